@@ -1,0 +1,1 @@
+"""The doors: they parse, call and show; no algorithm lives here."""

@@ -1,0 +1,72 @@
+"""Writing files so that no half-written one is ever found under a final name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nucleate.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["atomic_path", "make_folder"]
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success it is flushed to disk and takes the final name.
+
+    The temporary name keeps the suffix, since writers look at it. On any error, Ctrl-C included, it is removed and
+    the old file, if there was one, stays as it was.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        temporary.chmod(0o666 & ~_umask())
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        temporary = None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"cannot write {path}: {reason}; free space or choose another output folder") from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def make_folder(path: Path | str) -> Path:
+    """Create a folder with its parents.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made or a file stands in its place.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make folder {path}: {error.strerror}; choose another output folder") from error
+    return path
+
+
+def _umask() -> int:
+    # The mask can only be read by setting it; files made by tempfile are private otherwise.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

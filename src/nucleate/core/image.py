@@ -1,0 +1,130 @@
+"""What an image is here, and the legend of shapes and dtypes of the whole house.
+
+Axis letters, always in this order: ``T`` time, ``Z`` depth, ``I`` pages of unknown meaning, ``C`` channel, ``Y`` row,
+``X`` column, ``S`` colour samples (red, green, blue; always three). ``Y`` and ``X`` are always there. Positions are
+(row, col), the centre of the first pixel is (0, 0).
+
+==============  ==================  ============================================================
+name            dtype, shape        meaning
+==============  ==================  ============================================================
+plane           any real, (H, W)    one grey picture, or (H, W, 3) with colours
+label image     int32, (H, W)       0 background, 1..n nuclei, no gaps
+probability map float32, (H, W)     0..1
+maps_CHW        float32, (C, H, W)  the maps a network gives for one plane, 0..1 unless said otherwise
+batch_NCHW      float32             what a network takes
+==============  ==================  ============================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = ["AXES", "DNA_NAMES", "Image"]
+
+AXES = "TZICYXS"
+"""The order in which axes stand."""
+
+DNA_NAMES = ("dapi", "hoechst", "dna", "draq5", "nuclei", "nucleus", "h2b", "nuclear", "405")
+"""Parts of channel names that mark a nuclear stain, the surest first."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """Pixels with the meaning of their axes.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Any real dtype; axes as in `axes`.
+    axes : str
+        A subset of ``"TZICYXS"`` in that order, one letter an axis of `pixels`.
+    pixel_size_um : (float, float), optional
+        Height and width of a pixel in micrometres; None when unknown.
+    channel_names : tuple of str
+        One for each channel of axis ``C``, or empty.
+    name : str
+        Where it came from, for messages.
+
+    Raises
+    ------
+    InputError
+        If axes and pixels do not fit, or the image has no pixel.
+    """
+
+    pixels: NDArray[Any]
+    axes: str = "YX"
+    pixel_size_um: tuple[float, float] | None = None
+    channel_names: tuple[str, ...] = ()
+    name: str = "image"
+
+    def __post_init__(self) -> None:
+        shape = f"axes {self.axes!r}, shape {self.pixels.shape}"
+        if len(self.axes) != self.pixels.ndim or [a for a in AXES if a in self.axes] != list(self.axes):
+            raise InputError(f"{self.name}: axes do not fit the pixels: got {shape}; use {AXES}, in that order")
+        if "Y" not in self.axes or "X" not in self.axes or self.pixels.size == 0:
+            raise InputError(f"{self.name}: no picture in it: got {shape}; rows and columns are needed")
+        if "S" in self.axes and self.pixels.shape[-1] != 3:
+            raise InputError(f"{self.name}: colours need three samples: got {shape}")
+        if self.pixels.dtype.kind not in "buif":
+            raise InputError(f"{self.name}: pixels must be real numbers: got dtype {self.pixels.dtype}")
+
+    @property
+    def shape_HW(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.pixels.shape[self.axes.index("Y")], self.pixels.shape[self.axes.index("X")]
+
+    @property
+    def stack_shape(self) -> tuple[int, ...]:
+        """Lengths of the axes over which planes are counted (T, Z, I); empty for a single picture."""
+        return tuple(n for a, n in zip(self.axes, self.pixels.shape, strict=True) if a in "TZI")
+
+    def channel(self, wanted: str | int | None = None) -> Image:
+        """Keep one channel: by index, by name (case does not matter), or the nuclear stain when None.
+
+        Images without axis ``C`` come back as they are when `wanted` is None or 0.
+
+        Raises
+        ------
+        InputError
+            If there is no such channel.
+        """
+        count = self.pixels.shape[self.axes.index("C")] if "C" in self.axes else 1
+        names = [name.lower() for name in self.channel_names]
+        if wanted is None:
+            index = next((i for dna in DNA_NAMES for i, name in enumerate(names) if dna in name), 0)
+        elif isinstance(wanted, int) or wanted.isdigit():
+            index = int(wanted)
+        else:
+            index = names.index(wanted.lower()) if wanted.lower() in names else -1
+        if not 0 <= index < count:
+            have = ", ".join(self.channel_names) or f"{count} without names"
+            raise InputError(f"{self.name}: no channel {wanted!r}; it has {have}; give a name or an index from 0")
+        if "C" not in self.axes:
+            return self
+        axis = self.axes.index("C")
+        kept = self.channel_names[index : index + 1]
+        return replace(self, pixels=self.pixels.take(index, axis), axes=self.axes.replace("C", ""), channel_names=kept)
+
+    def planes(self) -> Iterator[NDArray[Any]]:
+        """Give every picture of the stack in turn, (H, W) or (H, W, 3), last stack axis fastest.
+
+        Raises
+        ------
+        InputError
+            If the channels were not chosen yet (see `channel`).
+        """
+        if "C" in self.axes:
+            raise InputError(f"{self.name}: several channels; choose one first (--channel NAME or INDEX)")
+        depth = len(self.stack_shape)
+        for index in np.ndindex(*self.stack_shape):
+            yield self.pixels[index] if depth else self.pixels

@@ -1,0 +1,114 @@
+"""THE intensity scaling and polarity rule: the same object prepares pictures for training and for running.
+
+The statistics come from the whole plane (`Normalizer.measure`) and are applied to any part of it (`Scaling.apply`),
+so a tile is prepared exactly as the same pixels of the whole picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["LUMA", "Normalizer", "Scaling", "to_grey"]
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of red, green and blue in grey (ITU-R BT.601)."""
+
+_SAMPLE = 4_000_000  # pixels looked at for percentiles: larger planes are sampled on a regular grid
+
+
+def to_grey(plane: NDArray[Any]) -> NDArray[np.float32]:
+    """Turn a plane (H, W) or (H, W, 3) into grey float32 (H, W), values kept in the input's range."""
+    if plane.ndim == 2:
+        return plane.astype(np.float32)
+    return plane.astype(np.float32) @ LUMA
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What was measured on one plane, ready to be applied to any part of it.
+
+    Parameters
+    ----------
+    low, high : float
+        Grey values that become 0 and 1; values outside are clipped.
+    invert : bool
+        Whether nuclei are darker than their surroundings, so that 1 - x is used.
+    channels : int
+        1 (grey) or 3 (colour; grey input is repeated).
+    """
+
+    low: float
+    high: float
+    invert: bool
+    channels: int
+
+    def apply(self, plane: NDArray[Any]) -> NDArray[np.float32]:
+        """Scale (H, W) or (H, W, 3) of any real dtype to float32 (channels, H, W) in 0..1."""
+        pixels = to_grey(plane)[None] if self.channels == 1 or plane.ndim == 2 else np.moveaxis(plane, -1, 0)
+        span = self.high - self.low
+        scaled = (pixels.astype(np.float32) - np.float32(self.low)) * np.float32(1.0 / span if span > 0 else 0.0)
+        scaled = np.clip(np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
+        if self.invert:
+            scaled = 1.0 - scaled
+        if scaled.shape[0] < self.channels:
+            scaled = np.repeat(scaled, self.channels, axis=0)
+        return np.ascontiguousarray(scaled, np.float32)
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """How pictures are prepared for a network; stored in the model's card.
+
+    Parameters
+    ----------
+    channels : int
+        1 for grey, 3 for colour.
+    scaling : {"range", "percentile"}
+        ``range``: the dtype's range becomes 0..1 (floats: 0 to max(1, maximum)); ``percentile``: the two percentiles
+        of the plane do.
+    low_percentile, high_percentile : float
+        Used by ``percentile``.
+    polarity : {"keep", "dark-background"}
+        ``dark-background`` inverts planes whose mean lies above the middle of the range (the paper's rule).
+    """
+
+    channels: int = 1
+    scaling: Literal["range", "percentile"] = "percentile"
+    low_percentile: float = 0.5
+    high_percentile: float = 99.8
+    polarity: Literal["keep", "dark-background"] = "dark-background"
+
+    def measure(self, plane: NDArray[Any]) -> Scaling:
+        """Find the scaling of a whole plane, (H, W) or (H, W, 3); pixels that are not finite are left out."""
+        step = max(1, int(np.ceil(np.sqrt(plane.shape[0] * plane.shape[1] / _SAMPLE))))
+        grey = to_grey(plane[::step, ::step])
+        values = grey[np.isfinite(grey)]
+        if values.size == 0:
+            return Scaling(0.0, 0.0, invert=False, channels=self.channels)
+        if self.scaling == "percentile":
+            low, high = (float(v) for v in np.percentile(values, [self.low_percentile, self.high_percentile]))
+            if high <= low:  # nearly empty picture: a few bright pixels on a constant ground
+                low, high = float(values.min()), float(values.max())
+        else:
+            low, high = 0.0, _range_top(plane, values)
+        mean = float(np.clip(values, low, high).mean())
+        invert = self.polarity == "dark-background" and high > low and mean > (low + high) / 2
+        return Scaling(low, high, invert, self.channels)
+
+    def __call__(self, plane: NDArray[Any]) -> NDArray[np.float32]:
+        """Prepare a whole plane: float32 (channels, H, W) in 0..1."""
+        return self.measure(plane).apply(plane)
+
+
+def _range_top(plane: NDArray[Any], values: NDArray[np.float32]) -> float:
+    if plane.dtype.kind == "b":
+        return 1.0
+    if plane.dtype.kind in "ui":
+        return float(np.iinfo(plane.dtype).max)
+    return max(1.0, float(values.max()))

@@ -1,0 +1,67 @@
+"""Every error that nucleate raises on purpose.
+
+::
+
+    NucleateError
+    ├── UsageError         a wrong call: an unknown option value, a path that is not there (exit code 2)
+    │   └── MissingExtraError   an optional library is not installed; says which extra brings it
+    ├── InputError         one input cannot be used; the others go on (exit code 1)
+    │   └── TooLargeError       it would not fit the memory limit
+    ├── DataError          a data set for training or scoring is not as described
+    ├── ModelError         weights or their card are damaged, unknown or do not fit
+    └── OutputError        a result cannot be written
+
+Each message is one line and says what was wrong, what was got, and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DataError",
+    "InputError",
+    "MissingExtraError",
+    "ModelError",
+    "NucleateError",
+    "OutputError",
+    "TooLargeError",
+    "UsageError",
+]
+
+
+class NucleateError(Exception):
+    """Root of the tree; the command line turns it into one line and `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(NucleateError):
+    """The call itself is wrong: nothing was done."""
+
+    exit_code = 2
+
+
+class MissingExtraError(UsageError):
+    """An optional library is needed and not installed."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(f"{library} is not installed; run: pip install 'nucleate[{extra}]'")
+
+
+class InputError(NucleateError):
+    """One input file or array cannot be used."""
+
+
+class TooLargeError(InputError):
+    """An input would need more memory than allowed."""
+
+
+class DataError(NucleateError):
+    """A data set for training or scoring is not what it should be."""
+
+
+class ModelError(NucleateError):
+    """A model's weights or card are missing, damaged or unknown."""
+
+
+class OutputError(NucleateError):
+    """A result cannot be written."""

@@ -1,0 +1,1 @@
+"""Files to images: one small reader a format behind one registry."""

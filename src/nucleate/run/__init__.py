@@ -1,0 +1,1 @@
+"""Prediction: engines, shipped weights, the segmenter and batches of files. Never imports torch."""

@@ -1,0 +1,1 @@
+"""How good is a segmentation: one matching, and scores as formulas over it."""

@@ -1,0 +1,1 @@
+"""Training: targets, augmentation, losses, the loop, checkpoints and search."""
