@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No deadline: a shared or busy machine would fail a slow example. On CI the examples are the same in every run.
+settings.register_profile("house", deadline=None, print_blob=True)
+settings.register_profile("ci", parent=settings.get_profile("house"), derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "house")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Without torch, collect only the files that say they run in the base install: the others could not be imported."""
+    if importlib.util.find_spec("torch") is not None or not collection_path.name.startswith("test_"):
+        return None
+    if collection_path.suffix != ".py" or "mark.base" in collection_path.read_text(encoding="utf-8"):
+        return None
+    return True
 
 
 @pytest.fixture(scope="session")
