@@ -41,7 +41,9 @@ def relabel(labels: NDArray[Any]) -> NDArray[np.int32]:
     if labels.max() <= 4 * labels.size:
         present = np.bincount(labels.ravel()) > 0
         present[0] = False
-        return np.where(present, np.cumsum(present), 0).astype(np.int32)[labels]
+        order: NDArray[np.int32] = np.where(present, np.cumsum(present), 0).astype(np.int32)
+        renumbered: NDArray[np.int32] = order[labels]
+        return renumbered
     ids, inverse = np.unique(labels, return_inverse=True)
     new: NDArray[np.int32] = (np.arange(len(ids)) + (0 if ids[0] == 0 else 1)).astype(np.int32)
     return new[inverse].reshape(labels.shape)
