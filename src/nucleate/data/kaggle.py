@@ -1,0 +1,242 @@
+"""The layout of the 2018 Data Science Bowl: ``<id>/images/<id>.png`` and one PNG a nucleus in ``<id>/masks/``.
+
+Read in place from a folder or a zip, at any depth, and never written to. Where two masks share a pixel it belongs to
+the first of them in the order of their file names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.core.image import Image
+from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask
+from nucleate.data.sample import Sample
+from nucleate.data.source import Source, open_source
+from nucleate.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["KaggleEntry", "find_entries", "is_kaggle", "list_images", "merge_masks", "read_kaggle", "read_labels"]
+
+
+@dataclass(frozen=True)
+class KaggleEntry:
+    """Where one image and its masks lie.
+
+    Parameters
+    ----------
+    image_id : str
+        Name of the image's folder.
+    image : str
+        File name within the source.
+    masks : tuple of str, optional
+        File names of the masks, sorted; None where there is no masks folder (a test image).
+    """
+
+    image_id: str
+    image: str
+    masks: tuple[str, ...] | None
+
+
+def find_entries(source: Source) -> list[KaggleEntry]:
+    """List the images of a source that lie in Kaggle's layout, by id.
+
+    Returns
+    -------
+    list of KaggleEntry
+        Empty if the source has another layout.
+
+    Raises
+    ------
+    DataError
+        If an id occurs twice.
+    """
+    pictures: dict[str, list[str]] = {}
+    masks: dict[str, list[str]] = {}
+    for name in source.names:
+        place = PurePosixPath(name)
+        kind = place.parent.name
+        if kind in {"images", "masks"} and place.suffix.lower() in PICTURE_SUFFIXES:
+            (pictures if kind == "images" else masks).setdefault(str(place.parent.parent), []).append(name)
+    entries: dict[str, KaggleEntry] = {}
+    for folder, names in pictures.items():
+        # A single sample's own folder may be given as the whole source.
+        image_id = PurePosixPath(folder).name or source.path.name
+        stem = PurePosixPath(names[0]).stem
+        found = masks.get(folder)
+        if len(names) != 1 or not (stem == image_id or (found and all(PurePosixPath(m).stem != stem for m in found))):
+            continue
+        if image_id in entries:
+            where = f"{entries[image_id].image} and {names[0]}"
+            raise DataError(f"{source}: image {image_id} occurs twice: got {where}; choose one part with ::FOLDER")
+        empty = () if f"{folder}/masks" in source.folders else None
+        entries[image_id] = KaggleEntry(image_id, names[0], tuple(found) if found else empty)
+    return [entries[image_id] for image_id in sorted(entries)]
+
+
+def is_kaggle(path: Path | str) -> bool:
+    """Say whether a folder or zip holds at least one image in Kaggle's layout; False for anything unreadable."""
+    try:
+        return bool(find_entries(open_source(path)))
+    except DataError:
+        return False
+
+
+def list_images(path: Path | str, *, part: str = "") -> list[tuple[str, Callable[[], Image]]]:
+    """List the images of a Kaggle folder or zip, with or without masks.
+
+    Parameters
+    ----------
+    path : path-like
+        Folder or zip, ``archive.zip::folder`` for a folder inside.
+    part : str
+        The folder inside, as an alternative to the colons.
+
+    Returns
+    -------
+    list of (str, callable)
+        Image id and a function that reads the image when called; it raises `InputError` for a damaged file.
+
+    Raises
+    ------
+    DataError
+        If the layout is another one.
+    """
+    source = open_source(path, part=part)
+
+    def opener(entry: KaggleEntry) -> Callable[[], Image]:
+        def read() -> Image:
+            try:
+                pixels = decode_image(source.read(entry.image), f"{source}/{entry.image}")
+            except DataError as error:
+                raise InputError(str(error)) from error
+            return Image(pixels, "YX" if pixels.ndim == 2 else "YXS", name=entry.image_id)
+
+        return read
+
+    return [(entry.image_id, opener(entry)) for entry in _entries(source)]
+
+
+def read_kaggle(path: Path | str, *, part: str = "") -> list[Sample]:
+    """Read every image of a Kaggle training set with its masks merged to one label image.
+
+    Parameters
+    ----------
+    path : path-like
+        Folder or zip, ``archive.zip::folder`` for a folder inside.
+    part : str
+        The folder inside, as an alternative to the colons.
+
+    Returns
+    -------
+    list of Sample
+        Sorted by id; each image is its own group.
+
+    Raises
+    ------
+    DataError
+        If the layout is another one, an image has no masks folder, a mask has another size, or a file is damaged.
+    """
+    return samples_of(open_source(path, part=part))
+
+
+def samples_of(source: Source) -> list[Sample]:
+    """Read a source that is open already (see `read_kaggle`)."""
+    samples = []
+    for entry in _entries(source):
+        image = decode_image(source.read(entry.image), f"{source}/{entry.image}")
+        samples.append(Sample(entry.image_id, image, read_labels(source, entry, image.shape[:2]), group=entry.image_id))
+    return samples
+
+
+def read_labels(source: Source, entry: KaggleEntry, shape: tuple[int, int] | None = None) -> NDArray[np.int32]:
+    """Merge the masks of one image.
+
+    Parameters
+    ----------
+    source : Source
+        The data set.
+    entry : KaggleEntry
+        The image.
+    shape : (int, int), optional
+        Size of the image; read from it when not given.
+
+    Returns
+    -------
+    (H, W) int32 ndarray
+        Nuclei numbered 1..n in the order of the masks' names; a mask without a pixel of its own gets no number.
+
+    Raises
+    ------
+    DataError
+        As `read_kaggle`.
+    """
+    if entry.masks is None:
+        raise DataError(
+            f"{source}: image {entry.image_id} has no masks folder; take it out of the training set, "
+            "or give it an empty masks folder if it shows no nuclei"
+        )
+    if shape is None:
+        height, width = decode_image(source.read(entry.image), f"{source}/{entry.image}").shape[:2]
+        shape = (height, width)
+    named = ((name, decode_mask(source.read(name), f"{source}/{name}")) for name in entry.masks)
+    return merge_masks(named, shape)
+
+
+def merge_masks(masks: Iterable[tuple[str, NDArray[Any]]], shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Paint masks into one label image; a pixel claimed twice goes to the first.
+
+    Parameters
+    ----------
+    masks : iterable of (str, (H, W) ndarray)
+        Name, for messages, and mask, nonzero inside.
+    shape : (int, int)
+        Rows and columns of the image.
+
+    Returns
+    -------
+    (H, W) int32 ndarray
+        Nuclei 1..n without gaps, in the order given.
+
+    Raises
+    ------
+    DataError
+        If a mask has another size.
+
+    Examples
+    --------
+    >>> merge_masks([("a", np.array([[1, 1, 0]])), ("b", np.array([[0, 1, 1]]))], (1, 3))
+    array([[1, 1, 2]], dtype=int32)
+    """
+    labels = np.zeros(shape, dtype=np.int32)
+    following = 1
+    for name, mask in masks:
+        if mask.shape != shape:
+            raise DataError(f"mask {name} has another size than its image: got {mask.shape}, the image has {shape}")
+        # Nuclei are small in large images: only the rows that a mask reaches are touched.
+        rows = np.flatnonzero(mask.max(axis=1))
+        if rows.size == 0:
+            continue
+        band = labels[rows[0] : rows[-1] + 1]
+        free = (mask[rows[0] : rows[-1] + 1] != 0) & (band == 0)
+        if free.any():
+            band[free] = following
+            following += 1
+    return labels
+
+
+def _entries(source: Source) -> list[KaggleEntry]:
+    entries = find_entries(source)
+    if not entries:
+        raise DataError(
+            f"{source} is not in Kaggle's layout: no <id>/images/<id>.png found in {len(source.names)} files"
+        )
+    return entries

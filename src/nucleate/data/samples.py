@@ -1,0 +1,190 @@
+"""Annotated images for training and scoring: loaded from any known layout, cached, and split without leaks."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nucleate.data import cache as store
+from nucleate.data import folders, kaggle
+from nucleate.data.sample import Sample
+from nucleate.data.source import Source, open_source
+from nucleate.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Sample", "attach_table", "grouped_folds", "load_samples", "read_samples", "split"]
+
+
+def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "") -> list[Sample]:
+    """Load a training set, from the cache where it was read before.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder or zip in Kaggle's layout or with label images; ``archive.zip::folder`` for a folder inside.
+    cache : Path, optional
+        Folder for the cache file; ``$NUCLEATE_CACHE`` or the user's cache folder when None.
+        The file's name is a hash of the content, so a changed data set is read anew.
+    part : str
+        The folder inside, as an alternative to the colons.
+
+    Returns
+    -------
+    list of Sample
+        Sorted by id; each image is its own group, without kind and fold (see `attach_table`).
+
+    Raises
+    ------
+    DataError
+        If the layout is not known or something in it cannot be used (``nucleate check`` lists everything).
+    """
+    source = open_source(path, part=part)
+    key = hashlib.sha256(f"{source.fingerprint()}::{source.part}".encode()).hexdigest()
+    folder = store.cache_folder() if cache is None else cache
+    samples = store.load(folder, key)
+    if samples is None:
+        samples = _read(source)
+        store.store(folder, key, samples)
+    return samples
+
+
+def read_samples(path: Path | str, *, part: str = "") -> list[Sample]:
+    """Read a training set as `load_samples` does, without any cache."""
+    return _read(open_source(path, part=part))
+
+
+def attach_table(samples: Sequence[Sample], table: Path | str) -> list[Sample]:
+    """Give each sample its group, fold and kind from a table.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Samples as loaded.
+    table : path-like
+        CSV with columns ``image_id``, ``mosaic`` (the group), ``fold`` and ``image_type``; rows of other images are
+        passed over.
+
+    Returns
+    -------
+    list of Sample
+        In the order given, pixels shared with the input.
+
+    Raises
+    ------
+    DataError
+        If the file or a column is missing, a sample has no row, or a group spans two folds.
+    """
+    rows = _table(Path(table))
+    missing = [sample.image_id for sample in samples if sample.image_id not in rows]
+    if missing:
+        raise DataError(f"{table} has no row for {len(missing)} of {len(samples)} images, the first is {missing[0]}")
+    found = []
+    for sample in samples:
+        row = rows[sample.image_id]
+        try:
+            fold = int(row["fold"])
+        except ValueError:
+            shown = f"{sample.image_id}: got {row['fold']!r}"
+            raise DataError(f"{table}: no whole number as fold of {shown}; use 0, 1, ...") from None
+        found.append(replace(sample, group=row["mosaic"] or sample.image_id, fold=fold, kind=row["image_type"]))
+    _check_groups(found)
+    return found
+
+
+def split(samples: Sequence[Sample], fold: int) -> tuple[list[Sample], list[Sample]]:
+    """Part samples into those to train on and those of one fold, held out.
+
+    Returns
+    -------
+    train, held_out : list of Sample
+        Both in the order given; no group is on both sides.
+
+    Raises
+    ------
+    DataError
+        If samples have no fold yet, one side would be empty, or a group spans two folds.
+    """
+    folds = sorted({sample.fold for sample in samples if sample.fold is not None})
+    if any(sample.fold is None for sample in samples):
+        raise DataError("samples have no folds; give them with attach_table or grouped_folds")
+    if fold not in folds or len(folds) < 2:
+        raise DataError(f"no fold {fold} to hold out: got folds {folds}; choose one of at least two")
+    _check_groups(samples)
+    return [s for s in samples if s.fold != fold], [s for s in samples if s.fold == fold]
+
+
+def grouped_folds(samples: Sequence[Sample], n: int, seed: int) -> list[Sample]:
+    """Deal whole groups to `n` folds of about equal numbers of images.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Their `group` says what belongs together.
+    n : int
+        Number of folds, at least 2.
+    seed : int
+        Which of the possible deals; the result depends on nothing else.
+
+    Returns
+    -------
+    list of Sample
+        In the order given, with `fold` 0..n-1.
+
+    Raises
+    ------
+    DataError
+        If there are fewer groups than folds.
+    """
+    sizes: dict[str, int] = {}
+    for sample in samples:
+        sizes[sample.group] = sizes.get(sample.group, 0) + 1
+    if n < 2 or len(sizes) < n:
+        raise DataError(f"cannot make {n} folds of {len(sizes)} groups; use 2 up to the number of groups")
+    groups = sorted(sizes)
+    np.random.default_rng(seed).shuffle(groups)
+    groups.sort(key=lambda group: -sizes[group])
+    filled = [0] * n
+    fold_of = {}
+    for group in groups:
+        # The largest group goes to the emptiest fold first, which keeps the folds even.
+        fold_of[group] = filled.index(min(filled))
+        filled[fold_of[group]] += sizes[group]
+    return [replace(sample, fold=fold_of[sample.group]) for sample in samples]
+
+
+def _read(source: Source) -> list[Sample]:
+    samples = kaggle.samples_of(source) if kaggle.find_entries(source) else folders.samples_of(source)
+    if not samples:
+        raise DataError(
+            f"{source} has no known layout: got {len(source.names)} files; give <id>/images + <id>/masks, "
+            "or images/ + labels/ with equal names"
+        )
+    return samples
+
+
+def _table(path: Path) -> dict[str, dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            missing = {"image_id", "mosaic", "fold", "image_type"} - set(reader.fieldnames or ())
+            if missing:
+                raise DataError(f"{path} lacks columns {', '.join(sorted(missing))}; got {reader.fieldnames}")
+            return {row["image_id"]: {name: row[name] or "" for name in reader.fieldnames or ()} for row in reader}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read the table {path}: {error}; give a CSV file") from error
+
+
+def _check_groups(samples: Sequence[Sample]) -> None:
+    seen: dict[str, int | None] = {}
+    for sample in samples:
+        if seen.setdefault(sample.group, sample.fold) != sample.fold:
+            raise DataError(
+                f"group {sample.group} is in folds {seen[sample.group]} and {sample.fold}; give all its images one fold"
+            )

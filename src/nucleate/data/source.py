@@ -1,0 +1,174 @@
+"""A data set's files, whether they lie in a folder or in a zip: listed, read in place, never written to or unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from pathlib import Path, PurePosixPath
+
+from nucleate.errors import DataError
+
+__all__ = ["MAX_FILE_BYTES", "FolderSource", "Source", "ZipSource", "open_source"]
+
+MAX_FILE_BYTES = 2**30
+"""The largest single file read from a data set, unpacked; anything larger is taken for a decompression bomb."""
+
+_PART = "::"
+
+
+class Source(ABC):
+    """Files of a data set under names with forward slashes.
+
+    Parameters
+    ----------
+    path : Path
+        The folder or the zip.
+    part : str
+        Only what lies below this folder inside it; "" for all.
+    """
+
+    def __init__(self, path: Path, part: str = "") -> None:
+        self.path = path
+        self.part = part.strip("/")
+        self.names: list[str] = []
+        """Every file, sorted; hidden files and macOS resource folders left out."""
+        self.folders: set[str] = set()
+        """Every folder known, also empty ones."""
+
+    def __str__(self) -> str:
+        return f"{self.path}{_PART}{self.part}" if self.part else str(self.path)
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Read one file.
+
+        Raises
+        ------
+        DataError
+            If it is damaged, missing or larger than `MAX_FILE_BYTES`.
+        """
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Give a hexadecimal hash of names and contents; equal content means an equal hash."""
+
+    def _fill(self, names: list[str]) -> None:
+        below = f"{self.part}/" if self.part else ""
+        names = [name for name in names if name.startswith(below) and not _hidden(name)]
+        self.names = sorted(name for name in names if not name.endswith("/"))
+        self.folders = {name.rstrip("/") for name in names if name.endswith("/")}
+        self.folders.update(str(parent) for name in names for parent in _parents(name))
+        if self.part and not names:
+            raise DataError(f"no folder {self.part!r} in {self.path}; give one that is in it")
+
+
+class FolderSource(Source):
+    """A data set in a folder."""
+
+    def __init__(self, path: Path, part: str = "") -> None:
+        super().__init__(path, part)
+        found = sorted(path.rglob("*"))
+        self._fill([p.relative_to(path).as_posix() + ("/" if p.is_dir() else "") for p in found])
+
+    def read(self, name: str) -> bytes:
+        """Read one file (see `Source.read`)."""
+        path = self.path / name
+        try:
+            size = path.stat().st_size
+            if size > MAX_FILE_BYTES:
+                raise DataError(_too_large(str(path), size))
+            return path.read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}; restore the file or remove it") from error
+
+    def fingerprint(self) -> str:
+        """Hash names and bytes of every file."""
+        digest = hashlib.sha256(b"folder")
+        for name in self.names:
+            data = self.read(name)
+            digest.update(f"{name}\n{len(data)}\n".encode())
+            digest.update(data)
+        for folder in sorted(self.folders):
+            digest.update(f"{folder}/\n".encode())
+        return digest.hexdigest()
+
+
+class ZipSource(Source):
+    """A data set in a zip; entries are decompressed in memory, one at a time.
+
+    Raises
+    ------
+    DataError
+        If the file is no zip or its directory is damaged.
+    """
+
+    def __init__(self, path: Path, part: str = "") -> None:
+        super().__init__(path, part)
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise DataError(f"cannot open {path}: {error}; give a whole zip file or a folder") from error
+        self._entries = {entry.filename: entry for entry in self._zip.infolist()}
+        self._fill(list(self._entries))
+
+    def read(self, name: str) -> bytes:
+        """Unpack one entry in memory (see `Source.read`); its CRC32 is checked."""
+        shown = f"{name} in {self.path}"
+        entry = self._entries.get(name)
+        if entry is None:
+            raise DataError(f"no {shown}; the data set lacks a file it should have")
+        if entry.file_size > MAX_FILE_BYTES:
+            raise DataError(_too_large(shown, entry.file_size))
+        try:
+            return self._zip.read(entry)
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+            # RuntimeError is what zipfile raises for an encrypted entry.
+            raise DataError(f"cannot read {shown}: {error}; get the zip again") from error
+
+    def fingerprint(self) -> str:
+        """Hash the central directory: name, size and CRC32 of every entry; the pixels are not read."""
+        digest = hashlib.sha256(b"zip")
+        for name in sorted(self._entries):
+            entry = self._entries[name]
+            digest.update(f"{name}\n{entry.file_size}\n{entry.CRC}\n".encode())
+        return digest.hexdigest()
+
+
+def open_source(path: Path | str, *, part: str = "") -> Source:
+    """Open a data set for reading.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder, a zip, or either with a folder inside it behind two colons: ``subset.zip::train``.
+    part : str
+        The folder inside, as an alternative to the colons.
+
+    Raises
+    ------
+    DataError
+        If nothing readable is there.
+    """
+    text = str(path)
+    if _PART in text and not Path(text).exists():
+        text, part = text.rsplit(_PART, 1)
+    place = Path(text)
+    if place.is_dir():
+        return FolderSource(place, part)
+    if place.is_file():
+        return ZipSource(place, part)
+    raise DataError(f"no data set at {place}: no such file or folder; give a folder or a zip")
+
+
+def _hidden(name: str) -> bool:
+    return any(piece.startswith(".") or piece == "__MACOSX" for piece in name.rstrip("/").split("/"))
+
+
+def _parents(name: str) -> list[PurePosixPath]:
+    return [parent for parent in PurePosixPath(name).parents if str(parent) != "."]
+
+
+def _too_large(shown: str, size: int) -> str:
+    return f"{shown} would take {size} bytes unpacked, over the limit of {MAX_FILE_BYTES}; remove or crop it"
