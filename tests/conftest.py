@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import nucleate
+
 # No deadline: a shared or busy machine would fail a slow example. On CI the examples are the same in every run.
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.register_profile("ci", parent=settings.get_profile("house"), derandomize=True, database=None)
@@ -41,3 +43,13 @@ def dsb_zip(shared_data: Path) -> Path:
     if not path.is_file():
         pytest.skip(f"no Data Science Bowl set at {path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def shipped_model() -> Path:
+    """Give the weights that come with the package; the test is skipped while there are none."""
+    folder = Path(nucleate.__file__).parent / "weights"
+    found = sorted(folder.glob("*.onnx"))
+    if not found:
+        pytest.skip(f"no model in {folder}")
+    return found[0]
