@@ -1,0 +1,202 @@
+"""PostRecipe: the steps from maps to nuclei, and their numbers, as one value that a model's card stores."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from nucleate.core.labels import drop_small, relabel
+from nucleate.errors import ModelError, UsageError
+from nucleate.post import split, threshold
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["PAPER_RECIPE", "PostRecipe"]
+
+Threshold = Literal["fixed", "otsu", "hysteresis"]
+Split = Literal["components", "distance", "markers"]
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "level": (0.0, 1.0),
+    "low": (0.0, 1.0),
+    "high": (0.0, 1.0),
+    "marker_level": (0.0, 1.0),
+    "smoothing": (0.0, 50.0),
+    "min_distance": (1, 1000),
+    "min_marker_area": (0, 10**6),
+    "min_area": (0, 10**9),
+    "connectivity": (1, 2),
+}
+_WHOLE = ("min_distance", "min_marker_area", "min_area", "connectivity")
+
+
+@dataclass(frozen=True)
+class PostRecipe:
+    """Which steps turn the maps of a network into a label image, with which numbers.
+
+    1. The map ``mask`` becomes the mask of all nuclei (`threshold`).
+    2. The mask is split into nuclei (`split`).
+    3. Holes of each nucleus are filled (`fill_holes`), small nuclei removed (`min_area`), ids made 1..n.
+
+    Parameters
+    ----------
+    threshold : {"fixed", "otsu", "hysteresis"}
+        ``fixed``: pixels above `level`; ``otsu``: above the level found on the whole map; ``hysteresis``: regions
+        above `low` that reach above `high`.
+    level, low, high : float
+        Probabilities 0..1.
+    split : {"components", "distance", "markers"}
+        ``components``: connected regions. ``distance``: watershed on the distance to the mask's edge, one nucleus a
+        peak (`smoothing`, `min_distance`). ``markers``: watershed on the learned map ``distance`` from the regions
+        where ``distance * (1 - border)`` lies above `marker_level`; a network without ``border`` uses ``distance``
+        alone, one without ``distance`` uses ``mask * (1 - border)``.
+    connectivity : {1, 2}
+        Pixels hang together by edges (1) or by corners too (2).
+    smoothing : float
+        Gaussian sigma, in pixels, on the map whose peaks are sought.
+    min_distance : int
+        Pixels between two peaks of ``distance``.
+    marker_level : float
+        Level of ``markers``, 0..1.
+    min_marker_area : int
+        Smaller markers are left out, pixels.
+    keep_unmarked : bool
+        Whether a region of the mask without a marker is a nucleus (``markers`` only).
+    fill_holes : bool
+        Fill background regions that lie wholly inside one nucleus.
+    min_area : int
+        Smaller nuclei are removed, pixels.
+
+    Raises
+    ------
+    UsageError
+        If a field has a value that cannot be; one line.
+    """
+
+    threshold: Threshold = "fixed"
+    level: float = 0.5
+    low: float = 0.3
+    high: float = 0.6
+    split: Split = "components"
+    connectivity: int = 1
+    smoothing: float = 1.0
+    min_distance: int = 5
+    marker_level: float = 0.5
+    min_marker_area: int = 0
+    keep_unmarked: bool = True
+    fill_holes: bool = True
+    min_area: int = 0
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("threshold", get_args(Threshold)), ("split", get_args(Split))):
+            if getattr(self, name) not in allowed:
+                raise UsageError(f"recipe: {name} = {getattr(self, name)!r}; use one of {', '.join(allowed)}")
+        for name in ("fill_holes", "keep_unmarked"):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"recipe: {name} = {getattr(self, name)!r}; use true or false")
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            kinds = (int, np.integer) if name in _WHOLE else (int, float, np.integer, np.floating)
+            if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+                kind = "a whole number" if name in _WHOLE else "a number"
+                raise UsageError(f"recipe: {name} = {value!r}; use {kind} from {least} to {most}")
+            # TOML and hyper-parameter searches bring 1 for 1.0 and numpy scalars.
+            object.__setattr__(self, name, int(value) if name in _WHOLE else float(value))
+        if self.low > self.high:
+            raise UsageError(f"recipe: low = {self.low} lies above high = {self.high}; exchange them")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields as plain values, ready for TOML."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PostRecipe:
+        """Build a recipe from plain values; fields that are not given keep their defaults.
+
+        Raises
+        ------
+        UsageError
+            If a field is unknown or its value cannot be.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise UsageError(f"recipe: no field {name!r}; it has {', '.join(known)}")
+        return cls(**values)
+
+    def apply(self, maps_CHW: NDArray[np.floating[Any]], names: Sequence[str]) -> NDArray[np.int32]:
+        """Turn the maps of one plane into nuclei.
+
+        Parameters
+        ----------
+        maps_CHW : (C, H, W) float32 ndarray
+            Maps of the network, 0..1.
+        names : sequence of str
+            One for each map; ``mask`` must be there, ``distance`` and ``border`` may be.
+
+        Returns
+        -------
+        (H, W) int32 ndarray
+            Label image, ids 1..n without gaps; the same maps always give the same ids.
+
+        Raises
+        ------
+        ModelError
+            If the maps are not those that the recipe needs.
+        """
+        maps = self._by_name(maps_CHW, names)
+        if maps["mask"].size == 0:
+            return np.zeros(maps["mask"].shape, np.int32)
+        mask = self._mask(maps["mask"])
+        labels = self._nuclei(mask, maps)
+        if self.fill_holes:
+            labels = split.fill_holes(labels)
+        return drop_small(labels, self.min_area) if self.min_area > 1 else relabel(labels)
+
+    def _by_name(self, maps_CHW: NDArray[np.floating[Any]], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        if maps_CHW.ndim != 3 or len(maps_CHW) != len(names):
+            raise ModelError(
+                f"maps of shape {maps_CHW.shape} do not fit the names {list(names)}; mend the model's card"
+            )
+        if not np.isfinite(maps_CHW).all():  # a watershed has no order for NaN
+            maps_CHW = np.nan_to_num(maps_CHW, nan=0.0, posinf=1.0, neginf=0.0)
+        maps = {name: np.asarray(values, np.float32) for name, values in zip(names, maps_CHW, strict=True)}
+        if "mask" not in maps:
+            raise ModelError(f"no map 'mask' among {list(names)}; the recipe needs it")
+        if self.split == "markers" and not {"distance", "border"} & maps.keys():
+            raise ModelError(
+                f"no map 'distance' or 'border' among {list(names)}; use split = 'distance' or 'components'"
+            )
+        return maps
+
+    def _mask(self, values: NDArray[np.float32]) -> NDArray[np.bool_]:
+        if self.threshold == "hysteresis":
+            return threshold.hysteresis(values, self.low, self.high, connectivity=self.connectivity)
+        return threshold.above(values, self.level if self.threshold == "fixed" else threshold.otsu_level(values))
+
+    def _nuclei(self, mask: NDArray[np.bool_], maps: Mapping[str, NDArray[np.float32]]) -> NDArray[np.int32]:
+        joined = self.connectivity
+        if self.split == "components":
+            return split.components(mask, connectivity=joined)
+        if self.split == "distance":
+            height = split.mask_distance(mask, self.smoothing)
+            markers = split.distance_markers(mask, height, min_distance=self.min_distance)
+            return split.grow_markers(mask, markers, height, connectivity=joined)
+        energy = maps.get("distance", maps["mask"])
+        if "border" in maps:
+            energy = energy * (1.0 - maps["border"])
+        energy = split.smooth(energy, self.smoothing)
+        markers = split.level_markers(
+            mask, energy, self.marker_level, min_area=self.min_marker_area, connectivity=joined
+        )
+        height = maps.get("distance", energy)
+        return split.grow_markers(mask, markers, height, connectivity=joined, keep_unmarked=self.keep_unmarked)
+
+
+PAPER_RECIPE = PostRecipe(threshold="otsu", split="components", connectivity=1, fill_holes=False)
+"""The paper's: Otsu's level on the whole map, then regions connected by edges; nothing filled, nothing removed."""
