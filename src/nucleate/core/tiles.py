@@ -1,0 +1,150 @@
+"""Tiles: chains of overlapping spans along one axis; tiles of a picture are the product of two chains.
+
+Each span has three ranges, one inside the other::
+
+    read   what the network sees
+    write  the part whose answer is used: `margin` away from the ends of read that lie inside the picture
+    own    the part that is this span's alone when no blending is wished; the own ranges share out the axis
+
+Neighbours' write ranges overlap by the blend; there the weights go linearly from one to the other.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nucleate.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+__all__ = ["Span", "chain", "mix", "weights"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """One link of a chain: ranges along one axis, as slices in the picture's coordinates."""
+
+    read: slice
+    write: slice
+    own: slice
+
+    @property
+    def inner(self) -> slice:
+        """The write range in the coordinates of what was read."""
+        return slice(self.write.start - self.read.start, self.write.stop - self.read.start)
+
+
+def chain(length: int, tile: int, margin: int, *, blend: int = 0, multiple: int = 1) -> list[Span]:
+    """Cover an axis with spans.
+
+    Parameters
+    ----------
+    length : int
+        Pixels of the axis.
+    tile : int
+        Pixels read at most by a span; every span reads exactly so many when the axis is longer. A `length` up to
+        `tile` gives one span.
+    margin : int
+        Pixels at an inner end of the read range whose answer is not used.
+    blend : int
+        Pixels over which two neighbours are mixed at most.
+    multiple : int
+        Every read range starts at a multiple of this, so that a network with strides sees the same grid in each
+        tile; `length` (when longer than `tile`) and `tile` must be multiples too.
+
+    Returns
+    -------
+    list of Span
+        In order. At most two write ranges meet in any pixel.
+
+    Raises
+    ------
+    UsageError
+        If a tile is too small for its margins, or not a multiple.
+
+    Examples
+    --------
+    >>> [(span.read, span.own) for span in chain(10, 6, 1)]
+    [(slice(0, 6, None), slice(0, 5, None)), (slice(4, 10, None), slice(5, 10, None))]
+    """
+    if length <= tile:
+        whole = slice(0, length)
+        return [Span(whole, whole, whole)]
+    if length % multiple or tile % multiple:
+        raise UsageError(f"tile of {tile} px on {length} px: both must be multiples of {multiple}")
+    step = (tile - 2 * margin - blend) // multiple
+    if step < 1:
+        least = 2 * margin + blend + multiple
+        raise UsageError(f"tile of {tile} px is too small for margins of {margin} px; use {least} px or more")
+    rest = (length - tile) // multiple
+    count = 1 + -(-rest // step)
+    starts = [multiple * (i * rest // (count - 1)) for i in range(count)]
+    cuts = [0, *((a + tile + b) // 2 for a, b in itertools.pairwise(starts)), length]
+    widths = [b - a for a, b in itertools.pairwise(cuts)]
+    half = [0, *(min(blend, a, b) // 2 for a, b in itertools.pairwise(widths)), 0]
+    return [
+        Span(
+            slice(starts[i], starts[i] + tile),
+            slice(cuts[i] - half[i], cuts[i + 1] + half[i + 1]),
+            slice(cuts[i], cuts[i + 1]),
+        )
+        for i in range(count)
+    ]
+
+
+def weights(before: slice, after: slice) -> NDArray[np.float32]:
+    """Weights of the later of two neighbours over the pixels that both write; the earlier one has ``1 - weights``.
+
+    Parameters
+    ----------
+    before, after : slice
+        Write ranges of neighbours, in order.
+
+    Returns
+    -------
+    (k,) float32 ndarray
+        Rising linearly, within 0..1; empty when the ranges only touch.
+    """
+    width = max(0, before.stop - after.start)
+    return ((np.arange(width, dtype=np.float32) + np.float32(0.5)) / np.float32(max(width, 1))).astype(np.float32)
+
+
+def mix(out: NDArray[np.float32], parts: Iterable[tuple[Span, NDArray[np.float32]]], axis: int) -> None:
+    """Write the parts of a chain into `out` along `axis`, mixing neighbours where both write.
+
+    Where two parts agree the result is exactly their value: the later one adds its weighted difference, which is 0.
+
+    Parameters
+    ----------
+    out : float32 ndarray
+        Changed in place.
+    parts : iterable of (Span, ndarray)
+        In order of the chain; each array has the length of its write range along `axis`.
+    axis : int
+    """
+    at: list[slice] = [slice(None)] * out.ndim
+    before: slice | None = None
+    for span, part in parts:
+        write, done = span.write, 0
+        if before is not None:
+            rise = weights(before, write)
+            done = len(rise)
+            at[axis] = slice(0, done)
+            new = part[tuple(at)]
+            at[axis] = slice(write.start, write.start + done)
+            old = out[tuple(at)]
+            shape = [1] * out.ndim
+            shape[axis] = done
+            out[tuple(at)] = old + rise.reshape(shape) * (new - old)
+        at[axis] = slice(done, None)
+        rest = part[tuple(at)]
+        at[axis] = slice(write.start + done, write.stop)
+        out[tuple(at)] = rest
+        before = write

@@ -1,0 +1,120 @@
+"""Chains of tiles: every pixel owned once, reads inside the picture, weights that sum to one."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nucleate.core.tiles import Span, chain, mix, weights
+from nucleate.errors import UsageError
+
+pytestmark = pytest.mark.base
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> tuple[int, int, int, int, int, list[Span]]:
+    """Draw length, tile, margin, blend, multiple and the chain they give."""
+    multiple = draw(st.sampled_from([1, 2, 8, 16]))
+    margin = draw(st.integers(0, 20))
+    width = draw(st.integers(0, 12))
+    tile = multiple * (-(-(2 * margin + width) // multiple) + draw(st.integers(1, 6)))
+    length = multiple * draw(st.integers(1, 60))
+    return length, tile, margin, width, multiple, chain(length, tile, margin, blend=width, multiple=multiple)
+
+
+def test_two_tiles_by_hand() -> None:
+    first, second = chain(18, 12, 2, blend=2)
+    assert (first.read, first.write, first.own) == (slice(0, 12), slice(0, 10), slice(0, 9))
+    assert (second.read, second.write, second.own) == (slice(6, 18), slice(8, 18), slice(9, 18))
+    assert second.inner == slice(2, 12)
+    np.testing.assert_array_equal(weights(first.write, second.write), [0.25, 0.75])
+
+
+def test_short_axis_is_one_span() -> None:
+    whole = slice(0, 5)
+    assert chain(5, 8, 3, multiple=4) == [Span(whole, whole, whole)]
+
+
+@pytest.mark.parametrize(
+    ("length", "tile", "multiple", "message"), [(100, 16, 1, "too small"), (100, 40, 16, "multiples of 16")]
+)
+def test_impossible_tiles_are_refused(length: int, tile: int, multiple: int, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        chain(length, tile, 8, multiple=multiple)
+
+
+@given(chains())
+def test_every_pixel_is_owned_once(drawn: tuple[int, int, int, int, int, list[Span]]) -> None:
+    length, *_, spans = drawn
+    owned = np.zeros(length, int)
+    for span in spans:
+        owned[span.own] += 1
+    assert (owned == 1).all()
+
+
+@given(chains())
+def test_ranges_lie_inside_each_other_with_their_margins(
+    drawn: tuple[int, int, int, int, int, list[Span]],
+) -> None:
+    length, tile, margin, _, multiple, spans = drawn
+    for span in spans:
+        assert 0 <= span.read.start <= span.write.start <= span.own.start < span.own.stop
+        assert span.own.stop <= span.write.stop <= span.read.stop <= length
+        assert span.read.start % multiple == 0
+        assert span.read.stop - span.read.start == min(tile, length)
+        assert span.read.start == 0 or span.write.start - span.read.start >= margin
+        assert span.read.stop == length or span.read.stop - span.write.stop >= margin
+
+
+@given(chains())
+def test_at_most_two_write_a_pixel_and_their_weights_sum_to_one(
+    drawn: tuple[int, int, int, int, int, list[Span]],
+) -> None:
+    length, *_, spans = drawn
+    total = np.zeros(length, np.float32)
+    writers = np.zeros(length, int)
+    for before, span, after in zip([None, *spans], spans, [*spans[1:], None], strict=False):
+        own = np.ones(length, np.float32)
+        if before is not None:
+            rise = weights(before.write, span.write)
+            own[span.write.start : span.write.start + len(rise)] = rise
+        if after is not None:
+            fall = 1 - weights(span.write, after.write)
+            own[span.write.stop - len(fall) : span.write.stop] = fall
+        total[span.write] += own[span.write]
+        writers[span.write] += 1
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+    assert writers.max() <= 2
+
+
+@given(chains(), chains(), st.integers(0, 2**32 - 1))
+def test_a_picture_cut_apart_and_blended_comes_back_exactly(
+    rows: tuple[int, int, int, int, int, list[Span]], cols: tuple[int, int, int, int, int, list[Span]], seed: int
+) -> None:
+    picture = np.random.default_rng(seed).random((2, rows[0], cols[0]), np.float32)
+    out = np.full_like(picture, np.nan)
+    strips = []
+    for row in rows[-1]:
+        strip = np.full_like(picture[:, row.write], np.nan)
+        mix(strip, [(col, picture[:, row.write, col.read][:, :, col.inner]) for col in cols[-1]], axis=2)
+        strips.append((row, strip))
+    mix(out, strips, axis=1)
+    np.testing.assert_array_equal(out, picture)
+
+
+def test_disagreeing_neighbours_are_mixed_linearly() -> None:
+    spans = chain(18, 12, 2, blend=2)
+    out = np.zeros((1, 18), np.float32)
+    mix(out, [(span, np.full((1, 10), value, np.float32)) for span, value in zip(spans, (0, 1), strict=True)], 1)
+    np.testing.assert_array_equal(out[0], [0] * 8 + [0.25, 0.75] + [1] * 8)
+
+
+def test_product_of_two_chains_shares_out_a_picture() -> None:
+    owned = np.zeros((50, 70), int)
+    for row, col in itertools.product(chain(50, 20, 4), chain(70, 20, 4)):
+        owned[row.own, col.own] += 1
+    assert (owned == 1).all()
