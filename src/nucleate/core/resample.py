@@ -1,0 +1,64 @@
+"""Changing the size of pictures and maps: linear between pixels, averaged when made smaller.
+
+Training and running use this one function, so a network sees the same pixels in both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["resample"]
+
+
+def resample(maps_CHW: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Bring every map to another size; the outer edges of the picture stay where they are.
+
+    A triangle filter as wide as one pixel of the coarser of the two grids: bilinear when made larger, averaged against
+    aliasing when made smaller. The same values as Pillow's BILINEAR.
+
+    Parameters
+    ----------
+    maps_CHW : (C, H, W) float32 ndarray
+    size : (int, int)
+        New rows and columns, 1 at least.
+
+    Returns
+    -------
+    (C, rows, columns) float32 ndarray
+        Never outside the range of the input beyond rounding; the input itself when the size is the same.
+
+    Examples
+    --------
+    >>> resample(np.array([[[0, 4]]], np.float32), (1, 4))
+    array([[[0., 1., 3., 4.]]], dtype=float32)
+    """
+    count, rows, cols = maps_CHW.shape
+    if (rows, cols) == size:
+        return maps_CHW
+    down, across = _matrix(rows, size[0]), _matrix(cols, size[1])
+    out = np.empty((count, *size), np.float32)
+    for index in range(count):
+        out[index] = (across @ (down @ maps_CHW[index]).T).T
+    return out
+
+
+def _matrix(old: int, new: int) -> sparse.csr_array[np.float32]:
+    """Weights (new, old) of each old pixel in each new one; rows sum to one."""
+    scale = old / new
+    reach = max(scale, 1.0)
+    centres = (np.arange(new) + 0.5) * scale - 0.5
+    first = np.floor(centres - reach).astype(np.int64)
+    offsets = np.arange(int(np.ceil(2 * reach)) + 2)
+    columns = first[:, None] + offsets
+    values = np.maximum(0.0, 1.0 - np.abs(columns - centres[:, None]) / reach)
+    values[(columns < 0) | (columns >= old)] = 0.0
+    values /= values.sum(axis=1, keepdims=True)
+    at_row, at = np.nonzero(values)
+    entries = values[at_row, at].astype(np.float32)
+    return sparse.csr_array((entries, (at_row, columns[at_row, at])), shape=(new, old))
