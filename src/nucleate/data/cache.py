@@ -40,7 +40,7 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("nucleate", appauthor=False))
 
 
-def store(folder: Path, key: str, samples: list[Sample]) -> None:
+def store(folder: Path, key: str, *, samples: list[Sample]) -> None:
     """Write samples under a key; a folder that cannot be written costs only the time saved, so it is logged.
 
     Parameters

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["KaggleEntry", "find_entries", "is_kaggle", "list_images", "merge_masks", "read_kaggle", "read_labels"]
+__all__ = [
+    "KaggleEntry",
+    "find_entries",
+    "is_kaggle",
+    "list_images",
+    "merge_masks",
+    "read_kaggle",
+    "read_labels",
+    "samples_of",
+]
 
 
 @dataclass(frozen=True)
@@ -153,11 +162,12 @@ def samples_of(source: Source) -> list[Sample]:
     samples = []
     for entry in _entries(source):
         image = decode_image(source.read(entry.image), f"{source}/{entry.image}")
-        samples.append(Sample(entry.image_id, image, read_labels(source, entry, image.shape[:2]), group=entry.image_id))
+        labels = read_labels(source, entry, shape=image.shape[:2])
+        samples.append(Sample(entry.image_id, image, labels, group=entry.image_id))
     return samples
 
 
-def read_labels(source: Source, entry: KaggleEntry, shape: tuple[int, int] | None = None) -> NDArray[np.int32]:
+def read_labels(source: Source, entry: KaggleEntry, *, shape: tuple[int, int] | None = None) -> NDArray[np.int32]:
     """Merge the masks of one image.
 
     Parameters

@@ -51,7 +51,7 @@ def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "")
     samples = store.load(folder, key)
     if samples is None:
         samples = _read(source)
-        store.store(folder, key, samples)
+        store.store(folder, key, samples=samples)
     return samples
 
 

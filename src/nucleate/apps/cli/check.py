@@ -1,0 +1,48 @@
+"""``nucleate check``: what is odd in a data set."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["check"]
+
+
+def check(
+    data: Annotated[
+        str, typer.Argument(help="Folder or zip, in Kaggle's layout or with label images; ZIP::FOLDER too.")
+    ],
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write every finding to this file.")] = None,
+    examples: Annotated[int, typer.Option("--examples", min=0, help="How many places to show for each kind.")] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """List overlapping, broken, empty or doubled masks and images of a data set; nothing is changed.
+
+    Exit code 0: every sample can be used. 1: some cannot.
+
+    Example: nucleate check stage1_train.zip --csv findings.csv
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from nucleate.data.check import FATAL, KINDS, check_dataset
+
+    messages = Console(stderr=True)
+    with Progress(console=messages, disable=quiet or not messages.is_terminal, transient=True) as bar:
+        task = bar.add_task("checking", total=None)
+        report = check_dataset(data, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    counts = report.counts()
+    table = Table(title=f"{report.name}: {report.images} images, {report.nuclei} nuclei", title_justify="left")
+    for heading in ("finding", "count", "images", "meaning", "first"):
+        table.add_column(heading, justify="right" if heading in {"count", "images"} else "left", overflow="fold")
+    for kind, meaning in KINDS.items():
+        found = [finding for finding in report.findings if finding.kind == kind][:examples]
+        first = "\n".join(f"{f.place} {f.detail}".strip() for f in found)
+        mark = "[red]" if kind in FATAL and counts[kind][0] else ""
+        table.add_row(f"{mark}{kind}", str(counts[kind][0]), str(counts[kind][1]), meaning, first)
+    Console().print(table)
+    if csv is not None:
+        report.write_csv(csv)
+    if not report.usable:
+        raise typer.Exit(1)

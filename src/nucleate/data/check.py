@@ -1,0 +1,272 @@
+"""What is odd in an annotated data set: listed with its place, never mended."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from nucleate.core.files import atomic_path
+from nucleate.data import folders, kaggle
+from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_labels, decode_mask
+from nucleate.data.source import Source, open_source
+from nucleate.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["FATAL", "KINDS", "Finding", "Report", "check_dataset"]
+
+KINDS = {
+    "unreadable file": "cannot be decoded; the sample is lost",
+    "another size": "mask and image differ in size; the sample is lost",
+    "no annotation": "image without masks or label image; the sample is lost",
+    "no image": "masks or label image without an image",
+    "overlapping masks": "mask shares pixels with masks earlier by name, which keep them",
+    "hidden mask": "mask lies wholly inside earlier ones; it gets no number",
+    "duplicate mask": "mask equals an earlier one of the same image",
+    "empty mask": "mask without a pixel; it gets no number",
+    "several pieces": "nucleus falls into parts that do not touch, not even by corners",
+    "holes": "nucleus encloses background or another nucleus",
+    "no nuclei": "image annotated as empty",
+    "duplicate image": "image has the pixels of an earlier one",
+}
+"""Kinds of findings and what each means."""
+
+FATAL = frozenset({"unreadable file", "another size", "no annotation"})
+"""Kinds with which the sample cannot be used."""
+
+_EIGHT = np.ones((3, 3), dtype=bool)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One oddity.
+
+    Parameters
+    ----------
+    kind : str
+        A key of `KINDS`.
+    image_id : str
+        The image concerned.
+    place : str
+        The file, or the id in a label image.
+    detail : str
+        Numbers to it.
+    """
+
+    kind: str
+    image_id: str
+    place: str
+    detail: str
+
+
+@dataclass
+class Report:
+    """All findings of a data set.
+
+    Parameters
+    ----------
+    name : str
+        The data set.
+    images, nuclei : int
+        Images found, and masks or ids in them, empty masks not counted.
+    findings : list of Finding
+        In the order of images and files.
+    """
+
+    name: str
+    images: int = 0
+    nuclei: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def usable(self) -> bool:
+        """Whether every sample can be used."""
+        return not any(finding.kind in FATAL for finding in self.findings)
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Count findings, and images with at least one, for every kind, also where there is none."""
+        all_of = Counter(finding.kind for finding in self.findings)
+        images = Counter(kind for kind, _ in {(finding.kind, finding.image_id) for finding in self.findings})
+        return {kind: (all_of[kind], images[kind]) for kind in KINDS}
+
+    def write_csv(self, path: Path | str) -> None:
+        """Write one row a finding: kind, image, place, detail.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(["kind", "image", "place", "detail"])
+            writer.writerows([f.kind, f.image_id, f.place, f.detail] for f in self.findings)
+
+    def add(self, kind: str, image_id: str, *, place: str, detail: str = "") -> None:
+        """Note one finding."""
+        self.findings.append(Finding(kind, image_id, place, detail))
+
+
+def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Report:
+    """Look through every image and every nucleus of a data set.
+
+    Parameters
+    ----------
+    path : path-like
+        What `nucleate.data.samples.load_samples` takes.
+    progress : callable, optional
+        Called with (images done, images in all).
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    DataError
+        If the data set cannot be opened or its layout is not known.
+    """
+    source = open_source(path)
+    report = Report(str(source))
+    seen: dict[str, str] = {}
+    entries = kaggle.find_entries(source)
+    pairs = [] if entries else folders.find_pairs(source)
+    if not entries and not pairs:
+        raise DataError(f"{source} has no known layout: got {len(source.names)} files; see `nucleate check --help`")
+    for number, entry in enumerate(entries, 1):
+        _check_entry(source, entry, report=report, seen=seen)
+        if progress:
+            progress(number, len(entries))
+    for number, pair in enumerate(pairs, 1):
+        _check_pair(source, pair, report=report, seen=seen)
+        if progress:
+            progress(number, len(pairs))
+    if entries:
+        _check_orphans(source, entries, report=report)
+    return report
+
+
+def _check_entry(source: Source, entry: kaggle.KaggleEntry, *, report: Report, seen: dict[str, str]) -> None:
+    report.images += 1
+    image = _image(source, (entry.image_id, entry.image), report=report, seen=seen)
+    if entry.masks is None:
+        report.add("no annotation", entry.image_id, place=entry.image)
+        return
+    if not entry.masks:
+        report.add("no nuclei", entry.image_id, place=entry.image)
+    painted = np.zeros(image.shape[:2], dtype=bool) if image is not None else None
+    known: dict[bytes, str] = {}
+    for name in entry.masks:
+        try:
+            mask = decode_mask(source.read(name), name)
+        except DataError as error:
+            report.add("unreadable file", entry.image_id, place=name, detail=str(error))
+            continue
+        if painted is not None and mask.shape != painted.shape:
+            report.add("another size", entry.image_id, place=name, detail=f"{mask.shape}, image {painted.shape}")
+            continue
+        box = _box(mask)
+        if box is None:
+            report.add("empty mask", entry.image_id, place=name)
+            continue
+        report.nuclei += 1
+        crop = mask[box] != 0
+        _check_nucleus(crop, (entry.image_id, name), report=report)
+        _check_against(crop, (entry.image_id, name), report=report, painted=None if painted is None else painted[box])
+        digest = hashlib.sha256(repr(box).encode() + crop.tobytes()).digest()
+        if known.setdefault(digest, name) != name:
+            report.add("duplicate mask", entry.image_id, place=name, detail=f"equals {known[digest]}")
+
+
+def _check_pair(source: Source, pair: folders.Pair, *, report: Report, seen: dict[str, str]) -> None:
+    image = None
+    if pair.image is None:
+        report.add("no image", pair.image_id, place=str(pair.labels))
+    else:
+        report.images += 1
+        image = _image(source, (pair.image_id, pair.image), report=report, seen=seen)
+    if pair.labels is None:
+        report.add("no annotation", pair.image_id, place=str(pair.image))
+        return
+    try:
+        labels = decode_labels(source.read(pair.labels), pair.labels)
+    except DataError as error:
+        report.add("unreadable file", pair.image_id, place=pair.labels, detail=str(error))
+        return
+    if image is not None and labels.shape != image.shape[:2]:
+        detail = f"{labels.shape}, image {image.shape[:2]}"
+        report.add("another size", pair.image_id, place=pair.labels, detail=detail)
+        return
+    boxes = ndimage.find_objects(labels)
+    report.nuclei += len(boxes)
+    if not boxes:
+        report.add("no nuclei", pair.image_id, place=pair.labels)
+    for number, box in enumerate(boxes, 1):
+        _check_nucleus(labels[box] == number, (pair.image_id, f"{pair.labels}, nucleus {number}"), report=report)
+
+
+def _check_nucleus(crop: NDArray[np.bool_], place: tuple[str, str], *, report: Report) -> None:
+    _, pieces = ndimage.label(crop, structure=_EIGHT)
+    if pieces > 1:
+        report.add("several pieces", place[0], place=place[1], detail=f"{pieces} pieces")
+    # Background joins by edges where nuclei join by corners; the border of the padded crop is all one outside.
+    outside, count = ndimage.label(np.pad(~crop, 1, constant_values=True))
+    if count > 1:
+        pixels = int((outside > 1).sum())
+        report.add("holes", place[0], place=place[1], detail=f"{count - 1} holes, {pixels} px")
+
+
+def _check_against(
+    crop: NDArray[np.bool_], place: tuple[str, str], *, report: Report, painted: NDArray[np.bool_] | None
+) -> None:
+    if painted is None:
+        return
+    shared = int((crop & painted).sum())
+    area = int(crop.sum())
+    if shared:
+        kind = "hidden mask" if shared == area else "overlapping masks"
+        report.add(kind, place[0], place=place[1], detail=f"{shared} of {area} px")
+    painted |= crop
+
+
+def _check_orphans(source: Source, entries: list[kaggle.KaggleEntry], *, report: Report) -> None:
+    used = {name for entry in entries for name in (entry.image, *(entry.masks or ()))}
+    for name in source.names:
+        place = PurePosixPath(name)
+        if name not in used and place.parent.name in {"images", "masks"} and place.suffix.lower() in PICTURE_SUFFIXES:
+            report.add(
+                "no image", place.parent.parent.name, place=name, detail="belongs to no image in Kaggle's layout"
+            )
+
+
+def _image(source: Source, place: tuple[str, str], *, report: Report, seen: dict[str, str]) -> NDArray[Any] | None:
+    image_id, name = place
+    try:
+        image = decode_image(source.read(name), name)
+    except DataError as error:
+        report.add("unreadable file", image_id, place=name, detail=str(error))
+        return None
+    digest = hashlib.sha256(f"{image.shape}{image.dtype}".encode() + image.tobytes()).hexdigest()
+    if seen.setdefault(digest, image_id) != image_id:
+        report.add("duplicate image", image_id, place=name, detail=f"equals {seen[digest]}")
+    return image
+
+
+def _box(mask: NDArray[Any]) -> tuple[slice, slice] | None:
+    rows = np.flatnonzero(mask.max(axis=1))
+    if rows.size == 0:
+        return None
+    band = mask[rows[0] : rows[-1] + 1]
+    columns = np.flatnonzero(band.max(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -1,0 +1,249 @@
+"""Label images for scoring, wherever they are kept: files, Kaggle folders and zips, run-length tables."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nucleate.core.rle import decode_positions
+from nucleate.data import folders, kaggle
+from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_labels
+from nucleate.data.source import Source, open_source
+from nucleate.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["LabelMap", "labels_from_codes", "read_labels_source"]
+
+_NOT_LABELS = (".overlay", ".probability")
+
+
+class LabelMap(Mapping[str, "NDArray[np.int32]"]):
+    """Image id -> label image, read when asked for and not kept.
+
+    Parameters
+    ----------
+    readers : mapping of str to callable
+        A function a label image, in the order of iteration.
+    """
+
+    def __init__(self, readers: Mapping[str, Callable[[], NDArray[np.int32]]]) -> None:
+        self._readers = dict(readers)
+
+    def __getitem__(self, image_id: str) -> NDArray[np.int32]:
+        return self._readers[image_id]()
+
+    def __contains__(self, image_id: object) -> bool:
+        # The default of Mapping would read the pixels.
+        return image_id in self._readers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+
+def read_labels_source(path: Path | str, *, images: Path | str | None = None) -> LabelMap:
+    """Find the label images in a folder, a zip or a run-length table.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder or zip of label images (``<id>.tif``, ``<id>.labels.tif``, ``.png``), one in Kaggle's layout with
+        masks, one with ``labels/``, or a CSV with columns ImageId, EncodedPixels and, if possible, Height and Width.
+        A row with empty EncodedPixels is an image without nuclei.
+    images : path-like, optional
+        Folder or zip of the images, for their sizes where a CSV lacks Height and Width.
+
+    Returns
+    -------
+    LabelMap
+        Sorted by id. Labels are (H, W) int32, 1..n without gaps. A pixel claimed by two masks or codes belongs to the
+        first: masks in the order of their names, codes in the order of their rows.
+
+    Raises
+    ------
+    DataError
+        If nothing of the kind is there; on reading an entry: if the file is damaged, a code does not fit its image, or
+        the size of an image is not known.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".csv" and not path.is_dir():
+        return _from_table(path, images)
+    source = open_source(path)
+    entries = kaggle.find_entries(source)
+    if entries:
+        annotated = [entry for entry in entries if entry.masks is not None]
+        if not annotated:
+            raise DataError(f"{source} has images but no masks; give the truth as a CSV or a folder with masks")
+        return LabelMap({entry.image_id: _mask_reader(source, entry) for entry in annotated})
+    names = _label_files(source)
+    if not names:
+        raise DataError(
+            f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files"
+        )
+    return LabelMap({image_id: _file_reader(source, names[image_id]) for image_id in sorted(names)})
+
+
+def labels_from_codes(codes: list[str], shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Paint run-length codes into one label image; a pixel claimed twice belongs to the first.
+
+    Parameters
+    ----------
+    codes : list of str
+        One code a nucleus; empty ones are passed over.
+    shape : (int, int)
+        Rows and columns of the image.
+
+    Returns
+    -------
+    (H, W) int32 ndarray
+        Nuclei 1..n in the order given; a code without a pixel of its own gets no number.
+
+    Raises
+    ------
+    DataError
+        If a code is bad or leaves the image.
+
+    Examples
+    --------
+    >>> labels_from_codes(["1 2", "2 2"], (2, 2))
+    array([[1, 2],
+           [1, 0]], dtype=int32)
+    """
+    flat = np.zeros(shape[0] * shape[1], dtype=np.int32)
+    following = 1
+    for code in codes:
+        positions = decode_positions(code, shape)
+        free = positions[flat[positions] == 0]
+        if free.size:
+            flat[free] = following
+            following += 1
+    return np.ascontiguousarray(flat.reshape(shape, order="F"))
+
+
+@dataclass
+class _Rows:
+    codes: list[str] = field(default_factory=list)
+    shape: tuple[int, int] | None = None
+
+
+def _from_table(path: Path, images: Path | str | None) -> LabelMap:
+    rows = _read_table(path)
+    if not rows:
+        raise DataError(f"{path} has no rows; give a CSV with ImageId,EncodedPixels")
+    lacking = [image_id for image_id, found in rows.items() if found.shape is None]
+    if lacking and images is None:
+        raise DataError(f"{path} does not say how large image {lacking[0]} is; give the images with --images DIR")
+    pictures = _Pictures(images) if lacking and images is not None else None
+
+    def reader(image_id: str, found: _Rows) -> Callable[[], NDArray[np.int32]]:
+        def read() -> NDArray[np.int32]:
+            shape = found.shape if found.shape is not None or pictures is None else pictures.shape(image_id)
+            try:
+                return labels_from_codes(found.codes, shape or (0, 0))
+            except DataError as error:
+                raise DataError(f"{path}, image {image_id}: {error}") from error
+
+        return read
+
+    return LabelMap({image_id: reader(image_id, rows[image_id]) for image_id in sorted(rows)})
+
+
+def _read_table(path: Path) -> dict[str, _Rows]:
+    rows: dict[str, _Rows] = {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream, _long_fields():
+            reader = csv.DictReader(stream)
+            missing = {"ImageId", "EncodedPixels"} - set(reader.fieldnames or ())
+            if missing:
+                raise DataError(f"{path} lacks columns {', '.join(sorted(missing))}: got {reader.fieldnames}")
+            for row in reader:
+                found = rows.setdefault(row["ImageId"], _Rows())
+                found.codes.append(row["EncodedPixels"] or "")
+                shape = _row_shape(row, path)
+                if found.shape is not None and shape != found.shape:
+                    shown = f"{row['ImageId']}: got {found.shape} and {shape}"
+                    raise DataError(f"{path} gives two sizes for image {shown}; mend Height and Width")
+                found.shape = shape
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read the table {path}: {error}; give a CSV file") from error
+    return rows
+
+
+def _row_shape(row: Mapping[str, str | None], path: Path) -> tuple[int, int] | None:
+    height, width = row.get("Height"), row.get("Width")
+    if not height or not width:
+        return None
+    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
+        raise DataError(
+            f"{path}: no size of image {row['ImageId']}: got Height {height!r}, Width {width!r}; give pixels"
+        )
+    return int(height), int(width)
+
+
+@contextlib.contextmanager
+def _long_fields() -> Iterator[None]:
+    # The code of one nucleus in a large image is longer than the csv module's limit, which is one for the process.
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+class _Pictures:
+    """Sizes of images found by id."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._source = open_source(path)
+        entries = kaggle.find_entries(self._source)
+        self._names = {entry.image_id: entry.image for entry in entries}
+        if not entries:
+            self._names = {folders.picture_id(name): name for name in self._source.names if _is_picture(name)}
+
+    def shape(self, image_id: str) -> tuple[int, int]:
+        name = self._names.get(image_id)
+        if name is None:
+            raise DataError(f"no image {image_id} in {self._source}; give the folder with all images as --images")
+        height, width = decode_image(self._source.read(name), f"{self._source}/{name}").shape[:2]
+        return height, width
+
+
+def _is_picture(name: str) -> bool:
+    place = PurePosixPath(name)
+    folder = place.parent.name
+    return (
+        place.suffix.lower() in PICTURE_SUFFIXES and folder not in {"labels", "masks"} and ".labels" not in place.stem
+    )
+
+
+def _label_files(source: Source) -> dict[str, str]:
+    pairs = folders.find_pairs(source)
+    if pairs:
+        return {pair.image_id: pair.labels for pair in pairs if pair.labels is not None}
+    names: dict[str, str] = {}
+    for name in source.names:
+        if not _is_picture(name) or PurePosixPath(name).stem.endswith(_NOT_LABELS):
+            continue
+        image_id = folders.picture_id(name)
+        if image_id in names:
+            raise DataError(f"{source}: id {image_id} occurs twice: got {names[image_id]} and {name}; keep one")
+        names[image_id] = name
+    return names
+
+
+def _mask_reader(source: Source, entry: kaggle.KaggleEntry) -> Callable[[], NDArray[np.int32]]:
+    return lambda: kaggle.read_labels(source, entry)
+
+
+def _file_reader(source: Source, name: str) -> Callable[[], NDArray[np.int32]]:
+    return lambda: decode_labels(source.read(name), f"{source}/{name}")
