@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["areas", "drop_small", "overlap_table", "relabel"]
 
+_SLICE = 1 << 22  # pixels looked at together by overlap_table: a few dozen megabytes of scratch space
+
 
 def areas(labels: NDArray[Any]) -> NDArray[np.int64]:
     """Count the pixels of each nucleus.
@@ -70,12 +72,34 @@ def overlap_table(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[np
     counts : (k,) int64 ndarray
         Pixels shared.
     """
-    width = int(second.max(initial=0)) + 1
-    joint = first.astype(np.int64).ravel() * width + second.ravel()
-    if joint.size and joint.max() < 4 * joint.size:
-        counts = np.bincount(joint)
-        keys = np.flatnonzero(counts)
-        counts = counts[keys]
-    else:
-        keys, counts = np.unique(joint, return_counts=True)
-    return np.stack([keys // width, keys % width], axis=1), counts.astype(np.int64)
+    flat_first, flat_second = first.ravel(), second.ravel()
+    width = int(flat_second.max(initial=0)) + 1
+    # Neighbours in a row mostly hold the same pair, so counting runs leaves few keys to sort; slices bound the memory.
+    parts = [
+        _count_runs(flat_first[start : start + _SLICE], flat_second[start : start + _SLICE], width=width)
+        for start in range(0, flat_first.size, _SLICE)
+    ]
+    if not parts:
+        return np.zeros((0, 2), np.int64), np.zeros(0, np.int64)
+    keys, counts = parts[0]
+    if len(parts) > 1:
+        keys, counts = _sum_by_key(np.concatenate([k for k, _ in parts]), np.concatenate([c for _, c in parts]))
+    return np.stack([keys // width, keys % width], axis=1), counts
+
+
+def _count_runs(
+    first: NDArray[Any], second: NDArray[Any], *, width: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the pixels of each pair of a flat stretch; the pair (a, b) has the key a * width + b."""
+    changes = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+    starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
+    keys = first[starts].astype(np.int64) * width + second[starts].astype(np.int64)
+    return _sum_by_key(keys, np.diff(starts, append=first.size))
+
+
+def _sum_by_key(keys: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Add the counts of equal keys; the keys come back sorted, each once."""
+    order = np.argsort(keys)
+    ordered = keys[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    return ordered[starts], np.add.reduceat(counts[order], starts)

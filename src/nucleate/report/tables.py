@@ -1,0 +1,54 @@
+"""Scores to files: JSON for the set, CSV for the single images."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING
+
+from nucleate.core.files import atomic_path
+from nucleate.score.scores import AP_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from nucleate.score.scores import Scores
+
+__all__ = ["write_per_image", "write_scores"]
+
+
+def write_scores(path: Path | str, scores: Scores) -> None:
+    """Write the scores of a set as JSON (see `Scores.to_json`).
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(scores.to_json(), indent=2) + "\n", encoding="utf-8")
+
+
+def write_per_image(path: Path | str, scores: Scores, *, failed: Mapping[str, str] | None = None) -> None:
+    """Write one row an image as CSV.
+
+    Columns: image, nuclei_true, nuclei_pred, kaggle, ap_50 ... ap_95, f1_50, pq, aji, pixel_accuracy,
+    pixel_precision, pixel_iou, error. Images that could not be compared come last: the reason and no scores.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    thresholds = [f"ap_{key[2:]}" for key in AP_KEYS]
+    single = ["f1_50", "pq", "aji", "pixel_accuracy", "pixel_precision", "pixel_iou"]
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["image", "nuclei_true", "nuclei_pred", "kaggle", *thresholds, *single, "error"])
+        for image in scores.per_image:
+            numbers = [image.kaggle, *image.ap, *(getattr(image, name) for name in single)]
+            cells = [f"{number:.6g}" for number in numbers]
+            writer.writerow([image.image_id, image.nuclei_true, image.nuclei_pred, *cells, ""])
+        for image_id, reason in (failed or {}).items():
+            writer.writerow([image_id, *[""] * (3 + len(thresholds) + len(single)), reason])
