@@ -1,0 +1,63 @@
+"""A network to ONNX: the sigmoid goes inside, so that every engine gives maps in 0..1."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["OPSET", "export_onnx"]
+
+OPSET = 18
+
+
+class _Maps(nn.Module):
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, batch_NCHW: Tensor) -> Tensor:
+        return torch.sigmoid(self.module(batch_NCHW))
+
+
+def export_onnx(module: nn.Module, path: Path, *, channels_in: int, multiple: int) -> None:
+    """Write a network as ONNX with free N, H and W; input ``batch``, output ``maps``.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Gives logits; on the CPU. Its mode is put back afterwards.
+    path : Path
+        File to write; weights are stored inside.
+    channels_in : int
+        Channels of a batch.
+    multiple : int
+        H and W are multiples of this when run.
+    """
+    training = module.training
+    wrapped = _Maps(module.eval().to("cpu", memory_format=torch.contiguous_format))  # type: ignore[call-overload]
+    example_NCHW = torch.zeros(2, channels_in, 4 * multiple, 6 * multiple)
+    rows = multiple * torch.export.Dim("rows", min=1, max=4096)
+    cols = multiple * torch.export.Dim("cols", min=1, max=4096)
+    shapes = {"batch_NCHW": {0: torch.export.Dim("images", min=1, max=1024), 2: rows, 3: cols}}
+    with warnings.catch_warnings():
+        # The exporter warns about its own internals; parity is proved by running the file.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            wrapped,
+            (example_NCHW,),
+            path,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["batch"],
+            output_names=["maps"],
+            dynamic_shapes=shapes,
+            external_data=False,
+            verbose=False,
+        )
+    module.train(training)

@@ -1,0 +1,138 @@
+"""Crops cut and changed on the training device, image and labels together. Legend in `nucleate.nets.unet`.
+
+Geometry is one map of coordinates (`crop_grid`) by which `Atlas.sample` reads pictures and labels. Everything random
+comes from the generator that is passed in, so a batch is a function of seed and step.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from nucleate.train.config import AugmentConfig
+
+__all__ = ["change_intensity", "crop_grid", "seeded"]
+
+
+def seeded(*numbers: int, device: torch.device | str = "cpu") -> Generator:
+    """Make a generator from several numbers (seed, epoch, step and so on), well mixed."""
+    state = 0x9E3779B97F4A7C15
+    for number in numbers:
+        state = (state ^ (number + 0x9E3779B97F4A7C15 + (state << 6) + (state >> 2))) & (2**63 - 1)
+        state = (state * 0xBF58476D1CE4E5B9) & (2**63 - 1)
+    return Generator(device).manual_seed(state)
+
+
+def _draw(low_high: tuple[float, float], count: int, generator: Generator) -> Tensor:
+    low, high = low_high
+    return low + (high - low) * torch.rand(count, generator=generator)
+
+
+def _draw_log(low_high: tuple[float, float], count: int, generator: Generator) -> Tensor:
+    return _draw((math.log(low_high[0]), math.log(low_high[1])), count, generator).exp()
+
+
+def crop_grid(sizes_N2: Tensor, crop: int, config: AugmentConfig, generator: Generator) -> Tensor:
+    """Draw where each pixel of each crop is read from.
+
+    Parameters
+    ----------
+    sizes_N2 : Tensor
+        Rows and columns of the picture each crop is cut from.
+    crop : int
+        Side of the crops, pixels.
+    config : AugmentConfig
+        Flips, rotation, zoom and displacement are used.
+    generator : Generator
+        On the CPU.
+
+    Returns
+    -------
+    Tensor
+        (N, crop, crop, 2) float, (row, col) in the picture; may lie outside it.
+    """
+    count = len(sizes_N2)
+    angle = (torch.rand(count, generator=generator) * 2 * math.pi) * float(config.rotate)
+    step = 1 / _draw_log(config.zoom, count, generator)
+    flips_N2 = 1 - 2 * (torch.rand(count, 2, generator=generator) < 0.5 * config.flips).float()
+    cos, sin = angle.cos() * step, angle.sin() * step
+    turn_N22 = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1) * flips_N2[:, None, :]
+    # The window as large as the unturned crop stays inside where the picture is large enough.
+    room_N2 = (sizes_N2 - crop * step[:, None]).clamp(min=0)
+    centre_N2 = (sizes_N2 - 1) / 2 + room_N2 * (torch.rand(count, 2, generator=generator) - 0.5)
+    side = torch.arange(crop) - (crop - 1) / 2
+    out_HW2 = torch.stack(torch.meshgrid(side, side, indexing="ij"), -1)
+    grid_NHW2 = torch.einsum("nij,hwj->nhwi", turn_N22, out_HW2) + centre_N2[:, None, None, :]
+    if config.displace[1] > 0:
+        spread = _draw(config.displace, count, generator) * crop * step
+        points = config.displace_grid
+        shift = torch.randn(count, 2, points, points, generator=generator) * spread[:, None, None, None]
+        fine_N2HW = functional.interpolate(shift, size=(crop, crop), mode="bilinear", align_corners=True)
+        grid_NHW2 = grid_NHW2 + fine_N2HW.permute(0, 2, 3, 1)
+    return grid_NHW2
+
+
+def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
+    """Change colours, polarity, gamma, contrast, brightness, blur and noise; stays in 0..1.
+
+    `generator` is on the CPU; noise is drawn there too, so that every device gets the same batch.
+    """
+    count, channels = batch_NCHW.shape[:2]
+    device = batch_NCHW.device
+
+    def per_crop(values: Tensor) -> Tensor:
+        return values.to(device).view(-1, 1, 1, 1)
+
+    if config.mix_channels and channels == 3:
+        batch_NCHW = _mix_channels(batch_NCHW, config.mix_channels, generator)
+    if config.invert:
+        flip = per_crop((torch.rand(count, generator=generator) < config.invert).float())
+        batch_NCHW = batch_NCHW * (1 - 2 * flip) + flip
+    if config.gamma != (1.0, 1.0):
+        batch_NCHW = batch_NCHW.clamp(min=1e-6) ** per_crop(_draw_log(config.gamma, count, generator))
+    if config.gain != (1.0, 1.0) or config.offset != (0.0, 0.0):
+        gain = per_crop(_draw(config.gain, count, generator))
+        batch_NCHW = batch_NCHW * gain + per_crop(_draw(config.offset, count, generator))
+    if config.blur:
+        batch_NCHW = _blur(batch_NCHW, _draw((0.0, config.blur), count, generator))
+    if config.noise:
+        # Squared, so that clean crops stay common.
+        spread = per_crop(config.noise * torch.rand(count, generator=generator) ** 2)
+        grain = torch.randn(count, 1, *batch_NCHW.shape[2:], generator=generator).to(device)
+        batch_NCHW = batch_NCHW + spread * grain
+    return batch_NCHW.clamp(0, 1)
+
+
+def _mix_channels(batch_NCHW: Tensor, chance: float, generator: Generator) -> Tensor:
+    """Turn some crops to grey and others to another colouring; grey pictures stay grey under both."""
+    count = len(batch_NCHW)
+    dice = torch.rand(count, generator=generator)
+    weights = torch.rand(count, 1, 3, generator=generator) + 0.1
+    to_grey_N33 = (weights / weights.sum(-1, keepdim=True)).expand(-1, 3, -1)
+    order = torch.rand(count, 3, generator=generator).argsort(1)
+    shuffle_N33 = functional.one_hot(order, 3).float()
+    blend = torch.rand(count, 1, 1, generator=generator) * 0.5
+    shift_N33 = (1 - blend) * shuffle_N33 + blend * to_grey_N33
+    same_N33 = torch.eye(3).expand(count, 3, 3)
+    pick = dice[:, None, None]
+    mixing = torch.where(pick < chance / 2, to_grey_N33, torch.where(pick < chance, shift_N33, same_N33))
+    return torch.einsum("nij,njhw->nihw", mixing.to(batch_NCHW.device), batch_NCHW)
+
+
+def _blur(batch_NCHW: Tensor, sigma_N: Tensor) -> Tensor:
+    """Blur each crop by its own Gaussian; a sigma near zero leaves it as it is."""
+    reach = max(1, math.ceil(3 * float(sigma_N.max())))
+    at = torch.arange(-reach, reach + 1)
+    kernel_NK = torch.exp(-0.5 * (at / sigma_N.clamp(min=0.05)[:, None]) ** 2)
+    kernel_NK = (kernel_NK / kernel_NK.sum(1, keepdim=True)).to(batch_NCHW.device)
+    count, channels, height, width = batch_NCHW.shape
+    kernels = kernel_NK.repeat_interleave(channels, 0)[:, None, None, :]
+    flat = batch_NCHW.reshape(1, count * channels, height, width)
+    for pad, weight in (((reach, reach, 0, 0), kernels), ((0, 0, reach, reach), kernels.transpose(2, 3))):
+        flat = functional.conv2d(functional.pad(flat, pad, mode="reflect"), weight, groups=count * channels)
+    return flat.view(count, channels, height, width)

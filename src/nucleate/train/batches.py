@@ -1,0 +1,184 @@
+"""Samples to batches: the whole set in one flat store on the training device, batches as a function of seed and step.
+
+Legend in `nucleate.nets.unet`; P counts the pixels of the whole set, K the channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from skimage.transform import resize as resize_picture
+
+from nucleate.train.augment import change_intensity, crop_grid, seeded
+from nucleate.train.targets import border_weights, make_targets, normalised_distance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from nucleate.core.normalize import Normalizer
+    from nucleate.data.sample import Sample
+    from nucleate.train.config import TrainConfig
+
+__all__ = ["Atlas", "Batch", "make_batch", "prepare", "steps_per_epoch"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the loop takes: ``batch_NCHW`` in 0..1, ``targets_NCHW`` in 0..1, ``weights_NHW`` of at least 1."""
+
+    batch_NCHW: Tensor
+    targets_NCHW: Tensor
+    weights_NHW: Tensor
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """All pictures of a data set, one after the other in flat tensors.
+
+    Parameters
+    ----------
+    pixels_KP : Tensor
+        uint8, normalised pictures times 255.
+    labels_P : Tensor
+        int32 label images.
+    distance_P : Tensor
+        uint8, `normalised_distance` times 255.
+    offsets_N, sizes_N2 : Tensor
+        Where each picture begins, and its rows and columns.
+    kinds : tuple of str
+        Kind of each picture, "" where unknown.
+    """
+
+    pixels_KP: Tensor
+    labels_P: Tensor
+    distance_P: Tensor
+    offsets_N: Tensor
+    sizes_N2: Tensor
+    kinds: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def to(self, device: torch.device) -> Atlas:
+        """Move everything to the training device; sizes and offsets stay on the CPU, where crops are drawn."""
+        flat = {name: getattr(self, name).to(device) for name in ("pixels_KP", "labels_P", "distance_P")}
+        return replace(self, **flat)
+
+    def sample(self, which_N: Tensor, grid_NHW2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Read crops by coordinates; pictures are mirrored beyond their edges.
+
+        Parameters
+        ----------
+        which_N : Tensor
+            Index of the picture of each crop.
+        grid_NHW2 : Tensor
+            (row, col) to read each pixel from, see `nucleate.train.augment.crop_grid`.
+
+        Returns
+        -------
+        batch_NCHW, labels_NHW, distance_NHW : Tensor
+            Bilinear pictures in 0..1, nearest labels (float), bilinear distance in 0..1.
+        """
+        device = self.pixels_KP.device
+        sizes = self.sizes_N2[which_N].to(device)[:, None, None, :]
+        start = self.offsets_N[which_N].to(device)[:, None, None]
+        last = (sizes - 1).float()
+        # Fold the line back and forth: 0 1 2 3 2 1 0 1 ...
+        folded = torch.remainder(grid_NHW2.to(device), (2 * last).clamp(min=1.0))
+        at = torch.minimum(folded, 2 * last - folded).clamp(min=0.0)
+        low = at.floor()
+        part = at - low
+        low_i = low.long()
+        high_i = torch.minimum(low_i + 1, sizes - 1)
+        near_i = at.round().long()
+        cols = sizes[..., 1]
+        labels_NHW = self.labels_P[start + near_i[..., 0] * cols + near_i[..., 1]].float()
+        batch_NCHW: Tensor | float = 0.0
+        distance_NHW: Tensor | float = 0.0
+        for row_i, row_w in ((low_i[..., 0], 1 - part[..., 0]), (high_i[..., 0], part[..., 0])):
+            for col_i, col_w in ((low_i[..., 1], 1 - part[..., 1]), (high_i[..., 1], part[..., 1])):
+                index, weight = start + row_i * cols + col_i, row_w * col_w / 255
+                batch_NCHW = batch_NCHW + self.pixels_KP[:, index].transpose(0, 1) * weight[:, None]
+                distance_NHW = distance_NHW + self.distance_P[index] * weight
+        return batch_NCHW, labels_NHW, distance_NHW  # type: ignore[return-value]
+
+
+def prepare(samples: Iterable[Sample], normalizer: Normalizer, *, resize: int | None = None) -> Atlas:
+    """Normalise samples and lay them out.
+
+    Parameters
+    ----------
+    samples : iterable of Sample
+        At least one.
+    normalizer : Normalizer
+        Decides the channels K.
+    resize : int, optional
+        Side of the square each picture is resized to (labels by nearest neighbour).
+    """
+    pixels, labels, distances, sizes, kinds = [], [], [], [], []
+    for sample in samples:
+        image = normalizer(sample.image)
+        truth: NDArray[Any] = sample.labels
+        if resize is not None:
+            image = np.stack([_resized(channel, resize, 1) for channel in image])
+            truth = _resized(truth, resize, 0).astype(np.int32)
+        pixels.append(np.rint(image * 255).astype(np.uint8).reshape(len(image), -1))
+        labels.append(truth.ravel())
+        distances.append(np.rint(normalised_distance(truth) * 255).astype(np.uint8).ravel())
+        sizes.append(truth.shape)
+        kinds.append(sample.kind)
+    areas = torch.tensor(sizes).prod(1)
+    return Atlas(
+        torch.from_numpy(np.concatenate(pixels, axis=1)),
+        torch.from_numpy(np.concatenate(labels)),
+        torch.from_numpy(np.concatenate(distances)),
+        areas.cumsum(0) - areas,
+        torch.tensor(sizes),
+        tuple(kinds),
+    )
+
+
+def steps_per_epoch(config: TrainConfig, pictures: int) -> int:
+    """Count the batches of an epoch: as configured, or enough to see each picture once."""
+    return config.steps_per_epoch or -(-pictures // config.batch)
+
+
+def _pick(atlas: Atlas, config: TrainConfig, step: int) -> Tensor:
+    """Choose the pictures of a batch."""
+    if config.steps_per_epoch is None:
+        epoch, place = divmod(step, steps_per_epoch(config, len(atlas)))
+        order = torch.randperm(len(atlas), generator=seeded(config.seed, 1, epoch))
+        return order[place * config.batch : (place + 1) * config.batch]
+    count = {kind: atlas.kinds.count(kind) for kind in set(atlas.kinds)}
+    chances = torch.tensor([count[kind] ** -config.balance for kind in atlas.kinds])
+    return torch.multinomial(chances, config.batch, replacement=True, generator=seeded(config.seed, 2, step))
+
+
+def make_batch(atlas: Atlas, config: TrainConfig, step: int) -> Batch:
+    """Make the batch of a step; the same step gives the same batch on every run."""
+    which = _pick(atlas, config, step)
+    generator = seeded(config.seed, 3, step)
+    grid = crop_grid(atlas.sizes_N2[which], config.crop, config.augment, generator)
+    batch_NCHW, labels_NHW, distance_NHW = atlas.sample(which, grid)
+    return Batch(
+        change_intensity(batch_NCHW, config.augment, generator),
+        make_targets(labels_NHW, distance_NHW, config.maps),
+        border_weights(labels_NHW),
+    )
+
+
+def _resized(picture: NDArray[Any], side: int, order: int) -> NDArray[np.float32]:
+    shape = (side, side)
+    if picture.shape == shape:
+        return picture.astype(np.float32)
+    smooth = order > 0 and (picture.shape[0] > side or picture.shape[1] > side)
+    made: NDArray[np.float32] = resize_picture(  # type: ignore[no-untyped-call]
+        picture.astype(np.float32), shape, order=order, mode="edge", anti_aliasing=smooth, preserve_range=True
+    )
+    return made

@@ -1,0 +1,108 @@
+"""One file that holds all of a run: weights, running mean, optimiser, step, history and configuration.
+
+safetensors keeps the numbers, its header the rest as JSON: nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from nucleate.core.files import atomic_path
+from nucleate.errors import ModelError
+from nucleate.nets.build import NetConfig, build
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+    from torch import Tensor, nn
+
+__all__ = ["load_network", "load_state", "save_network", "save_state"]
+
+
+def save_state(
+    path: Path, module: nn.Module, average: nn.Module | None, optimiser: torch.optim.Optimizer, *, facts: dict[str, Any]
+) -> None:
+    """Write everything a run needs to go on; `facts` is anything JSON can hold."""
+    tensors = {f"weights.{name}": value for name, value in module.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
+    _write(path, tensors, {"facts": json.dumps(facts)})
+
+
+def load_state(
+    path: Path, module: nn.Module, average: nn.Module | None, optimiser: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """Read what `save_state` wrote into the given objects and give the facts.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged or of another network.
+    """
+    tensors, header = _read(path)
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}}
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        part, _, name = key.partition(".")
+        if part == "optimiser":
+            index, _, name = name.partition(".")
+            moments.setdefault(int(index), {})[name] = value
+        else:
+            parts[part][name] = value
+    try:
+        module.load_state_dict(parts["weights"])
+        if average is not None:
+            average.load_state_dict(parts["average"])
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"{path}: not the state of this run: {_first_line(error)}; use another run folder") from error
+    return dict(json.loads(header["facts"]))
+
+
+def save_network(path: Path, module: nn.Module, config: NetConfig, facts: dict[str, Any] | None = None) -> None:
+    """Write the weights of one network with what is needed to build it again."""
+    header = {"network": json.dumps(config.to_dict()), "facts": json.dumps(facts or {})}
+    _write(path, dict(module.state_dict()), header)
+
+
+def load_network(path: Path) -> tuple[nn.Module, NetConfig, dict[str, Any]]:
+    """Build a network from `save_network`'s file; evaluation mode.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged or holds no network.
+    """
+    tensors, header = _read(path)
+    try:
+        config = NetConfig(**json.loads(header["network"]))
+        module = build(config)
+        module.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{path}: holds no network of nucleate: {_first_line(error)}; train it again") from error
+    return module.eval(), config, dict(json.loads(header.get("facts", "{}")))
+
+
+def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    with atomic_path(path) as temporary:
+        # Channels-last weights are stored in the plain order.
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, header)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as stream:
+            return {name: stream.get_tensor(name) for name in stream.keys()}, stream.metadata() or {}  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: cannot read the weights: {_first_line(error)}; train or fetch them again") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,181 @@
+"""The training loop, in view on one page."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from nucleate.core.files import atomic_path, make_folder
+from nucleate.errors import UsageError
+from nucleate.nets.build import build
+from nucleate.train.augment import seeded
+from nucleate.train.batches import Atlas, make_batch, steps_per_epoch
+from nucleate.train.checkpoint import load_state, save_network, save_state
+from nucleate.train.config import TrainConfig
+from nucleate.train.losses import LOSSES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+__all__ = ["BEST", "FINAL", "Run", "fit"]
+
+BEST = "best.safetensors"
+FINAL = "final.safetensors"
+_STATE = "state.safetensors"
+
+
+@dataclass
+class Run:
+    """A run as it stands.
+
+    Parameters
+    ----------
+    step : int
+        Batches done.
+    history : list of dict
+        One entry an epoch: epoch, loss, lr, seconds and whatever the validation measured.
+    best : float
+        Highest ``score`` of the validation so far; -inf before the first.
+    """
+
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: float = -math.inf
+
+
+def fit(
+    config: TrainConfig,
+    atlas: Atlas,
+    *,
+    folder: Path,
+    validate: Callable[[nn.Module], dict[str, float]],
+    resume: bool = False,
+    device: str = "cpu",
+    report: Callable[[Run], None] = lambda run: None,
+) -> Run:
+    """Train one network and keep it in a folder.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Everything that decides the result.
+    atlas : Atlas
+        The training pictures.
+    folder : Path
+        Gets ``best.safetensors`` (the epoch of the highest validation ``score``), ``final.safetensors``,
+        ``history.csv``, ``config.json`` and the state to go on from.
+    validate : callable
+        Takes the network in evaluation mode after each epoch, gives measures; ``score`` is needed, larger is better.
+    resume : bool
+        Go on from the state in `folder`; the result equals the unbroken run bit for bit on the CPU.
+    device : str
+        ``cpu`` or ``cuda``.
+    report : callable
+        Called after each epoch.
+
+    Returns
+    -------
+    Run
+        With the whole history.
+
+    Raises
+    ------
+    UsageError
+        If `folder` holds a run and `resume` is off, or the run there has another configuration.
+    """
+    place = torch.device(device)
+    atlas = atlas.to(place)
+    torch.manual_seed(int(seeded(config.seed, 0).initial_seed()))
+    module = build(config.network).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = copy.deepcopy(module).requires_grad_(requires_grad=False) if config.ema else None
+    optimiser = torch.optim.AdamW(module.parameters(), config.lr, weight_decay=config.weight_decay)
+    run = _start(config, folder, resume, (module, average, optimiser))
+    loss_of = LOSSES[config.loss]
+    per_epoch = steps_per_epoch(config, len(atlas))
+    while run.step < config.epochs * per_epoch:
+        began, total = time.perf_counter(), 0.0
+        module.train()
+        for step in range(run.step, run.step + per_epoch):
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(config, step, config.epochs * per_epoch)
+            batch = make_batch(atlas, config, step)
+            with torch.autocast(place.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+                logits_NCHW = module(batch.batch_NCHW.contiguous(memory_format=torch.channels_last))
+            loss = loss_of(logits_NCHW.float(), batch.targets_NCHW, batch.weights_NHW)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            if average is not None:
+                _follow(average, module, config.ema, step)
+            total += loss.item()
+        run.step += per_epoch
+        kept = average if average is not None else module
+        measures = validate(kept.eval())
+        lr = optimiser.param_groups[0]["lr"]
+        entry = {"epoch": len(run.history) + 1, "loss": total / per_epoch, "lr": lr, **measures}
+        run.history.append({**entry, "seconds": round(time.perf_counter() - began, 3)})
+        _keep(config, folder, run, kept, (module, average, optimiser))
+        report(run)
+    return run
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """Give the learning rate of a step."""
+    if config.schedule == "constant":
+        return config.lr
+    warm = max(1, round(0.02 * steps))
+    if step < warm:
+        return config.lr * (step + 1) / warm
+    done = (step - warm) / max(1, steps - warm)
+    return config.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _follow(average: nn.Module, module: nn.Module, decay: float, step: int) -> None:
+    """Move the running mean a little towards the weights; faster at the start, when they still change a lot."""
+    decay = min(decay, (1 + step) / (10 + step))
+    ours: dict[str, Tensor] = average.state_dict()
+    with torch.no_grad():
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():
+                ours[name].lerp_(value, 1 - decay)
+            else:
+                ours[name].copy_(value)
+
+
+def _start(config: TrainConfig, folder: Path, resume: bool, parts: tuple[Any, Any, Any]) -> Run:
+    state = make_folder(folder) / _STATE
+    if not state.is_file():
+        with atomic_path(folder / "config.json") as temporary:
+            temporary.write_text(config.model_dump_json(indent=1), encoding="utf-8")
+        return Run()
+    if not resume:
+        raise UsageError(f"{folder} already holds a run; go on with --resume or give another folder")
+    facts = load_state(state, *parts)
+    if TrainConfig.model_validate(facts["config"]) != config:
+        raise UsageError(f"{folder} holds a run with other settings; give the same ones or another folder")
+    return Run(facts["step"], facts["history"], facts["best"] if facts["best"] is not None else -math.inf)
+
+
+def _keep(config: TrainConfig, folder: Path, run: Run, kept: nn.Module, parts: tuple[Any, Any, Any]) -> None:
+    score = run.history[-1]["score"]
+    if score > run.best:
+        run.best = score
+        save_network(folder / BEST, kept, config.network, run.history[-1])
+    save_network(folder / FINAL, kept, config.network, run.history[-1])
+    with atomic_path(folder / "history.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(run.history[0]))
+        writer.writeheader()
+        writer.writerows(run.history)
+    best = run.best if math.isfinite(run.best) else None
+    facts = {"config": config.model_dump(mode="json"), "step": run.step, "history": run.history, "best": best}
+    # Written last: whatever is found beside it is at least as new.
+    save_state(folder / _STATE, *parts, facts=facts)

@@ -1,0 +1,74 @@
+"""Label image to training maps. Legend in `nucleate.nets.unet`; labels are float (exact below 2 ** 24) or integer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+__all__ = ["border_weights", "make_targets", "normalised_distance", "touching"]
+
+_BORDER_REACH = 2  # pixels on either side of a meeting line that count as border
+
+
+def normalised_distance(labels: NDArray[Any]) -> NDArray[np.float32]:
+    """Give each pixel its distance to the edge of its nucleus, 1 at the nucleus' deepest pixel, 0 outside.
+
+    Parameters
+    ----------
+    labels : (H, W) int ndarray
+        Label image.
+
+    Returns
+    -------
+    (H, W) float32 ndarray
+        0..1. A nucleus cut by the edge of the picture is not taken to end there.
+    """
+    out = np.zeros(labels.shape, np.float32)
+    for index, box in enumerate(ndimage.find_objects(np.asarray(labels)), start=1):
+        if box is None:  # an id that does not occur
+            continue  # type: ignore[unreachable]  # the stubs do not know None
+        inside = labels[box] == index
+        # One pixel of background on the sides that lie within the picture; none where the picture ends.
+        sides = [(int(part.start > 0), int(part.stop < size)) for part, size in zip(box, labels.shape, strict=True)]
+        padded = np.pad(inside, sides)
+        if padded.all():
+            out[box] = 1.0
+            continue
+        depth = ndimage.distance_transform_edt(padded)
+        core = depth[tuple(slice(a, n - b) for (a, b), n in zip(sides, padded.shape, strict=True))]
+        out[box] = np.where(inside, core / core.max(), out[box])
+    return out
+
+
+def touching(labels_NHW: Tensor, reach: int = _BORDER_REACH) -> Tensor:
+    """Mark pixels that have two different nuclei within `reach` pixels (square window), as bool (N, H, W)."""
+    labels_N1HW = labels_NHW[:, None].float()
+    far = torch.full_like(labels_N1HW, 2.0**24)
+    size, pad = 2 * reach + 1, reach
+    highest = functional.max_pool2d(labels_N1HW, size, 1, pad)
+    lowest = -functional.max_pool2d(-torch.where(labels_N1HW > 0, labels_N1HW, far), size, 1, pad)
+    return ((highest > 0) & (lowest < highest))[:, 0]
+
+
+def make_targets(labels_NHW: Tensor, distance_NHW: Tensor, maps: tuple[str, ...]) -> Tensor:
+    """Stack the wanted maps: ``mask`` 0/1, ``border`` 0/1 between touching nuclei, ``distance`` 0..1 to the centre."""
+    mask_NHW = labels_NHW > 0
+    made = {
+        "mask": lambda: mask_NHW.float(),
+        "border": lambda: touching(labels_NHW).float(),
+        "distance": lambda: distance_NHW * mask_NHW,
+    }
+    return torch.stack([made[name]() for name in maps], 1)
+
+
+def border_weights(labels_NHW: Tensor, weight: float = 4.0) -> Tensor:
+    """Weigh pixels: 1, and `weight` more where two nuclei are within four pixels."""
+    return 1.0 + weight * touching(labels_NHW, 2 * _BORDER_REACH).float()
