@@ -1,0 +1,87 @@
+"""What every reader needs when a file is not as it should be: one-line errors, silence, the memory limit."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import threading
+import warnings
+from typing import TYPE_CHECKING
+
+from nucleate.errors import InputError, TooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["check_size", "fault", "one_line", "quiet"]
+
+# warnings.catch_warnings changes the whole process: two readers at once would undo each other.
+_LOCK = threading.RLock()
+_LONGEST = 160
+
+
+def one_line(text: object) -> str:
+    """Put any text, an exception or a path with line breaks included, on one line of readable length."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
+
+
+def fault(path: Path, what: object, cure: str = "save it again from the program it came from") -> InputError:
+    """Make the error for a file: which file, what is wrong with it, what to do."""
+    return InputError(f"{' '.join(str(path).split())}: {one_line(what)}; {cure}")
+
+
+def check_size(path: Path, shape: tuple[int, ...], itemsize: int, max_bytes: int | None) -> None:
+    """Compare what a file's header promises with the limit, before anything is decoded.
+
+    Parameters
+    ----------
+    path : Path
+        For the message.
+    shape : tuple of int
+        Everything that would be decoded.
+    itemsize : int
+        Bytes of one value.
+    max_bytes : int, optional
+        The limit; None stands for the memory of this machine.
+
+    Raises
+    ------
+    TooLargeError
+        If it would take more.
+    """
+    limit = _machine_memory() if max_bytes is None else max_bytes
+    needed = math.prod(shape) * itemsize
+    if limit is not None and needed > limit:
+        size = " x ".join(str(n) for n in shape)
+        raise TooLargeError(
+            f"{' '.join(str(path).split())}: too large: {size} values need {needed / 1e9:.3g} GB, "
+            f"{limit / 1e9:.3g} GB are allowed; allow more memory, or cut the picture into parts"
+        )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries' warnings and log lines to themselves: what matters is raised as an error instead."""
+    logger = logging.getLogger("tifffile")
+    with _LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.addFilter(_refuse)
+        try:
+            yield
+        finally:
+            logger.removeFilter(_refuse)
+
+
+def _refuse(_: logging.LogRecord) -> bool:
+    return False
+
+
+def _machine_memory() -> int | None:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not told on this system
+        return None

@@ -1,0 +1,121 @@
+"""PNG, JPEG, GIF and BMP with Pillow; 16-bit colour PNG, which Pillow would cut to 8 bits, with imagecodecs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import imagecodecs
+import numpy as np
+import PIL.Image
+
+from nucleate.core.image import Image
+from nucleate.io.faults import check_size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["read_pillow"]
+
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP")
+_DEPTH, _COLOUR_TYPE = 24, 25  # places of bit depth and colour type in a PNG file (header chunk, always the first)
+
+
+def read_pillow(path: Path, max_bytes: int | None) -> Image:
+    """Read a file; animations give axis ``I``.
+
+    Parameters
+    ----------
+    path : Path
+        A PNG, JPEG, GIF or BMP file.
+    max_bytes : int, optional
+        See `nucleate.io.images.read_image`.
+
+    Returns
+    -------
+    Image
+        bool for 1-bit pictures, uint16 or uint8 otherwise; ``YX`` for grey, ``YXS`` for colours. Palettes are looked
+        up; if all colours are grey, the picture is.
+
+    Raises
+    ------
+    TooLargeError
+        If it needs more than `max_bytes`.
+    OSError, SyntaxError, ValueError, ...
+        As Pillow raises them for damaged files.
+    """
+    with path.open("rb") as stream, _open(stream) as picture:
+        # A JPEG of several pictures holds a photograph and its previews: the first one is meant.
+        frames = 1 if picture.format in {"JPEG", "MPO"} else getattr(picture, "n_frames", 1)
+        deep = _deep_colours(stream) if picture.format == "PNG" else 0
+        _check(path, picture, frames, deep, max_bytes)
+        if deep:
+            stream.seek(0)
+            pixels = imagecodecs.png_decode(stream.read())
+            pixels = pixels[..., :3] if deep > 2 else pixels[..., 0]
+        elif frames == 1:
+            pixels = _frame(picture)
+        else:
+            pixels = _frames(picture, frames)
+    colours = "S" if pixels.ndim == (4 if frames > 1 else 3) else ""
+    return Image(pixels, ("I" if frames > 1 else "") + "YX" + colours, name=path.name)
+
+
+def _open(stream: BinaryIO) -> PIL.Image.Image:
+    # Pillow's own guard against huge pictures warns or raises by a fixed number of pixels; ours is the memory limit.
+    guard, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
+    try:
+        return PIL.Image.open(stream, formats=_FORMATS)
+    finally:
+        PIL.Image.MAX_IMAGE_PIXELS = guard
+
+
+def _deep_colours(stream: BinaryIO) -> int:
+    place = stream.tell()
+    stream.seek(0)
+    header = stream.read(_COLOUR_TYPE + 1)
+    stream.seek(place)
+    samples = {2: 3, 4: 2, 6: 4}.get(header[_COLOUR_TYPE], 0)
+    return samples if header[_DEPTH] == 16 else 0
+
+
+def _check(path: Path, picture: PIL.Image.Image, frames: int, deep: int, max_bytes: int | None) -> None:
+    width, height = picture.size
+    if picture.mode.startswith("I"):
+        samples, itemsize = 1, 4
+    elif picture.mode == "P" or frames > 1:
+        samples, itemsize = 3, 1
+    else:
+        samples, itemsize = (deep, 2) if deep else (len(picture.getbands()), 1)
+    check_size(path, (frames, height, width, samples), itemsize, max_bytes)
+
+
+def _frame(picture: PIL.Image.Image) -> NDArray[Any]:
+    mode = picture.mode
+    if mode in {"1", "L"}:
+        return np.array(picture)
+    if mode.startswith("I"):  # 16-bit grey: mode "I;16", or "I" in older releases of Pillow
+        return np.array(picture).astype(np.uint16)
+    if mode in {"LA", "La"}:
+        return np.array(picture)[..., 0]
+    if mode in {"P", "PA"}:
+        return _grey_if_grey(np.array(picture.convert("RGB")))
+    if mode in {"RGBA", "RGBX"}:
+        return np.array(picture)[..., :3]
+    return np.array(picture.convert("RGB"))
+
+
+def _frames(picture: PIL.Image.Image, count: int) -> NDArray[Any]:
+    width, height = picture.size
+    pixels = np.empty((count, height, width, 3), np.uint8)
+    for index in range(count):
+        picture.seek(index)
+        pixels[index] = np.array(picture.convert("RGB"))
+    return _grey_if_grey(pixels)
+
+
+def _grey_if_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    red = pixels[..., 0]
+    same = np.array_equal(red, pixels[..., 1]) and np.array_equal(red, pixels[..., 2])
+    return np.ascontiguousarray(red) if same else pixels

@@ -1,0 +1,136 @@
+"""Pixel size and channel names from the metadata of TIFF files: OME, ImageJ, Aperio, resolution tags."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from tifffile import RESUNIT
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPage, TiffPageSeries
+
+__all__ = ["channel_names", "pixel_size_um"]
+
+_UM = {
+    "pm": 1e-6, "å": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "um": 1.0, "µm": 1.0, "micron": 1.0, "microns": 1.0,
+    "micrometer": 1.0, "micrometers": 1.0, "micrometre": 1.0, "mm": 1e3, "millimeter": 1e3, "cm": 1e4, "m": 1e6,
+    "inch": 25400.0, "in": 25400.0,
+}  # fmt: skip
+_FINEST_UM, _COARSEST_UM = 0.005, 20.0
+"""Resolution tags outside of this are print or screen settings (72 or 300 dots an inch), not a microscope's."""
+
+_PLANE_PREFIX = re.compile(r"^(?:[cztCZT]:\d+/\d+\s*)+-\s*")
+
+
+def pixel_size_um(tiff: TiffFile, series: TiffPageSeries) -> tuple[float, float] | None:
+    """Find height and width of a pixel in micrometres; None when the file does not tell.
+
+    Parameters
+    ----------
+    tiff : TiffFile
+        An open file.
+    series : TiffPageSeries
+        The picture that was chosen in it.
+
+    Returns
+    -------
+    (float, float) or None
+        Height, width.
+    """
+    page = series.keyframe
+    if series.kind == "ome":
+        size = _from_ome(_ome_pixels(tiff, series))
+    elif tiff.is_imagej:
+        size = _from_imagej(tiff.imagej_metadata or {}, page)
+    elif tiff.is_svs:
+        found = re.search(r"\bMPP = ([\d.]+)", page.description)
+        size = (float(found[1]), float(found[1])) if found else None
+    else:
+        size = _from_tags(page)
+    return size if size is not None and all(math.isfinite(s) and s > 0 for s in size) else None
+
+
+def channel_names(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
+    """Find the names of the channels, in order; empty when the file does not tell.
+
+    Parameters
+    ----------
+    tiff : TiffFile
+        An open file.
+    series : TiffPageSeries
+        The picture that was chosen in it.
+
+    Returns
+    -------
+    tuple of str
+        OME: the name, else the dye, of each channel. ImageJ: the labels of the first planes, if they differ.
+    """
+    if series.kind == "ome":
+        pixels = _ome_pixels(tiff, series)
+        channels = [] if pixels is None else pixels.findall("{*}Channel")
+        names = [one.get("Name") or one.get("Fluor") or "" for one in channels]
+        return tuple(names) if all(names) else ()
+    if not tiff.is_imagej or "C" not in series.axes:
+        return ()
+    labels = (tiff.imagej_metadata or {}).get("Labels", [])
+    count = series.shape[series.axes.index("C")]
+    if not isinstance(labels, list) or len(labels) < count:
+        return ()
+    names = [_PLANE_PREFIX.sub("", str(label)).strip() for label in labels[:count]]
+    return tuple(names) if all(names) and len(set(names)) == count else ()
+
+
+def _ome_pixels(tiff: TiffFile, series: TiffPageSeries) -> ElementTree.Element | None:
+    try:
+        images = ElementTree.fromstring(tiff.ome_metadata or "").findall("{*}Image")
+        number = next(i for i, one in enumerate(tiff.series) if one is series)
+        return images[number].find("{*}Pixels")
+    except (ElementTree.ParseError, IndexError):
+        return None
+
+
+def _from_ome(pixels: ElementTree.Element | None) -> tuple[float, float] | None:
+    if pixels is None or pixels.get("PhysicalSizeX") is None:
+        return None
+    across = _length(pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeXUnit", "µm"))
+    down = _length(pixels.get("PhysicalSizeY", pixels.get("PhysicalSizeX")), pixels.get("PhysicalSizeYUnit", "µm"))
+    return None if across is None or down is None else (down, across)
+
+
+def _length(value: str | None, unit: str) -> float | None:
+    factor = _factor(unit)
+    try:
+        return None if value is None or factor is None else float(value) * factor
+    except ValueError:
+        return None
+
+
+def _factor(unit: str) -> float | None:
+    # ImageJ writes the micro sign as an escape; there are also two characters that look like it.
+    return _UM.get(unit.strip().lower().replace("\\u00b5", "µ").replace("μ", "µ"))
+
+
+def _from_imagej(metadata: dict[str, Any], page: TiffPage) -> tuple[float, float] | None:
+    factor = _factor(str(metadata.get("unit", "")))
+    spacing = _spacing(page)
+    return None if factor is None or spacing is None else (spacing[0] * factor, spacing[1] * factor)
+
+
+def _from_tags(page: TiffPage) -> tuple[float, float] | None:
+    unit = page.tags.valueof("ResolutionUnit", RESUNIT.INCH)
+    factor = {RESUNIT.INCH: 25400.0, RESUNIT.CENTIMETER: 1e4}.get(unit)
+    spacing = _spacing(page)
+    if factor is None or spacing is None:
+        return None
+    size = spacing[0] * factor, spacing[1] * factor
+    return size if all(_FINEST_UM <= s <= _COARSEST_UM for s in size) else None
+
+
+def _spacing(page: TiffPage) -> tuple[float, float] | None:
+    pairs = page.tags.valueof("YResolution"), page.tags.valueof("XResolution")
+    if any(not isinstance(p, tuple) or len(p) != 2 or p[0] <= 0 or p[1] <= 0 for p in pairs):
+        return None
+    return pairs[0][1] / pairs[0][0], pairs[1][1] / pairs[1][0]
