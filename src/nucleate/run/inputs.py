@@ -1,0 +1,325 @@
+"""From what the user named to a list of pictures: files, folders, globs, zip archives, Kaggle's layout.
+
+Nothing is decoded here. What cannot be used stays in the list with its reason, so that no input is lost silently.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import os
+import unicodedata
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from nucleate.core.text import one_line
+from nucleate.errors import InputError, TooLargeError, UsageError
+from nucleate.io.images import IMAGE_SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+__all__ = ["OWN_SUFFIXES", "Source", "content_hash", "expand", "local_file", "unique_names"]
+
+OWN_SUFFIXES = (".labels.tif", ".overlay.png")
+"""Endings of the pictures that we write; they are not taken as inputs again when they lie in the output folder."""
+
+_BLOCK = 1 << 20
+_LONGEST_NAME = 220
+
+
+@dataclass(frozen=True)
+class Source:
+    """One picture to be segmented.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or the zip archive that holds it.
+    member : str
+        Its name inside the archive; empty for a plain file.
+    problem : str
+        Why it cannot be used, where that is known before reading; empty otherwise.
+    """
+
+    path: Path
+    member: str = ""
+    problem: str = ""
+
+    @property
+    def key(self) -> str:
+        """Tell this input from every other: its absolute path, with the member of an archive after ``!``."""
+        return f"{os.path.abspath(self.path)}!{self.member}" if self.member else os.path.abspath(self.path)  # noqa: PTH100 - resolve() would follow links
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its last suffix."""
+        return (PurePosixPath(self.member) if self.member else self.path).stem
+
+    @property
+    def shown(self) -> str:
+        """Its name for messages, on one line."""
+        return one_line(f"{self.path}!{self.member}" if self.member else str(self.path))
+
+
+def expand(wanted: Iterable[str], *, output: Path | None = None) -> list[Source]:
+    """List the pictures that the user's words name.
+
+    Parameters
+    ----------
+    wanted : iterable of str
+        Files, folders (recursed), globs, zip archives. In Kaggle's layout (``<id>/images/<id>.png`` beside
+        ``<id>/masks``) only the images are taken.
+    output : Path, optional
+        Where results go: pictures that we wrote there are left out of folders and globs.
+
+    Returns
+    -------
+    list of Source
+        Each file once, in the order of the words, sorted inside a folder. A word that names nothing stays in the
+        list with its problem.
+
+    Raises
+    ------
+    UsageError
+        If nothing at all is found.
+    """
+    found: dict[str, Source] = {}
+    for word in wanted:
+        for source in _expand_word(word, output):
+            found.setdefault(source.key, source)
+    sources = list(found.values())
+    if not sources:
+        raise UsageError("no input given; name image files, folders, globs or a zip archive")
+    if all(source.problem and not source.path.is_file() for source in sources):
+        raise UsageError(f"nothing to do: {'; '.join(source.problem for source in sources)}")
+    return sources
+
+
+def unique_names(sources: Iterable[Source], taken: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give each input the name of its results: its stem, with ``-2``, ``-3``, ... where that is taken.
+
+    Parameters
+    ----------
+    sources : iterable of Source
+        The inputs in order; the first of one stem keeps it.
+    taken : mapping, optional
+        Names given in an earlier run, by key; they stay, whatever joins the list later.
+
+    Returns
+    -------
+    dict
+        Name by key. No two names differ only in case or in how an accent is written, since some file systems
+        take those for one.
+    """
+    names = dict(taken or {})
+    used = {_folded(name) for name in names.values()}
+    for source in sources:
+        if source.key in names:
+            continue
+        stem = _shortened(source.stem)
+        name, number = stem, 1
+        while _folded(name) in used:
+            number += 1
+            name = f"{stem}-{number}"
+        names[source.key] = name
+        used.add(_folded(name))
+    return names
+
+
+def content_hash(source: Source) -> str:
+    """Compute the SHA-256 of an input's bytes, in hexadecimal; a folder counts as its files' names and bytes.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        if source.path.is_dir():
+            for file in sorted(p for p in source.path.rglob("*") if p.is_file()):
+                digest.update(os.fsencode(file.relative_to(source.path)) + b"\0")
+                with file.open("rb") as stream:
+                    _feed(digest.update, stream)
+        else:
+            with _opened(source) as stream:
+                _feed(digest.update, stream)
+    except OSError as error:
+        raise InputError(f"{source.shown}: cannot be read: {error.strerror or error}; check its permissions") from error
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def local_file(source: Source, folder: Path, *, max_bytes: int | None = None) -> Iterator[Path]:
+    """Give the path of an input as a plain file; a zip's member is unpacked into `folder` for the while.
+
+    Raises
+    ------
+    InputError
+        If the archive or its member is damaged or encrypted.
+    TooLargeError
+        If the member unpacks to more than `max_bytes`.
+    """
+    if not source.member:
+        yield source.path
+        return
+    target = folder / PurePosixPath(source.member).name
+    try:
+        with _opened(source) as stream, target.open("wb") as copy:
+            written = 0
+            while block := stream.read(_BLOCK):
+                written += len(block)
+                if max_bytes is not None and written > max_bytes:
+                    raise TooLargeError(f"{source.shown}: unpacks to over {max_bytes:,} bytes; raise --memory")
+                copy.write(block)
+        yield target
+    finally:
+        target.unlink(missing_ok=True)
+
+
+def _feed(update: Callable[[bytes], None], stream: BinaryIO) -> None:
+    while block := stream.read(_BLOCK):
+        update(block)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _shortened(stem: str) -> str:
+    # File systems take 255 bytes; the longest ending we add and a number need some of them.
+    if len(os.fsencode(stem)) <= _LONGEST_NAME:
+        return stem
+    digest = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
+    return f"{os.fsencode(stem)[: _LONGEST_NAME - 9].decode('utf-8', 'ignore')}-{digest}"
+
+
+@contextlib.contextmanager
+def _opened(source: Source) -> Iterator[BinaryIO]:
+    if not source.member:
+        with source.path.open("rb") as stream:
+            yield stream
+        return
+    try:
+        with zipfile.ZipFile(source.path) as archive, archive.open(source.member) as member:
+            yield cast("BinaryIO", member)
+    except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
+        raise InputError(f"{source.shown}: cannot be unpacked: {error}; check the archive") from error
+
+
+def _expand_word(word: str, output: Path | None) -> Iterator[Source]:
+    path = Path(word)
+    try:
+        if path.is_dir():
+            yield from _folder_or_problem(path, output)
+        elif path.exists() or path.is_symlink():
+            yield from _file(path)
+        elif glob.has_magic(word):
+            yield from _glob(word, output)
+        else:
+            yield Source(path, problem=f"{one_line(word)}: no such file or folder; check the path")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        yield Source(path, problem=f"{one_line(word)}: cannot be looked at: {reason}; check the path")
+
+
+def _glob(word: str, output: Path | None) -> Iterator[Source]:
+    matches = sorted(glob.glob(word, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute patterns
+    if not matches:
+        yield Source(Path(word), problem=f"{one_line(word)}: no file matches; check the pattern")
+    for match in map(Path, matches):
+        if match.is_dir() and not _is_image_folder(match):
+            yield from _folder(match, output)
+        elif not _is_own(match, output):
+            yield from _file(match)
+
+
+def _file(path: Path) -> Iterator[Source]:
+    if not path.is_file():
+        yield Source(path, problem=f"{one_line(str(path))}: not a regular file; name an image")
+    elif path.suffix.lower() == ".zip":
+        yield from _archive(path)
+    else:
+        yield Source(path)
+
+
+def _folder_or_problem(path: Path, output: Path | None) -> Iterator[Source]:
+    empty = True
+    for source in _folder(path, output):
+        empty = False
+        yield source
+    if empty:
+        known = " ".join(sorted(IMAGE_SUFFIXES))
+        yield Source(path, problem=f"{one_line(str(path))}: no image in this folder; looked for {known}")
+
+
+def _folder(top: Path, output: Path | None) -> Iterator[Source]:
+    if _is_image_folder(top):
+        yield Source(top)
+        return
+    problems: list[Source] = []
+
+    def note(error: OSError) -> None:
+        where = Path(error.filename)
+        problems.append(Source(where, problem=f"{one_line(str(where))}: cannot be listed: {error.strerror}"))
+
+    for folder, folders, files in os.walk(top, onerror=note):
+        here = Path(folder)
+        images = [here / name for name in folders if _is_image_folder(here / name)]
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and here / n not in images)
+        members = [here / name for name in files if _looks_like_image(name)]
+        if _is_kaggle(here.name, [p.stem for p in _listed(here / "images")]):
+            folders[:] = ["images"]
+        for path in sorted(images + [m for m in members if not _is_own(m, output)]):
+            yield Source(path)
+    yield from problems
+
+
+def _archive(path: Path) -> Iterator[Source]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        yield Source(path, problem=f"{one_line(str(path))}: not a readable zip archive: {error}; download it again")
+        return
+    members = [n for n in map(PurePosixPath, names) if _looks_like_image(n.name) and "__MACOSX" not in n.parts]
+    stems: dict[PurePosixPath, list[str]] = {}
+    for member in members:
+        if member.parent.name == "images":
+            stems.setdefault(member.parent.parent, []).append(member.stem)
+    kaggle = {folder for folder, images in stems.items() if _is_kaggle(folder.name, images)}
+    kept = [m for m in members if not (m.parent.name == "masks" and m.parent.parent in kaggle)]
+    if not kept:
+        yield Source(path, problem=f"{one_line(str(path))}: no image in this archive; check that it is the right one")
+    for member in kept:
+        yield Source(path, str(member))
+
+
+def _is_kaggle(folder: str, image_stems: list[str]) -> bool:
+    return folder in image_stems
+
+
+def _listed(folder: Path) -> list[Path]:
+    return [p for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
+
+
+def _looks_like_image(name: str) -> bool:
+    # Hidden files are the resource forks and thumbnails that file managers leave.
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _is_image_folder(path: Path) -> bool:
+    return path.suffix.lower() == ".zarr" and path.is_dir()
+
+
+def _is_own(path: Path, output: Path | None) -> bool:
+    return (
+        output is not None
+        and path.name.endswith(OWN_SUFFIXES)
+        and os.path.abspath(path.parent) == os.path.abspath(output)  # noqa: PTH100 - resolve() would follow links
+    )

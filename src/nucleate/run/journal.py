@@ -1,0 +1,147 @@
+"""What is finished, line by line, so that a run that was stopped goes on where it was.
+
+The file holds one JSON object a line: first the settings, then the names given to inputs, then one line an input that
+is finished. Each line is on disk before the next input starts; a line cut off by a crash is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from nucleate.core.files import atomic_path
+from nucleate.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["JOURNAL_NAME", "Journal", "Outcome"]
+
+JOURNAL_NAME = ".nucleate-journal.jsonl"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one input ended.
+
+    Parameters
+    ----------
+    name : str
+        Name of its results.
+    source : str
+        Where it came from (`Source.key`).
+    status : {"ok", "failed", "not done"}
+        ``not done`` after a stop.
+    sha256 : str
+        Hash of its content; empty when it could not be read.
+    nuclei : int, optional
+        How many were found.
+    median_area_px : float, optional
+        None without nuclei.
+    seconds : float
+        Time to read, segment and write it.
+    error : str
+        One line; empty when all went well.
+    """
+
+    name: str
+    source: str
+    status: str
+    sha256: str = ""
+    nuclei: int | None = None
+    median_area_px: float | None = None
+    seconds: float = 0.0
+    error: str = ""
+
+
+class Journal:
+    """The list of finished inputs in an output folder.
+
+    Parameters
+    ----------
+    path : Path
+        The journal's file.
+    settings : mapping
+        Everything that decides the results, JSON types only.
+    resume : bool
+        Whether an existing journal is taken up.
+
+    Raises
+    ------
+    UsageError
+        If there is a journal and `resume` is false, or it was written with other settings.
+    OutputError
+        If it cannot be written.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
+        self.path = path
+        self.names: dict[str, str] = {}
+        self.done: dict[str, Outcome] = {}
+        settings = json.loads(json.dumps(dict(settings)))  # as the file gives them back: tuples become lists
+        lines = _whole_lines(path)
+        if lines and not resume:
+            raise UsageError(f"{path.parent} already holds results; add --resume to go on or choose another folder")
+        if lines:
+            _check_settings(path, lines[0].get("settings", {}), settings)
+        for line in lines[1:]:
+            if line["kind"] == "names":
+                self.names.update(line["names"])
+            elif line["kind"] == "done":
+                outcome = Outcome(**{key: value for key, value in line.items() if key != "kind"})
+                self.done[outcome.source] = outcome
+        self._rewrite(lines or [{"kind": "settings", "settings": settings}])
+
+    def add_names(self, names: Mapping[str, str]) -> None:
+        """Write down the names given to inputs, before anything is written under them."""
+        new = {key: name for key, name in names.items() if key not in self.names}
+        if new:
+            self._append({"kind": "names", "names": new})
+            self.names.update(new)
+
+    def add(self, outcome: Outcome) -> None:
+        """Write down a finished input; it is on disk when this returns."""
+        self._append({"kind": "done", **asdict(outcome)})
+        self.done[outcome.source] = outcome
+
+    def _rewrite(self, lines: list[dict[str, Any]]) -> None:
+        with atomic_path(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
+
+    def _append(self, line: dict[str, Any]) -> None:
+        try:
+            with self.path.open("a", encoding="ascii") as stream:
+                stream.write(json.dumps(line) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror}; free space, then add --resume") from error
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise OutputError(f"cannot read {path}: {error}; choose another output folder") from error
+    lines = []
+    for row in text.splitlines():
+        try:
+            line = json.loads(row)
+        except json.JSONDecodeError:
+            break
+        lines.append(line)
+    if text and not (lines and isinstance(lines[0], dict) and lines[0].get("kind") == "settings"):
+        raise OutputError(f"{path} is not a journal of this program; choose another output folder")
+    return lines
+
+
+def _check_settings(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+    if changed:
+        listed = ", ".join(f"{key} was {before.get(key)}, is now {now.get(key)}" for key in changed)
+        raise UsageError(f"{path.parent} holds results of other settings: {listed}; use those or another folder")

@@ -1,0 +1,167 @@
+"""From the user's words to a list of pictures."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nucleate.errors import InputError, TooLargeError, UsageError
+from nucleate.run.inputs import Source, content_hash, expand, local_file, unique_names
+
+pytestmark = pytest.mark.base
+
+
+def _touch(top: Path, *names: str) -> Path:
+    for name in names:
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_bytes(name.encode())
+    return top
+
+
+def _names(top: Path, sources: list[Source]) -> list[str]:
+    return [str(source.path.relative_to(top)) + (f"!{source.member}" if source.member else "") for source in sources]
+
+
+def test_a_folder_is_recursed_and_sorted(tmp_path: Path) -> None:
+    _touch(tmp_path, "b.png", "a.TIF", "sub/c.jpg", "notes.txt", ".hidden.png", "._a.png", ".cache/x.png")
+    assert _names(tmp_path, expand([str(tmp_path)])) == ["a.TIF", "b.png", "sub/c.jpg"]
+
+
+def test_each_file_once(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.png", "b.png")
+    words = [str(tmp_path / "b.png"), str(tmp_path), f"{tmp_path}/*.png", f"{tmp_path}/./a.png"]
+    assert _names(tmp_path, expand(words)) == ["b.png", "a.png"]
+
+
+def test_globs_reach_into_folders(tmp_path: Path) -> None:
+    _touch(tmp_path, "p1/a.png", "p1/deep/b.png", "p2/c.png", "q/d.png")
+    assert _names(tmp_path, expand([f"{tmp_path}/p*"])) == ["p1/a.png", "p1/deep/b.png", "p2/c.png"]
+    assert _names(tmp_path, expand([f"{tmp_path}/**/*.png"]))[:2] == ["p1/a.png", "p1/deep/b.png"]
+
+
+def test_a_file_with_brackets_in_its_name_is_no_glob(tmp_path: Path) -> None:
+    _touch(tmp_path, "a[1].png", "a1.png")
+    assert _names(tmp_path, expand([f"{tmp_path}/a[1].png"])) == ["a[1].png"]
+
+
+def test_kaggle_folder_takes_images_and_leaves_masks(tmp_path: Path) -> None:
+    _touch(tmp_path, "ab/images/ab.png", "ab/masks/1.png", "cd/images/cd.png", "cd/masks/2.png", "other/masks/m.png")
+    assert _names(tmp_path, expand([str(tmp_path)])) == ["ab/images/ab.png", "cd/images/cd.png", "other/masks/m.png"]
+
+
+def test_kaggle_zip_takes_images_and_leaves_masks(tmp_path: Path) -> None:
+    path = tmp_path / "test.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("ab/images/ab.png", "ab/masks/1.png", "__MACOSX/ab/images/._ab.png", "readme.txt"):
+            archive.writestr(name, name)
+    (source,) = expand([str(path)])
+    assert (source.member, source.stem) == ("ab/images/ab.png", "ab")
+    with local_file(source, tmp_path) as unpacked:
+        assert unpacked.read_bytes() == b"ab/images/ab.png"
+    assert not unpacked.exists()
+    with pytest.raises(TooLargeError, match="raise --memory"), local_file(source, tmp_path, max_bytes=3):
+        pass
+
+
+def test_damaged_archives_are_problems_not_crashes(tmp_path: Path) -> None:
+    _touch(tmp_path, "text.zip", "good.png")
+    bad = expand([str(tmp_path / "text.zip"), str(tmp_path / "good.png")])[0]
+    assert "not a readable zip archive" in bad.problem
+    path = tmp_path / "cut.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", os.urandom(5000))
+    content = bytearray(path.read_bytes())
+    content[100:200] = bytes(100)
+    path.write_bytes(content)
+    (member,) = expand([str(path)])
+    with pytest.raises(InputError, match=r"cannot be unpacked: .*; check the archive"):
+        content_hash(member)
+
+
+def test_own_results_are_left_out_of_the_output_folder_only(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.png", "out/a.labels.tif", "out/a.overlay.png", "out/new.png", "truth/a.labels.tif")
+    found = _names(tmp_path, expand([str(tmp_path)], output=tmp_path / "out"))
+    assert found == ["a.png", "out/new.png", "truth/a.labels.tif"]
+    assert _names(tmp_path, expand([f"{tmp_path}/out/*"], output=tmp_path / "out")) == ["out/new.png"]
+    named = expand([f"{tmp_path}/out/a.labels.tif"], output=tmp_path / "out")
+    assert _names(tmp_path, named) == ["out/a.labels.tif"]
+
+
+def test_what_is_missing_among_others_is_a_problem_of_its_own(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x.png").mkdir()
+    words = ["a.png", "gone.png", "no*.tif", "empty", "x.png", "two\nlines.png", "zero\0byte.png"]
+    problems = [source.problem for source in expand([str(tmp_path / word) for word in words])]
+    assert problems[0] == ""
+    assert problems[1].endswith("gone.png: no such file or folder; check the path")
+    assert problems[2].endswith("no*.tif: no file matches; check the pattern")
+    assert ": no image in this folder; looked for" in problems[3]
+    assert ": no image in this folder; looked for" in problems[4]
+    assert "two\\nlines.png" in problems[5]
+    assert "\n" not in "".join(problems)
+    assert "\0" not in problems[6]
+
+
+@pytest.mark.parametrize("word", ["gone.png", "no*.tif", "empty", "empty.png"])
+def test_nothing_at_all_is_a_wrong_call(tmp_path: Path, word: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.png").mkdir()
+    with pytest.raises(UsageError, match="nothing to do: "):
+        expand([str(tmp_path / word)])
+
+
+def test_no_word_is_a_wrong_call() -> None:
+    with pytest.raises(UsageError, match="no input given"):
+        expand([])
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    _touch(tmp_path, "a.png")
+    sources = expand([str(tmp_path / "pipe.png"), str(tmp_path / "a.png")])
+    assert "not a regular file" in sources[0].problem
+
+
+def test_one_stem_gives_distinct_names_that_stay() -> None:
+    first = [Source(Path("a/x.png")), Source(Path("b/x.png")), Source(Path("b/X.tif")), Source(Path("x-2.png"))]
+    names = unique_names(first)
+    assert list(names.values()) == ["x", "x-2", "X-3", "x-2-2"]
+    again = unique_names([Source(Path("0/x.png")), *reversed(first)], names)
+    assert {key: again[key] for key in names} == names
+    assert again[Source(Path("0/x.png")).key] == "x-4"
+
+
+def test_accents_written_two_ways_are_one_name() -> None:
+    names = unique_names([Source(Path("a/z\u00fcge.png")), Source(Path("b/zu\u0308ge.png"))])
+    assert list(names.values()) == ["z\u00fcge", "zu\u0308ge-2"]
+
+
+def test_long_names_leave_room_for_endings() -> None:
+    first, second = unique_names([Source(Path("n" * 250 + ".png")), Source(Path("n" * 249 + "m.png"))]).values()
+    assert first != second
+    assert len(os.fsencode(f"{second}.overlay.png")) <= 255
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "X", "x-2", "x-2-2", "y"])), max_size=12))
+def test_names_are_distinct_and_pinned(paths: list[tuple[str, str]]) -> None:
+    sources = [Source(Path(folder) / f"{stem}.png") for folder, stem in paths]
+    names = unique_names(sources)
+    assert len({name.casefold() for name in names.values()}) == len({source.key for source in sources})
+    half = unique_names(sources[: len(sources) // 2])
+    assert unique_names(sources, half).items() >= half.items()
+
+
+def test_hash_follows_content_not_name(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"same")
+    (tmp_path / "b.png").write_bytes(b"same")
+    (tmp_path / "c.png").write_bytes(b"other")
+    a, b, c = (content_hash(Source(tmp_path / name)) for name in ("a.png", "b.png", "c.png"))
+    assert a == b != c
+    with pytest.raises(InputError, match="cannot be read"):
+        content_hash(Source(tmp_path / "gone.png"))

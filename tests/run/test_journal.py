@@ -1,0 +1,66 @@
+"""The journal: what is written stays, what was cut off is dropped, other settings are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nucleate.errors import OutputError, UsageError
+from nucleate.run.journal import Journal, Outcome
+
+pytestmark = pytest.mark.base
+
+FIRST = Outcome("a", "/x/a.png", "ok", "00ff", 3, 12.5, 0.25)
+SECOND = Outcome("b", "/x/b.png", "failed", error="bad")
+
+
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    journal = Journal(path, {"scale": 1.0, "export": ["labels"]}, resume=False)
+    journal.add_names({"/x/a.png": "a", "/x/\udcff\n.png": "odd\udcff"})
+    journal.add(FIRST)
+    journal.add(SECOND)
+    again = Journal(path, {"scale": 1.0, "export": ("labels",)}, resume=True)
+    assert again.names == {"/x/a.png": "a", "/x/\udcff\n.png": "odd\udcff"}
+    assert again.done == {"/x/a.png": FIRST, "/x/b.png": SECOND}
+
+
+@pytest.mark.parametrize("lost", [1, 5, 40])
+def test_a_line_cut_off_is_dropped_and_does_not_spoil_the_next(tmp_path: Path, lost: int) -> None:
+    path = tmp_path / "journal"
+    journal = Journal(path, {}, resume=False)
+    journal.add(FIRST)
+    journal.add(SECOND)
+    path.write_bytes(path.read_bytes()[:-lost])
+    again = Journal(path, {}, resume=True)
+    assert list(again.done) == ["/x/a.png"] if lost > 1 else ["/x/a.png", "/x/b.png"]
+    again.add(SECOND)
+    assert Journal(path, {}, resume=True).done == {"/x/a.png": FIRST, "/x/b.png": SECOND}
+
+
+def test_the_last_word_counts(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", {}, resume=False)
+    journal.add(SECOND)
+    mended = Outcome("b", "/x/b.png", "ok", "11", 1, 4.0)
+    journal.add(mended)
+    assert Journal(tmp_path / "journal", {}, resume=True).done == {"/x/b.png": mended}
+
+
+def test_without_resume_results_are_not_touched(tmp_path: Path) -> None:
+    Journal(tmp_path / "journal", {}, resume=False)
+    with pytest.raises(UsageError, match="add --resume"):
+        Journal(tmp_path / "journal", {}, resume=False)
+
+
+def test_other_settings_are_named(tmp_path: Path) -> None:
+    Journal(tmp_path / "journal", {"scale": 1, "model": "m"}, resume=False)
+    with pytest.raises(UsageError, match="scale was 1, is now 2; use those"):
+        Journal(tmp_path / "journal", {"scale": 2, "model": "m"}, resume=True)
+
+
+@pytest.mark.parametrize("content", [b"hello\n", b"\xff\xfe", b"[1]\n", b'{"kind": "other"}\n'])
+def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "journal").write_bytes(content)
+    with pytest.raises(OutputError, match="choose another output folder"):
+        Journal(tmp_path / "journal", {}, resume=True)
