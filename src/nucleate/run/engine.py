@@ -1,0 +1,120 @@
+"""Engines: what computes the maps of a batch. ONNX Runtime here; torch's has the same face and lives in nets/."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from nucleate.errors import ModelError, TooLargeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Engine", "OnnxEngine"]
+
+
+class Engine(Protocol):
+    """Anything that turns a batch into maps of the same height and width."""
+
+    def __call__(self, batch_NCHW: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Compute maps float32 (N, maps, H, W) in 0..1 from a batch float32 (N, channels, H, W)."""
+
+
+class OnnxEngine:
+    """Run an ONNX file on the processor with ONNX Runtime.
+
+    The session is made on the first call, so that building an engine costs nothing. Engines may be called from
+    several threads and can be pickled.
+
+    Parameters
+    ----------
+    model : bytes or path-like
+        Content of an ONNX file, or the file. One input (N, C, H, W) float32, one output of maps with free H and W.
+    threads : int, optional
+        Processor threads for one call; ONNX Runtime's own choice when None.
+
+    Raises
+    ------
+    ModelError
+        On the first call, if the model cannot be read; on any call, if it does not take the batch.
+    TooLargeError
+        If the batch needs more memory than there is.
+    """
+
+    def __init__(self, model: bytes | Path | str, threads: int | None = None) -> None:
+        self._model = model if isinstance(model, bytes) else Path(model)
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._session: Any = None
+
+    @property
+    def name(self) -> str:
+        """The file, or words for bytes, for messages."""
+        return "ONNX model" if isinstance(self._model, bytes) else str(self._model)
+
+    def __call__(self, batch_NCHW: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Compute maps float32 (N, maps, H, W) from a batch float32 (N, channels, H, W)."""
+        session = self._open()
+        feed = {session.get_inputs()[0].name: np.ascontiguousarray(batch_NCHW, np.float32)}
+        try:
+            maps = session.run(None, feed)[0]
+        except Exception as error:  # the classes of ONNX Runtime have no common root but Exception
+            reason = _first_line(error)
+            if "alloc" in reason.lower():
+                raise TooLargeError(
+                    f"not enough memory for a tile of {batch_NCHW.shape[2]} x {batch_NCHW.shape[3]} px; "
+                    "use a smaller --tile or close other programs"
+                ) from error
+            raise ModelError(
+                f"{self.name} does not take a batch of shape {batch_NCHW.shape}: {reason}; "
+                "look at channels and multiple in the model's card"
+            ) from error
+        return _check(np.asarray(maps), batch_NCHW, name=self.name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_model": self._model, "_threads": self._threads}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A session and a lock stay in the process that made them.
+        vars(self).update(state, _lock=threading.Lock(), _session=None)
+
+    def _open(self) -> Any:  # noqa: ANN401 - ONNX Runtime ships no types
+        with self._lock:
+            if self._session is None:
+                self._session = _session(self._model, self._threads, name=self.name)
+            return self._session
+
+
+def _session(model: bytes | Path, threads: int | None, *, name: str) -> Any:  # noqa: ANN401 - as above
+    import onnxruntime  # a third of a second to import: only when maps are computed
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # faults come back as exceptions; its own lines on stderr would double them
+    # Waiting threads that spin keep a processor busy between tiles, while other work could use it.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if isinstance(model, Path) and not model.is_file():
+        raise ModelError(f"no model file {name}; give a name from 'nucleate models' or an .onnx file")
+    source = model if isinstance(model, bytes) else str(model)
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # see above
+        raise ModelError(f"cannot read {name}: {_first_line(error)}; fetch or export the model again") from error
+
+
+def _check(maps: NDArray[Any], batch_NCHW: NDArray[np.float32], *, name: str) -> NDArray[np.float32]:
+    wanted = (batch_NCHW.shape[0], *batch_NCHW.shape[2:])
+    if maps.ndim != 4 or (maps.shape[0], *maps.shape[2:]) != wanted:
+        raise ModelError(
+            f"{name} gave maps of shape {maps.shape} for a batch of shape {batch_NCHW.shape}; "
+            "a network must keep height and width"
+        )
+    return maps.astype(np.float32, copy=False)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]

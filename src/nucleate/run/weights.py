@@ -1,0 +1,267 @@
+"""Models on disk: an ONNX file and its card beside it, shipped in the package or the user's own.
+
+``<name>.onnx`` holds the network, ``<name>.toml`` says what it is and how to use it. Nothing is unpickled, and the
+ONNX file is used only if its SHA-256 is the one in the card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_serializer, model_validator
+
+from nucleate.core.files import atomic_path
+from nucleate.core.normalize import Normalizer
+from nucleate.core.toml import toml_text
+from nucleate.errors import ModelError, NucleateError
+from nucleate.post.recipe import PostRecipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DEFAULT_MODEL", "ModelCard", "ModelFiles", "find_model", "list_models", "read_card", "write_card"]
+
+DEFAULT_MODEL = "nucleate"
+"""The shipped model that is used when none is named."""
+
+
+def _normalizer(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    known = [field.name for field in fields(Normalizer)]
+    unknown = [name for name in value if name not in known]
+    if unknown:
+        raise ValueError(f"no field {unknown[0]!r}; it has {', '.join(known)}")
+    return value
+
+
+def _recipe(value: object) -> object:
+    return PostRecipe.from_dict(value) if isinstance(value, dict) else value
+
+
+class ModelCard(BaseModel):
+    """What a model is and how it is to be used: everything about it but the numbers of the network.
+
+    Parameters
+    ----------
+    name : str
+        Of the model; the stem of its files.
+    description : str
+        One line.
+    network : dict
+        How the network is built again (see `nucleate.nets.build.NetConfig`).
+    normalizer : Normalizer
+        How pictures are prepared.
+    maps : tuple of str
+        What the maps mean, in order; ``mask`` is among them.
+    recipe : PostRecipe
+        From maps to nuclei.
+    diameter_px : float, optional
+        Median diameter of the nuclei it was trained on, pixels.
+    multiple : int
+        Height and width given to the network are multiples of this.
+    input_size : int, optional
+        Pictures are resized to a square of so many pixels, and the maps back to the picture (the paper's way); None
+        works on the picture's own grid.
+    tile, margin, blend : int
+        Larger pictures are cut into tiles of `tile` px; answers nearer than `margin` px to a cut are not used;
+        neighbours are mixed over `blend` px.
+    bytes_per_pixel : int
+        Memory the network takes for each pixel of a tile.
+    data, licence, command : str
+        What it was trained on, under which licence it may be used, and the command that made it.
+    scores : dict
+        Scores by name.
+    sha256 : str
+        Of the ONNX file, 64 hexadecimal digits.
+    sha256_torch : str, optional
+        Of ``<name>.safetensors``, the same weights for torch, where there is such a file.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    network: dict[str, Any] = Field(default_factory=dict)
+    normalizer: Annotated[Normalizer, BeforeValidator(_normalizer)] = Normalizer()
+    maps: tuple[str, ...] = ("mask",)
+    recipe: Annotated[PostRecipe, BeforeValidator(_recipe)] = PostRecipe()
+    diameter_px: float | None = Field(default=None, gt=0)
+    multiple: int = Field(default=16, ge=1, le=1024)
+    input_size: int | None = Field(default=None, ge=1, le=8192)
+    tile: int = Field(default=768, ge=1)
+    margin: int = Field(default=64, ge=0)
+    blend: int = Field(default=32, ge=0)
+    bytes_per_pixel: int = Field(default=2000, ge=1)
+    data: str = ""
+    licence: str = ""
+    command: str = ""
+    scores: dict[str, Any] = Field(default_factory=dict)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256_torch: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if "mask" not in self.maps or len(set(self.maps)) < len(self.maps):
+            raise ValueError(f"maps = {list(self.maps)}: 'mask' must be among them, and each name once")
+        if self.input_size is not None and self.input_size % self.multiple:
+            raise ValueError(f"input_size = {self.input_size} is no multiple of multiple = {self.multiple}")
+        return self
+
+    @field_serializer("normalizer", "recipe")
+    def _plain(self, value: Normalizer | PostRecipe) -> dict[str, Any]:
+        return asdict(value)
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model that was found: its card is read and checked, its weights are not yet.
+
+    Parameters
+    ----------
+    onnx : Path
+        The network.
+    card : ModelCard
+    """
+
+    onnx: Path
+    card: ModelCard
+
+    def read(self) -> bytes:
+        """Read the ONNX file and check its hash.
+
+        Raises
+        ------
+        ModelError
+            If it cannot be read or is not the file that the card describes.
+        """
+        return _read_checked(self.onnx, self.card.sha256)
+
+    @property
+    def torch_weights(self) -> Path | None:
+        """The same weights for torch, where they lie beside; see `read_torch`."""
+        path = self.onnx.with_suffix(".safetensors")
+        return path if self.card.sha256_torch is not None and path.is_file() else None
+
+    def read_torch(self) -> bytes:
+        """Read the safetensors file and check its hash.
+
+        Raises
+        ------
+        ModelError
+            If there is none, it cannot be read or it is not the file that the card describes.
+        """
+        return _read_checked(self.onnx.with_suffix(".safetensors"), self.card.sha256_torch or "")
+
+
+def find_model(name: str | Path | None = None) -> ModelFiles:
+    """Find a model by name, by its .onnx or .toml file, or by a folder that holds one.
+
+    Parameters
+    ----------
+    name : str or Path, optional
+        None is `DEFAULT_MODEL`. Anything with a path separator or a known suffix is a path.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model or its card is wrong.
+    """
+    text = str(name) if name is not None else DEFAULT_MODEL
+    path = Path(text).expanduser()
+    if path.suffix in {".onnx", ".toml"} or len(path.parts) > 1 or (isinstance(name, Path) or path.is_dir()):
+        return _open(_onnx_at(path))
+    shipped = _shipped()
+    if text not in shipped:
+        have = ", ".join(shipped) or "none is installed"
+        raise ModelError(f"no model {text!r}; there are: {have}; or give the path of an .onnx file with its .toml card")
+    return _open(shipped[text])
+
+
+def list_models() -> list[ModelFiles]:
+    """Give every shipped model, sorted by name.
+
+    Raises
+    ------
+    ModelError
+        If one of their cards is wrong.
+    """
+    return [_open(path) for path in _shipped().values()]
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read a card.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, is not TOML, lacks a field or has one that is not known; one line.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"no card {path}: {error.strerror}; it belongs beside the .onnx file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} is not TOML: {error}; mend it or fetch the model again") from error
+    try:
+        return ModelCard.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "card"
+        message = " ".join(first["msg"].split())
+        raise ModelError(f"{path}: {place}: {message}; mend the card or fetch the model again") from error
+    except NucleateError as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def write_card(path: Path, card: ModelCard) -> None:
+    """Write a card as TOML.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    values: Mapping[str, Any] = card.model_dump(mode="json", exclude_none=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(toml_text(values), encoding="utf-8")
+
+
+def _shipped() -> dict[str, Path]:
+    folder = Path(str(resources.files("nucleate"))) / "weights"
+    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+
+
+def _onnx_at(path: Path) -> Path:
+    if path.is_dir():
+        found = sorted(path.glob("*.onnx"))
+        if len(found) != 1:
+            raise ModelError(f"{path} holds {len(found)} .onnx files; name the one to use")
+        return found[0]
+    onnx = path.with_suffix(".onnx") if path.suffix == ".toml" else path
+    if not onnx.is_file():
+        raise ModelError(f"no model file {onnx}; give an .onnx file with its .toml card, or a name")
+    return onnx
+
+
+def _open(onnx: Path) -> ModelFiles:
+    return ModelFiles(onnx, read_card(onnx.with_suffix(".toml")))
+
+
+def _read_checked(path: Path, sha256: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}; fetch the model again") from error
+    got = hashlib.sha256(content).hexdigest()
+    if got != sha256:
+        raise ModelError(
+            f"{path} is not the file its card describes: SHA-256 {got[:12]}..., the card says {sha256[:12]}...; "
+            "fetch the model again"
+        )
+    return content
