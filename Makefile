@@ -8,7 +8,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-base docs lock clean
+.PHONY: help demo test lint test-base docs reference lock clean
 
 # The first Python on the path that is new enough; `make PYTHON=/path/to/python test` chooses another.
 CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
@@ -37,6 +37,9 @@ test-base: .venv-base/.tested-with  ## the tests that need no torch, in the ligh
 
 docs: .venv/.docs-installed  ## the pages as HTML in docs/_build
 	.venv/bin/sphinx-build -W --keep-going -q docs docs/_build
+
+reference: .venv/.installed  ## write the verbs and options into docs/reference/cli.md
+	.venv/bin/python docs/reference.py
 
 lock: .venv/.docs-installed  ## print the versions in use, for constraints.txt
 	.venv/bin/python -m pip freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//'
