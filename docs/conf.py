@@ -16,7 +16,7 @@ version = release = _version[1] if _version else ""
 extensions = ["myst_parser"]
 exclude_patterns = ["_build", "README.md"]  # index.rst takes README.md in and adds the contents
 myst_heading_anchors = 4
-# CONTRIBUTING.md lies above this folder: a link on the project's page, plain text here. tests/test_docs.py checks links.
+# CONTRIBUTING.md lies above this folder: a link where the project is hosted, plain text here. A test checks links.
 suppress_warnings = ["myst.xref_missing"]
 html_theme = "furo"
 html_title = f"nucleate {release}"
