@@ -66,6 +66,7 @@ def test_polygons_count_as_the_regions_and_holes_do(labels: NDArray[np.int32]) -
         assert sum(not o.hole for o in mine) == regions
         assert sum(o.hole for o in mine) == holes
         assert sum(area(o.points) for o in mine) == mask.sum()
+        assert [o.area for o in mine] == [area(o.points) for o in mine]
 
 
 @settings(deadline=None)

@@ -23,11 +23,11 @@ def chains(draw: st.DrawFn) -> tuple[int, int, int, int, int, list[Span]]:
     width = draw(st.integers(0, 12))
     tile = multiple * (-(-(2 * margin + width) // multiple) + draw(st.integers(1, 6)))
     length = multiple * draw(st.integers(1, 60))
-    return length, tile, margin, width, multiple, chain(length, tile, margin, blend=width, multiple=multiple)
+    return length, tile, margin, width, multiple, chain(length, tile, margin=margin, blend=width, multiple=multiple)
 
 
 def test_two_tiles_by_hand() -> None:
-    first, second = chain(18, 12, 2, blend=2)
+    first, second = chain(18, 12, margin=2, blend=2)
     assert (first.read, first.write, first.own) == (slice(0, 12), slice(0, 10), slice(0, 9))
     assert (second.read, second.write, second.own) == (slice(6, 18), slice(8, 18), slice(9, 18))
     assert second.inner == slice(2, 12)
@@ -36,7 +36,7 @@ def test_two_tiles_by_hand() -> None:
 
 def test_short_axis_is_one_span() -> None:
     whole = slice(0, 5)
-    assert chain(5, 8, 3, multiple=4) == [Span(whole, whole, whole)]
+    assert chain(5, 8, margin=3, multiple=4) == [Span(whole, whole, whole)]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_short_axis_is_one_span() -> None:
 )
 def test_impossible_tiles_are_refused(length: int, tile: int, multiple: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        chain(length, tile, 8, multiple=multiple)
+        chain(length, tile, margin=8, multiple=multiple)
 
 
 @given(chains())
@@ -107,14 +107,14 @@ def test_a_picture_cut_apart_and_blended_comes_back_exactly(
 
 
 def test_disagreeing_neighbours_are_mixed_linearly() -> None:
-    spans = chain(18, 12, 2, blend=2)
+    spans = chain(18, 12, margin=2, blend=2)
     out = np.zeros((1, 18), np.float32)
-    mix(out, [(span, np.full((1, 10), value, np.float32)) for span, value in zip(spans, (0, 1), strict=True)], 1)
+    mix(out, [(span, np.full((1, 10), value, np.float32)) for span, value in zip(spans, (0, 1), strict=True)], axis=1)
     np.testing.assert_array_equal(out[0], [0] * 8 + [0.25, 0.75] + [1] * 8)
 
 
 def test_product_of_two_chains_shares_out_a_picture() -> None:
     owned = np.zeros((50, 70), int)
-    for row, col in itertools.product(chain(50, 20, 4), chain(70, 20, 4)):
+    for row, col in itertools.product(chain(50, 20, margin=4), chain(70, 20, margin=4)):
         owned[row.own, col.own] += 1
     assert (owned == 1).all()

@@ -39,13 +39,18 @@ class Outline:
     points : (k, 2) float64 ndarray
         Corners (row, col) in turn, the first is not repeated; the nucleus lies on the right hand, so that outer
         polygons run clockwise on the screen and holes the other way.
-    hole : bool
-        Whether it bounds a hole.
+    area : float
+        Enclosed pixels, negative for a hole; the areas of one nucleus sum to its pixels.
     """
 
     label: int
     points: NDArray[np.float64]
-    hole: bool
+    area: float
+
+    @property
+    def hole(self) -> bool:
+        """Whether it bounds a hole."""
+        return self.area < 0
 
 
 def trace(labels: NDArray[Any]) -> list[Outline]:
@@ -74,7 +79,7 @@ def trace(labels: NDArray[Any]) -> list[Outline]:
     if len(pixel) == 0:
         return []
     values = padded.ravel()[pixel]
-    following = _following(padded, pixel, direction)
+    following = _following(padded, pixel, direction=direction)
     first, along = _rings(following)
     before = np.empty_like(following)
     before[following] = np.arange(len(following))
@@ -83,10 +88,10 @@ def trace(labels: NDArray[Any]) -> list[Outline]:
     rows, cols = np.divmod(pixel[order], padded.shape[1])
     points = np.stack([rows, cols], axis=1) + _BEGIN[direction[order]] - 1.5
     starts = np.flatnonzero(np.diff(first[order], prepend=-1))
-    holes = _signed_areas(points, starts) < 0
+    sizes = _signed_areas(points, starts)
     parts = np.split(points, starts[1:])
     labelled = values[order][starts]
-    return [Outline(int(n), part, bool(h)) for n, part, h in zip(labelled, parts, holes, strict=True)]
+    return [Outline(int(n), part, float(a)) for n, part, a in zip(labelled, parts, sizes, strict=True)]
 
 
 def fill(outlines: Iterable[Outline], shape: tuple[int, int]) -> NDArray[np.int32]:
@@ -134,7 +139,7 @@ def _edges(padded: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return key // 4, key % 4
 
 
-def _following(padded: NDArray[Any], pixel: NDArray[np.int64], direction: NDArray[np.int64]) -> NDArray[np.int64]:
+def _following(padded: NDArray[Any], pixel: NDArray[np.int64], *, direction: NDArray[np.int64]) -> NDArray[np.int64]:
     """Find the edge that comes after each edge."""
     flat, width = padded.ravel(), padded.shape[1]
     left = pixel + np.array([r * width + c for r, c in _AHEAD_LEFT])[direction]

@@ -41,7 +41,7 @@ class Span:
         return slice(self.write.start - self.read.start, self.write.stop - self.read.start)
 
 
-def chain(length: int, tile: int, margin: int, *, blend: int = 0, multiple: int = 1) -> list[Span]:
+def chain(length: int, tile: int, *, margin: int, blend: int = 0, multiple: int = 1) -> list[Span]:
     """Cover an axis with spans.
 
     Parameters
@@ -71,7 +71,7 @@ def chain(length: int, tile: int, margin: int, *, blend: int = 0, multiple: int 
 
     Examples
     --------
-    >>> [(span.read, span.own) for span in chain(10, 6, 1)]
+    >>> [(span.read, span.own) for span in chain(10, 6, margin=1)]
     [(slice(0, 6, None), slice(0, 5, None)), (slice(4, 10, None), slice(5, 10, None))]
     """
     if length <= tile:
@@ -116,7 +116,7 @@ def weights(before: slice, after: slice) -> NDArray[np.float32]:
     return ((np.arange(width, dtype=np.float32) + np.float32(0.5)) / np.float32(max(width, 1))).astype(np.float32)
 
 
-def mix(out: NDArray[np.float32], parts: Iterable[tuple[Span, NDArray[np.float32]]], axis: int) -> None:
+def mix(out: NDArray[np.float32], parts: Iterable[tuple[Span, NDArray[np.float32]]], *, axis: int) -> None:
     """Write the parts of a chain into `out` along `axis`, mixing neighbours where both write.
 
     Where two parts agree the result is exactly their value: the later one adds its weighted difference, which is 0.

@@ -35,11 +35,11 @@ def toml_text(values: Mapping[str, Any]) -> str:
     level = 0.5
     """
     lines: list[str] = []
-    _table(values, (), lines)
+    _table(values, (), lines=lines)
     return "\n".join(lines).lstrip("\n") + "\n" if lines else ""
 
 
-def _table(values: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
+def _table(values: Mapping[str, Any], path: tuple[str, ...], *, lines: list[str]) -> None:
     given = {key: value for key, value in values.items() if value is not None}
     plain = {key: value for key, value in given.items() if not isinstance(value, Mapping)}
     if path and (plain or not given):
@@ -47,7 +47,7 @@ def _table(values: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -
     lines += [f"{_key(key)} = {_value(value)}" for key, value in plain.items()]
     for key, value in given.items():
         if isinstance(value, Mapping):
-            _table(value, (*path, key), lines)
+            _table(value, (*path, key), lines=lines)
 
 
 def _key(key: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["PAPER_RECIPE", "PostRecipe"]
+__all__ = ["PAPER_RECIPE", "PostRecipe", "Split", "Threshold"]
 
 Threshold = Literal["fixed", "otsu", "hysteresis"]
 Split = Literal["components", "distance", "markers"]
@@ -129,6 +129,19 @@ class PostRecipe:
                 raise UsageError(f"recipe: no field {name!r}; it has {', '.join(known)}")
         return cls(**values)
 
+    def at_scale(self, factor: float) -> PostRecipe:
+        """Give the recipe for a grid on which everything is `factor` times as large as on the recipe's own."""
+        if factor == 1:
+            return self
+        least, most = _RANGES["min_distance"]
+        return replace(
+            self,
+            smoothing=min(self.smoothing * factor, _RANGES["smoothing"][1]),
+            min_distance=round(min(max(self.min_distance * factor, least), most)),
+            min_marker_area=round(min(self.min_marker_area * factor**2, _RANGES["min_marker_area"][1])),
+            min_area=round(min(self.min_area * factor**2, _RANGES["min_area"][1])),
+        )
+
     def apply(self, maps_CHW: NDArray[np.floating[Any]], names: Sequence[str]) -> NDArray[np.int32]:
         """Turn the maps of one plane into nuclei.
 
@@ -176,7 +189,7 @@ class PostRecipe:
 
     def _mask(self, values: NDArray[np.float32]) -> NDArray[np.bool_]:
         if self.threshold == "hysteresis":
-            return threshold.hysteresis(values, self.low, self.high, connectivity=self.connectivity)
+            return threshold.hysteresis(values, low=self.low, high=self.high, connectivity=self.connectivity)
         return threshold.above(values, self.level if self.threshold == "fixed" else threshold.otsu_level(values))
 
     def _nuclei(self, mask: NDArray[np.bool_], maps: Mapping[str, NDArray[np.float32]]) -> NDArray[np.int32]:
@@ -186,16 +199,16 @@ class PostRecipe:
         if self.split == "distance":
             height = split.mask_distance(mask, self.smoothing)
             markers = split.distance_markers(mask, height, min_distance=self.min_distance)
-            return split.grow_markers(mask, markers, height, connectivity=joined)
+            return split.grow_markers(mask, markers, height=height, connectivity=joined)
         energy = maps.get("distance", maps["mask"])
         if "border" in maps:
             energy = energy * (1.0 - maps["border"])
         energy = split.smooth(energy, self.smoothing)
         markers = split.level_markers(
-            mask, energy, self.marker_level, min_area=self.min_marker_area, connectivity=joined
+            mask, energy, level=self.marker_level, min_area=self.min_marker_area, connectivity=joined
         )
         height = maps.get("distance", energy)
-        return split.grow_markers(mask, markers, height, connectivity=joined, keep_unmarked=self.keep_unmarked)
+        return split.grow_markers(mask, markers, height=height, connectivity=joined, keep_unmarked=self.keep_unmarked)
 
 
 PAPER_RECIPE = PostRecipe(threshold="otsu", split="components", connectivity=1, fill_holes=False)

@@ -12,7 +12,7 @@ from nucleate.post.threshold import structure
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["components", "distance_markers", "fill_holes", "grow_markers", "level_markers", "mask_distance"]
+__all__ = ["components", "distance_markers", "fill_holes", "grow_markers", "level_markers", "mask_distance", "smooth"]
 
 _STEP = 64  # distances are compared in steps of 1/64 pixel: rounding noise on a flat ridge makes no peaks
 
@@ -63,7 +63,7 @@ def distance_markers(mask: NDArray[np.bool_], distance: NDArray[np.float32], *, 
 
 
 def level_markers(
-    mask: NDArray[np.bool_], energy: NDArray[np.float32], level: float, *, min_area: int = 0, connectivity: int = 1
+    mask: NDArray[np.bool_], energy: NDArray[np.float32], *, level: float, min_area: int = 0, connectivity: int = 1
 ) -> NDArray[np.int32]:
     """Take the connected regions of the mask where `energy` lies above `level` as markers.
 
@@ -80,8 +80,8 @@ def level_markers(
 def grow_markers(
     mask: NDArray[np.bool_],
     markers: NDArray[np.int32],
-    height: NDArray[np.floating[Any]],
     *,
+    height: NDArray[np.floating[Any]],
     connectivity: int = 1,
     keep_unmarked: bool = True,
 ) -> NDArray[np.int32]:

@@ -67,7 +67,7 @@ def otsu_level(values: NDArray[np.floating[Any]]) -> float:
 
 
 def hysteresis(
-    values: NDArray[np.floating[Any]], low: float, high: float, *, connectivity: int = 1
+    values: NDArray[np.floating[Any]], *, low: float, high: float, connectivity: int = 1
 ) -> NDArray[np.bool_]:
     """Mark the connected regions above `low` that reach above `high` somewhere.
 
@@ -79,7 +79,7 @@ def hysteresis(
 
     Examples
     --------
-    >>> hysteresis(np.array([[0.4, 0.9, 0.4, 0.0, 0.4]]), 0.3, 0.8)
+    >>> hysteresis(np.array([[0.4, 0.9, 0.4, 0.0, 0.4]]), low=0.3, high=0.8)
     array([[ True,  True,  True, False, False]])
     """
     regions, count = ndimage.label(above(values, low), structure(connectivity))

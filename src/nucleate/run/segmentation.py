@@ -1,0 +1,136 @@
+"""Segmentation: the nuclei found in one image, with their measurements, outlines and files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.core.labels import areas
+from nucleate.core.normalize import to_grey
+from nucleate.core.outlines import trace
+from nucleate.run import outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from nucleate.core.image import Image
+
+__all__ = ["Segmentation"]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The nuclei of one image.
+
+    Parameters
+    ----------
+    labels : (..., H, W) int32 ndarray
+        Label image on the image's own pixel grid, or a stack of them as the image's axes T, Z, I say; ids 1..n without
+        gaps, each in one plane only.
+    confidence : (n,) float32 ndarray
+        Entry ``i`` belongs to nucleus ``i + 1``; 0..1, see `nucleate.post.confidence`.
+    image : Image
+        As given, with all its channels.
+    channel : str or int, optional
+        Of `image`, the one that was segmented; None is the nuclear stain.
+    """
+
+    labels: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+    image: Image
+    channel: str | int | None = None
+
+    def __len__(self) -> int:
+        """Count the nuclei."""
+        return len(self.confidence)
+
+    @cached_property
+    def table(self) -> dict[str, NDArray[Any]]:
+        """Measurements by column, one entry a nucleus in the order of the ids (see `nucleate.export.measurements`).
+
+        A stack has the column ``plane`` more, counted from 0.
+        """
+        from nucleate.export.measurements import measure
+
+        tables = []
+        for number, (labels, pictures) in enumerate(self._planes()):
+            ids = np.flatnonzero(np.bincount(labels.ravel())[1:])
+            table = measure(labels, pictures, pixel_size_um=self.image.pixel_size_um, confidence=self.confidence[ids])
+            plane = {"plane": np.full(len(ids), number)} if self.image.stack_shape else {}
+            tables.append(plane | table)
+        return {column: np.concatenate([table[column] for table in tables]) for column in tables[0]}
+
+    def outlines(self) -> list[NDArray[np.float64]]:
+        """Give the outer polygon of each nucleus.
+
+        Returns
+        -------
+        list of (k, 2) float64 ndarray
+            Entry ``i`` belongs to nucleus ``i + 1``: corners (row, col) along pixel edges, the centre of the first
+            pixel is (0, 0). Of a nucleus in several pieces the largest. Holes are told by
+            `nucleate.core.outlines.trace`.
+        """
+        found = [np.empty((0, 2))] * len(self)
+        largest = np.zeros(len(self))
+        for labels in self.labels.reshape(-1, *self.labels.shape[-2:]):
+            for outline in trace(labels):
+                if outline.area > largest[outline.label - 1]:
+                    found[outline.label - 1], largest[outline.label - 1] = outline.points, outline.area
+        return found
+
+    def save(
+        self, folder: Path | str, exports: Iterable[str] = outputs.DEFAULT_EXPORTS, *, name: str | None = None
+    ) -> None:
+        """Write results into a folder, as ``nucleate segment`` does.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made where it is missing. Several images may be saved into one folder under different names; the common
+            tables then hold all of them.
+        exports : iterable of str
+            Of `nucleate.run.outputs.EXPORTS`.
+        name : str, optional
+            Of the files; the image's name without its suffix when None. Files of that name are replaced.
+
+        Raises
+        ------
+        UsageError
+            If there is no such export.
+        OutputError
+            If a file cannot be written.
+        """
+        folder, wanted = Path(folder), outputs.check_exports(",".join(exports))
+        stem = name or PurePath(self.image.name).stem or "image"
+        outputs.prepare_folder(folder)
+        shown = self.image.channel(self.channel)
+        result = outputs.Result(stem, self.image, shown, self.labels, self.confidence)
+        outputs.write_result(result, folder, exports=wanted)
+        for export in wanted:
+            ending = f".{export}.csv"
+            parts = sorted(path.name for path in (folder / outputs.PARTS_NAME).glob(f"*{ending}"))
+            outputs.join_tables(folder, [part.removesuffix(ending) for part in parts], exports=[export])
+
+    def median_area(self) -> float | None:
+        """Give the median area of the nuclei in pixels; None without nuclei."""
+        return float(np.median(areas(self.labels))) if len(self) else None
+
+    def _planes(self) -> list[tuple[NDArray[np.int32], dict[str, NDArray[Any]]]]:
+        image = self.image
+        count = image.pixels.shape[image.axes.index("C")] if "C" in image.axes else 1
+        names = image.channel_names if len(image.channel_names) == count else tuple(map(str, range(count)))
+        channels = {name if count > 1 else "": list(image.channel(i).planes()) for i, name in enumerate(names)}
+        flat = self.labels.reshape(-1, *self.labels.shape[-2:])
+        return [
+            (
+                labels,
+                {name: to_grey(planes[i]) if planes[i].ndim == 3 else planes[i] for name, planes in channels.items()},
+            )
+            for i, labels in enumerate(flat)
+        ]
