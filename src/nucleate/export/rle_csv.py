@@ -1,0 +1,41 @@
+"""Kaggle's submission file: one row a nucleus, ``ImageId,EncodedPixels``."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Any
+
+from nucleate.core.files import atomic_path
+from nucleate.core.rle import encode_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["write_submission"]
+
+
+def write_submission(path: Path | str, images: Iterable[tuple[str, NDArray[Any]]]) -> None:
+    """Write the nuclei of many images, in the order given.
+
+    An image without nuclei gets one row with nothing encoded, since Kaggle wants every image to occur.
+
+    Parameters
+    ----------
+    path : Path or str
+        Where to; an existing file is replaced.
+    images : iterable of (str, (H, W) int ndarray)
+        Image id and label image; taken one by one, so that they need not be in memory together.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["ImageId", "EncodedPixels"])
+        for image_id, labels in images:
+            writer.writerows([image_id, code] for code in encode_labels(labels) or [""])

@@ -1,0 +1,175 @@
+"""Measurements against scikit-image's regionprops, and the CSV of them."""
+
+from __future__ import annotations
+
+import csv
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage
+from skimage.measure import regionprops_table
+
+from nucleate.export.measurements import measure, write_measurements
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+THEIRS = {
+    "label": "label", "area": "area_px", "centroid-0": "centroid_row", "centroid-1": "centroid_col",
+    "bbox-0": "bbox_row_min", "bbox-1": "bbox_col_min", "bbox-2": "bbox_row_max", "bbox-3": "bbox_col_max",
+    "perimeter": "perimeter_px", "equivalent_diameter_area": "equivalent_diameter_px",
+    "axis_major_length": "major_axis_px", "axis_minor_length": "minor_axis_px", "eccentricity": "eccentricity",
+    "orientation": "orientation_rad", "solidity": "solidity", "intensity_mean": "mean_intensity",
+    "intensity_min": "min_intensity", "intensity_max": "max_intensity", "intensity_std": "std_intensity",
+}  # fmt: skip
+PROPERTIES = sorted({name.split("-")[0] for name in THEIRS})
+
+
+_oracle: Any = regionprops_table  # it has no annotations
+
+
+def _blobs(seed: int, side: int = 120, sigma: float = 3.0) -> NDArray[np.int32]:
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(side, side + 17)), sigma)
+    labels, _ = ndimage.label(noise > 0.3 * noise.std())
+    return np.asarray(labels, np.int32)
+
+
+def _compare(labels: NDArray[Any], plane: NDArray[Any]) -> None:
+    ours = measure(labels, {"": plane})
+    theirs: dict[str, NDArray[Any]] = _oracle(labels, plane, properties=PROPERTIES)
+    round_ones = ours["eccentricity"] < 1e-3  # their direction is rounding noise
+    for name, column in THEIRS.items():
+        expected, got = theirs[name], ours[column]
+        if name == "orientation":
+            turn = np.abs(expected - got) % np.pi
+            np.testing.assert_allclose(np.minimum(turn, np.pi - turn)[~round_ones], 0, atol=1e-6, err_msg=name)
+        else:
+            # Near-equal variances cancel: their axes and eccentricity carry errors of the square root of the epsilon.
+            near = 2e-6 if name in {"eccentricity", "axis_minor_length"} else 1e-9
+            np.testing.assert_allclose(got, expected, rtol=1e-9, atol=near, err_msg=name)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_equal_to_regionprops_on_blobs(seed: int) -> None:
+    labels = _blobs(seed)
+    assert labels.max() > 10
+    _compare(labels, np.random.default_rng(seed).integers(0, 4000, labels.shape, np.uint16))
+
+
+def test_equal_to_regionprops_on_scattered_pixels() -> None:
+    labels = np.random.default_rng(0).integers(0, 40, (30, 45)).astype(np.int32)  # nuclei in many parts, with holes
+    _compare(labels, np.random.default_rng(1).normal(size=labels.shape))
+
+
+def test_equal_to_regionprops_with_gaps_in_the_ids_and_touching_neighbours() -> None:
+    labels = np.kron(np.random.default_rng(2).permutation(30).reshape(5, 6), np.ones((7, 9))).astype(np.int32) * 3
+    _compare(labels, np.arange(labels.size).reshape(labels.shape))
+
+
+@given(hnp.arrays(np.int32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 3)))
+@settings(max_examples=60)
+def test_equal_to_regionprops_on_anything(labels: NDArray[np.int32]) -> None:
+    if labels.any():
+        _compare(labels, np.arange(labels.size).reshape(labels.shape))
+    assert len(measure(labels, {})["label"]) == len(set(labels[labels > 0].tolist()))
+
+
+def test_a_large_convex_nucleus_is_solid() -> None:
+    row, col = np.mgrid[:400, :300]
+    disk = ((row - 200) ** 2 + (col - 150) ** 2 <= 140**2).astype(np.int32)
+    table = measure(disk, {})
+    assert table["solidity"][0] == pytest.approx(1.0, abs=5e-3)
+    assert table["solidity"][0] <= 1
+    assert table["equivalent_diameter_px"][0] == pytest.approx(280, rel=1e-3)
+
+
+def test_by_hand() -> None:
+    labels = np.zeros((5, 8), np.int32)
+    labels[1:3, 2:6] = 1
+    plane = np.zeros((5, 8))
+    plane[1, 2:6], plane[2, 2:6] = [1, 2, 3, 4], [5, 6, 7, 8]
+    table = measure(labels, {"DAPI": plane}, pixel_size_um=(0.5, 0.5), confidence=np.array([0.9]))
+    assert {name: values.tolist()[0] for name, values in table.items()} == pytest.approx({
+        "label": 1, "area_px": 8, "area_um2": 2.0, "centroid_row": 1.5, "centroid_col": 3.5,
+        "bbox_row_min": 1, "bbox_col_min": 2, "bbox_row_max": 3, "bbox_col_max": 6,
+        "perimeter_px": 8.0, "perimeter_um": 4.0, "equivalent_diameter_px": math.sqrt(32 / math.pi),
+        "major_axis_px": 4 * math.sqrt(1.25), "minor_axis_px": 2.0, "eccentricity": math.sqrt(0.8),
+        "orientation_rad": math.pi / 2, "solidity": 1.0, "mean_intensity_DAPI": 4.5, "min_intensity_DAPI": 1,
+        "max_intensity_DAPI": 8, "std_intensity_DAPI": math.sqrt(5.25), "integrated_intensity_DAPI": 36,
+        "confidence": 0.9,
+    })  # fmt: skip
+
+
+def test_one_pixel_and_none() -> None:
+    table = measure(np.array([[0, 0], [0, 4]]), {"": np.array([[1, 2], [3, 4]])})
+    assert table["label"].tolist() == [4]
+    assert (table["perimeter_px"][0], table["solidity"][0], table["std_intensity"][0]) == (0.0, 1.0, 0.0)
+    empty = measure(np.zeros((4, 5), np.int32), {"": np.zeros((4, 5))})
+    assert list(empty) == list(table)
+    assert all(len(values) == 0 for values in empty.values())
+
+
+def test_pixels_that_are_not_finite_are_left_out() -> None:
+    labels = np.array([[1, 1, 1, 2]])
+    table = measure(labels, {"": np.array([[1.0, np.nan, 3.0, np.inf]])})
+    assert table["mean_intensity"][0] == 2.0
+    assert table["integrated_intensity"][0] == 4.0
+    assert (table["min_intensity"][0], table["max_intensity"][0]) == (1.0, 3.0)
+    for name in ("mean", "min", "max", "std", "integrated"):
+        assert math.isnan(table[f"{name}_intensity"][1])
+
+
+def test_the_long_axis_points_where_it_should() -> None:
+    diagonal = np.eye(20, dtype=np.int32)  # down and to the right
+    assert measure(diagonal, {})["orientation_rad"][0] == pytest.approx(math.pi / 4)
+    upright = np.ones((20, 2), np.int32)
+    assert measure(upright, {})["orientation_rad"][0] == pytest.approx(0)
+
+
+def test_csv_rows_and_empty_cells(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    labels = np.array([[1, 1, 0, 2]], np.int32)
+    first = measure(labels, {"DAPI, raw": np.array([[1, 2, 3, 1e9]])})
+    write_measurements(path, [('odd, "name"\nhere.png', first)])
+    assert b"\r" not in path.read_bytes()
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["image"] for row in rows] == ['odd, "name"\nhere.png'] * 2
+    assert [row["label"] for row in rows] == ["1", "2"]
+    assert rows[0]["centroid_col"] == "0.500"
+    assert rows[0]["mean_intensity_DAPI, raw"] == "1.5"
+    assert rows[1]["mean_intensity_DAPI, raw"] == "1e+09"
+    assert rows[0]["area_um2"] == rows[0]["perimeter_um"] == rows[0]["confidence"] == ""
+    assert list(rows[0])[:3] == ["image", "label", "area_px"]
+    assert list(rows[0])[-1] == "confidence"
+
+
+def test_csv_of_images_with_different_channels(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    labels = np.ones((1, 2), np.int32)
+    plane = np.ones((1, 2))
+    write_measurements(
+        path, [("a", measure(labels, {})), ("b", {"plane": np.array([3]), **measure(labels, {"x": plane})})]
+    )
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0])[:3] == ["image", "plane", "label"]
+    assert list(rows[0])[-2:] == ["integrated_intensity_x", "confidence"]
+    assert (rows[0]["mean_intensity_x"], rows[1]["mean_intensity_x"]) == ("", "1")
+    assert (rows[0]["plane"], rows[1]["plane"]) == ("", "3")
+
+
+def test_csv_without_any_nucleus_has_its_header(tmp_path: Path) -> None:
+    write_measurements(tmp_path / "a.csv", [])
+    write_measurements(tmp_path / "b.csv", [("a", measure(np.zeros((3, 3), np.int32), {"": np.zeros((3, 3))}))])
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+    assert (tmp_path / "a.csv").read_text().startswith("image,label,area_px,area_um2,")
