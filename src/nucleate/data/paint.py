@@ -152,8 +152,9 @@ def _camera(
     if scene.noise == 0:
         return signal
     photons = noise[0] / scene.noise**2
-    counted: NDArray[Any] = rng.poisson(signal * photons).astype(np.float32) / np.float32(photons)
-    return counted + np.float32(noise[1] * scene.noise) * rng.standard_normal(signal.shape, dtype=np.float32)
+    counted = rng.poisson(signal * photons).astype(np.float32) / np.float32(photons)
+    counted += np.float32(noise[1] * scene.noise) * rng.standard_normal(signal.shape, dtype=np.float32)
+    return np.asarray(counted)
 
 
 def _fibres(scene: Scene, rng: np.random.Generator) -> NDArray[Any]:
@@ -161,7 +162,7 @@ def _fibres(scene: Scene, rng: np.random.Generator) -> NDArray[Any]:
     row, col = _heading(rng)
     phase = np.add.outer(np.arange(scene.size[0]) * row, np.arange(scene.size[1]) * col) / (0.35 * scene.diameter)
     phase += 4 * _clouds(scene.size, 1.5 * scene.diameter, rng=rng) + _clouds(scene.size, 0.4 * scene.diameter, rng=rng)
-    return np.sin(phase).astype(np.float32)
+    return np.asarray(np.sin(phase), dtype=np.float32)
 
 
 def _clouds(size: tuple[int, int], scale: float, *, rng: np.random.Generator) -> NDArray[Any]:

@@ -142,8 +142,11 @@ def _tiff(data: bytes, name: str) -> NDArray[Any]:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         series = tiff.series[0]
         _check_size(name, series.nbytes)
-        pixels = np.squeeze(np.asarray(series.asarray()))
-        if series.axes.startswith("S"):
+        pixels = np.asarray(series.asarray(squeeze=False))
+        axes = series.get_axes(squeeze=False)
+        single = tuple(i for i, axis in enumerate(axes) if pixels.shape[i] == 1 and axis not in "YX")
+        pixels = pixels.squeeze(axis=single)
+        if pixels.ndim == 3 and "S" in axes and axes.index("S") < axes.index("Y"):
             pixels = np.moveaxis(pixels, 0, -1)
     return pixels
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["LAYOUTS", "write_sample"]
 
 LAYOUTS = ("kaggle", "labels")
-"""``<id>/images`` + ``<id>/masks`` with a PNG a nucleus, or ``images/<id>`` + ``labels/<id>`` with a label image each."""
+"""``<id>/images`` + ``<id>/masks`` with a PNG a nucleus, or ``images/`` + ``labels/`` with a label image an image."""
 
 
 def write_sample(folder: Path | str, sample: Sample, *, layout: str) -> None:

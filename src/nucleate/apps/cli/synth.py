@@ -37,7 +37,11 @@ def synth(
     from nucleate.data.sample import Sample
     from nucleate.data.synth import STYLES, Scene, draw
     from nucleate.data.write import write_sample
+    from nucleate.errors import UsageError
 
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        # Leftovers of another run or layout would mix with the new truth.
+        raise UsageError(f"{out} is there already and not empty; choose a new or empty folder with -o")
     messages = Console(stderr=True)
     silent = quiet or not messages.is_terminal
     width = max(4, len(str(images)))

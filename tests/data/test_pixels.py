@@ -1,0 +1,134 @@
+"""Picture files to arrays."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from nucleate.data import source
+from nucleate.data.pixels import decode_image, decode_labels, decode_mask
+from nucleate.errors import DataError
+from tests.data.files import equal, png
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+GREY = np.array([[0, 7, 200], [1, 2, 3]], dtype=np.uint8)
+
+
+def tiff(pixels: NDArray[Any], **options: Any) -> bytes:  # noqa: ANN401  options of tifffile
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, pixels, **options)
+    return buffer.getvalue()
+
+
+def saved(picture: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_equal_colours_become_one_channel(samples: int, dtype: type[np.generic]) -> None:
+    grey = GREY.astype(dtype) * 3
+    layers = [grey] * (samples if samples == 3 else min(samples, 3) if samples == 4 else 1)
+    if samples in (2, 4):
+        layers.append(np.full_like(grey, np.iinfo(dtype).max))
+    data = png(np.dstack(layers) if len(layers) > 1 else grey)
+    found = decode_image(data, "x")
+    assert found.dtype == dtype
+    assert equal(found, grey)
+
+
+def test_colours_stay_and_alpha_goes() -> None:
+    colours = np.dstack([GREY, GREY + 1, GREY])
+    assert equal(decode_image(png(np.dstack([colours, GREY])), "x"), colours)
+    assert equal(decode_image(tiff(colours, photometric="rgb"), "x"), colours)
+    planar = tiff(np.moveaxis(colours, -1, 0).copy(), photometric="rgb", planarconfig="separate")
+    assert equal(decode_image(planar, "x"), colours)
+
+
+def test_other_formats_are_read() -> None:
+    assert equal(decode_image(saved(Image.fromarray(GREY), "BMP"), "x"), GREY)
+    assert decode_image(saved(Image.fromarray(GREY), "JPEG"), "x").shape == (2, 3)
+
+
+def test_a_mask_is_what_is_not_zero() -> None:
+    assert (decode_mask(png(GREY), "x") != 0).tolist() == (GREY != 0).tolist()
+    alpha_only = np.dstack([np.zeros_like(GREY)] * 3 + [np.full_like(GREY, 255)])
+    assert decode_mask(png(alpha_only), "x").max() == 0
+    one_bit = saved(Image.fromarray(GREY > 1), "PNG")
+    assert (decode_mask(one_bit, "x") != 0).tolist() == (GREY > 1).tolist()
+
+
+def test_labels_are_renumbered_in_order() -> None:
+    ids = np.array([[0, 900], [70_000, 3]], dtype=np.uint32)
+    for data in (tiff(ids), tiff(ids.astype(np.float32)), tiff(ids.astype(np.int32), compression="zlib")):
+        found = decode_labels(data, "x")
+        assert found.dtype == np.int32
+        assert found.tolist() == [[0, 2], [3, 1]]
+    assert decode_labels(png(np.dstack([GREY] * 3)), "x").tolist() == [[0, 4, 5], [1, 2, 3]]
+
+
+def test_in_a_palette_the_index_is_the_id() -> None:
+    picture = Image.fromarray(np.array([[0, 2], [1, 2]], dtype=np.uint8)).convert("P")
+    picture.putdata([0, 2, 1, 2])
+    picture.putpalette([0, 0, 0, 9, 9, 9, 9, 9, 9])
+    assert decode_labels(saved(picture, "PNG"), "x").tolist() == [[0, 2], [1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (np.array([[0.5]], dtype=np.float32), "fractions"),
+        (np.array([[np.nan]], dtype=np.float32), "fractions"),
+        (np.array([[-1]], dtype=np.int16), "ids are 0 for background"),
+        (np.zeros((5, 6, 7), dtype=np.uint8), "no single picture"),
+        (np.zeros((4, 4), dtype=np.complex64), "real numbers"),
+    ],
+)
+def test_what_is_no_label_image_is_refused(pixels: NDArray[Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        decode_labels(tiff(pixels, photometric="minisblack"), "x")
+
+
+def test_coloured_labels_are_refused() -> None:
+    with pytest.raises(DataError, match="coloured"):
+        decode_labels(png(np.dstack([GREY, GREY, GREY + 1])), "x")
+
+
+def test_a_bomb_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    huge = bytearray(png(GREY))
+    huge[16:24] = struct.pack(">II", 60_000, 60_000)
+    with pytest.raises(DataError, match="over the limit"):
+        decode_image(bytes(huge), "x")
+    monkeypatch.setattr(source, "MAX_FILE_BYTES", 5)
+    for data in (tiff(GREY), saved(Image.fromarray(GREY), "BMP")):
+        with pytest.raises(DataError, match="over the limit of 5"):
+            decode_image(data, "x")
+
+
+@given(st.data())
+def test_damage_is_a_data_error_in_one_line(data: st.DataObject) -> None:
+    whole = data.draw(st.sampled_from([png(GREY), tiff(GREY), saved(Image.fromarray(GREY), "JPEG"), b"text"]))
+    broken = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
+    for _ in range(data.draw(st.integers(0, 3))):
+        if broken:
+            broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = decode_image(bytes(broken), "x")
+    except DataError as error:
+        assert "\n" not in str(error)
+    else:
+        assert found.ndim in (2, 3)

@@ -1,0 +1,96 @@
+"""Folders and zips read alike, in place, and with a limit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nucleate.data import source
+from nucleate.data.source import open_source
+from nucleate.errors import DataError
+from tests.data.files import flip, pack, snapshot, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+FILES = {"b/x.txt": b"X", "a/y.txt": b"Y" * 500, "b/.DS_Store": b"", "__MACOSX/b/x.txt": b"", ".hidden/z": b""}
+
+
+def test_zip_and_folder_list_the_same(tmp_path: Path) -> None:
+    folder = open_source(write(tmp_path / "set", FILES))
+    zipped = open_source(pack(tmp_path / "set.zip", FILES))
+    assert folder.names == zipped.names == ["a/y.txt", "b/x.txt"]
+    assert folder.folders == zipped.folders == {"a", "b"}
+    assert folder.read("b/x.txt") == zipped.read("b/x.txt") == b"X"
+
+
+@pytest.mark.parametrize("kind", ["zip", "folder"])
+def test_a_part_can_be_chosen(tmp_path: Path, kind: str) -> None:
+    path = pack(tmp_path / "set.zip", FILES) if kind == "zip" else write(tmp_path / "set", FILES)
+    assert open_source(f"{path}::b").names == ["b/x.txt"]
+    assert open_source(path, part="a/").names == ["a/y.txt"]
+    with pytest.raises(DataError, match="no folder 'c'"):
+        open_source(f"{path}::c")
+
+
+def test_reading_changes_nothing(tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", FILES)
+    before = snapshot(tmp_path)
+    opened = open_source(folder)
+    assert opened.read("a/y.txt") == b"Y" * 500
+    assert len(opened.fingerprint()) == 64
+    assert snapshot(tmp_path) == before
+
+
+def test_nothing_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no data set at"):
+        open_source(tmp_path / "none")
+    (tmp_path / "text.zip").write_bytes(b"no zip")
+    with pytest.raises(DataError, match="cannot open"):
+        open_source(tmp_path / "text.zip")
+
+
+@pytest.mark.parametrize("kind", ["zip", "folder"])
+def test_a_bomb_is_not_unpacked(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_source(pack(tmp_path / "s.zip", FILES) if kind == "zip" else write(tmp_path / "s", FILES))
+    monkeypatch.setattr(source, "MAX_FILE_BYTES", 499)
+    with pytest.raises(DataError, match="would take 500 bytes unpacked, over the limit of 499"):
+        opened.read("a/y.txt")
+    assert opened.read("b/x.txt") == b"X"
+
+
+def test_damage_and_absence_are_said_in_one_line(tmp_path: Path) -> None:
+    path = pack(tmp_path / "set.zip", {"a.txt": b"some text that is long enough to be packed"})
+    flip(path, 40)
+    with pytest.raises(DataError, match="cannot read a.txt in") as caught:
+        open_source(path).read("a.txt")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match="no b.txt in"):
+        open_source(path).read("b.txt")
+    with pytest.raises(DataError, match="cannot read"):
+        open_source(tmp_path).read("gone.txt")
+
+
+def test_an_encrypted_entry_is_refused(tmp_path: Path) -> None:
+    path = pack(tmp_path / "set.zip", {"a.txt": b"secret"})
+    data = bytearray(path.read_bytes())
+    for header, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(header) + offset] |= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="encrypted"):
+        open_source(path).read("a.txt")
+
+
+@pytest.mark.parametrize("kind", ["zip", "folder"])
+def test_the_fingerprint_follows_the_content(tmp_path: Path, kind: str) -> None:
+    def hashed(name: str, files: dict[str, bytes]) -> str:
+        made = pack(tmp_path / f"{name}.zip", files) if kind == "zip" else write(tmp_path / name, files)
+        return open_source(made).fingerprint()
+
+    first = hashed("first", {"a": b"1", "b": b"2"})
+    assert first == hashed("second", {"b": b"2", "a": b"1"})
+    others = [{"a": b"1", "b": b"3"}, {"a": b"1", "c": b"2"}, {"a": b"1"}, {"a": b"12", "b": b""}]
+    assert len({first, *(hashed(f"other{n}", files) for n, files in enumerate(others))}) == 5
