@@ -105,8 +105,8 @@ def _stretched(plane: NDArray[Any]) -> NDArray[np.uint8]:
         low, high = sample.min(), sample.max()
     span = high - low if high > low else 1.0
     with np.errstate(invalid="ignore", over="ignore"):
-        wide = np.float64 if plane.dtype.itemsize > 2 else np.float32  # float32 would cut 32-bit counts
-        scaled = (plane.astype(wide) - wide(low)) / wide(span)
+        values: NDArray[Any] = plane.astype(np.float64 if plane.dtype.itemsize > 2 else np.float32)
+        scaled = (values - low) / span
     scaled = np.clip(np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
     if plane.ndim == 2 and np.median(scaled) < 0.5:
         scaled = scaled**_GAMMA
