@@ -2,4 +2,70 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nucleate.score.scores import Scores
+
+__all__ = ["__version__", "evaluate"]
+
 __version__ = "0.1.0"
+
+
+def evaluate(
+    pred: Path | str | NDArray[Any] | Mapping[str, NDArray[Any]],
+    truth: Path | str | NDArray[Any] | Mapping[str, NDArray[Any]],
+    *,
+    images: Path | str | None = None,
+    groups: Mapping[str, str] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Scores:
+    """Score predicted nuclei against true ones: what ``nucleate evaluate`` does.
+
+    Parameters
+    ----------
+    pred, truth : path, (H, W) int ndarray, or mapping of id to (H, W) int ndarray
+        Folders or zips of label images, Kaggle folders or zips with masks, Kaggle RLE CSVs; or label images at hand,
+        0 background.
+    images : path, optional
+        Folder or zip of the pictures, for the sizes that an RLE CSV does not give.
+    groups : mapping, optional
+        Image id to the group it belongs to; whole groups are drawn for the intervals.
+    resamples, seed : int
+        Bootstrap draws for the intervals, and their start.
+
+    Returns
+    -------
+    Scores
+        Numbers, intervals, and in `missing`, `ignored` and `failed` the images that could not be compared.
+
+    Raises
+    ------
+    UsageError
+        If the two have no image in common.
+    DataError
+        If a path holds no label images, or no image at all could be compared.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> labels = np.array([[0, 1, 1, 0, 2, 2]])
+    >>> nucleate.evaluate(labels, labels).kaggle
+    1.0
+    """
+    from pathlib import Path
+
+    from nucleate.data.truth import read_labels_source
+    from nucleate.score.sources import evaluate_sources
+
+    opened = [
+        read_labels_source(source, images=images) if isinstance(source, str | Path) else source
+        for source in (pred, truth)
+    ]
+    return evaluate_sources(opened[0], opened[1], groups=groups, resamples=resamples, seed=seed)

@@ -18,8 +18,8 @@ TRUE_COLOUR = (0, 170, 255)
 """Red, green, blue of outlines of the truth."""
 PRED_COLOUR = (255, 140, 0)
 """Red, green, blue of outlines of the prediction."""
-BOTH_COLOUR = (255, 255, 255)
-"""Where both outlines lie on one pixel."""
+BOTH_COLOUR = (0, 200, 110)
+"""Where both outlines lie on one pixel; white or black would vanish on one ground or the other."""
 
 
 def outline(labels: NDArray[Any]) -> NDArray[np.bool_]:
@@ -42,7 +42,7 @@ def outline(labels: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def draw_contours(plane: NDArray[Any], true: NDArray[Any], *, pred: NDArray[Any], side: int = 720) -> NDArray[np.uint8]:
-    """Draw truth and prediction over a picture, with outlines one pixel wide at the size shown.
+    """Draw truth and prediction over a picture, with outlines two pixels wide inside the nuclei.
 
     Parameters
     ----------
@@ -62,8 +62,13 @@ def draw_contours(plane: NDArray[Any], true: NDArray[Any], *, pred: NDArray[Any]
     thin, enlarge = max(1, -(-longest // side)), max(1, side // longest)
     scaled = Normalizer(channels=3, polarity="keep").measure(plane).apply(plane[::thin, ::thin])
     picture = np.moveaxis((scaled * 255).astype(np.uint8), 0, -1).repeat(enlarge, axis=0).repeat(enlarge, axis=1)
-    edges = [outline(n[::thin, ::thin].repeat(enlarge, axis=0).repeat(enlarge, axis=1)) for n in (true, pred)]
+    edges = [_wide_outline(n[::thin, ::thin].repeat(enlarge, axis=0).repeat(enlarge, axis=1)) for n in (true, pred)]
     picture[edges[0]] = TRUE_COLOUR
     picture[edges[1]] = PRED_COLOUR
     picture[edges[0] & edges[1]] = BOTH_COLOUR
     return picture
+
+
+def _wide_outline(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    first = outline(labels)
+    return first | outline(np.where(first, 0, labels))

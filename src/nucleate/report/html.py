@@ -47,7 +47,7 @@ th, td { padding: .28rem .6rem .28rem 0; border-bottom: 1px solid var(--line); v
 .scroll { max-height: 36rem; overflow: auto; } .scroll th { position: sticky; top: 0; background: Canvas; }
 td.id { overflow-wrap: anywhere; font-size: .85em; min-width: 12rem; } td.score { min-width: 7rem; }
 .bar { background: linear-gradient(90deg, color-mix(in srgb, var(--accent) 30%, transparent) var(--w), transparent 0); }
-.cases { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); gap: 1.2rem; }
+.cases { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(27rem, 100%), 1fr)); gap: 1.2rem; }
 figure { margin: 0; } figure img { width: 100%; display: block; } figcaption { font-size: .85em; }
 figcaption b { overflow-wrap: anywhere; } svg { max-width: 40rem; width: 100%; height: auto; }
 .key { display: inline-block; width: 1.4em; height: .75em; margin: 0 .3em 0 .9em; border: 1px solid #8888; }
@@ -151,7 +151,11 @@ def _score_table(scores: Scores) -> str:
             f'<td class="what">{what}</td></tr>'
         )
     head = '<tr><th>Score</th><th class="num">Value</th><th class="num">95 % interval</th><th>What it is</th></tr>'
-    why = "" if scores.interval else '<p class="note">An interval needs at least two images to draw from.</p>'
+    why = (
+        ""
+        if scores.interval
+        else '<p class="note">No intervals: they need draws from at least two images or groups.</p>'
+    )
     return f"<table>{head}{''.join(rows)}</table>{why}"
 
 

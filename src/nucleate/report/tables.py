@@ -10,7 +10,6 @@ from nucleate.core.files import atomic_path
 from nucleate.score.scores import AP_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from nucleate.score.scores import Scores
@@ -30,7 +29,7 @@ def write_scores(path: Path | str, scores: Scores) -> None:
         temporary.write_text(json.dumps(scores.to_json(), indent=2) + "\n", encoding="utf-8")
 
 
-def write_per_image(path: Path | str, scores: Scores, *, failed: Mapping[str, str] | None = None) -> None:
+def write_per_image(path: Path | str, scores: Scores) -> None:
     """Write one row an image as CSV.
 
     Columns: image, nuclei_true, nuclei_pred, kaggle, ap_50 ... ap_95, f1_50, pq, aji, pixel_accuracy,
@@ -50,5 +49,5 @@ def write_per_image(path: Path | str, scores: Scores, *, failed: Mapping[str, st
             numbers = [image.kaggle, *image.ap, *(getattr(image, name) for name in single)]
             cells = [f"{number:.6g}" for number in numbers]
             writer.writerow([image.image_id, image.nuclei_true, image.nuclei_pred, *cells, ""])
-        for image_id, reason in (failed or {}).items():
+        for image_id, reason in scores.failed.items():
             writer.writerow([image_id, *[""] * (3 + len(thresholds) + len(single)), reason])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +63,10 @@ class Scores:
         Empty when there are fewer than two images (or groups) to draw from.
     per_image : tuple of ImageScore
         The single images, in the order given.
+    missing, ignored : tuple of str
+        Images of the truth without prediction, counted as empty; predictions without truth, which do not count.
+    failed : mapping
+        Image id to the reason why it could not be compared and was left out.
     """
 
     kaggle: float
@@ -77,6 +81,9 @@ class Scores:
     pixel_iou: float
     interval: Mapping[str, tuple[float, float]]
     per_image: tuple[ImageScore, ...]
+    missing: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def images(self) -> int:

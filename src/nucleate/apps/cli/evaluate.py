@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path  # noqa: TC003  typer reads the annotations when the verb is registered
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from nucleate.apps.cli.console import Bar, DebugOption, QuietOption, say
+from nucleate.core.text import one_line
 
-    from nucleate.report.evaluation import Evaluation, Labels
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nucleate.report.html import Case
     from nucleate.score.scores import Scores
+    from nucleate.score.sources import Labels
 
 __all__ = ["evaluate"]
 
@@ -41,21 +43,28 @@ def evaluate(
     ] = None,
     resamples: Annotated[int, typer.Option(min=0, metavar="N", help="Bootstrap draws for the intervals.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the draws.")] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Score predicted nuclei against true ones.
 
     PRED and TRUTH are folders of label images (ID.tif, ID.labels.tif, ID.png), Kaggle folders or zips with masks, or
     Kaggle RLE CSVs. Images are paired by their names; an image of TRUTH without prediction counts as empty.
 
-    Example: nucleate evaluate results/ truth/ --json scores.json --html scores.html --images pictures/
+    Example: nucleate evaluate scoress/ truth/ --json scores.json --html scores.html --images pictures/
     """
-    from nucleate.report.evaluation import evaluate_sources, open_labels
+    from nucleate.core.files import make_folder
+    from nucleate.data.truth import read_labels_source
     from nucleate.report.html import write_score_page
     from nucleate.report.tables import write_per_image, write_scores
+    from nucleate.score.sources import evaluate_sources
 
-    predicted, true = open_labels(pred, images=images), open_labels(truth, images=images)
-    result = evaluate_sources(
+    _check_there(pred, truth, images, groups)
+    for written in (json, html, per_image):
+        if written is not None:
+            make_folder(written.parent)
+    predicted, true = read_labels_source(pred, images=images), read_labels_source(truth, images=images)
+    scores = evaluate_sources(
         predicted,
         true,
         groups=None if groups is None else _groups(groups),
@@ -63,29 +72,38 @@ def evaluate(
         seed=seed,
         each=lambda ids: _progress(ids, quiet=quiet),
     )
-    _show(result.scores)
-    notes = _notes(result)
+    _show(scores)
+    notes = _notes(scores)
     for note in notes:
-        print(f"nucleate evaluate: {note}", file=sys.stderr)
-    for image_id, reason in result.failed.items():
-        print(f"nucleate evaluate: {image_id}: {reason}", file=sys.stderr)
+        say(f"nucleate: {note}")
+    for image_id, reason in scores.failed.items():
+        say(f"nucleate: {one_line(f'{image_id}: {reason}')}")
     if json is not None:
-        write_scores(json, result.scores)
+        write_scores(json, scores)
     if per_image is not None:
-        write_per_image(per_image, result.scores, failed=result.failed)
+        write_per_image(per_image, scores)
     if html is not None:
-        cases = [] if images is None else _cases(result.scores, images, predicted=predicted, true=true)
+        cases = [] if images is None else _cases(scores, images, predicted=predicted, true=true)
         title = f"{pred.name or pred} against {truth.name or truth}"
-        write_score_page(html, result.scores, title=title, cases=cases, notes=notes)
-    if result.failed:
+        write_score_page(html, scores, title=title, cases=cases, notes=notes)
+    if scores.failed:
         raise typer.Exit(1)
 
 
+def _check_there(*paths: Path | None) -> None:
+    from nucleate.errors import UsageError
+
+    for path in paths:
+        # A part of a zip or folder is named after two colons.
+        if path is not None and not path.exists() and not Path(str(path).partition("::")[0]).exists():
+            raise UsageError(f"no such file or folder: {path}; check the name")
+
+
 def _show(scores: Scores) -> None:
-    print(f"{scores.images} images, {scores.nuclei_true} true nuclei, {scores.nuclei_pred} predicted")
-    print(f"{'score':<16} {'value':>6}   95 % interval")
     from nucleate.score.scores import SCORE_NAMES
 
+    print(f"{scores.images} images, {scores.nuclei_true} true nuclei, {scores.nuclei_pred} predicted")
+    print(f"{'score':<16} {'value':>6}   95 % interval")
     rows = [("kaggle", scores.kaggle)]
     rows += [(f"ap {key}", value) for key, value in scores.ap.items() if key in _SHOWN_AP]
     rows += [(name, getattr(scores, name)) for name in SCORE_NAMES[1:]]
@@ -94,29 +112,27 @@ def _show(scores: Scores) -> None:
         print(f"{name:<16} {value:6.4f}   {bounds}")
 
 
-def _notes(result: Evaluation) -> list[str]:
+def _notes(scores: Scores) -> list[str]:
     notes = []
-    if result.missing:
-        notes.append(f"{_named(result.missing)} without prediction, counted as empty")
-    if result.ignored:
-        notes.append(f"{_named(result.ignored)} predicted without truth, ignored")
-    if result.failed:
-        notes.append(f"{_named(list(result.failed))} could not be compared, left out of the scores")
+    if scores.missing:
+        notes.append(f"{_named(scores.missing)} without prediction, counted as empty")
+    if scores.ignored:
+        notes.append(f"{_named(scores.ignored)} predicted without truth, ignored")
+    if scores.failed:
+        notes.append(f"{_named(list(scores.failed))} could not be compared, left out of the scores")
     return notes
 
 
 def _named(ids: tuple[str, ...] | list[str]) -> str:
     count = f"{len(ids)} image{'s' * (len(ids) > 1)}"
-    return f"{count} ({', '.join(ids[:3])}{', ...' * (len(ids) > 3)})"
+    return one_line(f"{count} ({', '.join(ids[:3])}{', ...' * (len(ids) > 3)})")
 
 
-def _progress(ids: list[str], *, quiet: bool) -> Iterable[str]:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    hidden = quiet or not console.is_terminal or len(ids) < 2
-    return track(ids, "scoring", console=console, disable=hidden, transient=True)
+def _progress(ids: list[str], *, quiet: bool) -> Iterator[str]:
+    with Bar("images", len(ids), quiet=quiet) as bar:
+        for done, image_id in enumerate(ids, start=1):
+            yield image_id
+            bar.show(done)
 
 
 def _groups(path: Path) -> dict[str, str]:
@@ -140,9 +156,9 @@ def _cases(scores: Scores, images: Path, *, predicted: Labels, true: Labels) -> 
     """Give the worst images of which there is a picture on the grid of the labels."""
     import numpy as np
 
+    from nucleate.data.pictures import open_pictures
     from nucleate.errors import NucleateError
     from nucleate.report.html import Case, worst_first
-    from nucleate.report.pictures import open_pictures
 
     read = open_pictures(images)
     shown = 0
@@ -152,7 +168,7 @@ def _cases(scores: Scores, images: Path, *, predicted: Labels, true: Labels) -> 
         try:
             plane = read(score.image_id)
         except NucleateError as error:
-            print(f"nucleate evaluate: not shown: {error}", file=sys.stderr)
+            say(f"nucleate: not shown: {one_line(str(error))}")
             continue
         labels = true[score.image_id]
         if plane is None or labels.ndim != 2 or plane.shape[:2] != labels.shape:

@@ -1,0 +1,94 @@
+"""Score predicted label images against true ones by image id: what `nucleate.evaluate` and `nucleate evaluate` do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleate.errors import DataError, InputError, UsageError
+from nucleate.score.images import score_image
+from nucleate.score.scores import summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from nucleate.score.scores import Scores
+
+__all__ = ["Labels", "evaluate_sources"]
+
+Labels: TypeAlias = Mapping[str, NDArray[Any]]
+"""Image id to label image (H, W); may read each image when it is asked for."""
+
+
+def evaluate_sources(
+    pred: Labels | NDArray[Any],
+    truth: Labels | NDArray[Any],
+    *,
+    groups: Mapping[str, str] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    each: Callable[[list[str]], Iterable[str]] = iter,
+) -> Scores:
+    """Score predicted label images against true ones, image by image, holding one pair at a time.
+
+    Parameters
+    ----------
+    pred, truth : mapping of id to (H, W) int ndarray, or one (H, W) int ndarray
+        Label images, 0 background. `nucleate.data.truth.read_labels_source` makes such a mapping of a folder or file.
+    groups, resamples, seed
+        For the intervals, see `nucleate.score.scores.summarise`.
+    each : callable
+        Goes through the ids; a progress bar fits here.
+
+    Returns
+    -------
+    Scores
+        Of every image of the truth: one without prediction counts as an image in which nothing was found and is named
+        in `Scores.missing`. Predictions without truth do not count (`Scores.ignored`). Images that cannot be read or
+        whose shapes differ are left out (`Scores.failed`), the rest is scored.
+
+    Raises
+    ------
+    UsageError
+        If the two sources have no image in common.
+    DataError
+        If no image at all could be compared.
+
+    Examples
+    --------
+    >>> labels = np.array([[0, 1, 1, 0, 2, 2]])
+    >>> evaluate_sources(labels, labels).kaggle
+    1.0
+    """
+    predicted, true = _by_id(pred), _by_id(truth)
+    ids = sorted(true)
+    missing = tuple(image_id for image_id in ids if image_id not in predicted)
+    if len(missing) == len(ids):
+        got = f"predictions {_first(sorted(predicted))}; truth {_first(ids)}"
+        raise UsageError(f"no image is in both: {got}; give files of the same image the same name")
+    per_image, failed = [], {}
+    absent = set(missing)
+    for image_id in each(ids):
+        try:
+            labels = true[image_id]
+            found = np.zeros_like(labels) if image_id in absent else predicted[image_id]
+            per_image.append(score_image(labels, found, image_id=image_id))
+        except (DataError, InputError) as error:
+            failed[image_id] = str(error)
+    if not per_image:
+        raise DataError(f"none of {len(ids)} images could be compared; the first, {ids[0]}: {failed[ids[0]]}")
+    scores = summarise(per_image, groups=groups, resamples=resamples, seed=seed)
+    return replace(scores, missing=missing, ignored=tuple(sorted(set(predicted) - set(true))), failed=failed)
+
+
+def _by_id(labels: Labels | NDArray[Any]) -> Labels:
+    return {"image": labels} if isinstance(labels, np.ndarray) else labels
+
+
+def _first(names: list[str]) -> str:
+    shown = ", ".join(names[:3]) or "none"
+    return shown + (f" ... ({len(names)})" if len(names) > 3 else "")

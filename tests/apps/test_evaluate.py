@@ -1,0 +1,137 @@
+"""nucleate evaluate, through the verb itself: files in, table, files and exit code out."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+import typer
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from nucleate.apps.cli.evaluate import evaluate
+from nucleate.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+APP = typer.Typer()
+APP.command()(evaluate)
+
+LABELS = np.zeros((24, 24), np.uint16)
+LABELS[2:10, 2:10] = 1
+LABELS[12:20, 3:20] = 2
+SHIFTED = np.roll(LABELS, 1, axis=0)
+
+
+def _folder(path: Path, *, ending: str = ".tif", **labels: NDArray[np.uint16]) -> Path:
+    path.mkdir()
+    for image_id, pixels in labels.items():
+        tifffile.imwrite(path / f"{image_id}{ending}", pixels)
+    return path
+
+
+def _run(*words: Path | str) -> Result:
+    return CliRunner().invoke(APP, [str(word) for word in words])
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Path:
+    return _folder(tmp_path / "truth", a=LABELS, b=LABELS, c=LABELS)
+
+
+def test_table_and_every_file(tmp_path: Path, truth: Path) -> None:
+    pred = _folder(tmp_path / "pred", ending=".labels.tif", a=LABELS, b=SHIFTED, c=LABELS)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in "ab":
+        Image.fromarray((LABELS * 100).astype(np.uint8)).save(pictures / f"{name}.png")
+    files = {option: tmp_path / f"out{option}" for option in ("--json", "--html", "--per-image")}
+    result = _run(pred, truth, "--images", pictures, *(word for pair in files.items() for word in pair))
+    assert result.exit_code == 0, result.output
+    content = json.loads(files["--json"].read_text(encoding="utf-8"))
+    assert (content["images"], content["nuclei_true"], content["nuclei_pred"]) == (3, 6, 6)
+    assert result.stdout.startswith("3 images, 6 true nuclei, 6 predicted\n")
+    assert f"kaggle           {content['kaggle']:.4f}" in result.stdout
+    assert result.stderr == ""
+    page = files["--html"].read_text(encoding="utf-8")
+    assert page.count("<img ") == 2
+    with files["--per-image"].open(newline="", encoding="utf-8") as stream:
+        assert [row["image"] for row in csv.DictReader(stream)] == ["a", "b", "c"]
+
+
+def test_missing_and_extra_predictions_are_named_once(tmp_path: Path, truth: Path) -> None:
+    result = _run(_folder(tmp_path / "pred", a=LABELS, z=LABELS), truth)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "nucleate: 2 images (b, c) without prediction, counted as empty",
+        "nucleate: 1 image (z) predicted without truth, ignored",
+    ]
+    assert "kaggle           0.3333" in result.stdout
+
+
+def test_an_image_of_another_shape_is_an_error_and_the_rest_goes_on(tmp_path: Path, truth: Path) -> None:
+    pred = _folder(tmp_path / "pred", a=LABELS, b=LABELS[:20], c=LABELS)
+    result = _run(pred, truth, "--json", tmp_path / "s.json", "--per-image", tmp_path / "p.csv")
+    assert result.exit_code == 1
+    assert "nucleate: b: shapes differ: truth 24 x 24, prediction 20 x 24" in result.stderr
+    assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["images"] == 2
+    assert "shapes differ" in (tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()[-1]
+
+
+def test_no_common_image_is_a_wrong_call(tmp_path: Path, truth: Path) -> None:
+    result = _run(_folder(tmp_path / "pred", x=LABELS), truth)
+    assert isinstance(result.exception, UsageError)
+    assert "predictions x; truth a, b, c" in str(result.exception)
+
+
+def test_a_path_that_is_not_there_is_a_wrong_call(tmp_path: Path, truth: Path) -> None:
+    for words in ((tmp_path / "none", truth), (truth, tmp_path / "none.csv"), (truth, truth, "--images", "none")):
+        result = _run(*words)
+        assert isinstance(result.exception, UsageError)
+        assert "no such file or folder" in str(result.exception)
+
+
+def test_folders_of_the_written_files_are_made(tmp_path: Path, truth: Path) -> None:
+    assert _run(truth, truth, "--json", tmp_path / "new" / "s.json").exit_code == 0
+    assert (tmp_path / "new" / "s.json").is_file()
+
+
+def test_a_run_length_table_takes_sizes_from_the_pictures(tmp_path: Path, truth: Path) -> None:
+    table = tmp_path / "pred.csv"
+    # Column-major from 1: the first two rows of the first column.
+    table.write_text("ImageId,EncodedPixels\na,1 2\nb,\n", encoding="utf-8")
+    result = _run(table, truth, "--images", truth, "--json", tmp_path / "s.json")
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["nuclei_pred"] == 1
+
+
+def test_groups_come_from_a_table(tmp_path: Path, truth: Path) -> None:
+    pred = _folder(tmp_path / "pred", a=LABELS, b=SHIFTED, c=LABELS)
+    table = tmp_path / "groups.csv"
+    table.write_text("image_id,mosaic\na,m\nb,m\nc,m\n", encoding="utf-8")
+    single, grouped = _run(pred, truth), _run(pred, truth, "--groups", table)
+    assert " .. " in single.stdout
+    assert " .. " not in grouped.stdout  # one group: nothing to draw from
+    table.write_text("image,where\na,m\n", encoding="utf-8")
+    wrong = _run(pred, truth, "--groups", table)
+    assert isinstance(wrong.exception, DataError)
+    assert "got image, where" in str(wrong.exception)
+
+
+def test_a_damaged_picture_does_not_stop_the_page(tmp_path: Path, truth: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n...")
+    result = _run(truth, truth, "--images", pictures, "--html", tmp_path / "s.html")
+    assert result.exit_code == 0, result.output
+    assert "nucleate: not shown: " in result.stderr
+    assert "<img" not in (tmp_path / "s.html").read_text(encoding="utf-8")

@@ -1,0 +1,76 @@
+"""Label images by id: what is missing, ignored or broken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from nucleate.errors import DataError, UsageError
+from nucleate.score.sources import evaluate_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+ONE = np.array([[0, 1, 1, 0, 2, 2]], np.int32)
+NONE = np.zeros_like(ONE)
+
+
+def test_arrays_are_compared_directly() -> None:
+    scores = evaluate_sources(ONE, ONE)
+    assert scores.kaggle == 1.0
+    assert (scores.missing, scores.ignored, dict(scores.failed)) == ((), (), {})
+
+
+def test_missing_predictions_count_as_empty() -> None:
+    scores = evaluate_sources({"a": ONE}, {"a": ONE, "b": ONE, "c": NONE})
+    assert scores.missing == ("b", "c")
+    assert [image.kaggle for image in scores.per_image] == [1.0, 0.0, 1.0]
+
+
+def test_predictions_without_truth_do_not_count() -> None:
+    scores = evaluate_sources({"a": ONE, "z": ONE}, {"a": ONE})
+    assert scores.ignored == ("z",)
+    assert scores.images == 1
+
+
+def test_broken_images_are_left_out_and_named() -> None:
+    class Damaged(dict[str, "NDArray[np.int32]"]):
+        def __getitem__(self, key: str) -> NDArray[np.int32]:
+            if key == "b":
+                raise DataError("b.tif is damaged")
+            return super().__getitem__(key)
+
+    scores = evaluate_sources(Damaged(a=ONE, b=ONE, c=ONE), {"a": ONE, "b": ONE, "c": ONE.T})
+    assert scores.failed["b"] == "b.tif is damaged"
+    assert scores.failed["c"].startswith("shapes differ: truth 6 x 1, prediction 1 x 6")
+    assert [image.image_id for image in scores.per_image] == ["a"]
+
+
+def test_no_common_image_is_a_wrong_call() -> None:
+    with pytest.raises(UsageError, match=r"no image is in both: predictions p, q; truth a, b, c ... \(4\)"):
+        evaluate_sources({"p": ONE, "q": ONE}, {"a": ONE, "b": ONE, "c": ONE, "d": ONE})
+    with pytest.raises(UsageError, match="predictions none; truth none"):
+        evaluate_sources({}, {})
+
+
+def test_all_broken_is_an_error() -> None:
+    with pytest.raises(DataError, match="none of 1 images could be compared; the first, a: shapes differ"):
+        evaluate_sources({"a": ONE}, {"a": ONE.T})
+
+
+def test_each_sees_the_ids_in_order() -> None:
+    seen: list[str] = []
+
+    def watch(ids: Iterable[str]) -> Iterator[str]:
+        for image_id in ids:
+            seen.append(image_id)
+            yield image_id
+
+    evaluate_sources({"b": ONE, "a": ONE}, {"b": ONE, "a": ONE}, each=watch)
+    assert seen == ["a", "b"]
