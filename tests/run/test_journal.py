@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nucleate.errors import OutputError, UsageError
 from nucleate.run.journal import Journal, Outcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.base
 

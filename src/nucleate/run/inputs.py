@@ -137,8 +137,10 @@ def content_hash(source: Source) -> str:
     Raises
     ------
     InputError
-        If it cannot be read.
+        If it cannot be read, or has a problem that was known before.
     """
+    if source.problem:
+        raise InputError(source.problem)
     digest = hashlib.sha256()
     try:
         if source.path.is_dir():

@@ -81,19 +81,19 @@ class Journal:
         self.path = path
         self.names: dict[str, str] = {}
         self.done: dict[str, Outcome] = {}
-        settings = json.loads(json.dumps(dict(settings)))  # as the file gives them back: tuples become lists
+        now: dict[str, Any] = json.loads(json.dumps(dict(settings)))  # as the file gives them back: tuples become lists
         lines = _whole_lines(path)
         if lines and not resume:
             raise UsageError(f"{path.parent} already holds results; add --resume to go on or choose another folder")
         if lines:
-            _check_settings(path, lines[0].get("settings", {}), settings)
+            _check_settings(path, lines[0].get("settings", {}), now)
         for line in lines[1:]:
             if line["kind"] == "names":
                 self.names.update(line["names"])
             elif line["kind"] == "done":
                 outcome = Outcome(**{key: value for key, value in line.items() if key != "kind"})
                 self.done[outcome.source] = outcome
-        self._rewrite(lines or [{"kind": "settings", "settings": settings}])
+        self._rewrite(lines or [{"kind": "settings", "settings": now}])
 
     def add_names(self, names: Mapping[str, str]) -> None:
         """Write down the names given to inputs, before anything is written under them."""

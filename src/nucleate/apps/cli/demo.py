@@ -1,0 +1,85 @@
+"""``nucleate demo``: sample images that come with the install, segmented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nucleate.apps.cli.console import QuietOption, say
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nucleate.score.scores import Scores
+
+__all__ = ["demo"]
+
+_SEED = 20
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")] = Path(
+        "nucleate-demo"
+    ),
+    quiet: QuietOption = False,
+) -> None:
+    r"""Segment sample images: a stained tissue photograph, and drawn images whose truth is known.
+
+    Nothing is fetched from a network. The pictures, their outlines and measurements are written to OUT.
+
+    \b
+    Example:
+      nucleate demo -o demo
+    """
+    from nucleate.apps.cli import segment
+    from nucleate.run.batch import BatchSettings
+    from nucleate.run.inputs import expand
+
+    segmenter = segment.load(None, device="auto", threads=None, chosen={})
+    pictures, truth = _write_inputs(output / "images")
+    # A second call shows the same results instead of refusing to overwrite them.
+    settings = BatchSettings(resume=True, record={"command": segment.command_line()})
+    sources = expand(str(path) for path in pictures)
+    summary = segment.run(sources, output, segmenter=segmenter, settings=settings, show=(quiet, False))
+    scores = _score(output, truth)
+    if scores is not None:
+        typer.echo(f"drawn images: Kaggle score {scores.kaggle:.3f}, AP at IoU 0.50 {scores.ap['0.50']:.3f}")
+    typer.echo(f"look at {output / '*.overlay.png'} and {output / 'measurements.csv'}")
+    if not quiet:
+        say("your own images: nucleate segment IMAGES -o RESULTS")
+    segment.close(summary, output, quiet=quiet)
+
+
+def _write_inputs(folder: Path) -> tuple[list[Path], dict[str, NDArray[Any]]]:
+    """Write the sample images; give their paths and the truth of the drawn ones by name."""
+    import numpy as np
+    import skimage.data
+    from PIL import Image
+
+    from nucleate.core.files import atomic_path, make_folder
+    from nucleate.data.synth import STYLES, Scene, draw
+
+    tissue: Any = skimage.data.immunohistochemistry()  # type: ignore[no-untyped-call]  # it has no annotations
+    pictures: dict[str, NDArray[Any]] = {"tissue": np.asarray(tissue)}
+    truth: dict[str, NDArray[Any]] = {}
+    for number, style in enumerate(STYLES):
+        name = f"drawn-{style}"
+        pictures[name], truth[name] = draw(Scene(style=style), np.random.default_rng([_SEED, number]))
+    make_folder(folder)
+    for name, pixels in pictures.items():
+        with atomic_path(folder / f"{name}.png") as temporary:
+            Image.fromarray(pixels).save(temporary)
+    return [folder / f"{name}.png" for name in pictures], truth
+
+
+def _score(output: Path, truth: dict[str, NDArray[Any]]) -> Scores | None:
+    import numpy as np
+
+    from nucleate.io.images import read_image
+    from nucleate.score.scores import evaluate_pairs
+
+    files = {name: output / f"{name}.labels.tif" for name in truth}
+    found = [(n, truth[n], read_image(f).pixels.astype(np.int32)) for n, f in files.items() if f.is_file()]
+    return evaluate_pairs(found) if found else None

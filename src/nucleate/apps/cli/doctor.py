@@ -1,0 +1,124 @@
+"""``nucleate doctor``: what is installed, what the machine has, and whether the models work on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from nucleate.run.weights import ModelFiles
+
+__all__ = ["doctor"]
+
+_LIBRARIES = ("numpy", "scipy", "scikit-image", "onnxruntime", "tifffile", "imagecodecs", "pillow")
+_EXTRAS = ("torch", "zarr", "dask", "fastapi", "napari")
+_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "amx_bf16", "asimd")
+
+
+def doctor(
+    model: Annotated[str | None, typer.Option(help="Test this model only, by name or file.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use.")] = None,
+    store: Annotated[bool, typer.Option("--store", hidden=True, help="Store the results beside the weights.")] = False,
+) -> None:
+    r"""Show versions and devices, and test each model against the results stored with it.
+
+    Exit code 0: all is well. 1: a test failed; the line says which.
+
+    \b
+    Example:
+      nucleate doctor
+    """
+    from nucleate import __version__
+    from nucleate.run.weights import find_model, list_models
+
+    typer.echo(f"nucleate      {__version__}")
+    typer.echo(f"python        {platform.python_version()}, {platform.platform()}")
+    for name in _LIBRARIES + _EXTRAS:
+        typer.echo(f"{name:<13} {_version(name, optional=name in _EXTRAS)}")
+    typer.echo(f"processor     {_processor()}")
+    typer.echo(f"memory        {_memory()}")
+    typer.echo(f"gpu           {_gpu()}")
+    found = [find_model(model)] if model is not None else list_models()
+    if not found:
+        typer.echo("models        none is installed")
+    well = [_test(files, threads=threads, store=store) for files in found]
+    if not all(well):
+        raise typer.Exit(1)
+
+
+def _test(files: ModelFiles, *, threads: int | None, store: bool) -> bool:
+    """Run the self-test of one model, write its line, and tell whether it is well."""
+    from nucleate.core.text import one_line
+    from nucleate.errors import NucleateError
+    from nucleate.run import selftest
+    from nucleate.run.engine import OnnxEngine
+    from nucleate.run.segmenter import Segmenter
+
+    place = f"self-test     {files.card.name} on onnxruntime, cpu:"
+    try:
+        segmenter = Segmenter(OnnxEngine(files.read(), threads), files.card)
+        started = time.perf_counter()
+        got = selftest.measure(segmenter)
+        seconds = time.perf_counter() - started
+        if store:
+            selftest.write_stored(files.onnx, got)
+        stored = selftest.read_stored(files.onnx)
+    except NucleateError as error:
+        typer.echo(f"{place} FAILED: {one_line(str(error))}")
+        return False
+    if stored is None:
+        typer.echo(f"{place} runs ({got['nuclei']} nuclei in {seconds:.1f} s); no stored results to compare with")
+        return True
+    problem = selftest.compare(stored, got)
+    nuclei = got["nuclei"]
+    typer.echo(f"{place} FAILED: {problem}" if problem else f"{place} ok ({nuclei} nuclei in {seconds:.1f} s)")
+    return not problem
+
+
+def _version(name: str, *, optional: bool) -> str:
+    try:
+        return installed_version(name)
+    except PackageNotFoundError:
+        return "not installed (optional)" if optional else "NOT INSTALLED: run pip install nucleate again"
+
+
+def _processor() -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    name, flags = platform.processor() or platform.machine(), ""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            name = value.strip() if key.strip() == "model name" else name
+            flags = value if key.strip() in {"flags", "Features"} else flags
+    except OSError:
+        pass
+    features = [f for f in _FEATURES if f in flags.split()]
+    return f"{name}, {cores} cores for us{', ' + ' '.join(features) if features else ''}"
+
+
+def _memory() -> str:
+    from nucleate.run.memory import available_bytes
+
+    free = available_bytes()
+    return "not known" if free is None else f"{free / 1e9:.1f} GB free"
+
+
+def _gpu() -> str:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return "none found"
+    asked = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "none that answers"
+    return "; ".join(done.stdout.split("\n")).strip("; ") or "none found"

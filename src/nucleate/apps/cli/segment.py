@@ -1,0 +1,162 @@
+"""``nucleate segment``: images in, label images, overlays and tables out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import traceback
+from dataclasses import asdict, replace
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nucleate.apps.cli.console import Bar, DebugOption, QuietOption, ThreadsOption, say
+from nucleate.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from nucleate.run.batch import BatchSettings, BatchSummary, Report
+    from nucleate.run.inputs import Source
+    from nucleate.run.segmenter import Segmenter
+
+__all__ = ["close", "command_line", "load", "run", "segment"]
+
+
+def segment(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Image files, folders, globs, zip archives.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")],
+    model: Annotated[str | None, typer.Option(help="Name of a model, or its file; see: nucleate models.")] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
+    threads: ThreadsOption = None,
+    channel: Annotated[str | None, typer.Option(metavar="NAME|INDEX", help="Channel with the nuclei.")] = None,
+    scale: Annotated[str, typer.Option(metavar="auto|FLOAT", help="Resize the image by this much first.")] = "auto",
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Average over turned and mirrored images: better, slower.")
+    ] = False,
+    tile: Annotated[int | None, typer.Option(min=64, metavar="PX", help="Side of the tiles of large images.")] = None,
+    memory: Annotated[
+        float | None, typer.Option(min=0.01, metavar="GB", help="Most memory to use; what is free when not given.")
+    ] = None,
+    min_area: Annotated[int | None, typer.Option(min=0, metavar="PX", help="Leave out smaller nuclei.")] = None,
+    min_confidence: Annotated[
+        float, typer.Option(min=0.0, max=1.0, metavar="P", help="Leave out nuclei that are less sure.")
+    ] = 0.0,
+    export: Annotated[str, typer.Option(metavar="NAME,...", help="Of labels, overlay, measurements, rle.")] = (
+        "labels,overlay,measurements"
+    ),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on in OUT; finished inputs are left out.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first input that fails.")] = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    r"""Find the nuclei in images and write their masks, outlines and measurements.
+
+    Each input gives OUT/NAME.labels.tif and OUT/NAME.overlay.png; OUT/measurements.csv has one row a nucleus,
+    OUT/summary.csv one row an input.
+
+    \b
+    Examples:
+      nucleate segment cells.tif -o results
+      nucleate segment plate1/ "plate2/*.png" -o results --export labels,rle
+      nucleate segment plate1/ -o results --resume
+    """
+    from nucleate.run.batch import BatchSettings
+    from nucleate.run.inputs import expand
+    from nucleate.run.memory import available_bytes
+    from nucleate.run.outputs import check_exports
+
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"-o {output} is a file; name a folder for the results")
+    free = available_bytes() if memory is None else int(memory * 1e9)
+    settings = BatchSettings(
+        exports=check_exports(export),
+        channel=channel,
+        resume=resume,
+        fail_fast=fail_fast,
+        max_bytes=free,
+        record={"command": command_line(), "device": device, "threads": threads, "memory_gb": memory},
+    )
+    chosen = {"scale": _scale(scale), "tta": tta, "tile": tile, "min_area": min_area, "min_confidence": min_confidence}
+    sources = expand(inputs, output=output)
+    segmenter = load(model, device=device, threads=threads, chosen=chosen)
+    close(run(sources, output, segmenter=segmenter, settings=settings, show=(quiet, debug)), output, quiet=quiet)
+
+
+def load(model: str | None, *, device: str, threads: int | None, chosen: dict[str, Any]) -> Segmenter:
+    """Load a model with what the user chose (the fields of `SegmentSettings`).
+
+    Raises
+    ------
+    UsageError
+        If there is no such model, or an option cannot be.
+    ModelError
+        If the model's files are damaged.
+    """
+    from nucleate.run.engine import OnnxEngine
+    from nucleate.run.segmenter import Segmenter, SegmentSettings
+    from nucleate.run.weights import find_model
+
+    if device not in {"auto", "cpu"}:
+        raise UsageError(f"--device {device}: not available here; use auto or cpu")
+    settings = SegmentSettings(**chosen)
+    try:
+        found = find_model(model)
+    except ModelError as error:
+        raise UsageError(str(error)) from error
+    return Segmenter(OnnxEngine(found.read(), threads), found.card, settings)
+
+
+def run(
+    sources: list[Source], output: Path, *, segmenter: Segmenter, settings: BatchSettings, show: tuple[bool, bool]
+) -> BatchSummary:
+    """Run a batch with a progress bar and a line for each failure.
+
+    `show` holds quiet (no bar) and debug (tracebacks of failures).
+    """
+    from nucleate.run.batch import run_batch
+
+    quiet, debug = show
+    model = {"model": segmenter.card.name, "model_sha256": segmenter.card.sha256}
+    settings = replace(settings, deciding=model | asdict(segmenter.settings))
+    with Bar("images", len(sources), quiet=quiet) as bar:
+
+        def notify(report: Report) -> None:
+            if report.outcome.status == "failed":
+                bar.say(f"nucleate: {report.outcome.error}")
+                if debug and report.exception is not None:
+                    bar.say("".join(traceback.format_exception(report.exception)).rstrip())
+            bar.show(report.done)
+
+        return run_batch(sources, output, segmenter=segmenter, settings=settings, notify=notify)
+
+
+def _scale(text: str) -> float | str:
+    if text.strip().lower() == "auto":
+        return "auto"
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--scale {text}: not a number; use auto or a factor such as 0.5") from None
+
+
+def command_line(*, extra: str = "") -> str:
+    """Give the call of this program as one would type it, with `extra` added unless it is there."""
+    words = ["nucleate", *sys.argv[1:]]
+    return shlex.join(words if not extra or extra in words else [*words, extra])
+
+
+def close(summary: BatchSummary, output: Path, *, quiet: bool) -> None:
+    """Say how it went, and leave with the exit code that says the same."""
+    ok, failed, left = (summary.count(status) for status in ("ok", "failed", "not done"))
+    nuclei = sum(outcome.nuclei or 0 for outcome in summary.outcomes)
+    if summary.interrupted:
+        say(f"nucleate: stopped; {ok} of {ok + failed + left} inputs are finished and written to {output}; go on with:")
+        say(f"  {command_line(extra='--resume')}")
+        raise SystemExit(130)
+    if not quiet:
+        say(f"{ok} {'image' if ok == 1 else 'images'}, {nuclei:,} nuclei, written to {output}")
+    if failed:
+        rest = f", {left} not started" if left else ""
+        say(f"nucleate: {failed} of {ok + failed + left} inputs failed{rest}; see {output / 'summary.csv'}")
+        raise typer.Exit(1)

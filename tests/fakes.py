@@ -1,0 +1,65 @@
+"""A segmenter without a network, for tests of everything around it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import numpy as np
+from scipy import ndimage
+
+from nucleate.core.normalize import to_grey
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nucleate.core.image import Image
+
+
+@dataclass(frozen=True)
+class FakeSegmentation:
+    labels: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+
+
+@dataclass
+class FakeSegmenter:
+    """Everything above the middle of the value range is nucleus; `delay` seconds of waiting a picture."""
+
+    delay: float = 0.0
+    error: Exception | None = None
+
+    def estimate_bytes(self, shape_HW: tuple[int, int]) -> int:
+        return 64 * shape_HW[0] * shape_HW[1]
+
+    def segment(self, image: Image) -> FakeSegmentation:
+        labels = np.zeros((*image.stack_shape, *image.shape_HW), np.int32)
+        count = 0
+        for index, plane in zip(np.ndindex(*image.stack_shape), image.planes(), strict=True):
+            time.sleep(self.delay)
+            if self.error is not None:
+                raise self.error
+            grey = np.nan_to_num(to_grey(plane), nan=0.0, posinf=0.0, neginf=0.0)
+            found, number = ndimage.label(grey > (float(grey.min()) + float(grey.max())) / 2)
+            labels[index] = np.where(found > 0, found + count, 0)
+            count += number
+        return FakeSegmentation(labels, np.full(count, 0.5, np.float32))
+
+
+def run(words: list[str], *, delay: float = 0.0) -> None:
+    """Run the command line with the fake in place of a model; leaves with its exit code."""
+    from nucleate.apps.cli import main, segment
+    from nucleate.run.segmenter import SegmentSettings
+
+    def load(model: str | None, *, device: str, threads: int | None, chosen: dict[str, Any]) -> Any:  # noqa: ANN401
+        del device, threads
+        fake: Any = FakeSegmenter(delay)
+        fake.card = SimpleNamespace(name=model or "fake", sha256="0" * 64)
+        fake.settings = SegmentSettings(**chosen)
+        return fake
+
+    with mock.patch.object(segment, "load", load):
+        main.main(words)

@@ -1,0 +1,45 @@
+"""What counts as free memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nucleate.run.memory import available_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+
+def _system(top: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(text)
+    return top
+
+
+MEMINFO = {"proc/meminfo": "MemTotal: 9000 kB\nMemAvailable:    4000 kB\n"}
+V1 = "sys/fs/cgroup/memory/memory."
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({}, 4000 * 1024),
+        ({"sys/fs/cgroup/memory.max": "max\n", "sys/fs/cgroup/memory.current": "5\n"}, 4000 * 1024),
+        ({"sys/fs/cgroup/memory.max": "1000000\n", "sys/fs/cgroup/memory.current": "400000\n"}, 600_000),
+        ({"sys/fs/cgroup/memory.max": "10\n", "sys/fs/cgroup/memory.current": "40\n"}, 0),
+        ({f"{V1}limit_in_bytes": "1000000\n", f"{V1}usage_in_bytes": "400000\n"}, 600_000),
+    ],
+)
+def test_the_tighter_limit_counts(tmp_path: Path, files: dict[str, str], free: int) -> None:
+    assert available_bytes(_system(tmp_path, MEMINFO | files)) == free
+
+
+def test_the_machine_s_own_memory_is_told() -> None:
+    free = available_bytes()
+    assert free is not None
+    assert free > 1_000_000
