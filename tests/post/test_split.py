@@ -1,0 +1,97 @@
+"""Splitting the mask and filling holes: by hand, and against slower ways of doing the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray  # noqa: TC002 - hypothesis reads the annotations
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from nucleate.post import split
+
+pytestmark = pytest.mark.base
+
+SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=14)
+masks = hnp.arrays(bool, SHAPES)
+label_images = hnp.arrays(np.int32, SHAPES, elements=st.sampled_from([0, 0, 1, 1, 2, 3]))
+
+
+@given(masks, st.sampled_from([1, 2]))
+def test_components_are_numbered_in_reading_order(mask: NDArray[np.bool_], connectivity: int) -> None:
+    labels = split.components(mask, connectivity=connectivity)
+    np.testing.assert_array_equal(labels > 0, mask)
+    _, first = np.unique(labels[labels > 0], return_index=True)
+    assert (np.diff(first) > 0).all()
+
+
+@settings(deadline=None)
+@given(label_images)
+def test_holes_are_those_of_each_nucleus_by_itself(labels: NDArray[np.int32]) -> None:
+    expected = labels.copy()
+    for nucleus in range(1, 4):
+        holes, count = ndimage.label(ndimage.binary_fill_holes(labels == nucleus) & (labels != nucleus))
+        for hole in range(1, count + 1):
+            if not labels[holes == hole].any():
+                expected[holes == hole] = nucleus
+    np.testing.assert_array_equal(split.fill_holes(labels), expected)
+
+
+def test_a_gap_within_a_ring_of_nuclei_stays() -> None:
+    labels = np.array([[1, 1, 2], [1, 0, 2], [3, 3, 2]], np.int32)
+    np.testing.assert_array_equal(split.fill_holes(labels), labels)
+
+
+def test_a_gap_that_reaches_the_border_stays() -> None:
+    labels = np.array([[1, 0, 1], [1, 0, 1], [1, 1, 1]], np.int32)
+    np.testing.assert_array_equal(split.fill_holes(labels), labels)
+
+
+def test_a_flat_bar_has_one_peak() -> None:
+    mask = np.zeros((9, 60), bool)
+    mask[2:7, 3:57] = True
+    distance = split.mask_distance(mask, 1.0)
+    assert (split.distance_markers(mask, distance, min_distance=3) > 0).sum() == 1
+
+
+def test_peaks_keep_their_distance() -> None:
+    mask = np.ones((1, 30), bool)
+    height = np.zeros((1, 30), np.float32)
+    height[0, [5, 8, 20]] = 3, 4, 2
+    found = np.flatnonzero(split.distance_markers(mask, height, min_distance=4))
+    assert {8, 20} <= set(found.tolist())
+    assert 5 not in found
+    assert (np.diff(found) > 4).all()
+
+
+def test_a_mask_without_background_has_no_distance() -> None:
+    assert not split.mask_distance(np.ones((3, 4), bool), 1.0).any()
+
+
+def test_small_markers_are_left_out() -> None:
+    mask = np.ones((1, 9), bool)
+    energy = np.array([[1, 0, 1, 1, 0, 1, 1, 1, 0]], np.float32)
+    assert split.level_markers(mask, energy, level=0.5).tolist() == [[1, 0, 2, 2, 0, 3, 3, 3, 0]]
+    assert split.level_markers(mask, energy, level=0.5, min_area=2).tolist() == [[0, 0, 1, 1, 0, 2, 2, 2, 0]]
+
+
+@settings(deadline=None)
+@given(masks, st.integers(0, 2**32 - 1), st.sampled_from([1, 2]), st.booleans())
+def test_growing_equals_one_watershed_over_everything(
+    mask: NDArray[np.bool_], seed: int, connectivity: int, keep: bool
+) -> None:
+    height = np.random.default_rng(seed).random(mask.shape).astype(np.float32)
+    markers = split.level_markers(mask, height, level=0.8, connectivity=connectivity)
+    got = split.grow_markers(mask, markers, height=height, connectivity=connectivity, keep_unmarked=keep)
+    want = watershed(-height, markers, mask=mask, connectivity=connectivity)  # type: ignore[no-untyped-call]
+    marked = want > 0
+    np.testing.assert_array_equal(got[marked], want[marked])
+    bare = split.components(mask & ~marked, connectivity=connectivity)
+    if keep:
+        bare = np.where(bare > 0, bare + markers.max(initial=0), 0)
+        np.testing.assert_array_equal(got[~marked], bare[~marked])
+    else:
+        assert not got[~marked].any()

@@ -1,0 +1,96 @@
+"""ONNX Runtime's engine on small networks made by hand."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from nucleate.errors import ModelError
+from nucleate.run.engine import OnnxEngine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+pytest.importorskip("onnx", reason="onnx, which draws the test networks, is not installed")
+
+
+def network(*, stride: int = 1) -> bytes:
+    """One 3 × 3 average with padding, then a sigmoid."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    batch = helper.make_tensor_value_info("batch", TensorProto.FLOAT, ["N", 1, "H", "W"])
+    maps = helper.make_tensor_value_info("maps", TensorProto.FLOAT, ["N", 1, "h", "w"])
+    weight = numpy_helper.from_array(np.full((1, 1, 3, 3), 1 / 9, np.float32), "weight")
+    nodes = [
+        helper.make_node("Conv", ["batch", "weight"], ["mean"], pads=[1, 1, 1, 1], strides=[stride, stride]),
+        helper.make_node("Sigmoid", ["mean"], ["maps"]),
+    ]
+    graph = helper.make_graph(nodes, "average", [batch], [maps], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+def expected(
+    batch_NCHW: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    from scipy import ndimage
+
+    mean = ndimage.uniform_filter(batch_NCHW, (0, 0, 3, 3), mode="constant")
+    return np.asarray(1 / (1 + np.exp(-mean)), np.float32)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 8, 8), (2, 1, 5, 13), (1, 1, 1, 1)])
+def test_maps_of_any_size(shape: tuple[int, ...]) -> None:
+    batch = np.random.default_rng(0).random(shape, np.float32)
+    maps = OnnxEngine(network(), threads=1)(batch)
+    assert maps.dtype == np.float32
+    np.testing.assert_allclose(maps, expected(batch), atol=1e-6)
+
+
+def test_file_and_bytes_give_the_same(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(network())
+    batch = np.random.default_rng(0).random((1, 1, 16, 16), np.float32)
+    np.testing.assert_array_equal(OnnxEngine(tmp_path / "m.onnx", 1)(batch), OnnxEngine(network(), 1)(batch))
+
+
+def test_an_engine_can_be_pickled_after_use() -> None:
+    engine = OnnxEngine(network(), threads=1)
+    batch = np.ones((1, 1, 4, 4), np.float32)
+    first = engine(batch)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(engine))(batch), first)
+
+
+def test_turned_views_are_taken() -> None:
+    batch = np.random.default_rng(0).random((1, 1, 6, 9), np.float32)
+    turned = np.rot90(batch, axes=(2, 3))
+    maps = OnnxEngine(network(), threads=1)(turned)
+    np.testing.assert_allclose(maps, expected(np.ascontiguousarray(turned)), atol=1e-6)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", network()[:40]])
+def test_a_damaged_model_is_one_line(content: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ModelError, match="cannot read ONNX model") as caught:
+        OnnxEngine(content)(np.ones((1, 1, 4, 4), np.float32))
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no model file .*none\.onnx"):
+        OnnxEngine(tmp_path / "none.onnx")(np.ones((1, 1, 4, 4), np.float32))
+
+
+def test_wrong_channels_are_the_models_fault(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ModelError, match="does not take a batch of shape"):
+        OnnxEngine(network(), threads=1)(np.ones((1, 3, 4, 4), np.float32))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_network_must_keep_height_and_width() -> None:
+    with pytest.raises(ModelError, match="must keep height and width"):
+        OnnxEngine(network(stride=2), threads=1)(np.ones((1, 1, 8, 8), np.float32))

@@ -1,0 +1,90 @@
+"""What a segmentation gives: table, outlines, files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from nucleate.core.image import Image
+from nucleate.run.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+LABELS = np.array([[1, 1, 0, 0], [1, 1, 0, 2], [0, 0, 0, 2]], np.int32)
+CONFIDENCE = np.array([0.9, 0.4], np.float32)
+PICTURE = np.arange(12, dtype=np.uint8).reshape(3, 4)
+
+
+def single() -> Segmentation:
+    return Segmentation(LABELS, CONFIDENCE, Image(PICTURE, "YX", (0.5, 0.5), name="folder/cells.tif"))
+
+
+def stacked() -> Segmentation:
+    labels = np.stack([LABELS, np.zeros_like(LABELS), np.where(LABELS == 2, 3, 0)])
+    image = Image(np.stack([PICTURE] * 3), "ZYX", name="stack.tif")
+    return Segmentation(labels, np.array([0.9, 0.4, 0.7], np.float32), image)
+
+
+def test_table_of_a_picture() -> None:
+    table = single().table
+    assert table["label"].tolist() == [1, 2]
+    assert table["area_px"].tolist() == [4, 2]
+    assert table["area_um2"].tolist() == [1.0, 0.5]
+    assert table["mean_intensity"].tolist() == [2.5, 9.0]
+    np.testing.assert_allclose(table["confidence"], CONFIDENCE)
+    assert "plane" not in table
+
+
+def test_table_of_a_stack_names_the_plane() -> None:
+    table = stacked().table
+    assert table["label"].tolist() == [1, 2, 3]
+    assert table["plane"].tolist() == [0, 0, 2]
+    np.testing.assert_allclose(table["confidence"], [0.9, 0.4, 0.7], rtol=1e-6)
+
+
+def test_table_measures_every_channel() -> None:
+    image = Image(np.stack([PICTURE, PICTURE * 2]), "CYX", channel_names=("DAPI", "actin"))
+    table = Segmentation(LABELS, CONFIDENCE, image).table
+    assert table["mean_intensity_DAPI"].tolist() == [2.5, 9.0]
+    assert table["mean_intensity_actin"].tolist() == [5.0, 18.0]
+
+
+def test_empty_table_has_its_columns() -> None:
+    empty = Segmentation(np.zeros((3, 4), np.int32), np.zeros(0, np.float32), Image(PICTURE))
+    assert len(empty.table["area_px"]) == 0
+    assert empty.outlines() == []
+    assert empty.median_area() is None
+
+
+def test_colour_is_measured_in_grey() -> None:
+    image = Image(np.stack([PICTURE] * 3, axis=-1), "YXS")
+    np.testing.assert_allclose(Segmentation(LABELS, CONFIDENCE, image).table["mean_intensity"], [2.5, 9.0], rtol=1e-6)
+
+
+def test_outlines_in_the_order_of_the_ids() -> None:
+    first, second = single().outlines()
+    assert first.tolist() == [[-0.5, -0.5], [-0.5, 1.5], [1.5, 1.5], [1.5, -0.5]]
+    assert second.tolist() == [[0.5, 2.5], [0.5, 3.5], [2.5, 3.5], [2.5, 2.5]]
+    assert len(stacked().outlines()) == 3
+
+
+def test_outline_of_a_nucleus_in_pieces_is_the_largest() -> None:
+    labels = np.array([[1, 0, 1, 1]], np.int32)
+    (outline,) = Segmentation(labels, np.ones(1, np.float32), Image(PICTURE[:1])).outlines()
+    assert outline[0].tolist() == [-0.5, 1.5]
+
+
+def test_save_writes_what_the_command_writes(tmp_path: Path) -> None:
+    single().save(tmp_path, ["labels", "measurements"])
+    stacked().save(tmp_path, ["labels", "measurements"])
+    import tifffile
+
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "cells.labels.tif"), LABELS)
+    rows = (tmp_path / "measurements.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 + 3
+    assert {row.split(",")[0] for row in rows[1:]} == {"cells", "stack"}

@@ -1,0 +1,255 @@
+"""The one prediction path, with engines written in numpy whose reach is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nucleate.core.image import Image
+from nucleate.core.normalize import Normalizer
+from nucleate.errors import InputError, ModelError, UsageError
+from nucleate.post.recipe import PAPER_RECIPE, PostRecipe
+from nucleate.run.segmenter import Segmenter, SegmentSettings, choose_scale, estimate_bytes
+from nucleate.run.weights import ModelCard
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+AS_IT_IS = Normalizer(scaling="range", polarity="keep")
+
+
+class BoxEngine:
+    """Halve and double the grid (as a network with strides does), then average over a square: reach is known.
+
+    Sums run in one order for every pixel, so the same neighbourhood gives the same bits wherever the tile begins.
+    """
+
+    def __init__(self, radius: int, pool: int = 4) -> None:
+        self.radius, self.pool, self.reach = radius, pool, radius + pool
+        self.seen: list[tuple[int, ...]] = []
+
+    def __call__(self, batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.seen.append(batch_NCHW.shape)
+        n, _, rows, cols = batch_NCHW.shape
+        assert rows % self.pool == cols % self.pool == 0
+        grey = batch_NCHW.mean(axis=1)
+        blocks = grey.reshape(n, rows // self.pool, self.pool, cols // self.pool, self.pool).max(axis=(2, 4))
+        fine = blocks.repeat(self.pool, axis=1).repeat(self.pool, axis=2)
+        side = 2 * self.radius + 1
+        padded = np.pad(fine, ((0, 0), (self.radius,) * 2, (self.radius,) * 2))
+        total = np.zeros_like(fine)
+        for r in range(side):
+            for c in range(side):
+                total += padded[:, r : r + rows, c : c + cols]
+        return np.stack([total / np.float32(side**2), 1 - grey], axis=1)
+
+
+class SameEngine:
+    """The picture itself is the mask."""
+
+    def __call__(self, batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        return batch_NCHW[:, :1]
+
+
+def card(**fields: Any) -> ModelCard:  # noqa: ANN401 - fields of a card
+    given = {
+        "name": "fake",
+        "sha256": "0" * 64,
+        "normalizer": AS_IT_IS,
+        "multiple": 4,
+        "tile": 64,
+        "margin": 8,
+        "blend": 4,
+    }
+    return ModelCard(**(given | fields))
+
+
+def boxed(**fields: Any) -> ModelCard:  # noqa: ANN401 - as above
+    return card(maps=("mask", "border"), **fields)
+
+
+def discs(shape: tuple[int, int] = (60, 80)) -> NDArray[np.uint8]:
+    rows, cols = np.ogrid[: shape[0], : shape[1]]
+    picture = np.zeros(shape, np.uint8)
+    for row, col, radius, value in ((15, 15, 8, 250), (40, 50, 12, 200), (20, 60, 5, 255)):
+        picture[(rows - row) ** 2 + (cols - col) ** 2 <= radius**2] = value
+    return picture
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.tuples(st.integers(1, 150), st.integers(1, 150)), st.integers(0, 2**32 - 1), st.integers(0, 8), st.integers(1, 3)
+)
+def test_tiled_maps_equal_whole_plane_maps(shape: tuple[int, int], seed: int, blend: int, at_once: int) -> None:
+    plane = np.random.default_rng(seed).integers(0, 255, shape, np.uint8)
+    engine = BoxEngine(2)
+    whole = Segmenter(engine, boxed(tile=4096, margin=engine.reach, blend=blend)).maps(plane)
+    tiled = Segmenter(
+        engine, boxed(tile=32, margin=engine.reach, blend=blend), SegmentSettings(tiles_at_once=at_once)
+    ).maps(plane)
+    assert tiled.shape == (2, *shape)
+    np.testing.assert_array_equal(tiled, whole)
+
+
+def test_a_margin_short_of_the_reach_shows_that_the_parity_test_can_fail() -> None:
+    plane = np.random.default_rng(0).integers(0, 255, (100, 100), np.uint8)
+    engine = BoxEngine(6)
+    whole = Segmenter(engine, boxed(tile=4096)).maps(plane)
+    tiled = Segmenter(engine, boxed(tile=32, margin=2)).maps(plane)
+    assert np.abs(whole - tiled).max() > 0.01
+
+
+def test_tiles_have_the_size_asked_for_rounded_to_the_multiple() -> None:
+    engine = BoxEngine(1)
+    Segmenter(engine, boxed(), SegmentSettings(tile=35)).maps(np.zeros((40, 90), np.uint8))
+    assert set(engine.seen) == {(1, 1, 32, 32)}
+
+
+def test_scaling_is_measured_on_the_whole_plane() -> None:
+    # Bright on the left, dim on the right: scaled tile by tile the right half would come out bright too.
+    plane = np.tile(np.linspace(1, 0, 120), (40, 1))
+    normalizer = Normalizer(scaling="percentile", polarity="dark-background")
+    maps = Segmenter(SameEngine(), card(tile=40, normalizer=normalizer)).maps(plane)
+    np.testing.assert_array_equal(maps, normalizer(plane))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (5, 5), (4, 4)])
+@pytest.mark.parametrize("multiple", [1, 4, 32])
+def test_tiny_planes_keep_their_grid(shape: tuple[int, int], multiple: int) -> None:
+    plane = np.full(shape, 255, np.uint8)
+    labels, confidence = Segmenter(SameEngine(), card(multiple=multiple)).segment_plane(plane)
+    assert labels.shape == shape
+    assert (labels == 1).all()
+    assert confidence.tolist() == [1.0]
+
+
+def test_labels_and_confidence_by_hand() -> None:
+    labels, confidence = Segmenter(SameEngine(), card()).segment_plane(discs())
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(labels > 0, discs() > 127)
+    np.testing.assert_allclose(confidence, np.array([250, 255, 200]) / 255, rtol=1e-6)
+
+
+def test_min_confidence_and_min_area_leave_no_gaps() -> None:
+    sure, confidence = Segmenter(SameEngine(), card(), SegmentSettings(min_confidence=0.9)).segment_plane(discs())
+    assert np.unique(sure).tolist() == [0, 1, 2]
+    assert len(confidence) == 2
+    large, confidence = Segmenter(SameEngine(), card(), SegmentSettings(min_area=100)).segment_plane(discs())
+    assert np.unique(large).tolist() == [0, 1, 2]
+    np.testing.assert_allclose(confidence, np.array([250, 200]) / 255, rtol=1e-6)
+
+
+def test_colour_planes_reach_the_engine_as_three_channels() -> None:
+    engine = BoxEngine(1)
+    rgb = np.stack([discs()] * 3, axis=-1)
+    wide = boxed(normalizer=replace(AS_IT_IS, channels=3), tile=128)
+    Segmenter(engine, wide).maps(rgb)
+    Segmenter(engine, wide).maps(discs())
+    assert engine.seen == [(1, 3, 60, 80)] * 2
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.7, 2.0])
+def test_a_scale_comes_back_to_the_planes_grid(scale: float) -> None:
+    smooth = (np.add.outer(np.sin(np.arange(60) / 8), np.cos(np.arange(80) / 9)) + 2) / 4
+    maps = Segmenter(SameEngine(), card(tile=256), SegmentSettings(scale=scale)).maps(smooth)
+    assert maps.shape == (1, 60, 80)
+    np.testing.assert_allclose(maps[0], smooth, atol=0.05)
+
+
+def test_scale_changes_what_the_engine_sees_and_the_recipes_numbers() -> None:
+    engine = BoxEngine(1)
+    model = boxed(tile=512, recipe=PostRecipe(min_area=40, smoothing=2.0))
+    segmenter = Segmenter(engine, model, SegmentSettings(scale=2.0))
+    segmenter.maps(discs())
+    assert engine.seen == [(1, 1, 120, 160)]
+    assert segmenter._recipe() == PostRecipe(min_area=10, smoothing=1.0, min_distance=2)
+    assert choose_scale("auto", model) == 1.0
+
+
+def test_fixed_input_size_resizes_the_whole_plane() -> None:
+    engine = BoxEngine(1)
+    paper = boxed(input_size=32, tile=32, recipe=PAPER_RECIPE)
+    labels, _ = Segmenter(engine, paper, SegmentSettings(scale=3.0)).segment_plane(discs())
+    assert engine.seen == [(1, 1, 32, 32)]
+    assert labels.shape == (60, 80)
+    assert labels.max() >= 2
+
+
+def test_averaging_over_turns_agrees_for_an_engine_that_does_not_care() -> None:
+    plane = discs((64, 48))
+    plain = Segmenter(SameEngine(), card()).maps(plane)
+    turned = Segmenter(SameEngine(), card(), SegmentSettings(tta=True)).maps(plane)
+    np.testing.assert_allclose(turned, plain, atol=1e-6)
+
+
+def test_averaging_puts_every_turn_back_in_place() -> None:
+    class Leftmost:
+        """Say 1 in the first column only: each of the eight views lights one side, twice."""
+
+        def __call__(self, batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+            maps = np.zeros_like(batch_NCHW)
+            maps[..., 0] = 1
+            return maps
+
+    maps = Segmenter(Leftmost(), card(), SegmentSettings(tta=True)).maps(np.zeros((4, 8), np.uint8))[0]
+    assert maps[1:3, 0].tolist() == [0.25, 0.25]
+    assert maps[1:3, -1].tolist() == [0.25, 0.25]
+    assert maps[0, 1:-1].tolist() == maps[-1, 1:-1].tolist() == [0.25] * 6
+    assert maps[0, 0] == 0.5
+    assert not maps[1:-1, 1:-1].any()
+
+
+def test_stack_ids_are_unique_over_the_planes() -> None:
+    stack = np.stack([discs(), np.zeros((60, 80), np.uint8), discs()])
+    found = Segmenter(SameEngine(), card()).segment(Image(stack, "ZYX"))
+    assert found.labels.shape == stack.shape
+    assert np.unique(found.labels).tolist() == list(range(7))
+    np.testing.assert_array_equal(found.labels[2][found.labels[2] > 0] - 3, found.labels[0][found.labels[0] > 0])
+    assert len(found) == len(found.confidence) == 6
+
+
+def test_the_nuclear_channel_is_taken_unless_another_is_named() -> None:
+    pixels = np.stack([np.zeros((60, 80), np.uint8), discs()])
+    image = Image(pixels, "CYX", channel_names=("actin", "DAPI"))
+    segmenter = Segmenter(SameEngine(), card())
+    assert len(segmenter.segment(image)) == 3
+    assert len(segmenter.segment(image, "actin")) == 0
+    with pytest.raises(InputError, match="no channel"):
+        segmenter.segment(image, 5)
+
+
+def test_a_wrong_number_of_maps_is_the_cards_fault() -> None:
+    with pytest.raises(ModelError, match="gives 1 maps, its card names mask, border"):
+        Segmenter(SameEngine(), boxed()).maps(discs())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"scale": 0.0}, {"scale": "big"}, {"scale": float("nan")}, {"tile": 0}, {"min_area": -1},
+        {"min_confidence": 2.0}, {"tiles_at_once": 0},
+    ],
+)  # fmt: skip
+def test_bad_settings_are_refused_in_one_line(fields: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(fields))):
+        SegmentSettings(**fields)
+
+
+def test_a_tile_smaller_than_its_margins_is_refused() -> None:
+    with pytest.raises(UsageError, match="too small for margins"):
+        Segmenter(SameEngine(), card(), SegmentSettings(tile=12)).maps(discs())
+
+
+def test_memory_grows_with_the_plane_but_the_network_only_with_the_tile() -> None:
+    small, large = (estimate_bytes((n, n), card(tile=1024)) for n in (2048, 8192))
+    assert 4 < large / small < 16
+    assert estimate_bytes((512, 512), card(input_size=64)) < estimate_bytes((512, 512), card(tile=512))
+    twice = Segmenter(SameEngine(), card(), SegmentSettings(scale=2.0)).estimate_bytes((512, 512))
+    assert twice > estimate_bytes((512, 512), card())
