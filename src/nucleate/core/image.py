@@ -102,10 +102,10 @@ class Image:
         names = [name.lower() for name in self.channel_names]
         if wanted is None:
             index = next((i for dna in DNA_NAMES for i, name in enumerate(names) if dna in name), 0)
-        elif isinstance(wanted, int) or wanted.isdigit():
-            index = int(wanted)
+        elif isinstance(wanted, str) and wanted.lower() in names:  # a name first: "405" is a common one
+            index = names.index(wanted.lower())
         else:
-            index = names.index(wanted.lower()) if wanted.lower() in names else -1
+            index = int(wanted) if isinstance(wanted, int) or wanted.isdecimal() else -1
         if not 0 <= index < count:
             have = ", ".join(self.channel_names) or f"{count} without names"
             raise InputError(f"{self.name}: no channel {wanted!r}; it has {have}; give a name or an index from 0")

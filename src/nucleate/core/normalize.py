@@ -24,9 +24,9 @@ _SAMPLE = 4_000_000  # pixels looked at for percentiles: larger planes are sampl
 
 def to_grey(plane: NDArray[Any]) -> NDArray[np.float32]:
     """Turn a plane (H, W) or (H, W, 3) into grey float32 (H, W), values kept in the input's range."""
-    if plane.ndim == 2:
-        return plane.astype(np.float32)
-    return plane.astype(np.float32) @ LUMA
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite values, and float64 ones beyond float32
+        grey = plane.astype(np.float32)
+        return grey if plane.ndim == 2 else grey @ LUMA
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ class Scaling:
         """Scale (H, W) or (H, W, 3) of any real dtype to float32 (channels, H, W) in 0..1."""
         pixels = to_grey(plane)[None] if self.channels == 1 or plane.ndim == 2 else np.moveaxis(plane, -1, 0)
         span = self.high - self.low
-        scaled = (pixels.astype(np.float32) - np.float32(self.low)) * np.float32(1.0 / span if span > 0 else 0.0)
+        with np.errstate(over="ignore", invalid="ignore"):  # infinite values are put right in the next line
+            factor = np.float32(1.0 / span if span > 0 else 0.0)
+            scaled = (pixels.astype(np.float32) - np.float32(self.low)) * factor
         scaled = np.clip(np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
         if self.invert:
             scaled = 1.0 - scaled
@@ -91,15 +93,19 @@ class Normalizer:
         values = grey[np.isfinite(grey)]
         if values.size == 0:
             return Scaling(0.0, 0.0, invert=False, channels=self.channels)
-        if self.scaling == "percentile":
-            low, high = (float(v) for v in np.percentile(values, [self.low_percentile, self.high_percentile]))
-            if high <= low:  # nearly empty picture: a few bright pixels on a constant ground
-                low, high = float(values.min()), float(values.max())
-        else:
-            low, high = 0.0, _range_top(plane, values)
-        mean = float(np.clip(values, low, high).mean())
+        with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32
+            low, high = self._ends(plane, values)
+            mean = float(np.clip(values, low, high).mean())
         invert = self.polarity == "dark-background" and high > low and mean > (low + high) / 2
         return Scaling(low, high, invert, self.channels)
+
+    def _ends(self, plane: NDArray[Any], values: NDArray[np.float32]) -> tuple[float, float]:
+        if self.scaling == "range":
+            return 0.0, _range_top(plane, values)
+        low, high = (float(v) for v in np.percentile(values, [self.low_percentile, self.high_percentile]))
+        if high <= low:  # nearly empty picture: a few bright pixels on a constant ground
+            return float(values.min()), float(values.max())
+        return low, high
 
     def __call__(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Prepare a whole plane: float32 (channels, H, W) in 0..1."""

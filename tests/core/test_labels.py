@@ -1,0 +1,48 @@
+"""Areas, renumbering and dropping of nuclei; the overlap table has a file of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.strategies import label_images
+
+from nucleate.core.labels import areas, drop_small, relabel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+
+def test_areas_by_hand() -> None:
+    assert areas(np.array([[0, 1, 1], [4, 0, 1]])).tolist() == [3, 0, 0, 1]
+    assert areas(np.zeros((3, 3), np.int32)).tolist() == []
+    assert areas(np.array([[[2, 2]], [[2, 0]]], np.uint16)).tolist() == [0, 3]
+
+
+@given(label_images(), st.integers(1, 1000), st.sampled_from([1, 100_000]))
+def test_renumbering_undoes_any_spreading_of_the_ids(labels: NDArray[np.int32], factor: int, step: int) -> None:
+    spread = labels.astype(np.int64) * (factor * step)
+    again = relabel(spread)
+    assert again.dtype == np.int32
+    np.testing.assert_array_equal(again, labels)
+
+
+@pytest.mark.parametrize("far", [5, 10**6])
+def test_renumbering_keeps_the_order_with_and_without_background(far: int) -> None:
+    assert relabel(np.array([[far, 2, 0]])).tolist() == [[2, 1, 0]]
+    assert relabel(np.array([[far, 2]])).tolist() == [[2, 1]]
+    assert relabel(np.zeros((0, 4), np.int64)).shape == (0, 4)
+
+
+@given(label_images(), st.integers(0, 20))
+def test_dropping_keeps_the_large_ones_as_they_are(labels: NDArray[np.int32], least: int) -> None:
+    kept = drop_small(labels, least)
+    sizes = areas(labels)
+    assert areas(kept).tolist() == [size for size in sizes.tolist() if size >= least]
+    large = np.isin(labels, np.flatnonzero(sizes >= least) + 1)
+    np.testing.assert_array_equal(kept > 0, large & (labels > 0))

@@ -1,0 +1,145 @@
+"""Intensity scaling and polarity: by hand, the same for parts and wholes, and for values of any kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from tests.strategies import planes
+
+from nucleate.core.normalize import Normalizer, Scaling, to_grey
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+ALL = [
+    Normalizer(channels, scaling, polarity=polarity)
+    for channels in (1, 3)
+    for scaling in ("range", "percentile")
+    for polarity in ("keep", "dark-background")
+]
+
+
+def test_grey_of_colours_by_hand() -> None:
+    colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 10, 10]]], np.uint8)
+    np.testing.assert_allclose(to_grey(colours), [[76.245, 149.685, 29.07, 10.0]], rtol=1e-6)
+    assert to_grey(np.array([[3]], np.uint16)).tolist() == [[3.0]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "top"), [(np.uint8, 255), (np.uint16, 65535), (np.int16, 32767), (np.bool_, 1), (np.float32, 1)]
+)
+def test_range_of_each_dtype(dtype: Any, top: float) -> None:  # noqa: ANN401 - any dtype
+    plane = np.array([[0, 1], [0, 0]], dtype)
+    scaling = Normalizer(scaling="range").measure(plane)
+    assert (scaling.low, scaling.high) == (0.0, top)
+    assert scaling.apply(plane)[0].ravel().tolist() == pytest.approx([0, 1 / top, 0, 0], rel=1e-6)
+
+
+def test_range_of_floats_above_one_is_their_maximum() -> None:
+    assert Normalizer(scaling="range").measure(np.array([[0.5, 300.0]])).high == 300.0
+
+
+def test_percentiles_by_hand() -> None:
+    plane = np.arange(101, dtype=np.float32).reshape(1, 101)
+    scaling = Normalizer(low_percentile=10, high_percentile=90, polarity="keep").measure(plane)
+    assert (scaling.low, scaling.high) == pytest.approx((10, 90))
+    scaled = scaling.apply(plane)
+    assert scaled.shape == (1, 1, 101)
+    assert scaled[0, 0, [0, 10, 50, 90, 100]].tolist() == pytest.approx([0, 0, 0.5, 1, 1])
+
+
+def test_a_few_bright_pixels_on_a_constant_ground_are_kept() -> None:
+    plane = np.full((100, 100), 5, np.uint16)
+    plane[3, 4] = 900
+    scaled = Normalizer()(plane)
+    assert (scaled[0, 3, 4], scaled.sum()) == (1, 1)
+
+
+@pytest.mark.parametrize("scaling", ["range", "percentile"])
+def test_bright_ground_is_turned_over_and_dark_is_not(scaling: Any) -> None:  # noqa: ANN401 - a literal
+    dark = np.zeros((20, 20), np.uint8)
+    dark[5:10, 5:10] = 255
+    rule = Normalizer(scaling=scaling)
+    assert not rule.measure(dark).invert
+    assert rule.measure(255 - dark).invert
+    np.testing.assert_array_equal(rule(255 - dark), rule(dark))
+    kept = Normalizer(scaling=scaling, polarity="keep")(255 - dark)
+    np.testing.assert_array_equal(kept, 1 - rule(dark))
+
+
+def test_grey_is_repeated_for_three_channels_and_colours_are_kept() -> None:
+    rule = Normalizer(channels=3, scaling="range", polarity="keep")
+    grey = rule(np.array([[0, 51]], np.uint8))
+    np.testing.assert_allclose(grey, [[[0, 0.2]]] * 3, rtol=1e-6)
+    colours = rule(np.array([[[0, 51, 255]]], np.uint8))
+    np.testing.assert_allclose(colours[:, 0, 0], [0, 0.2, 1], rtol=1e-6)
+
+
+@given(planes())
+def test_anything_becomes_float32_between_0_and_1(plane: NDArray[Any]) -> None:
+    for rule in ALL:
+        scaled = rule(plane)
+        assert scaled.dtype == np.float32
+        assert scaled.shape == (rule.channels, *plane.shape[:2])
+        assert scaled.min() >= 0
+        assert scaled.max() <= 1
+
+
+@given(planes())
+def test_a_part_is_scaled_as_the_same_pixels_of_the_whole(plane: NDArray[Any]) -> None:
+    for rule in ALL:
+        scaling = rule.measure(plane)
+        part = np.s_[: plane.shape[0] // 2 + 1, plane.shape[1] // 2 :]
+        whole = scaling.apply(plane)[:, part[0], part[1]]
+        np.testing.assert_allclose(scaling.apply(plane[part]), whole, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "plane",
+    [
+        np.full((3, 3), np.nan),
+        np.array([[np.inf, 1.0], [-np.inf, np.nan]]),
+        np.array([[[np.inf, -np.inf, 0.0], [1.0, 2.0, 3.0]]]),
+        np.array([[0.0, 1e300], [2.0, 3.0]]),
+        np.array([[0.0, 1e-45]], np.float32),
+        np.array([[-3e38, 3e38, 3e38]], np.float32),
+        np.array([[0, 2**62]]),
+    ],
+)
+def test_values_at_the_edge_give_numbers_and_no_warning(plane: NDArray[Any]) -> None:
+    for rule in ALL:
+        scaled = rule(plane)
+        assert np.isfinite(scaled).all()
+        assert scaled.min() >= 0
+        assert scaled.max() <= 1
+
+
+def test_pixels_that_are_not_finite_do_not_change_the_others() -> None:
+    plane = np.arange(200, dtype=np.float32).reshape(10, 20)
+    spoiled = plane.copy()
+    spoiled[0, 0] = np.nan
+    rule = Normalizer(low_percentile=0, polarity="keep")
+    assert rule.measure(spoiled).high == pytest.approx(rule.measure(plane).high, abs=0.1)
+    assert rule(spoiled)[0, 0, 0] == 0
+
+
+def test_a_constant_picture_is_empty() -> None:
+    for rule in ALL:
+        if rule.scaling == "percentile":
+            assert (rule(np.full((4, 4), 77, np.uint8)) == 0).all()
+
+
+def test_large_planes_are_sampled() -> None:
+    plane = np.tile(np.arange(2500, dtype=np.uint16), (2500, 1))
+    scaling = Normalizer().measure(plane)
+    assert scaling.low == pytest.approx(12.5, abs=3)
+    assert scaling.high == pytest.approx(2494, abs=3)
+
+
+def test_the_scaling_is_plain_data() -> None:
+    assert Scaling(0.0, 1.0, invert=False, channels=1) == Scaling(0.0, 1.0, invert=False, channels=1)
