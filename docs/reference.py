@@ -48,7 +48,7 @@ def _section(name: str, command: Any) -> str:
 
 
 def _metavar(parameter: Any) -> str:
-    name = parameter.metavar or parameter.human_readable_name.upper()
+    name = parameter.metavar or parameter.name.upper()
     return str(name) + ("..." if parameter.nargs == -1 and not name.endswith("...") else "")
 
 
@@ -66,7 +66,8 @@ def _members(annotation: Any) -> list[Enum]:
 
 def _meaning(parameter: Any) -> str:
     default = parameter.default
-    shown = default not in (None, False, "", ()) and not callable(default) and parameter.param_type_name == "option"
+    given = default is not None and default is not False and not callable(default) and default not in ("", ())
+    shown = given and parameter.param_type_name == "option"
     return f"{parameter.help or ''}" + (f" Default: `{getattr(default, 'value', default)}`." if shown else "")
 
 
