@@ -1,0 +1,129 @@
+"""Figures: learning curves, augmented pairs, steps of a segmentation, errors circled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from scipy import ndimage
+
+from nucleate.core.files import atomic_path
+from nucleate.score.matching import match
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+__all__ = ["draw_curves", "draw_errors", "draw_panels"]
+
+_MISSED, _INVENTED = "#ff5050", "#ffc800"
+
+
+def draw_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]], *, title: str) -> None:
+    """Draw measures over epochs, one panel a measure, one line a network.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    curves : mapping
+        Network -> measure -> value an epoch.
+    title : str
+        Above the figure.
+    """
+    measures = list(next(iter(curves.values())))
+    figure, axes = _canvas(1, len(measures), width=4.5, height=3.4)
+    for axis, measure in zip(axes, measures, strict=True):
+        for name, values in curves.items():
+            axis.plot(range(1, len(values[measure]) + 1), values[measure], marker=".", label=name)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(measure)
+        axis.grid(alpha=0.3)
+    axes[0].legend(frameon=False)
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def draw_panels(path: Path, rows: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+    """Draw rows of pictures, each with its caption.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    rows : sequence of mapping
+        Caption -> grey (H, W), mask (bool), label image (int) or colour (H, W, 3) picture; equal numbers a row.
+    """
+    figure, axes = _canvas(len(rows), len(rows[0]), width=2.6, height=2.7)
+    for axis, (caption, picture) in zip(axes, [item for row in rows for item in row.items()], strict=True):
+        _show(axis, picture)
+        axis.set_title(caption, fontsize=8)
+    _save(figure, path)
+
+
+def draw_errors(
+    path: Path, cases: Sequence[tuple[str, NDArray[Any], NDArray[Any], NDArray[Any]]], *, threshold: float = 0.5
+) -> None:
+    """Circle what went wrong: missed or badly outlined nuclei in red, invented ones in yellow.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    cases : sequence of (caption, picture, true labels, found labels)
+        Up to about eight.
+    threshold : float
+        IoU at which a nucleus counts as found.
+    """
+    cols = min(4, len(cases))
+    figure, axes = _canvas(-(-len(cases) // cols), cols, width=3.2, height=3.4)
+    for axis in axes[len(cases) :]:
+        axis.remove()
+    for axis, (caption, picture, truth, found) in zip(axes, cases, strict=False):
+        _show(axis, picture)
+        matching = match(truth, found)
+        pairs = matching.pairs(threshold)
+        _circle(axis, truth, set(matching.true_ids[matching.true_index[pairs]].tolist()), _MISSED)
+        _circle(axis, found, set(matching.pred_ids[matching.pred_index[pairs]].tolist()), _INVENTED)
+        axis.set_title(caption, fontsize=8)
+    figure.suptitle("red: nucleus not found at this IoU; yellow: found where none is", fontsize=9)
+    _save(figure, path)
+
+
+def _circle(axis: Axes, labels: NDArray[Any], right: set[int], colour: str) -> None:
+    for index, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None or index in right:
+            continue
+        rows, cols = box
+        centre = ((cols.start + cols.stop - 1) / 2, (rows.start + rows.stop - 1) / 2)
+        radius = max(rows.stop - rows.start, cols.stop - cols.start) / 2 + 3
+        axis.add_patch(Circle(centre, radius, fill=False, color=colour, linewidth=0.9))
+
+
+def _show(axis: Axes, picture: NDArray[Any]) -> None:
+    if picture.ndim == 2 and picture.dtype.kind in "iu" and picture.dtype != np.uint8:
+        colours = mpl.colormaps["gist_rainbow"](np.random.default_rng(0).permutation(256))[:, :3]
+        shown = colours[picture % 256] * (picture > 0)[..., None]
+        axis.imshow(shown, interpolation="nearest")
+    else:
+        axis.imshow(picture, cmap="gray", interpolation="nearest")
+
+
+def _canvas(rows: int, cols: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    figure = Figure((width * cols, height * rows + 0.3), layout="constrained")
+    axes = [figure.add_subplot(rows, cols, index + 1) for index in range(rows * cols)]
+    return figure, axes
+
+
+def _save(figure: Figure, path: Path) -> None:
+    for axis in figure.axes:
+        if axis.images:
+            axis.set_axis_off()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110)

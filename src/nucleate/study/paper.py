@@ -1,0 +1,184 @@
+"""The student paper, whole: its three networks, its draws and its scores, on the data at hand.
+
+Source: a Stanford CS230 project of 2018 on the Data Science Bowl set. 256 x 256 grey pictures, inverted when bright;
+flips and piecewise affine augmentation; U-Nets trained with binary cross-entropy and Adam for 20 epochs at learning
+rates drawn in log space; the best epoch by IoU; Otsu's threshold on the whole map, connected components.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.normalize import Normalizer
+from nucleate.data.samples import attach_table, grouped_folds, load_samples
+from nucleate.errors import UsageError
+from nucleate.nets.build import NetConfig
+from nucleate.train.batches import prepare
+from nucleate.train.checkpoint import load_network, save_network
+from nucleate.train.config import AugmentConfig, TrainConfig
+from nucleate.train.loop import BEST, fit
+from nucleate.train.search import drawn_learning_rate, open_study, record_draw
+from nucleate.train.validation import mask_iou
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nucleate.data.sample import Sample
+    from nucleate.train.loop import Run
+
+__all__ = ["NETWORKS", "NORMALIZER", "PaperPlan", "Split", "load_split", "paper_config", "train_networks"]
+
+NETWORKS = {"base": "unet", "plus-one": "unet-plus-one", "minus-one": "unet-minus-one"}
+"""The paper's networks by their name in `nucleate.nets.build`."""
+
+NORMALIZER = Normalizer(channels=1, scaling="range", polarity="dark-background")
+"""Grey, 0..1 of the dtype's range, inverted when the mean lies above the middle."""
+
+SIDE = 256
+"""Side of the square every picture is resized to."""
+
+
+@dataclass(frozen=True)
+class PaperPlan:
+    """What to run.
+
+    Parameters
+    ----------
+    data : Path
+        Annotated pictures, any layout that `nucleate.data.samples` reads.
+    out : Path
+        Folder of the outcome.
+    table : Path, optional
+        CSV with the folds; without one, four folds are dealt by picture.
+    width : int
+        Channels at full size; the paper's is 64.
+    epochs : int
+        The paper's is 20.
+    trials : int
+        Draws of the learning rate, each shared by the three networks.
+    lr_low, lr_high : float
+        Range of the draws.
+    batch : int
+        Pictures a batch.
+    precision : {"float32", "bfloat16"}
+        Of the networks' arithmetic.
+    seed : int
+        Everything random follows from it.
+    dev_fold, test_fold : int
+        Held out: the first to choose epoch and learning rate, the second to be scored once at the end.
+    """
+
+    data: Path
+    out: Path
+    table: Path | None = None
+    width: int = 64
+    epochs: int = 20
+    trials: int = 10
+    lr_low: float = 3e-5
+    lr_high: float = 3e-3
+    batch: int = 8
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = 0
+    dev_fold: int = 0
+    test_fold: int = 1
+
+    def settings(self) -> dict[str, object]:
+        """Give what decides the networks, for comparison on resume; the number of trials may grow."""
+        values = asdict(self)
+        return {name: values[name] for name in values if name not in {"data", "out", "table", "trials"}}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples to train on, to choose on (dev) and to score once (test)."""
+
+    train: list[Sample]
+    dev: list[Sample]
+    test: list[Sample]
+
+
+def load_split(plan: PaperPlan) -> Split:
+    """Load the data and part it by fold; no mosaic is on two sides."""
+    samples = load_samples(plan.data)
+    samples = attach_table(samples, plan.table) if plan.table else grouped_folds(samples, 4, plan.seed)
+    held = (plan.dev_fold, plan.test_fold)
+    return Split(
+        [s for s in samples if s.fold not in held],
+        [s for s in samples if s.fold == plan.dev_fold],
+        [s for s in samples if s.fold == plan.test_fold],
+    )
+
+
+def paper_config(plan: PaperPlan, network: str, lr: float) -> TrainConfig:
+    """Give the settings of one of the paper's runs; `network` is a key of `NETWORKS`."""
+    return TrainConfig(
+        network=NetConfig(NETWORKS[network], width=plan.width),
+        normalizer=NORMALIZER,
+        augment=AugmentConfig(flips=True, displace=(0.01, 0.04), displace_grid=4),
+        resize=SIDE,
+        crop=SIDE,
+        epochs=plan.epochs,
+        batch=plan.batch,
+        lr=lr,
+        precision=plan.precision,
+        seed=plan.seed,
+    )
+
+
+def train_networks(
+    plan: PaperPlan, split: Split, *, resume: bool, device: str, report: Callable[[int, str, Run], None]
+) -> dict[str, Path]:
+    """Train the three networks at every drawn learning rate and keep each one's best epoch of all draws.
+
+    Returns
+    -------
+    dict
+        Network to its ``networks/<name>.safetensors`` in the plan's folder.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds another study, or one and `resume` is off.
+    """
+    _claim(plan, resume)
+    atlas = prepare(split.train, NORMALIZER, resize=SIDE)
+    dev = prepare(split.dev, NORMALIZER, resize=SIDE)
+    study = open_study(plan.out / "draws.journal", "paper")
+    bounds = (plan.lr_low, plan.lr_high)
+    best: dict[str, tuple[float, Path, float]] = {}
+    for draw in range(plan.trials):
+        lr = drawn_learning_rate(plan.seed, draw, *bounds)
+        scores = {}
+        for name in NETWORKS:
+            folder = plan.out / "draws" / f"{draw:02d}-{name}"
+            config = paper_config(plan, name, lr)
+            validate = mask_iou(dev, config, device)
+            # A draw's own folder goes on where it stopped; the study as a whole was claimed above.
+            say = functools.partial(report, draw, name)
+            run = fit(config, atlas, folder=folder, validate=validate, resume=True, device=device, report=say)
+            scores[name] = run.best
+            if name not in best or run.best > best[name][0]:
+                best[name] = (run.best, folder, lr)
+        record_draw(study, draw, lr=lr, bounds=bounds, scores=scores)
+    kept = {}
+    for name, (_, folder, lr) in best.items():
+        module, network, facts = load_network(folder / BEST)
+        kept[name] = make_folder(plan.out / "networks") / f"{name}.safetensors"
+        save_network(kept[name], module, network, {**facts, "lr": lr, "draw": folder.name})
+    return kept
+
+
+def _claim(plan: PaperPlan, resume: bool) -> None:
+    path = make_folder(plan.out) / "plan.json"
+    if path.is_file():
+        if not resume:
+            raise UsageError(f"{plan.out} already holds a study; go on with --resume or give another folder")
+        if json.loads(path.read_text(encoding="utf-8")) != plan.settings():
+            raise UsageError(f"{plan.out} holds a study with other settings; give the same ones or another folder")
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(plan.settings(), indent=1), encoding="utf-8")

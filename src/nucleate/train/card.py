@@ -1,0 +1,49 @@
+"""From a training run to a model that runs: its card, and its segmenter on torch."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from nucleate.nets.engine import TorchEngine
+from nucleate.run.segmenter import Segmenter
+from nucleate.run.weights import ModelCard
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from nucleate.post.recipe import PostRecipe
+    from nucleate.train.config import TrainConfig
+
+__all__ = ["card_of", "segmenter_of"]
+
+
+def card_of(config: TrainConfig, recipe: PostRecipe, weights: bytes, **facts: Any) -> ModelCard:  # noqa: ANN401 - card fields
+    """Describe a trained network.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        How it was trained.
+    recipe : PostRecipe
+        From its maps to nuclei.
+    weights : bytes
+        The ONNX file, for the hash; empty for a network that is only tried out.
+    **facts
+        Further fields of the card.
+    """
+    return ModelCard(
+        **{"name": config.network.name, **facts},
+        network=config.network.to_dict(),
+        normalizer=config.normalizer,
+        maps=config.maps,
+        recipe=recipe,
+        multiple=2**config.network.depth,
+        input_size=config.resize,
+        sha256=hashlib.sha256(weights).hexdigest(),
+    )
+
+
+def segmenter_of(module: nn.Module, config: TrainConfig, recipe: PostRecipe, *, device: str = "cpu") -> Segmenter:
+    """Run a network that is in memory, through the one prediction path."""
+    return Segmenter(TorchEngine(module, device), card_of(config, recipe, b""))

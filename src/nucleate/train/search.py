@@ -1,0 +1,60 @@
+"""Hyper-parameters: draws that every network shares, kept in an Optuna study on disk."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["drawn_learning_rate", "open_study", "record_draw"]
+
+
+def drawn_learning_rate(seed: int, draw: int, low: float, high: float) -> float:
+    """Draw a learning rate log-uniformly from [low, high]; the same seed and draw number give the same one."""
+    exponent = np.random.default_rng([seed, draw]).uniform(math.log10(low), math.log10(high))
+    return float(10**exponent)
+
+
+def open_study(path: Path, name: str) -> optuna.Study:
+    """Open a study kept in one journal file, made where it is not there yet; larger values are better."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = JournalStorage(JournalFileBackend(str(path)))
+    return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+
+
+def record_draw(
+    study: optuna.Study, draw: int, *, lr: float, bounds: tuple[float, float], scores: Mapping[str, float]
+) -> None:
+    """Add a finished draw once; its value is the best network's score, the others stand in its attributes.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        Open study.
+    draw : int
+        Its number; a draw that is there already is left as it is.
+    lr : float
+        Learning rate, within `bounds`.
+    bounds : (float, float)
+        Range it was drawn from.
+    scores : mapping
+        Network to score.
+    """
+    if any(trial.user_attrs.get("draw") == draw for trial in study.trials):
+        return
+    study.add_trial(
+        optuna.trial.create_trial(
+            params={"lr": lr},
+            distributions={"lr": optuna.distributions.FloatDistribution(*bounds, log=True)},
+            value=max(scores.values()),
+            user_attrs={"draw": draw, **scores},
+        )
+    )

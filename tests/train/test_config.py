@@ -1,0 +1,58 @@
+"""Settings check themselves, and the committed ones are those that the program runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nucleate.errors import UsageError
+from nucleate.study.paper import NETWORKS, PaperPlan, paper_config
+from nucleate.train.config import TrainConfig, load_config, parse_config
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_committed_settings_are_valid(path: Path) -> None:
+    assert load_config(path).network.channels_out == len(load_config(path).maps)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_papers_settings_are_those_of_the_study(name: str) -> None:
+    plan = PaperPlan(Path("data"), Path("out"), precision="bfloat16")
+    config = load_config(CONFIGS / f"paper-{name}.toml")
+    assert config == paper_config(plan, name, config.lr)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"learning": 1}, "learning"),
+        ({"lr": -1}, "lr"),
+        ({"maps": ["mask", "border"]}, "channels_out"),
+        ({"maps": ["nucleus"]}, "choose of"),
+        ({"network": {"name": "alexnet"}}, "unknown network"),
+        ({"network": {"channels_in": 3}}, "channels_in"),
+        ({"augment": {"zoom": [2.0, 1.0]}}, "zoom"),
+        ({"epochs": "many"}, "epochs"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(values: dict[str, object], named: str) -> None:
+    with pytest.raises(UsageError, match=named) as caught:
+        parse_config(values, "run.toml")
+    assert str(caught.value).startswith("run.toml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unreadable_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text("lr = = 3")
+    with pytest.raises(UsageError, match="cannot read the configuration"):
+        load_config(tmp_path / "x.toml")
+    with pytest.raises(UsageError, match="cannot read the configuration"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_settings_survive_json() -> None:
+    config = TrainConfig()
+    assert TrainConfig.model_validate_json(config.model_dump_json()) == config

@@ -1,0 +1,115 @@
+"""The loop: it learns, it keeps the best, and a broken run that goes on equals the unbroken one bit for bit."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.train.drawn import disks
+
+from nucleate.errors import ModelError, UsageError
+from nucleate.nets.build import NetConfig
+from nucleate.train.batches import prepare
+from nucleate.train.checkpoint import load_network
+from nucleate.train.config import AugmentConfig, TrainConfig
+from nucleate.train.loop import BEST, FINAL, Run, fit, learning_rate
+from nucleate.train.validation import mask_iou
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = TrainConfig(
+    network=NetConfig("unet", width=4, depth=2),
+    augment=AugmentConfig(displace=(0.01, 0.04), noise=0.1),
+    crop=32, batch=4, epochs=4, lr=3e-3, ema=0.9, schedule="cosine",
+)  # fmt: skip
+
+
+def _train(folder: Path, config: TrainConfig = CONFIG, *, resume: bool = False, stop_after: int | None = None) -> Run:
+    atlas = prepare(disks(), config.normalizer)
+
+    def report(run: Run) -> None:
+        if len(run.history) == stop_after:
+            raise KeyboardInterrupt
+
+    return fit(config, atlas, folder=folder, validate=mask_iou(atlas, config), resume=resume, report=report)
+
+
+def test_training_learns_to_find_disks(tmp_path: Path) -> None:
+    network = NetConfig("flagship", width=4, depth=2).to_dict()
+    config = CONFIG.replace(epochs=40, ema=0.0, lr=0.02, schedule="constant", network=network)
+    run = _train(tmp_path, config)
+    assert run.history[-1]["loss"] < 0.5 * run.history[0]["loss"]
+    assert run.best > 0.9
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["unet", "flagship"])
+def test_a_resumed_run_equals_the_unbroken_one(
+    tmp_path: Path, precision: Literal["float32", "bfloat16"], name: str
+) -> None:
+    config = CONFIG.replace(precision=precision, network=NetConfig(name, width=4, depth=2).to_dict())
+    whole = _train(tmp_path / "whole", config)
+    with pytest.raises(KeyboardInterrupt):
+        _train(tmp_path / "broken", config, stop_after=2)
+    resumed = _train(tmp_path / "broken", config, resume=True)
+    for file in (FINAL, BEST):
+        ours, theirs = load_file(tmp_path / "broken" / file), load_file(tmp_path / "whole" / file)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert [entry["loss"] for entry in resumed.history] == [entry["loss"] for entry in whole.history]
+
+
+def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
+    _train(tmp_path)
+    before = (tmp_path / FINAL).stat().st_mtime_ns
+    again = _train(tmp_path, resume=True)
+    assert len(again.history) == CONFIG.epochs
+    assert (tmp_path / FINAL).stat().st_mtime_ns == before
+
+
+def test_the_kept_epoch_is_the_one_of_the_highest_score(tmp_path: Path) -> None:
+    scores = iter([0.2, 0.9, 0.1, 0.3])
+    atlas = prepare(disks(), CONFIG.normalizer)
+    run = fit(CONFIG, atlas, folder=tmp_path, validate=lambda module: {"score": next(scores)})
+    assert run.best == 0.9
+    assert load_network(tmp_path / BEST)[2]["epoch"] == 2
+    assert load_network(tmp_path / FINAL)[2]["epoch"] == 4
+
+
+def test_the_history_is_a_table(tmp_path: Path) -> None:
+    _train(tmp_path)
+    with (tmp_path / "history.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert {"loss", "lr", "score", "seconds"} <= set(rows[0])
+
+
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
+    _train(tmp_path)
+    with pytest.raises(UsageError, match="--resume"):
+        _train(tmp_path)
+    with pytest.raises(UsageError, match="other settings"):
+        _train(tmp_path, CONFIG.replace(lr=1e-4), resume=True)
+
+
+def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:
+    _train(tmp_path)
+    state = tmp_path / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:100])
+    with pytest.raises(ModelError, match="cannot read the weights") as caught:
+        _train(tmp_path, resume=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_learning_rates_warm_up_and_fall() -> None:
+    config = CONFIG.replace(lr=1.0)
+    rates = [learning_rate(config, step, 100) for step in range(100)]
+    assert rates[0] == 0.5
+    assert max(rates) == rates[2] == 1.0
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert rates[-1] == pytest.approx(0.01, abs=1e-3)
+    assert learning_rate(config.replace(schedule="constant"), 50, 100) == 1.0
