@@ -10,11 +10,27 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nucleate.api import load_segmenter, read_image, segment
     from nucleate.score.scores import Scores
 
-__all__ = ["__version__", "evaluate"]
+__all__ = ["__version__", "evaluate", "load_segmenter", "read_image", "segment"]
 
 __version__ = "0.1.0"
+
+_LAZY = ("load_segmenter", "read_image", "segment")
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - what the module says
+    # They bring scipy, pydantic and the readers: `import nucleate` stays fast without them.
+    if name in _LAZY:
+        from nucleate import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'nucleate' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
 
 
 def evaluate(
@@ -56,7 +72,7 @@ def evaluate(
     --------
     >>> import numpy as np
     >>> labels = np.array([[0, 1, 1, 0, 2, 2]])
-    >>> nucleate.evaluate(labels, labels).kaggle
+    >>> evaluate(labels, labels).kaggle
     1.0
     """
     from pathlib import Path

@@ -91,9 +91,7 @@ def test_tiled_maps_equal_whole_plane_maps(shape: tuple[int, int], seed: int, bl
     plane = np.random.default_rng(seed).integers(0, 255, shape, np.uint8)
     engine = BoxEngine(2)
     whole = Segmenter(engine, boxed(tile=4096, margin=engine.reach, blend=blend)).maps(plane)
-    tiled = Segmenter(
-        engine, boxed(tile=32, margin=engine.reach, blend=blend), SegmentSettings(tiles_at_once=at_once)
-    ).maps(plane)
+    tiled = Segmenter(engine, boxed(tile=32, margin=engine.reach, blend=blend), tiles_at_once=at_once).maps(plane)
     assert tiled.shape == (2, *shape)
     np.testing.assert_array_equal(tiled, whole)
 
@@ -234,7 +232,7 @@ def test_a_wrong_number_of_maps_is_the_cards_fault() -> None:
     "fields",
     [
         {"scale": 0.0}, {"scale": "big"}, {"scale": float("nan")}, {"tile": 0}, {"min_area": -1},
-        {"min_confidence": 2.0}, {"tiles_at_once": 0},
+        {"min_confidence": 2.0},
     ],
 )  # fmt: skip
 def test_bad_settings_are_refused_in_one_line(fields: dict[str, Any]) -> None:

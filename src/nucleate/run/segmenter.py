@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from nucleate.run.engine import Engine
     from nucleate.run.weights import ModelCard
 
-__all__ = ["SegmentSettings", "Segmenter", "choose_scale", "estimate_bytes"]
+__all__ = ["Scale", "SegmentSettings", "Segmenter", "choose_scale", "estimate_bytes"]
 
 Scale = float | Literal["auto"]
 
@@ -63,8 +63,6 @@ class SegmentSettings:
         Smaller nuclei are left out, pixels of the image; the recipe's when None.
     min_confidence : float
         Nuclei with a lower confidence are left out, 0..1.
-    tiles_at_once : int
-        Tiles given to the engine in one call.
 
     Raises
     ------
@@ -77,7 +75,6 @@ class SegmentSettings:
     tile: int | None = None
     min_area: int | None = None
     min_confidence: float = 0.0
-    tiles_at_once: int = 1
 
     def __post_init__(self) -> None:
         if self.scale != "auto" and not (isinstance(self.scale, int | float) and 0.01 <= self.scale <= 100):
@@ -87,8 +84,6 @@ class SegmentSettings:
                 raise UsageError(f"{name} = {value}; use {least} or more")
         if not 0 <= self.min_confidence <= 1:
             raise UsageError(f"min_confidence = {self.min_confidence}; use a number from 0 to 1")
-        if self.tiles_at_once < 1:
-            raise UsageError(f"tiles_at_once = {self.tiles_at_once}; use 1 or more")
 
 
 def choose_scale(wanted: Scale, card: ModelCard) -> float:
@@ -113,7 +108,7 @@ def estimate_bytes(shape_HW: tuple[int, int], card: ModelCard, settings: Segment
     Returns
     -------
     int
-        Bytes: scaled input and maps of the whole plane, the network on one call's tiles, the recipe.
+        Bytes: scaled input and maps of the whole plane, the network on one tile, the recipe.
     """
     settings = settings or SegmentSettings()
     rows, cols = _working_size(shape_HW, card, scale=choose_scale(settings.scale, card))
@@ -122,8 +117,9 @@ def estimate_bytes(shape_HW: tuple[int, int], card: ModelCard, settings: Segment
     seen = min(rows + card.multiple, tile) * min(cols + card.multiple, tile)
     maps = len(card.maps) * 4 * (3 if settings.tta else 2)
     scaled = card.normalizer.channels * 4 * 3
-    network = seen * settings.tiles_at_once * card.bytes_per_pixel
-    return working * (scaled + maps) + pixels * (scaled + len(card.maps) * 4 + _POST_BYTES) + network
+    return (
+        working * (scaled + maps) + pixels * (scaled + len(card.maps) * 4 + _POST_BYTES) + seen * card.bytes_per_pixel
+    )
 
 
 class Segmenter:
@@ -137,9 +133,14 @@ class Segmenter:
         How the model is used.
     settings : SegmentSettings, optional
         What the user chose.
+    tiles_at_once : int
+        Tiles of one row given to the engine in one call; more than one pays on graphics cards.
     """
 
-    def __init__(self, engine: Engine, card: ModelCard, settings: SegmentSettings | None = None) -> None:
+    def __init__(
+        self, engine: Engine, card: ModelCard, settings: SegmentSettings | None = None, *, tiles_at_once: int = 1
+    ) -> None:
+        self.tiles_at_once = tiles_at_once
         self.engine = engine
         self.card = card
         self.settings = settings or SegmentSettings()
@@ -271,9 +272,8 @@ class Segmenter:
     def _tiles(
         self, padded_CHW: NDArray[np.float32], row: Span, *, across: Sequence[Span]
     ) -> Iterator[tuple[Span, NDArray[np.float32]]]:
-        at_once = self.settings.tiles_at_once
-        for start in range(0, len(across), at_once):
-            some = across[start : start + at_once]
+        for start in range(0, len(across), self.tiles_at_once):
+            some = across[start : start + self.tiles_at_once]
             maps_NCHW = self._run(np.stack([padded_CHW[:, row.read, col.read] for col in some]))
             for col, maps_CHW in zip(some, maps_NCHW, strict=True):
                 yield col, maps_CHW[:, row.inner, col.inner]

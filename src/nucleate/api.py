@@ -1,0 +1,162 @@
+"""Loading models and segmenting in one call; the only place that chooses between ONNX Runtime and torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from nucleate.core.image import Image
+from nucleate.errors import InputError, MissingExtraError, ModelError, UsageError
+from nucleate.io.images import read_image
+from nucleate.run.engine import Engine, OnnxEngine
+from nucleate.run.segmenter import Segmenter, SegmentSettings
+from nucleate.run.weights import ModelFiles, find_model
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nucleate.run.segmentation import Segmentation
+    from nucleate.run.segmenter import Scale
+
+__all__ = ["Device", "load_segmenter", "read_image", "segment"]
+
+Device = Literal["auto", "cpu", "cuda"]
+
+_TILES_ON_GPU = 8
+
+
+def load_segmenter(
+    name: str | Path | None = None,
+    *,
+    device: Device = "auto",
+    threads: int | None = None,
+    settings: SegmentSettings | None = None,
+) -> Segmenter:
+    """Load a model, once for many images.
+
+    Parameters
+    ----------
+    name : str or Path, optional
+        A shipped model, an .onnx or .toml file, or a folder with one model; the usual model when None.
+    device : {"auto", "cpu", "cuda"}
+        ``cpu`` computes with ONNX Runtime, ``cuda`` with torch on an NVIDIA card; ``auto`` takes the card if there is
+        one, torch is installed and the model has weights for it.
+    threads : int, optional
+        Processor threads.
+    settings : SegmentSettings, optional
+        Scale, tiles, filters and more.
+
+    Returns
+    -------
+    Segmenter
+
+    Raises
+    ------
+    ModelError
+        If there is no such model or its files are damaged.
+    UsageError
+        If the device cannot be used.
+    """
+    if device not in {"auto", "cpu", "cuda"}:
+        raise UsageError(f"device {device!r}; use auto, cpu or cuda")
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads = {threads}; use 1 or more")
+    files = find_model(name)
+    engine = _torch_engine(files, wanted=device == "cuda") if device != "cpu" else None
+    if engine is not None:
+        return Segmenter(engine, files.card, settings, tiles_at_once=_TILES_ON_GPU)
+    return Segmenter(OnnxEngine(files.read(), threads), files.card, settings)
+
+
+def segment(
+    image: NDArray[Any] | Image | Path | str,
+    *,
+    model: str | Path | None = None,
+    channel: str | int | None = None,
+    device: Device = "auto",
+    scale: Scale = "auto",
+    tta: bool = False,
+    min_area: int | None = None,
+    min_confidence: float = 0.0,
+) -> Segmentation:
+    """Find the nuclei of one image. For many images use `load_segmenter`, which loads the model once.
+
+    Parameters
+    ----------
+    image : ndarray, Image or path
+        A picture (H, W) or (H, W, 3) of any real dtype, an `nucleate.core.image.Image`, or a file.
+    model, device
+        See `load_segmenter`.
+    channel : str or int, optional
+        Channel with the nuclei, by name or index; the nuclear stain, or the first, when None.
+    scale, tta, min_area, min_confidence
+        See `nucleate.run.segmenter.SegmentSettings`.
+
+    Returns
+    -------
+    Segmentation
+        Labels (H, W) int32, confidence, table, outlines; ``save()`` writes files.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be read or is none.
+    ModelError
+        If there is no such model or its files are damaged.
+    UsageError
+        If an option has a value that cannot be.
+    """
+    settings = SegmentSettings(scale=scale, tta=tta, min_area=min_area, min_confidence=min_confidence)
+    opened = _as_image(image)
+    return load_segmenter(model, device=device, settings=settings).segment(opened, channel)
+
+
+def _as_image(image: NDArray[Any] | Image | Path | str) -> Image:
+    if isinstance(image, Image):
+        return image
+    if isinstance(image, str | Path):
+        return read_image(image)
+    pixels = np.asarray(image)
+    if pixels.ndim == 2:
+        return Image(pixels)
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        return Image(pixels, "YXS")
+    raise InputError(
+        f"an array of shape {pixels.shape} can mean many things; "
+        "give (H, W), (H, W, 3), or nucleate.core.image.Image with its axes named"
+    )
+
+
+def _torch_engine(files: ModelFiles, *, wanted: bool) -> Engine | None:
+    """Build torch's engine on the graphics card; None, or the reason as an error when `wanted`, where that fails."""
+    if files.torch_weights is None:
+        if wanted:
+            raise UsageError(
+                f"{files.card.name} has no weights for torch ({files.onnx.stem}.safetensors); use device cpu"
+            )
+        return None
+    try:
+        from safetensors.torch import load
+
+        from nucleate.nets.build import NetConfig, build
+        from nucleate.nets.engine import TorchEngine
+    except ImportError as error:
+        if wanted:
+            raise MissingExtraError("torch", "train") from error
+        return None
+    try:
+        module = build(NetConfig(**files.card.network))
+        module.load_state_dict(load(files.read_torch()))
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"{files.card.name}: the weights do not fit the card's network: {reason}; fetch it again"
+        ) from error
+    try:
+        return TorchEngine(module, "cuda")
+    except (RuntimeError, AssertionError) as error:  # torch has no single class for "no such device"
+        if wanted:
+            raise UsageError("no graphics card that torch can use; use device cpu") from error
+        return None

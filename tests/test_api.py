@@ -1,0 +1,130 @@
+"""The face and `nucleate.api`: models found and loaded, arrays and files segmented, a fast and light import."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+import nucleate
+from nucleate import api
+from nucleate.core.image import Image
+from nucleate.core.normalize import Normalizer
+from nucleate.errors import InputError, ModelError, UsageError
+from nucleate.run.segmenter import SegmentSettings
+from nucleate.run.weights import ModelCard, write_card
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+
+def put_model(folder: Path, **fields: Any) -> Path:  # noqa: ANN401 - fields of a card
+    """Write a model whose mask is the picture itself."""
+    onnx = pytest.importorskip("onnx", reason="onnx, which draws the test network, is not installed")
+    axes = ["N", 1, "H", "W"]
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, axes) for name in ("batch", "maps")]
+    node = onnx.helper.make_node("Clip", ["batch"], ["maps"])
+    graph = onnx.helper.make_graph([node], "same", ends[:1], ends[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    content = model.SerializeToString()
+    (folder / "same.onnx").write_bytes(content)
+    plain = Normalizer(scaling="range", polarity="keep")
+    given = {"name": "same", "normalizer": plain, "sha256": hashlib.sha256(content).hexdigest()}
+    write_card(folder / "same.toml", ModelCard(**(given | fields)))
+    return folder / "same.onnx"
+
+
+def squares() -> NDArray[np.uint8]:
+    picture = np.zeros((30, 40), np.uint8)
+    picture[3:9, 4:12] = 255
+    picture[15:25, 20:30] = 200
+    return picture
+
+
+@pytest.mark.parametrize("kind", ["array", "colour", "image", "path", "text"])
+def test_segment_takes_arrays_images_and_files(tmp_path: Path, kind: str) -> None:
+    model = put_model(tmp_path)
+    Picture.fromarray(squares()).save(tmp_path / "cells.png")
+    colour = np.stack([squares()] * 3, axis=-1)
+    inputs: dict[str, Any] = {
+        "array": squares(),
+        "colour": colour,
+        "image": Image(squares(), name="x"),
+        "path": tmp_path / "cells.png",
+        "text": str(tmp_path / "cells.png"),
+    }
+    found = nucleate.segment(inputs[kind], model=model)
+    np.testing.assert_array_equal(found.labels > 0, squares() > 0)
+    assert found.table["area_px"].tolist() == [48, 100]
+    np.testing.assert_allclose(found.confidence, np.array([255, 200]) / 255, rtol=1e-5)
+
+
+def test_a_segmenter_serves_many_images_and_the_options_arrive(tmp_path: Path) -> None:
+    segmenter = nucleate.load_segmenter(put_model(tmp_path), threads=1, settings=SegmentSettings(min_area=60))
+    assert [len(segmenter.segment(Image(squares()))) for _ in range(2)] == [1, 1]
+    assert len(nucleate.segment(squares(), model=tmp_path, min_confidence=0.9)) == 1
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 5, 2), (2, 3, 4, 5), ()])
+def test_arrays_that_can_mean_many_things_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="array of shape"):
+        nucleate.segment(np.zeros(shape))
+
+
+@pytest.mark.parametrize("array", [np.zeros((0, 5)), np.zeros((3, 3), complex), np.array([["a"]])])
+def test_arrays_that_are_no_pictures_are_refused(array: NDArray[Any]) -> None:
+    with pytest.raises(InputError, match="image: "):
+        nucleate.segment(array)
+
+
+def test_wrong_calls_are_one_line(tmp_path: Path) -> None:
+    model = put_model(tmp_path)
+    with pytest.raises(UsageError, match="use auto, cpu or cuda"):
+        nucleate.load_segmenter(model, device="tpu")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="threads = 0"):
+        nucleate.load_segmenter(model, threads=0)
+    with pytest.raises(UsageError, match="no weights for torch"):
+        nucleate.load_segmenter(model, device="cuda")
+    with pytest.raises(ModelError, match="no model 'none-such'"):
+        nucleate.load_segmenter("none-such")
+    with pytest.raises(InputError, match="no such file"):
+        nucleate.segment(tmp_path / "none.png", model=model)
+
+
+def test_damaged_weights_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    model = put_model(tmp_path)
+    model.write_bytes(b"other")
+    with pytest.raises(ModelError, match="SHA-256"):
+        nucleate.load_segmenter(model)
+
+
+def test_the_face_names_what_it_has() -> None:
+    assert {"segment", "load_segmenter", "read_image", "evaluate", "__version__"} <= set(dir(nucleate))
+    assert nucleate.segment is api.segment
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        getattr(nucleate, "nothing")  # noqa: B009 - mypy knows that it is not there
+
+
+def test_import_is_light() -> None:
+    heavy = "{'torch', 'onnxruntime', 'skimage', 'scipy', 'pydantic', 'numpy'}"
+    code = f"import sys, nucleate; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_segmenting_with_onnx_imports_no_torch(tmp_path: Path) -> None:
+    model = put_model(tmp_path)
+    code = (
+        "import sys, numpy, nucleate\n"
+        f"nucleate.segment(numpy.eye(40), model={str(model)!r})\n"
+        "print('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
