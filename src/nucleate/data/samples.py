@@ -120,7 +120,7 @@ def split(samples: Sequence[Sample], fold: int) -> tuple[list[Sample], list[Samp
     return [s for s in samples if s.fold != fold], [s for s in samples if s.fold == fold]
 
 
-def grouped_folds(samples: Sequence[Sample], n: int, seed: int) -> list[Sample]:
+def grouped_folds(samples: Sequence[Sample], n: int, *, seed: int) -> list[Sample]:
     """Deal whole groups to `n` folds of about equal numbers of images.
 
     Parameters

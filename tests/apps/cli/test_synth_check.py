@@ -1,0 +1,73 @@
+"""The verbs that draw and check data sets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import typer
+from tests.data.files import pack, png, two_nuclei
+from typer.testing import CliRunner
+
+from nucleate.apps.cli.check import check
+from nucleate.apps.cli.synth import synth
+from nucleate.data.samples import read_samples
+from nucleate.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+
+def run(*words: str) -> Any:  # noqa: ANN401  the class of results is private to typer
+    app = typer.Typer()
+    app.command("synth")(synth)
+    app.command("check")(check)
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, list(words))
+
+
+def test_drawn_sets_are_sound(tmp_path: Path) -> None:
+    for layout in ("kaggle", "labels"):
+        out = str(tmp_path / layout)
+        options = ["--images", "3", "--size", "64", "--nuclei", "4", "--style", "mixed", "--layout", layout]
+        done = run("synth", "-o", out, *options)
+        assert done.exit_code == 0, done.output
+        assert f"3 images with 12 nuclei in {out}" in done.stderr.replace("\n", "")
+        assert done.stdout == ""
+        checked = run("check", out)
+        assert checked.exit_code == 0
+        assert "3 images, 12 nuclei" in checked.stdout
+    first, second = read_samples(tmp_path / "kaggle"), read_samples(tmp_path / "labels")
+    assert [s.image_id for s in first] == ["brightfield-0002", "fluorescence-0001", "histology-0003"]
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+        np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_an_image_does_not_depend_on_how_many_are_drawn(tmp_path: Path) -> None:
+    for count in ("1", "2"):
+        done = run(
+            "synth", "-o", str(tmp_path / count), "--images", count, "--size", "64", "--bits", "16", "--seed", "9"
+        )
+        assert done.exit_code == 0, done.output
+    (one,), (first, _) = read_samples(tmp_path / "1"), read_samples(tmp_path / "2")
+    assert one.image.dtype == np.uint16
+    np.testing.assert_array_equal(one.image, first.image)
+
+
+def test_a_full_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    done = run("synth", "-o", str(tmp_path))
+    assert isinstance(done.exception, UsageError)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_check_tells_what_it_found(tmp_path: Path) -> None:
+    sound = run("check", str(pack(tmp_path / "s.zip", two_nuclei())), "--csv", str(tmp_path / "f.csv"))
+    assert sound.exit_code == 0
+    assert "one/masks/b.png 1 of 2 px" in sound.stdout
+    assert (tmp_path / "f.csv").read_text().splitlines()[1:] == ["overlapping masks,one,one/masks/b.png,1 of 2 px"]
+    broken = {**two_nuclei(), "two/masks/c.png": png([[1]])}
+    assert run("check", str(pack(tmp_path / "b.zip", broken))).exit_code == 1

@@ -1,0 +1,241 @@
+"""Loading through the cache, tables and splits."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.data.files import ONE, equal, flip, pack, png, two_nuclei, write
+
+from nucleate.data import cache, folders, kaggle
+from nucleate.data.sample import Sample
+from nucleate.data.samples import attach_table, grouped_folds, load_samples, read_samples, split
+from nucleate.data.source import open_source
+from nucleate.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+TABLE = "image_id,width,mosaic,fold,image_type\none,3,7,0,grey\ntwo,3,8,1,colour\nother,1,7,0,grey\n"
+
+
+def sample(image_id: str, group: str, fold: int | None = None) -> Sample:
+    return Sample(image_id, np.zeros((1, 1), np.uint8), np.zeros((1, 1), np.int32), group=group, fold=fold)
+
+
+def assert_as_written(found: list[Sample]) -> None:
+    assert [s.image_id for s in found] == ["one", "two"]
+    assert equal(found[0].labels, ONE)
+    assert found[0].labels.dtype == np.int32
+    assert equal(found[0].image, [[0, 1, 2], [3, 4, 5]])
+    assert found[0].image.dtype == np.uint8
+    assert found[1].image.shape == (2, 3, 3)
+    found[0].image[0, 0] = 0  # arrays from the cache can be written to, as those read from files
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return pack(tmp_path / "set.zip", two_nuclei())
+
+
+def test_the_second_load_reads_no_picture(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_as_written(load_samples(data, cache=tmp_path / "cache"))
+    monkeypatch.setattr(kaggle, "decode_image", None)
+    assert_as_written(load_samples(data, cache=tmp_path / "cache"))
+    with pytest.raises(TypeError):
+        read_samples(data)
+
+
+def test_a_changed_set_is_read_anew(data: Path, tmp_path: Path) -> None:
+    load_samples(data, cache=tmp_path / "cache")
+    changed = {**two_nuclei(), "two/masks/d.png": png([[255, 0, 0], [0, 0, 0]])}
+    again = load_samples(pack(tmp_path / "set.zip", changed), cache=tmp_path / "cache")
+    assert again[1].labels.max() == 2
+    folder = write(tmp_path / "set", two_nuclei())
+    assert_as_written(load_samples(folder, cache=tmp_path / "cache"))
+    (folder / "two/masks/c.png").write_bytes(png([[0, 0, 0], [255, 255, 255]]))
+    assert load_samples(folder, cache=tmp_path / "cache")[1].labels.sum() == 3
+
+
+def test_parts_do_not_share_a_cache_file(tmp_path: Path) -> None:
+    other = {f"b/{name}": data for name, data in two_nuclei().items() if name.startswith("two")}
+    path = pack(tmp_path / "s.zip", {**two_nuclei("a/"), **other})
+    assert len(load_samples(f"{path}::a", cache=tmp_path)) == 2
+    assert len(load_samples(f"{path}::b", cache=tmp_path)) == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text", "format"])
+def test_a_damaged_cache_is_made_again(
+    data: Path, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "cache"
+    if damage == "format":
+        monkeypatch.setattr(cache, "_FORMAT", 0)
+    load_samples(data, cache=folder)
+    monkeypatch.undo()
+    (path,) = folder.iterdir()
+    content = path.read_bytes()
+    if damage == "flipped":
+        flip(path, content.index(bytes([0, 1, 2, 3, 4, 5])) + 2)
+    elif damage != "format":
+        path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "text": b"no zip"}[damage])
+    with caplog.at_level(logging.WARNING):
+        assert_as_written(load_samples(data, cache=folder))
+    assert ("is damaged" in caplog.text) == (damage != "format")
+    monkeypatch.setattr(kaggle, "decode_image", None)
+    assert_as_written(load_samples(data, cache=folder))
+
+
+def test_no_pickle_is_ever_loaded(data: Path, tmp_path: Path) -> None:
+    load_samples(data, cache=tmp_path / "cache")
+    (path,) = (tmp_path / "cache").iterdir()
+    objects = tmp_path / "objects.npy"
+    np.save(objects, np.array([{}], dtype=object), allow_pickle=True)
+    index = b'{"format": 1, "key": "K", "ids": ["one"]}'
+    pack(path, {"index.json": index, "0.image.npy": objects.read_bytes(), "0.labels.npy": objects.read_bytes()})
+    assert cache.load(tmp_path / "cache", path.stem.removeprefix("samples-")) is None
+
+
+def test_the_cache_folder_is_looked_up_at_the_call(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUCLEATE_CACHE", str(tmp_path / "named"))
+    load_samples(data)
+    assert len(list((tmp_path / "named").iterdir())) == 1
+    monkeypatch.delenv("NUCLEATE_CACHE")
+    assert cache.cache_folder().name == "nucleate"
+
+
+def test_without_a_place_for_the_cache_loading_goes_on(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert_as_written(load_samples(data, cache=tmp_path / "file"))
+    assert "not cached" in caplog.text
+
+
+@pytest.mark.parametrize("names", [("labels", "{}.tif"), ("masks", "{}.png"), ("labels", "{}.labels.tif")])
+def test_label_folders_are_loaded(tmp_path: Path, names: tuple[str, str]) -> None:
+    files = {"images/b.png": png([[1, 2]]), "images/a.png": png([[3, 4]]), "notes.txt": b""}
+    files |= {f"{names[0]}/{names[1].format(i)}": png([[0, k]]) for k, i in ((7, "a"), (0, "b"))}
+    found = load_samples(write(tmp_path / "s", files), cache=tmp_path / "c")
+    assert [(s.image_id, s.image.tolist(), s.labels.tolist()) for s in found] == [
+        ("a", [[3, 4]], [[0, 1]]),
+        ("b", [[1, 2]], [[0, 0]]),
+    ]
+
+
+def test_label_images_may_lie_beside_the_images(tmp_path: Path) -> None:
+    files = {"a.png": png([[3, 4]]), "a.labels.tif": png([[0, 1]]), "b.png": png([[3, 4]])}
+    with pytest.raises(DataError, match="b has no label image"):
+        read_samples(write(tmp_path / "s", files))
+    (tmp_path / "s" / "b.png").unlink()
+    assert [s.image_id for s in read_samples(tmp_path / "s")] == ["a"]
+
+
+def test_several_parts_have_to_be_chosen_from(tmp_path: Path) -> None:
+    files = {f"{part}/{kind}/x.png": png([[1]]) for part in ("train", "test") for kind in ("images", "masks")}
+    path = pack(tmp_path / "s.zip", files)
+    with pytest.raises(DataError, match=r"has several sets: test, train; choose one, as in .*s\.zip::test"):
+        read_samples(path)
+    assert len(read_samples(f"{path}::train")) == 1
+
+
+def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no known layout"):
+        read_samples(write(tmp_path / "text", {"a.txt": b""}))
+    twice = {"images/x.png": png([[1]]), "labels/x.png": png([[1]]), "labels/x.tif": png([[1]])}
+    with pytest.raises(DataError, match="id x occurs twice"):
+        read_samples(write(tmp_path / "twice", twice))
+    sizes = {"images/x.png": png([[1]]), "labels/x.png": png([[1, 1]])}
+    with pytest.raises(DataError, match="x: image and labels differ in size"):
+        read_samples(write(tmp_path / "sizes", sizes))
+    lonely = {"images/x.png": png([[1]]), "labels/x.png": png([[1]]), "labels/y.png": png([[1]])}
+    with pytest.raises(DataError, match="y has no image"):
+        read_samples(write(tmp_path / "lonely", lonely))
+    assert folders.picture_id("a/b.ome.tif") == "b.ome"
+
+
+def test_the_table_gives_group_fold_and_kind(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(TABLE)
+    loaded = read_samples(data)
+    one, two = attach_table(loaded, tmp_path / "t.csv")
+    assert (one.group, one.fold, one.kind) == ("7", 0, "grey")
+    assert (two.group, two.fold, two.kind) == ("8", 1, "colour")
+    assert one.image is loaded[0].image
+    train, held_out = split([one, two], 1)
+    assert ([s.image_id for s in train], [s.image_id for s in held_out]) == (["one"], ["two"])
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("image_id,fold,image_type\n", "lacks columns mosaic"),
+        ("", "lacks columns"),
+        (TABLE.replace("two", "three"), "no row for 1 of 2 images, the first is two"),
+        (TABLE.replace(",8,1,", ",8,x,"), "no whole number as fold of two: got 'x'"),
+        (TABLE.replace(",8,1,", ",7,1,"), "group 7 is in folds 0 and 1"),
+    ],
+)
+def test_a_bad_table_is_refused(data: Path, tmp_path: Path, table: str, said: str) -> None:
+    (tmp_path / "t.csv").write_text(table)
+    with pytest.raises(DataError, match=said):
+        attach_table(read_samples(data), tmp_path / "t.csv")
+
+
+def test_a_missing_table_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot read the table"):
+        attach_table([], tmp_path / "none.csv")
+
+
+def test_a_leaking_or_empty_split_is_refused() -> None:
+    with pytest.raises(DataError, match="have no folds"):
+        split([sample("a", "a")], 0)
+    with pytest.raises(DataError, match="no fold 2 to hold out"):
+        split([sample("a", "a", 0), sample("b", "b", 1)], 2)
+    with pytest.raises(DataError, match="no fold 0 to hold out"):
+        split([sample("a", "a", 0)], 0)
+    with pytest.raises(DataError, match="group g is in folds 0 and 1"):
+        split([sample("a", "g", 0), sample("b", "g", 1)], 0)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(2, 5), st.integers(0, 3))
+def test_folds_never_part_a_group(groups: list[int], n: int, seed: int) -> None:
+    given_samples = [sample(str(number), str(group)) for number, group in enumerate(groups)]
+    if len(set(groups)) < n:
+        with pytest.raises(DataError, match="cannot make"):
+            grouped_folds(given_samples, n, seed=seed)
+        return
+    dealt = grouped_folds(given_samples, n, seed=seed)
+    assert [s.image_id for s in dealt] == [s.image_id for s in given_samples]
+    assert {s.fold for s in dealt} == set(range(n))
+    assert len({(s.group, s.fold) for s in dealt}) == len(set(groups))
+    sizes = [sum(s.fold == fold for s in dealt) for fold in range(n)]
+    assert max(sizes) - min(sizes) <= max(groups.count(group) for group in groups)
+    train, held_out = split(dealt, 0)
+    assert not {s.group for s in train} & {s.group for s in held_out}
+
+
+def test_folds_depend_on_the_seed_alone() -> None:
+    given_samples = [sample(str(number), str(number)) for number in range(20)]
+    first = [s.fold for s in grouped_folds(given_samples, 4, seed=1)]
+    assert first == [s.fold for s in grouped_folds(given_samples, 4, seed=1)]
+    assert first != [s.fold for s in grouped_folds(given_samples, 4, seed=2)]
+    reversed_samples = [replace(s, fold=None) for s in reversed(given_samples)]
+    assert first == [s.fold for s in reversed(grouped_folds(reversed_samples, 4, seed=1))]
+
+
+@pytest.mark.data
+def test_the_real_table_splits_the_real_set(dsb_zip: Path) -> None:
+    named = [
+        sample(image_id, image_id)
+        for image_id in sorted(entry.image_id for entry in kaggle.find_entries(open_source(dsb_zip)))
+    ]
+    found = attach_table(named, dsb_zip.parent / "images.csv")
+    assert [len(split(found, fold)[1]) for fold in range(4)] == [166, 166, 166, 166]
+    assert len({s.kind for s in found}) == 6

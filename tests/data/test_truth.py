@@ -1,0 +1,127 @@
+"""Label images from every place they are kept in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from tests.data.files import ONE, equal, pack, png, two_nuclei, write
+from tests.strategies import label_images
+
+from nucleate.core.rle import encode_labels
+from nucleate.data.truth import labels_from_codes, read_labels_source
+from nucleate.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+HEAD = "ImageId,EncodedPixels,Height,Width,Usage\n"
+SIZED = HEAD + "b,1 2,2,3,Public\na,2 2,2,3,Private\na,1 3,2,3,Private\nc,,4,4,Private\n"
+
+
+def table(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+@given(label_images())
+def test_codes_give_the_labels_back(labels: NDArray[np.int32]) -> None:
+    codes = encode_labels(labels)
+    np.testing.assert_array_equal(labels_from_codes(codes, labels.shape), labels)
+
+
+def test_a_table_with_sizes(tmp_path: Path) -> None:
+    found = read_labels_source(table(tmp_path / "solution.csv", SIZED))
+    assert list(found) == ["a", "b", "c"]
+    assert equal(found["a"], [[2, 1, 0], [1, 0, 0]])  # the second code loses the pixel it shares with the first
+    assert found["a"].dtype == np.int32
+    assert found["a"].flags["C_CONTIGUOUS"]
+    assert equal(found["b"], [[1, 0, 0], [1, 0, 0]])
+    assert equal(found["c"], np.zeros((4, 4)))
+    assert "a" in found
+    assert "d" not in found
+    assert len(found) == 3
+
+
+def test_a_table_without_sizes_needs_the_images(tmp_path: Path) -> None:
+    path = table(tmp_path / "labels.csv", "ImageId,EncodedPixels\none,1 2\none,3 1\ntwo,\n")
+    with pytest.raises(DataError, match="how large image one is; give the images with --images DIR"):
+        read_labels_source(path)
+    kaggle = pack(tmp_path / "s.zip", two_nuclei())
+    flat = write(tmp_path / "flat", {"one.png": png([[1, 1, 1], [1, 1, 1]]), "two.tif": png([[1, 1]])})
+    for images in (kaggle, flat):
+        found = read_labels_source(path, images=images)
+        assert equal(found["one"], [[1, 2, 0], [1, 0, 0]])
+    assert found["two"].shape == (1, 2)
+    (flat / "two.tif").unlink()
+    with pytest.raises(DataError, match="no image two in"):
+        read_labels_source(path, images=flat)["two"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ImageId,Pixels\na,1 1\n", "lacks columns EncodedPixels"),
+        ("", "lacks columns"),
+        ("ImageId,EncodedPixels\n", "has no rows"),
+        (HEAD + "a,1 1,2,3,x\na,2 1,3,2,x\n", r"two sizes for image a: got \(2, 3\) and \(3, 2\)"),
+        (HEAD + "a,1 1,0,3,x\n", "no size of image a: got Height '0'"),
+        (HEAD + "a,1 1,two,3,x\n", "no size of image a: got Height 'two'"),
+    ],
+)
+def test_a_bad_table_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        read_labels_source(table(tmp_path / "t.csv", text))
+
+
+def test_a_bad_code_names_table_and_image(tmp_path: Path) -> None:
+    found = read_labels_source(table(tmp_path / "t.csv", HEAD + "a,6 2,2,3,x\n"))
+    with pytest.raises(DataError, match=r"t.csv, image a: run-length code leaves the image: got '6 2' for 2 x 3"):
+        found["a"]
+    with pytest.raises(DataError, match="cannot read the table"):
+        read_labels_source(tmp_path / "none.csv")
+
+
+def test_codes_longer_than_the_csv_module_allows(tmp_path: Path) -> None:
+    labels = (np.indices((400, 400)).sum(axis=0) % 2).astype(np.int32)
+    (code,) = encode_labels(labels)
+    assert len(code) > 131_072
+    found = read_labels_source(table(tmp_path / "t.csv", f"{HEAD}a,{code},400,400,x\n"))
+    np.testing.assert_array_equal(found["a"], labels)
+
+
+def test_kaggle_masks(tmp_path: Path) -> None:
+    found = read_labels_source(pack(tmp_path / "s.zip", two_nuclei("top/")))
+    assert list(found) == ["one", "two"]
+    assert equal(found["one"], ONE)
+    test_set = {name: data for name, data in two_nuclei().items() if "/masks/" not in name}
+    with pytest.raises(DataError, match="images but no masks"):
+        read_labels_source(pack(tmp_path / "t.zip", test_set))
+
+
+def test_a_folder_of_label_images(tmp_path: Path) -> None:
+    flat = write(tmp_path / "flat", {"a.tif": png([[0, 5]]), "b.png": png([[3, 0]])})
+    assert {k: v.tolist() for k, v in read_labels_source(flat).items()} == {"a": [[0, 1]], "b": [[1, 0]]}
+    colours = png([[[1, 2, 3]]])
+    out = write(tmp_path / "out", {"a.labels.tif": png([[0, 5]]), "a.overlay.png": colours, "summary.csv": b""})
+    assert {k: v.tolist() for k, v in read_labels_source(out).items()} == {"a": [[0, 1]]}
+    pairs = write(tmp_path / "pairs", {"images/a.png": colours, "labels/a.tif": png([[0, 5]])})
+    assert {k: v.tolist() for k, v in read_labels_source(pairs).items()} == {"a": [[0, 1]]}
+    with pytest.raises(DataError, match="holds no label images"):
+        read_labels_source(write(tmp_path / "none", {"a.txt": b""}))
+    with pytest.raises(DataError, match="id a occurs twice"):
+        read_labels_source(write(flat, {"a.png": png([[1]])}))
+
+
+def test_labels_are_read_when_asked_for(tmp_path: Path) -> None:
+    found = read_labels_source(write(tmp_path, {"a.tif": b"rubbish", "b.png": png([[3, 0]])}))
+    assert set(found) == {"a", "b"}
+    assert equal(found["b"], [[1, 0]])
+    with pytest.raises(DataError, match="cannot decode"):
+        found["a"]
