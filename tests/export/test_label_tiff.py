@@ -36,7 +36,14 @@ def test_reads_back_equal(tmp_path: Path, highest: int, dtype: type) -> None:
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 @pytest.mark.parametrize(
     ("shape", "axes", "seen"),
-    [((3, 8, 9), "ZYX", "ZYX"), ((3, 8, 9), "TYX", "TYX"), ((3, 8, 9), None, "TYX"), ((2, 3, 8, 9), "TZYX", "TZYX")],
+    [
+        ((3, 8, 9), "ZYX", "ZYX"),
+        ((3, 8, 9), "TYX", "TYX"),
+        ((3, 8, 9), None, "TYX"),
+        ((2, 3, 8, 9), "TZYX", "TZYX"),
+        ((2, 3, 4, 8, 9), "TZIYX", "TZCYX"),
+        ((3, 4, 8, 9), "ZIYX", "ZCYX"),
+    ],
 )
 def test_stacks(tmp_path: Path, dtype: type, shape: tuple[int, ...], axes: str | None, seen: str) -> None:
     labels: NDArray[Any] = np.arange(np.prod(shape)).reshape(shape).astype(dtype) * 600

@@ -206,14 +206,35 @@ def test_ome_order_of_axes_is_put_right(tmp_path: Path) -> None:
 def test_planes_that_ome_promises_and_the_file_lacks_are_not_made_up(tmp_path: Path) -> None:
     pixels = _numbers(4, 5, 6) + 1
     path = tmp_path / "a.ome.tif"
-    tifffile.imwrite(path, pixels[:3], ome=True, metadata={"axes": "TYX"})
+    tifffile.imwrite(path, pixels[:3], ome=True, metadata={"axes": "TYX", "PhysicalSizeX": 0.5})
     with tifffile.TiffFile(path) as tiff:
         text = tiff.ome_metadata
     assert text is not None
     more = text.replace('SizeT="3"', 'SizeT="4"').replace('PlaneCount="3"', "")
     tifffile.imwrite(path, pixels[:3], description=more.encode(), metadata=None, photometric="minisblack")
     image = read_image(path)
+    assert image.axes == "IYX"
+    assert image.pixel_size_um == (0.5, 0.5)
     np.testing.assert_array_equal(image.pixels, pixels[:3])
+
+
+def test_one_file_of_an_ome_set_gives_its_own_planes(tmp_path: Path) -> None:
+    blocks = "".join(
+        f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="{t}.ome.tif">urn:uuid:{t}</UUID></TiffData>'
+        for t in range(2)
+    )
+    for t in range(2):
+        text = (
+            f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{t}"><Image ID="Image:0">'
+            '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="6" SizeY="5" SizeZ="1" SizeC="1" '
+            f'SizeT="2"><Channel ID="Channel:0" SamplesPerPixel="1"/>{blocks}</Pixels></Image></OME>'
+        )
+        pixels = _numbers(5, 6) + t
+        tifffile.imwrite(tmp_path / f"{t}.ome.tif", pixels, description=text, metadata=None)
+    with tifffile.TiffFile(tmp_path / "0.ome.tif") as tiff:
+        assert tiff.series[0].shape == (2, 5, 6)  # the metadata are understood as those of a set
+    for t in range(2):
+        np.testing.assert_array_equal(read_image(tmp_path / f"{t}.ome.tif").pixels, _numbers(5, 6) + t)
 
 
 @pytest.mark.parametrize(

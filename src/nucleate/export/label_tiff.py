@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["write_labels"]
 
-_IMAGEJ_AXES = {"T": "frames", "I": "frames", "Z": "slices", "C": "channels"}
-
 
 def write_labels(
     path: Path | str,
@@ -48,12 +46,8 @@ def write_labels(
     data = np.ascontiguousarray(labels, np.uint16 if highest <= 65535 else np.uint32)
     axes = axes or "I" * (data.ndim - 2) + "YX"
     lines = ["ImageJ=1.54f", f"images={int(np.prod(data.shape[:-2]))}"]
-    counts: dict[str, int] = {}
-    for letter, length in zip(axes[:-2], data.shape[:-2], strict=True):
-        counts[_IMAGEJ_AXES[letter]] = counts.get(_IMAGEJ_AXES[letter], 1) * length
-    # ImageJ wants channels before slices before frames.
-    lines += [f"{key}={counts[key]}" for key in ("channels", "slices", "frames") if key in counts]
-    lines += ["hyperstack=true"] * bool(counts) + ["loop=false"]
+    counts = _imagej_counts(axes[:-2], data.shape[:-2])
+    lines += [f"{key}={count}" for key, count in counts.items()] + ["hyperstack=true"] * bool(counts) + ["loop=false"]
     options: dict[str, Any] = {}
     if pixel_size_um is not None:
         lines.append("unit=micron")
@@ -69,3 +63,13 @@ def write_labels(
             metadata=None,
             **options,
         )
+
+
+def _imagej_counts(axes: str, lengths: tuple[int, ...]) -> dict[str, int]:
+    # ImageJ knows time, depth and channels, in this order: pages beside one of the others have to be channels.
+    pages = "frames" if set(axes) == {"I"} else "channels"
+    names = {"T": "frames", "Z": "slices", "C": "channels", "I": pages}
+    counts: dict[str, int] = {}
+    for letter, length in zip(axes, lengths, strict=True):
+        counts[names[letter]] = counts.get(names[letter], 1) * length
+    return counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,12 +50,13 @@ def read_tiff(path: Path, max_bytes: int | None) -> Image:
     """
     with tifffile.TiffFile(path) as tiff:
         series = _largest(path, tiff)
-        if any(page is None for page in series.pages):
-            # OME metadata of a recording that was stopped, or of a set with files missing: planes that are not there
-            # would be read as black. The pages are read as they stand instead.
-            with tifffile.TiffFile(path, is_ome=False) as plain:
-                return _read(path, plain, _largest(path, plain), max_bytes)
-        return _read(path, tiff, series, max_bytes)
+        if all(page is not None and page.parent is tiff for page in series.pages):
+            return _read(path, tiff, series, max_bytes)
+        # OME metadata of a recording that was stopped, or of a set of files: planes that are not there would be read
+        # as black, and each file of a set would give the whole set. The file's own pages are read as they stand.
+        with tifffile.TiffFile(path, is_ome=False) as plain:
+            image = _read(path, plain, _largest(path, plain), max_bytes)
+        return replace(image, pixel_size_um=pixel_size_um(tiff, series))
 
 
 def _largest(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
