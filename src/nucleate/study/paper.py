@@ -105,7 +105,7 @@ class Split:
 def load_split(plan: PaperPlan) -> Split:
     """Load the data and part it by fold; no mosaic is on two sides."""
     samples = load_samples(plan.data)
-    samples = attach_table(samples, plan.table) if plan.table else grouped_folds(samples, 4, plan.seed)
+    samples = attach_table(samples, plan.table) if plan.table else grouped_folds(samples, 4, seed=plan.seed)
     held = (plan.dev_fold, plan.test_fold)
     return Split(
         [s for s in samples if s.fold not in held],

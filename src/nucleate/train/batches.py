@@ -6,12 +6,12 @@ Legend in `nucleate.nets.unet`; P counts the pixels of the whole set, K the chan
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from skimage.transform import resize as resize_picture
 
+from nucleate.core.resample import resample
 from nucleate.train.augment import change_intensity, crop_grid, seeded
 from nucleate.train.targets import border_weights, make_targets, normalised_distance
 
@@ -30,11 +30,11 @@ __all__ = ["Atlas", "Batch", "make_batch", "prepare", "steps_per_epoch"]
 
 @dataclass(frozen=True)
 class Batch:
-    """What the loop takes: ``batch_NCHW`` in 0..1, ``targets_NCHW`` in 0..1, ``weights_NHW`` of at least 1."""
+    """What the loop takes: pictures and targets in 0..1, and pixel weights of at least 1 where the loss uses them."""
 
     batch_NCHW: Tensor
     targets_NCHW: Tensor
-    weights_NHW: Tensor
+    weights_NHW: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,9 @@ def prepare(samples: Iterable[Sample], normalizer: Normalizer, *, resize: int | 
     pixels, labels, distances, sizes, kinds = [], [], [], [], []
     for sample in samples:
         image = normalizer(sample.image)
-        truth: NDArray[Any] = sample.labels
+        truth = sample.labels
         if resize is not None:
-            image = np.stack([_resized(channel, resize, 1) for channel in image])
-            truth = _resized(truth, resize, 0).astype(np.int32)
+            image, truth = resample(image, (resize, resize)), _nearest(truth, resize)
         pixels.append(np.rint(image * 255).astype(np.uint8).reshape(len(image), -1))
         labels.append(truth.ravel())
         distances.append(np.rint(normalised_distance(truth) * 255).astype(np.uint8).ravel())
@@ -169,16 +168,12 @@ def make_batch(atlas: Atlas, config: TrainConfig, step: int) -> Batch:
     return Batch(
         change_intensity(batch_NCHW, config.augment, generator),
         make_targets(labels_NHW, distance_NHW, config.maps),
-        border_weights(labels_NHW),
+        border_weights(labels_NHW) if config.loss == "compound" else None,
     )
 
 
-def _resized(picture: NDArray[Any], side: int, order: int) -> NDArray[np.float32]:
-    shape = (side, side)
-    if picture.shape == shape:
-        return picture.astype(np.float32)
-    smooth = order > 0 and (picture.shape[0] > side or picture.shape[1] > side)
-    made: NDArray[np.float32] = resize_picture(  # type: ignore[no-untyped-call]
-        picture.astype(np.float32), shape, order=order, mode="edge", anti_aliasing=smooth, preserve_range=True
-    )
-    return made
+def _nearest(labels: NDArray[np.int32], side: int) -> NDArray[np.int32]:
+    """Resize to a square, each pixel from the one under its centre."""
+    rows, cols = (((np.arange(side) + 0.5) * size / side).astype(np.intp) for size in labels.shape)
+    picked: NDArray[np.int32] = labels[rows[:, None], cols]
+    return picked

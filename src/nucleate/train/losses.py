@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["LOSSES", "bce", "compound", "soft_dice"]
 
 
-def bce(logits_NCHW: Tensor, targets_NCHW: Tensor, weights_NHW: Tensor) -> Tensor:
-    """Binary cross-entropy, mean over all pixels and maps (the paper's loss); `weights_NHW` is not used."""
-    del weights_NHW
-    return functional.binary_cross_entropy_with_logits(logits_NCHW, targets_NCHW)
+def bce(logits_NCHW: Tensor, targets_NCHW: Tensor, weights_NHW: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy (the paper's loss), pixels weighed by `weights_NHW` if given; mean over pixels and maps."""
+    weight = None if weights_NHW is None else weights_NHW[:, None]
+    return functional.binary_cross_entropy_with_logits(logits_NCHW, targets_NCHW, weight)
 
 
 def soft_dice(logits_NCHW: Tensor, targets_NCHW: Tensor) -> Tensor:
@@ -35,11 +35,9 @@ def soft_dice(logits_NCHW: Tensor, targets_NCHW: Tensor) -> Tensor:
     return (1 - (2 * shared_C + 1) / (total_C + 1)).mean()
 
 
-def compound(logits_NCHW: Tensor, targets_NCHW: Tensor, weights_NHW: Tensor) -> Tensor:
-    """Cross-entropy weighted by `weights_NHW` (1 far from touching nuclei, more between them), plus soft Dice."""
-    pixel_NCHW = functional.binary_cross_entropy_with_logits(logits_NCHW, targets_NCHW, reduction="none")
-    weighted = (pixel_NCHW * weights_NHW[:, None]).mean()
-    return weighted + 0.5 * soft_dice(logits_NCHW, targets_NCHW)
+def compound(logits_NCHW: Tensor, targets_NCHW: Tensor, weights_NHW: Tensor | None = None) -> Tensor:
+    """Weighed cross-entropy (see `nucleate.train.targets.border_weights`) plus half the soft Dice loss."""
+    return bce(logits_NCHW, targets_NCHW, weights_NHW) + 0.5 * soft_dice(logits_NCHW, targets_NCHW)
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"bce": bce, "compound": compound}
+LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {"bce": bce, "compound": compound}
