@@ -176,7 +176,7 @@ PLANTED: list[tuple[Callable[[ast.Module], list[str]], str, str]] = [
 _FALSE = 'def f(a, b):\n    """Say.\n\n    Parameters\n    ----------\n    {}\n    """'
 PLANTED_DOCSTRINGS = [
     (_FALSE.format("a : int\n        One."), _FALSE.format("a, b : int\n        Two.")),
-    (_FALSE.format("b : int\n    a : int"), _FALSE.format("a : int\n    b : str, optional")),
+    (_FALSE.format("a : int\n    B : int"), _FALSE.format("b : str, optional\n    a : int")),
     (_FALSE.format("a : int\n    b : int\n    c : int"), _FALSE.format("a : int\n    b : {'x', 'y'}")),
     (
         'class A:\n    """A.\n\n    Parameters\n    ----------\n    x : int\n    """\n    x: int\n    y: int = 1',

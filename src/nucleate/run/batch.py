@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-import nucleate
+from nucleate import __version__
 from nucleate.core.labels import areas
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, MissingExtraError, NucleateError, OutputError, TooLargeError, UsageError
@@ -92,7 +92,7 @@ class BatchSettings:
     def fingerprint(self) -> dict[str, Any]:
         """Give what must be the same for results to be the same."""
         return {
-            "version": nucleate.__version__,
+            "version": __version__,
             "export": ",".join(sorted(self.exports)),
             "channel": self.channel,
             **self.deciding,
@@ -370,7 +370,7 @@ def _write_common(summary: BatchSummary, output: Path, *, settings: BatchSetting
     outputs.join_tables(output, finished, exports=settings.exports)
     outputs.write_summary(output / "summary.csv", summary.outcomes)
     record = {
-        "nucleate": nucleate.__version__,
+        "nucleate": __version__,
         "settings": settings.fingerprint(),
         **settings.record,
         "python": platform.python_version(),
