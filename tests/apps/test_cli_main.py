@@ -1,0 +1,110 @@
+"""The command itself: help, version, errors as one line, start-up time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from nucleate import __version__
+from nucleate.apps.cli import main as door
+from nucleate.errors import MissingExtraError, ModelError, NucleateError, UsageError
+
+pytestmark = pytest.mark.base
+
+VERBS = [info.name for info in door.app.registered_commands if info.name]
+
+
+def call(*words: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        door.main(list(words))
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--version") == 0
+    assert capsys.readouterr().out == f"nucleate {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_help_names_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(*words) == 0
+    said = capsys.readouterr().out
+    assert all(f"\n  {verb} " in said for verb in VERBS)
+    assert "completion" not in said
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(verb, "--help") == 0
+    said = capsys.readouterr().out
+    assert "Example" in said
+    assert f"nucleate {verb}" in said.split("Example", 1)[1]
+    assert "\\b" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UsageError("no such thing"), 2, "nucleate: no such thing\n"),
+        (MissingExtraError("zarr", "formats"), 2, "pip install 'nucleate[formats]'\n"),
+        (ModelError("damaged"), 1, "nucleate: damaged\n"),
+        (NucleateError("two\nlines"), 1, "nucleate: two\\nlines\n"),
+        (KeyError("x"), 1, "nucleate: unexpected KeyError: 'x'; add --debug for the traceback\n"),
+        (KeyboardInterrupt(), 130, "nucleate: stopped\n"),
+    ],
+)
+def test_errors_are_one_line_and_a_code(
+    error: BaseException, code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:  # noqa: ANN401
+        raise error
+
+    monkeypatch.setattr("nucleate.run.weights.list_models", fail)
+    assert call("models") == code
+    said = capsys.readouterr().err
+    assert said.endswith(line)
+    assert said.count("\n") == 1
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("words", [["--debug", "models"], ["models", "--debug"]])
+def test_debug_shows_the_traceback_and_keeps_the_code(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise UsageError("no such thing")
+
+    monkeypatch.setattr("nucleate.run.weights.list_models", fail)
+    assert call(*words) == 2
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert said.endswith("nucleate: no such thing\n")
+
+
+@pytest.mark.parametrize("words", [["frobnicate"], ["--frob"], ["models", "extra"]])
+def test_what_is_not_known_is_a_wrong_call(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(*words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("nucleate: ")
+    assert said.count("\n") == 1
+
+
+def test_help_is_there_at_once() -> None:
+    # Processor time: the clock on the wall measures who else uses the machine.
+    code = (
+        "import sys, time; from nucleate.apps.cli.main import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'numpy', 'torch', 'scipy', 'skimage', 'onnxruntime', 'rich'}\n"
+        "print(time.process_time()); print(sorted(heavy & set(sys.modules)))"
+    )
+    seconds = []
+    for _ in range(3):
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        *_, used, heavy = said.splitlines()
+        assert heavy == "[]"
+        seconds.append(float(used))
+    assert min(seconds) < 0.5

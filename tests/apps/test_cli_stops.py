@@ -1,0 +1,184 @@
+"""Stopped runs: Ctrl-C, kill, a reader that leaves; and what a terminal shows meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pty
+import re
+import select
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.base
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGES = 7
+
+
+def start(words: list[str], *, delay: float, stderr: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+    """Start the command line with the fake segmenter in a process of its own."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests import fakes; fakes.run({words!r}, delay={delay})"
+    )
+    # The program looks at its own words to say how to go on.
+    program = [sys.executable, "-c", code, *words]
+    return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=stderr, env=os.environ | {"TERM": "xterm"})
+
+
+def finish(words: list[str]) -> int:
+    """Run to the end and give the exit code."""
+    running = start(words, delay=0)
+    running.communicate(timeout=60)
+    return running.returncode
+
+
+def contents(out: Path) -> dict[str, str]:
+    """Hash every final file; times and the call are left out of the two that hold them."""
+    found = {}
+    for path in sorted(out.iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            content = path.read_bytes()
+            if path.name == "summary.csv":
+                content = re.sub(rb",\d+\.\d+,", b",,", content)
+            if path.name == "run.json":
+                content = re.sub(rb'"command": .*', b"", content)
+            found[path.name] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("in")
+    for number in range(IMAGES):
+        image = np.full((60, 120), 10, np.uint8)
+        for spot in range(number):
+            image[4:10, 3 + 12 * spot : 9 + 12 * spot] = 200
+        Image.fromarray(image).save(top / f"f{number}.png")
+    return top
+
+
+@pytest.fixture(scope="module")
+def unbroken(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Give the results of a run that nothing stopped."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    assert finish(["segment", str(folder), "-o", str(out)]) == 0
+    return contents(out)
+
+
+def _wait_for(out: Path, finished: int) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if len(list(out.glob("*.overlay.png"))) >= finished:
+            return
+        time.sleep(0.01)
+    pytest.fail(f"no {finished} results in {out}")
+
+
+def test_killed_at_any_moment_a_run_goes_on_to_the_same_end(
+    folder: Path, tmp_path: Path, unbroken: dict[str, str]
+) -> None:
+    out, words = tmp_path / "out", ["segment", str(folder), "-o", str(tmp_path / "out"), "--resume"]
+    rng = np.random.default_rng()
+    for finished in (1, 3, 4):
+        running = start(words, delay=0.05)
+        _wait_for(out, finished)
+        time.sleep(rng.uniform(0, 0.1))
+        running.kill()
+        running.communicate(timeout=60)
+        assert contents(out).items() <= unbroken.items()
+    assert finish(words) == 0
+    assert contents(out) == unbroken
+    assert not list(out.rglob(".writing-*"))
+
+
+def test_ctrl_c_stops_within_two_seconds_and_says_how_to_go_on(
+    folder: Path, tmp_path: Path, unbroken: dict[str, str]
+) -> None:
+    out = tmp_path / "my out"
+    running = start(["segment", str(folder), "-o", str(out)], delay=1.0)
+    _wait_for(out, 2)
+    running.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    _, said = running.communicate(timeout=60)
+    assert time.monotonic() - asked < 2
+    assert running.returncode == 130
+    lines = said.decode().splitlines()
+    assert re.fullmatch(
+        rf"nucleate: stopped; [12] of {IMAGES} inputs are finished and written to .*; go on with:", lines[0]
+    )
+    again = shlex.split(lines[1])
+    assert again == ["nucleate", "segment", str(folder), "-o", str(out), "--resume"]
+    assert b"not done" in (out / "summary.csv").read_bytes()
+    assert finish(again[1:]) == 0
+    assert contents(out) == unbroken
+
+
+def test_ctrl_c_while_one_long_picture_is_computed(folder: Path, tmp_path: Path) -> None:
+    running = start(["segment", str(folder / "f1.png"), "-o", str(tmp_path / "out")], delay=30.0)
+    while not (tmp_path / "out" / ".nucleate-journal.jsonl").exists():
+        time.sleep(0.01)
+    time.sleep(0.3)
+    running.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    running.communicate(timeout=60)
+    assert time.monotonic() - asked < 2
+    assert running.returncode == 130
+
+
+def _terminal(words: list[str], *, delay: float) -> tuple[str, int]:
+    """Run on a terminal; give all it showed and the exit code."""
+    ours, theirs = pty.openpty()
+    running = start(words, delay=delay, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while True:
+        ready, _, _ = select.select([ours], [], [], 30)
+        try:
+            block = os.read(ours, 65536) if ready else b""
+        except OSError:  # the other side is closed
+            block = b""
+        if not block:
+            break
+        shown += block
+    os.close(ours)
+    running.communicate(timeout=60)
+    return shown.decode(), running.returncode
+
+
+def test_a_terminal_sees_progress_with_rate_and_time_left(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "x[red]y.png").write_bytes(b"")
+    words = ["segment", str(folder), str(tmp_path / "x[red]y.png"), "-o", str(tmp_path / "out")]
+    shown, code = _terminal(words, delay=0.4)
+    assert code == 1
+    assert f"/{IMAGES + 1}" in shown
+    assert re.search(r"\d images a second|\d s each", shown)
+    assert "left" in shown
+    assert "x[red]y.png" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).replace("\r\n", "")
+
+
+@pytest.mark.parametrize(("delay", "more"), [(0.0, []), (0.3, ["--quiet"])])
+def test_quick_or_quiet_work_shows_no_bar(folder: Path, tmp_path: Path, delay: float, more: list[str]) -> None:
+    shown, code = _terminal(["segment", str(folder), "-o", str(tmp_path / "out"), *more], delay=delay)
+    assert code == 0
+    assert "a second" not in shown
+    assert shown.count("\n") == (0 if more else 1)
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    running = start(["models"], delay=0)
+    assert running.stdout is not None
+    running.stdout.close()
+    assert running.stderr is not None
+    said = running.stderr.read()
+    running.wait(60)
+    running.stderr.close()
+    assert said == b""
