@@ -59,8 +59,8 @@ def store(folder: Path, key: str, *, samples: list[Sample]) -> None:
             archive.writestr(_INDEX, json.dumps(index))
             for number, sample in enumerate(samples):
                 # Photographs hardly shrink; label images shrink a hundredfold even at the fastest level.
-                _add(archive, f"{number}.image.npy", sample.image, zipfile.ZIP_STORED)
-                _add(archive, f"{number}.labels.npy", _narrow(sample.labels), zipfile.ZIP_DEFLATED)
+                _add(archive, f"{number}.image.npy", array=sample.image, method=zipfile.ZIP_STORED)
+                _add(archive, f"{number}.labels.npy", array=_narrow(sample.labels), method=zipfile.ZIP_DEFLATED)
     except OutputError as error:
         _logger.warning("the samples are not cached: %s", error)
 
@@ -100,7 +100,7 @@ def _file(folder: Path, key: str) -> Path:
     return folder / f"samples-{key[:32]}.zip"
 
 
-def _add(archive: zipfile.ZipFile, name: str, array: NDArray[Any], method: int) -> None:
+def _add(archive: zipfile.ZipFile, name: str, *, array: NDArray[Any], method: int) -> None:
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, array, allow_pickle=False)
     archive.writestr(name, buffer.getbuffer(), compress_type=method, compresslevel=1)

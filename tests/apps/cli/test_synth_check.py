@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import typer
 from tests.data.files import pack, png, two_nuclei
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from nucleate.apps.cli.check import check
 from nucleate.apps.cli.synth import synth
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.base
 
 
-def run(*words: str) -> Any:  # noqa: ANN401  the class of results is private to typer
+def run(*words: str) -> Result:
     app = typer.Typer()
     app.command("synth")(synth)
     app.command("check")(check)
