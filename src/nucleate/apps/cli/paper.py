@@ -1,0 +1,77 @@
+"""``nucleate paper``: the student paper's whole system, its Table I and its figures."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nucleate.apps.cli.console import DebugOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.training import check_precision, default_table, import_training
+from nucleate.errors import UsageError
+
+if TYPE_CHECKING:
+    from nucleate.train.loop import Run
+
+__all__ = ["paper"]
+
+
+def paper(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Annotated images: a Kaggle folder or zip, or labels.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of the study.")],
+    table: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Folds; images.csv beside DATA when not given.")
+    ] = None,
+    width: Annotated[int, typer.Option(min=1, help="Channels at full size.")] = 64,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each run.")] = 20,
+    trials: Annotated[int, typer.Option(min=1, help="Draws of the learning rate.")] = 10,
+    precision: Annotated[str, typer.Option(metavar="float32|bfloat16", help="Arithmetic of the networks.")] = "float32",
+    seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
+    test: Annotated[Path | None, typer.Option(metavar="DIR", help="Kaggle's test images, folder or zip.")] = None,
+    solution: Annotated[Path | None, typer.Option(metavar="CSV", help="Kaggle's solution for --test.")] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
+    threads: ThreadsOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in OUT.")] = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    r"""Train the paper's three networks and write its Table I beside the published figures.
+
+    OUT/table.md and table.csv, curves.png, augmented.png, steps.png, errors.png; OUT/networks keeps the weights, so
+    that a test set can be scored later with --resume --test.
+
+    \b
+    Examples:
+      nucleate paper stage1_train.zip -o paper
+      nucleate paper stage1_train.zip -o paper --resume --test stage1_test.zip --solution stage1_solution.csv
+    """
+    del debug  # read before the verb
+    if (test is None) != (solution is None):
+        raise UsageError("--test and --solution belong together; give both or none")
+    place = import_training(device, threads)
+    from nucleate.study.paper import PaperPlan, load_split, train_networks
+    from nucleate.study.paper_table import KaggleTest, score_all, write_figures, write_table
+
+    plan = PaperPlan(
+        data, output, table or default_table(data), width=width, epochs=epochs, trials=trials,
+        precision=check_precision(precision), seed=seed,
+    )  # fmt: skip
+    split = load_split(plan)
+
+    def report(draw: int, name: str, run: Run) -> None:
+        last = run.history[-1]
+        if not quiet:
+            say(f"draw {draw + 1}/{trials}  {name}  epoch {len(run.history)}/{epochs}  dev IoU {last['score']:.3f}")
+
+    networks = train_networks(plan, split, resume=resume, device=place, report=report)
+    kaggle = KaggleTest(test, solution) if test is not None and solution is not None else None
+    results = score_all(plan, split, networks, kaggle=kaggle)
+    words = ["nucleate", "paper", data.name, "-o", output.name, "--width", width, "--epochs", epochs]
+    words += ["--trials", trials, "--precision", precision, "--seed", seed]
+    words += ["--test", test.name, "--solution", solution.name] if test is not None and solution is not None else []
+    write_table(plan, results, networks, command=shlex.join(map(str, words)))
+    write_figures(plan, split, networks)
+    typer.echo((output / "table.md").read_text(encoding="utf-8"))

@@ -1,0 +1,241 @@
+"""The paper's Table I and its figures from the trained networks: scored, written, drawn."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from nucleate import __version__
+from nucleate.core.files import atomic_path, make_folder
+from nucleate.data.kaggle import list_images
+from nucleate.data.truth import read_labels_source
+from nucleate.errors import UsageError
+from nucleate.export.rle_csv import write_submission
+from nucleate.post.recipe import PAPER_RECIPE
+from nucleate.post.threshold import otsu_level
+from nucleate.report.figures import draw_curves, draw_errors, draw_panels
+from nucleate.score.scores import evaluate_pairs
+from nucleate.study.paper import NORMALIZER, SIDE, PaperPlan, Split, paper_config
+from nucleate.train.batches import make_batch, prepare
+from nucleate.train.card import segmenter_of
+from nucleate.train.checkpoint import load_network
+from nucleate.train.device import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nucleate.data.sample import Sample
+    from nucleate.run.segmenter import Segmenter
+
+__all__ = ["COLUMNS", "PUBLISHED", "KaggleTest", "score_all", "write_figures", "write_table"]
+
+PUBLISHED = {"dev": 0.342, "test": 0.277}
+"""The paper's scores on its own development set and on Kaggle's stage 1 test set."""
+
+COLUMNS = ("pixel_accuracy", "pixel_precision", "pixel_iou", "kaggle")
+"""The paper's columns: accuracy, precision, IoU, LB."""
+
+OTSU = "otsu"
+_TITLES = {OTSU: "grey, Otsu, no network", "base": "U-Net", "plus-one": "U-Net +1", "minus-one": "U-Net -1"}
+_SHOWN = 4  # pictures in a figure
+
+
+@dataclass(frozen=True)
+class KaggleTest:
+    """The real test set: a Kaggle folder or zip of pictures, and the solution as run-length codes."""
+
+    images: Path
+    solution: Path
+
+
+class _System(Protocol):
+    def segment_plane(self, plane: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.float32]]: ...
+
+
+class _OtsuAlone:
+    """The paper's chain without its network: the grey picture takes the place of the map."""
+
+    def segment_plane(self, plane: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        labels = PAPER_RECIPE.apply(NORMALIZER(plane), ("mask",))
+        return labels, np.ones(labels.max(initial=0), np.float32)
+
+
+def score_all(
+    plan: PaperPlan, split: Split, networks: Mapping[str, Path], *, kaggle: KaggleTest | None = None
+) -> dict[str, dict[str, Any]]:
+    """Score every system on the dev and test folds, and on Kaggle's test set where it is given.
+
+    Each outcome is kept as ``scores/<system>-<set>.json`` with the hash of the network, and not computed again.
+
+    Returns
+    -------
+    dict
+        System to set ("dev", "test", "kaggle") to the JSON of its scores.
+    """
+    folder = make_folder(plan.out / "scores")
+    results: dict[str, dict[str, Any]] = {}
+    for name in (OTSU, *networks):
+        path = networks.get(name)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path else OTSU
+        system = _segmenter(plan, path) if path else _OtsuAlone()
+        sets = {"dev": _known(system, split.dev), "test": _known(system, split.test)}
+        if kaggle is not None:
+            sets["kaggle"] = _unknown(system, kaggle, plan.out / f"submission-{name}.csv")
+        groups = {s.image_id: s.group for s in (*split.dev, *split.test)}
+        results[name] = {key: _scored(folder / f"{name}-{key}.json", digest, sets[key], groups) for key in sets}
+    return results
+
+
+def _scored(
+    path: Path, digest: str, pairs: Iterable[tuple[str, NDArray[Any], NDArray[Any]]], groups: Mapping[str, str]
+) -> dict[str, Any]:
+    if path.is_file():
+        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if kept["network"] == digest:
+            return kept
+    scores = {"network": digest, **evaluate_pairs(pairs, groups=groups).to_json()}
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(scores, indent=1), encoding="utf-8")
+    return scores
+
+
+def _segmenter(plan: PaperPlan, path: Path) -> Segmenter:
+    module, _, facts = load_network(path)
+    return segmenter_of(module, paper_config(plan, path.stem, facts["lr"]), PAPER_RECIPE)
+
+
+def _known(system: _System, samples: Iterable[Sample]) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
+    for sample in samples:
+        yield sample.image_id, sample.labels, system.segment_plane(sample.image)[0]
+
+
+def _unknown(system: _System, kaggle: KaggleTest, submission: Path) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
+    """Segment the test set, write the submission, and give the pictures that the solution knows."""
+    found = {image_id: system.segment_plane(next(read().planes()))[0] for image_id, read in list_images(kaggle.images)}
+    write_submission(submission, found.items())
+    truth = read_labels_source(kaggle.solution, images=kaggle.images)
+    common = [image_id for image_id in found if image_id in truth]
+    if not common:
+        raise UsageError(f"{kaggle.solution} knows no picture of {kaggle.images}; give the solution of that set")
+    for image_id in common:
+        yield image_id, truth[image_id], found[image_id]
+
+
+def write_table(
+    plan: PaperPlan, results: Mapping[str, Mapping[str, Any]], networks: Mapping[str, Path], *, command: str
+) -> None:
+    """Write Table I as ``table.csv`` and ``table.md``, the paper's figures beside ours.
+
+    Parameters
+    ----------
+    plan : PaperPlan
+        For the folder and the settings that stand under the table.
+    results : mapping
+        From `score_all`.
+    networks : mapping
+        The kept networks, for their learning rates.
+    command : str
+        The call that made it.
+    """
+    sets = list(next(iter(results.values())))
+    with atomic_path(plan.out / "table.csv") as path, path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["system", "set", "images", *COLUMNS, "kaggle_low", "kaggle_high"])
+        for name, of_set in results.items():
+            for key, scores in of_set.items():
+                bounds = scores["interval"]["kaggle"] or ("", "")
+                row = [f"{scores[column]:.4f}" for column in COLUMNS]
+                writer.writerow([name, key, scores["images"], *row, *(f"{b:.4f}" if b != "" else "" for b in bounds)])
+    lines = ["# Table I", "", "| system | learning rate | " + " | ".join(_heads(sets)) + " |"]
+    lines.append("|---" * (2 + 4 * len(sets)) + "|")
+    blank = ["-"] * 3
+    published = [cell for key in sets for cell in (*blank, f"{PUBLISHED[key]:.3f}" if key in PUBLISHED else "-")]
+    if "kaggle" in sets:  # the paper's test score is that of Kaggle's set
+        published = [*blank, f"{PUBLISHED['dev']:.3f}", *blank, "-", *blank, f"{PUBLISHED['test']:.3f}"]
+    lines.append("| the paper, as published | - | " + " | ".join(published) + " |")
+    for name, of_set in results.items():
+        rate = f"{load_network(networks[name])[2]['lr']:.2e}" if name in networks else "-"
+        cells = [cell for key in sets for cell in _cells(of_set[key])]
+        lines.append(f"| {_TITLES[name]} | {rate} | " + " | ".join(cells) + " |")
+    lines += ["", *_notes(plan, results, command)]
+    with atomic_path(plan.out / "table.md") as path:
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _heads(sets: Iterable[str]) -> list[str]:
+    return [f"{key} {column}" for key in sets for column in ("accuracy", "precision", "IoU", "LB [95 %]")]
+
+
+def _cells(scores: Mapping[str, Any]) -> list[str]:
+    plain = [f"{scores[column]:.3f}" for column in COLUMNS[:-1]]
+    low, high = scores["interval"]["kaggle"] or (float("nan"), float("nan"))
+    return [*plain, f"{scores['kaggle']:.3f} [{low:.3f}, {high:.3f}]"]
+
+
+def _notes(plan: PaperPlan, results: Mapping[str, Mapping[str, Any]], command: str) -> list[str]:
+    counts = ", ".join(f"{key} {scores['images']} images" for key, scores in results[OTSU].items())
+    rates = f"{plan.trials} draws of the learning rate in [{plan.lr_low:g}, {plan.lr_high:g}]"
+    return [
+        "Accuracy, precision and IoU are those of the merged masks, mean over images; LB is Kaggle's score. Intervals",
+        "are by bootstrap over fields of view. The published test score is of other images: Kaggle's stage 1 test set.",
+        "",
+        f"- Command: `{command}`",
+        f"- Split: dev is fold {plan.dev_fold}, test is fold {plan.test_fold}, scored once; the rest trains; {counts}.",
+        f"- Width {plan.width} (the paper's is 64), {plan.epochs} epochs, batches of {plan.batch}, {rates},",
+        f"  {plan.precision}, seed {plan.seed}.",
+        f"- nucleate {__version__}, {describe()}.",
+    ]
+
+
+def write_figures(plan: PaperPlan, split: Split, networks: Mapping[str, Path]) -> None:
+    """Draw the learning curves, an augmented pair, the steps from map to nuclei, and the errors circled."""
+    curves = {}
+    for name, path in networks.items():
+        with (plan.out / "draws" / load_network(path)[2]["draw"] / "history.csv").open(encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+        curves[_TITLES[name]] = {
+            "loss": [float(row["loss"]) for row in rows],
+            "dev IoU": [float(row["score"]) for row in rows],
+        }
+    draw_curves(plan.out / "curves.png", curves, title="best draw of each network")
+    _draw_augmented(plan, split)
+    segmenter = _segmenter(plan, networks["base"])
+    shown = split.dev[:: max(1, len(split.dev) // _SHOWN)][:_SHOWN]
+    rows_shown, cases = [], []
+    for sample in shown:
+        map_HW = segmenter.maps(sample.image)[0]
+        found = segmenter.segment_plane(sample.image)[0]
+        grey = NORMALIZER(sample.image)[0]
+        mask = map_HW > otsu_level(map_HW)
+        rows_shown.append({"picture": grey, "map": map_HW, "Otsu": mask, "found": found, "truth": sample.labels})
+        kaggle = evaluate_pairs([(sample.image_id, sample.labels, found)], resamples=0).kaggle
+        cases.append((f"{sample.image_id[:8]}  LB {kaggle:.2f}", grey, sample.labels, found))
+    draw_panels(plan.out / "steps.png", rows_shown)
+    draw_errors(plan.out / "errors.png", cases)
+
+
+def _draw_augmented(plan: PaperPlan, split: Split) -> None:
+    config = paper_config(plan, "base", plan.lr_low).replace(batch=_SHOWN)
+    atlas = prepare(split.train[:_SHOWN], NORMALIZER, resize=SIDE)
+    still = config.replace(augment=config.augment.model_copy(update={"flips": False, "displace": (0.0, 0.0)}))
+    before, after = make_batch(atlas, still, 0), make_batch(atlas, config, 0)
+    draw_panels(
+        plan.out / "augmented.png",
+        [
+            {
+                "picture": before.batch_NCHW[i, 0].numpy(),
+                "mask": before.targets_NCHW[i, 0].numpy(),
+                "augmented": after.batch_NCHW[i, 0].numpy(),
+                "its mask": after.targets_NCHW[i, 0].numpy(),
+            }
+            for i in range(_SHOWN)
+        ],
+    )
