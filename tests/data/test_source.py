@@ -9,7 +9,7 @@ from tests.data.files import flip, pack, snapshot, write
 
 from nucleate.data import source
 from nucleate.data.source import open_source
-from nucleate.errors import DataError
+from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def test_a_part_can_be_chosen(tmp_path: Path, kind: str) -> None:
     path = pack(tmp_path / "set.zip", FILES) if kind == "zip" else write(tmp_path / "set", FILES)
     assert open_source(f"{path}::b").names == ["b/x.txt"]
     assert open_source(path, part="a/").names == ["a/y.txt"]
-    with pytest.raises(DataError, match="no folder 'c'"):
+    with pytest.raises(UsageError, match="no folder 'c'"):
         open_source(f"{path}::c")
 
 
@@ -46,7 +46,7 @@ def test_reading_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_nothing_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no data set at"):
+    with pytest.raises(UsageError, match=r"nothing at .*none: no such file"):
         open_source(tmp_path / "none")
     (tmp_path / "text.zip").write_bytes(b"no zip")
     with pytest.raises(DataError, match="cannot open"):

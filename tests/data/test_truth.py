@@ -12,7 +12,7 @@ from tests.strategies import label_images
 
 from nucleate.core.rle import encode_labels
 from nucleate.data.truth import labels_from_codes, read_labels_source
-from nucleate.errors import DataError
+from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +84,7 @@ def test_a_bad_code_names_table_and_image(tmp_path: Path) -> None:
     found = read_labels_source(table(tmp_path / "t.csv", HEAD + "a,6 2,2,3,x\n"))
     with pytest.raises(DataError, match=r"t.csv, image a: run-length code leaves the image: got '6 2' for 2 x 3"):
         found["a"]
-    with pytest.raises(DataError, match="cannot read the table"):
+    with pytest.raises(UsageError, match="no such file"):
         read_labels_source(tmp_path / "none.csv")
 
 

@@ -16,7 +16,7 @@ from nucleate.core.image import Image
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source
-from nucleate.errors import DataError, InputError
+from nucleate.errors import DataError, InputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -95,7 +95,7 @@ def is_kaggle(path: Path | str) -> bool:
     """Say whether a folder or zip holds at least one image in Kaggle's layout; False for anything unreadable."""
     try:
         return bool(find_entries(open_source(path)))
-    except DataError:
+    except (DataError, UsageError):
         return False
 
 

@@ -8,7 +8,7 @@ import zlib
 from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
 
-from nucleate.errors import DataError
+from nucleate.errors import DataError, UsageError
 
 __all__ = ["MAX_FILE_BYTES", "FolderSource", "Source", "ZipSource", "open_source"]
 
@@ -61,7 +61,7 @@ class Source(ABC):
         self.folders = {name.rstrip("/") for name in names if name.endswith("/")}
         self.folders.update(str(parent) for name in names for parent in _parents(name))
         if self.part and not names:
-            raise DataError(f"no folder {self.part!r} in {self.path}; give one that is in it")
+            raise UsageError(f"no folder {self.part!r} in {self.path}; give one that is in it")
 
 
 class FolderSource(Source):
@@ -148,8 +148,10 @@ def open_source(path: Path | str, *, part: str = "") -> Source:
 
     Raises
     ------
+    UsageError
+        If nothing is there.
     DataError
-        If nothing readable is there.
+        If it is no zip, or a damaged one.
     """
     text = str(path)
     if _PART in text and not Path(text).exists():
@@ -159,7 +161,7 @@ def open_source(path: Path | str, *, part: str = "") -> Source:
         return FolderSource(place, part)
     if place.is_file():
         return ZipSource(place, part)
-    raise DataError(f"no data set at {place}: no such file or folder; give a folder or a zip")
+    raise UsageError(f"nothing at {place}: no such file or folder; give a path that is there")
 
 
 def _hidden(name: str) -> bool:

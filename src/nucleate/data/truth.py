@@ -71,12 +71,14 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None) ->
 
     Raises
     ------
+    UsageError
+        If nothing is there.
     DataError
         If nothing of the kind is there; on reading an entry: if the file is damaged, a code does not fit its image, or
         the size of an image is not known.
     """
     path = Path(path)
-    if path.suffix.lower() == ".csv" and not path.is_dir():
+    if path.suffix.lower() == ".csv" and path.is_file():
         return _from_table(path, images)
     source = open_source(path)
     entries = kaggle.find_entries(source)
