@@ -25,7 +25,7 @@ def test_reads_back_equal(tmp_path: Path, highest: int, dtype: type) -> None:
     labels = np.zeros((40, 50), np.int32)
     labels[3:9, 4:20] = highest
     path = tmp_path / "a.labels.tif"
-    write_labels(path, labels, (0.5, 0.25))
+    write_labels(path, labels, pixel_size_um=(0.5, 0.25))
     image = read_image(path)
     assert image.pixels.dtype == dtype
     assert image.axes == "YX"
@@ -64,7 +64,7 @@ def test_it_is_compressed(tmp_path: Path) -> None:
 
 def test_opens_in_imagej_with_all_ids_in_the_display_range(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
-    write_labels(path, np.arange(12, dtype=np.int32).reshape(3, 4), (0.2, 0.2))
+    write_labels(path, np.arange(12, dtype=np.int32).reshape(3, 4), pixel_size_um=(0.2, 0.2))
     with tifffile.TiffFile(path) as tiff:
         metadata = tiff.imagej_metadata
     assert metadata is not None

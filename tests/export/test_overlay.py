@@ -124,7 +124,7 @@ def test_ids_with_gaps() -> None:
 
 def test_written_as_png(tmp_path: Path) -> None:
     plane, labels = _scene(np.uint16, 3, 900)
-    write_overlay(tmp_path / "a.overlay.png", plane, labels)
+    write_overlay(tmp_path / "a.overlay.png", plane, labels=labels)
     np.testing.assert_array_equal(read_image(tmp_path / "a.overlay.png").pixels, render_overlay(plane, labels))
     with pytest.raises(OutputError, match="cannot write"):
-        write_overlay(tmp_path / "no" / "a.png", plane, labels)
+        write_overlay(tmp_path / "no" / "a.png", plane, labels=labels)

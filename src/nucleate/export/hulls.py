@@ -13,7 +13,7 @@ __all__ = ["convex_areas"]
 
 
 def convex_areas(
-    row: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64], owner: NDArray[np.int64], count: int
+    row: NDArray[np.int64], start: NDArray[np.int64], *, end: NDArray[np.int64], owner: NDArray[np.int64], count: int
 ) -> NDArray[np.int64]:
     """Count the pixels whose centres lie in the convex hull of each nucleus, border included.
 
@@ -41,14 +41,16 @@ def convex_areas(
     new = np.flatnonzero((np.diff(owner, prepend=-1) != 0) | (np.diff(row, prepend=-1) != 0))
     low, high = np.minimum.reduceat(start, new), np.maximum.reduceat(end, new)
     row, owner = row[new], owner[new]
-    asked_row, asked_owner = _rows_between(row, owner, count)
-    first = _hull_side(row, low, owner, asked_row, asked_owner)
-    last = -_hull_side(row, -high, owner, asked_row, asked_owner)  # the right side, seen in a mirror
+    asked_row, asked_owner = _rows_between(row, owner, count=count)
+    first = _hull_side(row, low, owner=owner, asked_row=asked_row, asked_owner=asked_owner)
+    last = -_hull_side(
+        row, -high, owner=owner, asked_row=asked_row, asked_owner=asked_owner
+    )  # the right side, seen in a mirror
     return np.bincount(asked_owner, last - first + 1, count).astype(np.int64)
 
 
 def _rows_between(
-    row: NDArray[np.int64], owner: NDArray[np.int64], count: int
+    row: NDArray[np.int64], owner: NDArray[np.int64], *, count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Give every row from a nucleus' first to its last, those that it has no pixel in included."""
     begin = np.searchsorted(owner, np.arange(count))
@@ -62,6 +64,7 @@ def _rows_between(
 def _hull_side(
     row: NDArray[np.int64],
     col: NDArray[np.int64],
+    *,
     owner: NDArray[np.int64],
     asked_row: NDArray[np.int64],
     asked_owner: NDArray[np.int64],
@@ -73,7 +76,7 @@ def _hull_side(
     order = np.lexsort((x, y, which))
     y, x, which = y[order], x[order], which[order]
     new = (np.diff(y, prepend=y[:1] - 1) != 0) | (np.diff(which, prepend=-1) != 0)
-    y, x, which = _lower_hulls(y[new], x[new], which[new])
+    y, x, which = _lower_hulls(y[new], x[new], owner=which[new])
     span = int(y.max()) + 3
     place = np.searchsorted(which * span + y, asked_owner * span + 2 * asked_row, side="right") - 1
     height, width = y[place + 1] - y[place], x[place + 1] - x[place]
@@ -84,7 +87,7 @@ def _hull_side(
 
 
 def _lower_hulls(
-    y: NDArray[np.int64], x: NDArray[np.int64], owner: NDArray[np.int64]
+    y: NDArray[np.int64], x: NDArray[np.int64], *, owner: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Keep the corners of the lower convex hull of x over y, for all owners side by side.
 

@@ -20,8 +20,8 @@ __all__ = ["write_labels"]
 def write_labels(
     path: Path | str,
     labels: NDArray[Any],
-    pixel_size_um: tuple[float, float] | None = None,
     *,
+    pixel_size_um: tuple[float, float] | None = None,
     axes: str | None = None,
 ) -> None:
     """Write a label image or stack: uint16, or uint32 when an id is above 65535; zlib-compressed, without loss.

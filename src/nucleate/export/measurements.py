@@ -88,9 +88,9 @@ def measure(
     runs = _runs_of(labels)
     table: dict[str, NDArray[Any]] = {"label": runs.ids}
     size = (math.nan, math.nan) if pixel_size_um is None else pixel_size_um
-    table |= _shape_columns(runs, _perimeters(labels, runs.ids), size)
+    table |= _shape_columns(runs, _perimeters(labels, runs.ids), size=size)
     for name, plane in planes.items():
-        table |= _intensity_columns(labels, runs, plane, f"_{name}" if name else "")
+        table |= _intensity_columns(labels, runs, plane=plane, suffix=f"_{name}" if name else "")
     table["confidence"] = np.full(len(runs.ids), np.nan) if confidence is None else np.asarray(confidence, np.float64)
     return table
 
@@ -111,7 +111,9 @@ def _runs_of(labels: NDArray[Any]) -> _Runs:
     return _Runs(row, start, start + length - 1, owner.astype(np.int64), ids.astype(np.int64))
 
 
-def _shape_columns(runs: _Runs, perimeter: NDArray[np.float64], size: tuple[float, float]) -> dict[str, NDArray[Any]]:
+def _shape_columns(
+    runs: _Runs, perimeter: NDArray[np.float64], *, size: tuple[float, float]
+) -> dict[str, NDArray[Any]]:
     n = len(runs.ids)
     top, left = np.full((2, n), np.iinfo(np.int64).max)
     bottom, right = np.full((2, n), -1)
@@ -152,7 +154,7 @@ def _shape_columns(runs: _Runs, perimeter: NDArray[np.float64], size: tuple[floa
         "eccentricity": np.sqrt(1 - np.divide(minor, major, out=np.ones(n), where=major > 0)),
         # Where rows and columns spread alike and nothing is shared, regionprops says -pi/4 too.
         "orientation_rad": np.where((rows_var == cols_var) & (shared == 0), -np.pi / 4, angle),
-        "solidity": area / convex_areas(runs.row, runs.start, runs.end, runs.owner, n),
+        "solidity": area / convex_areas(runs.row, runs.start, end=runs.end, owner=runs.owner, count=n),
     }
 
 
@@ -177,7 +179,7 @@ def _perimeters(labels: NDArray[Any], ids: NDArray[np.int64]) -> NDArray[np.floa
 
 
 def _intensity_columns(
-    labels: NDArray[Any], runs: _Runs, plane: NDArray[Any], suffix: str
+    labels: NDArray[Any], runs: _Runs, *, plane: NDArray[Any], suffix: str
 ) -> dict[str, NDArray[np.float64]]:
     n = len(runs.ids)
     owner = np.repeat(runs.owner, runs.end - runs.start + 1)

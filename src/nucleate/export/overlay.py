@@ -64,7 +64,7 @@ def render_overlay(plane: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.uint
     return picture
 
 
-def write_overlay(path: Path | str, plane: NDArray[Any], labels: NDArray[Any]) -> None:
+def write_overlay(path: Path | str, plane: NDArray[Any], *, labels: NDArray[Any]) -> None:
     """Write `render_overlay` as PNG.
 
     Parameters
@@ -135,7 +135,7 @@ def _outlines(labels: NDArray[Any], thickness: int) -> NDArray[np.bool_]:
     return border
 
 
-def _colours(labels: NDArray[Any], palette: NDArray[np.uint8], reach: int) -> NDArray[np.uint8]:
+def _colours(labels: NDArray[Any], palette: NDArray[np.uint8], *, reach: int) -> NDArray[np.uint8]:
     """Give each id a colour, another one than its neighbours have; the table is (highest id + 1, 3)."""
     highest = int(labels.max(initial=0))
     neighbours = _neighbours(labels, reach)

@@ -29,12 +29,12 @@ def one_line(text: object) -> str:
     return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
 
 
-def fault(path: Path, what: object, cure: str = "save it again from the program it came from") -> InputError:
+def fault(path: Path, what: object, *, cure: str = "save it again from the program it came from") -> InputError:
     """Make the error for a file: which file, what is wrong with it, what to do."""
     return InputError(f"{' '.join(str(path).split())}: {one_line(what)}; {cure}")
 
 
-def check_size(path: Path, shape: tuple[int, ...], itemsize: int, max_bytes: int | None) -> None:
+def check_size(path: Path, shape: tuple[int, ...], *, itemsize: int, max_bytes: int | None) -> None:
     """Compare what a file's header promises with the limit, before anything is decoded.
 
     Parameters

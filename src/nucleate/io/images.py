@@ -112,7 +112,9 @@ def read_image(path: Path | str, *, max_bytes: int | None = None) -> Image:
     except InputError:
         raise
     except MemoryError as error:
-        raise fault(path, "memory ran out while reading it", "free memory or cut the picture into parts") from error
+        raise fault(
+            path, "memory ran out while reading it", cure="free memory or cut the picture into parts"
+        ) from error
     except OSError as error:
         raise fault(path, f"damaged {known.name} file ({error.strerror or error or 'cannot be read'})") from error
     except Exception as error:  # a damaged file makes the decoders raise anything, struct.error and KeyError included
@@ -123,19 +125,19 @@ def _first_bytes(path: Path) -> bytes:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise fault(path, "a folder, not a file", "give a file in it")
+            raise fault(path, "a folder, not a file", cure="give a file in it")
         if not stat.S_ISREG(mode):  # reading from a pipe would wait for ever
-            raise fault(path, "not a regular file", "give an image file")
+            raise fault(path, "not a regular file", cure="give an image file")
         with path.open("rb") as stream:
             head = stream.read(16)
     except FileNotFoundError as error:
-        raise fault(path, "no such file", "check the name") from error
+        raise fault(path, "no such file", cure="check the name") from error
     except PermissionError as error:
-        raise fault(path, "not allowed to read it", "change its permissions") from error
+        raise fault(path, "not allowed to read it", cure="change its permissions") from error
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise fault(path, f"cannot be opened ({error})", "check the name and the disk") from error
+        raise fault(path, f"cannot be opened ({error})", cure="check the name and the disk") from error
     if not head:
-        raise fault(path, "empty, 0 bytes", "copy or export it again")
+        raise fault(path, "empty, 0 bytes", cure="copy or export it again")
     return head
 
 
@@ -146,4 +148,4 @@ def _format_of(path: Path, head: bytes) -> Format:
     claimed = next((known.name for known in FORMATS if path.suffix.lower() in known.suffixes), None)
     what = f"its content is not {claimed}" if claimed else "not an image format that is known"
     names = ", ".join(known.name for known in FORMATS)
-    raise fault(path, f"{what} (begins with {head[:8]!r})", f"give {names}")
+    raise fault(path, f"{what} (begins with {head[:8]!r})", cure=f"give {names}")

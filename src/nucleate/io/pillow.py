@@ -49,7 +49,7 @@ def read_pillow(path: Path, max_bytes: int | None) -> Image:
         # A JPEG of several pictures holds a photograph and its previews: the first one is meant.
         frames = 1 if picture.format in {"JPEG", "MPO"} else getattr(picture, "n_frames", 1)
         deep = _deep_colours(stream) if picture.format == "PNG" else 0
-        _check(path, picture, frames, deep, max_bytes)
+        _check(path, picture, frames=frames, deep=deep, max_bytes=max_bytes)
         if deep:
             stream.seek(0)
             pixels = imagecodecs.png_decode(stream.read())
@@ -80,7 +80,7 @@ def _deep_colours(stream: BinaryIO) -> int:
     return samples if header[_DEPTH] == 16 else 0
 
 
-def _check(path: Path, picture: PIL.Image.Image, frames: int, deep: int, max_bytes: int | None) -> None:
+def _check(path: Path, picture: PIL.Image.Image, *, frames: int, deep: int, max_bytes: int | None) -> None:
     width, height = picture.size
     if picture.mode.startswith("I"):
         samples, itemsize = 1, 4
@@ -88,7 +88,7 @@ def _check(path: Path, picture: PIL.Image.Image, frames: int, deep: int, max_byt
         samples, itemsize = 3, 1
     else:
         samples, itemsize = (deep, 2) if deep else (len(picture.getbands()), 1)
-    check_size(path, (frames, height, width, samples), itemsize, max_bytes)
+    check_size(path, (frames, height, width, samples), itemsize=itemsize, max_bytes=max_bytes)
 
 
 def _frame(picture: PIL.Image.Image) -> NDArray[Any]:

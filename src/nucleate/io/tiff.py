@@ -51,11 +51,11 @@ def read_tiff(path: Path, max_bytes: int | None) -> Image:
     with tifffile.TiffFile(path) as tiff:
         series = _largest(path, tiff)
         if all(page is not None and page.parent is tiff for page in series.pages):
-            return _read(path, tiff, series, max_bytes)
+            return _read(path, tiff, series=series, max_bytes=max_bytes)
         # OME metadata of a recording that was stopped, or of a set of files: planes that are not there would be read
         # as black, and each file of a set would give the whole set. The file's own pages are read as they stand.
         with tifffile.TiffFile(path, is_ome=False) as plain:
-            image = _read(path, plain, _largest(path, plain), max_bytes)
+            image = _read(path, plain, series=_largest(path, plain), max_bytes=max_bytes)
         return replace(image, pixel_size_um=pixel_size_um(tiff, series))
 
 
@@ -71,14 +71,14 @@ def _area(series: tifffile.TiffPageSeries) -> int:
     return int(lengths["Y"] * lengths["X"])
 
 
-def _read(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, max_bytes: int | None) -> Image:
+def _read(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries, max_bytes: int | None) -> Image:
     dtype = series.dtype
     if dtype is None or dtype.kind not in "buif":
-        raise fault(path, f"pixels must be real numbers: got {dtype}", "save the real part or the magnitude")
-    check_size(path, series.shape, dtype.itemsize, max_bytes)
-    _check_complete(path, tiff, series)
+        raise fault(path, f"pixels must be real numbers: got {dtype}", cure="save the real part or the magnitude")
+    check_size(path, series.shape, itemsize=dtype.itemsize, max_bytes=max_bytes)
+    _check_complete(path, tiff, series=series)
     pixels, axes = colours_of(
-        series.keyframe, series.asarray(), series.axes, display_only=tiff.is_imagej or tiff.is_ome
+        series.keyframe, series.asarray(), axes=series.axes, display_only=tiff.is_imagej or tiff.is_ome
     )
     pixels, axes = _in_order(pixels, axes)
     names = channel_names(tiff, series)
@@ -86,7 +86,7 @@ def _read(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, 
     return Image(pixels, axes, pixel_size_um(tiff, series), names if len(names) == count else (), path.name)
 
 
-def _check_complete(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+def _check_complete(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries) -> None:
     # tifffile fills what is missing with zeros or leaves pages out; a black picture without nuclei would come of it.
     size = tiff.filehandle.size
     ends = [0]
@@ -97,7 +97,9 @@ def _check_complete(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPa
             if page is not None and page.parent is tiff:
                 ends.extend(o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False) if n)
     if max(ends) > size:
-        raise fault(path, f"cut short: {max(ends)} bytes are needed, the file has {size}", "copy or export it again")
+        raise fault(
+            path, f"cut short: {max(ends)} bytes are needed, the file has {size}", cure="copy or export it again"
+        )
     place = tiff.pages.next_page_offset
     if place is None:
         return
@@ -105,7 +107,7 @@ def _check_complete(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPa
     read = tiff.filehandle.read(tiff.tiff.offsetsize)
     following = int.from_bytes(read, "little" if tiff.byteorder == "<" else "big")
     if following >= size:
-        raise fault(path, f"cut short: the next page is at byte {following}, the file has {size}", "copy it again")
+        raise fault(path, f"cut short: the next page is at byte {following}, the file has {size}", cure="copy it again")
 
 
 def _in_order(pixels: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:

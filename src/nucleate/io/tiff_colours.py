@@ -17,7 +17,7 @@ _ALPHA = {EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA}
 _JPEG = {COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_2000_LOSSY}
 
 
-def colours_of(page: TiffPage, pixels: NDArray[Any], axes: str, *, display_only: bool) -> tuple[NDArray[Any], str]:
+def colours_of(page: TiffPage, pixels: NDArray[Any], *, axes: str, display_only: bool) -> tuple[NDArray[Any], str]:
     """Turn stored samples into grey, red-green-blue (axis ``S``, last, length 3) or channels (axis ``C``).
 
     Parameters
@@ -40,7 +40,7 @@ def colours_of(page: TiffPage, pixels: NDArray[Any], axes: str, *, display_only:
     """
     photometric = page.photometric
     if photometric == PHOTOMETRIC.PALETTE and page.colormap is not None and "S" not in axes and not display_only:
-        return _look_up(page.colormap, pixels, axes)
+        return _look_up(page.colormap, pixels, axes=axes)
     if photometric == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "bu" and not display_only:
         pixels = ~pixels if pixels.dtype.kind == "b" else (1 << page.bitspersample) - 1 - pixels
     if "S" not in axes:
@@ -60,7 +60,7 @@ def colours_of(page: TiffPage, pixels: NDArray[Any], axes: str, *, display_only:
     return (pixels[..., 0], axes[:-1]) if colours <= 1 else (pixels[..., :colours], axes[:-1] + "C")
 
 
-def _look_up(palette: NDArray[np.uint16], pixels: NDArray[Any], axes: str) -> tuple[NDArray[np.uint8], str]:
+def _look_up(palette: NDArray[np.uint16], pixels: NDArray[Any], *, axes: str) -> tuple[NDArray[np.uint8], str]:
     entries = (palette.T >> 8 if palette.max(initial=0) > 255 else palette.T).astype(np.uint8)
     if (entries == entries[:, :1]).all():
         return entries[pixels, 0], axes

@@ -89,14 +89,14 @@ def draw_errors(
         _show(axis, picture)
         matching = match(truth, found)
         pairs = matching.pairs(threshold)
-        _circle(axis, truth, set(matching.true_ids[matching.true_index[pairs]].tolist()), _MISSED)
-        _circle(axis, found, set(matching.pred_ids[matching.pred_index[pairs]].tolist()), _INVENTED)
+        _circle(axis, truth, right=set(matching.true_ids[matching.true_index[pairs]].tolist()), colour=_MISSED)
+        _circle(axis, found, right=set(matching.pred_ids[matching.pred_index[pairs]].tolist()), colour=_INVENTED)
         axis.set_title(caption, fontsize=8)
     figure.suptitle("red: nucleus not found at this IoU; yellow: found where none is", fontsize=9)
     _save(figure, path)
 
 
-def _circle(axis: Axes, labels: NDArray[Any], right: set[int], colour: str) -> None:
+def _circle(axis: Axes, labels: NDArray[Any], *, right: set[int], colour: str) -> None:
     for index, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None or index in right:
             continue

@@ -86,7 +86,7 @@ class Journal:
         if lines and not resume:
             raise UsageError(f"{path.parent} already holds results; add --resume to go on or choose another folder")
         if lines:
-            _check_settings(path, lines[0].get("settings", {}), now)
+            _check_settings(path, lines[0].get("settings", {}), now=now)
         for line in lines[1:]:
             if line["kind"] == "names":
                 self.names.update(line["names"])
@@ -140,7 +140,7 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _check_settings(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+def _check_settings(path: Path, before: dict[str, Any], *, now: dict[str, Any]) -> None:
     changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
     if changed:
         listed = ", ".join(f"{key} was {before.get(key)}, is now {now.get(key)}" for key in changed)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_EXPORTS",
     "EXPORTS",
+    "PARTS_NAME",
     "Result",
     "check_exports",
     "files_of",
@@ -189,14 +190,14 @@ def _part(output: Path, name: str, *, export: str) -> Path:
 
 def _write_labels(result: Result, path: Path) -> None:
     axes = "".join(axis for axis in result.shown.axes if axis in "TZIYX")
-    write_labels(path, result.labels, result.image.pixel_size_um, axes=axes)
+    write_labels(path, result.labels, pixel_size_um=result.image.pixel_size_um, axes=axes)
 
 
 def _write_overlay(result: Result, path: Path) -> None:
     # One picture stands for a stack: the plane with the most nuclei says most about the result.
     stack = result.labels.reshape(-1, *result.labels.shape[-2:])
     index = max(range(len(stack)), key=lambda i: len(np.unique(stack[i])))
-    write_overlay(path, next(itertools.islice(result.shown.planes(), index, None)), stack[index])
+    write_overlay(path, next(itertools.islice(result.shown.planes(), index, None)), labels=stack[index])
 
 
 def _write_measurements(result: Result, path: Path) -> None:
