@@ -246,8 +246,10 @@ def test_a_tile_smaller_than_its_margins_is_refused() -> None:
 
 
 def test_memory_grows_with_the_plane_but_the_network_only_with_the_tile() -> None:
-    small, large = (estimate_bytes((n, n), card(tile=1024)) for n in (2048, 8192))
-    assert 4 < large / small < 16
+    small, large = (estimate_bytes((n, n), card(tile=1024, bytes_per_pixel=50)) for n in (2048, 8192))
+    assert large / small == pytest.approx(16, rel=0.05)
+    heavy = card(tile=512, bytes_per_pixel=10**5)
+    assert estimate_bytes((1024, 1024), heavy) / estimate_bytes((600, 600), heavy) < 1.1
     assert estimate_bytes((512, 512), card(input_size=64)) < estimate_bytes((512, 512), card(tile=512))
     twice = Segmenter(SameEngine(), card(), SegmentSettings(scale=2.0)).estimate_bytes((512, 512))
     assert twice > estimate_bytes((512, 512), card())

@@ -42,8 +42,11 @@ __all__ = ["Scale", "SegmentSettings", "Segmenter", "choose_scale", "estimate_by
 
 Scale = float | Literal["auto"]
 
-_POST_BYTES = 120
-"""For each pixel of the plane while the recipe works: float64 distances and heights, int32 regions, the queue."""
+_SCALING_COPIES = 4
+"""Of the plane as float32 that stand side by side while it is scaled."""
+
+_POST_BYTES = 80
+"""For each pixel of the plane while the recipe works: distances, heights, regions and the queue of the watershed."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +118,14 @@ def estimate_bytes(shape_HW: tuple[int, int], card: ModelCard, settings: Segment
     pixels, working = shape_HW[0] * shape_HW[1], (rows + card.multiple) * (cols + card.multiple)
     tile = settings.tile or card.tile
     seen = min(rows + card.multiple, tile) * min(cols + card.multiple, tile)
-    maps = len(card.maps) * 4 * (3 if settings.tta else 2)
-    scaled = card.normalizer.channels * 4 * 3
-    return (
-        working * (scaled + maps) + pixels * (scaled + len(card.maps) * 4 + _POST_BYTES) + seen * card.bytes_per_pixel
+    maps = len(card.maps) * 4
+    scaling = pixels * card.normalizer.channels * 4 * _SCALING_COPIES
+    network = (
+        working * (card.normalizer.channels * 12 + maps * (4 if settings.tta else 3)) + seen * card.bytes_per_pixel
     )
+    recipe = pixels * (maps + _POST_BYTES)
+    # One stage lets go of its memory before the next begins.
+    return max(scaling, network, recipe)
 
 
 class Segmenter:
