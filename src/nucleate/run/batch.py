@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nucleate.core.image import Image
     from nucleate.run.inputs import Source
 
-__all__ = ["BatchSettings", "BatchSummary", "Report", "SegmenterLike", "run_batch"]
+__all__ = ["BatchSettings", "BatchSummary", "Report", "SegmentationLike", "SegmenterLike", "run_batch"]
 
 
 class SegmentationLike(Protocol):

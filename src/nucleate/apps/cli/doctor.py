@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from nucleate.api import Device
     from nucleate.run.weights import ModelFiles
 
 __all__ = ["doctor"]
@@ -46,26 +47,28 @@ def doctor(
         typer.echo(f"{name:<13} {_version(name, optional=name in _EXTRAS)}")
     typer.echo(f"processor     {_processor()}")
     typer.echo(f"memory        {_memory()}")
-    typer.echo(f"gpu           {_gpu()}")
+    gpu = _gpu()
+    typer.echo(f"gpu           {gpu or 'none that answers'}")
     found = [find_model(model)] if model is not None else list_models()
     if not found:
         typer.echo("models        none is installed")
-    well = [_test(files, threads=threads, store=store) for files in found]
+    well = [_test(files, "cpu", threads=threads, store=store) for files in found]
+    if gpu is not None and _has("torch"):
+        well += [_test(files, "cuda", threads=threads) for files in found if files.torch_weights is not None]
     if not all(well):
         raise typer.Exit(1)
 
 
-def _test(files: ModelFiles, *, threads: int | None, store: bool) -> bool:
+def _test(files: ModelFiles, device: Device, *, threads: int | None, store: bool = False) -> bool:
     """Run the self-test of one model, write its line, and tell whether it is well."""
+    from nucleate.api import load_segmenter
     from nucleate.core.text import one_line
     from nucleate.errors import NucleateError
     from nucleate.run import selftest
-    from nucleate.run.engine import OnnxEngine
-    from nucleate.run.segmenter import Segmenter
 
-    place = f"self-test     {files.card.name} on onnxruntime, cpu:"
+    place = f"self-test     {files.card.name}, {device}:"
     try:
-        segmenter = Segmenter(OnnxEngine(files.read(), threads), files.card)
+        segmenter = load_segmenter(files.onnx, device=device, threads=threads)
         started = time.perf_counter()
         got = selftest.measure(segmenter)
         seconds = time.perf_counter() - started
@@ -84,11 +87,17 @@ def _test(files: ModelFiles, *, threads: int | None, store: bool) -> bool:
     return not problem
 
 
-def _version(name: str, *, optional: bool) -> str:
+def _has(name: str) -> bool:
     try:
-        return installed_version(name)
+        return bool(installed_version(name))
     except PackageNotFoundError:
-        return "not installed (optional)" if optional else "NOT INSTALLED: run pip install nucleate again"
+        return False
+
+
+def _version(name: str, *, optional: bool) -> str:
+    if _has(name):
+        return installed_version(name)
+    return "not installed (optional)" if optional else "NOT INSTALLED: run pip install nucleate again"
 
 
 def _processor() -> str:
@@ -112,13 +121,13 @@ def _memory() -> str:
     return "not known" if free is None else f"{free / 1e9:.1f} GB free"
 
 
-def _gpu() -> str:
+def _gpu() -> str | None:
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return "none found"
+        return None
     asked = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
-        return "none that answers"
-    return "; ".join(done.stdout.split("\n")).strip("; ") or "none found"
+        return None
+    return "; ".join(done.stdout.split("\n")).strip("; ") or None

@@ -25,7 +25,7 @@ from nucleate.errors import NucleateError
 
 __all__ = ["app", "main"]
 
-INTERRUPTED = 130
+_INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it."""
 
 app = typer.Typer(
@@ -75,7 +75,7 @@ def main(words: list[str] | None = None) -> None:
     words = sys.argv[1:] if words is None else words
     debug = "--debug" in (words[: words.index("--")] if "--" in words else words)
     code = _run(words if not debug else _without_debug(words), debug=debug)
-    if code == INTERRUPTED and threading.active_count() > 1:
+    if code == _INTERRUPTED and threading.active_count() > 1:
         # An engine may still be computing in its thread; waiting for it would take longer than Ctrl-C may.
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
@@ -108,7 +108,7 @@ def _run(words: list[str], *, debug: bool) -> int:
         line, code = _explain(error)
         say(f"nucleate: {line}")
         return code
-    if returned == INTERRUPTED:  # newer typer turns Ctrl-C into this code by itself
+    if returned == _INTERRUPTED:  # newer typer turns Ctrl-C into this code by itself
         say("nucleate: stopped")
     return returned if isinstance(returned, int) else 0
 
@@ -116,7 +116,7 @@ def _run(words: list[str], *, debug: bool) -> int:
 def _explain(error: BaseException) -> tuple[str, int]:
     """Give the one line and the exit code of an error."""
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":  # older typer raises Abort
-        return "stopped", INTERRUPTED
+        return "stopped", _INTERRUPTED
     if isinstance(error, NucleateError):
         return one_line(str(error)), error.exit_code
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # what typer says about a wrong call

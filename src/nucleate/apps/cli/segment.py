@@ -7,7 +7,7 @@ import sys
 import traceback
 from dataclasses import asdict, replace
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,6 +15,7 @@ from nucleate.apps.cli.console import Bar, DebugOption, QuietOption, ThreadsOpti
 from nucleate.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
+    from nucleate.api import Device
     from nucleate.run.batch import BatchSettings, BatchSummary, Report
     from nucleate.run.inputs import Source
     from nucleate.run.segmenter import Segmenter
@@ -27,7 +28,7 @@ def segment(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")],
     model: Annotated[str | None, typer.Option(help="Name of a model, or its file; see: nucleate models.")] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
     threads: ThreadsOption = None,
     channel: Annotated[str | None, typer.Option(metavar="NAME|INDEX", help="Channel with the nuclei.")] = None,
     scale: Annotated[str, typer.Option(metavar="auto|FLOAT", help="Resize the image by this much first.")] = "auto",
@@ -83,7 +84,7 @@ def segment(
     close(run(sources, output, segmenter=segmenter, settings=settings, show=(quiet, debug)), output, quiet=quiet)
 
 
-def load(model: str | None, *, device: str, threads: int | None, chosen: dict[str, Any]) -> Segmenter:
+def load(model: str | None, *, device: Device, threads: int | None, chosen: dict[str, Any]) -> Segmenter:
     """Load a model with what the user chose (the fields of `SegmentSettings`).
 
     Raises
@@ -93,18 +94,16 @@ def load(model: str | None, *, device: str, threads: int | None, chosen: dict[st
     ModelError
         If the model's files are damaged.
     """
-    from nucleate.run.engine import OnnxEngine
-    from nucleate.run.segmenter import Segmenter, SegmentSettings
+    from nucleate.api import load_segmenter
+    from nucleate.run.segmenter import SegmentSettings
     from nucleate.run.weights import find_model
 
-    if device not in {"auto", "cpu"}:
-        raise UsageError(f"--device {device}: not available here; use auto or cpu")
     settings = SegmentSettings(**chosen)
     try:
         found = find_model(model)
-    except ModelError as error:
+    except ModelError as error:  # a name that is not there is a wrong call; damaged weights are not
         raise UsageError(str(error)) from error
-    return Segmenter(OnnxEngine(found.read(), threads), found.card, settings)
+    return load_segmenter(found.onnx, device=device, threads=threads, settings=settings)
 
 
 def run(
