@@ -66,8 +66,8 @@ def load_segmenter(
     files = find_model(name)
     engine = _torch_engine(files, wanted=device == "cuda") if device != "cpu" else None
     if engine is not None:
-        return Segmenter(engine, files.card, settings, tiles_at_once=_TILES_ON_GPU)
-    return Segmenter(OnnxEngine(files.read(), threads), files.card, settings)
+        return Segmenter(engine, files.card, settings=settings, tiles_at_once=_TILES_ON_GPU)
+    return Segmenter(OnnxEngine(files.read(), threads), files.card, settings=settings)
 
 
 def segment(

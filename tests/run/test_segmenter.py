@@ -106,7 +106,7 @@ def test_a_margin_short_of_the_reach_shows_that_the_parity_test_can_fail() -> No
 
 def test_tiles_have_the_size_asked_for_rounded_to_the_multiple() -> None:
     engine = BoxEngine(1)
-    Segmenter(engine, boxed(), SegmentSettings(tile=35)).maps(np.zeros((40, 90), np.uint8))
+    Segmenter(engine, boxed(), settings=SegmentSettings(tile=35)).maps(np.zeros((40, 90), np.uint8))
     assert set(engine.seen) == {(1, 1, 32, 32)}
 
 
@@ -136,10 +136,12 @@ def test_labels_and_confidence_by_hand() -> None:
 
 
 def test_min_confidence_and_min_area_leave_no_gaps() -> None:
-    sure, confidence = Segmenter(SameEngine(), card(), SegmentSettings(min_confidence=0.9)).segment_plane(discs())
+    sure, confidence = Segmenter(SameEngine(), card(), settings=SegmentSettings(min_confidence=0.9)).segment_plane(
+        discs()
+    )
     assert np.unique(sure).tolist() == [0, 1, 2]
     assert len(confidence) == 2
-    large, confidence = Segmenter(SameEngine(), card(), SegmentSettings(min_area=100)).segment_plane(discs())
+    large, confidence = Segmenter(SameEngine(), card(), settings=SegmentSettings(min_area=100)).segment_plane(discs())
     assert np.unique(large).tolist() == [0, 1, 2]
     np.testing.assert_allclose(confidence, np.array([250, 200]) / 255, rtol=1e-6)
 
@@ -156,7 +158,7 @@ def test_colour_planes_reach_the_engine_as_three_channels() -> None:
 @pytest.mark.parametrize("scale", [0.5, 1.7, 2.0])
 def test_a_scale_comes_back_to_the_planes_grid(scale: float) -> None:
     smooth = (np.add.outer(np.sin(np.arange(60) / 8), np.cos(np.arange(80) / 9)) + 2) / 4
-    maps = Segmenter(SameEngine(), card(tile=256), SegmentSettings(scale=scale)).maps(smooth)
+    maps = Segmenter(SameEngine(), card(tile=256), settings=SegmentSettings(scale=scale)).maps(smooth)
     assert maps.shape == (1, 60, 80)
     np.testing.assert_allclose(maps[0], smooth, atol=0.05)
 
@@ -164,7 +166,7 @@ def test_a_scale_comes_back_to_the_planes_grid(scale: float) -> None:
 def test_scale_changes_what_the_engine_sees_and_the_recipes_numbers() -> None:
     engine = BoxEngine(1)
     model = boxed(tile=512, recipe=PostRecipe(min_area=40, smoothing=2.0))
-    segmenter = Segmenter(engine, model, SegmentSettings(scale=2.0))
+    segmenter = Segmenter(engine, model, settings=SegmentSettings(scale=2.0))
     segmenter.maps(discs())
     assert engine.seen == [(1, 1, 120, 160)]
     assert segmenter._recipe() == PostRecipe(min_area=10, smoothing=1.0, min_distance=2)
@@ -174,7 +176,7 @@ def test_scale_changes_what_the_engine_sees_and_the_recipes_numbers() -> None:
 def test_fixed_input_size_resizes_the_whole_plane() -> None:
     engine = BoxEngine(1)
     paper = boxed(input_size=32, tile=32, recipe=PAPER_RECIPE)
-    labels, _ = Segmenter(engine, paper, SegmentSettings(scale=3.0)).segment_plane(discs())
+    labels, _ = Segmenter(engine, paper, settings=SegmentSettings(scale=3.0)).segment_plane(discs())
     assert engine.seen == [(1, 1, 32, 32)]
     assert labels.shape == (60, 80)
     assert labels.max() >= 2
@@ -183,7 +185,7 @@ def test_fixed_input_size_resizes_the_whole_plane() -> None:
 def test_averaging_over_turns_agrees_for_an_engine_that_does_not_care() -> None:
     plane = discs((64, 48))
     plain = Segmenter(SameEngine(), card()).maps(plane)
-    turned = Segmenter(SameEngine(), card(), SegmentSettings(tta=True)).maps(plane)
+    turned = Segmenter(SameEngine(), card(), settings=SegmentSettings(tta=True)).maps(plane)
     np.testing.assert_allclose(turned, plain, atol=1e-6)
 
 
@@ -196,7 +198,7 @@ def test_averaging_puts_every_turn_back_in_place() -> None:
             maps[..., 0] = 1
             return maps
 
-    maps = Segmenter(Leftmost(), card(), SegmentSettings(tta=True)).maps(np.zeros((4, 8), np.uint8))[0]
+    maps = Segmenter(Leftmost(), card(), settings=SegmentSettings(tta=True)).maps(np.zeros((4, 8), np.uint8))[0]
     assert maps[1:3, 0].tolist() == [0.25, 0.25]
     assert maps[1:3, -1].tolist() == [0.25, 0.25]
     assert maps[0, 1:-1].tolist() == maps[-1, 1:-1].tolist() == [0.25] * 6
@@ -242,7 +244,7 @@ def test_bad_settings_are_refused_in_one_line(fields: dict[str, Any]) -> None:
 
 def test_a_tile_smaller_than_its_margins_is_refused() -> None:
     with pytest.raises(UsageError, match="too small for margins"):
-        Segmenter(SameEngine(), card(), SegmentSettings(tile=12)).maps(discs())
+        Segmenter(SameEngine(), card(), settings=SegmentSettings(tile=12)).maps(discs())
 
 
 def test_memory_grows_with_the_plane_but_the_network_only_with_the_tile() -> None:
@@ -251,5 +253,5 @@ def test_memory_grows_with_the_plane_but_the_network_only_with_the_tile() -> Non
     heavy = card(tile=512, bytes_per_pixel=10**5)
     assert estimate_bytes((1024, 1024), heavy) / estimate_bytes((600, 600), heavy) < 1.1
     assert estimate_bytes((512, 512), card(input_size=64)) < estimate_bytes((512, 512), card(tile=512))
-    twice = Segmenter(SameEngine(), card(), SegmentSettings(scale=2.0)).estimate_bytes((512, 512))
+    twice = Segmenter(SameEngine(), card(), settings=SegmentSettings(scale=2.0)).estimate_bytes((512, 512))
     assert twice > estimate_bytes((512, 512), card())

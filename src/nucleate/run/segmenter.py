@@ -98,7 +98,7 @@ def choose_scale(wanted: Scale, card: ModelCard) -> float:
     return 1.0 if wanted == "auto" else float(wanted)
 
 
-def estimate_bytes(shape_HW: tuple[int, int], card: ModelCard, settings: SegmentSettings | None = None) -> int:
+def estimate_bytes(shape_HW: tuple[int, int], card: ModelCard, *, settings: SegmentSettings | None = None) -> int:
     """Estimate the memory that segmenting one plane takes beyond the image itself.
 
     Parameters
@@ -144,7 +144,7 @@ class Segmenter:
     """
 
     def __init__(
-        self, engine: Engine, card: ModelCard, settings: SegmentSettings | None = None, *, tiles_at_once: int = 1
+        self, engine: Engine, card: ModelCard, *, settings: SegmentSettings | None = None, tiles_at_once: int = 1
     ) -> None:
         self.tiles_at_once = tiles_at_once
         self.engine = engine
@@ -239,7 +239,7 @@ class Segmenter:
 
     def estimate_bytes(self, shape_HW: tuple[int, int]) -> int:
         """Estimate the memory for one plane; see `estimate_bytes`."""
-        return estimate_bytes(shape_HW, self.card, self.settings)
+        return estimate_bytes(shape_HW, self.card, settings=self.settings)
 
     def _recipe(self) -> PostRecipe:
         scale = 1.0 if self.card.input_size else choose_scale(self.settings.scale, self.card)
