@@ -22,7 +22,7 @@ def test_committed_settings_are_valid(path: Path) -> None:
 def test_the_papers_settings_are_those_of_the_study(name: str) -> None:
     plan = PaperPlan(Path("data"), Path("out"), precision="bfloat16")
     config = load_config(CONFIGS / f"paper-{name}.toml")
-    assert config == paper_config(plan, name, config.lr)
+    assert config == paper_config(plan, name, lr=config.lr)
 
 
 @pytest.mark.parametrize(

@@ -107,9 +107,9 @@ def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:
 
 def test_learning_rates_warm_up_and_fall() -> None:
     config = CONFIG.replace(lr=1.0)
-    rates = [learning_rate(config, step, 100) for step in range(100)]
+    rates = [learning_rate(config, step, steps=100) for step in range(100)]
     assert rates[0] == 0.5
     assert max(rates) == rates[2] == 1.0
     assert rates[2:] == sorted(rates[2:], reverse=True)
     assert rates[-1] == pytest.approx(0.01, abs=1e-3)
-    assert learning_rate(config.replace(schedule="constant"), 50, 100) == 1.0
+    assert learning_rate(config.replace(schedule="constant"), 50, steps=100) == 1.0

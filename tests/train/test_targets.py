@@ -51,7 +51,7 @@ def test_touching_means_two_ids_in_the_window(labels: NDArray[np.int32]) -> None
 def test_maps_come_in_the_order_asked_for() -> None:
     labels = torch.tensor([[[1, 1, 2, 0, 0, 0, 0]]])
     distance = torch.full(labels.shape, 0.5)
-    maps = make_targets(labels, distance, ("distance", "mask", "border"))
+    maps = make_targets(labels, distance, maps=("distance", "mask", "border"))
     assert maps[0, :, 0].tolist() == [
         [0.5, 0.5, 0.5, 0, 0, 0, 0],
         [1, 1, 1, 0, 0, 0, 0],

@@ -114,7 +114,7 @@ def load_split(plan: PaperPlan) -> Split:
     )
 
 
-def paper_config(plan: PaperPlan, network: str, lr: float) -> TrainConfig:
+def paper_config(plan: PaperPlan, network: str, *, lr: float) -> TrainConfig:
     """Give the settings of one of the paper's runs; `network` is a key of `NETWORKS`."""
     return TrainConfig(
         network=NetConfig(NETWORKS[network], width=plan.width),
@@ -152,12 +152,12 @@ def train_networks(
     bounds = (plan.lr_low, plan.lr_high)
     best: dict[str, tuple[float, Path, float]] = {}
     for draw in range(plan.trials):
-        lr = drawn_learning_rate(plan.seed, draw, *bounds)
+        lr = drawn_learning_rate(plan.seed, draw, low=bounds[0], high=bounds[1])
         scores = {}
         for name in NETWORKS:
             folder = plan.out / "draws" / f"{draw:02d}-{name}"
-            config = paper_config(plan, name, lr)
-            validate = mask_iou(dev, config, device)
+            config = paper_config(plan, name, lr=lr)
+            validate = mask_iou(dev, config, device=device)
             # A draw's own folder goes on where it stopped; the study as a whole was claimed above.
             say = functools.partial(report, draw, name)
             run = fit(config, atlas, folder=folder, validate=validate, resume=True, device=device, report=say)
@@ -169,7 +169,7 @@ def train_networks(
     for name, (_, folder, lr) in best.items():
         module, network, facts = load_network(folder / BEST)
         kept[name] = make_folder(plan.out / "networks") / f"{name}.safetensors"
-        save_network(kept[name], module, network, {**facts, "lr": lr, "draw": folder.name})
+        save_network(kept[name], module, config=network, facts={**facts, "lr": lr, "draw": folder.name})
     return kept
 
 

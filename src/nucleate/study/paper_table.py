@@ -69,7 +69,7 @@ class _OtsuAlone:
 
 
 def score_all(
-    plan: PaperPlan, split: Split, networks: Mapping[str, Path], *, kaggle: KaggleTest | None = None
+    plan: PaperPlan, split: Split, *, networks: Mapping[str, Path], kaggle: KaggleTest | None = None
 ) -> dict[str, dict[str, Any]]:
     """Score every system on the dev and test folds, and on Kaggle's test set where it is given.
 
@@ -88,14 +88,16 @@ def score_all(
         system = _segmenter(plan, path) if path else _OtsuAlone()
         sets = {"dev": _known(system, split.dev), "test": _known(system, split.test)}
         if kaggle is not None:
-            sets["kaggle"] = _unknown(system, kaggle, plan.out / f"submission-{name}.csv")
+            sets["kaggle"] = _unknown(system, kaggle, submission=plan.out / f"submission-{name}.csv")
         groups = {s.image_id: s.group for s in (*split.dev, *split.test)}
-        results[name] = {key: _scored(folder / f"{name}-{key}.json", digest, sets[key], groups) for key in sets}
+        results[name] = {
+            key: _scored(folder / f"{name}-{key}.json", digest, pairs=sets[key], groups=groups) for key in sets
+        }
     return results
 
 
 def _scored(
-    path: Path, digest: str, pairs: Iterable[tuple[str, NDArray[Any], NDArray[Any]]], groups: Mapping[str, str]
+    path: Path, digest: str, *, pairs: Iterable[tuple[str, NDArray[Any], NDArray[Any]]], groups: Mapping[str, str]
 ) -> dict[str, Any]:
     if path.is_file():
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -109,7 +111,7 @@ def _scored(
 
 def _segmenter(plan: PaperPlan, path: Path) -> Segmenter:
     module, _, facts = load_network(path)
-    return segmenter_of(module, paper_config(plan, path.stem, facts["lr"]), PAPER_RECIPE)
+    return segmenter_of(module, paper_config(plan, path.stem, lr=facts["lr"]), recipe=PAPER_RECIPE)
 
 
 def _known(system: _System, samples: Iterable[Sample]) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
@@ -117,7 +119,9 @@ def _known(system: _System, samples: Iterable[Sample]) -> Iterator[tuple[str, ND
         yield sample.image_id, sample.labels, system.segment_plane(sample.image)[0]
 
 
-def _unknown(system: _System, kaggle: KaggleTest, submission: Path) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
+def _unknown(
+    system: _System, kaggle: KaggleTest, *, submission: Path
+) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
     """Segment the test set, write the submission, and give the pictures that the solution knows."""
     found = {image_id: system.segment_plane(next(read().planes()))[0] for image_id, read in list_images(kaggle.images)}
     write_submission(submission, found.items())
@@ -130,7 +134,7 @@ def _unknown(system: _System, kaggle: KaggleTest, submission: Path) -> Iterator[
 
 
 def write_table(
-    plan: PaperPlan, results: Mapping[str, Mapping[str, Any]], networks: Mapping[str, Path], *, command: str
+    plan: PaperPlan, results: Mapping[str, Mapping[str, Any]], *, networks: Mapping[str, Path], command: str
 ) -> None:
     """Write Table I as ``table.csv`` and ``table.md``, the paper's figures beside ours.
 
@@ -165,7 +169,7 @@ def write_table(
         rate = f"{load_network(networks[name])[2]['lr']:.2e}" if name in networks else "-"
         cells = [cell for key in sets for cell in _cells(of_set[key])]
         lines.append(f"| {_TITLES[name]} | {rate} | " + " | ".join(cells) + " |")
-    lines += ["", *_notes(plan, results, command)]
+    lines += ["", *_notes(plan, results, command=command)]
     with atomic_path(plan.out / "table.md") as path:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -180,7 +184,7 @@ def _cells(scores: Mapping[str, Any]) -> list[str]:
     return [*plain, f"{scores['kaggle']:.3f} [{low:.3f}, {high:.3f}]"]
 
 
-def _notes(plan: PaperPlan, results: Mapping[str, Mapping[str, Any]], command: str) -> list[str]:
+def _notes(plan: PaperPlan, results: Mapping[str, Mapping[str, Any]], *, command: str) -> list[str]:
     counts = ", ".join(f"{key} {scores['images']} images" for key, scores in results[OTSU].items())
     rates = f"{plan.trials} draws of the learning rate in [{plan.lr_low:g}, {plan.lr_high:g}]"
     return [
@@ -195,7 +199,7 @@ def _notes(plan: PaperPlan, results: Mapping[str, Mapping[str, Any]], command: s
     ]
 
 
-def write_figures(plan: PaperPlan, split: Split, networks: Mapping[str, Path]) -> None:
+def write_figures(plan: PaperPlan, split: Split, *, networks: Mapping[str, Path]) -> None:
     """Draw the learning curves, an augmented pair, the steps from map to nuclei, and the errors circled."""
     curves = {}
     for name, path in networks.items():
@@ -223,10 +227,10 @@ def write_figures(plan: PaperPlan, split: Split, networks: Mapping[str, Path]) -
 
 
 def _draw_augmented(plan: PaperPlan, split: Split) -> None:
-    config = paper_config(plan, "base", plan.lr_low).replace(batch=_SHOWN)
+    config = paper_config(plan, "base", lr=plan.lr_low).replace(batch=_SHOWN)
     atlas = prepare(split.train[:_SHOWN], NORMALIZER, resize=SIDE)
     still = config.replace(augment=config.augment.model_copy(update={"flips": False, "displace": (0.0, 0.0)}))
-    before, after = make_batch(atlas, still, 0), make_batch(atlas, config, 0)
+    before, after = make_batch(atlas, still, step=0), make_batch(atlas, config, step=0)
     draw_panels(
         plan.out / "augmented.png",
         [

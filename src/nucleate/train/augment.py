@@ -28,16 +28,16 @@ def seeded(*numbers: int, device: torch.device | str = "cpu") -> Generator:
     return Generator(device).manual_seed(state)
 
 
-def _draw(low_high: tuple[float, float], count: int, generator: Generator) -> Tensor:
+def _draw(low_high: tuple[float, float], count: int, *, generator: Generator) -> Tensor:
     low, high = low_high
     return low + (high - low) * torch.rand(count, generator=generator)
 
 
-def _draw_log(low_high: tuple[float, float], count: int, generator: Generator) -> Tensor:
-    return _draw((math.log(low_high[0]), math.log(low_high[1])), count, generator).exp()
+def _draw_log(low_high: tuple[float, float], count: int, *, generator: Generator) -> Tensor:
+    return _draw((math.log(low_high[0]), math.log(low_high[1])), count, generator=generator).exp()
 
 
-def crop_grid(sizes_N2: Tensor, crop: int, config: AugmentConfig, generator: Generator) -> Tensor:
+def crop_grid(sizes_N2: Tensor, crop: int, *, config: AugmentConfig, generator: Generator) -> Tensor:
     """Draw where each pixel of each crop is read from.
 
     Parameters
@@ -58,7 +58,7 @@ def crop_grid(sizes_N2: Tensor, crop: int, config: AugmentConfig, generator: Gen
     """
     count = len(sizes_N2)
     angle = (torch.rand(count, generator=generator) * 2 * math.pi) * float(config.rotate)
-    step = 1 / _draw_log(config.zoom, count, generator)
+    step = 1 / _draw_log(config.zoom, count, generator=generator)
     flips_N2 = 1 - 2 * (torch.rand(count, 2, generator=generator) < 0.5 * config.flips).float()
     cos, sin = angle.cos() * step, angle.sin() * step
     turn_N22 = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1) * flips_N2[:, None, :]
@@ -69,7 +69,7 @@ def crop_grid(sizes_N2: Tensor, crop: int, config: AugmentConfig, generator: Gen
     out_HW2 = torch.stack(torch.meshgrid(side, side, indexing="ij"), -1)
     grid_NHW2 = torch.einsum("nij,hwj->nhwi", turn_N22, out_HW2) + centre_N2[:, None, None, :]
     if config.displace[1] > 0:
-        spread = _draw(config.displace, count, generator) * crop * step
+        spread = _draw(config.displace, count, generator=generator) * crop * step
         points = config.displace_grid
         shift = torch.randn(count, 2, points, points, generator=generator) * spread[:, None, None, None]
         fine_N2HW = functional.interpolate(shift, size=(crop, crop), mode="bilinear", align_corners=True)
@@ -77,7 +77,7 @@ def crop_grid(sizes_N2: Tensor, crop: int, config: AugmentConfig, generator: Gen
     return grid_NHW2
 
 
-def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
+def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Generator) -> Tensor:
     """Change colours, polarity, gamma, contrast, brightness, blur and noise; stays in 0..1.
 
     `generator` is on the CPU; noise is drawn there too, so that every device gets the same batch.
@@ -89,17 +89,17 @@ def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, generator: Gener
         return values.to(device).view(-1, 1, 1, 1)
 
     if config.mix_channels and channels == 3:
-        batch_NCHW = _mix_channels(batch_NCHW, config.mix_channels, generator)
+        batch_NCHW = _mix_channels(batch_NCHW, config.mix_channels, generator=generator)
     if config.invert:
         flip = per_crop((torch.rand(count, generator=generator) < config.invert).float())
         batch_NCHW = batch_NCHW * (1 - 2 * flip) + flip
     if config.gamma != (1.0, 1.0):
-        batch_NCHW = batch_NCHW.clamp(min=1e-6) ** per_crop(_draw_log(config.gamma, count, generator))
+        batch_NCHW = batch_NCHW.clamp(min=1e-6) ** per_crop(_draw_log(config.gamma, count, generator=generator))
     if config.gain != (1.0, 1.0) or config.offset != (0.0, 0.0):
-        gain = per_crop(_draw(config.gain, count, generator))
-        batch_NCHW = batch_NCHW * gain + per_crop(_draw(config.offset, count, generator))
+        gain = per_crop(_draw(config.gain, count, generator=generator))
+        batch_NCHW = batch_NCHW * gain + per_crop(_draw(config.offset, count, generator=generator))
     if config.blur:
-        batch_NCHW = _blur(batch_NCHW, _draw((0.0, config.blur), count, generator))
+        batch_NCHW = _blur(batch_NCHW, _draw((0.0, config.blur), count, generator=generator))
     if config.noise:
         # Squared, so that clean crops stay common.
         spread = per_crop(config.noise * torch.rand(count, generator=generator) ** 2)
@@ -108,7 +108,7 @@ def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, generator: Gener
     return batch_NCHW.clamp(0, 1)
 
 
-def _mix_channels(batch_NCHW: Tensor, chance: float, generator: Generator) -> Tensor:
+def _mix_channels(batch_NCHW: Tensor, chance: float, *, generator: Generator) -> Tensor:
     """Turn some crops to grey and others to another colouring; grey pictures stay grey under both."""
     count = len(batch_NCHW)
     dice = torch.rand(count, generator=generator)

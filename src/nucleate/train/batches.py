@@ -148,7 +148,7 @@ def steps_per_epoch(config: TrainConfig, pictures: int) -> int:
     return config.steps_per_epoch or -(-pictures // config.batch)
 
 
-def _pick(atlas: Atlas, config: TrainConfig, step: int) -> Tensor:
+def _pick(atlas: Atlas, config: TrainConfig, *, step: int) -> Tensor:
     """Choose the pictures of a batch."""
     if config.steps_per_epoch is None:
         epoch, place = divmod(step, steps_per_epoch(config, len(atlas)))
@@ -159,15 +159,15 @@ def _pick(atlas: Atlas, config: TrainConfig, step: int) -> Tensor:
     return torch.multinomial(chances, config.batch, replacement=True, generator=seeded(config.seed, 2, step))
 
 
-def make_batch(atlas: Atlas, config: TrainConfig, step: int) -> Batch:
+def make_batch(atlas: Atlas, config: TrainConfig, *, step: int) -> Batch:
     """Make the batch of a step; the same step gives the same batch on every run."""
-    which = _pick(atlas, config, step)
+    which = _pick(atlas, config, step=step)
     generator = seeded(config.seed, 3, step)
-    grid = crop_grid(atlas.sizes_N2[which], config.crop, config.augment, generator)
+    grid = crop_grid(atlas.sizes_N2[which], config.crop, config=config.augment, generator=generator)
     batch_NCHW, labels_NHW, distance_NHW = atlas.sample(which, grid)
     return Batch(
-        change_intensity(batch_NCHW, config.augment, generator),
-        make_targets(labels_NHW, distance_NHW, config.maps),
+        change_intensity(batch_NCHW, config.augment, generator=generator),
+        make_targets(labels_NHW, distance_NHW, maps=config.maps),
         border_weights(labels_NHW) if config.loss == "compound" else None,
     )
 

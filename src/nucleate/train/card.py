@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["card_of", "segmenter_of"]
 
 
-def card_of(config: TrainConfig, recipe: PostRecipe, weights: bytes, **facts: Any) -> ModelCard:  # noqa: ANN401 - card fields
+def card_of(config: TrainConfig, recipe: PostRecipe, *, weights: bytes, **facts: Any) -> ModelCard:  # noqa: ANN401 - card fields
     """Describe a trained network.
 
     Parameters
@@ -44,6 +44,6 @@ def card_of(config: TrainConfig, recipe: PostRecipe, weights: bytes, **facts: An
     )
 
 
-def segmenter_of(module: nn.Module, config: TrainConfig, recipe: PostRecipe, *, device: str = "cpu") -> Segmenter:
+def segmenter_of(module: nn.Module, config: TrainConfig, *, recipe: PostRecipe, device: str = "cpu") -> Segmenter:
     """Run a network that is in memory, through the one prediction path."""
-    return Segmenter(TorchEngine(module, device), card_of(config, recipe, b""))
+    return Segmenter(TorchEngine(module, device), card_of(config, recipe, weights=b""))

@@ -17,28 +17,29 @@ from nucleate.nets.build import NetConfig, build
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import TypeAlias
 
     import torch
     from torch import Tensor, nn
 
+    Parts: TypeAlias = tuple[nn.Module, nn.Module | None, torch.optim.Optimizer]
+    """The network, its running mean, the optimiser."""
+
 __all__ = ["load_network", "load_state", "save_network", "save_state"]
 
 
-def save_state(
-    path: Path, module: nn.Module, average: nn.Module | None, optimiser: torch.optim.Optimizer, *, facts: dict[str, Any]
-) -> None:
+def save_state(path: Path, parts: Parts, *, facts: dict[str, Any]) -> None:
     """Write everything a run needs to go on; `facts` is anything JSON can hold."""
+    module, average, optimiser = parts
     tensors = {f"weights.{name}": value for name, value in module.state_dict().items()}
     if average is not None:
         tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
-    _write(path, tensors, {"facts": json.dumps(facts)})
+    _write(path, tensors, header={"facts": json.dumps(facts)})
 
 
-def load_state(
-    path: Path, module: nn.Module, average: nn.Module | None, optimiser: torch.optim.Optimizer
-) -> dict[str, Any]:
+def load_state(path: Path, parts: Parts) -> dict[str, Any]:
     """Read what `save_state` wrote into the given objects and give the facts.
 
     Raises
@@ -46,8 +47,9 @@ def load_state(
     ModelError
         If the file is damaged or of another network.
     """
+    module, average, optimiser = parts
     tensors, header = _read(path)
-    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}}
+    states: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}}
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         part, _, name = key.partition(".")
@@ -55,21 +57,21 @@ def load_state(
             index, _, name = name.partition(".")
             moments.setdefault(int(index), {})[name] = value
         else:
-            parts[part][name] = value
+            states[part][name] = value
     try:
-        module.load_state_dict(parts["weights"])
+        module.load_state_dict(states["weights"])
         if average is not None:
-            average.load_state_dict(parts["average"])
+            average.load_state_dict(states["average"])
         optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{path}: not the state of this run: {_first_line(error)}; use another run folder") from error
     return dict(json.loads(header["facts"]))
 
 
-def save_network(path: Path, module: nn.Module, config: NetConfig, facts: dict[str, Any] | None = None) -> None:
+def save_network(path: Path, module: nn.Module, *, config: NetConfig, facts: dict[str, Any] | None = None) -> None:
     """Write the weights of one network with what is needed to build it again."""
     header = {"network": json.dumps(config.to_dict()), "facts": json.dumps(facts or {})}
-    _write(path, dict(module.state_dict()), header)
+    _write(path, dict(module.state_dict()), header=header)
 
 
 def load_network(path: Path) -> tuple[nn.Module, NetConfig, dict[str, Any]]:
@@ -90,7 +92,7 @@ def load_network(path: Path) -> tuple[nn.Module, NetConfig, dict[str, Any]]:
     return module.eval(), config, dict(json.loads(header.get("facts", "{}")))
 
 
-def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+def _write(path: Path, tensors: dict[str, Tensor], *, header: dict[str, str]) -> None:
     with atomic_path(path) as temporary:
         # Channels-last weights are stored in the plain order.
         save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, header)

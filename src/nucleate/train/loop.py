@@ -98,7 +98,7 @@ def fit(
     module = build(config.network).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(module).requires_grad_(requires_grad=False) if config.ema else None
     optimiser = torch.optim.AdamW(module.parameters(), config.lr, weight_decay=config.weight_decay)
-    run = _start(config, folder, resume, (module, average, optimiser))
+    run = _start(config, folder, resume=resume, parts=(module, average, optimiser))
     loss_of = LOSSES[config.loss]
     per_epoch = steps_per_epoch(config, len(atlas))
     while run.step < config.epochs * per_epoch:
@@ -106,8 +106,8 @@ def fit(
         module.train()
         for step in range(run.step, run.step + per_epoch):
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(config, step, config.epochs * per_epoch)
-            batch = make_batch(atlas, config, step)
+                group["lr"] = learning_rate(config, step, steps=config.epochs * per_epoch)
+            batch = make_batch(atlas, config, step=step)
             with torch.autocast(place.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
                 logits_NCHW = module(batch.batch_NCHW.contiguous(memory_format=torch.channels_last))
             loss = loss_of(logits_NCHW.float(), batch.targets_NCHW, batch.weights_NHW)
@@ -115,7 +115,7 @@ def fit(
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             if average is not None:
-                _follow(average, module, config.ema, step)
+                _follow(average, module, decay=config.ema, step=step)
             total += loss.item()
         run.step += per_epoch
         kept = average if average is not None else module
@@ -123,12 +123,12 @@ def fit(
         lr = optimiser.param_groups[0]["lr"]
         entry = {"epoch": len(run.history) + 1, "loss": total / per_epoch, "lr": lr, **measures}
         run.history.append({**entry, "seconds": round(time.perf_counter() - began, 3)})
-        _keep(config, folder, run, kept, (module, average, optimiser))
+        _keep(config, folder, run=run, kept=kept, parts=(module, average, optimiser))
         report(run)
     return run
 
 
-def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+def learning_rate(config: TrainConfig, step: int, *, steps: int) -> float:
     """Give the learning rate of a step."""
     if config.schedule == "constant":
         return config.lr
@@ -139,7 +139,7 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     return config.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def _follow(average: nn.Module, module: nn.Module, decay: float, step: int) -> None:
+def _follow(average: nn.Module, module: nn.Module, *, decay: float, step: int) -> None:
     """Move the running mean a little towards the weights; faster at the start, when they still change a lot."""
     decay = min(decay, (1 + step) / (10 + step))
     ours: dict[str, Tensor] = average.state_dict()
@@ -151,7 +151,7 @@ def _follow(average: nn.Module, module: nn.Module, decay: float, step: int) -> N
                 ours[name].copy_(value)
 
 
-def _start(config: TrainConfig, folder: Path, resume: bool, parts: tuple[Any, Any, Any]) -> Run:
+def _start(config: TrainConfig, folder: Path, *, resume: bool, parts: tuple[Any, Any, Any]) -> Run:
     state = make_folder(folder) / _STATE
     if not state.is_file():
         with atomic_path(folder / "config.json") as temporary:
@@ -159,18 +159,18 @@ def _start(config: TrainConfig, folder: Path, resume: bool, parts: tuple[Any, An
         return Run()
     if not resume:
         raise UsageError(f"{folder} already holds a run; go on with --resume or give another folder")
-    facts = load_state(state, *parts)
+    facts = load_state(state, parts)
     if TrainConfig.model_validate(facts["config"]) != config:
         raise UsageError(f"{folder} holds a run with other settings; give the same ones or another folder")
     return Run(facts["step"], facts["history"], facts["best"] if facts["best"] is not None else -math.inf)
 
 
-def _keep(config: TrainConfig, folder: Path, run: Run, kept: nn.Module, parts: tuple[Any, Any, Any]) -> None:
+def _keep(config: TrainConfig, folder: Path, *, run: Run, kept: nn.Module, parts: tuple[Any, Any, Any]) -> None:
     score = run.history[-1]["score"]
     if score > run.best:
         run.best = score
-        save_network(folder / BEST, kept, config.network, run.history[-1])
-    save_network(folder / FINAL, kept, config.network, run.history[-1])
+        save_network(folder / BEST, kept, config=config.network, facts=run.history[-1])
+    save_network(folder / FINAL, kept, config=config.network, facts=run.history[-1])
     with atomic_path(folder / "history.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(run.history[0]))
         writer.writeheader()
@@ -178,4 +178,4 @@ def _keep(config: TrainConfig, folder: Path, run: Run, kept: nn.Module, parts: t
     best = run.best if math.isfinite(run.best) else None
     facts = {"config": config.model_dump(mode="json"), "step": run.step, "history": run.history, "best": best}
     # Written last: whatever is found beside it is at least as new.
-    save_state(folder / _STATE, *parts, facts=facts)
+    save_state(folder / _STATE, parts, facts=facts)

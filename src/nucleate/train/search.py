@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["drawn_learning_rate", "open_study", "record_draw"]
 
 
-def drawn_learning_rate(seed: int, draw: int, low: float, high: float) -> float:
+def drawn_learning_rate(seed: int, draw: int, *, low: float, high: float) -> float:
     """Draw a learning rate log-uniformly from [low, high]; the same seed and draw number give the same one."""
     exponent = np.random.default_rng([seed, draw]).uniform(math.log10(low), math.log10(high))
     return float(10**exponent)

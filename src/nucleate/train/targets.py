@@ -58,7 +58,7 @@ def touching(labels_NHW: Tensor, reach: int = _BORDER_REACH) -> Tensor:
     return ((highest > 0) & (lowest < highest))[:, 0]
 
 
-def make_targets(labels_NHW: Tensor, distance_NHW: Tensor, maps: tuple[str, ...]) -> Tensor:
+def make_targets(labels_NHW: Tensor, distance_NHW: Tensor, *, maps: tuple[str, ...]) -> Tensor:
     """Stack the wanted maps: ``mask`` 0/1, ``border`` 0/1 between touching nuclei, ``distance`` 0..1 to the centre."""
     mask_NHW = labels_NHW > 0
     made = {

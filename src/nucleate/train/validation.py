@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["mask_iou"]
 
 
-def mask_iou(atlas: Atlas, config: TrainConfig, device: str = "cpu") -> Callable[[nn.Module], dict[str, float]]:
+def mask_iou(atlas: Atlas, config: TrainConfig, *, device: str = "cpu") -> Callable[[nn.Module], dict[str, float]]:
     """Make the validation of `nucleate.train.loop.fit`: pixel IoU of the first map's mask.
 
     One fixed crop of each picture is looked at, the whole picture where it was resized to the crop's size. The mask
@@ -38,7 +38,7 @@ def mask_iou(atlas: Atlas, config: TrainConfig, device: str = "cpu") -> Callable
     """
     place = torch.device(device)
     which = torch.arange(len(atlas))
-    grid = crop_grid(atlas.sizes_N2, config.crop, AugmentConfig(flips=False), seeded(config.seed, 4))
+    grid = crop_grid(atlas.sizes_N2, config.crop, config=AugmentConfig(flips=False), generator=seeded(config.seed, 4))
     batch_NCHW, labels_NHW, _ = atlas.to(place).sample(which, grid)
     truth_NHW = labels_NHW > 0
 

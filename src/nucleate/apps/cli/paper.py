@@ -68,10 +68,10 @@ def paper(
 
     networks = train_networks(plan, split, resume=resume, device=place, report=report)
     kaggle = KaggleTest(test, solution) if test is not None and solution is not None else None
-    results = score_all(plan, split, networks, kaggle=kaggle)
+    results = score_all(plan, split, networks=networks, kaggle=kaggle)
     words = ["nucleate", "paper", data.name, "-o", output.name, "--width", width, "--epochs", epochs]
     words += ["--trials", trials, "--precision", precision, "--seed", seed]
     words += ["--test", test.name, "--solution", solution.name] if test is not None and solution is not None else []
-    write_table(plan, results, networks, command=shlex.join(map(str, words)))
-    write_figures(plan, split, networks)
+    write_table(plan, results, networks=networks, command=shlex.join(map(str, words)))
+    write_figures(plan, split, networks=networks)
     typer.echo((output / "table.md").read_text(encoding="utf-8"))

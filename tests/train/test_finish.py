@@ -1,0 +1,71 @@
+"""The end of a run: a model that `segment` takes, proved equal to the network it came from."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from tests.train.drawn import disks
+
+from nucleate.api import load_segmenter
+from nucleate.errors import ModelError
+from nucleate.nets.build import NetConfig, build
+from nucleate.post.recipe import PostRecipe
+from nucleate.run.weights import find_model
+from nucleate.train import shipping
+from nucleate.train.batches import prepare
+from nucleate.train.card import segmenter_of
+from nucleate.train.config import TrainConfig
+from nucleate.train.finish import finish, starting_recipe
+from nucleate.train.loop import fit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = TrainConfig(
+    network=NetConfig("flagship", channels_out=3, width=4, depth=2), maps=("mask", "border", "distance"),
+    loss="compound", crop=32, batch=4, epochs=2, lr=1e-2,
+)  # fmt: skip
+
+
+def test_a_run_ends_in_a_model_that_segments(tmp_path: Path) -> None:
+    held = disks(4, seed=1)
+    fit(CONFIG, prepare(disks(), CONFIG.normalizer), folder=tmp_path, validate=lambda module: {"score": 0.0})
+    scores = finish(tmp_path, CONFIG, held, name="disks", command="nucleate train disks")
+    card = find_model(tmp_path / "disks.onnx").card
+    assert card.scores == scores
+    assert card.command == "nucleate train disks"
+    assert card.multiple == 4
+    labels, confidence = load_segmenter(tmp_path / "disks.onnx", device="cpu").segment_plane(held[0].image)
+    assert labels.shape == held[0].labels.shape
+    assert labels.max() == len(confidence)
+    with (tmp_path / "held-out.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert sorted(row["image"] for row in rows) == sorted(sample.image_id for sample in held)
+    assert np.mean([float(row["kaggle"]) for row in rows]) == pytest.approx(scores["kaggle"], abs=1e-3)
+
+
+def test_the_shipped_model_gives_the_maps_of_the_network(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = build(CONFIG.network).eval()
+    difference = shipping.ship(tmp_path, module, config=CONFIG, recipe=PostRecipe(), name="net")
+    assert difference <= shipping.PARITY
+    picture = disks(1, side=45)[0].image
+    ours = segmenter_of(module, CONFIG, recipe=PostRecipe()).maps(picture)
+    theirs = load_segmenter(tmp_path / "net.onnx", device="cpu").maps(picture)
+    np.testing.assert_allclose(theirs, ours, atol=shipping.PARITY)
+
+
+def test_a_model_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipping, "largest_difference", lambda *_, **__: 0.1)
+    with pytest.raises(ModelError, match="differ by"):
+        shipping.ship(tmp_path, build(CONFIG.network), config=CONFIG, recipe=PostRecipe(), name="net")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tuning_begins_with_what_the_network_learned() -> None:
+    assert starting_recipe(CONFIG).split == "markers"
+    assert starting_recipe(TrainConfig()).split == "distance"
