@@ -62,7 +62,7 @@ def test_weights_can_be_saved_and_loaded(name: str, tmp_path: Path) -> None:
     from nucleate.train.checkpoint import load_network, save_network
 
     module = _small(name).eval()
-    save_network(tmp_path / "net.safetensors", module, NetConfig(name, 1, 2, **SMALL), {"epoch": 3})
+    save_network(tmp_path / "net.safetensors", module, config=NetConfig(name, 1, 2, **SMALL), facts={"epoch": 3})
     loaded, config, facts = load_network(tmp_path / "net.safetensors")
     batch = torch.rand(1, 1, 16, 20)
     assert torch.equal(loaded(batch), module(batch))
