@@ -18,8 +18,10 @@ from nucleate.apps.cli.demo import demo
 from nucleate.apps.cli.doctor import doctor
 from nucleate.apps.cli.evaluate import evaluate
 from nucleate.apps.cli.models import models
+from nucleate.apps.cli.paper import paper
 from nucleate.apps.cli.segment import segment
 from nucleate.apps.cli.synth import synth
+from nucleate.apps.cli.train import train
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError
 
@@ -54,7 +56,7 @@ def _top(
         typer.echo(context.get_help())
 
 
-for _verb in (segment, evaluate, check, synth, demo, models, doctor):
+for _verb in (segment, evaluate, train, paper, check, synth, demo, models, doctor):
     # A line of its own with \b keeps typer from joining the lines of the examples.
     app.command(_verb.__name__, help=cleandoc(_verb.__doc__ or "").replace("\\b\n", "\b\n"))(_verb)
 

@@ -1,0 +1,169 @@
+"""The paper's study, small: drawn pictures in Kaggle's layout, tiny networks, every step through the verb."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import optuna
+import pytest
+from PIL import Image
+from tests.train.drawn import disks
+
+from nucleate.apps.cli.main import main
+from nucleate.data.write import write_sample
+from nucleate.export.rle_csv import write_submission
+from nucleate.nets.build import NetConfig
+from nucleate.study import paper as study
+from nucleate.study.paper import NETWORKS, PaperPlan, load_split, paper_config, train_networks
+from nucleate.train.checkpoint import load_network
+from nucleate.train.search import drawn_learning_rate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nucleate.train.loop import Run
+
+SMALL = ("--width", "2", "--epochs", "1", "--trials", "2", "--quiet", "--device", "cpu", "--threads", "1")
+
+
+@pytest.fixture(autouse=True)
+def small_pictures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Resize to 32 instead of 256 pixels, and keep caches in the test's folder."""
+    monkeypatch.setattr(study, "SIDE", 32)
+    monkeypatch.setattr("nucleate.study.paper_table.SIDE", 32)
+    monkeypatch.setenv("NUCLEATE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "stage1_train"
+    for sample in disks(8):
+        write_sample(folder, sample, layout="kaggle")
+    return folder
+
+
+def _run(*words: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    return int(ended.value.code or 0)
+
+
+def test_the_verb_writes_the_table_the_networks_and_the_figures(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert _run("paper", data, "-o", out, *SMALL) == 0
+    table = (out / "table.md").read_text()
+    assert capsys.readouterr().out.strip() == table.strip()
+    assert "0.342" in table
+    assert "--width 2 --epochs 1 --trials 2" in table
+    with (out / "table.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert {(row["system"], row["set"]) for row in rows} == {
+        (system, part) for system in ("otsu", *NETWORKS) for part in ("dev", "test")
+    }
+    assert {row["images"] for row in rows} == {"2"}
+    for name in NETWORKS:
+        assert load_network(out / "networks" / f"{name}.safetensors")[1] == NetConfig(NETWORKS[name], width=2)
+    for name in ("curves", "augmented", "steps", "errors"):
+        with Image.open(out / f"{name}.png") as picture:
+            assert np.asarray(picture.convert("L")).std() > 5
+
+
+def test_otsu_alone_finds_the_disks(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert _run("paper", data, "-o", out, *SMALL) == 0
+    scores = json.loads((out / "scores" / "otsu-dev.json").read_text())
+    # No network, no clean-up: specks of noise may stand beside the disks.
+    assert scores["nuclei_true"] == 4
+    assert scores["nuclei_pred"] >= 4
+    assert scores["pixel_iou"] > 0.95
+
+
+def test_a_test_set_can_be_scored_later(data: Path, tmp_path: Path) -> None:
+    out, test = tmp_path / "out", tmp_path / "stage1_test"
+    unseen = disks(3, side=40, seed=9)
+    for sample in unseen:
+        (test / sample.image_id / "images").mkdir(parents=True)
+        Image.fromarray(sample.image).save(test / sample.image_id / "images" / f"{sample.image_id}.png")
+    write_submission(tmp_path / "solution.csv", [(sample.image_id, sample.labels) for sample in unseen])
+    assert _run("paper", data, "-o", out, *SMALL) == 0
+    before = {path: path.stat().st_mtime_ns for path in (out / "draws").rglob("*.safetensors")}
+    more = ("--resume", "--test", test, "--solution", tmp_path / "solution.csv")
+    assert _run("paper", data, "-o", out, *SMALL, *more) == 0
+    assert {path: path.stat().st_mtime_ns for path in (out / "draws").rglob("*.safetensors")} == before
+    kaggle = json.loads((out / "scores" / "otsu-kaggle.json").read_text())
+    assert kaggle["images"] == 3
+    assert kaggle["pixel_iou"] > 0.95
+    assert "0.277" in (out / "table.md").read_text()
+    with (out / "submission-base.csv").open() as stream:
+        assert {row["ImageId"] for row in csv.DictReader(stream)} == {sample.image_id for sample in unseen}
+
+
+def test_a_study_is_neither_overwritten_nor_mixed(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert _run("paper", data, "-o", out, *SMALL) == 0
+    assert _run("paper", data, "-o", out, *SMALL) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert _run("paper", data, "-o", out, *SMALL, "--seed", "5", "--resume") == 2
+    assert "other settings" in capsys.readouterr().err
+
+
+def test_test_and_solution_belong_together(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("paper", data, "-o", tmp_path / "out", *SMALL, "--test", data) == 2
+    assert "--solution" in capsys.readouterr().err
+
+
+def test_a_killed_study_goes_on_to_the_same_networks(data: Path, tmp_path: Path) -> None:
+    def study_in(folder: Path, *, stop_after: int | None = None, resume: bool = False) -> dict[str, bytes]:
+        seen = 0
+
+        def report(draw: int, name: str, run: Run) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == stop_after:
+                raise KeyboardInterrupt
+
+        plan = PaperPlan(data, folder, width=2, epochs=2, trials=2)
+        kept = train_networks(plan, load_split(plan), resume=resume, device="cpu", report=report)
+        return {name: path.read_bytes() for name, path in kept.items()}
+
+    whole = study_in(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        study_in(tmp_path / "broken", stop_after=5)
+    assert study_in(tmp_path / "broken", resume=True) == whole
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(tmp_path / "broken" / "draws.journal"))
+    )
+    trials = optuna.load_study(study_name="paper", storage=storage).trials
+    assert [trial.user_attrs["draw"] for trial in trials] == [0, 1]
+
+
+def test_every_draw_is_shared_and_log_uniform() -> None:
+    rates = np.array([drawn_learning_rate(0, draw, low=1e-5, high=1e-2) for draw in range(2000)])
+    assert 1e-5 <= rates.min() < rates.max() <= 1e-2
+    below = [(rates < 10.0**-power).mean() for power in (4, 3)]
+    assert below == pytest.approx([1 / 3, 2 / 3], abs=0.04)
+    assert drawn_learning_rate(0, 7, low=1e-5, high=1e-2) == rates[7]
+
+
+def test_the_split_keeps_mosaics_apart(dsb_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUCLEATE_CACHE")
+    split = load_split(PaperPlan(dsb_zip, tmp_path, dsb_zip.parent / "images.csv"))
+    groups = [{sample.group for sample in part} for part in (split.train, split.dev, split.test)]
+    assert [len(part) for part in (split.train, split.dev, split.test)] == [332, 166, 166]
+    assert not groups[0] & groups[1]
+    assert not groups[0] & groups[2]
+    assert not groups[1] & groups[2]
+
+
+def test_the_papers_settings_are_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    config = paper_config(PaperPlan(tmp_path, tmp_path), "base", lr=1e-3)
+    assert (config.network.width, config.epochs, config.resize, config.loss) == (64, 20, 256, "bce")
+    assert config.augment.displace == (0.01, 0.04)
