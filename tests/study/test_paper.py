@@ -10,6 +10,7 @@ import numpy as np
 import optuna
 import pytest
 from PIL import Image
+from safetensors.torch import load_file
 from tests.train.drawn import disks
 
 from nucleate.apps.cli.main import main
@@ -120,7 +121,7 @@ def test_test_and_solution_belong_together(data: Path, tmp_path: Path, capsys: p
 
 
 def test_a_killed_study_goes_on_to_the_same_networks(data: Path, tmp_path: Path) -> None:
-    def study_in(folder: Path, *, stop_after: int | None = None, resume: bool = False) -> dict[str, bytes]:
+    def study_in(folder: Path, *, stop_after: int | None = None, resume: bool = False) -> dict[str, list[object]]:
         seen = 0
 
         def report(draw: int, name: str, run: Run) -> None:
@@ -131,7 +132,7 @@ def test_a_killed_study_goes_on_to_the_same_networks(data: Path, tmp_path: Path)
 
         plan = PaperPlan(data, folder, width=2, epochs=2, trials=2)
         kept = train_networks(plan, load_split(plan), resume=resume, device="cpu", report=report)
-        return {name: path.read_bytes() for name, path in kept.items()}
+        return {name: [value.tolist() for value in load_file(path).values()] for name, path in kept.items()}
 
     whole = study_in(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
