@@ -31,7 +31,7 @@ FLOORS: dict[str, set[str]] = {
     "train": {"data", "run", "post", "score", "nets"} | GROUND,
     "api": {"run", "io", "nets"} | GROUND,
     "report": {"run", "score", "export"} | GROUND,
-    "study": {"train", "api", "score", "data", "report", "nets.build", "post.recipe"} | GROUND,
+    "study": {"train", "api", "run", "post", "score", "data", "report", "export", "nets.build"} | GROUND,
     "apps": {"api", "study", "report", "export", "train", "run", "score", "data", "io", "nets.to_onnx"} | GROUND,
     # The face hands names on from below, each when it is first asked for; it stands beside the doors.
     "__init__": {"api", "run", "score", "data", "io"} | GROUND,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nucleate.data.sample import Sample
     from nucleate.train.loop import Run
 
-__all__ = ["NETWORKS", "NORMALIZER", "PaperPlan", "Split", "load_split", "paper_config", "train_networks"]
+__all__ = ["NETWORKS", "NORMALIZER", "SIDE", "PaperPlan", "Split", "load_split", "paper_config", "train_networks"]
 
 NETWORKS = {"base": "unet", "plus-one": "unet-plus-one", "minus-one": "unet-minus-one"}
 """The paper's networks by their name in `nucleate.nets.build`."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nucleate.data.sample import Sample
     from nucleate.run.segmenter import Segmenter
 
-__all__ = ["COLUMNS", "PUBLISHED", "KaggleTest", "score_all", "write_figures", "write_table"]
+__all__ = ["COLUMNS", "OTSU", "PUBLISHED", "KaggleTest", "score_all", "write_figures", "write_table"]
 
 PUBLISHED = {"dev": 0.342, "test": 0.277}
 """The paper's scores on its own development set and on Kaggle's stage 1 test set."""
@@ -44,6 +44,8 @@ COLUMNS = ("pixel_accuracy", "pixel_precision", "pixel_iou", "kaggle")
 """The paper's columns: accuracy, precision, IoU, LB."""
 
 OTSU = "otsu"
+"""The system without a network."""
+
 _TITLES = {OTSU: "grey, Otsu, no network", "base": "U-Net", "plus-one": "U-Net +1", "minus-one": "U-Net -1"}
 _SHOWN = 4  # pictures in a figure
 

@@ -14,7 +14,7 @@ from nucleate.nets.build import NetConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MAPS", "AugmentConfig", "TrainConfig", "load_config", "parse_config"]
+__all__ = ["MAPS", "AugmentConfig", "Range", "TrainConfig", "load_config", "parse_config"]
 
 MAPS = ("mask", "border", "distance")
 """Maps a network can be taught, see `nucleate.train.targets`."""
@@ -89,6 +89,8 @@ class TrainConfig(_Frozen):
         Its `channels_out` must be the number of `maps`.
     normalizer : Normalizer
         How pictures are prepared; stored in the model's card.
+    augment : AugmentConfig
+        How crops are moved and changed.
     resize : int or None
         Side of the square to which whole pictures are resized first (256 in the paper); None keeps them.
     crop : int
@@ -99,12 +101,16 @@ class TrainConfig(_Frozen):
         See `nucleate.train.losses`.
     epochs : int
         An epoch is `steps_per_epoch` batches, or each picture once where that is None.
+    steps_per_epoch : int or None
+        Batches an epoch, crops drawn at random.
     batch : int
         Crops a batch.
     lr : float
         Learning rate of Adam (decoupled weight decay when `weight_decay` > 0).
     schedule : {"constant", "cosine"}
         ``cosine`` warms up over 2 % of the steps and falls to 1 % of `lr`.
+    weight_decay : float
+        Share of `lr` by which the weights shrink at each step.
     ema : float
         Decay of the running mean of the weights that is validated and kept; 0 turns it off.
     balance : float

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from nucleate.train.config import TrainConfig
     from nucleate.train.tuning import StoredMaps
 
-__all__ = ["finish", "starting_recipe"]
+__all__ = ["START", "finish", "starting_recipe"]
 
 START = PostRecipe(split="markers", marker_level=0.4, min_area=10)
 """Where tuning begins for networks that learn a distance or a border map."""
 
 
-def finish(run: Path, config: TrainConfig, held: Sequence[Sample], *, name: str, **facts: str) -> dict[str, Any]:
+def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str, **facts: str) -> dict[str, Any]:
     """Turn the last weights of a run into a model.
 
     The last epoch is taken, not the best: choosing an epoch on the held-out pictures would flatter their score.
@@ -58,10 +58,10 @@ def finish(run: Path, config: TrainConfig, held: Sequence[Sample], *, name: str,
     module, _, _ = load_network(run / FINAL)
     start = starting_recipe(config)
     stored = store_maps(segmenter_of(module, config, recipe=start), held)
-    found = cross_fitted(start, config.maps, stored)
-    recipe, _ = tune(start, config.maps, stored)
+    found = cross_fitted(start, config.maps, stored=stored)
+    recipe, _ = tune(start, config.maps, stored=stored)
     scores = _card_scores(found, stored)
-    _write_rows(run / "held-out.csv", found, stored)
+    _write_rows(run / "held-out.csv", found, stored=stored)
     ship(run, module, config=config, recipe=recipe, name=name, scores=scores, diameter_px=_diameter(held), **facts)
     return scores
 
@@ -92,7 +92,7 @@ def _card_scores(found: Sequence[ImageScore], stored: Sequence[StoredMaps]) -> d
     return scores
 
 
-def _write_rows(path: Path, found: Sequence[ImageScore], stored: Sequence[StoredMaps]) -> None:
+def _write_rows(path: Path, found: Sequence[ImageScore], *, stored: Sequence[StoredMaps]) -> None:
     kinds = {one.image_id: one.kind for one in stored}
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)

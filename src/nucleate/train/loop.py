@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-__all__ = ["BEST", "FINAL", "Run", "fit"]
+__all__ = ["BEST", "FINAL", "Run", "fit", "learning_rate"]
 
 BEST = "best.safetensors"
 FINAL = "final.safetensors"

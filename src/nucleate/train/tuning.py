@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nucleate.post.recipe import PostRecipe
     from nucleate.run.segmenter import Segmenter
 
-__all__ = ["GRID", "StoredMaps", "cross_fitted", "store_maps", "tune"]
+__all__ = ["GRID", "StoredMaps", "apply_all", "cross_fitted", "store_maps", "tune"]
 
 GRID: Mapping[str, Sequence[float | int | bool]] = {
     "level": (0.3, 0.4, 0.5, 0.6),
@@ -63,8 +63,8 @@ def store_maps(segmenter: Segmenter, samples: Iterable[Sample]) -> list[StoredMa
 def tune(
     recipe: PostRecipe,
     names: Sequence[str],
-    stored: Sequence[StoredMaps],
     *,
+    stored: Sequence[StoredMaps],
     grid: Mapping[str, Sequence[Any]] = GRID,
     report: Callable[[PostRecipe, float], None] = lambda recipe, score: None,
 ) -> tuple[PostRecipe, float]:
@@ -99,7 +99,7 @@ def tune(
 
     def score(candidate: PostRecipe) -> float:
         if candidate not in known:
-            known[candidate] = float(np.mean([found.kaggle for found in apply_all(candidate, names, stored)]))
+            known[candidate] = float(np.mean([found.kaggle for found in apply_all(candidate, names, stored=stored)]))
             report(candidate, known[candidate])
         return known[candidate]
 
@@ -114,7 +114,7 @@ def tune(
 
 
 def cross_fitted(
-    recipe: PostRecipe, names: Sequence[str], stored: Sequence[StoredMaps], *, grid: Mapping[str, Sequence[Any]] = GRID
+    recipe: PostRecipe, names: Sequence[str], *, stored: Sequence[StoredMaps], grid: Mapping[str, Sequence[Any]] = GRID
 ) -> list[ImageScore]:
     """Score each half of the pictures with the recipe tuned on the other half: no picture is scored by its own numbers.
 
@@ -129,12 +129,12 @@ def cross_fitted(
     scores = []
     for held in halves:
         others = [one for one in stored if one.group not in held]
-        chosen, _ = tune(recipe, names, others, grid=grid)
-        scores += apply_all(chosen, names, [one for one in stored if one.group in held])
+        chosen, _ = tune(recipe, names, stored=others, grid=grid)
+        scores += apply_all(chosen, names, stored=[one for one in stored if one.group in held])
     return scores
 
 
-def apply_all(recipe: PostRecipe, names: Sequence[str], stored: Iterable[StoredMaps]) -> list[ImageScore]:
+def apply_all(recipe: PostRecipe, names: Sequence[str], *, stored: Iterable[StoredMaps]) -> list[ImageScore]:
     """Turn stored maps into nuclei and score each picture."""
     return [
         score_image(one.labels, recipe.apply(one.maps_CHW.astype(np.float32), names), image_id=one.image_id)

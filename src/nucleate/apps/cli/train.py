@@ -58,7 +58,7 @@ def train(
     from nucleate.train.validation import mask_iou
 
     settings = _settings(config, change or [])
-    samples, held = _split(data, val, table or default_table(data))
+    samples, held = _split(data, val, table=table or default_table(data))
     atlas = prepare(samples, settings.normalizer, resize=settings.resize)
     watched = prepare(held[:: max(1, len(held) // 32)], settings.normalizer, resize=settings.resize)
 
@@ -73,7 +73,7 @@ def train(
 
     validate = mask_iou(watched, settings, device=place)
     fit(settings, atlas, folder=output, validate=validate, resume=resume, device=place, report=report)
-    scores = finish(output, settings, held, name=name, command=f"nucleate train {data.name} --val {val}")
+    scores = finish(output, settings, held=held, name=name, command=f"nucleate train {data.name} --val {val}")
     typer.echo(f"{output / name}.onnx: Kaggle score {scores['kaggle']:.3f} on {len(held)} held-out images")
 
 
@@ -97,7 +97,7 @@ def _settings(config: Path | None, changes: list[str]) -> TrainConfig:
     return parse_config(values, "--set" if changes else str(config))
 
 
-def _split(data: Path, val: str, table: Path | None) -> tuple[list[Sample], list[Sample]]:
+def _split(data: Path, val: str, *, table: Path | None) -> tuple[list[Sample], list[Sample]]:
     from nucleate.data.samples import attach_table, grouped_folds, load_samples, split
 
     samples = load_samples(data)
