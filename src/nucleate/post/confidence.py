@@ -1,19 +1,41 @@
-"""How sure a nucleus is.
+"""How sure a nucleus is: the predicted overlap (IoU) of its mask with the true nucleus.
 
-For now the confidence is the mean of the mask's probability over the nucleus' pixels: it says how clearly the pixels
-are nucleus, not how well the outline fits. A prediction of the IoU with the true nucleus is to take its place.
+A small model looks at numbers that describe each found nucleus on the network's own maps (`describe`) and gives the
+IoU to expect (`ConfidenceModel`). It is fitted to held-out nuclei and stored in the model's card. Every number is taken
+from the nucleus and the pixels next to it, so it is the same for a tile as for the whole picture. A card without such a
+model falls back to `mean_probability`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["mean_probability"]
+__all__ = ["FEATURES", "ConfidenceModel", "describe", "mean_probability", "rate"]
+
+FEATURES = (
+    "log_area",
+    "compactness",
+    "mask_inside",
+    "mask_spread",
+    "mask_unsure",
+    "mask_at_edge",
+    "mask_outside",
+    "contact",
+    "at_picture_edge",
+    "border_inside",
+    "distance_mean",
+    "distance_top",
+)
+"""Numbers that describe a nucleus, in the order of the columns of `describe`."""
 
 
 def mean_probability(labels: NDArray[np.int32], mask_map: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -36,7 +58,158 @@ def mean_probability(labels: NDArray[np.int32], mask_map: NDArray[np.floating[An
     >>> mean_probability(np.array([[1, 1, 0, 2]]), np.array([[0.5, 1.0, 0.3, 0.25]]))
     array([0.75, 0.25], dtype=float32)
     """
-    flat = labels.ravel()
-    area = np.bincount(flat)[1:]
-    total = np.bincount(flat, np.nan_to_num(mask_map).ravel())[1:]
-    return np.clip(total / np.maximum(area, 1), 0.0, 1.0).astype(np.float32)
+    return np.clip(_mean(labels.ravel(), np.nan_to_num(mask_map).ravel()), 0.0, 1.0).astype(np.float32)
+
+
+def describe(
+    labels: NDArray[np.int32], maps_CHW: NDArray[np.floating[Any]], names: Sequence[str]
+) -> NDArray[np.float64]:
+    """Describe each nucleus by the numbers named in `FEATURES`.
+
+    Parameters
+    ----------
+    labels : (H, W) int32 ndarray
+        Label image, ids 1..n.
+    maps_CHW : (C, H, W) float ndarray
+        Maps of the network, 0..1.
+    names : sequence of str
+        One for each map; ``mask`` must be there, without ``border`` or ``distance`` their numbers are 0.
+
+    Returns
+    -------
+    (n, 12) float64 ndarray
+        Row ``i`` belongs to nucleus ``i + 1``.
+    """
+    maps = {name: np.nan_to_num(values).ravel() for name, values in zip(names, maps_CHW, strict=True)}
+    flat, mask = labels.ravel(), maps["mask"]
+    count = int(labels.max(initial=0))
+    nothing = np.zeros(flat.size)
+    edge, contact, outside = _rims(labels)
+    area = np.maximum(np.bincount(flat, minlength=count + 1)[1:], 1)
+    rim = np.maximum(np.bincount(flat[edge], minlength=count + 1)[1:], 1)
+    inside = _mean(flat, mask)
+    square = _mean(flat, mask.astype(np.float64) ** 2)
+    at_picture_edge = np.zeros(count)
+    frame = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]) if labels.size else flat
+    at_picture_edge[frame[frame > 0] - 1] = 1.0
+    ring = np.flatnonzero(outside)
+    columns = (
+        np.log(area),
+        np.minimum(4 * np.pi * area / rim**2, 2.0),
+        inside,
+        np.sqrt(np.maximum(square - inside**2, 0.0)),
+        _mean(flat, ((mask > 0.2) & (mask < 0.8)).astype(np.float64)),
+        _mean(flat[edge], mask[edge], count),
+        _mean(outside[ring], mask[ring], count),
+        _mean(flat[edge], contact[edge].astype(np.float64), count),
+        at_picture_edge,
+        _mean(flat, maps.get("border", nothing)),
+        _mean(flat, maps.get("distance", nothing)),
+        _highest(labels, maps.get("distance", nothing), count=count),
+    )
+    return np.stack(columns, axis=1)
+
+
+def rate(
+    labels: NDArray[np.int32],
+    maps_CHW: NDArray[np.floating[Any]],
+    *,
+    names: Sequence[str],
+    model: ConfidenceModel | None,
+) -> NDArray[np.float32]:
+    """Give each nucleus its confidence: the model's predicted IoU, or without a model the `mean_probability`.
+
+    Parameters
+    ----------
+    labels : (H, W) int32 ndarray
+        Label image, ids 1..n.
+    maps_CHW : (C, H, W) float ndarray
+        Maps of the network, 0..1.
+    names : sequence of str
+        One for each map; ``mask`` must be there.
+    model : ConfidenceModel or None
+        From the model's card.
+
+    Returns
+    -------
+    (n,) float32 ndarray
+        Entry ``i`` belongs to nucleus ``i + 1``; 0..1.
+    """
+    if model is None:
+        return mean_probability(labels, maps_CHW[list(names).index("mask")])
+    return model.predict(describe(labels, maps_CHW, names))
+
+
+@dataclass(frozen=True)
+class ConfidenceModel:
+    """Predicts the IoU of nuclei: a logistic curve of the described numbers and their squares.
+
+    Parameters
+    ----------
+    mean, spread : tuple of float
+        Of each number on the nuclei it was fitted to; a spread is above 0.
+    weights : tuple of float
+        For each number, then for the square of each.
+    bias : float
+        Added before the logistic curve.
+    """
+
+    mean: tuple[float, ...]
+    spread: tuple[float, ...]
+    weights: tuple[float, ...]
+    bias: float
+
+    def __post_init__(self) -> None:
+        sizes = len(self.mean), len(self.spread), len(self.weights)
+        if sizes != (len(FEATURES), len(FEATURES), 2 * len(FEATURES)) or not all(s > 0 for s in self.spread):
+            raise ValueError(
+                f"confidence: {len(FEATURES)} means, positive spreads and twice as many weights; got {sizes}"
+            )
+
+    @staticmethod
+    def terms(
+        described: NDArray[np.float64], *, mean: NDArray[np.float64], spread: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Bring numbers (n, k) to unit spread, no further than four spreads out, and add their squares: (n, 2 k)."""
+        z = np.clip((described - mean) / spread, -4.0, 4.0)
+        return np.concatenate([z, z**2], axis=1)
+
+    def predict(self, described: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Give the IoU to expect for each row of `describe`, (n,) float32 in 0..1."""
+        terms = self.terms(described, mean=np.array(self.mean), spread=np.array(self.spread))
+        logits: NDArray[np.float64] = terms @ np.array(self.weights) + self.bias
+        predicted: NDArray[np.float32] = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
+        return predicted
+
+
+def _mean(ids: NDArray[Any], values: NDArray[Any], count: int | None = None) -> NDArray[np.float64]:
+    """Average values by id; ids are 0 (left out) to count."""
+    length = 0 if count is None else count + 1
+    total = np.bincount(ids, values, minlength=length)[1:]
+    return total / np.maximum(np.bincount(ids, minlength=length)[1:], 1)
+
+
+def _highest(labels: NDArray[np.int32], values: NDArray[Any], *, count: int) -> NDArray[np.float64]:
+    if count == 0:
+        return np.zeros(0)
+    return np.asarray(ndimage.maximum(values.reshape(labels.shape), labels, np.arange(1, count + 1)), np.float64)
+
+
+def _rims(labels: NDArray[np.int32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int32]]:
+    """Find the outermost pixels of nuclei, those of them beside another nucleus, and the background next to nuclei.
+
+    All flat. The third holds the id of the nucleus whose ring a background pixel is in, 0 elsewhere; where two are as
+    near, the larger id.
+    """
+    edge, contact = np.zeros(labels.shape, np.bool_), np.zeros(labels.shape, np.bool_)
+    for axis in (0, 1):
+        ahead = tuple(slice(1, None) if a == axis else slice(None) for a in (0, 1))
+        behind = tuple(slice(None, -1) if a == axis else slice(None) for a in (0, 1))
+        differs = labels[ahead] != labels[behind]
+        both = differs & (labels[ahead] > 0) & (labels[behind] > 0)
+        for side in (ahead, behind):
+            edge[side] |= differs
+            contact[side] |= both
+    inside = labels > 0
+    outside = np.where(inside, 0, ndimage.maximum_filter(labels, 3)) if labels.size else labels
+    return (edge & inside).ravel(), contact.ravel(), outside.ravel()

@@ -25,7 +25,7 @@ from nucleate.core.labels import relabel
 from nucleate.core.resample import resample
 from nucleate.core.tiles import Span, chain, mix
 from nucleate.errors import ModelError, UsageError
-from nucleate.post.confidence import mean_probability
+from nucleate.post.confidence import rate
 from nucleate.run.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Segmenter:
         """
         maps_CHW = self.maps(plane)
         labels_HW = self._recipe().apply(maps_CHW, self.card.maps)
-        confidence = mean_probability(labels_HW, maps_CHW[self.card.maps.index("mask")])
+        confidence = rate(labels_HW, maps_CHW, names=self.card.maps, model=self.card.confidence)
         keep = confidence >= np.float32(self.settings.min_confidence)
         if not keep.all():
             labels_HW = relabel(np.where(np.append(False, keep)[labels_HW], labels_HW, 0))

@@ -19,6 +19,7 @@ from nucleate.core.files import atomic_path
 from nucleate.core.normalize import Normalizer
 from nucleate.core.toml import toml_text
 from nucleate.errors import ModelError, NucleateError
+from nucleate.post.confidence import ConfidenceModel
 from nucleate.post.recipe import PostRecipe
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class ModelCard(BaseModel):
         What the maps mean, in order; ``mask`` is among them.
     recipe : PostRecipe
         From maps to nuclei.
+    confidence : ConfidenceModel, optional
+        Predicts the IoU of each nucleus; the mean probability of its mask takes its place where there is none.
     diameter_px : float, optional
         Median diameter of the nuclei it was trained on, pixels.
     multiple : int
@@ -91,6 +94,7 @@ class ModelCard(BaseModel):
     normalizer: Annotated[Normalizer, BeforeValidator(_normalizer)] = Normalizer()
     maps: tuple[str, ...] = ("mask",)
     recipe: Annotated[PostRecipe, BeforeValidator(_recipe)] = PostRecipe()
+    confidence: ConfidenceModel | None = None
     diameter_px: float | None = Field(default=None, gt=0)
     multiple: int = Field(default=16, ge=1, le=1024)
     input_size: int | None = Field(default=None, ge=1, le=8192)

@@ -1,0 +1,93 @@
+"""Fitting the predicted IoU of nuclei to held-out truth, and saying how well it is calibrated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import optimize
+
+from nucleate.errors import DataError
+from nucleate.post.confidence import ConfidenceModel
+from nucleate.score.matching import match
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["calibration_error", "fit_confidence", "true_iou"]
+
+_RIDGE = 1e-4  # keeps weights of numbers that say the same from growing against each other
+_DIGITS = 6  # of the numbers in the card
+
+
+def true_iou(truth: NDArray[np.int32], found: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Give the IoU of each found nucleus with the true nucleus it shares most with, 0 where it meets none.
+
+    Parameters
+    ----------
+    truth, found : (H, W) int32 ndarray
+        Label images; `found` has ids 1..n.
+
+    Returns
+    -------
+    (n,) float64 ndarray
+        0..1.
+    """
+    matching = match(truth, found)
+    best = np.zeros(int(found.max(initial=0)) + 1)
+    np.maximum.at(best, matching.pred_ids[matching.pred_index], matching.iou)
+    return best[1:]
+
+
+def fit_confidence(described: NDArray[np.float64], iou: NDArray[np.float64]) -> ConfidenceModel:
+    """Fit the model by the cross-entropy between predicted and true IoU.
+
+    Parameters
+    ----------
+    described : (n, k) float64 ndarray
+        From `nucleate.post.confidence.describe`, of nuclei in pictures that the network was not trained on.
+    iou : (n,) float64 ndarray
+        From `true_iou`.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than 50 nuclei.
+    """
+    if len(iou) < 50:
+        raise DataError(f"too few held-out nuclei to fit a confidence: got {len(iou)}; 50 at least")
+    mean = described.mean(0)
+    spread = np.maximum(described.std(0), 1e-6)
+    terms = ConfidenceModel.terms(described, mean=mean, spread=spread)
+    terms = np.concatenate([terms, np.ones((len(terms), 1))], axis=1)
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logits = terms @ weights
+        entropy = np.logaddexp(0.0, logits) - iou * logits
+        slope = terms.T @ (1 / (1 + np.exp(-logits)) - iou) / len(iou)
+        return float(entropy.mean() + 0.5 * _RIDGE * weights @ weights), slope + _RIDGE * weights
+
+    found = optimize.minimize(loss, np.zeros(terms.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 2000})
+    weights = found.x.round(_DIGITS).tolist()
+    return ConfidenceModel(
+        tuple(mean.round(_DIGITS).tolist()), tuple(spread.round(_DIGITS + 2).tolist()), tuple(weights[:-1]), weights[-1]
+    )
+
+
+def calibration_error(
+    predicted: NDArray[np.float32], iou: NDArray[np.float64], *, bins: int = 10
+) -> float:
+    """Give the expected calibration error: the gap between predicted and true mean, averaged over bins by their size.
+
+    Parameters
+    ----------
+    predicted, iou : (n,) ndarray
+        0..1.
+    bins : int
+        Of equal width.
+
+    Source: Naeini et al., AAAI 2015, for a predicted IoU in place of a probability.
+    """
+    place = np.minimum((np.asarray(predicted) * bins).astype(int), bins - 1)
+    gaps = [abs(float((predicted[place == b] - iou[place == b]).sum())) for b in range(bins)]
+    return sum(gaps) / max(1, len(iou))
