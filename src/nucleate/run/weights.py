@@ -19,7 +19,7 @@ from nucleate.core.files import atomic_path
 from nucleate.core.normalize import Normalizer
 from nucleate.core.toml import toml_text
 from nucleate.errors import ModelError, NucleateError
-from nucleate.post.confidence import ConfidenceModel
+from nucleate.post.confidence import ConfidenceModel  # noqa: TC001 - pydantic reads the annotations
 from nucleate.post.recipe import PostRecipe
 
 if TYPE_CHECKING:
