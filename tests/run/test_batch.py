@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import threading
+import time
 import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,10 @@ import tifffile
 from PIL import Image as Pillow
 from tests.fakes import FakeSegmenter
 
+from nucleate.apps.cli import main as door
 from nucleate.errors import ModelError, OutputError, UsageError
 from nucleate.run import outputs
-from nucleate.run.batch import BatchSettings, BatchSummary, Report, run_batch
+from nucleate.run.batch import WORKER_NAME, BatchSettings, BatchSummary, Report, run_batch
 from nucleate.run.inputs import expand
 
 if TYPE_CHECKING:
@@ -326,7 +328,7 @@ def test_ctrl_c_keeps_what_is_finished(folder: Path, tmp_path: Path) -> None:
     assert contents(out) == contents(tmp_path / "whole")
 
 
-def test_at_most_two_inputs_are_in_hand(folder: Path, tmp_path: Path) -> None:
+def test_one_input_is_in_hand_at_a_time(folder: Path, tmp_path: Path) -> None:
     class Watching(FakeSegmenter):
         started = 0
 
@@ -341,8 +343,18 @@ def test_at_most_two_inputs_are_in_hand(folder: Path, tmp_path: Path) -> None:
         ahead.append(Watching.started - report.done)
 
     go(folder, tmp_path / "out", segmenter=Watching(), notify=notify)
-    assert max(ahead) == 1
-    assert ahead[-1] == 0
+    assert ahead == [0, 0, 0, 0]
+
+
+def test_no_thread_is_left_behind(folder: Path, tmp_path: Path) -> None:
+    (folder / "f0.png").write_bytes(b"")
+    go(folder, tmp_path / "out", fail_fast=True)
+    go(folder, tmp_path / "whole")
+    end = time.monotonic() + 10
+    while any(thread.name == WORKER_NAME for thread in threading.enumerate()) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert WORKER_NAME not in {thread.name for thread in threading.enumerate()}
+    assert WORKER_NAME == door._WORKER
 
 
 def test_settings_name_what_decides() -> None:

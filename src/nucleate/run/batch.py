@@ -1,7 +1,8 @@
 """Many files: each is read, segmented and written by itself; one bad file never stops the others.
 
-While the results of one input are written, the next is already read and segmented in a second thread; at most two
-inputs are in memory. The main thread stays free, so that Ctrl-C acts at once even while an engine computes.
+Inputs are read and segmented in a second thread, so that the main thread stays free and Ctrl-C acts at once even
+while an engine computes. One input is in memory at a time: working one ahead of the writing gained nothing that could
+be measured on two cores, since the engine keeps them busy, and would take twice the memory.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ if TYPE_CHECKING:
     from nucleate.core.image import Image
     from nucleate.run.inputs import Source
 
-__all__ = ["BatchSettings", "BatchSummary", "Report", "SegmentationLike", "SegmenterLike", "run_batch"]
+__all__ = ["WORKER_NAME", "BatchSettings", "BatchSummary", "Report", "SegmentationLike", "SegmenterLike", "run_batch"]
+
+
+WORKER_NAME = "nucleate-worker"
+"""Of the thread that computes; after Ctrl-C it may be alive until its engine comes back."""
 
 
 class SegmentationLike(Protocol):
@@ -238,7 +243,7 @@ def _refuse_results(output: Path, files: Sequence[Path]) -> None:
 
 
 class _Worker:
-    """Reads and segments inputs in a thread, one ahead of what is being written."""
+    """Reads and segments inputs in a thread, one when the results of the one before are written."""
 
     def __init__(
         self,
@@ -252,20 +257,21 @@ class _Worker:
         self._segmenter, self._settings = segmenter, settings
         self._finished, self._output, self._scratch = dict(finished), output, scratch
         self._stop = threading.Event()
+        # A result counts against the limit until the caller asks for the next one.
+        self._room = threading.Semaphore(1)
 
     def stop(self) -> None:
         """Start no further input; one that is being computed is given up."""
         self._stop.set()
+        self._room.release()  # it may be waiting for the results to be written
 
     def run(self, sources: Sequence[Source], names: dict[str, str]) -> Iterator[_Work]:
         """Give every input in order when it is segmented."""
         ready: queue.Queue[_Work | BaseException] = queue.Queue()
-        # A result counts against the limit of two until the caller asks for the next one.
-        room = threading.Semaphore(2)
 
         def produce() -> None:
             for source in sources:
-                room.acquire()
+                self._room.acquire()
                 if self._stop.is_set():
                     return
                 try:
@@ -275,13 +281,13 @@ class _Worker:
                     return
 
         # A daemon: after Ctrl-C the program does not wait for an engine that is still computing.
-        threading.Thread(target=produce, name="nucleate-worker", daemon=True).start()
+        threading.Thread(target=produce, name=WORKER_NAME, daemon=True).start()
         for _ in sources:
             work = _take(ready)
             if isinstance(work, BaseException):
                 raise work
             yield work
-            room.release()
+            self._room.release()
 
     def _one(self, source: Source, name: str) -> _Work:
         started = time.perf_counter()

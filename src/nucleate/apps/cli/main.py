@@ -30,6 +30,9 @@ __all__ = ["app", "main"]
 _INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it."""
 
+_WORKER = "nucleate-worker"
+"""`nucleate.run.batch.WORKER_NAME`, whose module is too slow to import for ``--help``."""
+
 app = typer.Typer(
     name="nucleate",
     help="Find every cell nucleus in microscope images: masks, measurements, confidence.",
@@ -77,7 +80,7 @@ def main(words: list[str] | None = None) -> None:
     words = sys.argv[1:] if words is None else words
     debug = "--debug" in (words[: words.index("--")] if "--" in words else words)
     code = _run(words if not debug else _without_debug(words), debug=debug)
-    if code == _INTERRUPTED and threading.active_count() > 1:
+    if code == _INTERRUPTED and any(thread.name == _WORKER for thread in threading.enumerate()):
         # An engine may still be computing in its thread; waiting for it would take longer than Ctrl-C may.
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

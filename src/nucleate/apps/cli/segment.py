@@ -153,7 +153,7 @@ def close(summary: BatchSummary, output: Path, *, quiet: bool) -> None:
         say(f"nucleate: stopped; {ok} of {ok + failed + left} inputs are finished and written to {output}; go on with:")
         say(f"  {command_line(extra='--resume')}")
         raise SystemExit(130)
-    if not quiet:
+    if ok and not quiet:
         say(f"{ok} {'image' if ok == 1 else 'images'}, {nuclei:,} nuclei, written to {output}")
     if failed:
         rest = f", {left} not started" if left else ""
