@@ -2,22 +2,86 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import optimize
 
 from nucleate.errors import DataError
-from nucleate.post.confidence import ConfidenceModel
+from nucleate.post.confidence import FEATURES, ConfidenceModel, describe
 from nucleate.score.matching import match
+from nucleate.train.tuning import halves
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["calibration_error", "fit_confidence", "true_iou"]
+    from nucleate.post.recipe import PostRecipe
+    from nucleate.train.tuning import StoredMaps
+
+__all__ = [
+    "FEWEST",
+    "Nuclei",
+    "calibration_error",
+    "cross_fitted_confidence",
+    "described_nuclei",
+    "fit_confidence",
+    "true_iou",
+]
+
+FEWEST = 50
+"""Nuclei that a fit needs at least."""
 
 _RIDGE = 1e-4  # keeps weights of numbers that say the same from growing against each other
 _DIGITS = 6  # of the numbers in the card
+
+
+@dataclass(frozen=True, eq=False)
+class Nuclei:
+    """Found nuclei of held-out pictures.
+
+    Parameters
+    ----------
+    described : (n, k) float64 ndarray
+        From `nucleate.post.confidence.describe`.
+    iou : (n,) float64 ndarray
+        From `true_iou`.
+    """
+
+    described: NDArray[np.float64]
+    iou: NDArray[np.float64]
+
+
+def described_nuclei(recipe: PostRecipe, names: Sequence[str], *, stored: Iterable[StoredMaps]) -> Nuclei:
+    """Find the nuclei on stored maps, describe them, and compare each with the truth."""
+    rows, overlaps = [np.zeros((0, len(FEATURES)))], [np.zeros(0)]
+    for one in stored:
+        maps_CHW = one.maps_CHW.astype(np.float32)
+        found = recipe.apply(maps_CHW, names)
+        rows.append(describe(found, maps_CHW, names))
+        overlaps.append(true_iou(one.labels, found))
+    return Nuclei(np.concatenate(rows), np.concatenate(overlaps))
+
+
+def cross_fitted_confidence(
+    recipe: PostRecipe, names: Sequence[str], *, stored: Sequence[StoredMaps]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Predict the IoU of every found nucleus by a model fitted to the other half of the pictures.
+
+    Returns
+    -------
+    predicted, iou : (n,) ndarray
+        In no stated order.
+    """
+    predicted, overlaps = [], []
+    for own, others in halves(stored):
+        model = fit_confidence(described_nuclei(recipe, names, stored=others))
+        nuclei = described_nuclei(recipe, names, stored=own)
+        predicted.append(model.predict(nuclei.described))
+        overlaps.append(nuclei.iou)
+    return np.concatenate(predicted), np.concatenate(overlaps)
 
 
 def true_iou(truth: NDArray[np.int32], found: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -39,23 +103,22 @@ def true_iou(truth: NDArray[np.int32], found: NDArray[np.int32]) -> NDArray[np.f
     return best[1:]
 
 
-def fit_confidence(described: NDArray[np.float64], iou: NDArray[np.float64]) -> ConfidenceModel:
+def fit_confidence(nuclei: Nuclei) -> ConfidenceModel:
     """Fit the model by the cross-entropy between predicted and true IoU.
 
     Parameters
     ----------
-    described : (n, k) float64 ndarray
-        From `nucleate.post.confidence.describe`, of nuclei in pictures that the network was not trained on.
-    iou : (n,) float64 ndarray
-        From `true_iou`.
+    nuclei : Nuclei
+        Of pictures that the network was not trained on.
 
     Raises
     ------
     DataError
-        If there are fewer than 50 nuclei.
+        If there are fewer than `FEWEST` nuclei.
     """
-    if len(iou) < 50:
-        raise DataError(f"too few held-out nuclei to fit a confidence: got {len(iou)}; 50 at least")
+    described, iou = nuclei.described, nuclei.iou
+    if len(iou) < FEWEST:
+        raise DataError(f"too few held-out nuclei to fit a confidence: got {len(iou)}; {FEWEST} at least")
     mean = described.mean(0)
     spread = np.maximum(described.std(0), 1e-6)
     terms = ConfidenceModel.terms(described, mean=mean, spread=spread)
@@ -74,9 +137,7 @@ def fit_confidence(described: NDArray[np.float64], iou: NDArray[np.float64]) -> 
     )
 
 
-def calibration_error(
-    predicted: NDArray[np.float32], iou: NDArray[np.float64], *, bins: int = 10
-) -> float:
+def calibration_error(predicted: NDArray[np.float32], iou: NDArray[np.float64], *, bins: int = 10) -> float:
     """Give the expected calibration error: the gap between predicted and true mean, averaged over bins by their size.
 
     Parameters

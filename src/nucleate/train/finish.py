@@ -13,6 +13,13 @@ from nucleate.post.recipe import PostRecipe
 from nucleate.score.scores import summarise
 from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
+from nucleate.train.confidence import (
+    FEWEST,
+    calibration_error,
+    cross_fitted_confidence,
+    described_nuclei,
+    fit_confidence,
+)
 from nucleate.train.loop import FINAL
 from nucleate.train.shipping import ship
 from nucleate.train.tuning import cross_fitted, store_maps, tune
@@ -32,7 +39,7 @@ START = PostRecipe(split="markers", marker_level=0.4, min_area=10)
 """Where tuning begins for networks that learn a distance or a border map."""
 
 
-def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str, **facts: str) -> dict[str, Any]:
+def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str, **facts: object) -> dict[str, Any]:
     """Turn the last weights of a run into a model.
 
     The last epoch is taken, not the best: choosing an epoch on the held-out pictures would flatter their score.
@@ -53,7 +60,8 @@ def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str,
     Returns
     -------
     dict
-        The scores that stand in the card, cross-fitted (see `nucleate.train.tuning.cross_fitted`).
+        The scores that stand in the card, cross-fitted (see `nucleate.train.tuning.cross_fitted`), among them the
+        calibration error of the confidence where there are nuclei enough to fit one.
     """
     module, _, _ = load_network(run / FINAL)
     start = starting_recipe(config)
@@ -62,7 +70,13 @@ def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str,
     recipe, _ = tune(start, config.maps, stored=stored)
     scores = _card_scores(found, stored)
     _write_rows(run / "held-out.csv", found, stored=stored)
-    ship(run, module, config=config, recipe=recipe, name=name, scores=scores, diameter_px=_diameter(held), **facts)
+    nuclei = described_nuclei(recipe, config.maps, stored=stored)
+    confidence = fit_confidence(nuclei) if len(nuclei.iou) >= 4 * FEWEST else None
+    if confidence is not None:
+        predicted, iou = cross_fitted_confidence(recipe, config.maps, stored=stored)
+        scores["confidence_error"] = round(calibration_error(predicted, iou), 4)
+    facts |= {"confidence": confidence, "scores": scores, "diameter_px": _diameter(held)}
+    ship(run, module, config=config, recipe=recipe, name=name, **facts)
     return scores
 
 

@@ -118,20 +118,24 @@ def cross_fitted(
 ) -> list[ImageScore]:
     """Score each half of the pictures with the recipe tuned on the other half: no picture is scored by its own numbers.
 
-    Halves are made of whole groups, of about equal size.
+    Halves are made by `halves`.
     """
+    scores = []
+    for own, others in halves(stored):
+        chosen, _ = tune(recipe, names, stored=others, grid=grid)
+        scores += apply_all(chosen, names, stored=own)
+    return scores
+
+
+def halves(stored: Sequence[StoredMaps]) -> list[tuple[list[StoredMaps], list[StoredMaps]]]:
+    """Part pictures into two halves of whole groups and about equal size: each half with the other beside it."""
     sizes: dict[str, int] = {}
     for one in stored:
         sizes[one.group] = sizes.get(one.group, 0) + 1
-    halves: tuple[set[str], set[str]] = (set(), set())
+    sides: tuple[set[str], set[str]] = (set(), set())
     for group in sorted(sizes, key=lambda name: (-sizes[name], name)):
-        min(halves, key=lambda half: sum(sizes[name] for name in half)).add(group)
-    scores = []
-    for held in halves:
-        others = [one for one in stored if one.group not in held]
-        chosen, _ = tune(recipe, names, stored=others, grid=grid)
-        scores += apply_all(chosen, names, stored=[one for one in stored if one.group in held])
-    return scores
+        min(sides, key=lambda side: sum(sizes[name] for name in side)).add(group)
+    return [([s for s in stored if s.group in side], [s for s in stored if s.group not in side]) for side in sides]
 
 
 def apply_all(recipe: PostRecipe, names: Sequence[str], *, stored: Iterable[StoredMaps]) -> list[ImageScore]:
