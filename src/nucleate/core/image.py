@@ -29,13 +29,76 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["AXES", "DNA_NAMES", "Image"]
+__all__ = ["AXES", "DNA_NAMES", "Image", "check_place", "find_channel"]
 
 AXES = "TZICYXS"
 """The order in which axes stand."""
 
 DNA_NAMES = ("dapi", "hoechst", "dna", "draq5", "nuclei", "nucleus", "h2b", "nuclear", "405")
 """Parts of channel names that mark a nuclear stain, the surest first."""
+
+
+def find_channel(wanted: str | int | None, names: tuple[str, ...], *, count: int, name: str) -> int:
+    """Tell which of several channels is meant.
+
+    Parameters
+    ----------
+    wanted : str, int or None
+        A name (case does not matter), an index from 0, or None for the nuclear stain: the first by the order of
+        `DNA_NAMES`, else the first of all.
+    names : tuple of str
+        What the channels are called; may be empty.
+    count : int
+        How many there are.
+    name : str
+        Of the image, for the message.
+
+    Returns
+    -------
+    int
+        Its index.
+
+    Raises
+    ------
+    InputError
+        If there is no such channel.
+    """
+    lower = [one.lower() for one in names]
+    if wanted is None:
+        index = next((i for dna in DNA_NAMES for i, one in enumerate(lower) if dna in one), 0)
+    elif isinstance(wanted, str) and wanted.lower() in lower:  # a name first: "405" is a common one
+        index = lower.index(wanted.lower())
+    else:
+        index = int(wanted) if isinstance(wanted, int) or wanted.isdecimal() else -1
+    if not 0 <= index < count:
+        have = ", ".join(names) or f"{count} without names"
+        raise InputError(f"{name}: no channel {wanted!r}; it has {have}; give a name or an index from 0")
+    return index
+
+
+def check_place(axes: str, stack_shape: tuple[int, ...], *, at: tuple[int, ...], name: str) -> None:
+    """Check that one plane is meant: no channels left, and an index inside each axis of the stack.
+
+    Parameters
+    ----------
+    axes : str
+        Of the image.
+    stack_shape : tuple of int
+        Lengths of its axes T, Z, I.
+    at : tuple of int
+        The indices.
+    name : str
+        Of the image, for the message.
+
+    Raises
+    ------
+    InputError
+        If not.
+    """
+    if "C" in axes:
+        raise InputError(f"{name}: several channels; choose one first (--channel NAME or INDEX)")
+    if len(at) != len(stack_shape) or not all(0 <= i < n for i, n in zip(at, stack_shape, strict=True)):
+        raise InputError(f"{name}: no plane {at}; give an index from 0 for each of the lengths {stack_shape}")
 
 
 @dataclass(frozen=True)
@@ -99,21 +162,32 @@ class Image:
             If there is no such channel.
         """
         count = self.pixels.shape[self.axes.index("C")] if "C" in self.axes else 1
-        names = [name.lower() for name in self.channel_names]
-        if wanted is None:
-            index = next((i for dna in DNA_NAMES for i, name in enumerate(names) if dna in name), 0)
-        elif isinstance(wanted, str) and wanted.lower() in names:  # a name first: "405" is a common one
-            index = names.index(wanted.lower())
-        else:
-            index = int(wanted) if isinstance(wanted, int) or wanted.isdecimal() else -1
-        if not 0 <= index < count:
-            have = ", ".join(self.channel_names) or f"{count} without names"
-            raise InputError(f"{self.name}: no channel {wanted!r}; it has {have}; give a name or an index from 0")
+        index = find_channel(wanted, self.channel_names, count=count, name=self.name)
         if "C" not in self.axes:
             return self
         axis = self.axes.index("C")
         kept = self.channel_names[index : index + 1]
         return replace(self, pixels=self.pixels.take(index, axis), axes=self.axes.replace("C", ""), channel_names=kept)
+
+    def read(self, rows: slice, cols: slice, *, at: tuple[int, ...] = ()) -> NDArray[Any]:
+        """Give a part of one plane, (h, w) or (h, w, 3), as `nucleate.core.lazy.LazyImage` does.
+
+        Parameters
+        ----------
+        rows, cols : slice
+            Of the plane's own grid, without steps.
+        at : tuple of int
+            Which plane: one index for each axis of `stack_shape`; empty for a single picture.
+
+        Raises
+        ------
+        InputError
+            If the channels were not chosen yet, or `at` names no plane.
+        """
+        check_place(self.axes, self.stack_shape, at=at, name=self.name)
+        index: tuple[Any, ...] = (*at, rows, cols)
+        plane: NDArray[Any] = self.pixels[index]
+        return plane
 
     def planes(self) -> Iterator[NDArray[Any]]:
         """Give every picture of the stack in turn, (H, W) or (H, W, 3), last stack axis fastest.

@@ -1,0 +1,256 @@
+"""Images that stay in their file: read window by window, since a slide or a plate does not fit the memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from nucleate.core.image import AXES, Image, check_place, find_channel
+from nucleate.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+__all__ = ["LazyImage", "PlaneSource", "Window", "lazy"]
+
+
+class PlaneSource(Protocol):
+    """What can be read piece by piece: `Image` and `LazyImage` both can."""
+
+    @property
+    def name(self) -> str:
+        """Where it came from."""
+
+    @property
+    def axes(self) -> str:
+        """One letter an axis, as in `nucleate.core.image`."""
+
+    @property
+    def shape_HW(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    @property
+    def stack_shape(self) -> tuple[int, ...]:
+        """Lengths of the axes T, Z, I."""
+
+    @property
+    def pixel_size_um(self) -> tuple[float, float] | None:
+        """Height and width of a pixel."""
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """One for each channel, or empty."""
+
+    def read(self, rows: slice, cols: slice, *, at: tuple[int, ...] = ()) -> NDArray[Any]:
+        """Give a part of one plane."""
+
+
+class Window(Protocol):
+    """How a reader gives pixels: `place` has one index for each axis before ``Y``; the slices are whole and inside."""
+
+    def __call__(self, place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
+        """Give (h, w), or (h, w, 3) with colours."""
+
+
+def _nothing() -> None:
+    """Release nothing."""
+
+
+@dataclass(frozen=True)
+class LazyImage:
+    """A picture or stack in a file that is read when asked. Use it as a context manager, or `close` it.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Lengths of the axes.
+    dtype : dtype
+        Of the pixels, real.
+    window : Window
+        Reads a part of one plane of one channel.
+    axes : str
+        As in `nucleate.core.image`.
+    pixel_size_um : (float, float), optional
+        Height and width of a pixel in micrometres; None when unknown.
+    channel_names : tuple of str
+        One for each channel of axis ``C``, or empty.
+    name : str
+        Where it came from, for messages.
+    levels : tuple of (int, int)
+        Rows and columns of the levels of a pyramid, the full size first; only that one is read.
+    pictures : tuple of str
+        Names of all pictures in the file, where it holds several; this is one of them.
+    release : callable
+        Closes the file.
+
+    Raises
+    ------
+    InputError
+        If axes and shape do not fit, the image has no pixel, or its pixels are not real numbers.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    window: Window
+    axes: str = "YX"
+    pixel_size_um: tuple[float, float] | None = None
+    channel_names: tuple[str, ...] = ()
+    name: str = "image"
+    levels: tuple[tuple[int, int], ...] = ()
+    pictures: tuple[str, ...] = ()
+    release: Callable[[], None] = _nothing
+
+    def __post_init__(self) -> None:
+        got = f"axes {self.axes!r}, shape {self.shape}"
+        if len(self.axes) != len(self.shape) or [a for a in AXES if a in self.axes] != list(self.axes):
+            raise InputError(f"{self.name}: axes do not fit: got {got}; use {AXES}, in that order")
+        if not {"Y", "X"} <= set(self.axes) or min(self.shape) < 1:
+            raise InputError(f"{self.name}: no picture in it: got {got}; rows and columns are needed")
+        if "S" in self.axes and self.shape[-1] != 3:
+            raise InputError(f"{self.name}: colours need three samples: got {got}")
+        if self.dtype.kind not in "buif":
+            raise InputError(f"{self.name}: pixels must be real numbers: got dtype {self.dtype}")
+
+    def __enter__(self) -> LazyImage:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; nothing can be read any more."""
+        self.release()
+
+    @property
+    def shape_HW(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.shape[self.axes.index("Y")], self.shape[self.axes.index("X")]
+
+    @property
+    def stack_shape(self) -> tuple[int, ...]:
+        """Lengths of the axes over which planes are counted (T, Z, I); empty for a single picture."""
+        return tuple(n for a, n in zip(self.axes, self.shape, strict=True) if a in "TZI")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all of it takes when read."""
+        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+
+    def channel(self, wanted: str | int | None = None) -> LazyImage:
+        """Keep one channel: by index, by name (case does not matter), or the nuclear stain when None.
+
+        Raises
+        ------
+        InputError
+            If there is no such channel.
+        """
+        count = self.shape[self.axes.index("C")] if "C" in self.axes else 1
+        index = find_channel(wanted, self.channel_names, count=count, name=self.name)
+        if "C" not in self.axes:
+            return self
+        return replace(self._fixed("C", index), channel_names=self.channel_names[index : index + 1])
+
+    def plane(self, at: tuple[int, ...]) -> LazyImage:
+        """Keep one plane of the stack: axes T, Z and I go.
+
+        Parameters
+        ----------
+        at : tuple of int
+            One index for each axis of `stack_shape`.
+
+        Raises
+        ------
+        InputError
+            If there is no such plane.
+        """
+        check_place("YX", self.stack_shape, at=at, name=self.name)
+        kept = self
+        for letter, index in zip([a for a in self.axes if a in "TZI"], at, strict=True):
+            kept = kept._fixed(letter, index)
+        return kept
+
+    def read(self, rows: slice, cols: slice, *, at: tuple[int, ...] = ()) -> NDArray[Any]:
+        """Give a part of one plane, (h, w) or (h, w, 3); only this part is read from the file.
+
+        Parameters
+        ----------
+        rows, cols : slice
+            Of the plane's own grid, without steps; what reaches beyond it is cut off, as numpy does.
+        at : tuple of int
+            Which plane: one index for each axis of `stack_shape`; empty for a single picture.
+
+        Raises
+        ------
+        InputError
+            If the channels were not chosen yet, `at` names no plane, or the file is damaged there.
+        """
+        check_place(self.axes, self.stack_shape, at=at, name=self.name)
+        return self._window(at, rows, cols=cols)
+
+    def load(self) -> Image:
+        """Read all of it into memory; compare `nbytes` with what there is before."""
+        pixels = np.empty(self.shape, self.dtype)
+        everything = slice(None)
+        for place in np.ndindex(*self.shape[: self.axes.index("Y")]):
+            pixels[place] = self._window(place, everything, cols=everything)
+        return Image(pixels, self.axes, self.pixel_size_um, self.channel_names, self.name)
+
+    def _window(self, place: tuple[int, ...], rows: slice, *, cols: slice) -> NDArray[Any]:
+        (top, bottom, _), (left, right, _) = (
+            part.indices(n) for part, n in zip((rows, cols), self.shape_HW, strict=True)
+        )
+        samples = (3,) if "S" in self.axes else ()
+        shape = (max(bottom - top, 0), max(right - left, 0), *samples)
+        if 0 in shape:
+            return np.empty(shape, self.dtype)
+        pixels = self.window(place, slice(top, bottom), slice(left, right))
+        if pixels.shape != shape:
+            raise InputError(
+                f"{self.name}: damaged: {shape} pixels are said to be there, got {pixels.shape}; copy it again"
+            )
+        return pixels.astype(self.dtype, copy=False)
+
+    def _fixed(self, letter: str, index: int) -> LazyImage:
+        axis, inner = self.axes.index(letter), self.window
+
+        def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
+            return inner((*place[:axis], index, *place[axis:]), rows, cols)
+
+        shape = self.shape[:axis] + self.shape[axis + 1 :]
+        return replace(self, window=window, shape=shape, axes=self.axes.replace(letter, ""))
+
+
+def lazy(image: Image) -> LazyImage:
+    """Give an image that is in memory the face of one that is not.
+
+    Parameters
+    ----------
+    image : Image
+
+    Returns
+    -------
+    LazyImage
+
+    Examples
+    --------
+    >>> picture = lazy(Image(np.arange(12).reshape(3, 4)))
+    >>> picture.read(slice(1, 3), slice(2, 9))
+    array([[ 6,  7],
+           [10, 11]])
+    """
+
+    def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
+        index: tuple[Any, ...] = (*place, rows, cols)
+        part: NDArray[Any] = image.pixels[index]
+        return part
+
+    return LazyImage(
+        image.pixels.shape, image.pixels.dtype, window, image.axes, image.pixel_size_um, image.channel_names, image.name
+    )
