@@ -191,13 +191,13 @@ PLANTED_DOCSTRINGS = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "offender", "innocent"), PLANTED)
+@pytest.mark.parametrize(("rule", "offender", "innocent"), PLANTED, ids=[rule.__name__ for rule, *_ in PLANTED])
 def test_rule_catches(rule: Callable[[ast.Module], list[str]], offender: str, innocent: str) -> None:
     assert len(rule(ast.parse(offender))) >= 1
     assert rule(ast.parse(innocent)) == []
 
 
-@pytest.mark.parametrize(("offender", "innocent"), PLANTED_DOCSTRINGS)
+@pytest.mark.parametrize(("offender", "innocent"), PLANTED_DOCSTRINGS, ids=range(len(PLANTED_DOCSTRINGS)))
 def test_false_parameters_are_caught(offender: str, innocent: str) -> None:
     assert len(docstring_rules.false_parameters(ast.parse(offender))) == 1
     assert docstring_rules.false_parameters(ast.parse(innocent)) == []
