@@ -24,7 +24,7 @@ def test_two_nuclei_side_by_side_by_hand() -> None:
     labels = np.array([[0, 0, 0, 0, 0, 0], [0, 1, 1, 2, 2, 0], [0, 1, 1, 2, 2, 0], [0, 0, 0, 0, 0, 0]], np.int32)
     mask = np.where(labels == 1, 0.9, np.where(labels == 2, 0.5, 0.1))
     maps = np.stack([mask, (labels == 2) * 0.25, labels * 0.3])
-    found = describe(labels, maps, NAMES)
+    found = describe(labels, maps, names=NAMES)
     assert found.shape == (2, len(FEATURES))
     assert _column(found, "log_area") == pytest.approx([np.log(4), np.log(4)])
     assert _column(found, "compactness") == [2, 2]  # 4 pi 4 / 4**2 is above the limit
@@ -43,15 +43,15 @@ def test_two_nuclei_side_by_side_by_hand() -> None:
 def test_nuclei_at_the_edge_of_the_picture_are_known() -> None:
     labels = np.zeros((5, 5), np.int32)
     labels[0, 2], labels[2, 2], labels[4, 4] = 1, 2, 3
-    assert _column(describe(labels, np.ones((1, 5, 5)), ("mask",)), "at_picture_edge") == [1, 0, 1]
+    assert _column(describe(labels, np.ones((1, 5, 5)), names=("mask",)), "at_picture_edge") == [1, 0, 1]
 
 
 @given(label_images(), st.integers(0, 99))
 @settings(max_examples=50)
 def test_numbers_do_not_depend_on_the_rest_of_the_picture(labels: NDArray[np.int32], seed: int) -> None:
     maps = np.random.default_rng(seed).random((3, *labels.shape))
-    alone = describe(labels, maps, NAMES)
-    wide = describe(np.pad(labels, 3), np.pad(maps, ((0, 0), (3, 3), (3, 3))), NAMES)
+    alone = describe(labels, maps, names=NAMES)
+    wide = describe(np.pad(labels, 3), np.pad(maps, ((0, 0), (3, 3), (3, 3))), names=NAMES)
     local = [index for index, name in enumerate(FEATURES) if name not in {"at_picture_edge", "mask_outside"}]
     inner = np.array(_column(alone, "at_picture_edge")) == 0
     np.testing.assert_allclose(alone[inner][:, local], wide[inner][:, local])
@@ -61,8 +61,8 @@ def test_numbers_do_not_depend_on_the_rest_of_the_picture(labels: NDArray[np.int
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (6, 1), (4, 4)])
 def test_small_and_empty_pictures(shape: tuple[int, int]) -> None:
     maps = np.full((1, *shape), 0.7)
-    assert describe(np.zeros(shape, np.int32), maps, ("mask",)).shape == (0, len(FEATURES))
-    assert describe(np.ones(shape, np.int32), maps, ("mask",)).shape == (1, len(FEATURES))
+    assert describe(np.zeros(shape, np.int32), maps, names=("mask",)).shape == (0, len(FEATURES))
+    assert describe(np.ones(shape, np.int32), maps, names=("mask",)).shape == (1, len(FEATURES))
     assert mean_probability(np.ones(shape, np.int32), maps[0]).tolist() == pytest.approx([0.7])
 
 

@@ -62,7 +62,7 @@ def mean_probability(labels: NDArray[np.int32], mask_map: NDArray[np.floating[An
 
 
 def describe(
-    labels: NDArray[np.int32], maps_CHW: NDArray[np.floating[Any]], names: Sequence[str]
+    labels: NDArray[np.int32], maps_CHW: NDArray[np.floating[Any]], *, names: Sequence[str]
 ) -> NDArray[np.float64]:
     """Describe each nucleus by the numbers named in `FEATURES`.
 
@@ -99,9 +99,9 @@ def describe(
         inside,
         np.sqrt(np.maximum(square - inside**2, 0.0)),
         _mean(flat, ((mask > 0.2) & (mask < 0.8)).astype(np.float64)),
-        _mean(flat[edge], mask[edge], count),
-        _mean(outside[ring], mask[ring], count),
-        _mean(flat[edge], contact[edge].astype(np.float64), count),
+        _mean(flat[edge], mask[edge], count=count),
+        _mean(outside[ring], mask[ring], count=count),
+        _mean(flat[edge], contact[edge].astype(np.float64), count=count),
         at_picture_edge,
         _mean(flat, maps.get("border", nothing)),
         _mean(flat, maps.get("distance", nothing)),
@@ -137,7 +137,7 @@ def rate(
     """
     if model is None:
         return mean_probability(labels, maps_CHW[list(names).index("mask")])
-    return model.predict(describe(labels, maps_CHW, names))
+    return model.predict(describe(labels, maps_CHW, names=names))
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class ConfidenceModel:
         return predicted
 
 
-def _mean(ids: NDArray[Any], values: NDArray[Any], count: int | None = None) -> NDArray[np.float64]:
+def _mean(ids: NDArray[Any], values: NDArray[Any], *, count: int | None = None) -> NDArray[np.float64]:
     """Average values by id; ids are 0 (left out) to count."""
     length = 0 if count is None else count + 1
     total = np.bincount(ids, values, minlength=length)[1:]

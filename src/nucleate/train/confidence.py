@@ -60,7 +60,7 @@ def described_nuclei(recipe: PostRecipe, names: Sequence[str], *, stored: Iterab
     for one in stored:
         maps_CHW = one.maps_CHW.astype(np.float32)
         found = recipe.apply(maps_CHW, names)
-        rows.append(describe(found, maps_CHW, names))
+        rows.append(describe(found, maps_CHW, names=names))
         overlaps.append(true_iou(one.labels, found))
     return Nuclei(np.concatenate(rows), np.concatenate(overlaps))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nucleate.post.recipe import PostRecipe
     from nucleate.run.segmenter import Segmenter
 
-__all__ = ["GRID", "StoredMaps", "apply_all", "cross_fitted", "store_maps", "tune"]
+__all__ = ["GRID", "StoredMaps", "apply_all", "cross_fitted", "halves", "store_maps", "tune"]
 
 GRID: Mapping[str, Sequence[float | int | bool]] = {
     "level": (0.3, 0.4, 0.5, 0.6),
