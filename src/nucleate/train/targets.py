@@ -52,10 +52,16 @@ def touching(labels_NHW: Tensor, reach: int = _BORDER_REACH) -> Tensor:
     """Mark pixels that have two different nuclei within `reach` pixels (square window), as bool (N, H, W)."""
     labels_N1HW = labels_NHW[:, None].float()
     far = torch.full_like(labels_N1HW, 2.0**24)
-    size, pad = 2 * reach + 1, reach
-    highest = functional.max_pool2d(labels_N1HW, size, 1, pad)
-    lowest = -functional.max_pool2d(-torch.where(labels_N1HW > 0, labels_N1HW, far), size, 1, pad)
+    highest = _highest_around(labels_N1HW, reach)
+    lowest = -_highest_around(-torch.where(labels_N1HW > 0, labels_N1HW, far), reach)
     return ((highest > 0) & (lowest < highest))[:, 0]
+
+
+def _highest_around(values_N1HW: Tensor, reach: int) -> Tensor:
+    """Take the maximum of the square window, first along rows, then along columns: far cheaper than at once."""
+    size = 2 * reach + 1
+    across_N1HW = functional.max_pool2d(values_N1HW, (1, size), 1, (0, reach))
+    return functional.max_pool2d(across_N1HW, (size, 1), 1, (reach, 0))
 
 
 def make_targets(labels_NHW: Tensor, distance_NHW: Tensor, *, maps: tuple[str, ...]) -> Tensor:
