@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["areas", "drop_small", "overlap_table", "relabel"]
+__all__ = ["areas", "drop_small", "first_pixels", "in_reading_order", "overlap_table", "relabel"]
 
 _SLICE = 1 << 22  # pixels looked at together by overlap_table: a few dozen megabytes of scratch space
 
@@ -55,6 +55,49 @@ def drop_small(labels: NDArray[Any], min_area: int) -> NDArray[np.int32]:
     """Remove the nuclei of fewer than `min_area` pixels and close the gaps in the ids."""
     keep = np.concatenate([[False], areas(labels) >= min_area])
     return relabel(np.where(keep[labels], labels, 0))
+
+
+def first_pixels(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Find the first pixel of each nucleus in reading order.
+
+    Parameters
+    ----------
+    labels : (H, W) int ndarray
+        Label image; ids may have gaps.
+
+    Returns
+    -------
+    (n,) int64 ndarray
+        Entry ``i`` is the place of nucleus ``i + 1`` in ``labels.ravel()``; ``labels.size`` for an id that does not
+        occur.
+
+    Examples
+    --------
+    >>> first_pixels(np.array([[0, 3, 3], [1, 3, 0]])).tolist()
+    [3, 6, 1]
+    """
+    flat = labels.ravel()
+    found = np.full(int(flat.max(initial=0)) + 1, flat.size, np.int64)
+    # A nucleus' first pixel is never right of a pixel of its own.
+    starts = np.flatnonzero((flat > 0) & (np.diff(flat, prepend=flat.dtype.type(0)) != 0))
+    np.minimum.at(found, flat[starts], starts)
+    return found[1:]
+
+
+def in_reading_order(labels: NDArray[Any]) -> NDArray[np.int32]:
+    """Renumber the nuclei 1..n in the order of their first pixels, row by row from the top, without gaps.
+
+    Examples
+    --------
+    >>> in_reading_order(np.array([[0, 7, 7, 3]]))
+    array([[0, 1, 1, 2]], dtype=int32)
+    """
+    first = first_pixels(labels)
+    order = np.argsort(first)[: np.count_nonzero(first < labels.size)]
+    new = np.zeros(len(first) + 1, np.int32)
+    new[order + 1] = np.arange(1, len(order) + 1)
+    renumbered: NDArray[np.int32] = new[labels]
+    return renumbered
 
 
 def overlap_table(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nucleate.core.plane import as_plane, grid_sample
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from nucleate.core.plane import Plane
 
 __all__ = ["LUMA", "Normalizer", "Scaling", "to_grey"]
 
@@ -26,7 +30,11 @@ def to_grey(plane: NDArray[Any]) -> NDArray[np.float32]:
     """Turn a plane (H, W) or (H, W, 3) into grey float32 (H, W), values kept in the input's range."""
     with np.errstate(over="ignore", invalid="ignore"):  # infinite values, and float64 ones beyond float32
         grey = plane.astype(np.float32)
-        return grey if plane.ndim == 2 else grey @ LUMA
+        if plane.ndim == 2:
+            return grey
+        # A matrix product rounds differently from shape to shape: a tile would not equal the same pixels of the whole.
+        mixed: NDArray[np.float32] = grey[..., 0] * LUMA[0] + grey[..., 1] * LUMA[1] + grey[..., 2] * LUMA[2]
+        return mixed
 
 
 @dataclass(frozen=True)
@@ -86,22 +94,22 @@ class Normalizer:
     high_percentile: float = 99.8
     polarity: Literal["keep", "dark-background"] = "dark-background"
 
-    def measure(self, plane: NDArray[Any]) -> Scaling:
+    def measure(self, plane: NDArray[Any] | Plane) -> Scaling:
         """Find the scaling of a whole plane, (H, W) or (H, W, 3); pixels that are not finite are left out."""
         step = max(1, int(np.ceil(np.sqrt(plane.shape[0] * plane.shape[1] / _SAMPLE))))
-        grey = to_grey(plane[::step, ::step])
+        grey = to_grey(grid_sample(as_plane(plane), step))
         values = grey[np.isfinite(grey)]
         if values.size == 0:
             return Scaling(0.0, 0.0, invert=False, channels=self.channels)
         with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32
-            low, high = self._ends(plane, values)
+            low, high = self._ends(values, plane.dtype)
             mean = float(np.clip(values, low, high).mean())
         invert = self.polarity == "dark-background" and high > low and mean > (low + high) / 2
         return Scaling(low, high, invert, self.channels)
 
-    def _ends(self, plane: NDArray[Any], values: NDArray[np.float32]) -> tuple[float, float]:
+    def _ends(self, values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[float, float]:
         if self.scaling == "range":
-            return 0.0, _range_top(plane, values)
+            return 0.0, _range_top(values, dtype)
         low, high = (float(v) for v in np.percentile(values, [self.low_percentile, self.high_percentile]))
         if high <= low:  # nearly empty picture: a few bright pixels on a constant ground
             return float(values.min()), float(values.max())
@@ -112,9 +120,9 @@ class Normalizer:
         return self.measure(plane).apply(plane)
 
 
-def _range_top(plane: NDArray[Any], values: NDArray[np.float32]) -> float:
-    if plane.dtype.kind == "b":
+def _range_top(values: NDArray[np.float32], dtype: np.dtype[Any]) -> float:
+    if dtype.kind == "b":
         return 1.0
-    if plane.dtype.kind in "ui":
-        return float(np.iinfo(plane.dtype).max)
+    if dtype.kind in "ui":
+        return float(np.iinfo(dtype).max)
     return max(1.0, float(values.max()))

@@ -13,7 +13,7 @@ from scipy import sparse
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["resample"]
+__all__ = ["Resampler", "resample"]
 
 
 def resample(maps_CHW: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -38,14 +38,47 @@ def resample(maps_CHW: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np
     >>> resample(np.array([[[0, 4]]], np.float32), (1, 4))
     array([[[0., 1., 3., 4.]]], dtype=float32)
     """
-    count, rows, cols = maps_CHW.shape
-    if (rows, cols) == size:
-        return maps_CHW
-    down, across = _matrix(rows, size[0]), _matrix(cols, size[1])
-    out = np.empty((count, *size), np.float32)
-    for index in range(count):
-        out[index] = (across @ (down @ maps_CHW[index]).T).T
-    return out
+    everything = slice(0, size[0]), slice(0, size[1])
+    return Resampler((maps_CHW.shape[1], maps_CHW.shape[2]), size).apply(maps_CHW, everything)
+
+
+class Resampler:
+    """The same change of size, part by part: every part has the values that the whole would have there.
+
+    Parameters
+    ----------
+    old, new : (int, int)
+        Rows and columns of the two grids.
+    """
+
+    def __init__(self, old: tuple[int, int], new: tuple[int, int]) -> None:
+        same = old == new
+        self._weights = [None if same else _matrix(a, b) for a, b in zip(old, new, strict=True)]
+
+    def source(self, part: tuple[slice, slice]) -> tuple[slice, slice]:
+        """Tell which rows and columns of the old grid a part of the new grid is made from."""
+        rows, cols = (_needed(weights, wanted) for weights, wanted in zip(self._weights, part, strict=True))
+        return rows, cols
+
+    def apply(self, maps_CHW: NDArray[np.float32], part: tuple[slice, slice]) -> NDArray[np.float32]:
+        """Compute a part of the new grid from the maps on its `source`."""
+        down, across = (
+            None if weights is None else weights[wanted, _needed(weights, wanted)]
+            for weights, wanted in zip(self._weights, part, strict=True)
+        )
+        if down is None or across is None:
+            return maps_CHW
+        out = np.empty((len(maps_CHW), down.shape[0], across.shape[0]), np.float32)
+        for index, values in enumerate(maps_CHW):
+            out[index] = (across @ (down @ values).T).T
+        return out
+
+
+def _needed(weights: sparse.csr_array[np.float32] | None, wanted: slice) -> slice:
+    if weights is None:
+        return wanted
+    columns = weights.indices[weights.indptr[wanted.start] : weights.indptr[wanted.stop]]
+    return slice(int(columns.min()), int(columns.max()) + 1)
 
 
 def _matrix(old: int, new: int) -> sparse.csr_array[np.float32]:

@@ -12,6 +12,7 @@ Neighbours' write ranges overlap by the blend; there the weights go linearly fro
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,11 @@ import numpy as np
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
-__all__ = ["Span", "chain", "mix", "weights"]
+__all__ = ["Rows", "Span", "chain", "joined", "mix", "weights"]
 
 
 @dataclass(frozen=True)
@@ -129,22 +130,74 @@ def mix(out: NDArray[np.float32], parts: Iterable[tuple[Span, NDArray[np.float32
         In order of the chain; each array has the length of its write range along `axis`.
     axis : int
     """
+    start = 0
     at: list[slice] = [slice(None)] * out.ndim
+    for piece in joined(parts, axis=axis):
+        at[axis] = slice(start, start + piece.shape[axis])
+        out[tuple(at)] = piece
+        start = at[axis].stop
+
+
+def joined(parts: Iterable[tuple[Span, NDArray[np.float32]]], *, axis: int) -> Iterator[NDArray[np.float32]]:
+    """Mix the parts of a chain as they come and give the finished pieces in order; no more than two parts are held.
+
+    Parameters
+    ----------
+    parts : iterable of (Span, ndarray)
+        As for `mix`.
+    axis : int
+
+    Yields
+    ------
+    float32 ndarray
+        Pieces that lie side by side along `axis`, without gap or overlap.
+    """
+    held: NDArray[np.float32] | None = None
     before: slice | None = None
     for span, part in parts:
-        write, done = span.write, 0
-        if before is not None:
-            rise = weights(before, write)
+        done = 0
+        if held is not None and before is not None:
+            rise = weights(before, span.write)
             done = len(rise)
-            at[axis] = slice(0, done)
-            new = part[tuple(at)]
-            at[axis] = slice(write.start, write.start + done)
-            old = out[tuple(at)]
-            shape = [1] * out.ndim
-            shape[axis] = done
-            out[tuple(at)] = old + rise.reshape(shape) * (new - old)
-        at[axis] = slice(done, None)
-        rest = part[tuple(at)]
-        at[axis] = slice(write.start + done, write.stop)
-        out[tuple(at)] = rest
-        before = write
+            cut = held.shape[axis] - done
+            yield _part(held, slice(0, cut), axis=axis)
+            if done:
+                shape = [1] * part.ndim
+                shape[axis] = done
+                old, new = _part(held, slice(cut, None), axis=axis), _part(part, slice(0, done), axis=axis)
+                yield old + rise.reshape(shape) * (new - old)
+        held, before = _part(part, slice(done, None), axis=axis), span.write
+    if held is not None:
+        yield held
+
+
+class Rows:
+    """Rows of maps that come from top to bottom and are forgotten again: rows `start` to `stop` are there."""
+
+    def __init__(self) -> None:
+        self.start = self.stop = 0
+        self._pieces: deque[NDArray[np.float32]] = deque()
+
+    def add(self, piece_CHW: NDArray[np.float32]) -> None:
+        """Append rows below."""
+        self._pieces.append(piece_CHW)
+        self.stop += piece_CHW.shape[1]
+
+    def forget(self, before: int) -> None:
+        """Let go of the pieces that end above or at row `before`."""
+        while self._pieces and self.start + self._pieces[0].shape[1] <= before:
+            self.start += self._pieces.popleft().shape[1]
+
+    def window(self, rows: slice, cols: slice) -> NDArray[np.float32]:
+        """Give a part of what is there, (C, h, w); perhaps a view."""
+        found, top = [], self.start
+        for piece in self._pieces:
+            bottom = top + piece.shape[1]
+            if top < rows.stop and bottom > rows.start:
+                found.append(piece[:, max(rows.start - top, 0) : rows.stop - top, cols])
+            top = bottom
+        return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
+
+
+def _part(values: NDArray[np.float32], wanted: slice, *, axis: int) -> NDArray[np.float32]:
+    return values[(*(slice(None),) * axis, wanted)]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from nucleate.core.labels import drop_small, relabel
+from nucleate.core.labels import areas, in_reading_order
 from nucleate.errors import ModelError, UsageError
 from nucleate.post import split, threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,6 +32,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "min_area": (0, 10**9),
     "connectivity": (1, 2),
 }
+_DEEPEST = 64  # pixels from the edge of a region to its middle, at most, for `reach`
 _WHOLE = ("min_distance", "min_marker_area", "min_area", "connectivity")
 
 
@@ -41,7 +42,11 @@ class PostRecipe:
 
     1. The map ``mask`` becomes the mask of all nuclei (`threshold`).
     2. The mask is split into nuclei (`split`).
-    3. Holes of each nucleus are filled (`fill_holes`), small nuclei removed (`min_area`), ids made 1..n.
+    3. Holes of each nucleus are filled (`fill_holes`), small nuclei removed (`min_area`), ids made 1..n in the order
+       of their first pixels, row by row from the top.
+
+    A connected region of the mask is worked on by itself: what becomes of it depends on the maps within `reach` pixels
+    of its box and on nothing else, once Otsu's level is known. So a picture can be done part by part (`run/blocks.py`).
 
     Parameters
     ----------
@@ -155,7 +160,7 @@ class PostRecipe:
         Returns
         -------
         (H, W) int32 ndarray
-            Label image, ids 1..n without gaps; the same maps always give the same ids.
+            Label image, ids 1..n without gaps in the order of the first pixels.
 
         Raises
         ------
@@ -169,15 +174,56 @@ class PostRecipe:
         labels = self._nuclei(mask, maps)
         if self.fill_holes:
             labels = split.fill_holes(labels)
-        return drop_small(labels, self.min_area) if self.min_area > 1 else relabel(labels)
+        if self.min_area > 1:
+            keep = np.append(False, areas(labels) >= self.min_area)
+            labels = np.where(keep[labels], labels, 0)
+        return in_reading_order(labels)
+
+    @property
+    def reach(self) -> int:
+        """Pixels around the box of a region of the mask within which maps have a say in it.
+
+        For ``split = "distance"`` this holds where the regions around are nowhere more than 64 pixels deep.
+        """
+        blurred = int(split.BLUR_REACH * self.smoothing + 0.5)
+        if self.split == "components":
+            return 1
+        return max(1, blurred) if self.split == "markers" else blurred + 2 * self.min_distance + _DEEPEST
+
+    def base_mask(self, mask_map: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+        """Mark the pixels whose connected regions are the units of the recipe; Otsu's level must have been put in.
+
+        Parameters
+        ----------
+        mask_map : (H, W) float ndarray
+            The map ``mask``, or a part of it.
+
+        Returns
+        -------
+        (H, W) bool ndarray
+            All that can become nucleus, holes aside.
+        """
+        return threshold.above(_finite(mask_map), self.low if self.threshold == "hysteresis" else self.level)
+
+    def with_level_of(self, mask_maps: Callable[[], Iterable[NDArray[np.floating[Any]]]]) -> PostRecipe:
+        """Put in the level that ``otsu`` finds on a map that comes in pieces; other recipes stay as they are.
+
+        Parameters
+        ----------
+        mask_maps : callable
+            Gives the pieces of the map ``mask``; called twice, or not at all.
+        """
+        if self.threshold != "otsu":
+            return self
+        level = threshold.otsu_level_of_pieces(lambda: map(_finite, mask_maps()))
+        return replace(self, threshold="fixed", level=min(max(level, 0.0), 1.0))
 
     def _by_name(self, maps_CHW: NDArray[np.floating[Any]], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         if maps_CHW.ndim != 3 or len(maps_CHW) != len(names):
             raise ModelError(
                 f"maps of shape {maps_CHW.shape} do not fit the names {list(names)}; mend the model's card"
             )
-        if not np.isfinite(maps_CHW).all():  # a watershed has no order for NaN
-            maps_CHW = np.nan_to_num(maps_CHW, nan=0.0, posinf=1.0, neginf=0.0)
+        maps_CHW = _finite(maps_CHW)
         maps = {name: np.asarray(values, np.float32) for name, values in zip(names, maps_CHW, strict=True)}
         if "mask" not in maps:
             raise ModelError(f"no map 'mask' among {list(names)}; the recipe needs it")
@@ -209,6 +255,11 @@ class PostRecipe:
         )
         height = maps.get("distance", energy)
         return split.grow_markers(mask, markers, height=height, connectivity=joined, keep_unmarked=self.keep_unmarked)
+
+
+def _finite(maps: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    # A watershed has no order for NaN.
+    return maps if np.isfinite(maps).all() else np.nan_to_num(maps, nan=0.0, posinf=1.0, neginf=0.0)
 
 
 PAPER_RECIPE = PostRecipe(threshold="otsu", split="components", connectivity=1, fill_holes=False)

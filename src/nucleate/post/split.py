@@ -12,7 +12,19 @@ from nucleate.post.threshold import structure
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["components", "distance_markers", "fill_holes", "grow_markers", "level_markers", "mask_distance", "smooth"]
+__all__ = [
+    "BLUR_REACH",
+    "components",
+    "distance_markers",
+    "fill_holes",
+    "grow_markers",
+    "level_markers",
+    "mask_distance",
+    "smooth",
+]
+
+BLUR_REACH = 4.0
+"""Sigmas after which a Gaussian is cut off."""
 
 _STEP = 64  # distances are compared in steps of 1/64 pixel: rounding noise on a flat ridge makes no peaks
 
@@ -36,7 +48,9 @@ def mask_distance(mask: NDArray[np.bool_], sigma: float) -> NDArray[np.float32]:
 
 def smooth(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     """Blur by a Gaussian of `sigma` pixels; 0 leaves the map as it is."""
-    return np.asarray(ndimage.gaussian_filter(values, sigma, mode="nearest"), np.float32) if sigma > 0 else values
+    if sigma == 0:
+        return values
+    return np.asarray(ndimage.gaussian_filter(values, sigma, mode="nearest", truncate=BLUR_REACH), np.float32)
 
 
 def distance_markers(mask: NDArray[np.bool_], distance: NDArray[np.float32], *, min_distance: int) -> NDArray[np.int32]:
@@ -131,9 +145,25 @@ def grow_markers(
 
         touching = crowded[regions]
         seeds = np.where(touching, markers, 0)
-        flooded = watershed(-height, seeds, mask=touching, connectivity=connectivity)  # type: ignore[no-untyped-call]
+        depth = _without_ties(-height, seeds)
+        flooded = watershed(depth, seeds, mask=touching, connectivity=connectivity)  # type: ignore[no-untyped-call]
         labels[touching] = flooded[touching]
     return labels
+
+
+def _without_ties(depth: NDArray[np.floating[Any]], seeds: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Put seeds of equal depth in reading order, each still above all that is deeper.
+
+    Among equal seeds the watershed begins with any, which one depends on all the others in the picture: the same
+    region would come out differently in a part of the picture.
+    """
+    plain = depth.astype(np.float32)
+    result = plain.astype(np.float64)
+    at = np.flatnonzero(seeds)
+    below = np.nextafter(plain.ravel()[at], np.float32(-np.inf)).astype(np.float64)
+    share = np.arange(1, len(at) + 1) / (len(at) + 1)
+    result.ravel()[at] = below + share * (result.ravel()[at] - below)
+    return result
 
 
 def fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:

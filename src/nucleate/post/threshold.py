@@ -8,9 +8,11 @@ import numpy as np
 from scipy import ndimage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from numpy.typing import NDArray
 
-__all__ = ["above", "hysteresis", "otsu_level", "structure"]
+__all__ = ["above", "hysteresis", "otsu_level", "otsu_level_of_pieces", "structure"]
 
 _BINS = 256
 
@@ -49,15 +51,33 @@ def otsu_level(values: NDArray[np.floating[Any]]) -> float:
     >>> round(otsu_level(np.array([[0.0, 0.1, 0.9, 1.0]], np.float32)), 3)
     0.1
     """
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
-        return 0.0
-    low, high = float(finite.min()), float(finite.max())
+    return otsu_level_of_pieces(lambda: [values])
+
+
+def otsu_level_of_pieces(pieces: Callable[[], Iterable[NDArray[np.floating[Any]]]]) -> float:
+    """Find the same level for a map that comes in pieces.
+
+    Parameters
+    ----------
+    pieces : callable
+        Gives the pieces, any float arrays, from the first to the last; called twice, for the range and the counts.
+
+    Returns
+    -------
+    float
+        See `otsu_level`.
+    """
+    low, high = np.inf, -np.inf
+    for values in pieces():
+        finite = values[np.isfinite(values)]
+        low, high = min(low, float(finite.min(initial=np.inf))), max(high, float(finite.max(initial=-np.inf)))
     width = (high - low) / _BINS
     if not width > 0:
-        return high
-    bins = np.minimum(((finite - low) / width).astype(np.int32), _BINS - 1)
-    counts = np.bincount(bins, minlength=_BINS).astype(np.float64)
+        return high if np.isfinite(high) else 0.0
+    counts = np.zeros(_BINS)
+    for values in pieces():
+        finite = values[np.isfinite(values)]
+        counts += np.bincount(np.minimum(((finite - low) / width).astype(np.int32), _BINS - 1), minlength=_BINS)
     centres = low + (np.arange(_BINS) + 0.5) * width
     below = np.cumsum(counts)[:-1]
     over = counts.sum() - below

@@ -1,0 +1,80 @@
+"""A plane that is read piece by piece: an array in memory, or a picture in a file that is larger than memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["ArrayPlane", "Plane", "as_plane", "grid_sample"]
+
+_PIECE = 16_000_000  # pixels read at once where the whole plane is gone through
+
+
+class Plane(Protocol):
+    """Anything with a shape whose parts can be read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns, then 3 for a colour plane."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels, real."""
+
+    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        """Give a part, (h, w) or (h, w, 3)."""
+
+
+@dataclass(frozen=True)
+class ArrayPlane:
+    """A plane in memory.
+
+    Parameters
+    ----------
+    pixels : (H, W) or (H, W, 3) real ndarray
+    """
+
+    pixels: NDArray[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns, then 3 for a colour plane."""
+        return self.pixels.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return self.pixels.dtype
+
+    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        """Give a part as a view."""
+        part: NDArray[Any] = self.pixels[rows, cols]
+        return part
+
+
+def as_plane(plane: NDArray[Any] | Plane) -> Plane:
+    """Give an array the face of a plane; a plane comes back as it is."""
+    return ArrayPlane(plane) if isinstance(plane, np.ndarray) else plane
+
+
+def grid_sample(plane: Plane, step: int) -> NDArray[Any]:
+    """Read every `step`-th pixel of every `step`-th row: ``pixels[::step, ::step]``, with bounded memory.
+
+    Examples
+    --------
+    >>> grid_sample(ArrayPlane(np.arange(12).reshape(3, 4)), 2)
+    array([[ 0,  2],
+           [ 8, 10]])
+    """
+    height, width = plane.shape[:2]
+    strip = max(_PIECE // max(width, 1) // step, 1) * step
+    everything = slice(0, width)
+    parts = [
+        plane.read(slice(top, min(top + strip, height)), everything)[::step, ::step] for top in range(0, height, strip)
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
