@@ -1,21 +1,27 @@
-"""Any supported file to an `Image`: the content of a file says which reader takes it, its name does not."""
+"""Any supported file to an `Image`: the content of a file says which reader takes it, its name seldom does."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nucleate.errors import InputError
-from nucleate.io.faults import fault, quiet
+from nucleate.core.lazy import LazyImage, lazy
+from nucleate.errors import NucleateError
+from nucleate.io.faults import check_size, fault, quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from nucleate.core.image import Image
+    from nucleate.core.lazy import Window
 
-__all__ = ["FORMATS", "IMAGE_SUFFIXES", "Format", "read_image"]
+__all__ = ["FORMATS", "IMAGE_SUFFIXES", "Format", "format_of", "open_image", "read_image"]
 
 
 @dataclass(frozen=True)
@@ -29,49 +35,59 @@ class Format:
     suffixes : tuple of str
         Lower-case endings, with the dot.
     signatures : tuple of bytes
-        What such a file begins with.
-    read : callable
-        Takes the path and the limit in bytes (or None), gives an `Image`; may raise anything.
+        What such a file begins with; empty where only its name tells.
+    module : str
+        Of this package, imported when a file of this kind is met, so that ``nucleate --help`` stays quick. It has
+        ``read(path, max_bytes)`` to an `Image`, or ``open_lazy(path, picture)`` to a `LazyImage`, or both; they may
+        raise anything.
+    whole, windows : bool
+        Which of the two it has.
+    by_name : bool
+        Whether the ending decides, before the content of the file does.
     """
 
     name: str
     suffixes: tuple[str, ...]
     signatures: tuple[bytes, ...]
-    read: Callable[[Path, int | None], Image]
+    module: str
+    whole: bool = False
+    windows: bool = False
+    by_name: bool = False
 
-
-def _read_with_pillow(path: Path, max_bytes: int | None) -> Image:
-    from nucleate.io.pillow import read_pillow  # a slow import, not wanted by `nucleate --help`
-
-    return read_pillow(path, max_bytes)
-
-
-def _read_with_tifffile(path: Path, max_bytes: int | None) -> Image:
-    from nucleate.io.tiff import read_tiff  # a slow import
-
-    return read_tiff(path, max_bytes)
+    def reader(self) -> Any:  # noqa: ANN401 - a module
+        """Import the reader."""
+        return importlib.import_module(f"nucleate.io.{self.module}")
 
 
 FORMATS = (
-    Format("PNG", (".png", ".apng"), (b"\x89PNG\r\n\x1a\n",), _read_with_pillow),
-    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (b"\xff\xd8\xff",), _read_with_pillow),
-    Format("GIF", (".gif",), (b"GIF87a", b"GIF89a"), _read_with_pillow),
-    Format("BMP", (".bmp", ".dib"), (b"BM",), _read_with_pillow),
+    Format("PNG", (".png", ".apng"), (b"\x89PNG\r\n\x1a\n",), "pillow", whole=True),
+    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (b"\xff\xd8\xff",), "pillow", whole=True),
+    Format("GIF", (".gif",), (b"GIF87a", b"GIF89a"), "pillow", whole=True),
+    Format("BMP", (".bmp", ".dib"), (b"BM",), "pillow", whole=True),
+    Format("slide", (".mrxs", ".vms", ".vmu", ".bif"), (), "slides", windows=True, by_name=True),
     Format(
         "TIFF",
-        (".tif", ".tiff", ".btf", ".svs"),
+        (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".qptiff"),
         (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-        _read_with_tifffile,
+        "tiff",
+        whole=True,
+        windows=True,
     ),
+    Format("CZI", (".czi",), (b"ZISRAWFILE",), "czi", windows=True),
+    Format("ND2", (".nd2",), (b"\xda\xce\xbe\x0a", b"\0\0\0\x0cjP  \r\n\x87\n"), "nd2", windows=True),
+    Format("LIF", (".lif", ".lof"), (b"\x70\0\0\0",), "lif", windows=True),
+    Format("OME-Zarr", (".zarr",), (), "omezarr", windows=True),
 )
 """The registry: a new format is one more line and one more small module."""
 
 IMAGE_SUFFIXES = frozenset(suffix for known in FORMATS for suffix in known.suffixes)
-"""Lower-case endings of the files that `read_image` takes; for looking through folders."""
+"""Lower-case endings of what `read_image` takes; for looking through folders."""
+
+_ZARR_MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 
 
-def read_image(path: Path | str, *, max_bytes: int | None = None) -> Image:
-    """Read a PNG, JPEG, GIF, BMP or TIFF file, whatever its name ends in.
+def read_image(path: Path | str, *, max_bytes: int | None = None, picture: int | None = None) -> Image:
+    """Read a file of any format in `FORMATS` whole, whatever its name ends in.
 
     Grey pictures give axes ``YX`` and colour pictures ``YXS``; alpha is dropped. Frames of animations and pages without
     a known meaning are axis ``I``. Values keep the file's dtype. A JPEG's pixel grid is the stored one: a rotation
@@ -80,10 +96,13 @@ def read_image(path: Path | str, *, max_bytes: int | None = None) -> Image:
     Parameters
     ----------
     path : Path or str
-        The file.
+        The file; for OME-Zarr the folder.
     max_bytes : int, optional
         Most bytes the decoded picture may take, compared with the header before decoding; the memory of the
         machine when None.
+    picture : int, optional
+        Which one, from 0, where a file holds several (scenes of a CZI, series of a LIF, fields of a plate; see
+        `LazyImage.pictures`); when None the first, of a TIFF the largest.
 
     Returns
     -------
@@ -93,9 +112,11 @@ def read_image(path: Path | str, *, max_bytes: int | None = None) -> Image:
     Raises
     ------
     InputError
-        If it is missing, not a file, not readable, not of a known format, damaged or cut short.
+        If it is missing, not a file, not readable, not of a known format, damaged or cut short, or has no such picture.
     TooLargeError
         If it needs more than `max_bytes`.
+    MissingExtraError
+        If the library for this format is not installed.
 
     Examples
     --------
@@ -105,26 +126,65 @@ def read_image(path: Path | str, *, max_bytes: int | None = None) -> Image:
     nucleate.errors.InputError: nowhere.png: no such file; check the name
     """
     path = Path(path)
-    known = _format_of(path, _first_bytes(path))
-    try:
-        with quiet():
-            return known.read(path, max_bytes)
-    except InputError:
-        raise
-    except MemoryError as error:
-        raise fault(
-            path, "memory ran out while reading it", cure="free memory or cut the picture into parts"
-        ) from error
-    except OSError as error:
-        raise fault(path, f"damaged {known.name} file ({error.strerror or error or 'cannot be read'})") from error
-    except Exception as error:  # a damaged file makes the decoders raise anything, struct.error and KeyError included
-        raise fault(path, f"damaged {known.name} file ({type(error).__name__}: {error})") from error
+    known = format_of(path)
+    if not known.whole or (picture is not None and known.windows):
+        with open_image(path, picture=picture) as source:
+            check_size(path, source.shape, itemsize=source.dtype.itemsize, max_bytes=max_bytes)
+            with _guarded(path, known):
+                return source.load()
+    _check_only(path, picture)
+    with _guarded(path, known):
+        image: Image = known.reader().read(path, max_bytes)
+        return image
 
 
-def _first_bytes(path: Path) -> bytes:
+def open_image(path: Path | str, *, max_bytes: int | None = None, picture: int | None = None) -> LazyImage:
+    """Open a file of any format in `FORMATS`, to read it window by window.
+
+    PNG, JPEG, GIF and BMP are decoded as a whole at once, since they cannot be read in parts.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file; for OME-Zarr the folder.
+    max_bytes : int, optional
+        As for `read_image`, where the file is decoded as a whole.
+    picture : int, optional
+        As for `read_image`.
+
+    Returns
+    -------
+    LazyImage
+        Close it, or use it in a ``with`` statement. Reading from it raises `InputError` where the file is damaged.
+
+    Raises
+    ------
+    InputError, TooLargeError, MissingExtraError
+        As `read_image` does.
+    """
+    path = Path(path)
+    known = format_of(path)
+    if not known.windows:
+        return lazy(read_image(path, max_bytes=max_bytes, picture=picture))
+    with _guarded(path, known):
+        source: LazyImage = known.reader().open_lazy(path, picture)
+    return replace(source, window=_guarded_window(path, known, inner=source.window))
+
+
+def format_of(path: Path) -> Format:
+    """Tell the format of a file by its first bytes, of a folder by what is in it.
+
+    Raises
+    ------
+    InputError
+        If it is missing, empty, cannot be opened or is of no known format.
+    """
+    ending = path.suffix.lower()
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
+            if any((path / mark).is_file() for mark in _ZARR_MARKS):
+                return _named("OME-Zarr")
             raise fault(path, "a folder, not a file", cure="give a file in it")
         if not stat.S_ISREG(mode):  # reading from a pipe would wait for ever
             raise fault(path, "not a regular file", cure="give an image file")
@@ -138,14 +198,45 @@ def _first_bytes(path: Path) -> bytes:
         raise fault(path, f"cannot be opened ({error})", cure="check the name and the disk") from error
     if not head:
         raise fault(path, "empty, 0 bytes", cure="copy or export it again")
-    return head
-
-
-def _format_of(path: Path, head: bytes) -> Format:
     for known in FORMATS:
-        if head.startswith(known.signatures):
+        if head.startswith(known.signatures) or (known.by_name and ending in known.suffixes):
             return known
-    claimed = next((known.name for known in FORMATS if path.suffix.lower() in known.suffixes), None)
+    claimed = next((known.name for known in FORMATS if ending in known.suffixes), None)
     what = f"its content is not {claimed}" if claimed else "not an image format that is known"
     names = ", ".join(known.name for known in FORMATS)
     raise fault(path, f"{what} (begins with {head[:8]!r})", cure=f"give {names}")
+
+
+def _named(name: str) -> Format:
+    return next(known for known in FORMATS if known.name == name)
+
+
+def _check_only(path: Path, picture: int | None) -> None:
+    if picture not in {None, 0}:
+        raise fault(path, f"no picture {picture}: it holds one", cure="leave the number out")
+
+
+@contextlib.contextmanager
+def _guarded(path: Path, known: Format) -> Iterator[None]:
+    """Turn whatever a reader raises into an error of ours, and keep the libraries quiet."""
+    try:
+        with quiet():
+            yield
+    except NucleateError:
+        raise
+    except MemoryError as error:
+        raise fault(
+            path, "memory ran out while reading it", cure="free memory or cut the picture into parts"
+        ) from error
+    except OSError as error:
+        raise fault(path, f"damaged {known.name} file ({error.strerror or error or 'cannot be read'})") from error
+    except Exception as error:  # a damaged file makes the decoders raise anything, struct.error and KeyError included
+        raise fault(path, f"damaged {known.name} file ({type(error).__name__}: {error})") from error
+
+
+def _guarded_window(path: Path, known: Format, *, inner: Window) -> Window:
+    def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
+        with _guarded(path, known):
+            return inner(place, rows, cols)
+
+    return window

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["read_pillow"]
+__all__ = ["read"]
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP")
 _DEPTH, _COLOUR_TYPE = 24, 25  # places of bit depth and colour type in a PNG file (header chunk, always the first)
 
 
-def read_pillow(path: Path, max_bytes: int | None) -> Image:
+def read(path: Path, max_bytes: int | None) -> Image:
     """Read a file; animations give axis ``I``.
 
     Parameters

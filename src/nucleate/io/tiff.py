@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["read_tiff"]
+__all__ = ["read"]
 
 
-def read_tiff(path: Path, max_bytes: int | None) -> Image:
+def read(path: Path, max_bytes: int | None) -> Image:
     """Read the largest picture or stack of a TIFF file; the first of them if several are as large.
 
     Smaller ones in the same file, such as thumbnails and the levels of a pyramid, are passed over.

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from tifffile import RESUNIT
 
+from nucleate.io.units import micrometres, sane_size
+
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 __all__ = ["channel_names", "pixel_size_um"]
 
-_UM = {
-    "pm": 1e-6, "å": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "um": 1.0, "µm": 1.0, "micron": 1.0, "microns": 1.0,
-    "micrometer": 1.0, "micrometers": 1.0, "micrometre": 1.0, "mm": 1e3, "millimeter": 1e3, "cm": 1e4, "m": 1e6,
-    "inch": 25400.0, "in": 25400.0,
-}  # fmt: skip
 _FINEST_UM, _COARSEST_UM = 0.005, 20.0
 """Resolution tags outside of this are print or screen settings (72 or 300 dots an inch), not a microscope's."""
 
@@ -50,7 +46,7 @@ def pixel_size_um(tiff: TiffFile, series: TiffPageSeries) -> tuple[float, float]
         size = (float(found[1]), float(found[1])) if found else None
     else:
         size = _from_tags(page)
-    return size if size is not None and all(math.isfinite(s) and s > 0 for s in size) else None
+    return None if size is None else sane_size(*size)
 
 
 def channel_names(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
@@ -101,20 +97,15 @@ def _from_ome(pixels: ElementTree.Element | None) -> tuple[float, float] | None:
 
 
 def _length(value: str | None, unit: str) -> float | None:
-    factor = _factor(unit)
+    factor = micrometres(unit)
     try:
         return None if value is None or factor is None else float(value) * factor
     except ValueError:
         return None
 
 
-def _factor(unit: str) -> float | None:
-    # ImageJ writes the micro sign as an escape; there are also two characters that look like it.
-    return _UM.get(unit.strip().lower().replace("\\u00b5", "µ").replace("μ", "µ"))
-
-
 def _from_imagej(metadata: dict[str, Any], page: TiffPage) -> tuple[float, float] | None:
-    factor = _factor(str(metadata.get("unit", "")))
+    factor = micrometres(str(metadata.get("unit", "")))
     spacing = _spacing(page)
     return None if factor is None or spacing is None else (spacing[0] * factor, spacing[1] * factor)
 

@@ -1,0 +1,252 @@
+"""OME-Zarr 0.1 to 0.5, images and HCS plates, with zarr: only the chunks that a window touches are read.
+
+Metadata: https://ngff.openmicroscopy.org/0.5/. Arrays whose codecs could run code (pickled objects) are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.io.faults import check_size, fault
+from nucleate.io.units import micrometres, sane_size
+from nucleate.io.windows import choose_picture, library, windowed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nucleate.core.lazy import LazyImage
+
+__all__ = ["open_lazy", "pictures"]
+
+_MOST_JSON_BYTES = 1 << 26
+_LARGE_CHUNK_BYTES = 1 << 28
+_OLD_AXES = ["t", "c", "z", "y", "x"]
+"""Of versions 0.1 and 0.2, which do not name them."""
+
+_CODECS = {
+    "bytes", "endian", "transpose", "sharding_indexed", "blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma", "crc32c",
+    "crc32", "adler32", "fletcher32", "shuffle", "delta", "fixedscaleoffset", "packbits", "quantize", "bitround",
+}  # fmt: skip
+"""Codecs that turn bytes into numbers and nothing else."""
+
+_DTYPES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"} | {
+    f"float{bits}" for bits in (16, 32, 64)
+}
+
+
+@dataclass(frozen=True)
+class _Array:
+    """What the metadata of an array say, before it is opened."""
+
+    folder: Path
+    shape: tuple[int, ...]
+    chunk: tuple[int, ...]
+    dtype: np.dtype[Any]
+    version: int
+
+
+def pictures(folder: Path) -> list[str]:
+    """List the images in an OME-Zarr folder: relative paths; the empty one for a folder that is an image itself.
+
+    Parameters
+    ----------
+    folder : Path
+        An image, a plate, a well, or a series of images as bioformats2raw writes it.
+
+    Returns
+    -------
+    list of str
+        Of a plate ``ROW/COLUMN/FIELD``, in the order of its wells; empty when there is nothing known in it.
+
+    Raises
+    ------
+    InputError
+        If metadata are damaged.
+    """
+    metadata = _attributes(folder)
+    if "multiscales" in metadata:
+        return [""]
+    if "plate" in metadata:
+        wells = [_inside(folder, well["path"]) for well in metadata["plate"]["wells"]]
+        return [f"{well}/{field}" for well in wells for field in _fields(folder / well)]
+    if "well" in metadata:
+        return _fields(folder)
+    if "bioformats2raw.layout" in metadata:
+        listed = _attributes(folder / "OME").get("series") if (folder / "OME").is_dir() else None
+        numbers = sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal() and p.is_dir())
+        return [_inside(folder, name) for name in (listed or map(str, numbers))]
+    return []
+
+
+def open_lazy(path: Path, picture: int | None) -> LazyImage:
+    """Open an image, or a field of a plate.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    picture : int, optional
+        Which of `pictures`.
+
+    Returns
+    -------
+    LazyImage
+        Of the full size; axes T, C and Z as the metadata name them, others are ``I``.
+
+    Raises
+    ------
+    InputError
+        If there is no image in it, or its metadata are damaged.
+    MissingExtraError
+        If zarr is not installed.
+    KeyError, ValueError, ...
+        As they come for damaged metadata.
+    """
+    names = pictures(path)
+    if not names:
+        raise fault(
+            path, "a Zarr folder without OME-Zarr metadata (multiscales or plate)", cure="name an OME-Zarr image"
+        )
+    number = choose_picture(path, names, wanted=picture)
+    image = _open_image(path / names[number])
+    shown = f"{path.name}/{names[number]}".rstrip("/")
+    return replace(image, name=shown, pictures=tuple(names) if len(names) > 1 else ())
+
+
+def _open_image(folder: Path) -> LazyImage:
+    metadata = _attributes(folder)
+    multiscale = metadata["multiscales"][0]
+    arrays = [_array(folder / _inside(folder, one["path"])) for one in multiscale["datasets"]]
+    full, axes = arrays[0], _axes(multiscale)
+    letters = [letter for letter, _ in axes]
+    if len(letters) != len(full.shape) or len(set(letters)) != len(letters) or min(full.shape) < 1:
+        raise fault(folder, f"axes {letters} do not fit the shape {full.shape}")
+    _check_chunk(full)
+    stored = _opened(full)
+    sizes = dict(zip(letters, full.shape, strict=True))
+    turned = letters.index("X") < letters.index("Y")
+
+    def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
+        index = tuple({"Y": rows, "X": cols}.get(letter) or at[letter] for letter in letters)
+        part: NDArray[Any] = np.asarray(stored[index])
+        return part.T if turned else part
+
+    image = windowed(sizes, full.dtype.newbyteorder("="), read=read, names=_channel_names(metadata))
+    row, col = letters.index("Y"), letters.index("X")
+    return replace(
+        image,
+        pixel_size_um=_pixel_size(multiscale, axes),
+        levels=tuple((array.shape[row], array.shape[col]) for array in arrays),
+    )
+
+
+def _fields(well: Path) -> list[str]:
+    return [_inside(well, image["path"]) for image in _attributes(well)["well"]["images"]]
+
+
+def _attributes(folder: Path) -> dict[str, Any]:
+    """Read what a group says about itself, of Zarr 2 or 3."""
+    if (folder / "zarr.json").is_file():
+        attributes = _json(folder / "zarr.json").get("attributes", {})
+        found = attributes.get("ome", attributes)
+    else:
+        found = _json(folder / ".zattrs") if (folder / ".zattrs").is_file() else {}
+    if not isinstance(found, dict):
+        raise fault(folder, "its metadata are not a table of names and values")
+    return found
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > _MOST_JSON_BYTES:
+        raise fault(path, "metadata of over 64 MB")
+    found = json.loads(path.read_bytes())
+    if not isinstance(found, dict):
+        raise fault(path, "not a table of names and values")
+    return found
+
+
+def _inside(folder: Path, name: object) -> str:
+    """Check that a path in the metadata stays inside its folder."""
+    parts = PurePosixPath(str(name)).parts
+    if not parts or ".." in parts or parts[0] == "/" or "\0" in str(name):
+        raise fault(folder, f"its metadata name a path outside of it: {name!r}")
+    return "/".join(parts)
+
+
+def _array(folder: Path) -> _Array:
+    """Read what an array says about itself and refuse what is not plain numbers."""
+    if (folder / "zarr.json").is_file():
+        metadata, version = _json(folder / "zarr.json"), 3
+        kind, codecs = metadata["data_type"], list(metadata["codecs"])
+        chunk = metadata["chunk_grid"]["configuration"]["chunk_shape"]
+        for codec in codecs:  # a shard is read in parts; its own chunks are what is decoded at once
+            if codec["name"] == "sharding_indexed":
+                chunk = codec["configuration"]["chunk_shape"]
+                codecs = [*codecs, *codec["configuration"]["codecs"], *codec["configuration"].get("index_codecs", [])]
+        names = [codec["name"].removeprefix("numcodecs.") for codec in codecs]
+        good = kind in _DTYPES
+    else:
+        metadata, version = _json(folder / ".zarray"), 2
+        kind, chunk = metadata["dtype"], metadata["chunks"]
+        names = [codec["id"] for codec in [metadata["compressor"], *(metadata["filters"] or [])] if codec]
+        good = isinstance(kind, str) and np.dtype(kind).kind in "buif"
+    if not good:
+        raise fault(folder, f"pixels must be real numbers: got {kind}", cure="save the real part or the magnitude")
+    strange = sorted(set(names) - _CODECS)
+    if strange:
+        raise fault(folder, f"compressed in a way that is not known: {', '.join(strange)}", cure="save it with zstd")
+    shape = tuple(int(n) for n in metadata["shape"])
+    return _Array(folder, shape, tuple(int(n) for n in chunk), np.dtype(kind), version)
+
+
+def _check_chunk(array: _Array) -> None:
+    # A chunk is decoded as a whole, however small the window; one far larger than its array is a damaged number.
+    size = math.prod(array.chunk) * array.dtype.itemsize
+    if min(array.chunk, default=0) < 1 or len(array.chunk) != len(array.shape):
+        raise fault(array.folder, f"chunks {array.chunk} do not fit the shape {array.shape}")
+    if size > _LARGE_CHUNK_BYTES and size > 2 * math.prod(array.shape) * array.dtype.itemsize:
+        raise fault(array.folder, f"chunks {array.chunk} are far larger than the shape {array.shape}")
+    check_size(array.folder, array.chunk, itemsize=array.dtype.itemsize, max_bytes=None)
+
+
+def _opened(array: _Array) -> Any:  # noqa: ANN401 - zarr's own class
+    zarr = library("zarr", package="zarr")
+    store = library("zarr.storage", package="zarr").LocalStore(array.folder, read_only=True)
+    return zarr.open_array(store=store, mode="r", zarr_format=array.version)
+
+
+def _axes(multiscale: dict[str, Any]) -> list[tuple[str, str]]:
+    """List letter and unit of each axis."""
+    found = []
+    for axis in multiscale.get("axes", _OLD_AXES):
+        axis = {"name": axis} if isinstance(axis, str) else axis
+        name, kind = str(axis["name"]).lower(), axis.get("type")
+        letter = {"channel": "C", "time": "T"}.get(str(kind), name.upper() if name in "tczyx" else "I")
+        found.append((letter, str(axis.get("unit", ""))))
+    return found
+
+
+def _pixel_size(multiscale: dict[str, Any], axes: list[tuple[str, str]]) -> tuple[float, float] | None:
+    steps = [*multiscale["datasets"][0].get("coordinateTransformations", [])]
+    steps += multiscale.get("coordinateTransformations", [])
+    scales = [step["scale"] for step in steps if step.get("type") == "scale" and len(step["scale"]) == len(axes)]
+    if not scales:
+        return None
+    size = {}
+    for number, (letter, unit) in enumerate(axes):
+        factor = micrometres(unit)
+        size[letter] = None if factor is None else math.prod(float(scale[number]) for scale in scales) * factor
+    return sane_size(size["Y"], size["X"])
+
+
+def _channel_names(metadata: dict[str, Any]) -> tuple[str, ...]:
+    channels = metadata.get("omero", {}).get("channels", [])
+    return tuple(str(channel.get("label", "")) for channel in channels)

@@ -1,0 +1,33 @@
+"""Names of units of length, as microscopes and programs write them."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["micrometres", "sane_size"]
+
+_UM = {
+    "pm": 1e-6, "picometer": 1e-6, "å": 1e-4, "angstrom": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "nanometre": 1e-3,
+    "um": 1.0, "µm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometers": 1.0, "micrometre": 1.0,
+    "mm": 1e3, "millimeter": 1e3, "millimetre": 1e3, "cm": 1e4, "centimeter": 1e4, "centimetre": 1e4,
+    "m": 1e6, "meter": 1e6, "metre": 1e6, "inch": 25400.0, "in": 25400.0,
+}  # fmt: skip
+
+
+def micrometres(unit: str) -> float | None:
+    """Tell how many micrometres a unit is; None when the name is not known.
+
+    Examples
+    --------
+    >>> micrometres("Nanometer")
+    0.001
+    """
+    # ImageJ writes the micro sign as an escape; there are also two characters that look like it.
+    return _UM.get(unit.strip().lower().replace("\\u00b5", "µ").replace("μ", "µ"))
+
+
+def sane_size(down: float | None, across: float | None) -> tuple[float, float] | None:
+    """Give height and width of a pixel if both are lengths: finite and over zero."""
+    if down is None or across is None or not (math.isfinite(down) and math.isfinite(across)):
+        return None
+    return (down, across) if down > 0 and across > 0 else None

@@ -1,0 +1,88 @@
+"""What the readers of large files share: from the sizes a file tells to a `LazyImage`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nucleate.core.image import AXES
+from nucleate.core.lazy import LazyImage
+from nucleate.errors import MissingExtraError
+from nucleate.io.faults import fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["PlaneReader", "Sizes", "choose_picture", "library", "windowed"]
+
+Sizes = dict[str, int]
+"""Length of each axis, by its letter."""
+
+
+class PlaneReader(Protocol):
+    """How a small reader gives pixels: `at` has an index for every axis of the file but Y, X and S."""
+
+    def __call__(self, at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
+        """Give (h, w), or (h, w, 3) with colours."""
+
+
+def windowed(sizes: Sizes, dtype: np.dtype[Any], *, read: PlaneReader, names: tuple[str, ...] = ()) -> LazyImage:
+    """Make the lazy image of a file; axes of length one are left out.
+
+    Parameters
+    ----------
+    sizes : dict
+        Length of each axis.
+    dtype : dtype
+        Of the pixels.
+    read : PlaneReader
+        Reads a part of a plane.
+    names : tuple of str
+        Of the channels; dropped where their number does not fit.
+
+    Returns
+    -------
+    LazyImage
+        Without the name and the size of pixels.
+    """
+    axes = "".join(letter for letter in AXES if letter in "YX" or sizes.get(letter, 1) > 1)
+    counted = axes[: axes.index("Y")]
+    first = {letter: 0 for letter in sizes if letter not in "YXS"}
+
+    def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
+        return read(first | dict(zip(counted, place, strict=True)), rows, cols)
+
+    fitting = names if len(names) == sizes.get("C", 1) and all(names) else ()
+    return LazyImage(tuple(sizes[letter] for letter in axes), dtype, window, axes, channel_names=fitting)
+
+
+def library(module: str, *, package: str, extra: str = "formats") -> Any:  # noqa: ANN401 - a module
+    """Import an optional library.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(package, extra) from error
+
+
+def choose_picture(path: Path, names: list[str], *, wanted: int | None) -> int:
+    """Tell which of the pictures of a file is meant: the first when None.
+
+    Raises
+    ------
+    InputError
+        If there is none, or not this one.
+    """
+    if not names:
+        raise fault(path, "no picture in it", cure="check it in the program it came from")
+    if wanted is not None and not 0 <= wanted < len(names):
+        raise fault(path, f"no picture {wanted}: it holds {len(names)}", cure=f"give 0 to {len(names) - 1}")
+    return wanted or 0

@@ -1,0 +1,218 @@
+"""OME-Zarr 0.4 and 0.5: images, plates, windows, and folders that are not as they should be."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from nucleate.errors import InputError, MissingExtraError, TooLargeError
+from nucleate.io.images import open_image, read_image
+
+zarr = pytest.importorskip("zarr", reason="zarr is not installed (extra formats)")
+from tests.io.zarr_files import write_group, write_image, write_plate  # noqa: E402 - needs zarr
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+
+def _numbers(*shape: int, dtype: Any = np.uint16) -> NDArray[Any]:  # noqa: ANN401 - any dtype
+    return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2", "i4", "f4", "f8", "bool"])
+def test_whole_images(tmp_path: Path, version: str, dtype: str) -> None:
+    pixels = _numbers(3, 2, 20, 33, dtype=dtype)
+    path = write_image(
+        tmp_path / "a.ome.zarr", pixels, axes="tcyx", version=version, channels=("actin", "Hoechst"), scale_um=0.25
+    )
+    image = read_image(path)
+    assert (image.axes, image.channel_names, image.name) == ("TCYX", ("actin", "Hoechst"), "a.ome.zarr")
+    assert image.pixel_size_um == (0.25, 0.25)
+    assert image.pixels.dtype == np.dtype(dtype).newbyteorder("=")
+    np.testing.assert_array_equal(image.pixels, pixels)
+    np.testing.assert_array_equal(image.channel().pixels, pixels[:, 1])
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_windows_read_only_the_chunks_they_touch(tmp_path: Path, version: str) -> None:
+    pixels = _numbers(2, 3, 50, 70)
+    path = write_image(tmp_path / "a.zarr", pixels, axes="czyx", version=version, chunks=(1, 1, 16, 16))
+    with open_image(path) as source:
+        assert (source.axes, source.shape) == ("ZCYX", (3, 2, 50, 70))
+        assert source.levels == ((50, 70), (25, 35))
+        part = source.channel(1).read(slice(10, 20), slice(40, 99), at=(2,))
+        np.testing.assert_array_equal(part, pixels[1, 2, 10:20, 40:])
+        np.testing.assert_array_equal(source.load().pixels, pixels.swapaxes(0, 1))
+        # A chunk far from the window is destroyed: who does not touch it does not notice.
+        chunk = path / "0" / ("c/0/0/0/0" if version == "0.5" else "0.0.0.0")
+        chunk.write_bytes(b"nothing")
+        np.testing.assert_array_equal(source.channel(1).read(slice(10, 20), slice(40, 99), at=(2,)), part)
+        with pytest.raises(InputError, match=r"a.zarr: damaged OME-Zarr file \("):
+            source.load()
+
+
+def test_shards(tmp_path: Path) -> None:
+    pixels = _numbers(64, 64)
+    path = write_image(tmp_path / "a.zarr", pixels, chunks=(8, 8), shards=(32, 32))
+    with open_image(path) as source:
+        np.testing.assert_array_equal(source.read(slice(3, 40), slice(30, 50)), pixels[3:40, 30:50])
+
+
+def test_singletons_go_and_strange_axes_are_pages(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.zarr", _numbers(1, 1, 1, 9, 8), axes="tczyx", channels=("DAPI",))
+    image = read_image(path)
+    assert (image.axes, image.pixels.shape, image.channel_names) == ("YX", (9, 8), ("DAPI",))
+    path = write_image(tmp_path / "b.zarr", _numbers(2, 9, 8), axes="cyx", version="0.4")
+    metadata = json.loads((path / ".zattrs").read_bytes())
+    metadata["multiscales"][0]["axes"][0] = {"name": "lambda"}
+    (path / ".zattrs").write_text(json.dumps(metadata))
+    assert read_image(path).axes == "IYX"
+
+
+def test_columns_before_rows(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.zarr", _numbers(9, 8), version="0.4")
+    metadata = json.loads((path / ".zattrs").read_bytes())
+    metadata["multiscales"][0]["axes"].reverse()
+    (path / ".zattrs").write_text(json.dumps(metadata))
+    image = read_image(path)
+    np.testing.assert_array_equal(image.pixels, _numbers(9, 8).T)
+
+
+def test_pixel_size(tmp_path: Path) -> None:
+    assert read_image(write_image(tmp_path / "a.zarr", _numbers(9, 8), scale_um=None)).pixel_size_um is None
+    path = write_image(tmp_path / "b.zarr", _numbers(9, 8), version="0.4", scale_um=0.5)
+    metadata = json.loads((path / ".zattrs").read_bytes())
+    metadata["multiscales"][0]["coordinateTransformations"] = [{"type": "scale", "scale": [2.0, 1.0]}]
+    metadata["multiscales"][0]["axes"][1]["unit"] = "nanometer"
+    (path / ".zattrs").write_text(json.dumps(metadata))
+    assert read_image(path).pixel_size_um == pytest.approx((1.0, 0.0005))
+
+
+@pytest.mark.parametrize("version", ["0.1", "0.3"])
+def test_versions_before_axes_had_types(tmp_path: Path, version: str) -> None:
+    pixels = _numbers(1, 2, 1, 9, 8)
+    path = write_image(tmp_path / "a.zarr", pixels, axes="tczyx", version="0.4")
+    metadata = json.loads((path / ".zattrs").read_bytes())
+    multiscale = metadata["multiscales"][0]
+    multiscale["datasets"] = [{"path": "0"}]
+    if version == "0.1":
+        del multiscale["axes"]
+    else:
+        multiscale["axes"] = list("tczyx")
+    (path / ".zattrs").write_text(json.dumps(metadata))
+    image = read_image(path)
+    assert (image.axes, image.pixel_size_um) == ("CYX", None)
+    np.testing.assert_array_equal(image.pixels, pixels[0, :, 0])
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_plates(tmp_path: Path, version: str) -> None:
+    fields = {path: _numbers(2, 9, 8) + i for i, path in enumerate(("A/1/0", "A/1/1", "B/12/0"))}
+    path = write_plate(tmp_path / "p.zarr", fields, version=version)
+    for number, (name, pixels) in enumerate(fields.items()):
+        with open_image(path, picture=number) as source:
+            assert source.pictures == tuple(fields)
+            assert source.name == f"p.zarr/{name}"
+        np.testing.assert_array_equal(read_image(path, picture=number).pixels, pixels)
+        np.testing.assert_array_equal(read_image(path / name).pixels, pixels)
+    np.testing.assert_array_equal(read_image(path / "A/1", picture=1).pixels, fields["A/1/1"])
+    with pytest.raises(InputError, match=r"p.zarr: no picture 3: it holds 3; give 0 to 2"):
+        read_image(path, picture=3)
+
+
+def test_series_as_bioformats_writes_them(tmp_path: Path) -> None:
+    path = write_group(tmp_path / "a.zarr", {"bioformats2raw.layout": 3}, version="0.4")
+    for number in (0, 1, 10):
+        write_image(path / str(number), _numbers(5, 6) + number, version="0.4")
+    write_group(path / "OME", {}, version="0.4")
+    assert open_image(path).pictures == ("0", "1", "10")
+    np.testing.assert_array_equal(read_image(path, picture=2).pixels, _numbers(5, 6) + 10)
+    write_group(path / "OME", {"series": ["10", "0"]}, version="0.4")
+    np.testing.assert_array_equal(read_image(path).pixels, _numbers(5, 6) + 10)
+
+
+def test_memory_limit(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.zarr", _numbers(30, 40))
+    with pytest.raises(TooLargeError, match="30 x 40"):
+        read_image(path, max_bytes=2399)
+    assert read_image(path, max_bytes=2400).pixels.shape == (30, 40)
+
+
+def _damage(path: Path, name: str, **changes: Any) -> None:  # noqa: ANN401 - any value of JSON
+    file = path / name
+    file.write_text(json.dumps(json.loads(file.read_bytes()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"filters": [{"id": "pickle", "protocol": 5}]}, "compressed in a way that is not known: pickle"),
+        ({"compressor": {"id": "json2"}}, "compressed in a way that is not known: json2"),
+        ({"dtype": "|O", "filters": [{"id": "pickle"}]}, r"pixels must be real numbers: got \|O"),
+        ({"dtype": "<c8"}, "pixels must be real numbers"),
+        ({"dtype": [["a", "<u2"]]}, "pixels must be real numbers"),
+        ({"chunks": [1 << 20, 1 << 20]}, "far larger than the shape"),
+        ({"chunks": [0, 5]}, r"chunks \(0, 5\) do not fit"),
+        ({"shape": [20]}, "do not fit the shape"),
+        ({"shape": [20, 0]}, "do not fit the shape"),
+        ({"shape": "wide"}, "damaged OME-Zarr file"),
+        ({"zarr_format": 7}, "damaged OME-Zarr file"),
+    ],
+)
+def test_damaged_arrays(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = write_image(tmp_path / "a.zarr", _numbers(20, 30), version="0.4")
+    _damage(path / "0", ".zarray", **changes)
+    with pytest.raises(InputError, match=message) as caught:
+        read_image(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc", "a/../../b", ""])
+def test_paths_stay_inside(tmp_path: Path, name: str) -> None:
+    path = write_image(tmp_path / "a.zarr", _numbers(20, 30), version="0.4")
+    write_image(tmp_path / "outside", _numbers(20, 30), version="0.4")
+    metadata = json.loads((path / ".zattrs").read_bytes())
+    metadata["multiscales"][0]["datasets"][0]["path"] = name
+    (path / ".zattrs").write_text(json.dumps(metadata))
+    with pytest.raises(InputError, match="its metadata name a path outside of it"):
+        read_image(path)
+
+
+def test_folders_that_are_no_images(tmp_path: Path) -> None:
+    (tmp_path / "empty.zarr").mkdir()
+    with pytest.raises(InputError, match="a folder, not a file"):
+        read_image(tmp_path / "empty.zarr")
+    with pytest.raises(InputError, match="without OME-Zarr metadata"):
+        read_image(write_group(tmp_path / "bare.zarr", {}))
+    path = write_group(tmp_path / "gone.zarr", {"multiscales": [{"datasets": [{"path": "0"}]}]}, version="0.4")
+    with pytest.raises(InputError, match="damaged OME-Zarr file"):
+        read_image(path)
+    (path / ".zattrs").write_text("[1, 2]")
+    with pytest.raises(InputError, match="not a table of names and values"):
+        read_image(path)
+
+
+def test_zarr_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_image(tmp_path / "a.zarr", _numbers(20, 30))
+    monkeypatch.setitem(__import__("sys").modules, "zarr", None)
+    with pytest.raises(MissingExtraError, match=r"zarr is not installed; run: pip install 'nucleate\[formats\]'"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("version", ["04", "05"])
+def test_real_images(shared_data: Path, version: str) -> None:
+    path = shared_data / "formats" / "ome-zarr" / f"blobs_image_v{version}.ome.zarr"
+    if not path.is_dir():
+        pytest.skip(f"no {path.name}")
+    image = read_image(path)
+    assert (image.axes, image.pixels.shape, image.channel_names) == ("CYX", (3, 12, 12), ("0", "1", "2"))
+    assert image.pixel_size_um is None
+    assert 0 < np.ptp(image.pixels) < 10
