@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,8 +74,18 @@ def train(
 
     validate = mask_iou(watched, settings, device=place)
     fit(settings, atlas, folder=output, validate=validate, resume=resume, device=place, report=report)
-    scores = finish(output, settings, held=held, name=name, command=f"nucleate train {data.name} --val {val}")
+    scores = finish(
+        output, settings, held=held, name=name, command=_command(data, config, changes=change or [], val=val)
+    )
     typer.echo(f"{output / name}.onnx: Kaggle score {scores['kaggle']:.3f} on {len(held)} held-out images")
+
+
+def _command(data: Path, config: Path | None, *, changes: list[str], val: str) -> str:
+    """Give the call to repeat the run, without the machine's own folders."""
+    words = ["nucleate", "train", data.name, "-o", "RUN"]
+    words += ["--config", f"configs/{config.name}"] if config else []
+    words += [word for change in changes for word in ("--set", change)]
+    return shlex.join([*words, "--val", Path(val).name])
 
 
 def _settings(config: Path | None, changes: list[str]) -> TrainConfig:
