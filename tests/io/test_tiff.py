@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,14 +12,42 @@ import pytest
 import tifffile
 
 from nucleate.errors import InputError, TooLargeError
-from nucleate.io.images import read_image
+from nucleate.io.images import open_image, read_image
+from nucleate.io.tiff import set_members
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
+    from nucleate.core.image import Image
+
 pytestmark = pytest.mark.base
+
+
+def _read(path: Path) -> Image:
+    """Read whole, then through windows; both are the same."""
+    image, windows = read_image(path), _read_lazily(path)
+    assert (windows.axes, windows.pixel_size_um, windows.channel_names) == (
+        image.axes,
+        image.pixel_size_um,
+        image.channel_names,
+    )
+    assert windows.pixels.dtype == image.pixels.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(windows.pixels, image.pixels)
+    return image
+
+
+def _read_lazily(path: Path) -> Image:
+    """Read through windows of odd sizes."""
+    with open_image(path) as source:
+        loaded = source.load()
+        rows, cols = source.shape_HW
+        if "C" not in source.axes:
+            for index in np.ndindex(*source.stack_shape):
+                plane = loaded.pixels[index]
+                for top, left, size in ((0, 0, 1), (rows // 3, cols // 4, 7), (rows - 1, 0, 99)):
+                    window = (slice(top, top + size), slice(left, left + size))
+                    np.testing.assert_array_equal(source.read(*window, at=index), plane[window])
+        return loaded
 
 
 def _numbers(*shape: int, dtype: Any = np.uint8) -> NDArray[Any]:  # noqa: ANN401 - any dtype
@@ -34,7 +64,7 @@ def _written(folder: Path, pixels: NDArray[Any], **options: Any) -> Path:  # noq
 @pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
 def test_every_real_dtype_reads_back(tmp_path: Path, dtype: str, compression: str | None) -> None:
     pixels = _numbers(7, 9, dtype=dtype)
-    image = read_image(_written(tmp_path, pixels, compression=compression))
+    image = _read(_written(tmp_path, pixels, compression=compression))
     assert image.axes == "YX"
     assert image.pixels.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(image.pixels, pixels)
@@ -43,17 +73,17 @@ def test_every_real_dtype_reads_back(tmp_path: Path, dtype: str, compression: st
 @pytest.mark.parametrize("options", [{"byteorder": ">"}, {"bigtiff": True}, {"tile": (16, 16)}, {"rowsperstrip": 2}])
 def test_layouts(tmp_path: Path, options: dict[str, Any]) -> None:
     pixels = _numbers(33, 20, dtype=np.uint16)
-    np.testing.assert_array_equal(read_image(_written(tmp_path, pixels, **options)).pixels, pixels)
+    np.testing.assert_array_equal(_read(_written(tmp_path, pixels, **options)).pixels, pixels)
 
 
 def test_nan_and_inf_are_read_as_they_are(tmp_path: Path) -> None:
     pixels = np.array([[np.nan, np.inf], [-np.inf, 1.5]], np.float32)
-    np.testing.assert_array_equal(read_image(_written(tmp_path, pixels)).pixels, pixels)
+    np.testing.assert_array_equal(_read(_written(tmp_path, pixels)).pixels, pixels)
 
 
 def test_one_bit(tmp_path: Path) -> None:
     mask = _numbers(5, 11) % 3 == 0
-    image = read_image(_written(tmp_path, mask, photometric="minisblack"))
+    image = _read(_written(tmp_path, mask, photometric="minisblack"))
     assert image.pixels.dtype == np.bool_
     np.testing.assert_array_equal(image.pixels, mask)
 
@@ -61,14 +91,14 @@ def test_one_bit(tmp_path: Path) -> None:
 def test_complex_numbers_are_refused(tmp_path: Path) -> None:
     path = _written(tmp_path, np.ones((4, 5), np.complex64))
     with pytest.raises(InputError, match=r"a.tif: pixels must be real numbers: got complex64; save the real part"):
-        read_image(path)
+        _read(path)
 
 
 def test_no_picture_in_it(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     path.write_bytes(b"II*\0\0\0\0\0")
     with pytest.raises(InputError, match="without a picture"):
-        read_image(path)
+        _read(path)
 
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])
@@ -76,7 +106,7 @@ def test_no_picture_in_it(tmp_path: Path) -> None:
 def test_red_green_blue(tmp_path: Path, planar: str, samples: int) -> None:
     colours = _numbers(6, 7, samples)
     stored = colours if planar == "contig" else np.moveaxis(colours, -1, 0)
-    image = read_image(_written(tmp_path, stored, photometric="rgb", planarconfig=planar))
+    image = _read(_written(tmp_path, stored, photometric="rgb", planarconfig=planar))
     assert image.axes == "YXS"
     np.testing.assert_array_equal(image.pixels, colours[..., :3])
 
@@ -84,7 +114,7 @@ def test_red_green_blue(tmp_path: Path, planar: str, samples: int) -> None:
 @pytest.mark.parametrize("samples", [2, 3, 5])
 def test_samples_that_are_channels(tmp_path: Path, samples: int) -> None:
     pixels = _numbers(6, 7, samples, dtype=np.uint16)
-    image = read_image(_written(tmp_path, pixels, photometric="minisblack", planarconfig="contig"))
+    image = _read(_written(tmp_path, pixels, photometric="minisblack", planarconfig="contig"))
     assert image.axes == "CYX"
     np.testing.assert_array_equal(image.pixels, np.moveaxis(pixels, -1, 0))
 
@@ -92,21 +122,21 @@ def test_samples_that_are_channels(tmp_path: Path, samples: int) -> None:
 def test_grey_with_alpha(tmp_path: Path) -> None:
     pixels = _numbers(6, 7, 2)
     path = _written(tmp_path, pixels, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"])
-    image = read_image(path)
+    image = _read(path)
     assert image.axes == "YX"
     np.testing.assert_array_equal(image.pixels, pixels[..., 0])
 
 
 def test_white_is_zero_is_turned_over(tmp_path: Path) -> None:
     pixels = _numbers(6, 7)
-    np.testing.assert_array_equal(read_image(_written(tmp_path, pixels, photometric="miniswhite")).pixels, 255 - pixels)
+    np.testing.assert_array_equal(_read(_written(tmp_path, pixels, photometric="miniswhite")).pixels, 255 - pixels)
 
 
 def test_palette(tmp_path: Path) -> None:
     palette = np.zeros((3, 256), np.uint16)
     palette[0], palette[1] = np.arange(256) * 256, 7 * 256
     pixels = _numbers(6, 7)
-    image = read_image(_written(tmp_path, pixels, photometric="palette", colormap=palette))
+    image = _read(_written(tmp_path, pixels, photometric="palette", colormap=palette))
     assert image.axes == "YXS"
     np.testing.assert_array_equal(image.pixels[..., 0], pixels)
     assert (image.pixels[..., 1] == 7).all()
@@ -118,7 +148,7 @@ def test_the_palette_of_imagej_is_only_for_display(tmp_path: Path) -> None:
     pixels = _numbers(6, 7)
     path = _written(tmp_path, pixels, photometric="palette", colormap=palette, description="ImageJ=1.53t\nimages=1\n",
                     metadata=None)  # fmt: skip
-    image = read_image(path)
+    image = _read(path)
     assert image.axes == "YX"
     np.testing.assert_array_equal(image.pixels, pixels)
 
@@ -132,7 +162,7 @@ def test_other_colour_spaces_come_as_red_green_blue(tmp_path: Path, mode: str) -
     else:
         path = tmp_path / "a.tif"
         PIL.Image.fromarray(grey).convert(mode).save(path)
-    image = read_image(path)
+    image = _read(path)
     assert image.axes == "YXS"
     np.testing.assert_allclose(image.pixels, grey, atol=1)
 
@@ -141,7 +171,7 @@ def test_cmyk_as_pillow_does_it(tmp_path: Path) -> None:
     inks = np.random.default_rng(0).integers(0, 256, (9, 9, 4), np.uint8)
     path = _written(tmp_path, inks, photometric="separated", planarconfig="contig")
     theirs = np.array(PIL.Image.fromarray(inks, mode="CMYK").convert("RGB")) if PIL.__version__ < "13" else None
-    ours = read_image(path).pixels
+    ours = _read(path).pixels
     expected = (255 - inks[..., :3].astype(int)) * (255 - inks[..., 3:].astype(int)) / 255 if theirs is None else theirs
     np.testing.assert_allclose(ours, expected, atol=1)
 
@@ -153,7 +183,7 @@ def test_imagej_hyperstack(tmp_path: Path) -> None:
         tmp_path, pixels, imagej=True, resolution=(4.0, 2.0),
         metadata={"axes": "TZCYX", "unit": "um", "Labels": labels},
     )  # fmt: skip
-    image = read_image(path)
+    image = _read(path)
     assert image.axes == "TZCYX"
     assert image.channel_names == ("DAPI", "GFP", "RFP", "Cy5")
     assert image.pixel_size_um == (0.5, 0.25)
@@ -163,7 +193,7 @@ def test_imagej_hyperstack(tmp_path: Path) -> None:
 def test_labels_that_tell_nothing_are_no_names(tmp_path: Path) -> None:
     labels = ["c:1/2 - Snap.czi", "c:2/2 - Snap.czi"]
     path = _written(tmp_path, _numbers(2, 5, 6), imagej=True, metadata={"axes": "CYX", "Labels": labels})
-    image = read_image(path)
+    image = _read(path)
     assert image.axes == "CYX"
     assert image.channel_names == ()
 
@@ -174,7 +204,7 @@ def test_labels_that_tell_nothing_are_no_names(tmp_path: Path) -> None:
 )
 def test_units_of_imagej(tmp_path: Path, unit: str, um: float | None) -> None:
     path = _written(tmp_path, _numbers(5, 6), imagej=True, resolution=(2.0, 2.0), metadata={"unit": unit})
-    size = read_image(path).pixel_size_um
+    size = _read(path).pixel_size_um
     assert size == (None if um is None else pytest.approx((um, um)))
 
 
@@ -186,7 +216,7 @@ def test_ome_axes_sizes_and_names(tmp_path: Path) -> None:
     }  # fmt: skip
     path = tmp_path / "a.ome.tif"
     tifffile.imwrite(path, pixels, ome=True, metadata=metadata)
-    image = read_image(path)
+    image = _read(path)
     assert image.axes == "ZCYX"
     assert image.pixel_size_um == pytest.approx((0.65, 0.325))
     assert image.channel_names == ("Hoechst 33342", "actin")
@@ -198,7 +228,7 @@ def test_ome_order_of_axes_is_put_right(tmp_path: Path) -> None:
     pixels = _numbers(2, 3, 5, 6)
     path = tmp_path / "a.ome.tif"
     tifffile.imwrite(path, pixels, ome=True, metadata={"axes": "CTYX"})
-    image = read_image(path)
+    image = _read(path)
     assert image.axes == "TCYX"
     np.testing.assert_array_equal(image.pixels, pixels.swapaxes(0, 1))
 
@@ -212,29 +242,53 @@ def test_planes_that_ome_promises_and_the_file_lacks_are_not_made_up(tmp_path: P
     assert text is not None
     more = text.replace('SizeT="3"', 'SizeT="4"').replace('PlaneCount="3"', "")
     tifffile.imwrite(path, pixels[:3], description=more.encode(), metadata=None, photometric="minisblack")
-    image = read_image(path)
+    image = _read(path)
     assert image.axes == "IYX"
     assert image.pixel_size_um == (0.5, 0.5)
     np.testing.assert_array_equal(image.pixels, pixels[:3])
 
 
-def test_one_file_of_an_ome_set_gives_its_own_planes(tmp_path: Path) -> None:
+def _ome_set(folder: Path, files: list[str]) -> list[Path]:
+    """Write a set of files of one plane each; every one has the metadata of the whole set."""
     blocks = "".join(
-        f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="{t}.ome.tif">urn:uuid:{t}</UUID></TiffData>'
-        for t in range(2)
+        f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="{name}">urn:uuid:{t}</UUID></TiffData>'
+        for t, name in enumerate(files)
     )
-    for t in range(2):
+    for t, name in enumerate(files):
         text = (
             f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{t}"><Image ID="Image:0">'
             '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="6" SizeY="5" SizeZ="1" SizeC="1" '
-            f'SizeT="2"><Channel ID="Channel:0" SamplesPerPixel="1"/>{blocks}</Pixels></Image></OME>'
+            f'SizeT="{len(files)}" PhysicalSizeX="0.5"><Channel ID="Channel:0" SamplesPerPixel="1"/>{blocks}</Pixels>'
+            "</Image></OME>"
         )
-        pixels = _numbers(5, 6) + t
-        tifffile.imwrite(tmp_path / f"{t}.ome.tif", pixels, description=text, metadata=None)
-    with tifffile.TiffFile(tmp_path / "0.ome.tif") as tiff:
-        assert tiff.series[0].shape == (2, 5, 6)  # the metadata are understood as those of a set
-    for t in range(2):
-        np.testing.assert_array_equal(read_image(tmp_path / f"{t}.ome.tif").pixels, _numbers(5, 6) + t)
+        tifffile.imwrite(folder / Path(name).name, _numbers(5, 6) + t, description=text, metadata=None)
+    return [folder / Path(name).name for name in files]
+
+
+def test_the_first_file_of_an_ome_set_gives_the_set(tmp_path: Path) -> None:
+    first, *others = _ome_set(tmp_path, ["0.ome.tif", "1.ome.tif", "2.ome.tif"])
+    image = _read(first)
+    assert (image.axes, image.pixel_size_um) == ("TYX", (0.5, 0.5))
+    np.testing.assert_array_equal(image.pixels, [_numbers(5, 6) + t for t in range(3)])
+    assert set_members(first) == others
+    for t, path in enumerate(others, 1):
+        assert set_members(path) == []
+        np.testing.assert_array_equal(_read(path).pixels, _numbers(5, 6) + t)
+    others[0].unlink()
+    assert set_members(first) == []
+    np.testing.assert_array_equal(_read(first).pixels, _numbers(5, 6))
+
+
+def test_ome_sets_stay_in_their_folder_and_open_no_pipe(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    first, other = _ome_set(inner, ["0.ome.tif", "../1.ome.tif"])
+    other.rename(tmp_path / "1.ome.tif")
+    np.testing.assert_array_equal(_read(first).pixels, _numbers(5, 6))
+    first, other = _ome_set(inner, ["0.ome.tif", "1.ome.tif"])
+    other.unlink()
+    os.mkfifo(other)
+    np.testing.assert_array_equal(_read(first).pixels, _numbers(5, 6))
 
 
 @pytest.mark.parametrize(
@@ -246,7 +300,7 @@ def test_resolution_tags_count_only_when_sane(
     tmp_path: Path, resolution: tuple[int, int], unit: str, um: tuple[float, float] | None
 ) -> None:
     path = _written(tmp_path, _numbers(5, 6), resolution=resolution, resolutionunit=unit)
-    size = read_image(path).pixel_size_um
+    size = _read(path).pixel_size_um
     assert size == (None if um is None else pytest.approx(um))
 
 
@@ -255,7 +309,7 @@ def test_pages_of_unknown_meaning(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     first, *others = [PIL.Image.fromarray(page) for page in pages]
     first.save(path, save_all=True, append_images=others)
-    image = read_image(path)
+    image = _read(path)
     assert image.axes == "IYX"
     np.testing.assert_array_equal(image.pixels, pages)
 
@@ -268,7 +322,7 @@ def test_thumbnails_and_pyramid_levels_are_passed_over(tmp_path: Path) -> None:
         writer.write(full, subifds=1, metadata=None)
         writer.write(full[::2, ::2], subfiletype=1, metadata=None)
         writer.write(full[::4, ::4], metadata=None)
-    image = read_image(path)
+    image = _read(path)
     assert image.axes == "YX"
     np.testing.assert_array_equal(image.pixels, full)
 
@@ -291,7 +345,7 @@ def test_a_stack_cut_short_is_not_read_as_a_shorter_or_black_one(
     for kept in (len(content) - 400, len(content) * 2 // 3, len(content) // 3):
         path.write_bytes(content[:kept])
         try:
-            image = read_image(path)
+            image = _read(path)
         except InputError:
             assert kept < len(content)
         else:  # only a page's header was lost, not its pixels
@@ -303,7 +357,7 @@ def test_real_files(shared_data: Path, capfd: pytest.CaptureFixture[str]) -> Non
     folder = shared_data / "formats"
     seen = {}
     for path in sorted([*folder.glob("tiff/*.tif"), *folder.glob("ome-tiff/*.tif"), *folder.glob("svs/cmu*.svs")]):
-        image = read_image(path)
+        image = _read(path)
         seen[path.name] = (image.axes, image.pixels.shape, image.pixel_size_um)
         assert np.ptp(image.pixels.astype(float)) > 0
     if not seen:
@@ -314,5 +368,5 @@ def test_real_files(shared_data: Path, capfd: pytest.CaptureFixture[str]) -> Non
     assert seen["multi-channel.ome.tif"][:2] == ("CYX", (3, 167, 439))
     assert seen["cmu-1-small-region.svs"] == ("YXS", (2967, 2220, 3), (0.499, 0.499))
     with pytest.raises(InputError, match=r"broken.svs: its content is not TIFF"):
-        read_image(folder / "svs" / "broken.svs")
+        _read(folder / "svs" / "broken.svs")
     assert capfd.readouterr().err == ""

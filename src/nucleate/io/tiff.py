@@ -1,30 +1,40 @@
-"""TIFF with tifffile: ImageJ, OME, Aperio and plain files; axes from metadata where known."""
+"""TIFF with tifffile: ImageJ, OME, Aperio and plain files, pyramids, sets of files; axes from metadata where known."""
 
 from __future__ import annotations
 
+import contextlib
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 
 from nucleate.core.image import AXES, Image
+from nucleate.core.lazy import LazyImage, lazy
 from nucleate.io.faults import check_size, fault
 from nucleate.io.tiff_colours import colours_of
 from nucleate.io.tiff_metadata import channel_names, pixel_size_um
+from nucleate.io.tiff_windows import lazy_series
+from nucleate.io.windows import choose_picture
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["read"]
+__all__ = ["open_lazy", "pictures", "read", "set_members"]
+
+_SIDE_PICTURES = re.compile(r"label|macro|thumb|overview|barcode", re.IGNORECASE)
+"""Names of the pictures that slide scanners and converters store beside the one that counts."""
 
 
 def read(path: Path, max_bytes: int | None) -> Image:
     """Read the largest picture or stack of a TIFF file; the first of them if several are as large.
 
-    Smaller ones in the same file, such as thumbnails and the levels of a pyramid, are passed over.
+    Smaller ones in the same file, such as thumbnails and the levels of a pyramid, are passed over. The first file of an
+    OME set gives the whole set, if all its files are there; each other one gives its own planes.
 
     Parameters
     ----------
@@ -48,15 +58,126 @@ def read(path: Path, max_bytes: int | None) -> Image:
     OSError, ValueError, ...
         As tifffile raises them for damaged files.
     """
-    with tifffile.TiffFile(path) as tiff:
+    with _opened(path) as tiff:
         series = _largest(path, tiff)
-        if all(page is not None and page.parent is tiff for page in series.pages):
+        if _is_whole(tiff, series):
             return _read(path, tiff, series=series, max_bytes=max_bytes)
         # OME metadata of a recording that was stopped, or of a set of files: planes that are not there would be read
         # as black, and each file of a set would give the whole set. The file's own pages are read as they stand.
         with tifffile.TiffFile(path, is_ome=False) as plain:
             image = _read(path, plain, series=_largest(path, plain), max_bytes=max_bytes)
         return replace(image, pixel_size_um=pixel_size_um(tiff, series))
+
+
+def open_lazy(path: Path, picture: int | None) -> LazyImage:
+    """Open the picture that `read` reads, or one of `pictures`, window by window.
+
+    Parameters
+    ----------
+    path : Path
+        A TIFF or BigTIFF file.
+    picture : int, optional
+        Which of `pictures`.
+
+    Returns
+    -------
+    LazyImage
+        Of a pyramid the full size. Rare layouts (volumes in tiles) are read as a whole at once.
+
+    Raises
+    ------
+    InputError
+        As `read`.
+    OSError, ValueError, ...
+        As tifffile raises them for damaged files.
+    """
+    with contextlib.ExitStack() as open_files:
+        tiff = open_files.enter_context(_opened(path))
+        found = _pictures(path, tiff)
+        names = [name for name, _ in found]
+        number = None if picture is None else choose_picture(path, names, wanted=picture)
+        series = _largest(path, tiff) if number is None else found[number][1]
+        size_um = pixel_size_um(tiff, series)
+        if not _is_whole(tiff, series):
+            tiff = open_files.enter_context(tifffile.TiffFile(path, is_ome=False))
+            series = _largest(path, tiff)
+        _check_numbers(path, series)
+        _check_complete(path, tiff, series=series)
+        display_only = tiff.is_imagej or tiff.is_ome
+        image = lazy_series(path, series, display_only=display_only, names=channel_names(tiff, series))
+        if image is None:
+            image = lazy(_read(path, tiff, series=series, max_bytes=None))
+        return replace(
+            image,
+            pixel_size_um=size_um,
+            name=path.name,
+            levels=tuple(_shape_HW(level) for level in series.levels if {"Y", "X"} <= set(level.axes)),
+            pictures=tuple(names) if len(names) > 1 else (),
+            release=open_files.pop_all().close,
+        )
+    raise AssertionError  # no context swallows errors
+
+
+def pictures(path: Path) -> list[str]:
+    """List the pictures of an OME-TIFF file by name; one without a name for any other TIFF file.
+
+    Raises
+    ------
+    InputError, OSError, ValueError, ...
+        As `read`.
+    """
+    with _opened(path) as tiff:
+        return [name for name, _ in _pictures(path, tiff)]
+
+
+def set_members(path: Path) -> list[Path]:
+    """List the other files of a set of OME-TIFF files, if this is its first file and they are all there.
+
+    Raises
+    ------
+    InputError, OSError, ValueError, ...
+        As `read`.
+    """
+    with _opened(path) as tiff:
+        series = _largest(path, tiff)
+        if not _is_whole(tiff, series):
+            return []
+        names = {page.parent.filename for page in series.pages if page is not None and page.parent is not tiff}
+        return sorted(path.parent / name for name in names)
+
+
+def _opened(path: Path) -> tifffile.TiffFile:
+    """Open a file; OME metadata that point outside of its folder are not followed."""
+    tiff = tifffile.TiffFile(path)
+    if tiff.is_ome and not _names_are_sane(path, tiff.ome_metadata or ""):
+        tiff.close()
+        tiff = tifffile.TiffFile(path, is_ome=False)
+    return tiff
+
+
+def _names_are_sane(path: Path, text: str) -> bool:
+    try:
+        files = {one.get("FileName") for one in ElementTree.fromstring(text).iter() if one.tag.endswith("}UUID")}
+    except ElementTree.ParseError:
+        return True  # not followed either
+    # Opening a pipe or a device would wait for ever.
+    return all(
+        re.search(r"[/\\\0]", name) is None and (not (path.parent / name).exists() or (path.parent / name).is_file())
+        for name in files
+        if name
+    )
+
+
+def _is_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> bool:
+    """Tell whether every plane is there, in this file or in a set that begins with it."""
+    parents = [None if page is None else page.parent for page in series.pages]
+    return None not in parents and parents[0] is tiff
+
+
+def _pictures(path: Path, tiff: tifffile.TiffFile) -> list[tuple[str, tifffile.TiffPageSeries]]:
+    found = [one for one in tiff.series if one.kind == "ome" and one.size and {"Y", "X"} <= set(one.axes)]
+    kept = [one for one in found if not _SIDE_PICTURES.search(one.name)]
+    return [(one.name, one) for one in kept] if len(kept) > 1 else [("", _largest(path, tiff))]
 
 
 def _largest(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
@@ -67,39 +188,48 @@ def _largest(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
 
 
 def _area(series: tifffile.TiffPageSeries) -> int:
+    rows, columns = _shape_HW(series)
+    return rows * columns
+
+
+def _shape_HW(series: tifffile.TiffPageSeries) -> tuple[int, int]:
     lengths = dict(zip(series.axes, series.shape, strict=True))
-    return int(lengths["Y"] * lengths["X"])
+    return int(lengths["Y"]), int(lengths["X"])
 
 
-def _read(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries, max_bytes: int | None) -> Image:
+def _check_numbers(path: Path, series: tifffile.TiffPageSeries) -> None:
     dtype = series.dtype
     if dtype is None or dtype.kind not in "buif":
         raise fault(path, f"pixels must be real numbers: got {dtype}", cure="save the real part or the magnitude")
-    check_size(path, series.shape, itemsize=dtype.itemsize, max_bytes=max_bytes)
+
+
+def _read(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries, max_bytes: int | None) -> Image:
+    _check_numbers(path, series)
+    check_size(path, series.shape, itemsize=series.dtype.itemsize, max_bytes=max_bytes)
     _check_complete(path, tiff, series=series)
     pixels, axes = colours_of(
         series.keyframe, series.asarray(), axes=series.axes, display_only=tiff.is_imagej or tiff.is_ome
     )
     pixels, axes = _in_order(pixels, axes)
     names = channel_names(tiff, series)
-    count = pixels.shape[axes.index("C")] if "C" in axes else 0
+    count = pixels.shape[axes.index("C")] if "C" in axes else 1
     return Image(pixels, axes, pixel_size_um(tiff, series), names if len(names) == count else (), path.name)
 
 
 def _check_complete(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries) -> None:
     # tifffile fills what is missing with zeros or leaves pages out; a black picture without nuclei would come of it.
     size = tiff.filehandle.size
-    ends = [0]
+    ends = [(0, size)]
     if series.dataoffset is not None:
-        ends.append(series.dataoffset + series.nbytes)
+        ends.append((series.dataoffset + series.nbytes, size))
     else:
         for page in series.pages:
-            if page is not None and page.parent is tiff:
-                ends.extend(o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False) if n)
-    if max(ends) > size:
-        raise fault(
-            path, f"cut short: {max(ends)} bytes are needed, the file has {size}", cure="copy or export it again"
-        )
+            if page is not None:
+                room = page.parent.filehandle.size
+                ends.extend((o + n, room) for o, n in zip(page.dataoffsets, page.databytecounts, strict=False) if n)
+    needed, room = max(ends, key=lambda end: end[0] - end[1])
+    if needed > room:
+        raise fault(path, f"cut short: {needed} bytes are needed, the file has {room}", cure="copy or export it again")
     place = tiff.pages.next_page_offset
     if place is None:
         return
