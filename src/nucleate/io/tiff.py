@@ -107,15 +107,15 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
         image = lazy_series(path, series, display_only=display_only, names=channel_names(tiff, series))
         if image is None:
             image = lazy(_read(path, tiff, series=series, max_bytes=None))
-        return replace(
-            image,
-            pixel_size_um=size_um,
-            name=path.name,
-            levels=tuple(_shape_HW(level) for level in series.levels if {"Y", "X"} <= set(level.axes)),
-            pictures=tuple(names) if len(names) > 1 else (),
-            release=open_files.pop_all().close,
-        )
-    raise AssertionError  # no context swallows errors
+        close = open_files.pop_all().close
+    return replace(
+        image,
+        pixel_size_um=size_um,
+        name=path.name,
+        levels=tuple(_shape_HW(level) for level in series.levels if {"Y", "X"} <= set(level.axes)),
+        pictures=tuple(names) if len(names) > 1 else (),
+        release=close,
+    )
 
 
 def pictures(path: Path) -> list[str]:

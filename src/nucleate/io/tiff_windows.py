@@ -60,7 +60,7 @@ def lazy_series(path: Path, series: TiffPageSeries, *, display_only: bool, names
     plain = series.dataoffset is not None and all(one is None or one.parent is page.parent for one in series.pages)
     window = _mapped(path, series, stack=stack) if plain else _paged(path, series, stack=stack)
     places = {letter: [i for i, one in enumerate(letters) if one == letter] for letter in letters}
-    sizes = {letter: math.prod(stack[i] for i in places[letter]) for letter in places}
+    sizes: dict[str, Any] = {letter: math.prod(stack[i] for i in places[letter]) for letter in places}
 
     def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
         index = [0] * len(stack)

@@ -1,0 +1,146 @@
+"""Zeiss CZI with pylibCZIrw: mosaics are joined, scenes are pictures, windows are read tile by tile."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.io.faults import fault
+from nucleate.io.units import sane_size
+from nucleate.io.windows import choose_picture, library, windowed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nucleate.core.lazy import LazyImage
+
+__all__ = ["open_lazy", "pictures"]
+
+_DTYPES = {
+    "Gray8": (np.uint8, False), "Gray16": (np.uint16, False), "Gray32Float": (np.float32, False),
+    "Bgr24": (np.uint8, True), "Bgr48": (np.uint16, True), "Bgr96Float": (np.float32, True),
+}  # fmt: skip
+_PAGE_AXES = "VHIRB"
+"""Views, phases, illuminations, rotations, blocks: pages without a meaning of their own here."""
+
+_MOST_PIXELS_A_READ = 1 << 26
+
+
+def open_lazy(path: Path, picture: int | None) -> LazyImage:
+    """Open a scene, or the whole of a file without scenes.
+
+    Parameters
+    ----------
+    path : Path
+        A CZI file.
+    picture : int, optional
+        Which scene, in their order.
+
+    Returns
+    -------
+    LazyImage
+        Axes T, Z, C; views, phases and illuminations are ``I``. What the microscope did not cover is 0.
+
+    Raises
+    ------
+    InputError
+        If there is no such scene, or pixels are not real numbers.
+    MissingExtraError
+        If pylibCZIrw is not installed.
+    RuntimeError, ...
+        As libCZI raises them for damaged files.
+    """
+    czi = library("pylibCZIrw.czi", package="pylibCZIrw")
+    with contextlib.ExitStack() as open_files:
+        file = open_files.enter_context(czi.open_czi(str(path)))
+        scenes = sorted(file.scenes_bounding_rectangle_no_pyramid)
+        names = _scene_names(scenes)
+        number = choose_picture(path, names, wanted=picture)
+        image = _opened(path, file, scene=scenes[number] if scenes else None)
+        close = open_files.pop_all().close
+    return replace(
+        image,
+        name=path.name,
+        pictures=tuple(names) if len(names) > 1 else (),
+        release=close,
+    )
+
+
+def pictures(path: Path) -> list[str]:
+    """List the scenes; one without a name for a file without scenes.
+
+    Raises
+    ------
+    MissingExtraError
+        If pylibCZIrw is not installed.
+    RuntimeError, ...
+        As libCZI raises them for damaged files.
+    """
+    with library("pylibCZIrw.czi", package="pylibCZIrw").open_czi(str(path)) as file:
+        return _scene_names(sorted(file.scenes_bounding_rectangle_no_pyramid))
+
+
+def _scene_names(scenes: list[int]) -> list[str]:
+    return [f"scene {scene}" for scene in scenes] if scenes else [""]
+
+
+def _opened(path: Path, file: Any, *, scene: int | None) -> LazyImage:  # noqa: ANN401 - the library's own class
+    box = file.total_bounding_box_no_pyramid
+    rectangles = file.scenes_bounding_rectangle_no_pyramid
+    area = file.total_bounding_rectangle_no_pyramid if scene is None else rectangles[scene]
+    # A single channel is not asked for by its number: files without the dimension C know none.
+    kinds = sorted({file.get_channel_pixel_type(c) for c in range(box["C"][1])}, key=list(_DTYPES).index)
+    if not kinds or len({_DTYPES[kind][1] for kind in kinds}) > 1:
+        raise fault(path, f"grey and colour channels in one file: {', '.join(kinds)}", cure="split the channels")
+    dtype, colours = _DTYPES[kinds[-1]]
+    pages = {letter: box[letter][1] for letter in _PAGE_AXES if box.get(letter, (0, 1))[1] > 1}
+    sizes = {letter: box[letter][1] for letter in "TZC"} | {"Y": area.h, "X": area.w, "I": math.prod(pages.values())}
+    if area.w < 1 or area.h < 1:
+        raise fault(path, f"a scene of {area.h} x {area.w} pixels")
+
+    def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
+        plane = {letter: at[letter] for letter in "TZC"}
+        if pages:
+            plane |= dict(zip(pages, map(int, np.unravel_index(at["I"], tuple(pages.values()))), strict=True))
+        width = cols.stop - cols.start
+        step = max(_MOST_PIXELS_A_READ // width, 1)
+        parts = []
+        for top in range(rows.start, rows.stop, step):
+            roi = (area.x + cols.start, area.y + top, width, min(step, rows.stop - top))
+            part = np.array(file.read(roi=roi, plane=plane, scene=scene, pixel_type=kinds[-1]))
+            parts.append(part[..., ::-1] if colours else part[..., 0])
+        return np.concatenate(parts)
+
+    names, size_um = _metadata(file)
+    image = windowed(sizes | ({"S": 3} if colours else {}), np.dtype(dtype), read=read, names=names)
+    return replace(image, pixel_size_um=size_um)
+
+
+def _metadata(file: Any) -> tuple[tuple[str, ...], tuple[float, float] | None]:  # noqa: ANN401 - the library's own class
+    """Find the names of the channels, and the size of pixels, which CZI gives in metres."""
+    metadata = _inner(file.metadata, "ImageDocument", "Metadata")
+    channels = _listed(_inner(metadata, "Information", "Image", "Dimensions", "Channels").get("Channel"))
+    names = tuple(str(one.get("@Name") or one.get("Fluor") or "") for one in channels)
+    lengths = {
+        one.get("@Id"): one.get("Value") for one in _listed(_inner(metadata, "Scaling", "Items").get("Distance"))
+    }
+    try:
+        return names, sane_size(float(str(lengths["Y"])) * 1e6, float(str(lengths["X"])) * 1e6)
+    except (KeyError, ValueError):
+        return names, None
+
+
+def _inner(table: Any, *path: str) -> dict[str, Any]:  # noqa: ANN401 - XML turned into tables and lists
+    for name in path:
+        table = table.get(name) if isinstance(table, dict) else None
+    return table if isinstance(table, dict) else {}
+
+
+def _listed(found: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - one element of XML, or a list of them
+    return [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]

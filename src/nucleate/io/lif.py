@@ -1,0 +1,133 @@
+"""Leica LIF and LOF with liffile: series are pictures, plain pixels are mapped into memory."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.core.image import AXES
+from nucleate.io.faults import fault
+from nucleate.io.units import micrometres, sane_size
+from nucleate.io.windows import choose_picture, library, windowed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nucleate.core.lazy import LazyImage
+
+__all__ = ["open_lazy", "pictures"]
+
+_DESCRIPTION = "./Data/Image/ImageDescription"
+
+
+def open_lazy(path: Path, picture: int | None) -> LazyImage:
+    """Open a series.
+
+    Parameters
+    ----------
+    path : Path
+        A LIF or LOF file.
+    picture : int, optional
+        Which of `pictures`.
+
+    Returns
+    -------
+    LazyImage
+        Axes T, Z, C; tiles of a mosaic and other dimensions are ``I``.
+
+    Raises
+    ------
+    InputError
+        If there is no such series, or it has no rows and columns.
+    MissingExtraError
+        If liffile is not installed.
+    ValueError, KeyError, ...
+        As liffile raises them for damaged files.
+    """
+    liffile = library("liffile", package="liffile")
+    with contextlib.ExitStack() as open_files:
+        file = open_files.enter_context(liffile.LifFile(str(path)))
+        series = _series(file)
+        names = [one.path for one in series]
+        image = _opened(path, series[choose_picture(path, names, wanted=picture)])
+        close = open_files.pop_all().close
+    return replace(
+        image,
+        name=path.name,
+        pictures=tuple(names) if len(names) > 1 else (),
+        release=close,
+    )
+
+
+def pictures(path: Path) -> list[str]:
+    """List the series by name.
+
+    Raises
+    ------
+    MissingExtraError
+        If liffile is not installed.
+    ValueError, KeyError, ...
+        As liffile raises them for damaged files.
+    """
+    with library("liffile", package="liffile").LifFile(str(path)) as file:
+        return [one.path for one in _series(file)]
+
+
+def _series(file: Any) -> list[Any]:  # noqa: ANN401 - the library's own class
+    # A lifetime recording holds photons; the pictures made of them are series of their own.
+    return [image for image in file.images if not image.is_flim]
+
+
+def _opened(path: Path, series: Any) -> LazyImage:  # noqa: ANN401 - the library's own class
+    stored = {str(label): int(n) for label, n in series.sizes.items()}
+    if not {"Y", "X"} <= set(stored):
+        raise fault(path, f"series {series.path!r} has no rows and columns: got {stored}", cure="give another series")
+    letters = {label: label if label in AXES else "I" for label in stored}
+    sizes: dict[str, int] = {}
+    for label, n in stored.items():
+        sizes[letters[label]] = sizes.get(letters[label], 1) * n
+    pages = {label: n for label, n in stored.items() if letters[label] == "I"}
+    # Blue, green and red are put in order by the library, frame by frame; the rest is looked at where it lies.
+    mapped = series.asarray(out="memmap") if "S" not in stored else None
+
+    def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
+        index = {label: at[label] for label in stored if letters[label] not in "YXSI"}
+        if pages:
+            index |= dict(zip(pages, map(int, np.unravel_index(at["I"], tuple(pages.values()))), strict=True))
+        if mapped is not None:
+            place: tuple[Any, ...] = tuple({"Y": rows, "X": cols}.get(label) or index[label] for label in stored)
+            part = np.array(mapped[place])
+            return part.T if list(stored).index("X") < list(stored).index("Y") else part
+        return np.array(series.frame(**index)[rows, cols])
+
+    image = windowed(sizes, np.dtype(series.dtype).newbyteorder("="), read=read, names=_channel_names(series))
+    return replace(image, pixel_size_um=_pixel_size(series))
+
+
+def _channel_names(series: Any) -> tuple[str, ...]:  # noqa: ANN401 - the library's own class
+    """Find the dyes, else the colours in which the channels are shown, if those differ."""
+    channels = series.xml_element.findall(f"{_DESCRIPTION}/Channels/ChannelDescription")
+    channels.sort(key=lambda one: int(one.get("BytesInc", 0)))
+    dyes = [
+        next((p.findtext("Value") or "" for p in one.findall("ChannelProperty") if p.findtext("Key") == "DyeName"), "")
+        for one in channels
+    ]
+    colours = [one.get("LUTName", "") for one in channels]
+    if all(dyes):
+        return tuple(dyes)
+    return tuple(colours) if len(set(colours)) == len(colours) > 1 else ()
+
+
+def _pixel_size(series: Any) -> tuple[float, float] | None:  # noqa: ANN401 - the library's own class
+    steps = {}
+    for one in series.xml_element.findall(f"{_DESCRIPTION}/Dimensions/DimensionDescription"):
+        count, unit = int(one.get("NumberOfElements", 0)), micrometres(one.get("Unit", ""))
+        if count > 1 and unit is not None:  # the length is that from the first to the last element
+            steps[one.get("DimID")] = math.fabs(float(one.get("Length", 0))) / (count - 1) * unit
+    return sane_size(steps.get("2"), steps.get("1"))

@@ -1,0 +1,96 @@
+"""Nikon ND2 with nd2: plain frames are mapped into memory, compressed ones decoded one by one."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.core.image import AXES
+from nucleate.io.faults import fault
+from nucleate.io.units import sane_size
+from nucleate.io.windows import choose_picture, library, windowed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nucleate.core.lazy import LazyImage
+
+__all__ = ["open_lazy"]
+
+
+def open_lazy(path: Path, picture: int | None) -> LazyImage:
+    """Open a file; its stage positions are axis ``I``.
+
+    Parameters
+    ----------
+    path : Path
+        An ND2 file.
+    picture : int, optional
+        0; there is one.
+
+    Returns
+    -------
+    LazyImage
+        Axes T, Z, C, and ``I`` for positions. Of a recording that was stopped, the frames that are there, as ``I``.
+
+    Raises
+    ------
+    InputError
+        If there is no picture in it.
+    MissingExtraError
+        If nd2 is not installed.
+    ValueError, KeyError, ...
+        As nd2 raises them for damaged files.
+    """
+    choose_picture(path, [""], wanted=picture)
+    nd2 = library("nd2", package="nd2")
+    with contextlib.ExitStack() as open_files:
+        file = open_files.enter_context(nd2.ND2File(str(path)))
+        image = _opened(path, file)
+        close = open_files.pop_all().close
+    return replace(image, pixel_size_um=_pixel_size(file), name=path.name, release=close)
+
+
+def _opened(path: Path, file: Any) -> LazyImage:  # noqa: ANN401 - the library's own class
+    attributes = file.attributes
+    height, width = int(attributes.heightPx), int(attributes.widthPx or 0)
+    groups = int(attributes.channelCount or 1)
+    samples = int(attributes.componentCount) // groups
+    recorded = int(attributes.sequenceCount)
+    if min(height, width, groups, samples, recorded) < 1:
+        raise fault(path, f"no picture in it: {recorded} frames of {height} x {width}")
+    colours = samples == 3
+    loops = {letter: int(n) for letter, n in file.sizes.items() if letter not in "CYXS"}
+    if math.prod(loops.values()) > recorded:  # stopped early: the planes that are not there would be read as black
+        loops = {"I": recorded}
+    lengths = tuple(loops.values())
+    places = {letter: letter if letter in AXES else "I" for letter in loops}  # P: stage positions
+    if len(set(places.values())) < len(places):
+        loops, lengths, places = {"I": math.prod(lengths)}, (math.prod(lengths),), {"I": "I"}
+    sizes = {places[letter]: n for letter, n in loops.items()}
+    sizes |= {"C": groups if colours else groups * samples, "Y": height, "X": width} | ({"S": 3} if colours else {})
+
+    def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
+        index = int(np.ravel_multi_index(tuple(at[places[letter]] for letter in loops), lengths)) if loops else 0
+        frame = file.read_frame(index).reshape(groups, height, width, samples)[:, rows, cols]
+        if colours:  # stored as blue, green, red
+            return np.array(frame[at["C"], ..., ::-1])
+        return np.array(frame[at["C"] // samples, ..., at["C"] % samples])
+
+    channels = getattr(file.metadata, "channels", None) or []
+    names = tuple(str(one.channel.name) for one in channels)
+    return windowed(sizes, np.dtype(file.dtype), read=read, names=names)
+
+
+def _pixel_size(file: Any) -> tuple[float, float] | None:  # noqa: ANN401 - the library's own class
+    channels = getattr(file.metadata, "channels", None) or []
+    if not channels or not all(channels[0].volume.axesCalibrated[:2]):
+        return None
+    across, down = channels[0].volume.axesCalibration[:2]
+    return sane_size(down, across)
