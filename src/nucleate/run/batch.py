@@ -22,9 +22,8 @@ from nucleate import __version__
 from nucleate.core.labels import areas
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, MissingExtraError, NucleateError, OutputError, TooLargeError, UsageError
-from nucleate.io.images import read_image
 from nucleate.run import outputs
-from nucleate.run.inputs import content_hash, local_file, unique_names
+from nucleate.run.inputs import unique_names
 from nucleate.run.journal import JOURNAL_NAME, Journal, Outcome
 
 if TYPE_CHECKING:
@@ -293,7 +292,7 @@ class _Worker:
         started = time.perf_counter()
         sha256 = ""
         try:
-            sha256 = content_hash(source)
+            sha256 = source.sha256()
             before = self._finished.get(source.key)
             if before is not None and self._is_finished(before, sha256):
                 return _Work(source, name, sha256, finished=before)
@@ -312,14 +311,7 @@ class _Worker:
 
     def _segment(self, source: Source, name: str) -> outputs.Result:
         limit = self._settings.max_bytes
-        with local_file(source, self._scratch, max_bytes=limit) as path:
-            try:
-                image = read_image(path, max_bytes=limit)
-            except InputError as error:
-                # The user knows the archive, not the place where its member was unpacked for a moment.
-                line = str(error).replace(" ".join(str(path).split()), source.shown)
-                raise type(error)(line) from error
-        image = replace(image, name=source.shown)
+        image = source.read(self._scratch, max_bytes=limit)
         shown = image.channel(self._settings.channel)
         rows, columns = shown.shape_HW
         needed = self._segmenter.estimate_bytes((rows, columns)) + 2 * image.pixels.nbytes

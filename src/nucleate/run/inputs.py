@@ -12,16 +12,18 @@ import os
 import unicodedata
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
-from nucleate.io.images import IMAGE_SUFFIXES
+from nucleate.io.images import IMAGE_SUFFIXES, read_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from nucleate.core.image import Image
 
 __all__ = ["OWN_SUFFIXES", "Source", "content_hash", "expand", "local_file", "unique_names"]
 
@@ -64,6 +66,34 @@ class Source:
     def shown(self) -> str:
         """Its name for messages, on one line."""
         return one_line(f"{self.path}!{self.member}" if self.member else str(self.path))
+
+    def sha256(self) -> str:
+        """Compute the hash of its content; see `content_hash`."""
+        return content_hash(self)
+
+    def read(self, scratch: Path, *, max_bytes: int | None = None) -> Image:
+        """Decode it.
+
+        Parameters
+        ----------
+        scratch : Path
+            Folder where a member of an archive may be unpacked for a moment.
+        max_bytes : int, optional
+            See `nucleate.io.images.read_image`.
+
+        Raises
+        ------
+        InputError
+            If it is damaged.
+        """
+        with local_file(self, scratch, max_bytes=max_bytes) as path:
+            try:
+                image = read_image(path, max_bytes=max_bytes)
+            except InputError as error:
+                # The user knows the archive, not the place where its member was unpacked for a moment.
+                line = str(error).replace(" ".join(str(path).split()), self.shown)
+                raise type(error)(line) from error
+        return replace(image, name=self.shown)
 
 
 def expand(wanted: Iterable[str], *, output: Path | None = None) -> list[Source]:
