@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
     from nucleate.core.plane import Plane
 
-__all__ = ["LUMA", "Normalizer", "Scaling", "to_grey"]
+__all__ = ["LUMA", "SAMPLE", "Normalizer", "Scaling", "to_grey"]
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
 
-_SAMPLE = 4_000_000  # pixels looked at for percentiles: larger planes are sampled on a regular grid
+SAMPLE = 4_000_000
+"""Pixels looked at for percentiles, at most about: larger planes are sampled on a regular grid."""
 
 
 def to_grey(plane: NDArray[Any]) -> NDArray[np.float32]:
@@ -96,7 +97,7 @@ class Normalizer:
 
     def measure(self, plane: NDArray[Any] | Plane) -> Scaling:
         """Find the scaling of a whole plane, (H, W) or (H, W, 3); pixels that are not finite are left out."""
-        step = max(1, int(np.ceil(np.sqrt(plane.shape[0] * plane.shape[1] / _SAMPLE))))
+        step = max(1, int(np.ceil(np.sqrt(plane.shape[0] * plane.shape[1] / SAMPLE))))
         grey = to_grey(grid_sample(as_plane(plane), step))
         values = grey[np.isfinite(grey)]
         if values.size == 0:

@@ -1,0 +1,198 @@
+"""From the pixels of a plane to the network's maps, row by row, so that neither has to be in memory as a whole.
+
+::
+
+    part of the plane (h, w[, 3])            read for one tile
+      -> scaling measured on the whole plane
+      -> resized to the working grid
+      -> reflected up to the card's multiple  batch_NCHW, tile by tile
+      -> engine, blended                      rows of maps on the working grid
+      -> resized back                         bands of maps on the plane's grid
+
+Names carry their axes: N batch, C channels or maps, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nucleate.core.resample import Resampler
+from nucleate.core.tiles import Rows, Span, chain, joined, mix
+from nucleate.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from nucleate.core.plane import Plane
+    from nucleate.run.engine import Engine
+    from nucleate.run.weights import ModelCard
+
+__all__ = ["BAND", "Mapper", "working_size"]
+
+BAND = 256
+"""Rows of maps given at once."""
+
+_PIECE = 16_000_000  # pixels of the plane read at once, where a tile is made from a much larger part of it
+
+
+def working_size(shape_HW: tuple[int, int], card: ModelCard, *, scale: float) -> tuple[int, int]:
+    """Give rows and columns of the grid on which the network works.
+
+    Parameters
+    ----------
+    shape_HW : (int, int)
+        Of the plane.
+    card : ModelCard
+        Its `input_size` goes before `scale`.
+    scale : float
+    """
+    if card.input_size is not None:
+        return card.input_size, card.input_size
+    return max(1, round(shape_HW[0] * scale)), max(1, round(shape_HW[1] * scale))
+
+
+class Mapper:
+    """Computes maps with one model.
+
+    Parameters
+    ----------
+    engine : Engine
+    card : ModelCard
+    scale : float
+        Of the working grid to the plane's.
+    tile : int, optional
+        Side of the tiles, rounded down to the card's multiple; the card's when None.
+    tta : bool
+        Average over the eight turned and mirrored tiles.
+    tiles_at_once : int
+        Tiles of one row given to the engine in one call.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        card: ModelCard,
+        *,
+        scale: float = 1.0,
+        tile: int | None = None,
+        tta: bool = False,
+        tiles_at_once: int = 1,
+    ) -> None:
+        self.engine, self.card, self.scale, self.tta = engine, card, scale, tta
+        self.tile = max((tile or card.tile) // card.multiple, 1) * card.multiple
+        self.tiles_at_once = tiles_at_once
+
+    def bands(self, plane: Plane) -> Iterator[NDArray[np.float32]]:
+        """Give the maps of a plane on its own grid, `BAND` rows at a time from the top.
+
+        Parameters
+        ----------
+        plane : Plane
+
+        Yields
+        ------
+        (C, h, W) float32 ndarray
+            In the order of the card's `maps`, 0..1.
+
+        Raises
+        ------
+        UsageError
+            If the tile is too small for the card's margins.
+        ModelError
+            If the engine gives other maps than the card says.
+        """
+        shape_HW = plane.shape[0], plane.shape[1]
+        size = working_size(shape_HW, self.card, scale=self.scale)
+        pieces = self._pieces(_Working(plane, self.card, size=size))
+        rows, back = Rows(), Resampler(size, shape_HW)
+        for top in range(0, shape_HW[0], BAND):
+            part = slice(top, min(top + BAND, shape_HW[0])), slice(0, shape_HW[1])
+            source = back.source(part)
+            rows.forget(source[0].start)
+            while rows.stop < source[0].stop:
+                rows.add(next(pieces))
+            # A copy: a view would keep the whole strip of tiles in memory.
+            yield np.array(back.apply(rows.window(*source), part))
+
+    def _pieces(self, working: _Working) -> Iterator[NDArray[np.float32]]:
+        """Give rows of maps on the working grid, padding included."""
+        card = self.card
+        down, across = (
+            chain(n, self.tile, margin=card.margin, blend=card.blend, multiple=card.multiple) for n in working.padded_HW
+        )
+        return joined(((row, self._strip(working, row, across=across)) for row in down), axis=1)
+
+    def _strip(self, working: _Working, row: Span, *, across: Sequence[Span]) -> NDArray[np.float32]:
+        """Compute one row of tiles, blended from left to right."""
+        height = row.write.stop - row.write.start
+        strip_CHW = np.empty((len(self.card.maps), height, working.padded_HW[1]), np.float32)
+        mix(strip_CHW, self._tiles(working, row, across=across), axis=2)
+        return strip_CHW
+
+    def _tiles(
+        self, working: _Working, row: Span, *, across: Sequence[Span]
+    ) -> Iterator[tuple[Span, NDArray[np.float32]]]:
+        for start in range(0, len(across), self.tiles_at_once):
+            some = across[start : start + self.tiles_at_once]
+            maps_NCHW = self._run(np.stack([working.part(row.read, col.read) for col in some]))
+            for col, maps_CHW in zip(some, maps_NCHW, strict=True):
+                yield col, maps_CHW[:, row.inner, col.inner]
+
+    def _run(self, batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not self.tta:
+            return self._maps(batch_NCHW)
+        total_NCHW = np.zeros((len(batch_NCHW), len(self.card.maps), *batch_NCHW.shape[2:]), np.float32)
+        for turns, mirrored in itertools.product(range(4), (False, True)):
+            seen_NCHW = np.rot90(batch_NCHW[..., ::-1] if mirrored else batch_NCHW, turns, axes=(2, 3))
+            # The engine wants plain memory order; a turned view has none.
+            maps_NCHW = np.rot90(self._maps(np.ascontiguousarray(seen_NCHW)), -turns, axes=(2, 3))
+            total_NCHW += maps_NCHW[..., ::-1] if mirrored else maps_NCHW
+        total_NCHW /= 8
+        return total_NCHW
+
+    def _maps(self, batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        maps_NCHW = self.engine(batch_NCHW)
+        if maps_NCHW.shape[1] != len(self.card.maps):
+            names = ", ".join(self.card.maps)
+            raise ModelError(f"{self.card.name} gives {maps_NCHW.shape[1]} maps, its card names {names}; mend the card")
+        return maps_NCHW
+
+
+class _Working:
+    """The plane as the network sees it, computed where it is asked for: scaled, resized, reflected at the ends."""
+
+    def __init__(self, plane: Plane, card: ModelCard, *, size: tuple[int, int]) -> None:
+        self._plane, self._scaling = plane, card.normalizer.measure(plane)
+        self._resampler = Resampler((plane.shape[0], plane.shape[1]), size)
+        # For each row and column of the padded grid the one of the working grid that is shown there.
+        self._shown = [np.pad(np.arange(n), (0, -n % card.multiple), "reflect") for n in size]
+
+    @property
+    def padded_HW(self) -> tuple[int, int]:
+        """Rows and columns, multiples of the card's."""
+        return len(self._shown[0]), len(self._shown[1])
+
+    def part(self, rows: slice, cols: slice) -> NDArray[np.float32]:
+        """Compute a part, (channels, h, w) float32 in 0..1."""
+        down, across = self._shown[0][rows], self._shown[1][cols]
+        top, left = int(down.min()), int(across.min())
+        inside_CHW = self._inside(slice(top, int(down.max()) + 1), slice(left, int(across.max()) + 1))
+        if down[-1] - top + 1 == len(down) and across[-1] - left + 1 == len(across):
+            return inside_CHW
+        return inside_CHW[:, (down - top)[:, None], across - left]
+
+    def _inside(self, rows: slice, cols: slice) -> NDArray[np.float32]:
+        source = self._resampler.source((rows, cols))
+        count = (source[0].stop - source[0].start) * (source[1].stop - source[1].start)
+        step = max((rows.stop - rows.start) // max(count // _PIECE, 1), 1)
+        pieces = []
+        for top in range(rows.start, rows.stop, step):
+            part = slice(top, min(top + step, rows.stop)), cols
+            pixels = self._plane.read(*self._resampler.source(part))
+            pieces.append(self._resampler.apply(self._scaling.apply(pixels), part))
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)

@@ -1,0 +1,98 @@
+"""How much memory a plane needs, all at once or in blocks, and how large blocks may be for a given memory.
+
+Measured with the numbers below in mind: benchmarks/large_image.py shows what a run really takes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nucleate.core.normalize import SAMPLE
+from nucleate.run.blocks import Blocks
+from nucleate.run.maps import BAND, working_size
+
+if TYPE_CHECKING:
+    from nucleate.run.maps import Mapper
+
+__all__ = ["Need"]
+
+_POST = 80
+"""Bytes for each pixel while the recipe works: distances, heights, regions and the queue of the watershed."""
+
+_SAMPLING = 24
+"""Bytes for each pixel that is looked at for the scaling."""
+
+_STRIPS = 3
+"""Rows of tiles whose maps stand side by side: the one being computed, the one before, what is being handed on."""
+
+_LEAST_ROWS = 4 * BAND
+_LEAST_BLOCK, _MOST_BLOCK = 256, 1024
+
+
+@dataclass(frozen=True)
+class Need:
+    """Memory, in bytes, for one plane beyond the plane itself.
+
+    Parameters
+    ----------
+    shape_HW : (int, int)
+        Rows and columns.
+    maps : int
+        Bytes of the maps for each pixel.
+    network : int
+        For the network on one tile, and for the rows of tiles before they are cut into bands.
+    """
+
+    shape_HW: tuple[int, int]
+    maps: int
+    network: int
+
+    @classmethod
+    def of(cls, shape_HW: tuple[int, int], mapper: Mapper) -> Need:
+        """Estimate for one mapper, on a plane of this shape."""
+        card = mapper.card
+        rows, cols = (n + card.multiple for n in working_size(shape_HW, card, scale=mapper.scale))
+        tile, maps = mapper.tile, 4 * len(card.maps)
+        seen = min(rows, tile) * min(cols, tile) * mapper.tiles_at_once
+        strips = min(rows, tile) * cols * maps * _STRIPS
+        sampled = min(shape_HW[0] * shape_HW[1], SAMPLE) * _SAMPLING
+        # Sampling is over before the network begins.
+        return cls(shape_HW, maps, max(sampled, strips + seen * card.bytes_per_pixel))
+
+    @property
+    def pixels(self) -> int:
+        """Of the plane."""
+        return self.shape_HW[0] * self.shape_HW[1]
+
+    @property
+    def whole(self) -> int:
+        """All at once: maps of the whole plane, then the recipe when the network is done."""
+        return self.pixels * self.maps + max(self.network, self.pixels * _POST)
+
+    @property
+    def least(self) -> int:
+        """In the smallest blocks."""
+        rows = min(self.shape_HW[0], _LEAST_ROWS)
+        return self.network + rows * self.shape_HW[1] * self.maps + self._least_pixels * (self.maps + _POST)
+
+    @property
+    def _least_pixels(self) -> int:
+        # A region as wide as the plane must be cut now and then, but not in every band.
+        return min(self.pixels, max(3 * BAND * self.shape_HW[1], 4 * _LEAST_BLOCK**2))
+
+    def bytes_within(self, max_bytes: int | None = None) -> int:
+        """Give what a plane takes, labels included, if at most `max_bytes` (None is no limit) are wanted."""
+        labels = 4 * self.pixels
+        if max_bytes is None or self.whole <= max_bytes - labels:
+            return self.whole + labels
+        return min(self.whole, self.least) + labels
+
+    def blocks(self, max_bytes: int) -> Blocks:
+        """Choose blocks that take at most `max_bytes`, labels left out, or the smallest."""
+        spare = max(max_bytes - self.network, 0)
+        rows = spare // 2 // max(self.shape_HW[1] * self.maps, 1)
+        pixels = max(spare // 2 // (self.maps + _POST), self._least_pixels)
+        block = min(max(math.isqrt(pixels // 4), _LEAST_BLOCK), _MOST_BLOCK)
+        return Blocks(block, max(rows, _LEAST_ROWS), pixels)
