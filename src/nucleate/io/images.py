@@ -60,11 +60,11 @@ class Format:
 
 
 FORMATS = (
+    Format("slide", (".mrxs", ".vms", ".vmu", ".bif"), (), "slides", windows=True, by_name=True),
     Format("PNG", (".png", ".apng"), (b"\x89PNG\r\n\x1a\n",), "pillow", whole=True),
     Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (b"\xff\xd8\xff",), "pillow", whole=True),
     Format("GIF", (".gif",), (b"GIF87a", b"GIF89a"), "pillow", whole=True),
     Format("BMP", (".bmp", ".dib"), (b"BM",), "pillow", whole=True),
-    Format("slide", (".mrxs", ".vms", ".vmu", ".bif"), (), "slides", windows=True, by_name=True),
     Format(
         "TIFF",
         (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".qptiff"),

@@ -1,0 +1,72 @@
+"""ND2 files, written here by the format's description and read with nd2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from tests.io.nd2_files import Recording, write_nd2
+
+from nucleate.errors import InputError, TooLargeError
+from nucleate.io.images import open_image, read_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+pytest.importorskip("nd2", reason="nd2 is not installed (extra formats)")
+pytestmark = pytest.mark.base
+
+
+def _numbers(*shape: int, dtype: Any = np.uint16) -> NDArray[Any]:  # noqa: ANN401 - any dtype
+    return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+@pytest.mark.parametrize("axes", ["YX", "CYX", "TZCYX", "PCYX", "TPZYX", "YXS", "ZYXS"])
+def test_axes(tmp_path: Path, dtype: str, axes: str, *, compressed: bool) -> None:
+    lengths = {"T": 2, "P": 3, "Z": 4, "C": 2, "Y": 5, "X": 6, "S": 3}
+    pixels = _numbers(*(lengths[letter] for letter in axes), dtype=dtype)
+    names = ("GFP", "DAPI") if "C" in axes else ("DAPI",)
+    path = write_nd2(tmp_path / "a.nd2", Recording(pixels, axes, names, 0.65, compressed=compressed))
+    image = read_image(path)
+    assert image.axes == {"PCYX": "ICYX", "TPZYX": "TZIYX"}.get(axes, axes)
+    assert (image.channel_names, image.name) == (names, "a.nd2")
+    assert image.pixel_size_um == pytest.approx((0.65, 0.65))
+    assert image.pixels.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(image.pixels, pixels.swapaxes(1, 2) if axes == "TPZYX" else pixels)
+    with open_image(path) as source:
+        chosen, planes = source.channel(), list(image.channel().planes())
+        part = chosen.read(slice(1, 4), slice(2, 99), at=tuple(n - 1 for n in chosen.stack_shape))
+        np.testing.assert_array_equal(part, planes[-1][1:4, 2:])
+
+
+def test_size_not_known(tmp_path: Path) -> None:
+    path = write_nd2(tmp_path / "a.nd2", Recording(_numbers(5, 6), "YX", pixel_um=None))
+    assert read_image(path).pixel_size_um is None
+
+
+def test_a_recording_that_was_stopped_gives_the_frames_that_are_there(tmp_path: Path) -> None:
+    pixels = _numbers(3, 2, 5, 6)
+    path = write_nd2(tmp_path / "a.nd2", Recording(pixels, "TZYX", recorded=5))
+    image = read_image(path)
+    assert image.axes == "IYX"
+    np.testing.assert_array_equal(image.pixels, pixels.reshape(6, 5, 6)[:5])
+
+
+def test_faults(tmp_path: Path) -> None:
+    path = write_nd2(tmp_path / "a.nd2", Recording(_numbers(50, 60), "YX"))
+    with pytest.raises(TooLargeError, match="50 x 60"):
+        read_image(path, max_bytes=5999)
+    with pytest.raises(InputError, match="no picture 1: it holds 1"):
+        read_image(path, picture=1)
+    content = path.read_bytes()
+    path.write_bytes(content[:-500])
+    with pytest.raises(InputError, match=r"a.nd2: damaged ND2 file \("):
+        read_image(path)
+    path.write_bytes(content.replace(b"ImageAttributesLV!", b"ImageAttributesXX!"))
+    with pytest.raises(InputError, match=r"a.nd2: damaged ND2 file \("):
+        read_image(path)
