@@ -17,6 +17,7 @@ from nucleate.apps.cli.console import say
 from nucleate.apps.cli.demo import demo
 from nucleate.apps.cli.doctor import doctor
 from nucleate.apps.cli.evaluate import evaluate
+from nucleate.apps.cli.info import info
 from nucleate.apps.cli.models import models
 from nucleate.apps.cli.paper import paper
 from nucleate.apps.cli.segment import segment
@@ -59,7 +60,7 @@ def _top(
         typer.echo(context.get_help())
 
 
-for _verb in (segment, evaluate, train, paper, check, synth, demo, models, doctor):
+for _verb in (segment, evaluate, train, paper, check, synth, demo, info, models, doctor):
     # A line of its own with \b keeps typer from joining the lines of the examples.
     app.command(_verb.__name__, help=cleandoc(_verb.__doc__ or "").replace("\\b\n", "\b\n"))(_verb)
 

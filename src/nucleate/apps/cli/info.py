@@ -1,0 +1,104 @@
+"""``nucleate info``: what image files hold."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nucleate.apps.cli.console import DebugOption, say
+from nucleate.core.text import one_line
+from nucleate.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from nucleate.run.inputs import Source
+
+__all__ = ["info"]
+
+
+def info(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Image files, folders, globs, zip archives, OME-Zarr.")
+    ],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Write a JSON list, one entry a file.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    r"""Tell what image files hold: format, axes, shape, dtype, channels, pixel size, levels of a pyramid.
+
+    Exit code 1 when some of them cannot be read; the others are shown.
+
+    \b
+    Examples:
+      nucleate info slide.svs
+      nucleate info plate.zarr experiment.czi --json
+    """
+    from nucleate.run.inputs import expand
+
+    found, failed = [], 0
+    with tempfile.TemporaryDirectory(prefix="nucleate-") as scratch:
+        for source in expand(files):
+            try:
+                found.append(_described(source, Path(scratch)))
+            except (InputError, MissingExtraError) as error:
+                if debug:
+                    raise
+                line = str(error)
+                say(f"nucleate: {line if source.shown in line else f'{source.shown}: {line}'}")
+                failed += 1
+                continue
+            if not as_json:
+                typer.echo("\n".join(_lines(found[-1])))
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _described(source: Source, scratch: Path) -> dict[str, Any]:
+    from nucleate.io.describe import describe
+    from nucleate.run.inputs import local_file
+
+    if source.problem:
+        raise InputError(source.problem)
+    with local_file(source, scratch) as path:
+        try:
+            return describe(path) | {"path": source.shown}
+        except InputError as error:
+            raise InputError(str(error).replace(one_line(str(path)), source.shown)) from error
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    size = found["bytes"]
+    shown = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size:,} bytes"
+    lines = [f"{found['path']}: {found['format']}, {shown}"]
+    for number, picture in enumerate(found["pictures"]):
+        margin = "  "
+        if len(found["pictures"]) > 1:
+            lines.append(f"  picture {number}: {picture['name']}")
+            margin = "    "
+        lines += [margin + line for line in _picture_lines(picture)]
+    return lines
+
+
+def _picture_lines(picture: dict[str, Any]) -> list[str]:
+    if "axes" not in picture:
+        return []
+    names = list(picture["channels"])
+    if picture["nuclear_channel"] is not None:
+        names[picture["nuclear_channel"]] += " (nuclear stain)"
+    size = picture["pixel_size_um"]
+    count = picture["shape"][picture["axes"].index("C")] if "C" in picture["axes"] else 1
+    lines = [
+        f"axes        {picture['axes']}",
+        f"shape       {' x '.join(map(str, picture['shape']))}",
+        f"dtype       {picture['dtype']}",
+        f"channels    {', '.join(names) or f'{count} without a name'}",
+        f"pixel size  {'unknown' if size is None else f'{size[0]:.4g} x {size[1]:.4g} µm'}",
+    ]
+    if len(picture["levels"]) > 1:
+        lines.append(f"levels      {', '.join(f'{rows} x {cols}' for rows, cols in picture['levels'])}")
+    return lines

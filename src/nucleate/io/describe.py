@@ -1,0 +1,75 @@
+"""What a file holds, told without decoding its pixels where the format allows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nucleate.core.image import DNA_NAMES, find_channel
+from nucleate.io.images import format_of, open_image
+
+if TYPE_CHECKING:
+    from nucleate.core.lazy import LazyImage
+
+__all__ = ["describe"]
+
+
+def describe(path: Path | str, *, max_bytes: int | None = None, most_pictures: int = 100) -> dict[str, Any]:
+    """Tell format, size and the pictures of a file.
+
+    Parameters
+    ----------
+    path : Path or str
+        Any file that `nucleate.io.images.read_image` takes.
+    max_bytes : int, optional
+        As for `read_image`, where the file must be decoded.
+    most_pictures : int
+        Pictures of one file that are opened; of more only the names are told.
+
+    Returns
+    -------
+    dict
+        ``path``, ``format``, ``bytes``, and ``pictures``: of each ``name``, ``axes``, ``shape``, ``dtype``,
+        ``channels``, ``nuclear_channel`` (index of the channel whose name marks a nuclear stain, or None),
+        ``pixel_size_um`` (height and width, or None) and ``levels`` (rows and columns of each level of a pyramid). All
+        of it can be written as JSON.
+
+    Raises
+    ------
+    InputError, MissingExtraError
+        As `nucleate.io.images.open_image`.
+    """
+    path = Path(path)
+    with open_image(path, max_bytes=max_bytes) as image:
+        names = image.pictures
+        pictures = [] if names else [_picture(image, "")]
+    for number, name in enumerate(names):
+        if number < most_pictures:
+            with open_image(path, max_bytes=max_bytes, picture=number) as image:
+                pictures.append(_picture(image, name))
+        else:
+            pictures.append({"name": name})
+    return {"path": str(path), "format": format_of(path).name, "bytes": _bytes(path), "pictures": pictures}
+
+
+def _picture(image: LazyImage, name: str) -> dict[str, Any]:
+    names = image.channel_names
+    count = image.shape[image.axes.index("C")] if "C" in image.axes else 1
+    chosen = find_channel(None, names, count=count, name=image.name)
+    known = bool(names) and any(dna in names[chosen].lower() for dna in DNA_NAMES)
+    return {
+        "name": name,
+        "axes": image.axes,
+        "shape": list(image.shape),
+        "dtype": str(image.dtype),
+        "channels": list(names),
+        "nuclear_channel": chosen if known else None,
+        "pixel_size_um": None if image.pixel_size_um is None else list(image.pixel_size_um),
+        "levels": [list(level) for level in image.levels or (image.shape_HW,)],
+    }
+
+
+def _bytes(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size

@@ -1,0 +1,87 @@
+"""``nucleate info``, called as the command line calls it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from nucleate.apps.cli.main import main
+from nucleate.io.describe import describe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give a folder with an OME-TIFF of two channels and two levels, a PNG and a file that is no image."""
+    pixels = np.zeros((2, 3, 64, 48), np.uint16)
+    metadata = {"axes": "CZYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "Channel": {"Name": ["GFP", "Hoechst"]}}
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
+        writer.write(pixels, metadata=metadata, subifds=1, tile=(32, 32))
+        writer.write(pixels[..., ::2, ::2], subfiletype=1, tile=(32, 32))
+    Image.fromarray(np.zeros((5, 6, 3), np.uint8)).save(tmp_path / "b.png")
+    (tmp_path / "c.tif").write_bytes(b"II*\0 nothing")
+    return tmp_path
+
+
+def _run(words: list[str]) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(["info", *words])
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def test_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run([str(folder / "a.ome.tif")]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[0].startswith(f"{folder / 'a.ome.tif'}: TIFF, ")
+    assert shown.out.splitlines()[1:] == [
+        "  axes        ZCYX",
+        "  shape       3 x 2 x 64 x 48",
+        "  dtype       uint16",
+        "  channels    GFP, Hoechst (nuclear stain)",
+        "  pixel size  0.25 x 0.5 µm",
+        "  levels      64 x 48, 32 x 24",
+    ]
+    assert shown.err == ""
+
+
+def test_json_of_a_folder_with_a_bad_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run([str(folder), "--json"]) == 1
+    shown = capsys.readouterr()
+    first, second = json.loads(shown.out)
+    assert first["pictures"][0]["nuclear_channel"] == 1
+    assert second == {
+        "path": str(folder / "b.png"), "format": "PNG", "bytes": (folder / "b.png").stat().st_size,
+        "pictures": [{"name": "", "axes": "YXS", "shape": [5, 6, 3], "dtype": "uint8", "channels": [],
+                      "nuclear_channel": None, "pixel_size_um": None, "levels": [[5, 6]]}],
+    }  # fmt: skip
+    assert shown.err.startswith(f"nucleate: {folder / 'c.tif'}: ")
+    assert shown.err.count("\n") == 1
+
+
+def test_nothing_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run([str(tmp_path / "no.tif")]) == 2
+    assert "no such file or folder" in capsys.readouterr().err
+
+
+def test_several_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "two.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        writer.write(np.zeros((20, 30), np.uint8), metadata={"Name": "first"})
+        writer.write(np.zeros((2, 25, 35), np.uint8), metadata={"Name": "second", "axes": "TYX"})
+        writer.write(np.zeros((99, 99), np.uint8), metadata={"Name": "macro image"})
+    assert _run([str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("  picture")] == ["  picture 0: first", "  picture 1: second"]
+    assert "    shape       2 x 25 x 35" in lines
+    few = describe(path, most_pictures=1)["pictures"]
+    assert few[1] == {"name": "second"}
