@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from nucleate.core.image import Image
     from nucleate.core.lazy import Window
 
-__all__ = ["FORMATS", "IMAGE_SUFFIXES", "Format", "format_of", "open_image", "read_image"]
+__all__ = [
+    "FORMATS",
+    "IMAGE_SUFFIXES",
+    "Format",
+    "format_of",
+    "is_zarr",
+    "open_image",
+    "pictures_of",
+    "read_image",
+    "set_members_of",
+]
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,8 @@ class Format:
         raise anything.
     whole, windows : bool
         Which of the two it has.
+    several : bool
+        Whether a file may hold several pictures; it then has ``pictures(path)`` to their names.
     by_name : bool
         Whether the ending decides, before the content of the file does.
     """
@@ -52,6 +64,7 @@ class Format:
     module: str
     whole: bool = False
     windows: bool = False
+    several: bool = False
     by_name: bool = False
 
     def reader(self) -> Any:  # noqa: ANN401 - a module
@@ -60,7 +73,6 @@ class Format:
 
 
 FORMATS = (
-    Format("slide", (".mrxs", ".vms", ".vmu", ".bif"), (), "slides", windows=True, by_name=True),
     Format("PNG", (".png", ".apng"), (b"\x89PNG\r\n\x1a\n",), "pillow", whole=True),
     Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (b"\xff\xd8\xff",), "pillow", whole=True),
     Format("GIF", (".gif",), (b"GIF87a", b"GIF89a"), "pillow", whole=True),
@@ -72,11 +84,13 @@ FORMATS = (
         "tiff",
         whole=True,
         windows=True,
+        several=True,
     ),
-    Format("CZI", (".czi",), (b"ZISRAWFILE",), "czi", windows=True),
+    Format("CZI", (".czi",), (b"ZISRAWFILE",), "czi", windows=True, several=True),
     Format("ND2", (".nd2",), (b"\xda\xce\xbe\x0a", b"\0\0\0\x0cjP  \r\n\x87\n"), "nd2", windows=True),
-    Format("LIF", (".lif", ".lof"), (b"\x70\0\0\0",), "lif", windows=True),
-    Format("OME-Zarr", (".zarr",), (), "omezarr", windows=True),
+    Format("LIF", (".lif", ".lof"), (b"\x70\0\0\0",), "lif", windows=True, several=True),
+    Format("slide", (".mrxs", ".vms", ".vmu", ".bif"), (), "slides", windows=True, by_name=True),
+    Format("OME-Zarr", (".zarr",), (), "omezarr", windows=True, several=True),
 )
 """The registry: a new format is one more line and one more small module."""
 
@@ -171,6 +185,55 @@ def open_image(path: Path | str, *, max_bytes: int | None = None, picture: int |
     return replace(source, window=_guarded_window(path, known, inner=source.window))
 
 
+def pictures_of(path: Path | str) -> list[str]:
+    """List the pictures that a file holds, by name; nothing is decoded.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file; for OME-Zarr the folder.
+
+    Returns
+    -------
+    list of str
+        One name, mostly the empty one, for a file of one picture. Of a plate the paths of its fields.
+
+    Raises
+    ------
+    InputError, MissingExtraError
+        As `read_image`.
+    """
+    path = Path(path)
+    known = format_of(path)
+    if not known.several:
+        return [""]
+    with _guarded(path, known):
+        names: list[str] = known.reader().pictures(path)
+        return names
+
+
+def set_members_of(path: Path | str) -> list[Path]:
+    """List the other files of a set of OME-TIFF files, if this is its first file and they are all there.
+
+    Raises
+    ------
+    InputError
+        As `read_image`.
+    """
+    path = Path(path)
+    known = format_of(path)
+    if known.name != "TIFF":
+        return []
+    with _guarded(path, known):
+        members: list[Path] = known.reader().set_members(path)
+        return members
+
+
+def is_zarr(folder: Path) -> bool:
+    """Tell whether a folder is a Zarr group or array, whatever it is called."""
+    return any((folder / mark).is_file() for mark in _ZARR_MARKS)
+
+
 def format_of(path: Path) -> Format:
     """Tell the format of a file by its first bytes, of a folder by what is in it.
 
@@ -183,7 +246,7 @@ def format_of(path: Path) -> Format:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            if any((path / mark).is_file() for mark in _ZARR_MARKS):
+            if is_zarr(path):
                 return _named("OME-Zarr")
             raise fault(path, "a folder, not a file", cure="give a file in it")
         if not stat.S_ISREG(mode):  # reading from a pipe would wait for ever
@@ -198,9 +261,10 @@ def format_of(path: Path) -> Format:
         raise fault(path, f"cannot be opened ({error})", cure="check the name and the disk") from error
     if not head:
         raise fault(path, "empty, 0 bytes", cure="copy or export it again")
-    for known in FORMATS:
-        if head.startswith(known.signatures) or (known.by_name and ending in known.suffixes):
-            return known
+    named = [known for known in FORMATS if known.by_name and ending in known.suffixes]
+    found = [*named, *(known for known in FORMATS if head.startswith(known.signatures))]
+    if found:
+        return found[0]
     claimed = next((known.name for known in FORMATS if ending in known.suffixes), None)
     what = f"its content is not {claimed}" if claimed else "not an image format that is known"
     names = ", ".join(known.name for known in FORMATS)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
-from nucleate.io.images import IMAGE_SUFFIXES, read_image
+from nucleate.io.images import IMAGE_SUFFIXES, is_zarr, read_image
+from nucleate.run.pictures import each_picture, files_of_set, without_set_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,26 +47,38 @@ class Source:
         Its name inside the archive; empty for a plain file.
     problem : str
         Why it cannot be used, where that is known before reading; empty otherwise.
+    picture : int, optional
+        Which one, where the file holds several.
+    name : str
+        Of its results, where the file's name does not tell it from others.
     """
 
     path: Path
     member: str = ""
     problem: str = ""
+    picture: int | None = None
+    name: str = ""
 
     @property
     def key(self) -> str:
-        """Tell this input from every other: its absolute path, with the member of an archive after ``!``."""
-        return f"{os.path.abspath(self.path)}!{self.member}" if self.member else os.path.abspath(self.path)  # noqa: PTH100 - resolve() would follow links
+        """Tell this input from every other: its absolute path, then the member of an archive or the picture."""
+        return os.path.abspath(self.path) + self._part  # noqa: PTH100 - resolve() would follow links
 
     @property
     def stem(self) -> str:
         """The file's name without its last suffix."""
-        return (PurePosixPath(self.member) if self.member else self.path).stem
+        return self.name or (PurePosixPath(self.member) if self.member else self.path).stem
 
     @property
     def shown(self) -> str:
         """Its name for messages, on one line."""
-        return one_line(f"{self.path}!{self.member}" if self.member else str(self.path))
+        return one_line(str(self.path) + self._part)
+
+    @property
+    def _part(self) -> str:
+        if self.member:
+            return f"!{self.member}"
+        return "" if self.picture is None else f"#{self.picture}"
 
     def sha256(self) -> str:
         """Compute the hash of its content; see `content_hash`."""
@@ -88,7 +101,7 @@ class Source:
         """
         with local_file(self, scratch, max_bytes=max_bytes) as path:
             try:
-                image = read_image(path, max_bytes=max_bytes)
+                image = read_image(path, max_bytes=max_bytes, picture=self.picture)
             except InputError as error:
                 # The user knows the archive, not the place where its member was unpacked for a moment.
                 line = str(error).replace(" ".join(str(path).split()), self.shown)
@@ -102,16 +115,16 @@ def expand(wanted: Iterable[str], *, output: Path | None = None) -> list[Source]
     Parameters
     ----------
     wanted : iterable of str
-        Files, folders (recursed), globs, zip archives. In Kaggle's layout (``<id>/images/<id>.png`` beside
-        ``<id>/masks``) only the images are taken.
+        Files, folders (recursed), globs, zip archives, OME-Zarr images and plates. In Kaggle's layout
+        (``<id>/images/<id>.png`` beside ``<id>/masks``) only the images are taken.
     output : Path, optional
         Where results go: pictures that we wrote there are left out of folders and globs.
 
     Returns
     -------
     list of Source
-        Each file once, in the order of the words, sorted inside a folder. A word that names nothing stays in the
-        list with its problem.
+        Each picture once, in the order of the words, sorted inside a folder: plates, scenes and series are taken
+        apart, sets of OME-TIFF files put together. A word that names nothing stays in the list with its problem.
 
     Raises
     ------
@@ -121,8 +134,9 @@ def expand(wanted: Iterable[str], *, output: Path | None = None) -> list[Source]
     found: dict[str, Source] = {}
     for word in wanted:
         for source in _expand_word(word, output):
-            found.setdefault(source.key, source)
-    sources = list(found.values())
+            for picture in each_picture(source):
+                found.setdefault(picture.key, picture)
+    sources = without_set_members(found.values())
     if not sources:
         raise UsageError("no input given; name image files, folders, globs or a zip archive")
     if all(source.problem and not source.path.is_file() for source in sources):
@@ -181,6 +195,9 @@ def content_hash(source: Source) -> str:
         else:
             with _opened(source) as stream:
                 _feed(digest.update, stream)
+            for file in files_of_set(source):
+                with file.open("rb") as stream:
+                    _feed(digest.update, stream)
     except OSError as error:
         raise InputError(f"{source.shown}: cannot be read: {error.strerror or error}; check its permissions") from error
     return digest.hexdigest()
@@ -265,7 +282,7 @@ def _glob(word: str, output: Path | None) -> Iterator[Source]:
     if not matches:
         yield Source(Path(word), problem=f"{one_line(word)}: no file matches; check the pattern")
     for match in map(Path, matches):
-        if match.is_dir() and not _is_image_folder(match):
+        if match.is_dir():
             yield from _folder(match, output)
         elif not _is_own(match, output):
             yield from _file(match)
@@ -346,7 +363,7 @@ def _looks_like_image(name: str) -> bool:
 
 
 def _is_image_folder(path: Path) -> bool:
-    return path.suffix.lower() == ".zarr" and path.is_dir()
+    return path.is_dir() and (path.suffix.lower() == ".zarr" or is_zarr(path))
 
 
 def _is_own(path: Path, output: Path | None) -> bool:

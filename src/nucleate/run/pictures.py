@@ -1,0 +1,103 @@
+"""Files that hold several pictures, and pictures that lie in several files: one input a picture.
+
+Plates, series and scenes are told apart by what their metadata say; nothing is decoded. A file whose metadata cannot be
+read stays one input, so that its fault is reported when its turn comes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nucleate.errors import NucleateError
+from nucleate.io.images import pictures_of, set_members_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from nucleate.run.inputs import Source
+
+__all__ = ["each_picture", "files_of_set", "without_set_members"]
+
+_OME_TIFF = (".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf")
+_SEVERAL = (".czi", ".lif", ".lof", *_OME_TIFF)
+
+
+def each_picture(source: Source) -> list[Source]:
+    """Split an input into its pictures: fields of a plate, scenes of a CZI, series of a LIF or an OME-TIFF.
+
+    Parameters
+    ----------
+    source : Source
+
+    Returns
+    -------
+    list of Source
+        Itself, alone, if it holds one picture.
+    """
+    folder = source.path.is_dir()
+    if source.member or source.problem or not (folder or source.path.name.lower().endswith(_SEVERAL)):
+        return [source]
+    try:
+        names = pictures_of(source.path)
+    except NucleateError:
+        return [source]
+    if len(names) < 2 and (not folder or names in ([""], [])):
+        return [source]
+    stems = [
+        f"{source.stem.removesuffix('.ome')}_{_in_a_file_name(name) or number}" for number, name in enumerate(names)
+    ]
+    if folder:  # each has a folder of its own, so that a plate is not hashed once a field
+        return [replace(source, path=source.path / name, name=stem) for name, stem in zip(names, stems, strict=True)]
+    return [replace(source, picture=number, name=stem) for number, stem in enumerate(stems)]
+
+
+def without_set_members(sources: Iterable[Source]) -> list[Source]:
+    """Leave out the files that the first file of their OME-TIFF set brings along.
+
+    Parameters
+    ----------
+    sources : iterable of Source
+
+    Returns
+    -------
+    list of Source
+        In the same order.
+    """
+    kept = list(sources)
+    brought: set[str] = set()
+    for source in kept:
+        if _absolute(source.path) not in brought and not source.picture:
+            brought.update(_absolute(path) for path in files_of_set(source))
+    return [source for source in kept if source.member or _absolute(source.path) not in brought]
+
+
+def files_of_set(source: Source) -> list[Path]:
+    """List the other files of which an input consists, if it is the first file of an OME-TIFF set.
+
+    Parameters
+    ----------
+    source : Source
+
+    Returns
+    -------
+    list of Path
+        Sorted; empty for all other inputs, and where the metadata cannot be read.
+    """
+    if source.member or source.problem or not source.path.name.lower().endswith(_OME_TIFF):
+        return []
+    try:
+        return set_members_of(source.path)
+    except NucleateError:
+        return []
+
+
+def _absolute(path: Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
+
+
+def _in_a_file_name(name: str) -> str:
+    return re.sub(r"[^\w.+-]+", "_", name).strip("_.")

@@ -1,0 +1,140 @@
+"""One input a picture: plates, scenes, series, and sets of files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from nucleate.run.inputs import Source, content_hash, expand, unique_names
+from nucleate.run.pictures import each_picture, files_of_set
+
+pytestmark = pytest.mark.base
+
+
+def _group(folder: Path, metadata: dict[str, Any]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ".zgroup").write_text('{"zarr_format": 2}')
+    (folder / ".zattrs").write_text(json.dumps(metadata))
+    return folder
+
+
+def _plate(folder: Path, wells: dict[str, list[str]]) -> Path:
+    """Write the metadata of a plate; its images have no pixels, which nobody asks for here."""
+    for well, fields in wells.items():
+        _group(folder / well, {"well": {"images": [{"path": field} for field in fields]}})
+        for field in fields:
+            _group(folder / well / field, {"multiscales": [{"datasets": [{"path": "0"}]}]})
+            (folder / well / field / "pixels").write_text(f"{well}/{field}")
+    return _group(folder, {"plate": {"wells": [{"path": well} for well in wells]}})
+
+
+def _names(sources: list[Source]) -> list[str]:
+    return list(unique_names(sources).values())
+
+
+def test_a_plate_is_its_fields(tmp_path: Path) -> None:
+    plate = _plate(tmp_path / "screen.ome.zarr", {"A/1": ["0", "1"], "B/12": ["0"]})
+    for words in ([str(plate)], [str(tmp_path)], [str(tmp_path / "*.zarr")]):
+        sources = expand(words)
+        assert _names(sources) == ["screen_A_1_0", "screen_A_1_1", "screen_B_12_0"]
+        assert [source.path for source in sources] == [plate / "A/1/0", plate / "A/1/1", plate / "B/12/0"]
+        assert all(source.picture is None for source in sources)
+    assert _names(expand([str(plate / "A/1")])) == ["1_0", "1_1"]
+    assert [source.path for source in expand([str(plate / "A/1/0")])] == [plate / "A/1/0"]
+    assert [source.path for source in expand([str(plate / "A/1/0"), str(plate)])] == [s.path for s in sources]
+
+
+def test_a_field_is_hashed_by_itself(tmp_path: Path) -> None:
+    plate = _plate(tmp_path / "p.zarr", {"A/1": ["0", "1"]})
+    first, second = expand([str(plate)])
+    before = content_hash(first), content_hash(second)
+    (plate / "A/1/1/pixels").write_text("other")
+    assert content_hash(first) == before[0]
+    assert content_hash(second) != before[1]
+
+
+def test_a_zarr_image_is_one_input_whatever_it_is_called(tmp_path: Path) -> None:
+    image = _group(tmp_path / "folder" / "converted", {"multiscales": [{"datasets": [{"path": "0"}]}]})
+    (image / "0").mkdir()
+    (image / "0" / "chunk.png").write_bytes(b"no picture of ours")
+    assert expand([str(tmp_path)]) == [Source(image)]
+    assert expand([str(image)]) == [Source(image)]
+
+
+def test_a_damaged_plate_stays_one_input(tmp_path: Path) -> None:
+    plate = _group(tmp_path / "p.zarr", {"plate": {"wells": [{"path": "../outside"}]}})
+    assert expand([str(plate)]) == [Source(plate)]
+    empty = _group(tmp_path / "q.zarr", {"plate": {"wells": []}})
+    assert expand([str(empty)]) == [Source(empty)]
+
+
+def test_series_of_an_ome_tiff(tmp_path: Path) -> None:
+    path = tmp_path / "two.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        writer.write(np.zeros((20, 30), np.uint8), metadata={"Name": "Position 1/3"})
+        writer.write(np.ones((25, 35), np.uint8), metadata={"Name": "Position 2/3"})
+    sources = expand([str(tmp_path)])
+    assert _names(sources) == ["two_Position_1_3", "two_Position_2_3"]
+    assert [source.key for source in sources] == [f"{path}#0", f"{path}#1"]
+    assert [source.shown for source in sources] == [f"{path}#0", f"{path}#1"]
+    for number, source in enumerate(sources):
+        image = source.read(tmp_path)
+        assert image.name == f"{path}#{number}"
+        assert (image.pixels == number).all()
+
+
+def test_other_files_are_left_as_they_are(tmp_path: Path) -> None:
+    for name in ("a.czi", "b.lif", "c.ome.tif"):
+        (tmp_path / name).write_bytes(b"damaged")
+        assert each_picture(Source(tmp_path / name)) == [Source(tmp_path / name)]
+    problem = Source(tmp_path / "d.czi", problem="gone")
+    assert each_picture(problem) == [problem]
+
+
+def test_scenes_of_a_real_file(shared_data: Path) -> None:
+    pytest.importorskip("pylibCZIrw", reason="pylibCZIrw is not installed (extra formats)")
+    path = shared_data / "formats" / "czi" / "xyz__multiple_images.czi"
+    if not path.is_file():
+        pytest.skip("no CZI file in the data folder")
+    first, second = expand([str(path)])
+    assert (first.stem, second.stem) == ("xyz__multiple_images_scene_0", "xyz__multiple_images_scene_1")
+    assert first.read(Path()).pixels.mean() != second.read(Path()).pixels.mean()
+
+
+def _set(folder: Path, count: int) -> list[Path]:
+    paths = [folder / f"{t}.ome.tif" for t in range(count)]
+    blocks = "".join(
+        f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="{path.name}">urn:uuid:{t}</UUID></TiffData>'
+        for t, path in enumerate(paths)
+    )
+    for t, path in enumerate(paths):
+        text = (
+            f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{t}"><Image ID="Image:0">'
+            '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="6" SizeY="5" SizeZ="1" SizeC="1" '
+            f'SizeT="{count}"><Channel ID="Channel:0" SamplesPerPixel="1"/>{blocks}</Pixels></Image></OME>'
+        )
+        tifffile.imwrite(path, np.full((5, 6), t, np.uint8), description=text, metadata=None)
+    return paths
+
+
+def test_a_set_of_files_is_one_input(tmp_path: Path) -> None:
+    first, *others = _set(tmp_path, 3)
+    (source,) = expand([str(tmp_path)])
+    assert source == Source(first)
+    assert files_of_set(source) == others
+    assert source.read(tmp_path).pixels.shape == (3, 5, 6)
+    before = content_hash(source)
+    tifffile.imwrite(others[1], np.full((5, 6), 9, np.uint8))
+    assert content_hash(source) != before
+    assert expand([str(others[0])]) == [Source(others[0])]
+
+
+def test_a_set_that_is_not_whole_is_read_file_by_file(tmp_path: Path) -> None:
+    first, second, third = _set(tmp_path, 3)
+    third.unlink()
+    assert expand([str(tmp_path)]) == [Source(first), Source(second)]
