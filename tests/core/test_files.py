@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.files import atomic_folder, atomic_path, make_folder
 from nucleate.errors import OutputError
 
 if TYPE_CHECKING:
@@ -80,3 +80,57 @@ def test_make_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"cannot make folder .*file"):
         make_folder(tmp_path / "file")
+
+
+def test_a_folder_appears_when_it_is_complete_and_replaces_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    for content in ("old", "new"):
+        with atomic_folder(path) as temporary:
+            assert temporary.parent == tmp_path
+            assert temporary.suffix == ".zarr"
+            (temporary / "0" / "1").mkdir(parents=True)
+            (temporary / "0" / "1" / content).write_text(content)
+            assert [p.name for p in path.rglob("*") if p.is_file()] == ["old"] * (content == "new")
+        assert [p.name for p in path.rglob("*") if p.is_file()] == [content]
+    assert [found.name for found in tmp_path.iterdir()] == ["a.ome.zarr"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_on_any_error_the_old_folder_stays(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "a.zarr"
+    path.mkdir()
+    (path / "old").touch()
+
+    def fail() -> None:
+        with atomic_folder(path) as temporary:
+            (temporary / "half").touch()
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert [found.relative_to(tmp_path).as_posix() for found in sorted(tmp_path.rglob("*"))] == ["a.zarr", "a.zarr/old"]
+
+
+def test_an_exchange_that_fails_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.zarr"
+    path.mkdir()
+    (path / "old").touch()
+    replace = type(path).replace
+
+    def once(self: Path, target: Path) -> Path:
+        if target == path and self.name.startswith(".writing-"):
+            raise OSError(5, "Input/output error")
+        return replace(self, target)
+
+    monkeypatch.setattr(type(path), "replace", once)
+    with pytest.raises(OutputError, match="Input/output error"), atomic_folder(path) as temporary:
+        (temporary / "new").touch()
+    assert [found.relative_to(tmp_path).as_posix() for found in sorted(tmp_path.rglob("*"))] == ["a.zarr", "a.zarr/old"]
+
+
+def test_a_file_in_the_way_of_a_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / "a.zarr").write_text("mine")
+    with pytest.raises(OutputError, match="cannot write"), atomic_folder(tmp_path / "a.zarr") as temporary:
+        (temporary / "new").touch()
+    assert (tmp_path / "a.zarr").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 1

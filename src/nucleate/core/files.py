@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from nucleate.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["atomic_path", "make_folder"]
+__all__ = ["atomic_folder", "atomic_path", "make_folder"]
 
 
 @contextlib.contextmanager
@@ -47,6 +48,44 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """Give an empty temporary folder beside `path`; on success it is flushed to disk and takes the final name.
+
+    On any error, Ctrl-C included, it is removed and the old folder, if there was one, stays as it was. Where there was
+    one, a kill in the instant of the exchange leaves none: a folder cannot be put over another.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    path = Path(path)
+    temporary = old = None
+    try:
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".writing-", suffix=path.suffix))
+        temporary.chmod(0o777 & ~_umask())
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with file.open("rb+") as stream:
+                    os.fsync(stream.fileno())
+        if path.is_dir() and not path.is_symlink():
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=".writing-"))
+            path.replace(old / path.name)
+        temporary.replace(path)
+        temporary = None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"cannot write {path}: {reason}; free space or choose another output folder") from error
+    finally:
+        if old is not None and not path.exists():
+            (old / path.name).replace(path)
+        for left in (temporary, old):
+            if left is not None:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def make_folder(path: Path | str) -> Path:
