@@ -30,6 +30,7 @@ THEIRS = {
     "axis_major_length": "major_axis_px", "axis_minor_length": "minor_axis_px", "eccentricity": "eccentricity",
     "orientation": "orientation_rad", "solidity": "solidity", "intensity_mean": "mean_intensity",
     "intensity_min": "min_intensity", "intensity_max": "max_intensity", "intensity_std": "std_intensity",
+    "extent": "extent",
 }  # fmt: skip
 PROPERTIES = sorted({name.split("-")[0] for name in THEIRS})
 
@@ -56,6 +57,10 @@ def _compare(labels: NDArray[Any], plane: NDArray[Any]) -> None:
             # Near-equal variances cancel: their axes and eccentricity carry errors of the square root of the epsilon.
             near = 2e-6 if name in {"eccentricity", "axis_minor_length"} else 1e-9
             np.testing.assert_allclose(got, expected, rtol=1e-9, atol=near, err_msg=name)
+    if plane.min() >= 0 and ours["integrated_intensity"].min() > 0:  # regionprops divides by the sum
+        weighted: dict[str, NDArray[Any]] = _oracle(labels, plane, properties=("centroid", "centroid_weighted"))
+        row, col = (weighted[f"centroid_weighted-{i}"] - weighted[f"centroid-{i}"] for i in (0, 1))
+        np.testing.assert_allclose(ours["mass_displacement_px"], np.hypot(row, col), atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -92,6 +97,13 @@ def test_a_large_convex_nucleus_is_solid() -> None:
     assert table["equivalent_diameter_px"][0] == pytest.approx(280, rel=1e-3)
 
 
+# One pair three columns apart in each row: grey levels 0 and 6 in the first, 9 and 15 in the second.
+BY_HAND_TEXTURE = {
+    "texture_contrast_DAPI": 36.0, "texture_homogeneity_DAPI": 1 / 37, "texture_asm_DAPI": 0.25,
+    "texture_entropy_DAPI": math.log(4), "texture_correlation_DAPI": (67.5 - 7.5**2) / (85.5 - 7.5**2),
+}  # fmt: skip
+
+
 def test_by_hand() -> None:
     labels = np.zeros((5, 8), np.int32)
     labels[1:3, 2:6] = 1
@@ -100,13 +112,16 @@ def test_by_hand() -> None:
     table = measure(labels, {"DAPI": plane}, pixel_size_um=(0.5, 0.5), confidence=np.array([0.9]))
     assert {name: values.tolist()[0] for name, values in table.items()} == pytest.approx({
         "label": 1, "area_px": 8, "area_um2": 2.0, "centroid_row": 1.5, "centroid_col": 3.5,
+        "centroid_row_um": 0.75, "centroid_col_um": 1.75, "touches_border": 0,
         "bbox_row_min": 1, "bbox_col_min": 2, "bbox_row_max": 3, "bbox_col_max": 6,
         "perimeter_px": 8.0, "perimeter_um": 4.0, "equivalent_diameter_px": math.sqrt(32 / math.pi),
+        "equivalent_diameter_um": math.sqrt(8 / math.pi), "extent": 1.0, "form_factor": math.pi / 2,
         "major_axis_px": 4 * math.sqrt(1.25), "minor_axis_px": 2.0, "eccentricity": math.sqrt(0.8),
         "orientation_rad": math.pi / 2, "solidity": 1.0, "mean_intensity_DAPI": 4.5, "min_intensity_DAPI": 1,
         "max_intensity_DAPI": 8, "std_intensity_DAPI": math.sqrt(5.25), "integrated_intensity_DAPI": 36,
-        "confidence": 0.9,
-    })  # fmt: skip
+        "mass_displacement_px_DAPI": math.hypot(8, 10) / 36, "neighbors_touching": 0, "neighbors_near": 0,
+        **BY_HAND_TEXTURE, "nearest_neighbor_px": math.nan, "nearest_neighbor_um": math.nan, "confidence": 0.9,
+    }, nan_ok=True)  # fmt: skip
 
 
 def test_one_pixel_and_none() -> None:
@@ -163,7 +178,8 @@ def test_csv_of_images_with_different_channels(tmp_path: Path) -> None:
     with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0])[:3] == ["image", "plane", "label"]
-    assert list(rows[0])[-2:] == ["integrated_intensity_x", "confidence"]
+    assert list(rows[0])[-3:] == ["nearest_neighbor_px", "nearest_neighbor_um", "confidence"]
+    assert list(rows[0]).index("integrated_intensity_x") < list(rows[0]).index("neighbors_touching")
     assert (rows[0]["mean_intensity_x"], rows[1]["mean_intensity_x"]) == ("", "1")
     assert (rows[0]["plane"], rows[1]["plane"]) == ("", "3")
 

@@ -15,6 +15,8 @@ import numpy as np
 
 from nucleate.core.files import atomic_path
 from nucleate.export.hulls import convex_areas
+from nucleate.export.neighbours import neighbour_columns, touching
+from nucleate.export.texture import texture_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["measure", "write_measurements"]
 
-_COORDINATES = ("centroid_row", "centroid_col")
+_COORDINATES = ("centroid_row", "centroid_col", "centroid_row_um", "centroid_col_um")
 _PERIMETER_WEIGHTS = np.zeros(50)
 _PERIMETER_WEIGHTS[[5, 7, 15, 17, 25, 27]] = 1
 _PERIMETER_WEIGHTS[[21, 33]] = math.sqrt(2)
@@ -72,12 +74,16 @@ def measure(
     -------
     dict of str to (n,) ndarray
         Columns, ids ascending: ``label``, ``area_px``, ``area_um2``, ``centroid_row``, ``centroid_col``,
-        ``bbox_row_min``, ``bbox_col_min``, ``bbox_row_max``, ``bbox_col_max`` (the maxima are one past the last
-        pixel), ``perimeter_px`` (Benkrid and Crookes' estimate), ``perimeter_um``, ``equivalent_diameter_px``,
-        ``major_axis_px``, ``minor_axis_px``, ``eccentricity``, ``orientation_rad`` (between the row axis and the
-        major axis, counter-clockwise, -pi/2 to pi/2), ``solidity``; for each plane ``mean_intensity``,
-        ``min_intensity``, ``max_intensity``, ``std_intensity`` and ``integrated_intensity``, with ``_`` and the
-        channel's name behind; ``confidence``.
+        ``centroid_row_um``, ``centroid_col_um`` (from the centre of the first pixel), ``bbox_row_min``,
+        ``bbox_col_min``, ``bbox_row_max``, ``bbox_col_max`` (the maxima are one past the last pixel),
+        ``touches_border`` (1 where it meets the edge of the picture), ``perimeter_px`` (Benkrid and Crookes'
+        estimate), ``perimeter_um``, ``equivalent_diameter_px``, ``equivalent_diameter_um``, ``major_axis_px``,
+        ``minor_axis_px``, ``eccentricity``, ``orientation_rad`` (between the row axis and the major axis,
+        counter-clockwise, -pi/2 to pi/2), ``solidity``, ``extent``, ``form_factor`` (4 pi area / perimeter squared;
+        NaN without a perimeter); for each plane ``mean_intensity``, ``min_intensity``, ``max_intensity``,
+        ``std_intensity``, ``integrated_intensity``, ``mass_displacement_px`` (from the centroid to the centroid
+        weighted with intensity) and those of `nucleate.export.texture.texture_columns`, with ``_`` and the channel's
+        name behind; those of `nucleate.export.neighbours.neighbour_columns`; ``confidence``.
 
     Examples
     --------
@@ -88,9 +94,17 @@ def measure(
     runs = _runs_of(labels)
     table: dict[str, NDArray[Any]] = {"label": runs.ids}
     size = (math.nan, math.nan) if pixel_size_um is None else pixel_size_um
-    table |= _shape_columns(runs, _perimeters(labels, runs.ids), size=size)
+    perimeters, touches = _borders(labels, runs.ids)
+    table |= _shape_columns(runs, perimeters, size=size, shape_HW=(labels.shape[0], labels.shape[1]))
+    centres = np.stack([table["centroid_row"], table["centroid_col"]], axis=1)
+    inside = labels != 0
+    owner = np.repeat(runs.owner, runs.end - runs.start + 1)
     for name, plane in planes.items():
-        table |= _intensity_columns(labels, runs, plane=plane, suffix=f"_{name}" if name else "")
+        suffix, values = f"_{name}" if name else "", plane[inside].astype(np.float64)
+        found = _intensity_columns(runs, values, centres=centres, suffix=suffix)
+        span = found[f"min_intensity{suffix}"], found[f"max_intensity{suffix}"]
+        table |= found | texture_columns(inside, values, owner=owner, span=span, suffix=suffix)
+    table |= neighbour_columns(centres, table["equivalent_diameter_px"], touches=touches, size=size)
     table["confidence"] = np.full(len(runs.ids), np.nan) if confidence is None else np.asarray(confidence, np.float64)
     return table
 
@@ -112,7 +126,7 @@ def _runs_of(labels: NDArray[Any]) -> _Runs:
 
 
 def _shape_columns(
-    runs: _Runs, perimeter: NDArray[np.float64], *, size: tuple[float, float]
+    runs: _Runs, perimeter: NDArray[np.float64], *, size: tuple[float, float], shape_HW: tuple[int, int]
 ) -> dict[str, NDArray[Any]]:
     n = len(runs.ids)
     top, left = np.full((2, n), np.iinfo(np.int64).max)
@@ -137,28 +151,37 @@ def _shape_columns(
     major = (rows_var + cols_var + spread) / 2
     minor = np.maximum((rows_var + cols_var - spread) / 2, 0)
     angle = 0.5 * np.arctan2(2 * shared, rows_var - cols_var)
+    centre_row, centre_col = top + row_sum / area, left + col_sum / area
+    edge = (top == 0) | (left == 0) | (bottom == shape_HW[0] - 1) | (right == shape_HW[1] - 1)
     return {
         "area_px": area.astype(np.int64),
         "area_um2": area * (size[0] * size[1]),
-        "centroid_row": top + row_sum / area,
-        "centroid_col": left + col_sum / area,
+        "centroid_row": centre_row,
+        "centroid_col": centre_col,
+        "centroid_row_um": centre_row * size[0],
+        "centroid_col_um": centre_col * size[1],
         "bbox_row_min": top,
         "bbox_col_min": left,
         "bbox_row_max": bottom + 1,
         "bbox_col_max": right + 1,
+        "touches_border": edge.astype(np.int64),
         "perimeter_px": perimeter,
         "perimeter_um": perimeter * math.sqrt(size[0] * size[1]),
         "equivalent_diameter_px": np.sqrt(4 * area / np.pi),
+        "equivalent_diameter_um": np.sqrt(4 * area * (size[0] * size[1]) / np.pi),
         "major_axis_px": 4 * np.sqrt(major),
         "minor_axis_px": 4 * np.sqrt(minor),
         "eccentricity": np.sqrt(1 - np.divide(minor, major, out=np.ones(n), where=major > 0)),
         # Where rows and columns spread alike and nothing is shared, regionprops says -pi/4 too.
         "orientation_rad": np.where((rows_var == cols_var) & (shared == 0), -np.pi / 4, angle),
         "solidity": area / convex_areas(runs.row, runs.start, end=runs.end, owner=runs.owner, count=n),
+        "extent": area / ((bottom - top + 1) * (right - left + 1)),
+        "form_factor": np.divide(4 * np.pi * area, perimeter**2, out=np.full(n, np.nan), where=perimeter > 0),
     }
 
 
-def _perimeters(labels: NDArray[Any], ids: NDArray[np.int64]) -> NDArray[np.float64]:
+def _borders(labels: NDArray[Any], ids: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Give the perimeter of each nucleus, and how many others it touches."""
     # Each border pixel counts by which of its neighbours are border pixels of the same nucleus:
     # Benkrid and Crookes, Design and FPGA implementation of a perimeter estimator (2000).
     width = labels.shape[1] + 2
@@ -175,34 +198,45 @@ def _perimeters(labels: NDArray[Any], ids: NDArray[np.int64]) -> NDArray[np.floa
         code += 2 * (border[place + step] == own)
     for step in (-width - 1, -width + 1, width - 1, width + 1):
         code += 10 * (border[place + step] == own)
-    return np.bincount(np.searchsorted(ids, own), _PERIMETER_WEIGHTS[code], len(ids)).astype(np.float64)
+    perimeters = np.bincount(np.searchsorted(ids, own), _PERIMETER_WEIGHTS[code], len(ids)).astype(np.float64)
+    return perimeters, touching(padded, place, width=width, ids=ids)
 
 
 def _intensity_columns(
-    labels: NDArray[Any], runs: _Runs, *, plane: NDArray[Any], suffix: str
+    runs: _Runs, values: NDArray[np.float64], *, centres: NDArray[np.float64], suffix: str
 ) -> dict[str, NDArray[np.float64]]:
-    n = len(runs.ids)
-    owner = np.repeat(runs.owner, runs.end - runs.start + 1)
-    values = plane[labels != 0].astype(np.float64)  # in reading order, as the runs are
+    """Measure one channel from the values under the masks, in reading order as the runs are."""
+    n, length = len(runs.ids), runs.end - runs.start + 1
+    first = np.cumsum(length) - length
     finite = np.isfinite(values)
-    if not finite.all():
-        owner, values = owner[finite], values[finite]
-    count = np.bincount(owner, minlength=n)
+    known = values if finite.all() else np.where(finite, values, 0)
+
+    def total_of(pixels: NDArray[Any]) -> NDArray[np.float64]:
+        return runs.total(np.add.reduceat(pixels, first))
+
+    count = total_of(finite.astype(np.float64))
     none = count == 0
     divisor = np.where(none, np.nan, count)
-    total = np.bincount(owner, values, n).astype(np.float64)  # of nothing, bincount gives integers
+    total = total_of(known)
     mean = total / divisor
     low, high = np.full(n, np.inf), np.full(n, -np.inf)
-    np.minimum.at(low, owner, values)
-    np.maximum.at(high, owner, values)
+    np.minimum.at(low, runs.owner, np.minimum.reduceat(np.where(finite, values, np.inf), first))
+    np.maximum.at(high, runs.owner, np.maximum.reduceat(np.where(finite, values, -np.inf), first))
     low[none] = high[none] = total[none] = np.nan
-    std = np.sqrt(np.bincount(owner, (values - mean[owner]) ** 2, n) / divisor)
+    apart = np.where(finite, known - np.repeat(mean[runs.owner], length), 0)
+    # From the centroid, so that the sums stay small beside the values.
+    sums = np.add.reduceat(known, first)
+    along = np.add.reduceat(known * (np.arange(len(known)) - np.repeat(first, length)), first)
+    down = runs.total(sums * (runs.row - centres[runs.owner, 0]))
+    right = runs.total(along + sums * (runs.start - centres[runs.owner, 1]))
+    moved = np.divide(np.hypot(down, right), total, out=np.full(n, np.nan), where=total > 0)
     return {
         f"mean_intensity{suffix}": mean,
         f"min_intensity{suffix}": low,
         f"max_intensity{suffix}": high,
-        f"std_intensity{suffix}": std,
+        f"std_intensity{suffix}": np.sqrt(total_of(apart * apart) / divisor),
         f"integrated_intensity{suffix}": total,
+        f"mass_displacement_px{suffix}": moved,
     }
 
 

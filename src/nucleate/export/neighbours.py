@@ -1,0 +1,97 @@
+"""Which nuclei lie near each other, and which touch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["NEAR", "neighbour_columns", "touching"]
+
+NEAR = 3.0
+"""How far away a neighbour may be, in diameters of the nucleus itself."""
+
+
+def neighbour_columns(
+    centres: NDArray[np.float64],
+    diameters: NDArray[np.float64],
+    *,
+    touches: NDArray[np.int64],
+    size: tuple[float, float],
+) -> dict[str, NDArray[Any]]:
+    """Measure how crowded it is around each nucleus.
+
+    Parameters
+    ----------
+    centres : (n, 2) float64 ndarray
+        Centroids (row, col), pixels.
+    diameters : (n,) float64 ndarray
+        Equivalent diameters, pixels.
+    touches : (n,) int64 ndarray
+        How many others each touches (see `touching`).
+    size : (float, float)
+        Height and width of a pixel, micrometres; NaN when unknown.
+
+    Returns
+    -------
+    dict of str to (n,) ndarray
+        ``neighbors_touching``; ``neighbors_near``, others whose centroid lies within three diameters of the nucleus
+        itself; ``nearest_neighbor_px`` and ``nearest_neighbor_um``, from centroid to the nearest centroid, NaN where
+        there is no other.
+    """
+    near = np.zeros(len(centres), np.int64)
+    if len(centres) > 1:
+        from scipy.spatial import KDTree
+
+        near = np.asarray(KDTree(centres).query_ball_point(centres, NEAR * diameters, return_length=True)) - 1
+    pixels = _nearest(centres)
+    square = size[0] == size[1]
+    microns = pixels * size[0] if square or np.isnan(size).any() else _nearest(centres * np.asarray(size))
+    return {
+        "neighbors_touching": touches,
+        "neighbors_near": near.astype(np.int64),
+        "nearest_neighbor_px": pixels,
+        "nearest_neighbor_um": microns,
+    }
+
+
+def touching(
+    padded: NDArray[Any], place: NDArray[np.int64], *, width: int, ids: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Count for each nucleus the others that it touches, by an edge or a corner of a pixel.
+
+    Parameters
+    ----------
+    padded : (k,) int ndarray
+        Label image with a margin of background, flat.
+    place : (m,) int64 ndarray
+        Where its border pixels are: those with an edge to another value.
+    width : int
+        Of a row of `padded`.
+    ids : (n,) int64 ndarray
+        The nuclei that occur, ascending.
+
+    Returns
+    -------
+    (n,) int64 ndarray
+    """
+    own = padded[place]
+    found = []
+    for step in (-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1):
+        other = padded[place + step]
+        meet = (other != 0) & (other != own)
+        found.append(np.searchsorted(ids, own[meet]) * len(ids) + np.searchsorted(ids, other[meet]))
+    pairs = np.unique(np.concatenate(found))
+    return np.bincount(pairs // max(len(ids), 1), minlength=len(ids)).astype(np.int64)
+
+
+def _nearest(centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    if len(centres) < 2:
+        return np.full(len(centres), np.nan)
+    from scipy.spatial import KDTree
+
+    distances = np.asarray(KDTree(centres).query(centres, k=2)[0], np.float64)
+    return distances[:, 1]
