@@ -76,13 +76,14 @@ def _room(module: str) -> str:
 
 def _floor_offences(source: str, module: str) -> list[str]:
     room = _room(module)
+    below = FLOORS.get(room, GROUND)  # a room without a row is named by test_every_room_has_a_floor
     found = []
     for line, name in _imports(source, module):
         parts = name.split(".")
         if parts[0] == "nucleate":
             target = parts[1] if len(parts) > 1 else "__init__"
             inside = ".".join(parts[1:3])
-            if target in {"__version__", room} or target in FLOORS[room] or inside in FLOORS[room]:
+            if target in {"__version__", room} or target in below or inside in below:
                 continue
             found.append(f"{module}:{line}: {room} must not see {inside or 'nucleate itself'}")
         elif room not in LIBRARIES.get(parts[0], {room}):
