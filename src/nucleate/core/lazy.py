@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nucleate.core.image import AXES, Image, check_place, find_channel
 from nucleate.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
-
-    from numpy.typing import NDArray
 
 __all__ = ["LazyImage", "PlaneSource", "Window", "lazy"]
 
@@ -50,11 +49,9 @@ class PlaneSource(Protocol):
         """Give a part of one plane."""
 
 
-class Window(Protocol):
-    """How a reader gives pixels: `place` has one index for each axis before ``Y``; the slices are whole and inside."""
-
-    def __call__(self, place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
-        """Give (h, w), or (h, w, 3) with colours."""
+Window: TypeAlias = Callable[[tuple[int, ...], slice, slice], NDArray[Any]]
+"""How a reader gives pixels: from one index for each axis before ``Y``, rows and columns, both whole and inside, to
+(h, w), or (h, w, 3) with colours."""
 
 
 def _nothing() -> None:

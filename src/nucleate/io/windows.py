@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from numpy.typing import NDArray
 
 from nucleate.core.image import AXES
 from nucleate.core.lazy import LazyImage
@@ -14,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-    from numpy.typing import NDArray
 
 __all__ = ["PlaneReader", "Sizes", "choose_picture", "library", "windowed"]
 
@@ -22,11 +24,9 @@ Sizes = dict[str, int]
 """Length of each axis, by its letter."""
 
 
-class PlaneReader(Protocol):
-    """How a small reader gives pixels: `at` has an index for every axis of the file but Y, X and S."""
-
-    def __call__(self, at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
-        """Give (h, w), or (h, w, 3) with colours."""
+PlaneReader: TypeAlias = Callable[[Sizes, slice, slice], NDArray[Any]]
+"""How a small reader gives pixels: from an index for every axis of the file but Y, X and S, rows and columns to (h, w), or
+(h, w, 3) with colours."""
 
 
 def windowed(sizes: Sizes, dtype: np.dtype[Any], *, read: PlaneReader, names: tuple[str, ...] = ()) -> LazyImage:
