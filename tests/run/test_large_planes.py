@@ -1,0 +1,193 @@
+"""Cut apart and whole, through the one prediction path: no nucleus gained, lost, cut or merged."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from nucleate.core.normalize import Normalizer
+from nucleate.data.synth import Scene, draw
+from nucleate.post.recipe import PAPER_RECIPE, PostRecipe
+from nucleate.run.segmenter import Segmenter, SegmentSettings
+from nucleate.run.weights import ModelCard
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nucleate.run.engine import Engine
+
+pytestmark = pytest.mark.base
+
+MARKERS = PostRecipe(split="markers", level=0.3, marker_level=0.4, smoothing=1.0, min_area=10)
+RECIPES = {
+    "markers": MARKERS,
+    "distance": PostRecipe(split="distance", level=0.3, min_distance=4),
+    "hysteresis": PostRecipe(threshold="hysteresis", low=0.25, high=0.5, connectivity=2),
+    "otsu": PAPER_RECIPE,
+}
+
+
+class LocalEngine:
+    """Three maps from what is near: a blurred picture, its steps, its square. Reach 2 + 1."""
+
+    reach = 3
+
+    def __call__(self, batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        grey = batch_NCHW.max(axis=1)
+        rows, cols = grey.shape[1:]
+        padded = np.pad(grey, ((0, 0), (2, 2), (2, 2)), mode="edge")
+        # One order of adding for every pixel: the same neighbourhood gives the same bits wherever the tile begins.
+        mask = np.zeros_like(grey)
+        for row, col in itertools.product(range(5), range(5)):
+            mask += padded[:, row : row + rows, col : col + cols]
+        mask /= np.float32(25)
+        border = np.zeros_like(mask)
+        border[:, 1:] = np.abs(mask[:, 1:] - mask[:, :-1])
+        return np.stack([mask, np.clip(border * 2, 0, 1), mask**2], axis=1)
+
+
+class CountingPlane:
+    """A plane that tells how much of it was asked for at once."""
+
+    def __init__(self, pixels: NDArray[Any]) -> None:
+        self.pixels, self.shape, self.dtype, self.most = pixels, pixels.shape, pixels.dtype, 0
+
+    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        part = self.pixels[rows, cols]
+        self.most = max(self.most, part.shape[0] * part.shape[1])
+        return part
+
+
+def segmenter(engine: Engine | None = None, *, chosen: SegmentSettings | None = None, **fields: Any) -> Segmenter:  # noqa: ANN401 - fields of a card
+    given: dict[str, Any] = {
+        "name": "local",
+        "sha256": "0" * 64,
+        "maps": ("mask", "border", "distance"),
+        "normalizer": Normalizer(polarity="keep"),
+        "recipe": MARKERS,
+        "multiple": 8,
+        "margin": 16,
+        "blend": 8,
+        "bytes_per_pixel": 1,
+    }
+    return Segmenter(engine or LocalEngine(), ModelCard(**(given | fields)), settings=chosen)
+
+
+def drawn(size: tuple[int, int], nuclei: int, *, colour: bool = False) -> NDArray[Any]:
+    scene = Scene(size=size, nuclei=nuclei, touching=0.5, style="histology" if colour else "fluorescence")
+    return draw(scene, np.random.default_rng(3))[0]
+
+
+def check_equal(first: Segmenter, second: Segmenter, *, plane: NDArray[Any]) -> None:
+    """Check `first` on the whole plane against `second` in blocks; something must be there to compare."""
+    want, sure = first.segment_plane(plane, max_bytes=10**12)
+    got, confidence = second.segment_plane(plane, max_bytes=0)
+    assert want.max() > 10
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(confidence, sure)
+
+
+@pytest.fixture(scope="module")
+def picture() -> NDArray[Any]:
+    """Give a picture larger than most tiles, no side a multiple of anything."""
+    return drawn((1103, 717), 400)
+
+
+@pytest.mark.parametrize(
+    ("tile", "recipe"),
+    [*((tile, "markers") for tile in (256, 512, 1024, 4096)), (256, "distance"), (512, "hysteresis"), (256, "otsu")],
+)
+def test_blocks_of_tiles_equal_one_tile(picture: NDArray[Any], tile: int, recipe: str) -> None:
+    check_equal(
+        segmenter(tile=4096, recipe=RECIPES[recipe]), segmenter(tile=tile, recipe=RECIPES[recipe]), plane=picture
+    )
+
+
+def test_colours_scales_turns_and_fixed_sizes_are_the_same_in_blocks(picture: NDArray[Any]) -> None:
+    colour = drawn((403, 517), 150, colour=True)
+    grey = Normalizer(polarity="dark-background")
+    check_equal(segmenter(tile=4096, normalizer=grey), segmenter(tile=256, normalizer=grey), plane=colour)
+    three = replace(grey, channels=3)
+    check_equal(segmenter(tile=4096, normalizer=three), segmenter(tile=256, normalizer=three), plane=colour)
+    small = picture[:403]
+    for chosen in (SegmentSettings(scale=0.7), SegmentSettings(scale=1.9), SegmentSettings(min_confidence=0.55)):
+        check_equal(segmenter(tile=4096, chosen=chosen), segmenter(tile=256, chosen=chosen), plane=small)
+    turned = SegmentSettings(tta=True)
+    check_equal(segmenter(tile=256, chosen=turned), segmenter(tile=256, chosen=turned), plane=small)
+    paper: dict[str, Any] = {"input_size": 256, "recipe": PAPER_RECIPE}
+    check_equal(segmenter(**paper), segmenter(**paper), plane=small)
+
+
+def test_a_plane_is_read_in_parts_and_written_where_wanted(picture: NDArray[Any], tmp_path: Path) -> None:
+    plane = CountingPlane(picture)
+    labels = np.memmap(tmp_path / "labels", np.int32, "w+", shape=picture.shape)
+    found = segmenter(tile=256)
+    confidence = found.segment_into(plane, labels, max_bytes=0)
+    want, sure = found.segment_plane(picture)
+    np.testing.assert_array_equal(labels, want)
+    np.testing.assert_array_equal(confidence, sure)
+    # Once over all of it for the scaling; then no more than a tile.
+    plane.most = 0
+    next(iter(found._mapper().bands(plane)))
+    assert plane.most == picture.size
+    assert found.estimate_bytes((20_000, 20_000), max_bytes=0) < found.estimate_bytes((20_000, 20_000)) / 4
+
+
+def test_real_pictures(shared_data: Path) -> None:
+    from nucleate.data.kaggle import list_images
+
+    wide = "20b20ab049372d184c705acebe7af026d3580f5fd5a72ed796e3622e1685af2f"
+    path = shared_data / "dsb2018" / "stage1_train.zip"
+    if not path.is_file():
+        pytest.skip(f"no pictures at {path}")
+    plane = next(iter(dict(list_images(path))[wide]().planes()))
+    for recipe in RECIPES.values():
+        check_equal(segmenter(tile=4096, recipe=recipe), segmenter(tile=256, recipe=recipe), plane=plane)
+
+
+def test_a_real_engine_differs_in_no_more_than_one_pixel_in_100_000(picture: NDArray[Any]) -> None:
+    from nucleate.run.engine import OnnxEngine
+
+    engine = OnnxEngine(strided_network(), threads=1)
+    want, _ = segmenter(engine, tile=4096, margin=64).segment_plane(picture, max_bytes=10**12)
+    for tile in (256, 512):
+        got, _ = segmenter(engine, tile=tile, margin=64).segment_plane(picture, max_bytes=0)
+        assert got.max() == want.max() > 50
+        assert np.count_nonzero(got != want) <= picture.size / 100_000
+
+
+def strided_network() -> bytes:
+    """Build convolutions down and up again with random weights; most of the answer is the picture itself."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    shapes = {"a": (8, 1, 3, 3), "b": (16, 8, 3, 3), "c": (16, 16, 3, 3), "d": (3, 17, 1, 1)}
+    weights = {name: (rng.normal(0, 1 / np.sqrt(np.prod(s[1:])), s)).astype(np.float32) for name, s in shapes.items()}
+    weights["d"][:, 0] = 6
+    weights["e"] = np.full(3, -2, np.float32)
+    weights["f"] = np.array([1, 1, 4, 4], np.float32)
+    same: dict[str, Any] = {"pads": [1, 1, 1, 1]}
+    half: dict[str, Any] = same | {"strides": [2, 2]}
+    nodes = [
+        helper.make_node("Conv", ["batch", "a"], ["1"], **half),
+        helper.make_node("Relu", ["1"], ["2"]),
+        helper.make_node("Conv", ["2", "b"], ["3"], **half),
+        helper.make_node("Relu", ["3"], ["4"]),
+        helper.make_node("Conv", ["4", "c"], ["5"], **same),
+        helper.make_node("Resize", ["5", "", "f"], ["6"], mode="linear"),
+        helper.make_node("Concat", ["batch", "6"], ["7"], axis=1),
+        helper.make_node("Conv", ["7", "d", "e"], ["8"]),
+        helper.make_node("Sigmoid", ["8"], ["maps"]),
+    ]
+    free = [helper.make_tensor_value_info("batch", TensorProto.FLOAT, ["N", 1, "H", "W"])]
+    maps = [helper.make_tensor_value_info("maps", TensorProto.FLOAT, ["N", 3, "H", "W"])]
+    constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "strided", free, maps, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return bytes(model.SerializeToString())
