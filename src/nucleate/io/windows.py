@@ -25,8 +25,8 @@ Sizes = dict[str, int]
 
 
 PlaneReader: TypeAlias = Callable[[Sizes, slice, slice], NDArray[Any]]
-"""How a small reader gives pixels: from an index for every axis of the file but Y, X and S, rows and columns to (h, w), or
-(h, w, 3) with colours."""
+"""How a small reader gives pixels: from an index for each axis of the file but Y, X and S, rows and columns, to (h, w),
+or (h, w, 3) with colours."""
 
 
 def windowed(sizes: Sizes, dtype: np.dtype[Any], *, read: PlaneReader, names: tuple[str, ...] = ()) -> LazyImage:
