@@ -106,8 +106,8 @@ def test_only_what_was_asked_for_is_written(folder: Path, tmp_path: Path) -> Non
 
 def test_unknown_exports_are_named() -> None:
     assert outputs.check_exports("rle, Labels,rle") == ("rle", "labels")
-    with pytest.raises(UsageError, match="no export geojson; available: labels, overlay, measurements, rle"):
-        outputs.check_exports("labels,geojson")
+    with pytest.raises(UsageError, match="no export roi; available: labels, overlay, measurements, rle, geojson"):
+        outputs.check_exports("labels,roi")
     with pytest.raises(UsageError, match="no export named"):
         outputs.check_exports(",")
 

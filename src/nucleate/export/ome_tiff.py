@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,15 +51,17 @@ def write_ome_labels(
     axes = axes or "I" * (labels.ndim - 2) + "YX"
     pages = "C" if set(axes) & set("TZ") else "T"
     letters = "".join(pages if axis == "I" else axis for axis in axes)
-    dtype = np.uint16 if int(labels.max(initial=0)) <= 65535 else np.uint32
-    metadata: dict[str, Any] = {"axes": letters, "Name": name}
+    data = np.ascontiguousarray(labels, np.uint16 if int(labels.max(initial=0)) <= 65535 else np.uint32)
+    # A file's identity by its content: drawn by chance, as is usual, the same labels would give another file each time.
+    identity = uuid.uuid5(uuid.NAMESPACE_OID, f"{name} {letters} {data.shape} {hashlib.sha256(data.tobytes()).hexdigest()}")
+    metadata: dict[str, Any] = {"axes": letters, "Name": name, "UUID": str(identity), "Creator": "nucleate"}
     if pixel_size_um is not None:
         metadata |= {"PhysicalSizeY": pixel_size_um[0], "PhysicalSizeX": pixel_size_um[1]}
         metadata |= {"PhysicalSizeYUnit": "µm", "PhysicalSizeXUnit": "µm"}
     with atomic_path(path) as temporary:
         tifffile.imwrite(
             temporary,
-            np.ascontiguousarray(labels, dtype),
+            data,
             ome=True,
             photometric="minisblack",
             compression="zlib",

@@ -223,7 +223,7 @@ def _open_journal(
 ) -> tuple[Journal, dict[str, str]]:
     path = output / JOURNAL_NAME
     if not path.exists():
-        _refuse_results(output, [output / n for n in ("summary.csv", "run.json", "measurements.csv", "submission.csv")])
+        _refuse_results(output, [output / name for name in outputs.COMMON_FILES])
     if not (path.exists() and not settings.resume):
         outputs.prepare_folder(output)
     journal = Journal(path, settings.fingerprint(), resume=settings.resume)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OWN_SUFFIXES", "Source", "content_hash", "expand", "local_file", "unique_names"]
 
-OWN_SUFFIXES = (".labels.tif", ".overlay.png")
+OWN_SUFFIXES = (".labels.tif", ".labels.ome.tif", ".overlay.png", ".rois.zip")
 """Endings of the pictures that we write; they are not taken as inputs again when they lie in the output folder."""
 
 _BLOCK = 1 << 20
@@ -282,10 +282,9 @@ def _glob(word: str, output: Path | None) -> Iterator[Source]:
     if not matches:
         yield Source(Path(word), problem=f"{one_line(word)}: no file matches; check the pattern")
     for match in map(Path, matches):
-        if match.is_dir():
-            yield from _folder(match, output)
-        elif not _is_own(match, output):
-            yield from _file(match)
+        if _is_own(match, output):
+            continue
+        yield from _folder(match, output) if match.is_dir() else _file(match)
 
 
 def _file(path: Path) -> Iterator[Source]:
@@ -324,7 +323,7 @@ def _folder(top: Path, output: Path | None) -> Iterator[Source]:
         members = [here / name for name in files if _looks_like_image(name)]
         if _is_kaggle(here.name, [p.stem for p in _listed(here / "images")]):
             folders[:] = ["images"]
-        for path in sorted(images + [m for m in members if not _is_own(m, output)]):
+        for path in sorted(p for p in images + members if not _is_own(p, output)):
             yield Source(path)
     yield from problems
 
@@ -369,6 +368,6 @@ def _is_image_folder(path: Path) -> bool:
 def _is_own(path: Path, output: Path | None) -> bool:
     return (
         output is not None
-        and path.name.endswith(OWN_SUFFIXES)
+        and (path.name.endswith(OWN_SUFFIXES) or (path.suffix == ".zarr" and (path / "labels" / "nuclei").is_dir()))
         and os.path.abspath(path.parent) == os.path.abspath(output)  # noqa: PTH100 - resolve() would follow links
     )

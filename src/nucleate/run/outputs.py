@@ -7,38 +7,32 @@ a later run with ``--resume`` can join them again.
 from __future__ import annotations
 
 import csv
-import itertools
+import importlib.util
 import json
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from nucleate.core.files import atomic_path, make_folder
-from nucleate.core.normalize import to_grey
-from nucleate.errors import UsageError
-from nucleate.export.label_tiff import write_labels
-from nucleate.export.measurements import measure, write_measurements
-from nucleate.export.overlay import write_overlay
-from nucleate.export.rle_csv import write_submission
+from nucleate.errors import MissingExtraError, UsageError
+from nucleate.export.coco import join_coco
+from nucleate.export.tables import write_anndata, write_parquet
+from nucleate.run.results import WRITERS, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from nucleate.core.image import Image
     from nucleate.run.journal import Outcome
 
 __all__ = [
+    "COMMON_FILES",
     "DEFAULT_EXPORTS",
     "EXPORTS",
     "PARTS_NAME",
     "Result",
     "check_exports",
     "files_of",
+    "join_all_parts",
     "join_tables",
     "prepare_folder",
     "write_record",
@@ -46,42 +40,35 @@ __all__ = [
     "write_summary",
 ]
 
-EXPORTS = ("labels", "overlay", "measurements", "rle")
-"""What can be written now."""
+EXPORTS = tuple(WRITERS)
+"""What can be written."""
 
 DEFAULT_EXPORTS = ("labels", "overlay", "measurements")
 
 PARTS_NAME = ".nucleate-parts"
 
-_TABLES = {"measurements": "measurements.csv", "rle": "submission.csv"}
-_FILES = {"labels": ".labels.tif", "overlay": ".overlay.png"}
+# Files of the whole run, with the ending of the part that each input gives.
+_TABLES = {
+    "measurements": ("measurements.csv", ".csv"),
+    "rle": ("submission.csv", ".csv"),
+    "coco": ("coco.json", ".json"),
+    "parquet": ("measurements.parquet", ".npz"),
+    "anndata": ("measurements.h5ad", ".npz"),
+}
+_FILES = {
+    "labels": ".labels.tif",
+    "overlay": ".overlay.png",
+    "geojson": ".geojson",
+    "imagej": ".rois.zip",
+    "zarr": ".ome.zarr",
+    "ome-tiff": ".labels.ome.tif",
+}
+_LIBRARIES = {"zarr": ("zarr", "formats"), "parquet": ("pyarrow", "tables"), "anndata": ("anndata", "tables")}
 _FRONT = ("image", "plane")
 _SUMMARY = ("image", "status", "nuclei", "median_area_px", "seconds", "error")
 
-
-@dataclass(frozen=True)
-class Result:
-    """One segmented input.
-
-    Parameters
-    ----------
-    name : str
-        Name of its results.
-    image : Image
-        As read, all channels.
-    shown : Image
-        The channel that was segmented.
-    labels : (..., H, W) int32 ndarray
-        Label image, or a stack of them, ids 1..n over the whole stack.
-    confidence : (n,) float ndarray
-        Of each nucleus, 0..1.
-    """
-
-    name: str
-    image: Image
-    shown: Image
-    labels: NDArray[np.int32]
-    confidence: NDArray[np.float32]
+COMMON_FILES = ("summary.csv", "run.json", *(file for file, _ in _TABLES.values()))
+"""What a run writes once."""
 
 
 def check_exports(wanted: str) -> tuple[str, ...]:
@@ -91,11 +78,16 @@ def check_exports(wanted: str) -> tuple[str, ...]:
     ------
     UsageError
         If one of them does not exist.
+    MissingExtraError
+        If one needs a library that is not installed.
     """
     names = tuple(dict.fromkeys(part.strip().lower() for part in wanted.split(",") if part.strip()))
     unknown = [name for name in names if name not in EXPORTS]
     if unknown or not names:
         raise UsageError(f"--export: no export {', '.join(unknown) or 'named'}; available: {', '.join(EXPORTS)}")
+    for library, extra in (_LIBRARIES[name] for name in names if name in _LIBRARIES):
+        if importlib.util.find_spec(library) is None:
+            raise MissingExtraError(library, extra)
     return names
 
 
@@ -110,7 +102,10 @@ def prepare_folder(output: Path) -> None:
     parts = make_folder(make_folder(output) / PARTS_NAME)
     for folder in (output, parts):
         for stale in folder.glob(".writing-*"):
-            stale.unlink(missing_ok=True)
+            if stale.is_dir() and not stale.is_symlink():
+                shutil.rmtree(stale, ignore_errors=True)
+            else:
+                stale.unlink(missing_ok=True)
 
 
 def files_of(output: Path, name: str, *, exports: Iterable[str]) -> list[Path]:
@@ -127,27 +122,43 @@ def write_result(result: Result, output: Path, *, exports: Sequence[str]) -> Non
     OutputError
         If the folder cannot be written.
     """
-    writers: dict[str, Callable[[Result, Path], None]] = {
-        "labels": _write_labels,
-        "overlay": _write_overlay,
-        "measurements": _write_measurements,
-        "rle": _write_rle,
-    }
     for export in exports:
-        writers[export](result, files_of(output, result.name, exports=[export])[0])
+        WRITERS[export](result, files_of(output, result.name, exports=[export])[0])
 
 
 def join_tables(output: Path, names: Sequence[str], *, exports: Iterable[str]) -> None:
-    """Join the parts of the finished inputs `names` into measurements.csv and submission.csv.
+    """Join the parts of the finished inputs `names` into the files of the whole run.
 
     Raises
     ------
     OutputError
         If they cannot be written.
     """
+    joins: dict[str, Callable[[Path, Sequence[Path]], None]] = {
+        "measurements": _join,
+        "rle": _join,
+        "coco": join_coco,
+        "parquet": write_parquet,
+        "anndata": write_anndata,
+    }
     for export in exports:
-        if export in _TABLES and names:
-            _join(output / _TABLES[export], [_part(output, name, export=export) for name in names])
+        if export in joins and names:
+            joins[export](output / _TABLES[export][0], [_part(output, name, export=export) for name in names])
+
+
+def join_all_parts(output: Path, *, exports: Iterable[str]) -> None:
+    """Join the parts of every input that ever was written to the folder, by name.
+
+    Raises
+    ------
+    OutputError
+        If the files cannot be written.
+    """
+    for export in exports:
+        if export in _TABLES:
+            ending = f".{export}{_TABLES[export][1]}"
+            parts = sorted(path.name for path in (output / PARTS_NAME).glob(f"*{ending}"))
+            join_tables(output, [part.removesuffix(ending) for part in parts], exports=[export])
 
 
 def write_summary(path: Path, outcomes: Iterable[Outcome]) -> None:
@@ -185,54 +196,7 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 
 
 def _part(output: Path, name: str, *, export: str) -> Path:
-    return output / PARTS_NAME / f"{name}.{export}.csv"
-
-
-def _write_labels(result: Result, path: Path) -> None:
-    axes = "".join(axis for axis in result.shown.axes if axis in "TZIYX")
-    write_labels(path, result.labels, pixel_size_um=result.image.pixel_size_um, axes=axes)
-
-
-def _write_overlay(result: Result, path: Path) -> None:
-    # One picture stands for a stack: the plane with the most nuclei says most about the result.
-    stack = result.labels.reshape(-1, *result.labels.shape[-2:])
-    index = max(range(len(stack)), key=lambda i: len(np.unique(stack[i])))
-    write_overlay(path, next(itertools.islice(result.shown.planes(), index, None)), labels=stack[index])
-
-
-def _write_measurements(result: Result, path: Path) -> None:
-    tables = []
-    for plane, labels, pictures in _planes(result):
-        table = measure(labels, pictures, pixel_size_um=result.image.pixel_size_um)
-        table["confidence"] = result.confidence[table["label"] - 1]
-        tables.append(table if plane is None else {"plane": np.full(len(table["label"]), plane), **table})
-    write_measurements(path, [(_encodable(result.name), table) for table in tables])
-
-
-def _write_rle(result: Result, path: Path) -> None:
-    name = _encodable(result.name)
-    write_submission(path, ((name if p is None else f"{name}-{p}", labels) for p, labels, _ in _planes(result)))
-
-
-def _encodable(name: str) -> str:
-    # A file name may hold bytes that are no text; UTF-8 cannot take them as they are.
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _planes(result: Result) -> Iterator[tuple[int | None, NDArray[np.int32], dict[str, NDArray[Any]]]]:
-    """Give plane number (None for a single picture), labels and the picture of every channel, plane by plane."""
-    image = result.image
-    count = image.pixels.shape[image.axes.index("C")] if "C" in image.axes else 1
-    names = image.channel_names if len(image.channel_names) == count > 1 else [str(i) for i in range(count)]
-    channels = {name: image.channel(i) for i, name in enumerate(names)} if count > 1 else {"": image.channel(0)}
-    stacked = bool(image.stack_shape)
-    flat = result.labels.reshape(-1, *result.labels.shape[-2:])
-    for number, pictures in enumerate(zip(*(channel.planes() for channel in channels.values()), strict=True)):
-        greys = {
-            name: to_grey(picture) if picture.ndim == 3 else picture
-            for name, picture in zip(channels, pictures, strict=True)
-        }
-        yield (number if stacked else None), flat[number], greys
+    return output / PARTS_NAME / f"{name}.{export}{_TABLES[export][1]}"
 
 
 def _join(path: Path, parts: Sequence[Path]) -> None:

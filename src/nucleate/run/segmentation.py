@@ -103,6 +103,8 @@ class Segmentation:
         ------
         UsageError
             If there is no such export.
+        MissingExtraError
+            If an export needs a library that is not installed.
         OutputError
             If a file cannot be written.
         """
@@ -112,10 +114,7 @@ class Segmentation:
         shown = self.image.channel(self.channel)
         result = outputs.Result(stem, self.image, shown, self.labels, self.confidence)
         outputs.write_result(result, folder, exports=wanted)
-        for export in wanted:
-            ending = f".{export}.csv"
-            parts = sorted(path.name for path in (folder / outputs.PARTS_NAME).glob(f"*{ending}"))
-            outputs.join_tables(folder, [part.removesuffix(ending) for part in parts], exports=[export])
+        outputs.join_all_parts(folder, exports=wanted)
 
     def median_area(self) -> float | None:
         """Give the median area of the nuclei in pixels; None without nuclei."""

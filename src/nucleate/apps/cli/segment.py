@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["close", "command_line", "load", "run", "segment"]
 
+_EXPORT_HELP = (
+    "Of labels, overlay, measurements, rle, geojson (QuPath), imagej (ROIs), coco, zarr (OME-Zarr), ome-tiff, parquet, "
+    "anndata."
+)
+
 
 def segment(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Image files, folders, globs, zip archives.")],
@@ -43,9 +48,7 @@ def segment(
     min_confidence: Annotated[
         float, typer.Option(min=0.0, max=1.0, metavar="P", help="Leave out nuclei that are less sure.")
     ] = 0.0,
-    export: Annotated[str, typer.Option(metavar="NAME,...", help="Of labels, overlay, measurements, rle.")] = (
-        "labels,overlay,measurements"
-    ),
+    export: Annotated[str, typer.Option(metavar="NAME,...", help=_EXPORT_HELP)] = "labels,overlay,measurements",
     resume: Annotated[bool, typer.Option("--resume", help="Go on in OUT; finished inputs are left out.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first input that fails.")] = False,
     quiet: QuietOption = False,

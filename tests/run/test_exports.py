@@ -1,0 +1,192 @@
+"""Exports of a batch: files of other programs equal to the labels, complete after a stop, never half-written."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.util
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import roifile
+import tifffile
+from tests.export.painting import HOLED, paint
+from tests.fakes import FakeSegmenter
+
+from nucleate.core.image import Image
+from nucleate.errors import MissingExtraError, UsageError
+from nucleate.run import outputs
+from nucleate.run.batch import BatchSettings, BatchSummary, run_batch
+from nucleate.run.inputs import expand
+from nucleate.run.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+LIGHT = ("labels", "measurements", "rle", "geojson", "imagej", "coco", "ome-tiff")
+
+needs_zarr = pytest.mark.skipif(importlib.util.find_spec("zarr") is None, reason="zarr is not installed")
+
+
+def go(top: Path, out: Path, **settings: Any) -> BatchSummary:  # noqa: ANN401
+    chosen = BatchSettings(**{"exports": LIGHT} | settings)
+    return run_batch(expand([str(top)], output=out), out, segmenter=FakeSegmenter(), settings=chosen)
+
+
+def contents(out: Path) -> dict[str, str]:
+    """Hash every file below a folder whose content must not depend on the clock."""
+    files = [p for p in sorted(out.rglob("*")) if p.is_file() and p.name not in {"summary.csv", "run.json"}]
+    visible = [p for p in files if not any(part.startswith(".nucleate") for part in p.relative_to(out).parts)]
+    return {p.relative_to(out).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in visible}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A picture whose nuclei have holes and lie by corners, a stack of three planes, and one without nuclei."""
+    top = tmp_path / "in"
+    top.mkdir()
+    bright = (HOLED > 0).astype(np.uint8) * 200
+    tifffile.imwrite(top / "flat.tif", bright)
+    stack = np.stack([bright, 0 * bright, bright.T[:6, :6].repeat(2, axis=1)[:, :8]])
+    tifffile.imwrite(top / "stack.tif", stack, photometric="minisblack", metadata={"axes": "ZYX"})
+    tifffile.imwrite(top / "void.tif", np.zeros((4, 4), np.uint8))
+    return top
+
+
+def labels_of(out: Path, name: str) -> NDArray[np.int64]:
+    return np.asarray(tifffile.imread(out / f"{name}.labels.tif"), np.int64)
+
+
+def test_every_file_holds_the_same_nuclei(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert go(folder, out).count("ok") == 3
+    flat, stack = labels_of(out, "flat"), labels_of(out, "stack")
+    assert flat.max() > 1
+    np.testing.assert_array_equal(tifffile.imread(out / "stack.labels.ome.tif"), stack)
+
+    painted = np.zeros_like(stack)
+    rois: Any = roifile.roiread(out / "stack.rois.zip")  # one or a list
+    for roi in rois:
+        rings = [ring[:-1] for ring in roi.coordinates(multi=True)] if roi.composite else [roi.coordinates()]
+        painted[roi.position - 1][paint(rings, stack.shape[1:])] = int(roi.name)
+    np.testing.assert_array_equal(painted, stack)
+
+    painted = np.zeros_like(stack)
+    with (out / "measurements.csv").open(encoding="utf-8", newline="") as stream:
+        areas = {row["label"]: row["area_px"] for row in csv.DictReader(stream) if row["image"] == "stack"}
+    for feature in json.loads((out / "stack.geojson").read_text())["features"]:
+        geometry, properties = feature["geometry"], feature["properties"]
+        pieces = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
+        mask = paint([ring[:-1] for piece in pieces for ring in piece], stack.shape[1:])
+        painted[geometry["plane"]["z"]][mask] = int(properties["name"])
+        assert str(properties["measurements"]["area_px"]) == areas[properties["name"]]
+        assert properties["measurements"]["confidence"] == 0.5
+    np.testing.assert_array_equal(painted, stack)
+    assert json.loads((out / "void.geojson").read_text())["features"] == []
+
+    coco = json.loads((out / "coco.json").read_text())
+    assert [(i["id"], i["file_name"], i.get("plane")) for i in coco["images"]] == [
+        (1, "flat.tif", None), (2, "stack.tif", 0), (3, "stack.tif", 1), (4, "stack.tif", 2), (5, "void.tif", None),
+    ]  # fmt: skip
+    assert len(coco["annotations"]) == flat.max() + stack.max()
+    for annotation in coco["annotations"]:
+        plane = {1: flat, 2: stack[0], 4: stack[2]}[annotation["image_id"]]
+        assert annotation["area"] == (plane == annotation["label"]).sum()
+        assert annotation["score"] == 0.5
+
+
+@needs_zarr
+def test_zarr_holds_picture_and_labels(folder: Path, tmp_path: Path) -> None:
+    import zarr
+
+    go(folder, tmp_path / "out", exports=("labels", "zarr"))
+    root = zarr.open_group(str(tmp_path / "out" / "stack.ome.zarr"), mode="r")
+    picture: Any = root["0"]
+    labels: Any = root["labels/nuclei/0"]
+    np.testing.assert_array_equal(picture[...], tifffile.imread(folder / "stack.tif"))
+    np.testing.assert_array_equal(labels[...], labels_of(tmp_path / "out", "stack"))
+
+
+@needs_zarr
+def test_resumed_equals_unbroken(folder: Path, tmp_path: Path) -> None:
+    exports = (*LIGHT, "zarr")
+    go(folder, tmp_path / "whole", exports=exports)
+    out = tmp_path / "broken"
+    go(folder / "flat.tif", out, exports=exports)
+    half = out / ".writing-abc.zarr"  # what a kill in the middle of a folder leaves
+    (half / "labels").mkdir(parents=True)
+    (half / "labels" / "0").touch()
+    (out / "coco.json").unlink()
+    go(folder, out, exports=exports, resume=True)
+    assert contents(out) == contents(tmp_path / "whole")
+    assert any(name.startswith("stack.ome.zarr/labels/nuclei/") for name in contents(out))
+    assert not half.exists()
+
+
+def test_an_input_is_done_again_when_one_of_its_files_is_gone(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    go(folder, out)
+    before = contents(out)
+    (out / "flat.rois.zip").unlink()
+    (out / ".nucleate-parts" / "stack.coco.json").unlink()
+    go(folder, out, resume=True)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("standing", ["coco.json", "flat.geojson", "stack.rois.zip", "measurements.parquet"])
+def test_what_stands_in_the_folder_is_not_overwritten(folder: Path, tmp_path: Path, standing: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / standing).write_text("mine")
+    with pytest.raises(UsageError, match="would be overwritten"):
+        go(folder, out)
+    assert (out / standing).read_text() == "mine"
+
+
+@needs_zarr
+def test_own_results_are_not_inputs(folder: Path) -> None:
+    exports = (*LIGHT, "zarr")
+    go(folder, folder, exports=exports)
+    again = go(folder, folder, exports=exports, resume=True)
+    assert [outcome.name for outcome in again.outcomes] == ["flat", "stack", "void"]
+    with pytest.raises(UsageError, match="no input given"):
+        expand([str(folder / "*.zip"), str(folder / "*.zarr")], output=folder)
+
+
+def test_a_missing_library_is_told_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    for name, extra in (("zarr", "formats"), ("parquet", "tables"), ("anndata", "tables")):
+        with pytest.raises(MissingExtraError, match=rf"pip install 'nucleate\[{extra}\]'"):
+            outputs.check_exports(f"labels,{name}")
+    assert outputs.check_exports(",".join(LIGHT)) == LIGHT
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries, about each other
+def test_tables_of_the_run(folder: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    anndata = pytest.importorskip("anndata", reason="anndata is not installed")
+    out = tmp_path / "out"
+    go(folder, out, exports=("measurements", "parquet", "anndata"))
+    with (out / "measurements.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    table = parquet.read_table(out / "measurements.parquet")
+    data = anndata.read_h5ad(out / "measurements.h5ad")
+    assert [f"{r['image']}:{r['label']}" for r in rows] == data.obs_names.tolist()
+    assert [int(r["area_px"]) for r in rows] == table["area_px"].to_pylist() == data[:, "area_px"].X[:, 0].tolist()
+    assert table.column_names == list(rows[0])
+
+
+def test_a_segmentation_saves_the_same(tmp_path: Path) -> None:
+    image = Image(np.ones(HOLED.shape), name="a.png")
+    labels = np.where(HOLED == 7, 6, HOLED)
+    Segmentation(labels, np.linspace(0.5, 1, 6).astype(np.float32), image).save(tmp_path, ("coco", "imagej"))
+    coco = json.loads((tmp_path / "coco.json").read_text())
+    assert [a["score"] for a in coco["annotations"]] == np.linspace(0.5, 1, 6).round(4).tolist()
+    rois: Any = roifile.roiread(tmp_path / "a.rois.zip")
+    assert [roi.name for roi in rois] == ["1", "2", "3", "4", "5", "6"]
