@@ -170,7 +170,7 @@ def draw(folder: Path) -> None:
         tifffile.imwrite(folder / f"{name}.tif", colour, compression=name, tile=(16, 16), photometric="rgb")
     tifffile.imwrite(folder / "hyper.tif", grey, imagej=True, metadata={"axes": "ZCYX"})
     tifffile.imwrite(folder / "stack.ome.tif", grey, ome=True, metadata={"axes": "CZYX"}, compression="zlib")
-    tifffile.imwrite(folder / "slide.bif", colour, tile=(16, 16), photometric="rgb")
+    tifffile.imwrite(folder / "slide.bif", colour, tile=(16, 16), photometric="rgb", compression="lzw")
 
 
 def main() -> None:
