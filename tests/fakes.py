@@ -32,10 +32,12 @@ class FakeSegmenter:
     delay: float = 0.0
     error: Exception | None = None
 
-    def estimate_bytes(self, shape_HW: tuple[int, int]) -> int:
+    def estimate_bytes(self, shape_HW: tuple[int, int], *, max_bytes: int | None = None) -> int:
+        del max_bytes
         return 64 * shape_HW[0] * shape_HW[1]
 
-    def segment(self, image: Image) -> FakeSegmentation:
+    def segment(self, image: Image, *, max_bytes: int | None = None) -> FakeSegmentation:
+        del max_bytes
         labels = np.zeros((*image.stack_shape, *image.shape_HW), np.int32)
         count = 0
         for index, plane in zip(np.ndindex(*image.stack_shape), image.planes(), strict=True):

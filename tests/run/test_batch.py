@@ -205,9 +205,9 @@ def test_resume_asks_for_the_same_settings(folder: Path, tmp_path: Path) -> None
 class Counting(FakeSegmenter):
     """Notes the names of what it segments."""
 
-    def segment(self, image: Any) -> Any:  # noqa: ANN401
+    def segment(self, image: Any, *, max_bytes: int | None = None) -> Any:  # noqa: ANN401
         self.__dict__.setdefault("seen", []).append(image.name.rsplit("/", 1)[-1])
-        return super().segment(image)
+        return super().segment(image, max_bytes=max_bytes)
 
 
 def test_resume_does_what_is_new_changed_lost_or_failed_and_nothing_else(folder: Path, tmp_path: Path) -> None:
@@ -332,9 +332,9 @@ def test_one_input_is_in_hand_at_a_time(folder: Path, tmp_path: Path) -> None:
     class Watching(FakeSegmenter):
         started = 0
 
-        def segment(self, image: Any) -> Any:  # noqa: ANN401
+        def segment(self, image: Any, *, max_bytes: int | None = None) -> Any:  # noqa: ANN401
             Watching.started += 1
-            return super().segment(image)
+            return super().segment(image, max_bytes=max_bytes)
 
     ahead = []
 

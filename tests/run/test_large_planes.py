@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from nucleate.core.normalize import Normalizer
 from nucleate.data.synth import Scene, draw
 from nucleate.post.recipe import PAPER_RECIPE, PostRecipe
+from nucleate.run.batch import BatchSettings, run_batch
+from nucleate.run.inputs import expand
 from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.run.weights import ModelCard
 
@@ -137,6 +140,23 @@ def test_a_plane_is_read_in_parts_and_written_where_wanted(picture: NDArray[Any]
     next(iter(found._mapper().bands(plane)))
     assert plane.most == picture.size
     assert found.estimate_bytes((20_000, 20_000), max_bytes=0) < found.estimate_bytes((20_000, 20_000)) / 4
+
+
+def test_a_batch_goes_on_in_blocks_where_memory_is_short(picture: NDArray[Any], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    tifffile.imwrite(tmp_path / "in" / "wide.tif", np.tile(picture, (2, 1)))
+    found, sources = segmenter(tile=256), expand([str(tmp_path / "in")], output=tmp_path)
+    shape = (2 * picture.shape[0], picture.shape[1])
+    held = 4 * picture.nbytes
+    least, most = (found.estimate_bytes(shape, max_bytes=n) + held for n in (0, None))
+    assert least < most
+    for name, limit in (("none", least - 1), ("blocks", least), ("whole", most)):
+        chosen = BatchSettings(exports=("labels",), max_bytes=limit)
+        summary = run_batch(sources, tmp_path / name, segmenter=found, settings=chosen)
+        assert [outcome.status for outcome in summary.outcomes] == ["failed" if name == "none" else "ok"]
+    whole, blocks = (tifffile.imread(tmp_path / name / "wide.labels.tif") for name in ("whole", "blocks"))
+    assert whole.max() > 100
+    np.testing.assert_array_equal(blocks, whole)
 
 
 def test_real_pictures(shared_data: Path) -> None:

@@ -7,6 +7,7 @@ be measured on two cores, since the engine keeps them busy, and would take twice
 
 from __future__ import annotations
 
+import math
 import platform
 import queue
 import tempfile
@@ -56,11 +57,14 @@ class SegmentationLike(Protocol):
 class SegmenterLike(Protocol):
     """Anything that finds nuclei in an image of one channel."""
 
-    def segment(self, image: Image, /) -> SegmentationLike:
-        """Give the nuclei of a picture or of each plane of a stack."""
+    def segment(self, image: Image, /, *, max_bytes: int | None = None) -> SegmentationLike:
+        """Give the nuclei of a picture or of each plane of a stack, each with at most so much memory if it can be."""
 
-    def estimate_bytes(self, shape_HW: tuple[int, int], /) -> int:
-        """Estimate the memory that one plane of this shape needs beyond the image itself."""
+    def estimate_bytes(self, shape_HW: tuple[int, int], /, *, max_bytes: int | None = None) -> int:
+        """Estimate the memory for one plane of this shape beyond the image itself, labels included.
+
+        A plane that takes more than `max_bytes` all at once may be done part by part.
+        """
 
 
 @dataclass(frozen=True)
@@ -314,13 +318,16 @@ class _Worker:
         image = source.read(self._scratch, max_bytes=limit)
         shown = image.channel(self._settings.channel)
         rows, columns = shown.shape_HW
-        needed = self._segmenter.estimate_bytes((rows, columns)) + 2 * image.pixels.nbytes
+        # The labels of one plane are in the segmenter's own count.
+        held = 2 * image.pixels.nbytes + 4 * rows * columns * (math.prod(shown.stack_shape) - 1)
+        spare = None if limit is None else max(limit - held, 0)
+        needed = held + self._segmenter.estimate_bytes((rows, columns), max_bytes=spare)
         if limit is not None and needed > limit:
             raise TooLargeError(
                 f"{source.shown}: {rows} x {columns} pixels need about {needed / 1e9:.1f} GB, "
                 f"{limit / 1e9:.1f} GB are allowed; raise --memory, or cut the picture into parts"
             )
-        found = self._segmenter.segment(shown)
+        found = self._segmenter.segment(shown, max_bytes=spare)
         return outputs.Result(name, image, shown, found.labels, np.asarray(found.confidence))
 
 

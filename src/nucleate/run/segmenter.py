@@ -124,7 +124,7 @@ class Segmenter:
         channel : str or int, optional
             Channel with the nuclei, by name or index; the nuclear stain, or the first, when None.
         max_bytes : int, optional
-            Memory for each plane; see `segment_into`.
+            Memory to be used for each plane, its labels included; see `segment_into`.
 
         Returns
         -------
@@ -139,11 +139,12 @@ class Segmenter:
         """
         shown = image.channel(channel)
         labels = np.zeros((*shown.stack_shape, *shown.shape_HW), np.int32)
+        spare = _without_labels(shown.shape_HW, max_bytes)
         confidences = [np.zeros(0, np.float32)]
         count = 0
         for index, plane in zip(np.ndindex(*shown.stack_shape), shown.planes(), strict=True):
             found: NDArray[np.int32] = labels[index] if index else labels
-            confidences.append(self.segment_into(plane, found, max_bytes=max_bytes))
+            confidences.append(self.segment_into(plane, found, max_bytes=spare))
             if count:
                 found += np.where(found > 0, np.int32(count), np.int32(0))
             count += len(confidences[-1])
@@ -159,7 +160,7 @@ class Segmenter:
         plane : (H, W) or (H, W, 3) real ndarray, or Plane
             A `nucleate.core.plane.Plane` is read part by part.
         max_bytes : int, optional
-            See `segment_into`.
+            Memory to be used beyond the plane, the labels included; see `segment_into`.
 
         Returns
         -------
@@ -169,7 +170,8 @@ class Segmenter:
             Entry ``i`` belongs to nucleus ``i + 1``.
         """
         labels_HW = np.zeros(plane.shape[:2], np.int32)
-        return labels_HW, self.segment_into(plane, labels_HW, max_bytes=max_bytes)
+        spare = _without_labels((plane.shape[0], plane.shape[1]), max_bytes)
+        return labels_HW, self.segment_into(plane, labels_HW, max_bytes=spare)
 
     def segment_into(
         self, plane: NDArray[Any] | Plane, labels_HW: LabelStore, *, max_bytes: int | None = None
@@ -266,3 +268,9 @@ class Segmenter:
         scale = 1.0 if self.card.input_size else choose_scale(self.settings.scale, self.card)
         recipe = self.card.recipe.at_scale(1 / scale)
         return recipe if self.settings.min_area is None else replace(recipe, min_area=self.settings.min_area)
+
+
+def _without_labels(shape_HW: tuple[int, int], max_bytes: int | None) -> int | None:
+    # Labels that were made a moment ago do not show in what is free before they are written.
+    limit = available_bytes() if max_bytes is None else max_bytes
+    return None if limit is None else max(limit - 4 * shape_HW[0] * shape_HW[1], 0)
