@@ -125,11 +125,11 @@ def _in_order(array: NDArray[Any], axes: str, *, size: tuple[float, float] | Non
 def _write_levels(group: Any, pixels: _Pixels, *, version: str, more: dict[str, Any]) -> None:  # noqa: ANN401 - zarr has no types
     labels = "image-label" in more
     array, factors = pixels.array, [1]
-    _write_array(group, "0", array, axes=pixels.axes)
+    _write_array(group, "0", data=array, axes=pixels.axes)
     while max(array.shape[-2:]) > _SMALLEST:
         array = array[..., ::2, ::2] if labels else _halved(array)
         factors.append(factors[-1] * 2)
-        _write_array(group, str(len(factors) - 1), array, axes=pixels.axes)
+        _write_array(group, str(len(factors) - 1), data=array, axes=pixels.axes)
     size = pixels.size or (1.0, 1.0)
     levels = []
     for level, factor in enumerate(factors):
@@ -149,7 +149,7 @@ def _write_levels(group: Any, pixels: _Pixels, *, version: str, more: dict[str, 
     _set(group, {"multiscales": [scales], **more}, version=version)
 
 
-def _write_array(group: Any, name: str, data: NDArray[Any], *, axes: str) -> None:  # noqa: ANN401 - zarr has no types
+def _write_array(group: Any, name: str, *, data: NDArray[Any], axes: str) -> None:  # noqa: ANN401 - zarr has no types
     old = group.metadata.zarr_format == 2
     data = data.astype(np.uint8) if data.dtype == np.bool_ else data
     options = {"chunk_key_encoding": {"name": "v2", "separator": "/"}} if old else {"dimension_names": list(axes)}

@@ -118,13 +118,18 @@ def write_anndata(path: Path | str, parts: Sequence[Path]) -> None:
             if column in table:
                 values[first:last, place] = table[column]
     labels = np.concatenate([table["label"] for _, table in tables])
-    obs = {_NAME: pandas.Categorical(names), "label": labels}
+    each, codes = np.unique(names, return_inverse=True)
+    # Strings as objects: anndata does not yet write the strings that pandas 3 makes by itself.
+    categories = pandas.Index(each.tolist(), dtype=object)
+    obs = {_NAME: pandas.Categorical.from_codes(codes, categories), "label": labels}
     if "plane" in kinds:
         planes = [table.get("plane", np.full(n, -1)) for (_, table), n in zip(tables, lengths, strict=True)]
         obs["plane"] = np.concatenate(planes)
     index = [f"{name}:{label}" for name, label in zip(names.tolist(), labels.tolist(), strict=True)]
     data = anndata.AnnData(
-        values, obs=pandas.DataFrame(obs, index=index), var=pandas.DataFrame(index=pandas.Index(measured, dtype=str))
+        values,
+        obs=pandas.DataFrame(obs, index=pandas.Index(index, dtype=object)),
+        var=pandas.DataFrame(index=pandas.Index(measured, dtype=object)),
     )
     data.obsm["spatial"] = values[:, [measured.index("centroid_col"), measured.index("centroid_row")]]
     with atomic_path(path) as temporary:
