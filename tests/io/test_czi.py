@@ -109,3 +109,15 @@ def test_real_file(shared_data: Path) -> None:
         assert image.pixel_size_um == pytest.approx((0.19564, 0.19564), abs=1e-5)
         means.append(float(image.pixels.mean()))
     assert means == pytest.approx([13530.3, 12310.9], abs=0.1)
+
+
+def test_more_planes_than_bytes_are_refused(tmp_path: Path, shared_data: Path) -> None:
+    path = shared_data / "formats" / "czi" / "xyz__multiple_images.czi"
+    if not path.is_file():
+        pytest.skip("no CZI file in the data folder")
+    content = bytearray(path.read_bytes())
+    content[571_319] = 0x55  # the highest byte of a channel's number: 1.4 thousand million channels
+    damaged = tmp_path / "a.czi"
+    damaged.write_bytes(content)
+    with pytest.raises(InputError, match="planes are said to be there"):
+        read_image(damaged)

@@ -29,6 +29,8 @@ _DTYPES = {
 _PAGE_AXES = "VHIRB"
 """Views, phases, illuminations, rotations, blocks: pages without a meaning of their own here."""
 
+_LEAST_BYTES_A_PLANE = 32  # its entry in the file's directory
+
 _MOST_PIXELS_A_READ = 1 << 26
 
 
@@ -94,12 +96,14 @@ def _opened(path: Path, file: Any, *, scene: int | None) -> LazyImage:  # noqa: 
     box = file.total_bounding_box_no_pyramid
     rectangles = file.scenes_bounding_rectangle_no_pyramid
     area = file.total_bounding_rectangle_no_pyramid if scene is None else rectangles[scene]
-    # A single channel is not asked for by its number: files without the dimension C know none.
+    pages = {letter: box[letter][1] for letter in _PAGE_AXES if box.get(letter, (0, 1))[1] > 1}
+    planes = math.prod(box[letter][1] for letter in "TZC") * math.prod(pages.values())
+    if planes * _LEAST_BYTES_A_PLANE > path.stat().st_size:
+        raise fault(path, f"{planes} planes are said to be there, the file has {path.stat().st_size} bytes")
     kinds = sorted({file.get_channel_pixel_type(c) for c in range(box["C"][1])}, key=list(_DTYPES).index)
     if not kinds or len({_DTYPES[kind][1] for kind in kinds}) > 1:
         raise fault(path, f"grey and colour channels in one file: {', '.join(kinds)}", cure="split the channels")
     dtype, colours = _DTYPES[kinds[-1]]
-    pages = {letter: box[letter][1] for letter in _PAGE_AXES if box.get(letter, (0, 1))[1] > 1}
     sizes = {letter: box[letter][1] for letter in "TZC"} | {"Y": area.h, "X": area.w, "I": math.prod(pages.values())}
     if area.w < 1 or area.h < 1:
         raise fault(path, f"a scene of {area.h} x {area.w} pixels")
