@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nucleate.api import load_segmenter, read_image, segment
+    from nucleate.api import load_segmenter, open_image, read_image, segment
     from nucleate.score.scores import Scores
 
-__all__ = ["__version__", "evaluate", "load_segmenter", "read_image", "segment"]
+__all__ = ["__version__", "evaluate", "load_segmenter", "open_image", "read_image", "segment"]
 
 __version__ = "0.1.0"
 
-_LAZY = ("load_segmenter", "read_image", "segment")
+_LAZY = ("load_segmenter", "open_image", "read_image", "segment")
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - what the module says

@@ -9,7 +9,7 @@ import numpy as np
 
 from nucleate.core.image import Image
 from nucleate.errors import InputError, MissingExtraError, ModelError, UsageError
-from nucleate.io.images import read_image
+from nucleate.io.images import open_image, read_image
 from nucleate.run.engine import Engine, OnnxEngine
 from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.run.weights import ModelFiles, find_model
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nucleate.run.segmentation import Segmentation
     from nucleate.run.segmenter import Scale
 
-__all__ = ["Device", "load_segmenter", "read_image", "segment"]
+__all__ = ["Device", "load_segmenter", "open_image", "read_image", "segment"]
 
 Device = Literal["auto", "cpu", "cuda"]
 
