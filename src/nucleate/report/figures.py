@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-__all__ = ["draw_curves", "draw_errors", "draw_panels"]
+__all__ = ["draw_curves", "draw_errors", "draw_gains", "draw_panels"]
 
 _MISSED, _INVENTED = "#ff5050", "#ffc800"
 
@@ -47,6 +47,33 @@ def draw_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]],
         axis.grid(alpha=0.3)
     axes[0].legend(frameon=False)
     figure.suptitle(title)
+    _save(figure, path)
+
+
+def draw_gains(path: Path, gains: Sequence[tuple[str, float, float, float]], *, title: str) -> None:
+    """Draw what each change is worth, the best on top.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    gains : sequence of (name, gain, low, high)
+        In any order; low and high bound the interval.
+    title : str
+        Above the figure.
+    """
+    ordered = sorted(gains, key=lambda row: row[1])
+    figure = Figure((7.5, 1.2 + 0.28 * len(ordered)), layout="constrained")
+    axis = figure.add_subplot()
+    axis.axvline(0, color="0.6", linewidth=1)
+    for place, (_, gain, low, high) in enumerate(ordered):
+        colour = "#1a7f37" if low > 0 else "#cf222e" if high < 0 else "0.45"
+        axis.plot([low, high], [place, place], color=colour, linewidth=2)
+        axis.plot(gain, place, "o", color=colour, markersize=5)
+    axis.set_yticks(range(len(ordered)), [row[0] for row in ordered], fontsize=8)
+    axis.set_xlabel("gain in Kaggle score, with its 95 % interval")
+    axis.set_title(title, fontsize=10)
+    axis.grid(axis="x", alpha=0.3)
     _save(figure, path)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nucleate.core.files import atomic_path
 from nucleate.report.contours import BOTH_COLOUR, PRED_COLOUR, TRUE_COLOUR, draw_contours
 from nucleate.report.curves import ap_curve
+from nucleate.report.page import document, png_data
 from nucleate.score.scores import SCORE_NAMES
 
 if TYPE_CHECKING:
@@ -35,23 +34,6 @@ _MEANING = {
     "pixel_precision": ("Pixel precision", "TP / (TP + FP) of the merged masks, mean over images"),
     "pixel_iou": ("Pixel IoU", "TP / (TP + FP + FN) of the merged masks, mean over images"),
 }
-
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; --dim: #777; --accent: #2f7fd0; }
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-p.sub, td.what, figcaption, .note { color: var(--dim); } p.sub { margin-top: 0; }
-table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; }
-th, td { padding: .28rem .6rem .28rem 0; border-bottom: 1px solid var(--line); vertical-align: baseline; }
-.num { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.scroll { max-height: 36rem; overflow: auto; } .scroll th { position: sticky; top: 0; background: Canvas; }
-td.id { overflow-wrap: anywhere; font-size: .85em; min-width: 12rem; } td.score { min-width: 7rem; }
-.bar { background: linear-gradient(90deg, color-mix(in srgb, var(--accent) 30%, transparent) var(--w), transparent 0); }
-.cases { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(27rem, 100%), 1fr)); gap: 1.2rem; }
-figure { margin: 0; } figure img { width: 100%; display: block; } figcaption { font-size: .85em; }
-figcaption b { overflow-wrap: anywhere; } svg { max-width: 40rem; width: 100%; height: auto; }
-.key { display: inline-block; width: 1.4em; height: .75em; margin: 0 .3em 0 .9em; border: 1px solid #8888; }
-"""
 
 
 @dataclass(frozen=True)
@@ -133,11 +115,7 @@ def score_page(scores: Scores, title: str, *, cases: Iterable[Case] = (), notes:
         f'<h2>Worst images</h2><p class="note">Outlines:{legend}</p><div class="cases">{figures}</div>' * bool(figures),
         f"<h2>Every image</h2>{_image_table(scores)}",
     ]
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
-        f"<style>{_STYLE}</style></head><body>\n" + "\n".join(filter(None, parts)) + "\n</body></html>\n"
-    )
+    return document(title, parts)
 
 
 def _score_table(scores: Scores) -> str:
@@ -184,17 +162,10 @@ def _image_table(scores: Scores) -> str:
 
 
 def _figure(case: Case, score: ImageScore | None) -> str:
-    from PIL import Image
-
-    stream = io.BytesIO()
-    Image.fromarray(draw_contours(case.plane, case.true, pred=case.pred)).save(stream, "PNG", optimize=True)
-    data = base64.b64encode(stream.getvalue()).decode("ascii")
+    data = png_data(draw_contours(case.plane, case.true, pred=case.pred))
     told = "" if score is None else (
         f"<br>Kaggle {score.kaggle:.3f}; {score.found[0]} of {score.nuclei_true} nuclei found, "
         f"{score.nuclei_pred} predicted"
     )  # fmt: skip
     name = escape(case.image_id)
-    return (
-        f'<figure><img alt="{name} with outlines" src="data:image/png;base64,{data}">'
-        f"<figcaption><b>{name}</b>{told}</figcaption></figure>"
-    )
+    return f'<figure><img alt="{name} with outlines" src="{data}"><figcaption><b>{name}</b>{told}</figcaption></figure>'

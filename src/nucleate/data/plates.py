@@ -1,0 +1,234 @@
+"""A drawn plate whose compound has a known effect: cells are lost and nuclei shrink with the dose.
+
+Every well has the same light, so that intensities can be compared; a nucleus that shrinks keeps its DNA and becomes
+brighter. Used to prove that a screen finds the effect that was put in.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from nucleate.core.files import atomic_path, make_folder
+from nucleate.data.synth import Scene, place
+from nucleate.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+__all__ = ["DrawnPlate", "Effect", "WellPlan", "draw_field", "plan_wells", "write_plate"]
+
+_CAMERA = {"offset": 200.0, "ground": 150.0, "signal": 4000.0, "photons_per_count": 0.5}
+
+
+@dataclass(frozen=True)
+class Effect:
+    """How a compound acts: a quantity falls from 1 to `floor` along a logistic curve of the dose.
+
+    Parameters
+    ----------
+    ic50 : float
+        Dose at half of the effect.
+    hill : float
+        Steepness.
+    floor : float
+        What is left at unlimited dose, 0..1.
+    """
+
+    ic50: float
+    hill: float = 1.5
+    floor: float = 0.2
+
+    def left(self, dose: float) -> float:
+        """Give what is left of the quantity at a dose.
+
+        Examples
+        --------
+        >>> Effect(ic50=2.0, floor=0.2).left(2.0)
+        0.6
+        """
+        return float(self.floor + (1 - self.floor) / (1 + (dose / self.ic50) ** self.hill))
+
+
+@dataclass(frozen=True)
+class DrawnPlate:
+    """What to draw.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Of the plate.
+    fields : int
+        In each well.
+    size : int
+        Height and width of a field in pixels.
+    nuclei : float
+        Mean count in a field of untreated cells; single fields vary as counts do (Poisson).
+    diameter : float
+        Median diameter of untreated nuclei in pixels.
+    loss : Effect
+        On the count.
+    shrinkage : Effect
+        On the area of a nucleus.
+    doses : int
+        How many, each a factor of 10 ** 0.5 apart, around the geometric mean of the two IC50.
+
+    Raises
+    ------
+    UsageError
+        If there is no room for controls and doses.
+    """
+
+    rows: int = 8
+    columns: int = 12
+    fields: int = 2
+    size: int = 192
+    nuclei: float = 24.0
+    diameter: float = 14.0
+    loss: Effect = Effect(1.0, 1.5, 0.2)
+    shrinkage: Effect = Effect(0.5, 1.5, 0.45)
+    doses: int = 8
+
+    def __post_init__(self) -> None:
+        if self.columns < self.doses + 2 or self.rows < 2 or min(self.fields, self.size) < 1:
+            got = f"{self.rows} x {self.columns} wells, {self.doses} doses, {self.fields} fields of {self.size} pixels"
+            raise UsageError(f"no such plate can be drawn: got {got}; give two columns more than doses and two rows")
+
+
+@dataclass(frozen=True)
+class WellPlan:
+    """What is in one well of a drawn plate.
+
+    Parameters
+    ----------
+    row, column : int
+        From 0.
+    compound : str
+    dose : float
+    role : {"negative", "positive", "sample"}
+    """
+
+    row: int
+    column: int
+    compound: str
+    dose: float
+    role: str
+
+    @property
+    def name(self) -> str:
+        """Like ``A01``."""
+        return f"{chr(65 + self.row)}{self.column + 1:02d}"
+
+
+def plan_wells(plate: DrawnPlate) -> list[WellPlan]:
+    """Lay out a plate: the first column and the last are controls, half of each kind in turn; doses lie along rows.
+
+    Returns
+    -------
+    list of WellPlan
+        Columns that are left over hold negative controls.
+    """
+    middle = np.log10(plate.loss.ic50 * plate.shrinkage.ic50) / 2
+    steps = np.round(10 ** (middle + 0.5 * (np.arange(plate.doses) - (plate.doses - 1) / 2)), 4)
+    highest = float(steps[-1]) * 10
+    wells = []
+    for row in range(plate.rows):
+        for column in range(plate.columns):
+            outer = column in {0, plate.columns - 1}
+            if 1 <= column <= plate.doses:
+                # Every other row runs the other way, so that a slope over the plate is no dose effect.
+                step = column - 1 if row % 2 == 0 else plate.doses - column
+                wells.append(WellPlan(row, column, "drug", float(steps[step]), "sample"))
+            elif outer and (row + column) % 2:
+                wells.append(WellPlan(row, column, "drug, highest", highest, "positive"))
+            else:
+                wells.append(WellPlan(row, column, "", 0.0, "negative"))
+    return wells
+
+
+def draw_field(plate: DrawnPlate, dose: float, *, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Draw one field at a dose.
+
+    Parameters
+    ----------
+    plate : DrawnPlate
+    dose : float
+    rng : numpy.random.Generator
+        The only source of chance.
+
+    Returns
+    -------
+    image : (H, W) uint16 ndarray
+    labels : (H, W) int32 ndarray
+        The truth.
+    """
+    shrunk = plate.shrinkage.left(dose)
+    count = int(rng.poisson(plate.nuclei * plate.loss.left(dose)))
+    scene = Scene((plate.size, plate.size), count, diameter=plate.diameter * shrunk**0.5, touching=0.0)
+    field = place(scene, rng)
+    strength = np.concatenate([[0.0], np.exp(rng.normal(0, 0.12, len(field.radii))) / shrunk])
+    dome = 0.6 + 0.4 * np.sqrt(np.clip(1 - (1 - field.depth) ** 2, 0, 1))
+    light = ndimage.gaussian_filter(strength[field.labels] * dome, 0.8)
+    counts = _CAMERA["ground"] + _CAMERA["signal"] * light
+    noisy = rng.poisson(counts * _CAMERA["photons_per_count"]) / _CAMERA["photons_per_count"] + _CAMERA["offset"]
+    image: NDArray[Any] = np.clip(np.rint(noisy), 0, 65535).astype(np.uint16)
+    return image, field.labels
+
+
+def write_plate(
+    folder: Path | str, plate: DrawnPlate, *, seed: int = 0, notify: Callable[[int], None] = lambda _: None
+) -> dict[str, dict[str, float]]:
+    """Write a plate: pictures ``A01_1_DAPI.tif`` under ``plate``, ``map.csv`` and ``truth.json``.
+
+    Parameters
+    ----------
+    folder : path-like
+        Made where it is missing.
+    plate : DrawnPlate
+    seed : int
+        Same seed, same plate; every field has a stream of its own.
+    notify : callable
+        Told how many wells are done.
+
+    Returns
+    -------
+    dict
+        By well: ``nuclei`` in truth and their ``median_area_px``.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    import tifffile
+
+    folder = Path(folder)
+    pictures = make_folder(folder / "plate")
+    wells = plan_wells(plate)
+    truth: dict[str, dict[str, float]] = {}
+    for done, well in enumerate(wells, 1):
+        sizes = [np.zeros(0, np.int64)]
+        for number in range(plate.fields):
+            rng = np.random.default_rng([seed, well.row, well.column, number])
+            image, labels = draw_field(plate, well.dose, rng=rng)
+            with atomic_path(pictures / f"{well.name}_{number + 1}_DAPI.tif") as temporary:
+                tifffile.imwrite(temporary, image, compression="zlib")
+            sizes.append(np.bincount(labels.ravel())[1:].astype(np.int64))
+        areas = np.concatenate(sizes)
+        truth[well.name] = {"nuclei": int(areas.size), "median_area_px": float(np.median(areas)) if areas.size else 0.0}
+        notify(done)
+    with atomic_path(folder / "map.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["well", "compound", "concentration", "role"])
+        writer.writerows([well.name, well.compound, f"{well.dose:g}", well.role] for well in wells)
+    with atomic_path(folder / "truth.json") as temporary:
+        temporary.write_text(json.dumps({"plate": asdict(plate), "wells": truth}, indent=1) + "\n", encoding="utf-8")
+    return truth

@@ -1,0 +1,69 @@
+"""Reading back columns of the tables that are written here."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.core.text import one_line
+from nucleate.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["read_columns"]
+
+
+def read_columns(
+    path: Path, numbers: Collection[str] | None = None, *, texts: Collection[str] = ()
+) -> dict[str, NDArray[Any]]:
+    """Read some columns of a CSV.
+
+    Parameters
+    ----------
+    path : Path
+        With a heading, UTF-8.
+    numbers : collection of str, optional
+        Columns of numbers, those that the file has; all that are not in `texts` when None. What is empty is NaN.
+    texts : collection of str
+        Columns of words, those that the file has.
+
+    Returns
+    -------
+    dict of str to (n,) ndarray
+        float64, or str of object dtype, in the order of the file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or a number is none.
+    """
+    shown = one_line(str(path))
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.reader(stream)
+            header = next(reader, [])
+            kept = [i for i, name in enumerate(header) if name in texts or numbers is None or name in numbers]
+            columns: list[list[str]] = [[] for _ in kept]
+            for row in reader:
+                for column, i in zip(columns, kept, strict=True):
+                    column.append(row[i])
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        reason = getattr(error, "strerror", None) or "damaged"
+        raise InputError(f"{shown}: cannot be read: {reason}; make it again") from error
+    found: dict[str, NDArray[Any]] = {}
+    for column, i in zip(columns, kept, strict=True):
+        name = header[i]
+        if name in texts:
+            found[name] = np.array(column, dtype=object)
+            continue
+        try:
+            found[name] = np.array([value or "nan" for value in column], dtype=np.float64)
+        except ValueError as error:
+            raise InputError(f"{shown}: column {name} holds no numbers: {error}; make it again") from error
+    return found

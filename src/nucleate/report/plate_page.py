@@ -1,0 +1,210 @@
+"""A plate as one page: how good it is, what each well did, the dose curves, the rules."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nucleate.core.files import atomic_path
+from nucleate.report.dose_curves import dose_plot, verdict
+from nucleate.report.page import document, table
+from nucleate.report.plate_maps import WellMap, heat_map, shown
+from nucleate.screen.analysis import HIT
+from nucleate.screen.phenotypes import Rules
+from nucleate.screen.tables import FEATURES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nucleate.screen.analysis import Screen
+
+__all__ = ["plate_page", "write_plate_page"]
+
+_SHOWN_HITS = 200
+_OPEN_COMPOUNDS = 24
+
+
+def plate_page(screen: Screen, *, title: str, unit: str = "", notes: Sequence[str] = ()) -> str:
+    """Lay out a screened plate as a page.
+
+    Parameters
+    ----------
+    screen : Screen
+    title : str
+        Heading.
+    unit : str
+        Of the concentrations.
+    notes : sequence of str
+        Lines under the heading, such as what was left out.
+
+    Returns
+    -------
+    str
+        A whole HTML document.
+    """
+    wells = screen.tables.wells
+    roles = {role: int((wells["role"] == role).sum()) for role in ("sample", "negative", "positive", "empty")}
+    counted = ", ".join(f"{count} {role}" for role, count in roles.items() if count)
+    told = (
+        f"{screen.shape[0] * screen.shape[1]} wells, of them {counted}; {int(wells['fields'].sum()):,} fields, "
+        f"{int(wells['nuclei'].sum()):,} nuclei"
+    )
+    return document(
+        title,
+        [
+            f'<h1>{escape(title)}</h1><p class="sub">{told}</p>',
+            "".join(f'<p class="note">{escape(note)}</p>' for note in notes),
+            _controls(screen),
+            _edges(screen),
+            _maps(screen, unit),
+            _curves(screen, unit),
+            _hits(screen, unit),
+            _rules(screen),
+        ],
+    )
+
+
+def write_plate_page(path: Path, screen: Screen, *, title: str, unit: str = "", notes: Sequence[str] = ()) -> None:
+    """Write the page of `plate_page` to a file.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    page = plate_page(screen, title=title, unit=unit, notes=notes)
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _controls(screen: Screen) -> str:
+    if not screen.controls:
+        return '<h2>Controls</h2><p class="note">No positive controls in the map: no Z-prime and no SSMD.</p>'
+    rows = [
+        [
+            FEATURES[name],
+            *(shown(value) for value in (found.z_prime, found.robust_z_prime, found.ssmd, found.robust_ssmd)),
+            f"{found.positives} / {found.negatives}",
+        ]
+        for name, found in screen.controls.items()
+    ]
+    heading = ["Positive against negative", "Z'", "Z', robust", "SSMD", "SSMD, robust", "Wells"]
+    note = (
+        "Z' of 0.5 and more parts the controls very well, below 0 they overlap (Zhang et al. 1999). SSMD beyond 3 or "
+        "-3 is a very strong effect (Zhang 2007). The robust forms stand on medians."
+    )
+    return f'<h2>Controls</h2>{table(heading, rows)}<p class="note">{note}</p>'
+
+
+def _edges(screen: Screen) -> str:
+    rows = []
+    for name, found in screen.edges.items():
+        # A share of a share says little where the inside has next to none.
+        form = f"{found.difference:+.3f}" if name.endswith("fraction") else f"{found.relative:+.1%}"
+        share = form if np.isfinite(found.difference) else shown(np.nan)
+        p = shown(found.p)
+        rows.append([FEATURES[name], share, p, f"{found.rim} / {found.inside}"])
+    who = "negative controls" if screen.edge_of == "negative" else "samples"
+    note = f"Median of the {who} on the rim of the plate against those inside; p of the Mann-Whitney test."
+    if screen.edge_of != "negative":
+        note += " There are too few negative controls on one side; different compounds may explain a difference."
+    heading = ["Rim against inside", "Difference", "p", "Wells"]
+    return f'<h2>Edge of the plate</h2>{table(heading, rows)}<p class="note">{note}</p>'
+
+
+def _maps(screen: Screen, unit: str) -> str:
+    wells = screen.tables.wells
+    names = list(wells["well"])
+    notes = [
+        " ".join(filter(None, [role, compound, f"{shown(dose)} {unit}" if np.isfinite(dose) and compound else ""]))
+        for role, compound, dose in zip(wells["role"], wells["compound"], wells["concentration"], strict=True)
+    ]
+    roles = list(wells["role"])
+    parts = []
+    for name in screen.tables.features:
+        plain = WellMap(FEATURES[name], names, wells[name].astype(np.float64), notes, roles)
+        parts.append(f"<div><h3>{FEATURES[name]}</h3>{heat_map(screen.shape, plain)}</div>")
+        if np.isfinite(screen.z[name]).any():
+            scores = WellMap(f"{FEATURES[name]}, z", names, screen.z[name], notes, roles, around_zero=True, limit=10.0)
+            parts.append(f"<div><h3>Its robust z-score, cut at ±10</h3>{heat_map(screen.shape, scores)}</div>")
+        else:
+            why = "the negative controls have no spread in it"
+            parts.append(f'<div><h3>Its robust z-score</h3><p class="note">None: {why}.</p></div>')
+    key = "Dots are negative controls, squares positive ones. Rest the pointer on a well to see what is in it."
+    return f'<h2>The plate</h2><p class="note">{key}</p><div class="maps">{"".join(parts)}</div>'
+
+
+def _curves(screen: Screen, unit: str) -> str:
+    if not screen.curves:
+        return ""
+    compounds = dict.fromkeys(curve.compound for curve in screen.curves)
+    rows = [[c.compound, FEATURES[c.feature], verdict(c, unit), shown(c.fit.r_squared)] for c in screen.curves]
+    parts = [f'<div class="scroll">{table(["Compound", "Measure", "Curve", "R²"], rows, words=3)}</div>']
+    for compound in compounds:
+        plots = "".join(
+            f"<figure><h3>{FEATURES[c.feature]}</h3>{dose_plot(c, unit)}<figcaption>{escape(verdict(c, unit))}"
+            "</figcaption></figure>"
+            for c in screen.curves
+            if c.compound == compound
+        )
+        opened = " open" if len(compounds) <= _OPEN_COMPOUNDS else ""
+        parts.append(
+            f'<details{opened}><summary><b>{escape(compound)}</b></summary><div class="plots">{plots}</div></details>'
+        )
+    note = (
+        "Each point is a well; grey points over 0 are the negative controls. The line is a four-parameter logistic "
+        "curve, the dashed line its IC50 (half-way between its two ends), the band the 95 % interval."
+    )
+    return f'<h2>Dose and response</h2><p class="note">{note}</p>{"".join(parts)}'
+
+
+def _hits(screen: Screen, unit: str) -> str:
+    wells = screen.tables.wells
+    found = sorted(
+        (
+            (abs(float(scores[i])), name, int(i))
+            for name, scores in screen.z.items()
+            for i in np.flatnonzero((np.abs(scores) >= HIT) & (wells["role"] == "sample"))
+        ),
+        reverse=True,
+    )
+    rows = [
+        [
+            wells["well"][i],
+            wells["compound"][i],
+            FEATURES[name],
+            f"{shown(float(wells['concentration'][i]))} {unit}".strip(),
+            shown(float(wells[name][i])),
+            f"{float(screen.z[name][i]):+.1f}",
+        ]
+        for _, name, i in found[:_SHOWN_HITS]
+    ]
+    if not rows:
+        return f'<h2>Hits</h2><p class="note">No well lies {HIT:g} robust deviations or more from the controls.</p>'
+    more = f" The first {len(rows)} of {len(found)}; wells.csv has all." if len(found) > len(rows) else ""
+    note = f"Samples at least {HIT:g} robust standard deviations from the median of the negative controls.{more}"
+    heading = ["Well", "Compound", "Measure", "Concentration", "Value", "z"]
+    return f'<h2>Hits</h2><p class="note">{note}</p><div class="scroll">{table(heading, rows, words=3)}</div>'
+
+
+def _rules(screen: Screen) -> str:
+    rules, reference = Rules(), screen.tables.reference
+    ordinary = (
+        f"The ordinary nucleus is the median of {reference.nuclei:,} nuclei of the negative controls: area "
+        f"{shown(reference.area_px)} px, brightness {shown(reference.brightness)} over a ground of "
+        f"{shown(reference.ground)}, texture (standard deviation over brightness) {shown(reference.texture)}."
+    )
+    condensed = (
+        f"Condensed: area at most {rules.condensed_area:g} times, brightness at least {rules.bright:g} times the "
+        "ordinary, and not mitotic."
+    )
+    mitotic = (
+        f"Mitotic-looking, as a plate: area at most {rules.plate_area:g} times, brightness at least {rules.bright:g} "
+        f"times the ordinary, eccentricity at least {rules.plate_eccentricity:g}. As a cluster of chromosomes: texture "
+        f"{rules.cluster_texture:g} robust deviations over the ordinary, solidity at most {rules.cluster_solidity:g}, "
+        f"area at least {rules.cluster_area:g} times the ordinary."
+    )
+    return "<h2>Rules</h2>" + "".join(f'<p class="note">{line}</p>' for line in (ordinary, condensed, mitotic))

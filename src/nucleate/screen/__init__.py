@@ -1,0 +1,1 @@
+"""Plates: which file is which well, the tables of a screen and its statistics."""

@@ -1,0 +1,205 @@
+"""How far wells are from the controls, how good the plate is, and whether its edge differs.
+
+Every formula stands beside its source. Spreads are sample standard deviations, or their robust form.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Edge", "Separation", "edge_effect", "robust_sd", "robust_z", "separation"]
+
+_MAD_TO_SD = 1.4826
+"""For normal values the standard deviation is this much times the median absolute deviation."""
+_LEAST_ON_A_SIDE = 3
+
+
+@dataclass(frozen=True)
+class Separation:
+    """How well positive and negative controls are told apart.
+
+    Parameters
+    ----------
+    z_prime, robust_z_prime : float
+        1 at best; from 0.5 on a plate is called excellent, below 0 the controls overlap.
+    ssmd, robust_ssmd : float
+        0 is none; beyond 3 or -3 is a very strong effect.
+    positives, negatives : int
+        Wells that went in. All numbers are NaN with fewer than two on a side or without any spread.
+    """
+
+    z_prime: float
+    robust_z_prime: float
+    ssmd: float
+    robust_ssmd: float
+    positives: int
+    negatives: int
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Whether wells on the rim of a plate differ from those inside.
+
+    Parameters
+    ----------
+    difference : float
+        Median of the rim less the median inside.
+    relative : float
+        The same as a share of the median inside.
+    p : float
+        Two-sided, of the Mann-Whitney test.
+    rim, inside : int
+        Wells that went in. The numbers are NaN with fewer than three on a side.
+    """
+
+    difference: float
+    relative: float
+    p: float
+    rim: int
+    inside: int
+
+
+def robust_sd(values: NDArray[Any] | Sequence[float]) -> float:
+    """Estimate the standard deviation as 1.4826 times the median absolute deviation from the median.
+
+    Parameters
+    ----------
+    values : (n,) array-like
+
+    Returns
+    -------
+    float
+        NaN for none.
+
+    Notes
+    -----
+    Rousseeuw and Croux 1993, J. Am. Stat. Assoc. 88:1273, DOI 10.1080/01621459.1993.10476408.
+
+    Examples
+    --------
+    >>> round(robust_sd([1, 2, 3, 4, 100]), 4)
+    1.4826
+    """
+    array = np.asarray(values, np.float64)
+    if array.size == 0:
+        return math.nan
+    return _MAD_TO_SD * float(np.median(np.abs(array - np.median(array))))
+
+
+def robust_z(values: NDArray[Any] | Sequence[float], negatives: NDArray[Any] | Sequence[float]) -> NDArray[np.float64]:
+    """Count how many robust standard deviations of the negative controls values lie from the controls' median.
+
+    Parameters
+    ----------
+    values : (n,) array-like
+        One a well.
+    negatives : (m,) array-like
+        Of the negative controls; NaN is left out.
+
+    Returns
+    -------
+    (n,) float64 ndarray
+        NaN where the controls have no spread or are fewer than two.
+
+    Notes
+    -----
+    z = (x - median) / (1.4826 MAD). Birmingham et al. 2009, Nat. Methods 6:569, DOI 10.1038/nmeth.1351.
+
+    Examples
+    --------
+    >>> robust_z([3.0, 3 + 1.4826], [1, 2, 3, 4, 100]).tolist()
+    [0.0, 1.0]
+    """
+    array, controls = np.asarray(values, np.float64), _finite(negatives)
+    spread = robust_sd(controls)
+    if controls.size < 2 or not spread > 0:
+        return np.full(array.shape, np.nan)
+    scores: NDArray[np.float64] = (array - np.median(controls)) / spread
+    return scores
+
+
+def separation(positives: NDArray[Any] | Sequence[float], negatives: NDArray[Any] | Sequence[float]) -> Separation:
+    """Compute Z-prime and the strictly standardised mean difference of two groups of wells.
+
+    Parameters
+    ----------
+    positives, negatives : (n,), (m,) array-like
+        One value a well; NaN is left out.
+
+    Returns
+    -------
+    Separation
+
+    Notes
+    -----
+    Z' = 1 - 3 (s_p + s_n) / |m_p - m_n|: Zhang, Chung and Oldenburg 1999, J. Biomol. Screen. 4:67, DOI
+    10.1177/108705719900400206. SSMD = (m_p - m_n) / sqrt(s_p^2 + s_n^2), the moment estimate for independent groups:
+    Zhang 2007, Genomics 89:552, DOI 10.1016/j.ygeno.2006.12.014. The robust forms put the median and `robust_sd` for
+    mean and standard deviation (Birmingham et al. 2009, DOI 10.1038/nmeth.1351).
+
+    Examples
+    --------
+    >>> found = separation([9, 10, 11], [0, 1, 2])
+    >>> round(found.z_prime, 4), round(found.ssmd, 4)
+    (0.3333, 6.364)
+    """
+    pos, neg = _finite(positives), _finite(negatives)
+    if min(pos.size, neg.size) < 2:
+        return Separation(math.nan, math.nan, math.nan, math.nan, int(pos.size), int(neg.size))
+    plain = [(float(group.mean()), float(group.std(ddof=1))) for group in (pos, neg)]
+    robust = [(float(np.median(group)), robust_sd(group)) for group in (pos, neg)]
+    return Separation(_z_prime(*plain), _z_prime(*robust), _ssmd(*plain), _ssmd(*robust), int(pos.size), int(neg.size))
+
+
+def edge_effect(values: NDArray[Any] | Sequence[float], rim: NDArray[np.bool_] | Sequence[bool]) -> Edge:
+    """Compare wells on the rim with wells inside.
+
+    Parameters
+    ----------
+    values : (n,) array-like
+        One a well, of wells that should be alike: negative controls, or a plate of one treatment. NaN is left out.
+    rim : (n,) array-like of bool
+        Which lie in the first or last row or column of the plate.
+
+    Returns
+    -------
+    Edge
+
+    Notes
+    -----
+    Mann and Whitney 1947, Ann. Math. Stat. 18:50, DOI 10.1214/aoms/1177730491; edge effects as the commonest spatial
+    bias of plates: Malo et al. 2006, Nat. Biotechnol. 24:167, DOI 10.1038/nbt1186.
+    """
+    array, where = np.asarray(values, np.float64), np.asarray(rim, bool)
+    outer, inner = _finite(array[where]), _finite(array[~where])
+    if min(outer.size, inner.size) < _LEAST_ON_A_SIDE:
+        return Edge(math.nan, math.nan, math.nan, int(outer.size), int(inner.size))
+    middle = float(np.median(inner))
+    difference = float(np.median(outer)) - middle
+    p = float(stats.mannwhitneyu(outer, inner, alternative="two-sided").pvalue)
+    return Edge(difference, difference / middle if middle else math.nan, p, int(outer.size), int(inner.size))
+
+
+def _finite(values: NDArray[Any] | Sequence[float]) -> NDArray[np.float64]:
+    array = np.asarray(values, np.float64)
+    return array[np.isfinite(array)]
+
+
+def _z_prime(positive: tuple[float, float], negative: tuple[float, float]) -> float:
+    distance = abs(positive[0] - negative[0])
+    return 1 - 3 * (positive[1] + negative[1]) / distance if distance else math.nan
+
+
+def _ssmd(positive: tuple[float, float], negative: tuple[float, float]) -> float:
+    spread = math.hypot(positive[1], negative[1])
+    return (positive[0] - negative[0]) / spread if spread else math.nan

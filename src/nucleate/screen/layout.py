@@ -1,0 +1,361 @@
+"""Which file of a plate folder is which well, field and channel: told by the names that microscopes give.
+
+====================  =====================================================================================
+style                 a name, and where it comes from
+====================  =====================================================================================
+``yokogawa``          ``Plate_A01_T0001F002L01A01Z01C03.tif``: CellVoyager CV7000 and CV8000
+``opera``             ``r01c01f02p01-ch3sk1fk1fl1.tiff``: Opera Phenix and Operetta with Harmony
+``imagexpress``       ``Plate_A01_s2_w3<identifier>.tif``: ImageXpress with MetaXpress; ``_thumb`` is left out
+``free``              ``A01_2_DAPI.tif``: ``{well}_{field}_{channel}``, or any pattern of the user's
+====================  =====================================================================================
+
+An OME-Zarr plate says it in its metadata (see `nucleate.io.omezarr`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nucleate.core.image import find_channel
+from nucleate.core.text import one_line
+from nucleate.errors import DataError, InputError, UsageError
+from nucleate.io.images import IMAGE_SUFFIXES
+from nucleate.io.omezarr import pictures
+from nucleate.screen.wells import well_at, well_name, well_place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["FREE", "STYLES", "Plate", "PlateField", "PlateFile", "compile_pattern", "read_plate"]
+
+FREE = "{well}_{field}_{channel}"
+"""The free form of names, when the user gives no other."""
+
+_WELL = r"(?P<well>[A-Za-z]{1,2}\d{1,3})"
+STYLES = {
+    "yokogawa": re.compile(
+        rf"(?:.*_)?{_WELL}_T(?P<time>\d+)F(?P<field>\d+)L\d+A\d+Z(?P<z>\d+)C(?P<channel>\d+)", re.IGNORECASE
+    ),
+    "opera": re.compile(
+        r"r(?P<row>\d+)c(?P<column>\d+)f(?P<field>\d+)p(?P<z>\d+)(?:rc?\d*)?-ch(?P<channel>\d+)sk(?P<time>\d+)"
+        r"(?:fk\d+)?(?:fl\d+)?",
+        re.IGNORECASE,
+    ),
+    "imagexpress": re.compile(
+        # As little in front as possible: "s3" would be a well, too.
+        rf"(?:.*?_)??{_WELL}(?:_s(?P<field>\d+))?(?:_w(?P<channel>\d)[0-9A-Fa-f-]*)?",
+        re.IGNORECASE,
+    ),
+}
+"""File names without their ending, in the order in which they are tried; the free form comes last."""
+
+_PLACES = {
+    "well": _WELL,
+    "row": r"(?P<row>\d+|[A-Za-z]{1,2})",
+    "column": r"(?P<column>\d+)",
+    "field": r"[A-Za-z]{0,5}?(?P<field>\d+)",
+    "channel": r"(?P<channel>[^/]+?)",
+    "z": r"[A-Za-z]{0,5}?(?P<z>\d+)",
+    "time": r"[A-Za-z]{0,5}?(?P<time>\d+)",
+    "any": r"[^/]*?",
+}
+_STEPS = re.compile(r"^(TimePoint|ZStep)_(\d+)$")
+_OURS = (".labels.tif", ".overlay.png")
+
+
+@dataclass(frozen=True, order=True)
+class PlateFile:
+    """One file of a plate, or one picture of an OME-Zarr plate.
+
+    Parameters
+    ----------
+    channel : str
+        As its name says; ``""`` for files that hold all channels.
+    z, time : int
+        Plane and time point as numbered in the name; 0 where there are none.
+    path : Path
+        The file.
+    picture : int, optional
+        Which picture of an OME-Zarr plate.
+    """
+
+    channel: str
+    z: int
+    time: int
+    path: Path
+    picture: int | None = None
+
+
+@dataclass(frozen=True)
+class PlateField:
+    """One field of view: all files of one place in one well.
+
+    Parameters
+    ----------
+    well : str
+        Like ``A01``.
+    number : int
+        Of the field, as its name says.
+    files : tuple of PlateFile
+        Sorted by channel, plane.
+    """
+
+    well: str
+    number: int
+    files: tuple[PlateFile, ...]
+
+    @property
+    def name(self) -> str:
+        """Of its results: well and number, as ``A01_f02``."""
+        return f"{self.well}_f{self.number:02d}"
+
+
+@dataclass(frozen=True)
+class Plate:
+    """What a plate folder holds.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it lies.
+    style : str
+        How its names were read: one of `STYLES`, ``free`` or ``ome-zarr``.
+    fields : tuple of PlateField
+        In the order of wells, then of fields.
+    problems : tuple of str
+        One line for each picture that could not be placed.
+    """
+
+    folder: Path
+    style: str
+    fields: tuple[PlateField, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of all channels, sorted; empty where the files hold all channels each."""
+        found = {file.channel for field in self.fields for file in field.files}
+        return tuple(sorted(found - {""}))
+
+    def nuclear_channel(self, wanted: str | None) -> str | None:
+        """Tell which channel shows nuclei, once for all fields: a field that lacks it must not be taken for another.
+
+        Parameters
+        ----------
+        wanted : str, optional
+            A name, the number in the file names, or an index from 0; the nuclear stain, or the first, when None.
+
+        Returns
+        -------
+        str or None
+            None where each file holds all channels and none is wanted.
+
+        Raises
+        ------
+        UsageError
+            If there is no such channel.
+        """
+        names = self.channels
+        if not names:
+            return wanted
+        if wanted is not None and wanted.isdecimal() and all(name.isdecimal() for name in names):
+            wanted = next((name for name in names if int(name) == int(wanted)), f"number {wanted}")
+        try:
+            return names[find_channel(wanted, names, count=len(names), name=one_line(str(self.folder)))]
+        except InputError as error:
+            raise UsageError(str(error)) from error
+
+    def renamed(self, names: Mapping[str, str]) -> Plate:
+        """Call channels by other names than the files do.
+
+        Parameters
+        ----------
+        names : mapping
+            New names by what the files call them; leading zeros may be left out.
+
+        Raises
+        ------
+        UsageError
+            If there is no such channel.
+        """
+        have = {name.lstrip("0") or "0": name for name in self.channels}
+        found = {name: have.get(name.lstrip("0") or "0", name) for name in names}
+        unknown = [name for name, old in found.items() if old not in self.channels]
+        if unknown:
+            listed = ", ".join(self.channels) or "none in their names"
+            raise UsageError(f"--channels: no channel {', '.join(unknown)}; the files have {listed}")
+        new = {found[name]: wanted for name, wanted in names.items()}
+        fields = [
+            replace(f, files=tuple(sorted(replace(p, channel=new.get(p.channel, p.channel)) for p in f.files)))
+            for f in self.fields
+        ]
+        return replace(self, fields=tuple(fields))
+
+
+def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | None = None) -> Plate:
+    """Find the fields of a plate.
+
+    Parameters
+    ----------
+    folder : path-like
+        A folder (recursed) or an OME-Zarr plate.
+    pattern : str, optional
+        One of `STYLES`, or a pattern for `compile_pattern`; the style that most names fit when None.
+    time : int, optional
+        The time point to take where there are several.
+
+    Returns
+    -------
+    Plate
+        Pictures whose names do not fit stand in `Plate.problems`.
+
+    Raises
+    ------
+    UsageError
+        If nothing in it can be used.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError(f"{one_line(str(folder))}: no such folder; name the folder of a plate")
+    if folder.suffix.lower() == ".zarr":
+        return _read_zarr(folder)
+    files = _pictures(folder)
+    if not files:
+        raise UsageError(f"{one_line(str(folder))}: no picture in this folder; name the folder of a plate")
+    style, expression = _choose(files, pattern)
+    wells: dict[tuple[str, int], list[PlateFile]] = {}
+    problems = []
+    for path in files:
+        shown = one_line(str(path.relative_to(folder)))
+        try:
+            well, number, file = _place(path, expression, root=folder)
+        except DataError as error:
+            problems.append(f"{shown}: {error}")
+            continue
+        if file is None:
+            what = f"the pattern {pattern}" if style == "free" and pattern else f"the style {style} of the others"
+            problems.append(f"{shown}: its name does not fit {what}; rename it, move it away or give --pattern")
+            continue
+        there = wells.setdefault((well, number), [])
+        if any((one.channel, one.z, one.time) == (file.channel, file.z, file.time) for one in there):
+            problems.append(f"{shown}: a second picture of {well} field {number} channel {file.channel!r}; remove one")
+            continue
+        there.append(file)
+    if not wells:
+        known = ", ".join([*STYLES, FREE])
+        raise UsageError(f"{folder}: no name fits a plate ({problems[0]}); known are {known}, or give --pattern")
+    ordered = sorted(wells, key=lambda key: (well_place(key[0]), key[1]))
+    fields = [PlateField(well, number, tuple(sorted(wells[well, number]))) for well, number in ordered]
+    return Plate(folder, style, tuple(_at_time(fields, time, folder=folder)), tuple(problems))
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Turn a pattern of the user's into a regular expression for names without their ending.
+
+    Parameters
+    ----------
+    pattern : str
+        Text with ``{well}`` or both ``{row}`` and ``{column}``, and any of ``{field}``, ``{channel}``, ``{z}``,
+        ``{time}`` and ``{any}`` (may occur several times); with ``/`` it counts from the plate's folder on.
+
+    Raises
+    ------
+    UsageError
+        If a placeholder is unknown or the well is missing.
+
+    Examples
+    --------
+    >>> compile_pattern("{any}-{well}-s{field}-{channel}").fullmatch("p7-B02-s3-DAPI").groupdict()
+    {'well': 'B02', 'field': '3', 'channel': 'DAPI'}
+    """
+    parts = re.split(r"\{(\w*)\}", pattern)
+    names = parts[1::2]
+    unknown = [name for name in names if name not in _PLACES]
+    twice = [name for name, count in Counter(names).items() if count > 1 and name != "any"]
+    if unknown or twice or not ("well" in names or {"row", "column"} <= set(names)):
+        listed = ", ".join(f"{{{name}}}" for name in _PLACES)
+        raise UsageError(f"--pattern {pattern}: needs {{well}}, or {{row}} and {{column}}, each once, out of {listed}")
+    text = "".join(_PLACES[part] if i % 2 else re.escape(part) for i, part in enumerate(parts))
+    return re.compile(text, re.IGNORECASE)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    found = []
+    for here, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(here) / name for name in sorted(files) if _is_picture(name)]
+    return found
+
+
+def _is_picture(name: str) -> bool:
+    known = Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".") and not name.endswith(_OURS)
+    return known and "_thumb" not in name.lower()
+
+
+def _choose(files: list[Path], pattern: str | None) -> tuple[str, re.Pattern[str]]:
+    if pattern in STYLES:
+        return pattern, STYLES[pattern]
+    free = compile_pattern(pattern or FREE)
+    if pattern is not None and pattern != "free":
+        return "free", free
+    if pattern == "free":
+        return "free", compile_pattern(FREE)
+    styles = {**STYLES, "free": free}
+    # A name of the free form whose channel is left out may look like another style: the most fitting one wins.
+    best = max(styles, key=lambda style: sum(styles[style].fullmatch(path.stem) is not None for path in files))
+    return best, styles[best]
+
+
+def _place(path: Path, expression: re.Pattern[str], *, root: Path) -> tuple[str, int, PlateFile | None]:
+    text = path.relative_to(root).with_suffix("").as_posix() if "/" in expression.pattern.replace("[^/]", "") else ""
+    match = expression.fullmatch(text or path.stem)
+    if match is None:
+        return "", 0, None
+    found = {name: value for name, value in match.groupdict().items() if value is not None}
+    if "well" in found:
+        well = well_name(found["well"])
+    else:
+        row = found["row"]
+        well = well_at(int(row) - 1, int(found["column"]) - 1) if row.isdecimal() else well_name(row + found["column"])
+    steps = {m[1]: m[2] for part in path.parts[:-1] if (m := _STEPS.match(part))}
+    z, time = (int(found.get(key, steps.get(step, 0))) for key, step in (("z", "ZStep"), ("time", "TimePoint")))
+    return well, int(found.get("field", 1)), PlateFile(found.get("channel", ""), z, time, path)
+
+
+def _at_time(fields: list[PlateField], time: int | None, *, folder: Path) -> list[PlateField]:
+    times = sorted({file.time for field in fields for file in field.files})
+    if time is None and len(times) > 1:
+        listed = ", ".join(map(str, times[:8])) + (", ..." if len(times) > 8 else "")
+        raise UsageError(f"{folder}: holds the time points {listed}; choose one with --time")
+    wanted = times[0] if time is None else time
+    if wanted not in times:
+        raise UsageError(f"{folder}: no time point {wanted}; it holds {', '.join(map(str, times))}")
+    kept = [PlateField(f.well, f.number, tuple(p for p in f.files if p.time == wanted)) for f in fields]
+    return [field for field in kept if field.files]
+
+
+def _read_zarr(folder: Path) -> Plate:
+    fields, problems = [], []
+    numbers: Counter[str] = Counter()
+    for index, name in enumerate(pictures(folder)):
+        parts = name.split("/")
+        if len(parts) < 3:
+            problems.append(f"{folder.name}/{name}: a single picture, no field of a well; use: nucleate segment")
+            continue
+        try:
+            well = well_name(parts[0] + parts[1])
+        except DataError as error:
+            problems.append(f"{folder.name}/{name}: {error}")
+            continue
+        numbers[well] += 1
+        number = int(parts[2]) if parts[2].isdecimal() else numbers[well]
+        fields.append(PlateField(well, number, (PlateFile("", 0, 0, folder, index),)))
+    if not fields:
+        raise UsageError(f"{folder}: {problems[0] if problems else 'no field in it'}; name an OME-Zarr plate")
+    fields.sort(key=lambda field: (well_place(field.well), field.number))
+    return Plate(folder, "ome-zarr", tuple(fields), tuple(problems))

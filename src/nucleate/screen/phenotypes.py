@@ -1,0 +1,147 @@
+"""Which nuclei look condensed or mitotic, by stated rules on their measurements.
+
+All rules compare a nucleus with the nuclei of the negative controls of its plate: with their median, and for the
+texture with their spread (median absolute deviation times 1.4826, see `nucleate.screen.hits.robust_sd`). So they hold
+at any magnification, exposure and camera. Brightness is the mean intensity over the ground; the ground is the 1st
+percentile of the lowest pixel of the control nuclei.
+
+=====================  =====================================================================================
+``condensed``          area <= 0.6 x median, brightness >= 1.5 x median, and not mitotic
+``mitotic``, plate     area <= 0.7 x median, brightness >= 1.5 x median, eccentricity >= 0.85 (a metaphase plate or
+                       an anaphase set seen from the side)
+``mitotic``, cluster   area >= 0.125 x median, texture >= median + 3 spreads and solidity <= 0.93 (chromosomes of
+                       prophase and arrested prometaphase: uneven and with a ragged outline)
+=====================  =====================================================================================
+
+Texture is the standard deviation of the intensity over the brightness. Small and irregular nuclei are told apart by
+area and shape in the manner of nuclear morphometric analysis (Filippi-Chiela et al. 2012, PLoS ONE 7:e42522, DOI
+10.1371/journal.pone.0042522); that condensed nuclei are small and bright is the usual rule for apoptosis in image-based
+screens. The thresholds are ours. They find candidates, which is what "looking" means: a fraction well over the
+controls' calls for a look at the pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.screen.hits import robust_sd
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["Reference", "Rules", "classify", "reference_of"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The thresholds; see the head of this module.
+
+    Parameters
+    ----------
+    condensed_area : float
+        Largest area of a condensed nucleus, of the controls' median.
+    bright : float
+        Least brightness of a condensed nucleus or a metaphase plate, of the controls' median.
+    plate_area : float
+        Largest area of a metaphase plate.
+    plate_eccentricity : float
+        Its least eccentricity.
+    cluster_area : float
+        Least area of a cluster of chromosomes; smaller things are debris.
+    cluster_texture : float
+        How many spreads over the controls' median its texture lies.
+    cluster_solidity : float
+        Its greatest solidity.
+    """
+
+    condensed_area: float = 0.6
+    bright: float = 1.5
+    plate_area: float = 0.7
+    plate_eccentricity: float = 0.85
+    cluster_area: float = 0.125
+    cluster_texture: float = 3.0
+    cluster_solidity: float = 0.93
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What an ordinary nucleus is on a plate: medians over the nuclei of the negative controls.
+
+    Parameters
+    ----------
+    nuclei : int
+        How many there were.
+    ground : float
+        Intensity taken for the ground.
+    area_px, brightness, texture, texture_sd : float
+        Medians, and the robust standard deviation of the texture.
+    """
+
+    nuclei: int
+    ground: float
+    area_px: float
+    brightness: float
+    texture: float
+    texture_sd: float
+
+
+def reference_of(table: Mapping[str, NDArray[Any]]) -> Reference:
+    """Describe the nuclei of the negative controls.
+
+    Parameters
+    ----------
+    table : mapping of str to (n,) ndarray
+        ``area_px``, ``mean_intensity``, ``std_intensity``, ``min_intensity``.
+
+    Returns
+    -------
+    Reference
+        All NaN without nuclei; then no nucleus has a phenotype.
+    """
+    mean, spread = table["mean_intensity"], table["std_intensity"]
+    if not len(mean):
+        nan = float("nan")
+        return Reference(0, nan, nan, nan, nan, nan)
+    ground = float(np.nanpercentile(table["min_intensity"], 1))
+    brightness = mean - ground
+    with np.errstate(divide="ignore", invalid="ignore"):
+        texture = spread / brightness
+    texture = texture[np.isfinite(texture)]
+    area, middle = float(np.median(table["area_px"])), float(np.nanmedian(brightness))
+    return Reference(len(mean), ground, area, middle, float(np.median(texture)), robust_sd(texture))
+
+
+def classify(
+    table: Mapping[str, NDArray[Any]], reference: Reference, *, rules: Rules | None = None
+) -> dict[str, NDArray[np.bool_]]:
+    """Tell which nuclei look condensed and which mitotic.
+
+    Parameters
+    ----------
+    table : mapping of str to (n,) ndarray
+        As for `reference_of`, with ``eccentricity`` and ``solidity``.
+    reference : Reference
+        From the controls of the same plate.
+    rules : Rules, optional
+
+    Returns
+    -------
+    dict of str to (n,) bool ndarray
+        ``condensed`` and ``mitotic``; no nucleus is both.
+    """
+    rules = rules or Rules()
+    area = np.asarray(table["area_px"], np.float64) / reference.area_px
+    over = table["mean_intensity"] - reference.ground
+    bright = over >= rules.bright * reference.brightness
+    with np.errstate(divide="ignore", invalid="ignore"):
+        texture = table["std_intensity"] / over
+    plate = (area <= rules.plate_area) & bright & (table["eccentricity"] >= rules.plate_eccentricity)
+    uneven = texture >= reference.texture + rules.cluster_texture * reference.texture_sd
+    cluster = (area >= rules.cluster_area) & uneven & (table["solidity"] <= rules.cluster_solidity)
+    mitotic = plate | cluster
+    return {"condensed": (area <= rules.condensed_area) & bright & ~mitotic, "mitotic": mitotic}

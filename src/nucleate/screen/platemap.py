@@ -1,0 +1,119 @@
+"""The plate map: which compound at which concentration is in which well, and which wells are controls."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from nucleate.core.text import one_line
+from nucleate.errors import DataError, UsageError
+from nucleate.screen.wells import well_name
+
+__all__ = ["ROLES", "Content", "read_map"]
+
+ROLES = ("sample", "negative", "positive", "empty")
+"""What a well is for: a compound to be judged; untreated or vehicle only; the known effect; nothing in it."""
+
+_SAME = {
+    "": "sample", "compound": "sample", "test": "sample", "treatment": "sample", "treated": "sample",
+    "neg": "negative", "neg_control": "negative", "negative_control": "negative", "negcon": "negative",
+    "control": "negative", "vehicle": "negative", "dmso": "negative", "untreated": "negative",
+    "pos": "positive", "pos_control": "positive", "positive_control": "positive", "poscon": "positive",
+    "blank": "empty", "none": "empty", "unused": "empty",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is in one well.
+
+    Parameters
+    ----------
+    well : str
+        Like ``A01``.
+    compound : str
+        Empty for controls without a name.
+    concentration : float
+        In the unit of the map, one for all; NaN where it is not given.
+    role : str
+        One of `ROLES`.
+    """
+
+    well: str
+    compound: str = ""
+    concentration: float = math.nan
+    role: str = "sample"
+
+
+def read_map(path: Path | str) -> dict[str, Content]:
+    r"""Read a plate map.
+
+    Parameters
+    ----------
+    path : path-like
+        CSV in UTF-8 with a heading: ``well`` and any of ``compound``, ``concentration``, ``role``; commas, semicolons
+        or tabs; other columns are left alone.
+
+    Returns
+    -------
+    dict of str to Content
+        By well.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, a column or the negative controls are missing, or a line is wrong: its number is told.
+
+    Examples
+    --------
+    >>> _ = Path("map.csv").write_text("well,compound,concentration,role\na1,,,DMSO\nA2,X,0.5,\n")
+    >>> read_map("map.csv")["A02"]
+    Content(well='A02', compound='X', concentration=0.5, role='sample')
+    """
+    shown = one_line(str(path))
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text in UTF-8"
+        raise UsageError(f"{shown}: cannot be read: {reason}; give a CSV with columns well,compound,...") from error
+    lines = text.splitlines()
+    first = lines[0] if lines else ""
+    reader = csv.DictReader(lines, delimiter=max(",;\t", key=first.count))
+    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
+    if "well" not in reader.fieldnames:
+        raise UsageError(f"{shown}: no column well in its first line ({first[:60]!r}); needs well,compound,...")
+    found: dict[str, Content] = {}
+    for row in reader:
+        cells = {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
+        if not any(cells.values()):
+            continue
+        try:
+            content = _content(cells)
+        except DataError as error:
+            raise UsageError(f"{shown}, line {reader.line_num}: {error}") from error
+        if content.well in found:
+            raise UsageError(f"{shown}, line {reader.line_num}: {content.well} is there twice; keep one line a well")
+        found[content.well] = content
+    if not any(content.role == "negative" for content in found.values()):
+        raise UsageError(
+            f"{shown}: no negative control; give some wells the role negative: the others are held to them"
+        )
+    return found
+
+
+def _content(cells: dict[str, str]) -> Content:
+    role = cells.get("role", "").lower().replace(" ", "_").replace("-", "_")
+    role = _SAME.get(role, role)
+    if role not in ROLES:
+        raise DataError(f"no role {cells['role']!r}; use {', '.join(ROLES)}")
+    written = cells.get("concentration", "")
+    try:
+        # A comma is the decimal sign in files of half of Europe; where it parts columns it never comes here.
+        concentration = float(written.replace(",", ".")) if written else math.nan
+    except ValueError:
+        raise DataError(f"concentration {written!r} is no number; give it in one unit for the whole plate") from None
+    if concentration < 0 or math.isinf(concentration):
+        raise DataError(f"concentration {written} cannot be; use 0 or more")
+    return Content(well_name(cells["well"]), cells.get("compound", ""), concentration, role)

@@ -1,0 +1,225 @@
+"""The files of a screen: what was screened, and the tables and statistics made of it.
+
+``screen.json`` says which field is which well and what is in it, so that everything else can be made again from the
+folder alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import asdict, astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.core.files import atomic_path
+from nucleate.errors import UsageError
+from nucleate.export.columns import read_columns
+from nucleate.screen.analysis import HIT, Screen, analyse
+from nucleate.screen.phenotypes import Rules
+from nucleate.screen.platemap import Content
+from nucleate.screen.tables import FieldRow, build_tables, nuclear_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+__all__ = ["FIELDS_FOLDER", "RECORD_NAME", "ScreenRecord", "load_screen", "read_record", "write_record", "write_tables"]
+
+RECORD_NAME = "screen.json"
+FIELDS_FOLDER = "fields"
+"""Where label images, overlays and measurements of the fields go."""
+
+_NUMBERS = ("area_px", "area_um2", "eccentricity", "solidity", "confidence")
+_INTENSITIES = ("mean_intensity", "min_intensity", "std_intensity", "integrated_intensity")
+
+
+@dataclass(frozen=True)
+class ScreenRecord:
+    """What was screened.
+
+    Parameters
+    ----------
+    plate : str
+        Its folder.
+    style : str
+        How names were read.
+    channel : str or None
+        The one with the nuclei.
+    unit : str
+        Of the concentrations.
+    fields : list of FieldRow
+        In order; their status is looked up in the results.
+    contents : dict of str to Content
+        The plate map.
+    problems : list of str
+        Pictures that were left out, a line each.
+    """
+
+    plate: str
+    style: str
+    channel: str | None
+    unit: str
+    fields: list[FieldRow]
+    contents: dict[str, Content]
+    problems: list[str]
+
+
+def write_record(path: Path, record: ScreenRecord) -> None:
+    """Write screen.json.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    shown = asdict(record)
+    shown["contents"] = [[_plain(value) for value in astuple(content)] for content in record.contents.values()]
+    shown["fields"] = [[field.name, field.well, field.number] for field in record.fields]
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(shown, indent=1) + "\n", encoding="utf-8")
+
+
+def read_record(path: Path) -> ScreenRecord:
+    """Read screen.json.
+
+    Raises
+    ------
+    UsageError
+        If it is missing or damaged.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        contents = [
+            Content(well, compound, math.nan if dose is None else float(dose), role)
+            for well, compound, dose, role in found["contents"]
+        ]
+        return ScreenRecord(
+            found["plate"],
+            found["style"],
+            found["channel"],
+            found["unit"],
+            [FieldRow(*field) for field in found["fields"]],
+            {content.well: content for content in contents},
+            found["problems"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: cannot be read ({error}); name a folder that nucleate screen wrote") from error
+
+
+def load_screen(output: Path, record: ScreenRecord) -> Screen:
+    """Read the results of the fields and compute everything anew.
+
+    Parameters
+    ----------
+    output : Path
+        Folder of the screen.
+    record : ScreenRecord
+
+    Returns
+    -------
+    Screen
+
+    Raises
+    ------
+    InputError
+        If a table cannot be read.
+    UsageError
+        If no field is finished.
+    """
+    folder = output / FIELDS_FOLDER
+    summary = read_columns(folder / "summary.csv", [], texts=["image", "status"])
+    status = dict(zip(summary["image"], summary["status"], strict=True))
+    fields = [FieldRow(f.name, f.well, f.number, status.get(f.name, "not done")) for f in record.fields]
+    done = {field.name for field in fields if field.status == "ok"}
+    if not done:
+        raise UsageError(f"{output}: no field is finished, nothing can be said; see {folder / 'summary.csv'}")
+    wanted = [*_NUMBERS, *_INTENSITIES, *(f"{name}_{record.channel}" for name in _INTENSITIES)]
+    measured = read_columns(folder / "measurements.csv", wanted, texts=["image"])
+    nuclei = nuclear_columns(measured, record.channel)
+    if any(name not in done for name in set(nuclei["image"])):
+        raise UsageError(f"{folder / 'measurements.csv'} holds fields that are not of this plate; screen it again")
+    return analyse(build_tables(nuclei, fields, contents=record.contents))
+
+
+def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
+    """Write nuclei.csv, fields.csv, wells.csv, doses.csv, fits.csv and statistics.json.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    _write_nuclei(output, screen)
+    wells, features = screen.tables.wells, screen.tables.features
+    z = {f"z_{name}": values for name, values in screen.z.items()}
+    _write_columns(output / "fields.csv", screen.tables.fields)
+    _write_columns(output / "wells.csv", wells | z)
+    heading = ["compound", "concentration", "unit", "wells"]
+    heading += [f"{kind}_{name}" for name in features for kind in ("median", "ssmd")]
+    rows = [
+        [row.compound, row.concentration, record.unit, " ".join(row.wells)]
+        + [values[name] for name in features for values in (row.medians, row.ssmd)]
+        for row in screen.doses
+    ]
+    _write_rows(output / "doses.csv", [heading, *rows])
+    fits = [{"compound": c.compound, "feature": c.feature, "unit": record.unit, **asdict(c.fit)} for c in screen.curves]
+    keys = ["compound", "feature", "unit", "status", "ic50", "ic50_low", "ic50_high", "hill", "top", "bottom"]
+    keys += ["p_effect", "r_squared", "doses", "points"]
+    _write_rows(output / "fits.csv", [keys, *([fit[key] for key in keys] for fit in fits)])
+    statistics = {
+        "controls": {name: asdict(found) for name, found in screen.controls.items()},
+        "edge": {"wells": screen.edge_of, **{name: asdict(found) for name, found in screen.edges.items()}},
+        "hits": {name: int((np.abs(values) >= HIT).sum()) for name, values in screen.z.items()},
+        "hit_threshold": HIT,
+        "reference_nucleus": asdict(screen.tables.reference),
+        "rules": asdict(Rules()),
+    }
+    with atomic_path(output / "statistics.json") as temporary:
+        temporary.write_text(json.dumps(_plain(statistics), indent=1) + "\n", encoding="utf-8")
+
+
+def _write_nuclei(output: Path, screen: Screen) -> None:
+    """Copy the measurements with well and phenotype beside them, row by row: they may be millions."""
+    table, wells, fields = screen.tables.nuclei, screen.tables.wells, screen.tables.fields
+    source = output / FIELDS_FOLDER / "measurements.csv"
+    front = list(zip(*(wells[name] for name in ("well", "compound", "concentration", "role")), strict=True))
+    with (
+        source.open(encoding="utf-8", newline="") as stream,
+        atomic_path(output / "nuclei.csv") as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as copy,
+    ):
+        reader, writer = csv.reader(stream), csv.writer(copy, lineterminator="\n")
+        heading = ["well", "field", "compound", "concentration", "role", *next(reader), "condensed", "mitotic"]
+        writer.writerow(heading)
+        flags = zip(*(table[name] for name in ("well_index", "field_index", "condensed", "mitotic")), strict=True)
+        for row, (well, field, condensed, mitotic) in zip(reader, flags, strict=True):
+            name, compound, concentration, role = front[well]
+            place = [name, fields["field"][field], compound, _cell(concentration), role]
+            writer.writerow([*place, *row, int(condensed), int(mitotic)])
+
+
+def _write_columns(path: Path, columns: dict[str, Any]) -> None:
+    _write_rows(path, [list(columns), *zip(*(values.tolist() for values in columns.values()), strict=True)])
+
+
+def _write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else format(value, ".6g")
+    return str(value)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON is of any type
+    """Make numbers that JSON does not know None or text."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,129 @@
+"""Fields of a plate as inputs of a batch: the files of all channels and planes become one image."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nucleate.core.image import Image
+from nucleate.core.text import one_line
+from nucleate.errors import InputError
+from nucleate.io.images import read_image
+from nucleate.run.inputs import Source, content_hash
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nucleate.screen.layout import Plate, PlateField, PlateFile
+
+__all__ = ["FieldSource", "field_sources"]
+
+
+@dataclass(frozen=True)
+class FieldSource(Source):
+    """A field of a plate; its path is that of its first file.
+
+    Parameters
+    ----------
+    field : PlateField, optional
+        Which field; always given.
+    """
+
+    field: PlateField | None = None
+
+    @property
+    def key(self) -> str:
+        """Tell this field from every other of the run."""
+        return f"{super().key}#{self.stem}"
+
+    @property
+    def stem(self) -> str:
+        """Well and field, as ``A01_f02``."""
+        assert self.field is not None
+        return self.field.name
+
+    @property
+    def shown(self) -> str:
+        """Its name for messages: well, field and first file."""
+        return f"{self.stem} ({one_line(self.path.name)})"
+
+    def sha256(self) -> str:
+        """Compute one hash of all its files."""
+        assert self.field is not None
+        digest = hashlib.sha256()
+        for file in self.field.files:
+            # Of an OME-Zarr plate only the field's own folder is hashed, not the plate once a field.
+            digest.update(f"{file.channel}/{file.z}/{content_hash(Source(_own_folder(file)))}\n".encode())
+        return digest.hexdigest()
+
+    def read(self, scratch: Path, *, max_bytes: int | None = None) -> Image:
+        """Read its files and put channels side by side; several planes in z become their brightest values.
+
+        Parameters
+        ----------
+        scratch : Path
+            Not needed.
+        max_bytes : int, optional
+            Most bytes a file may take.
+
+        Raises
+        ------
+        InputError
+            If a file is damaged or of another size than the others.
+        """
+        del scratch
+        assert self.field is not None
+        channels: dict[str, Image] = {}
+        for file in self.field.files:
+            image = read_image(file.path, max_bytes=max_bytes, picture=file.picture)
+            if not file.channel:
+                return replace(image, name=self.shown)
+            image = _flat(image)
+            before = channels.get(file.channel)
+            if any(other.pixels.shape != image.pixels.shape for other in channels.values()):
+                shapes = f"{image.pixels.shape} beside {next(iter(channels.values())).pixels.shape}"
+                raise InputError(f"{self.shown}: {file.path.name} is of another size: {shapes}; export the field again")
+            if before is not None:
+                image = replace(image, pixels=np.maximum(before.pixels, image.pixels))
+            channels[file.channel] = image
+        first = next(iter(channels.values()))
+        stacked = np.stack([image.pixels for image in channels.values()])
+        return Image(stacked, "CYX", first.pixel_size_um, tuple(channels), self.shown)
+
+
+def field_sources(plate: Plate) -> list[FieldSource]:
+    """List the fields of a plate as inputs for `nucleate.run.batch.run_batch`.
+
+    Parameters
+    ----------
+    plate : Plate
+
+    Returns
+    -------
+    list of FieldSource
+    """
+    return [FieldSource(field.files[0].path, field=field) for field in plate.fields]
+
+
+def _flat(image: Image) -> Image:
+    """Make one plane of a file that holds one channel: the brightest value over its stack; colours give their mean."""
+    pixels = image.pixels
+    if "C" in image.axes:
+        raise InputError(
+            f"{image.name}: holds several channels, its name tells one; leave {{channel}} out of --pattern"
+        )
+    if "S" in image.axes:
+        pixels = pixels.mean(axis=-1).astype(pixels.dtype)
+    stack = tuple(range(len(image.stack_shape)))
+    return replace(image, pixels=pixels.max(axis=stack) if stack else pixels, axes="YX", channel_names=())
+
+
+def _own_folder(file: PlateFile) -> Path:
+    if file.picture is None:
+        return file.path
+    from nucleate.io.omezarr import pictures
+
+    return file.path / pictures(file.path)[file.picture]

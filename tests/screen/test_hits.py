@@ -1,0 +1,86 @@
+"""z-scores, controls and edges against sums done by hand and against scipy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from nucleate.screen.hits import edge_effect, robust_sd, robust_z, separation
+
+pytestmark = pytest.mark.base
+
+NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=30)
+
+
+def test_robust_z_by_hand() -> None:
+    # Median 10; distances 2 1 0 1 90, their median 1: one robust deviation is 1.4826.
+    assert robust_sd([8, 9, 10, 11, 100]) == pytest.approx(1.4826)
+    assert robust_z([10, 14.4478, 7.0348], [8, 9, 10, 11, 100]) == pytest.approx([0, 3, -2])
+
+
+def test_robust_z_without_spread_or_controls_is_not_known() -> None:
+    assert np.isnan(robust_z([1, 2], [5, 5, 5])).all()
+    assert np.isnan(robust_z([1, 2], [5])).all()
+    assert np.isnan(robust_z([1, 2], [])).all()
+    assert math.isnan(robust_sd([]))
+
+
+@given(NUMBERS)
+def test_robust_sd_is_scipys(values: list[float]) -> None:
+    expected = 1.4826 * stats.median_abs_deviation(values)
+    assert robust_sd(values) == pytest.approx(expected)
+
+
+def test_robust_sd_is_the_standard_deviation_of_normal_values() -> None:
+    values = np.random.default_rng(0).normal(3, 7, 100_000)
+    assert robust_sd(values) == pytest.approx(7, rel=0.02)
+
+
+def test_separation_by_hand() -> None:
+    # Means 10 and 2, standard deviations 1 and 2; Z' = 1 - 3 (1 + 2) / 8, SSMD = 8 / sqrt(5).
+    found = separation([9, 10, 11], [0, 2, 4])
+    assert (found.z_prime, found.ssmd) == pytest.approx((1 - 9 / 8, 8 / math.sqrt(5)))
+    # Medians 10 and 2, median distances 1 and 2, each times 1.4826.
+    assert found.robust_z_prime == pytest.approx(1 - 3 * 1.4826 * 3 / 8)
+    assert found.robust_ssmd == pytest.approx(8 / (1.4826 * math.sqrt(5)))
+    assert (found.positives, found.negatives) == (3, 3)
+
+
+def test_separation_has_the_sign_of_the_effect_and_leaves_out_nan() -> None:
+    assert separation([0, 2, 4, np.nan], [9, 10, 11]).ssmd == pytest.approx(-8 / math.sqrt(5))
+    assert separation([0, 2, 4, np.nan], [9, 10, 11]).positives == 3
+
+
+def test_one_outlier_spoils_the_plain_forms_only() -> None:
+    rng = np.random.default_rng(1)
+    positives, negatives = rng.normal(20, 1, 16), np.append(rng.normal(100, 3, 16), 900)
+    found = separation(positives, negatives)
+    assert found.z_prime < -1
+    assert found.robust_z_prime > 0.5
+
+
+def test_separation_without_enough_wells_or_spread() -> None:
+    assert math.isnan(separation([1], [1, 2]).z_prime)
+    same = separation([1, 1], [1, 1])
+    assert math.isnan(same.ssmd)
+    assert math.isnan(same.z_prime)
+
+
+def test_edge_effect_by_hand() -> None:
+    values = [12, 13, 14, 10, 10, 11, 9]
+    found = edge_effect(values, [True] * 3 + [False] * 4)
+    assert (found.difference, found.relative, found.rim, found.inside) == (3, 0.3, 3, 4)
+    # All three outside over all four inside: one of 35 ways on each side; the tied pair makes scipy approximate.
+    assert found.p == stats.mannwhitneyu(values[:3], values[3:]).pvalue
+    assert edge_effect([12, 13, 14, 8, 9, 10, 11], [True] * 3 + [False] * 4).p == pytest.approx(2 / 35)
+
+
+def test_edge_effect_needs_three_wells_on_each_side() -> None:
+    found = edge_effect([1, 2, 3, np.nan, 5], [True, True, False, True, False])
+    assert (found.rim, found.inside) == (2, 2)
+    assert math.isnan(found.p)

@@ -1,0 +1,188 @@
+"""Names of files to wells, fields and channels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nucleate.errors import DataError, InputError, UsageError
+from nucleate.screen.layout import compile_pattern, read_plate
+from nucleate.screen.sources import field_sources
+from nucleate.screen.wells import plate_shape, well_at, well_name, well_place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+
+def _touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    return folder
+
+
+@given(st.integers(0, 701), st.integers(0, 98))
+def test_wells_there_and_back(row: int, column: int) -> None:
+    assert well_place(well_at(row, column)) == (row, column)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("a1", "A01"), ("P24", "P24"), ("AF48", "AF48"), (" b-003", "B03"), ("z09", "Z09")]
+)
+def test_wells_are_written_one_way(written: str, meant: str) -> None:
+    assert well_name(written) == meant
+
+
+@pytest.mark.parametrize("written", ["", "A", "A0", "1A", "ABC1", "A1B", "A1234"])
+def test_what_is_no_well(written: str) -> None:
+    with pytest.raises(DataError, match="is no well"):
+        well_place(written)
+
+
+def test_plates_are_of_the_usual_sizes() -> None:
+    assert plate_shape(["A01", "H12"]) == (8, 12)
+    assert plate_shape(["A01", "H13"]) == (16, 24)
+    assert plate_shape(["Q01"]) == (32, 48)
+    assert plate_shape(["A60"]) == (1, 60)
+
+
+@pytest.mark.parametrize(
+    ("style", "names", "place"),
+    [
+        (
+            "yokogawa",
+            ["AssayPlate_Greiner_#655090_B07_T0001F003L01A01Z02C01.tif", "W_B07_T0001F003L01A02Z02C02.png"],
+            ("B07", 3, [("01", 2), ("02", 2)]),
+        ),
+        (
+            "opera",
+            ["r02c07f03p01-ch1sk1fk1fl1.tiff", "r02c07f03p01-ch2sk1fk1fl1.tiff"],
+            ("B07", 3, [("1", 1), ("2", 1)]),
+        ),
+        (
+            "imagexpress",
+            ["Week1_150607_B07_s3_w1D6A5B5B1-4C0D-4B39.tif", "Week1_150607_B07_s3_w2.tif", "P_B07_s3_thumb.tif"],
+            ("B07", 3, [("1", 0), ("2", 0)]),
+        ),
+        ("free", ["B07_3_DAPI.tif", "sub/B7_f3_actin.tif"], ("B07", 3, [("DAPI", 0), ("actin", 0)])),
+    ],
+)
+def test_styles(tmp_path: Path, style: str, names: list[str], place: tuple[str, int, list[tuple[str, int]]]) -> None:
+    plate = read_plate(_touch(tmp_path, *names))
+    assert (plate.style, plate.problems) == (style, ())
+    (field,) = plate.fields
+    assert (field.well, field.number, [(file.channel, file.z) for file in field.files]) == place
+
+
+def test_fields_stand_in_the_order_of_the_plate(tmp_path: Path) -> None:
+    plate = read_plate(_touch(tmp_path, "AA01_1_x.tif", "B10_2_x.tif", "B10_10_x.tif", "B2_1_x.tif"))
+    assert [field.name for field in plate.fields] == ["B02_f01", "B10_f02", "B10_f10", "AA01_f01"]
+
+
+def test_what_does_not_fit_is_told_in_one_line_each(tmp_path: Path) -> None:
+    plate = read_plate(
+        _touch(tmp_path, "A01_1_DAPI.tif", "A1_1_DAPI.tif", "overview.tif", "notes.txt", "A01_1_DAPI.labels.tif")
+    )
+    assert [field.name for field in plate.fields] == ["A01_f01"]
+    assert plate.problems == (
+        "A1_1_DAPI.tif: a second picture of A01 field 1 channel 'DAPI'; remove one",
+        "overview.tif: its name does not fit the style free of the others; rename it, move it away or give --pattern",
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern", "said"),
+    [
+        ([], None, "no picture in this folder"),
+        (["overview.tif"], None, "no name fits a plate .*yokogawa, opera, imagexpress, {well}_{field}_{channel}"),
+        (["A01_1_D.tif"], "{field}", "needs {well}"),
+        (["A01_1_D.tif"], "{well}_{place}", "needs {well}"),
+        (["A01_1_D.tif"], "{well}{well}", "each once"),
+        (["P_A01_T0001F001L01A01Z01C01.tif", "P_A01_T0002F001L01A01Z01C01.tif"], None, "time points 1, 2.*--time"),
+    ],
+)
+def test_plates_that_cannot_be(tmp_path: Path, names: list[str], pattern: str | None, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        read_plate(_touch(tmp_path, *names), pattern=pattern)
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such folder"):
+        read_plate(tmp_path / "no")
+
+
+def test_time_points_of_folders(tmp_path: Path) -> None:
+    _touch(tmp_path, "TimePoint_1/ZStep_2/P_A01_s1_w1.tif", "TimePoint_2/ZStep_2/P_A01_s1_w1.tif")
+    (field,) = read_plate(tmp_path, time=2).fields
+    assert [(file.z, file.time) for file in field.files] == [(2, 2)]
+    with pytest.raises(UsageError, match="no time point 3; it holds 1, 2"):
+        read_plate(tmp_path, time=3)
+
+
+def test_a_pattern_of_the_users(tmp_path: Path) -> None:
+    plate = read_plate(
+        _touch(tmp_path, "day2/B-07/site 4 (DNA).tif"), pattern="{any}/{row}-{column}/site {field} ({channel})"
+    )
+    assert [(f.name, f.files[0].channel) for f in plate.fields] == [("B07_f04", "DNA")]
+    assert compile_pattern("r{row}c{column}").fullmatch("r02c07") is not None
+
+
+def test_channels_are_named_and_chosen(tmp_path: Path) -> None:
+    plate = read_plate(_touch(tmp_path, "r01c01f01p01-ch1sk1fk1fl1.tiff", "r01c01f01p01-ch3sk1fk1fl1.tiff"))
+    assert plate.channels == ("1", "3")
+    assert (plate.nuclear_channel(None), plate.nuclear_channel("03")) == ("1", "3")
+    named = plate.renamed({"01": "actin", "3": "DAPI"})
+    assert (named.channels, named.nuclear_channel(None)) == (("DAPI", "actin"), "DAPI")
+    with pytest.raises(UsageError, match="no channel 'number 2'"):
+        plate.nuclear_channel("2")
+    with pytest.raises(UsageError, match="no channel 5; the files have 1, 3"):
+        plate.renamed({"5": "x"})
+
+
+def _write(folder: Path, values: dict[str, int]) -> None:
+    for name, value in values.items():
+        tifffile.imwrite(folder / name, np.full((4, 5), value, np.uint16))
+
+
+def test_a_field_becomes_one_image(tmp_path: Path) -> None:
+    pattern = "{well}_{field}_z{z}_{channel}"
+    _write(tmp_path, {"A01_1_z1_DAPI.tif": 3, "A01_1_z2_DAPI.tif": 7, "A01_1_z1_actin.tif": 5})
+    (source,) = field_sources(read_plate(tmp_path, pattern=pattern))
+    image = source.read(tmp_path)
+    assert (image.axes, image.channel_names, image.pixels[:, 0, 0].tolist()) == ("CYX", ("DAPI", "actin"), [7, 5])
+    before = source.sha256()
+    _write(tmp_path, {"A01_1_z2_DAPI.tif": 8})
+    assert source.sha256() != before
+    assert (source.stem, source.shown) == ("A01_f01", "A01_f01 (A01_1_z1_DAPI.tif)")
+
+
+def test_channels_of_different_sizes_are_refused(tmp_path: Path) -> None:
+    _write(tmp_path, {"A01_1_DAPI.tif": 3})
+    tifffile.imwrite(tmp_path / "A01_1_actin.tif", np.zeros((4, 6), np.uint16))
+    (source,) = field_sources(read_plate(tmp_path))
+    with pytest.raises(InputError, match=r"A01_f01 .*another size: \(4, 6\) beside \(4, 5\)"):
+        source.read(tmp_path)
+
+
+def test_an_ome_zarr_plate(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    from tests.io.zarr_files import write_plate
+
+    pixels = {
+        f"{well}/{field}": np.full((2, 4, 5), field + 10 * (well == "B/3"), np.uint16)
+        for well in ("B/3", "A/12")
+        for field in (0, 1)
+    }
+    plate = read_plate(write_plate(tmp_path / "p.zarr", pixels))
+    assert [field.name for field in plate.fields] == ["A12_f00", "A12_f01", "B03_f00", "B03_f01"]
+    sources = field_sources(plate)
+    assert [int(source.read(tmp_path).channel().pixels[0, 0]) for source in sources] == [0, 1, 10, 11]
+    assert len({source.sha256() for source in sources}) == 4
+    assert (plate.style, plate.nuclear_channel(None)) == ("ome-zarr", None)
