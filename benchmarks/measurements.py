@@ -25,6 +25,7 @@ PROPERTIES = {
     "axis_major_length": "major_axis_px", "axis_minor_length": "minor_axis_px", "eccentricity": "eccentricity",
     "orientation": "orientation_rad", "solidity": "solidity", "intensity_mean": "mean_intensity",
     "intensity_min": "min_intensity", "intensity_max": "max_intensity", "intensity_std": "std_intensity",
+    "extent": "extent",
 }  # fmt: skip
 
 

@@ -182,6 +182,29 @@ def test_tables_of_the_run(folder: Path, tmp_path: Path) -> None:
     assert table.column_names == list(rows[0])
 
 
+def test_files_do_not_depend_on_the_size_of_the_tiles(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    from tests.tiny_model import write_tiny_model
+
+    from nucleate.api import load_segmenter
+    from nucleate.run.segmenter import SegmentSettings
+
+    model = write_tiny_model(tmp_path)
+    rows, cols = np.mgrid[:300, :420]
+    picture = ((rows // 9 + cols // 13) % 3 == 0).astype(np.uint8) * 200
+    tifffile.imwrite(tmp_path / "a.tif", picture)
+    found = []
+    for tile in (176, 512):
+        segmenter = load_segmenter(model, device="cpu", threads=1, settings=SegmentSettings(tile=tile))
+        settings = BatchSettings(exports=LIGHT)
+        sources = expand([str(tmp_path / "a.tif")])
+        summary = run_batch(sources, tmp_path / str(tile), segmenter=segmenter, settings=settings)
+        assert [outcome.error for outcome in summary.outcomes] == [""]
+        found.append(contents(tmp_path / str(tile)))
+    assert found[0] == found[1]
+    assert labels_of(tmp_path / "176", "a").max() > 20
+
+
 def test_a_segmentation_saves_the_same(tmp_path: Path) -> None:
     image = Image(np.ones(HOLED.shape), name="a.png")
     labels = np.where(HOLED == 7, 6, HOLED)

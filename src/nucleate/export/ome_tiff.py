@@ -53,7 +53,9 @@ def write_ome_labels(
     letters = "".join(pages if axis == "I" else axis for axis in axes)
     data = np.ascontiguousarray(labels, np.uint16 if int(labels.max(initial=0)) <= 65535 else np.uint32)
     # A file's identity by its content: drawn by chance, as is usual, the same labels would give another file each time.
-    identity = uuid.uuid5(uuid.NAMESPACE_OID, f"{name} {letters} {data.shape} {hashlib.sha256(data.tobytes()).hexdigest()}")
+    identity = uuid.uuid5(
+        uuid.NAMESPACE_OID, f"{name} {letters} {data.shape} {hashlib.sha256(data.tobytes()).hexdigest()}"
+    )
     metadata: dict[str, Any] = {"axes": letters, "Name": name, "UUID": str(identity), "Creator": "nucleate"}
     if pixel_size_um is not None:
         metadata |= {"PhysicalSizeY": pixel_size_um[0], "PhysicalSizeX": pixel_size_um[1]}
