@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from skimage.measure import regionprops_table
 
+from nucleate.export import measurements
 from nucleate.export.measurements import measure, write_measurements
 
 if TYPE_CHECKING:
@@ -189,3 +190,21 @@ def test_csv_without_any_nucleus_has_its_header(tmp_path: Path) -> None:
     write_measurements(tmp_path / "b.csv", [("a", measure(np.zeros((3, 3), np.int32), {"": np.zeros((3, 3))}))])
     assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
     assert (tmp_path / "a.csv").read_text().startswith("image,label,area_px,area_um2,")
+
+
+@pytest.mark.parametrize("pixels", [1, 700, 5000])
+def test_bands_measure_what_the_whole_does(pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = _blobs(3)
+    labels[labels == 5] = 0
+    rng = np.random.default_rng(0)
+    planes = {"": rng.integers(0, 255, labels.shape), "b": rng.random(labels.shape)}
+    sure = np.linspace(0, 1, len(np.unique(labels)) - 1)
+    whole = measure(labels, planes, pixel_size_um=(0.5, 0.4), confidence=sure)
+    monkeypatch.setattr(measurements, "BAND_PIXELS", pixels)
+    bands = measure(labels, planes, pixel_size_um=(0.5, 0.4), confidence=sure)
+    assert list(bands) == list(whole)
+    for column, values in whole.items():
+        assert bands[column].dtype == values.dtype
+        np.testing.assert_allclose(bands[column], values, rtol=1e-9, atol=1e-9, err_msg=column)
+    empty = measure(np.zeros((90, 90), np.int32), {"": np.zeros((90, 90))})
+    assert len(empty["label"]) == 0

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
 from nucleate.core.files import atomic_path
 from nucleate.export.hulls import convex_areas
@@ -19,12 +20,15 @@ from nucleate.export.neighbours import neighbour_columns, touching
 from nucleate.export.texture import texture_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["measure", "write_measurements"]
+__all__ = ["BAND_PIXELS", "measure", "write_measurements"]
+
+BAND_PIXELS = 1 << 24
+"""Larger pictures are measured in bands of about so many pixels, so that memory does not grow with the picture."""
 
 _COORDINATES = ("centroid_row", "centroid_col", "centroid_row_um", "centroid_col_um")
 _PERIMETER_WEIGHTS = np.zeros(50)
@@ -91,10 +95,28 @@ def measure(
     >>> table["area_px"].tolist(), table["mean_intensity"].tolist()
     ([2, 1], [5.0, 9.0])
     """
+    size = (math.nan, math.nan) if pixel_size_um is None else pixel_size_um
+    if labels.size > BAND_PIXELS:
+        parts = list(_measure_bands(labels, planes, size=size))
+    else:
+        parts = [_measure_pixels(labels, planes, size=size)]
+    table = {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}
+    order = np.argsort(table["label"])
+    table = {column: values[order] for column, values in table.items()}
+    centres = np.stack([table["centroid_row"], table["centroid_col"]], axis=1)
+    touches = table.pop("neighbors_touching")
+    table |= neighbour_columns(centres, table["equivalent_diameter_px"], touches=touches, size=size)
+    table["confidence"] = np.full(len(order), np.nan) if confidence is None else np.asarray(confidence, np.float64)
+    return table
+
+
+def _measure_pixels(
+    labels: NDArray[Any], planes: Mapping[str, NDArray[Any]], *, size: tuple[float, float]
+) -> dict[str, NDArray[Any]]:
+    """Measure all that is told by the pixels of each nucleus and those next to them."""
     runs = _runs_of(labels)
     table: dict[str, NDArray[Any]] = {"label": runs.ids}
-    size = (math.nan, math.nan) if pixel_size_um is None else pixel_size_um
-    perimeters, touches = _borders(labels, runs.ids)
+    perimeters, table["neighbors_touching"] = _borders(labels, runs.ids)
     table |= _shape_columns(runs, perimeters, size=size, shape_HW=(labels.shape[0], labels.shape[1]))
     centres = np.stack([table["centroid_row"], table["centroid_col"]], axis=1)
     inside = labels != 0
@@ -104,9 +126,32 @@ def measure(
         found = _intensity_columns(runs, values, centres=centres, suffix=suffix)
         span = found[f"min_intensity{suffix}"], found[f"max_intensity{suffix}"]
         table |= found | texture_columns(inside, values, owner=owner, span=span, suffix=suffix)
-    table |= neighbour_columns(centres, table["equivalent_diameter_px"], touches=touches, size=size)
-    table["confidence"] = np.full(len(runs.ids), np.nan) if confidence is None else np.asarray(confidence, np.float64)
     return table
+
+
+def _measure_bands(
+    labels: NDArray[Any], planes: Mapping[str, NDArray[Any]], *, size: tuple[float, float]
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Do the same band of rows by band of rows, each for the nuclei that begin in it."""
+    height, width = labels.shape
+    ends = [(n, box[0].start, box[0].stop) for n, box in enumerate(ndimage.find_objects(labels), 1) if box is not None]
+    ids, tops, bottoms = np.array(ends, np.int64).reshape(-1, 3).T
+    step = max(BAND_PIXELS // width, 1)
+    for start in range(0, height, step):
+        own = (tops >= start) & (tops < start + step)
+        # One row more on each side, for the nuclei that touch.
+        begin, end = max(start - 1, 0), min(int(bottoms[own].max(initial=start)) + 1, height)
+        rows = slice(begin, end)
+        part = _measure_pixels(labels[rows], {name: plane[rows] for name, plane in planes.items()}, size=size)
+        keep = np.isin(part["label"], ids[own])
+        part = {column: values[keep] for column, values in part.items()}
+        for column in ("centroid_row", "bbox_row_min", "bbox_row_max"):
+            part[column] = part[column] + begin
+        part["centroid_row_um"] = part["centroid_row"] * size[0]
+        at_ends = (part["bbox_row_min"] == 0) | (part["bbox_row_max"] == height)
+        at_sides = (part["bbox_col_min"] == 0) | (part["bbox_col_max"] == width)
+        part["touches_border"] = (at_ends | at_sides).astype(np.int64)
+        yield part
 
 
 def _runs_of(labels: NDArray[Any]) -> _Runs:
