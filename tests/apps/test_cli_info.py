@@ -83,5 +83,6 @@ def test_several_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("  picture")] == ["  picture 0: first", "  picture 1: second"]
     assert "    shape       2 x 25 x 35" in lines
+    assert sum("TIFF" in line for line in lines) == 1
     few = describe(path, most_pictures=1)["pictures"]
     assert few[1] == {"name": "second"}

@@ -59,6 +59,20 @@ def test_windows_read_only_the_chunks_they_touch(tmp_path: Path, version: str) -
             source.load()
 
 
+def test_an_image_far_larger_than_memory(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.zarr", _numbers(64, 64), version="0.4", chunks=(64, 64))
+    _damage(path / "0", ".zarray", shape=[1_000_000, 1_000_000], chunks=[512, 512])
+    (path / "0" / "0.0").unlink()
+    stored = zarr.open_array(path / "0", mode="r+", zarr_format=2)
+    stored[700_000:700_010, 900_000:900_010] = 5
+    with open_image(path) as source:
+        assert source.nbytes == 2 * 10**12
+        part = source.read(slice(699_995, 700_005), slice(900_005, 900_015))
+        np.testing.assert_array_equal(part, np.pad(np.full((5, 5), 5), ((5, 0), (0, 5))))
+    with pytest.raises(TooLargeError, match="1000000 x 1000000"):
+        read_image(path)
+
+
 def test_shards(tmp_path: Path) -> None:
     pixels = _numbers(64, 64)
     path = write_image(tmp_path / "a.zarr", pixels, chunks=(8, 8), shards=(32, 32))

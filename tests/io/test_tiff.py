@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pytest
 import tifffile
 
 from nucleate.errors import InputError, TooLargeError
+from nucleate.io import tiff_windows
 from nucleate.io.images import open_image, read_image
 from nucleate.io.tiff import set_members
 
@@ -351,6 +353,55 @@ def test_a_stack_cut_short_is_not_read_as_a_shorter_or_black_one(
         else:  # only a page's header was lost, not its pixels
             assert kept == len(content) - 400
             np.testing.assert_array_equal(image.pixels, noise)
+
+
+def _peak_of(path: Path, window: tuple[slice, slice]) -> tuple[NDArray[Any], int]:
+    tracemalloc.start()
+    with open_image(path) as source:
+        part = source.read(*window)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return part, peak
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_window_of_a_large_file_takes_little_memory(tmp_path: Path, *, compressed: bool) -> None:
+    path = tmp_path / "large.tif"
+    side = 12_000 if compressed else 40_000
+    if compressed:
+        tile = np.zeros((256, 256), np.uint8)
+        tile[100:110] = 7
+        tiles = (tile for _ in range((-(-side // 256)) ** 2))
+        tifffile.imwrite(path, tiles, shape=(side, side), dtype=np.uint8, tile=(256, 256), compression="zlib")
+    else:  # a file with a hole: the disk holds next to nothing
+        pixels = tifffile.memmap(path, shape=(side, side), dtype=np.uint8)
+        pixels[256 * 40 + 100 : 256 * 40 + 110] = 7
+        pixels.flush()
+        del pixels
+    part, peak = _peak_of(path, (slice(256 * 40, 256 * 40 + 300), slice(9_000, 9_300)))
+    assert part.shape == (300, 300)
+    assert set(np.flatnonzero(part.any(axis=1))) == set(range(100, 110))
+    assert peak < 30_000_000
+
+
+def test_tiles_are_decoded_once_for_windows_that_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = _numbers(64, 64, dtype=np.uint16)
+    path = _written(tmp_path, pixels, compression="zlib", rowsperstrip=64)
+    asked: list[int] = []
+    decode = tiff_windows._decoded
+
+    def counted(path: Path, page: tifffile.TiffPage, *, number: int) -> NDArray[Any] | None:
+        asked.append(number)
+        return decode(path, page, number=number)
+
+    monkeypatch.setattr(tiff_windows, "_decoded", counted)
+    with open_image(path) as source:
+        for top in range(0, 64, 8):
+            rows = slice(top, top + 16)
+            np.testing.assert_array_equal(source.read(rows, slice(0, 64)), pixels[rows])
+        assert asked == [0]
+        monkeypatch.setattr(tiff_windows, "_KEPT_BYTES", 0)
+        np.testing.assert_array_equal(source.load().pixels, pixels)
 
 
 def test_real_files(shared_data: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,9 @@ __all__ = ["lazy_series"]
 
 _JPEG = {6, 7, 33007, 34892}
 """Codes of compression whose tables may stand outside of the tile."""
+
+
+_KEPT_BYTES = 1 << 26
 
 
 def lazy_series(path: Path, series: TiffPageSeries, *, display_only: bool, names: tuple[str, ...]) -> LazyImage | None:
@@ -104,15 +108,40 @@ def _paged(path: Path, series: TiffPageSeries, *, stack: tuple[int, ...]) -> Win
     check_size(path, (down, across, samples), itemsize=series.dtype.itemsize, max_bytes=None)
     tile = (keyframe.tilelength, keyframe.tilewidth) if keyframe.is_tiled else (down, width)
 
+    kept = _Decoded(path)
+
     def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
         page: Any = series.pages[int(np.ravel_multi_index(place, stack)) if stack else 0]
-        part = _window_of(path, page, window=(rows, cols), tile=tile)
+        part = _window_of(page, kept, window=(rows, cols), tile=tile)
         return part if "S" in keyframe.axes else part[..., 0]
 
     return window
 
 
-def _window_of(path: Path, page: TiffPage, *, window: tuple[slice, slice], tile: tuple[int, int]) -> NDArray[Any]:
+class _Decoded:
+    """Tiles and strips that were decoded last, since windows that overlap ask for the same ones again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._kept: OrderedDict[tuple[int, int, int], NDArray[Any] | None] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, page: TiffPage, number: int) -> NDArray[Any] | None:
+        """Give a tile, (h, w, samples), or None where nothing was recorded."""
+        key = (id(page.parent), int(page.offset), number)  # the pages of a set lie in several files
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        decoded = _decoded(self.path, page, number=number)
+        self._kept[key] = decoded
+        self._bytes += 0 if decoded is None else decoded.nbytes
+        while self._bytes > _KEPT_BYTES and len(self._kept) > 1:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= 0 if oldest is None else oldest.nbytes
+        return decoded
+
+
+def _window_of(page: TiffPage, kept: _Decoded, *, window: tuple[slice, slice], tile: tuple[int, int]) -> NDArray[Any]:
     """Read (h, w, samples) from one page, planar or not."""
     keyframe: Any = page.keyframe
     rows, cols = window
@@ -122,19 +151,19 @@ def _window_of(path: Path, page: TiffPage, *, window: tuple[slice, slice], tile:
     for plane in range(planes):
         for i in range(rows.start // tile[0], -(-rows.stop // tile[0])):
             for j in range(cols.start // tile[1], -(-cols.stop // tile[1])):
-                decoded = _decoded(path, page, number=(plane * grid[0] + i) * grid[1] + j)
+                decoded = kept.get(page, (plane * grid[0] + i) * grid[1] + j)
                 if decoded is None:  # nothing was recorded here: slides leave empty tiles out
                     continue
                 top, left = i * tile[0], j * tile[1]
                 inside = min(tile[0], height - top), min(tile[1], width - left), samples
                 if decoded.shape not in {inside, (*tile, samples)}:
-                    raise fault(path, f"a tile of {decoded.shape} where {(*tile, samples)} was said to be")
+                    raise fault(kept.path, f"a tile of {decoded.shape} where {(*tile, samples)} was said to be")
                 decoded = decoded[: inside[0], : inside[1]]
                 above, before = max(rows.start - top, 0), max(cols.start - left, 0)
-                kept = decoded[above : rows.stop - top, before : cols.stop - left]
+                seen = decoded[above : rows.stop - top, before : cols.stop - left]
                 row, col = top + above - rows.start, left + before - cols.start
                 channels = slice(plane * samples, (plane + 1) * samples)
-                part[row : row + kept.shape[0], col : col + kept.shape[1], channels] = kept
+                part[row : row + seen.shape[0], col : col + seen.shape[1], channels] = seen
     return part
 
 

@@ -109,7 +109,7 @@ class Source:
         return replace(image, name=self.shown)
 
 
-def expand(wanted: Iterable[str], *, output: Path | None = None) -> list[Source]:
+def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = True) -> list[Source]:
     """List the pictures that the user's words name.
 
     Parameters
@@ -119,6 +119,8 @@ def expand(wanted: Iterable[str], *, output: Path | None = None) -> list[Source]
         (``<id>/images/<id>.png`` beside ``<id>/masks``) only the images are taken.
     output : Path, optional
         Where results go: pictures that we wrote there are left out of folders and globs.
+    apart : bool
+        Whether each field of a plate, scene and series is an input of its own.
 
     Returns
     -------
@@ -134,7 +136,7 @@ def expand(wanted: Iterable[str], *, output: Path | None = None) -> list[Source]
     found: dict[str, Source] = {}
     for word in wanted:
         for source in _expand_word(word, output):
-            for picture in each_picture(source):
+            for picture in each_picture(source) if apart else [source]:
                 found.setdefault(picture.key, picture)
     sources = without_set_members(found.values())
     if not sources:

@@ -40,7 +40,7 @@ def info(
 
     found, failed = [], 0
     with tempfile.TemporaryDirectory(prefix="nucleate-") as scratch:
-        for source in expand(files):
+        for source in expand(files, apart=False):
             try:
                 found.append(_described(source, Path(scratch)))
             except (InputError, MissingExtraError) as error:
