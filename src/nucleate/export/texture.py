@@ -25,6 +25,7 @@ DISTANCE = 3
 """Pixels between the two of a pair, as in CellProfiler."""
 
 _STEPS = ((0, DISTANCE), (2, 2), (DISTANCE, 0), (2, -2))  # 0, 45, 90 and 135 degrees, rounded as scikit-image does
+_FARTHEST = 1 << 26  # pixels from one of a pair to the other in a flat picture, at most: rows of 22 million pixels
 _TOGETHER = 1 << 14  # nuclei whose matrices are in memory at once: 32 megabytes
 
 
@@ -67,15 +68,22 @@ def texture_columns(
     factor = np.divide(LEVELS, width, out=np.zeros(len(low)), where=width > 0)
     known = np.isfinite(values)
     level = np.minimum((np.where(known, values, 0) - low[owner]) * factor[owner], LEVELS - 1)
-    # One number a pixel, nucleus and grey level together; -1 where there is neither.
-    codes = np.full((inside.shape[0] + DISTANCE, inside.shape[1] + 2 * DISTANCE), -1, np.int32)
-    whole = np.where(known, level, 0).astype(np.int32) + owner.astype(np.int32) * LEVELS
-    codes[: inside.shape[0], DISTANCE:-DISTANCE][inside] = np.where(known, whole, -1)
+    numbers = np.where(known, level, 0).astype(np.int32) + owner.astype(np.int32) * LEVELS
+    codes = _background((inside.shape[0] + DISTANCE, inside.shape[1] + 2 * DISTANCE))
+    middle = codes[: inside.shape[0], DISTANCE:-DISTANCE]
+    middle[inside] = numbers if known.all() else np.where(known, numbers, middle[inside])
     pairs = np.concatenate([_pairs(codes, row=row, col=col) for row, col in _STEPS])
     parts = [_features(counts) for counts in _matrices(pairs, len(low))]
     names = ("contrast", "homogeneity", "correlation", "asm", "entropy")
     features = np.concatenate(parts, axis=1) if parts else np.zeros((len(names), 0))
     return {f"texture_{name}{suffix}": feature for name, feature in zip(names, features, strict=True)}
+
+
+def _background(shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Give pixels numbers below 0 as if each were a nucleus of its own: a pair of them needs no test then."""
+    places = np.arange(shape[0] * shape[1], dtype=np.uint32) & np.uint32(_FARTHEST - 1)
+    numbers: NDArray[np.int32] = -LEVELS * (places.view(np.int32) + 1)
+    return numbers.reshape(shape)
 
 
 def _pairs(codes: NDArray[np.int32], *, row: int, col: int) -> NDArray[np.int32]:
@@ -84,9 +92,9 @@ def _pairs(codes: NDArray[np.int32], *, row: int, col: int) -> NDArray[np.int32]
     step = row * codes.shape[1] + col
     first, second = flat[:-step], flat[step:]
     # Numbers of one nucleus differ in the grey level's bits alone.
-    same = ((first ^ second) & -LEVELS == 0) & (first >= 0)
-    numbers: NDArray[np.int32] = first[same] * LEVELS + second[same] % LEVELS
-    return numbers
+    same = np.flatnonzero((first ^ second).view(np.uint32) < LEVELS)
+    pairs: NDArray[np.int32] = first[same] * LEVELS + (second[same] & (LEVELS - 1))
+    return pairs
 
 
 def _matrices(codes: NDArray[np.int32], count: int) -> Iterator[NDArray[np.int64]]:
