@@ -26,6 +26,7 @@ from nucleate.errors import InputError, MissingExtraError, NucleateError, Output
 from nucleate.run import outputs
 from nucleate.run.inputs import unique_names
 from nucleate.run.journal import JOURNAL_NAME, Journal, Outcome
+from nucleate.run.need import writing_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -321,11 +322,13 @@ class _Worker:
         # The labels of one plane are in the segmenter's own count.
         held = 2 * image.pixels.nbytes + 4 * rows * columns * (math.prod(shown.stack_shape) - 1)
         spare = None if limit is None else max(limit - held, 0)
-        needed = held + self._segmenter.estimate_bytes((rows, columns), max_bytes=spare)
+        writing = writing_bytes(self._settings.exports, rows * columns, colour="S" in shown.axes)
+        finding = self._segmenter.estimate_bytes((rows, columns), max_bytes=spare)
+        needed = held + max(finding, 4 * rows * columns + writing)
         if limit is not None and needed > limit:
             raise TooLargeError(
                 f"{source.shown}: {rows} x {columns} pixels need about {needed / 1e9:.1f} GB, "
-                f"{limit / 1e9:.1f} GB are allowed; raise --memory, or cut the picture into parts"
+                f"{limit / 1e9:.1f} GB are allowed; raise --memory, export less (--export labels) or cut the picture"
             )
         found = self._segmenter.segment(shown, max_bytes=spare)
         return outputs.Result(name, image, shown, found.labels, np.asarray(found.confidence))

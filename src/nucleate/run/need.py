@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nucleate.core.normalize import SAMPLE
+from nucleate.export.measurements import BAND_PIXELS
+from nucleate.export.overlay import LONGEST_SIDE
 from nucleate.run.blocks import Blocks
 from nucleate.run.maps import BAND, working_size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nucleate.run.maps import Mapper
 
-__all__ = ["Need"]
+__all__ = ["Need", "writing_bytes"]
 
 _POST = 80
 """Bytes for each pixel while the recipe works: distances, heights, regions and the queue of the watershed."""
@@ -26,6 +30,19 @@ _SAMPLING = 24
 
 _STRIPS = 3
 """Rows of tiles whose maps stand side by side: the one being computed, the one before, what is being handed on."""
+
+_LABELS_ONLY = {"labels": 4, "ome-tiff": 4, "rle": 8, "zarr": 12}
+"""Bytes for each pixel while a file is written that is made of the labels alone."""
+
+_TABLES = ("measurements", "parquet", "anndata", "overlay")
+_OUTLINING = 24
+"""The same for files that are made of outlines: geojson, imagej, coco."""
+
+_MEASURING = 48
+"""Bytes for each pixel of what is measured or drawn at once, which does not grow with the picture."""
+
+_GREYING = 24
+"""Bytes for each pixel while colours are turned into grey for measuring."""
 
 _LEAST_ROWS = 4 * BAND
 _LEAST_BLOCK, _MOST_BLOCK = 256, 1024
@@ -96,3 +113,28 @@ class Need:
         pixels = max(spare // 2 // (self.maps + _POST), self._least_pixels)
         block = min(max(math.isqrt(pixels // 4), _LEAST_BLOCK), _MOST_BLOCK)
         return Blocks(block, max(rows, _LEAST_ROWS), pixels)
+
+
+def writing_bytes(exports: Iterable[str], pixels: int, *, colour: bool) -> int:
+    """Estimate the memory for writing the results of one plane, beyond the plane and its labels.
+
+    Parameters
+    ----------
+    exports : iterable of str
+        What is written.
+    pixels : int
+        Of the plane.
+    colour : bool
+        Whether it has colours.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    wanted = set(exports)
+    flat = max((_LABELS_ONLY.get(name, 0 if name in _TABLES else _OUTLINING) for name in wanted), default=0)
+    if wanted <= _LABELS_ONLY.keys():
+        return flat * pixels
+    grey = _GREYING if colour and wanted - _LABELS_ONLY.keys() - {"overlay"} else 0
+    return (flat + grey) * pixels + min(pixels, max(BAND_PIXELS, LONGEST_SIDE**2)) * _MEASURING

@@ -109,7 +109,7 @@ def _write_ome_labels(result: Result, path: Path) -> None:
 def _write_overlay(result: Result, path: Path) -> None:
     # One picture stands for a stack: the plane with the most nuclei says most about the result.
     stack = result.labels.reshape(-1, *result.labels.shape[-2:])
-    index = max(range(len(stack)), key=lambda i: len(np.unique(stack[i])))
+    index = max(range(len(stack)), key=lambda i: len(np.unique(stack[i]))) if len(stack) > 1 else 0
     write_overlay(path, next(itertools.islice(result.shown.planes(), index, None)), labels=stack[index])
 
 
