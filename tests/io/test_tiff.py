@@ -355,6 +355,24 @@ def test_a_stack_cut_short_is_not_read_as_a_shorter_or_black_one(
             np.testing.assert_array_equal(image.pixels, noise)
 
 
+@pytest.mark.parametrize("target", [0, 1, 2])
+def test_pages_that_lead_back_are_refused(tmp_path: Path, target: int) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for i in range(3):
+            writer.write(_numbers(5, 6) + i, metadata=None, compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        assert len(tiff.pages) == 3
+        place, offset = tiff.pages.next_page_offset, tiff.pages[target].offset
+    assert place is not None
+    content = bytearray(path.read_bytes())
+    content[place : place + 4] = offset.to_bytes(4, "little")
+    path.write_bytes(content)
+    for reader in (read_image, open_image):
+        with pytest.raises(InputError, match=r"a.tif: its chain of pages does not end"):
+            reader(path)
+
+
 def _peak_of(path: Path, window: tuple[slice, slice]) -> tuple[NDArray[Any], int]:
     tracemalloc.start()
     with open_image(path) as source:

@@ -152,6 +152,8 @@ def _opened(path: Path) -> tifffile.TiffFile:
     if tiff.is_ome and not _names_are_sane(path, tiff.ome_metadata or ""):
         tiff.close()
         tiff = tifffile.TiffFile(path, is_ome=False)
+    with contextlib.suppress(Exception):  # whatever is wrong with the pages shows when they are read
+        len(tiff.pages)  # finds chains of pages that lead back into themselves, along which series would go for ever
     return tiff
 
 
@@ -238,6 +240,8 @@ def _check_complete(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.Tif
     following = int.from_bytes(read, "little" if tiff.byteorder == "<" else "big")
     if following >= size:
         raise fault(path, f"cut short: the next page is at byte {following}, the file has {size}", cure="copy it again")
+    if following:  # tifffile leaves out the page from which a chain leads back
+        raise fault(path, f"its chain of pages does not end: the last one leads to byte {following}")
 
 
 def _in_order(pixels: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:
