@@ -1,6 +1,6 @@
 """Damage files and read them: only images and our own one-line errors may come of it.
 
-Run from the repository: python -m benchmarks.fuzz_readers FILE_OR_FOLDER... [--mutations N] [--keep FOLDER]
+Run from the repository: python -m benchmarks.fuzz_readers FILE_OR_FOLDER... [--mutations N] [--first N] [--keep FOLDER]
 
 Each file and OME-Zarr folder found is damaged N times, the same way in each run, and read as a whole and by windows in
 a process of its own. Told at the end: how many gave an image and how many an error; and each mutation that gave another
@@ -129,12 +129,12 @@ def sources_in(places: list[str]) -> list[Path]:
     return found
 
 
-def fuzz(source: Path, mutations: int, *, folder: Path, keep: Path | None) -> tuple[Counter[str], float]:
+def fuzz(source: Path, mutations: range, *, folder: Path, keep: Path | None) -> tuple[Counter[str], float]:
     """Read many mutations of one file; count what came of them, and give the longest time."""
     counts: Counter[str] = Counter()
     longest = 0.0
     reader = Reader(source, folder)
-    for number in range(mutations):
+    for number in mutations:
         found, seconds = reader.ask(number)
         longest = max(longest, seconds)
         if found in {"image", "error"}:
@@ -178,17 +178,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("places", nargs="*")
     parser.add_argument("--mutations", type=int, default=300, help="of each file")
+    parser.add_argument("--first", type=int, default=0, help="number of the first mutation; others damage otherwise")
     parser.add_argument("--keep", type=Path, help="folder for the files that gave something bad")
     parser.add_argument("--drawn", action="store_true", help="add small drawn files")
     options = parser.parse_args()
     total: Counter[str] = Counter()
+    numbers = range(options.first, options.first + options.mutations)
     with tempfile.TemporaryDirectory() as folder:
         drawn = Path(folder, "drawn")
         drawn.mkdir()
         if options.drawn:
             draw(drawn)
         for source in sources_in([*options.places, str(drawn)]):
-            counts, longest = fuzz(source, options.mutations, folder=Path(folder), keep=options.keep)
+            counts, longest = fuzz(source, numbers, folder=Path(folder), keep=options.keep)
             total += counts
             told = ", ".join(f"{n} {what}" for what, n in sorted(counts.items()))
             sys.stdout.write(f"{source.name}: {told}; longest {longest:.2f} s\n")
