@@ -21,6 +21,7 @@ import numpy as np
 
 from nucleate import __version__
 from nucleate.core.labels import areas
+from nucleate.core.project import project
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, MissingExtraError, NucleateError, OutputError, TooLargeError, UsageError
 from nucleate.run import outputs
@@ -78,6 +79,8 @@ class BatchSettings:
         What is written, from `outputs.EXPORTS`.
     channel : str, optional
         Name or index of the channel to segment; None takes the nuclear stain.
+    project : str, optional
+        How planes in depth are put together, of `nucleate.core.project.PROJECTIONS`; None takes plane by plane.
     resume : bool
         Leave out inputs that are finished with the same content.
     fail_fast : bool
@@ -92,6 +95,7 @@ class BatchSettings:
 
     exports: tuple[str, ...] = outputs.DEFAULT_EXPORTS
     channel: str | None = None
+    project: str | None = None
     resume: bool = False
     fail_fast: bool = False
     max_bytes: int | None = None
@@ -104,6 +108,7 @@ class BatchSettings:
             "version": __version__,
             "export": ",".join(sorted(self.exports)),
             "channel": self.channel,
+            **({"project": self.project} if self.project else {}),
             **self.deciding,
         }
 
@@ -317,6 +322,8 @@ class _Worker:
     def _segment(self, source: Source, name: str) -> outputs.Result:
         limit = self._settings.max_bytes
         image = source.read(self._scratch, max_bytes=limit)
+        if self._settings.project:
+            image = project(image, self._settings.project)
         shown = image.channel(self._settings.channel)
         rows, columns = shown.shape_HW
         # The labels of one plane are in the segmenter's own count.

@@ -1,0 +1,63 @@
+"""Stacks in depth, plane by plane or put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+from tests.fakes import FakeSegmenter
+
+from nucleate.core.project import project
+from nucleate.errors import UsageError
+from nucleate.io.images import read_image
+from nucleate.run.batch import BatchSettings, run_batch
+from nucleate.run.inputs import expand
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nucleate.run.batch import BatchSummary
+
+pytestmark = pytest.mark.base
+
+
+def _stack(folder: Path) -> Path:
+    """Write two channels of three planes; each plane has a spot of its own."""
+    pixels = np.zeros((3, 2, 40, 50), np.uint8)
+    for z in range(3):
+        pixels[z, 1, 10:18, 5 + 15 * z : 13 + 15 * z] = 200
+        pixels[z, 0] = 10 * z
+    path = folder / "stack.ome.tif"
+    metadata = {"axes": "ZCYX", "Channel": {"Name": ["actin", "DAPI"]}}
+    tifffile.imwrite(path, pixels, ome=True, metadata=metadata)
+    return path
+
+
+def _run(path: Path, out: Path, **settings: str | bool | None) -> BatchSummary:
+    chosen = BatchSettings(**settings)  # type: ignore[arg-type]
+    return run_batch(expand([str(path)]), out, segmenter=FakeSegmenter(), settings=chosen)
+
+
+def test_projection(tmp_path: Path) -> None:
+    path = _stack(tmp_path)
+    assert _run(path, tmp_path / "planes").outcomes[0].status == "ok"
+    assert _run(path, tmp_path / "max", project="max").outcomes[0].status == "ok"
+    planes = tifffile.imread(tmp_path / "planes" / "stack.ome.labels.tif")
+    flat = tifffile.imread(tmp_path / "max" / "stack.ome.labels.tif")
+    assert planes.shape == (3, 40, 50)
+    np.testing.assert_array_equal(flat > 0, (planes > 0).any(axis=0))
+    assert len(np.unique(flat)) == 4
+    rows = (tmp_path / "max" / "measurements.csv").read_text().splitlines()
+    column = rows[0].split(",").index("mean_intensity_actin")
+    assert [float(row.split(",")[column]) for row in rows[1:]] == [20.0] * 3
+    assert project(read_image(path), "max").axes == "CYX"
+
+
+def test_resuming_asks_for_the_same_projection(tmp_path: Path) -> None:
+    path = _stack(tmp_path)
+    _run(path, tmp_path / "out", project="max")
+    assert _run(path, tmp_path / "out", project="max", resume=True).outcomes[0].status == "ok"
+    with pytest.raises(UsageError, match="project"):
+        _run(path, tmp_path / "out", resume=True)
