@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.files import atomic_path
+from nucleate.core.labels import areas, relabel
 from nucleate.core.rle import encode_labels
 
 if TYPE_CHECKING:
@@ -116,9 +117,9 @@ def _entry(picture: Picture) -> dict[str, Any]:
 
 
 def _annotations(picture: Picture) -> Iterator[dict[str, Any]]:
-    ids = np.unique(picture.labels)
-    ids = ids[ids > 0]
-    dense = np.where(picture.labels > 0, np.searchsorted(ids, picture.labels) + 1, 0)
+    ids = np.flatnonzero(areas(picture.labels)) + 1
+    gaps = len(ids) > 0 and int(ids[-1]) != len(ids)  # as in a plane of a stack
+    dense = relabel(picture.labels) if gaps else picture.labels
     for row, code in enumerate(encode_labels(dense)):
         one = _annotation(code, picture.labels.shape) | {"label": int(ids[row])}
         if picture.confidence is not None:

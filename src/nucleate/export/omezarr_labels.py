@@ -165,10 +165,15 @@ def _set(group: Any, attributes: dict[str, Any], *, version: str) -> None:  # no
 def _halved(array: NDArray[Any]) -> NDArray[Any]:
     """Average squares of 2 x 2 pixels; a row or column left over is paired with itself."""
     rows, cols = array.shape[-2:]
-    padded = np.pad(array, [(0, 0)] * (array.ndim - 2) + [(0, rows % 2), (0, cols % 2)], mode="edge")
-    total = sum(padded[..., i::2, j::2].astype(np.float64) for i in (0, 1) for j in (0, 1))
-    mean = np.asarray(total, np.float64) / 4
-    return (mean if array.dtype.kind == "f" else np.round(mean)).astype(array.dtype)
+    half = np.empty((*array.shape[:-2], (rows + 1) // 2, (cols + 1) // 2), array.dtype)
+    for index in np.ndindex(array.shape[:-2]):
+        for top in range(0, rows, 2 * _CHUNK):  # some rows at a time: the means are wide for a moment
+            part = array[index][top : top + 2 * _CHUNK]
+            padded = np.pad(part, [(0, len(part) % 2), (0, cols % 2)], mode="edge")
+            four = [padded[i::2, j::2].astype(np.float64) for i in (0, 1) for j in (0, 1)]
+            mean = np.add.reduce(four) / 4
+            half[index][top // 2 : top // 2 + len(mean)] = mean if array.dtype.kind == "f" else np.round(mean)
+    return half
 
 
 def _omero(image: Image) -> dict[str, Any]:
@@ -186,7 +191,7 @@ def _omero(image: Image) -> dict[str, Any]:
     colours = _COLOURS if "S" in image.axes else [_STAINS[i % len(_STAINS)] for i in range(len(names))]
     channels = []
     for name, plane, colour in zip(names, planes, colours, strict=True):
-        finite = plane[np.isfinite(plane)]
+        finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
         window = {"start": low, "end": max(high, low + 1e-6), "min": low, "max": max(high, low + 1e-6)}
         channels.append({"label": name, "color": colour, "active": True, "window": window})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.labels import areas
 from nucleate.core.normalize import to_grey
 from nucleate.export.coco import Picture, write_coco
 from nucleate.export.geojson import write_geojson
@@ -141,8 +142,7 @@ def _write_rois(result: Result, path: Path) -> None:
 
 
 def _write_coco(result: Result, path: Path) -> None:
-    ids = [np.unique(labels[labels > 0]) for _, labels in result.planes]
-    confidences = [result.confidence[own - 1] for own in ids]
+    confidences = [result.confidence[np.flatnonzero(areas(labels))] for _, labels in result.planes]
     name = result.image.name.replace("\\", "/").rsplit("/", 1)[-1]
     planes = zip(result.planes, confidences, strict=True)
     write_coco(path, (Picture(name, labels, confidence, plane=n) for (n, labels), confidence in planes))
