@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from nucleate.core.labels import in_reading_order
 from nucleate.post.confidence import rate
 from nucleate.post.recipe import PostRecipe
 from nucleate.run.blocks import Blocks, Reading, label_in_blocks
@@ -87,3 +88,46 @@ def test_blocks_equal_the_whole_plane(
     got, confidence = in_blocks(maps_CHW, recipe, band=band, blocks=Blocks(block, most_rows=1000))
     np.testing.assert_array_equal(got, want)
     np.testing.assert_array_equal(confidence, sure)
+
+
+def tissue(shape: tuple[int, int], seed: int) -> NDArray[np.float32]:
+    """Draw maps of nuclei of some 12 pixels that all hang together: one region from end to end."""
+    rng = np.random.default_rng(seed)
+    rows, cols = np.mgrid[: shape[0], : shape[1]]
+    bumps = np.abs(np.sin(rows / 4 + rng.random()) * np.sin(cols / 4 + rng.random()))
+    distance = np.clip(bumps + ndimage.gaussian_filter(rng.normal(0, 0.3, shape), 2), 0, 1)
+    return np.stack([np.full(shape, 0.9), 0.2 * (1 - distance), distance]).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_region_that_must_be_cut_loses_nothing_near_the_cuts(seed: int) -> None:
+    recipe = PostRecipe(split="markers", marker_level=0.45, min_area=4)
+    maps_CHW = tissue((300, 90), seed)
+    want, sure = whole(maps_CHW, recipe)
+    for blocks in (Blocks(64, most_rows=160), Blocks(64, most_pixels=90 * 180)):
+        got, confidence = in_blocks(maps_CHW, recipe, band=16, blocks=blocks)
+        assert got.max() == want.max() > 100
+        # Equal depths are flooded in the order of a path that may come from far away.
+        assert np.count_nonzero(got != want) <= want.size / 10_000
+        np.testing.assert_allclose(confidence, sure, atol=0.01)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(1, 140), st.integers(1, 100)),
+    st.integers(0, 2**32 - 1),
+    recipes,
+    st.integers(1, 30),
+    st.integers(1, 80),
+    st.integers(1, 8000),
+)
+def test_cuts_keep_the_promises_of_a_label_image(
+    shape: tuple[int, int], seed: int, recipe: PostRecipe, band: int, most_rows: int, most_pixels: int
+) -> None:
+    maps_CHW = random_maps(shape, seed, grain=1.5)
+    got, confidence = in_blocks(maps_CHW, recipe, band=band, blocks=Blocks(16, most_rows, most_pixels))
+    np.testing.assert_array_equal(got, in_reading_order(got))
+    assert got.max(initial=0) == len(confidence)
+    level = recipe.low if recipe.threshold == "hysteresis" else recipe.level
+    if recipe.threshold != "otsu" and not recipe.fill_holes:
+        assert not got[maps_CHW[0] <= np.float32(level)].any()

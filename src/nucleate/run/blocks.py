@@ -15,7 +15,7 @@ So each nucleus belongs to the one window of its region, and the result does not
 equals the whole plane's to the pixel, with one exception: a region larger than `Blocks` allows is cut, since it would
 not fit the memory. There a nucleus belongs to the upper part if it ends some rows above the cut (256, fewer where
 memory is short), else to the lower part, which begins as many rows higher still: nuclei are the whole plane's as far as
-a watershed is decided by what is nearer than that. A single nucleus of more than half the rows allowed is left out.
+a watershed is decided by what is nearer than that. A single nucleus of more than a third of the rows is left out.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Blocks:
     def rows_of(self, regions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give the rows that each region may have."""
         width = regions[:, _RIGHT] - regions[:, _LEFT]
-        allowed: NDArray[np.int64] = np.minimum(self.most_rows, self.most_pixels // width)
+        allowed: NDArray[np.int64] = np.maximum(np.minimum(self.most_rows, self.most_pixels // width), 1)
         return allowed
 
 
@@ -269,16 +269,16 @@ class _Walk:
         """Finish the upper part of an open region that has too many rows; the rest goes on as regions of their own."""
         region, stop = self.open[index : index + 1], self.rows.stop
         allowed = int(self.blocks.rows_of(region)[0])
-        halo = min(_HALO, allowed // 4)
+        halo = min(_HALO, allowed // 8)
         later = self._settle(region, until=stop - halo)
         top, left, right = (int(region[0, column]) for column in (_TOP, _LEFT, _RIGHT))
         window = slice(top, stop), slice(left, right)
         owners = self._owners(region, window, mask_map=self.rows.window(*window)[self.mask])
-        start = max(later - halo, stop - allowed // 2)
+        start = min(max(later - halo, stop - allowed // 2), stop - 1)
         rest = (owners > 0).reshape(stop - top, right - left)[start - top :]
         pieces = ndimage.label(rest, structure(self.recipe.connectivity))[0]
         parts = _regions(pieces, (start, left), width=self.shape_HW[1])
-        parts[:, _OWN] = start + halo // 2
+        parts[:, _OWN] = max(min(start + halo // 2, later), start + 1)
         self.open = np.concatenate([np.delete(self.open, index, axis=0), parts])
         self.edge -= self.edge > index + 1
         shifted = np.where(pieces[-1] > 0, pieces[-1] + len(self.open) - len(parts), 0)
