@@ -21,6 +21,7 @@ __all__ = ["check_size", "fault", "one_line", "quiet"]
 # warnings.catch_warnings changes the whole process: two readers at once would undo each other.
 _LOCK = threading.RLock()
 _LONGEST = 160
+_LOUD = ("tifffile", "liffile", "nd2", "zarr")
 
 
 def one_line(text: object) -> str:
@@ -66,14 +67,16 @@ def check_size(path: Path, shape: tuple[int, ...], *, itemsize: int, max_bytes: 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep the libraries' warnings and log lines to themselves: what matters is raised as an error instead."""
-    logger = logging.getLogger("tifffile")
+    loggers = [logging.getLogger(name) for name in _LOUD]
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logger.addFilter(_refuse)
+        for logger in loggers:
+            logger.addFilter(_refuse)
         try:
             yield
         finally:
-            logger.removeFilter(_refuse)
+            for logger in loggers:
+                logger.removeFilter(_refuse)
 
 
 def _refuse(_: logging.LogRecord) -> bool:
