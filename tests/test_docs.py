@@ -28,7 +28,7 @@ MODULES = sorted((ROOT / "src").rglob("*.py"))
 
 # Blocks that cannot run in a test, with the number on each page. A new one must be entered here, beside its reason in
 # the page: ```bash no-run: reason
-NOT_RUN: dict[str, int] = {"CONTRIBUTING.md": 1, "README.md": 2, "docs/guide/install.md": 3}
+NOT_RUN: dict[str, int] = {"CONTRIBUTING.md": 1, "README.md": 2, "docs/guide/install.md": 3, "docs/how-to/plate.md": 1}
 
 # Languages that are shown, not run.
 SHOWN = {"text", "toml", "json", "csv", "bibtex"}
@@ -80,7 +80,7 @@ def _run(words: list[str], desk: Path) -> str:
 @pytest.mark.parametrize("page", _pages_with("python", "bash", "console"), ids=_name)
 def test_blocks_run(page: Path, desk: Path, request: pytest.FixtureRequest) -> None:
     text = page.read_text(encoding="utf-8")
-    if re.search(r"nucleate (segment|demo|doctor)|nucleate\.(segment|load_segmenter)", text):
+    if re.search(r"nucleate (segment|screen|demo|doctor)|nucleate\.(segment|load_segmenter)", text):
         request.getfixturevalue("shipped_model")
     checker, names = doctest.OutputChecker(), {"__name__": "page"}
     ran = 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 from nucleate.screen.dose import fit_dose, logistic
 
@@ -60,6 +60,14 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     held = sum(fit.ic50_low <= 0.7 <= fit.ic50_high for fit in fits)
     # 95 % of 80; the binomial's 99.9 % range.
     assert 68 <= held <= 80
+
+
+def test_the_test_of_an_effect_by_hand() -> None:
+    responses = _noisy(11, noise=30)
+    fit = fit_dose(DOSES_AND_NONE, responses)
+    left = float(((responses - fit.response(DOSES_AND_NONE)) ** 2).sum())
+    total = float(((responses - responses.mean()) ** 2).sum())
+    assert fit.p_effect == pytest.approx(stats.f.sf((total - left) / 3 / (left / 29), 3, 29), rel=1e-4)
 
 
 def test_a_rising_response() -> None:

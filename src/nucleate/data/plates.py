@@ -52,7 +52,7 @@ class Effect:
 
         Examples
         --------
-        >>> Effect(ic50=2.0, floor=0.2).left(2.0)
+        >>> round(Effect(ic50=2.0, floor=0.2).left(2.0), 3)
         0.6
         """
         return float(self.floor + (1 - self.floor) / (1 + (dose / self.ic50) ** self.hill))

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
+from scipy import special  # scipy.stats has the same functions and takes a second to import
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,7 +201,7 @@ class _Profile:
         self, best: tuple[float, float, float], tested: NDArray[np.float64], *, freedom: int
     ) -> tuple[float, float]:
         """Give the doses between which the fit is not worse than F allows, 0 or infinite where it never is."""
-        allowed = best[2] * (1 + float(stats.f.ppf(0.95, 1, freedom)) / freedom)
+        allowed = best[2] * (1 + float(special.fdtri(1, freedom, 0.95)) / freedom)
         far = _REACH * math.log(10)
         bounds = []
         for end, open_end in ((math.log(tested[0]) - far, 0.0), (math.log(tested[-1]) + far, math.inf)):
@@ -232,4 +232,4 @@ def _p_effect(total: float, left: float, *, freedom: int) -> float:
     """Compute the F test of the curve's three parameters over a constant."""
     if left <= 1e-12 * total:
         return 0.0
-    return float(stats.f.sf((total - left) / 3 / (left / freedom), 3, freedom))
+    return float(special.fdtrc(3, freedom, (total - left) / 3 / (left / freedom)))

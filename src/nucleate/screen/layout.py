@@ -26,6 +26,7 @@ from nucleate.core.text import one_line
 from nucleate.errors import DataError, InputError, UsageError
 from nucleate.io.images import IMAGE_SUFFIXES
 from nucleate.io.omezarr import pictures
+from nucleate.run.inputs import OWN_SUFFIXES
 from nucleate.screen.wells import well_at, well_name, well_place
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ _PLACES = {
     "any": r"[^/]*?",
 }
 _STEPS = re.compile(r"^(TimePoint|ZStep)_(\d+)$")
-_OURS = (".labels.tif", ".overlay.png")
 
 
 @dataclass(frozen=True, order=True)
@@ -293,7 +293,7 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _is_picture(name: str) -> bool:
-    known = Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".") and not name.endswith(_OURS)
+    known = Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".") and not name.endswith(OWN_SUFFIXES)
     return known and "_thumb" not in name.lower()
 
 

@@ -103,17 +103,21 @@ def reference_of(table: Mapping[str, NDArray[Any]]) -> Reference:
     Reference
         All NaN without nuclei; then no nucleus has a phenotype.
     """
+    known = np.isfinite(table["mean_intensity"])
+    table = {name: table[name][known] for name in ("area_px", "mean_intensity", "std_intensity", "min_intensity")}
     mean, spread = table["mean_intensity"], table["std_intensity"]
     if not len(mean):
         nan = float("nan")
         return Reference(0, nan, nan, nan, nan, nan)
-    ground = float(np.nanpercentile(table["min_intensity"], 1))
+    ground = float(np.percentile(table["min_intensity"], 1))
     brightness = mean - ground
     with np.errstate(divide="ignore", invalid="ignore"):
         texture = spread / brightness
+    # A nucleus as dark as the ground has no texture.
     texture = texture[np.isfinite(texture)]
-    area, middle = float(np.median(table["area_px"])), float(np.nanmedian(brightness))
-    return Reference(len(mean), ground, area, middle, float(np.median(texture)), robust_sd(texture))
+    middle = float(np.median(texture)) if texture.size else float("nan")
+    area, bright = float(np.median(table["area_px"])), float(np.median(brightness))
+    return Reference(len(mean), ground, area, bright, middle, robust_sd(texture))
 
 
 def classify(

@@ -110,8 +110,10 @@ def nuclear_columns(columns: Mapping[str, NDArray[Any]], channel: str | None) ->
     found = dict(columns)
     for name in _INTENSITIES:
         suffixed = f"{name}_{channel}"
-        if name not in found and suffixed in found:
-            found[name] = found[suffixed]
+        if suffixed in found:
+            # Fields with this channel alone have columns without a suffix.
+            plain = found.get(name, found[suffixed])
+            found[name] = np.where(np.isnan(plain), found[suffixed], plain)
     return found
 
 

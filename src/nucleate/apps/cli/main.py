@@ -20,6 +20,8 @@ from nucleate.apps.cli.evaluate import evaluate
 from nucleate.apps.cli.info import info
 from nucleate.apps.cli.models import models
 from nucleate.apps.cli.paper import paper
+from nucleate.apps.cli.report import report
+from nucleate.apps.cli.screen import screen
 from nucleate.apps.cli.segment import segment
 from nucleate.apps.cli.synth import synth
 from nucleate.apps.cli.train import train
@@ -60,7 +62,7 @@ def _top(
         typer.echo(context.get_help())
 
 
-for _verb in (segment, evaluate, train, paper, check, synth, demo, info, models, doctor):
+for _verb in (segment, screen, report, evaluate, train, paper, check, synth, demo, info, models, doctor):
     # A line of its own with \b keeps typer from joining the lines of the examples.
     app.command(_verb.__name__, help=cleandoc(_verb.__doc__ or "").replace("\\b\n", "\b\n"))(_verb)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nucleate.run.inputs import Source
     from nucleate.run.segmenter import Segmenter
 
-__all__ = ["close", "command_line", "load", "run", "segment"]
+__all__ = ["close", "command_line", "load", "parse_scale", "run", "segment"]
 
 _EXPORT_HELP = (
     "Of labels, overlay, measurements, rle, geojson (QuPath), imagej (ROIs), coco, zarr (OME-Zarr), ome-tiff, parquet, "
@@ -51,6 +51,7 @@ def segment(
     export: Annotated[str, typer.Option(metavar="NAME,...", help=_EXPORT_HELP)] = "labels,overlay,measurements",
     resume: Annotated[bool, typer.Option("--resume", help="Go on in OUT; finished inputs are left out.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first input that fails.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Write OUT/report.html; see: nucleate report.")] = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -81,10 +82,21 @@ def segment(
         max_bytes=free,
         record={"command": command_line(), "device": device, "threads": threads, "memory_gb": memory},
     )
-    chosen = {"scale": _scale(scale), "tta": tta, "tile": tile, "min_area": min_area, "min_confidence": min_confidence}
+    chosen = {
+        "scale": parse_scale(scale),
+        "tta": tta,
+        "tile": tile,
+        "min_area": min_area,
+        "min_confidence": min_confidence,
+    }
     sources = expand(inputs, output=output)
     segmenter = load(model, device=device, threads=threads, chosen=chosen)
-    close(run(sources, output, segmenter=segmenter, settings=settings, show=(quiet, debug)), output, quiet=quiet)
+    summary = run(sources, output, segmenter=segmenter, settings=settings, show=(quiet, debug))
+    if report and not summary.interrupted:
+        from nucleate.report.run_page import read_run, write_run_page
+
+        write_run_page(output / "report.html", read_run(output))
+    close(summary, output, quiet=quiet)
 
 
 def load(model: str | None, *, device: Device, threads: int | None, chosen: dict[str, Any]) -> Segmenter:
@@ -133,7 +145,14 @@ def run(
         return run_batch(sources, output, segmenter=segmenter, settings=settings, notify=notify)
 
 
-def _scale(text: str) -> float | str:
+def parse_scale(text: str) -> float | str:
+    """Read the value of ``--scale``.
+
+    Raises
+    ------
+    UsageError
+        If it is neither ``auto`` nor a number.
+    """
     if text.strip().lower() == "auto":
         return "auto"
     try:

@@ -1,0 +1,38 @@
+"""``nucleate report``: the page of a run, made again from its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
+from typing import Annotated
+
+import typer
+
+from nucleate.apps.cli.console import DebugOption, QuietOption, say
+
+__all__ = ["report"]
+
+
+def report(
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="A folder that segment or screen wrote.")],
+    *,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write report.html for a run: counts, distributions, pictures, timings, settings; for a screen its plate too.
+
+    The page needs no other file and no network. Nothing is segmented again.
+
+    Example: nucleate report results
+    """
+    from nucleate.apps.cli.screen import make_pages
+    from nucleate.report.run_page import read_run, write_run_page
+    from nucleate.screen.results import RECORD_NAME
+
+    del debug  # the top of the command line reads it
+    if (output / RECORD_NAME).is_file():
+        pages = make_pages(output)
+    else:
+        pages = [output / "report.html"]
+        write_run_page(pages[0], read_run(output))
+    if not quiet:
+        say(f"written: {', '.join(str(page) for page in pages)}")

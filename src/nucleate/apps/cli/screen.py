@@ -1,0 +1,181 @@
+"""``nucleate screen``: a plate and its map in; tables, statistics and pages out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from nucleate.apps.cli import segment as segmenting
+from nucleate.apps.cli.console import DebugOption, QuietOption, ThreadsOption, say
+from nucleate.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nucleate.screen.layout import Plate
+    from nucleate.screen.platemap import Content
+    from nucleate.screen.results import ScreenRecord
+
+__all__ = ["make_pages", "screen"]
+
+_LISTED_PROBLEMS = 10
+
+
+def screen(
+    plate: Annotated[Path, typer.Argument(metavar="PLATE", help="Folder of a plate's images, or an OME-Zarr plate.")],
+    *,
+    plate_map: Annotated[
+        Path, typer.Option("--map", metavar="MAP.csv", help="What is in each well: well,compound,concentration,role.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")],
+    pattern: Annotated[
+        str | None,
+        typer.Option(metavar="STYLE|TEXT", help="yokogawa, opera, imagexpress, or such as {well}_{field}_{channel}."),
+    ] = None,
+    channel: Annotated[str | None, typer.Option(metavar="NAME|INDEX", help="Channel with the nuclei.")] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(metavar="OLD=NEW,...", help="Names for channels that the files number: 1=DAPI,2=actin."),
+    ] = None,
+    time: Annotated[int | None, typer.Option(metavar="N", help="Time point to take, where there are several.")] = None,
+    unit: Annotated[str, typer.Option(metavar="TEXT", help="Unit of the concentrations, for the reports.")] = "",
+    model: Annotated[str | None, typer.Option(help="Name of a model, or its file; see: nucleate models.")] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
+    threads: ThreadsOption = None,
+    scale: Annotated[str, typer.Option(metavar="auto|FLOAT", help="Resize the images by this much first.")] = "auto",
+    memory: Annotated[
+        float | None, typer.Option(min=0.01, metavar="GB", help="Most memory to use; what is free when not given.")
+    ] = None,
+    min_area: Annotated[int | None, typer.Option(min=0, metavar="PX", help="Leave out smaller nuclei.")] = None,
+    min_confidence: Annotated[
+        float, typer.Option(min=0.0, max=1.0, metavar="P", help="Leave out nuclei that are less sure.")
+    ] = 0.0,
+    export: Annotated[str, typer.Option(metavar="NAME,...", help="As for segment; always with measurements.")] = (
+        "labels,overlay,measurements"
+    ),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on in OUT; finished fields are left out.")] = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    r"""Segment a plate of wells and say what each compound did.
+
+    OUT/plate.html shows the plate: heat maps, controls, dose curves, hits. OUT/nuclei.csv, fields.csv, wells.csv,
+    doses.csv and fits.csv hold the numbers, OUT/fields/ the masks and outlines, OUT/report.html how the run went.
+
+    \b
+    Examples:
+      nucleate screen plate1/ --map map.csv -o results --unit µM
+      nucleate screen plate1/ --map map.csv -o results --channels 1=DAPI,2=actin --channel DAPI
+      nucleate screen plate1/ --map map.csv -o results --pattern "{any}_{well}-{field}_{channel}"
+    """
+    from nucleate.run.batch import BatchSettings
+    from nucleate.run.memory import available_bytes
+    from nucleate.run.outputs import check_exports
+    from nucleate.screen.layout import read_plate
+    from nucleate.screen.platemap import read_map
+    from nucleate.screen.results import FIELDS_FOLDER
+    from nucleate.screen.sources import field_sources
+
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"-o {output} is a file; name a folder for the results")
+    contents = read_map(plate_map)
+    found = read_plate(plate, pattern=pattern, time=time).renamed(_new_names(channels))
+    nuclear = found.nuclear_channel(channel)
+    record = _record(found, contents, channel=nuclear, unit=unit)
+    for line in [*found.problems[:_LISTED_PROBLEMS], *_surprises(found, contents)]:
+        say(f"nucleate: {line}")
+    if len(found.problems) > _LISTED_PROBLEMS:
+        say(
+            f"nucleate: {len(found.problems) - _LISTED_PROBLEMS} more pictures do not fit; see {output / 'screen.json'}"
+        )
+    chosen = {"scale": segmenting.parse_scale(scale), "min_area": min_area, "min_confidence": min_confidence}
+    segmenter = segmenting.load(model, device=device, threads=threads, chosen=chosen)
+    free = available_bytes() if memory is None else int(memory * 1e9)
+    settings = BatchSettings(
+        exports=check_exports(export + ",measurements"),
+        channel=nuclear,
+        resume=resume,
+        max_bytes=free,
+        record={"command": segmenting.command_line(), "device": device, "threads": threads, "memory_gb": memory},
+    )
+    fields = output / FIELDS_FOLDER
+    summary = segmenting.run(
+        list(field_sources(found)), fields, segmenter=segmenter, settings=settings, show=(quiet, debug)
+    )
+    if not summary.interrupted and summary.count("ok"):
+        _write(output, record)
+        if not quiet:
+            say(f"{len(record.fields)} fields of {len({f.well for f in record.fields})} wells: {output / 'plate.html'}")
+    segmenting.close(summary, output, quiet=quiet)
+    if found.problems:
+        raise typer.Exit(1)
+
+
+def make_pages(output: Path) -> list[Path]:
+    """Compute a screen anew from its folder, and write its tables and pages.
+
+    Returns
+    -------
+    list of Path
+        The pages.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds no screen.
+    """
+    from nucleate.report.plate_page import write_plate_page
+    from nucleate.report.run_page import read_run, write_run_page
+    from nucleate.screen.results import FIELDS_FOLDER, RECORD_NAME, load_screen, read_record, write_tables
+
+    record = read_record(output / RECORD_NAME)
+    found = load_screen(output, record)
+    write_tables(output, found, record=record)
+    name = Path(record.plate).name
+    pages = [output / "plate.html", output / "report.html"]
+    notes = [f"Left out: {line}" for line in record.problems[:_LISTED_PROBLEMS]]
+    write_plate_page(pages[0], found, title=f"Plate {name}", unit=record.unit, notes=notes)
+    link = ['What the wells say is on <a href="plate.html">the page of the plate</a>.']
+    write_run_page(pages[1], read_run(output / FIELDS_FOLDER), title=f"Fields of plate {name}", notes=link)
+    return pages
+
+
+def _write(output: Path, record: ScreenRecord) -> None:
+    from nucleate.screen.results import RECORD_NAME, write_record
+
+    write_record(output / RECORD_NAME, record)
+    make_pages(output)
+
+
+def _record(plate: Plate, contents: dict[str, Content], *, channel: str | None, unit: str) -> ScreenRecord:
+    from nucleate.screen.results import ScreenRecord
+    from nucleate.screen.tables import FieldRow
+
+    fields = [FieldRow(field.name, field.well, field.number) for field in plate.fields]
+    return ScreenRecord(str(plate.folder), plate.style, channel, unit, fields, contents, list(plate.problems))
+
+
+def _new_names(text: str | None) -> dict[str, str]:
+    pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
+    if any(not equals or not new.strip() for _, equals, new in pairs):
+        raise UsageError(f"--channels {text}: not understood; write pairs such as 1=DAPI,2=actin")
+    return {old.strip(): new.strip() for old, _, new in pairs}
+
+
+def _surprises(plate: Plate, contents: dict[str, Content]) -> Sequence[str]:
+    """Say where plate and map differ; neither is an error."""
+    pictured = {field.well for field in plate.fields}
+    meant = {well for well, content in contents.items() if content.role != "empty"}
+    if not any(contents[well].role == "negative" for well in pictured & set(contents)):
+        raise UsageError("no well of the negative controls has a picture; check that the map belongs to this plate")
+    told = []
+    for wells, what in (
+        (meant - pictured, "in the map without a picture"),
+        (pictured - set(contents), "not in the map"),
+    ):
+        if wells:
+            listed = ", ".join(sorted(wells)[:8]) + (", ..." if len(wells) > 8 else "")
+            told.append(f"{len(wells)} wells {what}: {listed}")
+    return told

@@ -1,0 +1,214 @@
+"""``nucleate screen`` and ``nucleate report`` from files to pages, with Otsu's threshold in place of a model."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+from tests.screen import otsu
+
+from nucleate.data.plates import DrawnPlate, write_plate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+PLATE = DrawnPlate(rows=4, columns=10, fields=1, size=160, nuclei=30, diameter=13)
+
+
+def _run(*words: str | Path, code: int = 0) -> None:
+    with pytest.raises(SystemExit) as left:
+        otsu.run([str(word) for word in words])
+    assert left.value.code == code
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+class _Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attrs if name in {"src", "href"}]
+        if tag not in {"meta", "link", "img", "br"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attrs if name in {"src", "href"}]
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+def _check_page(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    page = _Page(text)
+    assert (page.open, page.wrong) == ([], [])
+    assert all(address.startswith("data:") or address == "plate.html" for address in page.addresses)
+    assert "nan" not in re.sub(r"data:[^\"]*", "", text).lower().replace("nanometre", "")
+    return text
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    write_plate(folder, PLATE, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def screened(drawn: Path) -> Path:
+    _run("screen", drawn / "plate", "--map", drawn / "map.csv", "-o", drawn / "out", "--unit", "µM", "--quiet")
+    return drawn / "out"
+
+
+def test_the_effect_is_recovered(drawn: Path, screened: Path) -> None:
+    fits = {row["feature"]: row for row in _rows(screened / "fits.csv") if row["compound"] == "drug"}
+    for feature, effect in (("nuclei_per_field", PLATE.loss), ("median_area_px", PLATE.shrinkage)):
+        fit = fits[feature]
+        assert fit["status"] == "ok"
+        assert float(fit["ic50_low"]) <= effect.ic50 <= float(fit["ic50_high"])
+        assert float(fit["ic50_high"]) / float(fit["ic50_low"]) < 5
+        assert float(fit["bottom"]) / float(fit["top"]) == pytest.approx(effect.floor, abs=0.15)
+        assert fit["unit"] == "µM"
+    truth = json.loads((drawn / "truth.json").read_text(encoding="utf-8"))["wells"]
+    wells = {row["well"]: row for row in _rows(screened / "wells.csv")}
+    true, found = (
+        np.array(column) for column in zip(*((truth[w]["nuclei"], int(wells[w]["nuclei"])) for w in truth), strict=True)
+    )
+    assert abs(int(true.sum()) - int(found.sum())) / true.sum() < 0.05
+
+
+def test_tables_agree_with_each_other(screened: Path) -> None:
+    nuclei, fields, wells = (_rows(screened / f"{name}.csv") for name in ("nuclei", "fields", "wells"))
+    assert (len(fields), len(wells)) == (40, 40)
+    for well in wells[:5]:
+        own = [row for row in nuclei if row["well"] == well["well"]]
+        assert len(own) == int(well["nuclei"])
+        assert np.median([float(row["area_px"]) for row in own]) == pytest.approx(
+            float(well["median_area_px"]), rel=1e-5
+        )
+        assert sum(int(row["nuclei"]) for row in fields if row["well"] == well["well"]) == len(own)
+        assert {row["role"] for row in own} == {well["role"]}
+    statistics = json.loads((screened / "statistics.json").read_text(encoding="utf-8"))
+    assert statistics["controls"]["nuclei_per_field"]["ssmd"] < -2
+    controls = [float(row["nuclei_per_field"]) for row in wells if row["role"] == "negative"]
+    middle = np.median(controls)
+    spread = 1.4826 * np.median(np.abs(np.array(controls) - middle))
+    for well in wells:
+        assert float(well["z_nuclei_per_field"]) == pytest.approx(
+            (float(well["nuclei_per_field"]) - middle) / spread, rel=1e-4
+        )
+
+
+def test_pages_stand_on_their_own_and_are_made_again(screened: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plate, report = _check_page(screened / "plate.html"), _check_page(screened / "report.html")
+    assert plate.count("<svg") == 5 * 2 + 5 - plate.count("have no spread")
+    assert "IC50" in plate
+    assert report.count("<img") == 9
+    (screened / "plate.html").unlink()
+    _run("report", screened)
+    assert (screened / "plate.html").read_text(encoding="utf-8") == plate
+    assert "plate.html" in capsys.readouterr().err
+
+
+def test_report_of_a_run(screened: Path) -> None:
+    _run("report", screened / "fields", "--quiet")
+    text = _check_page(screened / "fields" / "report.html")
+    assert "40 images" in text
+    assert "otsu" in text
+
+
+def test_resume_and_refusal(drawn: Path, screened: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (screened / "wells.csv").read_bytes()
+    words: list[str | Path] = ["screen", drawn / "plate", "--map", drawn / "map.csv", "-o", screened]
+    _run(*words, code=2)
+    assert "--resume" in capsys.readouterr().err
+    _run(*words, "--unit", "µM", "--resume", "--quiet")
+    assert (screened / "wells.csv").read_bytes() == before
+
+
+def _small(folder: Path, *names: str) -> Path:
+    (folder / "p").mkdir()
+    rows, cols = np.mgrid[:40, :50]
+    for number, name in enumerate(names):
+        picture = (
+            100 + 3000 * ((rows - 12) ** 2 + (cols - 12) ** 2 < 36) + 3000 * ((rows - 30) ** 2 + (cols - 35) ** 2 < 25)
+        )
+        tifffile.imwrite(folder / "p" / name, (picture + number).astype(np.uint16))
+    (folder / "map.csv").write_text("well,compound,role\nA1,,negative\nA2,X,\nA3,Y,\n", encoding="utf-8")
+    return folder
+
+
+def test_what_does_not_fit_is_said_and_the_rest_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _small(
+        tmp_path,
+        "A01_1_actin.tif",
+        "A01_1_DAPI.tif",
+        "A02_1_DAPI.tif",
+        "B09_1_DAPI.tif",
+        "overview.tif",
+        "A02_2_actin.tif",
+    )
+    _run("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", code=1)
+    said = capsys.readouterr().err
+    assert "overview.tif: its name does not fit the style free" in said
+    assert "1 wells in the map without a picture: A03" in said
+    assert "1 wells not in the map: B09" in said
+    assert "A02_f02 (A02_2_actin.tif): no channel 'DAPI'" in said
+    wells = {row["well"]: row for row in _rows(tmp_path / "out" / "wells.csv")}
+    assert [wells[well]["nuclei_per_field"] for well in ("A01", "A02", "A03", "B09")] == ["2", "2", "", "2"]
+    assert "mean_intensity_actin" in _rows(tmp_path / "out" / "nuclei.csv")[0]
+    assert "overview.tif" in _check_page(tmp_path / "out" / "plate.html")
+    assert "no channel" in _check_page(tmp_path / "out" / "report.html")
+
+
+def test_channels_by_number_get_names(tmp_path: Path) -> None:
+    _small(tmp_path, "r01c01f01p01-ch1sk1fk1fl1.tiff", "r01c01f01p01-ch2sk1fk1fl1.tiff")
+    words = ["--channels", "1=actin,2=DAPI", "--quiet"]
+    _run("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", *words)
+    (first, _) = _rows(tmp_path / "out" / "nuclei.csv")
+    assert float(first["mean_intensity_DAPI"]) == float(first["mean_intensity_actin"]) + 1
+    assert json.loads((tmp_path / "out" / "screen.json").read_text(encoding="utf-8"))["channel"] == "DAPI"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--channels", "1"], "--channels 1: not understood"),
+        (["--channel", "GFP"], "no channel 'GFP'; it has DAPI"),
+        (["--pattern", "{field}"], "needs {well}"),
+        (["--export", "nothing"], "no export nothing"),
+    ],
+)
+def test_wrong_calls(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
+    _small(tmp_path, "A01_1_DAPI.tif")
+    _run("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", *words, code=2)
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_map_of_another_plate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _small(tmp_path, "H12_1_DAPI.tif")
+    _run("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", code=2)
+    assert "check that the map belongs to this plate" in capsys.readouterr().err
+
+
+def test_report_of_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _run("report", tmp_path, code=2)
+    assert "no summary.csv in it" in capsys.readouterr().err

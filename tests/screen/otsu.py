@@ -1,0 +1,52 @@
+"""A segmenter without a network that finds bright, separate nuclei: blur, Otsu's threshold, components."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import numpy as np
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+from tests.fakes import FakeSegmentation
+
+if TYPE_CHECKING:
+    from nucleate.core.image import Image
+
+
+class OtsuSegmenter:
+    def __init__(self, least: int = 12, *, blur: float = 1.0, factor: float = 1.0) -> None:
+        self.least, self.blur, self.factor = least, blur, factor
+
+    def estimate_bytes(self, shape_HW: tuple[int, int], *, max_bytes: int | None = None) -> int:
+        del max_bytes
+        return 64 * shape_HW[0] * shape_HW[1]
+
+    def segment(self, image: Image, *, max_bytes: int | None = None) -> FakeSegmentation:
+        del max_bytes
+        smooth = ndimage.gaussian_filter(image.pixels.astype(np.float64), self.blur)
+        level = float(threshold_otsu(smooth))  # type: ignore[no-untyped-call]
+        pieces, _ = ndimage.label(smooth > self.factor * level)
+        keep = np.bincount(pieces.ravel()) >= self.least
+        keep[0] = False
+        labels = (np.cumsum(keep) * keep)[pieces].astype(np.int32)
+        # Larger nuclei are surer, so that reports have something to rank.
+        sizes = np.bincount(labels.ravel())[1:]
+        return FakeSegmentation(labels, (sizes / (sizes + 20.0)).astype(np.float32))
+
+
+def run(words: list[str]) -> None:
+    """Run the command line with Otsu in place of a model; leaves with its exit code."""
+    from nucleate.apps.cli import main, segment
+    from nucleate.run.segmenter import SegmentSettings
+
+    def load(model: str | None, *, device: str, threads: int | None, chosen: dict[str, Any]) -> Any:  # noqa: ANN401
+        del device, threads
+        found: Any = OtsuSegmenter()
+        found.card = SimpleNamespace(name=model or "otsu", sha256="0" * 64)
+        found.settings = SegmentSettings(**chosen)
+        return found
+
+    with mock.patch.object(segment, "load", load):
+        main.main(words)

@@ -1,0 +1,33 @@
+"""The real pair control / PLK1 inhibition: mitotic arrest is seen in one and not in the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.screen.otsu import OtsuSegmenter
+
+from nucleate.export.measurements import measure
+from nucleate.io.images import read_image
+from nucleate.screen.phenotypes import classify, reference_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.base, pytest.mark.data]
+
+
+@pytest.mark.parametrize(("blur", "factor"), [(2.0, 0.7), (3.0, 0.5), (4.0, 0.4)])
+def test_arrested_cells_are_mitotic_looking(shared_data: Path, blur: float, factor: float) -> None:
+    # Tight or generous outlines: the rules must not hang on one way of finding nuclei.
+    segmenter = OtsuSegmenter(least=1000, blur=blur, factor=factor)
+    tables = {}
+    for name in ("control", "inhibition"):
+        image = read_image(shared_data / "formats" / "tiff" / f"xy_8bit__nuclei_PLK1_{name}.tif")
+        tables[name] = measure(segmenter.segment(image).labels, {"": image.pixels})
+    reference = reference_of(tables["control"])
+    flags = {name: classify(table, reference) for name, table in tables.items()}
+    assert int(flags["control"]["mitotic"].sum()) == 0
+    assert int(flags["inhibition"]["mitotic"].sum()) == 4
+    assert int(flags["control"]["condensed"].sum()) == 0
+    assert 9 <= len(tables["inhibition"]["label"]) <= 12

@@ -1,0 +1,141 @@
+"""Nuclei to fields to wells, phenotypes, and the statistics over wells: all small enough to be done by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from nucleate.screen.analysis import analyse
+from nucleate.screen.phenotypes import Reference, Rules, classify, reference_of
+from nucleate.screen.platemap import Content
+from nucleate.screen.tables import FieldRow, build_tables, nuclear_columns
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+
+def _nuclei(images: list[str], **columns: list[float]) -> dict[str, NDArray[Any]]:
+    n = len(images)
+    plain = {"area_px": 100.0, "area_um2": np.nan, "eccentricity": 0.4, "solidity": 0.98, "confidence": 0.9}
+    plain |= {"mean_intensity": 110.0, "min_intensity": 10.0, "std_intensity": 20.0, "integrated_intensity": 1e4}
+    table: dict[str, NDArray[Any]] = {name: np.full(n, value) for name, value in plain.items()}
+    table |= {name: np.array(values, np.float64) for name, values in columns.items()}
+    return table | {"image": np.array(images, dtype=object)}
+
+
+def test_counts_and_medians_by_hand() -> None:
+    nuclei = _nuclei(["a", "b", "b", "b", "c"], area_px=[50, 10, 20, 60, 80], confidence=[0.5, 0.2, 0.4, 0.9, 1])
+    fields = [FieldRow("a", "A01", 1), FieldRow("b", "A01", 2), FieldRow("c", "B02", 1), FieldRow("d", "B02", 2)]
+    fields += [FieldRow("e", "B02", 3, "failed"), FieldRow("f", "C01", 1)]
+    contents = {
+        "A01": Content("A01", role="negative"),
+        "B02": Content("B02", "X", 2.0),
+        "D04": Content("D04", "X", 1.0),
+    }
+    tables = build_tables(nuclei, fields, contents=contents)
+    assert tables.fields["nuclei"].tolist() == [1, 3, 1, 0, 0]
+    assert tables.fields["median_area_px"].tolist()[:3] == [50, 20, 80]
+    wells = tables.wells
+    assert wells["well"].tolist() == ["A01", "B02", "C01", "D04"]
+    assert wells["fields"].tolist() == [2, 2, 1, 0]
+    # A field that failed does not count; one without nuclei counts as none; a well without a field is not known.
+    np.testing.assert_array_equal(wells["nuclei_per_field"], [2, 0.5, 0, np.nan])
+    np.testing.assert_array_equal(wells["median_area_px"], [35, 80, np.nan, np.nan])
+    np.testing.assert_allclose(wells["mean_confidence"], [0.5, 1, np.nan, np.nan])
+    assert wells["compound"].tolist() == ["", "X", "", "X"]
+    assert wells["role"].tolist() == ["negative", "sample", "sample", "sample"]
+    assert "median_area_px" in tables.features
+    assert "median_area_um2" not in tables.features
+
+
+def test_the_nuclear_channel_is_taken() -> None:
+    columns = {f"mean_intensity_{name}": np.array([value]) for name, value in (("actin", 3.0), ("DAPI", 7.0))}
+    assert nuclear_columns(columns, "DAPI")["mean_intensity"].tolist() == [7.0]
+    assert nuclear_columns({"mean_intensity": np.array([1.0])}, "DAPI")["mean_intensity"].tolist() == [1.0]
+    # Some fields with one channel, others with several.
+    mixed = {"mean_intensity": np.array([1.0, np.nan]), "mean_intensity_DAPI": np.array([np.nan, 2.0])}
+    assert nuclear_columns(mixed, "DAPI")["mean_intensity"].tolist() == [1.0, 2.0]
+
+
+def test_the_ordinary_nucleus_by_hand() -> None:
+    table = _nuclei(["a"] * 5, area_px=[80, 90, 100, 110, 500], std_intensity=[10, 20, 20, 30, 40])
+    reference = reference_of(table)
+    # Brightness 110 - 10; textures .1 .2 .2 .3 .4, median .2, distances .1 0 0 .1 .2.
+    assert (reference.nuclei, reference.ground, reference.area_px, reference.brightness) == (5, 10, 100, 100)
+    assert (reference.texture, reference.texture_sd) == pytest.approx((0.2, 0.14826))
+
+
+@pytest.mark.parametrize(
+    ("nucleus", "found"),
+    [
+        ({}, ""),
+        ({"area_px": 60, "mean_intensity": 160}, "condensed"),
+        ({"area_px": 61, "mean_intensity": 160}, ""),
+        ({"area_px": 60, "mean_intensity": 159}, ""),
+        ({"area_px": 60, "mean_intensity": 160, "eccentricity": 0.85}, "mitotic"),
+        ({"area_px": 70, "mean_intensity": 160, "eccentricity": 0.85}, "mitotic"),
+        ({"area_px": 71, "mean_intensity": 160, "eccentricity": 0.85}, ""),
+        ({"std_intensity": 36, "solidity": 0.93}, "mitotic"),
+        ({"std_intensity": 34, "solidity": 0.93}, ""),
+        ({"std_intensity": 36, "solidity": 0.94}, ""),
+        ({"std_intensity": 36, "solidity": 0.93, "area_px": 12}, ""),
+    ],
+)
+def test_rules_at_their_thresholds(nucleus: dict[str, float], found: str) -> None:
+    reference = Reference(100, 10.0, 100.0, 100.0, 0.2, 0.05)
+    table = _nuclei(["a"], **{name: [value] for name, value in nucleus.items()})
+    flags = classify(table, reference, rules=Rules())
+    assert [name for name, values in flags.items() if values[0]] == [found] * bool(found)
+
+
+def test_phenotypes_hold_at_any_exposure() -> None:
+    rng = np.random.default_rng(0)
+    table = _nuclei(
+        ["a"] * 200, area_px=rng.uniform(20, 140, 200).tolist(), mean_intensity=rng.uniform(80, 400, 200).tolist()
+    )
+    brighter = dict(table)
+    for name in ("mean_intensity", "min_intensity"):
+        brighter[name] = 3 * table[name] + 500
+    brighter["std_intensity"] = 3 * table["std_intensity"]
+    first, second = (classify(one, reference_of(one)) for one in (table, brighter))
+    assert first["condensed"].sum() >= 3
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_without_controls_nothing_has_a_phenotype() -> None:
+    tables = build_tables(_nuclei(["a"]), [FieldRow("a", "A01", 1)], contents={"A01": Content("A01", "X")})
+    assert tables.reference.nuclei == 0
+    assert tables.wells["condensed_fraction"].tolist() == [0]
+    assert np.isnan(analyse(tables).z["nuclei_per_field"]).all()
+
+
+def test_a_plate_by_hand() -> None:
+    # Counts of the controls 8 10 12: median 10, robust deviation 2.9652. Two wells of X at 1.0 have 4 and 2 nuclei.
+    counts = {"A01": 8, "A02": 10, "A03": 12, "B01": 4, "B02": 2, "C01": 1, "C02": 1}
+    contents = {well: Content(well, role="negative") for well in ("A01", "A02", "A03")}
+    contents |= {well: Content(well, "X", 1.0) for well in ("B01", "B02")}
+    contents |= {well: Content(well, "P", 9.0, "positive") for well in ("C01", "C02")}
+    contents["H12"] = Content("H12", role="empty")
+    names = [well for well, count in counts.items() for _ in range(count)]
+    screen = analyse(build_tables(_nuclei(names), [FieldRow(well, well, 1) for well in counts], contents=contents))
+    assert screen.z["nuclei_per_field"][[1, 3]] == pytest.approx([0, -6 / 2.9652])
+    assert np.isnan(screen.z["nuclei_per_field"][-1])
+    # Positive 1 and 1, negative 10 with standard deviation 2: Z' = 1 - 3 x 2 / 9.
+    assert screen.controls["nuclei_per_field"].z_prime == pytest.approx(1 / 3)
+    (p, x) = screen.doses
+    assert (x.compound, x.concentration, x.wells, x.medians["nuclei_per_field"]) == ("X", 1.0, ("B01", "B02"), 3)
+    assert x.ssmd["nuclei_per_field"] == pytest.approx((3 - 10) / np.sqrt(2 + 4))
+    assert p.compound == "P"
+    assert screen.curves == ()
+    assert (screen.shape, screen.edge_of) == ((8, 12), "sample")
+
+
+def test_doses_without_a_number_stand_together() -> None:
+    contents = {"A01": Content("A01", role="negative"), "A02": Content("A02", "X"), "A03": Content("A03", "X")}
+    screen = analyse(build_tables(_nuclei(["a"]), [FieldRow("a", "A01", 1)], contents=contents))
+    assert [row.wells for row in screen.doses] == [("A02", "A03")]
