@@ -45,7 +45,8 @@ class Repeated:
     def read(self, rows: slice, cols: slice) -> NDArray[Any]:
         """Give a part."""
         row, col = np.arange(rows.start, rows.stop), np.arange(cols.start, cols.stop)
-        return self.tile[np.ix_(row % TILE, col % TILE)]
+        part: NDArray[Any] = self.tile[np.ix_(row % TILE, col % TILE)]
+        return part
 
 
 class Cheap:

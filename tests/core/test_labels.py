@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.strategies import label_images
 
-from nucleate.core.labels import areas, drop_small, relabel
+from nucleate.core.labels import areas, drop_small, first_pixels, in_reading_order, relabel
 
 if TYPE_CHECKING:
+    from random import Random
+
     from numpy.typing import NDArray
 
 pytestmark = pytest.mark.base
@@ -46,3 +48,28 @@ def test_dropping_keeps_the_large_ones_as_they_are(labels: NDArray[np.int32], le
     assert areas(kept).tolist() == [size for size in sizes.tolist() if size >= least]
     large = np.isin(labels, np.flatnonzero(sizes >= least) + 1)
     np.testing.assert_array_equal(kept > 0, large & (labels > 0))
+
+
+@given(label_images(), st.randoms())
+def test_first_pixels_and_reading_order(labels: NDArray[np.int32], chance: Random) -> None:
+    ids = list(range(1, int(labels.max()) + 1))
+    chance.shuffle(ids)
+    mixed = np.array([0, *ids], np.int32)[labels]
+    flat = mixed.ravel().tolist()
+    assert first_pixels(mixed).tolist() == [flat.index(n) for n in range(1, len(ids) + 1)]
+    ordered = in_reading_order(mixed)
+    assert np.all(np.diff(first_pixels(ordered)) > 0)
+    assert len(set(zip(flat, ordered.ravel().tolist(), strict=True))) == len(set(flat)) == len(np.unique(ordered))
+
+
+def test_ids_that_do_not_occur_leave_no_gap() -> None:
+    assert first_pixels(np.array([[0, 3, 3], [1, 3, 0]])).tolist() == [3, 6, 1]
+    assert in_reading_order(np.array([[0, 3, 3], [1, 3, 0]])).tolist() == [[0, 1, 1], [2, 1, 0]]
+    assert in_reading_order(np.zeros((2, 2), np.int32)).tolist() == [[0, 0], [0, 0]]
+
+
+def test_areas_of_a_large_image_are_counted_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.random.default_rng(0).integers(0, 9, (30, 31))
+    whole = areas(picture)
+    monkeypatch.setattr("nucleate.core.labels._SLICE", 7)
+    assert areas(picture).tolist() == whole.tolist() == np.bincount(picture.ravel())[1:].tolist()

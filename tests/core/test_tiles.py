@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nucleate.core.tiles import Span, chain, mix, weights
+from nucleate.core.tiles import Rows, Span, chain, joined, mix, weights
 from nucleate.errors import UsageError
 
 pytestmark = pytest.mark.base
@@ -118,3 +118,21 @@ def test_product_of_two_chains_shares_out_a_picture() -> None:
     for row, col in itertools.product(chain(50, 20, margin=4), chain(70, 20, margin=4)):
         owned[row.own, col.own] += 1
     assert (owned == 1).all()
+
+
+@given(chains(), st.integers(0, 2**32 - 1))
+def test_pieces_that_come_one_by_one_are_the_same(drawn: tuple[int, int, int, int, int, list[Span]], seed: int) -> None:
+    length, *_, spans = drawn
+    rng = np.random.default_rng(seed)
+    parts = [(span, rng.random((2, span.write.stop - span.write.start, 3), np.float32)) for span in spans]
+    out = np.full((2, length, 3), np.nan, np.float32)
+    mix(out, parts, axis=1)
+    rows = Rows()
+    for piece in joined(parts, axis=1):
+        rows.add(piece)
+    assert (rows.start, rows.stop) == (0, length)
+    np.testing.assert_array_equal(rows.window(slice(0, length), slice(1, 3)), out[:, :, 1:])
+    middle = length // 2
+    rows.forget(middle)
+    assert rows.start <= middle
+    np.testing.assert_array_equal(rows.window(slice(middle, length), slice(0, 3)), out[:, middle:])

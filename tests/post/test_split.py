@@ -95,3 +95,13 @@ def test_growing_equals_one_watershed_over_everything(
         np.testing.assert_array_equal(got[~marked], bare[~marked])
     else:
         assert not got[~marked].any()
+
+
+def test_regions_alike_are_split_alike() -> None:
+    # Twenty bars, each with two seeds of one height and a pixel midway: who gets it must not depend on the others.
+    mask = np.zeros((40, 13), bool)
+    mask[::2] = True
+    height = np.full(mask.shape, 0.5, np.float32)
+    height[:, [1, 11]] = 1
+    labels = split.grow_markers(mask, split.level_markers(mask, height, level=0.9), height=height)[::2]
+    np.testing.assert_array_equal(labels - labels[:, :1], np.tile([0] * 7 + [1] * 6, (20, 1)))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.filters import apply_hysteresis_threshold, threshold_otsu
 
-from nucleate.post.threshold import above, hysteresis, otsu_level
+from nucleate.post.threshold import above, hysteresis, otsu_level, otsu_level_of_pieces
 
 pytestmark = pytest.mark.base
 
@@ -63,3 +63,12 @@ def test_hysteresis_joins_corners_only_when_told() -> None:
     values = np.array([[0.9, 0.0], [0.0, 0.4]], np.float32)
     assert hysteresis(values, low=0.3, high=0.8).sum() == 1
     assert hysteresis(values, low=0.3, high=0.8, connectivity=2).sum() == 2
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 60), max_size=5))
+def test_otsus_level_does_not_care_for_pieces(seed: int, cuts: list[int]) -> None:
+    values = np.random.default_rng(seed).random((60, 5), np.float32) ** 2
+    values[3, 2] = np.nan
+    assert otsu_level_of_pieces(lambda: np.split(values, sorted(cuts))) == otsu_level(values)
+    assert otsu_level_of_pieces(list) == 0.0

@@ -1,0 +1,53 @@
+"""Planes that are read part by part: every way gives what the array gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests import strategies
+
+from nucleate.core import plane as module
+from nucleate.core.normalize import Normalizer, to_grey
+from nucleate.core.plane import ArrayPlane, as_plane, grid_sample
+from nucleate.core.resample import Resampler, resample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+
+@given(strategies.planes(), st.integers(1, 9), st.integers(1, 60))
+def test_a_sample_is_the_arrays_own(pixels: NDArray[Any], step: int, piece: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_PIECE", piece)
+        np.testing.assert_array_equal(grid_sample(as_plane(pixels), step), pixels[::step, ::step])
+
+
+@given(strategies.planes())
+def test_scaling_does_not_care_how_a_plane_is_given(pixels: NDArray[Any]) -> None:
+    assert Normalizer().measure(ArrayPlane(pixels)) == Normalizer().measure(pixels)
+    assert as_plane(as_plane(pixels)).dtype == pixels.dtype
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_grey_of_a_part_has_the_same_bits(seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 33, 3), np.uint8)
+    np.testing.assert_array_equal(to_grey(pixels[3:8, 5:6]), to_grey(pixels)[3:8, 5:6])
+
+
+@given(strategies.shapes(40), strategies.shapes(40), st.data())
+def test_a_part_of_a_resized_picture_has_the_same_bits(
+    old: tuple[int, int], new: tuple[int, int], data: st.DataObject
+) -> None:
+    maps_CHW = np.random.default_rng(0).random((2, *old), np.float32)
+    starts = [data.draw(st.integers(0, n - 1)) for n in new]
+    rows, cols = (slice(a, data.draw(st.integers(a + 1, n))) for a, n in zip(starts, new, strict=True))
+    resampler = Resampler(old, new)
+    down, across = resampler.source((rows, cols))
+    part = resampler.apply(maps_CHW[:, down, across], (rows, cols))
+    np.testing.assert_array_equal(part, resample(maps_CHW, new)[:, rows, cols])
