@@ -37,7 +37,8 @@ def test_compound_adds_half_the_dice() -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_has_a_gradient_everywhere(name: str) -> None:
-    logits = torch.randn(2, 1, 4, 4, requires_grad=True)
-    LOSSES[name](logits, torch.rand(2, 1, 4, 4), torch.ones(2, 4, 4)).backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+    maps = 3 if name == "softmax" else 1
+    logits = torch.randn(2, maps, 4, 4, requires_grad=True)
+    LOSSES[name](logits, torch.rand(2, maps, 4, 4), torch.ones(2, 4, 4)).backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
     assert logits.grad is not None
     assert (logits.grad != 0).all()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate.data import cache as store
-from nucleate.data import folders, kaggle
+from nucleate.data import folders, kaggle, outlined
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source
 from nucleate.errors import DataError
@@ -28,7 +28,8 @@ def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "")
     Parameters
     ----------
     path : path-like
-        A folder or zip in Kaggle's layout or with label images; ``archive.zip::folder`` for a folder inside.
+        A folder or zip in Kaggle's layout, with label images or with outlines (`nucleate.data.outlined`);
+        ``archive.zip::folder`` for a folder inside.
     cache : Path, optional
         Folder for the cache file; ``$NUCLEATE_CACHE`` or the user's cache folder when None.
         The file's name is a hash of the content, so a changed data set is read anew.
@@ -160,11 +161,14 @@ def grouped_folds(samples: Sequence[Sample], n: int, *, seed: int) -> list[Sampl
 
 
 def _read(source: Source) -> list[Sample]:
-    samples = kaggle.samples_of(source) if kaggle.find_entries(source) else folders.samples_of(source)
+    if kaggle.find_entries(source):
+        samples = kaggle.samples_of(source)
+    else:
+        samples = folders.samples_of(source) or outlined.samples_of(source)
     if not samples:
         raise DataError(
             f"{source} has no known layout: got {len(source.names)} files; give <id>/images + <id>/masks, "
-            "or images/ + labels/ with equal names"
+            "images/ + labels/ with equal names, or pictures with outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
         )
     return samples
 

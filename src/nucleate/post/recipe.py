@@ -59,7 +59,8 @@ class PostRecipe:
         ``components``: connected regions. ``distance``: watershed on the distance to the mask's edge, one nucleus a
         peak (`smoothing`, `min_distance`). ``markers``: watershed on the learned map ``distance`` from the regions
         where ``distance * (1 - border)`` lies above `marker_level`; a network without ``border`` uses ``distance``
-        alone, one without ``distance`` uses ``mask * (1 - border)``.
+        alone, one without ``distance`` uses ``mask * (1 - border)``. A network of three classes uses its map
+        ``inside``.
     connectivity : {1, 2}
         Pixels hang together by edges (1) or by corners too (2).
     smoothing : float
@@ -227,9 +228,9 @@ class PostRecipe:
         maps = {name: np.asarray(values, np.float32) for name, values in zip(names, maps_CHW, strict=True)}
         if "mask" not in maps:
             raise ModelError(f"no map 'mask' among {list(names)}; the recipe needs it")
-        if self.split == "markers" and not {"distance", "border"} & maps.keys():
+        if self.split == "markers" and not {"distance", "border", "inside"} & maps.keys():
             raise ModelError(
-                f"no map 'distance' or 'border' among {list(names)}; use split = 'distance' or 'components'"
+                f"no map 'distance', 'border' or 'inside' among {list(names)}; use split = 'distance' or 'components'"
             )
         return maps
 
@@ -246,7 +247,7 @@ class PostRecipe:
             height = split.mask_distance(mask, self.smoothing)
             markers = split.distance_markers(mask, height, min_distance=self.min_distance)
             return split.grow_markers(mask, markers, height=height, connectivity=joined)
-        energy = maps.get("distance", maps["mask"])
+        energy = maps.get("inside", maps.get("distance", maps["mask"]))
         if "border" in maps:
             energy = energy * (1.0 - maps["border"])
         energy = split.smooth(energy, self.smoothing)

@@ -37,15 +37,15 @@ def _draw_log(low_high: tuple[float, float], count: int, *, generator: Generator
     return _draw((math.log(low_high[0]), math.log(low_high[1])), count, generator=generator).exp()
 
 
-def crop_grid(sizes_N2: Tensor, crop: int, *, config: AugmentConfig, generator: Generator) -> Tensor:
+def crop_grid(sizes_N2: Tensor, crop: int | tuple[int, int], *, config: AugmentConfig, generator: Generator) -> Tensor:
     """Draw where each pixel of each crop is read from.
 
     Parameters
     ----------
     sizes_N2 : Tensor
         Rows and columns of the picture each crop is cut from.
-    crop : int
-        Side of the crops, pixels.
+    crop : int or (int, int)
+        Side of the crops, or their rows and columns, pixels.
     config : AugmentConfig
         Flips, rotation, zoom and displacement are used.
     generator : Generator
@@ -54,25 +54,26 @@ def crop_grid(sizes_N2: Tensor, crop: int, *, config: AugmentConfig, generator: 
     Returns
     -------
     Tensor
-        (N, crop, crop, 2) float, (row, col) in the picture; may lie outside it.
+        (N, rows, columns, 2) float, (row, col) in the picture; may lie outside it.
     """
     count = len(sizes_N2)
+    shape = (crop, crop) if isinstance(crop, int) else crop
     angle = (torch.rand(count, generator=generator) * 2 * math.pi) * float(config.rotate)
     step = 1 / _draw_log(config.zoom, count, generator=generator)
     flips_N2 = 1 - 2 * (torch.rand(count, 2, generator=generator) < 0.5 * config.flips).float()
     cos, sin = angle.cos() * step, angle.sin() * step
     turn_N22 = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1) * flips_N2[:, None, :]
     # The window as large as the unturned crop stays inside where the picture is large enough.
-    room_N2 = (sizes_N2 - crop * step[:, None]).clamp(min=0)
+    room_N2 = (sizes_N2 - torch.tensor(shape) * step[:, None]).clamp(min=0)
     centre_N2 = (sizes_N2 - 1) / 2 + room_N2 * (torch.rand(count, 2, generator=generator) - 0.5)
-    side = torch.arange(crop) - (crop - 1) / 2
-    out_HW2 = torch.stack(torch.meshgrid(side, side, indexing="ij"), -1)
+    sides = [torch.arange(length) - (length - 1) / 2 for length in shape]
+    out_HW2 = torch.stack(torch.meshgrid(*sides, indexing="ij"), -1)
     grid_NHW2 = torch.einsum("nij,hwj->nhwi", turn_N22, out_HW2) + centre_N2[:, None, None, :]
     if config.displace[1] > 0:
-        spread = _draw(config.displace, count, generator=generator) * crop * step
+        spread = _draw(config.displace, count, generator=generator) * math.sqrt(shape[0] * shape[1]) * step
         points = config.displace_grid
         shift = torch.randn(count, 2, points, points, generator=generator) * spread[:, None, None, None]
-        fine_N2HW = functional.interpolate(shift, size=(crop, crop), mode="bilinear", align_corners=True)
+        fine_N2HW = functional.interpolate(shift, size=shape, mode="bilinear", align_corners=True)
         grid_NHW2 = grid_NHW2 + fine_N2HW.permute(0, 2, 3, 1)
     return grid_NHW2
 

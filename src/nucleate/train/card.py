@@ -39,7 +39,7 @@ def card_of(config: TrainConfig, recipe: PostRecipe, *, weights: bytes, **facts:
         maps=config.maps,
         recipe=recipe,
         multiple=2**config.network.depth,
-        input_size=config.resize,
+        input_size=None if config.full_size else config.resize,
         sha256=hashlib.sha256(weights).hexdigest(),
     )
 

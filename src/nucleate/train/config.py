@@ -5,19 +5,23 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nucleate.core.normalize import Normalizer
 from nucleate.errors import UsageError
-from nucleate.nets.build import NetConfig
+from nucleate.nets.build import DETECTORS, NetConfig
+from nucleate.post.recipe import PostRecipe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MAPS", "AugmentConfig", "Range", "TrainConfig", "load_config", "parse_config"]
+__all__ = ["CLASSES", "MAPS", "AugmentConfig", "Range", "TrainConfig", "load_config", "parse_config"]
 
-MAPS = ("mask", "border", "distance")
-"""Maps a network can be taught, see `nucleate.train.targets`."""
+MAPS = ("mask", "border", "distance", "edge", "inside", "labels")
+"""Maps a network can be taught, see `nucleate.train.targets`; ``labels`` is for detectors."""
+
+CLASSES = ("mask", "edge", "inside")
+"""The maps of a network with a softmax over background, edge and inside."""
 
 Range = tuple[float, float]
 
@@ -95,10 +99,16 @@ class TrainConfig(_Frozen):
         Side of the square to which whole pictures are resized first (256 in the paper); None keeps them.
     crop : int
         Side of the crops, pixels.
+    frame : {"crop", "image", "size-groups"}
+        What a batch is made of: crops; one whole picture; whole pictures of one size, drawn with `steps_per_epoch`.
+    drawn : int
+        Drawn pictures (`nucleate.data.synth`) added to those trained on.
     maps : tuple of str
         What the network is taught, of `MAPS`.
-    loss : {"bce", "compound"}
+    loss : {"bce", "compound", "softmax"}
         See `nucleate.train.losses`.
+    seam_weight, seam_sigma : float
+        w0 and sigma (pixels) of `nucleate.train.seams.seam_weights`, by which pixels are weighed; 0 turns it off.
     epochs : int
         An epoch is `steps_per_epoch` batches, or each picture once where that is None.
     steps_per_epoch : int or None
@@ -107,6 +117,8 @@ class TrainConfig(_Frozen):
         Crops a batch.
     lr : float
         Learning rate of Adam (decoupled weight decay when `weight_decay` > 0).
+    beta1 : float
+        Adam's decay of the mean gradient.
     schedule : {"constant", "cosine"}
         ``cosine`` warms up over 2 % of the steps and falls to 1 % of `lr`.
     weight_decay : float
@@ -119,6 +131,10 @@ class TrainConfig(_Frozen):
         Of the network's arithmetic; the weights are float32.
     seed : int
         Everything random follows from it.
+    full_size : bool
+        Run the network on pictures of their own size although it was trained on resized ones.
+    recipe : PostRecipe or None
+        From maps to nuclei; chosen by score on held-out pictures when None.
     """
 
     network: NetConfig = NetConfig()
@@ -126,18 +142,44 @@ class TrainConfig(_Frozen):
     augment: AugmentConfig = AugmentConfig()
     resize: int | None = Field(None, ge=16)
     crop: int = Field(256, ge=16)
+    frame: Literal["crop", "image", "size-groups"] = "crop"
+    drawn: int = Field(0, ge=0)
     maps: tuple[str, ...] = ("mask",)
-    loss: Literal["bce", "compound"] = "bce"
+    loss: Literal["bce", "compound", "softmax"] = "bce"
+    seam_weight: float = Field(0.0, ge=0)
+    seam_sigma: float = Field(5.0, gt=0)
     epochs: int = Field(20, ge=1)
     steps_per_epoch: int | None = Field(None, ge=1)
     batch: int = Field(8, ge=1)
     lr: float = Field(1e-3, gt=0)
+    beta1: float = Field(0.9, ge=0, lt=1)
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: float = Field(0.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1)
     balance: float = Field(0.0, ge=0, le=1)
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
+    full_size: bool = False
+    recipe: PostRecipe | None = None
+
+    @field_validator("recipe", mode="before")
+    @classmethod
+    def _make_recipe(cls, value: object) -> object:
+        return PostRecipe.from_dict(value) if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _check_frame(self) -> Self:
+        if self.frame == "image" and self.batch != 1:
+            raise ValueError(f"batch must be 1 with frame = 'image', pictures differ in size; got {self.batch}")
+        if self.frame == "size-groups" and self.steps_per_epoch is None:
+            raise ValueError("steps_per_epoch is needed with frame = 'size-groups'; got none")
+        if self.loss == "softmax" and self.maps != CLASSES:
+            raise ValueError(f"maps must be {', '.join(CLASSES)} with loss = 'softmax'; got {', '.join(self.maps)}")
+        if ("labels" in self.maps or self.network.name in DETECTORS) and not self.detector:
+            raise ValueError(f"the map labels, alone, goes with the networks {', '.join(DETECTORS)}; got {self.maps}")
+        if self.seam_weight and self.loss != "bce":
+            raise ValueError(f"seam_weight goes with loss = 'bce'; got {self.loss!r}")
+        return self
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -151,6 +193,11 @@ class TrainConfig(_Frozen):
         if self.network.channels_in != self.normalizer.channels:
             raise ValueError(f"network.channels_in must be normalizer.channels; got {self.network.channels_in}")
         return self
+
+    @property
+    def detector(self) -> bool:
+        """Whether the network gives nuclei one by one and not maps."""
+        return self.network.name in DETECTORS and self.maps == ("labels",)
 
     def replace(self, **changes: object) -> TrainConfig:
         """Give a checked copy with some fields changed."""

@@ -22,7 +22,7 @@ from nucleate.train.confidence import (
 )
 from nucleate.train.loop import FINAL
 from nucleate.train.shipping import ship
-from nucleate.train.tuning import cross_fitted, store_maps, tune
+from nucleate.train.tuning import apply_all, cross_fitted, store_maps, tune
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,10 +64,14 @@ def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str,
         calibration error of the confidence where there are nuclei enough to fit one.
     """
     module, _, _ = load_network(run / FINAL)
-    start = starting_recipe(config)
+    start = config.recipe or starting_recipe(config)
     stored = store_maps(segmenter_of(module, config, recipe=start), held)
-    found = cross_fitted(start, config.maps, stored=stored)
-    recipe, _ = tune(start, config.maps, stored=stored)
+    if config.recipe is None:
+        found = cross_fitted(start, config.maps, stored=stored)
+        recipe, _ = tune(start, config.maps, stored=stored)
+    else:
+        recipe = config.recipe
+        found = apply_all(recipe, config.maps, stored=stored)
     scores = _card_scores(found, stored)
     _write_rows(run / "held-out.csv", found, stored=stored)
     nuclei = described_nuclei(recipe, config.maps, stored=stored)
@@ -82,7 +86,7 @@ def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str,
 
 def starting_recipe(config: TrainConfig) -> PostRecipe:
     """Give the recipe that tuning begins with: markers where the network learns them, else the mask's own distance."""
-    if {"distance", "border"} & set(config.maps):
+    if {"distance", "border", "inside"} & set(config.maps):
         return START
     return PostRecipe(split="distance", min_area=10)
 

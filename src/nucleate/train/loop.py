@@ -15,7 +15,7 @@ from nucleate.core.files import atomic_path, make_folder
 from nucleate.errors import UsageError
 from nucleate.nets.build import build
 from nucleate.train.augment import seeded
-from nucleate.train.batches import Atlas, make_batch, steps_per_epoch
+from nucleate.train.batches import Atlas, Batch, make_batch, steps_per_epoch
 from nucleate.train.checkpoint import load_state, save_network, save_state
 from nucleate.train.config import TrainConfig
 from nucleate.train.losses import LOSSES
@@ -97,9 +97,9 @@ def fit(
     torch.manual_seed(int(seeded(config.seed, 0).initial_seed()))
     module = build(config.network).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(module).requires_grad_(requires_grad=False) if config.ema else None
-    optimiser = torch.optim.AdamW(module.parameters(), config.lr, weight_decay=config.weight_decay)
+    betas = (config.beta1, 0.999)
+    optimiser = torch.optim.AdamW(module.parameters(), config.lr, betas=betas, weight_decay=config.weight_decay)
     run = _start(config, folder, resume=resume, parts=(module, average, optimiser))
-    loss_of = LOSSES[config.loss]
     per_epoch = steps_per_epoch(config, len(atlas))
     while run.step < config.epochs * per_epoch:
         began, total = time.perf_counter(), 0.0
@@ -107,10 +107,7 @@ def fit(
         for step in range(run.step, run.step + per_epoch):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, step, steps=config.epochs * per_epoch)
-            batch = make_batch(atlas, config, step=step)
-            with torch.autocast(place.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-                logits_NCHW = module(batch.batch_NCHW.contiguous(memory_format=torch.channels_last))
-            loss = loss_of(logits_NCHW.float(), batch.targets_NCHW, batch.weights_NHW)
+            loss = _loss(module, make_batch(atlas, config, step=step), config=config)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -126,6 +123,16 @@ def fit(
         _keep(config, folder, run=run, kept=kept, parts=(module, average, optimiser))
         report(run)
     return run
+
+
+def _loss(module: nn.Module, batch: Batch, *, config: TrainConfig) -> Tensor:
+    batch_NCHW = batch.batch_NCHW.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(batch_NCHW.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        if config.detector:  # it has losses of its own
+            found: Tensor = module(batch_NCHW, batch.targets_NCHW[:, 0])
+            return found
+        logits_NCHW = module(batch_NCHW)
+    return LOSSES[config.loss](logits_NCHW.float(), batch.targets_NCHW, batch.weights_NHW)
 
 
 def learning_rate(config: TrainConfig, step: int, *, steps: int) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["LOSSES", "bce", "compound", "soft_dice"]
+__all__ = ["LOSSES", "bce", "compound", "soft_dice", "softmax"]
 
 
 def bce(logits_NCHW: Tensor, targets_NCHW: Tensor, weights_NHW: Tensor | None = None) -> Tensor:
@@ -40,4 +41,21 @@ def compound(logits_NCHW: Tensor, targets_NCHW: Tensor, weights_NHW: Tensor | No
     return bce(logits_NCHW, targets_NCHW, weights_NHW) + 0.5 * soft_dice(logits_NCHW, targets_NCHW)
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {"bce": bce, "compound": compound}
+def softmax(logits_NCHW: Tensor, targets_NCHW: Tensor, weights_NHW: Tensor | None = None) -> Tensor:
+    """Cross-entropy over background, edge and inside; mean over pixels.
+
+    The maps are ``mask``, ``edge``, ``inside`` and the logits those of softmax probabilities, as
+    `nucleate.nets.variants.UNetThreeClass` gives them: the log-probability of background is ``logsigmoid(-mask)``.
+    """
+    mask, edge, inside = logits_NCHW.unbind(1)
+    logs_NCHW = functional.logsigmoid(torch.stack([-mask, edge, inside], 1))
+    classes_NCHW = torch.cat([1 - targets_NCHW[:, :1], targets_NCHW[:, 1:]], 1)
+    loss_NHW = -(classes_NCHW * logs_NCHW).sum(1)
+    return (loss_NHW if weights_NHW is None else loss_NHW * weights_NHW).mean()
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
+    "bce": bce,
+    "compound": compound,
+    "softmax": softmax,
+}

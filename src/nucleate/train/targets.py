@@ -65,14 +65,28 @@ def _highest_around(values_N1HW: Tensor, reach: int) -> Tensor:
 
 
 def make_targets(labels_NHW: Tensor, distance_NHW: Tensor, *, maps: tuple[str, ...]) -> Tensor:
-    """Stack the wanted maps: ``mask`` 0/1, ``border`` 0/1 between touching nuclei, ``distance`` 0..1 to the centre."""
+    """Stack the wanted maps.
+
+    ``mask`` 0/1; ``border`` 0/1 between touching nuclei; ``distance`` 0..1 to the centre; ``edge`` 0/1, the pixels of
+    each nucleus with another nucleus or background beside or across a corner; ``inside`` 0/1, its other pixels;
+    ``labels``, the ids themselves.
+    """
     mask_NHW = labels_NHW > 0
     made = {
+        "edge": lambda: (mask_NHW & _at_edge(labels_NHW)).float(),
+        "inside": lambda: (mask_NHW & ~_at_edge(labels_NHW)).float(),
+        "labels": lambda: labels_NHW.float(),
         "mask": lambda: mask_NHW.float(),
         "border": lambda: touching(labels_NHW).float(),
         "distance": lambda: distance_NHW * mask_NHW,
     }
     return torch.stack([made[name]() for name in maps], 1)
+
+
+def _at_edge(labels_NHW: Tensor) -> Tensor:
+    """Mark pixels whose 3 x 3 window holds more than one value; a nucleus does not end where the crop ends."""
+    labels_N1HW = labels_NHW[:, None].float()
+    return (_highest_around(labels_N1HW, 1) != -_highest_around(-labels_N1HW, 1))[:, 0]
 
 
 def border_weights(labels_NHW: Tensor, weight: float = 4.0) -> Tensor:

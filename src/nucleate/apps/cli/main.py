@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from nucleate import __version__
+from nucleate.apps.cli.ablate import ablate
 from nucleate.apps.cli.check import check
 from nucleate.apps.cli.console import say
 from nucleate.apps.cli.demo import demo
@@ -62,7 +63,7 @@ def _top(
         typer.echo(context.get_help())
 
 
-for _verb in (segment, screen, report, evaluate, train, paper, check, synth, demo, info, models, doctor):
+for _verb in (segment, screen, report, evaluate, train, paper, ablate, check, synth, demo, info, models, doctor):
     # A line of its own with \b keeps typer from joining the lines of the examples.
     app.command(_verb.__name__, help=cleandoc(_verb.__doc__ or "").replace("\\b\n", "\b\n"))(_verb)
 

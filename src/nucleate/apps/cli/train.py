@@ -53,14 +53,16 @@ def train(
     """
     del debug  # read before the verb
     place = import_training(device, threads)
-    from nucleate.train.batches import prepare
+    from nucleate.train.batches import atlas_for, prepare
     from nucleate.train.finish import finish
     from nucleate.train.loop import fit
     from nucleate.train.validation import mask_iou
 
     settings = _settings(config, change or [])
     samples, held = _split(data, val, table=table or default_table(data))
-    atlas = prepare(samples, settings.normalizer, resize=settings.resize)
+    if settings.detector:
+        raise UsageError(f"{settings.network.name} gives no maps for a model; use nucleate ablate --only mask-rcnn")
+    atlas = atlas_for(settings, samples)
     watched = prepare(held[:: max(1, len(held) // 32)], settings.normalizer, resize=settings.resize)
 
     def report(run: Run) -> None:

@@ -1,0 +1,87 @@
+"""``nucleate ablate``: the paper's next steps, one by one, each against the paper's system."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nucleate.apps.cli.console import DebugOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.training import check_precision, default_table, import_training
+from nucleate.errors import UsageError
+
+if TYPE_CHECKING:
+    from nucleate.train.loop import Run
+
+__all__ = ["ablate"]
+
+
+def ablate(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Annotated images: a Kaggle folder or zip, or labels.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of the study.")],
+    table: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Folds and types; images.csv beside DATA when not given.")
+    ] = None,
+    only: Annotated[str, typer.Option(metavar="NAME,...", help="Rows to run; all when not given.")] = "",
+    budget: Annotated[int, typer.Option(metavar="CROPS", min=1, help="Crops each network is trained on.")] = 10_000,
+    folds: Annotated[str, typer.Option(metavar="N,...", help="Held out in turn, at least three.")] = "0,1,2",
+    width: Annotated[int, typer.Option(min=1, help="Channels at full size.")] = 64,
+    precision: Annotated[str, typer.Option(metavar="float32|bfloat16", help="Arithmetic of the networks.")] = "float32",
+    seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
+    threads: ThreadsOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in OUT, or add rows to it.")] = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    r"""Change one thing of the paper's system at a time and tell what it is worth.
+
+    OUT/table.md and table.csv, gains.png, strips/NAME.png with the same six images for every row; types.md and
+    types.csv for leave-one-type-out. configs/next-NAME.toml has the settings of each row at full size.
+
+    \b
+    Examples:
+      nucleate ablate stage1_train.zip -o next
+      nucleate ablate stage1_train.zip -o next --only watershed,clean --width 16 --budget 4000
+      nucleate ablate stage1_train.zip -o next --width 16 --budget 4000 --resume
+    """
+    del debug  # read before the verb
+    place = import_training(device, threads)
+    from nucleate.study.next_ideas import NextPlan
+    from nucleate.study.next_run import run_study
+
+    plan = NextPlan(
+        data, output, table or default_table(data), _numbers(folds), width=width, budget=budget,
+        precision=check_precision(precision), seed=seed,
+    )  # fmt: skip
+    words = ["nucleate", "ablate", data.name, "-o", output.name, *(["--only", only] if only else [])]
+    words += ["--budget", str(budget), "--folds", folds, "--width", str(width)]
+    words += ["--precision", precision, "--seed", str(seed)]
+
+    def report(idea: str, part: str, run: Run) -> None:
+        last = run.history[-1]
+        if not quiet:
+            say(f"{idea}  {part}  part {len(run.history)}  loss {last['loss']:.4f}  {last['seconds']:.0f} s")
+
+    run_study(
+        plan,
+        only=[name.strip() for name in only.split(",") if name.strip()],
+        command=shlex.join(words),
+        resume=resume,
+        device=place,
+        report=report,
+        say=say,
+    )
+    for name in ("table.md", "types.md"):
+        if (output / name).is_file():
+            typer.echo((output / name).read_text(encoding="utf-8"))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdigit() for word in words):
+        raise UsageError(f"--folds {text!r}; give whole numbers with commas, such as 0,1,2")
+    return tuple(int(word) for word in words)

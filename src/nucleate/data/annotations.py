@@ -1,0 +1,233 @@
+"""Files in which people outline nuclei, read as regions: GeoJSON, ImageJ ROI zips, MoNuSeg's XML, COCO JSON.
+
+Nothing in them is run, fetched or expanded: JSON is data only, and XML with a document type, the place where entities
+are declared, is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+from xml.parsers import expat
+
+import numpy as np
+
+from nucleate.data.regions import Region, region_of_rings, region_of_runs
+from nucleate.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    Shape = tuple[int, int]
+
+__all__ = ["READERS", "coco_pictures", "coco_regions", "geojson_regions", "roi_regions", "xml_regions"]
+
+_MAX_ROIS = 1_000_000
+_MAX_ROI_BYTES = 2**24
+
+
+def geojson_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
+    """Read the polygons of a GeoJSON file, a feature a nucleus; points and lines are passed over.
+
+    Parameters
+    ----------
+    data : bytes
+        A FeatureCollection, a list of features (QuPath), one feature or one geometry.
+    name : str
+        For messages.
+    shape : (int, int)
+        Rows and columns of the picture.
+
+    Raises
+    ------
+    DataError
+        If it is no GeoJSON, or a polygon is damaged.
+    """
+    parsed = _json(data, name)
+    features = parsed if isinstance(parsed, list) else parsed.get("features", [parsed])
+    found = []
+    with _Damaged(name):
+        for feature in features:
+            geometry: dict[str, Any] = feature.get("geometry", feature) or {}
+            kind, corners = str(geometry.get("type")), geometry.get("coordinates")
+            pieces: list[Any] = {"Polygon": [corners], "MultiPolygon": corners}.get(kind) or []
+            rings = [_ring(ring) for piece in pieces for ring in piece]
+            found += [region_of_rings(rings, shape)] if rings else []
+    return found
+
+
+def roi_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
+    """Read the areas of an ImageJ ROI zip or of a single ``.roi``; points and lines are passed over.
+
+    Raises
+    ------
+    DataError
+        If it is no such file, or damaged.
+    """
+    from roifile import ROI_TYPE, ImagejRoi
+
+    areas = {ROI_TYPE.POLYGON, ROI_TYPE.RECT, ROI_TYPE.OVAL, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED}
+    found = []
+    with _Damaged(name):
+        for content in _rois(data, name):
+            roi = ImagejRoi.frombytes(content)
+            if roi.roitype in areas:
+                found.append(region_of_rings([_ring(ring) for ring in roi.coordinates(multi=True)], shape))
+    return found
+
+
+def xml_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
+    """Read the regions of an Aperio ImageScope file, the format of MoNuSeg: ``Region/Vertices/Vertex`` with X and Y.
+
+    Raises
+    ------
+    DataError
+        If it is no XML, has a document type (it could declare entities), or a vertex is damaged.
+
+    References
+    ----------
+    Kumar et al., IEEE Transactions on Medical Imaging 36 (2017), doi:10.1109/TMI.2017.2677499 (the data set).
+    """
+    rings: list[list[tuple[float, float]]] = []
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        if tag == "Region":
+            rings.append([])
+        elif tag == "Vertex" and rings:
+            rings[-1].append((float(attributes["X"]), float(attributes["Y"])))
+
+    def refuse(*_: object) -> None:
+        raise DataError(f"{name} has a document type, in which entities could hide; take the DOCTYPE out")
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = start
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    with _Damaged(name):
+        parser.Parse(data, True)
+        return [region_of_rings([_ring(ring)], shape) for ring in rings if len(ring) > 2]
+
+
+def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
+    """List the pictures of a COCO file by file name; None if it is JSON of another kind.
+
+    Returns
+    -------
+    dict
+        File name -> ``{"shape": (rows, columns), "annotations": [...]}``, without crowds.
+    """
+    parsed = _json(data, name)
+    if not isinstance(parsed, dict) or not {"images", "annotations"} <= parsed.keys():
+        return None
+    with _Damaged(name):
+        by_id = {
+            entry["id"]: {"name": entry["file_name"], "shape": (int(entry["height"]), int(entry["width"]))}
+            for entry in parsed["images"]
+        }
+        annotations: dict[Any, list[Any]] = {number: [] for number in by_id}
+        for one in parsed["annotations"]:
+            if not one.get("iscrowd", 0):
+                annotations[one["image_id"]].append(one)
+        return {
+            entry["name"]: {"shape": entry["shape"], "annotations": annotations[number]}
+            for number, entry in by_id.items()
+        }
+
+
+def coco_regions(annotations: list[dict[str, Any]], name: str, *, shape: Shape) -> list[Region]:
+    """Read the nuclei of one picture of a COCO file: polygons, or run-length codes plain or compressed."""
+    found = []
+    with _Damaged(name):
+        for one in annotations:
+            code = one["segmentation"]
+            if isinstance(code, list):
+                # Parts of one object; each is filled by itself.
+                parts = [region_of_rings([_ring(np.reshape(part, (-1, 2)))], shape) for part in code]
+                found.append(_union(parts, shape))
+            else:
+                counts = code["counts"]
+                runs = _decompress(counts) if isinstance(counts, str) else counts
+                found.append(region_of_runs(runs, shape))
+    return found
+
+
+READERS: dict[str, Callable[..., list[Region]]] = {
+    ".geojson": geojson_regions,
+    ".json": geojson_regions,
+    ".zip": roi_regions,
+    ".roi": roi_regions,
+    ".xml": xml_regions,
+}
+"""Ending of an annotation file -> its reader; COCO files hold many pictures and are told apart by their content."""
+
+
+class _Damaged:
+    """Turns whatever a damaged file makes the parsers raise into one line."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, DataError):
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            raise DataError(f"cannot read the outlines in {self.name}: {reason}; export them again") from error
+
+
+def _json(data: bytes, name: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{name} is no JSON: {' '.join(str(error).split())[:120]}; export it again") from error
+
+
+def _ring(corners: Any) -> NDArray[np.float64]:  # noqa: ANN401 - as the file has it
+    ring = np.asarray(corners, np.float64)
+    if ring.ndim != 2 or ring.shape[1] < 2 or not np.isfinite(ring).all():
+        raise ValueError(f"a polygon has corners of shape {ring.shape}, or infinite ones")
+    return ring[:, :2]
+
+
+def _rois(data: bytes, name: str) -> Iterator[bytes]:
+    if not data.startswith(b"PK"):
+        yield data
+        return
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = [entry for entry in archive.infolist() if entry.filename.lower().endswith(".roi")]
+        if len(entries) > _MAX_ROIS or any(entry.file_size > _MAX_ROI_BYTES for entry in entries):
+            raise DataError(f"{name} is too large: {len(entries)} regions; split it")
+        for entry in entries:
+            yield archive.read(entry)
+
+
+def _union(parts: list[Region], shape: Shape) -> Region:
+    if len(parts) == 1:
+        return parts[0]
+    whole = np.zeros(shape, bool)
+    for part in parts:
+        rows, cols = part.mask.shape
+        whole[part.top : part.top + rows, part.left : part.left + cols] |= part.mask
+    return Region(0, 0, whole)
+
+
+def _decompress(text: str) -> list[int]:
+    """Read COCO's compressed run lengths: five bits a character, low ones first; from the third on, differences."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in text.encode():
+        bits = character - 48
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if bits & 0x20:
+            continue
+        if bits & 0x10:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    return runs

@@ -1,0 +1,280 @@
+"""The paper's next steps as settings: each idea changes one thing of the paper's system.
+
+The ideas are those that end the CS230 report of 2018 (see `nucleate.study.paper`), which tried none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from nucleate.errors import UsageError
+from nucleate.nets.build import NetConfig
+from nucleate.post.recipe import PAPER_RECIPE
+from nucleate.study.paper import NORMALIZER, SIDE
+from nucleate.train.config import CLASSES, AugmentConfig, TrainConfig
+from nucleate.train.finish import START
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+__all__ = [
+    "BASELINE",
+    "BEST",
+    "FLAGSHIP",
+    "TYPES",
+    "Idea",
+    "NextPlan",
+    "baseline_config",
+    "changed",
+    "combine",
+    "ideas",
+]
+
+BASELINE = "baseline"
+"""The paper's system."""
+
+BEST = "best-combination"
+"""All ideas that helped, together."""
+
+FLAGSHIP = "flagship"
+"""The network we ship, with its own targets, loss, augmentation and recipe."""
+
+TYPES = "leave-one-type-out"
+"""Not one change but one question: what is lost on a type of image never seen."""
+
+_EPOCHS = 4  # parts of a run; a broken run goes on from the last whole part
+_FEWEST_FOLDS = 3
+
+
+@dataclass(frozen=True)
+class NextPlan:
+    """What to run.
+
+    Parameters
+    ----------
+    data : Path
+        Annotated pictures, any layout that `nucleate.data.samples` reads.
+    out : Path
+        Folder of the outcome.
+    table : Path, optional
+        CSV with folds and types; without one, four folds are dealt by picture.
+    folds : tuple of int
+        Held out one after the other, at least three.
+    width : int
+        Channels at full size; the paper's is 64.
+    budget : int
+        Crops, or whole pictures, that each network is trained on.
+    batch : int
+        Crops a batch, where the idea itself does not say otherwise.
+    lr : float
+        Learning rate of all rows.
+    precision : {"float32", "bfloat16"}
+        Of the networks' arithmetic.
+    seed : int
+        Everything random follows from it.
+
+    Raises
+    ------
+    UsageError
+        With fewer than three folds, or a budget below one batch.
+    """
+
+    data: Path
+    out: Path
+    table: Path | None = None
+    folds: tuple[int, ...] = (0, 1, 2)
+    width: int = 64
+    budget: int = 10_000
+    batch: int = 8
+    lr: float = 3e-4
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if len(set(self.folds)) < _FEWEST_FOLDS or len(set(self.folds)) != len(self.folds):
+            raise UsageError(f"folds {', '.join(map(str, self.folds))}; give at least three different ones")
+        if self.budget < self.batch:
+            raise UsageError(f"a budget of {self.budget} crops is less than one batch of {self.batch}; give more")
+
+    def settings(self) -> dict[str, object]:
+        """Give what decides every row, for comparison on resume."""
+        values = asdict(self)
+        return {name: values[name] for name in values if name not in {"data", "out", "table", "folds"}}
+
+    def steps(self, batch: int) -> int:
+        """Count the steps an epoch that spend the budget in batches of `batch`."""
+        return max(1, round(self.budget / (batch * _EPOCHS)))
+
+
+@dataclass(frozen=True)
+class Idea:
+    """One row of the table.
+
+    Parameters
+    ----------
+    name : str
+        Of the row and of ``configs/next-<name>.toml``.
+    says : str
+        What is changed, for the table.
+    changes : mapping
+        Fields of `TrainConfig` that differ from the baseline, nested.
+    touches : frozenset of str
+        Parts of the system that it replaces: two ideas that touch the same part cannot be combined.
+    """
+
+    name: str
+    says: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    touches: frozenset[str] = frozenset()
+
+
+def baseline_config(plan: NextPlan) -> TrainConfig:
+    """Give the paper's system: U-Net on resized grey pictures, Otsu's level, components."""
+    return TrainConfig(
+        network=NetConfig("unet", width=plan.width),
+        normalizer=NORMALIZER,
+        augment=AugmentConfig(flips=True, displace=(0.01, 0.04), displace_grid=4),
+        resize=SIDE,
+        crop=SIDE,
+        epochs=_EPOCHS,
+        steps_per_epoch=plan.steps(plan.batch),
+        batch=plan.batch,
+        lr=plan.lr,
+        precision=plan.precision,
+        seed=plan.seed,
+        recipe=PAPER_RECIPE,
+    )
+
+
+def changed(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
+    """Give a copy with some fields changed; tables are changed field by field."""
+    return TrainConfig.model_validate(_merged(config.model_dump(mode="json"), changes))
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for name, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(name), dict)
+        merged[name] = _merged(merged[name], value) if nested else value
+    return merged
+
+
+def combine(names: Sequence[str], plan: NextPlan) -> Idea:
+    """Put ideas together; of ideas that touch the same part the one named first is taken.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Ideas, the most helpful first.
+    plan : NextPlan
+        For the sizes.
+    """
+    known = ideas(plan)
+    taken: list[str] = []
+    touched: set[str] = set()
+    changes: dict[str, Any] = {}
+    for name in names:
+        idea = known[name]
+        if idea.touches and not idea.touches & touched:
+            taken.append(name)
+            touched |= idea.touches
+            changes = _merged(changes, idea.changes)
+    return Idea(BEST, " + ".join(taken), changes)
+
+
+def ideas(plan: NextPlan) -> dict[str, Idea]:
+    """List the rows by name, the baseline first and the flagship last."""
+    rows = [Idea(BASELINE, "the paper's system"), *_frames(plan), *_colours(), *_recipes(), *_networks()]
+    rows += [*_data(plan), _flagship(plan)]
+    return {idea.name: idea for idea in rows}
+
+
+def _frames(plan: NextPlan) -> list[Idea]:
+    frame = frozenset({"frame"})
+    groups = {"resize": None, "frame": "size-groups"}
+    whole = {"resize": None, "frame": "image", "batch": 1, "steps_per_epoch": plan.steps(1), "beta1": 0.99}
+    return [
+        Idea("full-image", "no resizing: whole pictures, batch size 1, beta1 = 0.99", whole, frame),
+        Idea("size-groups", "no resizing: batches of pictures of one size", groups, frame),
+        Idea("crops", f"no resizing: random {SIDE} x {SIDE} crops", {"resize": None}, frame),
+        Idea("full-size-inference", f"trained at {SIDE} x {SIDE}, run at full size", {"full_size": True}, frame),
+    ]  # fmt: skip
+
+
+def _colours() -> list[Idea]:
+    three = {"network": {"channels_in": 3}, "normalizer": {"channels": 3}}
+    stem = _merged(three, {"network": {"name": "unet-colour-stem"}})
+    return [
+        Idea("colour-stem", "a first convolution of its own for coloured pictures", stem, frozenset({"colour", "net"})),
+        Idea("colour-three", "three channels for all pictures, not grey", three, frozenset({"colour"})),
+    ]
+
+
+def _recipes() -> list[Idea]:
+    levels = {"threshold": "hysteresis", "low": 0.3, "high": 0.6}
+    parts: dict[str, tuple[str, dict[str, Any]]] = {
+        "watershed": ("watershed on the distance to the mask's edge", {"split": "distance"}),
+        "hysteresis": ("regions above s = 0.3 that reach t = 0.6", levels),
+        "clean": ("holes filled, masks of at most 10 pixels removed", {"fill_holes": True, "min_area": 11}),
+    }  # fmt: skip
+    rows = [Idea(name, says, {"recipe": change}, frozenset({name})) for name, (says, change) in parts.items()]
+    together = (("watershed", "hysteresis"), ("watershed", "clean"), ("hysteresis", "clean"), tuple(parts))
+    for names in together:
+        change: dict[str, Any] = {}
+        for name in names:
+            change |= parts[name][1]
+        rows.append(Idea("-".join(names), " and ".join(names), {"recipe": change}))
+    return rows
+
+
+def _networks() -> list[Idea]:
+    net = frozenset({"net"})
+    classes = {
+        "network": {"name": "unet-three-class", "channels_out": 3},
+        "maps": list(CLASSES),
+        "loss": "softmax",
+        "recipe": {"threshold": "fixed", "level": 0.5, "split": "markers", "marker_level": 0.5, "smoothing": 0.0,
+                   "keep_unmarked": False},
+    }  # fmt: skip
+    alone = frozenset({"net", "loss", "frame", "colour", "watershed", "hysteresis", "clean"})
+    detector = {"network": {"name": "mask-rcnn"}, "maps": ["labels"]}
+    return [
+        Idea("large-filters", "5 x 5 filters at the highest level", {"network": {"name": "unet-large-filters"}}, net),
+        Idea("learned-upsampling", "transposed convolutions", {"network": {"name": "unet-learned-upsampling"}}, net),
+        Idea("border-weights", "the loss weighed as in the U-Net paper, w0 = 10, sigma = 5", {"seam_weight": 10.0},
+             frozenset({"loss"})),
+        Idea("three-class", "softmax over background, inside and edge", classes,
+             frozenset({"net", "loss", "watershed", "hysteresis"})),
+        Idea("mask-rcnn", "Mask R-CNN from scratch", detector, alone),
+    ]  # fmt: skip
+
+
+def _data(plan: NextPlan) -> list[Idea]:
+    heavy = {
+        "rotate": True, "zoom": [0.5, 2.0], "gamma": [0.6, 1.6], "gain": [0.6, 1.3], "offset": [-0.1, 0.15],
+        "noise": 0.12, "blur": 1.2, "invert": 0.1,
+    }  # fmt: skip
+    drawn = max(1, min(200, plan.budget // 10))
+    return [
+        Idea("heavy-augment", "rotation, zoom, contrast, noise, blur, inversion", {"augment": heavy},
+             frozenset({"augment"})),
+        Idea("more-data", f"{drawn} drawn pictures added (synthetic)", {"drawn": drawn}, frozenset({"data"})),
+    ]  # fmt: skip
+
+
+def _flagship(plan: NextPlan) -> Idea:
+    changes = {
+        "network": {"name": "flagship", "channels_in": 3, "channels_out": 3, "width": min(16, plan.width), "depth": 5},
+        "normalizer": {
+            "channels": 3, "scaling": "percentile", "low_percentile": 0.5, "high_percentile": 99.8,
+        },
+        "augment": {
+            "rotate": True, "zoom": [0.5, 2.0], "displace": [0.0, 0.02], "gamma": [0.6, 1.6], "gain": [0.6, 1.3],
+            "offset": [-0.1, 0.15], "noise": 0.12, "blur": 1.2, "invert": 0.1, "mix_channels": 0.5,
+        },
+        "resize": None, "maps": ["mask", "border", "distance"], "loss": "compound", "lr": 1.5e-3,
+        "schedule": "cosine", "weight_decay": 1e-3, "ema": 0.998, "balance": 0.5, "recipe": START.to_dict(),
+    }  # fmt: skip
+    return Idea(FLAGSHIP, "the network we ship, trained on the same budget", changes)

@@ -1,0 +1,276 @@
+"""The next steps, run: each row trained and scored on the same held-out pictures, kept as it is done.
+
+A row is an idea on one held-out part. Rows depend on nothing but the plan: they can be run in any order, one at a
+time, and again. Ideas that differ only after the network share its training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.core.files import atomic_path, make_folder
+from nucleate.data.samples import attach_table, grouped_folds, load_samples
+from nucleate.errors import DataError, UsageError
+from nucleate.post.recipe import PAPER_RECIPE
+from nucleate.score.images import score_image
+from nucleate.study.next_ideas import BASELINE, baseline_config, changed
+from nucleate.train.batches import atlas_for, prepare
+from nucleate.train.card import segmenter_of
+from nucleate.train.checkpoint import load_network
+from nucleate.train.detector import find_nuclei, why_no_detector
+from nucleate.train.loop import FINAL, fit
+from nucleate.train.validation import mask_iou
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nucleate.data.sample import Sample
+    from nucleate.study.next_ideas import Idea, NextPlan
+    from nucleate.train.config import TrainConfig
+    from nucleate.train.loop import Run
+
+__all__ = ["Outcome", "Part", "Study", "claim", "fold_parts", "load_pictures", "type_parts"]
+
+_WATCHED = 8  # held-out pictures looked at after each epoch; nothing is chosen by them
+
+
+@dataclass(frozen=True)
+class Part:
+    """Pictures to train on and pictures to score.
+
+    Parameters
+    ----------
+    name : str
+        ``fold-<number>`` or ``type-<name>``.
+    train, held : list of Sample
+        No group is in both.
+    """
+
+    name: str
+    train: list[Sample]
+    held: list[Sample]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one idea reached on one part.
+
+    Parameters
+    ----------
+    idea, part : str
+        Names.
+    scores : dict
+        Image id -> Kaggle score.
+    seconds : float
+        Training, all of it, also what was done before a break.
+    predict_seconds : float
+        From pictures to nuclei, the whole part; maps that were stored are not computed again.
+    megabytes : float
+        Weights on disk.
+    """
+
+    idea: str
+    part: str
+    scores: dict[str, float]
+    seconds: float
+    predict_seconds: float
+    megabytes: float
+
+
+def load_pictures(plan: NextPlan) -> list[Sample]:
+    """Load the data with folds, groups and types.
+
+    Raises
+    ------
+    UsageError
+        If a fold of the plan holds no picture.
+    """
+    samples = load_samples(plan.data)
+    samples = attach_table(samples, plan.table) if plan.table else grouped_folds(samples, 4, seed=plan.seed)
+    known = sorted({sample.fold for sample in samples if sample.fold is not None})
+    missing = [fold for fold in plan.folds if fold not in known]
+    if missing:
+        raise UsageError(f"no fold {missing[0]} in {plan.data}; choose of {', '.join(map(str, known))}")
+    return samples
+
+
+def fold_parts(plan: NextPlan, samples: Sequence[Sample]) -> list[Part]:
+    """Hold out one fold of the plan after the other."""
+    return [
+        Part(f"fold-{fold}", [s for s in samples if s.fold != fold], [s for s in samples if s.fold == fold])
+        for fold in plan.folds
+    ]
+
+
+def type_parts(samples: Sequence[Sample]) -> list[Part]:
+    """Hold out one type of image after the other; pictures that share a group with it are not trained on.
+
+    Raises
+    ------
+    DataError
+        If fewer than two types are known.
+    """
+    kinds = sorted({sample.kind for sample in samples} - {""})
+    if len(kinds) < 2:
+        raise DataError(f"{len(kinds)} types of image are known; leave-one-type-out needs a table with two or more")
+    parts = []
+    for kind in kinds:
+        held = [sample for sample in samples if sample.kind == kind]
+        groups = {sample.group for sample in held}
+        rest = [sample for sample in samples if sample.kind != kind and sample.group not in groups]
+        parts.append(Part("type-" + "-".join(kind.lower().split()), rest, held))
+    return parts
+
+
+def claim(plan: NextPlan, *, resume: bool) -> None:
+    """Take the folder for this plan.
+
+    Raises
+    ------
+    UsageError
+        If it holds another study, or one and `resume` is off.
+    """
+    path = make_folder(plan.out) / "plan.json"
+    if path.is_file():
+        if not resume:
+            raise UsageError(f"{plan.out} already holds a study; go on with --resume or give another folder")
+        if json.loads(path.read_text(encoding="utf-8")) != plan.settings():
+            raise UsageError(f"{plan.out} holds a study with other settings; give the same ones or another folder")
+    _write_json(path, plan.settings())
+
+
+class Study:
+    """Runs rows of one plan and keeps them in its folder.
+
+    Parameters
+    ----------
+    plan : NextPlan
+    shown : sequence of Sample
+        Pictures whose nuclei are kept for the overlay strips, wherever they are held out.
+    device : str
+        ``cpu`` or ``cuda``.
+    report : callable
+        Called after each epoch with the idea, the part and the run.
+    """
+
+    def __init__(
+        self,
+        plan: NextPlan,
+        *,
+        shown: Sequence[Sample] = (),
+        device: str = "cpu",
+        report: Callable[[str, str, Run], None] = lambda idea, part, run: None,
+    ) -> None:
+        self.plan = plan
+        self.shown = {sample.image_id for sample in shown}
+        self.device = device
+        self.report = report
+
+    def config(self, idea: Idea) -> TrainConfig:
+        """Give the settings of an idea."""
+        return changed(baseline_config(self.plan), idea.changes)
+
+    def outcome(self, idea: Idea, part: Part) -> Outcome:
+        """Train and score one idea on one part, or read what was found before.
+
+        Raises
+        ------
+        UsageError
+            If the idea is a detector and torchvision cannot be used here; the message says why.
+        """
+        known = self.known(idea, part.name)
+        if known is not None:
+            return known
+        config = self.config(idea)
+        if reason := self.obstacle(idea):
+            raise UsageError(f"{idea.name}: {reason}")
+        folder, seconds = self._train(idea, part, config=config)
+        began = time.perf_counter()
+        found = self._nuclei(config, part, folder=folder, store=idea.name == BASELINE)
+        scores: dict[str, float] = {}
+        kept_labels: dict[str, NDArray[Any]] = {}
+        for sample, labels in zip(part.held, found, strict=True):
+            scores[sample.image_id] = score_image(sample.labels, labels, image_id=sample.image_id).kaggle
+            if sample.image_id in self.shown:
+                kept_labels[sample.image_id] = labels
+        predict_seconds = round(time.perf_counter() - began, 3)
+        megabytes = round((folder / FINAL).stat().st_size / 1e6, 3)
+        outcome = Outcome(idea.name, part.name, scores, seconds, predict_seconds, megabytes)
+        path = self._row(idea.name, part.name)
+        make_folder(path.parent)
+        with atomic_path(path.with_suffix(".npz")) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, **kept_labels)  # type: ignore[arg-type]  # the stubs take it for allow_pickle
+        _write_json(path, {"settings": _digest(config), **asdict(outcome)})
+        return outcome
+
+    def known(self, idea: Idea, part: str) -> Outcome | None:
+        """Read what was found before with the same settings; None if there is nothing."""
+        path = self._row(idea.name, part)
+        if not path.is_file():
+            return None
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return Outcome(**kept) if kept.pop("settings") == _digest(self.config(idea)) else None
+
+    def obstacle(self, idea: Idea) -> str:
+        """Say in one line why an idea cannot be run here; empty if it can."""
+        return why_no_detector() if self.config(idea).detector else ""
+
+    def kept_labels(self, idea: str, part: str) -> dict[str, NDArray[Any]]:
+        """Read the nuclei of the pictures shown that are held out in a part."""
+        with np.load(self._row(idea, part).with_suffix(".npz")) as archive:
+            return {name: archive[name] for name in archive.files}
+
+    def _row(self, idea: str, part: str) -> Path:
+        return self.plan.out / "rows" / f"{idea}-{part}.json"
+
+    def _train(self, idea: Idea, part: Part, *, config: TrainConfig) -> tuple[Path, float]:
+        # What is done after the network is no part of its training.
+        config = config.replace(recipe=None, full_size=False)
+        folder = self.plan.out / "runs" / f"{_digest(config)[:12]}-{part.name}"
+        watched = prepare(part.held[:: max(1, len(part.held) // _WATCHED)], config.normalizer, resize=config.resize)
+        validate = mask_iou(watched, config.replace(batch=1), device=self.device)
+        run = fit(
+            config,
+            atlas_for(config, part.train),
+            folder=folder,
+            validate=validate,
+            resume=True,
+            device=self.device,
+            report=lambda run: self.report(idea.name, part.name, run),
+        )
+        return folder, round(sum(entry["seconds"] for entry in run.history), 1)
+
+    def _nuclei(self, config: TrainConfig, part: Part, *, folder: Path, store: bool) -> list[NDArray[np.int32]]:
+        # The last weights, not the best: an epoch chosen on the pictures that are scored would flatter the score.
+        module, _, _ = load_network(folder / FINAL)
+        if config.detector:
+            return [find_nuclei(module, config, plane=sample.image, device=self.device) for sample in part.held]
+        recipe = config.recipe or PAPER_RECIPE
+        stored = folder / "maps.npz"
+        if stored.is_file() and not config.full_size:
+            with np.load(stored) as archive:
+                return [recipe.apply(archive[s.image_id].astype(np.float32), config.maps) for s in part.held]
+        segmenter = segmenter_of(module, config, recipe=recipe, device=self.device)
+        maps = {sample.image_id: segmenter.maps(sample.image).astype(np.float16) for sample in part.held}
+        if store:
+            with atomic_path(stored) as temporary, temporary.open("wb") as stream:
+                np.savez(stream, **maps)  # type: ignore[arg-type]  # as above
+        return [recipe.apply(maps[s.image_id].astype(np.float32), config.maps) for s in part.held]
+
+
+def _digest(config: TrainConfig) -> str:
+    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()
+
+
+def _write_json(path: Path, values: object) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")

@@ -1,0 +1,272 @@
+"""Outlines of other programs to label images: exact by hand, there and back through our own writers, damage, traps."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from PIL import Image
+from roifile import ROI_TYPE, ImagejRoi
+from tests.strategies import label_images
+
+from nucleate.core.labels import relabel
+from nucleate.data.annotations import coco_pictures, coco_regions, geojson_regions, roi_regions, xml_regions
+from nucleate.data.regions import paint_regions, region_of_rings, region_of_runs
+from nucleate.data.samples import read_samples
+from nucleate.errors import DataError
+from nucleate.export.coco import Picture, write_coco
+from nucleate.export.geojson import write_geojson
+from nucleate.export.imagej_roi import write_rois
+from nucleate.export.shapes import shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+SQUARE = [[1, 1], [4, 1], [4, 3], [1, 3]]
+TRUTH = np.zeros((5, 6), np.int32)
+TRUTH[1:3, 1:4] = 1
+
+
+def _xml(rings: list[Any]) -> bytes:
+    regions = []
+    for ring in rings:
+        corners = "".join(f"<Vertex X='{x}' Y='{y}' Z='0'/>" for x, y in ring)
+        regions.append(f"<Region Id='1'><Vertices>{corners}</Vertices></Region>")
+    return f"<Annotations><Annotation><Regions>{''.join(regions)}</Regions></Annotation></Annotations>".encode()
+
+
+def _geojson(rings: list[Any]) -> bytes:
+    return json.dumps({"type": "Feature", "geometry": {"type": "Polygon", "coordinates": rings}}).encode()
+
+
+def _coco(segmentation: object, shape: tuple[int, int] = (5, 6), file_name: str = "a.png") -> bytes:
+    entry = {"id": 7, "file_name": file_name, "height": shape[0], "width": shape[1]}
+    return json.dumps({"images": [entry], "annotations": [{"image_id": 7, "segmentation": segmentation}]}).encode()
+
+
+# --- by hand --------------------------------------------------------------------------------------------------------
+
+
+def test_a_pixel_belongs_to_the_polygon_that_holds_its_centre() -> None:
+    triangle = region_of_rings([np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])], (4, 4))
+    # The centres of the pixels on the diagonal lie on the edge itself, and do not count.
+    assert triangle.mask.astype(int).tolist() == [[1, 1, 1], [1, 1, 0], [1, 0, 0], [0, 0, 0]]
+    small = region_of_rings([np.array([[0.6, 0.6], [1.4, 0.6], [1.4, 1.4], [0.6, 1.4]])], (4, 4))
+    assert small.mask.sum() == 0
+
+
+def test_holes_and_islands_alternate() -> None:
+    rings = [np.array([[a, a], [b, a], [b, b], [a, b]], float) for a, b in ((0, 7), (1, 6), (2, 5))]
+    found = paint_regions([region_of_rings(rings, (7, 7))], (7, 7))
+    assert found[3].tolist() == [1, 0, 1, 1, 1, 0, 1]
+
+
+def test_what_lies_outside_is_cut_off() -> None:
+    huge = np.array([[-9.0, -9.0], [99.0, -9.0], [99.0, 99.0], [-9.0, 99.0]])
+    assert (paint_regions([region_of_rings([huge], (3, 4))], (3, 4)) == 1).all()
+    assert paint_regions([region_of_rings([huge + 200], (3, 4))], (3, 4)).sum() == 0
+
+
+def test_a_small_nucleus_is_not_hidden_by_a_large_one() -> None:
+    rings = [np.array(SQUARE, float), np.array([[2, 1], [3, 1], [3, 2], [2, 2]], float)]
+    for order in (rings, rings[::-1]):
+        labels = paint_regions([region_of_rings([ring], (5, 6)) for ring in order], (5, 6))
+        assert np.bincount(labels.ravel()).tolist() == [24, *((5, 1) if order is rings else (1, 5))]
+
+
+def test_runs_go_down_the_columns() -> None:
+    region = region_of_runs([3, 2, 5], (5, 2))
+    assert (region.top, region.left, region.mask.tolist()) == (3, 0, [[True], [True]])
+    with pytest.raises(ValueError, match="9 of 10"):
+        region_of_runs([3, 2, 4], (5, 2))
+
+
+@pytest.mark.parametrize(
+    ("reader", "data"),
+    [
+        (geojson_regions, _geojson([SQUARE])),
+        (geojson_regions, json.dumps([json.loads(_geojson([[*SQUARE, SQUARE[0]]]))]).encode()),
+        (xml_regions, _xml([SQUARE])),
+    ],
+)
+def test_a_square_by_hand(reader: Callable[..., list[Any]], data: bytes) -> None:
+    assert np.array_equal(paint_regions(reader(data, "x", shape=TRUTH.shape), (5, 6)), TRUTH)
+
+
+def test_imagejs_other_areas() -> None:
+    rect = ImagejRoi(roitype=ROI_TYPE.RECT, left=1, top=1, right=4, bottom=3).tobytes()
+    assert np.array_equal(paint_regions(roi_regions(rect, "x.roi", shape=(5, 6)), (5, 6)), TRUTH)
+    oval = ImagejRoi(roitype=ROI_TYPE.OVAL, left=0, top=0, right=20, bottom=20).tobytes()
+    assert paint_regions(roi_regions(oval, "x.roi", shape=(20, 20)), (20, 20)).sum() == pytest.approx(314, abs=4)
+    line = ImagejRoi(roitype=ROI_TYPE.LINE, x1=0, y1=0, x2=4, y2=4).tobytes()
+    assert roi_regions(line, "x.roi", shape=(5, 6)) == []
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[1, 1, 4, 1, 4, 3, 1, 3]],
+        [[1, 1, 2, 1, 2, 3, 1, 3], [2, 1, 4, 1, 4, 3, 2, 3]],
+        {"size": [5, 6], "counts": [6, 2, 3, 2, 3, 2, 12]},
+        {"size": [5, 6], "counts": "6230009"},
+    ],
+)
+def test_cocos_three_ways_to_say_a_mask(segmentation: object) -> None:
+    listed = coco_pictures(_coco(segmentation), "coco.json")
+    assert listed is not None
+    regions = coco_regions(listed["a.png"]["annotations"], "coco.json", shape=(5, 6))
+    assert np.array_equal(paint_regions(regions, (5, 6)), TRUTH)
+
+
+def test_compressed_runs_can_be_long_and_fall() -> None:
+    # 20 takes two characters, and 1 - 20 is a negative difference.
+    (region,) = coco_regions([{"segmentation": {"counts": "1d04]O0"}}], "x", shape=(5, 6))
+    (plain,) = coco_regions([{"segmentation": {"counts": [1, 20, 4, 1, 4]}}], "x", shape=(5, 6))
+    assert np.array_equal(region.mask, plain.mask)
+    assert region.mask.sum() == 21
+
+
+# --- there and back -------------------------------------------------------------------------------------------------
+
+
+@given(label_images())
+@settings(max_examples=25, deadline=None)
+def test_our_exports_come_back(tmp_path_factory: pytest.TempPathFactory, labels: NDArray[np.int32]) -> None:
+    labels = relabel(labels)
+    folder = tmp_path_factory.mktemp("exports")
+    shape = (labels.shape[0], labels.shape[1])
+    ids = np.arange(1, labels.max(initial=0) + 1)
+    write_geojson(folder / "a.geojson", [(None, labels, {"label": ids})])
+    write_rois(folder / "a.zip", labels)
+    write_coco(folder / "coco.json", [Picture("a.png", labels)])
+    listed = coco_pictures((folder / "coco.json").read_bytes(), "coco.json")
+    assert listed is not None
+    found = {
+        "geojson": geojson_regions((folder / "a.geojson").read_bytes(), "a", shape=shape),
+        "imagej": roi_regions((folder / "a.zip").read_bytes(), "a", shape=shape),
+        "coco": coco_regions(listed["a.png"]["annotations"], "a", shape=shape),
+    }
+    for name, regions in found.items():
+        assert np.array_equal(paint_regions(regions, shape), labels), name
+
+
+@given(label_images())
+@settings(max_examples=25, deadline=None)
+def test_xml_comes_back(labels: NDArray[np.int32]) -> None:
+    pieces = [piece[0].tolist() for one in shapes(labels) for piece in one.pieces if len(piece) == 1]
+    kept = np.zeros_like(labels)
+    shape = (labels.shape[0], labels.shape[1])
+    for number, region in enumerate(xml_regions(_xml(pieces), "x.xml", shape=shape), start=1):
+        rows, cols = region.mask.shape
+        kept[region.top : region.top + rows, region.left : region.left + cols][region.mask] = number
+    assert len(pieces) == len(np.unique(kept[kept > 0]))
+    assert ((kept == 0) | (labels > 0)).all()
+
+
+# --- as data sets ---------------------------------------------------------------------------------------------------
+
+
+def _picture(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.arange(30, dtype=np.uint8).reshape(5, 6)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.geojson", _geojson([SQUARE])),
+        ("outlines/a.json", _geojson([SQUARE])),
+        ("xml/a.xml", _xml([SQUARE])),
+        ("coco.json", _coco([[1, 1, 4, 1, 4, 3, 1, 3]], file_name="images/a.png")),
+    ],
+)
+def test_a_folder_or_zip_with_outlines_is_a_data_set(name: str, data: bytes, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    _picture(folder / "images" / "a.png")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(data)
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for path in folder.rglob("*.*"):
+            archive.write(path, path.relative_to(folder))
+    for source in (folder, tmp_path / "set.zip"):
+        (sample,) = read_samples(source)
+        assert sample.image_id == "a"
+        assert np.array_equal(sample.labels, TRUTH)
+
+
+def test_imagej_zips_are_a_data_set(tmp_path: Path) -> None:
+    _picture(tmp_path / "a.png")
+    write_rois(tmp_path / "a.rois.zip", TRUTH)
+    (sample,) = read_samples(tmp_path)
+    assert np.array_equal(sample.labels, TRUTH)
+
+
+def test_pictures_and_outlines_belong_together(tmp_path: Path) -> None:
+    _picture(tmp_path / "a.png")
+    (tmp_path / "b.geojson").write_bytes(_geojson([SQUARE]))
+    with pytest.raises(DataError, match="a has no outlines"):
+        read_samples(tmp_path)
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(DataError, match="b has no picture"):
+        read_samples(tmp_path)
+    (tmp_path / "b.geojson").write_bytes(_coco([], file_name="c.png"))
+    (tmp_path / "b.geojson").rename(tmp_path / "b.json")
+    with pytest.raises(DataError, match=r"names c\.png"):
+        read_samples(tmp_path)
+
+
+# --- damage and traps -----------------------------------------------------------------------------------------------
+
+BOMB = b"""<!DOCTYPE b [<!ENTITY a "aaaa"><!ENTITY c "&a;&a;&a;">]><Annotations>&c;</Annotations>"""
+OUTSIDE = b"""<!DOCTYPE b [<!ENTITY x SYSTEM "file:///etc/hostname">]><Annotations>&x;</Annotations>"""
+
+
+@pytest.mark.parametrize("data", [BOMB, OUTSIDE, b"<!DOCTYPE b SYSTEM 'http://example.org/b.dtd'><Annotations/>"])
+def test_entities_are_refused(data: bytes) -> None:
+    with pytest.raises(DataError, match="DOCTYPE"):
+        xml_regions(data, "x.xml", shape=(5, 6))
+
+
+def _zip_of(content: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("1.roi", content)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("reader", "data"),
+    [
+        (xml_regions, b"<Annotations><Region>"),
+        (xml_regions, b"<Region><Vertex X='a' Y='1'/></Region>"),
+        (geojson_regions, b"{"),
+        (geojson_regions, b"[" * 100_000),
+        (geojson_regions, _geojson([[[0, 0], [1, float("nan")], [2, 2]]])),
+        (geojson_regions, _geojson([[1, 2, 3]])),
+        (geojson_regions, b"[1, 2]"),
+        (roi_regions, b"Iout"),
+        (roi_regions, b"PK\x03\x04 but no zip"),
+        (roi_regions, _zip_of(b"no roi")),
+        (coco_pictures, b'{"images": [{"id": 1}], "annotations": []}'),
+        (coco_pictures, b'{"images": [], "annotations": [{"image_id": 3}]}'),
+    ],
+)
+def test_damage_is_one_line(reader: Callable[..., Any], data: bytes) -> None:
+    with pytest.raises(DataError, match="the file") as caught:
+        reader(data, "the file", **({} if reader is coco_pictures else {"shape": (5, 6)}))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_coco_mask_is_one_line() -> None:
+    with pytest.raises(DataError, match="runs cover 3 of 30"):
+        coco_regions([{"segmentation": {"counts": [3]}}], "coco.json", shape=(5, 6))

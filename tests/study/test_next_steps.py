@@ -1,0 +1,285 @@
+"""The study of the next steps, small: drawn disks of two sizes and two types, every idea, through the verb."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.train.drawn import disks
+
+from nucleate.apps.cli.main import main
+from nucleate.data.sample import Sample
+from nucleate.data.write import write_sample
+from nucleate.errors import DataError, UsageError
+from nucleate.study import next_ideas
+from nucleate.study.next_ideas import (
+    BASELINE,
+    BEST,
+    FLAGSHIP,
+    TYPES,
+    NextPlan,
+    baseline_config,
+    changed,
+    combine,
+    ideas,
+)
+from nucleate.study.next_run import choose_shown, names_of
+from nucleate.study.next_steps import Outcome, Part, Study, fold_parts, load_pictures, type_parts
+from nucleate.study.next_table import gain_of, row_of, type_row
+from nucleate.train.config import load_config
+from nucleate.train.detector import why_no_detector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nucleate.train.loop import Run
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+SMALL = ("--width", "2", "--budget", "16", "--quiet", "--device", "cpu", "--threads", "1")
+FULL = NextPlan(Path("data"), Path("out"))
+NAMES = [name for name in ideas(FULL) if name != BASELINE]
+
+
+@pytest.fixture(autouse=True)
+def small_pictures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Resize to 32 instead of 256 pixels, and keep caches in the test's folder."""
+    monkeypatch.setattr(next_ideas, "SIDE", 32)
+    monkeypatch.setenv("NUCLEATE_CACHE", str(tmp_path / "cache"))
+
+
+def _pictures() -> Iterator[Sample]:
+    for number, sample in enumerate([*disks(6, side=40), *disks(6, side=48, seed=1)]):
+        yield Sample(
+            f"p{number:02d}", sample.image, sample.labels, f"g{number // 2}", "ab"[number // 2 % 2], number % 3
+        )
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "stage1_train"
+    rows = ["image_id,mosaic,fold,image_type"]
+    for sample in _pictures():
+        write_sample(folder, sample, layout="kaggle")
+        rows.append(f"{sample.image_id},{sample.group},{sample.fold},type {sample.kind}")
+    (tmp_path / "images.csv").write_text("\n".join(rows))
+    return folder
+
+
+def _run(*words: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    return int(ended.value.code or 0)
+
+
+def _plan(data: Path, out: Path) -> NextPlan:
+    return NextPlan(data, out, data.parent / "images.csv", width=2, budget=16)
+
+
+def test_the_verb_writes_rows_gains_and_strips(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert _run("ablate", data, "-o", out, "--only", f"watershed,crops,{TYPES}", *SMALL) == 0
+    table = (out / "table.md").read_text()
+    assert table.strip() in capsys.readouterr().out
+    assert "--only watershed,crops,leave-one-type-out --budget 16 --folds 0,1,2 --width 2" in table
+    with (out / "table.csv").open() as stream:
+        rows = {row["idea"]: row for row in csv.DictReader(stream)}
+    assert set(rows) == {BASELINE, "watershed", "crops"}
+    assert {(row["parts"], row["images"]) for row in rows.values()} == {("3", "12")}
+    assert float(rows[BASELINE]["gain"]) == 0
+    for row in rows.values():
+        assert float(row["gain"]) == pytest.approx(float(row["kaggle"]) - float(rows[BASELINE]["kaggle"]), abs=2e-4)
+    with (out / "types.csv").open() as stream:
+        types = [(row["kind"], row["idea"], row["images"]) for row in csv.DictReader(stream)]
+    assert types == [(f"type {kind}", idea, "6") for idea in (BASELINE, FLAGSHIP) for kind in "ab"]
+    for picture in (out / "gains.png", *(out / "strips" / f"{name}.png" for name in ("truth", BASELINE, "crops"))):
+        with Image.open(picture) as shown:
+            assert np.asarray(shown.convert("L")).std() > 5
+
+
+def test_rows_are_added_and_none_is_done_twice(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert _run("ablate", data, "-o", out, "--only", "clean", *SMALL) == 0
+    before = {path: path.stat().st_mtime_ns for path in [*(out / "runs").rglob("*"), *(out / "rows").iterdir()]}
+    assert len(list((out / "runs").iterdir())) == 3  # cleaning shares the baseline's networks
+    assert _run("ablate", data, "-o", out, "--only", "hysteresis", *SMALL) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert _run("ablate", data, "-o", out, "--only", "hysteresis", *SMALL, "--resume") == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    with (out / "table.csv").open() as stream:
+        assert {row["idea"] for row in csv.DictReader(stream)} == {BASELINE, "clean", "hysteresis"}
+    assert _run("ablate", data, "-o", out, "--only", "clean", *SMALL, "--seed", "3", "--resume") == 2
+    assert "other settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--only", "alchemy"), "no idea 'alchemy'"),
+        (("--folds", "0,1"), "at least three"),
+        (("--folds", "0,1,x"), "whole numbers"),
+        (("--folds", "0,1,7"), "no fold 7"),
+        (("--budget", "3"), "less than one batch"),
+    ],
+)
+def test_a_wrong_call_is_one_line(
+    words: tuple[str, ...], said: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("ablate", data, "-o", tmp_path / "out", *SMALL, *words) == 2
+    message = capsys.readouterr().err
+    assert said in message
+    assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "mask-rcnn"])
+def test_every_idea_runs(name: str, data: Path, tmp_path: Path) -> None:
+    plan = _plan(data, tmp_path)
+    part = fold_parts(plan, load_pictures(plan))[0]
+    outcome = Study(plan).outcome(ideas(plan)[name], part)
+    assert set(outcome.scores) == {sample.image_id for sample in part.held}
+    assert outcome.megabytes > 0
+    assert json.loads((tmp_path / "rows" / f"{name}-fold-0.json").read_text())["scores"] == outcome.scores
+
+
+def test_a_detector_says_why_it_cannot_run(data: Path, tmp_path: Path) -> None:
+    if not why_no_detector():
+        pytest.skip("torchvision works here")
+    plan = _plan(data, tmp_path / "out")
+    with pytest.raises(UsageError, match="mask-rcnn: torchvision"):
+        Study(plan).outcome(ideas(plan)["mask-rcnn"], fold_parts(plan, load_pictures(plan))[0])
+    assert _run("ablate", data, "-o", tmp_path / "out", "--only", "mask-rcnn", *SMALL) == 0
+    assert "mask-rcnn: not run. torchvision" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_a_broken_row_goes_on_to_the_same_scores(data: Path, tmp_path: Path) -> None:
+    def stop(idea: str, part: str, run: Run) -> None:
+        if len(run.history) == 2:
+            raise KeyboardInterrupt
+
+    plan, broken = _plan(data, tmp_path / "whole"), _plan(data, tmp_path / "broken")
+    part = fold_parts(plan, load_pictures(plan))[1]
+    idea = ideas(plan)["heavy-augment"]
+    with pytest.raises(KeyboardInterrupt):
+        Study(broken, report=stop).outcome(idea, part)
+    assert Study(broken).outcome(idea, part).scores == Study(plan).outcome(idea, part).scores
+
+
+def test_post_processing_costs_no_training(data: Path, tmp_path: Path) -> None:
+    plan = _plan(data, tmp_path)
+    part = fold_parts(plan, load_pictures(plan))[0]
+    Study(plan).outcome(ideas(plan)[BASELINE], part)
+
+    def fail(idea: str, part: str, run: Run) -> None:
+        raise AssertionError(f"{idea} trained on {part}")
+
+    for name in ("watershed", "hysteresis", "clean", "watershed-hysteresis-clean", "full-size-inference"):
+        Study(plan, report=fail).outcome(ideas(plan)[name], part)
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+# --- the ideas ------------------------------------------------------------------------------------------------------
+
+
+def test_every_bracketed_name_is_there() -> None:
+    asked = {
+        "full-image", "size-groups", "crops", "full-size-inference", "colour-stem", "watershed", "hysteresis", "clean",
+        "large-filters", "learned-upsampling", "border-weights", "three-class", "mask-rcnn", "heavy-augment",
+        "more-data", "leave-one-type-out",
+    }  # fmt: skip
+    assert asked <= set(names_of(FULL))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_idea_spends_the_budget_and_keeps_the_rest(name: str) -> None:
+    base = baseline_config(FULL)
+    config = changed(base, ideas(FULL)[name].changes)
+    assert config.steps_per_epoch is not None
+    assert config.epochs * config.steps_per_epoch * config.batch == pytest.approx(FULL.budget, rel=0.001)
+    assert config != base
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_committed_settings_are_those_of_the_study(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert load_config(CONFIGS / f"next-{name}.toml") == changed(baseline_config(FULL), ideas(FULL)[name].changes)
+
+
+def test_ideas_that_touch_the_same_part_are_not_combined() -> None:
+    both = combine(["three-class", "clean", "watershed", "colour-stem", "more-data"], FULL)
+    assert both.says == "three-class + clean + more-data"
+    config = changed(baseline_config(FULL), both.changes)
+    assert config.recipe is not None
+    assert (config.recipe.split, config.recipe.fill_holes, config.drawn) == ("markers", True, 200)
+    assert combine(["watershed-clean"], FULL).changes == {}
+
+
+@pytest.mark.parametrize("first", [name for name, idea in ideas(FULL).items() if idea.touches])
+def test_any_two_ideas_combine_to_settings_that_hold(first: str) -> None:
+    for second in ideas(FULL):
+        idea = combine([first, second], FULL)
+        assert idea.name == BEST
+        assert changed(baseline_config(FULL), idea.changes).lr == FULL.lr
+
+
+# --- parts and sums ---------------------------------------------------------------------------------------------------
+
+
+def test_a_type_left_out_shares_no_group_with_training() -> None:
+    samples = [*_pictures(), Sample("odd", np.zeros((8, 8)), np.zeros((8, 8), np.int32), "g0", "b", 0)]
+    for part in type_parts(samples):
+        assert {s.kind for s in part.held} == {part.name.removeprefix("type-")}
+        assert not {s.group for s in part.held} & {s.group for s in part.train}
+        assert not {s.kind for s in part.held} & {s.kind for s in part.train}
+    with pytest.raises(DataError, match="two or more"):
+        type_parts([sample for sample in samples if sample.kind == "a"])
+
+
+def test_the_pictures_shown_are_of_all_types() -> None:
+    samples = [Sample(f"{i}", np.zeros((2, 2)), np.zeros((2, 2), np.int32), "", k, 0) for i, k in enumerate("aaaaaaab")]
+    assert [sample.image_id for sample in choose_shown(samples, [0])] == ["0", "7", "1", "2", "3", "4"]
+    assert choose_shown(samples, [1]) == []
+
+
+def _outcome(idea: str, part: str, scores: dict[str, float]) -> Outcome:
+    return Outcome(idea, part, scores, 1.0, 2.0, 3.0)
+
+
+def test_gain_is_paired_and_drawn_by_group() -> None:
+    ours, theirs = {"a": 0.5, "b": 0.9, "c": 0.4}, {"a": 0.4, "b": 0.8, "c": 0.3, "d": 0.0}
+    gain, low, high = gain_of(ours, theirs, groups={"a": "1", "b": "2", "c": "2"})
+    assert [gain, low, high] == pytest.approx([0.1] * 3)
+    gain, low, high = gain_of({"a": 0.0, "b": 1.0}, {"a": 0.0, "b": 0.0}, groups={"a": "1", "b": "2"})
+    assert (gain, low, high) == (0.5, 0.0, 1.0)
+    assert math.isnan(gain_of({"a": 1.0}, {"a": 0.0}, groups={"a": "1"})[1])
+
+
+def test_a_row_has_the_interval_of_student() -> None:
+    baseline = [_outcome(BASELINE, f"fold-{i}", {f"p{i}": score}) for i, score in enumerate((0.2, 0.3, 0.4))]
+    ours = [_outcome("clean", f"fold-{i}", {f"p{i}": score}) for i, score in enumerate((0.3, 0.5, 0.4))]
+    row = row_of(ideas(FULL)["clean"], ours, baseline=baseline, groups={f"p{i}": f"{i}" for i in range(3)})
+    assert row.kaggle == pytest.approx(0.4)
+    assert row.high - row.kaggle == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-5)
+    assert row.gain == pytest.approx(0.1)
+    assert (row.parts, row.images, row.seconds, row.megabytes) == (3, 3, 1.0, 3.0)
+
+
+def test_a_type_is_compared_on_the_same_pictures() -> None:
+    unseen = _outcome(BASELINE, "type-a", {"p0": 0.1, "p1": 0.3, "p9": 0.9})
+    seen = [_outcome(BASELINE, "fold-0", {"p0": 0.5, "x": 1.0}), _outcome(BASELINE, "fold-1", {"p1": 0.5})]
+    row = type_row("a", unseen, seen=seen, groups={"p0": "0", "p1": "1"})
+    assert row is not None
+    assert (row.images, row.seen, row.unseen) == (2, 0.5, 0.2)
+    assert row.change == pytest.approx(-0.3)
+    assert type_row("a", unseen, seen=[], groups={}) is None
+
+
+def test_parts_hold_out_each_fold() -> None:
+    plan = NextPlan(Path("data"), Path("out"), folds=(2, 0, 1))
+    parts: list[Part] = fold_parts(plan, list(_pictures()))
+    assert [part.name for part in parts] == ["fold-2", "fold-0", "fold-1"]
+    assert all(len(part.held) == 4 and len(part.train) == 8 for part in parts)
