@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import tifffile
-from tests.fakes import FakeSegmenter
+from tests.fakes import FakeSegmenter, run
 
 from nucleate.core.project import project
 from nucleate.errors import UsageError
@@ -61,3 +62,12 @@ def test_resuming_asks_for_the_same_projection(tmp_path: Path) -> None:
     assert _run(path, tmp_path / "out", project="max", resume=True).outcomes[0].status == "ok"
     with pytest.raises(UsageError, match="project"):
         _run(path, tmp_path / "out", resume=True)
+
+
+def test_from_the_command_line(tmp_path: Path) -> None:
+    words = ["segment", str(_stack(tmp_path)), "-o", str(tmp_path / "out"), "--project", "max", "--quiet"]
+    with pytest.raises(SystemExit) as end:
+        run(words)
+    assert end.value.code == 0
+    assert tifffile.imread(tmp_path / "out" / "stack.ome.labels.tif").shape == (40, 50)
+    assert json.loads((tmp_path / "out" / "run.json").read_bytes())["settings"]["project"] == "max"

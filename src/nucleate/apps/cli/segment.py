@@ -36,6 +36,9 @@ def segment(
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
     threads: ThreadsOption = None,
     channel: Annotated[str | None, typer.Option(metavar="NAME|INDEX", help="Channel with the nuclei.")] = None,
+    project: Annotated[
+        Literal["max", "mean", "min"] | None, typer.Option(help="Put planes in depth together; plane by plane if not.")
+    ] = None,
     scale: Annotated[str, typer.Option(metavar="auto|FLOAT", help="Resize the image by this much first.")] = "auto",
     tta: Annotated[
         bool, typer.Option("--tta", help="Average over turned and mirrored images: better, slower.")
@@ -77,6 +80,7 @@ def segment(
     settings = BatchSettings(
         exports=check_exports(export),
         channel=channel,
+        project=project,
         resume=resume,
         fail_fast=fail_fast,
         max_bytes=free,
