@@ -79,7 +79,7 @@ class DrawnPlate:
     shrinkage : Effect
         On the area of a nucleus.
     doses : int
-        How many, each a factor of 10 ** 0.5 apart, around the geometric mean of the two IC50.
+        How many, around the geometric mean of the two IC50; half a decade apart, closer where there are over nine.
 
     Raises
     ------
@@ -137,7 +137,8 @@ def plan_wells(plate: DrawnPlate) -> list[WellPlan]:
         Columns that are left over hold negative controls.
     """
     middle = np.log10(plate.loss.ic50 * plate.shrinkage.ic50) / 2
-    steps = np.round(10 ** (middle + 0.5 * (np.arange(plate.doses) - (plate.doses - 1) / 2)), 4)
+    apart = min(0.5, 4 / max(plate.doses - 1, 1))
+    steps = np.round(10 ** (middle + apart * (np.arange(plate.doses) - (plate.doses - 1) / 2)), 4)
     highest = float(steps[-1]) * 10
     wells = []
     for row in range(plate.rows):

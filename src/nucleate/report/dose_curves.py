@@ -19,6 +19,7 @@ __all__ = ["dose_plot", "verdict"]
 
 _WIDTH, _HEIGHT = 330, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 10, 38
+_CLEARANCE = 28
 
 
 def verdict(curve: Curve, unit: str) -> str:
@@ -109,7 +110,9 @@ class _Space:
         ]
         ticks = list(range(math.ceil(left), math.floor(right) + 1)) or [round(left)]
         step = max(1, -(-len(ticks) // 5))
-        places = [(left - 0.7, "0"), *((float(t), shown(10.0**t)) for t in ticks[::step])]
+        # The lowest tick may stand where the 0 does when many decades are shown.
+        clear = [t for t in ticks[::step] if self.x(t) - self.x(left - 0.7) > _CLEARANCE]
+        places = [(left - 0.7, "0"), *((float(t), shown(10.0**t)) for t in clear)]
         marks += [
             f'<text x="{self.x(at):.1f}" y="{_HEIGHT - _BOTTOM + 15}" text-anchor="middle">{text}</text>'
             for at, text in places

@@ -262,7 +262,9 @@ def _figure(run: Run, name: str, *, row: int) -> str:
     if not path.is_file():
         return ""
     nuclei, confidence = run.images["nuclei"][row], run.images["confidence"][row]
-    told = f"{nuclei:.0f} nuclei" + (f", mean confidence {confidence:.2f}" if np.isfinite(confidence) else "")
+    told = ("1 nucleus" if nuclei == 1 else f"{nuclei:.0f} nuclei") + (
+        f", mean confidence {confidence:.2f}" if np.isfinite(confidence) else ""
+    )
     return (
         f'<figure><img alt="{escape(name)} with outlines" src="{jpeg_data(path, side=_SIDE)}">'
         f"<figcaption><b>{escape(name)}</b><br>{told}</figcaption></figure>"
