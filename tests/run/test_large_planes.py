@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from nucleate.core.image import Image
+from nucleate.core.lazy import lazy
 from nucleate.core.normalize import Normalizer
 from nucleate.data.synth import Scene, draw
 from nucleate.post.recipe import PAPER_RECIPE, PostRecipe
@@ -135,6 +137,9 @@ def test_a_plane_is_read_in_parts_and_written_where_wanted(picture: NDArray[Any]
     want, sure = found.segment_plane(picture)
     np.testing.assert_array_equal(labels, want)
     np.testing.assert_array_equal(confidence, sure)
+    from_file, again = found.segment_plane(lazy(Image(picture)), max_bytes=0)
+    np.testing.assert_array_equal(from_file, want)
+    np.testing.assert_array_equal(again, sure)
     # Once over all of it for the scaling; then no more than a tile.
     plane.most = 0
     next(iter(found._mapper().bands(plane)))
