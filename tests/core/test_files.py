@@ -134,3 +134,12 @@ def test_a_file_in_the_way_of_a_folder_stays(tmp_path: Path) -> None:
         (temporary / "new").touch()
     assert (tmp_path / "a.zarr").read_text() == "mine"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_writer_that_makes_a_private_file_does_not_keep_it_private(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "weights.bin") as temporary:
+        temporary.unlink()
+        temporary.touch(mode=0o600)
+    umask = os.umask(0o022)
+    os.umask(umask)
+    assert (tmp_path / "weights.bin").stat().st_mode & 0o777 == 0o666 & ~umask

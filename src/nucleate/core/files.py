@@ -35,8 +35,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
-        temporary.chmod(0o666 & ~_umask())
         yield temporary
+        # After the writing: a writer may have put a private file of its own in the place.
+        temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
