@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nucleate.core.image import Image
+from nucleate.core.image import Image, find_channel
 from nucleate.core.text import one_line
-from nucleate.errors import InputError
-from nucleate.io.images import read_image
+from nucleate.errors import InputError, UsageError
+from nucleate.io.images import open_image, read_image
 from nucleate.run.inputs import Source, content_hash
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from nucleate.screen.layout import Plate, PlateField, PlateFile
 
-__all__ = ["FieldSource", "field_sources"]
+__all__ = ["FieldSource", "field_sources", "nuclear_channel"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,43 @@ def field_sources(plate: Plate) -> list[FieldSource]:
     list of FieldSource
     """
     return [FieldSource(field.files[0].path, field=field) for field in plate.fields]
+
+
+def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
+    """Tell which channel of a plate shows nuclei, as the columns of its measurements call it.
+
+    Parameters
+    ----------
+    plate : Plate
+        Where its files hold all channels each, the first one is looked at.
+    wanted : str, optional
+        As for `Plate.nuclear_channel`.
+
+    Returns
+    -------
+    str or None
+        None where there is one channel only.
+
+    Raises
+    ------
+    UsageError
+        If there is no such channel.
+    InputError
+        If the first file cannot be opened.
+    """
+    if plate.channels:
+        return plate.nuclear_channel(wanted)
+    first = plate.fields[0].files[0]
+    with open_image(first.path, picture=first.picture) as image:
+        if "C" not in image.axes:
+            return None
+        count = image.shape[image.axes.index("C")]
+        try:
+            index = find_channel(wanted, image.channel_names, count=count, name=image.name)
+        except InputError as error:
+            raise UsageError(str(error)) from error
+        # Channels without names are numbered in the tables.
+        return image.channel_names[index] if len(image.channel_names) == count > 1 else str(index)
 
 
 def _flat(image: Image) -> Image:

@@ -178,6 +178,23 @@ def test_what_does_not_fit_is_said_and_the_rest_done(tmp_path: Path, capsys: pyt
     assert "no channel" in _check_page(tmp_path / "out" / "report.html")
 
 
+def test_an_ome_zarr_plate_from_end_to_end(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    from tests.io.zarr_files import write_plate as write_zarr
+
+    _small(tmp_path, "A01_1_DAPI.tif", "A01_2_DAPI.tif")
+    disks = [tifffile.imread(path) for path in sorted((tmp_path / "p").iterdir())]
+    # DAPI is the first channel of the plate; the second is brighter and empty.
+    fields = {f"A/{i + 1}/0": np.stack([disk, np.full_like(disk, 9000)]) for i, disk in enumerate(disks)}
+    plate = write_zarr(tmp_path / "plate.zarr", fields)
+    _run("screen", plate, "--map", tmp_path / "map.csv", "-o", tmp_path / "out", "--quiet")
+    wells = {row["well"]: row for row in _rows(tmp_path / "out" / "wells.csv")}
+    assert [wells[well]["nuclei"] for well in ("A01", "A02", "A03")] == ["2", "2", "0"]
+    assert [wells[well]["median_intensity"] for well in ("A01", "A02")] == ["3100", "3101"]
+    assert json.loads((tmp_path / "out" / "screen.json").read_text(encoding="utf-8"))["channel"] == "DAPI"
+    _run("screen", plate, "--map", tmp_path / "map.csv", "-o", tmp_path / "b", "--channel", "GFP", "--quiet", code=2)
+
+
 def test_channels_by_number_get_names(tmp_path: Path) -> None:
     _small(tmp_path, "r01c01f01p01-ch1sk1fk1fl1.tiff", "r01c01f01p01-ch2sk1fk1fl1.tiff")
     words = ["--channels", "1=actin,2=DAPI", "--quiet"]

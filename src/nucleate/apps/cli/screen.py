@@ -76,13 +76,13 @@ def screen(
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
     from nucleate.screen.results import FIELDS_FOLDER
-    from nucleate.screen.sources import field_sources
+    from nucleate.screen.sources import field_sources, nuclear_channel
 
     if output.exists() and not output.is_dir():
         raise UsageError(f"-o {output} is a file; name a folder for the results")
     contents = read_map(plate_map)
     found = read_plate(plate, pattern=pattern, time=time).renamed(_new_names(channels))
-    nuclear = found.nuclear_channel(channel)
+    nuclear = nuclear_channel(found, channel)
     record = _record(found, contents, channel=nuclear, unit=unit)
     for line in [*found.problems[:_LISTED_PROBLEMS], *_surprises(found, contents)]:
         say(f"nucleate: {line}")
