@@ -233,8 +233,8 @@ def test_a_name_that_is_no_text_is_written_as_escapes_in_tables(tmp_path: Path) 
         (["*.jpg"], "nucleate: nothing to do: *.jpg: no file matches; check the pattern"),
         (["empty"], "nucleate: nothing to do: empty: no image in this folder; looked for "),
         (
-            ["good.png", "--export", "labels,geojson"],
-            "no export geojson; available: labels, overlay, measurements, rle",
+            ["good.png", "--export", "labels,svg"],
+            "no export svg; available: labels, overlay, measurements, rle",
         ),
         (["good.png", "--scale", "big"], "nucleate: --scale big: not a number; use auto or a factor"),
         (["good.png", "--scale", "-1"], "scale"),
