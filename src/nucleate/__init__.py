@@ -77,9 +77,12 @@ def evaluate(
     """
     from pathlib import Path
 
-    from nucleate.data.truth import read_labels_source
+    from nucleate.data.truth import read_labels_source, read_pair
     from nucleate.score.sources import evaluate_sources
 
+    if isinstance(pred, str | Path) and isinstance(truth, str | Path):
+        found, true = read_pair(pred, truth, images=images)
+        return evaluate_sources(found, true, groups=groups, resamples=resamples, seed=seed)
     opened = [
         read_labels_source(source, images=images) if isinstance(source, str | Path) else source
         for source in (pred, truth)

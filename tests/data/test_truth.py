@@ -11,7 +11,7 @@ from tests.data.files import ONE, equal, pack, png, two_nuclei, write
 from tests.strategies import label_images
 
 from nucleate.core.rle import encode_labels
-from nucleate.data.truth import labels_from_codes, read_labels_source
+from nucleate.data.truth import labels_from_codes, read_labels_source, read_pair
 from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -62,6 +62,19 @@ def test_a_table_without_sizes_needs_the_images(tmp_path: Path) -> None:
     (flat / "two.tif").unlink()
     with pytest.raises(DataError, match="no image two in"):
         read_labels_source(path, images=flat)["two"]
+
+
+def test_a_table_without_sizes_takes_those_of_the_other_side(tmp_path: Path) -> None:
+    submission = table(tmp_path / "submission.csv", "ImageId,EncodedPixels\none,1 2\none,3 1\n")
+    solution = table(tmp_path / "solution.csv", HEAD + "one,1 2,2,3,x\n")
+    for pred, truth in ((submission, solution), (solution, submission)):
+        first, second = read_pair(pred, truth)
+        assert first["one"].shape == second["one"].shape == (2, 3)
+    with pytest.raises(DataError, match="--images DIR"):
+        read_pair(submission, submission)
+    other = table(tmp_path / "other.csv", HEAD + "two,1 2,2,3,x\n")
+    with pytest.raises(DataError, match="one"):
+        read_pair(submission, other)[0]["one"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from nucleate.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LabelMap", "labels_from_codes", "read_labels_source"]
+__all__ = ["LabelMap", "labels_from_codes", "read_labels_source", "read_pair"]
 
 _NOT_LABELS = (".overlay", ".probability")
 
@@ -51,7 +51,32 @@ class LabelMap(Mapping[str, "NDArray[np.int32]"]):
         return len(self._readers)
 
 
-def read_labels_source(path: Path | str, *, images: Path | str | None = None) -> LabelMap:
+def read_pair(pred: Path | str, truth: Path | str, *, images: Path | str | None = None) -> tuple[LabelMap, LabelMap]:
+    """Find both sides of a comparison; see `read_labels_source`.
+
+    A run-length table that does not say how large its images are takes the sizes of the other side where no `images`
+    are given: a submission is scored against a solution as they are.
+
+    Returns
+    -------
+    pred, truth : LabelMap
+    """
+    if images is None and _lacks_sizes(Path(truth)):
+        predicted = read_labels_source(pred)
+        return predicted, read_labels_source(truth, like=predicted)
+    true = read_labels_source(truth, images=images)
+    return read_labels_source(pred, images=images, like=true), true
+
+
+def _lacks_sizes(path: Path) -> bool:
+    return _is_table(path) and any(found.shape is None for found in _read_table(path).values())
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() == ".csv" and not path.is_dir()
+
+
+def read_labels_source(path: Path | str, *, images: Path | str | None = None, like: LabelMap | None = None) -> LabelMap:
     """Find the label images in a folder, a zip or a run-length table.
 
     Parameters
@@ -62,6 +87,8 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None) ->
         A row with empty EncodedPixels is an image without nuclei.
     images : path-like, optional
         Folder or zip of the images, for their sizes where a CSV lacks Height and Width.
+    like : LabelMap, optional
+        Label images of the same images, for their sizes where there are no `images`.
 
     Returns
     -------
@@ -79,7 +106,7 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None) ->
     """
     path = Path(path)
     if path.suffix.lower() == ".csv" and path.is_file():
-        return _from_table(path, images)
+        return _from_table(path, images, like=like)
     source = open_source(path)
     entries = kaggle.find_entries(source)
     if entries:
@@ -138,18 +165,23 @@ class _Rows:
     shape: tuple[int, int] | None = None
 
 
-def _from_table(path: Path, images: Path | str | None) -> LabelMap:
+def _from_table(path: Path, images: Path | str | None, *, like: LabelMap | None) -> LabelMap:
     rows = _read_table(path)
     if not rows:
         raise DataError(f"{path} has no rows; give a CSV with ImageId,EncodedPixels")
     lacking = [image_id for image_id, found in rows.items() if found.shape is None]
-    if lacking and images is None:
+    if lacking and images is None and like is None:
         raise DataError(f"{path} does not say how large image {lacking[0]} is; give the images with --images DIR")
     pictures = _Pictures(images) if lacking and images is not None else None
 
     def reader(image_id: str, found: _Rows) -> Callable[[], NDArray[np.int32]]:
         def read() -> NDArray[np.int32]:
-            shape = found.shape if found.shape is not None or pictures is None else pictures.shape(image_id)
+            shape = found.shape
+            if shape is None and pictures is not None:
+                shape = pictures.shape(image_id)
+            elif shape is None and like is not None and image_id in like:
+                rows, columns = like[image_id].shape
+                shape = rows, columns
             try:
                 return labels_from_codes(found.codes, shape or (0, 0))
             except DataError as error:

@@ -54,7 +54,7 @@ def evaluate(
     Example: nucleate evaluate scoress/ truth/ --json scores.json --html scores.html --images pictures/
     """
     from nucleate.core.files import make_folder
-    from nucleate.data.truth import read_labels_source
+    from nucleate.data.truth import read_pair
     from nucleate.report.html import write_score_page
     from nucleate.report.tables import write_per_image, write_scores
     from nucleate.score.sources import evaluate_sources
@@ -63,7 +63,7 @@ def evaluate(
     for written in (json, html, per_image):
         if written is not None:
             make_folder(written.parent)
-    predicted, true = read_labels_source(pred, images=images), read_labels_source(truth, images=images)
+    predicted, true = read_pair(pred, truth, images=images)
     scores = evaluate_sources(
         predicted,
         true,
