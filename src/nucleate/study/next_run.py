@@ -112,6 +112,7 @@ def run_study(
         if idea is None:
             if BEST in wanted:
                 not_run[BEST] = "No idea alone has an interval above zero, or none was run."
+                write_table(plan, state.rows(), not_run=not_run, command=command)
             continue
         if name not in wanted | {BASELINE} and any(study.known(idea, part.name) is None for part in parts):
             continue

@@ -208,6 +208,8 @@ def strip(path: Path, shown: Sequence[Sample], *, found: Mapping[str, Any], scor
     for sample in shown:
         if sample.image_id in found:
             caption = f"{sample.image_id[:8]}  {scores[sample.image_id]:.2f}"
+            while caption in panels:  # ids that begin alike
+                caption += " "
             panels[caption] = render_overlay(sample.image, found[sample.image_id])
     if panels:
         make_folder(path.parent)

@@ -29,6 +29,7 @@ def ablate(
     budget: Annotated[int, typer.Option(metavar="CROPS", min=1, help="Crops each network is trained on.")] = 10_000,
     folds: Annotated[str, typer.Option(metavar="N,...", help="Held out in turn, at least three.")] = "0,1,2",
     width: Annotated[int, typer.Option(min=1, help="Channels at full size.")] = 64,
+    lr: Annotated[float, typer.Option(min=1e-8, help="Learning rate of all rows but the flagship's.")] = 3e-4,
     precision: Annotated[str, typer.Option(metavar="float32|bfloat16", help="Arithmetic of the networks.")] = "float32",
     seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
@@ -54,11 +55,11 @@ def ablate(
     from nucleate.study.next_run import run_study
 
     plan = NextPlan(
-        data, output, table or default_table(data), _numbers(folds), width=width, budget=budget,
+        data, output, table or default_table(data), _numbers(folds), width=width, budget=budget, lr=lr,
         precision=check_precision(precision), seed=seed,
     )  # fmt: skip
     words = ["nucleate", "ablate", data.name, "-o", output.name, *(["--only", only] if only else [])]
-    words += ["--budget", str(budget), "--folds", folds, "--width", str(width)]
+    words += ["--budget", str(budget), "--folds", folds, "--width", str(width), "--lr", f"{lr:g}"]
     words += ["--precision", precision, "--seed", str(seed)]
 
     def report(idea: str, part: str, run: Run) -> None:
