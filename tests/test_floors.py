@@ -33,7 +33,8 @@ FLOORS: dict[str, set[str]] = {
     "screen": {"run", "io", "export"} | GROUND,
     "report": {"screen", "run", "score", "export"} | GROUND,
     "study": {"train", "api", "run", "post", "score", "data", "report", "export", "nets.build"} | GROUND,
-    "apps": {"api", "study", "report", "screen", "export", "train", "run", "score", "data", "io", "nets.to_onnx"} | GROUND,
+    "apps": {"api", "study", "report", "screen", "export", "train", "run", "score", "data", "io", "nets.to_onnx"}
+    | GROUND,
     # The face hands names on from below, each when it is first asked for; it stands beside the doors.
     "__init__": {"api", "run", "score", "data", "io"} | GROUND,
     "__main__": {"apps"},
