@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from nucleate.core.normalize import Normalizer
 from nucleate.errors import UsageError
+from nucleate.nets.build import NetConfig
 from nucleate.study.paper import NETWORKS, PaperPlan, paper_config
-from nucleate.train.config import TrainConfig, load_config, parse_config
+from nucleate.train.config import AugmentConfig, TrainConfig, load_config, parse_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -56,3 +58,12 @@ def test_an_unreadable_file_is_one_line(tmp_path: Path) -> None:
 def test_settings_survive_json() -> None:
     config = TrainConfig()
     assert TrainConfig.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize("settings", [TrainConfig, AugmentConfig, NetConfig, Normalizer])
+def test_the_reference_names_every_setting(settings: type) -> None:
+    page = (CONFIGS.parent / "docs" / "reference" / "training.md").read_text(encoding="utf-8")
+    names = [
+        name for name in settings.__annotations__ if name not in {"model_config", "network", "normalizer", "augment"}
+    ]
+    assert [name for name in names if f"`{name}`" not in page] == []

@@ -45,7 +45,7 @@ def seam_weights(labels: NDArray[Any], w0: float = 10.0, *, sigma: float = 5.0) 
 
     Examples
     --------
-    >>> seam_weights(np.array([[1, 0, 2]]), 10.0, sigma=2.0).round(2).tolist()
+    >>> seam_weights(np.array([[1, 0, 2]]), 10.0, sigma=2.0).astype(float).round(2).tolist()
     [[6.07, 6.07, 6.07]]
     """
     reach = math.ceil(_REACH * sigma)
