@@ -125,7 +125,7 @@ def test_wrong_maps_are_refused() -> None:
         PostRecipe().apply(maps, ("mask", "border"))
     with pytest.raises(ModelError, match="no map 'mask'"):
         PostRecipe().apply(maps, ("border",))
-    with pytest.raises(ModelError, match="no map 'distance' or 'border'"):
+    with pytest.raises(ModelError, match="no map 'distance', 'border' or 'inside'"):
         PostRecipe(split="markers").apply(maps, ("mask",))
 
 
