@@ -31,6 +31,7 @@ class FakeSegmenter:
 
     delay: float = 0.0
     error: Exception | None = None
+    min_confidence: float = 0.0
 
     def estimate_bytes(self, shape_HW: tuple[int, int], *, max_bytes: int | None = None) -> int:
         del max_bytes

@@ -79,7 +79,7 @@ def segment(
     scale: Scale = "auto",
     tta: bool = False,
     min_area: int | None = None,
-    min_confidence: float = 0.0,
+    min_confidence: float | None = None,
 ) -> Segmentation:
     """Find the nuclei of one image. For many images use `load_segmenter`, which loads the model once.
 

@@ -10,7 +10,7 @@ import pytest
 from nucleate.core.normalize import Normalizer
 from nucleate.errors import ModelError
 from nucleate.post.confidence import FEATURES, ConfidenceModel
-from nucleate.run.segmenter import Segmenter
+from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.run.weights import ModelCard, read_card, write_card
 
 if TYPE_CHECKING:
@@ -63,3 +63,15 @@ def test_the_segmenter_uses_the_model_of_the_card() -> None:
     assert sure.tolist() == pytest.approx([1 / (1 + np.exp(-2 * (np.log(n) - 4))) for n in (400, 9)], rel=1e-5)
     _, plain = Segmenter(_brightness, _card(None)).segment_plane(plane)
     assert plain.tolist() == pytest.approx([0.9, 0.9])
+
+
+def test_the_limit_of_the_card_holds_unless_the_user_has_one() -> None:
+    plane = np.zeros((40, 40), np.float32)
+    plane[2:22, 2:22] = 0.9
+    plane[30:33, 30:33] = 0.9
+    strict = _card(LARGE_IS_SURE).model_copy(update={"min_confidence": 0.3})
+    counts = [
+        len(Segmenter(_brightness, strict, settings=SegmentSettings(min_confidence=wanted)).segment_plane(plane)[1])
+        for wanted in (None, 0.0, 0.999)
+    ]
+    assert counts == [1, 2, 0]

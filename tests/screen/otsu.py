@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 
 class OtsuSegmenter:
+    min_confidence = 0.0
+
     def __init__(self, least: int = 12, *, blur: float = 1.0, factor: float = 1.0) -> None:
         self.least, self.blur, self.factor = least, blur, factor
 

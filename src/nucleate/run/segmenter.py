@@ -58,8 +58,8 @@ class SegmentSettings:
         Side of the tiles in pixels, rounded down to the card's multiple; the card's when None.
     min_area : int, optional
         Smaller nuclei are left out, pixels of the image; the recipe's when None.
-    min_confidence : float
-        Nuclei with a lower confidence are left out, 0..1.
+    min_confidence : float, optional
+        Nuclei with a lower confidence are left out, 0..1; the card's when None.
 
     Raises
     ------
@@ -71,7 +71,7 @@ class SegmentSettings:
     tta: bool = False
     tile: int | None = None
     min_area: int | None = None
-    min_confidence: float = 0.0
+    min_confidence: float | None = None
 
     def __post_init__(self) -> None:
         if self.scale != "auto" and not (isinstance(self.scale, int | float) and 0.01 <= self.scale <= 100):
@@ -79,7 +79,7 @@ class SegmentSettings:
         for name, value, least in (("tile", self.tile, 1), ("min_area", self.min_area, 0)):
             if value is not None and value < least:
                 raise UsageError(f"{name} = {value}; use {least} or more")
-        if not 0 <= self.min_confidence <= 1:
+        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
             raise UsageError(f"min_confidence = {self.min_confidence}; use a number from 0 to 1")
 
 
@@ -194,7 +194,7 @@ class Segmenter:
         """
         shape_HW = (plane.shape[0], plane.shape[1])
         limit = available_bytes() if max_bytes is None else max_bytes
-        recipe, least = self._recipe(), self.settings.min_confidence
+        recipe, least = self._recipe(), self.min_confidence
         rated = partial(rate, names=self.card.maps, model=self.card.confidence)
         need = self.need(shape_HW)
         if limit is not None and need.whole > limit:
@@ -263,6 +263,12 @@ class Segmenter:
         return Mapper(
             self.engine, self.card, scale=scale, tile=wanted.tile, tta=wanted.tta, tiles_at_once=self.tiles_at_once
         )
+
+    @property
+    def min_confidence(self) -> float:
+        """Nuclei with a lower confidence are left out: the user's limit, or the card's."""
+        wanted = self.settings.min_confidence
+        return self.card.min_confidence if wanted is None else wanted
 
     def _recipe(self) -> PostRecipe:
         scale = 1.0 if self.card.input_size else choose_scale(self.settings.scale, self.card)

@@ -64,6 +64,8 @@ class ModelCard(BaseModel):
         From maps to nuclei.
     confidence : ConfidenceModel, optional
         Predicts the IoU of each nucleus; the mean probability of its mask takes its place where there is none.
+    min_confidence : float
+        Nuclei with a lower confidence are left out unless the user chooses another limit, 0..1.
     diameter_px : float, optional
         Median diameter of the nuclei it was trained on, pixels.
     multiple : int
@@ -95,6 +97,7 @@ class ModelCard(BaseModel):
     maps: tuple[str, ...] = ("mask",)
     recipe: Annotated[PostRecipe, BeforeValidator(_recipe)] = PostRecipe()
     confidence: ConfidenceModel | None = None
+    min_confidence: float = Field(default=0.0, ge=0, le=1)
     diameter_px: float | None = Field(default=None, gt=0)
     multiple: int = Field(default=16, ge=1, le=1024)
     input_size: int | None = Field(default=None, ge=1, le=8192)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["START", "finish", "starting_recipe"]
 
+LEAST_CONFIDENCE = 0.3
+"""Nuclei whose expected IoU is lower are left out by the model unless the user says otherwise; not tuned."""
+
 START = PostRecipe(split="markers", marker_level=0.4, min_area=10)
 """Where tuning begins for networks that learn a distance or a border map."""
 
@@ -60,8 +63,8 @@ def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str,
     Returns
     -------
     dict
-        The scores that stand in the card, cross-fitted (see `nucleate.train.tuning.cross_fitted`), among them the
-        calibration error of the confidence where there are nuclei enough to fit one.
+        The scores that stand in the card: cross-fitted (see `nucleate.train.tuning.cross_fitted`), no nucleus left out
+        for its confidence, and the calibration error of the confidence where there are nuclei enough to fit one.
     """
     module, _, _ = load_network(run / FINAL)
     start = config.recipe or starting_recipe(config)
@@ -79,6 +82,7 @@ def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str,
     if confidence is not None:
         predicted, iou = cross_fitted_confidence(recipe, config.maps, stored=stored)
         scores["confidence_error"] = round(calibration_error(predicted, iou), 4)
+        facts["min_confidence"] = LEAST_CONFIDENCE
     facts |= {"confidence": confidence, "scores": scores, "diameter_px": _diameter(held)}
     ship(run, module, config=config, recipe=recipe, name=name, **facts)
     return scores

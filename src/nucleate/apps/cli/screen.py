@@ -50,8 +50,14 @@ def screen(
     ] = None,
     min_area: Annotated[int | None, typer.Option(min=0, metavar="PX", help="Leave out smaller nuclei.")] = None,
     min_confidence: Annotated[
-        float, typer.Option(min=0.0, max=1.0, metavar="P", help="Leave out nuclei that are less sure.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="P",
+            help="Leave out nuclei that are less sure; the model's own limit when not given.",
+        ),
+    ] = None,
     export: Annotated[str, typer.Option(metavar="NAME,...", help="As for segment; always with measurements.")] = (
         "labels,overlay,measurements"
     ),

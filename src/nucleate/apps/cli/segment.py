@@ -49,8 +49,14 @@ def segment(
     ] = None,
     min_area: Annotated[int | None, typer.Option(min=0, metavar="PX", help="Leave out smaller nuclei.")] = None,
     min_confidence: Annotated[
-        float, typer.Option(min=0.0, max=1.0, metavar="P", help="Leave out nuclei that are less sure.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="P",
+            help="Leave out nuclei that are less sure; the model's own limit when not given.",
+        ),
+    ] = None,
     export: Annotated[str, typer.Option(metavar="NAME,...", help=_EXPORT_HELP)] = "labels,overlay,measurements",
     resume: Annotated[bool, typer.Option("--resume", help="Go on in OUT; finished inputs are left out.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first input that fails.")] = False,
@@ -136,7 +142,9 @@ def run(
 
     quiet, debug = show
     model = {"model": segmenter.card.name, "model_sha256": segmenter.card.sha256}
-    settings = replace(settings, deciding=model | asdict(segmenter.settings))
+    settings = replace(
+        settings, deciding=model | asdict(segmenter.settings) | {"min_confidence": segmenter.min_confidence}
+    )
     with Bar("images", len(sources), quiet=quiet) as bar:
 
         def notify(report: Report) -> None:
