@@ -6,11 +6,10 @@ treated exactly as the same pixels of the whole picture.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nucleate.nets.unet import pad_to
+from nucleate.nets.unet import UShape
 
 __all__ = ["Flagship", "ResidualBlock"]
 
@@ -33,7 +32,7 @@ class ResidualBlock(nn.Module):
         return functional.relu(self.norm_second(self.second(y_NCHW)) + self.short_cut(x_NCHW))
 
 
-class Flagship(nn.Module):
+class Flagship(UShape):
     """Residual U-Net; cheap at full size, deep where pixels are few.
 
     Parameters
@@ -41,7 +40,7 @@ class Flagship(nn.Module):
     channels_in, channels_out : int
         Channels of the batch and number of maps.
     width : int
-        Channels at full size; doubled at each level up to eight times.
+        Channels at full size; doubled at each level up to twelve times.
     depth : int
         Number of times the picture is halved. H and W may be any size of at least ``2 ** depth``.
     """
@@ -55,16 +54,3 @@ class Flagship(nn.Module):
         )
         self.merge = nn.ModuleList(ResidualBlock(2 * w, w) for w in widths[-2::-1])
         self.head = nn.Conv2d(width, channels_out, 1)
-
-    def forward(self, batch_NCHW: Tensor) -> Tensor:
-        """Map a batch to logits of the same H and W."""
-        skips: list[Tensor] = []
-        x_NCHW = batch_NCHW
-        for level, block in enumerate(self.down):
-            x_NCHW = block(functional.max_pool2d(x_NCHW, 2) if level else x_NCHW)
-            skips.append(x_NCHW)
-        skips.pop()
-        for up, merge in zip(self.up, self.merge, strict=True):
-            skip_NCHW = skips.pop()
-            x_NCHW = merge(torch.cat([skip_NCHW, pad_to(up(x_NCHW), skip_NCHW)], 1))
-        return self.head(x_NCHW)  # type: ignore[no-any-return]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["UNet", "UpConv", "double_conv", "he_init", "pad_to"]
+__all__ = ["UNet", "UShape", "UpConv", "double_conv", "he_init", "pad_to"]
 
 
 def double_conv(channels_in: int, channels_out: int) -> nn.Sequential:
@@ -56,7 +56,33 @@ class UpConv(nn.Module):
         return self.conv(functional.pad(up_NCHW, (0, 1, 0, 1)))  # type: ignore[no-any-return]
 
 
-class UNet(nn.Module):
+class UShape(nn.Module):
+    """The way through every network of this kind: down, up again, joined with what was on the way down.
+
+    Parts to be set: `down`, one block a level; `up` and `merge`, one a level but the deepest, from deep to shallow;
+    `head`, from the last maps to the logits.
+    """
+
+    down: nn.ModuleList
+    up: nn.ModuleList
+    merge: nn.ModuleList
+    head: nn.Module
+
+    def forward(self, batch_NCHW: Tensor) -> Tensor:
+        """Map a batch to logits of the same H and W."""
+        skips: list[Tensor] = []
+        x_NCHW = batch_NCHW
+        for level, block in enumerate(self.down):
+            x_NCHW = block(functional.max_pool2d(x_NCHW, 2) if level else x_NCHW)
+            skips.append(x_NCHW)
+        skips.pop()
+        for up, merge in zip(self.up, self.merge, strict=True):
+            skip_NCHW = skips.pop()
+            x_NCHW = merge(torch.cat([skip_NCHW, pad_to(up(x_NCHW), skip_NCHW)], 1))
+        return self.head(x_NCHW)  # type: ignore[no-any-return]
+
+
+class UNet(UShape):
     """The paper's base network.
 
     Parameters
@@ -75,22 +101,9 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(double_conv(i, o) for i, o in zip([channels_in, *widths], widths, strict=False))
         self.up = nn.ModuleList(self.up_sampling(2 * w, w) for w in reversed(widths[:-1]))
         self.merge = nn.ModuleList(double_conv(2 * w, w) for w in reversed(widths[:-1]))
-        self.head: nn.Module = nn.Conv2d(width, channels_out, 1)
+        self.head = nn.Conv2d(width, channels_out, 1)
         self.apply(he_init)
 
     def up_sampling(self, channels_in: int, channels_out: int) -> nn.Module:
         """Build the step that doubles H and W."""
         return UpConv(channels_in, channels_out)
-
-    def forward(self, batch_NCHW: Tensor) -> Tensor:
-        """Map a batch to logits of the same H and W."""
-        skips: list[Tensor] = []
-        x_NCHW = batch_NCHW
-        for level, block in enumerate(self.down):
-            x_NCHW = block(functional.max_pool2d(x_NCHW, 2) if level else x_NCHW)
-            skips.append(x_NCHW)
-        skips.pop()
-        for up, merge in zip(self.up, self.merge, strict=True):
-            skip_NCHW = skips.pop()
-            x_NCHW = merge(torch.cat([skip_NCHW, pad_to(up(x_NCHW), skip_NCHW)], 1))
-        return self.head(x_NCHW)  # type: ignore[no-any-return]
