@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -107,12 +107,16 @@ def test_a_region_that_must_be_cut_loses_nothing_near_the_cuts(seed: int) -> Non
     for blocks in (Blocks(64, most_rows=160), Blocks(64, most_pixels=90 * 180)):
         got, confidence = in_blocks(maps_CHW, recipe, band=16, blocks=blocks)
         assert got.max() == want.max() > 100
-        # Equal depths are flooded in the order of a path that may come from far away.
-        assert np.count_nonzero(got != want) <= want.size / 10_000
-        np.testing.assert_allclose(confidence, sure, atol=0.01)
+        # Equal depths are flooded in the order of a path that may come from far away, so single pixels may differ,
+        # and with them which of two nuclei in one row comes first.
+        same = np.array([0, *(np.bincount(want[got == index]).argmax() for index in range(1, got.max() + 1))])
+        assert sorted(same) == list(range(want.max() + 1))
+        assert np.count_nonzero(same[got] != want) <= want.size / 10_000
+        np.testing.assert_allclose(confidence, sure[same[1:] - 1], atol=0.01)
 
 
 @settings(max_examples=60, deadline=None)
+@example((53, 9), 0, PostRecipe(split="distance", smoothing=0.0, min_distance=1, keep_unmarked=False), 1, 1, 1)
 @given(
     st.tuples(st.integers(1, 140), st.integers(1, 100)),
     st.integers(0, 2**32 - 1),

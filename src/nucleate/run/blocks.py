@@ -163,6 +163,7 @@ class _Walk:
         self.first: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
         self.confidence: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
         self.count = 0
+        self.was_cut = False
 
     def take(self, band_CHW: NDArray[np.float32]) -> None:
         """Go on by one band: follow regions, finish those that have ended, forget rows."""
@@ -182,14 +183,30 @@ class _Walk:
     def number(self) -> NDArray[np.float32]:
         """Give the nuclei their final ids and return their confidences."""
         first, confidence = np.concatenate(self.first), np.concatenate(self.confidence)
+        if self.was_cut:  # what lies above a cut keeps its pixels, so a nucleus below may begin later than it was found
+            first = self._first_written()
         order = np.argsort(first, kind="stable")
         final = np.zeros(len(order) + 1, np.int32)
         final[order + 1] = np.arange(1, len(order) + 1)
-        height, width = self.shape_HW
-        for top in range(0, height, self.blocks.block):
-            part = slice(top, min(top + self.blocks.block, height)), slice(0, width)
+        for part in self._parts():
             self.labels[part] = final[np.asarray(self.labels[part])]
         return confidence[order]
+
+    def _parts(self) -> Iterator[tuple[slice, slice]]:
+        """Go through the plane, a block of rows at a time."""
+        height, width = self.shape_HW
+        for top in range(0, height, self.blocks.block):
+            yield slice(top, min(top + self.blocks.block, height)), slice(0, width)
+
+    def _first_written(self) -> NDArray[np.int64]:
+        """Find the first pixel, counted over the plane, of each nucleus as it was written."""
+        first = np.full(self.count, np.iinfo(np.int64).max)
+        for part in self._parts():
+            labels = np.asarray(self.labels[part])
+            here = first_pixels(labels)
+            there = np.flatnonzero(here < labels.size)
+            first[there] = np.minimum(first[there], here[there] + part[0].start * self.shape_HW[1])
+        return first
 
     def _follow(self, mask: NDArray[np.bool_], top: int) -> None:
         """Join the regions of a band to the open ones above, and part the open from the ended."""
@@ -267,6 +284,7 @@ class _Walk:
 
     def _cut(self, index: int) -> None:
         """Finish the upper part of an open region that has too many rows; the rest goes on as regions of their own."""
+        self.was_cut = True
         region, stop = self.open[index : index + 1], self.rows.stop
         allowed = int(self.blocks.rows_of(region)[0])
         halo = min(_HALO, allowed // 8)

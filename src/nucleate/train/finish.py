@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from nucleate.train.config import TrainConfig
     from nucleate.train.tuning import StoredMaps
 
-__all__ = ["START", "finish", "starting_recipe"]
+__all__ = ["LEAST_CONFIDENCE", "START", "finish", "starting_recipe"]
 
 LEAST_CONFIDENCE = 0.3
 """Nuclei whose expected IoU is lower are left out by the model unless the user says otherwise; not tuned."""
