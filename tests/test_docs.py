@@ -82,6 +82,8 @@ def test_blocks_run(page: Path, desk: Path, request: pytest.FixtureRequest) -> N
     text = page.read_text(encoding="utf-8")
     if re.search(r"nucleate (segment|screen|demo|doctor)|nucleate\.(segment|load_segmenter)", text):
         request.getfixturevalue("shipped_model")
+    if re.search(r"^nucleate (train|paper|ablate)", text, re.MULTILINE) and importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed")
     checker, names = doctest.OutputChecker(), {"__name__": "page"}
     ran = 0
     for block in markdown.blocks(text):

@@ -179,6 +179,7 @@ def test_real_pictures(shared_data: Path) -> None:
 def test_a_real_engine_differs_in_no_more_than_one_pixel_in_100_000(picture: NDArray[Any]) -> None:
     from nucleate.run.engine import OnnxEngine
 
+    pytest.importorskip("onnx", reason="onnx, which draws the test network, is not installed")
     engine = OnnxEngine(strided_network(), threads=1)
     want, _ = segmenter(engine, tile=4096, margin=64).segment_plane(picture, max_bytes=10**12)
     for tile in (256, 512):
