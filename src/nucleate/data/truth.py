@@ -7,13 +7,14 @@ import csv
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.rle import decode_positions
 from nucleate.data import folders, kaggle
-from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_labels
+from nucleate.data.pictures import open_pictures
+from nucleate.data.pixels import PICTURE_SUFFIXES, decode_labels
 from nucleate.data.source import Source, open_source
 from nucleate.errors import DataError
 
@@ -172,13 +173,13 @@ def _from_table(path: Path, images: Path | str | None, *, like: LabelMap | None)
     lacking = [image_id for image_id, found in rows.items() if found.shape is None]
     if lacking and images is None and like is None:
         raise DataError(f"{path} does not say how large image {lacking[0]} is; give the images with --images DIR")
-    pictures = _Pictures(images) if lacking and images is not None else None
+    pictures = open_pictures(images) if lacking and images is not None else None
 
     def reader(image_id: str, found: _Rows) -> Callable[[], NDArray[np.int32]]:
         def read() -> NDArray[np.int32]:
             shape = found.shape
             if shape is None and pictures is not None:
-                shape = pictures.shape(image_id)
+                shape = _picture_shape(pictures(image_id), image_id, images=images)
             elif shape is None and like is not None and image_id in like:
                 rows, columns = like[image_id].shape
                 shape = rows, columns
@@ -234,22 +235,11 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-class _Pictures:
-    """Sizes of images found by id."""
-
-    def __init__(self, path: Path | str) -> None:
-        self._source = open_source(path)
-        entries = kaggle.find_entries(self._source)
-        self._names = {entry.image_id: entry.image for entry in entries}
-        if not entries:
-            self._names = {folders.picture_id(name): name for name in self._source.names if _is_picture(name)}
-
-    def shape(self, image_id: str) -> tuple[int, int]:
-        name = self._names.get(image_id)
-        if name is None:
-            raise DataError(f"no image {image_id} in {self._source}; give the folder with all images as --images")
-        height, width = decode_image(self._source.read(name), f"{self._source}/{name}").shape[:2]
-        return height, width
+def _picture_shape(picture: NDArray[Any] | None, image_id: str, *, images: Path | str | None) -> tuple[int, int]:
+    if picture is None:
+        raise DataError(f"no image {image_id} in {images}; give the folder with all images as --images")
+    height, width = picture.shape[:2]
+    return height, width
 
 
 def _is_picture(name: str) -> bool:

@@ -5,18 +5,47 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Bar", "DebugOption", "QuietOption", "ThreadsOption", "say"]
+__all__ = [
+    "Bar",
+    "ChannelOption",
+    "DebugOption",
+    "DeviceOption",
+    "MemoryOption",
+    "MinAreaOption",
+    "MinConfidenceOption",
+    "ModelOption",
+    "QuietOption",
+    "ThreadsOption",
+    "say",
+]
 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no closing line; errors only.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all when not given.")]
+
+ModelOption = Annotated[str | None, typer.Option(help="Name of a model, or its file; see: nucleate models.")]
+DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
+ChannelOption = Annotated[str | None, typer.Option(metavar="NAME|INDEX", help="Channel with the nuclei.")]
+MinAreaOption = Annotated[int | None, typer.Option(min=0, metavar="PX", help="Leave out smaller nuclei.")]
+MemoryOption = Annotated[
+    float | None, typer.Option(min=0.01, metavar="GB", help="Most memory to use; what is free when not given.")
+]
+MinConfidenceOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        metavar="P",
+        help="Leave out nuclei that are less sure; the model's own limit when not given.",
+    ),
+]
 
 _PATIENCE_SECONDS = 1.0
 

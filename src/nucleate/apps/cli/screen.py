@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nucleate.apps.cli import segment as segmenting
-from nucleate.apps.cli.console import DebugOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.console import (
+    ChannelOption,
+    DebugOption,
+    DeviceOption,
+    MemoryOption,
+    MinAreaOption,
+    MinConfidenceOption,
+    ModelOption,
+    QuietOption,
+    ThreadsOption,
+    say,
+)
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,30 +45,20 @@ def screen(
         str | None,
         typer.Option(metavar="STYLE|TEXT", help="yokogawa, opera, imagexpress, or such as {well}_{field}_{channel}."),
     ] = None,
-    channel: Annotated[str | None, typer.Option(metavar="NAME|INDEX", help="Channel with the nuclei.")] = None,
+    channel: ChannelOption = None,
     channels: Annotated[
         str | None,
         typer.Option(metavar="OLD=NEW,...", help="Names for channels that the files number: 1=DAPI,2=actin."),
     ] = None,
     time: Annotated[int | None, typer.Option(metavar="N", help="Time point to take, where there are several.")] = None,
     unit: Annotated[str, typer.Option(metavar="TEXT", help="Unit of the concentrations, for the reports.")] = "",
-    model: Annotated[str | None, typer.Option(help="Name of a model, or its file; see: nucleate models.")] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
+    model: ModelOption = None,
+    device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     scale: Annotated[str, typer.Option(metavar="auto|FLOAT", help="Resize the images by this much first.")] = "auto",
-    memory: Annotated[
-        float | None, typer.Option(min=0.01, metavar="GB", help="Most memory to use; what is free when not given.")
-    ] = None,
-    min_area: Annotated[int | None, typer.Option(min=0, metavar="PX", help="Leave out smaller nuclei.")] = None,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            metavar="P",
-            help="Leave out nuclei that are less sure; the model's own limit when not given.",
-        ),
-    ] = None,
+    memory: MemoryOption = None,
+    min_area: MinAreaOption = None,
+    min_confidence: MinConfidenceOption = None,
     export: Annotated[str, typer.Option(metavar="NAME,...", help="As for segment; always with measurements.")] = (
         "labels,overlay,measurements"
     ),

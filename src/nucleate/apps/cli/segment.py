@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nucleate.apps.cli.console import Bar, DebugOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.console import (
+    Bar,
+    ChannelOption,
+    DebugOption,
+    DeviceOption,
+    MemoryOption,
+    MinAreaOption,
+    MinConfidenceOption,
+    ModelOption,
+    QuietOption,
+    ThreadsOption,
+    say,
+)
 from nucleate.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -32,10 +44,10 @@ def segment(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Image files, folders, globs, zip archives.")],
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")],
-    model: Annotated[str | None, typer.Option(help="Name of a model, or its file; see: nucleate models.")] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
+    model: ModelOption = None,
+    device: DeviceOption = "auto",
     threads: ThreadsOption = None,
-    channel: Annotated[str | None, typer.Option(metavar="NAME|INDEX", help="Channel with the nuclei.")] = None,
+    channel: ChannelOption = None,
     project: Annotated[
         Literal["max", "mean", "min"] | None, typer.Option(help="Put planes in depth together; plane by plane if not.")
     ] = None,
@@ -44,19 +56,9 @@ def segment(
         bool, typer.Option("--tta", help="Average over turned and mirrored images: better, slower.")
     ] = False,
     tile: Annotated[int | None, typer.Option(min=64, metavar="PX", help="Side of the tiles of large images.")] = None,
-    memory: Annotated[
-        float | None, typer.Option(min=0.01, metavar="GB", help="Most memory to use; what is free when not given.")
-    ] = None,
-    min_area: Annotated[int | None, typer.Option(min=0, metavar="PX", help="Leave out smaller nuclei.")] = None,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            metavar="P",
-            help="Leave out nuclei that are less sure; the model's own limit when not given.",
-        ),
-    ] = None,
+    memory: MemoryOption = None,
+    min_area: MinAreaOption = None,
+    min_confidence: MinConfidenceOption = None,
     export: Annotated[str, typer.Option(metavar="NAME,...", help=_EXPORT_HELP)] = "labels,overlay,measurements",
     resume: Annotated[bool, typer.Option("--resume", help="Go on in OUT; finished inputs are left out.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first input that fails.")] = False,
