@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,7 +43,7 @@ def load_segmenter(
         A shipped model, an .onnx or .toml file, or a folder with one model; the usual model when None.
     device : {"auto", "cpu", "cuda"}
         ``cpu`` computes with ONNX Runtime, ``cuda`` with torch on an NVIDIA card; ``auto`` takes the card if there is
-        one, torch is installed and the model has weights for it.
+        one and torch, with the extra ``train``, is installed.
     threads : int, optional
         Processor threads.
     settings : SegmentSettings, optional
@@ -131,32 +132,22 @@ def _as_image(image: NDArray[Any] | Image | Path | str) -> Image:
 
 def _torch_engine(files: ModelFiles, *, wanted: bool) -> Engine | None:
     """Build torch's engine on the graphics card; None, or the reason as an error when `wanted`, where that fails."""
-    if files.torch_weights is None:
-        if wanted:
-            raise UsageError(
-                f"{files.card.name} has no weights for torch ({files.onnx.stem}.safetensors); use device cpu"
-            )
-        return None
+    if not wanted and shutil.which("nvidia-smi") is None:
+        return None  # to import torch only to hear that there is no card would take a second
     try:
-        from safetensors.torch import load
-
-        from nucleate.nets.build import NetConfig, build
         from nucleate.nets.engine import TorchEngine
+        from nucleate.nets.from_onnx import load_onnx
     except ImportError as error:
         if wanted:
-            raise MissingExtraError("torch", "train") from error
+            raise MissingExtraError(error.name or "torch", "train") from error
         return None
+    content = files.read()
     try:
-        module = build(NetConfig(**files.card.network))
-        module.load_state_dict(load(files.read_torch()))
-    except (TypeError, ValueError, KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(
-            f"{files.card.name}: the weights do not fit the card's network: {reason}; fetch it again"
-        ) from error
-    try:
-        return TorchEngine(module, "cuda")
+        return TorchEngine(load_onnx(content, files.card.network), "cuda")
+    except ValueError as error:
+        if wanted:
+            raise ModelError(f"{files.card.name} does not run on torch: {error}; use device cpu") from error
     except (RuntimeError, AssertionError) as error:  # torch has no single class for "no such device"
         if wanted:
             raise UsageError("no graphics card that torch can use; use device cpu") from error
-        return None
+    return None

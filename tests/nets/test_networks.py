@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
 
+import nucleate
 from nucleate.nets.build import NETWORKS, NetConfig, build, count_parameters
 from nucleate.nets.engine import TorchEngine
+from nucleate.nets.from_onnx import load_onnx
 from nucleate.nets.to_onnx import export_onnx
 from nucleate.nets.unet import pad_to
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAMES = sorted(NETWORKS)
 SMALL = {"width": 4, "depth": 2}
@@ -85,6 +84,29 @@ def test_onnx_gives_the_maps_of_torch(name: str, tmp_path: Path) -> None:
         maps = session.run(["maps"], {"batch": batch})[0]
         np.testing.assert_allclose(maps, engine(batch), atol=1e-5)
         assert 0 <= maps.min() <= maps.max() <= 1
+    content = (tmp_path / "net.onnx").read_bytes()
+    again = load_onnx(content, NetConfig(name, 3, 2, **SMALL).to_dict())
+    weights = {key: value for key, value in again.state_dict().items() if not key.endswith("num_batches_tracked")}
+    assert all(torch.equal(value, module.state_dict()[key]) for key, value in weights.items())
+    # The exporter would note where the source lies.
+    assert str(Path(nucleate.__file__).parent).encode() not in content
+
+
+@pytest.mark.parametrize(
+    ("content", "network", "named"),
+    [
+        (b"\xff", {"name": "unet", "width": 4}, "no ONNX file"),
+        (b"", {"name": "unet", "width": 4}, "another network"),
+        (b"", {"name": "alexnet"}, "alexnet"),
+        (b"", {"colour": 1}, "colour"),
+    ],
+)
+def test_what_is_no_network_of_ours_is_refused_in_one_line(
+    content: bytes, network: dict[str, object], named: str
+) -> None:
+    with pytest.raises(ValueError, match=named) as caught:
+        load_onnx(content, network)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

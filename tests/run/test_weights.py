@@ -98,17 +98,6 @@ def test_another_file_than_the_cards_is_refused(tmp_path: Path) -> None:
         find_model(onnx).read()
 
 
-def test_torch_weights_need_their_own_hash(tmp_path: Path) -> None:
-    onnx = put(tmp_path)
-    onnx.with_suffix(".safetensors").write_bytes(b"numbers")
-    assert find_model(onnx).torch_weights is None
-    put(tmp_path, sha256_torch=hashlib.sha256(b"numbers").hexdigest())
-    assert find_model(onnx).read_torch() == b"numbers"
-    put(tmp_path, sha256_torch="0" * 64)
-    with pytest.raises(ModelError, match="SHA-256"):
-        find_model(onnx).read_torch()
-
-
 def test_wrong_paths_and_names(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model file"):
         find_model(tmp_path / "none.onnx")

@@ -1,4 +1,9 @@
-"""A network to ONNX: the sigmoid goes inside, so that every engine gives maps in 0..1."""
+"""A network to ONNX: one file with the weights for every engine, read back by `nucleate.nets.from_onnx`.
+
+The sigmoid goes inside, so that every engine gives maps in 0..1. Normalisation is left as it is, under the names that
+torch uses: runtimes melt it into the convolutions when they load the file, and torch gets its own weights back from it,
+to the last bit.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,8 @@ import warnings
 from typing import TYPE_CHECKING
 
 import torch
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass
+from onnxscript import optimizer
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -48,16 +55,21 @@ def export_onnx(module: nn.Module, path: Path, *, channels_in: int, multiple: in
     with warnings.catch_warnings():
         # The exporter warns about its own internals; parity is proved by running the file.
         warnings.simplefilter("ignore")
-        torch.onnx.export(
+        program = torch.onnx.export(
             wrapped,
             (example_NCHW,),
-            path,
             dynamo=True,
             opset_version=OPSET,
             input_names=["batch"],
             output_names=["maps"],
             dynamic_shapes=shapes,
-            external_data=False,
+            optimize=False,  # it would melt the normalisation away
             verbose=False,
         )
+        assert program is not None  # it is when no file is given
+        optimizer.fold_constants(program.model)
+    RemoveUnusedNodesPass()(program.model)
+    # The exporter notes the source lines of every operation, with the folders of this machine.
+    ClearMetadataAndDocStringPass()(program.model)
+    program.save(path, external_data=False)
     module.train(training)

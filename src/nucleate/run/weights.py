@@ -84,8 +84,6 @@ class ModelCard(BaseModel):
         Scores by name.
     sha256 : str
         Of the ONNX file, 64 hexadecimal digits.
-    sha256_torch : str, optional
-        Of ``<name>.safetensors``, the same weights for torch, where there is such a file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -110,7 +108,6 @@ class ModelCard(BaseModel):
     command: str = ""
     scores: dict[str, Any] = Field(default_factory=dict)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    sha256_torch: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -147,23 +144,17 @@ class ModelFiles:
         ModelError
             If it cannot be read or is not the file that the card describes.
         """
-        return _read_checked(self.onnx, self.card.sha256)
-
-    @property
-    def torch_weights(self) -> Path | None:
-        """The same weights for torch, where they lie beside; see `read_torch`."""
-        path = self.onnx.with_suffix(".safetensors")
-        return path if self.card.sha256_torch is not None and path.is_file() else None
-
-    def read_torch(self) -> bytes:
-        """Read the safetensors file and check its hash.
-
-        Raises
-        ------
-        ModelError
-            If there is none, it cannot be read or it is not the file that the card describes.
-        """
-        return _read_checked(self.onnx.with_suffix(".safetensors"), self.card.sha256_torch or "")
+        try:
+            content = self.onnx.read_bytes()
+        except OSError as error:
+            raise ModelError(f"cannot read {self.onnx}: {error.strerror}; fetch the model again") from error
+        got = hashlib.sha256(content).hexdigest()
+        if got != self.card.sha256:
+            raise ModelError(
+                f"{self.onnx} is not the file its card describes: SHA-256 {got[:12]}..., the card says "
+                f"{self.card.sha256[:12]}...; fetch the model again"
+            )
+        return content
 
 
 def find_model(name: str | Path | None = None) -> ModelFiles:
@@ -258,17 +249,3 @@ def _onnx_at(path: Path) -> Path:
 
 def _open(onnx: Path) -> ModelFiles:
     return ModelFiles(onnx, read_card(onnx.with_suffix(".toml")))
-
-
-def _read_checked(path: Path, sha256: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}; fetch the model again") from error
-    got = hashlib.sha256(content).hexdigest()
-    if got != sha256:
-        raise ModelError(
-            f"{path} is not the file its card describes: SHA-256 {got[:12]}..., the card says {sha256[:12]}...; "
-            "fetch the model again"
-        )
-    return content

@@ -54,7 +54,7 @@ def doctor(
         typer.echo("models        none is installed")
     well = [_test(files, "cpu", threads=threads, store=store) for files in found]
     if gpu is not None and _has("torch"):
-        well += [_test(files, "cuda", threads=threads) for files in found if files.torch_weights is not None]
+        well += [_test(files, "cuda", threads=threads) for files in found]
     if not all(well):
         raise typer.Exit(1)
 
