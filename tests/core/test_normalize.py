@@ -143,3 +143,11 @@ def test_large_planes_are_sampled() -> None:
 
 def test_the_scaling_is_plain_data() -> None:
     assert Scaling(0.0, 1.0, invert=False, channels=1) == Scaling(0.0, 1.0, invert=False, channels=1)
+
+
+def test_a_stain_in_one_channel_is_scaled_by_that_channel() -> None:
+    plane = np.zeros((8, 8, 3), np.uint8)
+    plane[..., 2] = np.arange(64).reshape(8, 8)
+    scaled = Normalizer(channels=3, low_percentile=0, high_percentile=100)(plane)
+    assert scaled[:2].max() == 0
+    np.testing.assert_allclose(scaled[2], np.arange(64).reshape(8, 8) / 63, atol=1e-6)

@@ -98,13 +98,16 @@ class Normalizer:
     def measure(self, plane: NDArray[Any] | Plane) -> Scaling:
         """Find the scaling of a whole plane, (H, W) or (H, W, 3); pixels that are not finite are left out."""
         step = max(1, int(np.ceil(np.sqrt(plane.shape[0] * plane.shape[1] / SAMPLE))))
-        grey = to_grey(grid_sample(as_plane(plane), step))
-        values = grey[np.isfinite(grey)]
-        if values.size == 0:
+        sample = grid_sample(as_plane(plane), step)
+        colours = [sample] if self.channels == 1 or sample.ndim == 2 else [sample[..., index] for index in range(3)]
+        bands = [band[np.isfinite(band)] for band in map(to_grey, colours)]
+        if any(band.size == 0 for band in bands):
             return Scaling(0.0, 0.0, invert=False, channels=self.channels)
         with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32
-            low, high = self._ends(values, plane.dtype)
-            mean = float(np.clip(values, low, high).mean())
+            # The widest span of the three: a stain in one channel is neither cut off nor moved to another colour.
+            ends = [self._ends(band, plane.dtype) for band in bands]
+            low, high = min(low for low, _ in ends), max(high for _, high in ends)
+            mean = float(np.mean([np.clip(band, low, high).mean() for band in bands]))
         invert = self.polarity == "dark-background" and high > low and mean > (low + high) / 2
         return Scaling(low, high, invert, self.channels)
 

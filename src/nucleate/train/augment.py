@@ -13,6 +13,10 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from nucleate.train.colours import change_colours
+from nucleate.train.damage import damage
+from nucleate.train.draws import draw, draw_log
+
 if TYPE_CHECKING:
     from nucleate.train.config import AugmentConfig
 
@@ -26,15 +30,6 @@ def seeded(*numbers: int, device: torch.device | str = "cpu") -> Generator:
         state = (state ^ (number + 0x9E3779B97F4A7C15 + (state << 6) + (state >> 2))) & (2**63 - 1)
         state = (state * 0xBF58476D1CE4E5B9) & (2**63 - 1)
     return Generator(device).manual_seed(state)
-
-
-def _draw(low_high: tuple[float, float], count: int, *, generator: Generator) -> Tensor:
-    low, high = low_high
-    return low + (high - low) * torch.rand(count, generator=generator)
-
-
-def _draw_log(low_high: tuple[float, float], count: int, *, generator: Generator) -> Tensor:
-    return _draw((math.log(low_high[0]), math.log(low_high[1])), count, generator=generator).exp()
 
 
 def crop_grid(sizes_N2: Tensor, crop: int | tuple[int, int], *, config: AugmentConfig, generator: Generator) -> Tensor:
@@ -59,7 +54,7 @@ def crop_grid(sizes_N2: Tensor, crop: int | tuple[int, int], *, config: AugmentC
     count = len(sizes_N2)
     shape = (crop, crop) if isinstance(crop, int) else crop
     angle = (torch.rand(count, generator=generator) * 2 * math.pi) * float(config.rotate)
-    step = 1 / _draw_log(config.zoom, count, generator=generator)
+    step = 1 / draw_log(config.zoom, count, generator=generator)
     flips_N2 = 1 - 2 * (torch.rand(count, 2, generator=generator) < 0.5 * config.flips).float()
     cos, sin = angle.cos() * step, angle.sin() * step
     turn_N22 = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1) * flips_N2[:, None, :]
@@ -70,7 +65,7 @@ def crop_grid(sizes_N2: Tensor, crop: int | tuple[int, int], *, config: AugmentC
     out_HW2 = torch.stack(torch.meshgrid(*sides, indexing="ij"), -1)
     grid_NHW2 = torch.einsum("nij,hwj->nhwi", turn_N22, out_HW2) + centre_N2[:, None, None, :]
     if config.displace[1] > 0:
-        spread = _draw(config.displace, count, generator=generator) * math.sqrt(shape[0] * shape[1]) * step
+        spread = draw(config.displace, count, generator=generator) * math.sqrt(shape[0] * shape[1]) * step
         points = config.displace_grid
         shift = torch.randn(count, 2, points, points, generator=generator) * spread[:, None, None, None]
         fine_N2HW = functional.interpolate(shift, size=shape, mode="bilinear", align_corners=True)
@@ -79,7 +74,7 @@ def crop_grid(sizes_N2: Tensor, crop: int | tuple[int, int], *, config: AugmentC
 
 
 def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Generator) -> Tensor:
-    """Change colours, polarity, gamma, contrast, brightness, blur and noise; stays in 0..1.
+    """Change colours, polarity, light, contrast, sharpness and noise; stays in 0..1.
 
     `generator` is on the CPU; noise is drawn there too, so that every device gets the same batch.
     """
@@ -89,40 +84,34 @@ def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Ge
     def per_crop(values: Tensor) -> Tensor:
         return values.to(device).view(-1, 1, 1, 1)
 
-    if config.mix_channels and channels == 3:
-        batch_NCHW = _mix_channels(batch_NCHW, config.mix_channels, generator=generator)
+    if channels == 3:
+        batch_NCHW = change_colours(batch_NCHW, config, generator=generator)
     if config.invert:
         flip = per_crop((torch.rand(count, generator=generator) < config.invert).float())
         batch_NCHW = batch_NCHW * (1 - 2 * flip) + flip
     if config.gamma != (1.0, 1.0):
-        batch_NCHW = batch_NCHW.clamp(min=1e-6) ** per_crop(_draw_log(config.gamma, count, generator=generator))
+        batch_NCHW = batch_NCHW.clamp(min=1e-6) ** per_crop(draw_log(config.gamma, count, generator=generator))
     if config.gain != (1.0, 1.0) or config.offset != (0.0, 0.0):
-        gain = per_crop(_draw(config.gain, count, generator=generator))
-        batch_NCHW = batch_NCHW * gain + per_crop(_draw(config.offset, count, generator=generator))
+        gain = per_crop(draw(config.gain, count, generator=generator))
+        batch_NCHW = batch_NCHW * gain + per_crop(draw(config.offset, count, generator=generator))
+    if config.shade:
+        batch_NCHW = batch_NCHW + _light(batch_NCHW.shape, config.shade, generator=generator).to(device)
     if config.blur:
-        batch_NCHW = _blur(batch_NCHW, _draw((0.0, config.blur), count, generator=generator))
+        batch_NCHW = _blur(batch_NCHW, draw((0.0, config.blur), count, generator=generator))
     if config.noise:
         # Squared, so that clean crops stay common.
         spread = per_crop(config.noise * torch.rand(count, generator=generator) ** 2)
         grain = torch.randn(count, 1, *batch_NCHW.shape[2:], generator=generator).to(device)
         batch_NCHW = batch_NCHW + spread * grain
-    return batch_NCHW.clamp(0, 1)
+    return damage(batch_NCHW.clamp(0, 1), config, generator=generator)
 
 
-def _mix_channels(batch_NCHW: Tensor, chance: float, *, generator: Generator) -> Tensor:
-    """Turn some crops to grey and others to another colouring; grey pictures stay grey under both."""
-    count = len(batch_NCHW)
-    dice = torch.rand(count, generator=generator)
-    weights = torch.rand(count, 1, 3, generator=generator) + 0.1
-    to_grey_N33 = (weights / weights.sum(-1, keepdim=True)).expand(-1, 3, -1)
-    order = torch.rand(count, 3, generator=generator).argsort(1)
-    shuffle_N33 = functional.one_hot(order, 3).float()
-    blend = torch.rand(count, 1, 1, generator=generator) * 0.5
-    shift_N33 = (1 - blend) * shuffle_N33 + blend * to_grey_N33
-    same_N33 = torch.eye(3).expand(count, 3, 3)
-    pick = dice[:, None, None]
-    mixing = torch.where(pick < chance / 2, to_grey_N33, torch.where(pick < chance, shift_N33, same_N33))
-    return torch.einsum("nij,njhw->nihw", mixing.to(batch_NCHW.device), batch_NCHW)
+def _light(shape_NCHW: torch.Size, most: float, *, generator: Generator) -> Tensor:
+    """Draw a smooth field (N, 1, H, W) of uneven light."""
+    count, _, rows, cols = shape_NCHW
+    strength = most * torch.rand(count, 1, 1, 1, generator=generator) ** 2
+    points = (2 * torch.rand(count, 1, 3, 3, generator=generator) - 1) * strength
+    return functional.interpolate(points, size=(rows, cols), mode="bilinear", align_corners=True)
 
 
 def _blur(batch_NCHW: Tensor, sigma_N: Tensor) -> Tensor:

@@ -60,6 +60,20 @@ class AugmentConfig(_Frozen):
         Chance that the picture is inverted.
     mix_channels : float
         Chance that colours are shuffled and shifted, or turned to grey (one half each).
+    hue : float
+        Largest turn of the colours around the grey axis, radians.
+    saturation : (float, float)
+        Distance of the colours from grey: 0 is grey, 1 as it was.
+    dye : float
+        Largest change of each colour channel, as a logarithm of its factor.
+    tint : float
+        Chance that a grey picture is shown in one colour, as fluorescence often is.
+    shade : float
+        Largest unevenness of the light across a crop, 0..1 of the range.
+    coarse : float
+        Chance that few grey levels (4 to 64) are left, as in pictures that use little of their range.
+    jpeg : float
+        Chance of the block noise of a strong JPEG compression; `crop` must be a multiple of 8.
     """
 
     flips: bool = True
@@ -74,10 +88,17 @@ class AugmentConfig(_Frozen):
     blur: float = Field(0.0, ge=0)
     invert: float = Field(0.0, ge=0, le=1)
     mix_channels: float = Field(0.0, ge=0, le=1)
+    hue: float = Field(0.0, ge=0)
+    saturation: Range = (1.0, 1.0)
+    dye: float = Field(0.0, ge=0)
+    tint: float = Field(0.0, ge=0, le=1)
+    shade: float = Field(0.0, ge=0)
+    coarse: float = Field(0.0, ge=0, le=1)
+    jpeg: float = Field(0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name in ("zoom", "displace", "gamma", "gain", "offset"):
+        for name in ("zoom", "displace", "gamma", "gain", "offset", "saturation"):
             low, high = getattr(self, name)
             if low > high or (name in {"zoom", "gamma"} and low <= 0):
                 raise ValueError(f"{name}: need 0 < low <= high; got {low}, {high}")

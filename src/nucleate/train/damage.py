@@ -1,0 +1,87 @@
+"""What storing does to pictures: few grey levels, and JPEG. Legend in `nucleate.nets.unet`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from nucleate.train.draws import draw, draw_log
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from nucleate.train.config import AugmentConfig
+
+__all__ = ["damage", "jpeg"]
+
+_SIDE = 8
+
+
+def damage(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Generator) -> Tensor:
+    """Damage some crops; values in 0..1 stay there.
+
+    Parameters
+    ----------
+    batch_NCHW : Tensor
+        In 0..1.
+    config : AugmentConfig
+        `coarse` and `jpeg` are used.
+    generator : Generator
+        On the CPU.
+    """
+    count = len(batch_NCHW)
+    if config.coarse:
+        chosen_N = torch.rand(count, generator=generator) < config.coarse
+        levels_N = draw_log((4.0, 64.0), count, generator=generator)
+        # A million levels change nothing that a float keeps.
+        levels_N = torch.where(chosen_N, levels_N, torch.full_like(levels_N, 1e6)).to(batch_NCHW.device)
+        levels_N111 = levels_N[:, None, None, None]
+        batch_NCHW = (batch_NCHW * levels_N111).round() / levels_N111
+    if config.jpeg:
+        chosen_N = torch.rand(count, generator=generator) < config.jpeg
+        quality_N = draw((20.0, 90.0), count, generator=generator)
+        if chosen_N.any():
+            which = chosen_N.nonzero()[:, 0].to(batch_NCHW.device)
+            batch_NCHW = batch_NCHW.index_copy(0, which, jpeg(batch_NCHW[which], quality_N[chosen_N]))
+    return batch_NCHW.clamp(0, 1)
+
+
+def jpeg(batch_NCHW: Tensor, quality_N: Tensor) -> Tensor:
+    """Round the cosine transform of each 8 x 8 block as JPEG does, each channel as brightness.
+
+    Rows and columns beyond the last whole block are left as they are.
+
+    Parameters
+    ----------
+    batch_NCHW : Tensor
+        In 0..1.
+    quality_N : Tensor
+        1 (worst) to 100, on the scale of the Independent JPEG Group.
+
+    Source: ITU-T T.81 (1992); its table K.1 is replaced by its trend, steps of 10 + 6 (row + col) on the scale 0..255.
+    """
+    count, channels, rows, cols = batch_NCHW.shape
+    tall, wide = rows // _SIDE, cols // _SIDE
+    inner = batch_NCHW[..., : tall * _SIDE, : wide * _SIDE]
+    blocks = inner.reshape(count, channels, tall, _SIDE, wide, _SIDE)
+    dct = _cosines().to(batch_NCHW)
+    waves = torch.einsum("ui,ncaibj,vj->ncaubv", dct, blocks, dct)
+    at = torch.arange(_SIDE)
+    scale_N = torch.where(quality_N < 50, 50 / quality_N, 2 - quality_N / 50)
+    steps = ((10 + 6 * (at[:, None] + at)) * scale_N[:, None, None]).clamp(min=1) / 255
+    steps = steps.to(batch_NCHW)[:, None, None, :, None, :]
+    waves = (waves / steps).round() * steps
+    out = batch_NCHW.clone()
+    back = torch.einsum("ui,ncaubv,vj->ncaibj", dct, waves, dct)
+    out[..., : tall * _SIDE, : wide * _SIDE] = back.reshape(inner.shape)
+    return out
+
+
+def _cosines() -> Tensor:
+    """Give the orthonormal matrix of the cosine transform, rows frequencies."""
+    at = torch.arange(_SIDE)
+    waves = torch.cos(math.pi * (2 * at + 1) * at[:, None] / (2 * _SIDE)) * math.sqrt(2 / _SIDE)
+    waves[0] /= math.sqrt(2)
+    return waves
