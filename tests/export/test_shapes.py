@@ -19,7 +19,7 @@ pytestmark = pytest.mark.base
 
 
 def _assert_same(labels: NDArray[np.int32]) -> None:
-    found = shapes(labels)
+    found = list(shapes(labels))
     assert [shape.label for shape in found] == np.unique(labels[labels > 0]).tolist()
     for shape in found:
         rings = [ring for piece in shape.pieces for ring in piece]
@@ -45,7 +45,7 @@ def test_painted_again_they_are_the_labels(labels: NDArray[np.int32]) -> None:
 
 
 def test_no_nucleus() -> None:
-    assert shapes(np.zeros((4, 5), np.int32)) == []
+    assert list(shapes(np.zeros((4, 5), np.int32))) == []
 
 
 def test_positions_of_planes() -> None:

@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.bands import nuclei_in_bands
+from nucleate.core.labels import relabel
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-__all__ = ["decode", "decode_positions", "encode", "encode_labels"]
+    from nucleate.core.bands import Labels
+
+__all__ = ["decode", "decode_positions", "encode", "encode_each", "encode_labels"]
 
 
 def encode(mask: NDArray[np.bool_]) -> str:
@@ -40,13 +46,41 @@ def encode(mask: NDArray[np.bool_]) -> str:
     return codes[0] if codes else ""
 
 
-def encode_labels(labels: NDArray[Any]) -> list[str]:
+def encode_each(labels: Labels) -> Iterator[tuple[int, str]]:
+    """Write every nucleus of a label image of any size, band by band.
+
+    Parameters
+    ----------
+    labels : (H, W) Labels
+        0 is background; ids may have gaps.
+
+    Yields
+    ------
+    int, str
+        Id and code of each nucleus that occurs.
+
+    Examples
+    --------
+    >>> list(encode_each(np.array([[4, 2], [4, 0]])))
+    [(2, '3 1'), (4, '1 2')]
+    """
+    height = labels.shape[0]
+    for band in nuclei_in_bands(labels):
+        part = relabel(band.own())
+        if band.rows.stop < height:  # what goes on in the next column of the band does not in the picture's
+            part = np.pad(part, ((0, 1), (0, 0)))
+        yield from zip(band.ids.tolist(), encode_labels(part, place=(band.rows.start, height)), strict=True)
+
+
+def encode_labels(labels: NDArray[Any], *, place: tuple[int, int] | None = None) -> list[str]:
     """Write every nucleus of a label image as a run-length code, in one pass over the pixels.
 
     Parameters
     ----------
     labels : (H, W) int ndarray
         0 is background, nuclei are 1..n.
+    place : (int, int), optional
+        Where `labels` are some rows of a larger picture: which one of its rows their first is, and how many it has.
 
     Returns
     -------
@@ -68,6 +102,9 @@ def encode_labels(labels: NDArray[Any]) -> list[str]:
     ids = column_major[starts]
     inside = ids > 0
     starts, lengths, ids = starts[inside], lengths[inside], ids[inside]
+    if place is not None:
+        col, row = np.divmod(starts, labels.shape[0])
+        starts = col * place[1] + row + place[0]
     order = np.argsort(ids, kind="stable")
     numbers = np.stack([starts[order] + 1, lengths[order]], axis=1).ravel().tolist()
     words = list(map(str, numbers))

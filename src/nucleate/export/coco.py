@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.bands import pixel_counts
 from nucleate.core.files import atomic_path
-from nucleate.core.labels import areas, relabel
-from nucleate.core.rle import encode_labels
+from nucleate.core.rle import encode_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from numpy.typing import NDArray
+
+    from nucleate.core.bands import Labels
 
 __all__ = ["Picture", "join_coco", "write_coco"]
 
@@ -36,7 +38,7 @@ class Picture:
     ----------
     file_name : str
         What it is called.
-    labels : (H, W) int ndarray
+    labels : (H, W) Labels
         Its nuclei; ids may have gaps.
     confidence : (n,) ndarray, optional
         One value a nucleus, ids ascending.
@@ -45,7 +47,7 @@ class Picture:
     """
 
     file_name: str
-    labels: NDArray[Any]
+    labels: Labels
     confidence: NDArray[Any] | None = None
     plane: int | None = None
 
@@ -117,13 +119,11 @@ def _entry(picture: Picture) -> dict[str, Any]:
 
 
 def _annotations(picture: Picture) -> Iterator[dict[str, Any]]:
-    ids = np.flatnonzero(areas(picture.labels)) + 1
-    gaps = len(ids) > 0 and int(ids[-1]) != len(ids)  # as in a plane of a stack
-    dense = relabel(picture.labels) if gaps else picture.labels
-    for row, code in enumerate(encode_labels(dense)):
-        one = _annotation(code, picture.labels.shape) | {"label": int(ids[row])}
-        if picture.confidence is not None:
-            one["score"] = round(float(picture.confidence[row]), 4)
+    ids = np.flatnonzero(pixel_counts(picture.labels)) + 1 if picture.confidence is not None else None
+    for label, code in encode_each(picture.labels):
+        one = _annotation(code, picture.labels.shape) | {"label": label}
+        if picture.confidence is not None and ids is not None:
+            one["score"] = round(float(picture.confidence[np.searchsorted(ids, label)]), 4)
         yield one
 
 

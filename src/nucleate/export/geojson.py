@@ -6,6 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nucleate.core.files import atomic_path
 from nucleate.export.shapes import shapes
 
@@ -15,13 +17,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nucleate.core.bands import Labels
     from nucleate.export.shapes import Position, Shape
 
 __all__ = ["write_geojson"]
 
 
 def write_geojson(
-    path: Path | str, planes: Iterable[tuple[Position | None, NDArray[Any], Mapping[str, NDArray[Any]]]]
+    path: Path | str, planes: Iterable[tuple[Position | None, Labels, Mapping[str, NDArray[Any]]]]
 ) -> None:
     """Write every nucleus as a feature with the geometry of its mask.
 
@@ -33,7 +36,7 @@ def write_geojson(
     ----------
     path : Path or str
         Where to; an existing file is replaced.
-    planes : iterable of (Position or None, (H, W) int ndarray, mapping of str to (n,) ndarray)
+    planes : iterable of (Position or None, (H, W) Labels, mapping of str to (n,) ndarray)
         Where a plane stands in its stack (None for a single picture), its label image, and its measurements as
         `nucleate.export.measurements.measure` gives them; values that are not known (NaN) are left out.
 
@@ -46,11 +49,11 @@ def write_geojson(
         stream.write('{"type": "FeatureCollection", "features": [')
         comma = "\n"
         for place, labels, table in planes:
-            rows = {int(label): row for row, label in enumerate(table["label"])}
-            columns = {name: values.tolist() for name, values in table.items() if name not in {"label", "plane"}}
+            order = np.argsort(table["label"])
+            columns = {name: values for name, values in table.items() if name not in {"label", "plane"}}
             for shape in shapes(labels):
-                row = rows[shape.label]
-                values = {name: column[row] for name, column in columns.items()}
+                row = order[np.searchsorted(table["label"], shape.label, sorter=order)]
+                values = {name: column[row].item() for name, column in columns.items()}
                 stream.write(comma + json.dumps(_feature(shape, place, values=values)))
                 comma = ",\n"
         stream.write("\n]}\n")

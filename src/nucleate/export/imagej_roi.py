@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from roifile import ROI_TYPE, ImagejRoi
 
+from nucleate.core.bands import PlaneOf, places_of
 from nucleate.core.files import atomic_path
+from nucleate.export.label_tiff import label_type
 from nucleate.export.shapes import positions, shapes
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nucleate.core.bands import Labels
     from nucleate.export.shapes import Shape
 
 __all__ = ["write_rois"]
@@ -30,7 +33,7 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # a date of its own would make every run's fi
 
 def write_rois(
     path: Path | str,
-    labels: NDArray[Any],
+    labels: Labels,
     *,
     axes: str = "",
     channels: int = 1,
@@ -45,8 +48,8 @@ def write_rois(
     ----------
     path : Path or str
         Where to, ``.zip``; an existing file is replaced.
-    labels : (..., H, W) int ndarray
-        Label image, or a stack in which an id belongs to one plane.
+    labels : (..., H, W) Labels
+        Label image, or a stack in which an id belongs to one plane; read part by part.
     axes : str
         Letters of the stack's axes, of ``TZI``; pages when empty and `labels` is a stack.
     channels : int
@@ -60,13 +63,13 @@ def write_rois(
     OutputError
         If it cannot be written.
     """
-    axes = axes or "I" * (labels.ndim - 2)
-    digits = len(str(int(labels.max(initial=0))))
+    axes = axes or "I" * (len(labels.shape) - 2)
+    digits = len(str(label_type(labels)[1]))
     places = positions(axes, labels.shape[:-2])
     hyperstack = len(axes) > 1 or (channels > 1 and bool(axes))
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for number, plane in enumerate(labels.reshape(-1, *labels.shape[-2:])):
-            for shape in shapes(plane):
+        for number, at in enumerate(places_of(labels)):
+            for shape in shapes(PlaneOf(labels, at)):
                 roi = _region(shape)
                 roi.name = f"{shape.label:0{digits}d}"
                 if confidence is not None:

@@ -12,23 +12,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
+from nucleate.core.bands import nuclei_in_bands
 from nucleate.core.files import atomic_path
+from nucleate.core.normalize import to_grey
+from nucleate.core.plane import as_plane
 from nucleate.export.hulls import convex_areas
 from nucleate.export.neighbours import neighbour_columns, touching
 from nucleate.export.texture import texture_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["BAND_PIXELS", "measure", "write_measurements"]
+    from nucleate.core.bands import Labels
+    from nucleate.core.plane import Plane
 
-BAND_PIXELS = 1 << 24
-"""Larger pictures are measured in bands of about so many pixels, so that memory does not grow with the picture."""
+__all__ = ["measure", "write_measurements"]
+
+_ROWS_AT_ONCE = 1 << 14
 
 _COORDINATES = ("centroid_row", "centroid_col", "centroid_row_um", "centroid_col_um")
 _PERIMETER_WEIGHTS = np.zeros(50)
@@ -53,8 +57,8 @@ class _Runs:
 
 
 def measure(
-    labels: NDArray[Any],
-    planes: Mapping[str, NDArray[Any]],
+    labels: Labels,
+    planes: Mapping[str, NDArray[Any] | Plane],
     *,
     pixel_size_um: tuple[float, float] | None = None,
     confidence: NDArray[Any] | None = None,
@@ -63,11 +67,11 @@ def measure(
 
     Parameters
     ----------
-    labels : (H, W) int ndarray
-        0 background; ids may have gaps.
-    planes : mapping of str to (H, W) real ndarray
-        Pictures to take intensities from, by channel name; the name ``""`` gives columns without a suffix. For a
-        colour picture pass its grey (`nucleate.core.normalize.to_grey`). Pixels that are not finite are left out.
+    labels : (H, W) Labels
+        0 background; ids may have gaps. Large ones are read band by band, with the same result.
+    planes : mapping of str to (H, W) or (H, W, 3) real ndarray or Plane
+        Pictures to take intensities from, by channel name; the name ``""`` gives columns without a suffix. Of colours
+        the grey is taken (`nucleate.core.normalize.to_grey`). Pixels that are not finite are left out.
     pixel_size_um : (float, float), optional
         Height and width of a pixel. The columns in micrometres are NaN when None; for pixels that are not square
         ``perimeter_um`` takes the geometric mean of both.
@@ -96,13 +100,17 @@ def measure(
     ([2, 1], [5.0, 9.0])
     """
     size = (math.nan, math.nan) if pixel_size_um is None else pixel_size_um
-    if labels.size > BAND_PIXELS:
-        parts = list(_measure_bands(labels, planes, size=size))
-    else:
-        parts = [_measure_pixels(labels, planes, size=size)]
-    table = {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}
-    order = np.argsort(table["label"])
-    table = {column: values[order] for column, values in table.items()}
+    everything = slice(0, labels.shape[1])
+    sources = {name: as_plane(plane) for name, plane in planes.items()}
+    parts = []
+    for band in nuclei_in_bands(labels, beside=1):  # one row more on each side, for the nuclei that touch
+        pictures = {name: source.read(band.rows, everything) for name, source in sources.items()}
+        part = _measure_pixels(band.labels, pictures, size=size, place=(band.rows.start, labels.shape[0]))
+        keep = np.isin(part["label"], band.ids)
+        parts.append({column: values[keep] for column, values in part.items()})
+    order = np.argsort(np.concatenate([part["label"] for part in parts]))
+    # Each column of the parts goes when it is joined: of millions of nuclei two tables would be too much.
+    table = {column: np.concatenate([part.pop(column) for part in parts])[order] for column in list(parts[0])}
     centres = np.stack([table["centroid_row"], table["centroid_col"]], axis=1)
     touches = table.pop("neighbors_touching")
     table |= neighbour_columns(centres, table["equivalent_diameter_px"], touches=touches, size=size)
@@ -111,50 +119,29 @@ def measure(
 
 
 def _measure_pixels(
-    labels: NDArray[Any], planes: Mapping[str, NDArray[Any]], *, size: tuple[float, float]
+    labels: NDArray[Any], planes: Mapping[str, NDArray[Any]], *, size: tuple[float, float], place: tuple[int, int]
 ) -> dict[str, NDArray[Any]]:
-    """Measure all that is told by the pixels of each nucleus and those next to them."""
-    runs = _runs_of(labels)
+    """Measure all that is told by the pixels of each nucleus and those next to them.
+
+    `labels` are rows of a picture: which one the first of them is, and how many the picture has, is `place`.
+    """
+    runs = _runs_of(labels, place[0])
     table: dict[str, NDArray[Any]] = {"label": runs.ids}
     perimeters, table["neighbors_touching"] = _borders(labels, runs.ids)
-    table |= _shape_columns(runs, perimeters, size=size, shape_HW=(labels.shape[0], labels.shape[1]))
+    table |= _shape_columns(runs, perimeters, size=size, shape_HW=(place[1], labels.shape[1]))
     centres = np.stack([table["centroid_row"], table["centroid_col"]], axis=1)
     inside = labels != 0
     owner = np.repeat(runs.owner, runs.end - runs.start + 1)
     for name, plane in planes.items():
-        suffix, values = f"_{name}" if name else "", plane[inside].astype(np.float64)
+        grey = to_grey(plane) if plane.ndim == 3 else plane
+        suffix, values = f"_{name}" if name else "", grey[inside].astype(np.float64)
         found = _intensity_columns(runs, values, centres=centres, suffix=suffix)
         span = found[f"min_intensity{suffix}"], found[f"max_intensity{suffix}"]
         table |= found | texture_columns(inside, values, owner=owner, span=span, suffix=suffix)
     return table
 
 
-def _measure_bands(
-    labels: NDArray[Any], planes: Mapping[str, NDArray[Any]], *, size: tuple[float, float]
-) -> Iterator[dict[str, NDArray[Any]]]:
-    """Do the same band of rows by band of rows, each for the nuclei that begin in it."""
-    height, width = labels.shape
-    ends = [(n, box[0].start, box[0].stop) for n, box in enumerate(ndimage.find_objects(labels), 1) if box is not None]
-    ids, tops, bottoms = np.array(ends, np.int64).reshape(-1, 3).T
-    step = max(BAND_PIXELS // width, 1)
-    for start in range(0, height, step):
-        own = (tops >= start) & (tops < start + step)
-        # One row more on each side, for the nuclei that touch.
-        begin, end = max(start - 1, 0), min(int(bottoms[own].max(initial=start)) + 1, height)
-        rows = slice(begin, end)
-        part = _measure_pixels(labels[rows], {name: plane[rows] for name, plane in planes.items()}, size=size)
-        keep = np.isin(part["label"], ids[own])
-        part = {column: values[keep] for column, values in part.items()}
-        for column in ("centroid_row", "bbox_row_min", "bbox_row_max"):
-            part[column] = part[column] + begin
-        part["centroid_row_um"] = part["centroid_row"] * size[0]
-        at_ends = (part["bbox_row_min"] == 0) | (part["bbox_row_max"] == height)
-        at_sides = (part["bbox_col_min"] == 0) | (part["bbox_col_max"] == width)
-        part["touches_border"] = (at_ends | at_sides).astype(np.int64)
-        yield part
-
-
-def _runs_of(labels: NDArray[Any]) -> _Runs:
+def _runs_of(labels: NDArray[Any], top: int) -> _Runs:
     height, width = labels.shape
     # A column of background at the end of each row parts the runs of neighbouring rows.
     padded = np.zeros((height, width + 1), labels.dtype)
@@ -167,7 +154,7 @@ def _runs_of(labels: NDArray[Any]) -> _Runs:
     row, start = np.divmod(starts[kept], width + 1)
     ids, owner = np.unique(values[kept], return_inverse=True)
     length = (stops - starts)[kept]
-    return _Runs(row, start, start + length - 1, owner.astype(np.int64), ids.astype(np.int64))
+    return _Runs(row + top, start, start + length - 1, owner.astype(np.int64), ids.astype(np.int64))
 
 
 def _shape_columns(
@@ -310,8 +297,11 @@ def write_measurements(path: Path | str, tables: Iterable[tuple[str, Mapping[str
         writer.writerow(["image", *columns])
         for name, table in tables:
             length = len(next(iter(table.values()), ()))
-            cells = [_cells(column, table[column]) if column in table else [""] * length for column in columns]
-            writer.writerows([name, *row] for row in zip(*cells, strict=True))
+            for start in range(0, length, _ROWS_AT_ONCE):
+                some = slice(start, start + _ROWS_AT_ONCE)
+                blank = [""] * min(_ROWS_AT_ONCE, length - start)
+                cells = [_cells(column, table[column][some]) if column in table else blank for column in columns]
+                writer.writerows([name, *row] for row in zip(*cells, strict=True))
 
 
 def _merged(lists: Iterable[list[str]]) -> list[str]:

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
+from nucleate.core.bands import PlaneOf, bands_of, places_of
 from nucleate.core.files import atomic_path
+from nucleate.export.label_tiff import label_type, pages
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from nucleate.core.bands import Labels
 
 __all__ = ["write_ome_labels"]
 
 
 def write_ome_labels(
     path: Path | str,
-    labels: NDArray[Any],
+    labels: Labels,
     *,
     axes: str | None = None,
     pixel_size_um: tuple[float, float] | None = None,
@@ -33,8 +35,8 @@ def write_ome_labels(
     ----------
     path : Path or str
         Where to, ``.ome.tif``; an existing file is replaced.
-    labels : (..., H, W) int ndarray
-        0 background, ids from 1.
+    labels : (..., H, W) Labels
+        0 background, ids from 1; read part by part.
     axes : str, optional
         Letters of the axes, as in `nucleate.core.image.Image`; pages (``I``) when None. OME has no pages: they become
         time, or channels where they stand beside time or depth.
@@ -48,24 +50,24 @@ def write_ome_labels(
     OutputError
         If it cannot be written.
     """
-    axes = axes or "I" * (labels.ndim - 2) + "YX"
-    pages = "C" if set(axes) & set("TZ") else "T"
-    letters = "".join(pages if axis == "I" else axis for axis in axes)
-    data = np.ascontiguousarray(labels, np.uint16 if int(labels.max(initial=0)) <= 65535 else np.uint32)
+    axes = axes or "I" * (len(labels.shape) - 2) + "YX"
+    unknown = "C" if set(axes) & set("TZ") else "T"
+    letters = "".join(unknown if axis == "I" else axis for axis in axes)
+    dtype, _ = label_type(labels)
     # A file's identity by its content: drawn by chance, as is usual, the same labels would give another file each time.
-    identity = uuid.uuid5(
-        uuid.NAMESPACE_OID, f"{name} {letters} {data.shape} {hashlib.sha256(data.tobytes()).hexdigest()}"
-    )
+    identity = uuid.uuid5(uuid.NAMESPACE_OID, f"{name} {letters} {tuple(labels.shape)} {_hash(labels, dtype)}")
     metadata: dict[str, Any] = {"axes": letters, "Name": name, "UUID": str(identity), "Creator": "nucleate"}
     if pixel_size_um is not None:
         metadata |= {"PhysicalSizeY": pixel_size_um[0], "PhysicalSizeX": pixel_size_um[1]}
         metadata |= {"PhysicalSizeYUnit": "µm", "PhysicalSizeXUnit": "µm"}
     with atomic_path(path) as temporary:
-        tifffile.imwrite(
-            temporary,
-            data,
-            ome=True,
-            photometric="minisblack",
-            compression="zlib",
-            metadata=metadata,
-        )
+        tifffile.imwrite(temporary, ome=True, metadata=metadata, **pages(labels, dtype))
+
+
+def _hash(labels: Labels, dtype: np.dtype[Any]) -> str:
+    digest = hashlib.sha256()
+    for at in places_of(labels):
+        plane = PlaneOf(labels, at)
+        for rows in bands_of(plane.shape):
+            digest.update(np.ascontiguousarray(plane[rows, slice(0, plane.shape[1])], dtype).data)
+    return digest.hexdigest()

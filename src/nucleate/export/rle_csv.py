@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nucleate.core.files import atomic_path
-from nucleate.core.rle import encode_labels
+from nucleate.core.rle import encode_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from nucleate.core.bands import Labels
 
 __all__ = ["write_submission"]
 
 
-def write_submission(path: Path | str, images: Iterable[tuple[str, NDArray[Any]]]) -> None:
+def write_submission(path: Path | str, images: Iterable[tuple[str, Labels]]) -> None:
     """Write the nuclei of many images, in the order given.
 
     An image without nuclei gets one row with nothing encoded, since Kaggle wants every image to occur.
@@ -26,7 +26,7 @@ def write_submission(path: Path | str, images: Iterable[tuple[str, NDArray[Any]]
     ----------
     path : Path or str
         Where to; an existing file is replaced.
-    images : iterable of (str, (H, W) int ndarray)
+    images : iterable of (str, (H, W) Labels)
         Image id and label image; taken one by one, so that they need not be in memory together.
 
     Raises
@@ -38,4 +38,9 @@ def write_submission(path: Path | str, images: Iterable[tuple[str, NDArray[Any]]
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["ImageId", "EncodedPixels"])
         for image_id, labels in images:
-            writer.writerows([image_id, code] for code in encode_labels(labels) or [""])
+            found = False
+            for _, code in encode_each(labels):
+                writer.writerow([image_id, code])
+                found = True
+            if not found:
+                writer.writerow([image_id, ""])

@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.bands import nuclei_in_bands
 from nucleate.core.outlines import trace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
+    from nucleate.core.bands import Labels
 
 __all__ = ["Position", "Shape", "positions", "shapes"]
 
@@ -54,24 +59,30 @@ class Shape:
     pieces: list[list[NDArray[np.int64]]]
 
 
-def shapes(labels: NDArray[Any]) -> list[Shape]:
-    """Trace every nucleus of a label image, exact to the pixel.
+def shapes(labels: Labels) -> Iterator[Shape]:
+    """Trace every nucleus of a label image of any size, exact to the pixel.
 
     Parameters
     ----------
-    labels : (H, W) int ndarray
+    labels : (H, W) Labels
         0 background; ids may have gaps.
 
-    Returns
-    -------
-    list of Shape
-        By id.
+    Yields
+    ------
+    Shape
+        By id; band by band where the picture is large (`nucleate.core.bands.nuclei_in_bands`).
 
     Examples
     --------
-    >>> shapes(np.array([[0, 7, 7]]))[0].pieces[0][0].tolist()
+    >>> next(shapes(np.array([[0, 7, 7]]))).pieces[0][0].tolist()
     [[1, 0], [3, 0], [3, 1], [1, 1]]
     """
+    for band in nuclei_in_bands(labels):
+        yield from _shapes(band.own(), band.rows.start)
+
+
+def _shapes(labels: NDArray[Any], top: int) -> list[Shape]:
+    """Trace some rows of a picture, from row `top` on."""
     from skimage import measure
 
     find: Any = measure.label  # it has no annotations
@@ -81,7 +92,7 @@ def shapes(labels: NDArray[Any]) -> list[Shape]:
     found: dict[int, dict[int, list[NDArray[np.int64]]]] = {int(n): {} for n in np.unique(owner[1:])}
     for outline in trace(pieces):  # of one piece the ring around it comes first: it holds the topmost edge
         rings = found[int(owner[outline.label])].setdefault(outline.label, [])
-        rings.append(np.round(outline.points[:, ::-1] + 0.5).astype(np.int64))
+        rings.append(np.round(outline.points[:, ::-1] + np.array([0.5, 0.5 + top])).astype(np.int64))
     return [Shape(number, list(parts.values())) for number, parts in found.items()]
 
 

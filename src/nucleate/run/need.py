@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nucleate.core.bands import BAND_PIXELS
 from nucleate.core.normalize import SAMPLE
-from nucleate.export.measurements import BAND_PIXELS
 from nucleate.export.overlay import LONGEST_SIDE
 from nucleate.run.blocks import Blocks
 from nucleate.run.maps import BAND, working_size
