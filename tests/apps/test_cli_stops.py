@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.apps.stopped import contents, survive
 
 pytestmark = pytest.mark.base
 
@@ -39,20 +40,6 @@ def finish(words: list[str]) -> int:
     running = start(words, delay=0)
     running.communicate(timeout=60)
     return running.returncode
-
-
-def contents(out: Path) -> dict[str, str]:
-    """Hash every final file; times and the call are left out of the two that hold them."""
-    found = {}
-    for path in sorted(out.iterdir()):
-        if path.is_file() and not path.name.startswith("."):
-            content = path.read_bytes()
-            if path.name == "summary.csv":
-                content = re.sub(rb",\d+\.\d+,", b",,", content)
-            if path.name == "run.json":
-                content = re.sub(rb'"command": .*', b"", content)
-            found[path.name] = hashlib.sha256(content).hexdigest()
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -86,18 +73,35 @@ def _wait_for(out: Path, finished: int) -> None:
 def test_killed_at_any_moment_a_run_goes_on_to_the_same_end(
     folder: Path, tmp_path: Path, unbroken: dict[str, str]
 ) -> None:
-    out, words = tmp_path / "out", ["segment", str(folder), "-o", str(tmp_path / "out"), "--resume"]
-    rng = np.random.default_rng()
-    for finished in (1, 3, 4):
+    # The long form, with the real program, every export and fifty kills, is benchmarks/kills.py.
+    out, rng = tmp_path / "out", np.random.default_rng()
+    words = ["segment", str(folder), "-o", str(out), "--resume"]
+    finished = iter((0, 2, 3, 5))
+
+    def begin() -> subprocess.Popen[bytes]:
         running = start(words, delay=0.05)
-        _wait_for(out, finished)
-        time.sleep(rng.uniform(0, 0.1))
-        running.kill()
-        running.communicate(timeout=60)
-        assert contents(out).items() <= unbroken.items()
-    assert finish(words) == 0
-    assert contents(out) == unbroken
-    assert not list(out.rglob(".writing-*"))
+        _wait_for(out, next(finished, 0))
+        return running
+
+    tally = survive(begin, out, expected=unbroken, kills=4, moment=lambda: float(rng.uniform(0, 0.1)))
+    assert (tally.kills, tally.finished) == (4, 0)
+
+
+def test_a_kill_that_spoils_a_file_is_seen(tmp_path: Path) -> None:
+    # The check itself: a program that writes its file in two goes is caught at the first kill, or at the end.
+    code = "import sys,time; f=open(sys.argv[1],'w'); f.write('a'); f.flush(); time.sleep(60)"
+    (tmp_path / "out").mkdir()
+    spoiling = [sys.executable, "-c", code, str(tmp_path / "out" / "x.csv")]
+
+    def begin() -> subprocess.Popen[bytes]:
+        running = subprocess.Popen(spoiling, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while not (tmp_path / "out" / "x.csv").exists() or not (tmp_path / "out" / "x.csv").read_bytes():
+            time.sleep(0.01)
+        return running
+
+    whole = {"x.csv": hashlib.sha256(b"ab").hexdigest()}
+    with pytest.raises(AssertionError, match=r"after kill 1: \['x.csv'\] differ"):
+        survive(begin, tmp_path / "out", expected=whole, kills=1, moment=lambda: 0.0)
 
 
 def test_ctrl_c_stops_within_two_seconds_and_says_how_to_go_on(
