@@ -7,20 +7,27 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nucleate.core.bands import PlaneOf
 from nucleate.core.files import atomic_folder
+from nucleate.core.image import Image
+from nucleate.core.lazy import lazy
 from nucleate.errors import MissingExtraError
+from nucleate.export.label_tiff import label_type
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from nucleate.core.image import Image
+    from nucleate.core.bands import Labels
+    from nucleate.core.lazy import LazyImage
 
 __all__ = ["write_omezarr"]
 
@@ -34,19 +41,21 @@ _STAINS = ("0000FF", "00FF00", "FF0000", "FF00FF", "00FFFF", "FFFF00")  # told a
 
 @dataclass(frozen=True)
 class _Pixels:
-    """An array in the order of NGFF, t c z y x."""
+    """What is to be written, in the order of NGFF, t c z y x; `read` gives some rows of one plane of it."""
 
-    array: NDArray[Any]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
     axes: str
     size: tuple[float, float] | None
+    read: Callable[[tuple[int, ...], slice], NDArray[Any]]
 
 
 def write_omezarr(
     path: Path | str,
-    labels: NDArray[Any],
+    labels: Labels,
     *,
     axes: str | None = None,
-    image: Image | None = None,
+    image: Image | LazyImage | None = None,
     pixel_size_um: tuple[float, float] | None = None,
     confidence: NDArray[Any] | None = None,
     version: Literal["0.4", "0.5"] = "0.4",
@@ -55,19 +64,19 @@ def write_omezarr(
 
     With `image`, the folder is that picture, all channels, and the labels lie in it under ``labels/nuclei``. Without,
     the folder is the label image itself. Each is stored at full size, half, a quarter and so on: the picture averaged,
-    the labels by taking every second pixel, so that ids stay ids. Version 0.4 is what most programs read today; 0.5
-    needs fewer files where chunks are many.
+    the labels by taking every second pixel, so that ids stay ids. Both are read part by part. Version 0.4 is what most
+    programs read today; 0.5 needs fewer files where chunks are many.
 
     Parameters
     ----------
     path : Path or str
         Where to; an existing folder is replaced when the new one is complete.
-    labels : (..., H, W) int ndarray
+    labels : (..., H, W) Labels
         0 background; uint16 in the file, uint32 where an id is above 65535.
     axes : str, optional
         Letters of the axes of `labels`, as in `nucleate.core.image.Image`; pages (``I``) when None. NGFF has no pages:
         they become time, or channels where they stand beside time or depth.
-    image : Image, optional
+    image : Image or LazyImage, optional
         The picture that was segmented, with the same rows and columns.
     pixel_size_um : (float, float), optional
         Height and width of a pixel; that of `image` when None.
@@ -88,8 +97,7 @@ def write_omezarr(
     zarr: Any = importlib.import_module("zarr")
     form = 2 if version == "0.4" else 3
     size = pixel_size_um or (image.pixel_size_um if image is not None else None)
-    data = labels.astype(np.uint16 if int(labels.max(initial=0)) <= 65535 else np.uint32)
-    pixels = _in_order(data, axes or "I" * (labels.ndim - 2) + "YX", size=size)
+    pixels = _of_labels(labels, axes or "I" * (len(labels.shape) - 2) + "YX", size=size)
     marks: dict[str, Any] = {"version": version}
     if confidence is not None:
         marks["properties"] = [
@@ -100,36 +108,75 @@ def write_omezarr(
         if image is None:
             _write_levels(root, pixels, version=version, more={"image-label": marks})
             return
-        _write_levels(root, _in_order(image.pixels, image.axes, size=size), version=version, more=_omero(image))
+        source = lazy(image) if isinstance(image, Image) else image
+        _write_levels(root, _of_image(source, size=size), version=version, more=_omero(source))
         folder = root.create_group("labels")
         _set(folder, {"labels": [_NAME]}, version=version)
         marks["source"] = {"image": "../../"}
         _write_levels(folder.create_group(_NAME), pixels, version=version, more={"image-label": marks})
 
 
-def _in_order(array: NDArray[Any], axes: str, *, size: tuple[float, float] | None) -> _Pixels:
+def _of_labels(labels: Labels, axes: str, *, size: tuple[float, float] | None) -> _Pixels:
+    everything = slice(0, labels.shape[-1])
+    dtype, _ = label_type(labels)
+    return _in_order(
+        tuple(labels.shape),
+        axes,
+        dtype=dtype,
+        size=size,
+        read=lambda at, rows: PlaneOf(labels, at)[rows, everything].astype(dtype),
+    )
+
+
+def _of_image(image: LazyImage, *, size: tuple[float, float] | None) -> _Pixels:
+    dtype = np.dtype(np.uint8) if image.dtype == np.bool_ else image.dtype
+    return _in_order(
+        image.shape, image.axes, dtype=dtype, size=size, read=lambda at, rows: _rows_of(image, at, rows=rows)
+    )
+
+
+def _rows_of(image: LazyImage, at: tuple[int, ...], *, rows: slice) -> NDArray[Any]:
+    """Read rows of one plane: `at` has an index for each axis but Y and X."""
+    place = dict(zip([axis for axis in image.axes if axis not in "YX"], at, strict=True))
+    shown = image.channel(place.get("C", 0))
+    part = shown.read(rows, slice(None), at=tuple(place[axis] for axis in "TZI" if axis in place))
+    return part[..., place["S"]] if "S" in place else part
+
+
+def _in_order(
+    shape: tuple[int, ...],
+    axes: str,
+    *,
+    dtype: np.dtype[Any],
+    size: tuple[float, float] | None,
+    read: Callable[[tuple[int, ...], slice], NDArray[Any]],
+) -> _Pixels:
     """Bring the axes of the house into the order of NGFF; pages beside channels are counted with them."""
-    pages = "t" if not set(axes) & set("TZ") else "c"
-    letters = [pages if axis == "I" else "c" if axis == "S" else axis.lower() for axis in axes]
+    unknown = "t" if not set(axes) & set("TZ") else "c"
+    counted = [(axis, length) for axis, length in zip(axes, shape, strict=True) if axis not in "YX"]
+    letters = [unknown if axis == "I" else "c" if axis == "S" else axis.lower() for axis, _ in counted]
+    order = sorted(range(len(letters)), key=lambda i: "tcz".index(letters[i]))
+    lengths = [counted[i][1] for i in order]
     # Letters that occur twice (pages and channels, channels and colours) become one axis, the first one slowest.
-    order = sorted(range(len(letters)), key=lambda i: "tczyx".index(letters[i]))
-    array = array.transpose(order)
-    letters = [letters[i] for i in order]
-    shape = [1] * len(dict.fromkeys(letters))
-    kept = list(dict.fromkeys(letters))
-    for letter, length in zip(letters, array.shape, strict=True):
-        shape[kept.index(letter)] *= length
-    return _Pixels(array.reshape(shape), "".join(kept), size)
+    kept = sorted(set(letters), key="tcz".index)
+    merged = [math.prod(counted[i][1] for i in order if letters[i] == letter) for letter in kept]
+
+    def rows_of(place: tuple[int, ...], rows: slice) -> NDArray[Any]:
+        number = int(np.ravel_multi_index(place, merged)) if place else 0
+        index = np.unravel_index(number, lengths) if lengths else ()
+        at = dict(zip(order, map(int, index), strict=True))
+        return read(tuple(at[i] for i in range(len(order))), rows)
+
+    plane = shape[axes.index("Y")], shape[axes.index("X")]
+    return _Pixels((*merged, *plane), dtype, "".join(kept) + "yx", size, rows_of)
 
 
 def _write_levels(group: Any, pixels: _Pixels, *, version: str, more: dict[str, Any]) -> None:  # noqa: ANN401 - zarr has no types
     labels = "image-label" in more
-    array, factors = pixels.array, [1]
-    _write_array(group, "0", data=array, axes=pixels.axes)
+    factors, array = [1], _write_array(group, "0", pixels)
     while max(array.shape[-2:]) > _SMALLEST:
-        array = array[..., ::2, ::2] if labels else _halved(array)
         factors.append(factors[-1] * 2)
-        _write_array(group, str(len(factors) - 1), data=array, axes=pixels.axes)
+        array = _write_array(group, str(len(factors) - 1), _half(pixels, array, labels=labels))
     size = pixels.size or (1.0, 1.0)
     levels = []
     for level, factor in enumerate(factors):
@@ -149,50 +196,76 @@ def _write_levels(group: Any, pixels: _Pixels, *, version: str, more: dict[str, 
     _set(group, {"multiscales": [scales], **more}, version=version)
 
 
-def _write_array(group: Any, name: str, *, data: NDArray[Any], axes: str) -> None:  # noqa: ANN401 - zarr has no types
+def _write_array(group: Any, name: str, pixels: _Pixels) -> Any:  # noqa: ANN401 - zarr has no types
     old = group.metadata.zarr_format == 2
-    data = data.astype(np.uint8) if data.dtype == np.bool_ else data
-    options = {"chunk_key_encoding": {"name": "v2", "separator": "/"}} if old else {"dimension_names": list(axes)}
-    chunks = (1,) * (data.ndim - 2) + tuple(min(_CHUNK, length) for length in data.shape[-2:])
-    array = group.create_array(name, shape=data.shape, dtype=data.dtype, chunks=chunks, **options)
-    array[...] = data
+    options = (
+        {"chunk_key_encoding": {"name": "v2", "separator": "/"}} if old else {"dimension_names": list(pixels.axes)}
+    )
+    chunks = (1,) * (len(pixels.shape) - 2) + tuple(min(_CHUNK, length) for length in pixels.shape[-2:])
+    array = group.create_array(name, shape=pixels.shape, dtype=pixels.dtype, chunks=chunks, **options)
+    for place in np.ndindex(pixels.shape[:-2]):
+        for rows in _steps(pixels.shape[-2]):
+            array[(*place, rows)] = pixels.read(place, rows)
+    return array
+
+
+def _half(pixels: _Pixels, level: Any, *, labels: bool) -> _Pixels:  # noqa: ANN401 - zarr has no types
+    """Give the next smaller level, made from the one that was written last."""
+    rows_above, cols_above = level.shape[-2:]
+
+    def read(place: tuple[int, ...], rows: slice) -> NDArray[Any]:
+        part = np.asarray(level[(*place, slice(2 * rows.start, min(2 * rows.stop, rows_above)))])
+        return part[::2, ::2] if labels else _halved(part)
+
+    shape = (*level.shape[:-2], (rows_above + 1) // 2, (cols_above + 1) // 2)
+    return replace(pixels, shape=shape, read=read)
+
+
+def _steps(length: int) -> Iterator[slice]:
+    for start in range(0, length, _CHUNK):
+        yield slice(start, min(start + _CHUNK, length))
 
 
 def _set(group: Any, attributes: dict[str, Any], *, version: str) -> None:  # noqa: ANN401 - zarr has no types
     group.attrs.update(attributes if version == "0.4" else {"ome": {"version": version, **attributes}})
 
 
-def _halved(array: NDArray[Any]) -> NDArray[Any]:
+def _halved(part: NDArray[Any]) -> NDArray[Any]:
     """Average squares of 2 x 2 pixels; a row or column left over is paired with itself."""
-    rows, cols = array.shape[-2:]
-    half = np.empty((*array.shape[:-2], (rows + 1) // 2, (cols + 1) // 2), array.dtype)
-    for index in np.ndindex(array.shape[:-2]):
-        for top in range(0, rows, 2 * _CHUNK):  # some rows at a time: the means are wide for a moment
-            part = array[index][top : top + 2 * _CHUNK]
-            padded = np.pad(part, [(0, len(part) % 2), (0, cols % 2)], mode="edge")
-            four = [padded[i::2, j::2].astype(np.float64) for i in (0, 1) for j in (0, 1)]
-            mean = np.add.reduce(four) / 4
-            half[index][top // 2 : top // 2 + len(mean)] = mean if array.dtype.kind == "f" else np.round(mean)
+    padded = np.pad(part, [(0, part.shape[0] % 2), (0, part.shape[1] % 2)], mode="edge")
+    four = [padded[i::2, j::2].astype(np.float64) for i in (0, 1) for j in (0, 1)]
+    mean = np.add.reduce(four) / 4
+    half: NDArray[Any] = (mean if part.dtype.kind == "f" else np.round(mean)).astype(part.dtype)
     return half
 
 
-def _omero(image: Image) -> dict[str, Any]:
+def _omero(image: LazyImage) -> dict[str, Any]:
     """Name the channels, with a range to show each in: viewers go by it."""
-    if "S" in image.axes:
-        names: tuple[str, ...] = ("red", "green", "blue")
-        planes = [image.pixels[..., i] for i in range(3)]
-    elif "C" in image.axes and image.channel_names:
-        names = image.channel_names
-        planes = [image.pixels.take(i, image.axes.index("C")) for i in range(len(names))]
-    else:
+    axis = "S" if "S" in image.axes else "C"
+    names = ("red", "green", "blue") if axis == "S" else image.channel_names
+    if axis not in image.axes or not names:
         return {}
     if ("I" in image.axes and set(image.axes) & set("TZ")) or ("S" in image.axes and "C" in image.axes):
         return {}  # pages or colours are counted among the channels: these names would be too few
     colours = _COLOURS if "S" in image.axes else [_STAINS[i % len(_STAINS)] for i in range(len(names))]
     channels = []
-    for name, plane, colour in zip(names, planes, colours, strict=True):
-        finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    for number, (name, colour) in enumerate(zip(names, colours, strict=True)):
+        low, high = _span(image, axis, number=number)
         window = {"start": low, "end": max(high, low + 1e-6), "min": low, "max": max(high, low + 1e-6)}
         channels.append({"label": name, "color": colour, "active": True, "window": window})
     return {"omero": {"channels": channels}}
+
+
+def _span(image: LazyImage, axis: str, *, number: int) -> tuple[float, float]:
+    """Find the lowest and the highest finite value of one channel or colour."""
+    counted = [letter for letter in image.axes if letter not in "YX"]
+    lengths = [1 if letter == axis else image.shape[image.axes.index(letter)] for letter in counted]
+    low, high = math.inf, -math.inf
+    for place in np.ndindex(*lengths):
+        at = tuple(number if letter == axis else i for letter, i in zip(counted, place, strict=True))
+        for rows in _steps(image.shape_HW[0]):
+            part = _rows_of(image, at, rows=rows)
+            finite = part[np.isfinite(part)] if part.dtype.kind == "f" else part
+            if finite.size:
+                low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return (low, high) if low <= high else (0.0, 1.0)

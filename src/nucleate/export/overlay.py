@@ -8,13 +8,18 @@ import numpy as np
 import PIL.Image
 from scipy import ndimage
 
+from nucleate.core.bands import bands_of
 from nucleate.core.files import atomic_path
 from nucleate.core.labels import areas
+from nucleate.core.plane import as_plane
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from nucleate.core.bands import Labels
+    from nucleate.core.plane import Plane
 
 __all__ = ["LONGEST_SIDE", "render_overlay", "write_overlay"]
 
@@ -36,14 +41,14 @@ _LOW, _HIGH = 0.5, 99.8  # percentiles shown as black and white
 _SAMPLE = 4_000_000  # pixels looked at for them
 
 
-def render_overlay(plane: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.uint8]:
+def render_overlay(plane: NDArray[Any] | Plane, labels: Labels) -> NDArray[np.uint8]:
     """Draw outlines of the nuclei on a picture.
 
     Parameters
     ----------
-    plane : (H, W) or (H, W, 3) real ndarray
-        Stretched between two percentiles; pixels that are not finite are black.
-    labels : (H, W) int ndarray
+    plane : (H, W) or (H, W, 3) real ndarray or Plane
+        Stretched between two percentiles; pixels that are not finite are black. Read part by part.
+    labels : (H, W) Labels
         0 background. Nuclei that touch or nearly touch get different colours.
 
     Returns
@@ -51,29 +56,29 @@ def render_overlay(plane: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.uint
     (h, w, 3) uint8 ndarray
         As large as the plane, or smaller when a side is over `LONGEST_SIDE`.
     """
-    plane, labels = _smaller(plane, labels)
-    picture = _stretched(plane)
+    pixels, nuclei = _smaller(plane, labels)
+    picture = _stretched(pixels)
     bright = bool(np.median(picture) > 127)
-    thickness = _thickness(labels)
-    outline = _outlines(labels, thickness)
+    thickness = _thickness(nuclei)
+    outline = _outlines(nuclei, thickness)
     # Light lines stand out from dark ground and from stained nuclei; the dark rim around them parts them from white.
-    rim = ndimage.binary_dilation(outline, iterations=(thickness + 1) // 2) & (labels == 0)
+    rim = ndimage.binary_dilation(outline, iterations=(thickness + 1) // 2) & (nuclei == 0)
     picture[rim] = np.rint(picture[rim] * _CASING).astype(np.uint8)
-    colours = _colours(labels, _ON_BRIGHT if bright else _ON_DARK, reach=2 + 2 * thickness)
-    picture[outline] = colours[labels[outline]]
+    colours = _colours(nuclei, _ON_BRIGHT if bright else _ON_DARK, reach=2 + 2 * thickness)
+    picture[outline] = colours[nuclei[outline]]
     return picture
 
 
-def write_overlay(path: Path | str, plane: NDArray[Any], *, labels: NDArray[Any]) -> None:
+def write_overlay(path: Path | str, plane: NDArray[Any] | Plane, *, labels: Labels) -> None:
     """Write `render_overlay` as PNG.
 
     Parameters
     ----------
     path : Path or str
         Where to; an existing file is replaced.
-    plane : (H, W) or (H, W, 3) real ndarray
+    plane : (H, W) or (H, W, 3) real ndarray or Plane
         The picture.
-    labels : (H, W) int ndarray
+    labels : (H, W) Labels
         The nuclei.
 
     Raises
@@ -86,14 +91,21 @@ def write_overlay(path: Path | str, plane: NDArray[Any], *, labels: NDArray[Any]
         picture.save(temporary, format="PNG", compress_level=4)
 
 
-def _smaller(plane: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    height, width = labels.shape
-    factor = max(height, width) / LONGEST_SIDE
+def _smaller(plane: NDArray[Any] | Plane, labels: Labels) -> tuple[NDArray[Any], NDArray[Any]]:
+    source, (height, width) = as_plane(plane), labels.shape
+    factor, across = max(height, width) / LONGEST_SIDE, slice(0, width)
     if factor <= 1:
-        return plane, labels
+        return source.read(slice(0, height), across), np.asarray(labels[slice(0, height), across])
     rows = np.minimum(((np.arange(max(1, round(height / factor))) + 0.5) * factor).astype(int), height - 1)
     cols = np.minimum(((np.arange(max(1, round(width / factor))) + 0.5) * factor).astype(int), width - 1)
-    return plane[np.ix_(rows, cols)], labels[np.ix_(rows, cols)]
+    pixels, nuclei = [], []
+    for band in bands_of((height, width)):
+        inside = rows[(rows >= band.start) & (rows < band.stop)]
+        if len(inside):
+            seen, taken = slice(int(inside[0]), int(inside[-1]) + 1), np.ix_(inside - inside[0], cols)
+            pixels.append(source.read(seen, across)[taken])
+            nuclei.append(np.asarray(labels[seen, across])[taken])
+    return np.concatenate(pixels), np.concatenate(nuclei)
 
 
 def _stretched(plane: NDArray[Any]) -> NDArray[np.uint8]:
