@@ -9,7 +9,8 @@
     │   └── TooLargeError       it would not fit the memory limit
     ├── DataError          a data set for training or scoring is not as described
     ├── ModelError         weights or their card are damaged, unknown or do not fit
-    └── OutputError        a result cannot be written
+    ├── OutputError        a result cannot be written
+    └── ClusterError       the workers of a cluster went away, or cannot do the work
 
 Each message is one line and says what was wrong, what was got, and what to do.
 """
@@ -17,6 +18,7 @@ Each message is one line and says what was wrong, what was got, and what to do.
 from __future__ import annotations
 
 __all__ = [
+    "ClusterError",
     "DataError",
     "InputError",
     "MissingExtraError",
@@ -45,6 +47,11 @@ class MissingExtraError(UsageError):
 
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(f"{library} is not installed; run: pip install 'nucleate[{extra}]'")
+        self._named = library, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        # An error that comes back from another process is made again from what it was made from.
+        return type(self), self._named
 
 
 class InputError(NucleateError):
@@ -65,3 +72,7 @@ class ModelError(NucleateError):
 
 class OutputError(NucleateError):
     """A result cannot be written."""
+
+
+class ClusterError(NucleateError):
+    """The workers of a cluster went away, or cannot do the work."""

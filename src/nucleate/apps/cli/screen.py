@@ -20,6 +20,7 @@ from nucleate.apps.cli.console import (
     ThreadsOption,
     say,
 )
+from nucleate.apps.cli.workers import ClusterOption, WorkersOption, choose_cluster
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def screen(
         "labels,overlay,measurements"
     ),
     resume: Annotated[bool, typer.Option("--resume", help="Go on in OUT; finished fields are left out.")] = False,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -88,7 +91,10 @@ def screen(
     if output.exists() and not output.is_dir():
         raise UsageError(f"-o {output} is a file; name a folder for the results")
     contents = read_map(plate_map)
-    found = read_plate(plate, pattern=pattern, time=time).renamed(_new_names(channels))
+    shared = choose_cluster(cluster, workers, threads=threads, memory=memory)
+    found = read_plate(plate.absolute() if shared and shared.elsewhere else plate, pattern=pattern, time=time).renamed(
+        _new_names(channels)
+    )
     nuclear = nuclear_channel(found, channel)
     record = _record(found, contents, channel=nuclear, unit=unit)
     for line in [*found.problems[:_LISTED_PROBLEMS], *_surprises(found, contents)]:
@@ -109,7 +115,12 @@ def screen(
     )
     fields = output / FIELDS_FOLDER
     summary = segmenting.run(
-        list(field_sources(found)), fields, segmenter=segmenter, settings=settings, show=(quiet, debug)
+        list(field_sources(found)),
+        fields,
+        segmenter=segmenter,
+        settings=settings,
+        show=(quiet, debug),
+        sharing=segmenting.share(shared, model, device=device, chosen=chosen),
     )
     if not summary.interrupted and summary.count("ok"):
         _write(output, record)

@@ -6,6 +6,7 @@ import shlex
 import sys
 import traceback
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,15 +25,19 @@ from nucleate.apps.cli.console import (
     ThreadsOption,
     say,
 )
+from nucleate.apps.cli.workers import ClusterOption, Sharing, WorkersOption, absolute, choose_cluster, hired
 from nucleate.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nucleate.api import Device
     from nucleate.run.batch import BatchSettings, BatchSummary, Report
+    from nucleate.run.cluster import ClusterSettings
     from nucleate.run.inputs import Source
     from nucleate.run.segmenter import Segmenter
 
-__all__ = ["close", "command_line", "load", "parse_scale", "run", "segment"]
+__all__ = ["close", "command_line", "load", "parse_scale", "run", "segment", "share"]
 
 _EXPORT_HELP = (
     "Of labels, overlay, measurements, rle, geojson (QuPath), imagej (ROIs), coco, zarr (OME-Zarr), ome-tiff, parquet, "
@@ -62,6 +67,8 @@ def segment(
     export: Annotated[str, typer.Option(metavar="NAME,...", help=_EXPORT_HELP)] = "labels,overlay,measurements",
     resume: Annotated[bool, typer.Option("--resume", help="Go on in OUT; finished inputs are left out.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first input that fails.")] = False,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
     report: Annotated[bool, typer.Option("--report", help="Write OUT/report.html; see: nucleate report.")] = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -76,6 +83,7 @@ def segment(
       nucleate segment cells.tif -o results
       nucleate segment plate1/ "plate2/*.png" -o results --export labels,rle
       nucleate segment plate1/ -o results --resume
+      nucleate segment plate1/ -o results --cluster local --workers 4
     """
     from nucleate.run.batch import BatchSettings
     from nucleate.run.inputs import expand
@@ -84,6 +92,7 @@ def segment(
 
     if output.exists() and not output.is_dir():
         raise UsageError(f"-o {output} is a file; name a folder for the results")
+    shared = choose_cluster(cluster, workers, threads=threads, memory=memory)
     free = available_bytes() if memory is None else int(memory * 1e9)
     settings = BatchSettings(
         exports=check_exports(export),
@@ -101,9 +110,16 @@ def segment(
         "min_area": min_area,
         "min_confidence": min_confidence,
     }
-    sources = expand(inputs, output=output)
+    sources = expand(map(absolute, inputs) if shared and shared.elsewhere else inputs, output=output)
     segmenter = load(model, device=device, threads=threads, chosen=chosen)
-    summary = run(sources, output, segmenter=segmenter, settings=settings, show=(quiet, debug))
+    summary = run(
+        sources,
+        output,
+        segmenter=segmenter,
+        settings=settings,
+        show=(quiet, debug),
+        sharing=share(shared, model, device=device, chosen=chosen),
+    )
     if report and not summary.interrupted:
         from nucleate.report.run_page import read_run, write_run_page
 
@@ -133,8 +149,31 @@ def load(model: str | None, *, device: Device, threads: int | None, chosen: dict
     return load_segmenter(found.onnx, device=device, threads=threads, settings=settings)
 
 
+def share(
+    cluster: ClusterSettings | None, model: str | None, *, device: Device, chosen: dict[str, Any]
+) -> Sharing | None:
+    """Say how the workers of a cluster load the model that `load` loads here; None where there is no cluster."""
+    if cluster is None:
+        return None
+    from nucleate.api import load_segmenter
+    from nucleate.run.segmenter import SegmentSettings
+    from nucleate.run.weights import find_model, list_models
+
+    found = find_model(model).onnx
+    # A model of the package is the worker's own; its hash is compared.
+    name = found.stem if found in [own.onnx for own in list_models()] else found.absolute()
+    settings = SegmentSettings(**chosen)
+    return Sharing(cluster, partial(load_segmenter, name, device=device, threads=cluster.threads, settings=settings))
+
+
 def run(
-    sources: list[Source], output: Path, *, segmenter: Segmenter, settings: BatchSettings, show: tuple[bool, bool]
+    sources: list[Source],
+    output: Path,
+    *,
+    segmenter: Segmenter,
+    settings: BatchSettings,
+    show: tuple[bool, bool],
+    sharing: Sharing | None = None,
 ) -> BatchSummary:
     """Run a batch with a progress bar and a line for each failure.
 
@@ -147,7 +186,11 @@ def run(
     settings = replace(
         settings, deciding=model | asdict(segmenter.settings) | {"min_confidence": segmenter.min_confidence}
     )
-    with Bar("images", len(sources), quiet=quiet) as bar:
+    tell: Callable[[str], None] = (lambda _: None) if quiet else say
+    with (
+        hired(sharing, output, sha256=segmenter.card.sha256, settings=settings, say=tell) as crew,
+        Bar("images", len(sources), quiet=quiet) as bar,
+    ):
 
         def notify(report: Report) -> None:
             if report.outcome.status == "failed":
@@ -156,7 +199,7 @@ def run(
                     bar.say("".join(traceback.format_exception(report.exception)).rstrip())
             bar.show(report.done)
 
-        return run_batch(sources, output, segmenter=segmenter, settings=settings, notify=notify)
+        return run_batch(sources, output, segmenter=segmenter, settings=settings, notify=notify, crew=crew)
 
 
 def parse_scale(text: str) -> float | str:

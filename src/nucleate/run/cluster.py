@@ -1,0 +1,256 @@
+"""Workers that share the work: processes on this machine, a Dask cluster that runs already, jobs on SLURM.
+
+Dask moves tasks and small answers. Pictures and results do not go through it: workers read and write the same folders
+as this process, so these must lie where all of them see them. What Dask moves is pickled, by us and for us; nothing of
+a user's file is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import logging
+import os
+import shutil
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nucleate.errors import ClusterError, MissingExtraError, UsageError
+from nucleate.run.memory import available_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Cluster", "ClusterSettings", "library", "open_cluster"]
+
+_ADDRESSES = ("tcp://", "tls://", "ucx://", "ws://", "wss://")
+_JOBS = 8
+"""SLURM jobs at most, when the user does not say."""
+
+_JOB_BYTES = 7_000_000_000
+_PROGRAM_BYTES = 1_000_000_000
+"""What a worker takes before its first task, and a little air."""
+
+_PATIENCE_SECONDS = 10.0
+_FRESH_SECONDS = 2.0
+
+_CONFIG = {
+    # A task that was under way when its worker died is tried once more among the others; after a second death
+    # `nucleate.run.cluster_batch` tries it alone.
+    "distributed.scheduler.allowed-failures": 1,
+    "distributed.comm.timeouts.connect": "10s",
+    # Dask would write results of tasks to disk or stop giving work to a process whose memory is well used: here a
+    # task keeps to a limit of its own and gives next to nothing back.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+}
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """Where the workers are.
+
+    Parameters
+    ----------
+    where : str
+        ``local``, ``slurm`` (settings as partition and account come from dask-jobqueue's own configuration), or the
+        address of a scheduler such as ``tcp://host:8786``.
+    workers : int, optional
+        Most workers; so many as there are cores (``local``) or 8 (``slurm``) when None. They come and go with the
+        work. Of no effect with an address.
+    threads : int
+        Cores for each worker.
+    memory_bytes : int, optional
+        Memory that a task may take. When None, what is free now shared out among the workers (``local``), 7 GB
+        (``slurm``, whose jobs ask for 1 GB more), or what a worker has free when its task begins (an address).
+
+    Raises
+    ------
+    UsageError
+        If a value cannot be.
+    """
+
+    where: str
+    workers: int | None = None
+    threads: int = 1
+    memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.where not in {"local", "slurm"} and not self.where.startswith(_ADDRESSES):
+            raise UsageError(f"--cluster {self.where}: not known; use local, slurm or an address as tcp://host:8786")
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"--workers {self.workers}: use 1 or more")
+
+    @property
+    def most(self) -> int | None:
+        """Most workers; None for a cluster that is not ours."""
+        if self.where == "local":
+            return self.workers or max((os.cpu_count() or 1) // self.threads, 1)
+        return (self.workers or _JOBS) if self.where == "slurm" else None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the workers may have another working folder."""
+        return self.where != "local"
+
+    @property
+    def task_bytes(self) -> int | None:
+        """Memory that a task may take; None where its worker is to say."""
+        if self.memory_bytes is not None or self.most is None:
+            return self.memory_bytes
+        if self.where == "slurm":
+            return _JOB_BYTES
+        free = available_bytes()
+        return None if free is None else free // self.most
+
+
+class Cluster:
+    """A connection to the workers; made by `open_cluster`.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    cluster : distributed.deploy.Cluster, optional
+        The workers, where they are ours.
+    most : int, optional
+        Most workers it may have; None where they are not ours.
+    """
+
+    def __init__(self, client: Any, cluster: Any = None, *, most: int | None = None) -> None:  # noqa: ANN401 - Dask's own classes
+        self.client, self._cluster, self._most, self._killed = client, cluster, most, False
+        self._threads, self._asked = 0, -_FRESH_SECONDS
+
+    @property
+    def dashboard(self) -> str:
+        """Address of the page that shows what every worker does."""
+        return str(self.client.dashboard_link)
+
+    @property
+    def own(self) -> bool:
+        """Whether the workers were started for this run."""
+        return self._cluster is not None
+
+    def room(self) -> int:
+        """Tell how many tasks may be waiting or running: two for each worker, so that none waits and few are lost."""
+        if self._most is not None:
+            return 2 * self._most
+        if time.monotonic() - self._asked > _FRESH_SECONDS:
+            self._threads, self._asked = sum(self.client.nthreads().values()), time.monotonic()
+        return max(2 * self._threads, 2)
+
+    def kill(self) -> None:
+        """End workers on this machine at once, whatever they do; those of others are left alone."""
+        if self._cluster is None:
+            return
+        self._killed = True
+        adaptive = getattr(self._cluster, "_adaptive", None)
+        if adaptive is not None:
+            adaptive.stop()
+        for worker in list(self._cluster.workers.values()):
+            worker.auto_restart = False
+            if pid := getattr(worker, "pid", None):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Leave; workers that were started for this run end."""
+        if self._killed:
+            return  # Dask would wait for answers of the dead
+        with contextlib.suppress(TimeoutError):
+            self.client.close(timeout=_PATIENCE_SECONDS)
+            if self._cluster is not None:
+                self._cluster.close(timeout=_PATIENCE_SECONDS)
+
+
+@contextlib.contextmanager
+def open_cluster(settings: ClusterSettings) -> Iterator[Cluster]:
+    """Start workers, or connect to them; they are closed again at the end if they are ours.
+
+    Parameters
+    ----------
+    settings : ClusterSettings
+
+    Raises
+    ------
+    MissingExtraError
+        If Dask is not installed.
+    UsageError
+        If there is no SLURM here, or nothing answers at the address.
+    """
+    dask, distributed = library("dask"), library("distributed")
+    with dask.config.set(_CONFIG):
+        cluster = _start(settings, distributed)
+        try:
+            client = distributed.Client(cluster if cluster is not None else settings.where, timeout=_PATIENCE_SECONDS)
+        except (OSError, ValueError) as error:
+            if cluster is not None:
+                cluster.close()
+                raise ClusterError(f"the workers cannot be reached: {error}; see the log of the scheduler") from error
+            raise UsageError(f"--cluster {settings.where}: nothing answers there; start it with: dask scheduler") from (
+                error
+            )
+        opened = Cluster(client, cluster, most=settings.most)
+        try:
+            yield opened
+        except BaseException:
+            opened.kill()
+            raise
+        finally:
+            opened.close()
+
+
+def library(name: str) -> Any:  # noqa: ANN401 - a module
+    """Import Dask or a part of it.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    if importlib.util.find_spec(name.partition(".")[0]) is None:
+        raise MissingExtraError(name.partition(".")[0].replace("_", "-"), "cluster")
+    return importlib.import_module(name)
+
+
+def _start(settings: ClusterSettings, distributed: Any) -> Any:  # noqa: ANN401 - Dask's own classes
+    if settings.where == "local":
+        cluster = distributed.LocalCluster(
+            n_workers=0,
+            threads_per_worker=1,  # an engine has its own threads
+            processes=True,
+            memory_limit=None,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
+    elif settings.where == "slurm":
+        cluster = _slurm(settings)
+    else:
+        return None
+    # Dask thinks of tasks of milliseconds and would rather not start a worker for a few of ours.
+    cluster.adapt(minimum=0, maximum=settings.most, target_duration="10ms", interval="500ms", wait_count=20)
+    return cluster
+
+
+def _slurm(settings: ClusterSettings) -> Any:  # noqa: ANN401 - Dask's own classes
+    jobqueue = library("dask_jobqueue")
+    if shutil.which("sbatch") is None:
+        raise UsageError("--cluster slurm: no command sbatch here; run it where jobs are handed in")
+    dask = library("dask")
+    memory = [
+        f"export DASK_{key.upper().replace('.', '__')}={value}"
+        for key, value in _CONFIG.items()
+        if key.startswith("distributed.worker.memory")
+    ]
+    assert settings.task_bytes is not None
+    return jobqueue.SLURMCluster(
+        cores=1,  # one task at a time: an engine has its own threads
+        job_cpu=settings.threads,
+        processes=1,
+        memory=f"{settings.task_bytes + _PROGRAM_BYTES}B",
+        job_script_prologue=[*(dask.config.get("jobqueue.slurm.job-script-prologue", None) or []), *memory],
+        silence_logs=logging.CRITICAL,
+    )
