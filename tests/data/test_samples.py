@@ -14,7 +14,7 @@ from tests.data.files import ONE, equal, flip, pack, png, two_nuclei, write
 
 from nucleate.data import cache, folders, kaggle
 from nucleate.data.sample import Sample
-from nucleate.data.samples import attach_table, grouped_folds, load_samples, read_samples, split
+from nucleate.data.samples import attach_table, grouped_folds, hold_out, load_samples, read_samples, split
 from nucleate.data.source import open_source
 from nucleate.errors import DataError
 
@@ -228,6 +228,30 @@ def test_folds_depend_on_the_seed_alone() -> None:
     assert first != [s.fold for s in grouped_folds(given_samples, 4, seed=2)]
     reversed_samples = [replace(s, fold=None) for s in reversed(given_samples)]
     assert first == [s.fold for s in reversed(grouped_folds(reversed_samples, 4, seed=1))]
+
+
+@given(
+    groups=st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=40).filter(lambda names: len(set(names)) > 1),
+    share=st.floats(0.05, 0.95),
+    seed=st.integers(0, 99),
+)
+def test_a_share_is_held_out_in_whole_groups(groups: list[str], share: float, seed: int) -> None:
+    samples = [sample(str(number), group) for number, group in enumerate(groups)]
+    train, held = hold_out(samples, share, seed=seed)
+    assert sorted(s.image_id for s in [*train, *held]) == sorted(s.image_id for s in samples)
+    assert train
+    assert held
+    assert not {s.group for s in train} & {s.group for s in held}
+    assert hold_out(samples, share, seed=seed)[1] == held
+
+
+def test_single_pictures_are_held_out_to_the_picture() -> None:
+    samples = [sample(str(number), str(number)) for number in range(10)]
+    assert [len(hold_out(samples, share, seed=0)[1]) for share in (0.1, 0.2, 0.5, 0.9)] == [1, 2, 5, 9]
+    with pytest.raises(DataError, match="two or more"):
+        hold_out(samples[:1], 0.5, seed=0)
+    with pytest.raises(DataError, match=r"share of 1\.5"):
+        hold_out(samples, 1.5, seed=0)
 
 
 @pytest.mark.data

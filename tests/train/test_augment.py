@@ -47,7 +47,7 @@ def test_bilinear_reading_agrees_with_scipy() -> None:
     atlas = _atlas()
     grid = torch.rand(1, 9, 9, 2, generator=seeded(1)) * 31
     batch, _, _ = atlas.sample(torch.tensor([1]), grid)
-    picture = atlas.pixels_KP[0, 1024:2048].reshape(32, 32).numpy() / 255
+    picture = atlas.texels_PK[1024:2048, 0].reshape(32, 32).numpy() / 255
     expected = ndimage.map_coordinates(picture, grid[0].permute(2, 0, 1).numpy(), order=1)
     np.testing.assert_allclose(batch[0, 0].numpy(), expected, atol=1e-5)
 

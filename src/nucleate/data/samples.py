@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from nucleate.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Sample", "attach_table", "grouped_folds", "load_samples", "read_samples", "split"]
+__all__ = ["Sample", "attach_table", "grouped_folds", "hold_out", "load_samples", "read_samples", "split"]
 
 
 def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "") -> list[Sample]:
@@ -158,6 +159,41 @@ def grouped_folds(samples: Sequence[Sample], n: int, *, seed: int) -> list[Sampl
         fold_of[group] = filled.index(min(filled))
         filled[fold_of[group]] += sizes[group]
     return [replace(sample, fold=fold_of[sample.group]) for sample in samples]
+
+
+def hold_out(samples: Sequence[Sample], share: float, *, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Part samples into those to train on and about a share of them, in whole groups, held out.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Their `group` says what belongs together.
+    share : float
+        Between 0 and 1.
+    seed : int
+        Which of the possible draws.
+
+    Returns
+    -------
+    train, held_out : list of Sample
+        Both in the order given, neither empty.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two groups, or `share` is none.
+    """
+    sizes = Counter(sample.group for sample in samples)
+    if not 0 < share < 1 or len(sizes) < 2:
+        raise DataError(f"cannot hold out a share of {share} of {len(sizes)} groups; use 0.1 to 0.9 of two or more")
+    groups = sorted(sizes)
+    np.random.default_rng(seed).shuffle(groups)
+    taken: dict[str, int] = {}
+    for group in groups[:-1]:  # one at least is trained on
+        # Taken if that comes nearer to the share than to leave it.
+        if not taken or sum(taken.values()) + sizes[group] / 2 <= share * len(samples):
+            taken[group] = sizes[group]
+    return [s for s in samples if s.group not in taken], [s for s in samples if s.group in taken]
 
 
 def _read(source: Source) -> list[Sample]:

@@ -1,10 +1,11 @@
 """Samples to batches: the whole set in one flat store on the training device, batches as a function of seed and step.
 
-Legend in `nucleate.nets.unet`; P counts the pixels of the whole set, K the channels.
+Legend in `nucleate.nets.unet`; P counts the pixels of the whole set, K what is kept of each.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -45,12 +46,11 @@ class Atlas:
 
     Parameters
     ----------
-    pixels_KP : Tensor
-        uint8, normalised pictures times 255.
+    texels_PK : Tensor
+        uint8, the channels of the normalised pictures and then `normalised_distance`, times 255. What belongs to one
+        pixel lies together, since reading memory here and there is what sampling costs.
     labels_P : Tensor
         int32 label images.
-    distance_P : Tensor
-        uint8, `normalised_distance` times 255.
     offsets_N, sizes_N2 : Tensor
         Where each picture begins, and its rows and columns.
     kinds : tuple of str
@@ -59,9 +59,8 @@ class Atlas:
         float16 pixel weights of the loss.
     """
 
-    pixels_KP: Tensor
+    texels_PK: Tensor
     labels_P: Tensor
-    distance_P: Tensor
     offsets_N: Tensor
     sizes_N2: Tensor
     kinds: tuple[str, ...]
@@ -72,7 +71,7 @@ class Atlas:
 
     def to(self, device: torch.device) -> Atlas:
         """Move everything to the training device; sizes and offsets stay on the CPU, where crops are drawn."""
-        flat = {name: getattr(self, name).to(device) for name in ("pixels_KP", "labels_P", "distance_P")}
+        flat = {name: getattr(self, name).to(device) for name in ("texels_PK", "labels_P")}
         weights_P = None if self.weights_P is None else self.weights_P.to(device)
         return replace(self, **flat, weights_P=weights_P)
 
@@ -94,13 +93,11 @@ class Atlas:
         start, sizes, at = self._places(which_N, grid_NHW2)
         near_i, cols = at.round().long(), sizes[..., 1]
         labels_NHW = self.labels_P[start + near_i[..., 0] * cols + near_i[..., 1]].float()
-        batch_NCHW: Tensor | float = 0.0
-        distance_NHW: Tensor | float = 0.0
+        read_NHWK = torch.zeros(*at.shape[:3], self.texels_PK.shape[1], device=at.device)
         for index, share in self._corners(start, sizes, at=at):
-            weight = share / 255
-            batch_NCHW = batch_NCHW + self.pixels_KP[:, index].transpose(0, 1) * weight[:, None]
-            distance_NHW = distance_NHW + self.distance_P[index] * weight
-        return batch_NCHW, labels_NHW, distance_NHW  # type: ignore[return-value]
+            texels = self.texels_PK.index_select(0, index.flatten()).view(read_NHWK.shape)
+            read_NHWK += texels * (share / 255)[..., None]
+        return read_NHWK[..., :-1].permute(0, 3, 1, 2).contiguous(), labels_NHW, read_NHWK[..., -1]
 
     def sample_weights(self, which_N: Tensor, grid_NHW2: Tensor) -> Tensor | None:
         """Read the pixel weights of crops as `sample` reads pictures, float (N, H, W); None where there are none."""
@@ -112,12 +109,13 @@ class Atlas:
 
     def _places(self, which_N: Tensor, grid_NHW2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Give where the pictures begin, their sizes, and the coordinates folded into them."""
-        device = self.pixels_KP.device
-        sizes = self.sizes_N2[which_N].to(device)[:, None, None, :]
-        start = self.offsets_N[which_N].to(device)[:, None, None]
+        device = self.texels_PK.device
+        # A copy that does not wait lets the card go on with what it has.
+        sizes = self.sizes_N2[which_N].to(device, non_blocking=True)[:, None, None, :]
+        start = self.offsets_N[which_N].to(device, non_blocking=True)[:, None, None]
         last = (sizes - 1).float()
         # Fold the line back and forth: 0 1 2 3 2 1 0 1 ...
-        folded = torch.remainder(grid_NHW2.to(device), (2 * last).clamp(min=1.0))
+        folded = torch.remainder(grid_NHW2.to(device, non_blocking=True), (2 * last).clamp(min=1.0))
         return start, sizes, torch.minimum(folded, 2 * last - folded).clamp(min=0.0)
 
     @staticmethod
@@ -153,30 +151,29 @@ def prepare(
     samples : iterable of Sample
         At least one.
     normalizer : Normalizer
-        Decides the channels K.
+        Decides the channels.
     resize : int, optional
         Side of the square each picture is resized to (labels by nearest neighbour).
     seams : (float, float), optional
         w0 and sigma of `nucleate.train.seams.seam_weights`; computed here, once a picture.
     """
-    pixels, labels, distances, sizes, kinds, weights = [], [], [], [], [], []
+    texels, labels, sizes, kinds, weights = [], [], [], [], []
     for sample in samples:
         image = normalizer(sample.image)
         truth = sample.labels
         if resize is not None:
             image, truth = resample(image, (resize, resize)), _nearest(truth, resize)
-        pixels.append(np.rint(image * 255).astype(np.uint8).reshape(len(image), -1))
+        layers = np.stack([*image, normalised_distance(truth)], axis=-1)
+        texels.append(np.rint(layers * 255).astype(np.uint8).reshape(-1, layers.shape[-1]))
         labels.append(truth.ravel())
-        distances.append(np.rint(normalised_distance(truth) * 255).astype(np.uint8).ravel())
         sizes.append(truth.shape)
         kinds.append(sample.kind)
         if seams is not None:
             weights.append(seam_weights(truth, seams[0], sigma=seams[1]).astype(np.float16).ravel())
     areas = torch.tensor(sizes).prod(1)
     return Atlas(
-        torch.from_numpy(np.concatenate(pixels, axis=1)),
+        torch.from_numpy(np.concatenate(texels)),
         torch.from_numpy(np.concatenate(labels)),
-        torch.from_numpy(np.concatenate(distances)),
         areas.cumsum(0) - areas,
         torch.tensor(sizes),
         tuple(kinds),
@@ -202,8 +199,7 @@ def _pick(atlas: Atlas, config: TrainConfig, *, step: int) -> Tensor:
         epoch, place = divmod(step, steps_per_epoch(config, len(atlas)))
         order = torch.randperm(len(atlas), generator=seeded(config.seed, 1, epoch))
         return order[place * config.batch : (place + 1) * config.batch]
-    count = {kind: atlas.kinds.count(kind) for kind in set(atlas.kinds)}
-    chances = torch.tensor([count[kind] ** -config.balance for kind in atlas.kinds])
+    chances = _chances(atlas.kinds, config.balance)
     generator = seeded(config.seed, 2, step)
     if config.frame == "size-groups":
         # The first picture decides the size, so that every picture has its chance as before.
@@ -212,10 +208,38 @@ def _pick(atlas: Atlas, config: TrainConfig, *, step: int) -> Tensor:
     return torch.multinomial(chances, config.batch, replacement=True, generator=generator)
 
 
-def make_batch(atlas: Atlas, config: TrainConfig, *, step: int) -> Batch:
-    """Make the batch of a step; the same step gives the same batch on every run."""
+@functools.lru_cache(maxsize=2)
+def _chances(kinds: tuple[str, ...], balance: float) -> Tensor:
+    """Weigh pictures by how common their kind is."""
+    count = {kind: kinds.count(kind) for kind in set(kinds)}
+    return torch.tensor([count[kind] ** -balance for kind in kinds])
+
+
+def make_batch(atlas: Atlas, config: TrainConfig, *, step: int, shards: Sequence[int] | None = None) -> Batch:
+    """Make the batch of a step; the same step gives the same batch on every run.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    config : TrainConfig
+    step : int
+        Counted from the start of the run.
+    shards : sequence of int, optional
+        Which of the batch's `config.shards` parts to make; all when None.
+    """
     which = _pick(atlas, config, step=step)
-    generator = seeded(config.seed, 3, step)
+    many = len(which) // config.shards
+    parts = [
+        _make_shard(atlas, config, which=which[shard * many : (shard + 1) * many], numbers=(step, shard))
+        for shard in (range(config.shards) if shards is None else shards)
+    ]
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _make_shard(atlas: Atlas, config: TrainConfig, *, which: Tensor, numbers: tuple[int, int]) -> Batch:
+    step, shard = numbers
+    # Undivided batches are drawn as they always were.
+    generator = seeded(config.seed, 3, step, *([shard] if config.shards > 1 else []))
     rows, cols = (int(length) for length in atlas.sizes_N2[which[0]])
     shape = config.crop if config.frame == "crop" else (rows, cols)
     grid = crop_grid(atlas.sizes_N2[which], shape, config=config.augment, generator=generator)
@@ -224,6 +248,15 @@ def make_batch(atlas: Atlas, config: TrainConfig, *, step: int) -> Batch:
         change_intensity(batch_NCHW, config.augment, generator=generator),
         make_targets(labels_NHW, distance_NHW, maps=config.maps),
         border_weights(labels_NHW) if config.loss == "compound" else atlas.sample_weights(which, grid),
+    )
+
+
+def _joined(parts: Sequence[Batch]) -> Batch:
+    weights = [part.weights_NHW for part in parts if part.weights_NHW is not None]
+    return Batch(
+        torch.cat([part.batch_NCHW for part in parts]),
+        torch.cat([part.targets_NCHW for part in parts]),
+        torch.cat(weights) if weights else None,
     )
 
 

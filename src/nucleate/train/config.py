@@ -15,7 +15,7 @@ from nucleate.post.recipe import PostRecipe
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CLASSES", "MAPS", "AugmentConfig", "Range", "TrainConfig", "load_config", "parse_config"]
+__all__ = ["CLASSES", "MAPS", "AugmentConfig", "Range", "TrainConfig", "load_config", "parse_config", "read_values"]
 
 MAPS = ("mask", "border", "distance", "edge", "inside", "labels")
 """Maps a network can be taught, see `nucleate.train.targets`; ``labels`` is for detectors."""
@@ -154,6 +154,14 @@ class TrainConfig(_Frozen):
         Everything random follows from it.
     full_size : bool
         Run the network on pictures of their own size although it was trained on resized ones.
+    init : str or None
+        Model that the weights start from, by name or file; drawn at random when None.
+    freeze_norms : bool
+        Normalisation keeps the statistics it has: right for few pictures, which would give poor ones.
+    shards : int
+        Parts in which a batch is drawn, so that as many processes can share it.
+    compiled : bool
+        Compile the network for the machine before training; worth its minute or two on graphics cards.
     recipe : PostRecipe or None
         From maps to nuclei; chosen by score on held-out pictures when None.
     """
@@ -181,6 +189,10 @@ class TrainConfig(_Frozen):
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
     full_size: bool = False
+    init: str | None = None
+    freeze_norms: bool = False
+    shards: int = Field(1, ge=1)
+    compiled: bool = False
     recipe: PostRecipe | None = None
 
     @field_validator("recipe", mode="before")
@@ -194,6 +206,8 @@ class TrainConfig(_Frozen):
             raise ValueError(f"batch must be 1 with frame = 'image', pictures differ in size; got {self.batch}")
         if self.frame == "size-groups" and self.steps_per_epoch is None:
             raise ValueError("steps_per_epoch is needed with frame = 'size-groups'; got none")
+        if self.shards > 1 and (self.steps_per_epoch is None or self.batch % self.shards):
+            raise ValueError(f"shards = {self.shards} needs steps_per_epoch, and must divide batch = {self.batch}")
         if self.loss == "softmax" and self.maps != CLASSES:
             raise ValueError(f"maps must be {', '.join(CLASSES)} with loss = 'softmax'; got {', '.join(self.maps)}")
         if ("labels" in self.maps or self.network.name in DETECTORS) and not self.detector:
@@ -241,6 +255,20 @@ def parse_config(values: dict[str, Any], origin: str = "settings") -> TrainConfi
         raise UsageError(f"{origin}: {place}: {first['msg']}; see docs/reference/training.md") from error
 
 
+def read_values(path: Path) -> dict[str, Any]:
+    """Read the plain values of a TOML file, unchecked.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: cannot read the configuration: {error}; give a TOML file") from error
+
+
 def load_config(path: Path) -> TrainConfig:
     """Read a TOML file.
 
@@ -249,8 +277,4 @@ def load_config(path: Path) -> TrainConfig:
     UsageError
         If it cannot be read or a field is wrong.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: cannot read the configuration: {error}; give a TOML file") from error
-    return parse_config(values, str(path))
+    return parse_config(read_values(path), str(path))

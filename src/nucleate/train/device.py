@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from nucleate.errors import UsageError
 
-__all__ = ["choose_device", "describe"]
+__all__ = ["best_precision", "choose_device", "cores", "describe"]
 
 
 def choose_device(wanted: str, threads: int | None = None) -> str:
@@ -24,7 +26,15 @@ def choose_device(wanted: str, threads: int | None = None) -> str:
         torch.set_num_threads(threads)
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch finds no NVIDIA card here; use --device cpu")
-    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return "cpu"
+    torch.backends.cudnn.benchmark = True  # crops are all of one size: the search for the fastest way pays
+    return "cuda"
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe() -> str:
@@ -39,3 +49,18 @@ def describe() -> str:
             name = platform.processor() or platform.machine()
         place = f"{name}, {torch.get_num_threads()} thread(s)"
     return f"torch {torch.__version__}, Python {platform.python_version()}, {place}"
+
+
+def best_precision(device: str) -> Literal["float32", "bfloat16"]:
+    """Give the arithmetic that ``cpu`` or ``cuda`` is made for here: bfloat16 where it has instructions for it."""
+    if device != "cpu":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bfloat16" if _has_bfloat16() else "float32"
+
+
+def _has_bfloat16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags

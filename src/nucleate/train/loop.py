@@ -10,21 +10,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from nucleate.core.files import atomic_path, make_folder
-from nucleate.errors import UsageError
-from nucleate.nets.build import build
+from nucleate.errors import DataError, UsageError
 from nucleate.train.augment import seeded
 from nucleate.train.batches import Atlas, Batch, make_batch, steps_per_epoch
 from nucleate.train.checkpoint import load_state, save_network, save_state
 from nucleate.train.config import TrainConfig
 from nucleate.train.losses import LOSSES
+from nucleate.train.parallel import across, meet, rank, share, size
+from nucleate.train.start import first_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
 __all__ = ["BEST", "FINAL", "Run", "fit", "learning_rate"]
 
@@ -61,8 +63,11 @@ def fit(
     resume: bool = False,
     device: str = "cpu",
     report: Callable[[Run], None] = lambda run: None,
+    tick: Callable[[int], None] = lambda step: None,
 ) -> Run:
     """Train one network and keep it in a folder.
+
+    Started by torchrun, every process takes its share of each batch; the first one validates, writes and reports.
 
     Parameters
     ----------
@@ -81,6 +86,8 @@ def fit(
         ``cpu`` or ``cuda``.
     report : callable
         Called after each epoch.
+    tick : callable
+        Called after each batch with the number of batches done.
 
     Returns
     -------
@@ -91,47 +98,76 @@ def fit(
     ------
     UsageError
         If `folder` holds a run and `resume` is off, or the run there has another configuration.
+    DataError
+        If the loss is no number any more.
     """
     place = torch.device(device)
     atlas = atlas.to(place)
     torch.manual_seed(int(seeded(config.seed, 0).initial_seed()))
-    module = build(config.network).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = first_network(config).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(module).requires_grad_(requires_grad=False) if config.ema else None
-    betas = (config.beta1, 0.999)
-    optimiser = torch.optim.AdamW(module.parameters(), config.lr, betas=betas, weight_decay=config.weight_decay)
+    optimiser = _optimiser(module, config, place=place)
     run = _start(config, folder, resume=resume, parts=(module, average, optimiser))
+    network: Callable[..., Tensor] = share(module, shards=config.shards)
+    network = torch.compile(network) if config.compiled else network
+    ours = range(rank(), config.shards, size())
     per_epoch = steps_per_epoch(config, len(atlas))
     while run.step < config.epochs * per_epoch:
-        began, total = time.perf_counter(), 0.0
-        module.train()
+        began, total = time.perf_counter(), torch.zeros((), dtype=torch.float64, device=place)
+        _teach(module, config)
         for step in range(run.step, run.step + per_epoch):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, step, steps=config.epochs * per_epoch)
-            loss = _loss(module, make_batch(atlas, config, step=step), config=config)
+            loss = _loss(network, make_batch(atlas, config, step=step, shards=ours), config=config)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             if average is not None:
                 _follow(average, module, decay=config.ema, step=step)
-            total += loss.item()
+            total += loss.detach()  # read once an epoch: to read it now would make a graphics card wait
+            tick(step + 1)
         run.step += per_epoch
-        kept = average if average is not None else module
-        measures = validate(kept.eval())
-        lr = optimiser.param_groups[0]["lr"]
-        entry = {"epoch": len(run.history) + 1, "loss": total / per_epoch, "lr": lr, **measures}
-        run.history.append({**entry, "seconds": round(time.perf_counter() - began, 3)})
-        _keep(config, folder, run=run, kept=kept, parts=(module, average, optimiser))
-        report(run)
+        loss_mean = _mean(total, per_epoch, epoch=run.step // per_epoch)
+        if rank() == 0:
+            kept = average if average is not None else module
+            measures = validate(kept.eval())
+            lr = optimiser.param_groups[0]["lr"]
+            entry = {"epoch": len(run.history) + 1, "loss": loss_mean, "lr": lr, **measures}
+            run.history.append({**entry, "seconds": round(time.perf_counter() - began, 3)})
+            _keep(config, folder, run=run, kept=kept, parts=(module, average, optimiser))
+            report(run)
+        meet()
     return run
 
 
-def _loss(module: nn.Module, batch: Batch, *, config: TrainConfig) -> Tensor:
+def _optimiser(module: nn.Module, config: TrainConfig, *, place: torch.device) -> torch.optim.Optimizer:
+    betas = (config.beta1, 0.999)
+    fused = True if place.type == "cuda" else None
+    return torch.optim.AdamW(module.parameters(), config.lr, betas=betas, weight_decay=config.weight_decay, fused=fused)
+
+
+def _teach(module: nn.Module, config: TrainConfig) -> None:
+    """Put a network into training mode, but for normalisation that keeps its statistics."""
+    module.train()
+    if config.freeze_norms:
+        for part in module.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.eval()
+
+
+def _mean(total: Tensor, steps: int, *, epoch: int) -> float:
+    mean = across(total).item() / size() / steps
+    if not math.isfinite(mean):
+        raise DataError(f"the loss is {mean} in epoch {epoch}; try a lower lr, or precision = 'float32'")
+    return mean
+
+
+def _loss(network: Callable[..., Tensor], batch: Batch, *, config: TrainConfig) -> Tensor:
     batch_NCHW = batch.batch_NCHW.contiguous(memory_format=torch.channels_last)
     with torch.autocast(batch_NCHW.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
         if config.detector:  # it has losses of its own
-            found: Tensor = module(batch_NCHW, batch.targets_NCHW[:, 0])
-            return found
-        logits_NCHW = module(batch_NCHW)
+            return network(batch_NCHW, batch.targets_NCHW[:, 0])
+        logits_NCHW = network(batch_NCHW)
     return LOSSES[config.loss](logits_NCHW.float(), batch.targets_NCHW, batch.weights_NHW)
 
 
@@ -149,18 +185,22 @@ def learning_rate(config: TrainConfig, step: int, *, steps: int) -> float:
 def _follow(average: nn.Module, module: nn.Module, *, decay: float, step: int) -> None:
     """Move the running mean a little towards the weights; faster at the start, when they still change a lot."""
     decay = min(decay, (1 + step) / (10 + step))
-    ours: dict[str, Tensor] = average.state_dict()
+    ours, theirs = average.state_dict(), module.state_dict()
+    moving = [name for name, value in theirs.items() if value.is_floating_point()]
     with torch.no_grad():
-        for name, value in module.state_dict().items():
-            if value.is_floating_point():
-                ours[name].lerp_(value, 1 - decay)
-            else:
-                ours[name].copy_(value)
+        # One call for all: on a graphics card hundreds of small ones would take longer than the network.
+        torch._foreach_lerp_([ours[name] for name in moving], [theirs[name] for name in moving], 1 - decay)
+        for name in theirs.keys() - set(moving):
+            ours[name].copy_(theirs[name])
 
 
 def _start(config: TrainConfig, folder: Path, *, resume: bool, parts: tuple[Any, Any, Any]) -> Run:
     state = make_folder(folder) / _STATE
-    if not state.is_file():
+    known = state.is_file()
+    meet()  # before the first process writes what the others look for
+    if not known:
+        if rank() > 0:
+            return Run()
         with atomic_path(folder / "config.json") as temporary:
             temporary.write_text(config.model_dump_json(indent=1), encoding="utf-8")
         return Run()

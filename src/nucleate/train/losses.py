@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from nucleate.train.parallel import across
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,8 +33,8 @@ def soft_dice(logits_NCHW: Tensor, targets_NCHW: Tensor) -> Tensor:
     map which is predicted empty costs nothing.
     """
     maps_NCHW = logits_NCHW.sigmoid()
-    shared_C = (maps_NCHW * targets_NCHW).sum((0, 2, 3))
-    total_C = (maps_NCHW + targets_NCHW).sum((0, 2, 3))
+    shared_C = across((maps_NCHW * targets_NCHW).sum((0, 2, 3)))
+    total_C = across((maps_NCHW + targets_NCHW).sum((0, 2, 3)))
     return (1 - (2 * shared_C + 1) / (total_C + 1)).mean()
 
 

@@ -1,0 +1,132 @@
+"""One run on several graphics cards, a process each, started by torchrun. Legend in `nucleate.nets.unet`.
+
+Several processes compute what one would on the same batch, but for rounding: each takes its parts of the batch (see
+`TrainConfig.shards`), and whatever looks at the whole batch, normalisation and the Dice loss, adds up over all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from nucleate.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["across", "joined", "meet", "rank", "share", "size"]
+
+
+@contextlib.contextmanager
+def joined(device: str) -> Iterator[str]:
+    """Join the other processes of torchrun, if it started this one; give the device of this process.
+
+    Parameters
+    ----------
+    device : str
+        ``cpu`` or ``cuda``; on ``cuda`` each process has its own card.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield device
+        return
+    if device != "cpu":
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    distributed.init_process_group("gloo" if device == "cpu" else "nccl")
+    try:
+        yield device
+    finally:
+        distributed.destroy_process_group()
+
+
+def rank() -> int:
+    """Give the number of this process, 0 for the one that writes."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def size() -> int:
+    """Count the processes of the run."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def meet() -> None:
+    """Wait until every process is here."""
+    if size() > 1:
+        distributed.barrier()
+
+
+def across(values: Tensor) -> Tensor:
+    """Add up over all processes; gradients flow back to each."""
+    if size() == 1:
+        return values
+    total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
+    return total
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:  # noqa: ANN401 - torch's own
+        del ctx
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401 - torch's own
+        del ctx
+        total = gradients[0].clone()
+        distributed.all_reduce(total)
+        return total
+
+
+def share(module: nn.Module, *, shards: int) -> nn.Module:
+    """Give what to call in place of a network so that its gradients are the means over all processes.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Its normalisation is made to look at the whole batch.
+    shards : int
+        Parts of a batch.
+
+    Raises
+    ------
+    UsageError
+        If the parts cannot be dealt out evenly.
+    """
+    if size() == 1:
+        return module
+    if shards % size():
+        raise UsageError(f"shards = {shards} cannot be dealt to {size()} processes; use --set shards={size()}")
+    for part in module.modules():
+        if type(part) is nn.BatchNorm2d:
+            part.__class__ = _SharedNorm
+    return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False)
+
+
+class _SharedNorm(nn.BatchNorm2d):
+    """Batch normalisation by the mean and variance of the whole batch; torch's own kind for this has no CPU."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Keep the shape."""
+        if not self.training:
+            return super().forward(x_NCHW)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        wide_NCHW = x_NCHW.float()
+        count = size() * x_NCHW.numel() // x_NCHW.shape[1]
+        mean_C = across(wide_NCHW.sum((0, 2, 3))) / count
+        centred_NCHW = wide_NCHW - mean_C[:, None, None]
+        var_C = across(centred_NCHW.square().sum((0, 2, 3))) / count
+        with torch.no_grad():
+            momentum = self.momentum or 0.0
+            self.running_mean.lerp_(mean_C, momentum)
+            self.running_var.lerp_(var_C * count / max(1, count - 1), momentum)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked += 1
+        scale_C = self.weight * (var_C + self.eps).rsqrt()
+        return (centred_NCHW * scale_C[:, None, None] + self.bias[:, None, None]).to(x_NCHW.dtype)

@@ -1,0 +1,119 @@
+"""Ready-made settings, inside the package; and how a run's settings are put together."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nucleate.errors import UsageError
+from nucleate.train.config import parse_config, read_values
+from nucleate.train.device import best_precision
+from nucleate.train.start import with_start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nucleate.train.config import TrainConfig
+
+__all__ = ["changed", "preset_names", "read_preset", "settings_from"]
+
+
+def preset_names() -> list[str]:
+    """Give the names of the presets."""
+    return sorted(path.stem for path in _folder().glob("*.toml"))
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """Read the plain values of a preset.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name.
+    """
+    if name not in preset_names():
+        raise UsageError(f"no preset {name!r}; there are {', '.join(preset_names())}")
+    return read_values(_folder() / f"{name}.toml")
+
+
+def changed(values: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
+    """Give plain settings with some of them changed.
+
+    Parameters
+    ----------
+    values : dict
+        Left as it is.
+    changes : iterable of str
+        ``key=value``, with dots for what stands in a table: ``network.width=24``. A value that is no TOML is text.
+
+    Raises
+    ------
+    UsageError
+        If a change has no key or no equals sign.
+    """
+    values = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {change!r}; use key=value, such as epochs=5 or network.width=24")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text  # a bare word is a string
+        *parents, last = key.split(".")
+        place = values
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise UsageError(f"--set {change!r}; {parent} is no table of settings")
+        place[last] = value
+    return values
+
+
+def settings_from(
+    config: Path | None,
+    changes: Iterable[str] = (),
+    *,
+    preset: str | None = None,
+    init: str | None = None,
+    device: str = "cpu",
+) -> TrainConfig:
+    """Put the settings of a run together.
+
+    Parameters
+    ----------
+    config : Path, optional
+        TOML file.
+    changes : iterable of str
+        See `changed`.
+    preset : str, optional
+        In place of a file. Without either: ``finetune`` where there is a model to start from, else ``fast``.
+    init : str, optional
+        Model to start from, by name or file.
+    device : str
+        ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    UsageError
+        If a setting is wrong.
+    ModelError
+        If there is no such model.
+    """
+    if config is not None and preset is not None:
+        raise UsageError("--config and --preset exclude each other; give one, and --set for what differs")
+    if config is not None:
+        values = read_values(config)
+    else:
+        values = read_preset(preset or ("finetune" if init is not None else "fast"))
+        # A file says what it wants; a preset takes what the machine is made for.
+        values = {"precision": best_precision(device), **values}
+    if init is not None:
+        values["init"] = init
+    return parse_config(with_start(changed(values, changes)), str(config or "settings"))
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("nucleate"))) / "train" / "presets"

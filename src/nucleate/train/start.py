@@ -1,0 +1,66 @@
+"""Training that starts from a model: its network and weights, and the settings that follow from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nucleate.errors import ModelError, UsageError
+from nucleate.nets.build import build
+from nucleate.nets.from_onnx import load_onnx
+from nucleate.run.weights import find_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+    from nucleate.run.weights import ModelFiles
+    from nucleate.train.config import TrainConfig
+
+__all__ = ["first_network", "network_of", "with_start"]
+
+
+def network_of(files: ModelFiles) -> nn.Module:
+    """Build the network of a model in torch; evaluation mode.
+
+    Raises
+    ------
+    ModelError
+        If the model was not made by this program, or by a version with other networks.
+    """
+    try:
+        return load_onnx(files.read(), files.card.network)
+    except ValueError as error:
+        raise ModelError(f"{files.card.name} cannot be had in torch: {error}; train from another model") from error
+
+
+def first_network(config: TrainConfig) -> nn.Module:
+    """Give the network as training begins with it: of the model ``config.init``, or drawn by torch's generator.
+
+    Raises
+    ------
+    UsageError
+        If the model has another network or other maps than the settings.
+    """
+    if config.init is None:
+        return build(config.network)
+    files = find_model(config.init)
+    theirs = (files.card.network, files.card.maps)
+    if theirs != (config.network.to_dict(), config.maps):
+        raise UsageError(f"init = {config.init}: it is {theirs[0]} with maps {', '.join(theirs[1])}; use the same")
+    return network_of(files)
+
+
+def with_start(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in what the model named by ``init`` decides: network, normalizer, maps, recipe.
+
+    Parameters
+    ----------
+    values : mapping
+        Plain settings; what stands there is left as it is.
+    """
+    if values.get("init") is None:
+        return dict(values)
+    card = find_model(values["init"]).card
+    decided = card.model_dump(mode="json", include={"network", "normalizer", "maps", "recipe"})
+    return {**decided, **values}
