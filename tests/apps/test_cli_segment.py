@@ -290,7 +290,7 @@ def test_a_read_only_output_is_one_line(
     assert call("segment", good, "-o", tmp_path / "out") == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "Read-only file system; free space or choose another output folder" in said
+    assert "Read-only file system; make it writable or choose another output folder" in said
 
 
 def test_fail_fast_says_what_was_left(good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

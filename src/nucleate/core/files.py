@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -14,7 +15,17 @@ from nucleate.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["atomic_folder", "atomic_path", "make_folder"]
+__all__ = ["atomic_folder", "atomic_path", "cannot_write", "make_folder"]
+
+_CURES = {
+    errno.ENOSPC: "free space",
+    errno.EDQUOT: "free space",
+    errno.ENOENT: "its folder is gone: make it again",
+    errno.EACCES: "get the right to write there",
+    errno.EPERM: "get the right to write there",
+    errno.EROFS: "make it writable",
+    errno.EFBIG: "write fewer kinds of files",
+}
 
 
 @contextlib.contextmanager
@@ -43,8 +54,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
         temporary = None
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"cannot write {path}: {reason}; free space or choose another output folder") from error
+        raise cannot_write(path, error) from error
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
@@ -79,8 +89,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
         temporary = None
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"cannot write {path}: {reason}; free space or choose another output folder") from error
+        raise cannot_write(path, error) from error
     finally:
         if old is not None and not path.exists():
             (old / path.name).replace(path)
@@ -103,6 +112,18 @@ def make_folder(path: Path | str) -> Path:
     except OSError as error:
         raise OutputError(f"cannot make folder {path}: {error.strerror}; choose another output folder") from error
     return path
+
+
+def cannot_write(path: Path | str, error: OSError) -> OutputError:
+    """Say in one line why a file could not be written and what helps.
+
+    Examples
+    --------
+    >>> print(cannot_write("a.csv", OSError(errno.ENOSPC, "No space left on device")))
+    cannot write a.csv: No space left on device; free space or choose another output folder
+    """
+    reason, cure = error.strerror or str(error), _CURES.get(error.errno or 0, "check the disk")
+    return OutputError(f"cannot write {path}: {reason}; {cure} or choose another output folder")
 
 
 def _umask() -> int:

@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
-from nucleate.io.images import IMAGE_SUFFIXES, is_zarr, read_image
+from nucleate.io.images import IMAGE_SUFFIXES, is_zarr, open_image, read_image
 from nucleate.run.pictures import each_picture, files_of_set, without_set_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from nucleate.core.image import Image
+    from nucleate.core.lazy import LazyImage
 
-__all__ = ["OWN_SUFFIXES", "Source", "content_hash", "expand", "local_file", "unique_names"]
+__all__ = ["OWN_SUFFIXES", "Source", "content_hash", "expand", "local_file", "stamp_of", "unique_names"]
 
 OWN_SUFFIXES = (".labels.tif", ".labels.ome.tif", ".overlay.png", ".rois.zip")
 """Endings of the pictures that we write; they are not taken as inputs again when they lie in the output folder."""
@@ -84,6 +85,20 @@ class Source:
         """Compute the hash of its content; see `content_hash`."""
         return content_hash(self)
 
+    def stamp(self) -> tuple[tuple[int, int], ...]:
+        """Give size and time of the last change of each of its files, to see whether it is left alone meanwhile."""
+        return stamp_of(self.path)
+
+    @contextlib.contextmanager
+    def open(self, scratch: Path, *, max_bytes: int | None = None) -> Iterator[LazyImage]:
+        """Open it, to read it window by window while the context lasts; takes what `read` does."""
+        with (
+            local_file(self, scratch, max_bytes=max_bytes) as path,
+            self._named(path),
+            open_image(path, max_bytes=max_bytes, picture=self.picture) as source,
+        ):
+            yield replace(source, name=self.shown)
+
     def read(self, scratch: Path, *, max_bytes: int | None = None) -> Image:
         """Decode it.
 
@@ -99,14 +114,18 @@ class Source:
         InputError
             If it is damaged.
         """
-        with local_file(self, scratch, max_bytes=max_bytes) as path:
-            try:
-                image = read_image(path, max_bytes=max_bytes, picture=self.picture)
-            except InputError as error:
-                # The user knows the archive, not the place where its member was unpacked for a moment.
-                line = str(error).replace(" ".join(str(path).split()), self.shown)
-                raise type(error)(line) from error
+        with local_file(self, scratch, max_bytes=max_bytes) as path, self._named(path):
+            image = read_image(path, max_bytes=max_bytes, picture=self.picture)
         return replace(image, name=self.shown)
+
+    @contextlib.contextmanager
+    def _named(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            # The user knows the archive, not the place where its member was unpacked for a moment.
+            line = str(error).replace(" ".join(str(path).split()), self.shown)
+            raise type(error)(line) from error
 
 
 def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = True) -> list[Source]:
@@ -177,6 +196,15 @@ def unique_names(sources: Iterable[Source], taken: Mapping[str, str] | None = No
     return names
 
 
+def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:
+    """Give size and time of the last change of a file, or of each file of a folder, () if it is gone."""
+    try:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        return tuple((found.st_size, found.st_mtime_ns) for found in (file.stat() for file in files))
+    except (OSError, ValueError):
+        return ()
+
+
 def content_hash(source: Source) -> str:
     """Compute the SHA-256 of an input's bytes, in hexadecimal; a folder counts as its files' names and bytes.
 
@@ -201,7 +229,9 @@ def content_hash(source: Source) -> str:
                 with file.open("rb") as stream:
                     _feed(digest.update, stream)
     except OSError as error:
-        raise InputError(f"{source.shown}: cannot be read: {error.strerror or error}; check its permissions") from error
+        raise InputError(
+            f"{source.shown}: cannot be read: {error.strerror or error}; check that it is there and may be read"
+        ) from error
     return digest.hexdigest()
 
 

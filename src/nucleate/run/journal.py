@@ -11,7 +11,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import atomic_path, cannot_write
 from nucleate.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Journal:
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror}; free space, then add --resume") from error
+            raise cannot_write(self.path, error) from error
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:

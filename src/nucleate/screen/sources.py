@@ -12,7 +12,7 @@ from nucleate.core.image import Image, find_channel
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, UsageError
 from nucleate.io.images import open_image, read_image
-from nucleate.run.inputs import Source, content_hash
+from nucleate.run.inputs import Source, content_hash, stamp_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +58,11 @@ class FieldSource(Source):
             # Of an OME-Zarr plate only the field's own folder is hashed, not the plate once a field.
             digest.update(f"{file.channel}/{file.z}/{content_hash(Source(_own_folder(file)))}\n".encode())
         return digest.hexdigest()
+
+    def stamp(self) -> tuple[tuple[int, int], ...]:
+        """Give size and time of the last change of each of its files."""
+        assert self.field is not None
+        return tuple(one for file in self.field.files for one in stamp_of(_own_folder(file)))
 
     def read(self, scratch: Path, *, max_bytes: int | None = None) -> Image:
         """Read its files and put channels side by side; several planes in z become their brightest values.
