@@ -172,10 +172,16 @@ def joined(parts: Iterable[tuple[Span, NDArray[np.float32]]], *, axis: int) -> I
 
 
 class Rows:
-    """Rows of maps that come from top to bottom and are forgotten again: rows `start` to `stop` are there."""
+    """Rows of maps that come from top to bottom and are forgotten again: rows `start` to `stop` are there.
 
-    def __init__(self) -> None:
-        self.start = self.stop = 0
+    Parameters
+    ----------
+    first : int
+        The first row that comes.
+    """
+
+    def __init__(self, first: int = 0) -> None:
+        self.start = self.stop = first
         self._pieces: deque[NDArray[np.float32]] = deque()
 
     def add(self, piece_CHW: NDArray[np.float32]) -> None:

@@ -20,16 +20,31 @@ a watershed is decided by what is nearer than that. A single nucleus of more tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from scipy import ndimage, sparse
-from scipy.sparse import csgraph
+from scipy import ndimage
 
 from nucleate.core.labels import areas, first_pixels
 from nucleate.core.tiles import Rows
 from nucleate.post.threshold import structure
+from nucleate.run.regions import (
+    BOTTOM,
+    FIRST,
+    LAST,
+    LEFT,
+    NO_REGIONS,
+    OWN,
+    RIGHT,
+    TOP,
+    Strip,
+    groups,
+    meetings,
+    merged,
+    regions_of,
+    windows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,11 +53,7 @@ if TYPE_CHECKING:
 
     from nucleate.post.recipe import PostRecipe
 
-__all__ = ["Blocks", "LabelStore", "Reading", "label_in_blocks"]
-
-_TOP, _LEFT, _BOTTOM, _RIGHT, _LAST, _OWN = range(6)
-"""Columns of a table of regions: the box (ends are one past), the last pixel in reading order, counted over the plane,
-and the first row in which a nucleus of the region may begin."""
+__all__ = ["Blocks", "LabelStore", "Reading", "context", "label_in_blocks", "label_strip"]
 
 _HALO = 256
 """Rows beside a cut in which nuclei are not sure, at most."""
@@ -80,7 +91,7 @@ class Blocks:
 
     def rows_of(self, regions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give the rows that each region may have."""
-        width = regions[:, _RIGHT] - regions[:, _LEFT]
+        width = regions[:, RIGHT] - regions[:, LEFT]
         allowed: NDArray[np.int64] = np.maximum(np.minimum(self.most_rows, self.most_pixels // width), 1)
         return allowed
 
@@ -105,6 +116,11 @@ class Reading:
     names: Sequence[str]
     rate: Callable[[NDArray[np.int32], NDArray[np.float32]], NDArray[np.float32]]
     min_confidence: float = 0.0
+
+
+def context(recipe: PostRecipe) -> int:
+    """Give the rows and columns around a region that must be seen to find its nuclei and to rate them."""
+    return max(recipe.reach, _NEIGHBOURS)
 
 
 def label_in_blocks(
@@ -135,10 +151,52 @@ def label_in_blocks(
     """
     mask = list(reading.names).index("mask")
     recipe = reading.recipe.with_level_of(lambda: (band_CHW[mask] for band_CHW in bands()))
-    walk = _Walk(labels, shape_HW, reading=reading, recipe=recipe, blocks=blocks)
+    walk = _Walk(labels, shape_HW, reading=replace(reading, recipe=recipe), blocks=blocks, strip=Strip.whole(shape_HW))
     for band_CHW in bands():
         walk.take(band_CHW)
     return walk.number()
+
+
+def label_strip(
+    bands: Iterable[NDArray[np.float32]],
+    labels: LabelStore,
+    *,
+    shape_HW: tuple[int, int],
+    reading: Reading,
+    blocks: Blocks,
+    strip: Strip,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Find the nuclei that belong to one strip of a plane: those of the regions that begin in its own rows.
+
+    What all strips of a plane find together is what `label_in_blocks` finds, but for the ids. Bands are taken below the
+    strip as long as a region of its own goes on.
+
+    Parameters
+    ----------
+    bands : iterable
+        Maps (C, h, W), float32, from row ``strip.start`` on.
+    labels : LabelStore
+        int32 (H, W), all 0. Gets the nuclei of the strip, ids 1..n in the order in which they were found.
+    shape_HW : (int, int)
+        Of the plane.
+    reading : Reading
+        Its recipe has a level: ``otsu`` looks at the whole plane and cannot be used.
+    blocks : Blocks
+    strip : Strip
+
+    Returns
+    -------
+    first : (n,) int64 ndarray
+        First pixel of each nucleus, counted over the plane.
+    confidence : (n,) float32 ndarray
+        Of each nucleus.
+    """
+    walk = _Walk(labels, shape_HW, reading=reading, blocks=blocks, strip=strip)
+    for band_CHW in bands:
+        walk.take(band_CHW)
+        if walk.finished:
+            break
+    return walk.found()
 
 
 class _Walk:
@@ -150,16 +208,17 @@ class _Walk:
         shape_HW: tuple[int, int],
         *,
         reading: Reading,
-        recipe: PostRecipe,
         blocks: Blocks,
+        strip: Strip,
     ) -> None:
-        self.labels, self.shape_HW, self.reading, self.recipe, self.blocks = labels, shape_HW, reading, recipe, blocks
+        self.labels, self.shape_HW, self.reading, self.blocks = labels, shape_HW, reading, blocks
+        self.recipe, self.strip = reading.recipe, strip
         self.mask = list(reading.names).index("mask")
-        self.margin = max(recipe.reach, _NEIGHBOURS)
-        self.rows = Rows()
-        self.open = np.zeros((0, 6), np.int64)
+        self.margin = context(self.recipe)
+        self.rows = Rows(strip.start)
+        self.open = NO_REGIONS
         self.edge = np.zeros(shape_HW[1], np.int64)  # for each pixel of the last row: 1 + its place in `open`, or 0
-        self.ended = np.zeros((0, 6), np.int64)
+        self.ended = NO_REGIONS
         self.first: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
         self.confidence: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
         self.count = 0
@@ -170,21 +229,44 @@ class _Walk:
         top = self.rows.stop
         self.rows.add(band_CHW)
         self._follow(self.recipe.base_mask(band_CHW[self.mask]), top)
-        while len(tall := np.flatnonzero(self.rows.stop - self.open[:, _TOP] > self.blocks.rows_of(self.open))):
+        while len(tall := np.flatnonzero(self._kept(self.open) & self._too_tall(self.open))):
             self._cut(int(tall[0]))
+        self.ended = self.ended[self._own(self.ended)]
         complete = self.rows.stop == self.shape_HW[0]
-        ready = (self.ended[:, _BOTTOM] + self.margin <= self.rows.stop) | complete
-        for group in _windows(self.ended[ready], self.blocks.block):
+        ready = (self.ended[:, BOTTOM] + self.margin <= self.rows.stop) | complete
+        for group in windows(self.ended[ready], self.blocks.block):
             self._settle(group)
         self.ended = self.ended[~ready]
-        waiting = np.concatenate([self.open[:, _TOP], self.ended[:, _TOP], [self.rows.stop]])
+        waiting = np.concatenate([self.open[self._kept(self.open), TOP], self.ended[:, TOP], [self.rows.stop]])
         self.rows.forget(int(waiting.min()) - self.margin)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all nuclei of the strip are written."""
+        return self.rows.stop >= self.strip.own.stop and not len(self.ended) and not self._own(self.open).any()
+
+    def _kept(self, regions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Mark regions that can become the strip's own: all but those that come from above it."""
+        kept: NDArray[np.bool_] = regions[:, FIRST] >= self.strip.own.start
+        return kept
+
+    def _own(self, regions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        own: NDArray[np.bool_] = self._kept(regions) & (regions[:, FIRST] < self.strip.own.stop)
+        return own
+
+    def _too_tall(self, regions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        tall: NDArray[np.bool_] = self.rows.stop - regions[:, TOP] > self.blocks.rows_of(regions)
+        return tall
+
+    def found(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Give the first pixel and the confidence of each nucleus, in the order in which they were found."""
+        # What lies above a cut keeps its pixels, so a nucleus below may begin later than it was found.
+        first = self._first_written() if self.was_cut else np.concatenate(self.first)
+        return first, np.concatenate(self.confidence)
 
     def number(self) -> NDArray[np.float32]:
         """Give the nuclei their final ids and return their confidences."""
-        first, confidence = np.concatenate(self.first), np.concatenate(self.confidence)
-        if self.was_cut:  # what lies above a cut keeps its pixels, so a nucleus below may begin later than it was found
-            first = self._first_written()
+        first, confidence = self.found()
         order = np.argsort(first, kind="stable")
         final = np.zeros(len(order) + 1, np.int32)
         final[order + 1] = np.arange(1, len(order) + 1)
@@ -193,10 +275,9 @@ class _Walk:
         return confidence[order]
 
     def _parts(self) -> Iterator[tuple[slice, slice]]:
-        """Go through the plane, a block of rows at a time."""
-        height, width = self.shape_HW
-        for top in range(0, height, self.blocks.block):
-            yield slice(top, min(top + self.blocks.block, height)), slice(0, width)
+        """Go through what was written, a block of rows at a time."""
+        for top in range(self.strip.own.start, self.rows.stop, self.blocks.block):
+            yield slice(top, min(top + self.blocks.block, self.rows.stop)), slice(0, self.shape_HW[1])
 
     def _first_written(self) -> NDArray[np.int64]:
         """Find the first pixel, counted over the plane, of each nucleus as it was written."""
@@ -211,27 +292,30 @@ class _Walk:
     def _follow(self, mask: NDArray[np.bool_], top: int) -> None:
         """Join the regions of a band to the open ones above, and part the open from the ended."""
         pieces = ndimage.label(mask, structure(self.recipe.connectivity))[0]
-        old, fresh = len(self.open), _regions(pieces, (top, 0), width=self.shape_HW[1])
+        old, fresh = len(self.open), regions_of(pieces, (top, 0), width=self.shape_HW[1])
         below = np.where(pieces[0] > 0, pieces[0] + old, 0)
         table = np.concatenate([self.open, fresh])
-        group = _join(_meetings(self.edge, below, corners=self.recipe.connectivity == 2), len(table))
-        merged = _merge(table, group)
+        group = groups(meetings(self.edge, below, corners=self.recipe.connectivity == 2), len(table))
+        joined = merged(table, group)
         last = pieces[-1]
         reached = np.where(last > 0, group[old + np.maximum(last, 1) - 1], -1) if len(fresh) else np.full(len(last), -1)
         still = np.unique(reached[reached >= 0])
-        place = np.zeros(len(merged) + 1, np.int64)
+        place = np.zeros(len(joined) + 1, np.int64)
         place[still] = np.arange(1, len(still) + 1)
         self.edge = place[reached]  # -1 is the last entry, which stays 0
         if top + len(mask) == self.shape_HW[0]:
             still = still[:0]
-        self.open = merged[still]
-        self.ended = np.concatenate([self.ended, np.delete(merged, still, axis=0)])
+        self.open = joined[still]
+        self.ended = np.concatenate([self.ended, np.delete(joined, still, axis=0)])
 
     def _settle(self, regions: NDArray[np.int64], *, until: int | None = None) -> int:
         """Find and write the nuclei of some regions; of those only that end before row `until` where it is given.
 
-        Returns the first row of the nuclei that were left for later; `until` where there are none.
+        Returns the first row of the nuclei that were left for later; `until` where there are none. Regions that belong
+        to another strip are left to it.
         """
+        if not self._own(regions).all():
+            return until or 0
         (rows, cols), width = self._window(regions), self.shape_HW[1]
         maps_CHW = self.rows.window(rows, cols)
         found = self.recipe.apply(maps_CHW, self.reading.names)
@@ -240,7 +324,7 @@ class _Walk:
         # A nucleus' first pixel is one of the mask: filled holes lie below their rim.
         home = self._owners(regions, (rows, cols), mask_map=maps_CHW[self.mask])[first]
         begin = rows.start + first // size
-        mine = (home > 0) & (begin >= np.append(0, regions[:, _OWN])[home])
+        mine = (home > 0) & (begin >= np.append(0, regions[:, OWN])[home])
         later = until
         if until is not None:
             end = rows.start + (found.size - 1 - first_pixels(found[::-1, ::-1])) // size
@@ -261,9 +345,9 @@ class _Walk:
         return 0 if later is None else later
 
     def _window(self, regions: NDArray[np.int64]) -> tuple[slice, slice]:
-        top, left = np.maximum(regions[:, [_TOP, _LEFT]].min(axis=0) - self.margin, (self.rows.start, 0))
+        top, left = np.maximum(regions[:, [TOP, LEFT]].min(axis=0) - self.margin, (self.rows.start, 0))
         bottom, right = np.minimum(
-            regions[:, [_BOTTOM, _RIGHT]].max(axis=0) + self.margin, (self.rows.stop, self.shape_HW[1])
+            regions[:, [BOTTOM, RIGHT]].max(axis=0) + self.margin, (self.rows.stop, self.shape_HW[1])
         )
         return slice(int(top), int(bottom)), slice(int(left), int(right))
 
@@ -274,9 +358,9 @@ class _Walk:
         rows, cols = window
         mask = self.recipe.base_mask(mask_map)
         # Above its cut a region may hang together with others that were cut off there too.
-        mask[: max(int(regions[:, _TOP].min()) - rows.start, 0)] = False
+        mask[: max(int(regions[:, TOP].min()) - rows.start, 0)] = False
         pieces, count = ndimage.label(mask, structure(self.recipe.connectivity))
-        at = regions[:, _LAST] // self.shape_HW[1] - rows.start, regions[:, _LAST] % self.shape_HW[1] - cols.start
+        at = regions[:, LAST] // self.shape_HW[1] - rows.start, regions[:, LAST] % self.shape_HW[1] - cols.start
         owner = np.zeros(count + 1, np.int64)
         owner[pieces[at]] = np.arange(1, len(regions) + 1)
         flat: NDArray[np.int64] = owner[pieces].ravel()
@@ -289,14 +373,15 @@ class _Walk:
         allowed = int(self.blocks.rows_of(region)[0])
         halo = min(_HALO, allowed // 8)
         later = self._settle(region, until=stop - halo)
-        top, left, right = (int(region[0, column]) for column in (_TOP, _LEFT, _RIGHT))
+        top, left, right = (int(region[0, column]) for column in (TOP, LEFT, RIGHT))
         window = slice(top, stop), slice(left, right)
         owners = self._owners(region, window, mask_map=self.rows.window(*window)[self.mask])
         start = min(max(later - halo, stop - allowed // 2), stop - 1)
         rest = (owners > 0).reshape(stop - top, right - left)[start - top :]
         pieces = ndimage.label(rest, structure(self.recipe.connectivity))[0]
-        parts = _regions(pieces, (start, left), width=self.shape_HW[1])
-        parts[:, _OWN] = max(min(start + halo // 2, later), start + 1)
+        parts = regions_of(pieces, (start, left), width=self.shape_HW[1])
+        parts[:, OWN] = max(min(start + halo // 2, later), start + 1)
+        parts[:, FIRST] = region[0, FIRST]
         self.open = np.concatenate([np.delete(self.open, index, axis=0), parts])
         self.edge -= self.edge > index + 1
         shifted = np.where(pieces[-1] > 0, pieces[-1] + len(self.open) - len(parts), 0)
@@ -306,60 +391,3 @@ class _Walk:
         place = np.zeros(len(self.open) + 1, np.int64)
         place[reached + 1] = np.arange(1, len(reached) + 1)
         self.open, self.edge = self.open[reached], place[self.edge]
-
-
-def _windows(regions: NDArray[np.int64], block: int) -> Iterator[NDArray[np.int64]]:
-    """Group regions that share a window: by columns of blocks; the large and the cut ones stand alone."""
-    size = regions[:, [_BOTTOM, _RIGHT]] - regions[:, [_TOP, _LEFT]]
-    alone = (size > block).any(axis=1) | (regions[:, _OWN] > regions[:, _TOP])
-    for index in np.flatnonzero(alone):
-        yield regions[index : index + 1]
-    together = regions[~alone]
-    column = together[:, _LEFT] // block
-    for value in np.unique(column):
-        yield together[column == value]
-
-
-def _regions(pieces: NDArray[np.signedinteger[Any]], corner: tuple[int, int], *, width: int) -> NDArray[np.int64]:
-    """Make the table of labelled pieces; `corner` is where their picture lies on the plane of so many columns."""
-    boxes = ndimage.find_objects(pieces)
-    table = np.zeros((len(boxes), 6), np.int64)
-    if boxes:
-        table[:, :4] = [(rows.start, cols.start, rows.stop, cols.stop) for rows, cols in boxes]
-        last = pieces.size - 1 - first_pixels(pieces[::-1, ::-1])
-        table[:, :4] += corner * 2
-        row, col = np.divmod(last, pieces.shape[1])
-        table[:, _LAST] = (row + corner[0]) * width + col + corner[1]
-        table[:, _OWN] = table[:, _TOP]
-    return table
-
-
-def _meetings(above: NDArray[np.int64], below: NDArray[np.int64], *, corners: bool) -> NDArray[np.int64]:
-    """List the pairs (counted from 0) of regions (counted from 1) that touch across a seam between two rows."""
-    pairs = []
-    for shift in (-1, 0, 1) if corners else (0,):
-        a = above[max(shift, 0) : len(above) + min(shift, 0)]
-        b = below[max(-shift, 0) : len(below) - max(shift, 0)]
-        both = (a > 0) & (b > 0)
-        pairs.append(np.stack([a[both], b[both]], axis=1))
-    return np.concatenate(pairs) - 1
-
-
-def _join(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Give each of `count` things the number of its group, where some are joined in pairs."""
-    if count == 0:
-        return np.zeros(0, np.int64)
-    graph = sparse.coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    return np.asarray(csgraph.connected_components(graph, directed=False)[1], np.int64)
-
-
-def _merge(table: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Make one region of each group."""
-    merged = np.zeros((int(group.max(initial=-1)) + 1, 6), np.int64)
-    for column in range(6):
-        if column in (_TOP, _LEFT, _OWN):
-            merged[:, column] = np.iinfo(np.int64).max
-            np.minimum.at(merged[:, column], group, table[:, column])
-        else:
-            np.maximum.at(merged[:, column], group, table[:, column])
-    return merged

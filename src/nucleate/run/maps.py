@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nucleate.core.normalize import Scaling
     from nucleate.core.plane import Plane
     from nucleate.run.engine import Engine
     from nucleate.run.weights import ModelCard
@@ -87,12 +88,16 @@ class Mapper:
         self.tile = max((tile or card.tile) // card.multiple, 1) * card.multiple
         self.tiles_at_once = tiles_at_once
 
-    def bands(self, plane: Plane) -> Iterator[NDArray[np.float32]]:
+    def bands(self, plane: Plane, *, start: int = 0, scaling: Scaling | None = None) -> Iterator[NDArray[np.float32]]:
         """Give the maps of a plane on its own grid, `BAND` rows at a time from the top.
 
         Parameters
         ----------
         plane : Plane
+        start : int
+            The first row; the bands end at multiples of `BAND` whatever it is. Tiles above it are not computed.
+        scaling : Scaling, optional
+            Of this plane, where it was measured before.
 
         Yields
         ------
@@ -108,10 +113,14 @@ class Mapper:
         """
         shape_HW = plane.shape[0], plane.shape[1]
         size = working_size(shape_HW, self.card, scale=self.scale)
-        pieces = self._pieces(_Working(plane, self.card, size=size))
-        rows, back = Rows(), Resampler(size, shape_HW)
-        for top in range(0, shape_HW[0], BAND):
-            part = slice(top, min(top + BAND, shape_HW[0])), slice(0, shape_HW[1])
+        working, back = _Working(plane, self.card, size=size, scaling=scaling), Resampler(size, shape_HW)
+        everything = slice(0, shape_HW[1])
+        first = back.source((slice(start, start + 1), everything))[0].start
+        down = [span for span in self._chain(working.padded_HW[0]) if span.write.stop > first]
+        pieces, rows = self._pieces(working, down), Rows(down[0].write.start)
+        ends = [start, *range(BAND * (start // BAND + 1), shape_HW[0], BAND), shape_HW[0]]
+        for top, bottom in itertools.pairwise(ends):
+            part = slice(top, bottom), everything
             source = back.source(part)
             rows.forget(source[0].start)
             while rows.stop < source[0].stop:
@@ -119,12 +128,26 @@ class Mapper:
             # A copy: a view would keep the whole strip of tiles in memory.
             yield np.array(back.apply(rows.window(*source), part))
 
-    def _pieces(self, working: _Working) -> Iterator[NDArray[np.float32]]:
-        """Give rows of maps on the working grid, padding included."""
+    def starts(self, shape_HW: tuple[int, int]) -> list[int]:
+        """List the rows from which maps can be had without the row of tiles above: the first of each row of tiles."""
+        size = working_size(shape_HW, self.card, scale=self.scale)
+        back, across = Resampler(size, shape_HW), slice(0, 1)
+        found = [0]
+        for span in self._chain(size[0] + -size[0] % self.card.multiple)[:-1]:
+            row = min(max(span.write.stop * shape_HW[0] // size[0] - 1, found[-1] + 1), shape_HW[0])
+            while row < shape_HW[0] and back.source((slice(row, row + 1), across))[0].start < span.write.stop:
+                row += 1
+            if row < shape_HW[0]:
+                found.append(row)
+        return found
+
+    def _chain(self, length: int) -> list[Span]:
         card = self.card
-        down, across = (
-            chain(n, self.tile, margin=card.margin, blend=card.blend, multiple=card.multiple) for n in working.padded_HW
-        )
+        return chain(length, self.tile, margin=card.margin, blend=card.blend, multiple=card.multiple)
+
+    def _pieces(self, working: _Working, down: Sequence[Span]) -> Iterator[NDArray[np.float32]]:
+        """Give rows of maps on the working grid, padding included."""
+        across = self._chain(working.padded_HW[1])
         return joined(((row, self._strip(working, row, across=across)) for row in down), axis=1)
 
     def _strip(self, working: _Working, row: Span, *, across: Sequence[Span]) -> NDArray[np.float32]:
@@ -166,8 +189,8 @@ class Mapper:
 class _Working:
     """The plane as the network sees it, computed where it is asked for: scaled, resized, reflected at the ends."""
 
-    def __init__(self, plane: Plane, card: ModelCard, *, size: tuple[int, int]) -> None:
-        self._plane, self._scaling = plane, card.normalizer.measure(plane)
+    def __init__(self, plane: Plane, card: ModelCard, *, size: tuple[int, int], scaling: Scaling | None = None) -> None:
+        self._plane, self._scaling = plane, scaling or card.normalizer.measure(plane)
         self._resampler = Resampler((plane.shape[0], plane.shape[1]), size)
         # For each row and column of the padded grid the one of the working grid that is shown there.
         self._shown = [np.pad(np.arange(n), (0, -n % card.multiple), "reflect") for n in size]
