@@ -11,12 +11,15 @@ from unittest import mock
 import numpy as np
 from scipy import ndimage
 
+from nucleate.core.bands import PlaneOf, places_of
 from nucleate.core.normalize import to_grey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from nucleate.core.bands import Labels
     from nucleate.core.image import Image
+    from nucleate.core.lazy import LazyImage
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,12 @@ class FakeSegmenter:
     def estimate_bytes(self, shape_HW: tuple[int, int], *, max_bytes: int | None = None) -> int:
         del max_bytes
         return 64 * shape_HW[0] * shape_HW[1]
+
+    def segment_stack(self, source: LazyImage, labels: Labels, *, max_bytes: int | None = None) -> NDArray[np.float32]:
+        found = self.segment(source.load(), max_bytes=max_bytes)
+        for at in places_of(labels):
+            PlaneOf(labels, at)[:, :] = found.labels[at]
+        return found.confidence
 
     def segment(self, image: Image, *, max_bytes: int | None = None) -> FakeSegmentation:
         del max_bytes

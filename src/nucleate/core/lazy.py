@@ -84,6 +84,8 @@ class LazyImage:
         Names of all pictures in the file, where it holds several; this is one of them.
     release : callable
         Closes the file.
+    in_memory : bool
+        Whether the pixels are there already, all of them.
 
     Raises
     ------
@@ -101,6 +103,7 @@ class LazyImage:
     levels: tuple[tuple[int, int], ...] = ()
     pictures: tuple[str, ...] = ()
     release: Callable[[], None] = _nothing
+    in_memory: bool = False
 
     def __post_init__(self) -> None:
         got = f"axes {self.axes!r}, shape {self.shape}"
@@ -248,6 +251,14 @@ def lazy(image: Image) -> LazyImage:
         part: NDArray[Any] = image.pixels[index]
         return part
 
+    pixels = image.pixels
     return LazyImage(
-        image.pixels.shape, image.pixels.dtype, window, image.axes, image.pixel_size_um, image.channel_names, image.name
+        pixels.shape,
+        pixels.dtype,
+        window,
+        image.axes,
+        image.pixel_size_um,
+        image.channel_names,
+        image.name,
+        in_memory=True,
     )

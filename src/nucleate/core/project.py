@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
-    from nucleate.core.image import Image
+    from numpy.typing import NDArray
 
-__all__ = ["PROJECTIONS", "Projection", "project"]
+    from nucleate.core.image import Image
+    from nucleate.core.lazy import LazyImage
+
+__all__ = ["PROJECTIONS", "Projection", "project", "projected"]
 
 Projection = Literal["max", "mean", "min"]
 
@@ -46,16 +49,43 @@ def project(image: Image, how: str) -> Image:
     >>> project(stack, "max").pixels
     array([[4, 5]])
     """
-    if how not in PROJECTIONS:
-        raise UsageError(f"no projection {how!r}; use {', '.join(PROJECTIONS)}")
+    _check(how)
     if "Z" not in image.axes:
         return image
-    axis, dtype = image.axes.index("Z"), image.pixels.dtype
-    if how == "max":
-        pixels = image.pixels.max(axis)
-    elif how == "min":
-        pixels = image.pixels.min(axis)
-    else:
-        mean = image.pixels.mean(axis, dtype=np.float64)
-        pixels = (mean if dtype.kind == "f" else np.rint(mean)).astype(dtype)
+    pixels = _together(image.pixels, image.axes.index("Z"), how=how)
     return replace(image, pixels=pixels, axes=image.axes.replace("Z", ""))
+
+
+def projected(image: LazyImage, how: str) -> LazyImage:
+    """Do what `project` does to a picture that stays in its file: planes are put together window by window.
+
+    Raises
+    ------
+    UsageError
+        If there is no such projection.
+    """
+    _check(how)
+    if "Z" not in image.axes:
+        return image
+    axis, inner = image.axes.index("Z"), image.window
+
+    def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
+        planes = [inner((*place[:axis], z, *place[axis:]), rows, cols) for z in range(image.shape[axis])]
+        return _together(np.stack(planes), 0, how=how)
+
+    shape = image.shape[:axis] + image.shape[axis + 1 :]
+    return replace(image, window=window, shape=shape, axes=image.axes.replace("Z", ""))
+
+
+def _check(how: str) -> None:
+    if how not in PROJECTIONS:
+        raise UsageError(f"no projection {how!r}; use {', '.join(PROJECTIONS)}")
+
+
+def _together(pixels: NDArray[Any], axis: int, *, how: str) -> NDArray[Any]:
+    if how == "max":
+        return np.asarray(pixels.max(axis))
+    if how == "min":
+        return np.asarray(pixels.min(axis))
+    mean = pixels.mean(axis, dtype=np.float64)
+    return np.asarray((mean if pixels.dtype.kind == "f" else np.rint(mean)).astype(pixels.dtype))

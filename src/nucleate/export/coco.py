@@ -6,6 +6,7 @@ depends on the program that paints them.
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,7 @@ def write_coco(path: Path | str, pictures: Iterable[Picture]) -> None:
         If it cannot be written.
     """
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        _write(stream, ((_entry(picture), _annotations(picture)) for picture in pictures))
+        _write(stream, _numbered(pictures))
 
 
 def join_coco(path: Path | str, parts: Sequence[Path]) -> None:
@@ -84,32 +85,46 @@ def join_coco(path: Path | str, parts: Sequence[Path]) -> None:
         If it cannot be written.
     """
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        _write(stream, (one for part in parts for one in _read(part)))
+        _write(stream, _numbered_on(parts))
 
 
-def _write(stream: TextIO, pictures: Iterable[tuple[dict[str, Any], Iterable[dict[str, Any]]]]) -> None:
-    # Annotations are many and written as they come; the pictures are few and stand behind them.
+def _numbered(pictures: Iterable[Picture]) -> Iterator[dict[str, Any]]:
+    """Give the entry of each picture, then its annotations."""
+    for number, picture in enumerate(pictures, 1):
+        yield {"id": number} | _entry(picture)
+        for annotation in _annotations(picture):
+            yield {"id": 0, "image_id": number} | annotation
+
+
+def _numbered_on(parts: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    """Give what is in files of ours, line by line; pictures count on from file to file."""
+    before = 0
+    for part in parts:
+        highest = 0
+        with part.open(encoding="utf-8") as stream:
+            for line in itertools.islice(stream, 1, None):
+                if line.startswith("{"):
+                    one = json.loads(line.rstrip("\n,"))
+                    key = "image_id" if "image_id" in one else "id"
+                    highest = max(highest, one[key])
+                    yield one | {key: one[key] + before}
+        before += highest
+
+
+def _write(stream: TextIO, entries: Iterable[dict[str, Any]]) -> None:
+    # Annotations are many and written as they come, one a line; the pictures are few and stand behind them.
     stream.write(f'{{"info": {{"description": "nucleate"}}, "licenses": [], "categories": {json.dumps(_CATEGORIES)}')
     stream.write(', "annotations": [')
-    entries: list[dict[str, Any]] = []
+    pictures: list[str] = []
     number, comma = 0, "\n"
-    for entry, nuclei in pictures:
-        entries.append({"id": len(entries) + 1} | entry)
-        for annotation in nuclei:
-            number += 1
-            stream.write(comma + json.dumps({"id": number, "image_id": len(entries)} | annotation))
-            comma = ",\n"
-    stream.write('\n], "images": [\n' + ",\n".join(map(json.dumps, entries)) + "\n]}\n")
-
-
-def _read(part: Path) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    whole = json.loads(part.read_text(encoding="utf-8"))
-    own: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in whole["images"]}
-    for annotation in whole["annotations"]:
-        rest = {key: value for key, value in annotation.items() if key not in {"id", "image_id"}}
-        own[annotation["image_id"]].append(rest)
-    for entry in whole["images"]:
-        yield {key: value for key, value in entry.items() if key != "id"}, own[entry["id"]]
+    for entry in entries:
+        if "image_id" not in entry:
+            pictures.append(json.dumps(entry))
+            continue
+        number += 1
+        stream.write(comma + json.dumps(entry | {"id": number}))
+        comma = ",\n"
+    stream.write('\n], "images": [\n' + ",\n".join(pictures) + "\n]}\n")
 
 
 def _entry(picture: Picture) -> dict[str, Any]:

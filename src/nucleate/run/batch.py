@@ -146,6 +146,7 @@ def run_batch(
             interrupted = True
         finally:
             crew.stop()
+            outputs.clear_half_written(output)
     earlier = [o for key, o in journal.done.items() if key not in outcomes]
     summary = BatchSummary([*outcomes.values(), *earlier], interrupted)
     _write_common(summary, output, settings=settings)

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
-from nucleate.io.images import IMAGE_SUFFIXES, is_zarr, read_image
+from nucleate.io.images import IMAGE_SUFFIXES, is_zarr, open_image, read_image
 from nucleate.run.pictures import each_picture, files_of_set, without_set_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from nucleate.core.image import Image
+    from nucleate.core.lazy import LazyImage
 
 __all__ = ["OWN_SUFFIXES", "Source", "content_hash", "expand", "local_file", "stamp_of", "unique_names"]
 
@@ -88,6 +89,16 @@ class Source:
         """Give size and time of the last change of each of its files, to see whether it is left alone meanwhile."""
         return stamp_of(self.path)
 
+    @contextlib.contextmanager
+    def open(self, scratch: Path, *, max_bytes: int | None = None) -> Iterator[LazyImage]:
+        """Open it, to read it window by window while the context lasts; takes what `read` does."""
+        with (
+            local_file(self, scratch, max_bytes=max_bytes) as path,
+            self._named(path),
+            open_image(path, max_bytes=max_bytes, picture=self.picture) as source,
+        ):
+            yield replace(source, name=self.shown)
+
     def read(self, scratch: Path, *, max_bytes: int | None = None) -> Image:
         """Decode it.
 
@@ -103,14 +114,18 @@ class Source:
         InputError
             If it is damaged.
         """
-        with local_file(self, scratch, max_bytes=max_bytes) as path:
-            try:
-                image = read_image(path, max_bytes=max_bytes, picture=self.picture)
-            except InputError as error:
-                # The user knows the archive, not the place where its member was unpacked for a moment.
-                line = str(error).replace(" ".join(str(path).split()), self.shown)
-                raise type(error)(line) from error
+        with local_file(self, scratch, max_bytes=max_bytes) as path, self._named(path):
+            image = read_image(path, max_bytes=max_bytes, picture=self.picture)
         return replace(image, name=self.shown)
+
+    @contextlib.contextmanager
+    def _named(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            # The user knows the archive, not the place where its member was unpacked for a moment.
+            line = str(error).replace(" ".join(str(path).split()), self.shown)
+            raise type(error)(line) from error
 
 
 def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = True) -> list[Source]:

@@ -31,18 +31,14 @@ _SAMPLING = 24
 _STRIPS = 3
 """Rows of tiles whose maps stand side by side: the one being computed, the one before, what is being handed on."""
 
-_LABELS_ONLY = {"labels": 4, "ome-tiff": 4, "rle": 8, "zarr": 12}
-"""Bytes for each pixel while a file is written that is made of the labels alone."""
-
-_TABLES = ("measurements", "parquet", "anndata", "overlay")
-_OUTLINING = 24
-"""The same for files that are made of outlines: geojson, imagej, coco."""
+_WRITING = {"labels": 12, "ome-tiff": 12, "zarr": 24, "rle": 32, "geojson": 96, "imagej": 72, "coco": 72}
+"""Bytes for each pixel of a band while a file is written."""
 
 _MEASURING = 48
-"""Bytes for each pixel of what is measured or drawn at once, which does not grow with the picture."""
+"""The same for all other files: what is measured or drawn at once."""
 
 _GREYING = 24
-"""Bytes for each pixel while colours are turned into grey for measuring."""
+"""Bytes for each pixel of a band while colours are turned into grey for measuring."""
 
 _LEAST_ROWS = 4 * BAND
 _LEAST_BLOCK, _MOST_BLOCK = 256, 1024
@@ -118,6 +114,9 @@ class Need:
 def writing_bytes(exports: Iterable[str], pixels: int, *, colour: bool) -> int:
     """Estimate the memory for writing the results of one plane, beyond the plane and its labels.
 
+    It does not grow with planes beyond `nucleate.core.bands.BAND_PIXELS`. Tables take about half a kilobyte a nucleus
+    more.
+
     Parameters
     ----------
     exports : iterable of str
@@ -132,9 +131,6 @@ def writing_bytes(exports: Iterable[str], pixels: int, *, colour: bool) -> int:
     int
         Bytes.
     """
-    wanted = set(exports)
-    flat = max((_LABELS_ONLY.get(name, 0 if name in _TABLES else _OUTLINING) for name in wanted), default=0)
-    if wanted <= _LABELS_ONLY.keys():
-        return flat * pixels
-    grey = _GREYING if colour and wanted - _LABELS_ONLY.keys() - {"overlay"} else 0
-    return (flat + grey) * pixels + min(pixels, max(BAND_PIXELS, LONGEST_SIDE**2)) * _MEASURING
+    grey = {name: _GREYING for name in ("measurements", "parquet", "anndata", "geojson") if colour}
+    most = max((_WRITING.get(name, _MEASURING) + grey.get(name, 0) for name in exports), default=0)
+    return most * min(pixels, max(BAND_PIXELS, LONGEST_SIDE**2))

@@ -28,9 +28,11 @@ __all__ = [
     "COMMON_FILES",
     "DEFAULT_EXPORTS",
     "EXPORTS",
+    "HALF_WRITTEN",
     "PARTS_NAME",
     "Result",
     "check_exports",
+    "clear_half_written",
     "files_of",
     "join_all_parts",
     "join_tables",
@@ -46,6 +48,9 @@ EXPORTS = tuple(WRITERS)
 DEFAULT_EXPORTS = ("labels", "overlay", "measurements")
 
 PARTS_NAME = ".nucleate-parts"
+
+HALF_WRITTEN = ".writing-"
+"""What names of files and folders begin with while they are written."""
 
 # Files of the whole run, with the ending of the part that each input gives.
 _TABLES = {
@@ -99,9 +104,14 @@ def prepare_folder(output: Path) -> None:
     OutputError
         If it cannot be made.
     """
-    parts = make_folder(make_folder(output) / PARTS_NAME)
-    for folder in (output, parts):
-        for stale in folder.glob(".writing-*"):
+    make_folder(make_folder(output) / PARTS_NAME)
+    clear_half_written(output)
+
+
+def clear_half_written(output: Path) -> None:
+    """Remove what was begun and never finished; nothing may be writing there."""
+    for folder in (output, output / PARTS_NAME):
+        for stale in folder.glob(f"{HALF_WRITTEN}*"):
             if stale.is_dir() and not stale.is_symlink():
                 shutil.rmtree(stale, ignore_errors=True)
             else:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.labels import areas
-from nucleate.core.normalize import to_grey
+from nucleate.core.bands import PlaneOf, pixel_counts, places_of
 from nucleate.export.coco import Picture, write_coco
 from nucleate.export.geojson import write_geojson
 from nucleate.export.imagej_roi import write_rois
@@ -24,39 +22,43 @@ from nucleate.export.shapes import positions
 from nucleate.export.tables import write_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from nucleate.core.image import Image
+    from nucleate.core.bands import Labels
+    from nucleate.core.lazy import LazyImage
 
 __all__ = ["WRITERS", "Result"]
 
 
 @dataclass(frozen=True)
 class Result:
-    """One segmented input.
+    """One segmented input; neither pixels nor labels need be in memory.
 
     Parameters
     ----------
     name : str
         Name of its results.
-    image : Image
-        As read, all channels.
-    shown : Image
+    image : LazyImage
+        All channels.
+    shown : LazyImage
         The channel that was segmented.
-    labels : (..., H, W) int32 ndarray
+    labels : (..., H, W) Labels
         Label image, or a stack of them, ids 1..n over the whole stack.
     confidence : (n,) float ndarray
         Of each nucleus, 0..1.
+    release : callable, optional
+        Closes and removes what the result stands on.
     """
 
     name: str
-    image: Image
-    shown: Image
-    labels: NDArray[np.int32]
+    image: LazyImage
+    shown: LazyImage
+    labels: Labels
     confidence: NDArray[np.float32]
+    release: Callable[[], None] | None = None
 
     @property
     def text(self) -> str:
@@ -69,33 +71,56 @@ class Result:
         return "".join(axis for axis in self.shown.axes if axis in "TZIYX")
 
     @property
-    def planes(self) -> list[tuple[int | None, NDArray[np.int32]]]:
+    def planes(self) -> list[tuple[int | None, PlaneOf]]:
         """Number (None for a single picture) and labels of each plane."""
-        flat = self.labels.reshape(-1, *self.labels.shape[-2:])
-        return [(number if self.axes != "YX" else None, labels) for number, labels in enumerate(flat)]
+        single = self.axes == "YX"
+        return [(None if single else n, PlaneOf(self.labels, at)) for n, at in enumerate(places_of(self.labels))]
+
+    @cached_property
+    def sizes(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Ids and areas of the nuclei of each plane, ids ascending."""
+        counts = [pixel_counts(labels) for _, labels in self.planes]
+        return [(np.flatnonzero(one) + 1, one[one > 0]) for one in counts]
+
+    @property
+    def areas(self) -> NDArray[np.int64]:
+        """Of all nuclei, pixels."""
+        return np.concatenate([areas for _, areas in self.sizes])
 
     @cached_property
     def tables(self) -> list[dict[str, NDArray[Any]]]:
         """Measurements of each plane; computed once however many files want them."""
         tables = []
-        for (number, labels), pictures in zip(self.planes, self._pictures(), strict=True):
-            table = measure(labels, pictures, pixel_size_um=self.image.pixel_size_um)
+        for number, labels in self.planes:
+            table = measure(labels, self._pictures(labels.at), pixel_size_um=self.image.pixel_size_um)
             table["confidence"] = self.confidence[table["label"] - 1].astype(np.float64)
             plane = {} if number is None else {"plane": np.full(len(table["label"]), number)}
             tables.append(plane | table)
         return tables
 
-    def _pictures(self) -> Iterator[dict[str, NDArray[Any]]]:
-        """Give the picture of every channel, in grey, plane by plane."""
-        image = self.image
-        count = image.pixels.shape[image.axes.index("C")] if "C" in image.axes else 1
-        names = image.channel_names if len(image.channel_names) == count > 1 else [str(i) for i in range(count)]
-        channels = {name: image.channel(i) for i, name in enumerate(names)} if count > 1 else {"": image.channel(0)}
-        for pictures in zip(*(channel.planes() for channel in channels.values()), strict=True):
-            yield {
-                name: to_grey(picture) if picture.ndim == 3 else picture
-                for name, picture in zip(channels, pictures, strict=True)
-            }
+    @property
+    def channels(self) -> int:
+        """How many the image has."""
+        return self.image.shape[self.image.axes.index("C")] if "C" in self.image.axes else 1
+
+    @property
+    def table(self) -> dict[str, NDArray[Any]]:
+        """Measurements of all planes together."""
+        tables = self.tables
+        return {column: np.concatenate([one[column] for one in tables]) for column in tables[0]}
+
+    def close(self) -> None:
+        """Let go of files."""
+        if self.release is not None:
+            self.release()
+
+    def _pictures(self, at: tuple[int, ...]) -> dict[str, LazyImage]:
+        """Give the picture of every channel in one plane, by the name of the channel."""
+        image, count = self.image, self.channels
+        if count == 1:
+            return {"": image.channel(0).plane(at)}
+        names = image.channel_names if len(image.channel_names) == count else map(str, range(count))
+        return {name: image.channel(i).plane(at) for i, name in enumerate(names)}
 
 
 def _write_labels(result: Result, path: Path) -> None:
@@ -109,9 +134,9 @@ def _write_ome_labels(result: Result, path: Path) -> None:
 
 def _write_overlay(result: Result, path: Path) -> None:
     # One picture stands for a stack: the plane with the most nuclei says most about the result.
-    stack = result.labels.reshape(-1, *result.labels.shape[-2:])
-    index = max(range(len(stack)), key=lambda i: len(np.unique(stack[i]))) if len(stack) > 1 else 0
-    write_overlay(path, next(itertools.islice(result.shown.planes(), index, None)), labels=stack[index])
+    planes = [labels for _, labels in result.planes]
+    index = max(range(len(planes)), key=lambda i: len(result.sizes[i][0])) if len(planes) > 1 else 0
+    write_overlay(path, result.shown.plane(planes[index].at), labels=planes[index])
 
 
 def _write_measurements(result: Result, path: Path) -> None:
@@ -119,9 +144,7 @@ def _write_measurements(result: Result, path: Path) -> None:
 
 
 def _write_part(result: Result, path: Path) -> None:
-    tables = result.tables
-    table = {column: np.concatenate([one[column] for one in tables]) for column in tables[0]}
-    write_part(path, result.text, table=table)
+    write_part(path, result.text, table=result.table)
 
 
 def _write_rle(result: Result, path: Path) -> None:
@@ -136,13 +159,12 @@ def _write_geojson(result: Result, path: Path) -> None:
 
 
 def _write_rois(result: Result, path: Path) -> None:
-    image = result.image
-    channels = image.pixels.shape[image.axes.index("C")] if "C" in image.axes else 1
-    write_rois(path, result.labels, axes=result.axes[:-2], channels=channels, confidence=result.confidence)
+    channels, confidence = result.channels, result.confidence
+    write_rois(path, result.labels, axes=result.axes[:-2], channels=channels, confidence=confidence)
 
 
 def _write_coco(result: Result, path: Path) -> None:
-    confidences = [result.confidence[np.flatnonzero(areas(labels))] for _, labels in result.planes]
+    confidences = [result.confidence[ids - 1] for ids, _ in result.sizes]
     name = result.image.name.replace("\\", "/").rsplit("/", 1)[-1]
     planes = zip(result.planes, confidences, strict=True)
     write_coco(path, (Picture(name, labels, confidence, plane=n) for (n, labels), confidence in planes))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.labels import areas
-from nucleate.core.normalize import to_grey
+from nucleate.core.lazy import lazy
 from nucleate.core.outlines import trace
 from nucleate.run import outputs
 
@@ -56,15 +56,7 @@ class Segmentation:
 
         A stack has the column ``plane`` more, counted from 0.
         """
-        from nucleate.export.measurements import measure
-
-        tables = []
-        for number, (labels, pictures) in enumerate(self._planes()):
-            ids = np.flatnonzero(np.bincount(labels.ravel())[1:])
-            table = measure(labels, pictures, pixel_size_um=self.image.pixel_size_um, confidence=self.confidence[ids])
-            plane = {"plane": np.full(len(ids), number)} if self.image.stack_shape else {}
-            tables.append(plane | table)
-        return {column: np.concatenate([table[column] for table in tables]) for column in tables[0]}
+        return self._result("image").table
 
     def outlines(self) -> list[NDArray[np.float64]]:
         """Give the outer polygon of each nucleus.
@@ -111,25 +103,13 @@ class Segmentation:
         folder, wanted = Path(folder), outputs.check_exports(",".join(exports))
         stem = name or PurePath(self.image.name).stem or "image"
         outputs.prepare_folder(folder)
-        shown = self.image.channel(self.channel)
-        result = outputs.Result(stem, self.image, shown, self.labels, self.confidence)
-        outputs.write_result(result, folder, exports=wanted)
+        outputs.write_result(self._result(stem), folder, exports=wanted)
         outputs.join_all_parts(folder, exports=wanted)
 
     def median_area(self) -> float | None:
         """Give the median area of the nuclei in pixels; None without nuclei."""
         return float(np.median(areas(self.labels))) if len(self) else None
 
-    def _planes(self) -> list[tuple[NDArray[np.int32], dict[str, NDArray[Any]]]]:
-        image = self.image
-        count = image.pixels.shape[image.axes.index("C")] if "C" in image.axes else 1
-        names = image.channel_names if len(image.channel_names) == count else tuple(map(str, range(count)))
-        channels = {name if count > 1 else "": list(image.channel(i).planes()) for i, name in enumerate(names)}
-        flat = self.labels.reshape(-1, *self.labels.shape[-2:])
-        return [
-            (
-                labels,
-                {name: to_grey(planes[i]) if planes[i].ndim == 3 else planes[i] for name, planes in channels.items()},
-            )
-            for i, labels in enumerate(flat)
-        ]
+    def _result(self, name: str) -> outputs.Result:
+        image = lazy(self.image)
+        return outputs.Result(name, image, image.channel(self.channel), self.labels, self.confidence)

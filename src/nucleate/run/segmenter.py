@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nucleate.core.bands import PlaneOf, bands_of
 from nucleate.core.labels import relabel
+from nucleate.core.lazy import lazy
 from nucleate.core.plane import as_plane
 from nucleate.errors import UsageError
 from nucleate.post.confidence import rate
@@ -31,7 +33,9 @@ from nucleate.run.segmentation import Segmentation
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from nucleate.core.bands import Labels
     from nucleate.core.image import Image
+    from nucleate.core.lazy import LazyImage
     from nucleate.core.plane import Plane
     from nucleate.post.recipe import PostRecipe
     from nucleate.run.blocks import LabelStore
@@ -140,15 +144,43 @@ class Segmenter:
         shown = image.channel(channel)
         labels = np.zeros((*shown.stack_shape, *shown.shape_HW), np.int32)
         spare = _without_labels(shown.shape_HW, max_bytes)
+        return Segmentation(labels, self.segment_stack(lazy(shown), labels, max_bytes=spare), image, channel)
+
+    def segment_stack(self, source: LazyImage, labels: Labels, *, max_bytes: int | None = None) -> NDArray[np.float32]:
+        """Find the nuclei of a picture or of each plane of a stack and write them where the caller wants them.
+
+        Parameters
+        ----------
+        source : LazyImage
+            Of one channel (see `LazyImage.channel`).
+        labels : Labels
+            An array, a Zarr array, `nucleate.run.stored.StoredLabels`: (..., H, W) with the stack's axes, all 0. Gets
+            the label images, ids 1..n from plane to plane.
+        max_bytes : int, optional
+            As for `segment_into`, for each plane.
+
+        Returns
+        -------
+        (n,) float32 ndarray
+            Confidence: entry ``i`` belongs to nucleus ``i + 1``.
+
+        Raises
+        ------
+        InputError
+            If the channel was not chosen, or the file is damaged.
+        ModelError
+            If the model does not fit its card.
+        """
         confidences = [np.zeros(0, np.float32)]
-        count = 0
-        for index, plane in zip(np.ndindex(*shown.stack_shape), shown.planes(), strict=True):
-            found: NDArray[np.int32] = labels[index] if index else labels
-            confidences.append(self.segment_into(plane, found, max_bytes=spare))
-            if count:
-                found += np.where(found > 0, np.int32(count), np.int32(0))
+        count, everything = 0, slice(0, source.shape_HW[1])
+        for at in np.ndindex(*source.stack_shape):
+            found = PlaneOf(labels, at)
+            confidences.append(self.segment_into(source.plane(at), found, max_bytes=max_bytes))
+            for rows in bands_of(found.shape) if count else ():
+                part = found[rows, everything]
+                found[rows, everything] = np.where(part > 0, part + np.int32(count), np.int32(0))
             count += len(confidences[-1])
-        return Segmentation(labels, np.concatenate(confidences), image, channel)
+        return np.concatenate(confidences)
 
     def segment_plane(
         self, plane: NDArray[Any] | Plane, *, max_bytes: int | None = None

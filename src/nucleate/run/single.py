@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from nucleate import __version__
-from nucleate.core.labels import areas
+from nucleate.core.lazy import lazy
 from nucleate.core.project import project
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, MissingExtraError, NucleateError, OutputError, TooLargeError, UsageError
 from nucleate.run import outputs
 from nucleate.run.journal import Outcome
+from nucleate.run.large import segment_by_parts
 from nucleate.run.need import writing_bytes
 
 if TYPE_CHECKING:
@@ -23,10 +24,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nucleate.core.bands import Labels
     from nucleate.core.image import Image
+    from nucleate.core.lazy import LazyImage
     from nucleate.run.inputs import Source
 
 __all__ = ["BatchSettings", "Done", "SegmentationLike", "SegmenterLike", "Task", "Work", "WorkBench"]
+
+
+_UNKNOWN_MEMORY = 2_000_000_000
+"""Bytes to work with where the system does not tell what is free."""
 
 
 class SegmentationLike(Protocol):
@@ -46,6 +53,11 @@ class SegmenterLike(Protocol):
 
     def segment(self, image: Image, /, *, max_bytes: int | None = None) -> SegmentationLike:
         """Give the nuclei of a picture or of each plane of a stack, each with at most so much memory if it can be."""
+
+    def segment_stack(
+        self, source: LazyImage, labels: Labels, /, *, max_bytes: int | None = None
+    ) -> NDArray[np.float32]:
+        """Do the same for what stays in its file, with labels that are written where they are kept."""
 
     def estimate_bytes(self, shape_HW: tuple[int, int], /, *, max_bytes: int | None = None) -> int:
         """Estimate the memory for one plane of this shape beyond the image itself, labels included.
@@ -193,7 +205,7 @@ class WorkBench:
             if task.before is not None and self._is_finished(task.before, sha256):
                 return Work(task, sha256, resumed=True)
             result = self._segment(task.source, task.name)
-            _check_unchanged(task.source, stamp)
+            _check_unchanged(task.source, stamp, result=result)
         except (UsageError, InputError) as error:
             return Work(task, sha256, time.perf_counter() - started, error=error)
         except NucleateError:
@@ -221,11 +233,13 @@ class WorkBench:
         started = time.perf_counter()
         try:
             outputs.write_result(work.result, self._output, exports=self._settings.exports)
+            sizes = work.result.areas
         except OutputError:
             raise
         except Exception as error:  # what is odd about one result must not stop the others
             return Done(replace(base, error=_explain(error, source)), error=error)
-        sizes = areas(work.result.labels)
+        finally:
+            work.result.close()
         median = float(np.median(sizes)) if sizes.size else None
         seconds = round(work.seconds + time.perf_counter() - started, 3)
         return Done(replace(base, status="ok", nuclei=int(sizes.size), median_area_px=median, seconds=seconds))
@@ -236,7 +250,20 @@ class WorkBench:
 
     def _segment(self, source: Source, name: str) -> outputs.Result:
         limit = self._settings.max_bytes
-        image = source.read(self._scratch, max_bytes=limit)
+        found = self._segment_whole(source, name, limit=limit)
+        if found is not None:
+            return found
+        limit = _UNKNOWN_MEMORY if limit is None else limit
+        return segment_by_parts(
+            source, name, segmenter=self._segmenter, settings=self._settings, output=self._output, max_bytes=limit
+        )
+
+    def _segment_whole(self, source: Source, name: str, *, limit: int | None) -> outputs.Result | None:
+        """Segment an input in memory; None where it does not fit."""
+        try:
+            image = source.read(self._scratch, max_bytes=None if limit is None else limit // 2)
+        except TooLargeError:
+            return None
         if self._settings.project:
             image = project(image, self._settings.project)
         shown = image.channel(self._settings.channel)
@@ -248,16 +275,14 @@ class WorkBench:
         finding = self._segmenter.estimate_bytes((rows, columns), max_bytes=spare)
         needed = held + max(finding, 4 * rows * columns + writing)
         if limit is not None and needed > limit:
-            raise TooLargeError(
-                f"{source.shown}: {rows} x {columns} pixels need about {needed / 1e9:.1f} GB, "
-                f"{limit / 1e9:.1f} GB are allowed; raise --memory, export less (--export labels) or cut the picture"
-            )
+            return None
         found = self._segmenter.segment(shown, max_bytes=spare)
-        return outputs.Result(name, image, shown, found.labels, np.asarray(found.confidence))
+        return outputs.Result(name, lazy(image), lazy(shown), found.labels, np.asarray(found.confidence))
 
 
-def _check_unchanged(source: Source, stamp: tuple[tuple[int, int], ...]) -> None:
+def _check_unchanged(source: Source, stamp: tuple[tuple[int, int], ...], *, result: outputs.Result) -> None:
     if source.stamp() != stamp:
+        result.close()
         raise InputError(f"{source.shown}: was changed while it was read; do it again with --resume")
 
 

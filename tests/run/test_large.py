@@ -1,0 +1,146 @@
+"""Inputs that do not fit the memory: every file is, to the byte, the one that is made in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image as Pillow
+from tests.run.test_large_planes import drawn, segmenter
+
+from nucleate.core import bands
+from nucleate.export import overlay
+from nucleate.run import outputs
+from nucleate.run.batch import BatchSettings, BatchSummary, run_batch
+from nucleate.run.inputs import expand
+from nucleate.run.single import WorkBench
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nucleate.core.bands import Labels
+    from nucleate.core.lazy import LazyImage
+
+pytestmark = pytest.mark.base
+
+
+class Tight:
+    """The usual segmenter with the least memory that there can be."""
+
+    def __init__(self) -> None:
+        self.inner = segmenter(tile=256)
+
+    def segment(self, image: object, *, max_bytes: int | None = None) -> Any:  # noqa: ANN401 - never comes back
+        raise AssertionError(image, max_bytes)
+
+    def segment_stack(self, source: LazyImage, labels: Labels, *, max_bytes: int | None = None) -> NDArray[np.float32]:
+        del max_bytes
+        return self.inner.segment_stack(source, labels, max_bytes=0)
+
+    def estimate_bytes(self, shape_HW: tuple[int, int], *, max_bytes: int | None = None) -> int:
+        del max_bytes
+        return 4 * shape_HW[0] * shape_HW[1]
+
+
+def contents(out: Path) -> dict[str, str]:
+    """Hash every file; of archives that note the time, what is in them."""
+    found = {}
+    for path in sorted(p for p in out.rglob("*") if p.is_file() and p.name not in {"summary.csv", "run.json"}):
+        if path.suffix == ".npz":
+            with np.load(path) as stored:
+                data = b"".join(name.encode() + stored[name].tobytes() for name in stored.files)
+        elif path.name == ".nucleate-journal.jsonl":
+            continue
+        else:
+            data = path.read_bytes()
+        found[path.relative_to(out).as_posix()] = hashlib.sha256(data).hexdigest()
+    return found
+
+
+def two_ways(path: Path, out: Path, *, exports: tuple[str, ...], **more: Any) -> list[BatchSummary]:  # noqa: ANN401 - settings
+    """Do an input in memory, then part by part in bands of a few rows."""
+    sources = expand([str(path)])
+    settings = BatchSettings(exports=exports, **more)
+    whole = run_batch(sources, out / "whole", segmenter=segmenter(tile=256), settings=settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bands, "BAND_PIXELS", 40_000)
+        patch.setattr(WorkBench, "_segment_whole", lambda *_, **__: None)
+        parts = run_batch(sources, out / "parts", segmenter=Tight(), settings=settings)
+    return [whole, parts]
+
+
+def check(path: Path, out: Path, *, exports: tuple[str, ...], **more: Any) -> dict[str, str]:  # noqa: ANN401 - settings
+    summaries = two_ways(path, out, exports=exports, **more)
+    ends = [[(o.status, o.error, o.nuclei, o.median_area_px) for o in summary.outcomes] for summary in summaries]
+    assert ends[0] == ends[1]
+    assert ends[0][0][:2] == ("ok", "")
+    assert (ends[0][0][2] or 0) > 20
+    whole, parts = contents(out / "whole"), contents(out / "parts")
+    assert parts == whole
+    assert not list(out.rglob(f"{outputs.HALF_WRITTEN}*"))
+    return whole
+
+
+@pytest.fixture(autouse=True)
+def small_overlays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlay, "LONGEST_SIDE", 300)
+    for name in ("write_parquet", "write_anndata"):  # the parts are compared; their libraries may be missing
+        monkeypatch.setattr(outputs, name, lambda *_: None)
+
+
+def test_every_export_of_a_pyramid(tmp_path: Path) -> None:
+    exports = tuple(name for name in outputs.EXPORTS if name != "zarr")
+    picture = drawn((603, 517), 200)
+    channels = np.stack([picture // 3, picture])
+    metadata = {"axes": "CYX", "Channel": {"Name": ["actin", "DAPI"]}, "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.4}
+    with tifffile.TiffWriter(tmp_path / "slide.ome.tif", ome=True) as writer:
+        writer.write(channels, metadata=metadata, subifds=1, tile=(128, 128), compression="zlib")
+        writer.write(channels[:, ::2, ::2], subfiletype=1, tile=(128, 128), compression="zlib")
+    files = check(tmp_path / "slide.ome.tif", tmp_path / "out", exports=exports)
+    assert len([name for name in files if "/" not in name]) == 8
+    assert len([name for name in files if name.startswith(".nucleate-parts/slide.ome")]) == 5
+
+
+@pytest.mark.parametrize("project", [None, "mean"])
+def test_a_stack_with_colours(tmp_path: Path, project: str | None) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed (extra formats)")
+    first, second = drawn((310, 420), 90, colour=True), drawn((310, 420), 70, colour=True)
+    stack = np.stack([first, np.full_like(first, 250), second])
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="rgb", metadata={"axes": "ZYXS"}, compression="zlib")
+    exports = ("labels", "overlay", "measurements", "geojson", "imagej", "coco", "ome-tiff", "zarr", "rle")
+    files = check(tmp_path / "a.tif", tmp_path / "out", exports=exports, project=project)
+    assert any(name.startswith("a.ome.zarr/labels/nuclei/1/") for name in files)
+
+
+def test_what_can_only_be_decoded_whole(tmp_path: Path) -> None:
+    Pillow.fromarray(drawn((603, 517), 200)).save(tmp_path / "a.png")
+    check(tmp_path / "a.png", tmp_path / "out", exports=("labels", "measurements"))
+
+
+def test_ome_zarr(tmp_path: Path) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed (extra formats)")
+    from tests.io.zarr_files import write_image
+
+    picture = drawn((603, 517), 200)
+    pixels = np.stack([np.full_like(picture, 9), picture])
+    path = write_image(tmp_path / "a.zarr", pixels, axes="cyx", channels=("actin", "DAPI"), chunks=(1, 100, 100))
+    check(path, tmp_path / "out", exports=("labels", "overlay", "measurements", "zarr"))
+
+
+def test_too_little_memory_is_said_before_anything_is_computed(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", drawn((603, 517), 200), tile=(128, 128))
+    sources = expand([str(tmp_path / "a.tif")])
+    for limit, word in ((10**6, "raise --memory or cut the picture"), (4 * 10**7, "--export geojson")):
+        settings = BatchSettings(exports=("labels", "geojson"), max_bytes=limit)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(WorkBench, "_segment_whole", lambda *_, **__: None)
+            segmenter_used: Any = segmenter(tile=256) if limit == 10**6 else Tight()
+            summary = run_batch(sources, tmp_path / str(limit), segmenter=segmenter_used, settings=settings)
+        assert summary.outcomes[0].status == "failed"
+        assert word in summary.outcomes[0].error
+        assert "603 x 517 pixels need about" in summary.outcomes[0].error
