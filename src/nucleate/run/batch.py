@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from nucleate import __version__
+from nucleate.core.files import cannot_write
 from nucleate.core.text import one_line
 from nucleate.errors import UsageError
 from nucleate.run import outputs
@@ -157,9 +158,13 @@ def _open_journal(
     sources: Sequence[Source], output: Path, *, settings: BatchSettings
 ) -> tuple[Journal, dict[str, str]]:
     path = output / JOURNAL_NAME
-    if not path.exists():
+    try:
+        begun = path.exists()
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    if not begun:
         _refuse_results(output, [output / name for name in outputs.COMMON_FILES])
-    if not (path.exists() and not settings.resume):
+    if settings.resume or not begun:
         outputs.prepare_folder(output)
     journal = Journal(path, settings.fingerprint(), resume=settings.resume)
     names = unique_names(sources, journal.names)

@@ -385,7 +385,10 @@ def _is_kaggle(folder: str, image_stems: list[str]) -> bool:
 
 
 def _listed(folder: Path) -> list[Path]:
-    return [p for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
+    try:
+        return [p for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
+    except OSError:  # what may not be looked into is told when the walk comes there
+        return []
 
 
 def _looks_like_image(name: str) -> bool:
@@ -394,7 +397,10 @@ def _looks_like_image(name: str) -> bool:
 
 
 def _is_image_folder(path: Path) -> bool:
-    return path.is_dir() and (path.suffix.lower() == ".zarr" or is_zarr(path))
+    try:
+        return path.is_dir() and (path.suffix.lower() == ".zarr" or is_zarr(path))
+    except OSError:
+        return False
 
 
 def _is_own(path: Path, output: Path | None) -> bool:
