@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.train.drawn import disks
 
 from nucleate.errors import DataError
 from nucleate.post.confidence import FEATURES
-from nucleate.post.recipe import PostRecipe
-from nucleate.train.confidence import (
-    Nuclei,
-    calibration_error,
-    cross_fitted_confidence,
-    described_nuclei,
-    fit_confidence,
-    true_iou,
-)
-from nucleate.train.tuning import StoredMaps
+from nucleate.train.confidence import Nuclei, calibration_error, fit_confidence, true_iou
 
 
 def test_iou_of_each_found_nucleus_by_hand() -> None:
@@ -48,24 +38,3 @@ def test_calibration_error_by_hand() -> None:
     iou = np.array([0.9, 0.8, 0.3, 0.5])
     assert calibration_error(predicted, iou) == pytest.approx((abs(1.9 - 1.7) + abs(0.64 - 0.8)) / 4, abs=1e-6)
     assert calibration_error(iou.astype(np.float32), iou) == pytest.approx(0, abs=1e-6)
-
-
-def test_nuclei_of_stored_maps_line_up_with_their_overlap() -> None:
-    stored = []
-    for sample in disks(6):
-        mask = (sample.labels > 0).astype(np.float16)
-        mask[sample.labels == 2] *= 0.6
-        truth = sample.labels * (sample.labels == 1)
-        stored.append(StoredMaps(sample.image_id, sample.group, "", mask[None], truth))
-    nuclei = described_nuclei(PostRecipe(), ("mask",), stored=stored)
-    bright = nuclei.described[:, FEATURES.index("mask_inside")] > 0.9
-    assert nuclei.iou.tolist() == bright.tolist()
-    assert bright.sum() == 6
-
-
-def test_cross_fitting_predicts_every_nucleus_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nucleate.train.confidence.FEWEST", 4)
-    stored = [StoredMaps(s.image_id, s.group, "", (s.labels > 0).astype(np.float16)[None], s.labels) for s in disks(6)]
-    predicted, iou = cross_fitted_confidence(PostRecipe(), ("mask",), stored=stored)
-    assert predicted.shape == iou.shape == (12,)
-    assert predicted.min() > 0.9

@@ -1,6 +1,8 @@
-"""Tuning finds the numbers that score best, and never scores a picture with numbers chosen on it."""
+"""Tuning finds the numbers that score best, computes each score once, and parts pictures without leaks."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ from tests.train.drawn import disks
 
 from nucleate.errors import DataError
 from nucleate.post.recipe import PostRecipe
-from nucleate.train.tuning import StoredMaps, apply_all, cross_fitted, tune
+from nucleate.score.images import score_image
+from nucleate.train import tuning
+from nucleate.train.tuning import StoredMaps, Trials, each, parts_of, tune
 
 GRID = {"level": (0.2, 0.5, 0.8), "min_area": (0, 4)}
 
@@ -24,50 +28,75 @@ def _stored(count: int = 4) -> list[StoredMaps]:
 
 
 def test_the_best_numbers_are_found() -> None:
-    recipe, score = tune(PostRecipe(), ("mask",), stored=_stored(), grid=GRID)
+    recipe, score = tune(PostRecipe(), Trials(("mask",), _stored()), grid=GRID)
     assert (recipe.level, recipe.min_area) == (0.8, 4)
     assert score == 1.0
 
 
+def test_many_pictures_give_the_same_by_way_of_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "_FEW", 4)
+    trials = Trials(("mask",), _stored(9))
+    recipe, score = tune(PostRecipe(), trials, grid=GRID)
+    assert (recipe.level, recipe.min_area, score) == (0.8, 4, 1.0)
+    assert recipe in [tried for tried, _ in trials.table()]
+
+
 def test_a_number_that_does_not_matter_stays() -> None:
-    recipe, _ = tune(
-        PostRecipe(level=0.75, marker_level=0.33), ("mask",), stored=_stored(), grid={"marker_level": (0.1, 0.9)}
-    )
+    start = PostRecipe(level=0.75, marker_level=0.33)
+    recipe, _ = tune(start, Trials(("mask",), _stored()), grid={"marker_level": (0.1, 0.9)})
     assert recipe.marker_level == 0.33
 
 
-def test_each_recipe_is_tried_once() -> None:
-    tried: list[PostRecipe] = []
-    tune(PostRecipe(), ("mask",), stored=_stored(2), grid=GRID, report=lambda recipe, score: tried.append(recipe))
-    assert len(tried) == len(set(tried)) <= 6
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+@pytest.mark.parametrize("min_area", [0, 4, 40])
+def test_scores_are_those_of_the_whole_recipe(jobs: int, scale: float, min_area: int) -> None:
+    stored = [replace(one, scale=scale) for one in _stored(3)]
+    recipe = PostRecipe(level=0.7, min_area=min_area)
+    got = Trials(("mask",), stored, jobs=jobs).kaggle(recipe, [2, 0])
+    expected = [score_image(stored[i].labels, stored[i].nuclei(recipe, ["mask"])).kaggle for i in (2, 0)]
+    np.testing.assert_allclose(got, expected)
 
 
-def test_every_picture_is_scored_once_by_the_other_half() -> None:
-    stored = _stored(4)
-    # In half of the pictures the right level is another one: tuned on all, both could not be right.
-    for one in stored[:2]:
-        one.maps_CHW[0][one.labels == 0] = 0.1
-        one.maps_CHW[0][one.labels > 0] = 0.3
-    scores = cross_fitted(PostRecipe(min_area=4), ("mask",), stored=stored, grid={"level": (0.2, 0.8)})
-    assert sorted(score.image_id for score in scores) == sorted(one.image_id for one in stored)
+def test_each_recipe_is_run_once_on_each_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[PostRecipe] = []
+    apply = PostRecipe.apply
 
+    def counted(recipe: PostRecipe, *words: object) -> object:
+        runs.append(recipe)
+        return apply(recipe, *words)  # type: ignore[arg-type]
 
-def test_cross_fitting_keeps_groups_whole() -> None:
-    stored = [StoredMaps(f"{i}", "one" if i < 3 else "two", "", s.maps_CHW, s.labels) for i, s in enumerate(_stored(5))]
-    low = {"one": 0.1, "two": 0.1}
-    for one in stored:
-        one.maps_CHW[0][one.labels == 0] = low[one.group]
-    scores = cross_fitted(PostRecipe(), ("mask",), stored=stored, grid=GRID)
-    assert len(scores) == 5
+    monkeypatch.setattr(PostRecipe, "apply", counted)
+    trials = Trials(("mask",), _stored(2))
+    for among in ([0], [0, 1], [1]):
+        tune(PostRecipe(), trials, among=among, grid=GRID)
+    # Three levels; one run serves for both areas.
+    assert len(runs) == 2 * 3
 
 
 def test_nothing_to_tune_on_is_one_line() -> None:
     with pytest.raises(DataError, match="no held-out pictures"):
-        tune(PostRecipe(), ("mask",), stored=[])
+        Trials(("mask",), [])
 
 
-def test_scores_come_in_the_order_of_the_pictures() -> None:
-    stored = _stored(3)
-    assert [score.image_id for score in apply_all(PostRecipe(), ("mask",), stored=stored)] == [
-        s.image_id for s in stored
-    ]
+def test_parts_are_the_folds() -> None:
+    stored = [replace(one, fold=fold) for one, fold in zip(_stored(5), (3, 1, 3, 0, 1), strict=True)]
+    assert parts_of(stored) == [([3], [0, 1, 2, 4]), ([1, 4], [0, 2, 3]), ([0, 2], [1, 3, 4])]
+
+
+def test_one_fold_is_parted_in_halves_of_whole_groups() -> None:
+    stored = [replace(one, group=group, fold=1) for one, group in zip(_stored(5), "abbca", strict=True)]
+    parts = parts_of(stored)
+    assert sorted(parts[0][0] + parts[1][0]) == [0, 1, 2, 3, 4]
+    assert [sorted(own) for own, _ in parts] == [sorted(others) for _, others in reversed(parts)]
+    for own, others in parts:
+        assert not {stored[i].group for i in own} & {stored[i].group for i in others}
+
+
+def test_one_group_cannot_be_parted() -> None:
+    with pytest.raises(DataError, match="two groups"):
+        parts_of([replace(one, group="one") for one in _stored(3)])
+
+
+def test_threads_keep_the_order() -> None:
+    assert each(lambda number: number**2, list(range(20)), jobs=3) == [number**2 for number in range(20)]

@@ -1,4 +1,4 @@
-"""Figures: learning curves, augmented pairs, steps of a segmentation, errors circled."""
+"""Figures: learning curves, augmented pairs, steps of a segmentation, errors circled, reliability of a prediction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-__all__ = ["draw_curves", "draw_errors", "draw_gains", "draw_panels"]
+__all__ = ["draw_curves", "draw_errors", "draw_gains", "draw_panels", "draw_reliability"]
 
 _MISSED, _INVENTED = "#ff5050", "#ffc800"
 
@@ -77,13 +77,46 @@ def draw_gains(path: Path, gains: Sequence[tuple[str, float, float, float]], *, 
     _save(figure, path)
 
 
+def draw_reliability(path: Path, predicted: NDArray[Any], *, true: NDArray[Any], title: str, bins: int = 10) -> None:
+    """Draw what a prediction says against what came true, over bins of equal width, and how many are in each.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    predicted, true : (n,) float ndarray
+        0..1.
+    title : str
+        Above the figure.
+    bins : int
+        Number of bins.
+    """
+    place = np.minimum((np.asarray(predicted) * bins).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    said, came = (np.bincount(place, v, bins)[count > 0] / count[count > 0] for v in (predicted, true))
+    figure, (axis, below) = _canvas(1, 2, width=4.0, height=3.6)
+    axis.plot([0, 1], [0, 1], color="0.6", linewidth=1)
+    axis.plot(said, came, "o-", color="#0969da", markersize=4)
+    axis.set_xlabel("predicted IoU, mean of the bin")
+    axis.set_ylabel("true IoU, mean of the bin")
+    axis.set_aspect("equal")
+    below.bar((np.arange(bins) + 0.5) / bins, count, width=0.9 / bins, color="0.6")
+    below.set_yscale("log")
+    below.set_xlabel("predicted IoU")
+    below.set_ylabel("nuclei")
+    for one in (axis, below):
+        one.grid(alpha=0.3)
+    figure.suptitle(title, fontsize=10)
+    _save(figure, path)
+
+
 def draw_panels(path: Path, rows: Sequence[Mapping[str, NDArray[Any]]]) -> None:
     """Draw rows of pictures, each with its caption.
 
     Parameters
     ----------
     path : Path
-        PNG to write.
+        PNG or JPEG to write, by its ending.
     rows : sequence of mapping
         Caption -> grey (H, W), mask (bool), label image (int) or colour (H, W, 3) picture; equal numbers a row.
     """

@@ -1,4 +1,4 @@
-"""Scores to files: JSON for the set, CSV for the single images."""
+"""Scores to files: JSON for the set, CSV for the single images; tables in Markdown."""
 
 from __future__ import annotations
 
@@ -10,11 +10,24 @@ from nucleate.core.files import atomic_path
 from nucleate.score.scores import AP_KEYS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from nucleate.score.scores import Scores
 
-__all__ = ["write_per_image", "write_scores"]
+__all__ = ["markdown_table", "write_per_image", "write_scores"]
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Give the lines of a table.
+
+    Examples
+    --------
+    >>> markdown_table(["a", "b"], [["1", "2"]])
+    ['| a | b |', '|---|---|', '| 1 | 2 |']
+    """
+    lines = ["| " + " | ".join(cells) + " |" for cells in (heads, *rows)]
+    return [lines[0], "|---" * len(heads) + "|", *lines[1:]]
 
 
 def write_scores(path: Path | str, scores: Scores) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nucleate.post.recipe import PostRecipe
+    from nucleate.run.segmenter import SegmentSettings
     from nucleate.train.config import TrainConfig
 
 __all__ = ["card_of", "segmenter_of"]
@@ -44,6 +45,15 @@ def card_of(config: TrainConfig, recipe: PostRecipe, *, weights: bytes, **facts:
     )
 
 
-def segmenter_of(module: nn.Module, config: TrainConfig, *, recipe: PostRecipe, device: str = "cpu") -> Segmenter:
-    """Run a network that is in memory, through the one prediction path."""
-    return Segmenter(TorchEngine(module, device), card_of(config, recipe, weights=b""))
+def segmenter_of(
+    module: nn.Module,
+    config: TrainConfig,
+    *,
+    recipe: PostRecipe,
+    device: str = "cpu",
+    settings: SegmentSettings | None = None,
+    **facts: Any,  # noqa: ANN401 - card fields
+) -> Segmenter:
+    """Run a network that is in memory, through the one prediction path; `facts` are further fields of its card."""
+    card = card_of(config, recipe, weights=b"", **facts)
+    return Segmenter(TorchEngine(module, device), card, settings=settings)

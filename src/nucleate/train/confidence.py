@@ -9,27 +9,13 @@ import numpy as np
 from scipy import optimize
 
 from nucleate.errors import DataError
-from nucleate.post.confidence import FEATURES, ConfidenceModel, describe
+from nucleate.post.confidence import ConfidenceModel
 from nucleate.score.matching import match
-from nucleate.train.tuning import halves
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from numpy.typing import NDArray
 
-    from nucleate.post.recipe import PostRecipe
-    from nucleate.train.tuning import StoredMaps
-
-__all__ = [
-    "FEWEST",
-    "Nuclei",
-    "calibration_error",
-    "cross_fitted_confidence",
-    "described_nuclei",
-    "fit_confidence",
-    "true_iou",
-]
+__all__ = ["FEWEST", "Nuclei", "calibration_error", "fit_confidence", "true_iou"]
 
 FEWEST = 50
 """Nuclei that a fit needs at least."""
@@ -40,7 +26,7 @@ _DIGITS = 6  # of the numbers in the card
 
 @dataclass(frozen=True, eq=False)
 class Nuclei:
-    """Found nuclei of held-out pictures.
+    """Found nuclei of held-out pictures, of one or of several.
 
     Parameters
     ----------
@@ -52,36 +38,6 @@ class Nuclei:
 
     described: NDArray[np.float64]
     iou: NDArray[np.float64]
-
-
-def described_nuclei(recipe: PostRecipe, names: Sequence[str], *, stored: Iterable[StoredMaps]) -> Nuclei:
-    """Find the nuclei on stored maps, describe them, and compare each with the truth."""
-    rows, overlaps = [np.zeros((0, len(FEATURES)))], [np.zeros(0)]
-    for one in stored:
-        maps_CHW = one.maps_CHW.astype(np.float32)
-        found = recipe.apply(maps_CHW, names)
-        rows.append(describe(found, maps_CHW, names=names))
-        overlaps.append(true_iou(one.labels, found))
-    return Nuclei(np.concatenate(rows), np.concatenate(overlaps))
-
-
-def cross_fitted_confidence(
-    recipe: PostRecipe, names: Sequence[str], *, stored: Sequence[StoredMaps]
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Predict the IoU of every found nucleus by a model fitted to the other half of the pictures.
-
-    Returns
-    -------
-    predicted, iou : (n,) ndarray
-        In no stated order.
-    """
-    predicted, overlaps = [], []
-    for own, others in halves(stored):
-        model = fit_confidence(described_nuclei(recipe, names, stored=others))
-        nuclei = described_nuclei(recipe, names, stored=own)
-        predicted.append(model.predict(nuclei.described))
-        overlaps.append(nuclei.iou)
-    return np.concatenate(predicted), np.concatenate(overlaps)
 
 
 def true_iou(truth: NDArray[np.int32], found: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The end of a run: the recipe tuned, the held-out pictures scored, the model written."""
+"""The end of a run: recipe and confidence fitted, the held-out pictures scored, the model written."""
 
 from __future__ import annotations
 
@@ -11,37 +11,61 @@ from nucleate.core.files import atomic_path
 from nucleate.core.labels import areas
 from nucleate.post.recipe import PostRecipe
 from nucleate.score.scores import summarise
+from nucleate.train.batches import atlas_for, prepare
 from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
-from nucleate.train.confidence import (
-    FEWEST,
-    calibration_error,
-    cross_fitted_confidence,
-    described_nuclei,
-    fit_confidence,
-)
-from nucleate.train.loop import FINAL
+from nucleate.train.crossfit import EndingFitter, cross_fit
+from nucleate.train.loop import FINAL, fit
 from nucleate.train.shipping import ship
-from nucleate.train.tuning import apply_all, cross_fitted, store_maps, tune
+from nucleate.train.tuning import Trials, store_maps
+from nucleate.train.validation import mask_iou
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from nucleate.data.sample import Sample
-    from nucleate.score.images import ImageScore
     from nucleate.train.config import TrainConfig
+    from nucleate.train.crossfit import CrossFit
+    from nucleate.train.loop import Run
     from nucleate.train.tuning import StoredMaps
 
-__all__ = ["LEAST_CONFIDENCE", "START", "finish", "starting_recipe"]
-
-LEAST_CONFIDENCE = 0.3
-"""Nuclei whose expected IoU is lower are left out by the model unless the user says otherwise.
-
-Chosen after a look at the first model's held-out fold (results/first-model/README.md), for every model alike."""
+__all__ = ["START", "card_scores", "finish", "median_diameter", "starting_recipe", "train_network"]
 
 START = PostRecipe(split="markers", marker_level=0.4, min_area=10)
 """Where tuning begins for networks that learn a distance or a border map."""
+
+_WATCHED = 32  # held-out pictures looked at after each epoch; nothing is chosen by them
+
+
+def train_network(
+    run: Path,
+    config: TrainConfig,
+    *,
+    samples: Sequence[Sample],
+    held: Sequence[Sample],
+    resume: bool,
+    device: str,
+    report: Callable[[Run], None],
+    tick: Callable[[int], None] = lambda step: None,
+) -> None:
+    """Train one network and keep it in a folder; some of the held-out pictures are looked at after each epoch.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run, see `nucleate.train.loop.fit`.
+    config : TrainConfig
+        Its settings.
+    samples, held : sequence of Sample
+        Pictures to train on, and held-out ones.
+    resume, device, report, tick
+        As in `nucleate.train.loop.fit`.
+    """
+    watched = prepare(held[:: max(1, len(held) // _WATCHED)], config.normalizer, resize=config.resize)
+    validate = mask_iou(watched, config, device=device)
+    atlas = atlas_for(config, samples)
+    fit(config, atlas, folder=run, validate=validate, resume=resume, device=device, report=report, tick=tick)
 
 
 def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str, **facts: object) -> dict[str, Any]:
@@ -65,28 +89,19 @@ def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str,
     Returns
     -------
     dict
-        The scores that stand in the card: cross-fitted (see `nucleate.train.tuning.cross_fitted`), no nucleus left out
-        for its confidence, and the calibration error of the confidence where there are nuclei enough to fit one.
+        The scores that stand in the card: cross-fitted (see `nucleate.train.crossfit`).
     """
     module, _, _ = load_network(run / FINAL)
     start = config.recipe or starting_recipe(config)
-    stored = store_maps(segmenter_of(module, config, recipe=start), held)
-    if config.recipe is None:
-        found = cross_fitted(start, config.maps, stored=stored)
-        recipe, _ = tune(start, config.maps, stored=stored)
-    else:
-        recipe = config.recipe
-        found = apply_all(recipe, config.maps, stored=stored)
-    scores = _card_scores(found, stored)
+    diameter = median_diameter(held)
+    stored = store_maps(segmenter_of(module, config, recipe=start, diameter_px=diameter), held)
+    fitter = EndingFitter(Trials(config.maps, stored), start, tuned=config.recipe is None)
+    found = cross_fit(fitter)
+    scores = card_scores(found, stored)
     _write_rows(run / "held-out.csv", found, stored=stored)
-    nuclei = described_nuclei(recipe, config.maps, stored=stored)
-    confidence = fit_confidence(nuclei) if len(nuclei.iou) >= 4 * FEWEST else None
-    if confidence is not None:
-        predicted, iou = cross_fitted_confidence(recipe, config.maps, stored=stored)
-        scores["confidence_error"] = round(calibration_error(predicted, iou), 4)
-        facts["min_confidence"] = LEAST_CONFIDENCE
-    facts |= {"confidence": confidence, "scores": scores, "diameter_px": _diameter(held)}
-    ship(run, module, config=config, recipe=recipe, name=name, **facts)
+    ending = fitter.fit(range(len(stored)))
+    facts |= {**ending.facts(), "scores": scores, "diameter_px": diameter}
+    ship(run, module, config=config, recipe=ending.recipe, name=name, **facts)
     return scores
 
 
@@ -97,10 +112,11 @@ def starting_recipe(config: TrainConfig) -> PostRecipe:
     return PostRecipe(split="distance", min_area=10)
 
 
-def _card_scores(found: Sequence[ImageScore], stored: Sequence[StoredMaps]) -> dict[str, Any]:
+def card_scores(found: CrossFit, stored: Sequence[StoredMaps]) -> dict[str, Any]:
+    """Give the scores for a card: nuclei under the limit are left out, no picture had a say in its own score."""
     groups = {one.image_id: one.group for one in stored}
     kinds = {one.image_id: one.kind or "all" for one in stored}
-    whole = summarise(found, groups=groups)
+    whole = summarise(found.kept, groups=groups)
     low, high = whole.interval.get("kaggle", (whole.kaggle, whole.kaggle))
     scores: dict[str, Any] = {
         "kaggle": round(whole.kaggle, 4),
@@ -111,21 +127,23 @@ def _card_scores(found: Sequence[ImageScore], stored: Sequence[StoredMaps]) -> d
         "images": whole.images,
     }
     for kind in sorted(set(kinds.values()) - {"all"}):
-        of_kind = [score.kaggle for score in found if kinds[score.image_id] == kind]
+        of_kind = [score.kaggle for score in found.kept if kinds[score.image_id] == kind]
         scores[f"kaggle_{kind}"] = round(float(np.mean(of_kind)), 4)
+    if found.calibration_error is not None:
+        scores["confidence_error"] = round(found.calibration_error, 4)
     return scores
 
 
-def _write_rows(path: Path, found: Sequence[ImageScore], *, stored: Sequence[StoredMaps]) -> None:
+def _write_rows(path: Path, found: CrossFit, *, stored: Sequence[StoredMaps]) -> None:
     kinds = {one.image_id: one.kind for one in stored}
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["image", "kind", "kaggle", "nuclei_true", "nuclei_pred"])
-        for one in sorted(found, key=lambda score: score.kaggle):
+        for one in sorted(found.kept, key=lambda score: score.kaggle):
             writer.writerow([one.image_id, kinds[one.image_id], f"{one.kaggle:.4f}", one.nuclei_true, one.nuclei_pred])
 
 
-def _diameter(samples: Sequence[Sample]) -> float:
-    """Median diameter of the circle as large as a nucleus, pixels."""
+def median_diameter(samples: Sequence[Sample]) -> float:
+    """Give the median diameter of the circle as large as a nucleus, pixels; 1 where there is none."""
     sizes = np.concatenate([areas(sample.labels) for sample in samples])
     return round(float(2 * np.sqrt(np.median(sizes) / np.pi)), 1) if sizes.size else 1.0

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from nucleate.core.labels import areas
 from nucleate.errors import DataError
-from nucleate.score.images import ImageScore, score_image
+from nucleate.score.images import kaggle_of_iou
+from nucleate.train.confidence import true_iou
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -19,17 +22,22 @@ if TYPE_CHECKING:
     from nucleate.post.recipe import PostRecipe
     from nucleate.run.segmenter import Segmenter
 
-__all__ = ["GRID", "StoredMaps", "apply_all", "cross_fitted", "halves", "store_maps", "tune"]
+__all__ = ["GRID", "StoredMaps", "Trials", "each", "parts_of", "store_maps", "tune"]
 
 GRID: Mapping[str, Sequence[float | int | bool]] = {
-    "level": (0.3, 0.4, 0.5, 0.6),
-    "marker_level": (0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
-    "smoothing": (0.0, 1.0, 2.0),
+    "level": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
+    "marker_level": (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
+    "smoothing": (0.0, 1.0, 2.0, 3.0, 4.0),
     "keep_unmarked": (True, False),
     "min_marker_area": (0, 4),
-    "min_area": (0, 10, 20, 40),
+    "min_area": (0, 10, 20, 30, 40, 60, 80),
 }
 """Values tried for each number of the recipe, one number at a time."""
+
+_FEW = 80  # pictures that a first descent looks at
+
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +49,13 @@ class StoredMaps:
     image_id, group, kind : str
         As in `nucleate.data.sample.Sample`.
     maps_CHW : (C, H, W) float16 ndarray
-        Halves the memory; far finer than the levels tried.
+        Halves the memory; far finer than the levels tried. May be a file mapped into memory.
     labels : (H, W) int32 ndarray
         Truth.
+    fold : int, optional
+        The fold it was held out in; None where there is only one.
+    scale : float
+        Of the network's grid to the picture's, when the maps were made: recipes are taken to the picture's grid by it.
     """
 
     image_id: str
@@ -51,6 +63,12 @@ class StoredMaps:
     kind: str
     maps_CHW: NDArray[np.float16]
     labels: NDArray[np.int32]
+    fold: int | None = None
+    scale: float = 1.0
+
+    def nuclei(self, recipe: PostRecipe, names: Sequence[str]) -> NDArray[np.int32]:
+        """Turn the maps into a label image (H, W)."""
+        return recipe.at_scale(1 / self.scale).apply(self.maps_CHW.astype(np.float32), names)
 
 
 def store_maps(segmenter: Segmenter, samples: Iterable[Sample]) -> list[StoredMaps]:
@@ -60,87 +78,147 @@ def store_maps(segmenter: Segmenter, samples: Iterable[Sample]) -> list[StoredMa
     ]
 
 
-def tune(
-    recipe: PostRecipe,
-    names: Sequence[str],
-    *,
-    stored: Sequence[StoredMaps],
-    grid: Mapping[str, Sequence[Any]] = GRID,
-    report: Callable[[PostRecipe, float], None] = lambda recipe, score: None,
-) -> tuple[PostRecipe, float]:
-    """Improve a recipe one number at a time until no value of the grid is better.
+def each(work: Callable[[In], Out], items: Sequence[In], *, jobs: int = 1) -> list[Out]:
+    """Do something to every item, in `jobs` threads; the results come in the order of the items."""
+    if jobs == 1 or len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(work, items))
+
+
+class Trials:
+    """Scores of recipes on stored pictures, each computed once, for all who ask.
 
     Parameters
     ----------
-    recipe : PostRecipe
-        Where to begin.
     names : sequence of str
         Names of the maps.
     stored : sequence of StoredMaps
         Held-out pictures.
-    grid : mapping
-        Field of the recipe to the values tried.
-    report : callable
-        Called with each recipe tried and its score.
-
-    Returns
-    -------
-    recipe, score : PostRecipe, float
-        The best found, with its mean Kaggle score on `stored` (optimistic: it was chosen there).
+    jobs : int
+        Threads.
 
     Raises
     ------
     DataError
         If there is no picture.
     """
-    if not stored:
-        raise DataError("no held-out pictures to tune on; give a fold or a folder")
-    known: dict[PostRecipe, float] = {}
 
-    def score(candidate: PostRecipe) -> float:
-        if candidate not in known:
-            known[candidate] = float(np.mean([found.kaggle for found in apply_all(candidate, names, stored=stored)]))
-            report(candidate, known[candidate])
-        return known[candidate]
+    def __init__(self, names: Sequence[str], stored: Sequence[StoredMaps], *, jobs: int = 1) -> None:
+        if not stored:
+            raise DataError("no held-out pictures to tune on; give a fold or a folder")
+        self.names, self.stored, self.jobs = tuple(names), list(stored), jobs
+        # Small nuclei are removed last, so that one run of a recipe serves for every `min_area`.
+        self._found: dict[PostRecipe, dict[int, tuple[NDArray[np.float64], NDArray[np.int64]]]] = {}
+        self._asked: dict[PostRecipe, None] = {}
+        self.true_counts = [int(np.count_nonzero(areas(one.labels))) for one in stored]
 
-    best = recipe
+    def kaggle(self, recipe: PostRecipe, among: Sequence[int]) -> NDArray[np.float64]:
+        """Give the Kaggle score of each of some pictures, named by their places in `stored`."""
+        self._asked[recipe] = None
+        bare = replace(recipe, min_area=0)
+        known = self._found.setdefault(bare, {})
+        missing = [place for place in among if place not in known]
+        known |= zip(missing, each(lambda place: self._look(bare, place), missing, jobs=self.jobs), strict=True)
+        scores = []
+        for place in among:
+            iou, sizes = known[place]
+            least = recipe.at_scale(1 / self.stored[place].scale).min_area
+            scores.append(kaggle_of_iou(iou[sizes >= least], self.true_counts[place]))
+        return np.array(scores)
+
+    def table(self) -> Iterator[tuple[PostRecipe, NDArray[np.float64]]]:
+        """Give each recipe that was tried on every picture, in the order of asking, with the scores of the pictures."""
+        everything = range(len(self.stored))
+        for recipe in list(self._asked):
+            if len(self._found[replace(recipe, min_area=0)]) == len(everything):
+                yield recipe, self.kaggle(recipe, everything)
+
+    def _look(self, recipe: PostRecipe, place: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        one = self.stored[place]
+        found = one.nuclei(recipe, self.names)
+        return true_iou(one.labels, found), areas(found)
+
+
+def tune(
+    recipe: PostRecipe,
+    trials: Trials,
+    *,
+    among: Sequence[int] | None = None,
+    grid: Mapping[str, Sequence[Any]] = GRID,
+) -> tuple[PostRecipe, float]:
+    """Improve a recipe one number at a time until no value of the grid is better.
+
+    Where there are many pictures the way is found on a few of them, and ended on all.
+
+    Parameters
+    ----------
+    recipe : PostRecipe
+        Where to begin.
+    trials : Trials
+        Keeps the scores.
+    among : sequence of int, optional
+        Places of the pictures to look at; all when None.
+    grid : mapping
+        Field of the recipe to the values tried.
+
+    Returns
+    -------
+    recipe, score : PostRecipe, float
+        The best found, with its mean Kaggle score on these pictures (optimistic: it was chosen there).
+    """
+    among = range(len(trials.stored)) if among is None else among
+    if len(among) >= 2 * _FEW:
+        few = among[:: len(among) // _FEW]
+        recipe = _descend(recipe, lambda tried: float(trials.kaggle(tried, few).mean()), grid=grid)
+    best = _descend(recipe, lambda tried: float(trials.kaggle(tried, among).mean()), grid=grid)
+    return best, float(trials.kaggle(best, among).mean())
+
+
+def _descend(
+    best: PostRecipe, score: Callable[[PostRecipe], float], *, grid: Mapping[str, Sequence[Any]]
+) -> PostRecipe:
     while True:
         before = best
         for field, values in grid.items():
             # A tie keeps the value that stands, so that a number that does not matter is not moved.
             best = max([best, *(replace(best, **{field: value}) for value in values)], key=score)
         if best == before:
-            return best, score(best)
+            return best
 
 
-def cross_fitted(
-    recipe: PostRecipe, names: Sequence[str], *, stored: Sequence[StoredMaps], grid: Mapping[str, Sequence[Any]] = GRID
-) -> list[ImageScore]:
-    """Score each half of the pictures with the recipe tuned on the other half: no picture is scored by its own numbers.
+def parts_of(stored: Sequence[StoredMaps]) -> list[tuple[list[int], list[int]]]:
+    """Part pictures for cross-fitting: the places of each part, with those of all others beside it.
 
-    Halves are made by `halves`.
+    Parts are the folds, or where there is only one, two halves of whole groups and about equal size. No group is on
+    both sides.
+
+    Raises
+    ------
+    DataError
+        If all pictures are of one group.
     """
-    scores = []
-    for own, others in halves(stored):
-        chosen, _ = tune(recipe, names, stored=others, grid=grid)
-        scores += apply_all(chosen, names, stored=own)
-    return scores
-
-
-def halves(stored: Sequence[StoredMaps]) -> list[tuple[list[StoredMaps], list[StoredMaps]]]:
-    """Part pictures into two halves of whole groups and about equal size: each half with the other beside it."""
-    sizes: dict[str, int] = {}
-    for one in stored:
-        sizes[one.group] = sizes.get(one.group, 0) + 1
-    sides: tuple[set[str], set[str]] = (set(), set())
-    for group in sorted(sizes, key=lambda name: (-sizes[name], name)):
-        min(sides, key=lambda side: sum(sizes[name] for name in side)).add(group)
-    return [([s for s in stored if s.group in side], [s for s in stored if s.group not in side]) for side in sides]
-
-
-def apply_all(recipe: PostRecipe, names: Sequence[str], *, stored: Iterable[StoredMaps]) -> list[ImageScore]:
-    """Turn stored maps into nuclei and score each picture."""
+    folds = sorted({one.fold for one in stored if one.fold is not None})
+    if len(folds) > 1:
+        side_of = {one.group: folds.index(one.fold) for one in stored if one.fold is not None}
+    else:
+        side_of = _halves([one.group for one in stored])
+    if len(set(side_of.values())) < 2:
+        raise DataError(f"{len(stored)} held-out pictures of {len(side_of)} group; scoring them needs two groups")
+    everything = range(len(stored))
     return [
-        score_image(one.labels, recipe.apply(one.maps_CHW.astype(np.float32), names), image_id=one.image_id)
-        for one in stored
+        (
+            [i for i in everything if side_of[stored[i].group] == side],
+            [i for i in everything if side_of[stored[i].group] != side],
+        )
+        for side in sorted(set(side_of.values()))
     ]
+
+
+def _halves(groups: Sequence[str]) -> dict[str, int]:
+    sizes = {group: groups.count(group) for group in groups}
+    filled, side_of = [0, 0], {}
+    for group in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        side_of[group] = filled.index(min(filled))
+        filled[side_of[group]] += sizes[group]
+    return side_of

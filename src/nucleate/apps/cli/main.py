@@ -13,8 +13,10 @@ import typer
 
 from nucleate import __version__
 from nucleate.apps.cli.ablate import ablate
+from nucleate.apps.cli.benchmark import benchmark
 from nucleate.apps.cli.check import check
 from nucleate.apps.cli.console import say
+from nucleate.apps.cli.crossval import crossval
 from nucleate.apps.cli.demo import demo
 from nucleate.apps.cli.doctor import doctor
 from nucleate.apps.cli.evaluate import evaluate
@@ -24,6 +26,7 @@ from nucleate.apps.cli.paper import paper
 from nucleate.apps.cli.report import report
 from nucleate.apps.cli.screen import screen
 from nucleate.apps.cli.segment import segment
+from nucleate.apps.cli.stress import stress
 from nucleate.apps.cli.synth import synth
 from nucleate.apps.cli.train import train
 from nucleate.core.text import one_line
@@ -34,8 +37,9 @@ __all__ = ["app", "main"]
 _INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it."""
 
-_WORKER = "nucleate-worker"
-"""`nucleate.run.batch.WORKER_NAME`, whose module is too slow to import for ``--help``."""
+_LINGERING = {"nucleate-worker", "IO loop"}
+"""Threads that may be busy after Ctrl-C: `nucleate.run.batch.WORKER_NAME`, whose module is too slow to import for
+``--help``, and Dask's, which would wait for answers of workers that are dead."""
 
 app = typer.Typer(
     name="nucleate",
@@ -63,7 +67,24 @@ def _top(
         typer.echo(context.get_help())
 
 
-for _verb in (segment, screen, report, evaluate, train, paper, ablate, check, synth, demo, info, models, doctor):
+for _verb in (
+    segment,
+    screen,
+    report,
+    evaluate,
+    train,
+    crossval,
+    stress,
+    benchmark,
+    paper,
+    ablate,
+    check,
+    synth,
+    demo,
+    info,
+    models,
+    doctor,
+):
     # A line of its own with \b keeps typer from joining the lines of the examples.
     app.command(_verb.__name__, help=cleandoc(_verb.__doc__ or "").replace("\\b\n", "\b\n"))(_verb)
 
@@ -84,8 +105,8 @@ def main(words: list[str] | None = None) -> None:
     words = sys.argv[1:] if words is None else words
     debug = "--debug" in (words[: words.index("--")] if "--" in words else words)
     code = _run(words if not debug else _without_debug(words), debug=debug)
-    if code == _INTERRUPTED and any(thread.name == _WORKER for thread in threading.enumerate()):
-        # An engine may still be computing in its thread; waiting for it would take longer than Ctrl-C may.
+    if code == _INTERRUPTED and any(thread.name in _LINGERING for thread in threading.enumerate()):
+        # Waiting for them would take longer than Ctrl-C may.
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(code)

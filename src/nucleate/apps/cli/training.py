@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nucleate.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from nucleate.data.sample import Sample
 
-__all__ = ["check_precision", "default_table", "import_training"]
+__all__ = ["check_precision", "default_table", "import_training", "split_data", "whole_numbers"]
+
+_FOLDS = 4  # where no table gives them
 
 
 def import_training(device: str, threads: int | None) -> str:
     """Check that training is possible, set the threads, and choose between ``cpu`` and ``cuda``."""
     if device not in {"auto", "cpu", "cuda"}:
         raise UsageError(f"--device {device!r}; use auto, cpu or cuda")
-    for library in ("torch", "optuna", "safetensors", "matplotlib"):
+    for library in ("torch", "optuna", "safetensors", "onnx", "onnxscript", "matplotlib"):
         if importlib.util.find_spec(library) is None:
             raise MissingExtraError(library, "train")
     from nucleate.train.device import choose_device
@@ -37,3 +40,47 @@ def default_table(data: Path) -> Path | None:
     """Find the table of folds beside a data set."""
     table = data.parent / "images.csv"
     return table if table.is_file() else None
+
+
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    """Read numbers with commas between; none of an empty text."""
+    words = [word.strip() for word in text.split(",")] if text.strip() else []
+    if not all(word.isdigit() for word in words):
+        raise UsageError(f"{option} {text!r}; give whole numbers with commas, such as 0,1,2")
+    return tuple(int(word) for word in words)
+
+
+def split_data(data: Path, val: str, *, table: Path | None) -> tuple[list[Sample], list[Sample]]:
+    """Load annotated images and part them into those to train on and those held out.
+
+    Parameters
+    ----------
+    data : Path
+        Any layout that `nucleate.data.samples` reads.
+    val : str
+        Number of a fold, share of the images between 0 and 1, or other annotated images.
+    table : Path, optional
+        Folds, groups and kinds; ``images.csv`` beside `data` when None.
+    """
+    from nucleate.data.samples import attach_table, grouped_folds, hold_out, load_samples, split
+
+    share = _number(val)
+    if share is None and not Path(val).exists():
+        raise UsageError(f"--val {val!r}; give the number of a fold, a share such as 0.2, or other annotated images")
+    samples = load_samples(data)
+    if share is None:
+        return samples, load_samples(Path(val))
+    table = table or default_table(data)
+    if table is not None:
+        samples = attach_table(samples, table)
+    if 0 < share < 1:
+        return hold_out(samples, share, seed=0)
+    return split(samples if table else grouped_folds(samples, _FOLDS, seed=0), int(share))
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if number.is_integer() or 0 < number < 1 else None

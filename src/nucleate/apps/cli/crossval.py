@@ -1,0 +1,89 @@
+"""``nucleate crossval``: one network cross-validated, every image scored by a network that never saw its field."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nucleate.apps.cli.console import DebugOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.training import default_table, import_training, whole_numbers
+from nucleate.errors import UsageError
+
+if TYPE_CHECKING:
+    from nucleate.train.loop import Run
+
+__all__ = ["crossval"]
+
+
+def crossval(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Annotated images: a Kaggle folder or zip, or labels.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of the study.")],
+    config: Annotated[Path, typer.Option(metavar="FILE.toml", help="Settings of each network; see configs/.")],
+    table: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Folds and types; images.csv beside DATA when not given.")
+    ] = None,
+    folds: Annotated[str, typer.Option(metavar="N,...", help="Held out in turn; all when not given.")] = "",
+    train: Annotated[bool, typer.Option("--train/--no-train", help="Train folds that are not trained yet.")] = True,
+    ship: Annotated[str, typer.Option(metavar="NAME", help="Write OUT/NAME.onnx with its card.")] = "",
+    network: Annotated[
+        str, typer.Option(metavar="FOLD|all", help="Shipped: that of a fold, or one trained on all images.")
+    ] = "all",
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
+    threads: ThreadsOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with folds that were begun.")] = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    r"""Train one network a fold and score every image by the network that never saw its field of view.
+
+    OUT/fold-N has the networks, OUT/results the table by type of image with intervals, the scores of each image, every
+    recipe tried, the reliability of the predicted IoU and the thirty worst images. Folds that are trained are taken as
+    they are. Recipe, confidence and the limit under which nuclei are left out are fitted to the other folds.
+
+    \b
+    Examples:
+      nucleate crossval stage1_train.zip -o cross --config configs/flagship.toml
+      nucleate crossval stage1_train.zip -o cross --config configs/flagship.toml --folds 0 --resume
+      nucleate crossval stage1_train.zip -o cross --config configs/flagship.toml --ship mine --network 0
+    """
+    del debug  # read before the verb
+    place = import_training(device, threads)
+    from nucleate.study.crossfold import ALL, CrossPlan, run_crossfold, ship_model, train_on_all
+    from nucleate.study.crossfold_table import write_results
+    from nucleate.train.config import load_config
+    from nucleate.train.device import cores
+
+    began = time.monotonic()
+    if network != ALL and not network.isdigit():
+        raise UsageError(f"--network {network!r}; give the number of a fold or {ALL}")
+    settings = load_config(config)
+    if settings.detector:
+        raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
+    plan = CrossPlan(
+        data, output, settings, table or default_table(data), whole_numbers(folds, "--folds"), device=place,
+        jobs=threads or cores(), train=train,
+    )  # fmt: skip
+
+    def report(name: str, run: Run) -> None:
+        last = run.history[-1]
+        left = (settings.epochs - len(run.history)) * last["seconds"] / 60
+        if not quiet:
+            say(f"{name}  epoch {len(run.history)}/{settings.epochs}  loss {last['loss']:.4f}  {left:.0f} min left")
+
+    words = ["nucleate", "crossval", data.name, "-o", output.name, "--config", f"configs/{config.name}"]
+    words += ["--folds", folds] if folds else []
+    command = shlex.join(words)
+    result = run_crossfold(plan, resume=resume, report=report, say=(lambda line: None) if quiet else say)
+    minutes = (time.monotonic() - began) / 60
+    typer.echo(write_results(plan, result, command=command, took=f"this call took {minutes:.0f} min"))
+    if ship:
+        if network == ALL:
+            train_on_all(plan, resume=resume, report=report)
+        shipped = ALL if network == ALL else f"fold-{network}"
+        called = shlex.join([*words, "--ship", ship, "--network", network])
+        typer.echo(ship_model(plan, result, network=shipped, name=ship, command=called))

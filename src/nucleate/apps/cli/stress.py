@@ -1,0 +1,59 @@
+"""``nucleate stress``: what a cross-validated network loses when pictures are changed."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
+from typing import Annotated
+
+import typer
+
+from nucleate.apps.cli.console import DebugOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.training import default_table, import_training, whole_numbers
+
+__all__ = ["stress"]
+
+
+def stress(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="The annotated images of the study.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of nucleate crossval.")],
+    config: Annotated[Path, typer.Option(metavar="FILE.toml", help="Settings of its networks.")],
+    table: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Folds and types; images.csv beside DATA when not given.")
+    ] = None,
+    folds: Annotated[str, typer.Option(metavar="N,...", help="Folds looked at; all when not given.")] = "",
+    images: Annotated[int, typer.Option(min=1, metavar="N", help="Images of each type.")] = 12,
+    only: Annotated[str, typer.Option(metavar="NAME,...", help="Changes to look at; all when not given.")] = "",
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
+    threads: ThreadsOption = None,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    r"""Change held-out images as they differ between laboratories, and tell what it costs.
+
+    Rescaled, blurred, noised, dimmed, inverted, colour-shifted, compressed: each image is segmented by the network that
+    never saw its field of view. OUT/results/stress.md and stress.csv.
+
+    \b
+    Examples:
+      nucleate stress stage1_train.zip -o cross --config configs/flagship.toml
+      nucleate stress stage1_train.zip -o cross --config configs/flagship.toml --images 4 --only rescaled,inverted
+    """
+    del debug  # read before the verb
+    place = import_training(device, 1)  # a picture a thread is faster than a picture over all threads
+    from nucleate.study.crossfold import CrossPlan
+    from nucleate.study.stress import run_stress, write_stress
+    from nucleate.train.config import load_config
+    from nucleate.train.device import cores
+
+    plan = CrossPlan(
+        data, output, load_config(config), table or default_table(data), whole_numbers(folds, "--folds"), device=place,
+        jobs=1 if place == "cuda" else threads or cores(),
+    )  # fmt: skip
+    words = ["nucleate", "stress", data.name, "-o", output.name, "--config", f"configs/{config.name}"]
+    words += ["--folds", folds] if folds else []
+    words += ["--images", str(images), *(["--only", only] if only else [])]
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    rows = run_stress(plan, count=images, only=names, say=(lambda line: None) if quiet else say)
+    typer.echo(write_stress(plan, rows, command=shlex.join(words)))

@@ -1,0 +1,321 @@
+"""Cross-validation of one network: every picture scored by a network that never saw its field of view.
+
+::
+
+    OUT/fold-<k>/         the network trained on the other folds (see train/loop.py)
+    OUT/maps/fold-<k>/    its maps of the pictures of fold k, one file a picture
+    OUT/endings.json      recipe, confidence and limit: for each fold fitted to the other folds, and to all
+    OUT/results/          the tables and figures (see study/crossfold_table.py)
+
+A fold that is trained is taken as it is, maps that belong to its weights are not computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.core.files import atomic_path, make_folder
+from nucleate.data.samples import attach_table, grouped_folds, load_samples
+from nucleate.errors import DataError, UsageError
+from nucleate.train.card import card_of, segmenter_of
+from nucleate.train.checkpoint import load_network
+from nucleate.train.config import TrainConfig
+from nucleate.train.crossfit import Ending, EndingFitter, cross_fit
+from nucleate.train.finish import card_scores, median_diameter, starting_recipe, train_network
+from nucleate.train.loop import FINAL
+from nucleate.train.shipping import ship
+from nucleate.train.tuning import StoredMaps, Trials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from nucleate.data.sample import Sample
+    from nucleate.run.segmenter import Segmenter
+    from nucleate.train.crossfit import CrossFit
+    from nucleate.train.loop import Run
+
+__all__ = [
+    "ALL",
+    "CrossPlan",
+    "CrossResult",
+    "load_fold",
+    "load_pictures",
+    "read_endings",
+    "run_crossfold",
+    "ship_model",
+    "train_on_all",
+]
+
+ALL = "all"
+"""Name of the network trained on all folds, and of the ending fitted to all."""
+
+_FOLDS = 4
+
+
+@dataclass(frozen=True)
+class CrossPlan:
+    """What to run.
+
+    Parameters
+    ----------
+    data : Path
+        Annotated pictures, any layout that `nucleate.data.samples` reads.
+    out : Path
+        Folder of the study.
+    config : TrainConfig
+        Settings of every network.
+    table : Path, optional
+        CSV with folds and types; without one, four folds are dealt by picture.
+    folds : tuple of int
+        Folds held out in turn; all when empty.
+    device : str
+        ``cpu`` or ``cuda``.
+    jobs : int
+        Threads for what follows the network.
+    train : bool
+        Whether folds that are not trained to the end are trained; else their last weights are taken.
+    """
+
+    data: Path
+    out: Path
+    config: TrainConfig
+    table: Path | None = None
+    folds: tuple[int, ...] = ()
+    device: str = "cpu"
+    jobs: int = 1
+    train: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class CrossResult:
+    """What came out.
+
+    Parameters
+    ----------
+    samples : list of Sample
+        The pictures that were held out, with fold, kind and group.
+    stored : list of StoredMaps
+        Their maps, in the same order.
+    fitter : EndingFitter
+        With the scores of all recipes tried.
+    found : CrossFit
+        The cross-fitted scores.
+    ending : Ending
+        Fitted to all pictures.
+    """
+
+    samples: list[Sample]
+    stored: list[StoredMaps]
+    fitter: EndingFitter
+    found: CrossFit
+    ending: Ending
+
+
+def run_crossfold(
+    plan: CrossPlan,
+    *,
+    resume: bool = False,
+    report: Callable[[str, Run], None] = lambda name, run: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> CrossResult:
+    """Train the folds that are not trained yet, make their maps, fit and score.
+
+    Parameters
+    ----------
+    plan : CrossPlan
+    resume : bool
+        Go on with folds that were begun.
+    report : callable
+        Called after each epoch with the name of the fold and the run.
+    say : callable
+        Takes one line for the user.
+
+    Raises
+    ------
+    UsageError
+        If there is no such fold, a fold was trained with other settings, or it has no weights and `plan.train` is off.
+    """
+    samples = load_pictures(plan)
+    folds = plan.folds or tuple(sorted({sample.fold for sample in samples if sample.fold is not None}))
+    for fold in folds:
+        _train(plan, f"fold-{fold}", samples=samples, fold=fold, resume=resume, report=report)
+    held = [sample for fold in folds for sample in samples if sample.fold == fold]
+    stored = []
+    for fold in folds:
+        say(f"maps of fold {fold}")
+        stored += _store(plan, fold, samples=[sample for sample in held if sample.fold == fold])
+    say("recipe and confidence")
+    config = plan.config
+    trials = Trials(config.maps, stored, jobs=plan.jobs)
+    fitter = EndingFitter(trials, config.recipe or starting_recipe(config), tuned=config.recipe is None)
+    found = cross_fit(fitter)
+    ending = fitter.fit(range(len(stored)))
+    result = CrossResult(held, stored, fitter, found, ending)
+    _write_endings(plan.out / "endings.json", result)
+    return result
+
+
+def load_pictures(plan: CrossPlan) -> list[Sample]:
+    """Load the data with folds, groups and types.
+
+    Raises
+    ------
+    UsageError
+        If a fold of the plan holds no picture.
+    """
+    samples = load_samples(plan.data)
+    samples = attach_table(samples, plan.table) if plan.table else grouped_folds(samples, _FOLDS, seed=0)
+    known = sorted({sample.fold for sample in samples if sample.fold is not None})
+    missing = [fold for fold in plan.folds if fold not in known]
+    if missing:
+        raise UsageError(f"no fold {missing[0]} in {plan.data}; choose of {', '.join(map(str, known))}")
+    return samples
+
+
+def load_fold(plan: CrossPlan, fold: str, *, ending: Ending, **facts: Any) -> Segmenter:  # noqa: ANN401 - card fields
+    """Open the network of one fold with an ending; `facts` are further fields of its card."""
+    module, _, _ = load_network(plan.out / fold / FINAL)
+    return segmenter_of(module, plan.config, recipe=ending.recipe, device=plan.device, **ending.facts(), **facts)
+
+
+def read_endings(out: Path) -> dict[str, Ending]:
+    """Read the endings of a study by name: ``fold-0`` and so on, and `ALL`.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    path = out / "endings.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {path}: {error}; run nucleate crossval first") from error
+    return {name: Ending.from_dict(value) for name, value in values.items()}
+
+
+def ship_model(plan: CrossPlan, result: CrossResult, *, network: str, name: str, **facts: object) -> Path:
+    """Write ``OUT/<name>.onnx`` with its card: one network, with recipe and confidence fitted to all pictures.
+
+    Parameters
+    ----------
+    plan : CrossPlan
+    result : CrossResult
+        Of `run_crossfold`.
+    network : str
+        Folder of the network under OUT: ``fold-0`` and so on, or `ALL`.
+    name : str
+        Of the model.
+    **facts
+        Further text fields of the card.
+
+    Returns
+    -------
+    Path
+        The ONNX file.
+    """
+    module, _, _ = load_network(plan.out / network / FINAL)
+    ship(
+        plan.out,
+        module,
+        config=plan.config,
+        recipe=result.ending.recipe,
+        name=name,
+        scores=card_scores(result.found, result.stored),
+        diameter_px=median_diameter(result.samples),
+        **result.ending.facts(),
+        **facts,
+    )
+    return plan.out / f"{name}.onnx"
+
+
+def train_on_all(plan: CrossPlan, *, resume: bool, report: Callable[[str, Run], None]) -> None:
+    """Train the network of `ALL` folds, where it is not trained yet; what it is shown after each epoch it has seen."""
+    _train(plan, ALL, samples=load_pictures(plan), fold=None, resume=resume, report=report)
+
+
+def _train(
+    plan: CrossPlan,
+    name: str,
+    *,
+    samples: Sequence[Sample],
+    fold: int | None,
+    resume: bool,
+    report: Callable[[str, Run], None],
+) -> None:
+    folder = plan.out / name
+    _check_settings(plan.config, folder)
+    if (folder / FINAL).is_file() and (not plan.train or _epochs(folder) >= plan.config.epochs):
+        return
+    if not plan.train:
+        raise UsageError(f"{folder} has no {FINAL}; train it, or leave this fold out with --folds")
+    train_network(
+        folder,
+        plan.config,
+        samples=[sample for sample in samples if sample.fold != fold],
+        held=[sample for sample in samples if fold is None or sample.fold == fold],
+        resume=resume,
+        device=plan.device,
+        report=lambda run: report(name, run),
+    )
+
+
+def _check_settings(config: TrainConfig, folder: Path) -> None:
+    """Refuse a network that sees other pictures or gives other maps than the plan's."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return
+    theirs = TrainConfig.model_validate_json(path.read_text(encoding="utf-8"))
+    for field in ("network", "normalizer", "maps", "resize", "full_size"):
+        if getattr(theirs, field) != getattr(config, field):
+            raise UsageError(f"{folder} was trained with another {field}; give its settings with --config")
+
+
+def _epochs(folder: Path) -> int:
+    path = folder / "history.csv"
+    return len(path.read_text(encoding="utf-8").splitlines()) - 1 if path.is_file() else 0
+
+
+def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample]) -> list[StoredMaps]:
+    """Make the maps of a fold where they are not there yet, and open them without reading."""
+    weights = plan.out / f"fold-{fold}" / FINAL
+    folder = make_folder(plan.out / "maps" / f"fold-{fold}")
+    card = card_of(plan.config, Ending(starting_recipe(plan.config)).recipe, weights=weights.read_bytes())
+    stamp = card.model_dump_json()
+    made = folder / "made.json"
+    if not made.is_file() or made.read_text(encoding="utf-8") != stamp:
+        for old in folder.glob("*.npy"):
+            old.unlink()
+        _write_text(made, stamp)
+    paths = [folder / f"{hashlib.sha256(s.image_id.encode()).hexdigest()[:24]}.npy" for s in samples]
+    missing = [(sample, path) for sample, path in zip(samples, paths, strict=True) if not path.is_file()]
+    if missing:
+        segmenter = load_fold(plan, f"fold-{fold}", ending=Ending(card.recipe))
+        for sample, path in missing:
+            with atomic_path(path) as temporary:
+                np.save(temporary, segmenter.maps(sample.image).astype(np.float16))
+    return [
+        StoredMaps(s.image_id, s.group, s.kind, np.load(path, mmap_mode="r"), s.labels, s.fold)
+        for s, path in zip(samples, paths, strict=True)
+    ]
+
+
+def _write_endings(path: Path, result: CrossResult) -> None:
+    found = result.found
+    if len({one.fold for one in result.stored}) > 1:
+        names = [f"fold-{result.stored[part[0]].fold}" for part in found.parts]
+    else:
+        names = [f"half-{index}" for index in range(len(found.parts))]
+    endings = dict(zip(names, found.endings, strict=True)) | {ALL: result.ending}
+    _write_text(path, json.dumps({name: ending.to_dict() for name, ending in endings.items()}, indent=1))
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,245 @@
+"""Cross-validation, told: scores by type with intervals, recipes tried, calibration, the worst pictures."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nucleate import __version__
+from nucleate.core.files import atomic_path, make_folder
+from nucleate.export.overlay import render_overlay
+from nucleate.nets.build import build, count_parameters
+from nucleate.report.figures import draw_panels, draw_reliability
+from nucleate.report.tables import markdown_table, write_scores
+from nucleate.score.scores import summarise
+from nucleate.study.next_table import gain_of
+from nucleate.train.confidence import calibration_error
+from nucleate.train.crossfit import LIMITS
+from nucleate.train.device import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from nucleate.score.scores import Scores
+    from nucleate.study.crossfold import CrossPlan, CrossResult
+    from nucleate.train.crossfit import Ending
+
+__all__ = ["WORST", "draw_worst", "write_results"]
+
+WORST = 30
+"""Pictures shown, the lowest scores first."""
+
+_A_ROW = 3
+_SHOWN_AP = ("0.50", "0.75", "0.90")
+
+
+def write_results(plan: CrossPlan, result: CrossResult, *, command: str, took: str) -> str:
+    """Write everything under ``OUT/results``.
+
+    ``table.md``, ``scores.json``, ``per-image.csv``, ``recipes.csv``, ``reliability.png`` and ``worst.jpg``.
+
+    Parameters
+    ----------
+    plan : CrossPlan
+    result : CrossResult
+    command : str
+        The call, for the notes.
+    took : str
+        How long it took, for the notes.
+
+    Returns
+    -------
+    str
+        The text of the table.
+    """
+    folder = make_folder(plan.out / "results")
+    groups = {one.image_id: one.group for one in result.stored}
+    whole = summarise(result.found.kept, groups=groups)
+    write_scores(folder / "scores.json", whole)
+    _write_images(folder / "per-image.csv", result)
+    _write_recipes(folder / "recipes.csv", result)
+    draw_worst(folder / "worst.jpg", result)
+    error = result.found.calibration_error
+    if error is not None:
+        title = f"{len(result.found.iou)} nuclei out of fold, expected calibration error {error:.3f}"
+        draw_reliability(folder / "reliability.png", result.found.predicted, true=result.found.iou, title=title)
+    lines = [
+        "# Cross-validation",
+        "",
+        *_score_lines(result, whole=whole, groups=groups),
+        *_ending_lines(result, groups=groups),
+        *_calibration_lines(result),
+        *_notes(plan, result, command=command, took=took),
+    ]
+    text = "\n".join(lines) + "\n"
+    with atomic_path(folder / "table.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return text
+
+
+def draw_worst(path: Path, result: CrossResult, *, count: int = WORST) -> None:
+    """Draw the worst pictures, each twice: outlines of the truth, and of the nuclei found.
+
+    Parameters
+    ----------
+    path : Path
+        PNG or JPEG to write.
+    result : CrossResult
+    count : int
+        How many.
+    """
+    ending_of = {
+        place: ending
+        for ending, part in zip(result.found.endings, result.found.parts, strict=True)
+        for place in part
+    }  # fmt: skip
+    worst = sorted(range(len(result.stored)), key=lambda place: result.found.kept[place].kaggle)[:count]
+    panels = []
+    for rank, place in enumerate(worst, start=1):
+        sample, one = result.samples[place], result.stored[place]
+        _, found = ending_of[place].nuclei(one, names=result.fitter.trials.names)
+        score = result.found.kept[place].kaggle
+        panels.append((f"{rank}  {sample.image_id[:8]}  truth", render_overlay(sample.image, sample.labels)))
+        panels.append((f"{rank}  found, score {score:.2f}", render_overlay(sample.image, found)))
+    blank = np.full((8, 8, 3), 255, np.uint8)
+    width = 2 * _A_ROW
+    panels += [(" " * (index + 1), blank) for index in range(-len(panels) % width)]
+    draw_panels(path, [dict(panels[start : start + width]) for start in range(0, len(panels), width)])
+
+
+def _subsets(result: CrossResult) -> Iterator[tuple[str, list[int]]]:
+    """Name the sets of pictures that are scored by themselves: types, then folds."""
+    for field, word in (("kind", ""), ("fold", "fold ")):
+        values = sorted({getattr(one, field) for one in result.stored} - {None, ""})
+        for value in values if len(values) > 1 else []:
+            places = [i for i, one in enumerate(result.stored) if getattr(one, field) == value]
+            yield f"{word}{value}", places
+
+
+def _score_lines(result: CrossResult, *, whole: Scores, groups: dict[str, str]) -> list[str]:
+    heads = ["", "images", "fields", "nuclei", "Kaggle score [95 %]", *(f"AP {key}" for key in _SHOWN_AP)]
+    rows = [_score_cells("**all**", whole, groups=groups)]
+    for name, places in _subsets(result):
+        part = summarise([result.found.kept[place] for place in places], groups=groups)
+        rows.append(_score_cells(name, part, groups=groups))
+    mean = float(np.mean([value for key, value in whole.ap.items() if float(key) <= 0.9]))
+    pooled = [f"{value:.3f}" for value in (*whole.ap.values(), mean)]
+    return [
+        *markdown_table([*heads, "F1 at 0.50", "PQ", "AJI"], rows),
+        "",
+        *markdown_table(["AP, pooled", *whole.ap, "mean .50-.90"], [["all", *pooled]]),
+        "",
+    ]
+
+
+def _score_cells(name: str, scores: Scores, *, groups: dict[str, str]) -> list[str]:
+    fields = len({groups[image.image_id] for image in scores.per_image})
+    low, high = scores.interval.get("kaggle", (float("nan"), float("nan")))
+    others = (*(scores.ap[key] for key in _SHOWN_AP), scores.f1_50, scores.pq, scores.aji)
+    kaggle = f"{scores.kaggle:.3f} [{low:.3f}, {high:.3f}]"
+    counts = (scores.images, fields, scores.nuclei_true)
+    return [name, *map(str, counts), kaggle, *(f"{value:.3f}" for value in others)]
+
+
+def _ending_lines(result: CrossResult, *, groups: dict[str, str]) -> list[str]:
+    fitter, found = result.fitter, result.found
+    everything = range(len(result.stored))
+    plain, kept = ({s.image_id: s.kaggle for s in scores} for scores in (found.plain, found.kept))
+    gain, low, high = gain_of(kept, plain, groups=groups)
+    start = fitter.trials.kaggle(fitter.start, everything).mean()
+    means = [float(np.mean(list(scores.values()))) for scores in (plain, kept)]
+    heads = ["level", "marker_level", "smoothing", "keep_unmarked", "min_marker_area", "min_area"]
+    rows = []
+    for name, ending in [("all (for the model)", result.ending), *_named_endings(result)]:
+        cells = [f"{getattr(ending.recipe, field):g}" for field in heads]
+        rows.append([name, *cells, f"{ending.min_confidence:g}"])
+    lines = [
+        "## After the network",
+        "",
+        "Recipe, confidence and limit of each row were fitted to all other folds. The recipes tried on all images, one",
+        f"number changed at a time, are in `recipes.csv`: {sum(1 for _ in fitter.trials.table())} of them.",
+        f"The score is {start:.4f} where tuning began, {means[0]:.4f} cross-fitted, and {means[1]:.4f} when nuclei",
+        f"under the limit are left out: {gain:+.4f} [{low:+.4f}, {high:+.4f}].",
+        "",
+        *markdown_table(["scored", *heads, "limit"], rows),
+        "",
+    ]
+    if result.ending.confidence is not None:
+        known = fitter.limits(result.ending.recipe, result.ending.confidence, among=everything)
+        scores = [f"{known[limit]:.4f}" for limit in LIMITS]
+        lines += markdown_table(["limit", *(f"{x:g}" for x in LIMITS)], [["score, fitted to all", *scores]])
+    return [*lines, ""]
+
+
+def _named_endings(result: CrossResult) -> Iterator[tuple[str, Ending]]:
+    for ending, part in zip(result.found.endings, result.found.parts, strict=True):
+        folds = {result.stored[place].fold for place in part}
+        halves = len(folds) < len(result.found.parts) and len({one.fold for one in result.stored}) == 1
+        yield f"{len(part)} images" if halves else f"fold {', '.join(map(str, folds))}", ending
+
+
+def _calibration_lines(result: CrossResult) -> list[str]:
+    found = result.found
+    if found.calibration_error is None:
+        return []
+    rows = []
+    kinds = np.array([one.kind for one in result.stored])[found.place]
+    for kind in ["all", *sorted(set(kinds.tolist()) - {""})]:
+        some = np.ones(len(kinds), np.bool_) if kind == "all" else kinds == kind
+        predicted, iou = found.predicted[some], found.iou[some]
+        numbers = (float(predicted.mean()), float(iou.mean()), calibration_error(predicted, iou))
+        rows.append([kind, str(len(iou)), *(f"{number:.3f}" for number in numbers)])
+    return [
+        "## Predicted IoU",
+        "",
+        *markdown_table(["", "nuclei found", "mean predicted", "mean true", "calibration error"], rows),
+        "",
+        "Each nucleus is rated by a model fitted to the other folds; none is left out here (`reliability.png`).",
+        "",
+    ]
+
+
+def _notes(plan: CrossPlan, result: CrossResult, *, command: str, took: str) -> list[str]:
+    parameters = count_parameters(build(plan.config.network))
+    return [
+        "## How",
+        "",
+        "Every image is scored by a network that saw no image of its field of view, the weights of the last epoch.",
+        "Intervals are 95 % bootstrap intervals over fields of view. AP, F1 and PQ are pooled over the images,",
+        "the Kaggle score and AJI are means over them.",
+        "",
+        f"- Command: `{command}`",
+        f"- One network of {parameters:,} parameters, no ensemble, no turned copies.",
+        f"- nucleate {__version__}, {describe()}; {took}.",
+    ]
+
+
+def _write_images(path: Path, result: CrossResult) -> None:
+    rows = sorted(zip(result.stored, result.found.kept, result.found.plain, strict=True), key=lambda row: row[1].kaggle)
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        names = ["image", "type", "field", "fold", "nuclei_true", "nuclei_pred", "kaggle", "kaggle_unfiltered"]
+        writer.writerow([*names, "ap_50", "ap_75", "ap_90", "f1_50", "pq", "aji"])
+        for one, kept, plain in rows:
+            scores = [kept.kaggle, plain.kaggle, *(kept.ap[i] for i in (0, 5, 8)), kept.f1_50, kept.pq, kept.aji]
+            facts = [one.image_id, one.kind, one.group, one.fold, kept.nuclei_true, kept.nuclei_pred]
+            writer.writerow([*facts, *(f"{score:.4f}" for score in scores)])
+
+
+def _write_recipes(path: Path, result: CrossResult) -> None:
+    """Write every recipe that was tried on all pictures, the best first."""
+    folds = np.array([one.fold for one in result.stored])
+    known = sorted({fold for fold in folds.tolist() if fold is not None})
+    rows = [
+        (float(scores.mean()), [float(scores[folds == fold].mean()) for fold in known], recipe.to_dict())
+        for recipe, scores in result.fitter.trials.table()
+    ]
+    rows.sort(key=lambda row: -row[0])
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["kaggle", *(f"fold_{fold}" for fold in known), *result.fitter.start.to_dict()])
+        for mean, by_fold, recipe in rows:
+            writer.writerow([f"{mean:.5f}", *(f"{score:.5f}" for score in by_fold), *recipe.values()])

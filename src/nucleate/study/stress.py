@@ -1,0 +1,269 @@
+"""How much is lost when held-out pictures are changed as they differ between laboratories.
+
+Each picture is segmented by the network of its own fold, with the ending fitted to the other folds, through the one
+prediction path with ``scale = "auto"``: what a user gets.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nucleate import __version__
+from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.labels import areas, relabel
+from nucleate.report.tables import markdown_table
+from nucleate.score.images import score_image
+from nucleate.study.changes import CHANGES, nearest, rescaled
+from nucleate.study.crossfold import ALL, load_fold, load_pictures, read_endings
+from nucleate.study.next_table import gain_of
+from nucleate.train.device import describe
+from nucleate.train.finish import median_diameter
+from nucleate.train.tuning import each
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from nucleate.data.sample import Sample
+    from nucleate.run.segmenter import Segmenter
+    from nucleate.study.changes import Change
+    from nucleate.study.crossfold import CrossPlan
+
+__all__ = ["LEAST", "SIDE", "StressRow", "balanced", "judge", "run_stress", "write_stress"]
+
+SIDE = 512
+"""Larger pictures are cut to their middle of so many pixels a side."""
+
+LEAST = 20
+"""Nuclei of fewer pixels in the changed picture are left out of the judgement."""
+
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class StressRow:
+    """What one change costs.
+
+    Parameters
+    ----------
+    change : Change
+    images : int
+        Pictures compared.
+    before, after : float
+        Mean Kaggle score of the pictures unchanged and changed, judged by the same nuclei.
+    low, high : float
+        95 % interval of ``after - before``, bootstrap over fields of view; nan where there are fewer than two.
+    by_kind : mapping
+        Type of picture -> (before, after).
+    """
+
+    change: Change
+    images: int
+    before: float
+    after: float
+    low: float
+    high: float
+    by_kind: Mapping[str, tuple[float, float]]
+
+    @property
+    def loss(self) -> float:
+        """Share of the score that is lost; below 0 for a gain."""
+        return 1 - self.after / self.before if self.before else 0.0
+
+
+def balanced(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """Take at most `count` pictures of each type, the first by id, cut to `SIDE`; pictures without nuclei stay away."""
+    by_kind: dict[str, list[Sample]] = {}
+    for sample in sorted(samples, key=lambda sample: sample.image_id):
+        middle = _middle(sample)
+        if middle.labels.any() and len(by_kind.setdefault(sample.kind, [])) < count:
+            by_kind[sample.kind].append(middle)
+    return [sample for kind in sorted(by_kind) for sample in by_kind[kind]]
+
+
+def _middle(sample: Sample) -> Sample:
+    rows, cols = (slice(max(n - SIDE, 0) // 2, max(n - SIDE, 0) // 2 + SIDE) for n in sample.labels.shape)
+    return replace(sample, image=sample.image[rows, cols], labels=relabel(sample.labels[rows, cols]))
+
+
+def judge(
+    truth: NDArray[np.int32], found: NDArray[np.int32], *, left_out: NDArray[np.bool_], least: float
+) -> float | None:
+    """Give the Kaggle score of a picture when some true nuclei are left out.
+
+    Parameters
+    ----------
+    truth, found : (H, W) int32 ndarray
+        Label images.
+    left_out : (n + 1,) bool ndarray
+        For each id of the truth whether it is left out; entry 0 is background and False. Found nuclei that lie with
+        more than half of their pixels in those are left out too.
+    least : float
+        Found nuclei of fewer pixels are left out.
+
+    Returns
+    -------
+    float or None
+        None if no true nucleus is left.
+    """
+    kept_truth = np.where(left_out[truth], 0, truth)
+    if not kept_truth.any():
+        return None
+    sizes = np.bincount(found.ravel())
+    covered = np.bincount(found.ravel(), left_out[truth].ravel(), minlength=len(sizes))
+    drop = (sizes < least) | (covered > sizes / 2)
+    drop[0] = True
+    return score_image(kept_truth, np.where(drop[found], 0, found)).kaggle
+
+
+def run_stress(
+    plan: CrossPlan,
+    *,
+    count: int = 12,
+    only: Sequence[str] = (),
+    say: Callable[[str], None] = lambda line: None,
+) -> list[StressRow]:
+    """Change pictures in every way and compare.
+
+    Parameters
+    ----------
+    plan : CrossPlan
+        A study that has its endings.
+    count : int
+        Pictures of each type.
+    only : sequence of str
+        Names of changes; all when empty.
+    say : callable
+        Takes one line for the user after each change.
+    """
+    endings = read_endings(plan.out)
+    samples = load_pictures(plan)
+    held = [sample for sample in samples if not plan.folds or sample.fold in plan.folds]
+    pictures = balanced(held, count)
+    diameter = median_diameter(samples)
+    segmenters = {
+        fold: load_fold(plan, name, ending=endings.get(name, endings[ALL]), diameter_px=diameter)
+        for fold, name in ((fold, f"fold-{fold}") for fold in sorted({sample.fold or 0 for sample in pictures}))
+    }
+    unchanged = each(lambda one: _find(segmenters, one, image=one.image), pictures, jobs=plan.jobs)
+    say(f"{len(pictures)} pictures unchanged")
+    rows = []
+    for change in CHANGES:
+        if only and change.name not in only:
+            continue
+        row = _row(change, pictures, unchanged=unchanged, segmenters=segmenters, jobs=plan.jobs)
+        if row is not None:
+            rows.append(row)
+            say(f"{change.name} {change.level}: {row.before:.3f} to {row.after:.3f}")
+    return rows
+
+
+def _find(segmenters: Mapping[int, Segmenter], one: Sample, *, image: NDArray[np.generic]) -> NDArray[np.int32]:
+    return segmenters[one.fold or 0].segment_plane(image)[0]
+
+
+def _row(
+    change: Change,
+    pictures: Sequence[Sample],
+    *,
+    unchanged: Sequence[NDArray[np.int32]],
+    segmenters: Mapping[int, Segmenter],
+    jobs: int,
+) -> StressRow | None:
+    """Score one change; None where no picture has a nucleus left."""
+
+    def compare(place: int) -> tuple[float | None, float | None]:
+        one = pictures[place]
+        image, truth = one.image, one.labels
+        if change.apply is not None:
+            image = change.apply(image, np.random.default_rng((_SEED, place)))
+        if change.zoom != 1:
+            image = rescaled(image, change.zoom)
+            truth = nearest(truth, (image.shape[0], image.shape[1]))
+        # Nothing is left out where nothing got smaller.
+        least = LEAST if change.zoom < 1 else 0
+        sizes = np.zeros(int(one.labels.max()), np.int64)
+        sizes[: int(truth.max(initial=0))] = areas(truth)
+        left_out = np.append(False, sizes < least)
+        found = _find(segmenters, one, image=image)
+        before = judge(one.labels, unchanged[place], left_out=left_out, least=least / change.zoom**2)
+        return before, judge(truth, found, left_out=left_out, least=least)
+
+    pairs = each(compare, range(len(pictures)), jobs=jobs)
+    scores = {
+        one.image_id: (before, after)
+        for one, (before, after) in zip(pictures, pairs, strict=True)
+        if before is not None and after is not None
+    }
+    if not scores:
+        return None
+    groups = {one.image_id: one.group for one in pictures}
+    earlier, later = ({name: pair[side] for name, pair in scores.items()} for side in (0, 1))
+    _, low, high = gain_of(later, earlier, groups=groups)
+    kinds: dict[str, list[tuple[float, float]]] = {}
+    for one in pictures:
+        if one.image_id in scores:
+            kinds.setdefault(one.kind, []).append(scores[one.image_id])
+    means = {kind: _means(found) for kind, found in kinds.items()}
+    return StressRow(change, len(scores), *_means(list(scores.values())), low, high, means)
+
+
+def _means(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    before, after = np.mean(pairs, axis=0).tolist()
+    return before, after
+
+
+def write_stress(plan: CrossPlan, rows: Sequence[StressRow], *, command: str) -> str:
+    """Write ``stress.md`` and ``stress.csv`` under ``OUT/results`` and give the text of the table."""
+    folder = make_folder(plan.out / "results")
+    kinds = sorted({kind for row in rows for kind in row.by_kind})
+    with atomic_path(folder / "stress.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        names = ["change", "level", "person", "images", "before", "after", "loss", "low", "high"]
+        writer.writerow([*names, *(f"{kind} {side}" for kind in kinds for side in ("before", "after"))])
+        for row in rows:
+            numbers = [row.before, row.after, row.loss, row.low, row.high]
+            numbers += [value for kind in kinds for value in row.by_kind.get(kind, (float("nan"),) * 2)]
+            facts = [row.change.name, row.change.level, row.change.person, row.images]
+            writer.writerow([*facts, *(f"{number:.4f}" for number in numbers)])
+    heads = ["change", "level", "images", "unchanged", "changed", "difference [95 %]", "loss", "a person still could"]
+    cells = [
+        [
+            row.change.name,
+            row.change.level or "-",
+            str(row.images),
+            f"{row.before:.3f}",
+            f"{row.after:.3f}",
+            f"{row.after - row.before:+.3f} [{row.low:+.3f}, {row.high:+.3f}]",
+            f"{row.loss:.1%}",
+            row.change.person,
+        ]
+        for row in rows
+    ]
+    most = max((row.images for row in rows), default=0)
+    lines = [
+        "# Changed pictures",
+        "",
+        *markdown_table(heads, cells),
+        "",
+        f"Kaggle score, mean over {most} held-out pictures, as many of each type as there are up to a number;",
+        f"larger ones are cut to their middle of {SIDE} pixels a side. Each was segmented by the network of its own",
+        "fold with the ending fitted to the other folds, as a user gets it (scale auto). Where pictures were made",
+        f"smaller, true nuclei of fewer than {LEAST} pixels are left out, found ones of fewer pixels too, and found",
+        "ones that lie for more than half in those; the unchanged pictures are judged by the same nuclei. Pictures",
+        "without any nucleus left are left out. The difference is paired picture by picture, its interval is a",
+        "bootstrap over fields of view. What a person could still outline is our own judgement. `stress.csv` has",
+        "the types.",
+        "",
+        f"- Command: `{command}`",
+        f"- nucleate {__version__}, {describe()}.",
+    ]
+    text = "\n".join(lines) + "\n"
+    with atomic_path(folder / "stress.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return text

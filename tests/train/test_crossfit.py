@@ -1,0 +1,106 @@
+"""What stands after the network: fitted to some pictures, scored on others, the same as what a user gets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.train.drawn import disks
+
+from nucleate.post.confidence import FEATURES
+from nucleate.post.recipe import PostRecipe
+from nucleate.run.segmenter import Segmenter
+from nucleate.run.weights import ModelCard
+from nucleate.score.images import score_image
+from nucleate.train import crossfit
+from nucleate.train.crossfit import Ending, EndingFitter, cross_fit
+from nucleate.train.tuning import StoredMaps, Trials
+
+NAMES = ("mask",)
+
+
+@pytest.fixture(autouse=True)
+def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nucleate.train.confidence.FEWEST", 4)
+    monkeypatch.setattr(crossfit, "FEWEST", 4)
+
+
+def _stored(count: int = 12) -> list[StoredMaps]:
+    """Sure nuclei, and one pale one a picture that is not in the truth."""
+    found = []
+    for index, sample in enumerate(disks(count)):
+        mask = (sample.labels > 0).astype(np.float16)
+        mask[sample.labels == 2] *= 0.6
+        truth = sample.labels * (sample.labels == 1)
+        found.append(StoredMaps(sample.image_id, sample.group, "", mask[None], truth, index % 3))
+    return found
+
+
+def _fitter(stored: list[StoredMaps]) -> EndingFitter:
+    return EndingFitter(Trials(NAMES, stored), PostRecipe(), tuned=False)
+
+
+def test_nuclei_line_up_with_their_overlap() -> None:
+    nuclei = _fitter(_stored(4)).nuclei(PostRecipe())
+    for one in nuclei:
+        bright = one.described[:, FEATURES.index("mask_inside")] > 0.9
+        assert one.iou.tolist() == bright.tolist()
+        assert bright.sum() == 1
+
+
+def test_the_limit_that_scores_best_elsewhere_is_taken() -> None:
+    found = cross_fit(_fitter(_stored()))
+    assert {score.kaggle for score in found.plain} == {0.5}
+    assert {score.kaggle for score in found.kept} == {1.0}
+    assert all(0 < ending.min_confidence <= 0.6 for ending in found.endings)
+
+
+def test_every_picture_and_nucleus_is_judged_once_by_the_other_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[int]] = []
+    fit = EndingFitter.fit
+
+    def noted(fitter: EndingFitter, among: list[int]) -> Ending:
+        asked.append(list(among))
+        return fit(fitter, among)
+
+    monkeypatch.setattr(EndingFitter, "fit", noted)
+    stored = _stored()
+    found = cross_fit(_fitter(stored))
+    assert [score.image_id for score in found.kept] == [one.image_id for one in stored]
+    assert sorted(found.place.tolist()) == sorted([*range(12), *range(12)])
+    assert found.predicted.shape == found.iou.shape == (24,)
+    for among, part in zip(asked, found.parts, strict=True):
+        assert set(among) | set(part) == set(range(12))
+        assert not set(among) & set(part)
+    assert found.calibration_error is not None
+    assert found.calibration_error < 0.1
+
+
+def test_too_few_nuclei_leave_the_confidence_out() -> None:
+    found = cross_fit(_fitter(_stored(3)))
+    assert [ending.confidence for ending in found.endings] == [None, None, None]
+    assert found.calibration_error is None
+
+
+def test_an_ending_is_what_a_user_gets() -> None:
+    stored = _stored()
+    ending = _fitter(stored).fit(range(len(stored)))
+    one = stored[0]
+    card = ModelCard(name="x", maps=NAMES, recipe=ending.recipe, sha256="0" * 64, **ending.facts())
+    maps_NCHW = one.maps_CHW.astype(np.float32)[None]
+    segmenter = Segmenter(lambda batch_NCHW: maps_NCHW, card.model_copy(update={"multiple": 32, "tile": 32}))
+    labels, confidence = segmenter.segment_plane(np.zeros(one.labels.shape, np.uint8))
+    found, kept = ending.nuclei(one, names=NAMES)
+    np.testing.assert_array_equal(kept, labels)
+    assert len(confidence) == kept.max() == 1
+    assert found.max() == 2
+    assert score_image(one.labels, kept).kaggle == 1.0
+
+
+def test_endings_go_through_json() -> None:
+    ending = _fitter(_stored()).fit(range(12))
+    assert Ending.from_dict(json.loads(json.dumps(ending.to_dict()))) == ending
+    bare = replace(ending, confidence=None)
+    assert Ending.from_dict(json.loads(json.dumps(bare.to_dict()))) == bare
