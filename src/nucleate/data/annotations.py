@@ -6,6 +6,7 @@ are declared, is refused.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import zipfile
@@ -14,7 +15,7 @@ from xml.parsers import expat
 
 import numpy as np
 
-from nucleate.data.regions import Region, region_of_rings, region_of_runs
+from nucleate.data.regions import Region, region_of_rings, region_of_runs, without
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 
     Shape = tuple[int, int]
 
-__all__ = ["READERS", "coco_pictures", "coco_regions", "geojson_regions", "roi_regions", "xml_regions"]
+__all__ = ["READERS", "coco_pictures", "coco_regions", "geojson_regions", "is_geojson", "roi_regions", "xml_regions"]
 
 _MAX_ROIS = 1_000_000
 _MAX_ROI_BYTES = 2**24
+_GEOMETRIES = {
+    "Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection",
+}  # fmt: skip
 
 
 def geojson_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
@@ -48,9 +52,11 @@ def geojson_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
         If it is no GeoJSON, or a polygon is damaged.
     """
     parsed = _json(data, name)
-    features = parsed if isinstance(parsed, list) else parsed.get("features", [parsed])
     found = []
     with _Damaged(name):
+        features = _features(parsed)
+        if features is None:
+            raise DataError(f"{name} is no GeoJSON: no features or geometry in it; export it again")
         for feature in features:
             geometry: dict[str, Any] = feature.get("geometry", feature) or {}
             kind, corners = str(geometry.get("type")), geometry.get("coordinates")
@@ -58,6 +64,17 @@ def geojson_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
             rings = [_ring(ring) for piece in pieces for ring in piece]
             found += [region_of_rings(rings, shape)] if rings else []
     return found
+
+
+def is_geojson(data: bytes, name: str) -> bool:
+    """Whether a JSON file holds GeoJSON, not something else.
+
+    Raises
+    ------
+    DataError
+        If it is no JSON.
+    """
+    return _features(_json(data, name)) is not None
 
 
 def roi_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
@@ -83,6 +100,8 @@ def roi_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
 def xml_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
     """Read the regions of an Aperio ImageScope file, the format of MoNuSeg: ``Region/Vertices/Vertex`` with X and Y.
 
+    A negative region (``NegativeROA="1"``) is cut out of all others.
+
     Raises
     ------
     DataError
@@ -93,10 +112,12 @@ def xml_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
     Kumar et al., IEEE Transactions on Medical Imaging 36 (2017), doi:10.1109/TMI.2017.2677499 (the data set).
     """
     rings: list[list[tuple[float, float]]] = []
+    negative: list[bool] = []
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         if tag == "Region":
             rings.append([])
+            negative.append(attributes.get("NegativeROA", "0") == "1")
         elif tag == "Vertex" and rings:
             rings[-1].append((float(attributes["X"]), float(attributes["Y"])))
 
@@ -109,7 +130,11 @@ def xml_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
     parser.EntityDeclHandler = refuse
     with _Damaged(name):
         parser.Parse(data, True)
-        return [region_of_rings([_ring(ring)], shape) for ring in rings if len(ring) > 2]
+        found = [
+            (region_of_rings([_ring(r)], shape), hole) for r, hole in zip(rings, negative, strict=True) if len(r) > 2
+        ]
+    holes = [region for region, hole in found if hole]
+    return [functools.reduce(without, holes, region) for region, hole in found if not hole]
 
 
 def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
@@ -185,6 +210,15 @@ def _json(data: bytes, name: str) -> Any:  # noqa: ANN401 - whatever the file ho
         return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name} is no JSON: {' '.join(str(error).split())[:120]}; export it again") from error
+
+
+def _features(parsed: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401 - as the file has it
+    """List the features of GeoJSON; None if it is none."""
+    whole = isinstance(parsed, dict) and parsed.get("type") == "FeatureCollection"
+    features: Any = parsed.get("features") if whole else parsed if isinstance(parsed, list) else [parsed]
+    known = {"Feature", *_GEOMETRIES}
+    sound = isinstance(features, list) and all(isinstance(one, dict) and one.get("type") in known for one in features)
+    return features if sound else None
 
 
 def _ring(corners: Any) -> NDArray[np.float64]:  # noqa: ANN401 - as the file has it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,7 +15,9 @@ from scipy import ndimage
 
 from nucleate.core.files import atomic_path
 from nucleate.data import folders, kaggle
+from nucleate.data.outlined import Outlined, find_outlined
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_labels, decode_mask
+from nucleate.data.regions import painting_order
 from nucleate.data.source import Source, open_source
 from nucleate.errors import DataError
 
@@ -29,9 +32,9 @@ __all__ = ["FATAL", "KINDS", "Finding", "Report", "check_dataset"]
 KINDS = {
     "unreadable file": "cannot be decoded; the sample is lost",
     "another size": "mask and image differ in size; the sample is lost",
-    "no annotation": "image without masks or label image; the sample is lost",
-    "no image": "masks or label image without an image",
-    "overlapping masks": "mask shares pixels with masks earlier by name, which keep them",
+    "no annotation": "image without masks, label image or outlines; the sample is lost",
+    "no image": "masks, label image or outlines without an image",
+    "overlapping masks": "mask shares pixels with earlier ones, which keep them: earlier by name, of outlines smaller",
     "hidden mask": "mask lies wholly inside earlier ones; it gets no number",
     "duplicate mask": "mask equals an earlier one of the same image",
     "empty mask": "mask without a pixel; it gets no number",
@@ -142,16 +145,18 @@ def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | No
     seen: dict[str, str] = {}
     entries = kaggle.find_entries(source)
     pairs = [] if entries else folders.find_pairs(source)
-    if not entries and not pairs:
+    outlined = [] if entries or pairs else find_outlined(source)
+    checks: list[Callable[[], None]] = [
+        *(functools.partial(_check_entry, source, one, report=report, seen=seen) for one in entries),
+        *(functools.partial(_check_pair, source, one, report=report, seen=seen) for one in pairs),
+        *(functools.partial(_check_outlined, source, one, report=report, seen=seen) for one in outlined),
+    ]
+    if not checks:
         raise DataError(f"{source} has no known layout: got {len(source.names)} files; see `nucleate check --help`")
-    for number, entry in enumerate(entries, 1):
-        _check_entry(source, entry, report=report, seen=seen)
+    for number, check in enumerate(checks, 1):
+        check()
         if progress:
-            progress(number, len(entries))
-    for number, pair in enumerate(pairs, 1):
-        _check_pair(source, pair, report=report, seen=seen)
-        if progress:
-            progress(number, len(pairs))
+            progress(number, len(checks))
     if entries:
         _check_orphans(source, entries, report=report)
     return report
@@ -166,7 +171,7 @@ def _check_entry(source: Source, entry: kaggle.KaggleEntry, *, report: Report, s
     if not entry.masks:
         report.add("no nuclei", entry.image_id, place=entry.image)
     painted = np.zeros(image.shape[:2], dtype=bool) if image is not None else None
-    known: dict[bytes, str] = {}
+    masks = _Masks(entry.image_id, report, painted)
     for name in entry.masks:
         try:
             mask = decode_mask(source.read(name), name)
@@ -179,14 +184,48 @@ def _check_entry(source: Source, entry: kaggle.KaggleEntry, *, report: Report, s
         box = _box(mask)
         if box is None:
             report.add("empty mask", entry.image_id, place=name)
+        else:
+            masks.check(name, box, crop=mask[box] != 0)
+
+
+def _check_outlined(source: Source, entry: Outlined, *, report: Report, seen: dict[str, str]) -> None:
+    shape = entry.shape
+    if entry.image is None:
+        report.add("no image", entry.image_id, place=str(entry.outlines))
+    else:
+        report.images += 1
+        image = _image(source, (entry.image_id, entry.image), report=report, seen=seen)
+        if image is not None and shape not in {None, image.shape[:2]}:
+            place = str(entry.outlines)
+            report.add("another size", entry.image_id, place=place, detail=f"{shape}, image {image.shape[:2]}")
+            return
+        shape = shape if image is None else (image.shape[0], image.shape[1])
+    if entry.read is None:
+        report.add("no annotation", entry.image_id, place=str(entry.image))
+        return
+    if shape is None:  # nothing says how large the picture is
+        return
+    place = str(entry.outlines)
+    try:
+        regions = entry.regions(shape)
+    except DataError as error:
+        report.add("unreadable file", entry.image_id, place=place, detail=str(error))
+        return
+    if not regions:
+        report.add("no nuclei", entry.image_id, place=place)
+    masks = _Masks(entry.image_id, report, np.zeros(shape, bool))
+    # The smaller keep what they share with larger ones, so they come first here.
+    for index in reversed(painting_order(regions)):
+        region, name = regions[index], f"{place}, outline {index + 1}"
+        inner = _box(region.mask) if region.mask.size else None
+        if inner is None:
+            report.add("empty mask", entry.image_id, place=name)
             continue
-        report.nuclei += 1
-        crop = mask[box] != 0
-        _check_nucleus(crop, (entry.image_id, name), report=report)
-        _check_against(crop, (entry.image_id, name), report=report, painted=None if painted is None else painted[box])
-        digest = hashlib.sha256(repr(box).encode() + crop.tobytes()).digest()
-        if known.setdefault(digest, name) != name:
-            report.add("duplicate mask", entry.image_id, place=name, detail=f"equals {known[digest]}")
+        rows, cols = (
+            slice(part.start + first, part.stop + first)
+            for part, first in zip(inner, (region.top, region.left), strict=True)
+        )
+        masks.check(name, (rows, cols), crop=region.mask[inner])
 
 
 def _check_pair(source: Source, pair: folders.Pair, *, report: Report, seen: dict[str, str]) -> None:
@@ -227,17 +266,28 @@ def _check_nucleus(crop: NDArray[np.bool_], place: tuple[str, str], *, report: R
         report.add("holes", place[0], place=place[1], detail=f"{count - 1} holes, {pixels} px")
 
 
-def _check_against(
-    crop: NDArray[np.bool_], place: tuple[str, str], *, report: Report, painted: NDArray[np.bool_] | None
-) -> None:
-    if painted is None:
-        return
-    shared = int((crop & painted).sum())
-    area = int(crop.sum())
-    if shared:
-        kind = "hidden mask" if shared == area else "overlapping masks"
-        report.add(kind, place[0], place=place[1], detail=f"{shared} of {area} px")
-    painted |= crop
+@dataclass
+class _Masks:
+    """The masks of one image, one after the other; a pixel belongs to the first that claims it."""
+
+    image_id: str
+    report: Report
+    painted: NDArray[np.bool_] | None
+    known: dict[bytes, str] = field(default_factory=dict)
+
+    def check(self, name: str, box: tuple[slice, slice], *, crop: NDArray[np.bool_]) -> None:
+        """Look at one mask that has pixels, within its box."""
+        self.report.nuclei += 1
+        _check_nucleus(crop, (self.image_id, name), report=self.report)
+        if self.painted is not None:
+            shared, area = int((crop & self.painted[box]).sum()), int(crop.sum())
+            if shared:
+                kind = "hidden mask" if shared == area else "overlapping masks"
+                self.report.add(kind, self.image_id, place=name, detail=f"{shared} of {area} px")
+            self.painted[box] |= crop
+        digest = hashlib.sha256(repr(box).encode() + crop.tobytes()).digest()
+        if self.known.setdefault(digest, name) != name:
+            self.report.add("duplicate mask", self.image_id, place=name, detail=f"equals {self.known[digest]}")
 
 
 def _check_orphans(source: Source, entries: list[kaggle.KaggleEntry], *, report: Report) -> None:

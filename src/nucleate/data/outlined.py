@@ -2,29 +2,113 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from nucleate.data.annotations import READERS, coco_pictures, coco_regions
+from nucleate.data.annotations import READERS, coco_pictures, coco_regions, is_geojson
 from nucleate.data.folders import picture_id
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image
-from nucleate.data.regions import paint_regions
+from nucleate.data.regions import Region, paint_regions
 from nucleate.data.sample import Sample
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
     from nucleate.data.source import Source
 
-__all__ = ["samples_of"]
+__all__ = ["Outlined", "find_outlined", "samples_of"]
+
+Reader: TypeAlias = Callable[[tuple[int, int]], list[Region]]
 
 _ENDINGS = (".rois", "_rois", "-rois", ".labels", "_annotations")
 
 
-def samples_of(source: Source) -> list[Sample]:
-    """Read every outlined picture of a source.
+@dataclass(frozen=True)
+class Outlined:
+    """Where a picture and its outlines are; one of them may be missing.
+
+    Parameters
+    ----------
+    image_id : str
+        Their common name.
+    image : str, optional
+        File name of the picture within the source; for a COCO file that names one that is not there, None.
+    outlines : str, optional
+        File name of the outlines.
+    read : callable, optional
+        Rows and columns of the picture -> its nuclei. Raises DataError if they are damaged.
+    shape : (int, int), optional
+        Rows and columns that the outlines are said to be drawn on.
+    """
+
+    image_id: str
+    image: str | None
+    outlines: str | None
+    read: Reader | None
+    shape: tuple[int, int] | None = None
+
+    def regions(self, shape: tuple[int, int]) -> list[Region]:
+        """Read the nuclei of a picture of that many rows and columns.
+
+        Raises
+        ------
+        DataError
+            If there are no outlines, they are damaged, or they are drawn on a picture of another size.
+        """
+        if self.read is None:
+            raise DataError(f"{self.image_id} has no outlines; add them or take the picture out")
+        if self.shape is not None and shape != self.shape:
+            raise DataError(f"{self.image_id} is {shape}, {self.outlines} says {self.shape}; annotate the same picture")
+        return self.read(shape)
+
+
+def find_outlined(source: Source) -> list[Outlined]:
+    """List the outlined pictures of a source by id.
 
     Known are ``<id>.geojson``, ``<id>.json``, ``<id>.rois.zip`` or ``<id>.zip``, ``<id>.roi`` and ``<id>.xml`` beside
-    or in another folder than ``<id>.png`` (``.tif``, ...), and a COCO file that names its pictures.
+    or in another folder than ``<id>.png`` (``.tif``, ...), and a COCO file that names its pictures. JSON of another
+    kind is passed over.
+
+    Returns
+    -------
+    list of Outlined
+        Sorted by id; empty if there are no annotation files.
+
+    Raises
+    ------
+    DataError
+        If an id occurs twice, or a JSON file is damaged.
+    """
+    pictures = [name for name in source.names if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
+    files = []
+    for name in source.names:
+        ending = PurePosixPath(name).suffix.lower()
+        if ending == ".json":
+            data = source.read(name)
+            listed = coco_pictures(data, f"{source}/{name}")
+            if listed is not None:
+                return _coco(source, pictures, listed=listed, name=name)
+            if not is_geojson(data, f"{source}/{name}"):
+                continue
+        if ending in READERS:
+            files.append(name)
+    if not files:
+        return []
+    images, outlines = _by_id(source, pictures), _by_id(source, files)
+    return [
+        Outlined(
+            image_id,
+            images.get(image_id),
+            outlines.get(image_id),
+            _reader(source, outlines[image_id]) if image_id in outlines else None,
+        )
+        for image_id in sorted(images.keys() | outlines.keys())
+    ]
+
+
+def samples_of(source: Source) -> list[Sample]:
+    """Read every outlined picture of a source, see `find_outlined`.
 
     Returns
     -------
@@ -36,53 +120,37 @@ def samples_of(source: Source) -> list[Sample]:
     DataError
         If a picture or its outlines are missing, an id occurs twice, or a file is damaged.
     """
-    files = [name for name in source.names if PurePosixPath(name).suffix.lower() in READERS]
-    if not files:
-        return []
-    pictures = [name for name in source.names if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
-    for name in files:
-        if name.lower().endswith(".json"):
-            listed = coco_pictures(source.read(name), f"{source}/{name}")
-            if listed is not None:
-                return _coco(source, pictures, listed=listed, name=name)
-    return _paired(source, _by_id(source, pictures), files=_by_id(source, files))
-
-
-def _coco(source: Source, pictures: list[str], *, listed: dict[str, dict[str, object]], name: str) -> list[Sample]:
-    whole = {**{PurePosixPath(path).name: path for path in pictures}, **{path: path for path in pictures}}
     samples = []
-    for file_name, entry in listed.items():
-        path = whole.get(file_name) or whole.get(PurePosixPath(file_name).name)
-        if path is None:
-            raise DataError(f"{source}: {name} names {file_name}, which is not there; add the picture")
-        image = decode_image(source.read(path), f"{source}/{path}")
+    for entry in find_outlined(source):
+        if entry.image is None:
+            raise DataError(f"{source}: {entry.image_id} has no picture; add it or take {entry.outlines} out")
+        if entry.read is None:
+            raise DataError(f"{source}: {entry.image_id} has no outlines; add them or take the picture out")
+        image = decode_image(source.read(entry.image), f"{source}/{entry.image}")
         shape = (image.shape[0], image.shape[1])
-        if shape != entry["shape"]:
-            raise DataError(
-                f"{source}: {file_name} is {shape}, {name} says {entry['shape']}; annotate the same picture"
-            )
-        regions = coco_regions(entry["annotations"], f"{source}/{name}", shape=shape)  # type: ignore[arg-type]
-        image_id = picture_id(file_name)
-        samples.append(Sample(image_id, image, paint_regions(regions, shape), group=image_id))
-    ids = [sample.image_id for sample in samples]
-    if len(set(ids)) < len(ids):
-        raise DataError(f"{source}: {name} names two pictures of one id; rename one")
-    return sorted(samples, key=lambda sample: sample.image_id)
-
-
-def _paired(source: Source, pictures: dict[str, str], *, files: dict[str, str]) -> list[Sample]:
-    samples = []
-    for image_id in sorted(pictures.keys() | files.keys()):
-        if image_id not in pictures or image_id not in files:
-            missing = "picture" if image_id not in pictures else "outlines"
-            raise DataError(f"{source}: {image_id} has no {missing}; add them or take the other file out")
-        image = decode_image(source.read(pictures[image_id]), f"{source}/{pictures[image_id]}")
-        shape = (image.shape[0], image.shape[1])
-        name = files[image_id]
-        read = READERS[PurePosixPath(name).suffix.lower()]
-        regions = read(source.read(name), f"{source}/{name}", shape=shape)
-        samples.append(Sample(image_id, image, paint_regions(regions, shape), group=image_id))
+        samples.append(Sample(entry.image_id, image, paint_regions(entry.regions(shape), shape), entry.image_id))
     return samples
+
+
+def _coco(source: Source, pictures: list[str], *, listed: dict[str, dict[str, object]], name: str) -> list[Outlined]:
+    whole = {**{PurePosixPath(path).name: path for path in pictures}, **{path: path for path in pictures}}
+    found: dict[str, Outlined] = {}
+    for file_name, entry in listed.items():
+        image_id = picture_id(file_name)
+        if image_id in found:
+            raise DataError(f"{source}: {name} names two pictures of id {image_id}; rename one")
+        path = whole.get(file_name) or whole.get(PurePosixPath(file_name).name)
+        found[image_id] = Outlined(image_id, path, name, _coco_reader(f"{source}/{name}", entry), entry["shape"])  # type: ignore[arg-type]
+    return [found[image_id] for image_id in sorted(found)]
+
+
+def _coco_reader(name: str, entry: dict[str, object]) -> Reader:
+    return lambda shape: coco_regions(entry["annotations"], name, shape=shape)  # type: ignore[arg-type]
+
+
+def _reader(source: Source, name: str) -> Reader:
+    read = READERS[PurePosixPath(name).suffix.lower()]
+    return lambda shape: read(source.read(name), f"{source}/{name}", shape=shape)
 
 
 def _by_id(source: Source, names: list[str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Region", "paint_regions", "region_of_rings", "region_of_runs"]
+__all__ = ["Region", "paint_regions", "painting_order", "region_of_rings", "region_of_runs", "without"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +91,31 @@ def region_of_runs(counts: Sequence[int] | NDArray[np.integer], shape: tuple[int
     return Region(int(rows[0]), int(cols[0]), inside[box].copy())
 
 
+def without(region: Region, hole: Region) -> Region:
+    """Cut one region out of another.
+
+    Examples
+    --------
+    >>> whole, hole = Region(0, 0, np.ones((1, 3), bool)), Region(0, 1, np.ones((2, 1), bool))
+    >>> without(whole, hole).mask.tolist()
+    [[True, False, True]]
+    """
+    top, left = max(region.top, hole.top), max(region.left, hole.left)
+    bottom = min(region.top + region.mask.shape[0], hole.top + hole.mask.shape[0])
+    right = min(region.left + region.mask.shape[1], hole.left + hole.mask.shape[1])
+    if bottom <= top or right <= left:
+        return region
+    mask = region.mask.copy()
+    cut = hole.mask[top - hole.top : bottom - hole.top, left - hole.left : right - hole.left]
+    mask[top - region.top : bottom - region.top, left - region.left : right - region.left] &= ~cut
+    return Region(region.top, region.left, mask)
+
+
+def painting_order(regions: Sequence[Region]) -> list[int]:
+    """Give the indices of nuclei from the largest to the smallest: what is painted later keeps shared pixels."""
+    return sorted(range(len(regions)), key=lambda i: -int(regions[i].mask.sum()))
+
+
 def paint_regions(regions: Sequence[Region], shape: tuple[int, int]) -> NDArray[np.int32]:
     """Paint nuclei into one label image, small ones over large ones, so that none is hidden by one it lies in.
 
@@ -100,7 +125,7 @@ def paint_regions(regions: Sequence[Region], shape: tuple[int, int]) -> NDArray[
         Ids 1..n in the order given; a nucleus without pixels of its own has no id.
     """
     labels = np.zeros(shape, np.int32)
-    for index in sorted(range(len(regions)), key=lambda i: -int(regions[i].mask.sum())):
+    for index in painting_order(regions):
         region = regions[index]
         rows, cols = region.mask.shape
         labels[region.top : region.top + rows, region.left : region.left + cols][region.mask] = index + 1

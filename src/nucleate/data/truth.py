@@ -13,8 +13,10 @@ import numpy as np
 
 from nucleate.core.rle import decode_positions
 from nucleate.data import folders, kaggle
+from nucleate.data.outlined import Outlined, find_outlined
 from nucleate.data.pictures import open_pictures
-from nucleate.data.pixels import PICTURE_SUFFIXES, decode_labels
+from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_labels
+from nucleate.data.regions import paint_regions
 from nucleate.data.source import Source, open_source
 from nucleate.errors import DataError
 
@@ -55,8 +57,8 @@ class LabelMap(Mapping[str, "NDArray[np.int32]"]):
 def read_pair(pred: Path | str, truth: Path | str, *, images: Path | str | None = None) -> tuple[LabelMap, LabelMap]:
     """Find both sides of a comparison; see `read_labels_source`.
 
-    A run-length table that does not say how large its images are takes the sizes of the other side where no `images`
-    are given: a submission is scored against a solution as they are.
+    A run-length table or outlines that do not say how large their images are take the sizes of the other side where no
+    `images` are given: a submission is scored against a solution as they are.
 
     Returns
     -------
@@ -70,7 +72,9 @@ def read_pair(pred: Path | str, truth: Path | str, *, images: Path | str | None 
 
 
 def _lacks_sizes(path: Path) -> bool:
-    return _is_table(path) and any(found.shape is None for found in _read_table(path).values())
+    if _is_table(path):
+        return any(found.shape is None for found in _read_table(path).values())
+    return any(entry.image is None and entry.shape is None for entry in _outlines(open_source(path)))
 
 
 def _is_table(path: Path) -> bool:
@@ -84,10 +88,10 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None, li
     ----------
     path : path-like
         A folder or zip of label images (``<id>.tif``, ``<id>.labels.tif``, ``.png``), one in Kaggle's layout with
-        masks, one with ``labels/``, or a CSV with columns ImageId, EncodedPixels and, if possible, Height and Width.
-        A row with empty EncodedPixels is an image without nuclei.
+        masks, one with ``labels/``, one with outlines (`nucleate.data.outlined`), or a CSV with columns ImageId,
+        EncodedPixels and, if possible, Height and Width. A row with empty EncodedPixels is an image without nuclei.
     images : path-like, optional
-        Folder or zip of the images, for their sizes where a CSV lacks Height and Width.
+        Folder or zip of the images, for their sizes where a CSV lacks Height and Width or outlines lack pictures.
     like : LabelMap, optional
         Label images of the same images, for their sizes where there are no `images`.
 
@@ -95,7 +99,8 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None, li
     -------
     LabelMap
         Sorted by id. Labels are (H, W) int32, 1..n without gaps. A pixel claimed by two masks or codes belongs to the
-        first: masks in the order of their names, codes in the order of their rows.
+        first: masks in the order of their names, codes in the order of their rows; one claimed by two outlines to the
+        smaller nucleus.
 
     Raises
     ------
@@ -115,10 +120,15 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None, li
         if not annotated:
             raise DataError(f"{source} has images but no masks; give the truth as a CSV or a folder with masks")
         return LabelMap({entry.image_id: _mask_reader(source, entry) for entry in annotated})
+    outlines = _outlines(source)
+    if outlines:
+        sizes = _sizes(images, like)
+        return LabelMap({entry.image_id: _outline_reader(source, entry, sizes=sizes) for entry in outlines})
     names = _label_files(source)
     if not names:
         raise DataError(
-            f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files"
+            f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files, or "
+            "outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
         )
     return LabelMap({image_id: _file_reader(source, names[image_id]) for image_id in sorted(names)})
 
@@ -173,16 +183,11 @@ def _from_table(path: Path, images: Path | str | None, *, like: LabelMap | None)
     lacking = [image_id for image_id, found in rows.items() if found.shape is None]
     if lacking and images is None and like is None:
         raise DataError(f"{path} does not say how large image {lacking[0]} is; give the images with --images DIR")
-    pictures = open_pictures(images) if lacking and images is not None else None
+    sizes = _sizes(images if lacking else None, like)
 
     def reader(image_id: str, found: _Rows) -> Callable[[], NDArray[np.int32]]:
         def read() -> NDArray[np.int32]:
-            shape = found.shape
-            if shape is None and pictures is not None:
-                shape = _picture_shape(pictures(image_id), image_id, images=images)
-            elif shape is None and like is not None and image_id in like:
-                rows, columns = like[image_id].shape
-                shape = rows, columns
+            shape = found.shape or sizes(image_id)
             try:
                 return labels_from_codes(found.codes, shape or (0, 0))
             except DataError as error:
@@ -191,6 +196,21 @@ def _from_table(path: Path, images: Path | str | None, *, like: LabelMap | None)
         return read
 
     return LabelMap({image_id: reader(image_id, rows[image_id]) for image_id in sorted(rows)})
+
+
+def _sizes(images: Path | str | None, like: LabelMap | None) -> Callable[[str], tuple[int, int] | None]:
+    """Give the function that says how large an image is: by the images, else by the other side; None if unknown."""
+    pictures = None if images is None else open_pictures(images)
+
+    def size(image_id: str) -> tuple[int, int] | None:
+        if pictures is not None:
+            return _picture_shape(pictures(image_id), image_id, images=images)
+        if like is not None and image_id in like:
+            rows, columns = like[image_id].shape
+            return rows, columns
+        return None
+
+    return size
 
 
 def _read_table(path: Path) -> dict[str, _Rows]:
@@ -242,12 +262,36 @@ def _picture_shape(picture: NDArray[Any] | None, image_id: str, *, images: Path 
     return height, width
 
 
-def _is_picture(name: str) -> bool:
+def _may_be_labels(name: str) -> bool:
     place = PurePosixPath(name)
-    folder = place.parent.name
-    return (
-        place.suffix.lower() in PICTURE_SUFFIXES and folder not in {"labels", "masks"} and ".labels" not in place.stem
-    )
+    picture = place.suffix.lower() in PICTURE_SUFFIXES and place.parent.name not in {"labels", "masks"}
+    return picture and ".labels" not in place.stem and not place.stem.endswith(_NOT_LABELS)
+
+
+def _outlines(source: Source) -> list[Outlined]:
+    """List the outlined images; none where the pictures are label images and files of another kind lie beside them."""
+    if kaggle.find_entries(source) or folders.find_pairs(source):
+        return []
+    found = [entry for entry in find_outlined(source) if entry.outlines is not None]
+    matched = any(entry.image is not None or entry.shape is not None for entry in found)
+    return found if matched or not any(_may_be_labels(name) for name in source.names) else []
+
+
+def _outline_reader(
+    source: Source, entry: Outlined, *, sizes: Callable[[str], tuple[int, int] | None]
+) -> Callable[[], NDArray[np.int32]]:
+    def read() -> NDArray[np.int32]:
+        if entry.image is not None:
+            height, width = decode_image(source.read(entry.image), f"{source}/{entry.image}").shape[:2]
+            shape: tuple[int, int] | None = (height, width)
+        else:
+            shape = entry.shape or sizes(entry.image_id)
+        if shape is None:
+            said = f"{source}/{entry.outlines} does not say how large image {entry.image_id} is"
+            raise DataError(f"{said}; give the images with --images DIR")
+        return paint_regions(entry.regions(shape), shape)
+
+    return read
 
 
 def _label_files(source: Source) -> dict[str, str]:
@@ -256,7 +300,7 @@ def _label_files(source: Source) -> dict[str, str]:
         return {pair.image_id: pair.labels for pair in pairs if pair.labels is not None}
     names: dict[str, str] = {}
     for name in source.names:
-        if not _is_picture(name) or PurePosixPath(name).stem.endswith(_NOT_LABELS):
+        if not _may_be_labels(name):
             continue
         image_id = folders.picture_id(name)
         if image_id in names:

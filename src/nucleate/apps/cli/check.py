@@ -10,7 +10,7 @@ __all__ = ["check"]
 
 def check(
     data: Annotated[
-        str, typer.Argument(help="Folder or zip, in Kaggle's layout or with label images; ZIP::FOLDER too.")
+        str, typer.Argument(help="Folder or zip: Kaggle's layout, label images or outlines; ZIP::FOLDER too.")
     ],
     csv: Annotated[Path | None, typer.Option("--csv", help="Write every finding to this file.")] = None,
     examples: Annotated[int, typer.Option("--examples", min=0, help="How many places to show for each kind.")] = 1,

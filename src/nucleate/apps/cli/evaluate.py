@@ -24,8 +24,8 @@ _SHOWN_AP = {"0.50", "0.75", "0.90"}
 
 
 def evaluate(
-    pred: Annotated[Path, typer.Argument(metavar="PRED", help="Predicted label images.")],
-    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="True label images.")],
+    pred: Annotated[Path, typer.Argument(metavar="PRED", help="Predicted label images or outlines.")],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="True label images or outlines.")],
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the scores as JSON.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with tables.")] = None,
     per_image: Annotated[
@@ -34,7 +34,7 @@ def evaluate(
     images: Annotated[
         Path | None,
         typer.Option(
-            "--images", metavar="DIR", help="The pictures: for the page, and for the sizes that an RLE CSV lacks."
+            "--images", metavar="DIR", help="The pictures: for the page, and for sizes that PRED or TRUTH lacks."
         ),
     ] = None,
     groups: Annotated[
@@ -48,8 +48,9 @@ def evaluate(
 ) -> None:
     """Score predicted nuclei against true ones.
 
-    PRED and TRUTH are folders of label images (ID.tif, ID.labels.tif, ID.png), Kaggle folders or zips with masks, or
-    Kaggle RLE CSVs. Images are paired by their names; an image of TRUTH without prediction counts as empty.
+    PRED and TRUTH are folders of label images (ID.tif, ID.labels.tif, ID.png) or of outlines (ID.geojson, ID.rois.zip,
+    ID.xml, one COCO file), Kaggle folders or zips with masks, or Kaggle RLE CSVs. Images are paired by their names; an
+    image of TRUTH without prediction counts as empty.
 
     Example: nucleate evaluate scoress/ truth/ --json scores.json --html scores.html --images pictures/
     """

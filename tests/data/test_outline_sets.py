@@ -1,0 +1,186 @@
+"""Data sets of outlines, checked and scored: the four kinds of file, with their pictures and without."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from roifile import ImagejRoi, roiwrite
+from tests.data.files import equal, pack, png, write
+
+from nucleate.apps.cli.main import main
+from nucleate.data.check import check_dataset
+from nucleate.data.truth import read_labels_source, read_pair
+from nucleate.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+IMAGE = np.arange(48, dtype=np.uint8).reshape(6, 8)
+WIDE, SMALL = [[1, 1], [5, 1], [5, 4], [1, 4]], [[4, 3], [7, 3], [7, 5], [4, 5]]
+LABELS = np.zeros((6, 8), np.int32)
+LABELS[1:4, 1:5], LABELS[3:5, 4:7] = 1, 2  # six pixels against twelve: the small one keeps the shared pixel
+
+
+def geojson(*rings: Any) -> bytes:  # noqa: ANN401 - corners
+    features = [{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}} for ring in rings]
+    return json.dumps({"type": "FeatureCollection", "features": features}).encode()
+
+
+def xml(*rings: Any, negative: int = 99) -> bytes:  # noqa: ANN401 - corners
+    regions = []
+    for number, ring in enumerate(rings):
+        corners = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in ring)
+        regions.append(f'<Region NegativeROA="{int(number >= negative)}"><Vertices>{corners}</Vertices></Region>')
+    return f"<Annotations><Annotation><Regions>{''.join(regions)}</Regions></Annotation></Annotations>".encode()
+
+
+def rois(tmp_path: Path, *rings: Any) -> bytes:  # noqa: ANN401 - corners
+    path = tmp_path / "rois.zip"
+    path.unlink(missing_ok=True)
+    roiwrite(path, [ImagejRoi.frompoints(np.array(ring)) for ring in rings])
+    return path.read_bytes()
+
+
+def coco(*rings: Any, size: tuple[int, int] = (6, 8)) -> bytes:  # noqa: ANN401 - corners
+    image = {"id": 1, "file_name": "a.png", "height": size[0], "width": size[1]}
+    annotations = [{"image_id": 1, "segmentation": [list(np.ravel(ring))]} for ring in rings]
+    return json.dumps({"images": [image], "annotations": annotations}, default=int).encode()
+
+
+def files_of(kind: str, tmp_path: Path, *rings: Any) -> dict[str, bytes]:  # noqa: ANN401 - corners
+    """Give the annotation file of picture ``a`` in a place that is usual for its kind."""
+    made: dict[str, Callable[[], tuple[str, bytes]]] = {
+        "geojson": lambda: ("a.geojson", geojson(*rings)),
+        "imagej": lambda: ("a.rois.zip", rois(tmp_path, *rings)),
+        "monuseg": lambda: ("Annotations/a.xml", xml(*rings)),
+        "coco": lambda: ("annotations.json", coco(*rings)),
+    }
+    return dict([made[kind]()])
+
+
+KINDS = ("geojson", "imagej", "monuseg", "coco")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_set_is_checked(kind: str, tmp_path: Path) -> None:
+    files = {"Tissue Images/a.png": png(IMAGE), **files_of(kind, tmp_path, WIDE, SMALL, SMALL)}
+    name = next(name for name in files if not name.endswith(".png"))
+    report = check_dataset(write(tmp_path / "set", files))
+    assert (report.images, report.nuclei) == (1, 3)
+    # Of equal outlines the last is painted last, and keeps the pixels.
+    assert [(f.kind, f.place, f.detail) for f in report.findings] == [
+        ("hidden mask", f"{name}, outline 2", "6 of 6 px"),
+        ("duplicate mask", f"{name}, outline 2", f"equals {name}, outline 3"),
+        ("overlapping masks", f"{name}, outline 1", "1 of 12 px"),
+    ]
+    assert report.usable
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_set_is_a_truth(kind: str, tmp_path: Path) -> None:
+    files = {"Tissue Images/a.png": png(IMAGE), **files_of(kind, tmp_path, WIDE, SMALL)}
+    for source in (write(tmp_path / "set", files), pack(tmp_path / "set.zip", files)):
+        found = read_labels_source(source)
+        assert list(found) == ["a"]
+        assert equal(found["a"], LABELS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outlines_without_pictures_take_the_size_of_the_other_side(kind: str, tmp_path: Path) -> None:
+    outlines = write(tmp_path / "outlines", files_of(kind, tmp_path, WIDE, SMALL))
+    labels = write(tmp_path / "labels", {"a.labels.tif": png(LABELS.astype(np.uint8))})
+    for pred, truth in ((outlines, labels), (labels, outlines)):
+        first, second = read_pair(pred, truth)
+        assert equal(first["a"], LABELS)
+        assert equal(second["a"], LABELS)
+    pictures = write(tmp_path / "pictures", {"a.png": png(IMAGE)})
+    assert equal(read_labels_source(outlines, images=pictures)["a"], LABELS)
+    if kind != "coco":  # which says how large its pictures are
+        with pytest.raises(DataError, match="how large image a is; give the images with --images DIR"):
+            read_labels_source(outlines)["a"]
+
+
+def test_the_verbs_take_outlines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = write(tmp_path / "truth", {"Tissue Images/a.png": png(IMAGE), **files_of("monuseg", tmp_path, WIDE, SMALL)})
+    # As `segment --export geojson,overlay` leaves it.
+    said = {"run.json": b'{"version": 1}', "summary.csv": b"", "a.overlay.png": png(np.dstack([IMAGE] * 3))}
+    pred = write(tmp_path / "pred", {"a.geojson": geojson(WIDE), **said})
+    for words, code in (
+        (["check", str(truth), "--quiet"], 0),
+        (["evaluate", str(pred), str(truth), "--quiet", "--json", str(tmp_path / "s.json")], 0),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert (ended.value.code or 0) == code
+    scores = json.loads((tmp_path / "s.json").read_text())
+    assert (scores["nuclei_true"], scores["nuclei_pred"], scores["ap"]["0.90"]) == (2, 1, 0.5)  # 11 of 12 pixels
+    assert "overlapping masks" in capsys.readouterr().out
+
+
+def test_label_images_stay_label_images_beside_files_of_another_kind(tmp_path: Path) -> None:
+    flat = {"a.png": png(LABELS.astype(np.uint8)), "settings.json": b'{"a": 1}', "scope.xml": b"<a/>", "raw.zip": b"PK"}
+    found = read_labels_source(write(tmp_path / "flat", flat))
+    assert equal(found["a"], LABELS)
+    out = {"a.labels.tif": png(LABELS.astype(np.uint8)), "a.geojson": geojson(SMALL), "coco.json": coco(SMALL)}
+    assert equal(read_labels_source(write(tmp_path / "out", out))["a"], LABELS)
+
+
+def test_what_is_missing_is_found(tmp_path: Path) -> None:
+    files = {
+        "a.png": png(IMAGE),
+        "a.xml": xml(),
+        "b.png": png(IMAGE + 1),
+        "b.xml": b"<Annotations>",
+        "c.png": png(IMAGE + 2),
+        "d.xml": xml(WIDE),
+        "e.png": png(IMAGE + 3),
+        "e.xml": xml([[9, 9], [12, 9], [12, 12]]),
+    }
+    report = check_dataset(write(tmp_path, files))
+    assert [(f.kind, f.image_id, f.place) for f in report.findings] == [
+        ("no nuclei", "a", "a.xml"),
+        ("unreadable file", "b", "b.xml"),
+        ("no annotation", "c", "c.png"),
+        ("no image", "d", "d.xml"),
+        ("empty mask", "e", "e.xml, outline 1"),
+    ]
+    assert (report.images, report.nuclei, report.usable) == (4, 0, False)
+    assert list(read_labels_source(tmp_path)) == ["a", "b", "d", "e"]
+
+
+def test_a_picture_of_another_size_is_found(tmp_path: Path) -> None:
+    folder = write(tmp_path, {"a.png": png(IMAGE), "coco.json": coco(WIDE, size=(6, 9))})
+    report = check_dataset(folder)
+    assert [(f.kind, f.detail) for f in report.findings] == [("another size", "(6, 9), image (6, 8)")]
+    with pytest.raises(DataError, match=r"a is \(6, 8\), coco.json says \(6, 9\)"):
+        read_labels_source(folder)["a"]
+
+
+def test_a_picture_that_a_coco_file_names_is_missed(tmp_path: Path) -> None:
+    report = check_dataset(write(tmp_path, {"coco.json": coco(WIDE)}))
+    assert [(f.kind, f.place) for f in report.findings] == [("no image", "coco.json")]
+    assert report.nuclei == 1
+
+
+def test_negative_regions_are_holes(tmp_path: Path) -> None:
+    hole = [[2, 2], [4, 2], [4, 3], [2, 3]]
+    folder = write(tmp_path, {"a.png": png(IMAGE), "a.xml": xml(WIDE, hole, negative=1)})
+    expected = np.zeros((6, 8), np.int32)
+    expected[1:4, 1:5], expected[2, 2:4] = 1, 0
+    assert equal(read_labels_source(folder)["a"], expected)
+
+
+def test_json_of_another_kind_is_not_taken_for_outlines(tmp_path: Path) -> None:
+    sidecar = json.dumps({"version": "5", "shapes": [{"points": WIDE}]}).encode()
+    folder = write(tmp_path, {"a.png": png(IMAGE), "a.json": sidecar})
+    with pytest.raises(DataError, match="no known layout"):
+        check_dataset(folder)
+    (folder / "a.json").rename(folder / "a.geojson")
+    with pytest.raises(DataError, match=r"a\.geojson is no GeoJSON"):
+        read_labels_source(folder)["a"]
