@@ -141,14 +141,65 @@ def grow_markers(
         ids[bare] = np.arange(count + 1, count + 1 + len(bare))
     labels = ids[regions]
     if crowded.any():
-        from skimage.segmentation import watershed  # half a second to import: only where it is needed
-
-        touching = crowded[regions]
-        seeds = np.where(touching, markers, 0)
-        depth = _without_ties(-height, seeds)
-        flooded = watershed(depth, seeds, mask=touching, connectivity=connectivity)  # type: ignore[no-untyped-call]
-        labels[touching] = flooded[touching]
+        at = np.flatnonzero(crowded[regions])
+        flood = _flood(regions, crowded, at=at, markers=markers, height=height, connectivity=connectivity)
+        labels.ravel()[at] = flood
     return labels
+
+
+def _flood(
+    regions: NDArray[np.int32],
+    crowded: NDArray[np.bool_],
+    *,
+    at: NDArray[np.intp],
+    markers: NDArray[np.int32],
+    height: NDArray[np.floating[Any]],
+    connectivity: int,
+) -> NDArray[np.int32]:
+    """Flood the crowded regions from their markers; give the ids of their pixels `at`.
+
+    They are moved together onto a small picture first: most of the plane has nothing to flood. Inside a region all
+    stays in its order, so the flood is the same.
+    """
+    from skimage.segmentation import watershed  # half a second to import: only where it is needed
+
+    row, col = np.divmod(at, regions.shape[1])
+    home = regions.ravel()[at]
+    shift, shape = _packed(regions, np.flatnonzero(crowded))
+    place = (row + shift[home, 0]) * shape[1] + col + shift[home, 1]
+    inside, seeds, depth = np.zeros(shape, bool), np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+    inside.ravel()[place] = True
+    seeds.ravel()[place] = markers.ravel()[at]
+    depth.ravel()[place] = -height.ravel()[at]
+    flooded = watershed(_without_ties(depth, seeds), seeds, mask=inside, connectivity=connectivity)  # type: ignore[no-untyped-call]
+    return np.asarray(flooded.ravel()[place], np.int32)
+
+
+def _packed(regions: NDArray[np.int32], wanted: NDArray[np.intp]) -> tuple[NDArray[np.int64], tuple[int, int]]:
+    """Lay the boxes of some regions side by side in rows, a pixel apart.
+
+    Returns
+    -------
+    shift : (n + 1, 2) int64 ndarray
+        Rows and columns by which region `i` is moved.
+    shape : (int, int)
+        Of the picture that holds them.
+    """
+    found = ndimage.find_objects(regions)
+    boxes = np.array([[side.start, side.stop] for one in wanted for side in found[one - 1]]).reshape(-1, 2, 2)
+    size = boxes[:, :, 1] - boxes[:, :, 0] + 1
+    order = np.argsort(-size[:, 0], kind="stable")  # boxes of a row are about as high
+    width = max(int(np.sqrt(size.prod(axis=1).sum())), int(size[:, 1].max()))
+    shift = np.zeros((len(found) + 1, 2), np.int64)
+    top = left = bottom = 0
+    for index in order.tolist():
+        rows, cols = size[index].tolist()
+        if left + cols > width:
+            top, left = bottom, 0
+        bottom = max(bottom, top + rows)
+        shift[wanted[index]] = (top, left) - boxes[index, :, 0]
+        left += cols
+    return shift, (bottom, width)
 
 
 def _without_ties(depth: NDArray[np.floating[Any]], seeds: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -180,30 +231,20 @@ def fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:
            [1, 1, 1, 2, 2]], dtype=int32)
     """
     gaps, count = ndimage.label(labels == 0)
-    if count == 0 or not labels.any():
+    inside = np.ones(count + 1, bool)
+    inside[0] = False
+    for side in (gaps[:1], gaps[-1:], gaps[:, :1], gaps[:, -1:]):
+        inside[side] = False
+    if not inside.any():
         return labels
+    at = np.flatnonzero(inside[gaps])  # none lies at the picture's edge, so each has four neighbours
+    flat, gap = labels.ravel(), gaps.ravel()[at]
     lowest = np.full(count + 1, np.iinfo(np.int32).max, np.int32)
     highest = np.zeros(count + 1, np.int32)
-    for gap, other in _edges(gaps, labels):
-        np.minimum.at(lowest, gap, other)
-        np.maximum.at(highest, gap, other)
-    inside = lowest == highest
-    for side in (gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]):
-        inside[side] = False
-    filling = np.where(inside, highest, 0).astype(np.int32)
-    filling[0] = 0
-    return labels + filling[gaps]
-
-
-def _edges(gaps: NDArray[Any], labels: NDArray[np.int32]) -> list[tuple[NDArray[Any], NDArray[np.int32]]]:
-    """List, for each of the four directions, the gap and the nucleus on both sides of every edge between the two."""
-    found = []
-    for a, b in (
-        (np.s_[1:], np.s_[:-1]),
-        (np.s_[:-1], np.s_[1:]),
-        (np.s_[:, 1:], np.s_[:, :-1]),
-        (np.s_[:, :-1], np.s_[:, 1:]),
-    ):
-        meet = (gaps[a] > 0) & (labels[b] > 0)
-        found.append((gaps[a][meet], labels[b][meet]))
-    return found
+    for step in (-labels.shape[1], labels.shape[1], -1, 1):
+        beside = flat[at + step]
+        np.minimum.at(lowest, gap[beside > 0], beside[beside > 0])
+        np.maximum.at(highest, gap, beside)
+    filled = labels.copy()
+    filled.ravel()[at] = np.where(lowest == highest, highest, 0)[gap]
+    return filled
