@@ -77,6 +77,11 @@ class ClusterCrew:
         self._cluster, self._job = cluster, job
         self._pending: dict[Any, Task] = {}
 
+    @property
+    def pending(self) -> int:
+        """Tasks that are waiting or running."""
+        return len(self._pending)
+
     def run(self, tasks: Sequence[Task]) -> Iterator[Done]:
         """Do every task and tell of each as it ends.
 

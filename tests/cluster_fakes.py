@@ -1,0 +1,40 @@
+"""What the workers of a cluster load in tests: found by name in another process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from nucleate.run.segmenter import SegmentSettings
+from tests.fakes import FakeSegmentation, FakeSegmenter
+
+if TYPE_CHECKING:
+    from nucleate.core.image import Image
+
+SHA256 = "0" * 64
+
+
+class Worker(FakeSegmenter):
+    """Dies, as if it had run out of memory, on pictures whose name says so."""
+
+    def __init__(self, delay: float = 0.0) -> None:
+        super().__init__(delay)
+        self.card: Any = SimpleNamespace(name="fake", sha256=SHA256)
+        self.settings = SegmentSettings()
+
+    def segment(self, image: Image, *, max_bytes: int | None = None) -> FakeSegmentation:
+        if "poison" in image.name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "odd" in image.name:
+            raise ZeroDivisionError("odd picture")
+        return super().segment(image, max_bytes=max_bytes)
+
+
+def load(folder: str, delay: float = 0.0) -> Any:  # noqa: ANN401 - stands for a Segmenter
+    """Make a segmenter and leave a line about it."""
+    with (Path(folder) / "loads").open("a") as log:
+        log.write(f"{os.getpid()}\n")
+    return Worker(delay)

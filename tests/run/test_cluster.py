@@ -1,0 +1,236 @@
+"""A batch on Dask workers: the files of a batch without them, whatever happens to a worker."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import re
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests import cluster_fakes
+from tests.run.test_batch import contents, save, spots, table
+
+from nucleate.errors import ClusterError, ModelError, UsageError
+from nucleate.run.batch import BatchSettings, BatchSummary, Report, run_batch
+from nucleate.run.cluster import Cluster, ClusterSettings, open_cluster
+from nucleate.run.cluster_batch import ClusterCrew, Job
+from nucleate.run.inputs import expand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+distributed = pytest.importorskip("distributed", reason="Dask is not installed (extra cluster)")
+
+pytestmark = pytest.mark.base
+
+WORKERS = 2
+EXPORTS = ("labels", "overlay", "measurements", "rle", "coco", "geojson")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Give two workers; starting them takes seconds, so all tests share them."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    with open_cluster(ClusterSettings("local", WORKERS)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(9):
+        save(tmp_path / "in" / f"f{number}.png", spots(count=number % 4))
+    (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
+    save(tmp_path / "in" / "odd.png", spots())
+    return tmp_path / "in"
+
+
+def nothing(_: Report) -> None:
+    """Take a report."""
+
+
+def go(
+    folder: Path,
+    out: Path,
+    *,
+    cluster: Cluster | None,
+    notify: Callable[[Report], None] = nothing,
+    **more: Any,  # noqa: ANN401 - settings
+) -> BatchSummary:
+    """Run the batch, on a cluster or here."""
+    delay = more.pop("delay", 0.0)
+    settings = BatchSettings(exports=EXPORTS, **more)
+    load = functools.partial(cluster_fakes.load, str(folder.parent), delay)
+    crew = None if cluster is None else ClusterCrew(cluster, Job(load, cluster_fakes.SHA256, settings, out))
+    return run_batch(
+        expand([str(folder)]), out, segmenter=cluster_fakes.Worker(), settings=settings, notify=notify, crew=crew
+    )
+
+
+def everything(out: Path) -> dict[str, Any]:
+    """Give all that must not depend on who did the work."""
+    rows = [{key: value for key, value in row.items() if key != "seconds"} for row in table(out / "summary.csv")]
+    record = re.sub(r'"command": .*', "", (out / "run.json").read_text())
+    return {"files": contents(out), "summary": rows, "record": record}
+
+
+def test_the_files_are_those_of_a_batch_without_workers(folder: Path, tmp_path: Path, cluster: Cluster) -> None:
+    reports: list[Report] = []
+    here = go(folder, tmp_path / "here", cluster=None)
+    there = go(folder, tmp_path / "there", cluster=cluster, notify=reports.append)
+    assert (there.count("ok"), there.count("failed")) == (here.count("ok"), here.count("failed")) == (9, 2)
+    assert everything(tmp_path / "there") == everything(tmp_path / "here")
+    assert [r.done for r in reports] == list(range(1, 12))
+    odd = next(r for r in reports if r.outcome.name == "odd")
+    assert "On the worker" in "".join(getattr(odd.exception, "__notes__", []))
+    loads = (tmp_path / "loads").read_text().split()
+    assert len(loads) == len(set(loads)) <= WORKERS
+
+
+def test_a_worker_that_is_killed_changes_nothing(folder: Path, tmp_path: Path, cluster: Cluster) -> None:
+    go(folder, tmp_path / "here", cluster=None)
+    killed: list[int] = []
+
+    def kill(report: Report) -> None:
+        if report.done == 3:
+            killed.append(next(iter(cluster.client.run(os.getpid).values())))
+            os.kill(killed[0], signal.SIGKILL)
+
+    there = go(folder, tmp_path / "there", cluster=cluster, notify=kill, delay=0.3)
+    assert len(killed) == 1
+    assert there.count("ok") == 9
+    assert everything(tmp_path / "there") == everything(tmp_path / "here")
+
+
+def test_what_kills_every_worker_has_failed_and_the_others_are_done(
+    folder: Path, tmp_path: Path, cluster: Cluster
+) -> None:
+    save(folder / "poison.png", spots())
+    summary = go(folder, tmp_path / "out", cluster=cluster)
+    assert (summary.count("ok"), summary.count("failed")) == (9, 3)
+    failed = next(o for o in summary.outcomes if o.name == "poison")
+    assert "every worker that took it died" in failed.error
+    assert "--memory" in failed.error
+    (folder / "poison.png").unlink()
+    again = go(folder, tmp_path / "out", cluster=cluster, resume=True)
+    assert [o.status for o in again.outcomes if o.name == "poison"] == ["failed"]
+
+
+def test_resuming_does_what_is_left_and_no_more(folder: Path, tmp_path: Path, cluster: Cluster) -> None:
+    go(folder, tmp_path / "here", cluster=None)
+    out = tmp_path / "out"
+
+    def stop(report: Report) -> None:
+        if report.done == 4:
+            raise KeyboardInterrupt
+
+    first = go(folder, out, cluster=None, notify=stop)
+    assert first.interrupted
+    left = first.count("not done")
+    resumed: list[bool] = []
+    second = go(folder, out, cluster=cluster, notify=lambda r: resumed.append(r.resumed), resume=True)
+    assert resumed.count(False) >= left > 0
+    assert sum(resumed) == first.count("ok")
+    assert second.count("ok") == 9
+    assert everything(out) == everything(tmp_path / "here")
+
+
+def test_few_tasks_are_under_way_at_once(folder: Path, tmp_path: Path, cluster: Cluster) -> None:
+    settings = BatchSettings(exports=("rle",))
+    load = functools.partial(cluster_fakes.load, str(tmp_path))
+    crew = ClusterCrew(cluster, Job(load, cluster_fakes.SHA256, settings, tmp_path / "out"))
+    most = []
+    run_batch(
+        expand([str(folder)]),
+        tmp_path / "out",
+        segmenter=cluster_fakes.Worker(),
+        settings=settings,
+        notify=lambda _: most.append(crew.pending),
+        crew=crew,
+    )
+    assert max(most) == 2 * WORKERS - 1
+    assert most[-1] == 0
+
+
+def test_another_model_on_the_workers_is_refused(folder: Path, tmp_path: Path, cluster: Cluster) -> None:
+    settings = BatchSettings(exports=("rle",))
+    job = Job(functools.partial(cluster_fakes.load, str(tmp_path)), "1" * 64, settings, tmp_path / "out")
+    with pytest.raises(ClusterError, match=r"another model fake: SHA-256 000000000000\.\.\., here it is 111111111111"):
+        run_batch(
+            expand([str(folder)]),
+            tmp_path / "out",
+            segmenter=cluster_fakes.Worker(),
+            settings=settings,
+            crew=ClusterCrew(_alike(cluster), job),
+        )
+
+
+def test_what_ends_a_run_here_ends_it_there(folder: Path, tmp_path: Path, cluster: Cluster) -> None:
+    settings = BatchSettings(exports=("rle",))
+    job = Job(functools.partial(_no_model, "weights"), cluster_fakes.SHA256, settings, tmp_path / "out")
+    with pytest.raises(ModelError, match="weights are damaged"):
+        run_batch(
+            expand([str(folder)]),
+            tmp_path / "out",
+            segmenter=cluster_fakes.Worker(),
+            settings=settings,
+            crew=ClusterCrew(_alike(cluster), job),
+        )
+
+
+def test_a_cluster_that_runs_already_is_used_and_left(folder: Path, tmp_path: Path, cluster: Cluster) -> None:
+    address = str(cluster.client.scheduler.address)
+    with open_cluster(ClusterSettings(address)) as other:
+        assert not other.own
+        assert other.room() == 2 * WORKERS
+        assert go(folder, tmp_path / "out", cluster=other).count("ok") == 9
+        other.kill()
+    assert len(cluster.client.run(os.getpid)) == WORKERS
+
+
+@pytest.mark.parametrize(
+    ("where", "workers", "said"),
+    [
+        ("nowhere", None, "--cluster nowhere: not known; use local, slurm or an address"),
+        ("local", 0, "--workers 0: use 1 or more"),
+    ],
+)
+def test_what_cannot_be_is_said(where: str, workers: int | None, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        ClusterSettings(where, workers)
+
+
+def test_an_address_without_a_scheduler_is_a_wrong_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nucleate.run.cluster._PATIENCE_SECONDS", 0.5)
+    with (
+        pytest.raises(UsageError, match="nothing answers there; start it with: dask scheduler"),
+        open_cluster(ClusterSettings("tcp://127.0.0.1:9")),
+    ):
+        pass
+
+
+def test_slurm_without_its_commands_is_a_wrong_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (extra cluster)")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="no command sbatch here"), open_cluster(ClusterSettings("slurm")):
+        pass
+
+
+def test_memory_is_shared_out() -> None:
+    half, whole = ClusterSettings("local", 2).task_bytes, ClusterSettings("local", 1).task_bytes
+    assert half is None or whole is None or abs(whole - 2 * half) < 0.2 * whole
+    assert ClusterSettings("local", 2, memory_bytes=5).task_bytes == 5
+    assert ClusterSettings("slurm").task_bytes == 7_000_000_000
+    assert ClusterSettings("tcp://a:1").task_bytes is None
+
+
+def _no_model(name: str) -> Any:  # noqa: ANN401 - never gives one
+    raise ModelError(f"{name} are damaged")
+
+
+def _alike(cluster: Cluster) -> Cluster:
+    """Give the same workers as if they were not ours, so that they outlive an error."""
+    return Cluster(cluster.client)
