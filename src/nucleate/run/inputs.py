@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.io.images import IMAGE_SUFFIXES, is_zarr, open_image, read_image
-from nucleate.run.pictures import each_picture, files_of_set, without_set_members
+from nucleate.run.pictures import each_picture, files_of_set, stamp_of, without_set_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nucleate.core.image import Image
     from nucleate.core.lazy import LazyImage
 
-__all__ = ["OWN_SUFFIXES", "Source", "content_hash", "expand", "local_file", "stamp_of", "unique_names"]
+__all__ = ["OWN_SUFFIXES", "Source", "content_hash", "expand", "local_file", "unique_names"]
 
 OWN_SUFFIXES = (".labels.tif", ".labels.ome.tif", ".overlay.png", ".rois.zip")
 """Endings of the pictures that we write; they are not taken as inputs again when they lie in the output folder."""
@@ -196,15 +196,6 @@ def unique_names(sources: Iterable[Source], taken: Mapping[str, str] | None = No
     return names
 
 
-def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:
-    """Give size and time of the last change of a file, or of each file of a folder, () if it is gone."""
-    try:
-        files = sorted(path.rglob("*")) if path.is_dir() else [path]
-        return tuple((found.st_size, found.st_mtime_ns) for found in (file.stat() for file in files))
-    except (OSError, ValueError):
-        return ()
-
-
 def content_hash(source: Source) -> str:
     """Compute the SHA-256 of an input's bytes, in hexadecimal; a folder counts as its files' names and bytes.
 
@@ -229,9 +220,8 @@ def content_hash(source: Source) -> str:
                 with file.open("rb") as stream:
                     _feed(digest.update, stream)
     except OSError as error:
-        raise InputError(
-            f"{source.shown}: cannot be read: {error.strerror or error}; check that it is there and may be read"
-        ) from error
+        reason = error.strerror or str(error)
+        raise InputError(f"{source.shown}: cannot be read: {reason}; check that it is there and may be read") from error
     return digest.hexdigest()
 
 
@@ -385,10 +375,9 @@ def _is_kaggle(folder: str, image_stems: list[str]) -> bool:
 
 
 def _listed(folder: Path) -> list[Path]:
-    try:
+    with contextlib.suppress(OSError):  # what may not be looked into is told when the walk comes there
         return [p for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
-    except OSError:  # what may not be looked into is told when the walk comes there
-        return []
+    return []
 
 
 def _looks_like_image(name: str) -> bool:
@@ -397,10 +386,9 @@ def _looks_like_image(name: str) -> bool:
 
 
 def _is_image_folder(path: Path) -> bool:
-    try:
+    with contextlib.suppress(OSError):
         return path.is_dir() and (path.suffix.lower() == ".zarr" or is_zarr(path))
-    except OSError:
-        return False
+    return False
 
 
 def _is_own(path: Path, output: Path | None) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from nucleate.run.inputs import Source
 
-__all__ = ["each_picture", "files_of_set", "without_set_members"]
+__all__ = ["each_picture", "files_of_set", "stamp_of", "without_set_members"]
 
 _OME_TIFF = (".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf")
 _SEVERAL = (".czi", ".lif", ".lof", *_OME_TIFF)
@@ -93,6 +93,15 @@ def files_of_set(source: Source) -> list[Path]:
         return set_members_of(source.path)
     except NucleateError:
         return []
+
+
+def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:
+    """Give size and time of the last change of a file, or of each file of a folder, () if it is gone."""
+    try:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        return tuple((found.st_size, found.st_mtime_ns) for found in (file.stat() for file in files))
+    except (OSError, ValueError):
+        return ()
 
 
 def _absolute(path: Path) -> str:

@@ -12,7 +12,8 @@ from nucleate.core.image import Image, find_channel
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, UsageError
 from nucleate.io.images import open_image, read_image
-from nucleate.run.inputs import Source, content_hash, stamp_of
+from nucleate.run.inputs import Source, content_hash
+from nucleate.run.pictures import stamp_of
 
 if TYPE_CHECKING:
     from pathlib import Path
