@@ -1,0 +1,130 @@
+"""Permissions that are missing, disks that are full: the whole program on real file systems."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from tests.apps.stopped import contents
+
+pytestmark = pytest.mark.base
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests import fakes, powerless"
+
+
+def run(*words: str | Path, act: str = "powerless.give_up_powers()") -> tuple[int, list[str]]:
+    """Run the command line with the fake segmenter, without the powers of an administrator; give code and lines."""
+    code = f"{PROGRAM}; {act}; fakes.run(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False, timeout=120
+    )
+    return done.returncode, done.stderr.splitlines()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        image = np.full((60, 120), 10, np.uint8)
+        for spot in range(number + 1):
+            image[4:10, 3 + 12 * spot : 9 + 12 * spot] = 200
+        tifffile.imwrite(tmp_path / "in" / f"f{number}.tif", image)
+    return tmp_path / "in"
+
+
+def test_what_may_not_be_read_is_named_and_the_rest_done(folder: Path, tmp_path: Path) -> None:
+    (folder / "hidden").mkdir(mode=0o000)
+    (folder / "f1.tif").chmod(0)
+    code, said = run("segment", folder, "-o", tmp_path / "out", "--quiet")
+    (folder / "hidden").chmod(0o700)
+    assert code == 1
+    assert len(said) == 3
+    assert "f1.tif: cannot be read: Permission denied; check that it is there and may be read" in said[0]
+    assert "hidden: cannot be listed: Permission denied" in said[1]
+    assert "2 of 4 inputs failed" in said[2]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.tif")) == ["f0.labels.tif", "f2.labels.tif"]
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o000])
+def test_an_output_folder_without_the_right_to_write(folder: Path, tmp_path: Path, mode: int) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert run("segment", folder, "-o", whole)[0] == 0
+    out.mkdir()
+    out.chmod(mode)
+    code, said = run("segment", folder, "-o", out)
+    out.chmod(0o755)
+    assert code in {1, 2}
+    assert len(said) == 1
+    assert "Permission denied" in said[0]
+    assert "unexpected" not in said[0]
+    assert run("segment", folder, "-o", out, "--resume")[0] == 0
+    assert contents(out) == contents(whole)
+
+
+def test_a_right_to_write_that_is_lost_on_the_way(folder: Path, tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert run("segment", folder, "-o", whole)[0] == 0
+    # The first result is written, then the folder is closed.
+    close = (
+        "powerless.give_up_powers(); from nucleate.run import outputs; real = outputs.write_result; "
+        f"outputs.write_result = lambda *a, **k: (real(*a, **k), __import__('os').chmod({str(out)!r}, 0o555))"
+    )
+    code, said = run("segment", folder, "-o", out, act=close)
+    out.chmod(0o755)
+    assert code == 1
+    assert len(said) == 1
+    assert "Permission denied; get the right to write there or choose another output folder" in said[0]
+    assert (out / "f0.labels.tif").is_file()
+    assert run("segment", folder, "-o", out, "--resume")[0] == 0
+    assert contents(out) == contents(whole)
+
+
+def test_a_file_that_may_not_grow_so_large(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("resource", reason="no limits on this system")
+    (folder / "f0.tif").unlink()  # labels, overlay and journal of these small pictures take some hundred bytes each
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))"
+    code, said = run("segment", folder, "-o", tmp_path / "out", act=limit)
+    assert code == 1
+    assert len(said) == 1
+    assert "File too large; write fewer kinds of files or choose another output folder" in said[0]
+    assert not list((tmp_path / "out").rglob(".writing-*"))
+    assert run("segment", folder, "-o", tmp_path / "out", "--resume")[0] == 0
+
+
+FULL = r"""
+set -e
+mount -t tmpfs -o size=1m none "$OUT"
+set +e
+head -c 1015808 /dev/zero > "$OUT/ballast"
+"$PYTHON" -c "$CODE" segment "$IN" -o "$OUT/out" 2> "$SAID/first"; echo $? > "$SAID/code"
+ls -A "$OUT/out" > "$SAID/left"
+rm "$OUT/ballast"
+"$PYTHON" -c "$CODE" segment "$IN" -o "$OUT/out" --resume 2> "$SAID/second" && cp -r "$OUT/out" "$SAID/out"
+"""
+
+
+def test_a_disk_that_is_full(folder: Path, tmp_path: Path) -> None:
+    disk, said, whole = tmp_path / "disk", tmp_path / "said", tmp_path / "whole"
+    disk.mkdir()
+    said.mkdir()
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
+        pytest.skip("a small disk of one's own cannot be made here: no unshare(1), or not allowed")
+    assert run("segment", folder, "-o", whole)[0] == 0
+    names = {"OUT": disk, "IN": folder, "SAID": said, "PYTHON": sys.executable}
+    named = {name: str(path) for name, path in names.items()} | {"CODE": f"{PROGRAM}; fakes.run(sys.argv[1:])"}
+    made = subprocess.run(["unshare", "-rm", "sh", "-c", FULL], env=os.environ | named, check=False, timeout=240)
+    if not (said / "code").exists():
+        pytest.skip(f"a small disk of one's own cannot be mounted here: code {made.returncode}")
+    lines = (said / "first").read_text().splitlines()
+    assert (said / "code").read_text() == "1\n"
+    assert len(lines) == 1
+    assert "No space left on device; free space or choose another output folder" in lines[0]
+    assert "writing" not in (said / "left").read_text()
+    assert contents(said / "out") == contents(whole)
