@@ -142,7 +142,7 @@ def test_a_plane_is_read_in_parts_and_written_where_wanted(picture: NDArray[Any]
     np.testing.assert_array_equal(again, sure)
     # Once over all of it for the scaling; then no more than a tile.
     plane.most = 0
-    next(iter(found._mapper().bands(plane)))
+    next(iter(found.mapper().bands(plane)))
     assert plane.most == picture.size
     assert found.estimate_bytes((20_000, 20_000), max_bytes=0) < found.estimate_bytes((20_000, 20_000)) / 4
 

@@ -226,22 +226,20 @@ class Segmenter:
         """
         shape_HW = (plane.shape[0], plane.shape[1])
         limit = available_bytes() if max_bytes is None else max_bytes
-        recipe, least = self._recipe(), self.min_confidence
-        rated = partial(rate, names=self.card.maps, model=self.card.confidence)
-        need = self.need(shape_HW)
+        reading, need = self.reading(), self.need(shape_HW)
         if limit is not None and need.whole > limit:
-            source, mapper = as_plane(plane), self._mapper()
+            source, mapper = as_plane(plane), self.mapper()
             return label_in_blocks(
                 lambda: mapper.bands(source),
                 labels_HW,
                 shape_HW=shape_HW,
-                reading=Reading(recipe, self.card.maps, rated, least),
+                reading=reading,
                 blocks=need.blocks(limit),
             )
         maps_CHW = self.maps(plane)
-        found_HW = recipe.apply(maps_CHW, self.card.maps)
-        confidence = rated(found_HW, maps_CHW)
-        keep = confidence >= np.float32(least)
+        found_HW = reading.recipe.apply(maps_CHW, self.card.maps)
+        confidence = reading.rate(found_HW, maps_CHW)
+        keep = confidence >= np.float32(reading.min_confidence)
         if not keep.all():
             found_HW = relabel(np.where(np.append(False, keep)[found_HW], found_HW, 0))
         labels_HW[:, :] = found_HW
@@ -268,14 +266,14 @@ class Segmenter:
         """
         maps_CHW = np.empty((len(self.card.maps), *plane.shape[:2]), np.float32)
         top = 0
-        for band_CHW in self._mapper().bands(as_plane(plane)):
+        for band_CHW in self.mapper().bands(as_plane(plane)):
             maps_CHW[:, top : top + band_CHW.shape[1]] = band_CHW
             top += band_CHW.shape[1]
         return maps_CHW
 
     def need(self, shape_HW: tuple[int, int]) -> Need:
         """Estimate the memory for one plane of this shape."""
-        return Need.of(shape_HW, self._mapper())
+        return Need.of(shape_HW, self.mapper())
 
     def estimate_bytes(self, shape_HW: tuple[int, int], *, max_bytes: int | None = None) -> int:
         """Estimate the memory for one plane beyond the plane itself, labels included.
@@ -289,7 +287,8 @@ class Segmenter:
         """
         return self.need(shape_HW).bytes_within(max_bytes)
 
-    def _mapper(self) -> Mapper:
+    def mapper(self) -> Mapper:
+        """Give what computes maps with this model."""
         wanted = self.settings
         scale = choose_scale(wanted.scale, self.card)
         return Mapper(
@@ -301,6 +300,11 @@ class Segmenter:
         """Nuclei with a lower confidence are left out: the user's limit, or the card's."""
         wanted = self.settings.min_confidence
         return self.card.min_confidence if wanted is None else wanted
+
+    def reading(self) -> Reading:
+        """Say how maps are read."""
+        rated = partial(rate, names=self.card.maps, model=self.card.confidence)
+        return Reading(self._recipe(), self.card.maps, rated, self.min_confidence)
 
     def _recipe(self) -> PostRecipe:
         scale = 1.0 if self.card.input_size else choose_scale(self.settings.scale, self.card)

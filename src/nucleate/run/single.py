@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nucleate.core.lazy import LazyImage
     from nucleate.run.inputs import Source
 
-__all__ = ["BatchSettings", "Done", "SegmentationLike", "SegmenterLike", "Task", "Work", "WorkBench"]
+__all__ = ["BatchSettings", "Done", "SegmentationLike", "SegmenterLike", "Task", "Work", "WorkBench", "explain"]
 
 
 _UNKNOWN_MEMORY = 2_000_000_000
@@ -229,7 +229,7 @@ class WorkBench:
         base = Outcome(work.task.name, source.key, "failed", work.sha256, seconds=round(work.seconds, 3))
         if work.result is None:
             assert work.error is not None
-            return Done(replace(base, error=_explain(work.error, source)), error=work.error)
+            return Done(replace(base, error=explain(work.error, source)), error=work.error)
         started = time.perf_counter()
         try:
             outputs.write_result(work.result, self._output, exports=self._settings.exports)
@@ -237,7 +237,7 @@ class WorkBench:
         except OutputError:
             raise
         except Exception as error:  # what is odd about one result must not stop the others
-            return Done(replace(base, error=_explain(error, source)), error=error)
+            return Done(replace(base, error=explain(error, source)), error=error)
         finally:
             work.result.close()
         median = float(np.median(sizes)) if sizes.size else None
@@ -286,7 +286,8 @@ def _check_unchanged(source: Source, stamp: tuple[tuple[int, int], ...], *, resu
         raise InputError(f"{source.shown}: was changed while it was read; do it again with --resume")
 
 
-def _explain(error: Exception, source: Source) -> str:
+def explain(error: Exception, source: Source) -> str:
+    """Say in one line why an input failed."""
     if isinstance(error, MissingExtraError):
         return f"{source.shown}: {one_line(str(error))}"
     if isinstance(error, NucleateError):

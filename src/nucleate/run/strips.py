@@ -10,15 +10,13 @@ that was lost with its worker is simply done again.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.files import atomic_folder
 from nucleate.errors import MissingExtraError
-from nucleate.post.confidence import rate
-from nucleate.run.blocks import Reading, context, label_strip
+from nucleate.run.blocks import context, label_strip
 from nucleate.run.regions import Strip
 
 if TYPE_CHECKING:
@@ -73,8 +71,8 @@ def cut_plane(segmenter: Segmenter, shape_HW: tuple[int, int], *, count: int) ->
     tuple of Strip
         One where a cut does not pay, or cannot be: Otsu's level is that of the whole plane.
     """
-    recipe = segmenter._recipe()
-    starts = segmenter._mapper().starts(shape_HW)
+    recipe = segmenter.reading().recipe
+    starts = segmenter.mapper().starts(shape_HW)
     if recipe.threshold == "otsu":
         return (Strip.whole(shape_HW),)
     above = context(recipe) + 1
@@ -117,7 +115,7 @@ def write_strip(
     if path.exists():
         return
     zarr, shape = _zarr(), (plane.shape[0], plane.shape[1])
-    mapper = segmenter._mapper()
+    mapper = segmenter.mapper()
     with atomic_folder(path) as temporary:
         group = zarr.open_group(store=str(temporary), mode="a")
         labels = group.create_array("labels", shape=shape, chunks=(_CHUNK, _CHUNK), dtype="int32")
@@ -125,7 +123,7 @@ def write_strip(
             mapper.bands(plane, start=strip.start, scaling=scaling),
             labels,
             shape_HW=shape,
-            reading=_reading(segmenter),
+            reading=segmenter.reading(),
             blocks=segmenter.need(shape).blocks(max_bytes),
             strip=strip,
         )
@@ -186,11 +184,6 @@ class JoinedLabels:
                 # Where two regions were too large for the memory and met, the upper one's nuclei stay.
                 np.copyto(there, ids[np.asarray(labels[start:bottom, left:right])], where=there == 0)
         return found
-
-
-def _reading(segmenter: Segmenter) -> Reading:
-    rated = partial(rate, names=segmenter.card.maps, model=segmenter.card.confidence)
-    return Reading(segmenter._recipe(), segmenter.card.maps, rated, segmenter.min_confidence)
 
 
 def _zarr() -> Any:  # noqa: ANN401 - ships no types
