@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.io.images import IMAGE_SUFFIXES, is_zarr, open_image, read_image
-from nucleate.run.pictures import each_picture, files_of_set, stamp_of, without_set_members
+from nucleate.run.pictures import each_picture, files_of_set, stamp_of, why_no_picture, without_set_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -312,7 +312,7 @@ def _glob(word: str, output: Path | None) -> Iterator[Source]:
 def _file(path: Path) -> Iterator[Source]:
     if not path.is_file():
         yield Source(path, problem=f"{one_line(str(path))}: not a regular file; name an image")
-    elif path.suffix.lower() == ".zip":
+    elif path.suffix.lower() in {".zip", ".ozx"}:
         yield from _archive(path)
     else:
         yield Source(path)
@@ -365,7 +365,7 @@ def _archive(path: Path) -> Iterator[Source]:
     kaggle = {folder for folder, images in stems.items() if _is_kaggle(folder.name, images)}
     kept = [m for m in members if not (m.parent.name == "masks" and m.parent.parent in kaggle)]
     if not kept:
-        yield Source(path, problem=f"{one_line(str(path))}: no image in this archive; check that it is the right one")
+        yield Source(path, problem=f"{one_line(str(path))}: {why_no_picture(names)}")
     for member in kept:
         yield Source(path, str(member))
 

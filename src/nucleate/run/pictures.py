@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from nucleate.run.inputs import Source
 
-__all__ = ["each_picture", "files_of_set", "stamp_of", "without_set_members"]
+__all__ = ["each_picture", "files_of_set", "stamp_of", "why_no_picture", "without_set_members"]
 
 _OME_TIFF = (".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf")
 _SEVERAL = (".czi", ".lif", ".lof", *_OME_TIFF)
@@ -102,6 +102,13 @@ def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:
         return tuple((found.st_size, found.st_mtime_ns) for found in (file.stat() for file in files))
     except (OSError, ValueError):
         return ()
+
+
+def why_no_picture(members: Iterable[str]) -> str:
+    """Say what is wrong with an archive of these members, none of which is a picture."""
+    if any(name.rsplit("/", 1)[-1] in {"zarr.json", ".zattrs", ".zgroup"} for name in members):
+        return "an OME-Zarr in an archive; unpack it and name its folder"
+    return "no image in this archive; check that it is the right one"
 
 
 def _absolute(path: Path) -> str:
