@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ from nucleate.run.segmenter import SegmentSettings
 from tests.fakes import FakeSegmentation, FakeSegmenter
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from nucleate.core.image import Image
 
 SHA256 = "0" * 64
@@ -38,3 +42,24 @@ def load(folder: str, delay: float = 0.0) -> Any:  # noqa: ANN401 - stands for a
     with (Path(folder) / "loads").open("a") as log:
         log.write(f"{os.getpid()}\n")
     return Worker(delay)
+
+
+def load_local(tile: int) -> Any:  # noqa: ANN401 - as above
+    """Make a real segmenter with an engine of a few sums; it takes its time."""
+    from tests.run.test_large_planes import LocalEngine, segmenter
+
+    def engine(batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        time.sleep(0.05)
+        return LocalEngine()(batch_NCHW)
+
+    return segmenter(engine, tile=tile)
+
+
+def load_broken(tile: int) -> Any:  # noqa: ANN401 - as above
+    """Make the same with an engine that must not be asked."""
+    from tests.run.test_large_planes import segmenter
+
+    def engine(batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        raise ZeroDivisionError(f"asked for {batch_NCHW.shape}")
+
+    return segmenter(engine, tile=tile)

@@ -2,66 +2,34 @@
 
 A worker that dies takes its task with it; Dask gives the task to another one. An input that kills its worker again and
 again must not take the innocent along that wait for the same worker: what was under way at two deaths is put aside and
-done at the end, alone. What then kills two workers more has failed, and the others are done.
+done at the end, alone. What then kills two workers more has failed, and the others are done. Inputs that are large come
+back unfinished and are shared by all workers, one task a strip.
 """
 
 from __future__ import annotations
 
-import functools
-import tempfile
-import threading
-import traceback
-import uuid
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nucleate import __version__
 from nucleate.core.text import one_line
 from nucleate.errors import ClusterError, NucleateError
 from nucleate.run.cluster import library
+from nucleate.run.cluster_worker import Large, do_strip, do_task, finish_large, forget
 from nucleate.run.journal import Outcome
-from nucleate.run.memory import available_bytes
-from nucleate.run.single import Done, WorkBench
+from nucleate.run.single import Done, explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from nucleate.run.cluster import Cluster
-    from nucleate.run.segmenter import Segmenter
-    from nucleate.run.single import BatchSettings, Task
+    from nucleate.run.cluster_worker import Job
+    from nucleate.run.single import Task
 
-__all__ = ["ClusterCrew", "Job"]
+__all__ = ["ClusterCrew"]
 
-_LOADING = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker must know before its first task.
-
-    Parameters
-    ----------
-    load : callable
-        Loads the model; called once a worker. It travels by its name: a function of a module with plain arguments.
-    sha256 : str
-        Of the model, as this process knows it.
-    settings : BatchSettings
-        Its `max_bytes` holds for each worker; None is what the worker has free.
-    output : Path
-        Folder for the results, the same for all.
-    version : str
-        Of nucleate.
-    key : str
-        Tells this job from every other.
-    """
-
-    load: Callable[[], Segmenter] = field(compare=False)
-    sha256: str = field(compare=False)
-    settings: BatchSettings = field(compare=False)
-    output: Path = field(compare=False)
-    version: str = field(default=__version__, compare=False)
-    key: str = field(default_factory=lambda: uuid.uuid4().hex)
+_Item = TypeVar("_Item")
 
 
 class ClusterCrew:
@@ -75,7 +43,7 @@ class ClusterCrew:
 
     def __init__(self, cluster: Cluster, job: Job) -> None:
         self._cluster, self._job = cluster, job
-        self._pending: dict[Any, Task] = {}
+        self._pending: dict[Any, Any] = {}
 
     @property
     def pending(self) -> int:
@@ -90,49 +58,75 @@ class ClusterCrew:
         NucleateError
             If no other input could be done either.
         """
-        suspects: list[Task] = []
-        for task, done in self._flow(tasks, room=self._cluster.room):
-            if done is None:
-                suspects.append(task)
+        shared: list[Large] = []
+        for task, (alive, ended) in self._sturdy(do_task, tasks):
+            if isinstance(ended, Large):
+                shared.append(ended)
             else:
-                yield done
-        for task, done in self._flow(suspects, room=lambda: 1):
-            yield done or _killer(task)
+                yield ended if alive else _killer(task)
+        for large in shared:
+            yield self._share(large)
 
     def stop(self) -> None:
         """Give up what is under way."""
         if self._pending:
             self._cluster.kill()
-            self._cluster.client.cancel(list(self._pending), force=True)
-            self._pending.clear()
+            self._drop()
         elif not self._cluster.own:
-            self._cluster.client.run(_forget)
+            self._cluster.client.run(forget)
 
-    def _flow(self, tasks: Sequence[Task], *, room: Callable[[], int]) -> Iterator[tuple[Task, Done | None]]:
-        """Give every task with its end; None where its workers died."""
-        client, waiting = self._cluster.client, iter(tasks)
+    def _drop(self) -> None:
+        self._cluster.client.cancel(list(self._pending), force=True)
+        self._pending.clear()
+
+    def _share(self, large: Large) -> Done:
+        """Do a large input strip by strip, then write its files."""
+        started, source = time.perf_counter(), large.task.source
+        for _, (alive, error) in self._sturdy(do_strip, large.pieces, large):
+            if error is not None or not alive:
+                self._drop()
+                failed = Outcome(large.task.name, source.key, "failed", large.sha256)
+                line = explain(error, source) if alive else _deadly(large.task)
+                return Done(replace(failed, error=line), error=error)
+        spent = replace(large, seconds=large.seconds + time.perf_counter() - started)
+        [(_, (alive, done))] = self._sturdy(finish_large, [spent])
+        return done if alive else _killer(large.task)
+
+    def _sturdy(
+        self, do: Callable[..., Any], items: Sequence[_Item], *more: object
+    ) -> Iterator[tuple[_Item, tuple[bool, Any]]]:
+        """Give every item with its end: whether a worker outlived it, and what it gave."""
+        suspects: list[_Item] = []
+        for item, (alive, ended) in self._flow(do, items, *more, room=self._cluster.room):
+            if alive:
+                yield item, (True, ended)
+            else:
+                suspects.append(item)
+        yield from self._flow(do, suspects, *more, room=lambda: 1)
+
+    def _flow(
+        self, do: Callable[..., Any], items: Sequence[_Item], *more: object, room: Callable[[], int]
+    ) -> Iterator[tuple[_Item, tuple[bool, Any]]]:
+        client, waiting = self._cluster.client, list(reversed(items))
         ended = library("distributed").as_completed()
-        while True:
-            while len(self._pending) < room() and (task := next(waiting, None)) is not None:
-                future = client.submit(_do, self._job, task, pure=False)
-                self._pending[future] = task
+        while waiting or self._pending:
+            while waiting and len(self._pending) < room():
+                item = waiting.pop()
+                future = client.submit(do, self._job, *more, item, pure=False)
+                self._pending[future] = item
                 ended.add(future)
-            if not self._pending:
-                return
             future = next(ended)
-            task = self._pending.pop(future)
-            yield task, _result(future)
+            yield self._pending.pop(future), _end(future)
 
 
-def _result(future: Any) -> Done | None:  # noqa: ANN401 - Dask's own class
+def _end(future: Any) -> tuple[bool, Any]:  # noqa: ANN401 - Dask's own class
     if future.status == "finished":
-        done: Done = future.result()
-        return done
+        return True, future.result()
     if future.status == "cancelled":
         raise ClusterError("the scheduler of the cluster went away; start it again, then add --resume")
     error = future.exception()
     if type(error).__name__ == "KilledWorker":
-        return None
+        return False, None
     if isinstance(error, NucleateError):
         raise error
     raise ClusterError(
@@ -142,50 +136,11 @@ def _result(future: Any) -> Done | None:  # noqa: ANN401 - Dask's own class
 
 
 def _killer(task: Task) -> Done:
-    line = (
+    return Done(Outcome(task.name, task.source.key, "failed", error=_deadly(task)))
+
+
+def _deadly(task: Task) -> str:
+    return (
         f"{task.source.shown}: every worker that took it died, the last two with nothing else to do; "
         "give more --memory to fewer --workers, or look at it alone without --cluster"
     )
-    return Done(Outcome(task.name, task.source.key, "failed", error=line))
-
-
-def _do(job: Job, task: Task) -> Done:
-    """Do one task; runs on a worker."""
-    bench = _bench(job)
-    done = bench.write(bench.compute(task))
-    return done if done.error is None else replace(done, error=_portable(done.error))
-
-
-def _bench(job: Job) -> WorkBench:
-    with _LOADING:  # a worker may have several threads
-        return _load(job)[0]
-
-
-@functools.lru_cache(maxsize=1)
-def _load(job: Job) -> tuple[WorkBench, tempfile.TemporaryDirectory[str]]:
-    """Load the model and make a folder, which goes when both are let go of."""
-    if job.version != __version__:
-        raise ClusterError(f"a worker has nucleate {__version__}, here is {job.version}; install the same on both")
-    segmenter = job.load()
-    if segmenter.card.sha256 != job.sha256:
-        raise ClusterError(
-            f"a worker has another model {segmenter.card.name}: SHA-256 {segmenter.card.sha256[:12]}..., "
-            f"here it is {job.sha256[:12]}...; install the same nucleate on both"
-        )
-    settings = job.settings
-    if settings.max_bytes is None and (free := available_bytes()) is not None:
-        settings = replace(settings, max_bytes=free // library("distributed").get_worker().state.nthreads)
-    scratch = tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True)
-    return WorkBench(segmenter, settings, output=job.output, scratch=Path(scratch.name)), scratch
-
-
-def _forget() -> None:
-    """Let go of the model; runs on a worker that others go on using."""
-    _load.cache_clear()
-
-
-def _portable(error: Exception) -> Exception:
-    """Make an error that can travel, with the traceback that it has here."""
-    carried = error if isinstance(error, NucleateError) else Exception(f"{type(error).__name__}: {error}")
-    carried.add_note("On the worker:\n" + "".join(traceback.format_exception(error)))
-    return carried

@@ -29,7 +29,17 @@ if TYPE_CHECKING:
     from nucleate.core.lazy import LazyImage
     from nucleate.run.inputs import Source
 
-__all__ = ["BatchSettings", "Done", "SegmentationLike", "SegmenterLike", "Task", "Work", "WorkBench", "explain"]
+__all__ = [
+    "BatchSettings",
+    "Done",
+    "SegmentationLike",
+    "SegmenterLike",
+    "Task",
+    "Work",
+    "WorkBench",
+    "check_unchanged",
+    "explain",
+]
 
 
 _UNKNOWN_MEMORY = 2_000_000_000
@@ -205,7 +215,7 @@ class WorkBench:
             if task.before is not None and self._is_finished(task.before, sha256):
                 return Work(task, sha256, resumed=True)
             result = self._segment(task.source, task.name)
-            _check_unchanged(task.source, stamp, result=result)
+            check_unchanged(task.source, stamp, result=result)
         except (UsageError, InputError) as error:
             return Work(task, sha256, time.perf_counter() - started, error=error)
         except NucleateError:
@@ -280,7 +290,14 @@ class WorkBench:
         return outputs.Result(name, lazy(image), lazy(shown), found.labels, np.asarray(found.confidence))
 
 
-def _check_unchanged(source: Source, stamp: tuple[tuple[int, int], ...], *, result: outputs.Result) -> None:
+def check_unchanged(source: Source, stamp: tuple[tuple[int, int], ...], *, result: outputs.Result) -> None:
+    """Close a result and raise if its input is no longer what it was.
+
+    Raises
+    ------
+    InputError
+        If it was changed.
+    """
     if source.stamp() != stamp:
         result.close()
         raise InputError(f"{source.shown}: was changed while it was read; do it again with --resume")

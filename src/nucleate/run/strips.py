@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.files import atomic_folder
+from nucleate.core.files import atomic_folder, make_folder
 from nucleate.errors import MissingExtraError
 from nucleate.run.blocks import context, label_strip
 from nucleate.run.regions import Strip
@@ -116,6 +116,7 @@ def write_strip(
         return
     zarr, shape = _zarr(), (plane.shape[0], plane.shape[1])
     mapper = segmenter.mapper()
+    make_folder(path.parent)
     with atomic_folder(path) as temporary:
         group = zarr.open_group(store=str(temporary), mode="a")
         labels = group.create_array("labels", shape=shape, chunks=(_CHUNK, _CHUNK), dtype="int32")

@@ -65,7 +65,7 @@ def choose_cluster(
     from nucleate.run.cluster import ClusterSettings, library
 
     chosen = ClusterSettings(cluster, workers, threads or 1, None if memory is None else int(memory * 1e9))
-    for name in ("dask", "distributed", *(["dask_jobqueue"] if cluster == "slurm" else [])):
+    for name in ("dask", "distributed", "zarr", *(["dask_jobqueue"] if cluster == "slurm" else [])):
         library(name)
     return chosen
 
@@ -84,10 +84,12 @@ def hired(
         yield None
         return
     from nucleate.run.cluster import open_cluster
-    from nucleate.run.cluster_batch import ClusterCrew, Job
+    from nucleate.run.cluster_batch import ClusterCrew
+    from nucleate.run.cluster_worker import Job
 
     chosen = replace(settings, max_bytes=sharing.cluster.task_bytes)
     with open_cluster(sharing.cluster) as cluster:
         most = sharing.cluster.most
         say(f"workers: {f'up to {most}' if most else 'at ' + sharing.cluster.where}; watch them at {cluster.dashboard}")
-        yield ClusterCrew(cluster, Job(sharing.load, sha256, chosen, output.absolute()))
+        job = Job(sharing.load, sha256, chosen, output.absolute(), strips=max(3 * cluster.room() // 2, 2))
+        yield ClusterCrew(cluster, job)
