@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from PIL import Image
 from tests.train.drawn import disks
 
 from nucleate.apps.cli.main import main
+from nucleate.core.lock import locked
 from nucleate.data.sample import Sample
 from nucleate.data.write import write_sample
 from nucleate.errors import DataError, UsageError
@@ -29,7 +31,7 @@ from nucleate.study.next_ideas import (
     combine,
     ideas,
 )
-from nucleate.study.next_run import choose_shown, names_of
+from nucleate.study.next_run import choose_shown, names_of, run_study
 from nucleate.study.next_steps import Outcome, Part, Study, fold_parts, load_pictures, type_parts
 from nucleate.study.next_table import gain_of, row_of, type_row
 from nucleate.train.config import load_config
@@ -88,7 +90,7 @@ def test_the_verb_writes_rows_gains_and_strips(data: Path, tmp_path: Path, capsy
     assert "--only watershed,crops,leave-one-type-out --budget 16 --folds 0,1,2 --width 2 --lr 0.0003" in table
     with (out / "table.csv").open() as stream:
         rows = {row["idea"]: row for row in csv.DictReader(stream)}
-    assert set(rows) == {BASELINE, "watershed", "crops"}
+    assert set(rows) == {BASELINE, "watershed", "crops", FLAGSHIP}  # types need the flagship's folds
     assert {(row["parts"], row["images"]) for row in rows.values()} == {("3", "12")}
     assert float(rows[BASELINE]["gain"]) == 0
     for row in rows.values():
@@ -96,6 +98,11 @@ def test_the_verb_writes_rows_gains_and_strips(data: Path, tmp_path: Path, capsy
     with (out / "types.csv").open() as stream:
         types = [(row["kind"], row["idea"], row["images"]) for row in csv.DictReader(stream)]
     assert types == [(f"type {kind}", idea, "6") for idea in (BASELINE, FLAGSHIP) for kind in "ab"]
+    with (out / "kinds.csv").open() as stream:
+        kinds = [(row["idea"], row["kind"], row["images"]) for row in csv.DictReader(stream)]
+    assert kinds == [
+        (idea, f"type {kind}", "6") for idea in (BASELINE, "watershed", "crops", FLAGSHIP) for kind in "ab"
+    ]
     for picture in (out / "gains.png", *(out / "strips" / f"{name}.png" for name in ("truth", BASELINE, "crops"))):
         with Image.open(picture) as shown:
             assert np.asarray(shown.convert("L")).std() > 5
@@ -141,6 +148,7 @@ def test_every_idea_runs(name: str, data: Path, tmp_path: Path) -> None:
     plan = _plan(data, tmp_path)
     part = fold_parts(plan, load_pictures(plan))[0]
     outcome = Study(plan).outcome(ideas(plan)[name], part)
+    assert outcome is not None
     assert set(outcome.scores) == {sample.image_id for sample in part.held}
     assert outcome.megabytes > 0
     assert json.loads((tmp_path / "rows" / f"{name}-fold-0.json").read_text())["scores"] == outcome.scores
@@ -158,7 +166,7 @@ def test_a_detector_says_why_it_cannot_run(data: Path, tmp_path: Path) -> None:
 
 def test_a_broken_row_goes_on_to_the_same_scores(data: Path, tmp_path: Path) -> None:
     def stop(idea: str, part: str, run: Run) -> None:
-        if len(run.history) == 2:
+        if len(run.history) == 1:
             raise KeyboardInterrupt
 
     plan, broken = _plan(data, tmp_path / "whole"), _plan(data, tmp_path / "broken")
@@ -166,7 +174,12 @@ def test_a_broken_row_goes_on_to_the_same_scores(data: Path, tmp_path: Path) -> 
     idea = ideas(plan)["heavy-augment"]
     with pytest.raises(KeyboardInterrupt):
         Study(broken, report=stop).outcome(idea, part)
-    assert Study(broken).outcome(idea, part).scores == Study(plan).outcome(idea, part).scores
+    before = json.loads(next((tmp_path / "broken" / "runs").rglob("seconds.json")).read_text())
+    again, whole = Study(broken).outcome(idea, part), Study(plan).outcome(idea, part)
+    assert again is not None
+    assert whole is not None
+    assert again.scores == whole.scores
+    assert again.seconds >= before > 0
 
 
 def test_post_processing_costs_no_training(data: Path, tmp_path: Path) -> None:
@@ -180,6 +193,71 @@ def test_post_processing_costs_no_training(data: Path, tmp_path: Path) -> None:
     for name in ("watershed", "hysteresis", "clean", "watershed-hysteresis-clean", "full-size-inference"):
         Study(plan, report=fail).outcome(ideas(plan)[name], part)
     assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+def test_a_row_that_another_process_is_at_is_left_to_it(data: Path, tmp_path: Path) -> None:
+    plan = _plan(data, tmp_path / "out")
+    part = fold_parts(plan, load_pictures(plan))[0]
+    study, known = Study(plan), ideas(plan)
+    study.outcome(known["crops"], part)
+    (lock,) = (tmp_path / "out" / "locks").iterdir()
+    path = tmp_path / "out" / "rows" / "crops-fold-0.json"
+    row = path.read_text()
+    path.unlink()
+    with locked(lock):
+        assert study.outcome(known["crops"], part, wait=False) is None
+        path.write_text(row)
+        assert study.outcome(known["crops"], part, wait=False) == Study(plan).known(known["crops"], part.name)
+
+
+def test_two_at_a_time_share_the_rows_out(data: Path, tmp_path: Path) -> None:
+    done: list[tuple[str, str, int]] = []
+
+    def run() -> None:
+        plan = _plan(data, tmp_path / "out")
+        run_study(plan, only=["crops", "clean"], command="", resume=True, report=note)
+
+    def note(idea: str, part: str, run: Run) -> None:
+        done.append((idea, part, len(run.history)))
+
+    # Locks hold between threads as between processes: each opens the file for itself.
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(run) for _ in range(2)]:
+            future.result()
+    assert sorted(done) == [(idea, f"fold-{n}", k) for idea in (BASELINE, "crops") for n in range(3) for k in (1, 2)]
+    with (tmp_path / "out" / "table.csv").open() as stream:
+        assert {row["idea"] for row in csv.DictReader(stream)} == {BASELINE, "crops", "clean"}
+
+
+def test_settings_that_come_later_leave_rows_as_they_are(data: Path, tmp_path: Path) -> None:
+    plan = _plan(data, tmp_path)
+    part = fold_parts(plan, load_pictures(plan))[0]
+    study, idea = Study(plan), ideas(plan)["crops"]
+    outcome = study.outcome(idea, part)
+    path = tmp_path / "rows" / "crops-fold-0.json"
+    kept = json.loads(path.read_text())
+    assert kept["settings"]["augment"].pop("blur") == 0  # as if the setting had not been known then
+    path.write_text(json.dumps(kept))
+    assert study.known(idea, part.name) == outcome
+    kept["settings"]["augment"]["blur"] = 1.0
+    path.write_text(json.dumps(kept))
+    assert study.known(idea, part.name) is None
+    kept["settings"]["of-old"] = 1
+    path.write_text(json.dumps(kept))
+    assert study.known(idea, part.name) is None
+
+
+def test_publishing_trains_nothing(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, told = tmp_path / "out", tmp_path / "results" / "next"
+    assert _run("ablate", data, "-o", out, *SMALL, "--publish", told) == 2
+    assert "holds no study" in capsys.readouterr().err
+    assert _run("ablate", data, "-o", out, "--only", "clean", *SMALL) == 0
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    assert _run("ablate", data, "-o", out, *SMALL, "--publish", told) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    assert {path.name for path in told.iterdir()} == {"table.csv", "table.md", "kinds.csv", "gains.png", "strips"}
+    assert (told / "table.csv").read_text() == (out / "table.csv").read_text()
+    assert {path.stem for path in (told / "strips").iterdir()} == {"truth", BASELINE, "clean"}
 
 
 # --- the ideas ------------------------------------------------------------------------------------------------------

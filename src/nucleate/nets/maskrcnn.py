@@ -10,9 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.models import resnet18, resnet50
 from torchvision.models.detection import MaskRCNN as Detector
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 __all__ = ["MaskRCNN", "paste", "targets_of"]
@@ -21,6 +24,8 @@ _SIDES = (8, 16, 32, 64, 128)
 """Sides of the anchors, pixels, one a level of the feature pyramid: nuclei are smaller than people and cars."""
 
 _MOST = 400  # nuclei found in one picture
+_CLASSES = 2  # background and nucleus
+_BOX_SIDE = 7  # pixels a side of what the box head looks at
 _FEWEST_PIXELS = 4  # of a nucleus worth learning: cut ones leave slivers at the edges of crops
 
 
@@ -35,26 +40,25 @@ class MaskRCNN(nn.Module):
     channels_in : int
         1 (repeated for the backbone) or 3.
     width : int
-        From 64 on, the paper's, the backbone is ResNet-50, below it ResNet-18.
+        At 64 it is the network of the paper: ResNet-50, 256 channels in the feature pyramid and the mask head, 1024 in
+        the box head. Below 64 the backbone is ResNet-18, and pyramid and heads are narrower in proportion.
     """
 
     def __init__(self, channels_in: int = 3, *, width: int = 64) -> None:
         super().__init__()
         if channels_in not in {1, 3}:
             raise ValueError(f"mask-rcnn takes 1 or 3 channels; got channels_in = {channels_in}")
-        backbone = resnet_fpn_backbone(
-            backbone_name="resnet50" if width >= 64 else "resnet18",
-            weights=None,
-            norm_layer=nn.BatchNorm2d,
-            trainable_layers=5,
-        )
+        channels = 4 * width
         self.detector = Detector(
-            backbone,
-            num_classes=2,
+            _pyramid(channels, deep=width >= 64),
             rpn_anchor_generator=AnchorGenerator(
                 sizes=tuple((side,) for side in _SIDES), aspect_ratios=((0.5, 1.0, 2.0),) * len(_SIDES)
             ),
+            box_head=TwoMLPHead(channels * _BOX_SIDE**2, 4 * channels),
+            box_predictor=FastRCNNPredictor(4 * channels, _CLASSES),
             box_detections_per_img=_MOST,
+            mask_head=MaskRCNNHeads(channels, (channels,) * 4, 1),
+            mask_predictor=MaskRCNNPredictor(channels, channels, _CLASSES),
         )
         self.detector.transform = _SameSize(0, 0, image_mean=[0.5] * 3, image_std=[0.25] * 3)
 
@@ -81,6 +85,15 @@ class MaskRCNN(nn.Module):
     @staticmethod
     def _pictures(batch_NCHW: Tensor) -> list[Tensor]:
         return list(batch_NCHW.expand(-1, 3, -1, -1).contiguous().unbind(0))
+
+
+def _pyramid(channels: int, *, deep: bool) -> nn.Module:
+    """Build a ResNet that learns from the start and the feature pyramid on its four stages."""
+    backbone = resnet50(norm_layer=nn.BatchNorm2d) if deep else resnet18(norm_layer=nn.BatchNorm2d)
+    last = backbone.fc.in_features
+    stages = {f"layer{number}": str(number - 1) for number in (1, 2, 3, 4)}
+    pyramid: nn.Module = BackboneWithFPN(backbone, stages, [last // 8, last // 4, last // 2, last], channels)
+    return pyramid
 
 
 class _SameSize(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has no types

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BASELINE",
     "BEST",
+    "CHANCE",
     "FLAGSHIP",
     "TYPES",
     "Idea",
@@ -41,10 +42,13 @@ BEST = "best-combination"
 FLAGSHIP = "flagship"
 """The network we ship, with its own targets, loss, augmentation and recipe."""
 
+CHANCE = "another-seed"
+"""No idea at all: the baseline trained anew, for what chance alone is worth."""
+
 TYPES = "leave-one-type-out"
 """Not one change but one question: what is lost on a type of image never seen."""
 
-_EPOCHS = 4  # parts of a run; a broken run goes on from the last whole part
+_PARTS = 10  # of a run; a broken run goes on from the last whole part
 _FEWEST_FOLDS = 3
 
 
@@ -103,9 +107,14 @@ class NextPlan:
         values = asdict(self)
         return {name: values[name] for name in values if name not in {"data", "out", "table", "folds"}}
 
+    @property
+    def parts(self) -> int:
+        """Parts of a run, the epochs of its settings."""
+        return min(_PARTS, self.budget // self.batch)
+
     def steps(self, batch: int) -> int:
-        """Count the steps an epoch that spend the budget in batches of `batch`."""
-        return max(1, round(self.budget / (batch * _EPOCHS)))
+        """Count the steps a part that spend the budget in batches of `batch`."""
+        return max(1, round(self.budget / (batch * self.parts)))
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,7 @@ def baseline_config(plan: NextPlan) -> TrainConfig:
         augment=AugmentConfig(flips=True, displace=(0.01, 0.04), displace_grid=4),
         resize=SIDE,
         crop=SIDE,
-        epochs=_EPOCHS,
+        epochs=plan.parts,
         steps_per_epoch=plan.steps(plan.batch),
         batch=plan.batch,
         lr=plan.lr,
@@ -185,9 +194,10 @@ def combine(names: Sequence[str], plan: NextPlan) -> Idea:
 
 
 def ideas(plan: NextPlan) -> dict[str, Idea]:
-    """List the rows by name, the baseline first and the flagship last."""
-    rows = [Idea(BASELINE, "the paper's system"), *_frames(plan), *_colours(), *_recipes(), *_networks()]
-    rows += [*_data(plan), _flagship(plan)]
+    """List the rows by name in the order in which they run: the cheap ones early, the flagship last."""
+    rows = [Idea(BASELINE, "the paper's system"), *_recipes(), *_frames(plan), *_colours(), *_networks(), *_data(plan)]
+    chance = Idea(CHANCE, "nothing but the seed: what chance alone is worth", {"seed": plan.seed + 1})
+    rows += [chance, _detector(), _flagship(plan)]
     return {idea.name: idea for idea in rows}
 
 
@@ -238,8 +248,6 @@ def _networks() -> list[Idea]:
         "recipe": {"threshold": "fixed", "level": 0.5, "split": "markers", "marker_level": 0.5, "smoothing": 0.0,
                    "keep_unmarked": False},
     }  # fmt: skip
-    alone = frozenset({"net", "loss", "frame", "colour", "watershed", "hysteresis", "clean"})
-    detector = {"network": {"name": "mask-rcnn"}, "maps": ["labels"]}
     return [
         Idea("large-filters", "5 x 5 filters at the highest level", {"network": {"name": "unet-large-filters"}}, net),
         Idea("learned-upsampling", "transposed convolutions", {"network": {"name": "unet-learned-upsampling"}}, net),
@@ -247,7 +255,6 @@ def _networks() -> list[Idea]:
              frozenset({"loss"})),
         Idea("three-class", "softmax over background, inside and edge", classes,
              frozenset({"net", "loss", "watershed", "hysteresis"})),
-        Idea("mask-rcnn", "Mask R-CNN from scratch", detector, alone),
     ]  # fmt: skip
 
 
@@ -262,6 +269,12 @@ def _data(plan: NextPlan) -> list[Idea]:
              frozenset({"augment"})),
         Idea("more-data", f"{drawn} drawn pictures added (synthetic)", {"drawn": drawn}, frozenset({"data"})),
     ]  # fmt: skip
+
+
+def _detector() -> Idea:
+    alone = frozenset({"net", "loss", "frame", "colour", "watershed", "hysteresis", "clean"})
+    changes = {"network": {"name": "mask-rcnn"}, "maps": ["labels"]}
+    return Idea("mask-rcnn", "Mask R-CNN from scratch", changes, alone)
 
 
 def _flagship(plan: NextPlan) -> Idea:

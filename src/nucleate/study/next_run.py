@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nucleate.errors import UsageError
 from nucleate.study.next_ideas import BASELINE, BEST, FLAGSHIP, TYPES, combine, ideas
 from nucleate.study.next_steps import Study, claim, fold_parts, load_pictures, type_parts
-from nucleate.study.next_table import row_of, strip, type_row, write_table, write_types
+from nucleate.study.next_table import kind_gains, row_of, strip, type_row, write_table, write_types
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -21,26 +22,12 @@ if TYPE_CHECKING:
     from nucleate.study.next_table import Row
     from nucleate.train.loop import Run
 
-__all__ = ["SHOWN", "choose_shown", "names_of", "run_study"]
+__all__ = ["SHOWN", "choose_shown", "names_of", "publish_study", "run_study"]
 
 SHOWN = 6
 """Pictures in an overlay strip."""
 
-
-@dataclass
-class _State:
-    """What is known so far."""
-
-    groups: Mapping[str, str]
-    outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
-    says: dict[str, Idea] = field(default_factory=dict)
-
-    def rows(self) -> list[Row]:
-        baseline = self.outcomes[BASELINE]
-        return [
-            row_of(self.says[name], outcomes, baseline=baseline, groups=self.groups)
-            for name, outcomes in self.outcomes.items()
-        ]
+_NO_BEST = "No idea alone has an interval above zero, or none was run."
 
 
 def names_of(plan: NextPlan) -> list[str]:
@@ -58,6 +45,87 @@ def choose_shown(samples: Sequence[Sample], folds: Sequence[int]) -> list[Sample
     longest = max((len(of_kind) for of_kind in by_kind.values()), default=0)
     turns = [by_kind[kind][turn] for turn in range(longest) for kind in sorted(by_kind) if turn < len(by_kind[kind])]
     return turns[:SHOWN]
+
+
+@dataclass(frozen=True)
+class _Story:
+    """What is known of a study, told: it reads the rows that are done and never trains."""
+
+    study: Study
+    samples: Sequence[Sample]
+    folds: Sequence[Part]
+    command: str
+
+    def outcomes(self, idea: Idea) -> list[Outcome]:
+        """Give the outcomes of an idea on all folds; none if one is missing."""
+        found = [self.study.known(idea, part.name) for part in self.folds]
+        return [one for one in found if one is not None] if None not in found else []
+
+    def best(self) -> Idea | None:
+        """Put the ideas together that helped; None if none did."""
+        rows = sorted((row for row in self.rows(None) if row.gain_low > 0), key=lambda row: -row.gain)
+        idea = combine([row.idea for row in rows], self.study.plan)
+        return idea if idea.changes else None
+
+    def rows(self, best: Idea | None) -> list[Row]:
+        """Sum up every idea that is done."""
+        known = ideas(self.study.plan)
+        baseline = self.outcomes(known[BASELINE])
+        if not baseline:
+            return []
+        groups = {sample.image_id: sample.group for sample in self.samples}
+        listed = [*known.values(), *([] if best is None else [best])]
+        done = [(idea, outcomes) for idea in listed if (outcomes := self.outcomes(idea))]
+        return [row_of(idea, outcomes, baseline=baseline, groups=groups) for idea, outcomes in done]
+
+    def tell(self, out: Path) -> None:
+        """Write the tables and the figure of gains."""
+        plan, best = self.study.plan, self.best()
+        rows = self.rows(best)
+        if not rows:
+            return
+        known = ideas(plan)
+        listed = {**known, **({} if best is None else {BEST: best})}
+        kinds = {sample.image_id: sample.kind for sample in self.samples}
+        gains = kind_gains({row.idea: self.outcomes(listed[row.idea]) for row in rows}, kinds=kinds)
+        left = {name: self.study.obstacle(idea) for name, idea in known.items() if not self.outcomes(idea)}
+        left |= {} if any(row.idea == BEST for row in rows) else {BEST: _NO_BEST if best is None else ""}
+        write_table(out, plan, rows=rows, kinds=gains, left=left, command=self.command)
+        self._tell_types(out)
+
+    def _tell_types(self, out: Path) -> None:
+        groups = {sample.image_id: sample.group for sample in self.samples}
+        rows = []
+        for idea in (ideas(self.study.plan)[name] for name in (BASELINE, FLAGSHIP)):
+            for part in _types(self.samples):
+                unseen = self.study.known(idea, part.name)
+                seen = self.outcomes(idea)
+                row = type_row(part.held[0].kind, unseen, seen=seen, groups=groups) if unseen else None
+                rows += [] if row is None else [row]
+        if rows:
+            write_types(out, rows, command=self.command)
+
+    def draw(self, idea: Idea, out: Path, *, shown: Sequence[Sample]) -> None:
+        """Draw the overlay strip of an idea that is done."""
+        found: dict[str, NDArray[Any]] = {}
+        scores: dict[str, float] = {}
+        for outcome in self.outcomes(idea):
+            found |= self.study.kept_labels(idea.name, outcome.part)
+            scores |= outcome.scores
+        strip(self.strip_of(idea, out), shown, found=found, scores=scores)
+
+    def strip_of(self, idea: Idea, out: Path) -> Path:
+        """Say where the strip of an idea is."""
+        return out / "strips" / f"{idea.name}.png"
+
+    def draw_truth(self, out: Path, *, shown: Sequence[Sample]) -> None:
+        """Draw the strip of the truth."""
+        truth = {sample.image_id: sample.labels for sample in shown}
+        strip(out / "strips" / "truth.png", shown, found=truth, scores=dict.fromkeys(truth, 1.0))
+
+
+def _types(samples: Sequence[Sample]) -> list[Part]:
+    return type_parts(samples) if len({sample.kind for sample in samples} - {""}) > 1 else []
 
 
 def run_study(
@@ -80,7 +148,8 @@ def run_study(
     command : str
         The call, for the notes.
     resume : bool
-        Go on in a folder that holds this study; rows that are done are not done again.
+        Go on in a folder that holds this study; rows that are done are not done again. Several processes may go on in
+        one folder at a time: they share the rows out.
     device : str
         ``cpu`` or ``cuda``.
     report : callable
@@ -92,68 +161,86 @@ def run_study(
     ------
     UsageError
         If a name is unknown, or the folder holds another study.
+    DataError
+        If one type after the other is to be left out and there are not two.
     """
     known = names_of(plan)
     unknown = [name for name in only if name not in known]
     if unknown:
         raise UsageError(f"no idea {unknown[0]!r}; choose of {', '.join(known)}")
-    wanted = set(only or known)
+    wanted = {BASELINE, *(only or known)}
     samples = load_pictures(plan)
+    types = type_parts(samples) if TYPES in only else _types(samples)
     claim(plan, resume=resume)
     shown = choose_shown(samples, plan.folds)
     study = Study(plan, shown=shown, device=device, report=report)
-    state = _State({sample.image_id: sample.group for sample in samples})
-    parts = fold_parts(plan, samples)
-    not_run: dict[str, str] = {}
-    strip(plan.out / "strips" / "truth.png", shown, found={s.image_id: s.labels for s in shown},
-          scores=dict.fromkeys((s.image_id for s in shown), 1.0))  # fmt: skip
-    for name in (name for name in known if name != TYPES):
-        idea = _idea(name, state, plan=plan)
-        if idea is None:
-            if BEST in wanted:
-                not_run[BEST] = "No idea alone has an interval above zero, or none was run."
-                write_table(plan, state.rows(), not_run=not_run, command=command)
-            continue
-        if name not in wanted | {BASELINE} and any(study.known(idea, part.name) is None for part in parts):
-            continue
-        if (reason := study.obstacle(idea)) and any(study.known(idea, part.name) is None for part in parts):
-            not_run[name] = reason
-            say(f"{name}: not run: {reason}")
-        else:
-            state.says[name] = idea
-            state.outcomes[name] = [study.outcome(idea, part) for part in parts]
-            _draw(study, state.outcomes[name], shown=shown)
-        # After every row, so that a broken study has its table too.
-        write_table(plan, state.rows(), not_run=not_run, command=command)
-    if TYPES in only or (not only and len({sample.kind for sample in samples}) > 1):
-        _types(study, state, parts=type_parts(samples), folds=parts, command=command)
+    story = _Story(study, samples, fold_parts(plan, samples), command)
+    story.draw_truth(plan.out, shown=shown)
+
+    def run(listed: Iterable[Idea], parts: Sequence[Part]) -> None:
+        tasks = []
+        for idea in listed:
+            if reason := study.obstacle(idea):
+                say(f"{idea.name}: not run: {reason}")
+            else:
+                tasks += [(idea, part) for part in parts]
+        # First what no other process is at; then what is left.
+        busy = [task for task in tasks if _do(story, *task, wait=False, shown=shown) is None]
+        for task in busy:
+            say(f"{task[0].name}  {task[1].name}  waits for another process")
+            _do(story, *task, wait=True, shown=shown)
+
+    named = ideas(plan)
+    run((idea for name, idea in named.items() if name in wanted - {FLAGSHIP}), story.folds)
+    if BEST in wanted and (best := story.best()):
+        run([best], story.folds)
+    if FLAGSHIP in wanted:
+        run([named[FLAGSHIP]], story.folds)
+    if TYPES in wanted:
+        run([named[BASELINE], named[FLAGSHIP]], [*story.folds, *types])
+    story.tell(plan.out)
 
 
-def _idea(name: str, state: _State, *, plan: NextPlan) -> Idea | None:
-    if name != BEST:
-        return ideas(plan)[name]
-    rows = sorted((row for row in state.rows() if row.gain_low > 0), key=lambda row: -row.gain)
-    names = [row.idea for row in rows if row.idea in ideas(plan)]
-    idea = combine(names, plan)
-    return idea if idea.changes else None
+def _do(story: _Story, idea: Idea, part: Part, *, wait: bool, shown: Sequence[Sample]) -> Outcome | None:
+    """Run one row; once an idea is whole, tell it, so that a broken study has its table too."""
+    out = story.study.plan.out
+    before = story.study.known(idea, part.name)
+    outcome = before or story.study.outcome(idea, part, wait=wait)
+    if outcome is not None and before is None:
+        story.tell(out)
+    if outcome is not None and story.outcomes(idea) and (before is None or not story.strip_of(idea, out).is_file()):
+        story.draw(idea, out, shown=shown)
+    return outcome
 
 
-def _draw(study: Study, outcomes: Sequence[Outcome], *, shown: Sequence[Sample]) -> None:
-    idea = outcomes[0].idea
-    found: dict[str, NDArray[Any]] = {}
-    scores: dict[str, float] = {}
-    for outcome in outcomes:
-        found |= study.kept_labels(idea, outcome.part)
-        scores |= outcome.scores
-    strip(study.plan.out / "strips" / f"{idea}.png", shown, found=found, scores=scores)
+def publish_study(plan: NextPlan, out: Path, *, command: str) -> None:
+    """Write tables, figure and strips of all rows that are done into another folder; nothing is trained.
 
+    Parameters
+    ----------
+    plan : NextPlan
+        Of the study, which stands in the plan's folder.
+    out : Path
+        Gets what `run_study` writes, without weights and maps.
+    command : str
+        The call that made the study, for the notes.
 
-def _types(study: Study, state: _State, *, parts: Sequence[Part], folds: Sequence[Part], command: str) -> None:
-    """Leave out one type after the other, for the paper's system and for the flagship."""
-    rows = []
-    for idea in (ideas(study.plan)[name] for name in (BASELINE, FLAGSHIP)):
-        seen = state.outcomes.get(idea.name) or [study.outcome(idea, part) for part in folds]
-        for part in parts:
-            row = type_row(part.held[0].kind, study.outcome(idea, part), seen=seen, groups=state.groups)
-            rows += [] if row is None else [row]
-            write_types(study.plan, rows, command=command)
+    Raises
+    ------
+    UsageError
+        If the plan's folder holds no study, or another one, or nothing in it is done yet.
+    """
+    claim(plan, resume=True, new=False)
+    samples = load_pictures(plan)
+    shown = choose_shown(samples, plan.folds)
+    study = Study(plan, shown=shown)
+    story = _Story(study, samples, fold_parts(plan, samples), command)
+    best = story.best()
+    rows = story.rows(best)
+    if not rows:
+        raise UsageError(f"{plan.out} has no whole row of the baseline yet; run the study first")
+    story.tell(out)
+    story.draw_truth(out, shown=shown)
+    listed = {**ideas(plan), **({} if best is None else {BEST: best})}
+    for row in rows:
+        story.draw(listed[row.idea], out, shown=shown)

@@ -1,7 +1,7 @@
 """The next steps, run: each row trained and scored on the same held-out pictures, kept as it is done.
 
-A row is an idea on one held-out part. Rows depend on nothing but the plan: they can be run in any order, one at a
-time, and again. Ideas that differ only after the network share its training.
+A row is an idea on one held-out part. Rows depend on nothing but the plan: they can be run in any order, by several
+processes at a time, and again. Ideas that differ only after the network share its training.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.lock import locked
 from nucleate.data.samples import attach_table, grouped_folds, load_samples
 from nucleate.errors import DataError, UsageError
 from nucleate.post.recipe import PAPER_RECIPE
@@ -23,7 +25,9 @@ from nucleate.study.next_ideas import BASELINE, baseline_config, changed
 from nucleate.train.batches import atlas_for, prepare
 from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
+from nucleate.train.config import TrainConfig
 from nucleate.train.detector import find_nuclei, why_no_detector
+from nucleate.train.device import describe
 from nucleate.train.loop import FINAL, fit
 from nucleate.train.validation import mask_iou
 
@@ -35,7 +39,6 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
     from nucleate.study.next_ideas import Idea, NextPlan
-    from nucleate.train.config import TrainConfig
     from nucleate.train.loop import Run
 
 __all__ = ["Outcome", "Part", "Study", "claim", "fold_parts", "load_pictures", "type_parts"]
@@ -71,11 +74,14 @@ class Outcome:
     scores : dict
         Image id -> Kaggle score.
     seconds : float
-        Training, all of it, also what was done before a break.
+        Training, all of it, also what was done before a break: seconds of processor time, so that it does not matter
+        who else uses the machine; with ``cuda`` seconds of the clock.
     predict_seconds : float
         From pictures to nuclei, the whole part; maps that were stored are not computed again.
     megabytes : float
         Weights on disk.
+    made : str
+        Versions and hardware.
     """
 
     idea: str
@@ -84,6 +90,7 @@ class Outcome:
     seconds: float
     predict_seconds: float
     megabytes: float
+    made: str = ""
 
 
 def load_pictures(plan: NextPlan) -> list[Sample]:
@@ -131,20 +138,24 @@ def type_parts(samples: Sequence[Sample]) -> list[Part]:
     return parts
 
 
-def claim(plan: NextPlan, *, resume: bool) -> None:
+def claim(plan: NextPlan, *, resume: bool, new: bool = True) -> None:
     """Take the folder for this plan.
 
     Raises
     ------
     UsageError
-        If it holds another study, or one and `resume` is off.
+        If it holds another study, one and `resume` is off, or none and `new` is off.
     """
-    path = make_folder(plan.out) / "plan.json"
+    path = plan.out / "plan.json"
+    if not path.is_file() and not new:
+        raise UsageError(f"{plan.out} holds no study; give the folder of one")
+    make_folder(plan.out)
     if path.is_file():
         if not resume:
             raise UsageError(f"{plan.out} already holds a study; go on with --resume or give another folder")
         if json.loads(path.read_text(encoding="utf-8")) != plan.settings():
             raise UsageError(f"{plan.out} holds a study with other settings; give the same ones or another folder")
+        return
     _write_json(path, plan.settings())
 
 
@@ -179,22 +190,34 @@ class Study:
         """Give the settings of an idea."""
         return changed(baseline_config(self.plan), idea.changes)
 
-    def outcome(self, idea: Idea, part: Part) -> Outcome:
+    def outcome(self, idea: Idea, part: Part, *, wait: bool = True) -> Outcome | None:
         """Train and score one idea on one part, or read what was found before.
+
+        Parameters
+        ----------
+        idea : Idea
+        part : Part
+        wait : bool
+            Wait for another process that is at the same network; otherwise None is given at once.
 
         Raises
         ------
         UsageError
             If the idea is a detector and torchvision cannot be used here; the message says why.
         """
-        known = self.known(idea, part.name)
-        if known is not None:
+        if known := self.known(idea, part.name):
             return known
-        config = self.config(idea)
         if reason := self.obstacle(idea):
             raise UsageError(f"{idea.name}: {reason}")
-        folder, seconds = self._train(idea, part, config=config)
-        began = time.perf_counter()
+        folder = self._folder(self.config(idea), part)
+        lock = make_folder(self.plan.out / "locks") / folder.name
+        with locked(lock, wait=wait) as ours:
+            return (self.known(idea, part.name) or self._run(idea, part, folder=folder)) if ours else None
+
+    def _run(self, idea: Idea, part: Part, *, folder: Path) -> Outcome:
+        config = self.config(idea)
+        seconds = self._train(idea, part, folder=folder)
+        began = self._clock()
         found = self._nuclei(config, part, folder=folder, store=idea.name == BASELINE)
         scores: dict[str, float] = {}
         kept_labels: dict[str, NDArray[Any]] = {}
@@ -202,14 +225,14 @@ class Study:
             scores[sample.image_id] = score_image(sample.labels, labels, image_id=sample.image_id).kaggle
             if sample.image_id in self.shown:
                 kept_labels[sample.image_id] = labels
-        predict_seconds = round(time.perf_counter() - began, 3)
+        predict_seconds = round(self._clock() - began, 3)
         megabytes = round((folder / FINAL).stat().st_size / 1e6, 3)
-        outcome = Outcome(idea.name, part.name, scores, seconds, predict_seconds, megabytes)
+        outcome = Outcome(idea.name, part.name, scores, seconds, predict_seconds, megabytes, describe())
         path = self._row(idea.name, part.name)
         make_folder(path.parent)
         with atomic_path(path.with_suffix(".npz")) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, **kept_labels)  # type: ignore[arg-type]  # the stubs take it for allow_pickle
-        _write_json(path, {"settings": _digest(config), **asdict(outcome)})
+        _write_json(path, {"settings": config.model_dump(mode="json"), **asdict(outcome)})
         return outcome
 
     def known(self, idea: Idea, part: str) -> Outcome | None:
@@ -218,7 +241,7 @@ class Study:
         if not path.is_file():
             return None
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return Outcome(**kept) if kept.pop("settings") == _digest(self.config(idea)) else None
+        return Outcome(**kept) if _same(kept.pop("settings"), self.config(idea)) else None
 
     def obstacle(self, idea: Idea) -> str:
         """Say in one line why an idea cannot be run here; empty if it can."""
@@ -232,22 +255,35 @@ class Study:
     def _row(self, idea: str, part: str) -> Path:
         return self.plan.out / "rows" / f"{idea}-{part}.json"
 
-    def _train(self, idea: Idea, part: Part, *, config: TrainConfig) -> tuple[Path, float]:
-        # What is done after the network is no part of its training.
-        config = config.replace(recipe=None, full_size=False)
-        folder = self.plan.out / "runs" / f"{_digest(config)[:12]}-{part.name}"
+    def _folder(self, config: TrainConfig, part: Part) -> Path:
+        return self.plan.out / "runs" / f"{_digest(_network_alone(config))[:12]}-{part.name}"
+
+    def _clock(self) -> float:
+        return time.perf_counter() if self.device == "cuda" else time.process_time()
+
+    def _train(self, idea: Idea, part: Part, *, folder: Path) -> float:
+        """Train, or go on, or find it done; give the seconds that it took in all."""
+        config = _network_alone(self.config(idea))
         watched = prepare(part.held[:: max(1, len(part.held) // _WATCHED)], config.normalizer, resize=config.resize)
-        validate = mask_iou(watched, config.replace(batch=1), device=self.device)
-        run = fit(
+        atlas = atlas_for(config, part.train)
+        spent = make_folder(folder) / "seconds.json"
+        before = _seconds(spent)
+        began = self._clock()
+
+        def keep(run: Run) -> None:
+            _write_json(spent, round(before + self._clock() - began, 1))
+            self.report(idea.name, part.name, run)
+
+        fit(
             config,
-            atlas_for(config, part.train),
+            atlas,
             folder=folder,
-            validate=validate,
+            validate=mask_iou(watched, config.replace(batch=1), device=self.device),
             resume=True,
             device=self.device,
-            report=lambda run: self.report(idea.name, part.name, run),
+            report=keep,
         )
-        return folder, round(sum(entry["seconds"] for entry in run.history), 1)
+        return _seconds(spent)
 
     def _nuclei(self, config: TrainConfig, part: Part, *, folder: Path, store: bool) -> list[NDArray[np.int32]]:
         # The last weights, not the best: an epoch chosen on the pictures that are scored would flatter the score.
@@ -267,8 +303,26 @@ class Study:
         return [recipe.apply(maps[s.image_id].astype(np.float32), config.maps) for s in part.held]
 
 
+def _network_alone(config: TrainConfig) -> TrainConfig:
+    """Leave out what is done after the network: it is no part of its training."""
+    return config.replace(recipe=None, full_size=False)
+
+
 def _digest(config: TrainConfig) -> str:
-    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()
+    # Only what differs from the defaults: a setting that a later version adds leaves runs where they are.
+    return hashlib.sha256(config.model_dump_json(exclude_defaults=True).encode()).hexdigest()
+
+
+def _same(kept: dict[str, Any], config: TrainConfig) -> bool:
+    """Whether stored settings are these; settings that a later version added stand at their defaults."""
+    try:
+        return TrainConfig.model_validate(kept) == config
+    except ValidationError:
+        return False
+
+
+def _seconds(path: Path) -> float:
+    return float(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else 0.0
 
 
 def _write_json(path: Path, values: object) -> None:

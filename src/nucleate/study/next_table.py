@@ -15,8 +15,7 @@ from nucleate.core.files import atomic_path, make_folder
 from nucleate.export.overlay import render_overlay
 from nucleate.report.figures import draw_gains, draw_panels
 from nucleate.score.bootstrap import interval
-from nucleate.study.next_ideas import BASELINE, BEST, FLAGSHIP
-from nucleate.train.device import describe
+from nucleate.study.next_ideas import BASELINE, BEST, CHANCE, FLAGSHIP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +27,18 @@ if TYPE_CHECKING:
     from nucleate.study.next_ideas import Idea, NextPlan
     from nucleate.study.next_steps import Outcome
 
-__all__ = ["Row", "TypeRow", "gain_of", "row_of", "strip", "type_row", "write_table", "write_types"]
+__all__ = [
+    "KindGain",
+    "Row",
+    "TypeRow",
+    "gain_of",
+    "kind_gains",
+    "row_of",
+    "strip",
+    "type_row",
+    "write_table",
+    "write_types",
+]
 
 
 @dataclass(frozen=True)
@@ -45,8 +55,12 @@ class Row:
         Mean over pictures, and the 95 % interval over parts (Student's t).
     gain, gain_low, gain_high : float
         Mean difference to the baseline, picture by picture, with its bootstrap interval over groups.
+    by_part : str
+        The gain on each part, in their order.
     seconds, predict_seconds, megabytes : float
         Training of one network, scoring of one part, weights of one network.
+    made : str
+        Versions and hardware.
     """
 
     idea: str
@@ -59,9 +73,32 @@ class Row:
     gain: float
     gain_low: float
     gain_high: float
+    by_part: str
     seconds: float
     predict_seconds: float
     megabytes: float
+    made: str
+
+
+@dataclass(frozen=True)
+class KindGain:
+    """What an idea is worth on one type of image.
+
+    Parameters
+    ----------
+    idea, kind : str
+        The idea, and the type of image.
+    images : int
+        Held-out pictures of that type.
+    kaggle, gain : float
+        Mean score, and mean difference to the baseline on the same pictures.
+    """
+
+    idea: str
+    kind: str
+    images: int
+    kaggle: float
+    gain: float
 
 
 @dataclass(frozen=True)
@@ -120,6 +157,7 @@ def row_of(idea: Idea, outcomes: Sequence[Outcome], *, baseline: Sequence[Outcom
     if len(means) > 1:
         spread = float(stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / math.sqrt(len(means)))
     gain, gain_low, gain_high = gain_of(ours, theirs, groups=groups)
+    parts = [np.mean([score - theirs[name] for name, score in one.scores.items()]) for one in outcomes]
     return Row(
         idea.name,
         idea.says,
@@ -131,10 +169,33 @@ def row_of(idea: Idea, outcomes: Sequence[Outcome], *, baseline: Sequence[Outcom
         gain,
         gain_low,
         gain_high,
+        " ".join(f"{part:+.3f}" for part in parts),
         float(np.mean([outcome.seconds for outcome in outcomes])),
         float(np.mean([outcome.predict_seconds for outcome in outcomes])),
         float(np.mean([outcome.megabytes for outcome in outcomes])),
+        "; ".join(sorted({outcome.made for outcome in outcomes})),
     )
+
+
+def kind_gains(outcomes: Mapping[str, Sequence[Outcome]], *, kinds: Mapping[str, str]) -> list[KindGain]:
+    """Part the gain of each idea by type of image; empty where no types are known.
+
+    Parameters
+    ----------
+    outcomes : mapping
+        Idea -> its outcomes; the baseline among them.
+    kinds : mapping
+        Image id -> type.
+    """
+    theirs = _all_scores(outcomes[BASELINE])
+    found = []
+    for idea, parts in outcomes.items():
+        ours = _all_scores(parts)
+        for kind in sorted({kinds[name] for name in ours} - {""}):
+            names = [name for name in ours if kinds[name] == kind]
+            kaggle = float(np.mean([ours[name] for name in names]))
+            found.append(KindGain(idea, kind, len(names), kaggle, kaggle - float(np.mean([theirs[n] for n in names]))))
+    return found
 
 
 def type_row(kind: str, unseen: Outcome, *, seen: Sequence[Outcome], groups: Mapping[str, str]) -> TypeRow | None:
@@ -148,46 +209,83 @@ def type_row(kind: str, unseen: Outcome, *, seen: Sequence[Outcome], groups: Map
     return TypeRow(kind, unseen.idea, len(before), *means, change, low, high)
 
 
-def write_table(plan: NextPlan, rows: Sequence[Row], *, not_run: Mapping[str, str], command: str) -> None:
-    """Write ``table.csv``, ``table.md`` and ``gains.png``.
+def write_table(
+    out: Path,
+    plan: NextPlan,
+    *,
+    rows: Sequence[Row],
+    kinds: Sequence[KindGain],
+    left: Mapping[str, str],
+    command: str,
+) -> None:
+    """Write ``table.csv``, ``table.md``, ``kinds.csv`` and ``gains.png``.
 
     Parameters
     ----------
+    out : Path
+        Folder.
     plan : NextPlan
-        For the folder and the settings that stand under the table.
+        For the settings that stand under the table.
     rows : sequence of Row
         The baseline among them; the best combination and the flagship are put last.
-    not_run : mapping
-        Idea -> why it has no row.
+    kinds : sequence of KindGain
+        Of the same ideas.
+    left : mapping
+        Idea without a row -> why, "" where it was not asked for yet.
     command : str
         The call that made it.
     """
     last = {BASELINE: -1, BEST: 1, FLAGSHIP: 2}
     rows = sorted(rows, key=lambda row: (last.get(row.idea, 0), -row.gain))
-    _write_csv(plan.out / "table.csv", rows)
-    heads = ["idea", "what is changed", "Kaggle score [95 %]", "gain [95 %]", "training s", "scoring s", "weights MB"]
-    lines = ["# The paper's next steps", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    make_folder(out)
+    _write_csv(out / "table.csv", rows)
+    _write_csv(out / "kinds.csv", kinds)
+    heads = ["idea", "what is changed", "Kaggle score [95 %]", "gain [95 %]", "gain by fold", "training s", "scoring s",
+             "weights MB"]  # fmt: skip
+    lines = ["# The paper's next steps", "", *_head(heads)]
     for row in rows:
-        gain = "-" if row.idea == BASELINE else f"{row.gain:+.3f} [{row.gain_low:+.3f}, {row.gain_high:+.3f}]"
-        cells = [row.idea, row.says, f"{row.kaggle:.3f} [{row.low:.3f}, {row.high:.3f}]", gain]
+        gains = [f"{row.gain:+.3f} [{row.gain_low:+.3f}, {row.gain_high:+.3f}]", row.by_part]
+        cells = [row.idea, row.says, f"{row.kaggle:.3f} [{row.low:.3f}, {row.high:.3f}]"]
+        cells += ["-", "-"] if row.idea == BASELINE else gains
         cells += [f"{row.seconds:.0f}", f"{row.predict_seconds:.0f}", f"{row.megabytes:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
+    waiting = [name for name, reason in left.items() if not reason]
     lines += [
         "",
-        *(f"- {name}: not run. {reason}" for name, reason in not_run.items()),
+        *(f"- {name}: not run. {reason}" for name, reason in left.items() if reason),
+        *([f"- Without a row yet: {', '.join(waiting)}."] if waiting else []),
         *_notes(plan, rows, command=command),
+        *_kinds_table(kinds, [row.idea for row in rows]),
     ]
-    _write_text(plan.out / "table.md", lines)
-    gains = [(row.idea, row.gain, row.gain_low, row.gain_high) for row in rows if row.idea != BASELINE]
-    if gains:
-        draw_gains(plan.out / "gains.png", gains, title=f"over the paper's system; {plan.budget} crops a network")
+    _write_text(out / "table.md", lines)
+    gains_drawn = [(row.idea, row.gain, row.gain_low, row.gain_high) for row in rows if row.idea != BASELINE]
+    if gains_drawn:
+        draw_gains(out / "gains.png", gains_drawn, title=f"over the paper's system; {plan.budget} crops a network")
 
 
-def write_types(plan: NextPlan, rows: Sequence[TypeRow], *, command: str) -> None:
+def _head(cells: Sequence[str]) -> list[str]:
+    return ["| " + " | ".join(cells) + " |", "|---" * len(cells) + "|"]
+
+
+def _kinds_table(kinds: Sequence[KindGain], order: Sequence[str]) -> list[str]:
+    """Tell the gains by type of image: one row an idea, one column a type."""
+    images = {one.kind: one.images for one in kinds}
+    if not images:
+        return []
+    found = {(one.idea, one.kind): one for one in kinds}
+    lines = ["", "## By type of image", "", *_head(["idea", *(f"{kind} ({images[kind]})" for kind in images)])]
+    for idea in order:
+        of_idea = [found[idea, kind] for kind in images]
+        cells = [f"{one.kaggle:.3f}" if idea == BASELINE else f"{one.gain:+.3f}" for one in of_idea]
+        lines.append("| " + " | ".join([idea, *cells]) + " |")
+    return [*lines, "", "The score of the baseline, then gains over it; in brackets the number of held-out images."]
+
+
+def write_types(out: Path, rows: Sequence[TypeRow], *, command: str) -> None:
     """Write ``types.csv`` and ``types.md``: what each system loses on types of image it never saw."""
-    _write_csv(plan.out / "types.csv", rows)
-    lines = ["# One type of image left out", "", "| type | system | images | seen | never seen | change [95 %] |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
+    _write_csv(out / "types.csv", rows)
+    heads = ["type", "system", "images", "seen", "never seen", "change [95 %]"]
+    lines = ["# One type of image left out", "", *_head(heads)]
     for row in rows:
         change = f"{row.change:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
         cells = [row.kind, row.idea, str(row.images), f"{row.seen:.3f}", f"{row.unseen:.3f}", change]
@@ -199,7 +297,7 @@ def write_types(plan: NextPlan, rows: Sequence[TypeRow], *, command: str) -> Non
         "",
         f"- Command: `{command}`",
     ]
-    _write_text(plan.out / "types.md", lines)
+    _write_text(out / "types.md", lines)
 
 
 def strip(path: Path, shown: Sequence[Sample], *, found: Mapping[str, Any], scores: Mapping[str, float]) -> None:
@@ -221,21 +319,27 @@ def _all_scores(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 
 def _notes(plan: NextPlan, rows: Sequence[Row], *, command: str) -> list[str]:
+    made: dict[str, list[str]] = {}
+    for row in rows:
+        made.setdefault(row.made, []).append(row.idea)
     return [
         "",
         "The score is the mean over all held-out images; its interval is over the held-out folds (Student's t). The",
-        "gain is paired with the baseline image by image, its interval by bootstrap over fields of view. Seconds are",
-        "means of one network and one fold; ideas after the network share the baseline's training and stored maps.",
+        "gain is paired with the baseline image by image, its interval by bootstrap over fields of view: it says how",
+        "sure the gain of these trained networks is, not what another training would give. For that, see the gains by",
+        f"fold and the row {CHANCE}. Seconds are of processor time, means of one network and of one fold; ideas after",
+        "the network share the baseline's training and stored maps.",
         "",
         f"- Command: `{command}`",
         f"- Folds {', '.join(map(str, plan.folds))} held out in turn; {rows[0].images} images scored.",
         f"- Width {plan.width} (the paper's is 64), {plan.budget} crops a network, learning rate {plan.lr:g},",
         f"  {plan.precision}, seed {plan.seed}, the weights of the last step.",
-        f"- nucleate {__version__}, {describe()}.",
-    ]
+        *(f"- nucleate {__version__}, {what}{': ' + ', '.join(names) if len(made) > 1 else ''}."
+          for what, names in made.items()),
+    ]  # fmt: skip
 
 
-def _write_csv(path: Path, rows: Sequence[Row] | Sequence[TypeRow]) -> None:
+def _write_csv(path: Path, rows: Sequence[Row] | Sequence[TypeRow] | Sequence[KindGain]) -> None:
     if not rows:
         return
     names = list(type(rows[0]).__dataclass_fields__)

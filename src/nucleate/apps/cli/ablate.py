@@ -35,24 +35,30 @@ def ablate(
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
     threads: ThreadsOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in OUT, or add rows to it.")] = False,
+    publish: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Train nothing; write tables and figures of what is done into DIR."),
+    ] = None,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
     r"""Change one thing of the paper's system at a time and tell what it is worth.
 
-    OUT/table.md and table.csv, gains.png, strips/NAME.png with the same six images for every row; types.md and
-    types.csv for leave-one-type-out. configs/next-NAME.toml has the settings of each row at full size.
+    OUT/table.md and table.csv, kinds.csv, gains.png, strips/NAME.png with the same six images for every row; types.md
+    and types.csv for leave-one-type-out. configs/next-NAME.toml has the settings of each row at full size. The same
+    command with --resume, started a second time beside the first, shares the rows with it.
 
     \b
     Examples:
       nucleate ablate stage1_train.zip -o next
       nucleate ablate stage1_train.zip -o next --only watershed,clean --width 16 --budget 4000
       nucleate ablate stage1_train.zip -o next --width 16 --budget 4000 --resume
+      nucleate ablate stage1_train.zip -o next --width 16 --budget 4000 --publish results
     """
     del debug  # read before the verb
     place = import_training(device, threads)
     from nucleate.study.next_ideas import NextPlan
-    from nucleate.study.next_run import run_study
+    from nucleate.study.next_run import publish_study, run_study
 
     plan = NextPlan(
         data, output, table or default_table(data), _numbers(folds), width=width, budget=budget, lr=lr,
@@ -67,18 +73,16 @@ def ablate(
         if not quiet:
             say(f"{idea}  {part}  part {len(run.history)}  loss {last['loss']:.4f}  {last['seconds']:.0f} s")
 
-    run_study(
-        plan,
-        only=[name.strip() for name in only.split(",") if name.strip()],
-        command=shlex.join(words),
-        resume=resume,
-        device=place,
-        report=report,
-        say=say,
-    )
+    if publish is not None:
+        publish_study(plan, publish, command=shlex.join(words))
+    else:
+        asked = [name.strip() for name in only.split(",") if name.strip()]
+        command = shlex.join(words)
+        run_study(plan, only=asked, command=command, resume=resume, device=place, report=report, say=say)
+    told = publish or output
     for name in ("table.md", "types.md"):
-        if (output / name).is_file():
-            typer.echo((output / name).read_text(encoding="utf-8"))
+        if (told / name).is_file():
+            typer.echo((told / name).read_text(encoding="utf-8"))
 
 
 def _numbers(text: str) -> tuple[int, ...]:
