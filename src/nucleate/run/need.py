@@ -92,8 +92,8 @@ class Need:
 
     @property
     def _least_pixels(self) -> int:
-        # A region as wide as the plane must be cut now and then, but not in every band.
-        return min(self.pixels, max(3 * BAND * self.shape_HW[1], 4 * _LEAST_BLOCK**2))
+        # A region as wide as the plane may be cut in every band, where memory is so short, but not within one.
+        return min(self.pixels, max(5 * BAND // 4 * self.shape_HW[1], 4 * _LEAST_BLOCK**2))
 
     def bytes_within(self, max_bytes: int | None = None) -> int:
         """Give what a plane takes, labels included, if at most `max_bytes` (None is no limit) are wanted."""
