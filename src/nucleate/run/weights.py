@@ -21,6 +21,7 @@ from nucleate.core.toml import toml_text
 from nucleate.errors import ModelError, NucleateError
 from nucleate.post.confidence import ConfidenceModel  # noqa: TC001 - pydantic reads the annotations
 from nucleate.post.recipe import PostRecipe
+from nucleate.run.scale import ScaleRule  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,8 @@ __all__ = ["DEFAULT_MODEL", "ModelCard", "ModelFiles", "find_model", "list_model
 
 DEFAULT_MODEL = "nucleate"
 """The shipped model that is used when none is named."""
+
+_INT8 = ".int8.onnx"
 
 
 def _normalizer(value: object) -> object:
@@ -68,6 +71,8 @@ class ModelCard(BaseModel):
         Nuclei with a lower confidence are left out unless the user chooses another limit, 0..1.
     diameter_px : float, optional
         Median diameter of the nuclei it was trained on, pixels.
+    scale_rule : ScaleRule, optional
+        How planes with much smaller or larger nuclei are resized; they never are where there is none.
     multiple : int
         Height and width given to the network are multiples of this.
     input_size : int, optional
@@ -84,6 +89,8 @@ class ModelCard(BaseModel):
         Scores by name.
     sha256 : str
         Of the ONNX file, 64 hexadecimal digits.
+    sha256_int8 : str, optional
+        Of ``<name>.int8.onnx``, the same network in eight-bit integers for processors, where there is such a file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -97,6 +104,7 @@ class ModelCard(BaseModel):
     confidence: ConfidenceModel | None = None
     min_confidence: float = Field(default=0.0, ge=0, le=1)
     diameter_px: float | None = Field(default=None, gt=0)
+    scale_rule: ScaleRule | None = None
     multiple: int = Field(default=16, ge=1, le=1024)
     input_size: int | None = Field(default=None, ge=1, le=8192)
     tile: int = Field(default=768, ge=1)
@@ -108,6 +116,7 @@ class ModelCard(BaseModel):
     command: str = ""
     scores: dict[str, Any] = Field(default_factory=dict)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256_int8: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -144,17 +153,22 @@ class ModelFiles:
         ModelError
             If it cannot be read or is not the file that the card describes.
         """
-        try:
-            content = self.onnx.read_bytes()
-        except OSError as error:
-            raise ModelError(f"cannot read {self.onnx}: {error.strerror}; fetch the model again") from error
-        got = hashlib.sha256(content).hexdigest()
-        if got != self.card.sha256:
-            raise ModelError(
-                f"{self.onnx} is not the file its card describes: SHA-256 {got[:12]}..., the card says "
-                f"{self.card.sha256[:12]}...; fetch the model again"
-            )
-        return content
+        return _read_checked(self.onnx, self.card.sha256)
+
+    @property
+    def int8(self) -> Path:
+        """Where the same network in integers lies, if the card has its hash."""
+        return self.onnx.with_suffix(_INT8)
+
+    def read_int8(self) -> bytes | None:
+        """Read the network in integers and check its hash; None where the model has none.
+
+        Raises
+        ------
+        ModelError
+            If it cannot be read or is not the file that the card describes.
+        """
+        return None if self.card.sha256_int8 is None else _read_checked(self.int8, self.card.sha256_int8)
 
 
 def find_model(name: str | Path | None = None) -> ModelFiles:
@@ -232,12 +246,16 @@ def write_card(path: Path, card: ModelCard) -> None:
 
 def _shipped() -> dict[str, Path]:
     folder = Path(str(resources.files("nucleate"))) / "weights"
-    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+    return {path.stem: path for path in _networks(folder)}
+
+
+def _networks(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*.onnx")) if not path.name.endswith(_INT8)]
 
 
 def _onnx_at(path: Path) -> Path:
     if path.is_dir():
-        found = sorted(path.glob("*.onnx"))
+        found = _networks(path)
         if len(found) != 1:
             raise ModelError(f"{path} holds {len(found)} .onnx files; name the one to use")
         return found[0]
@@ -249,3 +267,17 @@ def _onnx_at(path: Path) -> Path:
 
 def _open(onnx: Path) -> ModelFiles:
     return ModelFiles(onnx, read_card(onnx.with_suffix(".toml")))
+
+
+def _read_checked(path: Path, sha256: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}; fetch the model again") from error
+    got = hashlib.sha256(content).hexdigest()
+    if got != sha256:
+        raise ModelError(
+            f"{path} is not the file its card describes: SHA-256 {got[:12]}..., the card says {sha256[:12]}...; "
+            "fetch the model again"
+        )
+    return content
