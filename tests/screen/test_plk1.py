@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.screen.otsu import OtsuSegmenter
 
+from nucleate.api import load_segmenter
 from nucleate.export.measurements import measure
 from nucleate.io.images import read_image
+from nucleate.run.segmenter import SegmentSettings
 from nucleate.screen.phenotypes import classify, reference_of
 
 if TYPE_CHECKING:
@@ -31,3 +33,18 @@ def test_arrested_cells_are_mitotic_looking(shared_data: Path, blur: float, fact
     assert int(flags["inhibition"]["mitotic"].sum()) == 4
     assert int(flags["control"]["condensed"].sum()) == 0
     assert 9 <= len(tables["inhibition"]["label"]) <= 12
+
+
+def test_the_shipped_model_shows_the_arrest(shared_data: Path, shipped_model: Path) -> None:
+    assert shipped_model.is_file()
+    # The nuclei are a hundred pixels across, the model knows them at a third of that.
+    segmenter = load_segmenter(settings=SegmentSettings(scale=0.3), threads=1)
+    tables = {}
+    for name in ("control", "inhibition"):
+        image = read_image(shared_data / "formats" / "tiff" / f"xy_8bit__nuclei_PLK1_{name}.tif")
+        tables[name] = measure(segmenter.segment(image).labels, {"": image.pixels})
+    reference = reference_of(tables["control"])
+    flags = {name: classify(table, reference) for name, table in tables.items()}
+    assert int(flags["control"]["mitotic"].sum()) == 0
+    # Four cells; a cluster may come in two pieces.
+    assert 4 <= int(flags["inhibition"]["mitotic"].sum()) <= 6

@@ -146,6 +146,7 @@ def make_pages(output: Path) -> list[Path]:
     """
     from nucleate.report.plate_page import write_plate_page
     from nucleate.report.run_page import read_run, write_run_page
+    from nucleate.screen.cut import cut_warning
     from nucleate.screen.results import FIELDS_FOLDER, RECORD_NAME, load_screen, read_record, write_tables
 
     record = read_record(output / RECORD_NAME)
@@ -154,6 +155,9 @@ def make_pages(output: Path) -> list[Path]:
     name = Path(record.plate).name
     pages = [output / "plate.html", output / "report.html"]
     notes = [f"Left out: {line}" for line in record.problems[:_LISTED_PROBLEMS]]
+    if warning := cut_warning(found.tables):
+        say(f"nucleate: {warning}")
+        notes.append(warning)
     write_plate_page(pages[0], found, title=f"Plate {name}", unit=record.unit, notes=notes)
     link = ['What the wells say is on <a href="plate.html">the page of the plate</a>.']
     write_run_page(pages[1], read_run(output / FIELDS_FOLDER), title=f"Fields of plate {name}", notes=link)

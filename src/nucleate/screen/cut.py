@@ -1,0 +1,81 @@
+"""Whether the smallest nuclei of a treatment are missing: the least area that is kept cuts into them.
+
+Where it does not, hardly any nucleus is about as small as the smallest of the plate. Where it does, many are: counts
+are too low, median areas too high, and curves through them are shifted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from nucleate.screen.tables import Tables
+
+__all__ = ["Cut", "cut_off", "cut_warning"]
+
+_NEAR = 1.25
+_SHARE = 0.05
+_ENOUGH = 50
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A treatment of which nuclei seem to be missing.
+
+    Parameters
+    ----------
+    treatment : str
+        Compound and concentration.
+    share : float
+        Of its nuclei that are at most a quarter larger than the smallest nucleus of the plate, 0..1.
+    """
+
+    treatment: str
+    share: float
+
+
+def cut_off(tables: Tables) -> list[Cut]:
+    """List the treatments in which one nucleus in twenty or more is about as small as the smallest of the plate.
+
+    Parameters
+    ----------
+    tables : Tables
+
+    Returns
+    -------
+    list of Cut
+        The most affected first; treatments of under 50 nuclei are not judged.
+    """
+    area = np.asarray(tables.nuclei["area_px"], np.float64)
+    if not area.size:
+        return []
+    wells = tables.wells
+    owner = tables.nuclei["well_index"]
+    every = np.bincount(owner, minlength=len(wells["well"]))
+    near = np.bincount(owner, area <= _NEAR * area.min(), len(wells["well"]))
+    sums: dict[str, list[float]] = {}
+    for compound, dose, role, n, small in zip(
+        wells["compound"], wells["concentration"], wells["role"], every, near, strict=True
+    ):
+        name = f"{compound} {dose:g}" if compound and np.isfinite(dose) else compound or role
+        group = sums.setdefault(name, [0.0, 0.0])
+        group[0] += float(n)
+        group[1] += float(small)
+    found = [Cut(name, small / n) for name, (n, small) in sums.items() if n >= _ENOUGH and small / n >= _SHARE]
+    return sorted(found, key=lambda cut: -cut.share)
+
+
+def cut_warning(tables: Tables) -> str:
+    """Say in one line what `cut_off` found and what to do; empty where it found nothing."""
+    found = cut_off(tables)
+    if not found:
+        return ""
+    least = float(np.min(tables.nuclei["area_px"]))
+    return (
+        f"{len(found)} treatments may lack their smallest nuclei: in {found[0].treatment}, {found[0].share:.0%} of them"
+        f" are hardly larger than the smallest found ({least:g} px), so counts are low and areas high; look at the "
+        "outlines, then try --scale over 1 or --min-area 0"
+    )
