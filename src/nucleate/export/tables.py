@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["write_anndata", "write_parquet", "write_part"]
+__all__ = ["extend_anndata", "extend_parquet", "write_anndata", "write_parquet", "write_part"]
 
 _NAME = "image"
 _KEYS = ("image", "plane", "label")  # what a row is; everything else is measured
@@ -132,6 +132,67 @@ def write_anndata(path: Path | str, parts: Sequence[Path]) -> None:
         var=pandas.DataFrame(index=pandas.Index(measured, dtype=object)),
     )
     data.obsm["spatial"] = values[:, [measured.index("centroid_col"), measured.index("centroid_row")]]
+    with atomic_path(path) as temporary:
+        data.write_h5ad(temporary)
+
+
+def extend_parquet(source: Path, path: Path | str, *, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Copy a Parquet file with more columns in front, row group by row group.
+
+    Parameters
+    ----------
+    source : Path
+        Of `write_parquet`.
+    path : Path or str
+        Where to; an existing file is replaced.
+    columns : mapping of str to (n,) ndarray
+        One entry a row: text (object), whole numbers, bool, or floats of which NaN becomes null.
+
+    Raises
+    ------
+    MissingExtraError
+        If pyarrow is not installed.
+    OutputError
+        If it cannot be written.
+    """
+    arrow, parquet = _library("pyarrow"), _library("pyarrow.parquet")
+    kinds = {"O": arrow.string(), "b": arrow.bool_(), "f": arrow.float64()}
+    with parquet.ParquetFile(source) as file:
+        types = [(name, kinds.get(values.dtype.kind, arrow.int64())) for name, values in columns.items()]
+        schema = arrow.schema([*types, *file.schema_arrow])
+        first = 0
+        with atomic_path(path) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
+            for number in range(file.num_row_groups):
+                group = file.read_row_group(number)
+                rows = slice(first, first + group.num_rows)
+                cells = [arrow.array(columns[name][rows], kind, from_pandas=True) for name, kind in types]
+                writer.write_table(arrow.table([*cells, *group.columns], schema=schema))
+                first = rows.stop
+
+
+def extend_anndata(source: Path, path: Path | str, *, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Copy an AnnData file with more columns in ``obs``; text becomes categories.
+
+    Parameters
+    ----------
+    source : Path
+        Of `write_anndata`.
+    path : Path or str
+        Where to, ``.h5ad``; an existing file is replaced.
+    columns : mapping of str to (n,) ndarray
+        One entry an observation.
+
+    Raises
+    ------
+    MissingExtraError
+        If anndata is not installed.
+    OutputError
+        If it cannot be written.
+    """
+    anndata, pandas = _library("anndata"), _library("pandas")
+    data = anndata.read_h5ad(source)
+    for name, values in columns.items():
+        data.obs[name] = pandas.Categorical(values.astype(object)) if values.dtype.kind == "O" else values
     with atomic_path(path) as temporary:
         data.write_h5ad(temporary)
 

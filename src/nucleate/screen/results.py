@@ -17,6 +17,7 @@ import numpy as np
 from nucleate.core.files import atomic_path
 from nucleate.errors import UsageError
 from nucleate.export.columns import read_columns
+from nucleate.export.tables import extend_anndata, extend_parquet
 from nucleate.screen.analysis import HIT, Screen, analyse
 from nucleate.screen.phenotypes import Rules
 from nucleate.screen.platemap import Content
@@ -25,6 +26,8 @@ from nucleate.screen.tables import FieldRow, build_tables, nuclear_columns
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 __all__ = ["FIELDS_FOLDER", "RECORD_NAME", "ScreenRecord", "load_screen", "read_record", "write_record", "write_tables"]
 
@@ -182,23 +185,28 @@ def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
 
 
 def _write_nuclei(output: Path, screen: Screen) -> None:
-    """Copy the measurements with well and phenotype beside them, row by row: they may be millions."""
+    """Copy the measurements with well and phenotype beside them; as Parquet and AnnData too where they are there."""
     table, wells, fields = screen.tables.nuclei, screen.tables.wells, screen.tables.fields
-    source = output / FIELDS_FOLDER / "measurements.csv"
-    front = list(zip(*(wells[name] for name in ("well", "compound", "concentration", "role")), strict=True))
+    place: dict[str, NDArray[Any]] = {"well": wells["well"][table["well_index"]]}
+    place["field"] = fields["field"][table["field_index"]]
+    place |= {name: wells[name][table["well_index"]] for name in ("compound", "concentration", "role")}
+    flags = {name: table[name] for name in ("condensed", "mitotic")}
+    folder = output / FIELDS_FOLDER
     with (
-        source.open(encoding="utf-8", newline="") as stream,
+        (folder / "measurements.csv").open(encoding="utf-8", newline="") as stream,
         atomic_path(output / "nuclei.csv") as temporary,
         temporary.open("w", encoding="utf-8", newline="") as copy,
     ):
+        # Row by row: they may be millions.
         reader, writer = csv.reader(stream), csv.writer(copy, lineterminator="\n")
-        heading = ["well", "field", "compound", "concentration", "role", *next(reader), "condensed", "mitotic"]
-        writer.writerow(heading)
-        flags = zip(*(table[name] for name in ("well_index", "field_index", "condensed", "mitotic")), strict=True)
-        for row, (well, field, condensed, mitotic) in zip(reader, flags, strict=True):
-            name, compound, concentration, role = front[well]
-            place = [name, fields["field"][field], compound, _cell(concentration), role]
-            writer.writerow([*place, *row, int(condensed), int(mitotic)])
+        writer.writerow([*place, *next(reader), *flags])
+        places, marks = zip(*place.values(), strict=True), zip(*flags.values(), strict=True)
+        for row, own, seen in zip(reader, places, marks, strict=True):
+            writer.writerow([*map(_cell, own), *row, *map(int, seen)])
+    for ending, extend in ((".parquet", extend_parquet), (".h5ad", extend_anndata)):
+        source = folder / f"measurements{ending}"
+        if source.exists():
+            extend(source, output / f"nuclei{ending}", columns=place | flags)
 
 
 def _write_columns(path: Path, columns: dict[str, Any]) -> None:

@@ -116,6 +116,25 @@ def test_tables_agree_with_each_other(screened: Path) -> None:
         )
 
 
+def test_tables_for_millions_of_nuclei(drawn: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed (extra tables)")
+    anndata = pytest.importorskip("anndata", reason="anndata is not installed (extra tables)")
+    words: list[str | Path] = ["screen", drawn / "plate", "--map", drawn / "map.csv", "-o", tmp_path / "out"]
+    _run(*words, "--export", "parquet,anndata", "--quiet")
+    rows = _rows(tmp_path / "out" / "nuclei.csv")
+    table = parquet.read_table(tmp_path / "out" / "nuclei.parquet")
+    assert set(table.column_names) == set(rows[0])
+    assert table.column_names[:5] == ["well", "field", "compound", "concentration", "role"]
+    assert table["well"].to_pylist() == [row["well"] for row in rows]
+    assert table["mitotic"].to_pylist() == [row["mitotic"] == "1" for row in rows]
+    assert table["concentration"].to_pylist() == [float(row["concentration"]) for row in rows]
+    assert table["area_px"].to_pylist() == [float(row["area_px"]) for row in rows]
+    observed = anndata.read_h5ad(tmp_path / "out" / "nuclei.h5ad").obs
+    assert observed["well"].tolist() == [row["well"] for row in rows]
+    assert observed["condensed"].tolist() == [row["condensed"] == "1" for row in rows]
+    assert observed["label"].tolist() == [int(row["label"]) for row in rows]
+
+
 def test_pages_stand_on_their_own_and_are_made_again(screened: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plate, report = _check_page(screened / "plate.html"), _check_page(screened / "report.html")
     assert plate.count("<svg") == 5 * 2 + 5 - plate.count("have no spread")
