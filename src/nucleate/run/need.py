@@ -40,7 +40,7 @@ _MEASURING = 48
 _GREYING = 24
 """Bytes for each pixel of a band while colours are turned into grey for measuring."""
 
-_LEAST_ROWS = 4 * BAND
+_LEAST_ROWS = 3 * BAND
 _LEAST_BLOCK, _MOST_BLOCK = 256, 1024
 
 
