@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray  # noqa: TC002 - hypothesis reads the annotations
 from tests.strategies import label_images
 
-from nucleate.post.confidence import FEATURES, ConfidenceModel, describe, mean_probability
+from nucleate.post.confidence import FEATURES, ConfidenceModel, describe, mean_probability, rate
 
 pytestmark = pytest.mark.base
 
@@ -98,3 +98,28 @@ def test_far_out_numbers_are_held_back() -> None:
 def test_a_model_of_the_wrong_size_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="confidence"):
         _model(**wrong)
+
+
+def _any_model() -> ConfidenceModel:
+    many = len(FEATURES)
+    return ConfidenceModel((1.0,) * many, (2.0,) * many, tuple(np.linspace(-0.5, 0.5, 2 * many).tolist()), 0.1)
+
+
+@pytest.mark.parametrize("step", [2, 3, 5])
+def test_nuclei_shown_larger_than_the_network_saw_them_are_as_sure(step: int) -> None:
+    labels = np.zeros((40, 30), np.int32)
+    labels[4:15, 5:14], labels[15:24, 6:20], labels[30:, 20:] = 1, 2, 3
+    maps = np.random.default_rng(0).random((3, 40, 30))
+    seen = rate(labels, maps, names=NAMES, model=_any_model())
+    shown = labels.repeat(step, axis=0).repeat(step, axis=1), maps.repeat(step, axis=1).repeat(step, axis=2)
+    np.testing.assert_allclose(rate(*shown, names=NAMES, model=_any_model(), scale=1 / step), seen, rtol=1e-6)
+    # A window of it, begun anywhere, is looked at in the same pixels.
+    part = shown[0][step + 1 : 26 * step, 2:].copy(), shown[1][:, step + 1 : 26 * step, 2:]
+    inside = rate(*part, names=NAMES, model=_any_model(), scale=1 / step, origin=(step + 1, 2))
+    np.testing.assert_allclose(inside[:2], seen[:2], rtol=1e-6)
+
+
+def test_a_nucleus_between_the_steps_is_still_rated() -> None:
+    labels = np.zeros((12, 12), np.int32)
+    labels[1:3, 1:3], labels[4:11, 4:11] = 1, 2
+    assert rate(labels, np.full((3, 12, 12), 0.5), names=NAMES, model=_any_model(), scale=0.25).shape == (2,)

@@ -14,7 +14,8 @@ from nucleate.core.image import Image
 from nucleate.core.normalize import Normalizer
 from nucleate.errors import InputError, ModelError, UsageError
 from nucleate.post.recipe import PAPER_RECIPE, PostRecipe
-from nucleate.run.segmenter import Segmenter, SegmentSettings, choose_scale
+from nucleate.run.scale import ScaleRule
+from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.run.weights import ModelCard
 
 if TYPE_CHECKING:
@@ -170,7 +171,31 @@ def test_scale_changes_what_the_engine_sees_and_the_recipes_numbers() -> None:
     segmenter.maps(discs())
     assert engine.seen == [(1, 1, 120, 160)]
     assert segmenter._recipe() == PostRecipe(min_area=10, smoothing=1.0, min_distance=2)
-    assert choose_scale("auto", model) == 1.0
+    assert Segmenter(engine, model).for_plane(discs()).settings.scale == 1.0
+
+
+def _large_discs() -> NDArray[np.float64]:
+    """Nine discs 80 pixels wide, brightest in their middle."""
+    rows, cols = np.ogrid[:600, :600]
+    away = np.hypot((rows + 20) % 200 - 100, (cols + 20) % 200 - 100)
+    discs: NDArray[np.float64] = np.clip(1.3 - away / 50, 0, 1)
+    return discs
+
+
+def test_large_nuclei_are_seen_smaller_by_the_cards_rule_and_come_back_at_their_place() -> None:
+    model = boxed(tile=1024, scale_rule=ScaleRule(), recipe=PostRecipe(split="components", level=0.5))
+    segmenter = Segmenter(BoxEngine(1), model)
+    scale = segmenter.for_plane(_large_discs()).settings.scale
+    assert isinstance(scale, float)
+    assert 0.35 < scale < 0.6
+    labels, confidence = segmenter.segment_plane(_large_discs())
+    fixed, same = segmenter.at_scale(scale).segment_plane(_large_discs())
+    np.testing.assert_array_equal(labels, fixed)
+    np.testing.assert_array_equal(confidence, same)
+    assert labels.max() == 9
+    in_blocks, rated = segmenter.segment_plane(_large_discs(), max_bytes=1)
+    np.testing.assert_array_equal(in_blocks, labels)
+    np.testing.assert_array_equal(rated, confidence)
 
 
 def test_fixed_input_size_resizes_the_whole_plane() -> None:

@@ -33,7 +33,7 @@ def apart(found: Segmenter, pixels: NDArray[Any], folder: Path, *, count: int = 
     strips = cut_plane(found, (plane.shape[0], plane.shape[1]), count=count)
     for strip in random.Random(0).sample(strips, len(strips)):
         write_strip(found, plane, strip, scaling=scaling, path=strip_folder(folder, strip), max_bytes=0)
-    return JoinedLabels(folder, pixels.shape[:2], [PlaneStrips((), scaling, strips)])
+    return JoinedLabels(folder, pixels.shape[:2], [PlaneStrips((), scaling, 1.0, strips)])
 
 
 @pytest.mark.parametrize("recipe", ["markers", "distance", "hysteresis"])
@@ -105,7 +105,7 @@ def test_planes_of_a_stack_are_numbered_on(tmp_path: Path) -> None:
         for strip in strips:
             path = strip_folder(tmp_path, strip, at=(number,))
             write_strip(found, as_plane(pixels), strip, scaling=scaling, path=path, max_bytes=0)
-        planes.append(PlaneStrips((number,), scaling, strips))
+        planes.append(PlaneStrips((number,), scaling, 1.0, strips))
         labels, sure = found.segment_plane(pixels)
         want.append(np.where(labels > 0, labels + count, 0))
         count += len(sure)

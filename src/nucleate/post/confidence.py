@@ -61,7 +61,7 @@ def mean_probability(labels: NDArray[np.int32], mask_map: NDArray[np.floating[An
 
 
 def describe(
-    labels: NDArray[np.int32], maps_CHW: NDArray[np.floating[Any]], *, names: Sequence[str]
+    labels: NDArray[np.int32], maps_CHW: NDArray[np.floating[Any]], *, names: Sequence[str], count: int | None = None
 ) -> NDArray[np.float64]:
     """Describe each nucleus by the numbers named in `FEATURES`.
 
@@ -73,6 +73,8 @@ def describe(
         Maps of the network, 0..1.
     names : sequence of str
         One for each map; ``mask`` must be there, without ``border`` or ``distance`` their numbers are 0.
+    count : int, optional
+        n, where the last ids may not occur.
 
     Returns
     -------
@@ -80,7 +82,7 @@ def describe(
         Row ``i`` belongs to nucleus ``i + 1``.
     """
     maps = {name: values.ravel() for name, values in zip(names, maps_CHW, strict=True)}
-    count = int(labels.max(initial=0))
+    count = int(labels.max(initial=0)) if count is None else count
     if count == 0:
         return np.zeros((0, len(FEATURES)))
     # Most of a picture is background: everything but the ring is counted over the nuclei's own pixels.
@@ -121,8 +123,12 @@ def rate(
     *,
     names: Sequence[str],
     model: ConfidenceModel | None,
+    scale: float = 1.0,
+    origin: tuple[int, int] = (0, 0),
 ) -> NDArray[np.float32]:
     """Give each nucleus its confidence: the model's predicted IoU, or without a model the `mean_probability`.
+
+    The model knows nuclei as the network sees them, so a plane that the network saw smaller is looked at in steps.
 
     Parameters
     ----------
@@ -134,6 +140,10 @@ def rate(
         One for each map; ``mask`` must be there.
     model : ConfidenceModel or None
         From the model's card.
+    scale : float
+        Of the network's grid to that of the labels.
+    origin : (int, int)
+        Row and column of the first pixel on the whole plane.
 
     Returns
     -------
@@ -142,7 +152,12 @@ def rate(
     """
     if model is None:
         return mean_probability(labels, maps_CHW[list(names).index("mask")])
-    return model.predict(describe(labels, maps_CHW, names=names))
+    step = max(round(1 / scale), 1)
+    rows, cols = (slice(-start % step, None, step) for start in origin)
+    seen_CHW = maps_CHW[:, rows, cols]
+    described = describe(labels[rows, cols], seen_CHW, names=names, count=int(labels.max(initial=0)))
+    described[:, FEATURES.index("log_area")] += 2 * np.log(scale * step)
+    return model.predict(described)
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,15 @@ class LabelStore(Protocol):
         """Write a part."""
 
 
+class Rate(Protocol):
+    """What tells the confidence of nuclei."""
+
+    def __call__(
+        self, labels: NDArray[np.int32], maps_CHW: NDArray[np.float32], /, *, origin: tuple[int, int] = (0, 0)
+    ) -> NDArray[np.float32]:
+        """Give (n,) float32 in 0..1 for labels 1..n whose first pixel is at `origin` on the plane."""
+
+
 @dataclass(frozen=True)
 class Blocks:
     """How large the parts are.
@@ -107,14 +116,14 @@ class Reading:
     names : sequence of str
         Of the maps.
     rate : callable
-        From labels (h, w) and maps (C, h, w) to the confidence (n,) of each nucleus.
+        From labels (h, w) and maps (C, h, w) to the confidence of each nucleus.
     min_confidence : float
         Nuclei with a lower confidence are left out.
     """
 
     recipe: PostRecipe
     names: Sequence[str]
-    rate: Callable[[NDArray[np.int32], NDArray[np.float32]], NDArray[np.float32]]
+    rate: Rate
     min_confidence: float = 0.0
 
 
@@ -330,7 +339,7 @@ class _Walk:
             end = rows.start + (found.size - 1 - first_pixels(found[::-1, ::-1])) // size
             later = int(begin[mine & (end >= until)].min(initial=until))
             mine &= end < until
-        confidence = self.reading.rate(found, maps_CHW)
+        confidence = self.reading.rate(found, maps_CHW, origin=(rows.start, cols.start))
         mine &= confidence >= np.float32(self.reading.min_confidence)
         before = np.asarray(self.labels[rows, cols])
         # Where a region was cut, nuclei above the cut come up again below it.

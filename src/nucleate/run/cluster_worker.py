@@ -15,12 +15,11 @@ import traceback
 import uuid
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate import __version__
-from nucleate.core.plane import as_plane
 from nucleate.errors import ClusterError, InputError, NucleateError, UsageError
 from nucleate.run import outputs
 from nucleate.run.cluster import library
@@ -33,7 +32,10 @@ from nucleate.run.strips import JoinedLabels, PlaneStrips, cut_plane, strip_fold
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from nucleate.core.lazy import LazyImage
+    from nucleate.core.plane import Plane
     from nucleate.run.regions import Strip
     from nucleate.run.segmenter import Segmenter
     from nucleate.run.single import BatchSettings, Task
@@ -142,10 +144,11 @@ def do_strip(job: Job, large: Large, piece: tuple[tuple[int, ...], Strip]) -> Ex
     at, strip = piece
     try:
         with bench.opened(large.task.source) as (_, _, shown):
-            scaling = next(plane.scaling for plane in large.planes if plane.at == at)
+            cut = next(plane for plane in large.planes if plane.at == at)
+            segmenter = bench.segmenter.at_scale(cut.scale)
             path = strip_folder(large.folder, strip, at=at)
             spare = max(bench.limit - (shown.nbytes if shown.in_memory else 0), 0)
-            write_strip(bench.segmenter, shown.plane(at), strip, scaling=scaling, path=path, max_bytes=spare)
+            write_strip(segmenter, shown.plane(at), strip, scaling=cut.scaling, path=path, max_bytes=spare)
     except (UsageError, InputError) as error:
         return _portable(error)
     except NucleateError:
@@ -228,14 +231,16 @@ class _Bench(WorkBench):
             rows, cols = shown.shape_HW
             if rows * cols < self._job.large_pixels:
                 return
-            strips = cut_plane(self.segmenter, (rows, cols), count=self._job.strips)
-            if len(strips) == 1:
-                return
             check_room(shown, self.segmenter, exports=self._settings.exports, spare=self.limit, max_bytes=self.limit)
-            measure = self.segmenter.card.normalizer.measure
-            places = list(np.ndindex(*shown.stack_shape))
-            planes = tuple(PlaneStrips(at, measure(as_plane(shown.plane(at))), strips) for at in places)
+            planes = tuple(self._cut(shown.plane(at), at) for at in np.ndindex(*shown.stack_shape))
+        if all(len(plane.strips) == 1 for plane in planes):
+            return
         raise _SharedError(stamp, planes)
+
+    def _cut(self, plane: NDArray[Any] | Plane, at: tuple[int, ...]) -> PlaneStrips:
+        scaling, segmenter = self.segmenter.card.normalizer.measure(plane), self.segmenter.for_plane(plane)
+        strips = cut_plane(segmenter, (plane.shape[0], plane.shape[1]), count=self._job.strips)
+        return PlaneStrips(at, scaling, float(segmenter.settings.scale), strips)
 
 
 def _bytes_of(source: Source) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nucleate.core.bands import PlaneOf, bands_of
-from nucleate.core.labels import relabel
+from nucleate.core.labels import areas, relabel
 from nucleate.core.lazy import lazy
 from nucleate.core.plane import as_plane
 from nucleate.errors import UsageError
@@ -28,6 +28,7 @@ from nucleate.run.blocks import Reading, label_in_blocks
 from nucleate.run.maps import Mapper
 from nucleate.run.memory import available_bytes
 from nucleate.run.need import Need
+from nucleate.run.scale import find_scale
 from nucleate.run.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -36,13 +37,14 @@ if TYPE_CHECKING:
     from nucleate.core.bands import Labels
     from nucleate.core.image import Image
     from nucleate.core.lazy import LazyImage
+    from nucleate.core.normalize import Scaling
     from nucleate.core.plane import Plane
     from nucleate.post.recipe import PostRecipe
     from nucleate.run.blocks import LabelStore
     from nucleate.run.engine import Engine
     from nucleate.run.weights import ModelCard
 
-__all__ = ["Scale", "SegmentSettings", "Segmenter", "choose_scale"]
+__all__ = ["Scale", "SegmentSettings", "Segmenter"]
 
 Scale = float | Literal["auto"]
 
@@ -54,8 +56,9 @@ class SegmentSettings:
     Parameters
     ----------
     scale : float or "auto"
-        The plane is resized by this factor before the network and the maps back after; ``auto`` follows
-        `choose_scale`. Of no effect with a model whose card has an `input_size`.
+        The plane is resized by this factor before the network and the maps back after; ``auto`` finds it by the
+        card's `scale_rule` (see `nucleate.run.scale`), and is 1 without. Of no effect with a model whose card has an
+        `input_size`.
     tta : bool
         Average the maps over the eight turned and mirrored pictures: better, eight times slower.
     tile : int, optional
@@ -85,15 +88,6 @@ class SegmentSettings:
                 raise UsageError(f"{name} = {value}; use {least} or more")
         if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
             raise UsageError(f"min_confidence = {self.min_confidence}; use a number from 0 to 1")
-
-
-def choose_scale(wanted: Scale, card: ModelCard) -> float:
-    """Give the factor by which a plane is resized before the network: the one place for this rule.
-
-    A number is taken as it is. ``auto`` is 1 as long as cards bring no rule of their own.
-    """
-    del card  # the rule will come from here
-    return 1.0 if wanted == "auto" else float(wanted)
 
 
 class Segmenter:
@@ -224,6 +218,8 @@ class Segmenter:
         (n,) float32 ndarray
             Confidence: entry ``i`` belongs to nucleus ``i + 1``.
         """
+        if self.settings.scale == "auto":
+            return self.for_plane(plane).segment_into(plane, labels_HW, max_bytes=max_bytes)
         shape_HW = (plane.shape[0], plane.shape[1])
         limit = available_bytes() if max_bytes is None else max_bytes
         reading, need = self.reading(), self.need(shape_HW)
@@ -244,6 +240,31 @@ class Segmenter:
             found_HW = relabel(np.where(np.append(False, keep)[found_HW], found_HW, 0))
         labels_HW[:, :] = found_HW
         return confidence[keep]
+
+    def for_plane(self, plane: NDArray[Any] | Plane) -> Segmenter:
+        """Give the segmenter with a number for `scale`: the one that suits this plane where it is ``auto``."""
+        if self.settings.scale != "auto":
+            return self
+        scale, whole = 1.0, as_plane(plane)
+        if self.card.scale_rule is not None and self.card.input_size is None and 0 not in whole.shape:
+            probe = partial(self._probe, scaling=self.card.normalizer.measure(whole))
+            scale = find_scale(whole, probe, rule=self.card.scale_rule)
+        return self.at_scale(scale)
+
+    def at_scale(self, scale: float) -> Segmenter:
+        """Give the segmenter with another `scale` in its settings."""
+        settings = replace(self.settings, scale=scale)
+        return Segmenter(self.engine, self.card, settings=settings, tiles_at_once=self.tiles_at_once)
+
+    def _probe(
+        self, part: Plane, scale: float, /, *, scaling: Scaling
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        plain = self.at_scale(scale)
+        plain.settings = replace(plain.settings, tta=False, min_area=None)
+        maps_CHW = np.concatenate(list(plain.mapper().bands(part, scaling=scaling)), axis=1)
+        reading = plain.reading()
+        found_HW = reading.recipe.apply(maps_CHW, self.card.maps)
+        return areas(found_HW), reading.rate(found_HW, maps_CHW)
 
     def maps(self, plane: NDArray[Any] | Plane) -> NDArray[np.float32]:
         """Compute the maps of one plane on its own grid.
@@ -266,7 +287,7 @@ class Segmenter:
         """
         maps_CHW = np.empty((len(self.card.maps), *plane.shape[:2]), np.float32)
         top = 0
-        for band_CHW in self.mapper().bands(as_plane(plane)):
+        for band_CHW in self.for_plane(plane).mapper().bands(as_plane(plane)):
             maps_CHW[:, top : top + band_CHW.shape[1]] = band_CHW
             top += band_CHW.shape[1]
         return maps_CHW
@@ -290,10 +311,20 @@ class Segmenter:
     def mapper(self) -> Mapper:
         """Give what computes maps with this model."""
         wanted = self.settings
-        scale = choose_scale(wanted.scale, self.card)
         return Mapper(
-            self.engine, self.card, scale=scale, tile=wanted.tile, tta=wanted.tta, tiles_at_once=self.tiles_at_once
+            self.engine,
+            self.card,
+            scale=self._scale,
+            tile=wanted.tile,
+            tta=wanted.tta,
+            tiles_at_once=self.tiles_at_once,
         )
+
+    @property
+    def _scale(self) -> float:
+        """Of the network's grid to the plane's; 1 as long as it is not known."""
+        wanted = self.settings.scale
+        return 1.0 if wanted == "auto" or self.card.input_size else float(wanted)
 
     @property
     def min_confidence(self) -> float:
@@ -303,12 +334,11 @@ class Segmenter:
 
     def reading(self) -> Reading:
         """Say how maps are read."""
-        rated = partial(rate, names=self.card.maps, model=self.card.confidence)
+        rated = partial(rate, names=self.card.maps, model=self.card.confidence, scale=self._scale)
         return Reading(self._recipe(), self.card.maps, rated, self.min_confidence)
 
     def _recipe(self) -> PostRecipe:
-        scale = 1.0 if self.card.input_size else choose_scale(self.settings.scale, self.card)
-        recipe = self.card.recipe.at_scale(1 / scale)
+        recipe = self.card.recipe.at_scale(1 / self._scale)
         return recipe if self.settings.min_area is None else replace(recipe, min_area=self.settings.min_area)
 
 

@@ -46,12 +46,15 @@ class PlaneStrips:
         Which plane; empty for a single picture.
     scaling : Scaling
         Measured on the whole plane.
+    scale : float
+        Of the network's grid to the plane's.
     strips : tuple of Strip
         From top to bottom.
     """
 
     at: tuple[int, ...]
     scaling: Scaling
+    scale: float
     strips: tuple[Strip, ...]
 
 

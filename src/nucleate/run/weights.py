@@ -168,7 +168,9 @@ class ModelFiles:
         ModelError
             If it cannot be read or is not the file that the card describes.
         """
-        return None if self.card.sha256_int8 is None else _read_checked(self.int8, self.card.sha256_int8)
+        if self.card.sha256_int8 is None or not self.int8.is_file():  # a card may be copied without it
+            return None
+        return _read_checked(self.int8, self.card.sha256_int8)
 
 
 def find_model(name: str | Path | None = None) -> ModelFiles:

@@ -1,0 +1,175 @@
+"""The scale at which a network looks at a plane, found from the plane itself.
+
+A network knows nuclei of the sizes it was trained on. Two cheap looks tell how large those of a plane are: one at a
+quarter of the size, over a wide part, where large nuclei show and small ones vanish; one at full size over a small
+part. A scale other than 1 is taken only if it finds about as much there as full size does, or more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from nucleate.core.normalize import to_grey
+from nucleate.core.plane import grid_sample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nucleate.core.plane import Plane
+
+__all__ = ["PartOfPlane", "Probe", "ScaleRule", "busiest_part", "find_scale"]
+
+_WIDE, _NARROW = 1536, 256  # sides of the parts that are looked at, pixels of the plane
+_COARSE = 0.25
+_FEWEST = 3  # nuclei that say anything about their kind
+_SURE = 0.3  # confidence from which a nucleus counts
+_SAMPLE = 250_000  # pixels by which the busiest part is chosen
+_CELLS = 16  # places tried for it, along each side
+_ENOUGH = 0.9  # of what is found at full size
+_STEPS = 16  # scales are rounded to so many to an octave, so that planes of one kind get the same
+
+
+@dataclass(frozen=True)
+class ScaleRule:
+    """Between which diameters a network is at its best, pixels of its own grid.
+
+    Parameters
+    ----------
+    smallest, largest : float
+        Planes whose median nucleus lies between are taken as they are.
+    enlarge_to, shrink_to : float
+        Diameter to which smaller and larger nuclei are brought.
+    most, least : float
+        Limits of the scale.
+    """
+
+    smallest: float = 12.0
+    largest: float = 50.0
+    enlarge_to: float = 20.0
+    shrink_to: float = 36.0
+    most: float = 3.0
+    least: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.smallest <= self.enlarge_to <= self.shrink_to <= self.largest:
+            raise ValueError("scale rule: need 0 < smallest <= enlarge_to <= shrink_to <= largest")
+        if not 0 < self.least <= 1 <= self.most:
+            raise ValueError("scale rule: need 0 < least <= 1 <= most")
+
+
+class Probe(Protocol):
+    """A first look at a part of a plane."""
+
+    def __call__(self, part: Plane, scale: float, /) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Give area (n,), in pixels of the plane, and confidence (n,) of the nuclei found at a scale."""
+
+
+@dataclass(frozen=True)
+class PartOfPlane:
+    """A window of a plane, read as a plane.
+
+    Parameters
+    ----------
+    whole : Plane
+    rows, cols : slice
+        Within the whole, with a start and a stop.
+    """
+
+    whole: Plane
+    rows: slice
+    cols: slice
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns, then 3 for a colour plane."""
+        return (self.rows.stop - self.rows.start, self.cols.stop - self.cols.start, *self.whole.shape[2:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return self.whole.dtype
+
+    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        """Give a part, (h, w) or (h, w, 3)."""
+        top, bottom, _ = rows.indices(self.shape[0])
+        left, right, _ = cols.indices(self.shape[1])
+        down, across = self.rows.start, self.cols.start
+        return self.whole.read(slice(down + top, down + bottom), slice(across + left, across + right))
+
+
+def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
+    """Choose the scale for a plane.
+
+    Parameters
+    ----------
+    plane : Plane
+    probe : Probe
+        Called two or three times.
+    rule : ScaleRule
+
+    Returns
+    -------
+    float
+        1 where nothing speaks for another.
+    """
+    wide = busiest_part(plane, _WIDE)
+    narrow = busiest_part(wide, _NARROW)
+    areas, confidence = probe(narrow, 1.0)
+    diameter = _diameter(areas, confidence)
+    if 0 < diameter < rule.smallest:
+        wanted = min(rule.enlarge_to / diameter, rule.most)
+    else:
+        coarse = _diameter(*probe(wide, _COARSE))
+        if coarse <= rule.largest:
+            return 1.0
+        wanted = max(rule.shrink_to / coarse, rule.least)
+    wanted = float(2 ** (round(np.log2(wanted) * _STEPS) / _STEPS))
+    return wanted if _found(*probe(narrow, wanted)) >= _ENOUGH * _found(areas, confidence) else 1.0
+
+
+def busiest_part(plane: Plane, side: int) -> PartOfPlane:
+    """Give the window of at most `side` x `side` pixels in which grey values vary most.
+
+    Parameters
+    ----------
+    plane : Plane
+    side : int
+        Pixels.
+    """
+    height, width = plane.shape[:2]
+    size = min(side, height), min(side, width)
+    step = max(1, int(np.ceil(np.sqrt(height * width / _SAMPLE))))
+    grey = to_grey(grid_sample(plane, step)).astype(np.float64)
+    grey = np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
+    # A few burnt-out pixels are not what the plane is about.
+    grey = np.clip(grey, *np.percentile(grey, [0.1, 99.9])) if grey.size else grey
+    tops, lefts = (
+        {round(at) for at in np.linspace(0, n - s, _CELLS)} for n, s in zip((height, width), size, strict=True)
+    )
+
+    def variance(at: tuple[int, int]) -> float:
+        return float(
+            grey[at[0] // step : (at[0] + size[0]) // step + 1, at[1] // step : (at[1] + size[1]) // step + 1].var()
+        )
+
+    top, left = max(((top, left) for top in sorted(tops) for left in sorted(lefts)), key=variance)
+    return PartOfPlane(plane, slice(top, top + size[0]), slice(left, left + size[1]))
+
+
+def _found(areas: NDArray[np.int64], confidence: NDArray[np.float32]) -> float:
+    """Sum the areas of the nuclei, each as far as it is sure."""
+    return float((areas * confidence)[confidence >= _SURE].sum())
+
+
+def _diameter(areas: NDArray[np.int64], confidence: NDArray[np.float32]) -> float:
+    """Give the diameter of a median nucleus, each counted by its area as far as it is sure; 0 where there are few."""
+    sure = confidence >= _SURE
+    if np.count_nonzero(sure) < _FEWEST:
+        return 0.0
+    sizes, weights = areas[sure], (areas * confidence)[sure]
+    order = np.argsort(sizes)
+    total = np.cumsum(weights[order])
+    return float(2 * np.sqrt(sizes[order][np.searchsorted(total, total[-1] / 2)] / np.pi))

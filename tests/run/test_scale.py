@@ -1,0 +1,99 @@
+"""The scale chosen for a plane: by looks at it whose answers are known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from nucleate.core.plane import ArrayPlane
+from nucleate.run.scale import PartOfPlane, ScaleRule, busiest_part, find_scale
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nucleate.core.plane import Plane
+
+pytestmark = pytest.mark.base
+
+RULE = ScaleRule()
+
+
+class Network:
+    """Finds disks of one diameter, surely where they are 12 to 50 pixels wide on its grid and not at all elsewhere."""
+
+    def __init__(self, diameter: float, count: int = 20) -> None:
+        self.diameter, self.count = diameter, count
+        self.asked: list[tuple[tuple[int, ...], float]] = []
+
+    def __call__(self, part: Plane, scale: float, /) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        self.asked.append((part.shape, scale))
+        seen = self.diameter * scale
+        sure = 0.9 if 12 <= seen <= 50 else 0.4 if 6 <= seen <= 100 else 0.1
+        return np.full(self.count, round(np.pi * self.diameter**2 / 4)), np.full(self.count, sure, np.float32)
+
+
+def _plane(side: int = 2000) -> ArrayPlane:
+    return ArrayPlane(np.random.default_rng(0).integers(0, 255, (side, side), np.uint8))
+
+
+@pytest.mark.parametrize("diameter", [13, 20, 35, 49])
+def test_nuclei_of_known_sizes_are_taken_as_they_are(diameter: float) -> None:
+    network = Network(diameter)
+    assert find_scale(_plane(), network, rule=RULE) == 1.0
+    assert network.asked == [((256, 256), 1.0), ((1536, 1536), 0.25)]
+
+
+@pytest.mark.parametrize(("diameter", "seen"), [(60, 36), (100, 36), (200, 36), (10, 20), (8, 20)])
+def test_small_and_large_nuclei_are_brought_to_a_known_size(diameter: float, seen: float) -> None:
+    scale = find_scale(_plane(), Network(diameter), rule=RULE)
+    assert scale * diameter == pytest.approx(seen, rel=0.03)
+    assert (np.log2(scale) * 16) % 1 == pytest.approx(0, abs=1e-9)
+
+
+def test_limits_hold() -> None:
+    rule = ScaleRule(most=1.5, least=0.5)
+    assert find_scale(_plane(), Network(8), rule=rule) == pytest.approx(1.5, rel=0.03)
+    assert find_scale(_plane(), Network(150), rule=rule) == pytest.approx(0.5, rel=0.03)
+
+
+def test_few_nuclei_or_unsure_ones_change_nothing() -> None:
+    assert find_scale(_plane(), Network(100, count=2), rule=RULE) == 1.0
+    assert find_scale(_plane(), Network(4), rule=RULE) == 1.0
+
+
+def test_a_scale_that_finds_less_is_not_taken() -> None:
+    class Misled(Network):
+        def __call__(self, part: Plane, scale: float, /) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            areas, sure = super().__call__(part, scale)
+            return (areas * 16, sure + np.float32(0.5)) if scale == 0.25 else (areas, sure)  # clumps taken for nuclei
+
+    assert find_scale(_plane(), Misled(20), rule=RULE) == 1.0
+
+
+def test_the_busiest_part_is_where_the_picture_is() -> None:
+    pixels = np.zeros((3000, 2000), np.uint16)
+    pixels[2400:2600, 300:500] = np.random.default_rng(0).integers(0, 4000, (200, 200))
+    part = busiest_part(ArrayPlane(pixels), 400)
+    assert part.shape == (400, 400)
+    assert np.count_nonzero(part.read(slice(None), slice(None))) > 0.9 * np.count_nonzero(pixels)
+    inner = busiest_part(part, 200)
+    assert np.array_equal(
+        inner.read(slice(3, 5), slice(7, 20)),
+        part.read(
+            slice(inner.rows.start + 3, inner.rows.start + 5), slice(inner.cols.start + 7, inner.cols.start + 20)
+        ),
+    )
+
+
+def test_planes_smaller_than_the_part_are_taken_whole() -> None:
+    plane = ArrayPlane(np.zeros((30, 900, 3), np.float32))
+    assert busiest_part(plane, 1536).shape == (30, 900, 3)
+    assert isinstance(busiest_part(plane, 100), PartOfPlane)
+
+
+@pytest.mark.parametrize("wrong", [{"smallest": 0.0}, {"enlarge_to": 60.0}, {"least": 2.0}, {"most": 0.5}])
+def test_rules_check_themselves(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="scale rule"):
+        ScaleRule(**wrong)
