@@ -12,7 +12,7 @@ import pytest
 from nucleate import api
 from nucleate.core.normalize import Normalizer
 from nucleate.errors import ModelError, UsageError
-from nucleate.run.engine import OnnxEngine
+from nucleate.run.engine import OnnxEngine, WithinMemory
 from nucleate.run.weights import ModelCard, write_card
 
 if TYPE_CHECKING:
@@ -40,24 +40,45 @@ def put_model(folder: Path, **fields: Any) -> Path:  # noqa: ANN401 - fields of 
 def test_both_engines_give_the_same_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nucleate.nets.engine import TorchEngine
 
-    def on_processor(module: Any, device: str) -> TorchEngine:  # noqa: ANN401 - a torch module
+    def on_processor(module: Any, device: str, *, half: bool) -> TorchEngine:  # noqa: ANN401 - a torch module
         assert device == "cuda"
-        return TorchEngine(module, "cpu")
+        return TorchEngine(module, "cpu", half=half)
 
     model = put_model(tmp_path)
     plane = np.random.default_rng(0).random((37, 50))
     monkeypatch.setattr("nucleate.nets.engine.TorchEngine", on_processor)
-    by_torch = api.load_segmenter(model, device="cuda")
+    by_torch = api.load_segmenter(model, device="cuda", precision="full")
     by_onnx = api.load_segmenter(model, device="cpu")
-    assert isinstance(by_torch.engine, TorchEngine)
+    assert isinstance(by_torch.engine, WithinMemory)
+    assert isinstance(by_torch.engine.engine, TorchEngine)
+    assert not by_torch.engine.engine.half
     assert isinstance(by_onnx.engine, OnnxEngine)
     np.testing.assert_allclose(by_torch.maps(plane), by_onnx.maps(plane), atol=1e-5)
+    halved = api.load_segmenter(model, device="cuda")
+    np.testing.assert_allclose(halved.maps(plane), by_onnx.maps(plane), atol=0.02)
+    assert np.abs(halved.maps(plane) - by_onnx.maps(plane)).max() > 1e-5
+
+
+def test_a_card_without_memory_hands_over_to_the_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full:
+        def __call__(self, batch_NCHW: object) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    monkeypatch.setattr("nucleate.nets.engine.TorchEngine", lambda *_, **__: Full())
+    segmenter = api.load_segmenter(put_model(tmp_path), device="cuda")
+    plane = np.random.default_rng(0).random((37, 50))
+    maps = segmenter.maps(plane)
+    np.testing.assert_array_equal(maps, api.load_segmenter(tmp_path / "drawn.onnx", device="cpu").maps(plane))
+    said = [record.message for record in caplog.records if record.name == "nucleate.run.engine"]
+    assert said == ["the graphics card's memory is full: going on on the processor"]
 
 
 def test_without_a_graphics_card_auto_takes_onnx_and_cuda_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_device(*_: object) -> None:
+    def no_device(*_: object, **__: object) -> None:
         raise RuntimeError("Found no NVIDIA driver on your system")
 
     model = put_model(tmp_path)

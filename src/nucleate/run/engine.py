@@ -1,7 +1,11 @@
-"""Engines: what computes the maps of a batch. ONNX Runtime here; torch's has the same face and lives in nets/."""
+"""Engines: what computes the maps of a batch. ONNX Runtime here; torch's has the same face and lives in nets/.
+
+`WithinMemory` keeps a run alive on a card whose memory is full: smaller batches first, then the processor.
+"""
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,9 +15,13 @@ import numpy as np
 from nucleate.errors import ModelError, TooLargeError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-__all__ = ["Engine", "OnnxEngine"]
+__all__ = ["Engine", "OnnxEngine", "WithinMemory"]
+
+_logger = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
@@ -86,6 +94,53 @@ class OnnxEngine:
             if self._session is None:
                 self._session = _session(self._model, self._threads, name=self.name)
             return self._session
+
+
+class WithinMemory:
+    """An engine that goes on when its memory is full: with half the tiles at once, then on another engine.
+
+    What was learnt holds for the batches after, and each step is said once, in the log.
+
+    Parameters
+    ----------
+    engine : Engine
+        The fast one, for example on a graphics card.
+    spare : callable
+        Makes the engine that takes over when not even one tile fits; called once, if at all.
+    """
+
+    def __init__(self, engine: Engine, spare: Callable[[], Engine]) -> None:
+        self.engine = engine
+        self._spare: Callable[[], Engine] | None = spare
+        self._most: int | None = None
+
+    def __call__(self, batch_NCHW: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Compute maps float32 (N, maps, H, W) from a batch float32 (N, channels, H, W)."""
+        parts: list[NDArray[np.float32]] = []
+        done = 0
+        while done < len(batch_NCHW):
+            part_NCHW = batch_NCHW[done : done + (self._most or len(batch_NCHW))]
+            try:
+                parts.append(self.engine(part_NCHW))
+            except (MemoryError, RuntimeError) as error:  # torch has a class of its own, which this room must not know
+                if self._spare is None or not _memory_is_full(error):
+                    raise
+                self._give_way(len(part_NCHW), self._spare)
+                continue
+            done += len(part_NCHW)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _give_way(self, tiles: int, spare: Callable[[], Engine]) -> None:
+        if tiles > 1:
+            self._most = tiles // 2
+            _logger.warning("the graphics card's memory is full: going on with tiles by %d", self._most)
+            return
+        _logger.warning("the graphics card's memory is full: going on on the processor")
+        self.engine, self._spare, self._most = spare(), None, 1
+
+
+def _memory_is_full(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
 
 
 def _session(model: bytes | Path, threads: int | None, *, name: str) -> Any:  # noqa: ANN401 - as above
