@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from nucleate.train.colours import change_colours
 from nucleate.train.damage import damage
-from nucleate.train.draws import draw, draw_log
+from nucleate.train.draws import draw, draw_log, grain, onto
 
 if TYPE_CHECKING:
     from nucleate.train.config import AugmentConfig
@@ -32,7 +32,14 @@ def seeded(*numbers: int, device: torch.device | str = "cpu") -> Generator:
     return Generator(device).manual_seed(state)
 
 
-def crop_grid(sizes_N2: Tensor, crop: int | tuple[int, int], *, config: AugmentConfig, generator: Generator) -> Tensor:
+def crop_grid(
+    sizes_N2: Tensor,
+    crop: int | tuple[int, int],
+    *,
+    config: AugmentConfig,
+    generator: Generator,
+    device: torch.device | str = "cpu",
+) -> Tensor:
     """Draw where each pixel of each crop is read from.
 
     Parameters
@@ -45,13 +52,15 @@ def crop_grid(sizes_N2: Tensor, crop: int | tuple[int, int], *, config: AugmentC
         Flips, rotation, zoom and displacement are used.
     generator : Generator
         On the CPU.
+    device : torch.device or str
+        Where the result is computed.
 
     Returns
     -------
     Tensor
         (N, rows, columns, 2) float, (row, col) in the picture; may lie outside it.
     """
-    count = len(sizes_N2)
+    count, place = len(sizes_N2), torch.device(device)
     shape = (crop, crop) if isinstance(crop, int) else crop
     angle = (torch.rand(count, generator=generator) * 2 * math.pi) * float(config.rotate)
     step = 1 / draw_log(config.zoom, count, generator=generator)
@@ -61,14 +70,14 @@ def crop_grid(sizes_N2: Tensor, crop: int | tuple[int, int], *, config: AugmentC
     # The window as large as the unturned crop stays inside where the picture is large enough.
     room_N2 = (sizes_N2 - torch.tensor(shape) * step[:, None]).clamp(min=0)
     centre_N2 = (sizes_N2 - 1) / 2 + room_N2 * (torch.rand(count, 2, generator=generator) - 0.5)
-    sides = [torch.arange(length) - (length - 1) / 2 for length in shape]
+    sides = [torch.arange(length, device=place) - (length - 1) / 2 for length in shape]
     out_HW2 = torch.stack(torch.meshgrid(*sides, indexing="ij"), -1)
-    grid_NHW2 = torch.einsum("nij,hwj->nhwi", turn_N22, out_HW2) + centre_N2[:, None, None, :]
+    grid_NHW2 = torch.einsum("nij,hwj->nhwi", onto(turn_N22, place), out_HW2) + onto(centre_N2, place)[:, None, None, :]
     if config.displace[1] > 0:
         spread = draw(config.displace, count, generator=generator) * math.sqrt(shape[0] * shape[1]) * step
         points = config.displace_grid
         shift = torch.randn(count, 2, points, points, generator=generator) * spread[:, None, None, None]
-        fine_N2HW = functional.interpolate(shift, size=shape, mode="bilinear", align_corners=True)
+        fine_N2HW = functional.interpolate(onto(shift, place), size=shape, mode="bilinear", align_corners=True)
         grid_NHW2 = grid_NHW2 + fine_N2HW.permute(0, 2, 3, 1)
     return grid_NHW2
 
@@ -76,13 +85,13 @@ def crop_grid(sizes_N2: Tensor, crop: int | tuple[int, int], *, config: AugmentC
 def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Generator) -> Tensor:
     """Change colours, polarity, light, contrast, sharpness and noise; stays in 0..1.
 
-    `generator` is on the CPU; noise is drawn there too, so that every device gets the same batch.
+    `generator` is on the CPU; see `nucleate.train.draws` for what that means for a graphics card.
     """
     count, channels = batch_NCHW.shape[:2]
     device = batch_NCHW.device
 
     def per_crop(values: Tensor) -> Tensor:
-        return values.to(device).view(-1, 1, 1, 1)
+        return onto(values, device).view(-1, 1, 1, 1)
 
     if channels == 3:
         batch_NCHW = change_colours(batch_NCHW, config, generator=generator)
@@ -95,23 +104,24 @@ def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Ge
         gain = per_crop(draw(config.gain, count, generator=generator))
         batch_NCHW = batch_NCHW * gain + per_crop(draw(config.offset, count, generator=generator))
     if config.shade:
-        batch_NCHW = batch_NCHW + _light(batch_NCHW.shape, config.shade, generator=generator).to(device)
+        batch_NCHW = batch_NCHW + _light(batch_NCHW, config.shade, generator=generator)
     if config.blur:
         batch_NCHW = _blur(batch_NCHW, draw((0.0, config.blur), count, generator=generator))
     if config.noise:
         # Squared, so that clean crops stay common.
         spread = per_crop(config.noise * torch.rand(count, generator=generator) ** 2)
-        grain = torch.randn(count, 1, *batch_NCHW.shape[2:], generator=generator).to(device)
-        batch_NCHW = batch_NCHW + spread * grain
+        batch_NCHW = batch_NCHW + spread * grain((count, 1, *batch_NCHW.shape[2:]), device, generator=generator)
     return damage(batch_NCHW.clamp(0, 1), config, generator=generator)
 
 
-def _light(shape_NCHW: torch.Size, most: float, *, generator: Generator) -> Tensor:
-    """Draw a smooth field (N, 1, H, W) of uneven light."""
-    count, _, rows, cols = shape_NCHW
+def _light(batch_NCHW: Tensor, most: float, *, generator: Generator) -> Tensor:
+    """Draw a smooth field (N, 1, H, W) of uneven light for a batch."""
+    count, _, rows, cols = batch_NCHW.shape
     strength = most * torch.rand(count, 1, 1, 1, generator=generator) ** 2
     points = (2 * torch.rand(count, 1, 3, 3, generator=generator) - 1) * strength
-    return functional.interpolate(points, size=(rows, cols), mode="bilinear", align_corners=True)
+    return functional.interpolate(
+        onto(points, batch_NCHW.device), size=(rows, cols), mode="bilinear", align_corners=True
+    )
 
 
 def _blur(batch_NCHW: Tensor, sigma_N: Tensor) -> Tensor:
@@ -119,7 +129,7 @@ def _blur(batch_NCHW: Tensor, sigma_N: Tensor) -> Tensor:
     reach = max(1, math.ceil(3 * float(sigma_N.max())))
     at = torch.arange(-reach, reach + 1)
     kernel_NK = torch.exp(-0.5 * (at / sigma_N.clamp(min=0.05)[:, None]) ** 2)
-    kernel_NK = (kernel_NK / kernel_NK.sum(1, keepdim=True)).to(batch_NCHW.device)
+    kernel_NK = onto(kernel_NK / kernel_NK.sum(1, keepdim=True), batch_NCHW.device)
     count, channels, height, width = batch_NCHW.shape
     kernels = kernel_NK.repeat_interleave(channels, 0)[:, None, None, :]
     flat = batch_NCHW.reshape(1, count * channels, height, width)

@@ -115,7 +115,7 @@ class Atlas:
         start = self.offsets_N[which_N].to(device, non_blocking=True)[:, None, None]
         last = (sizes - 1).float()
         # Fold the line back and forth: 0 1 2 3 2 1 0 1 ...
-        folded = torch.remainder(grid_NHW2.to(device, non_blocking=True), (2 * last).clamp(min=1.0))
+        folded = torch.remainder(grid_NHW2.to(device), (2 * last).clamp(min=1.0))
         return start, sizes, torch.minimum(folded, 2 * last - folded).clamp(min=0.0)
 
     @staticmethod
@@ -242,7 +242,8 @@ def _make_shard(atlas: Atlas, config: TrainConfig, *, which: Tensor, numbers: tu
     generator = seeded(config.seed, 3, step, *([shard] if config.shards > 1 else []))
     rows, cols = (int(length) for length in atlas.sizes_N2[which[0]])
     shape = config.crop if config.frame == "crop" else (rows, cols)
-    grid = crop_grid(atlas.sizes_N2[which], shape, config=config.augment, generator=generator)
+    device = atlas.labels_P.device
+    grid = crop_grid(atlas.sizes_N2[which], shape, config=config.augment, generator=generator, device=device)
     batch_NCHW, labels_NHW, distance_NHW = atlas.sample(which, grid)
     return Batch(
         change_intensity(batch_NCHW, config.augment, generator=generator),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from nucleate.train.draws import draw
+from nucleate.train.draws import draw, onto
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -39,7 +39,7 @@ def change_colours(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Gene
         batch_NCHW = _mix_channels(batch_NCHW, config.mix_channels, generator=generator)
     if config.hue or config.saturation != (1.0, 1.0) or config.dye:
         change_N33 = _stain(len(batch_NCHW), config, generator=generator)
-        batch_NCHW = torch.einsum("nij,njhw->nihw", change_N33.to(batch_NCHW.device), batch_NCHW)
+        batch_NCHW = torch.einsum("nij,njhw->nihw", onto(change_N33, batch_NCHW.device), batch_NCHW)
     if config.tint:
         batch_NCHW = _tint(batch_NCHW, config.tint, generator=generator)
     return batch_NCHW
@@ -64,9 +64,9 @@ def _tint(batch_NCHW: Tensor, chance: float, *, generator: Generator) -> Tensor:
     colour_N3 = torch.rand(count, 3, generator=generator) ** 3
     colour_N3 = colour_N3 / colour_N3.amax(1, keepdim=True).clamp(min=1e-6)
     grey_N = (batch_NCHW.amax(1) - batch_NCHW.amin(1)).flatten(1).amax(1) <= _GREY
-    pick_N1 = (chosen_N.to(batch_NCHW.device) & grey_N)[:, None]
+    pick_N1 = (onto(chosen_N, batch_NCHW.device) & grey_N)[:, None]
     factor_N3 = torch.where(
-        pick_N1, colour_N3.to(batch_NCHW.device), torch.ones_like(colour_N3, device=batch_NCHW.device)
+        pick_N1, onto(colour_N3, batch_NCHW.device), torch.ones_like(colour_N3, device=batch_NCHW.device)
     )
     return batch_NCHW * factor_N3[:, :, None, None]
 
@@ -84,4 +84,4 @@ def _mix_channels(batch_NCHW: Tensor, chance: float, *, generator: Generator) ->
     same_N33 = torch.eye(3).expand(count, 3, 3)
     pick = dice[:, None, None]
     mixing = torch.where(pick < chance / 2, to_grey_N33, torch.where(pick < chance, shift_N33, same_N33))
-    return torch.einsum("nij,njhw->nihw", mixing.to(batch_NCHW.device), batch_NCHW)
+    return torch.einsum("nij,njhw->nihw", onto(mixing, batch_NCHW.device), batch_NCHW)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from nucleate.train.draws import draw, draw_log
+from nucleate.train.draws import draw, draw_log, onto
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -36,14 +36,14 @@ def damage(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Generator) -
         chosen_N = torch.rand(count, generator=generator) < config.coarse
         levels_N = draw_log((4.0, 64.0), count, generator=generator)
         # A million levels change nothing that a float keeps.
-        levels_N = torch.where(chosen_N, levels_N, torch.full_like(levels_N, 1e6)).to(batch_NCHW.device)
+        levels_N = onto(torch.where(chosen_N, levels_N, torch.full_like(levels_N, 1e6)), batch_NCHW.device)
         levels_N111 = levels_N[:, None, None, None]
         batch_NCHW = (batch_NCHW * levels_N111).round() / levels_N111
     if config.jpeg:
         chosen_N = torch.rand(count, generator=generator) < config.jpeg
         quality_N = draw((20.0, 90.0), count, generator=generator)
         if chosen_N.any():
-            which = chosen_N.nonzero()[:, 0].to(batch_NCHW.device)
+            which = onto(chosen_N.nonzero()[:, 0], batch_NCHW.device)
             batch_NCHW = batch_NCHW.index_copy(0, which, jpeg(batch_NCHW[which], quality_N[chosen_N]))
     return batch_NCHW.clamp(0, 1)
 
@@ -66,12 +66,12 @@ def jpeg(batch_NCHW: Tensor, quality_N: Tensor) -> Tensor:
     tall, wide = rows // _SIDE, cols // _SIDE
     inner = batch_NCHW[..., : tall * _SIDE, : wide * _SIDE]
     blocks = inner.reshape(count, channels, tall, _SIDE, wide, _SIDE)
-    dct = _cosines().to(batch_NCHW)
+    dct = onto(_cosines(), batch_NCHW.device)
     waves = torch.einsum("ui,ncaibj,vj->ncaubv", dct, blocks, dct)
     at = torch.arange(_SIDE)
     scale_N = torch.where(quality_N < 50, 50 / quality_N, 2 - quality_N / 50)
     steps = ((10 + 6 * (at[:, None] + at)) * scale_N[:, None, None]).clamp(min=1) / 255
-    steps = steps.to(batch_NCHW)[:, None, None, :, None, :]
+    steps = onto(steps, batch_NCHW.device)[:, None, None, :, None, :]
     waves = (waves / steps).round() * steps
     out = batch_NCHW.clone()
     back = torch.einsum("ui,ncaubv,vj->ncaibj", dct, waves, dct)
