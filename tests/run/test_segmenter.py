@@ -105,10 +105,10 @@ def test_a_margin_short_of_the_reach_shows_that_the_parity_test_can_fail() -> No
     assert np.abs(whole - tiled).max() > 0.01
 
 
-def test_tiles_have_the_size_asked_for_rounded_to_the_multiple() -> None:
+def test_tiles_have_the_size_asked_for_rounded_to_the_multiple_and_margins_around() -> None:
     engine = BoxEngine(1)
-    Segmenter(engine, boxed(), settings=SegmentSettings(tile=35)).maps(np.zeros((40, 90), np.uint8))
-    assert set(engine.seen) == {(1, 1, 32, 32)}
+    Segmenter(engine, boxed(), settings=SegmentSettings(tile=35)).maps(np.zeros((60, 90), np.uint8))
+    assert set(engine.seen) == {(1, 1, 32 + 20, 32 + 20)}  # twice the margin of 8, and the blend of 4
 
 
 def test_scaling_is_measured_on_the_whole_plane() -> None:
@@ -267,9 +267,14 @@ def test_bad_settings_are_refused_in_one_line(fields: dict[str, Any]) -> None:
         SegmentSettings(**fields)
 
 
-def test_a_tile_smaller_than_its_margins_is_refused() -> None:
-    with pytest.raises(UsageError, match="too small for margins"):
-        Segmenter(SameEngine(), card(), settings=SegmentSettings(tile=12)).maps(discs())
+def test_a_tile_may_be_smaller_than_its_margins() -> None:
+    engine = BoxEngine(2)
+    plane = np.random.default_rng(0).integers(0, 255, (50, 61), np.uint8)
+    whole = Segmenter(engine, boxed(tile=4096)).maps(plane)
+    engine.seen.clear()
+    tiled = Segmenter(engine, boxed(), settings=SegmentSettings(tile=4)).maps(plane)
+    assert len(engine.seen) > 50
+    np.testing.assert_array_equal(tiled, whole)
 
 
 def test_memory_grows_with_the_plane_but_the_network_only_with_the_tile() -> None:

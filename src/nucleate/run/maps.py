@@ -67,7 +67,7 @@ class Mapper:
     scale : float
         Of the working grid to the plane's.
     tile : int, optional
-        Side of the tiles, rounded down to the card's multiple; the card's when None.
+        Side of the tiles, margins left out, rounded down to the card's multiple; the card's when None.
     tta : bool
         Average over the eight turned and mirrored tiles.
     tiles_at_once : int
@@ -85,7 +85,9 @@ class Mapper:
         tiles_at_once: int = 1,
     ) -> None:
         self.engine, self.card, self.scale, self.tta = engine, card, scale, tta
-        self.tile = max((tile or card.tile) // card.multiple, 1) * card.multiple
+        used = max((tile or card.tile) // card.multiple, 1)
+        unsure = -(-(2 * card.margin + card.blend) // card.multiple)
+        self.tile = (used + unsure) * card.multiple  # as the network sees it
         self.tiles_at_once = tiles_at_once
 
     def bands(self, plane: Plane, *, start: int = 0, scaling: Scaling | None = None) -> Iterator[NDArray[np.float32]]:
@@ -106,8 +108,6 @@ class Mapper:
 
         Raises
         ------
-        UsageError
-            If the tile is too small for the card's margins.
         ModelError
             If the engine gives other maps than the card says.
         """

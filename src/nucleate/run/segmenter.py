@@ -62,7 +62,7 @@ class SegmentSettings:
     tta : bool
         Average the maps over the eight turned and mirrored pictures: better, eight times slower.
     tile : int, optional
-        Side of the tiles in pixels, rounded down to the card's multiple; the card's when None.
+        Side of the tiles in pixels, margins left out, rounded down to the card's multiple; the card's when None.
     min_area : int, optional
         Smaller nuclei are left out, pixels of the image; the recipe's when None.
     min_confidence : float, optional
@@ -280,8 +280,6 @@ class Segmenter:
 
         Raises
         ------
-        UsageError
-            If the tile is too small for the card's margins.
         ModelError
             If the engine gives other maps than the card says.
         """

@@ -79,8 +79,9 @@ class ModelCard(BaseModel):
         Pictures are resized to a square of so many pixels, and the maps back to the picture (the paper's way); None
         works on the picture's own grid.
     tile, margin, blend : int
-        Larger pictures are cut into tiles of `tile` px; answers nearer than `margin` px to a cut are not used;
-        neighbours are mixed over `blend` px.
+        Larger pictures are cut into tiles of `tile` px and as much around them as the network needs: answers nearer
+        than `margin` px to a cut are not used; neighbours are mixed over `blend` px. With a margin as wide as the
+        network sees, tiles give exactly what the whole picture gives.
     bytes_per_pixel : int
         Memory the network takes for each pixel of a tile.
     data, licence, command : str
