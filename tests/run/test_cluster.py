@@ -7,21 +7,29 @@ import logging
 import os
 import re
 import signal
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+import tifffile
 from tests import cluster_fakes
 from tests.run.test_batch import contents, save, spots, table
+from tests.run.test_large_planes import drawn, segmenter
 
 from nucleate.errors import ClusterError, ModelError, UsageError
 from nucleate.run.batch import BatchSettings, BatchSummary, Report, run_batch
 from nucleate.run.cluster import Cluster, ClusterSettings, open_cluster
-from nucleate.run.cluster_batch import ClusterCrew, Job
+from nucleate.run.cluster_batch import ClusterCrew
+from nucleate.run.cluster_worker import Job, Large, do_strip
 from nucleate.run.inputs import expand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from nucleate.run.single import Done
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed (extra cluster)")
 
@@ -189,6 +197,105 @@ def test_a_cluster_that_runs_already_is_used_and_left(folder: Path, tmp_path: Pa
         assert go(folder, tmp_path / "out", cluster=other).count("ok") == 9
         other.kill()
     assert len(cluster.client.run(os.getpid)) == WORKERS
+
+
+# --- one large image, shared by all -----------------------------------------------------------------------------------
+
+
+TILE = 96
+LARGE = ("labels", "overlay", "measurements", "geojson")
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with a large picture of two channels, a large stack and a small picture."""
+    top = tmp_path_factory.mktemp("large") / "in"
+    picture = drawn((701, 307), 150)
+    save(top / "small.png", spots())
+    tifffile.imwrite(
+        top / "large.tif", np.stack([picture, np.full_like(picture, 9)]), metadata={"axes": "CYX"}, tile=(64, 64)
+    )
+    tifffile.imwrite(top / "stack.tif", np.stack([picture[:300], picture[300:600]]), metadata={"axes": "ZYX"})
+    return top
+
+
+@pytest.fixture(scope="module")
+def whole(large: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Give the results without workers."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    shared(large, out, crew=None)
+    return everything(out)
+
+
+def job_for(out: Path, load: Callable[[], Any]) -> Job:
+    """Make a job for which a picture of 80,000 pixels is a large one."""
+    settings = BatchSettings(exports=LARGE, channel=None, max_bytes=10**9)
+    return Job(load, cluster_fakes.SHA256, settings, out, strips=5, large_pixels=80_000)
+
+
+def shared(folder: Path, out: Path, *, crew: ClusterCrew | None, resume: bool = False) -> BatchSummary:
+    """Run the batch with a real segmenter."""
+    settings = BatchSettings(exports=LARGE, channel=None, max_bytes=10**9, resume=resume)
+    return run_batch(expand([str(folder)]), out, segmenter=segmenter(tile=TILE), settings=settings, crew=crew)
+
+
+def test_a_large_image_is_shared_and_the_files_are_the_same(
+    large: Path, tmp_path: Path, whole: dict[str, Any], cluster: Cluster
+) -> None:
+    job = job_for(tmp_path / "out", functools.partial(cluster_fakes.load_local, TILE))
+    summary = shared(large, tmp_path / "out", crew=ClusterCrew(cluster, job))
+    assert [o.error for o in summary.outcomes] == [""] * 3
+    assert (summary.outcomes[0].nuclei or 0) > 50
+    assert everything(tmp_path / "out") == whole
+    assert not list((tmp_path / "out").rglob("*strips*"))
+
+
+def test_a_worker_killed_over_a_large_image_changes_nothing(
+    large: Path, tmp_path: Path, whole: dict[str, Any], cluster: Cluster
+) -> None:
+
+    def kill() -> None:
+        while not list(tmp_path.rglob("strip-*.zarr")):
+            time.sleep(0.01)
+        os.kill(next(iter(cluster.client.run(os.getpid).values())), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    job = job_for(tmp_path / "out", functools.partial(cluster_fakes.load_local, TILE))
+    summary = shared(large, tmp_path / "out", crew=ClusterCrew(cluster, job))
+    assert not killer.is_alive()
+    assert [o.error for o in summary.outcomes] == [""] * 3
+    assert everything(tmp_path / "out") == whole
+
+
+def test_strips_that_are_finished_are_not_done_again(
+    large: Path, tmp_path: Path, whole: dict[str, Any], cluster: Cluster
+) -> None:
+    out = tmp_path / "out"
+
+    class Stopped(ClusterCrew):
+        """Stops when all strips are there."""
+
+        def _share(self, large: Large) -> Done:
+            assert all(alive and error is None for _, (alive, error) in self._sturdy(do_strip, large.pieces, large))
+            raise KeyboardInterrupt
+
+    job = job_for(out, functools.partial(cluster_fakes.load_local, TILE))
+    first = shared(large / "large.tif", out, crew=Stopped(_alike(cluster), job))
+    assert first.interrupted
+    assert len(list(out.rglob("strip-*.zarr"))) > 3
+    again = job_for(out, functools.partial(cluster_fakes.load_broken, TILE))
+    second = shared(large / "large.tif", out, crew=ClusterCrew(_alike(cluster), again), resume=True)
+    assert [o.error for o in second.outcomes] == [""]
+    name = "large.labels.tif"
+    assert contents(out)[name] == whole["files"][name]
+
+
+def test_a_large_image_that_cannot_be_done_fails_alone(large: Path, tmp_path: Path, cluster: Cluster) -> None:
+    job = job_for(tmp_path / "out", functools.partial(cluster_fakes.load_broken, TILE))
+    summary = shared(large / "large.tif", tmp_path / "out", crew=ClusterCrew(_alike(cluster), job))
+    assert summary.count("failed") == 1
+    assert "large.tif: unexpected Exception: ZeroDivisionError: asked for" in summary.outcomes[0].error
 
 
 @pytest.mark.parametrize(

@@ -252,5 +252,10 @@ def _slurm(settings: ClusterSettings) -> Any:  # noqa: ANN401 - Dask's own class
         processes=1,
         memory=f"{settings.task_bytes + _PROGRAM_BYTES}B",
         job_script_prologue=[*(dask.config.get("jobqueue.slurm.job-script-prologue", None) or []), *memory],
+        # Any free port for the dashboard: many share the machine where jobs are handed in.
+        scheduler_options={
+            "dashboard_address": ":0",
+            **(dask.config.get("jobqueue.slurm.scheduler-options", None) or {}),
+        },
         silence_logs=logging.CRITICAL,
     )
