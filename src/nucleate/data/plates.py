@@ -16,7 +16,7 @@ import numpy as np
 from scipy import ndimage
 
 from nucleate.core.files import atomic_path, make_folder
-from nucleate.data.synth import Scene, place
+from nucleate.data.synth import Field, Scene, place
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["DrawnPlate", "Effect", "WellPlan", "draw_field", "plan_wells", "write_plate"]
+__all__ = ["DrawnPlate", "Effect", "WellPlan", "draw_field", "place_field", "plan_wells", "write_plate"]
 
 _CAMERA = {"offset": 200.0, "ground": 150.0, "signal": 4000.0, "photons_per_count": 0.5}
 
@@ -155,6 +155,19 @@ def plan_wells(plate: DrawnPlate) -> list[WellPlan]:
     return wells
 
 
+def place_field(plate: DrawnPlate, dose: float, *, rng: np.random.Generator) -> Field:
+    """Lay down the nuclei of one field at a dose, without painting them.
+
+    Returns
+    -------
+    Field
+        The same nuclei as `draw_field` draws from the same generator.
+    """
+    count = int(rng.poisson(plate.nuclei * plate.loss.left(dose)))
+    diameter = plate.diameter * plate.shrinkage.left(dose) ** 0.5
+    return place(Scene((plate.size, plate.size), count, diameter=diameter, touching=0.0), rng)
+
+
 def draw_field(plate: DrawnPlate, dose: float, *, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Draw one field at a dose.
 
@@ -172,9 +185,7 @@ def draw_field(plate: DrawnPlate, dose: float, *, rng: np.random.Generator) -> t
         The truth.
     """
     shrunk = plate.shrinkage.left(dose)
-    count = int(rng.poisson(plate.nuclei * plate.loss.left(dose)))
-    scene = Scene((plate.size, plate.size), count, diameter=plate.diameter * shrunk**0.5, touching=0.0)
-    field = place(scene, rng)
+    field = place_field(plate, dose, rng=rng)
     strength = np.concatenate([[0.0], np.exp(rng.normal(0, 0.12, len(field.radii))) / shrunk])
     dome = 0.6 + 0.4 * np.sqrt(np.clip(1 - (1 - field.depth) ** 2, 0, 1))
     light = ndimage.gaussian_filter(strength[field.labels] * dome, 0.8)

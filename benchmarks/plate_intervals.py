@@ -1,0 +1,60 @@
+"""Draw many plates and count how often the intervals of the dose curves hold what was put in, with exact masks.
+
+    python benchmarks/plate_intervals.py [--plates 30] [--rows 16] [--columns 24] [--fields 4] [--least PX]
+
+No segmentation: what is left is the chance of the draw, so 95 % of the intervals should hold the truth. With --least,
+masks of fewer pixels are left out, as a segmentation with such a limit would.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from nucleate.data.plates import DrawnPlate, place_field, plan_wells
+from nucleate.screen.dose import DoseFit, fit_dose
+
+
+def main() -> None:
+    """Draw, fit, count."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--plates", type=int, default=30)
+    parser.add_argument("--rows", type=int, default=16)
+    parser.add_argument("--columns", type=int, default=24)
+    parser.add_argument("--fields", type=int, default=4)
+    parser.add_argument("--least", type=int, default=1)
+    asked = parser.parse_args()
+    plate = DrawnPlate(rows=asked.rows, columns=asked.columns, fields=asked.fields, doses=min(20, asked.columns - 2))
+    pairs = [fits(plate, seed, least=asked.least) for seed in range(asked.plates)]
+    for name, effect, found in zip(
+        ("nuclei a field", "median area"), (plate.loss, plate.shrinkage), zip(*pairs, strict=True), strict=True
+    ):
+        held = sum(fit.ic50_low <= effect.ic50 <= fit.ic50_high for fit in found)
+        logs = np.log([fit.ic50 for fit in found])
+        half = np.mean([np.log(fit.ic50_high / fit.ic50_low) for fit in found]) / 2
+        print(
+            f"{name}: IC50 {effect.ic50:g} put in, {np.exp(logs.mean()):.3f} found in the middle; {held} of "
+            f"{len(found)} intervals hold it; spread of log IC50 {logs.std(ddof=1):.3f}, half of an interval {half:.3f}"
+        )
+
+
+def fits(plate: DrawnPlate, seed: int, *, least: int) -> tuple[DoseFit, DoseFit]:
+    """Fit counts and areas of the drawn masks of one plate, the same as `write_plate` draws."""
+    wells = [well for well in plan_wells(plate) if well.role != "positive"]
+    counts, areas = [], []
+    for well in wells:
+        sizes = [np.zeros(0, np.int64)]
+        for number in range(plate.fields):
+            rng = np.random.default_rng([seed, well.row, well.column, number])
+            sizes.append(np.bincount(place_field(plate, well.dose, rng=rng).labels.ravel())[1:])
+        every = np.concatenate(sizes)
+        every = every[every >= least]
+        counts.append(every.size / plate.fields)
+        areas.append(float(np.median(every)) if every.size else np.nan)
+    doses = [well.dose for well in wells]
+    return fit_dose(doses, counts), fit_dose(doses, areas)
+
+
+if __name__ == "__main__":
+    main()
