@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
 import torch
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # no stubs
@@ -45,7 +46,7 @@ def load_onnx(content: bytes, network: Mapping[str, Any]) -> nn.Module:
     except DecodeError as error:
         raise ValueError("no ONNX file") from error
     found = {
-        tensor.name.removeprefix(_PREFIX): torch.from_numpy(numpy_helper.to_array(tensor).copy())
+        tensor.name.removeprefix(_PREFIX): torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
         for tensor in tensors
         if tensor.name.startswith(_PREFIX)
     }

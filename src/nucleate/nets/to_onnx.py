@@ -2,25 +2,34 @@
 
 The sigmoid goes inside, so that every engine gives maps in 0..1. Normalisation is left as it is, under the names that
 torch uses: runtimes melt it into the convolutions when they load the file, and torch gets its own weights back from it,
-to the last bit.
+to the last bit. Large weights are stored in half precision, which halves the file; `halve` rounds them in the network
+first, so that every engine computes with the same numbers, in float32.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import warnings
 from typing import TYPE_CHECKING
 
+import numpy as np
+import onnx
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass
 from onnxscript import optimizer
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["OPSET", "export_onnx"]
+__all__ = ["OPSET", "export_onnx", "halve"]
 
 OPSET = 18
+
+_LARGE = 1024  # numbers from which a tensor is worth storing in half precision
 
 
 class _Maps(nn.Module):
@@ -38,7 +47,7 @@ def export_onnx(module: nn.Module, path: Path, *, channels_in: int, multiple: in
     Parameters
     ----------
     module : nn.Module
-        Gives logits; on the CPU. Its mode is put back afterwards.
+        Gives logits; on the CPU. Its weights are rounded by `halve`; its mode is put back afterwards.
     path : Path
         File to write; weights are stored inside.
     channels_in : int
@@ -46,13 +55,14 @@ def export_onnx(module: nn.Module, path: Path, *, channels_in: int, multiple: in
     multiple : int
         H and W are multiples of this when run.
     """
+    halve(module)
     training = module.training
     wrapped = _Maps(module.eval().to("cpu", memory_format=torch.contiguous_format))  # type: ignore[call-overload]
     example_NCHW = torch.zeros(2, channels_in, 4 * multiple, 6 * multiple)
     rows = multiple * torch.export.Dim("rows", min=1, max=4096)
     cols = multiple * torch.export.Dim("cols", min=1, max=4096)
     shapes = {"batch_NCHW": {0: torch.export.Dim("images", min=1, max=1024), 2: rows, 3: cols}}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _hushed("torch.onnx"):
         # The exporter warns about its own internals; parity is proved by running the file.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -72,4 +82,45 @@ def export_onnx(module: nn.Module, path: Path, *, channels_in: int, multiple: in
     # The exporter notes the source lines of every operation, with the folders of this machine.
     ClearMetadataAndDocStringPass()(program.model)
     program.save(path, external_data=False)
+    _store_halves(path)
     module.train(training)
+
+
+@contextlib.contextmanager
+def _hushed(name: str) -> Iterator[None]:
+    """Let a logger say errors only."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def halve(module: nn.Module) -> None:
+    """Round the large weights of a network to half precision, in place; they stay float32."""
+    with torch.no_grad():
+        for weight in module.parameters():
+            if weight.numel() >= _LARGE:
+                weight.copy_(weight.half())
+
+
+def _store_halves(path: Path) -> None:
+    """Store large weights as halves, widened by the runtime when it loads them."""
+    model = onnx.load(path)
+    graph = model.graph
+    casts = []
+    for place, tensor in enumerate(graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size < _LARGE:
+            continue
+        wide = f"{tensor.name}.wide"
+        for node in graph.node:
+            node.input[:] = [wide if name == tensor.name else name for name in node.input]
+        casts.append(helper.make_node("Cast", [tensor.name], [wide], to=TensorProto.FLOAT))
+        graph.initializer[place].CopyFrom(numpy_helper.from_array(values.astype(np.float16), tensor.name))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.save(model, path)

@@ -18,7 +18,7 @@ from nucleate.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["across", "joined", "meet", "rank", "share", "size"]
+__all__ = ["across", "joined", "launched", "meet", "rank", "share", "size"]
 
 
 @contextlib.contextmanager
@@ -30,7 +30,7 @@ def joined(device: str) -> Iterator[str]:
     device : str
         ``cpu`` or ``cuda``; on ``cuda`` each process has its own card.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if launched() == 1:
         yield device
         return
     if device != "cpu":
@@ -41,6 +41,11 @@ def joined(device: str) -> Iterator[str]:
         yield device
     finally:
         distributed.destroy_process_group()
+
+
+def launched() -> int:
+    """Count the processes that torchrun started, before they have joined."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:

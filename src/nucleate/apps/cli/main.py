@@ -20,15 +20,18 @@ from nucleate.apps.cli.crossval import crossval
 from nucleate.apps.cli.demo import demo
 from nucleate.apps.cli.doctor import doctor
 from nucleate.apps.cli.evaluate import evaluate
+from nucleate.apps.cli.export import export
 from nucleate.apps.cli.info import info
 from nucleate.apps.cli.models import models
 from nucleate.apps.cli.paper import paper
 from nucleate.apps.cli.report import report
 from nucleate.apps.cli.screen import screen
+from nucleate.apps.cli.search import search
 from nucleate.apps.cli.segment import segment
 from nucleate.apps.cli.stress import stress
 from nucleate.apps.cli.synth import synth
 from nucleate.apps.cli.train import train
+from nucleate.apps.cli.tune import tune
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError
 
@@ -73,6 +76,9 @@ for _verb in (
     report,
     evaluate,
     train,
+    search,
+    tune,
+    export,
     crossval,
     stress,
     benchmark,
@@ -106,7 +112,9 @@ def main(words: list[str] | None = None) -> None:
     debug = "--debug" in (words[: words.index("--")] if "--" in words else words)
     code = _run(words if not debug else _without_debug(words), debug=debug)
     if code == _INTERRUPTED and any(thread.name in _LINGERING for thread in threading.enumerate()):
-        # Waiting for them would take longer than Ctrl-C may.
+        # Waiting for them would take longer than Ctrl-C may. Locks shared with workers are not left to the system.
+        if "multiprocessing.util" in sys.modules:
+            sys.modules["multiprocessing.util"]._run_finalizers(0)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(code)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shlex
-import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import default_table, import_training
+from nucleate.apps.cli.console import Bar, DebugOption, QuietOption, ThreadsOption
+from nucleate.apps.cli.training import import_training, split_data
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nucleate.data.sample import Sample
     from nucleate.train.config import TrainConfig
     from nucleate.train.loop import Run
@@ -26,97 +27,106 @@ def train(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder of the run.")],
     config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Settings; see configs/.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="fast, best or finetune; fast when nothing is given, finetune with --init."),
+    ] = None,
     change: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. network.width=24.")
     ] = None,
-    val: Annotated[str, typer.Option(metavar="FOLD|DIR", help="Held out: a fold of the table, or other data.")] = "0",
+    val: Annotated[
+        str,
+        typer.Option(metavar="FOLD|FRACTION|DIR", help="Held out: a fold, a share such as 0.2, or other images."),
+    ] = "0",
+    init: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Start from this model, by name or file, and compare with it.")
+    ] = None,
     table: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Folds; images.csv beside DATA when not given.")
     ] = None,
     name: Annotated[str, typer.Option(help="Of the model.")] = "model",
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
     threads: ThreadsOption = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write RUN/tensorboard too.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
     r"""Train a network and write RUN/NAME.onnx with its card, ready for ``nucleate segment --model``.
 
-    The post-processing numbers are tuned on the held-out images; the score in the card is cross-fitted: each half of
-    them is scored with the numbers tuned on the other half.
+    The post-processing numbers are tuned on the held-out images; the score in the card is cross-fitted: no image is
+    scored with numbers that it had a say in. A run that starts from a model keeps that model's numbers, and ends with a
+    verdict: whether the new model is better on the held-out images. Several graphics cards: start with torchrun.
 
     \b
     Examples:
       nucleate train stage1_train.zip -o run --config configs/first.toml --val 1
       nucleate train stage1_train.zip -o run --config configs/first.toml --val 1 --resume
-      nucleate train my-images -o run --set epochs=5 --set network.width=8
+      nucleate train my-images -o run --preset finetune --val 0.3
+      torchrun --nproc-per-node 4 -m nucleate train my-images -o run --preset best
     """
     del debug  # read before the verb
     place = import_training(device, threads)
-    from nucleate.train.batches import atlas_for, prepare
-    from nucleate.train.finish import finish
-    from nucleate.train.loop import fit
-    from nucleate.train.validation import mask_iou
+    from nucleate.train.boards import board
+    from nucleate.train.config import parse_config
+    from nucleate.train.finish import finish, train_network
+    from nucleate.train.parallel import joined, launched, rank
+    from nucleate.train.presets import settings_from
+    from nucleate.train.verdict import conclude
 
-    settings = _settings(config, change or [])
-    samples, held = _split(data, val, table=table or default_table(data))
+    settings = settings_from(config, change or [], preset=preset, init=init, device=place)
     if settings.detector:
         raise UsageError(f"{settings.network.name} gives no maps for a model; use nucleate ablate --only mask-rcnn")
-    atlas = atlas_for(settings, samples)
-    watched = prepare(held[:: max(1, len(held) // 32)], settings.normalizer, resize=settings.resize)
+    if launched() > 1 and settings.shards == 1:
+        settings = parse_config({**settings.model_dump(), "shards": launched()})
+    shown = board(output / "tensorboard") if tensorboard else None
+    samples, held = split_data(data, val, table=table)
+    with joined(place) as here:
+        first = rank() == 0
+        with Bar("batches", _batches(settings, samples), quiet=quiet or not first) as bar:
+            report = _reporter(settings, shown, say_line=None if quiet else bar.say)
+            train_network(
+                output, settings, samples=samples, held=held, resume=resume, device=here, report=report, tick=bar.show
+            )
+        if not first:
+            return
+    command = _command(data, config, preset=preset, init=init, changes=change or [], val=val)
+    scores = finish(output, settings, held=held, name=name, command=command)
+    typer.echo(f"{output / name}.onnx: Kaggle score {scores['kaggle']:.3f} on {len(held)} held-out images")
+    if settings.init is not None:
+        typer.echo(conclude(output, name, start=settings.init, held=held).line())
 
+
+def _batches(settings: TrainConfig, samples: list[Sample]) -> int:
+    from nucleate.train.batches import steps_per_epoch
+
+    return settings.epochs * steps_per_epoch(settings, len(samples) + settings.drawn)
+
+
+def _reporter(
+    settings: TrainConfig, shown: Callable[[Run], None] | None, *, say_line: Callable[[str], None] | None
+) -> Callable[[Run], None]:
     def report(run: Run) -> None:
-        if not quiet:
-            last = run.history[-1]
-            left = (settings.epochs - len(run.history)) * last["seconds"] / 60
-            say(
+        last = run.history[-1]
+        left = (settings.epochs - len(run.history)) * last["seconds"] / 60
+        if shown is not None:
+            shown(run)
+        if say_line is not None:
+            say_line(
                 f"epoch {len(run.history)}/{settings.epochs}  loss {last['loss']:.4f}  IoU {last['score']:.3f}"
                 f"  {last['seconds']:.0f} s  {left:.0f} min left"
             )
 
-    validate = mask_iou(watched, settings, device=place)
-    fit(settings, atlas, folder=output, validate=validate, resume=resume, device=place, report=report)
-    scores = finish(
-        output, settings, held=held, name=name, command=_command(data, config, changes=change or [], val=val)
-    )
-    typer.echo(f"{output / name}.onnx: Kaggle score {scores['kaggle']:.3f} on {len(held)} held-out images")
+    return report
 
 
-def _command(data: Path, config: Path | None, *, changes: list[str], val: str) -> str:
+def _command(
+    data: Path, config: Path | None, *, preset: str | None, init: str | None, changes: list[str], val: str
+) -> str:
     """Give the call to repeat the run, without the machine's own folders."""
     words = ["nucleate", "train", data.name, "-o", "RUN"]
     words += ["--config", f"configs/{config.name}"] if config else []
+    words += ["--preset", preset] if preset else []
+    words += ["--init", Path(init).name] if init else []
     words += [word for change in changes for word in ("--set", change)]
     return shlex.join([*words, "--val", Path(val).name])
-
-
-def _settings(config: Path | None, changes: list[str]) -> TrainConfig:
-    from nucleate.train.config import load_config, parse_config
-
-    values: dict[str, Any] = load_config(config).model_dump() if config else {}
-    for change in changes:
-        key, equals, text = change.partition("=")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text  # a bare word is a string
-        if not equals or not key:
-            raise UsageError(f"--set {change!r}; use key=value, such as epochs=5 or network.width=24")
-        *parents, last = key.split(".")
-        place = values
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
-    return parse_config(values, "--set" if changes else str(config))
-
-
-def _split(data: Path, val: str, *, table: Path | None) -> tuple[list[Sample], list[Sample]]:
-    from nucleate.data.samples import attach_table, grouped_folds, load_samples, split
-
-    samples = load_samples(data)
-    if Path(val).exists():
-        return samples, load_samples(Path(val))
-    if not val.isdigit():
-        raise UsageError(f"--val {val!r}; give the number of a fold or a folder")
-    samples = attach_table(samples, table) if table else grouped_folds(samples, 4, seed=0)
-    return split(samples, int(val))

@@ -11,7 +11,7 @@ from nucleate.errors import MissingExtraError, UsageError
 if TYPE_CHECKING:
     from nucleate.data.sample import Sample
 
-__all__ = ["check_precision", "default_table", "import_training", "split_data", "whole_numbers"]
+__all__ = ["check_precision", "default_table", "import_training", "load_data", "split_data", "whole_numbers"]
 
 _FOLDS = 4  # where no table gives them
 
@@ -50,6 +50,14 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
+def load_data(data: Path, table: Path | None) -> list[Sample]:
+    """Load annotated images, with folds, groups and kinds from a table; ``images.csv`` beside `data` when None."""
+    from nucleate.data.samples import attach_table, load_samples
+
+    samples, table = load_samples(data), table or default_table(data)
+    return samples if table is None else attach_table(samples, table)
+
+
 def split_data(data: Path, val: str, *, table: Path | None) -> tuple[list[Sample], list[Sample]]:
     """Load annotated images and part them into those to train on and those held out.
 
@@ -62,20 +70,17 @@ def split_data(data: Path, val: str, *, table: Path | None) -> tuple[list[Sample
     table : Path, optional
         Folds, groups and kinds; ``images.csv`` beside `data` when None.
     """
-    from nucleate.data.samples import attach_table, grouped_folds, hold_out, load_samples, split
+    from nucleate.data.samples import grouped_folds, hold_out, load_samples, split
 
     share = _number(val)
     if share is None and not Path(val).exists():
         raise UsageError(f"--val {val!r}; give the number of a fold, a share such as 0.2, or other annotated images")
-    samples = load_samples(data)
+    samples = load_data(data, table)
     if share is None:
         return samples, load_samples(Path(val))
-    table = table or default_table(data)
-    if table is not None:
-        samples = attach_table(samples, table)
     if 0 < share < 1:
         return hold_out(samples, share, seed=0)
-    return split(samples if table else grouped_folds(samples, _FOLDS, seed=0), int(share))
+    return split(grouped_folds(samples, _FOLDS, seed=0) if samples[0].fold is None else samples, int(share))
 
 
 def _number(text: str) -> float | None:

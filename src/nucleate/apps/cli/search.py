@@ -1,0 +1,72 @@
+"""``nucleate search``: learning rate, weight decay and augmentation for a training set."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nucleate.apps.cli.console import DebugOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.training import import_training, split_data
+from nucleate.errors import UsageError
+
+if TYPE_CHECKING:
+    from nucleate.train.loop import Run
+
+__all__ = ["search"]
+
+
+def search(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Annotated images: a Kaggle folder or zip, or labels.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="STUDY", help="Folder of the study.")],
+    trials: Annotated[int, typer.Option("--trials", min=1, metavar="N", help="Short runs in all.")] = 20,
+    config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Settings that all trials share.")] = None,
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="In place of a file: fast when not given.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. epochs=5.")
+    ] = None,
+    val: Annotated[
+        str,
+        typer.Option(metavar="FOLD|FRACTION|DIR", help="Scored: a fold, a share such as 0.2, or other images."),
+    ] = "0",
+    table: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Folds; images.csv beside DATA when not given.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
+    threads: ThreadsOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in STUDY.")] = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    r"""Search learning rate, weight decay and the strength of augmentation, one short run a trial.
+
+    STUDY/best.toml are the best settings, for ``nucleate train --config``; trials.csv has all of them, study.journal is
+    an Optuna study. The best score flatters: it was chosen among many on the same images.
+
+    \b
+    Examples:
+      nucleate search my-images -o study --trials 20 --set epochs=5
+      nucleate search my-images -o study --trials 40 --set epochs=5 --resume
+    """
+    del debug  # read before the verb
+    place = import_training(device, threads)
+    from nucleate.train.presets import settings_from
+    from nucleate.train.sweep import Sweep, run_sweep
+
+    settings = settings_from(config, change or [], preset=preset, device=place)
+    if settings.detector:
+        raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
+    samples, held = split_data(data, val, table=table)
+
+    def report(trial: int, run: Run) -> None:
+        last = run.history[-1]
+        left = (settings.epochs - len(run.history)) * last["seconds"] / 60
+        told = f"loss {last['loss']:.4f}  {left:.0f} min left in this trial"
+        say(f"trial {trial} of {trials}  epoch {len(run.history)}/{settings.epochs}  {told}")
+
+    sweep = Sweep(output, settings, samples, held, trials=trials, device=place)
+    best = run_sweep(sweep, resume=resume) if quiet else run_sweep(sweep, resume=resume, report=report, say=say)
+    typer.echo(best.read_text(encoding="utf-8").splitlines()[0].removeprefix("# "))
+    typer.echo(f"train with: nucleate train {data} -o RUN --config {best}")

@@ -1,0 +1,222 @@
+"""A model for other programs: ONNX, TorchScript, or a package of the BioImage Model Zoo."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import warnings
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from nucleate.core.files import atomic_path, make_folder
+from nucleate.errors import ModelError
+from nucleate.run.engine import OnnxEngine
+from nucleate.run.selftest import picture
+from nucleate.run.weights import write_card
+from nucleate.train.retune import write_model
+from nucleate.train.shipping import PARITY
+from nucleate.train.start import network_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from nucleate.run.weights import ModelCard, ModelFiles
+
+__all__ = ["FORMATS", "export_model"]
+
+_EPS = 1e-6
+
+
+def export_model(files: ModelFiles, folder: Path, *, to: str) -> Path:
+    """Write a model in another form.
+
+    Parameters
+    ----------
+    files : ModelFiles
+        The model.
+    folder : Path
+        Made if it is not there.
+    to : str
+        A key of `FORMATS`: ``onnx``, ``torchscript`` (takes a batch, gives maps in 0..1; the card goes with both) or
+        ``bioimageio``.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ModelError
+        If the network cannot be had in torch, or the maps of the exported file differ.
+    """
+    return FORMATS[to](files, make_folder(folder))
+
+
+def _onnx(files: ModelFiles, folder: Path) -> Path:
+    return write_model(folder, files, card=files.card)
+
+
+class _Maps(torch.nn.Module):
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, batch_NCHW: Tensor) -> Tensor:
+        return torch.sigmoid(self.module(batch_NCHW))
+
+
+def _torchscript(files: ModelFiles, folder: Path) -> Path:
+    card, target = files.card, folder / f"{files.card.name}.pt"
+    wrapped = _Maps(network_of(files)).eval().requires_grad_(requires_grad=False)
+    batch_NCHW = _batch(card)
+    with warnings.catch_warnings(), torch.no_grad():
+        # torch advises against its own format, which other programs still ask for.
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(wrapped, torch.from_numpy(batch_NCHW))  # type: ignore[no-untyped-call]
+        with atomic_path(target) as temporary:
+            torch.jit.save(traced, str(temporary))
+            again = torch.jit.load(str(temporary))  # type: ignore[no-untyped-call]
+            # Another size than the traced one.
+            larger_NCHW = np.tile(batch_NCHW, (1, 1, 2, 1))
+            gap = np.abs(again(torch.from_numpy(larger_NCHW)).numpy() - OnnxEngine(files.read())(larger_NCHW)).max()
+            if not gap <= PARITY:
+                raise ModelError(f"{card.name}: TorchScript and ONNX differ by {gap:.2g}; nothing is written")
+    write_card(target.with_suffix(".toml"), card)
+    return target
+
+
+def _batch(card: ModelCard) -> NDArray[np.float32]:
+    """Prepare the picture of the self-test for the network, cut to the card's multiple."""
+    image_CHW = card.normalizer(picture())
+    rows, cols = (max(size // card.multiple, 1) * card.multiple for size in image_CHW.shape[1:])
+    tall = -(-rows // image_CHW.shape[1])
+    wide = -(-cols // image_CHW.shape[2])
+    return np.ascontiguousarray(np.tile(image_CHW, (1, tall, wide))[None, :, :rows, :cols])
+
+
+def _bioimageio(files: ModelFiles, folder: Path) -> Path:
+    card, content = files.card, files.read()
+    raw_NCHW = np.ascontiguousarray(_batch(card) * np.float32(200) + np.float32(7))
+    maps_NCHW = OnnxEngine(content)(_scaled(raw_NCHW, card))
+    parts = {
+        "weights.onnx": content,
+        "test-input.npy": _npy(raw_NCHW),
+        "test-output.npy": _npy(maps_NCHW),
+        "cover.png": _cover(raw_NCHW, maps_NCHW),
+        "README.md": _readme(card).encode(),
+        "card.toml": files.onnx.with_suffix(".toml").read_bytes(),
+    }
+    # JSON is YAML too.
+    parts["bioimageio.yaml"] = json.dumps(_description(card, parts, shape=raw_NCHW.shape), indent=1).encode()
+    target = folder / f"{card.name}.bioimageio.zip"
+    with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    return target
+
+
+def _scaled(raw_NCHW: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
+    """Scale as the package describes it: percentiles of the whole picture to 0 and 1, then clipped."""
+    ends = [card.normalizer.low_percentile, card.normalizer.high_percentile]
+    low, high = np.percentile(raw_NCHW, ends) if card.normalizer.scaling == "percentile" else (0.0, 255.0)
+    return np.clip((raw_NCHW - low) / (high - low + _EPS), 0, 1).astype(np.float32)
+
+
+def _description(card: ModelCard, parts: Mapping[str, bytes], *, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Describe the model by the zoo's specification, version 0.5.3."""
+
+    def file(name: str) -> dict[str, str]:
+        return {"source": name, "sha256": hashlib.sha256(parts[name]).hexdigest()}
+
+    def axes(channels: list[str], size: dict[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {"type": "batch"},
+            {"type": "channel", "channel_names": channels},
+            *({"type": "space", "id": axis, "size": size.get(axis, size)} for axis in "yx"),
+        ]
+
+    step = card.multiple
+    colours = ["grey"] if card.normalizer.channels == 1 else ["red", "green", "blue"]
+    same = {axis: {"tensor_id": "image", "axis_id": axis} for axis in "yx"}
+    return {
+        "format_version": "0.5.3",
+        "type": "model",
+        "name": f"{card.name.replace('.', '-')} nuclei",
+        "description": card.description or "Nuclei in microscope images.",
+        "authors": [{"name": "The nucleate developers"}],
+        "cite": [{"text": "nucleate", "url": "https://nucleate.readthedocs.io"}],
+        "license": card.licence or "BSD-3-Clause",
+        "documentation": "README.md",
+        "covers": ["cover.png"],
+        "tags": ["nuclei", "segmentation", "unet", "fluorescence-light-microscopy", "histology"],
+        "attachments": [file("card.toml")],
+        "inputs": [
+            {
+                "id": "image",
+                "axes": axes(colours, {"min": shape[2] // step * step, "step": step}),
+                "data": {"type": "float32"},
+                "test_tensor": file("test-input.npy"),
+                "preprocessing": _preprocessing(card),
+            }
+        ],
+        "outputs": [
+            {
+                "id": "maps",
+                "axes": axes(list(card.maps), same),
+                "data": {"type": "float32", "range": [0.0, 1.0]},
+                "test_tensor": file("test-output.npy"),
+            }
+        ],
+        "weights": {"onnx": {**file("weights.onnx"), "opset_version": 18}},
+    }
+
+
+def _preprocessing(card: ModelCard) -> list[dict[str, Any]]:
+    if card.normalizer.scaling == "range":
+        return [{"id": "scale_linear", "kwargs": {"gain": 1 / 255, "offset": 0.0}}, _CLIP]
+    ends = {"min_percentile": card.normalizer.low_percentile, "max_percentile": card.normalizer.high_percentile}
+    return [{"id": "scale_range", "kwargs": {"axes": ["channel", "y", "x"], **ends, "eps": _EPS}}, _CLIP]
+
+
+_CLIP = {"id": "clip", "kwargs": {"min": 0.0, "max": 1.0}}
+
+
+def _readme(card: ModelCard) -> str:
+    scores = "".join(f"- {name}: {value}\n" for name, value in card.scores.items() if not isinstance(value, dict))
+    return (
+        f"# {card.name}\n\n{card.description}\n\nThe maps are {', '.join(card.maps)}, each 0 to 1. "
+        "From maps to nuclei, and how sure each is: card.toml has the numbers, the program nucleate applies them.\n\n"
+        "## Input\n\nBright nuclei on a dark ground. Pictures whose nuclei are dark are turned round first "
+        f"(`polarity = {card.normalizer.polarity!r}` in the program), grey ones are given in every channel.\n\n"
+        f"## Training data\n\n{card.data or 'Not noted.'}\n\n## Validation\n\nOn held-out pictures:\n\n{scores}"
+    )
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _cover(raw_NCHW: NDArray[np.float32], maps_NCHW: NDArray[np.float32]) -> bytes:
+    """Show the test picture beside its mask, at twice the size."""
+    both = np.concatenate([raw_NCHW[0].mean(0) / 255, maps_NCHW[0, 0]], axis=1)
+    pixels = (both.clip(0, 1) * 255).astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    with contextlib.closing(io.BytesIO()) as buffer:
+        Image.fromarray(pixels).save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+FORMATS = {"bioimageio": _bioimageio, "onnx": _onnx, "torchscript": _torchscript}
+"""What a model can be exported to."""

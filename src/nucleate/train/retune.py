@@ -1,0 +1,88 @@
+"""The numbers after the network of a finished model, chosen anew by score on pictures it was not trained on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nucleate.core.files import atomic_path, make_folder
+from nucleate.run.engine import OnnxEngine
+from nucleate.run.segmenter import Segmenter
+from nucleate.run.weights import write_card
+from nucleate.score.images import score_image
+from nucleate.train.crossfit import Ending, EndingFitter, cross_fit
+from nucleate.train.finish import card_scores
+from nucleate.train.tuning import Trials, each, store_maps
+from nucleate.train.verdict import compare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nucleate.data.sample import Sample
+    from nucleate.run.weights import ModelCard, ModelFiles
+    from nucleate.score.images import ImageScore
+    from nucleate.train.tuning import StoredMaps
+    from nucleate.train.verdict import Verdict
+
+__all__ = ["retune", "write_model"]
+
+
+def retune(files: ModelFiles, samples: Sequence[Sample], *, jobs: int = 1) -> tuple[ModelCard, Verdict]:
+    """Choose recipe, confidence and limit of a model by score.
+
+    Parameters
+    ----------
+    files : ModelFiles
+        The model; its own recipe is where the search begins.
+    samples : sequence of Sample
+        Pictures that the network was not trained on.
+    jobs : int
+        Threads.
+
+    Returns
+    -------
+    card, verdict : ModelCard, Verdict
+        The card with the new numbers, and their worth: every picture is scored with numbers it had no say in. Where
+        that is no gain, the card is the old one.
+    """
+    card = files.card
+    stored = store_maps(Segmenter(OnnxEngine(files.read(), jobs), card), samples)
+    fitter = EndingFitter(Trials(card.maps, stored, jobs=jobs), card.recipe)
+    found = cross_fit(fitter)
+    asis = Ending(card.recipe, card.confidence, card.min_confidence)
+
+    def judge(one: StoredMaps) -> ImageScore:
+        return score_image(one.labels, asis.nuclei(one, names=card.maps)[1], image_id=one.image_id)
+
+    verdict = compare(
+        [score.kaggle for score in each(judge, stored, jobs=jobs)],
+        [score.kaggle for score in found.kept],
+        groups=[one.group for one in stored],
+        start=card.name,
+    )
+    if verdict.gain <= 0:
+        return card, verdict
+    ending = fitter.fit(range(len(stored)))
+    scores = {**card_scores(found, stored), "verdict": verdict.rounded()}
+    return card.model_copy(update={**ending.facts(), "recipe": ending.recipe, "scores": scores}), verdict
+
+
+def write_model(folder: Path, files: ModelFiles, *, card: ModelCard) -> Path:
+    """Write a model with another card; give its ``.onnx`` file.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there; where the model lies already, only the card is written.
+    files : ModelFiles
+        The weights.
+    card : ModelCard
+        Its name is that of the files.
+    """
+    target = make_folder(folder) / f"{card.name}.onnx"
+    if target.resolve() != files.onnx.resolve():
+        content = files.read()
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(content)
+    write_card(target.with_suffix(".toml"), card)
+    return target

@@ -1,0 +1,187 @@
+"""Hyper-parameters of a training set: short runs, each a trial of an Optuna study on disk.
+
+A study that was stopped goes on with the trial it was in: the trial's own folder has the state of its run.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+
+from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.toml import toml_text
+from nucleate.errors import DataError, UsageError
+from nucleate.score.images import score_image
+from nucleate.train.card import segmenter_of
+from nucleate.train.checkpoint import load_network
+from nucleate.train.finish import starting_recipe, train_network
+from nucleate.train.loop import FINAL
+from nucleate.train.search import open_study
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from nucleate.data.sample import Sample
+    from nucleate.train.config import TrainConfig
+    from nucleate.train.loop import Run
+
+__all__ = ["SPACE", "Sweep", "run_sweep"]
+
+SPACE: dict[str, optuna.distributions.BaseDistribution] = {
+    "lr": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True),
+    "weight_decay": optuna.distributions.FloatDistribution(1e-5, 1e-1, log=True),
+    "zoom": optuna.distributions.FloatDistribution(1.0, 2.5),
+    "light": optuna.distributions.FloatDistribution(0.0, 0.6),
+    "noise": optuna.distributions.FloatDistribution(0.0, 0.2),
+    "blur": optuna.distributions.FloatDistribution(0.0, 2.0),
+}
+"""What is drawn: the settings of these names; ``zoom`` is the largest change of size either way, ``light`` how far
+gamma and gain go from 1."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What to run.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets ``study.journal``, a folder for each trial, ``trials.csv`` and ``best.toml``.
+    settings : TrainConfig
+        What all trials share.
+    samples, held : sequence of Sample
+        To train on, and to score.
+    trials : int
+        Trials in all.
+    device : str
+        ``cpu`` or ``cuda``.
+    """
+
+    folder: Path
+    settings: TrainConfig
+    samples: Sequence[Sample]
+    held: Sequence[Sample]
+    trials: int = 20
+    device: str = "cpu"
+
+
+def run_sweep(
+    sweep: Sweep,
+    *,
+    resume: bool = False,
+    report: Callable[[int, Run], None] = lambda trial, run: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Run trials until there are as many as asked for.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    resume : bool
+        Go on in a folder that holds this study.
+    report : callable
+        Called after each epoch with the number of the trial and its run.
+    say : callable
+        Takes one line a trial.
+
+    Returns
+    -------
+    Path
+        ``best.toml``, settings for ``nucleate train --config``.
+
+    Raises
+    ------
+    UsageError
+        If `folder` holds a study and `resume` is off, or one with other settings.
+    DataError
+        If no trial came to an end.
+    """
+    study = _study(sweep, resume=resume)
+    while (trial := _next(study, sweep.trials)) is not None:
+        number, drawn = trial
+        config = varied(sweep.settings, drawn)
+        folder = sweep.folder / "trials" / f"{number:03d}"
+        try:
+            train_network(
+                folder, config, samples=sweep.samples, held=sweep.held, resume=True, device=sweep.device,
+                report=functools.partial(report, number),
+            )  # fmt: skip
+        except DataError as error:  # the loss ran away: a finding, not a fault
+            study.tell(number, state=optuna.trial.TrialState.FAIL)
+            say(f"trial {number}: {error}")
+            continue
+        score = _score(folder, config, held=sweep.held, device=sweep.device)
+        study.tell(number, score)
+        shown = ", ".join(f"{name} {value:.3g}" for name, value in drawn.items())
+        say(f"trial {number}: Kaggle score {score:.3f} ({shown})")
+        _write(sweep, study)
+    return _write(sweep, study)
+
+
+def varied(settings: TrainConfig, drawn: dict[str, Any]) -> TrainConfig:
+    """Give settings with what was drawn for a trial, see `SPACE`."""
+    zoom, light = drawn["zoom"], drawn["light"]
+    augment = {
+        "zoom": (1 / zoom, zoom),
+        "gamma": (1 / (1 + light), 1 + light),
+        "gain": (1 / (1 + light), 1 + light / 2),
+        "noise": drawn["noise"],
+        "blur": drawn["blur"],
+    }
+    changes = {name: drawn[name] for name in ("lr", "weight_decay")}
+    return settings.replace(**changes, augment={**settings.augment.model_dump(), **augment})
+
+
+def _study(sweep: Sweep, *, resume: bool) -> optuna.Study:
+    journal = make_folder(sweep.folder) / "study.journal"
+    if journal.is_file() and not resume:
+        raise UsageError(f"{sweep.folder} already holds a study; go on with --resume or give another folder")
+    study = open_study(journal, "search")
+    settings = sweep.settings.model_dump(mode="json")
+    if study.user_attrs.get("settings", settings) != settings:
+        raise UsageError(f"{sweep.folder} holds a study with other settings; give the same ones or another folder")
+    study.set_user_attr("settings", settings)
+    return study
+
+
+def _next(study: optuna.Study, trials: int) -> tuple[int, dict[str, Any]] | None:
+    """Give number and values of the trial to run: the one that was stopped, or a new one."""
+    known = study.trials
+    for trial in known:
+        if trial.state == optuna.trial.TrialState.RUNNING:
+            return trial.number, trial.params
+    if len(known) >= trials:
+        return None
+    # A sampler of its own for every trial: the draws of a study that was stopped are those of an unbroken one.
+    study.sampler = optuna.samplers.TPESampler(seed=len(known), n_startup_trials=8)
+    asked = study.ask(SPACE)
+    return asked.number, asked.params
+
+
+def _score(folder: Path, config: TrainConfig, *, held: Sequence[Sample], device: str) -> float:
+    """Give the mean Kaggle score on held-out pictures with a recipe that is the same for all trials."""
+    recipe = config.recipe or starting_recipe(config)
+    segmenter = segmenter_of(load_network(folder / FINAL)[0], config, recipe=recipe, device=device)
+    return float(np.mean([score_image(s.labels, segmenter.segment_plane(s.image)[0]).kaggle for s in held]))
+
+
+def _write(sweep: Sweep, study: optuna.Study) -> Path:
+    done = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    if not done:
+        raise DataError("no trial came to an end; look at the settings with nucleate train")
+    with atomic_path(sweep.folder / "trials.csv") as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["trial", "kaggle", *SPACE])
+        writer.writerows([t.number, f"{t.value:.4f}", *(t.params[name] for name in SPACE)] for t in done)
+    best = varied(sweep.settings, study.best_trial.params)
+    target = sweep.folder / "best.toml"
+    with atomic_path(target) as temporary:
+        head = f"# Best of {len(done)} trials: Kaggle score {study.best_value:.3f} on {len(sweep.held)} images.\n"
+        temporary.write_text(head + toml_text(best.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+    return target

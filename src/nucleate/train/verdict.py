@@ -1,0 +1,137 @@
+"""Whether a trained model is better than the one it started from, on pictures that neither was trained on here."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nucleate.run.engine import OnnxEngine
+from nucleate.run.segmenter import Segmenter
+from nucleate.run.weights import find_model, write_card
+from nucleate.score.bootstrap import interval
+from nucleate.score.images import score_image
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nucleate.data.sample import Sample
+    from nucleate.run.weights import ModelFiles
+
+__all__ = ["Verdict", "compare", "conclude", "scores_of"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Two models on the same pictures.
+
+    Parameters
+    ----------
+    start : str
+        Name of the model before.
+    images : int
+        Pictures.
+    before, after : float
+        Mean Kaggle scores.
+    gain_low, gain_high : float or None
+        95 % interval of the gain by bootstrap over groups of pictures; None with fewer than two groups.
+    """
+
+    start: str
+    images: int
+    before: float
+    after: float
+    gain_low: float | None = None
+    gain_high: float | None = None
+
+    @property
+    def gain(self) -> float:
+        """What the model after scores more."""
+        return self.after - self.before
+
+    @property
+    def word(self) -> str:
+        """``better``, ``worse``, or ``no clear difference``."""
+        if self.gain_low is not None and self.gain_low > 0:
+            return "better"
+        return "worse" if self.gain_high is not None and self.gain_high < 0 else "no clear difference"
+
+    def rounded(self) -> dict[str, str | int | float | None]:
+        """Give plain values for a card."""
+        return {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(self).items()}
+
+    def line(self) -> str:
+        """Say it in one line."""
+        bounds = "too few groups for an interval"
+        if self.gain_low is not None and self.gain_high is not None:
+            bounds = f"95 % interval {self.gain_low:+.3f} to {self.gain_high:+.3f}"
+        than = {"no clear difference": "to", "better": "than", "worse": "than"}[self.word]
+        return (
+            f"{self.word} {than} {self.start} on {self.images} held-out images: "
+            f"{self.after:.3f} against {self.before:.3f}, {self.gain:+.3f} ({bounds})"
+        )
+
+
+def compare(before: Sequence[float], after: Sequence[float], *, groups: Sequence[str], start: str) -> Verdict:
+    """Compare two models by their scores on the same pictures.
+
+    Parameters
+    ----------
+    before, after : sequence of n float
+        Kaggle scores in one order.
+    groups : sequence of n str
+        What belongs together is drawn together.
+    start : str
+        Name of the model before.
+    """
+    gains = np.subtract(after, before)
+
+    def mean(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        total: NDArray[np.float64] = (weights @ gains / weights.sum(1))[:, None]
+        return total
+
+    bounds = interval(mean, groups, resamples=2000)
+    low, high = (None, None) if bounds is None else (float(bounds[0][0]), float(bounds[1][0]))
+    return Verdict(start, len(gains), float(np.mean(before)), float(np.mean(after)), low, high)
+
+
+def scores_of(files: ModelFiles, samples: Sequence[Sample]) -> list[float]:
+    """Score a model on pictures as a user gets it; Kaggle scores in order."""
+    segmenter = Segmenter(OnnxEngine(files.read()), files.card)
+    return [score_image(sample.labels, segmenter.segment_plane(sample.image)[0]).kaggle for sample in samples]
+
+
+def conclude(run: Path, name: str, *, start: str, held: Sequence[Sample]) -> Verdict:
+    """Judge a finished run and write the verdict into its card.
+
+    Parameters
+    ----------
+    run : Path
+        With the model and ``held-out.csv``, as `nucleate.train.finish.finish` leaves it.
+    name : str
+        Of its model.
+    start : str
+        The model it started from, by name or file.
+    held : sequence of Sample
+        The pictures in ``held-out.csv``.
+    """
+    with (run / "held-out.csv").open(newline="", encoding="utf-8") as stream:
+        after: Mapping[str, float] = {row["image"]: float(row["kaggle"]) for row in csv.DictReader(stream)}
+    files, ours = find_model(start), find_model(run / f"{name}.onnx")
+    verdict = compare(
+        scores_of(files, held),
+        [after[sample.image_id] for sample in held],
+        groups=[sample.group for sample in held],
+        start=files.card.name,
+    )
+    changes: dict[str, object] = {"scores": {**ours.card.scores, "verdict": verdict.rounded()}}
+    if ours.card.confidence is None:
+        # Too few held-out nuclei to fit one; the old one still tells sure from unsure. No limit: none was scored.
+        changes["confidence"] = files.card.confidence
+    write_card(ours.onnx.with_suffix(".toml"), ours.card.model_copy(update=changes))
+    return verdict

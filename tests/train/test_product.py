@@ -1,0 +1,180 @@
+"""What is done with a model that training made: start from it, judge, tune and export it. One small model for all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from tests.train.drawn import disks
+
+from nucleate.errors import ModelError, UsageError
+from nucleate.nets.build import NetConfig
+from nucleate.nets.engine import TorchEngine
+from nucleate.run.engine import OnnxEngine
+from nucleate.run.segmenter import Segmenter
+from nucleate.run.weights import find_model, read_card
+from nucleate.train.batches import prepare
+from nucleate.train.checkpoint import load_network
+from nucleate.train.config import TrainConfig
+from nucleate.train.exporting import export_model
+from nucleate.train.finish import finish
+from nucleate.train.loop import BEST, FINAL, fit
+from nucleate.train.presets import settings_from
+from nucleate.train.retune import retune, write_model
+from nucleate.train.start import first_network, network_of, with_start
+from nucleate.train.validation import mask_iou
+from nucleate.train.verdict import conclude
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nucleate.data.sample import Sample
+    from nucleate.run.weights import ModelFiles
+
+CONFIG = TrainConfig(
+    network=NetConfig("flagship", channels_out=3, width=6, depth=2), maps=("mask", "border", "distance"),
+    loss="compound", crop=32, batch=4, steps_per_epoch=15, epochs=2, lr=2e-2,
+)  # fmt: skip
+
+
+def dark(samples: list[Sample]) -> list[Sample]:
+    """Give another kind of image: fainter disks on a brighter ground."""
+    return [replace(sample, image=(sample.image // 3 + 60).astype(np.uint8)) for sample in samples]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
+    run = tmp_path_factory.mktemp("run")
+    fit(CONFIG, prepare(disks(), CONFIG.normalizer), folder=run, validate=lambda module: {"score": 0.0})
+    finish(run, CONFIG, held=disks(4, seed=1), name="disks")
+    return find_model(run / "disks.onnx")
+
+
+def test_torch_gives_the_maps_and_the_labels_of_onnx_on_a_hundred_images(files: ModelFiles) -> None:
+    ours = Segmenter(TorchEngine(network_of(files)), files.card)
+    theirs = Segmenter(OnnxEngine(files.read()), files.card)
+    for sample in disks(100, seed=5):
+        np.testing.assert_allclose(ours.maps(sample.image), theirs.maps(sample.image), atol=1e-4)
+        assert np.array_equal(ours.segment_plane(sample.image)[0], theirs.segment_plane(sample.image)[0])
+
+
+def test_a_run_begins_with_the_weights_of_its_model(files: ModelFiles, tmp_path: Path) -> None:
+    values = with_start({"init": str(files.onnx), "crop": 32, "steps_per_epoch": 2, "epochs": 1, "lr": 1e-9})
+    config = TrainConfig.model_validate(values)
+    assert (config.network, config.maps, config.recipe) == (CONFIG.network, CONFIG.maps, files.card.recipe)
+    before = network_of(files).state_dict()
+    seen: list[bool] = []
+
+    def validate(module: torch.nn.Module) -> dict[str, float]:
+        named = module.named_parameters()
+        seen.append(all(torch.allclose(value, before[name], atol=1e-6) for name, value in named))
+        return {"score": 0.0}
+
+    fit(config, prepare(disks(), config.normalizer), folder=tmp_path, validate=validate)
+    assert seen == [True]
+
+
+def test_frozen_normalisation_keeps_its_statistics(files: ModelFiles, tmp_path: Path) -> None:
+    for frozen in (True, False):
+        config = CONFIG.replace(init=str(files.onnx), freeze_norms=frozen, epochs=1, steps_per_epoch=2)
+        fit(
+            config,
+            prepare(dark(disks()), config.normalizer),
+            folder=tmp_path / str(frozen),
+            validate=lambda _: {"score": 0.0},
+        )
+        module, _, _ = load_network(tmp_path / str(frozen) / FINAL)
+        before = network_of(files).state_dict()
+        kept = [torch.equal(v, before[k]) for k, v in module.state_dict().items() if "running" in k]
+        assert all(kept) is frozen
+
+
+def test_a_broken_run_from_a_model_goes_on_without_it(files: ModelFiles, tmp_path: Path) -> None:
+    start = write_model(tmp_path / "start", files, card=files.card)
+    config = CONFIG.replace(init=str(start), freeze_norms=True, ema=0.9)
+    atlas = prepare(disks(), config.normalizer)
+
+    def stop(step: int) -> None:
+        if step == 20:
+            raise KeyboardInterrupt
+
+    fit(config, atlas, folder=tmp_path / "whole", validate=mask_iou(atlas, config))
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, atlas, folder=tmp_path / "broken", validate=mask_iou(atlas, config), tick=stop)
+    fit(config, atlas, folder=tmp_path / "broken", validate=mask_iou(atlas, config), resume=True)
+    for name in (FINAL, BEST):
+        assert (tmp_path / "whole" / name).read_bytes()[-4096:] == (tmp_path / "broken" / name).read_bytes()[-4096:]
+
+
+def test_another_network_or_a_foreign_model_is_refused(files: ModelFiles, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="use the same"):
+        first_network(CONFIG.replace(init=str(files.onnx), network=NetConfig("unet", 1, 3, width=4).to_dict()))
+    with pytest.raises(ModelError, match="no model 'nobody'"):
+        settings_from(None, init="nobody")
+    card = files.card.model_copy(update={"network": {"name": "alexnet"}})
+    foreign = find_model(write_model(tmp_path, files, card=card))
+    with pytest.raises(ModelError, match="cannot be had in torch"):
+        network_of(foreign)
+
+
+def test_a_run_ends_with_a_verdict_in_its_card(files: ModelFiles, tmp_path: Path) -> None:
+    held = dark(disks(6, seed=3))
+    config = CONFIG.replace(init=str(files.onnx), recipe=files.card.recipe.to_dict())
+    fit(config, prepare(dark(disks(10)), config.normalizer), folder=tmp_path, validate=lambda module: {"score": 0.0})
+    finish(tmp_path, config, held=held, name="tuned")
+    verdict = conclude(tmp_path, "tuned", start=str(files.onnx), held=held)
+    card = read_card(tmp_path / "tuned.toml")
+    assert card.recipe == files.card.recipe
+    assert (verdict.start, verdict.images) == ("disks", 6)
+    assert card.scores["verdict"]["after"] == pytest.approx(card.scores["kaggle"], abs=1e-3)
+    assert "disks on 6 held-out images" in verdict.line()
+
+
+def test_numbers_are_tuned_only_for_a_gain(files: ModelFiles, tmp_path: Path) -> None:
+    # No nucleus is as large: tuning has something to gain.
+    spoilt = replace(files, card=files.card.model_copy(update={"recipe": replace(files.card.recipe, min_area=1000)}))
+    card, verdict = retune(spoilt, disks(8, seed=7))
+    assert verdict.gain > 0
+    assert card.recipe.min_area < 1000
+    assert card.scores["verdict"]["before"] == round(verdict.before, 4)
+    target = write_model(tmp_path, files, card=card)
+    assert find_model(target).read() == files.read()
+    kept, verdict = retune(find_model(target), disks(8, seed=7))
+    assert verdict.gain > 0 or kept is find_model(target).card or kept == card
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
+def test_torchscript_gives_the_same_maps(files: ModelFiles, tmp_path: Path) -> None:
+    target = export_model(files, tmp_path, to="torchscript")
+    assert read_card(target.with_suffix(".toml")) == files.card
+    batch = np.random.default_rng(0).random((2, 1, 24, 36), np.float32)
+    traced = torch.jit.load(str(target))  # type: ignore[no-untyped-call]
+    np.testing.assert_allclose(traced(torch.from_numpy(batch)).numpy(), OnnxEngine(files.read())(batch), atol=1e-4)
+
+
+def test_a_zoo_package_holds_what_its_description_says(files: ModelFiles, tmp_path: Path) -> None:
+    with zipfile.ZipFile(export_model(files, tmp_path, to="bioimageio")) as archive:
+        told = json.loads(archive.read("bioimageio.yaml"))
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    named = [told["weights"]["onnx"], told["inputs"][0]["test_tensor"], told["outputs"][0]["test_tensor"]]
+    assert all(hashlib.sha256(parts[one["source"]]).hexdigest() == one["sha256"] for one in named)
+    assert told["outputs"][0]["axes"][1]["channel_names"] == list(files.card.maps)
+    (tmp_path / "out.npy").write_bytes(parts["test-output.npy"])
+    (tmp_path / "in.npy").write_bytes(parts["test-input.npy"])
+    raw, maps = np.load(tmp_path / "in.npy"), np.load(tmp_path / "out.npy")
+    ends = told["inputs"][0]["preprocessing"][0]["kwargs"]
+    low, high = np.percentile(raw, [ends["min_percentile"], ends["max_percentile"]])
+    batch = np.clip((raw - low) / (high - low + ends["eps"]), 0, 1).astype(np.float32)
+    np.testing.assert_allclose(OnnxEngine(parts["weights.onnx"])(batch), maps, atol=1e-5)
+
+
+def test_onnx_is_copied_with_its_card(files: ModelFiles, tmp_path: Path) -> None:
+    target = export_model(files, tmp_path, to="onnx")
+    assert find_model(target).read() == files.read()
+    assert read_card(tmp_path / "disks.toml") == files.card

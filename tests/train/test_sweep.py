@@ -1,0 +1,61 @@
+"""Hyper-parameter search: a study that is killed and goes on equals the unbroken one."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.train.drawn import disks
+
+from nucleate.errors import UsageError
+from nucleate.nets.build import NetConfig
+from nucleate.train.config import TrainConfig, load_config
+from nucleate.train.sweep import SPACE, Sweep, run_sweep, varied
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nucleate.train.loop import Run
+
+CONFIG = TrainConfig(network=NetConfig("unet", width=2, depth=2), crop=32, batch=4, steps_per_epoch=2, epochs=2)
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "trials.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_killed_study_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
+    def sweep(folder: Path) -> Sweep:
+        return Sweep(folder, CONFIG, disks(), disks(2, seed=1), trials=3)
+
+    def stop(trial: int, run: Run) -> None:
+        if (trial, len(run.history)) == (1, 1):
+            raise KeyboardInterrupt
+
+    best = run_sweep(sweep(tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(sweep(tmp_path / "broken"), report=stop)
+    with pytest.raises(UsageError, match="--resume"):
+        run_sweep(sweep(tmp_path / "broken"))
+    run_sweep(sweep(tmp_path / "broken"), resume=True)
+    assert _rows(tmp_path / "broken") == _rows(tmp_path / "whole")
+    assert [row["trial"] for row in _rows(tmp_path / "whole")] == ["0", "1", "2"]
+    settings = load_config(best)
+    highest = max(_rows(tmp_path / "whole"), key=lambda row: float(row["kaggle"]))
+    assert settings.lr == pytest.approx(float(highest["lr"]))
+    other = Sweep(tmp_path / "whole", CONFIG.replace(epochs=3), disks(), disks(2), trials=3)
+    with pytest.raises(UsageError, match="other settings"):
+        run_sweep(other, resume=True)
+
+
+def test_what_is_drawn_reaches_the_settings() -> None:
+    drawn = {"lr": 0.01, "weight_decay": 0.1, "zoom": 2.0, "light": 0.5, "noise": 0.1, "blur": 1.0}
+    assert drawn.keys() == SPACE.keys()
+    settings = varied(CONFIG, drawn)
+    assert (settings.lr, settings.weight_decay) == (0.01, 0.1)
+    assert settings.augment.zoom == (0.5, 2.0)
+    assert settings.augment.gamma == pytest.approx((2 / 3, 1.5))
+    assert (settings.augment.noise, settings.augment.blur) == (0.1, 1.0)
+    assert settings.augment.flips is CONFIG.augment.flips
