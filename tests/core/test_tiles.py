@@ -27,7 +27,7 @@ def chains(draw: st.DrawFn) -> tuple[int, int, int, int, int, list[Span]]:
 
 
 def test_two_tiles_by_hand() -> None:
-    first, second = chain(18, 12, margin=2, blend=2)
+    first, second = chain(18, 14, margin=2, blend=2)
     assert (first.read, first.write, first.own) == (slice(0, 12), slice(0, 10), slice(0, 9))
     assert (second.read, second.write, second.own) == (slice(6, 18), slice(8, 18), slice(9, 18))
     assert second.inner == slice(2, 12)
@@ -65,9 +65,17 @@ def test_ranges_lie_inside_each_other_with_their_margins(
         assert 0 <= span.read.start <= span.write.start <= span.own.start < span.own.stop
         assert span.own.stop <= span.write.stop <= span.read.stop <= length
         assert span.read.start % multiple == 0
-        assert span.read.stop - span.read.start == min(tile, length)
+        assert span.read.stop - span.read.start == spans[0].read.stop <= tile
         assert span.read.start == 0 or span.write.start - span.read.start >= margin
         assert span.read.stop == length or span.read.stop - span.write.stop >= margin
+
+
+@given(chains())
+def test_no_more_is_read_than_it_takes(drawn: tuple[int, int, int, int, int, list[Span]]) -> None:
+    length, _, margin, blend, multiple, spans = drawn
+    shared = -(-(2 * margin + blend) // multiple) * multiple
+    read = sum(span.read.stop - span.read.start for span in spans)
+    assert read < length + (len(spans) - 1) * shared + len(spans) * multiple
 
 
 @given(chains())

@@ -107,7 +107,7 @@ def test_a_margin_short_of_the_reach_shows_that_the_parity_test_can_fail() -> No
 
 def test_tiles_have_the_size_asked_for_rounded_to_the_multiple_and_margins_around() -> None:
     engine = BoxEngine(1)
-    Segmenter(engine, boxed(), settings=SegmentSettings(tile=35)).maps(np.zeros((60, 90), np.uint8))
+    Segmenter(engine, boxed(), settings=SegmentSettings(tile=35)).maps(np.zeros((84, 116), np.uint8))
     assert set(engine.seen) == {(1, 1, 32 + 20, 32 + 20)}  # twice the margin of 8, and the blend of 4
 
 

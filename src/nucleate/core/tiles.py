@@ -50,8 +50,8 @@ def chain(length: int, tile: int, *, margin: int, blend: int = 0, multiple: int 
     length : int
         Pixels of the axis.
     tile : int
-        Pixels read at most by a span; every span reads exactly so many when the axis is longer. A `length` up to
-        `tile` gives one span.
+        Pixels read at most by a span. A `length` up to `tile` gives one span; else there are as few as it takes, and
+        all read the same number, as small as it may be.
     margin : int
         Pixels at an inner end of the read range whose answer is not used.
     blend : int
@@ -72,7 +72,7 @@ def chain(length: int, tile: int, *, margin: int, blend: int = 0, multiple: int 
 
     Examples
     --------
-    >>> [(span.read, span.own) for span in chain(10, 6, margin=1)]
+    >>> [(span.read, span.own) for span in chain(10, 8, margin=1)]
     [(slice(0, 6, None), slice(0, 5, None)), (slice(4, 10, None), slice(5, 10, None))]
     """
     if length <= tile:
@@ -80,12 +80,14 @@ def chain(length: int, tile: int, *, margin: int, blend: int = 0, multiple: int 
         return [Span(whole, whole, whole)]
     if length % multiple or tile % multiple:
         raise UsageError(f"tile of {tile} px on {length} px: both must be multiples of {multiple}")
-    step = (tile - 2 * margin - blend) // multiple
+    shared = -(-(2 * margin + blend) // multiple)  # by two neighbours, in multiples
+    step = tile // multiple - shared
     if step < 1:
         least = 2 * margin + blend + multiple
         raise UsageError(f"tile of {tile} px is too small for margins of {margin} px; use {least} px or more")
+    count = 1 + -(-(length - tile) // (multiple * step))
+    tile = multiple * -(-(length // multiple + (count - 1) * shared) // count)
     rest = (length - tile) // multiple
-    count = 1 + -(-rest // step)
     starts = [multiple * (i * rest // (count - 1)) for i in range(count)]
     cuts = [0, *((a + tile + b) // 2 for a, b in itertools.pairwise(starts)), length]
     widths = [b - a for a, b in itertools.pairwise(cuts)]
