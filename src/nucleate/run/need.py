@@ -41,6 +41,9 @@ _GREYING = 24
 """Bytes for each pixel of a band while colours are turned into grey for measuring."""
 
 _LEAST_ROWS = 3 * BAND
+_WIDEST = 1 << 14
+"""Columns of a region that hangs together; memory for wider ones is not laid by."""
+
 _LEAST_BLOCK, _MOST_BLOCK = 256, 1024
 
 
@@ -92,8 +95,8 @@ class Need:
 
     @property
     def _least_pixels(self) -> int:
-        # A region as wide as the plane may be cut in every band, where memory is so short, but not within one.
-        return min(self.pixels, max(5 * BAND // 4 * self.shape_HW[1], 4 * _LEAST_BLOCK**2))
+        # A region may be cut in every band, where memory is so short, but not within one.
+        return min(self.pixels, max(5 * BAND // 4 * min(self.shape_HW[1], _WIDEST), 4 * _LEAST_BLOCK**2))
 
     def bytes_within(self, max_bytes: int | None = None) -> int:
         """Give what a plane takes, labels included, if at most `max_bytes` (None is no limit) are wanted."""
