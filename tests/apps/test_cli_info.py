@@ -54,6 +54,17 @@ def test_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown.err == ""
 
 
+@pytest.mark.parametrize(("names", "shown"), [([], "2 without a name"), (["red", "green"], "red, green")])
+def test_channels_of_which_none_is_known_to_show_nuclei(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], names: list[str], shown: str
+) -> None:
+    metadata = {"axes": "CYX", **({"Labels": names} if names else {})}
+    tifffile.imwrite(tmp_path / "c.tif", np.zeros((2, 9, 8), np.uint16), imagej=True, metadata=metadata)
+    assert _run([str(tmp_path / "c.tif")]) == 0
+    line = f"  channels    {shown} (none is known to show nuclei: 0 is taken unless --channel says another)"
+    assert line in capsys.readouterr().out.splitlines()
+
+
 def test_json_of_a_folder_with_a_bad_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run([str(folder), "--json"]) == 1
     shown = capsys.readouterr()

@@ -92,11 +92,14 @@ def _picture_lines(picture: dict[str, Any]) -> list[str]:
         names[picture["nuclear_channel"]] += " (nuclear stain)"
     size = picture["pixel_size_um"]
     count = picture["shape"][picture["axes"].index("C")] if "C" in picture["axes"] else 1
+    shown = ", ".join(names) or f"{count} without a name"
+    if count > 1 and picture["nuclear_channel"] is None:
+        shown += " (none is known to show nuclei: 0 is taken unless --channel says another)"
     lines = [
         f"axes        {picture['axes']}",
         f"shape       {' x '.join(map(str, picture['shape']))}",
         f"dtype       {picture['dtype']}",
-        f"channels    {', '.join(names) or f'{count} without a name'}",
+        f"channels    {shown}",
         f"pixel size  {'unknown' if size is None else f'{size[0]:.4g} x {size[1]:.4g} µm'}",
     ]
     if len(picture["levels"]) > 1:
