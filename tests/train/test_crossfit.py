@@ -69,8 +69,9 @@ def test_every_picture_and_nucleus_is_judged_once_by_the_other_parts(monkeypatch
     stored = _stored()
     found = cross_fit(_fitter(stored))
     assert [score.image_id for score in found.kept] == [one.image_id for one in stored]
-    assert sorted(found.place.tolist()) == sorted([*range(12), *range(12)])
-    assert found.predicted.shape == found.iou.shape == (24,)
+    predicted, iou, place = found.nuclei()
+    assert sorted(place.tolist()) == sorted([*range(12), *range(12)])
+    assert predicted.shape == iou.shape == (24,)
     for among, part in zip(asked, found.parts, strict=True):
         assert set(among) | set(part) == set(range(12))
         assert not set(among) & set(part)
@@ -92,9 +93,10 @@ def test_an_ending_is_what_a_user_gets() -> None:
     maps_NCHW = one.maps_CHW.astype(np.float32)[None]
     segmenter = Segmenter(lambda batch_NCHW: maps_NCHW, card.model_copy(update={"multiple": 32, "tile": 32}))
     labels, confidence = segmenter.segment_plane(np.zeros(one.labels.shape, np.uint8))
-    found, kept = ending.nuclei(one, names=NAMES)
+    found, kept, rated = ending.nuclei(one, names=NAMES)
     np.testing.assert_array_equal(kept, labels)
     assert len(confidence) == kept.max() == 1
+    assert confidence[0] == rated.max()
     assert found.max() == 2
     assert score_image(one.labels, kept).kaggle == 1.0
 

@@ -14,22 +14,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nucleate.core.files import atomic_path, make_folder
 from nucleate.data.samples import attach_table, grouped_folds, load_samples
 from nucleate.errors import DataError, UsageError
+from nucleate.run.scale import ScaleRule
+from nucleate.run.segmenter import SegmentSettings
 from nucleate.train.card import card_of, segmenter_of
-from nucleate.train.checkpoint import load_network
 from nucleate.train.config import TrainConfig
 from nucleate.train.crossfit import Ending, EndingFitter, cross_fit
-from nucleate.train.finish import card_scores, median_diameter, starting_recipe, train_network
+from nucleate.train.device import choose_device
+from nucleate.train.finish import card_scores, final_network, median_diameter, starting_recipe, train_network
 from nucleate.train.loop import FINAL
 from nucleate.train.shipping import ship
-from nucleate.train.tuning import StoredMaps, Trials
+from nucleate.train.tuning import StoredMaps, Trials, each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALL",
+    "SCALE_RULE",
     "CrossPlan",
     "CrossResult",
     "load_fold",
@@ -54,6 +57,9 @@ __all__ = [
 
 ALL = "all"
 """Name of the network trained on all folds, and of the ending fitted to all."""
+
+SCALE_RULE = ScaleRule()
+"""Of the shipped model."""
 
 _FOLDS = 4
 
@@ -101,11 +107,11 @@ class CrossResult:
     samples : list of Sample
         The pictures that were held out, with fold, kind and group.
     stored : list of StoredMaps
-        Their maps, in the same order.
+        Their maps, in the same order, made at the scale that the rule chose for each.
     fitter : EndingFitter
-        With the scores of all recipes tried.
-    found : CrossFit
-        The cross-fitted scores.
+        With the scores of all recipes tried, on maps made at scale 1.
+    unscaled, found : CrossFit
+        Endings fitted at scale 1; the pictures scored at scale 1, and as a user gets them, each at its own scale.
     ending : Ending
         Fitted to all pictures.
     """
@@ -113,6 +119,7 @@ class CrossResult:
     samples: list[Sample]
     stored: list[StoredMaps]
     fitter: EndingFitter
+    unscaled: CrossFit
     found: CrossFit
     ending: Ending
 
@@ -154,9 +161,10 @@ def run_crossfold(
     config = plan.config
     trials = Trials(config.maps, stored, jobs=plan.jobs)
     fitter = EndingFitter(trials, config.recipe or starting_recipe(config), tuned=config.recipe is None)
-    found = cross_fit(fitter)
-    ending = fitter.fit(range(len(stored)))
-    result = CrossResult(held, stored, fitter, found, ending)
+    unscaled = cross_fit(fitter)
+    say("scales")
+    stored, found = _at_own_scale(plan, held, stored=stored, found=unscaled)
+    result = CrossResult(held, stored, fitter, unscaled, found, fitter.fit(range(len(stored))))
     _write_endings(plan.out / "endings.json", result)
     return result
 
@@ -178,10 +186,17 @@ def load_pictures(plan: CrossPlan) -> list[Sample]:
     return samples
 
 
-def load_fold(plan: CrossPlan, fold: str, *, ending: Ending, **facts: Any) -> Segmenter:  # noqa: ANN401 - card fields
-    """Open the network of one fold with an ending; `facts` are further fields of its card."""
-    module, _, _ = load_network(plan.out / fold / FINAL)
-    return segmenter_of(module, plan.config, recipe=ending.recipe, device=plan.device, **ending.facts(), **facts)
+def load_fold(plan: CrossPlan, fold: str, *, ending: Ending, settings: SegmentSettings | None = None) -> Segmenter:
+    """Open the network of one fold, ``fold-0`` and so on, with an ending and the rule of scales."""
+    return segmenter_of(
+        final_network(plan.out / fold),
+        plan.config,
+        recipe=ending.recipe,
+        device=plan.device,
+        settings=settings,
+        scale_rule=SCALE_RULE,
+        **ending.facts(),
+    )
 
 
 def read_endings(out: Path) -> dict[str, Ending]:
@@ -220,15 +235,15 @@ def ship_model(plan: CrossPlan, result: CrossResult, *, network: str, name: str,
     Path
         The ONNX file.
     """
-    module, _, _ = load_network(plan.out / network / FINAL)
     ship(
         plan.out,
-        module,
+        final_network(plan.out / network),
         config=plan.config,
         recipe=result.ending.recipe,
         name=name,
         scores=card_scores(result.found, result.stored),
         diameter_px=median_diameter(result.samples),
+        scale_rule=SCALE_RULE,
         **result.ending.facts(),
         **facts,
     )
@@ -255,6 +270,7 @@ def _train(
         return
     if not plan.train:
         raise UsageError(f"{folder} has no {FINAL}; train it, or leave this fold out with --folds")
+    choose_device(plan.device, plan.jobs)
     train_network(
         folder,
         plan.config,
@@ -286,8 +302,8 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample]) -> list[Sto
     """Make the maps of a fold where they are not there yet, and open them without reading."""
     weights = plan.out / f"fold-{fold}" / FINAL
     folder = make_folder(plan.out / "maps" / f"fold-{fold}")
-    card = card_of(plan.config, Ending(starting_recipe(plan.config)).recipe, weights=weights.read_bytes())
-    stamp = card.model_dump_json()
+    card = card_of(plan.config, starting_recipe(plan.config), weights=weights.read_bytes())
+    stamp = card.model_dump_json(exclude_defaults=True)
     made = folder / "made.json"
     if not made.is_file() or made.read_text(encoding="utf-8") != stamp:
         for old in folder.glob("*.npy"):
@@ -296,14 +312,44 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample]) -> list[Sto
     paths = [folder / f"{hashlib.sha256(s.image_id.encode()).hexdigest()[:24]}.npy" for s in samples]
     missing = [(sample, path) for sample, path in zip(samples, paths, strict=True) if not path.is_file()]
     if missing:
-        segmenter = load_fold(plan, f"fold-{fold}", ending=Ending(card.recipe))
-        for sample, path in missing:
-            with atomic_path(path) as temporary:
-                np.save(temporary, segmenter.maps(sample.image).astype(np.float16))
+        segmenter = load_fold(plan, f"fold-{fold}", ending=Ending(card.recipe), settings=SegmentSettings(scale=1.0))
+
+        def make(item: tuple[Sample, Path]) -> None:
+            with atomic_path(item[1]) as temporary:
+                np.save(temporary, segmenter.maps(item[0].image).astype(np.float16))
+
+        choose_device(plan.device, 1)  # a picture a thread is faster than a picture over all threads
+        each(make, missing, jobs=plan.jobs)
     return [
         StoredMaps(s.image_id, s.group, s.kind, np.load(path, mmap_mode="r"), s.labels, s.fold)
         for s, path in zip(samples, paths, strict=True)
     ]
+
+
+def _at_own_scale(
+    plan: CrossPlan, samples: Sequence[Sample], *, stored: list[StoredMaps], found: CrossFit
+) -> tuple[list[StoredMaps], CrossFit]:
+    """Let the rule choose a scale for each picture; where it is not 1, make its maps and judge it again."""
+    stored, judged = list(stored), list(found.judged)
+    for ending, part in zip(found.endings, found.parts, strict=True):
+        by_fold = {fold: load_fold(plan, fold, ending=ending) for fold in {_name(stored[place]) for place in part}}
+
+        def look(place: int, by_fold: dict[str, Segmenter] = by_fold) -> StoredMaps:
+            segmenter = by_fold[_name(stored[place])].for_plane(samples[place].image)
+            scale = segmenter.settings.scale
+            if scale in {1, "auto"}:
+                return stored[place]
+            maps_CHW = segmenter.maps(samples[place].image).astype(np.float16)
+            return replace(stored[place], maps_CHW=maps_CHW, scale=float(scale))
+
+        for place, one in zip(part, each(look, part, jobs=plan.jobs), strict=True):
+            if one is not stored[place]:
+                stored[place], judged[place] = one, ending.judge(one, names=plan.config.maps)
+    return stored, replace(found, judged=tuple(judged))
+
+
+def _name(one: StoredMaps) -> str:
+    return f"fold-{one.fold}"
 
 
 def _write_endings(path: Path, result: CrossResult) -> None:

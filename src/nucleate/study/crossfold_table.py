@@ -64,8 +64,9 @@ def write_results(plan: CrossPlan, result: CrossResult, *, command: str, took: s
     draw_worst(folder / "worst.jpg", result)
     error = result.found.calibration_error
     if error is not None:
-        title = f"{len(result.found.iou)} nuclei out of fold, expected calibration error {error:.3f}"
-        draw_reliability(folder / "reliability.png", result.found.predicted, true=result.found.iou, title=title)
+        predicted, iou, _ = result.found.nuclei()
+        title = f"{len(iou)} nuclei out of fold, expected calibration error {error:.3f}"
+        draw_reliability(folder / "reliability.png", predicted, true=iou, title=title)
     lines = [
         "# Cross-validation",
         "",
@@ -91,16 +92,11 @@ def draw_worst(path: Path, result: CrossResult, *, count: int = WORST) -> None:
     count : int
         How many.
     """
-    ending_of = {
-        place: ending
-        for ending, part in zip(result.found.endings, result.found.parts, strict=True)
-        for place in part
-    }  # fmt: skip
     worst = sorted(range(len(result.stored)), key=lambda place: result.found.kept[place].kaggle)[:count]
     panels = []
     for rank, place in enumerate(worst, start=1):
         sample, one = result.samples[place], result.stored[place]
-        _, found = ending_of[place].nuclei(one, names=result.fitter.trials.names)
+        _, found, _ = result.found.ending_of(place).nuclei(one, names=result.fitter.trials.names)
         score = result.found.kept[place].kaggle
         panels.append((f"{rank}  {sample.image_id[:8]}  truth", render_overlay(sample.image, sample.labels)))
         panels.append((f"{rank}  found, score {score:.2f}", render_overlay(sample.image, found)))
@@ -147,10 +143,18 @@ def _score_cells(name: str, scores: Scores, *, groups: dict[str, str]) -> list[s
 def _ending_lines(result: CrossResult, *, groups: dict[str, str]) -> list[str]:
     fitter, found = result.fitter, result.found
     everything = range(len(result.stored))
-    plain, kept = ({s.image_id: s.kaggle for s in scores} for scores in (found.plain, found.kept))
-    gain, low, high = gain_of(kept, plain, groups=groups)
     start = fitter.trials.kaggle(fitter.start, everything).mean()
-    means = [float(np.mean(list(scores.values()))) for scores in (plain, kept)]
+    steps = [("tuned, cross-fitted", result.unscaled.plain), ("nuclei under the limit left out", result.unscaled.kept)]
+    resized = sum(one.scale != 1 for one in result.stored)
+    steps.append((f"at the scale the rule chose ({resized} images resized)", found.kept))
+    gains = [["where tuning began", f"{start:.4f}", "-"]]
+    for index, (name, scores) in enumerate(steps):
+        now = {score.image_id: score.kaggle for score in scores}
+        gain = "-"
+        if index:
+            before = {score.image_id: score.kaggle for score in steps[index - 1][1]}
+            gain = "{:+.4f} [{:+.4f}, {:+.4f}]".format(*gain_of(now, before, groups=groups))
+        gains.append([name, f"{np.mean(list(now.values())):.4f}", gain])
     heads = ["level", "marker_level", "smoothing", "keep_unmarked", "min_marker_area", "min_area"]
     rows = []
     for name, ending in [("all (for the model)", result.ending), *_named_endings(result)]:
@@ -161,16 +165,16 @@ def _ending_lines(result: CrossResult, *, groups: dict[str, str]) -> list[str]:
         "",
         "Recipe, confidence and limit of each row were fitted to all other folds. The recipes tried on all images, one",
         f"number changed at a time, are in `recipes.csv`: {sum(1 for _ in fitter.trials.table())} of them.",
-        f"The score is {start:.4f} where tuning began, {means[0]:.4f} cross-fitted, and {means[1]:.4f} when nuclei",
-        f"under the limit are left out: {gain:+.4f} [{low:+.4f}, {high:+.4f}].",
+        "",
+        *markdown_table(["step", "Kaggle score", "gain of this step [95 %]"], gains),
         "",
         *markdown_table(["scored", *heads, "limit"], rows),
         "",
     ]
     if result.ending.confidence is not None:
         known = fitter.limits(result.ending.recipe, result.ending.confidence, among=everything)
-        scores = [f"{known[limit]:.4f}" for limit in LIMITS]
-        lines += markdown_table(["limit", *(f"{x:g}" for x in LIMITS)], [["score, fitted to all", *scores]])
+        reached = [f"{known[limit]:.4f}" for limit in LIMITS]
+        lines += markdown_table(["limit", *(f"{x:g}" for x in LIMITS)], [["score, fitted to all", *reached]])
     return [*lines, ""]
 
 
@@ -182,14 +186,14 @@ def _named_endings(result: CrossResult) -> Iterator[tuple[str, Ending]]:
 
 
 def _calibration_lines(result: CrossResult) -> list[str]:
-    found = result.found
-    if found.calibration_error is None:
+    all_predicted, all_iou, places = result.found.nuclei()
+    if not len(places):
         return []
     rows = []
-    kinds = np.array([one.kind for one in result.stored])[found.place]
+    kinds = np.array([one.kind for one in result.stored])[places]
     for kind in ["all", *sorted(set(kinds.tolist()) - {""})]:
         some = np.ones(len(kinds), np.bool_) if kind == "all" else kinds == kind
-        predicted, iou = found.predicted[some], found.iou[some]
+        predicted, iou = all_predicted[some], all_iou[some]
         numbers = (float(predicted.mean()), float(iou.mean()), calibration_error(predicted, iou))
         rows.append([kind, str(len(iou)), *(f"{number:.3f}" for number in numbers)])
     return [
@@ -221,11 +225,21 @@ def _write_images(path: Path, result: CrossResult) -> None:
     rows = sorted(zip(result.stored, result.found.kept, result.found.plain, strict=True), key=lambda row: row[1].kaggle)
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        names = ["image", "type", "field", "fold", "nuclei_true", "nuclei_pred", "kaggle", "kaggle_unfiltered"]
+        names = [
+            "image",
+            "type",
+            "field",
+            "fold",
+            "nuclei_true",
+            "nuclei_pred",
+            "found_50",
+            "kaggle",
+            "kaggle_unfiltered",
+        ]
         writer.writerow([*names, "ap_50", "ap_75", "ap_90", "f1_50", "pq", "aji"])
         for one, kept, plain in rows:
             scores = [kept.kaggle, plain.kaggle, *(kept.ap[i] for i in (0, 5, 8)), kept.f1_50, kept.pq, kept.aji]
-            facts = [one.image_id, one.kind, one.group, one.fold, kept.nuclei_true, kept.nuclei_pred]
+            facts = [one.image_id, one.kind, one.group, one.fold, kept.nuclei_true, kept.nuclei_pred, kept.found[0]]
             writer.writerow([*facts, *(f"{score:.4f}" for score in scores)])
 
 

@@ -7,13 +7,15 @@ et al., Medical Image Analysis 81 (2022), doi:10.1016/j.media.2022.102523.
 
 from __future__ import annotations
 
+import csv
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nucleate import __version__
 from nucleate.core.files import atomic_path
-from nucleate.data.samples import attach_table, grouped_folds, load_samples, split
+from nucleate.data.samples import grouped_folds, load_samples, split
 from nucleate.errors import UsageError
 from nucleate.nets.build import build, count_parameters
 from nucleate.report.tables import markdown_table, write_per_image, write_scores
@@ -62,11 +64,14 @@ def load_parts(data: Path, *, table: Path | None) -> tuple[list[Sample], list[Sa
     data : Path
         Folder or zip with ``train`` and ``test``, each with images and label images.
     table : Path, optional
-        CSV that says which images show one field of view: these are held out together.
+        CSV with columns ``image_id`` and ``mosaic``, which says what images show one field of view: these are held
+        out together. One image of the real subset is in no row; it is a field of its own.
     """
     train, test = (load_samples(data, part=part) for part in ("train", "test"))
     if table is not None:
-        train = attach_table(train, table)
+        with table.open(newline="", encoding="utf-8-sig") as stream:
+            fields = {row["image_id"]: row["mosaic"] for row in csv.DictReader(stream)}
+        train = [replace(one, group=fields.get(one.image_id) or one.group) for one in train]
     trained, held = split(grouped_folds(train, _SHARE, seed=0), 0)
     return trained, held, test
 

@@ -21,7 +21,6 @@ from nucleate.study.changes import CHANGES, nearest, rescaled
 from nucleate.study.crossfold import ALL, load_fold, load_pictures, read_endings
 from nucleate.study.next_table import gain_of
 from nucleate.train.device import describe
-from nucleate.train.finish import median_diameter
 from nucleate.train.tuning import each
 
 if TYPE_CHECKING:
@@ -142,12 +141,10 @@ def run_stress(
         Takes one line for the user after each change.
     """
     endings = read_endings(plan.out)
-    samples = load_pictures(plan)
-    held = [sample for sample in samples if not plan.folds or sample.fold in plan.folds]
+    held = [sample for sample in load_pictures(plan) if not plan.folds or sample.fold in plan.folds]
     pictures = balanced(held, count)
-    diameter = median_diameter(samples)
     segmenters = {
-        fold: load_fold(plan, name, ending=endings.get(name, endings[ALL]), diameter_px=diameter)
+        fold: load_fold(plan, name, ending=endings.get(name, endings[ALL]))
         for fold, name in ((fold, f"fold-{fold}") for fold in sorted({sample.fold or 0 for sample in pictures}))
     }
     unchanged = each(lambda one: _find(segmenters, one, image=one.image), pictures, jobs=plan.jobs)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nucleate.score.images import ImageScore
     from nucleate.train.tuning import StoredMaps, Trials
 
-__all__ = ["LIMITS", "CrossFit", "Ending", "EndingFitter", "cross_fit"]
+__all__ = ["LIMITS", "CrossFit", "Ending", "EndingFitter", "Judged", "cross_fit"]
 
 LIMITS = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 """Limits of confidence among which the best is chosen."""
@@ -69,18 +69,51 @@ class Ending:
         """Give the fields of the model's card beside the recipe."""
         return {"confidence": self.confidence, "min_confidence": self.min_confidence}
 
-    def nuclei(self, one: StoredMaps, *, names: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def nuclei(
+        self, one: StoredMaps, *, names: Sequence[str]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
         """Find the nuclei of a stored picture as `nucleate.run.segmenter.Segmenter` does.
 
         Returns
         -------
         found, kept : (H, W) int32 ndarray
             All that the recipe finds, and without those under the limit.
+        confidence : (n,) float32 ndarray
+            Of each found nucleus.
         """
         found = one.nuclei(self.recipe, names)
-        confidence = rate(found, one.maps_CHW.astype(np.float32), names=names, model=self.confidence)
+        maps_CHW = one.maps_CHW.astype(np.float32)
+        confidence = rate(found, maps_CHW, names=names, model=self.confidence, scale=one.scale)
         keep = np.append(False, confidence >= np.float32(self.min_confidence))
-        return found, relabel(np.where(keep[found], found, 0))
+        return found, relabel(np.where(keep[found], found, 0)), confidence
+
+    def judge(self, one: StoredMaps, *, names: Sequence[str]) -> Judged:
+        """Find the nuclei of a stored picture and compare them with the truth."""
+        found, kept, confidence = self.nuclei(one, names=names)
+        plain = score_image(one.labels, found, image_id=one.image_id)
+        return Judged(
+            plain, score_image(one.labels, kept, image_id=one.image_id), confidence, true_iou(one.labels, found)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What an ending makes of one picture.
+
+    Parameters
+    ----------
+    plain, kept : ImageScore
+        No nucleus left out, and those under the limit left out.
+    predicted : (n,) float32 ndarray
+        Confidence of every found nucleus, before any is left out.
+    iou : (n,) float64 ndarray
+        The IoU each has.
+    """
+
+    plain: ImageScore
+    kept: ImageScore
+    predicted: NDArray[np.float32]
+    iou: NDArray[np.float64]
 
 
 class EndingFitter:
@@ -153,57 +186,63 @@ class CrossFit:
         One a part: fitted to the other parts.
     parts : tuple of tuple of int
         Places of the pictures each ending was applied to.
-    plain, kept : tuple of ImageScore
-        Of each picture, in order: no nucleus left out, and those under the limit left out.
-    predicted, iou : (n,) ndarray
-        Of every found nucleus, before any is left out: the IoU it is expected to have, and the one it has.
-    place : (n,) int ndarray
-        The picture it is in.
+    judged : tuple of Judged
+        One a picture, in order.
     """
 
     endings: tuple[Ending, ...]
     parts: tuple[tuple[int, ...], ...]
-    plain: tuple[ImageScore, ...]
-    kept: tuple[ImageScore, ...]
-    predicted: NDArray[np.float32]
-    iou: NDArray[np.float64]
-    place: NDArray[np.int64]
+    judged: tuple[Judged, ...]
+
+    @property
+    def plain(self) -> list[ImageScore]:
+        """Scores with no nucleus left out."""
+        return [one.plain for one in self.judged]
+
+    @property
+    def kept(self) -> list[ImageScore]:
+        """Scores with the nuclei under the limit left out: what a user gets."""
+        return [one.kept for one in self.judged]
+
+    def nuclei(self) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
+        """Give predicted IoU, true IoU and place of the picture of every found nucleus, (n,) each.
+
+        None is left out for its confidence; parts whose ending has no model of it are.
+        """
+        rated = {i for ending, part in zip(self.endings, self.parts, strict=True) if ending.confidence for i in part}
+        some = [(place, one) for place, one in enumerate(self.judged) if place in rated]
+        return (
+            np.concatenate([np.zeros(0, np.float32), *(one.predicted for _, one in some)]),
+            np.concatenate([np.zeros(0), *(one.iou for _, one in some)]),
+            np.concatenate([np.zeros(0, np.int64), *(np.full(len(one.iou), place) for place, one in some)]),
+        )
 
     @property
     def calibration_error(self) -> float | None:
         """Expected calibration error of the predicted IoU; None where none was predicted."""
-        return calibration_error(self.predicted, self.iou) if len(self.predicted) else None
+        predicted, iou, _ = self.nuclei()
+        return calibration_error(predicted, iou) if len(predicted) else None
+
+    def ending_of(self, place: int) -> Ending:
+        """Give the ending that a picture is scored with."""
+        return next(ending for ending, part in zip(self.endings, self.parts, strict=True) if place in part)
 
 
 def cross_fit(fitter: EndingFitter) -> CrossFit:
     """Score every picture with the ending that was fitted to the other parts (see `parts_of`)."""
     trials = fitter.trials
     endings, parts = [], []
-    scores: dict[int, tuple[ImageScore, ImageScore]] = {}
-    predicted, overlaps, places = [np.zeros(0, np.float32)], [np.zeros(0)], [np.zeros(0, np.int64)]
+    judged: dict[int, Judged] = {}
     for own, others in parts_of(trials.stored):
         ending = fitter.fit(others)
 
-        def judge(place: int, ending: Ending = ending) -> tuple[ImageScore, ImageScore]:
-            one = trials.stored[place]
-            found, kept = ending.nuclei(one, names=trials.names)
-            plain = score_image(one.labels, found, image_id=one.image_id)
-            return plain, score_image(one.labels, kept, image_id=one.image_id)
+        def judge(place: int, ending: Ending = ending) -> Judged:
+            return ending.judge(trials.stored[place], names=trials.names)
 
-        scores |= zip(own, each(judge, own, jobs=trials.jobs), strict=True)
-        if ending.confidence is not None:
-            for place in own:
-                nuclei = fitter.nuclei(ending.recipe)[place]
-                predicted.append(ending.confidence.predict(nuclei.described))
-                overlaps.append(nuclei.iou)
-                places.append(np.full(len(nuclei.iou), place))
+        judged |= zip(own, each(judge, own, jobs=trials.jobs), strict=True)
         endings.append(ending)
         parts.append(tuple(own))
-    ordered = [scores[place] for place in range(len(trials.stored))]
-    return CrossFit(
-        tuple(endings), tuple(parts), tuple(plain for plain, _ in ordered), tuple(kept for _, kept in ordered),
-        np.concatenate(predicted), np.concatenate(overlaps), np.concatenate(places),
-    )  # fmt: skip
+    return CrossFit(tuple(endings), tuple(parts), tuple(judged[place] for place in range(len(judged))))
 
 
 def _pooled(nuclei: Sequence[Nuclei]) -> Nuclei:

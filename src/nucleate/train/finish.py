@@ -9,6 +9,7 @@ import numpy as np
 
 from nucleate.core.files import atomic_path
 from nucleate.core.labels import areas
+from nucleate.nets.to_onnx import halve
 from nucleate.post.recipe import PostRecipe
 from nucleate.score.scores import summarise
 from nucleate.train.batches import atlas_for, prepare
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from torch import nn
+
     from nucleate.data.sample import Sample
     from nucleate.train.config import TrainConfig
     from nucleate.train.crossfit import CrossFit
     from nucleate.train.loop import Run
     from nucleate.train.tuning import StoredMaps
 
-__all__ = ["START", "card_scores", "finish", "median_diameter", "starting_recipe", "train_network"]
+__all__ = ["START", "card_scores", "final_network", "finish", "median_diameter", "starting_recipe", "train_network"]
 
 START = PostRecipe(split="markers", marker_level=0.4, min_area=10)
 """Where tuning begins for networks that learn a distance or a border map."""
@@ -68,6 +71,13 @@ def train_network(
     fit(config, atlas, folder=run, validate=validate, resume=resume, device=device, report=report, tick=tick)
 
 
+def final_network(run: Path) -> nn.Module:
+    """Open the network of a run's last epoch, its weights rounded as a model's file holds them."""
+    module, _, _ = load_network(run / FINAL)
+    halve(module)
+    return module
+
+
 def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str, **facts: object) -> dict[str, Any]:
     """Turn the last weights of a run into a model.
 
@@ -91,7 +101,7 @@ def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str,
     dict
         The scores that stand in the card: cross-fitted (see `nucleate.train.crossfit`).
     """
-    module, _, _ = load_network(run / FINAL)
+    module = final_network(run)
     start = config.recipe or starting_recipe(config)
     diameter = median_diameter(held)
     stored = store_maps(segmenter_of(module, config, recipe=start, diameter_px=diameter), held)

@@ -1,0 +1,145 @@
+"""Cross-validation from the folder of images to the tables: no picture is scored by a network that saw it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import PIL.Image
+import pytest
+from tests.train.drawn import disks
+
+from nucleate.data.samples import Sample
+from nucleate.data.write import write_sample
+from nucleate.errors import DataError, UsageError
+from nucleate.nets.build import NetConfig
+from nucleate.run.weights import find_model
+from nucleate.study import crossfold
+from nucleate.study.changes import CHANGES, Change, nearest, rescaled
+from nucleate.study.crossfold import ALL, CrossPlan, load_fold, read_endings, run_crossfold, ship_model, train_on_all
+from nucleate.study.crossfold_table import write_results
+from nucleate.study.stress import balanced, judge, run_stress, write_stress
+from nucleate.train import finish
+from nucleate.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = TrainConfig(
+    network=NetConfig("unet", channels_out=3, width=4, depth=2), maps=("mask", "border", "distance"),
+    loss="compound", crop=32, batch=4, epochs=2, lr=1e-2,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> CrossPlan:
+    folder = tmp_path_factory.mktemp("cross")
+    samples = disks(8)
+    for sample in samples:
+        write_sample(folder / "data", sample, layout="labels")
+    table = folder / "images.csv"
+    lines = [f"{s.image_id},{s.group},{index % 2},{s.kind}" for index, s in enumerate(samples)]
+    table.write_text("\n".join(["image_id,mosaic,fold,image_type", *lines]))
+    return CrossPlan(folder / "data", folder / "out", CONFIG, table)
+
+
+@pytest.fixture
+def cached(plan: CrossPlan, monkeypatch: pytest.MonkeyPatch) -> CrossPlan:
+    monkeypatch.setenv("NUCLEATE_CACHE", str(plan.out.parent / "cache"))
+    return plan
+
+
+def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = cached
+    seen: list[tuple[set[str], set[str]]] = []
+    train = finish.train_network
+
+    def watched(run: Path, config: TrainConfig, **words: object) -> None:
+        ids = [{one.image_id for one in words[side]} for side in ("samples", "held")]  # type: ignore[attr-defined]
+        seen.append((ids[0], ids[1]))
+        train(run, config, **words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(crossfold, "train_network", watched)
+    result = run_crossfold(plan)
+    assert [held & trained for trained, held in seen] == [set(), set()]
+    assert set.union(*(held for _, held in seen)) == {one.image_id for one in result.stored}
+    assert [one.image_id for one in result.samples] == [one.image_id for one in result.stored]
+    for one, sample in zip(result.stored, result.samples, strict=True):
+        fold = load_fold(plan, f"fold-{one.fold}", ending=result.ending)
+        np.testing.assert_allclose(one.maps_CHW, fold.maps(sample.image), atol=1e-3)
+    text = write_results(plan, result, command="nucleate crossval data", took="a second")
+    assert "| **all** | 8 | 8 |" in text
+    assert {path.name for path in (plan.out / "results").iterdir()} >= {"table.md", "scores.json", "worst.jpg"}
+    with (plan.out / "results" / "per-image.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    whole = json.loads((plan.out / "results" / "scores.json").read_text())["kaggle"]
+    assert np.mean([float(row["kaggle"]) for row in rows]) == pytest.approx(whole, abs=1e-4)
+    with PIL.Image.open(plan.out / "results" / "worst.jpg") as sheet:
+        assert sheet.format == "JPEG"
+    assert set(read_endings(plan.out)) == {"fold-0", "fold-1", ALL}
+    seen.clear()
+    again = run_crossfold(plan)
+    assert seen == []
+    assert again.found.kept == result.found.kept
+    train_on_all(plan, resume=False, report=lambda name, run: None)
+    assert len(seen[0][0]) == 8
+    path = ship_model(plan, result, network=ALL, name="mine", command="nucleate crossval data --ship mine")
+    assert find_model(path).card.recipe == result.ending.recipe
+    with pytest.raises(UsageError, match="another maps"):
+        run_crossfold(CrossPlan(plan.data, plan.out, CONFIG.replace(maps=("mask", "edge", "inside")), plan.table))
+    rows_ = run_stress(plan, count=2, only=["inverted", "rescaled"])
+    assert [row.change.name for row in rows_][-1] == "inverted"
+    told = write_stress(plan, rows_, command="nucleate stress data")
+    assert "| inverted | - | 4 |" in told
+
+
+def test_wrong_plans_are_one_line(cached: CrossPlan, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no fold 7"):
+        run_crossfold(CrossPlan(cached.data, tmp_path, CONFIG, cached.table, folds=(7,)))
+    with pytest.raises(UsageError, match="train it"):
+        run_crossfold(CrossPlan(cached.data, tmp_path, CONFIG, cached.table, train=False))
+    with pytest.raises(DataError, match="crossval first"):
+        read_endings(tmp_path)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: f"{change.name} {change.level}")
+def test_changes_keep_what_a_picture_is(change: Change) -> None:
+    rng = np.random.default_rng(0)
+    grey = disks(1)[0].image
+    for image in (grey, np.stack([grey, grey // 2, 255 - grey], axis=-1)):
+        made = image if change.apply is None else change.apply(image, rng)
+        assert made.shape[:2] == image.shape[:2]
+        assert made.dtype == (np.uint16 if "16 bit" in change.level else np.uint8)
+        assert change.zoom != 1 or not np.array_equal(made, image) or (change.level == "grey" and image.ndim == 2)
+
+
+def test_sizes_change_alike() -> None:
+    image, labels = np.zeros((10, 20), np.uint8), np.arange(200, dtype=np.int32).reshape(10, 20)
+    for zoom in (0.25, 0.5, 2.0, 4.0):
+        small = rescaled(image, zoom)
+        assert nearest(labels, (small.shape[0], small.shape[1])).shape == small.shape
+    assert nearest(labels, (20, 40))[::2, ::2].tolist() == labels.tolist()
+    assert rescaled(np.zeros((4, 4, 3), np.uint8), 0.5).shape == (2, 2, 3)
+
+
+def test_small_nuclei_are_left_out_of_the_judgement() -> None:
+    truth = np.array([[1, 1, 1, 1, 0, 2, 0, 0]], np.int32)
+    found = np.array([[1, 1, 1, 1, 0, 2, 0, 3]], np.int32)
+    all_in, two_out = np.zeros(3, np.bool_), np.array([False, False, True])
+    assert judge(truth, found, left_out=all_in, least=0) == pytest.approx(2 / 3)
+    assert judge(truth, found, left_out=two_out, least=0) == pytest.approx(1 / 2)
+    assert judge(truth, found, left_out=two_out, least=2) == 1.0
+    assert judge(truth, found, left_out=np.array([False, True, True]), least=0) is None
+
+
+def test_a_balanced_choice_is_cut_and_holds_each_type() -> None:
+    large = np.zeros((600, 40), np.int32)
+    large[300, 20] = 5
+    samples = [*disks(6), Sample("large", np.zeros((600, 40), np.uint8), large, "g", kind="c")]
+    samples.append(Sample("empty", np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.int32), "h", kind="c"))
+    chosen = balanced(samples, 2)
+    assert [one.kind for one in chosen] == ["a", "a", "b", "b", "c"]
+    assert chosen[-1].labels.shape == (512, 40)
+    assert chosen[-1].labels.max() == 1
