@@ -226,6 +226,7 @@ def _start(settings: ClusterSettings, distributed: Any) -> Any:  # noqa: ANN401 
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         )
+        cluster.scale(settings.most)  # all at once; those that find nothing to do leave again
     elif settings.where == "slurm":
         cluster = _slurm(settings)
     else:
