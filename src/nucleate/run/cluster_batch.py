@@ -8,6 +8,7 @@ back unfinished and are shared by all workers, one task a strip.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -73,7 +74,8 @@ class ClusterCrew:
             self._cluster.kill()
             self._drop()
         elif not self._cluster.own:
-            self._cluster.client.run(forget)
+            with contextlib.suppress(OSError, TimeoutError):  # one that has just left has forgotten, too
+                self._cluster.client.run(forget, on_error="ignore")
 
     def _drop(self) -> None:
         self._cluster.client.cancel(list(self._pending), force=True)
