@@ -183,7 +183,10 @@ def _hits(screen: Screen, unit: str) -> str:
         for _, name, i in found[:_SHOWN_HITS]
     ]
     if not rows:
-        return f'<h2>Hits</h2><p class="note">No well lies {HIT:g} robust deviations or more from the controls.</p>'
+        none = f"No well lies {HIT:g} robust deviations or more from the controls."
+        if not any(np.isfinite(values).any() for values in screen.z.values()):
+            none = "No well can be judged: it takes several negative controls that differ a little."
+        return f'<h2>Hits</h2><p class="note">{none}</p>'
     more = f" The first {len(rows)} of {len(found)}; wells.csv has all." if len(found) > len(rows) else ""
     note = f"Samples at least {HIT:g} robust standard deviations from the median of the negative controls.{more}"
     heading = ["Well", "Compound", "Measure", "Concentration", "Value", "z"]

@@ -193,7 +193,9 @@ def test_what_does_not_fit_is_said_and_the_rest_done(tmp_path: Path, capsys: pyt
     wells = {row["well"]: row for row in _rows(tmp_path / "out" / "wells.csv")}
     assert [wells[well]["nuclei_per_field"] for well in ("A01", "A02", "A03", "B09")] == ["2", "2", "", "2"]
     assert "mean_intensity_actin" in _rows(tmp_path / "out" / "nuclei.csv")[0]
-    assert "overview.tif" in _check_page(tmp_path / "out" / "plate.html")
+    page = _check_page(tmp_path / "out" / "plate.html")
+    assert "overview.tif" in page
+    assert "No well can be judged" in page
     assert "no channel" in _check_page(tmp_path / "out" / "report.html")
 
 
