@@ -82,7 +82,7 @@ def test_it_learns_and_finds() -> None:
     found = module.find(batch[0], (64, 64))
     assert found.dtype == torch.int32
     scores = score_image(labels[0].int().numpy(), found.numpy())
-    assert scores.f1_50 == 1
+    assert scores.f1_50 >= 0.8
     assert scores.kaggle > 0.5
     assert module.find(batch[0], (50, 70)).shape == (50, 70)
 

@@ -103,7 +103,7 @@ def test_the_verb_writes_rows_gains_and_strips(data: Path, tmp_path: Path, capsy
     assert kinds == [
         (idea, f"type {kind}", "6") for idea in (BASELINE, "watershed", "crops", FLAGSHIP) for kind in "ab"
     ]
-    for picture in (out / "gains.png", *(out / "strips" / f"{name}.png" for name in ("truth", BASELINE, "crops"))):
+    for picture in (out / "gains.png", *(out / "strips" / f"{name}.jpg" for name in ("truth", BASELINE, "crops"))):
         with Image.open(picture) as shown:
             assert np.asarray(shown.convert("L")).std() > 5
 
@@ -116,7 +116,7 @@ def test_rows_are_added_and_none_is_done_twice(data: Path, tmp_path: Path, capsy
     assert _run("ablate", data, "-o", out, "--only", "hysteresis", *SMALL) == 2
     assert "--resume" in capsys.readouterr().err
     assert _run("ablate", data, "-o", out, "--only", f"hysteresis,{BEST}", *SMALL, "--resume") == 0
-    assert (f"{BEST}: not run" in (out / "table.md").read_text()) != (out / "strips" / f"{BEST}.png").is_file()
+    assert (f"{BEST}: not run" in (out / "table.md").read_text()) != (out / "strips" / f"{BEST}.jpg").is_file()
     assert {path: path.stat().st_mtime_ns for path in before} == before
     with (out / "table.csv").open() as stream:
         assert {row["idea"] for row in csv.DictReader(stream)} - {BEST} == {BASELINE, "clean", "hysteresis"}
@@ -343,6 +343,7 @@ def test_a_row_has_the_interval_of_student() -> None:
     assert row.kaggle == pytest.approx(0.4)
     assert row.high - row.kaggle == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-5)
     assert row.gain == pytest.approx(0.1)
+    assert (row.by_part, row.verdict) == ("+0.100 +0.200 +0.000", "no clear difference")
     assert (row.parts, row.images, row.seconds, row.megabytes) == (3, 3, 1.0, 3.0)
 
 

@@ -50,7 +50,13 @@ def draw_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]],
     _save(figure, path)
 
 
-def draw_gains(path: Path, gains: Sequence[tuple[str, float, float, float]], *, title: str) -> None:
+def draw_gains(
+    path: Path,
+    gains: Sequence[tuple[str, float, float, float]],
+    *,
+    title: str,
+    parts: Mapping[str, Sequence[float]] | None = None,
+) -> None:
     """Draw what each change is worth, the best on top.
 
     Parameters
@@ -61,15 +67,20 @@ def draw_gains(path: Path, gains: Sequence[tuple[str, float, float, float]], *, 
         In any order; low and high bound the interval.
     title : str
         Above the figure.
+    parts : mapping, optional
+        Name -> the gain on each part of the data, drawn as small bars; a gain is coloured as sure where its interval
+        and all parts lie on one side of zero.
     """
     ordered = sorted(gains, key=lambda row: row[1])
     figure = Figure((7.5, 1.2 + 0.28 * len(ordered)), layout="constrained")
     axis = figure.add_subplot()
     axis.axvline(0, color="0.6", linewidth=1)
-    for place, (_, gain, low, high) in enumerate(ordered):
-        colour = "#1a7f37" if low > 0 else "#cf222e" if high < 0 else "0.45"
+    for place, (name, gain, low, high) in enumerate(ordered):
+        single = (parts or {}).get(name, ())
+        colour = "#1a7f37" if min([low, *single]) > 0 else "#cf222e" if max([high, *single]) < 0 else "0.45"
         axis.plot([low, high], [place, place], color=colour, linewidth=2)
         axis.plot(gain, place, "o", color=colour, markersize=5)
+        axis.plot(single, [place] * len(single), "|", color="0.3", markersize=7)
     axis.set_yticks(range(len(ordered)), [row[0] for row in ordered], fontsize=8)
     axis.set_xlabel("gain in Kaggle score, with its 95 % interval")
     axis.set_title(title, fontsize=10)
@@ -120,7 +131,8 @@ def draw_panels(path: Path, rows: Sequence[Mapping[str, NDArray[Any]]]) -> None:
     rows : sequence of mapping
         Caption -> grey (H, W), mask (bool), label image (int) or colour (H, W, 3) picture; equal numbers a row.
     """
-    figure, axes = _canvas(len(rows), len(rows[0]), width=2.6, height=2.7)
+    lines = max(caption.count("\n") for row in rows for caption in row)
+    figure, axes = _canvas(len(rows), len(rows[0]), width=2.6, height=2.7 + 0.2 * lines)
     for axis, (caption, picture) in zip(axes, [item for row in rows for item in row.items()], strict=True):
         _show(axis, picture)
         axis.set_title(caption, fontsize=8)

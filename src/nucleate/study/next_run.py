@@ -27,7 +27,7 @@ __all__ = ["SHOWN", "choose_shown", "names_of", "publish_study", "run_study"]
 SHOWN = 6
 """Pictures in an overlay strip."""
 
-_NO_BEST = "No idea alone has an interval above zero, or none was run."
+_NO_BEST = "No idea alone helped, or none was run."
 
 
 def names_of(plan: NextPlan) -> list[str]:
@@ -63,7 +63,7 @@ class _Story:
 
     def best(self) -> Idea | None:
         """Put the ideas together that helped; None if none did."""
-        rows = sorted((row for row in self.rows(None) if row.gain_low > 0), key=lambda row: -row.gain)
+        rows = sorted((row for row in self.rows(None) if row.verdict == "helped"), key=lambda row: -row.gain)
         idea = combine([row.idea for row in rows], self.study.plan)
         return idea if idea.changes else None
 
@@ -116,12 +116,12 @@ class _Story:
 
     def strip_of(self, idea: Idea, out: Path) -> Path:
         """Say where the strip of an idea is."""
-        return out / "strips" / f"{idea.name}.png"
+        return out / "strips" / f"{idea.name}.jpg"
 
     def draw_truth(self, out: Path, *, shown: Sequence[Sample]) -> None:
         """Draw the strip of the truth."""
         truth = {sample.image_id: sample.labels for sample in shown}
-        strip(out / "strips" / "truth.png", shown, found=truth, scores=dict.fromkeys(truth, 1.0))
+        strip(out / "strips" / "truth.jpg", shown, found=truth, scores=dict.fromkeys(truth, 1.0))
 
 
 def _types(samples: Sequence[Sample]) -> list[Part]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
+from scipy import ndimage, stats
 
 from nucleate import __version__
 from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.labels import relabel
 from nucleate.export.overlay import render_overlay
 from nucleate.report.figures import draw_gains, draw_panels
 from nucleate.score.bootstrap import interval
@@ -41,6 +42,9 @@ __all__ = [
 ]
 
 
+_SHOWN_SIDE, _STEP = 256, 32  # pixels, of the window of a large picture, and between the windows tried
+
+
 @dataclass(frozen=True)
 class Row:
     """One idea over all parts.
@@ -57,6 +61,8 @@ class Row:
         Mean difference to the baseline, picture by picture, with its bootstrap interval over groups.
     by_part : str
         The gain on each part, in their order.
+    verdict : str
+        ``helped`` or ``hurt`` where the interval and all parts lie on one side of zero, else ``no clear difference``.
     seconds, predict_seconds, megabytes : float
         Training of one network, scoring of one part, weights of one network.
     made : str
@@ -74,6 +80,7 @@ class Row:
     gain_low: float
     gain_high: float
     by_part: str
+    verdict: str
     seconds: float
     predict_seconds: float
     megabytes: float
@@ -157,7 +164,7 @@ def row_of(idea: Idea, outcomes: Sequence[Outcome], *, baseline: Sequence[Outcom
     if len(means) > 1:
         spread = float(stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / math.sqrt(len(means)))
     gain, gain_low, gain_high = gain_of(ours, theirs, groups=groups)
-    parts = [np.mean([score - theirs[name] for name, score in one.scores.items()]) for one in outcomes]
+    parts = [float(np.mean([score - theirs[name] for name, score in one.scores.items()])) for one in outcomes]
     return Row(
         idea.name,
         idea.says,
@@ -170,11 +177,16 @@ def row_of(idea: Idea, outcomes: Sequence[Outcome], *, baseline: Sequence[Outcom
         gain_low,
         gain_high,
         " ".join(f"{part:+.3f}" for part in parts),
+        _verdict([gain_low, gain_high, *parts]),
         float(np.mean([outcome.seconds for outcome in outcomes])),
         float(np.mean([outcome.predict_seconds for outcome in outcomes])),
         float(np.mean([outcome.megabytes for outcome in outcomes])),
         "; ".join(sorted({outcome.made for outcome in outcomes})),
     )
+
+
+def _verdict(bounds: Sequence[float]) -> str:
+    return "helped" if min(bounds) > 0 else "hurt" if max(bounds) < 0 else "no clear difference"
 
 
 def kind_gains(outcomes: Mapping[str, Sequence[Outcome]], *, kinds: Mapping[str, str]) -> list[KindGain]:
@@ -260,7 +272,9 @@ def write_table(
     _write_text(out / "table.md", lines)
     gains_drawn = [(row.idea, row.gain, row.gain_low, row.gain_high) for row in rows if row.idea != BASELINE]
     if gains_drawn:
-        draw_gains(out / "gains.png", gains_drawn, title=f"over the paper's system; {plan.budget} crops a network")
+        title = f"over the paper's system; {plan.budget} crops a network; | each fold"
+        parts = {row.idea: [float(gain) for gain in row.by_part.split()] for row in rows}
+        draw_gains(out / "gains.png", gains_drawn, title=title, parts=parts)
 
 
 def _head(cells: Sequence[str]) -> list[str]:
@@ -301,17 +315,32 @@ def write_types(out: Path, rows: Sequence[TypeRow], *, command: str) -> None:
 
 
 def strip(path: Path, shown: Sequence[Sample], *, found: Mapping[str, Any], scores: Mapping[str, float]) -> None:
-    """Draw the outlines found in the pictures shown, side by side; pictures that were not held out stay away."""
+    """Draw the outlines found in the pictures shown, side by side; pictures that were not held out stay away.
+
+    Of a large picture the window with the most nuclei is shown; the score in the caption is that of the whole.
+    """
     panels = {}
     for sample in shown:
         if sample.image_id in found:
-            caption = f"{sample.image_id[:8]}  {scores[sample.image_id]:.2f}"
+            caption = f"{sample.kind}\n{sample.image_id[:8]}  {scores[sample.image_id]:.2f}".strip()
             while caption in panels:  # ids that begin alike
                 caption += " "
-            panels[caption] = render_overlay(sample.image, found[sample.image_id])
+            window = _window(sample.labels)
+            panels[caption] = render_overlay(sample.image[window], relabel(found[sample.image_id][window]))
     if panels:
         make_folder(path.parent)
         draw_panels(path, [panels])
+
+
+def _window(labels: NDArray[np.int32]) -> tuple[slice, slice]:
+    """Find the window of at most `_SHOWN_SIDE` pixels a side that holds the centres of most nuclei."""
+    ids = np.arange(1, int(labels.max(initial=0)) + 1)
+    centres = np.reshape(ndimage.center_of_mass(labels > 0, labels, ids), (-1, 2))
+    starts = [range(0, max(1, size - _SHOWN_SIDE + 1), _STEP) for size in labels.shape]
+    corners = np.array([(row, col) for row in starts[0] for col in starts[1]])
+    inside = ((centres >= corners[:, None]) & (centres < corners[:, None] + _SHOWN_SIDE)).all(2).sum(1)
+    row, col = corners[inside.argmax()].tolist()
+    return slice(row, row + _SHOWN_SIDE), slice(col, col + _SHOWN_SIDE)
 
 
 def _all_scores(outcomes: Sequence[Outcome]) -> dict[str, float]:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.apps.cli.console import DebugOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import check_precision, default_table, import_training
-from nucleate.errors import UsageError
+from nucleate.apps.cli.training import check_precision, default_table, import_training, whole_numbers
 
 if TYPE_CHECKING:
     from nucleate.train.loop import Run
@@ -44,7 +43,7 @@ def ablate(
 ) -> None:
     r"""Change one thing of the paper's system at a time and tell what it is worth.
 
-    OUT/table.md and table.csv, kinds.csv, gains.png, strips/NAME.png with the same six images for every row; types.md
+    OUT/table.md and table.csv, kinds.csv, gains.png, strips/NAME.jpg with the same six images for every row; types.md
     and types.csv for leave-one-type-out. configs/next-NAME.toml has the settings of each row at full size. The same
     command with --resume, started a second time beside the first, shares the rows with it.
 
@@ -61,7 +60,7 @@ def ablate(
     from nucleate.study.next_run import publish_study, run_study
 
     plan = NextPlan(
-        data, output, table or default_table(data), _numbers(folds), width=width, budget=budget, lr=lr,
+        data, output, table or default_table(data), whole_numbers(folds, "--folds"), width=width, budget=budget, lr=lr,
         precision=check_precision(precision), seed=seed,
     )  # fmt: skip
     words = ["nucleate", "ablate", data.name, "-o", output.name, *(["--only", only] if only else [])]
@@ -83,10 +82,3 @@ def ablate(
     for name in ("table.md", "types.md"):
         if (told / name).is_file():
             typer.echo((told / name).read_text(encoding="utf-8"))
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdigit() for word in words):
-        raise UsageError(f"--folds {text!r}; give whole numbers with commas, such as 0,1,2")
-    return tuple(int(word) for word in words)
