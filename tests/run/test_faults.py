@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tifffile
 from tests.fakes import FakeSegmenter
-from tests.io.zarr_files import write_plate as write_zarr
 
 from nucleate.errors import OutputError
 from nucleate.run import inputs
@@ -126,6 +125,8 @@ def test_fields_of_a_plate_that_change(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_folders_have_a_stamp_of_all_their_files(tmp_path: Path) -> None:
     pytest.importorskip("zarr")
+    from tests.io.zarr_files import write_plate as write_zarr
+
     plate = write_zarr(tmp_path / "plate.zarr", {"A/1/0": np.zeros((2, 8, 8), np.uint16)})
     (source,) = expand([str(plate)])
     before = source.stamp()
