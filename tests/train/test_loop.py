@@ -113,3 +113,20 @@ def test_learning_rates_warm_up_and_fall() -> None:
     assert rates[2:] == sorted(rates[2:], reverse=True)
     assert rates[-1] == pytest.approx(0.01, abs=1e-3)
     assert learning_rate(config.replace(schedule="constant"), 50, steps=100) == 1.0
+
+
+def test_restarts_begin_the_cosine_anew() -> None:
+    config = CONFIG.replace(schedule="cosine", epochs=10, lr=1.0, restarts=(4,))
+    rates = [learning_rate(config, step, steps=100) for step in range(100)]
+    first = CONFIG.replace(schedule="cosine", epochs=4, lr=1.0)
+    assert rates[:40] == [learning_rate(first, step, steps=40) for step in range(40)]
+    second = CONFIG.replace(schedule="cosine", epochs=6, lr=1.0)
+    assert rates[40:] == [learning_rate(second, step, steps=60) for step in range(60)]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"restarts": (4, 4)}, {"restarts": (10,)}, {"restarts": (3,), "schedule": "constant"}]
+)
+def test_restarts_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="restarts"):
+        CONFIG.replace(**{"schedule": "cosine", "epochs": 10, **wrong})

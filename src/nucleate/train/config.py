@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -142,6 +143,8 @@ class TrainConfig(_Frozen):
         Adam's decay of the mean gradient.
     schedule : {"constant", "cosine"}
         ``cosine`` warms up over 2 % of the steps and falls to 1 % of `lr`.
+    restarts : tuple of int
+        Epochs after which ``cosine`` begins anew, ascending.
     weight_decay : float
         Share of `lr` by which the weights shrink at each step.
     ema : float
@@ -183,6 +186,7 @@ class TrainConfig(_Frozen):
     lr: float = Field(1e-3, gt=0)
     beta1: float = Field(0.9, ge=0, lt=1)
     schedule: Literal["constant", "cosine"] = "constant"
+    restarts: tuple[int, ...] = ()
     weight_decay: float = Field(0.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1)
     balance: float = Field(0.0, ge=0, le=1)
@@ -214,6 +218,14 @@ class TrainConfig(_Frozen):
             raise ValueError(f"the map labels, alone, goes with the networks {', '.join(DETECTORS)}; got {self.maps}")
         if self.seam_weight and self.loss != "bce":
             raise ValueError(f"seam_weight goes with loss = 'bce'; got {self.loss!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_restarts(self) -> Self:
+        if any(b <= a for a, b in itertools.pairwise((0, *self.restarts, self.epochs))):
+            raise ValueError(f"restarts must ascend between 1 and epochs - 1; got {self.restarts}")
+        if self.restarts and self.schedule != "cosine":
+            raise ValueError(f"restarts go with schedule = 'cosine'; got {self.schedule!r}")
         return self
 
     @model_validator(mode="after")

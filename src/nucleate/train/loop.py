@@ -175,6 +175,9 @@ def learning_rate(config: TrainConfig, step: int, *, steps: int) -> float:
     """Give the learning rate of a step."""
     if config.schedule == "constant":
         return config.lr
+    ends = [epochs * steps // config.epochs for epochs in (0, *config.restarts, config.epochs)]
+    start = max(end for end in ends if end <= step)
+    step, steps = step - start, ends[ends.index(start) + 1] - start
     warm = max(1, round(0.02 * steps))
     if step < warm:
         return config.lr * (step + 1) / warm
