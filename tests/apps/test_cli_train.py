@@ -10,6 +10,7 @@ from tests.train.drawn import disks
 
 from nucleate.apps.cli.main import main
 from nucleate.data.write import write_sample
+from nucleate.run.weights import find_model, read_card
 
 TINY = ("network.name=flagship", "network.width=4", "network.depth=2", "crop=32", "batch=4", "epochs=2", "lr=0.02")
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "first.toml"
@@ -62,6 +63,44 @@ def test_other_data_can_be_held_out(data: Path, tmp_path: Path, capsys: pytest.C
     assert "on 3 held-out images" in capsys.readouterr().out
 
 
+def test_from_a_model_to_a_verdict_to_tuned_numbers_to_another_program(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    small = ("network.width=4", "network.depth=2", "crop=32", "batch=4", "epochs=1", "steps_per_epoch=8")
+    assert _train(data, first, "--preset", "fast", "--quiet", settings=small) == 0
+    less = ("crop=32", "epochs=2", "steps_per_epoch=2")
+    words = ("--init", first / "model.onnx", "--val", "0.25", "--tensorboard")
+    assert _train(data, second, *words, settings=less) == 0
+    said = capsys.readouterr()
+    assert "model on 2 held-out images: " in said.out
+    assert "epoch 2/2" in said.err
+    assert len(list((second / "tensorboard").iterdir())) == 2
+    assert read_card(second / "model.toml").scores["verdict"]["start"] == "model"
+    assert "--init model.onnx" in read_card(second / "model.toml").command
+
+    assert _run("tune", data, "--model", second / "model.onnx", "-o", tmp_path / "tuned", "--threads", "1") == 0
+    assert find_model(tmp_path / "tuned").read() == find_model(second / "model.onnx").read()
+    assert _run("tune", data, "--model", "nucleate") == 2
+    assert "give a folder" in capsys.readouterr().err
+
+    assert _run("export", tmp_path / "tuned", "-o", tmp_path / "out", "--to", "onnx") == 0
+    assert (tmp_path / "out" / "model.onnx").is_file()
+
+
+def test_settings_are_searched(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = tmp_path / "study"
+    less = ("network.width=4", "network.depth=2", "crop=32", "epochs=1", "steps_per_epoch=1")
+    words = [word for change in less for word in ("--set", change)]
+    assert _run("search", data, "-o", study, "--trials", "2", *words, "--device", "cpu", "--threads", "1") == 0
+    said = capsys.readouterr()
+    assert "Best of 2 trials" in said.out
+    assert "trial 1: Kaggle score" in said.err
+    assert (study / "best.toml").is_file()
+    assert _run("search", data, "-o", study, *words, "--device", "cpu") == 2
+    assert "--resume" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -71,6 +110,9 @@ def test_other_data_can_be_held_out(data: Path, tmp_path: Path, capsys: pytest.C
         (("--set", "epochs=0"), "epochs"),
         (("--set", "colour=1"), "colour"),
         (("--device", "tpu"), "--device"),
+        (("--preset", "slow"), "no preset 'slow'"),
+        (("--init", "nobody"), "no model 'nobody'"),
+        (("--val", "1.5"), "--val"),
     ],
 )
 def test_wrong_calls_are_one_line(
