@@ -58,8 +58,8 @@ __all__ = [
 ALL = "all"
 """Name of the network trained on all folds, and of the ending fitted to all."""
 
-SCALE_RULE = ScaleRule()
-"""Of the shipped model."""
+SCALE_RULE: ScaleRule | None = ScaleRule()
+"""Of the shipped model; None leaves every picture at its own scale."""
 
 _FOLDS = 4
 

@@ -116,11 +116,13 @@ def _subsets(result: CrossResult) -> Iterator[tuple[str, list[int]]]:
 
 
 def _score_lines(result: CrossResult, *, whole: Scores, groups: dict[str, str]) -> list[str]:
-    heads = ["", "images", "fields", "nuclei", "Kaggle score [95 %]", *(f"AP {key}" for key in _SHOWN_AP)]
-    rows = [_score_cells("**all**", whole, groups=groups)]
-    for name, places in _subsets(result):
+    heads = ["", "images", "fields", "nuclei", "Kaggle score [95 %]", "at scale 1", *(f"AP {key}" for key in _SHOWN_AP)]
+    everything = list(range(len(result.stored)))
+    rows = []
+    for name, places in [("**all**", everything), *_subsets(result)]:
         part = summarise([result.found.kept[place] for place in places], groups=groups)
-        rows.append(_score_cells(name, part, groups=groups))
+        unscaled = float(np.mean([result.unscaled.kept[place].kaggle for place in places]))
+        rows.append(_score_cells(name, part, unscaled=unscaled, groups=groups))
     mean = float(np.mean([value for key, value in whole.ap.items() if float(key) <= 0.9]))
     pooled = [f"{value:.3f}" for value in (*whole.ap.values(), mean)]
     return [
@@ -131,10 +133,10 @@ def _score_lines(result: CrossResult, *, whole: Scores, groups: dict[str, str]) 
     ]
 
 
-def _score_cells(name: str, scores: Scores, *, groups: dict[str, str]) -> list[str]:
+def _score_cells(name: str, scores: Scores, *, unscaled: float, groups: dict[str, str]) -> list[str]:
     fields = len({groups[image.image_id] for image in scores.per_image})
     low, high = scores.interval.get("kaggle", (float("nan"), float("nan")))
-    others = (*(scores.ap[key] for key in _SHOWN_AP), scores.f1_50, scores.pq, scores.aji)
+    others = (unscaled, *(scores.ap[key] for key in _SHOWN_AP), scores.f1_50, scores.pq, scores.aji)
     kaggle = f"{scores.kaggle:.3f} [{low:.3f}, {high:.3f}]"
     counts = (scores.images, fields, scores.nuclei_true)
     return [name, *map(str, counts), kaggle, *(f"{value:.3f}" for value in others)]
