@@ -67,10 +67,8 @@ def main() -> None:
     given = parser.parse_args()
     samples = [s for s in attach_table(load_samples(given.data), given.table) if s.fold == given.fold]
     model = load_segmenter(given.model, device="cpu", threads=given.threads, precision=given.precision)
-    print(
-        "| kind | pixels | margin | tile | nuclei | changed | pixels that differ | per 100,000 | largest step of a map | s |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    columns = ("kind", "pixels", "margin", "tile", "nuclei", "changed", "differ", "per 100,000", "largest step", "s")
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for kind, plane in pictures(samples, given.side).items():
         if given.kind and kind not in given.kind:
             continue
