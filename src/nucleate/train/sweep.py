@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nucleate.train.config import TrainConfig
     from nucleate.train.loop import Run
 
-__all__ = ["SPACE", "Sweep", "run_sweep"]
+__all__ = ["SPACE", "Sweep", "run_sweep", "varied"]
 
 SPACE: dict[str, optuna.distributions.BaseDistribution] = {
     "lr": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True),
