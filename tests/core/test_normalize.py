@@ -145,9 +145,28 @@ def test_the_scaling_is_plain_data() -> None:
     assert Scaling(0.0, 1.0, invert=False, channels=1) == Scaling(0.0, 1.0, invert=False, channels=1)
 
 
-def test_a_stain_in_one_channel_is_scaled_by_that_channel() -> None:
-    plane = np.zeros((8, 8, 3), np.uint8)
-    plane[..., 2] = np.arange(64).reshape(8, 8)
-    scaled = Normalizer(channels=3, low_percentile=0, high_percentile=100)(plane)
-    assert scaled[:2].max() == 0
-    np.testing.assert_allclose(scaled[2], np.arange(64).reshape(8, 8) / 63, atol=1e-6)
+def _dots() -> NDArray[np.uint8]:
+    """A few bright squares on dark ground."""
+    plane = np.zeros((40, 40), np.uint8)
+    plane[4:9, 4:9], plane[20:30, 12:20], plane[31:36, 30:34] = 90, 160, 200
+    return plane
+
+
+@pytest.mark.parametrize("hue", [(0, 0, 1.0), (0.2, 1.0, 0.0), (0.5, 0.5, 1.0), (1.0, 1.0, 1.0)])
+def test_a_dye_of_one_hue_is_seen_as_grey(hue: tuple[float, float, float]) -> None:
+    normalizer = Normalizer(channels=3, low_percentile=0, high_percentile=100)
+    shown = (_dots()[..., None] * np.array(hue)).astype(np.uint8)
+    np.testing.assert_array_equal(normalizer(shown), normalizer(_dots()))
+
+
+def test_two_hues_stay_two() -> None:
+    shown = np.stack([np.zeros((40, 40), np.uint8), _dots()[::-1] // 2, _dots()], axis=-1)
+    scaled = Normalizer(channels=3, low_percentile=0, high_percentile=100)(shown)
+    np.testing.assert_allclose(scaled, np.moveaxis(shown, -1, 0) / 200, atol=1e-6)
+
+
+def test_colours_on_bright_ground_are_kept() -> None:
+    stained = 255 - (_dots()[..., None] * np.array((0.3, 1.0, 0.4))).astype(np.uint8)
+    scaled = Normalizer(channels=3, low_percentile=0, high_percentile=100)(stained)
+    assert scaled[1].max() == 1
+    assert scaled[0].max() < 0.4

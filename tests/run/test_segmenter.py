@@ -182,12 +182,19 @@ def _large_discs() -> NDArray[np.float64]:
     return discs
 
 
+class NearEngine(BoxEngine):
+    """Is less sure of what it sees on a large grid."""
+
+    def __call__(self, batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        return super().__call__(batch_NCHW) * np.float32(0.8 if min(batch_NCHW.shape[2:]) > 500 else 1)
+
+
 def test_large_nuclei_are_seen_smaller_by_the_cards_rule_and_come_back_at_their_place() -> None:
     model = boxed(tile=1024, scale_rule=ScaleRule(), recipe=PostRecipe(split="components", level=0.5))
-    segmenter = Segmenter(BoxEngine(1), model)
+    segmenter = Segmenter(NearEngine(1), model)
     scale = segmenter.for_plane(_large_discs()).settings.scale
     assert isinstance(scale, float)
-    assert 0.35 < scale < 0.6
+    assert 0.3 < scale < 0.5
     labels, confidence = segmenter.segment_plane(_large_discs())
     fixed, same = segmenter.at_scale(scale).segment_plane(_large_discs())
     np.testing.assert_array_equal(labels, fixed)

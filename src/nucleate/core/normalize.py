@@ -23,6 +23,7 @@ __all__ = ["LUMA", "SAMPLE", "Normalizer", "Scaling", "to_grey"]
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
 
+_ONE_HUE = 0.99  # share of the colours' spread that lies along one line
 SAMPLE = 4_000_000
 """Pixels looked at for percentiles, at most about: larger planes are sampled on a regular grid."""
 
@@ -50,15 +51,20 @@ class Scaling:
         Whether nuclei are darker than their surroundings, so that 1 - x is used.
     channels : int
         1 (grey) or 3 (colour; grey input is repeated).
+    only : int or None
+        The one channel of a colour plane that is used and repeated; None uses all.
     """
 
     low: float
     high: float
     invert: bool
     channels: int
+    only: int | None = None
 
     def apply(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Scale (H, W) or (H, W, 3) of any real dtype to float32 (channels, H, W) in 0..1."""
+        if self.only is not None and plane.ndim == 3:
+            plane = plane[..., self.only]
         pixels = to_grey(plane)[None] if self.channels == 1 or plane.ndim == 2 else np.moveaxis(plane, -1, 0)
         span = self.high - self.low
         with np.errstate(over="ignore", invalid="ignore"):  # infinite values are put right in the next line
@@ -79,7 +85,8 @@ class Normalizer:
     Parameters
     ----------
     channels : int
-        1 for grey, 3 for colour.
+        1 for grey, 3 for colour. Of a colour plane on dark ground that has one hue only, as a single fluorescent dye
+        gives, the strongest channel is used, repeated: the hue is the lamp's or the display's, not the cell's.
     scaling : {"range", "percentile"}
         ``range``: the dtype's range becomes 0..1 (floats: 0 to max(1, maximum)); ``percentile``: the two percentiles
         of the plane do.
@@ -108,8 +115,13 @@ class Normalizer:
             ends = [self._ends(band, plane.dtype) for band in bands]
             low, high = min(low for low, _ in ends), max(high for _, high in ends)
             mean = float(np.mean([np.clip(band, low, high).mean() for band in bands]))
-        invert = self.polarity == "dark-background" and high > low and mean > (low + high) / 2
-        return Scaling(low, high, invert, self.channels)
+            bright = high > low and mean > (low + high) / 2
+            only = None
+            if len(ends) == 3 and self.polarity == "dark-background" and not bright:
+                only = _only_colour(sample, np.array([low for low, _ in ends]))
+        if only is not None:
+            low, high = ends[only]
+        return Scaling(low, high, self.polarity == "dark-background" and bright, self.channels, only)
 
     def _ends(self, values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[float, float]:
         if self.scaling == "range":
@@ -122,6 +134,15 @@ class Normalizer:
     def __call__(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Prepare a whole plane: float32 (channels, H, W) in 0..1."""
         return self.measure(plane).apply(plane)
+
+
+def _only_colour(sample: NDArray[Any], lows: NDArray[np.float64]) -> int | None:
+    """Give the strongest channel of (h, w, 3) where all colours are shades of one, else None."""
+    pixels = sample.reshape(-1, 3).astype(np.float64) - lows
+    pixels = pixels[np.isfinite(pixels).all(axis=1)]
+    spread = pixels.T @ pixels
+    shares = np.linalg.eigvalsh(spread)
+    return int(np.argmax(np.diag(spread))) if shares[-1] >= _ONE_HUE * max(shares.sum(), 1e-12) else None
 
 
 def _range_top(values: NDArray[np.float32], dtype: np.dtype[Any]) -> float:

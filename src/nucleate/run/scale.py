@@ -1,8 +1,9 @@
 """The scale at which a network looks at a plane, found from the plane itself.
 
-A network knows nuclei of the sizes it was trained on. Two cheap looks tell how large those of a plane are: one at a
-quarter of the size, over a wide part, where large nuclei show and small ones vanish; one at full size over a small
-part. A scale other than 1 is taken only if it finds about as much there as full size does, or more.
+A network knows nuclei of the sizes it was trained on. Two cheap looks tell how large those of a plane are: one at full
+size over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A
+scale other than 1 is taken only if its nuclei are the surer ones, and cover as much. Cells whose nuclei are small, or
+clumps, can look like large nuclei; looked at closely, they are not sure.
 """
 
 from __future__ import annotations
@@ -20,15 +21,18 @@ if TYPE_CHECKING:
 
     from nucleate.core.plane import Plane
 
+    _Found = tuple[NDArray[np.int64], NDArray[np.float32]]
+
 __all__ = ["PartOfPlane", "Probe", "ScaleRule", "busiest_part", "find_scale"]
 
-_WIDE, _NARROW = 1536, 256  # sides of the parts that are looked at, pixels of the plane
+_WIDE, _MIDDLE, _NARROW = 1536, 768, 256  # sides of the parts that are looked at, pixels of the plane
 _COARSE = 0.25
 _FEWEST = 3  # nuclei that say anything about their kind
 _SURE = 0.3  # confidence from which a nucleus counts
 _SAMPLE = 250_000  # pixels by which the busiest part is chosen
 _CELLS = 16  # places tried for it, along each side
-_ENOUGH = 0.9  # of what is found at full size
+_SURER = 0.02  # by which the mean confidence must rise
+_ENOUGH = 0.9  # of the area found at full size
 _STEPS = 16  # scales are rounded to so many to an octave, so that planes of one kind get the same
 
 
@@ -47,9 +51,9 @@ class ScaleRule:
     """
 
     smallest: float = 12.0
-    largest: float = 50.0
+    largest: float = 60.0
     enlarge_to: float = 20.0
-    shrink_to: float = 36.0
+    shrink_to: float = 30.0
     most: float = 3.0
     least: float = 0.1
 
@@ -107,7 +111,7 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     ----------
     plane : Plane
     probe : Probe
-        Called two or three times.
+        Called two to four times.
     rule : ScaleRule
 
     Returns
@@ -116,9 +120,9 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
         1 where nothing speaks for another.
     """
     wide = busiest_part(plane, _WIDE)
-    narrow = busiest_part(wide, _NARROW)
-    areas, confidence = probe(narrow, 1.0)
-    diameter = _diameter(areas, confidence)
+    judged = busiest_part(wide, _NARROW)
+    plain = probe(judged, 1.0)
+    diameter = _diameter(*plain)
     if 0 < diameter < rule.smallest:
         wanted = min(rule.enlarge_to / diameter, rule.most)
     else:
@@ -126,8 +130,10 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
         if coarse <= rule.largest:
             return 1.0
         wanted = max(rule.shrink_to / coarse, rule.least)
+        judged = busiest_part(wide, _MIDDLE)
+        plain = probe(judged, 1.0)
     wanted = float(2 ** (round(np.log2(wanted) * _STEPS) / _STEPS))
-    return wanted if _found(*probe(narrow, wanted)) >= _ENOUGH * _found(areas, confidence) else 1.0
+    return wanted if _better(probe(judged, wanted), plain) else 1.0
 
 
 def busiest_part(plane: Plane, side: int) -> PartOfPlane:
@@ -159,7 +165,15 @@ def busiest_part(plane: Plane, side: int) -> PartOfPlane:
     return PartOfPlane(plane, slice(top, top + size[0]), slice(left, left + size[1]))
 
 
-def _found(areas: NDArray[np.int64], confidence: NDArray[np.float32]) -> float:
+def _better(new: _Found, old: _Found) -> bool:
+    """Tell whether nuclei are surer than others, and cover as much."""
+    if not len(new[1]):
+        return False
+    rise = float(new[1].mean()) - (float(old[1].mean()) if len(old[1]) else 0.0)
+    return rise >= _SURER and _covered(*new) >= _ENOUGH * _covered(*old)
+
+
+def _covered(areas: NDArray[np.int64], confidence: NDArray[np.float32]) -> float:
     """Sum the areas of the nuclei, each as far as it is sure."""
     return float((areas * confidence)[confidence >= _SURE].sum())
 
