@@ -12,8 +12,9 @@ from nucleate.errors import UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.post.recipe import PAPER_RECIPE
 from nucleate.study.paper import NORMALIZER, SIDE
-from nucleate.train.config import CLASSES, AugmentConfig, TrainConfig
+from nucleate.train.config import CLASSES, AugmentConfig, TrainConfig, parse_config
 from nucleate.train.finish import START
+from nucleate.train.presets import read_preset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -278,16 +279,10 @@ def _detector() -> Idea:
 
 
 def _flagship(plan: NextPlan) -> Idea:
-    changes = {
-        "network": {"name": "flagship", "channels_in": 3, "channels_out": 3, "width": min(16, plan.width), "depth": 5},
-        "normalizer": {
-            "channels": 3, "scaling": "percentile", "low_percentile": 0.5, "high_percentile": 99.8,
-        },
-        "augment": {
-            "rotate": True, "zoom": [0.5, 2.0], "displace": [0.0, 0.02], "gamma": [0.6, 1.6], "gain": [0.6, 1.3],
-            "offset": [-0.1, 0.15], "noise": 0.12, "blur": 1.2, "invert": 0.1, "mix_channels": 0.5,
-        },
-        "resize": None, "maps": ["mask", "border", "distance"], "loss": "compound", "lr": 1.5e-3,
-        "schedule": "cosine", "weight_decay": 1e-3, "ema": 0.998, "balance": 0.5, "recipe": START.to_dict(),
-    }  # fmt: skip
+    shipped = parse_config(read_preset("best")).model_dump(mode="json")
+    kept = ("maps", "loss", "schedule", "weight_decay", "ema", "balance", "normalizer", "augment")
+    # 48 channels at half size cost about as much as 16 at full size, the width of a small study.
+    network = {**shipped["network"], "width": min(shipped["network"]["width"], 3 * plan.width)}
+    changes = {name: shipped[name] for name in kept}
+    changes |= {"network": network, "resize": None, "lr": 1.5e-3, "recipe": START.to_dict()}
     return Idea(FLAGSHIP, "the network we ship, trained on the same budget", changes)
