@@ -33,13 +33,17 @@ def card_of(config: TrainConfig, recipe: PostRecipe, *, weights: bytes, **facts:
     **facts
         Further fields of the card.
     """
+    multiple = 2**config.network.depth
+    # Two 3 x 3 convolutions at each size on the way down and on the way up: so far does a pixel see, and tiles with
+    # such a margin give exactly what the whole picture gives.
+    tiling = {"margin": 6 * multiple, "blend": 0}
     return ModelCard(
-        **{"name": config.network.name, **facts},
+        **{"name": config.network.name, **tiling, **facts},
         network=config.network.to_dict(),
         normalizer=config.normalizer,
         maps=config.maps,
         recipe=recipe,
-        multiple=2**config.network.depth,
+        multiple=multiple,
         input_size=None if config.full_size else config.resize,
         sha256=hashlib.sha256(weights).hexdigest(),
     )
