@@ -173,10 +173,10 @@ def _in_order(
 
 def _write_levels(group: Any, pixels: _Pixels, *, version: str, more: dict[str, Any]) -> None:  # noqa: ANN401 - zarr has no types
     labels = "image-label" in more
-    factors, array = [1], _write_array(group, "0", pixels)
+    factors, array = [1], _write_array(group, "0", pixels=pixels)
     while max(array.shape[-2:]) > _SMALLEST:
         factors.append(factors[-1] * 2)
-        array = _write_array(group, str(len(factors) - 1), _half(pixels, array, labels=labels))
+        array = _write_array(group, str(len(factors) - 1), pixels=_half(pixels, array, labels=labels))
     size = pixels.size or (1.0, 1.0)
     levels = []
     for level, factor in enumerate(factors):
@@ -196,7 +196,7 @@ def _write_levels(group: Any, pixels: _Pixels, *, version: str, more: dict[str, 
     _set(group, {"multiscales": [scales], **more}, version=version)
 
 
-def _write_array(group: Any, name: str, pixels: _Pixels) -> Any:  # noqa: ANN401 - zarr has no types
+def _write_array(group: Any, name: str, *, pixels: _Pixels) -> Any:  # noqa: ANN401 - zarr has no types
     old = group.metadata.zarr_format == 2
     options = (
         {"chunk_key_encoding": {"name": "v2", "separator": "/"}} if old else {"dimension_names": list(pixels.axes)}
