@@ -81,8 +81,9 @@ def write_model(folder: Path, files: ModelFiles, *, card: ModelCard) -> Path:
     """
     target = make_folder(folder) / f"{card.name}.onnx"
     if target.resolve() != files.onnx.resolve():
-        content = files.read()
-        with atomic_path(target) as temporary:
-            temporary.write_bytes(content)
+        for path, content in ((target, files.read()), (target.with_name(files.int8.name), files.read_int8())):
+            if content is not None:
+                with atomic_path(path) as temporary:
+                    temporary.write_bytes(content)
     write_card(target.with_suffix(".toml"), card)
     return target
