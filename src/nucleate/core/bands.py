@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BAND_PIXELS", "Band", "Labels", "PlaneOf", "bands_of", "nuclei_in_bands", "pixel_counts", "places_of"]
+__all__ = [
+    "BAND_PIXELS",
+    "Band",
+    "LabelStore",
+    "Labels",
+    "PlaneOf",
+    "bands_of",
+    "nuclei_in_bands",
+    "pixel_counts",
+    "places_of",
+]
 
 BAND_PIXELS = 1 << 24
 """Larger planes are gone through in bands of about so many pixels, so that memory does not grow with the plane."""
@@ -30,6 +40,16 @@ class Labels(Protocol):
 
     def __getitem__(self, key: tuple[Any, ...], /) -> Any:  # noqa: ANN401 - whatever numpy takes
         """Give a part: an index for each axis of the stack, then slices of rows and columns."""
+
+
+class LabelStore(Protocol):
+    """Where the labels of one plane go: an array, a memory map, a Zarr array."""
+
+    def __getitem__(self, key: tuple[slice, slice], /) -> Any:  # noqa: ANN401 - whatever numpy takes
+        """Give a part."""
+
+    def __setitem__(self, key: tuple[slice, slice], value: NDArray[np.int32], /) -> None:
+        """Write a part."""
 
 
 @dataclass(frozen=True)

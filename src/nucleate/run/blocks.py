@@ -21,7 +21,7 @@ a watershed is decided by what is nearer than that. A single nucleus of more tha
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy import ndimage
@@ -51,24 +51,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nucleate.core.bands import LabelStore
     from nucleate.post.recipe import PostRecipe
 
-__all__ = ["Blocks", "LabelStore", "Reading", "context", "label_in_blocks", "label_strip"]
+__all__ = ["Blocks", "Rate", "Reading", "context", "label_in_blocks", "label_strip"]
 
 _HALO = 256
 """Rows beside a cut in which nuclei are not sure, at most."""
 
 _NEIGHBOURS = 16  # pixels around a region where nuclei beside it are seen when its own are rated
-
-
-class LabelStore(Protocol):
-    """Where labels go: an array, a memory map, a Zarr array."""
-
-    def __getitem__(self, key: tuple[slice, slice], /) -> Any:  # noqa: ANN401 - whatever numpy takes
-        """Give a part."""
-
-    def __setitem__(self, key: tuple[slice, slice], value: NDArray[np.int32], /) -> None:
-        """Write a part."""
 
 
 class Rate(Protocol):
@@ -256,16 +247,13 @@ class _Walk:
 
     def _kept(self, regions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Mark regions that can become the strip's own: all but those that come from above it."""
-        kept: NDArray[np.bool_] = regions[:, FIRST] >= self.strip.own.start
-        return kept
+        return np.asarray(regions[:, FIRST] >= self.strip.own.start, np.bool_)
 
     def _own(self, regions: NDArray[np.int64]) -> NDArray[np.bool_]:
-        own: NDArray[np.bool_] = self._kept(regions) & (regions[:, FIRST] < self.strip.own.stop)
-        return own
+        return np.asarray(self._kept(regions) & (regions[:, FIRST] < self.strip.own.stop), np.bool_)
 
     def _too_tall(self, regions: NDArray[np.int64]) -> NDArray[np.bool_]:
-        tall: NDArray[np.bool_] = self.rows.stop - regions[:, TOP] > self.blocks.rows_of(regions)
-        return tall
+        return np.asarray(self.rows.stop - regions[:, TOP] > self.blocks.rows_of(regions), np.bool_)
 
     def found(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Give the first pixel and the confidence of each nucleus, in the order in which they were found."""

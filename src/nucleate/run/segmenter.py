@@ -34,13 +34,12 @@ from nucleate.run.segmentation import Segmentation
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nucleate.core.bands import Labels
+    from nucleate.core.bands import Labels, LabelStore
     from nucleate.core.image import Image
     from nucleate.core.lazy import LazyImage
     from nucleate.core.normalize import Scaling
     from nucleate.core.plane import Plane
     from nucleate.post.recipe import PostRecipe
-    from nucleate.run.blocks import LabelStore
     from nucleate.run.engine import Engine
     from nucleate.run.weights import ModelCard
 
