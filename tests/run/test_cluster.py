@@ -277,7 +277,9 @@ def test_strips_that_are_finished_are_not_done_again(
         """Stops when all strips are there."""
 
         def _share(self, large: Large) -> Done:
-            assert all(alive and error is None for _, (alive, error) in self._sturdy(do_strip, large.pieces, large))
+            assert all(
+                alive and error is None for _, (alive, error) in self._sturdy(do_strip, large.pieces, large=large)
+            )
             raise KeyboardInterrupt
 
     job = job_for(out, functools.partial(cluster_fakes.load_local, TILE))

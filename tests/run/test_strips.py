@@ -32,8 +32,8 @@ def apart(found: Segmenter, pixels: NDArray[Any], folder: Path, *, count: int = 
     scaling = found.card.normalizer.measure(plane)
     strips = cut_plane(found, (plane.shape[0], plane.shape[1]), count=count)
     for strip in random.Random(0).sample(strips, len(strips)):
-        write_strip(found, plane, strip, scaling=scaling, path=strip_folder(folder, strip), max_bytes=0)
-    return JoinedLabels(folder, pixels.shape[:2], [PlaneStrips((), scaling, 1.0, strips)])
+        write_strip(found, plane, strip=strip, scaling=scaling, path=strip_folder(folder, strip), max_bytes=0)
+    return JoinedLabels(folder, pixels.shape[:2], planes=[PlaneStrips((), scaling, 1.0, strips)])
 
 
 @pytest.mark.parametrize("recipe", ["markers", "distance", "hysteresis"])
@@ -104,12 +104,12 @@ def test_planes_of_a_stack_are_numbered_on(tmp_path: Path) -> None:
         strips = cut_plane(found, (303, 117), count=4)
         for strip in strips:
             path = strip_folder(tmp_path, strip, at=(number,))
-            write_strip(found, as_plane(pixels), strip, scaling=scaling, path=path, max_bytes=0)
+            write_strip(found, as_plane(pixels), strip=strip, scaling=scaling, path=path, max_bytes=0)
         planes.append(PlaneStrips((number,), scaling, 1.0, strips))
         labels, sure = found.segment_plane(pixels)
         want.append(np.where(labels > 0, labels + count, 0))
         count += len(sure)
-    joined = JoinedLabels(tmp_path, stack.shape, planes)
+    joined = JoinedLabels(tmp_path, stack.shape, planes=planes)
     assert len(joined.confidence) == count
     for number in (0, 1):
         np.testing.assert_array_equal(joined[number, slice(None), slice(None)], want[number])

@@ -84,7 +84,7 @@ class ClusterCrew:
     def _share(self, large: Large) -> Done:
         """Do a large input strip by strip, then write its files."""
         started, source = time.perf_counter(), large.task.source
-        for _, (alive, error) in self._sturdy(do_strip, large.pieces, large):
+        for _, (alive, error) in self._sturdy(do_strip, large.pieces, large=large):
             if error is not None or not alive:
                 self._drop()
                 failed = Outcome(large.task.name, source.key, "failed", large.sha256)
@@ -95,26 +95,26 @@ class ClusterCrew:
         return done if alive else _killer(large.task)
 
     def _sturdy(
-        self, do: Callable[..., Any], items: Sequence[_Item], *more: object
+        self, do: Callable[..., Any], items: Sequence[_Item], **more: object
     ) -> Iterator[tuple[_Item, tuple[bool, Any]]]:
         """Give every item with its end: whether a worker outlived it, and what it gave."""
         suspects: list[_Item] = []
-        for item, (alive, ended) in self._flow(do, items, *more, room=self._cluster.room):
+        for item, (alive, ended) in self._flow(do, items, room=self._cluster.room, **more):
             if alive:
                 yield item, (True, ended)
             else:
                 suspects.append(item)
-        yield from self._flow(do, suspects, *more, room=lambda: 1)
+        yield from self._flow(do, suspects, room=lambda: 1, **more)
 
     def _flow(
-        self, do: Callable[..., Any], items: Sequence[_Item], *more: object, room: Callable[[], int]
+        self, do: Callable[..., Any], items: Sequence[_Item], *, room: Callable[[], int], **more: object
     ) -> Iterator[tuple[_Item, tuple[bool, Any]]]:
         client, waiting = self._cluster.client, list(reversed(items))
         ended = library("distributed").as_completed()
         while waiting or self._pending:
             while waiting and len(self._pending) < room():
                 item = waiting.pop()
-                future = client.submit(do, self._job, *more, item, pure=False)
+                future = client.submit(do, self._job, item, pure=False, **more)
                 self._pending[future] = item
                 ended.add(future)
             future = next(ended)

@@ -132,7 +132,7 @@ def do_task(job: Job, task: Task) -> Done | Large:
     return _travelling(bench.write(work))
 
 
-def do_strip(job: Job, large: Large, piece: tuple[tuple[int, ...], Strip]) -> Exception | None:
+def do_strip(job: Job, piece: tuple[tuple[int, ...], Strip], *, large: Large) -> Exception | None:
     """Find the nuclei of one strip and store them; gives what is wrong with the input, if anything.
 
     Raises
@@ -148,7 +148,7 @@ def do_strip(job: Job, large: Large, piece: tuple[tuple[int, ...], Strip]) -> Ex
             segmenter = bench.segmenter.at_scale(cut.scale)
             path = strip_folder(large.folder, strip, at=at)
             spare = max(bench.limit - (shown.nbytes if shown.in_memory else 0), 0)
-            write_strip(segmenter, shown.plane(at), strip, scaling=cut.scaling, path=path, max_bytes=spare)
+            write_strip(segmenter, shown.plane(at), strip=strip, scaling=cut.scaling, path=path, max_bytes=spare)
     except (UsageError, InputError) as error:
         return _portable(error)
     except NucleateError:
@@ -215,7 +215,7 @@ class _Bench(WorkBench):
     def _join(self, large: Large) -> outputs.Result:
         with contextlib.ExitStack() as kept:
             _, image, shown = kept.enter_context(self.opened(large.task.source))
-            labels = JoinedLabels(large.folder, (*shown.stack_shape, *shown.shape_HW), large.planes)
+            labels = JoinedLabels(large.folder, (*shown.stack_shape, *shown.shape_HW), planes=large.planes)
             close = kept.pop_all().close
         return outputs.Result(large.task.name, image, shown, labels, labels.confidence, close)
 

@@ -36,7 +36,13 @@ __all__ = [
     "windows",
 ]
 
-TOP, LEFT, BOTTOM, RIGHT, LAST, OWN, FIRST = range(7)
+TOP = 0
+LEFT = 1
+BOTTOM = 2
+RIGHT = 3
+LAST = 4
+OWN = 5
+FIRST = 6
 """Columns: the box (ends are one past), the last pixel in reading order, counted over the plane, the first row in which
 a nucleus of the region may begin, and the first row it had before it was cut."""
 

@@ -91,7 +91,7 @@ def strip_folder(folder: Path, strip: Strip, *, at: tuple[int, ...] = ()) -> Pat
 
 
 def write_strip(
-    segmenter: Segmenter, plane: Plane, strip: Strip, *, scaling: Scaling, path: Path, max_bytes: int
+    segmenter: Segmenter, plane: Plane, *, strip: Strip, scaling: Scaling, path: Path, max_bytes: int
 ) -> None:
     """Find the nuclei of a strip and store them, unless they are there.
 
@@ -146,14 +146,9 @@ class JoinedLabels:
         (..., H, W).
     planes : sequence of PlaneStrips
         In the order of the stack.
-
-    Attributes
-    ----------
-    confidence : (n,) float32 ndarray
-        Entry ``i`` belongs to nucleus ``i + 1``.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, ...], planes: Sequence[PlaneStrips]) -> None:
+    def __init__(self, folder: Path, shape: tuple[int, ...], *, planes: Sequence[PlaneStrips]) -> None:
         zarr = _zarr()
         self.shape = shape
         self._parts: dict[tuple[int, ...], list[tuple[Strip, Any, NDArray[np.int32]]]] = {}
@@ -172,7 +167,12 @@ class JoinedLabels:
                 (strip, group["labels"], np.append(np.int32(0), own))
                 for strip, group, own in zip(plane.strips, groups, ids, strict=True)
             ]
-        self.confidence: NDArray[np.float32] = np.concatenate(confidences)
+        self._confidence: NDArray[np.float32] = np.concatenate(confidences)
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """Entry ``i`` belongs to nucleus ``i + 1``."""
+        return self._confidence
 
     def __getitem__(self, key: tuple[Any, ...], /) -> NDArray[np.int32]:
         """Give a part of one plane, (h, w)."""
