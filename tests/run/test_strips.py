@@ -26,7 +26,7 @@ pytest.importorskip("zarr", reason="zarr is not installed (extra cluster)")
 pytestmark = pytest.mark.base
 
 
-def apart(found: Segmenter, pixels: NDArray[Any], folder: Path, *, count: int = 9) -> JoinedLabels:
+def apart(found: Segmenter, pixels: NDArray[Any], *, folder: Path, count: int = 9) -> JoinedLabels:
     """Do the strips one by one, in no order."""
     plane = as_plane(pixels)
     scaling = found.card.normalizer.measure(plane)
@@ -41,7 +41,7 @@ def test_strips_equal_the_whole(recipe: str, tmp_path: Path) -> None:
     pixels = drawn((603, 217), 90)
     found = segmenter(recipe=RECIPES[recipe], tile=96)
     want, sure = found.segment_plane(pixels, max_bytes=10**12)
-    joined = apart(found, pixels, tmp_path)
+    joined = apart(found, pixels, folder=tmp_path)
     assert len(list(tmp_path.iterdir())) >= 3
     assert want.max() > 20
     np.testing.assert_array_equal(joined[slice(None), slice(None)], want)
@@ -54,7 +54,7 @@ def test_strips_on_another_scale_equal_the_whole(scale: float, tmp_path: Path) -
     pixels = drawn((403, 217), 60)
     found = segmenter(chosen=SegmentSettings(scale=scale), tile=96)
     want, sure = found.segment_plane(pixels, max_bytes=10**12)
-    joined = apart(found, pixels, tmp_path)
+    joined = apart(found, pixels, folder=tmp_path)
     np.testing.assert_array_equal(joined[slice(None), slice(None)], want)
     np.testing.assert_array_equal(joined.confidence, sure)
 
@@ -66,7 +66,7 @@ def test_a_region_over_many_strips_belongs_to_the_first(tmp_path: Path) -> None:
     pixels[560:580, 80:100] = 200
     found = segmenter(recipe=PostRecipe(level=0.3), tile=96)
     want, _ = found.segment_plane(pixels, max_bytes=10**12)
-    joined = apart(found, pixels, tmp_path)
+    joined = apart(found, pixels, folder=tmp_path)
     assert want.max() == 2
     np.testing.assert_array_equal(joined[slice(None), slice(None)], want)
 
@@ -78,7 +78,7 @@ def test_uncertain_nuclei_leave_no_gap(tmp_path: Path) -> None:
     limit = float(np.median(sure))
     picky = segmenter(chosen=SegmentSettings(min_confidence=limit), tile=96)
     want, kept = picky.segment_plane(pixels, max_bytes=10**12)
-    joined = apart(picky, pixels, tmp_path)
+    joined = apart(picky, pixels, folder=tmp_path)
     assert 0 < len(kept) < len(sure)
     np.testing.assert_array_equal(joined[slice(None), slice(None)], want)
 
@@ -86,8 +86,8 @@ def test_uncertain_nuclei_leave_no_gap(tmp_path: Path) -> None:
 def test_a_finished_strip_is_taken_as_it_is(tmp_path: Path) -> None:
     pixels = drawn((403, 217), 60)
     found = segmenter(tile=96)
-    before = apart(found, pixels, tmp_path)[slice(None), slice(None)]
-    after = apart(segmenter(engine=_broken, tile=96), pixels, tmp_path)[slice(None), slice(None)]
+    before = apart(found, pixels, folder=tmp_path)[slice(None), slice(None)]
+    after = apart(segmenter(engine=_broken, tile=96), pixels, folder=tmp_path)[slice(None), slice(None)]
     np.testing.assert_array_equal(before, after)
 
 
