@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outlined", "find_outlined", "samples_of"]
 
-Reader: TypeAlias = Callable[[tuple[int, int]], list[Region]]
+_Reader: TypeAlias = Callable[[tuple[int, int]], list[Region]]
 
 _ENDINGS = (".rois", "_rois", "-rois", ".labels", "_annotations")
 
@@ -45,7 +45,7 @@ class Outlined:
     image_id: str
     image: str | None
     outlines: str | None
-    read: Reader | None
+    read: _Reader | None
     shape: tuple[int, int] | None = None
 
     def regions(self, shape: tuple[int, int]) -> list[Region]:
@@ -144,11 +144,11 @@ def _coco(source: Source, pictures: list[str], *, listed: dict[str, dict[str, ob
     return [found[image_id] for image_id in sorted(found)]
 
 
-def _coco_reader(name: str, entry: dict[str, object]) -> Reader:
+def _coco_reader(name: str, entry: dict[str, object]) -> _Reader:
     return lambda shape: coco_regions(entry["annotations"], name, shape=shape)  # type: ignore[arg-type]
 
 
-def _reader(source: Source, name: str) -> Reader:
+def _reader(source: Source, name: str) -> _Reader:
     read = READERS[PurePosixPath(name).suffix.lower()]
     return lambda shape: read(source.read(name), f"{source}/{name}", shape=shape)
 

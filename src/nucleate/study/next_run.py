@@ -185,10 +185,10 @@ def run_study(
             else:
                 tasks += [(idea, part) for part in parts]
         # First what no other process is at; then what is left.
-        busy = [task for task in tasks if _do(story, *task, wait=False, shown=shown) is None]
+        busy = [task for task in tasks if _do(story, task, wait=False, shown=shown) is None]
         for task in busy:
             say(f"{task[0].name}  {task[1].name}  waits for another process")
-            _do(story, *task, wait=True, shown=shown)
+            _do(story, task, wait=True, shown=shown)
 
     named = ideas(plan)
     run((idea for name, idea in named.items() if name in wanted - {FLAGSHIP}), story.folds)
@@ -201,9 +201,9 @@ def run_study(
     story.tell(plan.out)
 
 
-def _do(story: _Story, idea: Idea, part: Part, *, wait: bool, shown: Sequence[Sample]) -> Outcome | None:
+def _do(story: _Story, task: tuple[Idea, Part], *, wait: bool, shown: Sequence[Sample]) -> Outcome | None:
     """Run one row; once an idea is whole, tell it, so that a broken study has its table too."""
-    out = story.study.plan.out
+    (idea, part), out = task, story.study.plan.out
     before = story.study.known(idea, part.name)
     outcome = before or story.study.outcome(idea, part, wait=wait)
     if outcome is not None and before is None:
