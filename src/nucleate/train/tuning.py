@@ -36,8 +36,8 @@ GRID: Mapping[str, Sequence[float | int | bool]] = {
 
 _FEW = 80  # pictures that a first descent looks at
 
-In = TypeVar("In")
-Out = TypeVar("Out")
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def store_maps(segmenter: Segmenter, samples: Iterable[Sample]) -> list[StoredMa
     ]
 
 
-def each(work: Callable[[In], Out], items: Sequence[In], *, jobs: int = 1) -> list[Out]:
+def each(work: Callable[[_In], _Out], items: Sequence[_In], *, jobs: int = 1) -> list[_Out]:
     """Do something to every item, in `jobs` threads; the results come in the order of the items."""
     if jobs == 1 or len(items) < 2:
         return [work(item) for item in items]
