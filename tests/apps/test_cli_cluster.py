@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -16,7 +17,8 @@ from tests.run.test_batch import contents
 from tests.tiny_model import write_tiny_model
 
 pytest.importorskip("distributed", reason="Dask is not installed (extra cluster)")
-pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (extra cluster)")
+if importlib.util.find_spec("dask_jobqueue") is None:  # importing it here would take Ctrl-C from other tests
+    pytest.skip("dask-jobqueue is not installed (extra cluster)", allow_module_level=True)
 pytest.importorskip("onnx", reason="onnx, which makes the model of these tests, is not installed")
 
 pytestmark = pytest.mark.base
@@ -98,8 +100,20 @@ def test_ctrl_c_stops_workers_within_two_seconds(folder: Path, plain: dict[str, 
     assert running.returncode == 130
     assert took < 2
     lines = [line for line in said.splitlines() if "broken.png" not in line]
-    assert len(lines) == 2, said
+    # A worker that was only just being started may add what its Python says to that.
+    assert lines[0].startswith("nucleate: stopped; "), said
     assert lines[1].endswith("--cluster local --workers 1 --tta --quiet --resume")
+
+
+def _gone_within(pid: int, *, seconds: float) -> bool:
+    """Wait for a process to end; one that nobody has asked for its end counts as gone."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        status = Path(f"/proc/{pid}/stat")
+        if not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def test_slurm_jobs_are_handed_in_and_cancelled(folder: Path, plain: dict[str, str], tmp_path: Path) -> None:
@@ -117,7 +131,8 @@ def test_slurm_jobs_are_handed_in_and_cancelled(folder: Path, plain: dict[str, s
     assert "#SBATCH --mem=3G" in script
     assert "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE=False" in script
     assert contents(folder / "slurm") == plain
-    assert not Path(f"/proc/{(jobs / 'pid').read_text().strip()}").exists()
+    pid = int((jobs / "pid").read_text())
+    assert _gone_within(pid, seconds=20)
 
 
 def test_workers_without_a_cluster_are_a_wrong_call(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import logging
 import os
 import re
@@ -322,10 +323,13 @@ def test_an_address_without_a_scheduler_is_a_wrong_call(monkeypatch: pytest.Monk
 
 
 def test_slurm_without_its_commands_is_a_wrong_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (extra cluster)")
+    if importlib.util.find_spec("dask_jobqueue") is None:
+        pytest.skip("dask-jobqueue is not installed (extra cluster)")
+    before = signal.getsignal(signal.SIGINT)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="no command sbatch here"), open_cluster(ClusterSettings("slurm")):
         pass
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_memory_is_shared_out() -> None:

@@ -181,7 +181,7 @@ def test_a_broken_row_goes_on_to_the_same_scores(data: Path, tmp_path: Path) -> 
     assert again is not None
     assert whole is not None
     assert again.scores == whole.scores
-    assert again.seconds >= before > 0
+    assert again.seconds > before >= 0  # what was spent before the break is not lost
 
 
 def test_post_processing_costs_no_training(data: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import logging
 import os
 import shutil
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from nucleate.run.memory import available_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Cluster", "ClusterSettings", "library", "open_cluster"]
+__all__ = ["Cluster", "ClusterSettings", "library", "open_cluster", "require"]
 
 _ADDRESSES = ("tcp://", "tls://", "ucx://", "ws://", "wss://")
 _JOBS = 8
@@ -211,9 +212,21 @@ def library(name: str) -> Any:  # noqa: ANN401 - a module
     MissingExtraError
         If it is not installed.
     """
-    if importlib.util.find_spec(name.partition(".")[0]) is None:
-        raise MissingExtraError(name.partition(".")[0].replace("_", "-"), "cluster")
+    require(name.partition(".")[0])
     return importlib.import_module(name)
+
+
+def require(*names: str) -> None:
+    """Look whether libraries of the extra ``cluster`` are there, without importing them.
+
+    Raises
+    ------
+    MissingExtraError
+        If one is not installed.
+    """
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise MissingExtraError(name.replace("_", "-"), "cluster")
 
 
 def _start(settings: ClusterSettings, distributed: Any) -> Any:  # noqa: ANN401 - Dask's own classes
@@ -236,8 +249,17 @@ def _start(settings: ClusterSettings, distributed: Any) -> Any:  # noqa: ANN401 
     return cluster
 
 
-def _slurm(settings: ClusterSettings) -> Any:  # noqa: ANN401 - Dask's own classes
+def _jobqueue() -> Any:  # noqa: ANN401 - a module
+    """Import dask-jobqueue, which takes Ctrl-C for itself when it is imported, and give Ctrl-C back."""
+    handler = signal.getsignal(signal.SIGINT)
     jobqueue = library("dask_jobqueue")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
+    return jobqueue
+
+
+def _slurm(settings: ClusterSettings) -> Any:  # noqa: ANN401 - Dask's own classes
+    jobqueue = _jobqueue()
     if shutil.which("sbatch") is None:
         raise UsageError("--cluster slurm: no command sbatch here; run it where jobs are handed in")
     dask = library("dask")

@@ -271,7 +271,7 @@ class Study:
         began = self._clock()
 
         def keep(run: Run) -> None:
-            _write_json(spent, round(before + self._clock() - began, 3))
+            _write_json(spent, round(before + self._clock() - began, 6))
             self.report(idea.name, part.name, run)
 
         fit(

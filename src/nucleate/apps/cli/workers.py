@@ -62,11 +62,10 @@ def choose_cluster(
         if workers is not None:
             raise UsageError(f"--workers {workers}: it goes with --cluster; add --cluster local")
         return None
-    from nucleate.run.cluster import ClusterSettings, library
+    from nucleate.run.cluster import ClusterSettings, require
 
     chosen = ClusterSettings(cluster, workers, threads or 1, None if memory is None else int(memory * 1e9))
-    for name in ("dask", "distributed", "zarr", *(["dask_jobqueue"] if cluster == "slurm" else [])):
-        library(name)
+    require("dask", "distributed", "zarr", *(["dask_jobqueue"] if cluster == "slurm" else []))
     return chosen
 
 
