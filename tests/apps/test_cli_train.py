@@ -13,7 +13,7 @@ from nucleate.data.write import write_sample
 from nucleate.run.weights import find_model, read_card
 
 TINY = ("network.name=flagship", "network.width=4", "network.depth=2", "crop=32", "batch=4", "epochs=2", "lr=0.02")
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "first.toml"
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "flagship.toml"
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_trained_model_segments(data: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_a_configuration_file_can_be_changed_in_places(data: Path, tmp_path: Path) -> None:
-    less = (*TINY, "steps_per_epoch=1", 'precision="float32"', "ema=0.0")
+    less = (*TINY, "restarts=[]", "steps_per_epoch=1", 'precision="float32"', "ema=0.0")
     assert _train(data, tmp_path / "run", "--config", CONFIG, "--quiet", settings=less) == 0
     assert (tmp_path / "run" / "model.toml").read_text().count("border") >= 1
 

@@ -30,6 +30,7 @@ from nucleate.train.crossfit import Ending, EndingFitter, cross_fit
 from nucleate.train.device import choose_device
 from nucleate.train.finish import card_scores, final_network, median_diameter, starting_recipe, train_network
 from nucleate.train.loop import FINAL
+from nucleate.train.quantise import calibration_crops, write_int8
 from nucleate.train.shipping import ship
 from nucleate.train.tuning import StoredMaps, Trials, each
 
@@ -218,6 +219,8 @@ def read_endings(out: Path) -> dict[str, Ending]:
 def ship_model(plan: CrossPlan, result: CrossResult, *, network: str, name: str, **facts: object) -> Path:
     """Write ``OUT/<name>.onnx`` with its card: one network, with recipe and confidence fitted to all pictures.
 
+    ``OUT/<name>.int8.onnx`` is the same network in integers, measured on pictures that it was trained on.
+
     Parameters
     ----------
     plan : CrossPlan
@@ -247,7 +250,10 @@ def ship_model(plan: CrossPlan, result: CrossResult, *, network: str, name: str,
         **result.ending.facts(),
         **facts,
     )
-    return plan.out / f"{name}.onnx"
+    path = plan.out / f"{name}.onnx"
+    seen = [sample for sample in load_pictures(plan) if f"fold-{sample.fold}" != network]
+    write_int8(path, calibration_crops(seen, plan.config.normalizer, multiple=2**plan.config.network.depth))
+    return path
 
 
 def train_on_all(plan: CrossPlan, *, resume: bool, report: Callable[[str, Run], None]) -> None:

@@ -60,8 +60,8 @@ def train(
 
     \b
     Examples:
-      nucleate train stage1_train.zip -o run --config configs/first.toml --val 1
-      nucleate train stage1_train.zip -o run --config configs/first.toml --val 1 --resume
+      nucleate train stage1_train.zip -o run --config configs/flagship.toml --val 1
+      nucleate train stage1_train.zip -o run --config configs/flagship.toml --val 1 --resume
       nucleate train my-images -o run --preset finetune --val 0.3
       torchrun --nproc-per-node 4 -m nucleate train my-images -o run --preset best
     """
