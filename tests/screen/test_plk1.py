@@ -10,7 +10,6 @@ from tests.screen.otsu import OtsuSegmenter
 from nucleate.api import load_segmenter
 from nucleate.export.measurements import measure
 from nucleate.io.images import read_image
-from nucleate.run.segmenter import SegmentSettings
 from nucleate.screen.phenotypes import classify, reference_of
 
 if TYPE_CHECKING:
@@ -37,8 +36,8 @@ def test_arrested_cells_are_mitotic_looking(shared_data: Path, blur: float, fact
 
 def test_the_shipped_model_shows_the_arrest(shared_data: Path, shipped_model: Path) -> None:
     assert shipped_model.is_file()
-    # The nuclei are a hundred pixels across, the model knows them at a third of that.
-    segmenter = load_segmenter(settings=SegmentSettings(scale=0.3), threads=1)
+    # The nuclei are a hundred pixels across: the rule of scales has to see it.
+    segmenter = load_segmenter(threads=1)
     tables = {}
     for name in ("control", "inhibition"):
         image = read_image(shared_data / "formats" / "tiff" / f"xy_8bit__nuclei_PLK1_{name}.tif")
@@ -46,5 +45,5 @@ def test_the_shipped_model_shows_the_arrest(shared_data: Path, shipped_model: Pa
     reference = reference_of(tables["control"])
     flags = {name: classify(table, reference) for name, table in tables.items()}
     assert int(flags["control"]["mitotic"].sum()) == 0
-    # Four cells; a cluster may come in two pieces.
-    assert 4 <= int(flags["inhibition"]["mitotic"].sum()) <= 6
+    assert int(flags["inhibition"]["mitotic"].sum()) == 4
+    assert len(tables["inhibition"]["label"]) == 10

@@ -83,6 +83,9 @@ def test_the_ordinary_nucleus_by_hand() -> None:
         ({"std_intensity": 34, "solidity": 0.93}, ""),
         ({"std_intensity": 36, "solidity": 0.94}, ""),
         ({"std_intensity": 36, "solidity": 0.93, "area_px": 12}, ""),
+        ({"std_intensity": 41, "area_px": 25}, "mitotic"),
+        ({"std_intensity": 39, "area_px": 25}, ""),
+        ({"std_intensity": 41, "area_px": 24}, ""),
     ],
 )
 def test_rules_at_their_thresholds(nucleus: dict[str, float], found: str) -> None:

@@ -11,13 +11,15 @@ percentile of the lowest pixel of the control nuclei.
                        an anaphase set seen from the side)
 ``mitotic``, cluster   area >= 0.125 x median, texture >= median + 3 spreads and solidity <= 0.93 (chromosomes of
                        prophase and arrested prometaphase: uneven and with a ragged outline)
+``mitotic``, grains    area >= 0.25 x median and texture >= 2 x median (the same, where the outline was drawn
+                       smoothly around the chromosomes)
 =====================  =====================================================================================
 
 Texture is the standard deviation of the intensity over the brightness. Small and irregular nuclei are told apart by
 area and shape in the manner of nuclear morphometric analysis (Filippi-Chiela et al. 2012, PLoS ONE 7:e42522, DOI
 10.1371/journal.pone.0042522); that condensed nuclei are small and bright is the usual rule for apoptosis in image-based
-screens. The thresholds are ours. They find candidates, which is what "looking" means: a fraction well over the
-controls' calls for a look at the pictures.
+screens. The thresholds are ours, set with an eye on one pair of real fields (control and PLK1 inhibition). They find
+candidates, which is what "looking" means: a fraction well over the controls' calls for a look at the pictures.
 """
 
 from __future__ import annotations
@@ -57,6 +59,10 @@ class Rules:
         How many spreads over the controls' median its texture lies.
     cluster_solidity : float
         Its greatest solidity.
+    grains_area : float
+        Least area of a cluster of any outline.
+    grains_texture : float
+        Its least texture, of the controls' median.
     """
 
     condensed_area: float = 0.6
@@ -66,6 +72,8 @@ class Rules:
     cluster_area: float = 0.125
     cluster_texture: float = 3.0
     cluster_solidity: float = 0.93
+    grains_area: float = 0.25
+    grains_texture: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -147,5 +155,6 @@ def classify(
     plate = (area <= rules.plate_area) & bright & (table["eccentricity"] >= rules.plate_eccentricity)
     uneven = texture >= reference.texture + rules.cluster_texture * reference.texture_sd
     cluster = (area >= rules.cluster_area) & uneven & (table["solidity"] <= rules.cluster_solidity)
-    mitotic = plate | cluster
+    grains = (area >= rules.grains_area) & (texture >= rules.grains_texture * reference.texture)
+    mitotic = plate | cluster | grains
     return {"condensed": (area <= rules.condensed_area) & bright & ~mitotic, "mitotic": mitotic}
