@@ -252,14 +252,15 @@ class Segmenter:
 
     def at_scale(self, scale: float) -> Segmenter:
         """Give the segmenter with another `scale` in its settings."""
-        settings = replace(self.settings, scale=scale)
+        return self._with(replace(self.settings, scale=scale))
+
+    def _with(self, settings: SegmentSettings) -> Segmenter:
         return Segmenter(self.engine, self.card, settings=settings, tiles_at_once=self.tiles_at_once)
 
     def _probe(
         self, part: Plane, scale: float, /, *, scaling: Scaling
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        plain = self.at_scale(scale)
-        plain.settings = replace(plain.settings, tta=False, min_area=None)
+        plain = self._with(replace(self.settings, scale=scale, tta=False, min_area=None))
         maps_CHW = np.concatenate(list(plain.mapper().bands(part, scaling=scaling)), axis=1)
         reading = plain.reading()
         found_HW = reading.recipe.apply(maps_CHW, self.card.maps)
