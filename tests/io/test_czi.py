@@ -69,6 +69,22 @@ def test_tiles_are_joined_where_the_stage_was(tmp_path: Path) -> None:
         np.testing.assert_array_equal(source.read(slice(10, 30), slice(20, 40)), pixels[10:30, 20:40])
 
 
+def test_a_window_decodes_the_tiles_that_it_touches(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 9, (40, 60)).astype(np.uint16)
+    path = tmp_path / "a.czi"
+    with czi.create_czi(str(path), compression_options="zstd0:ExplicitLevel=1") as file:
+        for left in (0, 30):
+            file.write(pixels[:, left : left + 30, None], location=(left, 0))
+    content = bytearray(path.read_bytes())
+    tile = content.rindex(b"\x28\xb5\x2f\xfd")  # how compressed tiles begin
+    content[tile : tile + 4] = b"ruin"
+    path.write_bytes(content)
+    with open_image(path) as source:
+        np.testing.assert_array_equal(source.read(slice(0, 40), slice(0, 30)), pixels[:, :30])
+        with pytest.raises(InputError, match=r"a.czi: damaged CZI file \("):
+            source.read(slice(0, 1), slice(29, 31))
+
+
 def test_scenes_are_pictures(tmp_path: Path) -> None:
     path = tmp_path / "a.czi"
     scenes = [_numbers(20, 30), _numbers(15, 40) + 5]
@@ -108,6 +124,9 @@ def test_real_file(shared_data: Path) -> None:
         assert image.channel_names == ("ChA",)
         assert image.pixel_size_um == pytest.approx((0.19564, 0.19564), abs=1e-5)
         means.append(float(image.pixels.mean()))
+        with open_image(path, picture=number) as source:
+            for rows, cols in ((slice(0, 100), slice(3, 9)), (slice(90, 251), slice(0, 251))):
+                np.testing.assert_array_equal(source.read(rows, cols, at=(1,)), image.pixels[1, rows, cols])
     assert means == pytest.approx([13530.3, 12310.9], abs=0.1)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-pytest.importorskip("liffile", reason="liffile is not installed (extra formats)")
+liffile = pytest.importorskip("liffile", reason="liffile is not installed (extra formats)")
 pytestmark = pytest.mark.base
 
 
@@ -51,6 +53,27 @@ def test_colours_are_red_green_blue(tmp_path: Path) -> None:
     image = read_image(write_lif(tmp_path / "a.lif", [Series("one", pixels, "YXS")]))
     assert image.axes == "YXS"
     np.testing.assert_array_equal(image.pixels, pixels[..., ::-1])
+
+
+@pytest.mark.parametrize("axes", ["TYX", "TYXS"])
+def test_windows_follow_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, axes: str) -> None:
+    colours = axes.endswith("S")
+    pixels = _numbers(2, 400, 2500, *((3,) if colours else ()))
+    path = write_lif(tmp_path / "a.lif", [Series("one", pixels, axes)])
+    count, read = Mock(return_value=None), liffile.LifImage.frame
+    monkeypatch.setattr(liffile.LifImage, "frame", lambda series, **at: count(**at) or read(series, **at))
+    with open_image(path) as source:
+        tracemalloc.start()
+        for t, top in np.ndindex(2, 10):
+            rows = slice(top * 40, top * 40 + 40)
+            expected = pixels[t, rows, :9, ::-1] if colours else pixels[t, rows, :9]
+            np.testing.assert_array_equal(source.read(rows, slice(0, 9), at=(t,)), expected)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    if colours:  # each frame is read once
+        assert [one.kwargs["T"] for one in count.mock_calls] == [0, 1]
+    else:  # and nothing but the windows
+        assert peak < pixels[0].nbytes / 4
 
 
 def test_series_are_pictures(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-pytest.importorskip("nd2", reason="nd2 is not installed (extra formats)")
+nd2 = pytest.importorskip("nd2", reason="nd2 is not installed (extra formats)")
 pytestmark = pytest.mark.base
 
 
@@ -42,6 +44,25 @@ def test_axes(tmp_path: Path, dtype: str, axes: str, *, compressed: bool) -> Non
         chosen, planes = source.channel(), list(image.channel().planes())
         part = chosen.read(slice(1, 4), slice(2, 99), at=tuple(n - 1 for n in chosen.stack_shape))
         np.testing.assert_array_equal(part, planes[-1][1:4, 2:])
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_windows_follow_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, compressed: bool) -> None:
+    pixels = _numbers(2, 400, 2500)
+    path = write_nd2(tmp_path / "a.nd2", Recording(pixels, "TYX", compressed=compressed))
+    count, read = Mock(return_value=None), nd2.ND2File.read_frame
+    monkeypatch.setattr(nd2.ND2File, "read_frame", lambda file, index: count(index) or read(file, index))
+    with open_image(path) as source:
+        tracemalloc.start()
+        for t, top in np.ndindex(2, 10):
+            rows = slice(top * 40, top * 40 + 40)
+            np.testing.assert_array_equal(source.read(rows, slice(0, 9), at=(t,)), pixels[t, rows, :9])
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    if compressed:  # each frame is decoded once
+        assert [one.args[0] for one in count.mock_calls] == [0, 1]
+    else:  # and nothing but the windows is read
+        assert peak < pixels[0].nbytes / 4
 
 
 def test_size_not_known(tmp_path: Path) -> None:

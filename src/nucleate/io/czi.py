@@ -1,8 +1,7 @@
-"""Zeiss CZI with pylibCZIrw: mosaics are joined, scenes are pictures, windows are read tile by tile."""
+"""Zeiss CZI with pylibCZIrw: mosaics are joined, scenes are pictures, a window decodes the tiles that it touches."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from nucleate.io.faults import fault
 from nucleate.io.units import sane_size
-from nucleate.io.windows import choose_picture, library, windowed
+from nucleate.io.windows import choose_picture, kept_open, library, windowed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +31,7 @@ _PAGE_AXES = "VHIRB"
 _LEAST_BYTES_A_PLANE = 32  # its entry in the file's directory
 
 _MOST_PIXELS_A_READ = 1 << 26
+_KEPT_BYTES = 1 << 26
 
 
 def open_lazy(path: Path, picture: int | None) -> LazyImage:
@@ -58,20 +58,14 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
     RuntimeError, ...
         As libCZI raises them for damaged files.
     """
-    czi = library("pylibCZIrw.czi", package="pylibCZIrw")
-    with contextlib.ExitStack() as open_files:
-        file = open_files.enter_context(czi.open_czi(str(path)))
-        scenes = sorted(file.scenes_bounding_rectangle_no_pyramid)
-        names = _scene_names(scenes)
+
+    def made(file: Any) -> tuple[LazyImage, list[str]]:  # noqa: ANN401 - the library's own class
+        scenes = _scenes(file)
+        names = _names(scenes)
         number = choose_picture(path, names, wanted=picture)
-        image = _opened(path, file, scene=scenes[number] if scenes else None)
-        close = open_files.pop_all().close
-    return replace(
-        image,
-        name=path.name,
-        pictures=tuple(names) if len(names) > 1 else (),
-        release=close,
-    )
+        return _opened(path, file, scene=scenes[number] if scenes else None), names
+
+    return kept_open(path, _file(path), made)
 
 
 def pictures(path: Path) -> list[str]:
@@ -84,11 +78,21 @@ def pictures(path: Path) -> list[str]:
     RuntimeError, ...
         As libCZI raises them for damaged files.
     """
-    with library("pylibCZIrw.czi", package="pylibCZIrw").open_czi(str(path)) as file:
-        return _scene_names(sorted(file.scenes_bounding_rectangle_no_pyramid))
+    with _file(path) as file:
+        return _names(_scenes(file))
 
 
-def _scene_names(scenes: list[int]) -> list[str]:
+def _file(path: Path) -> Any:  # noqa: ANN401 - as above
+    """Open a file that keeps the tiles decoded last, since windows that overlap ask for the same ones again."""
+    czi = library("pylibCZIrw.czi", package="pylibCZIrw")
+    return czi.open_czi(str(path), cache_options=czi.CacheOptions(max_memory_usage=_KEPT_BYTES))
+
+
+def _scenes(file: Any) -> list[int]:  # noqa: ANN401 - as above
+    return sorted(file.scenes_bounding_rectangle_no_pyramid)
+
+
+def _names(scenes: list[int]) -> list[str]:
     return [f"scene {scene}" for scene in scenes] if scenes else [""]
 
 

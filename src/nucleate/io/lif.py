@@ -1,10 +1,10 @@
-"""Leica LIF and LOF with liffile: series are pictures, plain pixels are mapped into memory."""
+"""Leica LIF and LOF with liffile: series are pictures, pixels are mapped into memory, colours read by the frame."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from nucleate.core.image import AXES
 from nucleate.io.faults import fault
 from nucleate.io.units import micrometres, sane_size
-from nucleate.io.windows import choose_picture, library, windowed
+from nucleate.io.windows import choose_picture, kept_open, library, windowed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,19 +50,13 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
     ValueError, KeyError, ...
         As liffile raises them for damaged files.
     """
-    liffile = library("liffile", package="liffile")
-    with contextlib.ExitStack() as open_files:
-        file = open_files.enter_context(liffile.LifFile(str(path)))
+
+    def made(file: Any) -> tuple[LazyImage, list[str]]:  # noqa: ANN401 - the library's own class
         series = _series(file)
         names = [one.path for one in series]
-        image = _opened(path, series[choose_picture(path, names, wanted=picture)])
-        close = open_files.pop_all().close
-    return replace(
-        image,
-        name=path.name,
-        pictures=tuple(names) if len(names) > 1 else (),
-        release=close,
-    )
+        return _opened(path, series[choose_picture(path, names, wanted=picture)]), names
+
+    return kept_open(path, _file(path), made)
 
 
 def pictures(path: Path) -> list[str]:
@@ -75,8 +69,12 @@ def pictures(path: Path) -> list[str]:
     ValueError, KeyError, ...
         As liffile raises them for damaged files.
     """
-    with library("liffile", package="liffile").LifFile(str(path)) as file:
+    with _file(path) as file:
         return [one.path for one in _series(file)]
+
+
+def _file(path: Path) -> Any:  # noqa: ANN401 - as above
+    return library("liffile", package="liffile").LifFile(str(path))
 
 
 def _series(file: Any) -> list[Any]:  # noqa: ANN401 - the library's own class
@@ -95,6 +93,7 @@ def _opened(path: Path, series: Any) -> LazyImage:  # noqa: ANN401 - the library
     pages = {label: n for label, n in stored.items() if letters[label] == "I"}
     # Blue, green and red are put in order by the library, frame by frame; the rest is looked at where it lies.
     mapped = series.asarray(out="memmap") if "S" not in stored else None
+    frame = lru_cache(maxsize=1)(series.frame)  # windows of one frame follow each other
 
     def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
         index = {label: at[label] for label in stored if letters[label] not in "YXSI"}
@@ -104,7 +103,7 @@ def _opened(path: Path, series: Any) -> LazyImage:  # noqa: ANN401 - the library
             place: tuple[Any, ...] = tuple({"Y": rows, "X": cols}.get(label) or index[label] for label in stored)
             part = np.array(mapped[place])
             return part.T if list(stored).index("X") < list(stored).index("Y") else part
-        return np.array(series.frame(**index)[rows, cols])
+        return np.array(frame(**index)[rows, cols])
 
     image = windowed(sizes, np.dtype(series.dtype).newbyteorder("="), read=read, names=_channel_names(series))
     return replace(image, pixel_size_um=_pixel_size(series))

@@ -1,18 +1,18 @@
-"""Nikon ND2 with nd2: plain frames are mapped into memory, compressed ones decoded one by one."""
+"""Nikon ND2 with nd2: plain frames are mapped into memory, compressed ones decoded as a whole, one at a time."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.image import AXES
-from nucleate.io.faults import fault
+from nucleate.io.faults import check_size, fault
 from nucleate.io.units import sane_size
-from nucleate.io.windows import choose_picture, library, windowed
+from nucleate.io.windows import choose_picture, kept_open, library, windowed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,12 +49,8 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
         As nd2 raises them for damaged files.
     """
     choose_picture(path, [""], wanted=picture)
-    nd2 = library("nd2", package="nd2")
-    with contextlib.ExitStack() as open_files:
-        file = open_files.enter_context(nd2.ND2File(str(path)))
-        image = _opened(path, file)
-        close = open_files.pop_all().close
-    return replace(image, pixel_size_um=_pixel_size(file), name=path.name, release=close)
+    file = library("nd2", package="nd2").ND2File(str(path))
+    return kept_open(path, file, lambda file: (_opened(path, file), [""]))
 
 
 def _opened(path: Path, file: Any) -> LazyImage:  # noqa: ANN401 - the library's own class
@@ -76,16 +72,22 @@ def _opened(path: Path, file: Any) -> LazyImage:  # noqa: ANN401 - the library's
     sizes = {places[letter]: n for letter, n in loops.items()}
     sizes |= {"C": groups if colours else groups * samples, "Y": height, "X": width} | ({"S": 3} if colours else {})
 
+    frame = file.read_frame
+    if file.is_legacy or attributes.compressionType is not None:
+        check_size(path, (groups, height, width, samples), itemsize=file.dtype.itemsize, max_bytes=None)
+        frame = lru_cache(maxsize=1)(frame)  # windows of one frame follow each other
+
     def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
         index = int(np.ravel_multi_index(tuple(at[places[letter]] for letter in loops), lengths)) if loops else 0
-        frame = file.read_frame(index).reshape(groups, height, width, samples)[:, rows, cols]
+        part = frame(index).reshape(groups, height, width, samples)[:, rows, cols]
         if colours:  # stored as blue, green, red
-            return np.array(frame[at["C"], ..., ::-1])
-        return np.array(frame[at["C"] // samples, ..., at["C"] % samples])
+            return np.array(part[at["C"], ..., ::-1])
+        return np.array(part[at["C"] // samples, ..., at["C"] % samples])
 
     channels = getattr(file.metadata, "channels", None) or []
     names = tuple(str(one.channel.name) for one in channels)
-    return windowed(sizes, np.dtype(file.dtype), read=read, names=names)
+    image = windowed(sizes, np.dtype(file.dtype), read=read, names=names)
+    return replace(image, pixel_size_um=_pixel_size(file))
 
 
 def _pixel_size(file: Any) -> tuple[float, float] | None:  # noqa: ANN401 - the library's own class

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.io.units import sane_size
-from nucleate.io.windows import choose_picture, library, windowed
+from nucleate.io.windows import choose_picture, kept_open, library, windowed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,29 +47,27 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
         If it is damaged, or no slide that OpenSlide knows.
     """
     choose_picture(path, [""], wanted=picture)
-    openslide = library("openslide", package="openslide-python")
-    with contextlib.ExitStack() as open_files:
-        slide = open_files.enter_context(openslide.OpenSlide(str(path)))
-        width, height = slide.dimensions
+    slide = library("openslide", package="openslide-python").OpenSlide(str(path))
+    return kept_open(path, slide, lambda slide: (_opened(slide), [""]))
 
-        def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
-            across = cols.stop - cols.start
-            step = max(_MOST_PIXELS_A_READ // across, 1)
-            parts = []
-            for top in range(rows.start, rows.stop, step):
-                size = (across, min(step, rows.stop - top))
-                part = np.asarray(slide.read_region((cols.start, top), 0, size))
-                parts.append(np.where(part[..., 3:] > 0, part[..., :3], np.uint8(255)))
-            return np.concatenate(parts)
 
-        image = windowed({"Y": height, "X": width, "S": 3}, np.dtype(np.uint8), read=read)
-        close = open_files.pop_all().close
+def _opened(slide: Any) -> LazyImage:  # noqa: ANN401 - the library's own class
+    width, height = slide.dimensions
+
+    def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
+        across = cols.stop - cols.start
+        step = max(_MOST_PIXELS_A_READ // across, 1)
+        parts = []
+        for top in range(rows.start, rows.stop, step):
+            size = (across, min(step, rows.stop - top))
+            part = np.asarray(slide.read_region((cols.start, top), 0, size))
+            parts.append(np.where(part[..., 3:] > 0, part[..., :3], np.uint8(255)))
+        return np.concatenate(parts)
+
     return replace(
-        image,
+        windowed({"Y": height, "X": width, "S": 3}, np.dtype(np.uint8), read=read),
         pixel_size_um=_pixel_size(slide.properties),
-        name=path.name,
         levels=tuple((down, across) for across, down in slide.level_dimensions),
-        release=close,
     )
 
 

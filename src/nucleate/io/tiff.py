@@ -17,7 +17,7 @@ from nucleate.io.faults import check_size, fault
 from nucleate.io.tiff_colours import colours_of
 from nucleate.io.tiff_metadata import channel_names, pixel_size_um
 from nucleate.io.tiff_windows import lazy_series
-from nucleate.io.windows import choose_picture
+from nucleate.io.windows import choose_picture, kept_open
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +91,8 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
     OSError, ValueError, ...
         As tifffile raises them for damaged files.
     """
-    with contextlib.ExitStack() as open_files:
+
+    def made(open_files: contextlib.ExitStack) -> tuple[LazyImage, list[str]]:
         tiff = open_files.enter_context(_opened(path))
         found = _pictures(path, tiff)
         names = [name for name, _ in found]
@@ -107,15 +108,10 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
         image = lazy_series(path, series, display_only=display_only, names=channel_names(tiff, series))
         if image is None:
             image = lazy(_read(path, tiff, series=series, max_bytes=None))
-        close = open_files.pop_all().close
-    return replace(
-        image,
-        pixel_size_um=size_um,
-        name=path.name,
-        levels=tuple(_shape_HW(level) for level in series.levels if {"Y", "X"} <= set(level.axes)),
-        pictures=tuple(names) if len(names) > 1 else (),
-        release=close,
-    )
+        levels = tuple(_shape_HW(level) for level in series.levels if {"Y", "X"} <= set(level.axes))
+        return replace(image, pixel_size_um=size_um, levels=levels), names
+
+    return kept_open(path, contextlib.ExitStack(), made)
 
 
 def pictures(path: Path) -> list[str]:

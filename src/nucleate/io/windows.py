@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["PlaneReader", "Sizes", "choose_picture", "library", "windowed"]
+__all__ = ["PlaneReader", "Sizes", "choose_picture", "kept_open", "library", "windowed"]
 
 Sizes = dict[str, int]
 """Length of each axis, by its letter."""
@@ -57,6 +59,27 @@ def windowed(sizes: Sizes, dtype: np.dtype[Any], *, read: PlaneReader, names: tu
 
     fitting = names if len(names) == sizes.get("C", 1) and all(names) else ()
     return LazyImage(tuple(sizes[letter] for letter in axes), dtype, window, axes, channel_names=fitting)
+
+
+def kept_open(
+    path: Path,
+    file: contextlib.AbstractContextManager[Any],
+    make: Callable[[Any], tuple[LazyImage, list[str]]],
+) -> LazyImage:
+    """Make the image of an open file, which is closed with the image, or at once where that fails.
+
+    Parameters
+    ----------
+    path : Path
+        Gives the image its name.
+    file : context manager
+    make : callable
+        From the open file to the image and the names of all pictures in the file.
+    """
+    with contextlib.ExitStack() as open_files:
+        image, names = make(open_files.enter_context(file))
+        close = open_files.pop_all().close
+    return replace(image, name=path.name, pictures=tuple(names) if len(names) > 1 else (), release=close)
 
 
 def library(module: str, *, package: str, extra: str = "formats") -> Any:  # noqa: ANN401 - a module
