@@ -65,7 +65,7 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
         number = choose_picture(path, names, wanted=picture)
         return _opened(path, file, scene=scenes[number] if scenes else None), names
 
-    return kept_open(path, _file(path), made)
+    return kept_open(path, _file(path), make=made)
 
 
 def pictures(path: Path) -> list[str]:

@@ -56,7 +56,7 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
         names = [one.path for one in series]
         return _opened(path, series[choose_picture(path, names, wanted=picture)]), names
 
-    return kept_open(path, _file(path), made)
+    return kept_open(path, _file(path), make=made)
 
 
 def pictures(path: Path) -> list[str]:

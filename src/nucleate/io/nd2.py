@@ -50,7 +50,7 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
     """
     choose_picture(path, [""], wanted=picture)
     file = library("nd2", package="nd2").ND2File(str(path))
-    return kept_open(path, file, lambda file: (_opened(path, file), [""]))
+    return kept_open(path, file, make=lambda file: (_opened(path, file), [""]))
 
 
 def _opened(path: Path, file: Any) -> LazyImage:  # noqa: ANN401 - the library's own class

@@ -48,7 +48,7 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
     """
     choose_picture(path, [""], wanted=picture)
     slide = library("openslide", package="openslide-python").OpenSlide(str(path))
-    return kept_open(path, slide, lambda slide: (_opened(slide), [""]))
+    return kept_open(path, slide, make=lambda slide: (_opened(slide), [""]))
 
 
 def _opened(slide: Any) -> LazyImage:  # noqa: ANN401 - the library's own class

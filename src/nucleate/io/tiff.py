@@ -111,7 +111,7 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
         levels = tuple(_shape_HW(level) for level in series.levels if {"Y", "X"} <= set(level.axes))
         return replace(image, pixel_size_um=size_um, levels=levels), names
 
-    return kept_open(path, contextlib.ExitStack(), made)
+    return kept_open(path, contextlib.ExitStack(), make=made)
 
 
 def pictures(path: Path) -> list[str]:

@@ -64,6 +64,7 @@ def windowed(sizes: Sizes, dtype: np.dtype[Any], *, read: PlaneReader, names: tu
 def kept_open(
     path: Path,
     file: contextlib.AbstractContextManager[Any],
+    *,
     make: Callable[[Any], tuple[LazyImage, list[str]]],
 ) -> LazyImage:
     """Make the image of an open file, which is closed with the image, or at once where that fails.
