@@ -79,6 +79,14 @@ def test_numpy_scalars_become_plain_numbers() -> None:
     assert type(recipe.to_dict()["min_area"]) is int
 
 
+def test_a_light_background_has_a_level_of_its_own() -> None:
+    both = PostRecipe(level=0.6, light_level=0.4)
+    assert both.on(light=True) == PostRecipe(level=0.4)
+    assert both.on(light=False) == PostRecipe(level=0.6)
+    assert PostRecipe(level=0.6).on(light=True) == PostRecipe(level=0.6)
+    assert PostRecipe.from_dict(both.to_dict()) == both
+
+
 def test_paper_recipe_joins_touching_discs_and_splits_parted_ones() -> None:
     assert PAPER_RECIPE.apply(two_discs(16), NAMES).max() == 1
     assert PAPER_RECIPE.apply(two_discs(25), NAMES).max() == 2

@@ -58,6 +58,18 @@ def test_scores_are_those_of_the_whole_recipe(jobs: int, scale: float, min_area:
     np.testing.assert_allclose(got, expected)
 
 
+def test_light_and_dark_backgrounds_have_levels_of_their_own() -> None:
+    dark, light = _stored(4)[:2], [
+        replace(one, light=True, maps_CHW=np.where(one.labels > 0, 0.5, 0.1).astype(np.float16)[None])
+        for one in _stored(4)[2:]
+    ]  # fmt: skip
+    grid = {"level": (0.3, 0.8), "light_level": (0.3, 0.8), "min_area": (4,)}
+    recipe, score = tune(PostRecipe(), Trials(("mask",), [*dark, *light]), grid=grid)
+    assert (recipe.level, recipe.light_level, score) == (0.8, 0.3, 1.0)
+    alone, _ = tune(PostRecipe(), Trials(("mask",), dark), grid=grid)
+    assert alone.light_level is None
+
+
 def test_each_recipe_is_run_once_on_each_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[PostRecipe] = []
     apply = PostRecipe.apply

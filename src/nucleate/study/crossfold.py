@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.plane import as_plane
 from nucleate.data.samples import attach_table, grouped_folds, load_samples
 from nucleate.errors import DataError, UsageError
 from nucleate.run.scale import ScaleRule
@@ -327,7 +328,15 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample]) -> list[Sto
         choose_device(plan.device, 1)  # a picture a thread is faster than a picture over all threads
         each(make, missing, jobs=plan.jobs)
     return [
-        StoredMaps(s.image_id, s.group, s.kind, np.load(path, mmap_mode="r"), s.labels, s.fold)
+        StoredMaps(
+            s.image_id,
+            s.group,
+            s.kind,
+            np.load(path, mmap_mode="r"),
+            s.labels,
+            s.fold,
+            light=plan.config.normalizer.measure(as_plane(s.image)).invert,
+        )
         for s, path in zip(samples, paths, strict=True)
     ]
 

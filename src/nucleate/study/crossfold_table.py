@@ -157,10 +157,11 @@ def _ending_lines(result: CrossResult, *, groups: dict[str, str]) -> list[str]:
             before = {score.image_id: score.kaggle for score in steps[index - 1][1]}
             gain = "{:+.4f} [{:+.4f}, {:+.4f}]".format(*gain_of(now, before, groups=groups))
         gains.append([name, f"{np.mean(list(now.values())):.4f}", gain])
-    heads = ["level", "marker_level", "smoothing", "keep_unmarked", "min_marker_area", "min_area"]
+    heads = ["level", "light_level", "marker_level", "smoothing", "keep_unmarked", "min_marker_area", "min_area"]
     rows = []
     for name, ending in [("all (for the model)", result.ending), *_named_endings(result)]:
-        cells = [f"{getattr(ending.recipe, field):g}" for field in heads]
+        chosen = [getattr(ending.recipe, field) for field in heads]
+        cells = ["-" if value is None else f"{value:g}" for value in chosen]
         rows.append([name, *cells, f"{ending.min_confidence:g}"])
     lines = [
         "## After the network",

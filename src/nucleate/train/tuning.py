@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from nucleate.core.labels import areas
+from nucleate.core.plane import as_plane
 from nucleate.errors import DataError
 from nucleate.score.images import kaggle_of_iou
 from nucleate.train.confidence import true_iou
@@ -26,6 +27,7 @@ __all__ = ["GRID", "StoredMaps", "Trials", "each", "parts_of", "store_maps", "tu
 
 GRID: Mapping[str, Sequence[float | int | bool]] = {
     "level": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
+    "light_level": (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
     "marker_level": (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
     "smoothing": (0.0, 1.0, 2.0, 3.0, 4.0),
     "keep_unmarked": (True, False),
@@ -56,6 +58,8 @@ class StoredMaps:
         The fold it was held out in; None where there is only one.
     scale : float
         Of the network's grid to the picture's, when the maps were made: recipes are taken to the picture's grid by it.
+    light : bool
+        Whether its background is light.
     """
 
     image_id: str
@@ -65,16 +69,29 @@ class StoredMaps:
     labels: NDArray[np.int32]
     fold: int | None = None
     scale: float = 1.0
+    light: bool = False
 
     def nuclei(self, recipe: PostRecipe, names: Sequence[str]) -> NDArray[np.int32]:
         """Turn the maps into a label image (H, W)."""
-        return recipe.at_scale(1 / self.scale).apply(self.maps_CHW.astype(np.float32), names)
+        return self.own(recipe).apply(self.maps_CHW.astype(np.float32), names)
+
+    def own(self, recipe: PostRecipe) -> PostRecipe:
+        """Give a recipe as it is for this picture."""
+        return recipe.on(light=self.light).at_scale(1 / self.scale)
 
 
 def store_maps(segmenter: Segmenter, samples: Iterable[Sample]) -> list[StoredMaps]:
     """Compute and keep the maps of held-out samples."""
     return [
-        StoredMaps(s.image_id, s.group, s.kind, segmenter.maps(s.image).astype(np.float16), s.labels) for s in samples
+        StoredMaps(
+            s.image_id,
+            s.group,
+            s.kind,
+            segmenter.maps(s.image).astype(np.float16),
+            s.labels,
+            light=segmenter.card.normalizer.measure(as_plane(s.image)).invert,
+        )
+        for s in samples
     ]
 
 
@@ -109,34 +126,33 @@ class Trials:
             raise DataError("no held-out pictures to tune on; give a fold or a folder")
         self.names, self.stored, self.jobs = tuple(names), list(stored), jobs
         # Small nuclei are removed last, so that one run of a recipe serves for every `min_area`.
-        self._found: dict[PostRecipe, dict[int, tuple[NDArray[np.float64], NDArray[np.int64]]]] = {}
-        self._asked: dict[PostRecipe, None] = {}
+        self._found: dict[tuple[int, PostRecipe], tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
+        self._asked: dict[PostRecipe, set[int]] = {}
         self.true_counts = [int(np.count_nonzero(areas(one.labels))) for one in stored]
 
     def kaggle(self, recipe: PostRecipe, among: Sequence[int]) -> NDArray[np.float64]:
         """Give the Kaggle score of each of some pictures, named by their places in `stored`."""
-        self._asked[recipe] = None
-        bare = replace(recipe, min_area=0)
-        known = self._found.setdefault(bare, {})
-        missing = [place for place in among if place not in known]
-        known |= zip(missing, each(lambda place: self._look(bare, place), missing, jobs=self.jobs), strict=True)
+        self._asked.setdefault(recipe, set()).update(among)
+        own = {place: self.stored[place].own(recipe) for place in among}
+        bare = {place: replace(one, min_area=0) for place, one in own.items()}
+        missing = [item for item in bare.items() if item not in self._found]
+        self._found |= zip(missing, each(self._look, missing, jobs=self.jobs), strict=True)
         scores = []
-        for place in among:
-            iou, sizes = known[place]
-            least = recipe.at_scale(1 / self.stored[place].scale).min_area
-            scores.append(kaggle_of_iou(iou[sizes >= least], self.true_counts[place]))
+        for place, one in own.items():
+            iou, sizes = self._found[place, bare[place]]
+            scores.append(kaggle_of_iou(iou[sizes >= one.min_area], self.true_counts[place]))
         return np.array(scores)
 
     def table(self) -> Iterator[tuple[PostRecipe, NDArray[np.float64]]]:
         """Give each recipe that was tried on every picture, in the order of asking, with the scores of the pictures."""
         everything = range(len(self.stored))
-        for recipe in list(self._asked):
-            if len(self._found[replace(recipe, min_area=0)]) == len(everything):
+        for recipe, places in list(self._asked.items()):
+            if len(places) == len(everything):
                 yield recipe, self.kaggle(recipe, everything)
 
-    def _look(self, recipe: PostRecipe, place: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        one = self.stored[place]
-        found = one.nuclei(recipe, self.names)
+    def _look(self, item: tuple[int, PostRecipe]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        one, recipe = self.stored[item[0]], item[1]
+        found = recipe.apply(one.maps_CHW.astype(np.float32), self.names)
         return true_iou(one.labels, found), areas(found)
 
 
@@ -168,6 +184,8 @@ def tune(
         The best found, with its mean Kaggle score on these pictures (optimistic: it was chosen there).
     """
     among = range(len(trials.stored)) if among is None else among
+    if "light_level" in grid and recipe.light_level is None and any(trials.stored[place].light for place in among):
+        recipe = replace(recipe, light_level=recipe.level)  # else the one level could not move without the other
     if len(among) >= 2 * _FEW:
         few = among[:: len(among) // _FEW]
         recipe = _descend(recipe, lambda tried: float(trials.kaggle(tried, few).mean()), grid=grid)
