@@ -187,16 +187,40 @@ def _spread_upsampling(graph: Any) -> None:  # noqa: ANN401 - onnx ships no type
         if not doubles or any(given.get("pads", ())) or any(given.get("output_padding", ())):
             nodes.append(node)
             continue
-        flat = weight.transpose(1, 2, 3, 0).reshape(-1, weight.shape[0], 1, 1)
+        # Channels go (row, column, channel), so that what is laid side by side lies together in memory already.
+        flat = weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0], 1, 1)
         tensors[node.input[1]].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(flat), node.input[1]))
         if len(node.input) > 2:
-            bias = numpy_helper.to_array(tensors[node.input[2]]).repeat(4)
+            bias = np.tile(numpy_helper.to_array(tensors[node.input[2]]), 4)
             tensors[node.input[2]].CopyFrom(numpy_helper.from_array(bias, node.input[2]))
-        out = node.output[0]
-        nodes.append(helper.make_node("Conv", list(node.input), [f"{out}.flat"]))
-        nodes.append(helper.make_node("DepthToSpace", [f"{out}.flat"], [out], blocksize=2, mode="CRD"))
+        nodes += _side_by_side(graph, list(node.input), node.output[0], channels=weight.shape[1])
     del graph.node[:], graph.value_info[:]  # the shapes noted for the old nodes are not those of the new
     graph.node.extend(nodes)
+
+
+def _side_by_side(graph: Any, inputs: list[str], out: str, *, channels: int) -> list[Any]:  # noqa: ANN401 - as above
+    """Write a convolution whose (row, column, channel) become pixels, with channels last, as integer kernels have them.
+
+    ``DepthToSpace`` would have them first, and the runtime turn them there and back.
+    """
+    steps = (
+        ("Transpose", [0, 2, 3, 1]),
+        ("Reshape", [0, 0, 0, 2, 2 * channels]),  # (N, H, W, row, column and channel)
+        ("Transpose", [0, 1, 3, 2, 4]),
+        ("Reshape", [0, 1, -1, 0, 2 * channels]),  # (N, 1, 2 H, W, column and channel)
+        ("Reshape", [0, 1, 0, -1, channels]),
+        ("Squeeze", [1]),
+        ("Transpose", [0, 3, 1, 2]),
+    )
+    nodes = [helper.make_node("Conv", inputs, [f"{out}.0"])]
+    for number, (kind, numbers) in enumerate(steps):
+        taken, made = f"{out}.{number}", out if number == len(steps) - 1 else f"{out}.{number + 1}"
+        if kind == "Transpose":
+            nodes.append(helper.make_node(kind, [taken], [made], perm=numbers))
+            continue
+        graph.initializer.append(numpy_helper.from_array(np.array(numbers, np.int64), f"{made}.numbers"))
+        nodes.append(helper.make_node(kind, [taken, f"{made}.numbers"], [made]))
+    return nodes
 
 
 def _name_nodes(graph: Any) -> list[str]:  # noqa: ANN401 - onnx ships no types
