@@ -11,15 +11,12 @@ from unittest import mock
 import numpy as np
 from scipy import ndimage
 
-from nucleate.core.bands import PlaneOf, places_of
 from nucleate.core.normalize import to_grey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nucleate.core.bands import Labels
     from nucleate.core.image import Image
-    from nucleate.core.lazy import LazyImage
 
 
 @dataclass(frozen=True)
@@ -40,11 +37,11 @@ class FakeSegmenter:
         del max_bytes
         return 64 * shape_HW[0] * shape_HW[1]
 
-    def segment_stack(self, source: LazyImage, labels: Labels, *, max_bytes: int | None = None) -> NDArray[np.float32]:
-        found = self.segment(source.load(), max_bytes=max_bytes)
-        for at in places_of(labels):
-            PlaneOf(labels, at)[:, :] = found.labels[at]
-        return found.confidence
+    def for_plane(self, plane: object) -> Any:  # noqa: ANN401 - stands for a Segmenter
+        raise AssertionError(f"a plane of {plane} is large for a fake")
+
+    def at_scale(self, scale: float) -> Any:  # noqa: ANN401 - as above
+        raise AssertionError(f"strips at scale {scale} are none of a fake's")
 
     def segment(self, image: Image, *, max_bytes: int | None = None) -> FakeSegmentation:
         del max_bytes

@@ -9,6 +9,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nucleate.run.outputs import PARTS_NAME
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -35,12 +37,12 @@ class Tally:
 def contents(out: Path) -> dict[str, str]:
     """Hash every final file of a folder and of the folders in it, the parts of tables included, without times.
 
-    Left out are the journal, files that were being written, and report.html, which shows times.
+    Left out are the journal, strips of large images, files that were being written, and report.html, which shows times.
     """
     found = {}
     for path in sorted(out.rglob("*")):
         parts = path.relative_to(out).parts
-        hidden = any(part.startswith(".") and part != ".nucleate-parts" for part in parts)
+        hidden = any((part.startswith(".") and part != PARTS_NAME) or part.endswith(".strips") for part in parts)
         if path.is_dir() or hidden or path.name == "report.html":
             continue
         content = path.read_bytes()

@@ -20,17 +20,17 @@ from tests.run.test_batch import contents, save, spots, table
 from tests.run.test_large_planes import drawn, segmenter
 
 from nucleate.errors import ClusterError, ModelError, UsageError
-from nucleate.run.batch import BatchSettings, BatchSummary, Report, run_batch
+from nucleate.run.batch import BatchSettings, BatchSummary, Progress, Report, run_batch
 from nucleate.run.cluster import Cluster, ClusterSettings, open_cluster
 from nucleate.run.cluster_batch import ClusterCrew
-from nucleate.run.cluster_worker import Job, Large, do_strip
+from nucleate.run.cluster_worker import Job, do_share
 from nucleate.run.inputs import expand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from nucleate.run.single import Done
+    from nucleate.run.single import Done, Work
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed (extra cluster)")
 
@@ -230,8 +230,8 @@ def whole(large: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
 
 def job_for(out: Path, load: Callable[[], Any]) -> Job:
     """Make a job for which a picture of 80,000 pixels is a large one."""
-    settings = BatchSettings(exports=LARGE, channel=None, max_bytes=10**9)
-    return Job(load, cluster_fakes.SHA256, settings, out, strips=5, large_pixels=80_000)
+    settings = BatchSettings(exports=LARGE, channel=None, max_bytes=10**9, large_pixels=80_000)
+    return Job(load, cluster_fakes.SHA256, settings, out, workers=WORKERS)
 
 
 def shared(folder: Path, out: Path, *, crew: ClusterCrew | None, resume: bool = False) -> BatchSummary:
@@ -256,7 +256,7 @@ def test_a_worker_killed_over_a_large_image_changes_nothing(
 ) -> None:
 
     def kill() -> None:
-        while not list(tmp_path.rglob("strip-*.zarr")):
+        while not list(tmp_path.rglob("strip-*")):
             time.sleep(0.01)
         os.kill(next(iter(cluster.client.run(os.getpid).values())), signal.SIGKILL)
 
@@ -277,16 +277,16 @@ def test_strips_that_are_finished_are_not_done_again(
     class Stopped(ClusterCrew):
         """Stops when all strips are there."""
 
-        def _share(self, large: Large) -> Done:
-            assert all(
-                alive and error is None for _, (alive, error) in self._sturdy(do_strip, large.pieces, large=large)
-            )
+        def _share(self, work: Work, watch: Callable[[Progress], None]) -> Done:
+            assert work.plan is not None
+            done = self._sturdy(do_share, work.plan.shares(WORKERS), work=work)
+            assert all(alive and error is None for _, (alive, error) in done)
             raise KeyboardInterrupt
 
     job = job_for(out, functools.partial(cluster_fakes.load_local, TILE))
     first = shared(large / "large.tif", out, crew=Stopped(_alike(cluster), job))
     assert first.interrupted
-    assert len(list(out.rglob("strip-*.zarr"))) > 3
+    assert len(list(out.rglob("strip-*"))) > 3
     again = job_for(out, functools.partial(cluster_fakes.load_broken, TILE))
     second = shared(large / "large.tif", out, crew=ClusterCrew(_alike(cluster), again), resume=True)
     assert [o.error for o in second.outcomes] == [""]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image as Pillow
-from tests.run.test_large_planes import drawn, segmenter
+from tests.run.test_large_planes import LocalEngine, drawn, segmenter
 
 from nucleate.core import bands
 from nucleate.export import overlay
-from nucleate.run import outputs
-from nucleate.run.batch import BatchSettings, BatchSummary, run_batch
+from nucleate.run import large, outputs
+from nucleate.run.batch import BatchSettings, BatchSummary, Progress, run_batch
 from nucleate.run.inputs import expand
 from nucleate.run.single import WorkBench
 
@@ -23,28 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nucleate.core.bands import Labels
-    from nucleate.core.lazy import LazyImage
 
 pytestmark = pytest.mark.base
-
-
-class Tight:
-    """The usual segmenter with the least memory that there can be."""
-
-    def __init__(self) -> None:
-        self.inner = segmenter(tile=256)
-
-    def segment(self, image: object, *, max_bytes: int | None = None) -> Any:  # noqa: ANN401 - never comes back
-        raise AssertionError(image, max_bytes)
-
-    def segment_stack(self, source: LazyImage, labels: Labels, *, max_bytes: int | None = None) -> NDArray[np.float32]:
-        del max_bytes
-        return self.inner.segment_stack(source, labels, max_bytes=0)
-
-    def estimate_bytes(self, shape_HW: tuple[int, int], *, max_bytes: int | None = None) -> int:
-        del max_bytes
-        return 4 * shape_HW[0] * shape_HW[1]
 
 
 def contents(out: Path) -> dict[str, str]:
@@ -70,7 +50,10 @@ def two_ways(path: Path, out: Path, *, exports: tuple[str, ...], **more: Any) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bands, "BAND_PIXELS", 40_000)
         patch.setattr(WorkBench, "_segment_whole", lambda *_, **__: None)
-        parts = run_batch(sources, out / "parts", segmenter=Tight(), settings=settings)
+        for name, value in (("_check_room", None), ("_spare", 0)):  # the least memory that there can be
+            patch.setattr(large.StripBench, name, lambda *_, value=value, **__: value)
+        patch.setattr(large, "_MOST_HELD", 0)
+        parts = run_batch(sources, out / "parts", segmenter=segmenter(tile=256), settings=settings)
     return [whole, parts]
 
 
@@ -83,6 +66,7 @@ def check(path: Path, out: Path, *, exports: tuple[str, ...], **more: Any) -> di
     whole, parts = contents(out / "whole"), contents(out / "parts")
     assert parts == whole
     assert not list(out.rglob(f"{outputs.HALF_WRITTEN}*"))
+    assert not list(out.rglob("*strip*"))
     return whole
 
 
@@ -139,8 +123,64 @@ def test_too_little_memory_is_said_before_anything_is_computed(tmp_path: Path) -
         settings = BatchSettings(exports=("labels", "geojson"), max_bytes=limit)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(WorkBench, "_segment_whole", lambda *_, **__: None)
-            segmenter_used: Any = segmenter(tile=256) if limit == 10**6 else Tight()
-            summary = run_batch(sources, tmp_path / str(limit), segmenter=segmenter_used, settings=settings)
+            found = segmenter(tile=256)
+            if limit == 4 * 10**7:
+                patch.setattr(found, "estimate_bytes", lambda shape_HW, **_: 4 * shape_HW[0] * shape_HW[1])
+            summary = run_batch(sources, tmp_path / str(limit), segmenter=found, settings=settings)
         assert summary.outcomes[0].status == "failed"
         assert word in summary.outcomes[0].error
         assert "603 x 517 pixels need about" in summary.outcomes[0].error
+
+
+class Stopping:
+    """An engine that gives up after so many tiles, as a kill would, and counts them."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.count = most, 0
+
+    def __call__(self, batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.count += len(batch_NCHW)
+        if self.count > self.most:
+            raise KeyboardInterrupt
+        return LocalEngine()(batch_NCHW)
+
+
+def batch_of(path: Path, out: Path, *, engine: Stopping, **more: Any) -> tuple[BatchSummary, list[Progress]]:  # noqa: ANN401 - settings
+    """Do a picture that counts as large."""
+    told: list[Progress] = []
+    settings = BatchSettings(exports=("labels", "measurements", "overlay"), large_pixels=100_000, **more)
+    found = segmenter(engine, tile=96)
+    return run_batch(expand([str(path)]), out, segmenter=found, settings=settings, watch=told.append), told
+
+
+def test_a_large_input_goes_on_at_the_strip_where_it_was_stopped(tmp_path: Path) -> None:
+    path, out = tmp_path / "a.tif", tmp_path / "out"
+    tifffile.imwrite(path, drawn((703, 517), 200), tile=(64, 64))
+    unbroken, told = batch_of(path, tmp_path / "unbroken", engine=(first := Stopping(10**6)))
+    total = told[0].total
+    assert [(p.name, p.done, p.total) for p in told] == [("a", n, total) for n in range(total + 1)]
+    assert total >= 6
+    broken, told = batch_of(path, out, engine=Stopping(first.count // 2))
+    assert broken.interrupted
+    finished = told[-1].done
+    assert 1 <= finished < total
+    assert len(list(out.rglob("strip-*"))) == finished
+    next(out.rglob("strip-*")).with_name(f"{outputs.HALF_WRITTEN}x").mkdir()  # a kill leaves such
+    again, told = batch_of(path, out, engine=(second := Stopping(10**6)), resume=True)
+    assert told[0].done == finished
+    assert second.count <= first.count * (total - finished + 1) / total
+    assert [o.nuclei for o in again.outcomes] == [o.nuclei for o in unbroken.outcomes]
+    assert contents(out) == contents(tmp_path / "unbroken")
+    assert not list(out.rglob("*strip*"))
+
+
+def test_strips_of_another_content_are_not_taken(tmp_path: Path) -> None:
+    path, out = tmp_path / "a.tif", tmp_path / "out"
+    tifffile.imwrite(path, drawn((703, 517), 200), tile=(64, 64))
+    batch_of(path, out, engine=Stopping(40))
+    assert list(out.rglob("strip-*"))
+    tifffile.imwrite(path, drawn((703, 517), 90), tile=(64, 64))
+    _, told = batch_of(path, out, engine=Stopping(10**6), resume=True)
+    assert told[0].done == 0
+    batch_of(path, tmp_path / "fresh", engine=Stopping(10**6))
+    assert contents(out) == contents(tmp_path / "fresh")

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from tests.run.test_large_planes import RECIPES, drawn, segmenter
+from tests.run.test_large_planes import RECIPES, LocalEngine, drawn, segmenter
 
 from nucleate.core.plane import as_plane
 from nucleate.post.recipe import PostRecipe
+from nucleate.run.large import Plan
 from nucleate.run.segmenter import SegmentSettings
-from nucleate.run.strips import JoinedLabels, PlaneStrips, cut_plane, strip_folder, write_strip
+from nucleate.run.strips import JoinedLabels, PlaneStrips, cut_plane, write_strips
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from nucleate.run.segmenter import Segmenter
 
-pytest.importorskip("zarr", reason="zarr is not installed (extra cluster)")
-
 pytestmark = pytest.mark.base
 
 
-def apart(found: Segmenter, pixels: NDArray[Any], *, folder: Path, count: int = 9) -> JoinedLabels:
+def write(found: Segmenter, pixels: NDArray[Any], cut: PlaneStrips, *, folder: Path) -> int:
+    """Do strips with as little memory as there can be; tell how many were not there."""
+    return len(list(write_strips(found, as_plane(pixels), cut=cut, folder=folder, max_bytes=0, held_bytes=0)))
+
+
+def apart(found: Segmenter, pixels: NDArray[Any], *, folder: Path) -> JoinedLabels:
     """Do the strips one by one, in no order."""
-    plane = as_plane(pixels)
-    scaling = found.card.normalizer.measure(plane)
-    strips = cut_plane(found, (plane.shape[0], plane.shape[1]), count=count)
-    for strip in random.Random(0).sample(strips, len(strips)):
-        write_strip(found, plane, strip=strip, scaling=scaling, path=strip_folder(folder, strip), max_bytes=0)
-    return JoinedLabels(folder, pixels.shape[:2], planes=[PlaneStrips((), scaling, 1.0, strips)])
+    cut = cut_plane(found, pixels)
+    for strip in random.Random(0).sample(cut.strips, len(cut.strips)):
+        write(found, pixels, replace(cut, strips=(strip,)), folder=folder)
+    return JoinedLabels(folder, pixels.shape[:2], planes=[cut])
 
 
 @pytest.mark.parametrize("recipe", ["markers", "distance", "hysteresis"])
@@ -95,17 +97,36 @@ def _broken(batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
     raise AssertionError("computed again")
 
 
+def test_neighbours_compute_no_tile_twice_and_those_that_are_left_one_row_more(tmp_path: Path) -> None:
+    pixels, tiles = drawn((1103, 217), 150), 0
+
+    def engine(batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        nonlocal tiles
+        tiles += len(batch_NCHW)
+        return LocalEngine()(batch_NCHW)
+
+    found = segmenter(engine, tile=160)
+    want, _ = found.segment_plane(pixels, max_bytes=10**12)
+    whole, tiles = tiles, 0
+    cut = cut_plane(found, pixels)
+    assert write(found, pixels, cut, folder=tmp_path / "all") == len(cut.strips) >= 5
+    assert tiles == whole
+    tiles = 0
+    first = replace(cut, strips=cut.strips[:3])
+    assert write(found, pixels, first, folder=tmp_path / "parts") == 3
+    assert write(found, pixels, cut, folder=tmp_path / "parts") == len(cut.strips) - 3
+    assert whole < tiles <= whole + 1 + whole // (len(cut.strips) - 1)
+    joined = JoinedLabels(tmp_path / "parts", (1103, 217), planes=[cut])
+    np.testing.assert_array_equal(joined[slice(None), slice(None)], want)
+
+
 def test_planes_of_a_stack_are_numbered_on(tmp_path: Path) -> None:
     found = segmenter(tile=96)
     planes, want, count = [], [], 0
     stack = np.stack([drawn((303, 117), 20), drawn((303, 117), 30)])
     for number, pixels in enumerate(stack):
-        scaling = found.card.normalizer.measure(pixels)
-        strips = cut_plane(found, (303, 117), count=4)
-        for strip in strips:
-            path = strip_folder(tmp_path, strip, at=(number,))
-            write_strip(found, as_plane(pixels), strip=strip, scaling=scaling, path=path, max_bytes=0)
-        planes.append(PlaneStrips((number,), scaling, 1.0, strips))
+        planes.append(cut_plane(found, pixels, at=(number,)))
+        write(found, pixels, planes[-1], folder=tmp_path)
         labels, sure = found.segment_plane(pixels)
         want.append(np.where(labels > 0, labels + count, 0))
         count += len(sure)
@@ -115,13 +136,31 @@ def test_planes_of_a_stack_are_numbered_on(tmp_path: Path) -> None:
         np.testing.assert_array_equal(joined[number, slice(None), slice(None)], want[number])
 
 
-def test_what_cannot_be_cut_is_one_strip() -> None:
-    assert len(cut_plane(segmenter(recipe=RECIPES["otsu"], tile=96), (900, 100), count=4)) == 1
-    assert len(cut_plane(segmenter(tile=96), (90, 100), count=4)) == 1
+@pytest.mark.parametrize(("recipe", "size"), [("otsu", (900, 100)), ("markers", (90, 100))])
+def test_what_cannot_be_cut_is_one_strip(recipe: str, size: tuple[int, int], tmp_path: Path) -> None:
+    found, pixels = segmenter(recipe=RECIPES[recipe], tile=96), drawn(size, 20)
+    assert len(cut_plane(found, pixels).strips) == 1
+    want, sure = found.segment_plane(pixels)
+    joined = apart(found, pixels, folder=tmp_path)
+    assert want.max() > 1
+    np.testing.assert_array_equal(joined[slice(None), slice(None)], want)
+    np.testing.assert_array_equal(joined.confidence, sure)
 
 
 def test_strips_share_out_all_rows() -> None:
-    strips = cut_plane(segmenter(tile=96), (2000, 100), count=5)
+    strips = cut_plane(segmenter(tile=96), np.zeros((2000, 100), np.uint8)).strips
     assert [s.own.stop for s in strips[:-1]] == [s.own.start for s in strips[1:]]
     assert (strips[0].own.start, strips[-1].own.stop) == (0, 2000)
     assert all(s.start < s.own.start for s in strips[1:])
+
+
+def test_shares_hold_every_strip_once_and_neighbours_together() -> None:
+    found = segmenter(tile=96)
+    planes = tuple(cut_plane(found, np.zeros((2000, 100), np.uint8), at=(n,)) for n in (0, 1))
+    plan = Plan(planes, Path("nowhere"))
+    for workers in (1, 2, 7, 1000):
+        shares = plan.shares(workers)
+        assert [(s.at, strip) for s in shares for strip in s.strips] == [
+            (plane.at, strip) for plane in planes for strip in plane.strips
+        ]
+        assert min(workers, len(plan)) <= len(shares) <= max(3 * workers, 2) + len(planes)

@@ -141,36 +141,33 @@ def mix(out: NDArray[np.float32], parts: Iterable[tuple[Span, NDArray[np.float32
 
 
 def joined(parts: Iterable[tuple[Span, NDArray[np.float32]]], *, axis: int) -> Iterator[NDArray[np.float32]]:
-    """Mix the parts of a chain as they come and give the finished pieces in order; no more than two parts are held.
+    """Mix the parts of a chain as they come and give the finished pieces in order.
 
     Parameters
     ----------
     parts : iterable of (Span, ndarray)
-        As for `mix`.
+        As for `mix`, to the end of the chain.
     axis : int
 
     Yields
     ------
     float32 ndarray
-        Pieces that lie side by side along `axis`, without gap or overlap.
+        Pieces that lie side by side along `axis`, without gap or overlap: of each part, as it comes, all that the next
+        one does not write too.
     """
     held: NDArray[np.float32] | None = None
     before: slice | None = None
     for span, part in parts:
         done = 0
-        if held is not None and before is not None:
-            rise = weights(before, span.write)
-            done = len(rise)
-            cut = held.shape[axis] - done
-            yield _part(held, slice(0, cut), axis=axis)
-            if done:
-                shape = [1] * part.ndim
-                shape[axis] = done
-                old, new = _part(held, slice(cut, None), axis=axis), _part(part, slice(0, done), axis=axis)
-                yield old + rise.reshape(shape) * (new - old)
-        held, before = _part(part, slice(done, None), axis=axis), span.write
-    if held is not None:
-        yield held
+        if held is not None and before is not None and (done := len(rise := weights(before, span.write))):
+            shape = [1] * part.ndim
+            shape[axis] = done
+            new = _part(part, slice(0, done), axis=axis)
+            yield held + rise.reshape(shape) * (new - held)
+        # Given at once: whoever needs no more than these rows does not wait for the part below.
+        settled = part.shape[axis] - 2 * (span.write.stop - span.own.stop)
+        yield _part(part, slice(done, settled), axis=axis)
+        held, before = _part(part, slice(settled, None), axis=axis), span.write
 
 
 class Rows:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import queue
+import shutil
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -24,14 +25,14 @@ from nucleate.errors import UsageError
 from nucleate.run import outputs
 from nucleate.run.inputs import unique_names
 from nucleate.run.journal import JOURNAL_NAME, Journal, Outcome
-from nucleate.run.single import BatchSettings, Done, SegmenterLike, Task, Work, WorkBench
+from nucleate.run.single import BatchSettings, Done, Progress, SegmenterLike, Task, Work, WorkBench
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from nucleate.run.inputs import Source
 
-__all__ = ["WORKER_NAME", "BatchSettings", "BatchSummary", "Crew", "Report", "run_batch"]
+__all__ = ["WORKER_NAME", "BatchSettings", "BatchSummary", "Crew", "Progress", "Report", "run_batch"]
 
 
 WORKER_NAME = "nucleate-worker"
@@ -84,8 +85,8 @@ class BatchSummary:
 class Crew(Protocol):
     """Whoever does the tasks of a batch."""
 
-    def run(self, tasks: Sequence[Task], /) -> Iterator[Done]:
-        """Do them all and tell of each when its files are written, in any order."""
+    def run(self, tasks: Sequence[Task], watch: Callable[[Progress], None], /) -> Iterator[Done]:
+        """Do them all and tell of each when its files are written, in any order; of large ones meanwhile, too."""
 
     def stop(self) -> None:
         """Start no further task; what is being done is given up. Called at the end, whatever it was."""
@@ -98,6 +99,7 @@ def run_batch(
     segmenter: SegmenterLike,
     settings: BatchSettings,
     notify: Callable[[Report], None] = lambda _: None,
+    watch: Callable[[Progress], None] = lambda _: None,
     crew: Crew | None = None,
 ) -> BatchSummary:
     """Segment inputs one by one and write their results, the common tables, summary.csv and run.json.
@@ -114,6 +116,8 @@ def run_batch(
         How to run.
     notify : callable
         Called in this thread after each input.
+    watch : callable
+        Called, perhaps in another thread, when a part of a large input is done.
     crew : Crew, optional
         Does the inputs; a thread of this process when None.
 
@@ -136,10 +140,12 @@ def run_batch(
     with tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True) as scratch:
         crew = crew or _Thread(WorkBench(segmenter, settings, output=output, scratch=Path(scratch)))
         try:
-            for count, done in enumerate(crew.run(tasks), 1):
+            for count, done in enumerate(crew.run(tasks, watch), 1):
                 outcomes[done.outcome.source] = done.outcome
                 if not done.resumed:
                     journal.add(done.outcome)
+                if done.outcome.status == "ok":
+                    shutil.rmtree(outputs.strips_folder(output, done.outcome.name), ignore_errors=True)
                 notify(Report(done.outcome, count, len(sources), done.resumed, done.error))
                 if settings.fail_fast and done.outcome.status == "failed":
                     break
@@ -194,7 +200,7 @@ class _Thread:
         self._stop.set()
         self._room.release()  # it may be waiting for the results to be written
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Done]:
+    def run(self, tasks: Sequence[Task], watch: Callable[[Progress], None]) -> Iterator[Done]:
         """Do every task in order; results are written in the caller's thread."""
         ready: queue.Queue[Work | BaseException] = queue.Queue()
 
@@ -204,7 +210,7 @@ class _Thread:
                 if self._stop.is_set():
                     return
                 try:
-                    ready.put(self._bench.compute(task))
+                    ready.put(self._bench.find(self._bench.look(task), watch=watch))
                 except BaseException as error:  # raised again in the caller's thread
                     ready.put(error)
                     return

@@ -3,12 +3,13 @@
 A worker that dies takes its task with it; Dask gives the task to another one. An input that kills its worker again and
 again must not take the innocent along that wait for the same worker: what was under way at two deaths is put aside and
 done at the end, alone. What then kills two workers more has failed, and the others are done. Inputs that are large come
-back unfinished and are shared by all workers, one task a strip.
+back unfinished and are shared by all workers.
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,20 +18,23 @@ from nucleate import __version__
 from nucleate.core.text import one_line
 from nucleate.errors import ClusterError, NucleateError
 from nucleate.run.cluster import library
-from nucleate.run.cluster_worker import Large, do_strip, do_task, finish_large, forget
+from nucleate.run.cluster_worker import do_share, do_task, finish, forget
 from nucleate.run.journal import Outcome
-from nucleate.run.single import Done, explain
+from nucleate.run.single import Done, Progress, Work, explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from nucleate.run.cluster import Cluster
     from nucleate.run.cluster_worker import Job
+    from nucleate.run.large import Plan
     from nucleate.run.single import Task
 
 __all__ = ["ClusterCrew"]
 
 _Item = TypeVar("_Item")
+
+_WATCH_SECONDS = 2.0
 
 
 class ClusterCrew:
@@ -51,7 +55,7 @@ class ClusterCrew:
         """Tasks that are waiting or running."""
         return len(self._pending)
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Done]:
+    def run(self, tasks: Sequence[Task], watch: Callable[[Progress], None]) -> Iterator[Done]:
         """Do every task and tell of each as it ends.
 
         Raises
@@ -59,14 +63,14 @@ class ClusterCrew:
         NucleateError
             If no other input could be done either.
         """
-        shared: list[Large] = []
+        shared: list[Work] = []
         for task, (alive, ended) in self._sturdy(do_task, tasks):
-            if isinstance(ended, Large):
+            if isinstance(ended, Work):
                 shared.append(ended)
             else:
                 yield ended if alive else _killer(task)
-        for large in shared:
-            yield self._share(large)
+        for work in shared:
+            yield self._share(work, watch)
 
     def stop(self) -> None:
         """Give up what is under way."""
@@ -81,18 +85,20 @@ class ClusterCrew:
         self._cluster.client.cancel(list(self._pending), force=True)
         self._pending.clear()
 
-    def _share(self, large: Large) -> Done:
-        """Do a large input strip by strip, then write its files."""
-        started, source = time.perf_counter(), large.task.source
-        for _, (alive, error) in self._sturdy(do_strip, large.pieces, large=large):
-            if error is not None or not alive:
-                self._drop()
-                failed = Outcome(large.task.name, source.key, "failed", large.sha256)
-                line = explain(error, source) if alive else _deadly(large.task)
-                return Done(replace(failed, error=line), error=error)
-        spent = replace(large, seconds=large.seconds + time.perf_counter() - started)
-        [(_, (alive, done))] = self._sturdy(finish_large, [spent])
-        return done if alive else _killer(large.task)
+    def _share(self, work: Work, watch: Callable[[Progress], None]) -> Done:
+        """Do the strips of a large input, then write its files."""
+        started, task = time.perf_counter(), work.task
+        assert work.plan is not None
+        with _watched(work.plan, lambda there, total: watch(Progress(task.name, there, total))):
+            for _, (alive, error) in self._sturdy(do_share, work.plan.shares(self._job.workers), work=work):
+                if error is not None or not alive:
+                    self._drop()
+                    failed = Outcome(task.name, task.source.key, "failed", work.sha256)
+                    line = explain(error, task.source) if alive else _deadly(task)
+                    return Done(replace(failed, error=line), error=error)
+        spent = replace(work, seconds=work.seconds + time.perf_counter() - started)
+        [(_, (alive, done))] = self._sturdy(finish, [spent])
+        return done if alive else _killer(task)
 
     def _sturdy(
         self, do: Callable[..., Any], items: Sequence[_Item], **more: object
@@ -119,6 +125,26 @@ class ClusterCrew:
                 ended.add(future)
             future = next(ended)
             yield self._pending.pop(future), _end(future)
+
+
+@contextlib.contextmanager
+def _watched(plan: Plan, tell: Callable[[int, int], None]) -> Iterator[None]:
+    """Tell again and again how many strips there are while workers make them."""
+    ended = threading.Event()
+
+    def look() -> None:
+        while True:
+            tell(plan.there(), len(plan))
+            if ended.wait(_WATCH_SECONDS):
+                return
+
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _end(future: Any) -> tuple[bool, Any]:  # noqa: ANN401 - Dask's own class

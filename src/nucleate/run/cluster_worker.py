@@ -1,53 +1,36 @@
 """What a worker of a cluster does: an input from file to files, or its share of a large one.
 
-A large input is done in three steps. One worker looks at it and says how it may be cut (`Large`), many find the nuclei
-of its strips (`nucleate.run.strips`), one puts them together and writes the files.
+A large input is done in three steps. One worker looks at it and says how it is cut, many find the nuclei of its strips
+(`nucleate.run.strips`), one puts them together and writes the files.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import shutil
 import tempfile
 import threading
 import traceback
 import uuid
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from nucleate import __version__
-from nucleate.errors import ClusterError, InputError, NucleateError, UsageError
-from nucleate.run import outputs
+from nucleate.errors import ClusterError, NucleateError
 from nucleate.run.cluster import library
-from nucleate.run.inputs import Source
-from nucleate.run.large import check_room, open_parts
 from nucleate.run.memory import available_bytes
-from nucleate.run.single import Done, Work, WorkBench, check_unchanged
-from nucleate.run.strips import JoinedLabels, PlaneStrips, cut_plane, strip_folder, write_strip
+from nucleate.run.single import Done, Work, WorkBench
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
-    from nucleate.core.lazy import LazyImage
-    from nucleate.core.plane import Plane
-    from nucleate.run.regions import Strip
     from nucleate.run.segmenter import Segmenter
     from nucleate.run.single import BatchSettings, Task
+    from nucleate.run.strips import PlaneStrips
 
-__all__ = ["Job", "Large", "do_strip", "do_task", "finish_large", "forget"]
+__all__ = ["Job", "do_share", "do_task", "finish", "forget"]
 
 _LOADING = threading.Lock()
-
-_DENSE = 16
-"""Pixels to a byte of a file: one of fewer bytes is not looked at to see whether it is large."""
-
-_UNKNOWN_MEMORY = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -64,10 +47,8 @@ class Job:
         Its `max_bytes` holds for each worker; None is what the worker has free.
     output : Path
         Folder for the results, the same for all.
-    strips : int
-        Into how many strips a large plane is cut, about.
-    large_pixels : int
-        Planes of so many pixels are large.
+    workers : int
+        How many share a large input, about.
     version : str
         Of nucleate.
     key : str
@@ -78,45 +59,12 @@ class Job:
     sha256: str = field(compare=False)
     settings: BatchSettings = field(compare=False)
     output: Path = field(compare=False)
-    strips: int = field(default=6, compare=False)
-    large_pixels: int = field(default=50_000_000, compare=False)
+    workers: int = field(default=2, compare=False)
     version: str = field(default=__version__, compare=False)
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
-@dataclass(frozen=True)
-class Large:
-    """An input that several workers share.
-
-    Parameters
-    ----------
-    task : Task
-    sha256 : str
-        Of its content.
-    seconds : float
-        Spent so far.
-    stamp : tuple
-        `Source.stamp` when it was looked at.
-    planes : tuple of PlaneStrips
-        How it is cut.
-    folder : Path
-        Where its strips are kept.
-    """
-
-    task: Task
-    sha256: str
-    seconds: float
-    stamp: tuple[tuple[int, int], ...]
-    planes: tuple[PlaneStrips, ...]
-    folder: Path
-
-    @property
-    def pieces(self) -> list[tuple[tuple[int, ...], Strip]]:
-        """All strips, each with the place of its plane in the stack."""
-        return [(plane.at, strip) for plane in self.planes for strip in plane.strips]
-
-
-def do_task(job: Job, task: Task) -> Done | Large:
+def do_task(job: Job, task: Task) -> Done | Work:
     """Do one input, or say how it may be shared.
 
     Raises
@@ -125,15 +73,26 @@ def do_task(job: Job, task: Task) -> Done | Large:
         If no other input could be done either.
     """
     bench = _bench(job)
-    work = bench.compute(task)
-    if isinstance(work.error, _SharedError):
-        folder = job.output / outputs.PARTS_NAME / f"{task.name}.strips-{work.sha256[:16]}"
-        return Large(task, work.sha256, work.seconds, work.error.stamp, work.error.planes, folder)
-    return _travelling(bench.write(work))
+    work = bench.look(task)
+    if work.plan is not None and not work.ended:
+        return work
+    return _travelling(bench.write(bench.find(work)))
 
 
-def do_strip(job: Job, piece: tuple[tuple[int, ...], Strip], *, large: Large) -> Exception | None:
-    """Find the nuclei of one strip and store them; gives what is wrong with the input, if anything.
+def do_share(job: Job, strips: PlaneStrips, *, work: Work) -> Exception | None:
+    """Find the nuclei of some strips and store them; gives what is wrong with the input, if anything.
+
+    Raises
+    ------
+    NucleateError
+        If no other input could be done either.
+    """
+    error = _bench(job).share(work, strips).error
+    return None if error is None else _portable(error)
+
+
+def finish(job: Job, work: Work) -> Done:
+    """Put the strips of a large input together and write the files.
 
     Raises
     ------
@@ -141,36 +100,7 @@ def do_strip(job: Job, piece: tuple[tuple[int, ...], Strip], *, large: Large) ->
         If no other input could be done either.
     """
     bench = _bench(job)
-    at, strip = piece
-    try:
-        with bench.opened(large.task.source) as (_, _, shown):
-            cut = next(plane for plane in large.planes if plane.at == at)
-            segmenter = bench.segmenter.at_scale(cut.scale)
-            path = strip_folder(large.folder, strip, at=at)
-            spare = max(bench.limit - (shown.nbytes if shown.in_memory else 0), 0)
-            write_strip(segmenter, shown.plane(at), strip=strip, scaling=cut.scaling, path=path, max_bytes=spare)
-    except (UsageError, InputError) as error:
-        return _portable(error)
-    except NucleateError:
-        raise
-    except Exception as error:
-        return _portable(error)
-    return None
-
-
-def finish_large(job: Job, large: Large) -> Done:
-    """Put the strips together and write the files.
-
-    Raises
-    ------
-    NucleateError
-        If no other input could be done either.
-    """
-    bench = _bench(job)
-    done = _travelling(bench.write(bench.joined(large)))
-    if done.outcome.status == "ok":
-        shutil.rmtree(large.folder, ignore_errors=True)
-    return done
+    return _travelling(bench.write(bench.find(work)))
 
 
 def forget() -> None:
@@ -178,83 +108,13 @@ def forget() -> None:
     _load.cache_clear()
 
 
-class _SharedError(Exception):
-    """Not to be done by one worker: how it is to be cut."""
-
-    def __init__(self, stamp: tuple[tuple[int, int], ...], planes: tuple[PlaneStrips, ...]) -> None:
-        super().__init__()
-        self.stamp, self.planes = stamp, planes
-
-
-class _Bench(WorkBench):
-    """Leaves inputs to several workers that are large enough."""
-
-    def __init__(self, segmenter: Segmenter, job: Job, *, settings: BatchSettings, scratch: Path) -> None:
-        super().__init__(segmenter, settings, output=job.output, scratch=scratch)
-        self.segmenter, self.limit = segmenter, settings.max_bytes or _UNKNOWN_MEMORY
-        self._job = job
-
-    def opened(self, source: Source) -> contextlib.AbstractContextManager[tuple[LazyImage, LazyImage, LazyImage]]:
-        """Open an input to be read window by window."""
-        return open_parts(source, self._settings, scratch=self._scratch, max_bytes=self.limit)
-
-    def joined(self, large: Large) -> Work:
-        """Take what was found in the strips for what was found here."""
-        work = Work(large.task, large.sha256, large.seconds)
-        try:
-            result = self._join(large)
-            check_unchanged(large.task.source, large.stamp, result=result)
-        except (UsageError, InputError) as error:
-            return replace(work, error=error)
-        except NucleateError:
-            raise
-        except Exception as error:
-            return replace(work, error=error)
-        return replace(work, result=result)
-
-    def _join(self, large: Large) -> outputs.Result:
-        with contextlib.ExitStack() as kept:
-            _, image, shown = kept.enter_context(self.opened(large.task.source))
-            labels = JoinedLabels(large.folder, (*shown.stack_shape, *shown.shape_HW), planes=large.planes)
-            close = kept.pop_all().close
-        return outputs.Result(large.task.name, image, shown, labels, labels.confidence, close)
-
-    def _segment(self, source: Source, name: str) -> outputs.Result:
-        # A field of a plate is another kind of source: several files, none of them large.
-        if type(source) is Source and (source.path.is_dir() or _bytes_of(source) * _DENSE >= self._job.large_pixels):
-            self._share(source)
-        return super()._segment(source, name)
-
-    def _share(self, source: Source) -> None:
-        stamp = source.stamp()
-        with self.opened(source) as (_, _, shown):
-            rows, cols = shown.shape_HW
-            if rows * cols < self._job.large_pixels:
-                return
-            check_room(shown, self.segmenter, exports=self._settings.exports, spare=self.limit, max_bytes=self.limit)
-            planes = tuple(self._cut(shown.plane(at), at) for at in np.ndindex(*shown.stack_shape))
-        if all(len(plane.strips) == 1 for plane in planes):
-            return
-        raise _SharedError(stamp, planes)
-
-    def _cut(self, plane: NDArray[Any] | Plane, at: tuple[int, ...]) -> PlaneStrips:
-        scaling, segmenter = self.segmenter.card.normalizer.measure(plane), self.segmenter.for_plane(plane)
-        strips = cut_plane(segmenter, (plane.shape[0], plane.shape[1]), count=self._job.strips)
-        return PlaneStrips(at, scaling, float(segmenter.settings.scale), strips)
-
-
-def _bytes_of(source: Source) -> int:
-    # The archive's size stands for its member's.
-    return source.path.stat().st_size
-
-
-def _bench(job: Job) -> _Bench:
+def _bench(job: Job) -> WorkBench:
     with _LOADING:  # a worker may have several threads
         return _load(job)[0]
 
 
 @functools.lru_cache(maxsize=1)
-def _load(job: Job) -> tuple[_Bench, tempfile.TemporaryDirectory[str]]:
+def _load(job: Job) -> tuple[WorkBench, tempfile.TemporaryDirectory[str]]:
     """Load the model and make a folder, which goes when both are let go of."""
     if job.version != __version__:
         raise ClusterError(f"a worker has nucleate {__version__}, here is {job.version}; install the same on both")
@@ -268,7 +128,7 @@ def _load(job: Job) -> tuple[_Bench, tempfile.TemporaryDirectory[str]]:
     if settings.max_bytes is None and (free := available_bytes()) is not None:
         settings = replace(settings, max_bytes=free // library("distributed").get_worker().state.nthreads)
     scratch = tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True)
-    return _Bench(segmenter, job, settings=settings, scratch=Path(scratch.name)), scratch
+    return WorkBench(segmenter, settings, output=job.output, scratch=Path(scratch.name)), scratch
 
 
 def _travelling(done: Done) -> Done:

@@ -1,150 +1,242 @@
-"""One input that does not fit the memory as a whole: read, segmented and kept part by part.
+"""Inputs that are large, or do not fit the memory: read, segmented and kept strip by strip.
 
-Pixels stay in their file and are read window by window. Labels go to blocks on disk, in a folder beside the results
-that is removed when they are written. The nuclei are those of the whole picture (`nucleate.run.blocks`).
+Pixels stay in their file and are read window by window. Labels go to disk, in a folder beside the results that is
+removed when they are written; a run that was stopped takes up the strips that it finds there. The nuclei are those of
+the whole picture (`nucleate.run.strips`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
-from pathlib import Path
+import hashlib
+import json
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nucleate.core.project import projected
-from nucleate.errors import OutputError, TooLargeError
+from nucleate.errors import TooLargeError
 from nucleate.run import outputs
+from nucleate.run.inputs import Source
 from nucleate.run.need import writing_bytes
-from nucleate.run.stored import StoredLabels
+from nucleate.run.strips import JoinedLabels, PlaneStrips, cut_plane, write_strips
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from nucleate.core.lazy import LazyImage
-    from nucleate.run.inputs import Source
+    from nucleate.run.regions import Strip
     from nucleate.run.single import BatchSettings, SegmenterLike
 
-__all__ = ["check_room", "open_parts", "segment_by_parts"]
+__all__ = ["LARGE_PIXELS", "Plan", "StripBench"]
+
+LARGE_PIXELS = 50_000_000
+"""A plane of so many is done strip by strip even where it fits the memory, so that little is lost by a stop."""
 
 _MOST_HELD, _LEAST_HELD = 1 << 28, 1 << 25
 """Bytes of labels in memory."""
 
+_UNKNOWN_MEMORY = 2_000_000_000
+"""Bytes to work with where the system does not tell what is free."""
 
-def segment_by_parts(
-    source: Source,
-    name: str,
-    *,
-    segmenter: SegmenterLike,
-    settings: BatchSettings,
-    output: Path,
-    max_bytes: int,
-) -> outputs.Result:
-    """Segment an input of any size.
+_LONG = 8
+"""Strips of a share, so that what is computed twice is little."""
+
+_DENSE = 16
+"""Pixels to a byte of a file: one of fewer bytes is not looked at to see whether it is large."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a large input is cut.
 
     Parameters
     ----------
-    source : Source
-    name : str
-        Of its results.
+    planes : tuple of PlaneStrips
+        In the order of the stack.
+    folder : Path
+        Where its strips are kept. Its name tells the content, the settings and the cuts from all others.
+    """
+
+    planes: tuple[PlaneStrips, ...]
+    folder: Path
+
+    def __len__(self) -> int:
+        """Count the strips."""
+        return sum(len(plane.strips) for plane in self.planes)
+
+    def there(self) -> int:
+        """Count those that are finished."""
+        return sum(plane.folder(self.folder, strip).exists() for plane in self.planes for strip in plane.strips)
+
+    def shares(self, workers: int) -> list[PlaneStrips]:
+        """Part the strips among workers, neighbours together: a share each, up to three where they are long.
+
+        Each share but the last computes a row of tiles twice: there it does not know what the next one knows.
+        """
+        count = max(workers, min(3 * workers, len(self) // _LONG))
+        size = max(-(-len(self) // count), 1)
+        return [
+            replace(plane, strips=plane.strips[first : first + size])
+            for plane in self.planes
+            for first in range(0, len(plane.strips), size)
+        ]
+
+
+class StripBench:
+    """Does large inputs strip by strip.
+
+    Parameters
+    ----------
     segmenter : SegmenterLike
     settings : BatchSettings
-        Channel, projection and exports.
+        Channel, projection, exports and memory.
     output : Path
-        Folder for the results; labels are kept in it until `Result.close` is called.
-    max_bytes : int
-        Memory for it.
-
-    Returns
-    -------
-    Result
-        With the file open.
-
-    Raises
-    ------
-    InputError
-        If it is damaged.
-    TooLargeError
-        If even the smallest parts need more than `max_bytes`.
-    OutputError
-        If labels cannot be kept.
-    """
-    with contextlib.ExitStack() as kept:
-        folder = _folder(output)
-        kept.callback(shutil.rmtree, folder, ignore_errors=True)
-        stored, image, shown = kept.enter_context(open_parts(source, settings, scratch=folder, max_bytes=max_bytes))
-        held = min(max(max_bytes // 16, _LEAST_HELD), _MOST_HELD)
-        spare = max(max_bytes - held - (stored.nbytes if stored.in_memory else 0), 0)
-        check_room(shown, segmenter, exports=settings.exports, spare=spare, max_bytes=max_bytes)
-        labels = StoredLabels(folder / "labels", (*shown.stack_shape, *shown.shape_HW), held_bytes=held)
-        confidence = segmenter.segment_stack(shown, labels, max_bytes=spare)
-        close = kept.pop_all().close
-    return outputs.Result(name, image, shown, labels, confidence, close)
-
-
-@contextlib.contextmanager
-def open_parts(
-    source: Source, settings: BatchSettings, *, scratch: Path, max_bytes: int | None
-) -> Iterator[tuple[LazyImage, LazyImage, LazyImage]]:
-    """Open an input to be read window by window: as stored, as it is to be measured, the channel to be segmented.
-
-    Parameters
-    ----------
-    source : Source
-    settings : BatchSettings
-        Channel and projection.
+        Folder for the results; strips are kept in it.
     scratch : Path
-        Folder where a member of an archive may be unpacked while the context lasts.
-    max_bytes : int, optional
-        See `Source.open`.
-
-    Raises
-    ------
-    InputError
-        If it is damaged or has no such channel.
+        Folder where a member of an archive may be unpacked for a while.
     """
-    with source.open(scratch, max_bytes=max_bytes) as opened:
-        image = projected(opened, settings.project) if settings.project else opened
-        yield opened, image, image.channel(settings.channel)
 
+    def __init__(self, segmenter: SegmenterLike, settings: BatchSettings, *, output: Path, scratch: Path) -> None:
+        self._segmenter, self._settings, self._output, self._scratch = segmenter, settings, output, scratch
+        self._limit = _UNKNOWN_MEMORY if settings.max_bytes is None else settings.max_bytes
+        self._held = min(max(self._limit // 16, _LEAST_HELD), _MOST_HELD)
 
-def _folder(output: Path) -> Path:
-    try:
-        return Path(tempfile.mkdtemp(dir=output / outputs.PARTS_NAME, prefix=outputs.HALF_WRITTEN))
-    except OSError as error:
-        raise OutputError(f"cannot write in {output}: {error.strerror}; choose another output folder") from error
-
-
-def check_room(
-    shown: LazyImage, segmenter: SegmenterLike, *, exports: tuple[str, ...], spare: int, max_bytes: int
-) -> None:
-    """Refuse what needs more memory than there is, before anything is computed.
-
-    Parameters
-    ----------
-    shown : LazyImage
-        The channel to be segmented.
-    segmenter : SegmenterLike
-    exports : tuple of str
-        What is to be written.
-    spare, max_bytes : int
-        Memory beside what is held, and all of it.
-
-    Raises
-    ------
-    TooLargeError
-        If it does not suffice even part by part.
-    """
-    (rows, columns), colour = shown.shape_HW, "S" in shown.axes
-    labels = 4 * rows * columns  # in the estimate, but on disk here
-    needed = segmenter.estimate_bytes((rows, columns), max_bytes=spare + labels) - labels
-    cure = "raise --memory or cut the picture"
-    heavy = [name for name in exports if writing_bytes([name], rows * columns, colour=colour) > spare]
-    if needed <= spare and heavy:
-        needed = writing_bytes(heavy, rows * columns, colour=colour)
-        cure = f"raise --memory or do without --export {','.join(heavy)}"
-    if needed > spare:
-        raise TooLargeError(
-            f"{shown.name}: {rows} x {columns} pixels need about {(needed + max_bytes - spare) / 1e9:.1f} GB even part "
-            f"by part, {max_bytes / 1e9:.1f} GB are allowed; {cure}"
+    def may_be_large(self, source: Source) -> bool:
+        """Tell whether an input may be large, without opening it."""
+        # A field of a plate is another kind of source: several files, none of them large. An archive's size stands
+        # for its member's.
+        return type(source) is Source and (
+            source.path.is_dir() or source.path.stat().st_size * _DENSE >= self._settings.large_pixels
         )
+
+    def plan(self, source: Source, name: str, *, sha256: str, least_pixels: int = 0) -> Plan | None:
+        """Say how an input is cut.
+
+        Parameters
+        ----------
+        source : Source
+        name : str
+            Of its results.
+        sha256 : str
+            Of its content.
+        least_pixels : int
+            Smaller planes are not cut.
+
+        Returns
+        -------
+        Plan or None
+            None if its planes are smaller, or if they cannot be cut and `least_pixels` is not 0.
+
+        Raises
+        ------
+        InputError
+            If it is damaged or has no such channel.
+        TooLargeError
+            If even a strip needs more memory than there is.
+        """
+        with self._opened(source) as (stored, _, shown):
+            rows, columns = shown.shape_HW
+            if rows * columns < least_pixels:
+                return None
+            self._check_room(shown, spare=self._spare(stored))
+            planes = tuple(cut_plane(self._segmenter, shown.plane(at), at=at) for at in np.ndindex(*shown.stack_shape))
+        if least_pixels and all(len(plane.strips) == 1 for plane in planes):
+            return None
+        key = json.dumps([sha256, self._settings.fingerprint(), repr(planes)], sort_keys=True)
+        folder = outputs.strips_folder(self._output, name) / hashlib.sha256(key.encode()).hexdigest()[:16]
+        return Plan(planes, folder)
+
+    def write(self, source: Source, plan: Plan, *, share: PlaneStrips) -> None:
+        """Find the nuclei of some strips and store them, unless they are there.
+
+        Raises
+        ------
+        InputError
+            If the input is damaged.
+        OutputError
+            If they cannot be stored.
+        """
+        with self._opened(source) as opened:
+            for _ in self._strips(opened, [share], folder=plan.folder):
+                pass
+
+    def segment(
+        self, source: Source, plan: Plan, *, name: str, watch: Callable[[int], None] = lambda _: None
+    ) -> outputs.Result:
+        """Find what is not there yet, and put all strips together.
+
+        Parameters
+        ----------
+        source : Source
+        plan : Plan
+        name : str
+            Of the results.
+        watch : callable
+            Told the number of strips that are there, at first and after each.
+
+        Returns
+        -------
+        Result
+            With the file open.
+
+        Raises
+        ------
+        InputError
+            If the input is damaged.
+        OutputError
+            If strips cannot be stored.
+        """
+        with contextlib.ExitStack() as kept:
+            opened = kept.enter_context(self._opened(source))
+            watch(there := plan.there())
+            for fresh, _ in enumerate(self._strips(opened, plan.planes, folder=plan.folder), 1):
+                watch(there + fresh)
+            _, image, shown = opened
+            labels = JoinedLabels(plan.folder, (*shown.stack_shape, *shown.shape_HW), planes=plan.planes)
+            close = kept.pop_all().close
+        return outputs.Result(name, image, shown, labels, labels.confidence, close)
+
+    @contextlib.contextmanager
+    def _opened(self, source: Source) -> Iterator[tuple[LazyImage, LazyImage, LazyImage]]:
+        """Open an input: as stored, as it is to be measured, the channel to be segmented."""
+        settings = self._settings
+        with source.open(self._scratch, max_bytes=self._limit) as opened:
+            image = projected(opened, settings.project) if settings.project else opened
+            yield opened, image, image.channel(settings.channel)
+
+    def _spare(self, stored: LazyImage) -> int:
+        return max(self._limit - self._held - (stored.nbytes if stored.in_memory else 0), 0)
+
+    def _strips(
+        self, opened: tuple[LazyImage, LazyImage, LazyImage], shares: Sequence[PlaneStrips], *, folder: Path
+    ) -> Iterator[Strip]:
+        stored, _, shown = opened
+        for share in shares:
+            yield from write_strips(
+                self._segmenter,
+                shown.plane(share.at),
+                cut=share,
+                folder=folder,
+                max_bytes=self._spare(stored),
+                held_bytes=self._held,
+            )
+
+    def _check_room(self, shown: LazyImage, *, spare: int) -> None:
+        """Refuse what needs more memory than there is, before anything is computed."""
+        exports = self._settings.exports
+        (rows, columns), colour = shown.shape_HW, "S" in shown.axes
+        labels = 4 * rows * columns  # in the estimate, but on disk here
+        needed = self._segmenter.estimate_bytes((rows, columns), max_bytes=spare + labels) - labels
+        cure = "raise --memory or cut the picture"
+        heavy = [name for name in exports if writing_bytes([name], rows * columns, colour=colour) > spare]
+        if needed <= spare and heavy:
+            needed = writing_bytes(heavy, rows * columns, colour=colour)
+            cure = f"raise --memory or do without --export {','.join(heavy)}"
+        if needed > spare:
+            raise TooLargeError(
+                f"{shown.name}: {rows} x {columns} pixels need about {(needed + self._limit - spare) / 1e9:.1f} GB "
+                f"even part by part, {self._limit / 1e9:.1f} GB are allowed; {cure}"
+            )

@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from nucleate.run.engine import Engine
     from nucleate.run.weights import ModelCard
 
-__all__ = ["BAND", "Mapper", "working_size"]
+__all__ = ["BAND", "Mapper", "Working", "working_size"]
 
 BAND = 256
 """Rows of maps given at once."""
+
+_THIN = 32
 
 _PIECE = 16_000_000  # pixels of the plane read at once, where a tile is made from a much larger part of it
 
@@ -90,16 +92,28 @@ class Mapper:
         self.tile = (used + unsure) * card.multiple  # as the network sees it
         self.tiles_at_once = tiles_at_once
 
-    def bands(self, plane: Plane, *, start: int = 0, scaling: Scaling | None = None) -> Iterator[NDArray[np.float32]]:
-        """Give the maps of a plane on its own grid, `BAND` rows at a time from the top.
+    def working(self, plane: Plane, scaling: Scaling | None = None) -> Working:
+        """Make a plane ready for `bands`, once for several calls: its last row of tiles is not computed again.
 
         Parameters
         ----------
         plane : Plane
-        start : int
-            The first row; the bands end at multiples of `BAND` whatever it is. Tiles above it are not computed.
         scaling : Scaling, optional
             Of this plane, where it was measured before.
+        """
+        size = working_size((plane.shape[0], plane.shape[1]), self.card, scale=self.scale)
+        return Working(plane, self.card, size=size, scaling=scaling)
+
+    def bands(self, plane: Plane | Working, *, start: int = 0, end: int | None = None) -> Iterator[NDArray[np.float32]]:
+        """Give the maps of a plane on its own grid, `BAND` rows at a time from the top.
+
+        Parameters
+        ----------
+        plane : Plane or Working
+        start : int
+            The first row; the bands end at multiples of `BAND` whatever it is. Tiles above it are not computed.
+        end : int, optional
+            From this row on bands are thin: the caller is about to stop, and rows of tiles are computed as needed.
 
         Yields
         ------
@@ -111,14 +125,15 @@ class Mapper:
         ModelError
             If the engine gives other maps than the card says.
         """
-        shape_HW = plane.shape[0], plane.shape[1]
-        size = working_size(shape_HW, self.card, scale=self.scale)
-        working, back = _Working(plane, self.card, size=size, scaling=scaling), Resampler(size, shape_HW)
+        working = plane if isinstance(plane, Working) else self.working(plane)
+        shape_HW = working.plane.shape[0], working.plane.shape[1]
+        back = Resampler(working.size, shape_HW)
         everything = slice(0, shape_HW[1])
         first = back.source((slice(start, start + 1), everything))[0].start
         down = [span for span in self._chain(working.padded_HW[0]) if span.write.stop > first]
         pieces, rows = self._pieces(working, down), Rows(down[0].write.start)
-        ends = [start, *range(BAND * (start // BAND + 1), shape_HW[0], BAND), shape_HW[0]]
+        end = shape_HW[0] if end is None else end
+        ends = [start, *range(BAND * (start // BAND + 1), end, BAND), *range(end, shape_HW[0], _THIN), shape_HW[0]]
         for top, bottom in itertools.pairwise(ends):
             part = slice(top, bottom), everything
             source = back.source(part)
@@ -145,20 +160,22 @@ class Mapper:
         card = self.card
         return chain(length, self.tile, margin=card.margin, blend=card.blend, multiple=card.multiple)
 
-    def _pieces(self, working: _Working, down: Sequence[Span]) -> Iterator[NDArray[np.float32]]:
+    def _pieces(self, working: Working, down: Sequence[Span]) -> Iterator[NDArray[np.float32]]:
         """Give rows of maps on the working grid, padding included."""
         across = self._chain(working.padded_HW[1])
         return joined(((row, self._strip(working, row, across=across)) for row in down), axis=1)
 
-    def _strip(self, working: _Working, row: Span, *, across: Sequence[Span]) -> NDArray[np.float32]:
-        """Compute one row of tiles, blended from left to right."""
-        height = row.write.stop - row.write.start
-        strip_CHW = np.empty((len(self.card.maps), height, working.padded_HW[1]), np.float32)
-        mix(strip_CHW, self._tiles(working, row, across=across), axis=2)
-        return strip_CHW
+    def _strip(self, working: Working, row: Span, *, across: Sequence[Span]) -> NDArray[np.float32]:
+        """Compute one row of tiles, blended from left to right, unless it was the last one."""
+        if working.last is None or working.last[0] != row:
+            height = row.write.stop - row.write.start
+            strip_CHW = np.empty((len(self.card.maps), height, working.padded_HW[1]), np.float32)
+            mix(strip_CHW, self._tiles(working, row, across=across), axis=2)
+            working.last = row, strip_CHW
+        return working.last[1]
 
     def _tiles(
-        self, working: _Working, row: Span, *, across: Sequence[Span]
+        self, working: Working, row: Span, *, across: Sequence[Span]
     ) -> Iterator[tuple[Span, NDArray[np.float32]]]:
         for start in range(0, len(across), self.tiles_at_once):
             some = across[start : start + self.tiles_at_once]
@@ -186,11 +203,23 @@ class Mapper:
         return maps_NCHW
 
 
-class _Working:
-    """The plane as the network sees it, computed where it is asked for: scaled, resized, reflected at the ends."""
+class Working:
+    """A plane as the network sees it, computed where it is asked for: scaled, resized, reflected at the ends.
+
+    Parameters
+    ----------
+    plane : Plane
+    card : ModelCard
+    size : (int, int)
+        Rows and columns of the working grid.
+    scaling : Scaling, optional
+        Of this plane, where it was measured before.
+    """
 
     def __init__(self, plane: Plane, card: ModelCard, *, size: tuple[int, int], scaling: Scaling | None = None) -> None:
-        self._plane, self._scaling = plane, scaling or card.normalizer.measure(plane)
+        self.plane, self.size = plane, size
+        self.last: tuple[Span, NDArray[np.float32]] | None = None  # row of tiles, with its maps
+        self._scaling = scaling or card.normalizer.measure(plane)
         self._resampler = Resampler((plane.shape[0], plane.shape[1]), size)
         # For each row and column of the padded grid the one of the working grid that is shown there.
         self._shown = [np.pad(np.arange(n), (0, -n % card.multiple), "reflect") for n in size]
@@ -216,6 +245,6 @@ class _Working:
         pieces = []
         for top in range(rows.start, rows.stop, step):
             part = slice(top, min(top + step, rows.stop)), cols
-            pixels = self._plane.read(*self._resampler.source(part))
+            pixels = self.plane.read(*self._resampler.source(part))
             pieces.append(self._resampler.apply(self._scaling.apply(pixels), part))
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)

@@ -37,6 +37,7 @@ __all__ = [
     "join_all_parts",
     "join_tables",
     "prepare_folder",
+    "strips_folder",
     "write_record",
     "write_result",
     "write_summary",
@@ -110,12 +111,18 @@ def prepare_folder(output: Path) -> None:
 
 def clear_half_written(output: Path) -> None:
     """Remove what was begun and never finished; nothing may be writing there."""
-    for folder in (output, output / PARTS_NAME):
+    parts = output / PARTS_NAME
+    for folder in (output, parts, *parts.glob("*.strips/*")):
         for stale in folder.glob(f"{HALF_WRITTEN}*"):
             if stale.is_dir() and not stale.is_symlink():
                 shutil.rmtree(stale, ignore_errors=True)
             else:
                 stale.unlink(missing_ok=True)
+
+
+def strips_folder(output: Path, name: str) -> Path:
+    """Name the folder where the strips of a large input are kept until it is finished."""
+    return output / PARTS_NAME / f"{name}.strips"
 
 
 def files_of(output: Path, name: str, *, exports: Iterable[str]) -> list[Path]:

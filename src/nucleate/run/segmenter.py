@@ -261,7 +261,8 @@ class Segmenter:
         self, part: Plane, scale: float, /, *, scaling: Scaling
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         plain = self._with(replace(self.settings, scale=scale, tta=False, min_area=None))
-        maps_CHW = np.concatenate(list(plain.mapper().bands(part, scaling=scaling)), axis=1)
+        mapper = plain.mapper()
+        maps_CHW = np.concatenate(list(mapper.bands(mapper.working(part, scaling))), axis=1)
         reading = plain.reading()
         found_HW = reading.recipe.apply(maps_CHW, self.card.maps)
         return areas(found_HW), reading.rate(found_HW, maps_CHW)

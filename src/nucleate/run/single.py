@@ -16,34 +16,32 @@ from nucleate.core.text import one_line
 from nucleate.errors import InputError, MissingExtraError, NucleateError, OutputError, TooLargeError, UsageError
 from nucleate.run import outputs
 from nucleate.run.journal import Outcome
-from nucleate.run.large import segment_by_parts
+from nucleate.run.large import LARGE_PIXELS, Plan, StripBench
 from nucleate.run.need import writing_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from nucleate.core.bands import Labels
     from nucleate.core.image import Image
-    from nucleate.core.lazy import LazyImage
+    from nucleate.core.plane import Plane
     from nucleate.run.inputs import Source
+    from nucleate.run.segmenter import Segmenter
+    from nucleate.run.strips import PlaneStrips
 
 __all__ = [
     "BatchSettings",
     "Done",
+    "Progress",
     "SegmentationLike",
     "SegmenterLike",
     "Task",
     "Work",
     "WorkBench",
-    "check_unchanged",
     "explain",
 ]
-
-
-_UNKNOWN_MEMORY = 2_000_000_000
-"""Bytes to work with where the system does not tell what is free."""
 
 
 class SegmentationLike(Protocol):
@@ -64,16 +62,17 @@ class SegmenterLike(Protocol):
     def segment(self, image: Image, /, *, max_bytes: int | None = None) -> SegmentationLike:
         """Give the nuclei of a picture or of each plane of a stack, each with at most so much memory if it can be."""
 
-    def segment_stack(
-        self, source: LazyImage, labels: Labels, /, *, max_bytes: int | None = None
-    ) -> NDArray[np.float32]:
-        """Do the same for what stays in its file, with labels that are written where they are kept."""
-
     def estimate_bytes(self, shape_HW: tuple[int, int], /, *, max_bytes: int | None = None) -> int:
         """Estimate the memory for one plane of this shape beyond the image itself, labels included.
 
         A plane that takes more than `max_bytes` all at once may be done part by part.
         """
+
+    def for_plane(self, plane: NDArray[Any] | Plane, /) -> Segmenter:
+        """Give what does a plane strip by strip, at the scale that suits it."""
+
+    def at_scale(self, scale: float, /) -> Segmenter:
+        """Give the same at a scale that is known."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,8 @@ class BatchSettings:
         Stop at the first input that fails.
     max_bytes : int, optional
         Memory that one input may need; None is no limit.
+    large_pixels : int
+        Planes of so many are done strip by strip, each of which is kept for a run that goes on.
     deciding : dict
         Everything else that decides the results (model, hash, scale, ...): resuming asks for the same.
     record : dict
@@ -106,6 +107,7 @@ class BatchSettings:
     resume: bool = False
     fail_fast: bool = False
     max_bytes: int | None = None
+    large_pixels: int = LARGE_PIXELS
     deciding: dict[str, Any] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -157,8 +159,25 @@ class Done:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a large input is.
+
+    Parameters
+    ----------
+    name : str
+        Of its results.
+    done, total : int
+        Strips.
+    """
+
+    name: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Work:
-    """An input that is segmented and not yet written.
+    """What is known of a task, from one step to the next.
 
     Parameters
     ----------
@@ -166,7 +185,11 @@ class Work:
     sha256 : str
         Of its content.
     seconds : float
-        So far.
+        Spent so far.
+    stamp : tuple
+        `Source.stamp` when it was looked at.
+    plan : Plan, optional
+        How it is cut, if it is large.
     result : Result, optional
         What was found.
     resumed : bool
@@ -178,13 +201,20 @@ class Work:
     task: Task
     sha256: str = ""
     seconds: float = 0.0
+    stamp: tuple[tuple[int, int], ...] = ()
+    plan: Plan | None = None
     result: outputs.Result | None = None
     resumed: bool = False
     error: Exception | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to be found."""
+        return self.resumed or self.result is not None or self.error is not None
+
 
 class WorkBench:
-    """Does tasks, one after the other.
+    """Does tasks, one after the other: `look`, `find`, `write`; some workers may `share` what is to be found.
 
     Parameters
     ----------
@@ -198,31 +228,44 @@ class WorkBench:
 
     def __init__(self, segmenter: SegmenterLike, settings: BatchSettings, *, output: Path, scratch: Path) -> None:
         self._segmenter, self._settings, self._output, self._scratch = segmenter, settings, output, scratch
+        self._large = StripBench(segmenter, settings, output=output, scratch=scratch)
 
-    def compute(self, task: Task) -> Work:
-        """Read and segment an input, unless it is finished.
+    def look(self, task: Task) -> Work:
+        """Hash an input, see whether it is finished, and how it is to be cut if it is large.
 
         Raises
         ------
         NucleateError
             If no other input could be done either.
         """
-        started = time.perf_counter()
-        sha256 = ""
-        try:
-            stamp = task.source.stamp()
-            sha256 = task.source.sha256()
-            if task.before is not None and self._is_finished(task.before, sha256):
-                return Work(task, sha256, resumed=True)
-            result = self._segment(task.source, task.name)
-            check_unchanged(task.source, stamp, result=result)
-        except (UsageError, InputError) as error:
-            return Work(task, sha256, time.perf_counter() - started, error=error)
-        except NucleateError:
-            raise
-        except Exception as error:
-            return Work(task, sha256, time.perf_counter() - started, error=error)
-        return Work(task, sha256, time.perf_counter() - started, result)
+        return _through(Work(task), self._hash, self._plan)
+
+    def find(self, work: Work, *, watch: Callable[[Progress], None] = lambda _: None) -> Work:
+        """Read and segment an input, unless it has ended; of a large one what is not there yet.
+
+        Raises
+        ------
+        NucleateError
+            If no other input could be done either.
+        """
+        return _through(work, lambda work: self._find(work, watch))
+
+    def share(self, work: Work, strips: PlaneStrips) -> Work:
+        """Find the nuclei of some strips of a large input, for whoever calls `find` in the end.
+
+        Raises
+        ------
+        NucleateError
+            If no other input could be done either.
+        """
+        assert work.plan is not None
+        plan = work.plan
+
+        def some(work: Work) -> Work:
+            self._large.write(work.task.source, plan, share=strips)
+            return work
+
+        return _through(work, some)
 
     def write(self, work: Work) -> Done:
         """Write what was found.
@@ -258,15 +301,30 @@ class WorkBench:
         files = outputs.files_of(self._output, before.name, exports=self._settings.exports)
         return before.status == "ok" and before.sha256 == sha256 and all(file.exists() for file in files)
 
-    def _segment(self, source: Source, name: str) -> outputs.Result:
-        limit = self._settings.max_bytes
-        found = self._segment_whole(source, name, limit=limit)
-        if found is not None:
-            return found
-        limit = _UNKNOWN_MEMORY if limit is None else limit
-        return segment_by_parts(
-            source, name, segmenter=self._segmenter, settings=self._settings, output=self._output, max_bytes=limit
-        )
+    def _hash(self, work: Work) -> Work:
+        task = work.task
+        work = replace(work, stamp=task.source.stamp(), sha256=task.source.sha256())
+        finished = task.before is not None and self._is_finished(task.before, work.sha256)
+        return replace(work, resumed=finished)
+
+    def _plan(self, work: Work) -> Work:
+        source, least = work.task.source, self._settings.large_pixels
+        if not self._large.may_be_large(source):
+            return work
+        return replace(work, plan=self._large.plan(source, work.task.name, sha256=work.sha256, least_pixels=least))
+
+    def _find(self, work: Work, watch: Callable[[Progress], None]) -> Work:
+        source, name, plan = work.task.source, work.task.name, work.plan
+        result = self._segment_whole(source, name, limit=self._settings.max_bytes) if plan is None else None
+        if result is None:
+            plan = plan or self._large.plan(source, name, sha256=work.sha256)
+            assert plan is not None
+            total = len(plan)
+            result = self._large.segment(source, plan, name=name, watch=lambda done: watch(Progress(name, done, total)))
+        if source.stamp() != work.stamp:
+            result.close()
+            raise InputError(f"{source.shown}: was changed while it was read; do it again with --resume")
+        return replace(work, result=result)
 
     def _segment_whole(self, source: Source, name: str, *, limit: int | None) -> outputs.Result | None:
         """Segment an input in memory; None where it does not fit."""
@@ -290,17 +348,22 @@ class WorkBench:
         return outputs.Result(name, lazy(image), lazy(shown), found.labels, np.asarray(found.confidence))
 
 
-def check_unchanged(source: Source, stamp: tuple[tuple[int, int], ...], *, result: outputs.Result) -> None:
-    """Close a result and raise if its input is no longer what it was.
-
-    Raises
-    ------
-    InputError
-        If it was changed.
-    """
-    if source.stamp() != stamp:
-        result.close()
-        raise InputError(f"{source.shown}: was changed while it was read; do it again with --resume")
+def _through(work: Work, *steps: Callable[[Work], Work]) -> Work:
+    """Take steps until it has ended; what is wrong with the input ends it."""
+    for step in steps:
+        if work.ended:
+            break
+        started = time.perf_counter()
+        try:
+            work = step(work)
+        except (UsageError, InputError) as error:
+            work = replace(work, error=error)
+        except NucleateError:
+            raise
+        except Exception as error:
+            work = replace(work, error=error)
+        work = replace(work, seconds=work.seconds + time.perf_counter() - started)
+    return work
 
 
 def explain(error: Exception, source: Source) -> str:

@@ -32,11 +32,11 @@ class StoredLabels:
     Parameters
     ----------
     folder : Path
-        Where the blocks go; made where it is missing. Nothing else may be in it.
+        Where the blocks go; made where it is missing. What `flush` left there is taken up; nothing else may be in it.
     shape : tuple of int
         (..., H, W).
     held_bytes : int
-        Memory for blocks.
+        Memory for blocks, beside the one in use.
 
     Raises
     ------
@@ -57,10 +57,10 @@ class StoredLabels:
     def __init__(self, folder: Path, shape: tuple[int, ...], *, held_bytes: int = 1 << 28) -> None:
         self.shape = tuple(shape)
         self.folder = make_folder(folder)
-        self._most = max(held_bytes // (4 * _SIDE * _SIDE), 4)
+        self._most = held_bytes // (4 * _SIDE * _SIDE)
         self._held: OrderedDict[tuple[int, ...], NDArray[np.int32]] = OrderedDict()
         self._changed: set[tuple[int, ...]] = set()
-        self._stored: set[tuple[int, ...]] = set()
+        self._stored = {tuple(map(int, path.name.split("-"))) for path in self.folder.iterdir()}
 
     def __getitem__(self, key: tuple[Any, ...], /) -> NDArray[np.int32]:
         """Give a part of one plane, (h, w)."""
@@ -69,6 +69,7 @@ class StoredLabels:
         for block, inside, there in _blocks(rows, cols):
             if (*at, *block) in self._held or (*at, *block) in self._stored:
                 part[there] = self._block((*at, *block))[inside]
+                self._make_room()
         return part
 
     def __setitem__(self, key: tuple[Any, ...], value: NDArray[np.integer[Any]], /) -> None:
@@ -77,6 +78,17 @@ class StoredLabels:
         for block, inside, there in _blocks(rows, cols):
             self._block((*at, *block))[inside] = value[there]
             self._changed.add((*at, *block))
+            self._make_room()
+
+    @property
+    def stop(self) -> int:
+        """Rows from this one on are background, on disk, in every plane."""
+        return min(max((key[-2] + 1 for key in self._stored), default=0) * _SIDE, self.shape[-2])
+
+    def flush(self) -> None:
+        """Write what is in memory only."""
+        for key in sorted(self._changed):
+            self._save(key, self._held[key])
 
     def _place(self, key: tuple[Any, ...]) -> tuple[tuple[int, ...], slice, slice]:
         *at, rows, cols = key
@@ -86,17 +98,20 @@ class StoredLabels:
         return tuple(map(int, at)), slice(top, bottom), slice(left, right)
 
     def _block(self, key: tuple[int, ...]) -> NDArray[np.int32]:
-        """Give a block, from memory or from disk; what was not used for longest makes room."""
+        """Give a block, from memory or from disk."""
         found = self._held.get(key)
         if found is None:
             found = self._load(key) if key in self._stored else np.zeros((_SIDE, _SIDE), np.int32)
             self._held[key] = found
-            while len(self._held) > self._most:
-                oldest, pixels = self._held.popitem(last=False)
-                if oldest in self._changed:
-                    self._save(oldest, pixels)
         self._held.move_to_end(key)
         return found
+
+    def _make_room(self) -> None:
+        """Let go of what was not used for longest."""
+        while len(self._held) > self._most:
+            oldest, pixels = self._held.popitem(last=False)
+            if oldest in self._changed:
+                self._save(oldest, pixels)
 
     def _file(self, key: tuple[int, ...]) -> Path:
         return self.folder / "-".join(map(str, key))

@@ -1,10 +1,10 @@
-"""A large image cut into strips of rows that are segmented apart, by several workers, and put together again.
+"""A large plane cut into strips of rows that are segmented one by one, or by several workers, and put together again.
 
-Strips end where it costs least, between two rows of tiles. A nucleus belongs to the strip in which its region of the
-mask begins (`nucleate.run.blocks.label_strip`), however far it goes on below, so none is found twice and none is cut.
-Each finished strip is a Zarr group of its own, with the labels and what is known of each nucleus; it appears under its
-name when it is complete, so a run that was stopped takes it as it is. Nobody writes where another one does, and a strip
-that was lost with its worker is simply done again.
+Each row of tiles makes a strip, whoever does it. A nucleus belongs to the strip in which its region of the mask begins
+(`nucleate.run.blocks.label_strip`), however far it goes on below, so none is found twice and none is cut. Each finished
+strip is a folder of its own, with the labels and what is known of each nucleus; it appears under its name when it is
+complete, so a run that was stopped takes it as it is. Nobody writes where another one does, and a strip that was lost
+is simply done again. Who does neighbours one after the other computes no tile twice.
 """
 
 from __future__ import annotations
@@ -15,25 +15,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.files import atomic_folder, make_folder
-from nucleate.errors import MissingExtraError
 from nucleate.run.blocks import context, label_strip
 from nucleate.run.regions import Strip
+from nucleate.run.stored import StoredLabels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from nucleate.core.normalize import Scaling
     from nucleate.core.plane import Plane
-    from nucleate.run.segmenter import Segmenter
+    from nucleate.run.single import SegmenterLike
 
-__all__ = ["JoinedLabels", "PlaneStrips", "cut_plane", "strip_folder", "write_strip"]
+__all__ = ["JoinedLabels", "PlaneStrips", "cut_plane", "write_strips"]
 
-_CHUNK = 1024
-_LEAST_TILES, _MOST_TILES = 2, 16
-"""Rows of tiles in a strip. One is computed twice at each end: few make that dear. Many are much to lose."""
+_LABELS, _NUCLEI = "labels", "nuclei.npz"
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class PlaneStrips:
     scale : float
         Of the network's grid to the plane's.
     strips : tuple of Strip
-        From top to bottom.
+        From top to bottom; all, or some of them that lie side by side.
     """
 
     at: tuple[int, ...]
@@ -57,82 +55,89 @@ class PlaneStrips:
     scale: float
     strips: tuple[Strip, ...]
 
+    def folder(self, top: Path, strip: Strip) -> Path:
+        """Name the folder of a strip."""
+        return top / "-".join(map(str, ("strip", *self.at, strip.own.start, strip.own.stop)))
 
-def cut_plane(segmenter: Segmenter, shape_HW: tuple[int, int], *, count: int) -> tuple[Strip, ...]:
-    """Cut a plane into about so many strips, not too thin and not too thick ones.
+
+def cut_plane(segmenter: SegmenterLike, plane: NDArray[Any] | Plane, *, at: tuple[int, ...] = ()) -> PlaneStrips:
+    """Cut a plane between its rows of tiles.
 
     Parameters
     ----------
-    segmenter : Segmenter
-    shape_HW : (int, int)
-        Of the plane.
-    count : int
-        How many are wished.
+    segmenter : SegmenterLike
+    plane : (H, W) or (H, W, 3) real ndarray, or Plane
+    at : tuple of int
+        Which one of a stack.
 
     Returns
     -------
-    tuple of Strip
-        One where a cut does not pay, or cannot be: Otsu's level is that of the whole plane.
+    PlaneStrips
+        Of one strip where it cannot be cut: Otsu's level is that of the whole plane.
     """
-    recipe = segmenter.reading().recipe
-    starts = segmenter.mapper().starts(shape_HW)
-    if recipe.threshold == "otsu":
-        return (Strip.whole(shape_HW),)
+    shape = plane.shape[0], plane.shape[1]
+    found = segmenter.for_plane(plane)
+    scaling, recipe = found.card.normalizer.measure(plane), found.reading().recipe
     above = context(recipe) + 1
-    tiles = min(max(-(-len(starts) // count), _LEAST_TILES), _MOST_TILES)
-    tops = [0, *(start + above for start in starts[tiles::tiles] if start + above < shape_HW[0])]
-    ends = [*tops[1:], shape_HW[0]]
-    return tuple(Strip(max(top - above, 0), slice(top, end)) for top, end in zip(tops, ends, strict=True))
+    starts = [] if recipe.threshold == "otsu" else found.mapper().starts(shape)[1:]
+    tops = [0, *(start + above for start in starts if start + above < shape[0])]
+    ends = [*tops[1:], shape[0]]
+    strips = tuple(Strip(max(top - above, 0), slice(top, end)) for top, end in zip(tops, ends, strict=True))
+    return PlaneStrips(at, scaling, float(found.settings.scale), strips)
 
 
-def strip_folder(folder: Path, strip: Strip, *, at: tuple[int, ...] = ()) -> Path:
-    """Name the Zarr group of a strip."""
-    return folder / ("-".join(map(str, ("strip", *at, strip.own.start, strip.own.stop))) + ".zarr")
-
-
-def write_strip(
-    segmenter: Segmenter, plane: Plane, *, strip: Strip, scaling: Scaling, path: Path, max_bytes: int
-) -> None:
-    """Find the nuclei of a strip and store them, unless they are there.
+def write_strips(
+    segmenter: SegmenterLike, plane: Plane, *, cut: PlaneStrips, folder: Path, max_bytes: int, held_bytes: int
+) -> Iterator[Strip]:
+    """Find the nuclei of each strip and store them, unless they are there.
 
     Parameters
     ----------
-    segmenter : Segmenter
+    segmenter : SegmenterLike
     plane : Plane
-        The whole one; only what the strip needs is read.
-    strip : Strip
-    scaling : Scaling
-        Of the plane.
-    path : Path
-        Of the group.
-    max_bytes : int
-        Memory to be used, beyond the plane.
+        The whole one; only what the strips need is read.
+    cut : PlaneStrips
+        From `cut_plane`, perhaps with fewer strips.
+    folder : Path
+        Gets a folder for each strip.
+    max_bytes, held_bytes : int
+        Memory to be used beyond the plane, and for labels besides.
+
+    Yields
+    ------
+    Strip
+        Each one that was not there, when it is.
 
     Raises
     ------
-    MissingExtraError
-        If zarr is not installed.
     OutputError
-        If it cannot be written.
+        If they cannot be written.
     """
-    if path.exists():
-        return
-    zarr, shape = _zarr(), (plane.shape[0], plane.shape[1])
-    mapper = segmenter.mapper()
-    make_folder(path.parent)
-    with atomic_folder(path) as temporary:
-        group = zarr.open_group(store=str(temporary), mode="a")
-        labels = group.create_array("labels", shape=shape, chunks=(_CHUNK, _CHUNK), dtype="int32")
-        first, confidence = label_strip(
-            mapper.bands(plane, start=strip.start, scaling=scaling),
-            labels,
-            shape_HW=shape,
-            reading=segmenter.reading(),
-            blocks=segmenter.need(shape).blocks(max_bytes),
-            strip=strip,
-        )
-        group.create_array("first", data=first, chunks=(max(len(first), 1),))
-        group.create_array("confidence", data=confidence, chunks=(max(len(first), 1),))
+    found = segmenter.at_scale(cut.scale)
+    working, mapper, reading = None, found.mapper(), found.reading()
+    shape = plane.shape[0], plane.shape[1]
+    make_folder(folder)
+    for strip in cut.strips:
+        if (path := cut.folder(folder, strip)).exists():
+            continue
+        with atomic_folder(path) as temporary:
+            labels = StoredLabels(temporary / _LABELS, shape, held_bytes=held_bytes)
+            if strip == Strip.whole(shape):
+                confidence = found.segment_into(plane, labels, max_bytes=max_bytes)
+                first = np.arange(len(confidence))
+            else:
+                working = working or mapper.working(plane, cut.scaling)
+                first, confidence = label_strip(
+                    mapper.bands(working, start=strip.start, end=strip.own.stop),
+                    labels,
+                    shape_HW=shape,
+                    reading=reading,
+                    blocks=found.need(shape).blocks(max_bytes),
+                    strip=strip,
+                )
+            labels.flush()
+            np.savez(temporary / _NUCLEI, first=first, confidence=confidence)
+        yield strip
 
 
 class JoinedLabels:
@@ -145,27 +150,26 @@ class JoinedLabels:
     shape : tuple of int
         (..., H, W).
     planes : sequence of PlaneStrips
-        In the order of the stack.
+        In the order of the stack, with all strips.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...], *, planes: Sequence[PlaneStrips]) -> None:
-        zarr = _zarr()
         self.shape = shape
-        self._parts: dict[tuple[int, ...], list[tuple[Strip, Any, NDArray[np.int32]]]] = {}
+        self._parts: dict[tuple[int, ...], list[tuple[int, StoredLabels, NDArray[np.int32]]]] = {}
         confidences = [np.zeros(0, np.float32)]
         count = 0
         for plane in planes:
-            groups = [zarr.open_group(str(strip_folder(folder, s, at=plane.at)), mode="r") for s in plane.strips]
-            firsts = [np.asarray(group["first"][:], np.int64) for group in groups]
+            paths = [plane.folder(folder, strip) for strip in plane.strips]
+            firsts, sure = zip(*map(_nuclei, paths), strict=True)
             order = np.argsort(np.concatenate(firsts), kind="stable")
-            confidences.append(np.concatenate([group["confidence"][:] for group in groups])[order])
+            confidences.append(np.concatenate(sure)[order])
             final = np.empty(len(order), np.int32)
             final[order] = np.arange(count + 1, count + 1 + len(order))
             ids = np.split(final, np.cumsum([len(first) for first in firsts])[:-1])
             count += len(order)
             self._parts[plane.at] = [
-                (strip, group["labels"], np.append(np.int32(0), own))
-                for strip, group, own in zip(plane.strips, groups, ids, strict=True)
+                (strip.own.start, StoredLabels(path / _LABELS, shape[-2:], held_bytes=0), np.append(np.int32(0), own))
+                for strip, path, own in zip(plane.strips, paths, ids, strict=True)
             ]
         self._confidence: NDArray[np.float32] = np.concatenate(confidences)
 
@@ -181,18 +185,15 @@ class JoinedLabels:
             part.indices(length) for part, length in zip((rows, cols), self.shape[-2:], strict=True)
         )
         found = np.zeros((max(bottom - top, 0), max(right - left, 0)), np.int32)
-        for strip, labels, ids in self._parts[tuple(map(int, at))]:
-            start = max(top, strip.own.start)
-            if start < bottom and left < right:
-                there = found[start - top :]
+        for begin, labels, ids in self._parts[tuple(map(int, at))]:
+            start, stop = max(top, begin), min(bottom, labels.stop)
+            if start < stop and left < right:
+                there = found[start - top : stop - top]
                 # Where two regions were too large for the memory and met, the upper one's nuclei stay.
-                np.copyto(there, ids[np.asarray(labels[start:bottom, left:right])], where=there == 0)
+                np.copyto(there, ids[labels[start:stop, left:right]], where=there == 0)
         return found
 
 
-def _zarr() -> Any:  # noqa: ANN401 - ships no types
-    try:
-        import zarr
-    except ImportError as error:
-        raise MissingExtraError("zarr", "cluster") from error
-    return zarr
+def _nuclei(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    with np.load(path / _NUCLEI) as stored:
+        return stored["first"], stored["confidence"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 __all__ = [
     "Bar",
@@ -48,6 +48,8 @@ MinConfidenceOption = Annotated[
 ]
 
 _PATIENCE_SECONDS = 1.0
+_SPEED_SECONDS = 3600.0
+"""What happened longer ago tells nothing about the time left; steps that take longer give none."""
 
 
 def say(line: str) -> None:
@@ -74,9 +76,9 @@ class Bar:
     """
 
     def __init__(self, what: str, total: int, *, quiet: bool = False) -> None:
-        self._what, self._total, self._done = what, total, 0
+        self._all = _Line(what, total)
+        self._part: _Line | None = None
         self._wanted = not quiet and sys.stderr.isatty()
-        self._since = time.monotonic()
         self._lock = threading.Lock()
         self._progress: Progress | None = None
         self._timer = threading.Timer(_PATIENCE_SECONDS, self._start)
@@ -96,11 +98,21 @@ class Bar:
                 self._progress = None
 
     def show(self, done: int) -> None:
-        """Say how many are done."""
+        """Say how many are done; the line for a part goes."""
         with self._lock:
-            self._done = done
-            if self._progress is not None:
-                self._progress.update(self._progress.task_ids[0], completed=done, rate=self._rate(done))
+            self._all.done = done
+            if self._part is not None and self._progress is not None and self._part.id is not None:
+                self._progress.remove_task(self._part.id)
+            self._part = None
+            self._draw()
+
+    def show_part(self, what: str, done: int, *, total: int) -> None:
+        """Say in a second line how much of one is done; any thread may."""
+        with self._lock:
+            if self._part is None or self._part.what != what:
+                self._part = _Line(what, total, first=done)
+            self._part.done = done
+            self._draw()
 
     def say(self, line: str) -> None:
         """Write a line above the bar."""
@@ -114,26 +126,44 @@ class Bar:
     def _start(self) -> None:
         with self._lock:
             if self._wanted:
-                self._progress = _new_progress(self._what)
-                self._progress.add_task("", total=self._total, completed=self._done, rate=self._rate(self._done))
+                self._progress = _new_progress()
+                self._draw()
                 self._progress.start()
 
-    def _rate(self, done: int) -> str:
-        seconds = time.monotonic() - self._since
-        if not done:
+    def _draw(self) -> None:
+        if self._progress is None:
+            return
+        for line in (self._all, self._part):
+            if line is None:
+                continue
+            if line.id is None:
+                line.id = self._progress.add_task(line.what, total=line.total, completed=line.first, rate="")
+            self._progress.update(line.id, completed=line.done, rate=line.rate())
+
+
+class _Line:
+    """One line of a bar: what was done before it began does not count for its rate."""
+
+    def __init__(self, what: str, total: int, *, first: int = 0) -> None:
+        self.what, self.total, self.first, self.done = what, total, first, first
+        self.id: TaskID | None = None
+        self._since = time.monotonic()
+
+    def rate(self) -> str:
+        seconds, done = time.monotonic() - self._since, self.done - self.first
+        if not done or seconds <= 0:
             return ""
-        per_second = done / seconds if seconds > 0 else 0.0
-        if per_second >= 1:
-            return f"{per_second:.1f} {self._what} a second"
-        return f"{1 / per_second:.1f} s each"
+        if done >= seconds:
+            return f"{done / seconds:.1f} {self.what.partition(' ')[0]} a second"
+        return f"{seconds / done:.1f} s each"
 
 
-def _new_progress(what: str) -> Progress:
+def _new_progress() -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
-        TextColumn(what, markup=False),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}", markup=False),
@@ -141,4 +171,5 @@ def _new_progress(what: str) -> Progress:
         TextColumn("left", markup=False),
         console=Console(stderr=True),
         transient=True,
+        speed_estimate_period=_SPEED_SECONDS,
     )

@@ -199,7 +199,15 @@ def run(
                     bar.say("".join(traceback.format_exception(report.exception)).rstrip())
             bar.show(report.done)
 
-        return run_batch(sources, output, segmenter=segmenter, settings=settings, notify=notify, crew=crew)
+        return run_batch(
+            sources,
+            output,
+            segmenter=segmenter,
+            settings=settings,
+            notify=notify,
+            watch=lambda part: bar.show_part(f"strips of {part.name}", part.done, total=part.total),
+            crew=crew,
+        )
 
 
 def parse_scale(text: str) -> float | str:

@@ -65,7 +65,7 @@ def choose_cluster(
     from nucleate.run.cluster import ClusterSettings, require
 
     chosen = ClusterSettings(cluster, workers, threads or 1, None if memory is None else int(memory * 1e9))
-    require("dask", "distributed", "zarr", *(["dask_jobqueue"] if cluster == "slurm" else []))
+    require("dask", "distributed", *(["dask_jobqueue"] if cluster == "slurm" else []))
     return chosen
 
 
@@ -90,5 +90,5 @@ def hired(
     with open_cluster(sharing.cluster) as cluster:
         most = sharing.cluster.most
         say(f"workers: {f'up to {most}' if most else 'at ' + sharing.cluster.where}; watch them at {cluster.dashboard}")
-        job = Job(sharing.load, sha256, chosen, output.absolute(), strips=max(3 * cluster.room() // 2, 2))
+        job = Job(sharing.load, sha256, chosen, output.absolute(), workers=cluster.room() // 2)
         yield ClusterCrew(cluster, job)
