@@ -1,9 +1,11 @@
 """Kill a run with SIGKILL at random moments, go on with --resume, and compare all that it wrote with an unbroken run.
 
-Run from the repository: python -m benchmarks.kills FOLDER [--verb segment|screen] [--images 40] [--kills 50] [--seed 0]
+Run from the repository:
+python -m benchmarks.kills FOLDER [--verb segment|screen] [--images 40] [--large PX] [--kills 50] [--seed 0]
 
 Draws pictures (for `screen` a plate), runs once without a disturbance, then kills as often as asked: half of the kills
-fall into the start of the program, half into the work on the few pictures after it. After each kill every file under
+fall into the start of the program, half into the work on the few pictures after it. With `--large` one picture of so
+many pixels a side, over 7100, is the first in the batch: most of the late kills fall into it. After each kill every file under
 its final name must be byte for byte that of the unbroken run, and at the end all of them must be there. Times are left
 out: the seconds in summary.csv, the call in run.json, report.html.
 """
@@ -38,15 +40,18 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--verb", choices=["segment", "screen"], default="segment")
     parser.add_argument("--images", type=int, default=40)
+    parser.add_argument("--large", type=int, default=0, metavar="PX")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     inputs = draw_inputs(asked.folder, asked.verb, images=asked.images, seed=asked.seed)
+    if asked.large:
+        draw_large(asked.folder / "in", side=asked.large)
     whole, broken = asked.folder / "unbroken", asked.folder / "killed"
     start_s, all_s = time_run(start(inputs, whole), whole)
     expected = contents(whole)
     rng = np.random.default_rng(asked.seed)
-    late = FEW * (all_s - start_s) / asked.images
+    late = FEW * (all_s - start_s) / (asked.images + bool(asked.large))
 
     def moment() -> float:
         return float(rng.uniform(0, start_s) if rng.random() < 0.5 else start_s + rng.uniform(0, late))
@@ -71,6 +76,13 @@ def draw_inputs(folder: Path, verb: str, *, images: int, seed: int) -> list[str]
         picture, _ = draw(Scene(size, nuclei=size[0] * size[1] // 1500), rng)
         tifffile.imwrite(folder / "in" / f"p{number:02d}.tif", picture)
     return ["segment", str(folder / "in"), "--export", every_export()]
+
+
+def draw_large(folder: Path, *, side: int) -> None:
+    """Write one large picture, a drawn tile over and over, whose name comes before the others."""
+    tile = draw(Scene((1000, 1000), nuclei=400), np.random.default_rng(0))[0]
+    repeat = -(-side // 1000)
+    tifffile.imwrite(folder / "large.tif", np.tile(tile, (repeat, repeat))[:side, :side], tile=(512, 512))
 
 
 def every_export() -> str:
@@ -105,7 +117,7 @@ def tell(tally: Tally, files: int) -> None:
     """Print what the kills hit."""
     print(
         f"{tally.kills} kills: {tally.early} before the first result, {tally.half_written} left something half-written "
-        f"under a temporary name, {tally.finished + 1} runs came to their end; all {files} files equal each time"
+        f"under a temporary name, {tally.in_strips} left finished strips, {tally.finished + 1} runs came to their end; all {files} files equal each time"
     )
 
 

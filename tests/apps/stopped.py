@@ -31,6 +31,7 @@ class Tally:
     kills: int = 0
     early: int = 0
     half_written: int = 0
+    in_strips: int = 0
     finished: int = 0
 
 
@@ -93,6 +94,7 @@ def survive(
         assert not wrong, f"after kill {tally.kills}: {wrong} differ from the unbroken run"
         tally.early += not left
         tally.half_written += any(out.rglob(".writing-*"))
+        tally.in_strips += any(out.rglob("strip-*"))
     assert _ends(start(), within=PATIENCE), "not finished in time"
     _compare(out, expected)
     return tally
@@ -113,4 +115,4 @@ def _compare(out: Path, expected: dict[str, str]) -> None:
     found = contents(out)
     wrong = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
     assert not wrong, f"{wrong} differ from the unbroken run"
-    assert not list(out.rglob(".writing-*")), "something half-written is left"
+    assert not [*out.rglob(".writing-*"), *out.rglob("*.strips")], "something half-written is left"
