@@ -5,9 +5,9 @@ python -m benchmarks.kills FOLDER [--verb segment|screen] [--images 40] [--large
 
 Draws pictures (for `screen` a plate), runs once without a disturbance, then kills as often as asked: half of the kills
 fall into the start of the program, half into the work on the few pictures after it. With `--large` one picture of so
-many pixels a side, over 7100, is the first in the batch: most of the late kills fall into it. After each kill every file under
-its final name must be byte for byte that of the unbroken run, and at the end all of them must be there. Times are left
-out: the seconds in summary.csv, the call in run.json, report.html.
+many pixels a side, over 7100, is the first in the batch: most of the late kills fall into it. After each kill every
+file under its final name must be byte for byte that of the unbroken run, and at the end all of them must be there.
+Times are left out: the seconds in summary.csv, the call in run.json, report.html.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ def tell(tally: Tally, files: int) -> None:
     """Print what the kills hit."""
     print(
         f"{tally.kills} kills: {tally.early} before the first result, {tally.half_written} left something half-written "
-        f"under a temporary name, {tally.in_strips} left finished strips, {tally.finished + 1} runs came to their end; all {files} files equal each time"
+        f"under a temporary name, {tally.in_strips} left a large image with finished strips, {tally.finished + 1} runs "
+        f"came to their end; all {files} files equal each time"
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-PATIENCE = 600.0
+PATIENCE = 1800.0
 
 _TIMES = {
     "summary.csv": rb",\d+\.\d{3},",
