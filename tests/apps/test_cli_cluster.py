@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.apps.stopped import contents as all_contents
 from tests.run.test_batch import contents
 from tests.tiny_model import write_tiny_model
+
+from nucleate.data.plates import DrawnPlate, write_plate
 
 pytest.importorskip("distributed", reason="Dask is not installed (extra cluster)")
 if importlib.util.find_spec("dask_jobqueue") is None:  # importing it here would take Ctrl-C from other tests
@@ -61,9 +64,11 @@ def plain(folder: Path) -> dict[str, str]:
     return contents(folder / "plain")
 
 
-def start(folder: Path, out: str, *more: str, path: str = "") -> subprocess.Popen[str]:
+def start(
+    folder: Path, out: str, *more: str, path: str = "", verb: tuple[str, ...] = ("segment", "in")
+) -> subprocess.Popen[str]:
     """Start the program in the folder."""
-    words = [sys.executable, "-m", "nucleate", "segment", "in", "-o", out, "--model", "tiny.onnx", "--threads", "1"]
+    words = [sys.executable, "-m", "nucleate", *verb, "-o", out, "--model", "tiny.onnx", "--threads", "1"]
     return subprocess.Popen(
         [*words, *more],
         cwd=folder,
@@ -84,6 +89,17 @@ def test_local_workers_write_the_same_and_say_where_to_watch(folder: Path, plain
     assert lines[-1] == f"nucleate: 1 of {IMAGES + 1} inputs failed; see local/summary.csv"
     assert len(lines) == 4
     assert contents(folder / "local") == plain
+
+
+def test_a_plate_is_screened_the_same(folder: Path) -> None:
+    write_plate(folder, DrawnPlate(rows=4, columns=3, fields=1, size=120, nuclei=15, doses=1), seed=2)
+    for out, more in (("screened", []), ("shared", ["--cluster", "local", "--workers", "2"])):
+        running = start(folder, out, *more, "--quiet", verb=("screen", "plate", "--map", "map.csv"))
+        _, said = running.communicate(timeout=300)
+        assert (running.returncode, said) == (0, "")
+    alone = all_contents(folder / "screened")
+    assert {"wells.csv", "nuclei.csv", "plate.html", "fields/measurements.csv"} <= set(alone)
+    assert all_contents(folder / "shared") == alone
 
 
 def test_ctrl_c_stops_workers_within_two_seconds(folder: Path, plain: dict[str, str]) -> None:
