@@ -2,6 +2,7 @@
 
 Run from the repository:
 python -m benchmarks.kills FOLDER [--verb segment|screen] [--images 40] [--large PX] [--kills 50] [--seed 0]
+                                  [--export NAME,...] [--model FILE.onnx|stand-in]
 
 Draws pictures (for `screen` a plate), runs once without a disturbance, then kills as often as asked: half of the kills
 fall into the start of the program, half into the work on the few pictures after it. With `--large` one picture of so
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from benchmarks.larger_than_memory import stand_in
 from tests.apps.stopped import Tally, contents, survive
 
 from nucleate.data.plates import DrawnPlate, write_plate
@@ -43,10 +45,15 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=0, metavar="PX")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--export", help="every one that there is when not given")
+    parser.add_argument("--model", help="stand-in: a network that costs next to nothing")
     asked = parser.parse_args()
     inputs = draw_inputs(asked.folder, asked.verb, images=asked.images, seed=asked.seed)
     if asked.large:
         draw_large(asked.folder / "in", side=asked.large)
+    inputs += ["--export", asked.export or every_export()]
+    if asked.model:
+        inputs += ["--model", str(stand_in(asked.folder)) if asked.model == "stand-in" else asked.model]
     whole, broken = asked.folder / "unbroken", asked.folder / "killed"
     start_s, all_s = time_run(start(inputs, whole), whole)
     expected = contents(whole)
@@ -68,14 +75,14 @@ def draw_inputs(folder: Path, verb: str, *, images: int, seed: int) -> list[str]
     if verb == "screen":
         plate = DrawnPlate(rows=4, columns=max(images // 4, 3), fields=1, size=160, doses=max(images // 4 - 2, 1))
         write_plate(folder, plate, seed=seed)
-        return ["screen", str(folder / "plate"), "--map", str(folder / "map.csv"), "--export", every_export()]
+        return ["screen", str(folder / "plate"), "--map", str(folder / "map.csv")]
     (folder / "in").mkdir(parents=True)
     for number in range(images):
         rng = np.random.default_rng([seed, number])
         size = (int(rng.integers(100, 400)), int(rng.integers(100, 400)))
         picture, _ = draw(Scene(size, nuclei=size[0] * size[1] // 1500), rng)
         tifffile.imwrite(folder / "in" / f"p{number:02d}.tif", picture)
-    return ["segment", str(folder / "in"), "--export", every_export()]
+    return ["segment", str(folder / "in")]
 
 
 def draw_large(folder: Path, *, side: int) -> None:
