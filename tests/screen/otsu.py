@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -24,6 +26,15 @@ class OtsuSegmenter:
     def estimate_bytes(self, shape_HW: tuple[int, int], *, max_bytes: int | None = None) -> int:
         del max_bytes
         return 64 * shape_HW[0] * shape_HW[1]
+
+    def for_plane(self, plane: object) -> Any:  # noqa: ANN401 - stands for a Segmenter
+        del plane
+        return self.at_scale(1.0)
+
+    def at_scale(self, scale: float) -> Any:  # noqa: ANN401 - as above
+        found: Any = copy.copy(self)
+        found.settings = replace(found.settings, scale=scale)
+        return found
 
     def segment(self, image: Image, *, max_bytes: int | None = None) -> FakeSegmentation:
         del max_bytes

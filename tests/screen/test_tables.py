@@ -52,6 +52,18 @@ def test_counts_and_medians_by_hand() -> None:
     assert "median_area_um2" not in tables.features
 
 
+def test_sizes_are_those_of_nuclei_that_are_seen_whole() -> None:
+    nuclei = _nuclei(
+        ["a", "a", "a", "b"], area_px=[10, 40, 60, 5], touches_border=[1, 0, 0, 1], mean_intensity=[1, 2, 9, 4]
+    )
+    contents = {"A01": Content("A01", role="negative"), "A02": Content("A02")}
+    fields = [FieldRow("a", "A01", 1), FieldRow("b", "A02", 1)]
+    wells = build_tables(nuclei, fields, contents=contents).wells
+    assert wells["nuclei"].tolist() == [3, 1]
+    np.testing.assert_array_equal(wells["median_area_px"], [50, np.nan])
+    assert wells["median_intensity"].tolist() == [2, 4]
+
+
 def test_the_nuclear_channel_is_taken() -> None:
     columns = {f"mean_intensity_{name}": np.array([value]) for name, value in (("actin", 3.0), ("DAPI", 7.0))}
     assert nuclear_columns(columns, "DAPI")["mean_intensity"].tolist() == [7.0]

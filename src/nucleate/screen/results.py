@@ -35,7 +35,7 @@ RECORD_NAME = "screen.json"
 FIELDS_FOLDER = "fields"
 """Where label images, overlays and measurements of the fields go."""
 
-_NUMBERS = ("area_px", "area_um2", "eccentricity", "solidity", "confidence")
+_NUMBERS = ("area_px", "area_um2", "touches_border", "eccentricity", "solidity", "confidence")
 _INTENSITIES = ("mean_intensity", "min_intensity", "std_intensity", "integrated_intensity")
 
 

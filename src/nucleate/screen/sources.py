@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate.core.image import Image, find_channel
+from nucleate.core.lazy import lazy
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, UsageError
 from nucleate.io.images import open_image, read_image
@@ -16,8 +18,10 @@ from nucleate.run.inputs import Source, content_hash
 from nucleate.run.pictures import stamp_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from nucleate.core.lazy import LazyImage
     from nucleate.screen.layout import Plate, PlateField, PlateFile
 
 __all__ = ["FieldSource", "field_sources", "nuclear_channel"]
@@ -64,6 +68,17 @@ class FieldSource(Source):
         """Give size and time of the last change of each of its files."""
         assert self.field is not None
         return tuple(one for file in self.field.files for one in stamp_of(_own_folder(file)))
+
+    @contextlib.contextmanager
+    def open(self, scratch: Path, *, max_bytes: int | None = None) -> Iterator[LazyImage]:
+        """Open it, to read it window by window; files that make one image together are read at once."""
+        assert self.field is not None
+        file = self.field.files[0]
+        if file.channel:
+            yield lazy(self.read(scratch, max_bytes=max_bytes))
+            return
+        with open_image(file.path, max_bytes=max_bytes, picture=file.picture) as image:
+            yield replace(image, name=self.shown)
 
     def read(self, scratch: Path, *, max_bytes: int | None = None) -> Image:
         """Read its files and put channels side by side; several planes in z become their brightest values.

@@ -38,6 +38,9 @@ _MEDIANS = {
     "median_eccentricity": "eccentricity",
     "mean_confidence": "confidence",
 }
+_CUT = frozenset({"area_px", "area_um2", "integrated_intensity", "eccentricity"})
+"""Measurements that are wrong of a nucleus at the edge of the field, of which only a part is seen."""
+
 _INTENSITIES = ("mean_intensity", "min_intensity", "std_intensity", "integrated_intensity")
 
 
@@ -189,14 +192,17 @@ def summarise(table: Mapping[str, NDArray[Any]], owner: NDArray[np.int64], *, co
     Returns
     -------
     dict of str to (count,) ndarray
-        ``nuclei``; medians, and fractions of the phenotypes, NaN for a group without nuclei.
+        ``nuclei``; medians, and fractions of the phenotypes, NaN for a group without nuclei. Nuclei that the edge of
+        the field cuts count, but sizes and shapes are those of the others.
     """
     nuclei = np.bincount(owner, minlength=count)
+    cut = np.asarray(table.get("touches_border", np.zeros(len(owner)))) == 1
     order = np.argsort(owner, kind="stable")
     ends = np.cumsum(nuclei)
     found: dict[str, NDArray[Any]] = {"nuclei": nuclei}
     for name, source in _MEDIANS.items():
-        values = np.asarray(table[source], np.float64)[order] if source in table else np.full(len(order), np.nan)
+        values = np.asarray(table.get(source, np.full(len(order), np.nan)), np.float64)
+        values = np.where(cut, np.nan, values)[order] if source in _CUT else values[order]
         middle = np.mean if name.startswith("mean") else np.median
         groups = [values[end - n : end] for end, n in zip(ends, nuclei, strict=True)]
         finite = [group[np.isfinite(group)] for group in groups]

@@ -86,6 +86,7 @@ def screen(
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
     from nucleate.screen.results import FIELDS_FOLDER
+    from nucleate.screen.scale import plate_scale
     from nucleate.screen.sources import field_sources, nuclear_channel
 
     if output.exists() and not output.is_dir():
@@ -105,6 +106,11 @@ def screen(
         )
     chosen = {"scale": segmenting.parse_scale(scale), "min_area": min_area, "min_confidence": min_confidence}
     segmenter = segmenting.load(model, device=device, threads=threads, chosen=chosen)
+    sources = field_sources(found)
+    segmenter = segmenter.at_scale(plate_scale(sources, segmenter, channel=nuclear))
+    if chosen["scale"] == "auto" and not quiet:
+        say(f"nucleate: scale {segmenter.settings.scale:g} for all fields")
+    chosen["scale"] = segmenter.settings.scale
     free = available_bytes() if memory is None else int(memory * 1e9)
     settings = BatchSettings(
         exports=check_exports(export + ",measurements"),
@@ -115,7 +121,7 @@ def screen(
     )
     fields = output / FIELDS_FOLDER
     summary = segmenting.run(
-        list(field_sources(found)),
+        list(sources),
         fields,
         segmenter=segmenter,
         settings=settings,

@@ -1,0 +1,59 @@
+"""One scale for a plate: its wells are compared, so the model has to look at all of them in the same way.
+
+Where each field had its own, nuclei that shrink with the dose would be looked at more closely from some dose on, and
+the small bias of each scale would become a step in the curve.
+"""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nucleate.errors import NucleateError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nucleate.run.inputs import Source
+    from nucleate.run.segmenter import Segmenter
+
+__all__ = ["plate_scale"]
+
+_ASKED = 48
+_SHARE = 0.2
+
+
+def plate_scale(sources: Sequence[Source], segmenter: Segmenter, *, channel: str | None = None) -> float:
+    """Choose the scale for all fields of a plate, from some of them.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        The fields. Of a stack the plane in the middle is looked at; what cannot be read has no say.
+    segmenter : Segmenter
+        Its own scale is the answer unless that is ``auto``.
+    channel : str, optional
+        With the nuclei.
+
+    Returns
+    -------
+    float
+        The median of what those want that do not want 1, if they are a fifth or more of those asked; else 1.
+    """
+    if segmenter.settings.scale != "auto":
+        return float(segmenter.settings.scale)
+    chosen = np.random.default_rng(0).permutation(len(sources))[:_ASKED]
+    wanted = []
+    for number in sorted(chosen.tolist()):
+        try:
+            with sources[number].open(Path()) as image:
+                shown = image.channel(channel)
+                plane = shown.plane(tuple(n // 2 for n in shown.stack_shape))
+                wanted.append(float(segmenter.for_plane(plane).settings.scale))
+        except NucleateError:  # it is told where the field is segmented
+            continue
+    other = [scale for scale in wanted if scale != 1]
+    return statistics.median_low(other) if len(other) > 0 and len(other) >= _SHARE * len(wanted) else 1.0
