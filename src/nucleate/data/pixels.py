@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PICTURE_SUFFIXES", "decode_image", "decode_labels", "decode_mask"]
 
-PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
 """Endings of the files that count as pictures in a data set, in lower case."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"

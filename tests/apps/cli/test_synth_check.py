@@ -69,5 +69,8 @@ def test_check_tells_what_it_found(tmp_path: Path) -> None:
     assert sound.exit_code == 0
     assert "one/masks/b.png 1 of 2 px" in sound.stdout
     assert (tmp_path / "f.csv").read_text().splitlines()[1:] == ["overlapping masks,one,one/masks/b.png,1 of 2 px"]
+    small = tmp_path / "small.zip"
+    assert run("check", str(tmp_path / "s.zip"), "--pack", str(small)).exit_code == 0
+    assert "2 images" in run("check", str(small)).stdout
     broken = {**two_nuclei(), "two/masks/c.png": png([[1]])}
     assert run("check", str(pack(tmp_path / "b.zip", broken))).exit_code == 1

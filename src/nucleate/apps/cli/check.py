@@ -14,6 +14,10 @@ def check(
     ],
     csv: Annotated[Path | None, typer.Option("--csv", help="Write every finding to this file.")] = None,
     examples: Annotated[int, typer.Option("--examples", min=0, help="How many places to show for each kind.")] = 1,
+    pack: Annotated[
+        Path | None,
+        typer.Option("--pack", metavar="ZIP", help="Write the usable samples, lossless, into one small zip."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """List overlapping, broken, empty or doubled masks and images of a data set; nothing is changed.
@@ -27,6 +31,8 @@ def check(
     from rich.table import Table
 
     from nucleate.data.check import FATAL, KINDS, check_dataset
+    from nucleate.data.pack import pack as write_pack
+    from nucleate.data.samples import load_samples
 
     messages = Console(stderr=True)
     with Progress(console=messages, disable=quiet or not messages.is_terminal, transient=True) as bar:
@@ -44,5 +50,7 @@ def check(
     Console().print(table)
     if csv is not None:
         report.write_csv(csv)
+    if pack is not None:
+        write_pack(load_samples(data), pack)
     if not report.usable:
         raise typer.Exit(1)
