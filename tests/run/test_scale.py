@@ -45,6 +45,22 @@ def test_nuclei_of_known_sizes_are_taken_as_they_are(diameter: float) -> None:
     assert network.asked == [((256, 256), 1.0), ((1536, 1536), 0.25)]
 
 
+@pytest.mark.parametrize(
+    ("diameter", "asked"),
+    [
+        (20, [((900, 1000), 1.0), ((900, 1000), 0.25)]),
+        (8, [((900, 1000), 1.0), ((256, 256), 1.0), ((256, 256), 2 ** (21 / 16))]),
+        (70, [((900, 1000), 1.0), ((900, 1000), 0.25), ((768, 768), 1.0), ((768, 768), 2 ** (-20 / 16))]),
+    ],
+)
+def test_a_plane_of_a_megapixel_is_looked_at_as_a_whole_and_judged_by_a_part(
+    diameter: float, asked: list[tuple[tuple[int, int], float]]
+) -> None:
+    network = Network(diameter)
+    find_scale(ArrayPlane(_plane(1000).pixels[:900]), network, rule=RULE)
+    assert network.asked == asked
+
+
 @pytest.mark.parametrize(("diameter", "seen"), [(70, 30), (100, 30), (200, 30), (10, 20), (8, 20)])
 def test_small_and_large_nuclei_are_brought_to_a_known_size(diameter: float, seen: float) -> None:
     scale = find_scale(_plane(), Network(diameter), rule=RULE)

@@ -21,6 +21,9 @@ from nucleate.run.weights import ModelCard
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from nucleate.core.normalize import Scaling
+    from nucleate.core.plane import Plane
+
 pytestmark = pytest.mark.base
 
 AS_IT_IS = Normalizer(scaling="range", polarity="keep")
@@ -170,8 +173,19 @@ def test_scale_changes_what_the_engine_sees_and_the_recipes_numbers() -> None:
     segmenter = Segmenter(engine, model, settings=SegmentSettings(scale=2.0))
     segmenter.maps(discs())
     assert engine.seen == [(1, 1, 120, 160)]
-    assert segmenter._recipe() == PostRecipe(min_area=10, smoothing=1.0, min_distance=2)
+    assert segmenter._recipe(light=False) == PostRecipe(min_area=10, smoothing=1.0, min_distance=2)
     assert Segmenter(engine, model).for_plane(discs()).settings.scale == 1.0
+
+
+def test_a_recipe_has_its_own_level_for_light_planes() -> None:
+    model = boxed(
+        tile=512, normalizer=Normalizer(), recipe=PostRecipe(split="components", level=0.9, light_level=0.1, min_area=4)
+    )
+    segmenter = Segmenter(BoxEngine(1), model)
+    dark, light = segmenter.segment_plane(discs())[0], segmenter.segment_plane(255 - discs())[0]
+    assert np.count_nonzero(light) > 1.3 * np.count_nonzero(dark) > 0
+    in_blocks = segmenter.segment_plane(255 - discs(), max_bytes=0)[0]
+    np.testing.assert_array_equal(in_blocks, light)
 
 
 def _large_discs() -> NDArray[np.float64]:
@@ -203,6 +217,35 @@ def test_large_nuclei_are_seen_smaller_by_the_cards_rule_and_come_back_at_their_
     in_blocks, rated = segmenter.segment_plane(_large_discs(), max_bytes=1)
     np.testing.assert_array_equal(in_blocks, labels)
     np.testing.assert_array_equal(rated, confidence)
+
+
+@pytest.mark.parametrize("side", [200, 600, 1100])
+def test_what_the_choice_of_the_scale_has_seen_is_not_computed_again(
+    side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane = np.tile(np.pad(np.tile(discs(), (3, 2)), 5), (6, 7))[:side, :side]
+    measured: list[tuple[int, ...]] = []
+    measure = Normalizer.measure
+
+    def counted(self: Normalizer, whole: Plane) -> Scaling:
+        measured.append(whole.shape)
+        return measure(self, whole)
+
+    engine = BoxEngine(1)
+    model = boxed(
+        tile=2048, scale_rule=ScaleRule(smallest=1.0, largest=999.0), recipe=PostRecipe(split="components", level=0.3)
+    )
+    want, sure = Segmenter(BoxEngine(1), model, settings=SegmentSettings(scale=1.0)).segment_plane(plane)
+    monkeypatch.setattr(Normalizer, "measure", counted)
+    labels, confidence = Segmenter(engine, model).segment_plane(plane)
+    np.testing.assert_array_equal(labels, want)
+    np.testing.assert_array_equal(confidence, sure)
+    assert labels.max() > 3
+    assert measured == [(side, side)]
+    shapes = [shape[2:] for shape in engine.seen]
+    padded = -(-side // model.multiple) * model.multiple
+    assert shapes.count((padded, padded)) == 1
+    assert sum(rows * cols for rows, cols in shapes) < 1.2 * padded**2
 
 
 def test_fixed_input_size_resizes_the_whole_plane() -> None:

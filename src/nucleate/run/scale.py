@@ -1,9 +1,10 @@
 """The scale at which a network looks at a plane, found from the plane itself.
 
-A network knows nuclei of the sizes it was trained on. Two cheap looks tell how large those of a plane are: one at full
-size over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A
-scale other than 1 is taken only if its nuclei are the surer ones, and cover as much. Cells whose nuclei are small, or
-clumps, can look like large nuclei; looked at closely, they are not sure.
+A network knows nuclei of the sizes it was trained on. Two looks tell how large those of a plane are: one at full size
+over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A plane
+of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted, mostly, and
+need not be computed again. A scale other than 1 is taken only if its nuclei are the surer ones, and cover as much.
+Cells whose nuclei are small, or clumps, can look like large nuclei; looked at closely, they are not sure.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["PartOfPlane", "Probe", "ScaleRule", "busiest_part", "find_scale"]
 
 _WIDE, _MIDDLE, _NARROW = 1536, 768, 256  # sides of the parts that are looked at, pixels of the plane
+_SMALL = 1 << 20  # pixels of a plane that is looked at as a whole
 _COARSE = 0.25
 _FEWEST = 3  # nuclei that say anything about their kind
 _SURE = 0.3  # confidence from which a nucleus counts
@@ -111,7 +113,7 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     ----------
     plane : Plane
     probe : Probe
-        Called two to four times.
+        Called one to four times.
     rule : ScaleRule
 
     Returns
@@ -119,18 +121,19 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     float
         1 where nothing speaks for another.
     """
-    wide = busiest_part(plane, _WIDE)
-    judged = busiest_part(wide, _NARROW)
-    plain = probe(judged, 1.0)
+    small = plane.shape[0] * plane.shape[1] <= _SMALL
+    wide = _whole(plane) if small else busiest_part(plane, _WIDE)
+    first = wide if small else busiest_part(wide, _NARROW)
+    plain = probe(first, 1.0)
     diameter = _diameter(*plain)
     if 0 < diameter < rule.smallest:
-        wanted = min(rule.enlarge_to / diameter, rule.most)
+        wanted, judged = min(rule.enlarge_to / diameter, rule.most), busiest_part(wide, _NARROW)
     else:
         coarse = _diameter(*probe(wide, _COARSE))
         if coarse <= rule.largest:
             return 1.0
-        wanted = max(rule.shrink_to / coarse, rule.least)
-        judged = busiest_part(wide, _MIDDLE)
+        wanted, judged = max(rule.shrink_to / coarse, rule.least), busiest_part(wide, _MIDDLE)
+    if judged.shape != first.shape:
         plain = probe(judged, 1.0)
     wanted = float(2 ** (round(np.log2(wanted) * _STEPS) / _STEPS))
     return wanted if _better(probe(judged, wanted), plain) else 1.0
@@ -147,6 +150,8 @@ def busiest_part(plane: Plane, side: int) -> PartOfPlane:
     """
     height, width = plane.shape[:2]
     size = min(side, height), min(side, width)
+    if size == (height, width):
+        return _whole(plane)
     step = max(1, int(np.ceil(np.sqrt(height * width / _SAMPLE))))
     grey = to_grey(grid_sample(plane, step)).astype(np.float64)
     grey = np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
@@ -163,6 +168,10 @@ def busiest_part(plane: Plane, side: int) -> PartOfPlane:
 
     top, left = max(((top, left) for top in sorted(tops) for left in sorted(lefts)), key=variance)
     return PartOfPlane(plane, slice(top, top + size[0]), slice(left, left + size[1]))
+
+
+def _whole(plane: Plane) -> PartOfPlane:
+    return PartOfPlane(plane, slice(0, plane.shape[0]), slice(0, plane.shape[1]))
 
 
 def _better(new: _Found, old: _Found) -> bool:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from nucleate.run.engine import Engine
     from nucleate.run.weights import ModelCard
 
-__all__ = ["Scale", "SegmentSettings", "Segmenter"]
+__all__ = ["Scale", "SegmentSettings", "Segmenter", "Survey"]
 
 Scale = float | Literal["auto"]
 
@@ -87,6 +87,25 @@ class SegmentSettings:
                 raise UsageError(f"{name} = {value}; use {least} or more")
         if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
             raise UsageError(f"min_confidence = {self.min_confidence}; use a number from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of a plane before its nuclei are sought.
+
+    Parameters
+    ----------
+    scale : float
+        Of the network's grid to the plane's.
+    scaling : Scaling
+        Of the intensities.
+    maps_CHW : (C, H, W) float32 ndarray, optional
+        The plane's maps at this scale, where the choice of the scale brought them along.
+    """
+
+    scale: float
+    scaling: Scaling
+    maps_CHW: NDArray[np.float32] | None = None
 
 
 class Segmenter:
@@ -217,21 +236,22 @@ class Segmenter:
         (n,) float32 ndarray
             Confidence: entry ``i`` belongs to nucleus ``i + 1``.
         """
-        if self.settings.scale == "auto":
-            return self.for_plane(plane).segment_into(plane, labels_HW, max_bytes=max_bytes)
-        shape_HW = (plane.shape[0], plane.shape[1])
+        source, shape_HW = as_plane(plane), (plane.shape[0], plane.shape[1])
+        known = self.survey(source)
+        scaled = self.at_scale(known.scale)
         limit = available_bytes() if max_bytes is None else max_bytes
-        reading, need = self.reading(), self.need(shape_HW)
+        reading, need = scaled.reading(light=known.scaling.invert), scaled.need(shape_HW)
         if limit is not None and need.whole > limit:
-            source, mapper = as_plane(plane), self.mapper()
+            mapper = scaled.mapper()
+            working = mapper.working(source, known.scaling)
             return label_in_blocks(
-                lambda: mapper.bands(source),
+                lambda: mapper.bands(working),
                 labels_HW,
                 shape_HW=shape_HW,
                 reading=reading,
                 blocks=need.blocks(limit),
             )
-        maps_CHW = self.maps(plane)
+        maps_CHW = scaled._maps(source, known)
         found_HW = reading.recipe.apply(maps_CHW, self.card.maps)
         confidence = reading.rate(found_HW, maps_CHW)
         keep = confidence >= np.float32(reading.min_confidence)
@@ -242,13 +262,34 @@ class Segmenter:
 
     def for_plane(self, plane: NDArray[Any] | Plane) -> Segmenter:
         """Give the segmenter with a number for `scale`: the one that suits this plane where it is ``auto``."""
+        return self if self.settings.scale != "auto" else self.at_scale(self.survey(plane).scale)
+
+    def survey(self, plane: NDArray[Any] | Plane) -> Survey:
+        """Measure the intensities of a plane, and choose the scale where it is ``auto``.
+
+        Parameters
+        ----------
+        plane : (H, W) or (H, W, 3) real ndarray, or Plane
+        """
+        whole, rule = as_plane(plane), self.card.scale_rule
+        scaling = self.card.normalizer.measure(whole)
         if self.settings.scale != "auto":
-            return self
-        scale, whole = 1.0, as_plane(plane)
-        if self.card.scale_rule is not None and self.card.input_size is None and 0 not in whole.shape:
-            probe = partial(self._probe, scaling=self.card.normalizer.measure(whole))
-            scale = find_scale(whole, probe, rule=self.card.scale_rule)
-        return self.at_scale(scale)
+            return Survey(self.settings.scale, scaling)
+        if rule is None or self.card.input_size is not None or 0 in whole.shape:
+            return Survey(1.0, scaling)
+        seen: dict[float, NDArray[np.float32]] = {}
+
+        def probe(part: Plane, scale: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            plain = self._with(replace(self.settings, scale=scale, tta=False, min_area=None))
+            maps_CHW = plain._maps(part, Survey(scale, scaling))
+            if part.shape == whole.shape and not self.settings.tta:
+                seen[scale] = maps_CHW
+            reading = plain.reading(light=scaling.invert)
+            found_HW = reading.recipe.apply(maps_CHW, self.card.maps)
+            return areas(found_HW), reading.rate(found_HW, maps_CHW)
+
+        scale = find_scale(whole, probe, rule=rule)
+        return Survey(scale, scaling, seen.get(scale))
 
     def at_scale(self, scale: float) -> Segmenter:
         """Give the segmenter with another `scale` in its settings."""
@@ -256,16 +297,6 @@ class Segmenter:
 
     def _with(self, settings: SegmentSettings) -> Segmenter:
         return Segmenter(self.engine, self.card, settings=settings, tiles_at_once=self.tiles_at_once)
-
-    def _probe(
-        self, part: Plane, scale: float, /, *, scaling: Scaling
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        plain = self._with(replace(self.settings, scale=scale, tta=False, min_area=None))
-        mapper = plain.mapper()
-        maps_CHW = np.concatenate(list(mapper.bands(mapper.working(part, scaling))), axis=1)
-        reading = plain.reading()
-        found_HW = reading.recipe.apply(maps_CHW, self.card.maps)
-        return areas(found_HW), reading.rate(found_HW, maps_CHW)
 
     def maps(self, plane: NDArray[Any] | Plane) -> NDArray[np.float32]:
         """Compute the maps of one plane on its own grid.
@@ -284,9 +315,15 @@ class Segmenter:
         ModelError
             If the engine gives other maps than the card says.
         """
+        known = self.survey(plane)
+        return self.at_scale(known.scale)._maps(as_plane(plane), known)
+
+    def _maps(self, plane: Plane, known: Survey) -> NDArray[np.float32]:
+        if known.maps_CHW is not None:
+            return known.maps_CHW
         maps_CHW = np.empty((len(self.card.maps), *plane.shape[:2]), np.float32)
-        top = 0
-        for band_CHW in self.for_plane(plane).mapper().bands(as_plane(plane)):
+        mapper, top = self.mapper(), 0
+        for band_CHW in mapper.bands(mapper.working(plane, known.scaling)):
             maps_CHW[:, top : top + band_CHW.shape[1]] = band_CHW
             top += band_CHW.shape[1]
         return maps_CHW
@@ -331,13 +368,13 @@ class Segmenter:
         wanted = self.settings.min_confidence
         return self.card.min_confidence if wanted is None else wanted
 
-    def reading(self) -> Reading:
-        """Say how maps are read."""
+    def reading(self, *, light: bool = False) -> Reading:
+        """Say how the maps of planes with a light or a dark background are read."""
         rated = partial(rate, names=self.card.maps, model=self.card.confidence, scale=self._scale)
-        return Reading(self._recipe(), self.card.maps, rated, self.min_confidence)
+        return Reading(self._recipe(light=light), self.card.maps, rated, self.min_confidence)
 
-    def _recipe(self) -> PostRecipe:
-        recipe = self.card.recipe.at_scale(1 / self._scale)
+    def _recipe(self, *, light: bool) -> PostRecipe:
+        recipe = self.card.recipe.on(light=light).at_scale(1 / self._scale)
         return recipe if self.settings.min_area is None else replace(recipe, min_area=self.settings.min_area)
 
 

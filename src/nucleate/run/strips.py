@@ -77,7 +77,8 @@ def cut_plane(segmenter: SegmenterLike, plane: NDArray[Any] | Plane, *, at: tupl
     """
     shape = plane.shape[0], plane.shape[1]
     found = segmenter.for_plane(plane)
-    scaling, recipe = found.card.normalizer.measure(plane), found.reading().recipe
+    scaling = found.card.normalizer.measure(plane)
+    recipe = found.reading(light=scaling.invert).recipe
     above = context(recipe) + 1
     starts = [] if recipe.threshold == "otsu" else found.mapper().starts(shape)[1:]
     tops = [0, *(start + above for start in starts if start + above < shape[0])]
@@ -114,7 +115,7 @@ def write_strips(
         If they cannot be written.
     """
     found = segmenter.at_scale(cut.scale)
-    working, mapper, reading = None, found.mapper(), found.reading()
+    working, mapper, reading = None, found.mapper(), found.reading(light=cut.scaling.invert)
     shape = plane.shape[0], plane.shape[1]
     make_folder(folder)
     for strip in cut.strips:

@@ -193,12 +193,12 @@ def _spread_upsampling(graph: Any) -> None:  # noqa: ANN401 - onnx ships no type
         if len(node.input) > 2:
             bias = np.tile(numpy_helper.to_array(tensors[node.input[2]]), 4)
             tensors[node.input[2]].CopyFrom(numpy_helper.from_array(bias, node.input[2]))
-        nodes += _side_by_side(graph, list(node.input), node.output[0], channels=weight.shape[1])
+        nodes += _side_by_side(graph, list(node.input), out=node.output[0], channels=weight.shape[1])
     del graph.node[:], graph.value_info[:]  # the shapes noted for the old nodes are not those of the new
     graph.node.extend(nodes)
 
 
-def _side_by_side(graph: Any, inputs: list[str], out: str, *, channels: int) -> list[Any]:  # noqa: ANN401 - as above
+def _side_by_side(graph: Any, inputs: list[str], *, out: str, channels: int) -> list[Any]:  # noqa: ANN401 - as above
     """Write a convolution whose (row, column, channel) become pixels, with channels last, as integer kernels have them.
 
     ``DepthToSpace`` would have them first, and the runtime turn them there and back.
