@@ -57,6 +57,7 @@ def compare(results: Path, plate: DrawnPlate, truth: dict[str, dict[str, float]]
     used = [row for row in wells if row["role"] != "positive" and row["concentration"]]
     doses = np.array([float(row["concentration"]) for row in used])
     drawn = {name: np.array([truth[row["well"]][name] for row in used]) for name in ("nuclei", "median_area_px")}
+    drawn["median_area_px"][drawn["median_area_px"] == 0] = np.nan  # no nucleus
     exact = {"nuclei_per_field": drawn["nuclei"] / plate.fields, "median_area_px": drawn["median_area_px"]}
     for feature, effect in (("nuclei_per_field", plate.loss), ("median_area_px", plate.shrinkage)):
         fit, best = fits[feature], fit_dose(doses, exact[feature])
@@ -73,7 +74,7 @@ def compare(results: Path, plate: DrawnPlate, truth: dict[str, dict[str, float]]
         own = doses == dose
         counted = sum(int(row["nuclei"]) for row, mine in zip(used, own, strict=True) if mine)
         areas = [float(row["median_area_px"] or "nan") for row, mine in zip(used, own, strict=True) if mine]
-        true = drawn["nuclei"][own].sum(), drawn["median_area_px"][own].mean()
+        true = drawn["nuclei"][own].sum(), np.nanmean(drawn["median_area_px"][own])
         print(f"{dose:g}  {true[0]:.0f}  {counted}  {true[1]:.1f}  {np.nanmean(areas):.1f}")
 
 

@@ -3,7 +3,8 @@
     python benchmarks/plate_intervals.py [--plates 30] [--rows 16] [--columns 24] [--fields 4] [--least PX]
 
 No segmentation: what is left is the chance of the draw, so 95 % of the intervals should hold the truth. With --least,
-masks of fewer pixels are left out, as a segmentation with such a limit would.
+masks of fewer pixels are left out, as a segmentation with such a limit would. As in a screen, areas are those of nuclei
+that no edge cuts.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import argparse
 
 import numpy as np
 
-from nucleate.data.plates import DrawnPlate, place_field, plan_wells
+from nucleate.core.labels import areas
+from nucleate.data.plates import DrawnPlate, place_field, plan_wells, whole_areas
 from nucleate.screen.dose import DoseFit, fit_dose
 
 
@@ -42,18 +44,20 @@ def main() -> None:
 def fits(plate: DrawnPlate, seed: int, *, least: int) -> tuple[DoseFit, DoseFit]:
     """Fit counts and areas of the drawn masks of one plate, the same as `write_plate` draws."""
     wells = [well for well in plan_wells(plate) if well.role != "positive"]
-    counts, areas = [], []
+    counts, medians = [], []
     for well in wells:
-        sizes = [np.zeros(0, np.int64)]
+        count, sizes = 0, [np.zeros(0, np.int64)]
         for number in range(plate.fields):
             rng = np.random.default_rng([seed, well.row, well.column, number])
-            sizes.append(np.bincount(place_field(plate, well.dose, rng=rng).labels.ravel())[1:])
-        every = np.concatenate(sizes)
-        every = every[every >= least]
-        counts.append(every.size / plate.fields)
-        areas.append(float(np.median(every)) if every.size else np.nan)
+            labels = place_field(plate, well.dose, rng=rng).labels
+            count += int((areas(labels) >= least).sum())
+            sizes.append(whole_areas(labels))
+        whole = np.concatenate(sizes)
+        whole = whole[whole >= least]
+        counts.append(count / plate.fields)
+        medians.append(float(np.median(whole)) if whole.size else np.nan)
     doses = [well.dose for well in wells]
-    return fit_dose(doses, counts), fit_dose(doses, areas)
+    return fit_dose(doses, counts), fit_dose(doses, medians)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from nucleate.data.plates import DrawnPlate, Effect, draw_field, plan_wells, write_plate
+from nucleate.data.plates import DrawnPlate, Effect, draw_field, plan_wells, whole_areas, write_plate
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +48,14 @@ def test_the_effect_is_in_the_truth() -> None:
     assert found[1e6][0] == pytest.approx(4, rel=0.35)
     assert found[1e6][1] / found[0.0][1] == pytest.approx(0.45, rel=0.15)
     assert found[1e6][2] > 1.5 * found[0.0][2]
+
+
+def test_nuclei_that_an_edge_cuts_are_not_measured() -> None:
+    labels = np.zeros((6, 8), np.int32)
+    labels[0, 2], labels[3, 0], labels[5, 5], labels[1:3, 7] = 1, 2, 3, 4
+    labels[1, 1], labels[2:5, 2:5] = 5, 6
+    assert whole_areas(labels).tolist() == [1, 9]
+    assert whole_areas(np.zeros_like(labels)).tolist() == []
 
 
 def test_a_plate_is_written_and_the_same_again(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import ndimage
 
 from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.labels import areas
 from nucleate.data.synth import Field, Scene, place
 from nucleate.errors import UsageError
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["DrawnPlate", "Effect", "WellPlan", "draw_field", "place_field", "plan_wells", "write_plate"]
+__all__ = ["DrawnPlate", "Effect", "WellPlan", "draw_field", "place_field", "plan_wells", "whole_areas", "write_plate"]
 
 _CAMERA = {"offset": 200.0, "ground": 150.0, "signal": 4000.0, "photons_per_count": 0.5}
 
@@ -195,6 +196,28 @@ def draw_field(plate: DrawnPlate, dose: float, *, rng: np.random.Generator) -> t
     return image, field.labels
 
 
+def whole_areas(labels_HW: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Measure the nuclei that the edge of a field does not cut.
+
+    Parameters
+    ----------
+    labels_HW : (H, W) int32 ndarray
+
+    Returns
+    -------
+    (n,) int64 ndarray
+        Their areas in pixels.
+
+    Examples
+    --------
+    >>> whole_areas(np.array([[0, 0, 0, 1], [0, 2, 2, 0], [0, 0, 0, 0]], np.int32)).tolist()
+    [2]
+    """
+    sizes = areas(labels_HW)
+    cut = np.unique(np.concatenate([labels_HW[[0, -1]].ravel(), labels_HW[:, [0, -1]].ravel()]))
+    return np.delete(sizes, cut[cut > 0] - 1)
+
+
 def write_plate(
     folder: Path | str, plate: DrawnPlate, *, seed: int = 0, notify: Callable[[int], None] = lambda _: None
 ) -> dict[str, dict[str, float]]:
@@ -213,7 +236,7 @@ def write_plate(
     Returns
     -------
     dict
-        By well: ``nuclei`` in truth and their ``median_area_px``.
+        By well: ``nuclei`` in truth, and the ``median_area_px`` of those that no edge cuts; 0 where there are none.
 
     Raises
     ------
@@ -227,15 +250,16 @@ def write_plate(
     wells = plan_wells(plate)
     truth: dict[str, dict[str, float]] = {}
     for done, well in enumerate(wells, 1):
-        sizes = [np.zeros(0, np.int64)]
+        count, sizes = 0, [np.zeros(0, np.int64)]
         for number in range(plate.fields):
             rng = np.random.default_rng([seed, well.row, well.column, number])
             image, labels = draw_field(plate, well.dose, rng=rng)
             with atomic_path(pictures / f"{well.name}_{number + 1}_DAPI.tif") as temporary:
                 tifffile.imwrite(temporary, image, compression="zlib")
-            sizes.append(np.bincount(labels.ravel())[1:].astype(np.int64))
-        areas = np.concatenate(sizes)
-        truth[well.name] = {"nuclei": int(areas.size), "median_area_px": float(np.median(areas)) if areas.size else 0.0}
+            count += int(labels.max())
+            sizes.append(whole_areas(labels))
+        whole = np.concatenate(sizes)
+        truth[well.name] = {"nuclei": count, "median_area_px": float(np.median(whole)) if whole.size else 0.0}
         notify(done)
     with atomic_path(folder / "map.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
