@@ -1,8 +1,10 @@
 """StarDist's fluorescence subset of the Data Science Bowl: trained on its 447 images alone, scored on its 50.
 
 The published rows are those of papers that trained and tested on the same images. StarDist and the rows before it:
-U. Schmidt et al., MICCAI 2018, doi:10.1007/978-3-030-00934-2_30. Cellpose and EmbedSeg, trained on the subset: M. Lalit
-et al., Medical Image Analysis 81 (2022), doi:10.1016/j.media.2022.102523.
+U. Schmidt et al., Cell Detection with Star-convex Polygons, MICCAI 2018, LNCS 11071, 265-273,
+doi:10.1007/978-3-030-00934-2_30, arXiv:1806.03535. Cellpose and EmbedSeg, trained on the subset: M. Lalit et al.,
+EmbedSeg: Embedding-based Instance Segmentation for Biomedical Microscopy Data, Medical Image Analysis 81 (2022) 102523,
+doi:10.1016/j.media.2022.102523.
 """
 
 from __future__ import annotations
