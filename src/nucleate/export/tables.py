@@ -15,7 +15,7 @@ from nucleate.core.files import atomic_path
 from nucleate.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -68,20 +68,17 @@ def write_parquet(path: Path | str, parts: Sequence[Path]) -> None:
     OutputError
         If it cannot be written.
     """
-    arrow, parquet = _library("pyarrow"), _library("pyarrow.parquet")
     kinds = _columns(parts)
-    types = {column: arrow.int64() if kind == "i" else arrow.float64() for column, kind in kinds.items()}
-    schema = arrow.schema([(_NAME, arrow.string()), *types.items()])
-    with atomic_path(path) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
+
+    def groups() -> Iterator[list[Any]]:
         for part in parts:
             name, table = _read(part)
             length = len(next(iter(table.values()), ()))
-            cells = [arrow.array([name] * length, arrow.string())]
-            for column, kind in types.items():
-                values = table.get(column)
-                mask = np.ones(length, np.bool_) if values is None else ~np.isfinite(values)
-                cells.append(arrow.array(np.zeros(length) if values is None else values, kind, mask=mask, safe=False))
-            writer.write_table(arrow.table(cells, schema=schema))
+            empty = np.full(length, np.nan)
+            cells = [_cells(table.get(column, empty), kind) for column, kind in kinds.items()]
+            yield [_cells(np.full(length, name, object), "O"), *cells]
+
+    _write_groups(path, [(_NAME, _type("O")), *((column, _type(kind)) for column, kind in kinds.items())], groups())
 
 
 def write_anndata(path: Path | str, parts: Sequence[Path]) -> None:
@@ -118,10 +115,7 @@ def write_anndata(path: Path | str, parts: Sequence[Path]) -> None:
             if column in table:
                 values[first:last, place] = table[column]
     labels = np.concatenate([table["label"] for _, table in tables])
-    each, codes = np.unique(names, return_inverse=True)
-    # Strings as objects: anndata does not yet write the strings that pandas 3 makes by itself.
-    categories = pandas.Index(each.tolist(), dtype=object)
-    obs = {_NAME: pandas.Categorical.from_codes(codes, categories), "label": labels}
+    obs = {_NAME: _observed(names.astype(object)), "label": labels}
     if "plane" in kinds:
         planes = [table.get("plane", np.full(n, -1)) for (_, table), n in zip(tables, lengths, strict=True)]
         obs["plane"] = np.concatenate(planes)
@@ -132,8 +126,7 @@ def write_anndata(path: Path | str, parts: Sequence[Path]) -> None:
         var=pandas.DataFrame(index=pandas.Index(measured, dtype=object)),
     )
     data.obsm["spatial"] = values[:, [measured.index("centroid_col"), measured.index("centroid_row")]]
-    with atomic_path(path) as temporary:
-        data.write_h5ad(temporary)
+    _write_h5ad(path, data)
 
 
 def extend_parquet(source: Path, path: Path | str, *, columns: Mapping[str, NDArray[Any]]) -> None:
@@ -155,19 +148,18 @@ def extend_parquet(source: Path, path: Path | str, *, columns: Mapping[str, NDAr
     OutputError
         If it cannot be written.
     """
-    arrow, parquet = _library("pyarrow"), _library("pyarrow.parquet")
-    kinds = {"O": arrow.string(), "b": arrow.bool_(), "f": arrow.float64()}
-    with parquet.ParquetFile(source) as file:
-        types = [(name, kinds.get(values.dtype.kind, arrow.int64())) for name, values in columns.items()]
-        schema = arrow.schema([*types, *file.schema_arrow])
-        first = 0
-        with atomic_path(path) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
+    with _library("pyarrow.parquet").ParquetFile(source) as file:
+
+        def groups() -> Iterator[list[Any]]:
+            first = 0
             for number in range(file.num_row_groups):
                 group = file.read_row_group(number)
                 rows = slice(first, first + group.num_rows)
-                cells = [arrow.array(columns[name][rows], kind, from_pandas=True) for name, kind in types]
-                writer.write_table(arrow.table([*cells, *group.columns], schema=schema))
+                yield [*(_cells(values[rows], values.dtype.kind) for values in columns.values()), *group.columns]
                 first = rows.stop
+
+        types = [(name, _type(values.dtype.kind)) for name, values in columns.items()]
+        _write_groups(path, [*types, *file.schema_arrow], groups())
 
 
 def extend_anndata(source: Path, path: Path | str, *, columns: Mapping[str, NDArray[Any]]) -> None:
@@ -189,18 +181,51 @@ def extend_anndata(source: Path, path: Path | str, *, columns: Mapping[str, NDAr
     OutputError
         If it cannot be written.
     """
-    anndata, pandas = _library("anndata"), _library("pandas")
-    data = anndata.read_h5ad(source)
+    data = _library("anndata").read_h5ad(source)
     for name, values in columns.items():
-        data.obs[name] = pandas.Categorical(values.astype(object)) if values.dtype.kind == "O" else values
-    with atomic_path(path) as temporary:
-        data.write_h5ad(temporary)
+        data.obs[name] = _observed(values)
+    _write_h5ad(path, data)
 
 
 def _library(name: str) -> Any:  # noqa: ANN401 - these have no types
     if importlib.util.find_spec(name.split(".")[0]) is None:
         raise MissingExtraError(name.split(".")[0], "tables")
     return importlib.import_module(name)
+
+
+def _type(kind: str) -> Any:  # noqa: ANN401 - as above
+    """Give the Parquet type for a kind of NumPy's."""
+    arrow = _library("pyarrow")
+    return {"O": arrow.string(), "b": arrow.bool_(), "f": arrow.float64()}.get(kind, arrow.int64())
+
+
+def _cells(values: NDArray[Any], kind: str) -> Any:  # noqa: ANN401 - as above
+    """Make a column; floats that are no numbers become null."""
+    mask = ~np.isfinite(values) if values.dtype.kind == "f" else None
+    return _library("pyarrow").array(values, _type(kind), mask=mask, safe=False)
+
+
+def _write_groups(path: Path | str, columns: list[Any], groups: Iterator[list[Any]]) -> None:
+    arrow, parquet = _library("pyarrow"), _library("pyarrow.parquet")
+    schema = arrow.schema(columns)
+    with atomic_path(path) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
+        for cells in groups:
+            writer.write_table(arrow.table(cells, schema=schema))
+
+
+def _observed(values: NDArray[Any]) -> Any:  # noqa: ANN401 - as above
+    """Make a column of ``obs``: text becomes categories."""
+    if values.dtype.kind != "O":
+        return values
+    pandas = _library("pandas")
+    each, codes = np.unique(values, return_inverse=True)
+    # Strings as objects: anndata does not yet write the strings that pandas 3 makes by itself.
+    return pandas.Categorical.from_codes(codes, pandas.Index(each, dtype=object))
+
+
+def _write_h5ad(path: Path | str, data: Any) -> None:  # noqa: ANN401 - as above
+    with atomic_path(path) as temporary:
+        data.write_h5ad(temporary)
 
 
 def _read(part: Path) -> tuple[str, dict[str, NDArray[Any]]]:
