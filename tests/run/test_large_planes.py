@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,12 @@ import tifffile
 from nucleate.core.image import Image
 from nucleate.core.lazy import lazy
 from nucleate.core.normalize import Normalizer
+from nucleate.core.plane import ArrayPlane
 from nucleate.data.synth import Scene, draw
 from nucleate.post.recipe import PAPER_RECIPE, PostRecipe
 from nucleate.run.batch import BatchSettings, run_batch
 from nucleate.run.inputs import expand
+from nucleate.run.maps import BAND
 from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.run.weights import ModelCard
 
@@ -145,6 +148,20 @@ def test_a_plane_is_read_in_parts_and_written_where_wanted(picture: NDArray[Any]
     next(iter(found.mapper().bands(plane)))
     assert plane.most == picture.size
     assert found.estimate_bytes((20_000, 20_000), max_bytes=0) < found.estimate_bytes((20_000, 20_000)) / 4
+
+
+@pytest.mark.parametrize("blend", [0, 8])
+def test_of_the_rows_of_tiles_one_is_in_memory(blend: int) -> None:
+    plane = ArrayPlane(np.zeros((3100, 6000), np.uint8))
+    mapper = segmenter(lambda batch_NCHW: np.repeat(batch_NCHW, 3, axis=1), tile=1024, blend=blend).mapper()
+    working = mapper.working(plane)
+    tracemalloc.start()
+    height = sum(band_CHW.shape[1] for band_CHW in mapper.bands(working))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert height == 3100
+    row, band = (rows * 6000 * 12 for rows in (1024, BAND))
+    assert peak < row + 4.5 * band
 
 
 def test_a_batch_goes_on_in_blocks_where_memory_is_short(picture: NDArray[Any], tmp_path: Path) -> None:

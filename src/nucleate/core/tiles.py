@@ -162,12 +162,13 @@ def joined(parts: Iterable[tuple[Span, NDArray[np.float32]]], *, axis: int) -> I
         if held is not None and before is not None and (done := len(rise := weights(before, span.write))):
             shape = [1] * part.ndim
             shape[axis] = done
-            new = _part(part, slice(0, done), axis=axis)
-            yield held + rise.reshape(shape) * (new - held)
+            yield held + rise.reshape(shape) * (_part(part, slice(0, done), axis=axis) - held)
         # Given at once: whoever needs no more than these rows does not wait for the part below.
         settled = part.shape[axis] - 2 * (span.write.stop - span.own.stop)
         yield _part(part, slice(done, settled), axis=axis)
-        held, before = _part(part, slice(settled, None), axis=axis), span.write
+        # A copy, and no name for the rest: a part that was given must not be in memory when the next is computed.
+        held, before = _part(part, slice(settled, None), axis=axis).copy(), span.write
+        del part
 
 
 class Rows:
@@ -189,9 +190,13 @@ class Rows:
         self.stop += piece_CHW.shape[1]
 
     def forget(self, before: int) -> None:
-        """Let go of the pieces that end above or at row `before`."""
+        """Let go of the rows above `before`, or most of them."""
         while self._pieces and self.start + self._pieces[0].shape[1] <= before:
             self.start += self._pieces.popleft().shape[1]
+        done = before - self.start
+        if self._pieces and 2 * done > self._pieces[0].shape[1]:
+            self._pieces[0] = self._pieces[0][:, done:].copy()  # a view would keep the whole piece in memory
+            self.start = before
 
     def window(self, rows: slice, cols: slice) -> NDArray[np.float32]:
         """Give a part of what is there, (C, h, w); perhaps a view."""

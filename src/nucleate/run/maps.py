@@ -168,6 +168,7 @@ class Mapper:
     def _strip(self, working: Working, row: Span, *, across: Sequence[Span]) -> NDArray[np.float32]:
         """Compute one row of tiles, blended from left to right, unless it was the last one."""
         if working.last is None or working.last[0] != row:
+            working.last = None  # not two at a time in memory
             height = row.write.stop - row.write.start
             strip_CHW = np.empty((len(self.card.maps), height, working.padded_HW[1]), np.float32)
             mix(strip_CHW, self._tiles(working, row, across=across), axis=2)

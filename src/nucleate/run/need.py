@@ -28,9 +28,6 @@ _POST = 80
 _SAMPLING = 24
 """Bytes for each pixel that is looked at for the scaling."""
 
-_STRIPS = 3
-"""Rows of tiles whose maps stand side by side: the one being computed, the one before, what is being handed on."""
-
 _WRITING = {"labels": 12, "ome-tiff": 12, "zarr": 24, "rle": 32, "geojson": 96, "imagej": 72, "coco": 72}
 """Bytes for each pixel of a band while a file is written."""
 
@@ -72,7 +69,7 @@ class Need:
         rows, cols = (n + card.multiple for n in working_size(shape_HW, card, scale=mapper.scale))
         tile, maps = mapper.tile, 4 * len(card.maps)
         seen = min(rows, tile) * min(cols, tile) * mapper.tiles_at_once
-        strips = min(rows, tile) * cols * maps * _STRIPS
+        strips = (min(rows, tile) + 2 * BAND) * cols * maps
         sampled = min(shape_HW[0] * shape_HW[1], SAMPLE) * _SAMPLING
         # Sampling is over before the network begins.
         return cls(shape_HW, maps, max(sampled, strips + seen * card.bytes_per_pixel))
