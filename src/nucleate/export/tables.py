@@ -78,7 +78,9 @@ def write_parquet(path: Path | str, parts: Sequence[Path]) -> None:
             cells = [_cells(table.get(column, empty), kind) for column, kind in kinds.items()]
             yield [_cells(np.full(length, name, object), "O"), *cells]
 
-    _write_groups(path, [(_NAME, _type("O")), *((column, _type(kind)) for column, kind in kinds.items())], groups())
+    _write_groups(
+        path, [(_NAME, _type("O")), *((column, _type(kind)) for column, kind in kinds.items())], groups=groups()
+    )
 
 
 def write_anndata(path: Path | str, parts: Sequence[Path]) -> None:
@@ -159,7 +161,7 @@ def extend_parquet(source: Path, path: Path | str, *, columns: Mapping[str, NDAr
                 first = rows.stop
 
         types = [(name, _type(values.dtype.kind)) for name, values in columns.items()]
-        _write_groups(path, [*types, *file.schema_arrow], groups())
+        _write_groups(path, [*types, *file.schema_arrow], groups=groups())
 
 
 def extend_anndata(source: Path, path: Path | str, *, columns: Mapping[str, NDArray[Any]]) -> None:
@@ -205,7 +207,7 @@ def _cells(values: NDArray[Any], kind: str) -> Any:  # noqa: ANN401 - as above
     return _library("pyarrow").array(values, _type(kind), mask=mask, safe=False)
 
 
-def _write_groups(path: Path | str, columns: list[Any], groups: Iterator[list[Any]]) -> None:
+def _write_groups(path: Path | str, columns: list[Any], *, groups: Iterator[list[Any]]) -> None:
     arrow, parquet = _library("pyarrow"), _library("pyarrow.parquet")
     schema = arrow.schema(columns)
     with atomic_path(path) as temporary, parquet.ParquetWriter(temporary, schema) as writer:

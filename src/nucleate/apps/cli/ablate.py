@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import check_precision, default_table, import_training, whole_numbers
+from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.training import (
+    DataArgument,
+    PrecisionOption,
+    SeedOption,
+    StudyOption,
+    TableOption,
+    WidthOption,
+    default_table,
+    import_training,
+    whole_numbers,
+)
 
 if TYPE_CHECKING:
     from nucleate.train.loop import Run
@@ -18,20 +28,18 @@ __all__ = ["ablate"]
 
 
 def ablate(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Annotated images: a Kaggle folder or zip, or labels.")],
+    data: DataArgument,
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of the study.")],
-    table: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Folds and types; images.csv beside DATA when not given.")
-    ] = None,
+    output: StudyOption,
+    table: TableOption = None,
     only: Annotated[str, typer.Option(metavar="NAME,...", help="Rows to run; all when not given.")] = "",
     budget: Annotated[int, typer.Option(metavar="CROPS", min=1, help="Crops each network is trained on.")] = 10_000,
     folds: Annotated[str, typer.Option(metavar="N,...", help="Held out in turn, at least three.")] = "0,1,2",
-    width: Annotated[int, typer.Option(min=1, help="Channels at full size.")] = 64,
+    width: WidthOption = 64,
     lr: Annotated[float, typer.Option(min=1e-8, help="Learning rate of all rows but the flagship's.")] = 3e-4,
-    precision: Annotated[str, typer.Option(metavar="float32|bfloat16", help="Arithmetic of the networks.")] = "float32",
-    seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
+    precision: PrecisionOption = "float32",
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in OUT, or add rows to it.")] = False,
     publish: Annotated[
@@ -61,7 +69,7 @@ def ablate(
 
     plan = NextPlan(
         data, output, table or default_table(data), whole_numbers(folds, "--folds"), width=width, budget=budget, lr=lr,
-        precision=check_precision(precision), seed=seed,
+        precision=precision, seed=seed,
     )  # fmt: skip
     words = ["nucleate", "ablate", data.name, "-o", output.name, *(["--only", only] if only else [])]
     words += ["--budget", str(budget), "--folds", folds, "--width", str(width), "--lr", f"{lr:g}"]

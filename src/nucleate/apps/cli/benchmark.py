@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import default_table, import_training
+from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.training import TableOption, default_table, import_training
 
 if TYPE_CHECKING:
     from nucleate.train.loop import Run
@@ -22,11 +22,9 @@ def benchmark(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder of the run.")],
     config: Annotated[Path, typer.Option(metavar="FILE.toml", help="Settings of the network; see configs/.")],
-    table: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Fields of view; images.csv beside DATA when not given.")
-    ] = None,
+    table: TableOption = None,
     train: Annotated[bool, typer.Option("--train/--no-train", help="Or take the network in RUN as it is.")] = True,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
+    device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
     quiet: QuietOption = False,

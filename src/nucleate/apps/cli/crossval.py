@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import default_table, import_training, whole_numbers
+from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.training import (
+    DataArgument,
+    StudyOption,
+    TableOption,
+    default_table,
+    import_training,
+    whole_numbers,
+)
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,20 +27,18 @@ __all__ = ["crossval"]
 
 
 def crossval(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Annotated images: a Kaggle folder or zip, or labels.")],
+    data: DataArgument,
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of the study.")],
+    output: StudyOption,
     config: Annotated[Path, typer.Option(metavar="FILE.toml", help="Settings of each network; see configs/.")],
-    table: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Folds and types; images.csv beside DATA when not given.")
-    ] = None,
+    table: TableOption = None,
     folds: Annotated[str, typer.Option(metavar="N,...", help="Held out in turn; all when not given.")] = "",
     train: Annotated[bool, typer.Option("--train/--no-train", help="Train folds that are not trained yet.")] = True,
     ship: Annotated[str, typer.Option(metavar="NAME", help="Write OUT/NAME.onnx with its card.")] = "",
     network: Annotated[
         str, typer.Option(metavar="FOLD|all", help="Shipped: that of a fold, or one trained on all images.")
     ] = "all",
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
+    device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with folds that were begun.")] = False,
     quiet: QuietOption = False,

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import check_precision, default_table, import_training
+from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.training import (
+    DataArgument,
+    PrecisionOption,
+    SeedOption,
+    StudyOption,
+    TableOption,
+    WidthOption,
+    default_table,
+    import_training,
+)
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,20 +28,18 @@ __all__ = ["paper"]
 
 
 def paper(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Annotated images: a Kaggle folder or zip, or labels.")],
+    data: DataArgument,
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of the study.")],
-    table: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Folds; images.csv beside DATA when not given.")
-    ] = None,
-    width: Annotated[int, typer.Option(min=1, help="Channels at full size.")] = 64,
+    output: StudyOption,
+    table: TableOption = None,
+    width: WidthOption = 64,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each run.")] = 20,
     trials: Annotated[int, typer.Option(min=1, help="Draws of the learning rate.")] = 10,
-    precision: Annotated[str, typer.Option(metavar="float32|bfloat16", help="Arithmetic of the networks.")] = "float32",
-    seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
+    precision: PrecisionOption = "float32",
+    seed: SeedOption = 0,
     test: Annotated[Path | None, typer.Option(metavar="DIR", help="Kaggle's test images, folder or zip.")] = None,
     solution: Annotated[Path | None, typer.Option(metavar="CSV", help="Kaggle's solution for --test.")] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
+    device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in OUT.")] = False,
     quiet: QuietOption = False,
@@ -57,7 +64,7 @@ def paper(
 
     plan = PaperPlan(
         data, output, table or default_table(data), width=width, epochs=epochs, trials=trials,
-        precision=check_precision(precision), seed=seed,
+        precision=precision, seed=seed,
     )  # fmt: skip
     split = load_split(plan)
 

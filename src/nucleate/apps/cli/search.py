@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import import_training, split_data
+from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.training import DataArgument, TableOption, import_training, split_data
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["search"]
 
 
 def search(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Annotated images: a Kaggle folder or zip, or labels.")],
+    data: DataArgument,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="STUDY", help="Folder of the study.")],
     trials: Annotated[int, typer.Option("--trials", min=1, metavar="N", help="Short runs in all.")] = 20,
@@ -31,10 +31,8 @@ def search(
         str,
         typer.Option(metavar="FOLD|FRACTION|DIR", help="Scored: a fold, a share such as 0.2, or other images."),
     ] = "0",
-    table: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Folds; images.csv beside DATA when not given.")
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
+    table: TableOption = None,
+    device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in STUDY.")] = False,
     quiet: QuietOption = False,

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import default_table, import_training, whole_numbers
+from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.training import TableOption, default_table, import_training, whole_numbers
 
 __all__ = ["stress"]
 
@@ -19,13 +19,11 @@ def stress(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of nucleate crossval.")],
     config: Annotated[Path, typer.Option(metavar="FILE.toml", help="Settings of its networks.")],
-    table: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Folds and types; images.csv beside DATA when not given.")
-    ] = None,
+    table: TableOption = None,
     folds: Annotated[str, typer.Option(metavar="N,...", help="Folds looked at; all when not given.")] = "",
     images: Annotated[int, typer.Option(min=1, metavar="N", help="Images of each type.")] = 12,
     only: Annotated[str, typer.Option(metavar="NAME,...", help="Changes to look at; all when not given.")] = "",
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
+    device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
     debug: DebugOption = False,

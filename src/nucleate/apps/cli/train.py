@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import Bar, DebugOption, QuietOption, ThreadsOption
-from nucleate.apps.cli.training import import_training, split_data
+from nucleate.apps.cli.console import Bar, DebugOption, DeviceOption, QuietOption, ThreadsOption
+from nucleate.apps.cli.training import DataArgument, TableOption, import_training, split_data
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["train"]
 
 
 def train(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Annotated images: a Kaggle folder or zip, or labels.")],
+    data: DataArgument,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder of the run.")],
     config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Settings; see configs/.")] = None,
@@ -41,11 +41,9 @@ def train(
     init: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Start from this model, by name or file, and compare with it.")
     ] = None,
-    table: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Folds; images.csv beside DATA when not given.")
-    ] = None,
+    table: TableOption = None,
     name: Annotated[str, typer.Option(help="Of the model.")] = "model",
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
+    device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write RUN/tensorboard too.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,

@@ -1,39 +1,55 @@
-"""What the training verbs share: the device, the precision, and where the folds stand."""
+"""What the training verbs share: their options, the device, and where the folds stand."""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 from nucleate.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from nucleate.data.sample import Sample
 
-__all__ = ["check_precision", "default_table", "import_training", "load_data", "split_data", "whole_numbers"]
+__all__ = [
+    "DataArgument",
+    "PrecisionOption",
+    "SeedOption",
+    "StudyOption",
+    "TableOption",
+    "WidthOption",
+    "default_table",
+    "import_training",
+    "load_data",
+    "split_data",
+    "whole_numbers",
+]
+
+DataArgument = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Annotated images: a Kaggle folder or zip, or labels.")
+]
+StudyOption = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of the study.")]
+TableOption = Annotated[
+    Path | None,
+    typer.Option(metavar="CSV", help="Folds, fields of view and types; images.csv beside DATA when not given."),
+]
+WidthOption = Annotated[int, typer.Option(min=1, help="Channels at full size.")]
+PrecisionOption = Annotated[Literal["float32", "bfloat16"], typer.Option(help="Arithmetic of the networks.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
 
 _FOLDS = 4  # where no table gives them
 
 
 def import_training(device: str, threads: int | None) -> str:
     """Check that training is possible, set the threads, and choose between ``cpu`` and ``cuda``."""
-    if device not in {"auto", "cpu", "cuda"}:
-        raise UsageError(f"--device {device!r}; use auto, cpu or cuda")
     for library in ("torch", "optuna", "safetensors", "onnx", "onnxscript", "matplotlib"):
         if importlib.util.find_spec(library) is None:
             raise MissingExtraError(library, "train")
     from nucleate.train.device import choose_device
 
     return choose_device(device, threads)
-
-
-def check_precision(precision: str) -> Literal["float32", "bfloat16"]:
-    """Give the precision if there is such a one."""
-    known: dict[str, Literal["float32", "bfloat16"]] = {"float32": "float32", "bfloat16": "bfloat16"}
-    if precision not in known:
-        raise UsageError(f"--precision {precision!r}; use float32 or bfloat16")
-    return known[precision]
 
 
 def default_table(data: Path) -> Path | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nucleate.apps.cli.console import DebugOption, ThreadsOption, say
-from nucleate.apps.cli.training import import_training, load_data, split_data
+from nucleate.apps.cli.training import TableOption, import_training, load_data, split_data
 from nucleate.errors import UsageError
 
 __all__ = ["tune"]
@@ -26,9 +26,7 @@ def tune(
         str | None,
         typer.Option(metavar="FOLD|FRACTION", help="Use this part of DATA only: the part held out of training."),
     ] = None,
-    table: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Folds and groups; images.csv beside DATA when not given.")
-    ] = None,
+    table: TableOption = None,
     threads: ThreadsOption = None,
     debug: DebugOption = False,
 ) -> None:
