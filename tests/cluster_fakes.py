@@ -59,7 +59,9 @@ def load_broken(tile: int) -> Any:  # noqa: ANN401 - as above
     """Make the same with an engine that must not be asked."""
     from tests.run.test_large_planes import segmenter
 
-    def engine(batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-        raise ZeroDivisionError(f"asked for {batch_NCHW.shape}")
+    return segmenter(must_not_be_asked, tile=tile)
 
-    return segmenter(engine, tile=tile)
+
+def must_not_be_asked(batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Stand for an engine."""
+    raise ZeroDivisionError(f"asked for {batch_NCHW.shape}")

@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import re
 import shutil
 import signal
 import threading
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cluster", "ClusterSettings", "library", "open_cluster", "require"]
 
-_ADDRESSES = ("tcp://", "tls://", "ucx://", "ws://", "wss://")
+_ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://.+:\d+/?")
 _JOBS = 8
 """SLURM jobs at most, when the user does not say."""
 
@@ -81,7 +82,7 @@ class ClusterSettings:
     memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        if self.where not in {"local", "slurm"} and not self.where.startswith(_ADDRESSES):
+        if self.where not in {"local", "slurm"} and not _ADDRESS.fullmatch(self.where):
             raise UsageError(f"--cluster {self.where}: not known; use local, slurm or an address as tcp://host:8786")
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"--workers {self.workers}: use 1 or more")
@@ -191,9 +192,9 @@ def open_cluster(settings: ClusterSettings) -> Iterator[Cluster]:
             if cluster is not None:
                 cluster.close()
                 raise ClusterError(f"the workers cannot be reached: {error}; see the log of the scheduler") from error
-            raise UsageError(f"--cluster {settings.where}: nothing answers there; start it with: dask scheduler") from (
-                error
-            )
+            raise UsageError(
+                f"--cluster {settings.where}: nothing answers there; check it, or start it with: dask scheduler"
+            ) from error
         opened = Cluster(client, cluster, most=settings.most)
         try:
             yield opened

@@ -36,6 +36,7 @@ __all__ = [
     "files_of",
     "join_all_parts",
     "join_tables",
+    "kept_strips",
     "prepare_folder",
     "strips_folder",
     "write_record",
@@ -123,6 +124,11 @@ def clear_half_written(output: Path) -> None:
 def strips_folder(output: Path, name: str) -> Path:
     """Name the folder where the strips of a large input are kept until it is finished."""
     return output / PARTS_NAME / f"{name}.strips"
+
+
+def kept_strips(output: Path) -> int:
+    """Count the finished strips of large inputs that a later run takes up."""
+    return sum(1 for _ in output.glob(f"{PARTS_NAME}/*.strips/*/strip-*"))
 
 
 def files_of(output: Path, name: str, *, exports: Iterable[str]) -> list[Path]:

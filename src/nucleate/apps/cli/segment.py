@@ -234,10 +234,15 @@ def command_line(*, extra: str = "") -> str:
 
 def close(summary: BatchSummary, output: Path, *, quiet: bool) -> None:
     """Say how it went, and leave with the exit code that says the same."""
+    from nucleate.run.outputs import kept_strips
+
     ok, failed, left = (summary.count(status) for status in ("ok", "failed", "not done"))
     nuclei = sum(outcome.nuclei or 0 for outcome in summary.outcomes)
     if summary.interrupted:
-        say(f"nucleate: stopped; {ok} of {ok + failed + left} inputs are finished and written to {output}; go on with:")
+        strips = kept_strips(output)
+        kept = f", {strips} strips of a large one are kept" if strips else ""
+        told = f"stopped; {ok} of {ok + failed + left} inputs are finished and written to {output}{kept}"
+        say(f"nucleate: {told}; go on with:")
         say(f"  {command_line(extra='--resume')}")
         raise SystemExit(130)
     if ok and not quiet:
