@@ -26,7 +26,7 @@ __all__ = ["Device", "Precision", "load_segmenter", "open_image", "read_image", 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "full"]
 
-_TILES_ON_GPU = 8
+_TILES_ON_GPU = 2
 
 
 def load_segmenter(

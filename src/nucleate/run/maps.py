@@ -180,7 +180,8 @@ class Mapper:
     ) -> Iterator[tuple[Span, NDArray[np.float32]]]:
         for start in range(0, len(across), self.tiles_at_once):
             some = across[start : start + self.tiles_at_once]
-            maps_NCHW = self._run(np.stack([working.part(row.read, col.read) for col in some]))
+            parts = [working.part(row.read, col.read) for col in some]
+            maps_NCHW = self._run(parts[0][None] if len(parts) == 1 else np.stack(parts))
             for col, maps_CHW in zip(some, maps_NCHW, strict=True):
                 yield col, maps_CHW[:, row.inner, col.inner]
 
