@@ -42,7 +42,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> CrossPlan:
     table = folder / "images.csv"
     lines = [f"{s.image_id},{s.group},{index % 2},{s.kind}" for index, s in enumerate(samples)]
     table.write_text("\n".join(["image_id,mosaic,fold,image_type", *lines]))
-    return CrossPlan(folder / "data", folder / "out", CONFIG, table)
+    return CrossPlan(folder / "data", folder / "out", table, config=CONFIG)
 
 
 @pytest.fixture
@@ -88,7 +88,9 @@ def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.M
     path = ship_model(plan, result, network=ALL, name="mine", command="nucleate crossval data --ship mine")
     assert find_model(path).card.recipe == result.ending.recipe
     with pytest.raises(UsageError, match="another maps"):
-        run_crossfold(CrossPlan(plan.data, plan.out, CONFIG.replace(maps=("mask", "edge", "inside")), plan.table))
+        run_crossfold(
+            CrossPlan(plan.data, plan.out, plan.table, config=CONFIG.replace(maps=("mask", "edge", "inside")))
+        )
     rows_ = run_stress(plan, count=2, only=["inverted", "rescaled"])
     assert [row.change.name for row in rows_][-1] == "inverted"
     told = write_stress(plan, rows_, command="nucleate stress data")
@@ -97,9 +99,9 @@ def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.M
 
 def test_wrong_plans_are_one_line(cached: CrossPlan, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no fold 7"):
-        run_crossfold(CrossPlan(cached.data, tmp_path, CONFIG, cached.table, folds=(7,)))
+        run_crossfold(CrossPlan(cached.data, tmp_path, cached.table, config=CONFIG, folds=(7,)))
     with pytest.raises(UsageError, match="train it"):
-        run_crossfold(CrossPlan(cached.data, tmp_path, CONFIG, cached.table, train=False))
+        run_crossfold(CrossPlan(cached.data, tmp_path, cached.table, config=CONFIG, train=False))
     with pytest.raises(DataError, match="crossval first"):
         read_endings(tmp_path)
 

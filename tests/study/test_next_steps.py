@@ -32,7 +32,7 @@ from nucleate.study.next_ideas import (
     ideas,
 )
 from nucleate.study.next_run import choose_shown, names_of, run_study
-from nucleate.study.next_steps import Outcome, Part, Study, fold_parts, load_pictures, type_parts
+from nucleate.study.next_steps import Outcome, Part, Study, fold_parts, type_parts
 from nucleate.study.next_table import gain_of, row_of, type_row
 from nucleate.train.config import load_config
 from nucleate.train.detector import why_no_detector
@@ -148,7 +148,7 @@ def test_every_idea_runs(name: str, data: Path, tmp_path: Path) -> None:
     plan = _plan(data, tmp_path)
     if reason := Study(plan).obstacle(ideas(plan)[name]):
         pytest.skip(reason)
-    part = fold_parts(plan, load_pictures(plan))[0]
+    part = fold_parts(plan, plan.pictures())[0]
     outcome = Study(plan).outcome(ideas(plan)[name], part)
     assert outcome is not None
     assert set(outcome.scores) == {sample.image_id for sample in part.held}
@@ -161,7 +161,7 @@ def test_a_detector_says_why_it_cannot_run(data: Path, tmp_path: Path) -> None:
         pytest.skip("torchvision works here")
     plan = _plan(data, tmp_path / "out")
     with pytest.raises(UsageError, match="mask-rcnn: torchvision"):
-        Study(plan).outcome(ideas(plan)["mask-rcnn"], fold_parts(plan, load_pictures(plan))[0])
+        Study(plan).outcome(ideas(plan)["mask-rcnn"], fold_parts(plan, plan.pictures())[0])
     assert _run("ablate", data, "-o", tmp_path / "out", "--only", "mask-rcnn", *SMALL) == 0
     assert "mask-rcnn: not run. torchvision" in (tmp_path / "out" / "table.md").read_text()
 
@@ -172,7 +172,7 @@ def test_a_broken_row_goes_on_to_the_same_scores(data: Path, tmp_path: Path) -> 
             raise KeyboardInterrupt
 
     plan, broken = _plan(data, tmp_path / "whole"), _plan(data, tmp_path / "broken")
-    part = fold_parts(plan, load_pictures(plan))[1]
+    part = fold_parts(plan, plan.pictures())[1]
     idea = ideas(plan)["heavy-augment"]
     with pytest.raises(KeyboardInterrupt):
         Study(broken, report=stop).outcome(idea, part)
@@ -186,7 +186,7 @@ def test_a_broken_row_goes_on_to_the_same_scores(data: Path, tmp_path: Path) -> 
 
 def test_post_processing_costs_no_training(data: Path, tmp_path: Path) -> None:
     plan = _plan(data, tmp_path)
-    part = fold_parts(plan, load_pictures(plan))[0]
+    part = fold_parts(plan, plan.pictures())[0]
     Study(plan).outcome(ideas(plan)[BASELINE], part)
 
     def fail(idea: str, part: str, run: Run) -> None:
@@ -199,7 +199,7 @@ def test_post_processing_costs_no_training(data: Path, tmp_path: Path) -> None:
 
 def test_a_row_that_another_process_is_at_is_left_to_it(data: Path, tmp_path: Path) -> None:
     plan = _plan(data, tmp_path / "out")
-    part = fold_parts(plan, load_pictures(plan))[0]
+    part = fold_parts(plan, plan.pictures())[0]
     study, known = Study(plan), ideas(plan)
     study.outcome(known["crops"], part)
     (lock,) = (tmp_path / "out" / "locks").iterdir()
@@ -233,7 +233,7 @@ def test_two_at_a_time_share_the_rows_out(data: Path, tmp_path: Path) -> None:
 
 def test_settings_that_come_later_leave_rows_as_they_are(data: Path, tmp_path: Path) -> None:
     plan = _plan(data, tmp_path)
-    part = fold_parts(plan, load_pictures(plan))[0]
+    part = fold_parts(plan, plan.pictures())[0]
     study, idea = Study(plan), ideas(plan)["crops"]
     outcome = study.outcome(idea, part)
     path = tmp_path / "rows" / "crops-fold-0.json"

@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nucleate.core.files import atomic_path, make_folder
 from nucleate.core.plane import as_plane
-from nucleate.data.samples import attach_table, grouped_folds, load_samples
 from nucleate.errors import DataError, UsageError
 from nucleate.run.scale import ScaleRule
 from nucleate.run.segmenter import SegmentSettings
+from nucleate.study.plan import StudyPlan
 from nucleate.train.card import card_of, segmenter_of
 from nucleate.train.config import TrainConfig
 from nucleate.train.crossfit import Ending, EndingFitter, cross_fit
@@ -50,7 +50,6 @@ __all__ = [
     "CrossPlan",
     "CrossResult",
     "load_fold",
-    "load_pictures",
     "read_endings",
     "run_crossfold",
     "ship_model",
@@ -63,23 +62,15 @@ ALL = "all"
 SCALE_RULE: ScaleRule | None = ScaleRule()
 """Of the shipped model; None leaves every picture at its own scale."""
 
-_FOLDS = 4
-
 
 @dataclass(frozen=True)
-class CrossPlan:
+class CrossPlan(StudyPlan):
     """What to run.
 
     Parameters
     ----------
-    data : Path
-        Annotated pictures, any layout that `nucleate.data.samples` reads.
-    out : Path
-        Folder of the study.
     config : TrainConfig
         Settings of every network.
-    table : Path, optional
-        CSV with folds and types; without one, four folds are dealt by picture.
     folds : tuple of int
         Folds held out in turn; all when empty.
     device : str
@@ -90,10 +81,8 @@ class CrossPlan:
         Whether folds that are not trained to the end are trained; else their last weights are taken.
     """
 
-    data: Path
-    out: Path
+    _: KW_ONLY
     config: TrainConfig
-    table: Path | None = None
     folds: tuple[int, ...] = ()
     device: str = "cpu"
     jobs: int = 1
@@ -150,7 +139,7 @@ def run_crossfold(
     UsageError
         If there is no such fold, a fold was trained with other settings, or it has no weights and `plan.train` is off.
     """
-    samples = load_pictures(plan)
+    samples = plan.pictures(plan.folds)
     folds = plan.folds or tuple(sorted({sample.fold for sample in samples if sample.fold is not None}))
     for fold in folds:
         _train(plan, f"fold-{fold}", samples=samples, fold=fold, resume=resume, report=report)
@@ -169,23 +158,6 @@ def run_crossfold(
     result = CrossResult(held, stored, fitter, unscaled, found, fitter.fit(range(len(stored))))
     _write_endings(plan.out / "endings.json", result)
     return result
-
-
-def load_pictures(plan: CrossPlan) -> list[Sample]:
-    """Load the data with folds, groups and types.
-
-    Raises
-    ------
-    UsageError
-        If a fold of the plan holds no picture.
-    """
-    samples = load_samples(plan.data)
-    samples = attach_table(samples, plan.table) if plan.table else grouped_folds(samples, _FOLDS, seed=0)
-    known = sorted({sample.fold for sample in samples if sample.fold is not None})
-    missing = [fold for fold in plan.folds if fold not in known]
-    if missing:
-        raise UsageError(f"no fold {missing[0]} in {plan.data}; choose of {', '.join(map(str, known))}")
-    return samples
 
 
 def load_fold(plan: CrossPlan, fold: str, *, ending: Ending, settings: SegmentSettings | None = None) -> Segmenter:
@@ -252,14 +224,14 @@ def ship_model(plan: CrossPlan, result: CrossResult, *, network: str, name: str,
         **facts,
     )
     path = plan.out / f"{name}.onnx"
-    seen = [sample for sample in load_pictures(plan) if f"fold-{sample.fold}" != network]
+    seen = [sample for sample in plan.pictures(plan.folds) if f"fold-{sample.fold}" != network]
     write_int8(path, calibration_crops(seen, plan.config.normalizer, multiple=2**plan.config.network.depth))
     return path
 
 
 def train_on_all(plan: CrossPlan, *, resume: bool, report: Callable[[str, Run], None]) -> None:
     """Train the network of `ALL` folds, where it is not trained yet; what it is shown after each epoch it has seen."""
-    _train(plan, ALL, samples=load_pictures(plan), fold=None, resume=resume, report=report)
+    _train(plan, ALL, samples=plan.pictures(plan.folds), fold=None, resume=resume, report=report)
 
 
 def _train(

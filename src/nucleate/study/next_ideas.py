@@ -5,20 +5,20 @@ The ideas are those that end the CS230 report of 2018 (see `nucleate.study.paper
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from nucleate.errors import UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.post.recipe import PAPER_RECIPE
 from nucleate.study.paper import NORMALIZER, SIDE
+from nucleate.study.plan import NetworkPlan
 from nucleate.train.config import CLASSES, AugmentConfig, TrainConfig, parse_config
 from nucleate.train.finish import START
 from nucleate.train.presets import read_preset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 __all__ = [
     "BASELINE",
@@ -54,31 +54,17 @@ _FEWEST_FOLDS = 3
 
 
 @dataclass(frozen=True)
-class NextPlan:
+class NextPlan(NetworkPlan):
     """What to run.
 
     Parameters
     ----------
-    data : Path
-        Annotated pictures, any layout that `nucleate.data.samples` reads.
-    out : Path
-        Folder of the outcome.
-    table : Path, optional
-        CSV with folds and types; without one, four folds are dealt by picture.
     folds : tuple of int
         Held out one after the other, at least three.
-    width : int
-        Channels at full size; the paper's is 64.
     budget : int
         Crops, or whole pictures, that each network is trained on.
-    batch : int
-        Crops a batch, where the idea itself does not say otherwise.
     lr : float
         Learning rate of all rows.
-    precision : {"float32", "bfloat16"}
-        Of the networks' arithmetic.
-    seed : int
-        Everything random follows from it.
 
     Raises
     ------
@@ -86,27 +72,17 @@ class NextPlan:
         With fewer than three folds, or a budget below one batch.
     """
 
-    data: Path
-    out: Path
-    table: Path | None = None
     folds: tuple[int, ...] = (0, 1, 2)
-    width: int = 64
     budget: int = 10_000
-    batch: int = 8
     lr: float = 3e-4
-    precision: Literal["float32", "bfloat16"] = "float32"
-    seed: int = 0
+
+    may_change = frozenset({"folds"})
 
     def __post_init__(self) -> None:
         if len(set(self.folds)) < _FEWEST_FOLDS or len(set(self.folds)) != len(self.folds):
             raise UsageError(f"folds {', '.join(map(str, self.folds))}; give at least three different ones")
         if self.budget < self.batch:
             raise UsageError(f"a budget of {self.budget} crops is less than one batch of {self.batch}; give more")
-
-    def settings(self) -> dict[str, object]:
-        """Give what decides every row, for comparison on resume."""
-        values = asdict(self)
-        return {name: values[name] for name in values if name not in {"data", "out", "table", "folds"}}
 
     @property
     def parts(self) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nucleate.errors import UsageError
 from nucleate.study.next_ideas import BASELINE, BEST, FLAGSHIP, TYPES, combine, ideas
-from nucleate.study.next_steps import Study, claim, fold_parts, load_pictures, type_parts
+from nucleate.study.next_steps import Study, fold_parts, type_parts
 from nucleate.study.next_table import kind_gains, row_of, strip, type_row, write_table, write_types
 
 if TYPE_CHECKING:
@@ -169,9 +169,9 @@ def run_study(
     if unknown:
         raise UsageError(f"no idea {unknown[0]!r}; choose of {', '.join(known)}")
     wanted = {BASELINE, *(only or known)}
-    samples = load_pictures(plan)
+    samples = plan.pictures(plan.folds, seed=plan.seed)
     types = type_parts(samples) if TYPES in only else _types(samples)
-    claim(plan, resume=resume)
+    plan.claim(resume=resume)
     shown = choose_shown(samples, plan.folds)
     study = Study(plan, shown=shown, device=device, report=report)
     story = _Story(study, samples, fold_parts(plan, samples), command)
@@ -230,8 +230,8 @@ def publish_study(plan: NextPlan, out: Path, *, command: str) -> None:
     UsageError
         If the plan's folder holds no study, or another one, or nothing in it is done yet.
     """
-    claim(plan, resume=True, new=False)
-    samples = load_pictures(plan)
+    plan.claim(resume=True, new=False)
+    samples = plan.pictures(plan.folds, seed=plan.seed)
     shown = choose_shown(samples, plan.folds)
     study = Study(plan, shown=shown)
     story = _Story(study, samples, fold_parts(plan, samples), command)

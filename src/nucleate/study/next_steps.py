@@ -17,7 +17,6 @@ from pydantic import ValidationError
 
 from nucleate.core.files import atomic_path, make_folder
 from nucleate.core.lock import locked
-from nucleate.data.samples import attach_table, grouped_folds, load_samples
 from nucleate.errors import DataError, UsageError
 from nucleate.post.recipe import PAPER_RECIPE
 from nucleate.score.images import score_image
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from nucleate.study.next_ideas import Idea, NextPlan
     from nucleate.train.loop import Run
 
-__all__ = ["Outcome", "Part", "Study", "claim", "fold_parts", "load_pictures", "type_parts"]
+__all__ = ["Outcome", "Part", "Study", "fold_parts", "type_parts"]
 
 _WATCHED = 8  # held-out pictures looked at after each epoch; nothing is chosen by them
 
@@ -93,23 +92,6 @@ class Outcome:
     made: str = ""
 
 
-def load_pictures(plan: NextPlan) -> list[Sample]:
-    """Load the data with folds, groups and types.
-
-    Raises
-    ------
-    UsageError
-        If a fold of the plan holds no picture.
-    """
-    samples = load_samples(plan.data)
-    samples = attach_table(samples, plan.table) if plan.table else grouped_folds(samples, 4, seed=plan.seed)
-    known = sorted({sample.fold for sample in samples if sample.fold is not None})
-    missing = [fold for fold in plan.folds if fold not in known]
-    if missing:
-        raise UsageError(f"no fold {missing[0]} in {plan.data}; choose of {', '.join(map(str, known))}")
-    return samples
-
-
 def fold_parts(plan: NextPlan, samples: Sequence[Sample]) -> list[Part]:
     """Hold out one fold of the plan after the other."""
     return [
@@ -136,27 +118,6 @@ def type_parts(samples: Sequence[Sample]) -> list[Part]:
         rest = [sample for sample in samples if sample.kind != kind and sample.group not in groups]
         parts.append(Part("type-" + "-".join(kind.lower().split()), rest, held))
     return parts
-
-
-def claim(plan: NextPlan, *, resume: bool, new: bool = True) -> None:
-    """Take the folder for this plan.
-
-    Raises
-    ------
-    UsageError
-        If it holds another study, one and `resume` is off, or none and `new` is off.
-    """
-    path = plan.out / "plan.json"
-    if not path.is_file() and not new:
-        raise UsageError(f"{plan.out} holds no study; give the folder of one")
-    make_folder(plan.out)
-    if path.is_file():
-        if not resume:
-            raise UsageError(f"{plan.out} already holds a study; go on with --resume or give another folder")
-        if json.loads(path.read_text(encoding="utf-8")) != plan.settings():
-            raise UsageError(f"{plan.out} holds a study with other settings; give the same ones or another folder")
-        return
-    _write_json(path, plan.settings())
 
 
 class Study:

@@ -8,15 +8,13 @@ rates drawn in log space; the best epoch by IoU; Otsu's threshold on the whole m
 from __future__ import annotations
 
 import functools
-import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.files import make_folder
 from nucleate.core.normalize import Normalizer
-from nucleate.data.samples import attach_table, grouped_folds, load_samples
-from nucleate.errors import UsageError
 from nucleate.nets.build import NetConfig
+from nucleate.study.plan import NetworkPlan
 from nucleate.train.batches import prepare
 from nucleate.train.checkpoint import load_network, save_network
 from nucleate.train.config import AugmentConfig, TrainConfig
@@ -44,53 +42,29 @@ SIDE = 256
 
 
 @dataclass(frozen=True)
-class PaperPlan:
+class PaperPlan(NetworkPlan):
     """What to run.
 
     Parameters
     ----------
-    data : Path
-        Annotated pictures, any layout that `nucleate.data.samples` reads.
-    out : Path
-        Folder of the outcome.
-    table : Path, optional
-        CSV with the folds; without one, four folds are dealt by picture.
-    width : int
-        Channels at full size; the paper's is 64.
     epochs : int
         The paper's is 20.
     trials : int
         Draws of the learning rate, each shared by the three networks.
     lr_low, lr_high : float
         Range of the draws.
-    batch : int
-        Pictures a batch.
-    precision : {"float32", "bfloat16"}
-        Of the networks' arithmetic.
-    seed : int
-        Everything random follows from it.
     dev_fold, test_fold : int
         Held out: the first to choose epoch and learning rate, the second to be scored once at the end.
     """
 
-    data: Path
-    out: Path
-    table: Path | None = None
-    width: int = 64
     epochs: int = 20
     trials: int = 10
     lr_low: float = 3e-5
     lr_high: float = 3e-3
-    batch: int = 8
-    precision: Literal["float32", "bfloat16"] = "float32"
-    seed: int = 0
     dev_fold: int = 0
     test_fold: int = 1
 
-    def settings(self) -> dict[str, object]:
-        """Give what decides the networks, for comparison on resume; the number of trials may grow."""
-        values = asdict(self)
-        return {name: values[name] for name in values if name not in {"data", "out", "table", "trials"}}
+    may_change = frozenset({"trials"})
 
 
 @dataclass(frozen=True)
@@ -104,9 +78,8 @@ class Split:
 
 def load_split(plan: PaperPlan) -> Split:
     """Load the data and part it by fold; no mosaic is on two sides."""
-    samples = load_samples(plan.data)
-    samples = attach_table(samples, plan.table) if plan.table else grouped_folds(samples, 4, seed=plan.seed)
     held = (plan.dev_fold, plan.test_fold)
+    samples = plan.pictures(held, seed=plan.seed)
     return Split(
         [s for s in samples if s.fold not in held],
         [s for s in samples if s.fold == plan.dev_fold],
@@ -145,7 +118,7 @@ def train_networks(
     UsageError
         If the folder holds another study, or one and `resume` is off.
     """
-    _claim(plan, resume)
+    plan.claim(resume=resume)
     atlas = prepare(split.train, NORMALIZER, resize=SIDE)
     dev = prepare(split.dev, NORMALIZER, resize=SIDE)
     study = open_study(plan.out / "draws.journal", "paper")
@@ -171,14 +144,3 @@ def train_networks(
         kept[name] = make_folder(plan.out / "networks") / f"{name}.safetensors"
         save_network(kept[name], module, config=network, facts={**facts, "lr": lr, "draw": folder.name})
     return kept
-
-
-def _claim(plan: PaperPlan, resume: bool) -> None:
-    path = make_folder(plan.out) / "plan.json"
-    if path.is_file():
-        if not resume:
-            raise UsageError(f"{plan.out} already holds a study; go on with --resume or give another folder")
-        if json.loads(path.read_text(encoding="utf-8")) != plan.settings():
-            raise UsageError(f"{plan.out} holds a study with other settings; give the same ones or another folder")
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(plan.settings(), indent=1), encoding="utf-8")

@@ -18,7 +18,7 @@ from nucleate.core.labels import areas, relabel
 from nucleate.report.tables import markdown_table
 from nucleate.score.images import score_image
 from nucleate.study.changes import CHANGES, nearest, rescaled
-from nucleate.study.crossfold import ALL, load_fold, load_pictures, read_endings
+from nucleate.study.crossfold import ALL, load_fold, read_endings
 from nucleate.study.next_table import gain_of
 from nucleate.train.device import describe
 from nucleate.train.tuning import each
@@ -141,7 +141,7 @@ def run_stress(
         Takes one line for the user after each change.
     """
     endings = read_endings(plan.out)
-    held = [sample for sample in load_pictures(plan) if not plan.folds or sample.fold in plan.folds]
+    held = [sample for sample in plan.pictures(plan.folds) if not plan.folds or sample.fold in plan.folds]
     pictures = balanced(held, count)
     segmenters = {
         fold: load_fold(plan, name, ending=endings.get(name, endings[ALL]))

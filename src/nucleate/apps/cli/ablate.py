@@ -68,8 +68,8 @@ def ablate(
     from nucleate.study.next_run import publish_study, run_study
 
     plan = NextPlan(
-        data, output, table or default_table(data), whole_numbers(folds, "--folds"), width=width, budget=budget, lr=lr,
-        precision=precision, seed=seed,
+        data, output, table or default_table(data), folds=whole_numbers(folds, "--folds"), width=width, budget=budget,
+        lr=lr, precision=precision, seed=seed,
     )  # fmt: skip
     words = ["nucleate", "ablate", data.name, "-o", output.name, *(["--only", only] if only else [])]
     words += ["--budget", str(budget), "--folds", folds, "--width", str(width), "--lr", f"{lr:g}"]

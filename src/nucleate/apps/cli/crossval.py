@@ -70,8 +70,8 @@ def crossval(
     if settings.detector:
         raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
     plan = CrossPlan(
-        data, output, settings, table or default_table(data), whole_numbers(folds, "--folds"), device=place,
-        jobs=threads or cores(), train=train,
+        data, output, table or default_table(data), config=settings, folds=whole_numbers(folds, "--folds"),
+        device=place, jobs=threads or cores(), train=train,
     )  # fmt: skip
 
     def report(name: str, run: Run) -> None:

@@ -46,8 +46,8 @@ def stress(
     from nucleate.train.device import cores
 
     plan = CrossPlan(
-        data, output, load_config(config), table or default_table(data), whole_numbers(folds, "--folds"), device=place,
-        jobs=1 if place == "cuda" else threads or cores(),
+        data, output, table or default_table(data), config=load_config(config), folds=whole_numbers(folds, "--folds"),
+        device=place, jobs=1 if place == "cuda" else threads or cores(),
     )  # fmt: skip
     words = ["nucleate", "stress", data.name, "-o", output.name, "--config", f"configs/{config.name}"]
     words += ["--folds", folds] if folds else []

@@ -1,0 +1,114 @@
+"""What the plans of studies share: annotated pictures parted by fold, and a folder that holds one study."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from nucleate.core.files import atomic_path, make_folder
+from nucleate.data.samples import attach_table, grouped_folds, load_samples
+from nucleate.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nucleate.data.sample import Sample
+
+__all__ = ["NetworkPlan", "StudyPlan"]
+
+_FOLDS = 4  # where no table gives them
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What is studied, and where.
+
+    Parameters
+    ----------
+    data : Path
+        Annotated pictures, any layout that `nucleate.data.samples` reads.
+    out : Path
+        Folder of the outcome.
+    table : Path, optional
+        CSV with folds and types; without one, four folds are dealt by picture.
+    """
+
+    data: Path
+    out: Path
+    table: Path | None = None
+
+    def pictures(self, folds: Sequence[int] = (), *, seed: int = 0) -> list[Sample]:
+        """Load the data with folds, groups and types; no field of view is in two folds.
+
+        Parameters
+        ----------
+        folds : sequence of int
+            Those that have to be there.
+        seed : int
+            Of the dealing.
+
+        Raises
+        ------
+        UsageError
+            If one of `folds` holds no picture.
+        """
+        samples = load_samples(self.data)
+        samples = attach_table(samples, self.table) if self.table else grouped_folds(samples, _FOLDS, seed=seed)
+        known = sorted({sample.fold for sample in samples if sample.fold is not None})
+        missing = [fold for fold in folds if fold not in known]
+        if missing:
+            raise UsageError(f"no fold {missing[0]} in {self.data}; choose of {', '.join(map(str, known))}")
+        return samples
+
+
+@dataclass(frozen=True)
+class NetworkPlan(StudyPlan):
+    """A study whose networks follow from a few numbers.
+
+    Parameters
+    ----------
+    width : int
+        Channels at full size; the paper's is 64.
+    batch : int
+        Crops or pictures a batch, where nothing else is said.
+    precision : {"float32", "bfloat16"}
+        Of the networks' arithmetic.
+    seed : int
+        Everything random follows from it.
+    """
+
+    width: int = 64
+    batch: int = 8
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = 0
+
+    may_change: ClassVar[frozenset[str]] = frozenset()
+    """Names of what may be different when a study goes on."""
+
+    def settings(self) -> dict[str, object]:
+        """Give what decides the results, for comparison on resume."""
+        left_out = {"data", "out", "table"} | self.may_change
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+    def claim(self, *, resume: bool, new: bool = True) -> None:
+        """Take the folder for this plan.
+
+        Raises
+        ------
+        UsageError
+            If it holds another study, one and `resume` is off, or none and `new` is off.
+        """
+        path = self.out / "plan.json"
+        if path.is_file():
+            if not resume:
+                raise UsageError(f"{self.out} already holds a study; go on with --resume or give another folder")
+            if json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(self.settings())):
+                raise UsageError(f"{self.out} holds a study with other settings; give the same ones or another folder")
+        elif not new:
+            raise UsageError(f"{self.out} holds no study; give the folder of one")
+        else:
+            make_folder(self.out)
+            with atomic_path(path) as temporary:
+                temporary.write_text(json.dumps(self.settings(), indent=1) + "\n", encoding="utf-8")
