@@ -251,20 +251,30 @@ def job_for(out: Path, load: Callable[[], Any]) -> Job:
 
 
 def shared(
-    folder: Path, out: Path, *, crew: ClusterCrew | None, resume: bool = False, engine: Engine | None = None
+    folder: Path,
+    out: Path,
+    *,
+    crew: ClusterCrew | None,
+    resume: bool = False,
+    engine: Engine | None = None,
+    watch: Callable[[Progress], None] = lambda _: None,
 ) -> BatchSummary:
     """Run the batch with a real segmenter; `engine` is for strips without workers."""
     pixels = 80_000 if engine else 10**9
     settings = BatchSettings(exports=LARGE, channel=None, max_bytes=10**9, large_pixels=pixels, resume=resume)
     found = segmenter(engine, tile=TILE)
-    return run_batch(expand([str(folder)]), out, segmenter=found, settings=settings, crew=crew)
+    return run_batch(expand([str(folder)]), out, segmenter=found, settings=settings, watch=watch, crew=crew)
 
 
 def test_a_large_image_is_shared_and_the_files_are_the_same(
     large: Path, tmp_path: Path, whole: dict[str, Any], cluster: Cluster
 ) -> None:
     job = job_for(tmp_path / "out", functools.partial(cluster_fakes.load_local, TILE))
-    summary = shared(large, tmp_path / "out", crew=ClusterCrew(cluster, job))
+    told: list[Progress] = []
+    summary = shared(large, tmp_path / "out", crew=ClusterCrew(cluster, job), watch=told.append)
+    assert [(p.name, p.done) for p in told if p.done == 0] == [("large", 0), ("stack", 0)]
+    assert len(told) == len(set(told))
+    assert all(p.done <= p.total >= 4 for p in told)
     assert [o.error for o in summary.outcomes] == [""] * 3
     assert (summary.outcomes[0].nuclei or 0) > 50
     assert everything(tmp_path / "out") == whole

@@ -129,12 +129,14 @@ class ClusterCrew:
 
 @contextlib.contextmanager
 def _watched(plan: Plan, tell: Callable[[int, int], None]) -> Iterator[None]:
-    """Tell again and again how many strips there are while workers make them."""
+    """Tell how many strips there are, at first and whenever workers have made some."""
     ended = threading.Event()
 
     def look() -> None:
+        before = -1
         while True:
-            tell(plan.there(), len(plan))
+            if (there := plan.there()) != before:
+                tell(before := there, len(plan))
             if ended.wait(_WATCH_SECONDS):
                 return
 
