@@ -163,33 +163,24 @@ def _curves(screen: Screen, unit: str) -> str:
 
 def _hits(screen: Screen, unit: str) -> str:
     wells = screen.tables.wells
-    found = sorted(
-        (
-            (abs(float(scores[i])), name, int(i))
-            for name, scores in screen.z.items()
-            for i in np.flatnonzero((np.abs(scores) >= HIT) & (wells["role"] == "sample"))
-        ),
-        reverse=True,
-    )
-    rows = [
-        [
-            wells["well"][i],
-            wells["compound"][i],
-            FEATURES[name],
-            f"{shown(float(wells['concentration'][i]))} {unit}".strip(),
-            shown(float(wells[name][i])),
-            f"{float(screen.z[name][i]):+.1f}",
-        ]
-        for _, name, i in found[:_SHOWN_HITS]
-    ]
+    names = list(screen.z)
+    scores = np.abs(np.stack([screen.z[name] for name in names]))
+    strongest = np.where(wells["role"] == "sample", np.nan_to_num(scores).max(axis=0), 0.0)
+    found = [int(i) for i in np.argsort(-strongest, kind="stable") if strongest[i] >= HIT]
+    rows = []
+    for i in found[:_SHOWN_HITS]:
+        far = sorted((name for name in names if abs(screen.z[name][i]) >= HIT), key=lambda n: -abs(screen.z[n][i]))
+        dose = f"{shown(float(wells['concentration'][i]))} {unit}".strip()
+        seen = ", ".join(f"{FEATURES[name]} {float(screen.z[name][i]):+.1f}" for name in far)
+        rows.append([wells["well"][i], wells["compound"][i], seen, dose])
     if not rows:
         none = f"No well lies {HIT:g} robust deviations or more from the controls."
         if not any(np.isfinite(values).any() for values in screen.z.values()):
             none = "No well can be judged: it takes several negative controls that differ a little."
         return f'<h2>Hits</h2><p class="note">{none}</p>'
-    more = f" The first {len(rows)} of {len(found)}; wells.csv has all." if len(found) > len(rows) else ""
+    more = f" The first {len(rows)} of {len(found)} wells; wells.csv has all." if len(found) > len(rows) else ""
     note = f"Samples at least {HIT:g} robust standard deviations from the median of the negative controls.{more}"
-    heading = ["Well", "Compound", "Measure", "Concentration", "Value", "z"]
+    heading = ["Well", "Compound", "Measures, with their z", "Concentration"]
     return f'<h2>Hits</h2><p class="note">{note}</p><div class="scroll">{table(heading, rows, words=3)}</div>'
 
 
@@ -208,6 +199,7 @@ def _rules(screen: Screen) -> str:
         f"Mitotic-looking, as a plate: area at most {rules.plate_area:g} times, brightness at least {rules.bright:g} "
         f"times the ordinary, eccentricity at least {rules.plate_eccentricity:g}. As a cluster of chromosomes: texture "
         f"{rules.cluster_texture:g} robust deviations over the ordinary, solidity at most {rules.cluster_solidity:g}, "
-        f"area at least {rules.cluster_area:g} times the ordinary."
+        f"area at least {rules.cluster_area:g} times the ordinary; or texture at least {rules.grains_texture:g} times "
+        f"and area at least {rules.grains_area:g} times the ordinary."
     )
     return "<h2>Rules</h2>" + "".join(f'<p class="note">{line}</p>' for line in (ordinary, condensed, mitotic))

@@ -92,7 +92,7 @@ def _picture_lines(picture: dict[str, Any]) -> list[str]:
         names[picture["nuclear_channel"]] += " (nuclear stain)"
     size = picture["pixel_size_um"]
     count = picture["shape"][picture["axes"].index("C")] if "C" in picture["axes"] else 1
-    shown = ", ".join(names) or f"{count} without a name"
+    shown = ", ".join(names) or ("colours" if "S" in picture["axes"] else f"{count} without a name")
     if count > 1 and picture["nuclear_channel"] is None:
         shown += " (none is known to show nuclei: 0 is taken unless --channel says another)"
     lines = [
