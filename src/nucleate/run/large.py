@@ -41,8 +41,8 @@ _MOST_HELD, _LEAST_HELD = 1 << 28, 1 << 25
 _UNKNOWN_MEMORY = 2_000_000_000
 """Bytes to work with where the system does not tell what is free."""
 
-_LONG = 8
-"""Strips of a share, so that what is computed twice is little."""
+_LONG = 16
+"""Strips of a share that is one of several for a worker: little is computed twice, and a slow worker holds up less."""
 
 _DENSE = 16
 """Pixels to a byte of a file: one of fewer bytes is not looked at to see whether it is large."""
@@ -72,11 +72,11 @@ class Plan:
         return sum(plane.folder(self.folder, strip).exists() for plane in self.planes for strip in plane.strips)
 
     def shares(self, workers: int) -> list[PlaneStrips]:
-        """Part the strips among workers, neighbours together: a share each, up to three where they are long.
+        """Part the strips among workers, neighbours together: a share each, up to three where there are many.
 
         Each share but the last computes a row of tiles twice: there it does not know what the next one knows.
         """
-        count = max(workers, min(3 * workers, len(self) // _LONG))
+        count = workers * min(max(len(self) // (workers * _LONG), 1), 3)
         size = max(-(-len(self) // count), 1)
         return [
             replace(plane, strips=plane.strips[first : first + size])
