@@ -76,7 +76,7 @@ class Plan:
 
         Each share but the last computes a row of tiles twice: there it does not know what the next one knows.
         """
-        count = workers * min(max(len(self) // (workers * _LONG), 1), 3)
+        count = workers * min(max(len(self) // (workers * _LONG), 1), 3) if workers > 1 else 1
         size = max(-(-len(self) // count), 1)
         return [
             replace(plane, strips=plane.strips[first : first + size])
