@@ -78,6 +78,7 @@ def load(model: str | None) -> Segmenter:
 def one(side: int, memory: float, *, model: str | None) -> dict[str, float]:
     """Segment one picture here and tell what it took."""
     segmenter, plane = load(model), Repeated(side)
+    segmenter.maps(np.zeros((64, 64), np.uint8))  # loads the network
     before = resource.getrusage(resource.RUSAGE_SELF)
     with tempfile.TemporaryDirectory() as folder:
         labels = np.memmap(Path(folder) / "labels", np.int32, "w+", shape=plane.shape)
