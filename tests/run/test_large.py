@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +24,14 @@ from nucleate.run.inputs import expand
 from nucleate.run.single import WorkBench
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
+
+    from nucleate.run.engine import Engine
 
 
 pytestmark = pytest.mark.base
+
+ROOT = str(Path(__file__).resolve().parents[2])
 
 
 def contents(out: Path) -> dict[str, str]:
@@ -145,7 +152,7 @@ class Stopping:
         return LocalEngine()(batch_NCHW)
 
 
-def batch_of(path: Path, out: Path, *, engine: Stopping, **more: Any) -> tuple[BatchSummary, list[Progress]]:  # noqa: ANN401 - settings
+def batch_of(path: Path, out: Path, *, engine: Engine, **more: Any) -> tuple[BatchSummary, list[Progress]]:  # noqa: ANN401 - settings
     """Do a picture that counts as large."""
     told: list[Progress] = []
     settings = BatchSettings(exports=("labels", "measurements", "overlay"), large_pixels=100_000, **more)
@@ -172,6 +179,32 @@ def test_a_large_input_goes_on_at_the_strip_where_it_was_stopped(tmp_path: Path)
     assert [o.nuclei for o in again.outcomes] == [o.nuclei for o in unbroken.outcomes]
     assert contents(out) == contents(tmp_path / "unbroken")
     assert not list(out.rglob("*strip*"))
+
+
+def slowly(path: str, out: str) -> None:
+    """Do the same in a process of its own, to be killed."""
+
+    def engine(batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        time.sleep(0.05)
+        return LocalEngine()(batch_NCHW)
+
+    batch_of(Path(path), Path(out), engine=engine)
+
+
+def test_killed_in_the_middle_of_a_large_input_a_run_goes_on_to_the_same_end(tmp_path: Path) -> None:
+    path, out = tmp_path / "a.tif", tmp_path / "out"
+    tifffile.imwrite(path, drawn((703, 517), 200), tile=(64, 64))
+    words = f"import sys; sys.path.insert(0, {ROOT!r}); from tests.run.test_large import slowly; slowly(*sys.argv[1:])"
+    running = subprocess.Popen([sys.executable, "-c", words, str(path), str(out)])
+    while outputs.kept_strips(out) < 2 and running.poll() is None:
+        time.sleep(0.01)
+    running.kill()
+    assert running.wait() == -signal.SIGKILL
+    kept = outputs.kept_strips(out)
+    _, told = batch_of(path, out, engine=Stopping(10**6), resume=True)
+    assert 2 <= told[0].done == kept < told[0].total
+    batch_of(path, tmp_path / "unbroken", engine=Stopping(10**6))
+    assert contents(out) == contents(tmp_path / "unbroken")
 
 
 def test_strips_of_another_content_are_not_taken(tmp_path: Path) -> None:
