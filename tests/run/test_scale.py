@@ -27,7 +27,10 @@ class Network:
         self.diameter, self.count = diameter, count
         self.asked: list[tuple[tuple[int, ...], float]] = []
 
-    def __call__(self, part: Plane, scale: float, /) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def __call__(
+        self, part: Plane, scale: float, /, *, rough: bool = False
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        assert rough == (scale == 0.25)  # the first look at a wide part
         self.asked.append((part.shape, scale))
         seen = self.diameter * scale
         sure = 0.9 if 12 <= seen <= 60 else 0.4 if 6 <= seen <= 100 else 0.1
@@ -83,8 +86,10 @@ def test_cells_that_look_like_large_nuclei_are_not_taken_for_them() -> None:
     class Smear(Network):
         """Small nuclei, sure at full size, in cells that seem to be nuclei at a quarter."""
 
-        def __call__(self, part: Plane, scale: float, /) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            found = super().__call__(part, scale)
+        def __call__(
+            self, part: Plane, scale: float, /, *, rough: bool = False
+        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            found = super().__call__(part, scale, rough=rough)
             return found if scale == 1 else (np.full(9, 10000), np.full(9, 0.5, np.float32))
 
     assert find_scale(_plane(), Smear(20), rule=RULE) == 1.0
@@ -92,8 +97,10 @@ def test_cells_that_look_like_large_nuclei_are_not_taken_for_them() -> None:
 
 def test_a_scale_that_finds_less_is_not_taken() -> None:
     class Misled(Network):
-        def __call__(self, part: Plane, scale: float, /) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            areas, sure = super().__call__(part, scale)
+        def __call__(
+            self, part: Plane, scale: float, /, *, rough: bool = False
+        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            areas, sure = super().__call__(part, scale, rough=rough)
             return (areas * 16, sure + np.float32(0.5)) if scale == 0.25 else (areas, sure)  # clumps taken for nuclei
 
     assert find_scale(_plane(), Misled(20), rule=RULE) == 1.0

@@ -143,6 +143,19 @@ class Mapper:
             # A copy: a view would keep the whole strip of tiles in memory.
             yield np.array(back.apply(rows.window(*source), part))
 
+    def on_own_grid(self, plane: Plane, scaling: Scaling) -> NDArray[np.float32]:
+        """Give the maps of a small plane on the grid on which the network works, (C, h, w).
+
+        Parameters
+        ----------
+        plane : Plane
+        scaling : Scaling
+            Of the plane, or of a larger one of which it is a part.
+        """
+        working = self.working(plane, scaling)
+        pieces = self._pieces(working, self._chain(working.padded_HW[0]))
+        return np.concatenate(list(pieces), axis=1)[:, : working.size[0], : working.size[1]]
+
     def starts(self, shape_HW: tuple[int, int]) -> list[int]:
         """List the rows from which maps can be had without the row of tiles above: the first of each row of tiles."""
         size = working_size(shape_HW, self.card, scale=self.scale)

@@ -20,11 +20,12 @@ from nucleate.core.plane import grid_sample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from nucleate.core.normalize import Scaling
     from nucleate.core.plane import Plane
 
-    _Found = tuple[NDArray[np.int64], NDArray[np.float32]]
+    _Sized = tuple[NDArray[np.int64], NDArray[np.float32]]
 
-__all__ = ["PartOfPlane", "Probe", "ScaleRule", "busiest_part", "find_scale"]
+__all__ = ["Found", "PartOfPlane", "Probe", "ScaleRule", "Survey", "busiest_part", "find_scale"]
 
 _WIDE, _MIDDLE, _NARROW = 1536, 768, 256  # sides of the parts that are looked at, pixels of the plane
 _SMALL = 1 << 20  # pixels of a plane that is looked at as a whole
@@ -66,11 +67,51 @@ class ScaleRule:
             raise ValueError("scale rule: need 0 < least <= 1 <= most")
 
 
+@dataclass(frozen=True)
+class Found:
+    """The maps of a plane, the nuclei that the card's recipe finds there, and how sure they are.
+
+    Parameters
+    ----------
+    maps_CHW : (C, H, W) float32 ndarray
+    labels_HW : (H, W) int32 ndarray
+    confidence : (n,) float32 ndarray
+    """
+
+    maps_CHW: NDArray[np.float32]
+    labels_HW: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of a plane before its nuclei are sought.
+
+    Parameters
+    ----------
+    scale : float
+        Of the network's grid to the plane's.
+    scaling : Scaling
+        Of the intensities.
+    seen : Found, optional
+        What the choice of the scale brought along, where it looked at the whole plane at this scale.
+    """
+
+    scale: float
+    scaling: Scaling
+    seen: Found | None = None
+
+
 class Probe(Protocol):
     """A first look at a part of a plane."""
 
-    def __call__(self, part: Plane, scale: float, /) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Give area (n,), in pixels of the plane, and confidence (n,) of the nuclei found at a scale."""
+    def __call__(
+        self, part: Plane, scale: float, /, *, rough: bool = False
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Give area (n,), in pixels of the plane, and confidence (n,) of the nuclei found at a scale.
+
+        Where it is `rough`, the confidence need not be comparable with that at other scales.
+        """
 
 
 @dataclass(frozen=True)
@@ -129,7 +170,7 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     if 0 < diameter < rule.smallest:
         wanted, judged = min(rule.enlarge_to / diameter, rule.most), busiest_part(wide, _NARROW)
     else:
-        coarse = _diameter(*probe(wide, _COARSE))
+        coarse = _diameter(*probe(wide, _COARSE, rough=True))
         if coarse <= rule.largest:
             return 1.0
         wanted, judged = max(rule.shrink_to / coarse, rule.least), busiest_part(wide, _MIDDLE)
@@ -174,7 +215,7 @@ def _whole(plane: Plane) -> PartOfPlane:
     return PartOfPlane(plane, slice(0, plane.shape[0]), slice(0, plane.shape[1]))
 
 
-def _better(new: _Found, old: _Found) -> bool:
+def _better(new: _Sized, old: _Sized) -> bool:
     """Tell whether nuclei are surer than others, and cover as much."""
     if not len(new[1]):
         return False

@@ -28,7 +28,7 @@ from nucleate.run.blocks import Reading, label_in_blocks
 from nucleate.run.maps import Mapper
 from nucleate.run.memory import available_bytes
 from nucleate.run.need import Need
-from nucleate.run.scale import find_scale
+from nucleate.run.scale import Found, Survey, find_scale
 from nucleate.run.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -37,13 +37,12 @@ if TYPE_CHECKING:
     from nucleate.core.bands import Labels, LabelStore
     from nucleate.core.image import Image
     from nucleate.core.lazy import LazyImage
-    from nucleate.core.normalize import Scaling
     from nucleate.core.plane import Plane
     from nucleate.post.recipe import PostRecipe
     from nucleate.run.engine import Engine
     from nucleate.run.weights import ModelCard
 
-__all__ = ["Scale", "SegmentSettings", "Segmenter", "Survey"]
+__all__ = ["Scale", "SegmentSettings", "Segmenter"]
 
 Scale = float | Literal["auto"]
 
@@ -87,25 +86,6 @@ class SegmentSettings:
                 raise UsageError(f"{name} = {value}; use {least} or more")
         if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
             raise UsageError(f"min_confidence = {self.min_confidence}; use a number from 0 to 1")
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What is known of a plane before its nuclei are sought.
-
-    Parameters
-    ----------
-    scale : float
-        Of the network's grid to the plane's.
-    scaling : Scaling
-        Of the intensities.
-    maps_CHW : (C, H, W) float32 ndarray, optional
-        The plane's maps at this scale, where the choice of the scale brought them along.
-    """
-
-    scale: float
-    scaling: Scaling
-    maps_CHW: NDArray[np.float32] | None = None
 
 
 class Segmenter:
@@ -251,9 +231,12 @@ class Segmenter:
                 reading=reading,
                 blocks=need.blocks(limit),
             )
-        maps_CHW = scaled._maps(source, known)
-        found_HW = reading.recipe.apply(maps_CHW, self.card.maps)
-        confidence = reading.rate(found_HW, maps_CHW)
+        if known.seen is not None and self.settings.min_area is None:
+            found_HW, confidence = known.seen.labels_HW, known.seen.confidence
+        else:
+            maps_CHW = scaled._maps(source, known)
+            found_HW = reading.recipe.apply(maps_CHW, self.card.maps)
+            confidence = reading.rate(found_HW, maps_CHW)
         keep = confidence >= np.float32(reading.min_confidence)
         if not keep.all():
             found_HW = relabel(np.where(np.append(False, keep)[found_HW], found_HW, 0))
@@ -277,19 +260,25 @@ class Segmenter:
             return Survey(self.settings.scale, scaling)
         if rule is None or self.card.input_size is not None or 0 in whole.shape:
             return Survey(1.0, scaling)
-        seen: dict[float, NDArray[np.float32]] = {}
+        seen: list[Found] = []
+        looking = self._with(replace(self.settings, scale=1.0, tta=False, min_area=None))
 
-        def probe(part: Plane, scale: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            plain = self._with(replace(self.settings, scale=scale, tta=False, min_area=None))
-            maps_CHW = plain._maps(part, Survey(scale, scaling))
-            if part.shape == whole.shape and not self.settings.tta:
-                seen[scale] = maps_CHW
-            reading = plain.reading(light=scaling.invert)
-            found_HW = reading.recipe.apply(maps_CHW, self.card.maps)
-            return areas(found_HW), reading.rate(found_HW, maps_CHW)
+        def probe(part: Plane, scale: float, *, rough: bool = False) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            scaled = looking.at_scale(scale)
+            # Sizes can be told on the network's grid, where there are fewer pixels.
+            maps_CHW = (
+                scaled.mapper().on_own_grid(part, scaling) if rough else scaled._maps(part, Survey(scale, scaling))
+            )
+            reading = (looking if rough else scaled).reading(light=scaling.invert)
+            labels_HW = reading.recipe.apply(maps_CHW, self.card.maps)
+            confidence = reading.rate(labels_HW, maps_CHW)
+            if scale == 1 and part.shape == whole.shape and not self.settings.tta:
+                seen.append(Found(maps_CHW, labels_HW, confidence))
+            sizes = areas(labels_HW)
+            return np.rint(sizes / scale**2).astype(np.int64) if rough else sizes, confidence
 
         scale = find_scale(whole, probe, rule=rule)
-        return Survey(scale, scaling, seen.get(scale))
+        return Survey(scale, scaling, seen[0] if seen and scale == 1 else None)
 
     def at_scale(self, scale: float) -> Segmenter:
         """Give the segmenter with another `scale` in its settings."""
@@ -319,8 +308,8 @@ class Segmenter:
         return self.at_scale(known.scale)._maps(as_plane(plane), known)
 
     def _maps(self, plane: Plane, known: Survey) -> NDArray[np.float32]:
-        if known.maps_CHW is not None:
-            return known.maps_CHW
+        if known.seen is not None:
+            return known.seen.maps_CHW
         maps_CHW = np.empty((len(self.card.maps), *plane.shape[:2]), np.float32)
         mapper, top = self.mapper(), 0
         for band_CHW in mapper.bands(mapper.working(plane, known.scaling)):
