@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -21,7 +22,9 @@ __all__ = [
     "MinAreaOption",
     "MinConfidenceOption",
     "ModelOption",
+    "OutputOption",
     "QuietOption",
+    "ScaleOption",
     "ThreadsOption",
     "say",
 ]
@@ -30,8 +33,10 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress an
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all when not given.")]
 
+OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")]
 ModelOption = Annotated[str | None, typer.Option(help="Name of a model, or its file; see: nucleate models.")]
 DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
+ScaleOption = Annotated[str, typer.Option(metavar="auto|FLOAT", help="Resize the image by this much first.")]
 ChannelOption = Annotated[str | None, typer.Option(metavar="NAME|INDEX", help="Channel with the nuclei.")]
 MinAreaOption = Annotated[int | None, typer.Option(min=0, metavar="PX", help="Leave out smaller nuclei.")]
 MemoryOption = Annotated[

@@ -16,7 +16,9 @@ from nucleate.apps.cli.console import (
     MinAreaOption,
     MinConfidenceOption,
     ModelOption,
+    OutputOption,
     QuietOption,
+    ScaleOption,
     ThreadsOption,
     say,
 )
@@ -41,7 +43,7 @@ def screen(
     plate_map: Annotated[
         Path, typer.Option("--map", metavar="MAP.csv", help="What is in each well: well,compound,concentration,role.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")],
+    output: OutputOption,
     pattern: Annotated[
         str | None,
         typer.Option(metavar="STYLE|TEXT", help="yokogawa, opera, imagexpress, or such as {well}_{field}_{channel}."),
@@ -56,7 +58,7 @@ def screen(
     model: ModelOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
-    scale: Annotated[str, typer.Option(metavar="auto|FLOAT", help="Resize the images by this much first.")] = "auto",
+    scale: ScaleOption = "auto",
     memory: MemoryOption = None,
     min_area: MinAreaOption = None,
     min_confidence: MinConfidenceOption = None,
@@ -80,17 +82,13 @@ def screen(
       nucleate screen plate1/ --map map.csv -o results --channels 1=DAPI,2=actin --channel DAPI
       nucleate screen plate1/ --map map.csv -o results --pattern "{any}_{well}-{field}_{channel}"
     """
-    from nucleate.run.batch import BatchSettings
-    from nucleate.run.memory import available_bytes
-    from nucleate.run.outputs import check_exports
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
     from nucleate.screen.results import FIELDS_FOLDER
     from nucleate.screen.scale import plate_scale
     from nucleate.screen.sources import field_sources, nuclear_channel
 
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"-o {output} is a file; name a folder for the results")
+    segmenting.check_folder(output)
     contents = read_map(plate_map)
     shared = choose_cluster(cluster, workers, threads=threads, memory=memory)
     found = read_plate(plate.absolute() if shared and shared.elsewhere else plate, pattern=pattern, time=time).renamed(
@@ -111,14 +109,9 @@ def screen(
     if chosen["scale"] == "auto" and not quiet:
         say(f"nucleate: scale {segmenter.settings.scale:g} for all fields")
     chosen["scale"] = segmenter.settings.scale
-    free = available_bytes() if memory is None else int(memory * 1e9)
-    settings = BatchSettings(
-        exports=check_exports(export + ",measurements"),
-        channel=nuclear,
-        resume=resume,
-        max_bytes=free,
-        record={"command": segmenting.command_line(), "device": device, "threads": threads, "memory_gb": memory},
-    )
+    batch = {"channel": nuclear, "resume": resume}
+    export += ",measurements"
+    settings = segmenting.settings_of(batch, export=export, memory=memory, device=device, threads=threads)
     fields = output / FIELDS_FOLDER
     summary = segmenting.run(
         list(sources),

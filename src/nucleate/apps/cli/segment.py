@@ -21,7 +21,9 @@ from nucleate.apps.cli.console import (
     MinAreaOption,
     MinConfidenceOption,
     ModelOption,
+    OutputOption,
     QuietOption,
+    ScaleOption,
     ThreadsOption,
     say,
 )
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from nucleate.run.inputs import Source
     from nucleate.run.segmenter import Segmenter
 
-__all__ = ["close", "command_line", "load", "parse_scale", "run", "segment", "share"]
+__all__ = ["check_folder", "close", "command_line", "load", "parse_scale", "run", "segment", "settings_of", "share"]
 
 _EXPORT_HELP = (
     "Of labels, overlay, measurements, rle, geojson (QuPath), imagej (ROIs), coco, zarr (OME-Zarr), ome-tiff, parquet, "
@@ -48,7 +50,7 @@ _EXPORT_HELP = (
 def segment(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Image files, folders, globs, zip archives.")],
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")],
+    output: OutputOption,
     model: ModelOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -56,7 +58,7 @@ def segment(
     project: Annotated[
         Literal["max", "mean", "min"] | None, typer.Option(help="Put planes in depth together; plane by plane if not.")
     ] = None,
-    scale: Annotated[str, typer.Option(metavar="auto|FLOAT", help="Resize the image by this much first.")] = "auto",
+    scale: ScaleOption = "auto",
     tta: Annotated[
         bool, typer.Option("--tta", help="Average over turned and mirrored images: better, slower.")
     ] = False,
@@ -85,24 +87,12 @@ def segment(
       nucleate segment plate1/ -o results --resume
       nucleate segment plate1/ -o results --cluster local --workers 4
     """
-    from nucleate.run.batch import BatchSettings
     from nucleate.run.inputs import expand
-    from nucleate.run.memory import available_bytes
-    from nucleate.run.outputs import check_exports
 
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"-o {output} is a file; name a folder for the results")
+    check_folder(output)
     shared = choose_cluster(cluster, workers, threads=threads, memory=memory)
-    free = available_bytes() if memory is None else int(memory * 1e9)
-    settings = BatchSettings(
-        exports=check_exports(export),
-        channel=channel,
-        project=project,
-        resume=resume,
-        fail_fast=fail_fast,
-        max_bytes=free,
-        record={"command": command_line(), "device": device, "threads": threads, "memory_gb": memory},
-    )
+    batch = {"channel": channel, "project": project, "resume": resume, "fail_fast": fail_fast}
+    settings = settings_of(batch, export=export, memory=memory, device=device, threads=threads)
     chosen = {
         "scale": parse_scale(scale),
         "tta": tta,
@@ -125,6 +115,40 @@ def segment(
 
         write_run_page(output / "report.html", read_run(output))
     close(summary, output, quiet=quiet)
+
+
+def check_folder(output: Path) -> None:
+    """Refuse a file where a folder is wanted.
+
+    Raises
+    ------
+    UsageError
+        If it is one.
+    """
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"-o {output} is a file; name a folder for the results")
+
+
+def settings_of(
+    batch: dict[str, Any], *, export: str, memory: float | None, device: Device, threads: int | None
+) -> BatchSettings:
+    """Gather what a batch is told: some fields of `BatchSettings`, and what the options say.
+
+    Raises
+    ------
+    UsageError
+        If there is no such export.
+    """
+    from nucleate.run.batch import BatchSettings
+    from nucleate.run.memory import available_bytes
+    from nucleate.run.outputs import check_exports
+
+    return BatchSettings(
+        exports=check_exports(export),
+        max_bytes=available_bytes() if memory is None else int(memory * 1e9),
+        record={"command": command_line(), "device": device, "threads": threads, "memory_gb": memory},
+        **batch,
+    )
 
 
 def load(model: str | None, *, device: Device, threads: int | None, chosen: dict[str, Any]) -> Segmenter:
