@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING
 
 import pytest
 
-from nucleate.run.memory import available_bytes
+from nucleate.run.memory import available_bytes, keep_freed_memory_together
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,3 +44,7 @@ def test_the_machine_s_own_memory_is_told() -> None:
     free = available_bytes()
     assert free is not None
     assert free > 1_000_000
+
+
+def test_glibc_keeps_one_pool_when_asked() -> None:
+    assert keep_freed_memory_together() == (platform.libc_ver()[0] == "glibc")

@@ -19,6 +19,7 @@ from nucleate.core.project import projected
 from nucleate.errors import TooLargeError
 from nucleate.run import outputs
 from nucleate.run.inputs import Source
+from nucleate.run.memory import keep_freed_memory_together
 from nucleate.run.need import writing_bytes
 from nucleate.run.strips import JoinedLabels, PlaneStrips, cut_plane, write_strips
 
@@ -101,6 +102,7 @@ class StripBench:
 
     def __init__(self, segmenter: SegmenterLike, settings: BatchSettings, *, output: Path, scratch: Path) -> None:
         self._segmenter, self._settings, self._output, self._scratch = segmenter, settings, output, scratch
+        keep_freed_memory_together()
         self._limit = _UNKNOWN_MEMORY if settings.max_bytes is None else settings.max_bytes
         self._held = min(max(self._limit // 16, _LEAST_HELD), _MOST_HELD)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["available_bytes"]
+__all__ = ["available_bytes", "keep_freed_memory_together"]
 
 
 def available_bytes(system: Path = Path("/")) -> int | None:
@@ -50,3 +50,20 @@ def _group(system: Path) -> int | None:
         except (OSError, ValueError):  # no such file, or "max": no limit
             continue
     return None
+
+
+def keep_freed_memory_together() -> bool:
+    """Ask glibc for one pool of freed memory instead of one a thread, which together kept 2.5 GB of decoded chunks.
+
+    Returns
+    -------
+    bool
+        Whether it was done; other C libraries have no such pools, or no such switch.
+    """
+    import ctypes
+
+    most_pools = -8  # M_ARENA_MAX of mallopt
+    try:
+        return bool(ctypes.CDLL(None).mallopt(most_pools, 1))
+    except (AttributeError, OSError, TypeError):
+        return False
