@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.files import atomic_path
+from nucleate.data.write import labels_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,8 +44,7 @@ def pack(samples: Iterable[Sample], path: Path) -> None:
         for sample in samples:
             suffix, data = _picture(sample.image)
             target.writestr(f"images/{sample.image_id}{suffix}", data)
-            narrow = np.uint16 if sample.labels.max(initial=0) < 2**16 else np.uint32
-            target.writestr(f"labels/{sample.image_id}.tif", _tiff(sample.labels.astype(narrow)))
+            target.writestr(f"labels/{sample.image_id}.tif", labels_tiff(sample.labels))
 
 
 def _picture(pixels: NDArray[Any]) -> tuple[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
 
-__all__ = ["LAYOUTS", "write_sample"]
+__all__ = ["LAYOUTS", "labels_tiff", "write_sample"]
 
 LAYOUTS = ("kaggle", "labels")
 """``<id>/images`` + ``<id>/masks`` with a PNG a nucleus, or ``images/`` + ``labels/`` with a label image an image."""
@@ -55,7 +56,8 @@ def write_sample(folder: Path | str, sample: Sample, *, layout: str) -> None:
             raise OutputError(f"{path} is there already; choose an empty output folder")
         make_folder(path.parent)
     _write_png(image, sample.image)
-    _write_labels(labels, sample.labels)
+    with atomic_path(labels) as temporary:
+        temporary.write_bytes(labels_tiff(sample.labels))
 
 
 def _write_png(path: Path, pixels: NDArray[Any]) -> None:
@@ -65,9 +67,11 @@ def _write_png(path: Path, pixels: NDArray[Any]) -> None:
         temporary.write_bytes(imagecodecs.png_encode(pixels))
 
 
-def _write_labels(path: Path, labels: NDArray[np.int32]) -> None:
+def labels_tiff(labels_HW: NDArray[np.int32]) -> bytes:
+    """Give a label image (H, W) as a TIFF file, in 16 bits where its ids allow."""
     import tifffile
 
-    narrow = labels.astype(np.uint16 if labels.max(initial=0) < 2**16 else np.uint32)
-    with atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, narrow, compression="zlib")
+    data = io.BytesIO()
+    narrow = np.uint16 if labels_HW.max(initial=0) < 2**16 else np.uint32
+    tifffile.imwrite(data, labels_HW.astype(narrow), compression="zlib")
+    return data.getvalue()
