@@ -37,11 +37,11 @@ class FakeSegmenter:
         del max_bytes
         return 64 * shape_HW[0] * shape_HW[1]
 
-    def for_plane(self, plane: object) -> Any:  # noqa: ANN401 - stands for a Segmenter
+    def survey(self, plane: object) -> Any:  # noqa: ANN401 - stands for a Segmenter's
         raise AssertionError(f"a plane of {plane} is large for a fake")
 
-    def at_scale(self, scale: float) -> Any:  # noqa: ANN401 - as above
-        raise AssertionError(f"strips at scale {scale} are none of a fake's")
+    def at_scale(self, scale: float, *, tile: int | None = None) -> Any:  # noqa: ANN401 - stands for a Segmenter
+        raise AssertionError(f"strips at scale {scale} in tiles of {tile} are none of a fake's")
 
     def segment(self, image: Image, *, max_bytes: int | None = None) -> FakeSegmentation:
         del max_bytes

@@ -170,3 +170,12 @@ def test_colours_on_bright_ground_are_kept() -> None:
     scaled = Normalizer(channels=3, low_percentile=0, high_percentile=100)(stained)
     assert scaled[1].max() == 1
     assert scaled[0].max() < 0.4
+
+
+@pytest.mark.parametrize("channel", [0, 2])
+def test_a_light_plane_shown_in_one_colour_is_seen_as_grey(channel: int) -> None:
+    normalizer = Normalizer(channels=3, low_percentile=0, high_percentile=100)
+    shown = np.zeros((40, 40, 3), np.uint8)
+    shown[..., channel] = 255 - _dots()
+    assert normalizer.measure(shown).invert
+    np.testing.assert_array_equal(normalizer(shown), normalizer(255 - _dots()))

@@ -174,7 +174,7 @@ def test_scale_changes_what_the_engine_sees_and_the_recipes_numbers() -> None:
     segmenter.maps(discs())
     assert engine.seen == [(1, 1, 120, 160)]
     assert segmenter._recipe(light=False) == PostRecipe(min_area=10, smoothing=1.0, min_distance=2)
-    assert Segmenter(engine, model).for_plane(discs()).settings.scale == 1.0
+    assert Segmenter(engine, model).survey(discs()).scale == 1.0
 
 
 def test_a_recipe_has_its_own_level_for_light_planes() -> None:
@@ -206,8 +206,7 @@ class NearEngine(BoxEngine):
 def test_large_nuclei_are_seen_smaller_by_the_cards_rule_and_come_back_at_their_place() -> None:
     model = boxed(tile=1024, scale_rule=ScaleRule(), recipe=PostRecipe(split="components", level=0.5))
     segmenter = Segmenter(NearEngine(1), model)
-    scale = segmenter.for_plane(_large_discs()).settings.scale
-    assert isinstance(scale, float)
+    scale = segmenter.survey(_large_discs()).scale
     assert 0.3 < scale < 0.5
     labels, confidence = segmenter.segment_plane(_large_discs())
     fixed, same = segmenter.at_scale(scale).segment_plane(_large_discs())
@@ -335,4 +334,12 @@ def test_memory_grows_with_the_plane_but_the_network_only_with_the_tile() -> Non
     assert large / small == pytest.approx(16, rel=0.05)
     heavy = [needed((n, n), tile=512, bytes_per_pixel=10**5) for n in (600, 1024)]
     assert heavy[1] / heavy[0] < 1.1
+    short = Segmenter(SameEngine(), card(tile=2048, bytes_per_pixel=500))
+    assert short.within((5000, 5000), 10**10).settings.tile is None
+    assert short.within((5000, 5000), 10**9).settings.tile == 1024
+    assert short.within((5000, 5000), 0).settings.tile == 256
+    assert short.within((900, 900), 10**9).settings.tile is None
+    chosen = Segmenter(SameEngine(), short.card, settings=SegmentSettings(tile=2048))
+    assert chosen.within((5000, 5000), 0).settings.tile == 2048
+    assert chosen.estimate_bytes((5000, 5000), max_bytes=0) > 2 * short.estimate_bytes((5000, 5000), max_bytes=0)
     assert needed((512, 512), input_size=64) < needed((512, 512), tile=512, bytes_per_pixel=10**3)

@@ -164,3 +164,16 @@ def test_shares_hold_every_strip_once_and_neighbours_together() -> None:
             (plane.at, strip) for plane in planes for strip in plane.strips
         ]
         assert min(workers, len(plan)) <= len(shares) <= max(3 * workers, 2) + len(planes)
+
+
+def test_where_memory_is_short_strips_are_lower_and_the_nuclei_the_same(tmp_path: Path) -> None:
+    pixels = drawn((1203, 417), 150)
+    found = segmenter(tile=1024, bytes_per_pixel=500)
+    cuts = [cut_plane(found, pixels, max_bytes=limit) for limit in (None, 0)]
+    assert [(cut.tile, len(cut.strips)) for cut in cuts] == [(None, 2), (256, 5)]
+    write(found, pixels, cuts[1], folder=tmp_path)
+    want, sure = found.segment_plane(pixels, max_bytes=10**12)
+    joined = JoinedLabels(tmp_path, (1203, 417), planes=[cuts[1]])
+    assert want.max() > 40
+    np.testing.assert_array_equal(joined[slice(None), slice(None)], want)
+    np.testing.assert_array_equal(joined.confidence, sure)

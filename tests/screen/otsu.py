@@ -27,11 +27,12 @@ class OtsuSegmenter:
         del max_bytes
         return 64 * shape_HW[0] * shape_HW[1]
 
-    def for_plane(self, plane: object) -> Any:  # noqa: ANN401 - stands for a Segmenter
+    def survey(self, plane: object) -> Any:  # noqa: ANN401 - stands for a Segmenter's
         del plane
-        return self.at_scale(1.0)
+        return SimpleNamespace(scale=1.0)
 
-    def at_scale(self, scale: float) -> Any:  # noqa: ANN401 - as above
+    def at_scale(self, scale: float, *, tile: int | None = None) -> Any:  # noqa: ANN401 - stands for a Segmenter
+        del tile
         found: Any = copy.copy(self)
         found.settings = replace(found.settings, scale=scale)
         return found

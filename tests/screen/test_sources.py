@@ -48,9 +48,9 @@ class _Asked:
     def __init__(self, scale: float | str) -> None:
         self.settings = SimpleNamespace(scale=scale)
 
-    def for_plane(self, plane: Any) -> _Asked:  # noqa: ANN401 - any plane
+    def survey(self, plane: Any) -> SimpleNamespace:  # noqa: ANN401 - any plane
         pixel = float(plane.read(slice(0, 1), slice(0, 1))[0, 0])
-        return _Asked(1.0 if pixel == 99 else pixel)
+        return SimpleNamespace(scale=1.0 if pixel == 99 else pixel)
 
 
 @pytest.mark.parametrize(

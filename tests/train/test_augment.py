@@ -141,3 +141,17 @@ def test_seeds_that_differ_in_one_place_give_other_numbers() -> None:
     keys = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 0, 0)]
     drawn = {tuple(torch.rand(2, generator=seeded(*key)).tolist()) for key in keys}
     assert len(drawn) == len(keys)
+
+
+def test_a_lamp_dims_what_shines_or_what_lets_light_through() -> None:
+    nuclei_NCHW = torch.zeros(200, 3, 8, 8)
+    nuclei_NCHW[:, :, 2:5, 2:5] = 1
+    lit_NCHW = change_intensity(nuclei_NCHW, AugmentConfig(lamp=0.6), generator=seeded(1))
+    ground_N, bright_N = lit_NCHW[:, :, 7, 7].amax(1), lit_NCHW[:, :, 3, 3].amin(1)
+    shining, passed = ground_N == 0, bright_N > 1 - 1e-6
+    assert bool((shining | passed).all())
+    assert 60 < int(passed.sum()) < 140
+    assert float(bright_N.min()) >= 0.4**2 - 1e-6
+    assert float(ground_N.max()) > 0.2
+    colours_N = lit_NCHW[:, :, 3, 3].amax(1) - bright_N
+    assert float(colours_N.max()) > 0.1

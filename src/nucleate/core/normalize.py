@@ -24,6 +24,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
 
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
+_EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
 SAMPLE = 4_000_000
 """Pixels looked at for percentiles, at most about: larger planes are sampled on a regular grid."""
 
@@ -86,14 +87,16 @@ class Normalizer:
     ----------
     channels : int
         1 for grey, 3 for colour. Of a colour plane on dark ground that has one hue only, as a single fluorescent dye
-        gives, the strongest channel is used, repeated: the hue is the lamp's or the display's, not the cell's.
+        gives, and of any plane with one channel that is not empty, the strongest channel is used, repeated: the hue is
+        the lamp's or the display's, not the cell's.
     scaling : {"range", "percentile"}
         ``range``: the dtype's range becomes 0..1 (floats: 0 to max(1, maximum)); ``percentile``: the two percentiles
         of the plane do.
     low_percentile, high_percentile : float
         Used by ``percentile``.
     polarity : {"keep", "dark-background"}
-        ``dark-background`` inverts planes whose mean lies above the middle of the range (the paper's rule).
+        ``dark-background`` inverts planes whose mean lies above the middle of the range (the paper's rule); empty
+        channels of a colour plane do not count.
     """
 
     channels: int = 1
@@ -114,11 +117,15 @@ class Normalizer:
             # The widest span of the three: a stain in one channel is neither cut off nor moved to another colour.
             ends = [self._ends(band, plane.dtype) for band in bands]
             low, high = min(low for low, _ in ends), max(high for _, high in ends)
-            mean = float(np.mean([np.clip(band, low, high).mean() for band in bands]))
+            wide = [index for index, (bottom, top) in enumerate(ends) if top - bottom >= _EMPTY * (high - low)]
+            used = wide or list(range(len(ends)))
+            only = used[0] if self.polarity == "dark-background" and len(used) == 1 < len(ends) else None
+            if only is not None:
+                low, high = ends[only]
+            mean = float(np.mean([np.clip(bands[index], low, high).mean() for index in used]))
             bright = high > low and mean > (low + high) / 2
-            only = None
-            if len(ends) == 3 and self.polarity == "dark-background" and not bright:
-                only = _only_colour(sample, np.array([low for low, _ in ends]))
+            if len(used) > 1 and self.polarity == "dark-background" and not bright:
+                only = _only_colour(sample, np.array([bottom for bottom, _ in ends]))
         if only is not None:
             low, high = ends[only]
         return Scaling(low, high, self.polarity == "dark-background" and bright, self.channels, only)

@@ -143,8 +143,11 @@ class StripBench:
             rows, columns = shown.shape_HW
             if rows * columns < least_pixels:
                 return None
-            self._check_room(shown, spare=self._spare(stored))
-            planes = tuple(cut_plane(self._segmenter, shown.plane(at), at=at) for at in np.ndindex(*shown.stack_shape))
+            self._check_room(shown, spare=(spare := self._spare(stored)))
+            planes = tuple(
+                cut_plane(self._segmenter, shown.plane(at), at=at, max_bytes=spare)
+                for at in np.ndindex(*shown.stack_shape)
+            )
         if least_pixels and all(len(plane.strips) == 1 for plane in planes):
             return None
         key = json.dumps([sha256, self._settings.fingerprint(), repr(planes)], sort_keys=True)

@@ -91,6 +91,11 @@ class Need:
         return self.network + rows * self.shape_HW[1] * self.maps + self._least_pixels * (self.maps + _POST)
 
     @property
+    def smallest(self) -> int:
+        """In whichever way takes less."""
+        return min(self.whole, self.least)
+
+    @property
     def _least_pixels(self) -> int:
         # A region may be cut in every band, where memory is so short, but not within one.
         return min(self.pixels, max(5 * BAND // 4 * min(self.shape_HW[1], _WIDEST), 4 * _LEAST_BLOCK**2))
@@ -100,7 +105,7 @@ class Need:
         labels = 4 * self.pixels
         if max_bytes is None or self.whole <= max_bytes - labels:
             return self.whole + labels
-        return min(self.whole, self.least) + labels
+        return self.smallest + labels
 
     def blocks(self, max_bytes: int) -> Blocks:
         """Choose blocks that take at most `max_bytes`, labels left out, or the smallest."""

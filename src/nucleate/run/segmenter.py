@@ -46,6 +46,8 @@ __all__ = ["Scale", "SegmentSettings", "Segmenter"]
 
 Scale = float | Literal["auto"]
 
+_LEAST_TILE = 256  # smaller ones are mostly margin
+
 
 @dataclass(frozen=True)
 class SegmentSettings:
@@ -218,8 +220,8 @@ class Segmenter:
         """
         source, shape_HW = as_plane(plane), (plane.shape[0], plane.shape[1])
         known = self.survey(source)
-        scaled = self.at_scale(known.scale)
         limit = available_bytes() if max_bytes is None else max_bytes
+        scaled = self.at_scale(known.scale).within(shape_HW, limit)
         reading, need = scaled.reading(light=known.scaling.invert), scaled.need(shape_HW)
         if limit is not None and need.whole > limit:
             mapper = scaled.mapper()
@@ -242,10 +244,6 @@ class Segmenter:
             found_HW = relabel(np.where(np.append(False, keep)[found_HW], found_HW, 0))
         labels_HW[:, :] = found_HW
         return confidence[keep]
-
-    def for_plane(self, plane: NDArray[Any] | Plane) -> Segmenter:
-        """Give the segmenter with a number for `scale`: the one that suits this plane where it is ``auto``."""
-        return self if self.settings.scale != "auto" else self.at_scale(self.survey(plane).scale)
 
     def survey(self, plane: NDArray[Any] | Plane) -> Survey:
         """Measure the intensities of a plane, and choose the scale where it is ``auto``.
@@ -280,9 +278,29 @@ class Segmenter:
         scale = find_scale(whole, probe, rule=rule)
         return Survey(scale, scaling, seen[0] if seen and scale == 1 else None)
 
-    def at_scale(self, scale: float) -> Segmenter:
-        """Give the segmenter with another `scale` in its settings."""
-        return self._with(replace(self.settings, scale=scale))
+    def at_scale(self, scale: float, *, tile: int | None = None) -> Segmenter:
+        """Give the segmenter with another `scale` in its settings, and another `tile` where one is given."""
+        return self._with(replace(self.settings, scale=scale, tile=tile or self.settings.tile))
+
+    def within(self, shape_HW: tuple[int, int], max_bytes: int | None) -> Segmenter:
+        """Give the segmenter with smaller tiles where a plane does not fit the memory with the card's.
+
+        Where tiles end, sums are rounded otherwise: at most one pixel in 100,000 differs.
+
+        Parameters
+        ----------
+        shape_HW : (int, int)
+            Rows and columns of the plane.
+        max_bytes : int, optional
+            Memory to be used beyond the plane and the labels; None is no limit.
+        """
+        tile, found = self.card.tile, self
+        if max_bytes is None or self.settings.tile is not None or self.card.input_size is not None:
+            return self
+        while found.need(shape_HW).smallest > max_bytes and tile // 2 >= _LEAST_TILE:
+            tile //= 2
+            found = self._with(replace(self.settings, tile=tile))
+        return found
 
     def _with(self, settings: SegmentSettings) -> Segmenter:
         return Segmenter(self.engine, self.card, settings=settings, tiles_at_once=self.tiles_at_once)
@@ -329,9 +347,10 @@ class Segmenter:
         shape_HW : (int, int)
             Rows and columns of the plane.
         max_bytes : int, optional
-            Where all at once would take more, the plane is done part by part and needs less.
+            Where all at once would take more, the plane is done part by part, in smaller tiles, and needs less.
         """
-        return self.need(shape_HW).bytes_within(max_bytes)
+        spare = None if max_bytes is None else max(max_bytes - 4 * shape_HW[0] * shape_HW[1], 0)
+        return self.within(shape_HW, spare).need(shape_HW).bytes_within(max_bytes)
 
     def mapper(self) -> Mapper:
         """Give what computes maps with this model."""

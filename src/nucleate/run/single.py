@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nucleate.core.image import Image
     from nucleate.core.plane import Plane
     from nucleate.run.inputs import Source
+    from nucleate.run.scale import Survey
     from nucleate.run.segmenter import Segmenter
     from nucleate.run.strips import PlaneStrips
 
@@ -68,11 +69,11 @@ class SegmenterLike(Protocol):
         A plane that takes more than `max_bytes` all at once may be done part by part.
         """
 
-    def for_plane(self, plane: NDArray[Any] | Plane, /) -> Segmenter:
-        """Give what does a plane strip by strip, at the scale that suits it."""
+    def survey(self, plane: NDArray[Any] | Plane, /) -> Survey:
+        """Measure what strips of a plane must share: intensities and scale."""
 
-    def at_scale(self, scale: float, /) -> Segmenter:
-        """Give the same at a scale that is known."""
+    def at_scale(self, scale: float, /, *, tile: int | None = None) -> Segmenter:
+        """Give what does a plane strip by strip."""
 
 
 @dataclass(frozen=True)

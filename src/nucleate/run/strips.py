@@ -46,6 +46,8 @@ class PlaneStrips:
         Measured on the whole plane.
     scale : float
         Of the network's grid to the plane's.
+    tile : int or None
+        Side of the tiles; None is the segmenter's own.
     strips : tuple of Strip
         From top to bottom; all, or some of them that lie side by side.
     """
@@ -53,6 +55,7 @@ class PlaneStrips:
     at: tuple[int, ...]
     scaling: Scaling
     scale: float
+    tile: int | None
     strips: tuple[Strip, ...]
 
     def folder(self, top: Path, strip: Strip) -> Path:
@@ -60,7 +63,13 @@ class PlaneStrips:
         return top / "-".join(map(str, ("strip", *self.at, strip.own.start, strip.own.stop)))
 
 
-def cut_plane(segmenter: SegmenterLike, plane: NDArray[Any] | Plane, *, at: tuple[int, ...] = ()) -> PlaneStrips:
+def cut_plane(
+    segmenter: SegmenterLike,
+    plane: NDArray[Any] | Plane,
+    *,
+    at: tuple[int, ...] = (),
+    max_bytes: int | None = None,
+) -> PlaneStrips:
     """Cut a plane between its rows of tiles.
 
     Parameters
@@ -69,6 +78,8 @@ def cut_plane(segmenter: SegmenterLike, plane: NDArray[Any] | Plane, *, at: tupl
     plane : (H, W) or (H, W, 3) real ndarray, or Plane
     at : tuple of int
         Which one of a stack.
+    max_bytes : int, optional
+        Memory to be used beyond plane and labels: tiles are smaller where there is little.
 
     Returns
     -------
@@ -76,15 +87,15 @@ def cut_plane(segmenter: SegmenterLike, plane: NDArray[Any] | Plane, *, at: tupl
         Of one strip where it cannot be cut: Otsu's level is that of the whole plane.
     """
     shape = plane.shape[0], plane.shape[1]
-    found = segmenter.for_plane(plane)
-    scaling = found.card.normalizer.measure(plane)
-    recipe = found.reading(light=scaling.invert).recipe
+    known = segmenter.survey(plane)
+    found = segmenter.at_scale(known.scale).within(shape, max_bytes)
+    recipe = found.reading(light=known.scaling.invert).recipe
     above = context(recipe) + 1
     starts = [] if recipe.threshold == "otsu" else found.mapper().starts(shape)[1:]
     tops = [0, *(start + above for start in starts if start + above < shape[0])]
     ends = [*tops[1:], shape[0]]
     strips = tuple(Strip(max(top - above, 0), slice(top, end)) for top, end in zip(tops, ends, strict=True))
-    return PlaneStrips(at, scaling, float(found.settings.scale), strips)
+    return PlaneStrips(at, known.scaling, known.scale, found.settings.tile, strips)
 
 
 def write_strips(
@@ -114,7 +125,7 @@ def write_strips(
     OutputError
         If they cannot be written.
     """
-    found = segmenter.at_scale(cut.scale)
+    found = segmenter.at_scale(cut.scale, tile=cut.tile)
     working, mapper, reading = None, found.mapper(), found.reading(light=cut.scaling.invert)
     shape = plane.shape[0], plane.shape[1]
     make_folder(folder)

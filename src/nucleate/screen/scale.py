@@ -52,7 +52,7 @@ def plate_scale(sources: Sequence[Source], segmenter: Segmenter, *, channel: str
             with sources[number].open(Path()) as image:
                 shown = image.channel(channel)
                 plane = shown.plane(tuple(n // 2 for n in shown.stack_shape))
-                wanted.append(float(segmenter.for_plane(plane).settings.scale))
+                wanted.append(segmenter.survey(plane).scale)
         except NucleateError:  # it is told where the field is segmented
             continue
     other = [scale for scale in wanted if scale != 1]

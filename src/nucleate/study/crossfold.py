@@ -322,12 +322,13 @@ def _at_own_scale(
         by_fold = {fold: load_fold(plan, fold, ending=ending) for fold in {_name(stored[place]) for place in part}}
 
         def look(place: int, by_fold: dict[str, Segmenter] = by_fold) -> StoredMaps:
-            segmenter = by_fold[_name(stored[place])].for_plane(samples[place].image)
-            scale = segmenter.settings.scale
-            if scale in {1, "auto"}:
+            segmenter, image = by_fold[_name(stored[place])], samples[place].image
+            scale = segmenter.survey(image).scale
+            if scale == 1:
                 return stored[place]
-            maps_CHW = segmenter.maps(samples[place].image).astype(np.float16)
-            return replace(stored[place], maps_CHW=maps_CHW, scale=float(scale))
+            return replace(
+                stored[place], maps_CHW=segmenter.at_scale(scale).maps(image).astype(np.float16), scale=scale
+            )
 
         for place, one in zip(part, each(look, part, jobs=plan.jobs), strict=True):
             if one is not stored[place]:

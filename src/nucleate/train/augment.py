@@ -105,6 +105,8 @@ def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Ge
         batch_NCHW = batch_NCHW * gain + per_crop(draw(config.offset, count, generator=generator))
     if config.shade:
         batch_NCHW = batch_NCHW + _light(batch_NCHW, config.shade, generator=generator)
+    if config.lamp:
+        batch_NCHW = _lamp(batch_NCHW, config.lamp, generator=generator)
     if config.blur:
         batch_NCHW = _blur(batch_NCHW, draw((0.0, config.blur), count, generator=generator))
     if config.noise:
@@ -122,6 +124,21 @@ def _light(batch_NCHW: Tensor, most: float, *, generator: Generator) -> Tensor:
     return functional.interpolate(
         onto(points, batch_NCHW.device), size=(rows, cols), mode="bilinear", align_corners=True
     )
+
+
+def _lamp(batch_NCHW: Tensor, most: float, *, generator: Generator) -> Tensor:
+    """Take away light across a batch and from single colours: of what shines, or of what lets light through."""
+    count, channels, rows, cols = batch_NCHW.shape
+    lost_N = most * torch.rand(2, count, 1, 1, 1, generator=generator) ** 3  # mostly little
+    points = lost_N[0] * torch.rand(count, 1, 3, 3, generator=generator)
+    field_N1HW = functional.interpolate(
+        onto(points, batch_NCHW.device), size=(rows, cols), mode="bilinear", align_corners=True
+    )
+    colours_NC11 = onto(lost_N[1] * torch.rand(count, channels, 1, 1, generator=generator), batch_NCHW.device)
+    light_NCHW = (1 - field_N1HW) * (1 - colours_NC11)
+    # Nuclei are bright here, whatever they were: where light passed through them, 1 is the dark.
+    passed = onto((torch.rand(count, 1, 1, 1, generator=generator) < 0.5).float(), batch_NCHW.device)
+    return batch_NCHW * light_NCHW + passed * (1 - light_NCHW)
 
 
 def _blur(batch_NCHW: Tensor, sigma_N: Tensor) -> Tensor:

@@ -70,7 +70,9 @@ class AugmentConfig(_Frozen):
     tint : float
         Chance that a grey picture is shown in one colour, as fluorescence often is.
     shade : float
-        Largest unevenness of the light across a crop, 0..1 of the range.
+        Largest unevenness of the ground across a crop, 0..1 of the range.
+    lamp : float
+        Largest share of the light that a lamp takes away across a crop, and as much again from single colours.
     coarse : float
         Chance that few grey levels (4 to 64) are left, as in pictures that use little of their range.
     jpeg : float
@@ -94,6 +96,7 @@ class AugmentConfig(_Frozen):
     dye: float = Field(0.0, ge=0)
     tint: float = Field(0.0, ge=0, le=1)
     shade: float = Field(0.0, ge=0)
+    lamp: float = Field(0.0, ge=0, le=1)
     coarse: float = Field(0.0, ge=0, le=1)
     jpeg: float = Field(0.0, ge=0, le=1)
 
