@@ -52,7 +52,7 @@ def test_nuclei_of_known_sizes_are_taken_as_they_are(diameter: float) -> None:
     ("diameter", "asked"),
     [
         (20, [((900, 1000), 1.0), ((900, 1000), 0.25)]),
-        (8, [((900, 1000), 1.0), ((256, 256), 1.0), ((256, 256), 2 ** (21 / 16))]),
+        (8, [((900, 1000), 1.0), ((900, 1000), 0.25), ((256, 256), 1.0), ((256, 256), 2 ** (21 / 16))]),
         (70, [((900, 1000), 1.0), ((900, 1000), 0.25), ((768, 768), 1.0), ((768, 768), 2 ** (-20 / 16))]),
     ],
 )
@@ -80,6 +80,26 @@ def test_limits_hold() -> None:
 def test_few_nuclei_or_unsure_ones_change_nothing() -> None:
     assert find_scale(_plane(), Network(100, count=2), rule=RULE) == 1.0
     assert find_scale(_plane(), Network(4), rule=RULE) == 1.0
+
+
+def test_two_nuclei_that_fill_a_part_are_enough() -> None:
+    scale = find_scale(_plane(500), Network(160, count=2), rule=RULE)
+    assert scale * 160 == pytest.approx(30, rel=0.03)
+
+
+@pytest.mark.parametrize(("sure", "seen"), [(0.4, 30), (0.95, None)])
+def test_specks_in_a_large_nucleus_are_not_taken_for_small_nuclei(sure: float, seen: float | None) -> None:
+    class Speckled(Network):
+        """Specks of 8 pixels in nuclei 200 pixels wide, which show at no scale above a half."""
+
+        def __call__(
+            self, part: Plane, scale: float, /, *, rough: bool = False
+        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            found = super().__call__(part, scale, rough=rough)
+            return found if scale < 0.5 else (np.full(40, 50), np.full(40, sure if scale > 1 else 0.35, np.float32))
+
+    scale = find_scale(_plane(), Speckled(200), rule=RULE)
+    assert scale > 2 if seen is None else scale * 200 == pytest.approx(seen, rel=0.03)
 
 
 def test_cells_that_look_like_large_nuclei_are_not_taken_for_them() -> None:

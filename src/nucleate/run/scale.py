@@ -3,7 +3,8 @@
 A network knows nuclei of the sizes it was trained on. Two looks tell how large those of a plane are: one at full size
 over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A plane
 of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted, mostly, and
-need not be computed again. A scale other than 1 is taken only if its nuclei are the surer ones, and cover as much.
+need not be computed again. A scale other than 1 is taken only if its nuclei are the surer ones, and cover as much;
+specks in a nucleus that is larger than the network knows may speak for a larger and for a smaller scale at once.
 Cells whose nuclei are small, or clumps, can look like large nuclei; looked at closely, they are not sure.
 """
 
@@ -31,6 +32,7 @@ _WIDE, _MIDDLE, _NARROW = 1536, 768, 256  # sides of the parts that are looked a
 _SMALL = 1 << 20  # pixels of a plane that is looked at as a whole
 _COARSE = 0.25
 _FEWEST = 3  # nuclei that say anything about their kind
+_FILLED = 1 / 16  # of a part, by fewer
 _SURE = 0.3  # confidence from which a nucleus counts
 _SAMPLE = 250_000  # pixels by which the busiest part is chosen
 _CELLS = 16  # places tried for it, along each side
@@ -154,7 +156,7 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     ----------
     plane : Plane
     probe : Probe
-        Called one to four times.
+        Called two to five times.
     rule : ScaleRule
 
     Returns
@@ -166,18 +168,19 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     wide = _whole(plane) if small else busiest_part(plane, _WIDE)
     first = wide if small else busiest_part(wide, _NARROW)
     plain = probe(first, 1.0)
-    diameter = _diameter(*plain)
-    if 0 < diameter < rule.smallest:
-        wanted, judged = min(rule.enlarge_to / diameter, rule.most), busiest_part(wide, _NARROW)
-    else:
-        coarse = _diameter(*probe(wide, _COARSE, rough=True))
-        if coarse <= rule.largest:
-            return 1.0
-        wanted, judged = max(rule.shrink_to / coarse, rule.least), busiest_part(wide, _MIDDLE)
-    if judged.shape != first.shape:
-        plain = probe(judged, 1.0)
-    wanted = float(2 ** (round(np.log2(wanted) * _STEPS) / _STEPS))
-    return wanted if _better(probe(judged, wanted), plain) else 1.0
+    near, far = _diameter(*plain, first), _diameter(*probe(wide, _COARSE, rough=True), wide)
+    wanted = [min(rule.enlarge_to / near, rule.most)] if 0 < near < rule.smallest else []
+    wanted += [max(rule.shrink_to / far, rule.least)] if far > rule.largest else []
+    if not wanted:
+        return 1.0
+    judged = busiest_part(wide, _MIDDLE if far > rule.largest else _NARROW)
+    scale, found = 1.0, plain if judged.shape == first.shape else probe(judged, 1.0)
+    for other in wanted:
+        other = float(2 ** (round(np.log2(other) * _STEPS) / _STEPS))
+        seen = probe(judged, other)
+        if _better(seen, found):
+            scale, found = other, seen
+    return scale
 
 
 def busiest_part(plane: Plane, side: int) -> PartOfPlane:
@@ -228,12 +231,15 @@ def _covered(areas: NDArray[np.int64], confidence: NDArray[np.float32]) -> float
     return float((areas * confidence)[confidence >= _SURE].sum())
 
 
-def _diameter(areas: NDArray[np.int64], confidence: NDArray[np.float32]) -> float:
-    """Give the diameter of a median nucleus, each counted by its area as far as it is sure; 0 where there are few."""
+def _diameter(areas: NDArray[np.int64], confidence: NDArray[np.float32], part: Plane) -> float:
+    """Give the diameter of a median nucleus, each counted by its area as far as it is sure; 0 where there are few.
+
+    Few are enough where they fill much of what was looked at.
+    """
     sure = confidence >= _SURE
-    if np.count_nonzero(sure) < _FEWEST:
-        return 0.0
     sizes, weights = areas[sure], (areas * confidence)[sure]
+    if len(sizes) < _FEWEST and sizes.sum() < max(_FILLED * part.shape[0] * part.shape[1], 1):
+        return 0.0
     order = np.argsort(sizes)
     total = np.cumsum(weights[order])
     return float(2 * np.sqrt(sizes[order][np.searchsorted(total, total[-1] / 2)] / np.pi))
