@@ -87,6 +87,19 @@ def test_two_nuclei_that_fill_a_part_are_enough() -> None:
     assert scale * 160 == pytest.approx(30, rel=0.03)
 
 
+def test_an_embryo_full_of_nuclei_is_not_taken_for_one() -> None:
+    class Embryo(Network):
+        """Many nuclei, sure at full size, in a body that is surer to be one when it is seen small."""
+
+        def __call__(
+            self, part: Plane, scale: float, /, *, rough: bool = False
+        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            found = np.full(280, 100), np.full(280, 0.7, np.float32)
+            return found if scale > 0.5 else (np.array([120_000]), np.array([0.9], np.float32))
+
+    assert find_scale(_plane(850), Embryo(11), rule=RULE) >= 1.0
+
+
 @pytest.mark.parametrize(("sure", "seen"), [(0.4, 30), (0.95, None)])
 def test_specks_in_a_large_nucleus_are_not_taken_for_small_nuclei(sure: float, seen: float | None) -> None:
     class Speckled(Network):

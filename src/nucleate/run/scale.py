@@ -32,7 +32,8 @@ _WIDE, _MIDDLE, _NARROW = 1536, 768, 256  # sides of the parts that are looked a
 _SMALL = 1 << 20  # pixels of a plane that is looked at as a whole
 _COARSE = 0.25
 _FEWEST = 3  # nuclei that say anything about their kind
-_FILLED = 1 / 16  # of a part, by fewer
+_FILLED = 0.05  # of a part, by fewer that are large, ...
+_MANY_TIMES = 16  # ... and so many times what is found at full size: an embryo is no nucleus
 _SURE = 0.3  # confidence from which a nucleus counts
 _SAMPLE = 250_000  # pixels by which the busiest part is chosen
 _CELLS = 16  # places tried for it, along each side
@@ -167,8 +168,10 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     small = plane.shape[0] * plane.shape[1] <= _SMALL
     wide = _whole(plane) if small else busiest_part(plane, _WIDE)
     first = wide if small else busiest_part(wide, _NARROW)
-    plain = probe(first, 1.0)
-    near, far = _diameter(*plain, first), _diameter(*probe(wide, _COARSE, rough=True), wide)
+    plain, coarse = probe(first, 1.0), probe(wide, _COARSE, rough=True)
+    near, far = _diameter(*plain), _diameter(*coarse)
+    if not far and _share(coarse, wide) >= max(_FILLED, _MANY_TIMES * _share(plain, first)):
+        far = _diameter(*coarse, fewest=1)
     wanted = [min(rule.enlarge_to / near, rule.most)] if 0 < near < rule.smallest else []
     wanted += [max(rule.shrink_to / far, rule.least)] if far > rule.largest else []
     if not wanted:
@@ -231,15 +234,17 @@ def _covered(areas: NDArray[np.int64], confidence: NDArray[np.float32]) -> float
     return float((areas * confidence)[confidence >= _SURE].sum())
 
 
-def _diameter(areas: NDArray[np.int64], confidence: NDArray[np.float32], part: Plane) -> float:
-    """Give the diameter of a median nucleus, each counted by its area as far as it is sure; 0 where there are few.
+def _share(seen: _Sized, part: Plane) -> float:
+    """Give how much of a part nuclei cover."""
+    return _covered(*seen) / max(part.shape[0] * part.shape[1], 1)
 
-    Few are enough where they fill much of what was looked at.
-    """
+
+def _diameter(areas: NDArray[np.int64], confidence: NDArray[np.float32], *, fewest: int = _FEWEST) -> float:
+    """Give the diameter of a median nucleus, each counted by its area as far as it is sure; 0 where there are few."""
     sure = confidence >= _SURE
-    sizes, weights = areas[sure], (areas * confidence)[sure]
-    if len(sizes) < _FEWEST and sizes.sum() < max(_FILLED * part.shape[0] * part.shape[1], 1):
+    if np.count_nonzero(sure) < fewest:
         return 0.0
+    sizes, weights = areas[sure], (areas * confidence)[sure]
     order = np.argsort(sizes)
     total = np.cumsum(weights[order])
     return float(2 * np.sqrt(sizes[order][np.searchsorted(total, total[-1] / 2)] / np.pi))
