@@ -150,19 +150,21 @@ def _watched(plan: Plan, tell: Callable[[int, int], None]) -> Iterator[None]:
 
 
 def _end(future: Any) -> tuple[bool, Any]:  # noqa: ANN401 - Dask's own class
-    if future.status == "finished":
+    try:
+        # Waits again where a worker died with what it had made before it was fetched: then that is made anew.
         return True, future.result()
-    if future.status == "cancelled":
-        raise ClusterError("the scheduler of the cluster went away; start it again, then add --resume")
-    error = future.exception()
-    if type(error).__name__ == "KilledWorker":
-        return False, None
-    if isinstance(error, NucleateError):
-        raise error
-    raise ClusterError(
-        f"a worker cannot do the work: {type(error).__name__}: {one_line(str(error))[:300]}; "
-        f"install nucleate {__version__} with the same Python and Dask there"
-    ) from error
+    except NucleateError:
+        raise
+    except Exception as error:
+        name = type(error).__name__
+        if name == "KilledWorker":
+            return False, None
+        if name.endswith("CancelledError"):
+            raise ClusterError("the scheduler of the cluster went away; start it again, then add --resume") from error
+        raise ClusterError(
+            f"a worker cannot do the work: {name}: {one_line(str(error))[:300]}; "
+            f"install nucleate {__version__} with the same Python and Dask there"
+        ) from error
 
 
 def _killer(task: Task) -> Done:
