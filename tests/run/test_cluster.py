@@ -10,8 +10,6 @@ import os
 import re
 import signal
 import threading
-import time
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +22,7 @@ from tests.run.test_large_planes import drawn, segmenter
 from nucleate.errors import ClusterError, ModelError, UsageError
 from nucleate.run.batch import BatchSettings, BatchSummary, Progress, Report, run_batch
 from nucleate.run.cluster import Cluster, ClusterSettings, open_cluster
-from nucleate.run.cluster_batch import ClusterCrew, _end
+from nucleate.run.cluster_batch import ClusterCrew
 from nucleate.run.cluster_worker import Job, do_share
 from nucleate.run.inputs import expand
 from nucleate.run.outputs import kept_strips
@@ -144,26 +142,6 @@ def test_what_kills_every_worker_has_failed_and_the_others_are_done(
     (folder / "poison.png").unlink()
     again = go(folder, tmp_path / "out", cluster=cluster, resume=True)
     assert [o.status for o in again.outcomes if o.name == "poison"] == ["failed"]
-
-
-def test_what_a_worker_made_is_made_anew_where_the_worker_is_lost_with_it(cluster: Cluster) -> None:
-    future = cluster.client.submit(os.getpid, pure=False)
-    first = future.result()
-    os.kill(first, signal.SIGKILL)
-    until = time.monotonic() + 60
-    # At first the old answer is there still; at no time is it an error.
-    while (ended := _end(future)) == (True, first) and time.monotonic() < until:
-        time.sleep(0.001)
-    assert ended[0]
-    assert ended[1] != first
-
-
-def test_a_scheduler_that_went_away_is_one_line() -> None:
-    def gone() -> None:
-        raise distributed.client.FutureCancelledError("do_task", "lost")
-
-    with pytest.raises(ClusterError, match="scheduler of the cluster went away"):
-        _end(SimpleNamespace(result=gone))
 
 
 def test_resuming_does_what_is_left_and_no_more(folder: Path, tmp_path: Path, cluster: Cluster) -> None:
