@@ -63,7 +63,8 @@ class SegmentSettings:
         Average the maps over the eight turned and mirrored pictures: hardly better with the shipped model (+0.002 in
         Kaggle score), six times slower.
     tile : int, optional
-        Side of the tiles in pixels, margins left out, rounded down to the card's multiple; the card's when None.
+        Side of the tiles in pixels, margins left out, rounded down to the card's multiple; when None the card's, or
+        smaller where memory is short.
     min_area : int, optional
         Smaller nuclei are left out, pixels of the image; the recipe's when None.
     min_confidence : float, optional
