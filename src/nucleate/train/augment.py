@@ -118,22 +118,22 @@ def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Ge
 
 def _light(batch_NCHW: Tensor, most: float, *, generator: Generator) -> Tensor:
     """Draw a smooth field (N, 1, H, W) of uneven light for a batch."""
-    count, _, rows, cols = batch_NCHW.shape
+    count = len(batch_NCHW)
     strength = most * torch.rand(count, 1, 1, 1, generator=generator) ** 2
-    points = (2 * torch.rand(count, 1, 3, 3, generator=generator) - 1) * strength
-    return functional.interpolate(
-        onto(points, batch_NCHW.device), size=(rows, cols), mode="bilinear", align_corners=True
-    )
+    return _smooth((2 * torch.rand(count, 1, 3, 3, generator=generator) - 1) * strength, batch_NCHW)
+
+
+def _smooth(points_N1KK: Tensor, batch_NCHW: Tensor) -> Tensor:
+    """Spread few points over the size of a batch, (N, 1, H, W)."""
+    size = batch_NCHW.shape[2:]
+    return functional.interpolate(onto(points_N1KK, batch_NCHW.device), size=size, mode="bilinear", align_corners=True)
 
 
 def _lamp(batch_NCHW: Tensor, most: float, *, generator: Generator) -> Tensor:
     """Take away light across a batch and from single colours: of what shines, or of what lets light through."""
-    count, channels, rows, cols = batch_NCHW.shape
+    count, channels = batch_NCHW.shape[:2]
     lost_N = most * torch.rand(2, count, 1, 1, 1, generator=generator) ** 3  # mostly little
-    points = lost_N[0] * torch.rand(count, 1, 3, 3, generator=generator)
-    field_N1HW = functional.interpolate(
-        onto(points, batch_NCHW.device), size=(rows, cols), mode="bilinear", align_corners=True
-    )
+    field_N1HW = _smooth(lost_N[0] * torch.rand(count, 1, 3, 3, generator=generator), batch_NCHW)
     colours_NC11 = onto(lost_N[1] * torch.rand(count, channels, 1, 1, generator=generator), batch_NCHW.device)
     light_NCHW = (1 - field_N1HW) * (1 - colours_NC11)
     # Nuclei are bright here, whatever they were: where light passed through them, 1 is the dark.
