@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -257,9 +258,24 @@ def test_publishing_trains_nothing(data: Path, tmp_path: Path, capsys: pytest.Ca
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     assert _run("ablate", data, "-o", out, *SMALL, "--publish", told) == 0
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
-    assert {path.name for path in told.iterdir()} == {"table.csv", "table.md", "kinds.csv", "gains.png", "strips"}
+    written = {"plan.json", "rows", "table.csv", "table.md", "kinds.csv", "gains.png", "strips"}
+    assert {path.name for path in told.iterdir()} == written
     assert (told / "table.csv").read_text() == (out / "table.csv").read_text()
     assert {path.stem for path in (told / "strips").iterdir()} == {"truth", BASELINE, "clean"}
+    (told / "plan.json").write_text("{}")
+    assert _run("ablate", data, "-o", out, *SMALL, "--publish", told) == 2
+    assert "study with other settings" in capsys.readouterr().err
+
+
+def test_a_study_goes_on_from_what_was_published(data: Path, tmp_path: Path) -> None:
+    out, told = tmp_path / "out", tmp_path / "results"
+    assert _run("ablate", data, "-o", out, "--only", "clean", *SMALL) == 0
+    assert _run("ablate", data, "-o", out, *SMALL, "--publish", told) == 0
+    shutil.rmtree(out)
+    assert _run("ablate", data, "-o", told, "--only", "crops", *SMALL, "--resume") == 0
+    assert len(list((told / "runs").iterdir())) == 3  # the baseline was not trained again
+    with (told / "table.csv").open() as stream:
+        assert {row["idea"] for row in csv.DictReader(stream)} == {BASELINE, "clean", "crops"}
 
 
 # --- the ideas ------------------------------------------------------------------------------------------------------

@@ -214,21 +214,21 @@ def _do(story: _Story, task: tuple[Idea, Part], *, wait: bool, shown: Sequence[S
 
 
 def publish_study(plan: NextPlan, out: Path, *, command: str) -> None:
-    """Write tables, figure and strips of all rows that are done into another folder; nothing is trained.
+    """Write tables, figure and strips of all rows that are done into another folder, and the rows; nothing is trained.
 
     Parameters
     ----------
     plan : NextPlan
         Of the study, which stands in the plan's folder.
     out : Path
-        Gets what `run_study` writes, without weights and maps.
+        Gets what `run_study` writes, without weights and maps: a study that can be gone on with.
     command : str
         The call that made the study, for the notes.
 
     Raises
     ------
     UsageError
-        If the plan's folder holds no study, or another one, or nothing in it is done yet.
+        If the plan's folder holds no study, or another one, or nothing in it is done yet, or `out` holds another one.
     """
     plan.claim(resume=True, new=False)
     samples = plan.pictures(plan.folds, seed=plan.seed)
@@ -239,6 +239,7 @@ def publish_study(plan: NextPlan, out: Path, *, command: str) -> None:
     rows = story.rows(best)
     if not rows:
         raise UsageError(f"{plan.out} has no whole row of the baseline yet; run the study first")
+    study.copy_rows(out)
     story.tell(out)
     story.draw_truth(out, shown=shown)
     listed = {**ideas(plan), **({} if best is None else {BEST: best})}

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -212,6 +213,20 @@ class Study:
         """Read the nuclei of the pictures shown that are held out in a part."""
         with np.load(self._row(idea, part).with_suffix(".npz")) as archive:
             return {name: archive[name] for name in archive.files}
+
+    def copy_rows(self, out: Path) -> None:
+        """Copy the plan and the rows that are done, without weights and maps: the study can go on from the copy.
+
+        Raises
+        ------
+        UsageError
+            If `out` holds another study.
+        """
+        replace(self.plan, out=out).claim(resume=True)
+        rows = make_folder(out / "rows")
+        for path in (self.plan.out / "rows").glob("[!.]*"):
+            with atomic_path(rows / path.name) as temporary:
+                shutil.copyfile(path, temporary)
 
     def _row(self, idea: str, part: str) -> Path:
         return self.plan.out / "rows" / f"{idea}-{part}.json"
