@@ -94,7 +94,7 @@ def throughput(config: TrainConfig, clock: Clock, *, steps: int) -> tuple[float,
     def stop(module: nn.Module) -> dict[str, float]:
         raise _Enough
 
-    short = config.replace(steps_per_epoch=3 + steps, epochs=1)
+    short = config.replace(steps_per_epoch=3 + steps, epochs=1, restarts=())
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_Enough):
         fit(short, atlas, folder=Path(folder), validate=stop, device=clock.device, tick=tick)
     there = atlas.to(torch.device(clock.device))

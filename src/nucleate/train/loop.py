@@ -14,11 +14,12 @@ from torch import nn
 
 from nucleate.core.files import atomic_path, make_folder
 from nucleate.errors import DataError, UsageError
+from nucleate.run.memory import reuse_freed_memory
 from nucleate.train.augment import seeded
 from nucleate.train.batches import Atlas, Batch, make_batch, steps_per_epoch
 from nucleate.train.checkpoint import load_state, save_network, save_state
 from nucleate.train.config import TrainConfig
-from nucleate.train.losses import LOSSES
+from nucleate.train.losses import loss_of
 from nucleate.train.parallel import across, meet, rank, share, size
 from nucleate.train.start import first_network
 
@@ -102,6 +103,8 @@ def fit(
         If the loss is no number any more.
     """
     place = torch.device(device)
+    if place.type == "cpu":
+        reuse_freed_memory()
     atlas = atlas.to(place)
     torch.manual_seed(int(seeded(config.seed, 0).initial_seed()))
     module = first_network(config).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -168,7 +171,7 @@ def _loss(network: Callable[..., Tensor], batch: Batch, *, config: TrainConfig) 
         if config.detector:  # it has losses of its own
             return network(batch_NCHW, batch.targets_NCHW[:, 0])
         logits_NCHW = network(batch_NCHW)
-    return LOSSES[config.loss](logits_NCHW.float(), batch.targets_NCHW, batch.weights_NHW)
+    return loss_of(config)(logits_NCHW.float(), batch.targets_NCHW, batch.weights_NHW)
 
 
 def learning_rate(config: TrainConfig, step: int, *, steps: int) -> float:
