@@ -7,7 +7,10 @@ import math
 import pytest
 import torch
 
-from nucleate.train.losses import LOSSES, bce, compound, soft_dice
+from nucleate.nets.build import NetConfig
+from nucleate.post.split import OFFSET_REACH
+from nucleate.train.config import TrainConfig
+from nucleate.train.losses import LOSSES, bce, compound, loss_of, soft_dice
 
 
 def test_cross_entropy_of_an_even_guess_is_log_two() -> None:
@@ -33,6 +36,23 @@ def test_dice_by_hand() -> None:
 def test_compound_adds_half_the_dice() -> None:
     logits, targets = torch.randn(2, 3, 4, 4), torch.rand(2, 3, 4, 4)
     assert torch.allclose(compound(logits, targets), bce(logits, targets) + 0.5 * soft_dice(logits, targets))
+
+
+def test_a_run_s_loss_has_its_numbers() -> None:
+    logits, targets = torch.randn(2, 3, 4, 4), torch.rand(2, 3, 4, 4)
+    config = TrainConfig(
+        network=NetConfig(channels_out=3), maps=("mask", "border", "distance"), loss="compound", dice=2.0
+    )
+    assert torch.allclose(loss_of(config)(logits, targets, None), bce(logits, targets) + 2 * soft_dice(logits, targets))
+
+
+def test_offsets_cost_a_tenth_a_pixel_within_nuclei() -> None:
+    mask = torch.tensor([[[[1.0, 0.0]]]])
+    targets = torch.cat([mask, torch.full((1, 2, 1, 2), 0.5 + 3 / (2 * OFFSET_REACH))], 1)
+    logits = torch.cat([(mask - 0.5) * 200, torch.zeros(1, 2, 1, 2)], 1)  # the mask is right, no way is gone
+    network = NetConfig(channels_out=3)
+    config = TrainConfig(network=network, maps=("mask", "offset_row", "offset_col"), loss="compound")
+    assert loss_of(config)(logits, targets, None).item() == pytest.approx(0.3, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", LOSSES)

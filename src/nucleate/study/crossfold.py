@@ -49,6 +49,7 @@ __all__ = [
     "SCALE_RULE",
     "CrossPlan",
     "CrossResult",
+    "fit_crossfold",
     "load_fold",
     "read_endings",
     "run_crossfold",
@@ -122,7 +123,7 @@ def run_crossfold(
     report: Callable[[str, Run], None] = lambda name, run: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> CrossResult:
-    """Train the folds that are not trained yet, make their maps, fit and score.
+    """Train the folds that are not trained yet, make their maps, fit and score; then let the rule choose the scales.
 
     Parameters
     ----------
@@ -139,6 +140,32 @@ def run_crossfold(
     UsageError
         If there is no such fold, a fold was trained with other settings, or it has no weights and `plan.train` is off.
     """
+    held, fitter, unscaled = fit_crossfold(plan, resume=resume, report=report, say=say)
+    say("scales")
+    stored, found = _at_own_scale(plan, held, stored=fitter.trials.stored, found=unscaled)
+    result = CrossResult(held, stored, fitter, unscaled, found, fitter.fit(range(len(stored))))
+    _write_endings(plan.out / "endings.json", result)
+    return result
+
+
+def fit_crossfold(
+    plan: CrossPlan,
+    *,
+    resume: bool = False,
+    report: Callable[[str, Run], None] = lambda name, run: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> tuple[list[Sample], EndingFitter, CrossFit]:
+    """Train, make maps and fit as `run_crossfold` does, every picture at its own size.
+
+    Returns
+    -------
+    held : list of Sample
+        The pictures that were held out.
+    fitter : EndingFitter
+        With their maps, in the same order.
+    unscaled : CrossFit
+        Their scores, each by an ending fitted to the other folds.
+    """
     samples = plan.pictures(plan.folds)
     folds = plan.folds or tuple(sorted({sample.fold for sample in samples if sample.fold is not None}))
     for fold in folds:
@@ -152,12 +179,7 @@ def run_crossfold(
     config = plan.config
     trials = Trials(config.maps, stored, jobs=plan.jobs)
     fitter = EndingFitter(trials, config.recipe or starting_recipe(config), tuned=config.recipe is None)
-    unscaled = cross_fit(fitter)
-    say("scales")
-    stored, found = _at_own_scale(plan, held, stored=stored, found=unscaled)
-    result = CrossResult(held, stored, fitter, unscaled, found, fitter.fit(range(len(stored))))
-    _write_endings(plan.out / "endings.json", result)
-    return result
+    return held, fitter, cross_fit(fitter)
 
 
 def load_fold(plan: CrossPlan, fold: str, *, ending: Ending, settings: SegmentSettings | None = None) -> Segmenter:

@@ -248,8 +248,16 @@ def _make_shard(atlas: Atlas, config: TrainConfig, *, which: Tensor, numbers: tu
     return Batch(
         change_intensity(batch_NCHW, config.augment, generator=generator),
         make_targets(labels_NHW, distance_NHW, maps=config.maps),
-        border_weights(labels_NHW) if config.loss == "compound" else atlas.sample_weights(which, grid),
+        _pixel_weights(atlas, config, which=which, grid=grid, labels_NHW=labels_NHW),
     )
+
+
+def _pixel_weights(
+    atlas: Atlas, config: TrainConfig, *, which: Tensor, grid: Tensor, labels_NHW: Tensor
+) -> Tensor | None:
+    if config.loss == "compound":
+        return border_weights(labels_NHW, config.border_weight)
+    return atlas.sample_weights(which, grid)
 
 
 def _joined(parts: Sequence[Batch]) -> Batch:

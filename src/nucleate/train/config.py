@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CLASSES", "MAPS", "AugmentConfig", "Range", "TrainConfig", "load_config", "parse_config", "read_values"]
 
-MAPS = ("mask", "border", "distance", "edge", "inside", "labels")
+MAPS = ("mask", "border", "distance", "edge", "inside", "offset_row", "offset_col", "labels")
 """Maps a network can be taught, see `nucleate.train.targets`; ``labels`` is for detectors."""
 
 CLASSES = ("mask", "edge", "inside")
@@ -132,6 +132,10 @@ class TrainConfig(_Frozen):
         What the network is taught, of `MAPS`.
     loss : {"bce", "compound", "softmax"}
         See `nucleate.train.losses`.
+    border_weight : float
+        By how much ``compound`` weighs pixels up where two nuclei are within four pixels.
+    dice : float
+        Share of the soft Dice loss in ``compound``.
     seam_weight, seam_sigma : float
         w0 and sigma (pixels) of `nucleate.train.seams.seam_weights`, by which pixels are weighed; 0 turns it off.
     epochs : int
@@ -181,6 +185,8 @@ class TrainConfig(_Frozen):
     drawn: int = Field(0, ge=0)
     maps: tuple[str, ...] = ("mask",)
     loss: Literal["bce", "compound", "softmax"] = "bce"
+    border_weight: float = Field(4.0, ge=0)
+    dice: float = Field(0.5, ge=0)
     seam_weight: float = Field(0.0, ge=0)
     seam_sigma: float = Field(5.0, gt=0)
     epochs: int = Field(20, ge=1)

@@ -10,6 +10,8 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
+from nucleate.post.split import OFFSET_REACH
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
@@ -81,10 +83,13 @@ def make_targets(labels_NHW: Tensor, distance_NHW: Tensor, *, maps: tuple[str, .
 
     ``mask`` 0/1; ``border`` 0/1 between touching nuclei; ``distance`` 0..1 to the centre; ``edge`` 0/1, the pixels of
     each nucleus with another nucleus or background beside or across a corner; ``inside`` 0/1, its other pixels;
-    ``labels``, the ids themselves.
+    ``offset_row`` and ``offset_col``, the way to the centre (`nucleate.post.split.OFFSET_REACH` pixels up or left are
+    0, down or right 1, 0.5 is none); ``labels``, the ids themselves.
     """
     mask_NHW = labels_NHW > 0
     made = {
+        "offset_row": lambda: _offset(labels_NHW, dim=1),
+        "offset_col": lambda: _offset(labels_NHW, dim=2),
         "edge": lambda: (mask_NHW & _at_edge(labels_NHW)).float(),
         "inside": lambda: (mask_NHW & ~_at_edge(labels_NHW)).float(),
         "labels": lambda: labels_NHW.float(),
@@ -95,12 +100,24 @@ def make_targets(labels_NHW: Tensor, distance_NHW: Tensor, *, maps: tuple[str, .
     return torch.stack([made[name]() for name in maps], 1)
 
 
+def _offset(labels_NHW: Tensor, *, dim: int) -> Tensor:
+    """Give the way of each pixel to the centre of what is seen of its nucleus, along one axis."""
+    at = torch.arange(labels_NHW.shape[dim], device=labels_NHW.device, dtype=torch.float32)
+    at_HW = (at[:, None] if dim == 1 else at[None]).expand(labels_NHW.shape[1:])
+    ways = []
+    for labels_HW in labels_NHW:
+        _, place, count = torch.unique(labels_HW, return_inverse=True, return_counts=True)
+        centre = torch.bincount(place.flatten(), at_HW.flatten()).float() / count
+        ways.append(torch.where(labels_HW > 0, centre[place] - at_HW, 0.0))
+    return (0.5 + torch.stack(ways) / (2 * OFFSET_REACH)).clamp(0, 1)
+
+
 def _at_edge(labels_NHW: Tensor) -> Tensor:
     """Mark pixels whose 3 x 3 window holds more than one value; a nucleus does not end where the crop ends."""
     labels_N1HW = labels_NHW[:, None].float()
     return (_highest_around(labels_N1HW, 1) != -_highest_around(-labels_N1HW, 1))[:, 0]
 
 
-def border_weights(labels_NHW: Tensor, weight: float = 4.0) -> Tensor:
+def border_weights(labels_NHW: Tensor, weight: float) -> Tensor:
     """Weigh pixels: 1, and `weight` more where two nuclei are within four pixels."""
     return 1.0 + weight * touching(labels_NHW, 2 * _BORDER_REACH).float()

@@ -1,0 +1,192 @@
+"""Trials of the network that ships: one choice changed at a time, cross-validated on the same few crops.
+
+    OMP_NUM_THREADS=1 python benchmarks/trials.py stage1_train.zip images.csv OUT [--only NAME,...] [--crops N]
+                                                  [--folds 0,1]
+
+Each trial is trained once a fold. Recipe, confidence and limit are fitted anew for each, to the other folds; every
+picture is scored at its own size by a network and an ending that never saw its field of view. Trials that are done are
+kept in OUT/rows, so a trial can be added, and the same call a second time beside the first shares the trials out.
+OUT/table.md, table.csv and gains.png tell what each is worth against the first, ``as-shipped``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nucleate import __version__
+from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.lock import locked
+from nucleate.report.figures import draw_gains
+from nucleate.report.tables import markdown_table
+from nucleate.study.crossfold import CrossPlan, fit_crossfold
+from nucleate.study.next_ideas import Idea, changed
+from nucleate.study.next_steps import Outcome
+from nucleate.study.next_table import kind_gains, row_of
+from nucleate.train.config import load_config
+from nucleate.train.device import choose_device, describe
+from nucleate.train.loop import FINAL
+
+if TYPE_CHECKING:
+    from nucleate.study.next_table import Row
+    from nucleate.train.config import TrainConfig
+
+CONFIG = Path(__file__).parents[1] / "configs" / "flagship.toml"
+BASE, CHANCE = "baseline", "another-seed"  # `kind_gains` asks for the first name
+_PARTS = 10  # of a run; a broken one goes on from the last whole part
+
+
+def _heads(*maps: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - settings
+    return {"maps": list(maps), "network": {"channels_out": len(maps)}, **more}
+
+
+def trials(config: TrainConfig) -> dict[str, Idea]:
+    """List the trials by name: what is changed of the settings that the shipped network has."""
+    grey = {"network": {"channels_in": 1}, "normalizer": {"channels": 1}}
+    mild = {"gamma": [0.6, 1.6], "blur": 1.5, "lamp": 0.0}
+    offsets = ("mask", "border", "offset_row", "offset_col")
+    rows = [
+        Idea(BASE, "as shipped: mask, border and distance"),
+        Idea(CHANCE, "nothing but the seed: what chance alone is worth", {"seed": config.seed + 1}),
+        Idea("mask-alone", "the mask alone, split by its own distance", _heads("mask")),
+        Idea("no-border", "without the map of borders", _heads("mask", "distance")),
+        Idea("no-distance", "without the map of distances", _heads("mask", "border")),
+        Idea("offsets", "offsets to the centre, votes in place of markers", _heads(*offsets)),
+        Idea("even-weights", "no weight on pixels between neighbours", {"border_weight": 0.0}),
+        Idea("more-weight", "weight 10 on pixels between neighbours, not 4", {"border_weight": 10.0}),
+        Idea("no-dice", "cross-entropy alone", {"dice": 0.0}),
+        Idea("more-dice", "as much Dice as cross-entropy", {"dice": 1.0}),
+        Idea("grey", "grey for all pictures", grey),
+        Idea("colour-stem", "a first block of its own for pictures with colours",
+             {"network": {"name": "flagship-colour-stem"}}),
+        Idea("full-size", "a level at full size in place of the fold", {"network": {"name": "flagship-full-size"}}),
+        Idea("mild-light", "milder gamma and blur, no lamp", {"augment": mild}),
+        Idea("drawn", "200 drawn pictures added", {"drawn": 200}),
+        Idea("even-kinds", "kinds of picture drawn evenly", {"balance": 1.0}),
+        Idea("even-pictures", "pictures drawn evenly", {"balance": 0.0}),
+    ]  # fmt: skip
+    return {row.name: row for row in rows}
+
+
+def short(config: TrainConfig, *, crops: int) -> TrainConfig:
+    """Give the same settings for so many crops, in one cycle."""
+    return config.replace(epochs=_PARTS, restarts=(), steps_per_epoch=max(1, round(crops / config.batch / _PARTS)))
+
+
+def run(plan: CrossPlan, trial: Idea) -> list[Outcome]:
+    """Cross-validate one trial; one outcome a fold."""
+
+    def told(name: str, done: Any) -> None:  # noqa: ANN401 - a Run
+        last = done.history[-1]
+        sys.stderr.write(
+            f"{trial.name}  {name}  part {len(done.history)}  {last['loss']:.4f}  {last['seconds']:.0f} s\n"
+        )
+
+    held, _, found = fit_crossfold(plan, resume=True, report=told)
+    scores = {sample.image_id: one.kaggle for sample, one in zip(held, found.kept, strict=True)}
+    outcomes = []
+    for fold in plan.folds:
+        folder = plan.out / f"fold-{fold}"
+        with (folder / "history.csv").open(newline="", encoding="utf-8") as stream:
+            seconds = sum(float(row["seconds"]) for row in csv.DictReader(stream))
+        own = {sample.image_id: scores[sample.image_id] for sample in held if sample.fold == fold}
+        size = (folder / FINAL).stat().st_size / 1e6
+        outcomes.append(Outcome(trial.name, f"fold-{fold}", own, seconds, 0.0, round(size, 3), describe()))
+    return outcomes
+
+
+def read(path: Path) -> list[Outcome]:
+    """Read the outcomes of a trial that is done; none of another."""
+    return [Outcome(**one) for one in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
+
+
+def tell(out: Path, plan: CrossPlan, *, known: dict[str, Idea], command: str) -> None:
+    """Write table and figure of all trials that are done."""
+    done = {name: outcomes for name in known if (outcomes := read(out / "rows" / f"{name}.json"))}
+    if BASE not in done:
+        return
+    samples = plan.pictures(plan.folds)
+    groups, kinds = ({s.image_id: value(s) for s in samples} for value in (lambda s: s.group, lambda s: s.kind))
+    rows = [row_of(known[name], outcomes, baseline=done[BASE], groups=groups) for name, outcomes in done.items()]
+    rows.sort(key=lambda row: (row.idea != BASE, -row.gain))
+    gains = {(one.idea, one.kind): one for one in kind_gains(done, kinds=kinds)}
+    names = sorted({kind for _, kind in gains})
+    by_kind = []
+    for row in rows:
+        cells = [gains[row.idea, kind] for kind in names]
+        by_kind.append([row.idea, *(f"{c.kaggle:.3f}" if row.idea == BASE else f"{c.gain:+.3f}" for c in cells)])
+    config = plan.config
+    crops = config.epochs * (config.steps_per_epoch or 0) * config.batch
+    lines = [
+        "# Trials of the network", "",
+        *markdown_table(["trial", "what is changed", "Kaggle score", "gain [95 %]", "by fold", "", "training s", "MB"],
+                        [_cells(row) for row in rows]), "",
+        "## By type of image", "", *markdown_table(["trial", *names], by_kind), "",
+        f"Kaggle score over {rows[0].images} held-out images, folds {', '.join(map(str, plan.folds))}, each at its own",
+        "size. The gain is paired image by image, its interval a bootstrap over fields of view; what another training",
+        f"would give shows in `{CHANCE}` and in the gains by fold. Training seconds are of the clock, a network.", "",
+        f"- Command: `{command}`",
+        f"- {crops} crops a network, one cycle; all else as in `configs/{CONFIG.name}`. The shipped network saw more.",
+        f"- nucleate {__version__}, {rows[0].made}.",
+    ]  # fmt: skip
+    with atomic_path(out / "table.md") as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with atomic_path(out / "table.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(asdict(rows[0])))
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+    drawn = [(row.idea, row.gain, row.gain_low, row.gain_high) for row in rows if row.idea != BASE]
+    if drawn:
+        parts = {row.idea: [float(gain) for gain in row.by_part.split()] for row in rows}
+        draw_gains(
+            out / "gains.png", drawn, title=f"over the shipped settings; {crops} crops; | each fold", parts=parts
+        )
+
+
+def _cells(row: Row) -> list[str]:
+    gain = [f"{row.gain:+.3f} [{row.gain_low:+.3f}, {row.gain_high:+.3f}]", row.by_part, row.verdict]
+    return [row.idea, row.says, f"{row.kaggle:.3f}", *(["-", "-", "-"] if row.idea == BASE else gain),
+            f"{row.seconds:.0f}", f"{row.megabytes:.1f}"]  # fmt: skip
+
+
+def main() -> None:
+    """Run what is asked for and not done yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("table", type=Path, help="images.csv, with the folds")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--only", default="", help="names, with commas")
+    parser.add_argument("--crops", type=int, default=4000)
+    parser.add_argument("--folds", default="0,1")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    chosen = parser.parse_args()
+    device = choose_device(chosen.device, 1)
+    config = short(load_config(CONFIG), crops=chosen.crops)
+    folds = tuple(int(word) for word in chosen.folds.split(","))
+    plan = CrossPlan(chosen.data, chosen.out, chosen.table, config=config, folds=folds, device=device)
+    known = trials(config)
+    rows, locks = make_folder(chosen.out / "rows"), make_folder(chosen.out / "locks")
+    told = [chosen.data.name, chosen.table.name, chosen.out.name, "--crops", str(chosen.crops), "--folds", chosen.folds]
+    command = shlex.join(["python", "benchmarks/trials.py", *told])
+    for name in chosen.only.split(",") if chosen.only else known:
+        path = rows / f"{name}.json"
+        with locked(locks / name, wait=False) as ours:
+            if not ours or path.is_file():
+                continue
+            changes = changed(config, known[name].changes)
+            own = CrossPlan(plan.data, plan.out / "runs" / name, plan.table, config=changes, folds=folds, device=device)
+            outcomes = run(own, known[name])
+            with atomic_path(path) as temporary:
+                temporary.write_text(json.dumps([asdict(one) for one in outcomes], indent=1), encoding="utf-8")
+        tell(chosen.out, plan, known=known, command=command)
+    tell(chosen.out, plan, known=known, command=command)
+
+
+if __name__ == "__main__":
+    main()
