@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["available_bytes", "keep_freed_memory_together", "reuse_freed_memory"]
+__all__ = ["available_bytes", "keep_freed_memory_together"]
 
 
 def available_bytes(system: Path = Path("/")) -> int | None:
@@ -60,32 +60,10 @@ def keep_freed_memory_together() -> bool:
     bool
         Whether it was done; other C libraries have no such pools, or no such switch.
     """
-    return _mallopt(_MOST_POOLS, 1)
-
-
-def reuse_freed_memory() -> bool:
-    """Ask glibc to keep freed memory for the next request instead of giving it back to the system.
-
-    A network in training asks for the same hundreds of megabytes in every step. From the system they come page by page,
-    each filled with zeros first: a third of the time of a step (``benchmarks/training.md``).
-
-    Returns
-    -------
-    bool
-        Whether it was done; other C libraries have no such switches.
-    """
-    return _mallopt(_MOST_SEPARATE, 0) and _mallopt(_KEPT_AT_THE_END, 2**31 - 1)
-
-
-_KEPT_AT_THE_END = -1  # M_TRIM_THRESHOLD of mallopt: bytes, more than that go back to the system
-_MOST_SEPARATE = -4  # M_MMAP_MAX: requests that get pages of their own, which go back when freed
-_MOST_POOLS = -8  # M_ARENA_MAX
-
-
-def _mallopt(name: int, value: int) -> bool:
     import ctypes
 
+    most_pools = -8  # M_ARENA_MAX of mallopt
     try:
-        return bool(ctypes.CDLL(None).mallopt(name, value))
+        return bool(ctypes.CDLL(None).mallopt(most_pools, 1))
     except (AttributeError, OSError, TypeError):
         return False

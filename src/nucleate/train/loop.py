@@ -14,7 +14,6 @@ from torch import nn
 
 from nucleate.core.files import atomic_path, make_folder
 from nucleate.errors import DataError, UsageError
-from nucleate.run.memory import reuse_freed_memory
 from nucleate.train.augment import seeded
 from nucleate.train.batches import Atlas, Batch, make_batch, steps_per_epoch
 from nucleate.train.checkpoint import load_state, save_network, save_state
@@ -103,8 +102,6 @@ def fit(
         If the loss is no number any more.
     """
     place = torch.device(device)
-    if place.type == "cpu":
-        reuse_freed_memory()
     atlas = atlas.to(place)
     torch.manual_seed(int(seeded(config.seed, 0).initial_seed()))
     module = first_network(config).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
