@@ -287,8 +287,9 @@ class PostRecipe:
         crowd = split.smooth(crowd, self.smoothing)
         level, least = 10 * self.marker_level, self.min_marker_area
         centres = split.level_markers(mask, crowd, level=level, min_area=least, connectivity=self.connectivity)
+        chosen = centres.ravel()[votes]
         seeds = centres.copy()
-        seeds.ravel()[voters] = np.where(centres.ravel()[votes] > 0, centres.ravel()[votes], seeds.ravel()[voters])
+        seeds.ravel()[voters[chosen > 0]] = chosen[chosen > 0]
         return split.grow_markers(
             mask, seeds, height=crowd, connectivity=self.connectivity, keep_unmarked=self.keep_unmarked
         )

@@ -51,11 +51,11 @@ def compound(
     over the pixels of nuclei (the first map).
     """
     maps = logits_NCHW.shape[1] - offsets
-    way_NKHW = (logits_NCHW[:, maps:].sigmoid() - targets_NCHW[:, maps:]).abs() * 2 * OFFSET_REACH
-    logits_NCHW, targets_NCHW = logits_NCHW[:, :maps], targets_NCHW[:, :maps]
-    loss = bce(logits_NCHW, targets_NCHW, weights_NHW) + dice * soft_dice(logits_NCHW, targets_NCHW)
+    found_NCHW, true_NCHW = logits_NCHW[:, :maps], targets_NCHW[:, :maps]
+    loss = bce(found_NCHW, true_NCHW, weights_NHW) + dice * soft_dice(found_NCHW, true_NCHW)
     if not offsets:
         return loss
+    way_NKHW = (logits_NCHW[:, maps:].sigmoid() - targets_NCHW[:, maps:]).abs() * 2 * OFFSET_REACH
     inside_N1HW = targets_NCHW[:, :1]
     return loss + 0.1 * (way_NKHW * inside_N1HW).sum() / inside_N1HW.sum().clamp(min=1) / offsets
 
