@@ -21,24 +21,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucleate import __version__
-from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.files import make_folder, write_text
 from nucleate.core.lock import locked
-from nucleate.report.figures import draw_gains
-from nucleate.report.tables import markdown_table
 from nucleate.study.crossfold import CrossPlan, fit_crossfold
-from nucleate.study.next_ideas import Idea, changed
+from nucleate.study.gains import BASELINE, kind_gains, row_of, write_gains
+from nucleate.study.next_ideas import CHANCE, Idea, changed
 from nucleate.study.next_steps import Outcome
-from nucleate.study.next_table import kind_gains, row_of
 from nucleate.train.config import load_config
 from nucleate.train.device import choose_device, describe
 from nucleate.train.loop import FINAL
 
 if TYPE_CHECKING:
-    from nucleate.study.next_table import Row
     from nucleate.train.config import TrainConfig
 
 CONFIG = Path(__file__).parents[1] / "configs" / "flagship.toml"
-BASE, CHANCE = "baseline", "another-seed"  # `kind_gains` asks for the first name
 _PARTS = 10  # of a run; a broken one goes on from the last whole part
 
 
@@ -53,7 +49,7 @@ def trials(config: TrainConfig) -> dict[str, Idea]:
     offsets = ("mask", "border", "offset_row", "offset_col")
     small = {"batch": 4, "steps_per_epoch": 2 * (config.steps_per_epoch or 1)}
     rows = [
-        Idea(BASE, "as shipped: mask, border and distance"),
+        Idea(BASELINE, "as shipped: mask, border and distance"),
         Idea(CHANCE, "nothing but the seed: what chance alone is worth", {"seed": config.seed + 1}),
         Idea("offsets", "offsets to the centre, votes in place of markers", _heads(*offsets)),
         Idea("mask-alone", "the mask alone, split by its own distance", _heads("mask")),
@@ -111,50 +107,28 @@ def read(path: Path) -> list[Outcome]:
 def tell(out: Path, plan: CrossPlan, *, known: dict[str, Idea], command: str) -> None:
     """Write table and figure of all trials that are done."""
     done = {name: outcomes for name in known if (outcomes := read(out / "rows" / f"{name}.json"))}
-    if BASE not in done:
+    if BASELINE not in done:
         return
     samples = plan.pictures(plan.folds)
     groups, kinds = ({s.image_id: value(s) for s in samples} for value in (lambda s: s.group, lambda s: s.kind))
-    rows = [row_of(known[name], outcomes, baseline=done[BASE], groups=groups) for name, outcomes in done.items()]
-    rows.sort(key=lambda row: (row.idea != BASE, -row.gain))
-    gains = {(one.idea, one.kind): one for one in kind_gains(done, kinds=kinds)}
-    names = sorted({kind for _, kind in gains})
-    by_kind = []
-    for row in rows:
-        cells = [gains[row.idea, kind] for kind in names]
-        by_kind.append([row.idea, *(f"{c.kaggle:.3f}" if row.idea == BASE else f"{c.gain:+.3f}" for c in cells)])
+    rows = [row_of(known[name], outcomes, baseline=done[BASELINE], groups=groups) for name, outcomes in done.items()]
+    rows.sort(key=lambda row: (row.idea != BASELINE, -row.gain))
     config = plan.config
     crops = config.epochs * (config.steps_per_epoch or 0) * config.batch
-    lines = [
-        "# Trials of the network", "",
-        *markdown_table(["trial", "what is changed", "Kaggle score", "gain [95 %]", "by fold", "", "training s", "MB"],
-                        [_cells(row) for row in rows]), "",
-        "## By type of image", "", *markdown_table(["trial", *names], by_kind), "",
+    notes = [
         f"Kaggle score over {rows[0].images} held-out images, folds {', '.join(map(str, plan.folds))}, each at its own",
-        "size. The gain is paired image by image, its interval a bootstrap over fields of view; what another training",
-        f"would give shows in `{CHANCE}` and in the gains by fold. Training seconds are of the clock, a network.", "",
+        "size, by recipe, confidence and limit fitted to the other folds. The gain is paired image by image, its",
+        "interval a bootstrap over fields of view; what another training would give shows in",
+        f"`{CHANCE}` and in the gains by fold. Seconds are of the clock, for one network.",
+        "",
         f"- Command: `{command}`",
         f"- {crops} crops a network, one cycle; all else as in `configs/{CONFIG.name}`. The shipped network saw more.",
         f"- nucleate {__version__}, {rows[0].made}.",
-    ]  # fmt: skip
-    with atomic_path(out / "table.md") as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    with atomic_path(out / "table.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(asdict(rows[0])))
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    drawn = [(row.idea, row.gain, row.gain_low, row.gain_high) for row in rows if row.idea != BASE]
-    if drawn:
-        parts = {row.idea: [float(gain) for gain in row.by_part.split()] for row in rows}
-        draw_gains(
-            out / "gains.png", drawn, title=f"over the shipped settings; {crops} crops; | each fold", parts=parts
-        )
-
-
-def _cells(row: Row) -> list[str]:
-    gain = [f"{row.gain:+.3f} [{row.gain_low:+.3f}, {row.gain_high:+.3f}]", row.by_part, row.verdict]
-    return [row.idea, row.says, f"{row.kaggle:.3f}", *(["-", "-", "-"] if row.idea == BASE else gain),
-            f"{row.seconds:.0f}", f"{row.megabytes:.1f}"]  # fmt: skip
+    ]
+    title = f"over the shipped settings; {crops} crops; | each fold"
+    write_gains(
+        out, heading="Trials of the network", rows=rows, kinds=kind_gains(done, kinds=kinds), notes=notes, figure=title
+    )
 
 
 def main() -> None:
@@ -184,8 +158,7 @@ def main() -> None:
             changes = changed(config, known[name].changes)
             own = CrossPlan(plan.data, plan.out / "runs" / name, plan.table, config=changes, folds=folds, device=device)
             outcomes = run(own, known[name])
-            with atomic_path(path) as temporary:
-                temporary.write_text(json.dumps([asdict(one) for one in outcomes], indent=1), encoding="utf-8")
+            write_text(path, json.dumps([asdict(one) for one in outcomes], indent=1))
         tell(chosen.out, plan, known=known, command=command)
     tell(chosen.out, plan, known=known, command=command)
 

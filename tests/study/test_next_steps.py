@@ -21,8 +21,8 @@ from nucleate.data.sample import Sample
 from nucleate.data.write import write_sample
 from nucleate.errors import DataError, UsageError
 from nucleate.study import next_ideas
+from nucleate.study.gains import BASELINE, gain_of, row_of
 from nucleate.study.next_ideas import (
-    BASELINE,
     BEST,
     FLAGSHIP,
     TYPES,
@@ -34,7 +34,7 @@ from nucleate.study.next_ideas import (
 )
 from nucleate.study.next_run import choose_shown, names_of, run_study
 from nucleate.study.next_steps import Outcome, Part, Study, fold_parts, type_parts
-from nucleate.study.next_table import gain_of, row_of, type_row
+from nucleate.study.next_table import type_row
 from nucleate.train.config import load_config
 from nucleate.train.detector import why_no_detector
 

@@ -15,7 +15,7 @@ from nucleate.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["atomic_folder", "atomic_path", "cannot_write", "make_folder"]
+__all__ = ["atomic_folder", "atomic_path", "cannot_write", "make_folder", "write_text"]
 
 _CURES = {
     errno.ENOSPC: "free space",
@@ -59,6 +59,18 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a text in UTF-8, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written or the disk is full.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager

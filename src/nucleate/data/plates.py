@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.files import atomic_path, make_folder, write_text
 from nucleate.core.labels import areas
 from nucleate.data.synth import Field, Scene, place
 from nucleate.errors import UsageError
@@ -265,6 +265,5 @@ def write_plate(
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["well", "compound", "concentration", "role"])
         writer.writerows([well.name, well.compound, f"{well.dose:g}", well.role] for well in wells)
-    with atomic_path(folder / "truth.json") as temporary:
-        temporary.write_text(json.dumps({"plate": asdict(plate), "wells": truth}, indent=1) + "\n", encoding="utf-8")
+    write_text(folder / "truth.json", json.dumps({"plate": asdict(plate), "wells": truth}, indent=1) + "\n")
     return truth

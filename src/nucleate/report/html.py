@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import write_text
 from nucleate.report.contours import BOTH_COLOUR, PRED_COLOUR, TRUE_COLOUR, draw_contours
 from nucleate.report.curves import ap_curve
 from nucleate.report.page import document, png_data
@@ -77,8 +77,7 @@ def write_score_page(
         If the file cannot be written.
     """
     page = score_page(scores, title, cases=cases, notes=notes)
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def score_page(scores: Scores, title: str, *, cases: Iterable[Case] = (), notes: Sequence[str] = ()) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import write_text
 from nucleate.report.dose_curves import dose_plot, verdict
 from nucleate.report.page import document, table
 from nucleate.report.plate_maps import WellMap, heat_map, shown
@@ -76,8 +76,7 @@ def write_plate_page(path: Path, screen: Screen, *, title: str, unit: str = "", 
         If it cannot be written.
     """
     page = plate_page(screen, title=title, unit=unit, notes=notes)
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def _controls(screen: Screen) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import write_text
 from nucleate.core.text import one_line
 from nucleate.errors import UsageError
 from nucleate.export.columns import read_columns
@@ -207,8 +207,7 @@ def write_run_page(path: Path, run: Run, *, title: str | None = None, notes: Seq
         If it cannot be written.
     """
     page = run_page(run, title=title, notes=notes)
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def _numbers(run: Run) -> str:

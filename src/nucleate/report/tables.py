@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import atomic_path, write_text
 from nucleate.score.scores import AP_KEYS
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from nucleate.score.scores import Scores
 
-__all__ = ["markdown_table", "write_per_image", "write_scores"]
+__all__ = ["markdown_table", "write_per_image", "write_records", "write_scores"]
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -30,6 +31,25 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[
     return [lines[0], "|---" * len(heads) + "|", *lines[1:]]
 
 
+def write_records(path: Path | str, rows: Sequence[Any]) -> None:
+    """Write dataclasses of one kind as CSV, a column a field, numbers with four decimals; no rows, no file.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    if not rows:
+        return
+    names = [field.name for field in fields(rows[0])]
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(names)
+        for row in rows:
+            values = (getattr(row, name) for name in names)
+            writer.writerow([f"{value:.4f}" if isinstance(value, float) else value for value in values])
+
+
 def write_scores(path: Path | str, scores: Scores) -> None:
     """Write the scores of a set as JSON (see `Scores.to_json`).
 
@@ -38,8 +58,7 @@ def write_scores(path: Path | str, scores: Scores) -> None:
     OutputError
         If the file cannot be written.
     """
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(scores.to_json(), indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(scores.to_json(), indent=2) + "\n")
 
 
 def write_per_image(path: Path | str, scores: Scores) -> None:

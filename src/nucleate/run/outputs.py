@@ -12,7 +12,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.files import atomic_path, make_folder, write_text
 from nucleate.errors import MissingExtraError, UsageError
 from nucleate.export.coco import join_coco
 from nucleate.export.tables import write_anndata, write_parquet
@@ -214,8 +214,7 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
     OutputError
         If it cannot be written.
     """
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(record, indent=2) + "\n")
 
 
 def _part(output: Path, name: str, *, export: str) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import write_text
 from nucleate.errors import ModelError
 
 if TYPE_CHECKING:
@@ -105,5 +105,4 @@ def write_stored(onnx: Path, results: dict[str, Any]) -> None:
     OutputError
         If the file cannot be written.
     """
-    with atomic_path(stored_path(onnx)) as temporary:
-        temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    write_text(stored_path(onnx), json.dumps(results, indent=2) + "\n")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_serializer, model_validator
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import write_text
 from nucleate.core.normalize import Normalizer
 from nucleate.core.toml import toml_text
 from nucleate.errors import ModelError, NucleateError
@@ -243,8 +243,7 @@ def write_card(path: Path, card: ModelCard) -> None:
         If the file cannot be written.
     """
     values: Mapping[str, Any] = card.model_dump(mode="json", exclude_none=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text(toml_text(values), encoding="utf-8")
+    write_text(path, toml_text(values))
 
 
 def _shipped() -> dict[str, Path]:

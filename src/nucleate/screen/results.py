@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import atomic_path, write_text
 from nucleate.errors import UsageError
 from nucleate.export.columns import read_columns
 from nucleate.export.tables import extend_anndata, extend_parquet
@@ -81,8 +81,7 @@ def write_record(path: Path, record: ScreenRecord) -> None:
     shown = asdict(record)
     shown["contents"] = [[_plain(value) for value in astuple(content)] for content in record.contents.values()]
     shown["fields"] = [[field.name, field.well, field.number] for field in record.fields]
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(shown, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(shown, indent=1) + "\n")
 
 
 def read_record(path: Path) -> ScreenRecord:
@@ -180,8 +179,7 @@ def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
         "reference_nucleus": asdict(screen.tables.reference),
         "rules": asdict(Rules()),
     }
-    with atomic_path(output / "statistics.json") as temporary:
-        temporary.write_text(json.dumps(_plain(statistics), indent=1) + "\n", encoding="utf-8")
+    write_text(output / "statistics.json", json.dumps(_plain(statistics), indent=1) + "\n")
 
 
 def _write_nuclei(output: Path, screen: Screen) -> None:

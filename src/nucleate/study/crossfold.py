@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.files import atomic_path, make_folder, write_text
 from nucleate.core.plane import as_plane
 from nucleate.errors import DataError, UsageError
 from nucleate.run.scale import ScaleRule
@@ -309,7 +309,7 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample]) -> list[Sto
     if not made.is_file() or made.read_text(encoding="utf-8") != stamp:
         for old in folder.glob("*.npy"):
             old.unlink()
-        _write_text(made, stamp)
+        write_text(made, stamp)
     paths = [folder / f"{hashlib.sha256(s.image_id.encode()).hexdigest()[:24]}.npy" for s in samples]
     missing = [(sample, path) for sample, path in zip(samples, paths, strict=True) if not path.is_file()]
     if missing:
@@ -369,9 +369,4 @@ def _write_endings(path: Path, result: CrossResult) -> None:
     else:
         names = [f"half-{index}" for index in range(len(found.parts))]
     endings = dict(zip(names, found.endings, strict=True)) | {ALL: result.ending}
-    _write_text(path, json.dumps({name: ending.to_dict() for name, ending in endings.items()}, indent=1))
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, json.dumps({name: ending.to_dict() for name, ending in endings.items()}, indent=1))

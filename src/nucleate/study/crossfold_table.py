@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate import __version__
-from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.files import atomic_path, make_folder, write_text
 from nucleate.export.overlay import render_overlay
 from nucleate.nets.build import build, count_parameters
 from nucleate.report.figures import draw_panels, draw_reliability
 from nucleate.report.tables import markdown_table, write_scores
 from nucleate.score.scores import summarise
-from nucleate.study.next_table import gain_of
+from nucleate.study.gains import gain_of
 from nucleate.train.confidence import calibration_error
 from nucleate.train.crossfit import LIMITS
 from nucleate.train.device import describe
@@ -76,8 +76,7 @@ def write_results(plan: CrossPlan, result: CrossResult, *, command: str, took: s
         *_notes(plan, result, command=command, took=took),
     ]
     text = "\n".join(lines) + "\n"
-    with atomic_path(folder / "table.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(folder / "table.md", text)
     return text
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nucleate.errors import UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.post.recipe import PAPER_RECIPE
+from nucleate.study.gains import BASELINE
 from nucleate.study.paper import NORMALIZER, SIDE
 from nucleate.study.plan import NetworkPlan
 from nucleate.train.config import CLASSES, AugmentConfig, TrainConfig, parse_config
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
-    "BASELINE",
     "BEST",
     "CHANCE",
     "FLAGSHIP",
@@ -33,9 +33,6 @@ __all__ = [
     "combine",
     "ideas",
 ]
-
-BASELINE = "baseline"
-"""The paper's system."""
 
 BEST = "best-combination"
 """All ideas that helped, together."""

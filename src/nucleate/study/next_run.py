@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nucleate.errors import UsageError
-from nucleate.study.next_ideas import BASELINE, BEST, FLAGSHIP, TYPES, combine, ideas
+from nucleate.study.gains import BASELINE, kind_gains, row_of
+from nucleate.study.next_ideas import BEST, FLAGSHIP, TYPES, combine, ideas
 from nucleate.study.next_steps import Study, fold_parts, type_parts
-from nucleate.study.next_table import kind_gains, row_of, strip, type_row, write_table, write_types
+from nucleate.study.next_table import strip, type_row, write_table, write_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nucleate.data.sample import Sample
+    from nucleate.study.gains import Row
     from nucleate.study.next_ideas import Idea, NextPlan
     from nucleate.study.next_steps import Outcome, Part
-    from nucleate.study.next_table import Row
     from nucleate.train.loop import Run
 
 __all__ = ["SHOWN", "choose_shown", "names_of", "publish_study", "run_study"]

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.files import atomic_path, make_folder, write_text
 from nucleate.core.lock import locked
 from nucleate.errors import DataError, UsageError
 from nucleate.post.recipe import PAPER_RECIPE
 from nucleate.score.images import score_image
-from nucleate.study.next_ideas import BASELINE, baseline_config, changed
+from nucleate.study.gains import BASELINE
+from nucleate.study.next_ideas import baseline_config, changed
 from nucleate.train.batches import atlas_for, prepare
 from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
@@ -302,5 +303,4 @@ def _seconds(path: Path) -> float:
 
 
 def _write_json(path: Path, values: object) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    write_text(path, json.dumps(values, indent=1))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from nucleate import __version__
-from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.files import atomic_path, make_folder, write_text
 from nucleate.data.kaggle import list_images
 from nucleate.data.truth import read_labels_source
 from nucleate.errors import UsageError
@@ -106,8 +106,7 @@ def _scored(
         if kept["network"] == digest:
             return kept
     scores = {"network": digest, **evaluate_pairs(pairs, groups=groups).to_json()}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(scores, indent=1), encoding="utf-8")
+    write_text(path, json.dumps(scores, indent=1))
     return scores
 
 
@@ -172,8 +171,7 @@ def write_table(
         cells = [cell for key in sets for cell in _cells(of_set[key])]
         lines.append(f"| {_TITLES[name]} | {rate} | " + " | ".join(cells) + " |")
     lines += ["", *_notes(plan, results, command=command)]
-    with atomic_path(plan.out / "table.md") as path:
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(plan.out / "table.md", "\n".join(lines) + "\n")
 
 
 def _heads(sets: Iterable[str]) -> list[str]:

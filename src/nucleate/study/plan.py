@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.files import make_folder, write_text
 from nucleate.data.samples import attach_table, grouped_folds, load_samples
 from nucleate.errors import UsageError
 
@@ -110,5 +110,4 @@ class NetworkPlan(StudyPlan):
             raise UsageError(f"{self.out} holds no study; give the folder of one")
         else:
             make_folder(self.out)
-            with atomic_path(path) as temporary:
-                temporary.write_text(json.dumps(self.settings(), indent=1) + "\n", encoding="utf-8")
+            write_text(path, json.dumps(self.settings(), indent=1) + "\n")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate import __version__
-from nucleate.core.files import atomic_path
+from nucleate.core.files import write_text
 from nucleate.data.samples import grouped_folds, load_samples, split
 from nucleate.errors import UsageError
 from nucleate.nets.build import build, count_parameters
@@ -166,6 +166,5 @@ def write_subset(out: Path, found: Mapping[str, Scores], *, config: TrainConfig,
         f"- nucleate {__version__}, {describe()}.",
     ]
     text = "\n".join(lines) + "\n"
-    with atomic_path(out / "stardist.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(out / "stardist.md", text)
     return text

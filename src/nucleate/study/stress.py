@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate import __version__
-from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.files import atomic_path, make_folder, write_text
 from nucleate.core.labels import areas, relabel
 from nucleate.report.tables import markdown_table
 from nucleate.score.images import score_image
 from nucleate.study.changes import CHANGES, nearest, rescaled
 from nucleate.study.crossfold import ALL, load_fold, read_endings
-from nucleate.study.next_table import gain_of
+from nucleate.study.gains import gain_of
 from nucleate.train.device import describe
 from nucleate.train.tuning import each
 
@@ -261,6 +261,5 @@ def write_stress(plan: CrossPlan, rows: Sequence[StressRow], *, command: str) ->
         f"- nucleate {__version__}, {describe()}.",
     ]
     text = "\n".join(lines) + "\n"
-    with atomic_path(folder / "stress.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(folder / "stress.md", text)
     return text

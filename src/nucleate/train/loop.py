@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.files import atomic_path, make_folder, write_text
 from nucleate.errors import DataError, UsageError
 from nucleate.train.augment import seeded
 from nucleate.train.batches import Atlas, Batch, make_batch, steps_per_epoch
@@ -204,8 +204,7 @@ def _start(config: TrainConfig, folder: Path, *, resume: bool, parts: tuple[Any,
     if not known:
         if rank() > 0:
             return Run()
-        with atomic_path(folder / "config.json") as temporary:
-            temporary.write_text(config.model_dump_json(indent=1), encoding="utf-8")
+        write_text(folder / "config.json", config.model_dump_json(indent=1))
         return Run()
     if not resume:
         raise UsageError(f"{folder} already holds a run; go on with --resume or give another folder")

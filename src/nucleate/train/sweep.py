@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import optuna
 
-from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.files import atomic_path, make_folder, write_text
 from nucleate.core.toml import toml_text
 from nucleate.errors import DataError, UsageError
 from nucleate.score.images import score_image
@@ -181,7 +181,6 @@ def _write(sweep: Sweep, study: optuna.Study) -> Path:
         writer.writerows([t.number, f"{t.value:.4f}", *(t.params[name] for name in SPACE)] for t in done)
     best = varied(sweep.settings, study.best_trial.params)
     target = sweep.folder / "best.toml"
-    with atomic_path(target) as temporary:
-        head = f"# Best of {len(done)} trials: Kaggle score {study.best_value:.3f} on {len(sweep.held)} images.\n"
-        temporary.write_text(head + toml_text(best.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+    head = f"# Best of {len(done)} trials: Kaggle score {study.best_value:.3f} on {len(sweep.held)} images.\n"
+    write_text(target, head + toml_text(best.model_dump(mode="json", exclude_none=True)))
     return target
