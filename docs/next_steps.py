@@ -59,13 +59,13 @@ def _read(path: Path) -> list[Row]:
 
 
 def _setting(results: Path) -> str:
-    """Take the notes from under the table: the command, the folds, versions and hardware."""
+    """Take the notes from under the table: what the figures mean, the command, the folds, versions and hardware."""
     path = results / "table.md"
     if not path.is_file():
         return ""
     lines = path.read_text(encoding="utf-8").partition("\n## ")[0].splitlines()
-    first = next(index for index, line in enumerate(lines) if line.startswith("- "))
-    return "\n".join(lines[first:]).strip()
+    last = max(index for index, line in enumerate(lines) if line.startswith("|"))
+    return "\n".join(lines[last + 1 :]).strip()
 
 
 def _gain(row: Row) -> str:

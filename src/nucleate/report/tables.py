@@ -32,7 +32,7 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[
 
 
 def write_records(path: Path | str, rows: Sequence[Any]) -> None:
-    """Write dataclasses of one kind as CSV, a column a field, numbers with four decimals; no rows, no file.
+    """Write dataclasses of one kind as CSV, a column a field, numbers with six decimals; no rows, no file.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def write_records(path: Path | str, rows: Sequence[Any]) -> None:
         writer.writerow(names)
         for row in rows:
             values = (getattr(row, name) for name in names)
-            writer.writerow([f"{value:.4f}" if isinstance(value, float) else value for value in values])
+            writer.writerow([f"{value:.6f}" if isinstance(value, float) else value for value in values])
 
 
 def write_scores(path: Path | str, scores: Scores) -> None:

@@ -99,11 +99,9 @@ def write_table(
     last = {BASELINE: -1, BEST: 1, FLAGSHIP: 2}
     rows = sorted(rows, key=lambda row: (last.get(row.idea, 0), -row.gain))
     waiting = [name for name, reason in left.items() if not reason]
-    notes = [
-        *(f"- {name}: not run. {reason}" for name, reason in left.items() if reason),
-        *([f"- Without a row yet: {', '.join(waiting)}."] if waiting else []),
-        *_notes(plan, rows, command=command),
-    ]
+    missing = [f"- {name}: not run. {reason}" for name, reason in left.items() if reason]
+    missing += [f"- Without a row yet: {', '.join(waiting)}."] if waiting else []
+    notes = [*missing, *([""] if missing else []), *_notes(plan, rows, command=command)]
     figure = f"over the paper's system; {plan.budget} crops a network; | each fold"
     write_gains(out, heading="The paper's next steps", rows=rows, kinds=kinds, notes=notes, figure=figure)
 
@@ -163,7 +161,6 @@ def _notes(plan: NextPlan, rows: Sequence[Row], *, command: str) -> list[str]:
     for row in rows:
         made.setdefault(row.made, []).append(row.idea)
     return [
-        "",
         "The score is the mean over all held-out images; its interval is over the held-out folds (Student's t). The",
         "gain is paired with the baseline image by image, its interval by bootstrap over fields of view: it says how",
         "sure the gain of these trained networks is, not what another training would give. For that, see the gains by",
