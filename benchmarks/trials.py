@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from nucleate.train.config import TrainConfig
 
 CONFIG = Path(__file__).parents[1] / "configs" / "flagship.toml"
+_GONE = {
+    "offsets": "offsets to the centre, votes in place of markers",
+}
+"""Trials that lost and whose code is deleted; their rows stand in results/flagship/trials."""
+
 _PARTS = 10  # of a run; a broken one goes on from the last whole part
 
 
@@ -46,12 +51,10 @@ def trials(config: TrainConfig) -> dict[str, Idea]:
     """List the trials by name, in the order in which they run: what is changed of the shipped network's settings."""
     grey = {"network": {"channels_in": 1}, "normalizer": {"channels": 1}}
     mild = {"gamma": [0.6, 1.6], "blur": 1.5, "lamp": 0.0}
-    offsets = ("mask", "border", "offset_row", "offset_col")
     small = {"batch": 4, "steps_per_epoch": 2 * (config.steps_per_epoch or 1)}
     rows = [
         Idea(BASELINE, "as shipped: mask, border and distance"),
         Idea(CHANCE, "nothing but the seed: what chance alone is worth", {"seed": config.seed + 1}),
-        Idea("offsets", "offsets to the centre, votes in place of markers", _heads(*offsets)),
         Idea("mask-alone", "the mask alone, split by its own distance", _heads("mask")),
         Idea("no-border", "without the map of borders", _heads("mask", "distance")),
         Idea("no-distance", "without the map of distances", _heads("mask", "border")),
@@ -106,6 +109,7 @@ def read(path: Path) -> list[Outcome]:
 
 def tell(out: Path, plan: CrossPlan, *, known: dict[str, Idea], command: str) -> None:
     """Write table and figure of all trials that are done."""
+    known |= {name: Idea(name, says) for name, says in _GONE.items()}
     done = {name: outcomes for name in known if (outcomes := read(out / "rows" / f"{name}.json"))}
     if BASELINE not in done:
         return

@@ -15,7 +15,6 @@ from scipy import ndimage
 
 from nucleate.errors import ModelError, UsageError
 from nucleate.post.recipe import PAPER_RECIPE, PostRecipe
-from nucleate.post.split import OFFSET_REACH, offset_votes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,26 +101,6 @@ def test_touching_discs_are_split_down_the_middle(split: Literal["distance", "ma
     cols = np.mgrid[:40, :60][1]
     assert set(np.unique(labels[(cols < 26) & (labels > 0)])) == {1}
     assert set(np.unique(labels[(cols > 30) & (labels > 0)])) == {2}
-
-
-def test_pixels_vote_for_the_centre_of_their_nucleus() -> None:
-    mask = two_discs(16)[0]
-    rows, cols = np.mgrid[:40, :60]
-    truth = np.where(mask > 0, 1 + (cols >= 28), 0)
-    ways = np.stack([20 - rows, np.where(cols < 28, 20, 36) - cols]) / (2 * OFFSET_REACH) + 0.5
-    recipe = PostRecipe(split="offsets", marker_level=0.3)
-    names = ("mask", "offset_row", "offset_col")
-    np.testing.assert_array_equal(recipe.apply(np.stack([mask, *ways]).astype(np.float32), names), truth)
-    with pytest.raises(ModelError, match="offset_col"):
-        recipe.apply(np.stack([mask, ways[0]]).astype(np.float32), names[:2])
-
-
-def test_no_vote_leaves_the_region_of_the_mask() -> None:
-    mask = np.array([[True, True, False, True]])
-    right = np.full((2, *mask.shape), 0.5, np.float32)
-    right[1] = 0.5 + 1 / (2 * OFFSET_REACH)  # each pixel votes for the one on its right
-    voters, votes = offset_votes(mask, right)
-    assert (voters.tolist(), votes.tolist()) == ([0], [1])
 
 
 def test_markers_work_without_border_and_without_distance() -> None:

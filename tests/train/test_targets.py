@@ -9,7 +9,6 @@ import torch
 from hypothesis import given
 from tests.strategies import label_images
 
-from nucleate.post.split import OFFSET_REACH
 from nucleate.train.targets import border_weights, make_targets, normalised_distance, touching
 
 if TYPE_CHECKING:
@@ -58,14 +57,6 @@ def test_maps_come_in_the_order_asked_for() -> None:
         [1, 1, 1, 0, 0, 0, 0],
         [1, 1, 1, 1, 0, 0, 0],
     ]
-
-
-def test_offsets_lead_to_the_centre() -> None:
-    labels = torch.tensor([[[1, 1, 1, 0, 2], [0, 0, 0, 0, 2]]])
-    maps = make_targets(labels, torch.zeros(labels.shape), maps=("offset_row", "offset_col"))
-    pixels = (maps[0] - 0.5) * (2 * OFFSET_REACH)
-    assert pixels[0].tolist() == [[0, 0, 0, 0, 0.5], [0, 0, 0, 0, -0.5]]
-    assert pixels[1].tolist() == [[1, 0, -1, 0, 0], [0, 0, 0, 0, 0]]
 
 
 def test_weights_rise_between_neighbours() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["PAPER_RECIPE", "PostRecipe", "Split", "Threshold"]
 
 Threshold = Literal["fixed", "otsu", "hysteresis"]
-Split = Literal["components", "distance", "markers", "offsets"]
+Split = Literal["components", "distance", "markers"]
 
 _RANGES: dict[str, tuple[float, float]] = {
     "level": (0.0, 1.0),
@@ -58,14 +58,12 @@ class PostRecipe:
         Probabilities 0..1.
     light_level : float, optional
         `level` for planes with a light background, such as stained sections (see `on`); the same when None.
-    split : {"components", "distance", "markers", "offsets"}
+    split : {"components", "distance", "markers"}
         ``components``: connected regions. ``distance``: watershed on the distance to the mask's edge, one nucleus a
         peak (`smoothing`, `min_distance`). ``markers``: watershed on the learned map ``distance`` from the regions
         where ``distance * (1 - border)`` lies above `marker_level`; a network without ``border`` uses ``distance``
         alone, one without ``distance`` uses ``mask * (1 - border)``. A network of three classes uses its map
-        ``inside``. ``offsets``: pixels vote for the centre of their nucleus by the maps ``offset_row`` and
-        ``offset_col``; where more than ten times `marker_level` votes a pixel fall is a centre, and those that voted
-        for it are a nucleus.
+        ``inside``.
     connectivity : {1, 2}
         Pixels hang together by edges (1) or by corners too (2).
     smoothing : float
@@ -247,8 +245,6 @@ class PostRecipe:
         maps = {name: np.asarray(values, np.float32) for name, values in zip(names, maps_CHW, strict=True)}
         if "mask" not in maps:
             raise ModelError(f"no map 'mask' among {list(names)}; the recipe needs it")
-        if self.split == "offsets" and not {"offset_row", "offset_col"} <= maps.keys():
-            raise ModelError(f"no maps 'offset_row' and 'offset_col' among {list(names)}; use another split")
         if self.split == "markers" and not {"distance", "border", "inside"} & maps.keys():
             raise ModelError(
                 f"no map 'distance', 'border' or 'inside' among {list(names)}; use split = 'distance' or 'components'"
@@ -268,8 +264,6 @@ class PostRecipe:
             height = split.mask_distance(mask, self.smoothing)
             markers = split.distance_markers(mask, height, min_distance=self.min_distance)
             return split.grow_markers(mask, markers, height=height, connectivity=joined)
-        if self.split == "offsets":
-            return self._by_votes(mask, maps)
         energy = maps.get("inside", maps.get("distance", maps["mask"]))
         if "border" in maps:
             energy = energy * (1.0 - maps["border"])
@@ -279,20 +273,6 @@ class PostRecipe:
         )
         height = maps.get("distance", energy)
         return split.grow_markers(mask, markers, height=height, connectivity=joined, keep_unmarked=self.keep_unmarked)
-
-    def _by_votes(self, mask: NDArray[np.bool_], maps: Mapping[str, NDArray[np.float32]]) -> NDArray[np.int32]:
-        offsets_CHW = np.stack([maps["offset_row"], maps["offset_col"]])
-        voters, votes = split.offset_votes(mask, offsets_CHW, connectivity=self.connectivity)
-        crowd = np.bincount(votes, minlength=mask.size).reshape(mask.shape).astype(np.float32)
-        crowd = split.smooth(crowd, self.smoothing)
-        level, least = 10 * self.marker_level, self.min_marker_area
-        centres = split.level_markers(mask, crowd, level=level, min_area=least, connectivity=self.connectivity)
-        chosen = centres.ravel()[votes]
-        seeds = centres.copy()
-        seeds.ravel()[voters[chosen > 0]] = chosen[chosen > 0]
-        return split.grow_markers(
-            mask, seeds, height=crowd, connectivity=self.connectivity, keep_unmarked=self.keep_unmarked
-        )
 
 
 def _finite(maps: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

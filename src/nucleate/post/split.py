@@ -14,22 +14,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLUR_REACH",
-    "OFFSET_REACH",
     "components",
     "distance_markers",
     "fill_holes",
     "grow_markers",
     "level_markers",
     "mask_distance",
-    "offset_votes",
     "smooth",
 ]
 
 BLUR_REACH = 4.0
 """Sigmas after which a Gaussian is cut off."""
-
-OFFSET_REACH = 32.0
-"""Pixels to a centre, along an axis, beyond which maps of offsets do not tell."""
 
 _STEP = 64  # distances are compared in steps of 1/64 pixel: rounding noise on a flat ridge makes no peaks
 
@@ -79,35 +74,6 @@ def distance_markers(mask: NDArray[np.bool_], distance: NDArray[np.float32], *, 
     markers = np.zeros(mask.size, np.int32)
     markers[kept] = np.arange(1, len(kept) + 1)
     return markers.reshape(mask.shape)
-
-
-def offset_votes(
-    mask: NDArray[np.bool_], offsets_CHW: NDArray[np.float32], *, connectivity: int = 1
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Let each pixel of the mask vote for the place where it takes the centre of its nucleus to be.
-
-    Parameters
-    ----------
-    mask : (H, W) bool ndarray
-    offsets_CHW : (2, H, W) float ndarray
-        The maps ``offset_row`` and ``offset_col``, 0..1 (see `nucleate.train.targets`).
-    connectivity : {1, 2}
-
-    Returns
-    -------
-    voters, votes : (n,) int ndarray
-        Flat places of pixels and of what they vote for;
-        those for places outside the own region of the mask are left out.
-    """
-    regions = components(mask, connectivity=connectivity).ravel()
-    voters = np.flatnonzero(mask)
-    places = np.stack(np.divmod(voters, mask.shape[1]))
-    ways = (offsets_CHW.reshape(2, -1)[:, voters] - 0.5) * (2 * OFFSET_REACH)
-    to = np.rint(places + ways).astype(np.intp)
-    inside = ((to >= 0) & (to < np.reshape(mask.shape, (2, 1)))).all(0)
-    voters, votes = voters[inside], to[0, inside] * mask.shape[1] + to[1, inside]
-    own = regions[votes] == regions[voters]
-    return voters[own], votes[own]
 
 
 def level_markers(

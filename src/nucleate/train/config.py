@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CLASSES", "MAPS", "AugmentConfig", "Range", "TrainConfig", "load_config", "parse_config", "read_values"]
 
-MAPS = ("mask", "border", "distance", "edge", "inside", "offset_row", "offset_col", "labels")
+MAPS = ("mask", "border", "distance", "edge", "inside", "labels")
 """Maps a network can be taught, see `nucleate.train.targets`; ``labels`` is for detectors."""
 
 CLASSES = ("mask", "edge", "inside")

@@ -117,8 +117,6 @@ def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str,
 
 def starting_recipe(config: TrainConfig) -> PostRecipe:
     """Give the recipe that tuning begins with: markers where the network learns them, else the mask's own distance."""
-    if "offset_row" in config.maps:
-        return PostRecipe(split="offsets", marker_level=0.3, min_area=10)
     if {"distance", "border", "inside"} & set(config.maps):
         return START
     return PostRecipe(split="distance", min_area=10)

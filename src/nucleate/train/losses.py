@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from nucleate.post.split import OFFSET_REACH
 from nucleate.train.parallel import across
 
 if TYPE_CHECKING:
@@ -43,21 +42,10 @@ def soft_dice(logits_NCHW: Tensor, targets_NCHW: Tensor) -> Tensor:
 
 
 def compound(
-    logits_NCHW: Tensor, targets_NCHW: Tensor, weights_NHW: Tensor | None = None, *, dice: float = 0.5, offsets: int = 0
+    logits_NCHW: Tensor, targets_NCHW: Tensor, weights_NHW: Tensor | None = None, *, dice: float = 0.5
 ) -> Tensor:
-    """Weighed cross-entropy (see `nucleate.train.targets.border_weights`) plus a share of the soft Dice loss.
-
-    The last `offsets` maps are ways to centres: they cost a tenth for each pixel by which they are wrong, in the mean
-    over the pixels of nuclei (the first map).
-    """
-    maps = logits_NCHW.shape[1] - offsets
-    found_NCHW, true_NCHW = logits_NCHW[:, :maps], targets_NCHW[:, :maps]
-    loss = bce(found_NCHW, true_NCHW, weights_NHW) + dice * soft_dice(found_NCHW, true_NCHW)
-    if not offsets:
-        return loss
-    way_NKHW = (logits_NCHW[:, maps:].sigmoid() - targets_NCHW[:, maps:]).abs() * 2 * OFFSET_REACH
-    inside_N1HW = targets_NCHW[:, :1]
-    return loss + 0.1 * (way_NKHW * inside_N1HW).sum() / inside_N1HW.sum().clamp(min=1) / offsets
+    """Weighed cross-entropy (see `nucleate.train.targets.border_weights`) plus a share of the soft Dice loss."""
+    return bce(logits_NCHW, targets_NCHW, weights_NHW) + dice * soft_dice(logits_NCHW, targets_NCHW)
 
 
 def softmax(logits_NCHW: Tensor, targets_NCHW: Tensor, weights_NHW: Tensor | None = None) -> Tensor:
@@ -75,10 +63,7 @@ def softmax(logits_NCHW: Tensor, targets_NCHW: Tensor, weights_NHW: Tensor | Non
 
 def loss_of(config: TrainConfig) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
     """Give the loss of a run, with its numbers."""
-    if config.loss != "compound":
-        return LOSSES[config.loss]
-    offsets = sum(name.startswith("offset") for name in config.maps)
-    return functools.partial(compound, dice=config.dice, offsets=offsets)
+    return functools.partial(compound, dice=config.dice) if config.loss == "compound" else LOSSES[config.loss]
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {

@@ -10,8 +10,6 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
-from nucleate.post.split import OFFSET_REACH
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
@@ -83,13 +81,10 @@ def make_targets(labels_NHW: Tensor, distance_NHW: Tensor, *, maps: tuple[str, .
 
     ``mask`` 0/1; ``border`` 0/1 between touching nuclei; ``distance`` 0..1 to the centre; ``edge`` 0/1, the pixels of
     each nucleus with another nucleus or background beside or across a corner; ``inside`` 0/1, its other pixels;
-    ``offset_row`` and ``offset_col``, the way to the centre (`nucleate.post.split.OFFSET_REACH` pixels up or left are
-    0, down or right 1, 0.5 is none); ``labels``, the ids themselves.
+    ``labels``, the ids themselves.
     """
     mask_NHW = labels_NHW > 0
     made = {
-        "offset_row": lambda: _offset(labels_NHW, dim=1),
-        "offset_col": lambda: _offset(labels_NHW, dim=2),
         "edge": lambda: (mask_NHW & _at_edge(labels_NHW)).float(),
         "inside": lambda: (mask_NHW & ~_at_edge(labels_NHW)).float(),
         "labels": lambda: labels_NHW.float(),
@@ -98,18 +93,6 @@ def make_targets(labels_NHW: Tensor, distance_NHW: Tensor, *, maps: tuple[str, .
         "distance": lambda: distance_NHW * mask_NHW,
     }
     return torch.stack([made[name]() for name in maps], 1)
-
-
-def _offset(labels_NHW: Tensor, *, dim: int) -> Tensor:
-    """Give the way of each pixel to the centre of what is seen of its nucleus, along one axis."""
-    at = torch.arange(labels_NHW.shape[dim], device=labels_NHW.device, dtype=torch.float32)
-    at_HW = (at[:, None] if dim == 1 else at[None]).expand(labels_NHW.shape[1:])
-    ways = []
-    for labels_HW in labels_NHW:
-        _, place, count = torch.unique(labels_HW, return_inverse=True, return_counts=True)
-        centre = torch.bincount(place.flatten(), at_HW.flatten()).float() / count
-        ways.append(torch.where(labels_HW > 0, centre[place] - at_HW, 0.0))
-    return (0.5 + torch.stack(ways) / (2 * OFFSET_REACH)).clamp(0, 1)
 
 
 def _at_edge(labels_NHW: Tensor) -> Tensor:
