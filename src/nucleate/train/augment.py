@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from nucleate.train.colours import change_colours, grey_crops
+from nucleate.train.colours import change_colours
 from nucleate.train.damage import damage
 from nucleate.train.draws import draw, draw_log, grain, onto
 
@@ -130,15 +130,11 @@ def _smooth(points_N1KK: Tensor, batch_NCHW: Tensor) -> Tensor:
 
 
 def _lamp(batch_NCHW: Tensor, most: float, *, generator: Generator) -> Tensor:
-    """Take away light across a batch, and from single colours where there are any.
-
-    It is taken from what shines, or from what lets light through.
-    """
+    """Take away light across a batch and from single colours: of what shines, or of what lets light through."""
     count, channels = batch_NCHW.shape[:2]
     lost_N = most * torch.rand(2, count, 1, 1, 1, generator=generator) ** 3  # mostly little
     field_N1HW = _smooth(lost_N[0] * torch.rand(count, 1, 3, 3, generator=generator), batch_NCHW)
     colours_NC11 = onto(lost_N[1] * torch.rand(count, channels, 1, 1, generator=generator), batch_NCHW.device)
-    colours_NC11 = colours_NC11.masked_fill(grey_crops(batch_NCHW).view(-1, 1, 1, 1), 0.0)
     light_NCHW = (1 - field_N1HW) * (1 - colours_NC11)
     # Nuclei are bright here, whatever they were: where light passed through them, 1 is the dark.
     passed = onto((torch.rand(count, 1, 1, 1, generator=generator) < 0.5).float(), batch_NCHW.device)

@@ -1,7 +1,6 @@
 """Changes of colour for pictures of three channels. Legend in `nucleate.nets.unet`.
 
-All but `tint` are one 3 x 3 matrix a crop. Grey crops stay grey, as grey pictures are when a network is used; `tint`
-alone gives some of them one colour.
+All but `tint` are one 3 x 3 matrix a crop, and leave grey pictures grey (`dye` nearly so).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from nucleate.train.config import AugmentConfig
 
-__all__ = ["change_colours", "grey_crops"]
+__all__ = ["change_colours"]
 
 _GREY = 1e-3  # channels that differ by no more are grey
 
@@ -39,18 +38,11 @@ def change_colours(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Gene
     if config.mix_channels:
         batch_NCHW = _mix_channels(batch_NCHW, config.mix_channels, generator=generator)
     if config.hue or config.saturation != (1.0, 1.0) or config.dye:
-        change_N33 = onto(_stain(len(batch_NCHW), config, generator=generator), batch_NCHW.device)
-        grey_N11 = grey_crops(batch_NCHW)[:, None, None]
-        change_N33 = torch.where(grey_N11, torch.eye(3, device=batch_NCHW.device), change_N33)
-        batch_NCHW = torch.einsum("nij,njhw->nihw", change_N33, batch_NCHW)
+        change_N33 = _stain(len(batch_NCHW), config, generator=generator)
+        batch_NCHW = torch.einsum("nij,njhw->nihw", onto(change_N33, batch_NCHW.device), batch_NCHW)
     if config.tint:
         batch_NCHW = _tint(batch_NCHW, config.tint, generator=generator)
     return batch_NCHW
-
-
-def grey_crops(batch_NCHW: Tensor) -> Tensor:
-    """Say which crops (N) have the same values in all channels."""
-    return (batch_NCHW.amax(1) - batch_NCHW.amin(1)).flatten(1).amax(1) <= _GREY
 
 
 def _stain(count: int, config: AugmentConfig, *, generator: Generator) -> Tensor:
@@ -71,7 +63,8 @@ def _tint(batch_NCHW: Tensor, chance: float, *, generator: Generator) -> Tensor:
     chosen_N = torch.rand(count, generator=generator) < chance
     colour_N3 = torch.rand(count, 3, generator=generator) ** 3
     colour_N3 = colour_N3 / colour_N3.amax(1, keepdim=True).clamp(min=1e-6)
-    pick_N1 = (onto(chosen_N, batch_NCHW.device) & grey_crops(batch_NCHW))[:, None]
+    grey_N = (batch_NCHW.amax(1) - batch_NCHW.amin(1)).flatten(1).amax(1) <= _GREY
+    pick_N1 = (onto(chosen_N, batch_NCHW.device) & grey_N)[:, None]
     factor_N3 = torch.where(
         pick_N1, onto(colour_N3, batch_NCHW.device), torch.ones_like(colour_N3, device=batch_NCHW.device)
     )
