@@ -35,10 +35,13 @@ if TYPE_CHECKING:
     from nucleate.train.config import TrainConfig
 
 CONFIG = Path(__file__).parents[1] / "configs" / "flagship.toml"
-_GONE = {
+_PAST = {
     "offsets": "offsets to the centre, votes in place of markers",
+    "grey-kept": "no colour from dye or lamp for grey crops",
+    "colour-stem": "a first block of its own for pictures with colours",
+    "colour-stem-kept": "both: no colour for grey crops, a first block for pictures with colours",
 }
-"""Trials that lost and whose code is deleted; their rows stand in results/flagship/trials."""
+"""Trials whose code is deleted; their rows stand in results/flagship/trials."""
 
 _PARTS = 10  # of a run; a broken one goes on from the last whole part
 
@@ -58,8 +61,6 @@ def trials(config: TrainConfig) -> dict[str, Idea]:
         Idea("mask-alone", "the mask alone, split by its own distance", _heads("mask")),
         Idea("no-border", "without the map of borders", _heads("mask", "distance")),
         Idea("no-distance", "without the map of distances", _heads("mask", "border")),
-        Idea("colour-stem", "a first block of its own for pictures with colours",
-             {"network": {"name": "flagship-colour-stem"}}),
         Idea("grey", "grey for all pictures", grey),
         Idea("full-size", "a level at full size in place of the fold", {"network": {"name": "flagship-full-size"}}),
         Idea("even-weights", "no weight on pixels between neighbours", {"border_weight": 0.0}),
@@ -109,7 +110,7 @@ def read(path: Path) -> list[Outcome]:
 
 def tell(out: Path, plan: CrossPlan, *, known: dict[str, Idea], command: str) -> None:
     """Write table and figure of all trials that are done."""
-    known |= {name: Idea(name, says) for name, says in _GONE.items()}
+    known |= {name: Idea(name, says) for name, says in _PAST.items()}
     done = {name: outcomes for name in known if (outcomes := read(out / "rows" / f"{name}.json"))}
     if BASELINE not in done:
         return

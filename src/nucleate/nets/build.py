@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from nucleate.nets.flagship import Flagship
 from nucleate.nets.unet import UNet
 from nucleate.nets.variants import (
-    FlagshipColourStem,
     FlagshipFullSize,
     UNetColourStem,
     UNetLargeFilters,
@@ -34,7 +33,6 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "unet-learned-upsampling": UNetLearnedUpSampling,
     "unet-three-class": UNetThreeClass,
     "flagship": Flagship,
-    "flagship-colour-stem": FlagshipColourStem,
     "flagship-full-size": FlagshipFullSize,
 }
 

@@ -12,7 +12,6 @@ from nucleate.nets.flagship import Flagship, ResidualBlock
 from nucleate.nets.unet import UNet, UShape, he_init
 
 __all__ = [
-    "FlagshipColourStem",
     "FlagshipFullSize",
     "UNetColourStem",
     "UNetLargeFilters",
@@ -126,31 +125,6 @@ class UNetThreeClass(UNet):
             inside - torch.logaddexp(background, edge),
         ]
         return torch.stack(logits[: self.channels_out], 1)
-
-
-class FlagshipColourStem(Flagship):
-    """The flagship with a first block of its own for pictures with colours, as in `UNetColourStem`."""
-
-    def __init__(self, channels_in: int = 3, channels_out: int = 3, *, width: int = 48, depth: int = 5) -> None:
-        super().__init__(channels_in, channels_out, width=width, depth=depth)
-        self.down[0] = _TwoStems(self.down[0] if channels_in > 1 else None, ResidualBlock(4, width))
-
-
-class _TwoStems(nn.Module):
-    """Two first blocks on folded pictures, of which each picture is given one."""
-
-    def __init__(self, colour: nn.Module | None, grey: nn.Module) -> None:
-        super().__init__()
-        self.colour, self.grey = colour, grey
-
-    def forward(self, folded_NCHW: Tensor) -> Tensor:
-        """Keep H and W; the first four channels are the first channel of the picture, folded."""
-        stem_NCHW = self.grey(folded_NCHW[:, :4])
-        if self.colour is None:
-            return stem_NCHW  # type: ignore[no-any-return]
-        spread_NCHW = (folded_NCHW[:, 4:] - folded_NCHW[:, :-4]).abs()  # of each channel to the one before
-        coloured_N111 = spread_NCHW.amax((1, 2, 3), keepdim=True) > _COLOURED
-        return torch.where(coloured_N111, self.colour(folded_NCHW), stem_NCHW)
 
 
 class FlagshipFullSize(Flagship):

@@ -1,6 +1,7 @@
 """Changes of colour for pictures of three channels. Legend in `nucleate.nets.unet`.
 
-All but `tint` are one 3 x 3 matrix a crop, and leave grey pictures grey (`dye` nearly so).
+All but `tint` are one 3 x 3 matrix a crop. Grey pictures stay grey, but for `dye`, which gives each a cast; `tint` then
+finds none to show in one colour.
 """
 
 from __future__ import annotations
