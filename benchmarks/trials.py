@@ -110,7 +110,7 @@ def read(path: Path) -> list[Outcome]:
 
 def tell(out: Path, plan: CrossPlan, *, known: dict[str, Idea], command: str) -> None:
     """Write table and figure of all trials that are done."""
-    known |= {name: Idea(name, says) for name, says in _PAST.items()}
+    known = {**known, **{name: Idea(name, says) for name, says in _PAST.items()}}
     done = {name: outcomes for name in known if (outcomes := read(out / "rows" / f"{name}.json"))}
     if BASELINE not in done:
         return
