@@ -46,14 +46,13 @@ _PAST = {
 _PARTS = 10  # of a run; a broken one goes on from the last whole part
 
 
-def _heads(*maps: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - settings
-    return {"maps": list(maps), "network": {"channels_out": len(maps)}, **more}
+def _heads(*maps: str, channels_in: int = 3) -> dict[str, Any]:
+    network = {"channels_out": len(maps), "channels_in": channels_in}
+    return {"maps": list(maps), "network": network, "normalizer": {"channels": channels_in}}
 
 
 def trials(config: TrainConfig) -> dict[str, Idea]:
     """List the trials by name, in the order in which they run: what is changed of the shipped network's settings."""
-    grey = {"network": {"channels_in": 1}, "normalizer": {"channels": 1}}
-    mild = {"gamma": [0.6, 1.6], "blur": 1.5, "lamp": 0.0}
     small = {"batch": 4, "steps_per_epoch": 2 * (config.steps_per_epoch or 1)}
     rows = [
         Idea(BASELINE, "as shipped: mask, border and distance"),
@@ -61,17 +60,15 @@ def trials(config: TrainConfig) -> dict[str, Idea]:
         Idea("mask-alone", "the mask alone, split by its own distance", _heads("mask")),
         Idea("no-border", "without the map of borders", _heads("mask", "distance")),
         Idea("no-distance", "without the map of distances", _heads("mask", "border")),
-        Idea("grey", "grey for all pictures", grey),
+        Idea("grey", "grey for all pictures", _heads("mask", "border", "distance", channels_in=1)),
+        Idea("grey-no-border", "both: grey, no map of borders", _heads("mask", "distance", channels_in=1)),
+        Idea("no-dice", "cross-entropy alone", {"dice": 0.0}),
         Idea("full-size", "a level at full size in place of the fold", {"network": {"name": "flagship-full-size"}}),
         Idea("even-weights", "no weight on pixels between neighbours", {"border_weight": 0.0}),
         Idea("more-weight", "weight 10 on pixels between neighbours, not 4", {"border_weight": 10.0}),
-        Idea("no-dice", "cross-entropy alone", {"dice": 0.0}),
         Idea("small-batches", "batches of 4, twice as many steps", small),
         Idea("faster", "twice the learning rate", {"lr": 2 * config.lr}),
         Idea("drawn", "200 drawn pictures added", {"drawn": 200}),
-        Idea("mild-light", "milder gamma and blur, no lamp", {"augment": mild}),
-        Idea("even-kinds", "kinds of picture drawn evenly", {"balance": 1.0}),
-        Idea("even-pictures", "pictures drawn evenly", {"balance": 0.0}),
     ]  # fmt: skip
     return {row.name: row for row in rows}
 
