@@ -68,6 +68,8 @@ def trials(config: TrainConfig) -> dict[str, Idea]:
         Idea("more-weight", "weight 10 on pixels between neighbours, not 4", {"border_weight": 10.0}),
         Idea("small-batches", "batches of 4, twice as many steps", small),
         Idea("faster", "twice the learning rate", {"lr": 2 * config.lr}),
+        Idea("plain", "a third of the crops moved, and not changed in light or colour", {"augment": {"plain": 0.33}}),
+        Idea("narrow-zoom", "sizes changed by 0.6 to 1.7 only", {"augment": {"zoom": [0.6, 1.7]}}),
         Idea("drawn", "200 drawn pictures added", {"drawn": 200}),
     ]  # fmt: skip
     return {row.name: row for row in rows}

@@ -113,6 +113,14 @@ def test_inversion_turns_about_the_asked_share() -> None:
     assert 0.18 < turned.mean().item() < 0.32
 
 
+def test_about_the_asked_share_of_crops_is_left_plain() -> None:
+    batch = torch.rand(400, 1, 8, 8)
+    changed = change_intensity(batch, AugmentConfig(gamma=(2.0, 2.0), plain=0.25), generator=seeded(2))
+    left = (changed == batch).all(3).all(2)[:, 0]
+    assert 0.18 < left.float().mean().item() < 0.32
+    torch.testing.assert_close(changed[~left], batch[~left] ** 2)
+
+
 def test_a_batch_is_a_function_of_seed_and_step() -> None:
     config = TrainConfig(augment=WILD.model_copy(update={"mix_channels": 0.0}), crop=16, batch=4)
     atlas = _atlas()

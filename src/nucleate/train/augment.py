@@ -93,6 +93,10 @@ def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Ge
     def per_crop(values: Tensor) -> Tensor:
         return onto(values, device).view(-1, 1, 1, 1)
 
+    if config.plain:
+        left = per_crop(torch.rand(count, generator=generator) < config.plain)
+        changed = change_intensity(batch_NCHW, config.model_copy(update={"plain": 0.0}), generator=generator)
+        return torch.where(left, batch_NCHW, changed)
     if channels == 3:
         batch_NCHW = change_colours(batch_NCHW, config, generator=generator)
     if config.invert:

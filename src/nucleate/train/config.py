@@ -77,6 +77,8 @@ class AugmentConfig(_Frozen):
         Chance that few grey levels (4 to 64) are left, as in pictures that use little of their range.
     jpeg : float
         Chance of the block noise of a strong JPEG compression; `crop` must be a multiple of 8.
+    plain : float
+        Chance that a crop's intensities are left as they are; it is moved all the same.
     """
 
     flips: bool = True
@@ -99,6 +101,7 @@ class AugmentConfig(_Frozen):
     lamp: float = Field(0.0, ge=0, le=1)
     coarse: float = Field(0.0, ge=0, le=1)
     jpeg: float = Field(0.0, ge=0, le=1)
+    plain: float = Field(0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
