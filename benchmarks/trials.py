@@ -53,8 +53,8 @@ def _heads(*maps: str, channels_in: int = 3) -> dict[str, Any]:
 
 def trials(config: TrainConfig) -> dict[str, Idea]:
     """List the trials by name, in the order in which they run: what is changed of the shipped network's settings."""
-    red = _heads("mask", "distance", channels_in=1)
-    red["normalizer"]["light_grey"] = "red"
+    chosen = {**_heads("mask", "distance", channels_in=1), "augment": {"plain": 0.4}}
+    red = {**chosen, "normalizer": {"channels": 1, "light_grey": "red"}}
     small = {"batch": 4, "steps_per_epoch": 2 * (config.steps_per_epoch or 1)}
     rows = [
         Idea(BASELINE, "as shipped: mask, border and distance"),
@@ -64,7 +64,6 @@ def trials(config: TrainConfig) -> dict[str, Idea]:
         Idea("no-distance", "without the map of distances", _heads("mask", "border")),
         Idea("grey", "grey for all pictures", _heads("mask", "border", "distance", channels_in=1)),
         Idea("grey-no-border", "both: grey, no map of borders", _heads("mask", "distance", channels_in=1)),
-        Idea("red-no-border", "and red in place of grey where the ground is light", red),
         Idea("no-dice", "cross-entropy alone", {"dice": 0.0}),
         Idea("full-size", "a level at full size in place of the fold", {"network": {"name": "flagship-full-size"}}),
         Idea("even-weights", "no weight on pixels between neighbours", {"border_weight": 0.0}),
@@ -72,6 +71,8 @@ def trials(config: TrainConfig) -> dict[str, Idea]:
         Idea("small-batches", "batches of 4, twice as many steps", small),
         Idea("faster", "twice the learning rate", {"lr": 2 * config.lr}),
         Idea("plain", "a third of the crops moved, and not changed in light or colour", {"augment": {"plain": 0.33}}),
+        Idea("chosen", "grey, no map of borders, two fifths of the crops plain", chosen),
+        Idea("chosen-red", "as chosen, and red in place of grey where the ground is light", red),
         Idea("narrow-zoom", "sizes changed by 0.6 to 1.7 only", {"augment": {"zoom": [0.6, 1.7]}}),
         Idea("drawn", "200 drawn pictures added", {"drawn": 200}),
     ]  # fmt: skip
