@@ -1,4 +1,4 @@
-"""Trials of the network that ships: one choice changed at a time, cross-validated on the same few crops.
+"""Trials of the network: one choice changed at a time, cross-validated on the same few crops.
 
     OMP_NUM_THREADS=1 python benchmarks/trials.py stage1_train.zip images.csv OUT [--only NAME,...] [--crops N]
                                                   [--folds 0,1]
@@ -34,12 +34,13 @@ from nucleate.train.loop import FINAL
 if TYPE_CHECKING:
     from nucleate.train.config import TrainConfig
 
-CONFIG = Path(__file__).parents[1] / "configs" / "flagship.toml"
+CONFIG = Path(__file__).with_suffix(".toml")
 _PAST = {
     "offsets": "offsets to the centre, votes in place of markers",
     "grey-kept": "no colour from dye or lamp for grey crops",
     "colour-stem": "a first block of its own for pictures with colours",
     "colour-stem-kept": "both: no colour for grey crops, a first block for pictures with colours",
+    "chosen-red": "as chosen, and red in place of grey where the ground is light",
 }
 """Trials whose code is deleted; their rows stand in results/flagship/trials."""
 
@@ -52,12 +53,11 @@ def _heads(*maps: str, channels_in: int = 3) -> dict[str, Any]:
 
 
 def trials(config: TrainConfig) -> dict[str, Idea]:
-    """List the trials by name, in the order in which they run: what is changed of the shipped network's settings."""
+    """List the trials by name, in the order in which they run: what is changed of `trials.toml`."""
     chosen = {**_heads("mask", "distance", channels_in=1), "augment": {"plain": 0.4}}
-    red = {**chosen, "normalizer": {"channels": 1, "light_grey": "red"}}
     small = {"batch": 4, "steps_per_epoch": 2 * (config.steps_per_epoch or 1)}
     rows = [
-        Idea(BASELINE, "as shipped: mask, border and distance"),
+        Idea(BASELINE, "as first shipped: mask, border and distance"),
         Idea(CHANCE, "nothing but the seed: what chance alone is worth", {"seed": config.seed + 1}),
         Idea("mask-alone", "the mask alone, split by its own distance", _heads("mask")),
         Idea("no-border", "without the map of borders", _heads("mask", "distance")),
@@ -72,7 +72,6 @@ def trials(config: TrainConfig) -> dict[str, Idea]:
         Idea("faster", "twice the learning rate", {"lr": 2 * config.lr}),
         Idea("plain", "a third of the crops moved, and not changed in light or colour", {"augment": {"plain": 0.33}}),
         Idea("chosen", "grey, no map of borders, two fifths of the crops plain", chosen),
-        Idea("chosen-red", "as chosen, and red in place of grey where the ground is light", red),
         Idea("narrow-zoom", "sizes changed by 0.6 to 1.7 only", {"augment": {"zoom": [0.6, 1.7]}}),
         Idea("drawn", "200 drawn pictures added", {"drawn": 200}),
     ]  # fmt: skip
@@ -130,10 +129,10 @@ def tell(out: Path, plan: CrossPlan, *, known: dict[str, Idea], command: str) ->
         f"`{CHANCE}` and in the gains by fold. Seconds are of the clock, for one network.",
         "",
         f"- Command: `{command}`",
-        f"- {crops} crops a network, one cycle; all else as in `configs/{CONFIG.name}`. The shipped network saw more.",
+        f"- {crops} crops a network, one cycle; all else as in `benchmarks/{CONFIG.name}`.",
         f"- nucleate {__version__}, {rows[0].made}.",
     ]
-    title = f"over the shipped settings; {crops} crops; | each fold"
+    title = f"over the first shipped settings; {crops} crops; | each fold"
     write_gains(
         out, heading="Trials of the network", rows=rows, kinds=kind_gains(done, kinds=kinds), notes=notes, figure=title
     )

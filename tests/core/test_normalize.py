@@ -179,21 +179,3 @@ def test_a_light_plane_shown_in_one_colour_is_seen_as_grey(channel: int) -> None
     shown[..., channel] = 255 - _dots()
     assert normalizer.measure(shown).invert
     np.testing.assert_array_equal(normalizer(shown), normalizer(255 - _dots()))
-
-
-def test_the_red_of_a_stained_plane_shows_one_stain_and_not_the_other() -> None:
-    blue_stain, pink_stain = _dots()[..., None] * np.array((1.0, 1.0, 0.4)), np.zeros((40, 40, 3))
-    pink_stain[12:18, 30:38] = (10, 180, 90)
-    stained = (255 - blue_stain - pink_stain).astype(np.uint8)
-    normalizer = Normalizer(low_percentile=0, high_percentile=100, light_grey="red")
-    assert normalizer(stained)[0, 12:18, 30:38].max() < 0.1
-    np.testing.assert_array_equal(normalizer(stained)[0, :9], normalizer(255 - _dots())[0, :9])
-
-
-def test_brightness_is_seen_where_red_shows_nothing() -> None:
-    green = np.zeros((40, 40, 3), np.uint8)
-    green[..., 1] = 255 - _dots()
-    normalizer = Normalizer(low_percentile=0, high_percentile=100)
-    red = Normalizer(low_percentile=0, high_percentile=100, light_grey="red")
-    assert red.measure(green).invert
-    np.testing.assert_array_equal(red(green), normalizer(green))

@@ -25,7 +25,6 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
 _EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
-_FAINT = 0.3  # of the span of brightness: a red of less shows too little
 SAMPLE = 4_000_000
 """Pixels looked at for percentiles, at most about: larger planes are sampled on a regular grid."""
 
@@ -98,9 +97,6 @@ class Normalizer:
     polarity : {"keep", "dark-background"}
         ``dark-background`` inverts planes whose mean lies above the middle of the range (the paper's rule); empty
         channels of a colour plane do not count.
-    light_grey : {"brightness", "red"}
-        What networks of one channel see of colour planes that are inverted: with ``red``, in which haematoxylin is dark
-        and eosin hardly seen, the red channel; where that is nearly constant, brightness.
     """
 
     channels: int = 1
@@ -108,14 +104,13 @@ class Normalizer:
     low_percentile: float = 0.5
     high_percentile: float = 99.8
     polarity: Literal["keep", "dark-background"] = "dark-background"
-    light_grey: Literal["brightness", "red"] = "brightness"
 
     def measure(self, plane: NDArray[Any] | Plane) -> Scaling:
         """Find the scaling of a whole plane, (H, W) or (H, W, 3); pixels that are not finite are left out."""
         step = max(1, int(np.ceil(np.sqrt(plane.shape[0] * plane.shape[1] / SAMPLE))))
         sample = grid_sample(as_plane(plane), step)
         colours = [sample] if self.channels == 1 or sample.ndim == 2 else [sample[..., index] for index in range(3)]
-        bands = [_finite(band) for band in colours]
+        bands = [band[np.isfinite(band)] for band in map(to_grey, colours)]
         if any(band.size == 0 for band in bands):
             return Scaling(0.0, 0.0, invert=False, channels=self.channels)
         with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32
@@ -131,14 +126,9 @@ class Normalizer:
             bright = high > low and mean > (low + high) / 2
             if len(used) > 1 and self.polarity == "dark-background" and not bright:
                 only = _only_colour(sample, np.array([bottom for bottom, _ in ends]))
-        bright = bright and self.polarity == "dark-background"
-        if bright and self.channels == 1 and sample.ndim == 3 and self.light_grey == "red":
-            red = self._ends(_finite(sample[..., 0]), plane.dtype)
-            if red[1] - red[0] >= _FAINT * (high - low):
-                only, (low, high) = 0, red
-        elif only is not None:
+        if only is not None:
             low, high = ends[only]
-        return Scaling(low, high, bright, self.channels, only)
+        return Scaling(low, high, self.polarity == "dark-background" and bright, self.channels, only)
 
     def _ends(self, values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[float, float]:
         if self.scaling == "range":
@@ -151,11 +141,6 @@ class Normalizer:
     def __call__(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Prepare a whole plane: float32 (channels, H, W) in 0..1."""
         return self.measure(plane).apply(plane)
-
-
-def _finite(plane: NDArray[Any]) -> NDArray[np.float32]:
-    grey = to_grey(plane)
-    return grey[np.isfinite(grey)]
 
 
 def _only_colour(sample: NDArray[Any], lows: NDArray[np.float64]) -> int | None:
