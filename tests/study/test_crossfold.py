@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,8 +86,12 @@ def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.M
     assert again.found.kept == result.found.kept
     train_on_all(plan, resume=False, report=lambda name, run: None)
     assert len(seen[0][0]) == 8
-    path = ship_model(plan, result, network=ALL, name="mine", command="nucleate crossval data --ship mine")
-    assert find_model(path).card.recipe == result.ending.recipe
+    said = replace(plan, config=CONFIG.replace(card={"description": "eight disks", "tile": 512}))
+    made = {path: path.stat().st_mtime_ns for path in plan.out.glob("maps/*/*")}
+    path = ship_model(said, run_crossfold(said), network=ALL, name="mine", command="nucleate crossval data --ship mine")
+    assert {path: path.stat().st_mtime_ns for path in plan.out.glob("maps/*/*")} == made
+    card = find_model(path).card
+    assert (card.recipe, card.description, card.tile) == (result.ending.recipe, "eight disks", 512)
     with pytest.raises(UsageError, match="another maps"):
         run_crossfold(
             CrossPlan(plan.data, plan.out, plan.table, config=CONFIG.replace(maps=("mask", "edge", "inside")))

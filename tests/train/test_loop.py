@@ -94,6 +94,7 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
         _train(tmp_path)
     with pytest.raises(UsageError, match="other settings"):
         _train(tmp_path, CONFIG.replace(lr=1e-4), resume=True)
+    _train(tmp_path, CONFIG.replace(card={"description": "it trains the same"}), resume=True)
 
 
 def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from nucleate.run.scale import ScaleRule
 from nucleate.run.segmenter import SegmentSettings
 from nucleate.study.plan import StudyPlan
 from nucleate.train.card import card_of, segmenter_of
-from nucleate.train.config import TrainConfig
+from nucleate.train.config import CardConfig, TrainConfig
 from nucleate.train.crossfit import Ending, EndingFitter, cross_fit
 from nucleate.train.device import choose_device
 from nucleate.train.finish import card_scores, final_network, median_diameter, starting_recipe, train_network
@@ -303,7 +303,8 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample]) -> list[Sto
     """Make the maps of a fold where they are not there yet, and open them without reading."""
     weights = plan.out / f"fold-{fold}" / FINAL
     folder = make_folder(plan.out / "maps" / f"fold-{fold}")
-    card = card_of(plan.config, starting_recipe(plan.config), weights=weights.read_bytes())
+    bare = plan.config.replace(card=CardConfig())  # its texts change no map
+    card = card_of(bare, starting_recipe(bare), weights=weights.read_bytes())
     stamp = card.model_dump_json(exclude_defaults=True)
     made = folder / "made.json"
     if not made.is_file() or made.read_text(encoding="utf-8") != stamp:

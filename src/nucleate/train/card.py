@@ -38,7 +38,7 @@ def card_of(config: TrainConfig, recipe: PostRecipe, *, weights: bytes, **facts:
     # such a margin give exactly what the whole picture gives.
     tiling = {"margin": 6 * multiple, "blend": 0}
     return ModelCard(
-        **{"name": config.network.name, **tiling, **facts},
+        **{"name": config.network.name, **tiling, **config.card.model_dump(exclude_none=True), **facts},
         network=config.network.to_dict(),
         normalizer=config.normalizer,
         maps=config.maps,

@@ -16,7 +16,17 @@ from nucleate.post.recipe import PostRecipe
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CLASSES", "MAPS", "AugmentConfig", "Range", "TrainConfig", "load_config", "parse_config", "read_values"]
+__all__ = [
+    "CLASSES",
+    "MAPS",
+    "AugmentConfig",
+    "CardConfig",
+    "Range",
+    "TrainConfig",
+    "load_config",
+    "parse_config",
+    "read_values",
+]
 
 MAPS = ("mask", "border", "distance", "edge", "inside", "labels")
 """Maps a network can be taught, see `nucleate.train.targets`; ``labels`` is for detectors."""
@@ -112,6 +122,24 @@ class AugmentConfig(_Frozen):
         return self
 
 
+class CardConfig(_Frozen):
+    """What the model's card says beyond what the run finds out; nothing here changes the network.
+
+    Parameters
+    ----------
+    description, data, licence : str or None
+        Texts of the card.
+    tile, bytes_per_pixel : int or None
+        How large pictures are cut for this network, see `nucleate.run.weights.ModelCard`.
+    """
+
+    description: str | None = None
+    data: str | None = None
+    licence: str | None = None
+    tile: int | None = Field(None, ge=1)
+    bytes_per_pixel: int | None = Field(None, ge=1)
+
+
 class TrainConfig(_Frozen):
     """One training run.
 
@@ -177,6 +205,8 @@ class TrainConfig(_Frozen):
         Compile the network for the machine before training; worth its minute or two on graphics cards.
     recipe : PostRecipe or None
         From maps to nuclei; chosen by score on held-out pictures when None.
+    card : CardConfig
+        Fields of the model's card.
     """
 
     network: NetConfig = NetConfig()
@@ -210,6 +240,7 @@ class TrainConfig(_Frozen):
     shards: int = Field(1, ge=1)
     compiled: bool = False
     recipe: PostRecipe | None = None
+    card: CardConfig = CardConfig()
 
     @field_validator("recipe", mode="before")
     @classmethod
@@ -257,6 +288,10 @@ class TrainConfig(_Frozen):
     def detector(self) -> bool:
         """Whether the network gives nuclei one by one and not maps."""
         return self.network.name in DETECTORS and self.maps == ("labels",)
+
+    def trains_as(self, other: TrainConfig) -> bool:
+        """Whether both give the same network; what its card says may differ."""
+        return self == other.replace(card=self.card)
 
     def replace(self, **changes: object) -> TrainConfig:
         """Give a checked copy with some fields changed."""

@@ -209,7 +209,7 @@ def _start(config: TrainConfig, folder: Path, *, resume: bool, parts: tuple[Any,
     if not resume:
         raise UsageError(f"{folder} already holds a run; go on with --resume or give another folder")
     facts = load_state(state, parts)
-    if TrainConfig.model_validate(facts["config"]) != config:
+    if not config.trains_as(TrainConfig.model_validate(facts["config"])):
         raise UsageError(f"{folder} holds a run with other settings; give the same ones or another folder")
     return Run(facts["step"], facts["history"], facts["best"] if facts["best"] is not None else -math.inf)
 
