@@ -52,6 +52,10 @@ def _heads(*maps: str, channels_in: int = 3) -> dict[str, Any]:
     return {"maps": list(maps), "network": network, "normalizer": {"channels": channels_in}}
 
 
+def _more(idea: dict[str, Any], **augment: float) -> dict[str, Any]:
+    return {**idea, "augment": {**idea["augment"], **augment}}
+
+
 def trials(config: TrainConfig) -> dict[str, Idea]:
     """List the trials by name, in the order in which they run: what is changed of `trials.toml`."""
     chosen = {**_heads("mask", "distance", channels_in=1), "augment": {"plain": 0.4}}
@@ -72,6 +76,8 @@ def trials(config: TrainConfig) -> dict[str, Idea]:
         Idea("faster", "twice the learning rate", {"lr": 2 * config.lr}),
         Idea("plain", "a third of the crops moved, and not changed in light or colour", {"augment": {"plain": 0.33}}),
         Idea("chosen", "grey, no map of borders, two fifths of the crops plain", chosen),
+        Idea("plainer", "as chosen, and seven tenths of the crops plain", _more(chosen, plain=0.7)),
+        Idea("native", "as chosen, and two fifths of the crops not resampled", _more(chosen, native=0.4)),
         Idea("narrow-zoom", "sizes changed by 0.6 to 1.7 only", {"augment": {"zoom": [0.6, 1.7]}}),
         Idea("drawn", "200 drawn pictures added", {"drawn": 200}),
     ]  # fmt: skip
