@@ -96,16 +96,6 @@ def test_wild_intensities_stay_in_range_and_finite(channels: int) -> None:
     assert not torch.equal(changed, batch)
 
 
-@pytest.mark.parametrize("side", [16, 17])
-def test_native_crops_keep_the_pixels_of_the_picture(side: int) -> None:
-    wild = AugmentConfig(rotate=True, zoom=(0.5, 2.0), displace=(0.05, 0.05), native=0.5)
-    grid = crop_grid(torch.tensor([[60, 50]] * 400), side, config=wild, generator=seeded(3))
-    on_pixels = ((grid - grid.round()).abs() < 1e-4).flatten(1).all(1)
-    assert 0.4 < on_pixels.float().mean().item() < 0.6
-    step = (grid[on_pixels][:, 1:] - grid[on_pixels][:, :-1]).abs().sum(-1)
-    torch.testing.assert_close(step, torch.ones_like(step))
-
-
 def test_no_change_asked_for_changes_nothing() -> None:
     batch = torch.rand(4, 3, 8, 8)
     assert torch.equal(change_intensity(batch, AugmentConfig(), generator=seeded(0)), batch)

@@ -49,7 +49,7 @@ def crop_grid(
     crop : int or (int, int)
         Side of the crops, or their rows and columns, pixels.
     config : AugmentConfig
-        Flips, rotation, zoom, displacement and `native` are used.
+        Flips, rotation, zoom and displacement are used.
     generator : Generator
         On the CPU.
     device : torch.device or str
@@ -65,23 +65,16 @@ def crop_grid(
     angle = (torch.rand(count, generator=generator) * 2 * math.pi) * float(config.rotate)
     step = 1 / draw_log(config.zoom, count, generator=generator)
     flips_N2 = 1 - 2 * (torch.rand(count, 2, generator=generator) < 0.5 * config.flips).float()
-    native_N = torch.zeros(count, dtype=torch.bool)
-    if config.native:
-        native_N = torch.rand(count, generator=generator) < config.native
-        angle = torch.where(native_N, (angle / (math.pi / 2)).round() * (math.pi / 2), angle)
-        step = torch.where(native_N, 1.0, step)
     cos, sin = angle.cos() * step, angle.sin() * step
     turn_N22 = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1) * flips_N2[:, None, :]
     # The window as large as the unturned crop stays inside where the picture is large enough.
     room_N2 = (sizes_N2 - torch.tensor(shape) * step[:, None]).clamp(min=0)
     centre_N2 = (sizes_N2 - 1) / 2 + room_N2 * (torch.rand(count, 2, generator=generator) - 0.5)
-    between_2 = (torch.tensor(shape) - 1) / 2 % 1  # the middle of an even side lies between two pixels
-    centre_N2 = torch.where(native_N[:, None], (centre_N2 - between_2).round() + between_2, centre_N2)
     sides = [torch.arange(length, device=place) - (length - 1) / 2 for length in shape]
     out_HW2 = torch.stack(torch.meshgrid(*sides, indexing="ij"), -1)
     grid_NHW2 = torch.einsum("nij,hwj->nhwi", onto(turn_N22, place), out_HW2) + onto(centre_N2, place)[:, None, None, :]
     if config.displace[1] > 0:
-        spread = draw(config.displace, count, generator=generator) * math.sqrt(shape[0] * shape[1]) * step * ~native_N
+        spread = draw(config.displace, count, generator=generator) * math.sqrt(shape[0] * shape[1]) * step
         points = config.displace_grid
         shift = torch.randn(count, 2, points, points, generator=generator) * spread[:, None, None, None]
         fine_N2HW = functional.interpolate(onto(shift, place), size=shape, mode="bilinear", align_corners=True)

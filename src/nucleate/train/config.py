@@ -57,8 +57,6 @@ class AugmentConfig(_Frozen):
         the crop's side.
     displace_grid : int
         Points a side.
-    native : float
-        Chance that a crop keeps the picture's own pixels: mirrored and turned by quarters at most, nothing resampled.
     gamma : (float, float)
         Exponent on 0..1, drawn log-uniformly.
     gain : (float, float)
@@ -98,7 +96,6 @@ class AugmentConfig(_Frozen):
     zoom: Range = (1.0, 1.0)
     displace: Range = (0.0, 0.0)
     displace_grid: int = Field(4, ge=2)
-    native: float = Field(0.0, ge=0, le=1)
     gamma: Range = (1.0, 1.0)
     gain: Range = (1.0, 1.0)
     offset: Range = (0.0, 0.0)
