@@ -175,8 +175,10 @@ class TrainConfig(_Frozen):
         Batches an epoch, crops drawn at random.
     batch : int
         Crops a batch.
+    optimiser : {"adam", "muon"}
+        ``adam``, with decoupled weight decay, or `nucleate.train.muon`, which learns the same from far fewer crops.
     lr : float
-        Learning rate of Adam (decoupled weight decay when `weight_decay` > 0).
+        Learning rate.
     beta1 : float
         Adam's decay of the mean gradient.
     schedule : {"constant", "cosine"}
@@ -225,6 +227,7 @@ class TrainConfig(_Frozen):
     epochs: int = Field(20, ge=1)
     steps_per_epoch: int | None = Field(None, ge=1)
     batch: int = Field(8, ge=1)
+    optimiser: Literal["adam", "muon"] = "adam"
     lr: float = Field(1e-3, gt=0)
     beta1: float = Field(0.9, ge=0, lt=1)
     schedule: Literal["constant", "cosine"] = "constant"

@@ -19,6 +19,7 @@ from nucleate.train.batches import Atlas, Batch, make_batch, steps_per_epoch
 from nucleate.train.checkpoint import load_state, save_network, save_state
 from nucleate.train.config import TrainConfig
 from nucleate.train.losses import loss_of
+from nucleate.train.muon import Muon
 from nucleate.train.parallel import across, meet, rank, share, size
 from nucleate.train.start import first_network
 
@@ -141,6 +142,8 @@ def fit(
 
 
 def _optimiser(module: nn.Module, config: TrainConfig, *, place: torch.device) -> torch.optim.Optimizer:
+    if config.optimiser == "muon":
+        return Muon(module.parameters(), config.lr, weight_decay=config.weight_decay)
     betas = (config.beta1, 0.999)
     fused = True if place.type == "cuda" else None
     return torch.optim.AdamW(module.parameters(), config.lr, betas=betas, weight_decay=config.weight_decay, fused=fused)
