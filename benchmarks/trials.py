@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 CONFIG = Path(__file__).with_suffix(".toml")
 _PAST = {
+    "full-size": "a level at full size in place of the fold",
     "offsets": "offsets to the centre, votes in place of markers",
     "grey-kept": "no colour from dye or lamp for grey crops",
     "colour-stem": "a first block of its own for pictures with colours",
@@ -56,6 +57,7 @@ def _heads(*maps: str, channels_in: int = 3) -> dict[str, Any]:
 def trials(config: TrainConfig) -> dict[str, Idea]:
     """List the trials by name, in the order in which they run: what is changed of `trials.toml`."""
     chosen = {**_heads("mask", "distance", channels_in=1), "augment": {"plain": 0.4}}
+    muon = {**chosen, "optimiser": "muon", "lr": 4e-3}
     small = {"batch": 4, "steps_per_epoch": 2 * (config.steps_per_epoch or 1)}
     rows = [
         Idea(BASELINE, "as first shipped: mask, border and distance"),
@@ -66,16 +68,16 @@ def trials(config: TrainConfig) -> dict[str, Idea]:
         Idea("grey", "grey for all pictures", _heads("mask", "border", "distance", channels_in=1)),
         Idea("grey-no-border", "both: grey, no map of borders", _heads("mask", "distance", channels_in=1)),
         Idea("no-dice", "cross-entropy alone", {"dice": 0.0}),
-        Idea("full-size", "a level at full size in place of the fold", {"network": {"name": "flagship-full-size"}}),
-        Idea("even-weights", "no weight on pixels between neighbours", {"border_weight": 0.0}),
-        Idea("more-weight", "weight 10 on pixels between neighbours, not 4", {"border_weight": 10.0}),
         Idea("small-batches", "batches of 4, twice as many steps", small),
         Idea("faster", "twice the learning rate", {"lr": 2 * config.lr}),
         Idea("plain", "a third of the crops moved, and not changed in light or colour", {"augment": {"plain": 0.33}}),
         Idea("chosen", "grey, no map of borders, two fifths of the crops plain", chosen),
         Idea("plainer", "as chosen, and seven tenths of the crops plain", {**chosen, "augment": {"plain": 0.7}}),
         Idea("narrow-zoom", "sizes changed by 0.6 to 1.7 only", {"augment": {"zoom": [0.6, 1.7]}}),
-        Idea("drawn", "200 drawn pictures added", {"drawn": 200}),
+        Idea("muon", "as chosen, and Muon in place of Adam", muon),
+        Idea("even-weights", "as muon, without weight between neighbours", {**muon, "border_weight": 0.0}),
+        Idea("more-weight", "as muon, with weight 10 between neighbours, not 4", {**muon, "border_weight": 10.0}),
+        Idea("drawn", "as muon, and 200 drawn pictures added", {**muon, "drawn": 200}),
     ]  # fmt: skip
     return {row.name: row for row in rows}
 

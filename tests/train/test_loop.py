@@ -47,11 +47,12 @@ def test_training_learns_to_find_disks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", ["unet", "flagship"])
+@pytest.mark.parametrize(("name", "optimiser"), [("unet", "adam"), ("flagship", "adam"), ("flagship", "muon")])
 def test_a_resumed_run_equals_the_unbroken_one(
-    tmp_path: Path, precision: Literal["float32", "bfloat16"], name: str
+    tmp_path: Path, precision: Literal["float32", "bfloat16"], name: str, optimiser: str
 ) -> None:
-    config = CONFIG.replace(precision=precision, network=NetConfig(name, width=4, depth=2).to_dict())
+    network = NetConfig(name, width=4, depth=2).to_dict()
+    config = CONFIG.replace(precision=precision, network=network, optimiser=optimiser)
     whole = _train(tmp_path / "whole", config)
     with pytest.raises(KeyboardInterrupt):
         _train(tmp_path / "broken", config, stop_after=2)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from nucleate.nets.flagship import Flagship
 from nucleate.nets.unet import UNet
 from nucleate.nets.variants import (
-    FlagshipFullSize,
     UNetColourStem,
     UNetLargeFilters,
     UNetLearnedUpSampling,
@@ -33,7 +32,6 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "unet-learned-upsampling": UNetLearnedUpSampling,
     "unet-three-class": UNetThreeClass,
     "flagship": Flagship,
-    "flagship-full-size": FlagshipFullSize,
 }
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from nucleate.nets.unet import UShape
 
-__all__ = ["Flagship", "ResidualBlock"]
+__all__ = ["Flagship"]
 
 _GROWTH = (3, 6, 10, 14, 16)  # channels of each level, in thirds of the width; the last goes on
 

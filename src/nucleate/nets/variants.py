@@ -8,11 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nucleate.nets.flagship import Flagship, ResidualBlock
-from nucleate.nets.unet import UNet, UShape, he_init
+from nucleate.nets.unet import UNet, he_init
 
 __all__ = [
-    "FlagshipFullSize",
     "UNetColourStem",
     "UNetLargeFilters",
     "UNetLearnedUpSampling",
@@ -125,20 +123,3 @@ class UNetThreeClass(UNet):
             inside - torch.logaddexp(background, edge),
         ]
         return torch.stack(logits[: self.channels_out], 1)
-
-
-class FlagshipFullSize(Flagship):
-    """The flagship without the fold: a level of a third of the width at full size, above the same levels."""
-
-    def __init__(self, channels_in: int = 3, channels_out: int = 3, *, width: int = 48, depth: int = 5) -> None:
-        super().__init__(channels_in, channels_out, width=width, depth=depth)
-        thin = max(1, width // 3)
-        self.down[0] = ResidualBlock(thin, width)
-        self.down.insert(0, ResidualBlock(channels_in, thin))
-        self.up.append(nn.ConvTranspose2d(width, thin, 2, 2))
-        self.merge.append(ResidualBlock(2 * thin, thin))
-        self.head = nn.Conv2d(thin, channels_out, 3, padding=1)
-
-    def forward(self, batch_NCHW: Tensor) -> Tensor:
-        """Map a batch to logits of the same H and W."""
-        return UShape.forward(self, batch_NCHW)
