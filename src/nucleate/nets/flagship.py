@@ -20,7 +20,7 @@ __all__ = ["Flagship"]
 _GROWTH = (3, 6, 10, 14, 16)  # channels of each level, in thirds of the width; the last goes on
 
 
-class ResidualBlock(nn.Module):
+class _Block(nn.Module):
     """Two normalised 3 x 3 convolutions beside a 1 x 1 short cut."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
@@ -55,11 +55,11 @@ class Flagship(UShape):
         super().__init__()
         thirds = [_GROWTH[min(level, len(_GROWTH) - 1)] for level in range(depth)]
         widths = [max(1, width * part // 3) for part in thirds]
-        self.down = nn.ModuleList(ResidualBlock(i, o) for i, o in zip([4 * channels_in, *widths], widths, strict=False))
+        self.down = nn.ModuleList(_Block(i, o) for i, o in zip([4 * channels_in, *widths], widths, strict=False))
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(deep, shallow, 2, 2) for deep, shallow in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
-        self.merge = nn.ModuleList(ResidualBlock(2 * w, w) for w in widths[-2::-1])
+        self.merge = nn.ModuleList(_Block(2 * w, w) for w in widths[-2::-1])
         self.head = nn.Conv2d(widths[0], 4 * channels_out, 3, padding=1)
 
     def forward(self, batch_NCHW: Tensor) -> Tensor:
