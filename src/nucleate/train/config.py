@@ -176,7 +176,7 @@ class TrainConfig(_Frozen):
     batch : int
         Crops a batch.
     optimiser : {"adam", "muon"}
-        ``adam``, with decoupled weight decay, or `nucleate.train.muon`, which learns the same from far fewer crops.
+        ``adam``, with decoupled weight decay, or `nucleate.train.muon`.
     lr : float
         Learning rate.
     beta1 : float

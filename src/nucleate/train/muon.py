@@ -1,7 +1,7 @@
 """Muon: an optimiser that moves every filter bank as far in all directions, not only in those of the largest gradients.
 
-The momentum of each weight tensor is read as a matrix, one row an output channel, and replaced by the nearest matrix
-with orthonormal rows or columns, found by five Newton-Schulz steps, which are matrix products alone.
+The momentum of each weight tensor is read as a matrix, one row an entry of its first axis, and replaced by the nearest
+matrix with orthonormal rows or columns, found by five Newton-Schulz steps, which are matrix products alone.
 
 K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024),
 https://kellerjordan.github.io/posts/muon; the size of a step as in J. Liu et al., "Muon is Scalable for LLM Training",
@@ -53,7 +53,10 @@ class Muon(torch.optim.Optimizer):
             for weight in group["params"]:
                 if weight.grad is None:
                     continue
-                mean = self.state[weight].setdefault("mean", torch.zeros_like(weight))
+                state = self.state[weight]
+                if not state:
+                    state["mean"] = torch.zeros_like(weight)
+                mean = state["mean"]
                 mean.lerp_(weight.grad, 1 - momentum)
                 step = _orthogonal_step(weight.grad.lerp(mean, momentum))
                 weight.mul_(1 - lr * group["weight_decay"]).add_(step, alpha=-lr * _RMS)
