@@ -117,7 +117,7 @@ def test_blocks_of_tiles_equal_one_tile(picture: NDArray[Any], tile: int, recipe
     )
 
 
-def test_colours_scales_turns_and_fixed_sizes_are_the_same_in_blocks(picture: NDArray[Any]) -> None:
+def test_colours_scales_two_looks_and_fixed_sizes_are_the_same_in_blocks(picture: NDArray[Any]) -> None:
     colour = drawn((403, 517), 150, colour=True)
     grey = Normalizer(polarity="dark-background")
     check_equal(segmenter(tile=4096, normalizer=grey), segmenter(tile=256, normalizer=grey), plane=colour)
@@ -126,8 +126,8 @@ def test_colours_scales_turns_and_fixed_sizes_are_the_same_in_blocks(picture: ND
     small = picture[:403]
     for chosen in (SegmentSettings(scale=0.7), SegmentSettings(scale=1.9), SegmentSettings(min_confidence=0.55)):
         check_equal(segmenter(tile=4096, chosen=chosen), segmenter(tile=256, chosen=chosen), plane=small)
-    turned = SegmentSettings(tta=True)
-    check_equal(segmenter(tile=256, chosen=turned), segmenter(tile=256, chosen=turned), plane=small)
+    twice = SegmentSettings(tta=True)
+    check_equal(segmenter(tile=4096, chosen=twice), segmenter(tile=256, chosen=twice), plane=small)
     paper: dict[str, Any] = {"input_size": 256, "recipe": PAPER_RECIPE}
     check_equal(segmenter(**paper), segmenter(**paper), plane=small)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
@@ -256,28 +256,29 @@ def test_fixed_input_size_resizes_the_whole_plane() -> None:
     assert labels.max() >= 2
 
 
-def test_averaging_over_turns_agrees_for_an_engine_that_does_not_care() -> None:
-    plane = discs((64, 48))
+def test_looking_twice_changes_nothing_where_nothing_changes() -> None:
+    plane = np.full((64, 48), 90, np.uint8)
     plain = Segmenter(SameEngine(), card()).maps(plane)
-    turned = Segmenter(SameEngine(), card(), settings=SegmentSettings(tta=True)).maps(plane)
-    np.testing.assert_allclose(turned, plain, atol=1e-6)
+    twice = Segmenter(SameEngine(), card(), settings=SegmentSettings(tta=True)).maps(plane)
+    np.testing.assert_allclose(twice, plain, atol=1e-6)
 
 
-def test_averaging_puts_every_turn_back_in_place() -> None:
-    class Leftmost:
-        """Say 1 in the first column only: each of the eight views lights one side, twice."""
+def test_looking_twice_averages_the_maps_of_both_sizes() -> None:
+    class FirstRows:
+        """Say 1 in the first four rows: the enlarged look lights two rows of the picture, the other look four."""
+
+        seen: ClassVar[list[tuple[int, ...]]] = []
 
         def __call__(self, batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-            maps = np.zeros_like(batch_NCHW)
-            maps[..., 0] = 1
-            return maps
+            self.seen.append(batch_NCHW.shape)
+            maps_NCHW = np.zeros_like(batch_NCHW)
+            maps_NCHW[:, :, :4] = 1
+            return maps_NCHW
 
-    maps = Segmenter(Leftmost(), card(), settings=SegmentSettings(tta=True)).maps(np.zeros((4, 8), np.uint8))[0]
-    assert maps[1:3, 0].tolist() == [0.25, 0.25]
-    assert maps[1:3, -1].tolist() == [0.25, 0.25]
-    assert maps[0, 1:-1].tolist() == maps[-1, 1:-1].tolist() == [0.25] * 6
-    assert maps[0, 0] == 0.5
-    assert not maps[1:-1, 1:-1].any()
+    maps_CHW = Segmenter(FirstRows(), card(), settings=SegmentSettings(tta=True)).maps(np.zeros((16, 8), np.uint8))
+    assert [shape[2:] for shape in FirstRows.seen] == [(16, 8), (32, 16)]
+    # Brought back, the edge of the enlarged map is an eighth soft on both sides.
+    np.testing.assert_allclose(maps_CHW[0, :, 5], [1, 0.9375, 0.5625, 0.5, *[0.0] * 12], atol=1e-6)
 
 
 def test_stack_ids_are_unique_over_the_planes() -> None:

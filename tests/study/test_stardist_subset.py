@@ -48,7 +48,7 @@ def test_the_table_stands_beside_the_published_rows(data: Path, tmp_path: Path) 
     with pytest.raises(UsageError, match="train it first"):
         run_subset(data, out, config=CONFIG, train=False)
     found = run_subset(data, out, config=CONFIG)
-    assert found["plain"].images == found["turned"].images == 2
+    assert found["plain"].images == found["twice"].images == 2
     text = write_subset(out, found, config=CONFIG, command="nucleate benchmark data")
     assert text.count("nucleate**") == 2
     assert all(f"| {name} |" in text for name, *_ in PUBLISHED)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nucleate.core.resample import Resampler
+from nucleate.core.resample import Resampler, resample
 from nucleate.core.tiles import Rows, Span, chain, joined, mix
 from nucleate.errors import ModelError
 
@@ -33,10 +33,13 @@ if TYPE_CHECKING:
     from nucleate.run.engine import Engine
     from nucleate.run.weights import ModelCard
 
-__all__ = ["BAND", "Mapper", "Working", "working_size"]
+__all__ = ["BAND", "LARGER", "Mapper", "Working", "working_size"]
 
 BAND = 256
 """Rows of maps given at once."""
+
+LARGER = 2
+"""How many times as large a tile is seen the second time; whole, so that tiles begin where steps of the network do."""
 
 _THIN = 32
 
@@ -71,7 +74,7 @@ class Mapper:
     tile : int, optional
         Side of the tiles, margins left out, rounded down to the card's multiple; the card's when None.
     tta : bool
-        Average over the eight turned and mirrored tiles.
+        Average over the tile as it is and `LARGER`.
     tiles_at_once : int
         Tiles of one row given to the engine in one call.
     """
@@ -199,16 +202,16 @@ class Mapper:
                 yield col, maps_CHW[:, row.inner, col.inner]
 
     def _run(self, batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        maps_NCHW = self._maps(batch_NCHW)
         if not self.tta:
-            return self._maps(batch_NCHW)
-        total_NCHW = np.zeros((len(batch_NCHW), len(self.card.maps), *batch_NCHW.shape[2:]), np.float32)
-        for turns, mirrored in itertools.product(range(4), (False, True)):
-            seen_NCHW = np.rot90(batch_NCHW[..., ::-1] if mirrored else batch_NCHW, turns, axes=(2, 3))
-            # The engine wants plain memory order; a turned view has none.
-            maps_NCHW = np.rot90(self._maps(np.ascontiguousarray(seen_NCHW)), -turns, axes=(2, 3))
-            total_NCHW += maps_NCHW[..., ::-1] if mirrored else maps_NCHW
-        total_NCHW /= 8
-        return total_NCHW
+            return maps_NCHW
+        rows, cols = batch_NCHW.shape[2:]
+        twice = (LARGER * rows, LARGER * cols)
+        # One tile at a time: enlarged it takes the memory of several.
+        larger = [resample(self._maps(resample(seen_CHW, twice)[None])[0], (rows, cols)) for seen_CHW in batch_NCHW]
+        mean_NCHW = maps_NCHW + np.stack(larger)
+        mean_NCHW /= 2
+        return mean_NCHW
 
     def _maps(self, batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
         maps_NCHW = self.engine(batch_NCHW)

@@ -13,7 +13,7 @@ from nucleate.core.bands import BAND_PIXELS
 from nucleate.core.normalize import SAMPLE
 from nucleate.export.overlay import LONGEST_SIDE
 from nucleate.run.blocks import Blocks
-from nucleate.run.maps import BAND, working_size
+from nucleate.run.maps import BAND, LARGER, working_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +68,7 @@ class Need:
         card = mapper.card
         rows, cols = (n + card.multiple for n in working_size(shape_HW, card, scale=mapper.scale))
         tile, maps = mapper.tile, 4 * len(card.maps)
-        seen = min(rows, tile) * min(cols, tile) * mapper.tiles_at_once
+        seen = min(rows, tile) * min(cols, tile) * max(mapper.tiles_at_once, LARGER**2 if mapper.tta else 1)
         strips = (min(rows, tile) + 2 * BAND) * cols * maps
         sampled = min(shape_HW[0] * shape_HW[1], SAMPLE) * _SAMPLING
         # Sampling is over before the network begins.

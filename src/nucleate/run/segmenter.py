@@ -60,8 +60,8 @@ class SegmentSettings:
         card's `scale_rule` (see `nucleate.run.scale`), and is 1 without. Of no effect with a model whose card has an
         `input_size`.
     tta : bool
-        Average the maps over the eight turned and mirrored pictures: hardly better with the shipped model (+0.002 in
-        Kaggle score), six times slower.
+        Average the maps of the picture as it is and twice as large: better outlines, five times the work of the network
+        (benchmarks/tta.py).
     tile : int, optional
         Side of the tiles in pixels, margins left out, rounded down to the card's multiple; when None the card's, or
         smaller where memory is short.
