@@ -85,7 +85,7 @@ def _sum(rows: dict[str, Row]) -> str:
     for name, says in (
         (_CHANCE, "Another seed and nothing else"),
         ("best-combination", "The ideas that helped, together"),
-        ("flagship", "The network that is shipped, on the same budget"),
+        ("flagship", "The network first shipped, on the same budget"),
     ):
         if name in rows:
             said.append(f"- **{says}**: {_gain(rows[name])}")

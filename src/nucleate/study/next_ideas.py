@@ -6,6 +6,7 @@ The ideas are those that end the CS230 report of 2018 (see `nucleate.study.paper
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucleate.errors import UsageError
@@ -14,9 +15,8 @@ from nucleate.post.recipe import PAPER_RECIPE
 from nucleate.study.gains import BASELINE
 from nucleate.study.paper import NORMALIZER, SIDE
 from nucleate.study.plan import NetworkPlan
-from nucleate.train.config import CLASSES, AugmentConfig, TrainConfig, parse_config
+from nucleate.train.config import CLASSES, AugmentConfig, TrainConfig, parse_config, read_values
 from nucleate.train.finish import START
-from nucleate.train.presets import read_preset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ BEST = "best-combination"
 """All ideas that helped, together."""
 
 FLAGSHIP = "flagship"
-"""The network we ship, with its own targets, loss, augmentation and recipe."""
+"""The first network we shipped, with its own targets, loss, augmentation and recipe."""
 
 CHANCE = "another-seed"
 """No idea at all: the baseline trained anew, for what chance alone is worth."""
@@ -48,6 +48,7 @@ TYPES = "leave-one-type-out"
 
 _PARTS = 10  # of a run; a broken run goes on from the last whole part
 _FEWEST_FOLDS = 3
+_FIRST_SHIPPED = Path(__file__).with_name("next_flagship.toml")
 
 
 @dataclass(frozen=True)
@@ -252,10 +253,10 @@ def _detector() -> Idea:
 
 
 def _flagship(plan: NextPlan) -> Idea:
-    shipped = parse_config(read_preset("best")).model_dump(mode="json")
+    first = parse_config(read_values(_FIRST_SHIPPED)).model_dump(mode="json")
     kept = ("maps", "loss", "schedule", "weight_decay", "ema", "balance", "normalizer", "augment")
     # 48 channels at half size cost about as much as 16 at full size, the width of a small study.
-    network = {**shipped["network"], "width": min(shipped["network"]["width"], 3 * plan.width)}
-    changes = {name: shipped[name] for name in kept}
+    network = {**first["network"], "width": min(first["network"]["width"], 3 * plan.width)}
+    changes = {name: first[name] for name in kept}
     changes |= {"network": network, "resize": None, "lr": 1.5e-3, "recipe": START.to_dict()}
-    return Idea(FLAGSHIP, "the network we ship, trained on the same budget", changes)
+    return Idea(FLAGSHIP, "the first network we shipped, trained on the same budget", changes)
