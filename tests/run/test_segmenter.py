@@ -265,20 +265,21 @@ def test_looking_twice_changes_nothing_where_nothing_changes() -> None:
 
 def test_looking_twice_averages_the_maps_of_both_sizes() -> None:
     class FirstRows:
-        """Say 1 in the first four rows: the enlarged look lights two rows of the picture, the other look four."""
+        """Say 1 in the first six rows: four of the picture in the enlarged look."""
 
         seen: ClassVar[list[tuple[int, ...]]] = []
 
         def __call__(self, batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
             self.seen.append(batch_NCHW.shape)
             maps_NCHW = np.zeros_like(batch_NCHW)
-            maps_NCHW[:, :, :4] = 1
+            maps_NCHW[:, :, :6] = 1
             return maps_NCHW
 
-    maps_CHW = Segmenter(FirstRows(), card(), settings=SegmentSettings(tta=True)).maps(np.zeros((16, 8), np.uint8))
-    assert [shape[2:] for shape in FirstRows.seen] == [(16, 8), (32, 16)]
-    # Brought back, the edge of the enlarged map is an eighth soft on both sides.
-    np.testing.assert_allclose(maps_CHW[0, :, 5], [1, 0.9375, 0.5625, 0.5, *[0.0] * 12], atol=1e-6)
+    maps_CHW = Segmenter(FirstRows(), card(), settings=SegmentSettings(tta=True)).maps(np.zeros((16, 7), np.uint8))
+    assert [shape[2:] for shape in FirstRows.seen] == [(16, 8), (24, 12)]
+    # Brought back, the edge of the enlarged map is a ninth soft on both sides.
+    expected = [1, 1, 1, 1 - 1 / 18, 0.5 + 1 / 18, 0.5, *[0.0] * 10]
+    np.testing.assert_allclose(maps_CHW[0, :, 5], expected, atol=1e-6)
 
 
 def test_stack_ids_are_unique_over_the_planes() -> None:

@@ -38,8 +38,8 @@ __all__ = ["BAND", "LARGER", "Mapper", "Working", "working_size"]
 BAND = 256
 """Rows of maps given at once."""
 
-LARGER = 2
-"""How many times as large a tile is seen the second time; whole, so that tiles begin where steps of the network do."""
+LARGER = 1.5
+"""How many times as large a tile is seen the second time."""
 
 _THIN = 32
 
@@ -72,7 +72,8 @@ class Mapper:
     scale : float
         Of the working grid to the plane's.
     tile : int, optional
-        Side of the tiles, margins left out, rounded down to the card's multiple; the card's when None.
+        Side of the tiles, margins left out, rounded down to the card's multiple, twice that with `tta`; the
+        card's when None.
     tta : bool
         Average over the tile as it is and `LARGER`.
     tiles_at_once : int
@@ -90,9 +91,11 @@ class Mapper:
         tiles_at_once: int = 1,
     ) -> None:
         self.engine, self.card, self.scale, self.tta = engine, card, scale, tta
-        used = max((tile or card.tile) // card.multiple, 1)
-        unsure = -(-(2 * card.margin + card.blend) // card.multiple)
-        self.tile = (used + unsure) * card.multiple  # as the network sees it
+        # Tiles begin where the network's steps do, and enlarged by half they still do.
+        self.multiple = 2 * card.multiple if tta else card.multiple
+        used = max((tile or card.tile) // self.multiple, 1)
+        unsure = -(-(2 * card.margin + card.blend) // self.multiple)
+        self.tile = (used + unsure) * self.multiple  # as the network sees it
         self.tiles_at_once = tiles_at_once
 
     def working(self, plane: Plane, scaling: Scaling | None = None) -> Working:
@@ -105,7 +108,7 @@ class Mapper:
             Of this plane, where it was measured before.
         """
         size = working_size((plane.shape[0], plane.shape[1]), self.card, scale=self.scale)
-        return Working(plane, self.card, size=size, scaling=scaling)
+        return Working(plane, self.card, size=size, multiple=self.multiple, scaling=scaling)
 
     def bands(self, plane: Plane | Working, *, start: int = 0, end: int | None = None) -> Iterator[NDArray[np.float32]]:
         """Give the maps of a plane on its own grid, `BAND` rows at a time from the top.
@@ -164,7 +167,7 @@ class Mapper:
         size = working_size(shape_HW, self.card, scale=self.scale)
         back, across = Resampler(size, shape_HW), slice(0, 1)
         found = [0]
-        for span in self._chain(size[0] + -size[0] % self.card.multiple)[:-1]:
+        for span in self._chain(size[0] + -size[0] % self.multiple)[:-1]:
             row = min(max(span.write.stop * shape_HW[0] // size[0] - 1, found[-1] + 1), shape_HW[0])
             while row < shape_HW[0] and back.source((slice(row, row + 1), across))[0].start < span.write.stop:
                 row += 1
@@ -174,7 +177,7 @@ class Mapper:
 
     def _chain(self, length: int) -> list[Span]:
         card = self.card
-        return chain(length, self.tile, margin=card.margin, blend=card.blend, multiple=card.multiple)
+        return chain(length, self.tile, margin=card.margin, blend=card.blend, multiple=self.multiple)
 
     def _pieces(self, working: Working, down: Sequence[Span]) -> Iterator[NDArray[np.float32]]:
         """Give rows of maps on the working grid, padding included."""
@@ -206,9 +209,9 @@ class Mapper:
         if not self.tta:
             return maps_NCHW
         rows, cols = batch_NCHW.shape[2:]
-        twice = (LARGER * rows, LARGER * cols)
+        larger_HW = (round(LARGER * rows), round(LARGER * cols))
         # One tile at a time: enlarged it takes the memory of several.
-        larger = [resample(self._maps(resample(seen_CHW, twice)[None])[0], (rows, cols)) for seen_CHW in batch_NCHW]
+        larger = [resample(self._maps(resample(seen_CHW, larger_HW)[None])[0], (rows, cols)) for seen_CHW in batch_NCHW]
         mean_NCHW = maps_NCHW + np.stack(larger)
         mean_NCHW /= 2
         return mean_NCHW
@@ -230,21 +233,25 @@ class Working:
     card : ModelCard
     size : (int, int)
         Rows and columns of the working grid.
+    multiple : int
+        What rows and columns are padded to a multiple of.
     scaling : Scaling, optional
         Of this plane, where it was measured before.
     """
 
-    def __init__(self, plane: Plane, card: ModelCard, *, size: tuple[int, int], scaling: Scaling | None = None) -> None:
+    def __init__(
+        self, plane: Plane, card: ModelCard, *, size: tuple[int, int], multiple: int, scaling: Scaling | None = None
+    ) -> None:
         self.plane, self.size = plane, size
         self.last: tuple[Span, NDArray[np.float32]] | None = None  # row of tiles, with its maps
         self._scaling = scaling or card.normalizer.measure(plane)
         self._resampler = Resampler((plane.shape[0], plane.shape[1]), size)
         # For each row and column of the padded grid the one of the working grid that is shown there.
-        self._shown = [np.pad(np.arange(n), (0, -n % card.multiple), "reflect") for n in size]
+        self._shown = [np.pad(np.arange(n), (0, -n % multiple), "reflect") for n in size]
 
     @property
     def padded_HW(self) -> tuple[int, int]:
-        """Rows and columns, multiples of the card's."""
+        """Rows and columns, multiples of `multiple`."""
         return len(self._shown[0]), len(self._shown[1])
 
     def part(self, rows: slice, cols: slice) -> NDArray[np.float32]:

@@ -66,9 +66,10 @@ class Need:
     def of(cls, shape_HW: tuple[int, int], mapper: Mapper) -> Need:
         """Estimate for one mapper, on a plane of this shape."""
         card = mapper.card
-        rows, cols = (n + card.multiple for n in working_size(shape_HW, card, scale=mapper.scale))
+        rows, cols = (n + mapper.multiple for n in working_size(shape_HW, card, scale=mapper.scale))
         tile, maps = mapper.tile, 4 * len(card.maps)
-        seen = min(rows, tile) * min(cols, tile) * max(mapper.tiles_at_once, LARGER**2 if mapper.tta else 1)
+        at_once = max(mapper.tiles_at_once, LARGER**2) if mapper.tta else mapper.tiles_at_once
+        seen = math.ceil(min(rows, tile) * min(cols, tile) * at_once)
         strips = (min(rows, tile) + 2 * BAND) * cols * maps
         sampled = min(shape_HW[0] * shape_HW[1], SAMPLE) * _SAMPLING
         # Sampling is over before the network begins.

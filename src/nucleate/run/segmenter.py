@@ -60,8 +60,8 @@ class SegmentSettings:
         card's `scale_rule` (see `nucleate.run.scale`), and is 1 without. Of no effect with a model whose card has an
         `input_size`.
     tta : bool
-        Average the maps of the picture as it is and twice as large: better outlines, five times the work of the network
-        (benchmarks/tta.py).
+        Average the maps of the picture as it is and half as large again: better outlines for over three times the work
+        of the network (results/flagship).
     tile : int, optional
         Side of the tiles in pixels, margins left out, rounded down to the card's multiple; when None the card's, or
         smaller where memory is short.
