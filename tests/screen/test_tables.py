@@ -64,6 +64,21 @@ def test_sizes_are_those_of_nuclei_that_are_seen_whole() -> None:
     assert wells["median_intensity"].tolist() == [2, 4]
 
 
+def test_shares_are_of_nuclei_that_are_seen_whole() -> None:
+    ordinary = {"area_px": 100.0, "mean_intensity": 110.0}
+    small = {"area_px": 30.0, "mean_intensity": 310.0}
+    of_wells = [*[ordinary] * 9, small, small, ordinary, small]
+    nuclei = _nuclei(
+        ["a"] * 9 + ["b"] * 3 + ["c"],
+        **{name: [one[name] for one in of_wells] for name in ordinary},
+        touches_border=[0] * 10 + [1, 0, 1],
+    )
+    contents = {"A01": Content("A01", role="negative"), "A02": Content("A02"), "A03": Content("A03")}
+    fields = [FieldRow("a", "A01", 1), FieldRow("b", "A02", 1), FieldRow("c", "A03", 1)]
+    wells = build_tables(nuclei, fields, contents=contents).wells
+    np.testing.assert_array_equal(wells["condensed_fraction"], [0, 0.5, np.nan])
+
+
 def test_the_nuclear_channel_is_taken() -> None:
     columns = {f"mean_intensity_{name}": np.array([value]) for name, value in (("actin", 3.0), ("DAPI", 7.0))}
     assert nuclear_columns(columns, "DAPI")["mean_intensity"].tolist() == [7.0]
@@ -98,6 +113,9 @@ def test_the_ordinary_nucleus_by_hand() -> None:
         ({"std_intensity": 41, "area_px": 25}, "mitotic"),
         ({"std_intensity": 39, "area_px": 25}, ""),
         ({"std_intensity": 41, "area_px": 24}, ""),
+        # What the edge of the field cuts is a piece.
+        ({"area_px": 60, "mean_intensity": 160, "touches_border": 1}, ""),
+        ({"std_intensity": 36, "solidity": 0.93, "touches_border": 1}, ""),
     ],
 )
 def test_rules_at_their_thresholds(nucleus: dict[str, float], found: str) -> None:

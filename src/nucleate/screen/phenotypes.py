@@ -15,6 +15,8 @@ percentile of the lowest pixel of the control nuclei.
                        smoothly around the chromosomes)
 =====================  =====================================================================================
 
+A nucleus that the edge of the field cuts is neither: area and outline are those of a piece.
+
 Texture is the standard deviation of the intensity over the brightness. Small and irregular nuclei are told apart by
 area and shape in the manner of nuclear morphometric analysis (Filippi-Chiela et al. 2012, PLoS ONE 7:e42522, DOI
 10.1371/journal.pone.0042522); that condensed nuclei are small and bright is the usual rule for apoptosis in image-based
@@ -136,7 +138,7 @@ def classify(
     Parameters
     ----------
     table : mapping of str to (n,) ndarray
-        As for `reference_of`, with ``eccentricity`` and ``solidity``.
+        As for `reference_of`, with ``eccentricity`` and ``solidity``; ``touches_border`` where it is known.
     reference : Reference
         From the controls of the same plate.
     rules : Rules, optional
@@ -156,5 +158,6 @@ def classify(
     uneven = texture >= reference.texture + rules.cluster_texture * reference.texture_sd
     cluster = (area >= rules.cluster_area) & uneven & (table["solidity"] <= rules.cluster_solidity)
     grains = (area >= rules.grains_area) & (texture >= rules.grains_texture * reference.texture)
-    mitotic = plate | cluster | grains
-    return {"condensed": (area <= rules.condensed_area) & bright & ~mitotic, "mitotic": mitotic}
+    whole = np.asarray(table.get("touches_border", np.zeros(len(area)))) != 1
+    mitotic = (plate | cluster | grains) & whole
+    return {"condensed": (area <= rules.condensed_area) & bright & whole & ~mitotic, "mitotic": mitotic}

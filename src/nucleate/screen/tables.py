@@ -193,7 +193,7 @@ def summarise(table: Mapping[str, NDArray[Any]], owner: NDArray[np.int64], *, co
     -------
     dict of str to (count,) ndarray
         ``nuclei``; medians, and fractions of the phenotypes, NaN for a group without nuclei. Nuclei that the edge of
-        the field cuts count, but sizes and shapes are those of the others.
+        the field cuts count, but sizes, shapes and fractions are those of the others.
     """
     nuclei = np.bincount(owner, minlength=count)
     cut = np.asarray(table.get("touches_border", np.zeros(len(owner)))) == 1
@@ -207,7 +207,8 @@ def summarise(table: Mapping[str, NDArray[Any]], owner: NDArray[np.int64], *, co
         groups = [values[end - n : end] for end, n in zip(ends, nuclei, strict=True)]
         finite = [group[np.isfinite(group)] for group in groups]
         found[name] = np.array([middle(group) if group.size else np.nan for group in finite], np.float64)
-    divisor = np.where(nuclei, nuclei, np.nan)
+    whole = np.bincount(owner[~cut], minlength=count)
+    divisor = np.where(whole, whole, np.nan)
     for name in ("condensed", "mitotic"):
         found[f"{name}_fraction"] = np.bincount(owner, table[name], count) / divisor
     return found
