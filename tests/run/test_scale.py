@@ -128,6 +128,35 @@ def test_cells_that_look_like_large_nuclei_are_not_taken_for_them() -> None:
     assert find_scale(_plane(), Smear(20), rule=RULE) == 1.0
 
 
+@pytest.mark.parametrize(("sure", "taken"), [(0.6, False), (0.8, True)])
+def test_a_gland_full_of_pale_nuclei_is_not_taken_for_one(sure: float, taken: bool) -> None:
+    class Gland(Network):
+        """Sixty nuclei, half sure, that cover a twentieth of what seem to be nine large ones."""
+
+        def __call__(
+            self, part: Plane, scale: float, /, *, rough: bool = False
+        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            assert rough == (scale == 0.25)
+            count, area, confidence = (9, 15000, sure) if scale < 1 else (60, 120, 0.4)
+            return np.full(count, area), np.full(count, confidence, np.float32)
+
+    assert (find_scale(_plane(), Gland(20), rule=RULE) < 1) is taken
+
+
+@pytest.mark.parametrize(("sure", "taken"), [(0.75, True), (0.55, False), (0.45, False)])
+def test_small_nuclei_of_which_more_is_found_enlarged_may_be_a_little_less_sure(sure: float, taken: bool) -> None:
+    class Faint(Network):
+        """Twenty small nuclei at full size, twice as many enlarged."""
+
+        def __call__(
+            self, part: Plane, scale: float, /, *, rough: bool = False
+        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            count, confidence = (40, sure) if scale > 1 else (20, 0.8)
+            return np.full(count * (scale >= 1), 50), np.full(count * (scale >= 1), confidence, np.float32)
+
+    assert (find_scale(_plane(), Faint(8), rule=RULE) > 1) is taken
+
+
 def test_a_scale_that_finds_less_is_not_taken() -> None:
     class Misled(Network):
         def __call__(

@@ -71,7 +71,7 @@ def test_shares_are_of_nuclei_that_are_seen_whole() -> None:
     nuclei = _nuclei(
         ["a"] * 9 + ["b"] * 3 + ["c"],
         **{name: [one[name] for one in of_wells] for name in ordinary},
-        touches_border=[0] * 10 + [1, 0, 1],
+        touches_border=[0.0] * 10 + [1.0, 0.0, 1.0],
     )
     contents = {"A01": Content("A01", role="negative"), "A02": Content("A02"), "A03": Content("A03")}
     fields = [FieldRow("a", "A01", 1), FieldRow("b", "A02", 1), FieldRow("c", "A03", 1)]

@@ -3,8 +3,9 @@
 A network knows nuclei of the sizes it was trained on. Two looks tell how large those of a plane are: one at full size
 over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A plane
 of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted, mostly, and
-need not be computed again. A scale other than 1 is taken only if its nuclei are the surer ones, and cover as much;
-specks in a nucleus that is larger than the network knows may speak for a larger and for a smaller scale at once.
+need not be computed again. A larger scale is taken if its nuclei cover more and are about as sure, a smaller one if its
+nuclei are surer and cover as much, but not, unless they are certain, a multiple: nuclei crowded in a gland are no large
+nucleus. Specks in a nucleus larger than the network knows may speak for a larger and for a smaller scale at once.
 Cells whose nuclei are small, or clumps, can look like large nuclei; looked at closely, they are not sure.
 """
 
@@ -39,6 +40,10 @@ _SAMPLE = 250_000  # pixels by which the busiest part is chosen
 _CELLS = 16  # places tried for it, along each side
 _SURER = 0.02  # by which the mean confidence must rise
 _ENOUGH = 0.9  # of the area found at full size
+_LESS_SURE, _MORE = 0.1, 1.05  # by which the mean confidence may fall where so many times the area is found enlarged
+_TRUE = 0.5  # least mean confidence of what is found enlarged
+_PIECES = 4  # times what is found at full size: pieces of a large nucleus cover much of it, nuclei in a gland little
+_CERTAIN = 0.75  # mean confidence from which that does not count
 _STEPS = 16  # scales are rounded to so many to an octave, so that planes of one kind get the same
 
 
@@ -181,7 +186,7 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     for other in wanted:
         other = float(2 ** (round(np.log2(other) * _STEPS) / _STEPS))
         seen = probe(judged, other)
-        if _better(seen, found):
+        if (_more if other > 1 else _surer)(seen, found):
             scale, found = other, seen
     return scale
 
@@ -221,12 +226,25 @@ def _whole(plane: Plane) -> PartOfPlane:
     return PartOfPlane(plane, slice(0, plane.shape[0]), slice(0, plane.shape[1]))
 
 
-def _better(new: _Sized, old: _Sized) -> bool:
-    """Tell whether nuclei are surer than others, and cover as much."""
-    if not len(new[1]):
+def _more(new: _Sized, old: _Sized) -> bool:
+    """Tell whether the nuclei of an enlarged look cover more, or as much and are surer."""
+    if not len(new[1]) or float(new[1].mean()) < _TRUE:
         return False
-    rise = float(new[1].mean()) - (float(old[1].mean()) if len(old[1]) else 0.0)
-    return rise >= _SURER and _covered(*new) >= _ENOUGH * _covered(*old)
+    rise, cover, before = _rise(new, old), _covered(*new), _covered(*old)
+    return (rise >= -_LESS_SURE and cover >= _MORE * before) or (rise >= _SURER and cover >= _ENOUGH * before)
+
+
+def _surer(new: _Sized, old: _Sized) -> bool:
+    """Tell whether the nuclei of a smaller look are surer and cover as much; if far more, they have to be certain."""
+    if not len(new[1]) or _rise(new, old) < _SURER:
+        return False
+    cover, before = _covered(*new), _covered(*old)
+    few = np.count_nonzero(old[1] >= _SURE) < _FEWEST
+    return _ENOUGH * before <= cover and (few or cover <= _PIECES * before or float(new[1].mean()) >= _CERTAIN)
+
+
+def _rise(new: _Sized, old: _Sized) -> float:
+    return float(new[1].mean()) - (float(old[1].mean()) if len(old[1]) else 0.0)
 
 
 def _covered(areas: NDArray[np.int64], confidence: NDArray[np.float32]) -> float:
