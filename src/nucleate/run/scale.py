@@ -239,7 +239,7 @@ def _surer(new: _Sized, old: _Sized) -> bool:
     if not len(new[1]) or _rise(new, old) < _SURER:
         return False
     cover, before = _covered(*new), _covered(*old)
-    few = np.count_nonzero(old[1] >= _SURE) < _FEWEST
+    few = int(np.count_nonzero(old[1] >= _SURE)) < _FEWEST
     return _ENOUGH * before <= cover and (few or cover <= _PIECES * before or float(new[1].mean()) >= _CERTAIN)
 
 
