@@ -60,7 +60,7 @@ def segment(
     ] = None,
     scale: ScaleOption = "auto",
     tta: Annotated[
-        bool, typer.Option("--tta", help="Look twice, once enlarged: better outlines, several times slower.")
+        bool, typer.Option("--tta", help="Look twice, once enlarged: better outlines, three times slower.")
     ] = False,
     tile: Annotated[int | None, typer.Option(min=64, metavar="PX", help="Side of the tiles of large images.")] = None,
     memory: MemoryOption = None,
