@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
 from tests.strategies import planes
 
-from nucleate.core.normalize import Normalizer, Scaling, to_grey
+from nucleate.core.normalize import Normalizer, Scaling, to_grey, to_haematoxylin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,8 +23,10 @@ ALL = [
     Normalizer(channels, scaling, polarity=polarity)
     for channels in (1, 3)
     for scaling in ("range", "percentile")
-    for polarity in ("keep", "dark-background")
-]
+    for polarity in ("keep", "dark-background", "transmitted")
+] + [Normalizer(polarity="transmitted", stain="haematoxylin")]
+
+HAEMATOXYLIN, EOSIN = (0.650, 0.704, 0.286), (0.072, 0.990, 0.105)
 
 
 def test_grey_of_colours_by_hand() -> None:
@@ -179,3 +184,44 @@ def test_a_light_plane_shown_in_one_colour_is_seen_as_grey(channel: int) -> None
     shown[..., channel] = 255 - _dots()
     assert normalizer.measure(shown).invert
     np.testing.assert_array_equal(normalizer(shown), normalizer(255 - _dots()))
+
+
+def _section(nuclei: NDArray[np.bool_], *, tissue: float) -> NDArray[np.uint8]:
+    """White light through blue nuclei that lie in pink tissue of a density."""
+    blue, pink = (np.array(dye) / np.linalg.norm(dye) for dye in (HAEMATOXYLIN, EOSIN))
+    density = np.where(nuclei, 0.8, 0.1)[..., None] * blue + tissue * pink
+    section: NDArray[np.uint8] = np.rint(255 * 10.0**-density).astype(np.uint8)
+    return section
+
+
+@pytest.mark.parametrize("tissue", [0.1, 0.3, 0.5, 0.8])
+def test_a_section_is_turned_over_however_dark_it_is(tissue: float) -> None:
+    nuclei = np.zeros((40, 40), bool)
+    nuclei[5:15, 5:15] = nuclei[20:34, 12:30] = True
+    section = _section(nuclei, tissue=tissue)
+    section[36:, 30:] = 255  # a gap
+    scaled = Normalizer(polarity="transmitted")(section)[0]
+    assert scaled[nuclei].min() > scaled[~nuclei].max()
+
+
+def test_dyes_that_shine_on_dark_ground_are_not_turned_over() -> None:
+    green = ndimage.gaussian_filter(np.random.default_rng(0).random((40, 40)), 3)
+    shown = np.stack([_dots() // 3, (255 * green).astype(np.uint8), _dots()], axis=-1)
+    assert not Normalizer(polarity="transmitted").measure(shown).invert
+
+
+@given(st.floats(0, 1), st.floats(0, 0.8), st.floats(1, 60000))
+def test_haematoxylin_is_told_from_eosin(blue: float, pink: float, white: float) -> None:
+    dyes = np.array([HAEMATOXYLIN, EOSIN])
+    density = np.array([blue, pink]) @ (dyes / np.linalg.norm(dyes, axis=1, keepdims=True))
+    light = (white * 10.0**-density)[None, None].astype(np.float32)
+    np.testing.assert_allclose(to_haematoxylin(light, white), [[blue]], atol=1e-5)
+
+
+def test_only_coloured_planes_that_were_inverted_show_their_haematoxylin() -> None:
+    nuclei = _dots() > 0
+    rule = Normalizer(polarity="transmitted", stain="haematoxylin", low_percentile=0, high_percentile=100)
+    np.testing.assert_array_equal(rule(_section(nuclei, tissue=0.5))[0], nuclei)
+    grey = replace(rule, stain="grey")
+    for other in (_dots(), 255 - _dots(), np.stack([_dots()] * 3, axis=-1)):
+        assert rule.measure(other) == grey.measure(other)

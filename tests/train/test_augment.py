@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 from tests.train.drawn import disks
 
+from nucleate.core.normalize import Normalizer
+from nucleate.data.sample import Sample
 from nucleate.train.augment import change_intensity, crop_grid, seeded
 from nucleate.train.batches import Atlas, make_batch, prepare
 from nucleate.train.config import AugmentConfig, TrainConfig
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 PLAIN = AugmentConfig(flips=False)
 WILD = AugmentConfig(
     rotate=True, zoom=(0.5, 2.0), displace=(0.01, 0.04), gamma=(0.5, 2.0), gain=(0.5, 1.5), offset=(-0.3, 0.3),
-    noise=0.3, blur=2.0, invert=0.5, mix_channels=1.0,
+    noise=0.3, blur=2.0, invert=0.5, mix_channels=1.0, tissue=1.0,
 )  # fmt: skip
 
 
@@ -105,6 +113,34 @@ def test_grey_pictures_stay_grey_when_colours_are_mixed() -> None:
     grey = torch.rand(8, 1, 6, 6).expand(-1, 3, -1, -1)
     mixed = change_intensity(grey, AugmentConfig(mix_channels=1.0), generator=seeded(2))
     torch.testing.assert_close(mixed, grey)
+
+
+def test_tissue_lightens_the_ground_and_leaves_gaps() -> None:
+    nuclei_NCHW = torch.zeros(100, 1, 64, 64)
+    nuclei_NCHW[:, :, 20:30, 20:30] = 1
+    laid_NCHW = change_intensity(nuclei_NCHW, AugmentConfig(tissue=0.5), generator=seeded(3))
+    assert (laid_NCHW[nuclei_NCHW == 1] == 1).all()
+    ground_NCHW = laid_NCHW[:, :, 32:]
+    assert 0 <= ground_NCHW.min() <= ground_NCHW.max() <= 0.5
+    assert ground_NCHW.amax((1, 2, 3)).mean() > 0.2
+    assert (ground_NCHW < 0.01).float().mean() > 0.02
+
+
+def test_stained_pictures_are_laid_out_twice() -> None:
+    def sample(image: NDArray[np.uint8]) -> Sample:
+        return Sample("", image, np.ones(image.shape[:2], np.int32), group="")
+
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 50, (16, 16), np.uint8)
+    stained = np.stack([grey + np.uint8(100), grey + np.uint8(150), grey + np.uint8(200)], axis=-1)
+    stained[:8] = 255
+    rule = Normalizer(polarity="transmitted")
+    assert len(prepare([sample(grey), sample(stained)], rule)) == 2
+    twice = prepare([sample(grey), sample(stained)], rule, stains=True)
+    assert len(twice) == 3
+    seen = twice.texels_PK[:, 0].view(3, 16, 16).numpy()
+    np.testing.assert_array_equal(seen[1], np.rint(255 * rule(stained)[0]))
+    np.testing.assert_array_equal(seen[2], np.rint(255 * replace(rule, stain="haematoxylin")(stained)[0]))
 
 
 def test_inversion_turns_about_the_asked_share() -> None:

@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
     from nucleate.core.plane import Plane
 
-__all__ = ["LUMA", "SAMPLE", "Normalizer", "Scaling", "to_grey"]
+__all__ = ["LUMA", "SAMPLE", "Normalizer", "Scaling", "to_grey", "to_haematoxylin"]
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
 
+_STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
+_HAEMATOXYLIN = np.linalg.inv(_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True))[:, 0].astype(np.float32)
+_BLACK = 1 / 255  # share of the white below which no density is told apart
+_DYED = 1 / 3  # median lightness, as a share of the white, from which colours are those of dyes in white light, ...
+_COLOURED = 0.1  # ... if the channels are so far apart
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
 _EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
 SAMPLE = 4_000_000
@@ -40,6 +45,36 @@ def to_grey(plane: NDArray[Any]) -> NDArray[np.float32]:
         return mixed
 
 
+def to_haematoxylin(plane: NDArray[Any], white: float) -> NDArray[np.float32]:
+    """Measure how much haematoxylin each pixel of a stained section holds, eosin and a brown dye set apart.
+
+    Parameters
+    ----------
+    plane : (H, W, 3) ndarray
+        Red, green and blue, of any real dtype.
+    white : float
+        Value where no dye is, of all channels.
+
+    Returns
+    -------
+    (H, W) float32 ndarray
+        Optical density, 0 where there is none.
+
+    References
+    ----------
+    A. C. Ruifrok and D. A. Johnston, "Quantification of histochemical staining by color deconvolution", Analytical and
+    Quantitative Cytology and Histology 23 (2001): the colours of the three dyes.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        light = np.clip(plane.astype(np.float32) / np.float32(white if white > 0 else 1.0), _BLACK, 1.0)
+        density = -np.log10(light)
+        # As in `to_grey`: no matrix product.
+        amount: NDArray[np.float32] = (
+            density[..., 0] * _HAEMATOXYLIN[0] + density[..., 1] * _HAEMATOXYLIN[1] + density[..., 2] * _HAEMATOXYLIN[2]
+        )
+        return np.maximum(amount, np.float32(0))
+
+
 @dataclass(frozen=True)
 class Scaling:
     """What was measured on one plane, ready to be applied to any part of it.
@@ -47,13 +82,15 @@ class Scaling:
     Parameters
     ----------
     low, high : float
-        Grey values that become 0 and 1; values outside are clipped.
+        Grey values, or densities of haematoxylin, that become 0 and 1; values outside are clipped.
     invert : bool
-        Whether nuclei are darker than their surroundings, so that 1 - x is used.
+        Whether nuclei are darker than their surroundings, so that 1 - x is used, or a density.
     channels : int
         1 (grey) or 3 (colour; grey input is repeated).
     only : int or None
         The one channel of a colour plane that is used and repeated; None uses all.
+    white : float or None
+        Value where no dye is, if the haematoxylin is looked at; None looks at grey or colours.
     """
 
     low: float
@@ -61,18 +98,22 @@ class Scaling:
     invert: bool
     channels: int
     only: int | None = None
+    white: float | None = None
 
     def apply(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Scale (H, W) or (H, W, 3) of any real dtype to float32 (channels, H, W) in 0..1."""
         if self.only is not None and plane.ndim == 3:
             plane = plane[..., self.only]
-        pixels = to_grey(plane)[None] if self.channels == 1 or plane.ndim == 2 else np.moveaxis(plane, -1, 0)
+        if self.white is not None:
+            pixels = to_haematoxylin(plane, self.white)[None]
+        else:
+            pixels = to_grey(plane)[None] if self.channels == 1 or plane.ndim == 2 else np.moveaxis(plane, -1, 0)
         span = self.high - self.low
         with np.errstate(over="ignore", invalid="ignore"):  # infinite values are put right in the next line
             factor = np.float32(1.0 / span if span > 0 else 0.0)
             scaled = (pixels.astype(np.float32) - np.float32(self.low)) * factor
         scaled = np.clip(np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
-        if self.invert:
+        if self.invert and self.white is None:
             scaled = 1.0 - scaled
         if scaled.shape[0] < self.channels:
             scaled = np.repeat(scaled, self.channels, axis=0)
@@ -94,16 +135,20 @@ class Normalizer:
         of the plane do.
     low_percentile, high_percentile : float
         Used by ``percentile``.
-    polarity : {"keep", "dark-background"}
+    polarity : {"keep", "dark-background", "transmitted"}
         ``dark-background`` inverts planes whose mean lies above the middle of the range (the paper's rule); empty
-        channels of a colour plane do not count.
+        channels of a colour plane do not count. ``transmitted`` does too, and inverts coloured planes whose colours
+        are those of dyes in white light, however dark: some channel lets light through nearly everywhere.
+    stain : {"grey", "haematoxylin"}
+        How a network of one channel sees coloured planes that were inverted.
     """
 
     channels: int = 1
     scaling: Literal["range", "percentile"] = "percentile"
     low_percentile: float = 0.5
     high_percentile: float = 99.8
-    polarity: Literal["keep", "dark-background"] = "dark-background"
+    polarity: Literal["keep", "dark-background", "transmitted"] = "dark-background"
+    stain: Literal["grey", "haematoxylin"] = "grey"
 
     def measure(self, plane: NDArray[Any] | Plane) -> Scaling:
         """Find the scaling of a whole plane, (H, W) or (H, W, 3); pixels that are not finite are left out."""
@@ -119,16 +164,23 @@ class Normalizer:
             low, high = min(low for low, _ in ends), max(high for _, high in ends)
             wide = [index for index, (bottom, top) in enumerate(ends) if top - bottom >= _EMPTY * (high - low)]
             used = wide or list(range(len(ends)))
-            only = used[0] if self.polarity == "dark-background" and len(used) == 1 < len(ends) else None
+            turned = self.polarity != "keep"
+            only = used[0] if turned and len(used) == 1 < len(ends) else None
             if only is not None:
                 low, high = ends[only]
             mean = float(np.mean([np.clip(bands[index], low, high).mean() for index in used]))
             bright = high > low and mean > (low + high) / 2
-            if len(used) > 1 and self.polarity == "dark-background" and not bright:
+            bright |= self.polarity == "transmitted" and sample.ndim == 3 and high > low and _dyed(sample)
+            if len(used) > 1 and turned and not bright:
                 only = _only_colour(sample, np.array([bottom for bottom, _ in ends]))
         if only is not None:
             low, high = ends[only]
-        return Scaling(low, high, self.polarity == "dark-background" and bright, self.channels, only)
+        white = None
+        stained = turned and bright and sample.ndim == 3 and self.channels == 1 and only is None
+        if self.stain == "haematoxylin" and stained:
+            white = _white(sample)
+            low, high = self._ends(to_haematoxylin(sample, white).ravel(), np.dtype(np.float32))
+        return Scaling(low, high, turned and bright, self.channels, only, white)
 
     def _ends(self, values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[float, float]:
         if self.scaling == "range":
@@ -141,6 +193,20 @@ class Normalizer:
     def __call__(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Prepare a whole plane: float32 (channels, H, W) in 0..1."""
         return self.measure(plane).apply(plane)
+
+
+def _white(sample: NDArray[Any]) -> float:
+    return float(np.percentile(sample[np.isfinite(sample)].astype(np.float64), 99.8))
+
+
+def _dyed(sample: NDArray[Any]) -> bool:
+    """Tell dyes in white light from dyes that shine: half of the pixels (h, w, 3) are light, and coloured."""
+    pixels = sample.reshape(-1, 3).astype(np.float64)
+    pixels = pixels[np.isfinite(pixels).all(axis=1)]
+    most, least = pixels.max(axis=1), pixels.min(axis=1)
+    white = np.percentile(most, 99.8)
+    lightness = (np.median(most) + np.median(least)) / 2
+    return bool(lightness > _DYED * white and np.median(most - least) > _COLOURED * white)
 
 
 def _only_colour(sample: NDArray[Any], lows: NDArray[np.float64]) -> int | None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["change_intensity", "crop_grid", "seeded"]
 
+_ROUGH = (6, 24, 96)  # points a side of the fields that tissue is made of
+_GAPS, _STEEP = 8, 30.0  # points a side of the field that leaves gaps, and how sharp these are
+
 
 def seeded(*numbers: int, device: torch.device | str = "cpu") -> Generator:
     """Make a generator from several numbers (seed, epoch, step and so on), well mixed."""
@@ -99,6 +102,8 @@ def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Ge
         return torch.where(left, batch_NCHW, changed)
     if channels == 3:
         batch_NCHW = change_colours(batch_NCHW, config, generator=generator)
+    if config.tissue:
+        batch_NCHW = _tissue(batch_NCHW, config.tissue, generator=generator)
     if config.invert:
         flip = per_crop((torch.rand(count, generator=generator) < config.invert).float())
         batch_NCHW = batch_NCHW * (1 - 2 * flip) + flip
@@ -120,6 +125,28 @@ def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Ge
     return damage(batch_NCHW.clamp(0, 1), config, generator=generator)
 
 
+def _tissue(batch_NCHW: Tensor, most: float, *, generator: Generator) -> Tensor:
+    """Lay a batch into tissue that is dyed or shines too: rough, and with gaps.
+
+    What is seen through two things lets through the product of what each does, so brightness on dark ground adds up to
+    at most 1.
+    """
+    count, place = len(batch_NCHW), batch_NCHW.device
+    shares = torch.rand(len(_ROUGH), count, 1, 1, 1, generator=generator)
+    shares = shares / shares.sum(0)
+    rough_N1HW = torch.zeros(count, 1, *batch_NCHW.shape[2:], device=place)
+    for points, share_N in zip(_ROUGH, shares, strict=True):
+        rough_N1HW += onto(share_N, place) * _smooth(
+            torch.rand(count, 1, points, points, generator=generator), batch_NCHW
+        )
+    gaps_N1HW = _smooth(torch.rand(count, 1, _GAPS, _GAPS, generator=generator), batch_NCHW, mode="bicubic")
+    fewest_N = 0.5 * torch.rand(count, 1, 1, 1, generator=generator)
+    filled_N1HW = ((gaps_N1HW - onto(fewest_N, place)) * _STEEP).sigmoid()
+    density_N = onto(most * torch.rand(count, 1, 1, 1, generator=generator), place)
+    tissue_N1HW = density_N * (0.4 + 1.2 * rough_N1HW).clamp(0, 1) * filled_N1HW
+    return batch_NCHW + tissue_N1HW * (1 - batch_NCHW)
+
+
 def _light(batch_NCHW: Tensor, most: float, *, generator: Generator) -> Tensor:
     """Draw a smooth field (N, 1, H, W) of uneven light for a batch."""
     count = len(batch_NCHW)
@@ -127,10 +154,10 @@ def _light(batch_NCHW: Tensor, most: float, *, generator: Generator) -> Tensor:
     return _smooth((2 * torch.rand(count, 1, 3, 3, generator=generator) - 1) * strength, batch_NCHW)
 
 
-def _smooth(points_N1KK: Tensor, batch_NCHW: Tensor) -> Tensor:
+def _smooth(points_N1KK: Tensor, batch_NCHW: Tensor, *, mode: str = "bilinear") -> Tensor:
     """Spread few points over the size of a batch, (N, 1, H, W)."""
-    size = batch_NCHW.shape[2:]
-    return functional.interpolate(onto(points_N1KK, batch_NCHW.device), size=size, mode="bilinear", align_corners=True)
+    points_N1KK, size = onto(points_N1KK, batch_NCHW.device), batch_NCHW.shape[2:]
+    return functional.interpolate(points_N1KK, size=size, mode=mode, align_corners=True)
 
 
 def _lamp(batch_NCHW: Tensor, most: float, *, generator: Generator) -> Tensor:

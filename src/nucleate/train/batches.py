@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from nucleate.core.plane import as_plane
 from nucleate.core.resample import resample
 from nucleate.data.drawn import drawn_samples
 from nucleate.train.augment import change_intensity, crop_grid, seeded
@@ -134,7 +135,8 @@ def atlas_for(config: TrainConfig, samples: Iterable[Sample]) -> Atlas:
     """Prepare the pictures a run is trained on: samples, the drawn ones it asks for, and its pixel weights."""
     drawn = drawn_samples(config.drawn, seed=config.seed)
     seams = (config.seam_weight, config.seam_sigma) if config.seam_weight else None
-    return prepare([*samples, *drawn], config.normalizer, resize=config.resize, seams=seams)
+    pictures = [*samples, *drawn]
+    return prepare(pictures, config.normalizer, resize=config.resize, seams=seams, stains=config.stains)
 
 
 def prepare(
@@ -143,6 +145,7 @@ def prepare(
     *,
     resize: int | None = None,
     seams: tuple[float, float] | None = None,
+    stains: bool = False,
 ) -> Atlas:
     """Normalise samples and lay them out.
 
@@ -156,10 +159,11 @@ def prepare(
         Side of the square each picture is resized to (labels by nearest neighbour).
     seams : (float, float), optional
         w0 and sigma of `nucleate.train.seams.seam_weights`; computed here, once a picture.
+    stains : bool
+        Lay out stained pictures twice, see `nucleate.train.config.TrainConfig`.
     """
     texels, labels, sizes, kinds, weights = [], [], [], [], []
-    for sample in samples:
-        image = normalizer(sample.image)
+    for sample, image in _looks(samples, normalizer, stains=stains):
         truth = sample.labels
         if resize is not None:
             image, truth = resample(image, (resize, resize)), _nearest(truth, resize)
@@ -179,6 +183,16 @@ def prepare(
         tuple(kinds),
         None if seams is None else _weights(weights, labels),
     )
+
+
+def _looks(
+    samples: Iterable[Sample], normalizer: Normalizer, *, stains: bool
+) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
+    """Give what the network sees of each sample, (channels, h, w) in 0..1; of stained ones perhaps two things."""
+    looks = [replace(normalizer, stain=stain) for stain in ("grey", "haematoxylin")] if stains else [normalizer]
+    for sample in samples:
+        for scaling in {look.measure(as_plane(sample.image)): None for look in looks}:
+            yield sample, scaling.apply(sample.image)
 
 
 def _weights(seams: Sequence[NDArray[np.float16]], labels: Sequence[NDArray[np.int32]]) -> Tensor:

@@ -79,6 +79,8 @@ class AugmentConfig(_Frozen):
         Largest change of each colour channel, as a logarithm of its factor.
     tint : float
         Chance that a grey picture is shown in one colour, as fluorescence often is.
+    tissue : float
+        Largest density, 0..1, of rough tissue with gaps in which the nuclei are laid.
     shade : float
         Largest unevenness of the ground across a crop, 0..1 of the range.
     lamp : float
@@ -107,6 +109,7 @@ class AugmentConfig(_Frozen):
     saturation: Range = (1.0, 1.0)
     dye: float = Field(0.0, ge=0)
     tint: float = Field(0.0, ge=0, le=1)
+    tissue: float = Field(0.0, ge=0, le=1)
     shade: float = Field(0.0, ge=0)
     lamp: float = Field(0.0, ge=0, le=1)
     coarse: float = Field(0.0, ge=0, le=1)
@@ -159,6 +162,8 @@ class TrainConfig(_Frozen):
         What a batch is made of: crops; one whole picture; whole pictures of one size, drawn with `steps_per_epoch`.
     drawn : int
         Drawn pictures (`nucleate.data.synth`) added to those trained on.
+    stains : bool
+        Coloured pictures that `normalizer` inverts are two pictures: one in grey, one of their haematoxylin.
     maps : tuple of str
         What the network is taught, of `MAPS`.
     loss : {"bce", "compound", "softmax"}
@@ -218,6 +223,7 @@ class TrainConfig(_Frozen):
     crop: int = Field(256, ge=16)
     frame: Literal["crop", "image", "size-groups"] = "crop"
     drawn: int = Field(0, ge=0)
+    stains: bool = False
     maps: tuple[str, ...] = ("mask",)
     loss: Literal["bce", "compound", "softmax"] = "bce"
     border_weight: float = Field(4.0, ge=0)
