@@ -24,7 +24,7 @@ ALL = [
     for channels in (1, 3)
     for scaling in ("range", "percentile")
     for polarity in ("keep", "dark-background", "transmitted")
-] + [Normalizer(polarity="transmitted", stain="haematoxylin")]
+] + [Normalizer(polarity="transmitted", stain=stain) for stain in ("haematoxylin", "counterstained")]
 
 HAEMATOXYLIN, EOSIN = (0.650, 0.704, 0.286), (0.072, 0.990, 0.105)
 
@@ -187,7 +187,7 @@ def test_a_light_plane_shown_in_one_colour_is_seen_as_grey(channel: int) -> None
 
 
 def _section(nuclei: NDArray[np.bool_], *, tissue: float) -> NDArray[np.uint8]:
-    """White light through blue nuclei that lie in pink tissue of a density."""
+    """White light through blue nuclei, and through pink tissue of a density everywhere."""
     blue, pink = (np.array(dye) / np.linalg.norm(dye) for dye in (HAEMATOXYLIN, EOSIN))
     density = np.where(nuclei, 0.8, 0.1)[..., None] * blue + tissue * pink
     section: NDArray[np.uint8] = np.rint(255 * 10.0**-density).astype(np.uint8)
@@ -216,6 +216,19 @@ def test_haematoxylin_is_told_from_eosin(blue: float, pink: float, white: float)
     density = np.array([blue, pink]) @ (dyes / np.linalg.norm(dyes, axis=1, keepdims=True))
     light = (white * 10.0**-density)[None, None].astype(np.float32)
     np.testing.assert_allclose(to_haematoxylin(light, white), [[blue]], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("tissue", "seen"), [(0.0, "grey"), (0.05, "grey"), (0.4, "haematoxylin"), (0.8, "haematoxylin")]
+)
+def test_haematoxylin_is_looked_at_where_most_of_the_tissue_is_dyed_otherwise(tissue: float, seen: Any) -> None:  # noqa: ANN401 - a literal
+    nuclei = np.zeros((60, 60), bool)
+    nuclei[5:25, 5:25] = True
+    section = _section(nuclei, tissue=tissue)
+    section[50:] = 255
+    rule = Normalizer(polarity="transmitted", stain="counterstained")
+    assert rule.measure(section) == replace(rule, stain=seen).measure(section)
+    assert replace(rule, stain="grey").measure(section) != replace(rule, stain="haematoxylin").measure(section)
 
 
 def test_only_coloured_planes_that_were_inverted_show_their_haematoxylin() -> None:

@@ -6,7 +6,7 @@ so a tile is prepared exactly as the same pixels of the whole picture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -28,6 +28,9 @@ _HAEMATOXYLIN = np.linalg.inv(_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims
 _BLACK = 1 / 255  # share of the white below which no density is told apart
 _DYED = 1 / 3  # median lightness, as a share of the white, from which colours are those of dyes in white light, ...
 _COLOURED = 0.1  # ... if the channels are so far apart
+_DENSE = 0.7  # share of the white below which the darkest channel of a dyed pixel lies
+_POOR = 0.5  # share of the haematoxylin of the bluest nuclei that is little
+_MOSTLY = 0.55  # of the dyed pixels
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
 _EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
 SAMPLE = 4_000_000
@@ -139,8 +142,10 @@ class Normalizer:
         ``dark-background`` inverts planes whose mean lies above the middle of the range (the paper's rule); empty
         channels of a colour plane do not count. ``transmitted`` does too, and inverts coloured planes whose colours
         are those of dyes in white light, however dark: some channel lets light through nearly everywhere.
-    stain : {"grey", "haematoxylin"}
-        How a network of one channel sees coloured planes that were inverted.
+    stain : {"grey", "haematoxylin", "counterstained"}
+        What a network of one channel sees of coloured planes that were inverted: ``grey``, the density of
+        ``haematoxylin``, or that only where most of what is dyed holds little of it (``counterstained``), as in
+        sections that are full of tissue dyed by eosin. On white ground grey has less noise.
     """
 
     channels: int = 1
@@ -148,7 +153,7 @@ class Normalizer:
     low_percentile: float = 0.5
     high_percentile: float = 99.8
     polarity: Literal["keep", "dark-background", "transmitted"] = "dark-background"
-    stain: Literal["grey", "haematoxylin"] = "grey"
+    stain: Literal["grey", "haematoxylin", "counterstained"] = "grey"
 
     def measure(self, plane: NDArray[Any] | Plane) -> Scaling:
         """Find the scaling of a whole plane, (H, W) or (H, W, 3); pixels that are not finite are left out."""
@@ -175,12 +180,19 @@ class Normalizer:
                 only = _only_colour(sample, np.array([bottom for bottom, _ in ends]))
         if only is not None:
             low, high = ends[only]
-        white = None
-        stained = turned and bright and sample.ndim == 3 and self.channels == 1 and only is None
-        if self.stain == "haematoxylin" and stained:
-            white = _white(sample)
-            low, high = self._ends(to_haematoxylin(sample, white).ravel(), np.dtype(np.float32))
-        return Scaling(low, high, turned and bright, self.channels, only, white)
+        plain = Scaling(low, high, turned and bright, self.channels, only)
+        coloured = sample.ndim == 3 and self.channels == 1 and only is None
+        return self._stained(sample, plain) if self.stain != "grey" and plain.invert and coloured else plain
+
+    def _stained(self, sample: NDArray[Any], plain: Scaling) -> Scaling:
+        """Change the scaling of a coloured plane to that of its haematoxylin, if that is wanted of such a plane."""
+        pixels = sample[np.isfinite(sample).all(axis=-1)].astype(np.float32)
+        white = float(np.percentile(pixels, self.high_percentile)) if pixels.size else 0.0
+        amount = to_haematoxylin(pixels, white)
+        if self.stain == "counterstained" and not _counterstained(pixels, white, amount):
+            return plain
+        low, high = self._ends(amount, amount.dtype) if amount.size else (0.0, 0.0)
+        return replace(plain, low=low, high=high, white=white)
 
     def _ends(self, values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[float, float]:
         if self.scaling == "range":
@@ -195,8 +207,11 @@ class Normalizer:
         return self.measure(plane).apply(plane)
 
 
-def _white(sample: NDArray[Any]) -> float:
-    return float(np.percentile(sample[np.isfinite(sample)].astype(np.float64), 99.8))
+def _counterstained(pixels: NDArray[Any], white: float, amount: NDArray[np.float32]) -> bool:
+    """Tell whether most of the dyed pixels (n, 3) hold little haematoxylin, of which there is an `amount` (n,)."""
+    dyed = pixels.min(axis=-1) < _DENSE * white
+    poor = amount < _POOR * np.percentile(amount, 95) if amount.size else dyed
+    return bool(np.count_nonzero(dyed & poor) > _MOSTLY * np.count_nonzero(dyed))
 
 
 def _dyed(sample: NDArray[Any]) -> bool:
