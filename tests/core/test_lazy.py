@@ -46,6 +46,21 @@ def test_a_lazy_image_is_its_image(axes: str) -> None:
         assert chosen.plane(index).stack_shape == ()
 
 
+@pytest.mark.parametrize("axes", ["YXS", "TZYXS"])
+def test_a_colour_of_a_coloured_image_can_be_kept(axes: str) -> None:
+    image = _stack(axes)
+    for index, colour in enumerate(("red", "Green", "blue")):
+        kept = image.channel(colour)
+        assert kept.axes == axes[:-1]
+        np.testing.assert_array_equal(kept.pixels, image.pixels[..., index])
+        np.testing.assert_array_equal(lazy(image).channel(colour).load().pixels, kept.pixels)
+    for source in (image, lazy(image)):
+        with pytest.raises(InputError, match="no channel 'pink'"):
+            source.channel("pink")
+    with pytest.raises(InputError, match="no channel 'red'"):
+        _stack("YX").channel("red")
+
+
 def test_only_the_window_is_asked_for() -> None:
     asked: list[tuple[tuple[int, ...], slice, slice]] = []
 

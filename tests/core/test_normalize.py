@@ -24,7 +24,7 @@ ALL = [
     for channels in (1, 3)
     for scaling in ("range", "percentile")
     for polarity in ("keep", "dark-background", "transmitted")
-] + [Normalizer(polarity="transmitted", stain=stain) for stain in ("haematoxylin", "counterstained")]
+] + [Normalizer(polarity="transmitted", stain=stain) for stain in ("haematoxylin", "nuclear")]
 
 HAEMATOXYLIN, EOSIN = (0.650, 0.704, 0.286), (0.072, 0.990, 0.105)
 
@@ -226,9 +226,18 @@ def test_haematoxylin_is_looked_at_where_most_of_the_tissue_is_dyed_otherwise(ti
     nuclei[5:25, 5:25] = True
     section = _section(nuclei, tissue=tissue)
     section[50:] = 255
-    rule = Normalizer(polarity="transmitted", stain="counterstained")
+    rule = Normalizer(polarity="transmitted", stain="nuclear")
     assert rule.measure(section) == replace(rule, stain=seen).measure(section)
     assert replace(rule, stain="grey").measure(section) != replace(rule, stain="haematoxylin").measure(section)
+
+
+def test_of_several_dyes_that_shine_the_blue_one_is_looked_at() -> None:
+    rule = Normalizer(polarity="transmitted", stain="nuclear", low_percentile=0, high_percentile=100)
+    cells = ndimage.gaussian_filter((_dots() > 0).astype(float), 2)
+    shown = np.stack([_dots()[::-1] // 3, (250 * cells).astype(np.uint8), _dots()], axis=-1)
+    np.testing.assert_array_equal(rule(shown), rule(_dots()))
+    assert rule.measure(shown[..., [2, 1, 2]] * np.array([1, 1, 0], np.uint8)).only is None  # nothing is blue
+    np.testing.assert_allclose(rule(np.stack([_dots()] * 3, axis=-1)), rule(_dots()), atol=1e-6)
 
 
 def test_only_coloured_planes_that_were_inverted_show_their_haematoxylin() -> None:

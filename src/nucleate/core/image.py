@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["AXES", "DNA_NAMES", "Image", "check_place", "find_channel"]
+__all__ = ["AXES", "COLOURS", "DNA_NAMES", "Image", "check_place", "find_channel", "find_colour"]
 
 AXES = "TZICYXS"
 """The order in which axes stand."""
+
+COLOURS = ("red", "green", "blue")
+"""What the samples of a coloured image are called."""
 
 DNA_NAMES = ("dapi", "hoechst", "dna", "draq5", "nuclei", "nucleus", "h2b", "nuclear", "405")
 """Parts of channel names that mark a nuclear stain, the surest first."""
@@ -74,6 +77,13 @@ def find_channel(wanted: str | int | None, names: tuple[str, ...], *, count: int
         have = ", ".join(names) or f"{count} without names"
         raise InputError(f"{name}: no channel {wanted!r}; it has {have}; give a name or an index from 0")
     return index
+
+
+def find_colour(wanted: str | int | None, axes: str) -> int | None:
+    """Give the index of the colour that is named, where an image has colours and no channels; else None."""
+    if "S" not in axes or "C" in axes or not isinstance(wanted, str) or wanted.lower() not in COLOURS:
+        return None
+    return COLOURS.index(wanted.lower())
 
 
 def check_place(axes: str, stack_shape: tuple[int, ...], *, at: tuple[int, ...], name: str) -> None:
@@ -154,13 +164,17 @@ class Image:
     def channel(self, wanted: str | int | None = None) -> Image:
         """Keep one channel: by index, by name (case does not matter), or the nuclear stain when None.
 
-        Images without axis ``C`` come back as they are when `wanted` is None or 0.
+        Images without axis ``C`` come back as they are when `wanted` is None or 0; of coloured ones ``red``, ``green``
+        or ``blue`` can be kept.
 
         Raises
         ------
         InputError
             If there is no such channel.
         """
+        colour = find_colour(wanted, self.axes)
+        if colour is not None:
+            return replace(self, pixels=self.pixels[..., colour], axes=self.axes.replace("S", ""))
         count = self.pixels.shape[self.axes.index("C")] if "C" in self.axes else 1
         index = find_channel(wanted, self.channel_names, count=count, name=self.name)
         if "C" not in self.axes:

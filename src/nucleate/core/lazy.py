@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleate.core.image import AXES, Image, check_place, find_channel
+from nucleate.core.image import AXES, Image, check_place, find_channel, find_colour
 from nucleate.errors import InputError
 
 if TYPE_CHECKING:
@@ -146,11 +146,16 @@ class LazyImage:
     def channel(self, wanted: str | int | None = None) -> LazyImage:
         """Keep one channel: by index, by name (case does not matter), or the nuclear stain when None.
 
+        Of coloured images without axis ``C`` ``red``, ``green`` or ``blue`` can be kept.
+
         Raises
         ------
         InputError
             If there is no such channel.
         """
+        colour = find_colour(wanted, self.axes)
+        if colour is not None:
+            return self._of_colour(colour)
         count = self.shape[self.axes.index("C")] if "C" in self.axes else 1
         index = find_channel(wanted, self.channel_names, count=count, name=self.name)
         if "C" not in self.axes:
@@ -216,6 +221,14 @@ class LazyImage:
                 f"{self.name}: damaged: {shape} pixels are said to be there, got {pixels.shape}; copy it again"
             )
         return pixels.astype(self.dtype, copy=False)
+
+    def _of_colour(self, index: int) -> LazyImage:
+        inner = self.window
+
+        def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
+            return inner(place, rows, cols)[..., index]
+
+        return replace(self, window=window, shape=self.shape[:-1], axes=self.axes.replace("S", ""))
 
     def _fixed(self, letter: str, index: int) -> LazyImage:
         axis, inner = self.axes.index(letter), self.window

@@ -28,6 +28,7 @@ _HAEMATOXYLIN = np.linalg.inv(_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims
 _BLACK = 1 / 255  # share of the white below which no density is told apart
 _DYED = 1 / 3  # median lightness, as a share of the white, from which colours are those of dyes in white light, ...
 _COLOURED = 0.1  # ... if the channels are so far apart
+_BLUE = 2
 _DENSE = 0.7  # share of the white below which the darkest channel of a dyed pixel lies
 _POOR = 0.5  # share of the haematoxylin of the bluest nuclei that is little
 _MOSTLY = 0.55  # of the dyed pixels
@@ -142,10 +143,11 @@ class Normalizer:
         ``dark-background`` inverts planes whose mean lies above the middle of the range (the paper's rule); empty
         channels of a colour plane do not count. ``transmitted`` does too, and inverts coloured planes whose colours
         are those of dyes in white light, however dark: some channel lets light through nearly everywhere.
-    stain : {"grey", "haematoxylin", "counterstained"}
-        What a network of one channel sees of coloured planes that were inverted: ``grey``, the density of
-        ``haematoxylin``, or that only where most of what is dyed holds little of it (``counterstained``), as in
-        sections that are full of tissue dyed by eosin. On white ground grey has less noise.
+    stain : {"grey", "haematoxylin", "nuclear"}
+        What a network of one channel sees of coloured planes. ``grey``; ``haematoxylin``: its density, of planes that
+        were inverted; ``nuclear``: that only where most of what is dyed holds little of it, as in sections full of
+        tissue dyed by eosin (on white ground grey has less noise), and of planes on dark ground that show several
+        dyes the blue one, such as DAPI or Hoechst.
     """
 
     channels: int = 1
@@ -153,7 +155,7 @@ class Normalizer:
     low_percentile: float = 0.5
     high_percentile: float = 99.8
     polarity: Literal["keep", "dark-background", "transmitted"] = "dark-background"
-    stain: Literal["grey", "haematoxylin", "counterstained"] = "grey"
+    stain: Literal["grey", "haematoxylin", "nuclear"] = "grey"
 
     def measure(self, plane: NDArray[Any] | Plane) -> Scaling:
         """Find the scaling of a whole plane, (H, W) or (H, W, 3); pixels that are not finite are left out."""
@@ -181,18 +183,26 @@ class Normalizer:
         if only is not None:
             low, high = ends[only]
         plain = Scaling(low, high, turned and bright, self.channels, only)
-        coloured = sample.ndim == 3 and self.channels == 1 and only is None
-        return self._stained(sample, plain) if self.stain != "grey" and plain.invert and coloured else plain
-
-    def _stained(self, sample: NDArray[Any], plain: Scaling) -> Scaling:
-        """Change the scaling of a coloured plane to that of its haematoxylin, if that is wanted of such a plane."""
-        pixels = sample[np.isfinite(sample).all(axis=-1)].astype(np.float32)
-        white = float(np.percentile(pixels, self.high_percentile)) if pixels.size else 0.0
-        amount = to_haematoxylin(pixels, white)
-        if self.stain == "counterstained" and not _counterstained(pixels, white, amount):
+        if self.stain == "grey" or self.channels == 3 or sample.ndim == 2:
             return plain
-        low, high = self._ends(amount, amount.dtype) if amount.size else (0.0, 0.0)
-        return replace(plain, low=low, high=high, white=white)
+        pixels = sample[np.isfinite(sample).all(axis=-1)].astype(np.float32)
+        return self._of_nuclei(pixels, plane.dtype, grey=plain) if pixels.size else plain
+
+    def _of_nuclei(self, pixels: NDArray[np.float32], dtype: np.dtype[Any], *, grey: Scaling) -> Scaling:
+        """Change the scaling of a coloured plane with pixels (n, 3) to that of the dye of nuclei, if it is there."""
+        if grey.invert:
+            white = float(np.percentile(pixels, self.high_percentile))
+            amount = to_haematoxylin(pixels, white)
+            if self.stain == "nuclear" and not _counterstained(pixels, white, amount):
+                return grey
+            low, high = self._ends(amount, amount.dtype)
+            return replace(grey, low=low, high=high, white=white)
+        ends = np.array([self._ends(pixels[:, index], dtype) for index in range(3)])
+        spans = ends[:, 1] - ends[:, 0]
+        one_hue = _only_colour(pixels, ends[:, 0]) is not None
+        if self.stain != "nuclear" or one_hue or spans[_BLUE] < _EMPTY * spans.max():
+            return grey
+        return replace(grey, low=float(ends[_BLUE, 0]), high=float(ends[_BLUE, 1]), only=_BLUE)
 
     def _ends(self, values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[float, float]:
         if self.scaling == "range":
@@ -210,7 +220,7 @@ class Normalizer:
 def _counterstained(pixels: NDArray[Any], white: float, amount: NDArray[np.float32]) -> bool:
     """Tell whether most of the dyed pixels (n, 3) hold little haematoxylin, of which there is an `amount` (n,)."""
     dyed = pixels.min(axis=-1) < _DENSE * white
-    poor = amount < _POOR * np.percentile(amount, 95) if amount.size else dyed
+    poor = amount < _POOR * np.percentile(amount, 95)
     return bool(np.count_nonzero(dyed & poor) > _MOSTLY * np.count_nonzero(dyed))
 
 
@@ -225,7 +235,7 @@ def _dyed(sample: NDArray[Any]) -> bool:
 
 
 def _only_colour(sample: NDArray[Any], lows: NDArray[np.float64]) -> int | None:
-    """Give the strongest channel of (h, w, 3) where all colours are shades of one, else None."""
+    """Give the strongest channel of (..., 3) where all colours are shades of one, else None."""
     pixels = sample.reshape(-1, 3).astype(np.float64) - lows
     pixels = pixels[np.isfinite(pixels).all(axis=1)]
     spread = pixels.T @ pixels

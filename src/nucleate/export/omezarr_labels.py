@@ -15,7 +15,7 @@ import numpy as np
 
 from nucleate.core.bands import PlaneOf
 from nucleate.core.files import atomic_folder
-from nucleate.core.image import Image
+from nucleate.core.image import COLOURS, Image
 from nucleate.core.lazy import lazy
 from nucleate.errors import MissingExtraError
 from nucleate.export.label_tiff import label_type
@@ -246,7 +246,7 @@ def _halved(part: NDArray[Any]) -> NDArray[Any]:
 def _omero(image: LazyImage) -> dict[str, Any]:
     """Name the channels, with a range to show each in: viewers go by it."""
     axis = "S" if "S" in image.axes else "C"
-    names = ("red", "green", "blue") if axis == "S" else image.channel_names
+    names = COLOURS if axis == "S" else image.channel_names
     if axis not in image.axes or not names:
         return {}
     if ("I" in image.axes and set(image.axes) & set("TZ")) or ("S" in image.axes and "C" in image.axes):

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.image import COLOURS
 from nucleate.errors import ModelError
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.selftest import picture
@@ -147,7 +148,7 @@ def _description(card: ModelCard, parts: Mapping[str, bytes], *, shape: tuple[in
         ]
 
     step = card.multiple
-    colours = ["grey"] if card.normalizer.channels == 1 else ["red", "green", "blue"]
+    colours = ["grey"] if card.normalizer.channels == 1 else list(COLOURS)
     same = {axis: {"tensor_id": "image", "axis_id": axis} for axis in "yx"}
     return {
         "format_version": "0.5.3",
