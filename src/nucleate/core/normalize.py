@@ -193,7 +193,7 @@ class Normalizer:
         if grey.invert:
             white = float(np.percentile(pixels, self.high_percentile))
             amount = to_haematoxylin(pixels, white)
-            if self.stain == "nuclear" and not _counterstained(pixels, white, amount):
+            if self.stain == "nuclear" and not _counterstained(pixels, amount, white=white):
                 return grey
             low, high = self._ends(amount, amount.dtype)
             return replace(grey, low=low, high=high, white=white)
@@ -217,7 +217,7 @@ class Normalizer:
         return self.measure(plane).apply(plane)
 
 
-def _counterstained(pixels: NDArray[Any], white: float, amount: NDArray[np.float32]) -> bool:
+def _counterstained(pixels: NDArray[Any], amount: NDArray[np.float32], *, white: float) -> bool:
     """Tell whether most of the dyed pixels (n, 3) hold little haematoxylin, of which there is an `amount` (n,)."""
     dyed = pixels.min(axis=-1) < _DENSE * white
     poor = amount < _POOR * np.percentile(amount, 95)
