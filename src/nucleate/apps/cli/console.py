@@ -37,7 +37,9 @@ OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", hel
 ModelOption = Annotated[str | None, typer.Option(help="Name of a model, or its file; see: nucleate models.")]
 DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
 ScaleOption = Annotated[str, typer.Option(metavar="auto|FLOAT", help="Resize the image by this much first.")]
-ChannelOption = Annotated[str | None, typer.Option(metavar="NAME|INDEX", help="Channel with the nuclei; red, green or blue of colours.")]
+ChannelOption = Annotated[
+    str | None, typer.Option(metavar="NAME|INDEX", help="Channel with the nuclei; red, green or blue of colours.")
+]
 MinAreaOption = Annotated[int | None, typer.Option(min=0, metavar="PX", help="Leave out smaller nuclei.")]
 MemoryOption = Annotated[
     float | None, typer.Option(min=0.01, metavar="GB", help="Most memory to use; what is free when not given.")
