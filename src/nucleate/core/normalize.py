@@ -29,6 +29,7 @@ _BLACK = 1 / 255  # share of the white below which no density is told apart
 _DYED = 1 / 3  # median lightness, as a share of the white, from which colours are those of dyes in white light, ...
 _COLOURED = 0.1  # ... if the channels are so far apart
 _BLUE = 2
+_COLOURS = 250_000  # pixels by which colours are known, at most about
 _DENSE = 0.7  # share of the white below which the darkest channel of a dyed pixel lies
 _POOR = 0.5  # share of the haematoxylin of the bluest nuclei that is little
 _MOSTLY = 0.55  # of the dyed pixels
@@ -177,7 +178,7 @@ class Normalizer:
                 low, high = ends[only]
             mean = float(np.mean([np.clip(bands[index], low, high).mean() for index in used]))
             bright = high > low and mean > (low + high) / 2
-            bright |= self.polarity == "transmitted" and sample.ndim == 3 and high > low and _dyed(sample)
+            bright |= self.polarity == "transmitted" and sample.ndim == 3 and high > low and _dyed(_few(sample))
             if len(used) > 1 and turned and not bright:
                 only = _only_colour(sample, np.array([bottom for bottom, _ in ends]))
         if only is not None:
@@ -185,24 +186,25 @@ class Normalizer:
         plain = Scaling(low, high, turned and bright, self.channels, only)
         if self.stain == "grey" or self.channels == 3 or sample.ndim == 2:
             return plain
-        pixels = sample[np.isfinite(sample).all(axis=-1)].astype(np.float32)
-        return self._of_nuclei(pixels, plane.dtype, grey=plain) if pixels.size else plain
+        return self._of_nuclei(sample, plane.dtype, grey=plain)
 
-    def _of_nuclei(self, pixels: NDArray[np.float32], dtype: np.dtype[Any], *, grey: Scaling) -> Scaling:
-        """Change the scaling of a coloured plane with pixels (n, 3) to that of the dye of nuclei, if it is there."""
-        if grey.invert:
-            white = float(np.percentile(pixels, self.high_percentile))
-            amount = to_haematoxylin(pixels, white)
-            if self.stain == "nuclear" and not _counterstained(pixels, amount, white=white):
-                return grey
-            low, high = self._ends(amount, amount.dtype)
-            return replace(grey, low=low, high=high, white=white)
-        ends = np.array([self._ends(pixels[:, index], dtype) for index in range(3)])
-        spans = ends[:, 1] - ends[:, 0]
-        one_hue = _only_colour(pixels, ends[:, 0]) is not None
-        if self.stain != "nuclear" or one_hue or spans[_BLUE] < _EMPTY * spans.max():
+    def _of_nuclei(self, sample: NDArray[Any], dtype: np.dtype[Any], *, grey: Scaling) -> Scaling:
+        """Change the scaling of a coloured plane, of which (h, w, 3) is known, to that of the dye of nuclei, if any."""
+        few = _few(sample)
+        if not few.size:
             return grey
-        return replace(grey, low=float(ends[_BLUE, 0]), high=float(ends[_BLUE, 1]), only=_BLUE)
+        if grey.invert:
+            white = float(np.percentile(sample[np.isfinite(sample)], self.high_percentile))
+            if self.stain == "nuclear" and not _counterstained(few, white):
+                return grey
+            low, high = self._ends(_finite(to_haematoxylin(sample, white)), np.dtype(np.float32))
+            return replace(grey, low=low, high=high, white=white)
+        ends = np.array([self._ends(few[:, index], dtype) for index in range(3)])
+        spans = ends[:, 1] - ends[:, 0]
+        if self.stain != "nuclear" or _only_colour(few, ends[:, 0]) is not None or spans[_BLUE] < _EMPTY * spans.max():
+            return grey
+        low, high = self._ends(_finite(sample[..., _BLUE]), dtype)
+        return replace(grey, low=low, high=high, only=_BLUE)
 
     def _ends(self, values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[float, float]:
         if self.scaling == "range":
@@ -217,18 +219,30 @@ class Normalizer:
         return self.measure(plane).apply(plane)
 
 
-def _counterstained(pixels: NDArray[Any], amount: NDArray[np.float32], *, white: float) -> bool:
-    """Tell whether most of the dyed pixels (n, 3) hold little haematoxylin, of which there is an `amount` (n,)."""
+def _finite(values: NDArray[Any]) -> NDArray[Any]:
+    return values[np.isfinite(values)]
+
+
+def _few(sample: NDArray[Any]) -> NDArray[np.float32]:
+    """Give enough pixels (n, 3) of (h, w, 3) to know colours by; those that are not finite are left out."""
+    step = max(1, int(np.ceil(np.sqrt(sample.shape[0] * sample.shape[1] / _COLOURS))))
+    pixels = sample[::step, ::step].reshape(-1, 3).astype(np.float32)
+    return pixels[np.isfinite(pixels).all(axis=1)]
+
+
+def _counterstained(pixels: NDArray[np.float32], white: float) -> bool:
+    """Tell whether most of the dyed pixels (n, 3) hold little haematoxylin."""
+    amount = to_haematoxylin(pixels, white)
     dyed = pixels.min(axis=-1) < _DENSE * white
     poor = amount < _POOR * np.percentile(amount, 95)
     return bool(np.count_nonzero(dyed & poor) > _MOSTLY * np.count_nonzero(dyed))
 
 
-def _dyed(sample: NDArray[Any]) -> bool:
-    """Tell dyes in white light from dyes that shine: half of the pixels (h, w, 3) are light, and coloured."""
-    pixels = sample.reshape(-1, 3).astype(np.float64)
-    pixels = pixels[np.isfinite(pixels).all(axis=1)]
-    most, least = pixels.max(axis=1), pixels.min(axis=1)
+def _dyed(pixels: NDArray[np.float32]) -> bool:
+    """Tell dyes in white light from dyes that shine: half of the pixels (n, 3) are light, and coloured."""
+    if not pixels.size:
+        return False
+    most, least = pixels.max(axis=1).astype(np.float64), pixels.min(axis=1).astype(np.float64)
     white = np.percentile(most, 99.8)
     lightness = (np.median(most) + np.median(least)) / 2
     return bool(lightness > _DYED * white and np.median(most - least) > _COLOURED * white)
