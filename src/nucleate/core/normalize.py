@@ -194,7 +194,7 @@ class Normalizer:
         if not few.size:
             return grey
         if grey.invert:
-            white = float(np.percentile(sample[np.isfinite(sample)], self.high_percentile))
+            white = float(np.percentile(_finite(sample), self.high_percentile))
             if self.stain == "nuclear" and not _counterstained(few, white):
                 return grey
             low, high = self._ends(_finite(to_haematoxylin(sample, white)), np.dtype(np.float32))
@@ -220,7 +220,8 @@ class Normalizer:
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:
-    return values[np.isfinite(values)]
+    kept: NDArray[Any] = values[np.isfinite(values)]
+    return kept
 
 
 def _few(sample: NDArray[Any]) -> NDArray[np.float32]:
