@@ -240,6 +240,21 @@ def test_of_several_dyes_that_shine_the_blue_one_is_looked_at() -> None:
     np.testing.assert_allclose(rule(np.stack([_dots()] * 3, axis=-1)), rule(_dots()), atol=1e-6)
 
 
+@pytest.mark.parametrize("order", [(1, 2, 0), (2, 0, 1), (2, 1, 0)])
+def test_a_section_without_haematoxylin_is_seen_in_grey(order: tuple[int, int, int]) -> None:
+    nuclei = np.zeros((60, 60), bool)
+    nuclei[5:25, 5:25] = True
+    section = _section(nuclei, tissue=0.4)[..., order]
+    rule = Normalizer(polarity="transmitted", stain="nuclear")
+    assert rule.measure(section) == replace(rule, stain="grey").measure(section)
+
+
+def test_the_negative_of_a_section_shows_no_blue_dye() -> None:
+    nuclei = np.zeros((60, 60), bool)
+    nuclei[5:25, 5:25] = True
+    assert Normalizer(polarity="transmitted", stain="nuclear").measure(255 - _section(nuclei, tissue=0.1)).only is None
+
+
 def test_only_coloured_planes_that_were_inverted_show_their_haematoxylin() -> None:
     nuclei = _dots() > 0
     rule = Normalizer(polarity="transmitted", stain="haematoxylin", low_percentile=0, high_percentile=100)

@@ -33,6 +33,8 @@ _COLOURS = 250_000  # pixels by which colours are known, at most about
 _DENSE = 0.7  # share of the white below which the darkest channel of a dyed pixel lies
 _POOR = 0.5  # share of the haematoxylin of the bluest nuclei that is little
 _MOSTLY = 0.55  # of the dyed pixels
+_PRESENT = (0.2, 1.0)  # its share of all density: other dyes give less, or more than there can be
+_ONE_DYE = 0.9  # share of the colours' spread along one line from which a second dye is not looked for, but for blue
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
 _EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
 SAMPLE = 4_000_000
@@ -180,7 +182,8 @@ class Normalizer:
             bright = high > low and mean > (low + high) / 2
             bright |= self.polarity == "transmitted" and sample.ndim == 3 and high > low and _dyed(_few(sample))
             if len(used) > 1 and turned and not bright:
-                only = _only_colour(sample, np.array([bottom for bottom, _ in ends]))
+                share, strongest = _hue(sample.reshape(-1, 3), np.array([bottom for bottom, _ in ends]))
+                only = strongest if share >= _ONE_HUE else None
         if only is not None:
             low, high = ends[only]
         plain = Scaling(low, high, turned and bright, self.channels, only)
@@ -200,8 +203,10 @@ class Normalizer:
             low, high = self._ends(_finite(to_haematoxylin(sample, white)), np.dtype(np.float32))
             return replace(grey, low=low, high=high, white=white)
         ends = np.array([self._ends(few[:, index], dtype) for index in range(3)])
+        share, strongest = _hue(few, ends[:, 0])
+        several = share < _ONE_DYE or (share < _ONE_HUE and strongest == _BLUE)
         spans = ends[:, 1] - ends[:, 0]
-        if self.stain != "nuclear" or _only_colour(few, ends[:, 0]) is not None or spans[_BLUE] < _EMPTY * spans.max():
+        if self.stain != "nuclear" or not several or spans[_BLUE] < _EMPTY * spans.max():
             return grey
         low, high = self._ends(_finite(sample[..., _BLUE]), dtype)
         return replace(grey, low=low, high=high, only=_BLUE)
@@ -232,8 +237,14 @@ def _few(sample: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _counterstained(pixels: NDArray[np.float32], white: float) -> bool:
-    """Tell whether most of the dyed pixels (n, 3) hold little haematoxylin."""
+    """Tell whether there is haematoxylin, and most of the dyed pixels (n, 3) hold little of it."""
+    if white <= 0:
+        return False
     amount = to_haematoxylin(pixels, white)
+    density = np.linalg.norm(np.log10(np.clip(pixels / white, _BLACK, 1)), axis=-1)
+    least, most = (share * np.percentile(density, 95) for share in _PRESENT)
+    if not least < np.percentile(amount, 95) < most:
+        return False
     dyed = pixels.min(axis=-1) < _DENSE * white
     poor = amount < _POOR * np.percentile(amount, 95)
     return bool(np.count_nonzero(dyed & poor) > _MOSTLY * np.count_nonzero(dyed))
@@ -249,13 +260,13 @@ def _dyed(pixels: NDArray[np.float32]) -> bool:
     return bool(lightness > _DYED * white and np.median(most - least) > _COLOURED * white)
 
 
-def _only_colour(sample: NDArray[Any], lows: NDArray[np.float64]) -> int | None:
-    """Give the strongest channel of (..., 3) where all colours are shades of one, else None."""
-    pixels = sample.reshape(-1, 3).astype(np.float64) - lows
-    pixels = pixels[np.isfinite(pixels).all(axis=1)]
-    spread = pixels.T @ pixels
+def _hue(pixels: NDArray[Any], lows: NDArray[np.float64]) -> tuple[float, int]:
+    """Give how nearly all pixels (n, 3) are shades of one colour, 0..1, and their strongest channel."""
+    above = pixels.astype(np.float64) - lows
+    above = above[np.isfinite(above).all(axis=1)]
+    spread = above.T @ above
     shares = np.linalg.eigvalsh(spread)
-    return int(np.argmax(np.diag(spread))) if shares[-1] >= _ONE_HUE * max(shares.sum(), 1e-12) else None
+    return float(shares[-1] / max(shares.sum(), 1e-12)), int(np.argmax(np.diag(spread)))
 
 
 def _range_top(values: NDArray[np.float32], dtype: np.dtype[Any]) -> float:
