@@ -143,6 +143,17 @@ def test_stained_pictures_are_laid_out_twice() -> None:
     np.testing.assert_array_equal(seen[2], np.rint(255 * replace(rule, stain="haematoxylin")(stained)[0]))
 
 
+def test_training_sees_dyes_that_shine_as_the_program_does() -> None:
+    rng = np.random.default_rng(0)
+    shown = np.stack([rng.integers(0, 60, (16, 16)), rng.integers(0, 90, (16, 16)), rng.integers(0, 200, (16, 16))], -1)
+    shown[:9] = 0
+    image = shown.astype(np.uint8)
+    rule = Normalizer(polarity="transmitted", stain="nuclear")
+    assert rule.measure(image).only == 2
+    atlas = prepare([Sample("", image, np.ones((16, 16), np.int32), group="")], rule, stains=True)
+    np.testing.assert_array_equal(atlas.texels_PK[:, 0].view(16, 16).numpy(), np.rint(255 * rule(image)[0]))
+
+
 def test_inversion_turns_about_the_asked_share() -> None:
     batch = torch.zeros(400, 1, 2, 2)
     turned = change_intensity(batch, AugmentConfig(invert=0.25), generator=seeded(2)).amax((1, 2, 3))

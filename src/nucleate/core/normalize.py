@@ -180,7 +180,8 @@ class Normalizer:
                 low, high = ends[only]
             mean = float(np.mean([np.clip(bands[index], low, high).mean() for index in used]))
             bright = high > low and mean > (low + high) / 2
-            bright |= self.polarity == "transmitted" and sample.ndim == 3 and high > low and _dyed(_few(sample))
+            if self.polarity == "transmitted" and sample.ndim == 3 and high > low and not bright:
+                bright = _dyed(_few(sample))
             if len(used) > 1 and turned and not bright:
                 share, strongest = _hue(sample.reshape(-1, 3), np.array([bottom for bottom, _ in ends]))
                 only = strongest if share >= _ONE_HUE else None

@@ -189,9 +189,11 @@ def _looks(
     samples: Iterable[Sample], normalizer: Normalizer, *, stains: bool
 ) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
     """Give what the network sees of each sample, (channels, h, w) in 0..1; of stained ones perhaps two things."""
-    looks = [replace(normalizer, stain=stain) for stain in ("grey", "haematoxylin")] if stains else [normalizer]
+    both = [replace(normalizer, stain=stain) for stain in ("grey", "haematoxylin")]
     for sample in samples:
-        for scaling in {look.measure(as_plane(sample.image)): None for look in looks}:
+        plane = as_plane(sample.image)
+        own = normalizer.measure(plane)
+        for scaling in {look.measure(plane): None for look in both} if stains and own.invert else (own,):
             yield sample, scaling.apply(sample.image)
 
 
