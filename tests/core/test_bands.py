@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -19,6 +19,7 @@ PICTURES = hnp.arrays(np.int32, hnp.array_shapes(min_dims=2, max_dims=2, max_sid
 
 
 @given(PICTURES, st.integers(1, 60), st.integers(0, 2))
+@example(np.array([[0, 0], [0, 1], [1, 0]], np.int32), 1, 0)  # from the last row to the first of the last band
 def test_each_nucleus_is_whole_in_one_band(labels: np.ndarray, pixels: int, beside: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bands, "BAND_PIXELS", pixels)

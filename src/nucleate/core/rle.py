@@ -67,7 +67,7 @@ def encode_each(labels: Labels) -> Iterator[tuple[int, str]]:
     height = labels.shape[0]
     for band in nuclei_in_bands(labels):
         part = relabel(band.own())
-        if band.rows.stop < height:  # what goes on in the next column of the band does not in the picture's
+        if len(part) < height:  # what goes on in the next column of the band does not in the picture's
             part = np.pad(part, ((0, 1), (0, 0)))
         yield from zip(band.ids.tolist(), encode_labels(part, place=(band.rows.start, height)), strict=True)
 
