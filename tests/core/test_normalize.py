@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from tests.strategies import planes
 
-from nucleate.core.normalize import Normalizer, Scaling, to_grey, to_haematoxylin
+from nucleate.core.dyes import to_haematoxylin
+from nucleate.core.normalize import Normalizer, Scaling, to_grey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nucleate.core.dyes import few_pixels, is_counterstained, is_dyed, one_hue, to_haematoxylin
 from nucleate.core.plane import as_plane, grid_sample
 
 if TYPE_CHECKING:
@@ -18,22 +19,12 @@ if TYPE_CHECKING:
 
     from nucleate.core.plane import Plane
 
-__all__ = ["LUMA", "SAMPLE", "Normalizer", "Scaling", "to_grey", "to_haematoxylin"]
+__all__ = ["LUMA", "SAMPLE", "Normalizer", "Scaling", "to_grey"]
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
 
-_STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
-_HAEMATOXYLIN = np.linalg.inv(_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True))[:, 0].astype(np.float32)
-_BLACK = 1 / 255  # share of the white below which no density is told apart
-_DYED = 1 / 3  # median lightness, as a share of the white, from which colours are those of dyes in white light, ...
-_COLOURED = 0.1  # ... if the channels are so far apart
 _BLUE = 2
-_COLOURS = 250_000  # pixels by which colours are known, at most about
-_DENSE = 0.7  # share of the white below which the darkest channel of a dyed pixel lies
-_POOR = 0.5  # share of the haematoxylin of the bluest nuclei that is little
-_MOSTLY = 0.55  # of the dyed pixels
-_PRESENT = (0.2, 1.0)  # its share of all density: other dyes give less, or more than there can be
 _ONE_DYE = 0.9  # share of the colours' spread along one line from which a second dye is not looked for, but for blue
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
 _EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
@@ -50,36 +41,6 @@ def to_grey(plane: NDArray[Any]) -> NDArray[np.float32]:
         # A matrix product rounds differently from shape to shape: a tile would not equal the same pixels of the whole.
         mixed: NDArray[np.float32] = grey[..., 0] * LUMA[0] + grey[..., 1] * LUMA[1] + grey[..., 2] * LUMA[2]
         return mixed
-
-
-def to_haematoxylin(plane: NDArray[Any], white: float) -> NDArray[np.float32]:
-    """Measure how much haematoxylin each pixel of a stained section holds, eosin and a brown dye set apart.
-
-    Parameters
-    ----------
-    plane : (H, W, 3) ndarray
-        Red, green and blue, of any real dtype.
-    white : float
-        Value where no dye is, of all channels.
-
-    Returns
-    -------
-    (H, W) float32 ndarray
-        Optical density, 0 where there is none.
-
-    References
-    ----------
-    A. C. Ruifrok and D. A. Johnston, "Quantification of histochemical staining by color deconvolution", Analytical and
-    Quantitative Cytology and Histology 23 (2001): the colours of the three dyes.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        light = np.clip(plane.astype(np.float32) / np.float32(white if white > 0 else 1.0), _BLACK, 1.0)
-        density = -np.log10(light)
-        # As in `to_grey`: no matrix product.
-        amount: NDArray[np.float32] = (
-            density[..., 0] * _HAEMATOXYLIN[0] + density[..., 1] * _HAEMATOXYLIN[1] + density[..., 2] * _HAEMATOXYLIN[2]
-        )
-        return np.maximum(amount, np.float32(0))
 
 
 @dataclass(frozen=True)
@@ -181,9 +142,9 @@ class Normalizer:
             mean = float(np.mean([np.clip(bands[index], low, high).mean() for index in used]))
             bright = high > low and mean > (low + high) / 2
             if self.polarity == "transmitted" and sample.ndim == 3 and high > low and not bright:
-                bright = _dyed(_few(sample))
+                bright = is_dyed(few_pixels(sample))
             if len(used) > 1 and turned and not bright:
-                share, strongest = _hue(sample.reshape(-1, 3), np.array([bottom for bottom, _ in ends]))
+                share, strongest = one_hue(sample.reshape(-1, 3), np.array([bottom for bottom, _ in ends]))
                 only = strongest if share >= _ONE_HUE else None
         if only is not None:
             low, high = ends[only]
@@ -194,17 +155,17 @@ class Normalizer:
 
     def _of_nuclei(self, sample: NDArray[Any], dtype: np.dtype[Any], *, grey: Scaling) -> Scaling:
         """Change the scaling of a coloured plane, of which (h, w, 3) is known, to that of the dye of nuclei, if any."""
-        few = _few(sample)
+        few = few_pixels(sample)
         if not few.size:
             return grey
         if grey.invert:
             white = float(np.percentile(_finite(sample), self.high_percentile))
-            if self.stain == "nuclear" and not _counterstained(few, white):
+            if self.stain == "nuclear" and not is_counterstained(few, white):
                 return grey
             low, high = self._ends(_finite(to_haematoxylin(sample, white)), np.dtype(np.float32))
             return replace(grey, low=low, high=high, white=white)
         ends = np.array([self._ends(few[:, index], dtype) for index in range(3)])
-        share, strongest = _hue(few, ends[:, 0])
+        share, strongest = one_hue(few, ends[:, 0])
         several = share < _ONE_DYE or (share < _ONE_HUE and strongest == _BLUE)
         spans = ends[:, 1] - ends[:, 0]
         if self.stain != "nuclear" or not several or spans[_BLUE] < _EMPTY * spans.max():
@@ -228,46 +189,6 @@ class Normalizer:
 def _finite(values: NDArray[Any]) -> NDArray[Any]:
     kept: NDArray[Any] = values[np.isfinite(values)]
     return kept
-
-
-def _few(sample: NDArray[Any]) -> NDArray[np.float32]:
-    """Give enough pixels (n, 3) of (h, w, 3) to know colours by; those that are not finite are left out."""
-    step = max(1, int(np.ceil(np.sqrt(sample.shape[0] * sample.shape[1] / _COLOURS))))
-    pixels = sample[::step, ::step].reshape(-1, 3).astype(np.float32)
-    return pixels[np.isfinite(pixels).all(axis=1)]
-
-
-def _counterstained(pixels: NDArray[np.float32], white: float) -> bool:
-    """Tell whether there is haematoxylin, and most of the dyed pixels (n, 3) hold little of it."""
-    if white <= 0:
-        return False
-    amount = to_haematoxylin(pixels, white)
-    density = np.linalg.norm(np.log10(np.clip(pixels / white, _BLACK, 1)), axis=-1)
-    least, most = (share * np.percentile(density, 95) for share in _PRESENT)
-    if not least < np.percentile(amount, 95) < most:
-        return False
-    dyed = pixels.min(axis=-1) < _DENSE * white
-    poor = amount < _POOR * np.percentile(amount, 95)
-    return bool(np.count_nonzero(dyed & poor) > _MOSTLY * np.count_nonzero(dyed))
-
-
-def _dyed(pixels: NDArray[np.float32]) -> bool:
-    """Tell dyes in white light from dyes that shine: half of the pixels (n, 3) are light, and coloured."""
-    if not pixels.size:
-        return False
-    most, least = pixels.max(axis=1).astype(np.float64), pixels.min(axis=1).astype(np.float64)
-    white = np.percentile(most, 99.8)
-    lightness = (np.median(most) + np.median(least)) / 2
-    return bool(lightness > _DYED * white and np.median(most - least) > _COLOURED * white)
-
-
-def _hue(pixels: NDArray[Any], lows: NDArray[np.float64]) -> tuple[float, int]:
-    """Give how nearly all pixels (n, 3) are shades of one colour, 0..1, and their strongest channel."""
-    above = pixels.astype(np.float64) - lows
-    above = above[np.isfinite(above).all(axis=1)]
-    spread = above.T @ above
-    shares = np.linalg.eigvalsh(spread)
-    return float(shares[-1] / max(shares.sum(), 1e-12)), int(np.argmax(np.diag(spread)))
 
 
 def _range_top(values: NDArray[np.float32], dtype: np.dtype[Any]) -> float:

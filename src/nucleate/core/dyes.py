@@ -1,0 +1,93 @@
+"""What the colours of a plane tell: dyes in white light or dyes that shine, which of them, and how much of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["few_pixels", "is_counterstained", "is_dyed", "one_hue", "to_haematoxylin"]
+
+_STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
+_HAEMATOXYLIN = np.linalg.inv(_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True))[:, 0].astype(np.float32)
+_BLACK = 1 / 255  # share of the white below which no density is told apart
+_DYED = 1 / 3  # median lightness, as a share of the white, from which colours are those of dyes in white light, ...
+_COLOURED = 0.1  # ... if the channels are so far apart
+_COLOURS = 250_000  # pixels by which colours are known, at most about
+_DENSE = 0.7  # share of the white below which the darkest channel of a dyed pixel lies
+_POOR = 0.5  # share of the haematoxylin of the bluest nuclei that is little
+_MOSTLY = 0.55  # of the dyed pixels
+_PRESENT = (0.2, 1.0)  # its share of all density: other dyes give less, or more than there can be
+
+
+def to_haematoxylin(plane: NDArray[Any], white: float) -> NDArray[np.float32]:
+    """Measure how much haematoxylin each pixel of a stained section holds, eosin and a brown dye set apart.
+
+    Parameters
+    ----------
+    plane : (H, W, 3) ndarray
+        Red, green and blue, of any real dtype.
+    white : float
+        Value where no dye is, of all channels.
+
+    Returns
+    -------
+    (H, W) float32 ndarray
+        Optical density, 0 where there is none.
+
+    References
+    ----------
+    A. C. Ruifrok and D. A. Johnston, "Quantification of histochemical staining by color deconvolution", Analytical and
+    Quantitative Cytology and Histology 23 (2001): the colours of the three dyes.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        light = np.clip(plane.astype(np.float32) / np.float32(white if white > 0 else 1.0), _BLACK, 1.0)
+        density = -np.log10(light)
+        # As in `nucleate.core.normalize.to_grey`: no matrix product.
+        amount: NDArray[np.float32] = (
+            density[..., 0] * _HAEMATOXYLIN[0] + density[..., 1] * _HAEMATOXYLIN[1] + density[..., 2] * _HAEMATOXYLIN[2]
+        )
+        return np.maximum(amount, np.float32(0))
+
+
+def few_pixels(sample: NDArray[Any]) -> NDArray[np.float32]:
+    """Give enough pixels (n, 3) of (h, w, 3) to know colours by; those that are not finite are left out."""
+    step = max(1, int(np.ceil(np.sqrt(sample.shape[0] * sample.shape[1] / _COLOURS))))
+    pixels = sample[::step, ::step].reshape(-1, 3).astype(np.float32)
+    return pixels[np.isfinite(pixels).all(axis=1)]
+
+
+def is_counterstained(pixels: NDArray[np.float32], white: float) -> bool:
+    """Tell whether there is haematoxylin, and most of the dyed pixels (n, 3) hold little of it."""
+    if white <= 0:
+        return False
+    amount = to_haematoxylin(pixels, white)
+    density = np.linalg.norm(np.log10(np.clip(pixels / white, _BLACK, 1)), axis=-1)
+    least, most = (share * np.percentile(density, 95) for share in _PRESENT)
+    if not least < np.percentile(amount, 95) < most:
+        return False
+    dyed = pixels.min(axis=-1) < _DENSE * white
+    poor = amount < _POOR * np.percentile(amount, 95)
+    return bool(np.count_nonzero(dyed & poor) > _MOSTLY * np.count_nonzero(dyed))
+
+
+def is_dyed(pixels: NDArray[np.float32]) -> bool:
+    """Tell dyes in white light from dyes that shine: half of the pixels (n, 3) are light, and coloured."""
+    if not pixels.size:
+        return False
+    most, least = pixels.max(axis=1).astype(np.float64), pixels.min(axis=1).astype(np.float64)
+    white = np.percentile(most, 99.8)
+    lightness = (np.median(most) + np.median(least)) / 2
+    return bool(lightness > _DYED * white and np.median(most - least) > _COLOURED * white)
+
+
+def one_hue(pixels: NDArray[Any], lows: NDArray[np.float64]) -> tuple[float, int]:
+    """Give how nearly all pixels (n, 3) are shades of one colour, 0..1, and their strongest channel."""
+    above = pixels.astype(np.float64) - lows
+    above = above[np.isfinite(above).all(axis=1)]
+    spread = above.T @ above
+    shares = np.linalg.eigvalsh(spread)
+    return float(shares[-1] / max(shares.sum(), 1e-12)), int(np.argmax(np.diag(spread)))
