@@ -3,8 +3,8 @@
 A network knows nuclei of the sizes it was trained on. Two looks tell how large those of a plane are: one at full size
 over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A plane
 of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted, mostly, and
-need not be computed again. A larger scale is taken if its nuclei cover more and are about as sure, a smaller one if its
-nuclei are surer and cover as much, but not, unless they are certain, a multiple: nuclei crowded in a gland are no large
+need not be computed again. A larger scale is taken if its nuclei are about as sure and cover as much, a smaller one if
+its nuclei are surer and cover as much, but not, unless they are certain, a multiple: nuclei crowded in a gland are no large
 nucleus. Specks in a nucleus larger than the network knows may speak for a larger and for a smaller scale at once.
 Cells whose nuclei are small, or clumps, can look like large nuclei; looked at closely, they are not sure.
 """
@@ -40,7 +40,7 @@ _SAMPLE = 250_000  # pixels by which the busiest part is chosen
 _CELLS = 16  # places tried for it, along each side
 _SURER = 0.02  # by which the mean confidence must rise
 _ENOUGH = 0.9  # of the area found at full size
-_LESS_SURE, _MORE = 0.1, 1.05  # by which the mean confidence may fall where so many times the area is found enlarged
+_LESS_SURE = 0.1  # by which the mean confidence of what is found enlarged may fall
 _TRUE = 0.5  # least mean confidence of what is found enlarged
 _PIECES = 4  # times what is found at full size: pieces of a large nucleus cover much of it, nuclei in a gland little
 _CERTAIN = 0.75  # mean confidence from which that does not count
@@ -61,7 +61,7 @@ class ScaleRule:
         Limits of the scale.
     """
 
-    smallest: float = 12.0
+    smallest: float = 15.0
     largest: float = 60.0
     enlarge_to: float = 20.0
     shrink_to: float = 30.0
@@ -186,7 +186,7 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     for other in wanted:
         other = float(2 ** (round(np.log2(other) * _STEPS) / _STEPS))
         seen = probe(judged, other)
-        if (_more if other > 1 else _surer)(seen, found):
+        if (_as_good if other > 1 else _surer)(seen, found):
             scale, found = other, seen
     return scale
 
@@ -226,12 +226,10 @@ def _whole(plane: Plane) -> PartOfPlane:
     return PartOfPlane(plane, slice(0, plane.shape[0]), slice(0, plane.shape[1]))
 
 
-def _more(new: _Sized, old: _Sized) -> bool:
-    """Tell whether the nuclei of an enlarged look cover more, or as much and are surer."""
-    if not len(new[1]) or float(new[1].mean()) < _TRUE:
-        return False
-    rise, cover, before = _rise(new, old), _covered(*new), _covered(*old)
-    return (rise >= -_LESS_SURE and cover >= _MORE * before) or (rise >= _SURER and cover >= _ENOUGH * before)
+def _as_good(new: _Sized, old: _Sized) -> bool:
+    """Tell whether the nuclei of an enlarged look are sure, about as sure as before, and cover as much."""
+    sure = len(new[1]) > 0 and float(new[1].mean()) >= _TRUE and _rise(new, old) >= -_LESS_SURE
+    return sure and _covered(*new) >= _ENOUGH * _covered(*old)
 
 
 def _surer(new: _Sized, old: _Sized) -> bool:

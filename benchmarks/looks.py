@@ -1,10 +1,11 @@
-"""What `--tta` gains on held-out pictures, and what it costs.
+"""What the rule of scales and `--tta` gain on held-out pictures, and what they cost.
 
-    python benchmarks/tta.py DATA.zip TABLE.csv RUN --config configs/flagship.toml [--folds 0,1] [--every N]
+    python benchmarks/looks.py DATA.zip TABLE.csv RUN --config configs/flagship.toml [--folds 0,1] [--every N]
 
-RUN is the folder that `nucleate crossval` left. Every picture is segmented twice, with and without `--tta`, by the
-network that never saw its field of view and by what was fitted to the other folds. The time is that of the model in the
-package on every eighth of these pictures.
+RUN is the folder that `nucleate crossval` left. Every picture is segmented at its own size, by default (at the scale
+that the rule finds) and with `--tta`, by the network that never saw its field of view and by what was fitted to the
+other folds. Gains are over the way before. The time is that of the model in the package on every eighth of these
+pictures.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     from nucleate.data.sample import Sample
     from nucleate.run.segmenter import Segmenter
 
-WAYS = {"default": SegmentSettings(), "with --tta": SegmentSettings(tta=True)}
+WAYS = {
+    "`--scale 1`": SegmentSettings(scale=1.0),
+    "default": SegmentSettings(),
+    "`--tta`": SegmentSettings(tta=True),
+}
 
 
 def score(segmenter: Segmenter, samples: list[Sample]) -> dict[str, float]:
@@ -45,8 +50,21 @@ def seconds(settings: SegmentSettings, samples: list[Sample], *, threads: int) -
     return (time.process_time() - begun) / sum(sample.labels.size for sample in samples) * 1e6
 
 
+def row_of(kind: str, some: list[Sample], *, scores: dict[str, dict[str, float]]) -> list[str]:
+    """Give the row of the table for some of the pictures."""
+    groups, before, row = {s.image_id: s.group for s in some}, None, [kind, str(len(some))]
+    for way in WAYS:
+        now = {s.image_id: scores[way][s.image_id] for s in some}
+        row.append(f"{sum(now.values()) / len(some):.3f}")
+        if before is not None:
+            gain, low, high = gain_of(now, before, groups=groups)
+            row.append(f"{gain:+.4f} [{low:+.4f}, {high:+.4f}]")
+        before = now
+    return row
+
+
 def main() -> None:
-    """Score both ways on the same pictures and print a table by type, with paired differences."""
+    """Score all ways on the same pictures and print a table by type, with paired differences."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("table", type=Path)
@@ -70,14 +88,11 @@ def main() -> None:
     held = [s for s in samples if s.fold in folds]
     kinds = {"**all**": held, **{kind: [s for s in held if s.kind == kind] for kind in sorted({s.kind for s in held})}}
     kinds |= {f"fold {fold}": [s for s in held if s.fold == fold] for fold in folds}
-    rows = []
-    for kind, some in kinds.items():
-        ours, theirs = ({s.image_id: scores[way][s.image_id] for s in some} for way in reversed(WAYS))
-        gain, low, high = gain_of(ours, theirs, groups={s.image_id: s.group for s in some})
-        means = (f"{sum(one.values()) / len(some):.3f}" for one in (theirs, ours))
-        rows.append([kind, str(len(some)), *means, f"{gain:+.4f} [{low:+.4f}, {high:+.4f}]"])
+    rows = [row_of(kind, some, scores=scores) for kind, some in kinds.items()]
     costs = ", ".join(f"{way} {seconds(one, held[::8], threads=given.threads):.2f}" for way, one in WAYS.items())
-    print("\n".join(markdown_table(["", "images", *WAYS, "gain [95 %]"], rows)))
+    header = [f"{way}{column}" for way in WAYS for column in ("", " gain [95 %]")]
+    header.pop(1)  # nothing stands before the first
+    print("\n".join(markdown_table(["", "images", *header], rows)))
     print(f"\nProcessor seconds a megapixel of the model in the package: {costs}.\n{describe()}.")
 
 
