@@ -16,6 +16,7 @@ from nucleate.data.sample import Sample
 from nucleate.train.augment import change_intensity, crop_grid, seeded
 from nucleate.train.batches import Atlas, make_batch, prepare
 from nucleate.train.config import AugmentConfig, TrainConfig
+from nucleate.train.targets import normalised_distance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 PLAIN = AugmentConfig(flips=False)
 WILD = AugmentConfig(
     rotate=True, zoom=(0.5, 2.0), displace=(0.01, 0.04), gamma=(0.5, 2.0), gain=(0.5, 1.5), offset=(-0.3, 0.3),
-    noise=0.3, blur=2.0, invert=0.5, mix_channels=1.0, tissue=1.0,
+    noise=0.3, blur=2.0, invert=0.5, mix_channels=1.0, hollow=1.0, tissue=1.0,
 )  # fmt: skip
 
 
@@ -113,6 +114,21 @@ def test_grey_pictures_stay_grey_when_colours_are_mixed() -> None:
     grey = torch.rand(8, 1, 6, 6).expand(-1, 3, -1, -1)
     mixed = change_intensity(grey, AugmentConfig(mix_channels=1.0), generator=seeded(2))
     torch.testing.assert_close(mixed, grey)
+
+
+def test_clear_nuclei_keep_their_rims_and_the_ground() -> None:
+    nucleus = np.zeros((64, 64), np.int32)
+    nucleus[12:52, 12:52] = 1
+    distance_NHW = torch.from_numpy(normalised_distance(nucleus)).expand(100, -1, -1)
+    nuclei_NCHW = 0.2 + 0.6 * (distance_NHW > 0).float()[:, None]
+    config = AugmentConfig(hollow=0.6)
+    cleared_NCHW = change_intensity(nuclei_NCHW, config, generator=seeded(4), distance_NHW=distance_NHW)
+    kept = (distance_NHW < 0.1)[:, None]
+    torch.testing.assert_close(cleared_NCHW[kept], nuclei_NCHW[kept])
+    middle_N = cleared_NCHW[:, 0, 28:36, 28:36].mean((1, 2))
+    assert cleared_NCHW[:, 0, 28:36, 28:36].min() >= (1 - 0.6) * 0.8
+    assert middle_N.min() < 0.5 < 0.75 < middle_N.max()
+    torch.testing.assert_close(change_intensity(nuclei_NCHW, config, generator=seeded(4)), nuclei_NCHW)
 
 
 def test_tissue_lightens_the_ground_and_leaves_gaps() -> None:

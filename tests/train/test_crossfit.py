@@ -11,11 +11,11 @@ from tests.train.drawn import disks
 
 from nucleate.post.confidence import FEATURES
 from nucleate.post.recipe import PostRecipe
-from nucleate.run.segmenter import Segmenter
+from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.run.weights import ModelCard
 from nucleate.score.images import score_image
 from nucleate.train import crossfit
-from nucleate.train.crossfit import Ending, EndingFitter, cross_fit
+from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
 from nucleate.train.tuning import StoredMaps, Trials
 
 NAMES = ("mask",)
@@ -106,3 +106,28 @@ def test_endings_go_through_json() -> None:
     assert Ending.from_dict(json.loads(json.dumps(ending.to_dict()))) == ending
     bare = replace(ending, confidence=None)
     assert Ending.from_dict(json.loads(json.dumps(bare.to_dict()))) == bare
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_at_its_own_scale_a_picture_is_scored_as_a_user_gets_it(scale: float) -> None:
+    fitter, samples = _fitter(_stored()), disks(12)
+    at_1 = cross_fit(fitter)
+
+    def opened(ending: Ending, fold: int | None) -> Segmenter:
+        assert fold in {0, 1, 2}
+        card = ModelCard(name="x", maps=NAMES, recipe=ending.recipe, sha256="0" * 64, **ending.facts())
+        # The network gives back what it sees.
+        return Segmenter(lambda batch_NCHW: batch_NCHW, card, settings=SegmentSettings(scale=scale))
+
+    stored, found = at_own_scale(at_1, fitter.trials, images=[one.image for one in samples], opened=opened)
+    assert (found.judged == at_1.judged) is (scale == 1)
+    if scale == 1:
+        assert stored == fitter.trials.stored
+        return
+    for place, (sample, one) in enumerate(zip(samples, stored, strict=True)):
+        labels, confidence = opened(found.ending_of(place), one.fold).segment_plane(sample.image)
+        assert found.kept[place].kaggle == score_image(one.labels, labels).kaggle
+        assert one.scale == scale
+        predicted = found.judged[place].predicted
+        limit = found.ending_of(place).min_confidence
+        np.testing.assert_allclose(confidence, predicted[predicted >= limit], atol=1e-3)

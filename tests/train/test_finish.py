@@ -14,11 +14,12 @@ from nucleate.api import load_segmenter
 from nucleate.errors import ModelError
 from nucleate.nets.build import NetConfig, build
 from nucleate.post.recipe import PostRecipe
+from nucleate.run.scale import ScaleRule
 from nucleate.run.weights import find_model
 from nucleate.train import shipping
 from nucleate.train.batches import prepare
 from nucleate.train.card import segmenter_of
-from nucleate.train.config import TrainConfig
+from nucleate.train.config import CardConfig, TrainConfig
 from nucleate.train.finish import finish, starting_recipe
 from nucleate.train.loop import fit
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 CONFIG = TrainConfig(
     network=NetConfig("flagship", channels_out=3, width=4, depth=2), maps=("mask", "border", "distance"),
-    loss="compound", crop=32, batch=4, epochs=2, lr=1e-2,
+    loss="compound", crop=32, batch=4, epochs=2, lr=1e-2, card=CardConfig(scale_rule=ScaleRule(smallest=7.0)),
 )  # fmt: skip
 
 
@@ -39,6 +40,7 @@ def test_a_run_ends_in_a_model_that_segments(tmp_path: Path) -> None:
     assert card.scores == scores
     assert card.command == "nucleate train disks"
     assert card.multiple == 4
+    assert card.scale_rule == ScaleRule(smallest=7.0)
     labels, confidence = load_segmenter(tmp_path / "disks.onnx", device="cpu").segment_plane(held[0].image)
     assert labels.shape == held[0].labels.shape
     assert labels.max() == len(confidence)

@@ -10,9 +10,11 @@ from tests.train.drawn import disks
 
 from nucleate.errors import DataError
 from nucleate.post.recipe import PostRecipe
+from nucleate.run.segmenter import Segmenter, SegmentSettings
+from nucleate.run.weights import ModelCard
 from nucleate.score.images import score_image
 from nucleate.train import tuning
-from nucleate.train.tuning import StoredMaps, Trials, each, parts_of, tune
+from nucleate.train.tuning import StoredMaps, Trials, each, parts_of, store_maps, tune
 
 GRID = {"level": (0.2, 0.5, 0.8), "min_area": (0, 4)}
 
@@ -45,6 +47,14 @@ def test_a_number_that_does_not_matter_stays() -> None:
     start = PostRecipe(level=0.75, marker_level=0.33)
     recipe, _ = tune(start, Trials(("mask",), _stored()), grid={"marker_level": (0.1, 0.9)})
     assert recipe.marker_level == 0.33
+
+
+def test_maps_are_kept_with_the_scale_they_were_made_at() -> None:
+    card = ModelCard(name="x", maps=("mask",), recipe=PostRecipe(), sha256="0" * 64)
+    segmenter = Segmenter(lambda batch_NCHW: batch_NCHW, card, settings=SegmentSettings(scale=2.0))
+    for one, sample in zip(store_maps(segmenter, disks(2)), disks(2), strict=True):
+        assert one.scale == 2.0
+        assert np.array_equal(one.nuclei(card.recipe, card.maps), segmenter.segment_plane(sample.image)[0])
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FEATURES", "ConfidenceModel", "describe", "mean_probability", "rate"]
+__all__ = ["FEATURES", "ConfidenceModel", "describe", "describe_at", "mean_probability", "rate"]
 
 FEATURES = (
     "log_area",
@@ -152,12 +152,24 @@ def rate(
     """
     if model is None:
         return mean_probability(labels, maps_CHW[list(names).index("mask")])
+    return model.predict(describe_at(labels, maps_CHW, names=names, scale=scale, origin=origin))
+
+
+def describe_at(
+    labels: NDArray[np.int32],
+    maps_CHW: NDArray[np.floating[Any]],
+    *,
+    names: Sequence[str],
+    scale: float,
+    origin: tuple[int, int] = (0, 0),
+) -> NDArray[np.float64]:
+    """Describe each nucleus as `describe` does, as the network saw it; the parameters are those of `rate`."""
     step = max(round(1 / scale), 1)
     rows, cols = (slice(-start % step, None, step) for start in origin)
     seen_CHW = maps_CHW[:, rows, cols]
     described = describe(labels[rows, cols], seen_CHW, names=names, count=int(labels.max(initial=0)))
     described[:, FEATURES.index("log_area")] += 2 * np.log(scale * step)
-    return model.predict(described)
+    return described
 
 
 @dataclass(frozen=True)

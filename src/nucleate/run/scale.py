@@ -4,8 +4,8 @@ A network knows nuclei of the sizes it was trained on. Two looks tell how large 
 over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A plane
 of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted, mostly, and
 need not be computed again. A larger scale is taken if its nuclei are about as sure and cover as much, a smaller one if
-its nuclei are surer and cover as much, but not, unless they are certain, a multiple: nuclei crowded in a gland are no large
-nucleus. Specks in a nucleus larger than the network knows may speak for a larger and for a smaller scale at once.
+its nuclei are surer and cover as much, but not, unless they are certain, a multiple: nuclei crowded in a gland are no
+large nucleus. Specks in a nucleus larger than the network knows may speak for a larger and for a smaller scale at once.
 Cells whose nuclei are small, or clumps, can look like large nuclei; looked at closely, they are not sure.
 """
 

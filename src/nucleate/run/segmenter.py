@@ -307,12 +307,14 @@ class Segmenter:
     def _with(self, settings: SegmentSettings) -> Segmenter:
         return Segmenter(self.engine, self.card, settings=settings, tiles_at_once=self.tiles_at_once)
 
-    def maps(self, plane: NDArray[Any] | Plane) -> NDArray[np.float32]:
+    def maps(self, plane: NDArray[Any] | Plane, known: Survey | None = None) -> NDArray[np.float32]:
         """Compute the maps of one plane on its own grid.
 
         Parameters
         ----------
         plane : (H, W) or (H, W, 3) real ndarray, or Plane
+        known : Survey, optional
+            What `survey` found; surveyed here where it is None.
 
         Returns
         -------
@@ -324,7 +326,7 @@ class Segmenter:
         ModelError
             If the engine gives other maps than the card says.
         """
-        known = self.survey(plane)
+        known = known or self.survey(plane)
         return self.at_scale(known.scale)._maps(as_plane(plane), known)
 
     def _maps(self, plane: Plane, known: Survey) -> NDArray[np.float32]:

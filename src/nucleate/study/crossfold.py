@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,12 +22,11 @@ import numpy as np
 from nucleate.core.files import atomic_path, make_folder, write_text
 from nucleate.core.plane import as_plane
 from nucleate.errors import DataError, UsageError
-from nucleate.run.scale import ScaleRule
 from nucleate.run.segmenter import SegmentSettings
 from nucleate.study.plan import StudyPlan
 from nucleate.train.card import card_of, segmenter_of
 from nucleate.train.config import CardConfig, TrainConfig
-from nucleate.train.crossfit import Ending, EndingFitter, cross_fit
+from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
 from nucleate.train.device import choose_device
 from nucleate.train.finish import card_scores, final_network, median_diameter, starting_recipe, train_network
 from nucleate.train.loop import FINAL
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALL",
-    "SCALE_RULE",
     "CrossPlan",
     "CrossResult",
     "fit_crossfold",
@@ -59,9 +57,6 @@ __all__ = [
 
 ALL = "all"
 """Name of the network trained on all folds, and of the ending fitted to all."""
-
-SCALE_RULE: ScaleRule | None = ScaleRule()
-"""Of the shipped model; None leaves every picture at its own scale."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +137,12 @@ def run_crossfold(
     """
     held, fitter, unscaled = fit_crossfold(plan, resume=resume, report=report, say=say)
     say("scales")
-    stored, found = _at_own_scale(plan, held, stored=fitter.trials.stored, found=unscaled)
+    stored, found = at_own_scale(
+        unscaled,
+        fitter.trials,
+        images=[sample.image for sample in held],
+        opened=lambda ending, fold: load_fold(plan, f"fold-{fold}", ending=ending),
+    )
     result = CrossResult(held, stored, fitter, unscaled, found, fitter.fit(range(len(stored))))
     _write_endings(plan.out / "endings.json", result)
     return result
@@ -190,7 +190,6 @@ def load_fold(plan: CrossPlan, fold: str, *, ending: Ending, settings: SegmentSe
         recipe=ending.recipe,
         device=plan.device,
         settings=settings,
-        scale_rule=SCALE_RULE,
         **ending.facts(),
     )
 
@@ -241,7 +240,6 @@ def ship_model(plan: CrossPlan, result: CrossResult, *, network: str, name: str,
         name=name,
         scores=card_scores(result.found, result.stored),
         diameter_px=median_diameter(result.samples),
-        scale_rule=SCALE_RULE,
         **result.ending.facts(),
         **facts,
     )
@@ -334,29 +332,6 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample]) -> list[Sto
         )
         for s, path in zip(samples, paths, strict=True)
     ]
-
-
-def _at_own_scale(
-    plan: CrossPlan, samples: Sequence[Sample], *, stored: list[StoredMaps], found: CrossFit
-) -> tuple[list[StoredMaps], CrossFit]:
-    """Let the rule choose a scale for each picture; where it is not 1, make its maps and judge it again."""
-    stored, judged = list(stored), list(found.judged)
-    for ending, part in zip(found.endings, found.parts, strict=True):
-        by_fold = {fold: load_fold(plan, fold, ending=ending) for fold in {_name(stored[place]) for place in part}}
-
-        def look(place: int, by_fold: dict[str, Segmenter] = by_fold) -> StoredMaps:
-            segmenter, image = by_fold[_name(stored[place])], samples[place].image
-            scale = segmenter.survey(image).scale
-            if scale == 1:
-                return stored[place]
-            return replace(
-                stored[place], maps_CHW=segmenter.at_scale(scale).maps(image).astype(np.float16), scale=scale
-            )
-
-        for place, one in zip(part, each(look, part, jobs=plan.jobs), strict=True):
-            if one is not stored[place]:
-                stored[place], judged[place] = one, ending.judge(one, names=plan.config.maps)
-    return stored, replace(found, judged=tuple(judged))
 
 
 def _name(one: StoredMaps) -> str:

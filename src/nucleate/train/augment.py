@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["change_intensity", "crop_grid", "seeded"]
 
+_PATCHES, _CLUMPS = 8, 64  # points a side of the fields that say where nuclei are clear, and where chromatin is left
+_RIM_EDGE = 0.2  # of the way to the middle, over which a rim ends
 _ROUGH = (6, 24, 96)  # points a side of the fields that tissue is made of
 _GAPS, _STEEP = 8, 30.0  # points a side of the field that leaves gaps, and how sharp these are
 
@@ -85,10 +87,13 @@ def crop_grid(
     return grid_NHW2
 
 
-def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Generator) -> Tensor:
+def change_intensity(
+    batch_NCHW: Tensor, config: AugmentConfig, *, generator: Generator, distance_NHW: Tensor | None = None
+) -> Tensor:
     """Change colours, polarity, light, contrast, sharpness and noise; stays in 0..1.
 
-    `generator` is on the CPU; see `nucleate.train.draws` for what that means for a graphics card.
+    `generator` is on the CPU; see `nucleate.train.draws` for what that means for a graphics card. `distance_NHW` is
+    `nucleate.train.targets.normalised_distance`; without it no nuclei are cleared.
     """
     count, channels = batch_NCHW.shape[:2]
     device = batch_NCHW.device
@@ -98,10 +103,13 @@ def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Ge
 
     if config.plain:
         left = per_crop(torch.rand(count, generator=generator) < config.plain)
-        changed = change_intensity(batch_NCHW, config.model_copy(update={"plain": 0.0}), generator=generator)
+        always = config.model_copy(update={"plain": 0.0})
+        changed = change_intensity(batch_NCHW, always, generator=generator, distance_NHW=distance_NHW)
         return torch.where(left, batch_NCHW, changed)
     if channels == 3:
         batch_NCHW = change_colours(batch_NCHW, config, generator=generator)
+    if config.hollow and distance_NHW is not None:
+        batch_NCHW = _hollow(batch_NCHW, config.hollow, distance_NHW=distance_NHW, generator=generator)
     if config.tissue:
         batch_NCHW = _tissue(batch_NCHW, config.tissue, generator=generator)
     if config.invert:
@@ -123,6 +131,19 @@ def change_intensity(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Ge
         spread = per_crop(config.noise * torch.rand(count, generator=generator) ** 2)
         batch_NCHW = batch_NCHW + spread * grain((count, 1, *batch_NCHW.shape[2:]), device, generator=generator)
     return damage(batch_NCHW.clamp(0, 1), config, generator=generator)
+
+
+def _hollow(batch_NCHW: Tensor, most: float, *, distance_NHW: Tensor, generator: Generator) -> Tensor:
+    """Clear the middles of nuclei, here more and there less, but for a rim and clumps, as where chromatin is loose."""
+    count = len(batch_NCHW)
+    place = batch_NCHW.device
+    depth_N = onto(most * torch.rand(count, 1, 1, 1, generator=generator), place)
+    rim_N = onto(0.1 + 0.3 * torch.rand(count, 1, 1, 1, generator=generator), place)
+    where_N1HW = _smooth(torch.rand(count, 1, _PATCHES, _PATCHES, generator=generator), batch_NCHW)
+    clumps_N1HW = _smooth(torch.rand(count, 1, _CLUMPS, _CLUMPS, generator=generator), batch_NCHW)
+    middle_N1HW = ((distance_NHW[:, None] - rim_N) / _RIM_EDGE).clamp(0, 1)
+    clear_N1HW = middle_N1HW * (1.8 * where_N1HW).clamp(0, 1) * (1.6 - 1.6 * clumps_N1HW).clamp(0, 1)
+    return batch_NCHW * (1 - depth_N * clear_N1HW)
 
 
 def _tissue(batch_NCHW: Tensor, most: float, *, generator: Generator) -> Tensor:

@@ -262,7 +262,7 @@ def _make_shard(atlas: Atlas, config: TrainConfig, *, which: Tensor, numbers: tu
     grid = crop_grid(atlas.sizes_N2[which], shape, config=config.augment, generator=generator, device=device)
     batch_NCHW, labels_NHW, distance_NHW = atlas.sample(which, grid)
     return Batch(
-        change_intensity(batch_NCHW, config.augment, generator=generator),
+        change_intensity(batch_NCHW, config.augment, generator=generator, distance_NHW=distance_NHW),
         make_targets(labels_NHW, distance_NHW, maps=config.maps),
         _pixel_weights(atlas, config, which=which, grid=grid, labels_NHW=labels_NHW),
     )

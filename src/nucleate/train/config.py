@@ -12,6 +12,7 @@ from nucleate.core.normalize import Normalizer
 from nucleate.errors import UsageError
 from nucleate.nets.build import DETECTORS, NetConfig
 from nucleate.post.recipe import PostRecipe
+from nucleate.run.scale import ScaleRule  # noqa: TC001 - pydantic looks it up
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +80,8 @@ class AugmentConfig(_Frozen):
         Largest change of each colour channel, as a logarithm of its factor.
     tint : float
         Chance that a grey picture is shown in one colour, as fluorescence often is.
+    hollow : float
+        Largest share, 0..1, of their brightness that the middles of nuclei lose, but for a rim and clumps.
     tissue : float
         Largest density, 0..1, of rough tissue with gaps in which the nuclei are laid.
     shade : float
@@ -109,6 +112,7 @@ class AugmentConfig(_Frozen):
     saturation: Range = (1.0, 1.0)
     dye: float = Field(0.0, ge=0)
     tint: float = Field(0.0, ge=0, le=1)
+    hollow: float = Field(0.0, ge=0, le=1)
     tissue: float = Field(0.0, ge=0, le=1)
     shade: float = Field(0.0, ge=0)
     lamp: float = Field(0.0, ge=0, le=1)
@@ -134,6 +138,8 @@ class CardConfig(_Frozen):
         Texts of the card.
     tile, bytes_per_pixel : int or None
         How large pictures are cut for this network, see `nucleate.run.weights.ModelCard`.
+    scale_rule : ScaleRule or None
+        Finds the scale of a plane; None leaves every plane at its own.
     """
 
     description: str | None = None
@@ -141,6 +147,7 @@ class CardConfig(_Frozen):
     licence: str | None = None
     tile: int | None = Field(None, ge=1)
     bytes_per_pixel: int | None = Field(None, ge=1)
+    scale_rule: ScaleRule | None = None
 
 
 class TrainConfig(_Frozen):

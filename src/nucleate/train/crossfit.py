@@ -7,27 +7,28 @@ fitted to all of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.labels import relabel
-from nucleate.post.confidence import FEATURES, ConfidenceModel, describe, rate
+from nucleate.post.confidence import FEATURES, ConfidenceModel, describe_at, rate
 from nucleate.post.recipe import PostRecipe
 from nucleate.score.images import kaggle_of_iou, score_image
 from nucleate.train.confidence import FEWEST, Nuclei, calibration_error, fit_confidence, true_iou
 from nucleate.train.tuning import each, parts_of, tune
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from nucleate.run.segmenter import Segmenter
     from nucleate.score.images import ImageScore
     from nucleate.train.tuning import StoredMaps, Trials
 
-__all__ = ["LIMITS", "CrossFit", "Ending", "EndingFitter", "Judged", "cross_fit"]
+__all__ = ["LIMITS", "CrossFit", "Ending", "EndingFitter", "Judged", "at_own_scale", "cross_fit"]
 
 LIMITS = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 """Limits of confidence among which the best is chosen."""
@@ -140,7 +141,7 @@ class EndingFitter:
 
             def look(one: StoredMaps) -> Nuclei:
                 found = one.nuclei(recipe, names)
-                described = describe(found, one.maps_CHW.astype(np.float32), names=names)
+                described = describe_at(found, one.maps_CHW.astype(np.float32), names=names, scale=one.scale)
                 return Nuclei(described, true_iou(one.labels, found))
 
             self._nuclei[recipe] = each(look, self.trials.stored, jobs=self.trials.jobs)
@@ -243,6 +244,49 @@ def cross_fit(fitter: EndingFitter) -> CrossFit:
         endings.append(ending)
         parts.append(tuple(own))
     return CrossFit(tuple(endings), tuple(parts), tuple(judged[place] for place in range(len(judged))))
+
+
+def at_own_scale(
+    found: CrossFit,
+    trials: Trials,
+    *,
+    images: Sequence[NDArray[Any]],
+    opened: Callable[[Ending, int | None], Segmenter],
+) -> tuple[list[StoredMaps], CrossFit]:
+    """Let the rule of scales choose for each picture; where the scale is not 1, make its maps and judge it again.
+
+    Parameters
+    ----------
+    found : CrossFit
+        Of the pictures at scale 1.
+    trials : Trials
+        Their maps.
+    images : sequence of ndarray
+        The pictures themselves, in the same order.
+    opened : callable
+        Gives the segmenter for an ending and a fold that was held out.
+
+    Returns
+    -------
+    stored, found : list of StoredMaps, CrossFit
+        As a user gets them.
+    """
+    stored, judged = list(trials.stored), list(found.judged)
+    for ending, part in zip(found.endings, found.parts, strict=True):
+        by_fold = {fold: opened(ending, fold) for fold in {stored[place].fold for place in part}}
+
+        def look(place: int, by_fold: dict[int | None, Segmenter] = by_fold) -> StoredMaps:
+            segmenter = by_fold[stored[place].fold]
+            scale = segmenter.survey(images[place]).scale
+            if scale == 1:
+                return stored[place]
+            maps_CHW = segmenter.at_scale(scale).maps(images[place]).astype(np.float16)
+            return replace(stored[place], maps_CHW=maps_CHW, scale=scale)
+
+        for place, one in zip(part, each(look, part, jobs=trials.jobs), strict=True):
+            if one is not stored[place]:
+                stored[place], judged[place] = one, ending.judge(one, names=trials.names)
+    return stored, replace(found, judged=tuple(judged))
 
 
 def _pooled(nuclei: Sequence[Nuclei]) -> Nuclei:

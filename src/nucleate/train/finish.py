@@ -11,11 +11,12 @@ from nucleate.core.files import atomic_path
 from nucleate.core.labels import areas
 from nucleate.nets.to_onnx import halve
 from nucleate.post.recipe import PostRecipe
+from nucleate.run.segmenter import SegmentSettings
 from nucleate.score.scores import summarise
 from nucleate.train.batches import atlas_for, prepare
 from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
-from nucleate.train.crossfit import EndingFitter, cross_fit
+from nucleate.train.crossfit import EndingFitter, at_own_scale, cross_fit
 from nucleate.train.loop import FINAL, fit
 from nucleate.train.shipping import ship
 from nucleate.train.tuning import Trials, store_maps
@@ -104,9 +105,17 @@ def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str,
     module = final_network(run)
     start = config.recipe or starting_recipe(config)
     diameter = median_diameter(held)
-    stored = store_maps(segmenter_of(module, config, recipe=start, diameter_px=diameter), held)
-    fitter = EndingFitter(Trials(config.maps, stored), start, tuned=config.recipe is None)
-    found = cross_fit(fitter)
+    unscaled = SegmentSettings(scale=1.0)
+    whole = store_maps(segmenter_of(module, config, recipe=start, settings=unscaled, diameter_px=diameter), held)
+    fitter = EndingFitter(Trials(config.maps, whole), start, tuned=config.recipe is None)
+    stored, found = at_own_scale(
+        cross_fit(fitter),
+        fitter.trials,
+        images=[sample.image for sample in held],
+        opened=lambda ending, _: segmenter_of(
+            module, config, recipe=ending.recipe, diameter_px=diameter, **ending.facts()
+        ),
+    )
     scores = card_scores(found, stored)
     _write_rows(run / "held-out.csv", found, stored=stored)
     ending = fitter.fit(range(len(stored)))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from nucleate.core.labels import areas
-from nucleate.core.plane import as_plane
 from nucleate.errors import DataError
 from nucleate.score.images import kaggle_of_iou
 from nucleate.train.confidence import true_iou
@@ -81,18 +80,14 @@ class StoredMaps:
 
 
 def store_maps(segmenter: Segmenter, samples: Iterable[Sample]) -> list[StoredMaps]:
-    """Compute and keep the maps of held-out samples."""
-    return [
-        StoredMaps(
-            s.image_id,
-            s.group,
-            s.kind,
-            segmenter.maps(s.image).astype(np.float16),
-            s.labels,
-            light=segmenter.card.normalizer.measure(as_plane(s.image)).invert,
-        )
-        for s in samples
-    ]
+    """Compute and keep the maps of held-out samples, each at the scale that the segmenter finds for it."""
+    stored = []
+    for s in samples:
+        known = segmenter.survey(s.image)
+        maps_CHW = segmenter.maps(s.image, known).astype(np.float16)
+        bare = StoredMaps(s.image_id, s.group, s.kind, maps_CHW, s.labels)
+        stored.append(replace(bare, scale=known.scale, light=known.scaling.invert))
+    return stored
 
 
 def each(work: Callable[[_In], _Out], items: Sequence[_In], *, jobs: int = 1) -> list[_Out]:
