@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from nucleate.score.matching import Matching
 
-__all__ = ["THRESHOLDS", "ImageScore", "aji", "kaggle_of_iou", "pixel_scores", "score_image"]
+__all__ = ["THRESHOLDS", "ImageScore", "aji", "ap_of_iou", "pixel_scores", "score_image"]
 
 THRESHOLDS = (0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 """IoU thresholds of the Data Science Bowl 2018."""
@@ -105,8 +105,8 @@ def score_image(true: NDArray[Any], pred: NDArray[Any], *, image_id: str = "imag
     )
 
 
-def kaggle_of_iou(iou: NDArray[np.float64], nuclei_true: int) -> float:
-    """Give `ImageScore.kaggle` from the predicted nuclei alone.
+def ap_of_iou(iou: NDArray[np.float64], nuclei_true: int, *, thresholds: tuple[float, ...] = THRESHOLDS) -> float:
+    """Give the mean average precision over some thresholds, `ImageScore.kaggle` by default, from IoUs alone.
 
     Parameters
     ----------
@@ -115,13 +115,17 @@ def kaggle_of_iou(iou: NDArray[np.float64], nuclei_true: int) -> float:
         nucleus is shared most with twice, so nothing needs choosing.
     nuclei_true : int
         True nuclei.
+    thresholds : tuple of float
+        Of IoU, 0.5 or above.
 
     Examples
     --------
-    >>> kaggle_of_iou(np.array([0.96, 0.5]), 1)
+    >>> ap_of_iou(np.array([0.96, 0.5]), 1)
     0.5
+    >>> ap_of_iou(np.array([0.7]), 1, thresholds=(0.5,))
+    1.0
     """
-    found = (np.asarray(iou)[:, None] > np.array(THRESHOLDS)).sum(axis=0)
+    found = (np.asarray(iou)[:, None] > np.array(thresholds)).sum(axis=0)
     total = nuclei_true + len(iou)
     return float((found / (total - found)).mean()) if total else 1.0
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from nucleate.core.labels import areas
 from nucleate.errors import DataError
-from nucleate.score.images import kaggle_of_iou
+from nucleate.score.images import ap_of_iou
 from nucleate.train.confidence import true_iou
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Trials:
         scores = []
         for place, one in own.items():
             iou, sizes = self._found[place, bare[place]]
-            scores.append(kaggle_of_iou(iou[sizes >= one.min_area], self.true_counts[place]))
+            scores.append(ap_of_iou(iou[sizes >= one.min_area], self.true_counts[place]))
         return np.array(scores)
 
     def table(self) -> Iterator[tuple[PostRecipe, NDArray[np.float64]]]:
