@@ -176,7 +176,7 @@ def _ending_lines(result: CrossResult, *, groups: dict[str, str]) -> list[str]:
     if result.ending.confidence is not None:
         known = fitter.limits(result.ending.recipe, result.ending.confidence, among=everything)
         reached = [f"{known[limit]:.4f}" for limit in LIMITS]
-        lines += markdown_table(["limit", *(f"{x:g}" for x in LIMITS)], [["score, fitted to all", *reached]])
+        lines += markdown_table(["limit", *(f"{x:g}" for x in LIMITS)], [["AP at 0.50, fitted to all", *reached]])
     return [*lines, ""]
 
 
