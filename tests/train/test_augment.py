@@ -131,6 +131,18 @@ def test_clear_nuclei_keep_their_rims_and_the_ground() -> None:
     torch.testing.assert_close(change_intensity(nuclei_NCHW, config, generator=seeded(4)), nuclei_NCHW)
 
 
+@pytest.mark.parametrize("light", [False, True])
+def test_only_nuclei_on_light_ground_are_cleared(light: bool) -> None:
+    samples = [replace(one, image=255 - one.image) if light else one for one in disks(side=64)]
+    atlas = prepare(samples, TrainConfig().normalizer)
+    assert set(atlas.light_N.tolist()) == {light}
+    config = TrainConfig(crop=64, batch=4, augment=AugmentConfig(hollow=0.8))
+    plain = config.replace(augment=AugmentConfig())
+    made, unchanged = (make_batch(atlas, one, step=0).batch_NCHW for one in (config, plain))
+    assert torch.equal(made, unchanged) is not light
+    assert (made <= unchanged).all()
+
+
 def test_tissue_lightens_the_ground_and_leaves_gaps() -> None:
     nuclei_NCHW = torch.zeros(100, 1, 64, 64)
     nuclei_NCHW[:, :, 20:30, 20:30] = 1

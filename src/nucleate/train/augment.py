@@ -93,7 +93,7 @@ def change_intensity(
     """Change colours, polarity, light, contrast, sharpness and noise; stays in 0..1.
 
     `generator` is on the CPU; see `nucleate.train.draws` for what that means for a graphics card. `distance_NHW` is
-    `nucleate.train.targets.normalised_distance`; without it no nuclei are cleared.
+    `nucleate.train.targets.normalised_distance` of nuclei whose middles may be cleared, 0 elsewhere.
     """
     count, channels = batch_NCHW.shape[:2]
     device = batch_NCHW.device

@@ -56,6 +56,8 @@ class Atlas:
         Where each picture begins, and its rows and columns.
     kinds : tuple of str
         Kind of each picture, "" where unknown.
+    light_N : Tensor
+        bool, whether the ground of each picture is light.
     weights_P : Tensor or None
         float16 pixel weights of the loss.
     """
@@ -65,6 +67,7 @@ class Atlas:
     offsets_N: Tensor
     sizes_N2: Tensor
     kinds: tuple[str, ...]
+    light_N: Tensor
     weights_P: Tensor | None = None
 
     def __len__(self) -> int:
@@ -162,8 +165,8 @@ def prepare(
     stains : bool
         Lay out stained pictures twice, see `nucleate.train.config.TrainConfig`.
     """
-    texels, labels, sizes, kinds, weights = [], [], [], [], []
-    for sample, image in _looks(samples, normalizer, stains=stains):
+    texels, labels, sizes, kinds, light, weights = [], [], [], [], [], []
+    for sample, image, ground in _looks(samples, normalizer, stains=stains):
         truth = sample.labels
         if resize is not None:
             image, truth = resample(image, (resize, resize)), _nearest(truth, resize)
@@ -172,6 +175,7 @@ def prepare(
         labels.append(truth.ravel())
         sizes.append(truth.shape)
         kinds.append(sample.kind)
+        light.append(ground)
         if seams is not None:
             weights.append(seam_weights(truth, seams[0], sigma=seams[1]).astype(np.float16).ravel())
     areas = torch.tensor(sizes).prod(1)
@@ -181,20 +185,24 @@ def prepare(
         areas.cumsum(0) - areas,
         torch.tensor(sizes),
         tuple(kinds),
+        torch.tensor(light),
         None if seams is None else _weights(weights, labels),
     )
 
 
 def _looks(
     samples: Iterable[Sample], normalizer: Normalizer, *, stains: bool
-) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
-    """Give what the network sees of each sample, (channels, h, w) in 0..1; of stained ones perhaps two things."""
+) -> Iterator[tuple[Sample, NDArray[np.float32], bool]]:
+    """Give what the network sees of each sample, (channels, h, w) in 0..1, and whether its ground is light.
+
+    Of stained ones it may see two things.
+    """
     both = [replace(normalizer, stain=stain) for stain in ("grey", "haematoxylin")]
     for sample in samples:
         plane = as_plane(sample.image)
         own = normalizer.measure(plane)
         for scaling in {look.measure(plane): None for look in both} if stains and own.invert else (own,):
-            yield sample, scaling.apply(sample.image)
+            yield sample, scaling.apply(sample.image), scaling.invert
 
 
 def _weights(seams: Sequence[NDArray[np.float16]], labels: Sequence[NDArray[np.int32]]) -> Tensor:
@@ -261,8 +269,10 @@ def _make_shard(atlas: Atlas, config: TrainConfig, *, which: Tensor, numbers: tu
     device = atlas.labels_P.device
     grid = crop_grid(atlas.sizes_N2[which], shape, config=config.augment, generator=generator, device=device)
     batch_NCHW, labels_NHW, distance_NHW = atlas.sample(which, grid)
+    # What shines has no clear middle.
+    clearable_NHW = distance_NHW * atlas.light_N[which].to(device)[:, None, None]
     return Batch(
-        change_intensity(batch_NCHW, config.augment, generator=generator, distance_NHW=distance_NHW),
+        change_intensity(batch_NCHW, config.augment, generator=generator, distance_NHW=clearable_NHW),
         make_targets(labels_NHW, distance_NHW, maps=config.maps),
         _pixel_weights(atlas, config, which=which, grid=grid, labels_NHW=labels_NHW),
     )

@@ -81,7 +81,7 @@ class AugmentConfig(_Frozen):
     tint : float
         Chance that a grey picture is shown in one colour, as fluorescence often is.
     hollow : float
-        Largest share, 0..1, of their brightness that the middles of nuclei lose, but for a rim and clumps.
+        Largest share, 0..1, of their dye that the middles of nuclei on light ground lose, but for a rim and clumps.
     tissue : float
         Largest density, 0..1, of rough tissue with gaps in which the nuclei are laid.
     shade : float
