@@ -334,10 +334,6 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample]) -> list[Sto
     ]
 
 
-def _name(one: StoredMaps) -> str:
-    return f"fold-{one.fold}"
-
-
 def _write_endings(path: Path, result: CrossResult) -> None:
     found = result.found
     if len({one.fold for one in result.stored}) > 1:

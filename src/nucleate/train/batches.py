@@ -16,6 +16,7 @@ from nucleate.core.plane import as_plane
 from nucleate.core.resample import resample
 from nucleate.data.drawn import drawn_samples
 from nucleate.train.augment import change_intensity, crop_grid, seeded
+from nucleate.train.draws import onto
 from nucleate.train.seams import class_weights, seam_weights
 from nucleate.train.targets import border_weights, make_targets, normalised_distance
 
@@ -270,7 +271,7 @@ def _make_shard(atlas: Atlas, config: TrainConfig, *, which: Tensor, numbers: tu
     grid = crop_grid(atlas.sizes_N2[which], shape, config=config.augment, generator=generator, device=device)
     batch_NCHW, labels_NHW, distance_NHW = atlas.sample(which, grid)
     # What shines has no clear middle.
-    clearable_NHW = distance_NHW * atlas.light_N[which].to(device)[:, None, None]
+    clearable_NHW = distance_NHW * onto(atlas.light_N[which], device)[:, None, None]
     return Batch(
         change_intensity(batch_NCHW, config.augment, generator=generator, distance_NHW=clearable_NHW),
         make_targets(labels_NHW, distance_NHW, maps=config.maps),

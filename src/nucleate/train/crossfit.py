@@ -274,11 +274,11 @@ def at_own_scale(
 
         def look(place: int, by_fold: dict[int | None, Segmenter] = by_fold) -> StoredMaps:
             segmenter = by_fold[stored[place].fold]
-            scale = segmenter.survey(images[place]).scale
-            if scale == 1:
+            known = segmenter.survey(images[place])
+            if known.scale == 1:
                 return stored[place]
-            maps_CHW = segmenter.at_scale(scale).maps(images[place]).astype(np.float16)
-            return replace(stored[place], maps_CHW=maps_CHW, scale=scale)
+            maps_CHW = segmenter.maps(images[place], known).astype(np.float16)
+            return replace(stored[place], maps_CHW=maps_CHW, scale=known.scale)
 
         for place, one in zip(part, each(look, part, jobs=trials.jobs), strict=True):
             if one is not stored[place]:
