@@ -43,6 +43,7 @@ _PAST = {
     "colour-stem-kept": "both: no colour for grey crops, a first block for pictures with colours",
     "chosen-red": "as chosen, and red in place of grey where the ground is light",
     "native": "as chosen, and two fifths of the crops not resampled",
+    "root": "as muon, and the root of brightness where the ground is dark",
 }
 """Trials whose code is deleted; their rows stand in results/flagship/trials."""
 
@@ -54,10 +55,15 @@ def _heads(*maps: str, channels_in: int = 3) -> dict[str, Any]:
     return {"maps": list(maps), "network": network, "normalizer": {"channels": channels_in}}
 
 
+def _with(changes: dict[str, Any], **augment: float) -> dict[str, Any]:
+    return {**changes, "augment": {**changes["augment"], **augment}}
+
+
 def trials(config: TrainConfig) -> dict[str, Idea]:
     """List the trials by name, in the order in which they run: what is changed of `trials.toml`."""
     chosen = {**_heads("mask", "distance", channels_in=1), "augment": {"plain": 0.4}}
     muon = {**chosen, "optimiser": "muon", "lr": 4e-3}
+    seen = {**muon, "normalizer": {"channels": 1, "polarity": "transmitted", "stain": "nuclear"}}
     small = {"batch": 4, "steps_per_epoch": 2 * (config.steps_per_epoch or 1)}
     rows = [
         Idea(BASELINE, "as first shipped: mask, border and distance"),
@@ -78,6 +84,10 @@ def trials(config: TrainConfig) -> dict[str, Idea]:
         Idea("even-weights", "as muon, without weight between neighbours", {**muon, "border_weight": 0.0}),
         Idea("more-weight", "as muon, with weight 10 between neighbours, not 4", {**muon, "border_weight": 10.0}),
         Idea("drawn", "as muon, and 200 drawn pictures added", {**muon, "drawn": 200}),
+        Idea("rules", "as muon, with the rules for dyed pictures", seen),
+        Idea("stains", "as rules, and dyed pictures shown as haematoxylin too", {**seen, "stains": True}),
+        Idea("tissue", "as muon, and rough tissue in up to half", _with(muon, tissue=0.5)),
+        Idea("hollow", "as muon, and clear middles on light ground", _with(muon, hollow=0.7)),
     ]  # fmt: skip
     return {row.name: row for row in rows}
 
