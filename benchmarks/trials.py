@@ -55,13 +55,10 @@ def _heads(*maps: str, channels_in: int = 3) -> dict[str, Any]:
     return {"maps": list(maps), "network": network, "normalizer": {"channels": channels_in}}
 
 
-def _with(changes: dict[str, Any], **augment: float) -> dict[str, Any]:
-    return {**changes, "augment": {**changes["augment"], **augment}}
-
-
 def trials(config: TrainConfig) -> dict[str, Idea]:
     """List the trials by name, in the order in which they run: what is changed of `trials.toml`."""
-    chosen = {**_heads("mask", "distance", channels_in=1), "augment": {"plain": 0.4}}
+    plain = {"plain": 0.4}
+    chosen = {**_heads("mask", "distance", channels_in=1), "augment": plain}
     muon = {**chosen, "optimiser": "muon", "lr": 4e-3}
     seen = {**muon, "normalizer": {"channels": 1, "polarity": "transmitted", "stain": "nuclear"}}
     small = {"batch": 4, "steps_per_epoch": 2 * (config.steps_per_epoch or 1)}
@@ -86,8 +83,8 @@ def trials(config: TrainConfig) -> dict[str, Idea]:
         Idea("drawn", "as muon, and 200 drawn pictures added", {**muon, "drawn": 200}),
         Idea("rules", "as muon, with the rules for dyed pictures", seen),
         Idea("stains", "as rules, and dyed pictures shown as haematoxylin too", {**seen, "stains": True}),
-        Idea("tissue", "as muon, and rough tissue in up to half", _with(muon, tissue=0.5)),
-        Idea("hollow", "as muon, and clear middles on light ground", _with(muon, hollow=0.7)),
+        Idea("tissue", "as muon, and rough tissue in up to half", {**muon, "augment": {**plain, "tissue": 0.5}}),
+        Idea("hollow", "as muon, and clear middles on light ground", {**muon, "augment": {**plain, "hollow": 0.7}}),
     ]  # fmt: skip
     return {row.name: row for row in rows}
 
