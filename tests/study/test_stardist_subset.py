@@ -49,8 +49,12 @@ def test_the_table_stands_beside_the_published_rows(data: Path, tmp_path: Path) 
         run_subset(data, out, config=CONFIG, train=False)
     found = run_subset(data, out, config=CONFIG)
     assert found["plain"].images == found["twice"].images == 2
+    trained, held, _ = load_parts(data, table=None)
+    assert found["kept"].images == len(held)
+    assert found["seen"].images == -(-len(trained) // 8)
     text = write_subset(out, found, config=CONFIG, command="nucleate benchmark data")
-    assert text.count("nucleate**") == 2
+    assert text.count("nucleate**") == 4  # scores and intervals
+    assert f"| those kept from it | {len(held)} | {found['kept'].ap['0.50']:.3f} |" in text
     assert all(f"| {name} |" in text for name, *_ in PUBLISHED)
     mean = sum(found["plain"].ap[key] for key in SHOWN) / 9
     assert f"{mean:.3f} |" in next(line for line in text.splitlines() if "**nucleate** |" in line)

@@ -102,10 +102,14 @@ def change_intensity(
         return onto(values, device).view(-1, 1, 1, 1)
 
     if config.plain:
-        left = per_crop(torch.rand(count, generator=generator) < config.plain)
+        drawn = (torch.rand(count, generator=generator) >= config.plain).nonzero()[:, 0]
+        if not len(drawn):
+            return batch_NCHW
+        which = onto(drawn, device)
         always = config.model_copy(update={"plain": 0.0})
-        changed = change_intensity(batch_NCHW, always, generator=generator, distance_NHW=distance_NHW)
-        return torch.where(left, batch_NCHW, changed)
+        clearable_NHW = None if distance_NHW is None else distance_NHW[which]
+        changed = change_intensity(batch_NCHW[which], always, generator=generator, distance_NHW=clearable_NHW)
+        return batch_NCHW.index_copy(0, which, changed)
     if channels == 3:
         batch_NCHW = change_colours(batch_NCHW, config, generator=generator)
     if config.hollow and distance_NHW is not None:

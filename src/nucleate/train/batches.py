@@ -21,7 +21,7 @@ from nucleate.train.seams import class_weights, seam_weights
 from nucleate.train.targets import border_weights, make_targets, normalised_distance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from nucleate.train.config import TrainConfig
 
 __all__ = ["Atlas", "Batch", "atlas_for", "make_batch", "prepare", "steps_per_epoch"]
+
+_WORDS = {2: torch.int16, 4: torch.int32}  # as wide as the texels of grey and of coloured pictures
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Atlas:
     labels_P : Tensor
         int32 label images.
     offsets_N, sizes_N2 : Tensor
-        Where each picture begins, and its rows and columns.
+        Where each picture begins, int32 where that is enough (half the memory to move), and its rows and columns.
     kinds : tuple of str
         Kind of each picture, "" where unknown.
     light_N : Tensor
@@ -95,44 +97,63 @@ class Atlas:
         batch_NCHW, labels_NHW, distance_NHW : Tensor
             Bilinear pictures in 0..1, nearest labels (float), bilinear distance in 0..1.
         """
-        start, sizes, at = self._places(which_N, grid_NHW2)
-        near_i, cols = at.round().long(), sizes[..., 1]
-        labels_NHW = self.labels_P[start + near_i[..., 0] * cols + near_i[..., 1]].float()
-        read_NHWK = torch.zeros(*at.shape[:3], self.texels_PK.shape[1], device=at.device)
-        for index, share in self._corners(start, sizes, at=at):
-            texels = self.texels_PK.index_select(0, index.flatten()).view(read_NHWK.shape)
-            read_NHWK += texels * (share / 255)[..., None]
-        return read_NHWK[..., :-1].permute(0, 3, 1, 2).contiguous(), labels_NHW, read_NHWK[..., -1]
+        start, width, at = self._places(which_N, grid_NHW2)
+        rows, cols = (axis.round().to(start.dtype) for axis, _ in at)
+        near_NHW = rows.mul_(width).add_(cols).add_(start)
+        labels_NHW = _take(self.labels_P, near_NHW).float()
+        *planes, distance_NHW = self._bilinear(self._read, start, width=width, at=at)
+        return torch.stack(planes, 1).div_(255), labels_NHW, distance_NHW.div_(255)
+
+    def _read(self, at_NHW: Tensor) -> tuple[Tensor, ...]:
+        """Give the channels and the distance of pixels by their flat index, float in 0..255."""
+        flat = self.texels_PK.view(_WORDS[self.texels_PK.shape[1]])[:, 0]  # all of a pixel in one piece
+        texels = _take(flat, at_NHW).view(torch.uint8).view(*at_NHW.shape, -1)
+        return tuple(plane.float() for plane in texels.unbind(-1))
 
     def sample_weights(self, which_N: Tensor, grid_NHW2: Tensor) -> Tensor | None:
         """Read the pixel weights of crops as `sample` reads pictures, float (N, H, W); None where there are none."""
-        if self.weights_P is None:
+        weights_P = self.weights_P
+        if weights_P is None:
             return None
-        start, sizes, at = self._places(which_N, grid_NHW2)
-        corners = self._corners(start, sizes, at=at)
-        return torch.stack([self.weights_P[index].float() * share for index, share in corners]).sum(0)
+        start, width, at = self._places(which_N, grid_NHW2)
+        (weights_NHW,) = self._bilinear(lambda at_NHW: (_take(weights_P, at_NHW).float(),), start, width=width, at=at)
+        return weights_NHW
 
-    def _places(self, which_N: Tensor, grid_NHW2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Give where the pictures begin, their sizes, and the coordinates folded into them."""
+    def _places(self, which_N: Tensor, grid_NHW2: Tensor) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
+        """Give where the pictures begin and their columns, and for each axis coordinates folded in and the last one."""
         device = self.texels_PK.device
         # A copy that does not wait lets the card go on with what it has.
-        sizes = self.sizes_N2[which_N].to(device, non_blocking=True)[:, None, None, :]
+        sizes_N2 = self.sizes_N2[which_N].to(device, non_blocking=True)
         start = self.offsets_N[which_N].to(device, non_blocking=True)[:, None, None]
-        last = (sizes - 1).float()
-        # Fold the line back and forth: 0 1 2 3 2 1 0 1 ...
-        folded = torch.remainder(grid_NHW2.to(device), (2 * last).clamp(min=1.0))
-        return start, sizes, torch.minimum(folded, 2 * last - folded).clamp(min=0.0)
+        at = []
+        for axis_NHW, size_N in zip(grid_NHW2.to(device).unbind(-1), sizes_N2.unbind(-1), strict=True):
+            last = (size_N[:, None, None] - 1).to(start.dtype)
+            # Fold the line back and forth: 0 1 2 3 2 1 0 1 ...
+            folded = torch.remainder(axis_NHW.contiguous(), (2 * last).clamp(min=1))
+            at.append((torch.minimum(folded, 2 * last - folded).clamp(min=0.0), last))
+        return start, sizes_N2[:, 1, None, None].to(start.dtype), at
 
     @staticmethod
-    def _corners(start: Tensor, sizes: Tensor, *, at: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Give the flat index of the four pixels around each coordinate, each with its share of the bilinear mean."""
-        low = at.floor()
-        part = at - low
-        low_i = low.long()
-        high_i = torch.minimum(low_i + 1, sizes - 1)
-        for row_i, row_w in ((low_i[..., 0], 1 - part[..., 0]), (high_i[..., 0], part[..., 0])):
-            for col_i, col_w in ((low_i[..., 1], 1 - part[..., 1]), (high_i[..., 1], part[..., 1])):
-                yield start + row_i * sizes[..., 1] + col_i, row_w * col_w
+    def _bilinear(
+        read: Callable[[Tensor], tuple[Tensor, ...]], start: Tensor, *, width: Tensor, at: list[tuple[Tensor, Tensor]]
+    ) -> list[Tensor]:
+        """Read the four pixels around each coordinate by their flat index and take their mean by nearness."""
+        (row, below, down), (col, beside, across) = (_around(axis, last, kind=start.dtype) for axis, last in at)
+        above = row.mul_(width).add_(col).add_(start)
+        lines = [zip(read(left), read(left + beside), strict=True) for left in (above, below.mul_(width).add_(above))]
+        upper, lower = ([torch.lerp(a, b, across) for a, b in pairs] for pairs in lines)
+        return [a.lerp_(b, down) for a, b in zip(upper, lower, strict=True)]
+
+
+def _take(values_P: Tensor, at_NHW: Tensor) -> Tensor:
+    """Read values by their flat index."""
+    return values_P.index_select(0, at_NHW.flatten()).view(at_NHW.shape)
+
+
+def _around(at: Tensor, last: Tensor, *, kind: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Give the whole numbers under coordinates of at least 0, the step to the ones above, and how near those are."""
+    low = at.to(kind)
+    return low, (low < last).to(kind), at - low
 
 
 def atlas_for(config: TrainConfig, samples: Iterable[Sample]) -> Atlas:
@@ -180,10 +201,11 @@ def prepare(
         if seams is not None:
             weights.append(seam_weights(truth, seams[0], sigma=seams[1]).astype(np.float16).ravel())
     areas = torch.tensor(sizes).prod(1)
+    offsets = areas.cumsum(0) - areas
     return Atlas(
         torch.from_numpy(np.concatenate(texels)),
         torch.from_numpy(np.concatenate(labels)),
-        areas.cumsum(0) - areas,
+        offsets.int() if areas.sum() < 2**31 else offsets,
         torch.tensor(sizes),
         tuple(kinds),
         torch.tensor(light),
