@@ -98,6 +98,19 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
     _train(tmp_path, CONFIG.replace(card={"description": "it trains the same"}), resume=True)
 
 
+def test_a_run_that_is_done_goes_on_with_a_restart_at_its_end(tmp_path: Path) -> None:
+    done = CONFIG.replace(schedule="cosine", epochs=2)
+    longer = done.replace(epochs=3, restarts=(2,))
+    _train(tmp_path / "parts", done)
+    with pytest.raises(UsageError, match="other settings"):
+        _train(tmp_path / "parts", done.replace(epochs=3, restarts=(1,)), resume=True)
+    _train(tmp_path / "parts", longer, resume=True)
+    _train(tmp_path / "whole", longer)
+    parts, whole = (load_network(tmp_path / name / FINAL)[0].state_dict() for name in ("parts", "whole"))
+    assert all(torch.equal(parts[name], whole[name]) for name in whole)
+    assert '"restarts":[2]' in (tmp_path / "parts" / "config.json").read_text().replace(" ", "").replace("\n", "")
+
+
 def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:
     _train(tmp_path)
     state = tmp_path / "state.safetensors"

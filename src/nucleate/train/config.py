@@ -305,9 +305,14 @@ class TrainConfig(_Frozen):
         """Whether the network gives nuclei one by one and not maps."""
         return self.network.name in DETECTORS and self.maps == ("labels",)
 
-    def trains_as(self, other: TrainConfig) -> bool:
-        """Whether both give the same network; what its card says may differ."""
-        return self == other.replace(card=self.card)
+    def goes_on(self, begun: TrainConfig) -> bool:
+        """Whether a run of `begun` may go on as this one: it trains the same, or has a restart where that one ends.
+
+        What its card says may differ.
+        """
+        if self.restarts[: len(begun.restarts) + 1] == (*begun.restarts, begun.epochs):
+            begun = begun.replace(epochs=self.epochs, restarts=self.restarts)
+        return self == begun.replace(card=self.card)
 
     def replace(self, **changes: object) -> TrainConfig:
         """Give a checked copy with some fields changed."""

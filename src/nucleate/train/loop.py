@@ -82,7 +82,8 @@ def fit(
     validate : callable
         Takes the network in evaluation mode after each epoch, gives measures; ``score`` is needed, larger is better.
     resume : bool
-        Go on from the state in `folder`; the result equals the unbroken run bit for bit on the CPU.
+        Go on from the state in `folder`; the result equals the unbroken run bit for bit on the CPU. A run that is
+        done goes on too, where `config` has more epochs and a restart at its end.
     device : str
         ``cpu`` or ``cuda``.
     report : callable
@@ -212,8 +213,10 @@ def _start(config: TrainConfig, folder: Path, *, resume: bool, parts: tuple[Any,
     if not resume:
         raise UsageError(f"{folder} already holds a run; go on with --resume or give another folder")
     facts = load_state(state, parts)
-    if not config.trains_as(TrainConfig.model_validate(facts["config"])):
+    if not config.goes_on(TrainConfig.model_validate(facts["config"])):
         raise UsageError(f"{folder} holds a run with other settings; give the same ones or another folder")
+    if rank() == 0:
+        write_text(folder / "config.json", config.model_dump_json(indent=1))
     return Run(facts["step"], facts["history"], facts["best"] if facts["best"] is not None else -math.inf)
 
 
