@@ -188,6 +188,11 @@ def test_inversion_turns_about_the_asked_share() -> None:
     assert 0.18 < turned.mean().item() < 0.32
 
 
+def test_all_crops_may_be_left_plain() -> None:
+    batch = torch.rand(2, 1, 8, 8)
+    assert torch.equal(change_intensity(batch, AugmentConfig(gamma=(2.0, 2.0), plain=1.0), generator=seeded(2)), batch)
+
+
 def test_about_the_asked_share_of_crops_is_left_plain() -> None:
     batch = torch.rand(400, 1, 8, 8)
     changed = change_intensity(batch, AugmentConfig(gamma=(2.0, 2.0), plain=0.25), generator=seeded(2))

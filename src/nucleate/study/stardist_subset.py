@@ -161,10 +161,8 @@ def write_subset(out: Path, found: Mapping[str, Scores], *, config: TrainConfig,
     ours = [[says, *_figures(found[name])] for name, says in _LOOKS.items()]
     parts = [[says, str(found[name].images), *_figures(found[name])] for name, says in _PARTS.items()]
     every = [
-        [says, *(f"{found[name].ap[key]:.3f} [{low:.3f}, {high:.3f}]"
-                 for key in ("0.50", "0.75", "0.90") for low, high in [found[name].interval[f"ap {key}"]])]
-        for name, says in _LOOKS.items()
-    ]  # fmt: skip
+        [says, *(_with_interval(found[name], key) for key in ("0.50", "0.75", "0.90"))] for name, says in _LOOKS.items()
+    ]
     aps = ["AP .50", "AP .75", "AP .90"]
     lines = [
         "# StarDist's fluorescence subset",
@@ -178,8 +176,8 @@ def write_subset(out: Path, found: Mapping[str, Scores], *, config: TrainConfig,
         "",
         *markdown_table(["95 % interval, bootstrap over images", *aps], every),
         "",
-        "A network that does no better on images it was trained on than on others could learn more from them; one that",
-        "does knows them by heart.",
+        "A network that does much better on images it was trained on has learnt them by heart; one that does not could",
+        "learn more from them.",
         "",
         *markdown_table(["scored on", "images", *aps, "mean .50-.90"], parts),
         "",
@@ -196,3 +194,8 @@ def _figures(scores: Scores) -> list[str]:
     """Give AP at 0.50, 0.75 and 0.90 and the mean from 0.50 to 0.90."""
     mean = float(np.mean([scores.ap[key] for key in SHOWN]))
     return [f"{value:.3f}" for value in (scores.ap["0.50"], scores.ap["0.75"], scores.ap["0.90"], mean)]
+
+
+def _with_interval(scores: Scores, key: str) -> str:
+    low, high = scores.interval[f"ap {key}"]
+    return f"{scores.ap[key]:.3f} [{low:.3f}, {high:.3f}]"
