@@ -213,9 +213,10 @@ def _start(config: TrainConfig, folder: Path, *, resume: bool, parts: tuple[Any,
     if not resume:
         raise UsageError(f"{folder} already holds a run; go on with --resume or give another folder")
     facts = load_state(state, parts)
-    if not config.goes_on(TrainConfig.model_validate(facts["config"])):
+    begun = TrainConfig.model_validate(facts["config"])
+    if not config.goes_on(begun):
         raise UsageError(f"{folder} holds a run with other settings; give the same ones or another folder")
-    if rank() == 0:
+    if config != begun and rank() == 0:
         write_text(folder / "config.json", config.model_dump_json(indent=1))
     return Run(facts["step"], facts["history"], facts["best"] if facts["best"] is not None else -math.inf)
 
