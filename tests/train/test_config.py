@@ -10,7 +10,7 @@ from nucleate.core.normalize import Normalizer
 from nucleate.errors import UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.study.paper import NETWORKS, PaperPlan, paper_config
-from nucleate.train.config import AugmentConfig, CardConfig, TrainConfig, load_config, parse_config
+from nucleate.train.config import AugmentConfig, CalmConfig, CardConfig, TrainConfig, load_config, parse_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -60,12 +60,12 @@ def test_settings_survive_json() -> None:
     assert TrainConfig.model_validate_json(config.model_dump_json()) == config
 
 
-@pytest.mark.parametrize("settings", [TrainConfig, AugmentConfig, CardConfig, NetConfig, Normalizer])
+@pytest.mark.parametrize("settings", [TrainConfig, AugmentConfig, CalmConfig, CardConfig, NetConfig, Normalizer])
 def test_the_reference_names_every_setting(settings: type) -> None:
     page = (CONFIGS.parent / "docs" / "reference" / "training.md").read_text(encoding="utf-8")
     names = [
         name
         for name in settings.__annotations__
-        if name not in {"model_config", "network", "normalizer", "augment", "card"}
+        if name not in {"model_config", "network", "normalizer", "augment", "calm", "card"}
     ]
     assert [name for name in names if f"`{name}`" not in page] == []

@@ -111,6 +111,32 @@ def test_a_run_that_is_done_goes_on_with_a_restart_at_its_end(tmp_path: Path) ->
     assert '"restarts":[2]' in (tmp_path / "parts" / "config.json").read_text().replace(" ", "").replace("\n", "")
 
 
+def test_the_last_epochs_may_be_calm(tmp_path: Path) -> None:
+    calm = CONFIG.replace(calm={"epochs": 1, "lr": 1e-3, "plain": 1.0, "zoom": (0.9, 1.1)})
+    assert calm.during(2) == calm
+    assert calm.replace(epochs=1, calm={"epochs": 9, "plain": 1.0}).during(0).augment.plain == 1.0
+    late = calm.during(3)
+    assert (late.lr, late.augment.plain, late.augment.zoom) == (1e-3, 1.0, (0.9, 1.1))
+    assert (late.augment.noise, late.augment.displace) == (CONFIG.augment.noise, CONFIG.augment.displace)
+    as_before, run = (_train(tmp_path / name, one).history for name, one in (("plain", CONFIG), ("calm", calm)))
+    same = [[(one["loss"], one["lr"]) for one in history] for history in (as_before, run)]
+    assert same[0][:3] == same[1][:3]
+    assert same[0][3][0] != same[1][3][0]
+    assert same[0][3][1] == pytest.approx(3 * same[1][3][1])  # the cosine goes on, a third as high
+
+
+def test_a_run_that_is_done_goes_on_with_calm_epochs_alone_that_lie_ahead(tmp_path: Path) -> None:
+    done = CONFIG.replace(epochs=2)
+    longer = done.replace(epochs=3, restarts=(2,), calm={"epochs": 1, "plain": 1.0})
+    _train(tmp_path / "parts", done)
+    with pytest.raises(UsageError, match="other settings"):
+        _train(tmp_path / "parts", longer.replace(calm={"epochs": 2, "plain": 1.0}), resume=True)
+    _train(tmp_path / "parts", longer, resume=True)
+    _train(tmp_path / "whole", longer)
+    parts, whole = (load_network(tmp_path / name / FINAL)[0].state_dict() for name in ("parts", "whole"))
+    assert all(torch.equal(parts[name], whole[name]) for name in whole)
+
+
 def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:
     _train(tmp_path)
     state = tmp_path / "state.safetensors"

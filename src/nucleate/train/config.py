@@ -21,6 +21,7 @@ __all__ = [
     "CLASSES",
     "MAPS",
     "AugmentConfig",
+    "CalmConfig",
     "CardConfig",
     "Range",
     "TrainConfig",
@@ -129,6 +130,27 @@ class AugmentConfig(_Frozen):
         return self
 
 
+class CalmConfig(_Frozen):
+    """What is different in the last epochs, in which a network learns outlines from crops that are changed less.
+
+    Parameters
+    ----------
+    epochs : int
+        How many they are; all, in a run of fewer.
+    lr : float or None
+        Learning rate of the run from there on; where `restarts` has an epoch there, ``cosine`` begins with it.
+    plain, rotate, zoom, displace
+        In place of those in `AugmentConfig`; None leaves them.
+    """
+
+    epochs: int = Field(ge=1)
+    lr: float | None = Field(None, gt=0)
+    plain: float | None = Field(None, ge=0, le=1)
+    rotate: bool | None = None
+    zoom: Range | None = None
+    displace: Range | None = None
+
+
 class CardConfig(_Frozen):
     """What the model's card says beyond what the run finds out; nothing here changes the network.
 
@@ -161,6 +183,8 @@ class TrainConfig(_Frozen):
         How pictures are prepared; stored in the model's card.
     augment : AugmentConfig
         How crops are moved and changed.
+    calm : CalmConfig or None
+        What is different in the last epochs.
     resize : int or None
         Side of the square to which whole pictures are resized first (256 in the paper); None keeps them.
     crop : int
@@ -226,6 +250,7 @@ class TrainConfig(_Frozen):
     network: NetConfig = NetConfig()
     normalizer: Normalizer = Normalizer()
     augment: AugmentConfig = AugmentConfig()
+    calm: CalmConfig | None = None
     resize: int | None = Field(None, ge=16)
     crop: int = Field(256, ge=16)
     frame: Literal["crop", "image", "size-groups"] = "crop"
@@ -311,8 +336,21 @@ class TrainConfig(_Frozen):
         What its card says may differ.
         """
         if self.restarts[: len(begun.restarts) + 1] == (*begun.restarts, begun.epochs):
-            begun = begun.replace(epochs=self.epochs, restarts=self.restarts)
+            calm = self.calm if begun.calm is None and self.calm_from >= begun.epochs else begun.calm
+            begun = begun.replace(epochs=self.epochs, restarts=self.restarts, calm=calm)
         return self == begun.replace(card=self.card)
+
+    @property
+    def calm_from(self) -> int:
+        """Epochs before the calm ones; all where there are none."""
+        return max(0, self.epochs - self.calm.epochs) if self.calm else self.epochs
+
+    def during(self, epoch: int) -> TrainConfig:
+        """Give the settings of an epoch, counted from 0."""
+        if self.calm is None or epoch < self.calm_from:
+            return self
+        less = self.calm.model_dump(exclude={"epochs", "lr"}, exclude_none=True)
+        return self.replace(augment={**self.augment.model_dump(), **less}, lr=self.calm.lr or self.lr)
 
     def replace(self, **changes: object) -> TrainConfig:
         """Give a checked copy with some fields changed."""

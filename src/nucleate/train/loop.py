@@ -117,10 +117,11 @@ def fit(
     while run.step < config.epochs * per_epoch:
         began, total = time.perf_counter(), torch.zeros((), dtype=torch.float64, device=place)
         _teach(module, config)
+        now = config.during(run.step // per_epoch)
         for step in range(run.step, run.step + per_epoch):
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(config, step, steps=config.epochs * per_epoch)
-            loss = _loss(network, make_batch(atlas, config, step=step, shards=ours), config=config)
+                group["lr"] = learning_rate(now, step, steps=config.epochs * per_epoch)
+            loss = _loss(network, make_batch(atlas, now, step=step, shards=ours), config=config)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
