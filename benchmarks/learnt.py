@@ -35,14 +35,12 @@ def main() -> None:
     endings = read_endings(given.run)
     folds = sorted({s.fold for s in samples if s.fold is not None})
     networks = [load_fold(plan, f"fold-{fold}", ending=endings[f"fold-{fold}"]) for fold in folds]
-    unseen, seen = (
-        {
-            s.image_id: score_image(s.labels, networks[place].segment_plane(s.image)[0]).kaggle
-            for s in samples
-            for place in [(folds.index(s.fold or 0) + step) % len(folds)]
-        }
-        for step in (0, 1)
-    )
+    unseen: dict[str, float] = {}
+    seen: dict[str, float] = {}
+    for sample in samples:
+        for step, scores in enumerate((unseen, seen)):
+            segmenter = networks[(folds.index(sample.fold or 0) + step) % len(folds)]
+            scores[sample.image_id] = score_image(sample.labels, segmenter.segment_plane(sample.image)[0]).kaggle
     rows = []
     kinds = sorted({s.kind for s in samples})
     for name, some in {"**all**": samples, **{kind: [s for s in samples if s.kind == kind] for kind in kinds}}.items():
