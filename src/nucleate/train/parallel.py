@@ -7,6 +7,8 @@ Several processes compute what one would on the same batch, but for rounding: ea
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +38,15 @@ def joined(device: str) -> Iterator[str]:
     if device != "cpu":
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
+    # Imported while there is no group: functions there keep the one they find, and its threads, as a default argument,
+    # and a thread that outlives the group may abort the process as Python ends.
+    importlib.import_module("torch.distributed.nn")
     distributed.init_process_group("gloo" if device == "cpu" else "nccl")
     try:
         yield device
     finally:
         distributed.destroy_process_group()
+        gc.collect()  # a shared network, in a circle of references, keeps the group too
 
 
 def launched() -> int:
