@@ -118,19 +118,30 @@ def test_the_last_epochs_may_be_calm(tmp_path: Path) -> None:
     late = calm.during(3)
     assert (late.lr, late.augment.plain, late.augment.zoom) == (1e-3, 1.0, (0.9, 1.1))
     assert (late.augment.noise, late.augment.displace) == (CONFIG.augment.noise, CONFIG.augment.displace)
-    as_before, run = (_train(tmp_path / name, one).history for name, one in (("plain", CONFIG), ("calm", calm)))
+    as_before, run = (
+        _train(tmp_path / name, one).history for name, one in (("plain", CONFIG.replace(restarts=(3,))), ("calm", calm))
+    )
     same = [[(one["loss"], one["lr"]) for one in history] for history in (as_before, run)]
     assert same[0][:3] == same[1][:3]
     assert same[0][3][0] != same[1][3][0]
-    assert same[0][3][1] == pytest.approx(3 * same[1][3][1])  # the cosine goes on, a third as high
+    assert calm.falls == (0, 3, 4)
+    once = CONFIG.replace(epochs=1, lr=1e-3)
+    assert [learning_rate(late, step, steps=40) for step in range(30, 40)] == [
+        learning_rate(once, step, steps=10) for step in range(10)
+    ]
+    assert CONFIG.replace(calm={"epochs": 1, "plain": 1.0}).falls == (0, 4)
 
 
-def test_a_run_that_is_done_goes_on_with_calm_epochs_alone_that_lie_ahead(tmp_path: Path) -> None:
-    done = CONFIG.replace(epochs=2)
-    longer = done.replace(epochs=3, restarts=(2,), calm={"epochs": 1, "plain": 1.0})
+@pytest.mark.parametrize("before", [None, {"epochs": 1, "plain": 1.0}])
+def test_a_run_that_is_done_goes_on_with_calm_epochs_alone_that_lie_ahead(
+    tmp_path: Path, before: dict[str, object] | None
+) -> None:
+    done = CONFIG.replace(epochs=2, calm=before)
+    longer = done.replace(epochs=3, restarts=(2,), calm={"epochs": 2 if before else 1, "plain": 1.0})
     _train(tmp_path / "parts", done)
-    with pytest.raises(UsageError, match="other settings"):
-        _train(tmp_path / "parts", longer.replace(calm={"epochs": 2, "plain": 1.0}), resume=True)
+    for wrong in ({"epochs": 3, "plain": 1.0}, {"epochs": 2, "plain": 0.5}):
+        with pytest.raises(UsageError, match="other settings"):
+            _train(tmp_path / "parts", longer.replace(calm=wrong), resume=True)
     _train(tmp_path / "parts", longer, resume=True)
     _train(tmp_path / "whole", longer)
     parts, whole = (load_network(tmp_path / name / FINAL)[0].state_dict() for name in ("parts", "whole"))

@@ -138,7 +138,7 @@ class CalmConfig(_Frozen):
     epochs : int
         How many they are; all, in a run of fewer.
     lr : float or None
-        Learning rate of the run from there on; where `restarts` has an epoch there, ``cosine`` begins with it.
+        Learning rate of the run from there on, with which ``cosine`` begins anew; None leaves it.
     plain, rotate, zoom, displace
         In place of those in `AugmentConfig`; None leaves them.
     """
@@ -330,15 +330,13 @@ class TrainConfig(_Frozen):
         """Whether the network gives nuclei one by one and not maps."""
         return self.network.name in DETECTORS and self.maps == ("labels",)
 
-    def goes_on(self, begun: TrainConfig) -> bool:
-        """Whether a run of `begun` may go on as this one: it trains the same, or has a restart where that one ends.
-
-        What its card says may differ.
-        """
-        if self.restarts[: len(begun.restarts) + 1] == (*begun.restarts, begun.epochs):
-            calm = self.calm if begun.calm is None and self.calm_from >= begun.epochs else begun.calm
-            begun = begun.replace(epochs=self.epochs, restarts=self.restarts, calm=calm)
-        return self == begun.replace(card=self.card)
+    @property
+    def falls(self) -> tuple[int, ...]:
+        """Epochs between which the learning rate falls once: 0, those of restarts, the first calm one, the end."""
+        ends = {0, *self.restarts, self.epochs}
+        if self.calm and self.calm.lr:
+            ends.add(self.calm_from)
+        return tuple(sorted(ends))
 
     @property
     def calm_from(self) -> int:

@@ -180,7 +180,7 @@ def learning_rate(config: TrainConfig, step: int, *, steps: int) -> float:
     """Give the learning rate of a step."""
     if config.schedule == "constant":
         return config.lr
-    ends = [epochs * steps // config.epochs for epochs in (0, *config.restarts, config.epochs)]
+    ends = [epochs * steps // config.epochs for epochs in config.falls]
     start = max(end for end in ends if end <= step)
     step, steps = step - start, ends[ends.index(start) + 1] - start
     warm = max(1, round(0.02 * steps))
@@ -215,11 +215,21 @@ def _start(config: TrainConfig, folder: Path, *, resume: bool, parts: tuple[Any,
         raise UsageError(f"{folder} already holds a run; go on with --resume or give another folder")
     facts = load_state(state, parts)
     begun = TrainConfig.model_validate(facts["config"])
-    if not config.goes_on(begun):
+    if not _goes_on(begun, config):
         raise UsageError(f"{folder} holds a run with other settings; give the same ones or another folder")
     if config != begun and rank() == 0:
         write_text(folder / "config.json", config.model_dump_json(indent=1))
     return Run(facts["step"], facts["history"], facts["best"] if facts["best"] is not None else -math.inf)
+
+
+def _goes_on(begun: TrainConfig, config: TrainConfig) -> bool:
+    """Tell whether all that a run of `begun` does, a run of `config` does too; what their cards say may differ."""
+    if config.falls[: len(begun.falls)] != begun.falls:
+        return False
+    later = {"epochs": config.epochs, "restarts": config.restarts, "calm": None, "card": config.card}
+    return all(
+        begun.during(epoch).replace(**later) == config.during(epoch).replace(**later) for epoch in range(begun.epochs)
+    )
 
 
 def _keep(config: TrainConfig, folder: Path, *, run: Run, kept: nn.Module, parts: tuple[Any, Any, Any]) -> None:
