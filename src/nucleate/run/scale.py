@@ -3,7 +3,7 @@
 A network knows nuclei of the sizes it was trained on. Two looks tell how large those of a plane are: one at full size
 over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A plane
 of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted, mostly, and
-need not be computed again. A larger scale is taken if its nuclei are about as sure and cover as much, a smaller one if
+need not be computed again. A larger scale is taken if it finds more, by the sum of all expected IoU, a smaller one if
 its nuclei are surer and cover as much, but not, unless they are certain, a multiple: nuclei crowded in a gland are no
 large nucleus. Specks in a nucleus larger than the network knows may speak for a larger and for a smaller scale at once.
 Cells whose nuclei are small, or clumps, can look like large nuclei; looked at closely, they are not sure.
@@ -40,8 +40,6 @@ _SAMPLE = 250_000  # pixels by which the busiest part is chosen
 _CELLS = 16  # places tried for it, along each side
 _SURER = 0.02  # by which the mean confidence must rise
 _ENOUGH = 0.9  # of the area found at full size
-_LESS_SURE = 0.1  # by which the mean confidence of what is found enlarged may fall
-_TRUE = 0.5  # least mean confidence of what is found enlarged
 _PIECES = 4  # times what is found at full size: pieces of a large nucleus cover much of it, nuclei in a gland little
 _CERTAIN = 0.75  # mean confidence from which that does not count
 _STEPS = 16  # scales are rounded to so many to an octave, so that planes of one kind get the same
@@ -186,7 +184,7 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     for other in wanted:
         other = float(2 ** (round(np.log2(other) * _STEPS) / _STEPS))
         seen = probe(judged, other)
-        if (_as_good if other > 1 else _surer)(seen, found):
+        if (_finds_more if other > 1 else _surer)(seen, found):
             scale, found = other, seen
     return scale
 
@@ -226,10 +224,9 @@ def _whole(plane: Plane) -> PartOfPlane:
     return PartOfPlane(plane, slice(0, plane.shape[0]), slice(0, plane.shape[1]))
 
 
-def _as_good(new: _Sized, old: _Sized) -> bool:
-    """Tell whether the nuclei of an enlarged look are sure, about as sure as before, and cover as much."""
-    sure = len(new[1]) > 0 and float(new[1].mean()) >= _TRUE and _rise(new, old) >= -_LESS_SURE
-    return sure and _covered(*new) >= _ENOUGH * _covered(*old)
+def _finds_more(new: _Sized, old: _Sized) -> bool:
+    """Tell whether an enlarged look finds more nuclei, each counted as far as it is sure."""
+    return _expected(new) > _expected(old)
 
 
 def _surer(new: _Sized, old: _Sized) -> bool:
@@ -239,6 +236,11 @@ def _surer(new: _Sized, old: _Sized) -> bool:
     cover, before = _covered(*new), _covered(*old)
     few = int(np.count_nonzero(old[1] >= _SURE)) < _FEWEST
     return _ENOUGH * before <= cover and (few or cover <= _PIECES * before or float(new[1].mean()) >= _CERTAIN)
+
+
+def _expected(seen: _Sized) -> float:
+    """Add up the expected IoU of the nuclei found: how many of them there are, as far as they are sure."""
+    return float(seen[1][seen[1] >= _SURE].sum())
 
 
 def _rise(new: _Sized, old: _Sized) -> float:
