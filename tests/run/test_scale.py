@@ -180,6 +180,20 @@ def test_a_scale_that_finds_less_is_not_taken() -> None:
     assert find_scale(_plane(), Misled(20), rule=RULE) == 1.0
 
 
+@pytest.mark.parametrize(("pieces", "taken"), [(30, True), (60, False)])
+def test_large_nuclei_may_cover_less_than_their_pieces_but_not_under_half(pieces: int, taken: bool) -> None:
+    class Pieces(Network):
+        """Three nuclei of 70 pixels that come to pieces at full size, with what lies around them."""
+
+        def __call__(
+            self, part: Plane, scale: float, /, *, rough: bool = False
+        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            count, area, confidence = (3, 3800, 0.7) if scale < 1 else (pieces, 900, 0.4)
+            return np.full(count, area), np.full(count, confidence, np.float32)
+
+    assert (find_scale(_plane(), Pieces(70), rule=RULE) < 1) is taken
+
+
 def test_the_busiest_part_is_where_the_picture_is() -> None:
     pixels = np.zeros((3000, 2000), np.uint16)
     pixels[2400:2600, 300:500] = np.random.default_rng(0).integers(0, 4000, (200, 200))
