@@ -180,16 +180,26 @@ def test_a_scale_that_finds_less_is_not_taken() -> None:
     assert find_scale(_plane(), Misled(20), rule=RULE) == 1.0
 
 
-@pytest.mark.parametrize(("pieces", "taken"), [(30, True), (60, False)])
-def test_large_nuclei_may_cover_less_than_their_pieces_but_not_under_half(pieces: int, taken: bool) -> None:
+@pytest.mark.parametrize(
+    ("pieces", "area", "sure", "taken"),
+    [
+        (30, 900, 0.4, True),
+        (20, 2200, 0.4, False),  # less than half is covered
+        (30, 600, 0.65, False),  # hardly surer, and less is covered
+        (200, 60, 0.6, False),  # a clump of small ones
+    ],
+)
+def test_large_nuclei_that_are_much_surer_than_their_pieces_may_cover_less(
+    pieces: int, area: int, sure: float, taken: bool
+) -> None:
     class Pieces(Network):
         """Three nuclei of 70 pixels that come to pieces at full size, with what lies around them."""
 
         def __call__(
             self, part: Plane, scale: float, /, *, rough: bool = False
         ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            count, area, confidence = (3, 3800, 0.7) if scale < 1 else (pieces, 900, 0.4)
-            return np.full(count, area), np.full(count, confidence, np.float32)
+            count, size, confidence = (3, 3800, 0.7) if scale < 1 else (pieces, area, sure)
+            return np.full(count, size), np.full(count, confidence, np.float32)
 
     assert (find_scale(_plane(), Pieces(70), rule=RULE) < 1) is taken
 

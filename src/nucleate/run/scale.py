@@ -1,12 +1,13 @@
 """The scale at which a network looks at a plane, found from the plane itself.
 
 A network knows nuclei of the sizes it was trained on. Two looks tell how large those of a plane are: one at full size
-over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A plane
-of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted, mostly, and
-need not be computed again. A larger scale is taken if it finds more, by the sum of all expected IoU, a smaller one if
-its nuclei are surer and cover half as much or more, but not, unless they are certain, a multiple: nuclei crowded in a
-gland are no large nucleus. Specks in a nucleus larger than the network knows may speak for a larger and for a smaller
-scale at once. Cells with small nuclei, or clumps, can look like large nuclei; looked at closely, they are not sure.
+over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A
+plane of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted,
+mostly, and need not be computed again. A larger scale is taken if it finds more, by the sum of all expected IoU, a
+smaller one if its nuclei are surer and cover as much, or much surer and cover half, but not, unless they are certain,
+a multiple: nuclei crowded in a gland are no large nucleus. Nor are they where hardly one in ten is left: that is a
+clump. Specks in a nucleus larger than the network knows may speak for a larger and for a smaller scale at once. Cells
+with small nuclei, or clumps, can look like large nuclei; looked at closely, they are not sure.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ _SURE = 0.3  # confidence from which a nucleus counts
 _SAMPLE = 250_000  # pixels by which the busiest part is chosen
 _CELLS = 16  # places tried for it, along each side
 _SURER = 0.02  # by which the mean confidence must rise
-_ENOUGH = 0.5  # of the area found at full size, to which pieces of a large nucleus add what lies around it
+_ENOUGH = 0.9  # of the area found at full size
+_MUCH_SURER = 0.1  # rise from which ...
+_HALF = 0.5  # ... half of that area is enough: to pieces of a large nucleus what lies around it is added
+_FEWER = 0.1  # of the nuclei found at full size: a large one falls into some pieces, not into dozens; a clump may
 _PIECES = 4  # times what is found at full size: pieces of a large nucleus cover much of it, nuclei in a gland little
 _CERTAIN = 0.75  # mean confidence from which that does not count
 _STEPS = 16  # scales are rounded to so many to an octave, so that planes of one kind get the same
@@ -231,11 +235,15 @@ def _finds_more(new: _Sized, old: _Sized) -> bool:
 
 def _surer(new: _Sized, old: _Sized) -> bool:
     """Tell whether the nuclei of a smaller look are surer and cover enough; if far more, they have to be certain."""
-    if not len(new[1]) or _rise(new, old) < _SURER:
+    rise = _rise(new, old)
+    if not len(new[1]) or rise < _SURER:
         return False
     cover, before = _covered(*new), _covered(*old)
     few = int(np.count_nonzero(old[1] >= _SURE)) < _FEWEST
-    return _ENOUGH * before <= cover and (few or cover <= _PIECES * before or float(new[1].mean()) >= _CERTAIN)
+    if not few and _expected(new) < _FEWER * _expected(old):
+        return False
+    enough = _ENOUGH if rise < _MUCH_SURER else _HALF
+    return enough * before <= cover and (few or cover <= _PIECES * before or float(new[1].mean()) >= _CERTAIN)
 
 
 def _expected(seen: _Sized) -> float:
