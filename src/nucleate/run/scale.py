@@ -5,8 +5,8 @@ over a small part, one at a quarter of the size over a wide part, where large nu
 plane of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted,
 mostly, and need not be computed again. A larger scale is taken if it finds more, by the sum of all expected IoU, a
 smaller one if its nuclei are surer and cover as much, or much surer and cover half, but not, unless they are certain,
-a multiple: nuclei crowded in a gland are no large nucleus. Nor are they where hardly one in ten is left: that is a
-clump. Specks in a nucleus larger than the network knows may speak for a larger and for a smaller scale at once. Cells
+a multiple: nuclei crowded in a gland are no large nucleus. Nor is an embryo, of whose nuclei hardly one in ten is
+left. Specks in a nucleus larger than the network knows may speak for a larger and for a smaller scale at once. Cells
 with small nuclei, or clumps, can look like large nuclei; looked at closely, they are not sure.
 """
 
