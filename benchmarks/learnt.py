@@ -9,11 +9,9 @@ the network learns pictures by heart, none that it could learn more of those it 
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+from looks import score, study_parser
 
 from nucleate.report.tables import markdown_table
-from nucleate.score.images import score_image
 from nucleate.study.crossfold import CrossPlan, load_fold, read_endings
 from nucleate.study.gains import gain_of
 from nucleate.train.config import load_config
@@ -22,13 +20,7 @@ from nucleate.train.device import choose_device, describe
 
 def main() -> None:
     """Score every picture twice and print a table by type, with paired differences."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("table", type=Path)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--every", type=int, default=1)
-    given = parser.parse_args()
+    given = study_parser(__doc__).parse_args()
     choose_device("cpu", 1)
     plan = CrossPlan(given.data, given.run, given.table, config=load_config(given.config))
     samples = plan.pictures()[:: given.every]
@@ -37,10 +29,10 @@ def main() -> None:
     networks = [load_fold(plan, f"fold-{fold}", ending=endings[f"fold-{fold}"]) for fold in folds]
     unseen: dict[str, float] = {}
     seen: dict[str, float] = {}
-    for sample in samples:
-        for step, scores in enumerate((unseen, seen)):
-            segmenter = networks[(folds.index(sample.fold or 0) + step) % len(folds)]
-            scores[sample.image_id] = score_image(sample.labels, segmenter.segment_plane(sample.image)[0]).kaggle
+    for place, fold in enumerate(folds):
+        some = [s for s in samples if s.fold == fold]
+        unseen |= score(networks[place], some)
+        seen |= score(networks[(place + 1) % len(folds)], some)
     rows = []
     kinds = sorted({s.kind for s in samples})
     for name, some in {"**all**": samples, **{kind: [s for s in samples if s.kind == kind] for kind in kinds}}.items():

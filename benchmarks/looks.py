@@ -63,15 +63,21 @@ def row_of(kind: str, some: list[Sample], *, scores: dict[str, dict[str, float]]
     return row
 
 
-def main() -> None:
-    """Score all ways on the same pictures and print a table by type, with paired differences."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def study_parser(about: str | None) -> argparse.ArgumentParser:
+    """Give a parser of what says where a cross-validated study lies, and how many of its pictures are looked at."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("table", type=Path)
     parser.add_argument("run", type=Path)
     parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--folds", default="0,1,2,3")
     parser.add_argument("--every", type=int, default=1)
+    return parser
+
+
+def main() -> None:
+    """Score all ways on the same pictures and print a table by type, with paired differences."""
+    parser = study_parser(__doc__)
+    parser.add_argument("--folds", default="0,1,2,3")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     choose_device("cpu", given.threads)

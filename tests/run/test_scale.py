@@ -11,6 +11,8 @@ from nucleate.core.plane import ArrayPlane
 from nucleate.run.scale import PartOfPlane, ScaleRule, busiest_part, find_scale
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from nucleate.core.plane import Plane
@@ -35,6 +37,20 @@ class Network:
         seen = self.diameter * scale
         sure = 0.9 if 12 <= seen <= 60 else 0.4 if 6 <= seen <= 100 else 0.1
         return np.full(self.count, round(np.pi * self.diameter**2 / 4)), np.full(self.count, sure, np.float32)
+
+
+class Alike:
+    """Finds nuclei that are all alike: so many, so large (pixels) and so sure as `look` says of a scale."""
+
+    def __init__(self, look: Callable[[float], tuple[int, int, float]]) -> None:
+        self.look = look
+
+    def __call__(
+        self, part: Plane, scale: float, /, *, rough: bool = False
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        assert rough == (scale == 0.25)
+        count, area, sure = self.look(scale)
+        return np.full(count, area), np.full(count, sure, np.float32)
 
 
 def _plane(side: int = 2000) -> ArrayPlane:
@@ -130,17 +146,9 @@ def test_cells_that_look_like_large_nuclei_are_not_taken_for_them() -> None:
 
 @pytest.mark.parametrize(("sure", "taken"), [(0.6, False), (0.8, True)])
 def test_a_gland_full_of_pale_nuclei_is_not_taken_for_one(sure: float, taken: bool) -> None:
-    class Gland(Network):
-        """Sixty nuclei, half sure, that cover a twentieth of what seem to be nine large ones."""
-
-        def __call__(
-            self, part: Plane, scale: float, /, *, rough: bool = False
-        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            assert rough == (scale == 0.25)
-            count, area, confidence = (9, 15000, sure) if scale < 1 else (60, 120, 0.4)
-            return np.full(count, area), np.full(count, confidence, np.float32)
-
-    assert (find_scale(_plane(), Gland(20), rule=RULE) < 1) is taken
+    # Sixty nuclei, half sure, that cover a twentieth of what seem to be nine large ones.
+    gland = Alike(lambda scale: (9, 15000, sure) if scale < 1 else (60, 120, 0.4))
+    assert (find_scale(_plane(), gland, rule=RULE) < 1) is taken
 
 
 @pytest.mark.parametrize(
@@ -157,16 +165,9 @@ def test_a_gland_full_of_pale_nuclei_is_not_taken_for_one(sure: float, taken: bo
 def test_small_nuclei_are_enlarged_where_more_are_found_as_far_as_they_are_sure(
     before: float, count: int, sure: float, taken: bool
 ) -> None:
-    class Faint(Network):
-        """Twenty small nuclei at full size, and no large ones."""
-
-        def __call__(
-            self, part: Plane, scale: float, /, *, rough: bool = False
-        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            many, confidence = (count, sure) if scale > 1 else (20, before)
-            return np.full(many * (scale >= 1), 50), np.full(many * (scale >= 1), confidence, np.float32)
-
-    assert (find_scale(_plane(), Faint(8), rule=RULE) > 1) is taken
+    # Twenty small nuclei at full size, and no large ones.
+    faint = Alike(lambda scale: (count, 50, sure) if scale > 1 else (20 * (scale == 1), 50, before))
+    assert (find_scale(_plane(), faint, rule=RULE) > 1) is taken
 
 
 def test_a_scale_that_finds_less_is_not_taken() -> None:
@@ -192,16 +193,9 @@ def test_a_scale_that_finds_less_is_not_taken() -> None:
 def test_large_nuclei_that_are_much_surer_than_their_pieces_may_cover_less(
     pieces: int, area: int, sure: float, taken: bool
 ) -> None:
-    class Pieces(Network):
-        """Three nuclei of 70 pixels that come to pieces at full size, with what lies around them."""
-
-        def __call__(
-            self, part: Plane, scale: float, /, *, rough: bool = False
-        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            count, size, confidence = (3, 3800, 0.7) if scale < 1 else (pieces, area, sure)
-            return np.full(count, size), np.full(count, confidence, np.float32)
-
-    assert (find_scale(_plane(), Pieces(70), rule=RULE) < 1) is taken
+    # Three nuclei of 70 pixels that come to pieces at full size, with what lies around them.
+    network = Alike(lambda scale: (3, 3800, 0.7) if scale < 1 else (pieces, area, sure))
+    assert (find_scale(_plane(), network, rule=RULE) < 1) is taken
 
 
 def test_the_busiest_part_is_where_the_picture_is() -> None:
