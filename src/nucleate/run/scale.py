@@ -234,7 +234,7 @@ def _finds_more(new: _Sized, old: _Sized) -> bool:
 
 
 def _surer(new: _Sized, old: _Sized) -> bool:
-    """Tell whether the nuclei of a smaller look are surer, not far fewer, and cover enough; if far more, are certain."""
+    """Tell whether the nuclei of a smaller look are surer, not far fewer, and cover enough; if more, are certain."""
     rise = _rise(new, old)
     if not len(new[1]) or rise < _SURER:
         return False
