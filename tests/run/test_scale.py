@@ -95,7 +95,35 @@ def test_limits_hold() -> None:
 
 def test_few_nuclei_or_unsure_ones_change_nothing() -> None:
     assert find_scale(_plane(), Network(100, count=2), rule=RULE) == 1.0
-    assert find_scale(_plane(), Network(4), rule=RULE) == 1.0
+    assert find_scale(_plane(), Alike(lambda scale: (20, 12, 0.1)), rule=RULE) == 1.0
+
+
+@pytest.mark.parametrize(("diameter", "seen"), [(4, 16), (5, 20), (7, 14)])
+def test_nuclei_too_small_to_be_seen_are_sought_twice_as_large(diameter: float, seen: float) -> None:
+    class Blind(Network):
+        """Finds nothing at full size."""
+
+        def __call__(
+            self, part: Plane, scale: float, /, *, rough: bool = False
+        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            areas, confidence = super().__call__(part, scale, rough=rough)
+            return (areas, confidence) if scale > 1 else (areas[:2], confidence[:2])
+
+    network = Blind(diameter)
+    assert find_scale(_plane(), network, rule=RULE) * diameter == pytest.approx(seen, rel=0.03)
+    assert [scale for _, scale in network.asked][:3] == [1.0, 0.25, 2.0]
+
+
+@pytest.mark.parametrize(
+    "larger",
+    [
+        pytest.param((6, 150, 0.9), id="pieces cover less than the two nuclei"),
+        pytest.param((6, 400, 0.9), id="none is small"),
+        pytest.param((2, 60, 0.9), id="still few"),
+    ],
+)
+def test_two_nuclei_and_what_they_become_twice_as_large_change_nothing(larger: tuple[int, int, float]) -> None:
+    assert find_scale(_plane(), Alike(lambda scale: larger if scale > 1 else (2, 500, 0.9)), rule=RULE) == 1.0
 
 
 def test_two_nuclei_that_fill_a_part_are_enough() -> None:

@@ -7,7 +7,8 @@ mostly, and need not be computed again. A larger scale is taken if it finds more
 smaller one if its nuclei are surer and cover as much, or much surer and cover half, but not, unless they are certain,
 a multiple: nuclei crowded in a gland are no large nucleus. Nor is an embryo, of whose nuclei hardly one in ten is
 left. Specks in a nucleus larger than the network knows may speak for a larger and for a smaller scale at once. Cells
-with small nuclei, or clumps, can look like large nuclei; looked at closely, they are not sure.
+with small nuclei, or clumps, can look like large nuclei; looked at closely, they are not sure. Where hardly anything
+is found at either size, nuclei may be too small to be seen: the liveliest part is looked at twice as large.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ _WIDE, _MIDDLE, _NARROW = 1536, 768, 256  # sides of the parts that are looked a
 _SMALL = 1 << 20  # pixels of a plane that is looked at as a whole
 _COARSE = 0.25
 _FEWEST = 3  # nuclei that say anything about their kind
+_BLIND = 2.0  # scale at which nuclei are sought where there are fewer
+_FURTHER = 1.25  # times the scale that shows small nuclei, for a still larger one to be worth a look
 _FILLED = 0.05  # of a part, by fewer that are large, ...
 _MANY_TIMES = 16  # ... and so many times what is found at full size: an embryo is no nucleus
 _SURE = 0.3  # confidence from which a nucleus counts
@@ -67,7 +70,7 @@ class ScaleRule:
     largest: float = 60.0
     enlarge_to: float = 20.0
     shrink_to: float = 30.0
-    most: float = 3.0
+    most: float = 4.0
     least: float = 0.1
 
     def __post_init__(self) -> None:
@@ -75,6 +78,10 @@ class ScaleRule:
             raise ValueError("scale rule: need 0 < smallest <= enlarge_to <= shrink_to <= largest")
         if not 0 < self.least <= 1 <= self.most:
             raise ValueError("scale rule: need 0 < least <= 1 <= most")
+
+    def enlarging(self, diameter: float) -> float:
+        """Give the scale that a median nucleus of a diameter in pixels asks for, at least 1; 1 for a diameter of 0."""
+        return min(self.enlarge_to / diameter, self.most) if 0 < diameter < self.smallest else 1.0
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,7 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     ----------
     plane : Plane
     probe : Probe
-        Called two to five times.
+        Called two to six times.
     rule : ScaleRule
 
     Returns
@@ -179,17 +186,23 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     near, far = _diameter(*plain), _diameter(*coarse)
     if not far and _share(coarse, wide) >= max(_FILLED, _MANY_TIMES * _share(plain, first)):
         far = _diameter(*coarse, fewest=1)
-    wanted = [min(rule.enlarge_to / near, rule.most)] if 0 < near < rule.smallest else []
-    wanted += [max(rule.shrink_to / far, rule.least)] if far > rule.largest else []
-    if not wanted:
+    shrink = max(rule.shrink_to / far, rule.least) if far > rule.largest else None
+    enlarge = rule.enlarging(near) if near or far else min(_BLIND, rule.most)
+    if enlarge == 1 and not shrink:
         return 1.0
-    judged = busiest_part(wide, _MIDDLE if far > rule.largest else _NARROW)
+    judged = busiest_part(wide, _MIDDLE if shrink else _NARROW)
     scale, found = 1.0, plain if judged.shape == first.shape else probe(judged, 1.0)
-    for other in wanted:
-        other = float(2 ** (round(np.log2(other) * _STEPS) / _STEPS))
-        seen = probe(judged, other)
-        if (_finds_more if other > 1 else _surer)(seen, found):
-            scale, found = other, seen
+    while enlarge > scale:
+        seen = probe(judged, _rounded(enlarge))
+        if not _finds_more(seen, found, smallest=rule.smallest):
+            break
+        scale, found = _rounded(enlarge), seen
+        further = rule.enlarging(_diameter(*seen))
+        enlarge = further if further >= _FURTHER * scale else scale
+    if shrink:
+        seen = probe(judged, _rounded(shrink))
+        if _surer(seen, found):
+            scale = _rounded(shrink)
     return scale
 
 
@@ -228,8 +241,17 @@ def _whole(plane: Plane) -> PartOfPlane:
     return PartOfPlane(plane, slice(0, plane.shape[0]), slice(0, plane.shape[1]))
 
 
-def _finds_more(new: _Sized, old: _Sized) -> bool:
-    """Tell whether an enlarged look finds more nuclei, each counted as far as it is sure."""
+def _rounded(scale: float) -> float:
+    return float(2 ** (round(np.log2(scale) * _STEPS) / _STEPS))
+
+
+def _finds_more(new: _Sized, old: _Sized, *, smallest: float) -> bool:
+    """Tell whether an enlarged look finds more nuclei, each counted as far as it is sure.
+
+    Where too few were found before to say anything, these must be small nuclei, and no pieces of larger ones.
+    """
+    if _diameter(*old) == 0 and not (0 < _diameter(*new) < smallest and _covered(*new) > _covered(*old)):
+        return False
     return _expected(new) > _expected(old)
 
 

@@ -91,6 +91,12 @@ class Scores:
         return len(self.per_image)
 
     @property
+    def ap_by_image(self) -> dict[str, float]:
+        """Average precision at each threshold, mean over images: `ap` counts over all images together."""
+        means = np.mean([image.ap for image in self.per_image], axis=0).tolist()
+        return dict(zip(AP_KEYS, means, strict=True))
+
+    @property
     def nuclei_true(self) -> int:
         """True nuclei in all images."""
         return sum(image.nuclei_true for image in self.per_image)

@@ -48,10 +48,8 @@ class AugmentConfig(_Frozen):
 
     Parameters
     ----------
-    flips : bool
-        Horizontal and vertical flips, each with p = 0.5.
-    rotate : bool
-        Any angle.
+    flips, rotate : bool
+        Horizontal and vertical flips, each with p = 0.5; any angle.
     zoom : (float, float)
         Size of nuclei in the crop relative to the source, drawn log-uniformly.
     displace : (float, float)
@@ -91,8 +89,9 @@ class AugmentConfig(_Frozen):
         Largest share of the light that a lamp takes away across a crop, and as much again from single colours.
     coarse : float
         Chance that few grey levels (4 to 64) are left, as in pictures that use little of their range.
-    jpeg : float
-        Chance of the block noise of a strong JPEG compression; `crop` must be a multiple of 8.
+    jpeg, jpeg_quality : float and (float, float)
+        Chance of the block noise of a JPEG compression, and its quality, 1 (worst) to 100: dim pictures suffer as
+        bright ones of a lower quality do. `crop` must be a multiple of 8.
     plain : float
         Chance that a crop's intensities are left as they are; it is moved all the same.
     """
@@ -119,13 +118,14 @@ class AugmentConfig(_Frozen):
     lamp: float = Field(0.0, ge=0, le=1)
     coarse: float = Field(0.0, ge=0, le=1)
     jpeg: float = Field(0.0, ge=0, le=1)
+    jpeg_quality: Range = (20.0, 90.0)
     plain: float = Field(0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name in ("zoom", "displace", "gamma", "gain", "offset", "saturation"):
+        for name in ("zoom", "displace", "gamma", "gain", "offset", "saturation", "jpeg_quality"):
             low, high = getattr(self, name)
-            if low > high or (name in {"zoom", "gamma"} and low <= 0):
+            if low > high or (name in {"zoom", "gamma", "jpeg_quality"} and low <= 0):
                 raise ValueError(f"{name}: need 0 < low <= high; got {low}, {high}")
         return self
 
@@ -139,7 +139,7 @@ class CalmConfig(_Frozen):
         How many they are; all, in a run of fewer.
     lr : float or None
         Learning rate of the run from there on, with which ``cosine`` begins anew; None leaves it.
-    plain, rotate, zoom, displace
+    plain, rotate, zoom, displace, gamma, blur, jpeg, jpeg_quality
         In place of those in `AugmentConfig`; None leaves them.
     """
 
@@ -149,6 +149,10 @@ class CalmConfig(_Frozen):
     rotate: bool | None = None
     zoom: Range | None = None
     displace: Range | None = None
+    gamma: Range | None = None
+    blur: float | None = Field(None, ge=0)
+    jpeg: float | None = Field(None, ge=0, le=1)
+    jpeg_quality: Range | None = None
 
 
 class CardConfig(_Frozen):

@@ -27,7 +27,7 @@ def damage(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Generator) -
     batch_NCHW : Tensor
         In 0..1.
     config : AugmentConfig
-        `coarse` and `jpeg` are used.
+        `coarse`, `jpeg` and `jpeg_quality` are used.
     generator : Generator
         On the CPU.
     """
@@ -41,7 +41,7 @@ def damage(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Generator) -
         batch_NCHW = (batch_NCHW * levels_N111).round() / levels_N111
     if config.jpeg:
         chosen_N = torch.rand(count, generator=generator) < config.jpeg
-        quality_N = draw((20.0, 90.0), count, generator=generator)
+        quality_N = draw(config.jpeg_quality, count, generator=generator)
         if chosen_N.any():
             which = onto(chosen_N.nonzero()[:, 0], batch_NCHW.device)
             batch_NCHW = batch_NCHW.index_copy(0, which, jpeg(batch_NCHW[which], quality_N[chosen_N]))

@@ -22,8 +22,11 @@ def benchmark(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder of the run.")],
     config: Annotated[Path, typer.Option(metavar="FILE.toml", help="Settings of the network; see configs/.")],
+    then: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="Other settings, with which it goes on over all training images."),
+    ] = None,
     table: TableOption = None,
-    train: Annotated[bool, typer.Option("--train/--no-train", help="Or take the network in RUN as it is.")] = True,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
@@ -32,29 +35,32 @@ def benchmark(
 ) -> None:
     r"""Train on the training images of StarDist's subset alone and score its test images beside the published rows.
 
-    RUN/stardist.md, stardist.json and stardist.csv; RUN/subset.onnx is the model.
+    RUN/stardist.md, stardist.json and stardist.csv; RUN/subset.onnx is the model, RUN/all/subset.onnx the one that went
+    on.
 
     \b
     Examples:
-      nucleate benchmark stardist_subset.zip -o subset --config configs/flagship.toml
-      nucleate benchmark stardist_subset.zip -o subset --config configs/flagship.toml --resume
+      nucleate benchmark stardist_subset.zip -o subset --config configs/stardist-subset.toml
+      nucleate benchmark stardist_subset.zip -o subset --config configs/stardist-subset.toml --resume
     """
     del debug  # read before the verb
     place = import_training(device, threads)
     from nucleate.study.stardist_subset import run_subset, write_subset
-    from nucleate.train.config import load_config
+    from nucleate.train.config import load_config, parse_config, read_values
 
     settings = load_config(config)
+    later = parse_config({**settings.model_dump(), **read_values(then)}, str(then)) if then else None
 
     def report(run: Run) -> None:
         last = run.history[-1]
-        left = (settings.epochs - len(run.history)) * last["seconds"] / 60
         if not quiet:
-            say(f"epoch {len(run.history)}/{settings.epochs}  loss {last['loss']:.4f}  {left:.0f} min left")
+            say(f"epoch {len(run.history)}  loss {last['loss']:.4f}  {last['seconds']:.0f} s")
 
     found = run_subset(
-        data, output, config=settings, table=table or default_table(data), train=train, resume=resume, device=place,
+        data, output, config=settings, then=later, table=table or default_table(data), resume=resume, device=place,
         report=report,
     )  # fmt: skip
-    command = shlex.join(["nucleate", "benchmark", data.name, "-o", "RUN", "--config", f"configs/{config.name}"])
+    words = ["nucleate", "benchmark", data.name, "-o", "RUN", "--config", f"configs/{config.name}"]
+    words += ["--then", f"configs/{then.name}"] if then else []
+    command = shlex.join(words)
     typer.echo(write_subset(output, found, config=settings, command=command))
