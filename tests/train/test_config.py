@@ -37,6 +37,8 @@ def test_the_papers_settings_are_those_of_the_study(name: str) -> None:
         ({"network": {"name": "alexnet"}}, "unknown network"),
         ({"network": {"channels_in": 3}}, "channels_in"),
         ({"augment": {"zoom": [2.0, 1.0]}}, "zoom"),
+        ({"calm": {"epochs": 1, "zom": [1.0, 1.0]}}, "calm.zom"),
+        ({"calm": {"epochs": 1, "plain": 2}}, "calm.plain"),
         ({"epochs": "many"}, "epochs"),
     ],
 )

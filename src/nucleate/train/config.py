@@ -133,26 +133,25 @@ class AugmentConfig(_Frozen):
 class CalmConfig(_Frozen):
     """What is different in the last epochs, in which a network learns outlines from crops that are changed less.
 
+    Whatever else is given stands in place of what `AugmentConfig` has under that name.
+
     Parameters
     ----------
     epochs : int
         How many they are; all, in a run of fewer.
     lr : float or None
         Learning rate of the run from there on, with which ``cosine`` begins anew; None leaves it.
-    plain, rotate, zoom, displace, gamma, blur, jpeg, jpeg_quality
-        In place of those in `AugmentConfig`; None leaves them.
     """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     epochs: int = Field(ge=1)
     lr: float | None = Field(None, gt=0)
-    plain: float | None = Field(None, ge=0, le=1)
-    rotate: bool | None = None
-    zoom: Range | None = None
-    displace: Range | None = None
-    gamma: Range | None = None
-    blur: float | None = Field(None, ge=0)
-    jpeg: float | None = Field(None, ge=0, le=1)
-    jpeg_quality: Range | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        AugmentConfig.model_validate(self.model_extra)
+        return self
 
 
 class CardConfig(_Frozen):
@@ -351,8 +350,8 @@ class TrainConfig(_Frozen):
         """Give the settings of an epoch, counted from 0."""
         if self.calm is None or epoch < self.calm_from:
             return self
-        less = self.calm.model_dump(exclude={"epochs", "lr"}, exclude_none=True)
-        return self.replace(augment={**self.augment.model_dump(), **less}, lr=self.calm.lr or self.lr)
+        changed = {**self.augment.model_dump(), **(self.calm.model_extra or {})}
+        return self.replace(augment=changed, lr=self.calm.lr or self.lr)
 
     def replace(self, **changes: object) -> TrainConfig:
         """Give a checked copy with some fields changed."""
