@@ -15,7 +15,7 @@ from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.run.weights import ModelCard
 from nucleate.score.images import score_image
 from nucleate.train import crossfit
-from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
+from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, best_limit, cross_fit
 from nucleate.train.tuning import StoredMaps, Trials
 
 NAMES = ("mask",)
@@ -55,6 +55,19 @@ def test_the_limit_that_scores_best_elsewhere_is_taken() -> None:
     assert {score.kaggle for score in found.plain} == {0.5}
     assert {score.kaggle for score in found.kept} == {1.0}
     assert all(0 < ending.min_confidence <= 0.6 for ending in found.endings)
+
+
+@pytest.mark.parametrize(
+    ("reached", "best"),
+    [
+        pytest.param([0.5, 0.6, 0.8, 0.6, 0.5], 0.4, id="a peak"),
+        pytest.param([0.8757, 0.8757, 0.8757, 0.8744, 0.8763], 0.2, id="a peak at the end of a flat curve is chance"),
+        pytest.param([0.7, 0.7, 0.7, 0.7, 0.7], 0.8, id="the highest of those that are as good"),
+        pytest.param([0.4], 0.0, id="one"),
+    ],
+)
+def test_a_limit_counts_with_its_neighbours(reached: list[float], best: float) -> None:
+    assert best_limit(dict(zip((0.0, 0.2, 0.4, 0.6, 0.8), reached, strict=False))) == best
 
 
 def test_every_picture_and_nucleus_is_judged_once_by_the_other_parts(monkeypatch: pytest.MonkeyPatch) -> None:
