@@ -8,7 +8,8 @@ smaller one if its nuclei are surer and cover as much, or much surer and cover h
 a multiple: nuclei crowded in a gland are no large nucleus. Nor is an embryo, of whose nuclei hardly one in ten is
 left. Specks in a nucleus larger than the network knows may speak for a larger and for a smaller scale at once. Cells
 with small nuclei, or clumps, can look like large nuclei; looked at closely, they are not sure. Where hardly anything
-is found at either size, nuclei may be too small to be seen: the liveliest part is looked at twice as large.
+is found at either size, nuclei may be too small to be seen: the liveliest part is looked at twice as large. What is
+enlarged already is enlarged further only where its nuclei get surer by it, not where specks come up.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class ScaleRule:
 
     smallest: float = 15.0
     largest: float = 60.0
-    enlarge_to: float = 25.0
+    enlarge_to: float = 20.0
     shrink_to: float = 30.0
     most: float = 4.0
     least: float = 0.1
@@ -194,7 +195,7 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     scale, found = 1.0, plain if judged.shape == first.shape else probe(judged, 1.0)
     while enlarge > scale:
         seen = probe(judged, _rounded(enlarge))
-        if not _finds_more(seen, found, smallest=rule.smallest):
+        if not _finds_more(seen, found, smallest=rule.smallest) or (scale > 1 and _rise(seen, found) < 0):
             break
         scale, found = _rounded(enlarge), seen
         further = rule.enlarging(_diameter(*seen))

@@ -142,7 +142,6 @@ def run_subset(
         ``plain`` and ``twice`` (as by ``--tta``): scores of the test images. Of the network before it went on:
         ``first``, scores of the test images, ``seen`` and ``kept``, of some of the images that it was trained on, and
         of those of the training images that were kept from it.
-
     """
     trained, held, test = load_parts(data, table=table)
     learn = partial(train_network, held=held, resume=resume, device=device, report=report)
