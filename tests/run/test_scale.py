@@ -116,15 +116,17 @@ def test_nuclei_too_small_to_be_seen_are_sought_twice_as_large(diameter: float, 
 
 
 @pytest.mark.parametrize(
-    "larger",
+    ("full", "larger"),
     [
-        pytest.param((6, 150, 0.9), id="pieces cover less than the two nuclei"),
-        pytest.param((6, 400, 0.9), id="none is small"),
-        pytest.param((2, 60, 0.9), id="still few"),
+        pytest.param((2, 500, 0.9), (6, 150, 0.9), id="pieces cover less than the two nuclei"),
+        pytest.param((2, 500, 0.9), (6, 400, 0.9), id="none is small"),
+        pytest.param((1, 20, 0.5), (2, 60, 0.9), id="still few"),
     ],
 )
-def test_two_nuclei_and_what_they_become_twice_as_large_change_nothing(larger: tuple[int, int, float]) -> None:
-    assert find_scale(_plane(), Alike(lambda scale: larger if scale > 1 else (2, 500, 0.9)), rule=RULE) == 1.0
+def test_few_nuclei_and_what_they_become_twice_as_large_change_nothing(
+    full: tuple[int, int, float], larger: tuple[int, int, float]
+) -> None:
+    assert find_scale(_plane(), Alike(lambda scale: larger if scale > 1 else full), rule=RULE) == 1.0
 
 
 def test_two_nuclei_that_fill_a_part_are_enough() -> None:

@@ -63,6 +63,8 @@ def test_pooled_and_mean_scores_are_those_of_brute_force(pairs: list[Pair]) -> N
 def test_pooling_weighs_nuclei_and_means_weigh_images() -> None:
     # One image with four nuclei, all found; one with a single nucleus, missed.
     scores = evaluate_pairs([("a", _row(5, 5, 5, 5), _row(5, 5, 5, 5)), ("b", _row(5), _row())])
+    assert scores.ap["0.50"] == pytest.approx(4 / 5)
+    assert scores.ap_by_image["0.50"] == pytest.approx(1 / 2)
     assert scores.kaggle == 0.5
     assert scores.ap["0.50"] == scores.ap["0.95"] == 0.8
     assert (scores.precision_50, scores.recall_50) == (1.0, 0.8)

@@ -43,6 +43,15 @@ def test_more_quality_is_nearer_and_the_rim_stays() -> None:
     assert torch.equal(far[..., 16:], batch[..., 16:])
 
 
+def test_the_quality_asked_for_is_drawn() -> None:
+    batch = torch.rand(4, 1, 16, 16, generator=seeded(0))
+    far, near = (
+        (damage(batch, AugmentConfig(jpeg=1.0, jpeg_quality=(q, q)), generator=seeded(0)) - batch).abs().mean()
+        for q in (10.0, 95.0)
+    )
+    assert 0 < near < far / 2
+
+
 def test_the_loss_is_of_the_size_that_a_jpeg_file_makes() -> None:
     batch = (_smooth(64) + 0.08 * torch.randn(3, 1, 64, 64, generator=seeded(3))).clamp(0, 1)
     grey = np.rint(batch[0, 0].numpy() * 255).astype(np.uint8)

@@ -172,7 +172,7 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     ----------
     plane : Plane
     probe : Probe
-        Called two to six times.
+        Called twice, and again for each scale that is thought of.
     rule : ScaleRule
 
     Returns
@@ -187,24 +187,20 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     near, far = _diameter(*plain), _diameter(*coarse)
     if not far and _share(coarse, wide) >= max(_FILLED, _MANY_TIMES * _share(plain, first)):
         far = _diameter(*coarse, fewest=1)
-    shrink = max(rule.shrink_to / far, rule.least) if far > rule.largest else None
-    enlarge = rule.enlarging(near) if near or far else min(_BLIND, rule.most)
+    shrink = _rounded(max(rule.shrink_to / far, rule.least)) if far > rule.largest else None
+    enlarge = _rounded(rule.enlarging(near) if near or far else min(_BLIND, rule.most))
     if enlarge == 1 and not shrink:
         return 1.0
     judged = busiest_part(wide, _MIDDLE if shrink else _NARROW)
     scale, found = 1.0, plain if judged.shape == first.shape else probe(judged, 1.0)
     while enlarge > scale:
-        seen = probe(judged, _rounded(enlarge))
+        seen = probe(judged, enlarge)
         if not _finds_more(seen, found, smallest=rule.smallest) or (scale > 1 and _rise(seen, found) < 0):
             break
-        scale, found = _rounded(enlarge), seen
+        scale, found = enlarge, seen
         further = rule.enlarging(_diameter(*seen))
-        enlarge = further if further >= _FURTHER * scale else scale
-    if shrink:
-        seen = probe(judged, _rounded(shrink))
-        if _surer(seen, found):
-            scale = _rounded(shrink)
-    return scale
+        enlarge = _rounded(further) if further >= _FURTHER * scale else scale
+    return shrink if shrink and _surer(probe(judged, shrink), found) else scale
 
 
 def busiest_part(plane: Plane, side: int) -> PartOfPlane:

@@ -107,7 +107,7 @@ def run_subset(
     table: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
-    report: Callable[[Run], None] = lambda run: None,
+    report: Callable[[TrainConfig, Run], None] = lambda config, run: None,
 ) -> dict[str, Scores]:
     """Train on the subset's training images and score its test images, once as they are and once seen enlarged too.
 
@@ -134,7 +134,7 @@ def run_subset(
     device : str
         ``cpu`` or ``cuda``, for training.
     report : callable
-        Called after each epoch.
+        Called after each epoch, with the settings in use.
 
     Returns
     -------
@@ -144,8 +144,8 @@ def run_subset(
         of those of the training images that were kept from it.
     """
     trained, held, test = load_parts(data, table=table)
-    learn = partial(train_network, held=held, resume=resume, device=device, report=report)
-    learn(out, config, samples=trained)
+    learn = partial(train_network, held=held, resume=resume, device=device)
+    learn(out, config, samples=trained, report=partial(report, config))
     finish(out, config, held=held, name=NAME, data=f"{data.name}: {len(trained)} training images")
     first = find_model(out / f"{NAME}.onnx")
     found = {
@@ -155,7 +155,7 @@ def run_subset(
     if then is not None:
         card, run, every = first.card, make_folder(out / _ALL), [*trained, *held]
         later = then.replace(init=str(out / f"{NAME}.onnx"), recipe=card.recipe)
-        learn(run, later, samples=every)
+        learn(run, later, samples=every, report=partial(report, later))
         facts = {name: getattr(card, name) for name in ("confidence", "min_confidence", "diameter_px")}
         facts["data"] = f"{data.name}: {len(every)} training images"
         ship(run, final_network(run), config=later, recipe=card.recipe, name=NAME, **facts)

@@ -12,6 +12,7 @@ from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, Th
 from nucleate.apps.cli.training import TableOption, default_table, import_training
 
 if TYPE_CHECKING:
+    from nucleate.train.config import TrainConfig
     from nucleate.train.loop import Run
 
 __all__ = ["benchmark"]
@@ -51,10 +52,11 @@ def benchmark(
     settings = load_config(config)
     later = parse_config({**settings.model_dump(), **read_values(then)}, str(then)) if then else None
 
-    def report(run: Run) -> None:
+    def report(stage: TrainConfig, run: Run) -> None:
         last = run.history[-1]
+        left = (stage.epochs - len(run.history)) * last["seconds"] / 60
         if not quiet:
-            say(f"epoch {len(run.history)}  loss {last['loss']:.4f}  {last['seconds']:.0f} s")
+            say(f"epoch {len(run.history)}/{stage.epochs}  loss {last['loss']:.4f}  {left:.0f} min left")
 
     found = run_subset(
         data, output, config=settings, then=later, table=table or default_table(data), resume=resume, device=place,
