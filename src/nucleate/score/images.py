@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,7 @@ def score_image(true: NDArray[Any], pred: NDArray[Any], *, image_id: str = "imag
         nuclei_true=matching.n_true,
         nuclei_pred=matching.n_pred,
         found=tuple(len(matching.pairs(threshold)) for threshold in THRESHOLDS),
-        iou_sum=float(matching.iou[matching.pairs(0.5)].sum()),
+        iou_sum=math.fsum(matching.iou[matching.pairs(0.5)].tolist()),  # whatever the order of ids
         aji=aji(matching),
         pixel_accuracy=accuracy,
         pixel_precision=precision,
