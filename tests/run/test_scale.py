@@ -184,10 +184,10 @@ def test_cells_that_look_like_large_nuclei_are_not_taken_for_them() -> None:
     assert find_scale(_plane(), Smear(20), rule=RULE) == 1.0
 
 
-@pytest.mark.parametrize(("sure", "taken"), [(0.6, False), (0.8, True)])
-def test_a_gland_full_of_pale_nuclei_is_not_taken_for_one(sure: float, taken: bool) -> None:
-    # Sixty nuclei, half sure, that cover a twentieth of what seem to be nine large ones.
-    gland = Alike(lambda scale: (9, 15000, sure) if scale < 1 else (60, 120, 0.4))
+@pytest.mark.parametrize(("pieces", "sure", "taken"), [(0.4, 0.6, False), (0.4, 0.8, True), (0.57, 0.85, False)])
+def test_a_gland_full_of_pale_nuclei_is_not_taken_for_one(pieces: float, sure: float, taken: bool) -> None:
+    # Sixty nuclei that cover a twentieth of what seem to be nine large ones; more than half sure, they are no pieces.
+    gland = Alike(lambda scale: (9, 15000, sure) if scale < 1 else (60, 120, pieces))
     assert (find_scale(_plane(), gland, rule=RULE) < 1) is taken
 
 

@@ -14,8 +14,9 @@ from tests.train.drawn import disks
 from nucleate.core.normalize import Normalizer
 from nucleate.data.sample import Sample
 from nucleate.train.augment import change_intensity, crop_grid, seeded
+from nucleate.train.augment_config import AugmentConfig
 from nucleate.train.batches import Atlas, make_batch, prepare
-from nucleate.train.config import AugmentConfig, TrainConfig
+from nucleate.train.config import TrainConfig
 from nucleate.train.targets import normalised_distance
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 PLAIN = AugmentConfig(flips=False)
 WILD = AugmentConfig(
     rotate=True, zoom=(0.5, 2.0), displace=(0.01, 0.04), gamma=(0.5, 2.0), gain=(0.5, 1.5), offset=(-0.3, 0.3),
-    noise=0.3, blur=2.0, invert=0.5, mix_channels=1.0, hollow=1.0, tissue=1.0,
+    noise=0.3, blur=2.0, invert=0.5, mix_channels=1.0, unequal=1.0, hollow=1.0, tissue=1.0,
 )  # fmt: skip
 
 
@@ -129,6 +130,33 @@ def test_clear_nuclei_keep_their_rims_and_the_ground() -> None:
     assert cleared_NCHW[:, 0, 28:36, 28:36].min() >= (1 - 0.6) * 0.8
     assert middle_N.min() < 0.5 < 0.75 < middle_N.max()
     torch.testing.assert_close(change_intensity(nuclei_NCHW, config, generator=seeded(4)), nuclei_NCHW)
+
+
+def test_nuclei_stand_out_less_each_by_its_own_share_and_the_ground_stays() -> None:
+    labels_NHW = torch.zeros(100, 96, 96)
+    labels_NHW[:, 16:36, 16:36], labels_NHW[:, 16:36, 36:56], labels_NHW[:, 64:84, 40:60] = 1, 2, 3
+    nuclei_NCHW = 0.2 + 0.6 * (labels_NHW > 0).float()[:, None]
+    config = AugmentConfig(unequal=0.8)
+    made_NCHW = change_intensity(nuclei_NCHW, config, generator=seeded(4), labels_NHW=labels_NHW)
+    torch.testing.assert_close(made_NCHW[labels_NHW[:, None] == 0], nuclei_NCHW[labels_NHW[:, None] == 0])
+    left_N3 = torch.stack([made_NCHW[:, 0, *at] for at in ((26, 26), (26, 46), (74, 50))], 1)
+    for number, left_N in enumerate(left_N3.unbind(1), 1):
+        inside = made_NCHW[labels_NHW[:, None] == number].view(100, -1)
+        torch.testing.assert_close(inside, left_N[:, None].expand_as(inside))
+    assert 0.2 + 0.2 * 0.6 - 1e-6 <= left_N3.min() < 0.4 < 0.75 < left_N3.max() <= 0.8
+    assert ((left_N3[:, 0] - left_N3[:, 1]).abs() > 0.05).float().mean() > 0.5
+    torch.testing.assert_close(change_intensity(nuclei_NCHW, config, generator=seeded(4)), nuclei_NCHW)
+
+
+def test_what_shines_beyond_an_outline_dims_with_its_nucleus() -> None:
+    labels_NHW = torch.zeros(20, 64, 64)
+    labels_NHW[:, 24:40, 24:40] = 1
+    soft_NCHW = (labels_NHW > 0).float()[:, None].clone()
+    soft_NCHW[:, :, 22:42, 22:42] += 0.4 * (labels_NHW == 0).float()[:, None, 22:42, 22:42]
+    made_NCHW = change_intensity(soft_NCHW, AugmentConfig(unequal=1.0), generator=seeded(1), labels_NHW=labels_NHW)
+    inside_N, rim_N = made_NCHW[:, 0, 32, 32], made_NCHW[:, 0, 23, 32]
+    assert inside_N.min() < 0.3
+    assert (rim_N <= 0.5 * inside_N + 0.05).all()
 
 
 @pytest.mark.parametrize("light", [False, True])

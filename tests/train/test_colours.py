@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from nucleate.train.augment import seeded
+from nucleate.train.augment_config import AugmentConfig
 from nucleate.train.colours import change_colours
-from nucleate.train.config import AugmentConfig
 
 
 def _colours(count: int = 6) -> torch.Tensor:

@@ -10,7 +10,8 @@ from nucleate.core.normalize import Normalizer
 from nucleate.errors import UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.study.paper import NETWORKS, PaperPlan, paper_config
-from nucleate.train.config import AugmentConfig, CalmConfig, CardConfig, TrainConfig, load_config, parse_config
+from nucleate.train.augment_config import AugmentConfig, CalmConfig
+from nucleate.train.config import CardConfig, TrainConfig, load_config, parse_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from nucleate.train.augment import seeded
-from nucleate.train.config import AugmentConfig
+from nucleate.train.augment_config import AugmentConfig
 from nucleate.train.damage import damage, jpeg
 
 

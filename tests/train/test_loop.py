@@ -12,9 +12,10 @@ from tests.train.drawn import disks
 
 from nucleate.errors import ModelError, UsageError
 from nucleate.nets.build import NetConfig
+from nucleate.train.augment_config import AugmentConfig
 from nucleate.train.batches import prepare
 from nucleate.train.checkpoint import load_network
-from nucleate.train.config import AugmentConfig, TrainConfig
+from nucleate.train.config import TrainConfig
 from nucleate.train.loop import BEST, FINAL, Run, fit, learning_rate
 from nucleate.train.validation import mask_iou
 

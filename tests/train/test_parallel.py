@@ -16,8 +16,9 @@ from tests.train.drawn import disks
 from nucleate.errors import UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.train import parallel
+from nucleate.train.augment_config import AugmentConfig
 from nucleate.train.batches import make_batch, prepare
-from nucleate.train.config import AugmentConfig, TrainConfig
+from nucleate.train.config import TrainConfig
 from nucleate.train.loop import FINAL, fit
 from nucleate.train.validation import mask_iou
 

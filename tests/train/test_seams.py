@@ -12,8 +12,9 @@ from tests.train.drawn import disks
 
 from nucleate.core.normalize import Normalizer
 from nucleate.nets.build import NetConfig
+from nucleate.train.augment_config import AugmentConfig
 from nucleate.train.batches import atlas_for, make_batch, prepare
-from nucleate.train.config import AugmentConfig, TrainConfig
+from nucleate.train.config import TrainConfig
 from nucleate.train.seams import class_weights, seam_weights
 
 if TYPE_CHECKING:

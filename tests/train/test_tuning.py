@@ -35,6 +35,17 @@ def test_the_best_numbers_are_found() -> None:
     assert score == 1.0
 
 
+@pytest.mark.parametrize(("spare", "level"), [(0.0, 0.8), (0.2, 0.8), (0.3, 0.5)])
+def test_levels_are_lowered_as_far_as_the_score_can_be_spared(spare: float, level: float) -> None:
+    one, *others = _stored()
+    clear = [replace(other, maps_CHW=np.where(other.maps_CHW > 0.7, other.maps_CHW, 0)) for other in others]
+    # At 0.5 all of the one picture in four that has a halo is a nucleus.
+    recipe, score = tune(
+        PostRecipe(), Trials(("mask",), [one, *clear]), grid={**GRID, "level": (0.5, 0.8)}, spare=spare
+    )
+    assert (recipe.level, score) == (level, 1.0 if level == 0.8 else 0.75)
+
+
 def test_many_pictures_give_the_same_by_way_of_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "_FEW", 4)
     trials = Trials(("mask",), _stored(9))

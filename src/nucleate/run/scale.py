@@ -1,15 +1,15 @@
 """The scale at which a network looks at a plane, found from the plane itself.
 
 A network knows nuclei of the sizes it was trained on. Two looks tell how large those of a plane are: one at full size
-over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A
-plane of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted,
-mostly, and need not be computed again. A larger scale is taken if it finds more, by the sum of all expected IoU, a
-smaller one if its nuclei are surer and cover as much, or much surer and cover half, but not, unless they are certain,
-a multiple: nuclei crowded in a gland are no large nucleus. Nor is an embryo, of whose nuclei hardly one in ten is
-left. Specks in a nucleus larger than the network knows may speak for a larger and for a smaller scale at once. Cells
-with small nuclei, or clumps, can look like large nuclei; looked at closely, they are not sure. Where hardly anything
-is found at either size, nuclei may be too small to be seen: the liveliest part is looked at twice as large. What is
-enlarged already is enlarged further only where its nuclei get surer by it, not where specks come up.
+over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A plane
+of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted, mostly, and
+need not be computed again. A larger scale is taken if it finds more, by the sum of all expected IoU, a smaller one if
+its nuclei are surer and cover as much, or much surer and cover half, but not, unless they are certain and what was seen
+before was doubtful, a multiple: nuclei crowded in a gland are no large nucleus. Nor is an embryo, of whose nuclei
+hardly one in ten is left. Specks in a nucleus larger than the network knows may speak for a larger and for a smaller
+scale at once. Cells with small nuclei, or clumps, can look like large nuclei; looked at closely, they are not sure.
+Where hardly anything is found at either size, nuclei may be too small to be seen: the liveliest part is looked at twice
+as large. What is enlarged already is enlarged further only where its nuclei get surer by it, not where specks come up.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ _MUCH_SURER = 0.1  # rise from which ...
 _HALF = 0.5  # ... half of that area is enough: to pieces of a large nucleus what lies around it is added
 _FEWER = 0.1  # of the nuclei found at full size: a large one falls into some pieces, not into dozens; a clump may
 _PIECES = 4  # times what is found at full size: pieces of a large nucleus cover much of it, nuclei in a gland little
-_CERTAIN = 0.75  # mean confidence from which that does not count
+_CERTAIN = 0.75  # mean confidence from which that does not count, ...
+_DOUBTFUL = 0.5  # ... where it was below this at full size: nuclei of tissue are surer than pieces of a nucleus
 _STEPS = 16  # scales are rounded to so many to an octave, so that planes of one kind get the same
 
 
@@ -262,7 +263,8 @@ def _surer(new: _Sized, old: _Sized) -> bool:
     if not few and _expected(new) < _FEWER * _expected(old):
         return False
     enough = _ENOUGH if rise < _MUCH_SURER else _HALF
-    return enough * before <= cover and (few or cover <= _PIECES * before or float(new[1].mean()) >= _CERTAIN)
+    certain = few or (float(new[1].mean()) >= _CERTAIN and float(old[1].mean()) < _DOUBTFUL)
+    return enough * before <= cover and (certain or cover <= _PIECES * before)
 
 
 def _expected(seen: _Sized) -> float:

@@ -178,7 +178,8 @@ def fit_crossfold(
     say("recipe and confidence")
     config = plan.config
     trials = Trials(config.maps, stored, jobs=plan.jobs)
-    fitter = EndingFitter(trials, config.recipe or starting_recipe(config), tuned=config.recipe is None)
+    start = config.recipe or starting_recipe(config)
+    fitter = EndingFitter(trials, start, tuned=config.recipe is None, spare=config.spare)
     return held, fitter, cross_fit(fitter)
 
 

@@ -15,7 +15,8 @@ from nucleate.post.recipe import PAPER_RECIPE
 from nucleate.study.gains import BASELINE
 from nucleate.study.paper import NORMALIZER, SIDE
 from nucleate.study.plan import NetworkPlan
-from nucleate.train.config import CLASSES, AugmentConfig, TrainConfig, parse_config, read_values
+from nucleate.train.augment_config import AugmentConfig
+from nucleate.train.config import CLASSES, TrainConfig, parse_config, read_values
 from nucleate.train.finish import START
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from nucleate.core.files import make_folder
 from nucleate.core.normalize import Normalizer
 from nucleate.nets.build import NetConfig
 from nucleate.study.plan import NetworkPlan
+from nucleate.train.augment_config import AugmentConfig
 from nucleate.train.batches import prepare
 from nucleate.train.checkpoint import load_network, save_network
-from nucleate.train.config import AugmentConfig, TrainConfig
+from nucleate.train.config import TrainConfig
 from nucleate.train.loop import BEST, fit
 from nucleate.train.search import drawn_learning_rate, open_study, record_draw
 from nucleate.train.validation import mask_iou

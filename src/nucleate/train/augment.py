@@ -18,7 +18,7 @@ from nucleate.train.damage import damage
 from nucleate.train.draws import draw, draw_log, grain, onto
 
 if TYPE_CHECKING:
-    from nucleate.train.config import AugmentConfig
+    from nucleate.train.augment_config import AugmentConfig
 
 __all__ = ["change_intensity", "crop_grid", "seeded"]
 
@@ -26,6 +26,8 @@ _PATCHES, _CLUMPS = 8, 64  # points a side of the fields that say where nuclei a
 _RIM_EDGE = 0.2  # of the way to the middle, over which a rim ends
 _ROUGH = (6, 24, 96)  # points a side of the fields that tissue is made of
 _GAPS, _STEEP = 8, 30.0  # points a side of the field that leaves gaps, and how sharp these are
+_SHARES = 1024  # nuclei of a crop that can differ
+_CELL = 16  # pixels a side of the cells in which the ground between nuclei is measured
 
 
 def seeded(*numbers: int, device: torch.device | str = "cpu") -> Generator:
@@ -88,12 +90,18 @@ def crop_grid(
 
 
 def change_intensity(
-    batch_NCHW: Tensor, config: AugmentConfig, *, generator: Generator, distance_NHW: Tensor | None = None
+    batch_NCHW: Tensor,
+    config: AugmentConfig,
+    *,
+    generator: Generator,
+    labels_NHW: Tensor | None = None,
+    distance_NHW: Tensor | None = None,
 ) -> Tensor:
     """Change colours, polarity, light, contrast, sharpness and noise; stays in 0..1.
 
-    `generator` is on the CPU; see `nucleate.train.draws` for what that means for a graphics card. `distance_NHW` is
-    `nucleate.train.targets.normalised_distance` of nuclei whose middles may be cleared, 0 elsewhere.
+    `generator` is on the CPU; see `nucleate.train.draws` for what that means for a graphics card. `labels_NHW` are the
+    nuclei, `distance_NHW` is `nucleate.train.targets.normalised_distance` of those whose middles may be cleared, 0
+    elsewhere.
     """
     count, channels = batch_NCHW.shape[:2]
     device = batch_NCHW.device
@@ -107,9 +115,14 @@ def change_intensity(
             return batch_NCHW
         which = onto(drawn, device)
         always = config.model_copy(update={"plain": 0.0})
-        clearable_NHW = None if distance_NHW is None else distance_NHW[which]
-        changed = change_intensity(batch_NCHW[which], always, generator=generator, distance_NHW=clearable_NHW)
+        chosen = (None if one is None else one[which] for one in (labels_NHW, distance_NHW))
+        labels_NHW, distance_NHW = chosen
+        changed = change_intensity(
+            batch_NCHW[which], always, generator=generator, labels_NHW=labels_NHW, distance_NHW=distance_NHW
+        )
         return batch_NCHW.index_copy(0, which, changed)
+    if config.unequal and labels_NHW is not None:
+        batch_NCHW = _unequal(batch_NCHW, config.unequal, labels_NHW=labels_NHW, generator=generator)
     if channels == 3:
         batch_NCHW = change_colours(batch_NCHW, config, generator=generator)
     if config.hollow and distance_NHW is not None:
@@ -135,6 +148,31 @@ def change_intensity(
         spread = per_crop(config.noise * torch.rand(count, generator=generator) ** 2)
         batch_NCHW = batch_NCHW + spread * grain((count, 1, *batch_NCHW.shape[2:]), device, generator=generator)
     return damage(batch_NCHW.clamp(0, 1), config, generator=generator)
+
+
+def _unequal(batch_NCHW: Tensor, most: float, *, labels_NHW: Tensor, generator: Generator) -> Tensor:
+    """Let nuclei stand out less from the ground around them, each by its own share, as where some hold less dye."""
+    count, place = len(batch_NCHW), batch_NCHW.device
+    depth_N = most * torch.rand(count, 1, generator=generator).sqrt()
+    shares_NK = depth_N * torch.rand(count, _SHARES, generator=generator)
+    nuclei_N1HW = (labels_NHW[:, None] > 0).float()
+    which_NHW = (labels_NHW.long() % _SHARES).flatten(1)
+    lost_N1HW = onto(shares_NK, place).gather(1, which_NHW).view_as(nuclei_N1HW) * nuclei_N1HW
+    # What shines beyond the outline of a nucleus is its own, too.
+    near_N1HW, weight_N1HW = (_spread(of_N1HW, 4) for of_N1HW in (lost_N1HW, nuclei_N1HW))
+    lost_N1HW = torch.where(nuclei_N1HW > 0, lost_N1HW, near_N1HW / (weight_N1HW + 1e-3))
+    bare_N1HW = 1 - functional.max_pool2d(nuclei_N1HW, 5, stride=1, padding=2)
+    share_N1HW = _spread(bare_N1HW, _CELL)
+    mean_NC11 = (batch_NCHW * bare_N1HW).mean((2, 3), keepdim=True) / (bare_N1HW.mean((2, 3), keepdim=True) + 1e-3)
+    ground_NCHW = (_spread(batch_NCHW * bare_N1HW, _CELL) + 1e-3 * mean_NC11) / (share_N1HW + 1e-3)
+    return ground_NCHW + (batch_NCHW - ground_NCHW) * (1 - lost_N1HW)
+
+
+def _spread(values_NCHW: Tensor, cell: int) -> Tensor:
+    """Average over about three cells a side, smoothly."""
+    coarse = functional.avg_pool2d(values_NCHW, cell, ceil_mode=True, count_include_pad=False)
+    coarse = functional.avg_pool2d(coarse, 3, stride=1, padding=1, count_include_pad=False)
+    return functional.interpolate(coarse, size=values_NCHW.shape[2:], mode="bilinear", align_corners=False)
 
 
 def _hollow(batch_NCHW: Tensor, most: float, *, distance_NHW: Tensor, generator: Generator) -> Tensor:

@@ -295,7 +295,9 @@ def _make_shard(atlas: Atlas, config: TrainConfig, *, which: Tensor, numbers: tu
     # What shines has no clear middle.
     clearable_NHW = distance_NHW * onto(atlas.light_N[which], device)[:, None, None]
     return Batch(
-        change_intensity(batch_NCHW, config.augment, generator=generator, distance_NHW=clearable_NHW),
+        change_intensity(
+            batch_NCHW, config.augment, generator=generator, labels_NHW=labels_NHW, distance_NHW=clearable_NHW
+        ),
         make_targets(labels_NHW, distance_NHW, maps=config.maps),
         _pixel_weights(atlas, config, which=which, grid=grid, labels_NHW=labels_NHW),
     )

@@ -17,7 +17,7 @@ from nucleate.train.draws import draw, onto
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from nucleate.train.config import AugmentConfig
+    from nucleate.train.augment_config import AugmentConfig
 
 __all__ = ["change_colours"]
 

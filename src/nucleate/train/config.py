@@ -6,13 +6,14 @@ import itertools
 import tomllib
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from nucleate.core.normalize import Normalizer
 from nucleate.errors import UsageError
 from nucleate.nets.build import DETECTORS, NetConfig
 from nucleate.post.recipe import PostRecipe
 from nucleate.run.scale import ScaleRule  # noqa: TC001 - pydantic looks it up
+from nucleate.train.augment_config import AugmentConfig, CalmConfig, FrozenConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,10 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CLASSES",
     "MAPS",
-    "AugmentConfig",
-    "CalmConfig",
     "CardConfig",
-    "Range",
     "TrainConfig",
     "load_config",
     "parse_config",
@@ -36,125 +34,8 @@ MAPS = ("mask", "border", "distance", "edge", "inside", "labels")
 CLASSES = ("mask", "edge", "inside")
 """The maps of a network with a softmax over background, edge and inside."""
 
-Range = tuple[float, float]
 
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class AugmentConfig(_Frozen):
-    """How crops are changed; every range is drawn from uniformly, once a crop, unless said otherwise.
-
-    Parameters
-    ----------
-    flips, rotate : bool
-        Horizontal and vertical flips, each with p = 0.5; any angle.
-    zoom : (float, float)
-        Size of nuclei in the crop relative to the source, drawn log-uniformly.
-    displace : (float, float)
-        Range of z, the standard deviation of the piecewise affine shift of a `displace_grid` of points, as a share of
-        the crop's side.
-    displace_grid : int
-        Points a side.
-    gamma : (float, float)
-        Exponent on 0..1, drawn log-uniformly.
-    gain : (float, float)
-        Contrast: the picture is multiplied by this, then clipped.
-    offset : (float, float)
-        Brightness: this is added, then the picture is clipped.
-    noise : float
-        Largest standard deviation of Gaussian noise, 0..1 of the range.
-    blur : float
-        Largest standard deviation of a Gaussian blur, pixels.
-    invert : float
-        Chance that the picture is inverted.
-    mix_channels : float
-        Chance that colours are shuffled and shifted, or turned to grey (one half each).
-    hue : float
-        Largest turn of the colours around the grey axis, radians.
-    saturation : (float, float)
-        Distance of the colours from grey: 0 is grey, 1 as it was.
-    dye : float
-        Largest change of each colour channel, as a logarithm of its factor.
-    tint : float
-        Chance that a grey picture is shown in one colour, as fluorescence often is.
-    hollow : float
-        Largest share, 0..1, of their dye that the middles of nuclei on light ground lose, but for a rim and clumps.
-    tissue : float
-        Largest density, 0..1, of rough tissue with gaps in which the nuclei are laid.
-    shade : float
-        Largest unevenness of the ground across a crop, 0..1 of the range.
-    lamp : float
-        Largest share of the light that a lamp takes away across a crop, and as much again from single colours.
-    coarse : float
-        Chance that few grey levels (4 to 64) are left, as in pictures that use little of their range.
-    jpeg, jpeg_quality : float and (float, float)
-        Chance of the block noise of a JPEG compression, and its quality, 1 (worst) to 100: dim pictures suffer as
-        bright ones of a lower quality do. `crop` must be a multiple of 8.
-    plain : float
-        Chance that a crop's intensities are left as they are; it is moved all the same.
-    """
-
-    flips: bool = True
-    rotate: bool = False
-    zoom: Range = (1.0, 1.0)
-    displace: Range = (0.0, 0.0)
-    displace_grid: int = Field(4, ge=2)
-    gamma: Range = (1.0, 1.0)
-    gain: Range = (1.0, 1.0)
-    offset: Range = (0.0, 0.0)
-    noise: float = Field(0.0, ge=0)
-    blur: float = Field(0.0, ge=0)
-    invert: float = Field(0.0, ge=0, le=1)
-    mix_channels: float = Field(0.0, ge=0, le=1)
-    hue: float = Field(0.0, ge=0)
-    saturation: Range = (1.0, 1.0)
-    dye: float = Field(0.0, ge=0)
-    tint: float = Field(0.0, ge=0, le=1)
-    hollow: float = Field(0.0, ge=0, le=1)
-    tissue: float = Field(0.0, ge=0, le=1)
-    shade: float = Field(0.0, ge=0)
-    lamp: float = Field(0.0, ge=0, le=1)
-    coarse: float = Field(0.0, ge=0, le=1)
-    jpeg: float = Field(0.0, ge=0, le=1)
-    jpeg_quality: Range = (20.0, 90.0)
-    plain: float = Field(0.0, ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        for name in ("zoom", "displace", "gamma", "gain", "offset", "saturation", "jpeg_quality"):
-            low, high = getattr(self, name)
-            if low > high or (name in {"zoom", "gamma", "jpeg_quality"} and low <= 0):
-                raise ValueError(f"{name}: need 0 < low <= high; got {low}, {high}")
-        return self
-
-
-class CalmConfig(_Frozen):
-    """What is different in the last epochs, in which a network learns outlines from crops that are changed less.
-
-    Whatever else is given stands in place of what `AugmentConfig` has under that name.
-
-    Parameters
-    ----------
-    epochs : int
-        How many they are; all, in a run of fewer.
-    lr : float or None
-        Learning rate of the run from there on, with which ``cosine`` begins anew; None leaves it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    epochs: int = Field(ge=1)
-    lr: float | None = Field(None, gt=0)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        AugmentConfig.model_validate(self.model_extra)
-        return self
-
-
-class CardConfig(_Frozen):
+class CardConfig(FrozenConfig):
     """What the model's card says beyond what the run finds out; nothing here changes the network.
 
     Parameters
@@ -175,7 +56,7 @@ class CardConfig(_Frozen):
     scale_rule: ScaleRule | None = None
 
 
-class TrainConfig(_Frozen):
+class TrainConfig(FrozenConfig):
     """One training run.
 
     Parameters
@@ -246,6 +127,8 @@ class TrainConfig(_Frozen):
         Compile the network for the machine before training; worth its minute or two on graphics cards.
     recipe : PostRecipe or None
         From maps to nuclei; chosen by score on held-out pictures when None.
+    spare : float
+        Score that a chosen recipe may give up for lower levels, see `nucleate.train.tuning.tune`.
     card : CardConfig
         Fields of the model's card.
     """
@@ -284,6 +167,7 @@ class TrainConfig(_Frozen):
     shards: int = Field(1, ge=1)
     compiled: bool = False
     recipe: PostRecipe | None = None
+    spare: float = Field(0.0, ge=0, le=0.1)
     card: CardConfig = CardConfig()
 
     @field_validator("recipe", mode="before")

@@ -128,10 +128,12 @@ class EndingFitter:
         Where tuning begins.
     tuned : bool
         Whether the recipe is tuned; else `start` is taken.
+    spare : float
+        Score that a tuned recipe may give up for lower levels, see `tune`.
     """
 
-    def __init__(self, trials: Trials, start: PostRecipe, *, tuned: bool = True) -> None:
-        self.trials, self.start, self.tuned = trials, start, tuned
+    def __init__(self, trials: Trials, start: PostRecipe, *, tuned: bool = True, spare: float = 0.0) -> None:
+        self.trials, self.start, self.tuned, self.spare = trials, start, tuned, spare
         self._nuclei: dict[PostRecipe, list[Nuclei]] = {}
 
     def nuclei(self, recipe: PostRecipe) -> list[Nuclei]:
@@ -149,7 +151,7 @@ class EndingFitter:
 
     def fit(self, among: Sequence[int]) -> Ending:
         """Choose recipe, confidence and limit by some of the pictures, named by their places."""
-        recipe = tune(self.start, self.trials, among=among)[0] if self.tuned else self.start
+        recipe = tune(self.start, self.trials, among=among, spare=self.spare)[0] if self.tuned else self.start
         nuclei = self.nuclei(recipe)
         pooled = _pooled([nuclei[place] for place in among])
         if len(pooled.iou) < 2 * FEWEST:

@@ -12,7 +12,7 @@ from nucleate.train.draws import draw, draw_log, onto
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from nucleate.train.config import AugmentConfig
+    from nucleate.train.augment_config import AugmentConfig
 
 __all__ = ["damage", "jpeg"]
 

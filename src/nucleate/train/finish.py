@@ -107,7 +107,7 @@ def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str,
     diameter = median_diameter(held)
     unscaled = SegmentSettings(scale=1.0)
     whole = store_maps(segmenter_of(module, config, recipe=start, settings=unscaled, diameter_px=diameter), held)
-    fitter = EndingFitter(Trials(config.maps, whole), start, tuned=config.recipe is None)
+    fitter = EndingFitter(Trials(config.maps, whole), start, tuned=config.recipe is None, spare=config.spare)
     stored, found = at_own_scale(
         cross_fit(fitter),
         fitter.trials,

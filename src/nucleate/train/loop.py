@@ -223,10 +223,10 @@ def _start(config: TrainConfig, folder: Path, *, resume: bool, parts: tuple[Any,
 
 
 def _goes_on(begun: TrainConfig, config: TrainConfig) -> bool:
-    """Tell whether all that a run of `begun` does, a run of `config` does too; what their cards say may differ."""
+    """Tell whether all that a run of `begun` does, a run of `config` does too; what follows the training may differ."""
     if config.falls[: len(begun.falls)] != begun.falls:
         return False
-    later = {"epochs": config.epochs, "restarts": config.restarts, "calm": None, "card": config.card}
+    later = {name: getattr(config, name) for name in ("epochs", "restarts", "spare", "card")} | {"calm": None}
     return all(
         begun.during(epoch).replace(**later) == config.during(epoch).replace(**later) for epoch in range(begun.epochs)
     )

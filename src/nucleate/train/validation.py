@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nucleate.train.augment import crop_grid, seeded
-from nucleate.train.config import AugmentConfig
+from nucleate.train.augment_config import AugmentConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
