@@ -184,6 +184,12 @@ def test_cells_that_look_like_large_nuclei_are_not_taken_for_them() -> None:
     assert find_scale(_plane(), Smear(20), rule=RULE) == 1.0
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_smaller_look_that_finds_nothing_is_not_taken() -> None:
+    nothing = Alike(lambda scale: (9, 15000, 0.8) if scale == 0.25 else (0 if scale < 1 else 9, 300, 0.6))
+    assert find_scale(_plane(), nothing, rule=RULE) == 1.0
+
+
 @pytest.mark.parametrize(("pieces", "sure", "taken"), [(0.4, 0.6, False), (0.4, 0.8, True), (0.57, 0.85, False)])
 def test_a_gland_full_of_pale_nuclei_is_not_taken_for_one(pieces: float, sure: float, taken: bool) -> None:
     # Sixty nuclei that cover a twentieth of what seem to be nine large ones; more than half sure, they are no pieces.

@@ -255,8 +255,8 @@ def _finds_more(new: _Sized, old: _Sized, *, smallest: float) -> bool:
 
 def _surer(new: _Sized, old: _Sized) -> bool:
     """Tell whether the nuclei of a smaller look are surer, not far fewer, and cover enough; if more, are certain."""
-    rise = _rise(new, old)
-    if not len(new[1]) or rise < _SURER:
+    rise = _rise(new, old) if len(new[1]) else 0.0
+    if rise < _SURER:
         return False
     cover, before = _covered(*new), _covered(*old)
     few = int(np.count_nonzero(old[1] >= _SURE)) < _FEWEST

@@ -128,7 +128,7 @@ class TrainConfig(FrozenConfig):
     recipe : PostRecipe or None
         From maps to nuclei; chosen by score on held-out pictures when None.
     spare : float
-        Score that a chosen recipe may give up for lower levels, see `nucleate.train.tuning.tune`.
+        Score that a chosen recipe may give up for smoother maps and lower levels, see `nucleate.train.tuning.tune`.
     card : CardConfig
         Fields of the model's card.
     """

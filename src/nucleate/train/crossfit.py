@@ -129,7 +129,7 @@ class EndingFitter:
     tuned : bool
         Whether the recipe is tuned; else `start` is taken.
     spare : float
-        Score that a tuned recipe may give up for lower levels, see `tune`.
+        Score that a tuned recipe may give up for smoother maps and lower levels, see `tune`.
     """
 
     def __init__(self, trials: Trials, start: PostRecipe, *, tuned: bool = True, spare: float = 0.0) -> None:

@@ -36,7 +36,7 @@ GRID: Mapping[str, Sequence[float | int | bool]] = {
 """Values tried for each number of the recipe, one number at a time."""
 
 _FEW = 80  # pictures that a first descent looks at
-_LOWERED = ("marker_level", "level")  # with light ground the mask's level is low already
+_LOOSENED = {"smoothing": 1, "marker_level": -1, "level": -1}  # upwards and downwards; `light_level` is low already
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -162,9 +162,9 @@ def tune(
 ) -> tuple[PostRecipe, float]:
     """Improve a recipe one number at a time until no value of the grid is better.
 
-    Where there are many pictures the way is found on a few of them, and ended on all. In the end levels are lowered as
-    far as that costs no more than `spare`: of what looks unlike the pictures it was trained on a network is less sure,
-    so that it outlines nuclei too closely by the level that is best on its own, and cuts them up.
+    Where there are many pictures the way is found on a few of them, and ended on all. In the end maps are smoothed and
+    levels lowered as far as that costs no more than `spare`: of what looks unlike the pictures it was trained on a
+    network is less sure, so that by the numbers that are best on its own it cuts nuclei up and outlines them closely.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def tune(
     grid : mapping
         Field of the recipe to the values tried.
     spare : float
-        Score to give up for lower levels.
+        Score to give up for smoother maps and lower levels.
 
     Returns
     -------
@@ -195,7 +195,7 @@ def tune(
         return float(trials.kaggle(tried, among).mean())
 
     best = _descend(recipe, score, grid=grid)
-    found = _lower(best, score, grid=grid, least=score(best) - spare) if spare else best
+    found = _loosen(best, score, grid=grid, least=score(best) - spare) if spare else best
     return found, score(found)
 
 
@@ -211,17 +211,17 @@ def _descend(
             return best
 
 
-def _lower(
+def _loosen(
     recipe: PostRecipe, score: Callable[[PostRecipe], float], *, grid: Mapping[str, Sequence[Any]], least: float
 ) -> PostRecipe:
-    """Lower a level after the other, a step at a time, while the score is at least `least`."""
-    for field in _LOWERED:
-        for value in sorted(grid.get(field, ()), reverse=True):
-            if value < getattr(recipe, field):
-                lower = replace(recipe, **{field: value})
-                if score(lower) < least:
+    """Move one number after the other of `_LOOSENED`, a step at a time, while the score is at least `least`."""
+    for field, way in _LOOSENED.items():
+        for value in sorted(grid.get(field, ()), reverse=way < 0):
+            if way * (value - getattr(recipe, field)) > 0:
+                looser = replace(recipe, **{field: value})
+                if score(looser) < least:
                     break
-                recipe = lower
+                recipe = looser
     return recipe
 
 
