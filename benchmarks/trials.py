@@ -85,6 +85,7 @@ def trials(config: TrainConfig) -> dict[str, Idea]:
         Idea("stains", "as rules, and dyed pictures shown as haematoxylin too", {**seen, "stains": True}),
         Idea("tissue", "as muon, and rough tissue in up to half", {**muon, "augment": {**plain, "tissue": 0.5}}),
         Idea("hollow", "as muon, and clear middles on light ground", {**muon, "augment": {**plain, "hollow": 0.7}}),
+        Idea("unequal", "as muon, and nuclei of unlike brightness", {**muon, "augment": {**plain, "unequal": 0.9}}),
     ]  # fmt: skip
     return {row.name: row for row in rows}
 

@@ -70,7 +70,7 @@ class ScaleRule:
 
     smallest: float = 15.0
     largest: float = 60.0
-    enlarge_to: float = 20.0
+    enlarge_to: float = 25.0
     shrink_to: float = 30.0
     most: float = 4.0
     least: float = 0.1

@@ -115,8 +115,7 @@ def change_intensity(
             return batch_NCHW
         which = onto(drawn, device)
         always = config.model_copy(update={"plain": 0.0})
-        chosen = (None if one is None else one[which] for one in (labels_NHW, distance_NHW))
-        labels_NHW, distance_NHW = chosen
+        labels_NHW, distance_NHW = (None if one is None else one[which] for one in (labels_NHW, distance_NHW))
         changed = change_intensity(
             batch_NCHW[which], always, generator=generator, labels_NHW=labels_NHW, distance_NHW=distance_NHW
         )
