@@ -5,9 +5,10 @@
 
 The source package of MNFinder (Hatch Lab, Fred Hutchinson Cancer Center) holds 48 different fluorescent pictures of
 RPE1, U2OS, HeLa, HFF and MCC13 cells from several microscopes, 8 and 16 bit, 512 to 1,024 pixels a side, with 3,139
-nuclei, many of them lobed or broken. `unequal` and `spare` in `configs/flagship.toml` were settled while looking at scores
-of all of them; what is decided from now on should be on the `training` part. Micronuclei have a truth of their own there: what is found and lies for
-more than half in one is neither right nor wrong. Truth of fewer than 20 pixels is a slip of the pen and left out.
+nuclei, many of them lobed or broken. `unequal` and `spare` in `configs/flagship.toml` were settled while looking at
+scores of all of them; what is decided from now on should be on the `training` part. Micronuclei have a truth of their
+own there: what is found and lies for more than half in one is neither right nor wrong. Truth of fewer than 20 pixels
+is a slip of the pen and left out.
 """
 
 from __future__ import annotations
