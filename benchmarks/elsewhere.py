@@ -117,6 +117,8 @@ def main() -> None:
     given = parser.parse_args()
     choose_device("cpu", given.threads)
     pictures = read_pictures(given.package, tuple(given.part.split(",")))
+    if not pictures:
+        parser.error(f"{given.package.name} has no pictures in part {given.part!r}; give training, test or validation")
     rows = []
     for model in given.model or ["nucleate"]:
         segmenter = load_segmenter(model, threads=given.threads, settings=SegmentSettings(scale=given.scale or "auto"))

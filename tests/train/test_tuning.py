@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 from tests.train.drawn import disks
 
 from nucleate.errors import DataError
@@ -44,6 +45,19 @@ def test_levels_are_lowered_as_far_as_the_score_can_be_spared(spare: float, leve
         PostRecipe(), Trials(("mask",), [one, *clear]), grid={**GRID, "level": (0.5, 0.8)}, spare=spare
     )
     assert (recipe.level, score) == (level, 1.0 if level == 0.8 else 0.75)
+
+
+@pytest.mark.parametrize(("spare", "smoothing"), [(0.0, 0.0), (0.01, 1.0), (1.0, 20.0)])
+def test_maps_are_smoothed_as_far_as_the_score_can_be_spared(spare: float, smoothing: float) -> None:
+    labels = np.zeros((40, 80), np.int32)
+    labels[8:32, 10:34], labels[8:32, 46:70] = 1, 2
+    labels[18:22, 34:46] = 1  # a bridge, which much smoothing makes one with both
+    depth = distance_transform_edt(labels > 0) / 12
+    one = StoredMaps("a", "a", "", np.stack([labels > 0, depth]).astype(np.float16), labels)
+    trials = Trials(("mask", "distance"), [one])
+    start = PostRecipe(split="markers", smoothing=0.0)
+    recipe, _ = tune(start, trials, grid={"smoothing": (0.0, 1.0, 20.0)}, spare=spare)
+    assert recipe.smoothing == smoothing
 
 
 def test_many_pictures_give_the_same_by_way_of_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
