@@ -25,7 +25,7 @@ ALL = [
     for channels in (1, 3)
     for scaling in ("range", "percentile")
     for polarity in ("keep", "dark-background", "transmitted")
-] + [Normalizer(polarity="transmitted", stain=stain) for stain in ("haematoxylin", "nuclear")]
+] + [Normalizer(polarity="transmitted", stain=stain, ground=25.0) for stain in ("haematoxylin", "nuclear")]
 
 HAEMATOXYLIN, EOSIN = (0.650, 0.704, 0.286), (0.072, 0.990, 0.105)
 
@@ -138,6 +138,33 @@ def test_a_constant_picture_is_empty() -> None:
     for rule in ALL:
         if rule.scaling == "percentile":
             assert (rule(np.full((4, 4), 77, np.uint8)) == 0).all()
+
+
+def test_a_dark_ground_is_cut_off() -> None:
+    plane = np.arange(1, 101, dtype=np.uint16).reshape(10, 10) ** 2  # mostly dark
+    scaled = Normalizer(low_percentile=0, high_percentile=100, ground=25)(plane)[0]
+    assert (scaled == 0).mean() == pytest.approx(0.25, abs=0.06)
+    np.testing.assert_array_equal(scaled, Normalizer(low_percentile=25, high_percentile=100)(plane)[0])
+
+
+@pytest.mark.parametrize("rule", [Normalizer(), Normalizer(polarity="keep"), Normalizer(scaling="range")])
+def test_a_ground_that_is_light_or_not_sought_stays(rule: Normalizer) -> None:
+    plane = 255 - _dots() if rule == Normalizer() else _dots() + np.arange(40, dtype=np.uint8)
+    np.testing.assert_array_equal(replace(rule, ground=25)(plane), rule(plane))
+
+
+def test_a_plane_full_of_light_keeps_its_ends() -> None:
+    plane = np.array([[0] * 9 + [200]] * 10, np.uint8)
+    plane[0, :9] = 1
+    rule = Normalizer(low_percentile=0, high_percentile=99)
+    assert replace(rule, ground=95).measure(plane) == rule.measure(plane)
+
+
+def test_the_ground_of_the_blue_dye_is_cut_off() -> None:
+    shown = np.stack([_dots().T, _dots()[::-1] // 2, _dots() + np.arange(40, dtype=np.uint8)], axis=-1)
+    scaling = Normalizer(stain="nuclear", low_percentile=0, ground=25).measure(shown)
+    assert scaling.only == 2
+    assert scaling.low == np.percentile(shown[..., 2], 25)
 
 
 def test_large_planes_are_sampled() -> None:

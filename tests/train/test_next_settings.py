@@ -125,6 +125,17 @@ def test_full_size_is_run_on_the_pictures_own_grid() -> None:
     assert card_of(config.replace(full_size=True), PostRecipe(), weights=b"").input_size is None
 
 
+@pytest.mark.parametrize(
+    ("trained", "run", "expected"), [(None, None, None), (None, 25, 25), (5, None, 5), (5, 25, 25)]
+)
+def test_the_ground_may_be_cut_off_only_where_the_model_runs(
+    trained: float | None, run: float | None, expected: float | None
+) -> None:
+    config = parse_config({"normalizer": {"ground": trained}, "card": {"ground": run}})
+    assert config.normalizer.ground == trained
+    assert card_of(config, PostRecipe(), weights=b"").normalizer.ground == expected
+
+
 def test_a_recipe_that_is_given_is_not_tuned(tmp_path: Path) -> None:
     recipe = {"threshold": "otsu", "fill_holes": True, "min_area": 11}
     config = parse_config({"network": TINY, "crop": 32, "batch": 2, "epochs": 1, "recipe": recipe})

@@ -158,7 +158,12 @@ def test_torchscript_gives_the_same_maps(files: ModelFiles, tmp_path: Path) -> N
     np.testing.assert_allclose(traced(torch.from_numpy(batch)).numpy(), OnnxEngine(files.read())(batch), atol=1e-4)
 
 
-def test_a_zoo_package_holds_what_its_description_says(files: ModelFiles, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ground", "lowest"), [(None, 0.5), (25.0, 25.0)])
+def test_a_zoo_package_holds_what_its_description_says(
+    files: ModelFiles, tmp_path: Path, *, ground: float | None, lowest: float
+) -> None:
+    card = files.card.model_copy(update={"normalizer": replace(files.card.normalizer, ground=ground)})
+    files = replace(files, card=card)
     with zipfile.ZipFile(export_model(files, tmp_path, to="bioimageio")) as archive:
         told = json.loads(archive.read("bioimageio.yaml"))
         parts = {name: archive.read(name) for name in archive.namelist()}
@@ -169,6 +174,7 @@ def test_a_zoo_package_holds_what_its_description_says(files: ModelFiles, tmp_pa
     (tmp_path / "in.npy").write_bytes(parts["test-input.npy"])
     raw, maps = np.load(tmp_path / "in.npy"), np.load(tmp_path / "out.npy")
     ends = told["inputs"][0]["preprocessing"][0]["kwargs"]
+    assert ends["min_percentile"] == lowest
     low, high = np.percentile(raw, [ends["min_percentile"], ends["max_percentile"]])
     batch = np.clip((raw - low) / (high - low + ends["eps"]), 0, 1).astype(np.float32)
     np.testing.assert_allclose(OnnxEngine(parts["weights.onnx"])(batch), maps, atol=1e-5)

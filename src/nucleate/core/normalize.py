@@ -103,6 +103,9 @@ class Normalizer:
         of the plane do.
     low_percentile, high_percentile : float
         Used by ``percentile``.
+    ground : float or None
+        Percentile that becomes 0 in place of `low_percentile` where the ground is dark, unless ``keep`` or ``range``:
+        noise and uneven light of the ground below it are gone. None leaves the ground as it is.
     polarity : {"keep", "dark-background", "transmitted"}
         ``dark-background`` inverts planes whose mean lies above the middle of the range (the paper's rule); empty
         channels of a colour plane do not count. ``transmitted`` does too, and inverts coloured planes whose colours
@@ -118,6 +121,7 @@ class Normalizer:
     scaling: Literal["range", "percentile"] = "percentile"
     low_percentile: float = 0.5
     high_percentile: float = 99.8
+    ground: float | None = None
     polarity: Literal["keep", "dark-background", "transmitted"] = "dark-background"
     stain: Literal["grey", "haematoxylin", "nuclear"] = "grey"
 
@@ -148,6 +152,8 @@ class Normalizer:
                 only = strongest if share >= _ONE_HUE else None
         if only is not None:
             low, high = ends[only]
+        if turned and not bright:
+            low = min(self._above_ground(bands[index], (low, high)) for index in (used if only is None else [only]))
         plain = Scaling(low, high, turned and bright, self.channels, only)
         if self.stain == "grey" or self.channels == 3 or sample.ndim == 2:
             return plain
@@ -170,8 +176,9 @@ class Normalizer:
         spans = ends[:, 1] - ends[:, 0]
         if self.stain != "nuclear" or not several or spans[_BLUE] < _EMPTY * spans.max():
             return grey
-        low, high = self._ends(_finite(sample[..., _BLUE]), dtype)
-        return replace(grey, low=low, high=high, only=_BLUE)
+        blue = _finite(sample[..., _BLUE])
+        low, high = self._ends(blue, dtype)
+        return replace(grey, low=self._above_ground(blue, (low, high)), high=high, only=_BLUE)
 
     def _ends(self, values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[float, float]:
         if self.scaling == "range":
@@ -180,6 +187,14 @@ class Normalizer:
         if high <= low:  # nearly empty picture: a few bright pixels on a constant ground
             return float(values.min()), float(values.max())
         return low, high
+
+    def _above_ground(self, values: NDArray[np.float32], ends: tuple[float, float]) -> float:
+        """Give the value that becomes 0 where the ground is dark."""
+        low, high = ends
+        if self.ground is None or self.scaling == "range":
+            return low
+        ground = float(np.percentile(values, self.ground))
+        return ground if low < ground < high else low
 
     def __call__(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Prepare a whole plane: float32 (channels, H, W) in 0..1."""

@@ -302,7 +302,7 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample]) -> list[Sto
     """Make the maps of a fold where they are not there yet, and open them without reading."""
     weights = plan.out / f"fold-{fold}" / FINAL
     folder = make_folder(plan.out / "maps" / f"fold-{fold}")
-    bare = plan.config.replace(card=CardConfig())  # its texts change no map
+    bare = plan.config.replace(card=CardConfig(ground=plan.config.card.ground))  # its texts change no map
     card = card_of(bare, starting_recipe(bare), weights=weights.read_bytes())
     stamp = card.model_dump_json(exclude_defaults=True)
     made = folder / "made.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nucleate.nets.engine import TorchEngine
@@ -34,13 +35,16 @@ def card_of(config: TrainConfig, recipe: PostRecipe, *, weights: bytes, **facts:
         Further fields of the card.
     """
     multiple = 2**config.network.depth
+    texts, normalizer = config.card.model_dump(exclude_none=True, exclude={"ground"}), config.normalizer
+    if config.card.ground is not None:
+        normalizer = replace(normalizer, ground=config.card.ground)
     # Two 3 x 3 convolutions at each size on the way down and on the way up: so far does a pixel see, and tiles with
     # such a margin give exactly what the whole picture gives.
     tiling = {"margin": 6 * multiple, "blend": 0}
     return ModelCard(
-        **{"name": config.network.name, **tiling, **config.card.model_dump(exclude_none=True), **facts},
+        **{"name": config.network.name, **tiling, **texts, **facts},
         network=config.network.to_dict(),
-        normalizer=config.normalizer,
+        normalizer=normalizer,
         maps=config.maps,
         recipe=recipe,
         multiple=multiple,

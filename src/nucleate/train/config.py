@@ -36,7 +36,7 @@ CLASSES = ("mask", "edge", "inside")
 
 
 class CardConfig(FrozenConfig):
-    """What the model's card says beyond what the run finds out; nothing here changes the network.
+    """What the model's card says beyond what the run finds out; nothing here changes how the network is trained.
 
     Parameters
     ----------
@@ -46,6 +46,8 @@ class CardConfig(FrozenConfig):
         How large pictures are cut for this network, see `nucleate.run.weights.ModelCard`.
     scale_rule : ScaleRule or None
         Finds the scale of a plane; None leaves every plane at its own.
+    ground : float or None
+        `Normalizer.ground` where the model runs; None leaves that of training, in which crops may keep their ground.
     """
 
     description: str | None = None
@@ -54,6 +56,7 @@ class CardConfig(FrozenConfig):
     tile: int | None = Field(None, ge=1)
     bytes_per_pixel: int | None = Field(None, ge=1)
     scale_rule: ScaleRule | None = None
+    ground: float | None = Field(None, ge=0, lt=100)
 
 
 class TrainConfig(FrozenConfig):

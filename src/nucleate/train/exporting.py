@@ -129,8 +129,7 @@ def _bioimageio(files: ModelFiles, folder: Path) -> Path:
 
 def _scaled(raw_NCHW: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
     """Scale as the package describes it: percentiles of the whole picture to 0 and 1, then clipped."""
-    ends = [card.normalizer.low_percentile, card.normalizer.high_percentile]
-    low, high = np.percentile(raw_NCHW, ends) if card.normalizer.scaling == "percentile" else (0.0, 255.0)
+    low, high = np.percentile(raw_NCHW, _percentiles(card)) if card.normalizer.scaling == "percentile" else (0.0, 255.0)
     return np.clip((raw_NCHW - low) / (high - low + _EPS), 0, 1).astype(np.float32)
 
 
@@ -186,8 +185,14 @@ def _description(card: ModelCard, parts: Mapping[str, bytes], *, shape: tuple[in
 def _preprocessing(card: ModelCard) -> list[dict[str, Any]]:
     if card.normalizer.scaling == "range":
         return [{"id": "scale_linear", "kwargs": {"gain": 1 / 255, "offset": 0.0}}, _CLIP]
-    ends = {"min_percentile": card.normalizer.low_percentile, "max_percentile": card.normalizer.high_percentile}
+    ends = dict(zip(("min_percentile", "max_percentile"), _percentiles(card), strict=True))
     return [{"id": "scale_range", "kwargs": {"axes": ["channel", "y", "x"], **ends, "eps": _EPS}}, _CLIP]
+
+
+def _percentiles(card: ModelCard) -> tuple[float, float]:
+    """Give the percentiles of pictures on dark ground, the only ones that the package can prepare."""
+    seen = card.normalizer
+    return seen.low_percentile if seen.ground is None else seen.ground, seen.high_percentile
 
 
 _CLIP = {"id": "clip", "kwargs": {"min": 0.0, "max": 1.0}}
