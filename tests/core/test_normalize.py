@@ -160,6 +160,13 @@ def test_a_plane_full_of_light_keeps_its_ends() -> None:
     assert replace(rule, ground=95).measure(plane) == rule.measure(plane)
 
 
+@pytest.mark.parametrize(("share", "cut"), [(0.1, True), (0.15, False)])
+def test_what_is_high_in_the_range_is_no_ground(share: float, *, cut: bool) -> None:
+    plane = np.repeat([0, share * 200, 200], [20, 60, 20]).astype(np.uint8).reshape(10, 10)
+    rule = Normalizer(low_percentile=0, high_percentile=100)
+    assert replace(rule, ground=25).measure(plane).low == (share * 200 if cut else 0)
+
+
 def test_the_ground_of_the_blue_dye_is_cut_off() -> None:
     shown = np.stack([_dots().T, _dots()[::-1] // 2, _dots() + np.arange(40, dtype=np.uint8)], axis=-1)
     scaling = Normalizer(stain="nuclear", low_percentile=0, ground=25).measure(shown)

@@ -26,6 +26,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 _BLUE = 2
 _ONE_DYE = 0.9  # share of the colours' spread along one line from which a second dye is not looked for, but for blue
+_DARK = 0.125  # of the range: what lies higher is not the ground of a dark picture
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
 _EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
 SAMPLE = 4_000_000
@@ -105,7 +106,8 @@ class Normalizer:
         Used by ``percentile``.
     ground : float or None
         Percentile that becomes 0 in place of `low_percentile` where the ground is dark, unless ``keep`` or ``range``:
-        noise and uneven light of the ground below it are gone. None leaves the ground as it is.
+        noise and uneven light of the ground below it are gone. Where more than an eighth of the range lies below it,
+        it is no ground, and stays, as it does with None.
     polarity : {"keep", "dark-background", "transmitted"}
         ``dark-background`` inverts planes whose mean lies above the middle of the range (the paper's rule); empty
         channels of a colour plane do not count. ``transmitted`` does too, and inverts coloured planes whose colours
@@ -194,7 +196,7 @@ class Normalizer:
         if self.ground is None or self.scaling == "range":
             return low
         ground = float(np.percentile(values, self.ground))
-        return ground if low < ground < high else low
+        return ground if low < ground < low + _DARK * (high - low) else low
 
     def __call__(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Prepare a whole plane: float32 (channels, H, W) in 0..1."""
