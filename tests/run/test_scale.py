@@ -244,6 +244,22 @@ def test_large_nuclei_that_are_much_surer_than_their_pieces_may_cover_less(
     assert (find_scale(_plane(), network, rule=RULE) < 1) is taken
 
 
+@pytest.mark.parametrize(
+    ("count", "area", "sure", "taken"),
+    [
+        (20, 3400, 0.7, True),
+        (20, 3700, 0.7, False),  # hardly more is covered
+        (20, 3400, 0.73, False),  # less sure
+        (30, 2000, 0.7, False),  # fewer
+    ],
+)
+def test_large_nuclei_cut_off_at_full_size_are_looked_at_smaller(
+    count: int, area: int, sure: float, taken: bool
+) -> None:
+    network = Alike(lambda scale: (20, 3800, 0.7) if scale < 1 else (count, area, sure))
+    assert (find_scale(_plane(), network, rule=RULE) < 1) is taken
+
+
 def test_the_busiest_part_is_where_the_picture_is() -> None:
     pixels = np.zeros((3000, 2000), np.uint16)
     pixels[2400:2600, 300:500] = np.random.default_rng(0).integers(0, 4000, (200, 200))

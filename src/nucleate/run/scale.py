@@ -43,8 +43,9 @@ _MANY_TIMES = 16  # ... and so many times what is found at full size: an embryo 
 _SURE = 0.3  # confidence from which a nucleus counts
 _SAMPLE = 250_000  # pixels by which the busiest part is chosen
 _CELLS = 16  # places tried for it, along each side
-_SURER = 0.02  # by which the mean confidence must rise
-_ENOUGH = 0.9  # of the area found at full size
+_SURER = 0.02  # by which the mean confidence must rise, ...
+_MORE = 1.05  # ... or the area found, where it falls by less and nuclei do not become fewer than ...
+_ENOUGH = 0.9  # of those found at full size; of the area found there
 _MUCH_SURER = 0.1  # rise from which ...
 _HALF = 0.5  # ... half of that area is enough: to pieces of a large nucleus what lies around it is added
 _FEWER = 0.1  # of the nuclei found at full size: a large one falls into some pieces, not into dozens; a clump may
@@ -254,11 +255,15 @@ def _finds_more(new: _Sized, old: _Sized, *, smallest: float) -> bool:
 
 
 def _surer(new: _Sized, old: _Sized) -> bool:
-    """Tell whether the nuclei of a smaller look are surer, not far fewer, and cover enough; if more, are certain."""
+    """Tell whether the nuclei of a smaller look are surer, not far fewer, and cover enough; if more, are certain.
+
+    Where about as many are about as sure and cover more, nuclei are missed or cut off at full size.
+    """
     rise = _rise(new, old) if len(new[1]) else 0.0
-    if rise < _SURER:
-        return False
     cover, before = _covered(*new), _covered(*old)
+    missed = rise > -_SURER and _expected(new) >= _ENOUGH * _expected(old) and cover >= _MORE * before > 0
+    if rise < _SURER and not missed:
+        return False
     few = int(np.count_nonzero(old[1] >= _SURE)) < _FEWEST
     if not few and _expected(new) < _FEWER * _expected(old):
         return False
