@@ -138,24 +138,24 @@ class Normalizer:
         with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32
             # The widest span of the three: a stain in one channel is neither cut off nor moved to another colour.
             ends = [self._ends(band, plane.dtype) for band in bands]
-            low, high = min(low for low, _ in ends), max(high for _, high in ends)
-            wide = [index for index, (bottom, top) in enumerate(ends) if top - bottom >= _EMPTY * (high - low)]
+            low, high = min(low for low, *_ in ends), max(high for _, high, _ in ends)
+            wide = [index for index, (bottom, top, _) in enumerate(ends) if top - bottom >= _EMPTY * (high - low)]
             used = wide or list(range(len(ends)))
             turned = self.polarity != "keep"
             only = used[0] if turned and len(used) == 1 < len(ends) else None
             if only is not None:
-                low, high = ends[only]
+                low, high, _ = ends[only]
             mean = float(np.mean([np.clip(bands[index], low, high).mean() for index in used]))
             bright = high > low and mean > (low + high) / 2
             if self.polarity == "transmitted" and sample.ndim == 3 and high > low and not bright:
                 bright = is_dyed(few_pixels(sample))
             if len(used) > 1 and turned and not bright:
-                share, strongest = one_hue(sample.reshape(-1, 3), np.array([bottom for bottom, _ in ends]))
+                share, strongest = one_hue(sample.reshape(-1, 3), np.array([bottom for bottom, *_ in ends]))
                 only = strongest if share >= _ONE_HUE else None
         if only is not None:
-            low, high = ends[only]
+            low, high, _ = ends[only]
         if turned and not bright:
-            low = min(self._above_ground(bands[index], (low, high)) for index in (used if only is None else [only]))
+            low = min(ends[index][2] for index in (used if only is None else [only]))
         plain = Scaling(low, high, turned and bright, self.channels, only)
         if self.stain == "grey" or self.channels == 3 or sample.ndim == 2:
             return plain
@@ -170,7 +170,7 @@ class Normalizer:
             white = float(np.percentile(_finite(sample), self.high_percentile))
             if self.stain == "nuclear" and not is_counterstained(few, white):
                 return grey
-            low, high = self._ends(_finite(to_haematoxylin(sample, white)), np.dtype(np.float32))
+            low, high, _ = self._ends(_finite(to_haematoxylin(sample, white)), np.dtype(np.float32))
             return replace(grey, low=low, high=high, white=white)
         ends = np.array([self._ends(few[:, index], dtype) for index in range(3)])
         share, strongest = one_hue(few, ends[:, 0])
@@ -178,25 +178,19 @@ class Normalizer:
         spans = ends[:, 1] - ends[:, 0]
         if self.stain != "nuclear" or not several or spans[_BLUE] < _EMPTY * spans.max():
             return grey
-        blue = _finite(sample[..., _BLUE])
-        low, high = self._ends(blue, dtype)
-        return replace(grey, low=self._above_ground(blue, (low, high)), high=high, only=_BLUE)
+        _, high, ground = self._ends(_finite(sample[..., _BLUE]), dtype)
+        return replace(grey, low=ground, high=high, only=_BLUE)
 
-    def _ends(self, values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[float, float]:
+    def _ends(self, values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[float, float, float]:
+        """Give the values that become 0 and 1, and the one that becomes 0 if the ground is dark."""
         if self.scaling == "range":
-            return 0.0, _range_top(values, dtype)
-        low, high = (float(v) for v in np.percentile(values, [self.low_percentile, self.high_percentile]))
+            return 0.0, _range_top(values, dtype), 0.0
+        ends = [self.low_percentile, self.high_percentile]
+        lowest = self.low_percentile if self.ground is None else self.ground
+        low, high, ground = (float(value) for value in np.percentile(values, [*ends, lowest]))
         if high <= low:  # nearly empty picture: a few bright pixels on a constant ground
-            return float(values.min()), float(values.max())
-        return low, high
-
-    def _above_ground(self, values: NDArray[np.float32], ends: tuple[float, float]) -> float:
-        """Give the value that becomes 0 where the ground is dark."""
-        low, high = ends
-        if self.ground is None or self.scaling == "range":
-            return low
-        ground = float(np.percentile(values, self.ground))
-        return ground if low < ground < low + _DARK * (high - low) else low
+            return float(values.min()), float(values.max()), float(values.min())
+        return low, high, ground if low < ground < low + _DARK * (high - low) else low
 
     def __call__(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Prepare a whole plane: float32 (channels, H, W) in 0..1."""
