@@ -172,6 +172,8 @@ def test_the_ground_of_the_blue_dye_is_cut_off() -> None:
     scaling = Normalizer(stain="nuclear", low_percentile=0, ground=25).measure(shown)
     assert scaling.only == 2
     assert scaling.low == np.percentile(shown[..., 2], 25)
+    kept = Normalizer(stain="nuclear", low_percentile=0, ground=25, polarity="keep")
+    assert kept.measure(shown).low == replace(kept, ground=None).measure(shown).low < scaling.low
 
 
 def test_large_planes_are_sampled() -> None:

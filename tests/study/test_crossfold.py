@@ -134,11 +134,15 @@ def test_sizes_change_alike() -> None:
 def test_small_nuclei_are_left_out_of_the_judgement() -> None:
     truth = np.array([[1, 1, 1, 1, 0, 2, 0, 0]], np.int32)
     found = np.array([[1, 1, 1, 1, 0, 2, 0, 3]], np.int32)
-    all_in, two_out = np.zeros(3, np.bool_), np.array([False, False, True])
-    assert judge(truth, found, left_out=all_in, least=0) == pytest.approx(2 / 3)
-    assert judge(truth, found, left_out=two_out, least=0) == pytest.approx(1 / 2)
-    assert judge(truth, found, left_out=two_out, least=2) == 1.0
-    assert judge(truth, found, left_out=np.array([False, True, True]), least=0) is None
+
+    def score(*left_out: bool, least: int = 0) -> tuple[float, float] | None:
+        judged = judge(truth, found, left_out=np.array([False, *left_out]), least=least)
+        return None if judged is None else (judged.kaggle, judged.f1_50)
+
+    assert score(False, False) == pytest.approx((2 / 3, 4 / 5))
+    assert score(False, True) == pytest.approx((1 / 2, 2 / 3))
+    assert score(False, True, least=2) == (1.0, 1.0)
+    assert score(True, True) is None
 
 
 def test_a_balanced_choice_is_cut_and_holds_each_type() -> None:

@@ -186,7 +186,7 @@ class Normalizer:
         if self.scaling == "range":
             return 0.0, _range_top(values, dtype), 0.0
         ends = [self.low_percentile, self.high_percentile]
-        lowest = self.low_percentile if self.ground is None else self.ground
+        lowest = self.low_percentile if self.ground is None or self.polarity == "keep" else self.ground
         low, high, ground = (float(value) for value in np.percentile(values, [*ends, lowest]))
         if high <= low:  # nearly empty picture: a few bright pixels on a constant ground
             return float(values.min()), float(values.max()), float(values.min())
