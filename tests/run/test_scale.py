@@ -285,3 +285,19 @@ def test_planes_smaller_than_the_part_are_taken_whole() -> None:
 def test_rules_check_themselves(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="scale rule"):
         ScaleRule(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "area", "sure", "taken"),
+    [
+        (12, 6400, 0.84, True),
+        (12, 6400, 0.9, False),  # much less sure
+        (12, 7400, 0.84, False),  # less is covered
+        (30, 2600, 0.84, False),  # not as large in both
+    ],
+)
+def test_what_both_looks_find_to_be_far_too_large_is_looked_at_smaller(
+    pieces: int, area: int, sure: float, taken: bool
+) -> None:
+    network = Alike(lambda scale: (12, 6400, 0.8) if scale < 1 else (pieces, area, sure))
+    assert (find_scale(_plane(), network, rule=RULE) < 1) is taken

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["few_pixels", "is_counterstained", "is_dyed", "one_hue", "to_haematoxylin"]
+__all__ = ["few_pixels", "is_counterstained", "is_dyed", "one_hue", "to_haematoxylin", "white_of"]
 
 _STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
 _HAEMATOXYLIN = np.linalg.inv(_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True))[:, 0].astype(np.float32)
@@ -20,18 +20,26 @@ _COLOURS = 250_000  # pixels by which colours are known, at most about
 _DENSE = 0.7  # share of the white below which the darkest channel of a dyed pixel lies
 _POOR = 0.5  # share of the haematoxylin of the bluest nuclei that is little
 _MOSTLY = 0.55  # of the dyed pixels
-_PRESENT = (0.2, 1.0)  # its share of all density: other dyes give less, or more than there can be
+_PRESENT = (0.2, 1.15)  # its share of all density: other dyes give less, or far more than there can be
+_TINT = 0.6  # of the strongest channel is the least that a lamp gives: what is darker is tissue that fills the plane
 
 
-def to_haematoxylin(plane: NDArray[Any], white: float) -> NDArray[np.float32]:
+def white_of(pixels: NDArray[np.float32], percentile: float) -> tuple[float, float, float]:
+    """Give the colour of light that passed no dye, by pixels (n, 3): lamps tint it; 1 if all is dark."""
+    found = np.percentile(pixels, percentile, axis=0)
+    red, green, blue = np.maximum(found, _TINT * found.max()).tolist() if found.max() > 0 else (1.0, 1.0, 1.0)
+    return red, green, blue
+
+
+def to_haematoxylin(plane: NDArray[Any], white: tuple[float, float, float]) -> NDArray[np.float32]:
     """Measure how much haematoxylin each pixel of a stained section holds, eosin and a brown dye set apart.
 
     Parameters
     ----------
     plane : (H, W, 3) ndarray
         Red, green and blue, of any real dtype.
-    white : float
-        Value where no dye is, of all channels.
+    white : (float, float, float)
+        Red, green and blue where no dye is, above 0.
 
     Returns
     -------
@@ -43,14 +51,20 @@ def to_haematoxylin(plane: NDArray[Any], white: float) -> NDArray[np.float32]:
     A. C. Ruifrok and D. A. Johnston, "Quantification of histochemical staining by color deconvolution", Analytical and
     Quantitative Cytology and Histology 23 (2001): the colours of the three dyes.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        light = np.clip(plane.astype(np.float32) / np.float32(white if white > 0 else 1.0), _BLACK, 1.0)
-        density = -np.log10(light)
-        # As in `nucleate.core.normalize.to_grey`: no matrix product.
-        amount: NDArray[np.float32] = (
-            density[..., 0] * _HAEMATOXYLIN[0] + density[..., 1] * _HAEMATOXYLIN[1] + density[..., 2] * _HAEMATOXYLIN[2]
-        )
-        return np.maximum(amount, np.float32(0))
+    with np.errstate(over="ignore"):  # beyond float32
+        density = _density(plane.astype(np.float32), white)
+    # As in `nucleate.core.normalize.to_grey`: no matrix product.
+    amount: NDArray[np.float32] = (
+        density[..., 0] * _HAEMATOXYLIN[0] + density[..., 1] * _HAEMATOXYLIN[1] + density[..., 2] * _HAEMATOXYLIN[2]
+    )
+    return np.maximum(amount, np.float32(0))
+
+
+def _density(pixels: NDArray[np.float32], white: tuple[float, float, float]) -> NDArray[np.float32]:
+    """Give the optical density of each channel, 0 where there is no dye."""
+    with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32, or infinite
+        density: NDArray[np.float32] = -np.log10(np.clip(pixels / np.array(white, np.float32), _BLACK, 1))
+    return density
 
 
 def few_pixels(sample: NDArray[Any]) -> NDArray[np.float32]:
@@ -60,16 +74,14 @@ def few_pixels(sample: NDArray[Any]) -> NDArray[np.float32]:
     return pixels[np.isfinite(pixels).all(axis=1)]
 
 
-def is_counterstained(pixels: NDArray[np.float32], white: float) -> bool:
+def is_counterstained(pixels: NDArray[np.float32], white: tuple[float, float, float]) -> bool:
     """Tell whether there is haematoxylin, and most of the dyed pixels (n, 3) hold little of it."""
-    if white <= 0:
-        return False
     amount = to_haematoxylin(pixels, white)
-    density = np.linalg.norm(np.log10(np.clip(pixels / white, _BLACK, 1)), axis=-1)
+    density = np.linalg.norm(_density(pixels, white), axis=-1)
     least, most = (share * np.percentile(density, 95) for share in _PRESENT)
     if not least < np.percentile(amount, 95) < most:
         return False
-    dyed = pixels.min(axis=-1) < _DENSE * white
+    dyed = (pixels < _DENSE * np.array(white, np.float32)).any(axis=-1)
     poor = amount < _POOR * np.percentile(amount, 95)
     return bool(np.count_nonzero(dyed & poor) > _MOSTLY * np.count_nonzero(dyed))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nucleate.core.dyes import few_pixels, is_counterstained, is_dyed, one_hue, to_haematoxylin
+from nucleate.core.dyes import few_pixels, is_counterstained, is_dyed, one_hue, to_haematoxylin, white_of
 from nucleate.core.plane import as_plane, grid_sample
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class Scaling:
         1 (grey) or 3 (colour; grey input is repeated).
     only : int or None
         The one channel of a colour plane that is used and repeated; None uses all.
-    white : float or None
-        Value where no dye is, if the haematoxylin is looked at; None looks at grey or colours.
+    white : (float, float, float) or None
+        Red, green and blue where no dye is, if the haematoxylin is looked at; None looks at grey or colours.
     """
 
     low: float
@@ -67,7 +67,7 @@ class Scaling:
     invert: bool
     channels: int
     only: int | None = None
-    white: float | None = None
+    white: tuple[float, float, float] | None = None
 
     def apply(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Scale (H, W) or (H, W, 3) of any real dtype to float32 (channels, H, W) in 0..1."""
@@ -167,7 +167,7 @@ class Normalizer:
         if not few.size:
             return grey
         if grey.invert:
-            white = float(np.percentile(_finite(sample), self.high_percentile))
+            white = white_of(few, self.high_percentile)
             if self.stain == "nuclear" and not is_counterstained(few, white):
                 return grey
             low, high, _ = self._ends(_finite(to_haematoxylin(sample, white)), np.dtype(np.float32))

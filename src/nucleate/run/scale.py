@@ -1,15 +1,16 @@
 """The scale at which a network looks at a plane, found from the plane itself.
 
 A network knows nuclei of the sizes it was trained on. Two looks tell how large those of a plane are: one at full size
-over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A plane
-of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted, mostly, and
-need not be computed again. A larger scale is taken if it finds more, by the sum of all expected IoU, a smaller one if
-its nuclei are surer and cover as much, or much surer and cover half, but not, unless they are certain and what was seen
-before was doubtful, a multiple: nuclei crowded in a gland are no large nucleus. Nor is an embryo, of whose nuclei
-hardly one in ten is left. Specks in a nucleus larger than the network knows may speak for a larger and for a smaller
-scale at once. Cells with small nuclei, or clumps, can look like large nuclei; looked at closely, they are not sure.
-Where hardly anything is found at either size, nuclei may be too small to be seen: the liveliest part is looked at twice
-as large. What is enlarged already is enlarged further only where its nuclei get surer by it, not where specks come up.
+over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A
+plane of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted, mostly,
+and need not be computed again. A larger scale is taken if it finds more, by the sum of all expected IoU, a smaller one
+if its nuclei are surer and cover as much, or much surer and cover half, or if both looks agree that nuclei are far
+larger than the network knows them, but not, unless they are certain and what was seen before was doubtful, a multiple:
+nuclei crowded in a gland are no large nucleus. Nor is an embryo, of whose nuclei hardly one in ten is left. Specks in
+a nucleus larger than the network knows may speak for a larger and for a smaller scale at once. Cells with small
+nuclei, or clumps, can look like large nuclei; looked at closely, they are not sure. Where hardly anything is found at
+either size, nuclei may be too small to be seen: the liveliest part is looked at twice as large. What is enlarged
+already is enlarged further only where its nuclei get surer by it, not where specks come up.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ _CELLS = 16  # places tried for it, along each side
 _SURER = 0.02  # by which the mean confidence must rise, ...
 _MORE = 1.05  # ... or the area found, where it falls by less and nuclei do not become fewer than ...
 _ENOUGH = 0.9  # of those found at full size; of the area found there
+_HUGE = 4 / 3  # times what is large: where both looks agree that the median nucleus is larger, it is, ...
+_HARDLY_LESS = 0.05  # ... and a smaller look sees its outline best, unless the mean confidence falls by more
 _MUCH_SURER = 0.1  # rise from which ...
 _HALF = 0.5  # ... half of that area is enough: to pieces of a large nucleus what lies around it is added
 _FEWER = 0.1  # of the nuclei found at full size: a large one falls into some pieces, not into dozens; a clump may
@@ -202,7 +205,7 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
         scale, found = enlarge, seen
         further = rule.enlarging(_diameter(*seen))
         enlarge = _rounded(further) if further >= _FURTHER * scale else scale
-    return shrink if shrink and _surer(probe(judged, shrink), found) else scale
+    return shrink if shrink and _surer(probe(judged, shrink), found, huge=_HUGE * rule.largest) else scale
 
 
 def busiest_part(plane: Plane, side: int) -> PartOfPlane:
@@ -254,15 +257,17 @@ def _finds_more(new: _Sized, old: _Sized, *, smallest: float) -> bool:
     return _expected(new) > _expected(old)
 
 
-def _surer(new: _Sized, old: _Sized) -> bool:
+def _surer(new: _Sized, old: _Sized, *, huge: float) -> bool:
     """Tell whether the nuclei of a smaller look are surer, not far fewer, and cover enough; if more, are certain.
 
-    Where about as many are about as sure and cover more, nuclei are missed or cut off at full size.
+    Where about as many are about as sure and cover more, nuclei are missed or cut off at full size. Where in both looks
+    they are more than `huge` pixels across and cover as much, they may be a little less sure.
     """
     rise = _rise(new, old) if len(new[1]) else 0.0
     cover, before = _covered(*new), _covered(*old)
     missed = rise > -_SURER and _expected(new) >= _ENOUGH * _expected(old) and cover >= _MORE * before > 0
-    if rise < _SURER and not missed:
+    alike = min(_diameter(*new), _diameter(*old)) > huge and rise > -_HARDLY_LESS and cover >= _ENOUGH * before
+    if rise < _SURER and not missed and not alike:
         return False
     few = int(np.count_nonzero(old[1] >= _SURE)) < _FEWEST
     if not few and _expected(new) < _FEWER * _expected(old):
