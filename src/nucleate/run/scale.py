@@ -250,8 +250,12 @@ def _rounded(scale: float) -> float:
 def _finds_more(new: _Sized, old: _Sized, *, smallest: float) -> bool:
     """Tell whether an enlarged look finds more nuclei, each counted as far as it is sure.
 
-    Where too few were found before to say anything, these must be small nuclei, and no pieces of larger ones.
+    They must not be doubtful: noise that is not white shows specks as soon as it is enlarged, of a confidence of 0.2 to
+    0.46, while that of small nuclei was 0.63 and more. Where too few were found
+    before to say anything, these must be small nuclei, and no pieces of larger ones.
     """
+    if not len(new[1]) or float(new[1].mean()) < _DOUBTFUL:
+        return False
     if _diameter(*old) == 0 and not (0 < _diameter(*new) < smallest and _covered(*new) > _covered(*old)):
         return False
     return _expected(new) > _expected(old)
