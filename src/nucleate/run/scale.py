@@ -251,8 +251,8 @@ def _finds_more(new: _Sized, old: _Sized, *, smallest: float) -> bool:
     """Tell whether an enlarged look finds more nuclei, each counted as far as it is sure.
 
     They must not be doubtful: noise that is not white shows specks as soon as it is enlarged, of a confidence of 0.2 to
-    0.46, while that of small nuclei was 0.63 and more. Where too few were found
-    before to say anything, these must be small nuclei, and no pieces of larger ones.
+    0.46, while that of small nuclei was 0.63 and more. Where too few were found before to say anything, these must be
+    small nuclei, and no pieces of larger ones.
     """
     if not len(new[1]) or float(new[1].mean()) < _DOUBTFUL:
         return False
