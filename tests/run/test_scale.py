@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from nucleate.api import load_segmenter
 from nucleate.core.plane import ArrayPlane
 from nucleate.run.scale import PartOfPlane, ScaleRule, busiest_part, find_scale
 
@@ -228,37 +230,40 @@ def test_a_scale_that_finds_less_is_not_taken() -> None:
     assert find_scale(_plane(), Misled(20), rule=RULE) == 1.0
 
 
-@pytest.mark.parametrize(
-    ("pieces", "area", "sure", "taken"),
-    [
-        (30, 900, 0.4, True),
-        (20, 2200, 0.4, False),  # less than half is covered
-        (30, 600, 0.65, False),  # hardly surer, and less is covered
-        (200, 60, 0.6, False),  # a clump of small ones
-    ],
-)
-def test_large_nuclei_that_are_much_surer_than_their_pieces_may_cover_less(
-    pieces: int, area: int, sure: float, taken: bool
-) -> None:
-    # Three nuclei of 70 pixels that come to pieces at full size, with what lies around them.
-    network = Alike(lambda scale: (3, 3800, 0.7) if scale < 1 else (pieces, area, sure))
-    assert (find_scale(_plane(), network, rule=RULE) < 1) is taken
+_PIECES = (3, 3800, 0.7)  # three nuclei of 70 pixels that come to pieces at full size, with what lies around them
+_CUT_OFF = (20, 3800, 0.7)  # twenty that are cut off at full size
+_HUGE = (12, 6400, 0.8)  # twelve that both looks find to be far too large
 
 
 @pytest.mark.parametrize(
-    ("count", "area", "sure", "taken"),
+    ("smaller", "full", "taken"),
     [
-        (20, 3400, 0.7, True),
-        (20, 3700, 0.7, False),  # hardly more is covered
-        (20, 3400, 0.73, False),  # less sure
-        (30, 2000, 0.7, False),  # fewer
+        pytest.param(_PIECES, (30, 900, 0.4), True, id="much surer than pieces"),
+        pytest.param(_PIECES, (20, 2200, 0.4), False, id="less than half of the pieces is covered"),
+        pytest.param(_PIECES, (30, 600, 0.65), False, id="hardly surer than pieces, and less is covered"),
+        pytest.param(_PIECES, (200, 60, 0.6), False, id="a clump of small ones"),
+        pytest.param(_CUT_OFF, (20, 3400, 0.7), True, id="as many, as sure, more is covered"),
+        pytest.param(_CUT_OFF, (20, 3700, 0.7), False, id="hardly more is covered"),
+        pytest.param(_CUT_OFF, (20, 3400, 0.73), False, id="more is covered, less sure"),
+        pytest.param(_CUT_OFF, (30, 2000, 0.7), False, id="fewer"),
+        pytest.param(_HUGE, (12, 6400, 0.84), True, id="far too large, a little less sure"),
+        pytest.param(_HUGE, (12, 6400, 0.9), False, id="far too large, much less sure"),
+        pytest.param(_HUGE, (12, 7400, 0.84), False, id="far too large, less is covered"),
+        pytest.param(_HUGE, (30, 2600, 0.84), False, id="not as large in both"),
     ],
 )
-def test_large_nuclei_cut_off_at_full_size_are_looked_at_smaller(
-    count: int, area: int, sure: float, taken: bool
+def test_large_nuclei_are_looked_at_smaller(
+    smaller: tuple[int, int, float], full: tuple[int, int, float], taken: bool
 ) -> None:
-    network = Alike(lambda scale: (20, 3800, 0.7) if scale < 1 else (count, area, sure))
+    network = Alike(lambda scale: smaller if scale < 1 else full)
     assert (find_scale(_plane(), network, rule=RULE) < 1) is taken
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_noise_is_not_enlarged_until_specks_pass_for_nuclei(seed: int) -> None:
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(400, 400)), 2)
+    shown = np.rint(255 * (noise - noise.min()) / np.ptp(noise)).astype(np.uint8)
+    assert load_segmenter("nucleate", threads=1).survey(255 - shown).scale == 1.0
 
 
 def test_the_busiest_part_is_where_the_picture_is() -> None:
@@ -286,19 +291,3 @@ def test_planes_smaller_than_the_part_are_taken_whole() -> None:
 def test_rules_check_themselves(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="scale rule"):
         ScaleRule(**wrong)
-
-
-@pytest.mark.parametrize(
-    ("pieces", "area", "sure", "taken"),
-    [
-        (12, 6400, 0.84, True),
-        (12, 6400, 0.9, False),  # much less sure
-        (12, 7400, 0.84, False),  # less is covered
-        (30, 2600, 0.84, False),  # not as large in both
-    ],
-)
-def test_what_both_looks_find_to_be_far_too_large_is_looked_at_smaller(
-    pieces: int, area: int, sure: float, taken: bool
-) -> None:
-    network = Alike(lambda scale: (12, 6400, 0.8) if scale < 1 else (pieces, area, sure))
-    assert (find_scale(_plane(), network, rule=RULE) < 1) is taken

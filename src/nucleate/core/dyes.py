@@ -51,20 +51,23 @@ def to_haematoxylin(plane: NDArray[Any], white: tuple[float, float, float]) -> N
     A. C. Ruifrok and D. A. Johnston, "Quantification of histochemical staining by color deconvolution", Analytical and
     Quantitative Cytology and Histology 23 (2001): the colours of the three dyes.
     """
-    with np.errstate(over="ignore"):  # beyond float32
-        density = _density(plane.astype(np.float32), white)
+    return _haematoxylin_in(_density(plane, white))
+
+
+def _density(pixels: NDArray[Any], white: tuple[float, float, float]) -> NDArray[np.float32]:
+    """Give the optical density of each channel, 0 where there is no dye."""
+    with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32, beyond it, or infinite
+        light = pixels.astype(np.float32) / np.array(white, np.float32)
+        density: NDArray[np.float32] = -np.log10(np.clip(light, _BLACK, 1))
+    return density
+
+
+def _haematoxylin_in(density: NDArray[np.float32]) -> NDArray[np.float32]:
     # As in `nucleate.core.normalize.to_grey`: no matrix product.
     amount: NDArray[np.float32] = (
         density[..., 0] * _HAEMATOXYLIN[0] + density[..., 1] * _HAEMATOXYLIN[1] + density[..., 2] * _HAEMATOXYLIN[2]
     )
     return np.maximum(amount, np.float32(0))
-
-
-def _density(pixels: NDArray[np.float32], white: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Give the optical density of each channel, 0 where there is no dye."""
-    with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32, or infinite
-        density: NDArray[np.float32] = -np.log10(np.clip(pixels / np.array(white, np.float32), _BLACK, 1))
-    return density
 
 
 def few_pixels(sample: NDArray[Any]) -> NDArray[np.float32]:
@@ -76,13 +79,15 @@ def few_pixels(sample: NDArray[Any]) -> NDArray[np.float32]:
 
 def is_counterstained(pixels: NDArray[np.float32], white: tuple[float, float, float]) -> bool:
     """Tell whether there is haematoxylin, and most of the dyed pixels (n, 3) hold little of it."""
-    amount = to_haematoxylin(pixels, white)
-    density = np.linalg.norm(_density(pixels, white), axis=-1)
-    least, most = (share * np.percentile(density, 95) for share in _PRESENT)
-    if not least < np.percentile(amount, 95) < most:
+    density = _density(pixels, white)
+    amount = _haematoxylin_in(density)
+    much = np.percentile(amount, 95)
+    whole = np.percentile(np.linalg.norm(density, axis=-1), 95)
+    least, most = (share * whole for share in _PRESENT)
+    if not least < much < most:
         return False
     dyed = (pixels < _DENSE * np.array(white, np.float32)).any(axis=-1)
-    poor = amount < _POOR * np.percentile(amount, 95)
+    poor = amount < _POOR * much
     return bool(np.count_nonzero(dyed & poor) > _MOSTLY * np.count_nonzero(dyed))
 
 

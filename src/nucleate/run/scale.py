@@ -54,7 +54,8 @@ _HALF = 0.5  # ... half of that area is enough: to pieces of a large nucleus wha
 _FEWER = 0.1  # of the nuclei found at full size: a large one falls into some pieces, not into dozens; a clump may
 _PIECES = 4  # times what is found at full size: pieces of a large nucleus cover much of it, nuclei in a gland little
 _CERTAIN = 0.75  # mean confidence from which that does not count, ...
-_DOUBTFUL = 0.5  # ... where it was below this at full size: nuclei of tissue are surer than pieces of a nucleus
+_DOUBTFUL = 0.5  # ... where it was below this at full size: nuclei of tissue are surer than pieces of a nucleus, and
+# small nuclei, enlarged, than specks of noise
 _STEPS = 16  # scales are rounded to so many to an octave, so that planes of one kind get the same
 
 
