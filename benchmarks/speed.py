@@ -53,11 +53,12 @@ def ours(images: list[Path], out: Path, *, exports: str, model: str | None, thre
     """Segment the pictures as `nucleate segment` does."""
     started = time.perf_counter()
     from nucleate.api import load_segmenter
-    from nucleate.run.batch import BatchSettings, run_batch
+    from nucleate.apps.cli.segment import settings_of
+    from nucleate.run.batch import run_batch
     from nucleate.run.inputs import expand
 
     segmenter = load_segmenter(model, device="cpu", threads=threads)
-    settings = BatchSettings(exports=tuple(exports.split(",")))
+    settings = settings_of({}, export=exports, memory=None, device="cpu", threads=threads)
     run_batch(expand([str(images[0])]), out / "first", segmenter=segmenter, settings=settings)
     ready, busy = time.perf_counter(), time.process_time()
     summary = run_batch(expand([str(path) for path in images]), out / "all", segmenter=segmenter, settings=settings)

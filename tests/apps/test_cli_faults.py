@@ -71,7 +71,7 @@ def test_an_output_folder_without_the_right_to_write(folder: Path, tmp_path: Pat
 def test_a_right_to_write_that_is_lost_on_the_way(folder: Path, tmp_path: Path) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert run("segment", folder, "-o", whole)[0] == 0
-    # The first result is written, then the folder is closed.
+    # One result is written, then the folder is closed.
     close = (
         "powerless.give_up_powers(); from nucleate.run import outputs; real = outputs.write_result; "
         f"outputs.write_result = lambda *a, **k: (real(*a, **k), __import__('os').chmod({str(out)!r}, 0o555))"
@@ -81,7 +81,7 @@ def test_a_right_to_write_that_is_lost_on_the_way(folder: Path, tmp_path: Path) 
     assert code == 1
     assert len(said) == 1
     assert "Permission denied; get the right to write there or choose another output folder" in said[0]
-    assert (out / "f0.labels.tif").is_file()
+    assert len(list(out.glob("*.labels.tif"))) == 1
     assert run("segment", folder, "-o", out, "--resume")[0] == 0
     assert contents(out) == contents(whole)
 

@@ -22,8 +22,9 @@ from tests.fakes import FakeSegmenter
 from nucleate.apps.cli import main as door
 from nucleate.errors import ModelError, OutputError, UsageError
 from nucleate.run import outputs
-from nucleate.run.batch import WORKER_NAME, BatchSettings, BatchSummary, Report, run_batch
+from nucleate.run.batch import BatchSettings, BatchSummary, Report, run_batch
 from nucleate.run.inputs import expand
+from nucleate.run.threads import WORKER_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -217,3 +217,20 @@ def test_strips_of_another_content_are_not_taken(tmp_path: Path) -> None:
     assert told[0].done == 0
     batch_of(path, tmp_path / "fresh", engine=Stopping(10**6))
     assert contents(out) == contents(tmp_path / "fresh")
+
+
+def test_a_large_input_among_small_ones_done_at_once(tmp_path: Path) -> None:
+    for number, shape in enumerate([(97, 88), (703, 517), (101, 64), (70, 80)]):
+        tifffile.imwrite(tmp_path / f"{number}.tif", drawn(shape, shape[0] // 4), tile=(64, 64))
+    sources = expand([str(tmp_path)])
+    told: list[Progress] = []
+    for at_once in (1, 3):
+        settings = BatchSettings(exports=("labels", "measurements"), large_pixels=100_000, at_once=at_once)
+        out = tmp_path / str(at_once)
+        summary = run_batch(
+            sources, out, segmenter=segmenter(LocalEngine(), tile=96), settings=settings, watch=told.append
+        )
+        assert summary.count("ok") == 4
+    assert {part.name for part in told} == {"1"}
+    for name in ("0.labels.tif", "1.labels.tif", "measurements.csv"):
+        assert (tmp_path / "3" / name).read_bytes() == (tmp_path / "1" / name).read_bytes()

@@ -1,17 +1,10 @@
-"""Many files: each is read, segmented and written by itself; one bad file never stops the others.
-
-Inputs are read and segmented in a second thread, so that the main thread stays free and Ctrl-C acts at once even
-while an engine computes. One input is in memory at a time: working one ahead of the writing gained nothing that could
-be measured on two cores, since the engine keeps them busy, and would take twice the memory.
-"""
+"""Many files: each is read, segmented and written by itself; one bad file never stops the others."""
 
 from __future__ import annotations
 
 import platform
-import queue
 import shutil
 import tempfile
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -25,18 +18,15 @@ from nucleate.errors import UsageError
 from nucleate.run import outputs
 from nucleate.run.inputs import unique_names
 from nucleate.run.journal import JOURNAL_NAME, Journal, Outcome
-from nucleate.run.single import BatchSettings, Done, Progress, SegmenterLike, Task, Work, WorkBench
+from nucleate.run.single import BatchSettings, Done, Progress, SegmenterLike, Task, WorkBench
+from nucleate.run.threads import ThreadCrew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from nucleate.run.inputs import Source
 
-__all__ = ["WORKER_NAME", "BatchSettings", "BatchSummary", "Crew", "Progress", "Report", "run_batch"]
-
-
-WORKER_NAME = "nucleate-worker"
-"""Of the thread that computes; after Ctrl-C it may be alive until its engine comes back."""
+__all__ = ["BatchSettings", "BatchSummary", "Crew", "Progress", "Report", "run_batch"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +92,7 @@ def run_batch(
     watch: Callable[[Progress], None] = lambda _: None,
     crew: Crew | None = None,
 ) -> BatchSummary:
-    """Segment inputs one by one and write their results, the common tables, summary.csv and run.json.
+    """Segment inputs and write their results, the common tables, summary.csv and run.json.
 
     Parameters
     ----------
@@ -119,7 +109,7 @@ def run_batch(
     watch : callable
         Called, perhaps in another thread, when a part of a large input is done.
     crew : Crew, optional
-        Does the inputs; a thread of this process when None.
+        Does the inputs; threads of this process when None.
 
     Returns
     -------
@@ -138,7 +128,8 @@ def run_batch(
     tasks = [Task(source, names[source.key], journal.done.get(source.key)) for source in sources]
     interrupted = False
     with tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True) as scratch:
-        crew = crew or _Thread(WorkBench(segmenter, settings, output=output, scratch=Path(scratch)))
+        bench = WorkBench(segmenter, settings, output=output, scratch=Path(scratch))
+        crew = crew or ThreadCrew(bench, at_once=min(settings.at_once, len(tasks)))
         try:
             for count, done in enumerate(crew.run(tasks, watch), 1):
                 outcomes[done.outcome.source] = done.outcome
@@ -185,53 +176,6 @@ def _refuse_results(output: Path, files: Sequence[Path]) -> None:
     if there is not None:
         shown = one_line(there.name)
         raise UsageError(f"{output} already has {shown}, which would be overwritten; choose another output folder")
-
-
-class _Thread:
-    """Reads and segments inputs in a thread, one when the results of the one before are written."""
-
-    def __init__(self, bench: WorkBench) -> None:
-        self._bench = bench
-        self._stop = threading.Event()
-        # A result counts against the limit until the caller asks for the next one.
-        self._room = threading.Semaphore(1)
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._room.release()  # it may be waiting for the results to be written
-
-    def run(self, tasks: Sequence[Task], watch: Callable[[Progress], None]) -> Iterator[Done]:
-        """Do every task in order; results are written in the caller's thread."""
-        ready: queue.Queue[Work | BaseException] = queue.Queue()
-
-        def produce() -> None:
-            for task in tasks:
-                self._room.acquire()
-                if self._stop.is_set():
-                    return
-                try:
-                    ready.put(self._bench.find(self._bench.look(task), watch=watch))
-                except BaseException as error:  # raised again in the caller's thread
-                    ready.put(error)
-                    return
-
-        # A daemon: after Ctrl-C the program does not wait for an engine that is still computing.
-        threading.Thread(target=produce, name=WORKER_NAME, daemon=True).start()
-        for _ in tasks:
-            work = _take(ready)
-            if isinstance(work, BaseException):
-                raise work
-            yield self._bench.write(work)
-            self._room.release()
-
-
-def _take(ready: queue.Queue[Work | BaseException]) -> Work | BaseException:
-    while True:
-        try:
-            # A wait without end would not let Ctrl-C through on every system.
-            return ready.get(timeout=0.2)
-        except queue.Empty:
-            continue
 
 
 def _write_common(summary: BatchSummary, output: Path, *, settings: BatchSettings) -> None:

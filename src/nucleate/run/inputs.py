@@ -9,6 +9,7 @@ import contextlib
 import glob
 import hashlib
 import os
+import tempfile
 import unicodedata
 import zipfile
 import zlib
@@ -239,8 +240,9 @@ def local_file(source: Source, folder: Path, *, max_bytes: int | None = None) ->
     if not source.member:
         yield source.path
         return
-    target = folder / PurePosixPath(source.member).name
-    try:
+    # A folder for each: members of one name may be unpacked at once.
+    with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as own:
+        target = Path(own) / PurePosixPath(source.member).name
         with _opened(source) as stream, target.open("wb") as copy:
             written = 0
             while block := stream.read(_BLOCK):
@@ -249,8 +251,6 @@ def local_file(source: Source, folder: Path, *, max_bytes: int | None = None) ->
                     raise TooLargeError(f"{source.shown}: unpacks to over {max_bytes:,} bytes; raise --memory")
                 copy.write(block)
         yield target
-    finally:
-        target.unlink(missing_ok=True)
 
 
 def _feed(update: Callable[[bytes], None], stream: BinaryIO) -> None:

@@ -93,7 +93,9 @@ class BatchSettings:
     fail_fast : bool
         Stop at the first input that fails.
     max_bytes : int, optional
-        Memory that one input may need; None is no limit.
+        Memory that may be used; None is no limit.
+    at_once : int
+        Inputs done beside each other, if each gets along with its share of the memory.
     large_pixels : int
         Planes of so many are done strip by strip, each of which is kept for a run that goes on.
     deciding : dict
@@ -108,6 +110,7 @@ class BatchSettings:
     resume: bool = False
     fail_fast: bool = False
     max_bytes: int | None = None
+    at_once: int = 1
     large_pixels: int = LARGE_PIXELS
     deciding: dict[str, Any] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
@@ -215,7 +218,7 @@ class Work:
 
 
 class WorkBench:
-    """Does tasks, one after the other: `look`, `find`, `write`; some workers may `share` what is to be found.
+    """Does tasks, each by `look`, `find`, `write`; some workers may `share` what is to be found.
 
     Parameters
     ----------
@@ -241,15 +244,24 @@ class WorkBench:
         """
         return _through(Work(task), self._hash, self._plan)
 
-    def find(self, work: Work, *, watch: Callable[[Progress], None] = lambda _: None) -> Work:
+    def find(self, work: Work, *, beside: int = 1, watch: Callable[[Progress], None] = lambda _: None) -> Work:
         """Read and segment an input, unless it has ended; of a large one what is not there yet.
+
+        Parameters
+        ----------
+        work : Work
+        beside : int
+            Inputs that are done at once. Where they are several, one that is large or needs more than its share of the
+            memory comes back as it is, to be done alone.
+        watch : callable
+            Told when a strip of a large one is done.
 
         Raises
         ------
         NucleateError
             If no other input could be done either.
         """
-        return _through(work, lambda work: self._find(work, watch))
+        return _through(work, lambda work: self._find(work, beside=beside, watch=watch))
 
     def share(self, work: Work, strips: PlaneStrips) -> Work:
         """Find the nuclei of some strips of a large input, for whoever calls `find` in the end.
@@ -314,9 +326,11 @@ class WorkBench:
             return work
         return replace(work, plan=self._large.plan(source, work.task.name, sha256=work.sha256, least_pixels=least))
 
-    def _find(self, work: Work, watch: Callable[[Progress], None]) -> Work:
+    def _find(self, work: Work, *, beside: int, watch: Callable[[Progress], None]) -> Work:
         source, name, plan = work.task.source, work.task.name, work.plan
-        result = self._segment_whole(source, name, limit=self._settings.max_bytes) if plan is None else None
+        result = self._segment_whole(source, name, beside=beside) if plan is None else None
+        if result is None and beside > 1:
+            return work
         if result is None:
             plan = plan or self._large.plan(source, name, sha256=work.sha256)
             assert plan is not None
@@ -327,8 +341,9 @@ class WorkBench:
             raise InputError(f"{source.shown}: was changed while it was read; do it again with --resume")
         return replace(work, result=result)
 
-    def _segment_whole(self, source: Source, name: str, *, limit: int | None) -> outputs.Result | None:
+    def _segment_whole(self, source: Source, name: str, *, beside: int) -> outputs.Result | None:
         """Segment an input in memory; None where it does not fit."""
+        limit = None if self._settings.max_bytes is None else self._settings.max_bytes // beside
         try:
             image = source.read(self._scratch, max_bytes=None if limit is None else limit // 2)
         except TooLargeError:
@@ -341,7 +356,8 @@ class WorkBench:
         held = 2 * image.pixels.nbytes + 4 * rows * columns * (math.prod(shown.stack_shape) - 1)
         spare = None if limit is None else max(limit - held, 0)
         writing = writing_bytes(self._settings.exports, rows * columns, colour="S" in shown.axes)
-        finding = self._segmenter.estimate_bytes((rows, columns), max_bytes=spare)
+        # Beside others nothing is done part by part: how many they are would have a say in how it is done.
+        finding = self._segmenter.estimate_bytes((rows, columns), max_bytes=spare if beside == 1 else None)
         needed = held + max(finding, 4 * rows * columns + writing)
         if limit is not None and needed > limit:
             return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
 from typing import Literal
@@ -11,7 +10,7 @@ import torch
 
 from nucleate.errors import UsageError
 
-__all__ = ["best_precision", "choose_device", "cores", "describe"]
+__all__ = ["best_precision", "choose_device", "describe"]
 
 
 def choose_device(wanted: str, threads: int | None = None) -> str:
@@ -30,11 +29,6 @@ def choose_device(wanted: str, threads: int | None = None) -> str:
         return "cpu"
     torch.backends.cudnn.benchmark = True  # crops are all of one size: the search for the fastest way pays
     return "cuda"
-
-
-def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe() -> str:

@@ -58,10 +58,10 @@ def crossval(
     """
     del debug  # read before the verb
     place = import_training(device, threads)
+    from nucleate.core.cores import cores
     from nucleate.study.crossfold import ALL, CrossPlan, run_crossfold, ship_model, train_on_all
     from nucleate.study.crossfold_table import write_results
     from nucleate.train.config import load_config
-    from nucleate.train.device import cores
 
     began = time.monotonic()
     if network != ALL and not network.isdigit():

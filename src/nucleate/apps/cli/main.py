@@ -41,7 +41,7 @@ _INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it."""
 
 _LINGERING = {"nucleate-worker", "IO loop"}
-"""Threads that may be busy after Ctrl-C: `nucleate.run.batch.WORKER_NAME`, whose module is too slow to import for
+"""Threads that may be busy after Ctrl-C: `nucleate.run.threads.WORKER_NAME`, whose module is too slow to import for
 ``--help``, and Dask's, which would wait for answers of workers that are dead."""
 
 app = typer.Typer(

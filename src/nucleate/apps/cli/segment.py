@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check_folder", "close", "command_line", "load", "parse_scale", "run", "segment", "settings_of", "share"]
 
+_MOST_AT_ONCE = 4
+"""Inputs done beside each other: of more than so many, what only one thread can do at a time would take the turns."""
+
 _EXPORT_HELP = (
     "Of labels, overlay, measurements, rle, geojson (QuPath), imagej (ROIs), coco, zarr (OME-Zarr), ome-tiff, parquet, "
     "anndata."
@@ -139,6 +142,7 @@ def settings_of(
     UsageError
         If there is no such export.
     """
+    from nucleate.core.cores import cores
     from nucleate.run.batch import BatchSettings
     from nucleate.run.memory import available_bytes
     from nucleate.run.outputs import check_exports
@@ -146,6 +150,7 @@ def settings_of(
     return BatchSettings(
         exports=check_exports(export),
         max_bytes=available_bytes() if memory is None else int(memory * 1e9),
+        at_once=min(threads or cores(), _MOST_AT_ONCE),
         record={"command": command_line(), "device": device, "threads": threads, "memory_gb": memory},
         **batch,
     )

@@ -40,10 +40,10 @@ def stress(
     """
     del debug  # read before the verb
     place = import_training(device, 1)  # a picture a thread is faster than a picture over all threads
+    from nucleate.core.cores import cores
     from nucleate.study.crossfold import CrossPlan
     from nucleate.study.stress import run_stress, write_stress
     from nucleate.train.config import load_config
-    from nucleate.train.device import cores
 
     plan = CrossPlan(
         data, output, table or default_table(data), config=load_config(config), folds=whole_numbers(folds, "--folds"),

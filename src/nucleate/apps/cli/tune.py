@@ -43,8 +43,8 @@ def tune(
     """
     del debug  # read before the verb
     import_training("cpu", threads)
+    from nucleate.core.cores import cores
     from nucleate.run.weights import find_model, list_models
-    from nucleate.train.device import cores
     from nucleate.train.retune import retune, write_model
 
     files = find_model(model)

@@ -1,0 +1,119 @@
+"""The tasks of a batch in threads of this process: small inputs beside each other, a large one alone.
+
+Much of an input is work for one core: it is read, split and written while the network waits. So two at once take two
+thirds of the time on two cores (benchmarks/speed.md). The main thread only writes, so that Ctrl-C acts at once even
+while an engine computes.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from nucleate.run.single import Done, Progress, Task, Work, WorkBench
+
+__all__ = ["WORKER_NAME", "ThreadCrew"]
+
+WORKER_NAME = "nucleate-worker"
+"""Of the threads that compute; after Ctrl-C they may be alive until their engine comes back."""
+
+
+class ThreadCrew:
+    """Does the tasks of a batch in threads; see `nucleate.run.batch.Crew`.
+
+    Parameters
+    ----------
+    bench : WorkBench
+    at_once : int
+        Inputs in memory, those whose results are being written included.
+    """
+
+    def __init__(self, bench: WorkBench, *, at_once: int) -> None:
+        self._bench, self._at_once = bench, max(at_once, 1)
+        self._room = _Room(self._at_once)
+        self._ready: queue.Queue[tuple[Work, int] | BaseException] = queue.Queue()
+
+    def stop(self) -> None:
+        """Start no further task."""
+        self._room.close()
+
+    def run(self, tasks: Sequence[Task], watch: Callable[[Progress], None]) -> Iterator[Done]:
+        """Begin every task in order; results are written in the caller's thread."""
+        waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        for task in [*tasks, *[None] * self._at_once]:
+            waiting.put(task)
+        for _ in range(self._at_once):
+            # Daemons: after Ctrl-C the program does not wait for an engine that is still computing.
+            threading.Thread(target=self._work, args=(waiting, watch), name=WORKER_NAME, daemon=True).start()
+        for _ in tasks:
+            ended = self._next()
+            if isinstance(ended, BaseException):
+                raise ended
+            work, places = ended
+            yield self._bench.write(work)
+            self._room.leave(places)
+
+    def _work(self, waiting: queue.SimpleQueue[Task | None], watch: Callable[[Progress], None]) -> None:
+        while self._room.enter():
+            if (task := waiting.get()) is None:
+                self._room.leave(1)
+                return
+            try:
+                work, places = self._bench.find(self._bench.look(task), beside=self._at_once, watch=watch), 1
+                if not work.ended:
+                    if not self._room.take_all():
+                        return
+                    work, places = self._bench.find(work, watch=watch), self._at_once
+            except BaseException as error:  # raised again in the caller's thread
+                self._ready.put(error)
+                return
+            self._ready.put((work, places))
+
+    def _next(self) -> tuple[Work, int] | BaseException:
+        while True:
+            try:
+                # A wait without end would not let Ctrl-C through on every system.
+                return self._ready.get(timeout=0.2)
+            except queue.Empty:
+                continue
+
+
+class _Room:
+    """Places for what is in memory. Whoever needs them all waits until the others have left; nobody enters before."""
+
+    def __init__(self, places: int) -> None:
+        self._places, self._taken, self._queue = places, 0, 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def enter(self) -> bool:
+        """Wait for a place; False if there is none any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or (self._taken < self._places and not self._queue))
+            self._taken += 1
+            return not self._closed
+
+    def take_all(self) -> bool:
+        """Give back one place and wait for all of them; False if there are none any more."""
+        with self._changed:
+            self._taken -= 1
+            self._queue += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._closed or not self._taken)
+            self._queue -= 1
+            self._taken = self._places
+            return not self._closed
+
+    def leave(self, places: int) -> None:
+        with self._changed:
+            self._taken -= places
+            self._changed.notify_all()
