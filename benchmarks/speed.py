@@ -1,9 +1,9 @@
 """Whole programs side by side, seconds a megapixel: nucleate and StarDist, same pictures, same threads, in turns.
 
-Pictures: drawn nuclei, and real ones of the Data Science Bowl set laid side by side, `--side` pixels square. Both read
-the files, scale, run their network, split and write label images; nucleate a second time with its default exports, an
-overlay and measurements too. What each needs to start (libraries, model, first picture) is given apart. Then the shares
-of nucleate's own time, and what the network reaches of this machine's matrix product.
+Pictures: two of drawn nuclei, and two of real ones of the Data Science Bowl set laid side by side, `--side` pixels a
+side. Both read the files, scale, run their network, split and write label images; nucleate a second time with its
+default exports, an overlay and measurements too. What each needs to start (libraries, model, first picture) is given
+apart. Then the shares of nucleate's own time, and what the network reaches of this machine's matrix product.
 
 Run: python benchmarks/speed.py DATA.zip TABLE.csv --stardist PYTHON --weights FOLDER [--model NAME] [--threads N]
 where PYTHON has stardist, and FOLDER is what `benchmarks/speed_stardist.py train` wrote.
@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 
 
 def pictures(data: Path, table: Path, *, side: int, folder: Path) -> list[Path]:
-    """Write a drawn and a real picture as TIFF."""
+    """Write two drawn and two real pictures as TIFF."""
     from nucleate.data.samples import attach_table, load_samples
     from nucleate.data.synth import Scene, draw
 
@@ -39,13 +39,15 @@ def pictures(data: Path, table: Path, *, side: int, folder: Path) -> list[Path]:
     real = [s.image for s in attach_table(load_samples(data), table) if s.kind == "fluorescence-small"]
     grey = [(image if image.ndim == 2 else image[..., :3].max(axis=2)) for image in real]
     alike = [image for image in grey if image.shape == (256, 256)]
-    cells = iter(alike * (1 + (side // 256 + 1) ** 2 // len(alike)))
+    cells = iter(alike * (1 + 2 * (side // 256 + 1) ** 2 // len(alike)))
     count = -(-side // 256)
-    joined = np.concatenate([np.concatenate([next(cells) for _ in range(count)], axis=1) for _ in range(count)])
     found = []
-    for name, picture in (("drawn", draw(scene, np.random.default_rng(0))[0]), ("real", joined[:side, :side])):
-        found.append(folder / f"{name}.tif")
-        tifffile.imwrite(found[-1], picture)
+    for number in range(2):
+        joined = np.concatenate([np.concatenate([next(cells) for _ in range(count)], axis=1) for _ in range(count)])
+        drawn = draw(scene, np.random.default_rng(number))[0]
+        for name, picture in (("drawn", drawn), ("real", joined[:side, :side])):
+            found.append(folder / f"{name}{number}.tif")
+            tifffile.imwrite(found[-1], picture)
     return found
 
 
