@@ -26,12 +26,11 @@ from nucleate.core.plane import grid_sample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nucleate.core.normalize import Scaling
     from nucleate.core.plane import Plane
 
-    _Sized = tuple[NDArray[np.int64], NDArray[np.float32]]
+    Sized = tuple[NDArray[np.int64], NDArray[np.float32]]
 
-__all__ = ["Found", "PartOfPlane", "Probe", "ScaleRule", "Survey", "busiest_part", "find_scale"]
+__all__ = ["PartOfPlane", "Probe", "ScaleRule", "busiest_part", "expected", "find_scale", "wide_part"]
 
 _WIDE, _MIDDLE, _NARROW = 1536, 768, 256  # sides of the parts that are looked at, pixels of the plane
 _SMALL = 1 << 20  # pixels of a plane that is looked at as a whole
@@ -89,41 +88,6 @@ class ScaleRule:
     def enlarging(self, diameter: float) -> float:
         """Give the scale that a median nucleus of a diameter in pixels asks for, at least 1; 1 for a diameter of 0."""
         return min(self.enlarge_to / diameter, self.most) if 0 < diameter < self.smallest else 1.0
-
-
-@dataclass(frozen=True)
-class Found:
-    """The maps of a plane, the nuclei that the card's recipe finds there, and how sure they are.
-
-    Parameters
-    ----------
-    maps_CHW : (C, H, W) float32 ndarray
-    labels_HW : (H, W) int32 ndarray
-    confidence : (n,) float32 ndarray
-    """
-
-    maps_CHW: NDArray[np.float32]
-    labels_HW: NDArray[np.int32]
-    confidence: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What is known of a plane before its nuclei are sought.
-
-    Parameters
-    ----------
-    scale : float
-        Of the network's grid to the plane's.
-    scaling : Scaling
-        Of the intensities.
-    seen : Found, optional
-        What the choice of the scale brought along, where it looked at the whole plane at this scale.
-    """
-
-    scale: float
-    scaling: Scaling
-    seen: Found | None = None
 
 
 class Probe(Protocol):
@@ -186,9 +150,8 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     float
         1 where nothing speaks for another.
     """
-    small = plane.shape[0] * plane.shape[1] <= _SMALL
-    wide = _whole(plane) if small else busiest_part(plane, _WIDE)
-    first = wide if small else busiest_part(wide, _NARROW)
+    wide = wide_part(plane)
+    first = wide if wide.shape == plane.shape else busiest_part(wide, _NARROW)
     plain, coarse = probe(first, 1.0), probe(wide, _COARSE, rough=True)
     near, far = _diameter(*plain), _diameter(*coarse)
     if not far and _share(coarse, wide) >= max(_FILLED, _MANY_TIMES * _share(plain, first)):
@@ -207,6 +170,11 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
         further = rule.enlarging(_diameter(*seen))
         enlarge = _rounded(further) if further >= _FURTHER * scale else scale
     return shrink if shrink and _surer(probe(judged, shrink), found, huge=_HUGE * rule.largest) else scale
+
+
+def wide_part(plane: Plane) -> PartOfPlane:
+    """Give the part that is looked at first: all of a small plane."""
+    return _whole(plane) if plane.shape[0] * plane.shape[1] <= _SMALL else busiest_part(plane, _WIDE)
 
 
 def busiest_part(plane: Plane, side: int) -> PartOfPlane:
@@ -248,7 +216,7 @@ def _rounded(scale: float) -> float:
     return float(2 ** (round(np.log2(scale) * _STEPS) / _STEPS))
 
 
-def _finds_more(new: _Sized, old: _Sized, *, smallest: float) -> bool:
+def _finds_more(new: Sized, old: Sized, *, smallest: float) -> bool:
     """Tell whether an enlarged look finds more nuclei, each counted as far as it is sure.
 
     They must not be doubtful: noise that is not white shows specks as soon as it is enlarged, of a confidence of 0.2 to
@@ -259,10 +227,10 @@ def _finds_more(new: _Sized, old: _Sized, *, smallest: float) -> bool:
         return False
     if _diameter(*old) == 0 and not (0 < _diameter(*new) < smallest and _covered(*new) > _covered(*old)):
         return False
-    return _expected(new) > _expected(old)
+    return expected(new) > expected(old)
 
 
-def _surer(new: _Sized, old: _Sized, *, huge: float) -> bool:
+def _surer(new: Sized, old: Sized, *, huge: float) -> bool:
     """Tell whether the nuclei of a smaller look are surer, not far fewer, and cover enough; if more, are certain.
 
     Where about as many are about as sure and cover more, nuclei are missed or cut off at full size. Where in both looks
@@ -270,24 +238,24 @@ def _surer(new: _Sized, old: _Sized, *, huge: float) -> bool:
     """
     rise = _rise(new, old) if len(new[1]) else 0.0
     cover, before = _covered(*new), _covered(*old)
-    missed = rise > -_SURER and _expected(new) >= _ENOUGH * _expected(old) and cover >= _MORE * before > 0
+    missed = rise > -_SURER and expected(new) >= _ENOUGH * expected(old) and cover >= _MORE * before > 0
     alike = min(_diameter(*new), _diameter(*old)) > huge and rise > -_HARDLY_LESS and cover >= _ENOUGH * before
     if rise < _SURER and not missed and not alike:
         return False
     few = int(np.count_nonzero(old[1] >= _SURE)) < _FEWEST
-    if not few and _expected(new) < _FEWER * _expected(old):
+    if not few and expected(new) < _FEWER * expected(old):
         return False
     enough = _ENOUGH if rise < _MUCH_SURER else _HALF
     certain = few or (float(new[1].mean()) >= _CERTAIN and float(old[1].mean()) < _DOUBTFUL)
     return enough * before <= cover and (certain or cover <= _PIECES * before)
 
 
-def _expected(seen: _Sized) -> float:
+def expected(seen: Sized) -> float:
     """Add up the expected IoU of the nuclei found: how many of them there are, as far as they are sure."""
     return float(seen[1][seen[1] >= _SURE].sum())
 
 
-def _rise(new: _Sized, old: _Sized) -> float:
+def _rise(new: Sized, old: Sized) -> float:
     return float(new[1].mean()) - (float(old[1].mean()) if len(old[1]) else 0.0)
 
 
@@ -296,7 +264,7 @@ def _covered(areas: NDArray[np.int64], confidence: NDArray[np.float32]) -> float
     return float((areas * confidence)[confidence >= _SURE].sum())
 
 
-def _share(seen: _Sized, part: Plane) -> float:
+def _share(seen: Sized, part: Plane) -> float:
     """Give how much of a part nuclei cover."""
     return _covered(*seen) / max(part.shape[0] * part.shape[1], 1)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nucleate.core.bands import PlaneOf, bands_of
-from nucleate.core.labels import areas, relabel
+from nucleate.core.labels import relabel
 from nucleate.core.lazy import lazy
 from nucleate.core.plane import as_plane
 from nucleate.errors import UsageError
@@ -28,8 +28,8 @@ from nucleate.run.blocks import Reading, label_in_blocks
 from nucleate.run.maps import Mapper
 from nucleate.run.memory import available_bytes
 from nucleate.run.need import Need
-from nucleate.run.scale import Found, Survey, find_scale
 from nucleate.run.segmentation import Segmentation
+from nucleate.run.survey import Survey, look_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -248,41 +248,17 @@ class Segmenter:
         return confidence[keep]
 
     def survey(self, plane: NDArray[Any] | Plane) -> Survey:
-        """Measure the intensities of a plane, and choose the scale where it is ``auto``.
+        """Measure the intensities of a plane, and choose contrast and, where it is ``auto``, scale by first looks.
 
         Parameters
         ----------
         plane : (H, W) or (H, W, 3) real ndarray, or Plane
         """
-        whole, rule = as_plane(plane), self.card.scale_rule
-        scaling = self.card.normalizer.measure(whole)
-        if self.settings.scale != "auto":
-            return Survey(self.settings.scale, scaling)
-        if rule is None or self.card.input_size is not None or 0 in whole.shape:
-            return Survey(1.0, scaling)
-        seen: list[Found] = []
-        looking = self._with(replace(self.settings, scale=1.0, tta=False, min_area=None))
-
-        def probe(part: Plane, scale: float, *, rough: bool = False) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            scaled = looking.at_scale(scale)
-            # Sizes can be told on the network's grid, where there are fewer pixels.
-            maps_CHW = (
-                scaled.mapper().on_own_grid(part, scaling) if rough else scaled._maps(part, Survey(scale, scaling))
-            )
-            reading = (looking if rough else scaled).reading(light=scaling.invert)
-            labels_HW = reading.recipe.apply(maps_CHW, self.card.maps)
-            confidence = reading.rate(labels_HW, maps_CHW)
-            if scale == 1 and part.shape == whole.shape and not self.settings.tta:
-                seen.append(Found(maps_CHW, labels_HW, confidence))
-            sizes = areas(labels_HW)
-            return np.rint(sizes / scale**2).astype(np.int64) if rough else sizes, confidence
-
-        scale = find_scale(whole, probe, rule=rule)
-        return Survey(scale, scaling, seen[0] if seen and scale == 1 else None)
+        return look_at(self, as_plane(plane))
 
     def at_scale(self, scale: float, *, tile: int | None = None) -> Segmenter:
         """Give the segmenter with another `scale` in its settings, and another `tile` where one is given."""
-        return self._with(replace(self.settings, scale=scale, tile=tile or self.settings.tile))
+        return self.with_settings(replace(self.settings, scale=scale, tile=tile or self.settings.tile))
 
     def within(self, shape_HW: tuple[int, int], max_bytes: int | None) -> Segmenter:
         """Give the segmenter with smaller tiles where a plane does not fit the memory with the card's.
@@ -301,10 +277,11 @@ class Segmenter:
             return self
         while found.need(shape_HW).smallest > max_bytes and tile // 2 >= _LEAST_TILE:
             tile //= 2
-            found = self._with(replace(self.settings, tile=tile))
+            found = self.with_settings(replace(self.settings, tile=tile))
         return found
 
-    def _with(self, settings: SegmentSettings) -> Segmenter:
+    def with_settings(self, settings: SegmentSettings) -> Segmenter:
+        """Give the segmenter with other settings."""
         return Segmenter(self.engine, self.card, settings=settings, tiles_at_once=self.tiles_at_once)
 
     def maps(self, plane: NDArray[Any] | Plane, known: Survey | None = None) -> NDArray[np.float32]:

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from nucleate.core.image import Image
     from nucleate.core.plane import Plane
     from nucleate.run.inputs import Source
-    from nucleate.run.scale import Survey
     from nucleate.run.segmenter import Segmenter
     from nucleate.run.strips import PlaneStrips
+    from nucleate.run.survey import Survey
 
 __all__ = [
     "BatchSettings",

@@ -110,6 +110,20 @@ def _uneven(image: NDArray[Any], rng: np.random.Generator, *, dark: float) -> ND
     return _stored(image * (light if image.ndim == 2 else light[:, None]), image)
 
 
+def _burnt(image: NDArray[Any], rng: np.random.Generator, *, times: float) -> NDArray[Any]:
+    """Lay a disk of half a per cent of a dark picture over it, so many times as bright as its brightest, in 16 bits."""
+    low, high = _range(image)
+    if np.median(image) > (low + high) / 2:
+        return image
+    rows, cols = image.shape[:2]
+    top, left = rng.uniform(0, (rows, cols))
+    away = (np.arange(rows)[:, None] - top) ** 2 + (np.arange(cols) - left) ** 2
+    burnt = image.astype(np.float64)
+    burnt[away < 0.005 * rows * cols / np.pi] = low + times * (high - low)
+    stored: NDArray[Any] = np.rint(burnt * (65535 / burnt.max())).astype(np.uint16)
+    return stored
+
+
 def _coloured(image: NDArray[Any]) -> NDArray[Any]:
     return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
 
@@ -156,6 +170,10 @@ CHANGES = (
     Change("inverted", "", "yes", _invert),
     *(Change("gamma", f"{power:g}", "yes", partial(_gamma, power=power)) for power in (0.5, 2.0)),
     Change("uneven light", "falls to 30 % across", "yes", partial(_uneven, dark=0.3)),
+    *(
+        Change("burnt spot", f"{times} times as bright as all else, in 16 bit", "yes", partial(_burnt, times=times))
+        for times in (3, 10)
+    ),
     *(
         Change("colour-shifted", f"hue turned {degrees} degrees", "yes", partial(_mixed, matrix=_turned(degrees)))
         for degrees in (30, 120)

@@ -1,0 +1,120 @@
+"""The contrast in which a plane is looked at where a few things are far brighter than its nuclei."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from nucleate.api import load_segmenter
+from nucleate.core.normalize import Scaling
+from nucleate.core.plane import ArrayPlane
+from nucleate.data.synth import Scene, draw
+from nucleate.run import survey
+from nucleate.run.contrast import dimmer, shows_more
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+WHOLE = Scaling(0.0, 1000.0, invert=False, channels=1)
+
+
+def disks(levels: list[float], side: int = 200) -> NDArray[np.float32]:
+    """Draw disks of 12 pixels in a row, each of one brightness, on a black ground."""
+    rows, cols = np.mgrid[:side, :side]
+    plane = np.zeros((side, side), np.float32)
+    for number, level in enumerate(levels):
+        plane[(rows - 20 - 20 * (number % 8)) ** 2 + (cols - 20 - 20 * (number // 8)) ** 2 < 36] = level
+    return plane
+
+
+@pytest.mark.parametrize("bright", [1, 2, 3])
+def test_most_things_become_bright_however_many_are_far_brighter(bright: int) -> None:
+    proposed = dimmer(disks([200.0] * 7 + [1000.0] * bright), WHOLE)
+    assert proposed is not None
+    assert proposed.high == pytest.approx(200 / 0.9)
+
+
+@pytest.mark.parametrize(
+    ("plane", "scaling"),
+    [
+        pytest.param(disks([600.0] * 7 + [1000.0]), WHOLE, id="bright already"),
+        pytest.param(disks([200.0, 1000.0]), WHOLE, id="hardly anything"),
+        pytest.param(disks([30.0] * 9 + [1000.0]), WHOLE, id="no brighter than the ground"),
+        pytest.param(disks([200.0] * 9), replace(WHOLE, invert=True), id="light ground"),
+        pytest.param(np.full((50, 50), 100.0), WHOLE, id="one thing"),
+        pytest.param(np.zeros((0, 9)), WHOLE, id="no pixel"),
+        pytest.param(np.full((1, 1), 100.0), WHOLE, id="one pixel"),
+        pytest.param(np.full((50, 50), np.inf), WHOLE, id="infinite"),
+    ],
+)
+def test_nothing_is_proposed(plane: NDArray[np.float32], scaling: Scaling) -> None:
+    assert dimmer(plane, scaling) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "more"),
+    [
+        ((10, 0.8), (20, 0.8), True),
+        ((10, 0.8), (20, 0.65), True),
+        ((10, 0.9), (20, 0.65), False),  # far less sure
+        ((0, 0.0), (20, 0.55), False),  # doubtful
+        ((0, 0.0), (5, 0.9), True),
+        ((0, 0.0), (4, 0.9), False),  # hardly any
+        ((100, 0.8), (105, 0.8), False),  # hardly more
+        ((10, 0.8), (0, 0.0), False),
+    ],
+)
+def test_a_look_must_show_clearly_more(old: tuple[int, float], new: tuple[int, float], *, more: bool) -> None:
+    sized = [(np.full(count, 100), np.full(count, sure, np.float32)) for count, sure in (new, old)]
+    assert shows_more(*sized) == more
+
+
+def _with_spots(times: float) -> tuple[NDArray[np.uint16], int]:
+    """Draw nuclei, and three disks so many times as bright as the brightest of them."""
+    plane, labels = draw(Scene(size=(400, 400), nuclei=60), np.random.default_rng(5))
+    rows, cols = np.mgrid[:400, :400]
+    spots = plane.astype(np.float64)
+    for row, col in ((60, 330), (200, 60), (350, 220)):
+        spots[(rows - row) ** 2 + (cols - col) ** 2 < 100] = times * float(plane.max())
+    return (spots * (65535 / spots.max())).astype(np.uint16), int(labels.max())
+
+
+@pytest.mark.parametrize("scale", ["auto", 1.0])
+def test_nuclei_beside_far_brighter_spots_are_found(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = load_segmenter("nucleate", threads=1)
+    segmenter = segmenter.with_settings(replace(segmenter.settings, scale=scale))
+    plane, count = _with_spots(12)
+    assert segmenter.segment_plane(plane)[1].size > 0.9 * count
+    monkeypatch.setattr(survey, "dimmer", lambda *_: None)
+    assert segmenter.segment_plane(plane)[1].size < 0.3 * count
+
+
+def test_noise_with_a_few_burnt_pixels_shows_no_nuclei() -> None:
+    segmenter = load_segmenter("nucleate", threads=1)
+    noise = np.random.default_rng(0).normal(500, 50, (300, 300))
+    noise[10:14, 10:90] = 20000
+    assert segmenter.segment_plane(noise.astype(np.uint16))[1].size <= 2
+
+
+def test_what_was_seen_in_the_contrast_that_is_taken_is_not_computed_again() -> None:
+    segmenter = load_segmenter("nucleate", threads=1)
+    calls, engine = [0], segmenter.engine
+
+    def counting(batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        calls[0] += 1
+        return engine(batch_NCHW)
+
+    segmenter.engine = counting
+    segmenter = segmenter.with_settings(replace(segmenter.settings, scale=1.0))
+    plane, _ = _with_spots(12)
+    known = segmenter.survey(plane)
+    assert known.seen is not None
+    assert known.scaling.high < 0.2 * segmenter.card.normalizer.measure(ArrayPlane(plane)).high
+    before = calls[0]
+    segmenter.segment_into(plane, np.zeros(plane.shape, np.int32))
+    assert calls[0] == 2 * before
