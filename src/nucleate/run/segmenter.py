@@ -3,6 +3,7 @@
 ::
 
     plane (H, W[, 3])
+      -> run/survey.py: contrast and scale, by first looks
       -> run/maps.py: scaling measured on the whole plane, resized, tiled, engine, blended    maps_CHW  0..1
       -> recipe on the whole plane, or in run/blocks.py part by part where memory is short
       -> labels_HW, confidence
