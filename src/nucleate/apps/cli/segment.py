@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["check_folder", "close", "command_line", "load", "parse_scale", "run", "segment", "settings_of", "share"]
 
 _MOST_AT_ONCE = 4
-"""Inputs done beside each other: of more than so many, what only one thread can do at a time would take the turns."""
+"""Inputs done beside each other, each of which takes memory; measured with two on two cores (benchmarks/speed.md)."""
 
 _EXPORT_HELP = (
     "Of labels, overlay, measurements, rle, geojson (QuPath), imagej (ROIs), coco, zarr (OME-Zarr), ome-tiff, parquet, "
