@@ -243,6 +243,31 @@ def test_a_section_is_turned_over_however_dark_it_is(tissue: float) -> None:
     assert scaled[nuclei].min() > scaled[~nuclei].max()
 
 
+@pytest.mark.parametrize("black", [1, 10, 40, 160])
+@pytest.mark.parametrize("tissue", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("glow", [0, 3])
+def test_what_is_black_beyond_a_section_is_ground_and_has_no_say(black: int, tissue: float, glow: int) -> None:
+    nuclei = np.zeros((40, 40), bool)
+    nuclei[5:15, 5:15] = nuclei[20:34, 12:30] = True
+    section = _section(nuclei, tissue=tissue)
+    section[36:, 30:] = 255
+    filled = np.concatenate([section, np.full((40, black, 3), glow, np.uint8)], axis=1)
+    normalizer = Normalizer(polarity="transmitted", stain="nuclear")
+    scaled = normalizer(filled)
+    np.testing.assert_array_equal(scaled[0, :, 40:], 0)
+    np.testing.assert_array_equal(scaled[0, :, :40], normalizer(section)[0])
+
+
+@pytest.mark.parametrize("colour", [(0.0, 0.0, 1.0), (1.0, 1.0, 1.0), (0.2, 1.0, 0.6)])
+def test_what_shines_on_pure_black_is_not_turned_over(colour: tuple[float, float, float]) -> None:
+    dots = ndimage.gaussian_filter(_dots().astype(float), 1)
+    dots[dots < 9] = 0
+    shown = np.rint(dots[..., None] * np.array(colour)).astype(np.uint8)
+    measured = Normalizer(polarity="transmitted", stain="nuclear").measure(shown)
+    assert not measured.invert
+    assert measured.unlit is None
+
+
 def test_dyes_that_shine_on_dark_ground_are_not_turned_over() -> None:
     green = ndimage.gaussian_filter(np.random.default_rng(0).random((40, 40)), 3)
     shown = np.stack([_dots() // 3, (255 * green).astype(np.uint8), _dots()], axis=-1)

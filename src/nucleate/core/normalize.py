@@ -28,6 +28,11 @@ _BLUE = 2
 _ONE_DYE = 0.9  # share of the colours' spread along one line from which a second dye is not looked for, but for blue
 _DARK = 0.125  # of the range: what lies higher is not the ground of a dark picture
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
+_UNLIT = 0.04  # of the brightest: where no channel of a light plane reaches it, no light came through, ...
+_LIGHT = 0.3  # of the brightest: hardly anything in a section is darker
+_THROUGH = 0.2  # of the brightest is let through by all channels in most of it
+_TINGED = 0.02  # of the brightest: channels of a pale section are so far apart
+_EDGE = 0.002  # ... and where so many pixels are such, they lie beyond the slide
 _EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
 SAMPLE = 4_000_000
 """Pixels looked at for percentiles, at most about: larger planes are sampled on a regular grid."""
@@ -60,6 +65,8 @@ class Scaling:
         The one channel of a colour plane that is used and repeated; None uses all.
     white : (float, float, float) or None
         Red, green and blue where no dye is, if the haematoxylin is looked at; None looks at grey or colours.
+    unlit : float or None
+        Pixels with no channel above are shown as ground: they lie beyond the slide, or are filled up with black.
     """
 
     low: float
@@ -68,6 +75,7 @@ class Scaling:
     channels: int
     only: int | None = None
     white: tuple[float, float, float] | None = None
+    unlit: float | None = None
 
     def apply(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Scale (H, W) or (H, W, 3) of any real dtype to float32 (channels, H, W) in 0..1."""
@@ -84,6 +92,8 @@ class Scaling:
         scaled = np.clip(np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
         if self.invert and self.white is None:
             scaled = 1.0 - scaled
+        if self.unlit is not None and plane.ndim == 3:
+            scaled[:, plane.max(axis=-1) <= self.unlit] = 0.0
         if scaled.shape[0] < self.channels:
             scaled = np.repeat(scaled, self.channels, axis=0)
         return np.ascontiguousarray(scaled, np.float32)
@@ -111,7 +121,8 @@ class Normalizer:
     polarity : {"keep", "dark-background", "transmitted"}
         ``dark-background`` inverts planes whose mean lies above the middle of the range (the paper's rule); empty
         channels of a colour plane do not count. ``transmitted`` does too, and inverts coloured planes whose colours
-        are those of dyes in white light, however dark: some channel lets light through nearly everywhere.
+        are those of dyes in white light, however dark: some channel lets light through nearly everywhere. What is black
+        in a light coloured plane lies beyond the slide, has no say in it and is shown as ground.
     stain : {"grey", "haematoxylin", "nuclear"}
         What a network of one channel sees of coloured planes. ``grey``; ``haematoxylin``: its density, of planes that
         were inverted; ``nuclear``: that only where most of what is dyed holds little of it, as in sections full of
@@ -148,7 +159,8 @@ class Normalizer:
             mean = float(np.mean([np.clip(bands[index], low, high).mean() for index in used]))
             bright = high > low and mean > (low + high) / 2
             if self.polarity == "transmitted" and sample.ndim == 3 and high > low and not bright:
-                bright = is_dyed(few_pixels(sample))
+                lit, unlit = _lit(sample)
+                bright = is_dyed(few_pixels(sample)) or (unlit is not None and _is_light(lit))
             if len(used) > 1 and turned and not bright:
                 share, strongest = one_hue(sample.reshape(-1, 3), np.array([bottom for bottom, *_ in ends]))
                 only = strongest if share >= _ONE_HUE else None
@@ -156,7 +168,11 @@ class Normalizer:
             low, high, _ = ends[only]
         if turned and not bright:
             low = min(ends[index][2] for index in (used if only is None else [only]))
-        plain = Scaling(low, high, turned and bright, self.channels, only)
+        unlit = None
+        if self.polarity == "transmitted" and bright and sample.ndim == 3 and self.channels == 1:
+            sample, unlit = _lit(sample)
+            low, high, _ = self._ends(_finite(to_grey(sample)), plane.dtype) if unlit is not None else (low, high, 0.0)
+        plain = Scaling(low, high, turned and bright, self.channels, only, unlit=unlit)
         if self.stain == "grey" or self.channels == 3 or sample.ndim == 2:
             return plain
         return self._of_nuclei(sample, plane.dtype, grey=plain)
@@ -195,6 +211,28 @@ class Normalizer:
     def __call__(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Prepare a whole plane: float32 (channels, H, W) in 0..1."""
         return self.measure(plane).apply(plane)
+
+
+def _lit(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None]:
+    """Leave out pixels of (h, w, 3) through which no light came, if there are such; give (n, 1, 3) and the limit."""
+    most_HW = sample.max(axis=-1)
+    known = _finite(most_HW)
+    unlit = _UNLIT * float(np.percentile(known, 99.8)) if known.size else 0.0
+    lit_HW = most_HW > unlit
+    if unlit <= 0 or not lit_HW.any() or np.count_nonzero(lit_HW) > (1 - _EDGE) * lit_HW.size:
+        return sample, None
+    return sample[lit_HW][:, None], unlit
+
+
+def _is_light(lit: NDArray[Any]) -> bool:
+    """Tell a section on black, coloured and all of it light, from what shines and has dim rims."""
+    few = few_pixels(lit)
+    if not few.size:
+        return False
+    most, least = few.max(axis=1), few.min(axis=1)
+    top, middle = float(np.percentile(most, 99.8)), float(np.median(least))
+    light = np.percentile(most, 5) > _LIGHT * top and middle > _THROUGH * top
+    return bool(light and np.median(most - least) > _TINGED * top)
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:
