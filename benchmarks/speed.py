@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def pictures(data: Path, table: Path, *, side: int, folder: Path) -> list[Path]:
 
 
 def ours(images: list[Path], out: Path, *, exports: str, model: str | None, threads: int) -> dict[str, float]:
-    """Segment the pictures as `nucleate segment` does."""
+    """Segment the pictures as `nucleate segment` does; one at a time where `exports` ends in a 1."""
     started = time.perf_counter()
     from nucleate.api import load_segmenter
     from nucleate.apps.cli.segment import settings_of
@@ -60,7 +61,9 @@ def ours(images: list[Path], out: Path, *, exports: str, model: str | None, thre
     from nucleate.run.inputs import expand
 
     segmenter = load_segmenter(model, device="cpu", threads=threads)
-    settings = settings_of({}, export=exports, memory=None, device="cpu", threads=threads)
+    single = exports.endswith("1")
+    settings = settings_of({}, export=exports.removesuffix("1"), memory=None, device="cpu", threads=threads)
+    settings = replace(settings, at_once=1) if single else settings
     run_batch(expand([str(images[0])]), out / "first", segmenter=segmenter, settings=settings)
     ready, busy = time.perf_counter(), time.process_time()
     summary = run_batch(expand([str(path) for path in images]), out / "all", segmenter=segmenter, settings=settings)
@@ -158,6 +161,8 @@ def compare(folder: Path, given: Any) -> None:  # noqa: ANN401 - what argparse g
     programs = {
         "nucleate, labels": "labels",
         "nucleate, default exports": "labels,overlay,measurements",
+        "nucleate, labels, one picture at a time": "labels1",
+        "nucleate, default exports, one picture at a time": "labels,overlay,measurements1",
         **({"StarDist, labels": ""} if given.stardist else {}),
     }
     runs: dict[str, list[dict[str, float]]] = {program: [] for program in programs}

@@ -66,6 +66,12 @@ def test_nuclei_of_known_sizes_are_taken_as_they_are(diameter: float) -> None:
     assert network.asked == [((256, 256), 1.0), ((1536, 1536), 0.25)]
 
 
+def test_a_plane_of_little_more_than_a_megapixel_is_not_looked_at_as_a_whole() -> None:
+    network = Network(20)
+    find_scale(_plane(1200), network, rule=RULE)
+    assert network.asked == [((256, 256), 1.0), ((1200, 1200), 0.25)]
+
+
 @pytest.mark.parametrize(
     ("diameter", "asked"),
     [

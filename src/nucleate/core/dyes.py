@@ -9,7 +9,16 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["few_pixels", "is_counterstained", "is_dyed", "one_hue", "to_haematoxylin", "white_of"]
+__all__ = [
+    "few_pixels",
+    "is_counterstained",
+    "is_dyed",
+    "is_light_on_black",
+    "one_hue",
+    "to_haematoxylin",
+    "unlit_below",
+    "white_of",
+]
 
 _STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
 _HAEMATOXYLIN = np.linalg.inv(_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True))[:, 0].astype(np.float32)
@@ -21,6 +30,10 @@ _DENSE = 0.7  # share of the white below which the darkest channel of a dyed pix
 _POOR = 0.5  # share of the haematoxylin of the bluest nuclei that is little
 _MOSTLY = 0.55  # of the dyed pixels
 _PRESENT = (0.2, 1.15)  # its share of all density: other dyes give less, or far more than there can be
+_UNLIT = 0.04  # of the brightest: where no channel is brighter, no light came through
+_DARKEST = 0.3  # of the brightest: hardly anything in a section on black is darker, ...
+_THROUGH = 0.2  # ... all channels let so much through in most of it, ...
+_TINGED = 0.02  # ... and they are so far apart
 _TINT = 0.6  # of the strongest channel is the least that a lamp gives: what is darker is tissue that fills the plane
 
 
@@ -99,6 +112,22 @@ def is_dyed(pixels: NDArray[np.float32]) -> bool:
     white = np.percentile(most, 99.8)
     lightness = (np.median(most) + np.median(least)) / 2
     return bool(lightness > _DYED * white and np.median(most - least) > _COLOURED * white)
+
+
+def unlit_below(pixels: NDArray[Any]) -> float:
+    """Give the value that some channel exceeds wherever any light came through, by pixels (n, 3)."""
+    return _UNLIT * float(np.percentile(pixels.max(axis=1), 99.8)) if pixels.size else 0.0
+
+
+def is_light_on_black(pixels: NDArray[np.float32]) -> bool:
+    """Tell a section on black, coloured and all of it light, from what shines and has dim rims, by pixels (n, 3)."""
+    lit = pixels[pixels.max(axis=1) > unlit_below(pixels)]
+    if not 0 < len(lit) < len(pixels):
+        return False
+    most, least = lit.max(axis=1), lit.min(axis=1)
+    top = float(np.percentile(most, 99.8))
+    light = np.percentile(most, 5) > _DARKEST * top and np.median(least) > _THROUGH * top
+    return bool(light and np.median(most - least) > _TINGED * top)
 
 
 def one_hue(pixels: NDArray[Any], lows: NDArray[np.float64]) -> tuple[float, int]:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nucleate.core.dyes import few_pixels, is_counterstained, is_dyed, one_hue, to_haematoxylin, white_of
+from nucleate.core.dyes import (
+    few_pixels,
+    is_counterstained,
+    is_dyed,
+    is_light_on_black,
+    one_hue,
+    to_haematoxylin,
+    unlit_below,
+    white_of,
+)
 from nucleate.core.plane import as_plane, grid_sample
 
 if TYPE_CHECKING:
@@ -28,11 +37,7 @@ _BLUE = 2
 _ONE_DYE = 0.9  # share of the colours' spread along one line from which a second dye is not looked for, but for blue
 _DARK = 0.125  # of the range: what lies higher is not the ground of a dark picture
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
-_UNLIT = 0.04  # of the brightest: where no channel of a light plane reaches it, no light came through, ...
-_LIGHT = 0.3  # of the brightest: hardly anything in a section is darker
-_THROUGH = 0.2  # of the brightest is let through by all channels in most of it
-_TINGED = 0.02  # of the brightest: channels of a pale section are so far apart
-_EDGE = 0.002  # ... and where so many pixels are such, they lie beyond the slide
+_EDGE = 0.002  # of the pixels: where no light came through so many, they lie beyond the slide
 _EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
 SAMPLE = 4_000_000
 """Pixels looked at for percentiles, at most about: larger planes are sampled on a regular grid."""
@@ -159,8 +164,8 @@ class Normalizer:
             mean = float(np.mean([np.clip(bands[index], low, high).mean() for index in used]))
             bright = high > low and mean > (low + high) / 2
             if self.polarity == "transmitted" and sample.ndim == 3 and high > low and not bright:
-                lit, unlit = _lit(sample)
-                bright = is_dyed(few_pixels(sample)) or (unlit is not None and _is_light(lit))
+                few = few_pixels(sample)
+                bright = is_dyed(few) or is_light_on_black(few)
             if len(used) > 1 and turned and not bright:
                 share, strongest = one_hue(sample.reshape(-1, 3), np.array([bottom for bottom, *_ in ends]))
                 only = strongest if share >= _ONE_HUE else None
@@ -215,24 +220,11 @@ class Normalizer:
 
 def _lit(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None]:
     """Leave out pixels of (h, w, 3) through which no light came, if there are such; give (n, 1, 3) and the limit."""
-    most_HW = sample.max(axis=-1)
-    known = _finite(most_HW)
-    unlit = _UNLIT * float(np.percentile(known, 99.8)) if known.size else 0.0
-    lit_HW = most_HW > unlit
+    unlit = unlit_below(few_pixels(sample))
+    lit_HW = sample.max(axis=-1) > unlit
     if unlit <= 0 or not lit_HW.any() or np.count_nonzero(lit_HW) > (1 - _EDGE) * lit_HW.size:
         return sample, None
     return sample[lit_HW][:, None], unlit
-
-
-def _is_light(lit: NDArray[Any]) -> bool:
-    """Tell a section on black, coloured and all of it light, from what shines and has dim rims."""
-    few = few_pixels(lit)
-    if not few.size:
-        return False
-    most, least = few.max(axis=1), few.min(axis=1)
-    top, middle = float(np.percentile(most, 99.8)), float(np.median(least))
-    light = np.percentile(most, 5) > _LIGHT * top and middle > _THROUGH * top
-    return bool(light and np.median(most - least) > _TINGED * top)
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:

@@ -128,8 +128,10 @@ def run_batch(
     tasks = [Task(source, names[source.key], journal.done.get(source.key)) for source in sources]
     interrupted = False
     with tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True) as scratch:
-        bench = WorkBench(segmenter, settings, output=output, scratch=Path(scratch))
-        crew = crew or ThreadCrew(bench, at_once=min(settings.at_once, len(tasks)))
+        crew = crew or ThreadCrew(
+            WorkBench(segmenter, settings, output=output, scratch=Path(scratch)),
+            at_once=min(settings.at_once, len(tasks)),
+        )
         try:
             for count, done in enumerate(crew.run(tasks, watch), 1):
                 outcomes[done.outcome.source] = done.outcome

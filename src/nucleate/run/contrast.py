@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from nucleate.run.scale import expected
+from nucleate.run.scale import expected, rise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,6 +77,6 @@ def shows_more(new: Sized, old: Sized) -> bool:
     """Tell whether a look finds clearly more nuclei, each as far as it is sure, and about as sure."""
     if not len(new[1]):
         return False
-    least = max(_CERTAIN, (float(old[1].mean()) if len(old[1]) else 0.0) - _LESS)
+    sure = float(new[1].mean()) >= _CERTAIN and rise(new, old) >= -_LESS
     before = expected(old)
-    return float(new[1].mean()) >= least and expected(new) >= max(_MORE * before, before + _AT_LEAST)
+    return sure and expected(new) >= max(_MORE * before, before + _AT_LEAST)

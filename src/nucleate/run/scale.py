@@ -30,7 +30,16 @@ if TYPE_CHECKING:
 
     Sized = tuple[NDArray[np.int64], NDArray[np.float32]]
 
-__all__ = ["PartOfPlane", "Probe", "ScaleRule", "busiest_part", "expected", "find_scale", "wide_part"]
+__all__ = [
+    "PartOfPlane",
+    "Probe",
+    "ScaleRule",
+    "busiest_part",
+    "expected",
+    "find_scale",
+    "first_parts",
+    "rise",
+]
 
 _WIDE, _MIDDLE, _NARROW = 1536, 768, 256  # sides of the parts that are looked at, pixels of the plane
 _SMALL = 1 << 20  # pixels of a plane that is looked at as a whole
@@ -150,8 +159,7 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     float
         1 where nothing speaks for another.
     """
-    wide = wide_part(plane)
-    first = wide if wide.shape == plane.shape else busiest_part(wide, _NARROW)
+    wide, first = first_parts(plane, _NARROW)
     plain, coarse = probe(first, 1.0), probe(wide, _COARSE, rough=True)
     near, far = _diameter(*plain), _diameter(*coarse)
     if not far and _share(coarse, wide) >= max(_FILLED, _MANY_TIMES * _share(plain, first)):
@@ -164,7 +172,7 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     scale, found = 1.0, plain if judged.shape == first.shape else probe(judged, 1.0)
     while enlarge > scale:
         seen = probe(judged, enlarge)
-        if not _finds_more(seen, found, smallest=rule.smallest) or (scale > 1 and _rise(seen, found) < 0):
+        if not _finds_more(seen, found, smallest=rule.smallest) or (scale > 1 and rise(seen, found) < 0):
             break
         scale, found = enlarge, seen
         further = rule.enlarging(_diameter(*seen))
@@ -172,9 +180,12 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     return shrink if shrink and _surer(probe(judged, shrink), found, huge=_HUGE * rule.largest) else scale
 
 
-def wide_part(plane: Plane) -> PartOfPlane:
-    """Give the part that is looked at first: all of a small plane."""
-    return _whole(plane) if plane.shape[0] * plane.shape[1] <= _SMALL else busiest_part(plane, _WIDE)
+def first_parts(plane: Plane, side: int = _MIDDLE) -> tuple[PartOfPlane, PartOfPlane]:
+    """Give a wide part, and within it one of `side` pixels to be looked at closely; both are all of a small plane."""
+    if plane.shape[0] * plane.shape[1] <= _SMALL:
+        return _whole(plane), _whole(plane)
+    wide = busiest_part(plane, _WIDE)
+    return wide, busiest_part(wide, side)
 
 
 def busiest_part(plane: Plane, side: int) -> PartOfPlane:
@@ -236,16 +247,16 @@ def _surer(new: Sized, old: Sized, *, huge: float) -> bool:
     Where about as many are about as sure and cover more, nuclei are missed or cut off at full size. Where in both looks
     they are more than `huge` pixels across and cover as much, they may be a little less sure.
     """
-    rise = _rise(new, old) if len(new[1]) else 0.0
+    surer = rise(new, old) if len(new[1]) else 0.0
     cover, before = _covered(*new), _covered(*old)
-    missed = rise > -_SURER and expected(new) >= _ENOUGH * expected(old) and cover >= _MORE * before > 0
-    alike = min(_diameter(*new), _diameter(*old)) > huge and rise > -_HARDLY_LESS and cover >= _ENOUGH * before
-    if rise < _SURER and not missed and not alike:
+    missed = surer > -_SURER and expected(new) >= _ENOUGH * expected(old) and cover >= _MORE * before > 0
+    alike = min(_diameter(*new), _diameter(*old)) > huge and surer > -_HARDLY_LESS and cover >= _ENOUGH * before
+    if surer < _SURER and not missed and not alike:
         return False
     few = int(np.count_nonzero(old[1] >= _SURE)) < _FEWEST
     if not few and expected(new) < _FEWER * expected(old):
         return False
-    enough = _ENOUGH if rise < _MUCH_SURER else _HALF
+    enough = _ENOUGH if surer < _MUCH_SURER else _HALF
     certain = few or (float(new[1].mean()) >= _CERTAIN and float(old[1].mean()) < _DOUBTFUL)
     return enough * before <= cover and (certain or cover <= _PIECES * before)
 
@@ -255,7 +266,8 @@ def expected(seen: Sized) -> float:
     return float(seen[1][seen[1] >= _SURE].sum())
 
 
-def _rise(new: Sized, old: Sized) -> float:
+def rise(new: Sized, old: Sized) -> float:
+    """Give by how much the mean confidence is higher; of no nuclei it is 0."""
     return float(new[1].mean()) - (float(old[1].mean()) if len(old[1]) else 0.0)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from nucleate.core.labels import areas
 from nucleate.run.contrast import dimmer, shows_more
-from nucleate.run.scale import busiest_part, find_scale, wide_part
+from nucleate.run.scale import find_scale, first_parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "Survey", "look_at"]
 
-_MIDDLE = 768  # side of the part by which the contrast is chosen, pixels
-_STEPS = 2  # times that it may be raised
+_STEPS = 2  # times that the contrast may be raised
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,7 @@ class _Glance:
 
 def _with_contrast(glance: _Glance) -> _Glance:
     """Give the looks with the contrast in which the network finds most."""
-    wide = wide_part(glance.plane)
-    part = wide if wide.shape == glance.plane.shape else busiest_part(wide, _MIDDLE)
+    wide, part = first_parts(glance.plane)
     pixels = wide.read(slice(None), slice(None))
     for _ in range(_STEPS):
         proposed = dimmer(pixels, glance.scaling)

@@ -1,8 +1,8 @@
 """The tasks of a batch in threads of this process: small inputs beside each other, a large one alone.
 
-Much of an input is work for one core: it is read, split and written while the network waits. So two at once take two
-thirds of the time on two cores (benchmarks/speed.md). The main thread only writes, so that Ctrl-C acts at once even
-while an engine computes.
+Much of an input is work for one core: it is read, split and written while the network waits. So two at once take
+three quarters of the time on two cores (benchmarks/speed.md). The main thread only writes, so that Ctrl-C acts at once
+even while an engine computes.
 """
 
 from __future__ import annotations
