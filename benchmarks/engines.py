@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.api import load_segmenter
 from nucleate.run.engine import OnnxEngine
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
     integers = given.model.with_suffix(".int8.onnx")
-    batch = np.random.default_rng(0).random((1, 3, given.side, given.side), np.float32)
+    channels = load_segmenter(given.model).card.network["channels_in"]
+    batch = np.random.default_rng(0).random((1, channels, given.side, given.side), np.float32)
     print("| engine | threads | s a megapixel | processor s a megapixel |\n|---|---|---|---|")
     for threads in given.threads:
         engines: dict[str, Callable[[NDArray[np.float32]], Any]] = {

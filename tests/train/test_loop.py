@@ -47,6 +47,17 @@ def test_training_learns_to_find_disks(tmp_path: Path) -> None:
     assert run.best > 0.9
 
 
+@pytest.mark.parametrize(("has", "lines"), [("float32", 1), ("bfloat16", 0)])
+def test_bfloat16_without_instructions_for_it_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, has: str, lines: int
+) -> None:
+    monkeypatch.setattr("nucleate.train.loop.best_precision", lambda device: has)
+    _train(tmp_path, CONFIG.replace(precision="bfloat16", epochs=1))
+    said = [record.getMessage() for record in caplog.records if record.name == "nucleate.train.loop"]
+    assert len(said) == lines
+    assert all("precision = 'float32'" in line for line in said)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("name", "optimiser"), [("unet", "adam"), ("flagship", "adam"), ("flagship", "muon")])
 def test_a_resumed_run_equals_the_unbroken_one(

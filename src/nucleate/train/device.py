@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from pathlib import Path
 from typing import Literal
@@ -52,6 +53,7 @@ def best_precision(device: str) -> Literal["float32", "bfloat16"]:
     return "bfloat16" if _has_bfloat16() else "float32"
 
 
+@functools.cache
 def _has_bfloat16() -> bool:
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")

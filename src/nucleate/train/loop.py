@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import logging
 import math
 import time
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from nucleate.train.augment import seeded
 from nucleate.train.batches import Atlas, Batch, make_batch, steps_per_epoch
 from nucleate.train.checkpoint import load_state, save_network, save_state
 from nucleate.train.config import TrainConfig
+from nucleate.train.device import best_precision
 from nucleate.train.losses import loss_of
 from nucleate.train.muon import Muon
 from nucleate.train.parallel import across, meet, rank, share, size
@@ -34,6 +36,8 @@ __all__ = ["BEST", "FINAL", "Run", "fit", "learning_rate"]
 BEST = "best.safetensors"
 FINAL = "final.safetensors"
 _STATE = "state.safetensors"
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -104,6 +108,8 @@ def fit(
         If the loss is no number any more.
     """
     place = torch.device(device)
+    if config.precision == "bfloat16" and best_precision(place.type) == "float32":
+        _logger.warning("no instructions for bfloat16 here: training is many times faster with precision = 'float32'")
     atlas = atlas.to(place)
     torch.manual_seed(int(seeded(config.seed, 0).initial_seed()))
     module = first_network(config).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]

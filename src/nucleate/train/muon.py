@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from nucleate.train.device import best_precision
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -63,9 +65,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Bring all singular values of a matrix (m, n) to about 1, in bfloat16."""
+    """Bring all singular values of a matrix (m, n) to about 1, in bfloat16 where there are instructions for it."""
     rows, cols = matrix.shape
-    x = matrix.to(torch.bfloat16)
+    x = matrix.to(getattr(torch, best_precision(matrix.device.type)))
     x = x.T if rows > cols else x
     x = x / (x.norm() + 1e-7)
     first, third, fifth = _QUINTIC
