@@ -39,6 +39,17 @@ def test_most_things_become_bright_however_many_are_far_brighter(bright: int) ->
     assert proposed.high == pytest.approx(200 / 0.9)
 
 
+@pytest.mark.parametrize("level", [600.0, 1000.0])
+def test_a_margin_of_one_value_counts_as_one_thing(level: float) -> None:
+    plane = disks([200.0] * 9)
+    plane[:, 150:] = level
+    proposed = dimmer(plane, WHOLE)
+    assert proposed is not None
+    assert proposed.high == pytest.approx(200 / 0.9)
+    plane[:, 150:] -= 1.5 * np.arange(50)  # of many values it is a part of the picture
+    assert dimmer(plane, WHOLE) is None
+
+
 @pytest.mark.parametrize(
     ("plane", "scaling"),
     [

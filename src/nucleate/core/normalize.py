@@ -72,6 +72,9 @@ class Scaling:
         Red, green and blue where no dye is, if the haematoxylin is looked at; None looks at grey or colours.
     unlit : float or None
         Pixels with no channel above are shown as ground: they lie beyond the slide, or are filled up with black.
+    specks : float or None
+        Height of lone bright pixels that were left out of the measurement, and that whoever reads the plane leaves out
+        too (`nucleate.core.specks`): here pixels are looked at one by one. None where there are hardly any.
     """
 
     low: float
@@ -81,6 +84,7 @@ class Scaling:
     only: int | None = None
     white: tuple[float, float, float] | None = None
     unlit: float | None = None
+    specks: float | None = None
 
     def apply(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Scale (H, W) or (H, W, 3) of any real dtype to float32 (channels, H, W) in 0..1."""

@@ -2,7 +2,7 @@
 
 ::
 
-    part of the plane (h, w[, 3])            read for one tile
+    part of the plane (h, w[, 3])            read for one tile, lone bright pixels cleared
       -> scaling measured on the whole plane
       -> resized to the working grid
       -> reflected up to the card's multiple  batch_NCHW, tile by tile
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate.core.resample import Resampler, resample
+from nucleate.core.specks import Cleared
 from nucleate.core.tiles import Rows, Span, chain, joined, mix
 from nucleate.errors import ModelError
 
@@ -242,9 +243,10 @@ class Working:
     def __init__(
         self, plane: Plane, card: ModelCard, *, size: tuple[int, int], multiple: int, scaling: Scaling | None = None
     ) -> None:
-        self.plane, self.size = plane, size
-        self.last: tuple[Span, NDArray[np.float32]] | None = None  # row of tiles, with its maps
         self._scaling = scaling or card.normalizer.measure(plane)
+        self.plane = plane if self._scaling.specks is None else Cleared(plane, self._scaling.specks)
+        self.size = size
+        self.last: tuple[Span, NDArray[np.float32]] | None = None  # row of tiles, with its maps
         self._resampler = Resampler((plane.shape[0], plane.shape[1]), size)
         # For each row and column of the padded grid the one of the working grid that is shown there.
         self._shown = [np.pad(np.arange(n), (0, -n % multiple), "reflect") for n in size]

@@ -6,24 +6,28 @@ The network has its say in both: it takes first looks at parts of the plane. Wha
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.labels import areas
+from nucleate.core.specks import Cleared, cleared, specks
 from nucleate.run.contrast import dimmer, shows_more
 from nucleate.run.scale import find_scale, first_parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nucleate.core.normalize import Scaling
+    from nucleate.core.normalize import Normalizer, Scaling
     from nucleate.core.plane import Plane
     from nucleate.run.segmenter import Segmenter
 
 __all__ = ["Found", "Survey", "look_at"]
 
 _STEPS = 2  # times that the contrast may be raised
+_TIMES = 3  # times that lone bright pixels may be found and left out: the brightest hide the others
+_SPECK = 0.25  # of the range: height of a lone bright pixel, ...
+_LONE = 3e-4  # ... and share of the pixels that are many of them: three times as many as in any picture of the set
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,11 @@ def look_at(segmenter: Segmenter, plane: Plane) -> Survey:
     scaling = card.normalizer.measure(plane)
     if card.scale_rule is None or card.input_size is not None or 0 in plane.shape:
         return Survey(1.0 if wanted == "auto" else wanted, scaling)
-    glance = _with_contrast(_Glance(segmenter, plane, scaling=scaling))
+    wide, near = first_parts(plane)
+    pixels = wide.read(slice(None), slice(None))
+    scaling = _without_specks(plane, pixels, normalizer=card.normalizer, scaling=scaling)
+    glance = _Glance(segmenter, plane, scaling=scaling)
+    glance = _with_contrast(glance, near, pixels=cleared(pixels, scaling.specks))
     if wanted != "auto":
         return Survey(wanted, glance.scaling, glance.seen if wanted == 1 else None)
     scale = find_scale(plane, glance, rule=card.scale_rule)
@@ -112,10 +120,21 @@ class _Glance:
         return np.rint(sizes / scale**2).astype(np.int64) if rough else sizes, confidence
 
 
-def _with_contrast(glance: _Glance) -> _Glance:
-    """Give the looks with the contrast in which the network finds most."""
-    wide, part = first_parts(glance.plane)
-    pixels = wide.read(slice(None), slice(None))
+def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalizer, scaling: Scaling) -> Scaling:
+    """Measure a dark plane anew without its lone bright pixels where there are many in the part that is looked at."""
+    for _ in range(_TIMES):
+        height = _SPECK * (scaling.high - scaling.low)
+        if scaling.invert or height <= 0:
+            break
+        lone = len(specks(cleared(pixels, scaling.specks), height)[0])
+        if lone <= _LONE * pixels.size:
+            break
+        scaling = replace(normalizer.measure(Cleared(plane, height)), specks=height)
+    return scaling
+
+
+def _with_contrast(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glance:
+    """Give the looks with the contrast in which the network finds most in a part; (h, w[, 3]) pixels propose it."""
     for _ in range(_STEPS):
         proposed = dimmer(pixels, glance.scaling)
         if proposed is None:

@@ -1,0 +1,78 @@
+"""Lone bright pixels of a camera do not decide how a plane is looked at, and are not seen by the network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from nucleate.api import load_segmenter
+from nucleate.data.synth import Scene, draw
+from nucleate.run import survey
+from nucleate.run.segmenter import Segmenter, SegmentSettings
+from nucleate.score.images import score_image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+
+@pytest.fixture(scope="module")
+def model() -> Segmenter:
+    return load_segmenter(device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
+    """Draw nuclei in an eighth of 16 bits."""
+    plane, truth = draw(Scene(size=(256, 320), nuclei=40, touching=0.2), np.random.default_rng(3))
+    return plane.astype(np.uint16) * 32, truth
+
+
+def hot(plane: NDArray[Any], share: float, *, levels: tuple[int, ...] = (65535,)) -> NDArray[Any]:
+    rng = np.random.default_rng(4)
+    spoiled = plane.copy()
+    for level in levels:
+        spoiled[rng.random(plane.shape) < share / len(levels)] = level
+    return spoiled
+
+
+@pytest.mark.parametrize("levels", [(65535,), (20000, 65535)], ids=["one level", "the brightest hide the others"])
+def test_nuclei_are_found_as_if_no_pixel_were_hot(
+    model: Segmenter,
+    drawn: tuple[NDArray[np.uint16], NDArray[np.int32]],
+    monkeypatch: pytest.MonkeyPatch,
+    levels: tuple[int, ...],
+) -> None:
+    plane, truth = drawn
+    clean = score_image(truth, model.segment_plane(plane)[0])
+    spoiled = hot(plane, 0.006, levels=levels)
+    assert score_image(truth, model.segment_plane(spoiled)[0]).kaggle > clean.kaggle - 0.03
+    monkeypatch.setattr(survey, "_LONE", 1.0)
+    assert score_image(truth, model.segment_plane(spoiled)[0]).kaggle < clean.kaggle - 0.03
+
+
+def test_a_plane_without_specks_is_measured_as_it_is(
+    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
+) -> None:
+    plane, _ = drawn
+    assert model.survey(plane).scaling == model.card.normalizer.measure(plane)
+    light = 65535 - hot(plane, 0.006)
+    assert model.survey(light).scaling.invert
+    assert model.survey(light).scaling.specks is None
+
+
+def test_tiles_and_blocks_see_the_same_without_specks(
+    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
+) -> None:
+    spoiled = hot(np.tile(drawn[0], (2, 3)), 0.006)
+    whole, _ = model.segment_plane(spoiled)
+    assert model.survey(spoiled).scaling.specks is not None
+    tiled, _ = Segmenter(model.engine, model.card, settings=SegmentSettings(tile=256)).segment_plane(spoiled)
+    parts, _ = model.segment_plane(spoiled, max_bytes=150_000_000)
+    assert whole.max() > 100
+    for other in (tiled, parts):
+        assert other.max() == whole.max()
+        assert np.count_nonzero(other != whole) <= whole.size / 100_000
