@@ -111,11 +111,17 @@ def _features(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     square = counts.reshape(-1, LEVELS, LEVELS)
     both = (square + square.transpose(0, 2, 1)).reshape(counts.shape)
     total = both.sum(axis=1, keepdims=True)
-    share = np.divide(both, total, out=np.full(both.shape, np.nan), where=total > 0)
-    first, second = np.divmod(np.arange(LEVELS * LEVELS, dtype=np.float64), LEVELS)
-    apart = (first - second) ** 2
-    weights = np.stack([apart, 1 / (1 + apart), first, first * first, first * second], axis=1)
-    contrast, homogeneity, mean, squares, products = (share @ weights).T
+    known = total > 0
+    share = np.divide(both, total, out=np.full(both.shape, np.nan), where=known)
+    first, second = np.divmod(np.arange(LEVELS * LEVELS), LEVELS)
+    levels = np.arange(LEVELS)
+    weights = np.stack([first, first * first, first * second], axis=1), abs(first - second)[:, None] == levels
+    # A matrix product is rounded otherwise for each number of rows, but sums of whole numbers are exact.
+    sums = both.astype(np.float64) @ np.concatenate(weights, axis=1)
+    means = np.divide(sums, total, out=np.full(sums.shape, np.nan), where=known)
+    mean, squares, products = means[:, :3].T
+    apart = levels * levels
+    contrast, homogeneity = (means[:, 3:] * apart).sum(axis=1), (means[:, 3:] / (1 + apart)).sum(axis=1)
     variance = squares - mean * mean
     flat = variance < 1e-15
     correlation = np.where(flat, 1.0, (products - mean * mean) / np.where(flat, 1.0, variance))

@@ -209,7 +209,7 @@ class ConfidenceModel:
     def predict(self, described: NDArray[np.float64]) -> NDArray[np.float32]:
         """Give the IoU to expect for each row of `describe`, (n,) float32 in 0..1."""
         terms = self.terms(described, mean=np.array(self.mean), spread=np.array(self.spread))
-        logits: NDArray[np.float64] = terms @ np.array(self.weights) + self.bias
+        logits: NDArray[np.float64] = (terms * self.weights).sum(axis=1) + self.bias  # each row by itself: no product
         predicted: NDArray[np.float32] = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
         return predicted
 
