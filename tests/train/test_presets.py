@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from nucleate.errors import UsageError
+from nucleate.train.config import load_config
 from nucleate.train.device import best_precision
 from nucleate.train.presets import changed, preset_names, read_preset, settings_from
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_presets_are_there_and_hold() -> None:
@@ -22,6 +20,14 @@ def test_presets_are_there_and_hold() -> None:
         assert settings.precision == best_precision("cpu")
     assert read_preset("finetune")["init"] == "nucleate"
     assert settings_from(None) == settings_from(None, preset="fast")
+
+
+def test_the_best_preset_is_the_network_that_ships() -> None:
+    best = settings_from(None, preset="best")
+    shipped = load_config(Path(__file__).parents[2] / "configs" / "flagship.toml")
+    for name in ("network", "normalizer", "augment", "maps", "stains", "loss", "optimiser", "balance"):
+        assert getattr(best, name) == getattr(shipped, name), name
+    assert (best.card.ground, best.card.scale_rule) == (shipped.card.ground, shipped.card.scale_rule)
 
 
 def test_changes_reach_into_tables_and_leave_the_values_alone() -> None:
