@@ -12,7 +12,7 @@ from nucleate.api import load_segmenter
 from nucleate.core.normalize import Scaling
 from nucleate.core.plane import ArrayPlane
 from nucleate.data.synth import Scene, draw
-from nucleate.run import survey
+from nucleate.run import contrast, survey
 from nucleate.run.contrast import dimmer, shows_more
 
 if TYPE_CHECKING:
@@ -48,6 +48,14 @@ def test_a_margin_of_one_value_counts_as_one_thing(level: float) -> None:
     assert proposed.high == pytest.approx(200 / 0.9)
     plane[:, 150:] -= 1.5 * np.arange(50)  # of many values it is a part of the picture
     assert dimmer(plane, WHOLE) is None
+
+
+def test_noise_is_no_thing(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).normal(0, 70, (200, 200))
+    plane = np.maximum(disks([700.0] * 9) + noise, 0).astype(np.float32)
+    assert dimmer(plane, WHOLE) is None
+    monkeypatch.setattr(contrast, "_CLEAR", 0.0)
+    assert dimmer(plane, WHOLE) is not None
 
 
 @pytest.mark.parametrize(

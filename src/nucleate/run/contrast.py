@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["dimmer", "shows_more"]
 
-_DARK = 0.04  # of the range: what is not brighter is ground
+_DARK = 0.04  # of the range: what is not brighter is ground, ...
+_CLEAR = 7.0  # ... nor is what rises by less than so many standard deviations of the noise above the dark end of it
 _SMALLEST = 5  # blocks of 2 x 2 pixels of a thing that counts
 _FEWEST = 3  # things that say anything
 _BRIGHT = 0.5  # of the range: where most things are brighter, they can be seen
@@ -50,12 +51,14 @@ def dimmer(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
     Scaling or None
         With a lower `high`; None where most things are bright already, there are hardly any, or the ground is light.
     """
-    if scaling.invert or min(pixels.shape[:2]) < 2:
+    if scaling.invert or min(pixels.shape[:2]) < 4:
         return None
     seen_HW = scaling.apply(_halved(pixels))[0]
     if _unlike(seen_HW[seen_HW >= _BRIGHT]) > _MANY * seen_HW.size:
         return None
-    things_HW, count = ndimage.label(seen_HW > _DARK)
+    # Of white noise half of the differences between neighbours are under 0.95 standard deviations.
+    noise = float(np.median(np.abs(np.diff(seen_HW, axis=1)))) / 0.95
+    things_HW, count = ndimage.label(seen_HW > max(_DARK, _CLEAR * noise))
     levels = np.zeros(count + 1, np.float32)
     np.maximum.at(levels, things_HW.ravel(), seen_HW.ravel())
     levels = levels[1:][np.bincount(things_HW.ravel(), minlength=count + 1)[1:] >= _SMALLEST]
