@@ -54,7 +54,8 @@ def dimmer(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
     if scaling.invert or min(pixels.shape[:2]) < 4:
         return None
     seen_HW = scaling.apply(_halved(pixels))[0]
-    if _unlike(seen_HW[seen_HW >= _BRIGHT]) > _MANY * seen_HW.size:
+    bright, many = seen_HW[seen_HW >= _BRIGHT], _MANY * seen_HW.size
+    if len(bright) > many and _unlike(bright) > many:
         return None
     # Of white noise half of the differences between neighbours are under 0.95 standard deviations.
     noise = float(np.median(np.abs(np.diff(seen_HW, axis=1)))) / 0.95

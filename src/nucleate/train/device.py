@@ -46,6 +46,7 @@ def describe() -> str:
     return f"torch {torch.__version__}, Python {platform.python_version()}, {place}"
 
 
+@functools.cache  # an optimiser asks at each step
 def best_precision(device: str) -> Literal["float32", "bfloat16"]:
     """Give the arithmetic that ``cpu`` or ``cuda`` is made for here: bfloat16 where it has instructions for it."""
     if device != "cpu":
@@ -53,7 +54,6 @@ def best_precision(device: str) -> Literal["float32", "bfloat16"]:
     return "bfloat16" if _has_bfloat16() else "float32"
 
 
-@functools.cache
 def _has_bfloat16() -> bool:
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
