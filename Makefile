@@ -33,7 +33,7 @@ lint: .venv/.installed  ## style and types only
 	.venv/bin/mypy
 
 test-base: .venv-base/.tested-with  ## the tests that need no torch, in the light install
-	OMP_NUM_THREADS=1 .venv-base/bin/python -m pytest -m base
+	OMP_NUM_THREADS=1 .venv-base/bin/python -m pytest -m base -n $(WORKERS)
 
 docs: .venv/.docs-installed  ## the pages as HTML in docs/_build
 	.venv/bin/sphinx-build -W --keep-going -q docs docs/_build
@@ -75,5 +75,5 @@ endef
 	@touch $@
 
 .venv-base/.tested-with: .venv-base/.installed
-	.venv-base/bin/python $(PIP) pytest hypothesis
+	.venv-base/bin/python $(PIP) pytest pytest-xdist hypothesis
 	@touch $@

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import csgraph
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -156,6 +155,8 @@ def _rings(following: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.
 
     Jumps of doubled length (list ranking) take some twenty array operations instead of a step for each edge.
     """
+    from scipy.sparse import csgraph  # slow to import: only where it is needed
+
     count = len(following)
     links = sparse.csr_array((np.ones(count, bool), following, np.arange(count + 1)), shape=(count, count))
     ring = csgraph.connected_components(links, directed=False)[1]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage, sparse
-from scipy.sparse import csgraph
 
 from nucleate.core.labels import first_pixels
 
@@ -113,6 +112,8 @@ def groups(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Give each of `count` things the number of its group, where some are joined in pairs."""
     if count == 0:
         return np.zeros(0, np.int64)
+    from scipy.sparse import csgraph  # slow to import: only where it is needed
+
     graph = sparse.coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     return np.asarray(csgraph.connected_components(graph, directed=False)[1], np.int64)
 

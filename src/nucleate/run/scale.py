@@ -37,8 +37,9 @@ __all__ = [
     "busiest_part",
     "expected",
     "find_scale",
-    "first_parts",
+    "near_part",
     "rise",
+    "wide_part",
 ]
 
 _WIDE, _MIDDLE, _NARROW = 1536, 768, 256  # sides of the parts that are looked at, pixels of the plane
@@ -144,12 +145,13 @@ class PartOfPlane:
         return self.whole.read(slice(down + top, down + bottom), slice(across + left, across + right))
 
 
-def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
+def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule) -> float:
     """Choose the scale for a plane.
 
     Parameters
     ----------
-    plane : Plane
+    wide : PartOfPlane
+        See `wide_part`.
     probe : Probe
         Called twice, and again for each scale that is thought of.
     rule : ScaleRule
@@ -159,7 +161,7 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     float
         1 where nothing speaks for another.
     """
-    wide, first = first_parts(plane, _NARROW)
+    first = near_part(wide, _NARROW)
     plain, coarse = probe(first, 1.0), probe(wide, _COARSE, rough=True)
     near, far = _diameter(*plain), _diameter(*coarse)
     if not far and _share(coarse, wide) >= max(_FILLED, _MANY_TIMES * _share(plain, first)):
@@ -168,7 +170,7 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     enlarge = _rounded(rule.enlarging(near) if near or far else min(_BLIND, rule.most))
     if enlarge == 1 and not shrink:
         return 1.0
-    judged = busiest_part(wide, _MIDDLE if shrink else _NARROW)
+    judged = near_part(wide) if enlarge == 1 else busiest_part(wide, _MIDDLE if shrink else _NARROW)
     scale, found = 1.0, plain if judged.shape == first.shape else probe(judged, 1.0)
     while enlarge > scale:
         seen = probe(judged, enlarge)
@@ -180,12 +182,14 @@ def find_scale(plane: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     return shrink if shrink and _surer(probe(judged, shrink), found, huge=_HUGE * rule.largest) else scale
 
 
-def first_parts(plane: Plane, side: int = _MIDDLE) -> tuple[PartOfPlane, PartOfPlane]:
-    """Give a wide part, and within it one of `side` pixels to be looked at closely; both are all of a small plane."""
-    if plane.shape[0] * plane.shape[1] <= _SMALL:
-        return _whole(plane), _whole(plane)
-    wide = busiest_part(plane, _WIDE)
-    return wide, busiest_part(wide, side)
+def wide_part(plane: Plane) -> PartOfPlane:
+    """Give the part by which a plane is known: all of a small one; of a larger it takes a pass over the plane."""
+    return _whole(plane) if _is_small(plane) else busiest_part(plane, _WIDE)
+
+
+def near_part(wide: PartOfPlane, side: int = _MIDDLE) -> PartOfPlane:
+    """Give what is looked at closely: `side` pixels of a wide part, or all of a small plane."""
+    return wide if _is_small(wide.whole) else busiest_part(wide, side)
 
 
 def busiest_part(plane: Plane, side: int) -> PartOfPlane:
@@ -217,6 +221,10 @@ def busiest_part(plane: Plane, side: int) -> PartOfPlane:
 
     top, left = max(((top, left) for top in sorted(tops) for left in sorted(lefts)), key=variance)
     return PartOfPlane(plane, slice(top, top + size[0]), slice(left, left + size[1]))
+
+
+def _is_small(plane: Plane) -> bool:
+    return plane.shape[0] * plane.shape[1] <= _SMALL
 
 
 def _whole(plane: Plane) -> PartOfPlane:

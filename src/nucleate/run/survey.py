@@ -13,7 +13,7 @@ import numpy as np
 from nucleate.core.labels import areas
 from nucleate.core.specks import Cleared, cleared, specks
 from nucleate.run.contrast import dimmer, shows_more
-from nucleate.run.scale import find_scale, first_parts
+from nucleate.run.scale import find_scale, near_part, wide_part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,14 +78,14 @@ def look_at(segmenter: Segmenter, plane: Plane) -> Survey:
     scaling = card.normalizer.measure(plane)
     if card.scale_rule is None or card.input_size is not None or 0 in plane.shape:
         return Survey(1.0 if wanted == "auto" else wanted, scaling)
-    wide, near = first_parts(plane)
+    wide = wide_part(plane)
     pixels = wide.read(slice(None), slice(None))
     scaling = _without_specks(plane, pixels, normalizer=card.normalizer, scaling=scaling)
     glance = _Glance(segmenter, plane, scaling=scaling)
-    glance = _with_contrast(glance, near, pixels=cleared(pixels, scaling.specks))
+    glance = _with_contrast(glance, near_part(wide), pixels=cleared(pixels, scaling.specks))
     if wanted != "auto":
         return Survey(wanted, glance.scaling, glance.seen if wanted == 1 else None)
-    scale = find_scale(plane, glance, rule=card.scale_rule)
+    scale = find_scale(wide, glance, rule=card.scale_rule)
     return Survey(scale, glance.scaling, glance.seen if scale == 1 else None)
 
 

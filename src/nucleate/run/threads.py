@@ -11,6 +11,8 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
+from nucleate.post.split import warm_up
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -49,6 +51,8 @@ class ThreadCrew:
         for _ in range(self._at_once):
             # Daemons: after Ctrl-C the program does not wait for an engine that is still computing.
             threading.Thread(target=self._work, args=(waiting, watch), name=WORKER_NAME, daemon=True).start()
+        if tasks:
+            warm_up()
         for _ in tasks:
             ended = self._next()
             if isinstance(ended, BaseException):
