@@ -329,6 +329,18 @@ def test_of_several_dyes_that_shine_the_blue_one_is_looked_at() -> None:
     np.testing.assert_allclose(rule(np.stack([_dots()] * 3, axis=-1)), rule(_dots()), atol=1e-6)
 
 
+@pytest.mark.parametrize(("noise", "blue"), [(0, None), (3, 2)])
+def test_false_colours_are_seen_as_grey_and_dyes_with_noise_are_not(noise: float, blue: int | None) -> None:
+    """As in the table inferno: black, purple, orange, light yellow."""
+    draw = np.random.default_rng(0)
+    grey = ndimage.gaussian_filter(draw.random((120, 120)), 3)
+    grey = ((grey - grey.min()) / np.ptp(grey)) ** 3
+    table = [[0, 85, 190, 250], [0, 15, 55, 255], [5, 110, 80, 165]]
+    shown = np.stack([np.interp(grey, np.linspace(0, 1, 4), channel) for channel in table], axis=-1)
+    shown = np.clip(shown + draw.normal(0, noise, shown.shape) * [0, 1, 4], 0, 255).astype(np.uint8)
+    assert Normalizer(polarity="transmitted", stain="nuclear").measure(shown).only == blue
+
+
 @pytest.mark.parametrize("order", [(1, 2, 0), (2, 0, 1), (2, 1, 0)])
 def test_a_section_without_haematoxylin_is_seen_in_grey(order: tuple[int, int, int]) -> None:
     nuclei = np.zeros((60, 60), bool)

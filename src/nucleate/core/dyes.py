@@ -13,6 +13,7 @@ __all__ = [
     "few_pixels",
     "is_counterstained",
     "is_dyed",
+    "is_false_colour",
     "is_light_on_black",
     "one_hue",
     "to_haematoxylin",
@@ -34,6 +35,9 @@ _UNLIT = 0.04  # of the brightest: where no channel is brighter, no light came t
 _DARKEST = 0.3  # of the brightest: hardly anything in a section on black is darker, ...
 _THROUGH = 0.2  # ... all channels let so much through in most of it, ...
 _TINGED = 0.02  # ... and they are so far apart
+_SHADES, _SEEN = 256, 16  # of brightness, and how many there must be: a drawing has few, ...
+_LEFT = 0.002  # ... and share of the colours' spread within a shade, if these are false: two dyes have noise, or ...
+_LEAP = 0.1  # ... leaps from one shade to the next: share of the way between the colours farthest apart
 _TINT = 0.6  # of the strongest channel is the least that a lamp gives: what is darker is tissue that fills the plane
 
 
@@ -128,6 +132,20 @@ def is_light_on_black(pixels: NDArray[np.float32]) -> bool:
     top = float(np.percentile(most, 99.8))
     light = np.percentile(most, 5) > _DARKEST * top and np.median(least) > _THROUGH * top
     return bool(light and np.median(most - least) > _TINGED * top)
+
+
+def is_false_colour(pixels: NDArray[np.float32], grey: NDArray[np.float32]) -> bool:
+    """Tell a grey picture shown in a table of colours, as inferno or viridis: grey (n,) decides the colour (n, 3)."""
+    low, top = float(grey.min()), float(grey.max())
+    shade = ((grey - low) * np.float32((_SHADES - 1) / max(top - low, 1e-12))).astype(np.intp)
+    number = np.bincount(shade, minlength=_SHADES)
+    seen = np.flatnonzero(number)
+    sums = np.stack([np.bincount(shade, channel, _SHADES)[seen] for channel in pixels.T], axis=1)
+    colours = sums / number[seen, None]
+    left = float(((pixels - colours[np.searchsorted(seen, shade)]) ** 2).sum())
+    leaps = np.linalg.norm(np.diff(colours, axis=0), axis=1) / np.diff(seen)
+    steady = bool(leaps.max(initial=0.0) < _LEAP * np.linalg.norm(np.ptp(colours, axis=0)))
+    return steady and len(seen) >= _SEEN and left < _LEFT * float(((pixels - pixels.mean(axis=0)) ** 2).sum())
 
 
 def one_hue(pixels: NDArray[Any], lows: NDArray[np.float64]) -> tuple[float, int]:

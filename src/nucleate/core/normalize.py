@@ -15,6 +15,7 @@ from nucleate.core.dyes import (
     few_pixels,
     is_counterstained,
     is_dyed,
+    is_false_colour,
     is_light_on_black,
     one_hue,
     to_haematoxylin,
@@ -136,7 +137,7 @@ class Normalizer:
         What a network of one channel sees of coloured planes. ``grey``; ``haematoxylin``: its density, of planes that
         were inverted; ``nuclear``: that only where most of what is dyed holds little of it, as in sections full of
         tissue dyed by eosin (on white ground grey has less noise), and of planes on dark ground that show several
-        dyes the blue one, such as DAPI or Hoechst.
+        dyes the blue one, such as DAPI or Hoechst, but not if the colours are false (`nucleate.core.dyes`).
     """
 
     channels: int = 1
@@ -202,6 +203,8 @@ class Normalizer:
         several = share < _ONE_DYE or (share < _ONE_HUE and strongest == _BLUE)
         spans = ends[:, 1] - ends[:, 0]
         if self.stain != "nuclear" or not several or spans[_BLUE] < _EMPTY * spans.max():
+            return grey
+        if is_false_colour(few, to_grey(few[None])[0]):
             return grey
         _, high, ground = self._ends(_finite(sample[..., _BLUE]), dtype)
         return replace(grey, low=ground, high=high, only=_BLUE)
