@@ -39,17 +39,6 @@ def test_most_things_become_bright_however_many_are_far_brighter(bright: int) ->
     assert proposed.high == pytest.approx(200 / 0.9)
 
 
-@pytest.mark.parametrize("level", [600.0, 1000.0])
-def test_a_margin_of_one_value_counts_as_one_thing(level: float) -> None:
-    plane = disks([200.0] * 9)
-    plane[:, 150:] = level
-    proposed = dimmer(plane, WHOLE)
-    assert proposed is not None
-    assert proposed.high == pytest.approx(200 / 0.9)
-    plane[:, 150:] -= 1.5 * np.arange(50)  # of many values it is a part of the picture
-    assert dimmer(plane, WHOLE) is None
-
-
 def test_noise_is_no_thing(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).normal(0, 70, (200, 200))
     plane = np.maximum(disks([700.0] * 9) + noise, 0).astype(np.float32)

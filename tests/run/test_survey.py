@@ -1,4 +1,4 @@
-"""Lone bright pixels of a camera do not decide how a plane is looked at, and are not seen by the network."""
+"""Hot pixels, margins and scale bars do not decide how a plane is looked at, and are not seen by the network."""
 
 from __future__ import annotations
 
@@ -73,6 +73,61 @@ def test_tiles_and_blocks_see_the_same_without_specks(
     tiled, _ = Segmenter(model.engine, model.card, settings=SegmentSettings(tile=256)).segment_plane(spoiled)
     parts, _ = model.segment_plane(spoiled, max_bytes=150_000_000)
     assert whole.max() > 100
+    for other in (tiled, parts):
+        assert other.max() == whole.max()
+        assert np.count_nonzero(other != whole) <= whole.size / 100_000
+
+
+def framed(plane: NDArray[Any], *, value: int) -> NDArray[Any]:
+    """Put a margin on two sides, wider than the picture, and a bar within the picture."""
+    shown = plane.copy()
+    shown[-20:-16, -90:-10] = value
+    return np.pad(shown, ((30, 0), (0, 400)), constant_values=value)
+
+
+@pytest.mark.parametrize("value", [65535, 30000])
+def test_nuclei_are_found_as_if_there_were_no_margin_and_no_bar(
+    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]], value: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane, truth = drawn
+    clean = score_image(truth, model.segment_plane(plane)[0])
+    shown = framed(plane, value=value)
+    found = model.segment_plane(shown)[0]
+    assert score_image(truth, found[30:, :320]).kaggle > clean.kaggle - 0.04
+    assert not found[:30].any()
+    assert not found[:, 320:].any()
+    monkeypatch.setattr(survey, "_PICTURE", 0)
+    assert score_image(truth, model.segment_plane(shown)[0][30:, :320]).kaggle < clean.kaggle - 0.04
+
+
+def test_margins_that_are_ground_change_nothing(
+    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
+) -> None:
+    shown = np.pad(drawn[0], ((0, 0), (0, 100)))
+    assert model.survey(shown).scaling == model.card.normalizer.measure(shown)
+
+
+def test_light_pictures_with_a_black_margin_are_turned_over(
+    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
+) -> None:
+    light = 65535 - drawn[0]
+    shown = np.pad(light, ((0, 0), (0, 700)))
+    known = model.survey(shown)
+    assert known.scaling.invert
+    assert known.scaling.blanks == ((0, 320, 256, 1020),)
+    assert known.scaling.ground == known.scaling.high
+    assert not model.card.normalizer.measure(shown).invert
+
+
+def test_tiles_and_blocks_see_the_same_beside_a_margin(
+    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
+) -> None:
+    shown = framed(np.tile(drawn[0], (2, 2)), value=65535)
+    whole, _ = model.segment_plane(shown)
+    assert len(model.survey(shown).scaling.blanks) == 3
+    tiled, _ = Segmenter(model.engine, model.card, settings=SegmentSettings(tile=256)).segment_plane(shown)
+    parts, _ = model.segment_plane(shown, max_bytes=150_000_000)
+    assert whole.max() > 60
     for other in (tiled, parts):
         assert other.max() == whole.max()
         assert np.count_nonzero(other != whole) <= whole.size / 100_000

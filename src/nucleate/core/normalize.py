@@ -27,6 +27,7 @@ from nucleate.core.plane import as_plane, grid_sample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from nucleate.core.blanks import Box
     from nucleate.core.plane import Plane
 
 __all__ = ["LUMA", "SAMPLE", "Normalizer", "Scaling", "to_grey"]
@@ -76,6 +77,8 @@ class Scaling:
     specks : float or None
         Height of lone bright pixels that were left out of the measurement, and that whoever reads the plane leaves out
         too (`nucleate.core.specks`): here pixels are looked at one by one. None where there are hardly any.
+    blanks : tuple of Box
+        Parts of the plane that are no picture (`nucleate.core.blanks`), which its reader fills with `ground`.
     """
 
     low: float
@@ -86,6 +89,14 @@ class Scaling:
     white: tuple[float, float, float] | None = None
     unlit: float | None = None
     specks: float | None = None
+    blanks: tuple[Box, ...] = ()
+
+    @property
+    def ground(self) -> float | tuple[float, float, float]:
+        """What is shown as 0, in the plane's values; of a colour plane a colour."""
+        if self.white is not None:
+            return self.white
+        return self.high if self.invert else self.low
 
     def apply(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Scale (H, W) or (H, W, 3) of any real dtype to float32 (channels, H, W) in 0..1."""

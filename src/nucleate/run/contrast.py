@@ -54,8 +54,7 @@ def dimmer(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
     if scaling.invert or min(pixels.shape[:2]) < 4:
         return None
     seen_HW = scaling.apply(_halved(pixels))[0]
-    bright, many = seen_HW[seen_HW >= _BRIGHT], _MANY * seen_HW.size
-    if len(bright) > many and _unlike(bright) > many:
+    if np.count_nonzero(seen_HW >= _BRIGHT) > _MANY * seen_HW.size:
         return None
     # Of white noise half of the differences between neighbours are under 0.95 standard deviations.
     noise = float(np.median(np.abs(np.diff(seen_HW, axis=1)))) / 0.95
@@ -66,12 +65,6 @@ def dimmer(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
     if len(levels) < _FEWEST or (level := float(np.median(levels))) >= _BRIGHT:
         return None
     return replace(scaling, high=scaling.low + (scaling.high - scaling.low) * level / _REACHED)
-
-
-def _unlike(values: NDArray[np.float32]) -> int:
-    """Count values, without those that are all the same if these are most: a frame that was filled in, or burnt out."""
-    most = int(np.unique(values, return_counts=True)[1].max(initial=0))
-    return len(values) - most if 2 * most > len(values) else len(values)
 
 
 def _halved(pixels: NDArray[Any]) -> NDArray[np.float32]:

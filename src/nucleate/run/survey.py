@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.blanks import Blanked, content, drawn_in, frame
 from nucleate.core.labels import areas
+from nucleate.core.plane import ArrayPlane
 from nucleate.core.specks import Cleared, cleared, specks
 from nucleate.run.contrast import dimmer, shows_more
 from nucleate.run.scale import find_scale, near_part, wide_part
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "Survey", "look_at"]
 
+_PICTURE = 1 << 24  # pixels of a plane that may have been drawn in or filled up; what is larger was never a figure
+_GROUND = 0.25  # of the range: margins that are darker where the network looks are ground already
 _STEPS = 2  # times that the contrast may be raised
 _TIMES = 3  # times that lone bright pixels may be found and left out: the brightest hide the others
 _SPECK = 0.25  # of the range: height of a lone bright pixel, ...
@@ -78,15 +82,16 @@ def look_at(segmenter: Segmenter, plane: Plane) -> Survey:
     scaling = card.normalizer.measure(plane)
     if card.scale_rule is None or card.input_size is not None or 0 in plane.shape:
         return Survey(1.0 if wanted == "auto" else wanted, scaling)
+    scaling = _without_blanks(plane, normalizer=card.normalizer, scaling=scaling)
+    if blanks := scaling.blanks:
+        plane, scaling = Blanked(plane, blanks, scaling.ground), replace(scaling, blanks=())
     wide = wide_part(plane)
     pixels = wide.read(slice(None), slice(None))
     scaling = _without_specks(plane, pixels, normalizer=card.normalizer, scaling=scaling)
     glance = _Glance(segmenter, plane, scaling=scaling)
     glance = _with_contrast(glance, near_part(wide), pixels=cleared(pixels, scaling.specks))
-    if wanted != "auto":
-        return Survey(wanted, glance.scaling, glance.seen if wanted == 1 else None)
-    scale = find_scale(wide, glance, rule=card.scale_rule)
-    return Survey(scale, glance.scaling, glance.seen if scale == 1 else None)
+    scale = find_scale(wide, glance, rule=card.scale_rule) if wanted == "auto" else wanted
+    return Survey(scale, replace(glance.scaling, blanks=blanks), glance.seen if scale == 1 else None)
 
 
 class _Glance:
@@ -118,6 +123,29 @@ class _Glance:
             self.seen = Found(maps_CHW, labels_HW, confidence)
         sizes = areas(labels_HW)
         return np.rint(sizes / scale**2).astype(np.int64) if rough else sizes, confidence
+
+
+def _without_blanks(plane: Plane, *, normalizer: Normalizer, scaling: Scaling) -> Scaling:
+    """Measure a plane anew without margins that would be seen as more than ground, and without what is drawn in."""
+    height, width = plane.shape[:2]
+    if height * width > _PICTURE:
+        return scaling
+    pixels = plane.read(slice(0, height), slice(0, width))
+    rows, cols = content(pixels)
+    blanks = frame((rows, cols), (height, width))
+    if blanks:
+        within = normalizer.measure(pixels[rows, cols])
+        if max(within.apply(pixels[top : top + 1, left : left + 1]).max() for top, left, *_ in blanks) > _GROUND:
+            scaling = within
+        else:
+            rows, cols, blanks = slice(0, height), slice(0, width), ()
+    inner = pixels[rows, cols]
+    if drawn := drawn_in(inner):
+        # As a first guess what is drawn hides what is most common.
+        scaling = normalizer.measure(Blanked(ArrayPlane(inner), drawn, np.median(inner, axis=(0, 1))))
+        down, across = rows.start, cols.start
+        blanks += tuple((top + down, left + across, low + down, right + across) for top, left, low, right in drawn)
+    return replace(scaling, blanks=blanks)
 
 
 def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalizer, scaling: Scaling) -> Scaling:

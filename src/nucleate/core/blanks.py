@@ -1,0 +1,209 @@
+"""What is no part of a picture: margins of one colour, and scale bars with the letters beside them.
+
+Margins are filled in where pictures are brought to one shape, bars are burnt in when a picture is made for a slide or a
+paper. Both may be far brighter, or darker, than what was photographed, and letters look like nuclei.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nucleate.core.plane import Plane
+
+__all__ = ["Blanked", "Box", "content", "drawn_in", "frame"]
+
+Box = tuple[int, int, int, int]
+"""Top, left, bottom and right; the last two are the first pixels beyond."""
+
+_ALIKE = 0.02  # of the range: pixels of one colour differ by no more, as JPEG leaves them
+_LEAST, _MOST = 40, 0.1  # pixels of a bar, and share of the picture that bar and letters cover
+_LONG, _SLIM = 20, 4  # pixels along a bar, and how many times as long as high it is
+_FILLED = 0.98  # of the box around it: nuclei have round ends
+_SHARP = 0.25  # of the range, on average, between bar or letter and what lies two pixels away, in some channel
+_NEAR = 0.6  # of a bar's length: how far above and below it letters are looked for
+_LEAST_HIGH = 2  # pixels of a bar, or of a line of letters
+_RIM = 2  # pixels around them that are blanked too
+
+
+def content(pixels: NDArray[Any]) -> tuple[slice, slice]:
+    """Give rows and columns without the margins that are of one colour, that of a corner.
+
+    Parameters
+    ----------
+    pixels : (h, w) or (h, w, 3) real ndarray
+
+    Returns
+    -------
+    (slice, slice)
+        All of them where nothing would be left.
+    """
+    height, width = pixels.shape[:2]
+    low, high = _range(pixels)
+    near = _ALIKE * (high - low)
+    turned = np.swapaxes(pixels, 0, 1)
+    top, bottom, left, right = (_alike(lines, near) for lines in (pixels, pixels[::-1], turned, turned[::-1]))
+    if top + bottom >= height or left + right >= width:
+        return slice(0, height), slice(0, width)
+    return slice(top, height - bottom), slice(left, width - right)
+
+
+def frame(inside: tuple[slice, slice], shape_HW: tuple[int, int]) -> tuple[Box, ...]:
+    """Give the margins around some rows and columns, those that there are; none lies over another."""
+    (rows, cols), (height, width) = inside, shape_HW
+    boxes = (
+        (0, 0, rows.start, width),
+        (rows.stop, 0, height, width),
+        (rows.start, 0, rows.stop, cols.start),
+        (rows.start, cols.stop, rows.stop, width),
+    )
+    return tuple(box for box in boxes if box[0] < box[2] and box[1] < box[3])
+
+
+def drawn_in(pixels: NDArray[Any]) -> tuple[Box, ...]:
+    """Find scale bars that lie level, of the lightest or darkest colour there is, and letters of the same colour.
+
+    Parameters
+    ----------
+    pixels : (h, w) or (h, w, 3) real ndarray
+
+    Returns
+    -------
+    tuple of Box
+        Each with a rim; a bar comes before its letters.
+    """
+    low, high = _range(pixels)
+    if high <= low or pixels.shape[1] < _LONG:
+        return ()
+    span = high - low
+    light, dark = pixels >= high - _ALIKE * span, pixels <= low + _ALIKE * span
+    if pixels.ndim == 2:
+        inks = [light, dark]
+    else:  # the eight corners of the cube of colours
+        ends = light | dark
+        code = np.where(ends.all(axis=-1), light @ np.array([1, 2, 4]), -1)
+        inks = [code == ink for ink in range(8)]
+    return tuple(box for ink in inks for box in _drawn(pixels, ink, span=span))
+
+
+def _drawn(pixels: NDArray[Any], ink: NDArray[np.bool_], *, span: float) -> list[Box]:
+    """Find bars and their letters in the pixels (h, w) of one colour."""
+    if not _LEAST <= np.count_nonzero(ink) <= _MOST * ink.size or not _has_run(ink, _LONG):
+        return []
+    things, _ = ndimage.label(ink, np.ones((3, 3), bool))
+    places = ndimage.find_objects(things)
+    boxes = [(rows.start, cols.start, rows.stop, cols.stop) for rows, cols in places]
+
+    def stands_out(number: int) -> bool:
+        rows, cols = _part(_wider(boxes[number], ink.shape))
+        return _step(pixels[rows, cols], things[rows, cols] == number + 1) >= _SHARP * span
+
+    found = []
+    for number, (top, left, bottom, right) in enumerate(boxes):
+        long, high = right - left, bottom - top
+        if long < max(_LONG, _SLIM * high):
+            continue
+        if np.count_nonzero(things[places[number]] == number + 1) < _FILLED * long * high or not stands_out(number):
+            continue
+        found.append(boxes[number])
+        reach, aside = round(_NEAR * long), long // 2
+        for first, last in ((top - reach, top), (bottom, bottom + reach)):
+            zone = first, left - aside, last, right + aside
+            # Of thin letters only some pixels have the full colour, so all between them is taken.
+            strokes = [boxes[other] for other in _inside(boxes, zone) if stands_out(other)]
+            if strokes:
+                tops, lefts, bottoms, rights = zip(*strokes, strict=True)
+                found += [(min(tops), min(lefts), max(bottoms), max(rights))]
+    return [_wider(box, ink.shape) for box in found if box[2] - box[0] >= _LEAST_HIGH]
+
+
+def _inside(boxes: list[Box], zone: Box) -> list[int]:
+    """Give the numbers of the boxes that lie within another."""
+    ends = np.array(boxes)
+    within = (ends[:, :2] >= zone[:2]).all(axis=1) & (ends[:, 2:] <= zone[2:]).all(axis=1)
+    return [int(number) for number in np.flatnonzero(within)]
+
+
+def _step(pixels: NDArray[Any], thing: NDArray[np.bool_]) -> float:
+    """Measure how far, on average, the pixels two away from a thing (h, w) are from its colour, in some channel."""
+    near, far = (ndimage.binary_dilation(thing, np.ones((3, 3), bool), iterations=times) for times in (1, _RIM))
+    ring = far & ~near
+    colours = pixels.astype(np.float64)
+    return float(np.abs(colours[ring] - colours[thing].mean(axis=0)).mean(axis=0).max()) if ring.any() else 0.0
+
+
+def _wider(box: Box, shape_HW: tuple[int, ...]) -> Box:
+    top, left, bottom, right = box
+    return max(top - _RIM, 0), max(left - _RIM, 0), min(bottom + _RIM, shape_HW[0]), min(right + _RIM, shape_HW[1])
+
+
+def _part(box: Box) -> tuple[slice, slice]:
+    return slice(box[0], box[2]), slice(box[1], box[3])
+
+
+def _range(pixels: NDArray[Any]) -> tuple[float, float]:
+    """Give the lowest and the highest value that is finite; 0 and 0 where there is none."""
+    finite = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+
+
+def _alike(lines: NDArray[Any], near: float) -> int:
+    """Count the lines (n, m) or (n, m, 3) that are all of the first pixel's colour before the first that is not."""
+    colour = lines[0, 0].astype(np.float64)
+    for many in (1, len(lines)):  # nearly always one look is enough
+        with np.errstate(invalid="ignore"):  # infinite values
+            differs = (np.abs(lines[:many].astype(np.float64) - colour) > near).reshape(many, -1).any(axis=1)
+        if differs.any():
+            return int(np.argmax(differs))
+    return len(lines)
+
+
+def _has_run(ink: NDArray[np.bool_], length: int) -> bool:
+    """Tell whether so many pixels of some row are set beside each other."""
+    reached, done = ink, 1
+    while done < length and reached.size:
+        step = min(done, length - done)
+        reached, done = reached[:, step:] & reached[:, :-step], done + step
+    return bool(reached.any())
+
+
+@dataclass(frozen=True)
+class Blanked:
+    """A plane with boxes of one colour in it.
+
+    Parameters
+    ----------
+    plane : Plane
+    boxes : tuple of Box
+    colour : float or (float, float, float)
+        In the plane's values.
+    """
+
+    plane: Plane
+    boxes: tuple[Box, ...]
+    colour: float | tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns, then 3 for a colour plane."""
+        return self.plane.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return self.plane.dtype
+
+    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        """Give a part, with what of the boxes lies in it."""
+        (first, _, _), (before, _, _) = rows.indices(self.shape[0]), cols.indices(self.shape[1])
+        part = np.array(self.plane.read(rows, cols))
+        colour = np.rint(self.colour) if part.dtype.kind in "iu" else np.asarray(self.colour)
+        for top, left, bottom, right in self.boxes:
+            part[max(top - first, 0) : max(bottom - first, 0), max(left - before, 0) : max(right - before, 0)] = colour
+        return part

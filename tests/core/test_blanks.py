@@ -1,0 +1,118 @@
+"""Margins, scale bars and letters are told from what was photographed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from nucleate.core.blanks import Blanked, content, drawn_in, frame
+from nucleate.core.plane import ArrayPlane
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+
+def _field(shape: tuple[int, int] = (200, 300)) -> NDArray[np.uint8]:
+    """Blurred bright spots on a noisy dark ground, some of them burnt out."""
+    draw = np.random.default_rng(0)
+    spots = ndimage.gaussian_filter((draw.random(shape) > 0.998).astype(float), 4)
+    seen: NDArray[np.uint8] = np.clip(spots / spots.max() * 400 + draw.normal(12, 2, shape), 0, 255).astype(np.uint8)
+    return seen
+
+
+def _labelled(pixels: NDArray[np.uint8], ink: tuple[int, int, int], *, size: int) -> NDArray[np.uint8]:
+    """Draw a bar of 60 x 4 pixels, and smooth letters above it."""
+    picture = Image.fromarray(np.repeat(pixels[..., None], 3, axis=2))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((220, 180, 279, 183), fill=ink)
+    draw.text((250, 176), "50 um", fill=ink, font=ImageFont.load_default(size=size), anchor="mb")
+    return np.asarray(picture)
+
+
+def _covers(boxes: Any, thing: NDArray[np.bool_]) -> bool:  # noqa: ANN401 - boxes
+    left = thing.copy()
+    for top, before, bottom, right in boxes:
+        left[top:bottom, before:right] = False
+    return not left.any()
+
+
+def test_a_picture_without_margins_is_all_content() -> None:
+    field = _field()
+    assert content(field) == (slice(0, 200), slice(0, 300))
+    assert drawn_in(field) == ()
+    assert frame(content(field), (200, 300)) == ()
+
+
+@pytest.mark.parametrize("value", [255, 128])
+@pytest.mark.parametrize(("above", "below", "before", "after"), [(0, 0, 0, 90), (5, 0, 0, 0), (20, 30, 40, 50)])
+def test_margins_of_one_colour_are_found_on_every_side(
+    value: int, above: int, below: int, before: int, after: int
+) -> None:
+    field = np.pad(_field(), ((above, below), (before, after)), constant_values=value)
+    spoiled = np.clip(field + np.random.default_rng(1).integers(-2, 3, field.shape), 0, 255)  # as JPEG leaves it
+    for picture in (field, spoiled, np.stack([spoiled, spoiled // 2, spoiled // 3], axis=-1)):
+        rows, cols = content(picture)
+        assert (rows, cols) == (slice(above, above + 200), slice(before, before + 300))
+        margins = np.ones(field.shape, np.int64)
+        margins[rows, cols] = 0
+        for top, left, bottom, right in frame((rows, cols), field.shape):
+            margins[top:bottom, left:right] -= 1
+        assert not margins.any()
+
+
+@pytest.mark.parametrize("plane", [np.zeros((9, 9)), np.full((1, 40), np.nan), np.full((30, 30, 3), np.inf)])
+def test_planes_of_one_value_have_no_margins(plane: NDArray[Any]) -> None:
+    assert content(plane) == (slice(0, plane.shape[0]), slice(0, plane.shape[1]))
+    assert drawn_in(plane) == ()
+
+
+@pytest.mark.parametrize("size", [14, 24])
+@pytest.mark.parametrize("ink", [(255, 255, 255), (255, 255, 0), (255, 0, 0)])
+def test_a_bar_and_its_letters_are_found(ink: tuple[int, int, int], size: int) -> None:
+    field = _field()
+    field[150:, 200:] = 12  # so that what differs is what was drawn
+    shown = _labelled(field, ink, size=size)
+    boxes = drawn_in(shown)
+    assert len(boxes) == 2
+    assert boxes[0] == (178, 218, 186, 282)
+    assert _covers(boxes, np.abs(shown - field[..., None].astype(int)).max(axis=-1) > 60)
+    assert boxes[1][0] > 140
+
+
+def test_dark_bars_on_a_light_ground_are_found_too() -> None:
+    light = 255 - _field() // 2
+    assert len(drawn_in(_labelled(light, (0, 0, 0), size=18))) == 2
+
+
+def test_burnt_out_nuclei_however_long_are_no_bars() -> None:
+    bar = np.zeros((120, 160))
+    bar[50:58, 40:100] = 1
+    nucleus = np.clip(ndimage.gaussian_filter(bar, 3) * 900, 0, 255).astype(np.uint8)
+    assert np.count_nonzero(nucleus == 255) > 300
+    assert drawn_in(nucleus) == ()
+    assert len(drawn_in((bar * 255).astype(np.uint8))) == 1
+
+
+def test_parts_of_a_blanked_plane_are_those_of_the_whole() -> None:
+    field = np.repeat(_field()[..., None], 3, axis=2)
+    boxes = ((0, 0, 200, 20), (100, 50, 130, 90))
+    blanked = Blanked(ArrayPlane(field), boxes, (9.6, 0.0, 255.0))
+    assert (blanked.shape, blanked.dtype) == (field.shape, field.dtype)
+    whole = blanked.read(slice(0, 200), slice(0, 300))
+    assert whole[110, 60].tolist() == [10, 0, 255]
+    differs = (whole != field).any(axis=-1)
+    assert not differs[:, 90:].any()
+    assert differs[110, 60]
+    for rows, cols in [
+        (slice(90, 120), slice(10, 70)),
+        (slice(130, 140), slice(20, 50)),
+        (slice(0, 5), slice(80, 300)),
+    ]:
+        np.testing.assert_array_equal(blanked.read(rows, cols), whole[rows, cols])
+    assert field[110, 60].tolist() != [10, 0, 255]
