@@ -28,6 +28,8 @@ __all__ = ["Found", "Survey", "look_at"]
 
 _PICTURE = 1 << 24  # pixels of a plane that may have been drawn in or filled up; what is larger was never a figure
 _GROUND = 0.25  # of the range: margins that are darker where the network looks are ground already
+_LIGHT = 0.5  # of the range: mean of a light picture, ...
+_FEW = 16  # ... by one pixel in so many rows and columns
 _STEPS = 2  # times that the contrast may be raised
 _TIMES = 3  # times that lone bright pixels may be found and left out: the brightest hide the others
 _SPECK = 0.25  # of the range: height of a lone bright pixel, ...
@@ -131,21 +133,34 @@ def _without_blanks(plane: Plane, *, normalizer: Normalizer, scaling: Scaling) -
     if height * width > _PICTURE:
         return scaling
     pixels = plane.read(slice(0, height), slice(0, width))
-    rows, cols = content(pixels)
-    blanks = frame((rows, cols), (height, width))
-    if blanks:
-        within = normalizer.measure(pixels[rows, cols])
-        if max(within.apply(pixels[top : top + 1, left : left + 1]).max() for top, left, *_ in blanks) > _GROUND:
-            scaling = within
-        else:
-            rows, cols, blanks = slice(0, height), slice(0, width), ()
-    inner = pixels[rows, cols]
-    if drawn := drawn_in(inner):
+    inside, scaling = _without_margins(pixels, normalizer=normalizer, scaling=scaling)
+    blanks = frame(inside, (height, width))
+    if drawn := drawn_in(pixels[inside]):
+        inner = pixels[inside]
         # As a first guess what is drawn hides what is most common.
         scaling = normalizer.measure(Blanked(ArrayPlane(inner), drawn, np.median(inner, axis=(0, 1))))
-        down, across = rows.start, cols.start
+        down, across = inside[0].start, inside[1].start
         blanks += tuple((top + down, left + across, low + down, right + across) for top, left, low, right in drawn)
     return replace(scaling, blanks=blanks)
+
+
+def _without_margins(
+    pixels: NDArray[Any], *, normalizer: Normalizer, scaling: Scaling
+) -> tuple[tuple[slice, slice], Scaling]:
+    """Give rows and columns inside of margins that would be seen as more than ground, and the scaling of those."""
+    height, width = pixels.shape[:2]
+    inside = content(pixels)
+    margins = frame(inside, (height, width))
+
+    def show(by: Scaling) -> bool:
+        return any(by.apply(pixels[top : top + 1, left : left + 1]).max() > _GROUND for top, left, *_ in margins)
+
+    # A light picture that is mostly filled up with black passes for a dark one with black margins.
+    if margins and (show(scaling) or scaling.apply(pixels[inside][::_FEW, ::_FEW]).mean() > _LIGHT):
+        within = normalizer.measure(pixels[inside])
+        if show(within):
+            return inside, within
+    return (slice(0, height), slice(0, width)), scaling
 
 
 def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalizer, scaling: Scaling) -> Scaling:
