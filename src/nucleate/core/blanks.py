@@ -23,6 +23,7 @@ Box = tuple[int, int, int, int]
 """Top, left, bottom and right; the last two are the first pixels beyond."""
 
 _ALIKE = 0.02  # of the range: pixels of one colour differ by no more, as JPEG leaves them
+_INK = 0.06  # of the range: what is drawn, blurred by JPEG where it is thin
 _LEAST, _MOST = 40, 0.1  # pixels of a bar, and share of the picture that bar and letters cover
 _LONG, _SLIM = 20, 4  # pixels along a bar, and how many times as long as high it is
 _FILLED = 0.98  # of the box around it: nuclei have round ends
@@ -66,12 +67,14 @@ def frame(inside: tuple[slice, slice], shape_HW: tuple[int, int]) -> tuple[Box, 
     return tuple(box for box in boxes if box[0] < box[2] and box[1] < box[3])
 
 
-def drawn_in(pixels: NDArray[Any]) -> tuple[Box, ...]:
+def drawn_in(pixels: NDArray[Any], margins: tuple[Box, ...] = ()) -> tuple[Box, ...]:
     """Find scale bars that lie level, of the lightest or darkest colour there is, and letters of the same colour.
 
     Parameters
     ----------
     pixels : (h, w) or (h, w, 3) real ndarray
+    margins : tuple of Box
+        Where nothing is sought; see `frame`.
 
     Returns
     -------
@@ -82,13 +85,16 @@ def drawn_in(pixels: NDArray[Any]) -> tuple[Box, ...]:
     if high <= low or pixels.shape[1] < _LONG:
         return ()
     span = high - low
-    light, dark = pixels >= high - _ALIKE * span, pixels <= low + _ALIKE * span
+    light, dark = pixels >= high - _INK * span, pixels <= low + _INK * span
     if pixels.ndim == 2:
         inks = [light, dark]
     else:  # the eight corners of the cube of colours
         ends = light | dark
         code = np.where(ends.all(axis=-1), light @ np.array([1, 2, 4]), -1)
         inks = [code == ink for ink in range(8)]
+    for top, left, bottom, right in margins:
+        for ink in inks:
+            ink[top:bottom, left:right] = False
     return tuple(box for ink in inks for box in _drawn(pixels, ink, span=span))
 
 

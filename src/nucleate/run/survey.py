@@ -20,6 +20,7 @@ from nucleate.run.scale import find_scale, near_part, wide_part
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from nucleate.core.blanks import Box
     from nucleate.core.normalize import Normalizer, Scaling
     from nucleate.core.plane import Plane
     from nucleate.run.segmenter import Segmenter
@@ -132,35 +133,39 @@ def _without_blanks(plane: Plane, *, normalizer: Normalizer, scaling: Scaling) -
     height, width = plane.shape[:2]
     if height * width > _PICTURE:
         return scaling
-    pixels = plane.read(slice(0, height), slice(0, width))
-    inside, scaling = _without_margins(pixels, normalizer=normalizer, scaling=scaling)
-    blanks = frame(inside, (height, width))
-    if drawn := drawn_in(pixels[inside]):
-        inner = pixels[inside]
-        # As a first guess what is drawn hides what is most common.
-        scaling = normalizer.measure(Blanked(ArrayPlane(inner), drawn, np.median(inner, axis=(0, 1))))
-        down, across = inside[0].start, inside[1].start
-        blanks += tuple((top + down, left + across, low + down, right + across) for top, left, low, right in drawn)
-    return replace(scaling, blanks=blanks)
-
-
-def _without_margins(
-    pixels: NDArray[Any], *, normalizer: Normalizer, scaling: Scaling
-) -> tuple[tuple[slice, slice], Scaling]:
-    """Give rows and columns inside of margins that would be seen as more than ground, and the scaling of those."""
-    height, width = pixels.shape[:2]
+    whole = slice(0, height), slice(0, width)
+    pixels = plane.read(*whole)
     inside = content(pixels)
     margins = frame(inside, (height, width))
+    drawn = drawn_in(pixels, margins)
+    within = _within(pixels, inside, margins=margins, normalizer=normalizer, scaling=scaling) if margins else None
+    if within is None:
+        inside, margins = whole, ()
+    if drawn:
+        # As a first guess what is drawn hides what is most common.
+        hidden = Blanked(ArrayPlane(pixels), drawn, np.median(pixels[inside], axis=(0, 1)))
+        within = normalizer.measure(hidden.read(*inside))
+    return replace(within or scaling, blanks=margins + drawn)
+
+
+def _within(
+    pixels: NDArray[Any],
+    inside: tuple[slice, slice],
+    *,
+    margins: tuple[Box, ...],
+    normalizer: Normalizer,
+    scaling: Scaling,
+) -> Scaling | None:
+    """Measure what lies inside of margins; None where these would be seen as ground anyway."""
 
     def show(by: Scaling) -> bool:
         return any(by.apply(pixels[top : top + 1, left : left + 1]).max() > _GROUND for top, left, *_ in margins)
 
     # A light picture that is mostly filled up with black passes for a dark one with black margins.
-    if margins and (show(scaling) or scaling.apply(pixels[inside][::_FEW, ::_FEW]).mean() > _LIGHT):
+    if show(scaling) or scaling.apply(pixels[inside][::_FEW, ::_FEW]).mean() > _LIGHT:
         within = normalizer.measure(pixels[inside])
-        if show(within):
-            return inside, within
-    return (slice(0, height), slice(0, width)), scaling
+        return within if show(within) else None
+    return None
 
 
 def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalizer, scaling: Scaling) -> Scaling:
