@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from nucleate.core.blanks import Blanked, content, drawn_in, frame
+from nucleate.core.blanks import Blanks, content, drawn_in, frame
 from nucleate.core.plane import ArrayPlane
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def test_burnt_out_nuclei_however_long_are_no_bars(radius: int) -> None:
 def test_parts_of_a_blanked_plane_are_those_of_the_whole() -> None:
     field = np.repeat(_field()[..., None], 3, axis=2)
     boxes = ((0, 0, 200, 20), (100, 50, 130, 90))
-    blanked = Blanked(ArrayPlane(field), boxes, (9.6, 0.0, 255.0))
+    blanked = Blanks(boxes, (9.6, 0.0, 255.0)).on(ArrayPlane(field))
     assert (blanked.shape, blanked.dtype) == (field.shape, field.dtype)
     whole = blanked.read(slice(0, 200), slice(0, 300))
     assert whole[110, 60].tolist() == [10, 0, 255]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nucleate.api import load_segmenter
+from nucleate.core.blanks import Blanks
 from nucleate.data.synth import Scene, draw
 from nucleate.run import survey
 from nucleate.run.segmenter import Segmenter, SegmentSettings
@@ -114,8 +115,7 @@ def test_light_pictures_with_a_black_margin_are_turned_over(
     shown = np.pad(light, ((0, 0), (0, 700)))
     known = model.survey(shown)
     assert known.scaling.invert
-    assert known.scaling.blanks == ((0, 320, 256, 1020),)
-    assert known.scaling.ground == known.scaling.high
+    assert known.scaling.blanks == Blanks(((0, 320, 256, 1020),), known.scaling.high)
     assert not model.card.normalizer.measure(shown).invert
 
 
@@ -124,7 +124,9 @@ def test_tiles_and_blocks_see_the_same_beside_a_margin(
 ) -> None:
     shown = framed(np.tile(drawn[0], (2, 2)), value=65535)
     whole, _ = model.segment_plane(shown)
-    assert len(model.survey(shown).scaling.blanks) == 3
+    blanks = model.survey(shown).scaling.blanks
+    assert blanks is not None
+    assert len(blanks.boxes) == 3
     tiled, _ = Segmenter(model.engine, model.card, settings=SegmentSettings(tile=256)).segment_plane(shown)
     parts, _ = model.segment_plane(shown, max_bytes=150_000_000)
     assert whole.max() > 60

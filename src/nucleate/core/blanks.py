@@ -7,17 +7,22 @@ paper. Both may be far brighter, or darker, than what was photographed, and lett
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
+from nucleate.core.plane import ChangedPlane
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from nucleate.core.plane import Plane
 
-__all__ = ["Blanked", "Box", "content", "drawn_in", "frame"]
+__all__ = ["Blanks", "Box", "content", "drawn_in", "frame"]
 
 Box = tuple[int, int, int, int]
 """Top, left, bottom and right; the last two are the first pixels beyond."""
@@ -86,16 +91,21 @@ def drawn_in(pixels: NDArray[Any], margins: tuple[Box, ...] = ()) -> tuple[Box, 
         return ()
     span = high - low
     light, dark = pixels >= high - _INK * span, pixels <= low + _INK * span
-    if pixels.ndim == 2:
-        inks = [light, dark]
-    else:  # the eight corners of the cube of colours
-        ends = light | dark
-        code = np.where(ends.all(axis=-1), light @ np.array([1, 2, 4]), -1)
-        inks = [code == ink for ink in range(8)]
-    for top, left, bottom, right in margins:
-        for ink in inks:
+    found: list[Box] = []
+    for ink in _inks(light, dark):
+        for top, left, bottom, right in margins:
             ink[top:bottom, left:right] = False
-    return tuple(box for ink in inks for box in _drawn(pixels, ink, span=span))
+        found += _drawn(pixels, ink, span=span)
+    return tuple(found)
+
+
+def _inks(light: NDArray[np.bool_], dark: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:
+    """Give the pixels (h, w) of each colour whose channels are light or dark, (h, w) or (h, w, 3)."""
+    if light.ndim == 2:
+        yield from (light, dark)
+        return
+    for ends in product((light, dark), repeat=3):
+        yield np.logical_and.reduce([end[..., channel] for channel, end in enumerate(ends)])
 
 
 def _drawn(pixels: NDArray[Any], ink: NDArray[np.bool_], *, span: float) -> list[Box]:
@@ -162,11 +172,10 @@ def _range(pixels: NDArray[Any]) -> tuple[float, float]:
 def _alike(lines: NDArray[Any], near: float) -> int:
     """Count the lines (n, m) or (n, m, 3) that are all of the first pixel's colour before the first that is not."""
     colour = lines[0, 0].astype(np.float64)
-    for many in (1, len(lines)):  # nearly always one look is enough
+    for number, line in enumerate(lines):
         with np.errstate(invalid="ignore"):  # infinite values
-            differs = (np.abs(lines[:many].astype(np.float64) - colour) > near).reshape(many, -1).any(axis=1)
-        if differs.any():
-            return int(np.argmax(differs))
+            if (np.abs(line.astype(np.float64) - colour) > near).any():
+                return number
     return len(lines)
 
 
@@ -180,36 +189,35 @@ def _has_run(ink: NDArray[np.bool_], length: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Blanked:
-    """A plane with boxes of one colour in it.
+class Blanks:
+    """Parts of a plane that are no picture, and the colour in which they are shown.
 
     Parameters
     ----------
-    plane : Plane
     boxes : tuple of Box
     colour : float or (float, float, float)
         In the plane's values.
     """
 
-    plane: Plane
     boxes: tuple[Box, ...]
     colour: float | tuple[float, ...]
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Rows and columns, then 3 for a colour plane."""
-        return self.plane.shape
+    def on(self, plane: Plane) -> Plane:
+        """Give the plane with its blanks."""
+        return _Blanked(plane, self)
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the pixels."""
-        return self.plane.dtype
+
+@dataclass(frozen=True)
+class _Blanked(ChangedPlane):
+    plane: Plane
+    blanks: Blanks
 
     def read(self, rows: slice, cols: slice) -> NDArray[Any]:
         """Give a part, with what of the boxes lies in it."""
         (first, _, _), (before, _, _) = rows.indices(self.shape[0]), cols.indices(self.shape[1])
         part = np.array(self.plane.read(rows, cols))
-        colour = np.rint(self.colour) if part.dtype.kind in "iu" else np.asarray(self.colour)
-        for top, left, bottom, right in self.boxes:
+        colour = np.asarray(self.blanks.colour)
+        colour = np.rint(colour) if part.dtype.kind in "iu" else colour
+        for top, left, bottom, right in self.blanks.boxes:
             part[max(top - first, 0) : max(bottom - first, 0), max(left - before, 0) : max(right - before, 0)] = colour
         return part

@@ -27,7 +27,7 @@ from nucleate.core.plane import as_plane, grid_sample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nucleate.core.blanks import Box
+    from nucleate.core.blanks import Blanks
     from nucleate.core.plane import Plane
 
 __all__ = ["LUMA", "SAMPLE", "Normalizer", "Scaling", "to_grey"]
@@ -77,8 +77,8 @@ class Scaling:
     specks : float or None
         Height of lone bright pixels that were left out of the measurement, and that whoever reads the plane leaves out
         too (`nucleate.core.specks`): here pixels are looked at one by one. None where there are hardly any.
-    blanks : tuple of Box
-        Parts of the plane that are no picture (`nucleate.core.blanks`), which its reader fills with `ground`.
+    blanks : Blanks or None
+        Parts of the plane that are no picture; its reader puts them `on` it, see `specks`.
     """
 
     low: float
@@ -89,7 +89,7 @@ class Scaling:
     white: tuple[float, float, float] | None = None
     unlit: float | None = None
     specks: float | None = None
-    blanks: tuple[Box, ...] = ()
+    blanks: Blanks | None = None
 
     @property
     def ground(self) -> float | tuple[float, float, float]:

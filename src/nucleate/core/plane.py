@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ArrayPlane", "Plane", "as_plane", "grid_sample"]
+__all__ = ["ArrayPlane", "ChangedPlane", "Plane", "as_plane", "grid_sample"]
 
 _PIECE = 16_000_000  # pixels read at once where the whole plane is gone through
 
@@ -55,6 +55,22 @@ class ArrayPlane:
         """Give a part as a view."""
         part: NDArray[Any] = self.pixels[rows, cols]
         return part
+
+
+class ChangedPlane:
+    """What planes that show another `plane` with changed pixels have in common."""
+
+    plane: Plane
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns, then 3 for a colour plane."""
+        return self.plane.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return self.plane.dtype
 
 
 def as_plane(plane: NDArray[Any] | Plane) -> Plane:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.plane import ChangedPlane
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -79,7 +81,7 @@ def _neighbours(pixels: NDArray[Any], at: tuple[NDArray[np.intp], ...]) -> NDArr
 
 
 @dataclass(frozen=True)
-class Cleared:
+class Cleared(ChangedPlane):
     """A plane without its specks; what is read of it does not depend on where a part begins.
 
     Parameters
@@ -91,16 +93,6 @@ class Cleared:
 
     plane: Plane
     height: float
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Rows and columns, then 3 for a colour plane."""
-        return self.plane.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the pixels."""
-        return self.plane.dtype
 
     def read(self, rows: slice, cols: slice) -> NDArray[Any]:
         """Give a part, cleared."""

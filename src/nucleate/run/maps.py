@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nucleate.core.blanks import Blanked
 from nucleate.core.resample import Resampler, resample
 from nucleate.core.specks import Cleared
 from nucleate.core.tiles import Rows, Span, chain, joined, mix
@@ -245,7 +244,7 @@ class Working:
         self, plane: Plane, card: ModelCard, *, size: tuple[int, int], multiple: int, scaling: Scaling | None = None
     ) -> None:
         self._scaling = scaling or card.normalizer.measure(plane)
-        plane = Blanked(plane, self._scaling.blanks, self._scaling.ground) if self._scaling.blanks else plane
+        plane = plane if self._scaling.blanks is None else self._scaling.blanks.on(plane)
         self.plane = plane if self._scaling.specks is None else Cleared(plane, self._scaling.specks)
         self.size = size
         self.last: tuple[Span, NDArray[np.float32]] | None = None  # row of tiles, with its maps

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.blanks import Blanked, content, drawn_in, frame
+from nucleate.core.blanks import Blanks, content, drawn_in, frame
 from nucleate.core.labels import areas
 from nucleate.core.plane import ArrayPlane
 from nucleate.core.specks import Cleared, cleared, specks
@@ -87,7 +87,7 @@ def look_at(segmenter: Segmenter, plane: Plane) -> Survey:
         return Survey(1.0 if wanted == "auto" else wanted, scaling)
     scaling = _without_blanks(plane, normalizer=card.normalizer, scaling=scaling)
     if blanks := scaling.blanks:
-        plane, scaling = Blanked(plane, blanks, scaling.ground), replace(scaling, blanks=())
+        plane, scaling = blanks.on(plane), replace(scaling, blanks=None)
     wide = wide_part(plane)
     pixels = wide.read(slice(None), slice(None))
     scaling = _without_specks(plane, pixels, normalizer=card.normalizer, scaling=scaling)
@@ -143,9 +143,9 @@ def _without_blanks(plane: Plane, *, normalizer: Normalizer, scaling: Scaling) -
         inside, margins = whole, ()
     if drawn:
         # As a first guess what is drawn hides what is most common.
-        hidden = Blanked(ArrayPlane(pixels), drawn, np.median(pixels[inside], axis=(0, 1)))
+        hidden = Blanks(drawn, np.median(pixels[inside], axis=(0, 1))).on(ArrayPlane(pixels))
         within = normalizer.measure(hidden.read(*inside))
-    return replace(within or scaling, blanks=margins + drawn)
+    return scaling if within is None else replace(within, blanks=Blanks(margins + drawn, within.ground))
 
 
 def _within(
