@@ -40,6 +40,17 @@ def hot(plane: NDArray[Any], share: float, *, levels: tuple[int, ...] = (65535,)
     return spoiled
 
 
+def nuclei_seen_alike(model: Segmenter, plane: NDArray[Any]) -> int:
+    """Count the nuclei of a plane; tiles and blocks must show the same."""
+    whole, _ = model.segment_plane(plane)
+    tiled, _ = Segmenter(model.engine, model.card, settings=SegmentSettings(tile=256)).segment_plane(plane)
+    parts, _ = model.segment_plane(plane, max_bytes=150_000_000)
+    for other in (tiled, parts):
+        assert other.max() == whole.max()
+        assert np.count_nonzero(other != whole) <= whole.size / 100_000
+    return int(whole.max())
+
+
 @pytest.mark.parametrize("levels", [(65535,), (20000, 65535)], ids=["one level", "the brightest hide the others"])
 def test_nuclei_are_found_as_if_no_pixel_were_hot(
     model: Segmenter,
@@ -69,14 +80,8 @@ def test_tiles_and_blocks_see_the_same_without_specks(
     model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
 ) -> None:
     spoiled = hot(np.tile(drawn[0], (2, 3)), 0.006)
-    whole, _ = model.segment_plane(spoiled)
     assert model.survey(spoiled).scaling.specks is not None
-    tiled, _ = Segmenter(model.engine, model.card, settings=SegmentSettings(tile=256)).segment_plane(spoiled)
-    parts, _ = model.segment_plane(spoiled, max_bytes=150_000_000)
-    assert whole.max() > 100
-    for other in (tiled, parts):
-        assert other.max() == whole.max()
-        assert np.count_nonzero(other != whole) <= whole.size / 100_000
+    assert nuclei_seen_alike(model, spoiled) > 100
 
 
 def framed(plane: NDArray[Any], *, value: int) -> NDArray[Any]:
@@ -123,13 +128,7 @@ def test_tiles_and_blocks_see_the_same_beside_a_margin(
     model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
 ) -> None:
     shown = framed(np.tile(drawn[0], (2, 2)), value=65535)
-    whole, _ = model.segment_plane(shown)
     blanks = model.survey(shown).scaling.blanks
     assert blanks is not None
     assert len(blanks.boxes) == 3
-    tiled, _ = Segmenter(model.engine, model.card, settings=SegmentSettings(tile=256)).segment_plane(shown)
-    parts, _ = model.segment_plane(shown, max_bytes=150_000_000)
-    assert whole.max() > 60
-    for other in (tiled, parts):
-        assert other.max() == whole.max()
-        assert np.count_nonzero(other != whole) <= whole.size / 100_000
+    assert nuclei_seen_alike(model, shown) > 60
