@@ -131,3 +131,18 @@ def test_parts_of_a_blanked_plane_are_those_of_the_whole() -> None:
     ]:
         np.testing.assert_array_equal(blanked.read(rows, cols), whole[rows, cols])
     assert field[110, 60].tolist() != [10, 0, 255]
+
+
+def test_hot_pixels_leave_no_margins() -> None:
+    dim = 100 + 2 * _field().astype(np.uint16)
+    dim[[105, 120], [171, 200]] = 65535
+    assert content(dim) == (slice(0, 200), slice(0, 300))
+
+
+def test_a_striped_picture_has_no_scale_bars() -> None:
+    striped = np.zeros((200, 300), np.uint8)
+    striped[::8, 20:80] = striped[::8, 120:180] = 255
+    one = np.zeros((200, 300), np.uint8)
+    one[180:184, 20:80] = 255
+    assert _drawn(striped) == ()
+    assert len(_drawn(one)) == 1

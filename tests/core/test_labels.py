@@ -73,3 +73,7 @@ def test_areas_of_a_large_image_are_counted_piece_by_piece(monkeypatch: pytest.M
     whole = areas(picture)
     monkeypatch.setattr("nucleate.core.labels._SLICE", 7)
     assert areas(picture).tolist() == whole.tolist() == np.bincount(picture.ravel())[1:].tolist()
+
+
+def test_a_mask_of_one_bit_is_one_nucleus() -> None:
+    assert relabel(np.array([[False, True], [True, True]])).tolist() == [[0, 1], [1, 1]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from tests.data.files import pack, png, snapshot, two_nuclei, write
 
 from nucleate.data.check import FATAL, KINDS, Report, check_dataset
+from nucleate.data.source import open_source
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
@@ -150,3 +152,24 @@ def test_the_table_of_findings(tmp_path: Path) -> None:
 def test_an_unknown_layout_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no known layout"):
         check_dataset(write(tmp_path, {"a.txt": b""}))
+
+
+def test_a_nucleus_is_named_by_its_id_in_the_file(tmp_path: Path) -> None:
+    labels = np.zeros(IMAGE.shape, np.uint8)
+    labels[0, 0] = 3
+    labels[2:5, 2:5] = 9
+    labels[3, 3] = 0
+    report = check_dataset(write(tmp_path / "set", {"images/x.png": png(IMAGE), "labels/x.png": png(labels)}))
+    assert shown(report) == [("holes", "labels/x.png, nucleus 9", "1 holes, 1 px")]
+
+
+def test_findings_in_files_whose_names_are_no_text_can_be_written(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    try:
+        folder = write(tmp_path / "set", {f"images/{name}.png": png(IMAGE), "labels/other.png": png(mask())})
+    except OSError:
+        pytest.skip("names must be text on this file system")
+    report = check_dataset(folder)
+    report.write_csv(tmp_path / "found.csv")
+    assert "caf\\udce9" in (tmp_path / "found.csv").read_text(encoding="utf-8")
+    assert len(open_source(folder).fingerprint()) == 64

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from roifile import ROI_TYPE, ImagejRoi
 from tests.strategies import label_images
@@ -22,7 +23,7 @@ from nucleate.errors import DataError
 from nucleate.export.coco import Picture, write_coco
 from nucleate.export.geojson import write_geojson
 from nucleate.export.imagej_roi import write_rois
-from nucleate.export.shapes import shapes
+from nucleate.export.shapes import positions, shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -270,3 +271,45 @@ def test_damage_is_one_line(reader: Callable[..., Any], data: bytes) -> None:
 def test_a_damaged_coco_mask_is_one_line() -> None:
     with pytest.raises(DataError, match="runs cover 3 of 30"):
         coco_regions([{"segmentation": {"counts": [3]}}], "coco.json", shape=(5, 6))
+
+
+# --- several planes, several files ----------------------------------------------------------------------------------
+
+
+def test_outlines_on_several_planes_are_refused(tmp_path: Path) -> None:
+    planes = positions("Z", (2,))
+    write_geojson(tmp_path / "a.geojson", [(plane, TRUTH, {"label": np.array([1])}) for plane in planes])
+    write_rois(tmp_path / "a.rois.zip", np.stack([TRUTH, 2 * TRUTH]), axes="Z")
+    for name, reader in (("a.geojson", geojson_regions), ("a.rois.zip", roi_regions)):
+        with pytest.raises(DataError, match="outlines on 2 planes of a stack; save those of one"):
+            reader((tmp_path / name).read_bytes(), name, shape=(5, 6))
+
+
+def test_a_coco_file_in_which_a_name_stands_for_two_pictures_is_refused() -> None:
+    entry = {"id": 1, "file_name": "s.tif", "height": 5, "width": 6}
+    data = json.dumps({"images": [entry, entry | {"id": 2}], "annotations": []}).encode()
+    with pytest.raises(DataError, match=r"several pictures called s\.tif"):
+        coco_pictures(data, "x.json")
+
+
+def test_all_coco_files_of_a_folder_count_and_pictures_that_none_names_are_told(tmp_path: Path) -> None:
+    for name in "ab":
+        _picture(tmp_path / f"{name}.png")
+        (tmp_path / f"instances_{name}.json").write_bytes(_coco([[1, 1, 4, 1, 4, 3, 1, 3]], file_name=f"{name}.png"))
+    assert [sample.image_id for sample in read_samples(tmp_path)] == ["a", "b"]
+    _picture(tmp_path / "c.png")
+    with pytest.raises(DataError, match="c has no outlines"):
+        read_samples(tmp_path)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=12), st.integers(1, 9))
+def test_runs_are_unpacked_as_if_all_of_the_picture_were(counts: list[int], rows: int) -> None:
+    counts.append(-sum(counts) % rows)
+    shape = rows, sum(counts) // rows
+    region = region_of_runs(counts, shape)
+    found = np.zeros(shape, bool)
+    found[region.top : region.top + region.mask.shape[0], region.left : region.left + region.mask.shape[1]] = (
+        region.mask
+    )
+    whole = np.concatenate([np.full(count, number % 2 == 1) for number, count in enumerate(counts)])
+    assert np.array_equal(found, whole.reshape(shape[1], rows).T)

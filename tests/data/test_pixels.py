@@ -17,8 +17,11 @@ from tests.data.files import equal, png
 from nucleate.data import source
 from nucleate.data.pixels import decode_image, decode_labels, decode_mask
 from nucleate.errors import DataError
+from nucleate.io.images import read_image
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 pytestmark = pytest.mark.base
@@ -132,3 +135,34 @@ def test_damage_is_a_data_error_in_one_line(data: st.DataObject) -> None:
     except DataError as error:
         said = str(error)
     assert "\n" not in said
+
+
+def test_tiff_pictures_are_understood_as_the_program_reads_them(tmp_path: Path) -> None:
+    colours = np.stack([GREY, GREY[::-1], 255 - GREY], axis=-1)
+    palette = np.random.default_rng(0).integers(0, 65535, (3, 256)).astype(np.uint16)
+    files = {
+        "white.tif": tiff(GREY, photometric="miniswhite"),
+        "palette.tif": tiff(GREY, photometric="palette", colormap=palette),
+        "cmyk.tif": saved(Image.fromarray(colours).convert("CMYK"), "TIFF"),
+        "lab.tif": saved(Image.fromarray(colours).convert("LAB"), "TIFF"),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+        assert np.array_equal(decode_image(data, name), read_image(tmp_path / name).pixels), name
+
+
+def test_channels_and_pages_are_no_single_picture() -> None:
+    with pytest.raises(DataError, match="x has 2 channels; give the one of the nuclei"):
+        decode_image(tiff(np.stack([GREY, GREY]), photometric="minisblack", planarconfig="separate"), "x")
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for page in (GREY, GREY):
+            writer.write(page)
+    for decode in (decode_image, decode_labels):
+        with pytest.raises(DataError, match="x is no single picture: got 2 pages"):
+            decode(buffer.getvalue(), "x")
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "BMP", "PNG"])
+def test_a_mask_of_one_bit_is_a_label_image_of_one_nucleus(kind: str) -> None:
+    assert decode_labels(saved(Image.fromarray(GREY > 2), kind), "x").tolist() == [[0, 1, 1], [0, 0, 1]]

@@ -94,3 +94,20 @@ def test_the_fingerprint_follows_the_content(tmp_path: Path, kind: str) -> None:
     assert first == hashed("second", {"b": b"2", "a": b"1"})
     others = [{"a": b"1", "b": b"3"}, {"a": b"1", "c": b"2"}, {"a": b"1"}, {"a": b"12", "b": b""}]
     assert len({first, *(hashed(f"other{n}", files) for n, files in enumerate(others))}) == 5
+
+
+def test_linked_folders_are_entered_and_links_that_lead_back_are_not(tmp_path: Path) -> None:
+    kept = write(tmp_path / "kept", {"x.txt": b"X"})
+    folder = write(tmp_path / "set", {"a/y.txt": b"Y"})
+    try:
+        (folder / "b").symlink_to(kept, target_is_directory=True)
+        (folder / "round").symlink_to(folder, target_is_directory=True)
+    except OSError:
+        pytest.skip("no links on this system")
+    assert open_source(folder).names == ["a/y.txt", "b/x.txt"]
+
+
+def test_entries_of_a_zip_may_begin_with_a_dot(tmp_path: Path) -> None:
+    opened = open_source(pack(tmp_path / "set.zip", {"./a/y.txt": b"Y"}))
+    assert opened.names == ["a/y.txt"]
+    assert opened.read("a/y.txt") == b"Y"

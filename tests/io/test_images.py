@@ -252,3 +252,16 @@ def test_warning_filters_are_left_as_they_were(tmp_path: Path) -> None:
     before = list(warnings.filters)
     read_image(_saved(tmp_path, "a.png", PIL.Image.fromarray(RAMP)))
     assert warnings.filters == before
+
+
+def test_webp_is_read(tmp_path: Path) -> None:
+    path = _saved(tmp_path, "a.webp", PIL.Image.fromarray(COLOURS), lossless=True, exact=True)
+    image = read_image(path)
+    assert image.axes == "YXS"
+    np.testing.assert_array_equal(image.pixels, COLOURS)
+
+
+def test_frames_of_16_bits_are_refused_and_not_cut_to_8(tmp_path: Path) -> None:
+    frames = [PIL.Image.fromarray(RAMP.astype(np.uint16) * 257 + number) for number in range(2)]
+    path = _saved(tmp_path, "a.png", frames[0], save_all=True, append_images=frames[1:])
+    assert "2 frames of 16 bits, of which only the first can be had; save it as TIFF" in _message(path)

@@ -230,3 +230,15 @@ def test_real_images(shared_data: Path, version: str) -> None:
     assert (image.axes, image.pixels.shape, image.channel_names) == ("CYX", (3, 12, 12), ("0", "1", "2"))
     assert image.pixel_size_um is None
     assert 0 < np.ptp(image.pixels) < 10
+
+
+def test_three_channels_called_after_colours_are_one_colour_picture(tmp_path: Path) -> None:
+    pixels = _numbers(3, 20, 33, dtype=np.uint8)
+    path = write_image(tmp_path / "a.ome.zarr", pixels, axes="cyx", channels=("Red", "Green", "Blue"))
+    image = read_image(path)
+    assert image.axes == "YXS"
+    np.testing.assert_array_equal(image.pixels, pixels.transpose(1, 2, 0))
+    with open_image(path) as opened:
+        np.testing.assert_array_equal(opened.read(slice(2, 5), slice(1, 9)), pixels[:, 2:5, 1:9].transpose(1, 2, 0))
+    dyes = write_image(tmp_path / "b.ome.zarr", pixels, axes="cyx", channels=("DAPI", "Green", "Red"))
+    assert read_image(dyes).axes == "CYX"

@@ -297,3 +297,14 @@ def test_real_files(shared_data: Path, capfd: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(InputError, match=r"broken.svs: its content is not TIFF"):
         read_both_ways(folder / "svs" / "broken.svs")
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_pages_written_one_by_one_are_a_stack(tmp_path: Path, compression: str | None) -> None:
+    pixels = numbers(4, 7, 9, dtype=np.uint16)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page in pixels:
+            writer.write(page, compression=compression)
+    image = read_both_ways(tmp_path / "a.tif")
+    assert image.axes == "IYX"
+    np.testing.assert_array_equal(image.pixels, pixels)

@@ -7,7 +7,8 @@ paper. Both may be far brighter, or darker, than what was photographed, and lett
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
+from functools import cache
+from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,8 @@ Box = tuple[int, int, int, int]
 """Top, left, bottom and right; the last two are the first pixels beyond."""
 
 _ALIKE = 0.02  # of the range: pixels of one colour differ by no more, as JPEG leaves them
+_COMMON = (0.1, 99.9)  # percentiles between which that range lies: hot pixels would make all else of one colour
+_FEW = 512  # pixels a side by which it is known, at most about
 _INK = 0.06  # of the range: what is drawn, blurred by JPEG where it is thin
 _LEAST, _MOST = 40, 0.1  # pixels of a bar, and share of the picture that bar and letters cover
 _LONG, _SLIM = 20, 4  # pixels along a bar, and how many times as long as high it is
@@ -36,6 +39,7 @@ _SHARP = 0.25  # of the range, on average, between bar or letter and what lies t
 _NEAR = 0.6  # of a bar's length: how far above and below it letters are looked for
 _LEAST_HIGH = 2  # pixels of a bar, or of a line of letters
 _RIM = 2  # pixels around them that are blanked too
+_BARS = 16  # of one colour: where more look like one, the picture is striped
 
 
 def content(pixels: NDArray[Any]) -> tuple[slice, slice]:
@@ -51,7 +55,7 @@ def content(pixels: NDArray[Any]) -> tuple[slice, slice]:
         All of them where nothing would be left.
     """
     height, width = pixels.shape[:2]
-    low, high = _range(pixels)
+    low, high = _range(pixels[:: max(height // _FEW, 1), :: max(width // _FEW, 1)], _COMMON)
     near = _ALIKE * (high - low)
     turned = np.swapaxes(pixels, 0, 1)
     top, bottom, left, right = (_alike(lines, near) for lines in (pixels, pixels[::-1], turned, turned[::-1]))
@@ -116,19 +120,27 @@ def _drawn(pixels: NDArray[Any], ink: NDArray[np.bool_], *, span: float) -> list
     places = ndimage.find_objects(things)
     boxes = [(rows.start, cols.start, rows.stop, cols.stop) for rows, cols in places]
 
+    @cache
     def stands_out(number: int) -> bool:
         rows, cols = _part(_wider(boxes[number], ink.shape))
         return _step(pixels[rows, cols], things[rows, cols] == number + 1) >= _SHARP * span
 
-    found = []
-    for number, (top, left, bottom, right) in enumerate(boxes):
+    def is_bar(number: int) -> bool:
+        top, left, bottom, right = boxes[number]
         long, high = right - left, bottom - top
         if long < max(_LONG, _SLIM * high):
-            continue
-        if np.count_nonzero(things[places[number]] == number + 1) < _FILLED * long * high or not stands_out(number):
-            continue
+            return False
+        filled = np.count_nonzero(things[places[number]] == number + 1) >= _FILLED * long * high
+        return filled and stands_out(number)
+
+    bars = list(islice(filter(is_bar, range(len(boxes))), _BARS + 1))
+    if len(bars) > _BARS:
+        return []
+    found = []
+    for number in bars:
         found.append(boxes[number])
-        reach, aside = round(_NEAR * long), long // 2
+        top, left, bottom, right = boxes[number]
+        reach, aside = round(_NEAR * (right - left)), (right - left) // 2
         for first, last in ((top - reach, top), (bottom, bottom + reach)):
             zone = first, left - aside, last, right + aside
             # Of thin letters only some pixels have the full colour, so all between them is taken.
@@ -163,10 +175,13 @@ def _part(box: Box) -> tuple[slice, slice]:
     return slice(box[0], box[2]), slice(box[1], box[3])
 
 
-def _range(pixels: NDArray[Any]) -> tuple[float, float]:
-    """Give the lowest and the highest value that is finite; 0 and 0 where there is none."""
+def _range(pixels: NDArray[Any], percentiles: tuple[float, float] = (0, 100)) -> tuple[float, float]:
+    """Give two percentiles of the values that are finite; 0 and 0 where there is none."""
     finite = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
-    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if not finite.size:
+        return 0.0, 0.0
+    low, high = (finite.min(), finite.max()) if percentiles == (0, 100) else np.percentile(finite, percentiles)
+    return float(low), float(high)
 
 
 def _alike(lines: NDArray[Any], near: float) -> int:

@@ -44,7 +44,7 @@ def relabel(labels: NDArray[Any]) -> NDArray[np.int32]:
     >>> relabel(np.array([[0, 7, 7, 3]]))
     array([[0, 2, 2, 1]], dtype=int32)
     """
-    if labels.size == 0:
+    if labels.size == 0 or labels.dtype.kind == "b":
         return labels.astype(np.int32)
     if labels.max() <= 4 * labels.size:
         present = np.append(False, areas(labels) > 0)

@@ -49,10 +49,11 @@ def geojson_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
     Raises
     ------
     DataError
-        If it is no GeoJSON, or a polygon is damaged.
+        If it is no GeoJSON, a polygon is damaged, or they lie on several planes of a stack.
     """
     parsed = _json(data, name)
     found = []
+    places = set()
     with _Damaged(name):
         features = _features(parsed)
         if features is None:
@@ -62,7 +63,11 @@ def geojson_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
             kind, corners = str(geometry.get("type")), geometry.get("coordinates")
             pieces: list[Any] = {"Polygon": [corners], "MultiPolygon": corners}.get(kind) or []
             rings = [_ring(ring) for piece in pieces for ring in piece]
-            found += [region_of_rings(rings, shape)] if rings else []
+            if rings:
+                plane = geometry.get("plane") or {}
+                places.add((plane.get("z", 0), plane.get("t", 0)))
+                found.append(region_of_rings(rings, shape))
+    _check_one_plane(name, places)
     return found
 
 
@@ -83,17 +88,20 @@ def roi_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
     Raises
     ------
     DataError
-        If it is no such file, or damaged.
+        If it is no such file, damaged, or the areas lie on several planes of a stack.
     """
     from roifile import ROI_TYPE, ImagejRoi
 
     areas = {ROI_TYPE.POLYGON, ROI_TYPE.RECT, ROI_TYPE.OVAL, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED}
     found = []
+    places = set()
     with _Damaged(name):
         for content in _rois(data, name):
             roi = ImagejRoi.frombytes(content)
             if roi.roitype in areas:
+                places.add((roi.position, roi.z_position, roi.t_position))
                 found.append(region_of_rings([_ring(ring) for ring in roi.coordinates(multi=True)], shape))
+    _check_one_plane(name, places)
     return found
 
 
@@ -144,6 +152,11 @@ def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
     -------
     dict
         File name -> ``{"shape": (rows, columns), "annotations": [...]}``, without crowds.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or a file name stands for several pictures, as for the planes of a stack.
     """
     parsed = _json(data, name)
     if not isinstance(parsed, dict) or not {"images", "annotations"} <= parsed.keys():
@@ -157,10 +170,12 @@ def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
         for one in parsed["annotations"]:
             if not one.get("iscrowd", 0):
                 annotations[one["image_id"]].append(one)
-        return {
-            entry["name"]: {"shape": entry["shape"], "annotations": annotations[number]}
-            for number, entry in by_id.items()
-        }
+        found: dict[str, dict[str, Any]] = {}
+        for number, entry in by_id.items():
+            if entry["name"] in found:
+                raise DataError(f"{name} has several pictures called {entry['name']}; give each a file of its own")
+            found[entry["name"]] = {"shape": entry["shape"], "annotations": annotations[number]}
+        return found
 
 
 def coco_regions(annotations: list[dict[str, Any]], name: str, *, shape: Shape) -> list[Region]:
@@ -188,6 +203,11 @@ READERS: dict[str, Callable[..., list[Region]]] = {
     ".xml": xml_regions,
 }
 """Ending of an annotation file -> its reader; COCO files hold many pictures and are told apart by their content."""
+
+
+def _check_one_plane(name: str, places: set[tuple[Any, ...]]) -> None:
+    if len(places) > 1:
+        raise DataError(f"{name} has outlines on {len(places)} planes of a stack; save those of one plane to a file")
 
 
 class _Damaged:

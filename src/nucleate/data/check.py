@@ -14,9 +14,10 @@ import numpy as np
 from scipy import ndimage
 
 from nucleate.core.files import atomic_path
+from nucleate.core.labels import relabel
 from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, find_outlined
-from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_labels, decode_mask
+from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask, stored_labels
 from nucleate.data.regions import painting_order
 from nucleate.data.source import Source, open_source
 from nucleate.errors import DataError
@@ -111,7 +112,10 @@ class Report:
         OutputError
             If the file cannot be written.
         """
-        with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        with (
+            atomic_path(path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream,
+        ):
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(["kind", "image", "place", "detail"])
             writer.writerows([f.kind, f.image_id, f.place, f.detail] for f in self.findings)
@@ -239,20 +243,23 @@ def _check_pair(source: Source, pair: folders.Pair, *, report: Report, seen: dic
         report.add("no annotation", pair.image_id, place=str(pair.image))
         return
     try:
-        labels = decode_labels(source.read(pair.labels), pair.labels)
+        stored = stored_labels(source.read(pair.labels), pair.labels)
     except DataError as error:
         report.add("unreadable file", pair.image_id, place=pair.labels, detail=str(error))
         return
-    if image is not None and labels.shape != image.shape[:2]:
-        detail = f"{labels.shape}, image {image.shape[:2]}"
+    if image is not None and stored.shape != image.shape[:2]:
+        detail = f"{stored.shape}, image {image.shape[:2]}"
         report.add("another size", pair.image_id, place=pair.labels, detail=detail)
         return
+    labels = relabel(stored)
+    ids = np.unique(stored[stored > 0]).tolist()
     boxes = ndimage.find_objects(labels)
     report.nuclei += len(boxes)
     if not boxes:
         report.add("no nuclei", pair.image_id, place=pair.labels)
-    for number, box in enumerate(boxes, 1):
-        _check_nucleus(labels[box] == number, (pair.image_id, f"{pair.labels}, nucleus {number}"), report=report)
+    for number, (box, stored_id) in enumerate(zip(boxes, ids, strict=True), 1):
+        place = pair.image_id, f"{pair.labels}, nucleus {stored_id}"
+        _check_nucleus(labels[box] == number, place, report=report)
 
 
 def _check_nucleus(crop: NDArray[np.bool_], place: tuple[str, str], *, report: Report) -> None:

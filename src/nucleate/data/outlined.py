@@ -1,11 +1,11 @@
-"""Pictures with outlines beside them: one annotation file a picture with an equal name, or a COCO file for all."""
+"""Pictures with outlines beside them: one annotation file a picture with an equal name, or COCO files for all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nucleate.data.annotations import READERS, coco_pictures, coco_regions, is_geojson
 from nucleate.data.folders import picture_id
@@ -67,7 +67,7 @@ def find_outlined(source: Source) -> list[Outlined]:
     """List the outlined pictures of a source by id.
 
     Known are ``<id>.geojson``, ``<id>.json``, ``<id>.rois.zip`` or ``<id>.zip``, ``<id>.roi`` and ``<id>.xml`` beside
-    or in another folder than ``<id>.png`` (``.tif``, ...), and a COCO file that names its pictures. JSON of another
+    or in another folder than ``<id>.png`` (``.tif``, ...), and COCO files that name their pictures. JSON of another
     kind is passed over.
 
     Returns
@@ -81,18 +81,21 @@ def find_outlined(source: Source) -> list[Outlined]:
         If an id occurs twice, or a JSON file is damaged.
     """
     pictures = [name for name in source.names if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
-    files = []
+    files, of_coco = [], []
     for name in source.names:
         ending = PurePosixPath(name).suffix.lower()
         if ending == ".json":
             data = source.read(name)
             listed = coco_pictures(data, f"{source}/{name}")
             if listed is not None:
-                return _coco(source, pictures, listed=listed, name=name)
+                of_coco.append((name, listed))
+                continue
             if not is_geojson(data, f"{source}/{name}"):
                 continue
         if ending in READERS:
             files.append(name)
+    if of_coco:
+        return _coco(source, pictures, files=of_coco)
     if not files:
         return []
     images, outlines = _by_id(source, pictures), _by_id(source, files)
@@ -132,20 +135,26 @@ def samples_of(source: Source) -> list[Sample]:
     return samples
 
 
-def _coco(source: Source, pictures: list[str], *, listed: dict[str, dict[str, object]], name: str) -> list[Outlined]:
+def _coco(source: Source, pictures: list[str], *, files: list[tuple[str, dict[str, dict[str, Any]]]]) -> list[Outlined]:
     whole = {**{PurePosixPath(path).name: path for path in pictures}, **{path: path for path in pictures}}
     found: dict[str, Outlined] = {}
-    for file_name, entry in listed.items():
-        image_id = picture_id(file_name)
-        if image_id in found:
-            raise DataError(f"{source}: {name} names two pictures of id {image_id}; rename one")
-        path = whole.get(file_name) or whole.get(PurePosixPath(file_name).name)
-        found[image_id] = Outlined(image_id, path, name, _coco_reader(f"{source}/{name}", entry), entry["shape"])  # type: ignore[arg-type]
+    for name, listed in files:
+        for file_name, entry in listed.items():
+            image_id = picture_id(file_name)
+            if image_id in found:
+                raise DataError(
+                    f"{source}: two pictures of id {image_id} in {found[image_id].outlines}, {name}; rename one"
+                )
+            path = whole.get(file_name) or whole.get(PurePosixPath(file_name).name)
+            found[image_id] = Outlined(image_id, path, name, _coco_reader(f"{source}/{name}", entry), entry["shape"])
+    used = {entry.image for entry in found.values()}
+    for image_id, path in _by_id(source, [path for path in pictures if path not in used]).items():
+        found.setdefault(image_id, Outlined(image_id, path, None, None))
     return [found[image_id] for image_id in sorted(found)]
 
 
-def _coco_reader(name: str, entry: dict[str, object]) -> _Reader:
-    return lambda shape: coco_regions(entry["annotations"], name, shape=shape)  # type: ignore[arg-type]
+def _coco_reader(name: str, entry: dict[str, Any]) -> _Reader:
+    return lambda shape: coco_regions(entry["annotations"], name, shape=shape)
 
 
 def _reader(source: Source, name: str) -> _Reader:

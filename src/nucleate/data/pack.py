@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.files import atomic_path
+from nucleate.core.text import one_line
 from nucleate.data.write import labels_tiff
+from nucleate.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,11 +39,15 @@ def pack(samples: Iterable[Sample], path: Path) -> None:
 
     Raises
     ------
+    DataError
+        If a name is no text.
     OutputError
         If it cannot be written.
     """
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as target:
         for sample in samples:
+            if not sample.image_id.isprintable():
+                raise DataError(f"{one_line(sample.image_id)}: its name is no text that a zip can hold; rename it")
             suffix, data = _picture(sample.image)
             target.writestr(f"images/{sample.image_id}{suffix}", data)
             target.writestr(f"labels/{sample.image_id}.tif", labels_tiff(sample.labels))

@@ -12,11 +12,12 @@ import numpy as np
 from nucleate.core.labels import relabel
 from nucleate.data import source as limits
 from nucleate.errors import DataError
+from nucleate.io.tiff_colours import colours_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["PICTURE_SUFFIXES", "decode_image", "decode_labels", "decode_mask"]
+__all__ = ["PICTURE_SUFFIXES", "decode_image", "decode_labels", "decode_mask", "stored_labels"]
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
 """Endings of the files that count as pictures in a data set, in lower case."""
@@ -47,7 +48,7 @@ def decode_image(data: bytes, name: str) -> NDArray[Any]:
     Raises
     ------
     DataError
-        If it is no picture, damaged, a stack, or too large.
+        If it is no picture, damaged, a stack, of several channels, or too large.
     """
     pixels = _decode(data, name, palette=False)
     if pixels.ndim == 3:
@@ -73,11 +74,26 @@ def decode_mask(data: bytes, name: str) -> NDArray[Any]:
 def decode_labels(data: bytes, name: str) -> NDArray[np.int32]:
     """Decode a label image and renumber it 1..n without gaps.
 
+    Returns
+    -------
+    (H, W) int32 ndarray
+
+    Raises
+    ------
+    DataError
+        As `stored_labels`.
+    """
+    return relabel(stored_labels(data, name))
+
+
+def stored_labels(data: bytes, name: str) -> NDArray[Any]:
+    """Decode a label image, its ids as they are in the file.
+
     In a PNG with a palette the index is the id. Equal colour channels count as one.
 
     Returns
     -------
-    (H, W) int32 ndarray
+    (H, W) int or bool ndarray
 
     Raises
     ------
@@ -96,7 +112,7 @@ def decode_labels(data: bytes, name: str) -> NDArray[np.int32]:
         pixels = pixels.astype(np.int64)
     if pixels.min(initial=0) < 0:
         raise DataError(f"{name} is no label image: got {pixels.min()}; ids are 0 for background, then 1..n")
-    return relabel(pixels)
+    return pixels
 
 
 def _decode(data: bytes, name: str, *, palette: bool) -> NDArray[Any]:
@@ -127,7 +143,7 @@ def _by_format(data: bytes, name: str, *, palette: bool) -> NDArray[Any]:
 
             return np.asarray(imagecodecs.png_decode(data))
     elif data.startswith(_TIFF):
-        return _tiff(data, name)
+        return _tiff(data, name, stored=palette)
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as picture:
@@ -136,17 +152,26 @@ def _by_format(data: bytes, name: str, *, palette: bool) -> NDArray[Any]:
         return np.asarray(picture if picture.mode in as_stored else picture.convert("RGB"))
 
 
-def _tiff(data: bytes, name: str) -> NDArray[Any]:
+def _tiff(data: bytes, name: str, *, stored: bool) -> NDArray[Any]:
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         series = tiff.series[0]
+        alike = sum((one.shape, one.dtype) == (series.shape, series.dtype) for one in tiff.series)
+        if alike > 1:
+            raise DataError(f"{name} is no single picture: got {alike} pages; give one picture a file")
         _check_size(name, series.nbytes)
         pixels = np.asarray(series.asarray(squeeze=False))
         axes = series.get_axes(squeeze=False)
         single = tuple(i for i, axis in enumerate(axes) if pixels.shape[i] == 1 and axis not in "YX")
         pixels = pixels.squeeze(axis=single)
-        if pixels.ndim == 3 and "S" in axes and axes.index("S") < axes.index("Y"):
+        axes = "".join(axis for i, axis in enumerate(axes) if i not in single)
+        if not stored:
+            pixels, axes = colours_of(series.keyframe, pixels, axes=axes, display_only=tiff.is_imagej or tiff.is_ome)
+            if "C" in axes:
+                count = pixels.shape[axes.index("C")]
+                raise DataError(f"{name} has {count} channels; give the one of the nuclei alone")
+        elif pixels.ndim == 3 and "S" in axes and axes.index("S") < axes.index("Y"):
             pixels = np.moveaxis(pixels, 0, -1)
     return pixels
 

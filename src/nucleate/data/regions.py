@@ -83,12 +83,18 @@ def region_of_runs(counts: Sequence[int] | NDArray[np.integer], shape: tuple[int
     lengths = np.asarray(counts, np.int64)
     if (lengths < 0).any() or lengths.sum() != shape[0] * shape[1]:
         raise ValueError(f"runs cover {lengths.sum()} of {shape[0] * shape[1]} pixels")
-    inside = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(shape[1], shape[0]).T
-    rows, cols = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    if not len(rows):
+    ends = np.cumsum(lengths)
+    set_from, set_to = (ends - lengths)[1::2][lengths[1::2] > 0], ends[1::2][lengths[1::2] > 0]
+    if not len(set_from):
         return Region(0, 0, np.zeros((0, 0), bool))
-    box = np.s_[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    return Region(int(rows[0]), int(cols[0]), inside[box].copy())
+    # Only the columns that are reached are unpacked: a picture may hold tens of thousands of nuclei.
+    left, right = int(set_from[0]) // shape[0], (int(set_to[-1]) - 1) // shape[0] + 1
+    flat = np.zeros((right - left) * shape[0], bool)
+    for start, stop in zip(set_from - left * shape[0], set_to - left * shape[0], strict=True):
+        flat[start:stop] = True
+    inside = flat.reshape(right - left, shape[0]).T
+    rows = np.flatnonzero(inside.any(1))
+    return Region(int(rows[0]), left, inside[rows[0] : rows[-1] + 1].copy())
 
 
 def without(region: Region, hole: Region) -> Region:

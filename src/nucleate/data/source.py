@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -69,8 +70,18 @@ class FolderSource(Source):
 
     def __init__(self, path: Path, part: str = "") -> None:
         super().__init__(path, part)
-        found = sorted(path.rglob("*"))
-        self._fill([p.relative_to(path).as_posix() + ("/" if p.is_dir() else "") for p in found])
+        names: list[str] = []
+        entered: set[Path] = set()
+        for folder, folders, files in os.walk(path, followlinks=True):
+            here = Path(folder)
+            if here.resolve() in entered:  # a link that leads back
+                folders.clear()
+                continue
+            entered.add(here.resolve())
+            below = here.relative_to(path)
+            names += [(below / name).as_posix() + "/" for name in folders]
+            names += [(below / name).as_posix() for name in files]
+        self._fill(names)
 
     def read(self, name: str) -> bytes:
         """Read one file (see `Source.read`)."""
@@ -88,10 +99,10 @@ class FolderSource(Source):
         digest = hashlib.sha256(b"folder")
         for name in self.names:
             data = self.read(name)
-            digest.update(f"{name}\n{len(data)}\n".encode())
+            digest.update(os.fsencode(f"{name}\n{len(data)}\n"))
             digest.update(data)
         for folder in sorted(self.folders):
-            digest.update(f"{folder}/\n".encode())
+            digest.update(os.fsencode(f"{folder}/\n"))
         return digest.hexdigest()
 
 
@@ -110,7 +121,7 @@ class ZipSource(Source):
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise DataError(f"cannot open {path}: {error}; give a whole zip file or a folder") from error
-        self._entries = {entry.filename: entry for entry in self._zip.infolist()}
+        self._entries = {entry.filename.removeprefix("./"): entry for entry in self._zip.infolist()}
         self._fill(list(self._entries))
 
     def read(self, name: str) -> bytes:

@@ -27,7 +27,7 @@ def read_columns(
     Parameters
     ----------
     path : Path
-        With a heading, UTF-8.
+        With a heading, UTF-8; spreadsheet programs put a mark before it.
     numbers : collection of str, optional
         Columns of numbers, those that the file has; all that are not in `texts` when None. What is empty is NaN.
     texts : collection of str
@@ -45,7 +45,7 @@ def read_columns(
     """
     shown = one_line(str(path))
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
             header = next(reader, [])
             kept = [i for i, name in enumerate(header) if name in texts or numbers is None or name in numbers]
@@ -53,7 +53,7 @@ def read_columns(
             for row in reader:
                 for column, i in zip(columns, kept, strict=True):
                     column.append(row[i])
-    except (OSError, UnicodeDecodeError, IndexError) as error:
+    except (OSError, UnicodeDecodeError, IndexError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "damaged"
         raise InputError(f"{shown}: cannot be read: {reason}; make it again") from error
     found: dict[str, NDArray[Any]] = {}

@@ -77,6 +77,7 @@ FORMATS = (
     Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (b"\xff\xd8\xff",), "pillow", whole=True),
     Format("GIF", (".gif",), (b"GIF87a", b"GIF89a"), "pillow", whole=True),
     Format("BMP", (".bmp", ".dib"), (b"BM",), "pillow", whole=True),
+    Format("WebP", (".webp",), (b"RIFF",), "pillow", whole=True),
     Format(
         "TIFF",
         (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".qptiff"),
@@ -155,7 +156,7 @@ def read_image(path: Path | str, *, max_bytes: int | None = None, picture: int |
 def open_image(path: Path | str, *, max_bytes: int | None = None, picture: int | None = None) -> LazyImage:
     """Open a file of any format in `FORMATS`, to read it window by window.
 
-    PNG, JPEG, GIF and BMP are decoded as a whole at once, since they cannot be read in parts.
+    PNG, JPEG, GIF, BMP and WebP are decoded as a whole at once, since they cannot be read in parts.
 
     Parameters
     ----------

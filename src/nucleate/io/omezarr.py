@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.image import COLOURS
 from nucleate.io.faults import check_size, fault
 from nucleate.io.units import micrometres, sane_size
 from nucleate.io.windows import choose_picture, library, windowed
@@ -99,7 +100,8 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
     Returns
     -------
     LazyImage
-        Of the full size; axes T, C and Z as the metadata name them, others are ``I``.
+        Of the full size; axes T, C and Z as the metadata name them, others are ``I``. Three channels that are called
+        red, green and blue are the colours of one picture, axis S.
 
     Raises
     ------
@@ -131,15 +133,20 @@ def _open_image(folder: Path) -> LazyImage:
         raise fault(folder, f"axes {letters} do not fit the shape {full.shape}")
     _check_chunk(full)
     stored = _opened(full)
+    names = _channel_names(metadata)
+    if tuple(name.lower() for name in names) == COLOURS and full.dtype.kind == "u":
+        # The format has no place for colours but channels, and red alone is no picture of a section.
+        letters = ["S" if letter == "C" else letter for letter in letters]
     sizes = dict(zip(letters, full.shape, strict=True))
-    turned = letters.index("X") < letters.index("Y")
+    order = [[letter for letter in letters if letter in "YXS"].index(axis) for axis in "YXS" if axis in letters]
 
     def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
-        index = tuple({"Y": rows, "X": cols}.get(letter) or at[letter] for letter in letters)
+        window = {"Y": rows, "X": cols, "S": slice(None)}
+        index = tuple(window.get(letter) or at[letter] for letter in letters)
         part: NDArray[Any] = np.asarray(stored[index])
-        return part.T if turned else part
+        return part.transpose(order)
 
-    image = windowed(sizes, full.dtype.newbyteorder("="), read=read, names=_channel_names(metadata))
+    image = windowed(sizes, full.dtype.newbyteorder("="), read=read, names=names)
     row, col = letters.index("Y"), letters.index("X")
     return replace(
         image,

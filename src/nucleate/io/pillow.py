@@ -1,4 +1,4 @@
-"""PNG, JPEG, GIF and BMP with Pillow; 16-bit colour PNG, which Pillow would cut to 8 bits, with imagecodecs."""
+"""PNG, JPEG, GIF, BMP and WebP with Pillow; 16-bit colour PNG, which Pillow would cut to 8 bits, with imagecodecs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 
 from nucleate.core.image import Image
-from nucleate.io.faults import check_size
+from nucleate.io.faults import check_size, fault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP")
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
 _DEPTH, _COLOUR_TYPE = 24, 25  # places of bit depth and colour type in a PNG file (header chunk, always the first)
 
 
@@ -28,7 +28,7 @@ def read(path: Path, max_bytes: int | None) -> Image:
     Parameters
     ----------
     path : Path
-        A PNG, JPEG, GIF or BMP file.
+        A PNG, JPEG, GIF, BMP or WebP file.
     max_bytes : int, optional
         See `nucleate.io.images.read_image`.
 
@@ -50,6 +50,8 @@ def read(path: Path, max_bytes: int | None) -> Image:
         frames = 1 if picture.format in {"JPEG", "MPO"} else getattr(picture, "n_frames", 1)
         deep = _deep_colours(stream) if picture.format == "PNG" else 0
         _check(path, picture, frames=frames, deep=deep, max_bytes=max_bytes)
+        if frames > 1 and (deep or picture.mode.startswith("I")):
+            raise fault(path, f"{frames} frames of 16 bits, of which only the first can be had", cure="save it as TIFF")
         if deep:
             stream.seek(0)
             pixels = imagecodecs.png_decode(stream.read())
