@@ -35,7 +35,7 @@ CONFIG = TrainConfig(
 def test_a_run_ends_in_a_model_that_segments(tmp_path: Path) -> None:
     held = disks(4, seed=1)
     fit(CONFIG, prepare(disks(), CONFIG.normalizer), folder=tmp_path, validate=lambda module: {"score": 0.0})
-    scores = finish(tmp_path, CONFIG, held=held, name="disks", command="nucleate train disks")
+    scores = finish(tmp_path, CONFIG, samples=disks(), held=held, name="disks", command="nucleate train disks")
     card = find_model(tmp_path / "disks.onnx").card
     assert card.scores == scores
     assert card.command == "nucleate train disks"

@@ -141,7 +141,7 @@ def test_a_recipe_that_is_given_is_not_tuned(tmp_path: Path) -> None:
     config = parse_config({"network": TINY, "crop": 32, "batch": 2, "epochs": 1, "recipe": recipe})
     samples = disks(4)
     fit(config, prepare(samples, config.normalizer), folder=tmp_path, validate=lambda module: {"score": 0.0})
-    finish(tmp_path, config, held=samples, name="net")
+    finish(tmp_path, config, samples=samples, held=samples, name="net")
     assert load_network(tmp_path / FINAL)[1] == config.network
     card = (tmp_path / "net.toml").read_text()
     assert 'threshold = "otsu"' in card

@@ -13,19 +13,22 @@ import pytest
 import torch
 from tests.train.drawn import disks
 
-from nucleate.errors import ModelError, UsageError
+from nucleate.errors import DataError, ModelError, UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.nets.engine import TorchEngine
 from nucleate.run.engine import OnnxEngine
+from nucleate.run.scale import ScaleRule
 from nucleate.run.segmenter import Segmenter
 from nucleate.run.weights import find_model, read_card
+from nucleate.train import quantise
 from nucleate.train.batches import prepare
 from nucleate.train.checkpoint import load_network
 from nucleate.train.config import TrainConfig
 from nucleate.train.exporting import export_model
-from nucleate.train.finish import finish
+from nucleate.train.finish import finish, train_network
 from nucleate.train.loop import BEST, FINAL, fit
 from nucleate.train.presets import settings_from
+from nucleate.train.quantise import calibration_crops, write_int8
 from nucleate.train.retune import retune, write_model
 from nucleate.train.start import first_network, network_of, with_start
 from nucleate.train.validation import mask_iou
@@ -52,7 +55,7 @@ def dark(samples: list[Sample]) -> list[Sample]:
 def files(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
     run = tmp_path_factory.mktemp("run")
     fit(CONFIG, prepare(disks(), CONFIG.normalizer), folder=run, validate=lambda module: {"score": 0.0})
-    finish(run, CONFIG, held=disks(4, seed=1), name="disks")
+    finish(run, CONFIG, samples=disks(), held=disks(4, seed=1), name="disks")
     return find_model(run / "disks.onnx")
 
 
@@ -78,6 +81,43 @@ def test_a_run_begins_with_the_weights_of_its_model(files: ModelFiles, tmp_path:
 
     fit(config, prepare(disks(), config.normalizer), folder=tmp_path, validate=validate)
     assert seen == [True]
+
+
+def test_scales_and_tiles_are_those_of_the_model_where_nothing_else_is_said(files: ModelFiles, tmp_path: Path) -> None:
+    card = files.card.model_copy(update={"scale_rule": ScaleRule(smallest=7.0), "tile": 512, "bytes_per_pixel": 99})
+    start = str(write_model(tmp_path, files, card=card))
+    kept = TrainConfig.model_validate(with_start({"init": start, "card": {"tile": 256}})).card
+    assert (kept.scale_rule, kept.tile, kept.bytes_per_pixel) == (ScaleRule(smallest=7.0), 256, 99)
+
+
+def test_where_nuclei_are_few_confidence_and_limit_are_those_of_the_model(files: ModelFiles, tmp_path: Path) -> None:
+    card = files.card.model_copy(update={"min_confidence": 0.15})
+    config = CONFIG.replace(init=str(write_model(tmp_path / "start", files, card=card)), recipe=card.recipe.to_dict())
+    fit(config, prepare(disks(4), config.normalizer), folder=tmp_path, validate=lambda module: {"score": 0.0})
+    finish(tmp_path, config, samples=disks(4), held=disks(2, seed=3), name="tuned")
+    made = read_card(tmp_path / "tuned.toml")
+    assert (made.confidence, made.min_confidence) == (files.card.confidence, 0.15)
+
+
+def test_integers_are_written_only_if_they_are_as_good(
+    files: ModelFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_model(tmp_path, files, card=files.card)
+    crops = list(calibration_crops(disks(8), files.card.normalizer, multiple=4))
+    held = disks(3, seed=2)
+    assert write_int8(model, crops, judged_by=held).sha256_int8
+    assert (tmp_path / "disks.int8.onnx").is_file()
+    monkeypatch.setattr(quantise, "LOST", -1.0)  # no score is so much higher
+    assert not write_int8(model, crops, judged_by=held).sha256_int8
+    assert not (tmp_path / "disks.int8.onnx").exists()
+    assert find_model(model).read_int8() is None
+
+
+def test_held_out_pictures_of_one_field_are_refused_before_the_training(tmp_path: Path) -> None:
+    held = [replace(sample, group="one slide") for sample in disks(3, seed=1)]
+    with pytest.raises(DataError, match="3 held-out pictures of one field of view"):
+        train_network(tmp_path, CONFIG, samples=disks(), held=held, resume=False, device="cpu", report=lambda run: None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_frozen_normalisation_keeps_its_statistics(files: ModelFiles, tmp_path: Path) -> None:
@@ -127,7 +167,7 @@ def test_a_run_ends_with_a_verdict_in_its_card(files: ModelFiles, tmp_path: Path
     held = dark(disks(6, seed=3))
     config = CONFIG.replace(init=str(files.onnx), recipe=files.card.recipe.to_dict())
     fit(config, prepare(dark(disks(10)), config.normalizer), folder=tmp_path, validate=lambda module: {"score": 0.0})
-    finish(tmp_path, config, held=held, name="tuned")
+    finish(tmp_path, config, samples=dark(disks(10)), held=held, name="tuned")
     verdict = conclude(tmp_path, "tuned", start=str(files.onnx), held=held)
     card = read_card(tmp_path / "tuned.toml")
     assert card.recipe == files.card.recipe

@@ -35,7 +35,8 @@ class Change:
     person : {"yes", "hardly", "no"}
         Whether a person would still draw the outlines: our judgement.
     apply : callable, optional
-        Takes a picture and a generator, gives the changed picture on the same grid; None leaves it.
+        Takes a picture and a generator, gives the changed picture on the same grid, or the very
+        same where there is nothing to change; None leaves it.
     zoom : float
         The picture is resized by this.
     """
@@ -130,7 +131,9 @@ def _coloured(image: NDArray[Any]) -> NDArray[Any]:
 
 def _mixed(image: NDArray[Any], rng: np.random.Generator, *, matrix: NDArray[np.float64]) -> NDArray[Any]:
     del rng
-    return _stored(_coloured(image).astype(np.float64) @ matrix.T, image)
+    coloured = _coloured(image)
+    mixed = _stored(coloured.astype(np.float64) @ matrix.T, image)
+    return image if np.array_equal(mixed, coloured) else mixed  # grey stays grey, whatever the hue
 
 
 def _turned(degrees: float) -> NDArray[np.float64]:

@@ -58,6 +58,8 @@ def write_results(plan: CrossPlan, result: CrossResult, *, command: str, took: s
     folder = make_folder(plan.out / "results")
     groups = {one.image_id: one.group for one in result.stored}
     whole = summarise(result.found.kept, groups=groups)
+    fitter = result.fitter
+    started = float(fitter.trials.kaggle(fitter.start, range(len(result.stored))).mean())
     write_scores(folder / "scores.json", whole)
     _write_images(folder / "per-image.csv", result)
     _write_recipes(folder / "recipes.csv", result)
@@ -71,7 +73,7 @@ def write_results(plan: CrossPlan, result: CrossResult, *, command: str, took: s
         "# Cross-validation",
         "",
         *_score_lines(result, whole=whole, groups=groups),
-        *_ending_lines(result, groups=groups),
+        *_ending_lines(result, started=started, groups=groups),
         *_calibration_lines(result),
         *_notes(plan, result, command=command, took=took),
     ]
@@ -141,14 +143,13 @@ def _score_cells(name: str, scores: Scores, *, unscaled: float, groups: dict[str
     return [name, *map(str, counts), kaggle, *(f"{value:.3f}" for value in others)]
 
 
-def _ending_lines(result: CrossResult, *, groups: dict[str, str]) -> list[str]:
+def _ending_lines(result: CrossResult, *, started: float, groups: dict[str, str]) -> list[str]:
     fitter, found = result.fitter, result.found
     everything = range(len(result.stored))
-    start = fitter.trials.kaggle(fitter.start, everything).mean()
     steps = [("tuned, cross-fitted", result.unscaled.plain), ("nuclei under the limit left out", result.unscaled.kept)]
     resized = sum(one.scale != 1 for one in result.stored)
     steps.append((f"at the scale the rule chose ({resized} images resized)", found.kept))
-    gains = [["where tuning began", f"{start:.4f}", "-"]]
+    gains = [["where tuning began", f"{started:.4f}", "-"]]
     for index, (name, scores) in enumerate(steps):
         now = {score.image_id: score.kaggle for score in scores}
         gain = "-"
@@ -219,7 +220,7 @@ def _notes(plan: CrossPlan, result: CrossResult, *, command: str, took: str) -> 
         "",
         f"- Command: `{command}`",
         f"- One network of {parameters:,} parameters, no ensemble, no turned copies.",
-        f"- nucleate {__version__}, {describe()}; {took}.",
+        f"- nucleate {__version__}, {describe(plan.device)}; {took}.",
     ]
 
 

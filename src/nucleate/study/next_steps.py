@@ -190,7 +190,7 @@ class Study:
                 kept_labels[sample.image_id] = labels
         predict_seconds = round(self._clock() - began, 3)
         megabytes = round((folder / FINAL).stat().st_size / 1e6, 3)
-        outcome = Outcome(idea.name, part.name, scores, seconds, predict_seconds, megabytes, describe())
+        outcome = Outcome(idea.name, part.name, scores, seconds, predict_seconds, megabytes, describe(self.device))
         path = self._row(idea.name, part.name)
         make_folder(path.parent)
         with atomic_path(path.with_suffix(".npz")) as temporary, temporary.open("wb") as stream:

@@ -146,7 +146,7 @@ def run_subset(
     trained, held, test = load_parts(data, table=table)
     learn = partial(train_network, held=held, resume=resume, device=device)
     learn(out, config, samples=trained, report=partial(report, config))
-    finish(out, config, held=held, name=NAME, data=f"{data.name}: {len(trained)} training images")
+    finish(out, config, samples=trained, held=held, name=NAME, data=f"{data.name}: {len(trained)} training images")
     first = find_model(out / f"{NAME}.onnx")
     found = {
         name: _scores(first, part) for name, part in (("first", test), ("seen", trained[::_SHARE]), ("kept", held))

@@ -177,13 +177,15 @@ def _row(
     segmenters: Mapping[int, Segmenter],
     jobs: int,
 ) -> StressRow | None:
-    """Score one change; None where no picture has a nucleus left."""
+    """Score one change on the pictures that it changes; None where none of them has a nucleus left."""
 
     def compare(place: int) -> tuple[ImageScore | None, ImageScore | None]:
         one = pictures[place]
         image, truth = one.image, one.labels
         if change.apply is not None:
             image = change.apply(image, np.random.default_rng((_SEED, place)))
+            if image is one.image:
+                return None, None  # this change is none for such a picture
         if change.zoom != 1:
             image = rescaled(image, change.zoom)
             truth = nearest(truth, (image.shape[0], image.shape[1]))
@@ -262,12 +264,13 @@ def write_stress(plan: CrossPlan, rows: Sequence[StressRow], *, command: str) ->
         "fold with the ending fitted to the other folds, as a user gets it (scale auto). Where pictures were made",
         f"smaller, true nuclei of fewer than {LEAST} pixels are left out, found ones of fewer pixels too, and found",
         "ones that lie for more than half in those; the unchanged pictures are judged by the same nuclei. Pictures",
-        "without any nucleus left are left out. The difference is paired picture by picture, its interval is a",
-        "bootstrap over fields of view. F1 at IoU 0.5 tells nuclei that are lost from outlines that are off: of small",
-        "nuclei a pixel is much. What a person could still outline is our own judgement. `stress.csv` has the types.",
+        "without any nucleus left are left out, and those that a change leaves as they are: light ones get no burnt",
+        "spot, grey ones no other hue. The difference is paired picture by picture, its interval is a bootstrap over",
+        "fields of view. F1 at IoU 0.5 tells nuclei that are lost from outlines that are off: of small nuclei a pixel",
+        "is much. What a person could still outline is our own judgement. `stress.csv` has the types.",
         "",
         f"- Command: `{command}`",
-        f"- nucleate {__version__}, {describe()}.",
+        f"- nucleate {__version__}, {describe(plan.device)}.",
     ]
     text = "\n".join(lines) + "\n"
     write_text(folder / "stress.md", text)

@@ -39,8 +39,8 @@ def card_of(config: TrainConfig, recipe: PostRecipe, *, weights: bytes, **facts:
     if config.card.ground is not None:
         normalizer = replace(normalizer, ground=config.card.ground)
     # Two 3 x 3 convolutions at each size on the way down and on the way up: so far does a pixel see, and tiles with
-    # such a margin give exactly what the whole picture gives.
-    tiling = {"margin": 6 * multiple, "blend": 0}
+    # such a margin give exactly what the whole picture gives. The plain U-Nets' up-sampling sees a pixel more each.
+    tiling = {"margin": (6 if config.network.name == "flagship" else 7) * multiple, "blend": 0}
     return ModelCard(
         **{"name": config.network.name, **tiling, **texts, **facts},
         network=config.network.to_dict(),

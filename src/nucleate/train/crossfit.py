@@ -130,10 +130,21 @@ class EndingFitter:
         Whether the recipe is tuned; else `start` is taken.
     spare : float
         Score that a tuned recipe may give up for smoother maps and lower levels, see `tune`.
+    known : Ending, optional
+        Its confidence and limit are taken where there are too few nuclei to fit them: those of another model still
+        tell sure from unsure.
     """
 
-    def __init__(self, trials: Trials, start: PostRecipe, *, tuned: bool = True, spare: float = 0.0) -> None:
-        self.trials, self.start, self.tuned, self.spare = trials, start, tuned, spare
+    def __init__(
+        self,
+        trials: Trials,
+        start: PostRecipe,
+        *,
+        tuned: bool = True,
+        spare: float = 0.0,
+        known: Ending | None = None,
+    ) -> None:
+        self.trials, self.start, self.tuned, self.spare, self.known = trials, start, tuned, spare, known
         self._nuclei: dict[PostRecipe, list[Nuclei]] = {}
 
     def nuclei(self, recipe: PostRecipe) -> list[Nuclei]:
@@ -155,7 +166,7 @@ class EndingFitter:
         nuclei = self.nuclei(recipe)
         pooled = _pooled([nuclei[place] for place in among])
         if len(pooled.iou) < 2 * FEWEST:
-            return Ending(recipe)
+            return Ending(recipe) if self.known is None else replace(self.known, recipe=recipe)
         model = fit_confidence(pooled)
         return Ending(recipe, model, best_limit(self.limits(recipe, model, among=among)))
 

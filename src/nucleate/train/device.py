@@ -32,9 +32,9 @@ def choose_device(wanted: str, threads: int | None = None) -> str:
     return "cuda"
 
 
-def describe() -> str:
-    """Name the versions and the processor or card that a run is made on, for the note under its figures."""
-    if torch.cuda.is_available():
+def describe(device: str = "cpu") -> str:
+    """Name the versions and the processor, or for ``cuda`` the card, of a run, for the note under its figures."""
+    if device == "cuda":
         place = torch.cuda.get_device_name()
     else:
         try:

@@ -12,14 +12,16 @@ from nucleate.core.labels import areas
 from nucleate.nets.to_onnx import halve
 from nucleate.post.recipe import PostRecipe
 from nucleate.run.segmenter import SegmentSettings
+from nucleate.run.weights import find_model
 from nucleate.score.scores import summarise
 from nucleate.train.batches import atlas_for, prepare
 from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
-from nucleate.train.crossfit import EndingFitter, at_own_scale, cross_fit
+from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
 from nucleate.train.loop import FINAL, fit
+from nucleate.train.quantise import calibration_crops, write_int8
 from nucleate.train.shipping import ship
-from nucleate.train.tuning import Trials, store_maps
+from nucleate.train.tuning import Trials, parts_of, store_maps
 from nucleate.train.validation import mask_iou
 
 if TYPE_CHECKING:
@@ -65,7 +67,13 @@ def train_network(
         Pictures to train on, and held-out ones.
     resume, device, report, tick
         As in `nucleate.train.loop.fit`.
+
+    Raises
+    ------
+    DataError
+        If the held-out pictures are of one field of view: the run could not be finished.
     """
+    parts_of(held)
     watched = prepare(held[:: max(1, len(held) // _WATCHED)], config.normalizer, resize=config.resize)
     validate = mask_iou(watched, config, device=device)
     atlas = atlas_for(config, samples)
@@ -79,7 +87,9 @@ def final_network(run: Path) -> nn.Module:
     return module
 
 
-def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str, **facts: object) -> dict[str, Any]:
+def finish(
+    run: Path, config: TrainConfig, *, samples: Sequence[Sample], held: Sequence[Sample], name: str, **facts: object
+) -> dict[str, Any]:
     """Turn the last weights of a run into a model.
 
     The last epoch is taken, not the best: choosing an epoch on the held-out pictures would flatter their score.
@@ -87,9 +97,12 @@ def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str,
     Parameters
     ----------
     run : Path
-        Folder of the run; gets ``<name>.onnx``, ``<name>.toml`` and ``held-out.csv`` (one row a picture).
+        Folder of the run; gets ``<name>.onnx``, ``<name>.toml`` and ``held-out.csv`` (one row a picture); and
+        ``<name>.int8.onnx``, the network in integers, if that is as good.
     config : TrainConfig
         Its settings.
+    samples : sequence of Sample
+        Pictures that were trained on.
     held : sequence of Sample
         Pictures that were not trained on.
     name : str
@@ -107,7 +120,9 @@ def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str,
     diameter = median_diameter(held)
     unscaled = SegmentSettings(scale=1.0)
     whole = store_maps(segmenter_of(module, config, recipe=start, settings=unscaled, diameter_px=diameter), held)
-    fitter = EndingFitter(Trials(config.maps, whole), start, tuned=config.recipe is None, spare=config.spare)
+    fitter = EndingFitter(
+        Trials(config.maps, whole), start, tuned=config.recipe is None, spare=config.spare, known=_known(config)
+    )
     stored, found = at_own_scale(
         cross_fit(fitter),
         fitter.trials,
@@ -121,7 +136,17 @@ def finish(run: Path, config: TrainConfig, *, held: Sequence[Sample], name: str,
     ending = fitter.fit(range(len(stored)))
     facts |= {**ending.facts(), "scores": scores, "diameter_px": diameter}
     ship(run, module, config=config, recipe=ending.recipe, name=name, **facts)
+    multiple = 2**config.network.depth
+    write_int8(run / f"{name}.onnx", calibration_crops(samples, config.normalizer, multiple=multiple), judged_by=held)
     return scores
+
+
+def _known(config: TrainConfig) -> Ending | None:
+    """Give the ending of the model that a run starts from."""
+    if config.init is None:
+        return None
+    card = find_model(config.init).card
+    return Ending(card.recipe, card.confidence, card.min_confidence)
 
 
 def starting_recipe(config: TrainConfig) -> PostRecipe:

@@ -18,7 +18,10 @@ from onnx import helper, numpy_helper
 
 from nucleate.core.files import atomic_path
 from nucleate.errors import ModelError
+from nucleate.run.engine import OnnxEngine
+from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.run.weights import find_model, write_card
+from nucleate.score.images import score_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,10 +32,17 @@ if TYPE_CHECKING:
     from nucleate.data.sample import Sample
     from nucleate.run.weights import ModelCard
 
-__all__ = ["calibration_crops", "quantise", "write_int8"]
+__all__ = ["LOST", "calibration_crops", "quantise", "write_int8"]
+
+LOST = 0.005
+"""Most Kaggle score that a network may lose when it computes in integers."""
+
+_JUDGED = 16  # pictures by which that is known, at least, where there are so many
 
 
-def write_int8(model: Path, batches_NCHW: Iterable[NDArray[np.float32]]) -> ModelCard:
+def write_int8(
+    model: Path, batches_NCHW: Iterable[NDArray[np.float32]], *, judged_by: Sequence[Sample] = ()
+) -> ModelCard:
     """Write ``<name>.int8.onnx`` beside a model and name it in its card.
 
     Parameters
@@ -41,11 +51,13 @@ def write_int8(model: Path, batches_NCHW: Iterable[NDArray[np.float32]]) -> Mode
         The model's .onnx file, with its card beside it.
     batches_NCHW : iterable of (N, C, H, W) float32 ndarray
         What the network typically sees (`calibration_crops`).
+    judged_by : sequence of Sample
+        Held-out pictures. Where the mean score of some of them falls by more than `LOST`, integers are not written.
 
     Returns
     -------
     ModelCard
-        As it was written.
+        As it stands beside the model.
 
     Raises
     ------
@@ -54,11 +66,21 @@ def write_int8(model: Path, batches_NCHW: Iterable[NDArray[np.float32]]) -> Mode
     """
     files = find_model(model)
     content = quantise(files.read(), batches_NCHW)
-    with atomic_path(files.int8) as temporary:
-        temporary.write_bytes(content)
-    card = files.card.model_copy(update={"sha256_int8": sha256(content).hexdigest()})
+    seen = judged_by[:: max(1, len(judged_by) // _JUDGED)]
+    good = not seen or _score(content, files.card, seen) >= _score(files.read(), files.card, seen) - LOST
+    if good:
+        with atomic_path(files.int8) as temporary:
+            temporary.write_bytes(content)
+    else:
+        files.int8.unlink(missing_ok=True)  # of an earlier run
+    card = files.card.model_copy(update={"sha256_int8": sha256(content).hexdigest() if good else None})
     write_card(files.onnx.with_suffix(".toml"), card)
     return card
+
+
+def _score(content: bytes, card: ModelCard, samples: Sequence[Sample]) -> float:
+    segmenter = Segmenter(OnnxEngine(content), card, settings=SegmentSettings(scale=1.0))
+    return float(np.mean([score_image(one.labels, segmenter.segment_plane(one.image)[0]).kaggle for one in samples]))
 
 
 def calibration_crops(

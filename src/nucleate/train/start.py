@@ -52,7 +52,7 @@ def first_network(config: TrainConfig) -> nn.Module:
 
 
 def with_start(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in what the model named by ``init`` decides: network, normalizer, maps, recipe.
+    """Fill in what the model named by ``init`` decides: network, normalizer, maps, recipe, scales and tiles.
 
     Parameters
     ----------
@@ -63,4 +63,5 @@ def with_start(values: Mapping[str, Any]) -> dict[str, Any]:
         return dict(values)
     card = find_model(values["init"]).card
     decided = card.model_dump(mode="json", include={"network", "normalizer", "maps", "recipe"})
-    return {**decided, **values}
+    facts = card.model_dump(mode="json", include={"scale_rule", "tile", "bytes_per_pixel"}, exclude_none=True)
+    return {**decided, **values, "card": {**facts, **values.get("card", {})}}

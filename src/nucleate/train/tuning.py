@@ -225,7 +225,7 @@ def _loosen(
     return recipe
 
 
-def parts_of(stored: Sequence[StoredMaps]) -> list[tuple[list[int], list[int]]]:
+def parts_of(stored: Sequence[StoredMaps] | Sequence[Sample]) -> list[tuple[list[int], list[int]]]:
     """Part pictures for cross-fitting: the places of each part, with those of all others beside it.
 
     Parts are the folds, or where there is only one, two halves of whole groups and about equal size. No group is on
@@ -242,7 +242,10 @@ def parts_of(stored: Sequence[StoredMaps]) -> list[tuple[list[int], list[int]]]:
     else:
         side_of = _halves([one.group for one in stored])
     if len(set(side_of.values())) < 2:
-        raise DataError(f"{len(stored)} held-out pictures of {len(side_of)} group; scoring them needs two groups")
+        raise DataError(
+            f"{len(stored)} held-out pictures of one field of view: to choose by one and score the other takes two; "
+            "hold out more, or name the fields in a table"
+        )
     everything = range(len(stored))
     return [
         (

@@ -129,9 +129,6 @@ def conclude(run: Path, name: str, *, start: str, held: Sequence[Sample]) -> Ver
         groups=[sample.group for sample in held],
         start=files.card.name,
     )
-    changes: dict[str, object] = {"scores": {**ours.card.scores, "verdict": verdict.rounded()}}
-    if ours.card.confidence is None:
-        # Too few held-out nuclei to fit one; the old one still tells sure from unsure. No limit: none was scored.
-        changes["confidence"] = files.card.confidence
-    write_card(ours.onnx.with_suffix(".toml"), ours.card.model_copy(update=changes))
+    scores = {**ours.card.scores, "verdict": verdict.rounded()}
+    write_card(ours.onnx.with_suffix(".toml"), ours.card.model_copy(update={"scores": scores}))
     return verdict

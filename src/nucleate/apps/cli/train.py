@@ -89,7 +89,7 @@ def train(
         if not first:
             return
     command = _command(data, config, preset=preset, init=init, changes=change or [], val=val)
-    scores = finish(output, settings, held=held, name=name, command=command)
+    scores = finish(output, settings, samples=samples, held=held, name=name, command=command)
     typer.echo(f"{output / name}.onnx: Kaggle score {scores['kaggle']:.3f} on {len(held)} held-out images")
     if settings.init is not None:
         typer.echo(conclude(output, name, start=settings.init, held=held).line())
