@@ -107,6 +107,26 @@ def test_blocks_run(page: Path, desk: Path, request: pytest.FixtureRequest) -> N
     assert ran > 0
 
 
+def _given_twice(texts: dict[str, str]) -> list[str]:
+    """List the commands that write into a folder of another command: one that holds results is refused."""
+    given: dict[str, str] = {}
+    twice = []
+    for name, text in texts.items():
+        for block in markdown.blocks(text):
+            for words, _ in block.commands() if block.language in {"bash", "console"} else []:
+                if "-o" not in words or "--resume" in words:
+                    continue
+                folder = words[words.index("-o") + 1]
+                if folder in given:
+                    twice.append(f"{name}:{block.line}: {folder} is that of {given[folder]}")
+                given[folder] = f"{name}:{block.line}"
+    return twice
+
+
+def test_pages_can_be_followed_one_after_the_other() -> None:
+    assert "\n".join(_given_twice({_name(page): page.read_text(encoding="utf-8") for page in PAGES})) == ""
+
+
 def test_blocks_not_run_are_known() -> None:
     found: dict[str, int] = {}
     for page in PAGES:
@@ -216,6 +236,13 @@ def test_broken_links_are_found(tmp_path: Path) -> None:
     assert markdown.broken_links(page) == ["page.md: no file other.md"]
     (tmp_path / "other.md").write_text("# Something\n", encoding="utf-8")
     assert markdown.broken_links(page) == ["page.md: no heading other.md#nothing"]
+
+
+def test_a_folder_given_twice_is_caught() -> None:
+    page = "```bash\nnucleate segment a.png -o out\n```\n"
+    again = "```bash\nnucleate segment a.png -o out --resume\n```\n"
+    assert _given_twice({"one.md": page, "two.md": again}) == []
+    assert _given_twice({"one.md": page, "two.md": page}) == ["two.md:1: out is that of one.md:1"]
 
 
 def test_only_nucleate_is_run(tmp_path: Path) -> None:

@@ -54,6 +54,20 @@ def test_kaggle_folder_takes_images_and_leaves_masks(tmp_path: Path) -> None:
     assert _names(tmp_path, expand([str(tmp_path)])) == ["ab/images/ab.png", "cd/images/cd.png", "other/masks/m.png"]
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+def test_label_images_of_equal_names_beside_images_are_left(tmp_path: Path, zipped: bool) -> None:
+    names = ["set/images/a.webp", "set/images/b.png", "set/labels/a.labels.tif", "set/labels/b.tif"]
+    others = ["two/images/a.png", "two/labels/a.tif", "two/labels/another.tif"]
+    _touch(tmp_path, *names, *others)
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+            for name in (*names, *others):
+                archive.write(tmp_path / name, name)
+    found = expand([str(tmp_path / "all.zip" if zipped else tmp_path)])
+    shown = [source.member or str(source.path.relative_to(tmp_path)) for source in found]
+    assert sorted(shown) == sorted([*names[:2], *others])
+
+
 def test_kaggle_zip_takes_images_and_leaves_masks(tmp_path: Path) -> None:
     path = tmp_path / "test.zip"
     with zipfile.ZipFile(path, "w") as archive:

@@ -8,7 +8,9 @@ import pytest
 
 from nucleate.core.normalize import Normalizer
 from nucleate.errors import UsageError
+from nucleate.nets import build
 from nucleate.nets.build import NetConfig
+from nucleate.post.recipe import PostRecipe
 from nucleate.study.paper import NETWORKS, PaperPlan, paper_config
 from nucleate.train.augment_config import AugmentConfig, CalmConfig
 from nucleate.train.config import CardConfig, TrainConfig, load_config, parse_config
@@ -63,7 +65,9 @@ def test_settings_survive_json() -> None:
     assert TrainConfig.model_validate_json(config.model_dump_json()) == config
 
 
-@pytest.mark.parametrize("settings", [TrainConfig, AugmentConfig, CalmConfig, CardConfig, NetConfig, Normalizer])
+@pytest.mark.parametrize(
+    "settings", [TrainConfig, AugmentConfig, CalmConfig, CardConfig, NetConfig, Normalizer, PostRecipe]
+)
 def test_the_reference_names_every_setting(settings: type) -> None:
     page = (CONFIGS.parent / "docs" / "reference" / "training.md").read_text(encoding="utf-8")
     names = [
@@ -72,3 +76,8 @@ def test_the_reference_names_every_setting(settings: type) -> None:
         if name not in {"model_config", "network", "normalizer", "augment", "calm", "card"}
     ]
     assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_the_reference_names_every_network() -> None:
+    page = (CONFIGS.parent / "docs" / "reference" / "training.md").read_text(encoding="utf-8")
+    assert [name for name in [*build.NETWORKS, *build.DETECTORS] if f"| `{name}` |" not in page] == []

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
-from nucleate.io.images import IMAGE_SUFFIXES, is_zarr, open_image, read_image
+from nucleate.io.images import IMAGE_SUFFIXES, open_image, read_image
+from nucleate.run.layouts import is_image_folder, looks_like_image, members_to_segment, truth_in
 from nucleate.run.pictures import each_picture, files_of_set, stamp_of, why_no_picture, without_set_members
 
 if TYPE_CHECKING:
@@ -135,8 +136,9 @@ def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = T
     Parameters
     ----------
     wanted : iterable of str
-        Files, folders (recursed), globs, zip archives, OME-Zarr images and plates. In Kaggle's layout
-        (``<id>/images/<id>.png`` beside ``<id>/masks``) only the images are taken.
+        Files, folders (recursed), globs, zip archives, OME-Zarr images and plates. Truth that lies beside images is
+        left out: ``<id>/masks`` beside ``<id>/images/<id>.png`` (Kaggle's layout), and ``labels`` or ``masks`` beside
+        ``images`` with files of equal names.
     output : Path, optional
         Where results go: pictures that we wrote there are left out of folders and globs.
     apart : bool
@@ -329,7 +331,7 @@ def _folder_or_problem(path: Path, output: Path | None) -> Iterator[Source]:
 
 
 def _folder(top: Path, output: Path | None) -> Iterator[Source]:
-    if _is_image_folder(top):
+    if is_image_folder(top):
         yield Source(top)
         return
     problems: list[Source] = []
@@ -340,11 +342,12 @@ def _folder(top: Path, output: Path | None) -> Iterator[Source]:
 
     for folder, folders, files in os.walk(top, onerror=note):
         here = Path(folder)
-        images = [here / name for name in folders if _is_image_folder(here / name)]
+        images = [here / name for name in folders if is_image_folder(here / name)]
         folders[:] = sorted(n for n in folders if not n.startswith(".") and here / n not in images)
-        members = [here / name for name in files if _looks_like_image(name)]
-        if _is_kaggle(here.name, [p.stem for p in _listed(here / "images")]):
-            folders[:] = ["images"]
+        members = [here / name for name in files if looks_like_image(name)]
+        if "images" in folders:
+            truth = truth_in(here)
+            folders[:] = [name for name in folders if name not in truth]
         for path in sorted(p for p in images + members if not _is_own(p, output)):
             yield Source(path)
     yield from problems
@@ -357,38 +360,11 @@ def _archive(path: Path) -> Iterator[Source]:
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         yield Source(path, problem=f"{one_line(str(path))}: not a readable zip archive: {error}; download it again")
         return
-    members = [n for n in map(PurePosixPath, names) if _looks_like_image(n.name) and "__MACOSX" not in n.parts]
-    stems: dict[PurePosixPath, list[str]] = {}
-    for member in members:
-        if member.parent.name == "images":
-            stems.setdefault(member.parent.parent, []).append(member.stem)
-    kaggle = {folder for folder, images in stems.items() if _is_kaggle(folder.name, images)}
-    kept = [m for m in members if not (m.parent.name == "masks" and m.parent.parent in kaggle)]
+    kept = members_to_segment(names)
     if not kept:
         yield Source(path, problem=f"{one_line(str(path))}: {why_no_picture(names)}")
     for member in kept:
         yield Source(path, str(member))
-
-
-def _is_kaggle(folder: str, image_stems: list[str]) -> bool:
-    return folder in image_stems
-
-
-def _listed(folder: Path) -> list[Path]:
-    with contextlib.suppress(OSError):  # what may not be looked into is told when the walk comes there
-        return [p for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
-    return []
-
-
-def _looks_like_image(name: str) -> bool:
-    # Hidden files are the resource forks and thumbnails that file managers leave.
-    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def _is_image_folder(path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return path.is_dir() and (path.suffix.lower() == ".zarr" or is_zarr(path))
-    return False
 
 
 def _is_own(path: Path, output: Path | None) -> bool:

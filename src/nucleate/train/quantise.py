@@ -67,7 +67,7 @@ def write_int8(
     files = find_model(model)
     content = quantise(files.read(), batches_NCHW)
     seen = judged_by[:: max(1, len(judged_by) // _JUDGED)]
-    good = not seen or _score(content, files.card, seen) >= _score(files.read(), files.card, seen) - LOST
+    good = not seen or _score(content, seen, card=files.card) >= _score(files.read(), seen, card=files.card) - LOST
     if good:
         with atomic_path(files.int8) as temporary:
             temporary.write_bytes(content)
@@ -78,7 +78,7 @@ def write_int8(
     return card
 
 
-def _score(content: bytes, card: ModelCard, samples: Sequence[Sample]) -> float:
+def _score(content: bytes, samples: Sequence[Sample], *, card: ModelCard) -> float:
     segmenter = Segmenter(OnnxEngine(content), card, settings=SegmentSettings(scale=1.0))
     return float(np.mean([score_image(one.labels, segmenter.segment_plane(one.image)[0]).kaggle for one in samples]))
 

@@ -52,7 +52,7 @@ def evaluate(
     ID.xml, one COCO file), Kaggle folders or zips with masks, or Kaggle RLE CSVs. Images are paired by their names; an
     image of TRUTH without prediction counts as empty.
 
-    Example: nucleate evaluate scoress/ truth/ --json scores.json --html scores.html --images pictures/
+    Example: nucleate evaluate results/ truth/ --json scores.json --html scores.html --images pictures/
     """
     from nucleate.core.files import make_folder
     from nucleate.data.truth import read_pair

@@ -1,0 +1,58 @@
+"""What in a folder or an archive is a picture to segment, and what is the truth that lies beside it."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from nucleate.io.images import IMAGE_SUFFIXES, is_zarr
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+__all__ = ["is_image_folder", "looks_like_image", "members_to_segment", "truth_in"]
+
+_IMAGES, _TRUTH = "images", ("labels", "masks")
+
+
+def looks_like_image(name: str) -> bool:
+    """Tell by its name whether a file is a picture; resource forks and thumbnails of file managers are hidden."""
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_image_folder(path: Path) -> bool:
+    """Tell whether a folder is one picture, as in OME-Zarr."""
+    with contextlib.suppress(OSError):
+        return path.is_dir() and (path.suffix.lower() == ".zarr" or is_zarr(path))
+    return False
+
+
+def truth_in(folder: Path) -> set[str]:
+    """Name the folders in a folder that hold the truth of what lies in its ``images``."""
+    return _truth(folder.name, {name: _stems(folder / name) for name in (_IMAGES, *_TRUTH)})
+
+
+def members_to_segment(names: Iterable[str]) -> list[PurePosixPath]:
+    """Choose the pictures among the members of an archive, without the truth beside them."""
+    members = [one for one in map(PurePosixPath, names) if looks_like_image(one.name) and "__MACOSX" not in one.parts]
+    stems: dict[PurePosixPath, dict[str, set[str]]] = {}
+    for one in members:
+        stems.setdefault(one.parent.parent, {}).setdefault(one.parent.name, set()).add(one.stem)
+    truth = {folder: _truth(folder.name, beside) for folder, beside in stems.items()}
+    return [one for one in members if one.parent.name not in truth[one.parent.parent]]
+
+
+def _truth(folder: str, stems: Mapping[str, Collection[str]]) -> set[str]:
+    """Name truth by the stems of the pictures in each folder: Kaggle's layout, and label images of equal names."""
+    images = set(stems.get(_IMAGES, ()))
+    if folder in images:
+        return {"masks"}
+    labels = {name: {stem.removesuffix(".labels") for stem in stems.get(name, ())} for name in _TRUTH}
+    return {name for name, named in labels.items() if named and named <= images}
+
+
+def _stems(folder: Path) -> set[str]:
+    with contextlib.suppress(OSError):  # what may not be looked into is told when the walk comes there
+        return {path.stem for path in folder.iterdir() if looks_like_image(path.name)} if folder.is_dir() else set()
+    return set()
