@@ -12,13 +12,14 @@ import PIL.Image
 import pytest
 from tests.train.drawn import disks
 
+from nucleate.core.resample import resample_labels
 from nucleate.data.samples import Sample
 from nucleate.data.write import write_sample
 from nucleate.errors import DataError, UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.run.weights import find_model
 from nucleate.study import crossfold
-from nucleate.study.changes import CHANGES, Change, nearest, rescaled
+from nucleate.study.changes import CHANGES, Change, rescaled
 from nucleate.study.crossfold import ALL, CrossPlan, load_fold, read_endings, run_crossfold, ship_model, train_on_all
 from nucleate.study.crossfold_table import write_results
 from nucleate.study.stress import balanced, judge, run_stress, write_stress
@@ -131,8 +132,8 @@ def test_sizes_change_alike() -> None:
     image, labels = np.zeros((10, 20), np.uint8), np.arange(200, dtype=np.int32).reshape(10, 20)
     for zoom in (0.25, 0.5, 2.0, 4.0):
         small = rescaled(image, zoom)
-        assert nearest(labels, (small.shape[0], small.shape[1])).shape == small.shape
-    assert nearest(labels, (20, 40))[::2, ::2].tolist() == labels.tolist()
+        assert resample_labels(labels, (small.shape[0], small.shape[1])).shape == small.shape
+    assert resample_labels(labels, (20, 40))[::2, ::2].tolist() == labels.tolist()
     assert rescaled(np.zeros((4, 4, 3), np.uint8), 0.5).shape == (2, 2, 3)
 
 

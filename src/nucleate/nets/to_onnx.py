@@ -25,19 +25,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["OPSET", "export_onnx", "halve"]
+__all__ = ["OPSET", "Maps", "export_onnx", "halve"]
 
 OPSET = 18
 
 _LARGE = 1024  # numbers from which a tensor is worth storing in half precision
 
 
-class _Maps(nn.Module):
+class Maps(nn.Module):
+    """A network that gives logits, as one that gives maps, 0..1: what other programs run."""
+
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, batch_NCHW: Tensor) -> Tensor:
+        """Compute the maps."""
         return torch.sigmoid(self.module(batch_NCHW))
 
 
@@ -57,7 +60,7 @@ def export_onnx(module: nn.Module, path: Path, *, channels_in: int, multiple: in
     """
     halve(module)
     training = module.training
-    wrapped = _Maps(module.eval().to("cpu", memory_format=torch.contiguous_format))  # type: ignore[call-overload]
+    wrapped = Maps(module.eval().to("cpu", memory_format=torch.contiguous_format))  # type: ignore[call-overload]
     example_NCHW = torch.zeros(2, channels_in, 4 * multiple, 6 * multiple)
     rows = multiple * torch.export.Dim("rows", min=1, max=4096)
     cols = multiple * torch.export.Dim("cols", min=1, max=4096)

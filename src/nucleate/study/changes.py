@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["CHANGES", "Change", "nearest", "rescaled"]
+__all__ = ["CHANGES", "Change", "rescaled"]
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,6 @@ def rescaled(image: NDArray[Any], zoom: float) -> NDArray[Any]:
     size = max(1, round(image.shape[0] * zoom)), max(1, round(image.shape[1] * zoom))
     made = np.rint(resample(planes.astype(np.float32), size)).astype(image.dtype)
     return made[0] if image.ndim == 2 else made.transpose(1, 2, 0)
-
-
-def nearest(labels: NDArray[np.int32], shape: tuple[int, int]) -> NDArray[np.int32]:
-    """Resize a label image by the nearest pixel; ids stay, small nuclei may vanish."""
-    rows, cols = (
-        np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
-        for new, old in zip(shape, labels.shape, strict=True)
-    )
-    return labels[np.ix_(rows, cols)]
 
 
 def _range(image: NDArray[Any]) -> tuple[float, float]:

@@ -13,9 +13,8 @@ from nucleate.errors import UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.post.recipe import PAPER_RECIPE
 from nucleate.study.gains import BASELINE
-from nucleate.study.paper import NORMALIZER, SIDE
+from nucleate.study.paper import AUGMENT, NORMALIZER, SIDE
 from nucleate.study.plan import NetworkPlan
-from nucleate.train.augment_config import AugmentConfig
 from nucleate.train.config import CLASSES, TrainConfig, parse_config, read_values
 from nucleate.train.finish import START
 
@@ -120,7 +119,7 @@ def baseline_config(plan: NextPlan) -> TrainConfig:
     return TrainConfig(
         network=NetConfig("unet", width=plan.width),
         normalizer=NORMALIZER,
-        augment=AugmentConfig(flips=True, displace=(0.01, 0.04), displace_grid=4),
+        augment=AUGMENT,
         resize=SIDE,
         crop=SIDE,
         epochs=plan.parts,

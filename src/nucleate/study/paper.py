@@ -30,13 +30,26 @@ if TYPE_CHECKING:
     from nucleate.data.sample import Sample
     from nucleate.train.loop import Run
 
-__all__ = ["NETWORKS", "NORMALIZER", "SIDE", "PaperPlan", "Split", "load_split", "paper_config", "train_networks"]
+__all__ = [
+    "AUGMENT",
+    "NETWORKS",
+    "NORMALIZER",
+    "SIDE",
+    "PaperPlan",
+    "Split",
+    "load_split",
+    "paper_config",
+    "train_networks",
+]
 
 NETWORKS = {"base": "unet", "plus-one": "unet-plus-one", "minus-one": "unet-minus-one"}
 """The paper's networks by their name in `nucleate.nets.build`."""
 
 NORMALIZER = Normalizer(channels=1, scaling="range", polarity="dark-background")
 """Grey, 0..1 of the dtype's range, inverted when the mean lies above the middle."""
+
+AUGMENT = AugmentConfig(flips=True, displace=(0.01, 0.04), displace_grid=4)
+"""Flips, and a piecewise affine displacement."""
 
 SIDE = 256
 """Side of the square every picture is resized to."""
@@ -93,7 +106,7 @@ def paper_config(plan: PaperPlan, network: str, *, lr: float) -> TrainConfig:
     return TrainConfig(
         network=NetConfig(NETWORKS[network], width=plan.width),
         normalizer=NORMALIZER,
-        augment=AugmentConfig(flips=True, displace=(0.01, 0.04), displace_grid=4),
+        augment=AUGMENT,
         resize=SIDE,
         crop=SIDE,
         epochs=plan.epochs,

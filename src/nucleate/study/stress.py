@@ -15,9 +15,10 @@ import numpy as np
 from nucleate import __version__
 from nucleate.core.files import atomic_path, make_folder, write_text
 from nucleate.core.labels import areas, relabel
+from nucleate.core.resample import resample_labels
 from nucleate.report.tables import markdown_table
 from nucleate.score.images import score_image
-from nucleate.study.changes import CHANGES, nearest, rescaled
+from nucleate.study.changes import CHANGES, rescaled
 from nucleate.study.crossfold import ALL, load_fold, read_endings
 from nucleate.study.gains import gain_of
 from nucleate.train.device import describe
@@ -188,7 +189,7 @@ def _row(
                 return None, None  # this change is none for such a picture
         if change.zoom != 1:
             image = rescaled(image, change.zoom)
-            truth = nearest(truth, (image.shape[0], image.shape[1]))
+            truth = resample_labels(truth, (image.shape[0], image.shape[1]))
         # Nothing is left out where nothing got smaller.
         least = LEAST if change.zoom < 1 else 0
         sizes = np.zeros(int(one.labels.max()), np.int64)

@@ -69,7 +69,7 @@ class AugmentConfig(FrozenConfig):
         Chance that few grey levels (4 to 64) are left, as in pictures that use little of their range.
     jpeg, jpeg_quality : float and (float, float)
         Chance of the block noise of a JPEG compression, and its quality, 1 (worst) to 100: dim pictures suffer as
-        bright ones of a lower quality do. `crop` must be a multiple of 8.
+        bright ones of a lower quality do. What lies beyond the last whole block of 8 pixels stays as it is.
     plain : float
         Chance that a crop's intensities are left as they are; it is moved all the same.
     """

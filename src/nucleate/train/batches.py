@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from nucleate.core.plane import as_plane
-from nucleate.core.resample import resample
+from nucleate.core.resample import resample, resample_labels
 from nucleate.data.drawn import drawn_samples
 from nucleate.train.augment import change_intensity, crop_grid, seeded
 from nucleate.train.draws import onto
@@ -191,7 +191,7 @@ def prepare(
     for sample, image, ground in _looks(samples, normalizer, stains=stains):
         truth = sample.labels
         if resize is not None:
-            image, truth = resample(image, (resize, resize)), _nearest(truth, resize)
+            image, truth = resample(image, (resize, resize)), resample_labels(truth, (resize, resize))
         layers = np.stack([*image, normalised_distance(truth)], axis=-1)
         texels.append(np.rint(layers * 255).astype(np.uint8).reshape(-1, layers.shape[-1]))
         labels.append(truth.ravel())
@@ -318,10 +318,3 @@ def _joined(parts: Sequence[Batch]) -> Batch:
         torch.cat([part.targets_NCHW for part in parts]),
         torch.cat(weights) if weights else None,
     )
-
-
-def _nearest(labels: NDArray[np.int32], side: int) -> NDArray[np.int32]:
-    """Resize to a square, each pixel from the one under its centre."""
-    rows, cols = (((np.arange(side) + 0.5) * size / side).astype(np.intp) for size in labels.shape)
-    picked: NDArray[np.int32] = labels[rows[:, None], cols]
-    return picked

@@ -17,6 +17,7 @@ from PIL import Image
 from nucleate.core.files import atomic_path, make_folder
 from nucleate.core.image import COLOURS
 from nucleate.errors import ModelError
+from nucleate.nets.to_onnx import OPSET, Maps
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.selftest import picture
 from nucleate.run.weights import write_card
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import Tensor, nn
 
     from nucleate.run.weights import ModelCard, ModelFiles
 
@@ -68,18 +68,9 @@ def _onnx(files: ModelFiles, folder: Path) -> Path:
     return write_model(folder, files, card=files.card)
 
 
-class _Maps(torch.nn.Module):
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, batch_NCHW: Tensor) -> Tensor:
-        return torch.sigmoid(self.module(batch_NCHW))
-
-
 def _torchscript(files: ModelFiles, folder: Path) -> Path:
     card, target = files.card, folder / f"{files.card.name}.pt"
-    wrapped = _Maps(network_of(files)).eval().requires_grad_(requires_grad=False)
+    wrapped = Maps(network_of(files)).eval().requires_grad_(requires_grad=False)
     batch_NCHW = _batch(card)
     with warnings.catch_warnings(), torch.no_grad():
         # torch advises against its own format, which other programs still ask for.
@@ -178,7 +169,7 @@ def _description(card: ModelCard, parts: Mapping[str, bytes], *, shape: tuple[in
                 "test_tensor": file("test-output.npy"),
             }
         ],
-        "weights": {"onnx": {**file("weights.onnx"), "opset_version": 18}},
+        "weights": {"onnx": {**file("weights.onnx"), "opset_version": OPSET}},
     }
 
 

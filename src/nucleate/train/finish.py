@@ -88,7 +88,14 @@ def final_network(run: Path) -> nn.Module:
 
 
 def finish(
-    run: Path, config: TrainConfig, *, samples: Sequence[Sample], held: Sequence[Sample], name: str, **facts: object
+    run: Path,
+    config: TrainConfig,
+    *,
+    samples: Sequence[Sample],
+    held: Sequence[Sample],
+    name: str,
+    jobs: int = 1,
+    **facts: object,
 ) -> dict[str, Any]:
     """Turn the last weights of a run into a model.
 
@@ -107,6 +114,8 @@ def finish(
         Pictures that were not trained on.
     name : str
         Of the model.
+    jobs : int
+        Pictures that are scored at once.
     **facts
         Further text fields of the card.
 
@@ -121,7 +130,11 @@ def finish(
     unscaled = SegmentSettings(scale=1.0)
     whole = store_maps(segmenter_of(module, config, recipe=start, settings=unscaled, diameter_px=diameter), held)
     fitter = EndingFitter(
-        Trials(config.maps, whole), start, tuned=config.recipe is None, spare=config.spare, known=_known(config)
+        Trials(config.maps, whole, jobs=jobs),
+        start,
+        tuned=config.recipe is None,
+        spare=config.spare,
+        known=_known(config),
     )
     stored, found = at_own_scale(
         cross_fit(fitter),

@@ -65,6 +65,7 @@ def train(
     """
     del debug  # read before the verb
     place = import_training(device, threads)
+    from nucleate.core.cores import cores
     from nucleate.train.boards import board
     from nucleate.train.config import parse_config
     from nucleate.train.finish import finish, train_network
@@ -89,7 +90,7 @@ def train(
         if not first:
             return
     command = _command(data, config, preset=preset, init=init, changes=change or [], val=val)
-    scores = finish(output, settings, samples=samples, held=held, name=name, command=command)
+    scores = finish(output, settings, samples=samples, held=held, name=name, jobs=threads or cores(), command=command)
     typer.echo(f"{output / name}.onnx: Kaggle score {scores['kaggle']:.3f} on {len(held)} held-out images")
     if settings.init is not None:
         typer.echo(conclude(output, name, start=settings.init, held=held).line())
