@@ -231,7 +231,7 @@ def test_resume_does_what_is_new_changed_lost_or_failed_and_nothing_else(folder:
     fewer = run_batch(
         expand([str(folder / "f3.png")]), out, segmenter=FakeSegmenter(), settings=BatchSettings(resume=True)
     )
-    assert fewer.count("ok") == 6
+    assert (fewer.count("ok"), len(fewer.earlier)) == (1, 5)
     assert len(table(out / "measurements.csv")) == 11
 
 
@@ -250,6 +250,17 @@ def test_fail_fast_stops_and_keeps_what_is_finished(folder: Path, tmp_path: Path
     assert [o.status for o in summary.outcomes] == ["ok", "ok", "failed", "not done", "not done"]
     assert [r["status"] for r in table(tmp_path / "out" / "summary.csv")].count("not done") == 2
     assert (tmp_path / "out" / "f1.labels.tif").exists()
+
+
+def test_what_is_finished_stays_in_the_tables_when_a_resume_stops(folder: Path, tmp_path: Path) -> None:
+    go(folder, tmp_path / "out")
+    (folder / "e.png").write_bytes(b"")
+    summary = go(folder, tmp_path / "out", resume=True, fail_fast=True)
+    assert [o.status for o in summary.outcomes] == ["failed", "ok", "ok", "ok", "ok"]
+    assert len(table(tmp_path / "out" / "measurements.csv")) == 6
+    (folder / "e.png").unlink()
+    again = go(folder, tmp_path / "out", resume=True)
+    assert (again.count("failed"), [o.status for o in again.earlier]) == (0, ["failed"])
 
 
 def test_a_fault_of_the_program_is_one_input_s_failure(folder: Path, tmp_path: Path) -> None:

@@ -49,6 +49,20 @@ def test_a_file_with_brackets_in_its_name_is_no_glob(tmp_path: Path) -> None:
     assert _names(tmp_path, expand([f"{tmp_path}/a[1].png"])) == ["a[1].png"]
 
 
+def test_results_of_another_run_are_no_inputs(tmp_path: Path) -> None:
+    results = ("r1/a.labels.tif", "r1/a.overlay.png", "r1/.nucleate-journal.jsonl")
+    _touch(tmp_path, "a.png", "kept/b.labels.tif", *results)
+    assert _names(tmp_path, expand([str(tmp_path)], output=tmp_path / "r2")) == ["a.png", "kept/b.labels.tif"]
+
+
+def test_words_that_lead_to_no_image_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"no image in .*empt\*"):
+        expand([f"{tmp_path}/empt*"])
+    with pytest.raises(UsageError, match="File name too long"):
+        expand([str(tmp_path / ("x" * 300))])
+
+
 def test_kaggle_folder_takes_images_and_leaves_masks(tmp_path: Path) -> None:
     _touch(tmp_path, "ab/images/ab.png", "ab/masks/1.png", "cd/images/cd.png", "cd/masks/2.png", "other/masks/m.png")
     assert _names(tmp_path, expand([str(tmp_path)])) == ["ab/images/ab.png", "cd/images/cd.png", "other/masks/m.png"]

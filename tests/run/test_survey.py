@@ -132,3 +132,11 @@ def test_tiles_and_blocks_see_the_same_beside_a_margin(
     assert blanks is not None
     assert len(blanks.boxes) == 3
     assert nuclei_seen_alike(model, shown) > 60
+
+
+def test_planes_of_one_bit_are_planes(model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]) -> None:
+    truth = drawn[1] > 0
+    of_one_bit, _ = model.segment_plane(truth)
+    of_eight, _ = model.segment_plane(truth.astype(np.uint8) * 255)
+    assert of_one_bit.max() > 10
+    assert np.array_equal(of_one_bit, of_eight)

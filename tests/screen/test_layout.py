@@ -51,6 +51,9 @@ def test_plates_are_of_the_usual_sizes() -> None:
     assert plate_shape(["A01", "H13"]) == (16, 24)
     assert plate_shape(["Q01"]) == (32, 48)
     assert plate_shape(["A60"]) == (1, 60)
+    of_24 = [well_at(row, column) for row in range(4) for column in range(6)]
+    assert plate_shape(of_24) == (4, 6)
+    assert plate_shape(of_24[1:]) == (8, 12)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +147,17 @@ def test_channels_are_named_and_chosen(tmp_path: Path) -> None:
         plate.nuclear_channel("2")
     with pytest.raises(UsageError, match="no channel 5; the files have 1, 3"):
         plate.renamed({"5": "x"})
+    assert plate.renamed({"1": "3", "3": "1"}).channels == ("1", "3")
+    for twice in ({"1": "DAPI", "3": "DAPI"}, {"1": "3"}):
+        with pytest.raises(UsageError, match="two channels would be called"):
+            plate.renamed(twice)
+
+
+@pytest.mark.parametrize("name", ["A01_1_DAPI.ome.tif", "Plate_A01_T0001F001L01A01Z01C01.ome.tif"])
+def test_ome_is_no_part_of_a_name(tmp_path: Path, name: str) -> None:
+    plate = read_plate(_touch(tmp_path, name))
+    assert plate.channels in {("DAPI",), ("01",)}
+    assert not plate.problems
 
 
 def _write(folder: Path, values: dict[str, int]) -> None:

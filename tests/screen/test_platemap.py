@@ -53,6 +53,8 @@ def test_wells_alone_are_enough_with_roles(tmp_path: Path) -> None:
         ("well,role,concentration\nA1,negative,\nA2,,1 uM\n", "line 3: concentration '1 uM' is no number"),
         ("well,role,concentration\nA1,negative,-1\n", "line 2: concentration -1 cannot be"),
         ("well,role\nA1,sample\n", "no negative control"),
+        ("well,role,concentration\nA1,negative,\nA2,,0,5\n", "line 3: more cells than the first line names"),
+        ('well,role,concentration\nA1,negative,\nA2,,"1,000"\n', "line 3: concentration '1,000' can be two numbers"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, said: str) -> None:
@@ -66,3 +68,10 @@ def test_files_that_are_no_maps(tmp_path: Path) -> None:
     (tmp_path / "map.csv").write_bytes(b"\xff\xfe\x00well")
     with pytest.raises(UsageError, match="not text in UTF-8"):
         read_map(tmp_path / "map.csv")
+
+
+def test_commas_that_can_only_be_decimal_signs(tmp_path: Path) -> None:
+    quoted = read_map(_map(tmp_path, 'well,role,concentration\nA1,negative,,\nA2,,"0,015",\n'))
+    assert quoted["A02"].concentration == 0.015
+    parted = read_map(_map(tmp_path, "well;role;concentration\nA1;negative;\nA2;;1,250\n"))
+    assert parted["A02"].concentration == 1.25

@@ -178,6 +178,7 @@ def _part(box: Box) -> tuple[slice, slice]:
 def _range(pixels: NDArray[Any], percentiles: tuple[float, float] = (0, 100)) -> tuple[float, float]:
     """Give two percentiles of the values that are finite; 0 and 0 where there is none."""
     finite = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
+    finite = finite.view(np.uint8) if finite.dtype.kind == "b" else finite
     if not finite.size:
         return 0.0, 0.0
     low, high = (finite.min(), finite.max()) if percentiles == (0, 100) else np.percentile(finite, percentiles)

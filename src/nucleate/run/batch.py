@@ -59,12 +59,15 @@ class BatchSummary:
     Parameters
     ----------
     outcomes : list of Outcome
-        One an input, in order.
+        One an input, in order. What was not reached again but is finished from an earlier run is finished.
+    earlier : list of Outcome
+        Of inputs that only earlier runs into the folder had.
     interrupted : bool
         Whether Ctrl-C stopped it.
     """
 
     outcomes: list[Outcome]
+    earlier: list[Outcome]
     interrupted: bool = False
 
     def count(self, status: str) -> int:
@@ -147,8 +150,10 @@ def run_batch(
         finally:
             crew.stop()
             outputs.clear_half_written(output)
+    kept = {key: o for key, o in journal.done.items() if o.status == "ok"}
+    ended = [kept.get(key, o) if o.status == "not done" else o for key, o in outcomes.items()]
     earlier = [o for key, o in journal.done.items() if key not in outcomes]
-    summary = BatchSummary([*outcomes.values(), *earlier], interrupted)
+    summary = BatchSummary(ended, earlier, interrupted)
     _write_common(summary, output, settings=settings)
     return summary
 
@@ -165,6 +170,7 @@ def _open_journal(
         _refuse_results(output, [output / name for name in outputs.COMMON_FILES])
     if settings.resume or not begun:
         outputs.prepare_folder(output)
+        outputs.clear_half_written(output)  # what a killed run left
     journal = Journal(path, settings.fingerprint(), resume=settings.resume)
     names = unique_names(sources, journal.names)
     new = [name for key, name in names.items() if key not in journal.names]
@@ -181,17 +187,16 @@ def _refuse_results(output: Path, files: Sequence[Path]) -> None:
 
 
 def _write_common(summary: BatchSummary, output: Path, *, settings: BatchSettings) -> None:
-    finished = [outcome.name for outcome in summary.outcomes if outcome.status == "ok"]
+    everything = [*summary.outcomes, *summary.earlier]
+    finished = [outcome.name for outcome in everything if outcome.status == "ok"]
     outputs.join_tables(output, finished, exports=settings.exports)
-    outputs.write_summary(output / "summary.csv", summary.outcomes)
+    outputs.write_summary(output / "summary.csv", everything)
     record = {
         "nucleate": __version__,
         "settings": settings.fingerprint(),
         **settings.record,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "inputs": [
-            {"name": o.name, "path": o.source, "sha256": o.sha256, "status": o.status} for o in summary.outcomes
-        ],
+        "inputs": [{"name": o.name, "path": o.source, "sha256": o.sha256, "status": o.status} for o in everything],
     }
     outputs.write_record(output / "run.json", record)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.io.images import IMAGE_SUFFIXES, open_image, read_image
+from nucleate.run.journal import JOURNAL_NAME
 from nucleate.run.layouts import is_image_folder, looks_like_image, members_to_segment, truth_in
 from nucleate.run.pictures import each_picture, files_of_set, stamp_of, why_no_picture, without_set_members
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["OWN_SUFFIXES", "Source", "content_hash", "expand", "local_file", "unique_names"]
 
 OWN_SUFFIXES = (".labels.tif", ".labels.ome.tif", ".overlay.png", ".rois.zip")
-"""Endings of the pictures that we write; they are not taken as inputs again when they lie in the output folder."""
+"""Endings of the pictures that we write; they are not taken as inputs again when they lie in a folder of results."""
 
 _BLOCK = 1 << 20
 _LONGEST_NAME = 220
@@ -140,7 +141,8 @@ def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = T
         left out: ``<id>/masks`` beside ``<id>/images/<id>.png`` (Kaggle's layout), and ``labels`` or ``masks`` beside
         ``images`` with files of equal names.
     output : Path, optional
-        Where results go: pictures that we wrote there are left out of folders and globs.
+        Where results go: pictures that we wrote there, or into another folder of results, are left out of folders
+        and globs.
     apart : bool
         Whether each field of a plate, scene and series is an input of its own.
 
@@ -156,14 +158,16 @@ def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = T
         If nothing at all is found.
     """
     found: dict[str, Source] = {}
-    for word in wanted:
+    words = list(wanted)
+    for word in words:
         for source in _expand_word(word, output):
             for picture in each_picture(source) if apart else [source]:
                 found.setdefault(picture.key, picture)
     sources = without_set_members(found.values())
     if not sources:
-        raise UsageError("no input given; name image files, folders, globs or a zip archive")
-    if all(source.problem and not source.path.is_file() for source in sources):
+        what = f"no image in {', '.join(map(one_line, words))}" if words else "no input given"
+        raise UsageError(f"{what}; name image files, folders, globs or a zip archive")
+    if all(source.problem and not _is_there(source.path) for source in sources):
         raise UsageError(f"nothing to do: {'; '.join(source.problem for source in sources)}")
     return sources
 
@@ -367,9 +371,14 @@ def _archive(path: Path) -> Iterator[Source]:
         yield Source(path, str(member))
 
 
+def _is_there(path: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):  # a name that is too long
+        return path.is_file()
+    return False
+
+
 def _is_own(path: Path, output: Path | None) -> bool:
-    return (
-        output is not None
-        and (path.name.endswith(OWN_SUFFIXES) or (path.suffix == ".zarr" and (path / "labels" / "nuclei").is_dir()))
-        and os.path.abspath(path.parent) == os.path.abspath(output)  # noqa: PTH100 - resolve() would follow links
-    )
+    """Tell whether we wrote a picture: results are not taken for inputs, of this run or of another."""
+    ours = path.name.endswith(OWN_SUFFIXES) or (path.suffix == ".zarr" and (path / "labels" / "nuclei").is_dir())
+    same = output is not None and os.path.abspath(path.parent) == os.path.abspath(output)  # noqa: PTH100 - resolve() would follow links
+    return ours and (same or (path.parent / JOURNAL_NAME).is_file())

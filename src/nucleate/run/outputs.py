@@ -99,7 +99,7 @@ def check_exports(wanted: str) -> tuple[str, ...]:
 
 
 def prepare_folder(output: Path) -> None:
-    """Make the output folder and the folder of parts, and clear away what a killed run left half-written.
+    """Make the output folder and the folder of parts.
 
     Raises
     ------
@@ -107,7 +107,6 @@ def prepare_folder(output: Path) -> None:
         If it cannot be made.
     """
     make_folder(make_folder(output) / PARTS_NAME)
-    clear_half_written(output)
 
 
 def clear_half_written(output: Path) -> None:

@@ -38,8 +38,10 @@ def each_picture(source: Source) -> list[Source]:
     list of Source
         Itself, alone, if it holds one picture.
     """
+    if source.member or source.problem:
+        return [source]
     folder = source.path.is_dir()
-    if source.member or source.problem or not (folder or source.path.name.lower().endswith(_SEVERAL)):
+    if not (folder or source.path.name.lower().endswith(_SEVERAL)):
         return [source]
     try:
         names = pictures_of(source.path)

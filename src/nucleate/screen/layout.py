@@ -181,7 +181,7 @@ class Plate:
         Raises
         ------
         UsageError
-            If there is no such channel.
+            If there is no such channel, or two would have one name.
         """
         have = {name.lstrip("0") or "0": name for name in self.channels}
         found = {name: have.get(name.lstrip("0") or "0", name) for name in names}
@@ -190,6 +190,11 @@ class Plate:
             listed = ", ".join(self.channels) or "none in their names"
             raise UsageError(f"--channels: no channel {', '.join(unknown)}; the files have {listed}")
         new = {found[name]: wanted for name, wanted in names.items()}
+        later = [new.get(name, name) for name in self.channels]
+        if twice := sorted({name for name in later if later.count(name) > 1}):
+            raise UsageError(
+                f"--channels: two channels would be called {', '.join(twice)}; give each a name of its own"
+            )
         fields = [
             replace(f, files=tuple(sorted(replace(p, channel=new.get(p.channel, p.channel)) for p in f.files)))
             for f in self.fields
@@ -307,13 +312,17 @@ def _choose(files: list[Path], pattern: str | None) -> tuple[str, re.Pattern[str
         return "free", compile_pattern(FREE)
     styles = {**STYLES, "free": free}
     # A name of the free form whose channel is left out may look like another style: the most fitting one wins.
-    best = max(styles, key=lambda style: sum(styles[style].fullmatch(path.stem) is not None for path in files))
+    best = max(styles, key=lambda style: sum(styles[style].fullmatch(_stem(path)) is not None for path in files))
     return best, styles[best]
 
 
+def _stem(path: Path) -> str:
+    return path.stem.removesuffix(".ome")
+
+
 def _place(path: Path, expression: re.Pattern[str], *, root: Path) -> tuple[str, int, PlateFile | None]:
-    text = path.relative_to(root).with_suffix("").as_posix() if "/" in expression.pattern.replace("[^/]", "") else ""
-    match = expression.fullmatch(text or path.stem)
+    within = path.relative_to(root).with_name(_stem(path)).as_posix()
+    match = expression.fullmatch(within if "/" in expression.pattern.replace("[^/]", "") else _stem(path))
     if match is None:
         return "", 0, None
     found = {name: value for name, value in match.groupdict().items() if value is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ _SAME = {
     "pos": "positive", "pos_control": "positive", "positive_control": "positive", "poscon": "positive",
     "blank": "empty", "none": "empty", "unused": "empty",
 }  # fmt: skip
+
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def read_map(path: Path | str) -> dict[str, Content]:
         raise UsageError(f"{shown}: cannot be read: {reason}; give a CSV with columns well,compound,...") from error
     lines = text.splitlines()
     first = lines[0] if lines else ""
-    reader = csv.DictReader(lines, delimiter=max(",;\t", key=first.count))
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.DictReader(lines, delimiter=delimiter)
     reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
     if "well" not in reader.fieldnames:
         raise UsageError(f"{shown}: no column well in its first line ({first[:60]!r}); needs well,compound,...")
@@ -90,6 +94,11 @@ def read_map(path: Path | str) -> dict[str, Content]:
         if not any(cells.values()):
             continue
         try:
+            _check_commas(
+                cells,
+                more=any(any(beyond) for name, beyond in row.items() if name is None),
+                parted_by_commas=delimiter == ",",
+            )
             content = _content(cells)
         except DataError as error:
             raise UsageError(f"{shown}, line {reader.line_num}: {error}") from error
@@ -103,6 +112,14 @@ def read_map(path: Path | str) -> dict[str, Content]:
     return found
 
 
+def _check_commas(cells: dict[str, str], *, more: bool, parted_by_commas: bool) -> None:
+    """Refuse a number whose comma parted columns, or parts thousands where a comma is not the decimal sign."""
+    if more:
+        raise DataError("more cells than the first line names; put numbers with a comma in quotes")
+    if parted_by_commas and _THOUSANDS.fullmatch(written := cells.get("concentration", "")):
+        raise DataError(f"concentration {written!r} can be two numbers; write it without a comma")
+
+
 def _content(cells: dict[str, str]) -> Content:
     role = cells.get("role", "").lower().replace(" ", "_").replace("-", "_")
     role = _SAME.get(role, role)
@@ -110,7 +127,7 @@ def _content(cells: dict[str, str]) -> Content:
         raise DataError(f"no role {cells['role']!r}; use {', '.join(ROLES)}")
     written = cells.get("concentration", "")
     try:
-        # A comma is the decimal sign in files of half of Europe; where it parts columns it never comes here.
+        # A comma is the decimal sign in files of half of Europe.
         concentration = float(written.replace(",", ".")) if written else math.nan
     except ValueError:
         raise DataError(f"concentration {written!r} is no number; give it in one unit for the whole plate") from None

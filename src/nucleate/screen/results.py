@@ -29,10 +29,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FIELDS_FOLDER", "RECORD_NAME", "ScreenRecord", "load_screen", "read_record", "write_record", "write_tables"]
+__all__ = [
+    "FIELDS_FOLDER",
+    "FILES",
+    "RECORD_NAME",
+    "ScreenRecord",
+    "load_screen",
+    "read_record",
+    "write_record",
+    "write_tables",
+]
 
 RECORD_NAME = "screen.json"
 FIELDS_FOLDER = "fields"
+FILES = (
+    *(f"{name}.csv" for name in ("nuclei", "fields", "wells", "doses", "fits")), "nuclei.parquet", "nuclei.h5ad",
+    "statistics.json", "plate.html", "report.html",
+)  # fmt: skip
+"""What a screen writes beside `RECORD_NAME` and the folder of fields."""
 """Where label images, overlays and measurements of the fields go."""
 
 _NUMBERS = ("area_px", "area_um2", "touches_border", "eccentricity", "solidity", "confidence")
@@ -171,10 +185,11 @@ def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
     keys = ["compound", "feature", "unit", "status", "ic50", "ic50_low", "ic50_high", "hill", "top", "bottom"]
     keys += ["p_effect", "r_squared", "doses", "points"]
     _write_rows(output / "fits.csv", [keys, *([fit[key] for key in keys] for fit in fits)])
+    samples = wells["role"] == "sample"
     statistics = {
         "controls": {name: asdict(found) for name, found in screen.controls.items()},
         "edge": {"wells": screen.edge_of, **{name: asdict(found) for name, found in screen.edges.items()}},
-        "hits": {name: int((np.abs(values) >= HIT).sum()) for name, values in screen.z.items()},
+        "hits": {name: int((np.abs(values[samples]) >= HIT).sum()) for name, values in screen.z.items()},
         "hit_threshold": HIT,
         "reference_nucleus": asdict(screen.tables.reference),
         "rules": asdict(Rules()),

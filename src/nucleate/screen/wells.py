@@ -9,6 +9,7 @@ from nucleate.errors import DataError
 __all__ = ["PLATE_FORMATS", "plate_shape", "well_at", "well_name", "well_place"]
 
 PLATE_FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
+_USUAL = 4  # from there on plates are taken for what they are though some of their wells are missing
 """Rows and columns of plates with 6 to 1,536 wells (ANSI SLAS 4-2004 gives 96, 384 and 1,536)."""
 
 _WELL = re.compile(r"([A-Za-z]{1,2})[-_ ]?0*([1-9]\d{0,2})")
@@ -69,7 +70,7 @@ def well_name(name: str) -> str:
 
 
 def plate_shape(wells: list[str]) -> tuple[int, int]:
-    """Give rows and columns of the smallest usual plate that has all these wells.
+    """Give rows and columns of the smallest usual plate that has all these wells; under 96, of one that they fill.
 
     Parameters
     ----------
@@ -85,7 +86,9 @@ def plate_shape(wells: list[str]) -> tuple[int, int]:
         return 8, 12
     places = [well_place(well) for well in wells]
     rows, columns = (max(place[i] for place in places) + 1 for i in (0, 1))
-    for shape in PLATE_FORMATS[4:]:
+    if (rows, columns) in PLATE_FORMATS and len(set(places)) == rows * columns:
+        return rows, columns
+    for shape in PLATE_FORMATS[_USUAL:]:
         if rows <= shape[0] and columns <= shape[1]:
             return shape
     return rows, columns

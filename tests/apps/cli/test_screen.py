@@ -109,10 +109,26 @@ def test_tables_agree_with_each_other(screened: Path) -> None:
     controls = [float(row["nuclei_per_field"]) for row in wells if row["role"] == "negative"]
     middle = np.median(controls)
     spread = 1.4826 * np.median(np.abs(np.array(controls) - middle))
+    far = [well for well in wells if well["role"] == "sample" and abs(float(well["z_nuclei_per_field"])) >= 3]
+    assert 0 < len(far) == statistics["hits"]["nuclei_per_field"]
     for well in wells:
         assert float(well["z_nuclei_per_field"]) == pytest.approx(
             (float(well["nuclei_per_field"]) - middle) / spread, rel=1e-4
         )
+
+
+def test_files_of_others_are_not_overwritten(drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours = tmp_path / "wells.csv"
+    ours.write_bytes((drawn / "map.csv").read_bytes())
+    calls: list[list[str | Path]] = [[drawn / "map.csv", "-o", tmp_path], [ours, "-o", tmp_path, "--resume"]]
+    for words in calls:
+        _run("screen", drawn / "plate", "--map", *words, "--quiet", code=2)
+        assert "wells.csv" in (said := capsys.readouterr().err)
+        assert "overwritten" in said
+    assert ours.read_bytes() == (drawn / "map.csv").read_bytes()
+    (tmp_path / "screen.json").write_text("{}")
+    _run("screen", drawn / "plate", "--map", ours, "-o", tmp_path, "--resume", "--quiet", code=2)
+    assert "--map" in capsys.readouterr().err
 
 
 def test_tables_for_millions_of_nuclei(drawn: Path, tmp_path: Path) -> None:

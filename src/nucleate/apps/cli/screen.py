@@ -84,11 +84,15 @@ def screen(
     """
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
-    from nucleate.screen.results import FIELDS_FOLDER
+    from nucleate.screen.results import FIELDS_FOLDER, FILES, RECORD_NAME
     from nucleate.screen.scale import plate_scale
     from nucleate.screen.sources import field_sources, nuclear_channel
 
     segmenting.check_folder(output)
+    if not (output / RECORD_NAME).exists():
+        segmenting.refuse_files(output, FILES)
+    if plate_map.resolve() in {(output / name).resolve() for name in FILES}:
+        raise UsageError(f"--map {plate_map} would be overwritten by the results; choose another output folder")
     contents = read_map(plate_map)
     shared = choose_cluster(cluster, workers, threads=threads, memory=memory)
     found = read_plate(plate.absolute() if shared and shared.elsewhere else plate, pattern=pattern, time=time).renamed(

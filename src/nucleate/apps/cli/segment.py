@@ -31,7 +31,7 @@ from nucleate.apps.cli.workers import ClusterOption, Sharing, WorkersOption, abs
 from nucleate.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from nucleate.api import Device
     from nucleate.run.batch import BatchSettings, BatchSummary, Report
@@ -93,6 +93,8 @@ def segment(
     from nucleate.run.inputs import expand
 
     check_folder(output)
+    if report and not resume:
+        refuse_files(output, ["report.html"])
     shared = choose_cluster(cluster, workers, threads=threads, memory=memory)
     batch = {"channel": channel, "project": project, "resume": resume, "fail_fast": fail_fast}
     settings = settings_of(batch, export=export, memory=memory, device=device, threads=threads)
@@ -130,6 +132,19 @@ def check_folder(output: Path) -> None:
     """
     if output.exists() and not output.is_dir():
         raise UsageError(f"-o {output} is a file; name a folder for the results")
+
+
+def refuse_files(output: Path, names: Iterable[str]) -> None:
+    """Refuse a folder in which something else has one of the names of what would be written.
+
+    Raises
+    ------
+    UsageError
+        If there is such a file.
+    """
+    for name in names:
+        if (output / name).exists():
+            raise UsageError(f"{output} already has {name}, which would be overwritten; choose another output folder")
 
 
 def settings_of(
@@ -258,7 +273,10 @@ def parse_scale(text: str) -> float | str:
 def command_line(*, extra: str = "") -> str:
     """Give the call of this program as one would type it, with `extra` added unless it is there."""
     words = ["nucleate", *sys.argv[1:]]
-    return shlex.join(words if not extra or extra in words else [*words, extra])
+    options = words.index("--") if "--" in words else len(words)  # what follows names inputs
+    if extra and extra not in words[:options]:
+        words.insert(options, extra)
+    return shlex.join(words)
 
 
 def close(summary: BatchSummary, output: Path, *, quiet: bool) -> None:

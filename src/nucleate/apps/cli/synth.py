@@ -55,4 +55,4 @@ def synth(
         write_sample(out, Sample(image_id, image, labels, group=image_id), layout=layout)
         total += int(labels.max(initial=0))
     if not quiet:
-        messages.print(f"{images} images with {total} nuclei in {out}", highlight=False)
+        messages.print(f"{images} images with {total} nuclei in {out}", highlight=False, markup=False)
