@@ -27,7 +27,6 @@ _RIM_EDGE = 0.2  # of the way to the middle, over which a rim ends
 _ROUGH = (6, 24, 96)  # points a side of the fields that tissue is made of
 _GAPS, _STEEP = 8, 30.0  # points a side of the field that leaves gaps, and how sharp these are
 _SHARES = 1024  # nuclei of a crop that can differ
-_SMALLER = (1.5, 4.0)  # by how much the pictures are smaller that are enlarged
 _CELL = 16  # pixels a side of the cells in which the ground between nuclei is measured
 
 
@@ -143,22 +142,9 @@ def change_intensity(
         batch_NCHW = _lamp(batch_NCHW, config.lamp, generator=generator)
     if config.blur:
         batch_NCHW = _blur(batch_NCHW, draw((0.0, config.blur), count, generator=generator))
-    if not config.small:
-        return _taken(batch_NCHW, config, generator=generator)
-    chosen_N = torch.rand(count, generator=generator) < config.small
-    step = float(draw_log(_SMALLER, 1, generator=generator))
-    shrunk_NCHW = functional.interpolate(batch_NCHW, scale_factor=1 / step, mode="area")
-    small_NCHW = _taken(shrunk_NCHW, config, generator=generator)
-    enlarged_NCHW = functional.interpolate(small_NCHW, size=batch_NCHW.shape[2:], mode="bilinear", align_corners=False)
-    return torch.where(per_crop(chosen_N), enlarged_NCHW, _taken(batch_NCHW, config, generator=generator))
-
-
-def _taken(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Generator) -> Tensor:
-    """Add what a camera adds and storing does to a batch, clipped to 0..1."""
-    count, device = len(batch_NCHW), batch_NCHW.device
     if config.noise:
         # Squared, so that clean crops stay common.
-        spread = onto(config.noise * torch.rand(count, 1, 1, 1, generator=generator) ** 2, device)
+        spread = per_crop(config.noise * torch.rand(count, generator=generator) ** 2)
         batch_NCHW = batch_NCHW + spread * grain((count, 1, *batch_NCHW.shape[2:]), device, generator=generator)
     return damage(batch_NCHW.clamp(0, 1), config, generator=generator)
 

@@ -41,8 +41,6 @@ class AugmentConfig(FrozenConfig):
         Largest standard deviation of Gaussian noise, 0..1 of the range.
     blur : float
         Largest standard deviation of a Gaussian blur, pixels.
-    small : float
-        Chance that a crop looks like a picture 1.5 to 4 times smaller that was enlarged.
     invert : float
         Chance that the picture is inverted.
     mix_channels : float
@@ -84,7 +82,6 @@ class AugmentConfig(FrozenConfig):
     offset: Range = (0.0, 0.0)
     noise: float = Field(0.0, ge=0)
     blur: float = Field(0.0, ge=0)
-    small: float = Field(0.0, ge=0, le=1)
     invert: float = Field(0.0, ge=0, le=1)
     mix_channels: float = Field(0.0, ge=0, le=1)
     hue: float = Field(0.0, ge=0)
