@@ -68,6 +68,8 @@ def start(
     folder: Path, out: str, *more: str, path: str = "", verb: tuple[str, ...] = ("segment", "in")
 ) -> subprocess.Popen[str]:
     """Start the program in the folder."""
+    scratch = folder / "scratch"
+    scratch.mkdir(exist_ok=True)
     words = [sys.executable, "-m", "nucleate", *verb, "-o", out, "--model", "tiny.onnx", "--threads", "1"]
     return subprocess.Popen(
         [*words, *more],
@@ -75,7 +77,7 @@ def start(
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=os.environ | {"PATH": f"{path}{os.pathsep}{os.environ['PATH']}" if path else os.environ["PATH"]},
+        env=os.environ | {"PATH": os.pathsep.join(filter(None, (path, os.environ["PATH"]))), "TMPDIR": str(scratch)},
         start_new_session=True,
     )
 
@@ -115,6 +117,7 @@ def test_ctrl_c_stops_workers_within_two_seconds(folder: Path, plain: dict[str, 
         pytest.skip("this machine was done before Ctrl-C reached it")
     assert running.returncode == 130
     assert took < 2
+    assert not list((folder / "scratch").glob("nucleate-*"))
     lines = [line for line in said.splitlines() if "broken.png" not in line]
     # A worker that was only just being started may add what its Python says to that.
     assert lines[0].startswith("nucleate: stopped; "), said

@@ -166,6 +166,8 @@ def _hits(screen: Screen, unit: str) -> str:
     scores = np.abs(np.stack([screen.z[name] for name in names]))
     strongest = np.where(wells["role"] == "sample", np.nan_to_num(scores).max(axis=0), 0.0)
     found = [int(i) for i in np.argsort(-strongest, kind="stable") if strongest[i] >= HIT]
+    blind = [FEATURES[name] for name, values in screen.z.items() if not np.isfinite(values).any()]
+    unjudged = f" Not judged, since the negative controls do not differ in it: {', '.join(blind)}." if blind else ""
     rows = []
     for i in found[:_SHOWN_HITS]:
         far = sorted((name for name in names if abs(screen.z[name][i]) >= HIT), key=lambda n: -abs(screen.z[n][i]))
@@ -173,12 +175,14 @@ def _hits(screen: Screen, unit: str) -> str:
         seen = ", ".join(f"{FEATURES[name]} {float(screen.z[name][i]):+.1f}" for name in far)
         rows.append([wells["well"][i], wells["compound"][i], seen, dose])
     if not rows:
-        none = f"No well lies {HIT:g} robust deviations or more from the controls."
-        if not any(np.isfinite(values).any() for values in screen.z.values()):
+        none = f"No well lies {HIT:g} robust deviations or more from the controls.{unjudged}"
+        if len(blind) == len(names):
             none = "No well can be judged: it takes several negative controls that differ a little."
         return f'<h2>Hits</h2><p class="note">{none}</p>'
     more = f" The first {len(rows)} of {len(found)} wells; wells.csv has all." if len(found) > len(rows) else ""
-    note = f"Samples at least {HIT:g} robust standard deviations from the median of the negative controls.{more}"
+    note = (
+        f"Samples at least {HIT:g} robust standard deviations from the median of the negative controls.{more}{unjudged}"
+    )
     heading = ["Well", "Compound", "Measures, with their z", "Concentration"]
     return f'<h2>Hits</h2><p class="note">{note}</p><div class="scroll">{table(heading, rows, words=3)}</div>'
 

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import signal
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -184,8 +185,12 @@ def open_cluster(settings: ClusterSettings) -> Iterator[Cluster]:
         If there is no SLURM here, or nothing answers at the address.
     """
     dask, distributed = library("dask"), library("distributed")
-    with dask.config.set(_CONFIG):
-        cluster = _start(settings, distributed)
+    # Workers here that are killed cannot clear up what they unpacked.
+    with (
+        tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True) as scratch,
+        dask.config.set(_CONFIG),
+    ):
+        cluster = _start(settings, distributed, scratch=scratch)
         try:
             client = distributed.Client(cluster if cluster is not None else settings.where, timeout=_PATIENCE_SECONDS)
         except (OSError, ValueError) as error:
@@ -230,7 +235,7 @@ def require(*names: str) -> None:
             raise MissingExtraError(name.replace("_", "-"), "cluster")
 
 
-def _start(settings: ClusterSettings, distributed: Any) -> Any:  # noqa: ANN401 - Dask's own classes
+def _start(settings: ClusterSettings, distributed: Any, *, scratch: str) -> Any:  # noqa: ANN401 - Dask's own classes
     if settings.where == "local":
         cluster = distributed.LocalCluster(
             n_workers=0,
@@ -239,6 +244,8 @@ def _start(settings: ClusterSettings, distributed: Any) -> Any:  # noqa: ANN401 
             memory_limit=None,
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
+            local_directory=scratch,
+            env={"TMPDIR": scratch},
         )
         cluster.scale(settings.most)  # all at once; those that find nothing to do leave again
     elif settings.where == "slurm":

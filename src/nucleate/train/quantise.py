@@ -37,7 +37,7 @@ __all__ = ["LOST", "calibration_crops", "quantise", "write_int8"]
 LOST = 0.005
 """Most Kaggle score that a network may lose when it computes in integers."""
 
-_JUDGED = 16  # pictures by which that is known, at least, where there are so many
+_JUDGED = 16  # pictures by which that is known, at most
 
 
 def write_int8(
@@ -66,7 +66,7 @@ def write_int8(
     """
     files = find_model(model)
     content = quantise(files.read(), batches_NCHW)
-    seen = judged_by[:: max(1, len(judged_by) // _JUDGED)]
+    seen = judged_by[:: max(1, -(-len(judged_by) // _JUDGED))]
     good = not seen or _score(content, seen, card=files.card) >= _score(files.read(), seen, card=files.card) - LOST
     if good:
         with atomic_path(files.int8) as temporary:

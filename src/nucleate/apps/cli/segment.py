@@ -39,7 +39,18 @@ if TYPE_CHECKING:
     from nucleate.run.inputs import Source
     from nucleate.run.segmenter import Segmenter
 
-__all__ = ["check_folder", "close", "command_line", "load", "parse_scale", "run", "segment", "settings_of", "share"]
+__all__ = [
+    "check_folder",
+    "close",
+    "command_line",
+    "load",
+    "parse_scale",
+    "refuse_files",
+    "run",
+    "segment",
+    "settings_of",
+    "share",
+]
 
 _MOST_AT_ONCE = 4
 """Inputs done beside each other, each of which takes memory; measured with two on two cores (benchmarks/speed.md)."""
