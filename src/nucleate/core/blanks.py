@@ -30,7 +30,7 @@ Box = tuple[int, int, int, int]
 
 _ALIKE = 0.02  # of the range: pixels of one colour differ by no more, as JPEG leaves them
 _COMMON = (0.1, 99.9)  # percentiles between which that range lies: hot pixels would make all else of one colour
-_FEW = 512  # pixels a side by which it is known, at most about
+_FEW = 256  # pixels a side by which it is known, at most about
 _INK = 0.06  # of the range: what is drawn, blurred by JPEG where it is thin
 _LEAST, _MOST = 40, 0.1  # pixels of a bar, and share of the picture that bar and letters cover
 _LONG, _SLIM = 20, 4  # pixels along a bar, and how many times as long as high it is

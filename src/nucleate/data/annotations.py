@@ -99,7 +99,7 @@ def roi_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
         for content in _rois(data, name):
             roi = ImagejRoi.frombytes(content)
             if roi.roitype in areas:
-                places.add((roi.position, roi.z_position, roi.t_position))
+                places.add(tuple(max(n, 1) for n in (roi.position, roi.z_position, roi.t_position)))  # 0 is none
                 found.append(region_of_rings([_ring(ring) for ring in roi.coordinates(multi=True)], shape))
     _check_one_plane(name, places)
     return found

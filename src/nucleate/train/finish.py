@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from nucleate.core.files import atomic_path
 from nucleate.core.labels import areas
+from nucleate.errors import ModelError
 from nucleate.nets.to_onnx import halve
 from nucleate.post.recipe import PostRecipe
 from nucleate.run.segmenter import SegmentSettings
@@ -149,8 +151,9 @@ def finish(
     ending = fitter.fit(range(len(stored)))
     facts |= {**ending.facts(), "scores": scores, "diameter_px": diameter}
     ship(run, module, config=config, recipe=ending.recipe, name=name, **facts)
-    multiple = 2**config.network.depth
-    write_int8(run / f"{name}.onnx", calibration_crops(samples, config.normalizer, multiple=multiple), judged_by=held)
+    crops = calibration_crops(samples, config.normalizer, multiple=2**config.network.depth)
+    with contextlib.suppress(ModelError):  # too small pictures to measure activations on
+        write_int8(run / f"{name}.onnx", crops, judged_by=held)
     return scores
 
 
