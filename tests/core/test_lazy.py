@@ -14,8 +14,6 @@ from nucleate.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nucleate.core.lazy import PlaneSource
-
 pytestmark = pytest.mark.base
 
 
@@ -39,7 +37,7 @@ def test_a_lazy_image_is_its_image(axes: str) -> None:
         assert (chosen.axes, chosen.channel_names) == (expected.axes, expected.channel_names)
         for index, plane in zip(np.ndindex(*image.stack_shape), expected.planes(), strict=True):
             part: NDArray[Any] = plane[1:4, 2:]
-            one: PlaneSource
+            one: Image | LazyImage
             for one in (chosen, expected):
                 np.testing.assert_array_equal(one.read(slice(1, 4), slice(2, None), at=index), part)
             np.testing.assert_array_equal(chosen.plane(index).read(slice(1, 4), slice(2, 99)), part)

@@ -141,7 +141,7 @@ def test_one_fold_is_parted_in_halves_of_whole_groups() -> None:
 
 
 def test_one_group_cannot_be_parted() -> None:
-    with pytest.raises(DataError, match="two groups"):
+    with pytest.raises(DataError, match="3 held-out pictures of one field of view"):
         parts_of([replace(one, group="one") for one in _stored(3)])
 
 

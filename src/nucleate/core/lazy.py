@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,39 +15,7 @@ from nucleate.errors import InputError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["LazyImage", "PlaneSource", "Window", "lazy"]
-
-
-class PlaneSource(Protocol):
-    """What can be read piece by piece: `Image` and `LazyImage` both can."""
-
-    @property
-    def name(self) -> str:
-        """Where it came from."""
-
-    @property
-    def axes(self) -> str:
-        """One letter an axis, as in `nucleate.core.image`."""
-
-    @property
-    def shape_HW(self) -> tuple[int, int]:
-        """Rows and columns."""
-
-    @property
-    def stack_shape(self) -> tuple[int, ...]:
-        """Lengths of the axes T, Z, I."""
-
-    @property
-    def pixel_size_um(self) -> tuple[float, float] | None:
-        """Height and width of a pixel."""
-
-    @property
-    def channel_names(self) -> tuple[str, ...]:
-        """One for each channel, or empty."""
-
-    def read(self, rows: slice, cols: slice, *, at: tuple[int, ...] = ()) -> NDArray[Any]:
-        """Give a part of one plane."""
-
+__all__ = ["LazyImage", "Window", "lazy"]
 
 Window: TypeAlias = Callable[[tuple[int, ...], slice, slice], NDArray[Any]]
 """How a reader gives pixels: from one index for each axis before ``Y``, rows and columns, both whole and inside, to
