@@ -50,6 +50,20 @@ def good(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_report_of_the_user_s_is_not_overwritten(
+    good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "report.html").write_text("mine")
+    assert call("segment", good, "-o", out, "--report") == 2
+    assert "report.html, which would be overwritten" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["report.html"]
+    (out / "report.html").unlink()
+    assert call("segment", good, "-o", out, "--report", "--quiet") == 0
+    assert call("segment", good, "-o", out, "--report", "--quiet", "--resume") == 0
+
+
 def test_default_outputs(good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert call("segment", good, "-o", out) == 0

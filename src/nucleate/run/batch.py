@@ -13,8 +13,6 @@ import numpy as np
 
 from nucleate import __version__
 from nucleate.core.files import cannot_write
-from nucleate.core.text import one_line
-from nucleate.errors import UsageError
 from nucleate.run import outputs
 from nucleate.run.inputs import unique_names
 from nucleate.run.journal import JOURNAL_NAME, Journal, Outcome
@@ -167,23 +165,17 @@ def _open_journal(
     except OSError as error:
         raise cannot_write(path, error) from error
     if not begun:
-        _refuse_results(output, [output / name for name in outputs.COMMON_FILES])
+        outputs.refuse_existing(output, [output / name for name in outputs.COMMON_FILES])
     if settings.resume or not begun:
         outputs.prepare_folder(output)
         outputs.clear_half_written(output)  # what a killed run left
     journal = Journal(path, settings.fingerprint(), resume=settings.resume)
     names = unique_names(sources, journal.names)
     new = [name for key, name in names.items() if key not in journal.names]
-    _refuse_results(output, [f for name in new for f in outputs.files_of(output, name, exports=settings.exports)])
+    written = [file for name in new for file in outputs.files_of(output, name, exports=settings.exports)]
+    outputs.refuse_existing(output, written)
     journal.add_names(names)
     return journal, names
-
-
-def _refuse_results(output: Path, files: Sequence[Path]) -> None:
-    there = next((file for file in files if file.exists()), None)
-    if there is not None:
-        shown = one_line(there.name)
-        raise UsageError(f"{output} already has {shown}, which would be overwritten; choose another output folder")
 
 
 def _write_common(summary: BatchSummary, output: Path, *, settings: BatchSettings) -> None:

@@ -13,6 +13,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from nucleate.core.files import atomic_path, make_folder, write_text
+from nucleate.core.text import one_line
 from nucleate.errors import MissingExtraError, UsageError
 from nucleate.export.coco import join_coco
 from nucleate.export.tables import write_anndata, write_parquet
@@ -38,6 +39,7 @@ __all__ = [
     "join_tables",
     "kept_strips",
     "prepare_folder",
+    "refuse_existing",
     "strips_folder",
     "write_record",
     "write_result",
@@ -107,6 +109,20 @@ def prepare_folder(output: Path) -> None:
         If it cannot be made.
     """
     make_folder(make_folder(output) / PARTS_NAME)
+
+
+def refuse_existing(output: Path, files: Iterable[Path]) -> None:
+    """Refuse a folder in which something has the name of a file that would be written.
+
+    Raises
+    ------
+    UsageError
+        If there is such a file.
+    """
+    there = next((file for file in files if file.exists()), None)
+    if there is not None:
+        shown = one_line(there.name)
+        raise UsageError(f"{output} already has {shown}, which would be overwritten; choose another output folder")
 
 
 def clear_half_written(output: Path) -> None:

@@ -82,6 +82,7 @@ def screen(
       nucleate screen plate1/ --map map.csv -o results --channels 1=DAPI,2=actin --channel DAPI
       nucleate screen plate1/ --map map.csv -o results --pattern "{any}_{well}-{field}_{channel}"
     """
+    from nucleate.run.outputs import refuse_existing
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
     from nucleate.screen.results import FIELDS_FOLDER, FILES, RECORD_NAME
@@ -90,7 +91,7 @@ def screen(
 
     segmenting.check_folder(output)
     if not (output / RECORD_NAME).exists():
-        segmenting.refuse_files(output, FILES)
+        refuse_existing(output, [output / name for name in FILES])
     if plate_map.resolve() in {(output / name).resolve() for name in FILES}:
         raise UsageError(f"--map {plate_map} would be overwritten by the results; choose another output folder")
     contents = read_map(plate_map)

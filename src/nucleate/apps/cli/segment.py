@@ -31,7 +31,7 @@ from nucleate.apps.cli.workers import ClusterOption, Sharing, WorkersOption, abs
 from nucleate.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from nucleate.api import Device
     from nucleate.run.batch import BatchSettings, BatchSummary, Report
@@ -45,7 +45,6 @@ __all__ = [
     "command_line",
     "load",
     "parse_scale",
-    "refuse_files",
     "run",
     "segment",
     "settings_of",
@@ -102,10 +101,11 @@ def segment(
       nucleate segment plate1/ -o results --cluster local --workers 4
     """
     from nucleate.run.inputs import expand
+    from nucleate.run.outputs import refuse_existing
 
     check_folder(output)
     if report and not resume:
-        refuse_files(output, ["report.html"])
+        refuse_existing(output, [output / "report.html"])
     shared = choose_cluster(cluster, workers, threads=threads, memory=memory)
     batch = {"channel": channel, "project": project, "resume": resume, "fail_fast": fail_fast}
     settings = settings_of(batch, export=export, memory=memory, device=device, threads=threads)
@@ -143,19 +143,6 @@ def check_folder(output: Path) -> None:
     """
     if output.exists() and not output.is_dir():
         raise UsageError(f"-o {output} is a file; name a folder for the results")
-
-
-def refuse_files(output: Path, names: Iterable[str]) -> None:
-    """Refuse a folder in which something else has one of the names of what would be written.
-
-    Raises
-    ------
-    UsageError
-        If there is such a file.
-    """
-    for name in names:
-        if (output / name).exists():
-            raise UsageError(f"{output} already has {name}, which would be overwritten; choose another output folder")
 
 
 def settings_of(
