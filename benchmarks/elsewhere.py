@@ -154,7 +154,7 @@ def main() -> None:
             rows.append(row_of(session, own, model=model))
     header = ["pictures", "model", "number", "nuclei", "found", "Kaggle score [95 %]", "F1 0.5", "AP 0.5", "AP 0.75"]
     print("\n".join(markdown_table(header, rows)))
-    print(f"\n{describe()}.")
+    print(f"\n{describe('cpu')}.")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main() -> None:
         means = (f"{sum(scores.values()) / len(some):.3f}" for scores in (held, known))
         rows.append([name, str(len(some)), *means, f"{gain:+.4f} [{low:+.4f}, {high:+.4f}]"])
     print("\n".join(markdown_table(["", "images", "never seen", "trained on", "gain [95 %]"], rows)))
-    print(f"\n{describe()}.")
+    print(f"\n{describe('cpu')}.")
 
 
 if __name__ == "__main__":

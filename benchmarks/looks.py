@@ -99,7 +99,7 @@ def main() -> None:
     header = [f"{way}{column}" for way in WAYS for column in ("", " gain [95 %]")]
     header.pop(1)  # nothing stands before the first
     print("\n".join(markdown_table(["", "images", *header], rows)))
-    print(f"\nProcessor seconds a megapixel of the model in the package: {costs}.\n{describe()}.")
+    print(f"\nProcessor seconds a megapixel of the model in the package: {costs}.\n{describe('cpu')}.")
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def main() -> None:
     crops, batches = throughput(config, clock, steps=chosen.steps)
     floor = measured / (3 * counted)
     sys.stdout.write(
-        f"{describe()}, {config.precision}, batches of {config.batch} crops of {config.crop}\n"
+        f"{describe(clock.device)}, {config.precision}, batches of {config.batch} crops of {config.crop}\n"
         f"crops a second:                       {crops:.1f}, data and augmentation included\n"
         f"crops a second, making batches alone: {batches:.1f}\n"
         f"multiply-adds a crop:                 {counted / 1e9:.2f} billion forward, three times that to train\n"

@@ -113,7 +113,7 @@ def run(plan: CrossPlan, trial: Idea) -> list[Outcome]:
             seconds = sum(float(row["seconds"]) for row in csv.DictReader(stream))
         own = {sample.image_id: scores[sample.image_id] for sample in held if sample.fold == fold}
         size = (folder / FINAL).stat().st_size / 1e6
-        outcomes.append(Outcome(trial.name, f"fold-{fold}", own, seconds, 0.0, round(size, 3), describe()))
+        outcomes.append(Outcome(trial.name, f"fold-{fold}", own, seconds, 0.0, round(size, 3), describe(plan.device)))
     return outcomes
 
 

@@ -252,6 +252,19 @@ def test_fail_fast_stops_and_keeps_what_is_finished(folder: Path, tmp_path: Path
     assert (tmp_path / "out" / "f1.labels.tif").exists()
 
 
+def test_workers_have_ended_when_a_batch_stops_at_a_failure(folder: Path, tmp_path: Path) -> None:
+    class Slow(FakeSegmenter):
+        def segment(self, *words: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it is given
+            time.sleep(0.3)
+            return super().segment(*words, **named)
+
+    before = set(threading.enumerate())
+    (folder / "e.png").write_bytes(b"")
+    summary = go(folder, tmp_path / "out", segmenter=Slow(), fail_fast=True, at_once=3)
+    assert summary.count("failed") == 1
+    assert not set(threading.enumerate()) - before
+
+
 def test_what_is_finished_stays_in_the_tables_when_a_resume_stops(folder: Path, tmp_path: Path) -> None:
     go(folder, tmp_path / "out")
     (folder / "e.png").write_bytes(b"")

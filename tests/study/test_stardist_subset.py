@@ -50,7 +50,7 @@ def test_the_table_stands_beside_the_published_rows(data: Path, tmp_path: Path) 
     trained, held, _ = load_parts(data, table=None)
     assert found["kept"].images == len(held)
     assert found["seen"].images == -(-len(trained) // 8)
-    text = write_subset(out, found, config=CONFIG, command="nucleate benchmark data")
+    text = write_subset(out, found, config=CONFIG, command="nucleate benchmark data", device="cpu")
     assert text.count("nucleate**") == 8  # scores and intervals, counted in two ways
     assert f"| those kept from it | {len(held)} | {found['kept'].ap['0.50']:.3f} |" in text
     assert all(f"| {name} |" in text for rows in PUBLISHED.values() for name, *_ in rows)
@@ -70,4 +70,6 @@ def test_it_goes_on_over_all_training_images(data: Path, tmp_path: Path) -> None
     assert len((out / "all" / "history.csv").read_text().splitlines()) == 3
     assert "16 training images" in then.card.data
     assert found["plain"] is not found["first"]
-    assert "without the images" in write_subset(out, found, config=CONFIG, command="nucleate benchmark data")
+    assert "without the images" in write_subset(
+        out, found, config=CONFIG, command="nucleate benchmark data", device="cpu"
+    )

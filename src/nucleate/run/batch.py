@@ -79,8 +79,11 @@ class Crew(Protocol):
     def run(self, tasks: Sequence[Task], watch: Callable[[Progress], None], /) -> Iterator[Done]:
         """Do them all and tell of each when its files are written, in any order; of large ones meanwhile, too."""
 
-    def stop(self) -> None:
-        """Start no further task; what is being done is given up. Called at the end, whatever it was."""
+    def stop(self, *, wait: bool) -> None:
+        """Start no further task; what is being done is given up. Called at the end, whatever it was.
+
+        Engines must not be pulled down while they compute, so whoever has time waits for them.
+        """
 
 
 def run_batch(
@@ -146,7 +149,7 @@ def run_batch(
         except KeyboardInterrupt:
             interrupted = True
         finally:
-            crew.stop()
+            crew.stop(wait=not interrupted)
             outputs.clear_half_written(output)
     kept = {key: o for key, o in journal.done.items() if o.status == "ok"}
     ended = [kept.get(key, o) if o.status == "not done" else o for key, o in outcomes.items()]

@@ -72,8 +72,9 @@ class ClusterCrew:
         for work in shared:
             yield self._share(work, watch)
 
-    def stop(self) -> None:
+    def stop(self, *, wait: bool) -> None:
         """Give up what is under way."""
+        del wait  # engines are in processes of their own
         if self._pending:
             self._cluster.kill()
             self._drop()

@@ -37,11 +37,14 @@ class ThreadCrew:
     def __init__(self, bench: WorkBench, *, at_once: int) -> None:
         self._bench, self._at_once = bench, max(at_once, 1)
         self._room = _Room(self._at_once)
+        self._workers: list[threading.Thread] = []
         self._ready: queue.Queue[tuple[Work, int] | BaseException] = queue.Queue()
 
-    def stop(self) -> None:
-        """Start no further task."""
+    def stop(self, *, wait: bool) -> None:
+        """Start no further task; wait for those that are being done, or leave them to their end."""
         self._room.close()
+        for worker in self._workers if wait else ():
+            worker.join()
 
     def run(self, tasks: Sequence[Task], watch: Callable[[Progress], None]) -> Iterator[Done]:
         """Begin every task in order; results are written in the caller's thread."""
@@ -50,7 +53,9 @@ class ThreadCrew:
             waiting.put(task)
         for _ in range(self._at_once):
             # Daemons: after Ctrl-C the program does not wait for an engine that is still computing.
-            threading.Thread(target=self._work, args=(waiting, watch), name=WORKER_NAME, daemon=True).start()
+            worker = threading.Thread(target=self._work, args=(waiting, watch), name=WORKER_NAME, daemon=True)
+            worker.start()
+            self._workers.append(worker)
         if tasks:
             warm_up()
         for _ in tasks:

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING
 from nucleate.core.image import find_channel
 from nucleate.core.text import one_line
 from nucleate.errors import DataError, InputError, UsageError
-from nucleate.io.images import IMAGE_SUFFIXES
 from nucleate.io.omezarr import pictures
 from nucleate.run.inputs import OWN_SUFFIXES
+from nucleate.run.layouts import looks_like_image
 from nucleate.screen.wells import well_at, well_name, well_place
 
 if TYPE_CHECKING:
@@ -298,8 +298,7 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _is_picture(name: str) -> bool:
-    known = Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".") and not name.endswith(OWN_SUFFIXES)
-    return known and "_thumb" not in name.lower()
+    return looks_like_image(name) and not name.endswith(OWN_SUFFIXES) and "_thumb" not in name.lower()
 
 
 def _choose(files: list[Path], pattern: str | None) -> tuple[str, re.Pattern[str]]:

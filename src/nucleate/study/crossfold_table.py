@@ -58,7 +58,7 @@ def write_results(plan: CrossPlan, result: CrossResult, *, command: str, took: s
     folder = make_folder(plan.out / "results")
     groups = {one.image_id: one.group for one in result.stored}
     whole = summarise(result.found.kept, groups=groups)
-    fitter = result.fitter
+    fitter = result.fitter  # where tuning began is scored first, so that it is among the recipes that are written
     started = float(fitter.trials.kaggle(fitter.start, range(len(result.stored))).mean())
     write_scores(folder / "scores.json", whole)
     _write_images(folder / "per-image.csv", result)

@@ -135,7 +135,12 @@ def _unknown(
 
 
 def write_table(
-    plan: PaperPlan, results: Mapping[str, Mapping[str, Any]], *, networks: Mapping[str, Path], command: str
+    plan: PaperPlan,
+    results: Mapping[str, Mapping[str, Any]],
+    *,
+    networks: Mapping[str, Path],
+    command: str,
+    device: str,
 ) -> None:
     """Write Table I as ``table.csv`` and ``table.md``, the paper's figures beside ours.
 
@@ -149,6 +154,8 @@ def write_table(
         The kept networks, for their learning rates.
     command : str
         The call that made it.
+    device : str
+        On which it was made, ``cpu`` or ``cuda``.
     """
     sets = list(next(iter(results.values())))
     with atomic_path(plan.out / "table.csv") as path, path.open("w", newline="", encoding="utf-8") as stream:
@@ -170,7 +177,7 @@ def write_table(
         rate = f"{load_network(networks[name])[2]['lr']:.2e}" if name in networks else "-"
         cells = [cell for key in sets for cell in _cells(of_set[key])]
         lines.append(f"| {_TITLES[name]} | {rate} | " + " | ".join(cells) + " |")
-    lines += ["", *_notes(plan, results, command=command)]
+    lines += ["", *_notes(plan, results, command=command, device=device)]
     write_text(plan.out / "table.md", "\n".join(lines) + "\n")
 
 
@@ -184,7 +191,7 @@ def _cells(scores: Mapping[str, Any]) -> list[str]:
     return [*plain, f"{scores['kaggle']:.3f} [{low:.3f}, {high:.3f}]"]
 
 
-def _notes(plan: PaperPlan, results: Mapping[str, Mapping[str, Any]], *, command: str) -> list[str]:
+def _notes(plan: PaperPlan, results: Mapping[str, Mapping[str, Any]], *, command: str, device: str) -> list[str]:
     counts = ", ".join(f"{key} {scores['images']} images" for key, scores in results[OTSU].items())
     rates = f"{plan.trials} draws of the learning rate in [{plan.lr_low:g}, {plan.lr_high:g}]"
     return [
@@ -195,7 +202,7 @@ def _notes(plan: PaperPlan, results: Mapping[str, Mapping[str, Any]], *, command
         f"- Split: dev is fold {plan.dev_fold}, test is fold {plan.test_fold}, scored once; the rest trains; {counts}.",
         f"- Width {plan.width} (the paper's is 64), {plan.epochs} epochs, batches of {plan.batch}, {rates},",
         f"  {plan.precision}, seed {plan.seed}.",
-        f"- nucleate {__version__}, {describe()}.",
+        f"- nucleate {__version__}, {describe(device)}.",
     ]
 
 

@@ -170,7 +170,7 @@ def _scores(files: ModelFiles, samples: Sequence[Sample], *, tta: bool = False) 
     return evaluate_pairs(pairs, groups={one.image_id: one.group for one in samples})
 
 
-def write_subset(out: Path, found: Mapping[str, Scores], *, config: TrainConfig, command: str) -> str:
+def write_subset(out: Path, found: Mapping[str, Scores], *, config: TrainConfig, command: str, device: str) -> str:
     """Write ``stardist.md``, ``stardist.json`` and ``stardist.csv`` (one row an image) and give the table's text."""
     write_scores(out / "stardist.json", found["plain"])
     write_per_image(out / "stardist.csv", found["plain"])
@@ -202,7 +202,7 @@ def write_subset(out: Path, found: Mapping[str, Scores], *, config: TrainConfig,
         "",
         f"- Command: `{command}`",
         f"- One network of {count_parameters(build(config.network)):,} parameters, weights of the last epoch.",
-        f"- nucleate {__version__}, {describe()}.",
+        f"- nucleate {__version__}, {describe(device)}.",
     ]
     text = "\n".join(lines) + "\n"
     write_text(out / "stardist.md", text)

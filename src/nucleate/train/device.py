@@ -32,7 +32,7 @@ def choose_device(wanted: str, threads: int | None = None) -> str:
     return "cuda"
 
 
-def describe(device: str = "cpu") -> str:
+def describe(device: str) -> str:
     """Name the versions and the processor, or for ``cuda`` the card, of a run, for the note under its figures."""
     if device == "cuda":
         place = torch.cuda.get_device_name()

@@ -14,6 +14,7 @@ import tifffile
 from tests.screen import otsu
 
 from nucleate.data.plates import DrawnPlate, write_plate
+from nucleate.screen.results import FILES, RECORD_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +93,10 @@ def test_the_effect_is_recovered(drawn: Path, screened: Path) -> None:
         np.array(column) for column in zip(*((truth[w]["nuclei"], int(wells[w]["nuclei"])) for w in truth), strict=True)
     )
     assert abs(int(true.sum()) - int(found.sum())) / true.sum() < 0.05
+
+
+def test_all_that_a_screen_writes_is_known(screened: Path) -> None:
+    assert {path.name for path in screened.iterdir() if path.is_file()} <= {*FILES, RECORD_NAME}
 
 
 def test_tables_agree_with_each_other(screened: Path) -> None:

@@ -65,4 +65,4 @@ def benchmark(
     words = ["nucleate", "benchmark", data.name, "-o", "RUN", "--config", f"configs/{config.name}"]
     words += ["--then", f"configs/{then.name}"] if then else []
     command = shlex.join(words)
-    typer.echo(write_subset(output, found, config=settings, command=command))
+    typer.echo(write_subset(output, found, config=settings, command=command, device=place))

@@ -111,9 +111,8 @@ def main(words: list[str] | None = None) -> None:
     words = sys.argv[1:] if words is None else words
     debug = "--debug" in (words[: words.index("--")] if "--" in words else words)
     code = _run(words if not debug else _without_debug(words), debug=debug)
-    if code and any(thread.name in _LINGERING for thread in threading.enumerate()):
-        # Waiting for them would take longer than Ctrl-C may, and to pull an engine down while it computes ends in a
-        # crash. Locks shared with workers are not left to the system.
+    if code == _INTERRUPTED and any(thread.name in _LINGERING for thread in threading.enumerate()):
+        # Waiting for them would take longer than Ctrl-C may. Locks shared with workers are not left to the system.
         if "multiprocessing.util" in sys.modules:
             sys.modules["multiprocessing.util"]._run_finalizers(0)
         for stream in (sys.stdout, sys.stderr):

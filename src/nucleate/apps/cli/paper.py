@@ -79,6 +79,6 @@ def paper(
     words = ["nucleate", "paper", data.name, "-o", output.name, "--width", width, "--epochs", epochs]
     words += ["--trials", trials, "--precision", precision, "--seed", seed]
     words += ["--test", test.name, "--solution", solution.name] if test is not None and solution is not None else []
-    write_table(plan, results, networks=networks, command=shlex.join(map(str, words)))
+    write_table(plan, results, networks=networks, command=shlex.join(map(str, words)), device=place)
     write_figures(plan, split, networks=networks)
     typer.echo((output / "table.md").read_text(encoding="utf-8"))
