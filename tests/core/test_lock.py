@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import threading
@@ -78,3 +79,14 @@ def test_a_killed_holder_lets_go(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"), locked(tmp_path / "none" / "a.lock"):
         pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of another kind")
+def test_everyone_is_let_in_where_there_are_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with locked(tmp_path / "a.lock", wait=False) as first, locked(tmp_path / "a.lock", wait=False) as second:
+        assert first
+        assert second

@@ -308,3 +308,28 @@ def test_pages_written_one_by_one_are_a_stack(tmp_path: Path, compression: str |
     image = read_both_ways(tmp_path / "a.tif")
     assert image.axes == "IYX"
     np.testing.assert_array_equal(image.pixels, pixels)
+
+
+def test_pages_stored_in_other_ways_are_planes_of_one_stack(tmp_path: Path) -> None:
+    pages = [numbers(7, 9, dtype=dtype) for dtype in (np.uint8, np.uint16, np.uint8, np.uint8)]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page, compression in zip(pages, [None, None, "zlib", None], strict=True):
+            writer.write(page, compression=compression, metadata=None)
+        writer.write(pages[0][:4, :4], metadata=None)  # a thumbnail
+        writer.write(np.zeros((7, 9, 3), np.uint8), photometric="rgb", metadata=None)
+        writer.write(pages[0] > 9, photometric="minisblack", subfiletype=4, metadata=None)  # where it is transparent
+    image = read_both_ways(tmp_path / "a.tif")
+    assert (image.axes, image.pixels.dtype) == ("IYX", np.uint16)
+    np.testing.assert_array_equal(image.pixels, np.stack(pages))
+    with pytest.raises(TooLargeError):
+        read_image(tmp_path / "a.tif", max_bytes=4 * 7 * 9 * 2 - 1)
+
+
+def test_coloured_pages_stored_in_other_ways_are_planes_of_one_stack(tmp_path: Path) -> None:
+    pages = [numbers(7, 9, 3, dtype=np.uint8) for _ in range(2)]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page, compression in zip(pages, [None, "zlib"], strict=True):
+            writer.write(page, photometric="rgb", compression=compression, metadata=None)
+    image = read_both_ways(tmp_path / "a.tif")
+    assert image.axes == "IYXS"
+    np.testing.assert_array_equal(image.pixels, np.stack(pages))

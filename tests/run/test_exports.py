@@ -91,6 +91,7 @@ def test_every_file_holds_the_same_nuclei(folder: Path, tmp_path: Path) -> None:
     assert json.loads((out / "void.geojson").read_text())["features"] == []
 
     coco = json.loads((out / "coco.json").read_text())
+    assert [i["name"] for i in coco["images"]] == ["flat", "stack", "stack", "stack", "void"]
     assert [(i["id"], i["file_name"], i.get("plane")) for i in coco["images"]] == [
         (1, "flat.tif", None), (2, "stack.tif", 0), (3, "stack.tif", 1), (4, "stack.tif", 2), (5, "void.tif", None),
     ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,7 +15,7 @@ from nucleate.errors import InputError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["LazyImage", "Window", "lazy"]
+__all__ = ["LazyImage", "Window", "lazy", "stacked"]
 
 Window: TypeAlias = Callable[[tuple[int, ...], slice, slice], NDArray[Any]]
 """How a reader gives pixels: from one index for each axis before ``Y``, rows and columns, both whole and inside, to
@@ -243,3 +243,31 @@ def lazy(image: Image) -> LazyImage:
         image.name,
         in_memory=True,
     )
+
+
+def stacked(planes: Sequence[LazyImage]) -> LazyImage:
+    """Put pictures of one size together as the planes of axis ``I``.
+
+    Parameters
+    ----------
+    planes : sequence of LazyImage
+        At least one, axes ``YX`` or all ``YXS``; the first gives everything but the pixels.
+
+    Returns
+    -------
+    LazyImage
+        Its dtype holds the values of all.
+
+    Examples
+    --------
+    >>> bright, dark = (lazy(Image(np.full((2, 3), value, np.uint8))) for value in (9, 1))
+    >>> stacked([bright, dark]).read(slice(0, 1), slice(0, 2), at=(1,))
+    array([[1, 1]], dtype=uint8)
+    """
+
+    def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
+        return planes[place[0]].window((), rows, cols)
+
+    first = planes[0]
+    dtype = np.result_type(*(plane.dtype for plane in planes))
+    return replace(first, shape=(len(planes), *first.shape), dtype=dtype, window=window, axes="I" + first.axes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -35,6 +36,7 @@ def locked(path: Path | str, *, wait: bool = True) -> Iterator[bool]:
     ------
     bool
         Whether the lock is held. It is let go at the end of the block, and by the system if the process is killed.
+        Where the file system has no locks everyone is let in.
 
     Raises
     ------
@@ -79,4 +81,7 @@ else:
             fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno not in {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}:
+                raise
         return True

@@ -38,11 +38,13 @@ class Picture:
     Parameters
     ----------
     file_name : str
-        What it is called.
+        What its file is called; files of several folders may share it.
     labels : (H, W) Labels
         Its nuclei; ids may have gaps.
     confidence : (n,) ndarray, optional
         One value a nucleus, ids ascending.
+    name : str, optional
+        Of its results, which no other input has.
     plane : int, optional
         Its number in its stack, from 0; None for a file of one picture.
     """
@@ -50,6 +52,7 @@ class Picture:
     file_name: str
     labels: Labels
     confidence: NDArray[Any] | None = None
+    name: str | None = None
     plane: int | None = None
 
 
@@ -129,8 +132,9 @@ def _write(stream: TextIO, entries: Iterable[dict[str, Any]]) -> None:
 
 def _entry(picture: Picture) -> dict[str, Any]:
     height, width = picture.labels.shape
+    known = {"name": picture.name, "plane": picture.plane}
     entry = {"file_name": picture.file_name, "height": height, "width": width}
-    return entry if picture.plane is None else entry | {"plane": picture.plane}
+    return entry | {key: value for key, value in known.items() if value is not None}
 
 
 def _annotations(picture: Picture) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 
 from nucleate.core.image import AXES, Image
-from nucleate.core.lazy import LazyImage, lazy
+from nucleate.core.lazy import LazyImage, lazy, stacked
 from nucleate.io.faults import check_size, fault
 from nucleate.io.tiff_colours import colours_of
 from nucleate.io.tiff_metadata import channel_names, pixel_size_um
@@ -33,8 +33,9 @@ _SIDE_PICTURES = re.compile(r"label|macro|thumb|overview|barcode", re.IGNORECASE
 def read(path: Path, max_bytes: int | None) -> Image:
     """Read the largest picture or stack of a TIFF file; the first of them if several are as large.
 
-    Smaller ones in the same file, such as thumbnails and the levels of a pyramid, are passed over. The first file of an
-    OME set gives the whole set, if all its files are there; each other one gives its own planes.
+    Smaller ones in the same file, such as thumbnails and the levels of a pyramid, are passed over. Plain pages of its
+    size and colours that are stored otherwise (other numbers, compression or strips) are planes beside it. The first
+    file of an OME set gives the whole set, if all its files are there; each other one gives its own planes.
 
     Parameters
     ----------
@@ -60,6 +61,10 @@ def read(path: Path, max_bytes: int | None) -> Image:
     """
     with _opened(path) as tiff:
         series = _largest(path, tiff)
+        if _stored_otherwise(tiff, series):
+            with open_lazy(path, None) as image:
+                check_size(path, image.shape, itemsize=image.dtype.itemsize, max_bytes=max_bytes)
+                return image.load()
         if _is_whole(tiff, series):
             return _read(path, tiff, series=series, max_bytes=max_bytes)
         # OME metadata of a recording that was stopped, or of a set of files: planes that are not there would be read
@@ -102,16 +107,48 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
         if not _is_whole(tiff, series):
             tiff = open_files.enter_context(tifffile.TiffFile(path, is_ome=False))
             series = _largest(path, tiff)
-        _check_numbers(path, series)
-        _check_complete(path, tiff, series=series)
-        display_only = tiff.is_imagej or tiff.is_ome
-        image = lazy_series(path, series, display_only=display_only, names=channel_names(tiff, series))
-        if image is None:
-            image = lazy(_read(path, tiff, series=series, max_bytes=None))
+        image = _lazy_one(path, tiff, series=series)
+        if number is None:
+            image = _with_pages_beside(path, tiff, series=series, image=image)
         levels = tuple(_shape_HW(level) for level in series.levels if {"Y", "X"} <= set(level.axes))
         return replace(image, pixel_size_um=size_um, levels=levels), names
 
     return kept_open(path, contextlib.ExitStack(), make=made)
+
+
+def _lazy_one(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries) -> LazyImage:
+    _check_numbers(path, series)
+    _check_complete(path, tiff, series=series)
+    display_only = tiff.is_imagej or tiff.is_ome
+    image = lazy_series(path, series, display_only=display_only, names=channel_names(tiff, series))
+    return image or lazy(_read(path, tiff, series=series, max_bytes=None))
+
+
+def _with_pages_beside(
+    path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries, image: LazyImage
+) -> LazyImage:
+    """Put plain pages of one size that are stored in several ways together, in the order in which they lie."""
+    planes = []
+    for one in _stored_otherwise(tiff, series):
+        found = image if one is series else _lazy_one(path, tiff, series=one)
+        places = np.ndindex(*found.stack_shape)
+        if found.axes.strip("I") == image.axes.strip("I"):
+            planes += [(p.index, found.plane(at)) for p, at in zip(one.pages, places, strict=True) if p is not None]
+    planes.sort(key=lambda plane: plane[0])
+    return stacked([plane for _, plane in planes]) if planes else image
+
+
+def _stored_otherwise(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> list[tifffile.TiffPageSeries]:
+    """List the series of plain pages as large as this one, itself among them; none where it is the only one."""
+    plain = [
+        one
+        for one in tiff.series
+        if one.kind == series.kind == "generic"
+        and one.axes.lstrip("I") in {"YX", "YXS", "SYX"}
+        and _shape_HW(one) == _shape_HW(series)
+        and not (one.keyframe.is_mask or one.keyframe.is_reduced)
+    ]
+    return plain if len(plain) > 1 and series in plain else []
 
 
 def pictures(path: Path) -> list[str]:

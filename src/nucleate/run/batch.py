@@ -123,10 +123,26 @@ def run_batch(
     Raises
     ------
     UsageError
-        If the folder holds results and this is no resume, or they were made with other settings.
+        If the folder holds results and this is no resume, they were made with other settings, or another run is
+        writing there.
     OutputError
         If results cannot be written; a later run with ``resume`` goes on from there.
     """
+    _prepare(output)
+    with outputs.alone(output):
+        return _run(sources, output, segmenter=segmenter, settings=settings, tell=(notify, watch), crew=crew)
+
+
+def _run(
+    sources: Sequence[Source],
+    output: Path,
+    *,
+    segmenter: SegmenterLike,
+    settings: BatchSettings,
+    tell: tuple[Callable[[Report], None], Callable[[Progress], None]],
+    crew: Crew | None,
+) -> BatchSummary:
+    notify, watch = tell
     journal, names = _open_journal(sources, output, settings=settings)
     outcomes = {source.key: Outcome(names[source.key], source.key, "not done") for source in sources}
     tasks = [Task(source, names[source.key], journal.done.get(source.key)) for source in sources]
@@ -159,9 +175,7 @@ def run_batch(
     return summary
 
 
-def _open_journal(
-    sources: Sequence[Source], output: Path, *, settings: BatchSettings
-) -> tuple[Journal, dict[str, str]]:
+def _prepare(output: Path) -> None:
     path = output / JOURNAL_NAME
     try:
         begun = path.exists()
@@ -169,10 +183,14 @@ def _open_journal(
         raise cannot_write(path, error) from error
     if not begun:
         outputs.refuse_existing(output, [output / name for name in outputs.COMMON_FILES])
-    if settings.resume or not begun:
-        outputs.prepare_folder(output)
-        outputs.clear_half_written(output)  # what a killed run left
-    journal = Journal(path, settings.fingerprint(), resume=settings.resume)
+    outputs.prepare_folder(output)
+
+
+def _open_journal(
+    sources: Sequence[Source], output: Path, *, settings: BatchSettings
+) -> tuple[Journal, dict[str, str]]:
+    journal = Journal(output / JOURNAL_NAME, settings.fingerprint(), resume=settings.resume)
+    outputs.clear_half_written(output)  # what a killed run left
     names = unique_names(sources, journal.names)
     new = [name for key, name in names.items() if key not in journal.names]
     written = [file for name in new for file in outputs.files_of(output, name, exports=settings.exports)]

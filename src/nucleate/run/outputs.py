@@ -6,6 +6,7 @@ a later run with ``--resume`` can join them again.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.util
 import json
@@ -13,6 +14,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from nucleate.core.files import atomic_path, make_folder, write_text
+from nucleate.core.lock import locked
 from nucleate.core.text import one_line
 from nucleate.errors import MissingExtraError, UsageError
 from nucleate.export.coco import join_coco
@@ -20,7 +22,7 @@ from nucleate.export.tables import write_anndata, write_parquet
 from nucleate.run.results import WRITERS, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from nucleate.run.journal import Outcome
@@ -32,6 +34,7 @@ __all__ = [
     "HALF_WRITTEN",
     "PARTS_NAME",
     "Result",
+    "alone",
     "check_exports",
     "clear_half_written",
     "files_of",
@@ -109,6 +112,23 @@ def prepare_folder(output: Path) -> None:
         If it cannot be made.
     """
     make_folder(make_folder(output) / PARTS_NAME)
+
+
+@contextlib.contextmanager
+def alone(output: Path) -> Iterator[None]:
+    """Keep other runs out of a prepared folder while the block runs.
+
+    Raises
+    ------
+    UsageError
+        If another one is there.
+    OutputError
+        If nothing can be written.
+    """
+    with locked(output / PARTS_NAME / "lock", wait=False) as ours:
+        if not ours:
+            raise UsageError(f"{output}: another run is writing there; wait for it or choose another output folder")
+        yield
 
 
 def refuse_existing(output: Path, files: Iterable[Path]) -> None:

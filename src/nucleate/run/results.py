@@ -148,8 +148,9 @@ def _write_part(result: Result, path: Path) -> None:
 
 
 def _write_rle(result: Result, path: Path) -> None:
+    # No name has a slash, so no plane is called as another input is.
     name = result.text
-    write_submission(path, ((name if n is None else f"{name}-{n}", labels) for n, labels in result.planes))
+    write_submission(path, ((name if n is None else f"{name}/{n}", labels) for n, labels in result.planes))
 
 
 def _write_geojson(result: Result, path: Path) -> None:
@@ -165,9 +166,12 @@ def _write_rois(result: Result, path: Path) -> None:
 
 def _write_coco(result: Result, path: Path) -> None:
     confidences = [result.confidence[ids - 1] for ids, _ in result.sizes]
-    name = result.image.name.replace("\\", "/").rsplit("/", 1)[-1]
+    file_name = result.image.name.replace("\\", "/").rsplit("/", 1)[-1]
     planes = zip(result.planes, confidences, strict=True)
-    write_coco(path, (Picture(name, labels, confidence, plane=n) for (n, labels), confidence in planes))
+    write_coco(
+        path,
+        (Picture(file_name, labels, confidence, name=result.text, plane=n) for (n, labels), confidence in planes),
+    )
 
 
 def _write_omezarr(result: Result, path: Path) -> None:
