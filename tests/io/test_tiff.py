@@ -319,7 +319,7 @@ def test_pages_stored_in_other_ways_are_planes_of_one_stack(tmp_path: Path) -> N
         writer.write(np.zeros((7, 9, 3), np.uint8), photometric="rgb", metadata=None)
         writer.write(pages[0] > 9, photometric="minisblack", subfiletype=4, metadata=None)  # where it is transparent
     image = read_both_ways(tmp_path / "a.tif")
-    assert (image.axes, image.pixels.dtype) == ("IYX", np.uint16)
+    assert (image.axes, image.pixels.dtype) == ("IYX", np.dtype(np.uint16))
     np.testing.assert_array_equal(image.pixels, np.stack(pages))
     with pytest.raises(TooLargeError):
         read_image(tmp_path / "a.tif", max_bytes=4 * 7 * 9 * 2 - 1)

@@ -102,6 +102,21 @@ def test_every_file_holds_the_same_nuclei(folder: Path, tmp_path: Path) -> None:
         assert annotation["score"] == 0.5
 
 
+def test_a_plane_is_never_called_as_another_input_is(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("stack.tif", "stack-2-0.tif"):
+        (other / name).write_bytes((folder / "stack.tif").read_bytes())
+    go(folder / "stack.tif", tmp_path / "out", exports=("rle", "coco"))
+    go(other, tmp_path / "out", exports=("rle", "coco"), resume=True)
+    with (tmp_path / "out" / "submission.csv").open(encoding="utf-8", newline="") as stream:
+        ids = {row["ImageId"] for row in csv.DictReader(stream)}
+    pictures = json.loads((tmp_path / "out" / "coco.json").read_text())["images"]
+    names = [f"{name}/{plane}" for name in ("stack", "stack-2", "stack-2-0") for plane in range(3)]
+    assert sorted(ids) == sorted(f"{one['name']}/{one['plane']}" for one in pictures) == sorted(names)
+    assert {one["file_name"] for one in pictures} == {"stack.tif", "stack-2-0.tif"}
+
+
 @needs_zarr
 def test_zarr_holds_picture_and_labels(folder: Path, tmp_path: Path) -> None:
     import zarr

@@ -54,6 +54,8 @@ def test_plates_are_of_the_usual_sizes() -> None:
     of_24 = [well_at(row, column) for row in range(4) for column in range(6)]
     assert plate_shape(of_24) == (4, 6)
     assert plate_shape(of_24[1:]) == (8, 12)
+    assert plate_shape(of_24[1:], 24) == (4, 6)
+    assert plate_shape([], 6) == (2, 3)
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,9 @@ def read(path: Path, max_bytes: int | None) -> Image:
     with _opened(path) as tiff:
         series = _largest(path, tiff)
         if _stored_otherwise(tiff, series):
-            with open_lazy(path, None) as image:
-                check_size(path, image.shape, itemsize=image.dtype.itemsize, max_bytes=max_bytes)
-                return image.load()
+            with open_lazy(path, None) as stack:
+                check_size(path, stack.shape, itemsize=stack.dtype.itemsize, max_bytes=max_bytes)
+                return stack.load()
         if _is_whole(tiff, series):
             return _read(path, tiff, series=series, max_bytes=max_bytes)
         # OME metadata of a recording that was stopped, or of a set of files: planes that are not there would be read

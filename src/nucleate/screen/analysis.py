@@ -98,12 +98,14 @@ class Screen:
     curves: tuple[Curve, ...]
 
 
-def analyse(tables: Tables) -> Screen:
+def analyse(tables: Tables, *, wells_of_plate: int | None = None) -> Screen:
     """Compute every statistic of a plate.
 
     Parameters
     ----------
     tables : Tables
+    wells_of_plate : int, optional
+        How many it has; told by the wells that occur when None.
 
     Returns
     -------
@@ -113,7 +115,7 @@ def analyse(tables: Tables) -> Screen:
     role = wells["role"]
     negative = {name: wells[name][role == "negative"] for name in features}
     positive = {name: wells[name][role == "positive"] for name in features}
-    shape = plate_shape(list(wells["well"]))
+    shape = plate_shape(list(wells["well"]), wells_of_plate)
     rim = (wells["row"] == 1) | (wells["row"] == shape[0]) | (wells["column"] == 1) | (wells["column"] == shape[1])
     edge_of = "negative" if _both_sides(rim[role == "negative"]) else "sample"
     judged = role == edge_of

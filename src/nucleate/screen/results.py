@@ -73,6 +73,8 @@ class ScreenRecord:
         The plate map.
     problems : list of str
         Pictures that were left out, a line each.
+    wells : int, optional
+        How many the plate has, where the user said so.
     """
 
     plate: str
@@ -82,6 +84,7 @@ class ScreenRecord:
     fields: list[FieldRow]
     contents: dict[str, Content]
     problems: list[str]
+    wells: int | None = None
 
 
 def write_record(path: Path, record: ScreenRecord) -> None:
@@ -120,6 +123,7 @@ def read_record(path: Path) -> ScreenRecord:
             [FieldRow(*field) for field in found["fields"]],
             {content.well: content for content in contents},
             found["problems"],
+            found.get("wells"),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: cannot be read ({error}); name a folder that nucleate screen wrote") from error
@@ -157,7 +161,7 @@ def load_screen(output: Path, record: ScreenRecord) -> Screen:
     nuclei = nuclear_columns(measured, record.channel)
     if any(name not in done for name in set(nuclei["image"])):
         raise UsageError(f"{folder / 'measurements.csv'} holds fields that are not of this plate; screen it again")
-    return analyse(build_tables(nuclei, fields, contents=record.contents))
+    return analyse(build_tables(nuclei, fields, contents=record.contents), wells_of_plate=record.wells)
 
 
 def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:

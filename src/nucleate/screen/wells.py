@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from nucleate.errors import DataError
+from nucleate.errors import DataError, UsageError
 
 __all__ = ["PLATE_FORMATS", "plate_shape", "well_at", "well_name", "well_place"]
 
 PLATE_FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
-_USUAL = 4  # from there on plates are taken for what they are though some of their wells are missing
 """Rows and columns of plates with 6 to 1,536 wells (ANSI SLAS 4-2004 gives 96, 384 and 1,536)."""
 
+_USUAL = 4  # from there on plates are taken for what they are though some of their wells are missing
 _WELL = re.compile(r"([A-Za-z]{1,2})[-_ ]?0*([1-9]\d{0,2})")
 
 
@@ -69,19 +69,28 @@ def well_name(name: str) -> str:
     return well_at(*well_place(name))
 
 
-def plate_shape(wells: list[str]) -> tuple[int, int]:
+def plate_shape(wells: list[str], count: int | None = None) -> tuple[int, int]:
     """Give rows and columns of the smallest usual plate that has all these wells; under 96, of one that they fill.
 
     Parameters
     ----------
     wells : list of str
         Names; for none it is a plate of 96.
+    count : int, optional
+        How many wells the plate has, where that is known.
+
+    Raises
+    ------
+    UsageError
+        If no plate has so many wells, or it lacks one of these.
 
     Examples
     --------
-    >>> plate_shape(["A01", "P24"]), plate_shape(["C07"])
-    ((16, 24), (8, 12))
+    >>> plate_shape(["A01", "P24"]), plate_shape(["C07"]), plate_shape(["A01"], 24)
+    ((16, 24), (8, 12), (4, 6))
     """
+    if count is not None:
+        return _of_count(wells, count)
     if not wells:
         return 8, 12
     places = [well_place(well) for well in wells]
@@ -92,3 +101,14 @@ def plate_shape(wells: list[str]) -> tuple[int, int]:
         if rows <= shape[0] and columns <= shape[1]:
             return shape
     return rows, columns
+
+
+def _of_count(wells: list[str], count: int) -> tuple[int, int]:
+    shape = next(((rows, columns) for rows, columns in PLATE_FORMATS if rows * columns == count), None)
+    if shape is None:
+        known = ", ".join(str(rows * columns) for rows, columns in PLATE_FORMATS)
+        raise UsageError(f"--wells {count}: no plate has so many; choose one of {known}")
+    outside = [well for well in wells if any(at >= end for at, end in zip(well_place(well), shape, strict=True))]
+    if outside:
+        raise UsageError(f"--wells {count}: such a plate has no well {outside[0]}; leave the option out or correct it")
+    return shape

@@ -14,7 +14,7 @@ import tifffile
 from tests.screen import otsu
 
 from nucleate.data.plates import DrawnPlate, write_plate
-from nucleate.screen.results import FILES, RECORD_NAME
+from nucleate.screen.results import FILES, RECORD_NAME, load_screen, read_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -236,6 +236,15 @@ def test_an_ome_zarr_plate_from_end_to_end(tmp_path: Path) -> None:
     _run("screen", plate, "--map", tmp_path / "map.csv", "-o", tmp_path / "b", "--channel", "GFP", "--quiet", code=2)
 
 
+def test_a_plate_of_which_a_part_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _small(tmp_path, "A01_1_DAPI.tif", "D06_1_DAPI.tif")
+    call = ("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out")
+    _run(*call, "--wells", "12", code=2)
+    assert "--wells 12: such a plate has no well D06; leave the option out or correct it" in capsys.readouterr().err
+    _run(*call, "--wells", "24", "--quiet")
+    assert load_screen(tmp_path / "out", read_record(tmp_path / "out" / RECORD_NAME)).shape == (4, 6)
+
+
 def test_channels_by_number_get_names(tmp_path: Path) -> None:
     _small(tmp_path, "r01c01f01p01-ch1sk1fk1fl1.tiff", "r01c01f01p01-ch2sk1fk1fl1.tiff")
     words = ["--channels", "1=actin,2=DAPI", "--quiet"]
@@ -252,6 +261,8 @@ def test_channels_by_number_get_names(tmp_path: Path) -> None:
         (["--channel", "GFP"], "no channel 'GFP'; it has DAPI"),
         (["--pattern", "{field}"], "needs {well}"),
         (["--export", "nothing"], "no export nothing"),
+        (["--wells", "25"], "--wells 25: no plate has so many; choose one of 6, 12, 24, 48, 96, 384, 1536"),
+        (["--wells", "1"], "--wells 1: no plate has so many"),
     ],
 )
 def test_wrong_calls(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:

@@ -54,6 +54,9 @@ def screen(
         typer.Option(metavar="OLD=NEW,...", help="Names for channels that the files number: 1=DAPI,2=actin."),
     ] = None,
     time: Annotated[int | None, typer.Option(metavar="N", help="Time point to take, where there are several.")] = None,
+    wells: Annotated[
+        int | None, typer.Option(metavar="N", help="Wells of the plate, 6 to 1536; needed under 96 if some are unused.")
+    ] = None,
     unit: Annotated[str, typer.Option(metavar="TEXT", help="Unit of the concentrations, for the reports.")] = "",
     model: ModelOption = None,
     device: DeviceOption = "auto",
@@ -100,7 +103,7 @@ def screen(
         _new_names(channels)
     )
     nuclear = nuclear_channel(found, channel)
-    record = _record(found, contents, channel=nuclear, unit=unit)
+    record = _record(found, contents, channel=nuclear, unit=unit, wells=wells)
     for line in [*found.problems[:_LISTED_PROBLEMS], *_surprises(found, contents)]:
         say(f"nucleate: {line}")
     if len(found.problems) > _LISTED_PROBLEMS:
@@ -175,12 +178,16 @@ def _write(output: Path, record: ScreenRecord) -> None:
     make_pages(output)
 
 
-def _record(plate: Plate, contents: dict[str, Content], *, channel: str | None, unit: str) -> ScreenRecord:
+def _record(
+    plate: Plate, contents: dict[str, Content], *, channel: str | None, unit: str, wells: int | None
+) -> ScreenRecord:
     from nucleate.screen.results import ScreenRecord
     from nucleate.screen.tables import FieldRow
+    from nucleate.screen.wells import plate_shape
 
+    plate_shape([*contents, *(field.well for field in plate.fields)], wells)  # refuses what does not fit
     fields = [FieldRow(field.name, field.well, field.number) for field in plate.fields]
-    return ScreenRecord(str(plate.folder), plate.style, channel, unit, fields, contents, list(plate.problems))
+    return ScreenRecord(str(plate.folder), plate.style, channel, unit, fields, contents, list(plate.problems), wells)
 
 
 def _new_names(text: str | None) -> dict[str, str]:
