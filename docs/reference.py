@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import typer
 
-from nucleate.apps.cli.main import app
+from nucleate.apps.cli.main import make_app
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 MARK = "<!-- Below this line: written by `make reference`; change the help texts in src/nucleate/apps/cli instead. -->"
@@ -22,7 +22,7 @@ _KINDS = {int: "N", float: "NUMBER", Path: "PATH"}
 def page() -> str:
     """Give the page as it should be: what stands above the mark, then a section for every verb."""
     above = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group, once there are two verbs
+    commands = typer.main.get_command(make_app()).commands  # type: ignore[attr-defined]  # a group, once there are two verbs
     return above + MARK + "\n" + "".join(_section(name, commands[name]) for name in commands)
 
 

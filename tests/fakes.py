@@ -40,6 +40,9 @@ class FakeSegmenter:
     def survey(self, plane: object) -> Any:  # noqa: ANN401 - stands for a Segmenter's
         raise AssertionError(f"a plane of {plane} is large for a fake")
 
+    def warm_up(self) -> None:
+        """Be ready."""
+
     def at_scale(self, scale: float, *, tile: int | None = None) -> Any:  # noqa: ANN401 - stands for a Segmenter
         raise AssertionError(f"strips at scale {scale} in tiles of {tile} are none of a fake's")
 

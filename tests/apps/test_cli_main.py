@@ -14,8 +14,6 @@ from nucleate.errors import MissingExtraError, ModelError, NucleateError, UsageE
 
 pytestmark = pytest.mark.base
 
-VERBS = [info.name for info in door.app.registered_commands if info.name]
-
 
 def call(*words: str) -> int:
     with pytest.raises(SystemExit) as end:
@@ -33,11 +31,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_names_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*words) == 0
     said = capsys.readouterr().out
-    assert all(f"\n  {verb} " in said for verb in VERBS)
+    assert all(f"\n  {verb} " in said for verb in door.VERBS)
     assert "completion" not in said
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", door.VERBS)
 def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(verb, "--help") == 0
     said = capsys.readouterr().out

@@ -12,7 +12,7 @@ from tests import strategies
 
 from nucleate.core import plane as module
 from nucleate.core.normalize import Normalizer, to_grey
-from nucleate.core.plane import ArrayPlane, as_plane, grid_sample
+from nucleate.core.plane import ArrayPlane, as_grey, as_plane, grid_sample
 from nucleate.core.resample import Resampler, resample
 
 if TYPE_CHECKING:
@@ -26,6 +26,26 @@ def test_a_sample_is_the_arrays_own(pixels: NDArray[Any], step: int, piece: int)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_PIECE", piece)
         np.testing.assert_array_equal(grid_sample(as_plane(pixels), step), pixels[::step, ::step])
+
+
+@pytest.mark.parametrize("at", [(0, 0), (299, 299), (100, 200), (101, 200), None])
+@pytest.mark.parametrize("step", [1, 2])
+def test_grey_is_what_has_no_colour_in_any_pixel_that_is_looked_at(at: tuple[int, int] | None, step: int) -> None:
+    pixels = np.repeat(np.random.default_rng(1).integers(0, 256, (300, 300, 1), np.uint8), 3, axis=2)
+    if at is not None:
+        pixels[at][2] ^= 1
+    grey = as_grey(ArrayPlane(pixels), step)
+    if at is not None and (step == 1 or at != (101, 200)):  # neither in a window nor in a sample of every second
+        assert grey is None
+        return
+    assert grey is not None
+    assert (grey.shape, grey.dtype) == ((300, 300), pixels.dtype)
+    np.testing.assert_array_equal(grey.read(slice(3, 9), slice(0, 300)), pixels[3:9, :, 0])
+
+
+def test_grey_planes_and_planes_without_numbers_are_not_made_grey() -> None:
+    assert as_grey(ArrayPlane(np.zeros((4, 5))), 1) is None
+    assert as_grey(ArrayPlane(np.full((4, 5, 3), np.nan)), 1) is None
 
 
 @given(strategies.planes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,3 +141,26 @@ def test_planes_of_one_bit_are_planes(model: Segmenter, drawn: tuple[NDArray[np.
     of_eight, _ = model.segment_plane(truth.astype(np.uint8) * 255)
     assert of_one_bit.max() > 10
     assert np.array_equal(of_one_bit, of_eight)
+
+
+def test_grey_pictures_in_three_equal_colours_are_looked_at_as_grey(
+    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = framed(hot(drawn[0], 0.006), value=30000)
+    colours = np.repeat(shown[..., None], 3, axis=2)
+    known = model.survey(colours)
+    assert known.scaling == replace(model.survey(shown).scaling, only=0)
+    assert known.scaling.specks is not None
+    assert known.scaling.blanks is not None
+    assert np.array_equal(model.segment_plane(colours)[0], model.segment_plane(shown)[0])
+    assert nuclei_seen_alike(model, colours) > 20
+    monkeypatch.setattr(survey, "as_grey", lambda *_: None)
+    assert np.count_nonzero(model.segment_plane(colours)[0] != model.segment_plane(shown)[0]) <= shown.size / 10_000
+
+
+def test_light_pictures_keep_their_colours(
+    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
+) -> None:
+    light = np.repeat((255 - drawn[0] // 256).astype(np.uint8)[..., None], 3, axis=2)
+    assert model.survey(light).scaling.only is None
+    assert model.survey(light).scaling == model.card.normalizer.measure(light)

@@ -31,6 +31,9 @@ class OtsuSegmenter:
         del plane
         return SimpleNamespace(scale=1.0)
 
+    def warm_up(self) -> None:
+        """Be ready."""
+
     def at_scale(self, scale: float, *, tile: int | None = None) -> Any:  # noqa: ANN401 - stands for a Segmenter
         del tile
         found: Any = copy.copy(self)

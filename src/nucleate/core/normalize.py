@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nucleate.core.dyes import (
+    brightest,
     few_pixels,
     is_counterstained,
     is_dyed,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from nucleate.core.blanks import Blanks
     from nucleate.core.plane import Plane
 
-__all__ = ["LUMA", "SAMPLE", "Normalizer", "Scaling", "to_grey"]
+__all__ = ["LUMA", "SAMPLE", "Normalizer", "Scaling", "sample_step", "to_grey"]
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
@@ -43,6 +44,11 @@ _EDGE = 0.002  # of the pixels: where no light came through so many, they lie be
 _EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
 SAMPLE = 4_000_000
 """Pixels looked at for percentiles, at most about: larger planes are sampled on a regular grid."""
+
+
+def sample_step(shape_HW: tuple[int, ...]) -> int:
+    """Tell how far apart the rows and columns of a plane are that are measured."""
+    return max(1, int(np.ceil(np.sqrt(shape_HW[0] * shape_HW[1] / SAMPLE))))
 
 
 def to_grey(plane: NDArray[Any]) -> NDArray[np.float32]:
@@ -114,7 +120,7 @@ class Scaling:
         if self.invert and self.white is None:
             scaled = 1.0 - scaled
         if self.unlit is not None and plane.ndim == 3:
-            scaled[:, plane.max(axis=-1) <= self.unlit] = 0.0
+            scaled[:, brightest(plane) <= self.unlit] = 0.0
         if scaled.shape[0] < self.channels:
             scaled = np.repeat(scaled, self.channels, axis=0)
         return np.ascontiguousarray(scaled, np.float32)
@@ -161,8 +167,7 @@ class Normalizer:
 
     def measure(self, plane: NDArray[Any] | Plane) -> Scaling:
         """Find the scaling of a whole plane, (H, W) or (H, W, 3); pixels that are not finite are left out."""
-        step = max(1, int(np.ceil(np.sqrt(plane.shape[0] * plane.shape[1] / SAMPLE))))
-        sample = grid_sample(as_plane(plane), step)
+        sample = grid_sample(as_plane(plane), sample_step(plane.shape))
         colours = [sample] if self.channels == 1 or sample.ndim == 2 else [sample[..., index] for index in range(3)]
         bands = [band[np.isfinite(band)] for band in map(to_grey, colours)]
         if any(band.size == 0 for band in bands):
@@ -239,7 +244,7 @@ class Normalizer:
 def _lit(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None]:
     """Leave out pixels of (h, w, 3) through which no light came, if there are such; give (n, 1, 3) and the limit."""
     unlit = unlit_below(few_pixels(sample))
-    lit_HW = sample.max(axis=-1) > unlit
+    lit_HW = brightest(sample) > unlit
     if unlit <= 0 or not lit_HW.any() or np.count_nonzero(lit_HW) > (1 - _EDGE) * lit_HW.size:
         return sample, None
     return sample[lit_HW][:, None], unlit

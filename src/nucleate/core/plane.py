@@ -10,9 +10,11 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ArrayPlane", "ChangedPlane", "Plane", "as_plane", "grid_sample"]
+__all__ = ["ArrayPlane", "ChangedPlane", "GreyPlane", "Plane", "as_grey", "as_plane", "grid_sample"]
 
 _PIECE = 16_000_000  # pixels read at once where the whole plane is gone through
+_WINDOW = 64  # pixels a side of a part in which colours are looked for first, ...
+_WINDOWS = 3  # ... down and across
 
 
 class Plane(Protocol):
@@ -71,6 +73,48 @@ class ChangedPlane:
     def dtype(self) -> np.dtype[Any]:
         """Of the pixels."""
         return self.plane.dtype
+
+
+@dataclass(frozen=True)
+class GreyPlane(ChangedPlane):
+    """The first colour of a plane (H, W, 3), for one whose colours are all grey.
+
+    Parameters
+    ----------
+    plane : Plane
+    """
+
+    plane: Plane
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return self.plane.shape[:2]
+
+    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        """Give a part, (h, w)."""
+        return np.ascontiguousarray(self.plane.read(rows, cols)[..., 0])
+
+
+def as_grey(plane: Plane, step: int) -> GreyPlane | None:
+    """Give a colour plane as the grey one that it is; None if it has a colour in every `step`-th pixel, or is grey.
+
+    Examples
+    --------
+    >>> as_grey(ArrayPlane(np.full((2, 2, 3), 7)), 1).read(slice(0, 1), slice(0, 2))
+    array([[7, 7]])
+    """
+    if len(plane.shape) == 2:
+        return None
+    # Nearly every picture in colours shows one here, and need not be read as a whole.
+    tops, lefts = (np.linspace(0, max(n - _WINDOW, 0), _WINDOWS, dtype=int).tolist() for n in plane.shape[:2])
+    few = (plane.read(slice(top, top + _WINDOW), slice(left, left + _WINDOW)) for top in tops for left in lefts)
+    return GreyPlane(plane) if all(map(_is_grey, few)) and _is_grey(grid_sample(plane, step)) else None
+
+
+def _is_grey(pixels: NDArray[Any]) -> bool:
+    first = pixels[..., 0]
+    return bool((first == pixels[..., 1]).all() and (first == pixels[..., 2]).all())
 
 
 def as_plane(plane: NDArray[Any] | Plane) -> Plane:

@@ -19,9 +19,9 @@ __all__ = [
     "fill_holes",
     "grow_markers",
     "level_markers",
+    "load_watershed",
     "mask_distance",
     "smooth",
-    "warm_up",
 ]
 
 BLUR_REACH = 4.0
@@ -92,7 +92,7 @@ def level_markers(
     return np.where(keep, np.cumsum(keep), 0).astype(np.int32)[markers]
 
 
-def warm_up() -> None:
+def load_watershed() -> None:
     """Import what `grow_markers` needs, a fifth of a second: for whoever waits for the first maps anyway."""
     from skimage.segmentation import watershed  # noqa: F401 - stays imported
 
@@ -167,7 +167,7 @@ def _flood(
     They are moved together onto a small picture first: most of the plane has nothing to flood. Inside a region all
     stays in its order, so the flood is the same.
     """
-    from skimage.segmentation import watershed  # slow to import, see warm_up
+    from skimage.segmentation import watershed  # slow to import, see load_watershed
 
     row, col = np.divmod(at, regions.shape[1])
     home = regions.ravel()[at]

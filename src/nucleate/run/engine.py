@@ -34,8 +34,8 @@ class Engine(Protocol):
 class OnnxEngine:
     """Run an ONNX file on the processor with ONNX Runtime.
 
-    The session is made on the first call, so that building an engine costs nothing. Engines may be called from
-    several threads and can be pickled.
+    The session is made on the first call or by `warm_up`, so that building an engine costs nothing. Engines may be
+    called from several threads and can be pickled.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class OnnxEngine:
     Raises
     ------
     ModelError
-        On the first call, if the model cannot be read; on any call, if it does not take the batch.
+        When the session is made, if the model cannot be read; on any call, if it does not take the batch.
     TooLargeError
         If the batch needs more memory than there is.
     """
@@ -65,7 +65,7 @@ class OnnxEngine:
 
     def __call__(self, batch_NCHW: NDArray[np.float32], /) -> NDArray[np.float32]:
         """Compute maps float32 (N, maps, H, W) from a batch float32 (N, channels, H, W)."""
-        session = self._open()
+        session = self._opened()
         feed = {session.get_inputs()[0].name: np.ascontiguousarray(batch_NCHW, np.float32)}
         try:
             maps = session.run(None, feed)[0]
@@ -82,6 +82,10 @@ class OnnxEngine:
             ) from error
         return _check(np.asarray(maps), batch_NCHW, name=self.name)
 
+    def warm_up(self) -> None:
+        """Make the session, a seventh of a second in which other threads run on; raises as a call does."""
+        self._opened()
+
     def __getstate__(self) -> dict[str, Any]:
         return {"_model": self._model, "_threads": self._threads}
 
@@ -89,7 +93,7 @@ class OnnxEngine:
         # A session and a lock stay in the process that made them.
         vars(self).update(state, _lock=threading.Lock(), _session=None)
 
-    def _open(self) -> Any:  # noqa: ANN401 - ONNX Runtime ships no types
+    def _opened(self) -> Any:  # noqa: ANN401 - ONNX Runtime ships no types
         with self._lock:
             if self._session is None:
                 self._session = _session(self._model, self._threads, name=self.name)

@@ -25,7 +25,9 @@ from nucleate.core.lazy import lazy
 from nucleate.core.plane import as_plane
 from nucleate.errors import UsageError
 from nucleate.post.confidence import rate
+from nucleate.post.split import load_watershed
 from nucleate.run.blocks import Reading, label_in_blocks
+from nucleate.run.engine import OnnxEngine
 from nucleate.run.maps import Mapper
 from nucleate.run.memory import available_bytes
 from nucleate.run.need import Need
@@ -115,6 +117,18 @@ class Segmenter:
         self.engine = engine
         self.card = card
         self.settings = settings or SegmentSettings()
+
+    def warm_up(self) -> None:
+        """Load what the first plane would wait for, while another thread reads it.
+
+        Raises
+        ------
+        ModelError
+            If the model cannot be read.
+        """
+        if isinstance(self.engine, OnnxEngine):
+            self.engine.warm_up()
+        load_watershed()
 
     def segment(self, image: Image, channel: str | int | None = None, *, max_bytes: int | None = None) -> Segmentation:
         """Find the nuclei of a picture, or of each plane of a stack.

@@ -75,6 +75,9 @@ class SegmenterLike(Protocol):
     def at_scale(self, scale: float, /, *, tile: int | None = None) -> Segmenter:
         """Give what does a plane strip by strip."""
 
+    def warm_up(self) -> None:
+        """Load what the first plane would wait for."""
+
 
 @dataclass(frozen=True)
 class BatchSettings:
@@ -234,6 +237,10 @@ class WorkBench:
         self._segmenter, self._settings, self._output, self._scratch = segmenter, settings, output, scratch
         self._large = StripBench(segmenter, settings, output=output, scratch=scratch)
 
+    def warm_up(self) -> None:
+        """Load what the first input would wait for; `ModelError` if the model cannot be read."""
+        self._segmenter.warm_up()
+
     def look(self, task: Task) -> Work:
         """Hash an input, see whether it is finished, and how it is to be cut if it is large.
 
@@ -348,8 +355,7 @@ class WorkBench:
             image = source.read(self._scratch, max_bytes=None if limit is None else limit // 2)
         except TooLargeError:
             return None
-        if self._settings.project:
-            image = project(image, self._settings.project)
+        image = project(image, self._settings.project) if self._settings.project else image
         shown = image.channel(self._settings.channel)
         rows, columns = shown.shape_HW
         # The labels of one plane are in the segmenter's own count.

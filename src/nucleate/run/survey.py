@@ -12,7 +12,8 @@ import numpy as np
 
 from nucleate.core.blanks import Blanks, content, drawn_in, frame
 from nucleate.core.labels import areas
-from nucleate.core.plane import ArrayPlane
+from nucleate.core.normalize import sample_step
+from nucleate.core.plane import ArrayPlane, as_grey
 from nucleate.core.specks import Cleared, cleared, specks
 from nucleate.run.contrast import dimmer, shows_more
 from nucleate.run.scale import find_scale, near_part, wide_part
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from nucleate.core.blanks import Box
     from nucleate.core.normalize import Normalizer, Scaling
     from nucleate.core.plane import Plane
+    from nucleate.run.scale import ScaleRule
     from nucleate.run.segmenter import Segmenter
 
 __all__ = ["Found", "Survey", "look_at"]
@@ -82,9 +84,19 @@ def look_at(segmenter: Segmenter, plane: Plane) -> Survey:
     plane : Plane
     """
     wanted, card = segmenter.settings.scale, segmenter.card
-    scaling = card.normalizer.measure(plane)
     if card.scale_rule is None or card.input_size is not None or 0 in plane.shape:
-        return Survey(1.0 if wanted == "auto" else wanted, scaling)
+        return Survey(1.0 if wanted == "auto" else wanted, card.normalizer.measure(plane))
+    # Grey pictures are often kept in three equal colours: one is looked at, in half of the time.
+    if grey := as_grey(plane, sample_step(plane.shape)):
+        scaling = card.normalizer.measure(grey)
+        if not scaling.invert:  # else what is black may lie beyond a slide, which colours tell
+            known = _look(segmenter, grey, scaling=scaling, rule=card.scale_rule)
+            return replace(known, scaling=replace(known.scaling, only=0))
+    return _look(segmenter, plane, scaling=card.normalizer.measure(plane), rule=card.scale_rule)
+
+
+def _look(segmenter: Segmenter, plane: Plane, *, scaling: Scaling, rule: ScaleRule) -> Survey:
+    wanted, card = segmenter.settings.scale, segmenter.card
     scaling = _without_blanks(plane, normalizer=card.normalizer, scaling=scaling)
     if blanks := scaling.blanks:
         plane, scaling = blanks.on(plane), replace(scaling, blanks=None)
@@ -93,7 +105,7 @@ def look_at(segmenter: Segmenter, plane: Plane) -> Survey:
     scaling = _without_specks(plane, pixels, normalizer=card.normalizer, scaling=scaling)
     glance = _Glance(segmenter, plane, scaling=scaling)
     glance = _with_contrast(glance, near_part(wide), pixels=cleared(pixels, scaling.specks))
-    scale = find_scale(wide, glance, rule=card.scale_rule) if wanted == "auto" else wanted
+    scale = find_scale(wide, glance, rule=rule) if wanted == "auto" else wanted
     return Survey(scale, replace(glance.scaling, blanks=blanks), glance.seen if scale == 1 else None)
 
 

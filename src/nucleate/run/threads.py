@@ -11,8 +11,6 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
-from nucleate.post.split import warm_up
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -57,7 +55,7 @@ class ThreadCrew:
             worker.start()
             self._workers.append(worker)
         if tasks:
-            warm_up()
+            self._bench.warm_up()
         for _ in tasks:
             ended = self._next()
             if isinstance(ended, BaseException):

@@ -2,60 +2,86 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import sys
 import threading
 import traceback
 from inspect import cleandoc
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nucleate import __version__
-from nucleate.apps.cli.ablate import ablate
-from nucleate.apps.cli.benchmark import benchmark
-from nucleate.apps.cli.check import check
 from nucleate.apps.cli.console import say
-from nucleate.apps.cli.crossval import crossval
-from nucleate.apps.cli.demo import demo
-from nucleate.apps.cli.doctor import doctor
-from nucleate.apps.cli.evaluate import evaluate
-from nucleate.apps.cli.export import export
-from nucleate.apps.cli.info import info
-from nucleate.apps.cli.models import models
-from nucleate.apps.cli.paper import paper
-from nucleate.apps.cli.report import report
-from nucleate.apps.cli.screen import screen
-from nucleate.apps.cli.search import search
-from nucleate.apps.cli.segment import segment
-from nucleate.apps.cli.stress import stress
-from nucleate.apps.cli.synth import synth
-from nucleate.apps.cli.train import train
-from nucleate.apps.cli.tune import tune
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError
 
-__all__ = ["app", "main"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["VERBS", "main", "make_app"]
 
 _INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it."""
+
+_OBJECTS = 50_000
+"""That are made before Python looks for unused ones: while libraries load it would look for a tenth of the time."""
 
 _LINGERING = {"nucleate-worker", "IO loop"}
 """Threads that may be busy after Ctrl-C: `nucleate.run.threads.WORKER_NAME`, whose module is too slow to import for
 ``--help``, and Dask's, which would wait for answers of workers that are dead."""
 
-app = typer.Typer(
-    name="nucleate",
-    help="Find every cell nucleus in microscope images: masks, measurements, confidence.",
-    epilog="Example: nucleate segment images/ -o results",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+VERBS = (
+    "segment",
+    "screen",
+    "report",
+    "evaluate",
+    "train",
+    "search",
+    "tune",
+    "export",
+    "crossval",
+    "stress",
+    "benchmark",
+    "paper",
+    "ablate",
+    "check",
+    "synth",
+    "demo",
+    "info",
+    "models",
+    "doctor",
 )
+"""In the order of ``--help``; each is the function of that name in the module of that name beside this one."""
 
 
-@app.callback(invoke_without_command=True)
+def make_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
+    """Make the command line.
+
+    Parameters
+    ----------
+    verbs : iterable of str
+        Those that are built; all of them take a sixth of a second.
+    """
+    app = typer.Typer(
+        name="nucleate",
+        help="Find every cell nucleus in microscope images: masks, measurements, confidence.",
+        epilog="Example: nucleate segment images/ -o results",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_top)
+    for name in verbs:
+        verb = getattr(importlib.import_module(f"nucleate.apps.cli.{name}"), name)
+        # A line of its own with \b keeps typer from joining the lines of the examples.
+        app.command(name, help=cleandoc(verb.__doc__ or "").replace("\\b\n", "\b\n"))(verb)
+    return app
+
+
 def _top(
     context: typer.Context,
     *,
@@ -68,31 +94,6 @@ def _top(
         typer.echo(f"nucleate {__version__}")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
-
-
-for _verb in (
-    segment,
-    screen,
-    report,
-    evaluate,
-    train,
-    search,
-    tune,
-    export,
-    crossval,
-    stress,
-    benchmark,
-    paper,
-    ablate,
-    check,
-    synth,
-    demo,
-    info,
-    models,
-    doctor,
-):
-    # A line of its own with \b keeps typer from joining the lines of the examples.
-    app.command(_verb.__name__, help=cleandoc(_verb.__doc__ or "").replace("\\b\n", "\b\n"))(_verb)
 
 
 def main(words: list[str] | None = None) -> None:
@@ -108,9 +109,10 @@ def main(words: list[str] | None = None) -> None:
     SystemExit
         Always: 0 all done, 1 some inputs failed, 2 a wrong call, 130 after Ctrl-C.
     """
+    gc.set_threshold(_OBJECTS)
     words = sys.argv[1:] if words is None else words
     debug = "--debug" in (words[: words.index("--")] if "--" in words else words)
-    code = _run(words if not debug else _without_debug(words), debug=debug)
+    code = _run(words, debug=debug)
     if code == _INTERRUPTED and any(thread.name in _LINGERING for thread in threading.enumerate()):
         # Waiting for them would take longer than Ctrl-C may. Locks shared with workers are not left to the system.
         if "multiprocessing.util" in sys.modules:
@@ -121,18 +123,20 @@ def main(words: list[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _without_debug(words: list[str]) -> list[str]:
+def _without_debug(words: list[str], commands: dict[str, Any]) -> list[str]:
     """Take ``--debug`` out for verbs that do not know it: it stands everywhere."""
-    verb = next((word for word in words if not word.startswith("-")), "")
-    command = getattr(typer.main.get_command(app), "commands", {}).get(verb)
+    command = commands.get(next((word for word in words if not word.startswith("-")), ""))
     if command is not None and any("--debug" in parameter.opts for parameter in command.params):
         return words
     return [word for word in words if word != "--debug"]
 
 
 def _run(words: list[str], *, debug: bool) -> int:
+    first = next((word for word in words if word != "--debug"), "")
     try:
-        returned = typer.main.get_command(app).main(words, prog_name="nucleate", standalone_mode=False)
+        command = typer.main.get_command(make_app([first] if first in VERBS else VERBS))
+        words = _without_debug(words, getattr(command, "commands", {})) if debug else words
+        returned = command.main(words, prog_name="nucleate", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
