@@ -192,6 +192,38 @@ def test_cells_that_look_like_large_nuclei_are_not_taken_for_them() -> None:
     assert find_scale(wide_part(_plane()), Smear(20), rule=RULE) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("small", "clumps", "sure", "enlarged", "scale"),
+    [
+        pytest.param(8, 6, 0.7, 40, 3.5, id="most are small, clumps make up the area"),
+        pytest.param(0, 6, 0.4, 40, 2, id="all are clumps, and doubtful"),
+        pytest.param(0, 6, 0.7, 40, 1, id="all are large, and sure"),
+        pytest.param(8, 6, 0.7, 400, 1, id="looked at closely, most are large"),
+        pytest.param(8, 60, 0.7, 40, 1, id="few are small"),
+    ],
+)
+def test_small_nuclei_are_found_among_clumps_that_look_like_large_ones(
+    small: int, clumps: int, sure: float, enlarged: int, scale: float
+) -> None:
+    class Clumped(Network):
+        """At full size some nuclei of 40 pixels and clumps of 900; enlarged, twenty nuclei of `enlarged` pixels."""
+
+        def __call__(
+            self, part: Plane, scale: float, /, *, rough: bool = False
+        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            if scale > 1:
+                return np.full(20, enlarged), np.full(20, 0.8, np.float32)
+            areas = np.append(np.full(small, 40), np.full(clumps, 900))
+            return areas, np.full(len(areas), sure if scale == 1 else 0.1, np.float32)
+
+    assert find_scale(wide_part(_plane()), Clumped(0), rule=RULE) == pytest.approx(scale, rel=0.03)
+
+
+def test_nuclei_are_sought_where_a_small_picture_looks_like_one_large_thing() -> None:
+    looks = {1.0: (1, 18, 0.5), 0.25: (1, 2000, 0.4)}
+    assert find_scale(wide_part(_plane(64)), Alike(lambda scale: looks.get(scale, (50, 20, 0.7))), rule=RULE) == 2.0
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_smaller_look_that_finds_nothing_is_not_taken() -> None:
     nothing = Alike(lambda scale: (9, 15000, 0.8) if scale == 0.25 else (0 if scale < 1 else 9, 300, 0.6))

@@ -1,16 +1,18 @@
 """The scale at which a network looks at a plane, found from the plane itself.
 
 A network knows nuclei of the sizes it was trained on. Two looks tell how large those of a plane are: one at full size
-over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A
-plane of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted, mostly,
-and need not be computed again. A larger scale is taken if it finds more, by the sum of all expected IoU, a smaller one
-if its nuclei are surer and cover as much, or much surer and cover half, or if both looks agree that nuclei are far
-larger than the network knows them, but not, unless they are certain and what was seen before was doubtful, a multiple:
-nuclei crowded in a gland are no large nucleus. Nor is an embryo, of whose nuclei hardly one in ten is left. Specks in
-a nucleus larger than the network knows may speak for a larger and for a smaller scale at once. Cells with small
-nuclei, or clumps, can look like large nuclei; looked at closely, they are not sure. Where hardly anything is found at
-either size, nuclei may be too small to be seen: the liveliest part is looked at twice as large. What is enlarged
-already is enlarged further only where its nuclei get surer by it, not where specks come up.
+over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A plane
+of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted, mostly, and
+need not be computed again. A larger scale is taken if it finds more, by the sum of all expected IoU, a smaller one if
+its nuclei are surer and cover as much, or much surer and cover half, or if both looks agree that nuclei are far larger
+than the network knows them, but not, unless they are certain and what was seen before was doubtful, a multiple: nuclei
+crowded in a gland are no large nucleus. Nor is an embryo, of whose nuclei hardly one in ten is left. Specks in a
+nucleus larger than the network knows may speak for a larger and for a smaller scale at once. Cells with small nuclei,
+or clumps, can look like large nuclei; looked at closely, they are not sure. Where hardly anything is found at either
+size, nuclei may be too small to be seen: the liveliest part is looked at twice as large. So it is where what is found
+at full size is doubtful, or most of it is small while a few things, clumps or cells full of nuclei that are too small,
+make up the area; that look has to show small nuclei. What is enlarged already is enlarged further only where its nuclei
+get surer by it, not where specks come up.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ _SMALL = 1 << 20  # pixels of a plane that is looked at as a whole
 _COARSE = 0.25
 _FEWEST = 3  # nuclei that say anything about their kind
 _BLIND = 2.0  # scale at which nuclei are sought where there are fewer
+_CLUMPED = 2.0  # times as large by area as by number: most nuclei are small, and some clumps look like large ones
 _FURTHER = 1.25  # times the scale that shows small nuclei, for a still larger one to be worth a look
 _FILLED = 0.05  # of a part, by fewer that are large, ...
 _MANY_TIMES = 16  # ... and so many times what is found at full size: an embryo is no nucleus
@@ -164,16 +167,19 @@ def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule) -> float:
     first = near_part(wide, _NARROW)
     plain, coarse = probe(first, 1.0), probe(wide, _COARSE, rough=True)
     near, far = _diameter(*plain), _diameter(*coarse)
+    enlarge = _enlarging(plain, rule=rule) if near or far else min(_BLIND, rule.most)
     if not far and _share(coarse, wide) >= max(_FILLED, _MANY_TIMES * _share(plain, first)):
         far = _diameter(*coarse, fewest=1)
     shrink = _rounded(max(rule.shrink_to / far, rule.least)) if far > rule.largest else None
-    enlarge = _rounded(rule.enlarging(near) if near or far else min(_BLIND, rule.most))
+    enlarge = _rounded(enlarge)
     if enlarge == 1 and not shrink:
         return 1.0
     judged = near_part(wide) if enlarge == 1 else busiest_part(wide, _MIDDLE if shrink else _NARROW)
     scale, found = 1.0, plain if judged.shape == first.shape else probe(judged, 1.0)
     while enlarge > scale:
         seen = probe(judged, enlarge)
+        if near >= rule.smallest <= _diameter(*seen):  # they did not hide small ones
+            break
         if not _finds_more(seen, found, smallest=rule.smallest) or (scale > 1 and rise(seen, found) < 0):
             break
         scale, found = enlarge, seen
@@ -235,6 +241,16 @@ def _rounded(scale: float) -> float:
     return float(2 ** (round(np.log2(scale) * _STEPS) / _STEPS))
 
 
+def _enlarging(plain: Sized, *, rule: ScaleRule) -> float:
+    """Give the scale that nuclei seen at full size ask for; small ones may be lost among clumps that look like one."""
+    near, small = _diameter(*plain), _diameter(*plain, by_area=False)
+    if near < rule.smallest:
+        return rule.enlarging(near)
+    if small < rule.smallest and near >= _CLUMPED * small:
+        return rule.enlarging(small)
+    return min(_BLIND, rule.most) if plain[1].mean() < _DOUBTFUL else 1.0
+
+
 def _finds_more(new: Sized, old: Sized, *, smallest: float) -> bool:
     """Tell whether an enlarged look finds more nuclei, each counted as far as it is sure.
 
@@ -289,12 +305,14 @@ def _share(seen: Sized, part: Plane) -> float:
     return _covered(*seen) / max(part.shape[0] * part.shape[1], 1)
 
 
-def _diameter(areas: NDArray[np.int64], confidence: NDArray[np.float32], *, fewest: int = _FEWEST) -> float:
+def _diameter(
+    areas: NDArray[np.int64], confidence: NDArray[np.float32], *, fewest: int = _FEWEST, by_area: bool = True
+) -> float:
     """Give the diameter of a median nucleus, each counted by its area as far as it is sure; 0 where there are few."""
     sure = confidence >= _SURE
     if np.count_nonzero(sure) < fewest:
         return 0.0
-    sizes, weights = areas[sure], (areas * confidence)[sure]
+    sizes, weights = areas[sure], ((areas if by_area else 1) * confidence)[sure]
     order = np.argsort(sizes)
     total = np.cumsum(weights[order])
     return float(2 * np.sqrt(sizes[order][np.searchsorted(total, total[-1] / 2)] / np.pi))
