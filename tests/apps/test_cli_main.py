@@ -69,6 +69,16 @@ def test_errors_are_one_line_and_a_code(
     assert "Traceback" not in said
 
 
+def test_what_is_stopped_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop(*_: Any, **__: Any) -> None:  # noqa: ANN401
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nucleate.apps.cli.train.import_training", stop)
+    assert call("train", "my images", "-o", "run") == 130
+    again = "nucleate train 'my images' -o run --resume"
+    assert capsys.readouterr().err == f"nucleate: stopped; what is finished is kept; go on with:\n  {again}\n"
+
+
 @pytest.mark.parametrize("words", [["--debug", "models"], ["models", "--debug"]])
 def test_debug_shows_the_traceback_and_keeps_the_code(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -55,6 +55,22 @@ def test_a_configuration_file_can_be_changed_in_places(data: Path, tmp_path: Pat
     assert 'maps = ["mask", "distance"]' in (tmp_path / "run" / "model.toml").read_text()
 
 
+def test_what_is_trained_on_cannot_be_held_out(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _train(data, tmp_path / "run", "--val", data) == 2
+    assert "8 of 8 held-out images are among those to train on" in capsys.readouterr().err
+
+
+def test_no_other_model_is_overwritten(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.onnx").write_bytes(b"another")
+    assert _train(data, tmp_path / "run", "--init", tmp_path / "run" / "model.onnx") == 2
+    assert "model.onnx is another model and would be overwritten" in capsys.readouterr().err
+    for name in ("my model", "../esc", ""):
+        assert _train(data, tmp_path / "run", "--name", name) == 2
+        assert f"no name for a model: {name!r}" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["model.onnx"]
+
+
 def test_other_data_can_be_held_out(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "other"
     for sample in disks(3, seed=5):

@@ -91,6 +91,15 @@ def test_a_model_is_found_by_file_card_and_folder(tmp_path: Path) -> None:
         assert files.read() == CONTENT
 
 
+@pytest.mark.parametrize(("stem", "name"), [("mine", "mine"), ("my nuclei 2", "my-nuclei-2"), ("μ", "tiny")])
+def test_a_model_is_called_as_its_files_are(tmp_path: Path, stem: str, name: str) -> None:
+    onnx = put(tmp_path)
+    assert find_model(onnx).card.name == "tiny" == onnx.stem
+    for path in (onnx, onnx.with_suffix(".toml")):
+        path.rename(path.with_stem(stem))
+    assert find_model(tmp_path / f"{stem}.onnx").card.name == name
+
+
 def test_another_file_than_the_cards_is_refused(tmp_path: Path) -> None:
     onnx = put(tmp_path)
     onnx.write_bytes(CONTENT[:-1])

@@ -37,6 +37,7 @@ def test_the_papers_settings_are_those_of_the_study(name: str) -> None:
         ({"lr": -1}, "lr"),
         ({"maps": ["mask", "border"]}, "channels_out"),
         ({"maps": ["nucleus"]}, "choose of"),
+        ({"resize": 62}, "resize must be a multiple of 16"),
         ({"network": {"name": "alexnet"}}, "unknown network"),
         ({"network": {"channels_in": 3}}, "channels_in"),
         ({"augment": {"zoom": [2.0, 1.0]}}, "zoom"),

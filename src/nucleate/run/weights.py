@@ -7,6 +7,7 @@ ONNX file is used only if its SHA-256 is the one in the card.
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
@@ -18,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from nucleate.core.files import write_text
 from nucleate.core.normalize import Normalizer
 from nucleate.core.toml import toml_text
-from nucleate.errors import ModelError, NucleateError
+from nucleate.errors import ModelError, NucleateError, UsageError
 from nucleate.post.confidence import ConfidenceModel  # noqa: TC001 - pydantic reads the annotations
 from nucleate.post.recipe import PostRecipe
 from nucleate.run.scale import ScaleRule  # noqa: TC001 - as above
@@ -26,12 +27,22 @@ from nucleate.run.scale import ScaleRule  # noqa: TC001 - as above
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_MODEL", "ModelCard", "ModelFiles", "find_model", "list_models", "read_card", "write_card"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "ModelCard",
+    "ModelFiles",
+    "check_name",
+    "find_model",
+    "list_models",
+    "read_card",
+    "write_card",
+]
 
 DEFAULT_MODEL = "nucleate"
 """The shipped model that is used when none is named."""
 
 _INT8 = ".int8.onnx"
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 def _normalizer(value: object) -> object:
@@ -96,7 +107,7 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=_NAME)
     description: str = ""
     network: dict[str, Any] = Field(default_factory=dict)
     normalizer: Annotated[Normalizer, BeforeValidator(_normalizer)] = Normalizer()
@@ -172,6 +183,20 @@ class ModelFiles:
         if self.card.sha256_int8 is None or not self.int8.is_file():  # a card may be copied without it
             return None
         return _read_checked(self.int8, self.card.sha256_int8)
+
+
+def check_name(name: str) -> None:
+    """Check the name of a model to be made: files are called so.
+
+    Raises
+    ------
+    UsageError
+        If it is no such name.
+    """
+    if not re.fullmatch(_NAME, name):
+        raise UsageError(
+            f"no name for a model: {name!r}; use letters, digits, '.', '_' and '-', a letter or digit first"
+        )
 
 
 def find_model(name: str | Path | None = None) -> ModelFiles:
@@ -268,7 +293,10 @@ def _onnx_at(path: Path) -> Path:
 
 
 def _open(onnx: Path) -> ModelFiles:
-    return ModelFiles(onnx, read_card(onnx.with_suffix(".toml")))
+    card = read_card(onnx.with_suffix(".toml"))
+    # A model whose files were renamed is called as they are: what is made of it must not take another's name.
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", onnx.stem).strip("._-")
+    return ModelFiles(onnx, card.model_copy(update={"name": name or card.name}))
 
 
 def _read_checked(path: Path, sha256: str) -> bytes:

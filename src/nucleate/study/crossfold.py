@@ -12,7 +12,6 @@ A fold that is trained is taken as it is, maps that belong to its weights are no
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
@@ -30,6 +29,7 @@ from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fi
 from nucleate.train.device import choose_device
 from nucleate.train.finish import card_scores, final_network, median_diameter, starting_recipe, train_network
 from nucleate.train.loop import FINAL
+from nucleate.train.pictures import check_same, digest_of
 from nucleate.train.quantise import calibration_crops, write_int8
 from nucleate.train.shipping import ship
 from nucleate.train.tuning import StoredMaps, Trials, each
@@ -266,6 +266,8 @@ def _train(
 ) -> None:
     folder = plan.out / name
     _check_settings(plan.config, folder)
+    taught = [sample for sample in samples if sample.fold != fold]
+    check_same(folder, taught)
     if (folder / FINAL).is_file() and (not plan.train or _epochs(folder) >= plan.config.epochs):
         return
     if not plan.train:
@@ -274,7 +276,7 @@ def _train(
     train_network(
         folder,
         plan.config,
-        samples=[sample for sample in samples if sample.fold != fold],
+        samples=taught,
         held=[sample for sample in samples if fold is None or sample.fold == fold],
         resume=resume,
         device=plan.device,
@@ -310,7 +312,7 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample]) -> list[Sto
         for old in folder.glob("*.npy"):
             old.unlink()
         write_text(made, stamp)
-    paths = [folder / f"{hashlib.sha256(s.image_id.encode()).hexdigest()[:24]}.npy" for s in samples]
+    paths = [folder / f"{digest_of([sample])[:24]}.npy" for sample in samples]
     missing = [(sample, path) for sample, path in zip(samples, paths, strict=True) if not path.is_file()]
     if missing:
         segmenter = load_fold(plan, f"fold-{fold}", ending=Ending(card.recipe), settings=SegmentSettings(scale=1.0))

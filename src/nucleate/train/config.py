@@ -211,6 +211,9 @@ class TrainConfig(FrozenConfig):
             raise ValueError(
                 f"network.channels_out must be {len(self.maps)}, one a map; got {self.network.channels_out}"
             )
+        step = 2**self.network.depth
+        if self.resize is not None and not self.full_size and self.resize % step:
+            raise ValueError(f"resize must be a multiple of {step} for a network of this depth; got {self.resize}")
         if self.network.channels_in != self.normalizer.channels:
             raise ValueError(f"network.channels_in must be normalizer.channels; got {self.network.channels_in}")
         return self

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import atomic_path, make_folder
 from nucleate.core.labels import areas
 from nucleate.errors import ModelError
 from nucleate.nets.to_onnx import halve
@@ -20,7 +20,9 @@ from nucleate.train.batches import atlas_for, prepare
 from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
 from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
-from nucleate.train.loop import FINAL, fit
+from nucleate.train.loop import FINAL, STATE, fit
+from nucleate.train.parallel import rank
+from nucleate.train.pictures import check_same, keep
 from nucleate.train.quantise import calibration_crops, write_int8
 from nucleate.train.shipping import ship
 from nucleate.train.tuning import Trials, parts_of, store_maps
@@ -74,8 +76,14 @@ def train_network(
     ------
     DataError
         If the held-out pictures are of one field of view: the run could not be finished.
+    UsageError
+        If the folder holds a run on other pictures.
     """
     parts_of(held)
+    if (run / STATE).is_file():
+        check_same(run, samples)
+    elif rank() == 0:
+        keep(make_folder(run), samples)
     watched = prepare(held[:: max(1, len(held) // _WATCHED)], config.normalizer, resize=config.resize)
     validate = mask_iou(watched, config, device=device)
     atlas = atlas_for(config, samples)

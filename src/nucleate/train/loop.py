@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["BEST", "FINAL", "Run", "fit", "learning_rate"]
+__all__ = ["BEST", "FINAL", "STATE", "Run", "fit", "learning_rate"]
 
 BEST = "best.safetensors"
 FINAL = "final.safetensors"
-_STATE = "state.safetensors"
+STATE = "state.safetensors"
 
 _logger = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ def _follow(average: nn.Module, module: nn.Module, *, decay: float, step: int) -
 
 
 def _start(config: TrainConfig, folder: Path, *, resume: bool, parts: tuple[Any, Any, Any]) -> Run:
-    state = make_folder(folder) / _STATE
+    state = make_folder(folder) / STATE
     known = state.is_file()
     meet()  # before the first process writes what the others look for
     if not known:
@@ -251,4 +251,4 @@ def _keep(config: TrainConfig, folder: Path, *, run: Run, kept: nn.Module, parts
     best = run.best if math.isfinite(run.best) else None
     facts = {"config": config.model_dump(mode="json"), "step": run.step, "history": run.history, "best": best}
     # Written last: whatever is found beside it is at least as new.
-    save_state(folder / _STATE, parts, facts=facts)
+    save_state(folder / STATE, parts, facts=facts)

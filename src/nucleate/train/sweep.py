@@ -21,7 +21,9 @@ from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
 from nucleate.train.finish import starting_recipe, train_network
 from nucleate.train.loop import FINAL
+from nucleate.train.pictures import digest_of
 from nucleate.train.search import open_study
+from nucleate.train.tuning import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,10 +100,11 @@ def run_sweep(
     Raises
     ------
     UsageError
-        If `folder` holds a study and `resume` is off, or one with other settings.
+        If `folder` holds a study and `resume` is off, or one with other settings or images.
     DataError
-        If no trial came to an end.
+        If the held-out pictures are of one field of view, or no trial came to an end.
     """
+    parts_of(sweep.held)
     study = _study(sweep, resume=resume)
     while (trial := _next(study, sweep.trials)) is not None:
         number, drawn = trial
@@ -144,9 +147,13 @@ def _study(sweep: Sweep, *, resume: bool) -> optuna.Study:
         raise UsageError(f"{sweep.folder} already holds a study; go on with --resume or give another folder")
     study = open_study(journal, "search")
     settings = sweep.settings.model_dump(mode="json")
+    pictures = [digest_of(part) for part in (sweep.samples, sweep.held)]
     if study.user_attrs.get("settings", settings) != settings:
         raise UsageError(f"{sweep.folder} holds a study with other settings; give the same ones or another folder")
+    if study.user_attrs.get("pictures", pictures) != pictures:
+        raise UsageError(f"{sweep.folder} holds a study of other images; give the same DATA and --val")
     study.set_user_attr("settings", settings)
+    study.set_user_attr("pictures", pictures)
     return study
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import threading
 import time
@@ -26,6 +27,7 @@ __all__ = [
     "QuietOption",
     "ScaleOption",
     "ThreadsOption",
+    "command_line",
     "say",
 ]
 
@@ -57,6 +59,15 @@ MinConfidenceOption = Annotated[
 _PATIENCE_SECONDS = 1.0
 _SPEED_SECONDS = 3600.0
 """What happened longer ago tells nothing about the time left; steps that take longer give none."""
+
+
+def command_line(words: list[str] | None = None, *, extra: str = "") -> str:
+    """Give the call of this program, or `words` of one, as one would type it, with `extra` added unless it is there."""
+    words = ["nucleate", *(sys.argv[1:] if words is None else words)]
+    options = words.index("--") if "--" in words else len(words)  # what follows names inputs
+    if extra and extra not in words[:options]:
+        words.insert(options, extra)
+    return shlex.join(words)
 
 
 def say(line: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nucleate.apps.cli.console import QuietOption, say
+from nucleate.apps.cli.console import QuietOption, command_line, say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def demo(
     segmenter = segment.load(None, device="auto", threads=None, chosen={})
     pictures, truth = _write_inputs(output / "images")
     # A second call shows the same results instead of refusing to overwrite them.
-    settings = BatchSettings(resume=True, record={"command": segment.command_line()})
+    settings = BatchSettings(resume=True, record={"command": command_line()})
     sources = expand(str(path) for path in pictures)
     summary = segment.run(sources, output, segmenter=segmenter, settings=settings, show=(quiet, False))
     scores = _score(output, truth)

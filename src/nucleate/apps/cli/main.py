@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nucleate import __version__
-from nucleate.apps.cli.console import say
+from nucleate.apps.cli.console import command_line, say
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError
 
@@ -133,9 +133,11 @@ def _without_debug(words: list[str], commands: dict[str, Any]) -> list[str]:
 
 def _run(words: list[str], *, debug: bool) -> int:
     first = next((word for word in words if word != "--debug"), "")
+    commands: dict[str, Any] = {}
     try:
         command = typer.main.get_command(make_app([first] if first in VERBS else VERBS))
-        words = _without_debug(words, getattr(command, "commands", {})) if debug else words
+        commands = getattr(command, "commands", {})
+        words = _without_debug(words, commands) if debug else words
         returned = command.main(words, prog_name="nucleate", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as end:
@@ -148,11 +150,21 @@ def _run(words: list[str], *, debug: bool) -> int:
         if debug:
             traceback.print_exc()
         line, code = _explain(error)
-        say(f"nucleate: {line}")
-        return code
+        if code != _INTERRUPTED:
+            say(f"nucleate: {line}")
+            return code
+        returned = code
     if returned == _INTERRUPTED:  # newer typer turns Ctrl-C into this code by itself
-        say("nucleate: stopped")
+        _say_stopped(words, commands.get(first))
     return returned if isinstance(returned, int) else 0
+
+
+def _say_stopped(words: list[str], command: Any) -> None:  # noqa: ANN401 - typer's own
+    if command is None or not any("--resume" in parameter.opts for parameter in command.params):
+        say("nucleate: stopped")
+        return
+    say("nucleate: stopped; what is finished is kept; go on with:")
+    say(f"  {command_line(words, extra='--resume')}")
 
 
 def _explain(error: BaseException) -> tuple[str, int]:

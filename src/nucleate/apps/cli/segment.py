@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import traceback
 from dataclasses import asdict, replace
 from functools import partial
@@ -25,6 +23,7 @@ from nucleate.apps.cli.console import (
     QuietOption,
     ScaleOption,
     ThreadsOption,
+    command_line,
     say,
 )
 from nucleate.apps.cli.workers import ClusterOption, Sharing, WorkersOption, absolute, choose_cluster, hired
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 __all__ = [
     "check_folder",
     "close",
-    "command_line",
     "load",
     "parse_scale",
     "run",
@@ -266,15 +264,6 @@ def parse_scale(text: str) -> float | str:
         return float(text)
     except ValueError:
         raise UsageError(f"--scale {text}: not a number; use auto or a factor such as 0.5") from None
-
-
-def command_line(*, extra: str = "") -> str:
-    """Give the call of this program as one would type it, with `extra` added unless it is there."""
-    words = ["nucleate", *sys.argv[1:]]
-    options = words.index("--") if "--" in words else len(words)  # what follows names inputs
-    if extra and extra not in words[:options]:
-        words.insert(options, extra)
-    return shlex.join(words)
 
 
 def close(summary: BatchSummary, output: Path, *, quiet: bool) -> None:

@@ -66,13 +66,18 @@ def train(
     del debug  # read before the verb
     place = import_training(device, threads)
     from nucleate.core.cores import cores
+    from nucleate.run.weights import check_name
     from nucleate.train.boards import board
     from nucleate.train.config import parse_config
     from nucleate.train.finish import finish, train_network
+    from nucleate.train.loop import STATE
     from nucleate.train.parallel import joined, launched, rank
     from nucleate.train.presets import settings_from
     from nucleate.train.verdict import conclude
 
+    check_name(name)
+    if (output / f"{name}.onnx").exists() and not (output / STATE).exists():
+        raise UsageError(f"{output / name}.onnx is another model and would be overwritten; give another --name or RUN")
     settings = settings_from(config, change or [], preset=preset, init=init, device=place)
     if settings.detector:
         raise UsageError(f"{settings.network.name} gives no maps for a model; use nucleate ablate --only mask-rcnn")

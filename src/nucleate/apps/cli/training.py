@@ -82,18 +82,22 @@ def split_data(data: Path, val: str, *, table: Path | None) -> tuple[list[Sample
     data : Path
         Any layout that `nucleate.data.samples` reads.
     val : str
-        Number of a fold, share of the images between 0 and 1, or other annotated images.
+        Number of a fold, share of the images between 0 and 1, or other annotated images, none of which may be among
+        `data`.
     table : Path, optional
         Folds, groups and kinds; ``images.csv`` beside `data` when None.
     """
-    from nucleate.data.samples import grouped_folds, hold_out, load_samples, split
+    from nucleate.data.samples import grouped_folds, hold_out, split
+    from nucleate.train.pictures import check_apart
 
     share = _number(val)
     if share is None and not Path(val).exists():
         raise UsageError(f"--val {val!r}; give the number of a fold, a share such as 0.2, or other annotated images")
     samples = load_data(data, table)
     if share is None:
-        return samples, load_samples(Path(val))
+        held = load_data(Path(val), None)
+        check_apart(samples, held)
+        return samples, held
     if 0 < share < 1:
         return hold_out(samples, share, seed=0)
     return split(grouped_folds(samples, _FOLDS, seed=0) if samples[0].fold is None else samples, int(share))

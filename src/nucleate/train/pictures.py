@@ -1,0 +1,81 @@
+"""Which pictures a run is trained on, so that a later call does not score it on them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nucleate.core.files import write_text
+from nucleate.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nucleate.data.sample import Sample
+
+__all__ = ["check_apart", "check_same", "digest_of", "keep"]
+
+_FILE = "pictures.json"
+
+
+def digest_of(samples: Sequence[Sample]) -> str:
+    """Hash ids, pixels and labels of pictures, whatever their order; 64 hexadecimal digits."""
+    each = sorted(_digest(one.image_id.encode(), _pixels(one), one.labels.tobytes()) for one in samples)
+    return _digest("".join(each).encode())
+
+
+def check_apart(samples: Sequence[Sample], held: Sequence[Sample]) -> None:
+    """Refuse held-out pictures that are among those to train on, by their pixels.
+
+    Raises
+    ------
+    UsageError
+        If there is one.
+    """
+    known = {_digest(_pixels(one)) for one in samples}
+    both = [one.image_id for one in held if _digest(_pixels(one)) in known]
+    if both:
+        raise UsageError(
+            f"{len(both)} of {len(held)} held-out images are among those to train on, the first is {both[0]}; "
+            "take them out of one of the two"
+        )
+
+
+def check_same(run: Path, samples: Sequence[Sample]) -> None:
+    """Refuse to go on with a run on other pictures than it was begun with; runs that do not say theirs go on.
+
+    Raises
+    ------
+    UsageError
+        If they are others: what is held out now may have been trained on.
+    """
+    path = run / _FILE
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["sha256"] != digest_of(samples):
+        raise UsageError(f"{run} was begun on other images; give the same DATA and --val, or another folder")
+
+
+def keep(run: Path, samples: Sequence[Sample]) -> None:
+    """Write down what a run is trained on, for `check_same`.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    write_text(run / _FILE, json.dumps({"images": len(samples), "sha256": digest_of(samples)}) + "\n")
+
+
+def _pixels(one: Sample) -> bytes:
+    return f"{one.image.shape} {one.image.dtype} ".encode() + np.ascontiguousarray(one.image).tobytes()
+
+
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{len(part)} ".encode())
+        digest.update(part)
+    return digest.hexdigest()

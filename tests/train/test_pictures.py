@@ -1,0 +1,72 @@
+"""No picture is scored by a network that was trained on it, whatever a later call says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.train.drawn import disks
+
+from nucleate.errors import UsageError
+from nucleate.nets.build import NetConfig
+from nucleate.train.config import TrainConfig
+from nucleate.train.finish import train_network
+from nucleate.train.pictures import check_apart, check_same, digest_of, keep
+from nucleate.train.sweep import Sweep, run_sweep
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nucleate.data.sample import Sample
+
+TINY = TrainConfig(
+    network=NetConfig(name="flagship", width=4, depth=2), crop=32, batch=4, epochs=1, steps_per_epoch=1, lr=0.02
+)
+
+
+def test_pictures_are_the_same_in_any_order_and_others_once_a_pixel_differs() -> None:
+    samples = disks(3)
+    assert digest_of(samples) == digest_of(samples[::-1])
+    brighter, relabelled = samples[0].image.copy(), samples[0].labels.copy()
+    brighter[0, 0] ^= 1
+    relabelled[0, 0] = 1
+    changed = [{"image": brighter}, {"labels": relabelled}, {"image_id": "other"}]
+    others = [digest_of([replace(samples[0], **change), *samples[1:]]) for change in changed]  # type: ignore[arg-type]
+    assert len({digest_of(samples), digest_of(samples[1:]), *others}) == 5
+
+
+def test_held_out_pictures_that_are_trained_on_are_refused_whatever_they_are_called() -> None:
+    samples = disks(3)
+    check_apart(samples[:2], samples[2:])
+    with pytest.raises(UsageError, match="1 of 2 held-out images are among those to train on, the first is again"):
+        check_apart(samples[:2], [samples[2], replace(samples[1], image_id="again")])
+
+
+def test_a_run_does_not_say_what_it_was_trained_on_until_it_does(tmp_path: Path) -> None:
+    samples = disks(3)
+    check_same(tmp_path, samples)
+    keep(tmp_path, samples)
+    check_same(tmp_path, samples[::-1])
+    with pytest.raises(UsageError, match="was begun on other images; give the same DATA and --val"):
+        check_same(tmp_path, samples[1:])
+
+
+def _train(run: Path, samples: list[Sample], held: list[Sample], *, epochs: int) -> None:
+    config = TINY.replace(epochs=epochs, schedule="constant")
+    train_network(run, config, samples=samples, held=held, resume=True, device="cpu", report=lambda run: None)
+
+
+def test_a_run_goes_on_with_its_own_pictures_only(tmp_path: Path) -> None:
+    samples = disks(6)
+    _train(tmp_path / "run", samples[:4], samples[4:], epochs=1)
+    with pytest.raises(UsageError, match="begun on other images"):
+        _train(tmp_path / "run", samples[2:], samples[:2], epochs=1)
+    _train(tmp_path / "run", samples[:4], samples[4:], epochs=1)
+
+
+def test_a_search_goes_on_with_its_own_pictures_only(tmp_path: Path) -> None:
+    samples = disks(6)
+    run_sweep(Sweep(tmp_path, TINY, samples[:4], samples[4:], trials=1))
+    with pytest.raises(UsageError, match="holds a study of other images"):
+        run_sweep(Sweep(tmp_path, TINY, samples[2:], samples[:2], trials=2), resume=True)
