@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from nucleate.core.image import Image
-from nucleate.core.project import project
+from nucleate.core.lazy import lazy
+from nucleate.core.project import project, projected
 from nucleate.errors import UsageError
 
 pytestmark = pytest.mark.base
@@ -30,6 +31,14 @@ def test_depth_goes_and_nothing_else(how: str, dtype: str) -> None:
 def test_a_picture_without_depth_stays() -> None:
     image = Image(np.zeros((2, 4, 5)), "TYX")
     assert project(image, "max") is image
+
+
+def test_pages_of_unknown_meaning_are_depth_where_nothing_else_is() -> None:
+    pixels = np.arange(24).reshape(3, 2, 4)
+    for made in (project(Image(pixels, "IYX"), "max"), projected(lazy(Image(pixels, "IYX")), "max").load()):
+        assert made.axes == "YX"
+        np.testing.assert_array_equal(made.pixels, pixels[2])
+    assert project(Image(pixels.reshape(3, 2, 1, 4), "ZIYX"), "max").axes == "IYX"
 
 
 def test_unknown_projections_are_named() -> None:

@@ -14,10 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
+from scipy import ndimage
 from tests.data.files import ONE, equal, pack, png, snapshot, two_nuclei, write
 
 from nucleate.core.labels import relabel
 from nucleate.data import kaggle
+from nucleate.data.check import check_dataset
+from nucleate.data.samples import read_samples
 from nucleate.data.source import open_source
 from nucleate.errors import DataError, InputError
 
@@ -96,6 +99,94 @@ def test_faults_name_the_file(tmp_path: Path) -> None:
 def test_label_folders_are_not_taken_for_kaggle(tmp_path: Path) -> None:
     files = {"set/images/x.png": png([[1]]), "set/masks/x.png": png([[1]])}
     assert not kaggle.is_kaggle(write(tmp_path, files))
+
+
+THREE = np.zeros((40, 40), np.int32)
+for _id, (_top, _left) in enumerate([(2, 2), (2, 20), (20, 12)], 1):
+    THREE[_top : _top + 12, _left : _left + 12] = _id
+
+
+def per_image(mask: bytes, *others: bytes, name: str = "x") -> dict[str, bytes]:
+    """Give one image of the size of `THREE` in a folder of its own."""
+    masks = {f"x/masks/{number}.png": data for number, data in enumerate(others)}
+    return {"x/images/x.png": png(THREE.astype(np.uint8) + 7), f"x/masks/{name}.png": mask, **masks}
+
+
+@pytest.mark.parametrize("name", ["x", "x.labels", "all"])
+@pytest.mark.parametrize(
+    "stored", [THREE.astype(np.uint8), (THREE * 80).astype(np.uint8), (THREE * 900 + 5 * (THREE > 0)).astype(np.uint16)]
+)
+def test_a_sole_mask_may_be_a_label_image(tmp_path: Path, stored: NDArray[np.uint8], name: str) -> None:
+    path = write(tmp_path, per_image(png(stored), name=name))
+    (sample,) = read_samples(path)
+    assert equal(sample.labels, THREE)
+    report = check_dataset(path)
+    assert (report.images, report.nuclei, report.findings) == (1, 3, [])
+
+
+def test_touching_nuclei_are_a_label_image_too(tmp_path: Path) -> None:
+    touching = np.zeros((40, 40), np.uint8)
+    touching[5:20, 5:20], touching[5:20, 20:35] = 1, 2
+    (sample,) = read_samples(write(tmp_path, per_image(png(touching))))
+    assert equal(sample.labels, touching)
+
+
+def soft_masks() -> dict[str, NDArray[np.uint8]]:
+    disk = np.hypot(*(np.indices((40, 40)) - 18.3)) < 9.4
+    sharp = np.where(disk, 255.0, 0)
+    frame = np.zeros((40, 40))
+    frame[9:31, 9:31] = np.outer(np.r_[0.3, np.ones(20), 0.6], np.r_[0.2, np.ones(20), 0.8]) * 255
+    coarse = Image.fromarray(disk[::4, ::4].astype(np.uint8) * 255)
+    jpeg = io.BytesIO()
+    Image.fromarray(sharp.astype(np.uint8)).save(jpeg, "JPEG", quality=60)
+    made = {
+        "one": disk,
+        "white": sharp,
+        "several places": np.where(THREE, 255, 0),
+        "blurred": ndimage.gaussian_filter(sharp, 1),
+        "much blurred": ndimage.gaussian_filter(sharp, 3),
+        "fractions of pixels": frame,
+        "enlarged": np.asarray(coarse.resize((40, 40), Image.Resampling.BILINEAR)),
+        "jpeg": np.asarray(Image.open(jpeg)),
+    }
+    return {name: np.asarray(mask).astype(np.uint8) for name, mask in made.items()}
+
+
+@pytest.mark.parametrize("mask", soft_masks().values(), ids=soft_masks().keys())
+def test_a_sole_mask_with_soft_edges_is_one_nucleus(tmp_path: Path, mask: NDArray[np.uint8]) -> None:
+    (sample,) = read_samples(write(tmp_path, per_image(png(mask))))
+    assert equal(sample.labels, mask > 0)
+
+
+def test_of_several_masks_each_is_one_nucleus(tmp_path: Path) -> None:
+    corner = np.zeros((40, 40), np.uint8)
+    corner[36:, 36:] = 255
+    (sample,) = read_samples(write(tmp_path, per_image(png(corner), png(THREE.astype(np.uint8)), name="a")))
+    assert sorted(np.bincount(sample.labels.ravel())[1:].tolist()) == [16, 432]
+
+
+def test_a_coloured_sole_mask_is_one_nucleus_and_a_damaged_one_is_told(tmp_path: Path) -> None:
+    coloured = np.dstack([THREE == 1, THREE == 2, THREE == 3]).astype(np.uint8) * 255
+    (sample,) = read_samples(write(tmp_path / "colours", per_image(png(coloured))))
+    assert equal(sample.labels, THREE > 0)
+    with pytest.raises(DataError, match=r"cannot decode .*x/masks/x\.png"):
+        read_samples(write(tmp_path / "damaged", per_image(b"rubbish")))
+    with pytest.raises(DataError, match=r"x/masks/x\.png has another size than its image: got \(39, 40\)"):
+        read_samples(write(tmp_path / "size", per_image(png(THREE[:-1].astype(np.uint8)))))
+
+
+def test_one_pair_with_our_ending_is_a_pair(tmp_path: Path) -> None:
+    files = {"images/a.png": png(THREE.astype(np.uint8) + 7), "masks/a.labels.tif": png(THREE.astype(np.uint8))}
+    (sample,) = read_samples(write(tmp_path, files))
+    assert sample.image_id == "a"
+    assert equal(sample.labels, THREE)
+
+
+@pytest.mark.parametrize("names", ["two/images/two_small.png", "set/images/p.png set/images/q.png set/masks/m.png"])
+def test_no_image_is_dropped_for_a_second_picture_in_its_folder(tmp_path: Path, names: str) -> None:
+    path = write(tmp_path, {**two_nuclei(), **dict.fromkeys(names.split(), png([[1]]))})
+    with pytest.raises(DataError, match=rf"several pictures in {names[:3]}/images; leave the one"):
+        read_samples(path)
 
 
 @given(hnp.arrays(np.bool_, st.tuples(st.integers(0, 5), st.just(4), st.just(5))))

@@ -17,8 +17,10 @@ from tests.strategies import label_images
 
 from nucleate.core.labels import relabel
 from nucleate.data.annotations import coco_pictures, coco_regions, geojson_regions, roi_regions, xml_regions
+from nucleate.data.outlined import find_outlined
 from nucleate.data.regions import paint_regions, region_of_rings, region_of_runs
 from nucleate.data.samples import read_samples
+from nucleate.data.source import open_source
 from nucleate.errors import DataError
 from nucleate.export.coco import Picture, write_coco
 from nucleate.export.geojson import write_geojson
@@ -174,6 +176,21 @@ def test_xml_comes_back(labels: NDArray[np.int32]) -> None:
     assert ((kept == 0) | (labels > 0)).all()
 
 
+def test_of_a_qupath_cell_the_nucleus_is_taken() -> None:
+    cell = json.loads(_geojson([[[0, 0], [6, 0], [6, 5], [0, 5]]]))
+    bare = cell | {"nucleusGeometry": None}
+    whole = cell | {"nucleusGeometry": json.loads(_geojson([SQUARE]))["geometry"]}
+    for feature, expected in ((whole, TRUTH), (bare, np.ones_like(TRUTH))):
+        regions = geojson_regions(json.dumps([feature]).encode(), "x", shape=(5, 6))
+        assert np.array_equal(paint_regions(regions, (5, 6)), expected)
+
+
+@pytest.mark.parametrize("one", [{"segmentation": []}, {}])
+def test_boxes_without_outlines_are_told(one: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"coco\.json has boxes and no outlines"):
+        coco_regions([{"bbox": [1, 1, 3, 2], **one}], "coco.json", shape=(5, 6))
+
+
 # --- as data sets ---------------------------------------------------------------------------------------------------
 
 
@@ -223,6 +240,37 @@ def test_pictures_and_outlines_belong_together(tmp_path: Path) -> None:
     (tmp_path / "b.geojson").write_bytes(_coco([], file_name="c.png"))
     (tmp_path / "b.geojson").rename(tmp_path / "b.json")
     with pytest.raises(DataError, match=r"c has no picture; add it or take b\.json out"):
+        read_samples(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("json_file", "file_name", "taken"),
+    [
+        ("train/coco.json", "001.png", "train/001.png"),
+        ("val/coco.json", "001.png", "val/001.png"),
+        ("coco.json", "train/001.png", "train/001.png"),
+        ("train/coco.json", "val/001.png", "val/001.png"),
+        ("train/coco.json", "../val/001.png", "val/001.png"),
+        ("train/coco.json", "elsewhere/001.png", "train/001.png"),
+        ("notes/coco.json", "deep/001.png", "val/deep/001.png"),
+    ],
+)
+def test_a_coco_file_means_the_picture_at_its_own_path(
+    json_file: str, file_name: str, taken: str, tmp_path: Path
+) -> None:
+    for name in (taken, "val/001.png" if taken == "train/001.png" else "train/001.png"):
+        _picture(tmp_path / name)
+    (tmp_path / json_file).parent.mkdir(exist_ok=True)
+    (tmp_path / json_file).write_bytes(_coco([[1, 1, 4, 1, 4, 3, 1, 3]], file_name=file_name))
+    (found,) = [entry for entry in find_outlined(open_source(tmp_path)) if entry.outlines]
+    assert found.image == taken
+
+
+def test_a_name_that_two_pictures_have_is_told(tmp_path: Path) -> None:
+    for name in ("train/001.png", "val/001.png"):
+        _picture(tmp_path / name)
+    (tmp_path / "coco.json").write_bytes(_coco([[1, 1, 4, 1, 4, 3, 1, 3]], file_name="001.png"))
+    with pytest.raises(DataError, match=r"names 001\.png, got train/001\.png and val/001\.png"):
         read_samples(tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.data.files import ONE, equal, flip, pack, png, two_nuclei, write
 
-from nucleate.data import cache, folders, kaggle
+from nucleate.data import cache, folders, kaggle, source
+from nucleate.data import samples as samples_module
 from nucleate.data.sample import Sample
 from nucleate.data.samples import attach_table, grouped_folds, hold_out, load_samples, read_samples, split
 from nucleate.data.source import open_source
@@ -64,6 +66,29 @@ def test_a_changed_set_is_read_anew(data: Path, tmp_path: Path) -> None:
     assert load_samples(folder, cache=tmp_path / "cache")[1].labels.sum() == 3
 
 
+def test_what_another_version_read_is_read_anew(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_samples(data, cache=tmp_path / "cache")
+    monkeypatch.setattr(samples_module, "__version__", "0.0.1")
+    monkeypatch.setattr(kaggle, "decode_image", None)
+    with pytest.raises(TypeError):
+        load_samples(data, cache=tmp_path / "cache")
+
+
+def test_a_cache_of_the_first_format_is_not_used(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(cache, "_FORMAT", 1)  # in which light and dark could be exchanged
+        load_samples(data, cache=tmp_path / "cache")
+    monkeypatch.setattr(kaggle, "decode_image", None)
+    with pytest.raises(TypeError):
+        load_samples(data, cache=tmp_path / "cache")
+
+
+def test_a_large_file_beside_the_pictures_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path / "set", {**two_nuclei(), "slide.ndpi": b"x" * 5000})
+    monkeypatch.setattr(source, "MAX_FILE_BYTES", 4999)
+    assert_as_written(load_samples(folder, cache=tmp_path / "cache"))
+
+
 def test_parts_do_not_share_a_cache_file(tmp_path: Path) -> None:
     other = {f"b/{name}": data for name, data in two_nuclei().items() if name.startswith("two")}
     path = pack(tmp_path / "s.zip", {**two_nuclei("a/"), **other})
@@ -93,14 +118,17 @@ def test_a_damaged_cache_is_made_again(
     assert_as_written(load_samples(data, cache=folder))
 
 
-def test_no_pickle_is_ever_loaded(data: Path, tmp_path: Path) -> None:
+def test_no_pickle_is_ever_loaded(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     load_samples(data, cache=tmp_path / "cache")
     (path,) = (tmp_path / "cache").iterdir()
     objects = tmp_path / "objects.npy"
     np.save(objects, np.array([{}], dtype=object), allow_pickle=True)
-    index = b'{"format": 1, "key": "K", "ids": ["one"]}'
+    key = path.stem.removeprefix("samples-")
+    index = json.dumps({"format": cache._FORMAT, "key": key, "ids": ["one"]}).encode()
     pack(path, {"index.json": index, "0.image.npy": objects.read_bytes(), "0.labels.npy": objects.read_bytes()})
-    assert cache.load(tmp_path / "cache", path.stem.removeprefix("samples-")) is None
+    with caplog.at_level(logging.WARNING):
+        assert cache.load(tmp_path / "cache", key) is None
+    assert "allow_pickle" in caplog.text
 
 
 def test_the_cache_folder_is_looked_up_at_the_call(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,6 +271,16 @@ def test_a_share_is_held_out_in_whole_groups(groups: list[str], share: float, se
     assert held
     assert not {s.group for s in train} & {s.group for s in held}
     assert hold_out(samples, share, seed=seed)[1] == held
+    assert share > 0.5 or len(held) <= len(train)
+
+
+@pytest.mark.parametrize("name", ["A", "field", "m", "z"])
+def test_a_large_field_of_view_is_trained_on(name: str) -> None:
+    samples = [sample(str(number), name if number < 8 else f"g{number}") for number in range(10)]
+    for seed in range(4):
+        assert [len(hold_out(samples, share, seed=seed)[1]) for share in (0.1, 0.2, 0.4)] == [1, 2, 2]
+    fields = [sample(str(number), str(number % 2)) for number in range(10)]
+    assert len(hold_out(fields, 0.1, seed=0)[1]) == 5
 
 
 def test_single_pictures_are_held_out_to_the_picture() -> None:

@@ -96,6 +96,17 @@ def test_the_fingerprint_follows_the_content(tmp_path: Path, kind: str) -> None:
     assert len({first, *(hashed(f"other{n}", files) for n, files in enumerate(others))}) == 5
 
 
+def test_the_fingerprint_of_a_folder_is_taken_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_source(write(tmp_path / "set", FILES))
+    first = opened.fingerprint()
+    monkeypatch.setattr(source, "MAX_FILE_BYTES", 499)
+    monkeypatch.setattr(source, "_BLOCK", 7)
+    assert opened.fingerprint() == first
+    (tmp_path / "set" / "a" / "y.txt").unlink()
+    with pytest.raises(DataError, match=r"cannot read .*y\.txt: .*; restore the file"):
+        opened.fingerprint()
+
+
 def test_linked_folders_are_entered_and_links_that_lead_back_are_not(tmp_path: Path) -> None:
     kept = write(tmp_path / "kept", {"x.txt": b"X"})
     folder = write(tmp_path / "set", {"a/y.txt": b"Y"})

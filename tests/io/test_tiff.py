@@ -333,3 +333,22 @@ def test_coloured_pages_stored_in_other_ways_are_planes_of_one_stack(tmp_path: P
     image = read_both_ways(tmp_path / "a.tif")
     assert image.axes == "IYXS"
     np.testing.assert_array_equal(image.pixels, np.stack(pages))
+
+
+@pytest.mark.parametrize(
+    "kinds", [("u1", "u2"), ("u1", "u2", "u1"), ("f4", "u1")], ids=["two", "two of three are alike", "floats"]
+)
+def test_pages_of_other_numbers_written_one_by_one_are_a_stack(tmp_path: Path, kinds: tuple[str, ...]) -> None:
+    pages = [numbers(7, 9, dtype=kind) for kind in kinds]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page in pages:
+            writer.write(page)
+    np.testing.assert_array_equal(read_both_ways(tmp_path / "a.tif").pixels, np.stack(pages))
+
+
+@pytest.mark.parametrize(("per_inch", "size_um"), [(72, None), (50800, 0.5)])
+def test_inches_of_imagej_are_a_size_only_where_a_microscope_may_have_it(
+    tmp_path: Path, per_inch: int, size_um: float | None
+) -> None:
+    path = _written(tmp_path, numbers(7, 9), imagej=True, metadata={"unit": "inch"}, resolution=(per_inch, per_inch))
+    assert read_both_ways(path).pixel_size_um == (None if size_um is None else pytest.approx((size_um, size_um)))

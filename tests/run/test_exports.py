@@ -6,6 +6,7 @@ import csv
 import hashlib
 import importlib.util
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,6 +116,37 @@ def test_a_plane_is_never_called_as_another_input_is(folder: Path, tmp_path: Pat
     names = [f"{name}/{plane}" for name in ("stack", "stack-2", "stack-2-0") for plane in range(3)]
     assert sorted(ids) == sorted(f"{one['name']}/{one['plane']}" for one in pictures) == sorted(names)
     assert {one["file_name"] for one in pictures} == {"stack.tif", "stack-2-0.tif"}
+
+
+def test_what_was_saved_from_python_stays_in_the_tables(folder: Path, tmp_path: Path) -> None:
+    go(folder / "flat.tif", tmp_path / "out", exports=("measurements",))
+    image = Image(np.zeros((4, 4), np.uint8), name="mine.tif")
+    mine = Segmentation(np.array([[1, 0, 2, 0]] * 4, np.int32), np.full(2, 0.5, np.float32), image)
+    mine.save(tmp_path / "out", ["measurements"])
+    go(folder, tmp_path / "out", exports=("measurements",), resume=True)
+    with (tmp_path / "out" / "measurements.csv").open(encoding="utf-8", newline="") as stream:
+        counted = Counter(row["image"] for row in csv.DictReader(stream))
+    assert sorted(counted) == ["flat", "mine", "stack"]
+    assert counted["mine"] == 2
+
+
+def test_channels_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    pixels = np.stack([(HOLED > 0) * np.uint8(level) for level in (200, 90, 30)])
+    metadata = {"axes": "CYX", "Channel": {"Name": ["Cy3", "Cy3", "Cy3-2"]}}
+    tifffile.imwrite(tmp_path / "a.ome.tif", pixels, metadata=metadata)
+    go(tmp_path / "a.ome.tif", tmp_path / "out", exports=("measurements",))
+    with (tmp_path / "out" / "measurements.csv").open(encoding="utf-8", newline="") as stream:
+        row = next(csv.DictReader(stream))
+    assert [row[f"mean_intensity_{name}"] for name in ("Cy3", "Cy3-3", "Cy3-2")] == ["200", "90", "30"]
+
+
+@needs_zarr
+@pytest.mark.parametrize("kind", ["q", "Q", "l", "L"])
+def test_whole_numbers_of_every_name_go_into_zarr(tmp_path: Path, kind: str) -> None:
+    image = Image((HOLED > 0).astype(np.dtype(kind)), name="a.tif")
+    labels = (HOLED > 0).astype(np.int32)
+    Segmentation(labels, np.ones(1, np.float32), image).save(tmp_path, ["zarr"])
+    assert (tmp_path / "a.ome.zarr" / "labels" / "nuclei").is_dir()
 
 
 @needs_zarr

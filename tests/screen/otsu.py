@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+import csv
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
+import pytest
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 from tests.fakes import FakeSegmentation
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nucleate.core.image import Image
 
 
@@ -67,3 +71,15 @@ def run(words: list[str]) -> None:
 
     with mock.patch.object(segment, "load", load):
         main.main(words)
+
+
+def leave(*words: str | Path, code: int = 0) -> None:
+    """Run it and check the exit code."""
+    with pytest.raises(SystemExit) as left:
+        run([str(word) for word in words])
+    assert left.value.code == code
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))

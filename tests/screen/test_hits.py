@@ -69,6 +69,12 @@ def test_separation_without_enough_wells_or_spread() -> None:
     same = separation([1, 1], [1, 1])
     assert math.isnan(same.ssmd)
     assert math.isnan(same.z_prime)
+    apart = separation([5, 5], [1, 1])
+    assert np.isnan([apart.z_prime, apart.robust_z_prime, apart.ssmd, apart.robust_ssmd]).all()
+    # Half of the wells and more are alike: the plain forms are known, the robust ones are not.
+    mostly = separation([5, 5, 5, 6], [1, 1, 1, 1])
+    assert np.isfinite([mostly.z_prime, mostly.ssmd]).all()
+    assert np.isnan([mostly.robust_z_prime, mostly.robust_ssmd]).all()
 
 
 def test_edge_effect_by_hand() -> None:

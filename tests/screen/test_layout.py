@@ -103,6 +103,24 @@ def test_what_does_not_fit_is_told_in_one_line_each(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("good", "odd", "pattern"),
+    [
+        ("r01c01f01p01-ch1sk1fk1fl1.tiff", "r00c00f01p01-ch1sk1fk1fl1.tiff", None),
+        ("row1col1.tif", "row1col0.tif", "row{row}col{column}"),
+        ("row1col1.tif", "row703col1.tif", "row{row}col{column}"),
+        ("rowAcol1.tif", "rowAcol0.tif", "row{row}col{column}"),
+        ("A01_1_DAPI.tif", "A00_1_DAPI.tif", None),
+    ],
+)
+def test_one_name_that_is_no_well_stops_no_plate(tmp_path: Path, good: str, odd: str, pattern: str | None) -> None:
+    plate = read_plate(_touch(tmp_path, good, odd), pattern=pattern)
+    assert [field.name for field in plate.fields] == ["A01_f01"]
+    (problem,) = plate.problems
+    assert problem.startswith(f"{odd}: ")
+    assert "is no well; " in problem
+
+
+@pytest.mark.parametrize(
     ("names", "pattern", "said"),
     [
         ([], None, "no picture in this folder"),

@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 import tifffile
 
+from nucleate.errors import InputError
 from nucleate.screen.layout import read_plate
-from nucleate.screen.scale import plate_scale
+from nucleate.screen.scale import earlier_scale, plate_scale
 from nucleate.screen.sources import field_sources
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nucleate.screen.sources import FieldSource
 
 pytestmark = pytest.mark.base
 
@@ -40,6 +45,89 @@ def test_a_field_of_an_ome_zarr_plate_stays_in_its_file(tmp_path: Path) -> None:
         with source.open(tmp_path) as opened:
             assert (opened.in_memory, opened.name) == (False, source.shown)
             assert opened.channel(1).read(slice(0, 1), slice(0, 1)).tolist() == [[number]]
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (("A01_1_z1.tif", "A01_1_z2.tif"), "{well}_{field}_z{z}"),
+        (("ZStep_1/P_A01_s1.tif", "ZStep_2/P_A01_s1.tif"), "imagexpress"),
+    ],
+)
+@pytest.mark.parametrize("axes", ["YX", "CYX", "YXS", "ZYX"])
+def test_planes_in_files_of_their_own_become_one(
+    tmp_path: Path, names: tuple[str, str], pattern: str, axes: str
+) -> None:
+    rng = np.random.default_rng(0)
+    lengths = {"C": 2, "Y": 6, "X": 7, "S": 3, "Z": 4}
+    shape = tuple(lengths[axis] for axis in axes)
+    planes = [rng.integers(0, 99, shape, dtype=np.uint8) for _ in names]
+    for name, plane in zip(names, planes, strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        told: dict[str, Any] = {"photometric": "rgb"} if "S" in axes else {"imagej": True}
+        tifffile.imwrite(tmp_path / name, plane, metadata={"axes": axes}, **told)
+    (source,) = field_sources(read_plate(tmp_path, pattern=pattern))
+    brightest = np.maximum(*planes)
+    _check_read(source, tmp_path, expected=brightest.max(0) if "Z" in axes else brightest)
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("ZYX", (3, 6, 7)), ("ZCYX", (3, 2, 6, 7)), ("IYX", (3, 6, 7))])
+@pytest.mark.parametrize("name", ["A01.tif", "A01_1_DAPI.tif"])
+def test_a_stack_in_one_file_becomes_one_plane(tmp_path: Path, axes: str, shape: tuple[int, ...], name: str) -> None:
+    stack = np.random.default_rng(0).integers(0, 99, shape, dtype=np.uint16)
+    told: dict[str, Any] = (
+        {"photometric": "minisblack"} if "I" in axes else {"imagej": True, "metadata": {"axes": axes}}
+    )
+    tifffile.imwrite(tmp_path / name, stack, **told)
+    (source,) = field_sources(read_plate(tmp_path, pattern="{well}" if name == "A01.tif" else None))
+    if name == "A01.tif":
+        _check_read(source, tmp_path, expected=stack.max(0))
+    elif "C" not in axes:
+        _check_read(source, tmp_path, expected=stack.max(0)[np.newaxis])
+    else:
+        with pytest.raises(InputError, match="holds several channels"):
+            source.read(tmp_path)
+
+
+def test_a_stack_of_an_ome_zarr_plate_becomes_one_plane(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    from tests.io.zarr_files import write_plate
+
+    stack = np.random.default_rng(0).integers(0, 99, (2, 3, 4, 5), dtype=np.uint16)
+    (source,) = field_sources(read_plate(write_plate(tmp_path / "p.zarr", {"A/1/0": stack}, axes="czyx")))
+    _check_read(source, tmp_path, expected=stack.max(1))
+    with source.open(tmp_path) as opened:
+        assert not opened.in_memory
+
+
+@pytest.mark.parametrize("name", ["A01.tif", "A01_1_DAPI.tif"])
+def test_times_are_not_mixed(tmp_path: Path, name: str) -> None:
+    stack = np.zeros((2, 6, 7), np.uint16)
+    tifffile.imwrite(tmp_path / name, stack, imagej=True, metadata={"axes": "TYX"})
+    (source,) = field_sources(read_plate(tmp_path, pattern="{well}" if name == "A01.tif" else None))
+    said = "holds 2 time points, a screen takes one; .*--time"
+    with pytest.raises(InputError, match=said):
+        source.read(tmp_path)
+    with pytest.raises(InputError, match=said), source.open(tmp_path):
+        pass
+
+
+def test_files_with_and_without_a_channel_are_not_mixed(tmp_path: Path) -> None:
+    for name in ("P_A01_s1.tif", "P_A01_s1_w1.tif"):
+        tifffile.imwrite(tmp_path / name, np.zeros((4, 5), np.uint16))
+    (source,) = field_sources(read_plate(tmp_path, pattern="imagexpress"))
+    with pytest.raises(InputError, match=r"P_A01_s1\.tif tells no channel, other files do"):
+        source.read(tmp_path)
+
+
+def _check_read(source: FieldSource, folder: Path, *, expected: NDArray[Any]) -> None:
+    """Check that both ways to read give one plane of these pixels."""
+    image = source.read(folder)
+    with source.open(folder) as opened:
+        loaded = opened.load()
+        assert (opened.stack_shape, opened.name, opened.axes) == ((), source.shown, image.axes)
+    np.testing.assert_array_equal(image.pixels, expected)
+    np.testing.assert_array_equal(loaded.pixels, expected)
 
 
 class _Asked:
@@ -73,3 +161,13 @@ def test_all_fields_get_the_scale_that_a_fifth_of_them_want(tmp_path: Path, fiel
     assert plate_scale(sources, asked, channel="DAPI") == scale
     settled: Any = _Asked(0.5)
     assert plate_scale(sources, settled) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "scale"),
+    [('{"settings": {"scale": 0.5}}', 0.5), ('{"settings": {"scale": "auto"}}', None), ("{}", None), ("[", None)],
+)
+def test_the_scale_of_an_earlier_run_is_looked_up(tmp_path: Path, text: str, scale: float | None) -> None:
+    assert earlier_scale(tmp_path) is None
+    (tmp_path / "run.json").write_text(text, encoding="utf-8")
+    assert earlier_scale(tmp_path) == scale

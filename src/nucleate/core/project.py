@@ -24,7 +24,7 @@ PROJECTIONS: tuple[str, ...] = get_args(Projection)
 
 
 def project(image: Image, how: str) -> Image:
-    """Put the planes of axis ``Z`` together; channels and times stay apart.
+    """Put the planes of axis ``Z`` together, or where there is none those of ``I``; channels and times stay apart.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def project(image: Image, how: str) -> Image:
     Returns
     -------
     Image
-        Of the same dtype, without ``Z``; itself, if it has none.
+        Of the same dtype, without that axis; itself, if it has neither.
 
     Raises
     ------
@@ -50,10 +50,10 @@ def project(image: Image, how: str) -> Image:
     array([[4, 5]])
     """
     _check(how)
-    if "Z" not in image.axes:
+    if (letter := _depth(image.axes)) is None:
         return image
-    pixels = _together(image.pixels, image.axes.index("Z"), how=how)
-    return replace(image, pixels=pixels, axes=image.axes.replace("Z", ""))
+    pixels = _together(image.pixels, image.axes.index(letter), how=how)
+    return replace(image, pixels=pixels, axes=image.axes.replace(letter, ""))
 
 
 def projected(image: LazyImage, how: str) -> LazyImage:
@@ -65,16 +65,20 @@ def projected(image: LazyImage, how: str) -> LazyImage:
         If there is no such projection.
     """
     _check(how)
-    if "Z" not in image.axes:
+    if (letter := _depth(image.axes)) is None:
         return image
-    axis, inner = image.axes.index("Z"), image.window
+    axis, inner = image.axes.index(letter), image.window
 
     def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
         planes = [inner((*place[:axis], z, *place[axis:]), rows, cols) for z in range(image.shape[axis])]
         return _together(np.stack(planes), 0, how=how)
 
     shape = image.shape[:axis] + image.shape[axis + 1 :]
-    return replace(image, window=window, shape=shape, axes=image.axes.replace("Z", ""))
+    return replace(image, window=window, shape=shape, axes=image.axes.replace(letter, ""))
+
+
+def _depth(axes: str) -> str | None:
+    return next((letter for letter in "ZI" if letter in axes), None)
 
 
 def _check(how: str) -> None:

@@ -37,6 +37,8 @@ _GEOMETRIES = {
 def geojson_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
     """Read the polygons of a GeoJSON file, a feature a nucleus; points and lines are passed over.
 
+    Of QuPath's cells, which have an outline of their nucleus too (``nucleusGeometry``), that one is taken.
+
     Parameters
     ----------
     data : bytes
@@ -59,7 +61,7 @@ def geojson_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
         if features is None:
             raise DataError(f"{name} is no GeoJSON: no features or geometry in it; export it again")
         for feature in features:
-            geometry: dict[str, Any] = feature.get("geometry", feature) or {}
+            geometry: dict[str, Any] = feature.get("nucleusGeometry") or feature.get("geometry", feature) or {}
             kind, corners = str(geometry.get("type")), geometry.get("coordinates")
             pieces: list[Any] = {"Polygon": [corners], "MultiPolygon": corners}.get(kind) or []
             rings = [_ring(ring) for piece in pieces for ring in piece]
@@ -179,11 +181,19 @@ def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
 
 
 def coco_regions(annotations: list[dict[str, Any]], name: str, *, shape: Shape) -> list[Region]:
-    """Read the nuclei of one picture of a COCO file: polygons, or run-length codes plain or compressed."""
+    """Read the nuclei of one picture of a COCO file: polygons, or run-length codes plain or compressed.
+
+    Raises
+    ------
+    DataError
+        If one is damaged, or has a box and no outline.
+    """
     found = []
     with _Damaged(name):
         for one in annotations:
-            code = one["segmentation"]
+            code = one.get("segmentation")
+            if not code:
+                raise DataError(f"{name} has boxes and no outlines: a segmentation is empty; export outlines or masks")
             if isinstance(code, list):
                 # Parts of one object; each is filled by itself.
                 parts = [region_of_rings([_ring(np.reshape(part, (-1, 2)))], shape) for part in code]

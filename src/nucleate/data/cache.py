@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cache_folder", "load", "store"]
 
-_FORMAT = 1
+_FORMAT = 2
 _INDEX = "index.json"
 _logger = logging.getLogger(__name__)
 

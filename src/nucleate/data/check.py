@@ -167,6 +167,10 @@ def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | No
 
 
 def _check_entry(source: Source, entry: kaggle.KaggleEntry, *, report: Report, seen: dict[str, str]) -> None:
+    if entry.masks and kaggle.sole_labels(source, entry) is not None:
+        pair = folders.Pair(entry.image_id, entry.image, entry.masks[0])
+        _check_pair(source, pair, report=report, seen=seen)
+        return
     report.images += 1
     image = _image(source, (entry.image_id, entry.image), report=report, seen=seen)
     if entry.masks is None:

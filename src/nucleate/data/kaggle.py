@@ -1,7 +1,7 @@
 """The layout of the 2018 Data Science Bowl: ``<id>/images/<id>.png`` and one PNG a nucleus in ``<id>/masks/``.
 
 Read in place from a folder or a zip, at any depth, and never written to. Where two masks share a pixel it belongs to
-the first of them in the order of their file names.
+the first of them in the order of their file names. A sole mask may be a label image.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
 from nucleate.core.image import Image
-from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask
+from nucleate.core.labels import areas, relabel
+from nucleate.data.folders import picture_id
+from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask, stored_labels
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source
 from nucleate.errors import DataError, InputError, UsageError
@@ -33,7 +36,10 @@ __all__ = [
     "read_kaggle",
     "read_labels",
     "samples_of",
+    "sole_labels",
 ]
+
+_EIGHT = np.ones((3, 3), dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ def find_entries(source: Source) -> list[KaggleEntry]:
     Raises
     ------
     DataError
-        If an id occurs twice.
+        If an id occurs twice, or a folder beside them holds several pictures.
     """
     pictures: dict[str, list[str]] = {}
     masks: dict[str, list[str]] = {}
@@ -76,18 +82,25 @@ def find_entries(source: Source) -> list[KaggleEntry]:
         if kind in {"images", "masks"} and place.suffix.lower() in PICTURE_SUFFIXES:
             (pictures if kind == "images" else masks).setdefault(str(place.parent.parent), []).append(name)
     entries: dict[str, KaggleEntry] = {}
+    crowded = ""
     for folder, names in pictures.items():
         # A single sample's own folder may be given as the whole source.
         image_id = PurePosixPath(folder).name or source.path.name
-        stem = PurePosixPath(names[0]).stem
+        shown = {picture_id(name) for name in names}
         found = masks.get(folder)
-        if len(names) != 1 or not (stem == image_id or (found and all(PurePosixPath(m).stem != stem for m in found))):
+        if len(names) > 1:
+            if found or image_id in shown:
+                crowded = str(PurePosixPath(folder, "images"))
+            continue
+        if image_id not in shown and (not found or shown & {picture_id(name) for name in found}):
             continue
         if image_id in entries:
             where = f"{entries[image_id].image} and {names[0]}"
             raise DataError(f"{source}: image {image_id} occurs twice: got {where}; choose one part with ::FOLDER")
         empty = () if f"{folder}/masks" in source.folders else None
         entries[image_id] = KaggleEntry(image_id, names[0], tuple(found) if found else empty)
+    if entries and crowded:
+        raise DataError(f"{source}: several pictures in {crowded}; leave the one that the masks belong to")
     return [entries[image_id] for image_id in sorted(entries)]
 
 
@@ -168,7 +181,7 @@ def samples_of(source: Source) -> list[Sample]:
 
 
 def read_labels(source: Source, entry: KaggleEntry, *, shape: tuple[int, int] | None = None) -> NDArray[np.int32]:
-    """Merge the masks of one image.
+    """Merge the masks of one image, or take its sole mask as it is where that is a label image (`sole_labels`).
 
     Parameters
     ----------
@@ -197,8 +210,44 @@ def read_labels(source: Source, entry: KaggleEntry, *, shape: tuple[int, int] | 
     if shape is None:
         height, width = decode_image(source.read(entry.image), f"{source}/{entry.image}").shape[:2]
         shape = (height, width)
+    whole = sole_labels(source, entry)
+    if whole is not None:
+        _check_size(f"{source}/{entry.masks[0]}", whole, shape=shape)
+        return whole
     named = ((name, decode_mask(source.read(name), f"{source}/{name}")) for name in entry.masks)
     return merge_masks(named, shape)
+
+
+def sole_labels(source: Source, entry: KaggleEntry) -> NDArray[np.int32] | None:
+    """Read the sole mask of an image as a label image, if it is one.
+
+    It is one if its values above 0 are several whole numbers, most of them have four pixels or more, hardly any lies
+    in pieces, and not all are the soft edges of the largest. Of several masks each is one nucleus, whatever its values.
+
+    Returns
+    -------
+    (H, W) int32 ndarray, optional
+        Nuclei 1..n; None for masks of one nucleus each.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    if not entry.masks or len(entry.masks) > 1:
+        return None
+    data = source.read(entry.masks[0])
+    try:
+        labels = relabel(stored_labels(data, entry.masks[0]))
+    except DataError:  # colours or fractions, which a mask may have; of damage the reader of masks tells
+        return None
+    count = int(labels.max())
+    if count < 2 or np.median(areas(labels)) < 4:
+        return None
+    boxes = ndimage.find_objects(labels)
+    pieces = sum(ndimage.label(labels[box] == number, _EIGHT)[1] for number, box in enumerate(boxes, 1))
+    edges = ndimage.binary_dilation(labels == count, _EIGHT, iterations=2)
+    return labels if 2 * pieces <= 3 * count and ((labels > 0) & ~edges).any() else None
 
 
 def merge_masks(masks: Iterable[tuple[str, NDArray[Any]]], shape: tuple[int, int]) -> NDArray[np.int32]:
@@ -229,8 +278,7 @@ def merge_masks(masks: Iterable[tuple[str, NDArray[Any]]], shape: tuple[int, int
     labels = np.zeros(shape, dtype=np.int32)
     following = 1
     for name, mask in masks:
-        if mask.shape != shape:
-            raise DataError(f"mask {name} has another size than its image: got {mask.shape}, the image has {shape}")
+        _check_size(name, mask, shape=shape)
         # Nuclei are small in large images: only the rows that a mask reaches are touched.
         rows = np.flatnonzero(mask.max(axis=1))
         if rows.size == 0:
@@ -241,6 +289,11 @@ def merge_masks(masks: Iterable[tuple[str, NDArray[Any]]], shape: tuple[int, int
             band[free] = following
             following += 1
     return labels
+
+
+def _check_size(name: str, mask: NDArray[Any], *, shape: tuple[int, int]) -> None:
+    if mask.shape != shape:
+        raise DataError(f"mask {name} has another size than its image: got {mask.shape}, the image has {shape}")
 
 
 def _entries(source: Source) -> list[KaggleEntry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -67,8 +68,8 @@ def find_outlined(source: Source) -> list[Outlined]:
     """List the outlined pictures of a source by id.
 
     Known are ``<id>.geojson``, ``<id>.json``, ``<id>.rois.zip`` or ``<id>.zip``, ``<id>.roi`` and ``<id>.xml`` beside
-    or in another folder than ``<id>.png`` (``.tif``, ...), and COCO files that name their pictures. JSON of another
-    kind is passed over.
+    or in another folder than ``<id>.png`` (``.tif``, ...), and COCO files that name their pictures: by the path from
+    the COCO file, by the path in the source, or by a name that one picture has. JSON of another kind is passed over.
 
     Returns
     -------
@@ -78,7 +79,7 @@ def find_outlined(source: Source) -> list[Outlined]:
     Raises
     ------
     DataError
-        If an id occurs twice, or a JSON file is damaged.
+        If an id occurs twice, a COCO file names a picture of which there are several, or a JSON file is damaged.
     """
     pictures = [name for name in source.names if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
     files, of_coco = [], []
@@ -136,7 +137,9 @@ def samples_of(source: Source) -> list[Sample]:
 
 
 def _coco(source: Source, pictures: list[str], *, files: list[tuple[str, dict[str, dict[str, Any]]]]) -> list[Outlined]:
-    whole = {**{PurePosixPath(path).name: path for path in pictures}, **{path: path for path in pictures}}
+    named: dict[str, list[str]] = {}
+    for path in pictures:
+        named.setdefault(PurePosixPath(path).name, []).append(path)
     found: dict[str, Outlined] = {}
     for name, listed in files:
         for file_name, entry in listed.items():
@@ -145,12 +148,28 @@ def _coco(source: Source, pictures: list[str], *, files: list[tuple[str, dict[st
                 raise DataError(
                     f"{source}: two pictures of id {image_id} in {found[image_id].outlines}, {name}; rename one"
                 )
-            path = whole.get(file_name) or whole.get(PurePosixPath(file_name).name)
-            found[image_id] = Outlined(image_id, path, name, _coco_reader(f"{source}/{name}", entry), entry["shape"])
+            picture = _named_by(source, name, file_name=file_name, named=named)
+            found[image_id] = Outlined(image_id, picture, name, _coco_reader(f"{source}/{name}", entry), entry["shape"])
     used = {entry.image for entry in found.values()}
     for image_id, path in _by_id(source, [path for path in pictures if path not in used]).items():
         found.setdefault(image_id, Outlined(image_id, path, None, None))
     return [found[image_id] for image_id in sorted(found)]
+
+
+def _named_by(source: Source, name: str, *, file_name: str, named: dict[str, list[str]]) -> str | None:
+    """Find the picture that a COCO file names; `named` lists the pictures of each name without folders."""
+    last = PurePosixPath(file_name).name
+    candidates = named.get(last, [])
+    beside = PurePosixPath(name).parent
+    for path in (beside / file_name, PurePosixPath(file_name), beside / last):
+        if (place := posixpath.normpath(path)) in candidates:
+            return place
+    candidates = [path for path in candidates if path.endswith(f"/{file_name}")] or candidates
+    if len(candidates) > 1:
+        raise DataError(
+            f"{source}: {name} names {file_name}, got {' and '.join(candidates)}; put the file beside its pictures"
+        )
+    return candidates[0] if candidates else None
 
 
 def _coco_reader(name: str, entry: dict[str, Any]) -> _Reader:

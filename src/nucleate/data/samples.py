@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nucleate import __version__
 from nucleate.data import cache as store
 from nucleate.data import folders, kaggle, outlined
 from nucleate.data.sample import Sample
@@ -33,7 +34,8 @@ def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "")
         ``archive.zip::folder`` for a folder inside.
     cache : Path, optional
         Folder for the cache file; ``$NUCLEATE_CACHE`` or the user's cache folder when None.
-        The file's name is a hash of the content, so a changed data set is read anew.
+        The file's name is a hash of the content and of the version of nucleate, so a changed data set is read anew,
+        and so is one that an older version read.
     part : str
         The folder inside, as an alternative to the colons.
 
@@ -48,7 +50,7 @@ def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "")
         If the layout is not known or something in it cannot be used (``nucleate check`` lists everything).
     """
     source = open_source(path, part=part)
-    key = hashlib.sha256(f"{source.fingerprint()}::{source.part}".encode()).hexdigest()
+    key = hashlib.sha256(f"{__version__}::{source.fingerprint()}::{source.part}".encode()).hexdigest()
     folder = store.cache_folder() if cache is None else cache
     samples = store.load(folder, key)
     if samples is None:
@@ -176,7 +178,7 @@ def hold_out(samples: Sequence[Sample], share: float, *, seed: int) -> tuple[lis
     Returns
     -------
     train, held_out : list of Sample
-        Both in the order given, neither empty.
+        Both in the order given, neither empty. Of a share up to a half, at most half of the samples are held out.
 
     Raises
     ------
@@ -188,11 +190,16 @@ def hold_out(samples: Sequence[Sample], share: float, *, seed: int) -> tuple[lis
         raise DataError(f"cannot hold out a share of {share} of {len(sizes)} groups; use 0.1 to 0.9 of two or more")
     groups = sorted(sizes)
     np.random.default_rng(seed).shuffle(groups)
-    taken: dict[str, int] = {}
-    for group in groups[:-1]:  # one at least is trained on
+    most = len(samples) / 2 if share <= 0.5 else len(samples) - 1
+    taken: set[str] = set()
+    held = 0
+    for group in groups:
         # Taken if that comes nearer to the share than to leave it.
-        if not taken or sum(taken.values()) + sizes[group] / 2 <= share * len(samples):
-            taken[group] = sizes[group]
+        if held + sizes[group] / 2 <= share * len(samples) and held + sizes[group] <= most:
+            taken.add(group)
+            held += sizes[group]
+    if not taken:  # each is too large
+        taken.add(min(groups, key=sizes.__getitem__))
     return [s for s in samples if s.group not in taken], [s for s in samples if s.group in taken]
 
 

@@ -17,6 +17,7 @@ MAX_FILE_BYTES = 2**30
 """The largest single file read from a data set, unpacked; anything larger is taken for a decompression bomb."""
 
 _PART = "::"
+_BLOCK = 2**20
 
 
 class Source(ABC):
@@ -92,15 +93,20 @@ class FolderSource(Source):
                 raise DataError(_too_large(str(path), size))
             return path.read_bytes()
         except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror}; restore the file or remove it") from error
+            raise DataError(_unreadable(path, error)) from error
 
     def fingerprint(self) -> str:
-        """Hash names and bytes of every file."""
+        """Hash names and bytes of every file, however large: a file beside the pictures may be a whole slide."""
         digest = hashlib.sha256(b"folder")
         for name in self.names:
-            data = self.read(name)
-            digest.update(os.fsencode(f"{name}\n{len(data)}\n"))
-            digest.update(data)
+            path = self.path / name
+            try:
+                with path.open("rb") as stream:
+                    digest.update(os.fsencode(f"{name}\n{os.fstat(stream.fileno()).st_size}\n"))
+                    while block := stream.read(_BLOCK):
+                        digest.update(block)
+            except OSError as error:
+                raise DataError(_unreadable(path, error)) from error
         for folder in sorted(self.folders):
             digest.update(os.fsencode(f"{folder}/\n"))
         return digest.hexdigest()
@@ -181,6 +187,10 @@ def _hidden(name: str) -> bool:
 
 def _parents(name: str) -> list[PurePosixPath]:
     return [parent for parent in PurePosixPath(name).parents if str(parent) != "."]
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"cannot read {path}: {error.strerror}; restore the file or remove it"
 
 
 def _too_large(shown: str, size: int) -> str:

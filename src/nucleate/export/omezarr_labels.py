@@ -129,7 +129,8 @@ def _of_labels(labels: Labels, axes: str, *, size: tuple[float, float] | None) -
 
 
 def _of_image(image: LazyImage, *, size: tuple[float, float] | None) -> _Pixels:
-    dtype = np.dtype(np.uint8) if image.dtype == np.bool_ else image.dtype
+    # By its name: of two types of one size Zarr may know but one.
+    dtype = np.dtype(np.uint8) if image.dtype == np.bool_ else np.dtype(f"{image.dtype.kind}{image.dtype.itemsize}")
     return _in_order(
         image.shape, image.axes, dtype=dtype, size=size, read=lambda at, rows: _rows_of(image, at, rows=rows)
     )

@@ -187,7 +187,8 @@ def _opened(path: Path) -> tifffile.TiffFile:
         tiff = tifffile.TiffFile(path, is_ome=False)
     with contextlib.suppress(Exception):  # whatever is wrong with the pages shows when they are read
         len(tiff.pages)  # finds chains of pages that lead back into themselves, along which series would go for ever
-        if tiff.is_shaped and len({(one.shape, one.dtype) for one in tiff.series}) < len(tiff.series):
+        sizes = [_shape_HW(one) for one in tiff.series if {"Y", "X"} <= set(one.axes)]
+        if tiff.is_shaped and len(set(sizes)) < len(sizes):
             # Written page by page, each page is a series of its own: they are one stack.
             tiff.close()
             return tifffile.TiffFile(path, is_shaped=False)

@@ -105,9 +105,12 @@ def _length(value: str | None, unit: str) -> float | None:
 
 
 def _from_imagej(metadata: dict[str, Any], page: TiffPage) -> tuple[float, float] | None:
-    factor = micrometres(str(metadata.get("unit", "")))
-    spacing = _spacing(page)
-    return None if factor is None or spacing is None else (spacing[0] * factor, spacing[1] * factor)
+    factor, spacing = micrometres(str(metadata.get("unit", ""))), _spacing(page)
+    if factor is None or spacing is None:
+        return None
+    size = spacing[0] * factor, spacing[1] * factor
+    # Inches are what the resolution for a printer becomes when a picture is saved again.
+    return size if factor != micrometres("inch") or _is_of_a_microscope(size) else None
 
 
 def _from_tags(page: TiffPage) -> tuple[float, float] | None:
@@ -117,7 +120,11 @@ def _from_tags(page: TiffPage) -> tuple[float, float] | None:
     if factor is None or spacing is None:
         return None
     size = spacing[0] * factor, spacing[1] * factor
-    return size if all(_FINEST_UM <= s <= _COARSEST_UM for s in size) else None
+    return size if _is_of_a_microscope(size) else None
+
+
+def _is_of_a_microscope(size_um: tuple[float, float]) -> bool:
+    return all(_FINEST_UM <= side <= _COARSEST_UM for side in size_um)
 
 
 def _spacing(page: TiffPage) -> tuple[float, float] | None:

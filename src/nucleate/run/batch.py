@@ -20,7 +20,7 @@ from nucleate.run.single import BatchSettings, Done, Progress, SegmenterLike, Ta
 from nucleate.run.threads import ThreadCrew
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from nucleate.run.inputs import Source
 
@@ -171,7 +171,7 @@ def _run(
     ended = [kept.get(key, o) if o.status == "not done" else o for key, o in outcomes.items()]
     earlier = [o for key, o in journal.done.items() if key not in outcomes]
     summary = BatchSummary(ended, earlier, interrupted)
-    _write_common(summary, output, settings=settings)
+    _write_common(summary, output, settings=settings, names=journal.names.values())
     return summary
 
 
@@ -199,10 +199,10 @@ def _open_journal(
     return journal, names
 
 
-def _write_common(summary: BatchSummary, output: Path, *, settings: BatchSettings) -> None:
+def _write_common(summary: BatchSummary, output: Path, *, settings: BatchSettings, names: Iterable[str]) -> None:
     everything = [*summary.outcomes, *summary.earlier]
     finished = [outcome.name for outcome in everything if outcome.status == "ok"]
-    outputs.join_tables(output, finished, exports=settings.exports)
+    outputs.join_tables(output, finished, exports=settings.exports, but=set(names))
     outputs.write_summary(output / "summary.csv", everything)
     record = {
         "nucleate": __version__,

@@ -70,8 +70,8 @@ def dimmer(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
 def _halved(pixels: NDArray[Any]) -> NDArray[np.float32]:
     """Average blocks of 2 x 2 pixels."""
     rows, cols = (length // 2 * 2 for length in pixels.shape[:2])
-    even = pixels[:rows, :cols].astype(np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32, or infinite
+    with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32, beyond it, or infinite
+        even = pixels[:rows, :cols].astype(np.float32)
         total: NDArray[np.float32] = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
     return total * np.float32(0.25)
 

@@ -22,7 +22,7 @@ from nucleate.export.tables import write_anndata, write_parquet
 from nucleate.run.results import WRITERS, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from nucleate.run.journal import Outcome
@@ -38,7 +38,6 @@ __all__ = [
     "check_exports",
     "clear_half_written",
     "files_of",
-    "join_all_parts",
     "join_tables",
     "kept_strips",
     "prepare_folder",
@@ -184,8 +183,13 @@ def write_result(result: Result, output: Path, *, exports: Sequence[str]) -> Non
         WRITERS[export](result, files_of(output, result.name, exports=[export])[0])
 
 
-def join_tables(output: Path, names: Sequence[str], *, exports: Iterable[str]) -> None:
-    """Join the parts of the finished inputs `names` into the files of the whole run.
+def join_tables(
+    output: Path, names: Sequence[str], *, exports: Iterable[str], but: Container[str] = frozenset()
+) -> None:
+    """Join the parts of the finished inputs `names`, in this order, into the files of the whole run.
+
+    What else was written to the folder, as by `nucleate.run.segmentation.Segmentation.save`, comes after, but for
+    the inputs `but`.
 
     Raises
     ------
@@ -200,23 +204,14 @@ def join_tables(output: Path, names: Sequence[str], *, exports: Iterable[str]) -
         "anndata": write_anndata,
     }
     for export in exports:
-        if export in joins and names:
-            joins[export](output / _TABLES[export][0], [_part(output, name, export=export) for name in names])
-
-
-def join_all_parts(output: Path, *, exports: Iterable[str]) -> None:
-    """Join the parts of every input that ever was written to the folder, by name.
-
-    Raises
-    ------
-    OutputError
-        If the files cannot be written.
-    """
-    for export in exports:
-        if export in _TABLES:
-            ending = f".{export}{_TABLES[export][1]}"
-            parts = sorted(path.name for path in (output / PARTS_NAME).glob(f"*{ending}"))
-            join_tables(output, [part.removesuffix(ending) for part in parts], exports=[export])
+        if export not in joins:
+            continue
+        ending = f".{export}{_TABLES[export][1]}"
+        there = sorted(path.name.removesuffix(ending) for path in (output / PARTS_NAME).glob(f"*{ending}"))
+        known = set(names)
+        joined = [*names, *(name for name in there if name not in known and name not in but)]
+        if joined:
+            joins[export](output / _TABLES[export][0], [_part(output, name, export=export) for name in joined])
 
 
 def write_summary(path: Path, outcomes: Iterable[Outcome]) -> None:

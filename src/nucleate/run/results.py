@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -119,8 +120,18 @@ class Result:
         image, count = self.image, self.channels
         if count == 1:
             return {"": image.channel(0).plane(at)}
-        names = image.channel_names if len(image.channel_names) == count else map(str, range(count))
-        return {name: image.channel(i).plane(at) for i, name in enumerate(names)}
+        names = image.channel_names if len(image.channel_names) == count else tuple(map(str, range(count)))
+        return {name: image.channel(i).plane(at) for i, name in enumerate(_told_apart(names))}
+
+
+def _told_apart(names: tuple[str, ...]) -> list[str]:
+    """Give channels of one name, as two detectors of a dye, names of their own: ``Cy3``, ``Cy3-2``."""
+    found: list[str] = []
+    for name in names:
+        copies = (f"{name}-{number}" for number in itertools.count(2))
+        free = itertools.chain([name] if name not in found else [], copies)
+        found.append(next(one for one in free if one not in found and (one == name or one not in names)))
+    return found
 
 
 def _write_labels(result: Result, path: Path) -> None:

@@ -104,7 +104,7 @@ class Segmentation:
         stem = name or PurePath(self.image.name).stem or "image"
         outputs.prepare_folder(folder)
         outputs.write_result(self._result(stem), folder, exports=wanted)
-        outputs.join_all_parts(folder, exports=wanted)
+        outputs.join_tables(folder, [], exports=wanted)
 
     def median_area(self) -> float | None:
         """Give the median area of the nuclei in pixels; None without nuclei."""

@@ -34,7 +34,8 @@ class Separation:
     ssmd, robust_ssmd : float
         0 is none; beyond 3 or -3 is a very strong effect.
     positives, negatives : int
-        Wells that went in. All numbers are NaN with fewer than two on a side or without any spread.
+        Wells that went in. All numbers are NaN with fewer than two on a side; those of one form where neither side has
+        any spread.
     """
 
     z_prime: float
@@ -197,8 +198,8 @@ def _finite(values: NDArray[Any] | Sequence[float]) -> NDArray[np.float64]:
 
 
 def _z_prime(positive: tuple[float, float], negative: tuple[float, float]) -> float:
-    distance = abs(positive[0] - negative[0])
-    return 1 - 3 * (positive[1] + negative[1]) / distance if distance else math.nan
+    distance, spread = abs(positive[0] - negative[0]), positive[1] + negative[1]
+    return 1 - 3 * spread / distance if distance and spread else math.nan
 
 
 def _ssmd(positive: tuple[float, float], negative: tuple[float, float]) -> float:

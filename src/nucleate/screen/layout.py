@@ -65,6 +65,8 @@ _PLACES = {
     "time": r"[A-Za-z]{0,5}?(?P<time>\d+)",
     "any": r"[^/]*?",
 }
+_MOST_ROWS, _MOST_COLUMNS = 26 + 26 * 26, 999
+"""As far as names of wells go: ZZ999."""
 _STEPS = re.compile(r"^(TimePoint|ZStep)_(\d+)$")
 
 
@@ -141,6 +143,11 @@ class Plate:
         """Names of all channels, sorted; empty where the files hold all channels each."""
         found = {file.channel for field in self.fields for file in field.files}
         return tuple(sorted(found - {""}))
+
+    @property
+    def time(self) -> int:
+        """The time point of all files, as their names number it; 0 where they tell none."""
+        return self.fields[0].files[0].time
 
     def nuclear_channel(self, wanted: str | None) -> str | None:
         """Tell which channel shows nuclei, once for all fields: a field that lacks it must not be taken for another.
@@ -325,14 +332,18 @@ def _place(path: Path, expression: re.Pattern[str], *, root: Path) -> tuple[str,
     if match is None:
         return "", 0, None
     found = {name: value for name, value in match.groupdict().items() if value is not None}
-    if "well" in found:
-        well = well_name(found["well"])
-    else:
-        row = found["row"]
-        well = well_at(int(row) - 1, int(found["column"]) - 1) if row.isdecimal() else well_name(row + found["column"])
+    well = well_name(found["well"]) if "well" in found else _well_of(found["row"], found["column"])
     steps = {m[1]: m[2] for part in path.parts[:-1] if (m := _STEPS.match(part))}
     z, time = (int(found.get(key, steps.get(step, 0))) for key, step in (("z", "ZStep"), ("time", "TimePoint")))
     return well, int(found.get("field", 1)), PlateFile(found.get("channel", ""), z, time, path)
+
+
+def _well_of(row: str, column: str) -> str:
+    if not row.isdecimal():
+        return well_name(row + column)
+    if not (0 < int(row) <= _MOST_ROWS and 0 < int(column) <= _MOST_COLUMNS):
+        raise DataError(f"row {row}, column {column} is no well; rows and columns count from 1: correct the name")
+    return well_at(int(row) - 1, int(column) - 1)
 
 
 def _at_time(fields: list[PlateField], time: int | None, *, folder: Path) -> list[PlateField]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+import tempfile
 from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +19,8 @@ import numpy as np
 from nucleate.core.files import atomic_path, write_text
 from nucleate.errors import UsageError
 from nucleate.export.columns import read_columns
-from nucleate.export.tables import extend_anndata, extend_parquet
+from nucleate.export.tables import extend_anndata, extend_parquet, write_anndata, write_parquet
+from nucleate.run.outputs import files_of
 from nucleate.screen.analysis import HIT, Screen, analyse
 from nucleate.screen.phenotypes import Rules
 from nucleate.screen.platemap import Content
@@ -25,7 +28,6 @@ from nucleate.screen.tables import FieldRow, build_tables, nuclear_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -42,15 +44,16 @@ __all__ = [
 
 RECORD_NAME = "screen.json"
 FIELDS_FOLDER = "fields"
+"""Where label images, overlays and measurements of the fields go."""
 FILES = (
     *(f"{name}.csv" for name in ("nuclei", "fields", "wells", "doses", "fits")), "nuclei.parquet", "nuclei.h5ad",
     "statistics.json", "plate.html", "report.html",
 )  # fmt: skip
 """What a screen writes beside `RECORD_NAME` and the folder of fields."""
-"""Where label images, overlays and measurements of the fields go."""
 
 _NUMBERS = ("area_px", "area_um2", "touches_border", "eccentricity", "solidity", "confidence")
 _INTENSITIES = ("mean_intensity", "min_intensity", "std_intensity", "integrated_intensity")
+_COPIES = (("parquet", ".parquet", write_parquet, extend_parquet), ("anndata", ".h5ad", write_anndata, extend_anndata))
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,10 @@ class ScreenRecord:
         Pictures that were left out, a line each.
     wells : int, optional
         How many the plate has, where the user said so.
+    time : int, optional
+        The time point that was taken; None in records of older versions.
+    pattern : str, optional
+        By which names were read: a style or a pattern; None in records of older versions.
     """
 
     plate: str
@@ -85,6 +92,24 @@ class ScreenRecord:
     contents: dict[str, Content]
     problems: list[str]
     wells: int | None = None
+    time: int | None = None
+    pattern: str | None = None
+
+    def check_same_plate(self, other: ScreenRecord) -> None:
+        """Refuse to go on with other pictures than those of this record.
+
+        Raises
+        ------
+        UsageError
+            If `other` has another time point or reads names in another way.
+        """
+        for option in ("time", "pattern"):
+            had, has = getattr(self, option), getattr(other, option)
+            if had is not None and had != has:
+                raise UsageError(
+                    f"--resume: the folder was made with --{option} {had}, got {has}; "
+                    "give that, or choose another output folder"
+                )
 
 
 def write_record(path: Path, record: ScreenRecord) -> None:
@@ -124,13 +149,15 @@ def read_record(path: Path) -> ScreenRecord:
             {content.well: content for content in contents},
             found["problems"],
             found.get("wells"),
+            found.get("time"),
+            found.get("pattern"),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: cannot be read ({error}); name a folder that nucleate screen wrote") from error
 
 
 def load_screen(output: Path, record: ScreenRecord) -> Screen:
-    """Read the results of the fields and compute everything anew.
+    """Read the results of the fields and compute everything anew; fields that left the plate are left out.
 
     Parameters
     ----------
@@ -158,9 +185,8 @@ def load_screen(output: Path, record: ScreenRecord) -> Screen:
         raise UsageError(f"{output}: no field is finished, nothing can be said; see {folder / 'summary.csv'}")
     wanted = [*_NUMBERS, *_INTENSITIES, *(f"{name}_{record.channel}" for name in _INTENSITIES)]
     measured = read_columns(folder / "measurements.csv", wanted, texts=["image"])
-    nuclei = nuclear_columns(measured, record.channel)
-    if any(name not in done for name in set(nuclei["image"])):
-        raise UsageError(f"{folder / 'measurements.csv'} holds fields that are not of this plate; screen it again")
+    own = np.array([name in done for name in measured["image"]], bool)
+    nuclei = nuclear_columns({name: values[own] for name, values in measured.items()}, record.channel)
     return analyse(build_tables(nuclei, fields, contents=record.contents), wells_of_plate=record.wells)
 
 
@@ -172,7 +198,7 @@ def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
     OutputError
         If a file cannot be written.
     """
-    _write_nuclei(output, screen)
+    _write_nuclei(output, screen, record=record)
     wells, features = screen.tables.wells, screen.tables.features
     z = {f"z_{name}": values for name, values in screen.z.items()}
     _write_columns(output / "fields.csv", screen.tables.fields)
@@ -201,7 +227,7 @@ def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
     write_text(output / "statistics.json", json.dumps(_plain(statistics), indent=1) + "\n")
 
 
-def _write_nuclei(output: Path, screen: Screen) -> None:
+def _write_nuclei(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
     """Copy the measurements with well and phenotype beside them; as Parquet and AnnData too where they are there."""
     table, wells, fields = screen.tables.nuclei, screen.tables.wells, screen.tables.fields
     place: dict[str, NDArray[Any]] = {"well": wells["well"][table["well_index"]]}
@@ -209,6 +235,8 @@ def _write_nuclei(output: Path, screen: Screen) -> None:
     place |= {name: wells[name][table["well_index"]] for name in ("compound", "concentration", "role")}
     flags = {name: table[name] for name in ("condensed", "mitotic")}
     folder = output / FIELDS_FOLDER
+    done = set(zip(fields["well"], fields["field"], strict=True))
+    names = dict.fromkeys([*table["image"], *(f.name for f in record.fields if (f.well, f.number) in done)])
     with (
         (folder / "measurements.csv").open(encoding="utf-8", newline="") as stream,
         atomic_path(output / "nuclei.csv") as temporary,
@@ -216,13 +244,21 @@ def _write_nuclei(output: Path, screen: Screen) -> None:
     ):
         # Row by row: they may be millions.
         reader, writer = csv.reader(stream), csv.writer(copy, lineterminator="\n")
-        writer.writerow([*place, *next(reader), *flags])
+        header = next(reader)
+        image = header.index("image")
+        writer.writerow([*place, *header, *flags])
         places, marks = zip(*place.values(), strict=True), zip(*flags.values(), strict=True)
-        for row, own, seen in zip(reader, places, marks, strict=True):
+        for row, own, seen in zip((row for row in reader if row[image] in names), places, marks, strict=True):
             writer.writerow([*map(_cell, own), *row, *map(int, seen)])
-    for ending, extend in ((".parquet", extend_parquet), (".h5ad", extend_anndata)):
+        others = reader.line_num - 1 > len(table["image"])
+    for export, ending, write, extend in _COPIES:
         source = folder / f"measurements{ending}"
-        if source.exists():
+        if not source.exists():
+            continue
+        with tempfile.TemporaryDirectory() as scratch:
+            if others:
+                source = Path(scratch) / source.name
+                write(source, [part for name in names for part in files_of(folder, name, exports=[export])])
             extend(source, output / f"nuclei{ending}", columns=place | flags)
 
 

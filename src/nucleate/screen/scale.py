@@ -6,6 +6,7 @@ the small bias of each scale would become a step in the curve.
 
 from __future__ import annotations
 
+import json
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from nucleate.run.inputs import Source
     from nucleate.run.segmenter import Segmenter
 
-__all__ = ["plate_scale"]
+__all__ = ["earlier_scale", "plate_scale"]
 
 _ASKED = 48
 _SHARE = 0.2
@@ -57,3 +58,23 @@ def plate_scale(sources: Sequence[Source], segmenter: Segmenter, *, channel: str
             continue
     other = [scale for scale in wanted if scale != 1]
     return statistics.median_low(other) if len(other) > 0 and len(other) >= _SHARE * len(wanted) else 1.0
+
+
+def earlier_scale(fields: Path) -> float | None:
+    """Look up the scale at which fields were segmented before, so that those that join them get the same one.
+
+    Parameters
+    ----------
+    fields : Path
+        Folder of a run.
+
+    Returns
+    -------
+    float or None
+        None where no run has ended there.
+    """
+    try:
+        scale = json.loads((fields / "run.json").read_text(encoding="utf-8"))["settings"]["scale"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return float(scale) if isinstance(scale, int | float) else None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from nucleate.core.image import Image, find_channel
-from nucleate.core.lazy import lazy
+from nucleate.core.lazy import LazyImage, lazy
+from nucleate.core.project import project, projected
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, UsageError
 from nucleate.io.images import open_image, read_image
@@ -18,13 +19,14 @@ from nucleate.run.inputs import Source, content_hash
 from nucleate.run.pictures import stamp_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from nucleate.core.lazy import LazyImage
     from nucleate.screen.layout import Plate, PlateField, PlateFile
 
 __all__ = ["FieldSource", "field_sources", "nuclear_channel"]
+
+_Picture = TypeVar("_Picture", Image, LazyImage)
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,11 @@ class FieldSource(Source):
         """Open it, to read it window by window; files that make one image together are read at once."""
         assert self.field is not None
         file = self.field.files[0]
-        if file.channel:
+        if file.channel or len(self.field.files) > 1:
             yield lazy(self.read(scratch, max_bytes=max_bytes))
             return
         with open_image(file.path, max_bytes=max_bytes, picture=file.picture) as image:
-            yield replace(image, name=self.shown)
+            yield replace(_in_one_plane(image, projected), name=self.shown)
 
     def read(self, scratch: Path, *, max_bytes: int | None = None) -> Image:
         """Read its files and put channels side by side; several planes in z become their brightest values.
@@ -93,24 +95,28 @@ class FieldSource(Source):
         Raises
         ------
         InputError
-            If a file is damaged or of another size than the others.
+            If a file is damaged, of another size than the others, or holds several time points.
         """
         del scratch
         assert self.field is not None
+        if len({bool(file.channel) for file in self.field.files}) > 1:
+            unnamed = one_line(self.field.files[0].path.name)
+            raise InputError(f"{self.shown}: {unnamed} tells no channel, other files do; rename it or move it away")
         channels: dict[str, Image] = {}
         for file in self.field.files:
-            image = read_image(file.path, max_bytes=max_bytes, picture=file.picture)
-            if not file.channel:
-                return replace(image, name=self.shown)
-            image = _flat(image)
-            before = channels.get(file.channel)
-            if any(other.pixels.shape != image.pixels.shape for other in channels.values()):
-                shapes = f"{image.pixels.shape} beside {next(iter(channels.values())).pixels.shape}"
+            image = _in_one_plane(read_image(file.path, max_bytes=max_bytes, picture=file.picture), project)
+            if file.channel:
+                image = _grey(image)
+            other = next(iter(channels.values()), image)
+            if other.pixels.shape != image.pixels.shape:
+                shapes = f"{image.pixels.shape} beside {other.pixels.shape}"
                 raise InputError(f"{self.shown}: {file.path.name} is of another size: {shapes}; export the field again")
-            if before is not None:
+            if before := channels.get(file.channel):
                 image = replace(image, pixels=np.maximum(before.pixels, image.pixels))
             channels[file.channel] = image
         first = next(iter(channels.values()))
+        if "" in channels:
+            return replace(first, name=self.shown)
         stacked = np.stack([image.pixels for image in channels.values()])
         return Image(stacked, "CYX", first.pixel_size_um, tuple(channels), self.shown)
 
@@ -166,17 +172,28 @@ def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
         return image.channel_names[index] if len(image.channel_names) == count > 1 else str(index)
 
 
-def _flat(image: Image) -> Image:
-    """Make one plane of a file that holds one channel: the brightest value over its stack; colours give their mean."""
-    pixels = image.pixels
+def _in_one_plane(image: _Picture, together: Callable[[_Picture, str], _Picture]) -> _Picture:
+    """Put the planes of a stack together, and pages of unknown meaning too; channels and colours stay."""
+    if "T" in image.axes and image.stack_shape[0] > 1:
+        raise InputError(
+            f"{image.name}: holds {image.stack_shape[0]} time points, a screen takes one; "
+            "write each to a file of its own and choose one with --time"
+        )
+    for letter in "ZIT":
+        image = together(replace(image, axes=image.axes.replace(letter, "Z")), "max")
+    return image
+
+
+def _grey(image: Image) -> Image:
+    """Make one plane of a file that holds one channel: colours give their mean."""
     if "C" in image.axes:
         raise InputError(
             f"{image.name}: holds several channels, its name tells one; leave {{channel}} out of --pattern"
         )
+    pixels = image.pixels
     if "S" in image.axes:
         pixels = pixels.mean(axis=-1).astype(pixels.dtype)
-    stack = tuple(range(len(image.stack_shape)))
-    return replace(image, pixels=pixels.max(axis=stack) if stack else pixels, axes="YX", channel_names=())
+    return replace(image, pixels=pixels, axes="YX", channel_names=())
 
 
 def _own_folder(file: PlateFile) -> Path:

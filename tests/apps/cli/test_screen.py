@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from html.parser import HTMLParser
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import tifffile
-from tests.screen import otsu
+from tests.screen.otsu import leave, read_rows
 
 from nucleate.data.plates import DrawnPlate, write_plate
 from nucleate.screen.results import FILES, RECORD_NAME, load_screen, read_record
@@ -22,17 +21,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.base
 
 PLATE = DrawnPlate(rows=4, columns=10, fields=1, size=160, nuclei=30, diameter=13)
-
-
-def _run(*words: str | Path, code: int = 0) -> None:
-    with pytest.raises(SystemExit) as left:
-        otsu.run([str(word) for word in words])
-    assert left.value.code == code
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 class _Page(HTMLParser):
@@ -74,12 +62,12 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def screened(drawn: Path) -> Path:
-    _run("screen", drawn / "plate", "--map", drawn / "map.csv", "-o", drawn / "out", "--unit", "µM", "--quiet")
+    leave("screen", drawn / "plate", "--map", drawn / "map.csv", "-o", drawn / "out", "--unit", "µM", "--quiet")
     return drawn / "out"
 
 
 def test_the_effect_is_recovered(drawn: Path, screened: Path) -> None:
-    fits = {row["feature"]: row for row in _rows(screened / "fits.csv") if row["compound"] == "drug"}
+    fits = {row["feature"]: row for row in read_rows(screened / "fits.csv") if row["compound"] == "drug"}
     for feature, effect in (("nuclei_per_field", PLATE.loss), ("median_area_px", PLATE.shrinkage)):
         fit = fits[feature]
         assert fit["status"] == "ok"
@@ -88,7 +76,7 @@ def test_the_effect_is_recovered(drawn: Path, screened: Path) -> None:
         assert float(fit["bottom"]) / float(fit["top"]) == pytest.approx(effect.floor, abs=0.15)
         assert fit["unit"] == "µM"
     truth = json.loads((drawn / "truth.json").read_text(encoding="utf-8"))["wells"]
-    wells = {row["well"]: row for row in _rows(screened / "wells.csv")}
+    wells = {row["well"]: row for row in read_rows(screened / "wells.csv")}
     true, found = (
         np.array(column) for column in zip(*((truth[w]["nuclei"], int(wells[w]["nuclei"])) for w in truth), strict=True)
     )
@@ -100,7 +88,7 @@ def test_all_that_a_screen_writes_is_known(screened: Path) -> None:
 
 
 def test_tables_agree_with_each_other(screened: Path) -> None:
-    nuclei, fields, wells = (_rows(screened / f"{name}.csv") for name in ("nuclei", "fields", "wells"))
+    nuclei, fields, wells = (read_rows(screened / f"{name}.csv") for name in ("nuclei", "fields", "wells"))
     assert (len(fields), len(wells)) == (40, 40)
     for well in wells[:5]:
         own = [row for row in nuclei if row["well"] == well["well"]]
@@ -127,12 +115,12 @@ def test_files_of_others_are_not_overwritten(drawn: Path, tmp_path: Path, capsys
     ours.write_bytes((drawn / "map.csv").read_bytes())
     calls: list[list[str | Path]] = [[drawn / "map.csv", "-o", tmp_path], [ours, "-o", tmp_path, "--resume"]]
     for words in calls:
-        _run("screen", drawn / "plate", "--map", *words, "--quiet", code=2)
+        leave("screen", drawn / "plate", "--map", *words, "--quiet", code=2)
         assert "wells.csv" in (said := capsys.readouterr().err)
         assert "overwritten" in said
     assert ours.read_bytes() == (drawn / "map.csv").read_bytes()
     (tmp_path / "screen.json").write_text("{}")
-    _run("screen", drawn / "plate", "--map", ours, "-o", tmp_path, "--resume", "--quiet", code=2)
+    leave("screen", drawn / "plate", "--map", ours, "-o", tmp_path, "--resume", "--quiet", code=2)
     assert "--map" in capsys.readouterr().err
 
 
@@ -140,8 +128,8 @@ def test_tables_for_millions_of_nuclei(drawn: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed (extra tables)")
     anndata = pytest.importorskip("anndata", reason="anndata is not installed (extra tables)")
     words: list[str | Path] = ["screen", drawn / "plate", "--map", drawn / "map.csv", "-o", tmp_path / "out"]
-    _run(*words, "--export", "parquet,anndata", "--quiet")
-    rows = _rows(tmp_path / "out" / "nuclei.csv")
+    leave(*words, "--export", "parquet,anndata", "--quiet")
+    rows = read_rows(tmp_path / "out" / "nuclei.csv")
     table = parquet.read_table(tmp_path / "out" / "nuclei.parquet")
     assert set(table.column_names) == set(rows[0])
     assert table.column_names[:5] == ["well", "field", "compound", "concentration", "role"]
@@ -161,13 +149,13 @@ def test_pages_stand_on_their_own_and_are_made_again(screened: Path, capsys: pyt
     assert "IC50" in plate
     assert report.count("<img") == 9
     (screened / "plate.html").unlink()
-    _run("report", screened)
+    leave("report", screened)
     assert (screened / "plate.html").read_text(encoding="utf-8") == plate
     assert "plate.html" in capsys.readouterr().err
 
 
 def test_report_of_a_run(screened: Path) -> None:
-    _run("report", screened / "fields", "--quiet")
+    leave("report", screened / "fields", "--quiet")
     text = _check_page(screened / "fields" / "report.html")
     assert "40 images" in text
     assert "otsu" in text
@@ -176,9 +164,9 @@ def test_report_of_a_run(screened: Path) -> None:
 def test_resume_and_refusal(drawn: Path, screened: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (screened / "wells.csv").read_bytes()
     words: list[str | Path] = ["screen", drawn / "plate", "--map", drawn / "map.csv", "-o", screened]
-    _run(*words, code=2)
+    leave(*words, code=2)
     assert "--resume" in capsys.readouterr().err
-    _run(*words, "--unit", "µM", "--resume", "--quiet")
+    leave(*words, "--unit", "µM", "--resume", "--quiet")
     assert (screened / "wells.csv").read_bytes() == before
 
 
@@ -204,15 +192,15 @@ def test_what_does_not_fit_is_said_and_the_rest_done(tmp_path: Path, capsys: pyt
         "overview.tif",
         "A02_2_actin.tif",
     )
-    _run("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", code=1)
+    leave("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", code=1)
     said = capsys.readouterr().err
     assert "overview.tif: its name does not fit the style free" in said
     assert "1 wells in the map without a picture: A03" in said
     assert "1 wells not in the map: B09" in said
     assert "A02_f02 (A02_2_actin.tif): no channel 'DAPI'" in said
-    wells = {row["well"]: row for row in _rows(tmp_path / "out" / "wells.csv")}
+    wells = {row["well"]: row for row in read_rows(tmp_path / "out" / "wells.csv")}
     assert [wells[well]["nuclei_per_field"] for well in ("A01", "A02", "A03", "B09")] == ["2", "2", "", "2"]
-    assert "mean_intensity_actin" in _rows(tmp_path / "out" / "nuclei.csv")[0]
+    assert "mean_intensity_actin" in read_rows(tmp_path / "out" / "nuclei.csv")[0]
     page = _check_page(tmp_path / "out" / "plate.html")
     assert "overview.tif" in page
     assert "No well can be judged" in page
@@ -228,28 +216,28 @@ def test_an_ome_zarr_plate_from_end_to_end(tmp_path: Path) -> None:
     # DAPI is the first channel of the plate; the second is brighter and empty.
     fields = {f"A/{i + 1}/0": np.stack([disk, np.full_like(disk, 9000)]) for i, disk in enumerate(disks)}
     plate = write_zarr(tmp_path / "plate.zarr", fields)
-    _run("screen", plate, "--map", tmp_path / "map.csv", "-o", tmp_path / "out", "--quiet")
-    wells = {row["well"]: row for row in _rows(tmp_path / "out" / "wells.csv")}
+    leave("screen", plate, "--map", tmp_path / "map.csv", "-o", tmp_path / "out", "--quiet")
+    wells = {row["well"]: row for row in read_rows(tmp_path / "out" / "wells.csv")}
     assert [wells[well]["nuclei"] for well in ("A01", "A02", "A03")] == ["2", "2", "0"]
     assert [wells[well]["median_intensity"] for well in ("A01", "A02")] == ["3100", "3101"]
     assert json.loads((tmp_path / "out" / "screen.json").read_text(encoding="utf-8"))["channel"] == "DAPI"
-    _run("screen", plate, "--map", tmp_path / "map.csv", "-o", tmp_path / "b", "--channel", "GFP", "--quiet", code=2)
+    leave("screen", plate, "--map", tmp_path / "map.csv", "-o", tmp_path / "b", "--channel", "GFP", "--quiet", code=2)
 
 
 def test_a_plate_of_which_a_part_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _small(tmp_path, "A01_1_DAPI.tif", "D06_1_DAPI.tif")
     call = ("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out")
-    _run(*call, "--wells", "12", code=2)
+    leave(*call, "--wells", "12", code=2)
     assert "--wells 12: such a plate has no well D06; leave the option out or correct it" in capsys.readouterr().err
-    _run(*call, "--wells", "24", "--quiet")
+    leave(*call, "--wells", "24", "--quiet")
     assert load_screen(tmp_path / "out", read_record(tmp_path / "out" / RECORD_NAME)).shape == (4, 6)
 
 
 def test_channels_by_number_get_names(tmp_path: Path) -> None:
     _small(tmp_path, "r01c01f01p01-ch1sk1fk1fl1.tiff", "r01c01f01p01-ch2sk1fk1fl1.tiff")
     words = ["--channels", "1=actin,2=DAPI", "--quiet"]
-    _run("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", *words)
-    (first, _) = _rows(tmp_path / "out" / "nuclei.csv")
+    leave("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", *words)
+    (first, _) = read_rows(tmp_path / "out" / "nuclei.csv")
     assert float(first["mean_intensity_DAPI"]) == float(first["mean_intensity_actin"]) + 1
     assert json.loads((tmp_path / "out" / "screen.json").read_text(encoding="utf-8"))["channel"] == "DAPI"
 
@@ -267,17 +255,17 @@ def test_channels_by_number_get_names(tmp_path: Path) -> None:
 )
 def test_wrong_calls(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
     _small(tmp_path, "A01_1_DAPI.tif")
-    _run("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", *words, code=2)
+    leave("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", *words, code=2)
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_the_map_of_another_plate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _small(tmp_path, "H12_1_DAPI.tif")
-    _run("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", code=2)
+    leave("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", code=2)
     assert "check that the map belongs to this plate" in capsys.readouterr().err
 
 
 def test_report_of_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _run("report", tmp_path, code=2)
+    leave("report", tmp_path, code=2)
     assert "no summary.csv in it" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,9 @@ from nucleate.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nucleate.run.inputs import Source
+    from nucleate.run.segmenter import Segmenter
+    from nucleate.screen.analysis import Screen
     from nucleate.screen.layout import Plate
     from nucleate.screen.platemap import Content
     from nucleate.screen.results import ScreenRecord
@@ -88,8 +92,7 @@ def screen(
     from nucleate.run.outputs import refuse_existing
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
-    from nucleate.screen.results import FIELDS_FOLDER, FILES, RECORD_NAME
-    from nucleate.screen.scale import plate_scale
+    from nucleate.screen.results import FIELDS_FOLDER, FILES, RECORD_NAME, read_record
     from nucleate.screen.sources import field_sources, nuclear_channel
 
     segmenting.check_folder(output)
@@ -103,7 +106,9 @@ def screen(
         _new_names(channels)
     )
     nuclear = nuclear_channel(found, channel)
-    record = _record(found, contents, channel=nuclear, unit=unit, wells=wells)
+    record = _record(found, contents, channel=nuclear, unit=unit, wells=wells, pattern=pattern)
+    if resume and (output / RECORD_NAME).exists():
+        read_record(output / RECORD_NAME).check_same_plate(record)
     for line in [*found.problems[:_LISTED_PROBLEMS], *_surprises(found, contents)]:
         say(f"nucleate: {line}")
     if len(found.problems) > _LISTED_PROBLEMS:
@@ -113,14 +118,12 @@ def screen(
     chosen = {"scale": segmenting.parse_scale(scale), "min_area": min_area, "min_confidence": min_confidence}
     segmenter = segmenting.load(model, device=device, threads=threads, chosen=chosen)
     sources = field_sources(found)
-    segmenter = segmenter.at_scale(plate_scale(sources, segmenter, channel=nuclear))
-    if chosen["scale"] == "auto" and not quiet:
-        say(f"nucleate: scale {segmenter.settings.scale:g} for all fields")
+    fields = output / FIELDS_FOLDER
+    segmenter = _scaled(segmenter, sources, channel=nuclear, earlier=fields if resume else None, quiet=quiet)
     chosen["scale"] = segmenter.settings.scale
     batch = {"channel": nuclear, "resume": resume}
     export += ",measurements"
     settings = segmenting.settings_of(batch, export=export, memory=memory, device=device, threads=threads)
-    fields = output / FIELDS_FOLDER
     summary = segmenting.run(
         list(sources),
         fields,
@@ -130,7 +133,9 @@ def screen(
         sharing=segmenting.share(shared, model, device=device, chosen=chosen),
     )
     if not summary.interrupted and summary.count("ok"):
-        _write(output, record)
+        # A field whose files have other names than in an earlier run has got a name of its own there.
+        named = [replace(row, name=one.name) for row, one in zip(record.fields, summary.outcomes, strict=True)]
+        _write(output, replace(record, fields=named))
         if not quiet:
             say(f"{len(record.fields)} fields of {len({f.well for f in record.fields})} wells: {output / 'plate.html'}")
     segmenting.close(summary, output, quiet=quiet)
@@ -151,13 +156,26 @@ def make_pages(output: Path) -> list[Path]:
     UsageError
         If the folder holds no screen.
     """
+    from nucleate.screen.results import RECORD_NAME, load_screen, read_record
+
+    record = read_record(output / RECORD_NAME)
+    return _write_pages(output, load_screen(output, record), record=record)
+
+
+def _write(output: Path, record: ScreenRecord) -> None:
+    from nucleate.screen.results import RECORD_NAME, load_screen, write_record
+
+    found = load_screen(output, record)  # what is refused here leaves the folder as it was
+    write_record(output / RECORD_NAME, record)
+    _write_pages(output, found, record=record)
+
+
+def _write_pages(output: Path, found: Screen, *, record: ScreenRecord) -> list[Path]:
     from nucleate.report.plate_page import write_plate_page
     from nucleate.report.run_page import read_run, write_run_page
     from nucleate.screen.cut import cut_warning
-    from nucleate.screen.results import FIELDS_FOLDER, RECORD_NAME, load_screen, read_record, write_tables
+    from nucleate.screen.results import FIELDS_FOLDER, write_tables
 
-    record = read_record(output / RECORD_NAME)
-    found = load_screen(output, record)
     write_tables(output, found, record=record)
     name = Path(record.plate).name
     pages = [output / "plate.html", output / "report.html"]
@@ -171,23 +189,53 @@ def make_pages(output: Path) -> list[Path]:
     return pages
 
 
-def _write(output: Path, record: ScreenRecord) -> None:
-    from nucleate.screen.results import RECORD_NAME, write_record
+def _scaled(
+    segmenter: Segmenter, sources: Sequence[Source], *, channel: str | None, earlier: Path | None, quiet: bool
+) -> Segmenter:
+    """Settle the scale of all fields: the one asked for, that of an earlier run in the folder, or the one found."""
+    from nucleate.screen.scale import earlier_scale, plate_scale
 
-    write_record(output / RECORD_NAME, record)
-    make_pages(output)
+    automatic = segmenter.settings.scale == "auto"
+    had = earlier_scale(earlier) if automatic and earlier else None
+    segmenter = segmenter.at_scale(plate_scale(sources, segmenter, channel=channel) if had is None else had)
+    if automatic and not quiet:
+        origin = "" if had is None else ", as in the earlier run"
+        say(f"nucleate: scale {segmenter.settings.scale:g} for all fields{origin}")
+    return segmenter
 
 
 def _record(
-    plate: Plate, contents: dict[str, Content], *, channel: str | None, unit: str, wells: int | None
+    plate: Plate,
+    contents: dict[str, Content],
+    *,
+    channel: str | None,
+    unit: str,
+    wells: int | None,
+    pattern: str | None,
 ) -> ScreenRecord:
+    from nucleate.screen.layout import FREE
     from nucleate.screen.results import ScreenRecord
     from nucleate.screen.tables import FieldRow
     from nucleate.screen.wells import plate_shape
 
     plate_shape([*contents, *(field.well for field in plate.fields)], wells)  # refuses what does not fit
     fields = [FieldRow(field.name, field.well, field.number) for field in plate.fields]
-    return ScreenRecord(str(plate.folder), plate.style, channel, unit, fields, contents, list(plate.problems), wells)
+    if plate.style != "free":
+        pattern = plate.style
+    elif pattern in {None, "free"}:
+        pattern = FREE
+    return ScreenRecord(
+        str(plate.folder),
+        plate.style,
+        channel,
+        unit,
+        fields,
+        contents,
+        list(plate.problems),
+        wells,
+        time=plate.time,
+        pattern=pattern,
+    )
 
 
 def _new_names(text: str | None) -> dict[str, str]:

@@ -1,0 +1,169 @@
+"""``nucleate screen --resume`` after the pictures have changed, with Otsu's threshold in place of a model."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+from tests.screen.otsu import OtsuSegmenter, leave, read_rows
+
+from nucleate.errors import UsageError
+from nucleate.screen import results
+from nucleate.screen.results import RECORD_NAME, read_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nucleate.screen.results import ScreenRecord
+
+pytestmark = pytest.mark.base
+
+PLACES = [(12, 12), (30, 35), (12, 35), (30, 12)]
+
+
+def _draw(path: Path, nuclei: int) -> None:
+    rows, cols = np.mgrid[:44, :50]
+    picture = np.full(rows.shape, 100, np.uint16)
+    for row, col in PLACES[:nuclei]:
+        picture[(rows - row) ** 2 + (cols - col) ** 2 < 30] = 3100
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, picture)
+
+
+def _call(folder: Path, *words: str) -> tuple[str | Path, ...]:
+    (folder / "map.csv").write_text("well,compound,role\nA1,,negative\nA2,X,\n", encoding="utf-8")
+    return ("screen", folder / "p", "--map", folder / "map.csv", "-o", folder / "out", *words)
+
+
+def _counts(folder: Path) -> dict[str, str]:
+    return {row["well"]: row["nuclei"] for row in read_rows(folder / "out" / "wells.csv")}
+
+
+@pytest.fixture
+def screened(tmp_path: Path) -> Path:
+    for name, nuclei in (("A01_1_DAPI", 2), ("A01_2_DAPI", 3), ("A02_1_DAPI", 1)):
+        _draw(tmp_path / "p" / f"{name}.tif", nuclei)
+    leave(*_call(tmp_path), "--quiet")
+    assert _counts(tmp_path) == {"A01": "5", "A02": "1"}
+    return tmp_path
+
+
+def test_a_field_that_moved_to_another_well(screened: Path) -> None:
+    (screened / "p" / "A01_2_DAPI.tif").rename(screened / "p" / "A02_2_DAPI.tif")
+    leave(*_call(screened), "--resume", "--quiet")
+    assert _counts(screened) == {"A01": "2", "A02": "4"}
+    nuclei = read_rows(screened / "out" / "nuclei.csv")
+    assert [(row["well"], row["field"], row["image"]) for row in nuclei] == [
+        *[("A01", "1", "A01_f01")] * 2,
+        ("A02", "1", "A02_f01"),
+        *[("A02", "2", "A02_f02")] * 3,
+    ]
+    leave("report", screened / "out", "--quiet")
+    assert _counts(screened) == {"A01": "2", "A02": "4"}
+
+
+def test_a_field_that_is_gone_is_gone_from_every_table(screened: Path) -> None:
+    (screened / "p" / "A01_2_DAPI.tif").unlink()
+    leave(*_call(screened), "--resume", "--quiet")
+    assert _counts(screened) == {"A01": "2", "A02": "1"}
+    assert {row["image"] for row in read_rows(screened / "out" / "nuclei.csv")} == {"A01_f01", "A02_f01"}
+
+
+@pytest.mark.parametrize("left", [1, 0])
+def test_copies_for_millions_of_nuclei_leave_it_out_too(tmp_path: Path, left: int) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed (extra tables)")
+    anndata = pytest.importorskip("anndata", reason="anndata is not installed (extra tables)")
+    for name, nuclei in (("A01_1_DAPI", 2), ("A01_2_DAPI", left), ("A02_1_DAPI", left)):
+        _draw(tmp_path / "p" / f"{name}.tif", nuclei)
+    words = (*_call(tmp_path), "--export", "parquet,anndata", "--quiet")
+    leave(*words)
+    (tmp_path / "p" / "A01_1_DAPI.tif").unlink()
+    leave(*words, "--resume")
+    images = [row["image"] for row in read_rows(tmp_path / "out" / "nuclei.csv")]
+    assert images == ["A01_f02", "A02_f01"] * left
+    table = parquet.read_table(tmp_path / "out" / "nuclei.parquet")
+    assert (table["image"].to_pylist(), table["well"].to_pylist()) == (images, ["A01", "A02"] * left)
+    observed = anndata.read_h5ad(tmp_path / "out" / "nuclei.h5ad").obs
+    assert (observed["image"].tolist(), observed["well"].tolist()) == (images, ["A01", "A02"] * left)
+
+
+def test_a_field_of_other_files_is_done_again(screened: Path) -> None:
+    (screened / "p" / "A01_1_DAPI.tif").unlink()
+    _draw(screened / "p" / "A1_f1_DAPI.tif", 4)
+    leave(*_call(screened), "--resume", "--quiet")
+    assert _counts(screened) == {"A01": "7", "A02": "1"}
+    leave("report", screened / "out", "--quiet")
+    assert _counts(screened) == {"A01": "7", "A02": "1"}
+
+
+def test_what_is_refused_leaves_the_record(screened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(output: Path, record: ScreenRecord) -> None:
+        raise UsageError(f"{output}: not with {record.plate}")
+
+    monkeypatch.setattr(results, "load_screen", refuse)
+    before = (screened / "out" / RECORD_NAME).read_bytes()
+    (screened / "p" / "A01_2_DAPI.tif").unlink()
+    leave(*_call(screened), "--resume", "--quiet", code=2)
+    assert (screened / "out" / RECORD_NAME).read_bytes() == before
+
+
+def test_another_time_point_or_pattern_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for time, nuclei in ((1, 2), (2, 3)):
+        for well in ("A01", "A02"):
+            _draw(tmp_path / "p" / f"{well}_1_t{time}_DAPI.tif", nuclei)
+    pattern = "{well}_{field}_t{time}_{channel}"
+    call = _call(tmp_path, "--pattern", pattern, "--quiet")
+    leave(*call, "--time", "1")
+    record = tmp_path / "out" / RECORD_NAME
+    assert (read_record(record).time, read_record(record).pattern) == (1, pattern)
+    before, journal = record.read_bytes(), (tmp_path / "out" / "fields" / "run.json").read_bytes()
+    leave(*call, "--time", "2", "--resume", code=2)
+    assert "--resume: the folder was made with --time 1, got 2; " in capsys.readouterr().err
+    leave(*_call(tmp_path), "--pattern", "{well}_{field}_t{time}_{any}", "--time", "1", "--resume", code=2)
+    assert f"the folder was made with --pattern {pattern}, got " in capsys.readouterr().err
+    assert record.read_bytes() == before
+    assert (tmp_path / "out" / "fields" / "run.json").read_bytes() == journal
+    leave(*call, "--time", "1", "--resume")
+    assert _counts(tmp_path) == {"A01": "2", "A02": "2"}
+
+
+def test_a_record_of_an_older_version_is_taken(screened: Path) -> None:
+    record = screened / "out" / RECORD_NAME
+    older = json.loads(record.read_text(encoding="utf-8"))
+    del older["time"], older["pattern"]
+    record.write_text(json.dumps(older), encoding="utf-8")
+    leave("report", screened / "out", "--quiet")
+    leave(*_call(screened), "--resume", "--quiet")
+    assert (read_record(record).time, read_record(record).pattern) == (0, "{well}_{field}_{channel}")
+
+
+def test_new_fields_get_the_scale_of_those_before(
+    screened: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def survey(self: OtsuSegmenter, plane: object) -> SimpleNamespace:
+        del self, plane
+        return SimpleNamespace(scale=3.2)
+
+    monkeypatch.setattr(OtsuSegmenter, "survey", survey)
+    _draw(screened / "p" / "A02_2_DAPI.tif", 2)
+    leave(*_call(screened), "--resume")
+    assert "scale 1 for all fields, as in the earlier run" in capsys.readouterr().err
+    assert _counts(screened) == {"A01": "5", "A02": "3"}
+    leave(*_call(screened), "--resume", "--scale", "2", code=2)
+    assert "scale was 1.0, is now 2.0" in capsys.readouterr().err
+
+
+def test_a_nucleus_counts_once_in_a_stack(screened: Path) -> None:
+    for path in sorted((screened / "p").iterdir()):
+        plane = tifffile.imread(path)
+        path.unlink()
+        stack = np.stack([plane, plane, plane])
+        tifffile.imwrite(path.with_name(path.name.replace("_DAPI", "")), stack, imagej=True, metadata={"axes": "ZYX"})
+    words = [str(word).replace("out", "again") for word in _call(screened)]
+    leave(*words, "--pattern", "{well}_{field}", "--quiet")
+    wells = read_rows(screened / "again" / "wells.csv")
+    assert [row["nuclei"] for row in wells] == ["5", "1"]
