@@ -130,7 +130,7 @@ def run_batch(
     """
     _prepare(output)
     with outputs.alone(output):
-        return _run(sources, output, segmenter=segmenter, settings=settings, tell=(notify, watch), crew=crew)
+        return _run(sources, output, segmenter=segmenter, settings=settings, notify=notify, watch=watch, crew=crew)
 
 
 def _run(
@@ -139,10 +139,10 @@ def _run(
     *,
     segmenter: SegmenterLike,
     settings: BatchSettings,
-    tell: tuple[Callable[[Report], None], Callable[[Progress], None]],
+    notify: Callable[[Report], None],
+    watch: Callable[[Progress], None],
     crew: Crew | None,
 ) -> BatchSummary:
-    notify, watch = tell
     journal, names = _open_journal(sources, output, settings=settings)
     outcomes = {source.key: Outcome(names[source.key], source.key, "not done") for source in sources}
     tasks = [Task(source, names[source.key], journal.done.get(source.key)) for source in sources]

@@ -174,14 +174,12 @@ def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
 
 def _in_one_plane(image: _Picture, together: Callable[[_Picture, str], _Picture]) -> _Picture:
     """Put the planes of a stack together, and pages of unknown meaning too; channels and colours stay."""
-    if "T" in image.axes and image.stack_shape[0] > 1:
+    if "T" in image.axes:
         raise InputError(
             f"{image.name}: holds {image.stack_shape[0]} time points, a screen takes one; "
             "write each to a file of its own and choose one with --time"
         )
-    for letter in "ZIT":
-        image = together(replace(image, axes=image.axes.replace(letter, "Z")), "max")
-    return image
+    return together(together(image, "max"), "max")  # depth first, then what is left
 
 
 def _grey(image: Image) -> Image:
