@@ -8,7 +8,8 @@
     ├── InputError         one input cannot be used; the others go on (exit code 1)
     │   └── TooLargeError       it would not fit the memory limit
     ├── DataError          a data set for training or scoring is not as described
-    ├── ModelError         weights or their card are damaged, unknown or do not fit
+    ├── ModelError         weights or their card are damaged or do not fit
+    │   └── UnknownModelError   there is no such model; a UsageError too
     ├── OutputError        a result cannot be written
     └── ClusterError       the workers of a cluster went away, or cannot do the work
 
@@ -26,6 +27,7 @@ __all__ = [
     "NucleateError",
     "OutputError",
     "TooLargeError",
+    "UnknownModelError",
     "UsageError",
 ]
 
@@ -68,6 +70,10 @@ class DataError(NucleateError):
 
 class ModelError(NucleateError):
     """A model's weights or card are missing, damaged or unknown."""
+
+
+class UnknownModelError(ModelError, UsageError):
+    """No model goes by that name, or lies at that path."""
 
 
 class OutputError(NucleateError):

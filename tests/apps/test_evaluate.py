@@ -135,3 +135,27 @@ def test_a_damaged_picture_does_not_stop_the_page(tmp_path: Path, truth: Path) -
     assert result.exit_code == 0, result.output
     assert "nucleate: not shown: " in result.stderr
     assert "<img" not in (tmp_path / "s.html").read_text(encoding="utf-8")
+
+
+def test_nothing_that_is_read_is_overwritten(tmp_path: Path, truth: Path) -> None:
+    pred = _folder(tmp_path / "pred", a=LABELS, b=LABELS, c=LABELS)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.tif")}
+    same = tmp_path / "x"
+    for options in (("--json", pred / "a.tif"), ("--html", same, "--json", same), ("--per-image", truth)):
+        result = _run(pred, truth, *options)
+        assert isinstance(result.exception, UsageError)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.tif")} == before
+    for _ in range(2):  # what an earlier call left there may be written anew
+        assert _run(pred, truth, "--json", pred / "scores.json").exit_code == 0
+
+
+def test_groups_that_fit_no_image_are_refused_and_lacking_ones_told(tmp_path: Path, truth: Path) -> None:
+    table = tmp_path / "groups.csv"
+    table.write_text("image_id,group\na.tif,x\nb.tif,x\n", encoding="utf-8")
+    result = _run(truth, truth, "--groups", table)
+    assert isinstance(result.exception, UsageError)
+    assert "names none of the images: got a.tif in it, a here" in str(result.exception)
+    table.write_text("image_id,group\na,x\nb,x\n", encoding="utf-8")
+    assert "1 image (c) without a group in --groups" in _run(truth, truth, "--groups", table).stderr
+    table.write_text("image_id,group\na,x\na,y\n", encoding="utf-8")
+    assert "two groups of a" in str(_run(truth, truth, "--groups", table).exception)

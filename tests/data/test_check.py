@@ -106,7 +106,7 @@ def test_images_doubled_lonely_and_empty(tmp_path: Path) -> None:
         ("duplicate image", "b"),
         ("no nuclei", "b"),
         ("no annotation", "c"),
-        ("no image", "d"),
+        ("stray file", "d"),
     ]
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert snapshot(tmp_path) == before

@@ -131,6 +131,13 @@ def test_cocos_three_ways_to_say_a_mask(segmentation: object) -> None:
     assert np.array_equal(paint_regions(regions, (5, 6)), TRUTH)
 
 
+def test_a_mask_of_another_size_than_its_image_is_refused() -> None:
+    listed = coco_pictures(_coco({"size": [6, 5], "counts": [6, 2, 3, 2, 3, 2, 12]}), "coco.json")
+    assert listed is not None
+    with pytest.raises(DataError, match=r"coco\.json has a mask of \(6, 5\), its image is \(5, 6\)"):
+        coco_regions(listed["a.png"]["annotations"], "coco.json", shape=(5, 6))
+
+
 def test_compressed_runs_can_be_long_and_fall() -> None:
     # 20 takes two characters, and 1 - 20 is a negative difference.
     (region,) = coco_regions([{"segmentation": {"counts": "1d04]O0"}}], "x", shape=(5, 6))

@@ -18,7 +18,7 @@ from nucleate.data import samples as samples_module
 from nucleate.data.sample import Sample
 from nucleate.data.samples import attach_table, grouped_folds, hold_out, load_samples, read_samples, split
 from nucleate.data.source import open_source
-from nucleate.errors import DataError
+from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -224,9 +224,9 @@ def test_a_missing_table_is_said(tmp_path: Path) -> None:
 def test_a_leaking_or_empty_split_is_refused() -> None:
     with pytest.raises(DataError, match="have no folds"):
         split([sample("a", "a")], 0)
-    with pytest.raises(DataError, match="no fold 2 to hold out"):
+    with pytest.raises(UsageError, match="no fold 2 to hold out"):
         split([sample("a", "a", 0), sample("b", "b", 1)], 2)
-    with pytest.raises(DataError, match="no fold 0 to hold out"):
+    with pytest.raises(UsageError, match="no fold 0 to hold out"):
         split([sample("a", "a", 0)], 0)
     with pytest.raises(DataError, match="group g is in folds 0 and 1"):
         split([sample("a", "g", 0), sample("b", "g", 1)], 0)

@@ -29,3 +29,11 @@ def test_an_open_quote_is_one_line(tmp_path: Path) -> None:
     path.write_text('image\n"' + "x" * 140_000, encoding="utf-8")
     with pytest.raises(InputError, match=r"a\.csv: cannot be read: damaged; make it again"):
         read_columns(path, texts=["image"])
+
+
+def test_a_column_that_is_needed_and_not_there_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("image,area_px\nx,1.5\n", encoding="utf-8")
+    for text, number in (("status", "area_px"), ("image", "nuclei")):
+        with pytest.raises(InputError, match=r"a\.csv: no column (status|nuclei): got 2 others; make it again"):
+            read_columns(path, texts=[text], needed=[number])

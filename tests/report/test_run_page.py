@@ -78,7 +78,9 @@ def test_a_run_without_pictures_or_nuclei(tmp_path: Path) -> None:
 def test_folders_that_hold_no_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no summary\.csv in it"):
         read_run(tmp_path)
-    (tmp_path / "summary.csv").write_text("image,status,nuclei\na,ok,many\n", encoding="utf-8")
+    (tmp_path / "summary.csv").write_text(
+        "image,status,error,nuclei,median_area_px,seconds\na,ok,,many,1,1\n", encoding="utf-8"
+    )
     with pytest.raises(InputError, match="column nuclei holds no numbers"):
         read_run(tmp_path)
 

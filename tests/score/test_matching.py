@@ -148,12 +148,22 @@ def test_ids_with_gaps_and_other_dtypes() -> None:
     assert match(true > 0, true > 0).iou.tolist() == [1.0]
 
 
+@pytest.mark.parametrize(("dtype", "factor"), [(np.uint32, 400_000_000), (np.uint64, 2**40), (np.int64, 2**59)])
+def test_ids_may_be_large(dtype: type[np.integer[Any]], factor: int) -> None:
+    true, pred = np.array([[0, 1, 1, 3, 3, 0]]), np.array([[4, 4, 1, 3, 3, 0]])
+    small, large = match(true, pred), match(true.astype(dtype) * dtype(factor), pred.astype(dtype) * dtype(factor))
+    assert large.true_ids.tolist() == [factor, 3 * factor]
+    assert large.pred_ids.tolist() == [factor, 3 * factor, 4 * factor]
+    for name in ("true_areas", "pred_areas", "true_index", "pred_index", "shared"):
+        assert getattr(large, name).tolist() == getattr(small, name).tolist()
+
+
 @pytest.mark.parametrize(
     ("true", "pred", "words"),
     [
         (np.zeros((3, 4), int), np.zeros((4, 3), int), "shapes differ: truth 3 x 4, prediction 4 x 3"),
         (np.zeros((2, 2)), np.zeros((2, 2), int), "truth is not a label image: got dtype float64"),
-        (np.zeros((2, 2), int), np.full((2, 2), -1), "prediction is not a label image: got dtype int64, minimum -1"),
+        (np.zeros((2, 2), int), np.full((2, 2), -1), "prediction is not a label image: got dtype int64, -1 to -1"),
     ],
 )
 def test_what_cannot_be_compared_says_why(true: NDArray[Any], pred: NDArray[Any], words: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.train.drawn import disks
 
-from nucleate.errors import UsageError
+from nucleate.errors import DataError, UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.train.config import TrainConfig
 from nucleate.train.finish import train_network
@@ -46,10 +46,22 @@ def test_held_out_pictures_that_are_trained_on_are_refused_whatever_they_are_cal
 def test_a_run_does_not_say_what_it_was_trained_on_until_it_does(tmp_path: Path) -> None:
     samples = disks(3)
     check_same(tmp_path, samples)
-    keep(tmp_path, samples)
+    keep(tmp_path, samples, held=samples[:1])
     check_same(tmp_path, samples[::-1])
+    check_same(tmp_path, samples, held=samples[:1])
     with pytest.raises(UsageError, match="was begun on other images; give the same DATA and --val"):
         check_same(tmp_path, samples[1:])
+    with pytest.raises(UsageError, match="was begun on other images"):
+        check_same(tmp_path, samples, held=samples[1:2])
+
+
+def test_pictures_without_any_nucleus_are_refused_before_the_training(tmp_path: Path) -> None:
+    samples = disks(4)
+    empty = [replace(one, labels=one.labels * 0) for one in samples]
+    for some, held in ((empty, samples), (samples, empty)):
+        with pytest.raises(DataError, match="no nucleus in 4 annotated images"):
+            _train(tmp_path / "run", some, held, epochs=1)
+    assert not list(tmp_path.iterdir())
 
 
 def _train(run: Path, samples: list[Sample], held: list[Sample], *, epochs: int) -> None:

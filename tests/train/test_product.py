@@ -224,3 +224,26 @@ def test_onnx_is_copied_with_its_card(files: ModelFiles, tmp_path: Path) -> None
     target = export_model(files, tmp_path, to="onnx")
     assert find_model(target).read() == files.read()
     assert read_card(tmp_path / "disks.toml") == files.card
+
+
+def test_numbers_cannot_be_tuned_without_nuclei(files: ModelFiles) -> None:
+    empty = [replace(sample, labels=sample.labels * 0) for sample in disks(4)]
+    with pytest.raises(DataError, match="no nucleus in 4 annotated images"):
+        retune(files, empty)
+
+
+@pytest.mark.parametrize("to", ["onnx", "torchscript"])
+def test_another_model_of_that_name_is_not_overwritten(files: ModelFiles, tmp_path: Path, to: str) -> None:
+    other = {tmp_path / "disks.onnx": b"another", tmp_path / "disks.toml": b"its card"}
+    for path, content in other.items():
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"disks\.onnx is another model and would be overwritten"):
+        export_model(files, tmp_path, to=to)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == other
+
+
+def test_weights_that_are_no_numbers_make_no_model(tmp_path: Path) -> None:
+    wild = CONFIG.replace(lr=1e30, epochs=1, steps_per_epoch=1)
+    with pytest.raises(DataError, match="a weight is too large, or no number any more, in epoch 1; try a lower lr"):
+        fit(wild, prepare(disks(), wild.normalizer), folder=tmp_path, validate=lambda module: {"score": 0.0})
+    assert not list(tmp_path.glob("*.safetensors"))

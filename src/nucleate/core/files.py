@@ -20,7 +20,7 @@ __all__ = ["atomic_folder", "atomic_path", "cannot_write", "make_folder", "write
 _CURES = {
     errno.ENOSPC: "free space",
     errno.EDQUOT: "free space",
-    errno.ENOENT: "its folder is gone: make it again",
+    errno.ENOENT: "its folder is not there: make it",
     errno.EACCES: "get the right to write there",
     errno.EPERM: "get the right to write there",
     errno.EROFS: "make it writable",

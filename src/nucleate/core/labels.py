@@ -120,6 +120,10 @@ def overlap_table(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[np
     counts : (k,) int64 ndarray
         Pixels shared.
     """
+    if max(int(first.max(initial=0)), int(second.max(initial=0))) >= 2**31:  # two such ids make no key of 64 bits
+        (ids, small), (ids_second, small_second) = (np.unique(ids, return_inverse=True) for ids in (first, second))
+        pairs, counts = overlap_table(small, small_second)
+        return np.stack([ids[pairs[:, 0]], ids_second[pairs[:, 1]]], axis=1).astype(np.int64), counts
     flat_first, flat_second = first.ravel(), second.ravel()
     width = int(flat_second.max(initial=0)) + 1
     # Neighbours in a row mostly hold the same pair, so counting runs leaves few keys to sort; slices bound the memory.

@@ -199,7 +199,9 @@ def coco_regions(annotations: list[dict[str, Any]], name: str, *, shape: Shape) 
                 parts = [region_of_rings([_ring(np.reshape(part, (-1, 2)))], shape) for part in code]
                 found.append(_union(parts, shape))
             else:
-                counts = code["counts"]
+                counts, size = code["counts"], tuple(code.get("size", shape))
+                if size != shape:
+                    raise DataError(f"{name} has a mask of {size}, its image is {shape}; export the masks again")
                 runs = _decompress(counts) if isinstance(counts, str) else counts
                 found.append(region_of_runs(runs, shape))
     return found

@@ -34,7 +34,8 @@ KINDS = {
     "unreadable file": "cannot be decoded; the sample is lost",
     "another size": "mask and image differ in size; the sample is lost",
     "no annotation": "image without masks, label image or outlines; the sample is lost",
-    "no image": "masks, label image or outlines without an image",
+    "no image": "label image or outlines without an image; the sample is lost",
+    "stray file": "picture or mask that belongs to no image in Kaggle's layout; it is passed over",
     "overlapping masks": "mask shares pixels with earlier ones, which keep them: earlier by name, of outlines smaller",
     "hidden mask": "mask lies wholly inside earlier ones; it gets no number",
     "duplicate mask": "mask equals an earlier one of the same image",
@@ -46,7 +47,7 @@ KINDS = {
 }
 """Kinds of findings and what each means."""
 
-FATAL = frozenset({"unreadable file", "another size", "no annotation"})
+FATAL = frozenset({"unreadable file", "another size", "no annotation", "no image"})
 """Kinds with which the sample cannot be used."""
 
 _EIGHT = np.ones((3, 3), dtype=bool)
@@ -306,9 +307,7 @@ def _check_orphans(source: Source, entries: list[kaggle.KaggleEntry], *, report:
     for name in source.names:
         place = PurePosixPath(name)
         if name not in used and place.parent.name in {"images", "masks"} and place.suffix.lower() in PICTURE_SUFFIXES:
-            report.add(
-                "no image", place.parent.parent.name, place=name, detail="belongs to no image in Kaggle's layout"
-            )
+            report.add("stray file", place.parent.parent.name, place=name)
 
 
 def _image(source: Source, place: tuple[str, str], *, report: Report, seen: dict[str, str]) -> NDArray[Any] | None:

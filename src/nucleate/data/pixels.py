@@ -116,6 +116,8 @@ def stored_labels(data: bytes, name: str) -> NDArray[Any]:
 
 
 def _decode(data: bytes, name: str, *, palette: bool) -> NDArray[Any]:
+    if not data:
+        raise DataError(f"cannot decode {name}: the file is empty; restore the file or remove it")
     try:
         # Decoders warn about harmless oddities of files (tags, chunks); damage raises.
         with warnings.catch_warnings():

@@ -16,7 +16,7 @@ from nucleate.data import cache as store
 from nucleate.data import folders, kaggle, outlined
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source
-from nucleate.errors import DataError
+from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,13 +113,15 @@ def split(samples: Sequence[Sample], fold: int) -> tuple[list[Sample], list[Samp
     Raises
     ------
     DataError
-        If samples have no fold yet, one side would be empty, or a group spans two folds.
+        If samples have no fold yet, or a group spans two folds.
+    UsageError
+        If one side would be empty.
     """
     folds = sorted({sample.fold for sample in samples if sample.fold is not None})
     if any(sample.fold is None for sample in samples):
         raise DataError("samples have no folds; give them with attach_table or grouped_folds")
     if fold not in folds or len(folds) < 2:
-        raise DataError(f"no fold {fold} to hold out: got folds {folds}; choose one of at least two")
+        raise UsageError(f"no fold {fold} to hold out: got folds {folds}; choose one of at least two")
     _check_groups(samples)
     return [s for s in samples if s.fold != fold], [s for s in samples if s.fold == fold]
 
@@ -150,7 +152,9 @@ def grouped_folds(samples: Sequence[Sample], n: int, *, seed: int) -> list[Sampl
     for sample in samples:
         sizes[sample.group] = sizes.get(sample.group, 0) + 1
     if n < 2 or len(sizes) < n:
-        raise DataError(f"cannot make {n} folds of {len(sizes)} groups; use 2 up to the number of groups")
+        raise DataError(
+            f"cannot make {n} folds of {len(sizes)} images or fields of view; annotate more, or hold out other images"
+        )
     groups = sorted(sizes)
     np.random.default_rng(seed).shuffle(groups)
     groups.sort(key=lambda group: -sizes[group])

@@ -17,7 +17,7 @@ from nucleate.data.outlined import Outlined, find_outlined
 from nucleate.data.pictures import open_pictures
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_labels
 from nucleate.data.regions import paint_regions
-from nucleate.data.source import Source, open_source
+from nucleate.data.source import MAX_FILE_BYTES, Source, open_source
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
@@ -242,6 +242,8 @@ def _row_shape(row: Mapping[str, str | None], path: Path) -> tuple[int, int] | N
         raise DataError(
             f"{path}: no size of image {row['ImageId']}: got Height {height!r}, Width {width!r}; give pixels"
         )
+    if int(height) * int(width) * 4 > MAX_FILE_BYTES:
+        raise DataError(f"{path}: image {row['ImageId']} is too large: got {height} x {width} pixels; mend the sizes")
     return int(height), int(width)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.files import atomic_folder, atomic_path, make_folder
 from nucleate.errors import OutputError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ LAYOUTS = ("kaggle", "labels")
 
 
 def write_sample(folder: Path | str, sample: Sample, *, layout: str) -> None:
-    """Write one sample below a folder.
+    """Write one sample below a folder, whole or not at all.
 
     Parameters
     ----------
@@ -44,27 +44,28 @@ def write_sample(folder: Path | str, sample: Sample, *, layout: str) -> None:
         place = folder / sample.image_id
         if place.exists():
             raise OutputError(f"{place} is there already; choose an empty output folder")
-        images, masks = make_folder(place / "images"), make_folder(place / "masks")
-        _write_png(images / f"{sample.image_id}.png", sample.image)
-        for number in range(1, int(sample.labels.max(initial=0)) + 1):
-            mask = (sample.labels == number).astype(np.uint8) * np.uint8(255)
-            _write_png(masks / f"{sample.image_id}-{number:05d}.png", mask)
+        make_folder(folder)
+        with atomic_folder(place) as temporary:
+            images, masks = make_folder(temporary / "images"), make_folder(temporary / "masks")
+            (images / f"{sample.image_id}.png").write_bytes(_png(sample.image))
+            for number in range(1, int(sample.labels.max(initial=0)) + 1):
+                mask = (sample.labels == number).astype(np.uint8) * np.uint8(255)
+                (masks / f"{sample.image_id}-{number:05d}.png").write_bytes(_png(mask))
         return
     image, labels = folder / "images" / f"{sample.image_id}.png", folder / "labels" / f"{sample.image_id}.tif"
     for path in (image, labels):
         if path.exists():
             raise OutputError(f"{path} is there already; choose an empty output folder")
         make_folder(path.parent)
-    _write_png(image, sample.image)
-    with atomic_path(labels) as temporary:
-        temporary.write_bytes(labels_tiff(sample.labels))
+    with atomic_path(image) as picture, atomic_path(labels) as truth:
+        picture.write_bytes(_png(sample.image))
+        truth.write_bytes(labels_tiff(sample.labels))
 
 
-def _write_png(path: Path, pixels: NDArray[Any]) -> None:
+def _png(pixels: NDArray[Any]) -> bytes:
     import imagecodecs
 
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(imagecodecs.png_encode(pixels))
+    return bytes(imagecodecs.png_encode(pixels))
 
 
 def labels_tiff(labels_HW: NDArray[np.int32]) -> bytes:

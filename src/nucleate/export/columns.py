@@ -20,7 +20,11 @@ __all__ = ["read_columns"]
 
 
 def read_columns(
-    path: Path, numbers: Collection[str] | None = None, *, texts: Collection[str] = ()
+    path: Path,
+    numbers: Collection[str] | None = None,
+    *,
+    texts: Collection[str] = (),
+    needed: Collection[str] = (),
 ) -> dict[str, NDArray[Any]]:
     """Read some columns of a CSV.
 
@@ -31,7 +35,9 @@ def read_columns(
     numbers : collection of str, optional
         Columns of numbers, those that the file has; all that are not in `texts` when None. What is empty is NaN.
     texts : collection of str
-        Columns of words, those that the file has.
+        Columns of words.
+    needed : collection of str
+        Columns of numbers that the file has to have, as it has to have all of `texts`.
 
     Returns
     -------
@@ -41,13 +47,16 @@ def read_columns(
     Raises
     ------
     InputError
-        If it cannot be read, or a number is none.
+        If it cannot be read, lacks a column, or a number is none.
     """
     shown = one_line(str(path))
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
             header = next(reader, [])
+            lacking = [name for name in (*texts, *needed) if name not in header]
+            if lacking:
+                raise InputError(f"{shown}: no column {', '.join(lacking)}: got {len(header)} others; make it again")
             kept = [i for i, name in enumerate(header) if name in texts or numbers is None or name in numbers]
             columns: list[list[str]] = [[] for _ in kept]
             for row in reader:

@@ -46,6 +46,8 @@ def _mask_rcnn(channels_in: int, channels_out: int, *, width: int, depth: int) -
 DETECTORS: dict[str, Callable[..., nn.Module]] = {"mask-rcnn": _mask_rcnn}
 """Networks that give nuclei, not maps; they learn from the map ``labels``."""
 
+_WIDEST, _DEEPEST = 1024, 8  # beyond these a mistyped number fills the memory
+
 
 @dataclass(frozen=True)
 class NetConfig:
@@ -79,6 +81,8 @@ class NetConfig:
             raise ValueError(f"unknown network {self.name!r}; choose one of {', '.join([*NETWORKS, *DETECTORS])}")
         if min(self.channels_in, self.channels_out, self.width, self.depth) < 1:
             raise ValueError(f"channels, width and depth must be at least 1; got {self.to_dict()}")
+        if self.width > _WIDEST or self.depth > _DEEPEST:
+            raise ValueError(f"width is at most {_WIDEST}, depth at most {_DEEPEST}; got {self.to_dict()}")
 
     def to_dict(self) -> dict[str, Any]:
         """Give the fields as plain values, for cards and checkpoints."""

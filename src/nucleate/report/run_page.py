@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "choose_images", "read_run", "run_page", "write_run_page"]
 
+_SHOWN_COLUMNS = ("nuclei", "median_area_px", "seconds")
 _SHOWN_IMAGES = 3
 _SHOWN_ROWS = 1000
 _SIDE = 560
@@ -81,7 +82,7 @@ def read_run(folder: Path) -> Run:
     """
     if not (folder / "summary.csv").is_file():
         raise UsageError(f"{one_line(str(folder))}: no summary.csv in it; name a folder that nucleate segment wrote")
-    images = read_columns(folder / "summary.csv", texts=["image", "status", "error"])
+    images = read_columns(folder / "summary.csv", texts=["image", "status", "error"], needed=_SHOWN_COLUMNS)
     measured: dict[str, NDArray[Any]] = {}
     if (folder / "measurements.csv").is_file():
         wanted = ["area_px", "area_um2", "confidence"]

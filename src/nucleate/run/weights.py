@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from nucleate.core.files import write_text
 from nucleate.core.normalize import Normalizer
 from nucleate.core.toml import toml_text
-from nucleate.errors import ModelError, NucleateError, UsageError
+from nucleate.errors import ModelError, NucleateError, UnknownModelError, UsageError
 from nucleate.post.confidence import ConfidenceModel  # noqa: TC001 - pydantic reads the annotations
 from nucleate.post.recipe import PostRecipe
 from nucleate.run.scale import ScaleRule  # noqa: TC001 - as above
@@ -31,6 +31,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "ModelCard",
     "ModelFiles",
+    "check_free",
     "check_name",
     "find_model",
     "list_models",
@@ -43,6 +44,7 @@ DEFAULT_MODEL = "nucleate"
 
 _INT8 = ".int8.onnx"
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+_LONGEST = 100  # letters of a name; a file system takes 255 with all endings
 
 
 def _normalizer(value: object) -> object:
@@ -193,10 +195,29 @@ def check_name(name: str) -> None:
     UsageError
         If it is no such name.
     """
-    if not re.fullmatch(_NAME, name):
+    if not re.fullmatch(_NAME, name) or len(name) > _LONGEST:
         raise UsageError(
-            f"no name for a model: {name!r}; use letters, digits, '.', '_' and '-', a letter or digit first"
+            f"no name for a model: {name!r}; use letters, digits, '.', '_' and '-', a letter or digit first, "
+            f"at most {_LONGEST} in all"
         )
+
+
+def check_free(folder: Path, card: ModelCard) -> None:
+    """Refuse to write a model into a folder where another one has its name; its own card may be written anew.
+
+    Raises
+    ------
+    UsageError
+        If there is one.
+    """
+    onnx = folder / f"{card.name}.onnx"
+    if onnx.exists():
+        own = onnx.is_file() and hashlib.sha256(onnx.read_bytes()).hexdigest() == card.sha256
+    else:
+        described = onnx.with_suffix(".toml")
+        own = not described.exists() or read_card(described).sha256 == card.sha256
+    if not own:
+        raise UsageError(f"{onnx} is another model and would be overwritten; give another folder")
 
 
 def find_model(name: str | Path | None = None) -> ModelFiles:
@@ -209,8 +230,10 @@ def find_model(name: str | Path | None = None) -> ModelFiles:
 
     Raises
     ------
+    UnknownModelError
+        If there is no such model.
     ModelError
-        If there is no such model or its card is wrong.
+        If its card is wrong.
     """
     text = str(name) if name is not None else DEFAULT_MODEL
     path = Path(text).expanduser()
@@ -219,7 +242,9 @@ def find_model(name: str | Path | None = None) -> ModelFiles:
     shipped = _shipped()
     if text not in shipped:
         have = ", ".join(shipped) or "none is installed"
-        raise ModelError(f"no model {text!r}; there are: {have}; or give the path of an .onnx file with its .toml card")
+        raise UnknownModelError(
+            f"no model {text!r}; there are: {have}; or give the path of an .onnx file with its .toml card"
+        )
     return _open(shipped[text])
 
 
@@ -284,11 +309,11 @@ def _onnx_at(path: Path) -> Path:
     if path.is_dir():
         found = _networks(path)
         if len(found) != 1:
-            raise ModelError(f"{path} holds {len(found)} .onnx files; name the one to use")
+            raise UnknownModelError(f"{path} holds {len(found)} .onnx files; name the one to use")
         return found[0]
     onnx = path.with_suffix(".onnx") if path.suffix == ".toml" else path
     if not onnx.is_file():
-        raise ModelError(f"no model file {onnx}; give an .onnx file with its .toml card, or a name")
+        raise UnknownModelError(f"no model file {onnx}; give an .onnx file with its .toml card, or a name")
     return onnx
 
 

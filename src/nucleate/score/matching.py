@@ -105,7 +105,7 @@ def match(true: NDArray[Any], pred: NDArray[Any]) -> Matching:
     Parameters
     ----------
     true, pred : (...) int ndarray
-        Label images or stacks of one shape; 0 is background. Ids may have gaps and be up to 2**31.
+        Label images or stacks of one shape; 0 is background. Ids may have gaps.
 
     Returns
     -------
@@ -121,9 +121,9 @@ def match(true: NDArray[Any], pred: NDArray[Any]) -> Matching:
         got = f"truth {_size(true)}, prediction {_size(pred)}"
         raise DataError(f"shapes differ: {got}; compare label images on the grid of the same picture")
     for name, labels in (("truth", true), ("prediction", pred)):
-        if labels.dtype.kind not in "bui" or labels.min(initial=0) < 0:
-            got = f"dtype {labels.dtype}" + (f", minimum {labels.min()}" if labels.size else "")
-            raise DataError(f"{name} is not a label image: got {got}; use integers, 0 for background")
+        if labels.dtype.kind not in "bui" or labels.min(initial=0) < 0 or int(labels.max(initial=0)) >= 2**63:
+            got = f"dtype {labels.dtype}" + (f", {labels.min()} to {labels.max()}" if labels.size else "")
+            raise DataError(f"{name} is not a label image: got {got}; use 64-bit integers, 0 for background")
     pairs, counts = overlap_table(true, pred)
     true_ids, true_areas = _areas(pairs[:, 0], counts)
     pred_ids, pred_areas = _areas(pairs[:, 1], counts)

@@ -141,7 +141,7 @@ class TrainConfig(FrozenConfig):
     augment: AugmentConfig = AugmentConfig()
     calm: CalmConfig | None = None
     resize: int | None = Field(None, ge=16)
-    crop: int = Field(256, ge=16)
+    crop: int = Field(256, ge=16, le=8192)
     frame: Literal["crop", "image", "size-groups"] = "crop"
     drawn: int = Field(0, ge=0)
     stains: bool = False

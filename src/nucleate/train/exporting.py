@@ -20,7 +20,7 @@ from nucleate.errors import ModelError
 from nucleate.nets.to_onnx import OPSET, Maps
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.selftest import picture
-from nucleate.run.weights import write_card
+from nucleate.run.weights import check_free, write_card
 from nucleate.train.retune import write_model
 from nucleate.train.shipping import PARITY
 from nucleate.train.start import network_of
@@ -60,6 +60,8 @@ def export_model(files: ModelFiles, folder: Path, *, to: str) -> Path:
     ------
     ModelError
         If the network cannot be had in torch, or the maps of the exported file differ.
+    UsageError
+        If another model of that name is in the folder.
     """
     return FORMATS[to](files, make_folder(folder))
 
@@ -70,6 +72,7 @@ def _onnx(files: ModelFiles, folder: Path) -> Path:
 
 def _torchscript(files: ModelFiles, folder: Path) -> Path:
     card, target = files.card, folder / f"{files.card.name}.pt"
+    check_free(folder, card)
     wrapped = Maps(network_of(files)).eval().requires_grad_(requires_grad=False)
     batch_NCHW = _batch(card)
     with warnings.catch_warnings(), torch.no_grad():

@@ -22,7 +22,7 @@ from nucleate.train.checkpoint import load_network
 from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
 from nucleate.train.loop import FINAL, STATE, fit
 from nucleate.train.parallel import rank
-from nucleate.train.pictures import check_same, keep
+from nucleate.train.pictures import check_nuclei, check_same, keep
 from nucleate.train.quantise import calibration_crops, write_int8
 from nucleate.train.shipping import ship
 from nucleate.train.tuning import Trials, parts_of, store_maps
@@ -75,15 +75,18 @@ def train_network(
     Raises
     ------
     DataError
-        If the held-out pictures are of one field of view: the run could not be finished.
+        If the held-out pictures are of one field of view, since the run could not be finished, or in them or in those
+        to train on there is no nucleus.
     UsageError
         If the folder holds a run on other pictures.
     """
     parts_of(held)
+    for pictures in (samples, held):
+        check_nuclei(pictures)
     if (run / STATE).is_file():
-        check_same(run, samples)
+        check_same(run, samples, held=held)
     elif rank() == 0:
-        keep(make_folder(run), samples)
+        keep(make_folder(run), samples, held=held)
     watched = prepare(held[:: max(1, len(held) // _WATCHED)], config.normalizer, resize=config.resize)
     validate = mask_iou(watched, config, device=device)
     atlas = atlas_for(config, samples)

@@ -37,6 +37,8 @@ BEST = "best.safetensors"
 FINAL = "final.safetensors"
 STATE = "state.safetensors"
 
+_CALMER = "try a lower lr, or precision = 'float32'"
+
 _logger = logging.getLogger(__name__)
 
 
@@ -105,7 +107,7 @@ def fit(
     UsageError
         If `folder` holds a run and `resume` is off, or the run there has another configuration.
     DataError
-        If the loss is no number any more.
+        If the loss or a weight is no number any more, or too large.
     """
     place = torch.device(device)
     if config.precision == "bfloat16" and best_precision(place.type) == "float32":
@@ -137,6 +139,7 @@ def fit(
             tick(step + 1)
         run.step += per_epoch
         loss_mean = _mean(total, per_epoch, epoch=run.step // per_epoch)
+        _check_finite(module, epoch=run.step // per_epoch)
         if rank() == 0:
             kept = average if average is not None else module
             measures = validate(kept.eval())
@@ -169,8 +172,14 @@ def _teach(module: nn.Module, config: TrainConfig) -> None:
 def _mean(total: Tensor, steps: int, *, epoch: int) -> float:
     mean = across(total).item() / size() / steps
     if not math.isfinite(mean):
-        raise DataError(f"the loss is {mean} in epoch {epoch}; try a lower lr, or precision = 'float32'")
+        raise DataError(f"the loss is {mean} in epoch {epoch}; {_CALMER}")
     return mean
+
+
+def _check_finite(module: nn.Module, *, epoch: int) -> None:
+    # A model's file holds halves, which end at 65,504.
+    if not all(bool(torch.isfinite(weight.half()).all()) for weight in module.parameters()):
+        raise DataError(f"a weight is too large, or no number any more, in epoch {epoch}; {_CALMER}")
 
 
 def _loss(network: Callable[..., Tensor], batch: Batch, *, config: TrainConfig) -> Tensor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate.core.files import write_text
-from nucleate.errors import UsageError
+from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
 
-__all__ = ["check_apart", "check_same", "digest_of", "keep"]
+__all__ = ["check_apart", "check_nuclei", "check_same", "digest_of", "keep"]
 
 _FILE = "pictures.json"
 
@@ -45,8 +45,29 @@ def check_apart(samples: Sequence[Sample], held: Sequence[Sample]) -> None:
         )
 
 
-def check_same(run: Path, samples: Sequence[Sample]) -> None:
-    """Refuse to go on with a run on other pictures than it was begun with; runs that do not say theirs go on.
+def check_nuclei(samples: Sequence[Sample]) -> None:
+    """Refuse pictures in which no nucleus is outlined: nothing can be learnt from them alone, or chosen by them.
+
+    Raises
+    ------
+    DataError
+        If there is none in all of them.
+    """
+    if not any(one.labels.any() for one in samples):
+        raise DataError(f"no nucleus in {len(samples)} annotated images, the first is {samples[0].image_id}; add some")
+
+
+def check_same(run: Path, samples: Sequence[Sample], *, held: Sequence[Sample] | None = None) -> None:
+    """Refuse to go on with a run on other pictures than it was begun with; what a run does not say is not asked for.
+
+    Parameters
+    ----------
+    run : Path
+        Its folder.
+    samples : sequence of Sample
+        To train on.
+    held : sequence of Sample, optional
+        By which its epochs are judged; not looked at when None.
 
     Raises
     ------
@@ -54,19 +75,24 @@ def check_same(run: Path, samples: Sequence[Sample]) -> None:
         If they are others: what is held out now may have been trained on.
     """
     path = run / _FILE
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["sha256"] != digest_of(samples):
-        raise UsageError(f"{run} was begun on other images; give the same DATA and --val, or another folder")
+    if not path.is_file():
+        return
+    known = json.loads(path.read_text(encoding="utf-8"))
+    for name, pictures in (("sha256", samples), ("held_sha256", held)):
+        if pictures is not None and name in known and known[name] != digest_of(pictures):
+            raise UsageError(f"{run} was begun on other images; give the same DATA and --val, or another folder")
 
 
-def keep(run: Path, samples: Sequence[Sample]) -> None:
-    """Write down what a run is trained on, for `check_same`.
+def keep(run: Path, samples: Sequence[Sample], *, held: Sequence[Sample]) -> None:
+    """Write down what a run is trained on and judged by, for `check_same`.
 
     Raises
     ------
     OutputError
         If it cannot be written.
     """
-    write_text(run / _FILE, json.dumps({"images": len(samples), "sha256": digest_of(samples)}) + "\n")
+    known = {"images": len(samples), "sha256": digest_of(samples), "held_sha256": digest_of(held)}
+    write_text(run / _FILE, json.dumps(known) + "\n")
 
 
 def _pixels(one: Sample) -> bytes:

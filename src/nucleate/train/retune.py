@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from nucleate.core.files import atomic_path, make_folder
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.segmenter import Segmenter
-from nucleate.run.weights import write_card
+from nucleate.run.weights import check_free, write_card
 from nucleate.score.images import score_image
 from nucleate.train.crossfit import Ending, EndingFitter, cross_fit
 from nucleate.train.finish import card_scores
+from nucleate.train.pictures import check_nuclei
 from nucleate.train.tuning import Trials, each, store_maps
 from nucleate.train.verdict import compare
 
@@ -44,7 +45,13 @@ def retune(files: ModelFiles, samples: Sequence[Sample], *, jobs: int = 1) -> tu
     card, verdict : ModelCard, Verdict
         The card with the new numbers, and their worth: every picture is scored with numbers it had no say in. Where
         that is no gain, the card is the old one.
+
+    Raises
+    ------
+    DataError
+        If there is no nucleus in the pictures.
     """
+    check_nuclei(samples)
     card = files.card
     stored = store_maps(Segmenter(OnnxEngine(files.read(), jobs), card), samples)
     fitter = EndingFitter(Trials(card.maps, stored, jobs=jobs), card.recipe)
@@ -78,7 +85,13 @@ def write_model(folder: Path, files: ModelFiles, *, card: ModelCard) -> Path:
         The weights.
     card : ModelCard
         Its name is that of the files.
+
+    Raises
+    ------
+    UsageError
+        If another model of that name is there.
     """
+    check_free(folder, files.card)
     target = make_folder(folder) / f"{card.name}.onnx"
     if target.resolve() != files.onnx.resolve():
         for path, content in ((target, files.read()), (target.with_name(files.int8.name), files.read_int8())):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,11 +12,15 @@ from typer.testing import CliRunner, Result
 
 from nucleate.apps.cli.check import check
 from nucleate.apps.cli.synth import synth
+from nucleate.data import write
+from nucleate.data.sample import Sample
 from nucleate.data.samples import read_samples
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 pytestmark = pytest.mark.base
 
@@ -74,3 +78,44 @@ def test_check_tells_what_it_found(tmp_path: Path) -> None:
     assert "2 images" in run("check", str(small)).stdout
     broken = {**two_nuclei(), "two/masks/c.png": png([[1]])}
     assert run("check", str(pack(tmp_path / "b.zip", broken))).exit_code == 1
+
+
+def test_no_image_without_its_picture_can_be_used(tmp_path: Path) -> None:
+    run("synth", "-o", str(tmp_path / "set"), "--images", "2", "--size", "64", "--nuclei", "2", "--layout", "labels")
+    (tmp_path / "set" / "images" / "fluorescence-0001.png").unlink()
+    done = run("check", str(tmp_path / "set"), "--pack", str(tmp_path / "new" / "p.zip"))
+    assert done.exit_code == 1
+    assert "p.zip is not written: some samples cannot be used" in done.stderr
+    assert not (tmp_path / "new" / "p.zip").exists()
+
+
+def test_check_does_not_write_over_what_it_reads(tmp_path: Path) -> None:
+    data = pack(tmp_path / "s.zip", two_nuclei())
+    before = data.read_bytes()
+    for options in (["--csv", str(data)], ["--pack", str(data)], ["--csv", "x.csv", "--pack", "x.csv"]):
+        done = run("check", str(data), *options)
+        assert isinstance(done.exception, UsageError)
+    assert data.read_bytes() == before
+
+
+@pytest.mark.parametrize(("layout", "files"), [("kaggle", 4), ("labels", 1)])
+def test_a_sample_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, files: int
+) -> None:
+    made: list[NDArray[Any]] = []
+    encode = write._png
+
+    def stopped(pixels: NDArray[Any]) -> bytes:
+        made.append(pixels)
+        if len(made) > files:  # in the second sample
+            raise KeyboardInterrupt
+        return encode(pixels)
+
+    labels = np.array([[1, 1, 0], [0, 0, 2]], np.int32)
+    samples = [Sample(name, labels.astype(np.uint8), labels, group=name) for name in "ab"]
+    monkeypatch.setattr(write, "_png", stopped)
+    write.write_sample(tmp_path, samples[0], layout=layout)
+    with pytest.raises(KeyboardInterrupt):
+        write.write_sample(tmp_path, samples[1], layout=layout)
+    assert [sample.image_id for sample in read_samples(tmp_path)] == ["a"]
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".writing-")]

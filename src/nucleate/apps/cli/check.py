@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from nucleate.apps.cli.console import check_outputs, say
+
 __all__ = ["check"]
 
 
@@ -16,7 +18,9 @@ def check(
     examples: Annotated[int, typer.Option("--examples", min=0, help="How many places to show for each kind.")] = 1,
     pack: Annotated[
         Path | None,
-        typer.Option("--pack", metavar="ZIP", help="Write the usable samples, lossless, into one small zip."),
+        typer.Option(
+            "--pack", metavar="ZIP", help="Write all samples, lossless, into one small zip, if all can be used."
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -30,10 +34,15 @@ def check(
     from rich.progress import Progress
     from rich.table import Table
 
+    from nucleate.core.files import make_folder
     from nucleate.data.check import FATAL, KINDS, check_dataset
     from nucleate.data.pack import pack as write_pack
     from nucleate.data.samples import load_samples
 
+    check_outputs({"--csv": csv, "--pack": pack}, [Path(data)])
+    for written in (csv, pack):
+        if written is not None:
+            make_folder(written.parent)
     messages = Console(stderr=True)
     with Progress(console=messages, disable=quiet or not messages.is_terminal, transient=True) as bar:
         task = bar.add_task("checking", total=None)
@@ -50,7 +59,9 @@ def check(
     Console().print(table)
     if csv is not None:
         report.write_csv(csv)
+    if not report.usable:
+        if pack is not None:
+            say(f"nucleate: {pack} is not written: some samples cannot be used; mend them or take them out")
+        raise typer.Exit(1)
     if pack is not None:
         write_pack(load_samples(data), pack)
-    if not report.usable:
-        raise typer.Exit(1)

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from nucleate.errors import UsageError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from rich.progress import Progress, TaskID
 
 __all__ = [
@@ -27,6 +31,7 @@ __all__ = [
     "QuietOption",
     "ScaleOption",
     "ThreadsOption",
+    "check_outputs",
     "command_line",
     "say",
 ]
@@ -56,6 +61,8 @@ MinConfidenceOption = Annotated[
     ),
 ]
 
+_ENDINGS = {"--json": ".json", "--html": ".html", "--per-image": ".csv", "--csv": ".csv", "--pack": ".zip"}
+
 _PATIENCE_SECONDS = 1.0
 _SPEED_SECONDS = 3600.0
 """What happened longer ago tells nothing about the time left; steps that take longer give none."""
@@ -68,6 +75,36 @@ def command_line(words: list[str] | None = None, *, extra: str = "") -> str:
     if extra and extra not in words[:options]:
         words.insert(options, extra)
     return shlex.join(words)
+
+
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
+    """Refuse a call whose outputs would overwrite its inputs or each other.
+
+    Parameters
+    ----------
+    outputs : mapping of str to Path
+        Option -> the file it is to write; None where it is not given. A file in a folder that is read may be replaced
+        only where its ending is that of the option's own, as of an earlier call.
+    inputs : iterable of Path
+        Files and folders that are read.
+
+    Raises
+    ------
+    UsageError
+        If there is one.
+    """
+    read = [Path(str(path).partition("::")[0]).resolve() for path in inputs if path is not None]
+    taken: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        place, ending = path.resolve(), _ENDINGS[option]
+        if place in taken:
+            raise UsageError(f"{taken[place]} and {option} both name {path}; give two files")
+        taken[place] = option
+        within = any(folder in place.parents for folder in read)
+        if place in read or (within and place.exists() and place.suffix.lower() != ending):
+            raise UsageError(f"{option} {path} is read too and would be overwritten; give another file")
 
 
 def say(line: str) -> None:

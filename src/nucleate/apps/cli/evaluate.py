@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import Bar, DebugOption, QuietOption, say
+from nucleate.apps.cli.console import Bar, DebugOption, QuietOption, check_outputs, say
 from nucleate.core.text import one_line
+from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from nucleate.report.html import Case
     from nucleate.score.scores import Scores
@@ -61,6 +62,8 @@ def evaluate(
     from nucleate.score.sources import evaluate_sources
 
     _check_there(pred, truth, images, groups)
+    check_outputs({"--json": json, "--html": html, "--per-image": per_image}, (pred, truth, images, groups))
+    of_group = None if groups is None else _groups(groups)
     for written in (json, html, per_image):
         if written is not None:
             make_folder(written.parent)
@@ -68,13 +71,16 @@ def evaluate(
     scores = evaluate_sources(
         predicted,
         true,
-        groups=None if groups is None else _groups(groups),
+        groups=of_group,
         resamples=resamples,
         seed=seed,
         each=lambda ids: _progress(ids, quiet=quiet),
     )
+    if of_group and not any(one.image_id in of_group for one in scores.per_image):
+        names = f"{next(iter(of_group))} in it, {scores.per_image[0].image_id} here"
+        raise UsageError(f"--groups {groups} names none of the images: got {names}; give names without endings")
     _show(scores)
-    notes = _notes(scores)
+    notes = _notes(scores, of_group)
     for note in notes:
         say(f"nucleate: {note}")
     for image_id, reason in scores.failed.items():
@@ -92,8 +98,6 @@ def evaluate(
 
 
 def _check_there(*paths: Path | None) -> None:
-    from nucleate.errors import UsageError
-
     for path in paths:
         # A part of a zip or folder is named after two colons.
         if path is not None and not path.exists() and not Path(str(path).partition("::")[0]).exists():
@@ -113,8 +117,11 @@ def _show(scores: Scores) -> None:
         print(f"{name:<16} {value:6.4f}   {bounds}")
 
 
-def _notes(scores: Scores) -> list[str]:
+def _notes(scores: Scores, groups: Mapping[str, str] | None) -> list[str]:
     notes = []
+    alone = [] if groups is None else [one.image_id for one in scores.per_image if one.image_id not in groups]
+    if alone:
+        notes.append(f"{_named(alone)} without a group in --groups, each drawn by itself")
     if scores.missing:
         notes.append(f"{_named(scores.missing)} without prediction, counted as empty")
     if scores.ignored:
@@ -148,7 +155,11 @@ def _groups(path: Path) -> dict[str, str]:
             group = next((name for name in ("mosaic", "group") if name in columns), None)
             if group is None or "image_id" not in columns:
                 raise DataError(f"{path} lacks columns: got {', '.join(columns)}; give image_id and mosaic or group")
-            return {row["image_id"]: row[group] for row in reader if row[group]}
+            found: dict[str, str] = {}
+            for row in reader:
+                if row[group] and found.setdefault(row["image_id"], row[group]) != row[group]:
+                    raise DataError(f"{path}: two groups of {row['image_id']}; keep one row for each image")
+            return found
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read {path}: {error}; give a CSV file") from error
 

@@ -11,9 +11,11 @@ __all__ = ["synth"]
 def synth(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the images; made if need be.")],
     images: Annotated[int, typer.Option("--images", min=1, help="How many images.")] = 10,
-    size: Annotated[int, typer.Option("--size", min=8, help="Height and width in pixels.")] = 256,
+    size: Annotated[int, typer.Option("--size", min=8, max=20_000, help="Height and width in pixels.")] = 256,
     nuclei: Annotated[int, typer.Option("--nuclei", min=0, help="Nuclei in each, fewer where they do not fit.")] = 40,
-    diameter: Annotated[float, typer.Option("--diameter", min=3, help="Median diameter of a nucleus in pixels.")] = 20,
+    diameter: Annotated[
+        float, typer.Option("--diameter", min=3, max=1000, help="Median diameter of a nucleus in pixels.")
+    ] = 20,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same images.")] = 0,
     style: Annotated[
         Literal["fluorescence", "brightfield", "histology", "mixed"],

@@ -70,6 +70,8 @@ def load_data(data: Path, table: Path | None) -> list[Sample]:
     """Load annotated images, with folds, groups and kinds from a table; ``images.csv`` beside `data` when None."""
     from nucleate.data.samples import attach_table, load_samples
 
+    if table is not None and not table.is_file():
+        raise UsageError(f"--table: no such file: {table}; check the name")
     samples, table = load_samples(data), table or default_table(data)
     return samples if table is None else attach_table(samples, table)
 

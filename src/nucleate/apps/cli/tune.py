@@ -44,12 +44,14 @@ def tune(
     del debug  # read before the verb
     import_training("cpu", threads)
     from nucleate.core.cores import cores
-    from nucleate.run.weights import find_model, list_models
+    from nucleate.run.weights import check_free, find_model, list_models
     from nucleate.train.retune import retune, write_model
 
     files = find_model(model)
     if output is None and files.onnx in [shipped.onnx for shipped in list_models()]:
         raise UsageError(f"{files.card.name} belongs to the program; give a folder for the tuned model with -o")
+    if output is not None:
+        check_free(output, files.card)
     samples = load_data(data, table) if val is None else split_data(data, val, table=table)[1]
     card, verdict = retune(files, samples, jobs=threads or cores())
     target = write_model(output or files.onnx.parent, files, card=card)
