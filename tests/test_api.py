@@ -15,7 +15,7 @@ import nucleate
 from nucleate import api
 from nucleate.core.image import Image
 from nucleate.core.normalize import Normalizer
-from nucleate.errors import InputError, ModelError, UsageError
+from nucleate.errors import InputError, ModelError, NucleateError, UsageError
 from nucleate.run.segmenter import SegmentSettings
 from nucleate.run.weights import ModelCard, write_card
 
@@ -96,6 +96,80 @@ def test_wrong_calls_are_one_line(tmp_path: Path) -> None:
         nucleate.load_segmenter("none-such")
     with pytest.raises(InputError, match="no such file"):
         nucleate.segment(tmp_path / "none.png", model=model)
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("channel", [1.5, True]),
+        ("min_area", ["a", 2.5, True]),
+        ("min_confidence", ["x", 2]),
+        ("scale", [True, "double", 0]),
+        ("tta", ["yes"]),
+        ("model", [""]),
+    ],
+)
+def test_options_of_a_wrong_kind_are_one_line(tmp_path: Path, option: str, values: list[object]) -> None:
+    options = {"model": put_model(tmp_path)}
+    for value in values:
+        with pytest.raises(NucleateError, match=r"^[^\n]*$"):
+            nucleate.segment(squares(), **{**options, option: value})  # type: ignore[arg-type]
+
+
+def test_loading_with_options_of_a_wrong_kind_is_one_line(tmp_path: Path) -> None:
+    model = put_model(tmp_path)
+    wrong: list[dict[str, Any]] = [{"threads": "2"}, {"threads": 1.5}, {"threads": 10**6}, {"device": ["cpu"]}]
+    for options in [*wrong, {"settings": {}}]:
+        with pytest.raises(UsageError):
+            nucleate.load_segmenter(model, **options)
+
+
+def test_numbers_may_be_numpys(tmp_path: Path) -> None:
+    model, picture = put_model(tmp_path), squares()
+    numbers: dict[str, Any] = {"channel": np.int64(0), "scale": np.float32(1), "min_area": np.int16(3)}
+    found = nucleate.segment(picture, model=model, **numbers)
+    assert np.array_equal(found.labels, nucleate.segment(picture, model=model, scale=1.0, min_area=3).labels)
+
+
+def test_what_is_masked_out_was_not_measured(tmp_path: Path) -> None:
+    model, picture = put_model(tmp_path), squares()
+    hidden = np.zeros(picture.shape, bool)
+    hidden[:, : picture.shape[1] // 2] = True
+    found = nucleate.segment(np.ma.masked_array(picture, hidden), model=model)
+    gaps = nucleate.segment(np.where(hidden, np.nan, picture), model=model)
+    assert np.array_equal(found.labels, gaps.labels)
+    for refused in (np.ma.masked_array(picture, hidden), picture.tolist()):
+        with pytest.raises(InputError, match="no plain NumPy array"):
+            Image(refused)
+
+
+def test_a_palette_is_looked_up(tmp_path: Path) -> None:
+    model, picture = put_model(tmp_path), squares()
+    palette = Picture.fromarray(picture).convert("RGB").quantize(8)
+    found = nucleate.segment(palette, model=model)  # type: ignore[arg-type]
+    shown = nucleate.segment(np.asarray(palette.convert("RGB")), model=model)
+    assert np.array_equal(found.labels, shown.labels)
+
+
+def test_what_is_no_picture_is_one_line(tmp_path: Path) -> None:
+    class Broken:
+        def __array__(self, dtype: object = None, copy: object = None) -> NDArray[Any]:
+            raise RuntimeError("on another device")
+
+    for nothing in (Broken(), [[1, 2], [3]], None):
+        with pytest.raises(InputError, match=r"no picture can be made of|can mean many things"):
+            nucleate.segment(nothing, model=put_model(tmp_path))  # type: ignore[arg-type]
+    for labels in ([[1]], None):
+        with pytest.raises(UsageError, match="no label images: got"):
+            nucleate.evaluate(labels, np.ones((1, 1), int))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["../esc", "/abs", "a/b", "a\\b", "a\0b", ".", "..", ".writing-x"])
+def test_results_are_saved_under_plain_names_only(tmp_path: Path, name: str) -> None:
+    found = nucleate.segment(squares(), model=put_model(tmp_path))
+    with pytest.raises(UsageError, match="give a plain one"):
+        found.save(tmp_path / "out", name=name)
+    assert not (tmp_path / "out").exists()
 
 
 def test_damaged_weights_are_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nucleate.core.checks import is_number
+from nucleate.core.cores import MOST_THREADS
 from nucleate.core.image import Image
 from nucleate.errors import InputError, MissingExtraError, ModelError, UsageError
 from nucleate.io.images import open_image, read_image
@@ -66,12 +68,14 @@ def load_segmenter(
     UsageError
         If the device cannot be used.
     """
-    if device not in {"auto", "cpu", "cuda"}:
+    if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device {device!r}; use auto, cpu or cuda")
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads = {threads}; use 1 or more")
-    if precision not in {"auto", "full"}:
+    if threads is not None and not is_number(threads, least=1, most=MOST_THREADS, whole=True):
+        raise UsageError(f"threads = {threads!r}; use a whole number from 1 to {MOST_THREADS}")
+    if precision not in ("auto", "full"):
         raise UsageError(f"precision {precision!r}; use auto or full")
+    if settings is not None and not isinstance(settings, SegmentSettings):
+        raise UsageError(f"settings {settings!r}; use SegmentSettings")
     files, fast = find_model(name), precision == "auto"
     if device != "cpu":
         on_card = _torch_engine(files, wanted=device == "cuda", half=fast)
@@ -103,7 +107,8 @@ def segment(
     Parameters
     ----------
     image : ndarray, Image or path
-        A picture (H, W) or (H, W, 3) of any real dtype, an `nucleate.core.image.Image`, or a file.
+        A picture (H, W) or (H, W, 3) of any real dtype, an `nucleate.core.image.Image`, or a file. Of a masked array
+        what is masked out counts as not measured, as NaN does.
     model, device
         See `load_segmenter`.
     channel : str or int, optional
@@ -130,18 +135,25 @@ def segment(
     return load_segmenter(model, device=device, settings=settings).segment(opened, channel)
 
 
-def _as_image(image: NDArray[Any] | Image | Path | str) -> Image:
+def _as_image(image: Any) -> Image:  # noqa: ANN401 - checked here
     if isinstance(image, Image):
         return image
     if isinstance(image, str | Path):
         return read_image(image)
-    pixels = np.asarray(image)
+    if isinstance(image, np.ma.MaskedArray):  # what is masked out is as good as not measured
+        image = np.ma.filled(image.astype(np.result_type(image.dtype, np.float32)), np.nan)
+    elif getattr(image, "mode", None) in {"P", "PA"}:  # of Pillow: numbers of colours
+        image = image.convert("RGB")
+    try:
+        pixels = np.asarray(image)
+    except Exception as error:  # whatever another library's object raises
+        raise InputError(f"no picture can be made of {type(image).__name__}: {error}; give a NumPy array") from error
     if pixels.ndim == 2:
         return Image(pixels)
     if pixels.ndim == 3 and pixels.shape[2] == 3:
         return Image(pixels, "YXS")
     raise InputError(
-        f"an array of shape {pixels.shape} can mean many things; "
+        f"{type(image).__name__} of shape {pixels.shape} can mean many things; "
         "give (H, W), (H, W, 3), or nucleate.core.image.Image with its axes named"
     )
 

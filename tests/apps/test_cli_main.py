@@ -45,6 +45,15 @@ def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
+    "words",
+    [("info", ""), ("segment", "", "-o", "x"), ("segment", "a.png", "-o", ""), ("evaluate", "a", "b", "--json=")],
+)
+def test_an_empty_word_is_not_the_folder_one_is_in(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(*words) == 2
+    assert "an argument is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("error", "code", "line"),
     [
         (UsageError("no such thing"), 2, "nucleate: no such thing\n"),

@@ -65,7 +65,7 @@ def test_no_other_model_is_overwritten(data: Path, tmp_path: Path, capsys: pytes
     (tmp_path / "run" / "model.onnx").write_bytes(b"another")
     assert _train(data, tmp_path / "run", "--init", tmp_path / "run" / "model.onnx") == 2
     assert "model.onnx is another model and would be overwritten" in capsys.readouterr().err
-    for name in ("my model", "../esc", ""):
+    for name in ("my model", "../esc", "x" * 101):
         assert _train(data, tmp_path / "run", "--name", name) == 2
         assert f"no name for a model: {name!r}" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["model.onnx"]

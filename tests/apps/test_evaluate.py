@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from nucleate.apps.cli.evaluate import evaluate
 from nucleate.errors import DataError, UsageError
+from nucleate.export.coco import Picture, write_coco
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,3 +160,23 @@ def test_groups_that_fit_no_image_are_refused_and_lacking_ones_told(tmp_path: Pa
     assert "1 image (c) without a group in --groups" in _run(truth, truth, "--groups", table).stderr
     table.write_text("image_id,group\na,x\na,y\n", encoding="utf-8")
     assert "two groups of a" in str(_run(truth, truth, "--groups", table).exception)
+
+
+def test_two_lone_files_are_a_pair_and_a_coco_file_is_a_source(tmp_path: Path) -> None:
+    for name in ("first", "second.labels"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", LABELS)
+    assert "1 images, 2 true nuclei" in _run(tmp_path / "first.tif", tmp_path / "second.labels.tif").stdout
+    write_coco(tmp_path / "coco.json", [Picture("first.png", LABELS.astype(np.int32))])
+    folder = _folder(tmp_path / "pred", first=LABELS)
+    assert "1 images, 2 true nuclei" in _run(folder, tmp_path / "coco.json").stdout
+    other = _folder(tmp_path / "other", second=LABELS)
+    assert isinstance(_run(other, tmp_path / "first.tif").exception, UsageError)
+
+
+def test_label_images_with_ome_metadata_count_where_they_are_alone(tmp_path: Path, truth: Path) -> None:
+    pred = _folder(tmp_path / "pred", ending=".labels.ome.tif", a=LABELS, b=SHIFTED, c=LABELS)
+    first = _run(pred, truth).stdout
+    assert "3 images, 6 true nuclei" in first
+    for name in "abc":  # the same again, without
+        (pred / f"{name}.labels.tif").write_bytes((pred / f"{name}.labels.ome.tif").read_bytes())
+    assert _run(pred, truth).stdout == first

@@ -22,7 +22,7 @@ from nucleate.data.regions import paint_regions, region_of_rings, region_of_runs
 from nucleate.data.samples import read_samples
 from nucleate.data.source import open_source
 from nucleate.errors import DataError
-from nucleate.export.coco import Picture, write_coco
+from nucleate.export.coco import Picture, join_coco, write_coco
 from nucleate.export.geojson import write_geojson
 from nucleate.export.imagej_roi import write_rois
 from nucleate.export.shapes import positions, shapes
@@ -127,7 +127,7 @@ def test_imagejs_other_areas() -> None:
 def test_cocos_three_ways_to_say_a_mask(segmentation: object) -> None:
     listed = coco_pictures(_coco(segmentation), "coco.json")
     assert listed is not None
-    regions = coco_regions(listed["a.png"]["annotations"], "coco.json", shape=(5, 6))
+    regions = coco_regions(listed["a"]["annotations"], "coco.json", shape=(5, 6))
     assert np.array_equal(paint_regions(regions, (5, 6)), TRUTH)
 
 
@@ -135,7 +135,19 @@ def test_a_mask_of_another_size_than_its_image_is_refused() -> None:
     listed = coco_pictures(_coco({"size": [6, 5], "counts": [6, 2, 3, 2, 3, 2, 12]}), "coco.json")
     assert listed is not None
     with pytest.raises(DataError, match=r"coco\.json has a mask of \(6, 5\), its image is \(5, 6\)"):
-        coco_regions(listed["a.png"]["annotations"], "coco.json", shape=(5, 6))
+        coco_regions(listed["a"]["annotations"], "coco.json", shape=(5, 6))
+
+
+def test_pictures_of_ours_go_by_the_names_of_their_results(tmp_path: Path) -> None:
+    stack = [Picture("deep.tif", TRUTH, name="deep", plane=plane) for plane in range(2)]
+    for number, pictures in enumerate((stack, [Picture("x/a.png", TRUTH, name="a-2")])):
+        write_coco(tmp_path / f"{number}.json", pictures)
+    join_coco(tmp_path / "coco.json", [tmp_path / "0.json", tmp_path / "1.json"])
+    listed = coco_pictures((tmp_path / "coco.json").read_bytes(), "coco.json")
+    assert listed is not None
+    assert {key: one["file_name"] for key, one in listed.items()} == {
+        "deep/0": "deep.tif", "deep/1": "deep.tif", "a-2": "a.png",
+    }  # fmt: skip
 
 
 def test_compressed_runs_can_be_long_and_fall() -> None:
@@ -164,7 +176,7 @@ def test_our_exports_come_back(tmp_path_factory: pytest.TempPathFactory, labels:
     found = {
         "geojson": geojson_regions((folder / "a.geojson").read_bytes(), "a", shape=shape),
         "imagej": roi_regions((folder / "a.zip").read_bytes(), "a", shape=shape),
-        "coco": coco_regions(listed["a.png"]["annotations"], "a", shape=shape),
+        "coco": coco_regions(listed["a"]["annotations"], "a", shape=shape),
     }
     for name, regions in found.items():
         assert np.array_equal(paint_regions(regions, shape), labels), name

@@ -87,3 +87,17 @@ def test_joined_parts_are_one_file(tmp_path: Path) -> None:
     join_coco(tmp_path / "all.json", [tmp_path / name for name in ("1.json", "none.json", "2.json")])
     write_coco(tmp_path / "at-once.json", [first, second, third])
     assert (tmp_path / "all.json").read_bytes() == (tmp_path / "at-once.json").read_bytes()
+
+
+def test_files_of_one_name_keep_the_folders_that_tell_them_apart(tmp_path: Path) -> None:
+    labels = np.ones((2, 2), np.int32)
+    names = ["/data/set/a/f.png", "/data/set/b/f.png", "/data/set/b/g.png", "/data/set/b/g.png"]
+    parts = []
+    for number, name in enumerate(names):
+        parts.append(tmp_path / f"{number}.json")
+        write_coco(parts[-1], [Picture(name, labels)])
+    apart, alone = ["a/f.png", "b/f.png", "b/g.png", "b/g.png"], ["f.png", "g.png", "g.png"]
+    for joined, expected in ((parts, apart), (parts[1:], alone)):
+        join_coco(tmp_path / "all.json", joined)
+        images = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))["images"]
+        assert [image["file_name"] for image in images] == expected

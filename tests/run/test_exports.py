@@ -115,7 +115,7 @@ def test_a_plane_is_never_called_as_another_input_is(folder: Path, tmp_path: Pat
     pictures = json.loads((tmp_path / "out" / "coco.json").read_text())["images"]
     names = [f"{name}/{plane}" for name in ("stack", "stack-2", "stack-2-0") for plane in range(3)]
     assert sorted(ids) == sorted(f"{one['name']}/{one['plane']}" for one in pictures) == sorted(names)
-    assert {one["file_name"] for one in pictures} == {"stack.tif", "stack-2-0.tif"}
+    assert {one["file_name"] for one in pictures} == {"in/stack.tif", "other/stack.tif", "other/stack-2-0.tif"}
 
 
 def test_what_was_saved_from_python_stays_in_the_tables(folder: Path, tmp_path: Path) -> None:

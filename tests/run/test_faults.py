@@ -140,7 +140,7 @@ def test_folders_have_a_stamp_of_all_their_files(tmp_path: Path) -> None:
 
 def test_an_output_folder_that_is_removed(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    line = r"cannot write .*out.*: No such file or directory; its folder is gone: make it again or choose another"
+    line = r"cannot write .*out.*: No such file or directory; its folder is not there: make it or choose another"
     with pytest.raises(OutputError, match=line):
         go(folder, out, notify=after(2, lambda: shutil.rmtree(out)))
     assert not out.exists()

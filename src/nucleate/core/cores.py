@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["cores"]
+__all__ = ["MOST_THREADS", "cores"]
+
+MOST_THREADS = 1024
+"""More threads than any machine has cores for take minutes to begin."""
 
 
 def cores() -> int:

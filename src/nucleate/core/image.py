@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.checks import is_number
 from nucleate.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,8 +72,10 @@ def find_channel(wanted: str | int | None, names: tuple[str, ...], *, count: int
         index = next((i for dna in DNA_NAMES for i, one in enumerate(lower) if dna in one), 0)
     elif isinstance(wanted, str) and wanted.lower() in lower:  # a name first: "405" is a common one
         index = lower.index(wanted.lower())
+    elif isinstance(wanted, str):
+        index = int(wanted) if wanted.isdecimal() else -1
     else:
-        index = int(wanted) if isinstance(wanted, int) or wanted.isdecimal() else -1
+        index = int(wanted) if is_number(wanted, least=0, whole=True) else -1
     if not 0 <= index < count:
         have = ", ".join(names) or f"{count} without names"
         raise InputError(f"{name}: no channel {wanted!r}; it has {have}; give a name or an index from 0")
@@ -131,7 +134,7 @@ class Image:
     Raises
     ------
     InputError
-        If axes and pixels do not fit, or the image has no pixel.
+        If axes and pixels do not fit, the pixels are no NumPy array or a masked one, or there is none.
     """
 
     pixels: NDArray[Any]
@@ -141,6 +144,9 @@ class Image:
     name: str = "image"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.pixels, np.ndarray) or isinstance(self.pixels, np.ma.MaskedArray):
+            got = type(self.pixels).__name__
+            raise InputError(f"{self.name}: pixels are no plain NumPy array: got {got}; use numpy.asarray")
         shape = f"axes {self.axes!r}, shape {self.pixels.shape}"
         if len(self.axes) != self.pixels.ndim or [a for a in AXES if a in self.axes] != list(self.axes):
             raise InputError(f"{self.name}: axes do not fit the pixels: got {shape}; use {AXES}, in that order")

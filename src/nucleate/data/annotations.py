@@ -15,6 +15,7 @@ from xml.parsers import expat
 
 import numpy as np
 
+from nucleate.data.folders import picture_id
 from nucleate.data.regions import Region, region_of_rings, region_of_runs, without
 from nucleate.errors import DataError
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["READERS", "coco_pictures", "coco_regions", "geojson_regions", "is_geojson", "roi_regions", "xml_regions"]
 
+_OURS = "nucleate"  # the description that `nucleate.export.coco` writes
 _MAX_ROIS = 1_000_000
 _MAX_ROI_BYTES = 2**24
 _GEOMETRIES = {
@@ -148,35 +150,38 @@ def xml_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
 
 
 def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
-    """List the pictures of a COCO file by file name; None if it is JSON of another kind.
+    """List the pictures of a COCO file; None if it is JSON of another kind.
 
     Returns
     -------
     dict
-        File name -> ``{"shape": (rows, columns), "annotations": [...]}``, without crowds.
+        Id -> ``{"file_name": str, "shape": (rows, columns), "annotations": [...]}``, without crowds. The id is the
+        file's name without folders and ending; in files of ours (`nucleate.export.coco`) the name of the results, of
+        a plane of a stack with its number: ``stack/0``.
 
     Raises
     ------
     DataError
-        If it is damaged, or a file name stands for several pictures, as for the planes of a stack.
+        If it is damaged, or an id stands for several pictures, as in other programs' files for the planes of a stack.
     """
     parsed = _json(data, name)
     if not isinstance(parsed, dict) or not {"images", "annotations"} <= parsed.keys():
         return None
     with _Damaged(name):
-        by_id = {
-            entry["id"]: {"name": entry["file_name"], "shape": (int(entry["height"]), int(entry["width"]))}
-            for entry in parsed["images"]
-        }
-        annotations: dict[Any, list[Any]] = {number: [] for number in by_id}
+        ours = parsed.get("info", {}).get("description") == _OURS
+        annotations: dict[Any, list[Any]] = {entry["id"]: [] for entry in parsed["images"]}
         for one in parsed["annotations"]:
             if not one.get("iscrowd", 0):
                 annotations[one["image_id"]].append(one)
         found: dict[str, dict[str, Any]] = {}
-        for number, entry in by_id.items():
-            if entry["name"] in found:
-                raise DataError(f"{name} has several pictures called {entry['name']}; give each a file of its own")
-            found[entry["name"]] = {"shape": entry["shape"], "annotations": annotations[number]}
+        for entry in parsed["images"]:
+            image_id, shape = picture_id(entry["file_name"]), (int(entry["height"]), int(entry["width"]))
+            if ours:
+                image_id = entry.get("name", image_id) + (f"/{entry['plane']}" if "plane" in entry else "")
+            if image_id in found:
+                raise DataError(f"{name} has several pictures called {entry['file_name']}; give each a name of its own")
+            known = {"file_name": entry["file_name"], "shape": shape, "annotations": annotations[entry["id"]]}
+            found[image_id] = known
         return found
 
 

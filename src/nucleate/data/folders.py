@@ -17,6 +17,7 @@ __all__ = ["Pair", "find_pairs", "picture_id", "samples_of"]
 
 _LABEL_FOLDERS = {"labels", "masks"}
 _LABEL_ENDING = ".labels"
+_OME_ENDING = ".labels.ome"  # the same label image again, with OME metadata
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,14 @@ class Pair:
 
 
 def picture_id(name: str) -> str:
-    """Give the id in a file name: without folder, ending and ``.labels``.
+    """Give the id in a file name: without folder, ending and ``.labels`` or ``.labels.ome``.
 
     Examples
     --------
     >>> picture_id("labels/plate-1.labels.tif")
     'plate-1'
     """
-    return PurePosixPath(name).stem.removesuffix(_LABEL_ENDING)
+    return PurePosixPath(name).stem.removesuffix(_OME_ENDING).removesuffix(_LABEL_ENDING)
 
 
 def find_pairs(source: Source) -> list[Pair]:
@@ -67,11 +68,12 @@ def find_pairs(source: Source) -> list[Pair]:
             continue
         in_labels = place.parent.name in _LABEL_FOLDERS
         sorted_out = in_labels or place.parent.name == "images"
-        is_label = in_labels or (not sorted_out and place.stem.endswith(_LABEL_ENDING))
+        is_label = in_labels or (not sorted_out and place.stem.endswith((_LABEL_ENDING, _OME_ENDING)))
         root = str(place.parent.parent if sorted_out else place.parent)
         side = roots.setdefault(root, ({}, {}))[is_label]
         image_id = picture_id(name)
-        if image_id in side:
+        twin = image_id in side and PurePosixPath(side[image_id]).stem == f"{image_id}{_OME_ENDING}"
+        if image_id in side and not twin:
             raise DataError(f"{source}: id {image_id} occurs twice: got {side[image_id]} and {name}; rename one")
         side[image_id] = name
     paired = {root: sides for root, sides in roots.items() if sides[1]}

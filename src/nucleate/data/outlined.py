@@ -142,13 +142,12 @@ def _coco(source: Source, pictures: list[str], *, files: list[tuple[str, dict[st
         named.setdefault(PurePosixPath(path).name, []).append(path)
     found: dict[str, Outlined] = {}
     for name, listed in files:
-        for file_name, entry in listed.items():
-            image_id = picture_id(file_name)
+        for image_id, entry in listed.items():
             if image_id in found:
                 raise DataError(
                     f"{source}: two pictures of id {image_id} in {found[image_id].outlines}, {name}; rename one"
                 )
-            picture = _named_by(source, name, file_name=file_name, named=named)
+            picture = _named_by(source, name, file_name=entry["file_name"], named=named)
             found[image_id] = Outlined(image_id, picture, name, _coco_reader(f"{source}/{name}", entry), entry["shape"])
     used = {entry.image for entry in found.values()}
     for image_id, path in _by_id(source, [path for path in pictures if path not in used]).items():

@@ -67,10 +67,13 @@ class Source(ABC):
 
 
 class FolderSource(Source):
-    """A data set in a folder."""
+    """A data set in a folder, or, of the files there, `only` one."""
 
-    def __init__(self, path: Path, part: str = "") -> None:
+    def __init__(self, path: Path, part: str = "", *, only: str | None = None) -> None:
         super().__init__(path, part)
+        if only is not None:
+            self._fill([only])
+            return
         names: list[str] = []
         entered: set[Path] = set()
         for folder, folders, files in os.walk(path, followlinks=True):
@@ -159,7 +162,8 @@ def open_source(path: Path | str, *, part: str = "") -> Source:
     Parameters
     ----------
     path : path-like
-        A folder, a zip, or either with a folder inside it behind two colons: ``subset.zip::train``.
+        A folder, a zip, or either with a folder inside it behind two colons: ``subset.zip::train``. A file of another
+        kind is a data set of one file.
     part : str
         The folder inside, as an alternative to the colons.
 
@@ -168,7 +172,7 @@ def open_source(path: Path | str, *, part: str = "") -> Source:
     UsageError
         If nothing is there.
     DataError
-        If it is no zip, or a damaged one.
+        If it is a damaged zip.
     """
     text = str(path)
     if _PART in text and not Path(text).exists():
@@ -177,7 +181,8 @@ def open_source(path: Path | str, *, part: str = "") -> Source:
     if place.is_dir():
         return FolderSource(place, part)
     if place.is_file():
-        return ZipSource(place, part)
+        zipped = place.suffix.lower() == ".zip" or zipfile.is_zipfile(place)
+        return ZipSource(place, part) if zipped else FolderSource(place.parent, only=place.name)
     raise UsageError(f"nothing at {place}: no such file or folder; give a path that is there")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -53,12 +53,17 @@ class LabelMap(Mapping[str, "NDArray[np.int32]"]):
     def __len__(self) -> int:
         return len(self._readers)
 
+    def renamed(self, ids: Sequence[str]) -> LabelMap:
+        """Give the same label images, in their order, other ids."""
+        return LabelMap(dict(zip(ids, self._readers.values(), strict=True)))
+
 
 def read_pair(pred: Path | str, truth: Path | str, *, images: Path | str | None = None) -> tuple[LabelMap, LabelMap]:
     """Find both sides of a comparison; see `read_labels_source`.
 
     A run-length table or outlines that do not say how large their images are take the sizes of the other side where no
-    `images` are given: a submission is scored against a solution as they are.
+    `images` are given: a submission is scored against a solution as they are. Two files of one label image each are a
+    pair whatever they are called.
 
     Returns
     -------
@@ -68,7 +73,11 @@ def read_pair(pred: Path | str, truth: Path | str, *, images: Path | str | None 
         predicted = read_labels_source(pred)
         return predicted, read_labels_source(truth, like=predicted)
     true = read_labels_source(truth, images=images)
-    return read_labels_source(pred, images=images, like=true), true
+    predicted = read_labels_source(pred, images=images, like=true)
+    alone = all(Path(path).is_file() and Path(path).suffix.lower() not in {".csv", ".zip"} for path in (pred, truth))
+    if alone and len(predicted) == len(true) == 1:
+        return predicted.renamed([*true]), true
+    return predicted, true
 
 
 def _lacks_sizes(path: Path) -> bool:
@@ -87,9 +96,10 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None, li
     Parameters
     ----------
     path : path-like
-        A folder or zip of label images (``<id>.tif``, ``<id>.labels.tif``, ``.png``), one in Kaggle's layout with
-        masks, one with ``labels/``, one with outlines (`nucleate.data.outlined`), or a CSV with columns ImageId,
-        EncodedPixels and, if possible, Height and Width. A row with empty EncodedPixels is an image without nuclei.
+        A folder or zip of label images, or one alone (``<id>.tif``, ``<id>.labels.tif``, ``.png``), one in Kaggle's
+        layout with masks, one with ``labels/``, one with outlines (`nucleate.data.outlined`), or a CSV with columns
+        ImageId, EncodedPixels and, if possible, Height and Width. A row with empty EncodedPixels is an image without
+        nuclei.
     images : path-like, optional
         Folder or zip of the images, for their sizes where a CSV lacks Height and Width or outlines lack pictures.
     like : LabelMap, optional

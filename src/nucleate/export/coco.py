@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,8 @@ class Picture:
     Parameters
     ----------
     file_name : str
-        What its file is called; files of several folders may share it.
+        What its file is called, with its folders where they are known: `join_coco` leaves out what all have in common,
+        and the folders too where no two files are called the same.
     labels : (H, W) Labels
         Its nuclei; ids may have gaps.
     confidence : (n,) ndarray, optional
@@ -88,7 +90,7 @@ def join_coco(path: Path | str, parts: Sequence[Path]) -> None:
         If it cannot be written.
     """
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        _write(stream, _numbered_on(parts))
+        _write(stream, _numbered_on(parts), shorten=True)
 
 
 def _numbered(pictures: Iterable[Picture]) -> Iterator[dict[str, Any]]:
@@ -114,20 +116,34 @@ def _numbered_on(parts: Sequence[Path]) -> Iterator[dict[str, Any]]:
         before += highest
 
 
-def _write(stream: TextIO, entries: Iterable[dict[str, Any]]) -> None:
+def _write(stream: TextIO, entries: Iterable[dict[str, Any]], *, shorten: bool = False) -> None:
     # Annotations are many and written as they come, one a line; the pictures are few and stand behind them.
     stream.write(f'{{"info": {{"description": "nucleate"}}, "licenses": [], "categories": {json.dumps(_CATEGORIES)}')
     stream.write(', "annotations": [')
-    pictures: list[str] = []
+    pictures: list[dict[str, Any]] = []
     number, comma = 0, "\n"
     for entry in entries:
         if "image_id" not in entry:
-            pictures.append(json.dumps(entry))
+            pictures.append(entry)
             continue
         number += 1
         stream.write(comma + json.dumps(entry | {"id": number}))
         comma = ",\n"
-    stream.write('\n], "images": [\n' + ",\n".join(pictures) + "\n]}\n")
+    if shorten:
+        names = _shortened([picture["file_name"] for picture in pictures])
+        pictures = [picture | {"file_name": names[picture["file_name"]]} for picture in pictures]
+    stream.write('\n], "images": [\n' + ",\n".join(map(json.dumps, pictures)) + "\n]}\n")
+
+
+def _shortened(paths: list[str]) -> dict[str, str]:
+    """Give every path the name of its file alone, or, where two share one, what follows the folders of all."""
+    each = {path: PurePosixPath(path) for path in paths}
+    if len({path.name for path in each.values()}) == len(each):
+        return {text: path.name for text, path in each.items()}
+    folders = [path.parts[:-1] for path in each.values()]
+    alike = itertools.takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))
+    common = sum(1 for _ in alike)
+    return {text: str(PurePosixPath(*path.parts[common:])) for text, path in each.items()}
 
 
 def _entry(picture: Picture) -> dict[str, Any]:

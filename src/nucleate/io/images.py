@@ -72,11 +72,13 @@ class Format:
         return importlib.import_module(f"nucleate.io.{self.module}")
 
 
+_JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"  # the first ND2 files are JPEG 2000 inside
+
 FORMATS = (
     Format("PNG", (".png", ".apng"), (b"\x89PNG\r\n\x1a\n",), "pillow", whole=True),
     Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (b"\xff\xd8\xff",), "pillow", whole=True),
     Format("GIF", (".gif",), (b"GIF87a", b"GIF89a"), "pillow", whole=True),
-    Format("BMP", (".bmp", ".dib"), (b"BM",), "pillow", whole=True),
+    Format("BMP", (".bmp", ".dib"), (b"BM", b"(\0\0\0"), "pillow", whole=True),
     Format("WebP", (".webp",), (b"RIFF",), "pillow", whole=True),
     Format(
         "TIFF",
@@ -88,7 +90,7 @@ FORMATS = (
         several=True,
     ),
     Format("CZI", (".czi",), (b"ZISRAWFILE",), "czi", windows=True, several=True),
-    Format("ND2", (".nd2",), (b"\xda\xce\xbe\x0a", b"\0\0\0\x0cjP  \r\n\x87\n"), "nd2", windows=True),
+    Format("ND2", (".nd2",), (b"\xda\xce\xbe\x0a", _JP2), "nd2", windows=True),
     Format("LIF", (".lif", ".lof"), (b"\x70\0\0\0",), "lif", windows=True, several=True),
     Format("slide", (".mrxs", ".vms", ".vmu", ".bif"), (), "slides", windows=True, by_name=True),
     Format("OME-Zarr", (".zarr",), (), "omezarr", windows=True, several=True),
@@ -264,7 +266,7 @@ def format_of(path: Path) -> Format:
         raise fault(path, "empty, 0 bytes", cure="copy or export it again")
     named = [known for known in FORMATS if known.by_name and ending in known.suffixes]
     found = [*named, *(known for known in FORMATS if head.startswith(known.signatures))]
-    if found:
+    if found and (ending == ".nd2" or not head.startswith(_JP2)):
         return found[0]
     claimed = next((known.name for known in FORMATS if ending in known.suffixes), None)
     what = f"its content is not {claimed}" if claimed else "not an image format that is known"

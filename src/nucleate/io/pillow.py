@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "WEBP")
 _DEPTH, _COLOUR_TYPE = 24, 25  # places of bit depth and colour type in a PNG file (header chunk, always the first)
 
 

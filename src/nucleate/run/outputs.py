@@ -10,6 +10,7 @@ import contextlib
 import csv
 import importlib.util
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ __all__ = [
     "Result",
     "alone",
     "check_exports",
+    "check_name",
     "clear_half_written",
     "files_of",
     "join_tables",
@@ -113,9 +115,21 @@ def prepare_folder(output: Path) -> None:
     make_folder(make_folder(output) / PARTS_NAME)
 
 
+def check_name(name: str) -> None:
+    """Check that results called so lie in their folder and are not taken for half-written ones.
+
+    Raises
+    ------
+    UsageError
+        If not.
+    """
+    if name in {".", ".."} or name.startswith(HALF_WRITTEN) or re.search(r"[/\\\x00-\x1f]", name):
+        raise UsageError(f"name = {name!r}; give a plain one, without folders")
+
+
 @contextlib.contextmanager
-def alone(output: Path) -> Iterator[None]:
-    """Keep other runs out of a prepared folder while the block runs.
+def alone(output: Path, *, wait: bool = False) -> Iterator[None]:
+    """Keep other runs out of a prepared folder while the block runs; `wait` for one that is there to end.
 
     Raises
     ------
@@ -124,7 +138,7 @@ def alone(output: Path) -> Iterator[None]:
     OutputError
         If nothing can be written.
     """
-    with locked(output / PARTS_NAME / "lock", wait=False) as ours:
+    with locked(output / PARTS_NAME / "lock", wait=wait) as ours:
         if not ours:
             raise UsageError(f"{output}: another run is writing there; wait for it or choose another output folder")
         yield

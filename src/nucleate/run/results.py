@@ -177,7 +177,7 @@ def _write_rois(result: Result, path: Path) -> None:
 
 def _write_coco(result: Result, path: Path) -> None:
     confidences = [result.confidence[ids - 1] for ids, _ in result.sizes]
-    file_name = result.image.name.replace("\\", "/").rsplit("/", 1)[-1]
+    file_name = result.image.name.replace("\\", "/").replace(".zip!", ".zip/", 1)
     planes = zip(result.planes, confidences, strict=True)
     write_coco(
         path,

@@ -86,25 +86,28 @@ class Segmentation:
         folder : path-like
             Made where it is missing. Several images may be saved into one folder under different names; the common
             tables then hold all of them.
-        exports : iterable of str
-            Of `nucleate.run.outputs.EXPORTS`.
+        exports : str or iterable of str
+            Of `nucleate.run.outputs.EXPORTS`, with commas between in one text.
         name : str, optional
             Of the files; the image's name without its suffix when None. Files of that name are replaced.
 
         Raises
         ------
         UsageError
-            If there is no such export.
+            If there is no such export, or the name is none for files.
         MissingExtraError
             If an export needs a library that is not installed.
         OutputError
             If a file cannot be written.
         """
-        folder, wanted = Path(folder), outputs.check_exports(",".join(exports))
+        folder = Path(folder)
+        wanted = outputs.check_exports(exports if isinstance(exports, str) else ",".join(exports))
         stem = name or PurePath(self.image.name).stem or "image"
+        outputs.check_name(stem)
         outputs.prepare_folder(folder)
-        outputs.write_result(self._result(stem), folder, exports=wanted)
-        outputs.join_tables(folder, [], exports=wanted)
+        with outputs.alone(folder, wait=True):
+            outputs.write_result(self._result(stem), folder, exports=wanted)
+            outputs.join_tables(folder, [], exports=wanted)
 
     def median_area(self) -> float | None:
         """Give the median area of the nuclei in pixels; None without nuclei."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nucleate.core.bands import PlaneOf, bands_of
+from nucleate.core.checks import is_number
 from nucleate.core.labels import relabel
 from nucleate.core.lazy import lazy
 from nucleate.core.plane import as_plane
@@ -86,13 +87,17 @@ class SegmentSettings:
     min_confidence: float | None = None
 
     def __post_init__(self) -> None:
-        if self.scale != "auto" and not (isinstance(self.scale, int | float) and 0.01 <= self.scale <= 100):
+        if not (isinstance(self.scale, str) and self.scale == "auto") and not is_number(
+            self.scale, least=0.01, most=100
+        ):
             raise UsageError(f"scale = {self.scale!r}; use 'auto' or a number from 0.01 to 100")
+        if self.tta not in (True, False):
+            raise UsageError(f"tta = {self.tta!r}; use True or False")
         for name, value, least in (("tile", self.tile, 1), ("min_area", self.min_area, 0)):
-            if value is not None and value < least:
-                raise UsageError(f"{name} = {value}; use {least} or more")
-        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
-            raise UsageError(f"min_confidence = {self.min_confidence}; use a number from 0 to 1")
+            if value is not None and not is_number(value, least=least, whole=True):
+                raise UsageError(f"{name} = {value!r}; use a whole number, {least} or more")
+        if self.min_confidence is not None and not is_number(self.min_confidence, least=0, most=1):
+            raise UsageError(f"min_confidence = {self.min_confidence!r}; use a number from 0 to 1")
 
 
 class Segmenter:

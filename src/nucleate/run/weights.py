@@ -237,7 +237,8 @@ def find_model(name: str | Path | None = None) -> ModelFiles:
     """
     text = str(name) if name is not None else DEFAULT_MODEL
     path = Path(text).expanduser()
-    if path.suffix in {".onnx", ".toml"} or len(path.parts) > 1 or (isinstance(name, Path) or path.is_dir()):
+    # An empty name would be the folder one is in.
+    if text and (path.suffix in {".onnx", ".toml"} or len(path.parts) > 1 or isinstance(name, Path) or path.is_dir()):
         return _open(_onnx_at(path))
     shipped = _shipped()
     if text not in shipped:

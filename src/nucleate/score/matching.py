@@ -117,13 +117,15 @@ def match(true: NDArray[Any], pred: NDArray[Any]) -> Matching:
     DataError
         If the shapes differ or the arrays hold no label images.
     """
-    if true.shape != pred.shape:
-        got = f"truth {_size(true)}, prediction {_size(pred)}"
-        raise DataError(f"shapes differ: {got}; compare label images on the grid of the same picture")
     for name, labels in (("truth", true), ("prediction", pred)):
+        if not isinstance(labels, np.ndarray) or isinstance(labels, np.ma.MaskedArray):
+            raise DataError(f"{name} is no plain NumPy array: got {type(labels).__name__}; use numpy.asarray or filled")
         if labels.dtype.kind not in "bui" or labels.min(initial=0) < 0 or int(labels.max(initial=0)) >= 2**63:
             got = f"dtype {labels.dtype}" + (f", {labels.min()} to {labels.max()}" if labels.size else "")
             raise DataError(f"{name} is not a label image: got {got}; use 64-bit integers, 0 for background")
+    if true.shape != pred.shape:
+        got = f"truth {_size(true)}, prediction {_size(pred)}"
+        raise DataError(f"shapes differ: {got}; compare label images on the grid of the same picture")
     pairs, counts = overlap_table(true, pred)
     true_ids, true_areas = _areas(pairs[:, 0], counts)
     pred_ids, pred_areas = _areas(pairs[:, 1], counts)

@@ -54,7 +54,7 @@ def evaluate_sources(
     Raises
     ------
     UsageError
-        If the two sources have no image in common.
+        If a source is neither an array nor a mapping, or the two have no image in common.
     DataError
         If no image at all could be compared.
 
@@ -86,7 +86,11 @@ def evaluate_sources(
 
 
 def _by_id(labels: Labels | NDArray[Any]) -> Labels:
-    return {"image": labels} if isinstance(labels, np.ndarray) else labels
+    if isinstance(labels, np.ndarray):
+        return {"image": labels}
+    if not isinstance(labels, Mapping):
+        raise UsageError(f"no label images: got {type(labels).__name__}; give an array, or a mapping of id to array")
+    return labels
 
 
 def _first(names: list[str]) -> str:

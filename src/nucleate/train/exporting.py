@@ -149,7 +149,7 @@ def _description(card: ModelCard, parts: Mapping[str, bytes], *, shape: tuple[in
         "name": f"{card.name.replace('.', '-')} nuclei",
         "description": card.description or "Nuclei in microscope images.",
         "authors": [{"name": "The nucleate developers"}],
-        "cite": [{"text": "nucleate", "url": "https://nucleate.readthedocs.io"}],
+        "cite": [{"text": "U-Net, the kind of network it is", "doi": "10.1007/978-3-319-24574-4_28"}],
         "license": card.licence or "BSD-3-Clause",
         "documentation": "README.md",
         "covers": ["cover.png"],

@@ -52,8 +52,8 @@ def ablate(
     r"""Change one thing of the paper's system at a time and tell what it is worth.
 
     OUT/table.md and table.csv, kinds.csv, gains.png, strips/NAME.jpg with the same six images for every row; types.md
-    and types.csv for leave-one-type-out. configs/next-NAME.toml has the settings of each row at full size. The same
-    command with --resume, started a second time beside the first, shares the rows with it.
+    and types.csv for leave-one-type-out. configs/next-NAME.toml has the settings of each row at full size, but for
+    best-combination. The same command with --resume, started a second time beside the first, shares the rows with it.
 
     \b
     Examples:

@@ -22,7 +22,7 @@ def check(
             "--pack", metavar="ZIP", help="Write all samples, lossless, into one small zip, if all can be used."
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """List overlapping, broken, empty or doubled masks and images of a data set; nothing is changed.
 

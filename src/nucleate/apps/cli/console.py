@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from nucleate.core.cores import MOST_THREADS
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ __all__ = [
 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no closing line; errors only.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all when not given.")]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", min=1, max=MOST_THREADS, help="Cores to use; all when not given.")
+]
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")]
 ModelOption = Annotated[str | None, typer.Option(help="Name of a model, or its file; see: nucleate models.")]

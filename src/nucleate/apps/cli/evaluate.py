@@ -50,8 +50,9 @@ def evaluate(
     """Score predicted nuclei against true ones.
 
     PRED and TRUTH are folders of label images (ID.tif, ID.labels.tif, ID.png) or of outlines (ID.geojson, ID.rois.zip,
-    ID.xml, one COCO file), Kaggle folders or zips with masks, or Kaggle RLE CSVs. Images are paired by their names; an
-    image of TRUTH without prediction counts as empty.
+    ID.xml, one COCO file), one such file alone, Kaggle folders or zips with masks, or Kaggle RLE CSVs. Images are
+    paired by their names, two lone files whatever they are called; an image of TRUTH without prediction counts as
+    empty.
 
     Example: nucleate evaluate results/ truth/ --json scores.json --html scores.html --images pictures/
     """

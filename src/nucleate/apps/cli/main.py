@@ -16,7 +16,7 @@ import typer
 from nucleate import __version__
 from nucleate.apps.cli.console import command_line, say
 from nucleate.core.text import one_line
-from nucleate.errors import NucleateError
+from nucleate.errors import NucleateError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,6 +131,14 @@ def _without_debug(words: list[str], commands: dict[str, Any]) -> list[str]:
     return [word for word in words if word != "--debug"]
 
 
+def _refuse_empty(words: list[str]) -> None:
+    # As a path it would be the folder one is in.
+    if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in words):
+        raise UsageError(
+            "an argument is empty, as where a shell variable is not set; name a file, or . for this folder"
+        )
+
+
 def _run(words: list[str], *, debug: bool) -> int:
     first = next((word for word in words if word != "--debug"), "")
     commands: dict[str, Any] = {}
@@ -138,6 +146,7 @@ def _run(words: list[str], *, debug: bool) -> int:
         command = typer.main.get_command(make_app([first] if first in VERBS else VERBS))
         commands = getattr(command, "commands", {})
         words = _without_debug(words, commands) if debug else words
+        _refuse_empty(words)
         returned = command.main(words, prog_name="nucleate", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as end:

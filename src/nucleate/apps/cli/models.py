@@ -34,11 +34,13 @@ def _lines(model: ModelFiles, *, default: bool, full: bool) -> list[str]:
     card = model.card
     scores = list(_flat(card.scores))
     shown = scores if full else scores[:4]
+    integers = card.sha256_int8 is not None and model.int8.is_file()
     lines = [
         f"{card.name}{'  (default)' if default else ''}",
         f"  {card.description}",
         f"  size     {model.onnx.stat().st_size / 1e6:.1f} MB",
         f"  sha256   {card.sha256}",
+        *([f"  int8     {model.int8.stat().st_size / 1e6:.1f} MB, sha256 {card.sha256_int8}"] if integers else []),
         f"  scores   {', '.join(f'{name} {value}' for name, value in shown) or 'none noted'}",
         f"  licence  {card.licence or 'none noted'}",
     ]

@@ -26,7 +26,7 @@ def synth(
         Literal["kaggle", "labels"],
         typer.Option("--layout", help="A PNG for every nucleus, or one label image for every image."),
     ] = "kaggle",
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, no summary.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")] = False,
 ) -> None:
     """Draw images of nuclei with exact truth, for trying out, teaching and testing.
 
