@@ -12,7 +12,7 @@ from tests import strategies
 
 from nucleate.core import plane as module
 from nucleate.core.normalize import Normalizer, to_grey
-from nucleate.core.plane import ArrayPlane, as_grey, as_plane, grid_sample
+from nucleate.core.plane import ArrayPlane, as_grey, as_plane, grid_sample, in_float32
 from nucleate.core.resample import Resampler, resample
 
 if TYPE_CHECKING:
@@ -46,6 +46,24 @@ def test_grey_is_what_has_no_colour_in_any_pixel_that_is_looked_at(at: tuple[int
 def test_grey_planes_and_planes_without_numbers_are_not_made_grey() -> None:
     assert as_grey(ArrayPlane(np.zeros((4, 5))), 1) is None
     assert as_grey(ArrayPlane(np.full((4, 5, 3), np.nan)), 1) is None
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.arange(12, dtype=np.uint32).reshape(3, 4), np.arange(12.0).reshape(3, 4) + 1e5, np.full((3, 4), 1e300),
+        np.full((3, 4), np.nan), np.zeros((0, 4)), np.arange(12, dtype=np.float32).reshape(3, 4) + np.float32(1e9),
+    ],
+)  # fmt: skip
+def test_planes_that_float32_holds_or_that_are_flat_stay_as_they_are(pixels: NDArray[Any]) -> None:
+    plane = as_plane(pixels)
+    assert in_float32(plane, 1) is plane
+
+
+def test_what_is_not_finite_stays_so_where_values_are_spread() -> None:
+    spread = in_float32(np.array([[1e300, np.inf, 3e300, np.nan, 2e300, -np.inf]]), 1)
+    assert spread.dtype == np.float32
+    np.testing.assert_array_equal(spread.read(slice(0, 1), slice(0, 6)), [[0, np.inf, 1, np.nan, 0.5, -np.inf]])
 
 
 @given(strategies.planes())

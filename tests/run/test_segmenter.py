@@ -19,6 +19,8 @@ from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.run.weights import ModelCard
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from nucleate.core.normalize import Scaling
@@ -120,6 +122,26 @@ def test_scaling_is_measured_on_the_whole_plane() -> None:
     normalizer = Normalizer(scaling="percentile", polarity="dark-background")
     maps = Segmenter(SameEngine(), card(tile=40, normalizer=normalizer)).maps(plane)
     np.testing.assert_array_equal(maps, normalizer(plane))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda picture: picture.astype(np.uint32) + np.uint32(2**31),
+        lambda picture: picture.astype(np.int64) - 10**12,
+        lambda picture: picture + 1e9,
+        lambda picture: picture * 1e300,
+        lambda picture: picture * 1e-310,
+    ],
+)
+def test_values_that_float32_cannot_tell_apart_are_told_apart(
+    change: Callable[[NDArray[np.uint8]], NDArray[Any]],
+) -> None:
+    finder = Segmenter(SameEngine(), card(normalizer=Normalizer(polarity="keep", high_percentile=100.0)))
+    expected, _ = finder.segment_plane(discs())
+    found, _ = finder.segment_plane(change(discs()))
+    assert expected.max() == 3
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (5, 5), (4, 4)])

@@ -51,6 +51,14 @@ def test_strips_equal_the_whole(recipe: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(joined[slice(100, 350), slice(7, 40)], want[100:350, 7:40])
 
 
+def test_strips_of_values_that_float32_cannot_tell_apart_equal_the_whole(tmp_path: Path) -> None:
+    pixels = drawn((403, 217), 60) + 1e9
+    found = segmenter(tile=96)
+    want, _ = found.segment_plane(pixels, max_bytes=10**12)
+    assert want.max() > 20
+    np.testing.assert_array_equal(apart(found, pixels, folder=tmp_path)[slice(None), slice(None)], want)
+
+
 @pytest.mark.parametrize("scale", [0.7, 1.6])
 def test_strips_on_another_scale_equal_the_whole(scale: float, tmp_path: Path) -> None:
     pixels = drawn((403, 217), 60)

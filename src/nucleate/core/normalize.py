@@ -23,7 +23,7 @@ from nucleate.core.dyes import (
     unlit_below,
     white_of,
 )
-from nucleate.core.plane import as_plane, grid_sample
+from nucleate.core.plane import as_plane, grid_sample, in_float32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,6 +164,10 @@ class Normalizer:
     ground: float | None = None
     polarity: Literal["keep", "dark-background", "transmitted"] = "dark-background"
     stain: Literal["grey", "haematoxylin", "nuclear"] = "grey"
+
+    def readable(self, plane: NDArray[Any] | Plane) -> Plane:
+        """Give a plane as it is to be measured and looked at: with values that float32 can tell apart."""
+        return as_plane(plane) if self.scaling == "range" else in_float32(plane, sample_step(plane.shape))
 
     def measure(self, plane: NDArray[Any] | Plane) -> Scaling:
         """Find the scaling of a whole plane, (H, W) or (H, W, 3); pixels that are not finite are left out."""

@@ -10,11 +10,13 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ArrayPlane", "ChangedPlane", "GreyPlane", "Plane", "as_grey", "as_plane", "grid_sample"]
+__all__ = ["ArrayPlane", "ChangedPlane", "GreyPlane", "Plane", "as_grey", "as_plane", "grid_sample", "in_float32"]
 
 _PIECE = 16_000_000  # pixels read at once where the whole plane is gone through
 _WINDOW = 64  # pixels a side of a part in which colours are looked for first, ...
 _WINDOWS = 3  # ... down and across
+_HIGHEST = 2.0**16  # times the range: above it float32 has fewer than 256 steps for it
+_ENDS = (1e-30, 1e30)  # of a range that float32 can square
 
 
 class Plane(Protocol):
@@ -115,6 +117,45 @@ def as_grey(plane: Plane, step: int) -> GreyPlane | None:
 def _is_grey(pixels: NDArray[Any]) -> bool:
     first = pixels[..., 0]
     return bool((first == pixels[..., 1]).all() and (first == pixels[..., 2]).all())
+
+
+@dataclass(frozen=True)
+class _SpreadPlane(ChangedPlane):
+    """A plane whose values from `low` to ``low + span`` are spread over 0 to 1."""
+
+    plane: Plane
+    low: float
+    span: float
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.float32)
+
+    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        with np.errstate(over="ignore", invalid="ignore"):  # infinite values stay so
+            return ((self.plane.read(rows, cols).astype(np.float64) - self.low) / self.span).astype(np.float32)
+
+
+def in_float32(plane: NDArray[Any] | Plane, step: int) -> Plane:
+    """Give a plane whose values float32 can tell apart: as it is, or spread over 0 to 1 by its every `step`-th pixel.
+
+    Examples
+    --------
+    >>> high = np.array([[2**31, 2**31 + 50, 2**31 + 100]], np.uint32)
+    >>> in_float32(high, 1).read(slice(0, 1), slice(0, 3))
+    array([[0. , 0.5, 1. ]], dtype=float32)
+    """
+    plane = as_plane(plane)
+    if plane.dtype.itemsize < 4 or plane.dtype == np.float32 or 0 in plane.shape:
+        return plane
+    sample = grid_sample(plane, step).astype(np.float64)
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        return plane
+    low, high = float(sample.min()), float(sample.max())
+    span = high - low
+    fits = _ENDS[0] < span < _ENDS[1] and max(abs(low), abs(high)) <= _HIGHEST * span
+    return plane if fits or not 0 < span < np.inf else _SpreadPlane(plane, low, span)
 
 
 def as_plane(plane: NDArray[Any] | Plane) -> Plane:

@@ -23,7 +23,6 @@ from nucleate.core.bands import PlaneOf, bands_of
 from nucleate.core.checks import is_number
 from nucleate.core.labels import relabel
 from nucleate.core.lazy import lazy
-from nucleate.core.plane import as_plane
 from nucleate.errors import UsageError
 from nucleate.post.confidence import rate
 from nucleate.post.split import load_watershed
@@ -240,7 +239,7 @@ class Segmenter:
         (n,) float32 ndarray
             Confidence: entry ``i`` belongs to nucleus ``i + 1``.
         """
-        source, shape_HW = as_plane(plane), (plane.shape[0], plane.shape[1])
+        source, shape_HW = self.card.normalizer.readable(plane), (plane.shape[0], plane.shape[1])
         known = self.survey(source)
         limit = available_bytes() if max_bytes is None else max_bytes
         scaled = self.at_scale(known.scale).within(shape_HW, limit)
@@ -274,7 +273,7 @@ class Segmenter:
         ----------
         plane : (H, W) or (H, W, 3) real ndarray, or Plane
         """
-        return look_at(self, as_plane(plane))
+        return look_at(self, self.card.normalizer.readable(plane))
 
     def at_scale(self, scale: float, *, tile: int | None = None) -> Segmenter:
         """Give the segmenter with another `scale` in its settings, and another `tile` where one is given."""
@@ -324,7 +323,7 @@ class Segmenter:
             If the engine gives other maps than the card says.
         """
         known = known or self.survey(plane)
-        return self.at_scale(known.scale)._maps(as_plane(plane), known)
+        return self.at_scale(known.scale)._maps(self.card.normalizer.readable(plane), known)
 
     def _maps(self, plane: Plane, known: Survey) -> NDArray[np.float32]:
         if known.seen is not None:

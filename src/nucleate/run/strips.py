@@ -138,7 +138,7 @@ def write_strips(
                 confidence = found.segment_into(plane, labels, max_bytes=max_bytes)
                 first = np.arange(len(confidence))
             else:
-                working = working or mapper.working(plane, cut.scaling)
+                working = working or mapper.working(found.card.normalizer.readable(plane), cut.scaling)
                 first, confidence = label_strip(
                     mapper.bands(working, start=strip.start, end=strip.own.stop),
                     labels,
