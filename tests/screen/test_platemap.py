@@ -55,11 +55,25 @@ def test_wells_alone_are_enough_with_roles(tmp_path: Path) -> None:
         ("well,role\nA1,sample\n", "no negative control"),
         ("well,role,concentration\nA1,negative,\nA2,,0,5\n", "line 3: more cells than the first line names"),
         ('well,role,concentration\nA1,negative,\nA2,,"1,000"\n', "line 3: concentration '1,000' can be two numbers"),
+        ("well,role,concentration\nA1,negative,\nA2,,1_0\n", "line 3: concentration '1_0' is no number"),
+        ("well,role,concentration\nA1,negative,\nA2,,nan\n", "line 3: concentration 'nan' is no number"),
+        ("well,role\nA1,negative\nZ99,\n", "line 3: no plate has a well Z99"),
+        ("well,role,role\nA1,negative,\n", "column role is there twice"),
+        (
+            "well,role,concetration\nA1,negative,\n",
+            "no column concentration, got 'concetration'; call it concentration",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         read_map(_map(tmp_path, text))
+
+
+@pytest.mark.parametrize("heading", ["Concentration (µM)", "concentration [uM]", "Dose", "conc", "conc_(nM)"])
+def test_concentrations_under_other_headings_are_taken(tmp_path: Path, heading: str) -> None:
+    found = read_map(_map(tmp_path, f"well,role,{heading}\nA1,negative,\nA2,,2.5\n"))
+    assert found["A02"].concentration == 2.5
 
 
 def test_files_that_are_no_maps(tmp_path: Path) -> None:

@@ -172,3 +172,15 @@ def test_doses_without_a_number_stand_together() -> None:
     contents = {"A01": Content("A01", role="negative"), "A02": Content("A02", "X"), "A03": Content("A03", "X")}
     screen = analyse(build_tables(_nuclei(["a"]), [FieldRow("a", "A01", 1)], contents=contents))
     assert [row.wells for row in screen.doses] == [("A02", "A03")]
+
+
+def test_the_edge_is_judged_by_controls_that_were_seen() -> None:
+    rim, inside = ("A01", "A06", "A12"), ("D04", "D05", "D06")
+    contents = {well: Content(well, role="negative") for well in (*rim, *inside)}
+    contents |= {well: Content(well, "X", 1.0) for well in ("A02", "B02", "C02", "C03", "A05", "H07")}
+    for seen, expected in ((inside, "negative"), (inside[:1], "sample")):
+        fields = [FieldRow(well, well, 1) for well in contents if well not in inside or well in seen]
+        names = [field.well for field in fields]
+        screen = analyse(build_tables(_nuclei(names), fields, contents=contents))
+        assert screen.edge_of == expected
+        assert screen.edges["nuclei_per_field"].inside == 3

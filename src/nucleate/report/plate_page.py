@@ -101,8 +101,9 @@ def _controls(screen: Screen) -> str:
 def _edges(screen: Screen) -> str:
     rows = []
     for name, found in screen.edges.items():
-        # A share of a share says little where the inside has next to none.
-        form = f"{found.difference:+.3f}" if name.endswith("fraction") else f"{found.relative:+.1%}"
+        # A share of a share says little where the inside has next to none, and nothing where it has none.
+        plain = name.endswith("fraction") or not np.isfinite(found.relative)
+        form = f"{found.difference:+.3f}" if plain else f"{found.relative:+.1%}"
         share = form if np.isfinite(found.difference) else shown(np.nan)
         p = shown(found.p)
         rows.append([FEATURES[name], share, p, f"{found.rim} / {found.inside}"])

@@ -117,7 +117,7 @@ def analyse(tables: Tables, *, wells_of_plate: int | None = None) -> Screen:
     positive = {name: wells[name][role == "positive"] for name in features}
     shape = plate_shape(list(wells["well"]), wells_of_plate)
     rim = (wells["row"] == 1) | (wells["row"] == shape[0]) | (wells["column"] == 1) | (wells["column"] == shape[1])
-    edge_of = "negative" if _both_sides(rim[role == "negative"]) else "sample"
+    edge_of = "negative" if _both_sides(rim[(role == "negative") & (wells["fields"] > 0)]) else "sample"
     judged = role == edge_of
     return Screen(
         tables,
@@ -141,7 +141,7 @@ def _dose_rows(
     treated = np.isin(wells["role"], ["sample", "positive"]) & (wells["compound"] != "")
     keys = dict.fromkeys(zip(wells["compound"][treated], wells["concentration"][treated], strict=True))
     rows = []
-    for compound, concentration in sorted(keys, key=lambda key: (key[0], key[1])):
+    for compound, concentration in sorted(keys, key=lambda key: (key[0], np.isnan(key[1]), key[1])):
         same = (wells["concentration"] == concentration) | (np.isnan(wells["concentration"]) & np.isnan(concentration))
         chosen = treated & (wells["compound"] == compound) & same
         values = {name: wells[name][chosen] for name in features}

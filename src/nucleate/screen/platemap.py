@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nucleate.core.text import one_line
 from nucleate.errors import DataError, UsageError
-from nucleate.screen.wells import well_name
+from nucleate.screen.wells import PLATE_FORMATS, well_name, well_place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["ROLES", "Content", "read_map"]
 
@@ -25,6 +30,10 @@ _SAME = {
     "blank": "empty", "none": "empty", "unused": "empty",
 }  # fmt: skip
 
+_HEADINGS = ("well", "compound", "concentration", "role")
+_SAME_HEADING = {"conc": "concentration", "dose": "concentration", "wells": "well", "compounds": "compound"}
+_UNIT = re.compile(r"[ _]*[(\[].*[)\]]$")  # behind a heading
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
 
 
@@ -57,7 +66,8 @@ def read_map(path: Path | str) -> dict[str, Content]:
     ----------
     path : path-like
         CSV in UTF-8 with a heading: ``well`` and any of ``compound``, ``concentration``, ``role``; commas, semicolons
-        or tabs; other columns are left alone.
+        or tabs; ``dose`` and ``conc`` are concentrations, and a unit in brackets behind a heading is passed over; other
+        columns are left alone.
 
     Returns
     -------
@@ -85,9 +95,8 @@ def read_map(path: Path | str) -> dict[str, Content]:
     first = lines[0] if lines else ""
     delimiter = max(",;\t", key=first.count)
     reader = csv.DictReader(lines, delimiter=delimiter)
-    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
-    if "well" not in reader.fieldnames:
-        raise UsageError(f"{shown}: no column well in its first line ({first[:60]!r}); needs well,compound,...")
+    reader.fieldnames = [_heading(name) for name in reader.fieldnames or []]
+    _check_headings(reader.fieldnames, shown=shown, first=first)
     found: dict[str, Content] = {}
     for row in reader:
         cells = {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
@@ -112,6 +121,22 @@ def read_map(path: Path | str) -> dict[str, Content]:
     return found
 
 
+def _heading(written: str) -> str:
+    name = _UNIT.sub("", written.strip().lower())
+    return _SAME_HEADING.get(name, name)
+
+
+def _check_headings(names: Sequence[str], *, shown: str, first: str) -> None:
+    if "well" not in names:
+        raise UsageError(f"{shown}: no column well in its first line ({first[:60]!r}); needs well,compound,...")
+    for name in _HEADINGS:
+        if names.count(name) > 1:
+            raise UsageError(f"{shown}: column {name} is there twice; keep one")
+        alike = difflib.get_close_matches(name, set(names) - set(_HEADINGS), n=1, cutoff=0.75)
+        if name not in names and alike:
+            raise UsageError(f"{shown}: no column {name}, got {alike[0]!r}; call it {name}, or something unlike it")
+
+
 def _check_commas(cells: dict[str, str], *, more: bool, parted_by_commas: bool) -> None:
     """Refuse a number whose comma parted columns, or parts thousands where a comma is not the decimal sign."""
     if more:
@@ -126,11 +151,13 @@ def _content(cells: dict[str, str]) -> Content:
     if role not in ROLES:
         raise DataError(f"no role {cells['role']!r}; use {', '.join(ROLES)}")
     written = cells.get("concentration", "")
-    try:
-        # A comma is the decimal sign in files of half of Europe.
-        concentration = float(written.replace(",", ".")) if written else math.nan
-    except ValueError:
-        raise DataError(f"concentration {written!r} is no number; give it in one unit for the whole plate") from None
+    plain = written.replace(",", ".")  # a comma is the decimal sign in files of half of Europe
+    if written and not _NUMBER.fullmatch(plain):
+        raise DataError(f"concentration {written!r} is no number; give it in one unit for the whole plate")
+    concentration = float(plain) if written else math.nan
     if concentration < 0 or math.isinf(concentration):
         raise DataError(f"concentration {written} cannot be; use 0 or more")
-    return Content(well_name(cells["well"]), cells.get("compound", ""), concentration, role)
+    well = well_name(cells["well"])
+    if any(place >= most for place, most in zip(well_place(well), PLATE_FORMATS[-1], strict=True)):
+        raise DataError(f"no plate has a well {well}; correct its name")
+    return Content(well, cells.get("compound", ""), concentration, role)

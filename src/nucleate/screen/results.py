@@ -219,12 +219,17 @@ def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
     statistics = {
         "controls": {name: asdict(found) for name, found in screen.controls.items()},
         "edge": {"wells": screen.edge_of, **{name: asdict(found) for name, found in screen.edges.items()}},
-        "hits": {name: int((np.abs(values[samples]) >= HIT).sum()) for name, values in screen.z.items()},
+        "hits": {name: _hits(values[samples]) for name, values in screen.z.items()},
         "hit_threshold": HIT,
         "reference_nucleus": asdict(screen.tables.reference),
         "rules": asdict(Rules()),
     }
     write_text(output / "statistics.json", json.dumps(_plain(statistics), indent=1) + "\n")
+
+
+def _hits(z: NDArray[np.float64]) -> int | None:
+    """Count them; None where no well could be judged."""
+    return int((np.abs(z) >= HIT).sum()) if np.isfinite(z).any() else None
 
 
 def _write_nuclei(output: Path, screen: Screen, *, record: ScreenRecord) -> None:

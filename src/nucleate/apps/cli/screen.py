@@ -137,8 +137,9 @@ def screen(
         named = [replace(row, name=one.name) for row, one in zip(record.fields, summary.outcomes, strict=True)]
         _write(output, replace(record, fields=named))
         if not quiet:
-            say(f"{len(record.fields)} fields of {len({f.well for f in record.fields})} wells: {output / 'plate.html'}")
-    segmenting.close(summary, output, quiet=quiet)
+            done = [row for row, one in zip(named, summary.outcomes, strict=True) if one.status == "ok"]
+            say(f"{len(done)} fields of {len({row.well for row in done})} wells: {output / 'plate.html'}")
+    segmenting.close(summary, fields, quiet=quiet)
     if found.problems:
         raise typer.Exit(1)
 
