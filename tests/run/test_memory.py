@@ -24,6 +24,8 @@ def _system(top: Path, files: dict[str, str]) -> Path:
 
 MEMINFO = {"proc/meminfo": "MemTotal: 9000 kB\nMemAvailable:    4000 kB\n"}
 V1 = "sys/fs/cgroup/memory/memory."
+V2 = "sys/fs/cgroup/slurm/job_1/"
+JOB = {"proc/self/cgroup": "0::/slurm/job_1/task\n"}
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,19 @@ V1 = "sys/fs/cgroup/memory/memory."
         ({"sys/fs/cgroup/memory.max": "1000000\n", "sys/fs/cgroup/memory.current": "400000\n"}, 600_000),
         ({"sys/fs/cgroup/memory.max": "10\n", "sys/fs/cgroup/memory.current": "40\n"}, 0),
         ({f"{V1}limit_in_bytes": "1000000\n", f"{V1}usage_in_bytes": "400000\n"}, 600_000),
+        ({f"{V2}memory.max": "1000000\n", f"{V2}memory.current": "400000\n", **JOB}, 600_000),
+        ({f"{V2}task/memory.max": "max\n", f"{V2}memory.max": "9000\n", f"{V2}memory.current": "0\n", **JOB}, 9000),
+        ({f"{V2}task/memory.max": "7\n", f"{V2}task/memory.current": "0\n", **JOB}, 7),
+        (
+            {
+                "proc/self/cgroup": "4:cpu:/x\n5:memory:/job\n",
+                "sys/fs/cgroup/memory/job/memory.limit_in_bytes": "1000000\n",
+                "sys/fs/cgroup/memory/job/memory.usage_in_bytes": "900000\n",
+                "sys/fs/cgroup/memory/job/memory.stat": "cache 800000\ntotal_inactive_file 700000\n",
+            },
+            800_000,
+        ),
+        ({"proc/self/cgroup": "0::/../..\nnonsense\n"}, 4000 * 1024),
     ],
 )
 def test_the_tighter_limit_counts(tmp_path: Path, files: dict[str, str], free: int) -> None:

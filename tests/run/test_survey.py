@@ -114,6 +114,17 @@ def test_margins_that_are_ground_change_nothing(
     assert model.survey(shown).scaling == model.card.normalizer.measure(shown)
 
 
+@pytest.mark.parametrize("value", [0, 255])
+def test_margins_have_no_say_in_how_dark_a_section_is(model: Segmenter, value: int) -> None:
+    section, _ = draw(Scene(size=(200, 200), nuclei=20, style="histology"), np.random.default_rng(0))
+    section = (section * 0.7).astype(np.uint8)  # no glass in it
+    shown = np.pad(section, ((0, 0), (40, 40), (0, 0)), constant_values=value)
+    measured = model.card.normalizer.measure(section)
+    known = model.survey(shown).scaling
+    assert replace(known, blanks=None) == measured
+    assert model.card.normalizer.measure(shown) != measured
+
+
 def test_light_pictures_with_a_black_margin_are_turned_over(
     model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
 ) -> None:

@@ -21,6 +21,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nucleate.core.cores import cores
 from nucleate.errors import ClusterError, MissingExtraError, UsageError
 from nucleate.run.memory import available_bytes
 
@@ -92,7 +93,7 @@ class ClusterSettings:
     def most(self) -> int | None:
         """Most workers; None for a cluster that is not ours."""
         if self.where == "local":
-            return self.workers or max((os.cpu_count() or 1) // self.threads, 1)
+            return self.workers or max(cores() // self.threads, 1)
         return (self.workers or _JOBS) if self.where == "slurm" else None
 
     @property
@@ -157,7 +158,7 @@ class Cluster:
             worker.auto_restart = False
             if pid := getattr(worker, "pid", None):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has no other
 
     def close(self) -> None:
         """Leave; workers that were started for this run end."""

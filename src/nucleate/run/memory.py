@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 __all__ = ["available_bytes", "keep_freed_memory_together"]
+
+_NEW = ("memory.max", "memory.current", "inactive_file")
+_OLD = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def available_bytes(system: Path = Path("/")) -> int | None:
@@ -39,17 +43,31 @@ def _machine(system: Path) -> int | None:
 
 
 def _group(system: Path) -> int | None:
-    folder = system / "sys/fs/cgroup"
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            allowed, taken = ((folder / name).read_text(encoding="ascii").strip() for name in (limit, used))
-            return max(int(allowed) - int(taken), 0)
-        except (OSError, ValueError):  # no such file, or "max": no limit
-            continue
-    return None
+    """Give the least that the process's control group and those above it leave; None where none has a limit."""
+    top = system / "sys/fs/cgroup"
+    folders = [(top, _NEW), (top / "memory", _OLD)]  # in a container its own group is the uppermost
+    with contextlib.suppress(OSError, ValueError):
+        for line in (system / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            _, kinds, inside = line.split(":", 2)
+            if kinds in {"", "memory"} and ".." not in inside:
+                root, names = folders[kinds == "memory"]
+                own = PurePosixPath(inside.strip("/"))
+                folders += [(root / group, names) for group in (own, *own.parents)]
+    found = [_left(folder, names) for folder, names in folders]
+    return min((left for left in found if left is not None), default=None)
+
+
+def _left(folder: Path, names: tuple[str, str, str]) -> int | None:
+    """Give what one group leaves: files that were read and can be read again count as free."""
+    limit, used, kept = names
+    try:
+        allowed, taken = (int((folder / name).read_text(encoding="ascii")) for name in (limit, used))
+    except (OSError, ValueError):  # no such file, or "max": no limit
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        known = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+        taken -= int(known.get(kept, 0))
+    return max(allowed - taken, 0)
 
 
 def keep_freed_memory_together() -> bool:

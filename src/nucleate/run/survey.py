@@ -168,15 +168,16 @@ def _within(
     normalizer: Normalizer,
     scaling: Scaling,
 ) -> Scaling | None:
-    """Measure what lies inside of margins; None where these would be seen as ground anyway."""
+    """Measure what lies inside of margins; None where a dark picture's would be seen as ground anyway."""
 
     def show(by: Scaling) -> bool:
         return any(by.apply(pixels[top : top + 1, left : left + 1]).max() > _GROUND for top, left, *_ in margins)
 
     # A light picture that is mostly filled up with black passes for a dark one with black margins.
-    if show(scaling) or scaling.apply(pixels[inside][::_FEW, ::_FEW]).mean() > _LIGHT:
+    if scaling.invert or show(scaling) or scaling.apply(pixels[inside][::_FEW, ::_FEW]).mean() > _LIGHT:
         within = normalizer.measure(pixels[inside])
-        return within if show(within) else None
+        # White beside a light picture is ground, but has a say in what is white, and in how dark tissue is.
+        return within if within.invert or show(within) else None
     return None
 
 

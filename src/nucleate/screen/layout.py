@@ -26,7 +26,7 @@ from nucleate.core.text import one_line
 from nucleate.errors import DataError, InputError, UsageError
 from nucleate.io.omezarr import pictures
 from nucleate.run.inputs import OWN_SUFFIXES
-from nucleate.run.layouts import looks_like_image
+from nucleate.run.layouts import is_image_folder, looks_like_image
 from nucleate.screen.wells import well_at, well_name, well_place
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"{one_line(str(folder))}: no such folder; name the folder of a plate")
-    if folder.suffix.lower() == ".zarr":
+    if is_image_folder(folder):
         return _read_zarr(folder)
     files = _pictures(folder)
     if not files:

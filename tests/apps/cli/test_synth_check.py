@@ -89,6 +89,15 @@ def test_no_image_without_its_picture_can_be_used(tmp_path: Path) -> None:
     assert not (tmp_path / "new" / "p.zip").exists()
 
 
+def test_names_in_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
+    files = {name.replace("one", "one[bold]"): content for name, content in two_nuclei().items()}
+    (tmp_path / "w[").mkdir()
+    done = run("check", str(pack(tmp_path / "w[" / "x] s[b].zip", files)))
+    assert done.exit_code == 0
+    assert "s[b].zip" in done.stdout
+    assert "one[bold]/masks/b.png" in done.stdout
+
+
 def test_check_does_not_write_over_what_it_reads(tmp_path: Path) -> None:
     data = pack(tmp_path / "s.zip", two_nuclei())
     before = data.read_bytes()

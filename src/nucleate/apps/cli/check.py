@@ -31,6 +31,7 @@ def check(
     Example: nucleate check stage1_train.zip --csv findings.csv
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
     from rich.table import Table
 
@@ -48,12 +49,13 @@ def check(
         task = bar.add_task("checking", total=None)
         report = check_dataset(data, progress=lambda done, total: bar.update(task, completed=done, total=total))
     counts = report.counts()
-    table = Table(title=f"{report.name}: {report.images} images, {report.nuclei} nuclei", title_justify="left")
+    title = escape(f"{report.name}: {report.images} images, {report.nuclei} nuclei")
+    table = Table(title=title, title_justify="left")
     for heading in ("finding", "count", "images", "meaning", "first"):
         table.add_column(heading, justify="right" if heading in {"count", "images"} else "left", overflow="fold")
     for kind, meaning in KINDS.items():
         found = [finding for finding in report.findings if finding.kind == kind][:examples]
-        first = "\n".join(f"{f.place} {f.detail}".strip() for f in found)
+        first = escape("\n".join(f"{f.place} {f.detail}".strip() for f in found))
         mark = "[red]" if kind in FATAL and counts[kind][0] else ""
         table.add_row(f"{mark}{kind}", str(counts[kind][0]), str(counts[kind][1]), meaning, first)
     Console().print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
@@ -102,7 +101,8 @@ def _version(name: str, *, optional: bool) -> str:
 
 
 def _processor() -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    from nucleate.core.cores import cores
+
     name, flags = platform.processor() or platform.machine(), ""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
@@ -112,7 +112,7 @@ def _processor() -> str:
     except OSError:
         pass
     features = [f for f in _FEATURES if f in flags.split()]
-    return f"{name}, {cores} cores for us{', ' + ' '.join(features) if features else ''}"
+    return f"{name}, {cores()} cores for us{', ' + ' '.join(features) if features else ''}"
 
 
 def _memory() -> str:
