@@ -180,8 +180,8 @@ def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
                 image_id = entry.get("name", image_id) + (f"/{entry['plane']}" if "plane" in entry else "")
             if image_id in found:
                 raise DataError(f"{name} has several pictures called {entry['file_name']}; give each a name of its own")
-            known = {"file_name": entry["file_name"], "shape": shape, "annotations": annotations[entry["id"]]}
-            found[image_id] = known
+            mine = annotations[entry["id"]]
+            found[image_id] = {"file_name": entry["file_name"], "shape": shape, "annotations": mine}
         return found
 
 

@@ -86,9 +86,7 @@ class SegmentSettings:
     min_confidence: float | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.scale, str) and self.scale == "auto") and not is_number(
-            self.scale, least=0.01, most=100
-        ):
+        if self.scale != "auto" and not is_number(self.scale, least=0.01, most=100):
             raise UsageError(f"scale = {self.scale!r}; use 'auto' or a number from 0.01 to 100")
         if self.tta not in (True, False):
             raise UsageError(f"tta = {self.tta!r}; use True or False")
@@ -240,7 +238,7 @@ class Segmenter:
             Confidence: entry ``i`` belongs to nucleus ``i + 1``.
         """
         source, shape_HW = self.card.normalizer.readable(plane), (plane.shape[0], plane.shape[1])
-        known = self.survey(source)
+        known = look_at(self, source)
         limit = available_bytes() if max_bytes is None else max_bytes
         scaled = self.at_scale(known.scale).within(shape_HW, limit)
         reading, need = scaled.reading(light=known.scaling.invert), scaled.need(shape_HW)
@@ -322,8 +320,9 @@ class Segmenter:
         ModelError
             If the engine gives other maps than the card says.
         """
-        known = known or self.survey(plane)
-        return self.at_scale(known.scale)._maps(self.card.normalizer.readable(plane), known)
+        source = self.card.normalizer.readable(plane)
+        known = known or look_at(self, source)
+        return self.at_scale(known.scale)._maps(source, known)
 
     def _maps(self, plane: Plane, known: Survey) -> NDArray[np.float32]:
         if known.seen is not None:
