@@ -9,8 +9,8 @@ import pytest
 from scipy import ndimage
 
 from nucleate.api import load_segmenter
-from nucleate.core.plane import ArrayPlane
-from nucleate.run.scale import PartOfPlane, ScaleRule, busiest_part, find_scale, wide_part
+from nucleate.core.plane import ArrayPlane, PartOfPlane
+from nucleate.run.scale import ScaleRule, busiest_part, find_scale, wide_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable

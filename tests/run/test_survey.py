@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from nucleate.api import load_segmenter
-from nucleate.core.blanks import Blanks
 from nucleate.data.synth import Scene, draw
 from nucleate.run import survey
 from nucleate.run.segmenter import Segmenter, SegmentSettings
@@ -120,9 +119,24 @@ def test_margins_have_no_say_in_how_dark_a_section_is(model: Segmenter, value: i
     section = (section * 0.7).astype(np.uint8)  # no glass in it
     shown = np.pad(section, ((0, 0), (40, 40), (0, 0)), constant_values=value)
     measured = model.card.normalizer.measure(section)
-    known = model.survey(shown).scaling
-    assert replace(known, blanks=None) == measured
+    assert model.survey(shown).scaling == measured
     assert model.card.normalizer.measure(shown) != measured
+
+
+def test_within_margins_is_found_what_is_found_without_them(model: Segmenter) -> None:
+    section, _ = draw(Scene(size=(200, 200), nuclei=20, style="histology"), np.random.default_rng(0))
+    section[150:153, 100:180] = 255  # a bar of the colour of the margins
+    labels, confidence = model.segment_plane(section)
+    assert labels.max() > 5
+    shown = np.pad(section, ((0, 7), (40, 90), (0, 0)), constant_values=255)
+    for max_bytes in (None, 50_000_000):
+        found, sure = model.segment_plane(shown, max_bytes=max_bytes)
+        assert np.array_equal(found[:200, 40:240], labels)
+        assert found[:200, 40:240].max() == found.max()
+        np.testing.assert_allclose(sure, confidence, atol=1e-6)
+    maps, alone = model.maps(shown), model.maps(section)
+    assert np.array_equal(maps[:, :200, 40:240], alone)
+    assert maps.sum() == pytest.approx(alone.sum())
 
 
 def test_light_pictures_with_a_black_margin_are_turned_over(
@@ -132,7 +146,7 @@ def test_light_pictures_with_a_black_margin_are_turned_over(
     shown = np.pad(light, ((0, 0), (0, 700)))
     known = model.survey(shown)
     assert known.scaling.invert
-    assert known.scaling.blanks == Blanks(((0, 320, 256, 1020),), known.scaling.high)
+    assert known.inside == (slice(0, 256), slice(0, 320))
     assert not model.card.normalizer.measure(shown).invert
 
 
@@ -140,9 +154,10 @@ def test_tiles_and_blocks_see_the_same_beside_a_margin(
     model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
 ) -> None:
     shown = framed(np.tile(drawn[0], (2, 2)), value=65535)
-    blanks = model.survey(shown).scaling.blanks
-    assert blanks is not None
-    assert len(blanks.boxes) == 3
+    known = model.survey(shown)
+    assert known.inside == (slice(30, 542), slice(0, 640))
+    assert known.scaling.blanks is not None
+    assert len(known.scaling.blanks.boxes) == 1
     assert nuclei_seen_alike(model, shown) > 60
 
 
@@ -162,7 +177,7 @@ def test_grey_pictures_in_three_equal_colours_are_looked_at_as_grey(
     known = model.survey(colours)
     assert known.scaling == replace(model.survey(shown).scaling, only=0)
     assert known.scaling.specks is not None
-    assert known.scaling.blanks is not None
+    assert known.inside is not None
     assert np.array_equal(model.segment_plane(colours)[0], model.segment_plane(shown)[0])
     assert nuclei_seen_alike(model, colours) > 20
     monkeypatch.setattr(survey, "as_grey", lambda *_: None)

@@ -20,6 +20,7 @@ __all__ = [
     "Band",
     "LabelStore",
     "Labels",
+    "PartOfLabels",
     "PlaneOf",
     "bands_of",
     "nuclei_in_bands",
@@ -80,6 +81,37 @@ class PlaneOf:
         """Write a part, where the stack can be written."""
         stack: Any = self.stack
         stack[(*self.at, *key)] = value
+
+
+@dataclass(frozen=True)
+class PartOfLabels:
+    """A window of the labels of a plane, written as a plane.
+
+    Parameters
+    ----------
+    whole : LabelStore
+    rows, cols : slice
+        Within the whole, with a start and a stop.
+    """
+
+    whole: LabelStore
+    rows: slice
+    cols: slice
+
+    def __getitem__(self, key: tuple[slice, slice], /) -> NDArray[Any]:
+        """Give a part."""
+        return np.asarray(self.whole[self._in_whole(key)])
+
+    def __setitem__(self, key: tuple[slice, slice], value: NDArray[np.int32], /) -> None:
+        """Write a part."""
+        self.whole[self._in_whole(key)] = value
+
+    def _in_whole(self, key: tuple[slice, slice]) -> tuple[slice, slice]:
+        rows, cols = (
+            slice(*(window.start + end for end in part.indices(window.stop - window.start)[:2]))
+            for window, part in zip((self.rows, self.cols), key, strict=True)
+        )
+        return rows, cols
 
 
 @dataclass(frozen=True)

@@ -76,14 +76,12 @@ def frame(inside: tuple[slice, slice], shape_HW: tuple[int, int]) -> tuple[Box, 
     return tuple(box for box in boxes if box[0] < box[2] and box[1] < box[3])
 
 
-def drawn_in(pixels: NDArray[Any], margins: tuple[Box, ...] = ()) -> tuple[Box, ...]:
+def drawn_in(pixels: NDArray[Any]) -> tuple[Box, ...]:
     """Find scale bars that lie level, of the lightest or darkest colour there is, and letters of the same colour.
 
     Parameters
     ----------
     pixels : (h, w) or (h, w, 3) real ndarray
-    margins : tuple of Box
-        Where nothing is sought; see `frame`.
 
     Returns
     -------
@@ -97,8 +95,6 @@ def drawn_in(pixels: NDArray[Any], margins: tuple[Box, ...] = ()) -> tuple[Box, 
     light, dark = pixels >= high - _INK * span, pixels <= low + _INK * span
     found: list[Box] = []
     for ink in _inks(light, dark):
-        for top, left, bottom, right in margins:
-            ink[top:bottom, left:right] = False
         found += _drawn(pixels, ink, span=span)
     return tuple(found)
 
@@ -206,7 +202,7 @@ def _has_run(ink: NDArray[np.bool_], length: int) -> bool:
 
 @dataclass(frozen=True)
 class Blanks:
-    """Parts of a plane that are no picture, and the colour in which they are shown.
+    """What was drawn into a plane, and the colour in which it is shown.
 
     Parameters
     ----------

@@ -84,7 +84,7 @@ class Scaling:
         Height of lone bright pixels that were left out of the measurement, and that whoever reads the plane leaves out
         too (`nucleate.core.specks`): here pixels are looked at one by one. None where there are hardly any.
     blanks : Blanks or None
-        Parts of the plane that are no picture; its reader puts them `on` it, see `specks`.
+        What was drawn into the plane; its reader puts them `on` it, see `specks`.
     """
 
     low: float

@@ -10,7 +10,17 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ArrayPlane", "ChangedPlane", "GreyPlane", "Plane", "as_grey", "as_plane", "grid_sample", "in_float32"]
+__all__ = [
+    "ArrayPlane",
+    "ChangedPlane",
+    "GreyPlane",
+    "PartOfPlane",
+    "Plane",
+    "as_grey",
+    "as_plane",
+    "grid_sample",
+    "in_float32",
+]
 
 _PIECE = 16_000_000  # pixels read at once where the whole plane is gone through
 _WINDOW = 64  # pixels a side of a part in which colours are looked for first, ...
@@ -59,6 +69,39 @@ class ArrayPlane:
         """Give a part as a view."""
         part: NDArray[Any] = self.pixels[rows, cols]
         return part
+
+
+@dataclass(frozen=True)
+class PartOfPlane:
+    """A window of a plane, read as a plane.
+
+    Parameters
+    ----------
+    whole : Plane
+    rows, cols : slice
+        Within the whole, with a start and a stop.
+    """
+
+    whole: Plane
+    rows: slice
+    cols: slice
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns, then 3 for a colour plane."""
+        return (self.rows.stop - self.rows.start, self.cols.stop - self.cols.start, *self.whole.shape[2:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return self.whole.dtype
+
+    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        """Give a part, (h, w) or (h, w, 3)."""
+        top, bottom, _ = rows.indices(self.shape[0])
+        left, right, _ = cols.indices(self.shape[1])
+        down, across = self.rows.start, self.cols.start
+        return self.whole.read(slice(down + top, down + bottom), slice(across + left, across + right))
 
 
 class ChangedPlane:

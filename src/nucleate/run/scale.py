@@ -18,12 +18,12 @@ get surer by it, not where specks come up.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from nucleate.core.normalize import to_grey
-from nucleate.core.plane import grid_sample
+from nucleate.core.plane import PartOfPlane, grid_sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     Sized = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 __all__ = [
-    "PartOfPlane",
     "Probe",
     "ScaleRule",
     "busiest_part",
@@ -113,39 +112,6 @@ class Probe(Protocol):
 
         Where it is `rough`, the confidence need not be comparable with that at other scales.
         """
-
-
-@dataclass(frozen=True)
-class PartOfPlane:
-    """A window of a plane, read as a plane.
-
-    Parameters
-    ----------
-    whole : Plane
-    rows, cols : slice
-        Within the whole, with a start and a stop.
-    """
-
-    whole: Plane
-    rows: slice
-    cols: slice
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Rows and columns, then 3 for a colour plane."""
-        return (self.rows.stop - self.rows.start, self.cols.stop - self.cols.start, *self.whole.shape[2:])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the pixels."""
-        return self.whole.dtype
-
-    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
-        """Give a part, (h, w) or (h, w, 3)."""
-        top, bottom, _ = rows.indices(self.shape[0])
-        left, right, _ = cols.indices(self.shape[1])
-        down, across = self.rows.start, self.cols.start
-        return self.whole.read(slice(down + top, down + bottom), slice(across + left, across + right))
 
 
 def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule) -> float:

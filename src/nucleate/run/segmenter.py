@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nucleate.core.bands import PlaneOf, bands_of
+from nucleate.core.bands import PartOfLabels, PlaneOf, bands_of
 from nucleate.core.checks import is_number
 from nucleate.core.labels import relabel
 from nucleate.core.lazy import lazy
+from nucleate.core.plane import PartOfPlane
 from nucleate.errors import UsageError
 from nucleate.post.confidence import rate
 from nucleate.post.split import load_watershed
@@ -237,8 +238,11 @@ class Segmenter:
         (n,) float32 ndarray
             Confidence: entry ``i`` belongs to nucleus ``i + 1``.
         """
-        source, shape_HW = self.card.normalizer.readable(plane), (plane.shape[0], plane.shape[1])
+        source = self.card.normalizer.readable(plane)
         known = look_at(self, source)
+        if known.inside is not None:
+            source, labels_HW = PartOfPlane(source, *known.inside), PartOfLabels(labels_HW, *known.inside)
+        shape_HW = source.shape[0], source.shape[1]
         limit = available_bytes() if max_bytes is None else max_bytes
         scaled = self.at_scale(known.scale).within(shape_HW, limit)
         reading, need = scaled.reading(light=known.scaling.invert), scaled.need(shape_HW)
@@ -313,7 +317,7 @@ class Segmenter:
         Returns
         -------
         (C, H, W) float32 ndarray
-            In the order of the card's `maps`, 0..1.
+            In the order of the card's `maps`, 0..1; 0 in margins.
 
         Raises
         ------
@@ -322,7 +326,12 @@ class Segmenter:
         """
         source = self.card.normalizer.readable(plane)
         known = known or look_at(self, source)
-        return self.at_scale(known.scale)._maps(source, known)
+        scaled = self.at_scale(known.scale)
+        if known.inside is None:
+            return scaled._maps(source, known)
+        maps_CHW = np.zeros((len(self.card.maps), *source.shape[:2]), np.float32)
+        maps_CHW[:, *known.inside] = scaled._maps(PartOfPlane(source, *known.inside), known)
+        return maps_CHW
 
     def _maps(self, plane: Plane, known: Survey) -> NDArray[np.float32]:
         if known.seen is not None:

@@ -84,14 +84,15 @@ def cut_plane(
     Returns
     -------
     PlaneStrips
-        Of one strip where it cannot be cut: Otsu's level is that of the whole plane.
+        Of one strip where it cannot be cut: Otsu's level is that of the whole plane, one with margins is never large.
     """
     shape = plane.shape[0], plane.shape[1]
     known = segmenter.survey(plane)
     found = segmenter.at_scale(known.scale).within(shape, max_bytes)
     recipe = found.reading(light=known.scaling.invert).recipe
     above = context(recipe) + 1
-    starts = [] if recipe.threshold == "otsu" else found.mapper().starts(shape)[1:]
+    whole = recipe.threshold == "otsu" or known.inside is not None
+    starts = [] if whole else found.mapper().starts(shape)[1:]
     tops = [0, *(start + above for start in starts if start + above < shape[0])]
     ends = [*tops[1:], shape[0]]
     strips = tuple(Strip(max(top - above, 0), slice(top, end)) for top, end in zip(tops, ends, strict=True))

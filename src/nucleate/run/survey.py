@@ -13,7 +13,7 @@ import numpy as np
 from nucleate.core.blanks import Blanks, content, drawn_in, frame
 from nucleate.core.labels import areas
 from nucleate.core.normalize import sample_step
-from nucleate.core.plane import ArrayPlane, as_grey
+from nucleate.core.plane import ArrayPlane, PartOfPlane, as_grey
 from nucleate.core.specks import Cleared, cleared, specks
 from nucleate.run.contrast import dimmer, shows_more
 from nucleate.run.scale import find_scale, near_part, wide_part
@@ -21,7 +21,6 @@ from nucleate.run.scale import find_scale, near_part, wide_part
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nucleate.core.blanks import Box
     from nucleate.core.normalize import Normalizer, Scaling
     from nucleate.core.plane import Plane
     from nucleate.run.scale import ScaleRule
@@ -66,12 +65,15 @@ class Survey:
     scaling : Scaling
         Of the intensities.
     seen : Found, optional
-        What the choice of the scale brought along, where it looked at the whole plane at this scale.
+        What the choice of the scale brought along, where it looked at all that lies `inside` at this scale.
+    inside : (slice, slice), optional
+        Rows and columns of the plane between its margins: all else here is of these alone. None where it has none.
     """
 
     scale: float
     scaling: Scaling
     seen: Found | None = None
+    inside: tuple[slice, slice] | None = None
 
 
 def look_at(segmenter: Segmenter, plane: Plane) -> Survey:
@@ -97,7 +99,9 @@ def look_at(segmenter: Segmenter, plane: Plane) -> Survey:
 
 def _look(segmenter: Segmenter, plane: Plane, *, scaling: Scaling, rule: ScaleRule) -> Survey:
     wanted, card = segmenter.settings.scale, segmenter.card
-    scaling = _without_blanks(plane, normalizer=card.normalizer, scaling=scaling)
+    inside, scaling = _without_margins(plane, normalizer=card.normalizer, scaling=scaling)
+    plane = plane if inside is None else PartOfPlane(plane, *inside)
+    scaling = _without_drawings(plane, normalizer=card.normalizer, scaling=scaling)
     if blanks := scaling.blanks:
         plane, scaling = blanks.on(plane), replace(scaling, blanks=None)
     wide = wide_part(plane)
@@ -106,7 +110,7 @@ def _look(segmenter: Segmenter, plane: Plane, *, scaling: Scaling, rule: ScaleRu
     glance = _Glance(segmenter, plane, scaling=scaling)
     glance = _with_contrast(glance, near_part(wide), pixels=cleared(pixels, scaling.specks))
     scale = find_scale(wide, glance, rule=rule) if wanted == "auto" else wanted
-    return Survey(scale, replace(glance.scaling, blanks=blanks), glance.seen if scale == 1 else None)
+    return Survey(scale, replace(glance.scaling, blanks=blanks), glance.seen if scale == 1 else None, inside)
 
 
 class _Glance:
@@ -140,35 +144,14 @@ class _Glance:
         return np.rint(sizes / scale**2).astype(np.int64) if rough else sizes, confidence
 
 
-def _without_blanks(plane: Plane, *, normalizer: Normalizer, scaling: Scaling) -> Scaling:
-    """Measure a plane anew without margins that would be seen as more than ground, and without what is drawn in."""
-    height, width = plane.shape[:2]
-    if height * width > _PICTURE:
-        return scaling
-    whole = slice(0, height), slice(0, width)
-    pixels = plane.read(*whole)
-    inside = content(pixels)
-    margins = frame(inside, (height, width))
-    drawn = drawn_in(pixels, margins)
-    within = _within(pixels, inside, margins=margins, normalizer=normalizer, scaling=scaling) if margins else None
-    if within is None:
-        inside, margins = whole, ()
-    if drawn:
-        # As a first guess what is drawn hides what is most common.
-        hidden = Blanks(drawn, np.median(pixels[inside], axis=(0, 1))).on(ArrayPlane(pixels))
-        within = normalizer.measure(hidden.read(*inside))
-    return scaling if within is None else replace(within, blanks=Blanks(margins + drawn, within.ground))
-
-
-def _within(
-    pixels: NDArray[Any],
-    inside: tuple[slice, slice],
-    *,
-    margins: tuple[Box, ...],
-    normalizer: Normalizer,
-    scaling: Scaling,
-) -> Scaling | None:
-    """Measure what lies inside of margins; None where a dark picture's would be seen as ground anyway."""
+def _without_margins(
+    plane: Plane, *, normalizer: Normalizer, scaling: Scaling
+) -> tuple[tuple[slice, slice] | None, Scaling]:
+    """Measure a plane anew between its margins, if it has any that would be seen as more than ground."""
+    pixels = _as_picture(plane)
+    inside = (slice(0, 0), slice(0, 0)) if pixels is None else content(pixels)
+    if pixels is None or not (margins := frame(inside, (plane.shape[0], plane.shape[1]))):
+        return None, scaling
 
     def show(by: Scaling) -> bool:
         return any(by.apply(pixels[top : top + 1, left : left + 1]).max() > _GROUND for top, left, *_ in margins)
@@ -177,8 +160,25 @@ def _within(
     if scaling.invert or show(scaling) or scaling.apply(pixels[inside][::_FEW, ::_FEW]).mean() > _LIGHT:
         within = normalizer.measure(pixels[inside])
         # White beside a light picture is ground, but has a say in what is white, and in how dark tissue is.
-        return within if within.invert or show(within) else None
-    return None
+        if within.invert or show(within):
+            return inside, within
+    return None, scaling
+
+
+def _without_drawings(plane: Plane, *, normalizer: Normalizer, scaling: Scaling) -> Scaling:
+    """Measure a plane anew without scale bars and letters, if it has any."""
+    pixels = _as_picture(plane)
+    if pixels is None or not (drawn := drawn_in(pixels)):
+        return scaling
+    # As a first guess what is drawn hides what is most common.
+    hidden = Blanks(drawn, np.median(pixels, axis=(0, 1))).on(ArrayPlane(pixels))
+    without = normalizer.measure(hidden)
+    return replace(without, blanks=Blanks(drawn, without.ground))
+
+
+def _as_picture(plane: Plane) -> NDArray[Any] | None:
+    height, width = plane.shape[:2]
+    return None if height * width > _PICTURE else plane.read(slice(0, height), slice(0, width))
 
 
 def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalizer, scaling: Scaling) -> Scaling:
