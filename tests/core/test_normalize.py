@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from tests.strategies import planes
 
-from nucleate.core.dyes import to_haematoxylin
+from nucleate.core.dyes import glass_in, to_haematoxylin
 from nucleate.core.normalize import Normalizer, Scaling, to_grey
 
 if TYPE_CHECKING:
@@ -243,6 +243,54 @@ def test_a_section_is_turned_over_however_dark_it_is(tissue: float) -> None:
     assert scaled[nuclei].min() > scaled[~nuclei].max()
 
 
+def _softly_dyed() -> NDArray[np.uint8]:
+    """Draw a section whose tissue is dyed unevenly, as real tissue is, with a lumen in it."""
+    nuclei = np.zeros((90, 90), bool)
+    nuclei[5:25, 5:25] = nuclei[60:80, 40:60] = True
+    uneven = ndimage.gaussian_filter(np.random.default_rng(0).random((90, 90)), 3)
+    section = (
+        _section(nuclei, tissue=0.5).astype(float) ** (0.8 + 0.4 * (uneven - uneven.min()) / np.ptp(uneven))[..., None]
+    )
+    section[40:46, 40:60] = 250
+    shown: NDArray[np.uint8] = np.clip(section, 0, 255).astype(np.uint8)
+    return shown
+
+
+@pytest.mark.parametrize("black", [0, 30])
+@pytest.mark.parametrize("stain", ["grey", "nuclear"])
+def test_glass_beside_a_section_has_no_say(stain: Any, black: int) -> None:  # noqa: ANN401 - a literal
+    section = _softly_dyed()
+    soft = np.linspace(section[:, -1:], 250, 4, axis=1).reshape(90, 4, 3)  # tissue ends softly
+    glass = np.random.default_rng(1).integers(246, 255, (90, 40, 3))
+    beyond = np.zeros((90, black, 3))
+    shown = np.concatenate([section, soft, glass, beyond], axis=1).astype(np.uint8)
+    normalizer = Normalizer(polarity="transmitted", stain=stain)
+    alone, beside = normalizer.measure(section), normalizer.measure(shown)
+    assert (beside.unlit is not None) == (black > 0)
+    for one, other in ((alone.low, beside.low), (alone.high, beside.high)):
+        assert other == pytest.approx(one, rel=0.03, abs=0.03 * (alone.high - alone.low))
+    assert (alone.white is None) == (beside.white is None)
+    scaled = normalizer(shown)[0]
+    assert scaled[:, 100:].max() < 0.1
+    np.testing.assert_allclose(scaled[:, :80], normalizer(section)[0][:, :80], atol=0.05)
+
+
+def test_glass_is_neutral_white_in_pieces_larger_than_lumens() -> None:
+    section = _softly_dyed()
+    assert glass_in(section) is None
+    shown = section.copy()
+    shown[:, 60:] = 250
+    found = glass_in(shown)
+    assert found is not None
+    assert found[:, 55:].all()
+    assert not found[:, :50].any()
+    assert glass_in((shown * [1.0, 0.8, 0.9]).astype(np.uint8)) is None  # tissue is as light where it fills the plane
+    shown[:, 5:] = 250
+    assert glass_in(shown) is None
+    assert glass_in(np.zeros((30, 30, 3), np.uint8)) is None
+    assert glass_in(np.full((30, 30, 3), np.nan)) is None
+
+
 @pytest.mark.parametrize("black", [1, 10, 40, 160])
 @pytest.mark.parametrize("tissue", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("glow", [0, 3])
@@ -301,7 +349,7 @@ def test_the_tint_of_the_lamp_does_not_pass_for_a_dye(tissue: float, lamp: tuple
     nuclei = np.zeros((60, 60), bool)
     nuclei[5:25, 5:25] = True
     section = _section(nuclei, tissue=tissue).astype(np.float32)
-    section[50:] = 255
+    section[57:] = 255  # a gap, too narrow for glass
     rule = Normalizer(polarity="transmitted", stain="nuclear")
     plain, tinted = rule.measure(section), rule.measure(section * np.array(lamp, np.float32))
     assert (plain.white is None) == (tinted.white is None) == (tissue == 0.05)
@@ -315,7 +363,7 @@ def test_nuclei_may_be_a_little_bluer_than_haematoxylin(blue: tuple[float, float
     nuclei = np.zeros((60, 60), bool)
     nuclei[5:25, 5:25] = True
     section = _section(nuclei, tissue=0.4, blue=blue)
-    section[50:] = 255
+    section[57:] = 255
     rule = Normalizer(polarity="transmitted", stain="nuclear")
     assert rule.measure(section) == replace(rule, stain=seen).measure(section)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -13,6 +14,7 @@ __all__ = [
     "brightest",
     "darkest",
     "few_pixels",
+    "glass_in",
     "is_counterstained",
     "is_dyed",
     "is_false_colour",
@@ -40,6 +42,9 @@ _TINGED = 0.02  # ... and they are so far apart
 _SHADES, _SEEN = 256, 16  # of brightness, and how many there must be: a drawing has few, ...
 _LEFT = 0.002  # ... and share of the colours' spread within a shade, if these are false: two dyes have noise, or ...
 _LEAP = 0.1  # ... leaps from one shade to the next: share of the way between the colours farthest apart
+_WHITE = (0.85, 0.93)  # of the strongest channel, that a neutral white has; of that white, where glass begins
+_PANE, _RIM = 9, 5  # pixels a side of the smallest piece of glass: lumens and gaps are smaller; tissue ends softly
+_GLASS = (0.02, 0.9)  # share of a section that glass covers
 _TINT = 0.6  # of the strongest channel is the least that a lamp gives: what is darker is tissue that fills the plane
 
 
@@ -139,6 +144,32 @@ def is_dyed(pixels: NDArray[np.float32]) -> bool:
 def unlit_below(pixels: NDArray[Any]) -> float:
     """Give the value that some channel exceeds wherever any light came through, by pixels (n, 3)."""
     return _UNLIT * float(np.percentile(brightest(pixels), 99.8)) if pixels.size else 0.0
+
+
+def glass_in(sample: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Find the glass beside the tissue of a section, and a rim of the tissue that lets light through.
+
+    Parameters
+    ----------
+    sample : (h, w, 3) real ndarray
+        Red, green and blue, light where there is no dye.
+
+    Returns
+    -------
+    (h, w) bool ndarray or None
+        None where there is hardly any, or hardly anything else. It is neutral white, in pieces larger than lumens.
+    """
+    few = few_pixels(sample)
+    white = np.percentile(few, 99.8, axis=0) if few.size else np.zeros(3)
+    neutral, near = _WHITE
+    if white.max() <= 0 or white.min() < neutral * white.max():
+        return None
+    white_HW = _of_three(np.logical_and, sample >= near * white).view(np.uint8)
+    panes_HW = ndimage.minimum_filter(white_HW, _PANE)
+    least, most = _GLASS
+    if not least <= ndimage.maximum_filter(panes_HW, _PANE).mean() <= most:
+        return None
+    return ndimage.maximum_filter(panes_HW, _PANE + 2 * _RIM).view(np.bool_)
 
 
 def is_light_on_black(pixels: NDArray[np.float32]) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from nucleate.core.dyes import (
     brightest,
     few_pixels,
+    glass_in,
     is_counterstained,
     is_dyed,
     is_false_colour,
@@ -149,7 +150,8 @@ class Normalizer:
         ``dark-background`` inverts planes whose mean lies above the middle of the range (the paper's rule); empty
         channels of a colour plane do not count. ``transmitted`` does too, and inverts coloured planes whose colours
         are those of dyes in white light, however dark: some channel lets light through nearly everywhere. What is black
-        in a light coloured plane lies beyond the slide, has no say in it and is shown as ground.
+        in a light coloured plane lies beyond the slide and is shown as ground. Neither that nor the glass beside a
+        section has a say in what becomes 0 and 1.
     stain : {"grey", "haematoxylin", "nuclear"}
         What a network of one channel sees of coloured planes. ``grey``; ``haematoxylin``: its density, of planes that
         were inverted; ``nuclear``: that only where most of what is dyed holds little of it, as in sections full of
@@ -200,8 +202,9 @@ class Normalizer:
             low = min(ends[index][2] for index in (used if only is None else [only]))
         unlit = None
         if self.polarity == "transmitted" and bright and sample.ndim == 3 and self.channels == 1:
-            sample, unlit = _lit(sample)
-            low, high, _ = self._ends(_finite(to_grey(sample)), plane.dtype) if unlit is not None else (low, high, 0.0)
+            sample, unlit = _tissue_of(whole := sample)
+            if sample is not whole:
+                low, high, _ = self._ends(_finite(to_grey(sample)), plane.dtype)
         plain = Scaling(low, high, turned and bright, self.channels, only, unlit=unlit)
         if self.stain == "grey" or self.channels == 3 or sample.ndim == 2:
             return plain
@@ -245,13 +248,19 @@ class Normalizer:
         return self.measure(plane).apply(plane)
 
 
-def _lit(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None]:
-    """Leave out pixels of (h, w, 3) through which no light came, if there are such; give (n, 1, 3) and the limit."""
-    unlit = unlit_below(few_pixels(sample))
-    lit_HW = brightest(sample) > unlit
-    if unlit <= 0 or not lit_HW.any() or np.count_nonzero(lit_HW) > (1 - _EDGE) * lit_HW.size:
-        return sample, None
-    return sample[lit_HW][:, None], unlit
+def _tissue_of(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None]:
+    """Leave out glass, and pixels of (h, w, 3) through which no light came, if there are such; give the limit of light.
+
+    The sample is given as it is, or (n, 1, 3) of it.
+    """
+    unlit: float | None = unlit_below(few_pixels(sample))
+    kept_HW = brightest(sample) > unlit
+    if not unlit or not 0 < np.count_nonzero(kept_HW) <= (1 - _EDGE) * kept_HW.size:
+        kept_HW, unlit = np.ones_like(kept_HW), None
+    glass_HW = glass_in(sample)
+    if glass_HW is not None and (tissue_HW := kept_HW & ~glass_HW).any():
+        kept_HW = tissue_HW
+    return sample if kept_HW.all() else sample[kept_HW][:, None], unlit
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:
