@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -119,9 +120,34 @@ def test_ctrl_c_stops_workers_within_two_seconds(folder: Path, plain: dict[str, 
     assert took < 2
     assert not list((folder / "scratch").glob("nucleate-*"))
     lines = [line for line in said.splitlines() if "broken.png" not in line]
-    # A worker that was only just being started may add what its Python says to that.
+    assert len(lines) == 2, said
     assert lines[0].startswith("nucleate: stopped; "), said
     assert lines[1].endswith("--cluster local --workers 1 --tta --quiet --resume")
+
+
+def _starting(pid: int) -> bool:
+    """Tell whether a process has begun to start a worker."""
+    for other in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # one that has just ended
+            parent = (other / "stat").read_text().rpartition(")")[2].split()[1]
+            if parent == str(pid) and b"spawn_main" in (other / "cmdline").read_bytes():
+                return True
+    return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to see workers start")
+@pytest.mark.parametrize("later", [0.0, 0.4])
+def test_ctrl_c_while_workers_start_shows_nothing_of_theirs(folder: Path, later: float) -> None:
+    running = start(folder, "early", "--cluster", "local", "--workers", "2", "--quiet")
+    while running.poll() is None and not _starting(running.pid):
+        time.sleep(0.005)
+    time.sleep(later)
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    lines = said.splitlines()
+    assert len(lines) == 2, said
+    assert lines[0].startswith("nucleate: stopped; "), said
 
 
 def _gone_within(pid: int, *, seconds: float) -> bool:

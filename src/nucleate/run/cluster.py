@@ -11,14 +11,16 @@ import contextlib
 import importlib
 import importlib.util
 import logging
-import os
+import multiprocessing
 import re
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from nucleate.core.cores import cores
@@ -40,6 +42,7 @@ _PROGRAM_BYTES = 1_000_000_000
 
 _PATIENCE_SECONDS = 10.0
 _FRESH_SECONDS = 2.0
+_STARTING_SECONDS = 0.5
 
 _CONFIG = {
     # A task that was under way when its worker died is tried once more among the others; after a second death
@@ -148,17 +151,26 @@ class Cluster:
 
     def kill(self) -> None:
         """End workers on this machine at once, whatever they do; those of others are left alone."""
-        if self._cluster is None:
+        if self._cluster is None or self._killed:
             return
         self._killed = True
+        # Dask would show what it thinks of workers that end before they have begun.
+        self._cluster.loop.asyncio_loop.set_exception_handler(lambda _loop, _what: None)
         adaptive = getattr(self._cluster, "_adaptive", None)
         if adaptive is not None:
             adaptive.stop()
         for worker in list(self._cluster.workers.values()):
             worker.auto_restart = False
-            if pid := getattr(worker, "pid", None):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has no other
+        # Dask's own list leaves out those that are still starting; the last may just be about to.
+        killed, until = set(), time.monotonic() + _STARTING_SECONDS
+        while True:
+            for process in multiprocessing.active_children():
+                if process.name.startswith("Dask Worker"):
+                    process.kill()
+                    killed.add(process.pid)
+            if len(killed) >= len(self._cluster.worker_spec) or time.monotonic() > until:
+                return
+            time.sleep(0.01)
 
     def close(self) -> None:
         """Leave; workers that were started for this run end."""
@@ -191,16 +203,14 @@ def open_cluster(settings: ClusterSettings) -> Iterator[Cluster]:
         tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True) as scratch,
         dask.config.set(_CONFIG),
     ):
-        cluster = _start(settings, distributed, scratch=scratch)
+        cluster = None
         try:
-            client = distributed.Client(cluster if cluster is not None else settings.where, timeout=_PATIENCE_SECONDS)
-        except (OSError, ValueError) as error:
-            if cluster is not None:
-                cluster.close()
-                raise ClusterError(f"the workers cannot be reached: {error}; see the log of the scheduler") from error
-            raise UsageError(
-                f"--cluster {settings.where}: nothing answers there; check it, or start it with: dask scheduler"
-            ) from error
+            with _without_ctrl_c():
+                cluster = _start(settings, distributed, scratch=scratch)
+            client = _connected(settings, distributed, cluster=cluster)
+        except KeyboardInterrupt:
+            Cluster(None, cluster).kill()
+            raise
         opened = Cluster(client, cluster, most=settings.most)
         try:
             yield opened
@@ -234,6 +244,42 @@ def require(*names: str) -> None:
     for name in names:
         if importlib.util.find_spec(name) is None:
             raise MissingExtraError(name.replace("_", "-"), "cluster")
+
+
+def _connected(settings: ClusterSettings, distributed: Any, *, cluster: Any) -> Any:  # noqa: ANN401 - Dask's own classes
+    try:
+        return distributed.Client(settings.where if cluster is None else cluster, timeout=_PATIENCE_SECONDS)
+    except (OSError, ValueError) as error:
+        if cluster is not None:
+            cluster.close()
+            raise ClusterError(f"the workers cannot be reached: {error}; see the log of the scheduler") from error
+        raise UsageError(
+            f"--cluster {settings.where}: nothing answers there; check it, or start it with: dask scheduler"
+        ) from error
+
+
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Keep Ctrl-C from the workers that are started: it is for this process, which ends them.
+
+    A terminal sends it to all of them, and Python shows a traceback where it has only just begun. What a thread holds
+    back, the threads and programs that it starts hold back too; here it comes when the workers are started.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # Begun here, since the thread that begins it lets Ctrl-C through again. It clears up locks that a stop leaves, and
+    # that it has to is no news for the user.
+    sys.warnoptions.append("ignore:resource_tracker")
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.remove("ignore:resource_tracker")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(settings: ClusterSettings, distributed: Any, *, scratch: str) -> Any:  # noqa: ANN401 - Dask's own classes
