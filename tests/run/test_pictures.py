@@ -128,9 +128,12 @@ def test_a_set_of_files_is_one_input(tmp_path: Path) -> None:
     assert source == Source(first)
     assert files_of_set(source) == others
     assert source.read(tmp_path).pixels.shape == (3, 5, 6)
-    before = content_hash(source)
+    before, stamp = content_hash(source), source.stamp()
+    assert len(stamp) == 3
+    assert source.stamp() == stamp
     tifffile.imwrite(others[1], np.full((5, 6), 9, np.uint8))
     assert content_hash(source) != before
+    assert source.stamp() != stamp
     assert expand([str(others[0])]) == [Source(others[0])]
 
 

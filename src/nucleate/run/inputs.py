@@ -90,7 +90,7 @@ class Source:
 
     def stamp(self) -> tuple[tuple[int, int], ...]:
         """Give size and time of the last change of each of its files, to see whether it is left alone meanwhile."""
-        return stamp_of(self.path)
+        return tuple(one for path in (self.path, *files_of_set(self)) for one in stamp_of(path))
 
     @contextlib.contextmanager
     def open(self, scratch: Path, *, max_bytes: int | None = None) -> Iterator[LazyImage]:

@@ -16,7 +16,6 @@ from nucleate.core.text import one_line
 from nucleate.errors import InputError, UsageError
 from nucleate.io.images import open_image, read_image
 from nucleate.run.inputs import Source, content_hash
-from nucleate.run.pictures import stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +68,7 @@ class FieldSource(Source):
     def stamp(self) -> tuple[tuple[int, int], ...]:
         """Give size and time of the last change of each of its files."""
         assert self.field is not None
-        return tuple(one for file in self.field.files for one in stamp_of(_own_folder(file)))
+        return tuple(one for file in self.field.files for one in Source(_own_folder(file)).stamp())
 
     @contextlib.contextmanager
     def open(self, scratch: Path, *, max_bytes: int | None = None) -> Iterator[LazyImage]:
