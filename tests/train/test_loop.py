@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from tests.train.drawn import disks
 
 from nucleate.errors import ModelError, UsageError
@@ -166,6 +167,29 @@ def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:
     state.write_bytes(state.read_bytes()[:100])
     with pytest.raises(ModelError, match="cannot read the weights") as caught:
         _train(tmp_path, resume=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_resumed_run_with_another_network_is_a_wrong_call_that_says_what_differs(tmp_path: Path) -> None:
+    _train(tmp_path, CONFIG.replace(epochs=1))
+    wider = CONFIG.replace(epochs=1, network=NetConfig("unet", width=6, depth=2).to_dict())
+    with pytest.raises(UsageError, match=r"other settings: network was .*'width': 4.*, is now .*'width': 6"):
+        _train(tmp_path, wider, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "header"),
+    [("strange", None), ("weights.strange", None), ("optimiser.one", None), (None, {}), (None, {"facts": "{}"})],
+)
+def test_a_foreign_state_is_one_line(tmp_path: Path, tensors: str | None, header: dict[str, str] | None) -> None:
+    _train(tmp_path, CONFIG.replace(epochs=1))
+    state = tmp_path / "state.safetensors"
+    with safe_open(state, "pt") as stream:
+        facts = stream.metadata()
+    kept = load_file(state) if tensors is None else {tensors: torch.ones(1)}
+    save_file(kept, state, facts if header is None else header)
+    with pytest.raises(ModelError, match=r"state\.safetensors: not ") as caught:
+        _train(tmp_path, CONFIG.replace(epochs=1), resume=True)
     assert "\n" not in str(caught.value)
 
 

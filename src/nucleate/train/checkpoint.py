@@ -5,6 +5,7 @@ safetensors keeps the numbers, its header the rest as JSON: nothing is unpickled
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from nucleate.errors import ModelError
 from nucleate.nets.build import NetConfig, build
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from typing import TypeAlias
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     Parts: TypeAlias = tuple[nn.Module, nn.Module | None, torch.optim.Optimizer]
     """The network, its running mean, the optimiser."""
 
-__all__ = ["load_network", "load_state", "save_network", "save_state"]
+__all__ = ["facts_of_state", "load_network", "load_state", "save_network", "save_state"]
 
 
 def save_state(path: Path, parts: Parts, *, facts: dict[str, Any]) -> None:
@@ -39,8 +41,24 @@ def save_state(path: Path, parts: Parts, *, facts: dict[str, Any]) -> None:
     _write(path, tensors, header={"facts": json.dumps(facts)})
 
 
-def load_state(path: Path, parts: Parts) -> dict[str, Any]:
-    """Read what `save_state` wrote into the given objects and give the facts.
+def facts_of_state(path: Path) -> dict[str, Any]:
+    """Read the facts of `save_state` alone.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged or no state.
+    """
+    with _opened(path) as stream:
+        header = stream.metadata() or {}
+    try:
+        return dict(json.loads(header["facts"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: not the state of a run; use another run folder") from error
+
+
+def load_state(path: Path, parts: Parts) -> None:
+    """Read what `save_state` wrote into the given objects.
 
     Raises
     ------
@@ -48,24 +66,23 @@ def load_state(path: Path, parts: Parts) -> dict[str, Any]:
         If the file is damaged or of another network.
     """
     module, average, optimiser = parts
-    tensors, header = _read(path)
+    tensors, _ = _read(path)
     states: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}}
     moments: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        part, _, name = key.partition(".")
-        if part == "optimiser":
-            index, _, name = name.partition(".")
-            moments.setdefault(int(index), {})[name] = value
-        else:
-            states[part][name] = value
     try:
+        for key, value in tensors.items():
+            part, _, name = key.partition(".")
+            if part == "optimiser":
+                index, _, name = name.partition(".")
+                moments.setdefault(int(index), {})[name] = value
+            else:
+                states[part][name] = value
         module.load_state_dict(states["weights"])
         if average is not None:
             average.load_state_dict(states["average"])
         optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
-    except (RuntimeError, ValueError) as error:
+    except (KeyError, RuntimeError, ValueError) as error:
         raise ModelError(f"{path}: not the state of this run: {_first_line(error)}; use another run folder") from error
-    return dict(json.loads(header["facts"]))
 
 
 def save_network(path: Path, module: nn.Module, *, config: NetConfig, facts: dict[str, Any] | None = None) -> None:
@@ -99,9 +116,15 @@ def _write(path: Path, tensors: dict[str, Tensor], *, header: dict[str, str]) ->
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with _opened(path) as stream:
+        return {name: stream.get_tensor(name) for name in stream.keys()}, stream.metadata() or {}  # noqa: SIM118 - not a dict
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, "pt") as stream:
-            return {name: stream.get_tensor(name) for name in stream.keys()}, stream.metadata() or {}  # noqa: SIM118 - not a dict
+            yield stream
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: cannot read the weights: {_first_line(error)}; train or fetch them again") from error
 

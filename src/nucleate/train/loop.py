@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 from nucleate.core.files import atomic_path, make_folder, write_text
-from nucleate.errors import DataError, UsageError
+from nucleate.core.text import one_line
+from nucleate.errors import DataError, ModelError, UsageError
 from nucleate.train.augment import seeded
 from nucleate.train.batches import Atlas, Batch, make_batch, steps_per_epoch
-from nucleate.train.checkpoint import load_state, save_network, save_state
+from nucleate.train.checkpoint import facts_of_state, load_state, save_network, save_state
 from nucleate.train.config import TrainConfig
 from nucleate.train.device import best_precision
 from nucleate.train.losses import loss_of
@@ -112,12 +113,13 @@ def fit(
     place = torch.device(device)
     if config.precision == "bfloat16" and best_precision(place.type) == "float32":
         _logger.warning("no instructions for bfloat16 here: training is many times faster with precision = 'float32'")
+    begun = _begun(config, folder, resume=resume)
     atlas = atlas.to(place)
     torch.manual_seed(int(seeded(config.seed, 0).initial_seed()))
     module = first_network(config).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(module).requires_grad_(requires_grad=False) if config.ema else None
     optimiser = _optimiser(module, config, place=place)
-    run = _start(config, folder, resume=resume, parts=(module, average, optimiser))
+    run = _start(config, folder, begun=begun, parts=(module, average, optimiser))
     network: Callable[..., Tensor] = share(module, shards=config.shards)
     network = torch.compile(network) if config.compiled else network
     ours = range(rank(), config.shards, size())
@@ -217,24 +219,43 @@ def _follow(average: nn.Module, module: nn.Module, *, decay: float, step: int) -
             ours[name].copy_(theirs[name])
 
 
-def _start(config: TrainConfig, folder: Path, *, resume: bool, parts: tuple[Any, Any, Any]) -> Run:
+def _begun(config: TrainConfig, folder: Path, *, resume: bool) -> dict[str, Any] | None:
+    """Give the facts of the run that the folder holds, if this one goes on with it; None where there is none."""
     state = make_folder(folder) / STATE
     known = state.is_file()
     meet()  # before the first process writes what the others look for
     if not known:
-        if rank() > 0:
-            return Run()
-        write_text(folder / "config.json", config.model_dump_json(indent=1))
-        return Run()
+        return None
     if not resume:
         raise UsageError(f"{folder} already holds a run; go on with --resume or give another folder")
-    facts = load_state(state, parts)
-    begun = TrainConfig.model_validate(facts["config"])
+    facts = facts_of_state(state)
+    try:
+        begun = TrainConfig.model_validate(facts["config"])
+        Run(facts["step"], facts["history"], facts["best"])
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"{state}: not a state of this version; use another run folder") from error
     if not _goes_on(begun, config):
-        raise UsageError(f"{folder} holds a run with other settings; give the same ones or another folder")
-    if config != begun and rank() == 0:
+        raise UsageError(
+            f"{folder} holds a run with other settings: {_differences(begun, config)}; "
+            "give the same ones or another folder"
+        )
+    return facts
+
+
+def _start(config: TrainConfig, folder: Path, *, begun: dict[str, Any] | None, parts: tuple[Any, Any, Any]) -> Run:
+    if begun is not None:
+        load_state(folder / STATE, parts)
+    if rank() == 0 and (begun is None or config != TrainConfig.model_validate(begun["config"])):
         write_text(folder / "config.json", config.model_dump_json(indent=1))
-    return Run(facts["step"], facts["history"], facts["best"] if facts["best"] is not None else -math.inf)
+    if begun is None:
+        return Run()
+    return Run(begun["step"], begun["history"], begun["best"] if begun["best"] is not None else -math.inf)
+
+
+def _differences(begun: TrainConfig, config: TrainConfig) -> str:
+    before, now = begun.model_dump(mode="json"), config.model_dump(mode="json")
+    other = [name for name in now if now[name] != before.get(name)]
+    return one_line(", ".join(f"{name} was {before.get(name)}, is now {now[name]}" for name in other))
 
 
 def _goes_on(begun: TrainConfig, config: TrainConfig) -> bool:
