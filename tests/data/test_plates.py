@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from nucleate.core.wells import well_place
 from nucleate.data.plates import DrawnPlate, Effect, draw_field, plan_wells, whole_areas, write_plate
 from nucleate.errors import UsageError
 
@@ -34,6 +35,12 @@ def test_the_layout_has_controls_on_both_sides() -> None:
     doses = sorted({well.dose for well in wells if well.role == "sample"})
     assert np.diff(np.log10(doses)) == pytest.approx(np.full(7, 0.5), abs=2e-3)
     assert np.mean(np.log10(doses)) == pytest.approx(np.log10(0.5) / 2, abs=1e-3)
+
+
+def test_rows_from_the_27th_on_have_two_letters() -> None:
+    names = [well.name for well in plan_wells(DrawnPlate(rows=32, columns=48))]
+    assert [names[48 * row] for row in (0, 25, 26, 31)] == ["A01", "Z01", "AA01", "AF01"]
+    assert [well_place(name) for name in names] == [(row, column) for row in range(32) for column in range(48)]
 
 
 def test_the_effect_is_in_the_truth() -> None:

@@ -10,10 +10,10 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nucleate.core.wells import plate_shape, well_at, well_name, well_place
 from nucleate.errors import DataError, InputError, UsageError
 from nucleate.screen.layout import compile_pattern, read_plate
 from nucleate.screen.sources import field_sources
-from nucleate.screen.wells import plate_shape, well_at, well_name, well_place
 
 if TYPE_CHECKING:
     from pathlib import Path

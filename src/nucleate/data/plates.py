@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from nucleate.core.files import atomic_path, make_folder, write_text
 from nucleate.core.labels import areas
+from nucleate.core.wells import well_at
 from nucleate.data.synth import Field, Scene, place
 from nucleate.errors import UsageError
 
@@ -125,8 +126,8 @@ class WellPlan:
 
     @property
     def name(self) -> str:
-        """Like ``A01``."""
-        return f"{chr(65 + self.row)}{self.column + 1:02d}"
+        """Like ``A01``, from row 27 on like ``AA01``."""
+        return well_at(self.row, self.column)
 
 
 def plan_wells(plate: DrawnPlate) -> list[WellPlan]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nucleate.screen.wells import well_at, well_place
+from nucleate.core.wells import well_at, well_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.wells import plate_shape
 from nucleate.screen.dose import DoseFit, fit_dose
 from nucleate.screen.hits import Edge, Separation, edge_effect, robust_z, separation
-from nucleate.screen.wells import plate_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

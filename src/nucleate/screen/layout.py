@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 
 from nucleate.core.image import find_channel
 from nucleate.core.text import one_line
+from nucleate.core.wells import well_at, well_name, well_place
 from nucleate.errors import DataError, InputError, UsageError
 from nucleate.io.omezarr import pictures
 from nucleate.run.inputs import OWN_SUFFIXES
 from nucleate.run.layouts import is_image_folder, looks_like_image
-from nucleate.screen.wells import well_at, well_name, well_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

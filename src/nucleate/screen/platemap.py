@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucleate.core.text import one_line
+from nucleate.core.wells import PLATE_FORMATS, well_name, well_place
 from nucleate.errors import DataError, UsageError
-from nucleate.screen.wells import PLATE_FORMATS, well_name, well_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

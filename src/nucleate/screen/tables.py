@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.wells import well_place
 from nucleate.screen.phenotypes import Reference, classify, reference_of
 from nucleate.screen.platemap import Content
-from nucleate.screen.wells import well_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -214,10 +214,10 @@ def _record(
     wells: int | None,
     pattern: str | None,
 ) -> ScreenRecord:
+    from nucleate.core.wells import plate_shape
     from nucleate.screen.layout import FREE
     from nucleate.screen.results import ScreenRecord
     from nucleate.screen.tables import FieldRow
-    from nucleate.screen.wells import plate_shape
 
     plate_shape([*contents, *(field.well for field in plate.fields)], wells)  # refuses what does not fit
     fields = [FieldRow(field.name, field.well, field.number) for field in plate.fields]
