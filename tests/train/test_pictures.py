@@ -36,6 +36,15 @@ def test_pictures_are_the_same_in_any_order_and_others_once_a_pixel_differs() ->
     assert len({digest_of(samples), digest_of(samples[1:]), *others}) == 5
 
 
+def test_a_picture_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples, hashed = disks(3), []
+    monkeypatch.setattr("nucleate.train.pictures._pixels", lambda one: hashed.append(one.image_id) or b"")  # type: ignore[func-returns-value]
+    keep(tmp_path, samples[1:], held=samples[:1])
+    check_same(tmp_path, samples[1:], held=samples[:1])
+    digest_of(samples)
+    assert sorted(hashed) == sorted(one.image_id for one in samples)
+
+
 def test_held_out_pictures_that_are_trained_on_are_refused_whatever_they_are_called() -> None:
     samples = disks(3)
     check_apart(samples[:2], samples[2:])

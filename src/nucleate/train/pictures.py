@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["check_apart", "check_nuclei", "check_same", "digest_of", "keep"]
 
 _FILE = "pictures.json"
+_KNOWN: WeakKeyDictionary[Sample, str] = WeakKeyDictionary()
+"""Hashes of pictures in memory: a cross-validation asks for them once a fold, and again with each step."""
 
 
 def digest_of(samples: Sequence[Sample]) -> str:
     """Hash ids, pixels and labels of pictures, whatever their order; 64 hexadecimal digits."""
-    each = sorted(_digest(one.image_id.encode(), _pixels(one), one.labels.tobytes()) for one in samples)
+    each = sorted(map(_digest_of_one, samples))
     return _digest("".join(each).encode())
 
 
@@ -93,6 +96,12 @@ def keep(run: Path, samples: Sequence[Sample], *, held: Sequence[Sample]) -> Non
     """
     known = {"images": len(samples), "sha256": digest_of(samples), "held_sha256": digest_of(held)}
     write_text(run / _FILE, json.dumps(known) + "\n")
+
+
+def _digest_of_one(one: Sample) -> str:
+    if one not in _KNOWN:
+        _KNOWN[one] = _digest(one.image_id.encode(), _pixels(one), one.labels.tobytes())
+    return _KNOWN[one]
 
 
 def _pixels(one: Sample) -> bytes:
