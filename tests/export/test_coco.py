@@ -41,7 +41,8 @@ def _assert_same(annotations: list[Any], labels: NDArray[np.int32]) -> None:
 
 
 def test_what_is_in_the_file(tmp_path: Path) -> None:
-    confidence = np.linspace(0.5, 1, 6)
+    confidence = np.zeros(HOLED.max())
+    confidence[np.unique(HOLED[HOLED > 0]) - 1] = np.linspace(0.5, 1, 6)
     empty = np.zeros((3, 4), np.int32)
     write_coco(tmp_path / "a.json", [Picture("é.png", HOLED, confidence), Picture("b.tif", empty, plane=2)])
     whole = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
@@ -52,8 +53,18 @@ def test_what_is_in_the_file(tmp_path: Path) -> None:
     assert [c["name"] for c in whole["categories"]] == ["nucleus"]
     assert [a["id"] for a in whole["annotations"]] == [1, 2, 3, 4, 5, 6]
     assert {(a["image_id"], a["category_id"], a["iscrowd"]) for a in whole["annotations"]} == {(1, 1, 0)}
-    assert [a["score"] for a in whole["annotations"]] == confidence.tolist()
+    assert [a["score"] for a in whole["annotations"]] == np.linspace(0.5, 1, 6).tolist()
     _assert_same(whole["annotations"], HOLED)
+
+
+def test_each_nucleus_has_its_confidence_whatever_ids_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = np.zeros((4, 6), np.int32)
+    labels[0, 4:], labels[2:, 1] = 2, 5
+    write_coco(tmp_path / "a.json", [Picture("a", labels, np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]))])
+    found = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["annotations"]
+    assert {one["label"]: one["score"] for one in found} == {2: 0.2, 5: 0.5}
 
 
 @given(label_images())

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.bands import pixel_counts
 from nucleate.core.files import atomic_path
 from nucleate.core.rle import encode_each
 
@@ -44,7 +43,7 @@ class Picture:
     labels : (H, W) Labels
         Its nuclei; ids may have gaps.
     confidence : (n,) ndarray, optional
-        One value a nucleus, ids ascending.
+        That of nucleus ``i`` stands at ``i - 1``; of ids that do not occur none is read.
     name : str, optional
         Of its results, which no other input has.
     plane : int, optional
@@ -154,11 +153,10 @@ def _entry(picture: Picture) -> dict[str, Any]:
 
 
 def _annotations(picture: Picture) -> Iterator[dict[str, Any]]:
-    ids = np.flatnonzero(pixel_counts(picture.labels)) + 1 if picture.confidence is not None else None
     for label, code in encode_each(picture.labels):
         one = _annotation(code, picture.labels.shape) | {"label": label}
-        if picture.confidence is not None and ids is not None:
-            one["score"] = round(float(picture.confidence[np.searchsorted(ids, label)]), 4)
+        if picture.confidence is not None:
+            one["score"] = round(float(picture.confidence[label - 1]), 4)
         yield one
 
 

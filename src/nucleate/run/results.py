@@ -176,13 +176,9 @@ def _write_rois(result: Result, path: Path) -> None:
 
 
 def _write_coco(result: Result, path: Path) -> None:
-    confidences = [result.confidence[ids - 1] for ids, _ in result.sizes]
     file_name = result.image.name.replace("\\", "/").replace(".zip!", ".zip/", 1)
-    planes = zip(result.planes, confidences, strict=True)
-    write_coco(
-        path,
-        (Picture(file_name, labels, confidence, name=result.text, plane=n) for (n, labels), confidence in planes),
-    )
+    confidence = result.confidence
+    write_coco(path, (Picture(file_name, labels, confidence, name=result.text, plane=n) for n, labels in result.planes))
 
 
 def _write_omezarr(result: Result, path: Path) -> None:
