@@ -84,7 +84,7 @@ def throughput(config: TrainConfig, clock: Clock, *, steps: int) -> tuple[float,
     atlas = prepare(drawn_samples(_PICTURES, seed=0), config.normalizer)
     moments: list[float] = []
 
-    def tick(step: int) -> None:
+    def tick(step: int, _total: int) -> None:
         if step in {3, 3 + steps}:  # the first three warm up
             moments.append(clock.now())
 

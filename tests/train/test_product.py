@@ -21,7 +21,7 @@ from nucleate.run.scale import ScaleRule
 from nucleate.run.segmenter import Segmenter
 from nucleate.run.weights import find_model, read_card
 from nucleate.train import quantise
-from nucleate.train.batches import prepare
+from nucleate.train.batches import prepare, steps_per_epoch
 from nucleate.train.checkpoint import load_network
 from nucleate.train.config import TrainConfig
 from nucleate.train.exporting import export_model
@@ -140,7 +140,8 @@ def test_a_broken_run_from_a_model_goes_on_without_it(files: ModelFiles, tmp_pat
     config = CONFIG.replace(init=str(start), freeze_norms=True, ema=0.9)
     atlas = prepare(disks(), config.normalizer)
 
-    def stop(step: int) -> None:
+    def stop(step: int, total: int) -> None:
+        assert total == CONFIG.epochs * steps_per_epoch(CONFIG, len(atlas))
         if step == 20:
             raise KeyboardInterrupt
 

@@ -57,7 +57,7 @@ def train_network(
     resume: bool,
     device: str,
     report: Callable[[Run], None],
-    tick: Callable[[int], None] = lambda step: None,
+    tick: Callable[[int, int], None] = lambda step, total: None,
 ) -> None:
     """Train one network and keep it in a folder; some of the held-out pictures are looked at after each epoch.
 

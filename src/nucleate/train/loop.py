@@ -71,7 +71,7 @@ def fit(
     resume: bool = False,
     device: str = "cpu",
     report: Callable[[Run], None] = lambda run: None,
-    tick: Callable[[int], None] = lambda step: None,
+    tick: Callable[[int, int], None] = lambda step, total: None,
 ) -> Run:
     """Train one network and keep it in a folder.
 
@@ -96,7 +96,7 @@ def fit(
     report : callable
         Called after each epoch.
     tick : callable
-        Called after each batch with the number of batches done.
+        Called after each batch with the number of batches done, and of all.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def fit(
             if average is not None:
                 _follow(average, module, decay=config.ema, step=step)
             total += loss.detach()  # read once an epoch: to read it now would make a graphics card wait
-            tick(step + 1)
+            tick(step + 1, config.epochs * per_epoch)
         run.step += per_epoch
         loss_mean = _mean(total, per_epoch, epoch=run.step // per_epoch)
         _check_finite(module, epoch=run.step // per_epoch)

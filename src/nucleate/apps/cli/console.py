@@ -127,13 +127,13 @@ class Bar:
     ----------
     what : str
         What is counted, e.g. ``images``.
-    total : int
-        How many.
+    total : int, optional
+        How many; None until `show` says it.
     quiet : bool
         Show nothing.
     """
 
-    def __init__(self, what: str, total: int, *, quiet: bool = False) -> None:
+    def __init__(self, what: str, total: int | None, *, quiet: bool = False) -> None:
         self._all = _Line(what, total)
         self._part: _Line | None = None
         self._wanted = not quiet and sys.stderr.isatty()
@@ -155,10 +155,11 @@ class Bar:
                 self._progress.stop()
                 self._progress = None
 
-    def show(self, done: int) -> None:
-        """Say how many are done; the line for a part goes."""
+    def show(self, done: int, total: int | None = None) -> None:
+        """Say how many are done, and of how many where that has come out since; the line for a part goes."""
         with self._lock:
             self._all.done = done
+            self._all.total = self._all.total if total is None else total
             if self._part is not None and self._progress is not None and self._part.id is not None:
                 self._progress.remove_task(self._part.id)
             self._part = None
@@ -196,13 +197,13 @@ class Bar:
                 continue
             if line.id is None:
                 line.id = self._progress.add_task(line.what, total=line.total, completed=line.first, rate="")
-            self._progress.update(line.id, completed=line.done, rate=line.rate())
+            self._progress.update(line.id, total=line.total, completed=line.done, rate=line.rate())
 
 
 class _Line:
     """One line of a bar: what was done before it began does not count for its rate."""
 
-    def __init__(self, what: str, total: int, *, first: int = 0) -> None:
+    def __init__(self, what: str, total: int | None, *, first: int = 0) -> None:
         self.what, self.total, self.first, self.done = what, total, first, first
         self.id: TaskID | None = None
         self._since = time.monotonic()

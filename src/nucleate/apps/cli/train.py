@@ -15,7 +15,6 @@ from nucleate.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nucleate.data.sample import Sample
     from nucleate.train.config import TrainConfig
     from nucleate.train.loop import Run
 
@@ -87,7 +86,7 @@ def train(
     samples, held = split_data(data, val, table=table)
     with joined(place) as here:
         first = rank() == 0
-        with Bar("batches", _batches(settings, samples), quiet=quiet or not first) as bar:
+        with Bar("batches", None, quiet=quiet or not first) as bar:
             report = _reporter(settings, shown, say_line=None if quiet else bar.say)
             train_network(
                 output, settings, samples=samples, held=held, resume=resume, device=here, report=report, tick=bar.show
@@ -99,12 +98,6 @@ def train(
     typer.echo(f"{output / name}.onnx: Kaggle score {scores['kaggle']:.3f} on {len(held)} held-out images")
     if settings.init is not None:
         typer.echo(conclude(output, name, start=settings.init, held=held).line())
-
-
-def _batches(settings: TrainConfig, samples: list[Sample]) -> int:
-    from nucleate.train.batches import steps_per_epoch
-
-    return settings.epochs * steps_per_epoch(settings, len(samples) + settings.drawn)
 
 
 def _reporter(
