@@ -169,7 +169,7 @@ def _run(
             outputs.clear_half_written(output)
     kept = {key: o for key, o in journal.done.items() if o.status == "ok"}
     ended = [kept.get(key, o) if o.status == "not done" else o for key, o in outcomes.items()]
-    earlier = [o for key, o in journal.done.items() if key not in outcomes]
+    earlier = [o for key, o in journal.done.items() if settings.keep_earlier and key not in outcomes]
     summary = BatchSummary(ended, earlier, interrupted)
     _write_common(summary, output, settings=settings, names=journal.names.values())
     return summary

@@ -91,10 +91,9 @@ class BatchSettings:
         Name or index of the channel to segment; None takes the nuclear stain.
     project : str, optional
         How planes in depth are put together, of `nucleate.core.project.PROJECTIONS`; None takes plane by plane.
-    resume : bool
-        Leave out inputs that are finished with the same content.
-    fail_fast : bool
-        Stop at the first input that fails.
+    resume, keep_earlier, fail_fast : bool
+        Leave out inputs that are finished with the same content; keep in the common files what only earlier runs had;
+        stop at the first input that fails.
     max_bytes : int, optional
         Memory that may be used; None is no limit.
     at_once : int
@@ -111,6 +110,7 @@ class BatchSettings:
     channel: str | None = None
     project: str | None = None
     resume: bool = False
+    keep_earlier: bool = True
     fail_fast: bool = False
     max_bytes: int | None = None
     at_once: int = 1

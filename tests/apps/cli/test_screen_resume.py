@@ -71,6 +71,8 @@ def test_a_field_that_is_gone_is_gone_from_every_table(screened: Path) -> None:
     leave(*_call(screened), "--resume", "--quiet")
     assert _counts(screened) == {"A01": "2", "A02": "1"}
     assert {row["image"] for row in read_rows(screened / "out" / "nuclei.csv")} == {"A01_f01", "A02_f01"}
+    for name in ("summary.csv", "measurements.csv"):
+        assert {row["image"] for row in read_rows(screened / "out" / "fields" / name)} == {"A01_f01", "A02_f01"}
 
 
 @pytest.mark.parametrize("left", [1, 0])

@@ -121,7 +121,7 @@ def screen(
     fields = output / FIELDS_FOLDER
     segmenter = _scaled(segmenter, sources, channel=nuclear, earlier=fields if resume else None, quiet=quiet)
     chosen["scale"] = segmenter.settings.scale
-    batch = {"channel": nuclear, "resume": resume}
+    batch = {"channel": nuclear, "resume": resume, "keep_earlier": False}
     export += ",measurements"
     settings = segmenting.settings_of(batch, export=export, memory=memory, device=device, threads=threads)
     summary = segmenting.run(
