@@ -71,6 +71,8 @@ def test_an_image_without_channels_is_its_only_channel() -> None:
     assert image.channel(0) is image
     with pytest.raises(InputError, match="1 without names"):
         image.channel(1)
+    with pytest.raises(InputError, match="no channel 'alpha'; it has red, green, blue; give"):
+        Image(np.zeros((2, 2, 3)), "YXS").channel("alpha")
 
 
 def test_the_channel_is_taken_out_of_the_middle() -> None:

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from scipy import ndimage
 from tests.strategies import planes
 
-from nucleate.core.dyes import glass_in, to_haematoxylin
 from nucleate.core.normalize import Normalizer, Scaling, to_grey
 
 if TYPE_CHECKING:
@@ -26,8 +24,6 @@ ALL = [
     for scaling in ("range", "percentile")
     for polarity in ("keep", "dark-background", "transmitted")
 ] + [Normalizer(polarity="transmitted", stain=stain, ground=25.0) for stain in ("haematoxylin", "nuclear")]
-
-HAEMATOXYLIN, EOSIN = (0.650, 0.704, 0.286), (0.072, 0.990, 0.105)
 
 
 def test_grey_of_colours_by_hand() -> None:
@@ -223,151 +219,6 @@ def test_a_light_plane_shown_in_one_colour_is_seen_as_grey(channel: int) -> None
     np.testing.assert_array_equal(normalizer(shown), normalizer(255 - _dots()))
 
 
-def _section(
-    nuclei: NDArray[np.bool_], *, tissue: float, blue: tuple[float, float, float] = HAEMATOXYLIN
-) -> NDArray[np.uint8]:
-    """White light through blue nuclei, and through pink tissue of a density everywhere."""
-    blue, pink = (np.array(dye) / np.linalg.norm(dye) for dye in (blue, EOSIN))
-    density = np.where(nuclei, 0.8, 0.1)[..., None] * blue + tissue * pink
-    section: NDArray[np.uint8] = np.rint(255 * 10.0**-density).astype(np.uint8)
-    return section
-
-
-@pytest.mark.parametrize("tissue", [0.1, 0.3, 0.5, 0.8])
-def test_a_section_is_turned_over_however_dark_it_is(tissue: float) -> None:
-    nuclei = np.zeros((40, 40), bool)
-    nuclei[5:15, 5:15] = nuclei[20:34, 12:30] = True
-    section = _section(nuclei, tissue=tissue)
-    section[36:, 30:] = 255  # a gap
-    scaled = Normalizer(polarity="transmitted")(section)[0]
-    assert scaled[nuclei].min() > scaled[~nuclei].max()
-
-
-def _softly_dyed() -> NDArray[np.uint8]:
-    """Draw a section whose tissue is dyed unevenly, as real tissue is, with a lumen in it."""
-    nuclei = np.zeros((90, 90), bool)
-    nuclei[5:25, 5:25] = nuclei[60:80, 40:60] = True
-    uneven = ndimage.gaussian_filter(np.random.default_rng(0).random((90, 90)), 3)
-    section = (
-        _section(nuclei, tissue=0.5).astype(float) ** (0.8 + 0.4 * (uneven - uneven.min()) / np.ptp(uneven))[..., None]
-    )
-    section[40:46, 40:60] = 250
-    shown: NDArray[np.uint8] = np.clip(section, 0, 255).astype(np.uint8)
-    return shown
-
-
-@pytest.mark.parametrize("black", [0, 30])
-@pytest.mark.parametrize("stain", ["grey", "nuclear"])
-def test_glass_beside_a_section_has_no_say(stain: Any, black: int) -> None:  # noqa: ANN401 - a literal
-    section = _softly_dyed()
-    soft = np.linspace(section[:, -1:], 250, 4, axis=1).reshape(90, 4, 3)  # tissue ends softly
-    glass = np.random.default_rng(1).integers(246, 255, (90, 40, 3))
-    beyond = np.zeros((90, black, 3))
-    shown = np.concatenate([section, soft, glass, beyond], axis=1).astype(np.uint8)
-    normalizer = Normalizer(polarity="transmitted", stain=stain)
-    alone, beside = normalizer.measure(section), normalizer.measure(shown)
-    assert (beside.unlit is not None) == (black > 0)
-    for one, other in ((alone.low, beside.low), (alone.high, beside.high)):
-        assert other == pytest.approx(one, rel=0.03, abs=0.03 * (alone.high - alone.low))
-    assert (alone.white is None) == (beside.white is None)
-    scaled = normalizer(shown)[0]
-    assert scaled[:, 100:].max() < 0.1
-    np.testing.assert_allclose(scaled[:, :80], normalizer(section)[0][:, :80], atol=0.05)
-
-
-def test_glass_is_neutral_white_in_pieces_larger_than_lumens() -> None:
-    section = _softly_dyed()
-    assert glass_in(section) is None
-    shown = section.copy()
-    shown[:, 60:] = 250
-    found = glass_in(shown)
-    assert found is not None
-    assert found[:, 55:].all()
-    assert not found[:, :50].any()
-    assert glass_in((shown * [1.0, 0.8, 0.9]).astype(np.uint8)) is None  # tissue is as light where it fills the plane
-    shown[:, 5:] = 250
-    assert glass_in(shown) is None
-    assert glass_in(np.zeros((30, 30, 3), np.uint8)) is None
-    assert glass_in(np.full((30, 30, 3), np.nan)) is None
-
-
-@pytest.mark.parametrize("black", [1, 10, 40, 160])
-@pytest.mark.parametrize("tissue", [0.0, 0.1, 0.5])
-@pytest.mark.parametrize("glow", [0, 3])
-def test_what_is_black_beyond_a_section_is_ground_and_has_no_say(black: int, tissue: float, glow: int) -> None:
-    nuclei = np.zeros((40, 40), bool)
-    nuclei[5:15, 5:15] = nuclei[20:34, 12:30] = True
-    section = _section(nuclei, tissue=tissue)
-    section[36:, 30:] = 255
-    filled = np.concatenate([section, np.full((40, black, 3), glow, np.uint8)], axis=1)
-    normalizer = Normalizer(polarity="transmitted", stain="nuclear")
-    scaled = normalizer(filled)
-    np.testing.assert_array_equal(scaled[0, :, 40:], 0)
-    np.testing.assert_array_equal(scaled[0, :, :40], normalizer(section)[0])
-
-
-@pytest.mark.parametrize("colour", [(0.0, 0.0, 1.0), (1.0, 1.0, 1.0), (0.2, 1.0, 0.6)])
-def test_what_shines_on_pure_black_is_not_turned_over(colour: tuple[float, float, float]) -> None:
-    dots = ndimage.gaussian_filter(_dots().astype(float), 1)
-    dots[dots < 9] = 0
-    shown = np.rint(dots[..., None] * np.array(colour)).astype(np.uint8)
-    measured = Normalizer(polarity="transmitted", stain="nuclear").measure(shown)
-    assert not measured.invert
-    assert measured.unlit is None
-
-
-def test_dyes_that_shine_on_dark_ground_are_not_turned_over() -> None:
-    green = ndimage.gaussian_filter(np.random.default_rng(0).random((40, 40)), 3)
-    shown = np.stack([_dots() // 3, (255 * green).astype(np.uint8), _dots()], axis=-1)
-    assert not Normalizer(polarity="transmitted").measure(shown).invert
-
-
-@given(st.floats(0, 1), st.floats(0, 0.8), st.tuples(*[st.floats(1, 60000)] * 3))
-def test_haematoxylin_is_told_from_eosin(blue: float, pink: float, white: tuple[float, float, float]) -> None:
-    dyes = np.array([HAEMATOXYLIN, EOSIN])
-    density = np.array([blue, pink]) @ (dyes / np.linalg.norm(dyes, axis=1, keepdims=True))
-    light = (np.array(white) * 10.0**-density)[None, None].astype(np.float32)
-    np.testing.assert_allclose(to_haematoxylin(light, white), [[blue]], atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("tissue", "seen"), [(0.0, "grey"), (0.05, "grey"), (0.4, "haematoxylin"), (0.8, "haematoxylin")]
-)
-def test_haematoxylin_is_looked_at_where_most_of_the_tissue_is_dyed_otherwise(tissue: float, seen: Any) -> None:  # noqa: ANN401 - a literal
-    nuclei = np.zeros((60, 60), bool)
-    nuclei[5:25, 5:25] = True
-    section = _section(nuclei, tissue=tissue)
-    section[50:] = 255
-    rule = Normalizer(polarity="transmitted", stain="nuclear")
-    assert rule.measure(section) == replace(rule, stain=seen).measure(section)
-    assert replace(rule, stain="grey").measure(section) != replace(rule, stain="haematoxylin").measure(section)
-
-
-@pytest.mark.parametrize("tissue", [0.05, 0.4])
-@pytest.mark.parametrize("lamp", [(1.0, 0.95, 0.7), (0.8, 0.9, 1.0), (1.0, 0.8, 0.6)])
-def test_the_tint_of_the_lamp_does_not_pass_for_a_dye(tissue: float, lamp: tuple[float, float, float]) -> None:
-    nuclei = np.zeros((60, 60), bool)
-    nuclei[5:25, 5:25] = True
-    section = _section(nuclei, tissue=tissue).astype(np.float32)
-    section[57:] = 255  # a gap, too narrow for glass
-    rule = Normalizer(polarity="transmitted", stain="nuclear")
-    plain, tinted = rule.measure(section), rule.measure(section * np.array(lamp, np.float32))
-    assert (plain.white is None) == (tinted.white is None) == (tissue == 0.05)
-    if plain.white is not None and tinted.white is not None:
-        np.testing.assert_allclose(tinted.white, np.multiply(plain.white, lamp), rtol=1e-6)
-        np.testing.assert_allclose(rule(section * np.array(lamp, np.float32)), rule(section), atol=1e-5)
-
-
-@pytest.mark.parametrize(("blue", "seen"), [((0.85, 0.5, 0.1), "haematoxylin"), ((0.95, 0.3, 0.05), "grey")])
-def test_nuclei_may_be_a_little_bluer_than_haematoxylin(blue: tuple[float, float, float], seen: Any) -> None:  # noqa: ANN401 - a literal
-    nuclei = np.zeros((60, 60), bool)
-    nuclei[5:25, 5:25] = True
-    section = _section(nuclei, tissue=0.4, blue=blue)
-    section[57:] = 255
-    rule = Normalizer(polarity="transmitted", stain="nuclear")
-    assert rule.measure(section) == replace(rule, stain=seen).measure(section)
-
-
 def test_of_several_dyes_that_shine_the_blue_one_is_looked_at() -> None:
     rule = Normalizer(polarity="transmitted", stain="nuclear", low_percentile=0, high_percentile=100)
     cells = ndimage.gaussian_filter((_dots() > 0).astype(float), 2)
@@ -389,25 +240,17 @@ def test_false_colours_are_seen_as_grey_and_dyes_with_noise_are_not(noise: float
     assert Normalizer(polarity="transmitted", stain="nuclear").measure(shown).only == blue
 
 
-@pytest.mark.parametrize("order", [(1, 2, 0), (2, 0, 1), (2, 1, 0)])
-def test_a_section_without_haematoxylin_is_seen_in_grey(order: tuple[int, int, int]) -> None:
-    nuclei = np.zeros((60, 60), bool)
-    nuclei[5:25, 5:25] = True
-    section = _section(nuclei, tissue=0.4)[..., order]
-    rule = Normalizer(polarity="transmitted", stain="nuclear")
-    assert rule.measure(section) == replace(rule, stain="grey").measure(section)
+@pytest.mark.parametrize("colour", [(0.0, 0.0, 1.0), (1.0, 1.0, 1.0), (0.2, 1.0, 0.6)])
+def test_what_shines_on_pure_black_is_not_turned_over(colour: tuple[float, float, float]) -> None:
+    dots = ndimage.gaussian_filter(_dots().astype(float), 1)
+    dots[dots < 9] = 0
+    shown = np.rint(dots[..., None] * np.array(colour)).astype(np.uint8)
+    measured = Normalizer(polarity="transmitted", stain="nuclear").measure(shown)
+    assert not measured.invert
+    assert measured.unlit is None
 
 
-def test_the_negative_of_a_section_shows_no_blue_dye() -> None:
-    nuclei = np.zeros((60, 60), bool)
-    nuclei[5:25, 5:25] = True
-    assert Normalizer(polarity="transmitted", stain="nuclear").measure(255 - _section(nuclei, tissue=0.1)).only is None
-
-
-def test_only_coloured_planes_that_were_inverted_show_their_haematoxylin() -> None:
-    nuclei = _dots() > 0
-    rule = Normalizer(polarity="transmitted", stain="haematoxylin", low_percentile=0, high_percentile=100)
-    np.testing.assert_allclose(rule(_section(nuclei, tissue=0.1))[0], nuclei.astype(float), atol=1e-6)
-    grey = replace(rule, stain="grey")
-    for other in (_dots(), 255 - _dots(), np.stack([_dots()] * 3, axis=-1)):
-        assert rule.measure(other) == grey.measure(other)
+def test_dyes_that_shine_on_dark_ground_are_not_turned_over() -> None:
+    green = ndimage.gaussian_filter(np.random.default_rng(0).random((40, 40)), 3)
+    shown = np.stack([_dots() // 3, (255 * green).astype(np.uint8), _dots()], axis=-1)
+    assert not Normalizer(polarity="transmitted").measure(shown).invert

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
+from nucleate.core.normalize import to_grey
 from nucleate.errors import InputError
 from nucleate.screen.layout import read_plate
 from nucleate.screen.scale import earlier_scale, plate_scale
@@ -80,10 +82,8 @@ def test_a_stack_in_one_file_becomes_one_plane(tmp_path: Path, axes: str, shape:
     )
     tifffile.imwrite(tmp_path / name, stack, **told)
     (source,) = field_sources(read_plate(tmp_path, pattern="{well}" if name == "A01.tif" else None))
-    if name == "A01.tif":
+    if name == "A01.tif" or "C" not in axes:
         _check_read(source, tmp_path, expected=stack.max(0))
-    elif "C" not in axes:
-        _check_read(source, tmp_path, expected=stack.max(0)[np.newaxis])
     else:
         with pytest.raises(InputError, match="holds several channels"):
             source.read(tmp_path)
@@ -118,6 +118,15 @@ def test_files_with_and_without_a_channel_are_not_mixed(tmp_path: Path) -> None:
     (source,) = field_sources(read_plate(tmp_path, pattern="imagexpress"))
     with pytest.raises(InputError, match=r"P_A01_s1\.tif tells no channel, other files do"):
         source.read(tmp_path)
+
+
+def test_coloured_files_of_one_channel_are_as_grey_as_they_are_measured(tmp_path: Path) -> None:
+    colours = np.zeros((20, 30, 3), np.uint8)
+    colours[5:9, 5:9] = (10, 0, 200)
+    for name in ("A01_1_DAPI.png", "A01_1_ER.png"):
+        Image.fromarray(colours).save(tmp_path / name)
+    (source,) = field_sources(read_plate(tmp_path))
+    np.testing.assert_array_equal(source.read(tmp_path).channel("DAPI").pixels, to_grey(colours))
 
 
 def _check_read(source: FieldSource, folder: Path, *, expected: NDArray[Any]) -> None:

@@ -42,7 +42,7 @@ DNA_NAMES = ("dapi", "hoechst", "dna", "draq5", "nuclei", "nucleus", "h2b", "nuc
 """Parts of channel names that mark a nuclear stain, the surest first."""
 
 
-def find_channel(wanted: str | int | None, names: tuple[str, ...], *, count: int, name: str) -> int:
+def find_channel(wanted: str | int | None, names: tuple[str, ...], *, count: int, name: str, axes: str = "") -> int:
     """Tell which of several channels is meant.
 
     Parameters
@@ -55,6 +55,8 @@ def find_channel(wanted: str | int | None, names: tuple[str, ...], *, count: int
     count : int
         How many there are.
     name : str
+        Of the image, for the message.
+    axes : str
         Of the image, for the message.
 
     Returns
@@ -77,7 +79,8 @@ def find_channel(wanted: str | int | None, names: tuple[str, ...], *, count: int
     else:
         index = int(wanted) if is_number(wanted, least=0, whole=True) else -1
     if not 0 <= index < count:
-        have = ", ".join(names) or f"{count} without names"
+        colours = COLOURS if "S" in axes and "C" not in axes else ()
+        have = ", ".join([*names, *colours]) or f"{count} without names"
         raise InputError(f"{name}: no channel {wanted!r}; it has {have}; give a name or an index from 0")
     return index
 
@@ -182,7 +185,7 @@ class Image:
         if colour is not None:
             return replace(self, pixels=self.pixels[..., colour], axes=self.axes.replace("S", ""))
         count = self.pixels.shape[self.axes.index("C")] if "C" in self.axes else 1
-        index = find_channel(wanted, self.channel_names, count=count, name=self.name)
+        index = find_channel(wanted, self.channel_names, count=count, name=self.name, axes=self.axes)
         if "C" not in self.axes:
             return self
         axis = self.axes.index("C")

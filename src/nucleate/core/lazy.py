@@ -125,7 +125,7 @@ class LazyImage:
         if colour is not None:
             return self._of_colour(colour)
         count = self.shape[self.axes.index("C")] if "C" in self.axes else 1
-        index = find_channel(wanted, self.channel_names, count=count, name=self.name)
+        index = find_channel(wanted, self.channel_names, count=count, name=self.name, axes=self.axes)
         if "C" not in self.axes:
             return self
         return replace(self._fixed("C", index), channel_names=self.channel_names[index : index + 1])

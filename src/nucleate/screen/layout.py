@@ -30,7 +30,7 @@ from nucleate.run.inputs import OWN_SUFFIXES
 from nucleate.run.layouts import is_image_folder, looks_like_image
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["FREE", "STYLES", "Plate", "PlateField", "PlateFile", "compile_pattern", "read_plate"]
 
@@ -241,7 +241,7 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
         raise UsageError(f"{one_line(str(folder))}: no picture in this folder; name the folder of a plate")
     style, expression = _choose(files, pattern)
     wells: dict[tuple[str, int], list[PlateFile]] = {}
-    problems = []
+    problems, elsewhere = [], Counter[Path]()
     for path in files:
         shown = one_line(str(path.relative_to(folder)))
         try:
@@ -254,16 +254,32 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
             problems.append(f"{shown}: its name does not fit {what}; rename it, move it away or give --pattern")
             continue
         there = wells.setdefault((well, number), [])
-        if any((one.channel, one.z, one.time) == (file.channel, file.z, file.time) for one in there):
+        before = next(
+            (one for one in there if (one.channel, one.z, one.time) == (file.channel, file.z, file.time)), None
+        )
+        if before is not None:
+            elsewhere[path.parent] += before.path.parent != path.parent
             problems.append(f"{shown}: a second picture of {well} field {number} channel {file.channel!r}; remove one")
             continue
         there.append(file)
+    _check_one_plate(files, elsewhere, root=folder)
     if not wells:
         known = ", ".join([*STYLES, FREE])
         raise UsageError(f"{folder}: no name fits a plate ({problems[0]}); known are {known}, or give --pattern")
     ordered = sorted(wells, key=lambda key: (well_place(key[0]), key[1]))
     fields = [PlateField(well, number, tuple(sorted(wells[well, number]))) for well, number in ordered]
     return Plate(folder, style, tuple(_at_time(fields, time, folder=folder)), tuple(problems))
+
+
+def _check_one_plate(files: Sequence[Path], elsewhere: Counter[Path], *, root: Path) -> None:
+    """Refuse a folder of several plates: most pictures of one folder are second ones of another's."""
+    sizes = Counter(path.parent for path in files)
+    for folder, count in elsewhere.items():
+        if 2 * count > sizes[folder]:
+            raise UsageError(
+                f"{one_line(str(root))}: holds several plates, or one twice: most pictures in "
+                f"{one_line(str(folder.relative_to(root)))} are second ones of others; name the folder of one plate"
+            )
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:

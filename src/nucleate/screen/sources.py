@@ -11,6 +11,7 @@ import numpy as np
 
 from nucleate.core.image import Image, find_channel
 from nucleate.core.lazy import LazyImage, lazy
+from nucleate.core.normalize import to_grey
 from nucleate.core.project import project, projected
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, UsageError
@@ -36,9 +37,12 @@ class FieldSource(Source):
     ----------
     field : PlateField, optional
         Which field; always given.
+    several : bool
+        Whether its plate has several channels, of which this field may lack some.
     """
 
     field: PlateField | None = None
+    several: bool = False
 
     @property
     def key(self) -> str:
@@ -116,6 +120,8 @@ class FieldSource(Source):
         first = next(iter(channels.values()))
         if "" in channels:
             return replace(first, name=self.shown)
+        if not self.several:
+            return replace(first, channel_names=tuple(channels), name=self.shown)
         stacked = np.stack([image.pixels for image in channels.values()])
         return Image(stacked, "CYX", first.pixel_size_um, tuple(channels), self.shown)
 
@@ -131,7 +137,8 @@ def field_sources(plate: Plate) -> list[FieldSource]:
     -------
     list of FieldSource
     """
-    return [FieldSource(field.files[0].path, field=field) for field in plate.fields]
+    several = len(plate.channels) > 1
+    return [FieldSource(field.files[0].path, field=field, several=several) for field in plate.fields]
 
 
 def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
@@ -182,14 +189,14 @@ def _in_one_plane(image: _Picture, together: Callable[[_Picture, str], _Picture]
 
 
 def _grey(image: Image) -> Image:
-    """Make one plane of a file that holds one channel: colours give their mean."""
+    """Make one plane of a file that holds one channel, of colours as grey as they are measured elsewhere."""
     if "C" in image.axes:
         raise InputError(
             f"{image.name}: holds several channels, its name tells one; leave {{channel}} out of --pattern"
         )
     pixels = image.pixels
     if "S" in image.axes:
-        pixels = pixels.mean(axis=-1).astype(pixels.dtype)
+        pixels = to_grey(pixels)
     return replace(image, pixels=pixels, axes="YX", channel_names=())
 
 

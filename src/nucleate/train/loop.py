@@ -231,7 +231,7 @@ def _begun(config: TrainConfig, folder: Path, *, resume: bool) -> dict[str, Any]
     facts = facts_of_state(state)
     try:
         begun = TrainConfig.model_validate(facts["config"])
-        Run(facts["step"], facts["history"], facts["best"])
+        facts["step"], facts["history"], facts["best"]
     except (KeyError, ValueError) as error:
         raise ModelError(f"{state}: not a state of this version; use another run folder") from error
     if not _goes_on(begun, config):

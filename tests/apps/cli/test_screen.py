@@ -195,12 +195,16 @@ def test_what_does_not_fit_is_said_and_the_rest_done(tmp_path: Path, capsys: pyt
     leave("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", code=1)
     said = capsys.readouterr().err
     assert "overview.tif: its name does not fit the style free" in said
-    assert "1 wells in the map without a picture: A03" in said
-    assert "1 wells not in the map: B09" in said
+    assert "1 well in the map without a picture: A03" in said
+    assert "1 well not in the map: B09" in said
     assert "A02_f02 (A02_2_actin.tif): no channel 'DAPI'" in said
+    assert "3 fields without all channels: A02_f01 (no actin), A02_f02 (no DAPI), B09_f01 (no actin)" in said
     wells = {row["well"]: row for row in read_rows(tmp_path / "out" / "wells.csv")}
     assert [wells[well]["nuclei_per_field"] for well in ("A01", "A02", "A03", "B09")] == ["2", "2", "", "2"]
-    assert "mean_intensity_actin" in read_rows(tmp_path / "out" / "nuclei.csv")[0]
+    nuclei = read_rows(tmp_path / "out" / "nuclei.csv")
+    assert all(row["mean_intensity_DAPI"] for row in nuclei)
+    assert [row["well"] for row in nuclei if row["mean_intensity_actin"]] == ["A01", "A01"]
+    assert "mean_intensity" not in nuclei[0]
     page = _check_page(tmp_path / "out" / "plate.html")
     assert "overview.tif" in page
     assert "No well can be judged" in page

@@ -247,17 +247,20 @@ def _new_names(text: str | None) -> dict[str, str]:
 
 
 def _surprises(plate: Plate, contents: dict[str, Content]) -> Sequence[str]:
-    """Say where plate and map differ; neither is an error."""
+    """Say where plate and map differ, and which fields lack a channel; neither is an error."""
     pictured = {field.well for field in plate.fields}
     meant = {well for well, content in contents.items() if content.role != "empty"}
     if not any(contents[well].role == "negative" for well in pictured & set(contents)):
         raise UsageError("no well of the negative controls has a picture; check that the map belongs to this plate")
     told = []
-    for wells, what in (
-        (meant - pictured, "in the map without a picture"),
-        (pictured - set(contents), "not in the map"),
+    lacking = {field.name: set(plate.channels) - {file.channel for file in field.files} for field in plate.fields}
+    for what, places in (
+        ("in the map without a picture", sorted(meant - pictured)),
+        ("not in the map", sorted(pictured - set(contents))),
+        ("without all channels", [f"{name} (no {', '.join(sorted(no))})" for name, no in lacking.items() if no]),
     ):
-        if wells:
-            listed = ", ".join(sorted(wells)[:8]) + (", ..." if len(wells) > 8 else "")
-            told.append(f"{len(wells)} wells {what}: {listed}")
+        if places:
+            kind = "field" if what == "without all channels" else "well"
+            listed = ", ".join(places[:8]) + (", ..." if len(places) > 8 else "")
+            told.append(f"{len(places)} {kind}{'s' if len(places) > 1 else ''} {what}: {listed}")
     return told
