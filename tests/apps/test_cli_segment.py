@@ -231,10 +231,14 @@ def test_names_of_all_kinds_are_kept(name: str, tmp_path: Path, monkeypatch: pyt
 
 def test_a_name_that_is_no_text_is_written_as_escapes_in_tables(tmp_path: Path) -> None:
     Image.fromarray(spots()).save(tmp_path / "x.png")
-    (tmp_path / "x.png").rename(tmp_path / "x\udcff.png")
-    assert call("segment", tmp_path / "x\udcff.png", "-o", tmp_path / "out", "--export", "labels,measurements,rle") == 0
-    assert (tmp_path / "out" / "x\udcff.labels.tif").exists()
-    assert list(summary(tmp_path / "out")) == ["x\\udcff"]
+    (tmp_path / "x.png").rename(tmp_path / "\udcff.png")
+    out = tmp_path / "out"
+    words = ("-o", out, "--export", "labels,measurements,rle,coco,geojson", "--report", "--quiet")
+    assert call("segment", tmp_path / "\udcff.png", *words) == 0
+    assert (out / "\udcff.labels.tif").exists()
+    assert list(summary(out)) == ["\\udcff"]
+    assert "\\udcff" in (out / "report.html").read_text(encoding="utf-8")
+    assert call("report", out, "--quiet") == 0
 
 
 # --- a wrong call: nothing is done, exit code 2 ----------------------------------------------------------------------

@@ -69,6 +69,18 @@ def test_table_and_every_file(tmp_path: Path, truth: Path) -> None:
         assert [row["image"] for row in csv.DictReader(stream)] == ["a", "b", "c"]
 
 
+def test_a_name_that_is_no_text_is_written_as_escapes(tmp_path: Path) -> None:
+    truth, pred = _folder(tmp_path / "truth", b=LABELS), _folder(tmp_path / "\udcfe", b=LABELS)
+    for path in (pred / "\udcff.tif", truth / "\udcff.tif", truth / "c\udcff.tif"):
+        tifffile.imwrite(path, LABELS)
+    files = {option: tmp_path / f"out{option}" for option in ("--json", "--html", "--per-image")}
+    result = _run(pred, truth, "--images", truth, *(word for pair in files.items() for word in pair))
+    assert result.exit_code == 0, result.output
+    assert "\\udcfe" in files["--html"].read_text(encoding="utf-8")
+    with files["--per-image"].open(newline="", encoding="utf-8") as stream:
+        assert {row["image"] for row in csv.DictReader(stream)} == {"\\udcff", "b", "c\\udcff"}
+
+
 def test_missing_and_extra_predictions_are_named_once(tmp_path: Path, truth: Path) -> None:
     result = _run(_folder(tmp_path / "pred", a=LABELS, z=LABELS), truth)
     assert result.exit_code == 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nucleate.core.files import atomic_folder, atomic_path, make_folder
+from nucleate.core.files import atomic_folder, atomic_path, make_folder, write_rows, write_text
 from nucleate.errors import OutputError
 
 if TYPE_CHECKING:
@@ -72,6 +72,20 @@ def test_permissions_are_those_of_an_ordinary_new_file(tmp_path: Path) -> None:
         after = os.umask(before)
     assert after == 0o027  # reading the mask did not change it
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+
+
+def test_text_and_tables_take_any_name_and_keep_their_line_ends(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "\udcff ü\n\r\n")
+    assert (tmp_path / "a.txt").read_bytes() == "\\udcff ü\n\r\n".encode()
+    write_rows(tmp_path / "a.csv", ([name, None, 1.5] for name in ("\udcff.png", 'a, "b"')), header=["name", "", "x"])
+    assert (tmp_path / "a.csv").read_bytes() == b'name,,x\n\\udcff.png,,1.5\n"a, ""b""",,1.5\n'
+
+
+def test_rows_that_fail_leave_the_old_table(tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.csv", [], header=["old"])
+    with pytest.raises(ZeroDivisionError):
+        write_rows(tmp_path / "a.csv", ([1 // n] for n in (1, 0)), header=["new"])
+    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("a.csv", "old\n")]
 
 
 def test_make_folder(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import os
 import shutil
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING
 from nucleate.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import TextIO
 
-__all__ = ["atomic_folder", "atomic_path", "cannot_write", "make_folder", "write_text"]
+__all__ = ["atomic_folder", "atomic_path", "atomic_text", "cannot_write", "make_folder", "write_rows", "write_text"]
 
 _CURES = {
     errno.ENOSPC: "free space",
@@ -61,16 +63,58 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
                 temporary.unlink()
 
 
-def write_text(path: Path | str, text: str) -> None:
-    """Write a text in UTF-8, whole or not at all.
+@contextlib.contextmanager
+def atomic_text(path: Path | str) -> Iterator[TextIO]:
+    r"""Give a stream of text in UTF-8 for a temporary file that takes the final name as `atomic_path` does.
+
+    Line ends stay as they are written. Bytes of a file name that are no text stand as escapes, ``\udcff``, since UTF-8
+    cannot take them.
 
     Raises
     ------
     OutputError
         If the folder cannot be written or the disk is full.
     """
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+    ):
+        yield stream
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a text as `atomic_text` does, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written or the disk is full.
+    """
+    with atomic_text(path) as stream:
+        stream.write(text)
+
+
+def write_rows(path: Path | str, rows: Iterable[Iterable[object]], *, header: Sequence[str]) -> None:
+    """Write a table as CSV as `atomic_text` does, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path or str
+        Where to; an existing file is replaced.
+    rows : iterable of iterable
+        Taken one by one, so that they need not be in memory together; None is an empty cell.
+    header : sequence of str
+        The first line.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written or the disk is full.
+    """
+    with atomic_text(path) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import hashlib
 from collections import Counter
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import write_rows
 from nucleate.core.labels import relabel
 from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, find_outlined
@@ -113,13 +112,8 @@ class Report:
         OutputError
             If the file cannot be written.
         """
-        with (
-            atomic_path(path) as temporary,
-            temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream,
-        ):
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(["kind", "image", "place", "detail"])
-            writer.writerows([f.kind, f.image_id, f.place, f.detail] for f in self.findings)
+        rows = ([f.kind, f.image_id, f.place, f.detail] for f in self.findings)
+        write_rows(path, rows, header=["kind", "image", "place", "detail"])
 
     def add(self, kind: str, image_id: str, *, place: str, detail: str = "") -> None:
         """Note one finding."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import atomic_text
 from nucleate.core.rle import encode_each
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def write_coco(path: Path | str, pictures: Iterable[Picture]) -> None:
     OutputError
         If it cannot be written.
     """
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+    with atomic_text(path) as stream:
         _write(stream, _numbered(pictures))
 
 
@@ -88,7 +88,7 @@ def join_coco(path: Path | str, parts: Sequence[Path]) -> None:
     OutputError
         If it cannot be written.
     """
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+    with atomic_text(path) as stream:
         _write(stream, _numbered_on(parts), shorten=True)
 
 

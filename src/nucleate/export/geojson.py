@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import atomic_text
 from nucleate.export.shapes import shapes
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def write_geojson(
     OutputError
         If it cannot be written.
     """
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+    with atomic_text(path) as stream:
         stream.write('{"type": "FeatureCollection", "features": [')
         comma = "\n"
         for place, labels, table in planes:

@@ -6,7 +6,6 @@ label image is cut into its horizontal runs, and every sum over a nucleus is a s
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.bands import nuclei_in_bands
-from nucleate.core.files import atomic_path
+from nucleate.core.files import write_rows
 from nucleate.core.normalize import to_grey
 from nucleate.core.plane import as_plane
 from nucleate.export.hulls import convex_areas
@@ -22,7 +21,7 @@ from nucleate.export.neighbours import neighbour_columns, touching
 from nucleate.export.texture import texture_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -292,16 +291,17 @@ def write_measurements(path: Path | str, tables: Iterable[tuple[str, Mapping[str
     tables = list(tables)
     nothing = np.zeros((1, 1), np.int32)
     columns = _merged(list(table) for _, table in tables) or list(measure(nothing, {"": nothing}))
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["image", *columns])
-        for name, table in tables:
-            length = len(next(iter(table.values()), ()))
-            for start in range(0, length, _ROWS_AT_ONCE):
-                some = slice(start, start + _ROWS_AT_ONCE)
-                blank = [""] * min(_ROWS_AT_ONCE, length - start)
-                cells = [_cells(column, table[column][some]) if column in table else blank for column in columns]
-                writer.writerows([name, *row] for row in zip(*cells, strict=True))
+    rows = (row for name, table in tables for row in _rows(name, table, columns=columns))
+    write_rows(path, rows, header=["image", *columns])
+
+
+def _rows(name: str, table: Mapping[str, NDArray[Any]], *, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    length = len(next(iter(table.values()), ()))
+    for start in range(0, length, _ROWS_AT_ONCE):
+        some = slice(start, start + _ROWS_AT_ONCE)
+        blank = [""] * min(_ROWS_AT_ONCE, length - start)
+        cells = [_cells(column, table[column][some]) if column in table else blank for column in columns]
+        yield from ((name, *row) for row in zip(*cells, strict=True))
 
 
 def _merged(lists: Iterable[list[str]]) -> list[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import write_rows
 from nucleate.core.rle import encode_each
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from nucleate.core.bands import Labels
@@ -34,13 +33,14 @@ def write_submission(path: Path | str, images: Iterable[tuple[str, Labels]]) -> 
     OutputError
         If it cannot be written.
     """
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["ImageId", "EncodedPixels"])
-        for image_id, labels in images:
-            found = False
-            for _, code in encode_each(labels):
-                writer.writerow([image_id, code])
-                found = True
-            if not found:
-                writer.writerow([image_id, ""])
+    write_rows(path, _rows(images), header=["ImageId", "EncodedPixels"])
+
+
+def _rows(images: Iterable[tuple[str, Labels]]) -> Iterator[tuple[str, str]]:
+    for image_id, labels in images:
+        found = False
+        for _, code in encode_each(labels):
+            yield image_id, code
+            found = True
+        if not found:
+            yield image_id, ""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from nucleate.core.files import atomic_path, write_text
+from nucleate.core.files import write_rows, write_text
 from nucleate.score.scores import AP_KEYS
 
 if TYPE_CHECKING:
@@ -42,12 +41,9 @@ def write_records(path: Path | str, rows: Sequence[Any]) -> None:
     if not rows:
         return
     names = [field.name for field in fields(rows[0])]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(names)
-        for row in rows:
-            values = (getattr(row, name) for name in names)
-            writer.writerow([f"{value:.6f}" if isinstance(value, float) else value for value in values])
+    lines = ([getattr(row, name) for name in names] for row in rows)
+    shown = ([f"{value:.6f}" if isinstance(value, float) else value for value in line] for line in lines)
+    write_rows(path, shown, header=names)
 
 
 def write_scores(path: Path | str, scores: Scores) -> None:
@@ -74,12 +70,10 @@ def write_per_image(path: Path | str, scores: Scores) -> None:
     """
     thresholds = [f"ap_{key[2:]}" for key in AP_KEYS]
     single = ["f1_50", "pq", "aji", "pixel_accuracy", "pixel_precision", "pixel_iou"]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["image", "nuclei_true", "nuclei_pred", "kaggle", *thresholds, *single, "error"])
-        for image in scores.per_image:
-            numbers = [image.kaggle, *image.ap, *(getattr(image, name) for name in single)]
-            cells = [f"{number:.6g}" for number in numbers]
-            writer.writerow([image.image_id, image.nuclei_true, image.nuclei_pred, *cells, ""])
-        for image_id, reason in scores.failed.items():
-            writer.writerow([image_id, *[""] * (3 + len(thresholds) + len(single)), reason])
+    header = ["image", "nuclei_true", "nuclei_pred", "kaggle", *thresholds, *single, "error"]
+    rows: list[list[object]] = []
+    for image in scores.per_image:
+        numbers = [image.kaggle, *image.ap, *(getattr(image, name) for name in single)]
+        rows.append([image.image_id, image.nuclei_true, image.nuclei_pred, *(f"{n:.6g}" for n in numbers), ""])
+    rows += [[image_id, *[""] * (len(header) - 2), reason] for image_id, reason in scores.failed.items()]
+    write_rows(path, rows, header=header)

@@ -14,7 +14,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from nucleate.core.files import atomic_path, make_folder, write_text
+from nucleate.core.files import atomic_text, make_folder, write_rows, write_text
 from nucleate.core.lock import locked
 from nucleate.core.text import one_line
 from nucleate.errors import MissingExtraError, UsageError
@@ -236,7 +236,7 @@ def write_summary(path: Path, outcomes: Iterable[Outcome]) -> None:
     OutputError
         If it cannot be written.
     """
-    rows = [
+    rows = (
         (
             o.name,
             o.status,
@@ -246,8 +246,8 @@ def write_summary(path: Path, outcomes: Iterable[Outcome]) -> None:
             o.error,
         )
         for o in outcomes
-    ]
-    _write_rows(path, [_SUMMARY, *rows])
+    )
+    write_rows(path, rows, header=_SUMMARY)
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
@@ -271,7 +271,7 @@ def _join(path: Path, parts: Sequence[Path]) -> None:
         with part.open(encoding="utf-8", newline="") as stream:
             found.update(dict.fromkeys(next(csv.reader(stream), [])))
     header = [c for c in _FRONT if c in found] + [c for c in found if c not in _FRONT]
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as joined:
+    with atomic_text(path) as joined:
         writer = csv.writer(joined, lineterminator="\n")
         writer.writerow(header)
         for part in parts:
@@ -282,11 +282,3 @@ def _join(path: Path, parts: Sequence[Path]) -> None:
                 else:
                     rows = csv.DictReader(stream, own)
                     writer.writerows([row.get(column, "") for column in header] for row in rows)
-
-
-def _write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
-    ):
-        csv.writer(stream, lineterminator="\n").writerows(rows)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.files import atomic_path, write_text
+from nucleate.core.files import write_rows, write_text
 from nucleate.errors import UsageError
 from nucleate.export.columns import read_columns
 from nucleate.export.tables import extend_anndata, extend_parquet, write_anndata, write_parquet
@@ -210,11 +210,11 @@ def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
         + [values[name] for name in features for values in (row.medians, row.ssmd)]
         for row in screen.doses
     ]
-    _write_rows(output / "doses.csv", [heading, *rows])
+    _write_cells(output / "doses.csv", rows, header=heading)
     fits = [{"compound": c.compound, "feature": c.feature, "unit": record.unit, **asdict(c.fit)} for c in screen.curves]
     keys = ["compound", "feature", "unit", "status", "ic50", "ic50_low", "ic50_high", "hill", "top", "bottom"]
     keys += ["p_effect", "r_squared", "doses", "points"]
-    _write_rows(output / "fits.csv", [keys, *([fit[key] for key in keys] for fit in fits)])
+    _write_cells(output / "fits.csv", ([fit[key] for key in keys] for fit in fits), header=keys)
     samples = wells["role"] == "sample"
     statistics = {
         "controls": {name: asdict(found) for name, found in screen.controls.items()},
@@ -242,19 +242,15 @@ def _write_nuclei(output: Path, screen: Screen, *, record: ScreenRecord) -> None
     folder = output / FIELDS_FOLDER
     done = set(zip(fields["well"], fields["field"], strict=True))
     names = dict.fromkeys([*table["image"], *(f.name for f in record.fields if (f.well, f.number) in done)])
-    with (
-        (folder / "measurements.csv").open(encoding="utf-8", newline="") as stream,
-        atomic_path(output / "nuclei.csv") as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as copy,
-    ):
+    with (folder / "measurements.csv").open(encoding="utf-8", newline="") as stream:
         # Row by row: they may be millions.
-        reader, writer = csv.reader(stream), csv.writer(copy, lineterminator="\n")
+        reader = csv.reader(stream)
         header = next(reader)
         image = header.index("image")
-        writer.writerow([*place, *header, *flags])
         places, marks = zip(*place.values(), strict=True), zip(*flags.values(), strict=True)
-        for row, own, seen in zip((row for row in reader if row[image] in names), places, marks, strict=True):
-            writer.writerow([*map(_cell, own), *row, *map(int, seen)])
+        joined = zip((row for row in reader if row[image] in names), places, marks, strict=True)
+        rows = ([*map(_cell, own), *row, *map(int, seen)] for row, own, seen in joined)
+        write_rows(output / "nuclei.csv", rows, header=[*place, *header, *flags])
         others = reader.line_num - 1 > len(table["image"])
     for export, ending, write, extend in _COPIES:
         source = folder / f"measurements{ending}"
@@ -268,12 +264,11 @@ def _write_nuclei(output: Path, screen: Screen, *, record: ScreenRecord) -> None
 
 
 def _write_columns(path: Path, columns: dict[str, Any]) -> None:
-    _write_rows(path, [list(columns), *zip(*(values.tolist() for values in columns.values()), strict=True)])
+    _write_cells(path, zip(*(values.tolist() for values in columns.values()), strict=True), header=list(columns))
 
 
-def _write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
+def _write_cells(path: Path, rows: Iterable[Iterable[object]], *, header: Sequence[str]) -> None:
+    write_rows(path, (map(_cell, row) for row in rows), header=header)
 
 
 def _cell(value: object) -> str:

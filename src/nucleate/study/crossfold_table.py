@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nucleate import __version__
-from nucleate.core.files import atomic_path, make_folder, write_text
+from nucleate.core.files import make_folder, write_rows, write_text
 from nucleate.export.overlay import render_overlay
 from nucleate.nets.build import build, count_parameters
 from nucleate.report.figures import draw_panels, draw_reliability
@@ -226,24 +225,14 @@ def _notes(plan: CrossPlan, result: CrossResult, *, command: str, took: str) -> 
 
 def _write_images(path: Path, result: CrossResult) -> None:
     rows = sorted(zip(result.stored, result.found.kept, result.found.plain, strict=True), key=lambda row: row[1].kaggle)
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        names = [
-            "image",
-            "type",
-            "field",
-            "fold",
-            "nuclei_true",
-            "nuclei_pred",
-            "found_50",
-            "kaggle",
-            "kaggle_unfiltered",
-        ]
-        writer.writerow([*names, "ap_50", "ap_75", "ap_90", "f1_50", "pq", "aji"])
-        for one, kept, plain in rows:
-            scores = [kept.kaggle, plain.kaggle, *(kept.ap[i] for i in (0, 5, 8)), kept.f1_50, kept.pq, kept.aji]
-            facts = [one.image_id, one.kind, one.group, one.fold, kept.nuclei_true, kept.nuclei_pred, kept.found[0]]
-            writer.writerow([*facts, *(f"{score:.4f}" for score in scores)])
+    header = ["image", "type", "field", "fold", "nuclei_true", "nuclei_pred", "found_50"]
+    header += ["kaggle", "kaggle_unfiltered", "ap_50", "ap_75", "ap_90", "f1_50", "pq", "aji"]
+    lines: list[list[object]] = []
+    for one, kept, plain in rows:
+        scores = [kept.kaggle, plain.kaggle, *(kept.ap[i] for i in (0, 5, 8)), kept.f1_50, kept.pq, kept.aji]
+        facts = [one.image_id, one.kind, one.group, one.fold, kept.nuclei_true, kept.nuclei_pred, kept.found[0]]
+        lines.append([*facts, *(f"{score:.4f}" for score in scores)])
+    write_rows(path, lines, header=header)
 
 
 def _write_recipes(path: Path, result: CrossResult) -> None:
@@ -255,8 +244,6 @@ def _write_recipes(path: Path, result: CrossResult) -> None:
         for recipe, scores in result.fitter.trials.table()
     ]
     rows.sort(key=lambda row: -row[0])
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["kaggle", *(f"fold_{fold}" for fold in known), *result.fitter.start.to_dict()])
-        for mean, by_fold, recipe in rows:
-            writer.writerow([f"{mean:.5f}", *(f"{score:.5f}" for score in by_fold), *recipe.values()])
+    header = ["kaggle", *(f"fold_{fold}" for fold in known), *result.fitter.start.to_dict()]
+    shown = ([*(f"{score:.5f}" for score in (mean, *by_fold)), *recipe.values()] for mean, by_fold, recipe in rows)
+    write_rows(path, shown, header=header)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from nucleate import __version__
-from nucleate.core.files import atomic_path, make_folder, write_text
+from nucleate.core.files import make_folder, write_rows, write_text
 from nucleate.data.kaggle import list_images
 from nucleate.data.truth import read_labels_source
 from nucleate.errors import UsageError
@@ -158,14 +158,14 @@ def write_table(
         On which it was made, ``cpu`` or ``cuda``.
     """
     sets = list(next(iter(results.values())))
-    with atomic_path(plan.out / "table.csv") as path, path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["system", "set", "images", *COLUMNS, "kaggle_low", "kaggle_high"])
-        for name, of_set in results.items():
-            for key, scores in of_set.items():
-                bounds = scores["interval"]["kaggle"] or ("", "")
-                row = [f"{scores[column]:.4f}" for column in COLUMNS]
-                writer.writerow([name, key, scores["images"], *row, *(f"{b:.4f}" if b != "" else "" for b in bounds)])
+    rows: list[list[object]] = []
+    for name, of_set in results.items():
+        for key, scores in of_set.items():
+            numbers = [f"{scores[column]:.4f}" for column in COLUMNS]
+            bounds = [f"{bound:.4f}" for bound in scores["interval"]["kaggle"] or ()] or ["", ""]
+            rows.append([name, key, scores["images"], *numbers, *bounds])
+    header = ["system", "set", "images", *COLUMNS, "kaggle_low", "kaggle_high"]
+    write_rows(plan.out / "table.csv", rows, header=header)
     lines = ["# Table I", "", "| system | learning rate | " + " | ".join(_heads(sets)) + " |"]
     lines.append("|---" * (2 + 4 * len(sets)) + "|")
     blank = ["-"] * 3

@@ -6,14 +6,13 @@ prediction path with ``scale = "auto"``: what a user gets.
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nucleate import __version__
-from nucleate.core.files import atomic_path, make_folder, write_text
+from nucleate.core.files import make_folder, write_rows, write_text
 from nucleate.core.labels import areas, relabel
 from nucleate.core.resample import resample_labels
 from nucleate.report.tables import markdown_table
@@ -228,16 +227,15 @@ def write_stress(plan: CrossPlan, rows: Sequence[StressRow], *, command: str) ->
     """Write ``stress.md`` and ``stress.csv`` under ``OUT/results`` and give the text of the table."""
     folder = make_folder(plan.out / "results")
     kinds = sorted({kind for row in rows for kind in row.by_kind})
-    with atomic_path(folder / "stress.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        names = ["change", "level", "person", "images", "before", "after", "loss", "low", "high"]
-        names += ["found before", "found after"]
-        writer.writerow([*names, *(f"{kind} {side}" for kind in kinds for side in ("before", "after"))])
-        for row in rows:
-            numbers = [row.before, row.after, row.loss, row.low, row.high, row.found_before, row.found_after]
-            numbers += [value for kind in kinds for value in row.by_kind.get(kind, (float("nan"),) * 2)]
-            facts = [row.change.name, row.change.level, row.change.person, row.images]
-            writer.writerow([*facts, *(f"{number:.4f}" for number in numbers)])
+    names = ["change", "level", "person", "images", "before", "after", "loss", "low", "high"]
+    names += ["found before", "found after", *(f"{kind} {side}" for kind in kinds for side in ("before", "after"))]
+    table: list[list[object]] = []
+    for row in rows:
+        numbers = [row.before, row.after, row.loss, row.low, row.high, row.found_before, row.found_after]
+        numbers += [value for kind in kinds for value in row.by_kind.get(kind, (float("nan"),) * 2)]
+        facts = [row.change.name, row.change.level, row.change.person, row.images]
+        table.append([*facts, *(f"{number:.4f}" for number in numbers)])
+    write_rows(folder / "stress.csv", table, header=names)
     heads = ["change", "level", "images", "unchanged", "changed", "difference [95 %]", "loss", "F1 at 0.5"]
     heads.append("a person still could")
     cells = [

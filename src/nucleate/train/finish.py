@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.files import atomic_path, make_folder
+from nucleate.core.files import make_folder, write_rows
 from nucleate.core.labels import areas
 from nucleate.errors import ModelError
 from nucleate.nets.to_onnx import halve
@@ -207,11 +206,11 @@ def card_scores(found: CrossFit, stored: Sequence[StoredMaps]) -> dict[str, Any]
 
 def _write_rows(path: Path, found: CrossFit, *, stored: Sequence[StoredMaps]) -> None:
     kinds = {one.image_id: one.kind for one in stored}
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["image", "kind", "kaggle", "nuclei_true", "nuclei_pred"])
-        for one in sorted(found.kept, key=lambda score: score.kaggle):
-            writer.writerow([one.image_id, kinds[one.image_id], f"{one.kaggle:.4f}", one.nuclei_true, one.nuclei_pred])
+    rows = (
+        [one.image_id, kinds[one.image_id], f"{one.kaggle:.4f}", one.nuclei_true, one.nuclei_pred]
+        for one in sorted(found.kept, key=lambda score: score.kaggle)
+    )
+    write_rows(path, rows, header=["image", "kind", "kaggle", "nuclei_true", "nuclei_pred"])
 
 
 def median_diameter(samples: Sequence[Sample]) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 import logging
 import math
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from nucleate.core.files import atomic_path, make_folder, write_text
+from nucleate.core.files import make_folder, write_rows, write_text
 from nucleate.core.text import one_line
 from nucleate.errors import DataError, ModelError, UsageError
 from nucleate.train.augment import seeded
@@ -274,10 +273,8 @@ def _keep(config: TrainConfig, folder: Path, *, run: Run, kept: nn.Module, parts
         run.best = score
         save_network(folder / BEST, kept, config=config.network, facts=run.history[-1])
     save_network(folder / FINAL, kept, config=config.network, facts=run.history[-1])
-    with atomic_path(folder / "history.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(run.history[0]))
-        writer.writeheader()
-        writer.writerows(run.history)
+    names = list(run.history[0])
+    write_rows(folder / "history.csv", ([row[name] for name in names] for row in run.history), header=names)
     best = run.best if math.isfinite(run.best) else None
     facts = {"config": config.model_dump(mode="json"), "step": run.step, "history": run.history, "best": best}
     # Written last: whatever is found beside it is at least as new.

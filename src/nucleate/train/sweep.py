@@ -5,7 +5,6 @@ A study that was stopped goes on with the trial it was in: the trial's own folde
 
 from __future__ import annotations
 
-import csv
 import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import optuna
 
-from nucleate.core.files import atomic_path, make_folder, write_text
+from nucleate.core.files import make_folder, write_rows, write_text
 from nucleate.core.toml import toml_text
 from nucleate.errors import DataError, UsageError
 from nucleate.score.images import score_image
@@ -182,10 +181,8 @@ def _write(sweep: Sweep, study: optuna.Study) -> Path:
     done = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
     if not done:
         raise DataError("no trial came to an end; look at the settings with nucleate train")
-    with atomic_path(sweep.folder / "trials.csv") as temporary, temporary.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["trial", "kaggle", *SPACE])
-        writer.writerows([t.number, f"{t.value:.4f}", *(t.params[name] for name in SPACE)] for t in done)
+    rows = ([t.number, f"{t.value:.4f}", *(t.params[name] for name in SPACE)] for t in done)
+    write_rows(sweep.folder / "trials.csv", rows, header=["trial", "kaggle", *SPACE])
     best = varied(sweep.settings, study.best_trial.params)
     target = sweep.folder / "best.toml"
     head = f"# Best of {len(done)} trials: Kaggle score {study.best_value:.3f} on {len(sweep.held)} images.\n"
