@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from nucleate.core.labels import areas
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -175,12 +177,11 @@ def pixel_counts(labels: Labels) -> NDArray[np.int64]:
     >>> pixel_counts(np.array([[0, 3, 3]])).tolist()
     [0, 0, 2]
     """
-    counts = np.zeros(1, np.int64)
+    counts = np.zeros(0, np.int64)
     for rows in bands_of(labels.shape):
-        found = np.bincount(_part(labels, rows).ravel(), minlength=len(counts))
-        found[: len(counts)] += counts
-        counts = found
-    return counts[1:]
+        fewer, counts = sorted((counts, areas(_part(labels, rows))), key=len)
+        counts[: len(fewer)] += fewer
+    return counts
 
 
 def nuclei_in_bands(labels: Labels, *, beside: int = 0) -> Iterator[Band]:

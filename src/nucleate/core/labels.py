@@ -47,10 +47,7 @@ def relabel(labels: NDArray[Any]) -> NDArray[np.int32]:
     if labels.size == 0 or labels.dtype.kind == "b":
         return labels.astype(np.int32)
     if labels.max() <= 4 * labels.size:
-        present = np.append(False, areas(labels) > 0)
-        order: NDArray[np.int32] = np.where(present, np.cumsum(present), 0).astype(np.int32)
-        renumbered: NDArray[np.int32] = order[labels]
-        return renumbered
+        return drop_small(labels, 1)
     ids, inverse = np.unique(labels, return_inverse=True)
     new: NDArray[np.int32] = (np.arange(len(ids)) + (0 if ids[0] == 0 else 1)).astype(np.int32)
     return new[inverse].reshape(labels.shape)
@@ -58,8 +55,10 @@ def relabel(labels: NDArray[Any]) -> NDArray[np.int32]:
 
 def drop_small(labels: NDArray[Any], min_area: int) -> NDArray[np.int32]:
     """Remove the nuclei of fewer than `min_area` pixels and close the gaps in the ids."""
-    keep = np.concatenate([[False], areas(labels) >= min_area])
-    return relabel(np.where(keep[labels], labels, 0))
+    keep = np.append(False, areas(labels) >= max(min_area, 1))
+    order: NDArray[np.int32] = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+    renumbered: NDArray[np.int32] = order[labels]
+    return renumbered
 
 
 def first_pixels(labels: NDArray[Any]) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from nucleate.core.labels import areas, in_reading_order
+from nucleate.core.labels import drop_small, in_reading_order
 from nucleate.errors import ModelError, UsageError
 from nucleate.post import split, threshold
 
@@ -191,8 +191,7 @@ class PostRecipe:
         if self.fill_holes:
             labels = split.fill_holes(labels)
         if self.min_area > 1:
-            keep = np.append(False, areas(labels) >= self.min_area)
-            labels = np.where(keep[labels], labels, 0)
+            labels = drop_small(labels, self.min_area)
         return in_reading_order(labels)
 
     @property

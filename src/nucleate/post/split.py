@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from nucleate.core.labels import drop_small
 from nucleate.post.threshold import structure
 
 if TYPE_CHECKING:
@@ -85,11 +86,7 @@ def level_markers(
     Regions of fewer than `min_area` pixels are left out. Ids 1..n in reading order.
     """
     markers = components(mask & (energy > np.float32(level)), connectivity=connectivity)
-    if min_area <= 1:
-        return markers
-    keep = np.bincount(markers.ravel()) >= min_area
-    keep[0] = False
-    return np.where(keep, np.cumsum(keep), 0).astype(np.int32)[markers]
+    return drop_small(markers, min_area) if min_area > 1 else markers
 
 
 def load_watershed() -> None:
