@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from nucleate.core.plane import grid_step
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -111,7 +113,7 @@ def _haematoxylin_in(density: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def few_pixels(sample: NDArray[Any]) -> NDArray[np.float32]:
     """Give enough pixels (n, 3) of (h, w, 3) to know colours by; those that are not finite are left out."""
-    step = max(1, int(np.ceil(np.sqrt(sample.shape[0] * sample.shape[1] / _COLOURS))))
+    step = grid_step(sample.shape, _COLOURS)
     pixels = sample[::step, ::step].reshape(-1, 3).astype(np.float32)
     kept: NDArray[np.float32] = pixels[_of_three(np.logical_and, np.isfinite(pixels))]
     return kept

@@ -24,7 +24,7 @@ from nucleate.core.dyes import (
     unlit_below,
     white_of,
 )
-from nucleate.core.plane import as_plane, grid_sample, in_float32
+from nucleate.core.plane import as_plane, grid_sample, grid_step, in_float32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +49,7 @@ SAMPLE = 4_000_000
 
 def sample_step(shape_HW: tuple[int, ...]) -> int:
     """Tell how far apart the rows and columns of a plane are that are measured."""
-    return max(1, int(np.ceil(np.sqrt(shape_HW[0] * shape_HW[1] / SAMPLE))))
+    return grid_step(shape_HW, SAMPLE)
 
 
 def to_grey(plane: NDArray[Any]) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ __all__ = [
     "as_grey",
     "as_plane",
     "grid_sample",
+    "grid_step",
     "in_float32",
 ]
 
@@ -204,6 +205,17 @@ def in_float32(plane: NDArray[Any] | Plane, step: int) -> Plane:
 def as_plane(plane: NDArray[Any] | Plane) -> Plane:
     """Give an array the face of a plane; a plane comes back as it is."""
     return ArrayPlane(plane) if isinstance(plane, np.ndarray) else plane
+
+
+def grid_step(shape_HW: tuple[int, ...], most: int) -> int:
+    """Tell how far apart rows and columns are of which about `most` pixels are left at most.
+
+    Examples
+    --------
+    >>> grid_step((100, 100), 2500)
+    2
+    """
+    return max(1, int(np.ceil(np.sqrt(shape_HW[0] * shape_HW[1] / most))))
 
 
 def grid_sample(plane: Plane, step: int) -> NDArray[Any]:
