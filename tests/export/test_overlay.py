@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from tests.strategies import label_images
 
 from nucleate.errors import OutputError
-from nucleate.export.overlay import LONGEST_SIDE, render_overlay, write_overlay
+from nucleate.export.overlay import LONGEST_SIDE, outline_pixels, render_overlay, write_overlay
 from nucleate.io.images import read_image
 
 if TYPE_CHECKING:
@@ -50,6 +52,28 @@ def test_outlines_lie_on_the_edges_inside_the_nuclei(dtype: Any, low: float, hig
     assert (drawn.max(axis=-1) == 255).all()
     inner, ground = picture[20, 20].astype(int), picture[58, 5].astype(int)
     assert abs(inner - ground).min() > 200  # the whole range is used
+
+
+def test_outline_by_hand() -> None:
+    labels = np.array([[0, 0, 0, 0, 0], [0, 1, 1, 1, 2], [0, 1, 1, 1, 2], [0, 1, 1, 1, 2], [0, 0, 0, 0, 0]])
+    expected = labels > 0
+    expected[2, 2] = False
+    assert (outline_pixels(labels) == expected).all()
+
+
+@given(label_images())
+def test_outline_is_where_a_neighbour_differs(labels: NDArray[np.int32]) -> None:
+    height, width = labels.shape
+    for row, col in np.ndindex(height, width):
+        around = [(row - 1, col), (row + 1, col), (row, col - 1), (row, col + 1)]
+        values = [labels[r, c] if 0 <= r < height and 0 <= c < width else 0 for r, c in around]
+        assert outline_pixels(labels)[row, col] == (labels[row, col] > 0 and any(v != labels[row, col] for v in values))
+
+
+@given(label_images())
+def test_a_thick_outline_is_the_outline_of_what_is_left_as_well(labels: NDArray[np.int32]) -> None:
+    first = outline_pixels(labels)
+    assert (outline_pixels(labels, 2) == first | outline_pixels(np.where(first, 0, labels))).all()
 
 
 def test_touching_nuclei_have_different_colours() -> None:

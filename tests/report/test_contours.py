@@ -6,31 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given
-from tests.strategies import label_images
 
-from nucleate.report.contours import BOTH_COLOUR, PRED_COLOUR, TRUE_COLOUR, draw_contours, outline
+from nucleate.report.contours import BOTH_COLOUR, PRED_COLOUR, TRUE_COLOUR, draw_contours
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 pytestmark = pytest.mark.base
-
-
-def test_outline_by_hand() -> None:
-    labels = np.array([[0, 0, 0, 0, 0], [0, 1, 1, 1, 2], [0, 1, 1, 1, 2], [0, 1, 1, 1, 2], [0, 0, 0, 0, 0]])
-    expected = labels > 0
-    expected[2, 2] = False
-    assert (outline(labels) == expected).all()
-
-
-@given(label_images())
-def test_outline_is_where_a_neighbour_differs(labels: NDArray[np.int32]) -> None:
-    height, width = labels.shape
-    for row, col in np.ndindex(height, width):
-        around = [(row - 1, col), (row + 1, col), (row, col - 1), (row, col + 1)]
-        values = [labels[r, c] if 0 <= r < height and 0 <= c < width else 0 for r, c in around]
-        assert outline(labels)[row, col] == (labels[row, col] > 0 and any(v != labels[row, col] for v in values))
 
 
 def _colours(picture: NDArray[np.uint8]) -> set[tuple[int, ...]]:

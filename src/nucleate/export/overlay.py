@@ -10,7 +10,7 @@ import PIL.Image
 from nucleate.core.bands import bands_of
 from nucleate.core.files import atomic_path
 from nucleate.core.labels import areas
-from nucleate.core.plane import as_plane
+from nucleate.core.plane import as_plane, grid_step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nucleate.core.bands import Labels
     from nucleate.core.plane import Plane
 
-__all__ = ["LONGEST_SIDE", "render_overlay", "write_overlay"]
+__all__ = ["LONGEST_SIDE", "outline_pixels", "render_overlay", "write_overlay"]
 
 LONGEST_SIDE = 4096
 """Larger planes are made smaller, to this many pixels a side."""
@@ -92,7 +92,7 @@ def _drawn(plane: NDArray[Any] | Plane, labels: Labels) -> tuple[NDArray[np.uint
     picture, bright = _stretched(pixels, top=_GREYS - 1 if grey else 255)
     palette = _ON_BRIGHT if bright else _ON_DARK
     thickness = _thickness(nuclei)
-    outline = _outlines(nuclei, thickness)
+    outline = outline_pixels(nuclei, thickness)
     # Light lines stand out from dark ground and from stained nuclei; the dark rim around them parts them from white.
     rim = _grown(outline, (thickness + 1) // 2) & (nuclei == 0)
     picture[rim] = np.rint(picture[rim] * _CASING).astype(np.uint8)
@@ -123,7 +123,7 @@ def _smaller(plane: NDArray[Any] | Plane, labels: Labels) -> tuple[NDArray[Any],
 
 def _stretched(plane: NDArray[Any], *, top: int) -> tuple[NDArray[np.uint8], bool]:
     """Bring a plane to 0..top, and tell whether most of it is bright."""
-    step = max(1, int(np.ceil(np.sqrt(plane.shape[0] * plane.shape[1] / _SAMPLE))))
+    step = grid_step(plane.shape, _SAMPLE)
     sample = plane[::step, ::step]
     known = sample[np.isfinite(sample)]
     if known.dtype.kind == "b" or known.dtype.itemsize > 2:
@@ -157,8 +157,20 @@ def _thickness(labels: NDArray[Any]) -> int:
     return max(1, min(round(longest / 450), round(diameter / 12)))
 
 
-def _outlines(labels: NDArray[Any], thickness: int) -> NDArray[np.bool_]:
-    """Mark the outermost `thickness` pixels of each nucleus."""
+def outline_pixels(labels: NDArray[Any], thickness: int = 1) -> NDArray[np.bool_]:
+    """Mark the pixels of nuclei that touch background, another nucleus or the edge of the picture (4 neighbours).
+
+    Parameters
+    ----------
+    labels : (H, W) int ndarray
+        0 is background.
+    thickness : int
+        Pixels from there inwards that are marked.
+
+    Returns
+    -------
+    (H, W) bool ndarray
+    """
     padded = np.pad(labels, 1)
     inside = labels != 0
     for row, col in ((0, 1), (2, 1), (1, 0), (1, 2)):

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.normalize import Normalizer
+from nucleate.export.overlay import outline_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BOTH_COLOUR", "PRED_COLOUR", "TRUE_COLOUR", "draw_contours", "outline"]
+__all__ = ["BOTH_COLOUR", "PRED_COLOUR", "TRUE_COLOUR", "draw_contours"]
 
 # Blue and orange are told apart with any colour vision, and on dark and on bright grounds.
 TRUE_COLOUR = (0, 170, 255)
@@ -20,25 +21,6 @@ PRED_COLOUR = (255, 140, 0)
 """Red, green, blue of outlines of the prediction."""
 BOTH_COLOUR = (0, 200, 110)
 """Where both outlines lie on one pixel; white or black would vanish on one ground or the other."""
-
-
-def outline(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Mark the pixels of nuclei that touch background, another nucleus or the edge of the picture (4 neighbours).
-
-    Parameters
-    ----------
-    labels : (H, W) int ndarray
-        0 is background.
-
-    Returns
-    -------
-    (H, W) bool ndarray
-    """
-    framed = np.pad(labels, 1)
-    inner = framed[1:-1, 1:-1]
-    neighbours = (framed[:-2, 1:-1], framed[2:, 1:-1], framed[1:-1, :-2], framed[1:-1, 2:])
-    edge: NDArray[np.bool_] = np.logical_or.reduce([inner != neighbour for neighbour in neighbours])
-    return edge & (inner > 0)
 
 
 def draw_contours(plane: NDArray[Any], true: NDArray[Any], *, pred: NDArray[Any], side: int = 720) -> NDArray[np.uint8]:
@@ -62,13 +44,8 @@ def draw_contours(plane: NDArray[Any], true: NDArray[Any], *, pred: NDArray[Any]
     thin, enlarge = max(1, -(-longest // side)), max(1, side // longest)
     scaled = Normalizer(channels=3, polarity="keep").measure(plane).apply(plane[::thin, ::thin])
     picture = np.moveaxis((scaled * 255).astype(np.uint8), 0, -1).repeat(enlarge, axis=0).repeat(enlarge, axis=1)
-    edges = [_wide_outline(n[::thin, ::thin].repeat(enlarge, axis=0).repeat(enlarge, axis=1)) for n in (true, pred)]
+    edges = [outline_pixels(n[::thin, ::thin].repeat(enlarge, axis=0).repeat(enlarge, axis=1), 2) for n in (true, pred)]
     picture[edges[0]] = TRUE_COLOUR
     picture[edges[1]] = PRED_COLOUR
     picture[edges[0] & edges[1]] = BOTH_COLOUR
     return picture
-
-
-def _wide_outline(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    first = outline(labels)
-    return first | outline(np.where(first, 0, labels))
