@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["draw_weights", "interval"]
+__all__ = ["draw_weights", "interval", "mean_interval"]
 
+_COVERAGE = 0.95  # share of the draws inside the interval
 _CELLS = 4_000_000  # draws times images held at once
 
 
@@ -22,9 +23,8 @@ def interval(
     *,
     resamples: int = 1000,
     seed: int = 0,
-    coverage: float = 0.95,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Give the percentile interval of scores under resampling with replacement.
+    """Give the 95 % percentile interval of scores under resampling with replacement.
 
     Parameters
     ----------
@@ -36,8 +36,6 @@ def interval(
         Draws.
     seed : int
         Starts the generator: the same seed gives the same interval.
-    coverage : float
-        Share of the draws inside the interval.
 
     Returns
     -------
@@ -51,8 +49,18 @@ def interval(
     if len(set(units)) < 2 or resamples < 1:
         return None
     draws = np.concatenate([score(weights) for weights in draw_weights(units, resamples, seed=seed)])
-    low, high = np.quantile(draws, [(1 - coverage) / 2, (1 + coverage) / 2], axis=0)
+    low, high = np.quantile(draws, [(1 - _COVERAGE) / 2, (1 + _COVERAGE) / 2], axis=0)
     return low, high
+
+
+def mean_interval(values: NDArray[np.float64], units: Sequence[object]) -> tuple[float, float] | None:
+    """Give the 95 % interval of the mean of values (n,), each of a unit, by 2000 draws; see `interval`."""
+
+    def mean(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((weights @ values / weights.sum(1))[:, None])
+
+    bounds = interval(mean, units, resamples=2000)
+    return None if bounds is None else (float(bounds[0][0]), float(bounds[1][0]))
 
 
 def draw_weights(units: Sequence[object], resamples: int, *, seed: int) -> Iterator[NDArray[np.float64]]:

@@ -12,13 +12,11 @@ from scipy import stats
 from nucleate.core.files import make_folder, write_text
 from nucleate.report.figures import draw_gains
 from nucleate.report.tables import markdown_table, write_records
-from nucleate.score.bootstrap import interval
+from nucleate.score.bootstrap import mean_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from nucleate.study.next_ideas import Idea
     from nucleate.study.next_steps import Outcome
@@ -115,12 +113,7 @@ def gain_of(
     """
     common = sorted(ours.keys() & theirs.keys())
     differences = np.array([ours[name] - theirs[name] for name in common])
-
-    def mean(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray((weights @ differences / weights.sum(1))[:, None])
-
-    bounds = interval(mean, [groups[name] for name in common], resamples=2000)
-    low, high = (math.nan, math.nan) if bounds is None else (float(bounds[0][0]), float(bounds[1][0]))
+    low, high = mean_interval(differences, [groups[name] for name in common]) or (math.nan, math.nan)
     return float(differences.mean()), low, high
 
 

@@ -21,7 +21,7 @@ from nucleate.errors import ModelError
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.run.weights import find_model, write_card
-from nucleate.score.images import score_image
+from nucleate.train.verdict import kaggle_scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -80,7 +80,7 @@ def write_int8(
 
 def _score(content: bytes, samples: Sequence[Sample], *, card: ModelCard) -> float:
     segmenter = Segmenter(OnnxEngine(content), card, settings=SegmentSettings(scale=1.0))
-    return float(np.mean([score_image(one.labels, segmenter.segment_plane(one.image)[0]).kaggle for one in samples]))
+    return float(np.mean(kaggle_scores(segmenter, samples)))
 
 
 def calibration_crops(

@@ -15,7 +15,6 @@ import optuna
 from nucleate.core.files import make_folder, write_rows, write_text
 from nucleate.core.toml import toml_text
 from nucleate.errors import DataError, UsageError
-from nucleate.score.images import score_image
 from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
 from nucleate.train.finish import starting_recipe, train_network
@@ -23,6 +22,7 @@ from nucleate.train.loop import FINAL
 from nucleate.train.pictures import digest_of
 from nucleate.train.search import open_study
 from nucleate.train.tuning import parts_of
+from nucleate.train.verdict import kaggle_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -174,7 +174,7 @@ def _score(folder: Path, config: TrainConfig, *, held: Sequence[Sample], device:
     """Give the mean Kaggle score on held-out pictures with a recipe that is the same for all trials."""
     recipe = config.recipe or starting_recipe(config)
     segmenter = segmenter_of(load_network(folder / FINAL)[0], config, recipe=recipe, device=device)
-    return float(np.mean([score_image(s.labels, segmenter.segment_plane(s.image)[0]).kaggle for s in held]))
+    return float(np.mean(kaggle_scores(segmenter, held)))
 
 
 def _write(sweep: Sweep, study: optuna.Study) -> Path:

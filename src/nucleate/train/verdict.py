@@ -11,19 +11,16 @@ import numpy as np
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.segmenter import Segmenter
 from nucleate.run.weights import find_model, write_card
-from nucleate.score.bootstrap import interval
+from nucleate.score.bootstrap import mean_interval
 from nucleate.score.images import score_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from nucleate.data.sample import Sample
-    from nucleate.run.weights import ModelFiles
 
-__all__ = ["Verdict", "compare", "conclude", "scores_of"]
+__all__ = ["Verdict", "compare", "conclude", "kaggle_scores"]
 
 
 @dataclass(frozen=True)
@@ -89,20 +86,12 @@ def compare(before: Sequence[float], after: Sequence[float], *, groups: Sequence
     start : str
         Name of the model before.
     """
-    gains = np.subtract(after, before)
-
-    def mean(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        total: NDArray[np.float64] = (weights @ gains / weights.sum(1))[:, None]
-        return total
-
-    bounds = interval(mean, groups, resamples=2000)
-    low, high = (None, None) if bounds is None else (float(bounds[0][0]), float(bounds[1][0]))
-    return Verdict(start, len(gains), float(np.mean(before)), float(np.mean(after)), low, high)
+    low, high = mean_interval(np.subtract(after, before), groups) or (None, None)
+    return Verdict(start, len(after), float(np.mean(before)), float(np.mean(after)), low, high)
 
 
-def scores_of(files: ModelFiles, samples: Sequence[Sample]) -> list[float]:
+def kaggle_scores(segmenter: Segmenter, samples: Sequence[Sample]) -> list[float]:
     """Score a model on pictures as a user gets it; Kaggle scores in order."""
-    segmenter = Segmenter(OnnxEngine(files.read()), files.card)
     return [score_image(sample.labels, segmenter.segment_plane(sample.image)[0]).kaggle for sample in samples]
 
 
@@ -124,7 +113,7 @@ def conclude(run: Path, name: str, *, start: str, held: Sequence[Sample]) -> Ver
         after: Mapping[str, float] = {row["image"]: float(row["kaggle"]) for row in csv.DictReader(stream)}
     files, ours = find_model(start), find_model(run / f"{name}.onnx")
     verdict = compare(
-        scores_of(files, held),
+        kaggle_scores(Segmenter(OnnxEngine(files.read()), files.card), held),
         [after[sample.image_id] for sample in held],
         groups=[sample.group for sample in held],
         start=files.card.name,
