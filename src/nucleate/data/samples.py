@@ -19,9 +19,22 @@ from nucleate.data.source import Source, open_source
 from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["Sample", "attach_table", "grouped_folds", "hold_out", "load_samples", "read_samples", "split"]
+__all__ = [
+    "FOLDS",
+    "Sample",
+    "attach_table",
+    "deal",
+    "grouped_folds",
+    "hold_out",
+    "load_samples",
+    "read_samples",
+    "split",
+]
+
+FOLDS = 4
+"""How many are dealt where no table gives them."""
 
 
 def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "") -> list[Sample]:
@@ -148,23 +161,32 @@ def grouped_folds(samples: Sequence[Sample], n: int, *, seed: int) -> list[Sampl
     DataError
         If there are fewer groups than folds.
     """
-    sizes: dict[str, int] = {}
-    for sample in samples:
-        sizes[sample.group] = sizes.get(sample.group, 0) + 1
+    sizes = Counter(sample.group for sample in samples)
     if n < 2 or len(sizes) < n:
         raise DataError(
             f"cannot make {n} folds of {len(sizes)} images or fields of view; annotate more, or hold out other images"
         )
     groups = sorted(sizes)
     np.random.default_rng(seed).shuffle(groups)
-    groups.sort(key=lambda group: -sizes[group])
+    fold_of = deal({group: sizes[group] for group in groups}, n)
+    return [replace(sample, fold=fold_of[sample.group]) for sample in samples]
+
+
+def deal(sizes: Mapping[str, int], n: int) -> dict[str, int]:
+    """Deal groups to `n` folds of about equal size; groups of one size are dealt in their order.
+
+    Examples
+    --------
+    >>> deal({"a": 1, "b": 3, "c": 1}, 2)
+    {'b': 0, 'a': 1, 'c': 1}
+    """
     filled = [0] * n
-    fold_of = {}
-    for group in groups:
+    fold_of: dict[str, int] = {}
+    for group in sorted(sizes, key=lambda group: -sizes[group]):
         # The largest group goes to the emptiest fold first, which keeps the folds even.
         fold_of[group] = filled.index(min(filled))
         filled[fold_of[group]] += sizes[group]
-    return [replace(sample, fold=fold_of[sample.group]) for sample in samples]
+    return fold_of
 
 
 def hold_out(samples: Sequence[Sample], share: float, *, seed: int) -> tuple[list[Sample], list[Sample]]:

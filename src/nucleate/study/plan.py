@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from nucleate.core.files import make_folder, write_text
-from nucleate.data.samples import attach_table, grouped_folds, load_samples
+from nucleate.data.samples import FOLDS, attach_table, grouped_folds, load_samples
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from nucleate.data.sample import Sample
 
 __all__ = ["NetworkPlan", "StudyPlan"]
-
-_FOLDS = 4  # where no table gives them
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class StudyPlan:
             If one of `folds` holds no picture.
         """
         samples = load_samples(self.data)
-        samples = attach_table(samples, self.table) if self.table else grouped_folds(samples, _FOLDS, seed=seed)
+        samples = attach_table(samples, self.table) if self.table else grouped_folds(samples, FOLDS, seed=seed)
         known = sorted({sample.fold for sample in samples if sample.fold is not None})
         missing = [fold for fold in folds if fold not in known]
         if missing:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from nucleate.core.labels import areas
+from nucleate.data.samples import deal
 from nucleate.errors import DataError
 from nucleate.score.images import ap_of_iou
 from nucleate.train.confidence import true_iou
@@ -240,7 +241,8 @@ def parts_of(stored: Sequence[StoredMaps] | Sequence[Sample]) -> list[tuple[list
     if len(folds) > 1:
         side_of = {one.group: folds.index(one.fold) for one in stored if one.fold is not None}
     else:
-        side_of = _halves([one.group for one in stored])
+        groups = [one.group for one in stored]
+        side_of = deal({group: groups.count(group) for group in sorted(groups)}, 2)
     if len(set(side_of.values())) < 2:
         raise DataError(
             f"{len(stored)} held-out pictures of one field of view: to choose by one and score the other takes two; "
@@ -254,12 +256,3 @@ def parts_of(stored: Sequence[StoredMaps] | Sequence[Sample]) -> list[tuple[list
         )
         for side in sorted(set(side_of.values()))
     ]
-
-
-def _halves(groups: Sequence[str]) -> dict[str, int]:
-    sizes = {group: groups.count(group) for group in groups}
-    filled, side_of = [0, 0], {}
-    for group in sorted(sizes, key=lambda name: (-sizes[name], name)):
-        side_of[group] = filled.index(min(filled))
-        filled[side_of[group]] += sizes[group]
-    return side_of

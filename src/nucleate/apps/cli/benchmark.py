@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import TableOption, default_table, import_training
+from nucleate.apps.cli.training import TableOption, default_table, epoch_line, import_training
 
 if TYPE_CHECKING:
     from nucleate.train.config import TrainConfig
@@ -53,10 +53,8 @@ def benchmark(
     later = parse_config({**settings.model_dump(), **read_values(then)}, str(then)) if then else None
 
     def report(stage: TrainConfig, run: Run) -> None:
-        last = run.history[-1]
-        left = (stage.epochs - len(run.history)) * last["seconds"] / 60
         if not quiet:
-            say(f"epoch {len(run.history)}/{stage.epochs}  loss {last['loss']:.4f}  {left:.0f} min left")
+            say(epoch_line(run.history, stage.epochs))
 
     found = run_subset(
         data, output, config=settings, then=later, table=table or default_table(data), resume=resume, device=place,

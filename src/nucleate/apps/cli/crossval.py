@@ -15,6 +15,7 @@ from nucleate.apps.cli.training import (
     StudyOption,
     TableOption,
     default_table,
+    epoch_line,
     import_training,
     whole_numbers,
 )
@@ -75,10 +76,8 @@ def crossval(
     )  # fmt: skip
 
     def report(name: str, run: Run) -> None:
-        last = run.history[-1]
-        left = (settings.epochs - len(run.history)) * last["seconds"] / 60
         if not quiet:
-            say(f"{name}  epoch {len(run.history)}/{settings.epochs}  loss {last['loss']:.4f}  {left:.0f} min left")
+            say(f"{name}  {epoch_line(run.history, settings.epochs)}")
 
     words = ["nucleate", "crossval", data.name, "-o", output.name, "--config", f"configs/{config.name}"]
     words += ["--folds", folds] if folds else []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import DataArgument, TableOption, import_training, split_data
+from nucleate.apps.cli.training import DataArgument, TableOption, epoch_line, import_training, split_data
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,10 +59,7 @@ def search(
     samples, held = split_data(data, val, table=table)
 
     def report(trial: int, run: Run) -> None:
-        last = run.history[-1]
-        left = (settings.epochs - len(run.history)) * last["seconds"] / 60
-        told = f"loss {last['loss']:.4f}  {left:.0f} min left in this trial"
-        say(f"trial {trial} of {trials}  epoch {len(run.history)}/{settings.epochs}  {told}")
+        say(f"trial {trial} of {trials}  {epoch_line(run.history, settings.epochs)} in this trial")
 
     sweep = Sweep(output, settings, samples, held, trials=trials, device=place)
     best = run_sweep(sweep, resume=resume) if quiet else run_sweep(sweep, resume=resume, report=report, say=say)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.apps.cli.console import Bar, DebugOption, DeviceOption, QuietOption, ThreadsOption
-from nucleate.apps.cli.training import DataArgument, TableOption, import_training, split_data
+from nucleate.apps.cli.training import DataArgument, TableOption, epoch_line, import_training, split_data
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -104,15 +104,12 @@ def _reporter(
     settings: TrainConfig, shown: Callable[[Run], None] | None, *, say_line: Callable[[str], None] | None
 ) -> Callable[[Run], None]:
     def report(run: Run) -> None:
-        last = run.history[-1]
-        left = (settings.epochs - len(run.history)) * last["seconds"] / 60
         if shown is not None:
             shown(run)
         if say_line is not None:
-            say_line(
-                f"epoch {len(run.history)}/{settings.epochs}  loss {last['loss']:.4f}  IoU {last['score']:.3f}"
-                f"  {last['seconds']:.0f} s  {left:.0f} min left"
-            )
+            last = run.history[-1]
+            more = f"  IoU {last['score']:.3f}  {last['seconds']:.0f} s"
+            say_line(epoch_line(run.history, settings.epochs, more=more))
 
     return report
 

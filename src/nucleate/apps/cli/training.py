@@ -11,6 +11,8 @@ import typer
 from nucleate.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from nucleate.data.sample import Sample
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "TableOption",
     "WidthOption",
     "default_table",
+    "epoch_line",
     "import_training",
     "load_data",
     "split_data",
@@ -39,8 +42,6 @@ WidthOption = Annotated[int, typer.Option(min=1, help="Channels at full size.")]
 PrecisionOption = Annotated[Literal["float32", "bfloat16"], typer.Option(help="Arithmetic of the networks.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
 
-_FOLDS = 4  # where no table gives them
-
 
 def import_training(device: str, threads: int | None) -> str:
     """Check that training is possible, set the threads, and choose between ``cpu`` and ``cuda``."""
@@ -56,6 +57,13 @@ def default_table(data: Path) -> Path | None:
     """Find the table of folds beside a data set."""
     table = data.parent / "images.csv"
     return table if table.is_file() else None
+
+
+def epoch_line(history: Sequence[Mapping[str, float]], epochs: int, *, more: str = "") -> str:
+    """Say how far a run is after an epoch, with more that is known of it, and how long the others will take."""
+    last = history[-1]
+    left = (epochs - len(history)) * last["seconds"] / 60
+    return f"epoch {len(history)}/{epochs}  loss {last['loss']:.4f}{more}  {left:.0f} min left"
 
 
 def whole_numbers(text: str, option: str) -> tuple[int, ...]:
@@ -89,7 +97,7 @@ def split_data(data: Path, val: str, *, table: Path | None) -> tuple[list[Sample
     table : Path, optional
         Folds, groups and kinds; ``images.csv`` beside `data` when None.
     """
-    from nucleate.data.samples import grouped_folds, hold_out, split
+    from nucleate.data.samples import FOLDS, grouped_folds, hold_out, split
     from nucleate.train.pictures import check_apart
 
     share = _number(val)
@@ -102,7 +110,7 @@ def split_data(data: Path, val: str, *, table: Path | None) -> tuple[list[Sample
         return samples, held
     if 0 < share < 1:
         return hold_out(samples, share, seed=0)
-    return split(grouped_folds(samples, _FOLDS, seed=0) if samples[0].fold is None else samples, int(share))
+    return split(grouped_folds(samples, FOLDS, seed=0) if samples[0].fold is None else samples, int(share))
 
 
 def _number(text: str) -> float | None:
