@@ -24,7 +24,7 @@ from nucleate.run.outputs import files_of
 from nucleate.screen.analysis import HIT, Screen, analyse
 from nucleate.screen.phenotypes import Rules
 from nucleate.screen.platemap import Content
-from nucleate.screen.tables import FieldRow, build_tables, nuclear_columns
+from nucleate.screen.tables import INTENSITIES, FieldRow, build_tables, nuclear_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,7 +52,6 @@ FILES = (
 """What a screen writes beside `RECORD_NAME` and the folder of fields."""
 
 _NUMBERS = ("area_px", "area_um2", "touches_border", "eccentricity", "solidity", "confidence")
-_INTENSITIES = ("mean_intensity", "min_intensity", "std_intensity", "integrated_intensity")
 _COPIES = (("parquet", ".parquet", write_parquet, extend_parquet), ("anndata", ".h5ad", write_anndata, extend_anndata))
 
 
@@ -183,7 +182,7 @@ def load_screen(output: Path, record: ScreenRecord) -> Screen:
     done = {field.name for field in fields if field.status == "ok"}
     if not done:
         raise UsageError(f"{output}: no field is finished, nothing can be said; see {folder / 'summary.csv'}")
-    wanted = [*_NUMBERS, *_INTENSITIES, *(f"{name}_{record.channel}" for name in _INTENSITIES)]
+    wanted = [*_NUMBERS, *INTENSITIES, *(f"{name}_{record.channel}" for name in INTENSITIES)]
     measured = read_columns(folder / "measurements.csv", wanted, texts=["image"])
     own = np.array([name in done for name in measured["image"]], bool)
     nuclei = nuclear_columns({name: values[own] for name, values in measured.items()}, record.channel)

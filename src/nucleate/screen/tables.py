@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nucleate.screen.phenotypes import Rules
 
-__all__ = ["FEATURES", "FieldRow", "Tables", "build_tables", "nuclear_columns", "summarise"]
+__all__ = ["FEATURES", "INTENSITIES", "FieldRow", "Tables", "build_tables", "nuclear_columns", "summarise"]
 
 FEATURES = {
     "nuclei_per_field": "Nuclei a field",
@@ -38,10 +38,11 @@ _MEDIANS = {
     "median_eccentricity": "eccentricity",
     "mean_confidence": "confidence",
 }
+INTENSITIES = ("mean_intensity", "min_intensity", "std_intensity", "integrated_intensity")
+"""Measurements that have the name of the channel behind theirs where there are several."""
+
 _CUT = frozenset({"area_px", "area_um2", "integrated_intensity", "eccentricity"})
 """Measurements that are wrong of a nucleus at the edge of the field, of which only a part is seen."""
-
-_INTENSITIES = ("mean_intensity", "min_intensity", "std_intensity", "integrated_intensity")
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def nuclear_columns(columns: Mapping[str, NDArray[Any]], channel: str | None) ->
         The same columns, with ``mean_intensity`` and so on.
     """
     found = dict(columns)
-    for name in _INTENSITIES:
+    for name in INTENSITIES:
         suffixed = f"{name}_{channel}"
         if suffixed in found:
             # Fields with this channel alone have columns without a suffix.
