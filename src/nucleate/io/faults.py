@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["check_size", "fault", "one_line", "quiet"]
+__all__ = ["check_size", "fault", "machine_memory", "one_line", "quiet"]
 
 # warnings.catch_warnings changes the whole process: two readers at once would undo each other.
 _LOCK = threading.RLock()
@@ -54,7 +54,7 @@ def check_size(path: Path, shape: tuple[int, ...], *, itemsize: int, max_bytes: 
     TooLargeError
         If it would take more.
     """
-    limit = _machine_memory() if max_bytes is None else max_bytes
+    limit = machine_memory() if max_bytes is None else max_bytes
     needed = math.prod(shape) * itemsize
     if limit is not None and needed > limit:
         size = " x ".join(str(n) for n in shape)
@@ -83,8 +83,9 @@ def _refuse(_: logging.LogRecord) -> bool:
     return False
 
 
-def _machine_memory() -> int | None:
+def machine_memory() -> int | None:
+    """Tell how many bytes of memory this machine has; None where the system does not tell."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not told on this system
+    except (AttributeError, ValueError, OSError):
         return None

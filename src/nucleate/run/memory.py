@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path, PurePosixPath
+
+from nucleate.io.faults import machine_memory
 
 __all__ = ["available_bytes", "keep_freed_memory_together"]
 
@@ -36,10 +37,7 @@ def _machine(system: Path) -> int | None:
                 return int(line.split()[1]) * 1024
     except (OSError, ValueError, IndexError):
         pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
+    return machine_memory()
 
 
 def _group(system: Path) -> int | None:
