@@ -38,7 +38,7 @@ def test_zip_and_folder_give_the_same_samples(tmp_path: Path, kind: str, top: st
     files = {**two_nuclei(top), "__MACOSX/one/images/._one.png": b"", "readme.txt": b"hello"}
     path = pack(tmp_path / "s.zip", files) if kind == "zip" else write(tmp_path / "s", files)
     before = snapshot(tmp_path)
-    one, two = kaggle.read_kaggle(path)
+    one, two = kaggle.samples_of(open_source(path))
     assert (one.image_id, two.image_id, one.group, one.fold) == ("one", "two", "one", None)
     assert one.image.dtype == np.uint8
     assert equal(one.image, [[0, 1, 2], [3, 4, 5]])
@@ -51,54 +51,52 @@ def test_zip_and_folder_give_the_same_samples(tmp_path: Path, kind: str, top: st
 
 def test_one_sample_s_own_folder_is_enough(tmp_path: Path) -> None:
     path = write(tmp_path, two_nuclei()) / "one"
-    assert [sample.image_id for sample in kaggle.read_kaggle(path)] == ["one"]
+    assert [sample.image_id for sample in kaggle.samples_of(open_source(path))] == ["one"]
 
 
 def test_a_part_of_a_set(tmp_path: Path) -> None:
     path = pack(tmp_path / "s.zip", {**two_nuclei("train/"), **two_nuclei("test/")})
     with pytest.raises(DataError, match="image one occurs twice"):
-        kaggle.read_kaggle(path)
-    assert len(kaggle.read_kaggle(f"{path}::test")) == len(kaggle.read_kaggle(path, part="train")) == 2
+        kaggle.samples_of(open_source(path))
+    parts = open_source(f"{path}::test"), open_source(path, part="train")
+    assert [len(kaggle.samples_of(source)) for source in parts] == [2, 2]
 
 
 def test_images_without_masks_are_listed_but_no_truth(tmp_path: Path) -> None:
     files = {name: data for name, data in two_nuclei("stage1_test/").items() if "/masks/" not in name}
     path = pack(tmp_path / "s.zip", files)
     images = kaggle.list_images(path)
-    assert kaggle.is_kaggle(path)
     assert [image_id for image_id, _ in images] == ["one", "two"]
     read = [opener() for _, opener in images]
     assert [image.axes for image in read] == ["YX", "YXS"]
     assert read[0].name == "one"
     with pytest.raises(DataError, match="image one has no masks folder"):
-        kaggle.read_kaggle(path)
+        kaggle.samples_of(open_source(path))
 
 
 def test_an_empty_masks_folder_says_no_nuclei(tmp_path: Path) -> None:
     files = {"one/images/one.png": png([[1, 2]]), "one/masks/": b""}
     for path in (write(tmp_path / "s", files), pack(tmp_path / "s.zip", files)):
-        (sample,) = kaggle.read_kaggle(path)
+        (sample,) = kaggle.samples_of(open_source(path))
         assert equal(sample.labels, [[0, 0]])
 
 
 def test_faults_name_the_file(tmp_path: Path) -> None:
     other_size = {**two_nuclei(), "one/masks/b.png": png([[255, 0], [0, 0]])}
     with pytest.raises(DataError, match=r"one/masks/b.png has another size than its image: got \(2, 2\)"):
-        kaggle.read_kaggle(pack(tmp_path / "size.zip", other_size))
+        kaggle.samples_of(open_source(pack(tmp_path / "size.zip", other_size)))
     broken = write(tmp_path / "broken", {**two_nuclei(), "one/images/one.png": b"\x89PNG\r\n\x1a\nrubbish"})
     with pytest.raises(DataError, match=r"cannot decode .*one\.png"):
-        kaggle.read_kaggle(broken)
+        kaggle.samples_of(open_source(broken))
     with pytest.raises(InputError, match=r"cannot decode .*one\.png"):
         kaggle.list_images(broken)[0][1]()
     with pytest.raises(DataError, match="not in Kaggle's layout"):
-        kaggle.read_kaggle(write(tmp_path / "text", {"a.txt": b""}))
-    assert not kaggle.is_kaggle(tmp_path / "text")
-    assert not kaggle.is_kaggle(tmp_path / "none")
+        kaggle.samples_of(open_source(write(tmp_path / "text", {"a.txt": b""})))
 
 
 def test_label_folders_are_not_taken_for_kaggle(tmp_path: Path) -> None:
     files = {"set/images/x.png": png([[1]]), "set/masks/x.png": png([[1]])}
-    assert not kaggle.is_kaggle(write(tmp_path, files))
+    assert kaggle.find_entries(open_source(write(tmp_path, files))) == []
 
 
 THREE = np.zeros((40, 40), np.int32)

@@ -19,7 +19,7 @@ from nucleate.data.folders import picture_id
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask, stored_labels
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source
-from nucleate.errors import DataError, InputError, UsageError
+from nucleate.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 __all__ = [
     "KaggleEntry",
     "find_entries",
-    "is_kaggle",
     "list_images",
     "merge_masks",
-    "read_kaggle",
     "read_labels",
     "samples_of",
     "sole_labels",
@@ -104,23 +102,13 @@ def find_entries(source: Source) -> list[KaggleEntry]:
     return [entries[image_id] for image_id in sorted(entries)]
 
 
-def is_kaggle(path: Path | str) -> bool:
-    """Say whether a folder or zip holds at least one image in Kaggle's layout; False for anything unreadable."""
-    try:
-        return bool(find_entries(open_source(path)))
-    except (DataError, UsageError):
-        return False
-
-
-def list_images(path: Path | str, *, part: str = "") -> list[tuple[str, Callable[[], Image]]]:
+def list_images(path: Path | str) -> list[tuple[str, Callable[[], Image]]]:
     """List the images of a Kaggle folder or zip, with or without masks.
 
     Parameters
     ----------
     path : path-like
         Folder or zip, ``archive.zip::folder`` for a folder inside.
-    part : str
-        The folder inside, as an alternative to the colons.
 
     Returns
     -------
@@ -132,7 +120,7 @@ def list_images(path: Path | str, *, part: str = "") -> list[tuple[str, Callable
     DataError
         If the layout is another one.
     """
-    source = open_source(path, part=part)
+    source = open_source(path)
 
     def opener(entry: KaggleEntry) -> Callable[[], Image]:
         def read() -> Image:
@@ -147,15 +135,8 @@ def list_images(path: Path | str, *, part: str = "") -> list[tuple[str, Callable
     return [(entry.image_id, opener(entry)) for entry in _entries(source)]
 
 
-def read_kaggle(path: Path | str, *, part: str = "") -> list[Sample]:
+def samples_of(source: Source) -> list[Sample]:
     """Read every image of a Kaggle training set with its masks merged to one label image.
-
-    Parameters
-    ----------
-    path : path-like
-        Folder or zip, ``archive.zip::folder`` for a folder inside.
-    part : str
-        The folder inside, as an alternative to the colons.
 
     Returns
     -------
@@ -167,11 +148,6 @@ def read_kaggle(path: Path | str, *, part: str = "") -> list[Sample]:
     DataError
         If the layout is another one, an image has no masks folder, a mask has another size, or a file is damaged.
     """
-    return samples_of(open_source(path, part=part))
-
-
-def samples_of(source: Source) -> list[Sample]:
-    """Read a source that is open already (see `read_kaggle`)."""
     samples = []
     for entry in _entries(source):
         image = decode_image(source.read(entry.image), f"{source}/{entry.image}")
@@ -200,7 +176,7 @@ def read_labels(source: Source, entry: KaggleEntry, *, shape: tuple[int, int] | 
     Raises
     ------
     DataError
-        As `read_kaggle`.
+        As `samples_of`.
     """
     if entry.masks is None:
         raise DataError(

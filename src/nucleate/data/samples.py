@@ -72,9 +72,9 @@ def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "")
     return samples
 
 
-def read_samples(path: Path | str, *, part: str = "") -> list[Sample]:
+def read_samples(path: Path | str) -> list[Sample]:
     """Read a training set as `load_samples` does, without any cache."""
-    return _read(open_source(path, part=part))
+    return _read(open_source(path))
 
 
 def attach_table(samples: Sequence[Sample], table: Path | str) -> list[Sample]:
