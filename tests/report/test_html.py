@@ -6,7 +6,6 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,11 +13,8 @@ from PIL import Image
 
 from nucleate.report.contours import PRED_COLOUR, TRUE_COLOUR
 from nucleate.report.curves import ap_curve
-from nucleate.report.html import Case, score_page, worst_first, write_score_page
+from nucleate.report.html import Case, score_page, worst_first
 from nucleate.score.scores import evaluate_pairs
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.base
 
@@ -115,8 +111,3 @@ def test_curve_is_drawn_to_scale() -> None:
     per_unit = ticks[0.0] - ticks[1.0]
     assert [(ticks[0.0] - y) / per_unit for y in heights] == pytest.approx(list(SCORES.ap.values()), abs=0.001)
     assert curve.count("<polygon") == 1
-
-
-def test_file_is_the_page(tmp_path: Path) -> None:
-    write_score_page(tmp_path / "s.html", SCORES, title="t")
-    assert (tmp_path / "s.html").read_text(encoding="utf-8") == score_page(SCORES, "t")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from nucleate.core.files import write_text
 from nucleate.report.contours import BOTH_COLOUR, PRED_COLOUR, TRUE_COLOUR, draw_contours
 from nucleate.report.curves import ap_curve
 from nucleate.report.page import document, png_data
@@ -14,14 +13,13 @@ from nucleate.score.scores import SCORE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from nucleate.score.images import ImageScore
     from nucleate.score.scores import Scores
 
-__all__ = ["Case", "score_page", "worst_first", "write_score_page"]
+__all__ = ["Case", "score_page", "worst_first"]
 
 _MEANING = {
     "kaggle": ("Kaggle score", "mean over images of the mean over IoU 0.50 to 0.95 of TP / (TP + FP + FN)"),
@@ -59,25 +57,6 @@ class Case:
 def worst_first(scores: Scores) -> list[ImageScore]:
     """Sort images by their Kaggle score, the lowest first; among equal ones those with more nuclei first."""
     return sorted(scores.per_image, key=lambda s: (s.kaggle, -s.nuclei_true - s.nuclei_pred, s.image_id))
-
-
-def write_score_page(
-    path: Path | str,
-    scores: Scores,
-    *,
-    title: str,
-    cases: Iterable[Case] = (),
-    notes: Sequence[str] = (),
-) -> None:
-    """Write the page of `score_page` to a file.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    page = score_page(scores, title, cases=cases, notes=notes)
-    write_text(path, page)
 
 
 def score_page(scores: Scores, title: str, *, cases: Iterable[Case] = (), notes: Sequence[str] = ()) -> str:

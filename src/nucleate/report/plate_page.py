@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nucleate.core.files import write_text
 from nucleate.report.dose_curves import dose_plot, verdict
 from nucleate.report.page import document, table
 from nucleate.report.plate_maps import WellMap, heat_map, shown
@@ -17,11 +16,10 @@ from nucleate.screen.tables import FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from nucleate.screen.analysis import Screen
 
-__all__ = ["plate_page", "write_plate_page"]
+__all__ = ["plate_page"]
 
 _SHOWN_HITS = 200
 _OPEN_COMPOUNDS = 24
@@ -65,18 +63,6 @@ def plate_page(screen: Screen, *, title: str, unit: str = "", notes: Sequence[st
             _rules(screen),
         ],
     )
-
-
-def write_plate_page(path: Path, screen: Screen, *, title: str, unit: str = "", notes: Sequence[str] = ()) -> None:
-    """Write the page of `plate_page` to a file.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    page = plate_page(screen, title=title, unit=unit, notes=notes)
-    write_text(path, page)
 
 
 def _controls(screen: Screen) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.files import write_text
 from nucleate.core.text import one_line
 from nucleate.errors import UsageError
 from nucleate.export.columns import read_columns
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Run", "choose_images", "read_run", "run_page", "write_run_page"]
+__all__ = ["Run", "choose_images", "read_run", "run_page"]
 
 _SHOWN_COLUMNS = ("nuclei", "median_area_px", "seconds")
 _SHOWN_IMAGES = 3
@@ -197,18 +196,6 @@ def run_page(run: Run, *, title: str | None = None, notes: Sequence[str] = ()) -
             _settings(run.record),
         ],
     )
-
-
-def write_run_page(path: Path, run: Run, *, title: str | None = None, notes: Sequence[str] = ()) -> None:
-    """Write the page of `run_page` to a file.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    page = run_page(run, title=title, notes=notes)
-    write_text(path, page)
 
 
 def _numbers(run: Run) -> str:

@@ -56,9 +56,9 @@ def evaluate(
 
     Example: nucleate evaluate results/ truth/ --json scores.json --html scores.html --images pictures/
     """
-    from nucleate.core.files import make_folder
+    from nucleate.core.files import make_folder, write_text
     from nucleate.data.truth import read_pair
-    from nucleate.report.html import write_score_page
+    from nucleate.report.html import score_page
     from nucleate.report.tables import write_per_image, write_scores
     from nucleate.score.sources import evaluate_sources
 
@@ -93,7 +93,7 @@ def evaluate(
     if html is not None:
         cases = [] if images is None else _cases(scores, images, predicted=predicted, true=true)
         title = f"{pred.name or pred} against {truth.name or truth}"
-        write_score_page(html, scores, title=title, cases=cases, notes=notes)
+        write_text(html, score_page(scores, title, cases=cases, notes=notes))
     if scores.failed:
         raise typer.Exit(1)
 

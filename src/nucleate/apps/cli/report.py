@@ -25,7 +25,8 @@ def report(
     Example: nucleate report results
     """
     from nucleate.apps.cli.screen import make_pages
-    from nucleate.report.run_page import read_run, write_run_page
+    from nucleate.core.files import write_text
+    from nucleate.report.run_page import read_run, run_page
     from nucleate.screen.results import RECORD_NAME
 
     del debug  # the top of the command line reads it
@@ -33,6 +34,6 @@ def report(
         pages = make_pages(output)
     else:
         pages = [output / "report.html"]
-        write_run_page(pages[0], read_run(output))
+        write_text(pages[0], run_page(read_run(output)))
     if not quiet:
         say(f"written: {', '.join(str(page) for page in pages)}")

@@ -172,8 +172,9 @@ def _write(output: Path, record: ScreenRecord) -> None:
 
 
 def _write_pages(output: Path, found: Screen, *, record: ScreenRecord) -> list[Path]:
-    from nucleate.report.plate_page import write_plate_page
-    from nucleate.report.run_page import read_run, write_run_page
+    from nucleate.core.files import write_text
+    from nucleate.report.plate_page import plate_page
+    from nucleate.report.run_page import read_run, run_page
     from nucleate.screen.cut import cut_warning
     from nucleate.screen.results import FIELDS_FOLDER, write_tables
 
@@ -184,9 +185,9 @@ def _write_pages(output: Path, found: Screen, *, record: ScreenRecord) -> list[P
     if warning := cut_warning(found.tables):
         say(f"nucleate: {warning}")
         notes.append(warning)
-    write_plate_page(pages[0], found, title=f"Plate {name}", unit=record.unit, notes=notes)
+    write_text(pages[0], plate_page(found, title=f"Plate {name}", unit=record.unit, notes=notes))
     link = ['What the wells say is on <a href="plate.html">the page of the plate</a>.']
-    write_run_page(pages[1], read_run(output / FIELDS_FOLDER), title=f"Fields of plate {name}", notes=link)
+    write_text(pages[1], run_page(read_run(output / FIELDS_FOLDER), title=f"Fields of plate {name}", notes=link))
     return pages
 
 

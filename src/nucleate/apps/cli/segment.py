@@ -125,9 +125,10 @@ def segment(
         sharing=share(shared, model, device=device, chosen=chosen),
     )
     if report and not summary.interrupted:
-        from nucleate.report.run_page import read_run, write_run_page
+        from nucleate.core.files import write_text
+        from nucleate.report.run_page import read_run, run_page
 
-        write_run_page(output / "report.html", read_run(output))
+        write_text(output / "report.html", run_page(read_run(output)))
     close(summary, output, quiet=quiet)
 
 
