@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "Part", "Study", "fold_parts", "type_parts"]
 
-_WATCHED = 8  # held-out pictures looked at after each epoch; nothing is chosen by them
+_WATCHED = 8  # held-out pictures looked at after each epoch, 15 at most; nothing is chosen by them
 
 
 @dataclass(frozen=True)

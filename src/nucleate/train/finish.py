@@ -44,7 +44,7 @@ __all__ = ["START", "card_scores", "final_network", "finish", "median_diameter",
 START = PostRecipe(split="markers", marker_level=0.4, min_area=10)
 """Where tuning begins for networks that learn a distance or a border map."""
 
-_WATCHED = 32  # held-out pictures looked at after each epoch; nothing is chosen by them
+_WATCHED = 32  # held-out pictures looked at after each epoch, 63 at most; nothing is chosen by them
 
 
 def train_network(

@@ -36,7 +36,7 @@ GRID: Mapping[str, Sequence[float | int | bool]] = {
 }
 """Values tried for each number of the recipe, one number at a time."""
 
-_FEW = 80  # pictures that a first descent looks at
+_FEW = 80  # pictures that a first descent looks at, 120 at most
 _LOOSENED = {"smoothing": 1, "marker_level": -1, "level": -1}  # upwards and downwards; `light_level` is low already
 
 _In = TypeVar("_In")
