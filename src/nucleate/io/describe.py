@@ -14,15 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["describe"]
 
 
-def describe(path: Path | str, *, max_bytes: int | None = None, most_pictures: int = 100) -> dict[str, Any]:
+def describe(path: Path | str, *, most_pictures: int = 100) -> dict[str, Any]:
     """Tell format, size and the pictures of a file.
 
     Parameters
     ----------
     path : Path or str
         Any file that `nucleate.io.images.read_image` takes.
-    max_bytes : int, optional
-        As for `read_image`, where the file must be decoded.
     most_pictures : int
         Pictures of one file that are opened; of more only the names are told.
 
@@ -40,12 +38,12 @@ def describe(path: Path | str, *, max_bytes: int | None = None, most_pictures: i
         As `nucleate.io.images.open_image`.
     """
     path = Path(path)
-    with open_image(path, max_bytes=max_bytes) as image:
+    with open_image(path) as image:
         names = image.pictures
         pictures = [] if names else [_picture(image, "")]
     for number, name in enumerate(names):
         if number < most_pictures:
-            with open_image(path, max_bytes=max_bytes, picture=number) as image:
+            with open_image(path, picture=number) as image:
                 pictures.append(_picture(image, name))
         else:
             pictures.append({"name": name})

@@ -83,7 +83,7 @@ def kept_open(
     return replace(image, name=path.name, pictures=tuple(names) if len(names) > 1 else (), release=close)
 
 
-def library(module: str, *, package: str, extra: str = "formats") -> Any:  # noqa: ANN401 - a module
+def library(module: str, *, package: str) -> Any:  # noqa: ANN401 - a module
     """Import an optional library.
 
     Raises
@@ -94,7 +94,7 @@ def library(module: str, *, package: str, extra: str = "formats") -> Any:  # noq
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingExtraError(package, extra) from error
+        raise MissingExtraError(package, "formats") from error
 
 
 def choose_picture(path: Path, names: list[str], *, wanted: int | None) -> int:

@@ -23,6 +23,7 @@ __all__ = ["MaskRCNN", "paste", "targets_of"]
 _SIDES = (8, 16, 32, 64, 128)
 """Sides of the anchors, pixels, one a level of the feature pyramid: nuclei are smaller than people and cars."""
 
+_SURE = 0.5  # score from which a nucleus counts
 _MOST = 400  # nuclei found in one picture
 _CLASSES = 2  # background and nucleus
 _BOX_SIDE = 7  # pixels a side of what the box head looks at
@@ -76,10 +77,10 @@ class MaskRCNN(nn.Module):
         return torch.logit(torch.stack(maps).float(), eps=1e-6)
 
     @torch.inference_mode()
-    def find(self, picture_CHW: Tensor, shape: tuple[int, int], *, least_score: float = 0.5) -> Tensor:
+    def find(self, picture_CHW: Tensor, shape: tuple[int, int]) -> Tensor:
         """Find the nuclei of one picture, on a grid of `shape` (H, W), as int32 label image; evaluation mode only."""
         found = self.detector(self._pictures(picture_CHW[None]))[0]
-        sure = found["scores"] >= least_score
+        sure = found["scores"] >= _SURE
         return paste(found["masks"][sure, 0], found["scores"][sure], shape=shape)
 
     @staticmethod

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["draw_curves", "draw_errors", "draw_gains", "draw_panels", "draw_reliability"]
 
 _MISSED, _INVENTED = "#ff5050", "#ffc800"
+_FOUND = 0.5  # IoU at which a nucleus counts as found
+_BINS = 10  # of a predicted IoU
 
 
 def draw_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]], *, title: str) -> None:
@@ -88,7 +90,7 @@ def draw_gains(
     _save(figure, path)
 
 
-def draw_reliability(path: Path, predicted: NDArray[Any], *, true: NDArray[Any], title: str, bins: int = 10) -> None:
+def draw_reliability(path: Path, predicted: NDArray[Any], *, true: NDArray[Any], title: str) -> None:
     """Draw what a prediction says against what came true, over bins of equal width, and how many are in each.
 
     Parameters
@@ -99,19 +101,17 @@ def draw_reliability(path: Path, predicted: NDArray[Any], *, true: NDArray[Any],
         0..1.
     title : str
         Above the figure.
-    bins : int
-        Number of bins.
     """
-    place = np.minimum((np.asarray(predicted) * bins).astype(int), bins - 1)
-    count = np.bincount(place, minlength=bins)
-    said, came = (np.bincount(place, v, bins)[count > 0] / count[count > 0] for v in (predicted, true))
+    place = np.minimum((np.asarray(predicted) * _BINS).astype(int), _BINS - 1)
+    count = np.bincount(place, minlength=_BINS)
+    said, came = (np.bincount(place, v, _BINS)[count > 0] / count[count > 0] for v in (predicted, true))
     figure, (axis, below) = _canvas(1, 2, width=4.0, height=3.6)
     axis.plot([0, 1], [0, 1], color="0.6", linewidth=1)
     axis.plot(said, came, "o-", color="#0969da", markersize=4)
     axis.set_xlabel("predicted IoU, mean of the bin")
     axis.set_ylabel("true IoU, mean of the bin")
     axis.set_aspect("equal")
-    below.bar((np.arange(bins) + 0.5) / bins, count, width=0.9 / bins, color="0.6")
+    below.bar((np.arange(_BINS) + 0.5) / _BINS, count, width=0.9 / _BINS, color="0.6")
     below.set_yscale("log")
     below.set_xlabel("predicted IoU")
     below.set_ylabel("nuclei")
@@ -139,9 +139,7 @@ def draw_panels(path: Path, rows: Sequence[Mapping[str, NDArray[Any]]]) -> None:
     _save(figure, path)
 
 
-def draw_errors(
-    path: Path, cases: Sequence[tuple[str, NDArray[Any], NDArray[Any], NDArray[Any]]], *, threshold: float = 0.5
-) -> None:
+def draw_errors(path: Path, cases: Sequence[tuple[str, NDArray[Any], NDArray[Any], NDArray[Any]]]) -> None:
     """Circle what went wrong: missed or badly outlined nuclei in red, invented ones in yellow.
 
     Parameters
@@ -150,8 +148,6 @@ def draw_errors(
         PNG to write.
     cases : sequence of (caption, picture, true labels, found labels)
         Up to about eight.
-    threshold : float
-        IoU at which a nucleus counts as found.
     """
     cols = min(4, len(cases))
     figure, axes = _canvas(-(-len(cases) // cols), cols, width=3.2, height=3.4)
@@ -160,7 +156,7 @@ def draw_errors(
     for axis, (caption, picture, truth, found) in zip(axes, cases, strict=False):
         _show(axis, picture)
         matching = match(truth, found)
-        pairs = matching.pairs(threshold)
+        pairs = matching.pairs(_FOUND)
         _circle(axis, truth, right=set(matching.true_ids[matching.true_index[pairs]].tolist()), colour=_MISSED)
         _circle(axis, found, right=set(matching.pred_ids[matching.pred_index[pairs]].tolist()), colour=_INVENTED)
         axis.set_title(caption, fontsize=8)

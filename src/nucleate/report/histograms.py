@@ -17,6 +17,7 @@ __all__ = ["histogram"]
 
 _WIDTH, _HEIGHT = 330, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 10, 38
+_BARS = 24  # at most
 
 
 def histogram(
@@ -25,7 +26,6 @@ def histogram(
     *,
     bounds: tuple[float, float] | None = None,
     whole: bool = False,
-    bins: int = 24,
 ) -> str:
     """Draw how often values occur, with a line at their median.
 
@@ -39,8 +39,6 @@ def histogram(
         Ends of the axis; the lowest value and the 99.5th percentile when None: what lies beyond is in the last bar.
     whole : bool
         Whether they are counts, so that a bar takes whole numbers.
-    bins : int
-        At most so many bars.
 
     Returns
     -------
@@ -52,10 +50,10 @@ def histogram(
         return ""
     low, high = bounds or (float(known.min()), float(np.percentile(known, 99.5)))
     if whole:
-        width = max(1, math.ceil((high - low + 1) / bins))
+        width = max(1, math.ceil((high - low + 1) / _BARS))
         edges = low - 0.5 + width * np.arange(math.ceil((high - low + 1) / width) + 1)
     else:
-        edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+        edges = np.linspace(low, high if high > low else low + 1, _BARS + 1)
     counts = np.histogram(np.clip(known, edges[0], edges[-1]), edges)[0]
     most = max(int(counts.max()), 1)
 

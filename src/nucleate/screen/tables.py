@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nucleate.screen.phenotypes import Rules
 
 __all__ = ["FEATURES", "INTENSITIES", "FieldRow", "Tables", "build_tables", "nuclear_columns", "summarise"]
 
@@ -126,7 +125,6 @@ def build_tables(
     fields: Sequence[FieldRow],
     *,
     contents: Mapping[str, Content],
-    rules: Rules | None = None,
 ) -> Tables:
     """Count and summarise nuclei by field and by well.
 
@@ -138,8 +136,6 @@ def build_tables(
         All of them: one without a nucleus counts as 0, one that failed does not count.
     contents : mapping of str to Content
         The plate map.
-    rules : Rules, optional
-        Of the phenotypes.
 
     Returns
     -------
@@ -155,7 +151,7 @@ def build_tables(
     negative = np.array([content.role == "negative" for content in known], bool)
     from_controls = negative[table["well_index"]]
     reference = reference_of({name: values[from_controls] for name, values in table.items()})
-    table |= classify(table, reference, rules=rules)
+    table |= classify(table, reference)
     rows, columns = np.array([well_place(well) for well in wells], dtype=np.int64).reshape(-1, 2).T + 1
     finished = np.bincount(well_of_field, minlength=len(wells))
     of_wells = summarise(table, table["well_index"], count=len(wells))

@@ -81,18 +81,16 @@ def write_results(plan: CrossPlan, result: CrossResult, *, command: str, took: s
     return text
 
 
-def draw_worst(path: Path, result: CrossResult, *, count: int = WORST) -> None:
-    """Draw the worst pictures, each twice: outlines of the truth, and of the nuclei found.
+def draw_worst(path: Path, result: CrossResult) -> None:
+    """Draw the `WORST` worst pictures, each twice: outlines of the truth, and of the nuclei found.
 
     Parameters
     ----------
     path : Path
         PNG or JPEG to write.
     result : CrossResult
-    count : int
-        How many.
     """
-    worst = sorted(range(len(result.stored)), key=lambda place: result.found.kept[place].kaggle)[:count]
+    worst = sorted(range(len(result.stored)), key=lambda place: result.found.kept[place].kaggle)[:WORST]
     panels = []
     for rank, place in enumerate(worst, start=1):
         sample, one = result.samples[place], result.stored[place]

@@ -22,6 +22,7 @@ FEWEST = 50
 
 _RIDGE = 1e-4  # keeps weights of numbers that say the same from growing against each other
 _DIGITS = 6  # of the numbers in the card
+_BINS = 10  # of equal width, in which predicted and true IoU are compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,18 +94,16 @@ def fit_confidence(nuclei: Nuclei) -> ConfidenceModel:
     )
 
 
-def calibration_error(predicted: NDArray[np.float32], iou: NDArray[np.float64], *, bins: int = 10) -> float:
+def calibration_error(predicted: NDArray[np.float32], iou: NDArray[np.float64]) -> float:
     """Give the expected calibration error: the gap between predicted and true mean, averaged over bins by their size.
 
     Parameters
     ----------
     predicted, iou : (n,) ndarray
         0..1.
-    bins : int
-        Of equal width.
 
     Source: Naeini et al., AAAI 2015, for a predicted IoU in place of a probability.
     """
-    place = np.minimum((np.asarray(predicted) * bins).astype(int), bins - 1)
-    gaps = [abs(float((predicted[place == b] - iou[place == b]).sum())) for b in range(bins)]
+    place = np.minimum((np.asarray(predicted) * _BINS).astype(int), _BINS - 1)
+    gaps = [abs(float((predicted[place == b] - iou[place == b]).sum())) for b in range(_BINS)]
     return sum(gaps) / max(1, len(iou))
