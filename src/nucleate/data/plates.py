@@ -6,7 +6,6 @@ brighter. Used to prove that a screen finds the effect that was put in.
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from nucleate.core.files import atomic_path, make_folder, write_text
+from nucleate.core.files import atomic_path, make_folder, write_rows, write_text
 from nucleate.core.labels import areas
 from nucleate.core.wells import well_at
 from nucleate.data.synth import Field, Scene, place
@@ -262,9 +261,7 @@ def write_plate(
         whole = np.concatenate(sizes)
         truth[well.name] = {"nuclei": count, "median_area_px": float(np.median(whole)) if whole.size else 0.0}
         notify(done)
-    with atomic_path(folder / "map.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["well", "compound", "concentration", "role"])
-        writer.writerows([well.name, well.compound, f"{well.dose:g}", well.role] for well in wells)
+    rows = ([well.name, well.compound, f"{well.dose:g}", well.role] for well in wells)
+    write_rows(folder / "map.csv", rows, header=["well", "compound", "concentration", "role"])
     write_text(folder / "truth.json", json.dumps({"plate": asdict(plate), "wells": truth}, indent=1) + "\n")
     return truth

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from nucleate.core.normalize import to_grey
-from nucleate.core.plane import PartOfPlane, grid_sample
+from nucleate.core.plane import PartOfPlane, grid_sample, grid_step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -177,7 +177,7 @@ def busiest_part(plane: Plane, side: int) -> PartOfPlane:
     size = min(side, height), min(side, width)
     if size == (height, width):
         return _whole(plane)
-    step = max(1, int(np.ceil(np.sqrt(height * width / _SAMPLE))))
+    step = grid_step((height, width), _SAMPLE)
     grey = to_grey(grid_sample(plane, step)).astype(np.float64)
     grey = np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
     # A few burnt-out pixels are not what the plane is about.
