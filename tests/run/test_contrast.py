@@ -39,6 +39,14 @@ def test_most_things_become_bright_however_many_are_far_brighter(bright: int) ->
     assert proposed.high == pytest.approx(200 / 0.9)
 
 
+def test_a_thing_counts_once_however_large_it_is() -> None:
+    plane = disks([200.0] * 7)
+    plane[:, 100:] = 1000.0
+    proposed = dimmer(plane, WHOLE)
+    assert proposed is not None
+    assert proposed.high == pytest.approx(200 / 0.9)
+
+
 def test_noise_is_no_thing(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).normal(0, 70, (200, 200))
     plane = np.maximum(disks([700.0] * 9) + noise, 0).astype(np.float32)
@@ -100,6 +108,15 @@ def test_nuclei_beside_far_brighter_spots_are_found(scale: float, monkeypatch: p
     assert segmenter.segment_plane(plane)[1].size > 0.9 * count
     monkeypatch.setattr(survey, "dimmer", lambda *_: None)
     assert segmenter.segment_plane(plane)[1].size < 0.3 * count
+
+
+def test_nuclei_beside_a_large_bright_thing_are_found() -> None:
+    segmenter = load_segmenter("nucleate", threads=1)
+    plane, labels = draw(Scene(size=(400, 400), nuclei=60), np.random.default_rng(5))
+    shown = plane.astype(np.uint16) * 20
+    shown[:, 170:230] = 65535  # a fibre over 15 % of the plane
+    beside = np.unique(np.delete(labels, slice(165, 235), axis=1))
+    assert segmenter.segment_plane(shown)[1].size > 0.8 * len(beside)
 
 
 def test_noise_with_a_few_burnt_pixels_shows_no_nuclei() -> None:

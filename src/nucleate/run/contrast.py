@@ -1,9 +1,9 @@
 """Up to which brightness a network looks at a plane that a few far brighter things darken.
 
-The brightest pixels are what becomes 1, and a handful of dead cells or crumbs of dye, eight times as bright as the
-nuclei, leave these an eighth of the range, in which they are missed. How bright most things are tells a look at single
-ones: each counts once, however bright or large it is. Whether these are nuclei only the network can tell, so what is
-proposed here is taken where it finds more.
+The brightest pixels are what becomes 1, and a fibre, a handful of dead cells or crumbs of dye, eight times as bright as
+the nuclei, leave these an eighth of the range, in which they are missed. How bright most things are tells a look at
+single ones: each counts once, however bright or large it is. Whether these are nuclei only the network can tell, so
+what is proposed here is taken where it finds more.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ _SMALLEST = 5  # blocks of 2 x 2 pixels of a thing that counts
 _FEWEST = 3  # things that say anything
 _BRIGHT = 0.5  # of the range: where most things are brighter, they can be seen
 _REACHED = 0.9  # of the new range, by the median thing
-_MANY = 0.03  # of the pixels: where so many are brighter, it is no few things that are
 _MORE, _AT_LEAST = 1.1, 4  # times as many nuclei, as far as they are sure, and so many more
 _CERTAIN = 0.6  # their mean confidence, ...
 _LESS = 0.2  # ... and how much lower than before it may be: few sure nuclei are not given up for many doubtful ones
@@ -54,8 +53,6 @@ def dimmer(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
     if scaling.invert or min(pixels.shape[:2]) < 4:
         return None
     seen_HW = scaling.apply(_halved(pixels))[0]
-    if np.count_nonzero(seen_HW >= _BRIGHT) > _MANY * seen_HW.size:
-        return None
     # Of white noise half of the differences between neighbours are under 0.95 standard deviations.
     noise = float(np.median(np.abs(np.diff(seen_HW, axis=1)))) / 0.95
     things_HW, count = ndimage.label(seen_HW > max(_DARK, _CLEAR * noise))
