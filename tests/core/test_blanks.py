@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from nucleate.core.blanks import Blanks, content, drawn_in, frame
+from nucleate.core.blanks import Blanks, content, drawn_in
 from nucleate.core.plane import ArrayPlane
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ def test_a_picture_without_margins_is_all_content() -> None:
     field = _field()
     assert content(field) == (slice(0, 200), slice(0, 300))
     assert drawn_in(field) == ()
-    assert frame(content(field), (200, 300)) == ()
 
 
 @pytest.mark.parametrize("value", [255, 128])
@@ -57,13 +56,26 @@ def test_margins_of_one_colour_are_found_on_every_side(
     field = np.pad(_field(), ((above, below), (before, after)), constant_values=value)
     spoiled = np.clip(field + np.random.default_rng(1).integers(-2, 3, field.shape), 0, 255)  # as JPEG leaves it
     for picture in (field, spoiled, np.stack([spoiled, spoiled // 2, spoiled // 3], axis=-1)):
-        rows, cols = content(picture)
-        assert (rows, cols) == (slice(above, above + 200), slice(before, before + 300))
-        margins = np.ones(field.shape, np.int64)
-        margins[rows, cols] = 0
-        for top, left, bottom, right in frame((rows, cols), field.shape):
-            margins[top:bottom, left:right] -= 1
-        assert not margins.any()
+        assert content(picture) == (slice(above, above + 200), slice(before, before + 300))
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("wide", [40, 500])
+def test_a_bright_margin_on_one_side_of_a_dim_picture_is_found(turns: int, wide: int) -> None:
+    field = np.pad(_field().astype(np.uint16) * 4, ((wide, 0), (0, 0)), constant_values=65535)
+    shown = np.rot90(field, turns)
+    inside = np.zeros(shown.shape, bool)
+    inside[content(shown)] = True
+    assert np.array_equal(inside, np.rot90(field < 65535, turns))
+
+
+@pytest.mark.parametrize("ground", [0, 255])
+def test_ground_of_one_colour_is_no_margin(ground: int) -> None:
+    rows, cols = np.mgrid[:120, :160]
+    shown = np.full((120, 160), ground, np.uint8)
+    for row, col in ((40, 60), (80, 110)):
+        shown[(rows - row) ** 2 + (cols - col) ** 2 < 150] = 128
+    assert content(shown) == (slice(0, 120), slice(0, 160))
 
 
 @pytest.mark.parametrize("plane", [np.zeros((9, 9)), np.full((1, 40), np.nan), np.full((30, 30, 3), np.inf)])

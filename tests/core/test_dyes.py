@@ -86,6 +86,9 @@ def test_glass_is_neutral_white_in_pieces_larger_than_lumens() -> None:
     assert glass_in((shown * [1.0, 0.8, 0.9]).astype(np.uint8)) is None  # tissue is as light where it fills the plane
     shown[:, 5:] = 250
     assert glass_in(shown) is None
+    nuclei = np.full((90, 90, 3), 250, np.uint8)
+    nuclei[20:60, 20:60] = (110, 90, 160)
+    assert glass_in(nuclei) is None  # on glass alone, nothing but nuclei would be left
     assert glass_in(np.zeros((30, 30, 3), np.uint8)) is None
     assert glass_in(np.full((30, 30, 3), np.nan)) is None
 

@@ -104,7 +104,7 @@ def test_what_does_not_fit_is_told_in_one_line_each(tmp_path: Path) -> None:
 
 def test_two_plates_in_one_folder_are_no_plate(tmp_path: Path) -> None:
     names = [f"{folder}/A0{well}_1_DAPI.tif" for folder in ("P1", "P2") for well in (1, 2, 3)]
-    with pytest.raises(UsageError, match="holds several plates, or one twice: most pictures in P2 are second ones"):
+    with pytest.raises(UsageError, match="holds two plates, or one twice: P1 and P2 have the same wells"):
         read_plate(_touch(tmp_path, *names))
     (tmp_path / "P2" / "A01_1_DAPI.tif").rename(tmp_path / "P2" / "B01_1_DAPI.tif")
     (tmp_path / "P2" / "A02_1_DAPI.tif").rename(tmp_path / "P2" / "B02_1_DAPI.tif")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from nucleate.core.plane import Plane
 
-__all__ = ["Blanks", "Box", "content", "drawn_in", "frame"]
+__all__ = ["Blanks", "Box", "content", "drawn_in"]
 
 Box = tuple[int, int, int, int]
 """Top, left, bottom and right; the last two are the first pixels beyond."""
@@ -31,6 +31,7 @@ Box = tuple[int, int, int, int]
 _ALIKE = 0.02  # of the range: pixels of one colour differ by no more, as JPEG leaves them
 _COMMON = (0.1, 99.9)  # percentiles between which that range lies: hot pixels would make all else of one colour
 _FEW = 256  # pixels a side by which it is known, at most about
+_MOSTLY = 0.5  # of the line where a picture begins
 _INK = 0.06  # of the range: what is drawn, blurred by JPEG where it is thin
 _LEAST, _MOST = 40, 0.1  # pixels of a bar, and share of the picture that bar and letters cover
 _LONG, _SLIM = 20, 4  # pixels along a bar, and how many times as long as high it is
@@ -45,6 +46,8 @@ _BARS = 16  # of one colour: where more look like one, the picture is striped
 def content(pixels: NDArray[Any]) -> tuple[slice, slice]:
     """Give rows and columns without the margins that are of one colour, that of a corner.
 
+    A margin ends where a picture begins, along most of a line: ground of one colour around a few things is none.
+
     Parameters
     ----------
     pixels : (h, w) or (h, w, 3) real ndarray
@@ -52,28 +55,14 @@ def content(pixels: NDArray[Any]) -> tuple[slice, slice]:
     Returns
     -------
     (slice, slice)
-        All of them where nothing would be left.
+        All of them where there is no margin.
     """
     height, width = pixels.shape[:2]
     low, high = _range(pixels[:: max(height // _FEW, 1), :: max(width // _FEW, 1)], _COMMON)
     near = _ALIKE * (high - low)
     turned = np.swapaxes(pixels, 0, 1)
-    top, bottom, left, right = (_alike(lines, near) for lines in (pixels, pixels[::-1], turned, turned[::-1]))
-    if top + bottom >= height or left + right >= width:
-        return slice(0, height), slice(0, width)
-    return slice(top, height - bottom), slice(left, width - right)
-
-
-def frame(inside: tuple[slice, slice], shape_HW: tuple[int, int]) -> tuple[Box, ...]:
-    """Give the margins around some rows and columns, those that there are; none lies over another."""
-    (rows, cols), (height, width) = inside, shape_HW
-    boxes = (
-        (0, 0, rows.start, width),
-        (rows.stop, 0, height, width),
-        (rows.start, 0, rows.stop, cols.start),
-        (rows.start, cols.stop, rows.stop, width),
-    )
-    return tuple(box for box in boxes if box[0] < box[2] and box[1] < box[3])
+    rows, cols = _between(pixels, near), _between(turned, near)
+    return _begun(pixels[:, cols], rows, near), _begun(turned[:, rows], cols, near)
 
 
 def drawn_in(pixels: NDArray[Any]) -> tuple[Box, ...]:
@@ -179,6 +168,30 @@ def _range(pixels: NDArray[Any], percentiles: tuple[float, float] = (0, 100)) ->
         return 0.0, 0.0
     low, high = (finite.min(), finite.max()) if percentiles == (0, 100) else np.percentile(finite, percentiles)
     return float(low), float(high)
+
+
+def _between(lines: NDArray[Any], near: float) -> slice:
+    """Give the lines (n, m) or (n, m, 3) between those at both ends that are of one colour; all where none is left."""
+    count, first, last = len(lines), _alike(lines, near), _alike(lines[::-1], near)
+    if first + last < count:
+        return slice(first, count - last)
+    if first + last == count:  # beside a bright margin a dim picture is of one colour too
+        margin_first = lines[:first].astype(np.float64).std() <= lines[first:].astype(np.float64).std()
+        return slice(first, count) if margin_first else slice(0, first)
+    return slice(0, count)
+
+
+def _begun(lines: NDArray[Any], inside: slice, near: float) -> slice:
+    """Give the lines that lie inside, and margins beside whose colour most of the first line inside has."""
+
+    def ends(edge: int, margin: int) -> bool:
+        unlike = np.abs(lines[edge].astype(np.float64) - lines[margin, 0].astype(np.float64)) > near
+        return bool(unlike.reshape(len(unlike), -1).any(axis=1).mean() >= _MOSTLY)
+
+    with np.errstate(invalid="ignore"):  # infinite values
+        start = inside.start if inside.start and ends(inside.start, 0) else 0
+        stop = inside.stop if inside.stop < len(lines) and ends(inside.stop - 1, -1) else len(lines)
+    return slice(start, stop)
 
 
 def _alike(lines: NDArray[Any], near: float) -> int:

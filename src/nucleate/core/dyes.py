@@ -47,6 +47,7 @@ _LEAP = 0.1  # ... leaps from one shade to the next: share of the way between th
 _WHITE = (0.85, 0.93)  # of the strongest channel, that a neutral white has; of that white, where glass begins
 _PANE, _RIM = 9, 5  # pixels a side of the smallest piece of glass: lumens and gaps are smaller; tissue ends softly
 _GLASS = (0.02, 0.9)  # share of a section that glass covers
+_TISSUE = 0.6  # of the white is the least that tissue without nuclei lets through, where it does most
 _TINT = 0.6  # of the strongest channel is the least that a lamp gives: what is darker is tissue that fills the plane
 
 
@@ -149,7 +150,7 @@ def unlit_below(pixels: NDArray[Any]) -> float:
 
 
 def glass_in(sample: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Find the glass beside the tissue of a section, and a rim of the tissue that lets light through.
+    """Find the glass beside the tissue of a section, with a rim of the tissue.
 
     Parameters
     ----------
@@ -159,7 +160,8 @@ def glass_in(sample: NDArray[Any]) -> NDArray[np.bool_] | None:
     Returns
     -------
     (h, w) bool ndarray or None
-        None where there is hardly any, or hardly anything else. It is neutral white, in pieces larger than lumens.
+        None where there is hardly any, or hardly anything else but nuclei. It is neutral white, in pieces larger than
+        lumens.
     """
     few = few_pixels(sample)
     white = np.percentile(few, 99.8, axis=0) if few.size else np.zeros(3)
@@ -171,7 +173,10 @@ def glass_in(sample: NDArray[Any]) -> NDArray[np.bool_] | None:
     least, most = _GLASS
     if not least <= ndimage.maximum_filter(panes_HW, _PANE).mean() <= most:
         return None
-    return ndimage.maximum_filter(panes_HW, _PANE + 2 * _RIM).view(np.bool_)
+    glass_HW = ndimage.maximum_filter(panes_HW, _PANE + 2 * _RIM).view(np.bool_)
+    tissue = few_pixels(sample[~glass_HW][:, None])
+    light = np.percentile(tissue, 99.8, axis=0).mean() if tissue.size else 0.0
+    return glass_HW if light >= _TISSUE * white.mean() else None
 
 
 def is_light_on_black(pixels: NDArray[np.float32]) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.blanks import Blanks, content, drawn_in, frame
+from nucleate.core.blanks import Blanks, content, drawn_in
 from nucleate.core.labels import areas
 from nucleate.core.normalize import sample_step
 from nucleate.core.plane import ArrayPlane, PartOfPlane, as_grey
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Found", "Survey", "look_at"]
 
 _PICTURE = 1 << 24  # pixels of a plane that may have been drawn in or filled up; what is larger was never a figure
-_GROUND = 0.25  # of the range: margins that are darker where the network looks are ground already
-_LIGHT = 0.5  # of the range: mean of a light picture, ...
-_FEW = 16  # ... by one pixel in so many rows and columns
 _STEPS = 2  # times that the contrast may be raised
 _TIMES = 3  # times that lone bright pixels may be found and left out: the brightest hide the others
 _SPECK = 0.25  # of the range: height of a lone bright pixel, ...
@@ -147,22 +144,11 @@ class _Glance:
 def _without_margins(
     plane: Plane, *, normalizer: Normalizer, scaling: Scaling
 ) -> tuple[tuple[slice, slice] | None, Scaling]:
-    """Measure a plane anew between its margins, if it has any that would be seen as more than ground."""
+    """Measure a plane anew between its margins, if it has any."""
     pixels = _as_picture(plane)
-    inside = (slice(0, 0), slice(0, 0)) if pixels is None else content(pixels)
-    if pixels is None or not (margins := frame(inside, (plane.shape[0], plane.shape[1]))):
+    if pixels is None or pixels[inside := content(pixels)].shape == pixels.shape:
         return None, scaling
-
-    def show(by: Scaling) -> bool:
-        return any(by.apply(pixels[top : top + 1, left : left + 1]).max() > _GROUND for top, left, *_ in margins)
-
-    # A light picture that is mostly filled up with black passes for a dark one with black margins.
-    if scaling.invert or show(scaling) or scaling.apply(pixels[inside][::_FEW, ::_FEW]).mean() > _LIGHT:
-        within = normalizer.measure(pixels[inside])
-        # White beside a light picture is ground, but has a say in what is white, and in how dark tissue is.
-        if within.invert or show(within):
-            return inside, within
-    return None, scaling
+    return inside, normalizer.measure(pixels[inside])
 
 
 def _without_drawings(plane: Plane, *, normalizer: Normalizer, scaling: Scaling) -> Scaling:

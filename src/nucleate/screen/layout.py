@@ -241,7 +241,7 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
         raise UsageError(f"{one_line(str(folder))}: no picture in this folder; name the folder of a plate")
     style, expression = _choose(files, pattern)
     wells: dict[tuple[str, int], list[PlateFile]] = {}
-    problems, elsewhere = [], Counter[Path]()
+    problems, elsewhere = [], Counter[tuple[Path, Path]]()
     for path in files:
         shown = one_line(str(path.relative_to(folder)))
         try:
@@ -258,7 +258,7 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
             (one for one in there if (one.channel, one.z, one.time) == (file.channel, file.z, file.time)), None
         )
         if before is not None:
-            elsewhere[path.parent] += before.path.parent != path.parent
+            elsewhere[before.path.parent, path.parent] += 1
             problems.append(f"{shown}: a second picture of {well} field {number} channel {file.channel!r}; remove one")
             continue
         there.append(file)
@@ -271,14 +271,15 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
     return Plate(folder, style, tuple(_at_time(fields, time, folder=folder)), tuple(problems))
 
 
-def _check_one_plate(files: Sequence[Path], elsewhere: Counter[Path], *, root: Path) -> None:
-    """Refuse a folder of several plates: most pictures of one folder are second ones of another's."""
+def _check_one_plate(files: Sequence[Path], elsewhere: Counter[tuple[Path, Path]], *, root: Path) -> None:
+    """Refuse a folder of several plates: two folders in it have most of their wells in common."""
     sizes = Counter(path.parent for path in files)
-    for folder, count in elsewhere.items():
-        if 2 * count > sizes[folder]:
+    for (first, second), count in elsewhere.items():
+        if first != second and 2 * count > max(sizes[first], sizes[second]):
+            one, other = (one_line(str(folder.relative_to(root))) for folder in (first, second))
             raise UsageError(
-                f"{one_line(str(root))}: holds several plates, or one twice: most pictures in "
-                f"{one_line(str(folder.relative_to(root)))} are second ones of others; name the folder of one plate"
+                f"{one_line(str(root))}: holds two plates, or one twice: {one} and {other} have the same wells; "
+                "name one of them, or move the other away"
             )
 
 

@@ -37,6 +37,7 @@ BEST = "best.safetensors"
 FINAL = "final.safetensors"
 STATE = "state.safetensors"
 
+_LATER = ("epochs", "restarts", "spare", "card")  # settings that may differ where a run goes on
 _CALMER = "try a lower lr, or precision = 'float32'"
 
 _logger = logging.getLogger(__name__)
@@ -254,6 +255,7 @@ def _start(config: TrainConfig, folder: Path, *, begun: dict[str, Any] | None, p
 def _differences(begun: TrainConfig, config: TrainConfig) -> str:
     before, now = begun.model_dump(mode="json"), config.model_dump(mode="json")
     other = [name for name in now if now[name] != before.get(name)]
+    other = [name for name in other if name not in _LATER] or other
     return one_line(", ".join(f"{name} was {before.get(name)}, is now {now[name]}" for name in other))
 
 
@@ -261,7 +263,7 @@ def _goes_on(begun: TrainConfig, config: TrainConfig) -> bool:
     """Tell whether all that a run of `begun` does, a run of `config` does too; what follows the training may differ."""
     if config.falls[: len(begun.falls)] != begun.falls:
         return False
-    later = {name: getattr(config, name) for name in ("epochs", "restarts", "spare", "card")} | {"calm": None}
+    later = {name: getattr(config, name) for name in _LATER} | {"calm": None}
     return all(
         begun.during(epoch).replace(**later) == config.during(epoch).replace(**later) for epoch in range(begun.epochs)
     )
