@@ -118,9 +118,9 @@ class Result:
     def _pictures(self, at: tuple[int, ...]) -> dict[str, LazyImage]:
         """Give the picture of every channel in one plane, by the name of the channel."""
         image, count = self.image, self.channels
-        if count == 1 and not (
-            "C" in image.axes and image.channel_names
-        ):  # of several, a field may have this one alone
+        # Of several channels a field of a plate may have one alone, which keeps its name.
+        named = "C" in image.axes and bool(image.channel_names)
+        if count == 1 and not named:
             return {"": image.channel(0).plane(at)}
         names = image.channel_names if len(image.channel_names) == count else tuple(map(str, range(count)))
         return {name: image.channel(i).plane(at) for i, name in enumerate(_told_apart(names))}
