@@ -62,7 +62,7 @@ def content(pixels: NDArray[Any]) -> tuple[slice, slice]:
     near = _ALIKE * (high - low)
     turned = np.swapaxes(pixels, 0, 1)
     rows, cols = _between(pixels, near), _between(turned, near)
-    return _begun(pixels[:, cols], rows, near), _begun(turned[:, rows], cols, near)
+    return _begun(pixels[:, cols], rows, near=near), _begun(turned[:, rows], cols, near=near)
 
 
 def drawn_in(pixels: NDArray[Any]) -> tuple[Box, ...]:
@@ -181,7 +181,7 @@ def _between(lines: NDArray[Any], near: float) -> slice:
     return slice(0, count)
 
 
-def _begun(lines: NDArray[Any], inside: slice, near: float) -> slice:
+def _begun(lines: NDArray[Any], inside: slice, *, near: float) -> slice:
     """Give the lines that lie inside, and margins beside whose colour most of the first line inside has."""
 
     def ends(edge: int, margin: int) -> bool:
