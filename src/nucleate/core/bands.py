@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from nucleate.core.labels import areas
+from nucleate.core.plane import in_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,18 +103,11 @@ class PartOfLabels:
 
     def __getitem__(self, key: tuple[slice, slice], /) -> NDArray[Any]:
         """Give a part."""
-        return np.asarray(self.whole[self._in_whole(key)])
+        return np.asarray(self.whole[in_whole(self.rows, key[0]), in_whole(self.cols, key[1])])
 
     def __setitem__(self, key: tuple[slice, slice], value: NDArray[np.int32], /) -> None:
         """Write a part."""
-        self.whole[self._in_whole(key)] = value
-
-    def _in_whole(self, key: tuple[slice, slice]) -> tuple[slice, slice]:
-        rows, cols = (
-            slice(*(window.start + end for end in part.indices(window.stop - window.start)[:2]))
-            for window, part in zip((self.rows, self.cols), key, strict=True)
-        )
-        return rows, cols
+        self.whole[in_whole(self.rows, key[0]), in_whole(self.cols, key[1])] = value
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ __all__ = [
     "grid_sample",
     "grid_step",
     "in_float32",
+    "in_whole",
 ]
 
 _PIECE = 16_000_000  # pixels read at once where the whole plane is gone through
@@ -99,10 +100,7 @@ class PartOfPlane:
 
     def read(self, rows: slice, cols: slice) -> NDArray[Any]:
         """Give a part, (h, w) or (h, w, 3)."""
-        top, bottom, _ = rows.indices(self.shape[0])
-        left, right, _ = cols.indices(self.shape[1])
-        down, across = self.rows.start, self.cols.start
-        return self.whole.read(slice(down + top, down + bottom), slice(across + left, across + right))
+        return self.whole.read(in_whole(self.rows, rows), in_whole(self.cols, cols))
 
 
 class ChangedPlane:
@@ -200,6 +198,18 @@ def in_float32(plane: NDArray[Any] | Plane, step: int) -> Plane:
     span = high - low
     fits = _ENDS[0] < span < _ENDS[1] and max(abs(low), abs(high)) <= _HIGHEST * span
     return plane if fits or not 0 < span < np.inf else _SpreadPlane(plane, low, span)
+
+
+def in_whole(window: slice, part: slice) -> slice:
+    """Tell where a part of a window lies in the whole.
+
+    Examples
+    --------
+    >>> in_whole(slice(10, 20), slice(2, None))
+    slice(12, 20, None)
+    """
+    start, stop, _ = part.indices(window.stop - window.start)
+    return slice(window.start + start, window.start + stop)
 
 
 def as_plane(plane: NDArray[Any] | Plane) -> Plane:

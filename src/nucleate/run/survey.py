@@ -96,9 +96,8 @@ def look_at(segmenter: Segmenter, plane: Plane) -> Survey:
 
 def _look(segmenter: Segmenter, plane: Plane, *, scaling: Scaling, rule: ScaleRule) -> Survey:
     wanted, card = segmenter.settings.scale, segmenter.card
-    inside, scaling = _without_margins(plane, normalizer=card.normalizer, scaling=scaling)
+    inside, scaling = _without_blanks(plane, normalizer=card.normalizer, scaling=scaling)
     plane = plane if inside is None else PartOfPlane(plane, *inside)
-    scaling = _without_drawings(plane, normalizer=card.normalizer, scaling=scaling)
     if blanks := scaling.blanks:
         plane, scaling = blanks.on(plane), replace(scaling, blanks=None)
     wide = wide_part(plane)
@@ -141,30 +140,25 @@ class _Glance:
         return np.rint(sizes / scale**2).astype(np.int64) if rough else sizes, confidence
 
 
-def _without_margins(
+def _without_blanks(
     plane: Plane, *, normalizer: Normalizer, scaling: Scaling
 ) -> tuple[tuple[slice, slice] | None, Scaling]:
-    """Measure a plane anew between its margins, if it has any."""
-    pixels = _as_picture(plane)
-    if pixels is None or pixels[inside := content(pixels)].shape == pixels.shape:
-        return None, scaling
-    return inside, normalizer.measure(pixels[inside])
-
-
-def _without_drawings(plane: Plane, *, normalizer: Normalizer, scaling: Scaling) -> Scaling:
-    """Measure a plane anew without scale bars and letters, if it has any."""
-    pixels = _as_picture(plane)
-    if pixels is None or not (drawn := drawn_in(pixels)):
-        return scaling
-    # As a first guess what is drawn hides what is most common.
-    hidden = Blanks(drawn, np.median(pixels, axis=(0, 1))).on(ArrayPlane(pixels))
-    without = normalizer.measure(hidden)
-    return replace(without, blanks=Blanks(drawn, without.ground))
-
-
-def _as_picture(plane: Plane) -> NDArray[Any] | None:
+    """Tell what lies between the margins of a plane, if it has any; measure that anew, without what is drawn in."""
     height, width = plane.shape[:2]
-    return None if height * width > _PICTURE else plane.read(slice(0, height), slice(0, width))
+    if height * width > _PICTURE:
+        return None, scaling
+    whole = plane.read(slice(0, height), slice(0, width))
+    inside = content(whole)
+    pixels = whole[inside]
+    drawn, cut = drawn_in(pixels), pixels.shape != whole.shape
+    if drawn:
+        # As a first guess what is drawn hides what is most common.
+        hidden = Blanks(drawn, np.median(pixels, axis=(0, 1))).on(ArrayPlane(pixels))
+        scaling = normalizer.measure(hidden)
+        scaling = replace(scaling, blanks=Blanks(drawn, scaling.ground))
+    elif cut:
+        scaling = normalizer.measure(pixels)
+    return inside if cut else None, scaling
 
 
 def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalizer, scaling: Scaling) -> Scaling:

@@ -219,8 +219,8 @@ def _follow(average: nn.Module, module: nn.Module, *, decay: float, step: int) -
             ours[name].copy_(theirs[name])
 
 
-def _begun(config: TrainConfig, folder: Path, *, resume: bool) -> dict[str, Any] | None:
-    """Give the facts of the run that the folder holds, if this one goes on with it; None where there is none."""
+def _begun(config: TrainConfig, folder: Path, *, resume: bool) -> Run | None:
+    """Give the run that the folder holds, if this one goes on with it; None where there is none."""
     state = make_folder(folder) / STATE
     known = state.is_file()
     meet()  # before the first process writes what the others look for
@@ -231,7 +231,8 @@ def _begun(config: TrainConfig, folder: Path, *, resume: bool) -> dict[str, Any]
     facts = facts_of_state(state)
     try:
         begun = TrainConfig.model_validate(facts["config"])
-        facts["step"], facts["history"], facts["best"]
+        best = -math.inf if facts["best"] is None else facts["best"]
+        run = Run(facts["step"], facts["history"], best)
     except (KeyError, ValueError) as error:
         raise ModelError(f"{state}: not a state of this version; use another run folder") from error
     if not _goes_on(begun, config):
@@ -239,17 +240,15 @@ def _begun(config: TrainConfig, folder: Path, *, resume: bool) -> dict[str, Any]
             f"{folder} holds a run with other settings: {_differences(begun, config)}; "
             "give the same ones or another folder"
         )
-    return facts
+    return run
 
 
-def _start(config: TrainConfig, folder: Path, *, begun: dict[str, Any] | None, parts: tuple[Any, Any, Any]) -> Run:
+def _start(config: TrainConfig, folder: Path, *, begun: Run | None, parts: tuple[Any, Any, Any]) -> Run:
     if begun is not None:
         load_state(folder / STATE, parts)
-    if rank() == 0 and (begun is None or config != TrainConfig.model_validate(begun["config"])):
+    if rank() == 0:
         write_text(folder / "config.json", config.model_dump_json(indent=1))
-    if begun is None:
-        return Run()
-    return Run(begun["step"], begun["history"], begun["best"] if begun["best"] is not None else -math.inf)
+    return begun or Run()
 
 
 def _differences(begun: TrainConfig, config: TrainConfig) -> str:

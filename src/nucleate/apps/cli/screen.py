@@ -255,13 +255,16 @@ def _surprises(plate: Plate, contents: dict[str, Content]) -> Sequence[str]:
         raise UsageError("no well of the negative controls has a picture; check that the map belongs to this plate")
     told = []
     lacking = {field.name: set(plate.channels) - {file.channel for file in field.files} for field in plate.fields}
-    for what, places in (
-        ("in the map without a picture", sorted(meant - pictured)),
-        ("not in the map", sorted(pictured - set(contents))),
-        ("without all channels", [f"{name} (no {', '.join(sorted(no))})" for name, no in lacking.items() if no]),
+    for kind, what, places in (
+        ("well", "in the map without a picture", sorted(meant - pictured)),
+        ("well", "not in the map", sorted(pictured - set(contents))),
+        (
+            "field",
+            "without all channels",
+            [f"{name} (no {', '.join(sorted(no))})" for name, no in lacking.items() if no],
+        ),
     ):
         if places:
-            kind = "field" if what == "without all channels" else "well"
             listed = ", ".join(places[:8]) + (", ..." if len(places) > 8 else "")
             told.append(f"{len(places)} {kind}{'s' if len(places) > 1 else ''} {what}: {listed}")
     return told
