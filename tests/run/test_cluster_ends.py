@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -29,6 +30,16 @@ def test_what_a_worker_made_is_made_anew_where_the_worker_is_lost_with_it() -> N
             time.sleep(0.001)
     assert ended[0]
     assert ended[1] != first
+
+
+def test_no_worker_follows_one_that_was_killed() -> None:
+    with open_cluster(ClusterSettings("local", 1)) as cluster:
+        first = cluster.client.submit(os.getpid).result()
+        cluster.kill()
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            assert {process.pid for process in multiprocessing.active_children()} <= {first}
+            time.sleep(0.01)
 
 
 def test_a_scheduler_that_went_away_is_one_line() -> None:

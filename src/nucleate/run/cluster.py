@@ -160,7 +160,8 @@ class Cluster:
         if adaptive is not None:
             adaptive.stop()
         for worker in list(self._cluster.workers.values()):
-            worker.auto_restart = False
+            if hasattr(worker, "close_gracefully"):  # here, not a job: another would be started for one that ends
+                worker.close_gracefully()
         # Dask's own list leaves out those that are still starting; the last may just be about to.
         killed, until = set(), time.monotonic() + _STARTING_SECONDS
         while True:

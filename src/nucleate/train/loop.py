@@ -246,8 +246,9 @@ def _begun(config: TrainConfig, folder: Path, *, resume: bool) -> Run | None:
 def _start(config: TrainConfig, folder: Path, *, begun: Run | None, parts: tuple[Any, Any, Any]) -> Run:
     if begun is not None:
         load_state(folder / STATE, parts)
-    if rank() == 0:
-        write_text(folder / "config.json", config.model_dump_json(indent=1))
+    settings, path = config.model_dump_json(indent=1), folder / "config.json"
+    if rank() == 0 and not (path.is_file() and path.read_text(encoding="utf-8") == settings):  # unchanged: left alone
+        write_text(path, settings)
     return begun or Run()
 
 
