@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from nucleate.core.dyes import glass_in, to_haematoxylin
+from nucleate.core.dyes import glass_in, ink_in, to_haematoxylin
 from nucleate.core.normalize import Normalizer
 
 if TYPE_CHECKING:
@@ -91,6 +91,38 @@ def test_glass_is_neutral_white_in_pieces_larger_than_lumens() -> None:
     assert glass_in(nuclei) is None  # on glass alone, nothing but nuclei would be left
     assert glass_in(np.zeros((30, 30, 3), np.uint8)) is None
     assert glass_in(np.full((30, 30, 3), np.nan)) is None
+
+
+@pytest.mark.parametrize("stain", ["grey", "nuclear"])
+def test_black_ink_on_a_section_has_no_say(stain: Any) -> None:  # noqa: ANN401 - a literal
+    section = _softly_dyed()
+    marked = np.zeros((90, 90), bool)
+    marked[30:50, 60:] = marked[70:85, 5:30] = True
+    soft = ndimage.gaussian_filter(marked.astype(float), 1)[..., None]
+    shown = (section * (1 - soft) + 25 * soft).astype(np.uint8)
+    normalizer = Normalizer(polarity="transmitted", stain=stain)
+    alone, beside = normalizer.measure(section), normalizer.measure(shown)
+    for one, other in ((alone.low, beside.low), (alone.high, beside.high)):
+        assert other == pytest.approx(one, rel=0.03, abs=0.03 * (alone.high - alone.low))
+    clear = ~ndimage.binary_dilation(marked, iterations=5)
+    np.testing.assert_allclose(normalizer(shown)[0][clear], normalizer(section)[0][clear], atol=0.05)
+
+
+def test_ink_is_black_in_pieces_larger_than_crumbs() -> None:
+    section = _softly_dyed()
+    assert ink_in(section) is None
+    for color, is_ink in (((20, 20, 20), True), ((45, 40, 50), True), ((70, 70, 70), False), ((8, 8, 50), False)):
+        shown = section.copy()
+        shown[30:50, 60:80] = color
+        found = ink_in(shown)
+        assert (found is not None) == is_ink
+        if found is not None:
+            assert found[30:50, 60:80].all()
+            assert found.sum() == 24**2
+    section[10:18:2, :] = section[:, 10:18:2] = 0  # lines
+    assert ink_in(section) is None
+    assert ink_in(np.zeros((30, 30, 3), np.uint8)) is None
+    assert ink_in(np.full((30, 30, 3), np.nan)) is None
 
 
 @pytest.mark.parametrize("black", [1, 10, 40, 160])

@@ -17,9 +17,12 @@ __all__ = [
     "darkest",
     "few_pixels",
     "glass_in",
+    "ink_below",
+    "ink_in",
     "is_counterstained",
     "is_dyed",
     "is_false_colour",
+    "is_ink",
     "is_light_on_black",
     "one_hue",
     "to_haematoxylin",
@@ -47,6 +50,8 @@ _LEAP = 0.1  # ... leaps from one shade to the next: share of the way between th
 _WHITE = (0.85, 0.93)  # of the strongest channel, that a neutral white has; of that white, where glass begins
 _PANE, _RIM = 9, 5  # pixels a side of the smallest piece of glass: lumens and gaps are smaller; tissue ends softly
 _GLASS = (0.02, 0.9)  # share of a section that glass covers
+_INK, _NEUTRAL = 0.25, 0.4  # of the white: ink is darker in all channels; share of that by which they differ; ...
+_STAIN, _SOFT = 0.002, 2  # ... share of a section that it covers, and pixels in which it ends
 _TISSUE = 0.6  # of the white is the least that tissue without nuclei lets through, where it does most
 _TINT = 0.6  # of the strongest channel is the least that a lamp gives: what is darker is tissue that fills the plane
 
@@ -146,7 +151,23 @@ def is_dyed(pixels: NDArray[np.float32]) -> bool:
 
 def unlit_below(pixels: NDArray[Any]) -> float:
     """Give the value that some channel exceeds wherever any light came through, by pixels (n, 3)."""
-    return _UNLIT * float(np.percentile(brightest(pixels), 99.8)) if pixels.size else 0.0
+    return _UNLIT * _light_of(pixels)
+
+
+def ink_below(pixels: NDArray[Any]) -> float:
+    """Give the value that some channel exceeds wherever there is no black ink, by pixels (n, 3)."""
+    return _INK * _light_of(pixels)
+
+
+def is_ink(pixels: NDArray[Any], below: float) -> NDArray[np.bool_]:
+    """Tell which pixels (..., 3) are black, as ink is, and not dyed: `ink_below` gives the limit."""
+    most = brightest(pixels)
+    black: NDArray[np.bool_] = (most < below) & (darkest(pixels) > most - np.float32(_NEUTRAL * below))
+    return black
+
+
+def _light_of(pixels: NDArray[Any]) -> float:
+    return float(np.percentile(brightest(pixels), 99.8)) if pixels.size else 0.0
 
 
 def glass_in(sample: NDArray[Any]) -> NDArray[np.bool_] | None:
@@ -177,6 +198,29 @@ def glass_in(sample: NDArray[Any]) -> NDArray[np.bool_] | None:
     tissue = few_pixels(sample[~glass_HW][:, None])
     light = np.percentile(tissue, 99.8, axis=0).mean() if tissue.size else 0.0
     return glass_HW if light >= _TISSUE * white.mean() else None
+
+
+def ink_in(sample: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Find the black ink, dirt or pigment on a section, with the soft edge of it.
+
+    Parameters
+    ----------
+    sample : (h, w, 3) real ndarray
+        Red, green and blue, light where there is no dye.
+
+    Returns
+    -------
+    (h, w) bool ndarray or None
+        None where there is hardly any. It lets next to nothing through in any channel, in pieces as large as those of
+        `glass_in`; the darkest nuclei let through some light of the colour that their dye has.
+    """
+    black_HW = is_ink(sample, ink_below(few_pixels(sample))).view(np.uint8)
+    if black_HW.mean() < _STAIN:
+        return None
+    pieces_HW = ndimage.minimum_filter(black_HW, _PANE)
+    if ndimage.maximum_filter(pieces_HW, _PANE).mean() < _STAIN:
+        return None
+    return ndimage.maximum_filter(pieces_HW, _PANE + 2 * _SOFT).view(np.bool_)
 
 
 def is_light_on_black(pixels: NDArray[np.float32]) -> bool:

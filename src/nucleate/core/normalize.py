@@ -15,9 +15,12 @@ from nucleate.core.dyes import (
     brightest,
     few_pixels,
     glass_in,
+    ink_below,
+    ink_in,
     is_counterstained,
     is_dyed,
     is_false_colour,
+    is_ink,
     is_light_on_black,
     one_hue,
     to_haematoxylin,
@@ -81,6 +84,8 @@ class Scaling:
         Red, green and blue where no dye is, if the haematoxylin is looked at; None looks at grey or colours.
     unlit : float or None
         Pixels with no channel above are shown as ground: they lie beyond the slide, or are filled up with black.
+    ink : float or None
+        Limit of black ink on a section (`nucleate.core.dyes.is_ink`), which is shown as ground too.
     specks : float or None
         Height of lone bright pixels that were left out of the measurement, and that whoever reads the plane leaves out
         too (`nucleate.core.specks`): here pixels are looked at one by one. None where there are hardly any.
@@ -95,6 +100,7 @@ class Scaling:
     only: int | None = None
     white: tuple[float, float, float] | None = None
     unlit: float | None = None
+    ink: float | None = None
     specks: float | None = None
     blanks: Blanks | None = None
 
@@ -122,6 +128,8 @@ class Scaling:
             scaled = 1.0 - scaled
         if self.unlit is not None and plane.ndim == 3:
             scaled[:, brightest(plane) <= self.unlit] = 0.0
+        if self.ink is not None and plane.ndim == 3:
+            scaled[:, is_ink(plane, self.ink)] = 0.0
         if scaled.shape[0] < self.channels:
             scaled = np.repeat(scaled, self.channels, axis=0)
         return np.ascontiguousarray(scaled, np.float32)
@@ -150,8 +158,8 @@ class Normalizer:
         ``dark-background`` inverts planes whose mean lies above the middle of the range (the paper's rule); empty
         channels of a colour plane do not count. ``transmitted`` does too, and inverts coloured planes whose colours
         are those of dyes in white light, however dark: some channel lets light through nearly everywhere. What is black
-        in a light coloured plane lies beyond the slide and is shown as ground. Neither that nor the glass beside a
-        section has a say in what becomes 0 and 1.
+        in a light coloured plane lies beyond the slide, or is ink on it, and is shown as ground. Neither that nor the
+        glass beside a section has a say in what becomes 0 and 1.
     stain : {"grey", "haematoxylin", "nuclear"}
         What a network of one channel sees of coloured planes. ``grey``; ``haematoxylin``: its density, of planes that
         were inverted; ``nuclear``: that only where most of what is dyed holds little of it, as in sections full of
@@ -200,12 +208,12 @@ class Normalizer:
             low, high, _ = ends[only]
         if turned and not bright:
             low = min(ends[index][2] for index in (used if only is None else [only]))
-        unlit = None
+        unlit = ink = None
         if self.polarity == "transmitted" and bright and sample.ndim == 3 and self.channels == 1:
-            sample, unlit = _tissue_of(whole := sample)
+            sample, unlit, ink = _tissue_of(whole := sample)
             if sample is not whole:
                 low, high, _ = self._ends(_finite(to_grey(sample)), plane.dtype)
-        plain = Scaling(low, high, turned and bright, self.channels, only, unlit=unlit)
+        plain = Scaling(low, high, turned and bright, self.channels, only, unlit=unlit, ink=ink)
         if self.stain == "grey" or self.channels == 3 or sample.ndim == 2:
             return plain
         return self._of_nuclei(sample, plane.dtype, grey=plain)
@@ -248,19 +256,22 @@ class Normalizer:
         return self.measure(plane).apply(plane)
 
 
-def _tissue_of(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None]:
-    """Leave out glass, and pixels of (h, w, 3) through which no light came, if there are such; give the limit of light.
+def _tissue_of(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None, float | None]:
+    """Leave out glass, ink, and pixels of (h, w, 3) through which no light came, if there are such.
 
-    The sample is given as it is, or (n, 1, 3) of it.
+    Gives the sample as it is, or (n, 1, 3) of it, and the limits of pixels without light and of ink.
     """
-    unlit: float | None = unlit_below(few_pixels(sample))
+    few = few_pixels(sample)
+    unlit: float | None = unlit_below(few)
     kept_HW = brightest(sample) > unlit
     if not unlit or not 0 < np.count_nonzero(kept_HW) <= (1 - _EDGE) * kept_HW.size:
         kept_HW, unlit = np.ones_like(kept_HW), None
-    glass_HW = glass_in(sample)
-    if glass_HW is not None and (tissue_HW := kept_HW & ~glass_HW).any():
-        kept_HW = tissue_HW
-    return sample if kept_HW.all() else sample[kept_HW][:, None], unlit
+    glass_HW, ink_HW = glass_in(sample), ink_in(sample)
+    for blank_HW in (glass_HW, ink_HW):
+        if blank_HW is not None and (tissue_HW := kept_HW & ~blank_HW).any():
+            kept_HW = tissue_HW
+    ink = None if ink_HW is None else ink_below(few)
+    return sample if kept_HW.all() else sample[kept_HW][:, None], unlit, ink
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:
