@@ -51,8 +51,14 @@ def test_a_trained_model_segments(data: Path, tmp_path: Path, capsys: pytest.Cap
 
 def test_a_configuration_file_can_be_changed_in_places(data: Path, tmp_path: Path) -> None:
     less = (*TINY, "restarts=[]", "steps_per_epoch=1", 'precision="float32"', "ema=0.0")
-    assert _train(data, tmp_path / "run", "--config", CONFIG, "--quiet", settings=less) == 0
-    assert 'maps = ["mask", "distance"]' in (tmp_path / "run" / "model.toml").read_text()
+    table = tmp_path / "fields.csv"
+    rows = [f"{path.stem},,{index % 4}," for index, path in enumerate((data / "images").iterdir())]
+    table.write_text("\n".join(["image_id,mosaic,fold,image_type", *rows]))
+    assert _train(data, tmp_path / "run", "--config", CONFIG, "--table", table, "--quiet", settings=less) == 0
+    card = (tmp_path / "run" / "model.toml").read_text()
+    assert 'maps = ["mask", "distance"]' in card
+    assert "--config configs/flagship.toml" in card
+    assert "--table fields.csv --val 0" in card
 
 
 def test_what_is_trained_on_cannot_be_held_out(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,7 @@ def test_the_papers_settings_are_those_of_the_study(name: str) -> None:
         ({"calm": {"epochs": 1, "zom": [1.0, 1.0]}}, "calm.zom"),
         ({"calm": {"epochs": 1, "plain": 2}}, "calm.plain"),
         ({"epochs": "many"}, "epochs"),
+        ({"crop": 16, "network": {"depth": 5}}, "crop must be 32 or more"),
     ],
 )
 def test_a_wrong_setting_is_one_line_that_names_it(values: dict[str, object], named: str) -> None:

@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tests.train.drawn import disks
+from torch import nn
 
 from nucleate.errors import ModelError, UsageError
 from nucleate.nets.build import NetConfig
@@ -22,6 +23,8 @@ from nucleate.train.validation import mask_iou
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import Tensor
 
 CONFIG = TrainConfig(
     network=NetConfig("unet", width=4, depth=2),
@@ -74,6 +77,23 @@ def test_a_resumed_run_equals_the_unbroken_one(
         ours, theirs = load_file(tmp_path / "broken" / file), load_file(tmp_path / "whole" / file)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert [entry["loss"] for entry in resumed.history] == [entry["loss"] for entry in whole.history]
+
+
+class _Noisy(nn.Sequential):
+    """A network with draws of its own, as detectors have."""
+
+    def forward(self, batch_NCHW: Tensor) -> Tensor:
+        noise = 0.1 * torch.rand(()) if self.training else 0.0
+        return super().forward(batch_NCHW) + noise  # type: ignore[no-any-return,no-untyped-call]  # as torch has it
+
+
+def test_a_network_that_draws_goes_on_as_the_unbroken_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nucleate.train.loop.first_network", lambda config: _Noisy(nn.Conv2d(1, 1, 3, padding=1)))
+    whole = _train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        _train(tmp_path / "broken", stop_after=2)
+    resumed = _train(tmp_path / "broken", resume=True)
     assert [entry["loss"] for entry in resumed.history] == [entry["loss"] for entry in whole.history]
 
 

@@ -184,6 +184,8 @@ def test_numbers_are_tuned_only_for_a_gain(files: ModelFiles, tmp_path: Path) ->
     assert verdict.gain > 0
     assert card.recipe.min_area < 1000
     assert card.scores["verdict"]["before"] == round(verdict.before, 4)
+    assert card.confidence == files.card.confidence  # of fewer than a hundred nuclei none can be fitted
+    assert card.min_confidence == files.card.min_confidence
     target = write_model(tmp_path, files, card=card)
     assert find_model(target).read() == files.read()
     kept, verdict = retune(find_model(target), disks(8, seed=7))

@@ -11,6 +11,7 @@ from tests.strategies import label_images
 from tests.train.drawn import disks
 
 from nucleate.core.normalize import Normalizer
+from nucleate.data.sample import Sample
 from nucleate.nets.build import NetConfig
 from nucleate.train.augment_config import AugmentConfig
 from nucleate.train.batches import atlas_for, make_batch, prepare
@@ -78,6 +79,15 @@ def test_weights_move_with_the_crop() -> None:
         assert -0.01 < seams.min() < seams.max() < 10.01
         match = [seam_weights(s.labels)[::r, ::c] for s in samples for r in (1, -1) for c in (1, -1)]
         assert min(np.abs(seams - whole).max() for whole in match) < 0.01
+
+
+def test_weights_stay_numbers_where_nuclei_are_few_and_small() -> None:
+    labels = np.zeros((600, 600), np.int32)
+    labels[3, 3] = 1
+    config = TrainConfig(network=NetConfig("unet", width=2, depth=2), crop=32, seam_weight=10.0)
+    weights = atlas_for(config, [Sample("one", np.zeros((600, 600), np.uint8), labels, group="one")]).weights_P
+    assert weights is not None
+    assert weights.isfinite().all()
 
 
 def test_without_weights_nothing_is_stored() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from tests.train.drawn import disks
 
-from nucleate.errors import UsageError
+from nucleate.errors import DataError, UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.train.config import TrainConfig, load_config
 from nucleate.train.sweep import SPACE, Sweep, run_sweep, varied
@@ -48,6 +50,14 @@ def test_a_killed_study_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
     other = Sweep(tmp_path / "whole", CONFIG.replace(epochs=3), disks(), disks(2), trials=3)
     with pytest.raises(UsageError, match="other settings"):
         run_sweep(other, resume=True)
+
+
+def test_pictures_without_nuclei_are_refused_before_the_first_trial(tmp_path: Path) -> None:
+    empty = [replace(sample, labels=np.zeros_like(sample.labels)) for sample in disks(2, seed=1)]
+    for samples, held in ((disks(), empty), (empty, disks(2, seed=1))):
+        with pytest.raises(DataError, match="nucle"):
+            run_sweep(Sweep(tmp_path, CONFIG, samples, held, trials=2))
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_drawn_reaches_the_settings() -> None:

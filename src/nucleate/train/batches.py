@@ -232,7 +232,7 @@ def _weights(seams: Sequence[NDArray[np.float16]], labels: Sequence[NDArray[np.i
     """Add the weights of the classes, which follow from all pictures, to those of the seams."""
     background, nucleus = class_weights(labels)
     whole = [seam + np.where(truth > 0, nucleus, background) for seam, truth in zip(seams, labels, strict=True)]
-    return torch.from_numpy(np.concatenate(whole).astype(np.float16))
+    return torch.from_numpy(np.concatenate(whole).clip(max=np.finfo(np.float16).max).astype(np.float16))
 
 
 def steps_per_epoch(config: TrainConfig, pictures: int) -> int:

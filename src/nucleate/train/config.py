@@ -184,6 +184,8 @@ class TrainConfig(FrozenConfig):
             raise ValueError(f"batch must be 1 with frame = 'image', pictures differ in size; got {self.batch}")
         if self.frame == "size-groups" and self.steps_per_epoch is None:
             raise ValueError("steps_per_epoch is needed with frame = 'size-groups'; got none")
+        if self.frame == "crop" and self.crop < (least := 2**self.network.depth):
+            raise ValueError(f"crop must be {least} or more with network.depth = {self.network.depth}; got {self.crop}")
         if self.shards > 1 and (self.steps_per_epoch is None or self.batch % self.shards):
             raise ValueError(f"shards = {self.shards} needs steps_per_epoch, and must divide batch = {self.batch}")
         if self.loss == "softmax" and self.maps != CLASSES:

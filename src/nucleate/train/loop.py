@@ -127,6 +127,7 @@ def fit(
     while run.step < config.epochs * per_epoch:
         began, total = time.perf_counter(), torch.zeros((), dtype=torch.float64, device=place)
         _teach(module, config)
+        torch.manual_seed(int(seeded(config.seed, 5, run.step // per_epoch).initial_seed()))  # as in a run that goes on
         now = config.during(run.step // per_epoch)
         for step in range(run.step, run.step + per_epoch):
             for group in optimiser.param_groups:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from nucleate.train.config import TrainConfig
 
-__all__ = ["LOSSES", "bce", "compound", "loss_of", "soft_dice", "softmax"]
+__all__ = ["bce", "compound", "loss_of", "soft_dice", "softmax"]
 
 
 def bce(logits_NCHW: Tensor, targets_NCHW: Tensor, weights_NHW: Tensor | None = None) -> Tensor:
@@ -63,11 +63,6 @@ def softmax(logits_NCHW: Tensor, targets_NCHW: Tensor, weights_NHW: Tensor | Non
 
 def loss_of(config: TrainConfig) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
     """Give the loss of a run, with its numbers."""
-    return functools.partial(compound, dice=config.dice) if config.loss == "compound" else LOSSES[config.loss]
-
-
-LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
-    "bce": bce,
-    "compound": compound,
-    "softmax": softmax,
-}
+    losses: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]]
+    losses = {"bce": bce, "compound": functools.partial(compound, dice=config.dice), "softmax": softmax}
+    return losses[config.loss]

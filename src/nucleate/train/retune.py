@@ -54,9 +54,9 @@ def retune(files: ModelFiles, samples: Sequence[Sample], *, jobs: int = 1) -> tu
     check_nuclei(samples)
     card = files.card
     stored = store_maps(Segmenter(OnnxEngine(files.read(), jobs), card), samples)
-    fitter = EndingFitter(Trials(card.maps, stored, jobs=jobs), card.recipe)
-    found = cross_fit(fitter)
     asis = Ending(card.recipe, card.confidence, card.min_confidence)
+    fitter = EndingFitter(Trials(card.maps, stored, jobs=jobs), card.recipe, known=asis)
+    found = cross_fit(fitter)
 
     def judge(one: StoredMaps) -> ImageScore:
         return score_image(one.labels, asis.nuclei(one, names=card.maps)[1], image_id=one.image_id)

@@ -19,7 +19,7 @@ from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
 from nucleate.train.finish import starting_recipe, train_network
 from nucleate.train.loop import FINAL
-from nucleate.train.pictures import digest_of
+from nucleate.train.pictures import check_nuclei, digest_of
 from nucleate.train.search import open_study
 from nucleate.train.tuning import parts_of
 from nucleate.train.verdict import kaggle_scores
@@ -101,9 +101,12 @@ def run_sweep(
     UsageError
         If `folder` holds a study and `resume` is off, or one with other settings or images.
     DataError
-        If the held-out pictures are of one field of view, or no trial came to an end.
+        If the held-out pictures are of one field of view, in them or in those to train on there is no nucleus, or no
+        trial came to an end.
     """
     parts_of(sweep.held)
+    for pictures in (sweep.samples, sweep.held):
+        check_nuclei(pictures)
     study = _study(sweep, resume=resume)
     while (trial := _next(study, sweep.trials)) is not None:
         number, drawn = trial

@@ -93,7 +93,7 @@ def train(
             )
         if not first:
             return
-    command = _command(data, config, preset=preset, init=init, changes=change or [], val=val)
+    command = _command(data, config, preset=preset, init=init, changes=change or [], val=val, table=table)
     scores = finish(output, settings, samples=samples, held=held, name=name, jobs=threads or cores(), command=command)
     typer.echo(f"{output / name}.onnx: Kaggle score {scores['kaggle']:.3f} on {len(held)} held-out images")
     if settings.init is not None:
@@ -115,7 +115,14 @@ def _reporter(
 
 
 def _command(
-    data: Path, config: Path | None, *, preset: str | None, init: str | None, changes: list[str], val: str
+    data: Path,
+    config: Path | None,
+    *,
+    preset: str | None,
+    init: str | None,
+    changes: list[str],
+    val: str,
+    table: Path | None,
 ) -> str:
     """Give the call to repeat the run, without the machine's own folders."""
     words = ["nucleate", "train", data.name, "-o", "RUN"]
@@ -123,4 +130,5 @@ def _command(
     words += ["--preset", preset] if preset else []
     words += ["--init", Path(init).name] if init else []
     words += [word for change in changes for word in ("--set", change)]
+    words += ["--table", table.name] if table else []
     return shlex.join([*words, "--val", Path(val).name])
