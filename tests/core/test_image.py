@@ -38,6 +38,14 @@ def test_pixels_are_real_numbers(dtype: Any) -> None:  # noqa: ANN401 - any dtyp
         Image(np.zeros((2, 3), dtype))
 
 
+@pytest.mark.parametrize("size", [0.5, (0, 0), (-1, 1), (np.nan, 1), (1, np.inf), (1, 1, 1), "ab"])
+def test_pixels_have_a_height_and_a_width(size: Any) -> None:  # noqa: ANN401 - whatever a caller may give
+    with pytest.raises(InputError, match=r"^a\.tif: pixel_size_um = .*; use height and width"):
+        Image(np.zeros((2, 3)), pixel_size_um=size, name="a.tif")
+    half: Any = np.float32(0.5)
+    assert Image(np.zeros((2, 3)), pixel_size_um=(half, 1)).pixel_size_um == (0.5, 1)
+
+
 def test_shapes() -> None:
     image = Image(np.zeros((2, 3, 4, 5, 6, 7, 3)), "TZICYXS")
     assert image.shape_HW == (6, 7)

@@ -153,7 +153,7 @@ def test_the_long_axis_points_where_it_should() -> None:
 def test_csv_rows_and_empty_cells(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     labels = np.array([[1, 1, 0, 2]], np.int32)
-    first = measure(labels, {"DAPI, raw": np.array([[1, 2, 3, 1e9]])})
+    first = measure(labels, {"DAPI, raw": np.array([[1, 2, 3, 1e6 + 0.25]])})
     write_measurements(path, [('odd, "name"\nhere.png', first)])
     assert b"\r" not in path.read_bytes()
     with path.open(newline="", encoding="utf-8") as stream:
@@ -162,7 +162,7 @@ def test_csv_rows_and_empty_cells(tmp_path: Path) -> None:
     assert [row["label"] for row in rows] == ["1", "2"]
     assert rows[0]["centroid_col"] == "0.500"
     assert rows[0]["mean_intensity_DAPI, raw"] == "1.5"
-    assert rows[1]["mean_intensity_DAPI, raw"] == "1e+09"
+    assert rows[1]["mean_intensity_DAPI, raw"] == "1000000.25"
     assert rows[0]["area_um2"] == rows[0]["perimeter_um"] == rows[0]["confidence"] == ""
     assert list(rows[0])[:3] == ["image", "label", "area_px"]
     assert list(rows[0])[-1] == "confidence"

@@ -194,6 +194,13 @@ def test_ome_axes_sizes_and_names(tmp_path: Path) -> None:
     np.testing.assert_array_equal(image.pixels, pixels)
 
 
+def test_pixels_of_which_only_the_width_is_known_are_square(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    metadata = {"axes": "YX", "PhysicalSizeX": 454, "PhysicalSizeXUnit": "nm"}
+    tifffile.imwrite(path, numbers(5, 6), ome=True, metadata=metadata)
+    assert read_both_ways(path).pixel_size_um == pytest.approx((0.454, 0.454))
+
+
 def test_ome_order_of_axes_is_put_right(tmp_path: Path) -> None:
     pixels = numbers(2, 3, 5, 6)
     path = tmp_path / "a.ome.tif"
@@ -323,6 +330,17 @@ def test_pages_stored_in_other_ways_are_planes_of_one_stack(tmp_path: Path) -> N
     np.testing.assert_array_equal(image.pixels, np.stack(pages))
     with pytest.raises(TooLargeError):
         read_image(tmp_path / "a.tif", max_bytes=4 * 7 * 9 * 2 - 1)
+
+
+def test_a_grey_page_beside_a_coloured_one_is_no_stack(tmp_path: Path) -> None:
+    pages = {"minisblack": numbers(7, 9), "rgb": numbers(7, 9, 3, dtype=np.uint8)}
+    for order in (["minisblack", "rgb"], ["rgb", "minisblack"]):
+        with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+            for photometric in order:
+                writer.write(pages[photometric], photometric=photometric, metadata=None)
+        image = read_both_ways(tmp_path / "a.tif")
+        assert image.stack_shape == ()
+        np.testing.assert_array_equal(image.pixels, pages["rgb" if "S" in image.axes else "minisblack"])
 
 
 def test_coloured_pages_stored_in_other_ways_are_planes_of_one_stack(tmp_path: Path) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 
+from nucleate.core.lazy import lazy
 from nucleate.run.inputs import Source, content_hash, expand, unique_names
 from nucleate.run.pictures import each_picture, files_of_set
+from nucleate.run.results import WRITERS, Result
 
 pytestmark = pytest.mark.base
 
@@ -86,6 +88,13 @@ def test_series_of_an_ome_tiff(tmp_path: Path) -> None:
         image = source.read(tmp_path)
         assert image.name == f"{path}#{number}"
         assert (image.pixels == number).all()
+        labels = np.zeros(image.shape_HW, np.int32)
+        WRITERS["coco"](
+            Result(source.stem, lazy(image), lazy(image), labels, np.zeros(0, np.float32)), tmp_path / "coco.json"
+        )
+        (listed,) = json.loads((tmp_path / "coco.json").read_text(encoding="utf-8"))["images"]
+        assert PurePosixPath(listed["file_name"]).name == "two.ome.tif"
+        assert listed["name"] == source.stem
 
 
 def test_other_files_are_left_as_they_are(tmp_path: Path) -> None:

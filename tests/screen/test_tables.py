@@ -96,6 +96,14 @@ def test_the_ordinary_nucleus_by_hand() -> None:
     assert (reference.texture, reference.texture_sd) == pytest.approx((0.2, 0.14826))
 
 
+def test_nuclei_that_an_edge_cuts_say_nothing_of_the_ordinary_one() -> None:
+    whole: dict[str, list[float]] = {"area_px": [80, 90, 100], "std_intensity": [10, 20, 30], "touches_border": [0] * 3}
+    cut: dict[str, list[float]] = {"area_px": [5, 500], "std_intensity": [1, 90], "touches_border": [1, 1]}
+    together = _nuclei(["a"] * 5, **{name: [*values, *cut[name]] for name, values in whole.items()})
+    assert reference_of(together) == reference_of(_nuclei(["a"] * 3, **whole))
+    assert reference_of(_nuclei(["a"] * 2, **cut)).nuclei == 0
+
+
 @pytest.mark.parametrize(
     ("nucleus", "found"),
     [

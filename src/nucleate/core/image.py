@@ -41,6 +41,8 @@ COLOURS = ("red", "green", "blue")
 DNA_NAMES = ("dapi", "hoechst", "dna", "draq5", "nuclei", "nucleus", "h2b", "nuclear", "405")
 """Parts of channel names that mark a nuclear stain, the surest first."""
 
+_SIDE_UM = (1e-12, 1e12)  # what is finer or coarser is no side of a pixel
+
 
 def find_channel(wanted: str | int | None, names: tuple[str, ...], *, count: int, name: str, axes: str = "") -> int:
     """Tell which of several channels is meant.
@@ -137,7 +139,8 @@ class Image:
     Raises
     ------
     InputError
-        If axes and pixels do not fit, the pixels are no NumPy array or a masked one, or there is none.
+        If axes and pixels do not fit, the pixels are no NumPy array or a masked one, there is none, or their size is
+        none.
     """
 
     pixels: NDArray[Any]
@@ -159,6 +162,11 @@ class Image:
             raise InputError(f"{self.name}: colours need three samples: got {shape}")
         if self.pixels.dtype.kind not in "buif":
             raise InputError(f"{self.name}: pixels must be real numbers: got dtype {self.pixels.dtype}")
+        size, (least, most) = self.pixel_size_um, _SIDE_UM
+        if size is not None and not (
+            np.shape(size) == (2,) and all(is_number(side, least=least, most=most) for side in size)
+        ):
+            raise InputError(f"{self.name}: pixel_size_um = {size!r}; use height and width in micrometres, or None")
 
     @property
     def shape_HW(self) -> tuple[int, int]:

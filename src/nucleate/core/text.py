@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["one_line"]
+__all__ = ["number_text", "one_line"]
+
+
+def number_text(value: float) -> str:
+    """Write a number with six digits; with nine where it is over a million, as sums of intensities are.
+
+    Examples
+    --------
+    >>> number_text(123.4567891), number_text(1000063.6812)
+    ('123.457', '1000063.68')
+    """
+    return format(value, ".6g" if abs(value) < 1e6 else ".9g")
 
 
 def one_line(text: str) -> str:

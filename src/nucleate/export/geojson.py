@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.files import atomic_text
+from nucleate.core.text import number_text
 from nucleate.export.shapes import shapes
 
 if TYPE_CHECKING:
@@ -74,5 +75,5 @@ def _feature(shape: Shape, place: Position | None, *, values: dict[str, Any]) ->
 
 
 def _short(value: float) -> float:
-    # Six digits, as in measurements.csv: a file of full float64 would be twice as long.
-    return value if isinstance(value, int) else float(f"{value:.6g}")
+    # As in measurements.csv: a file of full float64 would be twice as long.
+    return value if isinstance(value, int) else float(number_text(value))

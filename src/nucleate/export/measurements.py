@@ -16,6 +16,7 @@ from nucleate.core.bands import nuclei_in_bands
 from nucleate.core.files import write_rows
 from nucleate.core.normalize import to_grey
 from nucleate.core.plane import as_plane
+from nucleate.core.text import number_text
 from nucleate.export.hulls import convex_areas
 from nucleate.export.neighbours import neighbour_columns, touching
 from nucleate.export.texture import texture_columns
@@ -321,5 +322,5 @@ def _merged(lists: Iterable[list[str]]) -> list[str]:
 def _cells(column: str, values: NDArray[Any]) -> list[str]:
     if values.dtype.kind != "f":
         return [str(value) for value in values.tolist()]
-    form = ".3f" if column in _COORDINATES else ".6g"
-    return ["" if math.isnan(value) else format(value, form) for value in values.tolist()]
+    shown = "{:.3f}".format if column in _COORDINATES else number_text
+    return ["" if math.isnan(value) else shown(value) for value in values.tolist()]

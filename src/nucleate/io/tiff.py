@@ -127,7 +127,10 @@ def _lazy_one(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageS
 def _with_pages_beside(
     path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries, image: LazyImage
 ) -> LazyImage:
-    """Put plain pages of one size that are stored in several ways together, in the order in which they lie."""
+    """Put plain pages of one size that are stored in several ways together, in the order in which they lie.
+
+    Grey ones beside coloured ones, or the other way round, are passed over: one is a preview of the other.
+    """
     planes = []
     for one in _stored_otherwise(tiff, series):
         found = image if one is series else _lazy_one(path, tiff, series=one)
@@ -135,7 +138,7 @@ def _with_pages_beside(
         if found.axes.strip("I") == image.axes.strip("I"):
             planes += [(p.index, found.plane(at)) for p, at in zip(one.pages, places, strict=True) if p is not None]
     planes.sort(key=lambda plane: plane[0])
-    return stacked([plane for _, plane in planes]) if planes else image
+    return stacked([plane for _, plane in planes]) if len(planes) > 1 else image
 
 
 def _stored_otherwise(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> list[tifffile.TiffPageSeries]:

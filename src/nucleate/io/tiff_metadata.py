@@ -89,10 +89,13 @@ def _ome_pixels(tiff: TiffFile, series: TiffPageSeries) -> ElementTree.Element |
 
 
 def _from_ome(pixels: ElementTree.Element | None) -> tuple[float, float] | None:
-    if pixels is None or pixels.get("PhysicalSizeX") is None:
+    if pixels is None:
         return None
-    across = _length(pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeXUnit", "µm"))
-    down = _length(pixels.get("PhysicalSizeY", pixels.get("PhysicalSizeX")), pixels.get("PhysicalSizeYUnit", "µm"))
+    across, down = (
+        _length(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "XY"
+    )
+    if pixels.get("PhysicalSizeY") is None:
+        down = across
     return None if across is None or down is None else (down, across)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -178,7 +179,8 @@ def _write_rois(result: Result, path: Path) -> None:
 
 
 def _write_coco(result: Result, path: Path) -> None:
-    file_name = result.image.name.replace("\\", "/").replace(".zip!", ".zip/", 1)
+    file_name = re.sub(r"#\d+$", "", result.image.name)  # the number of a picture in its file
+    file_name = file_name.replace("\\", "/").replace(".zip!", ".zip/", 1)
     confidence = result.confidence
     write_coco(path, (Picture(file_name, labels, confidence, name=result.text, plane=n) for n, labels in result.planes))
 

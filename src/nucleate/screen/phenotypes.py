@@ -80,7 +80,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Reference:
-    """What an ordinary nucleus is on a plate: medians over the nuclei of the negative controls.
+    """What an ordinary nucleus is on a plate: medians over the whole nuclei of the negative controls.
 
     Parameters
     ----------
@@ -101,19 +101,19 @@ class Reference:
 
 
 def reference_of(table: Mapping[str, NDArray[Any]]) -> Reference:
-    """Describe the nuclei of the negative controls.
+    """Describe the nuclei of the negative controls that are whole.
 
     Parameters
     ----------
     table : mapping of str to (n,) ndarray
-        ``area_px``, ``mean_intensity``, ``std_intensity``, ``min_intensity``.
+        ``area_px``, ``mean_intensity``, ``std_intensity``, ``min_intensity``; ``touches_border`` where it is known.
 
     Returns
     -------
     Reference
         All NaN without nuclei; then no nucleus has a phenotype.
     """
-    known = np.isfinite(table["mean_intensity"])
+    known = np.isfinite(table["mean_intensity"]) & _whole(table)
     table = {name: table[name][known] for name in ("area_px", "mean_intensity", "std_intensity", "min_intensity")}
     mean, spread = table["mean_intensity"], table["std_intensity"]
     if not len(mean):
@@ -128,6 +128,12 @@ def reference_of(table: Mapping[str, NDArray[Any]]) -> Reference:
     middle = float(np.median(texture)) if texture.size else float("nan")
     area, bright = float(np.median(table["area_px"])), float(np.median(brightness))
     return Reference(len(mean), ground, area, bright, middle, robust_sd(texture))
+
+
+def _whole(table: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Tell which nuclei the edge of a field does not cut."""
+    cut: NDArray[np.bool_] = np.asarray(table.get("touches_border", np.zeros(len(table["area_px"])))) == 1
+    return ~cut
 
 
 def classify(
@@ -158,6 +164,6 @@ def classify(
     uneven = texture >= reference.texture + rules.cluster_texture * reference.texture_sd
     cluster = (area >= rules.cluster_area) & uneven & (table["solidity"] <= rules.cluster_solidity)
     grains = (area >= rules.grains_area) & (texture >= rules.grains_texture * reference.texture)
-    whole = np.asarray(table.get("touches_border", np.zeros(len(area)))) != 1
+    whole = _whole(table)
     mitotic = (plate | cluster | grains) & whole
     return {"condensed": (area <= rules.condensed_area) & bright & whole & ~mitotic, "mitotic": mitotic}

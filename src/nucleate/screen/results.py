@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.files import write_rows, write_text
+from nucleate.core.text import number_text
 from nucleate.errors import UsageError
 from nucleate.export.columns import read_columns
 from nucleate.export.tables import extend_anndata, extend_parquet, write_anndata, write_parquet
@@ -272,7 +273,7 @@ def _write_cells(path: Path, rows: Iterable[Iterable[object]], *, header: Sequen
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return "" if math.isnan(value) else format(value, ".6g")
+        return "" if math.isnan(value) else number_text(value)
     return str(value)
 
 
