@@ -93,6 +93,19 @@ def test_glass_is_neutral_white_in_pieces_larger_than_lumens() -> None:
     assert glass_in(np.full((30, 30, 3), np.nan)) is None
 
 
+@pytest.mark.parametrize("skew", [1, -1])
+@pytest.mark.parametrize("stain", ["grey", "haematoxylin", "nuclear"])
+def test_glass_alone_shows_hardly_anything(stain: Any, skew: int) -> None:  # noqa: ANN401 - a literal
+    noise = np.random.default_rng(0).gamma(2.0, 1.0, (64, 64, 3)) * skew
+    glass = np.clip(np.array([243, 241, 245]) + noise, 0, 255).astype(np.uint8)
+    normalizer = Normalizer(polarity="transmitted", stain=stain)
+    assert normalizer.measure(glass).invert
+    assert normalizer(glass)[0].max() < 0.2
+    glass[20:30, 20:30] = (110, 80, 150)  # a lone nucleus, of as many pixels as the percentile leaves out and more
+    glass[40:42, 40:42] = (110, 80, 150)
+    assert normalizer(glass)[0][20:30, 20:30].min() == 1
+
+
 @pytest.mark.parametrize("stain", ["grey", "nuclear"])
 def test_black_ink_on_a_section_has_no_say(stain: Any) -> None:  # noqa: ANN401 - a literal
     section = _softly_dyed()

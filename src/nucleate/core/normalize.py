@@ -45,6 +45,8 @@ _ONE_DYE = 0.9  # share of the colours' spread along one line from which a secon
 _DARK = 0.125  # of the range: what lies higher is not the ground of a dark picture
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
 _EDGE = 0.002  # of the pixels: where no light came through so many, they lie beyond the slide
+_HALF = 0.5  # of what the dtype can hold: coloured planes that are lighter everywhere are of transmitted light
+_FAINT = 0.25  # of the white, or density: what dims it less is dirt and noise on glass, whatever else is there
 _EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
 SAMPLE = 4_000_000
 """Pixels looked at for percentiles, at most about: larger planes are sampled on a regular grid."""
@@ -200,7 +202,7 @@ class Normalizer:
             bright = high > low and mean > (low + high) / 2
             if self.polarity == "transmitted" and sample.ndim == 3 and high > low and not bright:
                 few = few_pixels(sample)
-                bright = is_dyed(few) or is_light_on_black(few)
+                bright = is_dyed(few) or is_light_on_black(few) or low > _HALF * _range_top(bands[0], plane.dtype)
             if len(used) > 1 and turned and not bright:
                 share, strongest = one_hue(sample.reshape(-1, 3), np.array([bottom for bottom, *_ in ends]))
                 only = strongest if share >= _ONE_HUE else None
@@ -213,6 +215,7 @@ class Normalizer:
             sample, unlit, ink = _tissue_of(whole := sample)
             if sample is not whole:
                 low, high, _ = self._ends(_finite(to_grey(sample)), plane.dtype)
+            low = min(low, (1 - _FAINT) * high)
         plain = Scaling(low, high, turned and bright, self.channels, only, unlit=unlit, ink=ink)
         if self.stain == "grey" or self.channels == 3 or sample.ndim == 2:
             return plain
@@ -228,7 +231,7 @@ class Normalizer:
             if self.stain == "nuclear" and not is_counterstained(few, white):
                 return grey
             low, high, _ = self._ends(_finite(to_haematoxylin(sample, white)), np.dtype(np.float32))
-            return replace(grey, low=low, high=high, white=white)
+            return replace(grey, low=low, high=max(high, low + _FAINT), white=white)
         ends = np.array([self._ends(few[:, index], dtype) for index in range(3)])
         share, strongest = one_hue(few, ends[:, 0])
         several = share < _ONE_DYE or (share < _ONE_HUE and strongest == _BLUE)
