@@ -16,11 +16,11 @@ from roifile import ROI_TYPE, ImagejRoi
 
 import nucleate
 from nucleate.data.annotations import roi_regions
-from nucleate.data.samples import read_samples
 from nucleate.errors import DataError, InputError
 from nucleate.io.images import read_image
 from nucleate.run.batch import BatchSettings, run_batch
 from nucleate.run.inputs import expand
+from tests.data.files import read_samples
 from tests.fakes import FakeSegmenter
 
 if TYPE_CHECKING:

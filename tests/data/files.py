@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import imagecodecs
 import numpy as np
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from nucleate.data.samples import load_samples
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from nucleate.data.sample import Sample
 
 
 def png(pixels: Any) -> bytes:  # noqa: ANN401  anything that numpy turns into an array
@@ -36,6 +40,12 @@ def pack(path: Path, files: dict[str, bytes]) -> Path:
         for name, data in files.items():
             archive.writestr(name, data)
     return path
+
+
+def read_samples(path: Path | str) -> list[Sample]:
+    """Read a training set as `load_samples` does, without what a cache holds."""
+    with tempfile.TemporaryDirectory() as folder:
+        return load_samples(path, cache=Path(folder))
 
 
 def two_nuclei(top: str = "") -> dict[str, bytes]:

@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 from scipy import ndimage
-from tests.data.files import ONE, equal, pack, png, snapshot, two_nuclei, write
+from tests.data.files import ONE, equal, pack, png, read_samples, snapshot, two_nuclei, write
 
 from nucleate.core.labels import relabel
 from nucleate.data import kaggle
 from nucleate.data.check import check_dataset
-from nucleate.data.samples import read_samples
 from nucleate.data.source import open_source
 from nucleate.errors import DataError, InputError
 

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from roifile import ROI_TYPE, ImagejRoi
+from tests.data.files import read_samples
 from tests.strategies import label_images
 
 from nucleate.core.labels import relabel
 from nucleate.data.annotations import coco_pictures, coco_regions, geojson_regions, roi_regions, xml_regions
 from nucleate.data.outlined import find_outlined
 from nucleate.data.regions import paint_regions, region_of_rings, region_of_runs
-from nucleate.data.samples import read_samples
 from nucleate.data.source import open_source
 from nucleate.errors import DataError
 from nucleate.export.coco import Picture, join_coco, write_coco

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.data.files import ONE, equal, flip, pack, png, two_nuclei, write
+from tests.data.files import ONE, equal, flip, pack, png, read_samples, two_nuclei, write
 
-from nucleate.data import cache, folders, kaggle, source
+from nucleate.data import cache, kaggle, source
 from nucleate.data import samples as samples_module
 from nucleate.data.sample import Sample
-from nucleate.data.samples import attach_table, grouped_folds, hold_out, load_samples, read_samples, split
+from nucleate.data.samples import attach_table, grouped_folds, hold_out, load_samples, split
 from nucleate.data.source import open_source
 from nucleate.errors import DataError, UsageError
 
@@ -186,7 +186,6 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
     lonely = {"images/x.png": png([[1]]), "labels/x.png": png([[1]]), "labels/y.png": png([[1]])}
     with pytest.raises(DataError, match="y has no image"):
         read_samples(write(tmp_path / "lonely", lonely))
-    assert folders.picture_id("a/b.ome.tif") == "b.ome"
 
 
 def test_the_table_gives_group_fold_and_kind(data: Path, tmp_path: Path) -> None:

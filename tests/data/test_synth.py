@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from tests.data.files import read_samples
 
 from nucleate.core.labels import areas, overlap_table
 from nucleate.data.sample import Sample
-from nucleate.data.samples import read_samples
 from nucleate.data.synth import STYLES, Scene, draw, place
 from nucleate.data.write import LAYOUTS, write_sample
 from nucleate.errors import OutputError, UsageError

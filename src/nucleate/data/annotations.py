@@ -15,7 +15,7 @@ from xml.parsers import expat
 
 import numpy as np
 
-from nucleate.data.folders import picture_id
+from nucleate.data.names import picture_id
 from nucleate.data.regions import Region, region_of_rings, region_of_runs, without
 from nucleate.errors import DataError
 

@@ -300,7 +300,8 @@ def _check_orphans(source: Source, entries: list[kaggle.KaggleEntry], *, report:
     used = {name for entry in entries for name in (entry.image, *(entry.masks or ()))}
     for name in source.names:
         place = PurePosixPath(name)
-        if name not in used and place.parent.name in {"images", "masks"} and place.suffix.lower() in PICTURE_SUFFIXES:
+        lies_in = place.parent.name.lower()
+        if name not in used and lies_in in {"images", "masks"} and place.suffix.lower() in PICTURE_SUFFIXES:
             report.add("stray file", place.parent.parent.name, place=name)
 
 

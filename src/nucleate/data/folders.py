@@ -1,4 +1,4 @@
-"""Label images beside images: ``images/`` and ``labels/`` (or ``masks/``) with equal names, or ``<id>.labels.tif``."""
+"""Label images with their images: in ``labels/`` or ``masks/`` beside ``images/``, or beside them by their endings."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_labels
+from nucleate.data.names import read_name, without_extras
+from nucleate.data.pixels import decode_image, decode_labels
 from nucleate.data.sample import Sample
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from nucleate.data.source import Source
 
-__all__ = ["Pair", "find_pairs", "picture_id", "samples_of"]
-
-_LABEL_FOLDERS = {"labels", "masks"}
-_LABEL_ENDING = ".labels"
-_OME_ENDING = ".labels.ome"  # the same label image again, with OME metadata
+__all__ = ["Pair", "find_pairs", "samples_of"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Pair:
     Parameters
     ----------
     image_id : str
-        Their common name.
+        Name of the image.
     image, labels : str, optional
         File names within the source.
     """
@@ -35,17 +34,6 @@ class Pair:
     image_id: str
     image: str | None
     labels: str | None
-
-
-def picture_id(name: str) -> str:
-    """Give the id in a file name: without folder, ending and ``.labels`` or ``.labels.ome``.
-
-    Examples
-    --------
-    >>> picture_id("labels/plate-1.labels.tif")
-    'plate-1'
-    """
-    return PurePosixPath(name).stem.removesuffix(_OME_ENDING).removesuffix(_LABEL_ENDING)
 
 
 def find_pairs(source: Source) -> list[Pair]:
@@ -63,28 +51,37 @@ def find_pairs(source: Source) -> list[Pair]:
     """
     roots: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
     for name in source.names:
-        place = PurePosixPath(name)
-        if place.suffix.lower() not in PICTURE_SUFFIXES:
-            continue
-        in_labels = place.parent.name in _LABEL_FOLDERS
-        sorted_out = in_labels or place.parent.name == "images"
-        is_label = in_labels or (not sorted_out and place.stem.endswith((_LABEL_ENDING, _OME_ENDING)))
-        root = str(place.parent.parent if sorted_out else place.parent)
-        side = roots.setdefault(root, ({}, {}))[is_label]
-        image_id = picture_id(name)
-        twin = image_id in side and PurePosixPath(side[image_id]).stem == f"{image_id}{_OME_ENDING}"
-        if image_id in side and not twin:
-            raise DataError(f"{source}: id {image_id} occurs twice: got {side[image_id]} and {name}; rename one")
-        side[image_id] = name
+        found = read_name(name)
+        if found is not None:
+            side = roots.setdefault(found.root, ({}, {}))[found.is_label]
+            _add(side, found.image_id, name=name, source=source)
     paired = {root: sides for root, sides in roots.items() if sides[1]}
     if len(paired) > 1:
         shown = ", ".join(sorted(paired))
         raise DataError(f"{source} has several sets: {shown}; choose one, as in {source}::{min(paired)}")
     return [
         Pair(image_id, images.get(image_id), labels.get(image_id))
-        for images, labels in paired.values()
+        for images, labels in ((images, _by_image(labels, images, source=source)) for images, labels in paired.values())
         for image_id in sorted(images.keys() | labels.keys())
     ]
+
+
+def _by_image(labels: Mapping[str, str], images: Collection[str], *, source: Source) -> dict[str, str]:
+    """Put label images under the ids of their images, which may be called ``a.ome`` or ``a_img`` beside ``a``."""
+    longer = {without_extras(image_id): image_id for image_id in images}
+    found: dict[str, str] = {}
+    for label_id, name in labels.items():
+        image_id = label_id if label_id in images else longer.get(without_extras(label_id), label_id)
+        _add(found, image_id, name=name, source=source)
+    return found
+
+
+def _add(side: dict[str, str], image_id: str, *, name: str, source: Source) -> None:
+    """Note a file; the same label image again, with OME metadata, gives way to the plain one."""
+    twin = image_id in side and PurePosixPath(side[image_id]).stem.endswith(".labels.ome")
+    if image_id in side and not twin:
+        raise DataError(f"{source}: id {image_id} occurs twice: got {side[image_id]} and {name}; rename one")
+    side[image_id] = name
 
 
 def samples_of(source: Source) -> list[Sample]:

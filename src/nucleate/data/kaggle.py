@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from nucleate.core.image import Image
 from nucleate.core.labels import areas, relabel
-from nucleate.data.folders import picture_id
+from nucleate.data.names import picture_id, without_extras
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask, stored_labels
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source
@@ -76,9 +76,11 @@ def find_entries(source: Source) -> list[KaggleEntry]:
     masks: dict[str, list[str]] = {}
     for name in source.names:
         place = PurePosixPath(name)
-        kind = place.parent.name
+        kind = place.parent.name.lower()
         if kind in {"images", "masks"} and place.suffix.lower() in PICTURE_SUFFIXES:
             (pictures if kind == "images" else masks).setdefault(str(place.parent.parent), []).append(name)
+    places = map(PurePosixPath, source.folders)
+    annotated = {str(place.parent) for place in places if place.name.lower() == "masks"}
     entries: dict[str, KaggleEntry] = {}
     crowded = ""
     for folder, names in pictures.items():
@@ -90,12 +92,12 @@ def find_entries(source: Source) -> list[KaggleEntry]:
             if found or image_id in shown:
                 crowded = str(PurePosixPath(folder, "images"))
             continue
-        if image_id not in shown and (not found or shown & {picture_id(name) for name in found}):
+        if image_id not in shown and (not found or {*map(_bare, names)} & {*map(_bare, found)}):
             continue
         if image_id in entries:
             where = f"{entries[image_id].image} and {names[0]}"
             raise DataError(f"{source}: image {image_id} occurs twice: got {where}; choose one part with ::FOLDER")
-        empty = () if f"{folder}/masks" in source.folders else None
+        empty = () if folder in annotated else None
         entries[image_id] = KaggleEntry(image_id, names[0], tuple(found) if found else empty)
     if entries and crowded:
         raise DataError(f"{source}: several pictures in {crowded}; leave the one that the masks belong to")
@@ -265,6 +267,10 @@ def merge_masks(masks: Iterable[tuple[str, NDArray[Any]]], shape: tuple[int, int
             band[free] = following
             following += 1
     return labels
+
+
+def _bare(name: str) -> str:
+    return without_extras(picture_id(name))
 
 
 def _check_size(name: str, mask: NDArray[Any], *, shape: tuple[int, int]) -> None:

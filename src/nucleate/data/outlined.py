@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nucleate.data.annotations import READERS, coco_pictures, coco_regions, is_geojson
-from nucleate.data.folders import picture_id
-from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image
+from nucleate.data.names import picture_id, read_name
+from nucleate.data.pixels import decode_image
 from nucleate.data.regions import Region, paint_regions
 from nucleate.data.sample import Sample
 from nucleate.errors import DataError
@@ -81,7 +81,7 @@ def find_outlined(source: Source) -> list[Outlined]:
     DataError
         If an id occurs twice, a COCO file names a picture of which there are several, or a JSON file is damaged.
     """
-    pictures = [name for name in source.names if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
+    pictures = [name for name in source.names if read_name(name) is not None]
     files, of_coco = [], []
     for name in source.names:
         ending = PurePosixPath(name).suffix.lower()

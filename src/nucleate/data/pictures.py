@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucleate.data import kaggle
-from nucleate.data.folders import picture_id
-from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image
+from nucleate.data.names import picture_id, read_name
+from nucleate.data.pixels import decode_image
 from nucleate.data.source import open_source
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["open_pictures"]
 
-_NOT_PICTURES = {"masks", "labels"}
-
 
 def open_pictures(path: Path | str) -> Callable[[str], NDArray[Any] | None]:
     """List the pictures in a folder (recursed) or zip; each is read when it is asked for.
@@ -26,8 +24,8 @@ def open_pictures(path: Path | str) -> Callable[[str], NDArray[Any] | None]:
     Parameters
     ----------
     path : path-like
-        A Kaggle layout ``<id>/images/<name>.png``, or files ``<id>.png`` anywhere; what lies in folders called masks
-        or labels, and label images ``<id>.labels.tif``, are passed over.
+        A Kaggle layout ``<id>/images/<name>.png``, or files ``<id>.png`` anywhere; label images and overlays are
+        passed over (`nucleate.data.names`).
 
     Returns
     -------
@@ -43,10 +41,10 @@ def open_pictures(path: Path | str) -> Callable[[str], NDArray[Any] | None]:
     source = open_source(Path(path))
     named = {entry.image_id: entry.image for entry in kaggle.find_entries(source)}
     for name in [] if named else source.names:
-        place = PurePosixPath(name)
-        is_picture = place.suffix.lower() in PICTURE_SUFFIXES and not place.stem.endswith(".labels")
-        if is_picture and not _NOT_PICTURES & set(place.parts[:-1]):
-            named.setdefault(picture_id(name), name)
+        found = read_name(name)
+        if found is not None and not found.is_label:
+            for image_id in (found.image_id, picture_id(name)):
+                named.setdefault(image_id, name)
 
     def read(image_id: str) -> NDArray[Any] | None:
         name = named.get(image_id)

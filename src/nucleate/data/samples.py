@@ -29,7 +29,6 @@ __all__ = [
     "grouped_folds",
     "hold_out",
     "load_samples",
-    "read_samples",
     "split",
 ]
 
@@ -70,11 +69,6 @@ def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "")
         samples = _read(source)
         store.store(folder, key, samples=samples)
     return samples
-
-
-def read_samples(path: Path | str) -> list[Sample]:
-    """Read a training set as `load_samples` does, without any cache."""
-    return _read(open_source(path))
 
 
 def attach_table(samples: Sequence[Sample], table: Path | str) -> list[Sample]:
@@ -237,7 +231,8 @@ def _read(source: Source) -> list[Sample]:
     if not samples:
         raise DataError(
             f"{source} has no known layout: got {len(source.names)} files; give <id>/images + <id>/masks, "
-            "images/ + labels/ with equal names, or pictures with outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
+            "images/ + labels/ with equal names, a.tif + a_masks.tif, or pictures with outlines (GeoJSON, ImageJ ROIs, "
+            "XML, COCO)"
         )
     return samples
 

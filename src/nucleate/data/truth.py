@@ -6,16 +6,17 @@ import contextlib
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.rle import decode_positions
 from nucleate.data import folders, kaggle
+from nucleate.data.names import picture_id, read_name
 from nucleate.data.outlined import Outlined, find_outlined
 from nucleate.data.pictures import open_pictures
-from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_labels
+from nucleate.data.pixels import decode_image, decode_labels
 from nucleate.data.regions import paint_regions
 from nucleate.data.source import MAX_FILE_BYTES, Source, open_source
 from nucleate.errors import DataError
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["LabelMap", "labels_from_codes", "read_labels_source", "read_pair"]
-
-_NOT_LABELS = (".overlay", ".probability")
 
 
 class LabelMap(Mapping[str, "NDArray[np.int32]"]):
@@ -274,19 +273,13 @@ def _picture_shape(picture: NDArray[Any] | None, image_id: str, *, images: Path 
     return height, width
 
 
-def _may_be_labels(name: str) -> bool:
-    place = PurePosixPath(name)
-    picture = place.suffix.lower() in PICTURE_SUFFIXES and place.parent.name not in {"labels", "masks"}
-    return picture and ".labels" not in place.stem and not place.stem.endswith(_NOT_LABELS)
-
-
 def _outlines(source: Source) -> list[Outlined]:
     """List the outlined images; none where the pictures are label images and files of another kind lie beside them."""
     if kaggle.find_entries(source) or folders.find_pairs(source):
         return []
     found = [entry for entry in find_outlined(source) if entry.outlines is not None]
     matched = any(entry.image is not None or entry.shape is not None for entry in found)
-    return found if matched or not any(_may_be_labels(name) for name in source.names) else []
+    return found if matched or not any(map(read_name, source.names)) else []
 
 
 def _outline_reader(
@@ -312,9 +305,9 @@ def _label_files(source: Source) -> dict[str, str]:
         return {pair.image_id: pair.labels for pair in pairs if pair.labels is not None}
     names: dict[str, str] = {}
     for name in source.names:
-        if not _may_be_labels(name):
+        if read_name(name) is None:
             continue
-        image_id = folders.picture_id(name)
+        image_id = picture_id(name)
         if image_id in names:
             raise DataError(f"{source}: id {image_id} occurs twice: got {names[image_id]} and {name}; keep one")
         names[image_id] = name

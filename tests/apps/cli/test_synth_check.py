@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import typer
-from tests.data.files import pack, png, two_nuclei
+from tests.data.files import pack, png, read_samples, two_nuclei
 from typer.testing import CliRunner, Result
 
 from nucleate.apps.cli.check import check
 from nucleate.apps.cli.synth import synth
 from nucleate.data import write
 from nucleate.data.sample import Sample
-from nucleate.data.samples import read_samples
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:

@@ -1,0 +1,100 @@
+"""Layouts as people have them: which file is the picture, which its label image, and which neither."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.data.files import png, read_samples, write
+
+from nucleate.data.check import check_dataset
+from nucleate.data.names import picture_id, read_name
+from nucleate.data.pictures import open_pictures
+from nucleate.data.truth import read_labels_source
+from nucleate.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+PICTURE, LABELS = [[200, 200, 100]], [[0, 1, 2]]
+COLOURS = [[[1, 2, 3]] * 3]
+
+
+@pytest.mark.parametrize(
+    ("image", "labels", "image_id"),
+    [
+        ("001.tif", "001_masks.tif", "001"),
+        ("001.tif", "001_cp_masks.png", "001"),
+        ("001_img.tif", "001_masks.tif", "001_img"),
+        ("001_img.tif", "001_img_cp_masks.tif", "001_img"),
+        ("images/001.tif", "images/001_masks.tif", "001"),
+        ("Images/a.tif", "Masks/a.tif", "a"),
+        ("IMAGES/a.tif", "labels/a.TIF", "a"),
+        ("images/a.tif", "masks/a_mask.tif", "a"),
+        ("images/a.tif", "masks/a_masks.tif", "a"),
+        ("images/a_img.tif", "masks/a_mask.tif", "a_img"),
+        ("images/a.ome.tif", "labels/a.tif", "a.ome"),
+        ("images/a.ome.tif", "labels/a.ome.tif", "a.ome"),
+        ("images/a.tif", "labels/a.ome.tif", "a"),
+        ("images/p1/a.tif", "labels/p1/a.tif", "p1-a"),
+        ("set/images/p1/x/a.tif", "set/masks/p1/x/a_mask.png", "p1-x-a"),
+        ("a.png", "a.labels.ome.tif", "a"),
+    ],
+)
+def test_a_pair_is_known_and_goes_by_its_image(tmp_path: Path, image: str, labels: str, image_id: str) -> None:
+    write(tmp_path, {image: png(PICTURE), labels: png(LABELS)})
+    (sample,) = read_samples(tmp_path)
+    assert (sample.image_id, sample.image.tolist(), sample.labels.tolist()) == (image_id, PICTURE, LABELS)
+    assert check_dataset(tmp_path).findings == []
+    assert {name: found.tolist() for name, found in read_labels_source(tmp_path).items()} == {image_id: LABELS}
+    picture = open_pictures(tmp_path)(image_id)
+    assert picture is not None
+    assert picture.tolist() == PICTURE
+
+
+def test_equal_names_in_several_folders_stay_apart(tmp_path: Path) -> None:
+    files = {f"images/{folder}/a.tif": png([[number]]) for number, folder in enumerate(("p1", "p2"))}
+    write(tmp_path, files | {name.replace("images", "labels"): png([[1]]) for name in files})
+    assert [(sample.image_id, sample.image.tolist()) for sample in read_samples(tmp_path)] == [
+        ("p1-a", [[0]]),
+        ("p2-a", [[1]]),
+    ]
+
+
+def test_corrected_results_are_a_data_set(tmp_path: Path) -> None:
+    ours = {"a.labels.tif": png(LABELS), "a.labels.ome.tif": png(LABELS), "a.overlay.png": png(COLOURS)}
+    write(tmp_path, {"a.png": png(PICTURE), "a.probability.tif": png(PICTURE), "run.json": b"{}", **ours})
+    assert [sample.image_id for sample in read_samples(tmp_path)] == ["a"]
+    picture = open_pictures(tmp_path)("a")
+    assert picture is not None
+    assert picture.tolist() == PICTURE
+    assert open_pictures(tmp_path)("a.overlay") is None
+
+
+def test_overlays_beside_outlines_are_no_pictures(tmp_path: Path) -> None:
+    square = b'{"type": "Polygon", "coordinates": [[[0, 0], [2, 0], [2, 1], [0, 1]]]}'
+    write(tmp_path, {"a.png": png(PICTURE), "a.geojson": square, "a.overlay.png": png(COLOURS)})
+    assert [sample.labels.tolist() for sample in read_samples(tmp_path)] == [[[1, 1, 0]]]
+
+
+def test_two_label_images_of_one_picture_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, {name: png(LABELS) for name in ("a_img.tif", "a_masks.tif", "a_img_masks.tif")})
+    with pytest.raises(DataError, match=r"id a_img occurs twice: got a_img_masks\.tif and a_masks\.tif"):
+        read_samples(tmp_path)
+
+
+def test_a_masks_folder_in_capitals_is_kaggles_too(tmp_path: Path) -> None:
+    files = {"x/Images/x.png": png(PICTURE), "x/Masks/1.png": png([[255, 0, 0]]), "x/Masks/2.png": png([[0, 0, 9]])}
+    (sample,) = read_samples(write(tmp_path, {**files, "y/Images/y.png": png(COLOURS), "y/Masks/": b""}))[:1]
+    assert sample.labels.tolist() == [[1, 0, 2]]
+    assert [found.kind for found in check_dataset(tmp_path).findings] == ["no nuclei"]
+
+
+def test_names() -> None:
+    assert picture_id("a/b.ome.tif") == "b.ome"
+    assert picture_id("_masks.tif") == "_masks"
+    assert read_name("notes.txt") is None
+    assert read_name("labels/a.Overlay.PNG") is None
+    assert read_name("masks/images/a.png") == ("masks", "a", False)
