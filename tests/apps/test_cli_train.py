@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import zipfile
 from pathlib import Path
 
 import pytest
 from tests.train.drawn import disks
 
 from nucleate.apps.cli.main import main
+from nucleate.apps.cli.training import split_data
 from nucleate.data.write import write_sample
 from nucleate.run.weights import find_model, read_card
 
@@ -83,6 +85,16 @@ def test_other_data_can_be_held_out(data: Path, tmp_path: Path, capsys: pytest.C
         write_sample(other, sample, layout="labels")
     assert _train(data, tmp_path / "run", "--val", other, "--quiet") == 0
     assert "on 3 held-out images" in capsys.readouterr().out
+
+
+def test_a_part_of_an_archive_can_be_held_out(data: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        for sample in disks(2, seed=5):
+            write_sample(tmp_path / "other", sample, layout="labels")
+        for path in (tmp_path / "other").rglob("*.*"):
+            archive.write(path, f"part/{path.relative_to(tmp_path / 'other')}")
+    samples, held = split_data(data, f"{tmp_path / 'other.zip'}::part", table=None)
+    assert (len(samples), len(held)) == (8, 2)
 
 
 def test_from_a_model_to_a_verdict_to_tuned_numbers_to_another_program(

@@ -171,7 +171,7 @@ def test_groups_that_fit_no_image_are_refused_and_lacking_ones_told(tmp_path: Pa
     table.write_text("image_id,group\na,x\nb,x\n", encoding="utf-8")
     assert "1 image (c) without a group in --groups" in _run(truth, truth, "--groups", table).stderr
     table.write_text("image_id,group\na,x\na,y\n", encoding="utf-8")
-    assert "two groups of a" in str(_run(truth, truth, "--groups", table).exception)
+    assert "two rows for a: got x and y" in str(_run(truth, truth, "--groups", table).exception)
 
 
 def test_two_lone_files_are_a_pair_and_a_coco_file_is_a_source(tmp_path: Path) -> None:

@@ -195,6 +195,8 @@ def test_the_table_gives_group_fold_and_kind(data: Path, tmp_path: Path) -> None
     assert (one.group, one.fold, one.kind) == ("7", 0, "grey")
     assert (two.group, two.fold, two.kind) == ("8", 1, "colour")
     assert one.image is loaded[0].image
+    (tmp_path / "t.csv").write_text(TABLE.replace("mosaic", "group") + TABLE.splitlines()[1] + "\n")
+    assert attach_table(loaded, tmp_path / "t.csv")[0].group == "7"
     train, held_out = split([one, two], 1)
     assert ([s.image_id for s in train], [s.image_id for s in held_out]) == (["one"], ["two"])
 
@@ -207,6 +209,7 @@ def test_the_table_gives_group_fold_and_kind(data: Path, tmp_path: Path) -> None
         (TABLE.replace("two", "three"), "no row for 1 of 2 images, the first is two"),
         (TABLE.replace(",8,1,", ",8,x,"), "no whole number as fold of two: got 'x'"),
         (TABLE.replace(",8,1,", ",7,1,"), "group 7 is in folds 0 and 1"),
+        (TABLE + "two,3,8,0,colour\n", "two rows for two: got 8,1,colour and 8,0,colour; keep one"),
     ],
 )
 def test_a_bad_table_is_refused(data: Path, tmp_path: Path, table: str, said: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import Counter
 from dataclasses import replace
@@ -16,6 +15,7 @@ from nucleate.data import cache as store
 from nucleate.data import folders, kaggle, outlined
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source
+from nucleate.data.table import read_table
 from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def attach_table(samples: Sequence[Sample], table: Path | str) -> list[Sample]:
     samples : sequence of Sample
         Samples as loaded.
     table : path-like
-        CSV with columns ``image_id``, ``mosaic`` (the group), ``fold`` and ``image_type``; rows of other images are
+        CSV with columns ``image_id``, ``mosaic`` or ``group``, ``fold`` and ``image_type``; rows of other images are
         passed over.
 
     Returns
@@ -90,9 +90,9 @@ def attach_table(samples: Sequence[Sample], table: Path | str) -> list[Sample]:
     Raises
     ------
     DataError
-        If the file or a column is missing, a sample has no row, or a group spans two folds.
+        If the file or a column is missing, a sample has no row or two that differ, or a group spans two folds.
     """
-    rows = _table(Path(table))
+    rows = read_table(Path(table), ("mosaic", "fold", "image_type"))
     missing = [sample.image_id for sample in samples if sample.image_id not in rows]
     if missing:
         raise DataError(f"{table} has no row for {len(missing)} of {len(samples)} images, the first is {missing[0]}")
@@ -235,18 +235,6 @@ def _read(source: Source) -> list[Sample]:
             "XML, COCO)"
         )
     return samples
-
-
-def _table(path: Path) -> dict[str, dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            missing = {"image_id", "mosaic", "fold", "image_type"} - set(reader.fieldnames or ())
-            if missing:
-                raise DataError(f"{path} lacks columns {', '.join(sorted(missing))}; got {reader.fieldnames}")
-            return {row["image_id"]: {name: row[name] or "" for name in reader.fieldnames or ()} for row in reader}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read the table {path}: {error}; give a CSV file") from error
 
 
 def _check_groups(samples: Sequence[Sample]) -> None:

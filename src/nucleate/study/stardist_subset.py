@@ -11,7 +11,6 @@ few nuclei weigh more. So ours are given both ways.
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ import numpy as np
 from nucleate import __version__
 from nucleate.core.files import make_folder, write_text
 from nucleate.data.samples import grouped_folds, load_samples, split
+from nucleate.data.table import read_table
 from nucleate.nets.build import build, count_parameters
 from nucleate.report.tables import markdown_table, write_per_image, write_scores
 from nucleate.run.engine import OnnxEngine
@@ -91,8 +91,7 @@ def load_parts(data: Path, *, table: Path | None) -> tuple[list[Sample], list[Sa
     """
     train, test = (load_samples(data, part=part) for part in ("train", "test"))
     if table is not None:
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            fields = {row["image_id"]: row["mosaic"] for row in csv.DictReader(stream)}
+        fields = {image_id: row["mosaic"] for image_id, row in read_table(table, ("mosaic",)).items()}
         train = [replace(one, group=fields.get(one.image_id) or one.group) for one in train]
     trained, held = split(grouped_folds(train, _SHARE, seed=0), 0)
     return trained, held, test

@@ -34,6 +34,7 @@ __all__ = [
     "ThreadsOption",
     "check_outputs",
     "command_line",
+    "is_there",
     "say",
 ]
 
@@ -108,6 +109,11 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | No
         within = any(folder in place.parents for folder in read)
         if place in read or (within and place.exists() and place.suffix.lower() != ending):
             raise UsageError(f"{option} {path} is read too and would be overwritten; give another file")
+
+
+def is_there(path: Path | str) -> bool:
+    """Tell whether a file or folder is there; a part of a zip or folder is named after two colons."""
+    return Path(path).exists() or Path(str(path).partition("::")[0]).exists()
 
 
 def say(line: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import Bar, DebugOption, QuietOption, check_outputs, say
+from nucleate.apps.cli.console import Bar, DebugOption, QuietOption, check_outputs, is_there, say
 from nucleate.core.text import one_line
 from nucleate.errors import UsageError
 
@@ -62,7 +62,9 @@ def evaluate(
     from nucleate.report.tables import write_per_image, write_scores
     from nucleate.score.sources import evaluate_sources
 
-    _check_there(pred, truth, images, groups)
+    for path in (pred, truth, images, groups):
+        if path is not None and not is_there(path):
+            raise UsageError(f"no such file or folder: {path}; check the name")
     check_outputs({"--json": json, "--html": html, "--per-image": per_image}, (pred, truth, images, groups))
     of_group = None if groups is None else _groups(groups)
     for written in (json, html, per_image):
@@ -96,13 +98,6 @@ def evaluate(
         write_text(html, score_page(scores, title, cases=cases, notes=notes))
     if scores.failed:
         raise typer.Exit(1)
-
-
-def _check_there(*paths: Path | None) -> None:
-    for path in paths:
-        # A part of a zip or folder is named after two colons.
-        if path is not None and not path.exists() and not Path(str(path).partition("::")[0]).exists():
-            raise UsageError(f"no such file or folder: {path}; check the name")
 
 
 def _show(scores: Scores) -> None:
@@ -145,24 +140,9 @@ def _progress(ids: list[str], *, quiet: bool) -> Iterator[str]:
 
 
 def _groups(path: Path) -> dict[str, str]:
-    import csv
+    from nucleate.data.table import read_table
 
-    from nucleate.errors import DataError
-
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            columns = reader.fieldnames or []
-            group = next((name for name in ("mosaic", "group") if name in columns), None)
-            if group is None or "image_id" not in columns:
-                raise DataError(f"{path} lacks columns: got {', '.join(columns)}; give image_id and mosaic or group")
-            found: dict[str, str] = {}
-            for row in reader:
-                if row[group] and found.setdefault(row["image_id"], row[group]) != row[group]:
-                    raise DataError(f"{path}: two groups of {row['image_id']}; keep one row for each image")
-            return found
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {path}: {error}; give a CSV file") from error
+    return {image_id: row["mosaic"] for image_id, row in read_table(path, ("mosaic",)).items() if row["mosaic"]}
 
 
 def _cases(scores: Scores, images: Path, *, predicted: Labels, true: Labels) -> Iterator[Case]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from nucleate.apps.cli.console import is_there
 from nucleate.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def split_data(data: Path, val: str, *, table: Path | None) -> tuple[list[Sample
     from nucleate.train.pictures import check_apart
 
     share = _number(val)
-    if share is None and not Path(val).exists():
+    if share is None and not is_there(val):
         raise UsageError(f"--val {val!r}; give the number of a fold, a share such as 0.2, or other annotated images")
     samples = load_data(data, table)
     if share is None:
