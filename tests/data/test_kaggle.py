@@ -151,7 +151,7 @@ def soft_masks() -> dict[str, NDArray[np.uint8]]:
 
 @pytest.mark.parametrize("mask", soft_masks().values(), ids=soft_masks().keys())
 def test_a_sole_mask_with_soft_edges_is_one_nucleus(tmp_path: Path, mask: NDArray[np.uint8]) -> None:
-    (sample,) = read_samples(write(tmp_path, per_image(png(mask))))
+    (sample,) = kaggle.samples_of(open_source(write(tmp_path, per_image(png(mask)))))
     assert equal(sample.labels, mask > 0)
 
 
@@ -164,7 +164,7 @@ def test_of_several_masks_each_is_one_nucleus(tmp_path: Path) -> None:
 
 def test_a_coloured_sole_mask_is_one_nucleus_and_a_damaged_one_is_told(tmp_path: Path) -> None:
     coloured = np.dstack([THREE == 1, THREE == 2, THREE == 3]).astype(np.uint8) * 255
-    (sample,) = read_samples(write(tmp_path / "colours", per_image(png(coloured))))
+    (sample,) = kaggle.samples_of(open_source(write(tmp_path / "colours", per_image(png(coloured)))))
     assert equal(sample.labels, THREE > 0)
     with pytest.raises(DataError, match=r"cannot decode .*x/masks/x\.png"):
         read_samples(write(tmp_path / "damaged", per_image(b"rubbish")))

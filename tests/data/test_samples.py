@@ -15,6 +15,7 @@ from tests.data.files import ONE, equal, flip, pack, png, read_samples, two_nucl
 
 from nucleate.data import cache, kaggle, source
 from nucleate.data import samples as samples_module
+from nucleate.data.check import check_dataset
 from nucleate.data.sample import Sample
 from nucleate.data.samples import attach_table, grouped_folds, hold_out, load_samples, split
 from nucleate.data.source import open_source
@@ -172,6 +173,36 @@ def test_several_parts_have_to_be_chosen_from(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has several sets: test, train; choose one, as in .*s\.zip::test"):
         read_samples(path)
     assert len(read_samples(f"{path}::train")) == 1
+
+
+def binary_set(*masks: list[list[int]], layout: str) -> dict[str, bytes]:
+    """Give images with one mask each, as label images or in Kaggle's layout."""
+    names = ("images/{0}.png", "labels/{0}.png") if layout == "labels" else ("{0}/images/{0}.png", "{0}/masks/1.png")
+    image, labels = names
+    files = {image.format(f"i{n}"): png([[n] * len(mask[0])]) for n, mask in enumerate(masks)}
+    return files | {labels.format(f"i{n}"): png(mask) for n, mask in enumerate(masks)}
+
+
+@pytest.mark.parametrize("layout", ["labels", "kaggle"])
+def test_masks_of_all_nuclei_are_refused(tmp_path: Path, layout: str) -> None:
+    whole, parted, empty = [[0, 255, 255, 0]], [[255, 0, 0, 255]], [[0, 0, 0, 0]]
+    folder = write(tmp_path / "most", binary_set(parted, whole, parted, empty, layout=layout))
+    for _ in range(2):  # from the cache too
+        with pytest.raises(DataError, match="look like binary masks: got a sole nucleus in several pieces in 2 of 3"):
+            load_samples(folder, cache=tmp_path)
+    report = check_dataset(folder)
+    assert [found.image_id for found in report.findings if found.kind == "binary mask"] == ["i0", "i2"]
+    assert not report.usable
+    folder = write(tmp_path / "few", binary_set(parted, whole, whole, empty, layout=layout))
+    assert len(read_samples(folder)) == 4
+    assert check_dataset(folder).usable
+
+
+def test_equal_pictures_are_one_group(tmp_path: Path) -> None:
+    files = {f"{name}.png": png([[value]]) for name, value in (("a", 1), ("b", 2), ("c", 1))}
+    write(tmp_path / "s", files | {f"{name}.labels.png": png([[1]]) for name in "abc"})
+    for _ in range(2):
+        assert [one.group for one in load_samples(tmp_path / "s", cache=tmp_path / "cache")] == ["a", "b", "a"]
 
 
 def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from nucleate.core.files import write_rows
 from nucleate.core.labels import relabel
 from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, find_outlined
-from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask, stored_labels
+from nucleate.data.pieces import count_pieces
+from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask, digest_of, stored_labels
 from nucleate.data.regions import painting_order
 from nucleate.data.source import Source, open_source
 from nucleate.errors import DataError
@@ -41,15 +42,14 @@ KINDS = {
     "empty mask": "mask without a pixel; it gets no number",
     "several pieces": "nucleus falls into parts that do not touch, not even by corners",
     "holes": "nucleus encloses background or another nucleus",
+    "binary mask": "sole nucleus in several pieces, in most images: number the nuclei; the set is refused",
     "no nuclei": "image annotated as empty",
     "duplicate image": "image has the pixels of an earlier one",
 }
 """Kinds of findings and what each means."""
 
-FATAL = frozenset({"unreadable file", "another size", "no annotation", "no image"})
+FATAL = frozenset({"unreadable file", "another size", "no annotation", "no image", "binary mask"})
 """Kinds with which the sample cannot be used."""
-
-_EIGHT = np.ones((3, 3), dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | No
     """
     source = open_source(path)
     report = Report(str(source))
-    seen: dict[str, str] = {}
+    seen: dict[bytes, str] = {}
     entries = kaggle.find_entries(source)
     pairs = [] if entries else folders.find_pairs(source)
     outlined = [] if entries or pairs else find_outlined(source)
@@ -152,16 +152,24 @@ def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | No
     ]
     if not checks:
         raise DataError(f"{source} has no known layout: got {len(source.names)} files; see `nucleate check --help`")
+    full, binary = 0, []
     for number, check in enumerate(checks, 1):
+        nuclei, findings = report.nuclei, len(report.findings)
         check()
+        full += report.nuclei > nuclei
+        if report.nuclei == nuclei + 1:
+            binary += [found for found in report.findings[findings:] if found.kind == "several pieces"]
         if progress:
             progress(number, len(checks))
+    if 2 * len(binary) > full:
+        for found in binary:
+            report.add("binary mask", found.image_id, place=found.place, detail=found.detail)
     if entries:
         _check_orphans(source, entries, report=report)
     return report
 
 
-def _check_entry(source: Source, entry: kaggle.KaggleEntry, *, report: Report, seen: dict[str, str]) -> None:
+def _check_entry(source: Source, entry: kaggle.KaggleEntry, *, report: Report, seen: dict[bytes, str]) -> None:
     if entry.masks and kaggle.sole_labels(source, entry) is not None:
         pair = folders.Pair(entry.image_id, entry.image, entry.masks[0])
         _check_pair(source, pair, report=report, seen=seen)
@@ -191,7 +199,7 @@ def _check_entry(source: Source, entry: kaggle.KaggleEntry, *, report: Report, s
             masks.check(name, box, crop=mask[box] != 0)
 
 
-def _check_outlined(source: Source, entry: Outlined, *, report: Report, seen: dict[str, str]) -> None:
+def _check_outlined(source: Source, entry: Outlined, *, report: Report, seen: dict[bytes, str]) -> None:
     shape = entry.shape
     if entry.image is None:
         report.add("no image", entry.image_id, place=str(entry.outlines))
@@ -231,7 +239,7 @@ def _check_outlined(source: Source, entry: Outlined, *, report: Report, seen: di
         masks.check(name, (rows, cols), crop=region.mask[inner])
 
 
-def _check_pair(source: Source, pair: folders.Pair, *, report: Report, seen: dict[str, str]) -> None:
+def _check_pair(source: Source, pair: folders.Pair, *, report: Report, seen: dict[bytes, str]) -> None:
     image = None
     if pair.image is None:
         report.add("no image", pair.image_id, place=str(pair.labels))
@@ -262,7 +270,7 @@ def _check_pair(source: Source, pair: folders.Pair, *, report: Report, seen: dic
 
 
 def _check_nucleus(crop: NDArray[np.bool_], place: tuple[str, str], *, report: Report) -> None:
-    _, pieces = ndimage.label(crop, structure=_EIGHT)
+    pieces = count_pieces(crop)
     if pieces > 1:
         report.add("several pieces", place[0], place=place[1], detail=f"{pieces} pieces")
     # Background joins by edges where nuclei join by corners; the border of the padded crop is all one outside.
@@ -305,14 +313,14 @@ def _check_orphans(source: Source, entries: list[kaggle.KaggleEntry], *, report:
             report.add("stray file", place.parent.parent.name, place=name)
 
 
-def _image(source: Source, place: tuple[str, str], *, report: Report, seen: dict[str, str]) -> NDArray[Any] | None:
+def _image(source: Source, place: tuple[str, str], *, report: Report, seen: dict[bytes, str]) -> NDArray[Any] | None:
     image_id, name = place
     try:
         image = decode_image(source.read(name), name)
     except DataError as error:
         report.add("unreadable file", image_id, place=name, detail=str(error))
         return None
-    digest = hashlib.sha256(f"{image.shape}{image.dtype}".encode() + image.tobytes()).hexdigest()
+    digest = digest_of(image)
     if seen.setdefault(digest, image_id) != image_id:
         report.add("duplicate image", image_id, place=name, detail=f"equals {seen[digest]}")
     return image

@@ -16,6 +16,7 @@ from scipy import ndimage
 from nucleate.core.image import Image
 from nucleate.core.labels import areas, relabel
 from nucleate.data.names import picture_id, without_extras
+from nucleate.data.pieces import EIGHT, count_pieces
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask, stored_labels
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source
@@ -36,8 +37,6 @@ __all__ = [
     "samples_of",
     "sole_labels",
 ]
-
-_EIGHT = np.ones((3, 3), dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -223,8 +222,8 @@ def sole_labels(source: Source, entry: KaggleEntry) -> NDArray[np.int32] | None:
     if count < 2 or np.median(areas(labels)) < 4:
         return None
     boxes = ndimage.find_objects(labels)
-    pieces = sum(ndimage.label(labels[box] == number, _EIGHT)[1] for number, box in enumerate(boxes, 1))
-    edges = ndimage.binary_dilation(labels == count, _EIGHT, iterations=2)
+    pieces = sum(count_pieces(labels[box] == number) for number, box in enumerate(boxes, 1))
+    edges = ndimage.binary_dilation(labels == count, EIGHT, iterations=2)
     return labels if 2 * pieces <= 3 * count and ((labels > 0) & ~edges).any() else None
 
 

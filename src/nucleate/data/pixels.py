@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import warnings
@@ -17,7 +18,7 @@ from nucleate.io.tiff_colours import colours_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["PICTURE_SUFFIXES", "decode_image", "decode_labels", "decode_mask", "stored_labels"]
+__all__ = ["PICTURE_SUFFIXES", "decode_image", "decode_labels", "decode_mask", "digest_of", "stored_labels"]
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
 """Endings of the files that count as pictures in a data set, in lower case."""
@@ -113,6 +114,11 @@ def stored_labels(data: bytes, name: str) -> NDArray[Any]:
     if pixels.min(initial=0) < 0:
         raise DataError(f"{name} is no label image: got {pixels.min()}; ids are 0 for background, then 1..n")
     return pixels
+
+
+def digest_of(pixels: NDArray[Any]) -> bytes:
+    """Hash a picture; equal pixels of one type give equal bytes."""
+    return hashlib.sha256(f"{pixels.shape}{pixels.dtype}".encode() + pixels.tobytes()).digest()
 
 
 def _decode(data: bytes, name: str, *, palette: bool) -> NDArray[Any]:

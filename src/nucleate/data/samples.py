@@ -13,6 +13,8 @@ import numpy as np
 from nucleate import __version__
 from nucleate.data import cache as store
 from nucleate.data import folders, kaggle, outlined
+from nucleate.data.pieces import looks_binary
+from nucleate.data.pixels import digest_of
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source
 from nucleate.data.table import read_table
@@ -54,12 +56,13 @@ def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "")
     Returns
     -------
     list of Sample
-        Sorted by id; each image is its own group, without kind and fold (see `attach_table`).
+        Sorted by id; those of equal pixels are one group, without kind and fold (see `attach_table`).
 
     Raises
     ------
     DataError
-        If the layout is not known or something in it cannot be used (``nucleate check`` lists everything).
+        If the layout is not known or something in it cannot be used (``nucleate check`` lists everything), or most
+        label images are binary masks.
     """
     source = open_source(path, part=part)
     key = hashlib.sha256(f"{__version__}::{source.fingerprint()}::{source.part}".encode()).hexdigest()
@@ -68,7 +71,10 @@ def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "")
     if samples is None:
         samples = _read(source)
         store.store(folder, key, samples=samples)
-    return samples
+    _check_numbered(source, samples)
+    # The same picture twice must not fall on both sides of a split.
+    first: dict[bytes, str] = {}
+    return [replace(one, group=first.setdefault(digest_of(one.image), one.image_id)) for one in samples]
 
 
 def attach_table(samples: Sequence[Sample], table: Path | str) -> list[Sample]:
@@ -235,6 +241,17 @@ def _read(source: Source) -> list[Sample]:
             "XML, COCO)"
         )
     return samples
+
+
+def _check_numbered(source: Source, samples: Sequence[Sample]) -> None:
+    """Refuse masks of all nuclei in the place of label images: they teach that all nuclei are one."""
+    full = [one for one in samples if one.labels.any()]
+    binary = [one.image_id for one in full if looks_binary(one.labels)]
+    if 2 * len(binary) > len(full):
+        raise DataError(
+            f"{source}: these look like binary masks: got a sole nucleus in several pieces in {len(binary)} of "
+            f"{len(full)} annotated images, the first is {binary[0]}; number the nuclei, e.g. with scipy.ndimage.label"
+        )
 
 
 def _check_groups(samples: Sequence[Sample]) -> None:
