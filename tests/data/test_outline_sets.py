@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from roifile import ImagejRoi, roiwrite
-from tests.data.files import equal, pack, png, write
+from tests.data.files import equal, pack, png, read_samples, write
 
 from nucleate.apps.cli.main import main
 from nucleate.data.check import check_dataset
@@ -18,6 +18,8 @@ from nucleate.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 pytestmark = pytest.mark.base
 
@@ -184,3 +186,49 @@ def test_json_of_another_kind_is_not_taken_for_outlines(tmp_path: Path) -> None:
     (folder / "a.json").rename(folder / "a.geojson")
     with pytest.raises(DataError, match=r"a\.geojson is no GeoJSON"):
         read_labels_source(folder)["a"]
+
+
+def coded(*masks: NDArray[np.int32], crowd: int = 1) -> bytes:
+    """Give a COCO file of run-length codes, all called crowds."""
+    image = {"id": 1, "file_name": "a.png", "height": 6, "width": 8}
+    annotations = []
+    for mask in masks:
+        down = np.diff(np.flatnonzero(np.diff(mask.T.ravel(), prepend=0, append=0)), prepend=0).tolist()
+        counts = [*down, mask.size - sum(down)]
+        annotations.append({"image_id": 1, "iscrowd": crowd, "segmentation": {"counts": counts, "size": [6, 8]}})
+    return json.dumps({"images": [image], "annotations": annotations}).encode()
+
+
+def test_a_crowd_in_one_piece_is_a_nucleus_and_others_are_told(tmp_path: Path) -> None:
+    first, second = (LABELS == 1).astype(np.int32), (LABELS == 2).astype(np.int32)
+    apart = np.zeros((6, 8), np.int32)
+    apart[0, 0] = apart[5, 7] = 1
+    folder = write(tmp_path, {"a.png": png(IMAGE), "coco.json": coded(first, second)})
+    assert sorted(np.bincount(read_labels_source(folder)["a"].ravel()).tolist()) == [6, 11, 31]
+    assert check_dataset(folder).findings == []
+    write(tmp_path, {"coco.json": coded(first, apart)})
+    assert equal(read_labels_source(folder)["a"], first)
+    told = "1 of 2 outlines: crowds (iscrowd) in several pieces"
+    assert [(f.kind, f.detail) for f in check_dataset(folder).findings] == [("passed over", told)]
+    write(tmp_path, {"coco.json": coded(apart)})
+    with pytest.raises(DataError, match=r"coco\.json has no nuclei of a picture, but 1 of 1 outlines: crowds"):
+        read_samples(folder)
+    assert not check_dataset(folder).usable
+
+
+@pytest.mark.parametrize("key", ["objectType", "object_type"])
+def test_the_region_round_detections_is_no_nucleus(key: str, tmp_path: Path) -> None:
+    everything = [[0, 0], [8, 0], [8, 6], [0, 6]]
+    content = json.loads(geojson(everything, WIDE, SMALL))
+    for feature, kind in zip(content["features"], ("annotation", "detection", "cell"), strict=True):
+        feature["properties"] = {key: kind}
+    folder = write(tmp_path, {"a.png": png(IMAGE), "a.geojson": json.dumps(content).encode()})
+    assert equal(read_labels_source(folder)["a"], LABELS)
+    content["features"].append({"type": "Feature", "geometry": {"type": "Point"}, "properties": {key: "detection"}})
+    write(tmp_path, {"a.geojson": json.dumps(content).encode()})
+    told = [f.detail for f in check_dataset(folder).findings if f.kind == "passed over"]
+    assert told == ["1 of 4 objects: neither cells nor detections", "1 of 3 objects: points or lines"]
+    for feature in content["features"]:  # drawn by hand, as annotations
+        feature["properties"] = {key: "annotation"}
+    write(tmp_path, {"a.geojson": json.dumps(content).encode()})
+    assert read_labels_source(folder)["a"].max() == 3

@@ -16,6 +16,7 @@ from xml.parsers import expat
 import numpy as np
 
 from nucleate.data.names import picture_id
+from nucleate.data.pieces import count_pieces
 from nucleate.data.regions import Region, region_of_rings, region_of_runs, without
 from nucleate.errors import DataError
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Shape = tuple[int, int]
+    Note = Callable[[str], None]
 
 __all__ = ["READERS", "coco_pictures", "coco_regions", "geojson_regions", "is_geojson", "roi_regions", "xml_regions"]
 
@@ -36,10 +38,15 @@ _GEOMETRIES = {
 }  # fmt: skip
 
 
-def geojson_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
+def _quiet(_: str) -> None:
+    pass
+
+
+def geojson_regions(data: bytes, name: str, *, shape: Shape, note: Note = _quiet) -> list[Region]:
     """Read the polygons of a GeoJSON file, a feature a nucleus; points and lines are passed over.
 
-    Of QuPath's cells, which have an outline of their nucleus too (``nucleusGeometry``), that one is taken.
+    Of QuPath's cells, which have an outline of their nucleus too (``nucleusGeometry``), that one is taken. Where there
+    are cells or detections, annotations are no nuclei but the regions in which these were sought.
 
     Parameters
     ----------
@@ -49,6 +56,8 @@ def geojson_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
         For messages.
     shape : (int, int)
         Rows and columns of the picture.
+    note : callable
+        Told what is passed over.
 
     Raises
     ------
@@ -62,7 +71,11 @@ def geojson_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
         features = _features(parsed)
         if features is None:
             raise DataError(f"{name} is no GeoJSON: no features or geometry in it; export it again")
-        for feature in features:
+        detected = [feature for feature in features if _object_type(feature) in {"cell", "detection"}]
+        if detected and len(detected) < len(features):
+            note(f"{len(features) - len(detected)} of {len(features)} objects: neither cells nor detections")
+        wanted = detected or features
+        for feature in wanted:
             geometry: dict[str, Any] = feature.get("nucleusGeometry") or feature.get("geometry", feature) or {}
             kind, corners = str(geometry.get("type")), geometry.get("coordinates")
             pieces: list[Any] = {"Polygon": [corners], "MultiPolygon": corners}.get(kind) or []
@@ -71,6 +84,8 @@ def geojson_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
                 plane = geometry.get("plane") or {}
                 places.add((plane.get("z", 0), plane.get("t", 0)))
                 found.append(region_of_rings(rings, shape))
+        if len(found) < len(wanted):
+            note(f"{len(wanted) - len(found)} of {len(wanted)} objects: points or lines")
     _check_one_plane(name, places)
     return found
 
@@ -86,7 +101,7 @@ def is_geojson(data: bytes, name: str) -> bool:
     return _features(_json(data, name)) is not None
 
 
-def roi_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
+def roi_regions(data: bytes, name: str, *, shape: Shape, note: Note = _quiet) -> list[Region]:
     """Read the areas of an ImageJ ROI zip or of a single ``.roi``; points and lines are passed over.
 
     Raises
@@ -100,16 +115,18 @@ def roi_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
     found = []
     places = set()
     with _Damaged(name):
-        for content in _rois(data, name):
-            roi = ImagejRoi.frombytes(content)
+        rois = [ImagejRoi.frombytes(content) for content in _rois(data, name)]
+        for roi in rois:
             if roi.roitype in areas:
                 places.add(tuple(max(n, 1) for n in (roi.position, roi.z_position, roi.t_position)))  # 0 is none
                 found.append(region_of_rings([_ring(ring) for ring in roi.coordinates(multi=True)], shape))
+        if len(found) < len(rois):
+            note(f"{len(rois) - len(found)} of {len(rois)} regions: points or lines")
     _check_one_plane(name, places)
     return found
 
 
-def xml_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
+def xml_regions(data: bytes, name: str, *, shape: Shape, note: Note = _quiet) -> list[Region]:
     """Read the regions of an Aperio ImageScope file, the format of MoNuSeg: ``Region/Vertices/Vertex`` with X and Y.
 
     A negative region (``NegativeROA="1"``) is cut out of all others.
@@ -145,6 +162,8 @@ def xml_regions(data: bytes, name: str, *, shape: Shape) -> list[Region]:
         found = [
             (region_of_rings([_ring(r)], shape), hole) for r, hole in zip(rings, negative, strict=True) if len(r) > 2
         ]
+        if len(found) < len(rings):
+            note(f"{len(rings) - len(found)} of {len(rings)} regions: points or lines")
     holes = [region for region, hole in found if hole]
     return [functools.reduce(without, holes, region) for region, hole in found if not hole]
 
@@ -155,7 +174,7 @@ def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
     Returns
     -------
     dict
-        Id -> ``{"file_name": str, "shape": (rows, columns), "annotations": [...]}``, without crowds. The id is the
+        Id -> ``{"file_name": str, "shape": (rows, columns), "annotations": [...]}``. The id is the
         file's name without folders and ending; in files of ours (`nucleate.export.coco`) the name of the results, of
         a plane of a stack with its number: ``stack/0``.
 
@@ -171,8 +190,7 @@ def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
         ours = parsed.get("info", {}).get("description") == _OURS
         annotations: dict[Any, list[Any]] = {entry["id"]: [] for entry in parsed["images"]}
         for one in parsed["annotations"]:
-            if not one.get("iscrowd", 0):
-                annotations[one["image_id"]].append(one)
+            annotations[one["image_id"]].append(one)
         found: dict[str, dict[str, Any]] = {}
         for entry in parsed["images"]:
             image_id, shape = picture_id(entry["file_name"]), (int(entry["height"]), int(entry["width"]))
@@ -185,15 +203,18 @@ def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
         return found
 
 
-def coco_regions(annotations: list[dict[str, Any]], name: str, *, shape: Shape) -> list[Region]:
+def coco_regions(annotations: list[dict[str, Any]], name: str, *, shape: Shape, note: Note = _quiet) -> list[Region]:
     """Read the nuclei of one picture of a COCO file: polygons, or run-length codes plain or compressed.
+
+    Some programs call all that they write as run-length codes crowds (``iscrowd``). So one in one piece is a nucleus,
+    and one in several pieces, which is several nuclei outlined as one, is passed over.
 
     Raises
     ------
     DataError
-        If one is damaged, or has a box and no outline.
+        If one is damaged, has a box and no outline, or all are crowds: the picture would count as without nuclei.
     """
-    found = []
+    found: list[Region] = []
     with _Damaged(name):
         for one in annotations:
             code = one.get("segmentation")
@@ -209,7 +230,17 @@ def coco_regions(annotations: list[dict[str, Any]], name: str, *, shape: Shape) 
                     raise DataError(f"{name} has a mask of {size}, its image is {shape}; export the masks again")
                 runs = _decompress(counts) if isinstance(counts, str) else counts
                 found.append(region_of_runs(runs, shape))
-    return found
+    nuclei = [
+        region
+        for one, region in zip(annotations, found, strict=True)
+        if not one.get("iscrowd") or count_pieces(region.mask) < 2
+    ]
+    if len(nuclei) < len(found):
+        crowds = f"{len(found) - len(nuclei)} of {len(found)} outlines: crowds (iscrowd) in several pieces"
+        if not nuclei:
+            raise DataError(f"{name} has no nuclei of a picture, but {crowds}; outline each nucleus or take it out")
+        note(crowds)
+    return nuclei
 
 
 READERS: dict[str, Callable[..., list[Region]]] = {
@@ -256,6 +287,12 @@ def _features(parsed: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401 - as 
     known = {"Feature", *_GEOMETRIES}
     sound = isinstance(features, list) and all(isinstance(one, dict) and one.get("type") in known for one in features)
     return features if sound else None
+
+
+def _object_type(feature: dict[str, Any]) -> str:
+    """Give what QuPath says an object is, in the spelling of any version; "" where another program wrote it."""
+    said = feature.get("properties") or {}
+    return str(said.get("objectType") or said.get("object_type") or "")
 
 
 def _ring(corners: Any) -> NDArray[np.float64]:  # noqa: ANN401 - as the file has it

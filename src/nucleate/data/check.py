@@ -36,6 +36,7 @@ KINDS = {
     "no annotation": "image without masks, label image or outlines; the sample is lost",
     "no image": "label image or outlines without an image; the sample is lost",
     "stray file": "picture or mask that belongs to no image in Kaggle's layout; it is passed over",
+    "passed over": "outlines that are no nuclei: regions round detections, crowds, points, lines",
     "overlapping masks": "mask shares pixels with earlier ones, which keep them: earlier by name, of outlines smaller",
     "hidden mask": "mask lies wholly inside earlier ones; it gets no number",
     "duplicate mask": "mask equals an earlier one of the same image",
@@ -218,7 +219,9 @@ def _check_outlined(source: Source, entry: Outlined, *, report: Report, seen: di
         return
     place = str(entry.outlines)
     try:
-        regions = entry.regions(shape)
+        regions = entry.regions(
+            shape, note=lambda what: report.add("passed over", entry.image_id, place=place, detail=what)
+        )
     except DataError as error:
         report.add("unreadable file", entry.image_id, place=place, detail=str(error))
         return

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Outlined", "find_outlined", "samples_of"]
 
-_Reader: TypeAlias = Callable[[tuple[int, int]], list[Region]]
+_Note: TypeAlias = Callable[[str], None]
+_Reader: TypeAlias = Callable[[tuple[int, int], _Note], list[Region]]
 
 _ENDINGS = (".rois", "_rois", "-rois", ".labels", "_annotations")
 
@@ -38,7 +39,8 @@ class Outlined:
     outlines : str, optional
         File name of the outlines.
     read : callable, optional
-        Rows and columns of the picture -> its nuclei. Raises DataError if they are damaged.
+        Rows and columns of the picture, and what to call with what is passed over -> its nuclei. Raises DataError if
+        they are damaged.
     shape : (int, int), optional
         Rows and columns that the outlines are said to be drawn on.
     """
@@ -49,8 +51,8 @@ class Outlined:
     read: _Reader | None
     shape: tuple[int, int] | None = None
 
-    def regions(self, shape: tuple[int, int]) -> list[Region]:
-        """Read the nuclei of a picture of that many rows and columns.
+    def regions(self, shape: tuple[int, int], *, note: _Note = lambda _: None) -> list[Region]:
+        """Read the nuclei of a picture of that many rows and columns; `note` is told what is passed over.
 
         Raises
         ------
@@ -61,7 +63,7 @@ class Outlined:
             raise DataError(f"{self.image_id} has no outlines; add them or take the picture out")
         if self.shape is not None and shape != self.shape:
             raise DataError(f"{self.image_id} is {shape}, {self.outlines} says {self.shape}; annotate the same picture")
-        return self.read(shape)
+        return self.read(shape, note)
 
 
 def find_outlined(source: Source) -> list[Outlined]:
@@ -172,12 +174,12 @@ def _named_by(source: Source, name: str, *, file_name: str, named: dict[str, lis
 
 
 def _coco_reader(name: str, entry: dict[str, Any]) -> _Reader:
-    return lambda shape: coco_regions(entry["annotations"], name, shape=shape)
+    return lambda shape, note: coco_regions(entry["annotations"], name, shape=shape, note=note)
 
 
 def _reader(source: Source, name: str) -> _Reader:
     read = READERS[PurePosixPath(name).suffix.lower()]
-    return lambda shape: read(source.read(name), f"{source}/{name}", shape=shape)
+    return lambda shape, note: read(source.read(name), f"{source}/{name}", shape=shape, note=note)
 
 
 def _by_id(source: Source, names: list[str]) -> dict[str, str]:
