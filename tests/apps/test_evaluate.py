@@ -91,6 +91,16 @@ def test_missing_and_extra_predictions_are_named_once(tmp_path: Path, truth: Pat
     assert "kaggle           0.3333" in result.stdout
 
 
+def test_binary_masks_are_told(tmp_path: Path) -> None:
+    numbered = np.array([[1, 0, 2], [1, 0, 2]], np.uint16)
+    binary = np.where(numbered > 0, np.uint16(255), np.uint16(0))
+    truth = _folder(tmp_path / "truth", a=numbered, b=binary)
+    result = _run(_folder(tmp_path / "pred", a=numbered, b=numbered), truth)
+    assert result.exit_code == 0
+    (line,) = result.stderr.splitlines()
+    assert line == "nucleate: 1 image (b) looking like binary masks, each scored as one nucleus; number them"
+
+
 def test_an_image_of_another_shape_is_an_error_and_the_rest_goes_on(tmp_path: Path, truth: Path) -> None:
     pred = _folder(tmp_path / "pred", a=LABELS, b=LABELS[:20], c=LABELS)
     result = _run(pred, truth, "--json", tmp_path / "s.json", "--per-image", tmp_path / "p.csv")

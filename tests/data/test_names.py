@@ -98,3 +98,9 @@ def test_names() -> None:
     assert read_name("notes.txt") is None
     assert read_name("labels/a.Overlay.PNG") is None
     assert read_name("masks/images/a.png") == ("masks", "a", False)
+
+
+def test_accents_are_one_letter_or_two() -> None:
+    composed, apart = "z\u00e4hl", "za\u0308hl"
+    assert picture_id(f"labels/{apart}.tif") == picture_id(f"{composed}.labels.tif") == composed
+    assert read_name(f"images/{apart}.tif") == read_name(f"images/{composed}.tif")

@@ -52,6 +52,13 @@ def test_broken_images_are_left_out_and_named() -> None:
     assert [image.image_id for image in scores.per_image] == ["a"]
 
 
+def test_binary_masks_are_named() -> None:
+    numbered = np.array([[1, 0, 2], [1, 0, 2]])
+    sources = {"a": numbered, "b": 255 * (numbered > 0), "c": numbered > 1}
+    assert evaluate_sources(sources, dict.fromkeys(sources, numbered)).binary == ("b",)
+    assert evaluate_sources(dict.fromkeys(sources, numbered), sources).binary == ("b",)
+
+
 def test_no_common_image_is_a_wrong_call() -> None:
     with pytest.raises(UsageError, match=r"no image is in both: predictions p, q; truth a, b, c ... \(4\)"):
         evaluate_sources({"p": ONE, "q": ONE}, {"a": ONE, "b": ONE, "c": ONE, "d": ONE})

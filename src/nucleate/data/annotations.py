@@ -15,8 +15,8 @@ from xml.parsers import expat
 
 import numpy as np
 
+from nucleate.core.pieces import count_pieces
 from nucleate.data.names import picture_id
-from nucleate.data.pieces import count_pieces
 from nucleate.data.regions import Region, region_of_rings, region_of_runs, without
 from nucleate.errors import DataError
 

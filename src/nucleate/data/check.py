@@ -14,9 +14,9 @@ from scipy import ndimage
 
 from nucleate.core.files import write_rows
 from nucleate.core.labels import relabel
+from nucleate.core.pieces import count_pieces
 from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, find_outlined
-from nucleate.data.pieces import count_pieces
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask, digest_of, stored_labels
 from nucleate.data.regions import painting_order
 from nucleate.data.source import Source, open_source

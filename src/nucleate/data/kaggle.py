@@ -15,8 +15,8 @@ from scipy import ndimage
 
 from nucleate.core.image import Image
 from nucleate.core.labels import areas, relabel
+from nucleate.core.pieces import EIGHT, count_pieces
 from nucleate.data.names import picture_id, without_extras
-from nucleate.data.pieces import EIGHT, count_pieces
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask, stored_labels
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source

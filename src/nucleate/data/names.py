@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -35,14 +36,14 @@ class FileName(NamedTuple):
 
 
 def picture_id(name: str) -> str:
-    """Give the id in a file name: without folder, suffix and ending of a label image.
+    """Give the id in a file name: without folder, suffix and ending of a label image, accents composed (NFC).
 
     Examples
     --------
     >>> [picture_id(name) for name in ("labels/plate-1.labels.tif", "001_cp_masks.png", "masks/a_mask.tif")]
     ['plate-1', '001', 'a']
     """
-    return _LABELS.sub("", PurePosixPath(name).stem)
+    return _LABELS.sub("", unicodedata.normalize("NFC", PurePosixPath(name).stem))
 
 
 def without_extras(image_id: str) -> str:

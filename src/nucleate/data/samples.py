@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate import __version__
+from nucleate.core.pieces import looks_binary
 from nucleate.data import cache as store
 from nucleate.data import folders, kaggle, outlined
-from nucleate.data.pieces import looks_binary
 from nucleate.data.pixels import digest_of
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source

@@ -65,6 +65,8 @@ class Scores:
         The single images, in the order given.
     missing, ignored : tuple of str
         Images of the truth without prediction, counted as empty; predictions without truth, which do not count.
+    binary : tuple of str
+        Images of which one side, the true or the predicted, looks like a binary mask: one id in several pieces.
     failed : mapping
         Image id to the reason why it could not be compared and was left out.
     """
@@ -83,6 +85,7 @@ class Scores:
     per_image: tuple[ImageScore, ...]
     missing: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    binary: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
 
     @property

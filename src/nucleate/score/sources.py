@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleate.core.pieces import looks_binary
 from nucleate.errors import DataError, InputError, UsageError
 from nucleate.score.images import score_image
 from nucleate.score.scores import summarise
@@ -49,7 +50,8 @@ def evaluate_sources(
     Scores
         Of every image of the truth: one without prediction counts as an image in which nothing was found and is named
         in `Scores.missing`. Predictions without truth do not count (`Scores.ignored`). Images that cannot be read or
-        whose shapes differ are left out (`Scores.failed`), the rest is scored.
+        whose shapes differ are left out (`Scores.failed`), the rest is scored. What looks like a binary mask is scored
+        as what it is, a lone nucleus, and named (`Scores.binary`).
 
     Raises
     ------
@@ -70,19 +72,21 @@ def evaluate_sources(
     if len(missing) == len(ids):
         got = f"predictions {_first(sorted(predicted))}; truth {_first(ids)}"
         raise UsageError(f"no image is in both: {got}; give files of the same image the same name")
-    per_image, failed = [], {}
+    per_image, failed, binary = [], {}, []
     absent = set(missing)
     for image_id in each(ids):
         try:
             labels = true[image_id]
             found = np.zeros_like(labels) if image_id in absent else predicted[image_id]
             per_image.append(score_image(labels, found, image_id=image_id))
+            binary += [image_id] if looks_binary(labels) or looks_binary(found) else []
         except (DataError, InputError) as error:
             failed[image_id] = str(error)
     if not per_image:
         raise DataError(f"none of {len(ids)} images could be compared; the first, {ids[0]}: {failed[ids[0]]}")
     scores = summarise(per_image, groups=groups, resamples=resamples, seed=seed)
-    return replace(scores, missing=missing, ignored=tuple(sorted(set(predicted) - set(true))), failed=failed)
+    ignored = tuple(sorted(set(predicted) - set(true)))
+    return replace(scores, missing=missing, ignored=ignored, binary=tuple(binary), failed=failed)
 
 
 def _by_id(labels: Labels | NDArray[Any]) -> Labels:

@@ -122,6 +122,8 @@ def _notes(scores: Scores, groups: Mapping[str, str] | None) -> list[str]:
         notes.append(f"{_named(scores.missing)} without prediction, counted as empty")
     if scores.ignored:
         notes.append(f"{_named(scores.ignored)} predicted without truth, ignored")
+    if scores.binary:
+        notes.append(f"{_named(scores.binary)} looking like binary masks, each scored as one nucleus; number them")
     if scores.failed:
         notes.append(f"{_named(list(scores.failed))} could not be compared, left out of the scores")
     return notes

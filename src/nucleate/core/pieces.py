@@ -22,11 +22,12 @@ def count_pieces(mask: NDArray[np.bool_]) -> int:
 
 
 def looks_binary(labels: NDArray[Any]) -> bool:
-    """Whether a label image 1..n has one id only, and that in several pieces.
+    """Whether a label image has one id only, and that in several pieces.
 
     Examples
     --------
     >>> looks_binary(np.array([[1, 0, 1]])), looks_binary(np.array([[1, 0, 2]])), looks_binary(np.array([[1, 1, 0]]))
     (True, False, False)
     """
-    return bool(labels.max(initial=0) == 1) and count_pieces(labels > 0) > 1
+    top = labels.max(initial=0)
+    return bool(top > 0) and bool(((labels == 0) | (labels == top)).all()) and count_pieces(labels > 0) > 1
