@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["facts_of_state", "load_network", "load_state", "save_network", "save_state"]
 
 
+_HEADER = "nucleate"  # one key for all: safetensors writes several in any order, and equal files would differ
+
+
 def save_state(path: Path, parts: Parts, *, facts: dict[str, Any]) -> None:
     """Write everything a run needs to go on; `facts` is anything JSON can hold."""
     module, average, optimiser = parts
@@ -38,7 +41,7 @@ def save_state(path: Path, parts: Parts, *, facts: dict[str, Any]) -> None:
         tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
-    _write(path, tensors, header={"facts": json.dumps(facts)})
+    _write(path, tensors, header={"facts": facts})
 
 
 def facts_of_state(path: Path) -> dict[str, Any]:
@@ -49,10 +52,9 @@ def facts_of_state(path: Path) -> dict[str, Any]:
     ModelError
         If the file is damaged or no state.
     """
-    with _opened(path) as stream:
-        header = stream.metadata() or {}
     try:
-        return dict(json.loads(header["facts"]))
+        with _opened(path) as stream:
+            return dict(_header(stream)["facts"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: not the state of a run; use another run folder") from error
 
@@ -66,10 +68,10 @@ def load_state(path: Path, parts: Parts) -> None:
         If the file is damaged or of another network.
     """
     module, average, optimiser = parts
-    tensors, _ = _read(path)
     states: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}}
     moments: dict[int, dict[str, Tensor]] = {}
     try:
+        tensors, _ = _read(path)
         for key, value in tensors.items():
             part, _, name = key.partition(".")
             if part == "optimiser":
@@ -87,8 +89,7 @@ def load_state(path: Path, parts: Parts) -> None:
 
 def save_network(path: Path, module: nn.Module, *, config: NetConfig, facts: dict[str, Any] | None = None) -> None:
     """Write the weights of one network with what is needed to build it again."""
-    header = {"network": json.dumps(config.to_dict()), "facts": json.dumps(facts or {})}
-    _write(path, dict(module.state_dict()), header=header)
+    _write(path, dict(module.state_dict()), header={"network": config.to_dict(), "facts": facts or {}})
 
 
 def load_network(path: Path) -> tuple[nn.Module, NetConfig, dict[str, Any]]:
@@ -99,25 +100,33 @@ def load_network(path: Path) -> tuple[nn.Module, NetConfig, dict[str, Any]]:
     ModelError
         If the file is damaged or holds no network.
     """
-    tensors, header = _read(path)
     try:
-        config = NetConfig(**json.loads(header["network"]))
+        tensors, header = _read(path)
+        config = NetConfig(**header["network"])
         module = build(config)
         module.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: holds no network of nucleate: {_first_line(error)}; train it again") from error
-    return module.eval(), config, dict(json.loads(header.get("facts", "{}")))
+    return module.eval(), config, dict(header.get("facts", {}))
 
 
-def _write(path: Path, tensors: dict[str, Tensor], *, header: dict[str, str]) -> None:
+def _write(path: Path, tensors: dict[str, Tensor], *, header: dict[str, Any]) -> None:
     with atomic_path(path) as temporary:
         # Channels-last weights are stored in the plain order.
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, header)
+        plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        save_file(plain, temporary, {_HEADER: json.dumps(header)})
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with _opened(path) as stream:
-        return {name: stream.get_tensor(name) for name in stream.keys()}, stream.metadata() or {}  # noqa: SIM118 - not a dict
+        return {name: stream.get_tensor(name) for name in stream.keys()}, _header(stream)  # noqa: SIM118 - not a dict
+
+
+def _header(stream: Any) -> dict[str, Any]:  # noqa: ANN401 - safetensors ships no types
+    texts = stream.metadata() or {}
+    if _HEADER in texts:
+        return dict(json.loads(texts[_HEADER]))
+    return {name: json.loads(text) for name, text in texts.items()}  # a file of an older version
 
 
 @contextlib.contextmanager
