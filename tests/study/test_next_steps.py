@@ -250,6 +250,17 @@ def test_settings_that_come_later_leave_rows_as_they_are(data: Path, tmp_path: P
     assert study.known(idea, part.name) is None
 
 
+def test_a_study_goes_on_with_its_own_images_and_folds_only(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, table = tmp_path / "out", tmp_path / "images.csv"
+    _plan(data, out).claim(_plan(data, out).pictures(), resume=False)
+    table.write_text(table.read_text().replace("type a", "type c"))
+    assert _run("ablate", data, "-o", out, "--only", "clean", *SMALL, "--resume") == 2
+    assert "study of other images, folds or types" in capsys.readouterr().err
+    assert {path.name for path in out.iterdir()} == {"plan.json"}
+
+
 def test_publishing_trains_nothing(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, told = tmp_path / "out", tmp_path / "results" / "next"
     assert _run("ablate", data, "-o", out, *SMALL, "--publish", told) == 2
@@ -262,6 +273,10 @@ def test_publishing_trains_nothing(data: Path, tmp_path: Path, capsys: pytest.Ca
     assert {path.name for path in told.iterdir()} == written
     assert (told / "table.csv").read_text() == (out / "table.csv").read_text()
     assert {path.stem for path in (told / "strips").iterdir()} == {"truth", BASELINE, "clean"}
+    plan = json.loads((told / "plan.json").read_text())
+    (told / "plan.json").write_text(json.dumps({**plan, "images_sha256": "of other images"}))
+    assert _run("ablate", data, "-o", out, *SMALL, "--publish", told) == 2
+    assert "study of other images" in capsys.readouterr().err
     (told / "plan.json").write_text("{}")
     assert _run("ablate", data, "-o", out, *SMALL, "--publish", told) == 2
     assert "study with other settings" in capsys.readouterr().err

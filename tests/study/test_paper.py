@@ -18,7 +18,8 @@ from nucleate.data.write import write_sample
 from nucleate.export.rle_csv import write_submission
 from nucleate.nets.build import NetConfig
 from nucleate.study import paper as study
-from nucleate.study.paper import NETWORKS, PaperPlan, load_split, paper_config, train_networks
+from nucleate.study.paper import NETWORKS, PaperPlan, Split, load_split, paper_config, train_networks
+from nucleate.study.paper_table import KaggleTest, score_all
 from nucleate.train.checkpoint import load_network
 from nucleate.train.search import drawn_learning_rate
 
@@ -113,6 +114,53 @@ def test_a_study_is_neither_overwritten_nor_mixed(
     assert "--resume" in capsys.readouterr().err
     assert _run("paper", data, "-o", out, *SMALL, "--seed", "5", "--resume") == 2
     assert "other settings" in capsys.readouterr().err
+
+
+def test_a_study_goes_on_with_its_own_images_and_folds_only(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, table = tmp_path / "out", tmp_path / "folds.csv"
+    rows = [f"disks-{index},group-{index},{index % 4},a" for index in range(8)]
+    table.write_text("\n".join(["image_id,mosaic,fold,image_type", *rows]))
+    assert _run("paper", data, "-o", out, "--table", table, *SMALL) == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert _run("paper", data, "-o", out, *SMALL, "--resume") == 2  # folds dealt, not those of the table
+    assert "of other images, folds or types; give the same DATA and --table" in capsys.readouterr().err
+    other = tmp_path / "other"
+    for sample in disks(8, seed=1):
+        write_sample(other, sample, layout="kaggle")
+    assert _run("paper", other, "-o", out, "--table", table, *SMALL, "--resume") == 2
+    assert "of other images" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+    plan = json.loads((out / "plan.json").read_text())
+    del plan["images_sha256"]  # as an older version left it
+    (out / "plan.json").write_text(json.dumps(plan))
+    assert _run("paper", data, "-o", out, "--table", table, *SMALL, "--resume") == 0
+
+
+def test_scores_of_another_set_are_not_taken(data: Path, tmp_path: Path) -> None:
+    plan = PaperPlan(data, tmp_path / "out")
+    split = load_split(plan)
+    kaggle = []
+    for name, side in (("one", 40), ("two", 48)):
+        drawn = disks(3, side=side, seed=side)
+        for sample in drawn:
+            write_sample(tmp_path / name, sample, layout="kaggle")
+        write_submission(tmp_path / f"{name}.csv", [(sample.image_id, sample.labels) for sample in drawn])
+        kaggle.append(KaggleTest(tmp_path / name, tmp_path / f"{name}.csv"))
+    scored = [score_all(plan, split, networks={}, kaggle=test)["otsu"] for test in (*kaggle, kaggle[1])]
+    assert scored[0]["kaggle"] != scored[1]["kaggle"] == scored[2]["kaggle"]
+    swapped = score_all(plan, Split(split.train, split.test, split.dev), networks={})["otsu"]
+    assert [swapped["dev"]["pixel_iou"], swapped["test"]["pixel_iou"]] == [
+        scored[0][part]["pixel_iou"] for part in ("test", "dev")
+    ]
+
+
+def test_two_training_images_are_enough(tmp_path: Path) -> None:
+    for sample in disks(4):
+        write_sample(tmp_path / "few", sample, layout="kaggle")
+    assert _run("paper", tmp_path / "few", "-o", tmp_path / "out", *SMALL) == 0
+    assert (tmp_path / "out" / "augmented.png").is_file()
 
 
 def test_test_and_solution_belong_together(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nucleate.errors import UsageError
@@ -161,7 +161,7 @@ def run_study(
     Raises
     ------
     UsageError
-        If a name is unknown, or the folder holds another study.
+        If a name is unknown, or the folder holds another study or one of other pictures.
     DataError
         If one type after the other is to be left out and there are not two.
     """
@@ -172,7 +172,7 @@ def run_study(
     wanted = {BASELINE, *(only or known)}
     samples = plan.pictures(plan.folds, seed=plan.seed)
     types = type_parts(samples) if TYPES in only else _types(samples)
-    plan.claim(resume=resume)
+    plan.claim(samples, resume=resume)
     shown = choose_shown(samples, plan.folds)
     study = Study(plan, shown=shown, device=device, report=report)
     story = _Story(study, samples, fold_parts(plan, samples), command)
@@ -231,8 +231,8 @@ def publish_study(plan: NextPlan, out: Path, *, command: str) -> None:
     UsageError
         If the plan's folder holds no study, or another one, or nothing in it is done yet, or `out` holds another one.
     """
-    plan.claim(resume=True, new=False)
     samples = plan.pictures(plan.folds, seed=plan.seed)
+    plan.claim(samples, resume=True, new=False)
     shown = choose_shown(samples, plan.folds)
     study = Study(plan, shown=shown)
     story = _Story(study, samples, fold_parts(plan, samples), command)
@@ -240,6 +240,7 @@ def publish_study(plan: NextPlan, out: Path, *, command: str) -> None:
     rows = story.rows(best)
     if not rows:
         raise UsageError(f"{plan.out} has no whole row of the baseline yet; run the study first")
+    replace(plan, out=out).claim(samples, resume=True)
     study.copy_rows(out)
     story.tell(out)
     story.draw_truth(out, shown=shown)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -216,14 +216,7 @@ class Study:
             return {name: archive[name] for name in archive.files}
 
     def copy_rows(self, out: Path) -> None:
-        """Copy the plan and the rows that are done, without weights and maps: the study can go on from the copy.
-
-        Raises
-        ------
-        UsageError
-            If `out` holds another study.
-        """
-        replace(self.plan, out=out).claim(resume=True)
+        """Copy the rows that are done, without weights and maps: the study can go on from the copy."""
         rows = make_folder(out / "rows")
         for path in (self.plan.out / "rows").glob("[!.]*"):
             with atomic_path(rows / path.name) as temporary:

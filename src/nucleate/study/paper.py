@@ -130,9 +130,9 @@ def train_networks(
     Raises
     ------
     UsageError
-        If the folder holds another study, or one and `resume` is off.
+        If the folder holds another study or one of other pictures, or one and `resume` is off.
     """
-    plan.claim(resume=resume)
+    plan.claim([*split.train, *split.dev, *split.test], resume=resume)
     atlas = prepare(split.train, NORMALIZER, resize=SIDE)
     dev = prepare(split.dev, NORMALIZER, resize=SIDE)
     study = open_study(plan.out / "draws.journal", "paper")

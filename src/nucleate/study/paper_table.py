@@ -13,6 +13,7 @@ import numpy as np
 from nucleate import __version__
 from nucleate.core.files import make_folder, write_rows, write_text
 from nucleate.data.kaggle import list_images
+from nucleate.data.source import open_source
 from nucleate.data.truth import read_labels_source
 from nucleate.errors import UsageError
 from nucleate.export.rle_csv import write_submission
@@ -25,6 +26,7 @@ from nucleate.train.batches import make_batch, prepare
 from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
 from nucleate.train.device import describe
+from nucleate.train.pictures import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -75,7 +77,7 @@ def score_all(
 ) -> dict[str, dict[str, Any]]:
     """Score every system on the dev and test folds, and on Kaggle's test set where it is given.
 
-    Each outcome is kept as ``scores/<system>-<set>.json`` with the hash of the network, and not computed again.
+    Each outcome is kept as ``scores/<system>-<set>.json`` with the hashes of network and set, and not computed again.
 
     Returns
     -------
@@ -83,6 +85,10 @@ def score_all(
         System to set ("dev", "test", "kaggle") to the JSON of its scores.
     """
     folder = make_folder(plan.out / "scores")
+    hashes = {"dev": digest_of(split.dev), "test": digest_of(split.test)}
+    if kaggle is not None:
+        hashes["kaggle"] = "-".join(open_source(path).fingerprint() for path in (kaggle.images, kaggle.solution))
+    groups = {s.image_id: s.group for s in (*split.dev, *split.test)}
     results: dict[str, dict[str, Any]] = {}
     for name in (OTSU, *networks):
         path = networks.get(name)
@@ -91,21 +97,26 @@ def score_all(
         sets = {"dev": _known(system, split.dev), "test": _known(system, split.test)}
         if kaggle is not None:
             sets["kaggle"] = _unknown(system, kaggle, submission=plan.out / f"submission-{name}.csv")
-        groups = {s.image_id: s.group for s in (*split.dev, *split.test)}
         results[name] = {
-            key: _scored(folder / f"{name}-{key}.json", digest, pairs=sets[key], groups=groups) for key in sets
+            key: _scored(folder / f"{name}-{key}.json", (digest, hashes[key]), pairs=pairs, groups=groups)
+            for key, pairs in sets.items()
         }
     return results
 
 
 def _scored(
-    path: Path, digest: str, *, pairs: Iterable[tuple[str, NDArray[Any], NDArray[Any]]], groups: Mapping[str, str]
+    path: Path,
+    of: tuple[str, str],
+    *,
+    pairs: Iterable[tuple[str, NDArray[Any], NDArray[Any]]],
+    groups: Mapping[str, str],
 ) -> dict[str, Any]:
+    stamp = dict(zip(("network", "images_sha256"), of, strict=True))
     if path.is_file():
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if kept["network"] == digest:
+        if stamp.items() <= kept.items():
             return kept
-    scores = {"network": digest, **evaluate_pairs(pairs, groups=groups).to_json()}
+    scores = {**stamp, **evaluate_pairs(pairs, groups=groups).to_json()}
     write_text(path, json.dumps(scores, indent=1))
     return scores
 
@@ -247,6 +258,6 @@ def _draw_augmented(plan: PaperPlan, split: Split) -> None:
                 "augmented": after.batch_NCHW[i, 0].numpy(),
                 "its mask": after.targets_NCHW[i, 0].numpy(),
             }
-            for i in range(_SHOWN)
+            for i in range(len(before.batch_NCHW))
         ],
     )

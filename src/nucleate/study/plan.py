@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from nucleate.core.files import make_folder, write_text
 from nucleate.data.samples import FOLDS, attach_table, grouped_folds, load_samples
 from nucleate.errors import UsageError
+from nucleate.train.pictures import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from nucleate.data.sample import Sample
 
 __all__ = ["NetworkPlan", "StudyPlan"]
+
+_IMAGES = "images_sha256"
 
 
 @dataclass(frozen=True)
@@ -90,22 +94,45 @@ class NetworkPlan(StudyPlan):
         left_out = {"data", "out", "table"} | self.may_change
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
-    def claim(self, *, resume: bool, new: bool = True) -> None:
+    def claim(self, samples: Sequence[Sample], *, resume: bool, new: bool = True) -> None:
         """Take the folder for this plan.
+
+        Parameters
+        ----------
+        samples : sequence of Sample
+            All pictures, with folds, groups and types. Those of a study that an older version began are not known: it
+            goes on with any.
+        resume : bool
+            Go on with the study that is there.
+        new : bool
+            Begin one where there is none.
 
         Raises
         ------
         UsageError
-            If it holds another study, one and `resume` is off, or none and `new` is off.
+            If it holds another study or one of other pictures, one and `resume` is off, or none and `new` is off.
         """
-        path = self.out / "plan.json"
+        path, ours = self.out / "plan.json", self.settings()
         if path.is_file():
             if not resume:
                 raise UsageError(f"{self.out} already holds a study; go on with --resume or give another folder")
-            if json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(self.settings())):
+            theirs = json.loads(path.read_text(encoding="utf-8"))
+            images = theirs.pop(_IMAGES, None)
+            if theirs != json.loads(json.dumps(ours)):
                 raise UsageError(f"{self.out} holds a study with other settings; give the same ones or another folder")
+            if images not in (None, _digest(samples)):
+                raise UsageError(
+                    f"{self.out} holds a study of other images, folds or types; "
+                    "give the same DATA and --table, or another folder"
+                )
         elif not new:
             raise UsageError(f"{self.out} holds no study; give the folder of one")
         else:
             make_folder(self.out)
-            write_text(path, json.dumps(self.settings(), indent=1) + "\n")
+            write_text(path, json.dumps({**ours, _IMAGES: _digest(samples)}, indent=1) + "\n")
+
+
+def _digest(samples: Sequence[Sample]) -> str:
+    """Hash pictures and how they are parted, whatever their order."""
+    places = sorted((one.image_id, one.group, one.kind, str(one.fold)) for one in samples)
+    return hashlib.sha256(json.dumps([digest_of(samples), places]).encode()).hexdigest()
