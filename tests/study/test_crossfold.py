@@ -12,17 +12,14 @@ import PIL.Image
 import pytest
 from tests.train.drawn import disks
 
-from nucleate.core.resample import resample_labels
-from nucleate.data.samples import Sample
 from nucleate.data.write import write_sample
 from nucleate.errors import DataError, UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.run.weights import find_model
 from nucleate.study import crossfold
-from nucleate.study.changes import CHANGES, Change, rescaled
 from nucleate.study.crossfold import ALL, CrossPlan, load_fold, read_endings, run_crossfold, ship_model, train_on_all
 from nucleate.study.crossfold_table import write_results
-from nucleate.study.stress import balanced, judge, run_stress, write_stress
+from nucleate.study.stress import run_stress, write_stress
 from nucleate.train import finish
 from nucleate.train.config import TrainConfig
 
@@ -103,6 +100,9 @@ def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.M
     assert levels == ["warm light: blue at 70 %", "shown in blue alone"]
     told = write_stress(plan, rows_, command="nucleate stress data")
     assert "| inverted | - | 4 |" in told
+    written = [path.read_bytes() for path in sorted((plan.out / "results").glob("stress*"))]
+    assert "`stress-part.csv` has" in write_stress(plan, rows_[:1], command="nucleate stress data", part=True)
+    assert [path.read_bytes() for path in sorted((plan.out / "results").glob("stress.*"))] == written
 
 
 def test_wrong_plans_are_one_line(cached: CrossPlan, tmp_path: Path) -> None:
@@ -112,51 +112,3 @@ def test_wrong_plans_are_one_line(cached: CrossPlan, tmp_path: Path) -> None:
         run_crossfold(CrossPlan(cached.data, tmp_path, cached.table, config=CONFIG, train=False))
     with pytest.raises(DataError, match="crossval first"):
         read_endings(tmp_path)
-
-
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: f"{change.name} {change.level}")
-def test_changes_keep_what_a_picture_is(change: Change) -> None:
-    rng = np.random.default_rng(0)
-    grey = disks(1)[0].image
-    for image in (grey, np.stack([grey, grey // 2, 255 - grey], axis=-1)):
-        made = image if change.apply is None else change.apply(image, rng)
-        assert made.shape[:2] == image.shape[:2]
-        assert made.dtype == (np.uint16 if "16 bit" in change.level else np.uint8)
-        none = image.ndim == 2 and change.level.startswith(("grey", "hue"))
-        if change.zoom == 1:
-            assert (made is image) == none
-            assert np.array_equal(made, image) == none
-
-
-def test_sizes_change_alike() -> None:
-    image, labels = np.zeros((10, 20), np.uint8), np.arange(200, dtype=np.int32).reshape(10, 20)
-    for zoom in (0.25, 0.5, 2.0, 4.0):
-        small = rescaled(image, zoom)
-        assert resample_labels(labels, (small.shape[0], small.shape[1])).shape == small.shape
-    assert resample_labels(labels, (20, 40))[::2, ::2].tolist() == labels.tolist()
-    assert rescaled(np.zeros((4, 4, 3), np.uint8), 0.5).shape == (2, 2, 3)
-
-
-def test_small_nuclei_are_left_out_of_the_judgement() -> None:
-    truth = np.array([[1, 1, 1, 1, 0, 2, 0, 0]], np.int32)
-    found = np.array([[1, 1, 1, 1, 0, 2, 0, 3]], np.int32)
-
-    def score(*left_out: bool, least: int = 0) -> tuple[float, float] | None:
-        judged = judge(truth, found, left_out=np.array([False, *left_out]), least=least)
-        return None if judged is None else (judged.kaggle, judged.f1_50)
-
-    assert score(False, False) == pytest.approx((2 / 3, 4 / 5))
-    assert score(False, True) == pytest.approx((1 / 2, 2 / 3))
-    assert score(False, True, least=2) == (1.0, 1.0)
-    assert score(True, True) is None
-
-
-def test_a_balanced_choice_is_cut_and_holds_each_type() -> None:
-    large = np.zeros((600, 40), np.int32)
-    large[300, 20] = 5
-    samples = [*disks(6), Sample("large", np.zeros((600, 40), np.uint8), large, "g", kind="c")]
-    samples.append(Sample("empty", np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.int32), "h", kind="c"))
-    chosen = balanced(samples, 2)
-    assert [one.kind for one in chosen] == ["a", "a", "b", "b", "c"]
-    assert chosen[-1].labels.shape == (512, 40)
-    assert chosen[-1].labels.max() == 1

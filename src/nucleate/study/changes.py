@@ -1,6 +1,6 @@
 """Changes that pictures go through between laboratories: other sizes, light, noise, colours, files.
 
-Every change takes a picture as it is stored and gives one as it might be stored elsewhere.
+Every change takes a picture as it is stored, in 8 or 16 bits, and gives one as it might be stored elsewhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["CHANGES", "Change", "rescaled"]
+__all__ = ["CHANGES", "Change", "rescaled", "whole_numbered"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,23 @@ def rescaled(image: NDArray[Any], zoom: float) -> NDArray[Any]:
     size = max(1, round(image.shape[0] * zoom)), max(1, round(image.shape[1] * zoom))
     made = np.rint(resample(planes.astype(np.float32), size)).astype(image.dtype)
     return made[0] if image.ndim == 2 else made.transpose(1, 2, 0)
+
+
+def whole_numbered(image: NDArray[Any]) -> NDArray[Any]:
+    """Give a picture in 8 or 16 bits as it is, any other spread over 16 from its least number to its largest.
+
+    Examples
+    --------
+    >>> whole_numbered(np.array([[-0.5, 0.0, 0.5, np.nan]]))
+    array([[    0, 32768, 65535,     0]], dtype=uint16)
+    """
+    if image.dtype in (np.uint8, np.uint16):
+        return image
+    values = image.astype(np.float64)
+    known = values[np.isfinite(values)]
+    ends = known.min(initial=np.inf), known.max(initial=-np.inf)
+    spread: NDArray[Any] = np.rint(np.nan_to_num(np.interp(values, ends, (0, 65535)))).astype(np.uint16)
+    return spread
 
 
 def _range(image: NDArray[Any]) -> tuple[float, float]:

@@ -74,7 +74,7 @@ def write_results(plan: CrossPlan, result: CrossResult, *, command: str, took: s
         *_score_lines(result, whole=whole, groups=groups),
         *_ending_lines(result, started=started, groups=groups),
         *_calibration_lines(result),
-        *_notes(plan, result, command=command, took=took),
+        *_notes(plan, command=command, took=took),
     ]
     text = "\n".join(lines) + "\n"
     write_text(folder / "table.md", text)
@@ -206,7 +206,7 @@ def _calibration_lines(result: CrossResult) -> list[str]:
     ]
 
 
-def _notes(plan: CrossPlan, result: CrossResult, *, command: str, took: str) -> list[str]:
+def _notes(plan: CrossPlan, *, command: str, took: str) -> list[str]:
     parameters = count_parameters(build(plan.config.network))
     return [
         "## How",

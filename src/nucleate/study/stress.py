@@ -1,7 +1,7 @@
 """How much is lost when held-out pictures are changed as they differ between laboratories.
 
-Each picture is segmented by the network of its own fold, with the ending fitted to the other folds, through the one
-prediction path with ``scale = "auto"``: what a user gets.
+Each picture is segmented by the network of its own fold, with an ending fitted to other pictures (the other folds, or
+the other half of the only one), through the one prediction path with ``scale = "auto"``: what a user gets.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from nucleate import __version__
 from nucleate.core.files import make_folder, write_rows, write_text
 from nucleate.core.labels import areas, relabel
 from nucleate.core.resample import resample_labels
+from nucleate.errors import UsageError
 from nucleate.report.tables import markdown_table
 from nucleate.score.images import score_image
-from nucleate.study.changes import CHANGES, rescaled
+from nucleate.study.changes import CHANGES, rescaled, whole_numbered
 from nucleate.study.crossfold import ALL, load_fold, read_endings
 from nucleate.study.gains import gain_of
 from nucleate.train.device import describe
-from nucleate.train.tuning import each
+from nucleate.train.tuning import each, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,7 +82,10 @@ class StressRow:
 
 
 def balanced(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """Take at most `count` pictures of each type, the first by id, cut to `SIDE`; pictures without nuclei stay away."""
+    """Take at most `count` pictures of each type, the first by id, cut to `SIDE`; pictures without nuclei stay away.
+
+    What is neither in 8 nor in 16 bits is brought to 16 (`nucleate.study.changes.whole_numbered`).
+    """
     by_kind: dict[str, list[Sample]] = {}
     for sample in sorted(samples, key=lambda sample: sample.image_id):
         middle = _middle(sample)
@@ -92,7 +96,8 @@ def balanced(samples: Sequence[Sample], count: int) -> list[Sample]:
 
 def _middle(sample: Sample) -> Sample:
     rows, cols = (slice(max(n - SIDE, 0) // 2, max(n - SIDE, 0) // 2 + SIDE) for n in sample.labels.shape)
-    return replace(sample, image=sample.image[rows, cols], labels=relabel(sample.labels[rows, cols]))
+    image, labels = whole_numbered(sample.image[rows, cols]), relabel(sample.labels[rows, cols])
+    return replace(sample, image=image, labels=labels)
 
 
 def judge(
@@ -144,14 +149,19 @@ def run_stress(
         Names of changes; all when empty.
     say : callable
         Takes one line for the user after each change.
+
+    Raises
+    ------
+    UsageError
+        If there is no such change.
     """
-    endings = read_endings(plan.out)
+    known = list(dict.fromkeys(change.name for change in CHANGES))
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise UsageError(f"no change {unknown[0]!r}; choose of {', '.join(known)}")
     held = [sample for sample in plan.pictures(plan.folds) if not plan.folds or sample.fold in plan.folds]
     pictures = balanced(held, count)
-    segmenters = {
-        fold: load_fold(plan, name, ending=endings.get(name, endings[ALL]))
-        for fold, name in ((fold, f"fold-{fold}") for fold in sorted({sample.fold or 0 for sample in pictures}))
-    }
+    segmenters = _open(plan, pictures, held=held)
     unchanged = each(lambda one: _find(segmenters, one, image=one.image), pictures, jobs=plan.jobs)
     say(f"{len(pictures)} pictures unchanged")
     rows = []
@@ -165,8 +175,34 @@ def run_stress(
     return rows
 
 
-def _find(segmenters: Mapping[int, Segmenter], one: Sample, *, image: NDArray[np.generic]) -> NDArray[np.int32]:
-    return segmenters[one.fold or 0].segment_plane(image)[0]
+def _open(plan: CrossPlan, pictures: Sequence[Sample], *, held: Sequence[Sample]) -> dict[str, Segmenter]:
+    """Open for each picture, by its id, the network of its fold with an ending that it had no say in."""
+    endings = read_endings(plan.out)
+    halves = _halves(held) if "half-0" in endings else {}
+    opened: dict[tuple[str, str], Segmenter] = {}
+    segmenters = {}
+    for one in pictures:
+        fold = f"fold-{one.fold}"
+        # Where the study knows no ending for a fold, that of all pictures is fitted to other folds.
+        name = fold if fold in endings else halves.get(one.image_id, ALL)
+        if (fold, name) not in opened:
+            opened[fold, name] = load_fold(plan, fold, ending=endings[name])
+        segmenters[one.image_id] = opened[fold, name]
+    return segmenters
+
+
+def _halves(held: Sequence[Sample]) -> dict[str, str]:
+    """Name the half of its fold that each picture is in, by its id: of a study of one fold each half has an ending."""
+    halves = {}
+    for fold in {one.fold for one in held}:
+        own = [one for one in held if one.fold == fold]
+        for index, (places, _) in enumerate(parts_of(own)):
+            halves |= {own[place].image_id: f"half-{index}" for place in places}
+    return halves
+
+
+def _find(segmenters: Mapping[str, Segmenter], one: Sample, *, image: NDArray[np.generic]) -> NDArray[np.int32]:
+    return segmenters[one.image_id].segment_plane(image)[0]
 
 
 def _row(
@@ -174,7 +210,7 @@ def _row(
     pictures: Sequence[Sample],
     *,
     unchanged: Sequence[NDArray[np.int32]],
-    segmenters: Mapping[int, Segmenter],
+    segmenters: Mapping[str, Segmenter],
     jobs: int,
 ) -> StressRow | None:
     """Score one change on the pictures that it changes; None where none of them has a nucleus left."""
@@ -223,9 +259,21 @@ def _means(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return before, after
 
 
-def write_stress(plan: CrossPlan, rows: Sequence[StressRow], *, command: str) -> str:
-    """Write ``stress.md`` and ``stress.csv`` under ``OUT/results`` and give the text of the table."""
-    folder = make_folder(plan.out / "results")
+def write_stress(plan: CrossPlan, rows: Sequence[StressRow], *, command: str, part: bool = False) -> str:
+    """Write ``stress.md`` and ``stress.csv`` under ``OUT/results`` and give the text of the table.
+
+    Parameters
+    ----------
+    plan : CrossPlan
+    rows : sequence of StressRow
+        From `run_stress`.
+    command : str
+        The call, for the notes.
+    part : bool
+        Whether these are some of the changes: then the files are ``stress-part.md`` and ``stress-part.csv``, and a
+        table of all stays as it is.
+    """
+    folder, called = make_folder(plan.out / "results"), "stress-part" if part else "stress"
     kinds = sorted({kind for row in rows for kind in row.by_kind})
     names = ["change", "level", "person", "images", "before", "after", "loss", "low", "high"]
     names += ["found before", "found after", *(f"{kind} {side}" for kind in kinds for side in ("before", "after"))]
@@ -235,7 +283,7 @@ def write_stress(plan: CrossPlan, rows: Sequence[StressRow], *, command: str) ->
         numbers += [value for kind in kinds for value in row.by_kind.get(kind, (float("nan"),) * 2)]
         facts = [row.change.name, row.change.level, row.change.person, row.images]
         table.append([*facts, *(f"{number:.4f}" for number in numbers)])
-    write_rows(folder / "stress.csv", table, header=names)
+    write_rows(folder / f"{called}.csv", table, header=names)
     heads = ["change", "level", "images", "unchanged", "changed", "difference [95 %]", "loss", "F1 at 0.5"]
     heads.append("a person still could")
     cells = [
@@ -259,18 +307,19 @@ def write_stress(plan: CrossPlan, rows: Sequence[StressRow], *, command: str) ->
         *markdown_table(heads, cells),
         "",
         f"Kaggle score, mean over {most} held-out pictures, as many of each type as there are up to a number;",
-        f"larger ones are cut to their middle of {SIDE} pixels a side. Each was segmented by the network of its own",
-        "fold with the ending fitted to the other folds, as a user gets it (scale auto). Where pictures were made",
+        f"larger ones are cut to their middle of {SIDE} pixels a side, numbers of other than 8 or 16 bits spread over",
+        "16 bits. Each was segmented by the network of its own fold with an ending fitted to other pictures (the other",
+        "folds, or the other half of the only one), as a user gets it (scale auto). Where pictures were made",
         f"smaller, true nuclei of fewer than {LEAST} pixels are left out, found ones of fewer pixels too, and found",
         "ones that lie for more than half in those; the unchanged pictures are judged by the same nuclei. Pictures",
         "without any nucleus left are left out, and those that a change leaves as they are: light ones get no burnt",
         "spot, grey ones no other hue. The difference is paired picture by picture, its interval is a bootstrap over",
         "fields of view. F1 at IoU 0.5 tells nuclei that are lost from outlines that are off: of small nuclei a pixel",
-        "is much. What a person could still outline is our own judgement. `stress.csv` has the types.",
+        f"is much. What a person could still outline is our own judgement. `{called}.csv` has the types.",
         "",
         f"- Command: `{command}`",
         f"- nucleate {__version__}, {describe(plan.device)}.",
     ]
     text = "\n".join(lines) + "\n"
-    write_text(folder / "stress.md", text)
+    write_text(folder / f"{called}.md", text)
     return text

@@ -31,7 +31,7 @@ def stress(
     r"""Change held-out images as they differ between laboratories, and tell what it costs.
 
     Rescaled, blurred, noised, dimmed, inverted, colour-shifted, compressed: each image is segmented by the network that
-    never saw its field of view. OUT/results/stress.md and stress.csv.
+    never saw its field of view. OUT/results/stress.md and stress.csv; with --only, stress-part.md and stress-part.csv.
 
     \b
     Examples:
@@ -54,4 +54,4 @@ def stress(
     words += ["--images", str(images), *(["--only", only] if only else [])]
     names = [name.strip() for name in only.split(",") if name.strip()]
     rows = run_stress(plan, count=images, only=names, say=(lambda line: None) if quiet else say)
-    typer.echo(write_stress(plan, rows, command=shlex.join(words)))
+    typer.echo(write_stress(plan, rows, command=shlex.join(words), part=bool(names)))
