@@ -79,6 +79,17 @@ def test_no_other_model_is_overwritten(data: Path, tmp_path: Path, capsys: pytes
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["model.onnx"]
 
 
+def test_held_out_pictures_of_one_field_are_refused_before_the_training(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "fields.csv"
+    rows = [f"disks-{index},{'one slide' if index < 3 else index},{int(index >= 3)},a" for index in range(8)]
+    table.write_text("\n".join(["image_id,mosaic,fold,image_type", *rows]))
+    assert _train(data, tmp_path / "run", "--table", table) == 1
+    assert "3 held-out pictures of one field of view" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_other_data_can_be_held_out(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "other"
     for sample in disks(3, seed=5):

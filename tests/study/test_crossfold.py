@@ -12,6 +12,8 @@ import PIL.Image
 import pytest
 from tests.train.drawn import disks
 
+from nucleate.apps.cli.main import main
+from nucleate.core.toml import toml_text
 from nucleate.data.write import write_sample
 from nucleate.errors import DataError, UsageError
 from nucleate.nets.build import NetConfig
@@ -103,6 +105,79 @@ def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.M
     written = [path.read_bytes() for path in sorted((plan.out / "results").glob("stress*"))]
     assert "`stress-part.csv` has" in write_stress(plan, rows_[:1], command="nucleate stress data", part=True)
     assert [path.read_bytes() for path in sorted((plan.out / "results").glob("stress.*"))] == written
+
+
+def _small(folder: Path, folds: str, **changes: object) -> CrossPlan:
+    """Make a plan of pictures of 24 pixels, one for each digit of `folds`."""
+    samples = disks(len(folds), side=24)
+    for sample in samples:
+        write_sample(folder / "data", sample, layout="labels")
+    lines = [f"{s.image_id},{s.group},{fold}," for s, fold in zip(samples, folds, strict=True)]
+    (folder / "images.csv").write_text("\n".join(["image_id,mosaic,fold,image_type", *lines]))
+    network = {**CONFIG.network.to_dict(), "width": 2, "depth": 5}
+    config = CONFIG.replace(network=network, epochs=1, **changes)
+    return CrossPlan(folder / "data", folder / "out", folder / "images.csv", config=config)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUCLEATE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("cache")
+def test_small_pictures_and_a_fold_of_one_field_are_enough(tmp_path: Path) -> None:
+    plan = _small(tmp_path, "001")
+    result = run_crossfold(plan)
+    assert [len(part) for part in result.found.parts] == [2, 1]
+    path = ship_model(plan, result, network="fold-0", name="small")
+    assert find_model(path).read_int8() is None  # the network asks for 32 pixels a side
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(
+    ("folds", "held", "said"),
+    [("001", (1,), "1 held-out pictures of one field of view"), ("00", (), "all 2 images are in fold 0")],
+)
+def test_what_cannot_be_ended_is_not_begun(folds: str, held: tuple[int, ...], said: str, tmp_path: Path) -> None:
+    plan = replace(_small(tmp_path, folds), folds=held)
+    with pytest.raises((DataError, UsageError), match=said):
+        run_crossfold(plan)
+    assert not plan.out.exists()
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("field", ["lr", "seed", "normalizer"])
+def test_a_fold_of_other_settings_is_refused_before_any_is_trained(field: str, tmp_path: Path) -> None:
+    plan = _small(tmp_path, "0011")
+    others = {"lr": 0.5, "seed": 3, "normalizer": {"scaling": "range"}}
+    (plan.out / "fold-1").mkdir(parents=True)
+    (plan.out / "fold-1" / "config.json").write_text(plan.config.replace(**{field: others[field]}).model_dump_json())
+    with pytest.raises(UsageError, match=f"fold-1 was trained with another {field}; give its settings"):
+        run_crossfold(plan)
+    assert [path.name for path in plan.out.iterdir()] == ["fold-1"]
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--network", "9", "--ship", "mine"), "no network fold-9 in this study; choose of fold-0, fold-1, all"),
+        (("--ship", "sub/name"), "no name for a model: 'sub/name'"),
+        (("--no-train", "--ship", "mine"), "train it"),
+    ],
+)
+def test_what_cannot_be_shipped_is_not_trained(
+    words: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = _small(tmp_path, "0011")
+    config = tmp_path / "net.toml"
+    config.write_text(toml_text(plan.config.model_dump(mode="json", exclude_none=True)))
+    with pytest.raises(SystemExit) as ended:
+        main(["crossval", str(plan.data), "-o", str(plan.out), "--config", str(config), "--device", "cpu", *words])
+    message = capsys.readouterr().err
+    assert (ended.value.code, message.count("\n")) == (2, 1)
+    assert said in message
+    assert not plan.out.exists()
 
 
 def test_wrong_plans_are_one_line(cached: CrossPlan, tmp_path: Path) -> None:

@@ -25,10 +25,10 @@ from nucleate.train.batches import prepare, steps_per_epoch
 from nucleate.train.checkpoint import load_network
 from nucleate.train.config import TrainConfig
 from nucleate.train.exporting import export_model
-from nucleate.train.finish import finish, train_network
+from nucleate.train.finish import finish
 from nucleate.train.loop import BEST, FINAL, fit
 from nucleate.train.presets import settings_from
-from nucleate.train.quantise import calibration_crops, write_int8
+from nucleate.train.quantise import add_int8, calibration_crops, write_int8
 from nucleate.train.retune import retune, write_model
 from nucleate.train.start import first_network, network_of, with_start
 from nucleate.train.validation import mask_iou
@@ -113,11 +113,13 @@ def test_integers_are_written_only_if_they_are_as_good(
     assert find_model(model).read_int8() is None
 
 
-def test_held_out_pictures_of_one_field_are_refused_before_the_training(tmp_path: Path) -> None:
-    held = [replace(sample, group="one slide") for sample in disks(3, seed=1)]
-    with pytest.raises(DataError, match="3 held-out pictures of one field of view"):
-        train_network(tmp_path, CONFIG, samples=disks(), held=held, resume=False, device="cpu", report=lambda run: None)
-    assert not list(tmp_path.iterdir())
+def test_without_pictures_to_measure_on_there_are_no_integers(files: ModelFiles, tmp_path: Path) -> None:
+    model = write_model(tmp_path, files, card=files.card)
+    deeper = CONFIG.replace(network={**CONFIG.network.to_dict(), "depth": 6})  # sides of 64 pixels at least
+    add_int8(model, deeper, samples=disks(2, side=63))
+    assert find_model(model).read_int8() is None
+    add_int8(model, CONFIG, samples=disks(2, side=63))
+    assert find_model(model).read_int8() is not None
 
 
 def test_frozen_normalisation_keeps_its_statistics(files: ModelFiles, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from nucleate.core.files import atomic_path, make_folder, write_text
 from nucleate.core.plane import as_plane
 from nucleate.errors import DataError, UsageError
 from nucleate.run.segmenter import SegmentSettings
+from nucleate.run.weights import check_name
 from nucleate.study.plan import StudyPlan
 from nucleate.train.card import card_of, segmenter_of
 from nucleate.train.config import CardConfig, TrainConfig
@@ -29,10 +30,10 @@ from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fi
 from nucleate.train.device import choose_device
 from nucleate.train.finish import card_scores, final_network, median_diameter, starting_recipe, train_network
 from nucleate.train.loop import FINAL
-from nucleate.train.pictures import check_same, digest_of
-from nucleate.train.quantise import calibration_crops, write_int8
+from nucleate.train.pictures import check_nuclei, check_same, digest_of
+from nucleate.train.quantise import add_int8
 from nucleate.train.shipping import ship
-from nucleate.train.tuning import StoredMaps, Trials, each
+from nucleate.train.tuning import StoredMaps, Trials, each, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +48,7 @@ __all__ = [
     "ALL",
     "CrossPlan",
     "CrossResult",
+    "check_shipped",
     "fit_crossfold",
     "load_fold",
     "read_endings",
@@ -57,6 +59,9 @@ __all__ = [
 
 ALL = "all"
 """Name of the network trained on all folds, and of the ending fitted to all."""
+
+_AFTER = {"recipe", "spare", "card"}  # settings of what follows the training
+_LENGTH = {"epochs", "restarts", "calm"}  # of how long it takes: `fit` knows with which it goes on
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,8 @@ def run_crossfold(
     ------
     UsageError
         If there is no such fold, a fold was trained with other settings, or it has no weights and `plan.train` is off.
+    DataError
+        If the pictures are too few to fit and score on, or no nucleus is in them. All this before anything is trained.
     """
     held, fitter, unscaled = fit_crossfold(plan, resume=resume, report=report, say=say)
     say("scales")
@@ -167,10 +174,13 @@ def fit_crossfold(
         Their scores, each by an ending fitted to the other folds.
     """
     samples = plan.pictures(plan.folds)
-    folds = plan.folds or tuple(sorted({sample.fold for sample in samples if sample.fold is not None}))
+    folds = _folds(plan, samples)
+    held = [sample for fold in folds for sample in samples if sample.fold == fold]
+    parts_of(held)
+    for fold in folds:
+        _to_train(plan, f"fold-{fold}", samples=samples, fold=fold)
     for fold in folds:
         _train(plan, f"fold-{fold}", samples=samples, fold=fold, resume=resume, report=report)
-    held = [sample for fold in folds for sample in samples if sample.fold == fold]
     stored = []
     for fold in folds:
         say(f"maps of fold {fold}")
@@ -211,6 +221,24 @@ def read_endings(out: Path) -> dict[str, Ending]:
     return {name: Ending.from_dict(value) for name, value in values.items()}
 
 
+def check_shipped(plan: CrossPlan, *, network: str, name: str) -> None:
+    """Refuse before the training what `ship_model` could not write after it; the parameters are the same.
+
+    Raises
+    ------
+    UsageError
+        If it is no name for a model, or the study has no such network.
+    """
+    check_name(name)
+    samples = plan.pictures(plan.folds)
+    if network == ALL:
+        _to_train(plan, ALL, samples=samples, fold=None)
+        return
+    known = [f"fold-{fold}" for fold in _folds(plan, samples)]
+    if network not in known and not (plan.out / network / FINAL).is_file():
+        raise UsageError(f"no network {network} in this study; choose of {', '.join([*known, ALL])}")
+
+
 def ship_model(plan: CrossPlan, result: CrossResult, *, network: str, name: str, **facts: object) -> Path:
     """Write ``OUT/<name>.onnx`` with its card: one network, with recipe and confidence fitted to all pictures.
 
@@ -246,7 +274,7 @@ def ship_model(plan: CrossPlan, result: CrossResult, *, network: str, name: str,
     )
     path = plan.out / f"{name}.onnx"
     seen = [sample for sample in plan.pictures(plan.folds) if f"fold-{sample.fold}" != network]
-    write_int8(path, calibration_crops(seen, plan.config.normalizer, multiple=2**plan.config.network.depth))
+    add_int8(path, plan.config, samples=seen)
     return path
 
 
@@ -264,35 +292,59 @@ def _train(
     resume: bool,
     report: Callable[[str, Run], None],
 ) -> None:
-    folder = plan.out / name
-    _check_settings(plan.config, folder)
-    taught = [sample for sample in samples if sample.fold != fold]
-    check_same(folder, taught)
-    if (folder / FINAL).is_file() and (not plan.train or _epochs(folder) >= plan.config.epochs):
+    if not _to_train(plan, name, samples=samples, fold=fold):
         return
-    if not plan.train:
-        raise UsageError(f"{folder} has no {FINAL}; train it, or leave this fold out with --folds")
+    taught, held = _sides(samples, fold)
     choose_device(plan.device, plan.jobs)
     train_network(
-        folder,
+        plan.out / name,
         plan.config,
         samples=taught,
-        held=[sample for sample in samples if fold is None or sample.fold == fold],
+        held=held,
         resume=resume,
         device=plan.device,
         report=lambda run: report(name, run),
     )
 
 
-def _check_settings(config: TrainConfig, folder: Path) -> None:
-    """Refuse a network that sees other pictures or gives other maps than the plan's."""
+def _to_train(plan: CrossPlan, name: str, *, samples: Sequence[Sample], fold: int | None) -> bool:
+    """Tell whether a network has yet to be trained; refuse one that cannot be, or was otherwise than the plan's."""
+    folder = plan.out / name
+    done = (folder / FINAL).is_file() and (not plan.train or _epochs(folder) >= plan.config.epochs)
+    _check_settings(plan.config, folder, whole=done and plan.train)
+    taught, held = _sides(samples, fold)
+    check_same(folder, taught)
+    if done:
+        return False
+    if not plan.train:
+        raise UsageError(f"{folder} has no {FINAL}; train it, or leave this fold out with --folds")
+    if not taught:
+        raise UsageError(f"all {len(samples)} images are in fold {fold}; give a --table with at least two folds")
+    for pictures in (taught, held):
+        check_nuclei(pictures)
+    return True
+
+
+def _folds(plan: CrossPlan, samples: Sequence[Sample]) -> tuple[int, ...]:
+    return plan.folds or tuple(sorted({sample.fold for sample in samples if sample.fold is not None}))
+
+
+def _sides(samples: Sequence[Sample], fold: int | None) -> tuple[list[Sample], list[Sample]]:
+    """Give the pictures that a network is trained on and those it is looked at by: all and all without a fold."""
+    taught = [sample for sample in samples if sample.fold != fold]
+    return taught, [sample for sample in samples if fold is None or sample.fold == fold]
+
+
+def _check_settings(config: TrainConfig, folder: Path, *, whole: bool) -> None:
+    """Refuse a network of other settings: what follows the training may differ, its length where it is not whole."""
     path = folder / "config.json"
     if not path.is_file():
         return
-    theirs = TrainConfig.model_validate_json(path.read_text(encoding="utf-8"))
-    for field in ("network", "normalizer", "maps", "resize", "full_size"):
-        if getattr(theirs, field) != getattr(config, field):
-            raise UsageError(f"{folder} was trained with another {field}; give its settings with --config")
+    known = TrainConfig.model_validate_json(path.read_text(encoding="utf-8"))
+    theirs, ours = (one.model_dump(exclude=_AFTER if whole else _AFTER | _LENGTH) for one in (known, config))
+    other = ", ".join(name for name in ours if ours[name] != theirs[name])
+    if other:
+        raise UsageError(f"{folder} was trained with another {other}; give its settings with --config")
 
 
 def _epochs(folder: Path) -> int:

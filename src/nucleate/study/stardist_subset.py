@@ -31,6 +31,7 @@ from nucleate.score.scores import AP_KEYS, evaluate_pairs
 from nucleate.train.device import describe
 from nucleate.train.finish import final_network, finish, train_network
 from nucleate.train.shipping import ship
+from nucleate.train.tuning import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -143,6 +144,7 @@ def run_subset(
         of those of the training images that were kept from it.
     """
     trained, held, test = load_parts(data, table=table)
+    parts_of(held)  # refused before the training, since the run could not be finished
     learn = partial(train_network, held=held, resume=resume, device=device)
     learn(out, config, samples=trained, report=partial(report, config))
     finish(out, config, samples=trained, held=held, name=NAME, data=f"{data.name}: {len(trained)} training images")

@@ -193,7 +193,7 @@ def _open(plan: CrossPlan, pictures: Sequence[Sample], *, held: Sequence[Sample]
 
 def _halves(held: Sequence[Sample]) -> dict[str, str]:
     """Name the half of its fold that each picture is in, by its id: of a study of one fold each half has an ending."""
-    halves = {}
+    halves: dict[str, str] = {}
     for fold in {one.fold for one in held}:
         own = [one for one in held if one.fold == fold]
         for index, (places, _) in enumerate(parts_of(own)):

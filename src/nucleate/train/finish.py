@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.files import make_folder, write_rows
 from nucleate.core.labels import areas
-from nucleate.errors import ModelError
 from nucleate.nets.to_onnx import halve
 from nucleate.post.recipe import PostRecipe
 from nucleate.run.segmenter import SegmentSettings
@@ -22,9 +20,9 @@ from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fi
 from nucleate.train.loop import FINAL, STATE, fit
 from nucleate.train.parallel import rank
 from nucleate.train.pictures import check_nuclei, check_same, keep
-from nucleate.train.quantise import calibration_crops, write_int8
+from nucleate.train.quantise import add_int8
 from nucleate.train.shipping import ship
-from nucleate.train.tuning import Trials, parts_of, store_maps
+from nucleate.train.tuning import Trials, store_maps
 from nucleate.train.validation import mask_iou
 
 if TYPE_CHECKING:
@@ -74,12 +72,10 @@ def train_network(
     Raises
     ------
     DataError
-        If the held-out pictures are of one field of view, since the run could not be finished, or in them or in those
-        to train on there is no nucleus.
+        If in the held-out pictures or in those to train on there is no nucleus.
     UsageError
         If the folder holds a run on other pictures.
     """
-    parts_of(held)
     for pictures in (samples, held):
         check_nuclei(pictures)
     if (run / STATE).is_file():
@@ -161,9 +157,7 @@ def finish(
     ending = fitter.fit(range(len(stored)))
     facts |= {**ending.facts(), "scores": scores, "diameter_px": diameter}
     ship(run, module, config=config, recipe=ending.recipe, name=name, **facts)
-    crops = calibration_crops(samples, config.normalizer, multiple=2**config.network.depth)
-    with contextlib.suppress(ModelError):  # too small pictures to measure activations on
-        write_int8(run / f"{name}.onnx", crops, judged_by=held)
+    add_int8(run / f"{name}.onnx", config, samples=samples, judged_by=held)
     return scores
 
 

@@ -7,6 +7,7 @@ stay in float32: the maps keep fine steps.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from hashlib import sha256
 from pathlib import Path
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from nucleate.core.normalize import Normalizer
     from nucleate.data.sample import Sample
     from nucleate.run.weights import ModelCard
+    from nucleate.train.config import TrainConfig
 
-__all__ = ["LOST", "calibration_crops", "quantise", "write_int8"]
+__all__ = ["LOST", "add_int8", "calibration_crops", "quantise", "write_int8"]
 
 LOST = 0.005
 """Most Kaggle score that a network may lose when it computes in integers."""
@@ -76,6 +78,25 @@ def write_int8(
     card = files.card.model_copy(update={"sha256_int8": sha256(content).hexdigest() if good else None})
     write_card(files.onnx.with_suffix(".toml"), card)
     return card
+
+
+def add_int8(model: Path, config: TrainConfig, *, samples: Sequence[Sample], judged_by: Sequence[Sample] = ()) -> None:
+    """Write the network in integers beside a model as `write_int8` does, if there is anything to measure it on.
+
+    Parameters
+    ----------
+    model : Path
+        The model's .onnx file, with its card beside it.
+    config : TrainConfig
+        How it was trained.
+    samples : sequence of Sample
+        Pictures that it was trained on; where all are too small to measure activations on, nothing is written.
+    judged_by : sequence of Sample
+        As in `write_int8`.
+    """
+    crops = calibration_crops(samples, config.normalizer, multiple=2**config.network.depth)
+    with contextlib.suppress(ModelError):
+        write_int8(model, crops, judged_by=judged_by)
 
 
 def _score(content: bytes, samples: Sequence[Sample], *, card: ModelCard) -> float:

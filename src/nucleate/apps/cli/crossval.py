@@ -60,7 +60,7 @@ def crossval(
     del debug  # read before the verb
     place = import_training(device, threads)
     from nucleate.core.cores import cores
-    from nucleate.study.crossfold import ALL, CrossPlan, run_crossfold, ship_model, train_on_all
+    from nucleate.study.crossfold import ALL, CrossPlan, check_shipped, run_crossfold, ship_model, train_on_all
     from nucleate.study.crossfold_table import write_results
     from nucleate.train.config import load_config
 
@@ -75,6 +75,10 @@ def crossval(
         device=place, jobs=threads or cores(), train=train,
     )  # fmt: skip
 
+    shipped = ALL if network == ALL else f"fold-{network}"
+    if ship:
+        check_shipped(plan, network=shipped, name=ship)
+
     def report(name: str, run: Run) -> None:
         if not quiet:
             say(f"{name}  {epoch_line(run.history, settings.epochs)}")
@@ -88,6 +92,5 @@ def crossval(
     if ship:
         if network == ALL:
             train_on_all(plan, resume=resume, report=report)
-        shipped = ALL if network == ALL else f"fold-{network}"
         called = shlex.join([*words, "--ship", ship, "--network", network])
         typer.echo(ship_model(plan, result, network=shipped, name=ship, command=called))

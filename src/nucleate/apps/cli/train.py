@@ -72,6 +72,7 @@ def train(
     from nucleate.train.loop import STATE
     from nucleate.train.parallel import joined, launched, rank
     from nucleate.train.presets import settings_from
+    from nucleate.train.tuning import parts_of
     from nucleate.train.verdict import conclude
 
     check_name(name)
@@ -84,6 +85,7 @@ def train(
         settings = parse_config({**settings.model_dump(), "shards": launched()})
     shown = board(output / "tensorboard") if tensorboard else None
     samples, held = split_data(data, val, table=table)
+    parts_of(held)  # refused before the training, since the run could not be finished
     with joined(place) as here:
         first = rank() == 0
         with Bar("batches", None, quiet=quiet or not first) as bar:
