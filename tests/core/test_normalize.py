@@ -254,3 +254,28 @@ def test_dyes_that_shine_on_dark_ground_are_not_turned_over() -> None:
     green = ndimage.gaussian_filter(np.random.default_rng(0).random((40, 40)), 3)
     shown = np.stack([_dots() // 3, (255 * green).astype(np.uint8), _dots()], axis=-1)
     assert not Normalizer(polarity="transmitted").measure(shown).invert
+
+
+def sparse(*places: int, noise: float = 3.0) -> NDArray[np.uint8]:
+    """Draw a large field of noise with a nucleus at each of some places."""
+    rows, cols = np.mgrid[:600, :600]
+    plane = np.random.default_rng(0).normal(20, noise, rows.shape)
+    for place in places:
+        plane[np.hypot(rows - place, cols - place) < 9] += 100
+    drawn: NDArray[np.uint8] = np.clip(np.rint(plane), 0, 255).astype(np.uint8)
+    return drawn
+
+
+@pytest.mark.parametrize("polarity", ["dark-background", "transmitted"])
+def test_noise_beside_a_few_nuclei_is_not_brought_to_full_contrast(polarity: Any) -> None:  # noqa: ANN401 - a literal
+    normalizer = Normalizer(polarity=polarity, ground=25.0)
+    noise, lone = sparse(), sparse(100, 400)
+    scaling = normalizer.measure(lone)
+    assert not scaling.invert
+    assert 100 < scaling.high < 130
+    assert normalizer.measure(noise).high < 40  # what it is noise beside is not known
+    hot = lone.copy()
+    hot.ravel()[:: 600 * 3 + 7] = 255  # 200 pixels by themselves
+    assert normalizer.measure(hot).high < 130
+    many = sparse(*range(60, 560, 30))
+    assert normalizer.measure(many).high == np.percentile(many, 99.8)

@@ -12,7 +12,7 @@ from tests import strategies
 
 from nucleate.core import plane as module
 from nucleate.core.normalize import Normalizer, to_grey
-from nucleate.core.plane import ArrayPlane, as_grey, as_plane, grid_sample, in_float32
+from nucleate.core.plane import ArrayPlane, PartOfPlane, as_grey, as_plane, grid_sample, in_float32
 from nucleate.core.resample import Resampler, resample
 
 if TYPE_CHECKING:
@@ -55,9 +55,17 @@ def test_grey_planes_and_planes_without_numbers_are_not_made_grey() -> None:
         np.full((3, 4), np.nan), np.zeros((0, 4)), np.arange(12, dtype=np.float32).reshape(3, 4) + np.float32(1e9),
     ],
 )  # fmt: skip
-def test_planes_that_float32_holds_or_that_are_flat_stay_as_they_are(pixels: NDArray[Any]) -> None:
-    plane = as_plane(pixels)
-    assert in_float32(plane, 1) is plane
+def test_planes_that_float32_holds_or_that_are_flat_keep_their_values(pixels: NDArray[Any]) -> None:
+    everything = (slice(None), slice(None))
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(in_float32(pixels, 1).read(*everything), pixels.astype(np.float32))
+
+
+def test_a_part_of_a_plane_is_not_spread_anew() -> None:
+    pixels = np.arange(400.0).reshape(20, 20) + 1e6
+    pixels[0, 0] = 1e7
+    part = PartOfPlane(in_float32(pixels, 1), slice(10, 20), slice(0, 20))
+    assert in_float32(part, 1) is part
 
 
 def test_what_is_not_finite_stays_so_where_values_are_spread() -> None:

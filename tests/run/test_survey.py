@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from nucleate.api import load_segmenter
+from nucleate.core.normalize import Normalizer
+from nucleate.core.specks import Cleared
 from nucleate.data.synth import Scene, draw
 from nucleate.run import survey
 from nucleate.run.segmenter import Segmenter, SegmentSettings
@@ -190,3 +193,23 @@ def test_light_pictures_keep_their_colours(
     light = np.repeat((255 - drawn[0] // 256).astype(np.uint8)[..., None], 3, axis=2)
     assert model.survey(light).scaling.only is None
     assert model.survey(light).scaling == model.card.normalizer.measure(light)
+
+
+def test_a_lone_nucleus_in_noise_is_bright_and_noise_is_none(model: Segmenter) -> None:
+    rows, cols = np.mgrid[:1000, :1000]
+    plane = np.random.default_rng(10).normal(20, 3, rows.shape)
+    plane += 100 * ndimage.gaussian_filter(np.hypot(rows - 300, cols - 700) < 10, 0.8, output=np.float64)
+    shown = np.clip(np.rint(plane), 0, 255).astype(np.uint8)
+    assert not model.survey(shown).scaling.invert
+    labels, _ = model.segment_plane(shown)
+    assert labels[300, 700] == labels.max() == 1
+
+
+def test_clearing_specks_does_not_turn_a_plane_over(model: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.clip(np.random.default_rng(1).normal(20, 3, (500, 500)), 0, 255).astype(np.uint8)
+    noise[::20, ::20] = 60  # lone ones, many
+    known = model.card.normalizer.measure(noise)
+    assert not known.invert
+    turned = replace(known, invert=True)
+    monkeypatch.setattr(Normalizer, "measure", lambda self, plane: turned if isinstance(plane, Cleared) else known)
+    assert model.survey(noise).scaling.invert is False

@@ -45,6 +45,9 @@ _ONE_DYE = 0.9  # share of the colours' spread along one line from which a secon
 _DARK = 0.125  # of the range: what lies higher is not the ground of a dark picture
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
 _EDGE = 0.002  # of the pixels: where no light came through so many, they lie beyond the slide
+_EVEN = 2.0  # times as far from the middle as the darkest pixels: where the brightest are no farther, all is noise, ...
+_FAR = 3.0  # ... but for the few that are so many times as far from it, ...
+_NUCLEUS = 100  # ... as many as a nucleus has
 _HALF = 0.5  # of what the dtype can hold: coloured planes that are lighter everywhere are of transmitted light
 _FAINT = 0.25  # of the white, or density: what dims it less is dirt and noise on glass, whatever else is there
 _EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
@@ -185,12 +188,13 @@ class Normalizer:
         """Find the scaling of a whole plane, (H, W) or (H, W, 3); pixels that are not finite are left out."""
         sample = grid_sample(as_plane(plane), sample_step(plane.shape))
         colours = [sample] if self.channels == 1 or sample.ndim == 2 else [sample[..., index] for index in range(3)]
-        bands = [band[np.isfinite(band)] for band in map(to_grey, colours)]
+        shown = list(map(to_grey, colours))
+        bands = list(map(_finite, shown))
         if any(band.size == 0 for band in bands):
             return Scaling(0.0, 0.0, invert=False, channels=self.channels)
         with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32
             # The widest span of the three: a stain in one channel is neither cut off nor moved to another colour.
-            ends = [self._ends(band, plane.dtype) for band in bands]
+            ends = [self._ends(band, plane.dtype, shown_HW=one) for band, one in zip(bands, shown, strict=True)]
             low, high = min(low for low, *_ in ends), max(high for _, high, _ in ends)
             wide = [index for index, (bottom, top, _) in enumerate(ends) if top - bottom >= _EMPTY * (high - low)]
             used = wide or list(range(len(ends)))
@@ -240,16 +244,24 @@ class Normalizer:
             return grey
         if is_false_colour(few, to_grey(few[None])[0]):
             return grey
-        _, high, ground = self._ends(_finite(sample[..., _BLUE]), dtype)
+        _, high, ground = self._ends(_finite(sample[..., _BLUE]), dtype, shown_HW=sample[..., _BLUE])
         return replace(grey, low=ground, high=high, only=_BLUE)
 
-    def _ends(self, values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[float, float, float]:
-        """Give the values that become 0 and 1, and the one that becomes 0 if the ground is dark."""
+    def _ends(
+        self, values: NDArray[np.float32], dtype: np.dtype[Any], *, shown_HW: NDArray[Any] | None = None
+    ) -> tuple[float, float, float]:
+        """Give the values that become 0 and 1, and the one that becomes 0 if the ground is dark.
+
+        By where the values lie in the picture a few bright things among noise are known.
+        """
         if self.scaling == "range":
             return 0.0, _range_top(values, dtype), 0.0
         ends = [self.low_percentile, self.high_percentile]
         lowest = self.low_percentile if self.ground is None or self.polarity == "keep" else self.ground
-        low, high, ground = (float(value) for value in np.percentile(values, [*ends, lowest]))
+        low, high, ground, middle = (float(value) for value in np.percentile(values, [*ends, lowest, 50]))
+        if shown_HW is not None and high - middle <= _EVEN * (middle - low):
+            top = _top_of_things(shown_HW)
+            high = top if top - middle > _FAR * (high - middle) else high
         if high <= low:  # nearly empty picture: a few bright pixels on a constant ground
             return float(values.min()), float(values.max()), float(values.min())
         return low, high, ground if low < ground < low + _DARK * (high - low) else low
@@ -275,6 +287,13 @@ def _tissue_of(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None, float 
             kept_HW = tissue_HW
     ink = None if ink_HW is None else ink_below(few)
     return sample if kept_HW.all() else sample[kept_HW][:, None], unlit, ink
+
+
+def _top_of_things(shown_HW: NDArray[Any]) -> float:
+    """Give the brightness that as many pixels exceed as a nucleus has, lone ones left out."""
+    rows = np.minimum(shown_HW[1:], shown_HW[:-1])
+    square = _finite(np.minimum(rows[:, 1:], rows[:, :-1]))
+    return float(np.partition(square, -_NUCLEUS)[-_NUCLEUS]) if square.size > _NUCLEUS else -np.inf
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:

@@ -179,7 +179,9 @@ class _SpreadPlane(ChangedPlane):
 
 
 def in_float32(plane: NDArray[Any] | Plane, step: int) -> Plane:
-    """Give a plane whose values float32 can tell apart: as it is, or spread over 0 to 1 by its every `step`-th pixel.
+    """Give a plane in float32, or of fewer bytes, that tells its values apart: spread over 0 to 1 where they lie close.
+
+    What is close its every `step`-th pixel says.
 
     Examples
     --------
@@ -197,7 +199,8 @@ def in_float32(plane: NDArray[Any] | Plane, step: int) -> Plane:
     low, high = float(sample.min()), float(sample.max())
     span = high - low
     fits = _ENDS[0] < span < _ENDS[1] and max(abs(low), abs(high)) <= _HIGHEST * span
-    return plane if fits or not 0 < span < np.inf else _SpreadPlane(plane, low, span)
+    # In float32 in either case: a part of it, of less span, is not spread anew.
+    return _SpreadPlane(plane, 0.0, 1.0) if fits or not 0 < span < np.inf else _SpreadPlane(plane, low, span)
 
 
 def in_whole(window: slice, part: slice) -> slice:

@@ -170,7 +170,10 @@ def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalize
         lone = len(specks(cleared(pixels, scaling.specks), height)[0])
         if lone <= _LONE * pixels.size:
             break
-        scaling = replace(normalizer.measure(Cleared(plane, height)), specks=height)
+        measured = normalizer.measure(Cleared(plane, height))
+        if measured.invert:  # noise alone is left, or next to it: what it is ground of is known already
+            break
+        scaling = replace(measured, specks=height)
     return scaling
 
 
