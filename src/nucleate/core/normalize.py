@@ -49,7 +49,7 @@ _EVEN = 2.0  # times as far from the middle as the darkest pixels: where the bri
 _FAR = 3.0  # ... but for the few that are so many times as far from it, ...
 _NUCLEUS = 100  # ... as many as a nucleus has
 _HALF = 0.5  # of what the dtype can hold: coloured planes that are lighter everywhere are of transmitted light
-_FAINT = 0.25  # of the white, or density: what dims it less is dirt and noise on glass, whatever else is there
+_FAINT, _DIRT = 0.25, 0.015  # of the white, or density: what dims it less everywhere is glass, and dirt or noise on it
 _EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
 SAMPLE = 4_000_000
 """Pixels looked at for percentiles, at most about: larger planes are sampled on a regular grid."""
@@ -219,7 +219,8 @@ class Normalizer:
             sample, unlit, ink = _tissue_of(whole := sample)
             if sample is not whole:
                 low, high, _ = self._ends(_finite(to_grey(sample)), plane.dtype)
-            low = min(low, (1 - _FAINT) * high)
+            if high - low < _FAINT * high:
+                low, high = (1 - _FAINT) * high, (1 - _DIRT) * high
         plain = Scaling(low, high, turned and bright, self.channels, only, unlit=unlit, ink=ink)
         if self.stain == "grey" or self.channels == 3 or sample.ndim == 2:
             return plain
@@ -235,7 +236,9 @@ class Normalizer:
             if self.stain == "nuclear" and not is_counterstained(few, white):
                 return grey
             low, high, _ = self._ends(_finite(to_haematoxylin(sample, white)), np.dtype(np.float32))
-            return replace(grey, low=low, high=max(high, low + _FAINT), white=white)
+            if high - low < _FAINT:
+                low, high = low + _DIRT, low + _FAINT
+            return replace(grey, low=low, high=high, white=white)
         ends = np.array([self._ends(few[:, index], dtype) for index in range(3)])
         share, strongest = one_hue(few, ends[:, 0])
         several = share < _ONE_DYE or (share < _ONE_HUE and strongest == _BLUE)
