@@ -155,10 +155,13 @@ def _run(
         try:
             for count, done in enumerate(crew.run(tasks, watch), 1):
                 outcomes[done.outcome.source] = done.outcome
+                before = journal.done.get(done.outcome.source)
                 if not done.resumed:
                     journal.add(done.outcome)
                 if done.outcome.status == "ok":
                     shutil.rmtree(outputs.strips_folder(output, done.outcome.name), ignore_errors=True)
+                elif before is None or before.status == "ok":  # after a failure what has its names is not ours
+                    outputs.remove_result(output, done.outcome.name, exports=settings.exports)
                 notify(Report(done.outcome, count, len(sources), done.resumed, done.error))
                 if settings.fail_fast and done.outcome.status == "failed":
                     break

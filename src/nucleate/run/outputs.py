@@ -14,10 +14,10 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from nucleate.core.files import atomic_text, make_folder, write_rows, write_text
+from nucleate.core.files import atomic_text, cannot_write, make_folder, write_rows, write_text
 from nucleate.core.lock import locked
 from nucleate.core.text import one_line
-from nucleate.errors import MissingExtraError, UsageError
+from nucleate.errors import MissingExtraError, OutputError, UsageError
 from nucleate.export.coco import join_coco
 from nucleate.export.tables import write_anndata, write_parquet
 from nucleate.run.results import WRITERS, Result
@@ -44,6 +44,7 @@ __all__ = [
     "kept_strips",
     "prepare_folder",
     "refuse_existing",
+    "remove_result",
     "strips_folder",
     "write_record",
     "write_result",
@@ -159,14 +160,12 @@ def refuse_existing(output: Path, files: Iterable[Path]) -> None:
 
 
 def clear_half_written(output: Path) -> None:
-    """Remove what was begun and never finished; nothing may be writing there."""
+    """Remove what was begun and never finished, as far as it can be."""
     parts = output / PARTS_NAME
     for folder in (output, parts, *parts.glob("*.strips/*")):
         for stale in folder.glob(f"{HALF_WRITTEN}*"):
-            if stale.is_dir() and not stale.is_symlink():
-                shutil.rmtree(stale, ignore_errors=True)
-            else:
-                stale.unlink(missing_ok=True)
+            with contextlib.suppress(OutputError):  # threads that were not waited for may be writing still
+                _remove(stale)
 
 
 def strips_folder(output: Path, name: str) -> Path:
@@ -197,13 +196,25 @@ def write_result(result: Result, output: Path, *, exports: Sequence[str]) -> Non
         WRITERS[export](result, files_of(output, result.name, exports=[export])[0])
 
 
+def remove_result(output: Path, name: str, *, exports: Iterable[str]) -> None:
+    """Remove what was written of the input called `name`, parts of tables included.
+
+    Raises
+    ------
+    OutputError
+        If something cannot be removed.
+    """
+    for path in files_of(output, name, exports=exports):
+        _remove(path)
+
+
 def join_tables(
     output: Path, names: Sequence[str], *, exports: Iterable[str], but: Container[str] = frozenset()
 ) -> None:
     """Join the parts of the finished inputs `names`, in this order, into the files of the whole run.
 
     What else was written to the folder, as by `nucleate.run.segmentation.Segmentation.save`, comes after, but for
-    the inputs `but`.
+    the inputs `but`. Where nothing is left to be joined, no file is.
 
     Raises
     ------
@@ -224,8 +235,11 @@ def join_tables(
         there = sorted(path.name.removesuffix(ending) for path in (output / PARTS_NAME).glob(f"*{ending}"))
         known = set(names)
         joined = [*names, *(name for name in there if name not in known and name not in but)]
+        path = output / _TABLES[export][0]
         if joined:
-            joins[export](output / _TABLES[export][0], [_part(output, name, export=export) for name in joined])
+            joins[export](path, [_part(output, name, export=export) for name in joined])
+        else:
+            _remove(path)
 
 
 def write_summary(path: Path, outcomes: Iterable[Outcome]) -> None:
@@ -259,6 +273,16 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
         If it cannot be written.
     """
     write_text(path, json.dumps(record, indent=2) + "\n")
+
+
+def _remove(path: Path) -> None:
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def _part(output: Path, name: str, *, export: str) -> Path:

@@ -1,0 +1,75 @@
+"""Inputs that fail where they had not, and calls that are refused: what is left in the folder."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from tests.fakes import FakeSegmenter
+
+from nucleate.core.image import Image
+from nucleate.run.batch import BatchSettings, BatchSummary, run_batch
+from nucleate.run.inputs import expand
+from nucleate.run.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+EXPORTS = ("labels", "overlay", "measurements", "rle", "geojson", "coco")
+LIBRARIES = {"zarr": "zarr", "parquet": "pyarrow", "anndata": "anndata"}
+
+
+def save(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = np.full((40, 50), 10, np.uint8)
+    image[4:10, 3:9] = image[20:30, 20:30] = 200
+    Pillow.fromarray(image).save(path)
+    return path
+
+
+def go(*inputs: Path, out: Path, **settings: Any) -> BatchSummary:  # noqa: ANN401
+    chosen = BatchSettings(**{"exports": EXPORTS} | settings)
+    return run_batch(expand(map(str, inputs), output=out), out, segmenter=FakeSegmenter(), settings=chosen)
+
+
+def files(out: Path) -> set[str]:
+    """Name everything in a folder, parts of tables included."""
+    return {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries, about each other
+def test_an_input_that_fails_now_leaves_nothing_of_its_earlier_results(tmp_path: Path) -> None:
+    more = tuple(name for name, library in LIBRARIES.items() if importlib.util.find_spec(library))
+    cells, exports = save(tmp_path / "cells.png"), (*EXPORTS, *more)
+    go(cells, out=tmp_path / "out", exports=exports)
+    assert {"cells.labels.tif", "measurements.csv", "coco.json"} < files(tmp_path / "out")
+    cells.write_bytes(b"broken")
+    go(cells, out=tmp_path / "fresh", exports=exports)
+    for _ in range(2):
+        assert go(cells, out=tmp_path / "out", exports=exports, resume=True).count("failed") == 1
+        assert files(tmp_path / "out") == files(tmp_path / "fresh")
+
+
+def test_what_others_gave_stays_in_the_tables(tmp_path: Path) -> None:
+    cells, others = save(tmp_path / "cells.png"), save(tmp_path / "others.png")
+    go(cells, others, out=tmp_path / "out")
+    mine = Segmentation(np.eye(4, dtype=np.int32), np.ones(1, np.float32), Image(np.eye(4), name="mine.tif"))
+    mine.save(tmp_path / "out", ["measurements"])
+    for path, left in ((cells, ["others", "others", "mine"]), (others, ["mine"])):
+        path.write_bytes(b"broken")
+        go(cells, others, out=tmp_path / "out", resume=True)
+        rows = (tmp_path / "out" / "measurements.csv").read_text().splitlines()[1:]
+        assert [row.split(",")[0] for row in rows] == left
+
+
+def test_what_the_user_put_in_the_place_of_a_failure_stays(tmp_path: Path) -> None:
+    (tmp_path / "cells.png").write_bytes(b"broken")
+    go(tmp_path / "cells.png", out=tmp_path / "out")
+    (tmp_path / "out" / "cells.labels.tif").write_text("drawn by hand")
+    assert go(tmp_path / "cells.png", out=tmp_path / "out", resume=True).count("failed") == 1
+    assert (tmp_path / "out" / "cells.labels.tif").read_text() == "drawn by hand"
