@@ -332,7 +332,7 @@ class Disk:
             raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("writes", [0, 1, 2, 3, 5, 9, 14, 20])
+@pytest.mark.parametrize("writes", [0, 1, 2, 3, 5, 9, 14, 19])
 def test_a_full_disk_is_one_line_and_nothing_is_half_written(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:

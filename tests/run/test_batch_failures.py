@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 from tests.fakes import FakeSegmenter
 
 from nucleate.core.image import Image
+from nucleate.errors import UsageError
 from nucleate.run.batch import BatchSettings, BatchSummary, run_batch
 from nucleate.run.inputs import expand
 from nucleate.run.segmentation import Segmentation
@@ -73,3 +74,14 @@ def test_what_the_user_put_in_the_place_of_a_failure_stays(tmp_path: Path) -> No
     (tmp_path / "out" / "cells.labels.tif").write_text("drawn by hand")
     assert go(tmp_path / "cells.png", out=tmp_path / "out", resume=True).count("failed") == 1
     assert (tmp_path / "out" / "cells.labels.tif").read_text() == "drawn by hand"
+
+
+def test_a_refused_call_is_refused_in_the_same_words_again(tmp_path: Path) -> None:
+    cells, out = save(tmp_path / "cells.png"), tmp_path / "out"
+    out.mkdir()
+    (out / "cells.labels.tif").write_text("mine")
+    for resume in (False, False, True):
+        with pytest.raises(UsageError, match=r"already has cells\.labels\.tif, which would be overwritten"):
+            go(cells, out=out, resume=resume)
+    (out / "cells.labels.tif").unlink()
+    assert go(cells, out=out).count("ok") == 1

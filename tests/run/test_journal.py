@@ -21,7 +21,7 @@ SECOND = Outcome("b", "/x/b.png", "failed", error="bad")
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     journal = Journal(path, {"scale": 1.0, "export": ["labels"]}, resume=False)
-    journal.add_names({"/x/a.png": "a", "/x/\udcff\n.png": "odd\udcff"})
+    journal.begin({"/x/a.png": "a", "/x/\udcff\n.png": "odd\udcff"})
     journal.add(FIRST)
     journal.add(SECOND)
     again = Journal(path, {"scale": 1.0, "export": ("labels",)}, resume=True)
@@ -33,17 +33,20 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 def test_a_line_cut_off_is_dropped_and_does_not_spoil_the_next(tmp_path: Path, lost: int) -> None:
     path = tmp_path / "journal"
     journal = Journal(path, {}, resume=False)
+    journal.begin({})
     journal.add(FIRST)
     journal.add(SECOND)
     path.write_bytes(path.read_bytes()[:-lost])
     again = Journal(path, {}, resume=True)
     assert list(again.done) == ["/x/a.png"] if lost > 1 else ["/x/a.png", "/x/b.png"]
+    again.begin({})
     again.add(SECOND)
     assert Journal(path, {}, resume=True).done == {"/x/a.png": FIRST, "/x/b.png": SECOND}
 
 
 def test_the_last_word_counts(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal", {}, resume=False)
+    journal.begin({})
     journal.add(SECOND)
     mended = Outcome("b", "/x/b.png", "ok", "11", 1, 4.0)
     journal.add(mended)
@@ -51,13 +54,13 @@ def test_the_last_word_counts(tmp_path: Path) -> None:
 
 
 def test_without_resume_results_are_not_touched(tmp_path: Path) -> None:
-    Journal(tmp_path / "journal", {}, resume=False)
+    Journal(tmp_path / "journal", {}, resume=False).begin({})
     with pytest.raises(UsageError, match="add --resume"):
         Journal(tmp_path / "journal", {}, resume=False)
 
 
 def test_other_settings_are_named(tmp_path: Path) -> None:
-    Journal(tmp_path / "journal", {"scale": 1, "model": "m"}, resume=False)
+    Journal(tmp_path / "journal", {"scale": 1, "model": "m"}, resume=False).begin({})
     with pytest.raises(UsageError, match="scale was 1, is now 2; use those"):
         Journal(tmp_path / "journal", {"scale": 2, "model": "m"}, resume=True)
 

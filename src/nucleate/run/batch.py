@@ -193,12 +193,12 @@ def _open_journal(
     sources: Sequence[Source], output: Path, *, settings: BatchSettings
 ) -> tuple[Journal, dict[str, str]]:
     journal = Journal(output / JOURNAL_NAME, settings.fingerprint(), resume=settings.resume)
-    outputs.clear_half_written(output)  # what a killed run left
     names = unique_names(sources, journal.names)
     new = [name for key, name in names.items() if key not in journal.names]
     written = [file for name in new for file in outputs.files_of(output, name, exports=settings.exports)]
     outputs.refuse_existing(output, written)
-    journal.add_names(names)
+    outputs.clear_half_written(output)  # what a killed run left
+    journal.begin(names)
     return journal, names
 
 

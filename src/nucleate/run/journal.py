@@ -74,7 +74,7 @@ class Journal:
     UsageError
         If there is a journal and `resume` is false, or it was written with other settings.
     OutputError
-        If it cannot be written.
+        If it cannot be read.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
@@ -93,32 +93,26 @@ class Journal:
             elif line["kind"] == "done":
                 outcome = Outcome(**{key: value for key, value in line.items() if key != "kind"})
                 self.done[outcome.source] = outcome
-        self._rewrite(lines or [{"kind": "settings", "settings": now}])
+        self._lines = lines or [{"kind": "settings", "settings": now}]
 
-    def add_names(self, names: Mapping[str, str]) -> None:
-        """Write down the names given to inputs, before anything is written under them."""
+    def begin(self, names: Mapping[str, str]) -> None:
+        """Write down the names given to inputs, before anything is written under them; the file is made here."""
         new = {key: name for key, name in names.items() if key not in self.names}
-        if new:
-            self._append({"kind": "names", "names": new})
-            self.names.update(new)
+        self._lines += [{"kind": "names", "names": new}] if new else []
+        with atomic_path(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in self._lines), encoding="ascii")
+        self.names.update(new)
 
     def add(self, outcome: Outcome) -> None:
         """Write down a finished input; it is on disk when this returns."""
-        self._append({"kind": "done", **asdict(outcome)})
-        self.done[outcome.source] = outcome
-
-    def _rewrite(self, lines: list[dict[str, Any]]) -> None:
-        with atomic_path(self.path) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
-
-    def _append(self, line: dict[str, Any]) -> None:
         try:
             with self.path.open("a", encoding="ascii") as stream:
-                stream.write(json.dumps(line) + "\n")
+                stream.write(json.dumps({"kind": "done", **asdict(outcome)}) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
             raise cannot_write(self.path, error) from error
+        self.done[outcome.source] = outcome
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
