@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from nucleate.core.labels import in_reading_order
-from nucleate.post.confidence import rate
+from nucleate.post.confidence import FEATURES, ConfidenceModel, rate
 from nucleate.post.recipe import PostRecipe
 from nucleate.run.blocks import Blocks, Reading, label_in_blocks
 
@@ -35,13 +35,20 @@ def random_maps(shape: tuple[int, int], seed: int, *, grain: float) -> NDArray[n
     return np.asarray(np.rint(scaled * 32) / 32, np.float32)
 
 
-def whole(maps_CHW: NDArray[np.float32], recipe: PostRecipe) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def whole(
+    maps_CHW: NDArray[np.float32], recipe: PostRecipe, model: ConfidenceModel | None = None
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     labels = recipe.apply(maps_CHW, NAMES)
-    return labels, rate(labels, maps_CHW, names=NAMES, model=None)
+    return labels, rate(labels, maps_CHW, names=NAMES, model=model)
 
 
 def in_blocks(
-    maps_CHW: NDArray[np.float32], recipe: PostRecipe, *, band: int, blocks: Blocks
+    maps_CHW: NDArray[np.float32],
+    recipe: PostRecipe,
+    *,
+    band: int,
+    blocks: Blocks,
+    model: ConfidenceModel | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     def bands() -> Iterator[NDArray[np.float32]]:
         for top in range(0, maps_CHW.shape[1], band):
@@ -49,7 +56,7 @@ def in_blocks(
 
     shape_HW = (maps_CHW.shape[1], maps_CHW.shape[2])
     labels = np.zeros(shape_HW, np.int32)
-    reading = Reading(recipe, NAMES, partial(rate, names=NAMES, model=None))
+    reading = Reading(recipe, NAMES, partial(rate, names=NAMES, model=model))
     return labels, label_in_blocks(bands, labels, shape_HW=shape_HW, reading=reading, blocks=blocks)
 
 
@@ -88,6 +95,21 @@ def test_blocks_equal_the_whole_plane(
     got, confidence = in_blocks(maps_CHW, recipe, band=band, blocks=Blocks(block, most_rows=1000))
     np.testing.assert_array_equal(got, want)
     np.testing.assert_array_equal(confidence, sure)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_hardly_a_confidence_depends_on_what_a_window_cuts_off(seed: int) -> None:
+    size = len(FEATURES)
+    weights = [float(name in {"mask_outside", "contact"}) for name in FEATURES]  # what is beside a nucleus
+    model = ConfidenceModel((0.0,) * size, (1.0,) * size, (*weights, *[0.0] * size), bias=0.0)
+    recipe = PostRecipe(split="markers", marker_level=0.3, min_area=20)
+    maps_CHW = random_maps((500, 600), seed, grain=3.0)
+    want, sure = whole(maps_CHW, recipe, model)
+    got, confidence = in_blocks(maps_CHW, recipe, band=64, blocks=Blocks(64), model=model)
+    np.testing.assert_array_equal(got, want)
+    assert len(sure) > 100
+    assert np.count_nonzero(confidence != sure) <= len(sure) / 100
+    np.testing.assert_allclose(confidence, sure, atol=0.01)
 
 
 def tissue(shape: tuple[int, int], seed: int) -> NDArray[np.float32]:

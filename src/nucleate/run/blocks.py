@@ -16,6 +16,9 @@ equals the whole plane's to the pixel, with one exception: a region larger than 
 not fit the memory. There a nucleus belongs to the upper part if it ends some rows above the cut (256, fewer where
 memory is short), else to the lower part, which begins as many rows higher still: nuclei are the whole plane's as far as
 a watershed is decided by what is nearer than that. A single nucleus of more than a third of the rows is left out.
+
+Confidences are the whole plane's too, but for the rare nucleus beside one of another region that the window cuts: what
+is next to it counts, and may end otherwise there.
 """
 
 from __future__ import annotations
