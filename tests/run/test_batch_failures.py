@@ -85,3 +85,10 @@ def test_a_refused_call_is_refused_in_the_same_words_again(tmp_path: Path) -> No
             go(cells, out=out, resume=resume)
     (out / "cells.labels.tif").unlink()
     assert go(cells, out=out).count("ok") == 1
+
+
+def test_an_input_called_as_half_written_files_are_is_done(tmp_path: Path) -> None:
+    names = (".writing-a.png", "a.png")
+    summary = go(*(save(tmp_path / "in" / name) for name in names), out=tmp_path / "out")
+    assert [(one.name, one.status) for one in summary.outcomes] == [("_writing-a", "ok"), ("a", "ok")]
+    assert "_writing-a.labels.tif" in files(tmp_path / "out")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.run.inputs import Source, content_hash, expand, local_file, unique_names
+from nucleate.run.outputs import check_name
 
 pytestmark = pytest.mark.base
 
@@ -168,6 +169,13 @@ def test_one_stem_gives_distinct_names_that_stay() -> None:
 def test_accents_written_two_ways_are_one_name() -> None:
     names = unique_names([Source(Path("a/z\u00fcge.png")), Source(Path("b/zu\u0308ge.png"))])
     assert list(names.values()) == ["z\u00fcge", "zu\u0308ge-2"]
+
+
+@pytest.mark.parametrize("stem", [".writing-a", ".", "..", "a\\b", "a"])
+def test_every_name_is_one_under_which_results_can_be_written(stem: str) -> None:
+    names = list(unique_names([Source(Path("a.png")), Source(Path("b.zip"), "b.png", name=stem)]).values())
+    check_name(names[1])
+    assert names[0] == "a" != names[1]
 
 
 def test_long_names_leave_room_for_endings() -> None:

@@ -17,6 +17,7 @@ from PIL import Image as Pillow
 from tests.run.test_large_planes import LocalEngine, drawn, segmenter
 
 from nucleate.core import bands
+from nucleate.core.files import HALF_WRITTEN
 from nucleate.export import overlay
 from nucleate.run import large, outputs
 from nucleate.run.batch import BatchSettings, BatchSummary, Progress, run_batch
@@ -72,7 +73,7 @@ def check(path: Path, out: Path, *, exports: tuple[str, ...], **more: Any) -> di
     assert (ends[0][0][2] or 0) > 20
     whole, parts = contents(out / "whole"), contents(out / "parts")
     assert parts == whole
-    assert not list(out.rglob(f"{outputs.HALF_WRITTEN}*"))
+    assert not list(out.rglob(f"{HALF_WRITTEN}*"))
     assert not list(out.rglob("*strip*"))
     return whole
 
@@ -172,7 +173,7 @@ def test_a_large_input_goes_on_at_the_strip_where_it_was_stopped(tmp_path: Path)
     finished = told[-1].done
     assert 1 <= finished < total
     assert len(list(out.rglob("strip-*"))) == finished
-    next(out.rglob("strip-*")).with_name(f"{outputs.HALF_WRITTEN}x").mkdir()  # a kill leaves such
+    next(out.rglob("strip-*")).with_name(f"{HALF_WRITTEN}x").mkdir()  # a kill leaves such
     again, told = batch_of(path, out, engine=(second := Stopping(10**6)), resume=True)
     assert told[0].done == finished
     assert second.count <= first.count * (total - finished + 1) / total

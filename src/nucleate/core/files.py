@@ -17,7 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import TextIO
 
-__all__ = ["atomic_folder", "atomic_path", "atomic_text", "cannot_write", "make_folder", "write_rows", "write_text"]
+__all__ = [
+    "HALF_WRITTEN",
+    "atomic_folder",
+    "atomic_path",
+    "atomic_text",
+    "cannot_write",
+    "make_folder",
+    "plain_name",
+    "write_rows",
+    "write_text",
+]
+
+HALF_WRITTEN = ".writing-"
+"""What names of files and folders begin with while they are written."""
 
 _CURES = {
     errno.ENOSPC: "free space",
@@ -45,7 +58,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=HALF_WRITTEN, suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -132,7 +145,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     temporary = old = None
     try:
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".writing-", suffix=path.suffix))
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=HALF_WRITTEN, suffix=path.suffix))
         temporary.chmod(0o777 & ~_umask())
         yield temporary
         for file in temporary.rglob("*"):
@@ -140,7 +153,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
                 with file.open("rb+") as stream:
                     os.fsync(stream.fileno())
         if path.is_dir() and not path.is_symlink():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=".writing-"))
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=HALF_WRITTEN))
             path.replace(old / path.name)
         temporary.replace(path)
         temporary = None
@@ -152,6 +165,18 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         for left in (temporary, old):
             if left is not None:
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def plain_name(name: str) -> str:
+    """Give the nearest name whose files lie in their folder and are not taken for half-written ones.
+
+    Examples
+    --------
+    >>> [plain_name(name) for name in ("cells", "a/b", "..", ".writing-a")]
+    ['cells', 'a_b', '_.', '_writing-a']
+    """
+    plain = name.replace("/", "_").replace("\\", "_")
+    return f"_{plain[1:]}" if plain in {".", ".."} or plain.startswith(HALF_WRITTEN) else plain
 
 
 def make_folder(path: Path | str) -> Path:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from nucleate.core.files import plain_name
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.io.images import IMAGE_SUFFIXES, open_image, read_image
@@ -185,15 +186,15 @@ def unique_names(sources: Iterable[Source], taken: Mapping[str, str] | None = No
     Returns
     -------
     dict
-        Name by key. No two names differ only in case or in how an accent is written, since some file systems
-        take those for one.
+        Name by key, each a `plain_name`. No two names differ only in case or in how an accent is written, since some
+        file systems take those for one.
     """
     names = dict(taken or {})
     used = {_folded(name) for name in names.values()}
     for source in sources:
         if source.key in names:
             continue
-        stem = _shortened(source.stem)
+        stem = _shortened(plain_name(source.stem))
         name, number = stem, 1
         while _folded(name) in used:
             number += 1

@@ -14,7 +14,15 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from nucleate.core.files import atomic_text, cannot_write, make_folder, write_rows, write_text
+from nucleate.core.files import (
+    HALF_WRITTEN,
+    atomic_text,
+    cannot_write,
+    make_folder,
+    plain_name,
+    write_rows,
+    write_text,
+)
 from nucleate.core.lock import locked
 from nucleate.core.text import one_line
 from nucleate.errors import MissingExtraError, OutputError, UsageError
@@ -32,7 +40,6 @@ __all__ = [
     "COMMON_FILES",
     "DEFAULT_EXPORTS",
     "EXPORTS",
-    "HALF_WRITTEN",
     "PARTS_NAME",
     "Result",
     "alone",
@@ -57,9 +64,6 @@ EXPORTS = tuple(WRITERS)
 DEFAULT_EXPORTS = ("labels", "overlay", "measurements")
 
 PARTS_NAME = ".nucleate-parts"
-
-HALF_WRITTEN = ".writing-"
-"""What names of files and folders begin with while they are written."""
 
 # Files of the whole run, with the ending of the part that each input gives.
 _TABLES = {
@@ -124,7 +128,7 @@ def check_name(name: str) -> None:
     UsageError
         If not.
     """
-    if name in {".", ".."} or name.startswith(HALF_WRITTEN) or re.search(r"[/\\\x00-\x1f]", name):
+    if name != plain_name(name) or re.search(r"[\x00-\x1f]", name):
         raise UsageError(f"name = {name!r}; give a plain one, without folders")
 
 
