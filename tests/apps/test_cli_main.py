@@ -53,6 +53,16 @@ def test_an_empty_word_is_not_the_folder_one_is_in(words: tuple[str, ...], capsy
     assert "an argument is empty" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("memory", ["inf", "nan", "1e300"])
+@pytest.mark.parametrize("verb", [["segment", "a.png"], ["screen", "plate", "--map", "map.csv"]])
+def test_memory_is_a_number_of_gigabytes(memory: str, verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for cluster in ([], ["--cluster", "local"]):
+        assert call(*verb, "-o", "out", "--memory", memory, *cluster) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"nucleate: --memory {memory.replace('e300', 'e+300')}: no number of gigabytes")
+        assert said.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from nucleate.core.checks import is_number
 from nucleate.core.cores import MOST_THREADS
 from nucleate.errors import UsageError
 
@@ -38,6 +39,15 @@ __all__ = [
     "say",
 ]
 
+_MOST_GIGABYTES = 1e6
+
+
+def _gigabytes(memory: float | None) -> float | None:
+    if memory is not None and not is_number(memory, least=0, most=_MOST_GIGABYTES):
+        raise UsageError(f"--memory {memory:g}: no number of gigabytes; give one such as 4, or leave it out")
+    return memory
+
+
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no closing line; errors only.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")]
 ThreadsOption = Annotated[
@@ -53,7 +63,8 @@ ChannelOption = Annotated[
 ]
 MinAreaOption = Annotated[int | None, typer.Option(min=0, metavar="PX", help="Leave out smaller nuclei.")]
 MemoryOption = Annotated[
-    float | None, typer.Option(min=0.01, metavar="GB", help="Most memory to use; what is free when not given.")
+    float | None,
+    typer.Option(min=0.01, metavar="GB", callback=_gigabytes, help="Most memory to use; what is free when not given."),
 ]
 MinConfidenceOption = Annotated[
     float | None,
