@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -146,3 +147,17 @@ def test_a_striped_picture_has_no_scale_bars() -> None:
     one[180:184, 20:80] = 255
     assert drawn_in(striped) == ()
     assert len(drawn_in(one)) == 1
+
+
+def test_many_specks_take_little_memory() -> None:
+    draw = np.random.default_rng(0)
+    specked = draw.integers(60, 200, (800, 800)).astype(np.uint8)
+    specked[draw.random(specked.shape) < 0.05] = 255
+    specked[98:106, 98:302] = 100
+    specked[100:104, 100:300] = 255
+    tracemalloc.start()
+    boxes = drawn_in(specked)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert boxes[0] == (98, 98, 106, 302)
+    assert peak < 12 * specked.size

@@ -7,7 +7,6 @@ paper. Both may be far brighter, or darker, than what was photographed, and lett
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +37,7 @@ _LONG, _SLIM = 20, 4  # pixels along a bar, and how many times as long as high i
 _FILLED = 0.98  # of the box around it: nuclei have round ends
 _SHARP = 0.25  # of the range, on average, between bar or letter and what lies two pixels away, in some channel
 _NEAR = 0.6  # of a bar's length: how far above and below it letters are looked for
+_STROKES = 64  # of letters on one side of a bar, at most
 _LEAST_HIGH = 2  # pixels of a bar, or of a line of letters
 _RIM = 2  # pixels around them that are blanked too
 _BARS = 16  # of one colour: where more look like one, the picture is striped
@@ -101,46 +101,62 @@ def _drawn(pixels: NDArray[Any], ink: NDArray[np.bool_], *, span: float) -> list
     """Find bars and their letters in the pixels (h, w) of one colour."""
     if not _LEAST <= np.count_nonzero(ink) <= _MOST * ink.size or not _has_run(ink, _LONG):
         return []
-    things, _ = ndimage.label(ink, np.ones((3, 3), bool))
-    places = ndimage.find_objects(things)
-    boxes = [(rows.start, cols.start, rows.stop, cols.stop) for rows, cols in places]
+    things = _Things.of(ink)
 
-    @cache
     def stands_out(number: int) -> bool:
-        rows, cols = _part(_wider(boxes[number], ink.shape))
-        return _step(pixels[rows, cols], things[rows, cols] == number + 1) >= _SHARP * span
+        around = _part(_wider(things.boxes[number], ink.shape))
+        return _step(pixels[around], things.labels_HW[around] == number + 1) >= _SHARP * span
 
-    def is_bar(number: int) -> bool:
-        top, left, bottom, right = boxes[number]
-        long, high = right - left, bottom - top
-        if long < max(_LONG, _SLIM * high):
-            return False
-        filled = np.count_nonzero(things[places[number]] == number + 1) >= _FILLED * long * high
-        return filled and stands_out(number)
-
-    bars = list(islice(filter(is_bar, range(len(boxes))), _BARS + 1))
+    bars = list(islice(filter(stands_out, things.slim()), _BARS + 1))
     if len(bars) > _BARS:
         return []
     found = []
-    for number in bars:
-        found.append(boxes[number])
-        top, left, bottom, right = boxes[number]
-        reach, aside = round(_NEAR * (right - left)), (right - left) // 2
+    for bar in things.boxes[bars]:
+        top, left, bottom, right = bar
+        long = right - left
+        reach, aside = round(_NEAR * long), long // 2
+        found.append(bar)
         for first, last in ((top - reach, top), (bottom, bottom + reach)):
-            zone = first, left - aside, last, right + aside
+            inside = things.inside((first, left - aside, last, right + aside))
+            strokes = things.boxes[[thing for thing in inside if stands_out(thing)]]
             # Of thin letters only some pixels have the full colour, so all between them is taken.
-            strokes = [boxes[other] for other in _inside(boxes, zone) if stands_out(other)]
-            if strokes:
-                tops, lefts, bottoms, rights = zip(*strokes, strict=True)
-                found += [(min(tops), min(lefts), max(bottoms), max(rights))]
+            if len(strokes):
+                found.append(np.append(strokes[:, :2].min(axis=0), strokes[:, 2:].max(axis=0)))
     return [_wider(box, ink.shape) for box in found if box[2] - box[0] >= _LEAST_HIGH]
 
 
-def _inside(boxes: list[Box], zone: Box) -> list[int]:
-    """Give the numbers of the boxes that lie within another."""
-    ends = np.array(boxes)
-    within = (ends[:, :2] >= zone[:2]).all(axis=1) & (ends[:, 2:] <= zone[2:]).all(axis=1)
-    return [int(number) for number in np.flatnonzero(within)]
+@dataclass(frozen=True)
+class _Things:
+    """What hangs together in a mask, however much that is: box (n, 4) and pixels of each, whose label is one more."""
+
+    labels_HW: NDArray[np.signedinteger]
+    boxes: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_]) -> _Things:
+        # Large things have far fewer ends of rows than pixels.
+        rows, cols = np.nonzero(np.diff(mask, axis=1, prepend=False, append=False))
+        rows, starts, stops = rows[::2], cols[::2], cols[1::2]
+        labels_HW, count = ndimage.label(mask, np.ones((3, 3), bool))
+        numbers = labels_HW[rows, starts] - 1
+        boxes = np.repeat([[*mask.shape, 0, 0]], count, axis=0)
+        for side, lines in enumerate((rows, starts)):
+            np.minimum.at(boxes[:, side], numbers, lines)
+        for side, lines in enumerate((rows + 1, stops), 2):
+            np.maximum.at(boxes[:, side], numbers, lines)
+        return cls(labels_HW, boxes, np.bincount(numbers, stops - starts, minlength=count).astype(np.int64))
+
+    def slim(self) -> NDArray[np.int64]:
+        """Give the numbers of those with the shape of a bar."""
+        high, long = (self.boxes[:, 2:] - self.boxes[:, :2]).T
+        return np.flatnonzero((long >= np.maximum(_LONG, _SLIM * high)) & (self.sizes >= _FILLED * long * high))
+
+    def inside(self, zone: Box) -> NDArray[np.int64]:
+        """Give the numbers of those that lie within a box, of the largest if there are more than letters have."""
+        within = (self.boxes[:, :2] >= zone[:2]).all(axis=1) & (self.boxes[:, 2:] <= zone[2:]).all(axis=1)
+        numbers = np.flatnonzero(within)
+        return numbers[np.argsort(-self.sizes[numbers], kind="stable")[:_STROKES]]
 
 
 def _step(pixels: NDArray[Any], thing: NDArray[np.bool_]) -> float:
@@ -151,12 +167,12 @@ def _step(pixels: NDArray[Any], thing: NDArray[np.bool_]) -> float:
     return float(np.abs(colours[ring] - colours[thing].mean(axis=0)).mean(axis=0).max()) if ring.any() else 0.0
 
 
-def _wider(box: Box, shape_HW: tuple[int, ...]) -> Box:
-    top, left, bottom, right = box
+def _wider(box: Box | NDArray[np.int64], shape_HW: tuple[int, ...]) -> Box:
+    top, left, bottom, right = map(int, box)
     return max(top - _RIM, 0), max(left - _RIM, 0), min(bottom + _RIM, shape_HW[0]), min(right + _RIM, shape_HW[1])
 
 
-def _part(box: Box) -> tuple[slice, slice]:
+def _part(box: Box | NDArray[np.int64]) -> tuple[slice, slice]:
     return slice(box[0], box[2]), slice(box[1], box[3])
 
 
