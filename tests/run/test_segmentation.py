@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from nucleate.core.image import Image
+from nucleate.run import results
 from nucleate.run.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ def test_empty_table_has_its_columns() -> None:
     empty = Segmentation(np.zeros((3, 4), np.int32), np.zeros(0, np.float32), Image(PICTURE))
     assert len(empty.table["area_px"]) == 0
     assert empty.outlines() == []
-    assert empty.median_area() is None
 
 
 def test_colour_is_measured_in_grey() -> None:
@@ -88,3 +88,27 @@ def test_save_writes_what_the_command_writes(tmp_path: Path) -> None:
     rows = (tmp_path / "measurements.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 + 3
     assert {row.split(",")[0] for row in rows[1:]} == {"cells", "stack"}
+
+
+@pytest.mark.parametrize("table_first", [True, False])
+def test_table_and_files_are_measured_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, table_first: bool
+) -> None:
+    measure, planes = results.measure, 0
+
+    def counted(*words: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it is given
+        nonlocal planes
+        planes += 1
+        return measure(*words, **named)
+
+    monkeypatch.setattr(results, "measure", counted)
+    found = stacked()
+    before = found.table if table_first else None
+    found.save(tmp_path, ["measurements", "geojson"])
+    found.save(tmp_path, ["measurements"], name="again")
+    assert planes == len(found.labels)
+    assert found.table["label"].tolist() == [1, 2, 3]
+    assert before is None or before is found.table
+    assert planes == len(found.labels)
+    rows = (tmp_path / "measurements.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["again"] * 3 + ["stack"] * 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,8 @@ class Result:
         Of each nucleus, 0..1.
     release : callable, optional
         Closes and removes what the result stands on.
+    measured : list
+        Gets `tables` when they are computed, for the same under another name too.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Result:
     labels: Labels
     confidence: NDArray[np.float32]
     release: Callable[[], None] | None = None
+    measured: list[dict[str, NDArray[Any]]] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def text(self) -> str:
@@ -89,16 +92,12 @@ class Result:
         """Of all nuclei, pixels."""
         return np.concatenate([areas for _, areas in self.sizes])
 
-    @cached_property
+    @property
     def tables(self) -> list[dict[str, NDArray[Any]]]:
         """Measurements of each plane; computed once however many files want them."""
-        tables = []
-        for number, labels in self.planes:
-            table = measure(labels, self._pictures(labels.at), pixel_size_um=self.image.pixel_size_um)
-            table["confidence"] = self.confidence[table["label"] - 1].astype(np.float64)
-            plane = {} if number is None else {"plane": np.full(len(table["label"]), number)}
-            tables.append(plane | table)
-        return tables
+        if not self.measured:
+            self.measured.extend([self._table(number, labels) for number, labels in self.planes])
+        return self.measured
 
     @property
     def channels(self) -> int:
@@ -115,6 +114,12 @@ class Result:
         """Let go of files."""
         if self.release is not None:
             self.release()
+
+    def _table(self, number: int | None, labels: PlaneOf) -> dict[str, NDArray[Any]]:
+        table = measure(labels, self._pictures(labels.at), pixel_size_um=self.image.pixel_size_um)
+        table["confidence"] = self.confidence[table["label"] - 1].astype(np.float64)
+        plane = {} if number is None else {"plane": np.full(len(table["label"]), number)}
+        return plane | table
 
     def _pictures(self, at: tuple[int, ...]) -> dict[str, LazyImage]:
         """Give the picture of every channel in one plane, by the name of the channel."""

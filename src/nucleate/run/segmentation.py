@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.labels import areas
 from nucleate.core.lazy import lazy
 from nucleate.core.outlines import trace
 from nucleate.run import outputs
@@ -56,7 +55,7 @@ class Segmentation:
 
         A stack has the column ``plane`` more, counted from 0.
         """
-        return self._result("image").table
+        return self._result.table
 
     def outlines(self) -> list[NDArray[np.float64]]:
         """Give the outer polygon of each nucleus.
@@ -106,13 +105,10 @@ class Segmentation:
         outputs.check_name(stem)
         outputs.prepare_folder(folder)
         with outputs.alone(folder, wait=True):
-            outputs.write_result(self._result(stem), folder, exports=wanted)
+            outputs.write_result(replace(self._result, name=stem), folder, exports=wanted)
             outputs.join_tables(folder, [], exports=wanted)
 
-    def median_area(self) -> float | None:
-        """Give the median area of the nuclei in pixels; None without nuclei."""
-        return float(np.median(areas(self.labels))) if len(self) else None
-
-    def _result(self, name: str) -> outputs.Result:
+    @cached_property
+    def _result(self) -> outputs.Result:
         image = lazy(self.image)
-        return outputs.Result(name, image, image.channel(self.channel), self.labels, self.confidence)
+        return outputs.Result("image", image, image.channel(self.channel), self.labels, self.confidence)
