@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,14 @@ def test_range_of_each_dtype(dtype: Any, top: float) -> None:  # noqa: ANN401 - 
 
 def test_range_of_floats_above_one_is_their_maximum() -> None:
     assert Normalizer(scaling="range").measure(np.array([[0.5, 300.0]])).high == 300.0
+
+
+@pytest.mark.parametrize("colour", list(itertools.product([False, True], repeat=3)))
+def test_masks_in_colour_are_measured(colour: tuple[bool, bool, bool]) -> None:
+    plane = np.full((40, 40, 3), colour)
+    scaled = Normalizer(polarity="transmitted", stain="nuclear")(plane)
+    assert scaled.shape == (1, 40, 40)
+    assert np.isfinite(scaled).all()
 
 
 def test_percentiles_by_hand() -> None:

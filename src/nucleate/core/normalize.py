@@ -247,7 +247,8 @@ class Normalizer:
             return grey
         if is_false_colour(few, to_grey(few[None])[0]):
             return grey
-        _, high, ground = self._ends(_finite(sample[..., _BLUE]), dtype, shown_HW=sample[..., _BLUE])
+        blue_HW = to_grey(sample[..., _BLUE])
+        _, high, ground = self._ends(_finite(blue_HW), dtype, shown_HW=blue_HW)
         return replace(grey, low=ground, high=high, only=_BLUE)
 
     def _ends(
