@@ -173,7 +173,7 @@ def test_few_tasks_are_under_way_at_once(folder: Path, tmp_path: Path, cluster: 
         tmp_path / "out",
         segmenter=cluster_fakes.Worker(),
         settings=settings,
-        notify=lambda _: most.append(crew.pending),
+        notify=lambda _: most.append(len(crew._pending)),
         crew=crew,
     )
     assert max(most) == 2 * WORKERS - 1

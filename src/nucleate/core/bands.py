@@ -202,7 +202,7 @@ def nuclei_in_bands(labels: Labels, *, beside: int = 0) -> Iterator[Band]:
     bands = list(bands_of((height, width)))
     if len(bands) <= 1:
         whole = _part(labels, slice(0, height))
-        yield Band(slice(0, height), whole, np.flatnonzero(np.bincount(whole.ravel())[1:]) + 1)
+        yield Band(slice(0, height), whole, np.flatnonzero(areas(whole)) + 1)
         return
     tops, bottoms = _row_spans(labels)
     order = np.argsort(tops, kind="stable")

@@ -50,11 +50,6 @@ class ClusterCrew:
         self._cluster, self._job = cluster, job
         self._pending: dict[Any, Any] = {}
 
-    @property
-    def pending(self) -> int:
-        """Tasks that are waiting or running."""
-        return len(self._pending)
-
     def run(self, tasks: Sequence[Task], watch: Callable[[Progress], None]) -> Iterator[Done]:
         """Do every task and tell of each as it ends.
 
