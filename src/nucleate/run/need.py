@@ -25,8 +25,8 @@ __all__ = ["Need", "writing_bytes"]
 _POST = 80
 """Bytes for each pixel while the recipe works: distances, heights, regions and the queue of the watershed."""
 
-_SAMPLING = 24
-"""Bytes for each pixel that is looked at for the scaling."""
+_SAMPLING = 48
+"""Bytes for each pixel that is looked at for the scaling, of stained colours; grey takes a fifth."""
 
 _WRITING = {"labels": 12, "ome-tiff": 12, "zarr": 24, "rle": 32, "geojson": 96, "imagej": 72, "coco": 72}
 """Bytes for each pixel of a band while a file is written."""
