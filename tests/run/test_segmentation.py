@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nucleate.core.image import Image
-from nucleate.run import results
+from nucleate.export.measurements import measure
 from nucleate.run.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -94,14 +94,14 @@ def test_save_writes_what_the_command_writes(tmp_path: Path) -> None:
 def test_table_and_files_are_measured_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, table_first: bool
 ) -> None:
-    measure, planes = results.measure, 0
+    planes = 0
 
     def counted(*words: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it is given
         nonlocal planes
         planes += 1
         return measure(*words, **named)
 
-    monkeypatch.setattr(results, "measure", counted)
+    monkeypatch.setattr("nucleate.run.results.measure", counted)
     found = stacked()
     before = found.table if table_first else None
     found.save(tmp_path, ["measurements", "geojson"])
