@@ -92,3 +92,13 @@ def test_an_input_called_as_half_written_files_are_is_done(tmp_path: Path) -> No
     summary = go(*(save(tmp_path / "in" / name) for name in names), out=tmp_path / "out")
     assert [(one.name, one.status) for one in summary.outcomes] == [("_writing-a", "ok"), ("a", "ok")]
     assert "_writing-a.labels.tif" in files(tmp_path / "out")
+
+
+def test_an_input_that_is_gone_keeps_its_results(tmp_path: Path) -> None:
+    cells, others = save(tmp_path / "cells.png"), save(tmp_path / "others.png")
+    go(cells, others, out=tmp_path / "out")
+    before = {name for name in files(tmp_path / "out") if name.startswith("cells.")}
+    assert "cells.labels.tif" in before
+    cells.unlink()
+    assert go(cells, others, out=tmp_path / "out", resume=True).count("failed") == 1
+    assert before <= files(tmp_path / "out")

@@ -160,7 +160,7 @@ def _run(
                     journal.add(done.outcome)
                 if done.outcome.status == "ok":
                     shutil.rmtree(outputs.strips_folder(output, done.outcome.name), ignore_errors=True)
-                elif before is None or before.status == "ok":  # after a failure what has its names is not ours
+                elif _is_past(before, done.outcome):
                     outputs.remove_result(output, done.outcome.name, exports=settings.exports)
                 notify(Report(done.outcome, count, len(sources), done.resumed, done.error))
                 if settings.fail_fast and done.outcome.status == "failed":
@@ -187,6 +187,14 @@ def _prepare(output: Path) -> None:
     if not begun:
         outputs.refuse_existing(output, [output / name for name in outputs.COMMON_FILES])
     outputs.prepare_folder(output)
+
+
+def _is_past(before: Outcome | None, failed: Outcome) -> bool:
+    """Tell whether what lies there of an input that failed is of another content, or was begun just now.
+
+    What cannot be read for the moment keeps its results; after a failure what has its names is not ours.
+    """
+    return before is None or (before.status == "ok" and failed.sha256 not in {"", before.sha256})
 
 
 def _open_journal(
