@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -161,3 +162,61 @@ def test_many_specks_take_little_memory() -> None:
     tracemalloc.stop()
     assert boxes[0] == (98, 98, 106, 302)
     assert peak < 12 * specked.size
+
+
+def _nuclei(radius: float, *, stretched: float = 1, seed: int = 0) -> NDArray[np.uint8]:
+    """Draw saturated sharp nuclei, all over a dark ground but near its lower edge."""
+    rows, cols = np.mgrid[:300, :400]
+    grid = np.stack(np.meshgrid(np.arange(30, 240, 50), np.arange(20, 390, 50), indexing="ij"), axis=-1).reshape(-1, 2)
+    drawn = np.zeros((300, 400))
+    for row, col in grid + np.random.default_rng(seed).uniform(-12, 12, grid.shape):
+        drawn[np.hypot((rows - row) / stretched, cols - col) < radius] = 500
+    return np.clip(ndimage.gaussian_filter(drawn, 0.8) + 12, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("radius", "stretched"), [(4, 1), (7, 1), (3, 4)])
+def test_saturated_nuclei_beside_a_bar_are_no_letters(radius: float, stretched: float, seed: int) -> None:
+    shown = _nuclei(radius, stretched=stretched, seed=seed)
+    shown[284:290, 100:300] = 255
+    assert drawn_in(shown) == ((282, 98, 292, 302),)
+
+
+def test_letters_among_saturated_nuclei_are_found_alone() -> None:
+    nuclei = np.repeat(_nuclei(7)[..., None], 3, axis=2)
+    picture = Image.fromarray(nuclei)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=24)
+    draw.text((8, 270), "DAPI", fill="white", font=font)  # no nuclei either, but that is told by a bar alone
+    without = np.asarray(picture)
+    draw.rectangle((140, 284, 299, 289), fill="white")
+    draw.text((220, 280), "50 um", fill="white", font=font, anchor="mb")
+    drawn = np.asarray(picture)
+    boxes = drawn_in(drawn)
+    assert boxes[0] == (282, 138, 292, 302)
+    assert _covers(boxes, np.abs(drawn.astype(int) - without).max(axis=-1) > 60)
+    assert all(top > 250 for top, *_ in boxes)
+
+
+@pytest.mark.parametrize("text", ["50 um", "20 µm", "0.5 mm"])
+@pytest.mark.parametrize("size", [12, 20, 40])
+@pytest.mark.parametrize("above", [True, False])
+@pytest.mark.parametrize("quality", [None, 80])
+def test_letters_of_any_size_are_found_as_one_line(text: str, size: int, *, above: bool, quality: int | None) -> None:
+    picture = Image.fromarray(np.full((200, 300, 3), 12, np.uint8))
+    draw = ImageDraw.Draw(picture)
+    row = 150 if above else 50
+    draw.rectangle((70, row, 229, row + 5), fill="white")
+    where, anchor = ((150, row - 4), "mb") if above else ((150, row + 10), "mt")
+    draw.text(where, text, fill="white", font=ImageFont.load_default(size=size), anchor=anchor)
+    plain = np.asarray(picture)
+    if quality is not None:
+        stored = io.BytesIO()
+        picture.save(stored, "jpeg", quality=quality)
+        picture = Image.open(stored)
+    boxes = drawn_in(np.asarray(picture))
+    assert len(boxes) == 2
+    shown = plain.max(axis=-1) > 120
+    missed = shown.copy()
+    for top, left, bottom, right in boxes:
+        missed[top:bottom, left:right] = False
+    assert np.count_nonzero(missed) <= 0.05 * np.count_nonzero(shown)

@@ -38,6 +38,10 @@ _FILLED = 0.98  # of the box around it: nuclei have round ends
 _SHARP = 0.25  # of the range, on average, between bar or letter and what lies two pixels away, in some channel
 _NEAR = 0.6  # of a bar's length: how far above and below it letters are looked for
 _STROKES = 64  # of letters on one side of a bar, at most
+_APART = (0.15, 0.4)  # of a bar's length, down and along: how far from each other strokes of one line are
+_DENSER = 3  # times as many strokes as elsewhere are in a line of letters: else they are specks
+_OBLONG = 1.5  # times as long as high a line of letters is, at least
+_THIN, _PEN = 3, 3  # pixels across a stroke, or how many times as high as thick a letter is: nuclei are filled
 _LEAST_HIGH = 2  # pixels of a bar, or of a line of letters
 _RIM = 2  # pixels around them that are blanked too
 _BARS = 16  # of one colour: where more look like one, the picture is striped
@@ -118,10 +122,9 @@ def _drawn(pixels: NDArray[Any], ink: NDArray[np.bool_], *, span: float) -> list
         found.append(bar)
         for first, last in ((top - reach, top), (bottom, bottom + reach)):
             inside = things.inside((first, left - aside, last, right + aside))
-            strokes = things.boxes[[thing for thing in inside if stands_out(thing)]]
-            # Of thin letters only some pixels have the full colour, so all between them is taken.
-            if len(strokes):
-                found.append(np.append(strokes[:, :2].min(axis=0), strokes[:, 2:].max(axis=0)))
+            strokes = [thing for thing in inside if stands_out(thing) and things.is_thin(thing)]
+            if strokes:
+                found += things.lines(np.array(strokes), np.multiply(_APART, long))
     return [_wider(box, ink.shape) for box in found if box[2] - box[0] >= _LEAST_HIGH]
 
 
@@ -157,6 +160,39 @@ class _Things:
         within = (self.boxes[:, :2] >= zone[:2]).all(axis=1) & (self.boxes[:, 2:] <= zone[2:]).all(axis=1)
         numbers = np.flatnonzero(within)
         return numbers[np.argsort(-self.sizes[numbers], kind="stable")[:_STROKES]]
+
+    def is_thin(self, number: int) -> bool:
+        """Tell whether only a small square fits in, as in a letter."""
+        box = self.boxes[number]
+        thing = np.pad(self.labels_HW[_part(box)] == number + 1, 1)
+        square = 2 * ndimage.distance_transform_cdt(thing, "chessboard").max() - 1
+        return bool(square <= max(_THIN, (box[2] - box[0]) / _PEN))
+
+    def lines(self, strokes: NDArray[np.int64], apart: NDArray[np.float64]) -> list[NDArray[np.int64]]:
+        """Give the boxes (4,) around lines of numbered strokes, so far apart, down and along, at most.
+
+        Of thin letters only some pixels have the full colour, so all between them is taken.
+        """
+        from scipy.sparse import csgraph  # slow to import: only where it is needed
+
+        starts, stops = np.split(self.boxes[strokes], 2, axis=1)
+        near = np.all(np.maximum(starts[:, None], starts) - np.minimum(stops[:, None], stops) <= apart, axis=-1)
+        count, lines = csgraph.connected_components(near, directed=False)
+        found = []
+        for line in range(count):
+            part = lines == line
+            box = np.append(starts[part].min(axis=0), stops[part].max(axis=0))
+            high, long = box[2:] - box[:2]
+            if long >= _OBLONG * high and self._denser(strokes[part], high * long):
+                found.append(box)
+        return found
+
+    def _denser(self, strokes: NDArray[np.int64], area: int) -> bool:
+        """Tell whether there are far more things of their size than elsewhere in the picture."""
+        size = np.median(self.sizes[strokes])
+        alike = (self.sizes >= size / 2) & (self.sizes <= size * 2)
+        here = np.count_nonzero(alike[strokes])
+        return bool(here >= _DENSER * (np.count_nonzero(alike) - here) * area / self.labels_HW.size)
 
 
 def _step(pixels: NDArray[Any], thing: NDArray[np.bool_]) -> float:
