@@ -115,7 +115,7 @@ def test_integers_are_written_only_if_they_are_as_good(
 
 def test_without_pictures_to_measure_on_there_are_no_integers(files: ModelFiles, tmp_path: Path) -> None:
     model = write_model(tmp_path, files, card=files.card.model_copy(update={"sha256_int8": None}))
-    deeper = CONFIG.replace(network={**CONFIG.network.to_dict(), "depth": 6})  # sides of 64 pixels at least
+    deeper = CONFIG.replace(crop=64, network={**CONFIG.network.to_dict(), "depth": 6})  # sides of 64 pixels at least
     add_int8(model, deeper, samples=disks(2, side=63))
     assert find_model(model).read_int8() is None
     add_int8(model, CONFIG, samples=disks(2, side=63))

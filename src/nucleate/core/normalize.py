@@ -195,6 +195,7 @@ class Normalizer:
         with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32
             # The widest span of the three: a stain in one channel is neither cut off nor moved to another colour.
             ends = [self._ends(band, plane.dtype, shown_HW=one) for band, one in zip(bands, shown, strict=True)]
+            del shown  # four bytes a pixel
             low, high = min(low for low, *_ in ends), max(high for _, high, _ in ends)
             wide = [index for index, (bottom, top, _) in enumerate(ends) if top - bottom >= _EMPTY * (high - low)]
             used = wide or list(range(len(ends)))
