@@ -51,7 +51,7 @@ _WHITE = (0.85, 0.93)  # of the strongest channel, that a neutral white has; of 
 _PANE, _RIM = 9, 5  # pixels a side of the smallest piece of glass: lumens and gaps are smaller; tissue ends softly
 _GLASS = (0.02, 0.9)  # share of a section that glass covers
 _INK, _NEUTRAL = 0.25, 0.4  # of the white: ink is darker in all channels; share of that by which they differ; ...
-_STAIN, _SOFT = 0.002, 2  # ... share of a section that it covers, and pixels in which it ends
+_STAIN, _SOFT = (0.002, 1.0), 2  # ... share of a section that it covers, and pixels in which it ends
 _TISSUE = 0.6  # of the white is the least that tissue without nuclei lets through, where it does most
 _TINT = 0.6  # of the strongest channel is the least that a lamp gives: what is darker is tissue that fills the plane
 
@@ -189,24 +189,23 @@ def glass_in(sample: NDArray[Any]) -> NDArray[np.bool_] | None:
     neutral, near = _WHITE
     if white.max() <= 0 or white.min() < neutral * white.max():
         return None
-    white_HW = _of_three(np.logical_and, sample >= near * white).view(np.uint8)
-    panes_HW = ndimage.minimum_filter(white_HW, _PANE)
-    least, most = _GLASS
-    if not least <= ndimage.maximum_filter(panes_HW, _PANE).mean() <= most:
+    glass_HW = _in_pieces(_of_three(np.logical_and, sample >= near * white), share=_GLASS, rim=_RIM)
+    if glass_HW is None:
         return None
-    glass_HW = ndimage.maximum_filter(panes_HW, _PANE + 2 * _RIM).view(np.bool_)
     tissue = few_pixels(sample[~glass_HW][:, None])
     light = np.percentile(tissue, 99.8, axis=0).mean() if tissue.size else 0.0
     return glass_HW if light >= _TISSUE * white.mean() else None
 
 
-def ink_in(sample: NDArray[Any]) -> NDArray[np.bool_] | None:
+def ink_in(sample: NDArray[Any], below: float) -> NDArray[np.bool_] | None:
     """Find the black ink, dirt or pigment on a section, with the soft edge of it.
 
     Parameters
     ----------
     sample : (h, w, 3) real ndarray
         Red, green and blue, light where there is no dye.
+    below : float
+        From `ink_below`.
 
     Returns
     -------
@@ -214,13 +213,18 @@ def ink_in(sample: NDArray[Any]) -> NDArray[np.bool_] | None:
         None where there is hardly any. It lets next to nothing through in any channel, in pieces as large as those of
         `glass_in`; the darkest nuclei let through some light of the colour that their dye has.
     """
-    black_HW = is_ink(sample, ink_below(few_pixels(sample))).view(np.uint8)
-    if black_HW.mean() < _STAIN:
+    return _in_pieces(is_ink(sample, below), share=_STAIN, rim=_SOFT)
+
+
+def _in_pieces(covered_HW: NDArray[np.bool_], *, share: tuple[float, float], rim: int) -> NDArray[np.bool_] | None:
+    """Give the pieces of what is covered that hold a square, with a rim; None where they cover too little or much."""
+    least, most = share
+    if covered_HW.mean() < least:
         return None
-    pieces_HW = ndimage.minimum_filter(black_HW, _PANE)
-    if ndimage.maximum_filter(pieces_HW, _PANE).mean() < _STAIN:
+    pieces_HW = ndimage.minimum_filter(covered_HW.view(np.uint8), _PANE)
+    if not least <= ndimage.maximum_filter(pieces_HW, _PANE).mean() <= most:
         return None
-    return ndimage.maximum_filter(pieces_HW, _PANE + 2 * _SOFT).view(np.bool_)
+    return ndimage.maximum_filter(pieces_HW, _PANE + 2 * rim).view(np.bool_)
 
 
 def is_light_on_black(pixels: NDArray[np.float32]) -> bool:

@@ -139,8 +139,8 @@ class Image:
     Raises
     ------
     InputError
-        If axes and pixels do not fit, the pixels are no NumPy array or a masked one, there is none, or their size is
-        none.
+        If axes and pixels do not fit, the pixels are no NumPy array or a masked one, there is none, or
+        `pixel_size_um` is no size.
     """
 
     pixels: NDArray[Any]

@@ -286,12 +286,12 @@ def _tissue_of(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None, float 
     kept_HW = brightest(sample) > unlit
     if not unlit or not 0 < np.count_nonzero(kept_HW) <= (1 - _EDGE) * kept_HW.size:
         kept_HW, unlit = np.ones_like(kept_HW), None
-    glass_HW, ink_HW = glass_in(sample), ink_in(sample)
-    for blank_HW in (glass_HW, ink_HW):
+    ink = ink_below(few)
+    ink_HW = ink_in(sample, ink)
+    for blank_HW in (glass_in(sample), ink_HW):
         if blank_HW is not None and (tissue_HW := kept_HW & ~blank_HW).any():
             kept_HW = tissue_HW
-    ink = None if ink_HW is None else ink_below(few)
-    return sample if kept_HW.all() else sample[kept_HW][:, None], unlit, ink
+    return sample if kept_HW.all() else sample[kept_HW][:, None], unlit, None if ink_HW is None else ink
 
 
 def _top_of_things(shown_HW: NDArray[Any]) -> float:
