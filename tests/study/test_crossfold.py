@@ -146,6 +146,15 @@ def test_what_cannot_be_ended_is_not_begun(folds: str, held: tuple[int, ...], sa
 
 
 @pytest.mark.usefixtures("cache")
+def test_a_fold_whose_settings_are_damaged_is_refused_in_one_line(tmp_path: Path) -> None:
+    plan = _small(tmp_path, "0011")
+    (plan.out / "fold-1").mkdir(parents=True)
+    (plan.out / "fold-1" / "config.json").write_text(plan.config.model_dump_json()[:100])
+    with pytest.raises(UsageError, match=r"^\S*config\.json: cannot read the configuration: [^\n]+$"):
+        run_crossfold(plan)
+
+
+@pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("field", ["lr", "seed", "normalizer"])
 def test_a_fold_of_other_settings_is_refused_before_any_is_trained(field: str, tmp_path: Path) -> None:
     plan = _small(tmp_path, "0011")

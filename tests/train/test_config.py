@@ -62,6 +62,14 @@ def test_an_unreadable_file_is_one_line(tmp_path: Path) -> None:
         load_config(tmp_path / "none.toml")
 
 
+def test_the_settings_that_a_training_left_are_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(TrainConfig(lr=0.25).model_dump_json())
+    assert load_config(tmp_path / "config.json") == TrainConfig(lr=0.25)
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(UsageError, match=r"config\.json: got list where settings have names; give a TOML file"):
+        load_config(tmp_path / "config.json")
+
+
 def test_settings_survive_json() -> None:
     config = TrainConfig()
     assert TrainConfig.model_validate_json(config.model_dump_json()) == config

@@ -25,7 +25,7 @@ from nucleate.run.segmenter import SegmentSettings
 from nucleate.run.weights import check_name
 from nucleate.study.plan import StudyPlan
 from nucleate.train.card import card_of, segmenter_of
-from nucleate.train.config import CardConfig, TrainConfig
+from nucleate.train.config import CardConfig, TrainConfig, load_config
 from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
 from nucleate.train.device import choose_device
 from nucleate.train.finish import card_scores, final_network, median_diameter, starting_recipe, train_network
@@ -340,8 +340,8 @@ def _check_settings(config: TrainConfig, folder: Path, *, whole: bool) -> None:
     path = folder / "config.json"
     if not path.is_file():
         return
-    known = TrainConfig.model_validate_json(path.read_text(encoding="utf-8"))
-    theirs, ours = (one.model_dump(exclude=_AFTER if whole else _AFTER | _LENGTH) for one in (known, config))
+    left_out = _AFTER if whole else _AFTER | _LENGTH
+    theirs, ours = (one.model_dump(exclude=left_out) for one in (load_config(path), config))
     other = ", ".join(name for name in ours if ours[name] != theirs[name])
     if other:
         raise UsageError(f"{folder} was trained with another {other}; give its settings with --config")

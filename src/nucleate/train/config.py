@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import tomllib
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -267,21 +268,26 @@ def parse_config(values: dict[str, Any], origin: str = "settings") -> TrainConfi
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """Read the plain values of a TOML file, unchecked.
+    """Read the plain values of a TOML file, or of the ``config.json`` of a training, unchecked.
 
     Raises
     ------
     UsageError
         If it cannot be read.
     """
+    cure = "give a TOML file, or the config.json of a training"
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: cannot read the configuration: {error}; give a TOML file") from error
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as error:  # ValueError: no text, no TOML, no JSON
+        raise UsageError(f"{path}: cannot read the configuration: {error}; {cure}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: got {type(values).__name__} where settings have names; {cure}")
+    return values
 
 
 def load_config(path: Path) -> TrainConfig:
-    """Read a TOML file.
+    """Read a TOML file, or the ``config.json`` of a training.
 
     Raises
     ------
