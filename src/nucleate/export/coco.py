@@ -43,7 +43,7 @@ class Picture:
     labels : (H, W) Labels
         Its nuclei; ids may have gaps.
     confidence : (n,) ndarray, optional
-        That of nucleus ``i`` stands at ``i - 1``; of ids that do not occur none is read.
+        That of nucleus ``i`` stands at ``i - 1``, NaN where it is not known; of ids that do not occur none is read.
     name : str, optional
         Of its results, which no other input has.
     plane : int, optional
@@ -155,7 +155,7 @@ def _entry(picture: Picture) -> dict[str, Any]:
 def _annotations(picture: Picture) -> Iterator[dict[str, Any]]:
     for label, code in encode_each(picture.labels):
         one = _annotation(code, picture.labels.shape) | {"label": label}
-        if picture.confidence is not None:
+        if picture.confidence is not None and not np.isnan(picture.confidence[label - 1]):
             one["score"] = round(float(picture.confidence[label - 1]), 4)
         yield one
 

@@ -56,7 +56,7 @@ def write_rois(
         How many the image has. ImageJ shows a stack with several channels or several stack axes as a hyperstack, in
         which a region has a channel, a slice and a frame; otherwise it has the number of its plane.
     confidence : (n,) ndarray, optional
-        Entry ``i`` belongs to nucleus ``i + 1``.
+        Entry ``i`` belongs to nucleus ``i + 1``; one that is not known (NaN) is left out.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def write_rois(
             for shape in shapes(PlaneOf(labels, at)):
                 roi = _region(shape)
                 roi.name = f"{shape.label:0{digits}d}"
-                if confidence is not None:
+                if confidence is not None and not np.isnan(confidence[shape.label - 1]):
                     roi.props = f"confidence: {confidence[shape.label - 1]:.4f}\n"
                 if hyperstack:
                     place = places[number]

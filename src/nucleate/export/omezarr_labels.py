@@ -81,7 +81,7 @@ def write_omezarr(
     pixel_size_um : (float, float), optional
         Height and width of a pixel; that of `image` when None.
     confidence : (n,) ndarray, optional
-        Entry ``i`` belongs to nucleus ``i + 1``; stored with the labels as a property of each.
+        Entry ``i`` belongs to nucleus ``i + 1``; stored with the labels as a property of each where it is not NaN.
     version : {"0.4", "0.5"}
         Of NGFF; 0.4 is stored as Zarr 2, 0.5 as Zarr 3.
 
@@ -101,7 +101,8 @@ def write_omezarr(
     marks: dict[str, Any] = {"version": version}
     if confidence is not None:
         marks["properties"] = [
-            {"label-value": number, "confidence": round(float(value), 4)} for number, value in enumerate(confidence, 1)
+            {"label-value": number} | ({} if np.isnan(value) else {"confidence": round(float(value), 4)})
+            for number, value in enumerate(confidence, 1)
         ]
     with atomic_folder(path) as temporary:
         root = zarr.open_group(store=str(temporary), mode="a", zarr_format=form)

@@ -56,6 +56,8 @@ class Format:
         Whether a file may hold several pictures; it then has ``pictures(path)`` to their names.
     by_name : bool
         Whether the ending decides, before the content of the file does.
+    pyramids : bool
+        Whether a file may hold a picture in several sizes; ``open_lazy`` then takes ``level`` too.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Format:
     windows: bool = False
     several: bool = False
     by_name: bool = False
+    pyramids: bool = False
 
     def reader(self) -> Any:  # noqa: ANN401 - a module
         """Import the reader."""
@@ -88,12 +91,13 @@ FORMATS = (
         whole=True,
         windows=True,
         several=True,
+        pyramids=True,
     ),
     Format("CZI", (".czi",), (b"ZISRAWFILE",), "czi", windows=True, several=True),
     Format("ND2", (".nd2",), (b"\xda\xce\xbe\x0a", _JP2), "nd2", windows=True),
     Format("LIF", (".lif", ".lof"), (b"\x70\0\0\0",), "lif", windows=True, several=True),
-    Format("slide", (".mrxs", ".vms", ".vmu", ".bif"), (), "slides", windows=True, by_name=True),
-    Format("OME-Zarr", (".zarr",), (), "omezarr", windows=True, several=True),
+    Format("slide", (".mrxs", ".vms", ".vmu", ".bif"), (), "slides", windows=True, by_name=True, pyramids=True),
+    Format("OME-Zarr", (".zarr",), (), "omezarr", windows=True, several=True, pyramids=True),
 )
 """The registry: a new format is one more line and one more small module."""
 
@@ -155,7 +159,9 @@ def read_image(path: Path | str, *, max_bytes: int | None = None, picture: int |
         return image
 
 
-def open_image(path: Path | str, *, max_bytes: int | None = None, picture: int | None = None) -> LazyImage:
+def open_image(
+    path: Path | str, *, max_bytes: int | None = None, picture: int | None = None, level: int = 0
+) -> LazyImage:
     """Open a file of any format in `FORMATS`, to read it window by window.
 
     PNG, JPEG, GIF, BMP and WebP are decoded as a whole at once, since they cannot be read in parts.
@@ -168,6 +174,8 @@ def open_image(path: Path | str, *, max_bytes: int | None = None, picture: int |
         As for `read_image`, where the file is decoded as a whole.
     picture : int, optional
         As for `read_image`.
+    level : int
+        Of a pyramid, which of `LazyImage.levels`: 0 is the full size.
 
     Returns
     -------
@@ -181,10 +189,13 @@ def open_image(path: Path | str, *, max_bytes: int | None = None, picture: int |
     """
     path = Path(path)
     known = format_of(path)
+    if level and not known.pyramids:
+        raise fault(path, f"no level {level}: it holds one size", cure="leave the number out")
     if not known.windows:
         return lazy(read_image(path, max_bytes=max_bytes, picture=picture))
+    chosen = {"level": level} if level else {}
     with _guarded(path, known):
-        source: LazyImage = known.reader().open_lazy(path, picture)
+        source: LazyImage = known.reader().open_lazy(path, picture, **chosen)
     return replace(source, window=_guarded_window(path, known, inner=source.window))
 
 

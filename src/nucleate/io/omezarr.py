@@ -16,7 +16,7 @@ import numpy as np
 from nucleate.core.image import COLOURS
 from nucleate.io.faults import check_size, fault
 from nucleate.io.units import micrometres, sane_size
-from nucleate.io.windows import choose_picture, library, windowed
+from nucleate.io.windows import at_level, choose_level, choose_picture, library, windowed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +87,7 @@ def pictures(folder: Path) -> list[str]:
     return []
 
 
-def open_lazy(path: Path, picture: int | None) -> LazyImage:
+def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
     """Open an image, or a field of a plate.
 
     Parameters
@@ -96,17 +96,19 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
         The folder.
     picture : int, optional
         Which of `pictures`.
+    level : int
+        Of the pyramid, from 0 for the full size.
 
     Returns
     -------
     LazyImage
-        Of the full size; axes T, C and Z as the metadata name them, others are ``I``. Three channels that are called
+        Axes T, C and Z as the metadata name them, others are ``I``. Three channels that are called
         red, green and blue are the colours of one picture, axis S.
 
     Raises
     ------
     InputError
-        If there is no image in it, or its metadata are damaged.
+        If there is no image or level in it, or its metadata are damaged.
     MissingExtraError
         If zarr is not installed.
     KeyError, ValueError, ...
@@ -118,26 +120,26 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
             path, "a Zarr folder without OME-Zarr metadata (multiscales or plate)", cure="name an OME-Zarr image"
         )
     number = choose_picture(path, names, wanted=picture)
-    image = _open_image(path / names[number])
+    image = _open_image(path / names[number], level=level)
     shown = f"{path.name}/{names[number]}".rstrip("/")
     return replace(image, name=shown, pictures=tuple(names) if len(names) > 1 else ())
 
 
-def _open_image(folder: Path) -> LazyImage:
+def _open_image(folder: Path, *, level: int) -> LazyImage:
     metadata = _attributes(folder)
     multiscale = metadata["multiscales"][0]
     arrays = [_array(folder / _inside(folder, one["path"])) for one in multiscale["datasets"]]
-    full, axes = arrays[0], _axes(multiscale)
+    chosen, axes = arrays[choose_level(folder, len(arrays), wanted=level)], _axes(multiscale)
     letters = [letter for letter, _ in axes]
-    if len(letters) != len(full.shape) or len(set(letters)) != len(letters) or min(full.shape) < 1:
-        raise fault(folder, f"axes {letters} do not fit the shape {full.shape}")
-    _check_chunk(full)
-    stored = _opened(full)
+    if len(letters) != len(chosen.shape) or len(set(letters)) != len(letters) or min(chosen.shape) < 1:
+        raise fault(folder, f"axes {letters} do not fit the shape {chosen.shape}")
+    _check_chunk(chosen)
+    stored = _opened(chosen)
     names = _channel_names(metadata)
-    if tuple(name.lower() for name in names) == COLOURS and full.dtype.kind == "u":
+    if tuple(name.lower() for name in names) == COLOURS and chosen.dtype.kind == "u":
         # The format has no place for colours but channels, and red alone is no picture of a section.
         letters = ["S" if letter == "C" else letter for letter in letters]
-    sizes = dict(zip(letters, full.shape, strict=True))
+    sizes = dict(zip(letters, chosen.shape, strict=True))
     order = [[letter for letter in letters if letter in "YXS"].index(axis) for axis in "YXS" if axis in letters]
 
     def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
@@ -146,13 +148,10 @@ def _open_image(folder: Path) -> LazyImage:
         part: NDArray[Any] = np.asarray(stored[index])
         return part.transpose(order)
 
-    image = windowed(sizes, full.dtype.newbyteorder("="), read=read, names=names)
+    image = windowed(sizes, chosen.dtype.newbyteorder("="), read=read, names=names)
     row, col = letters.index("Y"), letters.index("X")
-    return replace(
-        image,
-        pixel_size_um=_pixel_size(multiscale, axes),
-        levels=tuple((array.shape[row], array.shape[col]) for array in arrays),
-    )
+    levels = tuple((array.shape[row], array.shape[col]) for array in arrays)
+    return at_level(replace(image, pixel_size_um=_pixel_size(multiscale, axes)), levels, level=level)
 
 
 def _fields(well: Path) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.io.units import sane_size
-from nucleate.io.windows import choose_picture, kept_open, library, windowed
+from nucleate.io.windows import at_level, choose_level, choose_picture, kept_open, library, windowed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ __all__ = ["open_lazy"]
 _MOST_PIXELS_A_READ = 1 << 24
 
 
-def open_lazy(path: Path, picture: int | None) -> LazyImage:
+def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
     """Open a slide, in red, green and blue; what was not scanned is white.
 
     Parameters
@@ -31,16 +31,17 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
         The file that OpenSlide wants, beside the others of the slide.
     picture : int, optional
         0; there is one.
+    level : int
+        Of the pyramid, from 0 for the full size.
 
     Returns
     -------
     LazyImage
-        Of the full size.
 
     Raises
     ------
     InputError
-        If there is no such picture.
+        If there is no such picture or level.
     MissingExtraError
         If OpenSlide is not installed.
     OpenSlideError
@@ -48,11 +49,13 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
     """
     choose_picture(path, [""], wanted=picture)
     slide = library("openslide", package="openslide-python").OpenSlide(str(path))
-    return kept_open(path, slide, make=lambda slide: (_opened(slide), [""]))
+    return kept_open(path, slide, make=lambda slide: (_opened(path, slide, level=level), [""]))
 
 
-def _opened(slide: Any) -> LazyImage:  # noqa: ANN401 - the library's own class
-    width, height = slide.dimensions
+def _opened(path: Path, slide: Any, *, level: int) -> LazyImage:  # noqa: ANN401 - the library's own class
+    levels = tuple((down, across) for across, down in slide.level_dimensions)
+    height, width = levels[choose_level(path, len(levels), wanted=level)]
+    step_down, step_across = levels[0][0] / height, levels[0][1] / width
 
     def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
         across = cols.stop - cols.start
@@ -60,15 +63,14 @@ def _opened(slide: Any) -> LazyImage:  # noqa: ANN401 - the library's own class
         parts = []
         for top in range(rows.start, rows.stop, step):
             size = (across, min(step, rows.stop - top))
-            part = np.asarray(slide.read_region((cols.start, top), 0, size))
+            # Whatever the level, the corner is told in pixels of the full size.
+            corner = round(cols.start * step_across), round(top * step_down)
+            part = np.asarray(slide.read_region(corner, level, size))
             parts.append(np.where(part[..., 3:] > 0, part[..., :3], np.uint8(255)))
         return np.concatenate(parts)
 
-    return replace(
-        windowed({"Y": height, "X": width, "S": 3}, np.dtype(np.uint8), read=read),
-        pixel_size_um=_pixel_size(slide.properties),
-        levels=tuple((down, across) for across, down in slide.level_dimensions),
-    )
+    image = windowed({"Y": height, "X": width, "S": 3}, np.dtype(np.uint8), read=read)
+    return at_level(replace(image, pixel_size_um=_pixel_size(slide.properties)), levels, level=level)
 
 
 def _pixel_size(properties: Any) -> tuple[float, float] | None:  # noqa: ANN401 - the library's own class

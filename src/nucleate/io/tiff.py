@@ -17,7 +17,7 @@ from nucleate.io.faults import check_size, fault
 from nucleate.io.tiff_colours import colours_of
 from nucleate.io.tiff_metadata import channel_names, pixel_size_um
 from nucleate.io.tiff_windows import lazy_series
-from nucleate.io.windows import choose_picture, kept_open
+from nucleate.io.windows import at_level, choose_level, choose_picture, kept_open
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +74,7 @@ def read(path: Path, max_bytes: int | None) -> Image:
         return replace(image, pixel_size_um=pixel_size_um(tiff, series))
 
 
-def open_lazy(path: Path, picture: int | None) -> LazyImage:
+def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
     """Open the picture that `read` reads, or one of `pictures`, window by window.
 
     Parameters
@@ -83,11 +83,13 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
         A TIFF or BigTIFF file.
     picture : int, optional
         Which of `pictures`.
+    level : int
+        Of a pyramid, from 0 for the full size.
 
     Returns
     -------
     LazyImage
-        Of a pyramid the full size. Rare layouts (volumes in tiles) are read as a whole at once.
+        Rare layouts (volumes in tiles) are read as a whole at once.
 
     Raises
     ------
@@ -107,11 +109,12 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
         if not _is_whole(tiff, series):
             tiff = open_files.enter_context(tifffile.TiffFile(path, is_ome=False))
             series = _largest(path, tiff)
-        image = _lazy_one(path, tiff, series=series)
-        if number is None:
+        sizes = [one for one in series.levels if {"Y", "X"} <= set(one.axes)]
+        image = _lazy_one(path, tiff, series=sizes[choose_level(path, len(sizes), wanted=level)])
+        if number is None and not level:
             image = _with_pages_beside(path, tiff, series=series, image=image)
-        levels = tuple(_shape_HW(level) for level in series.levels if {"Y", "X"} <= set(level.axes))
-        return replace(image, pixel_size_um=size_um, levels=levels), names
+        levels = tuple(_shape_HW(one) for one in sizes)
+        return at_level(replace(image, pixel_size_um=size_um), levels, level=level), names
 
     return kept_open(path, contextlib.ExitStack(), make=made)
 

@@ -14,13 +14,14 @@ from nucleate.core.image import AXES
 from nucleate.core.lazy import LazyImage
 from nucleate.errors import MissingExtraError
 from nucleate.io.faults import fault
+from nucleate.io.units import sane_size
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
 
-__all__ = ["PlaneReader", "Sizes", "choose_picture", "kept_open", "library", "windowed"]
+__all__ = ["PlaneReader", "Sizes", "at_level", "choose_level", "choose_picture", "kept_open", "library", "windowed"]
 
 Sizes = dict[str, int]
 """Length of each axis, by its letter."""
@@ -110,3 +111,34 @@ def choose_picture(path: Path, names: list[str], *, wanted: int | None) -> int:
     if wanted is not None and not 0 <= wanted < len(names):
         raise fault(path, f"no picture {wanted}: it holds {len(names)}", cure=f"give 0 to {len(names) - 1}")
     return wanted or 0
+
+
+def choose_level(path: Path, count: int, *, wanted: int) -> int:
+    """Check that a pyramid of so many levels has the one that is meant.
+
+    Raises
+    ------
+    InputError
+        If not.
+    """
+    if not 0 <= wanted < count:
+        raise fault(path, f"no level {wanted}: it holds {count}", cure=f"give 0 to {count - 1}")
+    return wanted
+
+
+def at_level(image: LazyImage, levels: tuple[tuple[int, int], ...], *, level: int) -> LazyImage:
+    """Give the image of one level the sizes of all, and from the full size's pixels its own.
+
+    Parameters
+    ----------
+    image : LazyImage
+        Of this level; `pixel_size_um` is that of the full size.
+    levels : tuple of (int, int)
+        Rows and columns, the full size first.
+    level : int
+    """
+    size = image.pixel_size_um
+    if level and size is not None:
+        (rows, cols), (full_rows, full_cols) = image.shape_HW, levels[0]
+        size = sane_size(size[0] * full_rows / rows, size[1] * full_cols / cols)
+    return replace(image, levels=levels, pixel_size_um=size)

@@ -52,6 +52,7 @@ __all__ = [
     "prepare_folder",
     "refuse_existing",
     "remove_result",
+    "replaced_files",
     "strips_folder",
     "write_record",
     "write_result",
@@ -186,6 +187,16 @@ def files_of(output: Path, name: str, *, exports: Iterable[str]) -> list[Path]:
     """Name the files that are there once the input called `name` is finished, parts of tables included."""
     files = [output / f"{name}{_FILES[e]}" for e in exports if e in _FILES]
     return files + [_part(output, name, export=e) for e in exports if e in _TABLES]
+
+
+def replaced_files(output: Path, name: str, *, exports: Sequence[str]) -> list[Path]:
+    """Name the files that are replaced, where they are there, when an input called `name` is added to a folder.
+
+    Tables of a folder into which results were written before are none of them: they are joined again.
+    """
+    joined = (output / PARTS_NAME).is_dir()
+    tables = [] if joined else [output / _TABLES[e][0] for e in exports if e in _TABLES]
+    return files_of(output, name, exports=exports) + tables
 
 
 def write_result(result: Result, output: Path, *, exports: Sequence[str]) -> None:

@@ -36,6 +36,8 @@ from nucleate.run.segmentation import Segmentation
 from nucleate.run.survey import Survey, look_at
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from nucleate.core.bands import Labels, LabelStore
@@ -185,16 +187,21 @@ class Segmenter:
         ModelError
             If the model does not fit its card.
         """
-        confidences = [np.zeros(0, np.float32)]
+        return np.concatenate([np.zeros(0, np.float32), *self.each_plane(source, labels, max_bytes=max_bytes)])
+
+    def each_plane(
+        self, source: LazyImage, labels: Labels, *, max_bytes: int | None = None
+    ) -> Iterator[NDArray[np.float32]]:
+        """Do what `segment_stack` does, and give the confidence of each plane's nuclei as soon as they are found."""
         count, everything = 0, slice(0, source.shape_HW[1])
         for at in np.ndindex(*source.stack_shape):
             found = PlaneOf(labels, at)
-            confidences.append(self.segment_into(source.plane(at), found, max_bytes=max_bytes))
+            confidence = self.segment_into(source.plane(at), found, max_bytes=max_bytes)
             for rows in bands_of(found.shape) if count else ():
                 part = found[rows, everything]
                 found[rows, everything] = np.where(part > 0, part + np.int32(count), np.int32(0))
-            count += len(confidences[-1])
-        return np.concatenate(confidences)
+            count += len(confidence)
+            yield confidence
 
     def segment_plane(
         self, plane: NDArray[Any] | Plane, *, max_bytes: int | None = None
@@ -362,15 +369,8 @@ class Segmenter:
 
     def mapper(self) -> Mapper:
         """Give what computes maps with this model."""
-        wanted = self.settings
-        return Mapper(
-            self.engine,
-            self.card,
-            scale=self._scale,
-            tile=wanted.tile,
-            tta=wanted.tta,
-            tiles_at_once=self.tiles_at_once,
-        )
+        tile, tta = self.settings.tile, self.settings.tta
+        return Mapper(self.engine, self.card, scale=self._scale, tile=tile, tta=tta, tiles_at_once=self.tiles_at_once)
 
     @property
     def _scale(self) -> float:

@@ -1,0 +1,54 @@
+"""The colours in which channels are shown, by their names where these are plain."""
+
+from __future__ import annotations
+
+from nucleate.core.image import DNA_NAMES
+
+__all__ = ["colormaps_of"]
+
+_KNOWN = {
+    "blue": (*DNA_NAMES, "bfp", "cerulean", "alexa 350", "alexa350"),
+    "green": ("gfp", "fitc", "488", "yfp", "green", "venus", "neongreen", "fluo-4", "calcein"),
+    "red": ("rfp", "cherry", "tritc", "cy3", "555", "561", "568", "594", "red", "tomato", "rhodamine"),
+    "magenta": ("cy5", "633", "640", "647", "far-red", "far red", "farred", "draq7"),
+    "gray": ("bright", "phase", "dic", "trans", "bf"),
+}
+"""Colormap -> parts of the names of channels that have it; the first that fits counts."""
+
+_ORDER = ("magenta", "blue", "gray")  # "far red" is not red, and "brightfield" not what it may stand beside
+_FREE = ("green", "magenta", "cyan", "yellow", "red", "blue")
+
+
+def colormaps_of(names: tuple[str, ...], count: int) -> list[str]:
+    """Choose a colormap for each channel.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Of the channels; may be empty.
+    count : int
+        How many there are. A single one without a plain name is grey.
+
+    Returns
+    -------
+    list of str
+        Names of napari's colormaps. Channels without a plain name get those that are left.
+
+    Examples
+    --------
+    >>> colormaps_of(("Hoechst 33342", "mCherry", "?"), 3)
+    ['blue', 'red', 'green']
+    >>> colormaps_of((), 1)
+    ['gray']
+    """
+    known = [_by_name(name) for name in (*names, *[""] * count)[:count]]
+    if count == 1:
+        return [known[0] or "gray"]
+    left = [one for one in _FREE if one not in known]
+    return [one or (left.pop(0) if left else "gray") for one in known]
+
+
+def _by_name(name: str) -> str | None:
+    lower = name.lower()
+    ordered = [*_ORDER, *(colour for colour in _KNOWN if colour not in _ORDER)]
+    return next((colour for colour in ordered if any(part in lower for part in _KNOWN[colour])), None)

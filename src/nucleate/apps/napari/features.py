@@ -1,0 +1,65 @@
+"""Measurements as the features of a Labels layer: napari shows those of the nucleus under the mouse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.export.columns import read_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["TABLE_NAME", "features_beside", "features_of"]
+
+TABLE_NAME = "measurements.csv"
+"""The table beside label images that `nucleate segment` wrote."""
+
+
+def features_of(table: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Turn a table of measurements into features.
+
+    Parameters
+    ----------
+    table : mapping of str to (n,) ndarray
+        With a column ``label``.
+
+    Returns
+    -------
+    dict of str to (n,) ndarray
+        The column ``label`` is called ``index``: by it napari knows which nucleus a row belongs to.
+    """
+    index = np.asarray(table["label"]).astype(np.int64)
+    return {"index": index, **{name: values for name, values in table.items() if name != "label"}}
+
+
+def features_beside(path: Path, name: str) -> dict[str, NDArray[Any]] | None:
+    """Read the rows of one image from the table that lies beside its label image.
+
+    Parameters
+    ----------
+    path : Path
+        The label image.
+    name : str
+        What the image is called in the table.
+
+    Returns
+    -------
+    dict of str to (n,) ndarray, or None
+        None where there is no table, or no row of this image in it.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be read.
+    """
+    table = path.parent / TABLE_NAME
+    if not table.is_file():
+        return None
+    columns = read_columns(table, texts=["image"], needed=["label"])
+    own = columns.pop("image") == name
+    return features_of({column: values[own] for column, values in columns.items()}) if own.any() else None

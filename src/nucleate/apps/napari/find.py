@@ -1,0 +1,109 @@
+"""Finding the nuclei of a layer: a picture and settings in, the data of a Labels layer out."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.apps.napari.features import features_of
+from nucleate.apps.napari.found import FOUND, Found
+from nucleate.apps.napari.pictures import WHOLE
+from nucleate.errors import TooLargeError
+from nucleate.run.memory import available_bytes
+from nucleate.run.results import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from nucleate.apps.napari.pictures import Picture, View
+    from nucleate.apps.napari.pixels import LayerData
+    from nucleate.core.lazy import LazyImage
+    from nucleate.run.segmenter import Segmenter
+
+__all__ = ["find_nuclei", "finding"]
+
+_BYTES_A_PIXEL = 3 * 4  # of the labels: all of them, those shown, and one more while they are made
+
+
+def find_nuclei(picture: Picture, segmenter: Segmenter, *, view: View = WHOLE, least: float | None = None) -> LayerData:
+    """Find the nuclei of an image layer.
+
+    Parameters
+    ----------
+    picture : Picture
+        The layer.
+    segmenter : Segmenter
+        With the settings that are wanted; nuclei under its `min_confidence` are not found at all.
+    view : View
+        What of the layer is looked at.
+    least : float, optional
+        Nuclei with a lower confidence are hidden, 0..1; the limit of the model's card when None.
+
+    Returns
+    -------
+    LayerData
+        Of a Labels layer that lies on the image, with all measurements as features and a `Found` among its metadata.
+
+    Raises
+    ------
+    InputError
+        If the layer holds no picture.
+    TooLargeError
+        If the labels do not fit the memory.
+
+    Examples
+    --------
+    >>> from nucleate import load_segmenter
+    >>> from nucleate.apps.napari.pictures import Picture
+    >>> labels, meta, kind = find_nuclei(Picture(np.zeros((64, 64), np.uint8), "dark"), load_segmenter())
+    >>> labels.shape, int(labels.max()), meta["name"], kind
+    ((64, 64), 0, 'dark nuclei', 'labels')
+    """
+    steps = finding(picture, segmenter, view=view, least=least)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            layer: LayerData = end.value
+            return layer
+
+
+def finding(
+    picture: Picture, segmenter: Segmenter, *, view: View, least: float | None
+) -> Generator[tuple[int, int], None, LayerData]:
+    """Do what `find_nuclei` does, step by step: after each plane give how many are done, and of how many."""
+    source = view.of(picture)
+    _check_memory(source)
+    planes = math.prod(source.stack_shape)
+    stack = np.zeros((*source.stack_shape, *source.shape_HW), np.int32)
+    confidences = [np.zeros(0, np.float32)]
+    for done, confidence in enumerate(segmenter.each_plane(source, stack), 1):
+        confidences.append(confidence)
+        yield done, planes
+    result = Result(picture.name, source, source, stack, np.concatenate(confidences))
+    limit = segmenter.card.min_confidence if least is None else least
+    found = Found(view.to_layer(stack, picture), features_of(result.table), view, picture.name, limit)
+    kept = view.kept(picture)
+    meta = {
+        "name": f"{picture.name} nuclei",
+        "features": found.shown_features(),
+        "metadata": {FOUND: found},
+    }
+    places: dict[str, tuple[Any, ...]] = {
+        "scale": picture.scale,
+        "translate": picture.translate,
+        "units": picture.units,
+        "axis_labels": picture.axes,
+    }
+    meta |= {name: tuple(values[axis] for axis in kept) for name, values in places.items() if values}
+    return found.shown(), meta, "labels"
+
+
+def _check_memory(source: LazyImage) -> None:
+    pixels = math.prod(source.stack_shape) * math.prod(source.shape_HW)
+    needed, free = pixels * _BYTES_A_PIXEL, available_bytes()
+    if free is not None and needed > free:
+        got = f"its labels need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+        raise TooLargeError(f"{source.name}: {got}; cut a part out, or use the command: nucleate segment")

@@ -1,0 +1,185 @@
+"""The widget that finds nuclei and hides the doubtful ones."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui import widgets
+from magicgui.types import FileDialogMode
+
+from nucleate.api import load_segmenter
+from nucleate.apps.napari import viewing
+from nucleate.apps.napari.find import finding
+from nucleate.apps.napari.found import FOUND
+from nucleate.errors import NucleateError, UsageError
+from nucleate.run.segmenter import SegmentSettings
+from nucleate.run.weights import DEFAULT_MODEL, find_model, list_models
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import napari.layers
+    import napari.viewer
+
+    from nucleate.apps.napari.pixels import LayerData
+    from nucleate.run.segmenter import Segmenter
+
+__all__ = ["FindNuclei"]
+
+_OWN_MODEL = "a file..."
+
+
+class FindNuclei(widgets.Container[widgets.Widget]):
+    """Finds the nuclei of an image layer, and hides those that are less sure than the slider says.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Its layers can be chosen; the nuclei become one of them.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._worker: Any = None
+        self._loaded: dict[str, Segmenter] = {}
+        models = [one.card.name for one in list_models()]
+        least = find_model().card.min_confidence
+        self._image = widgets.ComboBox(label="image", choices=lambda _: viewing.image_layers(viewer))
+        self._part = widgets.ComboBox(label="channel", choices=[("all", None)])
+        self._planes = widgets.ComboBox(label="planes", choices=viewing.PLANES)
+        self._model = widgets.ComboBox(label="model", choices=[*models, _OWN_MODEL], value=DEFAULT_MODEL)
+        self._file = widgets.FileEdit(label="model file", mode=FileDialogMode.EXISTING_FILE, filter="*.onnx")
+        self._auto = widgets.CheckBox(label="scale", text="found by itself", value=True)
+        self._scale = widgets.FloatSpinBox(label="", value=1.0, min=0.05, max=20, step=0.1)
+        self._twice = widgets.CheckBox(label="look twice", text="better outlines, slower")
+        self._area = widgets.SpinBox(
+            label="least area", min=0, max=1_000_000, tooltip="in pixels; 0: as the model has it"
+        )
+        self._button = widgets.PushButton(text="Find nuclei")
+        self._nuclei = widgets.ComboBox(label="nuclei", choices=lambda _: self._results())
+        self._least = widgets.FloatSlider(label="least confidence", min=0, max=1, step=0.01, value=least)
+        self._count = widgets.Label(label="", value="")
+        self.extend(
+            [
+                self._image, self._part, self._planes, self._model, self._file, self._auto, self._scale, self._twice,
+                self._area, self._button, self._nuclei, self._least, self._count,
+            ]
+        )  # fmt: skip
+        self._file.visible = self._scale.visible = False
+        self._connect()
+        self._offer()
+        self._look_up()
+
+    def _connect(self) -> None:
+        self._image.changed.connect(self._offer)
+        self._model.changed.connect(lambda name: setattr(self._file, "visible", name == _OWN_MODEL))
+        self._auto.changed.connect(lambda on: setattr(self._scale, "visible", not on))
+        self._button.changed.connect(self._start_or_stop)
+        self._nuclei.changed.connect(self._look_up)
+        self._least.changed.connect(self._hide)
+
+    def _results(self) -> list[tuple[str, napari.layers.Labels]]:
+        return [
+            (name, layer) for name, layer in viewing.label_layers(self._viewer) if viewing.found_of(layer) is not None
+        ]
+
+    def _offer(self) -> None:
+        """Offer the channels and planes that the image has."""
+        layer: napari.layers.Image | None = self._image.value
+        picture = None if layer is None else viewing.picture_of(layer)
+        self._part.choices = [("all", None)] if picture is None else viewing.parts_of(picture)
+        self._part.enabled = len(self._part.choices) > 1
+        self._planes.enabled = picture is not None and math.prod(picture.leading) > 1
+        self._button.enabled = picture is not None
+
+    def _start_or_stop(self) -> None:
+        if self._worker is not None:
+            self._button.enabled = False  # until the plane that is begun is done
+            self._worker.quit()
+            return
+        try:
+            self._start()
+        except NucleateError as error:
+            viewing.tell(error)
+
+    def _start(self) -> None:
+        layer: napari.layers.Image = self._image.value
+        at = self._viewer.dims.point
+        view = viewing.view_of(layer, part=self._part.value, planes=self._planes.value, at=at)
+        picture, least, settings = viewing.picture_of(layer), float(self._least.value), self._settings()
+        planes = math.prod(view.of(picture).stack_shape)
+        model = self._chosen_model()
+
+        def steps() -> Generator[tuple[int, int], None, LayerData]:
+            segmenter = self._segmenter(model).with_settings(settings)
+            return (yield from finding(picture, segmenter, view=view, least=least))
+
+        self._button.text = "Stop"
+        self._worker = viewing.run(
+            steps,
+            total=planes if planes > 1 else 0,
+            what=f"nuclei of {layer.name}",
+            returned=lambda data: self._show(data, like=layer),
+            finished=self._end,
+        )
+
+    def _settings(self) -> SegmentSettings:
+        """Give what was chosen; all nuclei are found, since the slider may ask for them later."""
+        scale = "auto" if self._auto.value else float(self._scale.value)
+        area = int(self._area.value) or None
+        return SegmentSettings(scale=scale, tta=bool(self._twice.value), min_area=area, min_confidence=0.0)  # type: ignore[arg-type]
+
+    def _chosen_model(self) -> str:
+        if self._model.value != _OWN_MODEL:
+            return str(self._model.value)
+        path = Path(str(self._file.value))
+        if not path.is_file():
+            raise UsageError(f"no model file: got {path}; choose an .onnx file with its .toml card beside it")
+        return str(path)
+
+    def _segmenter(self, model: str) -> Segmenter:
+        if model not in self._loaded:
+            self._loaded[model] = load_segmenter(model)
+        return self._loaded[model]
+
+    def _show(self, data: LayerData, *, like: napari.layers.Image) -> None:
+        layer = viewing.put(self._viewer, data, like=like)
+        self._nuclei.reset_choices()
+        self._nuclei.value = layer
+        self._look_up()
+
+    def _end(self) -> None:
+        self._worker = None
+        self._button.text = "Find nuclei"
+        self._button.enabled = self._image.value is not None
+
+    def _look_up(self) -> None:
+        """Show the limit of the nuclei that were chosen."""
+        layer: napari.layers.Labels | None = self._nuclei.value
+        found = None if layer is None else viewing.found_of(layer)
+        if found is not None:
+            with self._least.changed.blocked():
+                self._least.value = found.least
+        self._tell_count()
+
+    def _hide(self, least: float) -> None:
+        """Hide the nuclei that are less sure; what was painted meanwhile is kept."""
+        layer: napari.layers.Labels | None = self._nuclei.value
+        found = None if layer is None else viewing.found_of(layer)
+        if layer is not None and found is not None:
+            found = found.with_edits(layer.data).at_least(least)
+            layer.data, layer.features = found.shown(), found.shown_features()
+            layer.metadata = {**layer.metadata, FOUND: found}
+        self._tell_count()
+
+    def _tell_count(self) -> None:
+        layer: napari.layers.Labels | None = self._nuclei.value
+        found = None if layer is None else viewing.found_of(layer)
+        if found is None:
+            self._count.value = ""
+            return
+        count, hidden = len(found.features["index"]), len(found.hidden)
+        self._count.value = f"{count - hidden:,} of {count:,} nuclei are shown"

@@ -1,0 +1,114 @@
+"""Nuclei that were found, some of them hidden for the moment, and what was corrected by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.apps.napari.pictures import WHOLE, View
+from nucleate.core.labels import overlap_table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["FOUND", "Found"]
+
+FOUND = "nucleate"
+"""The key under which a Labels layer keeps its `Found` among its metadata."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """All nuclei of a Labels layer, the hidden ones too.
+
+    Parameters
+    ----------
+    labels : (..., H, W) int ndarray
+        0 background; not the array of the layer, which is painted on.
+    features : dict of str to (n,) ndarray
+        As `nucleate.apps.napari.features.features_of` gives them: ``index`` is the id, ``confidence`` how sure it is.
+    view : View
+        What of the image layer they lie on.
+    source : str
+        Name of the image layer they were found in; empty where that is not known.
+    least : float
+        Nuclei with a lower confidence are hidden, 0..1.
+    """
+
+    labels: NDArray[Any]
+    features: dict[str, NDArray[Any]]
+    view: View = WHOLE
+    source: str = ""
+    least: float = 0.0
+
+    @property
+    def hidden(self) -> NDArray[np.int64]:
+        """Ids of the nuclei that are hidden; one whose confidence is not known never is."""
+        doubtful = self.features["confidence"] < np.float32(self.least)
+        ids: NDArray[np.int64] = self.features["index"][doubtful]
+        return ids
+
+    def shown(self) -> NDArray[Any]:
+        """Give the labels without the hidden ones; ids stay."""
+        kept = np.arange(int(self.labels.max(initial=0)) + 1, dtype=self.labels.dtype)
+        kept[self.hidden[self.hidden < len(kept)]] = 0
+        shown: NDArray[Any] = kept[self.labels]
+        return shown
+
+    def shown_features(self) -> dict[str, NDArray[Any]]:
+        """Give the features of the nuclei that are not hidden."""
+        keep = ~np.isin(self.features["index"], self.hidden)
+        return {name: values[keep] for name, values in self.features.items()}
+
+    def at_least(self, least: float) -> Found:
+        """Give the same with another limit."""
+        return replace(self, least=least)
+
+    def with_edits(self, edited: NDArray[Any]) -> Found:
+        """Take over what was painted on the labels shown; the hidden nuclei stay where nothing was painted.
+
+        Parameters
+        ----------
+        edited : (..., H, W) int ndarray
+            The layer as it is now. Something new that was given the id of a hidden nucleus gets one of its own.
+        """
+        changed = edited != self.shown()
+        if not changed.any():
+            return self
+        labels = self.labels.copy()
+        taken = changed & np.isin(edited, self.hidden)
+        top = max(int(self.labels.max(initial=0)), int(edited.max(initial=0)))
+        labels[changed] = edited[changed]
+        labels[taken] += labels.dtype.type(top)
+        return replace(self, labels=labels)
+
+    def confidence_of(self, labels: NDArray[Any]) -> NDArray[np.float32]:
+        """Look up how sure nuclei are of which some may have been corrected by hand.
+
+        Parameters
+        ----------
+        labels : (..., H, W) int ndarray
+            Ids 1..n without gaps, in any order.
+
+        Returns
+        -------
+        (n,) float32 ndarray
+            Entry ``i`` belongs to nucleus ``i + 1``; NaN unless it is, pixel by pixel, one of those found.
+        """
+        confidence = np.full(int(labels.max(initial=0)), np.nan, np.float32)
+        pairs, shared = overlap_table(labels, self.labels)
+        areas, found_areas = (_areas(pairs[:, side], shared) for side in (0, 1))
+        same = (pairs > 0).all(axis=1) & (areas == shared) & (found_areas == shared)
+        known = dict(zip(self.features["index"].tolist(), self.features["confidence"].tolist(), strict=True))
+        for mine, found in pairs[same].tolist():
+            confidence[mine - 1] = known.get(found, np.nan)
+        return confidence
+
+
+def _areas(ids: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give for each pair the area of one of its two nuclei."""
+    _, place = np.unique(ids, return_inverse=True)
+    totals: NDArray[np.int64] = np.bincount(place, counts).astype(np.int64)[place]
+    return totals

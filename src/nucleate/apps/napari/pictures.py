@@ -1,0 +1,211 @@
+"""From the image layers of a viewer to pictures with named axes, and back from label images to layers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.core.lazy import LazyImage
+from nucleate.core.project import projected
+from nucleate.errors import InputError, UsageError
+from nucleate.io.units import micrometres, sane_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from nucleate.core.project import Projection
+
+__all__ = ["WHOLE", "Picture", "View", "together"]
+
+_TIMES = {"t", "time", "frame", "frames"}
+_DEPTHS = {"z", "depth", "slice", "slices"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image layer, as far as finding nuclei is concerned.
+
+    Parameters
+    ----------
+    data : array-like
+        (..., H, W), or with colours (..., H, W, 3 or 4); of a pyramid the full size. Read by windows.
+    name : str
+        Of the layer.
+    rgb : bool
+        Whether the last axis holds colours.
+    axes : tuple of str
+        What the axes are called, colours left out; the letters ``z`` and ``t`` mean depth and time. Without names the
+        last axis before the rows is depth.
+    scale, translate : tuple of float
+        Of each axis, as the layer has them; 1 and 0 when empty.
+    units : tuple of str
+        Of each axis. A scale without a unit of length is taken to be in micrometres, unless it is 1.
+    """
+
+    data: Any
+    name: str = "image"
+    rgb: bool = False
+    axes: tuple[str, ...] = ()
+    scale: tuple[float, ...] = ()
+    translate: tuple[float, ...] = ()
+    units: tuple[str, ...] = ()
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        """Lengths of the axes before the rows."""
+        shape = tuple(int(n) for n in self.data.shape)
+        end = len(shape) - (3 if self.rgb else 2)
+        if end < 0 or 0 in shape:
+            raise InputError(f"{self.name}: no picture in it: got shape {shape}; choose an image with rows and columns")
+        return shape[:end]
+
+    @property
+    def pixel_size_um(self) -> tuple[float, float] | None:
+        """Height and width of a pixel in micrometres, or None."""
+        if len(self.scale) < 2:
+            return None
+        sides = []
+        for side, unit in zip(self.scale[-2:], (self.units or ("pixel", "pixel"))[-2:], strict=True):
+            factor = micrometres(unit)
+            sides.append(None if factor is None and side == 1 else abs(side) * (factor or 1.0))
+        return sane_size(*sides)
+
+    def name_of(self, axis: int) -> str:
+        """Give what an axis is called, in small letters; empty where it has no name."""
+        return self.axes[axis].strip().lower() if len(self.axes) >= len(self.leading) + 2 else ""
+
+
+@dataclass(frozen=True)
+class View:
+    """What is taken of a layer: all its planes, some of them, or planes put together.
+
+    Parameters
+    ----------
+    fixed : tuple of (int, int)
+        Axes of the layer of which one index is taken: (axis, index).
+    project : {"max", "mean", "min"}, optional
+        How planes in depth are put together; plane by plane when None.
+    colour : {"red", "green", "blue"}, optional
+        Of a layer with colours, the one that is taken; all when None.
+    """
+
+    fixed: tuple[tuple[int, int], ...] = ()
+    project: Projection | None = None
+    colour: str | None = None
+
+    def of(self, picture: Picture) -> LazyImage:
+        """Give a layer's picture with the axes of this house: T and Z, rows, columns, colours.
+
+        Raises
+        ------
+        InputError
+            If there is no such plane, or it is no picture.
+        """
+        leading, fixed = picture.leading, dict(self.fixed)
+        if not all(0 <= axis < len(leading) and 0 <= i < leading[axis] for axis, i in self.fixed):
+            raise InputError(f"{picture.name}: no plane {self.fixed}: got {leading}; choose one that is there")
+        others, depth = self._split(picture)
+        lengths = tuple(leading[axis] for axis in others)
+        stack = ("T" * bool(others)) + ("Z" * bool(depth))
+        order = [*others, *depth]
+
+        def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
+            times = map(int, np.unravel_index(place[0], lengths)) if others else ()
+            at = dict(zip(order, (*times, *place[bool(others) :]), strict=True)) | fixed
+            part = np.asarray(picture.data[(*(at[axis] for axis in range(len(leading))), rows, cols)])
+            return part[..., :3] if picture.rgb else part
+
+        rows, cols = picture.data.shape[len(leading) : len(leading) + 2]
+        counts = [math.prod(lengths)] * bool(others) + [leading[axis] for axis in depth]
+        shape = (*counts, int(rows), int(cols), *((3,) if picture.rgb else ()))
+        axes = f"{stack}YX{'S' if picture.rgb else ''}"
+        size = picture.pixel_size_um
+        image = LazyImage(shape, np.dtype(picture.data.dtype), window, axes, size, name=picture.name)
+        image = image if self.colour is None else image.channel(self.colour)
+        return image if self.project is None else projected(image, self.project)
+
+    def kept(self, picture: Picture) -> list[int]:
+        """List the axes of the layer that its labels have, rows and columns included."""
+        others, depth = self._split(picture)
+        front = sorted(others + ([] if self.project is not None else depth))
+        return [*front, len(picture.leading), len(picture.leading) + 1]
+
+    def to_layer(self, labels: NDArray[Any], picture: Picture) -> NDArray[Any]:
+        """Give labels on the picture of `of` the axes that their layer has."""
+        others, depth = self._split(picture)
+        order = others + ([] if self.project is not None else depth)
+        stack = labels.reshape(*(picture.leading[axis] for axis in order), *labels.shape[-2:])
+        return np.ascontiguousarray(np.moveaxis(stack, range(len(order)), np.argsort(np.argsort(order))))
+
+    def from_layer(self, labels: NDArray[Any], picture: Picture) -> NDArray[Any]:
+        """Do the opposite of `to_layer`.
+
+        Raises
+        ------
+        UsageError
+            If the labels do not lie on the picture.
+        """
+        others, depth = self._split(picture)
+        order = others + ([] if self.project is not None else depth)
+        expected = self.of(picture)
+        front = tuple(picture.leading[axis] for axis in sorted(order))
+        if labels.shape != (*front, *expected.shape_HW):
+            got = f"{labels.shape} on {(*front, *expected.shape_HW)}"
+            raise UsageError(f"{picture.name}: nuclei of another size: got {got}; choose the image they belong to")
+        stack = np.moveaxis(labels, np.argsort(np.argsort(order)), range(len(order)))
+        return np.ascontiguousarray(stack).reshape(*expected.stack_shape, *labels.shape[-2:])
+
+    def _split(self, picture: Picture) -> tuple[list[int], list[int]]:
+        """Tell the axes that are counted as times from the one that is depth."""
+        free = [axis for axis in range(len(picture.leading)) if axis not in dict(self.fixed)]
+        named = [axis for axis in free if picture.name_of(axis) in _DEPTHS]
+        unnamed = [axis for axis in free if picture.name_of(axis) not in _TIMES]
+        depth = (named or unnamed)[-1:]
+        return [axis for axis in free if axis not in depth], depth
+
+
+WHOLE = View()
+"""All of a layer, plane by plane."""
+
+
+def together(images: Sequence[LazyImage]) -> LazyImage:
+    """Put pictures of one size together as the channels of one, by their names.
+
+    Parameters
+    ----------
+    images : sequence of LazyImage
+        At least one; several must be grey, of one shape and alike in axes.
+
+    Returns
+    -------
+    LazyImage
+        A single one comes back as it is.
+
+    Raises
+    ------
+    UsageError
+        If they do not fit.
+    """
+    first = images[0]
+    if len(images) == 1:
+        return first
+    if any(one.shape != first.shape or one.axes != first.axes or "S" in one.axes for one in images):
+        raise UsageError(f"{first.name} and others differ in size or have colours; choose one image, or alike ones")
+    depth = len(first.stack_shape)
+
+    def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
+        return images[place[depth]].window(place[:depth], rows, cols)
+
+    return replace(
+        first,
+        shape=(*first.stack_shape, len(images), *first.shape_HW),
+        axes=first.axes.replace("YX", "CYX"),
+        dtype=np.result_type(*(one.dtype for one in images)),
+        window=window,
+        channel_names=tuple(one.name for one in images),
+    )

@@ -1,0 +1,132 @@
+"""Pictures in files as napari takes them: arrays of which only what is shown is read."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from nucleate.core.lazy import LazyImage
+
+__all__ = ["LayerData", "LazyPixels", "pixels_of", "pyramid_of"]
+
+LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
+"""What napari makes a layer of: data, keyword arguments of the layer, its kind."""
+
+_LOADED_BYTES = 1 << 28  # smaller pictures are read whole: every view of them is quick
+_CHUNK = 1024
+
+
+class LazyPixels:
+    """The face of an array for a picture of one channel that stays in its file.
+
+    Parameters
+    ----------
+    image : LazyImage
+        Axes T, Z, I, Y, X and S, no C.
+
+    Examples
+    --------
+    >>> from nucleate.core.image import Image
+    >>> from nucleate.core.lazy import lazy
+    >>> pixels = LazyPixels(lazy(Image(np.arange(24).reshape(2, 3, 4), "ZYX")))
+    >>> pixels[1, :, ::2]
+    array([[12, 14],
+           [16, 18],
+           [20, 22]])
+    """
+
+    def __init__(self, image: LazyImage) -> None:
+        self.image = image
+        self.shape = image.shape
+        self.dtype = image.dtype
+        self.ndim = len(image.shape)
+        self.size = math.prod(image.shape)
+        self.nbytes = image.nbytes
+
+    def __getitem__(self, key: Any, /) -> NDArray[Any]:  # noqa: ANN401 - whatever slices an array
+        """Give a part, by whole numbers, slices and an ellipsis."""
+        keys = _full(key, self.ndim)
+        picked = [range(n)[one] for one, n in zip(keys, self.shape, strict=True)]
+        depth = len(self.image.stack_shape)
+        rows, cols = (_span(one) for one in picked[depth : depth + 2])
+        counts = [one if isinstance(one, range) else [one] for one in picked[:depth]]
+        lengths = tuple(map(len, counts))
+        pixels = np.empty(
+            (*lengths, rows.stop - rows.start, cols.stop - cols.start, *self.shape[depth + 2 :]), self.dtype
+        )
+        for place in np.ndindex(*lengths):
+            at = tuple(one[i] for one, i in zip(counts, place, strict=True))
+            pixels[place] = self.image.read(rows, cols, at=at)
+        # The planes and the span were read; what is left of the key are single numbers and steps.
+        rest = [_within(one, key) for one, key in zip(picked[depth : depth + 2], keys[depth : depth + 2], strict=True)]
+        front = [slice(None) if isinstance(one, range) else 0 for one in picked[:depth]]
+        return np.asarray(pixels[(*front, *rest, *keys[depth + 2 :])])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: ANN401 - as numpy asks
+        """Read all of it."""
+        del copy
+        return np.asarray(self[...], dtype)
+
+
+def pixels_of(image: LazyImage) -> Any:  # noqa: ANN401 - an array of one kind or another
+    """Give a picture as an array for a layer: in memory if it is small, else a dask array or `LazyPixels`.
+
+    Parameters
+    ----------
+    image : LazyImage
+        Of one channel.
+
+    Returns
+    -------
+    array-like
+        Of the image's shape and dtype.
+    """
+    if image.nbytes <= _LOADED_BYTES:
+        return image.load().pixels
+    return _by_windows(image)
+
+
+def pyramid_of(levels: Sequence[LazyImage]) -> list[Any]:
+    """Give the sizes of a picture as arrays for a multiscale layer, the full size first."""
+    return [_by_windows(level) for level in levels]
+
+
+def _by_windows(image: LazyImage) -> Any:  # noqa: ANN401 - as above
+    pixels = LazyPixels(image)
+    try:
+        import dask.array
+    except ImportError:
+        return pixels
+    lengths = dict.fromkeys("TZI", 1) | {"Y": _CHUNK, "X": _CHUNK, "S": 3}
+    chunks = tuple(min(lengths[letter], n) for letter, n in zip(image.axes, image.shape, strict=True))
+    # The libraries below read one window after the other from a file.
+    return dask.array.from_array(pixels, chunks=chunks, lock=True, asarray=True, name=False)  # type: ignore[no-untyped-call]
+
+
+def _full(key: Any, ndim: int) -> list[Any]:  # noqa: ANN401 - whatever slices an array
+    keys = list(key) if isinstance(key, tuple) else [key]
+    if Ellipsis not in keys:
+        keys.append(Ellipsis)
+    place = keys.index(Ellipsis)
+    missing = ndim - (len(keys) - 1)
+    if missing < 0:
+        raise IndexError(f"{len(keys) - 1} indices for {ndim} axes")
+    return keys[:place] + [slice(None)] * missing + keys[place + 1 :]
+
+
+def _span(picked: int | range) -> slice:
+    """Give the stretch that holds what was picked of an axis."""
+    if isinstance(picked, int):
+        return slice(picked, picked + 1)
+    return slice(min(picked), max(picked) + 1) if picked else slice(0, 0)
+
+
+def _within(picked: int | range, key: Any) -> int | slice:  # noqa: ANN401 - as above
+    return slice(None, None, key.step) if isinstance(picked, range) else 0

@@ -1,0 +1,173 @@
+"""The reader: every file that nucleate reads, as layers."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.apps.napari.colours import colormaps_of
+from nucleate.apps.napari.features import features_beside
+from nucleate.apps.napari.found import FOUND, Found
+from nucleate.apps.napari.pixels import pixels_of, pyramid_of
+from nucleate.core.text import one_line
+from nucleate.errors import InputError
+from nucleate.io.images import IMAGE_SUFFIXES, is_zarr, open_image, pictures_of
+from nucleate.run.inputs import OWN_SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nucleate.apps.napari.pixels import LayerData
+    from nucleate.core.lazy import LazyImage
+
+__all__ = ["get_reader", "placed", "read_layers"]
+
+_LABELS = tuple(ending for ending in OWN_SUFFIXES if ".labels." in ending)
+_MOST_PICTURES = 24  # of one file; a plate has thousands
+_PYRAMID_PIXELS = 1 << 24  # a side picture of fewer pixels needs no smaller sizes
+_LETTERS = {"T": "t", "Z": "z", "I": "page", "Y": "y", "X": "x"}
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
+    """Tell napari what reads a path.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        Files, or folders of OME-Zarr.
+
+    Returns
+    -------
+    callable or None
+        `read_layers`; None where the name is none of a format that is known.
+    """
+    paths = [Path(one) for one in ([path] if isinstance(path, str | Path) else path)]
+    known = all(is_zarr(one) if one.is_dir() else one.suffix.lower() in IMAGE_SUFFIXES for one in paths)
+    return read_layers if paths and known else None
+
+
+def read_layers(path: str | Sequence[str]) -> list[LayerData]:
+    """Read files as layers: one for each channel of a picture, a Labels layer for a label image.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        Label images are told by their names, as ``nucleate segment`` gives them: ``*.labels.tif``,
+        ``*.labels.ome.tif``. The rows of ``measurements.csv`` beside one are its features.
+
+    Returns
+    -------
+    list of LayerData
+        Pictures over 256 MB are read window by window, pyramids level by level. Of several pictures in a file the
+        first is visible.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read.
+    MissingExtraError
+        If the library for its format is not installed.
+    """
+    paths = [Path(one) for one in ([path] if isinstance(path, str | Path) else path)]
+    return [layer for one in paths for layer in _layers_of(one)]
+
+
+def _layers_of(path: Path) -> list[LayerData]:
+    ending = next((one for one in _LABELS if path.name.lower().endswith(one)), None)
+    if ending is not None:
+        return [_labels_layer(path, path.name[: -len(ending)])]
+    names = pictures_of(path)
+    if len(names) > _MOST_PICTURES:
+        warnings.warn(
+            f"{one_line(path.name)} holds {len(names)} pictures; the first {_MOST_PICTURES} are shown", stacklevel=2
+        )
+    layers: list[LayerData] = []
+    for number, name in enumerate(names[:_MOST_PICTURES]):
+        title = " ".join(filter(None, [_stem(path), name if len(names) > 1 else ""]))
+        opened = partial(open_image, path, picture=number if len(names) > 1 else None)
+        layers += _image_layers(opened, title, visible=number == 0)
+    return layers + _labels_inside(path)
+
+
+def _image_layers(opened: Callable[..., LazyImage], title: str, *, visible: bool) -> list[LayerData]:
+    """Give a layer for each channel of one picture."""
+    image = opened()
+    sizes = [image]
+    if len(image.levels) > 1 and image.shape_HW[0] * image.shape_HW[1] > _PYRAMID_PIXELS:
+        smaller = [opened(level=level) for level in range(1, len(image.levels))]
+        sizes += [one for one in smaller if one.axes == image.axes and one.stack_shape == image.stack_shape]
+    count = image.shape[image.axes.index("C")] if "C" in image.axes else 1
+    colormaps = colormaps_of(image.channel_names, count)
+    layers: list[LayerData] = []
+    for channel in range(count):
+        shown = [one.channel(channel) for one in sizes]
+        rgb = "S" in shown[0].axes
+        named = image.channel_names[channel] if image.channel_names else f"channel {channel}" if count > 1 else ""
+        meta = {"name": " ".join(filter(None, [title, named])), "visible": visible, "rgb": rgb} | placed(shown[0])
+        meta |= {} if rgb else {"colormap": colormaps[channel]}
+        meta |= {"blending": "additive"} if channel else {}
+        multiscale = len(shown) > 1
+        layers.append(
+            (pyramid_of(shown) if multiscale else pixels_of(shown[0]), meta | {"multiscale": multiscale}, "image")
+        )
+    return layers
+
+
+def placed(image: LazyImage) -> dict[str, Any]:
+    """Give the layer's scale, units and names of axes.
+
+    Parameters
+    ----------
+    image : LazyImage
+        Of one channel.
+
+    Returns
+    -------
+    dict
+        ``scale`` is the size of pixels in micrometres, where it is known; planes stand one apart.
+    """
+    letters = image.axes.replace("S", "")
+    meta: dict[str, Any] = {"axis_labels": tuple(_LETTERS[letter] for letter in letters)}
+    if image.pixel_size_um is not None:
+        planes = len(letters) - 2
+        meta["scale"] = (*[1.0] * planes, *image.pixel_size_um)
+        meta["units"] = (*["pixel"] * planes, "um", "um")
+    return meta
+
+
+def _labels_layer(path: Path, name: str) -> LayerData:
+    image = open_image(path).channel(0)
+    if image.dtype.kind not in "bui" or "S" in image.axes:
+        got = f"{image.dtype}, axes {image.axes}"
+        raise InputError(f"{one_line(path.name)}: no label image: got {got}; rename it to open it as a picture")
+    meta = {"name": f"{name} nuclei"} | placed(image)
+    try:
+        features = features_beside(path, name.encode("utf-8", "backslashreplace").decode("utf-8"))
+    except InputError as error:  # the labels can be looked at without
+        warnings.warn(str(error), stacklevel=2)
+        features = None
+    pixels = pixels_of(image)
+    if features is not None:
+        meta["features"] = features
+        if isinstance(pixels, np.ndarray) and "confidence" in features:
+            meta["metadata"] = {FOUND: Found(pixels.copy(), features)}
+    return pixels, meta, "labels"
+
+
+def _labels_inside(path: Path) -> list[LayerData]:
+    """Give the label images that an OME-Zarr picture holds."""
+    folder = path / "labels"
+    inside = sorted(one for one in folder.iterdir() if one.is_dir() and is_zarr(one)) if folder.is_dir() else []
+    return [_labels_layer(one, f"{_stem(path)} {one.name}") for one in inside]
+
+
+def _stem(path: Path) -> str:
+    """Give a file's name without what only tells its format."""
+    stem = path.name
+    while Path(stem).suffix.lower() in IMAGE_SUFFIXES | {".ome"}:
+        stem = Path(stem).stem
+    return stem or path.name

@@ -1,0 +1,45 @@
+"""Sample images: what comes with the install, and one that is drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from nucleate.apps.napari.pixels import LayerData
+
+__all__ = ["drawn", "tissue"]
+
+_SEED = 20
+
+
+def tissue() -> list[LayerData]:
+    """Give a stained section of tissue, from scikit-image.
+
+    Returns
+    -------
+    list of LayerData
+        One image layer, in colour.
+    """
+    import skimage.data
+
+    pixels: Any = skimage.data.immunohistochemistry()  # type: ignore[no-untyped-call]  # it has no annotations
+    return [(np.asarray(pixels), {"name": "tissue", "rgb": True}, "image")]
+
+
+def drawn() -> list[LayerData]:
+    """Draw a fluorescent field of nuclei whose truth is known.
+
+    Returns
+    -------
+    list of LayerData
+        The image, and a hidden Labels layer with the truth.
+    """
+    from nucleate.data.synth import Scene, draw
+
+    pixels, truth = draw(Scene(size=(512, 512), nuclei=150, bits=16), np.random.default_rng(_SEED))
+    return [
+        (pixels, {"name": "drawn nuclei", "colormap": "gray"}, "image"),
+        (truth, {"name": "truth of drawn nuclei", "visible": False}, "labels"),
+    ]

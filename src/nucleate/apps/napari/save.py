@@ -1,0 +1,118 @@
+"""Saving the nuclei of a layer, also those corrected by hand, with the files that ``nucleate segment`` writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.core.files import plain_name
+from nucleate.core.labels import relabel
+from nucleate.errors import UsageError
+from nucleate.run import outputs
+from nucleate.run.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nucleate.apps.napari.found import Found
+    from nucleate.core.lazy import LazyImage
+
+__all__ = ["numbered", "save_nuclei"]
+
+
+def numbered(labels: NDArray[Any]) -> NDArray[np.int32]:
+    """Give the nuclei the numbers 1..n without gaps, from plane to plane, keeping their order in each.
+
+    Parameters
+    ----------
+    labels : (..., H, W) int ndarray
+        0 background. What has one id in several planes becomes a nucleus in each.
+
+    Returns
+    -------
+    (..., H, W) int32 ndarray
+
+    Raises
+    ------
+    UsageError
+        If there are negative ids, or they are no whole numbers.
+
+    Examples
+    --------
+    >>> numbered(np.array([[[7, 7, 0, 3]], [[7, 0, 0, 0]]])).tolist()
+    [[[2, 2, 0, 1]], [[3, 0, 0, 0]]]
+    """
+    if labels.dtype.kind not in "bui" or int(labels.min(initial=0)) < 0:
+        raise UsageError(f"no nuclei: got {labels.dtype} from {labels.min(initial=0)}; give whole numbers from 0")
+    found = np.zeros(labels.shape, np.int32)
+    count = 0
+    for at in np.ndindex(*labels.shape[:-2]):
+        plane = relabel(labels[at])
+        found[at] = np.where(plane > 0, plane + np.int32(count), np.int32(0))
+        count += int(plane.max(initial=0))
+    return found
+
+
+def save_nuclei(
+    labels: NDArray[Any],
+    image: LazyImage,
+    *,
+    folder: Path,
+    name: str,
+    exports: Iterable[str] = outputs.DEFAULT_EXPORTS,
+    found: Found | None = None,
+    channel: int | None = None,
+    replace: bool = False,
+) -> Segmentation:
+    """Give the nuclei of a layer new numbers, measure them and write files.
+
+    Parameters
+    ----------
+    labels : (..., H, W) int ndarray
+        As the layer is now, with the stack axes of `image`; hidden nuclei are not in it.
+    image : LazyImage
+        What is measured; several channels give columns for each.
+    folder : Path
+        Made where it is missing.
+    name : str
+        Of the files. What cannot stand in a file name is replaced.
+    exports : iterable of str
+        Of `nucleate.run.outputs.EXPORTS`.
+    found : Found, optional
+        What the confidence is looked up in; of nuclei that were changed by hand it is not known.
+    channel : int, optional
+        The one shown in the overlay, where the image has several.
+    replace : bool
+        Files that are there may be replaced.
+
+    Returns
+    -------
+    Segmentation
+        What was written.
+
+    Raises
+    ------
+    UsageError
+        If a file is there and may not be replaced, the labels do not lie on the image, or there is no such export.
+    MissingExtraError
+        If an export needs a library that is not installed.
+    OutputError
+        If a file cannot be written.
+    """
+    wanted = outputs.check_exports(",".join(exports))
+    stem = plain_name(name).strip() or "image"
+    expected = (*image.stack_shape, *image.shape_HW)
+    if labels.shape != expected:
+        got = f"{labels.shape} on {expected}"
+        raise UsageError(f"{image.name}: nuclei of another size: got {got}; choose the image they belong to")
+    if not replace:
+        outputs.refuse_existing(folder, outputs.replaced_files(folder, stem, exports=wanted))
+    new = numbered(labels)
+    confidence = np.full(int(new.max(initial=0)), np.nan, np.float32) if found is None else found.confidence_of(new)
+    segmentation = Segmentation(new, confidence, image.load(), channel)
+    segmentation.save(folder, wanted, name=stem)
+    return segmentation

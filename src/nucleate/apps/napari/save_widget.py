@@ -1,0 +1,140 @@
+"""The widget that saves nuclei."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from magicgui import widgets
+from magicgui.types import FileDialogMode
+
+from nucleate.apps.napari import viewing
+from nucleate.apps.napari.pictures import WHOLE, together
+from nucleate.apps.napari.save import save_nuclei
+from nucleate.errors import NucleateError, UsageError
+from nucleate.run.outputs import DEFAULT_EXPORTS, EXPORTS
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import napari.layers
+    import napari.viewer
+
+    from nucleate.apps.napari.pictures import View
+    from nucleate.core.lazy import LazyImage
+    from nucleate.run.segmentation import Segmentation
+
+__all__ = ["SaveNuclei"]
+
+
+class SaveNuclei(widgets.Container[widgets.Widget]):
+    """Writes the nuclei of a Labels layer, also one corrected by hand, with what ``nucleate segment`` writes.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Its layers can be chosen.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._nuclei = widgets.ComboBox(label="nuclei", choices=lambda _: viewing.label_layers(viewer))
+        self._image = widgets.ComboBox(label="measured in", choices=lambda _: viewing.image_layers(viewer))
+        self._all = widgets.CheckBox(label="", text="and all grey images of this size")
+        self._folder = widgets.FileEdit(label="folder", mode=FileDialogMode.EXISTING_DIRECTORY, value=Path("nuclei"))
+        self._name = widgets.LineEdit(label="name of the files")
+        self._exports = widgets.Select(label="files", choices=EXPORTS, value=list(DEFAULT_EXPORTS))
+        self._replace = widgets.CheckBox(label="", text="replace files that are there")
+        self._button = widgets.PushButton(text="Save nuclei")
+        self.extend(
+            [
+                self._nuclei, self._image, self._all, self._folder, self._name, self._exports, self._replace,
+                self._button,
+            ]
+        )  # fmt: skip
+        self._nuclei.changed.connect(self._match)
+        self._image.changed.connect(self._call)
+        self._button.changed.connect(self._start)
+        self._match()
+        self._call()
+
+    def _match(self) -> None:
+        """Choose the image that the nuclei were found in."""
+        layer: napari.layers.Labels | None = self._nuclei.value
+        found = None if layer is None else viewing.found_of(layer)
+        own = [
+            image for name, image in viewing.image_layers(self._viewer) if found is not None and name == found.source
+        ]
+        if own:
+            self._image.value = own[0]
+        self._button.enabled = layer is not None and self._image.value is not None
+
+    def _call(self) -> None:
+        """Name the files after the image."""
+        image: napari.layers.Image | None = self._image.value
+        self._name.value = "" if image is None else image.name
+        self._button.enabled = self._nuclei.value is not None and image is not None
+
+    def _start(self) -> None:
+        try:
+            steps = self._steps()
+        except NucleateError as error:
+            viewing.tell(error)
+            return
+        self._button.enabled = False
+        viewing.run(steps, total=0, what="saving nuclei", returned=self._say, finished=self._end)
+
+    def _steps(self) -> Any:  # noqa: ANN401 - a generator function
+        """Gather what is to be saved while nobody paints on it."""
+        layer: napari.layers.Labels = self._nuclei.value
+        chosen: napari.layers.Image = self._image.value
+        found = viewing.found_of(layer)
+        view = WHOLE if found is None else found.view
+        picture = viewing.picture_of(chosen)
+        labels = view.from_layer(np.array(layer.data[0] if layer.multiscale else layer.data), picture)
+        if found is not None:
+            found = replace(found, labels=view.from_layer(found.labels, picture))
+        images = self._images(chosen, view)
+        folder, name = Path(str(self._folder.value)).expanduser(), str(self._name.value)
+        exports, overwrite = tuple(self._exports.value), bool(self._replace.value)
+        if not exports:
+            raise UsageError("no files are chosen; choose at least one kind")
+
+        def steps() -> Generator[None, None, tuple[Segmentation, Path]]:
+            yield
+            channel = 0 if len(images) > 1 else None
+            saved = save_nuclei(
+                labels,
+                together(images),
+                folder=folder,
+                name=name,
+                exports=exports,
+                found=found,
+                channel=channel,
+                replace=overwrite,
+            )
+            return saved, folder
+
+        return steps
+
+    def _images(self, chosen: napari.layers.Image, view: View) -> list[LazyImage]:
+        """List what is measured, the chosen image first."""
+        own = viewing.picture_of(chosen)
+        first = view.of(own)
+        if not self._all.value or "S" in first.axes:
+            return [first]
+        pictures = [viewing.picture_of(layer) for _, layer in viewing.image_layers(self._viewer) if layer is not chosen]
+        like = [one for one in pictures if not one.rgb and one.data.shape == own.data.shape]
+        return [first, *(view.of(one) for one in like)]
+
+    def _say(self, done: tuple[Segmentation, Path]) -> None:
+        from napari.utils.notifications import show_info
+
+        saved, folder = done
+        show_info(f"{len(saved):,} nuclei, written to {folder}")
+
+    def _end(self) -> None:
+        self._button.enabled = True

@@ -1,0 +1,187 @@
+"""What the widgets ask of a viewer: its layers as pictures, what of them can be chosen, and telling the user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nucleate.apps.napari.found import FOUND, Found
+from nucleate.apps.napari.pictures import Picture, View
+from nucleate.core.image import COLOURS
+from nucleate.errors import NucleateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import napari.layers
+    import napari.viewer
+
+    from nucleate.apps.napari.pixels import LayerData
+    from nucleate.core.project import Projection
+
+__all__ = [
+    "PLANES",
+    "SHOWN_PLANE",
+    "found_of",
+    "image_layers",
+    "label_layers",
+    "parts_of",
+    "picture_of",
+    "put",
+    "run",
+    "tell",
+    "view_of",
+]
+
+SHOWN_PLANE = "shown"
+"""The choice of one plane: the one that the viewer shows."""
+
+PLANES = [
+    ("plane by plane", None),
+    ("only the plane shown", SHOWN_PLANE),
+    ("brightest of all planes", "max"),
+    ("mean of all planes", "mean"),
+    ("darkest of all planes", "min"),
+]
+"""What can be done with a stack, and what it is called."""
+
+_MOST_CHANNELS = 6  # an axis of more is no axis of channels
+
+
+def image_layers(viewer: napari.viewer.Viewer) -> list[tuple[str, napari.layers.Image]]:
+    """List the image layers of a viewer, the top one first, with their names."""
+    from napari.layers import Image
+
+    return [(layer.name, layer) for layer in reversed(viewer.layers) if isinstance(layer, Image)]
+
+
+def label_layers(viewer: napari.viewer.Viewer) -> list[tuple[str, napari.layers.Labels]]:
+    """List the Labels layers of a viewer, the top one first, with their names."""
+    from napari.layers import Labels
+
+    return [(layer.name, layer) for layer in reversed(viewer.layers) if isinstance(layer, Labels)]
+
+
+def picture_of(layer: napari.layers.Layer) -> Picture:
+    """Give an image layer as a picture."""
+    return Picture(
+        layer.data[0] if layer.multiscale else layer.data,
+        layer.name,
+        rgb=bool(getattr(layer, "rgb", False)),
+        axes=tuple(map(str, layer.axis_labels)),
+        scale=tuple(map(float, layer.scale)),
+        translate=tuple(map(float, layer.translate)),
+        units=tuple(map(str, layer.units)),
+    )
+
+
+def parts_of(picture: Picture) -> list[tuple[str, Any]]:
+    """List what can be chosen of a picture beside all of it: a colour, or an index of a short axis as (axis, index)."""
+    if picture.rgb:
+        return [("all colours", None), *((colour, colour) for colour in COLOURS)]
+    short = [(axis, n) for axis, n in enumerate(picture.leading) if 1 < n <= _MOST_CHANNELS]
+    named = [(f"{picture.name_of(axis) or f'axis {axis}'}: {i}", (axis, i)) for axis, n in short for i in range(n)]
+    return [("all", None), *named]
+
+
+def view_of(layer: napari.layers.Image, *, part: Any, planes: str | None, at: Iterable[float]) -> View:  # noqa: ANN401
+    """Say what is taken of an image layer.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+    part : str, (int, int) or None
+        One of the values of `parts_of`.
+    planes : str or None
+        One of the values of `PLANES`.
+    at : iterable of float
+        Where the viewer is, in its own coordinates.
+    """
+    leading = picture_of(layer).leading
+    fixed = {} if part is None or isinstance(part, str) else dict([part])
+    if planes == SHOWN_PLANE:
+        place = layer.world_to_data(tuple(at)[-layer.ndim :])
+        shown = {axis: min(max(round(place[axis]), 0), n - 1) for axis, n in enumerate(leading)}
+        fixed = shown | fixed
+    how: Projection | None = planes if planes in {"max", "mean", "min"} else None  # type: ignore[assignment]  # checked
+    return View(tuple(sorted(fixed.items())), how, part if isinstance(part, str) else None)
+
+
+def found_of(layer: napari.layers.Labels) -> Found | None:
+    """Give what is known of the nuclei of a layer, if they were found here or opened with their measurements."""
+    found = layer.metadata.get(FOUND)
+    fits = isinstance(found, Found) and found.labels.shape == tuple(layer.data.shape)
+    return found if fits else None
+
+
+def put(viewer: napari.viewer.Viewer, data: LayerData, *, like: napari.layers.Image) -> napari.layers.Labels:
+    """Show nuclei that were found: in the layer of an earlier result of the same image, if there is one.
+
+    A layer that was corrected by hand since is left alone.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    data : LayerData
+        From `nucleate.apps.napari.find.find_nuclei`.
+    like : napari.layers.Image
+        The image; the nuclei are turned and moved as it is.
+
+    Returns
+    -------
+    napari.layers.Labels
+        The layer that shows them.
+    """
+    from napari.layers import Layer
+
+    labels, meta, kind = data
+    new: Found = meta["metadata"][FOUND]
+    for _, layer in label_layers(viewer):
+        old = found_of(layer)
+        if old is None or old.source != new.source or old.with_edits(layer.data) is not old:
+            continue
+        if layer.data.shape == labels.shape:
+            layer.data = labels
+            layer.features = meta["features"]
+            layer.metadata = meta["metadata"]
+            return layer
+        viewer.layers.remove(layer)
+    layer = Layer.create(labels, meta, kind)
+    if layer.ndim == like.ndim:
+        layer.rotate, layer.shear, layer.affine = like.rotate, like.shear, like.affine
+    return viewer.add_layer(layer)
+
+
+def run(
+    steps: Callable[..., Any], *, total: int, what: str, returned: Callable[[Any], None], finished: Callable[[], None]
+) -> Any:  # noqa: ANN401 - napari's worker
+    """Do work in a thread, with a progress bar; what goes wrong is told in one line.
+
+    Parameters
+    ----------
+    steps : generator function
+        Gives something after each step.
+    total : int
+        How many steps; 0 where that does not say how far it is.
+    what : str
+        Beside the bar.
+    returned, finished : callable
+        Called with the result, and at the end however it ended.
+
+    Returns
+    -------
+    worker
+        Its ``quit`` stops the work after the next step.
+    """
+    from napari.qt.threading import create_worker
+
+    connect = {"returned": returned, "errored": tell, "finished": finished}
+    return create_worker(steps, _connect=connect, _progress={"total": total, "desc": what}, _start_thread=True)
+
+
+def tell(error: Exception) -> None:
+    """Show an error of ours as a notification of one line; others are for whoever mends them."""
+    if not isinstance(error, NucleateError):
+        raise error
+    from napari.utils.notifications import show_error
+
+    show_error(str(error))

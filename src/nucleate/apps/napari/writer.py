@@ -1,0 +1,134 @@
+"""Writers for a Labels layer, by the ending of the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.apps.napari.found import FOUND, Found
+from nucleate.apps.napari.pictures import WHOLE, Picture
+from nucleate.apps.napari.save import numbered
+from nucleate.export.geojson import write_geojson
+from nucleate.export.imagej_roi import write_rois
+from nucleate.export.label_tiff import write_labels
+from nucleate.export.measurements import measure
+from nucleate.export.shapes import positions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from nucleate.core.lazy import LazyImage
+
+__all__ = ["write_label_image", "write_outlines", "write_regions"]
+
+
+def write_label_image(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:  # noqa: ANN401 - a layer's data
+    """Write a Labels layer as a label image, ids as they are.
+
+    Parameters
+    ----------
+    path : str
+        ``.labels.tif`` or ``.tif``; napari has asked before a file is replaced.
+    data : array-like
+        (..., H, W), whole numbers; of a pyramid the full size.
+    meta : mapping
+        Of the layer, as napari gives it.
+
+    Returns
+    -------
+    list of str
+        The path.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    image, labels = _stack_of(data, meta)
+    write_labels(path, labels, pixel_size_um=image.pixel_size_um, axes=image.axes)
+    return [path]
+
+
+def write_outlines(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:  # noqa: ANN401 - a layer's data
+    """Write a Labels layer as GeoJSON, nuclei numbered 1..n, with their measurements but those of brightness.
+
+    Parameters
+    ----------
+    path : str
+        ``.geojson``; napari has asked before a file is replaced.
+    data, meta
+        As for `write_label_image`.
+
+    Returns
+    -------
+    list of str
+        The path.
+
+    Raises
+    ------
+    UsageError
+        If there are negative ids.
+    OutputError
+        If it cannot be written.
+    """
+    image, labels = _stack_of(data, meta)
+    labels = numbered(labels)
+    confidence = _confidence_of(labels, meta)
+    places = positions(image.axes[:-2], image.stack_shape)
+    planes = []
+    for place, at in zip(places, np.ndindex(*image.stack_shape), strict=True):
+        table = measure(labels[at], {}, pixel_size_um=image.pixel_size_um)
+        if confidence is not None:
+            table["confidence"] = confidence[table["label"] - 1].astype(np.float64)
+        planes.append((place if image.stack_shape else None, labels[at], table))
+    write_geojson(path, planes)
+    return [path]
+
+
+def write_regions(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:  # noqa: ANN401 - a layer's data
+    """Write a Labels layer as ImageJ's regions of interest, nuclei numbered 1..n.
+
+    Parameters
+    ----------
+    path : str
+        ``.zip``; napari has asked before a file is replaced.
+    data, meta
+        As for `write_label_image`.
+
+    Returns
+    -------
+    list of str
+        The path.
+
+    Raises
+    ------
+    UsageError
+        If there are negative ids.
+    OutputError
+        If it cannot be written.
+    """
+    image, labels = _stack_of(data, meta)
+    labels = numbered(labels)
+    write_rois(path, labels, axes=image.axes[:-2], confidence=_confidence_of(labels, meta))
+    return [path]
+
+
+def _stack_of(data: Any, meta: Mapping[str, Any]) -> tuple[LazyImage, NDArray[Any]]:  # noqa: ANN401 - a layer's data
+    """Give a layer's labels as a stack with axes T and Z."""
+    labels = np.asarray(data[0] if meta.get("multiscale") else data)
+    picture = Picture(
+        labels,
+        str(meta.get("name", "labels")),
+        axes=tuple(map(str, meta.get("axis_labels") or ())),
+        scale=tuple(map(float, meta.get("scale", ()))),
+        units=tuple(map(str, meta.get("units") or ())),
+    )
+    return WHOLE.of(picture), WHOLE.from_layer(labels, picture)
+
+
+def _confidence_of(labels: NDArray[np.int32], meta: Mapping[str, Any]) -> NDArray[np.float32] | None:
+    found = meta.get("metadata", {}).get(FOUND)
+    return found.confidence_of(labels) if isinstance(found, Found) and found.labels.shape == labels.shape else None
