@@ -9,10 +9,13 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["NEAR", "neighbour_columns", "touching"]
+__all__ = ["NEAR", "NEIGHBOUR_COLUMNS", "neighbour_columns", "touching"]
 
 NEAR = 3.0
 """How far away a neighbour may be, in diameters of the nucleus itself."""
+
+NEIGHBOUR_COLUMNS = ("neighbors_touching", "neighbors_near", "nearest_neighbor_px", "nearest_neighbor_um")
+"""What `neighbour_columns` measures: it depends on which other nuclei there are."""
 
 
 def neighbour_columns(
@@ -50,12 +53,7 @@ def neighbour_columns(
     pixels = _nearest(centres)
     square = size[0] == size[1]
     microns = pixels * size[0] if square or np.isnan(size).any() else _nearest(centres * np.asarray(size))
-    return {
-        "neighbors_touching": touches,
-        "neighbors_near": near.astype(np.int64),
-        "nearest_neighbor_px": pixels,
-        "nearest_neighbor_um": microns,
-    }
+    return dict(zip(NEIGHBOUR_COLUMNS, (touches, near.astype(np.int64), pixels, microns), strict=True))
 
 
 def touching(

@@ -82,7 +82,7 @@ def channel_names(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
 def _ome_pixels(tiff: TiffFile, series: TiffPageSeries) -> ElementTree.Element | None:
     try:
         images = ElementTree.fromstring(tiff.ome_metadata or "").findall("{*}Image")
-        number = next(i for i, one in enumerate(tiff.series) if one is series)
+        number = next(i for i, one in enumerate(tiff.series) if any(level is series for level in one.levels))
         return images[number].find("{*}Pixels")
     except (ElementTree.ParseError, IndexError):
         return None

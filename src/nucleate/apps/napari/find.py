@@ -88,6 +88,7 @@ def finding(
     kept = view.kept(picture)
     meta = {
         "name": f"{picture.name} nuclei",
+        "opacity": 0.5,
         "features": found.shown_features(),
         "metadata": {FOUND: found},
     }

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["FindNuclei"]
 
 _OWN_MODEL = "a file..."
+_WIDTH = 320
 
 
 class FindNuclei(widgets.Container[widgets.Widget]):
@@ -52,16 +53,16 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         self._planes = widgets.ComboBox(label="planes", choices=viewing.PLANES)
         self._model = widgets.ComboBox(label="model", choices=[*models, _OWN_MODEL], value=DEFAULT_MODEL)
         self._file = widgets.FileEdit(label="model file", mode=FileDialogMode.EXISTING_FILE, filter="*.onnx")
-        self._auto = widgets.CheckBox(label="scale", text="found by itself", value=True)
-        self._scale = widgets.FloatSpinBox(label="", value=1.0, min=0.05, max=20, step=0.1)
-        self._twice = widgets.CheckBox(label="look twice", text="better outlines, slower")
-        self._area = widgets.SpinBox(
-            label="least area", min=0, max=1_000_000, tooltip="in pixels; 0: as the model has it"
-        )
+        self._auto = widgets.CheckBox(text="find the scale by itself", value=True)
+        self._scale = widgets.FloatSpinBox(label="scale", value=1.0, min=0.05, max=20, step=0.1)
+        self._twice = widgets.CheckBox(text="look twice: better outlines, slower")
+        self._area = widgets.SpinBox(label="least area (px)", min=0, max=1_000_000, tooltip="0: as the model has it")
         self._button = widgets.PushButton(text="Find nuclei")
         self._nuclei = widgets.ComboBox(label="nuclei", choices=lambda _: self._results())
-        self._least = widgets.FloatSlider(label="least confidence", min=0, max=1, step=0.01, value=least)
+        self._least = widgets.FloatSlider(label="confidence", min=0, max=1, step=0.01, value=least)
+        self._least.tooltip = "Nuclei that are less sure are hidden; nothing is computed again."
         self._count = widgets.Label(label="", value="")
+        self.min_width = _WIDTH
         self.extend(
             [
                 self._image, self._part, self._planes, self._model, self._file, self._auto, self._scale, self._twice,

@@ -9,6 +9,7 @@ import numpy as np
 
 from nucleate.apps.napari.pictures import WHOLE, View
 from nucleate.core.labels import overlap_table
+from nucleate.export.neighbours import NEIGHBOUR_COLUMNS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +47,7 @@ class Found:
     @property
     def hidden(self) -> NDArray[np.int64]:
         """Ids of the nuclei that are hidden; one whose confidence is not known never is."""
-        doubtful = self.features["confidence"] < np.float32(self.least)
+        doubtful = self.features["confidence"].astype(np.float32) < np.float32(self.least)  # as the segmenter compares
         ids: NDArray[np.int64] = self.features["index"][doubtful]
         return ids
 
@@ -58,9 +59,13 @@ class Found:
         return shown
 
     def shown_features(self) -> dict[str, NDArray[Any]]:
-        """Give the features of the nuclei that are not hidden."""
+        """Give the features of the nuclei that are not hidden.
+
+        Columns about neighbours are left out while some are, since these were counted.
+        """
         keep = ~np.isin(self.features["index"], self.hidden)
-        return {name: values[keep] for name, values in self.features.items()}
+        left_out = () if keep.all() else NEIGHBOUR_COLUMNS
+        return {name: values[keep] for name, values in self.features.items() if name not in left_out}
 
     def at_least(self, least: float) -> Found:
         """Give the same with another limit."""

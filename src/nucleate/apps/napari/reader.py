@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,9 +89,16 @@ def _layers_of(path: Path) -> list[LayerData]:
     layers: list[LayerData] = []
     for number, name in enumerate(names[:_MOST_PICTURES]):
         title = " ".join(filter(None, [_stem(path), name if len(names) > 1 else ""]))
-        opened = partial(open_image, path, picture=number if len(names) > 1 else None)
+        opened = partial(_opened, path, picture=number if len(names) > 1 else None)
         layers += _image_layers(opened, title, visible=number == 0)
     return layers + _labels_inside(path)
+
+
+def _opened(path: Path, *, picture: int | None = None, level: int = 0) -> LazyImage:
+    """Open a picture, whose file is closed as soon as no layer reads from it any more."""
+    image = open_image(path, picture=picture, level=level)
+    weakref.finalize(image.window, image.release)
+    return image
 
 
 def _image_layers(opened: Callable[..., LazyImage], title: str, *, visible: bool) -> list[LayerData]:
@@ -140,7 +148,7 @@ def placed(image: LazyImage) -> dict[str, Any]:
 
 
 def _labels_layer(path: Path, name: str) -> LayerData:
-    image = open_image(path).channel(0)
+    image = _opened(path).channel(0)
     if image.dtype.kind not in "bui" or "S" in image.axes:
         got = f"{image.dtype}, axes {image.axes}"
         raise InputError(f"{one_line(path.name)}: no label image: got {got}; rename it to open it as a picture")

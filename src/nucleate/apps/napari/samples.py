@@ -40,6 +40,6 @@ def drawn() -> list[LayerData]:
 
     pixels, truth = draw(Scene(size=(512, 512), nuclei=150, bits=16), np.random.default_rng(_SEED))
     return [
-        (pixels, {"name": "drawn nuclei", "colormap": "gray"}, "image"),
-        (truth, {"name": "truth of drawn nuclei", "visible": False}, "labels"),
+        (pixels, {"name": "drawn", "colormap": "gray"}, "image"),
+        (truth, {"name": "drawn truth", "visible": False}, "labels"),
     ]

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SaveNuclei"]
 
+_HEIGHT = 200  # of the list, so that every kind of file is seen
+
 
 class SaveNuclei(widgets.Container[widgets.Widget]):
     """Writes the nuclei of a Labels layer, also one corrected by hand, with what ``nucleate segment`` writes.
@@ -43,11 +45,12 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
         self._viewer = viewer
         self._nuclei = widgets.ComboBox(label="nuclei", choices=lambda _: viewing.label_layers(viewer))
         self._image = widgets.ComboBox(label="measured in", choices=lambda _: viewing.image_layers(viewer))
-        self._all = widgets.CheckBox(label="", text="and all grey images of this size")
+        self._all = widgets.CheckBox(text="and all grey images of this size")
         self._folder = widgets.FileEdit(label="folder", mode=FileDialogMode.EXISTING_DIRECTORY, value=Path("nuclei"))
-        self._name = widgets.LineEdit(label="name of the files")
+        self._name = widgets.LineEdit(label="name")
         self._exports = widgets.Select(label="files", choices=EXPORTS, value=list(DEFAULT_EXPORTS))
-        self._replace = widgets.CheckBox(label="", text="replace files that are there")
+        self._exports.min_height = _HEIGHT
+        self._replace = widgets.CheckBox(text="replace files that are there")
         self._button = widgets.PushButton(text="Save nuclei")
         self.extend(
             [

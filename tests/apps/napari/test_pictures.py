@@ -1,0 +1,98 @@
+"""From layers to pictures with named axes, and back."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from nucleate.apps.napari.pictures import WHOLE, Picture, View, together
+from nucleate.core.image import Image
+from nucleate.core.lazy import lazy
+from nucleate.errors import InputError, UsageError
+
+pytestmark = pytest.mark.base
+
+STACK = np.arange(2 * 3 * 4 * 5 * 6).reshape(2, 3, 4, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [
+        ((), "TZ"),
+        (("axis -5", "axis -4", "axis -3", "axis -2", "axis -1"), "TZ"),
+        (("t", "c", "z", "y", "x"), "TZ"),
+        (("z", "t", "c", "y", "x"), "TZ"),
+        (("t", "time", "frame", "y", "x"), "T"),
+    ],
+)
+@pytest.mark.parametrize("fixed", [(), ((1, 2),), ((0, 1), (2, 3)), ((0, 0), (1, 1), (2, 2))])
+def test_labels_come_back_where_the_pixels_were(
+    axes: tuple[str, ...], expected: str, fixed: tuple[tuple[int, int], ...]
+) -> None:
+    picture, view = Picture(STACK, axes=axes), View(fixed)
+    image = view.of(picture).load()
+    if not fixed:
+        assert image.axes == f"{expected}YX"
+    index = tuple(dict(fixed).get(axis, slice(None)) for axis in range(3))
+    on_layer = view.to_layer(image.pixels, picture)
+    assert np.array_equal(on_layer, STACK[index])
+    assert np.array_equal(view.from_layer(on_layer, picture), image.pixels)
+    assert len(view.kept(picture)) == on_layer.ndim
+
+
+@pytest.mark.parametrize(("axes", "depth"), [((), 2), (("z", "c", "t", "y", "x"), 0)])
+def test_planes_in_depth_are_put_together(axes: tuple[str, ...], depth: int) -> None:
+    picture, view = Picture(STACK, axes=axes), View(project="max")
+    pixels = view.of(picture).load().pixels
+    assert np.array_equal(view.to_layer(pixels, picture), STACK.max(axis=depth))
+    assert view.kept(picture) == [axis for axis in range(5) if axis != depth]
+
+
+def test_colours() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 5, 6, 4), np.uint8)
+    picture = Picture(pixels, rgb=True)
+    image = WHOLE.of(picture).load()
+    assert image.axes == "ZYXS"
+    assert np.array_equal(image.pixels, pixels[..., :3])
+    blue = View(colour="blue").of(picture).load()
+    assert (blue.axes, blue.pixels.tolist()) == ("ZYX", pixels[..., 2].tolist())
+
+
+@pytest.mark.parametrize(
+    ("scale", "units", "expected"),
+    [
+        ((), (), None),
+        ((1.0, 1.0), ("pixel", "pixel"), None),
+        ((0.5, 0.25), ("pixel", "pixel"), (0.5, 0.25)),
+        ((1.0, 1.0), ("micrometer", "micrometer"), (1.0, 1.0)),
+        ((3.0, 500.0, 250.0), ("pixel", "nanometer", "nanometer"), (0.5, 0.25)),
+        ((-0.5, 0.5), ("um", "um"), (0.5, 0.5)),
+    ],
+)
+def test_size_of_pixels(scale: tuple[float, ...], units: tuple[str, ...], expected: tuple[float, float] | None) -> None:
+    assert Picture(np.zeros((4, 5)), scale=scale, units=units).pixel_size_um == expected
+
+
+def test_what_is_no_picture_is_refused() -> None:
+    with pytest.raises(InputError, match="no picture in it"):
+        WHOLE.of(Picture(np.zeros(5)))
+    with pytest.raises(InputError, match="no picture in it"):
+        WHOLE.of(Picture(np.zeros((0, 5, 5))))
+    with pytest.raises(InputError, match="no plane"):
+        View(((0, 7),)).of(Picture(STACK))
+    with pytest.raises(UsageError, match="nuclei of another size"):
+        WHOLE.from_layer(np.zeros((5, 7), int), Picture(np.zeros((5, 6))))
+
+
+def test_pictures_of_one_size_become_channels() -> None:
+    names = ("DAPI", "GFP")
+    pictures = [lazy(Image(STACK[i, 0], "ZYX", name=name)) for i, name in enumerate(names)]
+    image = together(pictures).load()
+    assert (image.axes, image.channel_names) == ("ZCYX", names)
+    for z, c in itertools.product(range(4), range(2)):
+        assert np.array_equal(image.pixels[z, c], STACK[c, 0, z])
+    assert together(pictures[:1]) is pictures[0]
+    with pytest.raises(UsageError, match="differ in size"):
+        together([pictures[0], lazy(Image(STACK[0, 0, :2], "ZYX"))])

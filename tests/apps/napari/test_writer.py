@@ -1,0 +1,64 @@
+"""Writers of Labels layers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import roifile
+
+from nucleate.apps.napari.found import FOUND, Found
+from nucleate.apps.napari.writer import write_label_image, write_outlines, write_regions
+from nucleate.io.images import read_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+LABELS = np.zeros((20, 30), np.int32)
+LABELS[2:6, 2:8], LABELS[10:15, 3:9] = 2, 5
+META: dict[str, Any] = {"name": "a", "scale": (0.5, 0.5), "units": ("micrometer", "micrometer")}
+
+
+def test_label_image(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.labels.tif")
+    assert write_label_image(path, LABELS, META) == [path]
+    written = read_image(path)
+    assert written.pixels.tolist() == LABELS.tolist()
+    assert written.pixel_size_um == (0.5, 0.5)
+
+
+def test_stack_keeps_its_axes(tmp_path: Path) -> None:
+    stack = np.stack([LABELS, LABELS[::-1]])
+    meta = {"scale": (1.0, 0.5, 0.5), "axis_labels": ("t", "y", "x"), "multiscale": True}
+    write_label_image(str(tmp_path / "a.tif"), [stack, stack[:, ::2, ::2]], meta)
+    written = read_image(tmp_path / "a.tif")
+    assert (written.axes, written.pixels.tolist()) == ("TYX", stack.tolist())
+
+
+def test_outlines(tmp_path: Path) -> None:
+    found = Found(LABELS, {"index": np.array([2, 5]), "confidence": np.array([0.5, 0.75])})
+    path = str(tmp_path / "a.geojson")
+    assert write_outlines(path, LABELS, META | {"metadata": {FOUND: found}}) == [path]
+    features = json.loads((tmp_path / "a.geojson").read_text(encoding="utf-8"))["features"]
+    measured = [one["properties"]["measurements"] for one in features]
+    assert [(one["area_px"], one["area_um2"], one["confidence"]) for one in measured] == [(24, 6, 0.5), (30, 7.5, 0.75)]
+    corner = np.array(features[0]["geometry"]["coordinates"][0])
+    assert (corner.min(axis=0).tolist(), corner.max(axis=0).tolist()) == ([2, 2], [8, 6])
+
+
+def test_outlines_of_a_stack_say_their_plane(tmp_path: Path) -> None:
+    write_outlines(str(tmp_path / "a.geojson"), np.stack([LABELS, LABELS]), {"axis_labels": ("z", "y", "x")})
+    features = json.loads((tmp_path / "a.geojson").read_text(encoding="utf-8"))["features"]
+    assert [one["geometry"]["plane"]["z"] for one in features] == [0, 0, 1, 1]
+    assert [one["properties"]["name"] for one in features] == ["1", "2", "3", "4"]
+
+
+def test_regions(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.zip")
+    assert write_regions(path, np.stack([LABELS, LABELS]), {}) == [path]
+    regions: Any = roifile.roiread(path)
+    assert [(one.name, one.position) for one in regions] == [("1", 1), ("2", 1), ("3", 2), ("4", 2)]
