@@ -158,3 +158,9 @@ def test_without_zarr_it_says_what_to_install(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "zarr" else find(name))
     with pytest.raises(MissingExtraError, match=r"pip install 'nucleate\[formats\]'"):
         write_omezarr(tmp_path / "a.ome.zarr", _drawn((5, 6)))
+
+
+def test_a_confidence_that_is_not_known_is_left_out(tmp_path: Path) -> None:
+    write_omezarr(tmp_path / "a.ome.zarr", np.array([[1, 2]], np.int32), confidence=np.array([np.nan, 0.5]))
+    marks = _meaning(_group(tmp_path / "a.ome.zarr"))["image-label"]
+    assert marks["properties"] == [{"label-value": 1}, {"label-value": 2, "confidence": 0.5}]

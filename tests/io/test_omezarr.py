@@ -242,3 +242,15 @@ def test_three_channels_called_after_colours_are_one_colour_picture(tmp_path: Pa
         np.testing.assert_array_equal(opened.read(slice(2, 5), slice(1, 9)), pixels[:, 2:5, 1:9].transpose(1, 2, 0))
     dyes = write_image(tmp_path / "b.ome.zarr", pixels, axes="cyx", channels=("DAPI", "Green", "Red"))
     assert read_image(dyes).axes == "CYX"
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_levels(tmp_path: Path, version: str) -> None:
+    pixels = _numbers(2, 51, 70)
+    path = write_image(tmp_path / "a.zarr", pixels, axes="cyx", version=version, scale_um=0.5)
+    with open_image(path, level=1) as source:
+        assert (source.axes, source.shape, source.levels) == ("CYX", (2, 26, 35), ((51, 70), (26, 35)))
+        assert source.pixel_size_um == pytest.approx((0.5 * 51 / 26, 1.0))
+        np.testing.assert_array_equal(source.load().pixels, pixels[:, ::2, ::2])
+    with pytest.raises(InputError, match="no level 2: it holds 2; give 0 to 1"):
+        open_image(path, level=2)

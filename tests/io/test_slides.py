@@ -36,6 +36,16 @@ def test_windows(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(path).pixels, pixels)
 
 
+def test_levels(tmp_path: Path) -> None:
+    pytest.importorskip("openslide", reason="OpenSlide is not installed (extra formats)")
+    path, pixels = _written(tmp_path / "a.bif")
+    with open_image(path, level=1) as source:
+        assert (source.shape, source.levels) == ((150, 250, 3), ((300, 500), (150, 250)))
+        np.testing.assert_array_equal(source.read(slice(20, 40), slice(200, 999)), pixels[::2, ::2][20:40, 200:])
+    with pytest.raises(InputError, match="no level 2: it holds 2; give 0 to 1"):
+        open_image(path, level=2)
+
+
 def test_faults(tmp_path: Path) -> None:
     pytest.importorskip("openslide", reason="OpenSlide is not installed (extra formats)")
     path = tmp_path / "a.mrxs"

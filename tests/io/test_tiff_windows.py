@@ -159,3 +159,28 @@ def test_entities_are_not_followed(tmp_path: Path) -> None:
             told = " ".join(found.channel_names)
         assert "not for you" not in told
         assert len(told) < 500
+
+
+def test_levels(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    pixels = numbers(2, 64, 48)
+    metadata = {"axes": "CYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "Channel": {"Name": ["GFP", "DAPI"]}}
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        writer.write(pixels, metadata=metadata, subifds=1, tile=(32, 32))
+        writer.write(pixels[:, ::2, ::2], subfiletype=1, tile=(32, 32))
+    with open_image(path) as whole, open_image(path, level=1) as half:
+        assert (whole.levels, half.levels) == (((64, 48), (32, 24)),) * 2
+        assert (half.axes, half.shape, half.channel_names) == ("CYX", (2, 32, 24), ("GFP", "DAPI"))
+        assert (whole.pixel_size_um, half.pixel_size_um) == ((0.25, 0.5), (0.5, 1.0))
+        np.testing.assert_array_equal(half.load().pixels, pixels[:, ::2, ::2])
+    with pytest.raises(InputError, match="no level 2: it holds 2; give 0 to 1"):
+        open_image(path, level=2)
+
+
+def test_other_formats_hold_one_level(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", numbers(5, 6))
+    with pytest.raises(InputError, match="no level 1: it holds 1"):
+        open_image(tmp_path / "a.tif", level=1)
+    (tmp_path / "a.gif").write_bytes(b"GIF89a")
+    with pytest.raises(InputError, match="no level 1: it holds one size"):
+        open_image(tmp_path / "a.gif", level=1)

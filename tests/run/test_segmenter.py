@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucleate.core.image import Image
+from nucleate.core.lazy import lazy
 from nucleate.core.normalize import Normalizer
 from nucleate.errors import InputError, ModelError, UsageError
 from nucleate.post.recipe import PAPER_RECIPE, PostRecipe
@@ -311,6 +312,18 @@ def test_stack_ids_are_unique_over_the_planes() -> None:
     assert np.unique(found.labels).tolist() == list(range(7))
     np.testing.assert_array_equal(found.labels[2][found.labels[2] > 0] - 3, found.labels[0][found.labels[0] > 0])
     assert len(found) == len(found.confidence) == 6
+
+
+def test_planes_come_one_after_the_other() -> None:
+    stack = Image(np.stack([discs(), discs()]), "ZYX")
+    labels, segmenter = np.zeros(stack.pixels.shape, np.int32), Segmenter(SameEngine(), card())
+    steps = segmenter.each_plane(lazy(stack), labels)
+    first = next(steps)
+    assert (len(first), labels[0].max(), labels[1].max()) == (3, 3, 0)
+    confidence = np.concatenate([first, *steps])
+    whole = segmenter.segment(stack)
+    np.testing.assert_array_equal(labels, whole.labels)
+    np.testing.assert_array_equal(confidence, whole.confidence)
 
 
 def test_the_nuclear_channel_is_taken_unless_another_is_named() -> None:

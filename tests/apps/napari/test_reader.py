@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,8 @@ from nucleate.errors import InputError
 from nucleate.run.segmentation import Segmentation
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nucleate.apps.napari.pixels import LayerData
 
 pytestmark = pytest.mark.base

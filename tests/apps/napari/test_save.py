@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,9 @@ from nucleate.core.image import Image
 from nucleate.core.lazy import lazy
 from nucleate.errors import UsageError
 from nucleate.io.images import read_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.base
 
@@ -59,7 +61,7 @@ def test_everything_is_written_anew(tmp_path: Path) -> None:
     mean = PICTURE.load().pixels[LABELS == 5].mean()
     assert float(rows[1]["mean_intensity"]) == pytest.approx(mean, rel=1e-5)
     regions: Any = roifile.roiread(tmp_path / "out" / "my cells.rois.zip")
-    assert [region.props for region in regions] == ["", "", ""] or not any(region.props for region in regions)
+    assert not any(region.props for region in regions)
     coco = json.loads((tmp_path / "out" / "coco.json").read_text(encoding="utf-8"))
     assert not any("score" in one for one in coco["annotations"])
     features = json.loads((tmp_path / "out" / "my cells.geojson").read_text(encoding="utf-8"))["features"]

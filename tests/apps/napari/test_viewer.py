@@ -1,0 +1,148 @@
+"""The plugin in a real viewer: runs where napari, Qt and a display are there."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import nucleate
+from nucleate.apps.napari.found import FOUND
+from nucleate.apps.napari.samples import drawn
+from nucleate.core.labels import relabel
+from nucleate.data.synth import Scene, draw
+from nucleate.io.images import read_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_PATIENCE_SECONDS = 60
+
+
+def _missing() -> str:
+    """Say why there can be no viewer; nothing where there can."""
+    if importlib.util.find_spec("napari") is None:
+        return "napari is not installed"
+    if not any(importlib.util.find_spec(name) for name in ("PySide6", "PyQt6", "PyQt5")):
+        return "no Qt is installed"
+    linux = sys.platform.startswith("linux")
+    return "no display; on Linux run it under xvfb-run" if linux and not os.environ.get("DISPLAY") else ""
+
+
+pytestmark = [
+    pytest.mark.skipif(bool(_missing()), reason=_missing() or "there is a viewer"),
+    pytest.mark.filterwarnings("ignore"),  # of napari and Qt themselves
+]
+
+
+@pytest.fixture
+def viewer() -> Iterator[Any]:
+    """Give a viewer with its window, closed afterwards."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        napari: Any = importlib.import_module("napari")
+        viewer = napari.Viewer(show=False)
+        yield viewer
+        viewer.close()
+
+
+def _wait(until: Callable[[], bool]) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while not until():
+        assert time.monotonic() < end, "nothing came of it"
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def _widget(viewer: Any, name: str) -> Any:  # noqa: ANN401 - napari's own
+    _, widget = viewer.window.add_plugin_dock_widget("nucleate", name)
+    return widget
+
+
+def _find(widget: Any) -> None:  # noqa: ANN401 - magicgui's own
+    widget._button.changed.emit(True)
+    _wait(lambda: widget._worker is None)
+
+
+def test_nuclei_are_found_hidden_corrected_and_saved(viewer: Any, tmp_path: Path) -> None:  # noqa: ANN401 - as above
+    viewer.open_sample("nucleate", "drawn")
+    image = viewer.layers["drawn"]
+    image.scale, image.translate = (0.5, 0.5), (10, 20)
+    finder = _widget(viewer, "Find nuclei")
+    finder._image.value = image
+    _find(finder)
+    layer = viewer.layers["drawn nuclei"]
+    assert np.array_equal(relabel(layer.data), nucleate.segment(image.data).labels)
+    assert (layer.scale.tolist(), layer.translate.tolist()) == ([0.5, 0.5], [10, 20])
+    place = np.argwhere(layer.data == layer.features["index"][0])[0]
+    shown = layer.get_status(layer.data_to_world(place), world=True)["coordinates"]
+    assert "confidence" in shown
+    assert "area_px" in shown
+
+    finder._least.value = 0.8
+    found = layer.metadata[FOUND]
+    assert np.array_equal(layer.data, found.at_least(0.8).shown())
+    assert len(layer.features) == len(found.features["index"]) - len(found.hidden)
+    count = len(viewer.layers)
+    _find(finder)
+    assert len(viewer.layers) == count
+    layer.data[:40, :40] = 0
+    layer.data[5:15, 5:15] = 9999
+    layer.refresh()
+
+    saver = _widget(viewer, "Save nuclei")
+    saver._nuclei.value = layer
+    assert saver._image.value is image
+    saver._folder.value = tmp_path / "out"
+    saver._button.changed.emit(True)
+    _wait(lambda: (tmp_path / "out" / "measurements.csv").is_file() and bool(saver._button.enabled))
+    written = read_image(tmp_path / "out" / "drawn.labels.tif")
+    assert np.array_equal(written.pixels, relabel(layer.data))
+    assert written.pixel_size_um == (0.5, 0.5)
+    _find(finder)
+    assert len(viewer.layers) == count + 1  # what was corrected by hand stays
+
+
+def test_files_open_and_layers_are_written(viewer: Any, tmp_path: Path) -> None:  # noqa: ANN401 - as above
+    pixels, _, _ = drawn()[0]
+    nucleate.segment(pixels).save(tmp_path, name="cells")
+    (layer,) = viewer.open(tmp_path / "cells.labels.tif", plugin="nucleate")
+    assert (layer.name, type(layer).__name__) == ("cells nuclei", "Labels")
+    for name in ("again.labels.tif", "again.geojson", "again.zip"):
+        assert layer.save(str(tmp_path / name), plugin="nucleate") == [str(tmp_path / name)]
+    assert np.array_equal(read_image(tmp_path / "again.labels.tif").pixels, layer.data)
+
+
+def test_a_stack_and_what_is_chosen_of_it(viewer: Any) -> None:  # noqa: ANN401 - as above
+    planes = [draw(Scene(size=(128, 128), nuclei=10), np.random.default_rng(n))[0] for n in range(3)]
+    image = viewer.add_image(np.stack(planes), name="stack", scale=(2, 1, 1))
+    finder = _widget(viewer, "Find nuclei")
+    assert finder._planes.enabled
+    _find(finder)
+    assert viewer.layers["stack nuclei"].data.shape == image.data.shape
+    viewer.dims.set_current_step(0, 2)
+    finder._planes.value = "shown"
+    _find(finder)
+    layer = viewer.layers["stack nuclei"]
+    assert np.array_equal(relabel(layer.data), nucleate.segment(planes[2]).labels)
+    assert len(viewer.layers) == 2
+
+
+def test_errors_are_one_line(viewer: Any) -> None:  # noqa: ANN401 - as above
+    from napari.utils.notifications import notification_manager
+
+    viewer.add_image(np.zeros((64, 64)), name="dark")
+    finder = _widget(viewer, "Find nuclei")
+    finder._model.value = "a file..."
+    finder._button.changed.emit(True)
+    assert "no model file" in notification_manager.records[-1].message
+    assert finder._worker is None
