@@ -33,6 +33,7 @@ NOT_RUN: dict[str, int] = {
     "README.md": 2,
     "docs/guide/install.md": 3,
     "docs/how-to/cluster.md": 5,
+    "docs/how-to/napari.md": 1,
     "docs/how-to/plate.md": 1,
 }
 

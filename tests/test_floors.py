@@ -47,6 +47,8 @@ LIBRARIES: dict[str, set[str]] = {
     "typer": {"apps"},
     "rich": {"apps"},
     "matplotlib": {"report"},
+    "magicgui": {"apps"},
+    "napari": {"apps"},
 }
 CORE_LIBRARIES = {"numpy", "scipy"}
 

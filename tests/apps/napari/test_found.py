@@ -42,6 +42,7 @@ def test_painting_stays_when_the_limit_moves() -> None:
     painted[2, 4] = 3  # given to nucleus 3
     painted[0, 3] = 4  # something new, over a hidden nucleus
     merged = found.with_edits(painted)
+    assert (found.corrected, merged.corrected, merged.at_least(0.1).corrected) == (False, True, True)
     assert merged.shown().tolist() == painted.tolist()
     expected = LABELS.copy()
     expected[0, 0], expected[2, 4], expected[0, 3] = 0, 3, 4

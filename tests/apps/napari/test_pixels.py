@@ -63,7 +63,8 @@ def _recorded(array: np.ndarray[Any, Any], axes: str) -> tuple[LazyImage, list[t
 
     def window(place: tuple[int, ...], rows: slice, cols: slice) -> Any:  # noqa: ANN401 - an array
         read.append((place, rows.start, rows.stop, cols.start, cols.stop))
-        return array[(*place, rows, cols)]
+        index: tuple[Any, ...] = (*place, rows, cols)
+        return array[index]
 
     return LazyImage(array.shape, array.dtype, window, axes), read
 

@@ -59,7 +59,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         self._area = widgets.SpinBox(label="least area (px)", min=0, max=1_000_000, tooltip="0: as the model has it")
         self._button = widgets.PushButton(text="Find nuclei")
         self._nuclei = widgets.ComboBox(label="nuclei", choices=lambda _: self._results())
-        self._least = widgets.FloatSlider(label="confidence", min=0, max=1, step=0.01, value=least)
+        self._least = widgets.FloatSlider(label="confidence", min=0, max=1, step=0.01, value=least, readout=False)
         self._least.tooltip = "Nuclei that are less sure are hidden; nothing is computed again."
         self._count = widgets.Label(label="", value="")
         self.min_width = _WIDTH
@@ -179,8 +179,9 @@ class FindNuclei(widgets.Container[widgets.Widget]):
     def _tell_count(self) -> None:
         layer: napari.layers.Labels | None = self._nuclei.value
         found = None if layer is None else viewing.found_of(layer)
+        limit = f"{self._least.value:.2f} or surer"
         if found is None:
-            self._count.value = ""
+            self._count.value = limit
             return
         count, hidden = len(found.features["index"]), len(found.hidden)
-        self._count.value = f"{count - hidden:,} of {count:,} nuclei are shown"
+        self._count.value = f"{count - hidden:,} of {count:,} nuclei, {limit}"

@@ -36,6 +36,8 @@ class Found:
         Name of the image layer they were found in; empty where that is not known.
     least : float
         Nuclei with a lower confidence are hidden, 0..1.
+    corrected : bool
+        Whether something was painted that was not found.
     """
 
     labels: NDArray[Any]
@@ -43,6 +45,7 @@ class Found:
     view: View = WHOLE
     source: str = ""
     least: float = 0.0
+    corrected: bool = False
 
     @property
     def hidden(self) -> NDArray[np.int64]:
@@ -87,7 +90,7 @@ class Found:
         top = max(int(self.labels.max(initial=0)), int(edited.max(initial=0)))
         labels[changed] = edited[changed]
         labels[taken] += labels.dtype.type(top)
-        return replace(self, labels=labels)
+        return replace(self, labels=labels, corrected=True)
 
     def confidence_of(self, labels: NDArray[Any]) -> NDArray[np.float32]:
         """Look up how sure nuclei are of which some may have been corrected by hand.

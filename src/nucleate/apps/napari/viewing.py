@@ -137,7 +137,7 @@ def put(viewer: napari.viewer.Viewer, data: LayerData, *, like: napari.layers.Im
     new: Found = meta["metadata"][FOUND]
     for _, layer in label_layers(viewer):
         old = found_of(layer)
-        if old is None or old.source != new.source or old.with_edits(layer.data) is not old:
+        if old is None or old.source != new.source or old.with_edits(layer.data).corrected:
             continue
         if layer.data.shape == labels.shape:
             layer.data = labels
