@@ -127,6 +127,7 @@ def test_a_stack_and_what_is_chosen_of_it(viewer: Any) -> None:  # noqa: ANN401 
     image = viewer.add_image(np.stack(planes), name="stack", scale=(2, 1, 1))
     finder = _widget(viewer, "Find nuclei")
     assert finder._planes.enabled
+    assert finder._part.choices == (None, (0, 0), (0, 1), (0, 2))
     _find(finder)
     assert viewer.layers["stack nuclei"].data.shape == image.data.shape
     viewer.dims.set_current_step(0, 2)
@@ -135,6 +136,23 @@ def test_a_stack_and_what_is_chosen_of_it(viewer: Any) -> None:  # noqa: ANN401 
     layer = viewer.layers["stack nuclei"]
     assert np.array_equal(relabel(layer.data), nucleate.segment(planes[2]).labels)
     assert len(viewer.layers) == 2
+    finder._part.value = (0, 1)
+    _find(finder)
+    assert finder._part.value == (0, 1)
+    assert np.array_equal(relabel(viewer.layers["stack nuclei"].data), nucleate.segment(planes[1]).labels)
+
+
+def test_widgets_offer_what_is_there(viewer: Any) -> None:  # noqa: ANN401 - as above
+    finder, saver = _widget(viewer, "Find nuclei"), _widget(viewer, "Save nuclei")
+    assert not finder._button.enabled
+    assert not saver._button.enabled
+    viewer.add_image(np.zeros((64, 64, 3), np.uint8), name="section", rgb=True)
+    assert finder._button.enabled
+    assert finder._part.choices == (None, "red", "green", "blue")
+    viewer.add_labels(np.eye(64, dtype=int), name="drawn by hand")
+    assert (saver._name.value, saver._button.enabled) == ("section", True)
+    viewer.layers.clear()
+    assert not finder._button.enabled
 
 
 def test_errors_are_one_line(viewer: Any) -> None:  # noqa: ANN401 - as above

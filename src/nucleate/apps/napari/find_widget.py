@@ -49,7 +49,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         models = [one.card.name for one in list_models()]
         least = find_model().card.min_confidence
         self._image = widgets.ComboBox(label="image", choices=lambda _: viewing.image_layers(viewer))
-        self._part = widgets.ComboBox(label="channel", choices=[("all", None)])
+        self._part = widgets.ComboBox(label="channel", choices=lambda _: self._parts())
         self._planes = widgets.ComboBox(label="planes", choices=viewing.PLANES)
         self._model = widgets.ComboBox(label="model", choices=[*models, _OWN_MODEL], value=DEFAULT_MODEL)
         self._file = widgets.FileEdit(label="model file", mode=FileDialogMode.EXISTING_FILE, filter="*.onnx")
@@ -71,6 +71,11 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         )  # fmt: skip
         self._file.visible = self._scale.visible = False
         self._connect()
+        self.reset_choices()
+
+    def reset_choices(self, *_: object) -> None:
+        """Offer the layers that are there now."""
+        super().reset_choices()
         self._offer()
         self._look_up()
 
@@ -87,11 +92,15 @@ class FindNuclei(widgets.Container[widgets.Widget]):
             (name, layer) for name, layer in viewing.label_layers(self._viewer) if viewing.found_of(layer) is not None
         ]
 
+    def _parts(self) -> list[tuple[str, Any]]:
+        layer: napari.layers.Image | None = self._image.value
+        return [("all", None)] if layer is None else viewing.parts_of(viewing.picture_of(layer))
+
     def _offer(self) -> None:
         """Offer the channels and planes that the image has."""
         layer: napari.layers.Image | None = self._image.value
         picture = None if layer is None else viewing.picture_of(layer)
-        self._part.choices = [("all", None)] if picture is None else viewing.parts_of(picture)
+        self._part.reset_choices()
         self._part.enabled = len(self._part.choices) > 1
         self._planes.enabled = picture is not None and math.prod(picture.leading) > 1
         self._button.enabled = picture is not None
@@ -148,7 +157,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
 
     def _show(self, data: LayerData, *, like: napari.layers.Image) -> None:
         layer = viewing.put(self._viewer, data, like=like)
-        self._nuclei.reset_choices()
+        self.reset_choices()
         self._nuclei.value = layer
         self._look_up()
 
@@ -184,4 +193,4 @@ class FindNuclei(widgets.Container[widgets.Widget]):
             self._count.value = limit
             return
         count, hidden = len(found.features["index"]), len(found.hidden)
-        self._count.value = f"{count - hidden:,} of {count:,} nuclei, {limit}"
+        self._count.value = f"{count - hidden:,} of {count:,}, {limit}"

@@ -64,6 +64,13 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
         self._match()
         self._call()
 
+    def reset_choices(self, *_: object) -> None:
+        """Offer the layers that are there now."""
+        super().reset_choices()
+        if not self._name.value:
+            self._match()
+            self._call()
+
     def _match(self) -> None:
         """Choose the image that the nuclei were found in."""
         layer: napari.layers.Labels | None = self._nuclei.value
