@@ -17,6 +17,7 @@ from nucleate.apps.napari.found import FOUND
 from nucleate.apps.napari.samples import drawn
 from nucleate.core.labels import relabel
 from nucleate.data.synth import Scene, draw
+from nucleate.errors import InputError
 from nucleate.io.images import read_image
 
 if TYPE_CHECKING:
@@ -92,9 +93,10 @@ def test_nuclei_are_found_hidden_corrected_and_saved(viewer: Any, tmp_path: Path
     found = layer.metadata[FOUND]
     assert np.array_equal(layer.data, found.at_least(0.8).shown())
     assert len(layer.features) == len(found.features["index"]) - len(found.hidden)
-    count = len(viewer.layers)
+    count, image.translate = len(viewer.layers), (30, 40)
     _find(finder)
     assert len(viewer.layers) == count
+    assert layer.translate.tolist() == [30, 40]
     layer.data[:40, :40] = 0
     layer.data[5:15, 5:15] = 9999
     layer.refresh()
@@ -155,7 +157,7 @@ def test_widgets_offer_what_is_there(viewer: Any) -> None:  # noqa: ANN401 - as 
     assert not finder._button.enabled
 
 
-def test_errors_are_one_line(viewer: Any) -> None:  # noqa: ANN401 - as above
+def test_errors_are_one_line(viewer: Any, tmp_path: Path) -> None:  # noqa: ANN401 - as above
     from napari.utils.notifications import notification_manager
 
     viewer.add_image(np.zeros((64, 64)), name="dark")
@@ -164,3 +166,20 @@ def test_errors_are_one_line(viewer: Any) -> None:  # noqa: ANN401 - as above
     finder._button.changed.emit(True)
     assert "no model file" in notification_manager.records[-1].message
     assert finder._worker is None
+    (tmp_path / "own.onnx").write_bytes(b"nothing")
+    finder._file.value = tmp_path / "own.onnx"
+    _find(finder)
+    told = notification_manager.records[-1].message
+    assert "no card" in told
+    assert "\n" not in told
+    assert len(viewer.layers) == 1
+
+    saver = _widget(viewer, "Save nuclei")
+    viewer.add_labels(np.ones((32, 32), int), name="smaller")
+    saver._nuclei.value = viewer.layers["smaller"]
+    saver._button.changed.emit(True)
+    assert "nuclei of another size" in notification_manager.records[-1].message
+
+    (tmp_path / "bad.czi").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="its content is not CZI"):
+        viewer.open(tmp_path / "bad.czi", plugin="nucleate")

@@ -45,6 +45,7 @@ PLANES = [
 """What can be done with a stack, and what it is called."""
 
 _MOST_CHANNELS = 6  # an axis of more is no axis of channels
+_PLACE = {"scale", "translate", "units", "axis_labels"}
 
 
 def image_layers(viewer: napari.viewer.Viewer) -> list[tuple[str, napari.layers.Image]]:
@@ -143,6 +144,8 @@ def put(viewer: napari.viewer.Viewer, data: LayerData, *, like: napari.layers.Im
             layer.data = labels
             layer.features = meta["features"]
             layer.metadata = meta["metadata"]
+            for name in _PLACE & set(meta):  # the image may have been moved meanwhile
+                setattr(layer, name, meta[name])
             return layer
         viewer.layers.remove(layer)
     layer = Layer.create(labels, meta, kind)
