@@ -131,14 +131,11 @@ class View:
 
     def kept(self, picture: Picture) -> list[int]:
         """List the axes of the layer that its labels have, rows and columns included."""
-        others, depth = self._split(picture)
-        front = sorted(others + ([] if self.project is not None else depth))
-        return [*front, len(picture.leading), len(picture.leading) + 1]
+        return [*sorted(self._order(picture)), len(picture.leading), len(picture.leading) + 1]
 
     def to_layer(self, labels: NDArray[Any], picture: Picture) -> NDArray[Any]:
         """Give labels on the picture of `of` the axes that their layer has."""
-        others, depth = self._split(picture)
-        order = others + ([] if self.project is not None else depth)
+        order = self._order(picture)
         stack = labels.reshape(*(picture.leading[axis] for axis in order), *labels.shape[-2:])
         return np.ascontiguousarray(np.moveaxis(stack, range(len(order)), np.argsort(np.argsort(order))))
 
@@ -150,15 +147,18 @@ class View:
         UsageError
             If the labels do not lie on the picture.
         """
-        others, depth = self._split(picture)
-        order = others + ([] if self.project is not None else depth)
-        expected = self.of(picture)
-        front = tuple(picture.leading[axis] for axis in sorted(order))
-        if labels.shape != (*front, *expected.shape_HW):
-            got = f"{labels.shape} on {(*front, *expected.shape_HW)}"
+        order, image = self._order(picture), self.of(picture)
+        expected = (*(picture.leading[axis] for axis in sorted(order)), *image.shape_HW)
+        if labels.shape != expected:
+            got = f"{labels.shape} on {expected}"
             raise UsageError(f"{picture.name}: nuclei of another size: got {got}; choose the image they belong to")
         stack = np.moveaxis(labels, np.argsort(np.argsort(order)), range(len(order)))
-        return np.ascontiguousarray(stack).reshape(*expected.stack_shape, *labels.shape[-2:])
+        return np.ascontiguousarray(stack).reshape(*image.stack_shape, *image.shape_HW)
+
+    def _order(self, picture: Picture) -> list[int]:
+        """List the axes of the layer that labels have, in the order in which those of `of` have them."""
+        others, depth = self._split(picture)
+        return others if self.project is not None else [*others, *depth]
 
     def _split(self, picture: Picture) -> tuple[list[int], list[int]]:
         """Tell the axes that are counted as times from the one that is depth."""
