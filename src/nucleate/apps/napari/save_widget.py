@@ -46,7 +46,9 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
         self._nuclei = widgets.ComboBox(label="nuclei", choices=lambda _: viewing.label_layers(viewer))
         self._image = widgets.ComboBox(label="measured in", choices=lambda _: viewing.image_layers(viewer))
         self._all = widgets.CheckBox(text="and all grey images of this size")
-        self._folder = widgets.FileEdit(label="folder", mode=FileDialogMode.EXISTING_DIRECTORY, value=Path("nuclei"))
+        self._folder = widgets.FileEdit(
+            label="folder", mode=FileDialogMode.EXISTING_DIRECTORY, value=Path.home() / "nuclei"
+        )
         self._name = widgets.LineEdit(label="name")
         self._exports = widgets.Select(label="files", choices=EXPORTS, value=list(DEFAULT_EXPORTS))
         self._exports.min_height = _HEIGHT
