@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,25 +21,114 @@ if TYPE_CHECKING:
     from nucleate.core.bands import Labels
     from nucleate.core.plane import Plane
 
-__all__ = ["LONGEST_SIDE", "outline_pixels", "render_overlay", "write_overlay"]
+__all__ = [
+    "CASING",
+    "LONGEST_SIDE",
+    "ON_BRIGHT",
+    "ON_DARK",
+    "Stretch",
+    "grown",
+    "outline_pixels",
+    "render_overlay",
+    "stretch_of",
+    "write_overlay",
+]
 
 LONGEST_SIDE = 4096
 """Larger planes are made smaller, to this many pixels a side."""
 
-_ON_DARK = np.array(
+ON_DARK = np.array(
     [(255, 225, 0), (0, 240, 255), (255, 90, 90), (110, 255, 0), (255, 120, 255), (255, 150, 0), (120, 145, 255)],
     np.uint8,
 )
-# Tissue is brown, pink and violet: no reds among its colours.
-_ON_BRIGHT = np.array(
+"""Colours of outlines on dark ground, (7, 3) uint8."""
+
+ON_BRIGHT = np.array(
     [(255, 235, 0), (0, 240, 255), (110, 255, 0), (255, 255, 255), (255, 170, 255), (170, 200, 255), (0, 255, 170)],
     np.uint8,
 )
-_GREYS = 256 - len(_ON_DARK)  # a grey picture is drawn in numbers: so many greys, then the colours of the outlines
-_CASING = 0.35  # how much of its light a pixel just outside of an outline keeps
+"""Colours of outlines on bright ground, (7, 3) uint8; tissue is brown, pink and violet: no reds among them."""
+
+CASING = 0.35
+"""How much of its light a pixel just outside of an outline keeps."""
+
+_GREYS = 256 - len(ON_DARK)  # a grey picture is drawn in numbers: so many greys, then the colours of the outlines
 _GAMMA = 0.7  # brings up dim nuclei beside bright ones on dark ground
 _LOW, _HIGH = 0.5, 99.8  # percentiles shown as black and white
 _SAMPLE = 1_000_000  # pixels looked at for them
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """How the values of a plane are shown: what lies between two of them is spread over 0..top.
+
+    Parameters
+    ----------
+    low, span : float
+        The value shown as 0, and how far above it that of `top` lies.
+    gamma : float
+        Below 1 brings up dim nuclei beside bright ones.
+    top : int
+        At most 255.
+    bright : bool
+        Whether most of the plane is, so that outlines need other colours.
+    """
+
+    low: float = 0.0
+    span: float = 1.0
+    gamma: float = 1.0
+    top: int = 255
+    bright: bool = False
+
+    @property
+    def palette(self) -> NDArray[np.uint8]:
+        """Colours of outlines that stand out, (7, 3)."""
+        return ON_BRIGHT if self.bright else ON_DARK
+
+    def shown(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """Bring values to 0..top; what is not finite is 0 or, above, `top`."""
+        if values.dtype.kind != "u" or values.dtype.itemsize > 2:
+            return self._computed(values)
+        return self._computed(np.arange(np.iinfo(values.dtype).max + 1, dtype=values.dtype))[values]
+
+    def _computed(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        with np.errstate(invalid="ignore", over="ignore"):
+            plain: NDArray[Any] = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
+            scaled = np.nan_to_num((plain - self.low) / self.span, nan=0.0, posinf=1.0, neginf=0.0)
+        levels: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 1) ** self.gamma * self.top).astype(np.uint8)
+        return levels
+
+
+def stretch_of(plane: NDArray[Any], *, top: int = 255) -> Stretch:
+    """Choose how a plane is shown: from about a million of its pixels, between two percentiles.
+
+    Parameters
+    ----------
+    plane : (H, W) or (H, W, 3) real ndarray
+    top : int
+        The brightest level, at most 255.
+
+    Returns
+    -------
+    Stretch
+
+    Examples
+    --------
+    >>> stretch_of(np.array([[7, 7], [7, 9]], np.uint8)).shown(np.array([7, 9], np.uint8))
+    array([  0, 255], dtype=uint8)
+    """
+    step = grid_step(plane.shape, _SAMPLE)
+    sample = plane[::step, ::step]
+    known = sample[np.isfinite(sample)]
+    if known.dtype.kind == "b" or known.dtype.itemsize > 2:
+        known = known.astype(np.float64)
+    low, high = map(float, np.percentile(known, [_LOW, _HIGH])) if known.size else (0.0, 1.0)
+    if high <= low and known.size:
+        low, high = float(known.min()), float(known.max())
+    found = Stretch(low, high - low if high > low else 1.0, top=top)
+    if plane.ndim == 2 and 2 * np.median(found.shown(sample)) < top:
+        found = replace(found, gamma=_GAMMA)
+    return replace(found, bright=bool(2 * np.median(found.shown(sample)) > top))
 
 
 def render_overlay(plane: NDArray[Any] | Plane, labels: Labels) -> NDArray[np.uint8]:
@@ -89,13 +179,13 @@ def _drawn(plane: NDArray[Any] | Plane, labels: Labels) -> tuple[NDArray[np.uint
     """Draw on colours, (h, w, 3), or on a grey plane in numbers of a palette, (h, w) and (256, 3)."""
     pixels, nuclei = _smaller(plane, labels)
     grey = pixels.ndim == 2
-    picture, bright = _stretched(pixels, top=_GREYS - 1 if grey else 255)
-    palette = _ON_BRIGHT if bright else _ON_DARK
+    stretch = stretch_of(pixels, top=_GREYS - 1 if grey else 255)
+    picture, palette = stretch.shown(pixels), stretch.palette
     thickness = _thickness(nuclei)
     outline = outline_pixels(nuclei, thickness)
     # Light lines stand out from dark ground and from stained nuclei; the dark rim around them parts them from white.
-    rim = _grown(outline, (thickness + 1) // 2) & (nuclei == 0)
-    picture[rim] = np.rint(picture[rim] * _CASING).astype(np.uint8)
+    rim = grown(outline, (thickness + 1) // 2) & (nuclei == 0)
+    picture[rim] = np.rint(picture[rim] * CASING).astype(np.uint8)
     inks = np.arange(_GREYS, 256, dtype=np.uint8) if grey else palette
     picture[outline] = inks[_colours(nuclei, outline, count=len(palette), reach=2 + 2 * thickness)]
     if not grey:
@@ -119,33 +209,6 @@ def _smaller(plane: NDArray[Any] | Plane, labels: Labels) -> tuple[NDArray[Any],
             pixels.append(source.read(seen, across)[taken])
             nuclei.append(np.asarray(labels[seen, across])[taken])
     return np.concatenate(pixels), np.concatenate(nuclei)
-
-
-def _stretched(plane: NDArray[Any], *, top: int) -> tuple[NDArray[np.uint8], bool]:
-    """Bring a plane to 0..top, and tell whether most of it is bright."""
-    step = grid_step(plane.shape, _SAMPLE)
-    sample = plane[::step, ::step]
-    known = sample[np.isfinite(sample)]
-    if known.dtype.kind == "b" or known.dtype.itemsize > 2:
-        known = known.astype(np.float64)
-    low, high = map(float, np.percentile(known, [_LOW, _HIGH])) if known.size else (0.0, 1.0)
-    if high <= low and known.size:
-        low, high = float(known.min()), float(known.max())
-    span = high - low if high > low else 1.0
-
-    def shown(values: NDArray[Any], gamma: float) -> NDArray[np.uint8]:
-        with np.errstate(invalid="ignore", over="ignore"):
-            plain: NDArray[Any] = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
-            scaled = np.nan_to_num((plain - low) / span, nan=0.0, posinf=1.0, neginf=0.0)
-        levels: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 1) ** gamma * top).astype(np.uint8)
-        return levels
-
-    gamma = _GAMMA if plane.ndim == 2 and 2 * np.median(shown(sample, 1.0)) < top else 1.0
-    bright = bool(2 * np.median(shown(sample, gamma)) > top)
-    if plane.dtype.kind != "u" or plane.dtype.itemsize > 2:
-        return shown(plane, gamma), bright
-    table = shown(np.arange(np.iinfo(plane.dtype).max + 1, dtype=plane.dtype), gamma)
-    return table[plane], bright
 
 
 def _thickness(labels: NDArray[Any]) -> int:
@@ -176,20 +239,30 @@ def outline_pixels(labels: NDArray[Any], thickness: int = 1) -> NDArray[np.bool_
     for row, col in ((0, 1), (2, 1), (1, 0), (1, 2)):
         inside &= padded[row : row + labels.shape[0], col : col + labels.shape[1]] == labels
     if thickness > 1:
-        inside = ~_grown(~inside, thickness - 1)
+        inside = ~grown(~inside, thickness - 1)
     border: NDArray[np.bool_] = (labels != 0) & ~inside
     return border
 
 
-def _grown(mask: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
-    """Add the pixels beside a mask, so many times."""
+def grown(mask: NDArray[np.bool_], steps: int = 1) -> NDArray[np.bool_]:
+    """Add the pixels beside a mask (4 neighbours), so many times.
+
+    Parameters
+    ----------
+    mask : (H, W) bool ndarray
+    steps : int
+
+    Returns
+    -------
+    (H, W) bool ndarray
+    """
     for _ in range(steps):
-        grown = mask.copy()
-        grown[1:] |= mask[:-1]
-        grown[:-1] |= mask[1:]
-        grown[:, 1:] |= mask[:, :-1]
-        grown[:, :-1] |= mask[:, 1:]
-        mask = grown
+        larger = mask.copy()
+        larger[1:] |= mask[:-1]
+        larger[:-1] |= mask[1:]
+        larger[:, 1:] |= mask[:, :-1]
+        larger[:, :-1] |= mask[:, 1:]
+        mask = larger
     return mask
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from nucleate.run.inputs import Source
+    from nucleate.run.segmenter import Segmenter
 
-__all__ = ["BatchSettings", "BatchSummary", "Crew", "Progress", "Report", "run_batch"]
+__all__ = ["BatchSettings", "BatchSummary", "Crew", "Progress", "Report", "decided_by", "run_batch"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,12 @@ class Crew(Protocol):
         """
 
 
+def decided_by(segmenter: Segmenter) -> dict[str, Any]:
+    """Give what of a segmenter decides the results: `BatchSettings.deciding` of a batch that it does."""
+    model = {"model": segmenter.card.name, "model_sha256": segmenter.card.sha256}
+    return model | asdict(segmenter.settings) | {"min_confidence": segmenter.min_confidence}
+
+
 def run_batch(
     sources: Sequence[Source],
     output: Path,
@@ -95,6 +102,7 @@ def run_batch(
     notify: Callable[[Report], None] = lambda _: None,
     watch: Callable[[Progress], None] = lambda _: None,
     crew: Crew | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> BatchSummary:
     """Segment inputs and write their results, the common tables, summary.csv and run.json.
 
@@ -114,6 +122,8 @@ def run_batch(
         Called, perhaps in another thread, when a part of a large input is done.
     crew : Crew, optional
         Does the inputs; threads of this process when None.
+    stopped : callable
+        Asked a few times a second by those threads; when it says so, the batch ends as after Ctrl-C.
 
     Returns
     -------
@@ -129,47 +139,46 @@ def run_batch(
         If results cannot be written; a later run with ``resume`` goes on from there.
     """
     _prepare(output)
-    with outputs.alone(output):
-        return _run(sources, output, segmenter=segmenter, settings=settings, notify=notify, watch=watch, crew=crew)
+    with outputs.alone(output), tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True) as scratch:
+        crew = crew or ThreadCrew(
+            WorkBench(segmenter, settings, output=output, scratch=Path(scratch)),
+            at_once=min(settings.at_once, len(sources)),
+            stopped=stopped,
+        )
+        return _run(sources, output, settings=settings, notify=notify, watch=watch, crew=crew)
 
 
 def _run(
     sources: Sequence[Source],
     output: Path,
     *,
-    segmenter: SegmenterLike,
     settings: BatchSettings,
     notify: Callable[[Report], None],
     watch: Callable[[Progress], None],
-    crew: Crew | None,
+    crew: Crew,
 ) -> BatchSummary:
     journal, names = _open_journal(sources, output, settings=settings)
     outcomes = {source.key: Outcome(names[source.key], source.key, "not done") for source in sources}
     tasks = [Task(source, names[source.key], journal.done.get(source.key)) for source in sources]
     interrupted = False
-    with tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True) as scratch:
-        crew = crew or ThreadCrew(
-            WorkBench(segmenter, settings, output=output, scratch=Path(scratch)),
-            at_once=min(settings.at_once, len(tasks)),
-        )
-        try:
-            for count, done in enumerate(crew.run(tasks, watch), 1):
-                outcomes[done.outcome.source] = done.outcome
-                before = journal.done.get(done.outcome.source)
-                if not done.resumed:
-                    journal.add(done.outcome)
-                if done.outcome.status == "ok":
-                    shutil.rmtree(outputs.strips_folder(output, done.outcome.name), ignore_errors=True)
-                elif _is_past(before, done.outcome):
-                    outputs.remove_result(output, done.outcome.name, exports=settings.exports)
-                notify(Report(done.outcome, count, len(sources), done.resumed, done.error))
-                if settings.fail_fast and done.outcome.status == "failed":
-                    break
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            crew.stop(wait=not interrupted)
-            outputs.clear_half_written(output)
+    try:
+        for count, done in enumerate(crew.run(tasks, watch), 1):
+            outcomes[done.outcome.source] = done.outcome
+            before = journal.done.get(done.outcome.source)
+            if not done.resumed:
+                journal.add(done.outcome)
+            if done.outcome.status == "ok":
+                shutil.rmtree(outputs.strips_folder(output, done.outcome.name), ignore_errors=True)
+            elif _is_past(before, done.outcome):
+                outputs.remove_result(output, done.outcome.name, exports=settings.exports)
+            notify(Report(done.outcome, count, len(sources), done.resumed, done.error))
+            if settings.fail_fast and done.outcome.status == "failed":
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        crew.stop(wait=not interrupted)
+        outputs.clear_half_written(output)
     kept = {key: o for key, o in journal.done.items() if o.status == "ok"}
     ended = [kept.get(key, o) if o.status == "not done" else o for key, o in outcomes.items()]
     earlier = [o for key, o in journal.done.items() if settings.keep_earlier and key not in outcomes]

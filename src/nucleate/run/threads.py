@@ -30,10 +30,12 @@ class ThreadCrew:
     bench : WorkBench
     at_once : int
         Inputs in memory, those whose results are being written included.
+    stopped : callable
+        Asked a few times a second; when it says so, `run` raises KeyboardInterrupt, as on Ctrl-C.
     """
 
-    def __init__(self, bench: WorkBench, *, at_once: int) -> None:
-        self._bench, self._at_once = bench, max(at_once, 1)
+    def __init__(self, bench: WorkBench, *, at_once: int, stopped: Callable[[], bool] = lambda: False) -> None:
+        self._bench, self._at_once, self._stopped = bench, max(at_once, 1), stopped
         self._room = _Room(self._at_once)
         self._workers: list[threading.Thread] = []
         self._ready: queue.Queue[tuple[Work, int] | BaseException] = queue.Queue()
@@ -82,6 +84,8 @@ class ThreadCrew:
 
     def _next(self) -> tuple[Work, int] | BaseException:
         while True:
+            if self._stopped():
+                raise KeyboardInterrupt
             try:
                 # A wait without end would not let Ctrl-C through on every system.
                 return self._ready.get(timeout=0.2)

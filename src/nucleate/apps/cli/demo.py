@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-_SEED = 20
-
 
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")] = Path(
@@ -34,11 +32,12 @@ def demo(
       nucleate demo -o demo
     """
     from nucleate.apps.cli import segment
+    from nucleate.data.shown import write_pictures
     from nucleate.run.batch import BatchSettings
     from nucleate.run.inputs import expand
 
     segmenter = segment.load(None, device="auto", threads=None, chosen={})
-    pictures, truth = _write_inputs(output / "images")
+    pictures, truth = write_pictures(output / "images")
     # A second call shows the same results instead of refusing to overwrite them.
     settings = BatchSettings(resume=True, record={"command": command_line()})
     sources = expand(str(path) for path in pictures)
@@ -50,28 +49,6 @@ def demo(
     if not quiet:
         say("your own images: nucleate segment IMAGES -o RESULTS")
     segment.close(summary, output, quiet=quiet)
-
-
-def _write_inputs(folder: Path) -> tuple[list[Path], dict[str, NDArray[Any]]]:
-    """Write the sample images; give their paths and the truth of the drawn ones by name."""
-    import numpy as np
-    import skimage.data
-    from PIL import Image
-
-    from nucleate.core.files import atomic_path, make_folder
-    from nucleate.data.synth import STYLES, Scene, draw
-
-    tissue: Any = skimage.data.immunohistochemistry()  # type: ignore[no-untyped-call]  # it has no annotations
-    pictures: dict[str, NDArray[Any]] = {"tissue": np.asarray(tissue)}
-    truth: dict[str, NDArray[Any]] = {}
-    for number, style in enumerate(STYLES):
-        name = f"drawn-{style}"
-        pictures[name], truth[name] = draw(Scene(style=style), np.random.default_rng([_SEED, number]))
-    make_folder(folder)
-    for name, pixels in pictures.items():
-        with atomic_path(folder / f"{name}.png") as temporary:
-            Image.fromarray(pixels).save(temporary)
-    return [folder / f"{name}.png" for name in pictures], truth
 
 
 def _score(output: Path, truth: dict[str, NDArray[Any]]) -> Scores | None:

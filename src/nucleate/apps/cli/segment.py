@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -220,13 +220,10 @@ def run(
 
     `show` holds quiet (no bar) and debug (tracebacks of failures).
     """
-    from nucleate.run.batch import run_batch
+    from nucleate.run.batch import decided_by, run_batch
 
     quiet, debug = show
-    model = {"model": segmenter.card.name, "model_sha256": segmenter.card.sha256}
-    settings = replace(
-        settings, deciding=model | asdict(segmenter.settings) | {"min_confidence": segmenter.min_confidence}
-    )
+    settings = replace(settings, deciding=decided_by(segmenter))
     tell: Callable[[str], None] = (lambda _: None) if quiet else say
     with (
         hired(sharing, output, sha256=segmenter.card.sha256, settings=settings, say=tell) as crew,
