@@ -37,13 +37,13 @@ __all__ = [
 LONGEST_SIDE = 4096
 """Larger planes are made smaller, to this many pixels a side."""
 
-ON_DARK = np.array(
+ON_DARK: NDArray[np.uint8] = np.array(
     [(255, 225, 0), (0, 240, 255), (255, 90, 90), (110, 255, 0), (255, 120, 255), (255, 150, 0), (120, 145, 255)],
     np.uint8,
 )
 """Colours of outlines on dark ground, (7, 3) uint8."""
 
-ON_BRIGHT = np.array(
+ON_BRIGHT: NDArray[np.uint8] = np.array(
     [(255, 235, 0), (0, 240, 255), (110, 255, 0), (255, 255, 255), (255, 170, 255), (170, 200, 255), (0, 255, 170)],
     np.uint8,
 )

@@ -53,6 +53,7 @@ VERBS = (
     "info",
     "models",
     "doctor",
+    "serve",
 )
 """In the order of ``--help``; each is the function of that name in the module of that name beside this one."""
 

@@ -1,0 +1,77 @@
+"""``nucleate serve``: the local web page."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nucleate.apps.cli.console import (
+    DebugOption,
+    DeviceOption,
+    MemoryOption,
+    ModelOption,
+    QuietOption,
+    ThreadsOption,
+    say,
+)
+from nucleate.errors import MissingExtraError
+
+__all__ = ["serve"]
+
+_INTERRUPTED = 130
+
+
+def serve(
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")] = Path(
+        "nucleate-results"
+    ),
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, metavar="N", help="Port; a free one when not given.")
+    ] = None,
+    model: ModelOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    memory: MemoryOption = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the browser.")] = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    r"""Open a page in the browser: open images, find nuclei, look, judge, download. Ctrl-C ends it.
+
+    Only this machine can reach it, and nothing leaves the machine. Results are files in OUT, as nucleate segment writes
+    them; those of other settings go to OUT-2, OUT-3, ..., and nothing is overwritten.
+
+    \b
+    Examples:
+      nucleate serve
+      nucleate serve -o my-results --port 9000 --no-browser
+    """
+    from nucleate.apps.cli.segment import check_folder
+
+    for library in ("fastapi", "uvicorn"):
+        if importlib.util.find_spec(library) is None:
+            raise MissingExtraError(library, "web")
+    check_folder(output)
+    from nucleate.apps.web.choices import Choices, Machine, load
+    from nucleate.apps.web.server import serve as serve_page
+
+    machine = Machine(output, model=model, device=device, threads=threads, memory=memory)
+    if model is not None or device != "auto":
+        load(Choices(), machine)  # a wrong name is said now, not in the browser
+
+    def tell(address: str) -> None:
+        say(f"nucleate: the page is at {address}")
+        if not quiet:
+            say(f"results go to {output}; press Ctrl-C here to stop")
+
+    try:
+        serve_page(machine, port=port, browser=not no_browser, tell=tell)
+    except KeyboardInterrupt:
+        say("nucleate: stopped; what is finished is kept")
+        if debug:
+            raise
+        raise SystemExit(_INTERRUPTED) from None

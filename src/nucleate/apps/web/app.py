@@ -1,0 +1,77 @@
+"""The application: routes, the files of the page, errors as one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from nucleate.apps.web.guard import Guard, Guarded
+from nucleate.apps.web.looking import looking
+from nucleate.apps.web.routes import routes
+from nucleate.core.text import one_line
+from nucleate.errors import NucleateError, OutputError
+
+if TYPE_CHECKING:
+    from nucleate.apps.web.desk import Desk
+
+__all__ = ["make_app"]
+
+_STATIC = Path(__file__).parent / "static"
+
+
+def make_app(desk: Desk, guard: Guard) -> Guarded:
+    """Make the application.
+
+    Parameters
+    ----------
+    desk : Desk
+        What it works with.
+    guard : Guard
+        Whom it lets in.
+
+    Returns
+    -------
+    Guarded
+        Speaks ASGI.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.desk = desk
+    app.include_router(routes)
+    app.include_router(looking)
+    app.add_exception_handler(NucleateError, _one_line)
+    app.add_exception_handler(RequestValidationError, _wrong_request)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(Exception, _unexpected)
+    app.add_api_route("/", _page, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=_STATIC))
+    return Guarded(app, guard)
+
+
+def _page() -> FileResponse:
+    return FileResponse(_STATIC / "index.html", headers={"cache-control": "no-store"})
+
+
+def _one_line(_: Request, error: Exception) -> JSONResponse:
+    status = 507 if isinstance(error, OutputError) else 400
+    return JSONResponse({"error": one_line(str(error))}, status)
+
+
+def _unexpected(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": f"unexpected {type(error).__name__}: {one_line(str(error))}"}, 500)
+
+
+def _wrong_request(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    told = [f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors()]
+    return JSONResponse({"error": one_line("; ".join(told))}, 422)
+
+
+def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code)

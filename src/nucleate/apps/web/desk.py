@@ -1,0 +1,120 @@
+"""All that one run of the server holds: opened images, the worker, what is looked at, downloads."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nucleate.apps.web import choices, downloads
+from nucleate.apps.web.jobs import Worker
+from nucleate.apps.web.store import Store
+from nucleate.apps.web.views import Views
+from nucleate.data.shown import write_pictures
+from nucleate.errors import UsageError
+from nucleate.run.inputs import expand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nucleate.apps.web.choices import Choices, Machine
+    from nucleate.apps.web.downloads import Download
+    from nucleate.apps.web.jobs import Job
+    from nucleate.run.segmenter import Segmenter
+
+__all__ = ["Desk"]
+
+_DOWNLOADS = 3
+"""Prepared files that are kept."""
+
+
+class Desk:
+    """What the routes work with.
+
+    Parameters
+    ----------
+    machine : Machine
+    load : callable
+        Makes a segmenter of choices; a test may give its own.
+    """
+
+    def __init__(self, machine: Machine, *, load: Callable[[Choices, Machine], Segmenter] = choices.load) -> None:
+        self.machine = machine
+        self._scratch = tempfile.TemporaryDirectory(prefix="nucleate-serve-", ignore_cleanup_errors=True)
+        self.store = Store()
+        self.worker = Worker(self.store, machine, load=load)
+        self.views = Views(Path(self._scratch.name), max_bytes=machine.max_bytes)
+        self.downloads: OrderedDict[int, Download] = OrderedDict()
+        self._numbers = itertools.count(1)
+
+    @property
+    def images(self) -> Path:
+        """Where files from the browser, and sample images, are put: they are what the results were made of."""
+        return self.machine.output / "images"
+
+    def open(self, word: str) -> list[int]:
+        """Open what a path, a folder or a pattern names.
+
+        Raises
+        ------
+        UsageError
+            If there is nothing.
+        """
+        plain = word.strip()
+        if len(plain) > 1 and plain[0] == plain[-1] and plain[0] in "\"'":  # as file managers copy a path
+            plain = plain[1:-1]
+        if not plain:
+            raise UsageError("no path given; type that of an image, a folder or a pattern such as images/*.tif")
+        if plain.startswith("~"):
+            plain = str(Path(plain).expanduser())
+        return self.store.add(expand([plain], output=self.machine.output), plain)
+
+    def open_samples(self) -> list[int]:
+        """Write the sample images and open them."""
+        paths, _ = write_pictures(self.images)
+        return [number for path in paths for number in self.open(str(path))]
+
+    def run(self, numbers: Sequence[int] | None, chosen: Choices) -> Job:
+        """Ask for nuclei in some images, all when None.
+
+        Raises
+        ------
+        UsageError
+            If there is no image.
+        """
+        entries = self.store.entries(numbers)
+        if not entries:
+            raise UsageError("no image is open; open some first")
+        words = self.store.words() if numbers is None else list(dict.fromkeys(str(e.source.path) for e in entries))
+        return self.worker.submit(entries, chosen, inputs=words)
+
+    def prepare(self, numbers: Sequence[int] | None, exports: Sequence[str]) -> tuple[int, Download]:
+        """Gather files of some images, all when None; give the number and the file.
+
+        Raises
+        ------
+        UsageError, NucleateError
+            As `downloads.prepare`.
+        """
+        number = next(self._numbers)
+        folder = Path(self._scratch.name) / f"download-{number}"
+        folder.mkdir()
+        try:
+            found = downloads.prepare(self.store.entries(numbers), exports, views=self.views, folder=folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self.downloads[number] = found
+        while len(self.downloads) > _DOWNLOADS:
+            old, _ = self.downloads.popitem(last=False)
+            shutil.rmtree(Path(self._scratch.name) / f"download-{old}", ignore_errors=True)
+        return number, found
+
+    def close(self, patience: float = 1.0) -> None:
+        """Stop the worker, close all files and remove what was needed for a moment."""
+        self.worker.close(patience)
+        self.views.close()
+        self._scratch.cleanup()

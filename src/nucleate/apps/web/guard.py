@@ -1,0 +1,165 @@
+"""Who may talk to the page: a browser on this machine that was given the secret of this run.
+
+A page of another site cannot read or change anything: it does not know the secret, its requests bear its own origin,
+and a name that it has made to point to this machine is not one of ours.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+__all__ = ["Guard", "Guarded", "refusal"]
+
+_NAMES = ("127.0.0.1", "localhost")
+_HARMLESS = {"GET", "HEAD"}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What a request must bring.
+
+    Parameters
+    ----------
+    port : int
+        Where the page is served.
+    secret : str
+        Of this run.
+    """
+
+    port: int
+    secret: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+
+    @property
+    def address(self) -> str:
+        """Where a browser finds the page, with the secret."""
+        return f"http://127.0.0.1:{self.port}/?secret={self.secret}"
+
+    @property
+    def cookie(self) -> str:
+        """Name of the cookie that holds the secret; cookies are not told apart by port, so its name is."""
+        return f"nucleate-{self.port}"
+
+    def knows_host(self, host: str) -> bool:
+        """Tell whether a request was sent to this machine by its own name.
+
+        Examples
+        --------
+        >>> guard = Guard(8765, "abc")
+        >>> [guard.knows_host(host) for host in ("localhost:8765", "127.0.0.1", "localhost:80", "evil.example:8765")]
+        [True, True, False, False]
+        """
+        return host.lower() in {spelt for name in _NAMES for spelt in (name, f"{name}:{self.port}")}
+
+    def knows_origin(self, origin: str) -> bool:
+        """Tell whether a request that changes something comes from this page; browsers always say from where."""
+        return origin.lower() in {f"http://{name}:{self.port}" for name in _NAMES}
+
+    def knows_secret(self, given: str) -> bool:
+        """Compare in a time that does not depend on how much of it is right."""
+        return secrets.compare_digest(given.encode(), self.secret.encode())
+
+
+def refusal(guard: Guard, method: str, *, headers: dict[str, str], query: str) -> tuple[int, str] | None:
+    """Say why a request is refused.
+
+    Parameters
+    ----------
+    guard : Guard
+    method : str
+        Such as ``GET``.
+    headers : dict
+        With names in lower case.
+    query : str
+        What stands behind the question mark; the page itself may be asked for with ``secret=``.
+
+    Returns
+    -------
+    (int, str) or None
+        Status and a line; None if it is let in.
+
+    Examples
+    --------
+    >>> guard = Guard(8765, "abc")
+    >>> refusal(guard, "GET", headers={"host": "evil.example"}, query="secret=abc")
+    (421, 'this page answers to localhost and 127.0.0.1 only')
+    >>> refusal(guard, "GET", headers={"host": "localhost:8765"}, query="secret=abc")
+    """
+    if not guard.knows_host(headers.get("host", "")):
+        return 421, "this page answers to localhost and 127.0.0.1 only"
+    given = [_cookie(headers.get("cookie", ""), guard.cookie)]
+    if method in _HARMLESS:
+        given += parse_qs(query).get("secret", [])
+    elif "origin" in headers and not guard.knows_origin(headers["origin"]):
+        return 403, "this was asked for by another page"
+    if not any(guard.knows_secret(one) for one in given):
+        return 403, "open the whole address that nucleate serve has printed: the secret in it is missing here"
+    return None
+
+
+def _cookie(header: str, name: str) -> str:
+    try:
+        found = SimpleCookie(header).get(name)
+    except CookieError:
+        return ""
+    return found.value if found is not None else ""
+
+
+class Guarded:
+    """An application behind a guard, for a server that speaks ASGI.
+
+    Parameters
+    ----------
+    app : ASGI application
+    guard : Guard
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]], guard: Guard) -> None:
+        self._app, self._guard = app, guard
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        """Let a request through, or answer it with the reason why not."""
+        if scope["type"] != "http":
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        refused = refusal(self._guard, scope["method"], headers=headers, query=scope["query_string"].decode("latin-1"))
+
+        async def answer(message: Any) -> None:  # noqa: ANN401 - whatever ASGI sends
+            if message["type"] == "http.response.start":
+                added = {**_HEADERS, **({} if refused else {"set-cookie": self._set_cookie()})}
+                more = [(name.encode(), value.encode()) for name, value in added.items()]
+                message = {**message, "headers": [*message.get("headers", []), *more]}
+            await send(message)
+
+        if refused is None:
+            await self._app(scope, receive, answer)
+            return
+        status, line = refused
+        plain = [(b"content-type", b"text/plain; charset=utf-8")]
+        await answer({"type": "http.response.start", "status": status, "headers": plain})
+        await send({"type": "http.response.body", "body": f"nucleate: {line}\n".encode()})
+
+    def _set_cookie(self) -> str:
+        return f"{self._guard.cookie}={self._guard.secret}; HttpOnly; SameSite=Strict; Path=/"

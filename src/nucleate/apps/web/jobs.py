@@ -1,0 +1,247 @@
+"""Runs that were asked for, done one after the other in one thread, so that the page stays responsive."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nucleate.apps.web.choices import Choices, Machine, batch_settings, command, load
+from nucleate.apps.web.store import Entry, Finished, Store
+from nucleate.core.text import one_line
+from nucleate.errors import NucleateError, OutputError, UsageError
+from nucleate.run import outputs
+from nucleate.run.batch import Progress, Report, run_batch
+from nucleate.run.journal import JOURNAL_NAME, Journal
+from nucleate.run.threads import WORKER_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from nucleate.run.segmenter import Segmenter
+
+__all__ = ["Job", "Worker", "results_folder"]
+
+
+def results_folder(output: Path, settings: Mapping[str, Any]) -> Path:
+    """Choose where results go: the first of OUT, OUT-2, OUT-3, ... that is free or holds results of the same settings.
+
+    So nothing is overwritten, and what was finished before is not done again.
+
+    Parameters
+    ----------
+    output : Path
+        OUT.
+    settings : mapping
+        `BatchSettings.fingerprint`.
+    """
+    for number in itertools.count(1):
+        folder = output if number == 1 else output.with_name(f"{output.name}-{number}")
+        journal = folder / JOURNAL_NAME
+        try:
+            Journal(journal, settings, resume=True)
+            if not journal.exists():
+                outputs.refuse_existing(folder, [folder / name for name in outputs.COMMON_FILES])
+        except (UsageError, OutputError):
+            continue
+        return folder
+    raise AssertionError("numbers do not end")
+
+
+@dataclass
+class Job:
+    """One run.
+
+    Parameters
+    ----------
+    entries : list of Entry
+        The images.
+    choices : Choices
+    inputs : list of str
+        What stands for them on the command line.
+    state : {"waiting", "loading", "running", "done", "stopped", "failed"}
+    folder : Path, optional
+        Where its results go, once that is known.
+    done : int
+        Images finished.
+    fresh : int
+        Those of them that had to be computed.
+    part : Progress, optional
+        How far a large image is.
+    started, part_started : float
+        By the monotonic clock.
+    part_first : int
+        Strips that were there when it began.
+    error : str
+        Why it failed.
+    """
+
+    entries: list[Entry]
+    choices: Choices
+    inputs: list[str]
+    state: str = "waiting"
+    folder: Path | None = None
+    done: int = 0
+    fresh: int = 0
+    part: Progress | None = None
+    started: float = field(default_factory=time.monotonic)
+    part_started: float = 0.0
+    part_first: int = 0
+    error: str = ""
+
+    def shown(self, machine: Machine) -> dict[str, Any]:
+        """Give what the page shows of it."""
+        part = self.part
+        return {
+            "state": self.state,
+            "done": self.done,
+            "total": len(self.entries),
+            "part": None if part is None else {"name": part.name, "done": part.done, "total": part.total},
+            "seconds_left": self._seconds_left() if self.state == "running" else None,
+            "folder": None if self.folder is None else str(self.folder),
+            "command": command(self.inputs, self.choices, machine=machine, folder=self.folder),
+            "error": self.error,
+        }
+
+    def note_part(self, part: Progress) -> None:
+        """Take down how far a large image is."""
+        if self.part is None or self.part.name != part.name:
+            self.part_started, self.part_first = time.monotonic(), part.done
+        self.part = part
+
+    def _seconds_left(self) -> float | None:
+        now, left = time.monotonic(), len(self.entries) - self.done
+        part = self.part
+        if part is not None and part.done > self.part_first:
+            each = (now - self.part_started) / (part.done - self.part_first)
+            return round(each * (part.total - part.done), 1) if left == 1 else None
+        if not self.fresh:
+            return None
+        return round((now - self.started) / self.fresh * left, 1)
+
+
+class Worker:
+    """Does runs one after the other.
+
+    Parameters
+    ----------
+    store : Store
+        Of the images; their status is kept there.
+    machine : Machine
+    load : callable
+        Makes a segmenter of choices; a test may give its own.
+    """
+
+    def __init__(self, store: Store, machine: Machine, *, load: Callable[[Choices, Machine], Segmenter] = load) -> None:
+        self._store, self._machine, self._load = store, machine, load
+        self._waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._jobs: list[Job] = []
+        self._stop = threading.Event()
+        self._loaded: tuple[Choices, Segmenter] | None = None
+        # A daemon with this name: after Ctrl-C nobody waits for an engine that is still computing.
+        self._thread = threading.Thread(target=self._work, name=WORKER_NAME, daemon=True)
+        self._thread.start()
+
+    @property
+    def job(self) -> Job | None:
+        """The run that is being done, else the one that was done last."""
+        active = [job for job in self._jobs if job.state in {"loading", "running"}]
+        ended = [job for job in self._jobs if job.state != "waiting"]
+        return active[0] if active else ended[-1] if ended else None
+
+    @property
+    def waiting(self) -> int:
+        """How many runs wait for their turn."""
+        return sum(job.state == "waiting" for job in self._jobs)
+
+    def submit(self, entries: Sequence[Entry], choices: Choices, *, inputs: Sequence[str]) -> Job:
+        """Ask for a run."""
+        job = Job(list(entries), choices, list(inputs))
+        for entry in job.entries:
+            self._store.change(entry.number, status="waiting", error="")
+        self._jobs = [*self._jobs[-20:], job]
+        self._waiting.put(job)
+        return job
+
+    def stop(self) -> None:
+        """End the run that is being done, and those that wait; finished images keep their results."""
+        for job in self._jobs:
+            if job.state == "waiting":
+                self._end(job, "stopped")
+        self._stop.set()
+
+    def close(self, patience: float) -> None:
+        """Stop, and give what is being done some seconds to write its tables."""
+        self.stop()
+        end = time.monotonic() + patience
+        while time.monotonic() < end and any(job.state in {"loading", "running"} for job in self._jobs):
+            time.sleep(0.02)
+
+    def _work(self) -> None:
+        while True:
+            job = self._waiting.get()
+            if job.state != "waiting":
+                continue
+            self._stop.clear()
+            try:
+                interrupted = self._run(job)
+            except NucleateError as error:
+                job.error = one_line(str(error))
+                self._end(job, "failed")
+            except Exception as error:  # one run must not end the server
+                job.error = f"unexpected {type(error).__name__}: {one_line(str(error))}"
+                self._end(job, "failed")
+            else:
+                self._end(job, "stopped" if interrupted else "done")
+
+    def _run(self, job: Job) -> bool:
+        job.state = "loading"
+        segmenter = self._segmenter(job.choices)
+        settings = batch_settings(job.choices, self._machine, segmenter=segmenter, told="")
+        job.folder = results_folder(self._machine.output, settings.fingerprint())
+        settings.record["command"] = job.shown(self._machine)["command"]
+        job.state, job.started = "running", time.monotonic()
+        by_key = {entry.source.key: entry.number for entry in job.entries}
+
+        def notify(report: Report) -> None:
+            job.done, job.part = report.done, None
+            job.fresh += not report.resumed
+            self._note(by_key[report.outcome.source], report, job)
+
+        summary = run_batch(
+            [entry.source for entry in job.entries],
+            job.folder,
+            segmenter=segmenter,
+            settings=settings,
+            notify=notify,
+            watch=job.note_part,
+            stopped=self._stop.is_set,
+        )
+        return summary.interrupted
+
+    def _note(self, number: int, report: Report, job: Job) -> None:
+        outcome = report.outcome
+        assert job.folder is not None
+        if outcome.status == "ok":
+            finished = Finished(outcome, job.folder, job.choices)
+            self._store.change(number, status="ok", error="", finished=finished)
+        else:
+            self._store.change(number, status="failed", error=outcome.error)
+
+    def _segmenter(self, choices: Choices) -> Segmenter:
+        if self._loaded is None or self._loaded[0] != choices:
+            self._loaded = None  # the old one goes first: two would be in memory
+            self._loaded = choices, self._load(choices, self._machine)
+        return self._loaded[1]
+
+    def _end(self, job: Job, state: str) -> None:
+        job.part = None
+        for entry in job.entries:
+            now = self._store.get(entry.number)
+            if now is not None and now.status == "waiting":
+                self._store.change(entry.number, status="ok" if now.finished else "new", error=job.error)
+        job.state = state

@@ -1,0 +1,153 @@
+"""What the page looks at: tiles, nuclei, tables. Annotations are read when it is loaded, so they are not put off."""
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
+
+from nucleate.apps.web.desk import Desk
+from nucleate.apps.web.routes import desk_of
+from nucleate.apps.web.store import Entry, Finished
+from nucleate.apps.web.tiles import LabelLevels, factor_of, inks_of, outline_png, png
+from nucleate.apps.web.views import describe
+from nucleate.core.outlines import trace
+from nucleate.core.project import Projection
+
+__all__ = ["looking"]
+
+looking = APIRouter(prefix="/api/images/{number}")
+"""Everything about one image."""
+
+_Desk = Annotated[Desk, Depends(desk_of)]
+_At = Annotated[str, Query(pattern=r"^(\d{1,9}(,\d{1,9})*)?$")]
+
+
+def _entry_of(desk: _Desk, number: int) -> Entry:
+    entry = desk.store.get(number)
+    if entry is None:
+        raise HTTPException(404, "this image is not open any more")
+    return entry
+
+
+_Entry = Annotated[Entry, Depends(_entry_of)]
+
+
+def _finished_of(entry: _Entry) -> Finished:
+    if entry.finished is None:
+        raise HTTPException(404, "nuclei were not found in this image yet")
+    return entry.finished
+
+
+_Finished = Annotated[Finished, Depends(_finished_of)]
+
+
+class _View:
+    """What of an image is looked at: channel, projection, plane."""
+
+    def __init__(
+        self, entry: _Entry, *, channel: str | None = None, project: Projection | None = None, at: _At = ""
+    ) -> None:
+        self.entry, self.channel, self.project = entry, channel or None, project
+        self.at = _place(at)
+
+
+def _place(at: str) -> tuple[int, ...]:
+    return tuple(map(int, at.split(","))) if at else ()
+
+
+@looking.get("")
+def _image(desk: _Desk, entry: _Entry, *, project: Projection | None = None) -> dict[str, Any]:
+    """Tell size, channels and planes of an image, and what its results were made with."""
+    finished = entry.finished
+    how = finished.choices.project if finished is not None else project
+    found = describe(desk.views.image(entry, how), desk.views.image(entry))
+    made = None if finished is None else finished.choices.model_dump()
+    if made is not None and finished is not None and found["channels"]:
+        found["channel"] = made["channel"] or found["channel"]
+    return found | {"project": how, "made_with": made, "version": entry.revision}
+
+
+@looking.get("/tile/{level}/{col}/{row}")
+def _tile(desk: _Desk, view: Annotated[_View, Depends()], *, level: int, col: int, row: int) -> Response:
+    levels = desk.views.picture(view.entry, view.channel, project=view.project, at=view.at)
+    pixels = levels.tile(factor_of(level, levels.shape_HW), (row, col))
+    if not pixels.size:
+        raise HTTPException(404, "there is no such tile")
+    return Response(png(pixels), media_type="image/png")
+
+
+@looking.get("/outlines/{level}/{col}/{row}")
+def _outlines(
+    desk: _Desk,
+    view: Annotated[_View, Depends()],
+    finished: _Finished,
+    *,
+    level: int,
+    col: int,
+    row: int,
+    least: float = 0.0,
+    hide: bool = False,
+) -> Response:
+    labels = desk.views.labels(view.entry, finished, at=view.at)
+    inks = inks_of(desk.views.nuclei(finished).confidence, least=least, hide=hide)
+    numbers = labels.outlines(factor_of(level, labels.shape_HW), (row, col), inks=inks)
+    if not numbers.size:
+        raise HTTPException(404, "there is no such tile")
+    picture = desk.views.picture(view.entry, view.channel, project=view.project, at=view.at)
+    return Response(outline_png(numbers, picture.stretch.palette), media_type="image/png")
+
+
+@looking.get("/nucleus")
+def _nucleus(
+    desk: _Desk,
+    entry: _Entry,
+    finished: _Finished,
+    *,
+    label: int | None = None,
+    row: int = 0,
+    col: int = 0,
+    at: _At = "",
+    shape: bool = False,
+) -> dict[str, Any]:
+    """Tell all that is known of the nucleus of a number, or at a place; ``shape`` adds its polygons."""
+    place = _place(at)
+    if label is None:
+        label = desk.views.labels(entry, finished, at=place).at(row, col)
+    found = desk.views.nuclei(finished).row(label)
+    if found is None:
+        return {"label": 0}
+    if "plane" in found:
+        stack = desk.views.image(entry, finished.choices.project).channel(finished.choices.channel).stack_shape
+        place = tuple(map(int, np.unravel_index(found["plane"], stack)))
+    answer = {"label": label, "at": list(place), "measured": found}
+    if shape:
+        answer["outlines"] = _polygons(desk.views.labels(entry, finished, at=place), label, found=found)
+    return answer
+
+
+def _polygons(labels: LabelLevels, label: int, *, found: dict[str, Any]) -> list[list[list[float]]]:
+    """Give the polygons of a nucleus, (row, col) where the corner of the picture is (0, 0)."""
+    top, left, bottom, right = (int(found[f"bbox_{side}"]) for side in ("row_min", "col_min", "row_max", "col_max"))
+    cut = labels.cut(slice(top, bottom), slice(left, right))
+    corner = np.array([top, left]) + 0.5
+    return [(outline.points + corner).tolist() for outline in trace((cut == label).astype(np.int32))]
+
+
+@looking.get("/table")
+def _table(
+    desk: _Desk,
+    finished: _Finished,
+    *,
+    sort: str = "label",
+    down: bool = False,
+    least: float = 0.0,
+    first: Annotated[int, Query(ge=0)] = 0,
+    count: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> dict[str, Any]:
+    return desk.views.nuclei(finished).page(sort, down=down, least=least, first=first, count=count)
+
+
+@looking.get("/histograms")
+def _histograms(desk: _Desk, finished: _Finished, *, least: float = 0.0) -> dict[str, Any]:
+    nuclei = desk.views.nuclei(finished)
+    return {"svg": nuclei.histograms(least), "count": nuclei.count(least), "total": len(nuclei)}

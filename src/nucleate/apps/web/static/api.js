@@ -1,0 +1,58 @@
+// Asking the server: answers are JSON, and what is wrong comes as one line.
+
+const message = document.getElementById("message");
+
+export const byId = (id) => document.getElementById(id);
+
+export function say(line) {
+  message.querySelector("span").textContent = line;
+  message.hidden = !line;
+}
+
+message.querySelector("button").addEventListener("click", () => say(""));
+
+async function read(response) {
+  const answer = await response.json().catch(() => ({ error: `the server answered ${response.status}` }));
+  if (!response.ok) throw new Error(answer.error || `the server answered ${response.status}`);
+  return answer;
+}
+
+export async function get(path, given = {}, options = {}) {
+  const known = Object.entries(given).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const query = new URLSearchParams(known).toString();
+  return read(await fetch(query ? `${path}?${query}` : path, options));
+}
+
+export async function post(path, body = {}) {
+  const headers = { "content-type": "application/json" };
+  return read(await fetch(path, { method: "POST", headers, body: JSON.stringify(body) }));
+}
+
+// The only way to hear how far a file has got.
+export function upload(file, progress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("PUT", `/api/upload?name=${encodeURIComponent(file.name)}`);
+    request.upload.addEventListener("progress", (event) => progress(event.loaded / Math.max(event.total, 1)));
+    request.addEventListener("error", () => reject(new Error(`${file.name}: it could not be read or sent; give its path instead`)));
+    request.addEventListener("load", () => {
+      let answer = {};
+      try { answer = JSON.parse(request.responseText); } catch { answer = { error: `the server answered ${request.status}` }; }
+      if (request.status === 200) resolve(answer); else reject(new Error(answer.error));
+    });
+    request.send(file);
+  });
+}
+
+// Run something that may fail, and show the line if it does.
+export async function tried(work) {
+  try { return await work(); } catch (error) {
+    if (error.name !== "AbortError") say(error instanceof TypeError ? "the server does not answer: was nucleate serve stopped?" : error.message);
+    return undefined;
+  }
+}
+
+export function soon(work, wait) {
+  let timer = 0;
+  return (...given) => { clearTimeout(timer); timer = setTimeout(() => work(...given), wait); };
+}

@@ -1,0 +1,200 @@
+// The image at every zoom, outlines over it, the nucleus that is chosen, a scale bar.
+
+import { byId, get, tried } from "./api.js";
+
+const TILE = 512;
+const SVG = "http://www.w3.org/2000/svg";
+
+export class Viewer {
+  constructor(choose) {
+    this.osd = window.OpenSeadragon({
+      element: byId("viewer"), drawer: "canvas", showNavigationControl: false, showNavigator: true, navigatorAutoFade: true,
+      gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true }, maxZoomPixelRatio: 24, visibilityRatio: 0.3,
+      animationTime: 0.4, imageSmoothingEnabled: true, timeout: 600000,
+    });
+    this.image = this.layer = null;
+    this.outlined = { visible: true, strength: 1, least: 0, hide: false };
+    this.tip = this.#mark("tip");
+    this.scale = this.#mark("scale");
+    this.loading = this.#mark("loading");
+    this.loading.textContent = "reading the image…";
+    this.osd.addHandler("canvas-click", (event) => { if (event.quick) this.#ask(event.position, choose); });
+    this.osd.addHandler("animation", () => { this.tip.hidden = true; });
+    this.osd.addHandler("update-viewport", () => this.#draw());
+    this.osd.addHandler("tile-drawn", () => { this.loading.hidden = true; });
+    this.osd.addHandler("tile-load-failed", (event) => { this.failed?.(event.tile?.getUrl?.() ?? ""); });
+    this.#hover();
+    byId("zoom-in").addEventListener("click", () => this.#zoom(1.6));
+    byId("zoom-out").addEventListener("click", () => this.#zoom(1 / 1.6));
+    byId("zoom-fit").addEventListener("click", () => this.osd.viewport?.goHome());
+    byId("zoom-full").addEventListener("click", () => {
+      this.osd.viewport?.zoomTo(this.osd.viewport.imageToViewportZoom(1 / window.devicePixelRatio)).applyConstraints();
+    });
+  }
+
+  // What is looked at: {id, rows, cols, pixel_size_um, ...}, channel, project, at; keep stays where it is.
+  show(image, view, keep) {
+    this.image = image;
+    this.view = view;
+    this.layer = null;
+    this.mark(null);
+    this.loading.hidden = false;
+    const bounds = keep && this.osd.viewport ? this.osd.viewport.getBounds() : null;
+    this.osd.addOnceHandler("open", () => {
+      if (bounds) this.osd.viewport.fitBounds(bounds, true);
+      this.outline();
+    });
+    this.osd.open(this.#source("tile", {}));
+  }
+
+  outline(changed = {}) {
+    Object.assign(this.outlined, changed);
+    const { visible, strength, least, hide } = this.outlined;
+    if (this.layer && "strength" in changed) { this.layer.setOpacity(strength); return; }
+    if (!visible || !this.image?.made_with || !this.fits()) { this.#dropLayers(null); this.layer = null; return; }
+    const version = this.image.version;
+    this.osd.addTiledImage({
+      tileSource: this.#source("outlines", { least: least || null, hide: hide || null, version }), opacity: strength,
+      success: ({ item }) => {
+        this.layer = item;
+        // The old outlines stay until the new ones are there.
+        if (item.getFullyLoaded()) this.#dropLayers(item);
+        else item.addOnceHandler("fully-loaded-change", () => this.#dropLayers(item));
+      },
+    });
+  }
+
+  fits() {
+    return (this.image.made_with?.project ?? null) === (this.view.project ?? null);
+  }
+
+  // The polygon of the chosen nucleus; null takes it away.
+  mark(nucleus) {
+    if (this.chosen) this.osd.removeOverlay(this.chosen);
+    this.chosen = null;
+    if (!nucleus?.outlines?.length) return;
+    const points = nucleus.outlines.flat();
+    const [top, bottom] = ends(points.map((one) => one[0]));
+    const [left, right] = ends(points.map((one) => one[1]));
+    const svg = document.createElementNS(SVG, "svg");
+    svg.setAttribute("viewBox", `${left} ${top} ${right - left} ${bottom - top}`);
+    svg.setAttribute("class", "chosen-nucleus");
+    svg.setAttribute("preserveAspectRatio", "none");
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("d", nucleus.outlines.map((ring) => `M${ring.map(([row, col]) => `${col} ${row}`).join("L")}Z`).join(""));
+    path.setAttribute("fill-rule", "evenodd");
+    svg.append(path);
+    this.chosen = svg;
+    this.osd.addOverlay({ element: svg, location: this.#rect(left, top, right - left, bottom - top) });
+  }
+
+  centre(row, col) {
+    const viewport = this.osd.viewport;
+    const close = viewport.imageToViewportZoom(2);
+    viewport.panTo(viewport.imageToViewportCoordinates(col, row));
+    if (viewport.getZoom() < close / 2) viewport.zoomTo(close);
+    viewport.applyConstraints();
+  }
+
+  #source(kind, given) {
+    const { rows, cols } = this.image;
+    const maxLevel = 32 - Math.clz32(Math.max(rows, cols) - 1);
+    const { id } = this.image;
+    const known = Object.entries({ ...this.view, ...given }).filter(([, value]) => value !== null && value !== undefined && value !== "");
+    const query = new URLSearchParams(known).toString();
+    return {
+      width: cols, height: rows, tileSize: TILE, maxLevel, minLevel: Math.max(maxLevel - Math.ceil(Math.log2(Math.max(rows, cols) / TILE)), 0),
+      getTileUrl: (level, col, row) => `/api/images/${id}/${kind}/${level}/${col}/${row}?${query}`,
+    };
+  }
+
+  #dropLayers(but) {
+    const world = this.osd.world;
+    for (let i = world.getItemCount() - 1; i > 0; i--) if (world.getItemAt(i) !== but) world.removeItem(world.getItemAt(i));
+  }
+
+  #rect(left, top, width, height) {
+    return this.osd.viewport.imageToViewportRectangle(left, top, width, height);
+  }
+
+  #zoom(by) {
+    this.osd.viewport?.zoomBy(by).applyConstraints();
+  }
+
+  #mark(name) {
+    const made = document.createElement("div");
+    made.className = name;
+    made.hidden = true;
+    byId("viewer").append(made);
+    return made;
+  }
+
+  #pixel(position) {
+    const item = this.osd.world.getItemAt(0);
+    if (!item) return null;
+    const { x, y } = item.viewerElementToImageCoordinates(position);
+    return { row: Math.floor(y), col: Math.floor(x) };
+  }
+
+  async #ask(position, then, options) {
+    const place = this.#pixel(position);
+    if (!place || !this.image?.made_with || !this.fits()) return;
+    const given = { ...place, at: this.view.at, shape: options ? null : true };
+    const found = await tried(() => get(`/api/images/${this.image.id}/nucleus`, given, options));
+    if (found) then(found, position);
+  }
+
+  #hover() {
+    let timer = 0;
+    let asked = new AbortController();
+    new window.OpenSeadragon.MouseTracker({
+      element: byId("viewer"),
+      moveHandler: ({ position }) => {
+        clearTimeout(timer);
+        timer = setTimeout(() => {
+          asked.abort();
+          asked = new AbortController();
+          this.#ask(position, (found, at) => this.#showTip(found, at), { signal: asked.signal });
+        }, 60);
+      },
+      leaveHandler: () => { clearTimeout(timer); this.tip.hidden = true; },
+    });
+  }
+
+  #showTip(found, { x, y }) {
+    this.tip.hidden = !found.label;
+    if (!found.label) return;
+    const { area_px: area, area_um2: um, confidence } = found.measured;
+    const size = um === undefined ? `${area} px` : `${um.toFixed(1)} µm²`;
+    this.tip.textContent = `nucleus ${found.label}: ${size}, confidence ${confidence?.toFixed(2) ?? "unknown"}`;
+    const room = byId("viewer").clientWidth - this.tip.offsetWidth - 6;
+    this.tip.style.left = `${Math.max(Math.min(x + 14, room), 0)}px`;
+    this.tip.style.top = `${Math.max(y - 30, 4)}px`;
+  }
+
+  #draw() {
+    const viewport = this.osd.viewport;
+    const item = this.osd.world.getItemAt(0);
+    if (!viewport || !item || !this.image) return;
+    const shown = item.viewportToImageZoom(viewport.getZoom(true)); // pixels of the screen for one of the image
+    const smooth = shown < 2;
+    if (smooth !== this.smooth) { this.smooth = smooth; this.osd.drawer.setImageSmoothingEnabled(smooth); }
+    const size = this.image.pixel_size_um;
+    this.scale.hidden = !size;
+    if (!size) return;
+    const um = nice(130 / shown * size[1]);
+    this.scale.style.width = `${um / size[1] * shown}px`;
+    this.scale.textContent = um >= 1000 ? `${um / 1000} mm` : `${um} µm`;
+  }
+}
+
+function ends(values) {
+  return values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+}
+
+// The largest of 1, 2, 5, 10, ... that is not more.
+function nice(most) {
+  const power = 10 ** Math.floor(Math.log10(most));
+  const found = [5, 2, 1].find((one) => one * power <= most) * power;
+  return Number(found.toPrecision(3));
+}

@@ -1,0 +1,152 @@
+"""The list of opened images and how each stands; it lives in the server, so that a page loaded anew shows it again."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from nucleate.core.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from nucleate.apps.web.choices import Choices
+    from nucleate.run.inputs import Source
+    from nucleate.run.journal import Outcome
+
+__all__ = ["Entry", "Finished", "Store"]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Results of one image.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    folder : Path
+        Where its files are.
+    choices : Choices
+        What they were made with.
+    """
+
+    outcome: Outcome
+    folder: Path
+    choices: Choices
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One opened image.
+
+    Parameters
+    ----------
+    number : int
+        Tells it from all others of this run of the server.
+    source : Source
+    word : str
+        What the user named to open it: a path, a folder, a pattern.
+    status : {"new", "waiting", "running", "ok", "failed"}
+    error : str
+        One line; empty when all is well.
+    finished : Finished, optional
+        Its latest results.
+    revision : int
+        Of the store when it last changed.
+    """
+
+    number: int
+    source: Source
+    word: str
+    status: str = "new"
+    error: str = ""
+    finished: Finished | None = None
+    revision: int = 0
+
+    def shown(self) -> dict[str, Any]:
+        """Give what the page lists."""
+        outcome = None if self.finished is None else self.finished.outcome
+        return {
+            "id": self.number,
+            "name": one_line(self.source.stem),
+            "path": self.source.shown,
+            "status": self.status,
+            "error": self.error,
+            "nuclei": None if outcome is None else outcome.nuclei,
+            "median_area_px": None if outcome is None else outcome.median_area_px,
+            "seconds": None if outcome is None else outcome.seconds,
+            "folder": None if self.finished is None else str(self.finished.folder),
+            "revision": self.revision,
+        }
+
+
+class Store:
+    """Opened images, in order. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._entries: dict[int, Entry] = {}
+        self._numbers: dict[str, int] = {}
+        self._last = self._cleared = self._revision = 0
+
+    def add(self, sources: Iterable[Source], word: str) -> list[int]:
+        """Open images, those that are open already once, and give their numbers."""
+        with self._lock:
+            numbers = []
+            for source in sources:
+                number = self._numbers.get(source.key)
+                if number is None:
+                    self._last = number = self._last + 1
+                    self._numbers[source.key] = number
+                    status = "failed" if source.problem else "new"
+                    self._put(Entry(number, source, word, status, source.problem))
+                numbers.append(number)
+            return numbers
+
+    def clear(self) -> None:
+        """Close all images; their files and results stay."""
+        with self._lock:
+            self._entries.clear()
+            self._numbers.clear()
+            self._revision += 1
+            self._cleared = self._revision
+
+    def get(self, number: int) -> Entry | None:
+        """Give an image; None if it is not open."""
+        with self._lock:
+            return self._entries.get(number)
+
+    def find(self, key: str) -> Entry | None:
+        """Give the image of a source's key; None if it is not open."""
+        with self._lock:
+            return self._entries.get(self._numbers.get(key, 0))
+
+    def entries(self, numbers: Iterable[int] | None = None) -> list[Entry]:
+        """List open images, all when None."""
+        with self._lock:
+            if numbers is None:
+                return list(self._entries.values())
+            return [self._entries[number] for number in numbers if number in self._entries]
+
+    def words(self) -> list[str]:
+        """List what was named to open the images, each once."""
+        return list(dict.fromkeys(entry.word for entry in self.entries()))
+
+    def change(self, number: int, **values: Any) -> None:  # noqa: ANN401 - fields of an Entry
+        """Change fields of an image, if it is still open."""
+        with self._lock:
+            if number in self._entries:
+                self._put(replace(self._entries[number], **values))
+
+    def since(self, revision: int) -> dict[str, Any]:
+        """Give what changed since a revision: images, and whether those known before are gone."""
+        with self._lock:
+            anew = revision < self._cleared or revision > self._revision
+            changed = [e.shown() for e in self._entries.values() if anew or e.revision > revision]
+            return {"revision": self._revision, "anew": anew, "images": changed, "count": len(self._entries)}
+
+    def _put(self, entry: Entry) -> None:
+        self._revision += 1
+        self._entries[entry.number] = replace(entry, revision=self._revision)

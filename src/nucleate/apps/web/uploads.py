@@ -1,0 +1,103 @@
+"""Files that come from the browser, piece by piece to the disk; never in memory as a whole."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nucleate.core.files import HALF_WRITTEN, cannot_write, make_folder
+from nucleate.errors import OutputError, UsageError
+from nucleate.run.outputs import check_name
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["receive"]
+
+_SPARE = 200_000_000
+"""Bytes of the disk that are left free."""
+
+_ASKED = 64_000_000
+"""Bytes after which the disk is asked again: others write there too."""
+
+_naming = threading.Lock()
+
+
+async def receive(pieces: AsyncIterator[bytes], folder: Path, *, name: str, said: int | None = None) -> Path:
+    """Write what comes into a folder.
+
+    Parameters
+    ----------
+    pieces : async iterator of bytes
+    folder : Path
+        Made where it is missing.
+    name : str
+        Of the file, without folders. Where another content has it, ``-2``, ``-3``, ... is added.
+    said : int, optional
+        How many bytes are to come.
+
+    Returns
+    -------
+    Path
+        The file; one that was there, if it has the same content.
+
+    Raises
+    ------
+    UsageError
+        If the name is none for a file, or not as many bytes came as were said.
+    OutputError
+        If the disk has no room for it, or cannot be written.
+    """
+    check_name(name)
+    if not name.strip() or name.startswith("."):
+        raise UsageError(f"name = {name!r}; give a file with a name that does not begin with a dot")
+    make_folder(folder)
+    _check_room(folder, name, wanted=said or 0)
+    temporary: Path | None = None
+    try:
+        handle, made = tempfile.mkstemp(dir=folder, prefix=HALF_WRITTEN, suffix=Path(name).suffix)
+        temporary = Path(made)
+        with os.fdopen(handle, "wb") as stream:
+            written = asked = 0
+            async for piece in pieces:
+                written += len(piece)
+                if written - asked >= _ASKED:
+                    asked = written
+                    _check_room(folder, name, wanted=len(piece))
+                stream.write(piece)
+        if said is not None and written != said:
+            raise UsageError(f"{name}: {written:,} of {said:,} bytes came; send it again")
+        path = _settle(temporary, folder / name)
+    except OSError as error:
+        raise cannot_write(folder / name, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def _check_room(folder: Path, name: str, *, wanted: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if wanted + _SPARE > free:
+        raise OutputError(
+            f"{name}: no room in {folder}: {free / 1e9:.1f} GB are free; free space or open it by its path instead"
+        )
+
+
+def _settle(temporary: Path, wanted: Path) -> Path:
+    """Give a complete file the name that is wanted, or the nearest that is free."""
+    with _naming:
+        number, path = 1, wanted
+        while path.exists():
+            if path.is_file() and filecmp.cmp(temporary, path, shallow=False):
+                return path
+            number += 1
+            path = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    return path

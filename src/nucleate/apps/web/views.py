@@ -1,0 +1,279 @@
+"""What is looked at: images that are open, their planes and label images at every zoom, the tables of their nuclei."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+
+from nucleate.apps.web.nuclei import Nuclei
+from nucleate.apps.web.tiles import LabelLevels, PictureLevels
+from nucleate.core.bands import PlaneOf
+from nucleate.core.image import COLOURS, find_channel
+from nucleate.core.project import projected
+from nucleate.errors import InputError
+from nucleate.io.images import open_image
+from nucleate.run import outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nucleate.apps.web.store import Entry, Finished
+    from nucleate.core.lazy import LazyImage
+    from nucleate.core.plane import Plane
+
+__all__ = ["FileLabels", "Kept", "Views", "describe"]
+
+_Value = TypeVar("_Value")
+
+
+class Kept(Generic[_Value]):
+    """The values that were used last. Each is made once, however many threads ask for it.
+
+    Parameters
+    ----------
+    most : int
+        How many.
+    release : callable, optional
+        Called with a value that goes.
+    """
+
+    def __init__(self, most: int, release: Callable[[_Value], None] = lambda _: None) -> None:
+        self._most, self._release = most, release
+        self._values: OrderedDict[Hashable, _Value] = OrderedDict()
+        self._making: dict[Hashable, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], _Value]) -> _Value:
+        """Give the value of a key, made where it is not there."""
+        with self._lock:
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            with self._lock:
+                if key in self._values:
+                    self._values.move_to_end(key)
+                    return self._values[key]
+            value = make()
+            with self._lock:
+                self._values[key] = value
+                gone = [self._values.popitem(last=False)[1] for _ in range(len(self._values) - self._most)]
+                self._making.pop(key, None)
+        for one in gone:
+            self._release(one)
+        return value
+
+    def clear(self) -> None:
+        """Let go of all."""
+        with self._lock:
+            gone = list(self._values.values())
+            self._values.clear()
+        for one in gone:
+            self._release(one)
+
+
+class _Opened:
+    """An image that stays open, read by one thread at a time."""
+
+    def __init__(self, entry: Entry, scratch: Path, *, max_bytes: int | None) -> None:
+        self._files = contextlib.ExitStack()
+        self.lock = threading.Lock()
+        self.image: LazyImage = self._files.enter_context(entry.source.open(scratch, max_bytes=max_bytes))
+
+    def plane(self, channel: str | None, project: str | None, *, at: tuple[int, ...]) -> Plane:
+        image = projected(self.image, project) if project else self.image
+        return _Locked(image.channel(channel).plane(at), self.lock)
+
+    def close(self) -> None:
+        with self.lock:
+            self._files.close()
+
+
+class _Locked:
+    """A plane of a file that only one thread reads at a time: readers keep a place in their file."""
+
+    def __init__(self, plane: LazyImage, lock: threading.Lock) -> None:
+        self._plane, self._lock = plane, lock
+        self.shape, self.dtype = plane.shape, plane.dtype
+
+    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        with self._lock:
+            return self._plane.read(rows, cols)
+
+
+class FileLabels:
+    """Labels of a file, read part by part; see `nucleate.core.bands.Labels`.
+
+    Parameters
+    ----------
+    image : LazyImage
+        The opened file.
+    stack_shape : tuple of int
+        Of the image that was segmented: in the file axes of length one, and their letters, may be lost.
+    """
+
+    def __init__(self, image: LazyImage, stack_shape: tuple[int, ...]) -> None:
+        if int(np.prod(image.stack_shape)) != int(np.prod(stack_shape)):
+            raise InputError(f"{image.name}: {image.stack_shape} planes, the image has {stack_shape}; segment it again")
+        self._image, self._lock = image, threading.Lock()
+        self.shape = (*stack_shape, *image.shape_HW)
+
+    def __getitem__(self, key: tuple[Any, ...], /) -> NDArray[np.int32]:
+        """Give a part of one plane."""
+        *at, rows, cols = key
+        number = np.ravel_multi_index(at, self.shape[:-2]) if at else 0
+        place = np.unravel_index(number, self._image.stack_shape) if self._image.stack_shape else ()
+        with self._lock:
+            return self._image.read(rows, cols, at=tuple(map(int, place))).astype(np.int32)
+
+    def close(self) -> None:
+        """Close the file; nothing can be read any more."""
+        with self._lock:
+            self._image.close()
+
+
+class Views:
+    """What the page looks at, opened when it is asked for and closed when other things are.
+
+    Parameters
+    ----------
+    scratch : Path
+        Folder where members of archives are unpacked.
+    max_bytes : int, optional
+        Memory for an image that has to be decoded as a whole.
+    """
+
+    def __init__(self, scratch: Path, *, max_bytes: int | None = None) -> None:
+        self._scratch, self._max_bytes = scratch, max_bytes
+        self._opened: Kept[_Opened] = Kept(3, _Opened.close)
+        self._pictures: Kept[PictureLevels] = Kept(4)
+        self._stored: Kept[FileLabels] = Kept(3, FileLabels.close)
+        self._labels: Kept[LabelLevels] = Kept(4)
+        self._nuclei: Kept[Nuclei] = Kept(4)
+
+    def image(self, entry: Entry, project: str | None = None) -> LazyImage:
+        """Open an image, planes in depth put together where that is asked for; its pixels are not for reading.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
+        image = self._open(entry).image
+        return projected(image, project) if project else image
+
+    def picture(self, entry: Entry, channel: str | None, *, project: str | None, at: tuple[int, ...]) -> PictureLevels:
+        """Give one plane of one channel at every zoom.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read, or there is no such plane or channel.
+        """
+        opened = self._open(entry)
+        # The opened file is part of the key: levels of one that was closed meanwhile cannot be read any more.
+        key = (opened, channel, project, at)
+        return self._pictures.get(key, lambda: PictureLevels(opened.plane(channel, project, at=at)))
+
+    def labels(self, entry: Entry, finished: Finished, *, at: tuple[int, ...]) -> LabelLevels:
+        """Give the label image of one plane at every zoom.
+
+        Raises
+        ------
+        InputError
+            If its file was changed or removed meanwhile.
+        """
+
+        def make() -> FileLabels:
+            shown = self.image(entry, finished.choices.project).channel(finished.choices.channel)
+            return FileLabels(open_image(_labels_file(finished)), shown.stack_shape)
+
+        stored = self._stored.get(_key(finished), make)
+        return self._labels.get((stored, at), lambda: LabelLevels(PlaneOf(stored, at)))
+
+    def nuclei(self, finished: Finished) -> Nuclei:
+        """Give the measurements of an image's nuclei.
+
+        Raises
+        ------
+        InputError
+            If their file was changed or removed meanwhile.
+        """
+        [path] = outputs.files_of(finished.folder, finished.outcome.name, exports=["measurements"])
+        return self._nuclei.get(_key(finished), lambda: Nuclei.read(path))
+
+    @contextlib.contextmanager
+    def stored_labels(self, finished: Finished, stack_shape: tuple[int, ...]) -> Iterator[FileLabels]:
+        """Open the label image of an image for as long as the block runs."""
+        labels = FileLabels(open_image(_labels_file(finished)), stack_shape)
+        try:
+            yield labels
+        finally:
+            labels.close()
+
+    def close(self) -> None:
+        """Close all files."""
+        self._pictures.clear()
+        self._labels.clear()
+        self._nuclei.clear()
+        self._stored.clear()
+        self._opened.clear()
+
+    def _open(self, entry: Entry) -> _Opened:
+        if entry.source.problem:
+            raise InputError(entry.source.problem)
+        return self._opened.get(entry.number, lambda: _Opened(entry, self._scratch, max_bytes=self._max_bytes))
+
+
+def _labels_file(finished: Finished) -> Path:
+    [path] = outputs.files_of(finished.folder, finished.outcome.name, exports=["labels"])
+    return path
+
+
+def _key(finished: Finished) -> Hashable:
+    return finished.folder, finished.outcome.name, finished.outcome.sha256
+
+
+def describe(image: LazyImage, whole: LazyImage) -> dict[str, Any]:
+    """Tell what the page needs to know of an image.
+
+    Parameters
+    ----------
+    image : LazyImage
+        As it is looked at.
+    whole : LazyImage
+        As it is in its file.
+
+    Returns
+    -------
+    dict
+        ``rows``, ``cols``, ``axes`` of the stack (letter and length), ``channels`` (value and name, the one that is
+        looked at first first told by ``channel``), ``pixel_size_um``, ``dtype``, ``depth`` (whether planes can be put
+        together).
+    """
+    count = image.shape[image.axes.index("C")] if "C" in image.axes else 1
+    first: str | None = None
+    channels: list[dict[str, str]] = []
+    if count > 1:
+        names = image.channel_names or tuple(map(str, range(count)))
+        channels = [{"value": str(i), "name": name} for i, name in enumerate(names)]
+        first = str(find_channel(None, image.channel_names, count=count, name=image.name))
+    elif "S" in image.axes:
+        channels = [{"value": colour, "name": colour} for colour in COLOURS]
+    rows, cols = image.shape_HW
+    stack = [{"axis": a, "length": n} for a, n in zip(image.axes, image.shape, strict=True) if a in "TZI"]
+    return {
+        "rows": rows,
+        "cols": cols,
+        "stack": stack,
+        "channels": channels,
+        "channel": first,
+        "pixel_size_um": image.pixel_size_um,
+        "dtype": str(image.dtype),
+        "depth": any(letter in whole.axes for letter in "ZI"),
+    }
