@@ -89,7 +89,9 @@ class Stretch:
         """Bring values to 0..top; what is not finite is 0 or, above, `top`."""
         if values.dtype.kind != "u" or values.dtype.itemsize > 2:
             return self._computed(values)
-        return self._computed(np.arange(np.iinfo(values.dtype).max + 1, dtype=values.dtype))[values]
+        table = self._computed(np.arange(np.iinfo(values.dtype).max + 1, dtype=values.dtype))
+        looked_up: NDArray[np.uint8] = table[values]
+        return looked_up
 
     def _computed(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         with np.errstate(invalid="ignore", over="ignore"):

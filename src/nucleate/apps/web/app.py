@@ -54,7 +54,7 @@ def make_app(desk: Desk, guard: Guard) -> Guarded:
 
 
 def _page() -> FileResponse:
-    return FileResponse(_STATIC / "index.html", headers={"cache-control": "no-store"})
+    return FileResponse(_STATIC / "index.html")
 
 
 def _one_line(_: Request, error: Exception) -> JSONResponse:

@@ -12,6 +12,8 @@ from nucleate.apps.web.tiles import LabelLevels, factor_of, inks_of, outline_png
 from nucleate.apps.web.views import describe
 from nucleate.core.outlines import trace
 from nucleate.core.project import Projection
+from nucleate.core.text import one_line
+from nucleate.errors import NucleateError
 
 __all__ = ["looking"]
 
@@ -60,7 +62,12 @@ def _image(desk: _Desk, entry: _Entry, *, project: Projection | None = None) -> 
     """Tell size, channels and planes of an image, and what its results were made with."""
     finished = entry.finished
     how = finished.choices.project if finished is not None else project
-    found = describe(desk.views.image(entry, how), desk.views.image(entry))
+    try:
+        found = describe(desk.views.image(entry, how), desk.views.image(entry))
+    except NucleateError as error:
+        if entry.status == "new":
+            desk.store.change(entry.number, status="failed", error=one_line(str(error)))
+        raise
     made = None if finished is None else finished.choices.model_dump()
     if made is not None and finished is not None and found["channels"]:
         found["channel"] = made["channel"] or found["channel"]

@@ -23,11 +23,10 @@ _SHORT = (
     "plane",
     "area_px",
     "area_um2",
+    "confidence",
+    "mean_intensity",
     "eccentricity",
     "solidity",
-    "mean_intensity",
-    "neighbors_touching",
-    "confidence",
 )
 """Columns of the table on the page; of several channels each mean intensity."""
 

@@ -10,7 +10,7 @@ export async function prepare() {
   const models = byId("model");
   models.replaceChildren(...options.models.map((model) => new Option(model.name, model.name)));
   models.value = options.model;
-  const explain = () => { byId("model-hint").textContent = options.models.find((one) => one.name === models.value)?.what ?? ""; };
+  const explain = () => { byId("model-hint").textContent = options.models.find((one) => one.name === models.value)?.what.split(". ")[0] ?? ""; };
   models.addEventListener("change", explain);
   explain();
   byId("choices").addEventListener("submit", (event) => event.preventDefault());

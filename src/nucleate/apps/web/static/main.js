@@ -80,7 +80,7 @@ async function describe(keep) {
     offerChannels(kept);
     offerPlanes(same);
     showAbout();
-    byId("viewer").hidden = false;
+    for (const one of document.querySelectorAll("#viewer, #view-bar")) one.hidden = false;
     show(same);
     showResults();
   } catch (error) {
@@ -88,7 +88,8 @@ async function describe(keep) {
     byId("about").textContent = "";
     byId("fault").textContent = image.error || error.message;
     byId("fault").hidden = false;
-    byId("viewer").hidden = true;
+    for (const one of document.querySelectorAll("#viewer, #view-bar, #outline-bar")) one.hidden = true;
+    refresh();
   }
 }
 
@@ -157,7 +158,7 @@ function pick(nucleus, move) {
       range.value = nucleus.at[i];
       range.dispatchEvent(new Event("input"));
     }
-    viewer.osd.addOnceHandler("open", () => viewer.mark(nucleus));
+    viewer.once = () => viewer.mark(nucleus);
   }
   viewer.mark(nucleus);
   if (move) viewer.centre(nucleus.measured.centroid_row, nucleus.measured.centroid_col);

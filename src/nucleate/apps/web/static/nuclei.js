@@ -93,7 +93,7 @@ export class Nuclei {
     const { id, least } = this;
     const found = await tried(() => get(`/api/images/${id}/histograms`, { least: least || null }));
     if (!found || id !== this.id) return;
-    byId("panel-charts").innerHTML = found.svg.join("");
+    byId("panel-charts").innerHTML = found.svg.join("") || '<p class="hint">No nucleus is that sure.</p>';
     const all = found.total === 1 ? "1 nucleus" : `${found.total.toLocaleString()} nuclei`;
     byId("count").textContent = found.count === found.total ? all : `${found.count.toLocaleString()} of ${all}`;
   }

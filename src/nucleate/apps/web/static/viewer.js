@@ -12,7 +12,7 @@ export class Viewer {
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true }, maxZoomPixelRatio: 24, visibilityRatio: 0.3,
       animationTime: 0.4, imageSmoothingEnabled: true, timeout: 600000,
     });
-    this.image = this.layer = null;
+    this.image = this.base = this.layer = null;
     this.outlined = { visible: true, strength: 1, least: 0, hide: false };
     this.tip = this.#mark("tip");
     this.scale = this.#mark("scale");
@@ -28,7 +28,8 @@ export class Viewer {
     byId("zoom-out").addEventListener("click", () => this.#zoom(1 / 1.6));
     byId("zoom-fit").addEventListener("click", () => this.osd.viewport?.goHome());
     byId("zoom-full").addEventListener("click", () => {
-      this.osd.viewport?.zoomTo(this.osd.viewport.imageToViewportZoom(1 / window.devicePixelRatio)).applyConstraints();
+      const item = this.base;
+      if (item) this.osd.viewport.zoomTo(item.imageToViewportZoom(1 / window.devicePixelRatio)).applyConstraints();
     });
   }
 
@@ -36,30 +37,39 @@ export class Viewer {
   show(image, view, keep) {
     this.image = image;
     this.view = view;
-    this.layer = null;
     this.mark(null);
     this.loading.hidden = false;
-    const bounds = keep && this.osd.viewport ? this.osd.viewport.getBounds() : null;
-    this.osd.addOnceHandler("open", () => {
-      if (bounds) this.osd.viewport.fitBounds(bounds, true);
-      this.outline();
+    const turn = this.turn = (this.turn ?? 0) + 1;
+    this.osd.addTiledImage({
+      tileSource: this.#source("tile", {}),
+      success: ({ item }) => {
+        const { world, viewport } = this.osd;
+        if (turn !== this.turn) { world.removeItem(item); return; } // another one was chosen meanwhile
+        this.base = item;
+        this.layer = null;
+        this.#drop([item]);
+        if (!keep) viewport.goHome(true);
+        this.outline();
+        this.once?.();
+        this.once = null;
+      },
     });
-    this.osd.open(this.#source("tile", {}));
   }
 
   outline(changed = {}) {
     Object.assign(this.outlined, changed);
     const { visible, strength, least, hide } = this.outlined;
     if (this.layer && "strength" in changed) { this.layer.setOpacity(strength); return; }
-    if (!visible || !this.image?.made_with || !this.fits()) { this.#dropLayers(null); this.layer = null; return; }
-    const version = this.image.version;
+    if (!visible || !this.image?.made_with || !this.fits()) { this.#drop([this.base]); this.layer = null; return; }
+    const { turn, image: { version } } = this;
     this.osd.addTiledImage({
       tileSource: this.#source("outlines", { least: least || null, hide: hide || null, version }), opacity: strength,
       success: ({ item }) => {
+        if (turn !== this.turn) { this.osd.world.removeItem(item); return; }
         this.layer = item;
         // The old outlines stay until the new ones are there.
-        if (item.getFullyLoaded()) this.#dropLayers(item);
-        else item.addOnceHandler("fully-loaded-change", () => this.#dropLayers(item));
+        const settle = () => { if (item === this.layer) this.#drop([this.base, item]); };
+        if (item.getFullyLoaded()) settle(); else item.addOnceHandler("fully-loaded-change", settle);
       },
     });
   }
@@ -89,32 +99,34 @@ export class Viewer {
   }
 
   centre(row, col) {
-    const viewport = this.osd.viewport;
-    const close = viewport.imageToViewportZoom(2);
-    viewport.panTo(viewport.imageToViewportCoordinates(col, row));
+    const { osd: { viewport }, base: item } = this;
+    if (!item) return;
+    const close = item.imageToViewportZoom(2);
+    viewport.panTo(item.imageToViewportCoordinates(col, row));
     if (viewport.getZoom() < close / 2) viewport.zoomTo(close);
     viewport.applyConstraints();
   }
 
   #source(kind, given) {
-    const { rows, cols } = this.image;
-    const maxLevel = 32 - Math.clz32(Math.max(rows, cols) - 1);
-    const { id } = this.image;
+    const { id, rows, cols } = this.image;
+    const longest = Math.max(rows, cols);
+    const maxLevel = 32 - Math.clz32(longest - 1);
+    const minLevel = maxLevel - Math.max(Math.ceil(Math.log2(longest / TILE)), 0); // one tile
     const known = Object.entries({ ...this.view, ...given }).filter(([, value]) => value !== null && value !== undefined && value !== "");
     const query = new URLSearchParams(known).toString();
     return {
-      width: cols, height: rows, tileSize: TILE, maxLevel, minLevel: Math.max(maxLevel - Math.ceil(Math.log2(Math.max(rows, cols) / TILE)), 0),
+      width: cols, height: rows, tileSize: TILE, maxLevel, minLevel,
       getTileUrl: (level, col, row) => `/api/images/${id}/${kind}/${level}/${col}/${row}?${query}`,
     };
   }
 
-  #dropLayers(but) {
-    const world = this.osd.world;
-    for (let i = world.getItemCount() - 1; i > 0; i--) if (world.getItemAt(i) !== but) world.removeItem(world.getItemAt(i));
+  #drop(but) {
+    const { world } = this.osd;
+    for (let i = world.getItemCount() - 1; i >= 0; i--) if (!but.includes(world.getItemAt(i))) world.removeItem(world.getItemAt(i));
   }
 
   #rect(left, top, width, height) {
-    return this.osd.viewport.imageToViewportRectangle(left, top, width, height);
+    return this.base.imageToViewportRectangle(left, top, width, height);
   }
 
   #zoom(by) {
@@ -130,7 +142,7 @@ export class Viewer {
   }
 
   #pixel(position) {
-    const item = this.osd.world.getItemAt(0);
+    const item = this.base;
     if (!item) return null;
     const { x, y } = item.viewerElementToImageCoordinates(position);
     return { row: Math.floor(y), col: Math.floor(x) };
@@ -174,7 +186,7 @@ export class Viewer {
 
   #draw() {
     const viewport = this.osd.viewport;
-    const item = this.osd.world.getItemAt(0);
+    const item = this.base;
     if (!viewport || !item || !this.image) return;
     const shown = item.viewportToImageZoom(viewport.getZoom(true)); // pixels of the screen for one of the image
     const smooth = shown < 2;
