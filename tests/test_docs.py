@@ -35,6 +35,7 @@ NOT_RUN: dict[str, int] = {
     "docs/how-to/cluster.md": 5,
     "docs/how-to/napari.md": 1,
     "docs/how-to/plate.md": 1,
+    "docs/how-to/web-page.md": 2,
 }
 
 # Languages that are shown, not run.

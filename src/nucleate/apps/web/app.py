@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from nucleate.apps.web.guard import Guard, Guarded
+from nucleate.apps.web.guard import guarded
 from nucleate.apps.web.looking import looking
 from nucleate.apps.web.routes import routes
 from nucleate.core.text import one_line
@@ -19,13 +19,14 @@ from nucleate.errors import NucleateError, OutputError
 
 if TYPE_CHECKING:
     from nucleate.apps.web.desk import Desk
+    from nucleate.apps.web.guard import Application, Guard
 
 __all__ = ["make_app"]
 
 _STATIC = Path(__file__).parent / "static"
 
 
-def make_app(desk: Desk, guard: Guard) -> Guarded:
+def make_app(desk: Desk, guard: Guard) -> Application:
     """Make the application.
 
     Parameters
@@ -37,8 +38,7 @@ def make_app(desk: Desk, guard: Guard) -> Guarded:
 
     Returns
     -------
-    Guarded
-        Speaks ASGI.
+    ASGI application
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk
@@ -50,7 +50,7 @@ def make_app(desk: Desk, guard: Guard) -> Guarded:
     app.add_exception_handler(Exception, _unexpected)
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_STATIC))
-    return Guarded(app, guard)
+    return guarded(app, guard)
 
 
 def _page() -> FileResponse:

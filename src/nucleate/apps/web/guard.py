@@ -9,20 +9,25 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
-__all__ = ["Guard", "Guarded", "refusal"]
+    _Scope: TypeAlias = MutableMapping[str, Any]
+    _Receive: TypeAlias = Callable[[], Awaitable[Any]]
+    _Send: TypeAlias = Callable[[Any], Awaitable[None]]
+    Application: TypeAlias = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
+
+__all__ = ["Guard", "guarded", "refusal"]
 
 _NAMES = ("127.0.0.1", "localhost")
 _HARMLESS = {"GET", "HEAD"}
 _VIEWER_STYLE = "'sha256-9xTiqzfwFaL2SGb1rmr8gysEwVVjIvqWAgmZgqFqpEE='"  # the one line that OpenSeadragon 6.1.1 adds
 _POLICY = (
-    f"default-src 'none'; script-src 'self'; style-src 'self' {_VIEWER_STYLE}; img-src 'self' data: blob:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    f"default-src 'none'; script-src 'self'; style-src 'self' {_VIEWER_STYLE}; img-src 'self' data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
     "cache-control": "no-store",  # the next run numbers its images anew
@@ -124,44 +129,40 @@ def _cookie(header: str, name: str) -> str:
     return found.value if found is not None else ""
 
 
-class Guarded:
-    """An application behind a guard, for a server that speaks ASGI.
+def guarded(app: Application, guard: Guard) -> Application:
+    """Put an application behind a guard.
 
     Parameters
     ----------
     app : ASGI application
     guard : Guard
+
+    Returns
+    -------
+    ASGI application
+        Lets a request through, or answers it with the reason why not.
     """
+    cookie = f"{guard.cookie}={guard.secret}; HttpOnly; SameSite=Strict; Path=/"
 
-    def __init__(self, app: Callable[..., Awaitable[None]], guard: Guard) -> None:
-        self._app, self._guard = app, guard
-
-    async def __call__(
-        self,
-        scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[Any]],
-        send: Callable[[Any], Awaitable[None]],
-    ) -> None:
-        """Let a request through, or answer it with the reason why not."""
+    async def answered(scope: _Scope, receive: _Receive, send: _Send) -> None:
         if scope["type"] != "http":
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        refused = refusal(self._guard, scope["method"], headers=headers, query=scope["query_string"].decode("latin-1"))
+        refused = refusal(guard, scope["method"], headers=headers, query=scope["query_string"].decode("latin-1"))
+        added = _HEADERS if refused else {**_HEADERS, "set-cookie": cookie}
 
         async def answer(message: Any) -> None:  # noqa: ANN401 - whatever ASGI sends
             if message["type"] == "http.response.start":
-                added = {**_HEADERS, **({} if refused else {"set-cookie": self._set_cookie()})}
                 more = [(name.encode(), value.encode()) for name, value in added.items()]
                 message = {**message, "headers": [*message.get("headers", []), *more]}
             await send(message)
 
         if refused is None:
-            await self._app(scope, receive, answer)
+            await app(scope, receive, answer)
             return
         status, line = refused
         plain = [(b"content-type", b"text/plain; charset=utf-8")]
         await answer({"type": "http.response.start", "status": status, "headers": plain})
-        await send({"type": "http.response.body", "body": f"nucleate: {line}\n".encode()})
+        await answer({"type": "http.response.body", "body": f"nucleate: {line}\n".encode()})
 
-    def _set_cookie(self) -> str:
-        return f"{self._guard.cookie}={self._guard.secret}; HttpOnly; SameSite=Strict; Path=/"
+    return answered

@@ -210,7 +210,7 @@ class Worker:
         def notify(report: Report) -> None:
             job.done, job.part = report.done, None
             job.fresh += not report.resumed
-            self._note(by_key[report.outcome.source], report, job)
+            self._note(by_key[report.outcome.source], report, job=job)
 
         summary = run_batch(
             [entry.source for entry in job.entries],
@@ -223,7 +223,7 @@ class Worker:
         )
         return summary.interrupted
 
-    def _note(self, number: int, report: Report, job: Job) -> None:
+    def _note(self, number: int, report: Report, *, job: Job) -> None:
         outcome = report.outcome
         assert job.folder is not None
         if outcome.status == "ok":

@@ -87,8 +87,8 @@ def _tile(desk: _Desk, view: Annotated[_View, Depends()], *, level: int, col: in
 def _outlines(
     desk: _Desk,
     view: Annotated[_View, Depends()],
-    finished: _Finished,
     *,
+    finished: _Finished,
     level: int,
     col: int,
     row: int,
@@ -108,8 +108,8 @@ def _outlines(
 def _nucleus(
     desk: _Desk,
     entry: _Entry,
-    finished: _Finished,
     *,
+    finished: _Finished,
     label: int | None = None,
     row: int = 0,
     col: int = 0,

@@ -1,0 +1,148 @@
+"""``nucleate serve`` as a process of its own: start, ask, segment, Ctrl-C."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nucleate.apps.cli.main import main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+_needed = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("fastapi", "uvicorn")), reason="needs the extra web"
+)
+
+
+class _Server:
+    def __init__(self, folder: Path, *words: str) -> None:
+        call = [sys.executable, "-m", "nucleate", "serve", "--no-browser", "--threads", "1", *words]
+        self.process = subprocess.Popen(call, cwd=folder, stderr=subprocess.PIPE, text=True)
+        assert self.process.stderr is not None
+        self.said = self.process.stderr.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/\?secret=(\S+)", self.said)
+        assert found is not None, self.said + self.process.stderr.read()
+        self.port, self.secret = int(found[1]), found[2]
+
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        headers = {"cookie": f"nucleate-{self.port}={self.secret}", "content-type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    def stop(self) -> tuple[int, float, str]:
+        started = time.monotonic()
+        self.process.send_signal(signal.SIGINT)
+        _, said = self.process.communicate(timeout=30)
+        return self.process.returncode, time.monotonic() - started, said
+
+
+@pytest.fixture
+def server(tmp_path: Path, shipped_model: Path) -> Iterator[_Server]:
+    assert shipped_model.is_file()
+    started = _Server(tmp_path)
+    yield started
+    started.process.kill()
+    started.process.communicate(timeout=30)
+
+
+def _wait(server: _Server, *states: str) -> dict[str, Any]:
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        state = server.ask("/api/state")
+        if state["job"] and state["job"]["state"] in states:
+            return state
+        time.sleep(0.05)
+    pytest.fail(f"the run did not become {states}")
+
+
+@_needed
+def test_samples_are_segmented_and_ctrl_c_ends_it(server: _Server, tmp_path: Path) -> None:
+    assert len(server.ask("/api/samples", {})["images"]) == 4
+    server.ask("/api/run", {"images": [2]})
+    state = _wait(server, "done", "failed")
+    assert [image["status"] for image in state["images"]] == ["new", "ok", "new", "new"]
+    assert (tmp_path / "nucleate-results" / "drawn-fluorescence.labels.tif").is_file()
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(f"http://127.0.0.1:{server.port}/api/state", timeout=30)
+    code, seconds, said = server.stop()
+    assert code == 130
+    assert seconds < 2
+    assert "nucleate: stopped" in said
+    assert "Traceback" not in said
+
+
+@_needed
+def test_ctrl_c_ends_it_while_it_computes(server: _Server, tmp_path: Path) -> None:
+    server.ask("/api/samples", {})
+    for scale in (4, 3):
+        server.ask("/api/run", {"choices": {"scale": scale, "tta": True}})
+    _wait(server, "running")
+    code, seconds, said = server.stop()
+    assert (code, seconds < 2, "Traceback" in said) == (130, True, False)
+    assert not [*tmp_path.rglob("*.labels.tif.*"), *tmp_path.glob("nucleate-results/.writing-*")]
+
+
+@_needed
+def test_a_taken_port_is_one_line_and_a_free_one_is_found(
+    server: _Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["serve", "--no-browser", "--port", str(server.port), "-o", str(tmp_path / "x")])
+    assert end.value.code == 2
+    assert f"--port {server.port}" in capsys.readouterr().err
+    other = _Server(tmp_path)
+    assert other.port != server.port
+    assert other.stop()[0] == 130
+
+
+@_needed
+def test_only_this_machine_reaches_it(server: _Server) -> None:
+    assert server.said.startswith("nucleate: the page is at http://127.0.0.1:")
+    with socket.socket() as outside:
+        outside.settimeout(2)
+        assert outside.connect_ex(("127.0.0.2", server.port)) != 0
+
+
+@_needed
+def test_a_wrong_model_is_said_before_the_page_opens(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["serve", "--no-browser", "--model", "nonesuch"])
+    assert end.value.code == 2
+    assert "nonesuch" in capsys.readouterr().err
+
+
+def test_without_the_extra_it_says_which(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "uvicorn" else found(name))
+    if found("fastapi") is None:
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "fastapi" else found(name))
+    with pytest.raises(SystemExit) as end:
+        main(["serve", "--no-browser"])
+    assert end.value.code == 2
+    assert "pip install 'nucleate[web]'" in capsys.readouterr().err
+
+
+def test_a_file_is_no_folder_for_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(SystemExit) as end:
+        main(["serve", "--no-browser", "-o", str(tmp_path / "out")])
+    assert end.value.code == 2
+    assert "nucleate: " in capsys.readouterr().err

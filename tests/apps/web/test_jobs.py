@@ -1,0 +1,149 @@
+"""Runs asked for on the page, with a segmenter that is none."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+from tests.fakes import FakeSegmenter
+
+from nucleate.apps.web.choices import Choices, Machine, command
+from nucleate.apps.web.jobs import Job, Worker, results_folder
+from nucleate.apps.web.store import Store
+from nucleate.run.inputs import expand
+from nucleate.run.segmenter import SegmentSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.base
+
+
+def _fake(choices: Choices, *, delay: float = 0.0, error: Exception | None = None) -> Any:  # noqa: ANN401 - for a Segmenter
+    fake: Any = FakeSegmenter(delay, error)
+    fake.card = SimpleNamespace(name="fake", sha256="0" * 64)
+    fake.settings = SegmentSettings(scale=choices.scale, min_area=choices.min_area)
+    return fake
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[str]:
+    paths = []
+    for number in range(3):
+        picture = np.full((40, 50), 10, np.uint8)
+        picture[5:15, 5:20] = 200
+        paths.append(str(tmp_path / f"f{number}.png"))
+        Image.fromarray(picture).save(paths[-1])
+    return paths
+
+
+def _worker(
+    tmp_path: Path, words: list[str], *, load: Callable[[Choices, Machine], Any] | None = None
+) -> tuple[Store, Worker]:
+    store = Store()
+    for word in words:
+        store.add(expand([word]), word)
+    make = load or (lambda choices, _: _fake(choices))
+    return store, Worker(store, Machine(tmp_path / "out"), load=make)
+
+
+def _wait(worker: Worker, *states: str) -> Job:
+    wanted = states or ("done", "stopped", "failed")
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        job = worker.job
+        if job is not None and job.state in wanted and (states or not worker.waiting):
+            return job
+        time.sleep(0.01)
+    pytest.fail(f"no run became one of {wanted}")
+
+
+def test_a_bad_image_does_not_stop_the_others(tmp_path: Path, images: list[str]) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    store, worker = _worker(tmp_path, [images[0], str(bad), images[1]])
+    worker.submit(store.entries(), Choices(), inputs=store.words())
+    assert _wait(worker).state == "done"
+    assert [entry.status for entry in store.entries()] == ["ok", "failed", "ok"]
+    assert "damaged PNG" in store.entries()[1].error
+    assert (tmp_path / "out" / "summary.csv").read_text().count(",ok,1,") == 2
+
+
+def test_other_settings_go_to_another_folder_and_equal_ones_go_on(tmp_path: Path, images: list[str]) -> None:
+    store, worker = _worker(tmp_path, images)
+    folders = []
+    for choices in (Choices(), Choices(min_area=3), Choices()):
+        worker.submit(store.entries(), choices, inputs=images)
+        job = _wait(worker)
+        assert job.folder is not None
+        folders.append((job.folder.name, job.fresh))
+    assert folders == [("out", 3), ("out-2", 3), ("out", 0)]
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "summary.csv").write_text("mine")
+    (tmp_path / "out-2").write_text("a file")
+    assert results_folder(tmp_path / "out", {"a": 1}) == tmp_path / "out-3"
+
+
+def test_stop_ends_the_run_and_those_that_wait(tmp_path: Path, images: list[str]) -> None:
+    store, worker = _worker(tmp_path, images, load=lambda choices, _: _fake(choices, delay=0.5))
+    first = worker.submit(store.entries(), Choices(), inputs=images)
+    second = worker.submit(store.entries(), Choices(), inputs=images)
+    _wait(worker, "running")
+    started = time.monotonic()
+    worker.close(2.0)
+    assert time.monotonic() - started < 2.0
+    assert (first.state, second.state) == ("stopped", "stopped")
+    assert {entry.status for entry in store.entries()} <= {"new", "ok"}
+
+
+def test_a_run_that_cannot_begin_says_why(tmp_path: Path, images: list[str]) -> None:
+    def load(choices: Choices, machine: Machine) -> Any:  # noqa: ANN401
+        raise RuntimeError(f"no {choices.model} for {machine.device}")
+
+    store, worker = _worker(tmp_path, images, load=load)
+    worker.submit(store.entries(), Choices(model="x"), inputs=images)
+    job = _wait(worker)
+    assert (job.state, job.error) == ("failed", "unexpected RuntimeError: no x for auto")
+    assert {entry.status for entry in store.entries()} == {"new"}
+
+
+def test_choices_are_checked() -> None:
+    with pytest.raises(ValidationError):
+        Choices.model_validate({"project": "sum"})
+    with pytest.raises(ValidationError):
+        Choices.model_validate({"threads": 4})
+
+
+def test_the_command_line_says_the_same() -> None:
+    from nucleate.apps.cli import segment
+
+    chosen = Choices(channel="DAPI 1", scale=0.25, tta=True, min_area=7, min_confidence=0.5, project="max")
+    words = shlex.split(command(["a b.tif"], chosen, machine=Machine(Path("out"), threads=2, memory=1.5)))
+    given = dict(zip(words[3::2], words[4::2], strict=False))
+    assert words[:4] == ["nucleate", "segment", "a b.tif", "-o"]
+    assert {"--channel", "--scale", "--min-area", "--min-confidence", "--project", "--tta", "--resume"} <= set(words)
+    assert (given["--channel"], segment.parse_scale(given["--scale"])) == ("DAPI 1", 0.25)
+
+
+def test_the_page_is_told_what_changed(tmp_path: Path, images: list[str]) -> None:
+    store, _ = _worker(tmp_path, images)
+    first = store.since(-1)
+    assert len(first["images"]) == 3
+    assert store.since(first["revision"])["images"] == []
+    assert store.add(expand([images[0]]), images[0]) == [1], "what is open is not opened twice"
+    store.change(2, status="running")
+    assert [one["id"] for one in store.since(first["revision"])["images"]] == [2]
+    store.clear()
+    assert store.since(first["revision"]) | {"revision": 0} == {"revision": 0, "anew": True, "images": [], "count": 0}
+    assert asdict(Machine())["output"] == Path("nucleate-results")
