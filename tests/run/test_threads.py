@@ -220,3 +220,19 @@ def test_nobody_enters_before_one_that_needs_all_the_room() -> None:
     for thread in (first, second):
         thread.join(PATIENCE)
     assert order == ["large", "small"]
+
+
+def test_a_batch_that_is_told_to_stop_ends_as_after_ctrl_c(folder: Path, tmp_path: Path) -> None:
+    told = threading.Event()
+
+    def notify(report: Report) -> None:
+        if report.done == 2:
+            told.set()
+
+    sources, out = expand([str(folder)]), tmp_path / "out"
+    slow, settings = FakeSegmenter(delay=0.05), BatchSettings(resume=True)
+    stopped = run_batch(sources, out, segmenter=slow, settings=settings, notify=notify, stopped=told.is_set)
+    assert (stopped.interrupted, stopped.count("ok"), stopped.count("not done")) == (True, 2, 7)
+    assert (out / "summary.csv").read_text(encoding="utf-8").count(",ok,") == 2
+    went_on = run_batch(sources, out, segmenter=FakeSegmenter(), settings=settings)
+    assert (went_on.interrupted, went_on.count("ok")) == (False, 9)

@@ -22,7 +22,9 @@ from nucleate.run.inputs import expand
 from nucleate.run.segmenter import SegmentSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    _Make = Callable[..., tuple[Store, Worker]]
 
 pytestmark = pytest.mark.base
 
@@ -45,14 +47,23 @@ def images(tmp_path: Path) -> list[str]:
     return paths
 
 
-def _worker(
-    tmp_path: Path, words: list[str], *, load: Callable[[Choices, Machine], Any] | None = None
-) -> tuple[Store, Worker]:
-    store = Store()
-    for word in words:
-        store.add(expand([word]), word)
-    make = load or (lambda choices, _: _fake(choices))
-    return store, Worker(store, Machine(tmp_path / "out"), load=make)
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., tuple[Store, Worker]]]:
+    """Give a function that opens images and makes a worker for them; all of them are closed in the end."""
+    made: list[Worker] = []
+
+    def worker(
+        words: list[str], load: Callable[[Choices, Machine], Any] = lambda choices, _: _fake(choices)
+    ) -> tuple[Store, Worker]:
+        store = Store()
+        for word in words:
+            store.add(expand([word]), word)
+        made.append(Worker(store, Machine(tmp_path / "out"), load=load))
+        return store, made[-1]
+
+    yield worker
+    for one in made:
+        one.close(5.0)
 
 
 def _wait(worker: Worker, *states: str) -> Job:
@@ -66,10 +77,10 @@ def _wait(worker: Worker, *states: str) -> Job:
     pytest.fail(f"no run became one of {wanted}")
 
 
-def test_a_bad_image_does_not_stop_the_others(tmp_path: Path, images: list[str]) -> None:
+def test_a_bad_image_does_not_stop_the_others(make: _Make, tmp_path: Path, images: list[str]) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\nnothing")
-    store, worker = _worker(tmp_path, [images[0], str(bad), images[1]])
+    store, worker = make([images[0], str(bad), images[1]])
     worker.submit(store.entries(), Choices(), inputs=store.words())
     assert _wait(worker).state == "done"
     assert [entry.status for entry in store.entries()] == ["ok", "failed", "ok"]
@@ -77,8 +88,10 @@ def test_a_bad_image_does_not_stop_the_others(tmp_path: Path, images: list[str])
     assert (tmp_path / "out" / "summary.csv").read_text().count(",ok,1,") == 2
 
 
-def test_other_settings_go_to_another_folder_and_equal_ones_go_on(tmp_path: Path, images: list[str]) -> None:
-    store, worker = _worker(tmp_path, images)
+def test_other_settings_go_to_another_folder_and_equal_ones_go_on(
+    make: _Make, tmp_path: Path, images: list[str]
+) -> None:
+    store, worker = make(images)
     folders = []
     for choices in (Choices(), Choices(min_area=3), Choices()):
         worker.submit(store.entries(), choices, inputs=images)
@@ -95,8 +108,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert results_folder(tmp_path / "out", {"a": 1}) == tmp_path / "out-3"
 
 
-def test_stop_ends_the_run_and_those_that_wait(tmp_path: Path, images: list[str]) -> None:
-    store, worker = _worker(tmp_path, images, load=lambda choices, _: _fake(choices, delay=0.5))
+def test_stop_ends_the_run_and_those_that_wait(make: _Make, tmp_path: Path, images: list[str]) -> None:
+    store, worker = make(images, load=lambda choices, _: _fake(choices, delay=0.5))
     first = worker.submit(store.entries(), Choices(), inputs=images)
     second = worker.submit(store.entries(), Choices(), inputs=images)
     _wait(worker, "running")
@@ -107,11 +120,11 @@ def test_stop_ends_the_run_and_those_that_wait(tmp_path: Path, images: list[str]
     assert {entry.status for entry in store.entries()} <= {"new", "ok"}
 
 
-def test_a_run_that_cannot_begin_says_why(tmp_path: Path, images: list[str]) -> None:
+def test_a_run_that_cannot_begin_says_why(make: _Make, tmp_path: Path, images: list[str]) -> None:
     def load(choices: Choices, machine: Machine) -> Any:  # noqa: ANN401
         raise RuntimeError(f"no {choices.model} for {machine.device}")
 
-    store, worker = _worker(tmp_path, images, load=load)
+    store, worker = make(images, load=load)
     worker.submit(store.entries(), Choices(model="x"), inputs=images)
     job = _wait(worker)
     assert (job.state, job.error) == ("failed", "unexpected RuntimeError: no x for auto")
@@ -136,8 +149,8 @@ def test_the_command_line_says_the_same() -> None:
     assert (given["--channel"], segment.parse_scale(given["--scale"])) == ("DAPI 1", 0.25)
 
 
-def test_the_page_is_told_what_changed(tmp_path: Path, images: list[str]) -> None:
-    store, _ = _worker(tmp_path, images)
+def test_the_page_is_told_what_changed(make: _Make, tmp_path: Path, images: list[str]) -> None:
+    store, _ = make(images)
     first = store.since(-1)
     assert len(first["images"]) == 3
     assert store.since(first["revision"])["images"] == []

@@ -29,9 +29,9 @@ _INTERRUPTED = 130
 _OBJECTS = 50_000
 """That are made before Python looks for unused ones: while libraries load it would look for a tenth of the time."""
 
-_LINGERING = {"nucleate-worker", "IO loop"}
+_LINGERING = {"nucleate-worker", "IO loop", "AnyIO worker thread"}
 """Threads that may be busy after Ctrl-C: `nucleate.run.threads.WORKER_NAME`, whose module is too slow to import for
-``--help``, and Dask's, which would wait for answers of workers that are dead."""
+``--help``, Dask's, which would wait for answers of workers that are dead, and those that answer the page's requests."""
 
 VERBS = (
     "segment",

@@ -52,7 +52,7 @@ class Desk:
 
     @property
     def images(self) -> Path:
-        """Where files from the browser, and sample images, are put: they are what the results were made of."""
+        """Where files from the browser are put: they are what the results were made of."""
         return self.machine.output / "images"
 
     def open(self, word: str) -> list[int]:
@@ -74,7 +74,7 @@ class Desk:
 
     def open_samples(self) -> list[int]:
         """Write the sample images and open them."""
-        paths, _ = write_pictures(self.images)
+        paths, _ = write_pictures(self.machine.output / "samples")
         return [number for path in paths for number in self.open(str(path))]
 
     def run(self, numbers: Sequence[int] | None, chosen: Choices) -> Job:

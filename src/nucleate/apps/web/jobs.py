@@ -138,7 +138,7 @@ class Worker:
 
     def __init__(self, store: Store, machine: Machine, *, load: Callable[[Choices, Machine], Segmenter] = load) -> None:
         self._store, self._machine, self._load = store, machine, load
-        self._waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._jobs: list[Job] = []
         self._stop = threading.Event()
         self._loaded: tuple[Choices, Segmenter] | None = None
@@ -177,13 +177,11 @@ class Worker:
     def close(self, patience: float) -> None:
         """Stop, and give what is being done some seconds to write its tables."""
         self.stop()
-        end = time.monotonic() + patience
-        while time.monotonic() < end and any(job.state in {"loading", "running"} for job in self._jobs):
-            time.sleep(0.02)
+        self._waiting.put(None)
+        self._thread.join(patience)
 
     def _work(self) -> None:
-        while True:
-            job = self._waiting.get()
+        while (job := self._waiting.get()) is not None:
             if job.state != "waiting":
                 continue
             self._stop.clear()
@@ -211,6 +209,9 @@ class Worker:
             job.done, job.part = report.done, None
             job.fresh += not report.resumed
             self._note(by_key[report.outcome.source], report, job=job)
+            self._begin(job, settings.at_once)
+
+        self._begin(job, settings.at_once)
 
         summary = run_batch(
             [entry.source for entry in job.entries],
@@ -222,6 +223,13 @@ class Worker:
             stopped=self._stop.is_set,
         )
         return summary.interrupted
+
+    def _begin(self, job: Job, at_once: int) -> None:
+        """Mark those that are being done: they are begun in order."""
+        for entry in job.entries[job.done : job.done + at_once]:
+            now = self._store.get(entry.number)
+            if now is not None and now.status == "waiting":
+                self._store.change(entry.number, status="running")
 
     def _note(self, number: int, report: Report, *, job: Job) -> None:
         outcome = report.outcome
@@ -242,6 +250,6 @@ class Worker:
         job.part = None
         for entry in job.entries:
             now = self._store.get(entry.number)
-            if now is not None and now.status == "waiting":
+            if now is not None and now.status in {"waiting", "running"}:
                 self._store.change(entry.number, status="ok" if now.finished else "new", error=job.error)
         job.state = state

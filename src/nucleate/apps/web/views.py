@@ -151,9 +151,9 @@ class Views:
     def __init__(self, scratch: Path, *, max_bytes: int | None = None) -> None:
         self._scratch, self._max_bytes = scratch, max_bytes
         self._opened: Kept[_Opened] = Kept(3, _Opened.close)
-        self._pictures: Kept[PictureLevels] = Kept(4)
+        self._pictures: Kept[PictureLevels] = Kept(3)
         self._stored: Kept[FileLabels] = Kept(3, FileLabels.close)
-        self._labels: Kept[LabelLevels] = Kept(4)
+        self._labels: Kept[LabelLevels] = Kept(3)
         self._nuclei: Kept[Nuclei] = Kept(4)
 
     def image(self, entry: Entry, project: str | None = None) -> LazyImage:

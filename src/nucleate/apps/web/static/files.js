@@ -3,7 +3,7 @@
 import { byId, post, say, tried, upload } from "./api.js";
 
 const STEP = 200;
-const WORDS = { new: "", waiting: "waiting", failed: "failed" };
+const WORDS = { new: "", waiting: "waiting", running: "working…", failed: "failed" };
 let most = STEP;
 
 export function listen(changed) {

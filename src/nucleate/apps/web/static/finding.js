@@ -75,6 +75,7 @@ export function showJob(state, chosen) {
   const part = job.part ? job.part.done / job.part.total : 0;
   if (job.state === "loading") bar.removeAttribute("value"); else bar.value = (job.done + part) / job.total;
   const line = told(job, state.waiting);
+  byId("told").setAttribute("aria-live", active ? "off" : "polite"); // the end is read out, not each second
   if (byId("told").textContent !== line) byId("told").textContent = line;
   byId("told").classList.toggle("error", job.state === "failed");
   if (job.folder) byId("command").textContent = job.command;

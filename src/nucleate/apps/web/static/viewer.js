@@ -10,7 +10,9 @@ export class Viewer {
     this.osd = window.OpenSeadragon({
       element: byId("viewer"), drawer: "canvas", showNavigationControl: false, showNavigator: true, navigatorAutoFade: true,
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true }, maxZoomPixelRatio: 24, visibilityRatio: 0.3,
-      animationTime: 0.4, imageSmoothingEnabled: true, timeout: 600000,
+      animationTime: 0.4, imageSmoothingEnabled: true,
+      imageLoaderLimit: 4, // browsers open six connections: some are for everything else
+      timeout: 600000,
     });
     this.image = this.base = this.layer = null;
     this.outlined = { visible: true, strength: 1, least: 0, hide: false };
