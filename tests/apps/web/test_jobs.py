@@ -146,6 +146,9 @@ def test_the_command_line_says_the_same() -> None:
     given = dict(zip(words[3::2], words[4::2], strict=False))
     assert words[:4] == ["nucleate", "segment", "a b.tif", "-o"]
     assert {"--channel", "--scale", "--min-area", "--min-confidence", "--project", "--tta", "--resume"} <= set(words)
+    assert "--model" not in words
+    assert "--model m.onnx" in command(["a"], Choices(), machine=Machine(model="m.onnx"))
+    assert "--model n" in command(["a"], Choices(model="n"), machine=Machine(model="m.onnx"))
     assert (given["--channel"], segment.parse_scale(given["--scale"])) == ("DAPI 1", 0.25)
 
 

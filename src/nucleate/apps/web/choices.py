@@ -108,6 +108,7 @@ def command(inputs: Sequence[str], choices: Choices, *, machine: Machine, folder
     >>> command(["a b.tif"], Choices(scale=0.5, tta=True), machine=Machine(threads=2))
     "nucleate segment 'a b.tif' -o nucleate-results --scale 0.5 --tta --threads 2 --resume"
     """
+    choices = choices.model_copy(update={"model": choices.model or machine.model})
     given = {"--threads": machine.threads, "--memory": machine.memory}
     words = [*inputs, "-o", str(folder or machine.output), *choices.words()]
     words += ["--device", machine.device] * (machine.device != "auto")

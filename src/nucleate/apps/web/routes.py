@@ -60,7 +60,6 @@ def _options(desk: _Desk) -> dict[str, Any]:
         "model": given or DEFAULT_MODEL,
         "exports": available(),
         "output": os.path.abspath(desk.machine.output),  # noqa: PTH100 - resolve() would follow links
-        "folder": os.getcwd(),  # noqa: PTH109
     }
 
 

@@ -59,11 +59,14 @@ class Kept(Generic[_Value]):
                 if key in self._values:
                     self._values.move_to_end(key)
                     return self._values[key]
-            value = make()
+            try:
+                value = make()
+            finally:
+                with self._lock:
+                    self._making.pop(key, None)
             with self._lock:
                 self._values[key] = value
                 gone = [self._values.popitem(last=False)[1] for _ in range(len(self._values) - self._most)]
-                self._making.pop(key, None)
         for one in gone:
             self._release(one)
         return value

@@ -3,13 +3,14 @@
 import { byId, get, post, say, soon, tried } from "./api.js";
 
 const ACTIVE = ["waiting", "loading", "running"];
+let usual = ""; // the model that is taken when none is named
 
 export async function prepare() {
   const options = await get("/api/options");
   byId("output").textContent = options.output;
   const models = byId("model");
   models.replaceChildren(...options.models.map((model) => new Option(model.name, model.name)));
-  models.value = options.model;
+  models.value = usual = options.model;
   const explain = () => { byId("model-hint").textContent = options.models.find((one) => one.name === models.value)?.what.split(". ")[0] ?? ""; };
   models.addEventListener("change", explain);
   explain();
@@ -34,7 +35,7 @@ export function choices() {
   const scale = text("scale").toLowerCase();
   if (scale !== "auto" && scale !== "" && !(Number(scale) > 0)) throw new Error(`Scale ${scale}: give auto or a number such as 0.5`);
   return {
-    model: text("model") || null,
+    model: text("model") === usual ? null : text("model"),
     channel: text("channel") || null,
     project: text("project") || null,
     scale: scale === "auto" || scale === "" ? "auto" : Number(scale),

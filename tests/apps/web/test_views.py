@@ -1,0 +1,97 @@
+"""What is kept open while it is looked at."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from nucleate.apps.web.nuclei import Nuclei
+from nucleate.apps.web.views import FileLabels, Kept, describe
+from nucleate.core.image import Image
+from nucleate.core.lazy import lazy
+from nucleate.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.base
+
+
+def test_the_last_ones_are_kept_and_the_others_released() -> None:
+    released: list[str] = []
+    kept: Kept[str] = Kept(2, released.append)
+    for name in ("a", "b", "a", "c"):
+        assert kept.get(name, partial(str, name)) == name
+    assert released == ["b"]
+    kept.clear()
+    assert released == ["b", "a", "c"]
+
+
+def test_what_many_ask_for_is_made_once() -> None:
+    made: list[int] = []
+    go = threading.Event()
+
+    def make() -> int:
+        go.wait(5)
+        made.append(1)
+        return len(made)
+
+    kept: Kept[int] = Kept(2)
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.append(kept.get("a", make))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    go.set()
+    for thread in threads:
+        thread.join(5)
+    assert (made, found) == ([1], [1, 1, 1, 1])
+
+
+def test_what_could_not_be_made_is_tried_again() -> None:
+    kept: Kept[str] = Kept(2)
+
+    def fails() -> str:
+        raise InputError("no")
+
+    makers: list[Callable[[], str]] = [fails, lambda: "yes"]
+    with pytest.raises(InputError):
+        kept.get("a", makers[0])
+    assert kept.get("a", makers[1]) == "yes"
+
+
+def test_labels_of_a_stack_are_found_whatever_its_axes_were_called() -> None:
+    pages = np.arange(6 * 2 * 3).reshape(6, 2, 3)
+    labels = FileLabels(lazy(Image(pages, "IYX")), (2, 3))
+    assert labels.shape == (2, 3, 2, 3)
+    assert np.array_equal(labels[1, 2, slice(0, 2), slice(0, 3)], pages[5])
+    with pytest.raises(InputError, match="segment it again"):
+        FileLabels(lazy(Image(pages, "IYX")), (5,))
+
+
+def test_channels_and_colours_are_offered() -> None:
+    plain = lazy(Image(np.zeros((4, 5), np.uint8)))
+    colours = lazy(Image(np.zeros((4, 5, 3), np.uint8), "YXS"))
+    several = lazy(Image(np.zeros((2, 4, 5), np.uint8), "CYX", channel_names=("actin", "Hoechst")))
+    assert [describe(one, one)["channel"] for one in (plain, colours, several)] == [None, None, "1"]
+    assert [len(describe(one, one)["channels"]) for one in (plain, colours, several)] == [0, 3, 2]
+
+
+def test_rows_without_a_value_come_last() -> None:
+    columns = {"label": np.arange(1.0, 5), "confidence": np.array([0.2, 0.9, np.nan, 0.5])}
+    nuclei = Nuclei(columns | {"area_px": np.array([3.0, np.nan, 1.0, 2.0])})
+    for down, order in ((False, [3, 4, 1, 2]), (True, [1, 4, 3, 2])):
+        page = nuclei.page("area_px", down=down, least=0.0, first=0, count=9)
+        assert [row[0] for row in page["rows"]] == order
+    assert nuclei.count(0.5) == 3, "one of unknown confidence stays"
+    assert (nuclei.row(2), nuclei.row(9)) == ({"label": 2, "confidence": 0.9}, None)
+    assert nuclei.confidence.tolist()[1:] == pytest.approx([0.2, 0.9, np.nan, 0.5], nan_ok=True)
+
+
+def test_an_image_without_nuclei_has_an_empty_table() -> None:
+    nothing = Nuclei({name: np.zeros(0) for name in ("label", "area_px", "confidence")})
+    assert nothing.page("label", down=False, least=0.5, first=0, count=9)["total"] == 0
+    assert (nothing.histograms(0.0), nothing.confidence.tolist()) == ([], [pytest.approx(np.nan, nan_ok=True)])
