@@ -132,7 +132,7 @@ def test_unsure_nuclei_are_grey_or_hidden() -> None:
 def test_outlines_let_through_what_lies_below() -> None:
     numbers = np.array([[0, 1, 2, 3]], np.uint8)
     shown = np.asarray(PIL.Image.open(io.BytesIO(outline_png(numbers, ON_DARK))).convert("RGBA"))
-    assert shown[0, :, 3].tolist() == [0, 166, 200, 255]
+    assert shown[0, :, 3].tolist() == [0, 166, 255, 255]
     assert shown[0, 3, :3].tolist() == ON_DARK[0].tolist()
 
 

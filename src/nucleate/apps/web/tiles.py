@@ -234,9 +234,9 @@ def outline_png(numbers: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes
         Of the `Stretch` of the picture below.
     """
     picture = PIL.Image.fromarray(np.ascontiguousarray(numbers))
-    greys = np.array([(0, 0, 0), (0, 0, 0), (170, 170, 170)], np.uint8)
+    greys = np.array([(0, 0, 0), (0, 0, 0), (140, 140, 140)], np.uint8)
     picture.putpalette(np.concatenate([greys, palette]).tobytes())
-    opaque = [0, round(255 * (1 - CASING)), 200, *[255] * len(palette)]
+    opaque = [0, round(255 * (1 - CASING)), 255, *[255] * len(palette)]
     return _encoded(picture, transparency=bytes(opaque))
 
 

@@ -3,6 +3,7 @@
 import { byId, get, tried } from "./api.js";
 
 const TILE = 512;
+const MAPPED = 1500; // smaller images need no map in the corner, which would hide some of them
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Viewer {
@@ -41,6 +42,7 @@ export class Viewer {
     this.view = view;
     this.mark(null);
     this.loading.hidden = false;
+    this.osd.navigator.element.hidden = Math.max(image.rows, image.cols) < MAPPED;
     const turn = this.turn = (this.turn ?? 0) + 1;
     this.osd.addTiledImage({
       tileSource: this.#source("tile", {}),
