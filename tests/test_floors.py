@@ -47,13 +47,10 @@ LIBRARIES: dict[str, set[str]] = {
     "typer": {"apps"},
     "rich": {"apps"},
     "matplotlib": {"report"},
-<<<<<<< HEAD
     "magicgui": {"apps"},
     "napari": {"apps"},
-=======
     "fastapi": {"apps"},
     "uvicorn": {"apps"},
->>>>>>> cf4d859 (The page's tests, how-to and extra; the verb that starts a door may import it)
 }
 # Verbs that start another door, which they import when they are called.
 STARTED = {"nucleate.apps.cli.serve": "web"}

@@ -15,13 +15,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["write_pictures"]
+__all__ = ["tissue", "write_pictures"]
 
 _SEED = 20
 
 
+def tissue() -> NDArray[np.uint8]:
+    """Give a photograph of stained tissue (512, 512, 3), from scikit-image."""
+    import skimage.data
+
+    pixels: Any = skimage.data.immunohistochemistry()  # type: ignore[no-untyped-call]  # it has no annotations
+    return np.asarray(pixels)
+
+
 def write_pictures(folder: Path) -> tuple[list[Path], dict[str, NDArray[Any]]]:
-    """Write a photograph of stained tissue, and a drawn picture of each style.
+    """Write `tissue`, and a drawn picture of each style.
 
     Parameters
     ----------
@@ -38,10 +46,7 @@ def write_pictures(folder: Path) -> tuple[list[Path], dict[str, NDArray[Any]]]:
     OutputError
         If they cannot be written.
     """
-    import skimage.data
-
-    tissue: Any = skimage.data.immunohistochemistry()  # type: ignore[no-untyped-call]  # it has no annotations
-    pictures: dict[str, NDArray[Any]] = {"tissue": np.asarray(tissue)}
+    pictures: dict[str, NDArray[Any]] = {"tissue": tissue()}
     truth: dict[str, NDArray[Any]] = {}
     for number, style in enumerate(STYLES):
         name = f"drawn-{style}"

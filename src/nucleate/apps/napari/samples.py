@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from nucleate.data import shown
+from nucleate.data.synth import Scene, draw
 
 if TYPE_CHECKING:
     from nucleate.apps.napari.pixels import LayerData
@@ -15,17 +18,14 @@ _SEED = 20
 
 
 def tissue() -> list[LayerData]:
-    """Give a stained section of tissue, from scikit-image.
+    """Give a stained section of tissue.
 
     Returns
     -------
     list of LayerData
         One image layer, in colour.
     """
-    import skimage.data
-
-    pixels: Any = skimage.data.immunohistochemistry()  # type: ignore[no-untyped-call]  # it has no annotations
-    return [(np.asarray(pixels), {"name": "tissue", "rgb": True}, "image")]
+    return [(shown.tissue(), {"name": "tissue", "rgb": True}, "image")]
 
 
 def drawn() -> list[LayerData]:
@@ -36,8 +36,6 @@ def drawn() -> list[LayerData]:
     list of LayerData
         The image, and a hidden Labels layer with the truth.
     """
-    from nucleate.data.synth import Scene, draw
-
     pixels, truth = draw(Scene(size=(512, 512), nuclei=150, bits=16), np.random.default_rng(_SEED))
     return [
         (pixels, {"name": "drawn", "colormap": "gray"}, "image"),
