@@ -20,6 +20,9 @@ pytestmark = pytest.mark.base
         ((), 3, ["green", "magenta", "cyan"]),
         ((), 1, ["gray"]),
         (("signal",), 1, ["gray"]),
+        (("Red", "Green", "Blue"), 3, ["red", "green", "blue"]),
+        (("Cyan", "Magenta", "Yellow"), 3, ["cyan", "magenta", "yellow"]),
+        (("Infrared 750", "Red"), 2, ["magenta", "red"]),
     ],
 )
 def test_colormaps(names: tuple[str, ...], count: int, expected: list[str]) -> None:

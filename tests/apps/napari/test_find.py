@@ -101,6 +101,20 @@ def test_part_of_a_stack(segmenter: Segmenter, view: View, expected: Any) -> Non
     assert meta["metadata"][FOUND].view == view
 
 
+@pytest.mark.parametrize("view", [View(((1, 0),)), View(project="max")], ids=["a channel", "projected"])
+def test_times_stay_on_their_axis(segmenter: Segmenter, view: View) -> None:
+    # napari aligns layers by their last axes: without the axis in the middle, times would lie on that of channels.
+    stack = np.stack([np.stack([plane, np.zeros_like(plane), np.zeros_like(plane)]) for plane in PLANES])
+    axes = ("t", "z", "y", "x")
+    picture = Picture(stack, "film", axes=axes, scale=(2.0, 3.0, 0.5, 0.5), translate=(1.0, 10.0, 0.0, 0.0))
+    labels, meta, _ = find_nuclei(picture, segmenter, view=view, least=0.0)
+    assert labels.shape == (len(PLANES), 1, *PLANES[0].shape)
+    assert meta["axis_labels"] == axes
+    assert (meta["scale"], meta["translate"]) == ((2.0, 9.0, 0.5, 0.5), (1.0, 13.0, 0.0, 0.0))
+    start, step = meta["translate"][1], meta["scale"][1]
+    assert {round((10 + 3 * z - start) / step) for z in range(3)} == {0}  # where napari looks at each depth
+
+
 def test_colours(segmenter: Segmenter) -> None:
     pixels, _ = draw(Scene(size=(128, 128), nuclei=12, style="histology"), np.random.default_rng(5))
     with_alpha = np.concatenate([pixels, np.full((128, 128, 1), 255, np.uint8)], axis=2)

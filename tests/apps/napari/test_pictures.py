@@ -35,9 +35,10 @@ def test_labels_come_back_where_the_pixels_were(
     image = view.of(picture).load()
     if not fixed:
         assert image.axes == f"{expected}YX"
-    index = tuple(dict(fixed).get(axis, slice(None)) for axis in range(3))
+    index = tuple(slice(i, i + 1) if (i := dict(fixed).get(axis)) is not None else slice(None) for axis in range(3))
     on_layer = view.to_layer(image.pixels, picture)
-    assert np.array_equal(on_layer, STACK[index])
+    first = min(axis for axis in range(4) if axis not in dict(fixed))  # what lies before it is left out
+    assert np.array_equal(on_layer, STACK[index].reshape(STACK[index].shape[first:]))
     assert np.array_equal(view.from_layer(on_layer, picture), image.pixels)
     assert len(view.kept(picture)) == on_layer.ndim
 
@@ -46,8 +47,13 @@ def test_labels_come_back_where_the_pixels_were(
 def test_planes_in_depth_are_put_together(axes: tuple[str, ...], depth: int) -> None:
     picture, view = Picture(STACK, axes=axes), View(project="max")
     pixels = view.of(picture).load().pixels
-    assert np.array_equal(view.to_layer(pixels, picture), STACK.max(axis=depth))
-    assert view.kept(picture) == [axis for axis in range(5) if axis != depth]
+    assert np.array_equal(view.to_layer(pixels, picture), STACK.max(axis=depth, keepdims=depth > 0))
+    assert view.kept(picture) == list(range(depth == 0, 5))
+    assert view.spread(picture) == [depth] * (depth > 0)
+
+
+def test_channels_are_no_depth() -> None:
+    assert WHOLE.of(Picture(STACK[0, 0], axes=("c", "y", "x"))).axes == "TYX"
 
 
 def test_colours() -> None:

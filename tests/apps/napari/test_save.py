@@ -94,6 +94,13 @@ def test_nothing_is_replaced_unless_it_is_told(tmp_path: Path) -> None:
     assert [row["image"] for row in _rows(tmp_path)] == ["a"] * 2 + ["b"] * 2
 
 
+def test_no_files_of_earlier_nuclei_are_left_beside_new_ones(tmp_path: Path) -> None:
+    save_nuclei(LABELS, PICTURE, folder=tmp_path, name="a")
+    with pytest.raises(UsageError, match=r"has overlay, measurements of other nuclei of a; choose these too"):
+        save_nuclei(LABELS[::-1], PICTURE, folder=tmp_path, name="a", exports=["labels"], replace=True)
+    save_nuclei(LABELS, PICTURE, folder=tmp_path, name="b", exports=["labels"])
+
+
 def test_a_table_of_someone_else_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "measurements.csv").write_text("mine\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"already has measurements\.csv"):

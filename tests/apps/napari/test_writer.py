@@ -11,6 +11,7 @@ import roifile
 
 from nucleate.apps.napari.found import FOUND, Found
 from nucleate.apps.napari.writer import write_label_image, write_outlines, write_regions
+from nucleate.errors import UsageError
 from nucleate.io.images import read_image
 
 if TYPE_CHECKING:
@@ -55,6 +56,27 @@ def test_outlines_of_a_stack_say_their_plane(tmp_path: Path) -> None:
     features = json.loads((tmp_path / "a.geojson").read_text(encoding="utf-8"))["features"]
     assert [one["geometry"]["plane"]["z"] for one in features] == [0, 0, 1, 1]
     assert [one["properties"]["name"] for one in features] == ["1", "2", "3", "4"]
+
+
+def test_depth_before_time(tmp_path: Path) -> None:
+    stack = np.zeros((2, 2, 20, 30), np.int32)
+    for number, at in enumerate(np.ndindex(2, 2), 1):
+        stack[at][2 : 4 + number, 2:8] = number
+    found = Found(stack, {"index": np.arange(1, 5), "confidence": np.array([0.1, 0.2, 0.3, 0.4])})
+    meta = {"axis_labels": ("z", "t", "y", "x"), "metadata": {FOUND: found}}
+    write_outlines(str(tmp_path / "a.geojson"), stack, meta)
+    features = json.loads((tmp_path / "a.geojson").read_text(encoding="utf-8"))["features"]
+    told = [one["properties"]["measurements"] for one in features]
+    assert [(one["area_px"], one["confidence"]) for one in told] == [(18, 0.1), (30, 0.3), (24, 0.2), (36, 0.4)]
+
+
+@pytest.mark.parametrize("number", [-1, 2**33])
+def test_ids_that_a_label_image_cannot_hold_are_refused(tmp_path: Path, number: int) -> None:
+    labels = LABELS.astype(np.int64)
+    labels[0, 0] = number
+    with pytest.raises(UsageError, match=r"a label image holds 0 to 4294967295"):
+        write_label_image(str(tmp_path / "a.tif"), labels, META)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_regions(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ from nucleate.core.image import DNA_NAMES
 __all__ = ["colormaps_of"]
 
 _KNOWN = {
-    "blue": (*DNA_NAMES, "bfp", "cerulean", "alexa 350", "alexa350"),
+    "blue": (*DNA_NAMES, "bfp", "cerulean", "alexa 350", "alexa350", "blue"),
     "green": ("gfp", "fitc", "488", "yfp", "green", "venus", "neongreen", "fluo-4", "calcein"),
     "red": ("rfp", "cherry", "tritc", "cy3", "555", "561", "568", "594", "red", "tomato", "rhodamine"),
-    "magenta": ("cy5", "633", "640", "647", "far-red", "far red", "farred", "draq7"),
+    "magenta": ("cy5", "633", "640", "647", "far-red", "far red", "farred", "infrared", "draq7", "magenta"),
+    "cyan": ("cyan", "cfp"),
+    "yellow": ("yellow",),
     "gray": ("bright", "phase", "dic", "trans", "bf"),
 }
 """Colormap -> parts of the names of channels that have it; the first that fits counts."""

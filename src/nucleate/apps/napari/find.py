@@ -85,21 +85,26 @@ def finding(
     result = Result(picture.name, source, source, stack, np.concatenate(confidences))
     limit = segmenter.card.min_confidence if least is None else least
     found = Found(view.to_layer(stack, picture), features_of(result.table), view, picture.name, limit)
-    kept = view.kept(picture)
     meta = {
         "name": f"{picture.name} nuclei",
         "opacity": 0.5,
         "features": found.shown_features(),
         "metadata": {FOUND: found},
     }
-    places: dict[str, tuple[Any, ...]] = {
-        "scale": picture.scale,
-        "translate": picture.translate,
-        "units": picture.units,
-        "axis_labels": picture.axes,
-    }
-    meta |= {name: tuple(values[axis] for axis in kept) for name, values in places.items() if values}
-    return found.shown(), meta, "labels"
+    return found.shown(), meta | _place(view, picture), "labels"
+
+
+def _place(view: View, picture: Picture) -> dict[str, tuple[Any, ...]]:
+    """Give scale and more of the Labels layer; its axes of length 1 are stretched over those of the image."""
+    count = len(picture.leading) + 2
+    scale, translate = list(picture.scale or [1.0] * count), list(picture.translate or [0.0] * count)
+    for axis in view.spread(picture):
+        length = picture.leading[axis]
+        translate[axis] += scale[axis] * (length - 1) / 2
+        scale[axis] *= length
+    places = {"scale": scale, "translate": translate, "units": picture.units, "axis_labels": picture.axes}
+    kept = view.kept(picture)
+    return {name: tuple(values[axis] for axis in kept) for name, values in places.items() if values}
 
 
 def _check_memory(source: LazyImage) -> None:

@@ -119,13 +119,13 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         layer: napari.layers.Image = self._image.value
         at = self._viewer.dims.point
         view = viewing.view_of(layer, part=self._part.value, planes=self._planes.value, at=at)
-        picture, least, settings = viewing.picture_of(layer), float(self._least.value), self._settings()
+        picture, settings = viewing.picture_of(layer), self._settings()
         planes = math.prod(view.of(picture).stack_shape)
         model = self._chosen_model()
 
         def steps() -> Generator[tuple[int, int], None, LayerData]:
             segmenter = self._segmenter(model).with_settings(settings)
-            return (yield from finding(picture, segmenter, view=view, least=least))
+            return (yield from finding(picture, segmenter, view=view, least=None))
 
         self._button.text = "Stop"
         self._worker = viewing.run(

@@ -24,6 +24,7 @@ __all__ = ["WHOLE", "Picture", "View", "together"]
 
 _TIMES = {"t", "time", "frame", "frames"}
 _DEPTHS = {"z", "depth", "slice", "slices"}
+_CHANNELS = {"c", "channel", "channels"}
 
 
 @dataclass(frozen=True)
@@ -130,14 +131,24 @@ class View:
         return image if self.project is None else projected(image, self.project)
 
     def kept(self, picture: Picture) -> list[int]:
-        """List the axes of the layer that its labels have, rows and columns included."""
-        return [*sorted(self._order(picture)), len(picture.leading), len(picture.leading) + 1]
+        """List the axes of the layer that its labels have, rows and columns included.
+
+        napari aligns layers by their last axes: so behind the first one that is kept all stay.
+        """
+        first = min(self._order(picture), default=len(picture.leading))
+        return list(range(first, len(picture.leading) + 2))
+
+    def spread(self, picture: Picture) -> list[int]:
+        """List those of `kept` along which labels have a length of 1: one index was looked at, or all together."""
+        order = self._order(picture)
+        return [axis for axis in self.kept(picture)[:-2] if axis not in order]
 
     def to_layer(self, labels: NDArray[Any], picture: Picture) -> NDArray[Any]:
         """Give labels on the picture of `of` the axes that their layer has."""
         order = self._order(picture)
         stack = labels.reshape(*(picture.leading[axis] for axis in order), *labels.shape[-2:])
-        return np.ascontiguousarray(np.moveaxis(stack, range(len(order)), np.argsort(np.argsort(order))))
+        front = np.moveaxis(stack, range(len(order)), np.argsort(np.argsort(order)))
+        return np.ascontiguousarray(front).reshape(*self._lengths(picture), *labels.shape[-2:])
 
     def from_layer(self, labels: NDArray[Any], picture: Picture) -> NDArray[Any]:
         """Do the opposite of `to_layer`.
@@ -148,11 +159,12 @@ class View:
             If the labels do not lie on the picture.
         """
         order, image = self._order(picture), self.of(picture)
-        expected = (*(picture.leading[axis] for axis in sorted(order)), *image.shape_HW)
+        expected = (*self._lengths(picture), *image.shape_HW)
         if labels.shape != expected:
             got = f"{labels.shape} on {expected}"
             raise UsageError(f"{picture.name}: nuclei of another size: got {got}; choose the image they belong to")
-        stack = np.moveaxis(labels, np.argsort(np.argsort(order)), range(len(order)))
+        front = labels.reshape(*(picture.leading[axis] for axis in sorted(order)), *image.shape_HW)
+        stack = np.moveaxis(front, np.argsort(np.argsort(order)), range(len(order)))
         return np.ascontiguousarray(stack).reshape(*image.stack_shape, *image.shape_HW)
 
     def _order(self, picture: Picture) -> list[int]:
@@ -160,11 +172,16 @@ class View:
         others, depth = self._split(picture)
         return others if self.project is not None else [*others, *depth]
 
+    def _lengths(self, picture: Picture) -> list[int]:
+        """Give the lengths that labels have along the axes before the rows."""
+        spread = self.spread(picture)
+        return [1 if axis in spread else picture.leading[axis] for axis in self.kept(picture)[:-2]]
+
     def _split(self, picture: Picture) -> tuple[list[int], list[int]]:
         """Tell the axes that are counted as times from the one that is depth."""
         free = [axis for axis in range(len(picture.leading)) if axis not in dict(self.fixed)]
         named = [axis for axis in free if picture.name_of(axis) in _DEPTHS]
-        unnamed = [axis for axis in free if picture.name_of(axis) not in _TIMES]
+        unnamed = [axis for axis in free if picture.name_of(axis) not in _TIMES | _CHANNELS]
         depth = (named or unnamed)[-1:]
         return [axis for axis in free if axis not in depth], depth
 

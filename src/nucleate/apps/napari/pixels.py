@@ -75,20 +75,22 @@ class LazyPixels:
         return np.asarray(self[...], dtype)
 
 
-def pixels_of(image: LazyImage) -> Any:  # noqa: ANN401 - an array of one kind or another
+def pixels_of(image: LazyImage, *, now: bool = True) -> Any:  # noqa: ANN401 - an array of one kind or another
     """Give a picture as an array for a layer: in memory if it is small, else a dask array or `LazyPixels`.
 
     Parameters
     ----------
     image : LazyImage
         Of one channel.
+    now : bool
+        Whether it is seen at once; what waits is read when it is looked at.
 
     Returns
     -------
     array-like
         Of the image's shape and dtype.
     """
-    if image.nbytes <= _LOADED_BYTES:
+    if now and image.nbytes <= _LOADED_BYTES:
         return image.load().pixels
     return _by_windows(image)
 

@@ -120,7 +120,11 @@ def _image_layers(opened: Callable[..., LazyImage], title: str, *, visible: bool
         meta |= {"blending": "additive"} if channel else {}
         multiscale = len(shown) > 1
         layers.append(
-            (pyramid_of(shown) if multiscale else pixels_of(shown[0]), meta | {"multiscale": multiscale}, "image")
+            (
+                pyramid_of(shown) if multiscale else pixels_of(shown[0], now=visible),
+                meta | {"multiscale": multiscale},
+                "image",
+            )
         )
     return layers
 

@@ -111,8 +111,18 @@ def save_nuclei(
         raise UsageError(f"{image.name}: nuclei of another size: got {got}; choose the image they belong to")
     if not replace:
         outputs.refuse_existing(folder, outputs.replaced_files(folder, stem, exports=wanted))
+    _refuse_stale(folder, stem, wanted=wanted)
     new = numbered(labels)
     confidence = np.full(int(new.max(initial=0)), np.nan, np.float32) if found is None else found.confidence_of(new)
     segmentation = Segmentation(new, confidence, image.load(), channel)
     segmentation.save(folder, wanted, name=stem)
     return segmentation
+
+
+def _refuse_stale(folder: Path, stem: str, *, wanted: Iterable[str]) -> None:
+    """Refuse to leave files of earlier nuclei beside new ones, which have other numbers."""
+    others = [export for export in outputs.EXPORTS if export not in set(wanted)]
+    stale = [export for export in others if outputs.files_of(folder, stem, exports=[export])[0].exists()]
+    if stale:
+        there = ", ".join(stale)
+        raise UsageError(f"{folder} has {there} of other nuclei of {stem}; choose these too, or another folder or name")

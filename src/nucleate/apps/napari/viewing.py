@@ -49,10 +49,11 @@ _PLACE = {"scale", "translate", "units", "axis_labels"}
 
 
 def image_layers(viewer: napari.viewer.Viewer) -> list[tuple[str, napari.layers.Image]]:
-    """List the image layers of a viewer, the top one first, with their names."""
+    """List the image layers of a viewer that hold a picture, the top one first, with their names."""
     from napari.layers import Image
 
-    return [(layer.name, layer) for layer in reversed(viewer.layers) if isinstance(layer, Image)]
+    images = [layer for layer in reversed(viewer.layers) if isinstance(layer, Image)]
+    return [(layer.name, layer) for layer in images if 0 not in picture_of(layer).data.shape]
 
 
 def label_layers(viewer: napari.viewer.Viewer) -> list[tuple[str, napari.layers.Labels]]:
@@ -146,12 +147,18 @@ def put(viewer: napari.viewer.Viewer, data: LayerData, *, like: napari.layers.Im
             layer.metadata = meta["metadata"]
             for name in _PLACE & set(meta):  # the image may have been moved meanwhile
                 setattr(layer, name, meta[name])
+            _turn(layer, like)
             return layer
         viewer.layers.remove(layer)
     layer = Layer.create(labels, meta, kind)
+    _turn(layer, like)
+    return viewer.add_layer(layer)
+
+
+def _turn(layer: napari.layers.Labels, like: napari.layers.Image) -> None:
+    """Turn nuclei as the image is; those of one plane of a stack have fewer axes and stay as they are."""
     if layer.ndim == like.ndim:
         layer.rotate, layer.shear, layer.affine = like.rotate, like.shear, like.affine
-    return viewer.add_layer(layer)
 
 
 def run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from nucleate.apps.napari.found import FOUND, Found
 from nucleate.apps.napari.pictures import WHOLE, Picture
 from nucleate.apps.napari.save import numbered
+from nucleate.errors import UsageError
 from nucleate.export.geojson import write_geojson
 from nucleate.export.imagej_roi import write_rois
 from nucleate.export.label_tiff import write_labels
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from nucleate.core.lazy import LazyImage
 
 __all__ = ["write_label_image", "write_outlines", "write_regions"]
+
+_HIGHEST = 2**32 - 1
 
 
 def write_label_image(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:  # noqa: ANN401 - a layer's data
@@ -44,10 +48,15 @@ def write_label_image(path: str, data: Any, meta: Mapping[str, Any]) -> list[str
 
     Raises
     ------
+    UsageError
+        If there are ids that such a file cannot hold.
     OutputError
         If it cannot be written.
     """
-    image, labels = _stack_of(data, meta)
+    image, labels, _ = _stack_of(data, meta)
+    lowest, highest = int(labels.min(initial=0)), int(labels.max(initial=0))
+    if lowest < 0 or highest > _HIGHEST:
+        raise UsageError(f"{image.name}: ids from {lowest} to {highest}; a label image holds 0 to {_HIGHEST}")
     write_labels(path, labels, pixel_size_um=image.pixel_size_um, axes=image.axes)
     return [path]
 
@@ -74,9 +83,9 @@ def write_outlines(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]: 
     OutputError
         If it cannot be written.
     """
-    image, labels = _stack_of(data, meta)
+    image, labels, found = _stack_of(data, meta)
     labels = numbered(labels)
-    confidence = _confidence_of(labels, meta)
+    confidence = None if found is None else found.confidence_of(labels)
     places = positions(image.axes[:-2], image.stack_shape)
     planes = []
     for place, at in zip(places, np.ndindex(*image.stack_shape), strict=True):
@@ -110,14 +119,15 @@ def write_regions(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:  
     OutputError
         If it cannot be written.
     """
-    image, labels = _stack_of(data, meta)
+    image, labels, found = _stack_of(data, meta)
     labels = numbered(labels)
-    write_rois(path, labels, axes=image.axes[:-2], confidence=_confidence_of(labels, meta))
+    confidence = None if found is None else found.confidence_of(labels)
+    write_rois(path, labels, axes=image.axes[:-2], confidence=confidence)
     return [path]
 
 
-def _stack_of(data: Any, meta: Mapping[str, Any]) -> tuple[LazyImage, NDArray[Any]]:  # noqa: ANN401 - a layer's data
-    """Give a layer's labels as a stack with axes T and Z."""
+def _stack_of(data: Any, meta: Mapping[str, Any]) -> tuple[LazyImage, NDArray[Any], Found | None]:  # noqa: ANN401 - as above
+    """Give a layer's labels as a stack with axes T and Z, and what is known of them as such a stack too."""
     labels = np.asarray(data[0] if meta.get("multiscale") else data)
     picture = Picture(
         labels,
@@ -126,9 +136,8 @@ def _stack_of(data: Any, meta: Mapping[str, Any]) -> tuple[LazyImage, NDArray[An
         scale=tuple(map(float, meta.get("scale", ()))),
         units=tuple(map(str, meta.get("units") or ())),
     )
-    return WHOLE.of(picture), WHOLE.from_layer(labels, picture)
-
-
-def _confidence_of(labels: NDArray[np.int32], meta: Mapping[str, Any]) -> NDArray[np.float32] | None:
     found = meta.get("metadata", {}).get(FOUND)
-    return found.confidence_of(labels) if isinstance(found, Found) and found.labels.shape == labels.shape else None
+    known = None
+    if isinstance(found, Found) and found.labels.shape == labels.shape:
+        known = replace(found, labels=WHOLE.from_layer(found.labels, picture))
+    return WHOLE.of(picture), WHOLE.from_layer(labels, picture), known
