@@ -41,19 +41,28 @@ class ThreadCrew:
         self._ready: queue.Queue[tuple[Work, int] | BaseException] = queue.Queue()
 
     def stop(self, *, wait: bool) -> None:
-        """Start no further task; wait for those that are being done, or leave them to their end."""
+        """Start no further task; wait for those that are being done, or leave them to their end.
+
+        Where `stopped` ended it the program goes on, so they are waited for: they end at the next strip.
+        """
         self._room.close()
-        for worker in self._workers if wait else ():
+        for worker in self._workers if wait or self._stopped() else ():
             worker.join()
 
     def run(self, tasks: Sequence[Task], watch: Callable[[Progress], None]) -> Iterator[Done]:
         """Begin every task in order; results are written in the caller's thread."""
+
+        def heeding(part: Progress) -> None:
+            watch(part)
+            if self._stopped():
+                raise KeyboardInterrupt
+
         waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         for task in [*tasks, *[None] * self._at_once]:
             waiting.put(task)
         for _ in range(self._at_once):
             # Daemons: after Ctrl-C the program does not wait for an engine that is still computing.
-            worker = threading.Thread(target=self._work, args=(waiting, watch), name=WORKER_NAME, daemon=True)
+            worker = threading.Thread(target=self._work, args=(waiting, heeding), name=WORKER_NAME, daemon=True)
             worker.start()
             self._workers.append(worker)
         if tasks:

@@ -46,6 +46,12 @@ def test_without_the_secret_nothing_is_told(cookie: str) -> None:
     assert _status("POST", cookie=cookie) == 403
 
 
+@pytest.mark.parametrize("other", ['prefs={"a": 1}', "a[b]=1", "n=a b", "flag", "path=1"])
+def test_odd_cookies_of_other_programs_do_not_matter(other: str) -> None:
+    assert _status("POST", cookie=f"{other}; nucleate-8765=right") is None
+    assert _status("POST", cookie=f"nucleate-8765=right;{other}") is None
+
+
 def test_the_secret_in_the_address_only_opens() -> None:
     assert _status("GET", cookie="", query="secret=right") is None
     assert _status("GET", cookie="", query="secret=wrong") == 403

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from nucleate.apps.web.jobs import Job, Worker, results_folder
 from nucleate.apps.web.store import Store
 from nucleate.run.inputs import expand
 from nucleate.run.segmenter import SegmentSettings
+from nucleate.run.threads import WORKER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,6 +122,39 @@ def test_stop_ends_the_run_and_those_that_wait(make: _Make, tmp_path: Path, imag
     assert {entry.status for entry in store.entries()} <= {"new", "ok"}
 
 
+def test_stop_waits_for_what_computes(make: _Make, images: list[str]) -> None:
+    before = {thread for thread in threading.enumerate() if thread.name == WORKER_NAME}
+    store, worker = make(images, load=lambda choices, _: _fake(choices, delay=0.3))
+    own = {thread for thread in threading.enumerate() if thread.name == WORKER_NAME} - before
+    worker.submit(store.entries(), Choices(), inputs=images)
+    _wait(worker, "running")
+    worker.stop()
+    _wait(worker, "stopped")
+    assert {thread for thread in threading.enumerate() if thread.name == WORKER_NAME} - before == own
+
+
+def test_many_runs_wait_and_all_are_stopped(make: _Make, tmp_path: Path, images: list[str]) -> None:
+    store, worker = make(images, load=lambda choices, _: _fake(choices, delay=0.3))
+    assert store.add(expand([images[0], str(tmp_path / "gone.png")]), "gone") == [1, 4]
+    jobs = [worker.submit(store.entries([number]), Choices(), inputs=["a"]) for number in (1, 2, 3, 4) * 8]
+    _wait(worker, "running")
+    worker.stop()
+    _wait(worker)
+    assert {job.state for job in jobs} == {"stopped"}
+    assert {entry.status for entry in store.entries([1, 2, 3])} <= {"new", "ok"}
+    [gone] = store.entries([4])
+    assert gone.status == "failed"
+    assert gone.error
+
+
+def test_failed_images_are_counted(make: _Make, tmp_path: Path, images: list[str]) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    store, worker = make([*images, str(tmp_path / "bad.png")])
+    worker.submit(store.entries(), Choices(), inputs=images)
+    told = _wait(worker).shown(Machine())
+    assert (told["done"], told["failed"], told["total"]) == (4, 1, 4)
+
+
 def test_a_run_that_cannot_begin_says_why(make: _Make, tmp_path: Path, images: list[str]) -> None:
     def load(choices: Choices, machine: Machine) -> Any:  # noqa: ANN401
         raise RuntimeError(f"no {choices.model} for {machine.device}")
@@ -149,6 +184,8 @@ def test_the_command_line_says_the_same() -> None:
     assert "--model" not in words
     assert "--model m.onnx" in command(["a"], Choices(), machine=Machine(model="m.onnx"))
     assert "--model n" in command(["a"], Choices(model="n"), machine=Machine(model="m.onnx"))
+    exact = command(["-a.png"], Choices(scale=0.12345678), machine=Machine(memory=12.3456789))
+    assert exact == "nucleate segment ./-a.png -o nucleate-results --scale 0.12345678 --memory 12.3456789 --resume"
     assert (given["--channel"], segment.parse_scale(given["--scale"])) == ("DAPI 1", 0.25)
 
 

@@ -255,6 +255,7 @@ def test_what_is_sent_is_opened(page: TestClient, desk: Desk, folder: Path) -> N
         ("/api/run", {"images": [999]}, "no image is open"),
         ("/api/run", {"choices": {"scale": "big"}}, "scale"),
         ("/api/downloads", {"images": [999], "exports": ["labels"]}, "find nuclei first"),
+        ("/api/downloads", {"images": [999], "exports": []}, "tick at least one"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(page: TestClient, path: str, body: dict[str, Any], told: str) -> None:

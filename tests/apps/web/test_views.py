@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from nucleate.apps.web.nuclei import Nuclei
-from nucleate.apps.web.views import FileLabels, Kept, describe
+from nucleate.apps.web.store import Store
+from nucleate.apps.web.views import FileLabels, Kept, Views, describe
 from nucleate.core.image import Image
 from nucleate.core.lazy import lazy
 from nucleate.errors import InputError
+from nucleate.run.inputs import expand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.base
 
@@ -29,6 +35,34 @@ def test_the_last_ones_are_kept_and_the_others_released() -> None:
     assert released == ["b"]
     kept.clear()
     assert released == ["b", "a", "c"]
+
+
+def test_what_is_let_go_is_held_nowhere() -> None:
+    class Big:
+        pass
+
+    alive: weakref.WeakSet[Big] = weakref.WeakSet()
+    kept: Kept[Big] = Kept(1)
+    for _ in range(3):
+        big = Big()
+        alive.add(big)
+        for _ in range(2):
+            kept.get(big, partial(str, ""))  # type: ignore[arg-type]  # as keys of tiles hold what they are cut from
+    del big
+    gc.collect()
+    assert len(alive) == 1
+
+
+def test_a_file_that_was_changed_is_opened_again(tmp_path: Path) -> None:
+    store, views = Store(), Views(tmp_path)
+    for side in (40, 70):
+        Pillow.fromarray(np.full((side, side), side, np.uint8)).save(tmp_path / "a.png")
+        [number] = store.add(expand([str(tmp_path / "a.png")]), "a.png")
+        entry = store.get(number)
+        assert entry is not None
+        assert views.image(entry).shape_HW == (side, side)
+        assert views.picture(entry, None, project=None, at=()).shape_HW == (side, side)
+    views.close()
 
 
 def test_what_many_ask_for_is_made_once() -> None:

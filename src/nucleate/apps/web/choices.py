@@ -83,7 +83,7 @@ class Choices(BaseModel):
             "--model": self.model,
             "--channel": self.channel,
             "--project": self.project,
-            "--scale": None if self.scale == "auto" else f"{self.scale:g}",
+            "--scale": None if self.scale == "auto" else self.scale,
             "--min-area": self.min_area,
             "--min-confidence": self.min_confidence,
         }
@@ -110,9 +110,10 @@ def command(inputs: Sequence[str], choices: Choices, *, machine: Machine, folder
     """
     choices = choices.model_copy(update={"model": choices.model or machine.model})
     given = {"--threads": machine.threads, "--memory": machine.memory}
-    words = [*inputs, "-o", str(folder or machine.output), *choices.words()]
+    named = [f"./{one}" if one.startswith("-") else one for one in inputs]
+    words = [*named, "-o", str(folder or machine.output), *choices.words()]
     words += ["--device", machine.device] * (machine.device != "auto")
-    words += [word for name, value in given.items() if value is not None for word in (name, f"{value:g}")]
+    words += [word for name, value in given.items() if value is not None for word in (name, str(value))]
     return shlex.join(["nucleate", "segment", *words, "--resume"])
 
 

@@ -99,6 +99,8 @@ def prepare(entries: Sequence[Entry], exports: Sequence[str], *, views: Views, f
     NucleateError
         If something cannot be read or written.
     """
+    if not exports:
+        raise UsageError("no kind of file is ticked; tick at least one")
     wanted = outputs.check_exports(",".join(exports))
     groups: dict[Path, list[Entry]] = {}
     for entry in entries:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "Worker", "results_folder"]
 
+_ENDED = {"done", "stopped", "failed"}
+
 
 def results_folder(output: Path, settings: Mapping[str, Any]) -> Path:
     """Choose where results go: the first of OUT, OUT-2, OUT-3, ... that is free or holds results of the same settings.
@@ -66,8 +68,8 @@ class Job:
     state : {"waiting", "loading", "running", "done", "stopped", "failed"}
     folder : Path, optional
         Where its results go, once that is known.
-    done : int
-        Images finished.
+    done, failed : int
+        Images finished, and those of them that could not be done.
     fresh : int
         Those of them that had to be computed.
     part : Progress, optional
@@ -86,6 +88,7 @@ class Job:
     state: str = "waiting"
     folder: Path | None = None
     done: int = 0
+    failed: int = 0
     fresh: int = 0
     part: Progress | None = None
     started: float = field(default_factory=time.monotonic)
@@ -99,6 +102,7 @@ class Job:
         return {
             "state": self.state,
             "done": self.done,
+            "failed": self.failed,
             "total": len(self.entries),
             "part": None if part is None else {"name": part.name, "done": part.done, "total": part.total},
             "seconds_left": self._seconds_left() if self.state == "running" else None,
@@ -163,7 +167,8 @@ class Worker:
         job = Job(list(entries), choices, list(inputs))
         for entry in job.entries:
             self._store.change(entry.number, status="waiting", error="")
-        self._jobs = [*self._jobs[-20:], job]
+        ended = [one for one in self._jobs if one.state in _ENDED]
+        self._jobs = [*ended[-20:], *(one for one in self._jobs if one.state not in _ENDED), job]
         self._waiting.put(job)
         return job
 
@@ -207,6 +212,7 @@ class Worker:
 
         def notify(report: Report) -> None:
             job.done, job.part = report.done, None
+            job.failed += report.outcome.status == "failed"
             job.fresh += not report.resumed
             self._note(by_key[report.outcome.source], report, job=job)
             self._begin(job, settings.at_once)
@@ -248,8 +254,13 @@ class Worker:
 
     def _end(self, job: Job, state: str) -> None:
         job.part = None
+        others = [one for one in self._jobs if one is not job and one.state not in _ENDED]
+        wanted = {entry.number for one in others for entry in one.entries}
         for entry in job.entries:
             now = self._store.get(entry.number)
-            if now is not None and now.status in {"waiting", "running"}:
-                self._store.change(entry.number, status="ok" if now.finished else "new", error=job.error)
+            if now is None or now.status not in {"waiting", "running"}:
+                continue
+            status = "waiting" if now.number in wanted else "ok" if now.finished else "new"
+            problem = "" if status == "waiting" else now.source.problem
+            self._store.change(entry.number, status="failed" if problem else status, error=problem or job.error)
         job.state = state

@@ -10,6 +10,7 @@ from nucleate.apps.web.routes import desk_of
 from nucleate.apps.web.store import Entry, Finished
 from nucleate.apps.web.tiles import LabelLevels, factor_of, inks_of, outline_png, png
 from nucleate.apps.web.views import describe
+from nucleate.core.image import find_channel
 from nucleate.core.outlines import trace
 from nucleate.core.project import Projection
 from nucleate.core.text import one_line
@@ -49,7 +50,9 @@ class _View:
     def __init__(
         self, entry: _Entry, *, channel: str | None = None, project: Projection | None = None, at: _At = ""
     ) -> None:
-        self.entry, self.channel, self.project = entry, channel or None, project
+        # The page names channels by their numbers, since names may be numbers too; colours by their names.
+        self.channel = int(channel) if channel and channel.isdecimal() else channel or None
+        self.entry, self.project = entry, project
         self.at = _place(at)
 
 
@@ -63,14 +66,19 @@ def _image(desk: _Desk, entry: _Entry, *, project: Projection | None = None) -> 
     finished = entry.finished
     how = finished.choices.project if finished is not None else project
     try:
-        found = describe(desk.views.image(entry, how), desk.views.image(entry))
+        shown = desk.views.image(entry, how)
+        found = describe(shown, desk.views.image(entry))
     except NucleateError as error:
         if entry.status == "new":
             desk.store.change(entry.number, status="failed", error=one_line(str(error)))
         raise
     made = None if finished is None else finished.choices.model_dump()
-    if made is not None and finished is not None and found["channels"]:
-        found["channel"] = made["channel"] or found["channel"]
+    if made is not None and made["channel"] and found["channels"]:
+        names, count = shown.channel_names, len(found["channels"])
+        by_number = "C" in shown.axes
+        found["channel"] = (
+            str(find_channel(made["channel"], names, count=count, name=shown.name)) if by_number else made["channel"]
+        )
     return found | {"project": how, "made_with": made, "version": entry.revision}
 
 

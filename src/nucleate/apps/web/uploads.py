@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import filecmp
 import os
 import shutil
@@ -72,7 +73,7 @@ async def receive(pieces: AsyncIterator[bytes], folder: Path, *, name: str, said
                 stream.write(piece)
         if said is not None and written != said:
             raise UsageError(f"{name}: {written:,} of {said:,} bytes came; send it again")
-        path = _settle(temporary, folder / name)
+        path = await asyncio.to_thread(_settle, temporary, folder / name)
     except OSError as error:
         raise cannot_write(folder / name, error) from error
     finally:

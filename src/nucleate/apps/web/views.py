@@ -53,23 +53,30 @@ class Kept(Generic[_Value]):
     def get(self, key: Hashable, make: Callable[[], _Value]) -> _Value:
         """Give the value of a key, made where it is not there."""
         with self._lock:
+            if key in self._values:
+                return self._used(key)
             making = self._making.setdefault(key, threading.Lock())
         with making:
             with self._lock:
-                if key in self._values:
-                    self._values.move_to_end(key)
-                    return self._values[key]
+                if key in self._values:  # another thread has made it meanwhile
+                    return self._used(key)
+            gone: list[_Value] = []
             try:
                 value = make()
+                with self._lock:
+                    gone += [self._values.pop(key)] if key in self._values else []
+                    self._values[key] = value
+                    gone += [self._values.popitem(last=False)[1] for _ in range(len(self._values) - self._most)]
             finally:
                 with self._lock:
                     self._making.pop(key, None)
-            with self._lock:
-                self._values[key] = value
-                gone = [self._values.popitem(last=False)[1] for _ in range(len(self._values) - self._most)]
         for one in gone:
             self._release(one)
         return value
+
+    def _used(self, key: Hashable) -> _Value:
+        self._values.move_to_end(key)
+        return self._values[key]
 
     def clear(self) -> None:
         """Let go of all."""
@@ -88,7 +95,7 @@ class _Opened:
         self.lock = threading.Lock()
         self.image: LazyImage = self._files.enter_context(entry.source.open(scratch, max_bytes=max_bytes))
 
-    def plane(self, channel: str | None, project: str | None, *, at: tuple[int, ...]) -> Plane:
+    def plane(self, channel: str | int | None, project: str | None, *, at: tuple[int, ...]) -> Plane:
         image = projected(self.image, project) if project else self.image
         return _Locked(image.channel(channel).plane(at), self.lock)
 
@@ -170,7 +177,9 @@ class Views:
         image = self._open(entry).image
         return projected(image, project) if project else image
 
-    def picture(self, entry: Entry, channel: str | None, *, project: str | None, at: tuple[int, ...]) -> PictureLevels:
+    def picture(
+        self, entry: Entry, channel: str | int | None, *, project: str | None, at: tuple[int, ...]
+    ) -> PictureLevels:
         """Give one plane of one channel at every zoom.
 
         Raises
@@ -230,7 +239,9 @@ class Views:
     def _open(self, entry: Entry) -> _Opened:
         if entry.source.problem:
             raise InputError(entry.source.problem)
-        return self._opened.get(entry.number, lambda: _Opened(entry, self._scratch, max_bytes=self._max_bytes))
+        # With the stamp, since a file may be another by now.
+        key = entry.number, entry.source.stamp()
+        return self._opened.get(key, lambda: _Opened(entry, self._scratch, max_bytes=self._max_bytes))
 
 
 def _labels_file(finished: Finished) -> Path:

@@ -58,8 +58,10 @@ export async function showCommand() {
 export function offer(channels) {
   const select = byId("channel");
   const now = select.value;
-  const options = channels.map((one) => new Option(one.name, one.name));
-  if (now && !channels.some((one) => one.name === now)) options.push(new Option(now, now));
+  const names = channels.map((one) => one.name);
+  const only = (name) => name && names.indexOf(name) === names.lastIndexOf(name); // else its number tells it
+  const options = channels.map((one) => new Option(one.name || one.value, only(one.name) ? one.name : one.value));
+  if (now && !options.some((one) => one.value === now)) options.push(new Option(now, now));
   select.replaceChildren(new Option("automatic", ""), ...options);
   select.value = now;
 }
@@ -79,7 +81,7 @@ export function showJob(state, chosen) {
   byId("told").setAttribute("aria-live", active ? "off" : "polite"); // the end is read out, not each second
   if (byId("told").textContent !== line) byId("told").textContent = line;
   byId("told").classList.toggle("error", job.state === "failed");
-  if (job.folder) byId("command").textContent = job.command;
+  if (job.folder && ACTIVE.includes(job.state)) byId("command").textContent = job.command;
   return active;
 }
 
@@ -87,8 +89,10 @@ function told(job, waiting) {
   const queue = waiting ? `, ${waiting} more ${waiting === 1 ? "run waits" : "runs wait"}` : "";
   if (job.state === "failed") return job.error;
   if (job.state === "loading") return `Loading the model${queue}`;
-  if (job.state === "stopped") return `Stopped; ${job.done} of ${job.total} images are finished and kept.`;
-  if (job.state === "done") return `Done; results are in ${job.folder}`;
+  const failed = job.failed ? `; ${job.failed} failed` : "";
+  if (job.state === "stopped") return `Stopped; ${job.done - job.failed} of ${job.total} images are finished and kept${failed}.`;
+  if (job.state === "done" && job.failed === job.total) return `Nothing was written: ${job.failed === 1 ? "the image" : "all images"} failed`;
+  if (job.state === "done") return `Done; results are in ${job.folder}${failed}`;
   const part = job.part ? `, ${job.part.name}: part ${job.part.done} of ${job.part.total}` : "";
   const left = job.seconds_left === null ? "" : `, ${duration(job.seconds_left)} left`;
   return `${job.done} of ${job.total} images${part}${left}${queue}`;

@@ -106,9 +106,7 @@ function offerChannels(kept) {
   const { channels, channel } = described;
   const colours = channels.length && channel === null ? [new Option("all colours", "")] : [];
   select.replaceChildren(...colours, ...channels.map((one) => new Option(one.name, one.value)));
-  const wanted = kept ?? channel ?? "";
-  const byName = channels.find((one) => one.name === wanted);
-  select.value = byName ? byName.value : wanted;
+  select.value = kept ?? channel ?? "";
   if (select.selectedIndex < 0) select.selectedIndex = 0;
   byId("shown-channel-label").hidden = !channels.length;
 }
