@@ -94,7 +94,8 @@ def test_several_files_and_several_pictures(tmp_path: Path) -> None:
         ("two right", False),
         ("c", True),
     ]
-    assert [int(data.max()) for data, _, _ in layers] == [1, 2, 0]
+    assert [int(np.asarray(data).max()) for data, _, _ in layers] == [1, 2, 0]
+    assert [isinstance(data, np.ndarray) for data, _, _ in layers] == [True, False, True], "what is hidden waits"
 
 
 def test_of_many_pictures_the_first_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
