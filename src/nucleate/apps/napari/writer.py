@@ -83,9 +83,7 @@ def write_outlines(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]: 
     OutputError
         If it cannot be written.
     """
-    image, labels, found = _stack_of(data, meta)
-    labels = numbered(labels)
-    confidence = None if found is None else found.confidence_of(labels)
+    image, labels, confidence = _nuclei_of(data, meta)
     places = positions(image.axes[:-2], image.stack_shape)
     planes = []
     for place, at in zip(places, np.ndindex(*image.stack_shape), strict=True):
@@ -119,11 +117,19 @@ def write_regions(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:  
     OutputError
         If it cannot be written.
     """
-    image, labels, found = _stack_of(data, meta)
-    labels = numbered(labels)
-    confidence = None if found is None else found.confidence_of(labels)
+    image, labels, confidence = _nuclei_of(data, meta)
     write_rois(path, labels, axes=image.axes[:-2], confidence=confidence)
     return [path]
+
+
+def _nuclei_of(
+    data: Any,  # noqa: ANN401 - a layer's data
+    meta: Mapping[str, Any],
+) -> tuple[LazyImage, NDArray[np.int32], NDArray[np.float32] | None]:
+    """Give a layer's nuclei as a stack, numbered 1..n, and how sure they are, where that is known."""
+    image, labels, found = _stack_of(data, meta)
+    labels = numbered(labels)
+    return image, labels, None if found is None else found.confidence_of(labels)
 
 
 def _stack_of(data: Any, meta: Mapping[str, Any]) -> tuple[LazyImage, NDArray[Any], Found | None]:  # noqa: ANN401 - as above

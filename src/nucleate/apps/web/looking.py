@@ -73,12 +73,12 @@ def _image(desk: _Desk, entry: _Entry, *, project: Projection | None = None) -> 
             desk.store.change(entry.number, status="failed", error=one_line(str(error)))
         raise
     made = None if finished is None else finished.choices.model_dump()
-    if made is not None and made["channel"] and found["channels"]:
-        names, count = shown.channel_names, len(found["channels"])
-        by_number = "C" in shown.axes
-        found["channel"] = (
-            str(find_channel(made["channel"], names, count=count, name=shown.name)) if by_number else made["channel"]
-        )
+    chosen = None if finished is None else finished.choices.channel
+    if chosen and "C" in shown.axes:
+        count = shown.shape[shown.axes.index("C")]
+        found["channel"] = str(find_channel(chosen, shown.channel_names, count=count, name=shown.name))
+    elif chosen and found["channels"]:  # a colour
+        found["channel"] = chosen
     return found | {"project": how, "made_with": made, "version": entry.revision}
 
 
