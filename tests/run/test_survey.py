@@ -213,3 +213,27 @@ def test_clearing_specks_does_not_turn_a_plane_over(model: Segmenter, monkeypatc
     turned = replace(known, invert=True)
     monkeypatch.setattr(Normalizer, "measure", lambda self, plane: turned if isinstance(plane, Cleared) else known)
     assert model.survey(noise).scaling.invert is False
+
+
+@pytest.mark.parametrize(("nuclei", "cells"), [(2, 1), (0, 1), (1, 0)])
+def test_the_channel_of_the_nuclei_is_looked_at_not_that_of_the_cells(
+    model: Segmenter, nuclei: int, cells: int
+) -> None:
+    grey, labels = draw(Scene(size=(300, 300), nuclei=25, touching=0.0), np.random.default_rng(3))
+    texture = ndimage.gaussian_filter(np.random.default_rng(4).normal(size=grey.shape), 2)
+    bodies = ndimage.gaussian_filter(ndimage.binary_dilation(labels > 0, iterations=8).astype(float), 3)
+    shown = np.zeros((300, 300, 3), np.uint8)
+    shown[..., nuclei] = grey
+    shown[..., cells] = np.clip(255 * bodies * (0.6 + 0.6 * texture), 0, 255)
+    assert model.survey(shown).scaling.only == nuclei
+    alone = model.segment_plane(grey)[0]
+    assert alone.max() > 15
+    assert abs(int(model.segment_plane(shown)[0].max()) - int(alone.max())) <= 1
+
+
+def test_colours_of_one_dye_are_not_looked_at_one_by_one(model: Segmenter) -> None:
+    grey = draw(Scene(size=(200, 200), nuclei=12), np.random.default_rng(3))[0].astype(float)
+    purple = np.stack([0.7 * grey, 0.1 * grey, grey], axis=-1).astype(np.uint8)
+    assert model.card.normalizer.dyes(purple) == ()
+    purple[..., 1] = np.rot90(grey)
+    assert model.card.normalizer.dyes(purple) == (2, 0, 1)

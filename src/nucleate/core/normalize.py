@@ -41,7 +41,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
 
 _BLUE = 2
-_ONE_DYE = 0.9  # share of the colours' spread along one line from which a second dye is not looked for, but for blue
+_ONE_DYE = 0.9  # share of the colours' spread along one line from which it may be one dye, if that is not blue
 _DARK = 0.125  # of the range: what lies higher is not the ground of a dark picture
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
 _EDGE = 0.002  # of the pixels: where no light came through so many, they lie beyond the slide
@@ -240,17 +240,33 @@ class Normalizer:
             if high - low < _FAINT:
                 low, high = low + _DIRT, low + _FAINT
             return replace(grey, low=low, high=high, white=white)
-        ends = np.array([self._ends(few[:, index], dtype) for index in range(3)])
-        share, strongest = one_hue(few, ends[:, 0])
-        several = share < _ONE_DYE or (share < _ONE_HUE and strongest == _BLUE)
-        spans = ends[:, 1] - ends[:, 0]
-        if self.stain != "nuclear" or not several or spans[_BLUE] < _EMPTY * spans.max():
+        if self.stain != "nuclear":
             return grey
-        if is_false_colour(few, to_grey(few[None])[0]):
+        dyes, one = self._dyes(few, dtype)
+        if one or _BLUE not in dyes:
             return grey
         blue_HW = to_grey(sample[..., _BLUE])
         _, high, ground = self._ends(_finite(blue_HW), dtype, shown_HW=blue_HW)
         return replace(grey, low=ground, high=high, only=_BLUE)
+
+    def dyes(self, pixels: NDArray[Any]) -> tuple[int, ...]:
+        """Name the channels of pixels (h, w, 3) on dark ground that may each show a dye of their own, blue first.
+
+        There are none where the pixels have one hue or false colours, and where the network does not see nuclei alone.
+        """
+        few = few_pixels(pixels)
+        asked = self.stain == "nuclear" and self.channels == 1 and few.size > 0
+        return self._dyes(few, pixels.dtype)[0] if asked else ()
+
+    def _dyes(self, few: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[tuple[int, ...], bool]:
+        """Name them by pixels (n, 3), and tell whether it may yet be one dye that is not blue."""
+        ends = np.array([self._ends(few[:, index], dtype) for index in range(3)])
+        share, strongest = one_hue(few, ends[:, 0])
+        if share >= _ONE_HUE or is_false_colour(few, to_grey(few[None])[0]):
+            return (), True
+        spans = ends[:, 1] - ends[:, 0]
+        shown = tuple(index for index in (_BLUE, 0, 1) if spans[index] >= _EMPTY * spans.max())
+        return shown, share >= _ONE_DYE and strongest != _BLUE
 
     def _ends(
         self, values: NDArray[np.float32], dtype: np.dtype[Any], *, shown_HW: NDArray[Any] | None = None

@@ -121,14 +121,17 @@ class ChangedPlane:
 
 @dataclass(frozen=True)
 class GreyPlane(ChangedPlane):
-    """The first colour of a plane (H, W, 3), for one whose colours are all grey.
+    """One colour of a plane (H, W, 3).
 
     Parameters
     ----------
     plane : Plane
+    channel : int
+        0..2, red, green or blue; of a plane whose colours are all grey the first is as good as any.
     """
 
     plane: Plane
+    channel: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -137,7 +140,7 @@ class GreyPlane(ChangedPlane):
 
     def read(self, rows: slice, cols: slice) -> NDArray[Any]:
         """Give a part, (h, w)."""
-        return np.ascontiguousarray(self.plane.read(rows, cols)[..., 0])
+        return np.ascontiguousarray(self.plane.read(rows, cols)[..., self.channel])
 
 
 def as_grey(plane: Plane, step: int) -> GreyPlane | None:

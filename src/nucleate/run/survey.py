@@ -13,10 +13,10 @@ import numpy as np
 from nucleate.core.blanks import Blanks, content, drawn_in
 from nucleate.core.labels import areas
 from nucleate.core.normalize import sample_step
-from nucleate.core.plane import ArrayPlane, PartOfPlane, as_grey
+from nucleate.core.plane import ArrayPlane, GreyPlane, PartOfPlane, as_grey
 from nucleate.core.specks import Cleared, cleared, specks
 from nucleate.run.contrast import dimmer, shows_more
-from nucleate.run.scale import find_scale, near_part, wide_part
+from nucleate.run.scale import expected, find_scale, near_part, wide_part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,10 +101,10 @@ def _look(segmenter: Segmenter, plane: Plane, *, scaling: Scaling, rule: ScaleRu
     if blanks := scaling.blanks:
         plane, scaling = blanks.on(plane), replace(scaling, blanks=None)
     wide = wide_part(plane)
-    pixels = wide.read(slice(None), slice(None))
+    near, pixels = near_part(wide), wide.read(slice(None), slice(None))
     scaling = _without_specks(plane, pixels, normalizer=card.normalizer, scaling=scaling)
-    glance = _Glance(segmenter, plane, scaling=scaling)
-    glance = _with_contrast(glance, near_part(wide), pixels=cleared(pixels, scaling.specks))
+    glance = _of_best_dye(_Glance(segmenter, plane, scaling=scaling), near, pixels=pixels)
+    glance = _with_contrast(glance, near, pixels=cleared(pixels, glance.scaling.specks))
     scale = find_scale(wide, glance, rule=rule) if wanted == "auto" else wanted
     return Survey(scale, replace(glance.scaling, blanks=blanks), glance.seen if scale == 1 else None, inside)
 
@@ -175,6 +175,24 @@ def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalize
             break
         scaling = replace(measured, specks=height)
     return scaling
+
+
+def _of_best_dye(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glance:
+    """Give the looks at the channel in which the network finds most in a part, where dyes of several colours shine.
+
+    By (h, w, 3) pixels the dyes are known. Where it is plain that blue is one, it is that of the nuclei.
+    """
+    if pixels.ndim == 2 or glance.scaling.invert or glance.scaling.only is not None:
+        return glance
+    normalizer = glance.segmenter.card.normalizer
+    for channel in normalizer.dyes(pixels):
+        alone = GreyPlane(glance.plane, channel)
+        measured = normalizer.measure(alone)
+        measured = _without_specks(alone, pixels[..., channel], normalizer=normalizer, scaling=measured)
+        other = _Glance(glance.segmenter, glance.plane, scaling=replace(measured, only=channel))
+        if not measured.invert and expected(other(part, 1.0)) > expected(glance(part, 1.0)):
+            glance = other
+    return glance
 
 
 def _with_contrast(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glance:
