@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from nucleate.apps.web import tiles
+from nucleate.apps.web.ladder import nearest, reduced
 from nucleate.apps.web.tiles import (
     TILE,
     LabelLevels,
     PictureLevels,
     factor_of,
     inks_of,
-    nearest,
     outline_png,
     png,
-    reduced,
 )
 from nucleate.export.overlay import ON_DARK, grown, outline_pixels, stretch_of
 
@@ -54,38 +52,6 @@ def test_tiles_of_smaller_levels_are_the_stretched_means(factor: int) -> None:
     expected = levels.stretch.shown(reduced(PICTURE, factor))
     assert np.array_equal(levels.tile(factor, (0, 0)), expected[:TILE, :TILE])
     assert expected.shape == (-(-1100 // factor), -(-700 // factor))
-
-
-class _File:
-    """A plane that counts the pixels read from it."""
-
-    def __init__(self, pixels: NDArray[Any]) -> None:
-        self.pixels, self.shape, self.dtype, self.seen = pixels, pixels.shape, pixels.dtype, 0
-
-    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
-        part: NDArray[Any] = self.pixels[rows, cols]
-        self.seen += part.size
-        return part
-
-
-@pytest.mark.parametrize("factor", [1, 2, 8, 16])
-def test_a_plane_too_large_for_memory_gives_the_same_tiles(factor: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = reduced(PICTURE, factor)
-    monkeypatch.setattr(tiles, "_IN_MEMORY", 1000)
-    monkeypatch.setattr(tiles, "_OVERVIEW", 20_000)
-    monkeypatch.setattr(tiles, "_PIECE", 100_000)
-    file = _File(PICTURE)
-    levels = PictureLevels(file)
-    assert file.seen == PICTURE.size, "the whole is read once"
-    for place in PLACES:
-        pixels, _ = levels.window(factor, place)
-        (row, col) = place
-        wanted = expected[row * TILE : (row + 1) * TILE, col * TILE : (col + 1) * TILE]
-        assert pixels.size == wanted.size == 0 or pixels.shape == wanted.shape
-        if wanted.size:  # means of means: the last rows, where a block is not full, may differ a little
-            np.testing.assert_allclose(pixels[:-1, :-1], wanted[:-1, :-1], rtol=1e-5)
-            np.testing.assert_allclose(pixels, wanted, rtol=0.2)
-    assert file.seen <= 2 * PICTURE.size + 1
 
 
 def test_colours_stay_colours() -> None:

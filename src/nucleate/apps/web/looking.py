@@ -143,7 +143,7 @@ def _nucleus(
 def _polygons(labels: LabelLevels, label: int, *, found: dict[str, Any]) -> list[list[list[float]]]:
     """Give the polygons of a nucleus, (row, col) where the corner of the picture is (0, 0)."""
     top, left, bottom, right = (int(found[f"bbox_{side}"]) for side in ("row_min", "col_min", "row_max", "col_max"))
-    cut = labels.cut(slice(top, bottom), slice(left, right))
+    cut = labels.read(slice(top, bottom), slice(left, right))
     corner = np.array([top, left]) + 0.5
     return [(outline.points + corner).tolist() for outline in trace((cut == label).astype(np.int32))]
 

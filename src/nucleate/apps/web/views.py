@@ -93,15 +93,30 @@ class _Opened:
     def __init__(self, entry: Entry, scratch: Path, *, max_bytes: int | None) -> None:
         self._files = contextlib.ExitStack()
         self.lock = threading.Lock()
-        self.image: LazyImage = self._files.enter_context(entry.source.open(scratch, max_bytes=max_bytes))
+        sizes = self._files.enter_context(entry.source.open_levels(scratch, max_bytes=max_bytes))
+        self.image: LazyImage = sizes[0]
+        self._smaller = [one for one in sizes[1:] if _is_smaller(one, self.image)]
 
-    def plane(self, channel: str | int | None, project: str | None, *, at: tuple[int, ...]) -> Plane:
-        image = projected(self.image, project) if project else self.image
-        return _Locked(image.channel(channel).plane(at), self.lock)
+    def planes(self, channel: str | int | None, project: str | None, *, at: tuple[int, ...]) -> list[Plane]:
+        """Give one plane in all sizes, the full one first."""
+        found: list[Plane] = []
+        for size in (self.image, *self._smaller):
+            image = projected(size, project) if project else size
+            found.append(_Locked(image.channel(channel).plane(at), self.lock))
+        return found
 
     def close(self) -> None:
         with self.lock:
             self._files.close()
+
+
+def _is_smaller(level: LazyImage, full: LazyImage) -> bool:
+    """Tell whether a level shows the same as the full size, as one that was cut or belongs elsewhere does not."""
+    down, across = (whole / length for whole, length in zip(full.shape_HW, level.shape_HW, strict=True))
+    # Rounding takes up to a pixel of the level.
+    room = 0.01 + 1 / min(level.shape_HW)
+    same = level.axes == full.axes and level.shape[: level.axes.index("Y")] == full.shape[: full.axes.index("Y")]
+    return same and min(down, across) > 1 and abs(down / across - 1) <= room
 
 
 class _Locked:
@@ -153,7 +168,7 @@ class Views:
     Parameters
     ----------
     scratch : Path
-        Folder where members of archives are unpacked.
+        Folder where members of archives are unpacked, and smaller sizes of large planes are kept.
     max_bytes : int, optional
         Memory for an image that has to be decoded as a whole.
     """
@@ -190,7 +205,12 @@ class Views:
         opened = self._open(entry)
         # The opened file is part of the key: levels of one that was closed meanwhile cannot be read any more.
         key = (opened, channel, project, at)
-        return self._pictures.get(key, lambda: PictureLevels(opened.plane(channel, project, at=at)))
+
+        def make() -> PictureLevels:
+            full, *smaller = opened.planes(channel, project, at=at)
+            return PictureLevels(full, smaller=smaller, scratch=self._scratch)
+
+        return self._pictures.get(key, make)
 
     def labels(self, entry: Entry, finished: Finished, *, at: tuple[int, ...]) -> LabelLevels:
         """Give the label image of one plane at every zoom.
@@ -206,7 +226,7 @@ class Views:
             return FileLabels(open_image(_labels_file(finished)), shown.stack_shape)
 
         stored = self._stored.get(_key(finished), make)
-        return self._labels.get((stored, at), lambda: LabelLevels(PlaneOf(stored, at)))
+        return self._labels.get((stored, at), lambda: LabelLevels(PlaneOf(stored, at), scratch=self._scratch))
 
     def nuclei(self, finished: Finished) -> Nuclei:
         """Give the measurements of an image's nuclei.

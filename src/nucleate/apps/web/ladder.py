@@ -1,0 +1,304 @@
+"""A plane in several sizes, so that a tile of any zoom is made of few pixels.
+
+The sizes are *rungs*: the full one, those that the file holds, and where these end or lie far apart smaller ones that
+are made by going once through the rung before. The last rung is small and in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleate.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+__all__ = ["Ladder", "Read", "Shrink", "Steps", "averaged", "nearest", "picked", "reduced", "steps_of"]
+
+Read: TypeAlias = Callable[[slice, slice], NDArray[Any]]
+"""Gives rows and columns of a plane."""
+
+_OVERVIEW = 4_000_000
+"""Pixels of the last rung at most; it is in memory, and so is any made rung that is no larger."""
+
+_IN_MEMORY = 32_000_000
+"""Pixels of a plane that is read once and kept."""
+
+_PIECE = 16_000_000
+"""Pixels read at once where a whole rung is gone through."""
+
+_NEAR, _FAR = 1.5, 8.0
+"""How much smaller a rung of the file is than the one before."""
+
+_MADE = 4
+"""How much smaller one that is made is."""
+
+_SLACK = 1.01
+"""A rung may be that much smaller than what is asked for: files round their sizes."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Along one axis, which pixels of a rung make those of a level.
+
+    Parameters
+    ----------
+    part : slice
+        What has to be read.
+    starts, middles : (n,) int64 ndarray
+        Where each begins, and the one in its middle, within that part.
+    end : float
+        How much the last pixel of the part counts, where it stands for fewer of the full size.
+    """
+
+    part: slice
+    starts: NDArray[np.int64]
+    middles: NDArray[np.int64]
+    end: float = 1.0
+
+    @property
+    def plain(self) -> bool:
+        """Whether each pixel is one of the rung."""
+        return bool(len(self.starts) == self.part.stop - self.part.start)
+
+
+Shrink: TypeAlias = Callable[[NDArray[Any], tuple[Steps, Steps]], NDArray[Any]]
+"""Makes what was read smaller, down and across."""
+
+
+def steps_of(wanted: slice, ratio: float, *, length: int, end: float = 1.0) -> Steps:
+    """Tell which pixels of a rung of some length make the wanted ones of a level that is smaller by `ratio`.
+
+    Examples
+    --------
+    >>> steps = steps_of(slice(1, 3), 4, length=11)
+    >>> steps.part, steps.starts.tolist(), steps.middles.tolist()
+    (slice(4, 11, None), [0, 4], [2, 6])
+    """
+    places = np.arange(wanted.start, max(wanted.stop, wanted.start) + 1)
+    edges = np.minimum(np.floor(places * ratio + 0.5).astype(np.int64), length)
+    if len(edges) == 1:
+        nothing = np.zeros(0, np.int64)
+        return Steps(slice(length, length), nothing, nothing)
+    starts = np.minimum(edges[:-1], length - 1)  # a rung that was rounded down may lack the last one
+    part = slice(int(starts[0]), max(int(edges[-1]), int(starts[-1]) + 1))
+    middles = np.minimum(np.floor((places[:-1] + 0.5) * ratio).astype(np.int64), part.stop - 1)
+    return Steps(part, starts - part.start, middles - part.start, end if part.stop == length else 1.0)
+
+
+def averaged(pixels: NDArray[Any], steps: tuple[Steps, Steps]) -> NDArray[Any]:
+    """Make each pixel the mean of those it is made of; a `Shrink`."""
+    rows, cols = steps
+    if (rows.plain and cols.plain) or not pixels.size:
+        return pixels
+    dtype = np.dtype(np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        down = _means(pixels, rows, dtype=dtype)
+        return np.moveaxis(_means(np.moveaxis(down, 1, 0), cols, dtype=dtype), 0, 1)
+
+
+def _means(pixels: NDArray[Any], steps: Steps, *, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Average along the first axis."""
+    counted = np.ones(len(pixels), dtype)
+    counted[-1] = steps.end
+    totals = _sums(pixels, steps.starts, dtype=dtype)
+    if steps.end < 1:
+        totals[-1] -= pixels[-1] * dtype.type(1 - steps.end)
+    counts = np.add.reduceat(counted, steps.starts)
+    means: NDArray[Any] = totals / counts.reshape((-1, *[1] * (pixels.ndim - 1)))
+    return means
+
+
+def _sums(pixels: NDArray[Any], starts: NDArray[np.int64], *, dtype: np.dtype[Any]) -> NDArray[Any]:
+    step = int(starts[1]) if len(starts) > 1 else len(pixels)
+    if not np.array_equal(starts, np.arange(len(starts)) * step) or not step:
+        return np.asarray(np.add.reduceat(pixels, starts, axis=0, dtype=dtype))
+    totals = pixels[::step].astype(dtype)  # the same, many times as fast
+    for first in range(1, step):
+        more = pixels[first::step]
+        totals[: len(more)] += more
+    return totals
+
+
+def picked(labels: NDArray[Any], steps: tuple[Steps, Steps]) -> NDArray[Any]:
+    """Make each pixel the one in the middle of those it is made of; a `Shrink`."""
+    rows, cols = steps
+    return labels if rows.plain and cols.plain else labels[np.ix_(rows.middles, cols.middles)]
+
+
+def reduced(pixels: NDArray[Any], factor: int) -> NDArray[Any]:
+    """Make a plane smaller: each pixel is the mean of ``factor`` x ``factor`` ones, fewer at the edges.
+
+    Examples
+    --------
+    >>> reduced(np.array([[0, 2, 9], [4, 6, 9]]), 2).tolist()
+    [[3.0, 9.0]]
+    """
+    return averaged(pixels, _whole(pixels, factor))
+
+
+def nearest(labels: NDArray[Any], factor: int) -> NDArray[Any]:
+    """Make a label image smaller: each pixel is the one in the middle of ``factor`` x ``factor``.
+
+    Examples
+    --------
+    >>> nearest(np.array([[0, 2, 9], [4, 6, 9]]), 2).tolist()
+    [[6, 9]]
+    """
+    return picked(labels, _whole(labels, factor))
+
+
+def _whole(pixels: NDArray[Any], factor: int) -> tuple[Steps, Steps]:
+    height, width = pixels.shape[:2]
+    rows, cols = (steps_of(slice(0, -(-n // factor)), factor, length=n) for n in (height, width))
+    return rows, cols
+
+
+@dataclass(frozen=True)
+class _Rung:
+    """One size of a plane; `scales` are the pixels of the full size for one of it, down and across."""
+
+    read: Read
+    shape_HW: tuple[int, int]
+    scales: tuple[float, float] = (1.0, 1.0)
+    ends: tuple[float, float] = (1.0, 1.0)
+
+    @property
+    def size(self) -> int:
+        return self.shape_HW[0] * self.shape_HW[1]
+
+    @property
+    def scale(self) -> float:
+        return max(self.scales)
+
+    def steps(self, axis: int, wanted: slice, *, factor: float) -> Steps:
+        ratio = factor / self.scales[axis]
+        return steps_of(wanted, ratio, length=self.shape_HW[axis], end=self.ends[axis])
+
+
+class Ladder:
+    """A plane in all its sizes.
+
+    Parameters
+    ----------
+    full : Read
+    shape_HW : (int, int)
+        Its rows and columns.
+    shrink : Shrink
+        `averaged` for pictures, `picked` for labels.
+    levels : sequence of (Read, (int, int))
+        Smaller sizes that the file holds, with their rows and columns.
+    scratch : Path, optional
+        Folder for rungs that are made and do not fit the memory; they vanish with the ladder.
+
+    Raises
+    ------
+    OutputError
+        If that folder has no room.
+    """
+
+    def __init__(
+        self,
+        full: Read,
+        shape_HW: tuple[int, int],
+        *,
+        shrink: Shrink,
+        levels: Sequence[tuple[Read, tuple[int, int]]] = (),
+        scratch: Path | None = None,
+    ) -> None:
+        self.shape_HW, self._shrink, self._scratch = shape_HW, shrink, scratch
+        rungs = [_Rung(full, shape_HW)]
+        if rungs[0].size <= _IN_MEMORY:
+            rungs = [_held(rungs[0])]
+        held = sorted((_level(read, shape, full=shape_HW) for read, shape in levels), key=lambda one: one.scale)
+        while rungs[-1].size > _OVERVIEW:
+            last = rungs[-1]
+            next_ones = [one for one in held if _NEAR <= one.scale / last.scale <= _FAR]
+            found = next_ones[0] if next_ones else self._made(last)
+            rungs.append(_held(found) if found.size <= _OVERVIEW else found)
+        self._rungs = rungs
+        height, width = rungs[-1].shape_HW
+        self.overview: NDArray[Any] = rungs[-1].read(slice(0, height), slice(0, width))
+
+    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        """Give a part at full size."""
+        return self._rungs[0].read(rows, cols)
+
+    def window(self, factor: int, rows: slice, *, cols: slice) -> NDArray[Any]:
+        """Give rows and columns of the level that is smaller by `factor`; empty beyond it.
+
+        It is as it comes, not necessarily of the dtype of the plane: means are not rounded.
+        """
+        rung = next(one for one in reversed(self._rungs) if one.scale <= factor * _SLACK)
+        down, across = (
+            rung.steps(axis, slice(part.start, min(part.stop, -(-n // factor))), factor=factor)
+            for axis, (part, n) in enumerate(zip((rows, cols), self.shape_HW, strict=True))
+        )
+        return self._shrink(rung.read(down.part, across.part), (down, across))
+
+    def _made(self, last: _Rung) -> _Rung:
+        """Go through a rung once, in bands of rows, and make a smaller one."""
+        by = 2 if last.size <= 4 * _OVERVIEW else _MADE
+        height, width = last.shape_HW
+        across = last.steps(1, slice(0, -(-width // by)), factor=by * last.scales[1])
+        strip = max(_PIECE // width // by, 1)
+        wanted = [slice(top, min(top + strip, -(-height // by))) for top in range(0, -(-height // by), strip)]
+        down = [last.steps(0, rows, factor=by * last.scales[0]) for rows in wanted]
+        bands = (self._shrink(last.read(rows.part, across.part), (rows, across)) for rows in down)
+        shape = (-(-height // by), -(-width // by))
+        pixels = np.concatenate(list(bands)) if shape[0] * shape[1] <= _OVERVIEW else self._stored(bands, last)
+        scales = (by * last.scales[0], by * last.scales[1])
+        ends = _ends(self.shape_HW, shape, scales=scales)
+        return _Rung(lambda rows, cols: pixels[rows, cols], shape, scales, ends)
+
+    def _stored(self, bands: Iterable[NDArray[Any]], last: _Rung) -> NDArray[Any]:
+        """Write bands into a nameless file, whole numbers rounded, and give them as one array."""
+        whole = last.read(slice(0, 1), slice(0, 1)).dtype
+        height, samples, dtype = 0, (0,), whole
+        with contextlib.ExitStack() as open_files:
+            try:
+                stream = open_files.enter_context(tempfile.TemporaryFile(dir=self._scratch))
+                for band in bands:
+                    kept = np.rint(band).astype(whole) if whole.kind in "ui" else band
+                    height, samples, dtype = height + len(kept), kept.shape[1:], kept.dtype
+                    stream.write(np.ascontiguousarray(kept).data)
+                stream.flush()
+            except OSError as error:
+                where = self._scratch or tempfile.gettempdir()
+                reason = error.strerror or error
+                raise OutputError(
+                    f"no room to look at a plane this large: {where}: {reason}; free space there, or name another "
+                    "folder in TMPDIR and start again"
+                ) from error
+            return np.memmap(stream, dtype, "r", shape=(height, *samples))
+
+
+def _held(rung: _Rung) -> _Rung:
+    """Give a rung that is in memory."""
+    whole = rung.read(slice(0, rung.shape_HW[0]), slice(0, rung.shape_HW[1]))
+    return _Rung(lambda rows, cols: whole[rows, cols], rung.shape_HW, rung.scales, rung.ends)
+
+
+def _level(read: Read, shape_HW: tuple[int, int], *, full: tuple[int, int]) -> _Rung:
+    """Tell the scales of a size that a file holds: whole numbers where it was rounded up from those."""
+    scales = []
+    for whole, length in zip(full, shape_HW, strict=True):
+        near = max(round(whole / length), 1)
+        scales.append(float(near) if -(-whole // near) == length else whole / length)
+    return _Rung(read, shape_HW, (scales[0], scales[1]), _ends(full, shape_HW, scales=(scales[0], scales[1])))
+
+
+def _ends(full: tuple[int, int], shape_HW: tuple[int, int], *, scales: tuple[float, float]) -> tuple[float, float]:
+    """Tell how much of a pixel the last ones stand for."""
+    down, across = (
+        min(whole / scale - (length - 1), 1.0) for whole, length, scale in zip(full, shape_HW, scales, strict=True)
+    )
+    return down, across

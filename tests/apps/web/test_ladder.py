@@ -1,0 +1,175 @@
+"""Planes in several sizes, held to means that are taken the plain way, and what is read for a tile counted."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from nucleate.apps.web import ladder
+from nucleate.apps.web.ladder import Ladder, averaged, nearest, picked, reduced, steps_of
+from nucleate.apps.web.store import Store
+from nucleate.apps.web.tiles import TILE, LabelLevels, PictureLevels
+from nucleate.apps.web.views import Views
+from nucleate.errors import OutputError
+from nucleate.run.inputs import expand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+PICTURE = np.random.default_rng(0).integers(0, 60_000, (1103, 701), dtype=np.uint16)
+PLACES = [(row, col) for row in range(3) for col in range(2)]
+
+
+class _File:
+    """A plane that counts the pixels read from it."""
+
+    def __init__(self, pixels: NDArray[Any]) -> None:
+        self.pixels, self.shape, self.dtype, self.seen = pixels, pixels.shape, pixels.dtype, 0
+
+    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        part: NDArray[Any] = self.pixels[rows, cols]
+        self.seen += part.size
+        return part
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make planes of a megapixel too large for the memory."""
+    for name, value in {"_IN_MEMORY": 1000, "_OVERVIEW": 5000, "_PIECE": 100_000}.items():
+        monkeypatch.setattr(ladder, name, value)
+
+
+def _mean(pixels: NDArray[Any], factor: int) -> NDArray[Any]:
+    rows, cols = (range(0, n, factor) for n in pixels.shape)
+    return np.array([[pixels[r : r + factor, c : c + factor].mean() for c in cols] for r in rows])
+
+
+@pytest.mark.parametrize("factor", [2, 3, 8, 64, 1024, 4096])
+def test_pixels_at_the_edge_count_as_all_others(factor: int) -> None:
+    np.testing.assert_allclose(reduced(PICTURE, factor), _mean(PICTURE, factor), rtol=1e-5)
+
+
+def test_colours_are_averaged_one_by_one() -> None:
+    colours = np.random.default_rng(1).integers(0, 255, (41, 61, 3), dtype=np.uint8)
+    apart = np.stack([reduced(colours[..., i], 4) for i in range(3)], axis=-1)
+    np.testing.assert_allclose(reduced(colours, 4), apart, rtol=1e-6)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("factor", [1, 2, 4, 8, 16, 64])
+def test_a_plane_too_large_for_memory_gives_the_same_tiles(factor: int, tmp_path: Path) -> None:
+    expected = PICTURE if factor == 1 else _mean(PICTURE, factor)
+    file = _File(PICTURE)
+    levels = PictureLevels(file, scratch=tmp_path)
+    assert PICTURE.size <= file.seen <= PICTURE.size + 10, "the whole is read once"
+    for row, col in PLACES:
+        pixels, _ = levels.cut_tile(factor, (row, col))
+        wanted = expected[row * TILE : (row + 1) * TILE, col * TILE : (col + 1) * TILE]
+        assert pixels.size == wanted.size == 0 or pixels.shape == wanted.shape
+        if wanted.size:
+            np.testing.assert_allclose(pixels, wanted, atol=1)  # what is kept on disk is rounded
+    assert list(tmp_path.iterdir()) == [], "what is kept there has no name"
+
+
+@pytest.mark.usefixtures("small")
+def test_no_tile_reads_much_whatever_the_zoom(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("nucleate.apps.web.tiles.TILE", 32)
+    file = _File(PICTURE)
+    levels = PictureLevels(file, scratch=tmp_path)
+    for factor in (1, 2, 4, 8, 16):
+        before = file.seen
+        levels.tile(factor, (0, 0))
+        assert file.seen - before <= 4 * 32 * 32, factor
+
+
+@pytest.mark.usefixtures("small")
+def test_levels_of_the_file_are_used_and_the_full_size_is_not_gone_through() -> None:
+    full = _File(PICTURE)
+    smaller = [_File(reduced(PICTURE, factor)) for factor in (4, 8, 32)]
+    levels = PictureLevels(full, smaller=smaller)
+    assert full.seen == 0
+    for factor in (64, 32, 16, 8, 4):
+        pixels, _ = levels.cut_tile(factor, (0, 0))
+        np.testing.assert_allclose(pixels, _mean(PICTURE, factor)[:512, :512], rtol=1e-5)
+    assert full.seen == 0
+    assert levels.cut_tile(2, (0, 0))[0].shape == (512, 351)
+    assert 0 < full.seen <= 1024 * 701
+
+
+@pytest.mark.usefixtures("small")
+def test_levels_far_apart_get_one_between(tmp_path: Path) -> None:
+    full, tiny = _File(PICTURE), _File(reduced(PICTURE, 16))
+    PictureLevels(full, smaller=[tiny], scratch=tmp_path)
+    assert full.seen >= PICTURE.size
+    assert tiny.seen == tiny.pixels.size
+
+
+@pytest.mark.usefixtures("small")
+def test_levels_that_were_rounded_down_fit_all_the_same() -> None:
+    rounded = _File(reduced(PICTURE[:1100, :700], 4))  # 275 x 175 of 1103 x 701
+    levels = PictureLevels(_File(PICTURE), smaller=[rounded])
+    window = levels.window(4, slice(0, 276), cols=slice(0, 176))
+    assert window.shape == (276, 176)
+    np.testing.assert_allclose(window[:100, :100], _mean(PICTURE, 4)[:100, :100], rtol=1e-5)
+    assert levels.window(4, slice(276, 800), cols=slice(0, 10)).size == 0
+
+
+def test_steps_that_are_no_whole_numbers_leave_nothing_out() -> None:
+    steps = steps_of(slice(0, 7), 1.6, length=11)
+    assert steps.starts.tolist() == [0, 2, 3, 5, 6, 8, 10]
+    ones = averaged(np.arange(11.0)[:, None], (steps, steps_of(slice(0, 1), 1, length=1)))
+    assert ones[:, 0].tolist() == [0.5, 2, 3.5, 5, 6.5, 8.5, 10]
+
+
+@pytest.mark.usefixtures("small")
+def test_labels_are_picked_near_their_middle_and_never_mixed(tmp_path: Path) -> None:
+    labels = np.kron(np.arange(1, 70 * 44 + 1).reshape(70, 44), np.ones((16, 16), int)).astype(np.int32)[:1103, :701]
+    levels = LabelLevels(labels, scratch=tmp_path)
+    for factor in (1, 2, 4, 8, 16):
+        whole = levels.window(factor, slice(0, 1103), cols=slice(0, 701))
+        assert np.array_equal(whole, nearest(labels, factor)), factor
+    assert levels.at(1102, 700) == labels[1102, 700]
+
+
+@contextlib.contextmanager
+def _files_of_at_most(size: int) -> Iterator[None]:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("small")
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    with _files_of_at_most(1000), pytest.raises(OutputError, match="no room to look at a plane this large"):
+        Ladder(_File(PICTURE).read, (1103, 701), shrink=picked, scratch=tmp_path)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_slide_is_looked_at_in_the_levels_of_its_file(tmp_path: Path) -> None:
+    values = {1: 10, 4: 40, 16: 160}  # not as they would be, to see where a tile comes from
+    with tifffile.TiffWriter(tmp_path / "slide.ome.tif") as writer:
+        for factor, value in values.items():
+            pixels = np.full((1600 // factor, 1200 // factor), value, np.uint8)
+            more: dict[str, Any] = {"subifds": 2} if factor == 1 else {"subfiletype": 1}
+            writer.write(pixels, tile=(64, 64), metadata={"axes": "YX"}, **more)
+    store, views = Store(), Views(tmp_path)
+    [number] = store.add(expand([str(tmp_path / "slide.ome.tif")]), "slide")
+    entry = store.get(number)
+    assert entry is not None
+    levels = views.picture(entry, None, project=None, at=())
+    found = {factor: float(levels.window(factor, slice(0, 9), cols=slice(0, 9)).mean()) for factor in (1, 2, 4, 8, 16)}
+    assert found == {1: 10, 2: 10, 4: 40, 8: 40, 16: 160}
+    views.close()
