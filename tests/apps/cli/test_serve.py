@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import signal
 import socket
@@ -12,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +22,6 @@ from nucleate.apps.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.base
 
@@ -30,9 +31,13 @@ _needed = pytest.mark.skipif(
 
 
 class _Server:
-    def __init__(self, folder: Path, *words: str) -> None:
-        call = [sys.executable, "-m", "nucleate", "serve", "--no-browser", "--threads", "1", *words]
-        self.process = subprocess.Popen(call, cwd=folder, stderr=subprocess.PIPE, text=True)
+    def __init__(self, folder: Path, *words: str, **environment: str) -> None:
+        scratch = folder / "scratch"
+        scratch.mkdir(exist_ok=True)
+        quiet = [] if "BROWSER" in environment else ["--no-browser"]
+        call = [sys.executable, "-m", "nucleate", "serve", *quiet, "--threads", "1", *words]
+        given = os.environ | {"TMPDIR": str(scratch), "HOME": str(scratch)} | environment
+        self.process = subprocess.Popen(call, cwd=folder, stderr=subprocess.PIPE, text=True, env=given)
         assert self.process.stderr is not None
         self.said = self.process.stderr.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)/\?secret=(\S+)", self.said)
@@ -47,9 +52,9 @@ class _Server:
             found: dict[str, Any] = json.load(answer)
         return found
 
-    def stop(self) -> tuple[int, float, str]:
+    def stop(self, how: int = signal.SIGINT) -> tuple[int, float, str]:
         started = time.monotonic()
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(how)
         _, said = self.process.communicate(timeout=30)
         return self.process.returncode, time.monotonic() - started, said
 
@@ -98,6 +103,49 @@ def test_ctrl_c_ends_it_while_it_computes(server: _Server, tmp_path: Path) -> No
     code, seconds, said = server.stop()
     assert (code, seconds < 2, "Traceback" in said) == (130, True, False)
     assert not [*tmp_path.rglob("*.labels.tif.*"), *tmp_path.glob("nucleate-results/.writing-*")]
+
+
+@_needed
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_however_it_is_ended_nothing_is_left(name: str, server: _Server, tmp_path: Path) -> None:
+    number = server.ask("/api/samples", {})["images"][1]
+    server.ask(f"/api/images/{number}")
+    assert list((tmp_path / "scratch").iterdir())
+    code, seconds, said = server.stop(getattr(signal, name))
+    assert (code, "nucleate: stopped" in said, "Traceback" in said) == (130, True, False)
+    assert seconds < 5
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@_needed
+@pytest.mark.skipif(sys.platform == "win32", reason="others do not see what a program is started with there")
+def test_the_browser_is_started_without_the_secret(tmp_path: Path) -> None:
+    browser, seen = tmp_path / "browser.py", tmp_path / "seen"
+    browser.write_text("import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])")
+    server = _Server(tmp_path, BROWSER=f"{sys.executable} {browser} {seen} %s")
+    end = time.monotonic() + 30
+    while time.monotonic() < end and not (seen.is_file() and seen.read_text()):
+        time.sleep(0.05)
+    page = Path(urllib.request.url2pathname(seen.read_text().removeprefix("file://")))
+    assert server.secret not in seen.read_text()
+    assert page.parent.stat().st_mode & 0o777 == 0o700
+    assert f'url=http://127.0.0.1:{server.port}/?secret={server.secret}"' in page.read_text()
+    assert server.stop()[0] == 130
+    assert not page.exists()
+
+
+def test_a_model_that_was_checked_is_not_loaded_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    from nucleate.apps.web import choices, server
+
+    model, given = object(), {}
+    monkeypatch.setattr(choices, "load", lambda *_: model)
+    monkeypatch.setattr(server, "serve", lambda *_, **options: given.update(options))
+    with pytest.raises(SystemExit) as end:
+        main(["serve", "--no-browser", "--model", "nucleate", "-o", str(tmp_path / "out")])
+    assert not end.value.code
+    assert given["ready"] is model
 
 
 @_needed

@@ -166,6 +166,24 @@ def test_a_run_that_cannot_begin_says_why(make: _Make, tmp_path: Path, images: l
     assert {entry.status for entry in store.entries()} == {"new"}
 
 
+def test_a_model_is_loaded_once_for_what_it_does_alike(tmp_path: Path, images: list[str]) -> None:
+    loaded: list[Choices] = []
+
+    def load(choices: Choices, _: Machine) -> Any:  # noqa: ANN401
+        loaded.append(choices)
+        return _fake(choices)
+
+    machine = Machine(tmp_path / "out", model="m.onnx")
+    store = Store()
+    store.add(expand(images), "images")
+    worker = Worker(store, machine, load=load, ready=_fake(Choices()))
+    for choices in (Choices(), Choices(project="max"), Choices(model="m.onnx", channel="0"), Choices(min_area=3)):
+        worker.submit(store.entries(), choices, inputs=images)
+        _wait(worker)
+    worker.close(5.0)
+    assert [one.min_area for one in loaded] == [3]
+
+
 def test_choices_are_checked() -> None:
     with pytest.raises(ValidationError):
         Choices.model_validate({"project": "sum"})

@@ -60,8 +60,8 @@ def serve(
     from nucleate.apps.web.server import serve as serve_page
 
     machine = Machine(output, model=model, device=device, threads=threads, memory=memory)
-    if model is not None or device != "auto":
-        load(Choices(), machine)  # a wrong name is said now, not in the browser
+    # A wrong name is said now, not in the browser.
+    ready = load(Choices(), machine) if model is not None or device != "auto" else None
 
     def tell(address: str) -> None:
         say(f"nucleate: the page is at {address}")
@@ -69,7 +69,7 @@ def serve(
             say(f"results go to {output}; press Ctrl-C here to stop")
 
     try:
-        serve_page(machine, port=port, browser=not no_browser, tell=tell)
+        serve_page(machine, port=port, browser=not no_browser, tell=tell, ready=ready)
     except KeyboardInterrupt:
         say("nucleate: stopped; what is finished is kept")
         if debug:

@@ -77,6 +77,10 @@ class Choices(BaseModel):
     min_area: int | None = None
     min_confidence: float | None = None
 
+    def of_segmenter(self, machine: Machine) -> Choices:
+        """Give what of it makes the segmenter: where that is equal, none has to be made anew."""
+        return self.model_copy(update={"model": self.model or machine.model, "channel": None, "project": None})
+
     def words(self) -> list[str]:
         """Give the options of the command line that say the same."""
         given = {

@@ -39,13 +39,21 @@ class Desk:
     machine : Machine
     load : callable
         Makes a segmenter of choices; a test may give its own.
+    ready : Segmenter, optional
+        That of no choices, where it was made before.
     """
 
-    def __init__(self, machine: Machine, *, load: Callable[[Choices, Machine], Segmenter] = choices.load) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        load: Callable[[Choices, Machine], Segmenter] = choices.load,
+        ready: Segmenter | None = None,
+    ) -> None:
         self.machine = machine
         self._scratch = tempfile.TemporaryDirectory(prefix="nucleate-serve-", ignore_cleanup_errors=True)
         self.store = Store()
-        self.worker = Worker(self.store, machine, load=load)
+        self.worker = Worker(self.store, machine, load=load, ready=ready)
         self.views = Views(Path(self._scratch.name), max_bytes=machine.max_bytes)
         self.downloads: OrderedDict[int, Download] = OrderedDict()
         self._numbers = itertools.count(1)

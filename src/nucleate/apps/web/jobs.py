@@ -138,14 +138,23 @@ class Worker:
     machine : Machine
     load : callable
         Makes a segmenter of choices; a test may give its own.
+    ready : Segmenter, optional
+        That of no choices, where it was made before.
     """
 
-    def __init__(self, store: Store, machine: Machine, *, load: Callable[[Choices, Machine], Segmenter] = load) -> None:
+    def __init__(
+        self,
+        store: Store,
+        machine: Machine,
+        *,
+        load: Callable[[Choices, Machine], Segmenter] = load,
+        ready: Segmenter | None = None,
+    ) -> None:
         self._store, self._machine, self._load = store, machine, load
         self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._jobs: list[Job] = []
         self._stop = threading.Event()
-        self._loaded: tuple[Choices, Segmenter] | None = None
+        self._loaded = None if ready is None else (Choices().of_segmenter(machine), ready)
         # A daemon with this name: after Ctrl-C nobody waits for an engine that is still computing.
         self._thread = threading.Thread(target=self._work, name=WORKER_NAME, daemon=True)
         self._thread.start()
@@ -247,9 +256,10 @@ class Worker:
             self._store.change(number, status="failed", error=outcome.error)
 
     def _segmenter(self, choices: Choices) -> Segmenter:
-        if self._loaded is None or self._loaded[0] != choices:
+        wanted = choices.of_segmenter(self._machine)
+        if self._loaded is None or self._loaded[0] != wanted:
             self._loaded = None  # the old one goes first: two would be in memory
-            self._loaded = choices, self._load(choices, self._machine)
+            self._loaded = wanted, self._load(wanted, self._machine)
         return self._loaded[1]
 
     def _end(self, job: Job, state: str) -> None:

@@ -1,20 +1,27 @@
-"""Serving the page on this machine until Ctrl-C."""
+"""Serving the page on this machine until Ctrl-C, or until it is told to end otherwise."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import signal
 import socket
 import sys
+import tempfile
 import threading
 import webbrowser
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from nucleate.apps.web.choices import Machine
+    from nucleate.run.segmenter import Segmenter
 
 __all__ = ["FIRST_PORT", "listen", "serve"]
 
@@ -24,6 +31,7 @@ FIRST_PORT = 8765
 _TRIED = 50
 _GRACE_SECONDS = 1
 _TAKEN = {errno.EADDRINUSE, errno.EACCES}
+_SNAPS = [Path("/snap/bin") / name for name in ("firefox", "chromium", "brave", "opera")]
 
 
 def listen(port: int | None = None) -> socket.socket:
@@ -61,8 +69,10 @@ def listen(port: int | None = None) -> socket.socket:
     raise UsageError(f"ports {FIRST_PORT} to {FIRST_PORT + _TRIED - 1} are all taken; give another one with --port")
 
 
-def serve(machine: Machine, *, port: int | None, browser: bool, tell: Callable[[str], None]) -> None:
-    """Serve the page until Ctrl-C.
+def serve(
+    machine: Machine, *, port: int | None, browser: bool, tell: Callable[[str], None], ready: Segmenter | None = None
+) -> None:
+    """Serve the page until Ctrl-C, SIGTERM, or the closing of the terminal.
 
     Parameters
     ----------
@@ -73,11 +83,13 @@ def serve(machine: Machine, *, port: int | None, browser: bool, tell: Callable[[
         Open the page in the user's browser.
     tell : callable
         Told the address when the page can be opened.
+    ready : Segmenter, optional
+        The model of the machine, where it was loaded before.
 
     Raises
     ------
     KeyboardInterrupt
-        After Ctrl-C, when all is closed.
+        After Ctrl-C or the like, when all is closed.
     UsageError
         If the port is taken.
     """
@@ -87,9 +99,10 @@ def serve(machine: Machine, *, port: int | None, browser: bool, tell: Callable[[
     from nucleate.apps.web.desk import Desk
     from nucleate.apps.web.guard import Guard
 
-    with listen(port) as opened:
+    with listen(port) as opened, _ended_like_ctrl_c(), contextlib.ExitStack() as closing:
         guard = Guard(opened.getsockname()[1])
-        desk = Desk(machine)
+        desk = Desk(machine, ready=ready)
+        closing.callback(desk.close)
         config = uvicorn.Config(
             make_app(desk, guard),
             log_level="critical",
@@ -101,8 +114,45 @@ def serve(machine: Machine, *, port: int | None, browser: bool, tell: Callable[[
         )
         tell(guard.address)
         if browser:
-            threading.Thread(target=webbrowser.open, args=(guard.address,), daemon=True).start()
-        try:
-            uvicorn.Server(config).run(sockets=[opened])
-        finally:
-            desk.close()
+            start = closing.enter_context(_way_to(guard.address))
+            threading.Thread(target=webbrowser.open, args=(start,), daemon=True).start()
+        uvicorn.Server(config).run(sockets=[opened])
+
+
+@contextlib.contextmanager
+def _way_to(address: str) -> Iterator[str]:
+    """Give a page of the user's own that leads to an address: what a browser is started with others can see."""
+    if sys.platform == "win32":  # there they cannot
+        yield address
+        return
+    # Browsers in a snap see no temporary folders.
+    place = Path.home() if any(snap.exists() for snap in _SNAPS) and os.access(Path.home(), os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="nucleate-page-", dir=place, ignore_cleanup_errors=True) as private:
+        page = Path(private) / "open.html"
+        page.write_text(
+            f'<!doctype html><meta charset="utf-8"><title>nucleate</title>'
+            f'<meta http-equiv="refresh" content="0; url={address}"><p><a href="{address}">Open the page</a></p>',
+            encoding="utf-8",
+        )
+        yield page.as_uri()
+
+
+@contextlib.contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Take SIGTERM, and the closing of the terminal, for Ctrl-C: by themselves they would leave all as it is."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGTERM)  # which the server knows how to end by
+
+    wanted = {signal.SIGTERM: end}
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # nohup says it is to go on
+        wanted[signal.SIGHUP] = hang_up
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
