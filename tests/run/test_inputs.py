@@ -6,13 +6,12 @@ import os
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import tifffile
 
 from nucleate.errors import InputError, TooLargeError, UsageError
-from nucleate.run.inputs import Source, content_hash, expand, local_file, unique_names
-from nucleate.run.outputs import check_name
+from nucleate.run.inputs import Source, content_hash, expand, local_file
 
 pytestmark = pytest.mark.base
 
@@ -48,6 +47,28 @@ def test_globs_reach_into_folders(tmp_path: Path) -> None:
 def test_a_file_with_brackets_in_its_name_is_no_glob(tmp_path: Path) -> None:
     _touch(tmp_path, "a[1].png", "a1.png")
     assert _names(tmp_path, expand([f"{tmp_path}/a[1].png"])) == ["a[1].png"]
+
+
+def test_one_picture_of_an_archive_is_named_alone(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("one.png", "sub/two!.png", "sub/one.png"):
+            archive.writestr(name, b"x")
+    for source in expand([str(tmp_path / "a.zip")]):
+        assert [one.key for one in expand([source.word])] == [source.key]
+    [missing] = expand([f"{tmp_path}/a.zip!three.png"])
+    assert "a.zip!three.png: no such picture in it; it holds 3" in missing.problem
+    (tmp_path / "a.zip!one.png").write_bytes(b"x")
+    [plain] = expand([f"{tmp_path}/a.zip!one.png"])
+    assert (plain.path.name, plain.member) == ("a.zip!one.png", "")
+
+
+def test_one_picture_of_a_file_of_several_is_named_alone(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "two.ome.tif") as writer:
+        for _ in range(2):
+            writer.write(np.zeros((8, 9), np.uint8))
+    both = expand([str(tmp_path / "two.ome.tif")])
+    assert [one.picture for one in both] == [0, 1]
+    assert [expand([one.word]) for one in both] == [[one] for one in both]
 
 
 def test_results_of_another_run_are_no_inputs(tmp_path: Path) -> None:
@@ -155,42 +176,6 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     _touch(tmp_path, "a.png")
     sources = expand([str(tmp_path / "pipe.png"), str(tmp_path / "a.png")])
     assert "not a regular file" in sources[0].problem
-
-
-def test_one_stem_gives_distinct_names_that_stay() -> None:
-    first = [Source(Path("a/x.png")), Source(Path("b/x.png")), Source(Path("b/X.tif")), Source(Path("x-2.png"))]
-    names = unique_names(first)
-    assert list(names.values()) == ["x", "x-2", "X-3", "x-2-2"]
-    again = unique_names([Source(Path("0/x.png")), *reversed(first)], names)
-    assert {key: again[key] for key in names} == names
-    assert again[Source(Path("0/x.png")).key] == "x-4"
-
-
-def test_accents_written_two_ways_are_one_name() -> None:
-    names = unique_names([Source(Path("a/z\u00fcge.png")), Source(Path("b/zu\u0308ge.png"))])
-    assert list(names.values()) == ["z\u00fcge", "zu\u0308ge-2"]
-
-
-@pytest.mark.parametrize("stem", [".writing-a", ".", "..", "a\\b", "a"])
-def test_every_name_is_one_under_which_results_can_be_written(stem: str) -> None:
-    names = list(unique_names([Source(Path("a.png")), Source(Path("b.zip"), "b.png", name=stem)]).values())
-    check_name(names[1])
-    assert names[0] == "a" != names[1]
-
-
-def test_long_names_leave_room_for_endings() -> None:
-    first, second = unique_names([Source(Path("n" * 250 + ".png")), Source(Path("n" * 249 + "m.png"))]).values()
-    assert first != second
-    assert len(os.fsencode(f"{second}.overlay.png")) <= 255
-
-
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "X", "x-2", "x-2-2", "y"])), max_size=12))
-def test_names_are_distinct_and_pinned(paths: list[tuple[str, str]]) -> None:
-    sources = [Source(Path(folder) / f"{stem}.png") for folder, stem in paths]
-    names = unique_names(sources)
-    assert len({name.casefold() for name in names.values()}) == len({source.key for source in sources})
-    half = unique_names(sources[: len(sources) // 2])
-    assert unique_names(sources, half).items() >= half.items()
 
 
 def test_hash_follows_content_not_name(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 import tifffile
 
 from nucleate.core.lazy import lazy
-from nucleate.run.inputs import Source, content_hash, expand, unique_names
+from nucleate.run.inputs import Source, content_hash, expand
+from nucleate.run.naming import unique_names
 from nucleate.run.pictures import each_picture, files_of_set
 from nucleate.run.results import WRITERS, Result
 

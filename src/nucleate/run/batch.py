@@ -14,8 +14,8 @@ import numpy as np
 from nucleate import __version__
 from nucleate.core.files import cannot_write
 from nucleate.run import outputs
-from nucleate.run.inputs import unique_names
 from nucleate.run.journal import JOURNAL_NAME, Journal, Outcome
+from nucleate.run.naming import unique_names
 from nucleate.run.single import BatchSettings, Done, Progress, SegmenterLike, Task, WorkBench
 from nucleate.run.threads import ThreadCrew
 

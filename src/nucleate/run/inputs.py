@@ -10,34 +10,39 @@ import glob
 import hashlib
 import os
 import tempfile
-import unicodedata
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from nucleate.core.files import plain_name
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.io.images import IMAGE_SUFFIXES, open_image, read_image
 from nucleate.run.journal import JOURNAL_NAME
 from nucleate.run.layouts import is_image_folder, looks_like_image, members_to_segment, truth_in
-from nucleate.run.pictures import each_picture, files_of_set, stamp_of, why_no_picture, without_set_members
+from nucleate.run.pictures import (
+    each_picture,
+    files_of_set,
+    only_part,
+    split_part,
+    stamp_of,
+    why_no_picture,
+    without_set_members,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from nucleate.core.image import Image
     from nucleate.core.lazy import LazyImage
 
-__all__ = ["OWN_SUFFIXES", "Source", "content_hash", "expand", "local_file", "unique_names"]
+__all__ = ["OWN_SUFFIXES", "Source", "content_hash", "expand", "local_file"]
 
 OWN_SUFFIXES = (".labels.tif", ".labels.ome.tif", ".overlay.png", ".rois.zip")
 """Endings of the pictures that we write; they are not taken as inputs again when they lie in a folder of results."""
 
 _BLOCK = 1 << 20
-_LONGEST_NAME = 220
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,12 @@ class Source:
     @property
     def shown(self) -> str:
         """Its name for messages, on one line."""
-        return one_line(str(self.path) + self._part)
+        return one_line(self.word)
+
+    @property
+    def word(self) -> str:
+        """What names it, and nothing else, for `expand`."""
+        return str(self.path) + self._part
 
     @property
     def _part(self) -> str:
@@ -152,7 +162,8 @@ def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = T
     Parameters
     ----------
     wanted : iterable of str
-        Files, folders (recursed), globs, zip archives, OME-Zarr images and plates. Truth that lies beside images is
+        Files, folders (recursed), globs, zip archives, OME-Zarr images and plates, or one picture of a file
+        (`nucleate.run.pictures.split_part`). Truth that lies beside images is
         left out: ``<id>/masks`` beside ``<id>/images/<id>.png`` (Kaggle's layout), and ``labels`` or ``masks`` beside
         ``images`` with files of equal names.
     output : Path, optional
@@ -175,9 +186,11 @@ def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = T
     found: dict[str, Source] = {}
     words = list(wanted)
     for word in words:
-        for source in _expand_word(word, output):
-            for picture in each_picture(source) if apart else [source]:
-                found.setdefault(picture.key, picture)
+        whole, part = split_part(word)
+        named = _expand_word(whole, output)
+        pictures = [one for source in named for one in (each_picture(source) if apart or part else [source])]
+        for picture in only_part(pictures, part):
+            found.setdefault(picture.key, picture)
     sources = without_set_members(found.values())
     if not sources:
         what = f"no image in {', '.join(map(one_line, words))}" if words else "no input given"
@@ -185,37 +198,6 @@ def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = T
     if all(source.problem and not _is_there(source.path) for source in sources):
         raise UsageError(f"nothing to do: {'; '.join(source.problem for source in sources)}")
     return sources
-
-
-def unique_names(sources: Iterable[Source], taken: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give each input the name of its results: its stem, with ``-2``, ``-3``, ... where that is taken.
-
-    Parameters
-    ----------
-    sources : iterable of Source
-        The inputs in order; the first of one stem keeps it.
-    taken : mapping, optional
-        Names given in an earlier run, by key; they stay, whatever joins the list later.
-
-    Returns
-    -------
-    dict
-        Name by key, each a `plain_name`. No two names differ only in case or in how an accent is written, since some
-        file systems take those for one.
-    """
-    names = dict(taken or {})
-    used = {_folded(name) for name in names.values()}
-    for source in sources:
-        if source.key in names:
-            continue
-        stem = _shortened(plain_name(source.stem))
-        name, number = stem, 1
-        while _folded(name) in used:
-            number += 1
-            name = f"{stem}-{number}"
-        names[source.key] = name
-        used.add(_folded(name))
-    return names
 
 
 def content_hash(source: Source) -> str:
@@ -277,18 +259,6 @@ def local_file(source: Source, folder: Path, *, max_bytes: int | None = None) ->
 def _feed(update: Callable[[bytes], None], stream: BinaryIO) -> None:
     while block := stream.read(_BLOCK):
         update(block)
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _shortened(stem: str) -> str:
-    # File systems take 255 bytes; the longest ending we add and a number need some of them.
-    if len(os.fsencode(stem)) <= _LONGEST_NAME:
-        return stem
-    digest = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
-    return f"{os.fsencode(stem)[: _LONGEST_NAME - 9].decode('utf-8', 'ignore')}-{digest}"
 
 
 @contextlib.contextmanager

@@ -9,18 +9,27 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nucleate.core.text import one_line
 from nucleate.errors import NucleateError
 from nucleate.io.images import pictures_of, set_members_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from nucleate.run.inputs import Source
 
-__all__ = ["each_picture", "files_of_set", "stamp_of", "why_no_picture", "without_set_members"]
+__all__ = [
+    "each_picture",
+    "files_of_set",
+    "only_part",
+    "split_part",
+    "stamp_of",
+    "why_no_picture",
+    "without_set_members",
+]
 
 _OME_TIFF = (".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf")
 _SEVERAL = (".czi", ".lif", ".lof", *_OME_TIFF)
@@ -38,7 +47,7 @@ def each_picture(source: Source) -> list[Source]:
     list of Source
         Itself, alone, if it holds one picture.
     """
-    if source.member or source.problem:
+    if source.member or source.problem or source.picture is not None:
         return [source]
     folder = source.path.is_dir()
     if not (folder or source.path.name.lower().endswith(_SEVERAL)):
@@ -55,6 +64,53 @@ def each_picture(source: Source) -> list[Source]:
     if folder:  # each has a folder of its own, so that a plate is not hashed once a field
         return [replace(source, path=source.path / name, name=stem) for name, stem in zip(names, stems, strict=True)]
     return [replace(source, picture=number, name=stem) for number, stem in enumerate(stems)]
+
+
+def split_part(word: str) -> tuple[str, str]:
+    """Take a word that names one picture of a file apart: ``plate.zip!a.png`` of an archive, ``mice.lif#3`` of others.
+
+    Parameters
+    ----------
+    word : str
+        The name of a file that is there goes first, whatever is in it.
+
+    Returns
+    -------
+    (str, str)
+        The file, and the rest from ``!`` or ``#`` on; empty where it names no part.
+    """
+    for place, letter in enumerate(word):
+        if letter in "!#" and not _is_there(word) and _is_there(word[:place]):
+            return word[:place], word[place:]
+    return word, ""
+
+
+def only_part(pictures: list[Source], part: str) -> list[Source]:
+    """Keep the picture that was named, of those of one file; one with a problem if it is not there.
+
+    Parameters
+    ----------
+    pictures : list of Source
+    part : str
+        From `split_part`; all are kept when it is empty.
+
+    Returns
+    -------
+    list of Source
+    """
+    if not part:
+        return pictures
+    first = pictures[0]
+    found = [one for one in pictures if one.problem or one.key == _absolute(first.path) + part]
+    problem = f"{one_line(str(first.path) + part)}: no such picture in it; it holds {len(pictures)}"
+    return found or [replace(first, member="", picture=None, name="", problem=problem)]
+
+
+def _is_there(word: str) -> bool:
+    try:
+        return Path(word).is_file()
+    except (OSError, ValueError):  # a name that is too long
+        return False
 
 
 def without_set_members(sources: Iterable[Source]) -> list[Source]:

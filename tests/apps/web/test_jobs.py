@@ -19,6 +19,7 @@ from tests.fakes import FakeSegmenter
 from nucleate.apps.web.choices import Choices, Machine, command
 from nucleate.apps.web.jobs import Job, Worker, results_folder
 from nucleate.apps.web.store import Store
+from nucleate.run.batch import Progress
 from nucleate.run.inputs import expand
 from nucleate.run.segmenter import SegmentSettings
 from nucleate.run.threads import WORKER_NAME
@@ -153,6 +154,21 @@ def test_failed_images_are_counted(make: _Make, tmp_path: Path, images: list[str
     worker.submit(store.entries(), Choices(), inputs=images)
     told = _wait(worker).shown(Machine())
     assert (told["done"], told["failed"], told["total"]) == (4, 1, 4)
+
+
+def test_how_long_a_large_image_takes_is_told_whatever_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    job = Job([], Choices(), [], state="running", started=90.0, done=1, fresh=1)
+    for total, together in ((1, 30.0), (3, None)):
+        job.entries = [None] * (total + 1)  # type: ignore[list-item]  # they are only counted
+        now, job.part = 100.0, None
+        job.note_part(Progress("big", 2, 10))
+        assert job.shown(Machine())["part"]["seconds_left"] is None
+        now = 110.0
+        job.note_part(Progress("big", 4, 10))
+        told = job.shown(Machine())
+        assert (told["part"]["seconds_left"], told["seconds_left"]) == (30.0, together)
 
 
 def test_a_run_that_cannot_begin_says_why(make: _Make, tmp_path: Path, images: list[str]) -> None:

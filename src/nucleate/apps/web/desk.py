@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import tempfile
 from collections import OrderedDict
@@ -71,13 +72,9 @@ class Desk:
         UsageError
             If there is nothing.
         """
-        plain = word.strip()
-        if len(plain) > 1 and plain[0] == plain[-1] and plain[0] in "\"'":  # as file managers copy a path
-            plain = plain[1:-1]
+        plain = _as_meant(word)
         if not plain:
             raise UsageError("no path given; type that of an image, a folder or a pattern such as images/*.tif")
-        if plain.startswith("~"):
-            plain = str(Path(plain).expanduser())
         return self.store.add(expand([plain], output=self.machine.output), plain)
 
     def open_samples(self) -> list[int]:
@@ -96,7 +93,7 @@ class Desk:
         entries = self.store.entries(numbers)
         if not entries:
             raise UsageError("no image is open; open some first")
-        words = self.store.words() if numbers is None else list(dict.fromkeys(str(e.source.path) for e in entries))
+        words = self.store.words() if numbers is None else [entry.source.word for entry in entries]
         return self.worker.submit(entries, chosen, inputs=words)
 
     def prepare(self, numbers: Sequence[int] | None, exports: Sequence[str]) -> tuple[int, Download]:
@@ -126,3 +123,12 @@ class Desk:
         self.worker.close(patience)
         self.views.close()
         self._scratch.cleanup()
+
+
+def _as_meant(word: str) -> str:
+    """Give a path as it was typed, if there is something of that name, else without what was copied along with it."""
+    bare = word.strip()
+    quoted = len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'"  # as file managers copy a path
+    spelt = [word, bare, bare[1:-1] if quoted else bare]
+    meant = [str(Path(one).expanduser()) if one.startswith("~") else one for one in spelt]
+    return next((one for one in meant if one.strip() and os.path.lexists(one)), meant[-1])

@@ -104,7 +104,9 @@ class Job:
             "done": self.done,
             "failed": self.failed,
             "total": len(self.entries),
-            "part": None if part is None else {"name": part.name, "done": part.done, "total": part.total},
+            "part": None
+            if part is None
+            else {"name": part.name, "done": part.done, "total": part.total, "seconds_left": self._part_left(part)},
             "seconds_left": self._seconds_left() if self.state == "running" else None,
             "folder": None if self.folder is None else str(self.folder),
             "command": command(self.inputs, self.choices, machine=machine, folder=self.folder),
@@ -118,14 +120,19 @@ class Job:
         self.part = part
 
     def _seconds_left(self) -> float | None:
-        now, left = time.monotonic(), len(self.entries) - self.done
-        part = self.part
-        if part is not None and part.done > self.part_first:
-            each = (now - self.part_started) / (part.done - self.part_first)
-            return round(each * (part.total - part.done), 1) if left == 1 else None
+        left = len(self.entries) - self.done
+        if self.part is not None:  # how long those after a large one take, nobody knows
+            return self._part_left(self.part) if left == 1 else None
         if not self.fresh:
             return None
-        return round((now - self.started) / self.fresh * left, 1)
+        return round((time.monotonic() - self.started) / self.fresh * left, 1)
+
+    def _part_left(self, part: Progress) -> float | None:
+        """Tell how long a large image will take still."""
+        if part.done <= self.part_first:
+            return None
+        each = (time.monotonic() - self.part_started) / (part.done - self.part_first)
+        return round(each * (part.total - part.done), 1)
 
 
 class Worker:

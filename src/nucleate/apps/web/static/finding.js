@@ -93,7 +93,9 @@ function told(job, waiting) {
   if (job.state === "stopped") return `Stopped; ${job.done - job.failed} of ${job.total} images are finished and kept${failed}.`;
   if (job.state === "done" && job.failed === job.total) return `Nothing was written: ${job.failed === 1 ? "the image" : "all images"} failed`;
   if (job.state === "done") return `Done; results are in ${job.folder}${failed}`;
-  const part = job.part ? `, ${job.part.name}: part ${job.part.done} of ${job.part.total}` : "";
+  const alone = job.part && job.seconds_left === null && job.part.seconds_left !== null;
+  const partLeft = alone ? `, ${duration(job.part.seconds_left)} left for this one` : "";
+  const part = job.part ? `, ${job.part.name}: part ${job.part.done} of ${job.part.total}${partLeft}` : "";
   const left = job.seconds_left === null ? "" : `, ${duration(job.seconds_left)} left`;
   return `${job.done} of ${job.total} images${part}${left}${queue}`;
 }

@@ -1,0 +1,68 @@
+"""What is opened, and what the command line for it is."""
+
+from __future__ import annotations
+
+import shlex
+import zipfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nucleate.apps.web.choices import Choices, Machine
+from nucleate.errors import UsageError
+from nucleate.run.inputs import expand
+
+pytestmark = pytest.mark.base
+pytest.importorskip("pydantic")
+
+from nucleate.apps.web.desk import Desk  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(Machine(tmp_path / "out"))
+    yield made
+    made.close()
+
+
+def _picture(path: Path) -> Path:
+    Image.fromarray(np.zeros((9, 8), np.uint8)).save(path, format="PNG")
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png ", " a.png", "'a.png'", "a.png\t"])
+def test_a_name_is_taken_as_it_stands(name: str, desk: Desk, tmp_path: Path) -> None:
+    path = _picture(tmp_path / name)
+    [number] = desk.open(str(path))
+    entry = desk.store.get(number)
+    assert entry is not None
+    assert entry.source.path == path
+
+
+@pytest.mark.parametrize("form", [" {} ", '"{}"', "'{}'\n", "{}\n"])
+def test_what_was_copied_along_with_a_path_is_left_out(form: str, desk: Desk, tmp_path: Path) -> None:
+    path = _picture(tmp_path / "a.png")
+    assert desk.open(form.format(path)) == desk.open(str(path))
+
+
+@pytest.mark.parametrize("word", ["", " ", "\t", '""'])
+def test_no_path_is_none(word: str, desk: Desk) -> None:
+    with pytest.raises(UsageError, match="no path given"):
+        desk.open(word)
+
+
+def test_the_command_for_one_picture_names_that_one(desk: Desk, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("one.png", "two.png"):
+            archive.write(_picture(tmp_path / name), name)
+    _, two = desk.open(str(tmp_path / "a.zip"))
+    told = desk.run([two], Choices()).shown(desk.machine)["command"]
+    word = shlex.split(told)[2]
+    assert [source.stem for source in expand([word])] == ["two"]
+    assert desk.run(None, Choices()).inputs == [str(tmp_path / "a.zip")]
