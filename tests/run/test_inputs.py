@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +12,9 @@ import tifffile
 
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.run.inputs import Source, content_hash, expand, local_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.base
 

@@ -14,6 +14,7 @@ from nucleate.apps.web import choices, downloads
 from nucleate.apps.web.jobs import Worker
 from nucleate.apps.web.store import Store
 from nucleate.apps.web.views import Views
+from nucleate.core.files import make_folder
 from nucleate.data.shown import write_pictures
 from nucleate.errors import UsageError
 from nucleate.run.inputs import expand
@@ -97,7 +98,7 @@ class Desk:
         return self.worker.submit(entries, chosen, inputs=words)
 
     def prepare(self, numbers: Sequence[int] | None, exports: Sequence[str]) -> tuple[int, Download]:
-        """Gather files of some images, all when None; give the number and the file.
+        """Gather files of some images, all when None; give the number and what was gathered.
 
         Raises
         ------
@@ -106,7 +107,7 @@ class Desk:
         """
         number = next(self._numbers)
         folder = Path(self._scratch.name) / f"download-{number}"
-        folder.mkdir()
+        make_folder(folder)
         try:
             found = downloads.prepare(self.store.entries(numbers), exports, views=self.views, folder=folder)
         except BaseException:

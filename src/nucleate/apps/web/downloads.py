@@ -1,4 +1,7 @@
-"""Results as one file to be saved: what is there is taken, other kinds are written by the same writers on demand."""
+"""Results as one file to be saved: what is there is sent from where it lies, several files packed on the way.
+
+Other kinds are written by the same writers on demand.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import cannot_write
 from nucleate.core.project import projected
 from nucleate.errors import MissingExtraError, UsageError
 from nucleate.run import outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -41,22 +44,74 @@ KINDS = {
 
 _RUN_FILES = ("summary.csv", "run.json")
 _PACKED = {".png", ".zip", ".tif", ".parquet", ".h5ad"}  # to compress them again would take time for nothing
+_LEVEL = 3
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file to be saved.
+    """Files to be saved as one.
 
     Parameters
     ----------
-    path : Path
-        Where it lies for the moment.
     name : str
         Under which the browser saves it.
+    files : dict of str to Path
+        Where each lies, by its name in the archive.
     """
 
-    path: Path
     name: str
+    files: dict[str, Path]
+
+    @property
+    def alone(self) -> Path | None:
+        """The file itself, where it is only one."""
+        return next(iter(self.files.values())) if len(self.files) == 1 else None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all files, before they are packed."""
+        return sum(path.stat().st_size for path in self.files.values())
+
+    def is_there(self) -> bool:
+        """Tell whether nobody has removed any of them meanwhile."""
+        return all(path.is_file() for path in self.files.values())
+
+    def packed(self) -> Iterator[bytes]:
+        """Give a zip archive piece by piece; it is nowhere as a whole."""
+        sink = _Sink()
+        with zipfile.ZipFile(sink, "w") as archive:
+            for name, path in self.files.items():
+                info = zipfile.ZipInfo.from_file(path, name, strict_timestamps=False)
+                # Level 0, not "stored": programs that unpack a stream must see where a file ends.
+                info.compress_type = zipfile.ZIP_DEFLATED
+                info._compresslevel = 0 if path.suffix in _PACKED else _LEVEL  # type: ignore[attr-defined]
+                with path.open("rb") as source, archive.open(info, "w") as target:
+                    while piece := source.read(_PIECE):
+                        target.write(piece)
+                        yield sink.taken()
+        yield sink.taken()
+
+
+class _Sink:
+    """Where an archive is written to, to be taken piece by piece."""
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+
+    def write(self, piece: bytes) -> int:
+        self._kept += piece
+        return len(piece)
+
+    def flush(self) -> None:
+        """There is nothing behind it."""
+
+    close = flush
+
+    def taken(self) -> bytes:
+        piece = bytes(self._kept)
+        self._kept.clear()
+        return piece
 
 
 def available() -> list[dict[str, str]]:
@@ -84,13 +139,12 @@ def prepare(entries: Sequence[Entry], exports: Sequence[str], *, views: Views, f
     views : Views
         Opens the images.
     folder : Path
-        An empty one, for the files.
+        An empty one, for what has to be written.
 
     Returns
     -------
     Download
-        The file itself where it is only one; else a zip archive, with a folder for each folder of results if the
-        images have several.
+        In several files, with a folder for each folder of results if the images have several.
 
     Raises
     ------
@@ -108,27 +162,27 @@ def prepare(entries: Sequence[Entry], exports: Sequence[str], *, views: Views, f
             groups.setdefault(entry.finished.folder, []).append(entry)
     if not groups:
         raise UsageError("nothing to download: find nuclei first")
-    top = folder / "files"
-    for results, members in groups.items():
-        place = top / results.name if len(groups) > 1 else top
-        _gather(members, wanted, views=views, place=place)
-        for name in _RUN_FILES if len(entries) > 1 else ():
-            if (results / name).is_file():
-                shutil.copyfile(results / name, place / name)
-    files = sorted(path for path in top.rglob("*") if path.is_file())
+    files: dict[str, Path] = {}
+    for number, (results, members) in enumerate(groups.items()):
+        under = f"{results.name}/" if len(groups) > 1 else ""
+        found = _gather(members, wanted, views=views, place=folder / str(number))
+        found |= {name: results / name for name in (_RUN_FILES if len(entries) > 1 else ())}
+        files |= {under + name: path for name, path in found.items() if path.is_file()}
+    return Download(_archive_name(entries, files), dict(sorted(files.items())))
+
+
+def _archive_name(entries: Sequence[Entry], files: dict[str, Path]) -> str:
     if len(files) == 1:
-        return Download(files[0], files[0].name)
-    return Download(_packed(files, top, into=folder / "results.zip"), _archive_name(entries))
-
-
-def _archive_name(entries: Sequence[Entry]) -> str:
+        return next(iter(files.values())).name
     one = entries[0].finished if len(entries) == 1 else None
     return "nucleate-results.zip" if one is None else f"{one.outcome.name}.zip"
 
 
-def _gather(entries: Sequence[Entry], exports: Sequence[str], *, views: Views, place: Path) -> None:
+def _gather(entries: Sequence[Entry], exports: Sequence[str], *, views: Views, place: Path) -> dict[str, Path]:
+    """Find the files of some images, and write into `place` those that are not there."""
     outputs.prepare_folder(place)
-    names = []
+    names: list[str] = []
+    found: dict[str, Path] = {}
     for entry in entries:
         finished = entry.finished
         assert finished is not None
@@ -137,17 +191,35 @@ def _gather(entries: Sequence[Entry], exports: Sequence[str], *, views: Views, p
         missing = []
         for export in exports:
             [there] = outputs.files_of(finished.folder, name, exports=[export])
-            [copy] = outputs.files_of(place, name, exports=[export])
-            if there.is_file():
-                shutil.copyfile(there, copy)
-            elif there.is_dir():
-                shutil.copytree(there, copy)
-            else:
+            [wanted] = outputs.files_of(place, name, exports=[export])
+            if not there.exists():
                 missing.append(export)
+            elif wanted.parent == place:
+                found |= _all_in(there, top=there.parent)
+            else:
+                _lend(there, wanted)
         if missing:
             _write(entry, finished, exports=missing, views=views, place=place)
     outputs.join_tables(place, names, exports=exports)
     shutil.rmtree(place / outputs.PARTS_NAME)
+    return found | _all_in(place, top=place)
+
+
+def _all_in(path: Path, *, top: Path) -> dict[str, Path]:
+    """List a file, or the files in a folder, by their names from `top` on."""
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+    return {one.relative_to(top).as_posix(): one for one in files}
+
+
+def _lend(part: Path, place: Path) -> None:
+    """Let a part of a table appear in another folder, copied only where the system knows no links."""
+    try:
+        try:
+            place.symlink_to(part.absolute())
+        except OSError:
+            shutil.copyfile(part, place)
+    except OSError as error:
+        raise cannot_write(place, error) from error
 
 
 def _write(entry: Entry, finished: Finished, *, exports: Sequence[str], views: Views, place: Path) -> None:
@@ -160,15 +232,3 @@ def _write(entry: Entry, finished: Finished, *, exports: Sequence[str], views: V
         with views.stored_labels(finished, shown.stack_shape) as labels:
             result = outputs.Result(finished.outcome.name, image, shown, labels, confidence.astype("float32"))
             outputs.write_result(result, place, exports=exports)
-
-
-def _packed(files: Sequence[Path], top: Path, *, into: Path) -> Path:
-    with (
-        atomic_path(into) as temporary,
-        zipfile.ZipFile(temporary, "w", compression=zipfile.ZIP_DEFLATED, compresslevel=3) as archive,
-    ):
-        for path in files:
-            method = zipfile.ZIP_STORED if path.suffix in _PACKED else zipfile.ZIP_DEFLATED
-            archive.write(path, path.relative_to(top).as_posix(), compress_type=method)
-    shutil.rmtree(top)
-    return into

@@ -2,10 +2,11 @@
 
 import os
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
 from nucleate import __version__
@@ -117,12 +118,15 @@ def _command(desk: _Desk, choices: Choices) -> dict[str, str]:
 @routes.post("/api/downloads")
 def _prepare(desk: _Desk, wanted: _Wanted) -> dict[str, Any]:
     number, found = desk.prepare(wanted.images, wanted.exports)
-    return {"id": number, "name": found.name, "bytes": found.path.stat().st_size}
+    return {"id": number, "name": found.name, "bytes": found.nbytes, "packed": found.alone is None}
 
 
 @routes.get("/api/downloads/{number}")
-def _download(desk: _Desk, number: int) -> FileResponse:
+def _download(desk: _Desk, number: int) -> Response:
     found = desk.downloads.get(number)
-    if found is None:
+    if found is None or not found.is_there():
         raise HTTPException(404, "this download is no longer there; prepare it again")
-    return FileResponse(found.path, filename=found.name, media_type="application/octet-stream")
+    if found.alone is not None:
+        return FileResponse(found.alone, filename=found.name, media_type="application/octet-stream")
+    named = {"content-disposition": f"attachment; filename*=utf-8''{quote(found.name)}"}
+    return StreamingResponse(found.packed(), headers=named, media_type="application/zip")

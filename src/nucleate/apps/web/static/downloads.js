@@ -22,7 +22,7 @@ export function prepare(exports, chosen) {
     const told = byId("preparing");
     told.textContent = "Writing the files…";
     const found = await tried(() => post("/api/downloads", { images, exports: wanted }));
-    told.textContent = found ? `${found.name}, ${(found.bytes / 1e6).toFixed(1)} MB` : "";
+    told.textContent = found ? `${found.name}, ${(found.bytes / 1e6).toFixed(1)} MB${found.packed ? " before packing" : ""}` : "";
     if (!found) return;
     const link = document.createElement("a");
     link.href = `/api/downloads/${found.id}`;

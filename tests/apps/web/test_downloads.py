@@ -1,0 +1,104 @@
+"""Downloads: what is on the disk already is not written a second time."""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.fakes import FakeSegmenter
+
+from nucleate.apps.web.choices import Choices, Machine
+from nucleate.apps.web.downloads import Download
+from nucleate.errors import OutputError
+from nucleate.run.segmenter import SegmentSettings
+
+pytestmark = pytest.mark.base
+
+from nucleate.apps.web.desk import Desk  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def _fake(choices: Choices, _: Machine) -> Any:  # noqa: ANN401 - for a Segmenter
+    fake: Any = FakeSegmenter(0.0, None)
+    fake.card = SimpleNamespace(name="fake", sha256="0" * 64)
+    fake.settings = SegmentSettings(min_area=choices.min_area)
+    return fake
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    made = Desk(Machine(tmp_path / "out"), load=_fake)
+    for number in range(2):
+        picture = np.full((40, 50), 10, np.uint8)
+        picture[5:15, 5:20] = 200
+        Image.fromarray(picture).save(tmp_path / f"f{number}.png")
+        made.open(str(tmp_path / f"f{number}.png"))
+    job = made.run(None, Choices())
+    while job.state not in {"done", "failed"}:
+        time.sleep(0.01)
+    assert job.state == "done"
+    yield made
+    made.close()
+
+
+def _written(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def test_files_that_are_there_are_sent_from_where_they_lie(desk: Desk, tmp_path: Path) -> None:
+    before = _written(tmp_path / "scratch")
+    _, found = desk.prepare(None, ["labels", "overlay"])
+    assert {name: path.read_bytes() for name, path in found.files.items()} == {
+        name: (tmp_path / "out" / name).read_bytes()
+        for name in ("f0.labels.tif", "f0.overlay.png", "f1.labels.tif", "f1.overlay.png", "run.json", "summary.csv")
+    }
+    assert _written(tmp_path / "scratch") == before
+    _, one = desk.prepare([1], ["labels"])
+    assert one.alone is not None
+    assert one.alone.samefile(tmp_path / "out" / "f0.labels.tif")
+
+
+def test_an_archive_comes_in_pieces_and_holds_all(tmp_path: Path) -> None:
+    content = {"a.tif": np.random.default_rng(0).bytes(5_000_000), "deep/b.csv": b"1,2,3\n" * 500_000, "empty.csv": b""}
+    for name, data in content.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    pieces = list(Download("all.zip", {name: tmp_path / name for name in content}).packed())
+    assert max(map(len, pieces)) < 3_000_000
+    with zipfile.ZipFile(io.BytesIO(b"".join(pieces))) as archive:
+        assert archive.testzip() is None
+        assert {name: archive.read(name) for name in archive.namelist()} == content
+        assert archive.getinfo("deep/b.csv").compress_size < 100_000
+        assert archive.getinfo("a.tif").date_time[0] > 2000
+
+
+def test_what_was_removed_meanwhile_is_seen(desk: Desk, tmp_path: Path) -> None:
+    _, found = desk.prepare(None, ["labels"])
+    assert found.is_there()
+    (tmp_path / "out" / "f1.labels.tif").unlink()
+    assert not found.is_there()
+
+
+@pytest.mark.parametrize("export", ["geojson", "measurements", "ome-tiff"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(export: str, desk: Desk, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    before = list((tmp_path / "scratch").rglob("*"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, hard))
+    try:
+        with pytest.raises(OutputError, match="cannot write"):
+            desk.prepare(None, [export])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "scratch").rglob("*")) == before
