@@ -184,6 +184,19 @@ def test_outlines_and_nuclei_agree_with_the_labels(page: TestClient, done: dict[
     assert page.get(f"/api/images/{number}/nucleus", params={"row": -1, "at": "0"}).json() == {"label": 0}
 
 
+def test_a_hidden_nucleus_is_not_found_at_its_place(page: TestClient, done: dict[str, Any], folder: Path) -> None:
+    number, labels = done["cells"]["id"], tifffile.imread(folder / "out" / "cells.labels.tif")
+    row, col = map(int, np.argwhere(labels == 1)[0])
+    place = f"/api/images/{number}/nucleus?row={row}&col={col}"
+    sure = page.get(place).json()["measured"]["confidence"]
+    found = {
+        how: page.get(f"{place}&{how}").json()["label"]
+        for how in ("hide=false&least=0.999", "hide=true&least=0.999", f"hide=true&least={sure - 0.01}")
+    }
+    assert list(found.values()) == [1, 0, 1]
+    assert page.get(f"/api/images/{number}/nucleus?label=1&hide=true&least=0.999").json()["label"] == 1
+
+
 def test_the_table_is_sorted_in_pages_and_cut_by_confidence(page: TestClient, done: dict[str, Any]) -> None:
     number, nuclei = done["cells"]["id"], done["cells"]["nuclei"]
     whole = page.get(f"/api/images/{number}/table", params={"sort": "area_px", "down": True}).json()

@@ -123,13 +123,15 @@ def _nucleus(
     col: int = 0,
     at: _At = "",
     shape: bool = False,
+    least: float = 0.0,
+    hide: bool = False,
 ) -> dict[str, Any]:
-    """Tell all that is known of the nucleus of a number, or at a place; ``shape`` adds its polygons."""
-    place = _place(at)
+    """Tell all that is known of the nucleus of a number, or of one that is seen at a place; ``shape`` adds polygons."""
+    place, hidden = _place(at), hide and label is None
     if label is None:
         label = desk.views.labels(entry, finished, at=place).at(row, col)
     found = desk.views.nuclei(finished).row(label)
-    if found is None:
+    if found is None or (hidden and found.get("confidence", 1.0) < least):
         return {"label": 0}
     if "plane" in found:
         stack = desk.views.image(entry, finished.choices.project).channel(finished.choices.channel).stack_shape

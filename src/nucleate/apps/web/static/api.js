@@ -12,9 +12,9 @@ export function say(line) {
 message.querySelector("button").addEventListener("click", () => say(""));
 
 async function read(response) {
-  const answer = await response.json().catch(() => ({ error: `the server answered ${response.status}` }));
-  if (!response.ok) throw new Error(answer.error || `the server answered ${response.status}`);
-  return answer;
+  if (response.ok) return response.json();
+  const answer = await response.json().catch(() => ({}));
+  throw new Error(answer.error || `the server answered ${response.status}`);
 }
 
 export async function get(path, given = {}, options = {}) {
@@ -50,6 +50,16 @@ export async function tried(work) {
     if (error.name !== "AbortError") say(error instanceof TypeError ? "the server does not answer: was nucleate serve stopped?" : error.message);
     return undefined;
   }
+}
+
+// Of several questions of one kind only the last one's answer counts: those before are given up, as they may come later.
+export function latest() {
+  let asked = new AbortController();
+  return () => {
+    asked.abort();
+    asked = new AbortController();
+    return { signal: asked.signal };
+  };
 }
 
 export function soon(work, wait) {

@@ -1,6 +1,6 @@
 // The page: what is opened, chosen and shown. All that lasts is in the server, which is asked what has changed.
 
-import { byId, get, soon, tried } from "./api.js";
+import { byId, get, latest, soon, tried } from "./api.js";
 import * as downloads from "./downloads.js";
 import * as files from "./files.js";
 import * as finding from "./finding.js";
@@ -16,6 +16,8 @@ let revision = -1;
 let chosen = 0;
 let described = null;
 let timer = 0;
+const choosing = latest();
+const describing = latest();
 
 // The secret is in a cookie now; it need not stay in the address, where it could be copied along.
 history.replaceState(null, "", "/");
@@ -71,7 +73,7 @@ async function describe(keep) {
   byId("fault").hidden = !image.error;
   try {
     const project = byId("project").value;
-    const found = await get(`/api/images/${id}`, { project });
+    const found = await get(`/api/images/${id}`, { project }, describing());
     if (id !== chosen) return;
     const same = keep && described && described.rows === found.rows && described.cols === found.cols;
     const kept = same ? byId("shown-channel").value : null;
@@ -84,7 +86,7 @@ async function describe(keep) {
     show(same);
     showResults();
   } catch (error) {
-    if (id !== chosen) return;
+    if (id !== chosen || error.name === "AbortError") return;
     byId("about").textContent = "";
     byId("fault").textContent = image.error || error.message;
     byId("fault").hidden = false;
@@ -144,13 +146,14 @@ function showResults() {
 }
 
 async function choose(label) {
-  const nucleus = await tried(() => get(`/api/images/${chosen}/nucleus`, { label, shape: true }));
-  if (nucleus) pick(nucleus, true);
+  const id = chosen;
+  const nucleus = await tried(() => get(`/api/images/${id}/nucleus`, { label, shape: true }, choosing()));
+  if (nucleus && id === chosen) pick(nucleus, true);
 }
 
 function pick(nucleus, move) {
   nuclei.detail(nucleus);
-  if (!nucleus.label) { viewer.mark(null); return; }
+  if (!nucleus?.label) { viewer.mark(null); return; }
   if (move && nucleus.at.join(",") !== place().join(",")) {
     for (const [i, range] of byId("planes").querySelectorAll("input").entries()) {
       range.value = nucleus.at[i];
@@ -167,8 +170,9 @@ function listen() {
   byId("project").addEventListener("change", () => { if (chosen && !described?.made_with) describe(false); });
   byId("outlines").addEventListener("change", (event) => viewer.outline({ visible: event.target.checked }));
   byId("strength").addEventListener("input", (event) => viewer.outline({ strength: Number(event.target.value) }));
-  byId("hide").addEventListener("change", (event) => viewer.outline({ hide: event.target.checked }));
-  const least = soon((value) => { viewer.outline({ least: value }); if (described) nuclei.show(chosen, value); }, 120);
+  const outline = (changed) => { viewer.outline(changed); if (viewer.hides()) pick(null, false); };
+  byId("hide").addEventListener("change", (event) => outline({ hide: event.target.checked }));
+  const least = soon((value) => { outline({ least: value }); if (described) nuclei.show(chosen, value); }, 120);
   byId("least").addEventListener("input", (event) => {
     byId("least-shown").textContent = Number(event.target.value).toFixed(2);
     least(Number(event.target.value));

@@ -1,6 +1,6 @@
 // The table of nuclei, all that is known of one, distributions.
 
-import { byId, get, tried } from "./api.js";
+import { byId, get, latest, tried } from "./api.js";
 
 const ROWS = 50;
 const UNITS = { px: "px", um: "µm", um2: "µm²", rad: "rad" };
@@ -11,6 +11,8 @@ export class Nuclei {
     this.sort = "label";
     this.down = false;
     this.first = 0;
+    this.rows = latest();
+    this.drawn = latest();
     byId("earlier").addEventListener("click", () => this.#turn(-ROWS));
     byId("later").addEventListener("click", () => this.#turn(ROWS));
   }
@@ -43,7 +45,7 @@ export class Nuclei {
   async #table() {
     const { id, sort, down, least, first } = this;
     const given = { sort, down: down || null, least: least || null, first, count: ROWS };
-    const found = await tried(() => get(`/api/images/${id}/table`, given));
+    const found = await tried(() => get(`/api/images/${id}/table`, given, this.rows()));
     if (!found || id !== this.id) return;
     if (first > 0 && first >= found.total) { this.first = 0; this.#table(); return; }
     document.querySelector("#panel-table thead").replaceChildren(this.#head(found.columns));
@@ -91,7 +93,7 @@ export class Nuclei {
 
   async #charts() {
     const { id, least } = this;
-    const found = await tried(() => get(`/api/images/${id}/histograms`, { least: least || null }));
+    const found = await tried(() => get(`/api/images/${id}/histograms`, { least: least || null }, this.drawn()));
     if (!found || id !== this.id) return;
     byId("panel-charts").innerHTML = found.svg.join("") || '<p class="hint">No nucleus is that sure.</p>';
     const all = found.total === 1 ? "1 nucleus" : `${found.total.toLocaleString()} nuclei`;

@@ -1,6 +1,6 @@
 // The image at every zoom, outlines over it, the nucleus that is chosen, a scale bar.
 
-import { byId, get, tried } from "./api.js";
+import { byId, get, latest, tried } from "./api.js";
 
 const TILE = 512;
 const MAPPED = 1500; // smaller images need no map in the corner, which would hide some of them
@@ -21,7 +21,8 @@ export class Viewer {
     this.scale = this.#mark("scale");
     this.loading = this.#mark("loading");
     this.loading.textContent = "reading the image…";
-    this.osd.addHandler("canvas-click", (event) => { if (event.quick) this.#ask(event.position, choose); });
+    const clicked = latest();
+    this.osd.addHandler("canvas-click", (event) => { if (event.quick) this.#ask(event.position, choose, { shape: true, ...clicked() }); });
     this.osd.addHandler("animation", () => { this.tip.hidden = true; });
     this.osd.addHandler("update-viewport", () => this.#draw());
     this.osd.addHandler("tile-drawn", () => { this.loading.hidden = true; });
@@ -78,6 +79,12 @@ export class Viewer {
     });
   }
 
+  // Whether the chosen nucleus is one of those that are hidden now.
+  hides() {
+    const { least, hide } = this.outlined;
+    return Boolean(this.chosen) && hide && this.confidence < least;
+  }
+
   fits() {
     return (this.image.made_with?.project ?? null) === (this.view.project ?? null);
   }
@@ -86,6 +93,7 @@ export class Viewer {
   mark(nucleus) {
     if (this.chosen) this.osd.removeOverlay(this.chosen);
     this.chosen = null;
+    this.confidence = nucleus?.measured?.confidence;
     if (!nucleus?.outlines?.length) return;
     const points = nucleus.outlines.flat();
     const [top, bottom] = ends(points.map((one) => one[0]));
@@ -152,28 +160,25 @@ export class Viewer {
     return { row: Math.floor(y), col: Math.floor(x) };
   }
 
-  async #ask(position, then, options) {
+  async #ask(position, then, { shape = null, signal }) {
     const place = this.#pixel(position);
     if (!place || !this.image?.made_with || !this.fits()) return;
-    const given = { ...place, at: this.view.at, shape: options ? null : true };
-    const found = await tried(() => get(`/api/images/${this.image.id}/nucleus`, given, options));
-    if (found) then(found, position);
+    const { view, outlined: { least, hide } } = this;
+    const given = { ...place, at: view.at, shape, least: least || null, hide: hide || null };
+    const found = await tried(() => get(`/api/images/${this.image.id}/nucleus`, given, { signal }));
+    if (found && view === this.view) then(found, position); // else another image is shown by now
   }
 
   #hover() {
     let timer = 0;
-    let asked = new AbortController();
+    const asked = latest();
     new window.OpenSeadragon.MouseTracker({
       element: byId("viewer"),
       moveHandler: ({ position }) => {
         clearTimeout(timer);
-        timer = setTimeout(() => {
-          asked.abort();
-          asked = new AbortController();
-          this.#ask(position, (found, at) => this.#showTip(found, at), { signal: asked.signal });
-        }, 60);
+        timer = setTimeout(() => this.#ask(position, (found, at) => this.#showTip(found, at), asked()), 60);
       },
-      leaveHandler: () => { clearTimeout(timer); this.tip.hidden = true; },
+      leaveHandler: () => { clearTimeout(timer); asked(); this.tip.hidden = true; },
     });
   }
 
