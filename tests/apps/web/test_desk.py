@@ -51,6 +51,14 @@ def test_what_was_copied_along_with_a_path_is_left_out(form: str, desk: Desk, tm
     assert desk.open(form.format(path)) == desk.open(str(path))
 
 
+def test_what_is_no_image_is_said_at_once(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "notes.docx").write_bytes(b"PK no image")
+    [entry] = desk.store.entries(desk.open(str(tmp_path / "notes.docx")))
+    assert (entry.status, "not an image format" in entry.error) == ("failed", True)
+    [entry] = desk.store.entries(desk.open(str(_picture(tmp_path / "a.png"))))
+    assert (entry.status, entry.error) == ("new", "")
+
+
 @pytest.mark.parametrize("word", ["", " ", "\t", '""'])
 def test_no_path_is_none(word: str, desk: Desk) -> None:
     with pytest.raises(UsageError, match="no path given"):

@@ -130,7 +130,9 @@ def test_stop_waits_for_what_computes(make: _Make, images: list[str]) -> None:
     worker.submit(store.entries(), Choices(), inputs=images)
     _wait(worker, "running")
     worker.stop()
-    _wait(worker, "stopped")
+    assert worker.job is not None
+    assert worker.job.shown(Machine())["stopping"] is True
+    assert _wait(worker, "stopped").shown(Machine())["stopping"] is False
     assert {thread for thread in threading.enumerate() if thread.name == WORKER_NAME} - before == own
 
 

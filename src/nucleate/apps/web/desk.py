@@ -15,8 +15,10 @@ from nucleate.apps.web.jobs import Worker
 from nucleate.apps.web.store import Store
 from nucleate.apps.web.views import Views
 from nucleate.core.files import make_folder
+from nucleate.core.text import one_line
 from nucleate.data.shown import write_pictures
-from nucleate.errors import UsageError
+from nucleate.errors import NucleateError, UsageError
+from nucleate.io.images import format_of
 from nucleate.run.inputs import expand
 
 if TYPE_CHECKING:
@@ -76,7 +78,20 @@ class Desk:
         plain = _as_meant(word)
         if not plain:
             raise UsageError("no path given; type that of an image, a folder or a pattern such as images/*.tif")
-        return self.store.add(expand([plain], output=self.machine.output), plain)
+        numbers = self.store.add(expand([plain], output=self.machine.output), plain)
+        if len(numbers) == 1:
+            self._check(numbers[0])
+        return numbers
+
+    def _check(self, number: int) -> None:
+        """Say at once what is no image; files of a folder were chosen by their names."""
+        entry = self.store.get(number)
+        if entry is None or entry.status != "new" or entry.source.member:
+            return
+        try:
+            format_of(entry.source.path)
+        except NucleateError as error:
+            self.store.change(number, status="failed", error=one_line(str(error)))
 
     def open_samples(self) -> list[int]:
         """Write the sample images and open them."""

@@ -80,6 +80,8 @@ class Job:
         Strips that were there when it began.
     error : str
         Why it failed.
+    stopping : bool
+        Whether it was told to end, which it does when what is being computed is finished.
     """
 
     entries: list[Entry]
@@ -95,12 +97,14 @@ class Job:
     part_started: float = 0.0
     part_first: int = 0
     error: str = ""
+    stopping: bool = False
 
     def shown(self, machine: Machine) -> dict[str, Any]:
         """Give what the page shows of it."""
         part = self.part
         return {
             "state": self.state,
+            "stopping": self.stopping and self.state not in _ENDED,
             "done": self.done,
             "failed": self.failed,
             "total": len(self.entries),
@@ -191,6 +195,7 @@ class Worker:
     def stop(self) -> None:
         """End the run that is being done, and those that wait; finished images keep their results."""
         for job in self._jobs:
+            job.stopping = True
             if job.state == "waiting":
                 self._end(job, "stopped")
         self._stop.set()
