@@ -125,6 +125,14 @@ def test_rows_without_a_value_come_last() -> None:
     assert nuclei.confidence.tolist()[1:] == pytest.approx([0.2, 0.9, np.nan, 0.5], nan_ok=True)
 
 
+def test_distributions_bear_the_names_of_the_channels() -> None:
+    values = np.linspace(0.5, 0.9, 9)
+    names = ("mean_intensity_DAPI", "mean_intensity_H2B_<b>", "confidence", "area_px")
+    drawn = "".join(Nuclei({"label": np.arange(1.0, 10)} | dict.fromkeys(names, values)).histograms(0.0))
+    assert "Mean intensity DAPI" in drawn
+    assert "Mean intensity H2B_&lt;b&gt;" in drawn
+
+
 def test_an_image_without_nuclei_has_an_empty_table() -> None:
     nothing = Nuclei({name: np.zeros(0) for name in ("label", "area_px", "confidence")})
     assert nothing.page("label", down=False, least=0.5, first=0, count=9)["total"] == 0

@@ -41,6 +41,9 @@ _NEAR, _FAR = 1.5, 8.0
 _MADE = 4
 """How much smaller one that is made is."""
 
+_SPOTS, _SPOT = 10, 100
+"""Windows down and across, and their pixels a side, in which a plane is looked at in full size."""
+
 _SLACK = 1.01
 """A rung may be that much smaller than what is asked for: files round their sizes."""
 
@@ -227,6 +230,19 @@ class Ladder:
         self._rungs = rungs
         height, width = rungs[-1].shape_HW
         self.overview: NDArray[Any] = rungs[-1].read(slice(0, height), slice(0, width))
+
+    def sample(self) -> NDArray[Any]:
+        """Give pixels that tell the contrast: all, or the last rung and some of the full size, as (n, 1) or (n, 1, 3).
+
+        Means alone would not do: what is small and bright is far brighter from near.
+        """
+        height, width = self.shape_HW
+        if height * width <= _IN_MEMORY:
+            return self.read(slice(0, height), slice(0, width))
+        tops, lefts = (np.linspace(0, max(n - _SPOT, 0), _SPOTS, dtype=int).tolist() for n in self.shape_HW)
+        spots = [self.read(slice(top, top + _SPOT), slice(left, left + _SPOT)) for top in tops for left in lefts]
+        seen = [self.overview, *spots]
+        return np.concatenate([one.reshape(-1, 1, *one.shape[2:]) for one in seen])
 
     def read(self, rows: slice, cols: slice) -> NDArray[Any]:
         """Give a part at full size."""

@@ -125,7 +125,11 @@ class Nuclei:
         area, unit = (um, "µm²") if np.isfinite(um).any() else (self.columns["area_px"], "px")
         drawn = [histogram(area[kept], f"Area ({unit})")]
         means = [name for name in self.columns if name.startswith("mean_intensity")]
-        drawn += [histogram(self.columns[name][kept], name.replace("_", " ").capitalize()) for name in means[:4]]
+        channels = [name.removeprefix("mean_intensity").removeprefix("_") for name in means[:4]]
+        drawn += [
+            histogram(self.columns[name][kept], f"Mean intensity {channel}".rstrip())
+            for name, channel in zip(means, channels, strict=False)
+        ]
         drawn.append(histogram(self.columns["confidence"][kept], "Confidence", bounds=(0.0, 1.0)))
         return [one for one in drawn if one]
 

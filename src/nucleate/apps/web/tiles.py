@@ -76,7 +76,7 @@ class PictureLevels(_Levels):
         levels = [(one.read, (one.shape[0], one.shape[1])) for one in smaller]
         shape_HW = (source.shape[0], source.shape[1])
         super().__init__(source.read, shape_HW, shrink=averaged, levels=levels, scratch=scratch)
-        self.stretch: Stretch = stretch_of(self.overview)
+        self.stretch: Stretch = stretch_of(self.sample())
 
     def tile(self, factor: int, place: tuple[int, int]) -> NDArray[np.uint8]:
         """Give a tile (row, col) of a level as it is shown, (h, w) or (h, w, 3) of at most `TILE` a side."""

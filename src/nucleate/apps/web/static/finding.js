@@ -89,7 +89,7 @@ export function showJob(state, chosen) {
 function told(job, waiting) {
   const queue = waiting ? `, ${waiting} more ${waiting === 1 ? "run waits" : "runs wait"}` : "";
   if (job.state === "failed") return job.error;
-  if (job.stopping) return `Stopping as soon as what is being computed is finished${queue}`;
+  if (job.stopping) return `Stopping; what is being computed may take a while still${queue}`;
   if (job.state === "loading") return `Loading the model${queue}`;
   const failed = job.failed ? `; ${job.failed} failed` : "";
   if (job.state === "stopped") return `Stopped; ${job.done - job.failed} of ${job.total} images are finished and kept${failed}.`;

@@ -48,7 +48,9 @@ export class Nuclei {
     const found = await tried(() => get(`/api/images/${id}/table`, given, this.rows()));
     if (!found || id !== this.id) return;
     if (first > 0 && first >= found.total) { this.first = 0; this.#table(); return; }
+    const focused = document.activeElement?.dataset?.sort; // it stays on the heading that was pressed
     document.querySelector("#panel-table thead").replaceChildren(this.#head(found.columns));
+    if (focused) document.querySelector(`#panel-table [data-sort="${CSS.escape(focused)}"]`)?.focus();
     document.querySelector("#panel-table tbody").replaceChildren(...found.rows.map((row) => this.#row(row)));
     byId("page-shown").textContent = found.total ? `${first + 1} to ${first + found.rows.length} of ${found.total.toLocaleString()}` : "none";
     byId("earlier").disabled = first === 0;
@@ -62,6 +64,7 @@ export class Nuclei {
       const cell = document.createElement("th");
       const button = made("button", title(name) + (name === this.sort ? (this.down ? " ▼" : " ▲") : ""));
       button.type = "button";
+      button.dataset.sort = name;
       cell.scope = "col";
       cell.setAttribute("aria-sort", name !== this.sort ? "none" : this.down ? "descending" : "ascending");
       button.addEventListener("click", () => {

@@ -3,6 +3,7 @@
 import { byId, get, latest, tried } from "./api.js";
 
 const TILE = 512;
+const PATIENCE = 600000; // milliseconds: the first tile of a large plane without levels takes a look at all of it
 const MAPPED = 1500; // smaller images need no map in the corner, which would hide some of them
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -13,8 +14,9 @@ export class Viewer {
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true }, maxZoomPixelRatio: 24, visibilityRatio: 0.3,
       animationTime: 0.4, imageSmoothingEnabled: true,
       imageLoaderLimit: 4, // browsers open six connections: some are for everything else
-      timeout: 600000,
+      timeout: PATIENCE,
     });
+    this.osd.navigator.imageLoader.timeout = PATIENCE; // it is not told by itself
     this.image = this.base = this.layer = null;
     this.outlined = { visible: true, strength: 1, least: 0, hide: false };
     this.tip = this.#mark("tip");
@@ -114,8 +116,13 @@ export class Viewer {
     const { osd: { viewport }, base: item } = this;
     if (!item) return;
     const close = item.imageToViewportZoom(2);
-    viewport.panTo(item.imageToViewportCoordinates(col, row));
-    if (viewport.getZoom() < close / 2) viewport.zoomTo(close);
+    const place = item.imageToViewportCoordinates(col, row);
+    const near = viewport.getZoom() >= close / 2;
+    const { x, y, width, height } = viewport.getBounds();
+    const inside = place.x > x + width / 10 && place.x < x + width * 0.9 && place.y > y + height / 10 && place.y < y + height * 0.9;
+    if (near && inside) return; // it is seen where it is
+    viewport.panTo(place);
+    if (!near) viewport.zoomTo(close);
     viewport.applyConstraints();
   }
 
