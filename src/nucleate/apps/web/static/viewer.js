@@ -55,7 +55,7 @@ export class Viewer {
         this.base = item;
         this.layer = null;
         this.#drop([item]);
-        if (!keep) viewport.goHome(true);
+        if (!keep) this.#fit();
         this.outline();
         this.once?.();
         this.once = null;
@@ -146,6 +146,12 @@ export class Viewer {
 
   #rect(left, top, width, height) {
     return this.base.imageToViewportRectangle(left, top, width, height);
+  }
+
+  #fit() {
+    const { viewport, element: { clientWidth, clientHeight } } = this.osd;
+    viewport.resize(new window.OpenSeadragon.Point(clientWidth, clientHeight)); // before the first image it was hidden
+    viewport.goHome(true);
   }
 
   #zoom(by) {
