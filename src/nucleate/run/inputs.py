@@ -114,15 +114,24 @@ class Source:
             yield replace(source, name=self.shown)
 
     @contextlib.contextmanager
-    def open_levels(self, scratch: Path, *, max_bytes: int | None = None) -> Iterator[list[LazyImage]]:
-        """Open it in each size that its file holds, the full one first; those that cannot be opened are left out."""
+    def open_levels(self, scratch: Path, *, max_bytes: int | None = None, above: int = 0) -> Iterator[list[LazyImage]]:
+        """Open it in each size that its file holds, the full one first; those that cannot be opened are left out.
+
+        Parameters
+        ----------
+        scratch, max_bytes
+            As for `read`.
+        above : int
+            Of a picture that has no more pixels in a plane only the full size is opened.
+        """
         with (
             local_file(self, scratch, max_bytes=max_bytes) as path,
             self._named(path),
             contextlib.ExitStack() as opened,
         ):
             found = [opened.enter_context(open_image(path, max_bytes=max_bytes, picture=self.picture))]
-            for level in range(1, len(found[0].levels)):
+            rows, cols = found[0].shape_HW
+            for level in range(1, len(found[0].levels) if rows * cols > above else 1):
                 with contextlib.suppress(InputError):
                     found.append(opened.enter_context(open_image(path, picture=self.picture, level=level)))
             yield [replace(one, name=self.shown) for one in found]

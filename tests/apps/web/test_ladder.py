@@ -45,7 +45,7 @@ class _File:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make planes of a megapixel too large for the memory."""
-    for name, value in {"_IN_MEMORY": 1000, "_OVERVIEW": 5000, "_PIECE": 100_000, "_SPOTS": 3, "_SPOT": 20}.items():
+    for name, value in {"IN_MEMORY": 1000, "_OVERVIEW": 5000, "_PIECE": 100_000, "_SPOTS": 3, "_SPOT": 20}.items():
         monkeypatch.setattr(ladder, name, value)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["Ladder", "Read", "Shrink", "Steps", "averaged", "nearest", "picked", "reduced", "steps_of"]
+__all__ = ["IN_MEMORY", "Ladder", "Read", "Shrink", "Steps", "averaged", "nearest", "picked", "reduced", "steps_of"]
 
 Read: TypeAlias = Callable[[slice, slice], NDArray[Any]]
 """Gives rows and columns of a plane."""
@@ -29,7 +29,7 @@ Read: TypeAlias = Callable[[slice, slice], NDArray[Any]]
 _OVERVIEW = 4_000_000
 """Pixels of the last rung at most; it is in memory, and so is any made rung that is no larger."""
 
-_IN_MEMORY = 32_000_000
+IN_MEMORY = 32_000_000
 """Pixels of a plane that is read once and kept."""
 
 _PIECE = 16_000_000
@@ -219,7 +219,7 @@ class Ladder:
     ) -> None:
         self.shape_HW, self._shrink, self._scratch = shape_HW, shrink, scratch
         rungs = [_Rung(full, shape_HW)]
-        if rungs[0].size <= _IN_MEMORY:
+        if rungs[0].size <= IN_MEMORY:
             rungs = [_held(rungs[0])]
         held = sorted((_level(read, shape, full=shape_HW) for read, shape in levels), key=lambda one: one.scale)
         while rungs[-1].size > _OVERVIEW:
@@ -237,7 +237,7 @@ class Ladder:
         Means alone would not do: what is small and bright is far brighter from near.
         """
         height, width = self.shape_HW
-        if height * width <= _IN_MEMORY:
+        if height * width <= IN_MEMORY:
             return self.read(slice(0, height), slice(0, width))
         tops, lefts = (np.linspace(0, max(n - _SPOT, 0), _SPOTS, dtype=int).tolist() for n in self.shape_HW)
         spots = [self.read(slice(top, top + _SPOT), slice(left, left + _SPOT)) for top in tops for left in lefts]
@@ -283,7 +283,7 @@ class Ladder:
             try:
                 stream = open_files.enter_context(tempfile.TemporaryFile(dir=self._scratch))
                 for band in bands:
-                    kept = np.rint(band).astype(whole) if whole.kind in "ui" else band
+                    kept = np.rint(band).astype(whole) if whole.kind in "ui" and band.dtype.kind == "f" else band
                     height, samples, dtype = height + len(kept), kept.shape[1:], kept.dtype
                     stream.write(np.ascontiguousarray(kept).data)
                 stream.flush()

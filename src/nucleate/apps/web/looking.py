@@ -56,6 +56,20 @@ class _View:
         self.at = _place(at)
 
 
+class _Spot:
+    """A pixel of one plane."""
+
+    def __init__(self, *, row: int = 0, col: int = 0, at: _At = "") -> None:
+        self.row, self.col, self.at = row, col, _place(at)
+
+
+class _Seen:
+    """Which nuclei are seen as they are: those that are so sure; the others are grey, or hidden."""
+
+    def __init__(self, *, least: float = 0.0, hide: bool = False) -> None:
+        self.least, self.hide = least, hide
+
+
 def _place(at: str) -> tuple[int, ...]:
     return tuple(map(int, at.split(","))) if at else ()
 
@@ -97,14 +111,13 @@ def _outlines(
     view: Annotated[_View, Depends()],
     *,
     finished: _Finished,
+    seen: Annotated[_Seen, Depends()],
     level: int,
     col: int,
     row: int,
-    least: float = 0.0,
-    hide: bool = False,
 ) -> Response:
     labels = desk.views.labels(view.entry, finished, at=view.at)
-    inks = inks_of(desk.views.nuclei(finished).confidence, least=least, hide=hide)
+    inks = inks_of(desk.views.nuclei(finished).confidence, least=seen.least, hide=seen.hide)
     numbers = labels.outlines(factor_of(level, labels.shape_HW), (row, col), inks=inks)
     if not numbers.size:
         raise HTTPException(404, "there is no such tile")
@@ -118,20 +131,17 @@ def _nucleus(
     entry: _Entry,
     *,
     finished: _Finished,
+    spot: Annotated[_Spot, Depends()],
+    seen: Annotated[_Seen, Depends()],
     label: int | None = None,
-    row: int = 0,
-    col: int = 0,
-    at: _At = "",
     shape: bool = False,
-    least: float = 0.0,
-    hide: bool = False,
 ) -> dict[str, Any]:
     """Tell all that is known of the nucleus of a number, or of one that is seen at a place; ``shape`` adds polygons."""
-    place, hidden = _place(at), hide and label is None
+    place, hidden = spot.at, seen.hide and label is None
     if label is None:
-        label = desk.views.labels(entry, finished, at=place).at(row, col)
+        label = desk.views.labels(entry, finished, at=place).at(spot.row, spot.col)
     found = desk.views.nuclei(finished).row(label)
-    if found is None or (hidden and found.get("confidence", 1.0) < least):
+    if found is None or (hidden and found.get("confidence", 1.0) < seen.least):
         return {"label": 0}
     if "plane" in found:
         stack = desk.views.image(entry, finished.choices.project).channel(finished.choices.channel).stack_shape

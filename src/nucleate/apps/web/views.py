@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
+from nucleate.apps.web import ladder
 from nucleate.apps.web.nuclei import Nuclei
 from nucleate.apps.web.tiles import LabelLevels, PictureLevels
 from nucleate.core.bands import PlaneOf
@@ -93,7 +94,8 @@ class _Opened:
     def __init__(self, entry: Entry, scratch: Path, *, max_bytes: int | None) -> None:
         self._files = contextlib.ExitStack()
         self.lock = threading.Lock()
-        sizes = self._files.enter_context(entry.source.open_levels(scratch, max_bytes=max_bytes))
+        opened = entry.source.open_levels(scratch, max_bytes=max_bytes, above=ladder.IN_MEMORY)
+        sizes = self._files.enter_context(opened)
         self.image: LazyImage = sizes[0]
         self._smaller = [one for one in sizes[1:] if _is_smaller(one, self.image)]
 
