@@ -11,13 +11,11 @@ import pytest
 from PIL import Image
 
 from nucleate.apps.web.choices import Choices, Machine
+from nucleate.apps.web.desk import Desk
 from nucleate.errors import UsageError
 from nucleate.run.inputs import expand
 
 pytestmark = pytest.mark.base
-pytest.importorskip("pydantic")
-
-from nucleate.apps.web.desk import Desk  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,13 +14,12 @@ from PIL import Image
 from tests.fakes import FakeSegmenter
 
 from nucleate.apps.web.choices import Choices, Machine
+from nucleate.apps.web.desk import Desk
 from nucleate.apps.web.downloads import Download
 from nucleate.errors import OutputError
 from nucleate.run.segmenter import SegmentSettings
 
 pytestmark = pytest.mark.base
-
-from nucleate.apps.web.desk import Desk  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,11 +22,15 @@ export function prepare(exports, chosen) {
     const told = byId("preparing");
     told.textContent = "Writing the files…";
     const found = await tried(() => post("/api/downloads", { images, exports: wanted }));
-    told.textContent = found ? `${found.name}, ${(found.bytes / 1e6).toFixed(1)} MB${found.packed ? " before packing" : ""}` : "";
+    told.textContent = found ? `${found.name}, ${size(found.bytes)}${found.packed ? " before packing" : ""}` : "";
     if (!found) return;
     const link = document.createElement("a");
     link.href = `/api/downloads/${found.id}`;
     link.download = found.name;
     link.click();
   });
+}
+
+function size(bytes) {
+  return bytes < 1e5 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
