@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.strategies import label_images
 
-from nucleate.core.labels import areas, drop_small, first_pixels, in_reading_order, relabel
+from nucleate.core.labels import areas, drop_small, first_pixels, ids_and_areas, in_reading_order, relabel
 
 if TYPE_CHECKING:
     from random import Random
@@ -24,6 +24,13 @@ def test_areas_by_hand() -> None:
     assert areas(np.array([[0, 1, 1], [4, 0, 1]])).tolist() == [3, 0, 0, 1]
     assert areas(np.zeros((3, 3), np.int32)).tolist() == []
     assert areas(np.array([[[2, 2]], [[2, 0]]], np.uint16)).tolist() == [0, 3]
+
+
+@pytest.mark.parametrize(("dtype", "high"), [(np.uint8, 255), (np.int32, 2**31 - 1), (np.int64, 2**62)])
+def test_ids_and_areas_by_hand(dtype: type[np.integer], high: int) -> None:
+    ids, counts = ids_and_areas(np.array([[[high, 0, 3], [3, high, high]]], dtype))
+    assert (ids.tolist(), counts.tolist()) == ([3, high], [2, 3])
+    assert [one.tolist() for one in ids_and_areas(np.zeros((2, 2), dtype))] == [[], []]
 
 
 @given(label_images(), st.integers(1, 1000), st.sampled_from([1, 100_000]))

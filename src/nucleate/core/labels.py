@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["areas", "drop_small", "first_pixels", "in_reading_order", "overlap_table", "relabel"]
+__all__ = ["areas", "drop_small", "first_pixels", "ids_and_areas", "in_reading_order", "overlap_table", "relabel"]
 
 _SLICE = 1 << 22  # pixels looked at together: a few dozen megabytes of scratch space
 
@@ -34,6 +34,30 @@ def areas(labels: NDArray[Any]) -> NDArray[np.int64]:
         found = np.bincount(part[part > 0])  # to count the background, most of a picture, would take most of the time
         counts[: len(found)] += found
     return counts[1:]
+
+
+def ids_and_areas(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """List the ids that occur, however large they are, and count the pixels of each.
+
+    Parameters
+    ----------
+    labels : (...) int ndarray
+        Label image or stack, no negative ids.
+
+    Returns
+    -------
+    ids, areas : (n,) int64 ndarray
+        Sorted by id, background left out.
+
+    Examples
+    --------
+    >>> ids, counts = ids_and_areas(np.array([[0, 7, 7, 3_000_000_000]]))
+    >>> ids.tolist(), counts.tolist()
+    ([7, 3000000000], [2, 1])
+    """
+    pairs, counts = overlap_table(labels, labels)
+    inside = pairs[:, 0] > 0
+    return pairs[inside, 0], counts[inside]
 
 
 def relabel(labels: NDArray[Any]) -> NDArray[np.int32]:

@@ -20,43 +20,40 @@ def _found(least: float = 0.0) -> Found:
 
 def test_the_doubtful_are_hidden_and_ids_stay() -> None:
     found = _found(0.6)
-    assert found.hidden.tolist() == [2]
-    assert found.shown().tolist() == np.where(LABELS == 2, 0, LABELS).tolist()
-    assert found.shown_features()["index"].tolist() == [1, 3]
-    assert "neighbors_near" not in found.shown_features()
+    assert found.hidden(LABELS).tolist() == [2]
+    assert found.shown(LABELS).tolist() == np.where(LABELS == 2, 0, LABELS).tolist()
+    assert found.features_without(found.hidden(LABELS))["index"].tolist() == [1, 3]
+    assert "neighbors_near" not in found.features_without(found.hidden(LABELS))
     back = found.at_least(0.5)
-    assert back.shown_features()["neighbors_near"].tolist() == [1, 2, 1]
-    assert np.array_equal(back.shown(), LABELS)
-    assert back.shown_features()["index"].tolist() == [1, 2, 3]
+    assert back.hidden(LABELS).tolist() == []
+    assert back.features_without(back.hidden(LABELS))["neighbors_near"].tolist() == [1, 2, 1]
+    assert np.array_equal(back.shown(LABELS), LABELS)
 
 
-def test_what_is_not_touched_is_not_copied() -> None:
+def test_what_is_painted_is_not_hidden_and_what_is_erased_stays_away() -> None:
     found = _found(0.6)
-    assert found.with_edits(found.shown()) is found
-
-
-def test_painting_stays_when_the_limit_moves() -> None:
-    found = _found(0.6)
-    painted = found.shown()
+    painted = LABELS.copy()
     painted[0, 0] = 0  # taken from nucleus 1
-    painted[2, 4] = 3  # given to nucleus 3
-    painted[0, 3] = 4  # something new, over a hidden nucleus
-    merged = found.with_edits(painted)
-    assert (found.corrected, merged.corrected, merged.at_least(0.1).corrected) == (False, True, True)
-    assert merged.shown().tolist() == painted.tolist()
-    expected = LABELS.copy()
-    expected[0, 0], expected[2, 4], expected[0, 3] = 0, 3, 4
-    assert merged.at_least(0.0).shown().tolist() == expected.tolist()
-    assert LABELS[0, 0] == 1
+    painted[0, 3] = 4  # something new, over a part of a hidden nucleus
+    assert found.hidden(painted).tolist() == [2]
+    assert found.shown(painted).tolist() == np.where(painted == 2, 0, painted).tolist()
+    painted[2, 4] = 2  # given to the hidden nucleus: it was seen when this was done
+    assert found.hidden(painted).tolist() == []
+    assert found.shown(painted).tolist() == painted.tolist()
+    painted[2, 4] = 0  # undone
+    assert found.hidden(painted).tolist() == [2]
 
 
-def test_a_new_nucleus_does_not_join_a_hidden_one() -> None:
-    found = _found(0.6)
-    painted = found.shown()
-    painted[2, 4] = 2
-    merged = found.with_edits(painted).at_least(0.0).shown()
-    assert merged[0, 3] == 2
-    assert merged[2, 4] > 3
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint32, np.int64, np.uint64])
+def test_ids_of_any_size_are_hidden(dtype: type[np.integer]) -> None:
+    high = int(np.iinfo(dtype).max) if dtype != np.uint64 else 2**62
+    labels = LABELS.astype(dtype)
+    labels[LABELS == 2] = high
+    found = Found(labels, {"index": np.array([1, 3, high]), "confidence": np.array([0.9, 0.9, 0.1])}, least=0.6)
+    shown = found.shown(labels)
+    assert shown.dtype == labels.dtype
+    assert np.unique(shown).tolist() == [0, 1, 3]
+    assert found.confidence_of(np.where(LABELS == 2, 1, 0)).tolist() == pytest.approx([0.1])
 
 
 def test_confidence_is_that_of_what_was_not_changed() -> None:

@@ -56,6 +56,11 @@ def test_channels_are_no_depth() -> None:
     assert WHOLE.of(Picture(STACK[0, 0], axes=("c", "y", "x"))).axes == "TYX"
 
 
+def test_names_that_napari_makes_up_are_none() -> None:
+    picture = Picture(np.zeros((2, 3, 4, 5)), axes=("-4", "Z ", "-2", "-1"))
+    assert (picture.name_of(0), picture.name_of(1)) == ("", "z")
+
+
 def test_colours() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (2, 5, 6, 4), np.uint8)
     picture = Picture(pixels, rgb=True)

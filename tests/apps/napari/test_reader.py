@@ -139,7 +139,7 @@ def test_label_images_have_their_measurements(saved: Path) -> None:
     assert not {"label", "image"} & set(meta["features"])
     found = meta["metadata"][FOUND]
     assert found.labels is not data
-    assert len(found.at_least(0.6).hidden) == np.count_nonzero(found.features["confidence"] < 0.6) > 0
+    assert len(found.at_least(0.6).hidden(data)) == np.count_nonzero(found.features["confidence"] < 0.6) > 0
 
 
 def test_label_images_without_a_table_or_with_a_damaged_one(saved: Path) -> None:
@@ -150,6 +150,21 @@ def test_label_images_without_a_table_or_with_a_damaged_one(saved: Path) -> None
     (saved / "measurements.csv").unlink()
     ((data, meta, kind),) = _read(saved / "others.labels.tif")
     assert (kind, "features" in meta, int(data.max())) == ("labels", False, int(TRUTH.max()))
+
+
+@pytest.mark.parametrize("wrong", [TRUTH[::-1] * 2, np.where(TRUTH == 3, 0, TRUTH), np.where(TRUTH == 3, 4, TRUTH)])
+def test_measurements_of_other_nuclei_are_left_out(saved: Path, wrong: Any) -> None:  # noqa: ANN401 - an array
+    tifffile.imwrite(saved / "cells.labels.tif", wrong)
+    with pytest.warns(UserWarning, match=r"cells\.labels\.tif: measurements\.csv beside it is of other nuclei"):
+        ((data, meta, _),) = _read(saved / "cells.labels.tif")
+    assert np.array_equal(data, wrong)
+    assert not {"features", "metadata"} & set(meta)
+
+
+def test_small_ids_do_not_bound_what_can_be_painted(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.labels.tif", TRUTH.astype(np.uint8))
+    ((data, _, _),) = _read(tmp_path / "a.labels.tif")
+    assert (data.dtype, data.tolist()) == (np.int32, TRUTH.tolist())
 
 
 def test_a_picture_called_as_labels_are_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import nucleate
-from nucleate.apps.napari.found import FOUND
+from nucleate.apps.napari.found import FOUND, Found
 from nucleate.apps.napari.samples import drawn
 from nucleate.core.labels import relabel
 from nucleate.data.synth import Scene, draw
@@ -74,6 +74,18 @@ def _find(widget: Any) -> None:  # noqa: ANN401 - magicgui's own
     _wait(lambda: widget._worker is None)
 
 
+def _seen(layer: Any) -> Any:  # noqa: ANN401 - napari's own
+    """Tell which pixels of a layer have a colour on the screen."""
+    background = layer.colormap._data_to_texture(np.zeros(1, layer.data.dtype))
+    return np.asarray(layer._slice.image.view) != background
+
+
+def _found(viewer: Any, name: str) -> Any:  # noqa: ANN401 - napari's own
+    """Give the nuclei of a layer that are not hidden, numbered 1..n."""
+    layer = viewer.layers[name]
+    return relabel(layer.metadata[FOUND].shown(layer.data))
+
+
 def test_nuclei_are_found_hidden_corrected_and_saved(viewer: Any, tmp_path: Path) -> None:  # noqa: ANN401 - as above
     viewer.open_sample("nucleate", "drawn")
     image = viewer.layers["drawn"]
@@ -82,36 +94,119 @@ def test_nuclei_are_found_hidden_corrected_and_saved(viewer: Any, tmp_path: Path
     finder._image.value = image
     _find(finder)
     layer = viewer.layers["drawn nuclei"]
-    assert np.array_equal(relabel(layer.data), nucleate.segment(image.data).labels)
+    found = layer.metadata[FOUND]
+    assert np.array_equal(relabel(found.shown(layer.data)), nucleate.segment(image.data).labels)
     assert (layer.scale.tolist(), layer.translate.tolist()) == ([0.5, 0.5], [10, 20])
     place = np.argwhere(layer.data == layer.features["index"][0])[0]
     shown = layer.get_status(layer.data_to_world(place), world=True)["coordinates"]
     assert "confidence" in shown
     assert "area_px" in shown
 
+    before = layer.data.copy()
     finder._least.value = 0.8
-    found = layer.metadata[FOUND]
-    assert np.array_equal(layer.data, found.at_least(0.8).shown())
-    assert len(layer.features) == len(found.features["index"]) - len(found.hidden)
+    hidden = found.at_least(0.8).hidden(layer.data)
+    assert 0 < len(hidden) == len(found.features["index"]) - len(layer.features)
+    assert np.array_equal(layer.data, before)
+    assert not _seen(layer)[np.isin(layer.data, hidden)].any()
+    assert _seen(layer)[(layer.data > 0) & ~np.isin(layer.data, hidden)].all()
     count, image.translate = len(viewer.layers), (30, 40)
+    layer.opacity, image.name = 0.9, "renamed"
     _find(finder)
     assert len(viewer.layers) == count
+    layer = viewer.layers["drawn nuclei"]
+    assert layer.opacity == 0.9
     assert layer.translate.tolist() == [30, 40]
     layer.data[:40, :40] = 0
     layer.data[5:15, 5:15] = 9999
     layer.refresh()
+    standing = layer.metadata[FOUND].shown(layer.data)
 
     saver = _widget(viewer, "Save nuclei")
     saver._nuclei.value = layer
     assert saver._image.value is image
+    image.name = "drawn"
+    saver._name.value = "drawn"
     saver._folder.value = tmp_path / "out"
     saver._button.changed.emit(True)
     _wait(lambda: (tmp_path / "out" / "measurements.csv").is_file() and bool(saver._button.enabled))
     written = read_image(tmp_path / "out" / "drawn.labels.tif")
-    assert np.array_equal(written.pixels, relabel(layer.data))
+    assert np.array_equal(written.pixels, relabel(standing))
     assert written.pixel_size_um == (0.5, 0.5)
     _find(finder)
     assert len(viewer.layers) == count + 1  # what was corrected by hand stays
+
+
+@pytest.fixture
+def corrected(viewer: Any) -> Any:  # noqa: ANN401 - as above
+    """Give a finder and its layer of 12 squares, every other one of which is doubtful."""
+    labels = np.zeros((64, 64), np.int32)
+    for number in range(12):
+        row, col = 2 + 16 * (number // 4), 2 + 16 * (number % 4)
+        labels[row : row + 10, col : col + 10] = number + 1
+    features = {"index": np.arange(1, 13), "confidence": np.tile([0.9, 0.2], 6)}
+    viewer.add_image(labels.astype(np.uint8), name="squares")
+    layer = viewer.add_labels(labels, features=features, metadata={FOUND: Found(labels.copy(), features)})
+    finder = _widget(viewer, "Find nuclei")
+    assert finder._nuclei.value is layer
+    return finder, layer
+
+
+def test_undo_after_the_slider_gives_back_what_was_there(corrected: Any) -> None:  # noqa: ANN401 - as above
+    finder, layer = corrected
+    before = layer.data.copy()
+    layer.fill((5, 5), 0)  # away with a sure one
+    finder._least.value = 0.5
+    layer.paint((40, 24), 3)  # the brush crosses a hidden one
+    finder._least.value = 0.1
+    layer.undo()
+    layer.undo()
+    assert np.array_equal(layer.data, before)
+    finder._least.value = 0.5
+    assert set(np.unique(before[_seen(layer)])) == {1, 3, 5, 7, 9, 11}
+    assert finder._count.value == "6 of 12, 0.50 or surer"
+
+
+def test_a_nucleus_painted_while_the_slider_moves_is_one(corrected: Any) -> None:  # noqa: ANN401 - as above
+    finder, layer = corrected
+    finder._least.value = 0.5  # the highest id is hidden
+    layer.selected_label = int(layer.data.max()) + 1  # what the key m does
+    layer.brush_size = 3
+    layer.paint((14, 14), layer.selected_label)
+    finder._least.value = 0.1
+    layer.paint((14, 17), layer.selected_label)
+    finder._least.value = 0.5
+    painted = layer.data[13:16, 13:19]
+    assert set(np.unique(painted[painted > 0])) == {13}
+    assert _seen(layer)[14, 14:18].all()
+
+
+def test_the_count_is_of_what_stands_there(corrected: Any) -> None:  # noqa: ANN401 - as above
+    finder, layer = corrected
+    finder._least.value = 0.5
+    assert finder._count.value == "6 of 12, 0.50 or surer"
+    layer.fill((5, 5), 0)
+    assert finder._count.value == "5 of 11, 0.50 or surer"
+    layer.paint((62, 62), 40)
+    assert finder._count.value == "6 of 12, 0.50 or surer"
+    layer.undo()
+    layer.undo()
+    assert finder._count.value == "6 of 12, 0.50 or surer"
+    layer.fill((5, 5), 2)  # merged with a hidden one, which is seen from now on
+    assert finder._count.value == "6 of 11, 0.50 or surer"
+    assert _seen(layer)[5, [5, 21]].all()
+
+
+def test_new_colours_do_not_show_what_is_hidden(corrected: Any) -> None:  # noqa: ANN401 - as above
+    finder, layer = corrected
+    finder._least.value = 0.5
+    layer.new_colormap()
+    assert not _seen(layer)[5, 21]
+    layer.colormap = {None: "red", 0: "transparent", 2: "blue"}
+    assert not _seen(layer)[5, 21]
+    assert _seen(layer)[5, 5]
+    assert layer.colormap.map(np.array([2, 3])).tolist() == [[0, 0, 0, 0], [1, 0, 0, 1]]
+    finder._least.value = 0.1
+    assert layer.colormap.map(np.array([2])).tolist() == [[0, 0, 1, 1]]
 
 
 def test_files_open_and_layers_are_written(viewer: Any, tmp_path: Path) -> None:  # noqa: ANN401 - as above
@@ -135,13 +230,15 @@ def test_a_stack_and_what_is_chosen_of_it(viewer: Any) -> None:  # noqa: ANN401 
     viewer.dims.set_current_step(0, 2)
     finder._planes.value = "shown"
     _find(finder)
-    layer = viewer.layers["stack nuclei"]
-    assert np.array_equal(relabel(layer.data), nucleate.segment(planes[2]).labels)
+    assert np.array_equal(_found(viewer, "stack nuclei"), nucleate.segment(planes[2]).labels)
     assert len(viewer.layers) == 2
     finder._part.value = (0, 1)
     _find(finder)
     assert finder._part.value == (0, 1)
-    assert np.array_equal(relabel(viewer.layers["stack nuclei"].data), nucleate.segment(planes[1]).labels)
+    assert np.array_equal(_found(viewer, "stack axis 0: 1 nuclei"), nucleate.segment(planes[1]).labels)
+    assert np.array_equal(_found(viewer, "stack nuclei"), nucleate.segment(planes[2]).labels), (
+        "the other channel's stay"
+    )
 
 
 def test_widgets_offer_what_is_there(viewer: Any) -> None:  # noqa: ANN401 - as above

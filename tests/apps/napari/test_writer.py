@@ -51,6 +51,18 @@ def test_outlines(tmp_path: Path) -> None:
     assert (corner.min(axis=0).tolist(), corner.max(axis=0).tolist()) == ([2, 2], [8, 6])
 
 
+def test_hidden_nuclei_are_not_written(tmp_path: Path) -> None:
+    found = Found(LABELS, {"index": np.array([2, 5]), "confidence": np.array([0.5, 0.75])}, least=0.6)
+    meta = META | {"metadata": {FOUND: found}}
+    write_label_image(str(tmp_path / "a.tif"), LABELS, meta)
+    assert np.unique(read_image(tmp_path / "a.tif").pixels).tolist() == [0, 5]
+    write_outlines(str(tmp_path / "a.geojson"), LABELS, meta)
+    features = json.loads((tmp_path / "a.geojson").read_text(encoding="utf-8"))["features"]
+    assert [one["properties"]["measurements"]["confidence"] for one in features] == [0.75]
+    write_regions(str(tmp_path / "a.zip"), LABELS, meta)
+    assert len(roifile.roiread(str(tmp_path / "a.zip"))) == 1
+
+
 def test_outlines_of_a_stack_say_their_plane(tmp_path: Path) -> None:
     write_outlines(str(tmp_path / "a.geojson"), np.stack([LABELS, LABELS]), {"axis_labels": ("z", "y", "x")})
     features = json.loads((tmp_path / "a.geojson").read_text(encoding="utf-8"))["features"]

@@ -15,7 +15,7 @@ from nucleate.run.memory import available_bytes
 from nucleate.run.results import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Hashable
 
     from nucleate.apps.napari.pictures import Picture, View
     from nucleate.apps.napari.pixels import LayerData
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["find_nuclei", "finding"]
 
-_BYTES_A_PIXEL = 3 * 4  # of the labels: all of them, those shown, and one more while they are made
+_BYTES_A_PIXEL = 3 * 4  # of the labels: the layer's, those that stay as found, and one more while they are made
 
 
 def find_nuclei(picture: Picture, segmenter: Segmenter, *, view: View = WHOLE, least: float | None = None) -> LayerData:
@@ -44,7 +44,8 @@ def find_nuclei(picture: Picture, segmenter: Segmenter, *, view: View = WHOLE, l
     Returns
     -------
     LayerData
-        Of a Labels layer that lies on the image, with all measurements as features and a `Found` among its metadata.
+        Of a Labels layer that lies on the image. All nuclei are in it; the features are the measurements of those that
+        are not to be hidden. Its metadata has a `Found`.
 
     Raises
     ------
@@ -71,27 +72,36 @@ def find_nuclei(picture: Picture, segmenter: Segmenter, *, view: View = WHOLE, l
 
 
 def finding(
-    picture: Picture, segmenter: Segmenter, *, view: View, least: float | None
+    picture: Picture, segmenter: Segmenter, *, view: View, least: float | None, source: Hashable = None
 ) -> Generator[tuple[int, int], None, LayerData]:
-    """Do what `find_nuclei` does, step by step: after each plane give how many are done, and of how many."""
-    source = view.of(picture)
-    _check_memory(source)
-    planes = math.prod(source.stack_shape)
-    stack = np.zeros((*source.stack_shape, *source.shape_HW), np.int32)
+    """Do what `find_nuclei` does, step by step: after each plane give how many are done, and of how many.
+
+    Parameters
+    ----------
+    picture, segmenter, view, least
+        As there.
+    source : hashable, optional
+        ``unique_id`` of the image layer.
+    """
+    image = view.of(picture)
+    _check_memory(image)
+    planes = math.prod(image.stack_shape)
+    stack = np.zeros((*image.stack_shape, *image.shape_HW), np.int32)
     confidences = [np.zeros(0, np.float32)]
-    for done, confidence in enumerate(segmenter.each_plane(source, stack), 1):
+    for done, confidence in enumerate(segmenter.each_plane(image, stack), 1):
         confidences.append(confidence)
         yield done, planes
-    result = Result(picture.name, source, source, stack, np.concatenate(confidences))
+    result = Result(picture.name, image, image, stack, np.concatenate(confidences))
     limit = segmenter.card.min_confidence if least is None else least
-    found = Found(view.to_layer(stack, picture), features_of(result.table), view, picture.name, limit)
+    labels = view.to_layer(stack, picture)
+    found = Found(labels.copy(), features_of(result.table), view, source, limit)
     meta = {
-        "name": f"{picture.name} nuclei",
+        "name": " ".join(filter(None, [picture.name, view.part, "nuclei"])),
         "opacity": 0.5,
-        "features": found.shown_features(),
+        "features": found.features_without(found.hidden(labels)),
         "metadata": {FOUND: found},
     }
-    return found.shown(), meta | _place(view, picture), "labels"
+    return labels, meta | _place(view, picture), "labels"
 
 
 def _place(view: View, picture: Picture) -> dict[str, tuple[Any, ...]]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from magicgui import widgets
 from magicgui.types import FileDialogMode
 
 from nucleate.api import load_segmenter
 from nucleate.apps.napari import viewing
 from nucleate.apps.napari.find import finding
-from nucleate.apps.napari.found import FOUND
+from nucleate.apps.napari.hiding import hidden_by
+from nucleate.core.labels import ids_and_areas
 from nucleate.errors import NucleateError, UsageError
 from nucleate.run.segmenter import SegmentSettings
 from nucleate.run.weights import DEFAULT_MODEL, find_model, list_models
@@ -46,6 +49,8 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         self._viewer = viewer
         self._worker: Any = None
         self._loaded: dict[str, Segmenter] = {}
+        self._edited: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._ids = np.zeros(0, np.int64)
         models = [one.card.name for one in list_models()]
         least = find_model().card.min_confidence
         self._image = widgets.ComboBox(label="image", choices=lambda _: viewing.image_layers(viewer))
@@ -77,6 +82,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         """Offer the layers that are there now."""
         super().reset_choices()
         self._offer()
+        self._follow()
         self._look_up()
 
     def _connect(self) -> None:
@@ -125,7 +131,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
 
         def steps() -> Generator[tuple[int, int], None, LayerData]:
             segmenter = self._segmenter(model).with_settings(settings)
-            return (yield from finding(picture, segmenter, view=view, least=None))
+            return (yield from finding(picture, segmenter, view=view, least=None, source=layer.unique_id))
 
         self._button.text = "Stop"
         self._worker = viewing.run(
@@ -166,31 +172,49 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         self._button.text = "Find nuclei"
         self._button.enabled = self._image.value is not None
 
-    def _look_up(self) -> None:
-        """Show the limit of the nuclei that were chosen."""
-        layer: napari.layers.Labels | None = self._nuclei.value
-        found = None if layer is None else viewing.found_of(layer)
-        if found is not None:
-            with self._least.changed.blocked():
-                self._least.value = found.least
-        self._tell_count()
+    def _follow(self) -> None:
+        """Hear of what is painted, undone and coloured anew in every layer of nuclei."""
+        for _, layer in self._results():
+            for event in (layer.events.paint, layer.events.data, layer.events.set_data, layer.events.colormap):
+                event.connect(self._hear)  # once, however often it is asked for
 
-    def _hide(self, least: float) -> None:
-        """Hide the nuclei that are less sure; what was painted meanwhile is kept."""
+    def _hear(self, event: Any) -> None:  # noqa: ANN401 - napari's
+        """Keep hidden what is hidden and count anew; undoing tells no more than that the layer is drawn anew."""
+        layer: napari.layers.Labels = event.source
+        found = viewing.found_of(layer)
+        if event.type in {"paint", "data"}:
+            self._edited.add(layer)
+        if found is None or (event.type == "set_data" and layer not in self._edited):
+            return
+        with layer.events.set_data.blocker(self._hear), layer.events.colormap.blocker(self._hear):
+            viewing.show(layer, found)
+        if layer is self._nuclei.value and event.type != "colormap":
+            self._look_up()
+
+    def _look_up(self) -> None:
+        """Show the limit of the nuclei that were chosen, and how many there are."""
         layer: napari.layers.Labels | None = self._nuclei.value
         found = None if layer is None else viewing.found_of(layer)
         if layer is not None and found is not None:
-            found = found.with_edits(layer.data).at_least(least)
-            layer.data, layer.features = found.shown(), found.shown_features()
-            layer.metadata = {**layer.metadata, FOUND: found}
+            with self._least.changed.blocked():
+                self._least.value = found.least
+            self._ids, _ = ids_and_areas(np.asarray(layer.data))
+        self._tell_count()
+
+    def _hide(self, least: float) -> None:
+        """Hide the nuclei that are less sure."""
+        layer: napari.layers.Labels | None = self._nuclei.value
+        found = None if layer is None else viewing.found_of(layer)
+        if layer is not None and found is not None:
+            with layer.events.set_data.blocker(self._hear), layer.events.colormap.blocker(self._hear):
+                viewing.show(layer, found.at_least(least))
         self._tell_count()
 
     def _tell_count(self) -> None:
         layer: napari.layers.Labels | None = self._nuclei.value
-        found = None if layer is None else viewing.found_of(layer)
         limit = f"{self._least.value:.2f} or surer"
-        if found is None:
+        if layer is None or viewing.found_of(layer) is None:
             self._count.value = limit
             return
-        count, hidden = len(found.features["index"]), len(found.hidden)
+        count, hidden = len(self._ids), len(np.intersect1d(self._ids, hidden_by(layer.colormap)))
         self._count.value = f"{count - hidden:,} of {count:,}, {limit}"

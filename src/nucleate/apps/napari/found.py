@@ -1,4 +1,4 @@
-"""Nuclei that were found, some of them hidden for the moment, and what was corrected by hand."""
+"""Nuclei that were found: which of them are hidden for the moment, and what is left of them after corrections."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from nucleate.core.labels import overlap_table
 from nucleate.export.neighbours import NEIGHBOUR_COLUMNS
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from numpy.typing import NDArray
 
 __all__ = ["FOUND", "Found"]
@@ -22,75 +24,61 @@ FOUND = "nucleate"
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """All nuclei of a Labels layer, the hidden ones too.
+    """What is known of the nuclei of a Labels layer, whose pixels hold all of them, the hidden ones too.
 
     Parameters
     ----------
     labels : (..., H, W) int ndarray
-        0 background; not the array of the layer, which is painted on.
+        As they were found, 0 background; not the array of the layer, which is painted on.
     features : dict of str to (n,) ndarray
         As `nucleate.apps.napari.features.features_of` gives them: ``index`` is the id, ``confidence`` how sure it is.
     view : View
         What of the image layer they lie on.
-    source : str
-        Name of the image layer they were found in; empty where that is not known.
+    source : hashable, optional
+        ``unique_id`` of the image layer they were found in; None where that is not known.
     least : float
         Nuclei with a lower confidence are hidden, 0..1.
-    corrected : bool
-        Whether something was painted that was not found.
     """
 
     labels: NDArray[Any]
     features: dict[str, NDArray[Any]]
     view: View = WHOLE
-    source: str = ""
+    source: Hashable = None
     least: float = 0.0
-    corrected: bool = False
-
-    @property
-    def hidden(self) -> NDArray[np.int64]:
-        """Ids of the nuclei that are hidden; one whose confidence is not known never is."""
-        doubtful = self.features["confidence"].astype(np.float32) < np.float32(self.least)  # as the segmenter compares
-        ids: NDArray[np.int64] = self.features["index"][doubtful]
-        return ids
-
-    def shown(self) -> NDArray[Any]:
-        """Give the labels without the hidden ones; ids stay."""
-        kept = np.arange(int(self.labels.max(initial=0)) + 1, dtype=self.labels.dtype)
-        kept[self.hidden[self.hidden < len(kept)]] = 0
-        shown: NDArray[Any] = kept[self.labels]
-        return shown
-
-    def shown_features(self) -> dict[str, NDArray[Any]]:
-        """Give the features of the nuclei that are not hidden.
-
-        Columns about neighbours are left out while some are, since these were counted.
-        """
-        keep = ~np.isin(self.features["index"], self.hidden)
-        left_out = () if keep.all() else NEIGHBOUR_COLUMNS
-        return {name: values[keep] for name, values in self.features.items() if name not in left_out}
 
     def at_least(self, least: float) -> Found:
         """Give the same with another limit."""
         return replace(self, least=least)
 
-    def with_edits(self, edited: NDArray[Any]) -> Found:
-        """Take over what was painted on the labels shown; the hidden nuclei stay where nothing was painted.
+    def hidden(self, now: NDArray[Any]) -> NDArray[np.int64]:
+        """List the ids that are hidden: those under the limit, but for what was painted.
 
         Parameters
         ----------
-        edited : (..., H, W) int ndarray
-            The layer as it is now. Something new that was given the id of a hidden nucleus gets one of its own.
+        now : (..., H, W) int ndarray
+            The layer as it is. An id that stands where it was not found was painted.
+
+        Returns
+        -------
+        (k,) int64 ndarray
+            Sorted. An id whose confidence is not known is never hidden.
         """
-        changed = edited != self.shown()
-        if not changed.any():
-            return self
-        labels = self.labels.copy()
-        taken = changed & np.isin(edited, self.hidden)
-        top = max(int(self.labels.max(initial=0)), int(edited.max(initial=0)))
-        labels[changed] = edited[changed]
-        labels[taken] += labels.dtype.type(top)
-        return replace(self, labels=labels, corrected=True)
+        doubtful = self.features["confidence"].astype(np.float32) < np.float32(self.least)  # as the segmenter compares
+        ids: NDArray[np.int64] = self.features["index"][doubtful]
+        return np.setdiff1d(ids, np.unique(now[now != self.labels]))
+
+    def shown(self, now: NDArray[Any]) -> NDArray[Any]:
+        """Give the layer as it is without the hidden nuclei; ids stay."""
+        return np.where(np.isin(now, self.hidden(now)), now.dtype.type(0), now)
+
+    def features_without(self, hidden: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Give the features of the nuclei that are not hidden.
+
+        Columns about neighbours are left out while some are, since these were counted.
+        """
+        keep = ~np.isin(self.features["index"], hidden)
+        left_out = () if keep.all() else NEIGHBOUR_COLUMNS
+        return {name: values[keep] for name, values in self.features.items() if name not in left_out}
 
     def confidence_of(self, labels: NDArray[Any]) -> NDArray[np.float32]:
         """Look up how sure nuclei are of which some may have been corrected by hand.

@@ -77,8 +77,9 @@ class Picture:
         return sane_size(*sides)
 
     def name_of(self, axis: int) -> str:
-        """Give what an axis is called, in small letters; empty where it has no name."""
-        return self.axes[axis].strip().lower() if len(self.axes) >= len(self.leading) + 2 else ""
+        """Give what an axis is called, in small letters; empty where it has no name, or a number as napari gives it."""
+        name = self.axes[axis].strip().lower() if len(self.axes) >= len(self.leading) + 2 else ""
+        return "" if name.lstrip("-").isdigit() else name
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,14 @@ class View:
         How planes in depth are put together; plane by plane when None.
     colour : {"red", "green", "blue"}, optional
         Of a layer with colours, the one that is taken; all when None.
+    part : str
+        What the channel that was chosen is called; empty for all of the layer.
     """
 
     fixed: tuple[tuple[int, int], ...] = ()
     project: Projection | None = None
     colour: str | None = None
+    part: str = ""
 
     def of(self, picture: Picture) -> LazyImage:
         """Give a layer's picture with the axes of this house: T and Z, rows, columns, colours.

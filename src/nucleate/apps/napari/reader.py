@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.apps.napari.colours import colormaps_of
-from nucleate.apps.napari.features import features_beside
+from nucleate.apps.napari.features import TABLE_NAME, features_beside
 from nucleate.apps.napari.found import FOUND, Found
 from nucleate.apps.napari.pixels import pixels_of, pyramid_of
+from nucleate.core.labels import ids_and_areas
 from nucleate.core.text import one_line
 from nucleate.errors import InputError
 from nucleate.io.images import IMAGE_SUFFIXES, is_zarr, open_image, pictures_of
 from nucleate.run.inputs import OWN_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from nucleate.apps.napari.pixels import LayerData
     from nucleate.core.lazy import LazyImage
@@ -163,11 +166,26 @@ def _labels_layer(path: Path, name: str) -> LayerData:
         warnings.warn(str(error), stacklevel=2)
         features = None
     pixels = pixels_of(image)
+    if isinstance(pixels, np.ndarray) and pixels.dtype.itemsize < 4:
+        pixels = pixels.astype(np.int32)  # so that more nuclei can be painted than 255
+    if features is not None and not _belong(features, pixels):
+        warnings.warn(f"{one_line(path.name)}: {TABLE_NAME} beside it is of other nuclei; left out", stacklevel=2)
+        features = None
     if features is not None:
         meta["features"] = features
         if isinstance(pixels, np.ndarray) and "confidence" in features:
             meta["metadata"] = {FOUND: Found(pixels.copy(), features)}
     return pixels, meta, "labels"
+
+
+def _belong(features: Mapping[str, NDArray[Any]], pixels: Any) -> bool:  # noqa: ANN401 - an array of one kind or another
+    """Tell whether measurements are of these nuclei, by their ids and areas; not looked at where they stay on disk."""
+    if not isinstance(pixels, np.ndarray):
+        return True
+    ids, areas = ids_and_areas(pixels)
+    order = np.argsort(features["index"])
+    told = features["area_px"][order] if "area_px" in features else areas
+    return np.array_equal(features["index"][order], ids) and np.array_equal(told, areas)
 
 
 def _labels_inside(path: Path) -> list[LayerData]:

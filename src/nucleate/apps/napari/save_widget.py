@@ -61,6 +61,7 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
             ]
         )  # fmt: skip
         self._nuclei.changed.connect(self._match)
+        self._nuclei.changed.connect(self._call)
         self._image.changed.connect(self._call)
         self._button.changed.connect(self._start)
         self._match()
@@ -77,17 +78,18 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
         """Choose the image that the nuclei were found in."""
         layer: napari.layers.Labels | None = self._nuclei.value
         found = None if layer is None else viewing.found_of(layer)
-        own = [
-            image for name, image in viewing.image_layers(self._viewer) if found is not None and name == found.source
-        ]
+        images = [image for _, image in viewing.image_layers(self._viewer)]
+        own = [image for image in images if found is not None and image.unique_id == found.source]
         if own:
             self._image.value = own[0]
         self._button.enabled = layer is not None and self._image.value is not None
 
     def _call(self) -> None:
-        """Name the files after the image."""
+        """Name the files after the image, and the channel of it in which the nuclei were found."""
         image: napari.layers.Image | None = self._image.value
-        self._name.value = "" if image is None else image.name
+        found = None if self._nuclei.value is None else viewing.found_of(self._nuclei.value)
+        part = "" if found is None else found.view.part
+        self._name.value = "" if image is None else " ".join(filter(None, [image.name, part]))
         self._button.enabled = self._nuclei.value is not None and image is not None
 
     def _start(self) -> None:
@@ -106,9 +108,11 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
         found = viewing.found_of(layer)
         view = WHOLE if found is None else found.view
         picture = viewing.picture_of(chosen)
-        labels = view.from_layer(np.array(layer.data[0] if layer.multiscale else layer.data), picture)
+        labels = np.array(layer.data[0] if layer.multiscale else layer.data)
         if found is not None:
+            labels = found.shown(labels)
             found = replace(found, labels=view.from_layer(found.labels, picture))
+        labels = view.from_layer(labels, picture)
         images = self._images(chosen, view)
         folder, name = Path(str(self._folder.value)).expanduser(), str(self._name.value)
         exports, overwrite = tuple(self._exports.value), bool(self._replace.value)

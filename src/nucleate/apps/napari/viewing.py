@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nucleate.apps.napari.found import FOUND, Found
+from nucleate.apps.napari.hiding import hidden_by, hiding
 from nucleate.apps.napari.pictures import Picture, View
 from nucleate.core.image import COLOURS
 from nucleate.errors import NucleateError
@@ -28,6 +31,7 @@ __all__ = [
     "picture_of",
     "put",
     "run",
+    "show",
     "tell",
     "view_of",
 ]
@@ -45,7 +49,7 @@ PLANES = [
 """What can be done with a stack, and what it is called."""
 
 _MOST_CHANNELS = 6  # an axis of more is no axis of channels
-_PLACE = {"scale", "translate", "units", "axis_labels"}
+_LOOK = ("name", "opacity", "blending", "contour")  # what a user may have set of a layer that is replaced
 
 
 def image_layers(viewer: napari.viewer.Viewer) -> list[tuple[str, napari.layers.Image]]:
@@ -98,14 +102,16 @@ def view_of(layer: napari.layers.Image, *, part: Any, planes: str | None, at: It
     at : iterable of float
         Where the viewer is, in its own coordinates.
     """
-    leading = picture_of(layer).leading
+    picture = picture_of(layer)
+    leading = picture.leading
     fixed = {} if part is None or isinstance(part, str) else dict([part])
     if planes == SHOWN_PLANE:
         place = layer.world_to_data(tuple(at)[-layer.ndim :])
         shown = {axis: min(max(round(place[axis]), 0), n - 1) for axis, n in enumerate(leading)}
         fixed = shown | fixed
     how: Projection | None = planes if planes in {"max", "mean", "min"} else None  # type: ignore[assignment]  # checked
-    return View(tuple(sorted(fixed.items())), how, part if isinstance(part, str) else None)
+    called = next((name for name, value in parts_of(picture) if value == part and part is not None), "")
+    return View(tuple(sorted(fixed.items())), how, part if isinstance(part, str) else None, called)
 
 
 def found_of(layer: napari.layers.Labels) -> Found | None:
@@ -115,8 +121,25 @@ def found_of(layer: napari.layers.Labels) -> Found | None:
     return found if fits else None
 
 
+def show(layer: napari.layers.Labels, found: Found) -> None:
+    """Hide the nuclei of a layer that are less sure than `found` says, and no others; no pixel is changed.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        That `found` belongs to; its metadata keeps it from now on.
+    found : Found
+    """
+    hidden = found.hidden(np.asarray(layer.data))
+    if not np.array_equal(hidden, hidden_by(layer.colormap)):
+        layer.colormap = hiding(layer.colormap, hidden)
+        layer.features = found.features_without(hidden)
+    if found is not layer.metadata.get(FOUND):
+        layer.metadata = {**layer.metadata, FOUND: found}
+
+
 def put(viewer: napari.viewer.Viewer, data: LayerData, *, like: napari.layers.Image) -> napari.layers.Labels:
-    """Show nuclei that were found: in the layer of an earlier result of the same image, if there is one.
+    """Show nuclei that were found: in place of an earlier result of the same channel, if there is one.
 
     A layer that was corrected by hand since is left alone.
 
@@ -135,24 +158,29 @@ def put(viewer: napari.viewer.Viewer, data: LayerData, *, like: napari.layers.Im
     """
     from napari.layers import Layer
 
-    labels, meta, kind = data
-    new: Found = meta["metadata"][FOUND]
-    for _, layer in label_layers(viewer):
-        old = found_of(layer)
-        if old is None or old.source != new.source or old.with_edits(layer.data).corrected:
-            continue
-        if layer.data.shape == labels.shape:
-            layer.data = labels
-            layer.features = meta["features"]
-            layer.metadata = meta["metadata"]
-            for name in _PLACE & set(meta):  # the image may have been moved meanwhile
-                setattr(layer, name, meta[name])
-            _turn(layer, like)
-            return layer
-        viewer.layers.remove(layer)
-    layer = Layer.create(labels, meta, kind)
+    layer = Layer.create(*data)
+    found: Found = layer.metadata[FOUND]
     _turn(layer, like)
-    return viewer.add_layer(layer)
+    for _, old in label_layers(viewer):
+        if _is_earlier(old, found):
+            place = viewer.layers.index(old)
+            for name in _LOOK:
+                setattr(layer, name, getattr(old, name))
+            viewer.layers.remove(old)  # its history of corrections, too: it has nothing to do with the new nuclei
+            viewer.layers.insert(place, layer)
+            break
+    else:
+        viewer.add_layer(layer)
+    show(layer, found)
+    return layer
+
+
+def _is_earlier(layer: napari.layers.Labels, new: Found) -> bool:
+    """Tell whether a layer holds an earlier result, as it was found."""
+    old = found_of(layer)
+    if old is None or new.source is None or (old.source, old.view.part) != (new.source, new.view.part):
+        return False
+    return np.array_equal(old.labels, layer.data)
 
 
 def _turn(layer: napari.layers.Labels, like: napari.layers.Image) -> None:

@@ -1,4 +1,4 @@
-"""Writers for a Labels layer, by the ending of the file."""
+"""Writers for a Labels layer, by the ending of the file. Nuclei that are hidden are left out."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def _nuclei_of(
 
 
 def _stack_of(data: Any, meta: Mapping[str, Any]) -> tuple[LazyImage, NDArray[Any], Found | None]:  # noqa: ANN401 - as above
-    """Give a layer's labels as a stack with axes T and Z, and what is known of them as such a stack too."""
+    """Give a layer's nuclei but the hidden ones as a stack with axes T and Z, and what is known of them as such too."""
     labels = np.asarray(data[0] if meta.get("multiscale") else data)
     picture = Picture(
         labels,
@@ -145,5 +145,6 @@ def _stack_of(data: Any, meta: Mapping[str, Any]) -> tuple[LazyImage, NDArray[An
     found = meta.get("metadata", {}).get(FOUND)
     known = None
     if isinstance(found, Found) and found.labels.shape == labels.shape:
+        labels = found.shown(labels)
         known = replace(found, labels=WHOLE.from_layer(found.labels, picture))
     return WHOLE.of(picture), WHOLE.from_layer(labels, picture), known

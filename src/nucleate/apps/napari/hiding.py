@@ -1,0 +1,67 @@
+"""Colours of a Labels layer in which some nuclei are not seen; their pixels stay as they are."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["hidden_by", "hiding"]
+
+
+def hiding(colormap: Any, hidden: NDArray[Any]) -> Any:  # noqa: ANN401 - napari's colormaps
+    """Give the same colours, in which some ids look like the background.
+
+    Parameters
+    ----------
+    colormap : napari.utils.colormaps.CyclicLabelColormap or DirectLabelColormap
+        Of a Labels layer; also one that this function gave.
+    hidden : (k,) int ndarray
+        The ids. Those that another call hid are seen again.
+
+    Returns
+    -------
+    colormap
+        Of the same kind.
+    """
+    fields = {name: value for name, value in colormap if name != "hidden"}
+    kind: Any = type(colormap)
+    return _kind(getattr(kind, "plain", kind))(**fields, hidden=hidden)
+
+
+def hidden_by(colormap: Any) -> NDArray[Any]:  # noqa: ANN401 - as above
+    """List the ids that a colormap hides; none for one that is not of `hiding`."""
+    return np.asarray(getattr(colormap, "hidden", ()), np.int64)
+
+
+@cache
+def _kind(base: Any) -> Any:  # noqa: ANN401 - as above
+    """Derive a kind of colormap that hides, for which napari must be there."""
+
+    class Hiding(base):  # type: ignore[misc]  # known when it is called
+        hidden: Any = ()
+
+        def map(self, values: Any) -> Any:  # noqa: ANN401 - as napari has it
+            colours = super().map(values)
+            if isinstance(values, np.ndarray):
+                colours[np.isin(values, self.hidden)] = 0
+            return colours
+
+        def _data_to_texture(self, values: Any) -> Any:  # noqa: ANN401 - as above
+            if not isinstance(values, np.ndarray):  # one id, for what is chosen to be painted
+                return super()._data_to_texture(values)
+            top = int(values.max(initial=0))
+            if top < values.size and values.min(initial=0) >= 0:  # it is quicker to look up each id once
+                return self._of_ids(np.arange(top + 1, dtype=values.dtype))[values]
+            return self._of_ids(values)
+
+        def _of_ids(self, ids: NDArray[Any]) -> Any:  # noqa: ANN401 - as above
+            background = np.array([self.background_value], ids.dtype)
+            return super()._data_to_texture(np.where(np.isin(ids, self.hidden), background, ids))
+
+    Hiding.plain = base
+    return Hiding
