@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,6 +130,39 @@ def test_large_pictures_are_read_by_windows_and_pyramids_by_levels(
     assert not any(isinstance(level, np.ndarray) for level in levels)
     assert np.array_equal(np.asarray(levels[0][10:20, 5:9]), full[10:20, 5:9])
     assert np.array_equal(np.asarray(levels[1][...]), full[::2, ::2])
+
+
+def test_a_file_is_closed_when_its_layer_goes(tmp_path: Path) -> None:
+    # In an interpreter of its own: what is imported first counts, and whether jinja2 is there.
+    pytest.importorskip("dask", reason="dask is not installed (extra cluster)")
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((40, 50), np.uint16))
+    script = """
+        import gc, sys
+        sys.modules["jinja2"] = None
+        from nucleate.apps.napari import pixels, reader
+        pixels._LOADED_BYTES = 100
+        closed = []
+        opened = reader.open_image
+        def watched(*args, **kwargs):
+            image = opened(*args, **kwargs)
+            release = image.release
+            object.__setattr__(image, "release", lambda: (closed.append(1), release()))
+            return image
+        reader.open_image = watched
+        layers = reader.read_layers(sys.argv[1])
+        layers[0][0][3:5, 4:9].compute()
+        assert not closed
+        del layers
+        gc.collect()
+        assert closed, "it is still open"
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "a.tif")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_label_images_have_their_measurements(saved: Path) -> None:

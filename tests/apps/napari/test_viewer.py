@@ -194,6 +194,24 @@ def test_the_count_is_of_what_stands_there(corrected: Any) -> None:  # noqa: ANN
     layer.fill((5, 5), 2)  # merged with a hidden one, which is seen from now on
     assert finder._count.value == "6 of 11, 0.50 or surer"
     assert _seen(layer)[5, [5, 21]].all()
+    layer.brush_size = 40
+    layer.paint((32, 32), 50)
+    layer.paint((32, 32), 0)
+    counted = np.unique(layer.data)[1:]
+    assert finder._count.value == f"{len(counted) - np.sum(counted % 2 == 0) + 1} of {len(counted)}, 0.50 or surer"
+
+
+def test_what_is_hidden_can_be_erased_for_other_tools(corrected: Any) -> None:  # noqa: ANN401 - as above
+    finder, layer = corrected
+    before = layer.data.copy()
+    assert not finder._erase.enabled
+    finder._least.value = 0.5
+    finder._erase.changed.emit(True)
+    assert np.array_equal(layer.data, np.where(before % 2, before, 0))
+    assert (finder._count.value, finder._erase.enabled) == ("6 of 6, 0.50 or surer", False)
+    layer.undo()
+    assert np.array_equal(layer.data, before)
+    assert finder._count.value == "6 of 12, 0.50 or surer"
 
 
 def test_new_colours_do_not_show_what_is_hidden(corrected: Any) -> None:  # noqa: ANN401 - as above

@@ -33,6 +33,7 @@ __all__ = ["FindNuclei"]
 
 _OWN_MODEL = "a file..."
 _WIDTH = 320
+_HEARD = ("paint", "labels_update", "data", "set_data", "colormap")
 
 
 class FindNuclei(widgets.Container[widgets.Widget]):
@@ -49,7 +50,8 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         self._viewer = viewer
         self._worker: Any = None
         self._loaded: dict[str, Segmenter] = {}
-        self._edited: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._edited: weakref.WeakSet[Any] = weakref.WeakSet()  # layers in which there is something to undo
+        self._late: weakref.WeakSet[Any] = weakref.WeakSet()  # those in which pixels may change after all was told
         self._ids = np.zeros(0, np.int64)
         models = [one.card.name for one in list_models()]
         least = find_model().card.min_confidence
@@ -67,11 +69,12 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         self._least = widgets.FloatSlider(label="confidence", min=0, max=1, step=0.01, value=least, readout=False)
         self._least.tooltip = "Nuclei that are less sure are hidden; nothing is computed again."
         self._count = widgets.Label(label="", value="")
+        self._erase = widgets.PushButton(text="Erase what is hidden", tooltip="For other tools; it can be undone.")
         self.min_width = _WIDTH
         self.extend(
             [
                 self._image, self._part, self._planes, self._model, self._file, self._auto, self._scale, self._twice,
-                self._area, self._button, self._nuclei, self._least, self._count,
+                self._area, self._button, self._nuclei, self._least, self._count, self._erase,
             ]
         )  # fmt: skip
         self._file.visible = self._scale.visible = False
@@ -92,6 +95,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         self._button.changed.connect(self._start_or_stop)
         self._nuclei.changed.connect(self._look_up)
         self._least.changed.connect(self._hide)
+        self._erase.changed.connect(self._drop)
 
     def _results(self) -> list[tuple[str, napari.layers.Labels]]:
         return [
@@ -175,17 +179,24 @@ class FindNuclei(widgets.Container[widgets.Widget]):
     def _follow(self) -> None:
         """Hear of what is painted, undone and coloured anew in every layer of nuclei."""
         for _, layer in self._results():
-            for event in (layer.events.paint, layer.events.data, layer.events.set_data, layer.events.colormap):
-                event.connect(self._hear)  # once, however often it is asked for
+            for name in _HEARD:
+                layer.events[name].connect(self._hear)  # once, however often it is asked for
 
     def _hear(self, event: Any) -> None:  # noqa: ANN401 - napari's
-        """Keep hidden what is hidden and count anew; undoing tells no more than that the layer is drawn anew."""
+        """Keep hidden what is hidden and count anew."""
         layer: napari.layers.Labels = event.source
         found = viewing.found_of(layer)
         if event.type in {"paint", "data"}:
             self._edited.add(layer)
-        if found is None or (event.type == "set_data" and layer not in self._edited):
+            self._late.add(layer)
+        # Some tools tell of paint before the pixels change, and undoing tells only that the layer is drawn anew.
+        unchanged = (event.type == "set_data" and layer not in self._edited) or (
+            event.type == "labels_update" and layer not in self._late
+        )
+        if found is None or unchanged:
             return
+        if event.type == "labels_update":
+            self._late.discard(layer)
         with layer.events.set_data.blocker(self._hear), layer.events.colormap.blocker(self._hear):
             viewing.show(layer, found)
         if layer is self._nuclei.value and event.type != "colormap":
@@ -210,11 +221,20 @@ class FindNuclei(widgets.Container[widgets.Widget]):
                 viewing.show(layer, found.at_least(least))
         self._tell_count()
 
+    def _drop(self) -> None:
+        """Take the hidden nuclei out of the pixels."""
+        layer: napari.layers.Labels | None = self._nuclei.value
+        if layer is not None:
+            pixels = np.asarray(layer.data)
+            layer.data_setitem(np.nonzero(np.isin(pixels, hidden_by(layer.colormap))), 0)
+
     def _tell_count(self) -> None:
         layer: napari.layers.Labels | None = self._nuclei.value
+        self._erase.enabled = False
         limit = f"{self._least.value:.2f} or surer"
         if layer is None or viewing.found_of(layer) is None:
             self._count.value = limit
             return
         count, hidden = len(self._ids), len(np.intersect1d(self._ids, hidden_by(layer.colormap)))
         self._count.value = f"{count - hidden:,} of {count:,}, {limit}"
+        self._erase.enabled = hidden > 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -103,13 +105,15 @@ def pyramid_of(levels: Sequence[LazyImage]) -> list[Any]:
 def _by_windows(image: LazyImage) -> Any:  # noqa: ANN401 - as above
     pixels = LazyPixels(image)
     try:
-        import dask.array
+        # Dask keeps the frames of whoever imports it first where jinja2 is missing, and so would keep a file open.
+        with ThreadPoolExecutor(1) as pool:
+            dask: Any = pool.submit(import_module, "dask.array").result()
     except ImportError:
         return pixels
     lengths = dict.fromkeys("TZI", 1) | {"Y": _CHUNK, "X": _CHUNK, "S": 3}
     chunks = tuple(min(lengths[letter], n) for letter, n in zip(image.axes, image.shape, strict=True))
     # The libraries below read one window after the other from a file.
-    return dask.array.from_array(pixels, chunks=chunks, lock=True, asarray=True, name=False)  # type: ignore[no-untyped-call]
+    return dask.from_array(pixels, chunks=chunks, lock=True, asarray=True, name=False)
 
 
 def _full(key: Any, ndim: int) -> list[Any]:  # noqa: ANN401 - whatever slices an array

@@ -88,7 +88,7 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
         """Name the files after the image, and the channel of it in which the nuclei were found."""
         image: napari.layers.Image | None = self._image.value
         found = None if self._nuclei.value is None else viewing.found_of(self._nuclei.value)
-        part = "" if found is None else found.view.part
+        part = "" if found is None else found.view.part.replace(":", "")
         self._name.value = "" if image is None else " ".join(filter(None, [image.name, part]))
         self._button.enabled = self._nuclei.value is not None and image is not None
 
