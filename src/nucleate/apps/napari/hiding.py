@@ -28,8 +28,9 @@ def hiding(colormap: Any, hidden: NDArray[Any]) -> Any:  # noqa: ANN401 - napari
     colormap
         Of the same kind.
     """
-    fields = {name: value for name, value in colormap if name != "hidden"}
     kind: Any = type(colormap)
+    names = kind.model_fields if hasattr(kind, "model_fields") else kind.__fields__  # of pydantic 1, in older napari
+    fields = {name: getattr(colormap, name) for name in names if name != "hidden"}
     return _kind(getattr(kind, "plain", kind))(**fields, hidden=hidden)
 
 
