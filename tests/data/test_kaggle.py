@@ -158,7 +158,8 @@ def test_a_sole_mask_with_soft_edges_is_one_nucleus(tmp_path: Path, mask: NDArra
 def test_of_several_masks_each_is_one_nucleus(tmp_path: Path) -> None:
     corner = np.zeros((40, 40), np.uint8)
     corner[36:, 36:] = 255
-    (sample,) = read_samples(write(tmp_path, per_image(png(corner), png(THREE.astype(np.uint8)), name="a")))
+    folder = write(tmp_path, per_image(png(corner), png(THREE.astype(np.uint8)), name="a"))
+    (sample,) = kaggle.samples_of(open_source(folder))
     assert sorted(np.bincount(sample.labels.ravel())[1:].tolist()) == [16, 432]
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.data.files import png, read_samples, write
 
 from nucleate.data.check import check_dataset
-from nucleate.data.names import picture_id, read_name
+from nucleate.data.names import picture_id, read_names
 from nucleate.data.pictures import open_pictures
 from nucleate.data.truth import read_labels_source
 from nucleate.errors import DataError
@@ -95,12 +95,12 @@ def test_a_masks_folder_in_capitals_is_kaggles_too(tmp_path: Path) -> None:
 def test_names() -> None:
     assert picture_id("a/b.ome.tif") == "b.ome"
     assert picture_id("_masks.tif") == "_masks"
-    assert read_name("notes.txt") is None
-    assert read_name("labels/a.Overlay.PNG") is None
-    assert read_name("masks/images/a.png") == ("masks", "a", False)
+    assert read_names(["notes.txt", "labels/a.Overlay.PNG", "a.npy", "a_seg.npy"]) == {}
+    assert read_names(["masks/images/a.png"]) == {"masks/images/a.png": ("masks", "a", False, "images")}
 
 
 def test_accents_are_one_letter_or_two() -> None:
     composed, apart = "z\u00e4hl", "za\u0308hl"
     assert picture_id(f"labels/{apart}.tif") == picture_id(f"{composed}.labels.tif") == composed
-    assert read_name(f"images/{apart}.tif") == read_name(f"images/{composed}.tif")
+    (first,), (second,) = (read_names([f"images/{name}.tif"]).values() for name in (apart, composed))
+    assert first == second

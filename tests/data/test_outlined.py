@@ -17,7 +17,8 @@ from tests.data.files import read_samples
 from tests.strategies import label_images
 
 from nucleate.core.labels import relabel
-from nucleate.data.annotations import coco_pictures, coco_regions, geojson_regions, roi_regions, xml_regions
+from nucleate.data.annotations import geojson_regions, roi_regions, xml_regions
+from nucleate.data.coco import coco_pictures, coco_regions
 from nucleate.data.outlined import find_outlined
 from nucleate.data.regions import paint_regions, region_of_rings, region_of_runs
 from nucleate.data.source import open_source

@@ -7,27 +7,67 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from nucleate.core.labels import relabel
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["EIGHT", "count_pieces", "looks_binary"]
+__all__ = ["EIGHT", "count_pieces", "looks_binary", "unnumbered"]
 
 EIGHT = np.ones((3, 3), dtype=bool)
 """Neighbours of a pixel by which nuclei hang together: those at its corners too."""
 
+_LOOKED_AT = 100  # ids of a picture; a photograph has thousands, each all over it
+
 
 def count_pieces(mask: NDArray[np.bool_]) -> int:
-    """Count the parts of a mask that do not touch, not even by corners."""
-    return int(ndimage.label(mask, EIGHT)[1])
+    """Count the parts of a mask, of a picture or of a stack, that do not touch, not even by corners."""
+    return int(ndimage.label(mask, np.ones((3,) * mask.ndim, bool))[1])
 
 
 def looks_binary(labels: NDArray[Any]) -> bool:
-    """Whether a label image has one id only, and that in several pieces.
+    """Whether the ids of a label image do not tell its nuclei apart, see `unnumbered`.
 
     Examples
     --------
     >>> looks_binary(np.array([[1, 0, 1]])), looks_binary(np.array([[1, 0, 2]])), looks_binary(np.array([[1, 1, 0]]))
     (True, False, False)
     """
-    top = labels.max(initial=0)
-    return bool(top > 0) and bool(((labels == 0) | (labels == top)).all()) and count_pieces(labels > 0) > 1
+    return unnumbered(labels) != ""
+
+
+def unnumbered(labels: NDArray[Any]) -> str:
+    """Tell why the ids of a label image cannot be those of its nuclei.
+
+    So it is where there are half as many pieces again as ids, as in masks of all nuclei, sharp or soft, in maps of
+    classes, and in photographs; and where a sole id is most of the border and has holes, as in a mask turned over.
+
+    Parameters
+    ----------
+    labels : (H, W) or (N, H, W) int or bool ndarray
+        0 background.
+
+    Returns
+    -------
+    str
+        What was seen; "" where they can.
+
+    Examples
+    --------
+    >>> unnumbered(np.array([[1, 0, 1], [2, 0, 2]]))
+    '2 ids in 4 pieces'
+    """
+    numbered = relabel(labels)
+    boxes = ndimage.find_objects(numbered)
+    if not boxes:
+        return ""
+    every = max(1, -(-len(boxes) // _LOOKED_AT))
+    looked = range(0, len(boxes), every)
+    pieces = sum(count_pieces(numbered[boxes[at]] == at + 1) for at in looked)
+    if 2 * pieces > 3 * len(looked):
+        return "a sole id in several pieces" if len(boxes) == 1 else f"{len(looked)} ids in {pieces} pieces"
+    if len(boxes) == 1 and numbered.ndim == 2:
+        border = np.concatenate([numbered[0], numbered[-1], numbered[:, 0], numbered[:, -1]])
+        if 2 * border.sum() > border.size and ndimage.label(np.pad(numbered == 0, 1, constant_values=True))[1] > 1:
+            return "a sole id round holes along the border"
+    return ""

@@ -14,11 +14,11 @@ from scipy import ndimage
 
 from nucleate.core.files import write_rows
 from nucleate.core.labels import relabel
-from nucleate.core.pieces import count_pieces
+from nucleate.core.pieces import count_pieces, unnumbered
 from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, find_outlined
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask, digest_of, stored_labels
-from nucleate.data.regions import painting_order
+from nucleate.data.regions import faults, painting_order
 from nucleate.data.source import Source, open_source
 from nucleate.errors import DataError
 
@@ -36,20 +36,34 @@ KINDS = {
     "no annotation": "image without masks, label image or outlines; the sample is lost",
     "no image": "label image or outlines without an image; the sample is lost",
     "stray file": "picture or mask that belongs to no image in Kaggle's layout; it is passed over",
-    "passed over": "outlines that are no nuclei: regions round detections, crowds, points, lines",
+    "passed over": "outlines that are no nuclei: regions, crowds, other classes and categories, points, lines",
+    "outside the picture": "outlines lie beyond the picture, as of one at another zoom; the sample is lost",
+    "region": "outline round most of the others, which is no nucleus; the sample is lost",
     "overlapping masks": "mask shares pixels with earlier ones, which keep them: earlier by name, of outlines smaller",
     "hidden mask": "mask lies wholly inside earlier ones; it gets no number",
     "duplicate mask": "mask equals an earlier one of the same image",
     "empty mask": "mask without a pixel; it gets no number",
     "several pieces": "nucleus falls into parts that do not touch, not even by corners",
     "holes": "nucleus encloses background or another nucleus",
-    "binary mask": "sole nucleus in several pieces, in most images: number the nuclei; the set is refused",
+    "binary mask": "ids in pieces or round holes, in most images: number the nuclei; the set is refused",
     "no nuclei": "image annotated as empty",
+    "nothing annotated": "no image of the set has a nucleus; the set is refused",
     "duplicate image": "image has the pixels of an earlier one",
 }
 """Kinds of findings and what each means."""
 
-FATAL = frozenset({"unreadable file", "another size", "no annotation", "no image", "binary mask"})
+FATAL = frozenset(
+    {
+        "unreadable file",
+        "another size",
+        "no annotation",
+        "no image",
+        "outside the picture",
+        "region",
+        "binary mask",
+        "nothing annotated",
+    }
+)
 """Kinds with which the sample cannot be used."""
 
 
@@ -146,7 +160,7 @@ def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | No
     entries = kaggle.find_entries(source)
     pairs = [] if entries else folders.find_pairs(source)
     outlined = [] if entries or pairs else find_outlined(source)
-    checks: list[Callable[[], None]] = [
+    checks: list[Callable[[], _Place | None]] = [
         *(functools.partial(_check_entry, source, one, report=report, seen=seen) for one in entries),
         *(functools.partial(_check_pair, source, one, report=report, seen=seen) for one in pairs),
         *(functools.partial(_check_outlined, source, one, report=report, seen=seen) for one in outlined),
@@ -155,34 +169,34 @@ def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | No
         raise DataError(f"{source} has no known layout: got {len(source.names)} files; see `nucleate check --help`")
     full, binary = 0, []
     for number, check in enumerate(checks, 1):
-        nuclei, findings = report.nuclei, len(report.findings)
-        check()
-        full += report.nuclei > nuclei
-        if report.nuclei == nuclei + 1:
-            binary += [found for found in report.findings[findings:] if found.kind == "several pieces"]
+        found = check()
+        if found is not None and found.labels.any():
+            full += 1
+            binary += [(found, reason) for reason in [unnumbered(found.labels)] if reason]
         if progress:
             progress(number, len(checks))
     if 2 * len(binary) > full:
-        for found in binary:
-            report.add("binary mask", found.image_id, place=found.place, detail=found.detail)
+        for one, reason in binary:
+            report.add("binary mask", one.image_id, place=one.name, detail=reason)
+    if report.usable and not report.nuclei:
+        report.add("nothing annotated", "", place=report.name)
     if entries:
         _check_orphans(source, entries, report=report)
     return report
 
 
-def _check_entry(source: Source, entry: kaggle.KaggleEntry, *, report: Report, seen: dict[bytes, str]) -> None:
+def _check_entry(source: Source, entry: kaggle.KaggleEntry, *, report: Report, seen: dict[bytes, str]) -> _Place | None:
     if entry.masks and kaggle.sole_labels(source, entry) is not None:
         pair = folders.Pair(entry.image_id, entry.image, entry.masks[0])
-        _check_pair(source, pair, report=report, seen=seen)
-        return
+        return _check_pair(source, pair, report=report, seen=seen)
     report.images += 1
     image = _image(source, (entry.image_id, entry.image), report=report, seen=seen)
     if entry.masks is None:
         report.add("no annotation", entry.image_id, place=entry.image)
-        return
+        return None
     if not entry.masks:
         report.add("no nuclei", entry.image_id, place=entry.image)
-    painted = np.zeros(image.shape[:2], dtype=bool) if image is not None else None
+    painted = np.zeros(image.shape[:2], np.int32) if image is not None else None
     masks = _Masks(entry.image_id, report, painted)
     for name in entry.masks:
         try:
@@ -198,9 +212,10 @@ def _check_entry(source: Source, entry: kaggle.KaggleEntry, *, report: Report, s
             report.add("empty mask", entry.image_id, place=name)
         else:
             masks.check(name, box, crop=mask[box] != 0)
+    return None if painted is None else _Place(entry.image_id, (entry.masks or (entry.image,))[0], painted)
 
 
-def _check_outlined(source: Source, entry: Outlined, *, report: Report, seen: dict[bytes, str]) -> None:
+def _check_outlined(source: Source, entry: Outlined, *, report: Report, seen: dict[bytes, str]) -> _Place | None:
     shape = entry.shape
     if entry.image is None:
         report.add("no image", entry.image_id, place=str(entry.outlines))
@@ -210,13 +225,13 @@ def _check_outlined(source: Source, entry: Outlined, *, report: Report, seen: di
         if image is not None and shape not in {None, image.shape[:2]}:
             place = str(entry.outlines)
             report.add("another size", entry.image_id, place=place, detail=f"{shape}, image {image.shape[:2]}")
-            return
+            return None
         shape = shape if image is None else (image.shape[0], image.shape[1])
     if entry.read is None:
         report.add("no annotation", entry.image_id, place=str(entry.image))
-        return
+        return None
     if shape is None:  # nothing says how large the picture is
-        return
+        return None
     place = str(entry.outlines)
     try:
         regions = entry.regions(
@@ -224,10 +239,12 @@ def _check_outlined(source: Source, entry: Outlined, *, report: Report, seen: di
         )
     except DataError as error:
         report.add("unreadable file", entry.image_id, place=place, detail=str(error))
-        return
+        return None
     if not regions:
         report.add("no nuclei", entry.image_id, place=place)
-    masks = _Masks(entry.image_id, report, np.zeros(shape, bool))
+    for kind, seen_there in faults(regions, shape):
+        report.add(kind, entry.image_id, place=place, detail=seen_there)
+    masks = _Masks(entry.image_id, report, np.zeros(shape, np.int32))
     # The smaller keep what they share with larger ones, so they come first here.
     for index in reversed(painting_order(regions)):
         region, name = regions[index], f"{place}, outline {index + 1}"
@@ -240,9 +257,10 @@ def _check_outlined(source: Source, entry: Outlined, *, report: Report, seen: di
             for part, first in zip(inner, (region.top, region.left), strict=True)
         )
         masks.check(name, (rows, cols), crop=region.mask[inner])
+    return None if masks.painted is None else _Place(entry.image_id, place, masks.painted)
 
 
-def _check_pair(source: Source, pair: folders.Pair, *, report: Report, seen: dict[bytes, str]) -> None:
+def _check_pair(source: Source, pair: folders.Pair, *, report: Report, seen: dict[bytes, str]) -> _Place | None:
     image = None
     if pair.image is None:
         report.add("no image", pair.image_id, place=str(pair.labels))
@@ -251,16 +269,16 @@ def _check_pair(source: Source, pair: folders.Pair, *, report: Report, seen: dic
         image = _image(source, (pair.image_id, pair.image), report=report, seen=seen)
     if pair.labels is None:
         report.add("no annotation", pair.image_id, place=str(pair.image))
-        return
+        return None
     try:
         stored = stored_labels(source.read(pair.labels), pair.labels)
     except DataError as error:
         report.add("unreadable file", pair.image_id, place=pair.labels, detail=str(error))
-        return
+        return None
     if image is not None and stored.shape != image.shape[:2]:
         detail = f"{stored.shape}, image {image.shape[:2]}"
         report.add("another size", pair.image_id, place=pair.labels, detail=detail)
-        return
+        return None
     labels = relabel(stored)
     ids = np.unique(stored[stored > 0]).tolist()
     boxes = ndimage.find_objects(labels)
@@ -270,6 +288,7 @@ def _check_pair(source: Source, pair: folders.Pair, *, report: Report, seen: dic
     for number, (box, stored_id) in enumerate(zip(boxes, ids, strict=True), 1):
         place = pair.image_id, f"{pair.labels}, nucleus {stored_id}"
         _check_nucleus(labels[box] == number, place, report=report)
+    return _Place(pair.image_id, pair.labels, labels)
 
 
 def _check_nucleus(crop: NDArray[np.bool_], place: tuple[str, str], *, report: Report) -> None:
@@ -283,13 +302,23 @@ def _check_nucleus(crop: NDArray[np.bool_], place: tuple[str, str], *, report: R
         report.add("holes", place[0], place=place[1], detail=f"{count - 1} holes, {pixels} px")
 
 
+@dataclass(frozen=True)
+class _Place:
+    """The nuclei of one image, and the file that they are from."""
+
+    image_id: str
+    name: str
+    labels: NDArray[np.int32]
+
+
 @dataclass
 class _Masks:
     """The masks of one image, one after the other; a pixel belongs to the first that claims it."""
 
     image_id: str
     report: Report
-    painted: NDArray[np.bool_] | None
+    painted: NDArray[np.int32] | None
+    count: int = 0
     known: dict[bytes, str] = field(default_factory=dict)
 
     def check(self, name: str, box: tuple[slice, slice], *, crop: NDArray[np.bool_]) -> None:
@@ -297,11 +326,14 @@ class _Masks:
         self.report.nuclei += 1
         _check_nucleus(crop, (self.image_id, name), report=self.report)
         if self.painted is not None:
-            shared, area = int((crop & self.painted[box]).sum()), int(crop.sum())
+            free = crop & (self.painted[box] == 0)
+            area = int(crop.sum())
+            shared = area - int(free.sum())
             if shared:
                 kind = "hidden mask" if shared == area else "overlapping masks"
                 self.report.add(kind, self.image_id, place=name, detail=f"{shared} of {area} px")
-            self.painted[box] |= crop
+            self.count += 1
+            self.painted[box][free] = self.count
         digest = hashlib.sha256(repr(box).encode() + crop.tobytes()).digest()
         if self.known.setdefault(digest, name) != name:
             self.report.add("duplicate mask", self.image_id, place=name, detail=f"equals {self.known[digest]}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from nucleate.data.names import read_name, without_extras
+from nucleate.data.names import FileName, picture_id, read_names, tree_id, without_extras
 from nucleate.data.pixels import decode_image, decode_labels
 from nucleate.data.sample import Sample
 from nucleate.errors import DataError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from nucleate.data.source import Source
 
-__all__ = ["Pair", "find_pairs", "samples_of"]
+__all__ = ["Pair", "find_labels", "find_pairs", "samples_of"]
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,9 @@ def find_pairs(source: Source) -> list[Pair]:
         If several folders of the source hold such pairs, or an id occurs twice.
     """
     roots: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
-    for name in source.names:
-        found = read_name(name)
-        if found is not None:
-            side = roots.setdefault(found.root, ({}, {}))[found.is_label]
-            _add(side, found.image_id, name=name, source=source)
+    for name, found in read_names(source.names).items():
+        side = roots.setdefault(found.root, ({}, {}))[found.is_label]
+        _add(side, found.image_id, name=name, source=source)
     paired = {root: sides for root, sides in roots.items() if sides[1]}
     if len(paired) > 1:
         shown = ", ".join(sorted(paired))
@@ -64,6 +63,58 @@ def find_pairs(source: Source) -> list[Pair]:
         for images, labels in ((images, _by_image(labels, images, source=source)) for images, labels in paired.values())
         for image_id in sorted(images.keys() | labels.keys())
     ]
+
+
+def find_labels(source: Source, *, like: Collection[str] = ()) -> dict[str, str]:
+    """List the label images of a source that may hold nothing else, whatever they are called.
+
+    Where pictures lie there too (a folder ``images``, or a picture beside its label image), those are label images that
+    their folder or ending says are. Elsewhere all files are.
+
+    Parameters
+    ----------
+    source : Source
+        One side of a comparison.
+    like : collection of str
+        Ids of the other side.
+
+    Returns
+    -------
+    dict
+        Id -> file name. Where names occur in several folders, the id has them too: ``p1-a`` of ``p1/a.tif``; likewise
+        where the ids of the other side do.
+
+    Raises
+    ------
+    DataError
+        As `find_pairs`.
+    """
+    named = read_names(source.names)
+    if _pictured(named):
+        return {pair.image_id: pair.labels for pair in find_pairs(source) if pair.labels is not None}
+    files = [*named] or [name for name in source.names if _is_array(name)]
+    whole: dict[str, str] = {}
+    for name in files:
+        inside = named[name].folder if name in named else ""
+        _add(whole, named[name].image_id if inside else tree_id(name), name=name, source=source)
+    plain = {picture_id(name): name for name in whole.values()}
+    if len(plain) < len(whole) or (plain.keys().isdisjoint(like) and not whole.keys().isdisjoint(like)):
+        return whole
+    return plain
+
+
+def _pictured(named: Mapping[str, FileName]) -> bool:
+    """Whether pictures lie among label images: by their folder, or as one of two with the same name."""
+    if any(one.folder == "images" for one in named.values()):
+        return True
+    ids = Counter((one.root, without_extras(one.image_id)) for one in {*named.values()})
+    labelled = {(one.root, without_extras(one.image_id)) for one in named.values() if one.is_label}
+    return any(ids[key] > 1 for key in labelled)
+
+
+def _is_array(name: str) -> bool:
+    place = PurePosixPath(name)
+    return place.suffix.lower() == ".npy" and not place.stem.lower().endswith("_seg")
 
 
 def _by_image(labels: Mapping[str, str], images: Collection[str], *, source: Source) -> dict[str, str]:

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from nucleate.core.image import Image
 from nucleate.core.labels import areas, relabel
-from nucleate.core.pieces import EIGHT, count_pieces
+from nucleate.core.pieces import EIGHT, unnumbered
 from nucleate.data.names import picture_id, without_extras
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask, stored_labels
 from nucleate.data.sample import Sample
@@ -71,13 +71,13 @@ def find_entries(source: Source) -> list[KaggleEntry]:
     DataError
         If an id occurs twice, or a folder beside them holds several pictures.
     """
-    pictures: dict[str, list[str]] = {}
-    masks: dict[str, list[str]] = {}
+    kinds: dict[str, dict[str, list[str]]] = {"images": {}, "masks": {}, "labels": {}}
+    pictures, masks, labels = kinds.values()
     for name in source.names:
         place = PurePosixPath(name)
         kind = place.parent.name.lower()
-        if kind in {"images", "masks"} and place.suffix.lower() in PICTURE_SUFFIXES:
-            (pictures if kind == "images" else masks).setdefault(str(place.parent.parent), []).append(name)
+        if kind in kinds and place.suffix.lower() in PICTURE_SUFFIXES:
+            kinds[kind].setdefault(str(place.parent.parent), []).append(name)
     places = map(PurePosixPath, source.folders)
     annotated = {str(place.parent) for place in places if place.name.lower() == "masks"}
     entries: dict[str, KaggleEntry] = {}
@@ -85,7 +85,9 @@ def find_entries(source: Source) -> list[KaggleEntry]:
     for folder, names in pictures.items():
         # A single sample's own folder may be given as the whole source.
         image_id = PurePosixPath(folder).name or source.path.name
-        shown = {picture_id(name) for name in names}
+        if folder in labels and folder not in masks:  # a set of one picture, in a folder of its name
+            continue
+        shown = {picture_id(name) for name in names} | {PurePosixPath(name).stem for name in names}
         found = masks.get(folder)
         if len(names) > 1:
             if found or image_id in shown:
@@ -221,10 +223,8 @@ def sole_labels(source: Source, entry: KaggleEntry) -> NDArray[np.int32] | None:
     count = int(labels.max())
     if count < 2 or np.median(areas(labels)) < 4:
         return None
-    boxes = ndimage.find_objects(labels)
-    pieces = sum(count_pieces(labels[box] == number) for number, box in enumerate(boxes, 1))
     edges = ndimage.binary_dilation(labels == count, EIGHT, iterations=2)
-    return labels if 2 * pieces <= 3 * count and ((labels > 0) & ~edges).any() else None
+    return labels if not unnumbered(labels) and ((labels > 0) & ~edges).any() else None
 
 
 def merge_masks(masks: Iterable[tuple[str, NDArray[Any]]], shape: tuple[int, int]) -> NDArray[np.int32]:

@@ -1,20 +1,28 @@
-"""What the name of a picture file says: its data set, its image, and whether it is the picture or a label image."""
+"""What the names of picture files say: data set, image, and whether it is the picture or a label image."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nucleate.data.pixels import PICTURE_SUFFIXES
 
-__all__ = ["FileName", "picture_id", "read_name", "without_extras"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-_HOLDS_LABELS = {"images": False, "labels": True, "masks": True}
+__all__ = ["FileName", "picture_id", "read_names", "tree_id", "without_extras"]
+
+_FOLDERS = {"images": False, "labels": True, "masks": True}
 _LABELS = re.compile(r"(?<=.)(\.labels(\.ome)?|(_cp)?_masks?)$", re.IGNORECASE)  # ours, and Cellpose's
 _EXTRAS = re.compile(r"(?<=.)(\.ome|_img)$", re.IGNORECASE)
-_NEITHER = (".overlay", ".probability")  # what else we write of an image
+_OURS = (".overlay", ".probability")  # what else we write of an image, and, below, what Cellpose does
+_BESIDE = re.compile(
+    r"(?<=.)(\.overlay|\.probability|_flows((_cp)?_masks?)?|_cp_output|(_cp)?_outlines|_dP|_cellprob|_seg)$",
+    re.IGNORECASE,
+)
+_ARRAY = ".npy"  # a label image only: where its folder or its ending says so
 
 
 class FileName(NamedTuple):
@@ -28,11 +36,14 @@ class FileName(NamedTuple):
         Its name without label ending, after those of the folders within ``images``: ``p1-a`` of ``images/p1/a.tif``.
     is_label : bool
         Whether it is a label image: by its folder or its ending.
+    folder : str
+        The folder that says so, in lower case: ``images``, ``labels`` or ``masks``; empty where there is none.
     """
 
     root: str
     image_id: str
     is_label: bool
+    folder: str
 
 
 def picture_id(name: str) -> str:
@@ -43,7 +54,18 @@ def picture_id(name: str) -> str:
     >>> [picture_id(name) for name in ("labels/plate-1.labels.tif", "001_cp_masks.png", "masks/a_mask.tif")]
     ['plate-1', '001', 'a']
     """
-    return _LABELS.sub("", unicodedata.normalize("NFC", PurePosixPath(name).stem))
+    return _LABELS.sub("", _stem(name))
+
+
+def tree_id(name: str) -> str:
+    """Give the id in a file name after those of all its folders.
+
+    Examples
+    --------
+    >>> tree_id("p1/a.labels.tif")
+    'p1-a'
+    """
+    return "-".join([*PurePosixPath(name).parent.parts, picture_id(name)])
 
 
 def without_extras(image_id: str) -> str:
@@ -51,21 +73,67 @@ def without_extras(image_id: str) -> str:
     return _EXTRAS.sub("", image_id)
 
 
-def read_name(name: str) -> FileName | None:
-    """Tell what a file is in a data set; None if it is no picture, or an overlay or a map beside one.
+def read_names(names: Iterable[str]) -> dict[str, FileName]:
+    """Tell what each file of a data set is; those that are no picture of it are left out.
 
-    Folders and endings may be in capitals. A file whose name ends as that of a label image is one in any folder.
+    Folders and endings may be in capitals. A file whose name ends as that of a label image is one in any folder, but in
+    ``images`` only where there is no folder of label images beside it. What programs write of an image beside it
+    (overlays, outlines, flows) is passed over.
 
     Examples
     --------
-    >>> read_name("set/Masks/p1/a.tif")
-    FileName(root='set', image_id='p1-a', is_label=True)
+    >>> found = read_names(["set/Images/p1/a_mask.tif", "set/Labels/p1/a_mask.tif", "set/Images/p1/a_mask.overlay.png"])
+    >>> [(one.image_id, one.is_label) for one in found.values()]
+    [('p1-a_mask', False), ('p1-a_mask', True)]
     """
+    found = {name: one for name in names if (one := _by_itself(name)) is not None}
+    sides: dict[str, set[str]] = {}
+    for one in found.values():
+        sides.setdefault(one.root, set()).add(one.folder)
+    apart = {root for root, folders in sides.items() if "images" in folders and folders & {"labels", "masks"}}
+    there = {
+        (PurePosixPath(name).parent, base)
+        for name in found
+        if not _BESIDE.search(_stem(name))
+        for base in (_stem(name), picture_id(name))
+    }
+    whole = {(one.root, _whole_id(name)) for name, one in found.items() if one.root in apart and one.folder == "images"}
+    kept = {}
+    for name, one in found.items():
+        stem = _stem(name)
+        pictured = one.root in apart and one.folder == "images"
+        beside = (PurePosixPath(name).parent, _BESIDE.sub("", stem)) in there and _BESIDE.search(stem)
+        if beside or (stem.lower().endswith(_OURS) and one.root not in apart):
+            continue
+        if pictured or ((one.root, _whole_id(name)) in whole and one.folder):
+            one = one._replace(image_id=_whole_id(name), is_label=not pictured)
+        kept[name] = one
+    return kept
+
+
+def _by_itself(name: str) -> FileName | None:
     place = PurePosixPath(name)
-    if place.suffix.lower() not in PICTURE_SUFFIXES or place.stem.lower().endswith(_NEITHER):
+    suffix = place.suffix.lower()
+    named, parts = _named_folder(place)
+    folder = parts[named].lower() if named < len(parts) else ""
+    is_label = _FOLDERS.get(folder, False) or _LABELS.search(_stem(name)) is not None
+    if suffix not in PICTURE_SUFFIXES and not (suffix == _ARRAY and is_label):
         return None
-    folders = place.parent.parts
-    named = max((at for at, folder in enumerate(folders) if folder.lower() in _HOLDS_LABELS), default=len(folders))
-    in_labels = named < len(folders) and _HOLDS_LABELS[folders[named].lower()]
-    image_id = "-".join([*folders[named + 1 :], picture_id(name)])
-    return FileName("/".join(folders[:named]) or ".", image_id, in_labels or _LABELS.search(place.stem) is not None)
+    image_id = "-".join([*parts[named + 1 :], picture_id(name)])
+    return FileName("/".join(parts[:named]) or ".", image_id, is_label, folder)
+
+
+def _named_folder(place: PurePosixPath) -> tuple[int, tuple[str, ...]]:
+    """Tell which of the folders of a file is the last one that says what the file is; their number if none does."""
+    parts = place.parent.parts
+    return max((at for at, folder in enumerate(parts) if folder.lower() in _FOLDERS), default=len(parts)), parts
+
+
+def _whole_id(name: str) -> str:
+    """Give the id with all that looks like the ending of a label image."""
+    named, parts = _named_folder(PurePosixPath(name))
+    return "-".join([*parts[named + 1 :], _stem(name)])
+
+
+def _stem(name: str) -> str:
+    return unicodedata.normalize("NFC", PurePosixPath(name).stem)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nucleate.data.annotations import READERS, coco_pictures, coco_regions, is_geojson
-from nucleate.data.names import picture_id, read_name
+from nucleate.data.annotations import READERS, begins_as_geojson, is_geojson
+from nucleate.data.coco import coco_pictures, coco_regions
+from nucleate.data.names import picture_id, read_names
 from nucleate.data.pixels import decode_image
-from nucleate.data.regions import Region, paint_regions
+from nucleate.data.regions import Region, faults, paint_regions
 from nucleate.data.sample import Sample
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from nucleate.data.source import Source
 
 __all__ = ["Outlined", "find_outlined", "samples_of"]
@@ -23,7 +28,7 @@ __all__ = ["Outlined", "find_outlined", "samples_of"]
 _Note: TypeAlias = Callable[[str], None]
 _Reader: TypeAlias = Callable[[tuple[int, int], _Note], list[Region]]
 
-_ENDINGS = (".rois", "_rois", "-rois", ".labels", "_annotations")
+_ENDINGS = re.compile(r"^RoiSet[-_. ]?(?=.)|(?<=.)([-_. ]RoiSet|[-._]rois|\.labels|_annotations)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,26 @@ class Outlined:
             raise DataError(f"{self.image_id} is {shape}, {self.outlines} says {self.shape}; annotate the same picture")
         return self.read(shape, note)
 
+    def nuclei(self, shape: tuple[int, int]) -> NDArray[np.int32]:
+        """Paint the nuclei of a picture of that many rows and columns, (H, W), 1..n.
+
+        Raises
+        ------
+        DataError
+            As `regions`, and if outlines lie beyond the picture or one holds most of the others.
+        """
+        found = self.regions(shape)
+        for kind, seen in faults(found, shape):
+            cure = "draw on the picture at its own size" if kind != "region" else "take it out: it is no nucleus"
+            raise DataError(f"{self.image_id}: got {seen} in {self.outlines}; {cure}")
+        return paint_regions(found, shape)
+
 
 def find_outlined(source: Source) -> list[Outlined]:
     """List the outlined pictures of a source by id.
 
-    Known are ``<id>.geojson``, ``<id>.json``, ``<id>.rois.zip`` or ``<id>.zip``, ``<id>.roi`` and ``<id>.xml`` beside
+    Known are ``<id>.geojson``, ``<id>.json``, ``<id>.zip`` (also ``.rois.zip``, ``RoiSet_<id>.zip``,
+    ``<id>_RoiSet.zip``), ``<id>.roi`` and ``<id>.xml`` beside
     or in another folder than ``<id>.png`` (``.tif``, ...), and COCO files that name their pictures: by the path from
     the COCO file, by the path in the source, or by a name that one picture has. JSON of another kind is passed over.
 
@@ -83,18 +103,19 @@ def find_outlined(source: Source) -> list[Outlined]:
     DataError
         If an id occurs twice, a COCO file names a picture of which there are several, or a JSON file is damaged.
     """
-    pictures = [name for name in source.names if read_name(name) is not None]
+    pictures = [*read_names(source.names)]
     files, of_coco = [], []
     for name in source.names:
         ending = PurePosixPath(name).suffix.lower()
         if ending == ".json":
             data = source.read(name)
-            listed = coco_pictures(data, f"{source}/{name}")
-            if listed is not None:
-                of_coco.append((name, listed))
-                continue
-            if not is_geojson(data, f"{source}/{name}"):
-                continue
+            if not begins_as_geojson(data):
+                listed = coco_pictures(data, f"{source}/{name}")
+                if listed is not None:
+                    of_coco.append((name, listed))
+                    continue
+                if not is_geojson(data, f"{source}/{name}"):
+                    continue
         if ending in READERS:
             files.append(name)
     if of_coco:
@@ -134,7 +155,7 @@ def samples_of(source: Source) -> list[Sample]:
             raise DataError(f"{source}: {entry.image_id} has no outlines; add them or take the picture out")
         image = decode_image(source.read(entry.image), f"{source}/{entry.image}")
         shape = (image.shape[0], image.shape[1])
-        samples.append(Sample(entry.image_id, image, paint_regions(entry.regions(shape), shape), entry.image_id))
+        samples.append(Sample(entry.image_id, image, entry.nuclei(shape), entry.image_id))
     return samples
 
 
@@ -174,7 +195,12 @@ def _named_by(source: Source, name: str, *, file_name: str, named: dict[str, lis
 
 
 def _coco_reader(name: str, entry: dict[str, Any]) -> _Reader:
-    return lambda shape, note: coco_regions(entry["annotations"], name, shape=shape, note=note)
+    def read(shape: tuple[int, int], note: _Note) -> list[Region]:
+        if entry["left_out"]:
+            note(entry["left_out"])
+        return coco_regions(entry["annotations"], name, shape=shape, note=note)
+
+    return read
 
 
 def _reader(source: Source, name: str) -> _Reader:
@@ -185,9 +211,7 @@ def _reader(source: Source, name: str) -> _Reader:
 def _by_id(source: Source, names: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in names:
-        image_id = picture_id(name)
-        for ending in _ENDINGS:
-            image_id = image_id.removesuffix(ending)
+        image_id = _ENDINGS.sub("", picture_id(name))
         if image_id in found:
             raise DataError(f"{source}: id {image_id} occurs twice: got {found[image_id]} and {name}; rename one")
         found[image_id] = name

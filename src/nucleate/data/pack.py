@@ -10,11 +10,12 @@ import numpy as np
 
 from nucleate.core.files import atomic_path
 from nucleate.core.text import one_line
+from nucleate.data.names import read_names
 from nucleate.data.write import labels_tiff
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -26,31 +27,41 @@ __all__ = ["pack"]
 _EFFORT = {"quality": 75, "method": 4}  # of the search for the smallest file; the pixels are exact whatever it is
 
 
-def pack(samples: Iterable[Sample], path: Path) -> None:
+def pack(samples: Sequence[Sample], path: Path) -> None:
     """Write ``images/<id>.webp`` and ``labels/<id>.tif`` into one zip, which `load_samples` reads like a folder.
 
     WebP is lossless here. Pictures that are not 8 bit, or too large for WebP, are written as TIFF.
 
     Parameters
     ----------
-    samples : iterable of Sample
+    samples : sequence of Sample
     path : Path
         The zip; replaced if it is there.
 
     Raises
     ------
     DataError
-        If a name is no text.
+        If a name is no text, or would be read as another one.
     OutputError
         If it cannot be written.
     """
+    _check_ids([sample.image_id for sample in samples])
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as target:
         for sample in samples:
-            if not sample.image_id.isprintable():
-                raise DataError(f"{one_line(sample.image_id)}: its name is no text that a zip can hold; rename it")
             suffix, data = _picture(sample.image)
             target.writestr(f"images/{sample.image_id}{suffix}", data)
             target.writestr(f"labels/{sample.image_id}.tif", labels_tiff(sample.labels))
+
+
+def _check_ids(ids: list[str]) -> None:
+    for image_id in ids:
+        if not image_id.isprintable():
+            raise DataError(f"{one_line(image_id)}: its name is no text that a zip can hold; rename it")
+    written = [(f"{folder}/{image_id}.tif", image_id) for image_id in ids for folder in ("images", "labels")]
+    read = read_names(name for name, _ in written)
+    for name, image_id in written:
+        if name not in read or read[name].image_id != image_id:
+            raise DataError(f"{image_id}: its name would be read as another one from a zip; rename it")
 
 
 def _picture(pixels: NDArray[Any]) -> tuple[str, bytes]:

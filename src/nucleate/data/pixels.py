@@ -6,7 +6,7 @@ import hashlib
 import io
 import struct
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -16,16 +16,29 @@ from nucleate.errors import DataError
 from nucleate.io.tiff_colours import colours_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-__all__ = ["PICTURE_SUFFIXES", "decode_image", "decode_labels", "decode_mask", "digest_of", "stored_labels"]
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "decode_image",
+    "decode_label_planes",
+    "decode_labels",
+    "decode_mask",
+    "digest_of",
+    "stored_labels",
+]
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
 """Endings of the files that count as pictures in a data set, in lower case."""
 
+_Found = TypeVar("_Found")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_PALETTE = 3
+_NPY = b"\x93NUMPY"
+_JPEG, _LOSSY_WEBP = b"\xff\xd8\xff", b"VP8 "
 _PLAIN_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "RGB"}
 
 
@@ -87,6 +100,31 @@ def decode_labels(data: bytes, name: str) -> NDArray[np.int32]:
     return relabel(stored_labels(data, name))
 
 
+def decode_label_planes(data: bytes, name: str) -> NDArray[np.int32]:
+    """Decode a label image, of one plane or of several, and renumber its nuclei.
+
+    Returns
+    -------
+    (H, W) or (N, H, W) int32 ndarray
+        Ids 1..n without gaps; no two planes share one, also where they do in the file.
+
+    Raises
+    ------
+    DataError
+        As `stored_labels`, but for stacks along depth or time.
+    """
+    planes = _guarded(lambda: _tiff_planes(data, name), name) if data.startswith(_TIFF) else None
+    if planes is None:
+        return decode_labels(data, name)
+    stored = _whole_numbers(planes, name)
+    labels = np.zeros(stored.shape, np.int32)
+    count = 0
+    for plane, found in zip(labels, map(relabel, stored), strict=True):
+        plane[...] = np.where(found > 0, found + count, 0)
+        count += int(found.max(initial=0))
+    return labels
+
+
 def stored_labels(data: bytes, name: str) -> NDArray[Any]:
     """Decode a label image, its ids as they are in the file.
 
@@ -99,7 +137,7 @@ def stored_labels(data: bytes, name: str) -> NDArray[Any]:
     Raises
     ------
     DataError
-        As `decode_image`, and if ids are negative, not whole, or coded as colours.
+        As `decode_image`, and if ids are negative, not whole, coded as colours, or changed by lossy compression.
     """
     pixels = _decode(data, name, palette=True)
     if pixels.ndim == 3:
@@ -107,13 +145,7 @@ def stored_labels(data: bytes, name: str) -> NDArray[Any]:
         if (colours != colours[..., :1]).any():
             raise DataError(f"{name} is coloured: got shape {pixels.shape}; a label image has one number a pixel")
         pixels = colours[..., 0]
-    if pixels.dtype.kind == "f":
-        if not (np.isfinite(pixels).all() and (pixels == np.rint(pixels)).all()):
-            raise DataError(f"{name} is no label image: got fractions; write whole numbers, 0 for background")
-        pixels = pixels.astype(np.int64)
-    if pixels.min(initial=0) < 0:
-        raise DataError(f"{name} is no label image: got {pixels.min()}; ids are 0 for background, then 1..n")
-    return pixels
+    return _whole_numbers(pixels, name)
 
 
 def digest_of(pixels: NDArray[Any]) -> bytes:
@@ -121,22 +153,38 @@ def digest_of(pixels: NDArray[Any]) -> bytes:
     return hashlib.sha256(f"{pixels.shape}{pixels.dtype}".encode() + pixels.tobytes()).digest()
 
 
-def _decode(data: bytes, name: str, *, palette: bool) -> NDArray[Any]:
-    if not data:
-        raise DataError(f"cannot decode {name}: the file is empty; restore the file or remove it")
+def _whole_numbers(pixels: NDArray[Any], name: str) -> NDArray[Any]:
+    if pixels.dtype.kind == "f":
+        if not (np.isfinite(pixels).all() and (pixels == np.rint(pixels)).all()):
+            raise DataError(f"{name} is no label image: got fractions; write whole numbers, 0 for background")
+        pixels = pixels.astype(np.int64)
+    if pixels.dtype.kind not in "bui":
+        raise DataError(f"{name} is no label image: got dtype {pixels.dtype}; write whole numbers, 0 for background")
+    if pixels.min(initial=0) < 0:
+        raise DataError(f"{name} is no label image: got {pixels.min()}; ids are 0 for background, then 1..n")
+    return pixels
+
+
+def _guarded(read: Callable[[], _Found], name: str) -> _Found:
     try:
         # Decoders warn about harmless oddities of files (tags, chunks); damage raises.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pixels = _by_format(data, name, palette=palette)
-    except DataError:
+            return read()
+    except (DataError, MemoryError):
         raise
     except Exception as error:
-        # The decoders below raise errors of their own, without a common root.
+        # Decoders raise errors of their own, without a common root.
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise DataError(f"cannot decode {name}: {reason}; restore the file or remove it") from error
+
+
+def _decode(data: bytes, name: str, *, palette: bool) -> NDArray[Any]:
+    if not data:
+        raise DataError(f"cannot decode {name}: the file is empty; restore the file or remove it")
+    pixels = _guarded(lambda: _by_format(data, name, palette=palette), name)
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[-1] > 4) or pixels.size == 0:
-        raise DataError(f"{name} is no single picture: got shape {pixels.shape}; give one (H, W) or (H, W, 3) a file")
+        raise _no_single(name, pixels.shape)
     if pixels.dtype.kind not in "buif":
         raise DataError(f"{name} does not hold real numbers: got dtype {pixels.dtype}; save it as 8 or 16 bit")
     return pixels
@@ -152,6 +200,10 @@ def _by_format(data: bytes, name: str, *, palette: bool) -> NDArray[Any]:
             return np.asarray(imagecodecs.png_decode(data))
     elif data.startswith(_TIFF):
         return _tiff(data, name, stored=palette)
+    elif palette and data.startswith(_NPY):
+        return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
+    elif palette and (data.startswith(_JPEG) or data[12:16] == _LOSSY_WEBP):
+        raise DataError(f"{name} is compressed with losses, which change the ids; save label images as PNG or TIFF")
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as picture:
@@ -179,9 +231,30 @@ def _tiff(data: bytes, name: str, *, stored: bool) -> NDArray[Any]:
             if "C" in axes:
                 count = pixels.shape[axes.index("C")]
                 raise DataError(f"{name} has {count} channels; give the one of the nuclei alone")
-        elif pixels.ndim == 3 and "S" in axes and axes.index("S") < axes.index("Y"):
-            pixels = np.moveaxis(pixels, 0, -1)
+        elif "S" in axes:
+            pixels = np.moveaxis(pixels, axes.index("S"), -1)
+            axes = axes.replace("S", "") + "S"
+    if pixels.ndim > 2 and axes != "YXS":  # a narrow stack is no picture of few colours
+        raise _no_single(name, pixels.shape)
     return pixels
+
+
+def _tiff_planes(data: bytes, name: str) -> NDArray[Any] | None:
+    """Decode a stack along depth, time or files, (N, H, W); None if it is none."""
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        series = tiff.series[0]
+        alike = [one for one in tiff.series if (one.shape, one.dtype) == (series.shape, series.dtype)]
+        axes, shape = series.get_axes(squeeze=True), series.get_shape(squeeze=True)
+        if not axes.endswith("YX") or {*"CS"} & {*axes} or len(alike) * int(np.prod(shape[:-2])) < 2:
+            return None
+        _check_size(name, len(alike) * series.nbytes)
+        return np.concatenate([np.asarray(one.asarray()).reshape(-1, *shape[-2:]) for one in alike])
+
+
+def _no_single(name: str, shape: tuple[int, ...]) -> DataError:
+    return DataError(f"{name} is no single picture: got shape {shape}; give one (H, W) or (H, W, 3) a file")
 
 
 def _check_size(name: str, size: int) -> None:

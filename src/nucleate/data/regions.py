@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Region", "paint_regions", "painting_order", "region_of_rings", "region_of_runs", "without"]
+__all__ = [
+    "Region",
+    "enclosing",
+    "faults",
+    "paint_regions",
+    "painting_order",
+    "region_of_rings",
+    "region_of_runs",
+    "union",
+    "without",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +41,14 @@ class Region:
         First row and column of the box.
     mask : (h, w) bool ndarray
         May be empty.
+    outside : bool
+        Whether its outline lies wholly beyond the picture.
     """
 
     top: int
     left: int
     mask: NDArray[np.bool_]
+    outside: bool = False
 
 
 def region_of_rings(rings: Sequence[NDArray[np.floating]], shape: tuple[int, int]) -> Region:
@@ -60,8 +73,9 @@ def region_of_rings(rings: Sequence[NDArray[np.floating]], shape: tuple[int, int
     after = np.ceil(np.maximum(begin[:, 1], end[:, 1]) - 0.5).clip(0, shape[0]).astype(np.int64)
     count = after - first
     edge = np.repeat(np.arange(len(begin)), count)
-    if not len(edge):
-        return Region(0, 0, np.zeros((0, 0), bool))
+    beyond = bool(len(begin)) and _beyond(begin, shape)
+    if beyond or not len(edge):
+        return Region(0, 0, np.zeros((0, 0), bool), beyond)
     row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
     (x0, y0), (x1, y1) = begin[edge].T, end[edge].T
     x = x0 + (row + 0.5 - y0) * (x1 - x0) / (y1 - y0)
@@ -117,6 +131,69 @@ def without(region: Region, hole: Region) -> Region:
     return Region(region.top, region.left, mask)
 
 
+def union(parts: Sequence[Region]) -> Region:
+    """Put the parts of one object together.
+
+    Examples
+    --------
+    >>> parts = [Region(0, 1, np.ones((1, 1), bool)), Region(1, 3, np.ones((1, 1), bool))]
+    >>> union(parts).mask.tolist()
+    [[True, False, False], [False, False, True]]
+    """
+    there = [part for part in parts if part.mask.size]
+    if len(there) < 2:
+        return there[0] if there else Region(0, 0, np.zeros((0, 0), bool), all(part.outside for part in parts))
+    top, left = min(part.top for part in there), min(part.left for part in there)
+    bottom = max(part.top + part.mask.shape[0] for part in there)
+    right = max(part.left + part.mask.shape[1] for part in there)
+    whole = np.zeros((bottom - top, right - left), bool)
+    for part in there:
+        rows, cols = part.mask.shape
+        whole[part.top - top : part.top - top + rows, part.left - left : part.left - left + cols] |= part.mask
+    return Region(top, left, whole)
+
+
+def enclosing(regions: Sequence[Region]) -> list[int]:
+    """Find the outlines that hold most of the others, and two at least: regions in which somebody sought nuclei.
+
+    Examples
+    --------
+    >>> ones = [Region(row, 1, np.ones((1, 1), bool)) for row in (1, 3)]
+    >>> enclosing([*ones, Region(0, 0, np.ones((5, 3), bool))])
+    [2]
+    """
+    there = [at for at, region in enumerate(regions) if region.mask.any()]
+    if len(there) < 3:
+        return []
+    corners = np.array([(regions[at].top, regions[at].left) for at in there])
+    ends = corners + [regions[at].mask.shape for at in there]
+    areas = np.array([regions[at].mask.sum() for at in there])
+    # A pixel of each nucleus, the first of its middle row that has one: the box of a region is larger than the region.
+    points = np.array([_point(regions[at]) for at in there])
+    found = []
+    for place in np.argsort(-areas, kind="stable")[:16]:  # only the largest can hold most
+        region, corner = regions[there[place]], corners[place]
+        inside = ((corners >= corner) & (ends <= ends[place])).all(axis=1) & (2 * areas <= areas[place])
+        rows, cols = (points[inside] - corner).T
+        held = int(region.mask[rows, cols].sum())
+        if held > 1 and 2 * held > len(there) - 1:
+            found.append(there[place])
+    return sorted(found)
+
+
+def faults(regions: Sequence[Region], shape: tuple[int, int]) -> list[tuple[str, str]]:
+    """List why the outlines of a picture cannot be its nuclei, as kinds of `nucleate.data.check` and what was seen.
+
+    One outline in twenty, or a sole one of several, may lie beyond the picture.
+    """
+    beyond = sum(region.outside for region in regions)
+    found = []
+    if beyond and (beyond == len(regions) or (beyond > 1 and 20 * beyond > len(regions))):
+        found.append(("outside the picture", f"{beyond} of {len(regions)} outlines beyond {shape}"))
+    found += [("region", f"outline {at + 1} holds most of the others") for at in enclosing(regions)]
+    return found
+
+
 def painting_order(regions: Sequence[Region]) -> list[int]:
     """Give the indices of nuclei from the largest to the smallest: what is painted later keeps shared pixels."""
     return sorted(range(len(regions)), key=lambda i: -int(regions[i].mask.sum()))
@@ -136,3 +213,14 @@ def paint_regions(regions: Sequence[Region], shape: tuple[int, int]) -> NDArray[
         rows, cols = region.mask.shape
         labels[region.top : region.top + rows, region.left : region.left + cols][region.mask] = index + 1
     return relabel(labels)
+
+
+def _beyond(corners: NDArray[np.floating], shape: tuple[int, int]) -> bool:
+    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+    return bool(right <= 0 or bottom <= 0 or left >= shape[1] or top >= shape[0])
+
+
+def _point(region: Region) -> tuple[int, int]:
+    rows = np.flatnonzero(region.mask.any(axis=1))
+    row = int(rows[len(rows) // 2])
+    return region.top + row, region.left + int(region.mask[row].argmax())

@@ -13,11 +13,10 @@ import numpy as np
 
 from nucleate.core.rle import decode_positions
 from nucleate.data import folders, kaggle
-from nucleate.data.names import picture_id, read_name
+from nucleate.data.names import read_names
 from nucleate.data.outlined import Outlined, find_outlined
 from nucleate.data.pictures import open_pictures
-from nucleate.data.pixels import decode_image, decode_labels
-from nucleate.data.regions import paint_regions
+from nucleate.data.pixels import decode_image, decode_label_planes
 from nucleate.data.source import MAX_FILE_BYTES, Source, open_source
 from nucleate.errors import DataError
 
@@ -68,25 +67,16 @@ def read_pair(pred: Path | str, truth: Path | str, *, images: Path | str | None 
     -------
     pred, truth : LabelMap
     """
-    if images is None and _lacks_sizes(Path(truth)):
-        predicted = read_labels_source(pred)
-        return predicted, read_labels_source(truth, like=predicted)
-    true = read_labels_source(truth, images=images)
-    predicted = read_labels_source(pred, images=images, like=true)
+    true_side, side = _Side(truth), _Side(pred)
+    if images is None and true_side.lacks_sizes:
+        predicted = side.labels()
+        return predicted, true_side.labels(like=predicted)
+    true = true_side.labels(images=images)
+    predicted = side.labels(images=images, like=true)
     alone = all(Path(path).is_file() and Path(path).suffix.lower() not in {".csv", ".zip"} for path in (pred, truth))
     if alone and len(predicted) == len(true) == 1:
         return predicted.renamed([*true]), true
     return predicted, true
-
-
-def _lacks_sizes(path: Path) -> bool:
-    if _is_table(path):
-        return any(found.shape is None for found in _read_table(path).values())
-    return any(entry.image is None and entry.shape is None for entry in _outlines(open_source(path)))
-
-
-def _is_table(path: Path) -> bool:
-    return path.suffix.lower() == ".csv" and not path.is_dir()
 
 
 def read_labels_source(path: Path | str, *, images: Path | str | None = None, like: LabelMap | None = None) -> LabelMap:
@@ -102,14 +92,14 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None, li
     images : path-like, optional
         Folder or zip of the images, for their sizes where a CSV lacks Height and Width or outlines lack pictures.
     like : LabelMap, optional
-        Label images of the same images, for their sizes where there are no `images`.
+        Label images of the same images, for their sizes where there are no `images`, and for the folders in their ids.
 
     Returns
     -------
     LabelMap
-        Sorted by id. Labels are (H, W) int32, 1..n without gaps. A pixel claimed by two masks or codes belongs to the
-        first: masks in the order of their names, codes in the order of their rows; one claimed by two outlines to the
-        smaller nucleus.
+        Sorted by id. Labels are (H, W) int32, 1..n without gaps; (N, H, W) of a file with N planes, in which no two
+        planes share an id. A pixel claimed by two masks or codes belongs to the first: masks in the order of their
+        names, codes in the order of their rows; one claimed by two outlines to the smaller nucleus.
 
     Raises
     ------
@@ -119,27 +109,50 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None, li
         If nothing of the kind is there; on reading an entry: if the file is damaged, a code does not fit its image, or
         the size of an image is not known.
     """
-    path = Path(path)
-    if path.suffix.lower() == ".csv" and path.is_file():
-        return _from_table(path, images, like=like)
-    source = open_source(path)
-    entries = kaggle.find_entries(source)
-    if entries:
-        annotated = [entry for entry in entries if entry.masks is not None]
-        if not annotated:
-            raise DataError(f"{source} has images but no masks; give the truth as a CSV or a folder with masks")
-        return LabelMap({entry.image_id: _mask_reader(source, entry) for entry in annotated})
-    outlines = _outlines(source)
-    if outlines:
-        sizes = _sizes(images, like)
-        return LabelMap({entry.image_id: _outline_reader(source, entry, sizes=sizes) for entry in outlines})
-    names = _label_files(source)
-    if not names:
-        raise DataError(
-            f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files, or "
-            "outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
-        )
-    return LabelMap({image_id: _file_reader(source, names[image_id]) for image_id in sorted(names)})
+    return _Side(path).labels(images=images, like=like)
+
+
+class _Side:
+    """One side of a comparison, looked through once: tables and annotation files can be large."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.rows: dict[str, _Rows] = {}
+        self.entries: list[kaggle.KaggleEntry] = []
+        self.outlines: list[Outlined] = []
+        self.is_table = self.path.suffix.lower() == ".csv" and self.path.is_file()
+        if self.is_table:
+            self.rows = _read_table(self.path)
+            return
+        self.source = open_source(path)
+        self.entries = kaggle.find_entries(self.source)
+        self.outlines = [] if self.entries else _outlines(self.source)
+
+    @property
+    def lacks_sizes(self) -> bool:
+        if self.is_table:
+            return any(found.shape is None for found in self.rows.values())
+        return any(entry.image is None and entry.shape is None for entry in self.outlines)
+
+    def labels(self, *, images: Path | str | None = None, like: LabelMap | None = None) -> LabelMap:
+        if self.is_table:
+            return _from_table(self.path, self.rows, images=images, like=like)
+        source = self.source
+        if self.entries:
+            annotated = [entry for entry in self.entries if entry.masks is not None]
+            if not annotated:
+                raise DataError(f"{source} has images but no masks; give the truth as a CSV or a folder with masks")
+            return LabelMap({entry.image_id: _mask_reader(source, entry) for entry in annotated})
+        if self.outlines:
+            sizes = _sizes(images, like)
+            return LabelMap({entry.image_id: _outline_reader(source, entry, sizes=sizes) for entry in self.outlines})
+        names = folders.find_labels(source, like=() if like is None else [*like])
+        if not names:
+            raise DataError(
+                f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files, or "
+                "outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
+            )
+        return LabelMap({image_id: _file_reader(source, names[image_id]) for image_id in sorted(names)})
 
 
 def labels_from_codes(codes: list[str], shape: tuple[int, int]) -> NDArray[np.int32]:
@@ -185,8 +198,7 @@ class _Rows:
     shape: tuple[int, int] | None = None
 
 
-def _from_table(path: Path, images: Path | str | None, *, like: LabelMap | None) -> LabelMap:
-    rows = _read_table(path)
+def _from_table(path: Path, rows: dict[str, _Rows], *, images: Path | str | None, like: LabelMap | None) -> LabelMap:
     if not rows:
         raise DataError(f"{path} has no rows; give a CSV with ImageId,EncodedPixels")
     lacking = [image_id for image_id, found in rows.items() if found.shape is None]
@@ -215,7 +227,7 @@ def _sizes(images: Path | str | None, like: LabelMap | None) -> Callable[[str], 
         if pictures is not None:
             return _picture_shape(pictures(image_id), image_id, images=images)
         if like is not None and image_id in like:
-            rows, columns = like[image_id].shape
+            rows, columns = like[image_id].shape[-2:]
             return rows, columns
         return None
 
@@ -275,11 +287,11 @@ def _picture_shape(picture: NDArray[Any] | None, image_id: str, *, images: Path 
 
 def _outlines(source: Source) -> list[Outlined]:
     """List the outlined images; none where the pictures are label images and files of another kind lie beside them."""
-    if kaggle.find_entries(source) or folders.find_pairs(source):
+    if any(one.is_label for one in read_names(source.names).values()):
         return []
     found = [entry for entry in find_outlined(source) if entry.outlines is not None]
     matched = any(entry.image is not None or entry.shape is not None for entry in found)
-    return found if matched or not any(map(read_name, source.names)) else []
+    return found if matched or not read_names(source.names) else []
 
 
 def _outline_reader(
@@ -294,24 +306,9 @@ def _outline_reader(
         if shape is None:
             said = f"{source}/{entry.outlines} does not say how large image {entry.image_id} is"
             raise DataError(f"{said}; give the images with --images DIR")
-        return paint_regions(entry.regions(shape), shape)
+        return entry.nuclei(shape)
 
     return read
-
-
-def _label_files(source: Source) -> dict[str, str]:
-    pairs = folders.find_pairs(source)
-    if pairs:
-        return {pair.image_id: pair.labels for pair in pairs if pair.labels is not None}
-    names: dict[str, str] = {}
-    for name in source.names:
-        if read_name(name) is None:
-            continue
-        image_id = picture_id(name)
-        if image_id in names:
-            raise DataError(f"{source}: id {image_id} occurs twice: got {names[image_id]} and {name}; keep one")
-        names[image_id] = name
-    return names
 
 
 def _mask_reader(source: Source, entry: kaggle.KaggleEntry) -> Callable[[], NDArray[np.int32]]:
@@ -319,4 +316,4 @@ def _mask_reader(source: Source, entry: kaggle.KaggleEntry) -> Callable[[], NDAr
 
 
 def _file_reader(source: Source, name: str) -> Callable[[], NDArray[np.int32]]:
-    return lambda: decode_labels(source.read(name), f"{source}/{name}")
+    return lambda: decode_label_planes(source.read(name), f"{source}/{name}")
