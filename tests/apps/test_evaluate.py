@@ -98,7 +98,7 @@ def test_binary_masks_are_told(tmp_path: Path) -> None:
     result = _run(_folder(tmp_path / "pred", a=numbered, b=numbered), truth)
     assert result.exit_code == 0
     (line,) = result.stderr.splitlines()
-    assert line == "nucleate: 1 image (b) looking like binary masks, each scored as one nucleus; number them"
+    assert line == "nucleate: 1 image (b) with ids in pieces, as in masks of all nuclei or pictures, scored as they are"
 
 
 def test_an_image_of_another_shape_is_an_error_and_the_rest_goes_on(tmp_path: Path, truth: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from tests.data.files import pack, png, snapshot, two_nuclei, write
+from tests.data.files import pack, png, read_samples, snapshot, two_nuclei, write
 
 from nucleate.data.check import FATAL, KINDS, Report, check_dataset
 from nucleate.data.source import open_source
@@ -173,3 +173,29 @@ def test_findings_in_files_whose_names_are_no_text_can_be_written(tmp_path: Path
     report.write_csv(tmp_path / "found.csv")
     assert "caf\\udce9" in (tmp_path / "found.csv").read_text(encoding="utf-8")
     assert len(open_source(folder).fingerprint()) == 64
+
+
+def test_a_set_without_any_nucleus_is_not_usable(tmp_path: Path) -> None:
+    files = {f"{folder}/{name}.png": png(mask()) for name in "ab" for folder in ("images", "labels")}
+    report = check_dataset(write(tmp_path, files))
+    assert [f.kind for f in report.findings if f.kind in FATAL] == ["nothing annotated"]
+    assert not report.usable
+
+
+def test_classes_and_masks_turned_over_are_no_nuclei(tmp_path: Path) -> None:
+    nuclei = mask((1, 1, 4, 4), (1, 5, 4, 8)) > 0
+    classes = nuclei + 1 * np.pad(nuclei[1:-1, 2:] & nuclei[1:-1, :-2], ((1, 1), (1, 1)))
+    for name, labels in (("classes", classes), ("over", 255 * ~nuclei)):
+        files = {"images/x.png": png(IMAGE), "labels/x.png": png(labels.astype(np.uint8))}
+        report = check_dataset(write(tmp_path / name, files))
+        assert "binary mask" in [f.kind for f in report.findings], name
+        with pytest.raises(DataError, match="binary masks"):
+            read_samples(tmp_path / name)
+
+
+def test_masks_of_several_nuclei_each_are_told(tmp_path: Path) -> None:
+    report = check_masks(tmp_path, *(mask((0, c, 1, c + 1), (3, c, 4, c + 1)) for c in (0, 3, 6)))
+    told = [(f.place, f.detail) for f in report.findings if f.kind == "binary mask"]
+    assert told == [("x/masks/0.png", "3 ids in 6 pieces")]
+    with pytest.raises(DataError, match="binary masks"):
+        read_samples(tmp_path)

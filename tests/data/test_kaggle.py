@@ -187,6 +187,13 @@ def test_no_image_is_dropped_for_a_second_picture_in_its_folder(tmp_path: Path, 
         read_samples(path)
 
 
+@pytest.mark.parametrize("top", ["", "a/"])
+def test_a_set_of_one_picture_in_a_folder_of_its_name_is_read_by_its_labels(tmp_path: Path, top: str) -> None:
+    files = {f"{top}images/a.png": png(THREE.astype(np.uint8) + 7), f"{top}labels/a.png": png(THREE.astype(np.uint8))}
+    (sample,) = read_samples(write(tmp_path / "a", files))
+    assert equal(sample.labels, THREE)
+
+
 @given(hnp.arrays(np.bool_, st.tuples(st.integers(0, 5), st.just(4), st.just(5))))
 def test_merging_gives_each_pixel_to_the_first(masks: NDArray[np.bool_]) -> None:
     expected = np.zeros((4, 5), dtype=np.int32)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from tests.data.files import png, read_samples, write
 
@@ -90,6 +92,43 @@ def test_a_masks_folder_in_capitals_is_kaggles_too(tmp_path: Path) -> None:
     (sample,) = read_samples(write(tmp_path, {**files, "y/Images/y.png": png(COLOURS), "y/Masks/": b""}))[:1]
     assert sample.labels.tolist() == [[1, 0, 2]]
     assert [found.kind for found in check_dataset(tmp_path).findings] == ["no nuclei"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a.png", "a_cp_masks.png", "a_cp_outlines.png", "a_seg.npy", "a_flows.tif"),
+        ("000_img.png", "000_masks.png", "000_img_flows.tif", "000_img_flows_cp_masks.tif"),
+        ("a.tif", "a_masks.tif", "a_outlines.png", "a_cp_output.png", "a_dP.tif", "a_cellprob.tif"),
+        ("images/a.png", "labels/a.png", "images/a_outlines.png", "labels/a_flows.tif"),
+    ],
+)
+def test_what_cellpose_writes_beside_is_no_picture(tmp_path: Path, names: tuple[str, ...]) -> None:
+    (sample,) = read_samples(write(tmp_path, {name: png(LABELS) for name in names}))
+    assert names[0] in {f"{sample.image_id}.png", f"{sample.image_id}.tif", f"images/{sample.image_id}.png"}
+    assert check_dataset(tmp_path).usable
+    assert len(read_labels_source(tmp_path)) == 1
+
+
+def test_pictures_whose_names_end_so_are_pictures_where_labels_have_a_folder(tmp_path: Path) -> None:
+    ids = ("a_mask", "b.labels", "c_outlines", "d.overlay", "e")
+    files = {f"{folder}/{one}.png": png(LABELS) for folder in ("images", "labels") for one in ids}
+    assert [sample.image_id for sample in read_samples(write(tmp_path / "s", files))] == list(ids)
+    assert list(read_labels_source(tmp_path / "s")) == list(ids)
+    assert open_pictures(tmp_path / "s")("a_mask") is not None
+    alone = {name: png(LABELS) for name in ("blood_flows.png", "blood_flows_masks.png")}
+    (sample,) = read_samples(write(tmp_path / "alone", alone))
+    assert sample.image_id == "blood_flows"
+
+
+def test_numpy_arrays_are_label_images_where_their_place_says_so(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(LABELS))
+    files = {"images/a.png": png(PICTURE), "images/a_seg.npy": b"no", "labels/a.npy": buffer.getvalue()}
+    (sample,) = read_samples(write(tmp_path / "s", files))
+    assert sample.labels.tolist() == LABELS
+    for side in (tmp_path / "s", tmp_path / "s" / "labels"):
+        assert read_labels_source(side)["a"].tolist() == LABELS
 
 
 def test_names() -> None:

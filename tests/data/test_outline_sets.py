@@ -11,7 +11,7 @@ from roifile import ImagejRoi, roiwrite
 from tests.data.files import equal, pack, png, read_samples, write
 
 from nucleate.apps.cli.main import main
-from nucleate.data.check import check_dataset
+from nucleate.data.check import FATAL, check_dataset
 from nucleate.data.truth import read_labels_source, read_pair
 from nucleate.errors import DataError
 
@@ -235,3 +235,81 @@ def test_the_region_round_detections_is_no_nucleus(key: str, tmp_path: Path) -> 
     assert equal(read_labels_source(folder)["a"], LABELS)
     told = [f.detail for f in check_dataset(folder).findings if f.kind == "passed over"]
     assert told == ["1 of 4 objects: points or lines", "1 of 4 objects: regions round most of the others"]
+
+
+def grid(size: int = 12, step: int = 20, scale: int = 1) -> list[list[list[int]]]:
+    corners = [(4 + step * row, 4 + step * col) for row in range(3) for col in range(3)]
+    return [
+        [[scale * x, scale * y] for x, y in ((c, r), (c + size, r), (c + size, r + size), (c, r + size))]
+        for r, c in corners
+    ]
+
+
+LARGE = png(np.arange(64 * 64, dtype=np.uint8).reshape(64, 64))
+ROUND = [[0, 0], [64, 0], [64, 64], [0, 64]]
+
+
+@pytest.mark.parametrize("names", [("Ignore*", "Region*"), (["Ignore*"], ["Tumour", "Region*"]), ("Ignore*", "Region")])
+def test_ignored_classes_and_regions_are_no_nuclei(names: tuple[Any, Any], tmp_path: Path) -> None:
+    content = json.loads(geojson(*grid(), ROUND))
+    for feature, name in zip(content["features"], [names[0]] * 4 + ["Nucleus"] * 5 + [names[1]], strict=True):
+        said = {"names": name} if isinstance(name, list) else {"name": name}
+        feature["properties"] = {"objectType": "annotation", "classification": said}
+    folder = write(tmp_path, {"a.png": LARGE, "a.geojson": json.dumps(content).encode()})
+    labels = read_labels_source(folder)["a"]
+    assert (labels.max(), (labels > 0).sum()) == (5, 5 * 144)
+    report = check_dataset(folder)
+    assert report.usable
+    assert "Ignore*" in report.findings[0].detail
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_region_called_a_nucleus_is_refused(kind: str, tmp_path: Path) -> None:
+    files = files_of(kind, tmp_path, *grid(), ROUND)
+    if kind == "geojson":
+        content = json.loads(files["a.geojson"])
+        content["features"][-1]["properties"] = {"classification": {"name": "Nucleus"}}
+        files = {"a.geojson": json.dumps(content).encode()}
+    elif kind == "coco":
+        files = {"annotations.json": coco(*grid(), ROUND, size=(64, 64))}
+    folder = write(tmp_path / "set", {"a.png": LARGE, **files})
+    fatal = [(f.kind, f.detail) for f in check_dataset(folder).findings if f.kind == "region"]
+    assert fatal == [("region", "outline 10 holds most of the others")]
+    with pytest.raises(DataError, match="outline 10 holds most of the others in picture a; take it out"):
+        read_samples(folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outlines_of_another_zoom_are_refused(kind: str, tmp_path: Path) -> None:
+    files = files_of(kind, tmp_path, *grid(scale=2))
+    if kind == "coco":
+        files = {"annotations.json": coco(*grid(scale=2), size=(64, 64))}
+    folder = write(tmp_path / "set", {"a.png": LARGE, **files})
+    report = check_dataset(folder)
+    assert [f.detail for f in report.findings if f.kind in FATAL] == ["5 of 9 outlines beyond (64, 64)"]
+    with pytest.raises(DataError, match=r"5 of 9 outlines beyond .* draw on the picture at its own size"):
+        read_samples(folder)
+    with pytest.raises(DataError, match="5 of 9 outlines beyond"):
+        read_labels_source(folder)["a"]
+
+
+@pytest.mark.parametrize("name", ["RoiSet_a.zip", "a_RoiSet.zip", "a-roiset.zip", "a.rois.zip", "RoiSet a.zip"])
+def test_zips_called_by_imagejs_own_name_belong_to_their_picture(name: str, tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", {"a.png": png(IMAGE), name: rois(tmp_path, WIDE, SMALL)})
+    assert equal(read_samples(folder)[0].labels, LABELS)
+
+
+def test_annotation_files_are_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+
+    def count(data: bytes) -> Any:  # noqa: ANN401 - JSON
+        parsed.append(data)
+        return json.JSONDecoder().decode(data.decode())
+
+    monkeypatch.setattr("nucleate.data.parsing.json.loads", count)
+    beside = {f"{name}.json": geojson(WIDE) for name in "abc"} | {f"{name}.png": png(IMAGE) for name in "abc"}
+    assert len(read_samples(write(tmp_path / "beside", beside))) == len(parsed) == 3
+    one = write(tmp_path / "one", {"coco.json": coco(WIDE, SMALL)})
+    first, second = read_pair(one, one)
+    assert equal(first["a"], second["a"])
+    assert len(parsed) == 5

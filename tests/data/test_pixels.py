@@ -15,7 +15,7 @@ from PIL import Image
 from tests.data.files import equal, png
 
 from nucleate.data import source
-from nucleate.data.pixels import decode_image, decode_labels, decode_mask
+from nucleate.data.pixels import decode_image, decode_label_planes, decode_labels, decode_mask
 from nucleate.errors import DataError
 from nucleate.io.images import read_image
 
@@ -166,3 +166,58 @@ def test_channels_and_pages_are_no_single_picture() -> None:
 @pytest.mark.parametrize("kind", ["TIFF", "BMP", "PNG"])
 def test_a_mask_of_one_bit_is_a_label_image_of_one_nucleus(kind: str) -> None:
     assert decode_labels(saved(Image.fromarray(GREY > 2), kind), "x").tolist() == [[0, 1, 1], [0, 0, 1]]
+
+
+def test_a_stack_of_narrow_planes_is_no_picture_of_few_colours() -> None:
+    two = np.arange(64 * 64 * 2, dtype=np.uint8).reshape(64, 64, 2)
+    for narrow in (tiff(two, photometric="minisblack"), tiff(two[..., :1].repeat(3, 2), photometric="minisblack")):
+        for decode in (decode_image, decode_labels):
+            with pytest.raises(DataError, match="x is no single picture: got shape"):
+                decode(narrow, "x")
+    assert decode_image(tiff(two, photometric="minisblack", planarconfig="contig", extrasamples=[2]), "x").ndim == 2
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 7), (3, 6, 2), (2, 2, 3, 4)])
+def test_planes_of_labels_are_numbered_on(shape: tuple[int, ...]) -> None:
+    stack = np.zeros(shape, np.uint16)
+    stack[..., 0, 0], stack[..., 1, 1] = 4, 9
+    expected = np.zeros((int(np.prod(shape[:-2])), *shape[-2:]), np.int32)
+    for number, plane in enumerate(expected):
+        plane[0, 0], plane[1, 1] = 2 * number + 1, 2 * number + 2
+    assert equal(decode_label_planes(tiff(stack, photometric="minisblack"), "x"), expected)
+    pages = io.BytesIO()
+    with tifffile.TiffWriter(pages) as writer:
+        for page in stack.reshape(expected.shape):
+            writer.write(page, metadata=None)
+    assert equal(decode_label_planes(pages.getvalue(), "x"), expected)
+    assert decode_label_planes(tiff(stack.reshape(expected.shape)[0]), "x").shape == shape[-2:]
+
+
+def test_planes_of_channels_are_no_label_image() -> None:
+    channels = tiff(np.ones((2, 6, 7), np.uint16), imagej=True, metadata={"axes": "CYX"})
+    with pytest.raises(DataError, match="no single picture"):
+        decode_label_planes(channels, "x")
+    with pytest.raises(DataError, match="cannot decode x"):
+        decode_label_planes(tiff(GREY)[:40], "x")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_lossy_label_images_are_refused(kind: str) -> None:
+    data = saved(Image.fromarray(GREY), kind)
+    with pytest.raises(DataError, match="x is compressed with losses, which change the ids; save label images as PNG"):
+        decode_labels(data, "x")
+    assert decode_image(data, "x").shape[:2] == (2, 3)
+    buffer = io.BytesIO()
+    Image.fromarray(GREY).save(buffer, "WEBP", lossless=True)
+    assert decode_labels(buffer.getvalue(), "x").max() == 5
+
+
+def test_label_images_may_be_numpy_arrays_but_no_pickles() -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, GREY.astype(np.int64))
+    assert decode_labels(buffer.getvalue(), "x").max() == 5
+    for data in (np.array([{}], object), np.array([["a"]])):
+        buffer = io.BytesIO()
+        np.save(buffer, data, allow_pickle=True)
+        with pytest.raises(DataError, match="x"):
+            decode_labels(buffer.getvalue(), "x")

@@ -81,7 +81,7 @@ class Outlined:
         found = self.regions(shape)
         for kind, seen in faults(found, shape):
             cure = "draw on the picture at its own size" if kind != "region" else "take it out: it is no nucleus"
-            raise DataError(f"{self.image_id}: got {seen} in {self.outlines}; {cure}")
+            raise DataError(f"{self.outlines}: got {seen} in picture {self.image_id}; {cure}")
         return paint_regions(found, shape)
 
 

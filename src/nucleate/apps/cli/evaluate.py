@@ -123,7 +123,9 @@ def _notes(scores: Scores, groups: Mapping[str, str] | None) -> list[str]:
     if scores.ignored:
         notes.append(f"{_named(scores.ignored)} predicted without truth, ignored")
     if scores.binary:
-        notes.append(f"{_named(scores.binary)} looking like binary masks, each scored as one nucleus; number them")
+        notes.append(
+            f"{_named(scores.binary)} with ids in pieces, as in masks of all nuclei or pictures, scored as they are"
+        )
     if scores.failed:
         notes.append(f"{_named(list(scores.failed))} could not be compared, left out of the scores")
     return notes

@@ -1,0 +1,62 @@
+"""Ids that are not those of single nuclei."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from nucleate.core.pieces import count_pieces, looks_binary, unnumbered
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+pytestmark = pytest.mark.base
+
+NINE = np.zeros((64, 64), np.int32)
+for _number in range(9):
+    _row, _col = 4 + 20 * (_number // 3), 4 + 20 * (_number % 3)
+    NINE[_row : _row + 12, _col : _col + 12] = _number + 1
+INSIDE = ndimage.binary_erosion(NINE > 0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "seen"),
+    [
+        (NINE > 0, "a sole id in several pieces"),
+        (np.where(NINE > 0, 255, 0), "a sole id in several pieces"),
+        (np.where(INSIDE, 1, 2 * (NINE > 0)), "2 ids in 18 pieces"),
+        (np.where(NINE > 0, 0, 255), "a sole id round holes along the border"),
+    ],
+)
+def test_masks_and_maps_of_classes_are_told(labels: NDArray[np.int32], seen: str) -> None:
+    assert unnumbered(labels) == seen
+    assert looks_binary(labels)
+
+
+def test_soft_masks_and_photographs_are_told() -> None:
+    soft = np.rint(ndimage.gaussian_filter(np.where(NINE > 0, 255.0, 0), 1)).astype(np.uint8)
+    noise = np.random.default_rng(1).integers(0, 2**16, (600, 600)).astype(np.uint16)
+    begun = time.process_time()
+    assert unnumbered(soft)
+    assert unnumbered(noise // 256)
+    assert time.process_time() - begun < 5
+
+
+def test_numbered_nuclei_are_not() -> None:
+    parted = NINE.copy()
+    parted[10] = 0  # three of nine in two pieces
+    ring = np.zeros((20, 20), np.int32)
+    ring[2:18, 2:18], ring[5:9, 5:9] = 1, 0
+    stack = np.stack([NINE, np.where(NINE > 0, NINE + 9, 0)])
+    for labels in (NINE, NINE.astype(np.uint64) * 10**12, parted, ring, ring * 0, np.ones((4, 4), int), stack):
+        assert unnumbered(labels) == ""
+
+
+def test_pieces_of_a_stack_hang_together() -> None:
+    stack = np.zeros((3, 4, 4), bool)
+    stack[0, 0, 0] = stack[1, 1, 1] = stack[2, 3, 3] = True
+    assert count_pieces(stack) == 2

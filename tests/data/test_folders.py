@@ -1,0 +1,60 @@
+"""Label images of a side of a comparison: none is left out for its name, or for those of its neighbours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.data.files import png, write
+
+from nucleate.data.folders import find_labels
+from nucleate.data.pictures import open_pictures
+from nucleate.data.source import open_source
+from nucleate.data.truth import read_labels_source, read_pair
+from nucleate.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+LABELS = png([[0, 1, 2]])
+
+
+def found(folder: Path, *names: str, like: tuple[str, ...] = ()) -> dict[str, str]:
+    return find_labels(open_source(write(folder, dict.fromkeys(names, LABELS))), like=like)
+
+
+@pytest.mark.parametrize("odd", ["d.labels.tif", "d_mask.tif", "d_cp_masks.png"])
+def test_one_name_with_an_ending_does_not_make_pictures_of_the_others(tmp_path: Path, odd: str) -> None:
+    assert found(tmp_path, "a.tif", "b.png", odd) == {"a": "a.tif", "b": "b.png", "d": odd}
+    assert list(read_labels_source(tmp_path)) == ["a", "b", "d"]
+
+
+def test_pictures_beside_their_label_images_are_none(tmp_path: Path) -> None:
+    assert found(tmp_path / "s", "a.png", "a_masks.png", "b.png") == {"a": "a_masks.png"}
+    assert found(tmp_path / "extras", "a_img.png", "a_masks.png") == {"a_img": "a_masks.png"}
+    assert found(tmp_path / "images", "images/a.png", "labels/b.png") == {"b": "labels/b.png"}
+    with pytest.raises(DataError, match="holds no label images"):
+        read_labels_source(write(tmp_path / "none", {"images/a.png": LABELS}))
+
+
+def test_trees_of_label_images_keep_their_folders(tmp_path: Path) -> None:
+    trees = ("x/a.tif", "y/a.tif")
+    assert found(tmp_path / "one", *trees) == {"x-a": "x/a.tif", "y-a": "y/a.tif"}
+    assert found(tmp_path / "ours", "x/a.labels.tif", "y/a.tif") == {"x-a": "x/a.labels.tif", "y-a": "y/a.tif"}
+    assert found(tmp_path / "alone", "x/a.tif", "x/b.tif") == {"a": "x/a.tif", "b": "x/b.tif"}
+    assert found(tmp_path / "part", "x/a.tif", like=("x-a", "y-a")) == {"x-a": "x/a.tif"}
+    assert found(tmp_path / "labels", "labels/x/a.tif", "labels/y/a.tif").keys() == {"x-a", "y-a"}
+    write(tmp_path / "set", {f"{side}/{name}": LABELS for side in ("images", "labels") for name in trees})
+    for truth in (tmp_path / "set", tmp_path / "set" / "labels"):
+        for pred in (tmp_path / "one", tmp_path / "part"):
+            first, second = read_pair(pred, truth)
+            assert list(second) == ["x-a", "y-a"]
+            assert first.keys() <= second.keys()
+    assert open_pictures(tmp_path / "set" / "images")("y-a") is not None
+
+
+def test_two_label_images_of_one_name_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"id a occurs twice: got a\.png and a\.tif"):
+        found(tmp_path, "a.png", "a.tif")
