@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,3 +59,26 @@ def test_trees_of_label_images_keep_their_folders(tmp_path: Path) -> None:
 def test_two_label_images_of_one_name_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"id a occurs twice: got a\.png and a\.tif"):
         found(tmp_path, "a.png", "a.tif")
+
+
+def run_of(**paths: str) -> bytes:
+    return json.dumps({"inputs": [{"name": name, "path": path} for name, path in paths.items()]}).encode()
+
+
+@pytest.mark.parametrize("top", ["/data/images/", "C:\\data\\", "set.zip::images/"])
+def test_results_of_inputs_of_one_name_are_known_by_their_run(tmp_path: Path, top: str) -> None:
+    results = {"a.labels.tif": LABELS, "a-2.labels.tif": png([[0, 1, 0]])}
+    pred = write(tmp_path / "pred", {**results, "run.json": run_of(**{"a": f"{top}x/a.png", "a-2": f"{top}y/a.png"})})
+    truth = write(tmp_path / "truth", {f"{side}/{at}/a.png": LABELS for side in ("images", "labels") for at in "xy"})
+    first, second = read_pair(pred, truth)
+    assert list(first) == list(second) == ["x-a", "y-a"]
+    assert first["y-a"].tolist() == [[0, 1, 0]]
+    flat = write(tmp_path / "flat", {"a.tif": LABELS, "a-2.tif": LABELS})
+    assert list(read_pair(pred, flat)[0]) == ["a", "a-2"]
+
+
+def test_a_run_that_says_nothing_changes_nothing(tmp_path: Path) -> None:
+    truth = write(tmp_path / "truth", {"x/a.tif": LABELS, "y/a.tif": LABELS})
+    for number, said in enumerate((b"{", b"[]", b'{"inputs": [1]}', run_of(a="/x/a.png", b="/x/a.png"))):
+        pred = write(tmp_path / str(number), {"a.labels.tif": LABELS, "b.tif": LABELS, "run.json": said})
+        assert list(read_pair(pred, truth)[0]) == ["a", "b"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nucleate.data.names import FileName, picture_id, read_names, tree_id, without_extras
 from nucleate.data.pixels import decode_image, decode_labels
+from nucleate.data.run_names import by_inputs
 from nucleate.data.sample import Sample
 from nucleate.errors import DataError
 
@@ -82,7 +83,7 @@ def find_labels(source: Source, *, like: Collection[str] = ()) -> dict[str, str]
     -------
     dict
         Id -> file name. Where names occur in several folders, the id has them too: ``p1-a`` of ``p1/a.tif``; likewise
-        where the ids of the other side do.
+        where the ids of the other side do, for results of ours by what ``run.json`` says of their inputs.
 
     Raises
     ------
@@ -100,7 +101,7 @@ def find_labels(source: Source, *, like: Collection[str] = ()) -> dict[str, str]
     plain = {picture_id(name): name for name in whole.values()}
     if len(plain) < len(whole) or (plain.keys().isdisjoint(like) and not whole.keys().isdisjoint(like)):
         return whole
-    return plain
+    return by_inputs(source, plain, like=like) if like else plain
 
 
 def _pictured(named: Mapping[str, FileName]) -> bool:

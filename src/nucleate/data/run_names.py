@@ -1,0 +1,57 @@
+"""Which input each result of `nucleate segment` is of, where inputs in several folders have one name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from nucleate.data.names import picture_id
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from nucleate.data.source import Source
+
+__all__ = ["by_inputs"]
+
+_RUN = "run.json"
+
+
+def by_inputs(source: Source, files: dict[str, str], *, like: Collection[str]) -> dict[str, str]:
+    """Give results the ids that their inputs have on the other side: ``p2-a`` in place of ``a-2``.
+
+    Parameters
+    ----------
+    source : Source
+        A folder of results; ``run.json`` in it names the inputs.
+    files : dict
+        Id -> file name.
+    like : collection of str
+        Ids of the other side; those that are there are kept.
+
+    Returns
+    -------
+    dict
+        Id -> file name; as given where nothing is known.
+    """
+    if all(image_id in like for image_id in files) or _RUN not in source.names:
+        return files
+    paths = _paths(source.read(_RUN))
+    found = {image_id: image_id if image_id in like else _known(paths.get(image_id, ""), like) for image_id in files}
+    named = {found[image_id] or image_id: name for image_id, name in files.items()}
+    return named if len(named) == len(files) else files
+
+
+def _paths(data: bytes) -> dict[str, str]:
+    try:
+        return {str(one["name"]): str(one["path"]) for one in json.loads(data)["inputs"]}
+    except (ValueError, KeyError, TypeError, RecursionError):  # a run.json of another program
+        return {}
+
+
+def _known(path: str, like: Collection[str]) -> str:
+    """Find the id of a path on the other side, of as few folders as are enough; "" if there is none."""
+    place = PurePosixPath(path.replace("\\", "/").replace("::", "/"))
+    parts = [*place.parent.parts, picture_id(place.name)]
+    return next((one for at in range(len(parts) - 1, -1, -1) if (one := "-".join(parts[at:])) in like), "")
