@@ -28,7 +28,7 @@ INSIDE = ndimage.binary_erosion(NINE > 0)
     [
         (NINE > 0, "a sole id in several pieces"),
         (np.where(NINE > 0, 255, 0), "a sole id in several pieces"),
-        (np.where(INSIDE, 1, 2 * (NINE > 0)), "2 ids in 18 pieces"),
+        (np.where(INSIDE, 1, 2 * (NINE > 0)), "1 of 2 ids in 9 pieces"),
         (np.where(NINE > 0, 0, 255), "a sole id round holes along the border"),
     ],
 )

@@ -196,6 +196,6 @@ def test_classes_and_masks_turned_over_are_no_nuclei(tmp_path: Path) -> None:
 def test_masks_of_several_nuclei_each_are_told(tmp_path: Path) -> None:
     report = check_masks(tmp_path, *(mask((0, c, 1, c + 1), (3, c, 4, c + 1)) for c in (0, 3, 6)))
     told = [(f.place, f.detail) for f in report.findings if f.kind == "binary mask"]
-    assert told == [("x/masks/0.png", "3 ids in 6 pieces")]
+    assert told == [("x/masks/0.png", "3 of 3 ids in 6 pieces")]
     with pytest.raises(DataError, match="binary masks"):
         read_samples(tmp_path)

@@ -55,7 +55,7 @@ def unnumbered(labels: NDArray[Any]) -> str:
     Examples
     --------
     >>> unnumbered(np.array([[1, 0, 1], [2, 0, 2]]))
-    '2 ids in 4 pieces'
+    '2 of 2 ids in 4 pieces'
     """
     numbered = relabel(labels)
     boxes = ndimage.find_objects(numbered)
@@ -63,9 +63,13 @@ def unnumbered(labels: NDArray[Any]) -> str:
         return ""
     every = max(1, -(-len(boxes) // _LOOKED_AT))
     looked = range(0, len(boxes), every)
-    pieces = sum(count_pieces(numbered[boxes[at]] == at + 1) for at in looked)
-    if 2 * pieces > 3 * len(looked):
-        return "a sole id in several pieces" if len(boxes) == 1 else f"{len(looked)} ids in {pieces} pieces"
+    pieces = 0
+    for seen, at in enumerate(looked, 1):
+        pieces += count_pieces(numbered[boxes[at]] == at + 1)
+        if 2 * pieces > 3 * len(looked):  # as it will be whatever the others are
+            return (
+                "a sole id in several pieces" if len(boxes) == 1 else f"{seen} of {len(boxes)} ids in {pieces} pieces"
+            )
     if len(boxes) == 1 and numbered.ndim == 2:
         border = np.concatenate([numbered[0], numbered[-1], numbered[:, 0], numbered[:, -1]])
         if 2 * border.sum() > border.size and ndimage.label(np.pad(numbered == 0, 1, constant_values=True))[1] > 1:

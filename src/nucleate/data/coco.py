@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["coco_pictures", "coco_regions"]
 
 _OURS = "nucleate"  # the description that `nucleate.export.coco` writes
-_NUCLEI = re.compile(r"(?<!non)(?<!non[-_ ])(?<!not[-_ ])nucle", re.IGNORECASE)
+_NUCLEI = re.compile(r"(?<!non)(?<!micro)(?<!non[-_ ])(?<!not[-_ ])nucle(?!ol)", re.IGNORECASE)
 
 
 def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:

@@ -19,7 +19,7 @@ _LABELS = re.compile(r"(?<=.)(\.labels(\.ome)?|(_cp)?_masks?)$", re.IGNORECASE) 
 _EXTRAS = re.compile(r"(?<=.)(\.ome|_img)$", re.IGNORECASE)
 _OURS = (".overlay", ".probability")  # what else we write of an image, and, below, what Cellpose does
 _BESIDE = re.compile(
-    r"(?<=.)(\.overlay|\.probability|_flows((_cp)?_masks?)?|_cp_output|(_cp)?_outlines|_dP|_cellprob|_seg)$",
+    r"(?<=.)(\.overlay|\.probability|_flows((_cp)?_masks?)?|_cp_output|(_cp)?_outlines|_dP|_cellprob)$",
     re.IGNORECASE,
 )
 _ARRAY = ".npy"  # a label image only: where its folder or its ending says so
