@@ -235,7 +235,7 @@ def _tiff(data: bytes, name: str, *, stored: bool) -> NDArray[Any]:
             pixels = np.moveaxis(pixels, axes.index("S"), -1)
             axes = axes.replace("S", "") + "S"
     if pixels.ndim > 2 and axes != "YXS":  # a narrow stack is no picture of few colours
-        raise _no_single(name, pixels.shape)
+        raise _no_single(name, pixels.shape, axes=f" ({axes})")
     return pixels
 
 
@@ -253,8 +253,8 @@ def _tiff_planes(data: bytes, name: str) -> NDArray[Any] | None:
         return np.concatenate([np.asarray(one.asarray()).reshape(-1, *shape[-2:]) for one in alike])
 
 
-def _no_single(name: str, shape: tuple[int, ...]) -> DataError:
-    return DataError(f"{name} is no single picture: got shape {shape}; give one (H, W) or (H, W, 3) a file")
+def _no_single(name: str, shape: tuple[int, ...], *, axes: str = "") -> DataError:
+    return DataError(f"{name} is no single picture: got shape {shape}{axes}; give one (H, W) or (H, W, 3) a file")
 
 
 def _check_size(name: str, size: int) -> None:
