@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.train.drawn import disks
 from nucleate.apps.cli.main import main
 from nucleate.apps.cli.training import split_data
 from nucleate.data.write import write_sample
+from nucleate.errors import DataError
 from nucleate.run.weights import find_model, read_card
 
 TINY = ("network.name=flagship", "network.width=4", "network.depth=2", "crop=32", "batch=4", "epochs=2", "lr=0.02")
@@ -88,6 +90,55 @@ def test_held_out_pictures_of_one_field_are_refused_before_the_training(
     assert _train(data, tmp_path / "run", "--table", table) == 1
     assert "3 held-out pictures of one field of view" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_held_out_pictures_without_nuclei_are_refused_before_the_training(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for sample in disks(2, seed=5):
+        write_sample(tmp_path / "other", replace(sample, labels=sample.labels * 0), layout="labels")
+    assert _train(data, tmp_path / "run", "--val", tmp_path / "other") == 1
+    assert "no nucleus in 2 annotated images" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("image_id,well\ndisks-0,A01\n", "no folds from the table beside DATA: "),
+        ("image_id,mosaic,fold,image_type\ndisks-0,,1,\n", "has no row for 7 of 8 images, the first is disks-1"),
+    ],
+)
+def test_a_stray_table_is_passed_over(data: Path, table: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (data.parent / "images.csv").write_text(table)
+    samples, held = split_data(data, "0", table=None)
+    assert (len(samples), len(held)) == (6, 2)
+    assert said in capsys.readouterr().err
+    with pytest.raises(DataError):
+        split_data(data, "0", table=data.parent / "images.csv")
+
+
+def test_a_table_beside_the_data_is_taken_and_said(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"disks-{index},,{int(index == 0)},odd" for index in range(8)]
+    (data.parent / "images.csv").write_text("\n".join(["image_id,mosaic,fold,image_type", *rows]))
+    for sample in disks(3, seed=5):
+        write_sample(data.parent / "other", replace(sample, image_id=f"x{sample.image_id}"), layout="labels")
+    samples, held = split_data(data, "1", table=None)
+    assert ([one.image_id for one in held], {one.kind for one in samples}) == (["disks-0"], {"odd"})
+    assert capsys.readouterr().err == f"folds from {data.parent / 'images.csv'}\n"
+    samples, held = split_data(data, str(data.parent / "other"), table=None, quiet=True)
+    assert ({one.kind for one in samples}, {one.kind for one in held}) == ({"odd"}, {""})
+    assert capsys.readouterr().err == ""
+
+
+def test_a_few_binary_masks_are_warned_of(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    split_data(data, "0", table=None)
+    assert capsys.readouterr().err == ""
+    for index, sample in enumerate(disks(2, seed=5)):
+        binary = (sample.labels > 0).astype(sample.labels.dtype)
+        write_sample(data, replace(sample, image_id=f"z{index}", labels=binary), layout="labels")
+    split_data(data, "0", table=None)
+    assert "2 of 10 images look like binary masks, the first is z0: all nuclei" in capsys.readouterr().err
 
 
 def test_other_data_can_be_held_out(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

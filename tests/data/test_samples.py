@@ -205,6 +205,29 @@ def test_equal_pictures_are_one_group(tmp_path: Path) -> None:
         assert [one.group for one in load_samples(tmp_path / "s", cache=tmp_path / "cache")] == ["a", "b", "a"]
 
 
+@pytest.mark.parametrize(
+    ("mosaics", "groups"),
+    [((",", ","), "aab"), (("v,", ","), "vvb"), ((",", "w,"), "aab"), (("v,", "w,"), "vvb")],
+)
+def test_equal_pictures_stay_one_group_with_a_table(tmp_path: Path, mosaics: tuple[str, str], groups: str) -> None:
+    files = {f"{name}.png": png([[value]]) for name, value in (("a", 1), ("a2", 1), ("b", 2))}
+    write(tmp_path / "s", files | {f"{name}.labels.png": png([[1]]) for name in ("a", "a2", "b")})
+    table = tmp_path / "t.csv"
+    table.write_text(f"image_id,mosaic,fold,image_type\na,{mosaics[0]}0,\na2,{mosaics[1]}0,\nb,,1,\n")
+    loaded = read_samples(tmp_path / "s")
+    assert "".join(one.group for one in attach_table(loaded, table)) == groups
+    table.write_text(table.read_text().replace(f"a2,{mosaics[1]}0", f"a2,{mosaics[1]}1"))
+    with pytest.raises(DataError, match="a and a2 are one picture and are in folds 0 and 1; give both one fold"):
+        attach_table(loaded, table)
+
+
+def test_fields_of_view_that_share_a_picture_are_one(tmp_path: Path) -> None:
+    loaded = [sample("a", "a"), sample("b", "a"), sample("c", "c"), sample("d", "d"), sample("e", "e")]
+    rows = "a,v,0,\nb,w,0,\nc,w,0,\nd,v,0,\ne,,0,\n"
+    (tmp_path / "t.csv").write_text(f"image_id,mosaic,fold,image_type\n{rows}")
+    assert [one.group for one in attach_table(loaded, tmp_path / "t.csv")] == ["v", "v", "v", "v", "e"]
+
+
 def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no known layout"):
         read_samples(write(tmp_path / "text", {"a.txt": b""}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from nucleate.train import finish
 from nucleate.train.config import TrainConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 CONFIG = TrainConfig(
@@ -107,9 +109,11 @@ def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.M
     assert [path.read_bytes() for path in sorted((plan.out / "results").glob("stress.*"))] == written
 
 
-def _small(folder: Path, folds: str, **changes: object) -> CrossPlan:
-    """Make a plan of pictures of 24 pixels, one for each digit of `folds`."""
+def _small(folder: Path, folds: str, *, empty: Sequence[int] = (), **changes: object) -> CrossPlan:
+    """Make a plan of pictures of 24 pixels, one for each digit of `folds`, some of them without nuclei."""
     samples = disks(len(folds), side=24)
+    for place in empty:
+        samples[place] = replace(samples[place], labels=samples[place].labels * 0)
     for sample in samples:
         write_sample(folder / "data", sample, layout="labels")
     lines = [f"{s.image_id},{s.group},{fold}," for s, fold in zip(samples, folds, strict=True)]
@@ -131,6 +135,34 @@ def test_small_pictures_and_a_fold_of_one_field_are_enough(tmp_path: Path) -> No
     assert [len(part) for part in result.found.parts] == [2, 1]
     path = ship_model(plan, result, network="fold-0", name="small")
     assert find_model(path).read_int8() is None  # the network asks for 32 pixels a side
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_fold_may_be_a_negative_control(tmp_path: Path) -> None:
+    plan = _small(tmp_path, "0122", empty=[0])
+    result = run_crossfold(plan)
+    assert [one.nuclei_true > 0 for one in result.found.kept] == [False, True, True, True]
+    table = write_results(plan, result, command="nucleate crossval data", took="a second")
+    assert "nan" not in table
+    assert re.search(r"\| fold 0 \| 1 \| 1 \| 0 \| [01]\.\d{3} \[-\] \|", table)
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(
+    ("folds", "empty", "held", "said"),
+    [
+        ("0011", [2, 3], (), "no nucleus in 2 annotated images held out beside fold 0, the first is disks-2"),
+        ("0112", [0, 3], (0, 2), "no nucleus in 2 annotated images, the first is disks-0"),
+        ("012", [1, 2], (0, 1), "no nucleus in 1 annotated images held out beside fold 0, the first is disks-1"),
+    ],
+)
+def test_folds_without_nuclei_beside_them_are_named(
+    folds: str, empty: list[int], held: tuple[int, ...], said: str, tmp_path: Path
+) -> None:
+    plan = replace(_small(tmp_path, folds, empty=empty), folds=held)
+    with pytest.raises(DataError, match=said):
+        run_crossfold(plan)
+    assert not plan.out.exists()
 
 
 @pytest.mark.usefixtures("cache")
@@ -182,7 +214,20 @@ def test_what_cannot_be_shipped_is_not_trained(
     config = tmp_path / "net.toml"
     config.write_text(toml_text(plan.config.model_dump(mode="json", exclude_none=True)))
     with pytest.raises(SystemExit) as ended:
-        main(["crossval", str(plan.data), "-o", str(plan.out), "--config", str(config), "--device", "cpu", *words])
+        main(
+            [
+                "crossval",
+                str(plan.data),
+                "-o",
+                str(plan.out),
+                "--config",
+                str(config),
+                "--quiet",
+                "--device",
+                "cpu",
+                *words,
+            ]
+        )
     message = capsys.readouterr().err
     assert (ended.value.code, message.count("\n")) == (2, 1)
     assert said in message

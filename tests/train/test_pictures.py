@@ -67,9 +67,8 @@ def test_a_run_does_not_say_what_it_was_trained_on_until_it_does(tmp_path: Path)
 def test_pictures_without_any_nucleus_are_refused_before_the_training(tmp_path: Path) -> None:
     samples = disks(4)
     empty = [replace(one, labels=one.labels * 0) for one in samples]
-    for some, held in ((empty, samples), (samples, empty)):
-        with pytest.raises(DataError, match="no nucleus in 4 annotated images"):
-            _train(tmp_path / "run", some, held, epochs=1)
+    with pytest.raises(DataError, match="no nucleus in 4 annotated images"):
+        _train(tmp_path / "run", empty, samples, epochs=1)
     assert not list(tmp_path.iterdir())
 
 

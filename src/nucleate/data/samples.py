@@ -32,6 +32,8 @@ __all__ = [
     "hold_out",
     "load_samples",
     "split",
+    "table_rows",
+    "unnumbered",
 ]
 
 FOLDS = 4
@@ -91,28 +93,54 @@ def attach_table(samples: Sequence[Sample], table: Path | str) -> list[Sample]:
     Returns
     -------
     list of Sample
-        In the order given, pixels shared with the input.
+        In the order given, pixels shared with the input. A sample without a field of view keeps its group, and fields
+        of view that share a group, as equal pixels do, are one.
 
     Raises
     ------
     DataError
         If the file or a column is missing, a sample has no row or two that differ, or a group spans two folds.
     """
-    rows = read_table(Path(table), ("mosaic", "fold", "image_type"))
-    missing = [sample.image_id for sample in samples if sample.image_id not in rows]
-    if missing:
-        raise DataError(f"{table} has no row for {len(missing)} of {len(samples)} images, the first is {missing[0]}")
+    rows = table_rows(samples, table)
     found = []
-    for sample in samples:
+    for sample, group in zip(samples, _joined(samples, rows), strict=True):
         row = rows[sample.image_id]
         try:
             fold = int(row["fold"])
         except ValueError:
             shown = f"{sample.image_id}: got {row['fold']!r}"
             raise DataError(f"{table}: no whole number as fold of {shown}; use 0, 1, ...") from None
-        found.append(replace(sample, group=row["mosaic"] or sample.image_id, fold=fold, kind=row["image_type"]))
+        found.append(replace(sample, group=group, fold=fold, kind=row["image_type"]))
+    _check_equal(samples, [one.fold for one in found])
     _check_groups(found)
     return found
+
+
+def table_rows(samples: Sequence[Sample], table: Path | str) -> dict[str, dict[str, str]]:
+    """Read the rows of a table for `attach_table`.
+
+    Returns
+    -------
+    dict
+        Id -> column -> text, of all images in it.
+
+    Raises
+    ------
+    DataError
+        If the file or a column is missing, or a sample has no row or two that differ.
+    """
+    rows = read_table(Path(table), ("mosaic", "fold", "image_type"))
+    missing = [sample.image_id for sample in samples if sample.image_id not in rows]
+    if missing:
+        raise DataError(f"{table} has no row for {len(missing)} of {len(samples)} images, the first is {missing[0]}")
+    return rows
+
+
+def unnumbered(samples: Sequence[Sample]) -> list[str]:
+    """Name the samples whose label image looks like a binary mask, where others have several nuclei."""
+    if max((int(one.labels.max(initial=0)) for one in samples), default=0) < 2:
+        return []
+    return [one.image_id for one in samples if looks_binary(one.labels)]
 
 
 def split(samples: Sequence[Sample], fold: int) -> tuple[list[Sample], list[Sample]]:
@@ -252,6 +280,34 @@ def _check_numbered(source: Source, samples: Sequence[Sample]) -> None:
             f"{source}: these look like binary masks: got a sole nucleus in several pieces in {len(binary)} of "
             f"{len(full)} annotated images, the first is {binary[0]}; number the nuclei, e.g. with scipy.ndimage.label"
         )
+
+
+def _joined(samples: Sequence[Sample], rows: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Give each sample the field of view of its row, or else its group; what shares a group goes by one name."""
+    names = [rows[sample.image_id]["mosaic"] or sample.group for sample in samples]
+    another: dict[str, str] = {}
+
+    def known(name: str) -> str:
+        while name in another:
+            name = another[name]
+        return name
+
+    first: dict[str, str] = {}
+    for sample, name in zip(samples, names, strict=True):
+        one, other = known(first.setdefault(sample.group, name)), known(name)
+        if one != other:
+            another[other] = one
+    return [known(name) for name in names]
+
+
+def _check_equal(samples: Sequence[Sample], folds: Sequence[int | None]) -> None:
+    first: dict[str, tuple[str, int | None]] = {}
+    for sample, fold in zip(samples, folds, strict=True):
+        twin, its = first.setdefault(sample.group, (sample.image_id, fold))
+        if its != fold:
+            raise DataError(
+                f"{twin} and {sample.image_id} are one picture and are in folds {its} and {fold}; give both one fold"
+            )
 
 
 def _check_groups(samples: Sequence[Sample]) -> None:

@@ -13,7 +13,7 @@ A fold that is trained is taken as it is, maps that belong to its weights are no
 from __future__ import annotations
 
 import json
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,14 +23,14 @@ from nucleate.core.plane import as_plane
 from nucleate.errors import DataError, UsageError
 from nucleate.run.segmenter import SegmentSettings
 from nucleate.run.weights import check_name
-from nucleate.study.plan import StudyPlan
+from nucleate.study.crossfold_plan import ALL, CrossPlan, folds_of, sides_of, to_train
 from nucleate.train.card import card_of, segmenter_of
-from nucleate.train.config import CardConfig, TrainConfig, load_config
+from nucleate.train.config import CardConfig
 from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
 from nucleate.train.device import choose_device
 from nucleate.train.finish import card_scores, final_network, median_diameter, starting_recipe, train_network
 from nucleate.train.loop import FINAL
-from nucleate.train.pictures import check_nuclei, check_same, digest_of
+from nucleate.train.pictures import check_nuclei, digest_of
 from nucleate.train.quantise import add_int8
 from nucleate.train.shipping import ship
 from nucleate.train.tuning import StoredMaps, Trials, each, parts_of
@@ -56,38 +56,6 @@ __all__ = [
     "ship_model",
     "train_on_all",
 ]
-
-ALL = "all"
-"""Name of the network trained on all folds, and of the ending fitted to all."""
-
-_AFTER = {"recipe", "spare", "card"}  # settings of what follows the training
-_LENGTH = {"epochs", "restarts", "calm"}  # of how long it takes: `fit` knows with which it goes on
-
-
-@dataclass(frozen=True)
-class CrossPlan(StudyPlan):
-    """What to run.
-
-    Parameters
-    ----------
-    config : TrainConfig
-        Settings of every network.
-    folds : tuple of int
-        Folds held out in turn; all when empty.
-    device : str
-        ``cpu`` or ``cuda``.
-    jobs : int
-        Threads for what follows the network.
-    train : bool
-        Whether folds that are not trained to the end are trained; else their last weights are taken.
-    """
-
-    _: KW_ONLY
-    config: TrainConfig
-    folds: tuple[int, ...] = ()
-    device: str = "cpu"
-    jobs: int = 1
-    train: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,11 +142,11 @@ def fit_crossfold(
         Their scores, each by an ending fitted to the other folds.
     """
     samples = plan.pictures(plan.folds)
-    folds = _folds(plan, samples)
+    folds = folds_of(plan, samples)
     held = [sample for fold in folds for sample in samples if sample.fold == fold]
-    parts_of(held)
+    _check_fitting(held)
     for fold in folds:
-        _to_train(plan, f"fold-{fold}", samples=samples, fold=fold)
+        to_train(plan, f"fold-{fold}", samples=samples, fold=fold)
     for fold in folds:
         _train(plan, f"fold-{fold}", samples=samples, fold=fold, resume=resume, report=report)
     stored = []
@@ -191,6 +159,16 @@ def fit_crossfold(
     start = config.recipe or starting_recipe(config)
     fitter = EndingFitter(trials, start, tuned=config.recipe is None, spare=config.spare)
     return held, fitter, cross_fit(fitter)
+
+
+def _check_fitting(held: Sequence[Sample]) -> None:
+    """Refuse held-out pictures of which some part would be scored by an ending fitted to pictures without nuclei."""
+    parts = parts_of(held)
+    check_nuclei(held)
+    if len({one.fold for one in held}) == 1:
+        return
+    for own, others in parts:
+        check_nuclei([held[place] for place in others], f"held out beside fold {held[own[0]].fold}")
 
 
 def load_fold(plan: CrossPlan, fold: str, *, ending: Ending, settings: SegmentSettings | None = None) -> Segmenter:
@@ -232,9 +210,9 @@ def check_shipped(plan: CrossPlan, *, network: str, name: str) -> None:
     check_name(name)
     samples = plan.pictures(plan.folds)
     if network == ALL:
-        _to_train(plan, ALL, samples=samples, fold=None)
+        to_train(plan, ALL, samples=samples, fold=None)
         return
-    known = [f"fold-{fold}" for fold in _folds(plan, samples)]
+    known = [f"fold-{fold}" for fold in folds_of(plan, samples)]
     if network not in known and not (plan.out / network / FINAL).is_file():
         raise UsageError(f"no network {network} in this study; choose of {', '.join([*known, ALL])}")
 
@@ -292,9 +270,9 @@ def _train(
     resume: bool,
     report: Callable[[str, Run], None],
 ) -> None:
-    if not _to_train(plan, name, samples=samples, fold=fold):
+    if not to_train(plan, name, samples=samples, fold=fold):
         return
-    taught, held = _sides(samples, fold)
+    taught, held = sides_of(samples, fold)
     choose_device(plan.device, plan.jobs)
     train_network(
         plan.out / name,
@@ -305,51 +283,6 @@ def _train(
         device=plan.device,
         report=lambda run: report(name, run),
     )
-
-
-def _to_train(plan: CrossPlan, name: str, *, samples: Sequence[Sample], fold: int | None) -> bool:
-    """Tell whether a network has yet to be trained; refuse one that cannot be, or was otherwise than the plan's."""
-    folder = plan.out / name
-    done = (folder / FINAL).is_file() and (not plan.train or _epochs(folder) >= plan.config.epochs)
-    _check_settings(plan.config, folder, whole=done and plan.train)
-    taught, held = _sides(samples, fold)
-    check_same(folder, taught)
-    if done:
-        return False
-    if not plan.train:
-        raise UsageError(f"{folder} has no {FINAL}; train it, or leave this fold out with --folds")
-    if not taught:
-        raise UsageError(f"all {len(samples)} images are in fold {fold}; give a --table with at least two folds")
-    for pictures in (taught, held):
-        check_nuclei(pictures)
-    return True
-
-
-def _folds(plan: CrossPlan, samples: Sequence[Sample]) -> tuple[int, ...]:
-    return plan.folds or tuple(sorted({sample.fold for sample in samples if sample.fold is not None}))
-
-
-def _sides(samples: Sequence[Sample], fold: int | None) -> tuple[list[Sample], list[Sample]]:
-    """Give the pictures that a network is trained on and those it is looked at by: all and all without a fold."""
-    taught = [sample for sample in samples if sample.fold != fold]
-    return taught, [sample for sample in samples if fold is None or sample.fold == fold]
-
-
-def _check_settings(config: TrainConfig, folder: Path, *, whole: bool) -> None:
-    """Refuse a network of other settings: what follows the training may differ, its length where it is not whole."""
-    path = folder / "config.json"
-    if not path.is_file():
-        return
-    left_out = _AFTER if whole else _AFTER | _LENGTH
-    theirs, ours = (one.model_dump(exclude=left_out) for one in (load_config(path), config))
-    other = ", ".join(name for name in ours if ours[name] != theirs[name])
-    if other:
-        raise UsageError(f"{folder} was trained with another {other}; give its settings with --config")
-
-
-def _epochs(folder: Path) -> int:
-    path = folder / "history.csv"
-    return len(path.read_text(encoding="utf-8").splitlines()) - 1 if path.is_file() else 0
 
 
 def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample]) -> list[StoredMaps]:

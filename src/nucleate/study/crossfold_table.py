@@ -133,9 +133,9 @@ def _score_lines(result: CrossResult, *, whole: Scores, groups: dict[str, str]) 
 
 def _score_cells(name: str, scores: Scores, *, unscaled: float, groups: dict[str, str]) -> list[str]:
     fields = len({groups[image.image_id] for image in scores.per_image})
-    low, high = scores.interval.get("kaggle", (float("nan"), float("nan")))
+    bounds = "[{:.3f}, {:.3f}]".format(*scores.interval["kaggle"]) if "kaggle" in scores.interval else "[-]"
     others = (unscaled, *(scores.ap[key] for key in _SHOWN_AP), scores.f1_50, scores.pq, scores.aji)
-    kaggle = f"{scores.kaggle:.3f} [{low:.3f}, {high:.3f}]"
+    kaggle = f"{scores.kaggle:.3f} {bounds}"
     counts = (scores.images, fields, scores.nuclei_true)
     return [name, *map(str, counts), kaggle, *(f"{value:.3f}" for value in others)]
 

@@ -30,6 +30,7 @@ from nucleate.score.bootstrap import interval
 from nucleate.score.scores import AP_KEYS, evaluate_pairs
 from nucleate.train.device import describe
 from nucleate.train.finish import final_network, finish, train_network
+from nucleate.train.pictures import check_nuclei
 from nucleate.train.shipping import ship
 from nucleate.train.tuning import parts_of
 
@@ -145,6 +146,7 @@ def run_subset(
     """
     trained, held, test = load_parts(data, table=table)
     parts_of(held)  # refused before the training, since the run could not be finished
+    check_nuclei(held)
     learn = partial(train_network, held=held, resume=resume, device=device)
     learn(out, config, samples=trained, report=partial(report, config))
     finish(out, config, samples=trained, held=held, name=NAME, data=f"{data.name}: {len(trained)} training images")

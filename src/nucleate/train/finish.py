@@ -65,19 +65,18 @@ def train_network(
     config : TrainConfig
         Its settings.
     samples, held : sequence of Sample
-        Pictures to train on, and held-out ones.
+        Pictures to train on, and held-out ones; nothing is chosen by these, so that they may be without nuclei.
     resume, device, report, tick
         As in `nucleate.train.loop.fit`.
 
     Raises
     ------
     DataError
-        If in the held-out pictures or in those to train on there is no nucleus.
+        If there is no nucleus in the pictures to train on.
     UsageError
         If the folder holds a run on other pictures.
     """
-    for pictures in (samples, held):
-        check_nuclei(pictures)
+    check_nuclei(samples)
     if (run / STATE).is_file():
         check_same(run, samples, held=held)
     elif rank() == 0:

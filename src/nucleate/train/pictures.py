@@ -48,8 +48,14 @@ def check_apart(samples: Sequence[Sample], held: Sequence[Sample]) -> None:
         )
 
 
-def check_nuclei(samples: Sequence[Sample]) -> None:
+def check_nuclei(samples: Sequence[Sample], where: str = "") -> None:
     """Refuse pictures in which no nucleus is outlined: nothing can be learnt from them alone, or chosen by them.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+    where : str
+        Which pictures they are, for the message.
 
     Raises
     ------
@@ -57,7 +63,8 @@ def check_nuclei(samples: Sequence[Sample]) -> None:
         If there is none in all of them.
     """
     if not any(one.labels.any() for one in samples):
-        raise DataError(f"no nucleus in {len(samples)} annotated images, the first is {samples[0].image_id}; add some")
+        which = f"{len(samples)} annotated images{where and ' '}{where}"
+        raise DataError(f"no nucleus in {which}, the first is {samples[0].image_id}; add some")
 
 
 def check_same(run: Path, samples: Sequence[Sample], *, held: Sequence[Sample] | None = None) -> None:

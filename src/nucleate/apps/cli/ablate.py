@@ -16,7 +16,7 @@ from nucleate.apps.cli.training import (
     StudyOption,
     TableOption,
     WidthOption,
-    default_table,
+    find_table,
     import_training,
     whole_numbers,
 )
@@ -68,7 +68,8 @@ def ablate(
     from nucleate.study.next_run import publish_study, run_study
 
     plan = NextPlan(
-        data, output, table or default_table(data), folds=whole_numbers(folds, "--folds"), width=width, budget=budget,
+        data, output, find_table(data, table, quiet=quiet),
+        folds=whole_numbers(folds, "--folds"), width=width, budget=budget,
         lr=lr, precision=precision, seed=seed,
     )  # fmt: skip
     words = ["nucleate", "ablate", data.name, "-o", output.name, *(["--only", only] if only else [])]

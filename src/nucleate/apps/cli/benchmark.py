@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import TableOption, default_table, epoch_line, import_training
+from nucleate.apps.cli.training import TableOption, epoch_line, import_training
 
 if TYPE_CHECKING:
     from nucleate.train.config import TrainConfig
@@ -56,9 +56,10 @@ def benchmark(
         if not quiet:
             say(epoch_line(run.history, stage.epochs))
 
+    beside = data.parent / "images.csv"  # no folds are asked of it, and it may lack images
+    fields = table or (beside if beside.is_file() else None)
     found = run_subset(
-        data, output, config=settings, then=later, table=table or default_table(data), resume=resume, device=place,
-        report=report,
+        data, output, config=settings, then=later, table=fields, resume=resume, device=place, report=report,
     )  # fmt: skip
     words = ["nucleate", "benchmark", data.name, "-o", "RUN", "--config", f"configs/{config.name}"]
     words += ["--then", f"configs/{then.name}"] if then else []

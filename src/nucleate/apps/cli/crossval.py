@@ -14,8 +14,8 @@ from nucleate.apps.cli.training import (
     DataArgument,
     StudyOption,
     TableOption,
-    default_table,
     epoch_line,
+    find_table,
     import_training,
     whole_numbers,
 )
@@ -71,7 +71,7 @@ def crossval(
     if settings.detector:
         raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
     plan = CrossPlan(
-        data, output, table or default_table(data), config=settings, folds=whole_numbers(folds, "--folds"),
+        data, output, find_table(data, table, quiet=quiet), config=settings, folds=whole_numbers(folds, "--folds"),
         device=place, jobs=threads or cores(), train=train,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from nucleate.apps.cli.training import (
     StudyOption,
     TableOption,
     WidthOption,
-    default_table,
+    find_table,
     import_training,
 )
 from nucleate.errors import UsageError
@@ -63,7 +63,7 @@ def paper(
     from nucleate.study.paper_table import KaggleTest, score_all, write_figures, write_table
 
     plan = PaperPlan(
-        data, output, table or default_table(data), width=width, epochs=epochs, trials=trials,
+        data, output, find_table(data, table, quiet=quiet), width=width, epochs=epochs, trials=trials,
         precision=precision, seed=seed,
     )  # fmt: skip
     split = load_split(plan)

@@ -56,7 +56,7 @@ def search(
     settings = settings_from(config, change or [], preset=preset, device=place)
     if settings.detector:
         raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
-    samples, held = split_data(data, val, table=table)
+    samples, held = split_data(data, val, table=table, quiet=quiet)
 
     def report(trial: int, run: Run) -> None:
         say(f"trial {trial} of {trials}  {epoch_line(run.history, settings.epochs)} in this trial")

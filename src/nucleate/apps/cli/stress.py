@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import TableOption, default_table, import_training, whole_numbers
+from nucleate.apps.cli.training import TableOption, find_table, import_training, whole_numbers
 
 __all__ = ["stress"]
 
@@ -46,7 +46,8 @@ def stress(
     from nucleate.train.config import load_config
 
     plan = CrossPlan(
-        data, output, table or default_table(data), config=load_config(config), folds=whole_numbers(folds, "--folds"),
+        data, output, find_table(data, table, quiet=quiet),
+        config=load_config(config), folds=whole_numbers(folds, "--folds"),
         device=place, jobs=1 if place == "cuda" else threads or cores(),
     )  # fmt: skip
     words = ["nucleate", "stress", data.name, "-o", output.name, "--config", f"configs/{config.name}"]

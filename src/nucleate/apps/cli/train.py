@@ -71,6 +71,7 @@ def train(
     from nucleate.train.finish import finish, train_network
     from nucleate.train.loop import STATE
     from nucleate.train.parallel import joined, launched, rank
+    from nucleate.train.pictures import check_nuclei
     from nucleate.train.presets import settings_from
     from nucleate.train.tuning import parts_of
     from nucleate.train.verdict import conclude
@@ -84,8 +85,9 @@ def train(
     if launched() > 1 and settings.shards == 1:
         settings = parse_config({**settings.model_dump(), "shards": launched()})
     shown = board(output / "tensorboard") if tensorboard else None
-    samples, held = split_data(data, val, table=table)
+    samples, held = split_data(data, val, table=table, quiet=quiet)
     parts_of(held)  # refused before the training, since the run could not be finished
+    check_nuclei(held)
     with joined(place) as here:
         first = rank() == 0
         with Bar("batches", None, quiet=quiet or not first) as bar:

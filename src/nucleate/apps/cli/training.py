@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from nucleate.apps.cli.console import is_there
-from nucleate.errors import MissingExtraError, UsageError
+from nucleate.apps.cli.console import is_there, say
+from nucleate.errors import DataError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +23,8 @@ __all__ = [
     "StudyOption",
     "TableOption",
     "WidthOption",
-    "default_table",
     "epoch_line",
+    "find_table",
     "import_training",
     "load_data",
     "split_data",
@@ -37,7 +37,7 @@ DataArgument = Annotated[
 StudyOption = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of the study.")]
 TableOption = Annotated[
     Path | None,
-    typer.Option(metavar="CSV", help="Folds, fields of view and types; images.csv beside DATA when not given."),
+    typer.Option(metavar="CSV", help="Folds, fields of view and types; images.csv beside DATA if it fits."),
 ]
 WidthOption = Annotated[int, typer.Option(min=1, help="Channels at full size.")]
 PrecisionOption = Annotated[Literal["float32", "bfloat16"], typer.Option(help="Arithmetic of the networks.")]
@@ -54,17 +54,14 @@ def import_training(device: str, threads: int | None) -> str:
     return choose_device(device, threads)
 
 
-def default_table(data: Path) -> Path | None:
-    """Find the table of folds beside a data set."""
-    table = data.parent / "images.csv"
-    return table if table.is_file() else None
-
-
 def epoch_line(history: Sequence[Mapping[str, float]], epochs: int, *, more: str = "") -> str:
     """Say how far a run is after an epoch, with more that is known of it, and how long the others will take."""
     last = history[-1]
-    left = (epochs - len(history)) * last["seconds"] / 60
-    return f"epoch {len(history)}/{epochs}  loss {last['loss']:.4f}{more}  {left:.0f} min left"
+    line = f"epoch {len(history)}/{epochs}  loss {last['loss']:.4f}{more}"
+    minutes = (epochs - len(history)) * last["seconds"] / 60
+    if not minutes:
+        return line
+    return f"{line}  {minutes:.0f} min left" if minutes >= 1 else f"{line}  under 1 min left"
 
 
 def whole_numbers(text: str, option: str) -> tuple[int, ...]:
@@ -75,17 +72,59 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
-def load_data(data: Path, table: Path | None) -> list[Sample]:
-    """Load annotated images, with folds, groups and kinds from a table; ``images.csv`` beside `data` when None."""
-    from nucleate.data.samples import attach_table, load_samples
+def find_table(data: Path, table: Path | None, *, quiet: bool = False) -> Path | None:
+    """Give the table of a study: the one asked for, or ``images.csv`` beside `data` if it fits, which is said."""
+    _check_there(table)
+    return _table_of(data, _look(data), table=table, quiet=quiet)
 
+
+def load_data(data: Path, table: Path | None, *, quiet: bool = False) -> list[Sample]:
+    """Load annotated images, with folds, groups and kinds from a table (see `find_table`)."""
+    from nucleate.data.samples import attach_table
+
+    _check_there(table)
+    samples = _look(data)
+    found = _table_of(data, samples, table=table, quiet=quiet)
+    return samples if found is None else attach_table(samples, found)
+
+
+def _check_there(table: Path | None) -> None:
     if table is not None and not table.is_file():
         raise UsageError(f"--table: no such file: {table}; check the name")
-    samples, table = load_samples(data), table or default_table(data)
-    return samples if table is None else attach_table(samples, table)
 
 
-def split_data(data: Path, val: str, *, table: Path | None) -> tuple[list[Sample], list[Sample]]:
+def _look(data: Path) -> list[Sample]:
+    """Load annotated images, and warn of those that teach something wrong."""
+    from nucleate.data.samples import load_samples, unnumbered
+
+    samples = load_samples(data)
+    if odd := unnumbered(samples):
+        say(
+            f"nucleate: {len(odd)} of {len(samples)} images look like binary masks, the first is {odd[0]}: all nuclei "
+            "of each are taught as one; number them, or take the images out"
+        )
+    return samples
+
+
+def _table_of(data: Path, samples: Sequence[Sample], *, table: Path | None, quiet: bool) -> Path | None:
+    from nucleate.data.samples import table_rows
+
+    if table is not None:
+        return table
+    beside = data.parent / "images.csv"
+    if not beside.is_file():
+        return None
+    try:
+        table_rows(samples, beside)
+    except DataError as error:
+        say(f"nucleate: no folds from the table beside DATA: {error}")
+        return None
+    if not quiet:
+        say(f"folds from {beside}")
+    return beside
+
+
+def split_data(data: Path, val: str, *, table: Path | None, quiet: bool = False) -> tuple[list[Sample], list[Sample]]:
     """Load annotated images and part them into those to train on and those held out.
 
     Parameters
@@ -96,7 +135,10 @@ def split_data(data: Path, val: str, *, table: Path | None) -> tuple[list[Sample
         Number of a fold, share of the images between 0 and 1, or other annotated images, none of which may be among
         `data`.
     table : Path, optional
-        Folds, groups and kinds; ``images.csv`` beside `data` when None.
+        Folds, groups and kinds; ``images.csv`` beside `data` when None, if it fits. Other held-out images take theirs
+        from one beside them.
+    quiet : bool
+        Do not say which table is taken.
     """
     from nucleate.data.samples import FOLDS, grouped_folds, hold_out, split
     from nucleate.train.pictures import check_apart
@@ -104,14 +146,26 @@ def split_data(data: Path, val: str, *, table: Path | None) -> tuple[list[Sample
     share = _number(val)
     if share is None and not is_there(val):
         raise UsageError(f"--val {val!r}; give the number of a fold, a share such as 0.2, or other annotated images")
-    samples = load_data(data, table)
+    samples = load_data(data, table, quiet=quiet)
     if share is None:
-        held = load_data(Path(val), None)
+        held = _other(Path(val))
         check_apart(samples, held)
         return samples, held
     if 0 < share < 1:
         return hold_out(samples, share, seed=0)
     return split(grouped_folds(samples, FOLDS, seed=0) if samples[0].fold is None else samples, int(share))
+
+
+def _other(data: Path) -> list[Sample]:
+    """Load held-out images: a table beside them may be of the others alone."""
+    from nucleate.data.samples import attach_table, table_rows
+
+    samples, beside = _look(data), data.parent / "images.csv"
+    try:
+        table_rows(samples, beside)
+    except DataError:
+        return samples
+    return attach_table(samples, beside)
 
 
 def _number(text: str) -> float | None:

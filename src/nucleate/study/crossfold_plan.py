@@ -1,0 +1,116 @@
+"""What a cross-validation is to run: its plan, the sides of each network, and whether one has yet to be trained."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING
+
+from nucleate.errors import UsageError
+from nucleate.study.plan import StudyPlan
+from nucleate.train.config import TrainConfig, load_config
+from nucleate.train.loop import FINAL
+from nucleate.train.pictures import check_nuclei, check_same
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nucleate.data.sample import Sample
+
+__all__ = ["ALL", "CrossPlan", "folds_of", "sides_of", "to_train"]
+
+ALL = "all"
+"""Name of the network trained on all folds, and of the ending fitted to all."""
+
+_AFTER = {"recipe", "spare", "card"}  # settings of what follows the training
+_LENGTH = {"epochs", "restarts", "calm"}  # of how long it takes: `fit` knows with which it goes on
+
+
+@dataclass(frozen=True)
+class CrossPlan(StudyPlan):
+    """What to run.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Settings of every network.
+    folds : tuple of int
+        Folds held out in turn; all when empty.
+    device : str
+        ``cpu`` or ``cuda``.
+    jobs : int
+        Threads for what follows the network.
+    train : bool
+        Whether folds that are not trained to the end are trained; else their last weights are taken.
+    """
+
+    _: KW_ONLY
+    config: TrainConfig
+    folds: tuple[int, ...] = ()
+    device: str = "cpu"
+    jobs: int = 1
+    train: bool = True
+
+
+def to_train(plan: CrossPlan, name: str, *, samples: Sequence[Sample], fold: int | None) -> bool:
+    """Tell whether a network has yet to be trained; refuse one that cannot be, or was otherwise than the plan's.
+
+    Parameters
+    ----------
+    plan : CrossPlan
+    name : str
+        Folder of the network under OUT.
+    samples : sequence of Sample
+        All pictures, with folds.
+    fold : int, optional
+        Held out of its training; None where all pictures are trained on.
+
+    Raises
+    ------
+    UsageError
+        If it was trained with other settings or on other pictures, has no weights and `plan.train` is off, or all
+        pictures are in its fold.
+    DataError
+        If there is no nucleus to train on. Pictures without nuclei may well be all of a fold.
+    """
+    folder = plan.out / name
+    done = (folder / FINAL).is_file() and (not plan.train or _epochs(folder) >= plan.config.epochs)
+    _check_settings(plan.config, folder, whole=done and plan.train)
+    taught, _ = sides_of(samples, fold)
+    check_same(folder, taught)
+    if done:
+        return False
+    if not plan.train:
+        raise UsageError(f"{folder} has no {FINAL}; train it, or leave this fold out with --folds")
+    if not taught:
+        raise UsageError(f"all {len(samples)} images are in fold {fold}; give a --table with at least two folds")
+    check_nuclei(taught, "" if fold is None else f"to train on without fold {fold}")
+    return True
+
+
+def folds_of(plan: CrossPlan, samples: Sequence[Sample]) -> tuple[int, ...]:
+    """Give the folds that are held out in turn."""
+    return plan.folds or tuple(sorted({sample.fold for sample in samples if sample.fold is not None}))
+
+
+def sides_of(samples: Sequence[Sample], fold: int | None) -> tuple[list[Sample], list[Sample]]:
+    """Give the pictures that a network is trained on and those it is looked at by: all and all without a fold."""
+    taught = [sample for sample in samples if sample.fold != fold]
+    return taught, [sample for sample in samples if fold is None or sample.fold == fold]
+
+
+def _check_settings(config: TrainConfig, folder: Path, *, whole: bool) -> None:
+    """Refuse a network of other settings: what follows the training may differ, its length where it is not whole."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return
+    left_out = _AFTER if whole else _AFTER | _LENGTH
+    theirs, ours = (one.model_dump(exclude=left_out) for one in (load_config(path), config))
+    other = ", ".join(name for name in ours if ours[name] != theirs[name])
+    if other:
+        raise UsageError(f"{folder} was trained with another {other}; give its settings with --config")
+
+
+def _epochs(folder: Path) -> int:
+    path = folder / "history.csv"
+    return len(path.read_text(encoding="utf-8").splitlines()) - 1 if path.is_file() else 0
