@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
+import signal
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +18,7 @@ from nucleate.apps.cli.main import main
 from nucleate.apps.cli.training import split_data
 from nucleate.data.write import write_sample
 from nucleate.errors import DataError
-from nucleate.run.weights import find_model, read_card
+from nucleate.run.weights import find_model, read_card, write_card
 
 TINY = ("network.name=flagship", "network.width=4", "network.depth=2", "crop=32", "batch=4", "epochs=2", "lr=0.02")
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "flagship.toml"
@@ -45,7 +49,8 @@ def test_a_trained_model_segments(data: Path, tmp_path: Path, capsys: pytest.Cap
     assert _train(data, run, "--val", "1", "--name", "mine") == 0
     said = capsys.readouterr()
     assert "epoch 2/2" in said.err
-    assert "min left" in said.err
+    assert "under 1 min left" in said.err
+    assert "0 min left" not in said.err
     assert "held-out images" in said.out
     picture = next((data / "images").iterdir())
     assert _run("segment", picture, "-o", tmp_path / "out", "--model", run / "mine.onnx", "--quiet") == 0
@@ -166,9 +171,11 @@ def test_from_a_model_to_a_verdict_to_tuned_numbers_to_another_program(
     small = ("network.width=4", "network.depth=2", "crop=32", "batch=4", "epochs=1", "steps_per_epoch=8")
     assert _train(data, first, "--preset", "fast", "--quiet", settings=small) == 0
     less = ("crop=32", "epochs=2", "steps_per_epoch=2")
-    words = ("--init", first / "model.onnx", "--val", "0.25", "--tensorboard")
+    words = ("--init", first / "model.onnx", "--val", "0", "--tensorboard")
     assert _train(data, second, *words, settings=less) == 0
     said = capsys.readouterr()
+    assert "choosing the numbers after the network on 2 held-out images" in said.err
+    assert "flatter" not in said.err
     assert "model on 2 held-out images: " in said.out
     assert "epoch 2/2" in said.err
     assert len(list((second / "tensorboard").iterdir())) == 2
@@ -176,12 +183,58 @@ def test_from_a_model_to_a_verdict_to_tuned_numbers_to_another_program(
     assert "--init model.onnx" in read_card(second / "model.toml").command
 
     assert _run("tune", data, "--model", second / "model.onnx", "-o", tmp_path / "tuned", "--threads", "1") == 0
+    said = capsys.readouterr()
+    assert "6 of 8 images are left out: model was trained on them" in said.err
+    assert "model on 2 held-out images: " in said.out
     assert find_model(tmp_path / "tuned").read() == find_model(second / "model.onnx").read()
     assert _run("tune", data, "--model", "nucleate") == 2
     assert "give a folder" in capsys.readouterr().err
+    for sample in split_data(data, "0", table=None)[0]:
+        write_sample(tmp_path / "seen", sample, layout="labels")
+    capsys.readouterr()
+    assert _run("tune", tmp_path / "seen", "--model", second / "model.onnx", "-o", tmp_path / "tuned") == 2
+    assert "model was trained on all 6 images; give others" in capsys.readouterr().err
 
     assert _run("export", tmp_path / "tuned", "-o", tmp_path / "out", "--to", "onnx") == 0
     assert (tmp_path / "out" / "model.onnx").is_file()
+
+
+def test_images_that_the_start_was_trained_on_are_told(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ("network.width=4", "network.depth=2", "crop=32", "batch=4", "epochs=1", "steps_per_epoch=2")
+    assert _train(data, tmp_path / "first", "--preset", "fast", "--quiet", settings=small) == 0
+    words = ("--init", tmp_path / "first" / "model.onnx", "--val", "1", "--quiet")
+    assert _train(data, tmp_path / "second", *words, settings=("crop=32", "epochs=1", "steps_per_epoch=1")) == 0
+    said = capsys.readouterr().err
+    assert re.search(
+        r"model was trained on 2 of 2 held-out images, the first is disks-\d: scores on them flatter", said
+    )
+    card = read_card(tmp_path / "second" / "model.toml")
+    assert len(card.trained_on or ()) == 8  # its own six, and those of the start
+    older = tmp_path / "second" / "model.toml"
+    write_card(older, card.model_copy(update={"trained_on": None}))
+    assert "trained_on" not in older.read_text()
+    assert _run("tune", data, "--model", older, "--quiet", "--threads", "1") == 0
+    assert "does not tell what it was trained on" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_a_run_is_finished_does_not_wait_for_torch(data: Path, tmp_path: Path) -> None:
+    code = "import atexit; atexit.register(print, 'taken down'); from nucleate.apps.cli.main import main; main()"
+    changes = [word for change in (*TINY, "epochs=1") for word in ("--set", change)]
+    words = ["train", str(data), "-o", str(tmp_path / "run"), *changes, "--device", "cpu", "--threads", "1"]
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stderr is not None
+    while "choosing the numbers" not in (line := running.stderr.readline()):
+        assert line, "the run ended before"
+    running.send_signal(signal.SIGINT)
+    out, said = running.communicate(timeout=120)
+    assert running.returncode == 130
+    assert "taken down" not in out
+    assert said.splitlines()[-1].endswith("--resume")
+    assert not (tmp_path / "run" / "model.onnx").exists()
 
 
 def test_settings_are_searched(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from nucleate.train.card import segmenter_of
 from nucleate.train.config import CardConfig, TrainConfig
 from nucleate.train.finish import finish, starting_recipe
 from nucleate.train.loop import fit
+from nucleate.train.pictures import part_known
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,10 +36,21 @@ CONFIG = TrainConfig(
 def test_a_run_ends_in_a_model_that_segments(tmp_path: Path) -> None:
     held = disks(4, seed=1)
     fit(CONFIG, prepare(disks(), CONFIG.normalizer), folder=tmp_path, validate=lambda module: {"score": 0.0})
-    scores = finish(tmp_path, CONFIG, samples=disks(), held=held, name="disks", command="nucleate train disks")
+    told: dict[str, list[tuple[int, int | None]]] = {}
+    scores = finish(
+        tmp_path, CONFIG, samples=disks(), held=held, name="disks", command="nucleate train disks",
+        tick=lambda what, done, total: told.setdefault(what, []).append((done, total)),
+    )  # fmt: skip
+    assert told["images looked at"] == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    assert told["scales of images"] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert told["images scored"] == [(place, 8) for place in range(8)]
+    assert told["crops for integers"][-1] == (23, 24)
+    assert told["recipes tried, image by image"][-1][0] == len(told["recipes tried, image by image"]) > 50
     card = find_model(tmp_path / "disks.onnx").card
     assert card.scores == scores
     assert card.command == "nucleate train disks"
+    unseen, seen = part_known([*disks(), *held], card.trained_on or ())
+    assert ([id(one) for one in unseen], len(seen)) == ([id(one) for one in held], 6)
     assert card.multiple == 4
     assert card.scale_rule == ScaleRule(smallest=7.0)
     labels, confidence = load_segmenter(tmp_path / "disks.onnx", device="cpu").segment_plane(held[0].image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from tests.train.drawn import disks
 
@@ -12,7 +13,7 @@ from nucleate.errors import DataError, UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.train.config import TrainConfig
 from nucleate.train.finish import train_network
-from nucleate.train.pictures import check_apart, check_same, digest_of, keep
+from nucleate.train.pictures import check_apart, check_same, digest_of, hashes_of, keep, part_known
 from nucleate.train.sweep import Sweep, run_sweep
 
 if TYPE_CHECKING:
@@ -62,6 +63,17 @@ def test_a_run_does_not_say_what_it_was_trained_on_until_it_does(tmp_path: Path)
         check_same(tmp_path, samples[1:])
     with pytest.raises(UsageError, match="was begun on other images"):
         check_same(tmp_path, samples, held=samples[1:2])
+
+
+def test_pictures_are_known_by_their_pixels_alone() -> None:
+    samples = disks(4)
+    hashes = hashes_of(samples[:2])
+    assert [len(one) for one in hashes] == [12, 12]
+    again = [replace(one, image_id=f"x{index}", labels=one.labels * 0) for index, one in enumerate(samples)]
+    unseen, seen = part_known(again, hashes)
+    assert ([one.image_id for one in unseen], [one.image_id for one in seen]) == (["x2", "x3"], ["x0", "x1"])
+    wider = replace(samples[0], image=samples[0].image.astype(np.uint16))
+    assert part_known([wider], hashes)[1] == []
 
 
 def test_pictures_without_any_nucleus_are_refused_before_the_training(tmp_path: Path) -> None:

@@ -101,6 +101,8 @@ class ModelCard(BaseModel):
         What it was trained on, under which licence it may be used, and the command that made it.
     scores : dict
         Scores by name.
+    trained_on : tuple of str, optional
+        Of each picture that it was trained on a hash (see `nucleate.train.pictures.hashes_of`); None does not tell.
     sha256 : str
         Of the ONNX file, 64 hexadecimal digits.
     sha256_int8 : str, optional
@@ -129,6 +131,7 @@ class ModelCard(BaseModel):
     licence: str = ""
     command: str = ""
     scores: dict[str, Any] = Field(default_factory=dict)
+    trained_on: tuple[str, ...] | None = None
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     sha256_int8: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 

@@ -12,6 +12,7 @@ A fold that is trained is taken as it is, maps that belong to its weights are no
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,10 +31,10 @@ from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fi
 from nucleate.train.device import choose_device
 from nucleate.train.finish import card_scores, final_network, median_diameter, starting_recipe, train_network
 from nucleate.train.loop import FINAL
-from nucleate.train.pictures import check_nuclei, digest_of
+from nucleate.train.pictures import check_nuclei, digest_of, hashes_of
 from nucleate.train.quantise import add_int8
 from nucleate.train.shipping import ship
-from nucleate.train.tuning import StoredMaps, Trials, each, parts_of
+from nucleate.train.tuning import StoredMaps, Trials, each, no_tick, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from nucleate.run.segmenter import Segmenter
     from nucleate.train.crossfit import CrossFit
     from nucleate.train.loop import Run
+    from nucleate.train.tuning import Tick
 
 __all__ = [
     "ALL",
@@ -90,6 +92,7 @@ def run_crossfold(
     resume: bool = False,
     report: Callable[[str, Run], None] = lambda name, run: None,
     say: Callable[[str], None] = lambda line: None,
+    tick: Tick = no_tick,
 ) -> CrossResult:
     """Train the folds that are not trained yet, make their maps, fit and score; then let the rule choose the scales.
 
@@ -102,6 +105,8 @@ def run_crossfold(
         Called after each epoch with the name of the fold and the run.
     say : callable
         Takes one line for the user.
+    tick : callable
+        Told what is being done, how many are done and of how many.
 
     Raises
     ------
@@ -110,7 +115,7 @@ def run_crossfold(
     DataError
         If the pictures are too few to fit and score on, or no nucleus is in them. All this before anything is trained.
     """
-    held, fitter, unscaled = fit_crossfold(plan, resume=resume, report=report, say=say)
+    held, fitter, unscaled = fit_crossfold(plan, resume=resume, report=report, say=say, tick=tick)
     say("scales")
     stored, found = at_own_scale(
         unscaled,
@@ -129,6 +134,7 @@ def fit_crossfold(
     resume: bool = False,
     report: Callable[[str, Run], None] = lambda name, run: None,
     say: Callable[[str], None] = lambda line: None,
+    tick: Tick = no_tick,
 ) -> tuple[list[Sample], EndingFitter, CrossFit]:
     """Train, make maps and fit as `run_crossfold` does, every picture at its own size.
 
@@ -148,14 +154,14 @@ def fit_crossfold(
     for fold in folds:
         to_train(plan, f"fold-{fold}", samples=samples, fold=fold)
     for fold in folds:
-        _train(plan, f"fold-{fold}", samples=samples, fold=fold, resume=resume, report=report)
+        _train(plan, f"fold-{fold}", samples=samples, fold=fold, resume=resume, report=report, tick=tick)
     stored = []
     for fold in folds:
         say(f"maps of fold {fold}")
-        stored += _store(plan, fold, samples=[sample for sample in held if sample.fold == fold])
+        stored += _store(plan, fold, samples=[sample for sample in held if sample.fold == fold], tick=tick)
     say("recipe and confidence")
     config = plan.config
-    trials = Trials(config.maps, stored, jobs=plan.jobs)
+    trials = Trials(config.maps, stored, jobs=plan.jobs, tick=tick)
     start = config.recipe or starting_recipe(config)
     fitter = EndingFitter(trials, start, tuned=config.recipe is None, spare=config.spare)
     return held, fitter, cross_fit(fitter)
@@ -217,7 +223,9 @@ def check_shipped(plan: CrossPlan, *, network: str, name: str) -> None:
         raise UsageError(f"no network {network} in this study; choose of {', '.join([*known, ALL])}")
 
 
-def ship_model(plan: CrossPlan, result: CrossResult, *, network: str, name: str, **facts: object) -> Path:
+def ship_model(
+    plan: CrossPlan, result: CrossResult, *, network: str, name: str, tick: Tick = no_tick, **facts: object
+) -> Path:
     """Write ``OUT/<name>.onnx`` with its card: one network, with recipe and confidence fitted to all pictures.
 
     ``OUT/<name>.int8.onnx`` is the same network in integers, measured on pictures that it was trained on.
@@ -231,6 +239,8 @@ def ship_model(plan: CrossPlan, result: CrossResult, *, network: str, name: str,
         Folder of the network under OUT: ``fold-0`` and so on, or `ALL`.
     name : str
         Of the model.
+    tick : callable
+        Told of each crop that is measured for the integers.
     **facts
         Further text fields of the card.
 
@@ -239,6 +249,7 @@ def ship_model(plan: CrossPlan, result: CrossResult, *, network: str, name: str,
     Path
         The ONNX file.
     """
+    seen = [sample for sample in plan.pictures(plan.folds) if f"fold-{sample.fold}" != network]
     ship(
         plan.out,
         final_network(plan.out / network),
@@ -247,18 +258,18 @@ def ship_model(plan: CrossPlan, result: CrossResult, *, network: str, name: str,
         name=name,
         scores=card_scores(result.found, result.stored),
         diameter_px=median_diameter(result.samples),
+        trained_on=hashes_of(seen, init=plan.config.init),
         **result.ending.facts(),
         **facts,
     )
     path = plan.out / f"{name}.onnx"
-    seen = [sample for sample in plan.pictures(plan.folds) if f"fold-{sample.fold}" != network]
-    add_int8(path, plan.config, samples=seen)
+    add_int8(path, plan.config, samples=seen, tick=tick)
     return path
 
 
-def train_on_all(plan: CrossPlan, *, resume: bool, report: Callable[[str, Run], None]) -> None:
+def train_on_all(plan: CrossPlan, *, resume: bool, report: Callable[[str, Run], None], tick: Tick = no_tick) -> None:
     """Train the network of `ALL` folds, where it is not trained yet; what it is shown after each epoch it has seen."""
-    _train(plan, ALL, samples=plan.pictures(plan.folds), fold=None, resume=resume, report=report)
+    _train(plan, ALL, samples=plan.pictures(plan.folds), fold=None, resume=resume, report=report, tick=tick)
 
 
 def _train(
@@ -269,6 +280,7 @@ def _train(
     fold: int | None,
     resume: bool,
     report: Callable[[str, Run], None],
+    tick: Tick,
 ) -> None:
     if not to_train(plan, name, samples=samples, fold=fold):
         return
@@ -282,10 +294,11 @@ def _train(
         resume=resume,
         device=plan.device,
         report=lambda run: report(name, run),
+        tick=lambda step, total: tick(f"batches of {name}", step, total),
     )
 
 
-def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample]) -> list[StoredMaps]:
+def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample], tick: Tick) -> list[StoredMaps]:
     """Make the maps of a fold where they are not there yet, and open them without reading."""
     weights = plan.out / f"fold-{fold}" / FINAL
     folder = make_folder(plan.out / "maps" / f"fold-{fold}")
@@ -302,9 +315,12 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample]) -> list[Sto
     if missing:
         segmenter = load_fold(plan, f"fold-{fold}", ending=Ending(card.recipe), settings=SegmentSettings(scale=1.0))
 
+        made_by_now = itertools.count(1)
+
         def make(item: tuple[Sample, Path]) -> None:
             with atomic_path(item[1]) as temporary:
                 np.save(temporary, segmenter.maps(item[0].image).astype(np.float16))
+            tick(f"images of fold {fold}", next(made_by_now), len(missing))
 
         choose_device(plan.device, 1)  # a picture a thread is faster than a picture over all threads
         each(make, missing, jobs=plan.jobs)

@@ -7,6 +7,7 @@ fitted to all of them.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -292,12 +293,14 @@ def at_own_scale(
         As a user gets them.
     """
     stored, judged = list(trials.stored), list(found.judged)
+    looks = itertools.count(1)
     for ending, part in zip(found.endings, found.parts, strict=True):
         by_fold = {fold: opened(ending, fold) for fold in {stored[place].fold for place in part}}
 
         def look(place: int, by_fold: dict[int | None, Segmenter] = by_fold) -> StoredMaps:
             segmenter = by_fold[stored[place].fold]
             known = segmenter.survey(images[place])
+            trials.tick("scales of images", next(looks), len(stored))
             if known.scale == 1:
                 return stored[place]
             maps_CHW = segmenter.maps(images[place], known).astype(np.float16)

@@ -19,10 +19,10 @@ from nucleate.train.checkpoint import load_network
 from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
 from nucleate.train.loop import FINAL, STATE, fit
 from nucleate.train.parallel import rank
-from nucleate.train.pictures import check_nuclei, check_same, keep
+from nucleate.train.pictures import check_nuclei, check_same, hashes_of, keep
 from nucleate.train.quantise import add_int8
 from nucleate.train.shipping import ship
-from nucleate.train.tuning import Trials, store_maps
+from nucleate.train.tuning import Trials, no_tick, store_maps
 from nucleate.train.validation import mask_iou
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nucleate.train.config import TrainConfig
     from nucleate.train.crossfit import CrossFit
     from nucleate.train.loop import Run
-    from nucleate.train.tuning import StoredMaps
+    from nucleate.train.tuning import StoredMaps, Tick
 
 __all__ = ["START", "card_scores", "final_network", "finish", "median_diameter", "starting_recipe", "train_network"]
 
@@ -102,6 +102,7 @@ def finish(
     held: Sequence[Sample],
     name: str,
     jobs: int = 1,
+    tick: Tick = no_tick,
     **facts: object,
 ) -> dict[str, Any]:
     """Turn the last weights of a run into a model.
@@ -123,6 +124,8 @@ def finish(
         Of the model.
     jobs : int
         Pictures that are scored at once.
+    tick : callable
+        Told what is being done, how many are done and of how many (`nucleate.train.tuning.Tick`).
     **facts
         Further text fields of the card.
 
@@ -135,9 +138,10 @@ def finish(
     start = config.recipe or starting_recipe(config)
     diameter = median_diameter(held)
     unscaled = SegmentSettings(scale=1.0)
-    whole = store_maps(segmenter_of(module, config, recipe=start, settings=unscaled, diameter_px=diameter), held)
+    segmenter = segmenter_of(module, config, recipe=start, settings=unscaled, diameter_px=diameter)
+    whole = store_maps(segmenter, held, tick=tick)
     fitter = EndingFitter(
-        Trials(config.maps, whole, jobs=jobs),
+        Trials(config.maps, whole, jobs=jobs, tick=tick),
         start,
         tuned=config.recipe is None,
         spare=config.spare,
@@ -154,9 +158,10 @@ def finish(
     scores = card_scores(found, stored)
     _write_rows(run / "held-out.csv", found, stored=stored)
     ending = fitter.fit(range(len(stored)))
-    facts |= {**ending.facts(), "scores": scores, "diameter_px": diameter}
+    known = {"scores": scores, "diameter_px": diameter, "trained_on": hashes_of(samples, init=config.init)}
+    facts |= {**ending.facts(), **known}
     ship(run, module, config=config, recipe=ending.recipe, name=name, **facts)
-    add_int8(run / f"{name}.onnx", config, samples=samples, judged_by=held)
+    add_int8(run / f"{name}.onnx", config, samples=samples, judged_by=held, tick=tick)
     return scores
 
 

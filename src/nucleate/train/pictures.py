@@ -11,6 +11,7 @@ import numpy as np
 
 from nucleate.core.files import write_text
 from nucleate.errors import DataError, UsageError
+from nucleate.run.weights import find_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
 
-__all__ = ["check_apart", "check_nuclei", "check_same", "digest_of", "keep"]
+__all__ = ["check_apart", "check_nuclei", "check_same", "digest_of", "hashes_of", "keep", "part_known"]
 
 _FILE = "pictures.json"
+_SHORT = 12  # digits of a hash in a card: among a hundred thousand pictures two are alike once in fifty thousand cards
 _KNOWN: WeakKeyDictionary[Sample, str] = WeakKeyDictionary()
 """Hashes of pictures in memory: a cross-validation asks for them once a fold, and again with each step."""
 
@@ -46,6 +48,30 @@ def check_apart(samples: Sequence[Sample], held: Sequence[Sample]) -> None:
             f"{len(both)} of {len(held)} held-out images are among those to train on, the first is {both[0]}; "
             "take them out of one of the two"
         )
+
+
+def hashes_of(samples: Sequence[Sample], *, init: str | None = None) -> tuple[str, ...]:
+    """Hash the pixels of each picture for a model's card, 12 hexadecimal digits each, sorted.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Pictures that a network is trained on.
+    init : str, optional
+        The model it started from: what that was trained on, as far as its card tells, counts too.
+    """
+    before = (find_model(init).card.trained_on or ()) if init is not None else ()
+    return tuple(sorted({*map(_short, samples), *before}))
+
+
+def part_known(samples: Sequence[Sample], hashes: Sequence[str]) -> tuple[list[Sample], list[Sample]]:
+    """Part pictures into those that a model was not trained on, and those that it was, by the hashes in its card."""
+    known = set(hashes)
+    seen = [_short(one) in known for one in samples]
+    return (
+        [one for one, was in zip(samples, seen, strict=True) if not was],
+        [one for one, was in zip(samples, seen, strict=True) if was],
+    )
 
 
 def check_nuclei(samples: Sequence[Sample], where: str = "") -> None:
@@ -109,6 +135,10 @@ def _digest_of_one(one: Sample) -> str:
     if one not in _KNOWN:
         _KNOWN[one] = _digest(one.image_id.encode(), _pixels(one), one.labels.tobytes())
     return _KNOWN[one]
+
+
+def _short(one: Sample) -> str:
+    return _digest(_pixels(one))[:_SHORT]
 
 
 def _pixels(one: Sample) -> bytes:

@@ -22,6 +22,7 @@ from nucleate.errors import ModelError
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.run.weights import find_model, write_card
+from nucleate.train.tuning import Tick, no_tick, told
 from nucleate.train.verdict import kaggle_scores
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from nucleate.core.normalize import Normalizer
     from nucleate.data.sample import Sample
-    from nucleate.run.weights import ModelCard
+    from nucleate.run.weights import ModelCard, ModelFiles
     from nucleate.train.config import TrainConfig
 
 __all__ = ["LOST", "add_int8", "calibration_crops", "quantise", "write_int8"]
@@ -39,11 +40,16 @@ __all__ = ["LOST", "add_int8", "calibration_crops", "quantise", "write_int8"]
 LOST = 0.005
 """Most Kaggle score that a network may lose when it computes in integers."""
 
+_CROPS = 24  # by which activations are measured
 _JUDGED = 16  # pictures by which that is known, at most
 
 
 def write_int8(
-    model: Path, batches_NCHW: Iterable[NDArray[np.float32]], *, judged_by: Sequence[Sample] = ()
+    model: Path,
+    batches_NCHW: Iterable[NDArray[np.float32]],
+    *,
+    judged_by: Sequence[Sample] = (),
+    tick: Tick = no_tick,
 ) -> ModelCard:
     """Write ``<name>.int8.onnx`` beside a model and name it in its card.
 
@@ -55,6 +61,8 @@ def write_int8(
         What the network typically sees (`calibration_crops`).
     judged_by : sequence of Sample
         Held-out pictures. Where the mean score of some of them falls by more than `LOST`, integers are not written.
+    tick : callable
+        Told of each picture that is scored.
 
     Returns
     -------
@@ -69,7 +77,7 @@ def write_int8(
     files = find_model(model)
     content = quantise(files.read(), batches_NCHW)
     seen = judged_by[:: max(1, -(-len(judged_by) // _JUDGED))]
-    good = not seen or _score(content, seen, card=files.card) >= _score(files.read(), seen, card=files.card) - LOST
+    good = not seen or _loss(files, content, seen=seen, tick=tick) <= LOST
     if good:
         with atomic_path(files.int8) as temporary:
             temporary.write_bytes(content)
@@ -80,7 +88,14 @@ def write_int8(
     return card
 
 
-def add_int8(model: Path, config: TrainConfig, *, samples: Sequence[Sample], judged_by: Sequence[Sample] = ()) -> None:
+def add_int8(
+    model: Path,
+    config: TrainConfig,
+    *,
+    samples: Sequence[Sample],
+    judged_by: Sequence[Sample] = (),
+    tick: Tick = no_tick,
+) -> None:
     """Write the network in integers beside a model as `write_int8` does, if there is anything to measure it on.
 
     Parameters
@@ -93,19 +108,27 @@ def add_int8(model: Path, config: TrainConfig, *, samples: Sequence[Sample], jud
         Pictures that it was trained on; where all are too small to measure activations on, nothing is written.
     judged_by : sequence of Sample
         As in `write_int8`.
+    tick : callable
+        Told of each crop that is measured, and each picture that is scored.
     """
     crops = calibration_crops(samples, config.normalizer, multiple=2**config.network.depth)
+    batches = told(crops, "crops for integers", tick=tick, total=_CROPS)
     with contextlib.suppress(ModelError):
-        write_int8(model, crops, judged_by=judged_by)
+        write_int8(model, batches, judged_by=judged_by, tick=tick)
 
 
-def _score(content: bytes, samples: Sequence[Sample], *, card: ModelCard) -> float:
-    segmenter = Segmenter(OnnxEngine(content), card, settings=SegmentSettings(scale=1.0))
-    return float(np.mean(kaggle_scores(segmenter, samples)))
+def _loss(files: ModelFiles, content: bytes, *, seen: Sequence[Sample], tick: Tick) -> float:
+    """Give the mean score of a network less that of the same one in integers."""
+    means = []
+    for number, network in enumerate((files.read(), content)):
+        segmenter = Segmenter(OnnxEngine(network), files.card, settings=SegmentSettings(scale=1.0))
+        images = told(seen, "images scored", tick=tick, total=2 * len(seen), first=number * len(seen))
+        means.append(np.mean(kaggle_scores(segmenter, images)))
+    return float(means[0] - means[1])
 
 
 def calibration_crops(
-    samples: Sequence[Sample], normalizer: Normalizer, *, count: int = 24, side: int = 256, multiple: int = 32
+    samples: Sequence[Sample], normalizer: Normalizer, *, count: int = _CROPS, side: int = 256, multiple: int = 32
 ) -> Iterator[NDArray[np.float32]]:
     """Draw crops, as many of each kind of picture, the same in every call.
 

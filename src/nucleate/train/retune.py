@@ -12,7 +12,7 @@ from nucleate.score.images import score_image
 from nucleate.train.crossfit import Ending, EndingFitter, cross_fit
 from nucleate.train.finish import card_scores
 from nucleate.train.pictures import check_nuclei
-from nucleate.train.tuning import Trials, each, store_maps
+from nucleate.train.tuning import Trials, each, no_tick, store_maps
 from nucleate.train.verdict import compare
 
 if TYPE_CHECKING:
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from nucleate.data.sample import Sample
     from nucleate.run.weights import ModelCard, ModelFiles
     from nucleate.score.images import ImageScore
-    from nucleate.train.tuning import StoredMaps
+    from nucleate.train.tuning import StoredMaps, Tick
     from nucleate.train.verdict import Verdict
 
 __all__ = ["retune", "write_model"]
 
 
-def retune(files: ModelFiles, samples: Sequence[Sample], *, jobs: int = 1) -> tuple[ModelCard, Verdict]:
+def retune(
+    files: ModelFiles, samples: Sequence[Sample], *, jobs: int = 1, tick: Tick = no_tick
+) -> tuple[ModelCard, Verdict]:
     """Choose recipe, confidence and limit of a model by score.
 
     Parameters
@@ -36,9 +38,11 @@ def retune(files: ModelFiles, samples: Sequence[Sample], *, jobs: int = 1) -> tu
     files : ModelFiles
         The model; its own recipe is where the search begins.
     samples : sequence of Sample
-        Pictures that the network was not trained on.
+        Pictures that the network was not trained on (see `nucleate.train.pictures.part_known`).
     jobs : int
         Threads.
+    tick : callable
+        Told what is being done, how many are done and of how many.
 
     Returns
     -------
@@ -53,9 +57,9 @@ def retune(files: ModelFiles, samples: Sequence[Sample], *, jobs: int = 1) -> tu
     """
     check_nuclei(samples)
     card = files.card
-    stored = store_maps(Segmenter(OnnxEngine(files.read(), jobs), card), samples)
+    stored = store_maps(Segmenter(OnnxEngine(files.read(), jobs), card), samples, tick=tick)
     asis = Ending(card.recipe, card.confidence, card.min_confidence)
-    fitter = EndingFitter(Trials(card.maps, stored, jobs=jobs), card.recipe, known=asis)
+    fitter = EndingFitter(Trials(card.maps, stored, jobs=jobs, tick=tick), card.recipe, known=asis)
     found = cross_fit(fitter)
 
     def judge(one: StoredMaps) -> ImageScore:

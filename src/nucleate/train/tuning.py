@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from nucleate.score.images import ap_of_iou
 from nucleate.train.confidence import true_iou
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from nucleate.post.recipe import PostRecipe
     from nucleate.run.segmenter import Segmenter
 
-__all__ = ["GRID", "StoredMaps", "Trials", "each", "parts_of", "store_maps", "tune"]
+__all__ = ["GRID", "StoredMaps", "Tick", "Trials", "each", "no_tick", "parts_of", "store_maps", "told", "tune"]
 
 GRID: Mapping[str, Sequence[float | int | bool]] = {
     "level": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
@@ -35,6 +37,9 @@ GRID: Mapping[str, Sequence[float | int | bool]] = {
     "min_area": (0, 10, 20, 30, 40, 60, 80),
 }
 """Values tried for each number of the recipe, one number at a time."""
+
+Tick: TypeAlias = Callable[[str, int, int | None], None]
+"""Takes what is being done, how many are done, and of how many where that is known; any thread may call it."""
 
 _FEW = 80  # pictures that a first descent looks at, 120 at most
 _LOOSENED = {"smoothing": 1, "marker_level": -1, "level": -1}  # upwards and downwards; `light_level` is low already
@@ -81,10 +86,21 @@ class StoredMaps:
         return recipe.on(light=self.light).at_scale(1 / self.scale)
 
 
-def store_maps(segmenter: Segmenter, samples: Iterable[Sample]) -> list[StoredMaps]:
+def no_tick(what: str, done: int, total: int | None) -> None:
+    """Tell nobody."""
+
+
+def told(items: Iterable[_In], what: str, *, tick: Tick, total: int, first: int = 0) -> Iterator[_In]:
+    """Go through items and tell before each how many are done."""
+    for done, item in enumerate(items, start=first):
+        tick(what, done, total)
+        yield item
+
+
+def store_maps(segmenter: Segmenter, samples: Sequence[Sample], *, tick: Tick = no_tick) -> list[StoredMaps]:
     """Compute and keep the maps of held-out samples, each at the scale that the segmenter finds for it."""
-    stored = []
-    for s in samples:
+    stored: list[StoredMaps] = []
+    for s in told(samples, "images looked at", tick=tick, total=len(samples)):
         known = segmenter.survey(s.image)
         maps_CHW = segmenter.maps(s.image, known).astype(np.float16)
         bare = StoredMaps(s.image_id, s.group, s.kind, maps_CHW, s.labels)
@@ -111,6 +127,8 @@ class Trials:
         Held-out pictures.
     jobs : int
         Threads.
+    tick : callable
+        Told of each picture that a recipe was tried on, and by others of what else is done with the pictures.
 
     Raises
     ------
@@ -118,10 +136,13 @@ class Trials:
         If there is no picture.
     """
 
-    def __init__(self, names: Sequence[str], stored: Sequence[StoredMaps], *, jobs: int = 1) -> None:
+    def __init__(
+        self, names: Sequence[str], stored: Sequence[StoredMaps], *, jobs: int = 1, tick: Tick = no_tick
+    ) -> None:
         if not stored:
             raise DataError("no held-out pictures to tune on; give a fold or a folder")
-        self.names, self.stored, self.jobs = tuple(names), list(stored), jobs
+        self.names, self.stored, self.jobs, self.tick = tuple(names), list(stored), jobs, tick
+        self._looks = itertools.count(1)
         # Small nuclei are removed last, so that one run of a recipe serves for every `min_area`.
         self._found: dict[tuple[int, PostRecipe], tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
         self._asked: dict[PostRecipe, set[int]] = {}
@@ -150,6 +171,7 @@ class Trials:
     def _look(self, item: tuple[int, PostRecipe]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         one, recipe = self.stored[item[0]], item[1]
         found = recipe.apply(one.maps_CHW.astype(np.float32), self.names)
+        self.tick("recipes tried, image by image", next(self._looks), None)
         return true_iou(one.labels, found), areas(found)
 
 

@@ -13,12 +13,14 @@ from nucleate.run.segmenter import Segmenter
 from nucleate.run.weights import find_model, write_card
 from nucleate.score.bootstrap import mean_interval
 from nucleate.score.images import score_image
+from nucleate.train.tuning import no_tick, told
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from nucleate.data.sample import Sample
+    from nucleate.train.tuning import Tick
 
 __all__ = ["Verdict", "compare", "conclude", "kaggle_scores"]
 
@@ -90,12 +92,12 @@ def compare(before: Sequence[float], after: Sequence[float], *, groups: Sequence
     return Verdict(start, len(after), float(np.mean(before)), float(np.mean(after)), low, high)
 
 
-def kaggle_scores(segmenter: Segmenter, samples: Sequence[Sample]) -> list[float]:
+def kaggle_scores(segmenter: Segmenter, samples: Iterable[Sample]) -> list[float]:
     """Score a model on pictures as a user gets it; Kaggle scores in order."""
     return [score_image(sample.labels, segmenter.segment_plane(sample.image)[0]).kaggle for sample in samples]
 
 
-def conclude(run: Path, name: str, *, start: str, held: Sequence[Sample]) -> Verdict:
+def conclude(run: Path, name: str, *, start: str, held: Sequence[Sample], tick: Tick = no_tick) -> Verdict:
     """Judge a finished run and write the verdict into its card.
 
     Parameters
@@ -108,12 +110,16 @@ def conclude(run: Path, name: str, *, start: str, held: Sequence[Sample]) -> Ver
         The model it started from, by name or file.
     held : sequence of Sample
         The pictures in ``held-out.csv``.
+    tick : callable
+        Told of each picture that is scored.
     """
     with (run / "held-out.csv").open(newline="", encoding="utf-8") as stream:
         after: Mapping[str, float] = {row["image"]: float(row["kaggle"]) for row in csv.DictReader(stream)}
     files, ours = find_model(start), find_model(run / f"{name}.onnx")
     verdict = compare(
-        kaggle_scores(Segmenter(OnnxEngine(files.read()), files.card), held),
+        kaggle_scores(
+            Segmenter(OnnxEngine(files.read()), files.card), told(held, "images scored", tick=tick, total=len(held))
+        ),
         [after[sample.image_id] for sample in held],
         groups=[sample.group for sample in held],
         start=files.card.name,

@@ -43,6 +43,20 @@ def look_at(monkeypatch: pytest.MonkeyPatch, screen: Screen) -> Screen:
     return screen
 
 
+def test_another_thing_takes_the_place_of_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = look_at(monkeypatch, Screen())
+    with console.Bar("batches", None) as bar:
+        bar.stage("batches", 3, 4)
+        screen.wait_for("3/4")
+        bar.stage("recipes tried", 17, None)
+        screen.wait_for("17/?")
+        time.sleep(0.3)
+        screen.forget()
+        bar.stage("recipes tried", 18, None)
+        screen.wait_for("18/?")
+        assert "batches" not in screen.getvalue()
+
+
 def test_strips_of_a_large_image_have_a_line_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = look_at(monkeypatch, Screen())
     with console.Bar("images", 2) as bar:

@@ -182,6 +182,16 @@ class Bar:
             self._part = None
             self._draw()
 
+    def stage(self, what: str, done: int, total: int | None) -> None:
+        """Say how many of something are done; another thing begins a line of its own, in the place of the last."""
+        with self._lock:
+            if self._all.what != what:
+                if self._progress is not None and self._all.id is not None:
+                    self._progress.remove_task(self._all.id)
+                self._all = _Line(what, total, first=done)
+            self._all.done, self._all.total = done, total
+            self._draw()
+
     def show_part(self, what: str, done: int, *, total: int) -> None:
         """Say in a second line how much of one is done; any thread may."""
         with self._lock:

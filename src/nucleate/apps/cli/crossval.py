@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.console import Bar, DebugOption, DeviceOption, QuietOption, ThreadsOption
 from nucleate.apps.cli.training import (
     DataArgument,
     StudyOption,
@@ -22,6 +22,8 @@ from nucleate.apps.cli.training import (
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nucleate.train.loop import Run
 
 __all__ = ["crossval"]
@@ -79,18 +81,28 @@ def crossval(
     if ship:
         check_shipped(plan, network=shipped, name=ship)
 
-    def report(name: str, run: Run) -> None:
-        if not quiet:
-            say(f"{name}  {epoch_line(run.history, settings.epochs)}")
-
     words = ["nucleate", "crossval", data.name, "-o", output.name, "--config", f"configs/{config.name}"]
     words += ["--folds", folds] if folds else []
     command = shlex.join(words)
-    result = run_crossfold(plan, resume=resume, report=report, say=(lambda line: None) if quiet else say)
+    with Bar("images", None, quiet=quiet) as bar:
+        report = _reporter(bar, settings.epochs, quiet=quiet)
+        said = (lambda line: None) if quiet else bar.say
+        result = run_crossfold(plan, resume=resume, report=report, say=said, tick=bar.stage)
     minutes = (time.monotonic() - began) / 60
     typer.echo(write_results(plan, result, command=command, took=f"this call took {minutes:.0f} min"))
-    if ship:
+    if not ship:
+        return
+    called = shlex.join([*words, "--ship", ship, "--network", network])
+    with Bar("batches", None, quiet=quiet) as bar:
         if network == ALL:
-            train_on_all(plan, resume=resume, report=report)
-        called = shlex.join([*words, "--ship", ship, "--network", network])
-        typer.echo(ship_model(plan, result, network=shipped, name=ship, command=called))
+            train_on_all(plan, resume=resume, report=_reporter(bar, settings.epochs, quiet=quiet), tick=bar.stage)
+        made = ship_model(plan, result, network=shipped, name=ship, command=called, tick=bar.stage)
+    typer.echo(made)
+
+
+def _reporter(bar: Bar, epochs: int, *, quiet: bool) -> Callable[[str, Run], None]:
+    def report(name: str, run: Run) -> None:
+        if not quiet:
+            bar.say(f"{name}  {epoch_line(run.history, epochs)}")
+
+    return report

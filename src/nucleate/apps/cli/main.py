@@ -111,11 +111,14 @@ def main(words: list[str] | None = None) -> None:
         Always: 0 all done, 1 some inputs failed, 2 a wrong call, 130 after Ctrl-C.
     """
     gc.set_threshold(_OBJECTS)
+    ours = words is None  # the whole program, and not a part of another
     words = sys.argv[1:] if words is None else words
     debug = "--debug" in (words[: words.index("--")] if "--" in words else words)
     code = _run(words, debug=debug)
-    if code == _INTERRUPTED and any(thread.name in _LINGERING for thread in threading.enumerate()):
-        # Waiting for them would take longer than Ctrl-C may. Locks shared with workers are not left to the system.
+    busy = any(thread.name in _LINGERING for thread in threading.enumerate())
+    if code == _INTERRUPTED and (busy or (ours and "torch" in sys.modules)):
+        # Waiting for them, or for torch to be taken down, would take longer than Ctrl-C may. Locks shared with workers
+        # are not left to the system.
         if "multiprocessing.util" in sys.modules:
             sys.modules["multiprocessing.util"]._run_finalizers(0)
         for stream in (sys.stdout, sys.stderr):

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import Bar, DebugOption, DeviceOption, QuietOption, ThreadsOption
+from nucleate.apps.cli.console import Bar, DebugOption, DeviceOption, QuietOption, ThreadsOption, say
 from nucleate.apps.cli.training import DataArgument, TableOption, epoch_line, import_training, split_data
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from nucleate.data.sample import Sample
     from nucleate.train.config import TrainConfig
     from nucleate.train.loop import Run
 
@@ -88,6 +89,8 @@ def train(
     samples, held = split_data(data, val, table=table, quiet=quiet)
     parts_of(held)  # refused before the training, since the run could not be finished
     check_nuclei(held)
+    if settings.init is not None:
+        _warn_of_known(settings.init, held)
     with joined(place) as here:
         first = rank() == 0
         with Bar("batches", None, quiet=quiet or not first) as bar:
@@ -98,10 +101,32 @@ def train(
         if not first:
             return
     command = _command(data, config, preset=preset, init=init, changes=change or [], val=val, table=table)
-    scores = finish(output, settings, samples=samples, held=held, name=name, jobs=threads or cores(), command=command)
+    with Bar("images", None, quiet=quiet) as bar:
+        if not quiet:
+            bar.say(f"choosing the numbers after the network on {len(held)} held-out images")
+        scores = finish(
+            output, settings, samples=samples, held=held, name=name, jobs=threads or cores(), tick=bar.stage,
+            command=command,
+        )  # fmt: skip
+        verdict = None
+        if settings.init is not None:
+            verdict = conclude(output, name, start=settings.init, held=held, tick=bar.stage)
     typer.echo(f"{output / name}.onnx: Kaggle score {scores['kaggle']:.3f} on {len(held)} held-out images")
-    if settings.init is not None:
-        typer.echo(conclude(output, name, start=settings.init, held=held).line())
+    if verdict is not None:
+        typer.echo(verdict.line())
+
+
+def _warn_of_known(init: str, held: Sequence[Sample]) -> None:
+    from nucleate.run.weights import find_model
+    from nucleate.train.pictures import part_known
+
+    card = find_model(init).card
+    known = part_known(held, card.trained_on or ())[1]
+    if known:
+        say(
+            f"nucleate: {card.name} was trained on {len(known)} of {len(held)} held-out images, the first is "
+            f"{known[0].image_id}: scores on them flatter; hold out others"
+        )
 
 
 def _reporter(

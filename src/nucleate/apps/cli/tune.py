@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, ThreadsOption, say
+from nucleate.apps.cli.console import Bar, DebugOption, QuietOption, ThreadsOption, say
 from nucleate.apps.cli.training import TableOption, import_training, load_data, split_data
 from nucleate.errors import UsageError
+
+if TYPE_CHECKING:
+    from nucleate.data.sample import Sample
+    from nucleate.run.weights import ModelCard
 
 __all__ = ["tune"]
 
@@ -28,17 +32,18 @@ def tune(
     ] = None,
     table: TableOption = None,
     threads: ThreadsOption = None,
+    quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
     r"""Choose the numbers after the network by score, and store them in the model's card.
 
     Thresholds, smoothing, the least size, the predicted IoU of each nucleus and the limit under which nuclei are left
-    out. The score that is told is cross-fitted: no image is scored with numbers that it had a say in. Without a gain
-    the card stays as it is.
+    out. The score that is told is cross-fitted: no image is scored with numbers that it had a say in. Images that the
+    model was trained on, as far as its card tells, are left out. Without a gain the card stays as it is.
 
     \b
     Examples:
-      nucleate tune my-images --model run/model.onnx
+      nucleate tune my-images --model run/model.onnx --val 0
       nucleate tune my-images --model nucleate -o tuned
     """
     del debug  # read before the verb
@@ -52,9 +57,28 @@ def tune(
         raise UsageError(f"{files.card.name} belongs to the program; give a folder for the tuned model with -o")
     if output is not None:
         check_free(output, files.card)
-    samples = load_data(data, table) if val is None else split_data(data, val, table=table)[1]
-    card, verdict = retune(files, samples, jobs=threads or cores())
+    samples = _unseen(files.card, data, val=val, table=table, quiet=quiet)
+    with Bar("images", None, quiet=quiet) as bar:
+        card, verdict = retune(files, samples, jobs=threads or cores(), tick=bar.stage)
     target = write_model(output or files.onnx.parent, files, card=card)
     typer.echo(f"{target}: {verdict.line()}")
-    if card is files.card:
+    if card is files.card and not quiet:
         say("the numbers stay as they were")
+
+
+def _unseen(card: ModelCard, data: Path, *, val: str | None, table: Path | None, quiet: bool) -> list[Sample]:
+    """Load the images to tune on: none that the model was trained on, as far as that is known."""
+    from nucleate.train.pictures import part_known
+
+    chosen = load_data(data, table, quiet=quiet) if val is None else split_data(data, val, table=table, quiet=quiet)[1]
+    if card.trained_on is None:
+        say(f"the card of {card.name} does not tell what it was trained on: the score holds if these images were not")
+        return chosen
+    samples, seen = part_known(chosen, card.trained_on)
+    if not samples:
+        raise UsageError(
+            f"{card.name} was trained on all {len(seen)} images; give others, or with --val those held out"
+        )
+    if seen:
+        say(f"{len(seen)} of {len(chosen)} images are left out: {card.name} was trained on them")
+    return samples
