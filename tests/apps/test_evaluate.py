@@ -103,11 +103,18 @@ def test_binary_masks_are_told(tmp_path: Path) -> None:
 
 def test_an_image_of_another_shape_is_an_error_and_the_rest_goes_on(tmp_path: Path, truth: Path) -> None:
     pred = _folder(tmp_path / "pred", a=LABELS, b=LABELS[:20], c=LABELS)
-    result = _run(pred, truth, "--json", tmp_path / "s.json", "--per-image", tmp_path / "p.csv")
+    pictures = _folder(tmp_path / "pictures", a=LABELS, b=LABELS, c=LABELS)
+    files = ("--json", tmp_path / "s.json", "--per-image", tmp_path / "p.csv", "--html", tmp_path / "s.html")
+    result = _run(pred, truth, *files, "--images", pictures)
     assert result.exit_code == 1
     assert "nucleate: b: shapes differ: truth 24 x 24, prediction 20 x 24" in result.stderr
-    assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["images"] == 2
-    assert "shapes differ" in (tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()[-1]
+    assert "1 image (b) could not be compared, counted as empty" in result.stderr
+    told = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
+    assert (told["images"], told["kaggle"]) == (3, pytest.approx(2 / 3))
+    row = (tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()[2]
+    assert row.startswith("b,2,0,0,")
+    assert "shapes differ" in row
+    assert (tmp_path / "s.html").is_file()
 
 
 def test_no_common_image_is_a_wrong_call(tmp_path: Path, truth: Path) -> None:

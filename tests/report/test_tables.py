@@ -29,14 +29,14 @@ def test_json_comes_back(tmp_path: Path) -> None:
 
 
 def test_one_row_an_image_and_the_failed_ones_last(tmp_path: Path) -> None:
-    write_per_image(tmp_path / "p.csv", replace(SCORES, failed={"z": "shapes differ, sadly"}))
+    write_per_image(tmp_path / "p.csv", replace(SCORES, failed={"z": "shapes differ, sadly", "a": "cut short"}))
     with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["image"] for row in rows] == ["a", "b, c", "z"]
     assert {float(rows[0][name]) for name in ("kaggle", "ap_50", "ap_95", "f1_50", "pq", "aji", "pixel_iou")} == {1.0}
     assert (rows[1]["nuclei_true"], rows[1]["nuclei_pred"]) == ("2", "1")
     assert float(rows[1]["kaggle"]) == pytest.approx(SCORES.per_image[1].kaggle, abs=1e-6)
-    assert rows[2]["error"] == "shapes differ, sadly"
+    assert [row["error"] for row in rows] == ["cut short", "", "shapes differ, sadly"]
     assert rows[2]["kaggle"] == ""
     assert len(rows[2]) == 21
 

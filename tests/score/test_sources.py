@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -39,9 +39,9 @@ def test_predictions_without_truth_do_not_count() -> None:
     assert scores.images == 1
 
 
-def test_broken_images_are_left_out_and_named() -> None:
-    class Damaged(dict[str, "NDArray[np.int32]"]):
-        def __getitem__(self, key: str) -> NDArray[np.int32]:
+def test_broken_predictions_count_as_empty_and_broken_truth_is_left_out() -> None:
+    class Damaged(dict[str, "NDArray[Any]"]):
+        def __getitem__(self, key: str) -> NDArray[Any]:
             if key == "b":
                 raise DataError("b.tif is damaged")
             return super().__getitem__(key)
@@ -49,7 +49,11 @@ def test_broken_images_are_left_out_and_named() -> None:
     scores = evaluate_sources(Damaged(a=ONE, b=ONE, c=ONE), {"a": ONE, "b": ONE, "c": ONE.T})
     assert scores.failed["b"] == "b.tif is damaged"
     assert scores.failed["c"].startswith("shapes differ: truth 6 x 1, prediction 1 x 6")
-    assert [image.image_id for image in scores.per_image] == ["a"]
+    assert [(image.image_id, image.kaggle) for image in scores.per_image] == [("a", 1.0), ("b", 0.0), ("c", 0.0)]
+    assert scores.kaggle == pytest.approx(1 / 3)
+    found = dict.fromkeys("abc", ONE)
+    scores = evaluate_sources(found, Damaged(a=ONE, b=ONE, c=ONE + 0.5))
+    assert (sorted(scores.failed), [image.image_id for image in scores.per_image]) == (["b", "c"], ["a"])
 
 
 def test_binary_masks_are_named() -> None:

@@ -61,7 +61,8 @@ def write_per_image(path: Path | str, scores: Scores) -> None:
     """Write one row an image as CSV.
 
     Columns: image, nuclei_true, nuclei_pred, kaggle, ap_50 ... ap_95, f1_50, pq, aji, pixel_accuracy,
-    pixel_precision, pixel_iou, error. Images that could not be compared come last: the reason and no scores.
+    pixel_precision, pixel_iou, error. Where the prediction could not be compared the scores are those of an empty one,
+    with the reason; images that are not scored at all come last, with the reason alone.
 
     Raises
     ------
@@ -74,6 +75,9 @@ def write_per_image(path: Path | str, scores: Scores) -> None:
     rows: list[list[object]] = []
     for image in scores.per_image:
         numbers = [image.kaggle, *image.ap, *(getattr(image, name) for name in single)]
-        rows.append([image.image_id, image.nuclei_true, image.nuclei_pred, *(f"{n:.6g}" for n in numbers), ""])
-    rows += [[image_id, *[""] * (len(header) - 2), reason] for image_id, reason in scores.failed.items()]
+        rows.append([image.image_id, image.nuclei_true, image.nuclei_pred, *(f"{n:.6g}" for n in numbers)])
+        rows[-1].append(scores.failed.get(image.image_id, ""))
+    scored = {image.image_id for image in scores.per_image}
+    unscored = [(image_id, reason) for image_id, reason in scores.failed.items() if image_id not in scored]
+    rows += [[image_id, *[""] * (len(header) - 2), reason] for image_id, reason in unscored]
     write_rows(path, rows, header=header)

@@ -68,7 +68,8 @@ class Scores:
     binary : tuple of str
         Images of which one side, the true or the predicted, looks like a binary mask: one id in several pieces.
     failed : mapping
-        Image id to the reason why it could not be compared and was left out.
+        Image id to the reason why it could not be compared: one whose prediction is at fault counts as empty and is in
+        `per_image`, one whose truth is at fault is left out.
     """
 
     kaggle: float

@@ -17,6 +17,7 @@ from nucleate.score.scores import summarise
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from nucleate.score.images import ImageScore
     from nucleate.score.scores import Scores
 
 __all__ = ["Labels", "evaluate_sources"]
@@ -49,9 +50,10 @@ def evaluate_sources(
     -------
     Scores
         Of every image of the truth: one without prediction counts as an image in which nothing was found and is named
-        in `Scores.missing`. Predictions without truth do not count (`Scores.ignored`). Images that cannot be read or
-        whose shapes differ are left out (`Scores.failed`), the rest is scored. What looks like a binary mask is scored
-        as what it is, a lone nucleus, and named (`Scores.binary`).
+        in `Scores.missing`. A prediction that cannot be read or is of another shape than the truth counts as empty too,
+        lest a failure raise the score; an image whose truth cannot be read is left out; both are in `Scores.failed`.
+        Predictions without truth do not count (`Scores.ignored`). What looks like a binary mask is scored as what it
+        is, a lone nucleus, and named (`Scores.binary`).
 
     Raises
     ------
@@ -82,11 +84,21 @@ def evaluate_sources(
             binary += [image_id] if looks_binary(labels) or looks_binary(found) else []
         except (DataError, InputError) as error:
             failed[image_id] = str(error)
-    if not per_image:
+            per_image += _as_empty(true, image_id)
+    if len(failed) == len(ids):
         raise DataError(f"none of {len(ids)} images could be compared; the first, {ids[0]}: {failed[ids[0]]}")
     scores = summarise(per_image, groups=groups, resamples=resamples, seed=seed)
     ignored = tuple(sorted(set(predicted) - set(true)))
     return replace(scores, missing=missing, ignored=ignored, binary=tuple(binary), failed=failed)
+
+
+def _as_empty(true: Labels, image_id: str) -> list[ImageScore]:
+    """Score an image as one in which nothing was found; not at all where its truth is at fault."""
+    try:
+        labels = true[image_id]
+        return [score_image(labels, np.zeros_like(labels), image_id=image_id)]
+    except (DataError, InputError):
+        return []
 
 
 def _by_id(labels: Labels | NDArray[Any]) -> Labels:

@@ -52,7 +52,7 @@ def evaluate(
     PRED and TRUTH are folders of label images (ID.tif, ID.labels.tif, ID.png) or of outlines (ID.geojson, ID.rois.zip,
     ID.xml, one COCO file), one such file alone, Kaggle folders or zips with masks, or Kaggle RLE CSVs. Images are
     paired by their names, two lone files whatever they are called; an image of TRUTH without prediction counts as
-    empty.
+    empty, and so does one whose prediction cannot be read or is of another size.
 
     Example: nucleate evaluate results/ truth/ --json scores.json --html scores.html --images pictures/
     """
@@ -126,8 +126,13 @@ def _notes(scores: Scores, groups: Mapping[str, str] | None) -> list[str]:
         notes.append(
             f"{_named(scores.binary)} with ids in pieces, as in masks of all nuclei or pictures, scored as they are"
         )
-    if scores.failed:
-        notes.append(f"{_named(list(scores.failed))} could not be compared, left out of the scores")
+    scored = {one.image_id for one in scores.per_image}
+    for ids, ending in (
+        ([name for name in scores.failed if name in scored], "counted as empty"),
+        ([name for name in scores.failed if name not in scored], "left out of the scores"),
+    ):
+        if ids:
+            notes.append(f"{_named(ids)} could not be compared, {ending}")
     return notes
 
 
@@ -170,6 +175,7 @@ def _cases(scores: Scores, images: Path, *, predicted: Labels, true: Labels) -> 
         labels = true[score.image_id]
         if plane is None or labels.ndim != 2 or plane.shape[:2] != labels.shape:
             continue
-        found = predicted[score.image_id] if score.image_id in predicted else np.zeros_like(labels)
+        compared = score.image_id in predicted and score.image_id not in scores.failed
+        found = predicted[score.image_id] if compared else np.zeros_like(labels)
         shown += 1
         yield Case(score.image_id, plane, true=labels, pred=found)
