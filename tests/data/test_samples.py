@@ -67,6 +67,27 @@ def test_a_changed_set_is_read_anew(data: Path, tmp_path: Path) -> None:
     assert load_samples(folder, cache=tmp_path / "cache")[1].labels.sum() == 3
 
 
+def test_one_file_is_kept_of_a_set_whatever_lies_beside_the_pictures(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, kept = write(tmp_path / "set", two_nuclei()), tmp_path / "cache"
+    load_samples(data, cache=kept)
+    load_samples(folder, cache=kept)
+    first = {path.name for path in kept.iterdir()}
+    assert len(first) == 2
+    with monkeypatch.context() as blind:
+        blind.setattr(kaggle, "decode_image", None)
+        for text in (b"1", b"2"):
+            (folder / "notes.txt").write_bytes(text)
+            assert_as_written(load_samples(folder, cache=kept))
+    assert {path.name for path in kept.iterdir()} == first
+    for value in (1, 2, 3):
+        (folder / "two/masks/c.png").write_bytes(png([[0, 0, 0], [0, value, value]]))
+        load_samples(folder, cache=kept)
+    assert len({path.name for path in kept.iterdir()}) == 2
+    assert len({path.name for path in kept.iterdir()} & first) == 1  # that of the other set
+
+
 def test_what_another_version_read_is_read_anew(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load_samples(data, cache=tmp_path / "cache")
     monkeypatch.setattr(samples_module, "__version__", "0.0.1")

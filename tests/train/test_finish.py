@@ -37,9 +37,13 @@ def test_a_run_ends_in_a_model_that_segments(tmp_path: Path) -> None:
     held = disks(4, seed=1)
     fit(CONFIG, prepare(disks(), CONFIG.normalizer), folder=tmp_path, validate=lambda module: {"score": 0.0})
     told: dict[str, list[tuple[int, int | None]]] = {}
+
+    def tick(what: str, done: int, *, total: int | None) -> None:
+        told.setdefault(what, []).append((done, total))
+
     scores = finish(
         tmp_path, CONFIG, samples=disks(), held=held, name="disks", command="nucleate train disks",
-        tick=lambda what, done, total: told.setdefault(what, []).append((done, total)),
+        tick=tick,
     )  # fmt: skip
     assert told["images looked at"] == [(0, 4), (1, 4), (2, 4), (3, 4)]
     assert told["scales of images"] == [(1, 4), (2, 4), (3, 4), (4, 4)]

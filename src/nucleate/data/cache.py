@@ -1,11 +1,13 @@
 """Decoded samples kept on disk, so that the second start of a training run takes seconds.
 
 A cache file is a zip of NumPy arrays and one JSON index: nothing in it can run code, and every entry carries a CRC32.
-A file that is damaged, cut short or of another format is made again.
+A file that is damaged, cut short or of another format is made again. There is one file a data set: what was kept of it
+before it changed goes when it is stored anew.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -48,7 +50,7 @@ def store(folder: Path, key: str, *, samples: list[Sample]) -> None:
     folder : Path
         The cache folder, made if need be.
     key : str
-        Hash of the content they were read from.
+        Hash of the place of the data set, a dash, and one of the content they were read from.
     samples : list of Sample
         Folds, kinds and groups are not stored.
     """
@@ -63,6 +65,8 @@ def store(folder: Path, key: str, *, samples: list[Sample]) -> None:
                 _add(archive, f"{number}.labels.npy", array=_narrow(sample.labels), method=zipfile.ZIP_DEFLATED)
     except OutputError as error:
         _logger.warning("the samples are not cached: %s", error)
+        return
+    _drop_older(folder, key)
 
 
 def load(folder: Path, key: str) -> list[Sample] | None:
@@ -97,7 +101,15 @@ def load(folder: Path, key: str) -> list[Sample] | None:
 
 
 def _file(folder: Path, key: str) -> Path:
-    return folder / f"samples-{key[:32]}.zip"
+    return folder / f"samples-{key}.zip"
+
+
+def _drop_older(folder: Path, key: str) -> None:
+    place, _, _ = key.partition("-")
+    for path in folder.glob(f"samples-{place}-*.zip"):
+        if path != _file(folder, key):
+            with contextlib.suppress(OSError):  # another process may be reading it
+                path.unlink()
 
 
 def _add(archive: zipfile.ZipFile, name: str, *, array: NDArray[Any], method: int) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import os
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +16,8 @@ from nucleate import __version__
 from nucleate.core.pieces import looks_binary
 from nucleate.data import cache as store
 from nucleate.data import folders, kaggle, outlined
-from nucleate.data.pixels import digest_of
+from nucleate.data.annotations import READERS
+from nucleate.data.pixels import PICTURE_SUFFIXES, digest_of
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source
 from nucleate.data.table import read_table
@@ -39,6 +42,8 @@ __all__ = [
 FOLDS = 4
 """How many are dealt where no table gives them."""
 
+_USED = {*PICTURE_SUFFIXES, *READERS}  # endings of the files that some layout is read from
+
 
 def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "") -> list[Sample]:
     """Load a training set, from the cache where it was read before.
@@ -50,8 +55,8 @@ def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "")
         ``archive.zip::folder`` for a folder inside.
     cache : Path, optional
         Folder for the cache file; ``$NUCLEATE_CACHE`` or the user's cache folder when None.
-        The file's name is a hash of the content and of the version of nucleate, so a changed data set is read anew,
-        and so is one that an older version read.
+        The file's name is a hash of the place, of the pictures and annotations there and of the version of nucleate,
+        so a changed data set is read anew, and so is one that an older version read; what was kept of it goes.
     part : str
         The folder inside, as an alternative to the colons.
 
@@ -67,7 +72,7 @@ def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "")
         label images are binary masks.
     """
     source = open_source(path, part=part)
-    key = hashlib.sha256(f"{__version__}::{source.fingerprint()}::{source.part}".encode()).hexdigest()
+    key = _key(source)
     folder = store.cache_folder() if cache is None else cache
     samples = store.load(folder, key)
     if samples is None:
@@ -255,6 +260,15 @@ def hold_out(samples: Sequence[Sample], share: float, *, seed: int) -> tuple[lis
     if not taken:  # each is too large
         taken.add(min(groups, key=sizes.__getitem__))
     return [s for s in samples if s.group not in taken], [s for s in samples if s.group in taken]
+
+
+def _key(source: Source) -> str:
+    """Name the content of a source for the cache: a hash of where it lies, a dash, and one of what counts in it."""
+    place = hashlib.sha256(os.fsencode(f"{source.path.resolve()}::{source.part}")).hexdigest()
+    used = copy.copy(source)
+    used.names = [name for name in source.names if PurePosixPath(name).suffix.lower() in _USED]
+    content = hashlib.sha256(f"{__version__}::{used.fingerprint()}::{source.part}".encode()).hexdigest()
+    return f"{place[:12]}-{content[:32]}"
 
 
 def _read(source: Source) -> list[Sample]:

@@ -294,7 +294,7 @@ def _train(
         resume=resume,
         device=plan.device,
         report=lambda run: report(name, run),
-        tick=lambda step, total: tick(f"batches of {name}", step, total),
+        tick=lambda step, total: tick(f"batches of {name}", step, total=total),
     )
 
 
@@ -320,7 +320,7 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample], tick: Tick)
         def make(item: tuple[Sample, Path]) -> None:
             with atomic_path(item[1]) as temporary:
                 np.save(temporary, segmenter.maps(item[0].image).astype(np.float16))
-            tick(f"images of fold {fold}", next(made_by_now), len(missing))
+            tick(f"images of fold {fold}", next(made_by_now), total=len(missing))
 
         choose_device(plan.device, 1)  # a picture a thread is faster than a picture over all threads
         each(make, missing, jobs=plan.jobs)

@@ -300,7 +300,7 @@ def at_own_scale(
         def look(place: int, by_fold: dict[int | None, Segmenter] = by_fold) -> StoredMaps:
             segmenter = by_fold[stored[place].fold]
             known = segmenter.survey(images[place])
-            trials.tick("scales of images", next(looks), len(stored))
+            trials.tick("scales of images", next(looks), total=len(stored))
             if known.scale == 1:
                 return stored[place]
             maps_CHW = segmenter.maps(images[place], known).astype(np.float16)

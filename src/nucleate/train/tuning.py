@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from nucleate.score.images import ap_of_iou
 from nucleate.train.confidence import true_iou
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,9 +36,6 @@ GRID: Mapping[str, Sequence[float | int | bool]] = {
     "min_area": (0, 10, 20, 30, 40, 60, 80),
 }
 """Values tried for each number of the recipe, one number at a time."""
-
-Tick: TypeAlias = Callable[[str, int, int | None], None]
-"""Takes what is being done, how many are done, and of how many where that is known; any thread may call it."""
 
 _FEW = 80  # pictures that a first descent looks at, 120 at most
 _LOOSENED = {"smoothing": 1, "marker_level": -1, "level": -1}  # upwards and downwards; `light_level` is low already
@@ -86,14 +82,21 @@ class StoredMaps:
         return recipe.on(light=self.light).at_scale(1 / self.scale)
 
 
-def no_tick(what: str, done: int, total: int | None) -> None:
+class Tick(Protocol):
+    """Takes what is being done, how many are done, and of how many where that is known; any thread may call it."""
+
+    def __call__(self, what: str, done: int, *, total: int | None) -> None:
+        """Take it."""
+
+
+def no_tick(what: str, done: int, *, total: int | None) -> None:
     """Tell nobody."""
 
 
 def told(items: Iterable[_In], what: str, *, tick: Tick, total: int, first: int = 0) -> Iterator[_In]:
     """Go through items and tell before each how many are done."""
     for done, item in enumerate(items, start=first):
-        tick(what, done, total)
+        tick(what, done, total=total)
         yield item
 
 
@@ -171,7 +174,7 @@ class Trials:
     def _look(self, item: tuple[int, PostRecipe]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         one, recipe = self.stored[item[0]], item[1]
         found = recipe.apply(one.maps_CHW.astype(np.float32), self.names)
-        self.tick("recipes tried, image by image", next(self._looks), None)
+        self.tick("recipes tried, image by image", next(self._looks), total=None)
         return true_iou(one.labels, found), areas(found)
 
 

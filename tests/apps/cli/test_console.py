@@ -46,13 +46,13 @@ def look_at(monkeypatch: pytest.MonkeyPatch, screen: Screen) -> Screen:
 def test_another_thing_takes_the_place_of_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = look_at(monkeypatch, Screen())
     with console.Bar("batches", None) as bar:
-        bar.stage("batches", 3, 4)
+        bar.stage("batches", 3, total=4)
         screen.wait_for("3/4")
-        bar.stage("recipes tried", 17, None)
+        bar.stage("recipes tried", 17, total=None)
         screen.wait_for("17/?")
         time.sleep(0.3)
         screen.forget()
-        bar.stage("recipes tried", 18, None)
+        bar.stage("recipes tried", 18, total=None)
         screen.wait_for("18/?")
         assert "batches" not in screen.getvalue()
 

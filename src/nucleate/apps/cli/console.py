@@ -182,7 +182,7 @@ class Bar:
             self._part = None
             self._draw()
 
-    def stage(self, what: str, done: int, total: int | None) -> None:
+    def stage(self, what: str, done: int, *, total: int | None) -> None:
         """Say how many of something are done; another thing begins a line of its own, in the place of the last."""
         with self._lock:
             if self._all.what != what:
