@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cache_folder", "load", "store"]
 
-_FORMAT = 2
+_FORMAT = 3
 _INDEX = "index.json"
 _logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate import __version__
-from nucleate.core.pieces import looks_binary
+from nucleate.core.pieces import looks_binary, unnumbered
 from nucleate.data import cache as store
 from nucleate.data import folders, kaggle, outlined
 from nucleate.data.annotations import READERS
@@ -36,13 +36,13 @@ __all__ = [
     "load_samples",
     "split",
     "table_rows",
-    "unnumbered",
+    "without_numbers",
 ]
 
 FOLDS = 4
 """How many are dealt where no table gives them."""
 
-_USED = {*PICTURE_SUFFIXES, *READERS}  # endings of the files that some layout is read from
+_USED = {*PICTURE_SUFFIXES, *READERS, ".npy"}  # endings of the files that some layout is read from
 
 
 def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "") -> list[Sample]:
@@ -77,8 +77,8 @@ def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "")
     samples = store.load(folder, key)
     if samples is None:
         samples = _read(source)
+        _check_numbered(source, samples)
         store.store(folder, key, samples=samples)
-    _check_numbered(source, samples)
     # The same picture twice must not fall on both sides of a split.
     first: dict[bytes, str] = {}
     return [replace(one, group=first.setdefault(digest_of(one.image), one.image_id)) for one in samples]
@@ -141,7 +141,7 @@ def table_rows(samples: Sequence[Sample], table: Path | str) -> dict[str, dict[s
     return rows
 
 
-def unnumbered(samples: Sequence[Sample]) -> list[str]:
+def without_numbers(samples: Sequence[Sample]) -> list[str]:
     """Name the samples whose label image looks like a binary mask, where others have several nuclei."""
     if max((int(one.labels.max(initial=0)) for one in samples), default=0) < 2:
         return []
@@ -288,11 +288,12 @@ def _read(source: Source) -> list[Sample]:
 def _check_numbered(source: Source, samples: Sequence[Sample]) -> None:
     """Refuse masks of all nuclei in the place of label images: they teach that all nuclei are one."""
     full = [one for one in samples if one.labels.any()]
-    binary = [one.image_id for one in full if looks_binary(one.labels)]
+    binary = [one for one in full if looks_binary(one.labels)]
     if 2 * len(binary) > len(full):
         raise DataError(
-            f"{source}: these look like binary masks: got a sole nucleus in several pieces in {len(binary)} of "
-            f"{len(full)} annotated images, the first is {binary[0]}; number the nuclei, e.g. with scipy.ndimage.label"
+            f"{source}: these look like binary masks, not numbered nuclei, in {len(binary)} of {len(full)} annotated "
+            f"images: got {unnumbered(binary[0].labels)} in {binary[0].image_id}; number the nuclei, e.g. with "
+            "scipy.ndimage.label"
         )
 
 

@@ -95,10 +95,10 @@ def _check_there(table: Path | None) -> None:
 
 def _look(data: Path) -> list[Sample]:
     """Load annotated images, and warn of those that teach something wrong."""
-    from nucleate.data.samples import load_samples, unnumbered
+    from nucleate.data.samples import load_samples, without_numbers
 
     samples = load_samples(data)
-    if odd := unnumbered(samples):
+    if odd := without_numbers(samples):
         say(
             f"nucleate: {len(odd)} of {len(samples)} images look like binary masks, the first is {odd[0]}: all nuclei "
             "of each are taught as one; number them, or take the images out"
