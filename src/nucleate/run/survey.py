@@ -184,15 +184,22 @@ def _of_best_dye(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glan
     """
     if pixels.ndim == 2 or glance.scaling.invert or glance.scaling.only is not None:
         return glance
-    normalizer = glance.segmenter.card.normalizer
-    for channel in normalizer.dyes(pixels):
-        alone = GreyPlane(glance.plane, channel)
-        measured = normalizer.measure(alone)
-        measured = _without_specks(alone, pixels[..., channel], normalizer=normalizer, scaling=measured)
-        other = _Glance(glance.segmenter, glance.plane, scaling=replace(measured, only=channel))
-        if not measured.invert and expected(other(part, 1.0)) > expected(glance(part, 1.0)):
-            glance = other
-    return glance
+    segmenter, best = glance.segmenter, glance
+
+    def of_channel(channel: int, plane: Plane) -> _Glance:
+        normalizer, its_pixels = segmenter.card.normalizer, pixels[..., channel]
+        scaling = normalizer.measure(plane)
+        scaling = _without_specks(plane, its_pixels, normalizer=normalizer, scaling=scaling)
+        return _Glance(segmenter, glance.plane, scaling=replace(scaling, only=channel))
+
+    for channel in segmenter.card.normalizer.dyes(pixels):
+        other = of_channel(channel, ArrayPlane(pixels[..., channel]))
+        if not other.scaling.invert and expected(other(part, 1.0)) > expected(best(part, 1.0)):
+            best = other
+    if best.scaling.only is None:
+        return glance
+    whole = of_channel(best.scaling.only, GreyPlane(glance.plane, best.scaling.only))  # the only one to be read as such
+    return best if whole.scaling == best.scaling else whole
 
 
 def _with_contrast(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glance:
