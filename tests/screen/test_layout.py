@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from nucleate.core.wells import plate_shape, well_at, well_name, well_place
 from nucleate.errors import DataError, InputError, UsageError
-from nucleate.screen.layout import compile_pattern, read_plate
+from nucleate.screen.layout import read_plate
+from nucleate.screen.names import compile_pattern
 from nucleate.screen.sources import field_sources
 
 if TYPE_CHECKING:
@@ -63,7 +64,10 @@ def test_plates_are_of_the_usual_sizes() -> None:
     [
         (
             "yokogawa",
-            ["AssayPlate_Greiner_#655090_B07_T0001F003L01A01Z02C01.tif", "W_B07_T0001F003L01A02Z02C02.png"],
+            [
+                "AssayPlate_Greiner_#655090_B07_T0001F003L01A01Z02C01.tif",
+                "AssayPlate_Greiner_#655090_B07_T0001F003L01A02Z02C02.png",
+            ],
             ("B07", 3, [("01", 2), ("02", 2)]),
         ),
         (
@@ -75,6 +79,23 @@ def test_plates_are_of_the_usual_sizes() -> None:
             "imagexpress",
             ["Week1_150607_B07_s3_w1D6A5B5B1-4C0D-4B39.tif", "Week1_150607_B07_s3_w2.tif", "P_B07_s3_thumb.tif"],
             ("B07", 3, [("1", 0), ("2", 0)]),
+        ),
+        ("opera", ["r02c07f03p01-ch01t01.tiff", "r02c07f03p01-ch02t01.tiff"], ("B07", 3, [("01", 1), ("02", 1)])),
+        (
+            "imagexpress",
+            ["P_B07_w1_s3_z2_t1.tif", "P_B07_w2_s3_z2_t1.tif", "P_B07_w2_s3_z1_t1.tif"],
+            ("B07", 3, [("1", 2), ("2", 1), ("2", 2)]),
+        ),
+        ("imagexpress", ["B2_run_B07_s3_w1.tif"], ("B07", 3, [("1", 0)])),
+        (
+            "gen5",
+            ["B7_01_1_3_DAPI_001.tif", "B7_01_2_3_Bright Field_001.tif"],
+            ("B07", 3, [("Bright Field", 0), ("DAPI", 0)]),
+        ),
+        (
+            "incell",
+            ["B - 07(fld 3 wv UV - DAPI).tif", "B - 07(fld 3 wv Blue - FITC).tif"],
+            ("B07", 3, [("DAPI", 0), ("FITC", 0)]),
         ),
         ("free", ["B07_3_DAPI.tif", "sub/B7_f3_actin.tif"], ("B07", 3, [("DAPI", 0), ("actin", 0)])),
     ],
@@ -100,6 +121,57 @@ def test_what_does_not_fit_is_told_in_one_line_each(tmp_path: Path) -> None:
         "A1_1_DAPI.tif: a second picture of A01 field 1 channel 'DAPI'; remove one",
         "overview.tif: its name does not fit the style free of the others; rename it, move it away or give --pattern",
     )
+
+
+@pytest.mark.parametrize("channels", [("C1", "C2"), ("CH1", "CH2"), ("Cy3", "Cy5"), ("w1", "w2"), ("DAPI", "Cy5")])
+def test_a_channel_that_looks_like_a_well_is_none(tmp_path: Path, channels: tuple[str, str]) -> None:
+    names = [f"{well}_{field}_{channel}.tif" for well in ("A01", "B02") for field in (1, 2) for channel in channels]
+    plate = read_plate(_touch(tmp_path, *names))
+    assert (plate.style, plate.channels, plate.problems) == ("free", tuple(sorted(channels)), ())
+    assert [field.name for field in plate.fields] == ["A01_f01", "A01_f02", "B02_f01", "B02_f02"]
+    assert read_plate(tmp_path, pattern="free").fields == plate.fields
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["A01_1_DAPI_t{}", "img_A01_f1_c{}", "A01_d{}", "A01_1_z{}", "A01_1_z{}_DAPI", "A01_1_DAPI_mask{}"],
+)
+def test_names_that_are_read_as_no_style_rather_than_wrongly(tmp_path: Path, form: str) -> None:
+    with pytest.raises(UsageError, match=r"no name fits a plate \(such as .*1.*\.tif\)"):
+        read_plate(_touch(tmp_path, *(f"{form.format(number)}.tif" for number in (1, 2))))
+
+
+def test_planes_and_masks_are_no_channels(tmp_path: Path) -> None:
+    plate = read_plate(_touch(tmp_path, "A01_1_DAPI.tif", "A01_1_DAPI_mask.tif", "A01_2_DAPI.tif"))
+    assert plate.channels == ("DAPI",)
+    assert [problem.partition(":")[0] for problem in plate.problems] == ["A01_1_DAPI_mask.tif"]
+    own = read_plate(tmp_path, pattern="{well}_{field}_{channel}")
+    assert own.channels == ("DAPI", "DAPI_mask")
+
+
+def test_names_that_tell_nothing_apart_are_refused(tmp_path: Path) -> None:
+    names = [f"A01_1_{number}.tif" for number in range(4)]
+    with pytest.raises(UsageError, match=r"names read as free do not tell pictures apart.*--pattern"):
+        read_plate(_touch(tmp_path, *names), pattern="{well}_{field}_{any}")
+
+
+def test_names_that_begin_with_two_plates(tmp_path: Path) -> None:
+    names = [f"Plate{plate}_{well}0{n}_s1_w1.tif" for plate, well in ((1, "A"), (2, "B")) for n in (1, 2)]
+    with pytest.raises(UsageError, match=r"several plates: Plate1 \(2 files\), Plate2 \(2 files\); give each"):
+        read_plate(_touch(tmp_path, *names))
+
+
+def test_pictures_of_the_microscopes_own_are_passed_over(tmp_path: Path) -> None:
+    _touch(tmp_path, "DC_sCMOS #1_CAM1.tif", "SC_BP445-45_40x_M01_CH01.tif", "FFC_Profile/FFC_Profile_1.tif")
+    assert read_plate(_touch(tmp_path, "P_A01_T0001F001L01A01Z01C01.tif")).problems == ()
+
+
+def test_rows_and_columns_that_count_from_0(tmp_path: Path) -> None:
+    _touch(tmp_path, *(f"i--U{u:02d}--V{v:02d}--C00.tif" for u in (0, 1) for v in (0, 1)))
+    with pytest.raises(UsageError, match=r"count from 0 in these names; write {row0} and {column0}"):
+        read_plate(tmp_path, pattern="i--U{column}--V{row}--C{channel}")
+    plate = read_plate(tmp_path, pattern="i--U{column0}--V{row0}--C{channel}")
+    assert [field.well for field in plate.fields] == ["A01", "A02", "B01", "B02"]
 
 
 def test_two_plates_in_one_folder_are_no_plate(tmp_path: Path) -> None:
@@ -135,7 +207,7 @@ def test_one_name_that_is_no_well_stops_no_plate(tmp_path: Path, good: str, odd:
     ("names", "pattern", "said"),
     [
         ([], None, "no picture in this folder"),
-        (["overview.tif"], None, "no name fits a plate .*yokogawa, opera, imagexpress, {well}_{field}_{channel}"),
+        (["overview.tif"], None, "no name fits a plate .*yokogawa, .*, incell, {well}_"),
         (["A01_1_D.tif"], "{field}", "needs {well}"),
         (["A01_1_D.tif"], "{well}_{place}", "needs {well}"),
         (["A01_1_D.tif"], "{well}{well}", "each once"),
@@ -231,3 +303,8 @@ def test_an_ome_zarr_plate(tmp_path: Path) -> None:
     assert [int(source.read(tmp_path).channel().pixels[0, 0]) for source in sources] == [0, 1, 10, 11]
     assert len({source.sha256() for source in sources}) == 4
     assert (plate.style, plate.nuclear_channel(None)) == ("ome-zarr", None)
+    # What the plate says of itself is read once, however many fields it has.
+    (tmp_path / "p.zarr" / ".zattrs").unlink(missing_ok=True)
+    (tmp_path / "p.zarr" / "zarr.json").unlink(missing_ok=True)
+    again = field_sources(plate)
+    assert [int(source.read(tmp_path).channel().pixels[0, 0]) for source in again] == [0, 1, 10, 11]

@@ -1,73 +1,38 @@
-"""Which file of a plate folder is which well, field and channel: told by the names that microscopes give.
+"""Which file of a plate folder is which well, field and channel.
 
-====================  =====================================================================================
-style                 a name, and where it comes from
-====================  =====================================================================================
-``yokogawa``          ``Plate_A01_T0001F002L01A01Z01C03.tif``: CellVoyager CV7000 and CV8000
-``opera``             ``r01c01f02p01-ch3sk1fk1fl1.tiff``: Opera Phenix and Operetta with Harmony
-``imagexpress``       ``Plate_A01_s2_w3<identifier>.tif``: ImageXpress with MetaXpress; ``_thumb`` is left out
-``free``              ``A01_2_DAPI.tif``: ``{well}_{field}_{channel}``, or any pattern of the user's
-====================  =====================================================================================
-
-An OME-Zarr plate says it in its metadata (see `nucleate.io.omezarr`).
+`nucleate.screen.names` has the names that are known; an OME-Zarr plate says it in its metadata (see
+`nucleate.io.omezarr`).
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucleate.core.image import find_channel
 from nucleate.core.text import one_line
-from nucleate.core.wells import well_at, well_name, well_place
+from nucleate.core.wells import well_name, well_place
 from nucleate.errors import DataError, InputError, UsageError
 from nucleate.io.omezarr import pictures
 from nucleate.run.inputs import OWN_SUFFIXES
 from nucleate.run.layouts import is_image_folder, looks_like_image
+from nucleate.screen.names import FREE, STYLES, choose_naming
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["FREE", "STYLES", "Plate", "PlateField", "PlateFile", "compile_pattern", "read_plate"]
+    from nucleate.screen.names import Naming, Place
 
-FREE = "{well}_{field}_{channel}"
-"""The free form of names, when the user gives no other."""
+__all__ = ["Plate", "PlateField", "PlateFile", "read_plate"]
 
-_WELL = r"(?P<well>[A-Za-z]{1,2}\d{1,3})"
-STYLES = {
-    "yokogawa": re.compile(
-        rf"(?:.*_)?{_WELL}_T(?P<time>\d+)F(?P<field>\d+)L\d+A\d+Z(?P<z>\d+)C(?P<channel>\d+)", re.IGNORECASE
-    ),
-    "opera": re.compile(
-        r"r(?P<row>\d+)c(?P<column>\d+)f(?P<field>\d+)p(?P<z>\d+)(?:rc?\d*)?-ch(?P<channel>\d+)sk(?P<time>\d+)"
-        r"(?:fk\d+)?(?:fl\d+)?",
-        re.IGNORECASE,
-    ),
-    "imagexpress": re.compile(
-        # As little in front as possible: "s3" would be a well, too.
-        rf"(?:.*?_)??{_WELL}(?:_s(?P<field>\d+))?(?:_w(?P<channel>\d)[0-9A-Fa-f-]*)?",
-        re.IGNORECASE,
-    ),
-}
-"""File names without their ending, in the order in which they are tried; the free form comes last."""
-
-_PLACES = {
-    "well": _WELL,
-    "row": r"(?P<row>\d+|[A-Za-z]{1,2})",
-    "column": r"(?P<column>\d+)",
-    "field": r"[A-Za-z]{0,5}?(?P<field>\d+)",
-    "channel": r"(?P<channel>[^/]+?)",
-    "z": r"[A-Za-z]{0,5}?(?P<z>\d+)",
-    "time": r"[A-Za-z]{0,5}?(?P<time>\d+)",
-    "any": r"[^/]*?",
-}
-_MOST_ROWS, _MOST_COLUMNS = 26 + 26 * 26, 999
-"""As far as names of wells go: ZZ999."""
-_STEPS = re.compile(r"^(TimePoint|ZStep)_(\d+)$")
+_FLAT = re.compile(r"DC_.*CAM\d+.*|SC_.*_M\d+_CH\d+.*", re.IGNORECASE)
+"""Pictures by which Yokogawa's microscopes are calibrated; they lie among those of the wells."""
+_FLAT_FOLDER = "FFC_Profile"
+"""The same of Harmony."""
 
 
 @dataclass(frozen=True, order=True)
@@ -82,15 +47,15 @@ class PlateFile:
         Plane and time point as numbered in the name; 0 where there are none.
     path : Path
         The file.
-    picture : int, optional
-        Which picture of an OME-Zarr plate.
+    inner : str
+        Path of the picture inside an OME-Zarr plate; empty for a file.
     """
 
     channel: str
     z: int
     time: int
     path: Path
-    picture: int | None = None
+    inner: str = ""
 
 
 @dataclass(frozen=True)
@@ -217,7 +182,7 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
     folder : path-like
         A folder (recursed) or an OME-Zarr plate.
     pattern : str, optional
-        One of `STYLES`, or a pattern for `compile_pattern`; the style that most names fit when None.
+        See `nucleate.screen.names.choose_naming`.
     time : int, optional
         The time point to take where there are several.
 
@@ -239,36 +204,71 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
     files = _pictures(folder)
     if not files:
         raise UsageError(f"{one_line(str(folder))}: no picture in this folder; name the folder of a plate")
-    style, expression = _choose(files, pattern)
-    wells: dict[tuple[str, int], list[PlateFile]] = {}
-    problems, elsewhere = [], Counter[tuple[Path, Path]]()
+    naming = choose_naming(files, pattern, root=folder)
+    places, problems = _read_names(files, naming, root=folder)
+    if not places:
+        how = f"no name fits the pattern {pattern}" if pattern else "no name fits a plate"
+        known = ", ".join([*(style for style in STYLES if style != "free"), FREE])
+        raise UsageError(f"{one_line(str(folder))}: {how} ({problems[0]}); known are {known}, or give --pattern")
+    _check_one_name(places, root=folder)
+    wells: dict[tuple[str, int], dict[tuple[str, int, int], PlateFile]] = defaultdict(dict)
+    elsewhere = Counter[tuple[Path, Path]]()
+    for path, place in places.items():
+        there, key = wells[place.well, place.field], (place.channel, place.z, place.time)
+        if key in there:
+            elsewhere[there[key].path.parent, path.parent] += 1
+            what = f"{place.well} field {place.field} channel {place.channel!r}"
+            problems.append(f"{one_line(str(path.relative_to(folder)))}: a second picture of {what}; remove one")
+            continue
+        there[key] = PlateFile(*key, path)
+    _check_one_plate(files, elsewhere, root=folder)
+    if 2 * elsewhere.total() > len(places):
+        raise UsageError(
+            f"{one_line(str(folder))}: names read as {naming.style} do not tell pictures apart ({problems[-1]}); "
+            "say with --pattern where well, field and channel stand"
+        )
+    ordered = sorted(wells, key=lambda key: (well_place(key[0]), key[1]))
+    fields = [PlateField(*key, tuple(sorted(wells[key].values()))) for key in ordered]
+    return Plate(folder, naming.style, tuple(_at_time(fields, time, folder=folder)), tuple(sorted(problems)))
+
+
+def _read_names(files: Sequence[Path], naming: Naming, *, root: Path) -> tuple[dict[Path, Place], list[str]]:
+    """Give the places of those that have one, and a line for each other."""
+    places: dict[Path, Place] = {}
+    problems: list[str] = []
+    zeros = Counter[str]()
+    fits = False
     for path in files:
-        shown = one_line(str(path.relative_to(folder)))
+        shown = one_line(str(path.relative_to(root)))
         try:
-            well, number, file = _place(path, expression, root=folder)
+            place = naming.read(path, root=root)
         except DataError as error:
             problems.append(f"{shown}: {error}")
+            zeros[str(error)] += "{row0}" in str(error)
+            fits = True
             continue
-        if file is None:
-            what = f"the pattern {pattern}" if style == "free" and pattern else f"the style {style} of the others"
-            problems.append(f"{shown}: its name does not fit {what}; rename it, move it away or give --pattern")
-            continue
-        there = wells.setdefault((well, number), [])
-        before = next(
-            (one for one in there if (one.channel, one.z, one.time) == (file.channel, file.z, file.time)), None
+        if place is None:
+            problems.append(f"{shown}: its name does not fit {naming.told}; rename it, move it away or give --pattern")
+        else:
+            places[path] = place
+    if naming.pattern and sum(count > 0 for count in zeros.values()) > 1 and 50 * zeros.total() > len(files):
+        raise UsageError(
+            f"--pattern {naming.pattern}: rows or columns count from 0 in these names; write {{row0}} and {{column0}}"
         )
-        if before is not None:
-            elsewhere[before.path.parent, path.parent] += 1
-            problems.append(f"{shown}: a second picture of {well} field {number} channel {file.channel!r}; remove one")
-            continue
-        there.append(file)
-    _check_one_plate(files, elsewhere, root=folder)
-    if not wells:
-        known = ", ".join([*STYLES, FREE])
-        raise UsageError(f"{folder}: no name fits a plate ({problems[0]}); known are {known}, or give --pattern")
-    ordered = sorted(wells, key=lambda key: (well_place(key[0]), key[1]))
-    fields = [PlateField(well, number, tuple(sorted(wells[well, number]))) for well, number in ordered]
-    return Plate(folder, style, tuple(_at_time(fields, time, folder=folder)), tuple(problems))
+    if not places and not fits:
+        problems = [f"such as {one_line(str(files[0].relative_to(root)))}"]
+    return places, problems
+
+
+def _check_one_name(places: Mapping[Path, Place], *, root: Path) -> None:
+    """Refuse a folder in which names begin with those of several plates."""
+    plates = Counter(place.plate for place in places.values())
+    if len(plates) > 1:
+        listed = ", ".join(f"{one_line(name) or 'none'} ({count} files)" for name, count in plates.most_common(8))
+        raise UsageError(
+            f"{one_line(str(root))}: names begin with those of several plates: {listed}; give each plate a folder of "
+            "its own, or one name to all files"
+        )
 
 
 def _check_one_plate(files: Sequence[Path], elsewhere: Counter[tuple[Path, Path]], *, root: Path) -> None:
@@ -283,84 +283,17 @@ def _check_one_plate(files: Sequence[Path], elsewhere: Counter[tuple[Path, Path]
             )
 
 
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Turn a pattern of the user's into a regular expression for names without their ending.
-
-    Parameters
-    ----------
-    pattern : str
-        Text with ``{well}`` or both ``{row}`` and ``{column}``, and any of ``{field}``, ``{channel}``, ``{z}``,
-        ``{time}`` and ``{any}`` (may occur several times); with ``/`` it counts from the plate's folder on.
-
-    Raises
-    ------
-    UsageError
-        If a placeholder is unknown or the well is missing.
-
-    Examples
-    --------
-    >>> compile_pattern("{any}-{well}-s{field}-{channel}").fullmatch("p7-B02-s3-DAPI").groupdict()
-    {'well': 'B02', 'field': '3', 'channel': 'DAPI'}
-    """
-    parts = re.split(r"\{(\w*)\}", pattern)
-    names = parts[1::2]
-    unknown = [name for name in names if name not in _PLACES]
-    twice = [name for name, count in Counter(names).items() if count > 1 and name != "any"]
-    if unknown or twice or not ("well" in names or {"row", "column"} <= set(names)):
-        listed = ", ".join(f"{{{name}}}" for name in _PLACES)
-        raise UsageError(f"--pattern {pattern}: needs {{well}}, or {{row}} and {{column}}, each once, out of {listed}")
-    text = "".join(_PLACES[part] if i % 2 else re.escape(part) for i, part in enumerate(parts))
-    return re.compile(text, re.IGNORECASE)
-
-
 def _pictures(folder: Path) -> list[Path]:
     found = []
     for here, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != _FLAT_FOLDER)
         found += [Path(here) / name for name in sorted(files) if _is_picture(name)]
     return found
 
 
 def _is_picture(name: str) -> bool:
-    return looks_like_image(name) and not name.endswith(OWN_SUFFIXES) and "_thumb" not in name.lower()
-
-
-def _choose(files: list[Path], pattern: str | None) -> tuple[str, re.Pattern[str]]:
-    if pattern in STYLES:
-        return pattern, STYLES[pattern]
-    free = compile_pattern(pattern or FREE)
-    if pattern is not None and pattern != "free":
-        return "free", free
-    if pattern == "free":
-        return "free", compile_pattern(FREE)
-    styles = {**STYLES, "free": free}
-    # A name of the free form whose channel is left out may look like another style: the most fitting one wins.
-    best = max(styles, key=lambda style: sum(styles[style].fullmatch(_stem(path)) is not None for path in files))
-    return best, styles[best]
-
-
-def _stem(path: Path) -> str:
-    return path.stem.removesuffix(".ome")
-
-
-def _place(path: Path, expression: re.Pattern[str], *, root: Path) -> tuple[str, int, PlateFile | None]:
-    within = path.relative_to(root).with_name(_stem(path)).as_posix()
-    match = expression.fullmatch(within if "/" in expression.pattern.replace("[^/]", "") else _stem(path))
-    if match is None:
-        return "", 0, None
-    found = {name: value for name, value in match.groupdict().items() if value is not None}
-    well = well_name(found["well"]) if "well" in found else _well_of(found["row"], found["column"])
-    steps = {m[1]: m[2] for part in path.parts[:-1] if (m := _STEPS.match(part))}
-    z, time = (int(found.get(key, steps.get(step, 0))) for key, step in (("z", "ZStep"), ("time", "TimePoint")))
-    return well, int(found.get("field", 1)), PlateFile(found.get("channel", ""), z, time, path)
-
-
-def _well_of(row: str, column: str) -> str:
-    if not row.isdecimal():
-        return well_name(row + column)
-    if not (0 < int(row) <= _MOST_ROWS and 0 < int(column) <= _MOST_COLUMNS):
-        raise DataError(f"row {row}, column {column} is no well; rows and columns count from 1: correct the name")
-    return well_at(int(row) - 1, int(column) - 1)
+    other = name.endswith(OWN_SUFFIXES) or "_thumb" in name.lower() or _FLAT.fullmatch(name)
+    return looks_like_image(name) and not other
 
 
 def _at_time(fields: list[PlateField], time: int | None, *, folder: Path) -> list[PlateField]:
@@ -378,7 +311,7 @@ def _at_time(fields: list[PlateField], time: int | None, *, folder: Path) -> lis
 def _read_zarr(folder: Path) -> Plate:
     fields, problems = [], []
     numbers: Counter[str] = Counter()
-    for index, name in enumerate(pictures(folder)):
+    for name in pictures(folder):
         parts = name.split("/")
         if len(parts) < 3:
             problems.append(f"{folder.name}/{name}: a single picture, no field of a well; use: nucleate segment")
@@ -390,7 +323,7 @@ def _read_zarr(folder: Path) -> Plate:
             continue
         numbers[well] += 1
         number = int(parts[2]) if parts[2].isdecimal() else numbers[well]
-        fields.append(PlateField(well, number, (PlateFile("", 0, 0, folder, index),)))
+        fields.append(PlateField(well, number, (PlateFile("", 0, 0, folder, name),)))
     if not fields:
         raise UsageError(f"{folder}: {problems[0] if problems else 'no field in it'}; name an OME-Zarr plate")
     fields.sort(key=lambda field: (well_place(field.well), field.number))

@@ -66,13 +66,13 @@ class FieldSource(Source):
         digest = hashlib.sha256()
         for file in self.field.files:
             # Of an OME-Zarr plate only the field's own folder is hashed, not the plate once a field.
-            digest.update(f"{file.channel}/{file.z}/{content_hash(Source(_own_folder(file)))}\n".encode())
+            digest.update(f"{file.channel}/{file.z}/{content_hash(Source(_own_path(file)))}\n".encode())
         return digest.hexdigest()
 
     def stamp(self) -> tuple[tuple[int, int], ...]:
         """Give size and time of the last change of each of its files."""
         assert self.field is not None
-        return tuple(one for file in self.field.files for one in Source(_own_folder(file)).stamp())
+        return tuple(one for file in self.field.files for one in Source(_own_path(file)).stamp())
 
     @contextlib.contextmanager
     def open(self, scratch: Path, *, max_bytes: int | None = None) -> Iterator[LazyImage]:
@@ -82,7 +82,7 @@ class FieldSource(Source):
         if file.channel or len(self.field.files) > 1:
             yield lazy(self.read(scratch, max_bytes=max_bytes))
             return
-        with open_image(file.path, max_bytes=max_bytes, picture=file.picture) as image:
+        with open_image(_own_path(file), max_bytes=max_bytes) as image:
             yield replace(_in_one_plane(image, projected), name=self.shown)
 
     def read(self, scratch: Path, *, max_bytes: int | None = None) -> Image:
@@ -107,7 +107,7 @@ class FieldSource(Source):
             raise InputError(f"{self.shown}: {unnamed} tells no channel, other files do; rename it or move it away")
         channels: dict[str, Image] = {}
         for file in self.field.files:
-            image = _in_one_plane(read_image(file.path, max_bytes=max_bytes, picture=file.picture), project)
+            image = _in_one_plane(read_image(_own_path(file), max_bytes=max_bytes), project)
             if file.channel:
                 image = _grey(image)
             other = next(iter(channels.values()), image)
@@ -166,7 +166,7 @@ def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
     if plate.channels:
         return plate.nuclear_channel(wanted)
     first = plate.fields[0].files[0]
-    with open_image(first.path, picture=first.picture) as image:
+    with open_image(_own_path(first)) as image:
         if "C" not in image.axes:
             return None
         count = image.shape[image.axes.index("C")]
@@ -200,9 +200,6 @@ def _grey(image: Image) -> Image:
     return replace(image, pixels=pixels, axes="YX", channel_names=())
 
 
-def _own_folder(file: PlateFile) -> Path:
-    if file.picture is None:
-        return file.path
-    from nucleate.io.omezarr import pictures
-
-    return file.path / pictures(file.path)[file.picture]
+def _own_path(file: PlateFile) -> Path:
+    """Give the file, or a field's own folder: to look it up in the plate would be to read all of its metadata."""
+    return file.path / file.inner

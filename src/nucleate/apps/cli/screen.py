@@ -50,7 +50,10 @@ def screen(
     output: OutputOption,
     pattern: Annotated[
         str | None,
-        typer.Option(metavar="STYLE|TEXT", help="yokogawa, opera, imagexpress, or such as {well}_{field}_{channel}."),
+        typer.Option(
+            metavar="STYLE|TEXT",
+            help="yokogawa, opera, imagexpress, gen5, incell, or such as {well}_{field}_{channel}.",
+        ),
     ] = None,
     channel: ChannelOption = None,
     channels: Annotated[
@@ -216,7 +219,7 @@ def _record(
     pattern: str | None,
 ) -> ScreenRecord:
     from nucleate.core.wells import plate_shape
-    from nucleate.screen.layout import FREE
+    from nucleate.screen.names import FREE
     from nucleate.screen.results import ScreenRecord
     from nucleate.screen.tables import FieldRow
 

@@ -1,0 +1,248 @@
+"""Names of files of a plate: the table of styles that are known, patterns of the user's, and what a name says.
+
+====================  =====================================================================================
+style                 a name, and where it comes from
+====================  =====================================================================================
+``yokogawa``          ``Plate_A01_T0001F002L01A01Z01C03.tif``: CellVoyager CV7000 and CV8000
+``opera``             ``r01c01f02p01-ch3sk1fk1fl1.tiff``, ``r01c01f02p01-ch03t01.tiff``: Opera Phenix and Operetta
+                      with Harmony
+``imagexpress``       ``Plate_A01_s2_w3<identifier>.tif``: ImageXpress with MetaXpress; ``_z`` and ``_t`` may follow
+``gen5``              ``A1_01_1_2_DAPI_001.tif``: Cytation and Lionheart with Gen5
+``incell``            ``A - 01(fld 2 wv UV - DAPI).tif``: IN Cell Analyzer
+``free``              ``A01_2_DAPI.tif``: ``{well}_{field}_{channel}``
+====================  =====================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nucleate.core.wells import well_at, well_name
+from nucleate.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["FREE", "STYLES", "Naming", "Place", "choose_naming", "compile_pattern", "naming_of", "stem_of"]
+
+FREE = "{well}_{field}_{channel}"
+"""The free form of names, when the user gives no other."""
+
+_WELL = r"(?P<well>[A-Za-z]{1,2}\d{1,3})"
+_PLATE = r"(?:(?P<plate>.*)_)?"
+STYLES = {
+    "yokogawa": rf"{_PLATE}{_WELL}_T(?P<time>\d+)F(?P<field>\d+)L\d+A\d+Z(?P<z>\d+)C(?P<channel>\d+)",
+    "opera": (
+        r"r(?P<row>\d+)c(?P<column>\d+)f(?P<field>\d+)p(?P<z>\d+)(?:rc?\d*)?-ch(?P<channel>\d+)(?:sk|t)(?P<time>\d+)"
+        r"(?:fk\d+)?(?:fl\d+)?"
+    ),
+    "imagexpress": (
+        # As little in front as possible: "s3" would be a well, too.
+        rf"(?:(?P<plate>.*?)_)??{_WELL}"
+        r"(?:_s(?P<field>\d+)|_w(?P<channel>\d)[0-9A-Fa-f-]*|_z(?P<z>\d+)|_t(?P<time>\d+))*"
+    ),
+    "gen5": (rf"{_WELL}_-?\d+_\d+_(?P<field>\d+)(?:Z(?P<z>\d+))?_(?P<channel>[^_/]+)_(?P<time>\d+)"),
+    "incell": (
+        r"(?P<row>[A-Za-z]{1,2}) - (?P<column>\d+)\(fld (?P<field>\d+)(?: wv [^()]+? - (?P<channel>[^()]+?))?"
+        r"(?: z (?P<z>\d+))?\)"
+    ),
+    # A channel with "_" in it may be a plane and a channel, or any other microscope's name: who has one says so.
+    "free": rf"{_WELL}_[A-Za-z]{{0,5}}?(?P<field>\d+)_(?P<channel>(?![zt]\d+$)[^_/]+)",
+}
+"""Names without their ending, as regular expressions, in the order in which they are tried."""
+
+_PLACES = {
+    "well": _WELL,
+    "row": r"(?P<row>\d+|[A-Za-z]{1,2})",
+    "row0": r"(?P<row0>\d+)",
+    "column": r"(?P<column>\d+)",
+    "column0": r"(?P<column0>\d+)",
+    "field": r"[A-Za-z]{0,5}?(?P<field>\d+)",
+    "channel": r"(?P<channel>[^/]+?)",
+    "z": r"[A-Za-z]{0,5}?(?P<z>\d+)",
+    "time": r"[A-Za-z]{0,5}?(?P<time>\d+)",
+    "any": r"[^/]*?",
+}
+_MOST_ROWS, _MOST_COLUMNS = 26 + 26 * 26, 999
+"""As far as names of wells go: ZZ999."""
+_STEPS = re.compile(r"^(TimePoint|ZStep)_(\d+)$")
+_LIKE_WELL = re.compile(r"[A-Za-z]{1,2}\d{1,3}")
+_STEP = re.compile(r"[swzt]\d+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """What a name says.
+
+    Parameters
+    ----------
+    well : str
+        Like ``A01``.
+    field : int
+    channel : str
+        Empty where the name tells none.
+    z, time : int
+        0 where there are none.
+    plate : str
+        What stands in front, of styles that put the plate's name there.
+    """
+
+    well: str
+    field: int
+    channel: str
+    z: int
+    time: int
+    plate: str = ""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How names are read.
+
+    Parameters
+    ----------
+    style : str
+        One of `STYLES`.
+    expression : re.Pattern
+        For names without their ending.
+    pattern : str
+        The user's own; empty for a style.
+    """
+
+    style: str
+    expression: re.Pattern[str]
+    pattern: str = ""
+
+    @property
+    def told(self) -> str:
+        """What it is called in messages."""
+        return f"the pattern {self.pattern}" if self.pattern else f"the style {self.style} of the others"
+
+    def match(self, path: Path, *, root: Path) -> dict[str, str] | None:
+        """Take a name apart; None where it does not fit."""
+        within = path.relative_to(root).with_name(stem_of(path)).as_posix()
+        match = self.expression.fullmatch(within if "/" in self.pattern else stem_of(path))
+        if match is None or (self.style == "imagexpress" and _doubtful(match)):
+            return None
+        return {name: value for name, value in match.groupdict().items() if value is not None}
+
+    def read(self, path: Path, *, root: Path) -> Place | None:
+        """Tell what a name says.
+
+        Parameters
+        ----------
+        path : Path
+        root : Path
+            Folder of the plate.
+
+        Returns
+        -------
+        Place or None
+            None where the name does not fit.
+
+        Raises
+        ------
+        DataError
+            If it names no well.
+        """
+        found = self.match(path, root=root)
+        if found is None:
+            return None
+        steps = {m[1]: m[2] for part in path.parts[:-1] if (m := _STEPS.match(part))}
+        z, time = (int(found.get(key, steps.get(step, 0))) for key, step in (("z", "ZStep"), ("time", "TimePoint")))
+        field = int(found.get("field", 1))
+        return Place(_well(found), field, found.get("channel", ""), z, time, found.get("plate", ""))
+
+
+def stem_of(path: Path) -> str:
+    """Give a file's name without its ending; ``.ome`` belongs to that."""
+    return path.stem.removesuffix(".ome")
+
+
+def naming_of(style: str) -> Naming:
+    """Give one of `STYLES`."""
+    return Naming(style, re.compile(STYLES[style], re.IGNORECASE))
+
+
+def choose_naming(files: list[Path], pattern: str | None, *, root: Path) -> Naming:
+    """Tell how the names of a plate are read.
+
+    Parameters
+    ----------
+    files : list of Path
+    pattern : str, optional
+        One of `STYLES`, or a pattern for `compile_pattern`; the style that tells most files apart when None.
+    root : Path
+        Folder of the plate.
+
+    Raises
+    ------
+    UsageError
+        If the pattern cannot be understood.
+    """
+    if pattern in STYLES:
+        return naming_of(pattern)
+    if pattern is not None:
+        return Naming("free", compile_pattern(pattern), pattern)
+    # Names may fit several styles; under the wrong one many say the same.
+    return max(map(naming_of, STYLES), key=lambda naming: _told_apart(files, naming, root=root))
+
+
+def _told_apart(files: list[Path], naming: Naming, *, root: Path) -> int:
+    places = (naming.match(path, root=root) for path in files)
+    return len({tuple(sorted(place.items())) for place in places if place is not None})
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Turn a pattern of the user's into a regular expression for names without their ending.
+
+    Parameters
+    ----------
+    pattern : str
+        Text with ``{well}`` or both ``{row}`` and ``{column}`` (``{row0}`` and ``{column0}`` where they count from 0),
+        and any of ``{field}``, ``{channel}``, ``{z}``, ``{time}`` and ``{any}`` (may occur several times); with ``/``
+        it counts from the plate's folder on.
+
+    Raises
+    ------
+    UsageError
+        If a placeholder is unknown or the well is missing.
+
+    Examples
+    --------
+    >>> compile_pattern("{any}-{well}-s{field}-{channel}").fullmatch("p7-B02-s3-DAPI").groupdict()
+    {'well': 'B02', 'field': '3', 'channel': 'DAPI'}
+    """
+    parts = re.split(r"\{(\w*)\}", pattern)
+    names = parts[1::2]
+    unknown = [name for name in names if name not in _PLACES]
+    twice = [name for name, count in Counter(name.rstrip("0") for name in names).items() if count > 1 and name != "any"]
+    if unknown or twice or not ("well" in names or {"row", "column"} <= {name.rstrip("0") for name in names}):
+        listed = ", ".join(f"{{{name}}}" for name in _PLACES)
+        raise UsageError(f"--pattern {pattern}: needs {{well}}, or {{row}} and {{column}}, each once, out of {listed}")
+    text = "".join(_PLACES[part] if i % 2 else re.escape(part) for i, part in enumerate(parts))
+    return re.compile(text, re.IGNORECASE)
+
+
+def _doubtful(match: re.Match[str]) -> bool:
+    """Tell whether something else in a name may be the well: A01_1_C1 is channel C1 of A01, not well C01."""
+    before = any(_LIKE_WELL.fullmatch(part) for part in (match["plate"] or "").split("_"))
+    return before and (match.end("well") == match.end() or _STEP.fullmatch(match["well"]) is not None)
+
+
+def _well(found: Mapping[str, str]) -> str:
+    if "well" in found:
+        return well_name(found["well"])
+    row, column = (found.get(name) or str(int(found[f"{name}0"]) + 1) for name in ("row", "column"))
+    if not row.isdecimal():
+        return well_name(row + column)
+    if not (0 < int(row) <= _MOST_ROWS and 0 < int(column) <= _MOST_COLUMNS):
+        raise DataError(
+            f"row {row}, column {column} is no well; rows and columns count from 1: correct the name, or write "
+            "{row0} and {column0} in --pattern where all count from 0"
+        )
+    return well_at(int(row) - 1, int(column) - 1)
