@@ -30,7 +30,7 @@ def test_a_map_as_spreadsheets_write_it(tmp_path: Path) -> None:
         "P24;Taxol;1e-3;pos control;",
     ]
     text = "\ufeff" + "\n".join([*rows, ";;;;", ""])
-    found = read_map(_map(tmp_path, text))
+    found = read_map(_map(tmp_path, text)).contents
     assert list(found) == ["A01", "A02", "P24"]
     assert found["A02"] == Content("A02", "Taxol", 0.5, "sample")
     assert (found["A01"].role, found["P24"].role, found["P24"].concentration) == ("negative", "positive", 0.001)
@@ -38,7 +38,7 @@ def test_a_map_as_spreadsheets_write_it(tmp_path: Path) -> None:
 
 
 def test_wells_alone_are_enough_with_roles(tmp_path: Path) -> None:
-    found = read_map(_map(tmp_path, "well\trole\nA1\tnegative\nA2\tempty\n"))
+    found = read_map(_map(tmp_path, "well\trole\nA1\tnegative\nA2\tempty\n")).contents
     assert [(content.compound, content.role) for content in found.values()] == [("", "negative"), ("", "empty")]
 
 
@@ -59,6 +59,13 @@ def test_wells_alone_are_enough_with_roles(tmp_path: Path) -> None:
         ("well,role,concentration\nA1,negative,\nA2,,nan\n", "line 3: concentration 'nan' is no number"),
         ("well,role\nA1,negative\nZ99,\n", "line 3: no plate has a well Z99"),
         ("well,role,role\nA1,negative,\n", "column role is there twice"),
+        ("well,role,log concentration\nA1,negative,\n", "no column concentration, got 'log concentration'"),
+        ("well,role,conc (log M)\nA1,negative,\nA2,,6\n", "concentrations are logarithms"),
+        ("well,role,dose,note\nA1,negative,0,\nA2,,0,5\n", "line 3: concentration 0,5 can be one number"),
+        ('well,role,note\nA1,negative,"x\n', "no table: unexpected end of data; check its quotes"),
+        ("well,type,treatment\nA1,negative,\n", "no negative control \\(passed over: type\\)"),
+        ("well,role,dose,unit\nA1,negative,0,\nA2,,1,nM\nA3,,2,\n", "A03 has a concentration and no unit"),
+        ("well,role,dose,unit\nA1,negative,0,\nA2,,1,nM\nA3,,2,mg/l\n", "A03 is in mg/l, others in nM"),
         (
             "well,role,concetration\nA1,negative,\n",
             "no column concentration, got 'concetration'; call it concentration",
@@ -70,9 +77,11 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, said: st
         read_map(_map(tmp_path, text))
 
 
-@pytest.mark.parametrize("heading", ["Concentration (µM)", "concentration [uM]", "Dose", "conc", "conc_(nM)"])
+@pytest.mark.parametrize(
+    "heading", ["Concentration (µM)", "dose_uM", "Conc uM", "Conc.", "Final conc (uM)", "Dose", "conc", "conc_(nM)"]
+)
 def test_concentrations_under_other_headings_are_taken(tmp_path: Path, heading: str) -> None:
-    found = read_map(_map(tmp_path, f"well,role,{heading}\nA1,negative,\nA2,,2.5\n"))
+    found = read_map(_map(tmp_path, f"well,role,{heading}\nA1,negative,\nA2,,2.5\n")).contents
     assert found["A02"].concentration == 2.5
 
 
@@ -80,12 +89,69 @@ def test_files_that_are_no_maps(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_map(tmp_path / "no.csv")
     (tmp_path / "map.csv").write_bytes(b"\xff\xfe\x00well")
-    with pytest.raises(UsageError, match="not text in UTF-8"):
+    with pytest.raises(UsageError, match="not text in UTF-8, UTF-16 or"):
         read_map(tmp_path / "map.csv")
 
 
 def test_commas_that_can_only_be_decimal_signs(tmp_path: Path) -> None:
-    quoted = read_map(_map(tmp_path, 'well,role,concentration\nA1,negative,,\nA2,,"0,015",\n'))
+    quoted = read_map(_map(tmp_path, 'well,role,concentration\nA1,negative,,\nA2,,"0,015",\n')).contents
     assert quoted["A02"].concentration == 0.015
-    parted = read_map(_map(tmp_path, "well;role;concentration\nA1;negative;\nA2;;1,250\n"))
+    parted = read_map(_map(tmp_path, "well;role;concentration\nA1;negative;\nA2;;1,250\n")).contents
     assert parted["A02"].concentration == 1.25
+
+
+@pytest.mark.parametrize("heading", ["Treatment", "Drug", "Cpd", "Compound Name", "compound_id"])
+def test_compounds_under_other_headings_are_taken(tmp_path: Path, heading: str) -> None:
+    found = read_map(_map(tmp_path, f"Well ID,Role,{heading}\nA1,negative,\nA2,,X\n")).contents
+    assert found["A02"].compound == "X"
+
+
+def test_what_is_passed_over_or_missing_is_told(tmp_path: Path) -> None:
+    found = read_map(_map(tmp_path, "well,role,batch\nA1,negative,7\nA2,,7\n"))
+    assert found.remarks == (
+        "columns of the map that are passed over: batch",
+        "the map has no column compound: no doses and no curves",
+        "the map has no column concentration: no curves",
+    )
+    both = read_map(_map(tmp_path, "well,role,compound,treatment,dose\nA1,negative,,24 h,\nA2,,Y,24 h,1\nA3,,y,,1\n"))
+    assert both.contents["A02"].compound == "Y"
+    assert both.remarks == (
+        "columns of the map that are passed over: treatment",
+        "taken for different compounds, as capitals differ: Y, y",
+    )
+
+
+def test_units_of_a_column_become_one(tmp_path: Path) -> None:
+    path = _map(tmp_path, "well,compound,dose,unit,role\nA1,,0,,negative\nA2,x,100,nM,\nA3,x,1,uM,\nA4,x,3,nmol/l,\n")
+    found = read_map(path)
+    assert ([found.contents[well].concentration for well in ("A02", "A03", "A04")], found.unit) == (
+        [100, 1000, 3],
+        "nM",
+    )
+    wanted = read_map(path, unit="µM")
+    assert [wanted.contents[well].concentration for well in ("A01", "A02", "A03")] == [0, 0.1, 1]
+    assert wanted.unit == "µM"
+
+
+@pytest.mark.parametrize("columns", ["dose (nM)\nA1,negative,0\nA2,,5\n", "dose,unit\nA1,negative,0,\nA2,,5,nM\n"])
+def test_a_unit_of_the_map_is_taken_and_no_other(tmp_path: Path, columns: str) -> None:
+    path = _map(tmp_path, f"well,role,{columns}")
+    assert (read_map(path).unit, read_map(path, unit="nmol/L").unit) == ("nM", "nmol/L")
+    with pytest.raises(UsageError, match="the map says nM, --unit uM; leave --unit out"):
+        read_map(path, unit="uM")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "well,compound,dose (µM),role\nA1,,NA,negative\nA2,x,0.5,\n".encode("cp1252"),
+        "well\tcompound\tdose (µM)\trole\nA1\t\t-\tnegative\nA2\tx\t0,5\t\n".encode("utf-16"),
+        "sep=;\r\n;;;\r\nwell;compound;dose (µM);role\r\nA1;;;negative\r\nA2;x;0,5;\r\n".encode(),
+        b'\nwell,compound,dose (uM),role\nA1,"DMSO\n0.1 %",n/a,negative\nA2, x\xc2\xa0,.5,\n',
+    ],
+)
+def test_tables_of_every_spreadsheet(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "map.csv").write_bytes(data)
+    found = read_map(tmp_path / "map.csv")
+    assert (found.contents["A02"], found.unit) == (Content("A02", "x", 0.5), "µM")
+    assert math.isnan(found.contents["A01"].concentration)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["JOURNAL_NAME", "Journal", "Outcome"]
+__all__ = ["JOURNAL_NAME", "Journal", "Outcome", "finished", "rename_sources"]
 
 JOURNAL_NAME = ".nucleate-journal.jsonl"
 
@@ -113,6 +113,36 @@ class Journal:
         except OSError as error:
             raise cannot_write(self.path, error) from error
         self.done[outcome.source] = outcome
+
+
+def finished(path: Path) -> dict[str, str]:
+    """List inputs that a journal has as done: their hashes by their keys; none without a journal.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be read.
+    """
+    done = (line for line in _whole_lines(path) if line.get("kind") == "done")
+    return {line["source"]: line["sha256"] for line in done if line["status"] == "ok"}
+
+
+def rename_sources(path: Path, keys: Mapping[str, str]) -> None:
+    """Write in a journal that inputs lie elsewhere now: new keys by old ones.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be read or written.
+    """
+    lines = _whole_lines(path)
+    for line in lines:
+        if line["kind"] == "names":
+            line["names"] = {keys.get(key, key): name for key, name in line["names"].items()}
+        elif line["kind"] == "done":
+            line["source"] = keys.get(line["source"], line["source"])
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 import math
 import re
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nucleate.core.text import one_line
 from nucleate.core.wells import PLATE_FORMATS, well_name, well_place
 from nucleate.errors import DataError, UsageError
+from nucleate.screen.mapfile import read_rows
+from nucleate.screen.units import convert, unit_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-__all__ = ["ROLES", "Content", "read_map"]
+__all__ = ["ROLES", "Content", "PlateMap", "read_map"]
 
 ROLES = ("sample", "negative", "positive", "empty")
 """What a well is for: a compound to be judged; untreated or vehicle only; the known effect; nothing in it."""
@@ -30,9 +32,20 @@ _SAME = {
     "blank": "empty", "none": "empty", "unused": "empty",
 }  # fmt: skip
 
-_HEADINGS = ("well", "compound", "concentration", "role")
-_SAME_HEADING = {"conc": "concentration", "dose": "concentration", "wells": "well", "compounds": "compound"}
-_UNIT = re.compile(r"[ _]*[(\[].*[)\]]$")  # behind a heading
+_HEADINGS = {
+    "well": ("wells", "well id", "well name", "well position"),
+    "compound": (
+        "compounds", "compound name", "compound id", "treatment", "treatments", "drug", "drugs", "drug name", "cpd",
+        "cmpd", "substance", "agent", "inhibitor",
+    ),
+    "concentration": ("concentrations", "conc", "dose", "doses", "dosage", "final conc", "final concentration"),
+    "role": ("roles", "well role", "well type", "control type"),
+    "unit": ("units", "conc unit", "concentration unit", "dose unit", "unit of concentration"),
+}  # fmt: skip
+"""Names of columns, each with what it may be called instead."""
+
+_UNIT = re.compile(r"^(.*?)\s*[(\[](.*)[)\]]\s*$")  # behind a heading
+_NOT_GIVEN = frozenset({"na", "n/a", "nan", "none", "-", "\N{EN DASH}", "\N{EM DASH}"})
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
 
@@ -59,90 +72,190 @@ class Content:
     role: str = "sample"
 
 
-def read_map(path: Path | str) -> dict[str, Content]:
+@dataclass(frozen=True)
+class PlateMap:
+    """What a map says.
+
+    Parameters
+    ----------
+    contents : dict of str to Content
+        By well.
+    unit : str
+        Of all concentrations; empty where nobody says it.
+    remarks : tuple of str
+        A line for each thing that was passed over or is odd.
+    """
+
+    contents: dict[str, Content]
+    unit: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+def read_map(path: Path | str, *, unit: str = "") -> PlateMap:
     r"""Read a plate map.
 
     Parameters
     ----------
     path : path-like
-        CSV in UTF-8 with a heading: ``well`` and any of ``compound``, ``concentration``, ``role``; commas, semicolons
-        or tabs; ``dose`` and ``conc`` are concentrations, and a unit in brackets behind a heading is passed over; other
-        columns are left alone.
+        CSV with a heading: ``well`` and any of ``compound``, ``concentration``, ``role``, ``unit``, or usual
+        other words for them; commas, semicolons or tabs. A unit may stand behind the heading of the concentrations.
+    unit : str
+        Of the concentrations, where the map says none; where its column ``unit`` has several, that to which all are
+        converted.
 
     Returns
     -------
-    dict of str to Content
-        By well.
+    PlateMap
 
     Raises
     ------
     UsageError
-        If it cannot be read, a column or the negative controls are missing, or a line is wrong: its number is told.
+        If it cannot be read, a column or the negative controls are missing, `unit` is another than the map's, or a line
+        is wrong: its number is told.
 
     Examples
     --------
-    >>> _ = Path("map.csv").write_text("well,compound,concentration,role\na1,,,DMSO\nA2,X,0.5,\n")
-    >>> read_map("map.csv")["A02"]
-    Content(well='A02', compound='X', concentration=0.5, role='sample')
+    >>> _ = Path("map.csv").write_text("well,compound,dose (nM),role\na1,,,DMSO\nA2,X,0.5,\n")
+    >>> found = read_map("map.csv")
+    >>> found.contents["A02"], found.unit
+    (Content(well='A02', compound='X', concentration=0.5, role='sample'), 'nM')
     """
     shown = one_line(str(path))
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text in UTF-8"
-        raise UsageError(f"{shown}: cannot be read: {reason}; give a CSV with columns well,compound,...") from error
-    lines = text.splitlines()
-    first = lines[0] if lines else ""
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.DictReader(lines, delimiter=delimiter)
-    reader.fieldnames = [_heading(name) for name in reader.fieldnames or []]
-    _check_headings(reader.fieldnames, shown=shown, first=first)
+    separator, rows = read_rows(path)
+    first = rows[0][1] if rows else []
+    columns, in_heading = _columns(first, shown=shown)
+    over = [first[i] for i in range(len(first)) if first[i] and i not in columns.values()]
     found: dict[str, Content] = {}
-    for row in reader:
-        cells = {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
-        if not any(cells.values()):
-            continue
+    units: dict[str, str] = {}
+    for line, cells in rows[1:]:
         try:
-            _check_commas(
-                cells,
-                more=any(any(beyond) for name, beyond in row.items() if name is None),
-                parted_by_commas=delimiter == ",",
-            )
-            content = _content(cells)
+            named = _named(cells, columns, separator=separator, most=len(first))
+            content = _content(named)
         except DataError as error:
-            raise UsageError(f"{shown}, line {reader.line_num}: {error}") from error
+            raise UsageError(f"{shown}, line {line}: {error}") from error
         if content.well in found:
-            raise UsageError(f"{shown}, line {reader.line_num}: {content.well} is there twice; keep one line a well")
+            raise UsageError(f"{shown}, line {line}: {content.well} is there twice; keep one line a well")
         found[content.well] = content
+        units[content.well] = named.get("unit", "")
+    if separator == "," and "concentration" in columns:
+        _check_decimals(rows[1:], columns, shown=shown)
     if not any(content.role == "negative" for content in found.values()):
+        passed = f" (passed over: {', '.join(over)})" if over else ""
         raise UsageError(
-            f"{shown}: no negative control; give some wells the role negative: the others are held to them"
+            f"{shown}: no negative control{passed}; give some wells the role negative: the others are held to them"
         )
-    return found
+    try:
+        found, unit = _in_one_unit(found, units, heading=in_heading, wanted=unit)
+    except DataError as error:
+        raise UsageError(f"{shown}: {error}") from error
+    return PlateMap(found, unit, tuple(_remarks(found, columns, over=over)))
 
 
-def _heading(written: str) -> str:
-    name = _UNIT.sub("", written.strip().lower())
-    return _SAME_HEADING.get(name, name)
-
-
-def _check_headings(names: Sequence[str], *, shown: str, first: str) -> None:
-    if "well" not in names:
-        raise UsageError(f"{shown}: no column well in its first line ({first[:60]!r}); needs well,compound,...")
-    for name in _HEADINGS:
-        if names.count(name) > 1:
+def _columns(first: Sequence[str], *, shown: str) -> tuple[dict[str, int], str]:
+    """Tell where each column stands, and the unit in the heading of the concentrations."""
+    read = [_heading(written) for written in first]
+    names = [name for name, _ in read]
+    columns: dict[str, int] = {}
+    for name, others in _HEADINGS.items():
+        places = [i for i, one in enumerate(names) if one == name] or [
+            i for i, one in enumerate(names) if one in others
+        ]
+        if len(places) > 1:
             raise UsageError(f"{shown}: column {name} is there twice; keep one")
-        alike = difflib.get_close_matches(name, set(names) - set(_HEADINGS), n=1, cutoff=0.75)
-        if name not in names and alike:
+        if places:
+            columns[name] = places[0]
+    if "well" not in columns:
+        written = ",".join(first)[:60]
+        raise UsageError(f"{shown}: no column well in its first line ({written!r}); needs well,compound,...")
+    known = {*_HEADINGS, *(name for others in _HEADINGS.values() for name in others)}
+    for name in _HEADINGS.keys() - columns.keys() - {"unit"}:
+        alike = difflib.get_close_matches(name, set(names) - known, n=1, cutoff=0.75)
+        if alike:
             raise UsageError(f"{shown}: no column {name}, got {alike[0]!r}; call it {name}, or something unlike it")
+    return columns, read[columns["concentration"]][1] if "concentration" in columns else ""
 
 
-def _check_commas(cells: dict[str, str], *, more: bool, parted_by_commas: bool) -> None:
-    """Refuse a number whose comma parted columns, or parts thousands where a comma is not the decimal sign."""
-    if more:
+def _heading(written: str) -> tuple[str, str]:
+    """Give the name of a column in small letters, and the unit behind it."""
+    bracket = _UNIT.match(written)
+    name, unit = (bracket[1], bracket[2]) if bracket else (written, "")
+    name = " ".join(re.split(r"[\s_.-]+", name.lower())).strip()
+    before, _, last = name.rpartition(" ")
+    if not unit and before and unit_name(last):
+        return before, last
+    return name, unit
+
+
+def _remarks(contents: dict[str, Content], columns: dict[str, int], *, over: Sequence[str]) -> list[str]:
+    told = [f"columns of the map that are passed over: {', '.join(map(one_line, over))}"] if over else []
+    told += [
+        f"the map has no column {name}: {lost}"
+        for name, lost in (("compound", "no doses and no curves"), ("concentration", "no curves"))
+        if name not in columns
+    ]
+    compounds = sorted({content.compound for content in contents.values()} - {""})
+    by_letters: dict[str, list[str]] = {}
+    for compound in compounds:
+        by_letters.setdefault(compound.casefold(), []).append(compound)
+    told += [
+        f"taken for different compounds, as capitals differ: {', '.join(same)}"
+        for same in by_letters.values()
+        if len(same) > 1
+    ]
+    return told
+
+
+def _in_one_unit(
+    contents: dict[str, Content], units: dict[str, str], *, heading: str, wanted: str
+) -> tuple[dict[str, Content], str]:
+    """Bring all concentrations to one unit, and give that."""
+    if re.search(r"\blog", heading, re.IGNORECASE):
+        raise DataError(f"concentrations are logarithms ({heading}); give the numbers themselves")
+    dosed = [well for well, content in contents.items() if content.concentration > 0]
+    counts = Counter(units[well] for well in dosed if units[well])
+    if not counts:
+        if wanted and heading and convert(1.0, heading, wanted) != 1:
+            raise DataError(f"the map says {heading}, --unit {wanted}; leave --unit out, or correct one of them")
+        return contents, wanted or unit_name(heading) or heading
+    without = [well for well in dosed if not units[well] and not heading]
+    if without:
+        raise DataError(f"{without[0]} has a concentration and no unit, others have one; fill the column unit")
+    most = counts.most_common(1)[0][0]
+    goal = wanted or unit_name(most) or most
+    if len({unit_name(unit) or unit for unit in counts}) == 1 and convert(1.0, most, goal) != 1:
+        raise DataError(f"the map says {most}, --unit {wanted}; leave --unit out, or correct one of them")
+    changed = dict(contents)
+    for well in dosed:
+        value = convert(contents[well].concentration, units[well] or heading, goal)
+        if value is None or (heading and convert(1.0, units[well] or heading, heading) != 1):
+            other = heading or goal
+            raise DataError(f"{well} is in {units[well]}, others in {other}; give all in units that can be converted")
+        changed[well] = replace(contents[well], concentration=value)
+    return changed, goal
+
+
+def _named(cells: Sequence[str], columns: dict[str, int], *, separator: str, most: int) -> dict[str, str]:
+    """Give cells by column; refuse a number whose comma parted columns, or may part thousands."""
+    if any(cells[most:]):
         raise DataError("more cells than the first line names; put numbers with a comma in quotes")
-    if parted_by_commas and _THOUSANDS.fullmatch(written := cells.get("concentration", "")):
+    named = {name: cells[i] if i < len(cells) else "" for name, i in columns.items()}
+    if separator == "," and _THOUSANDS.fullmatch(written := named.get("concentration", "")):
         raise DataError(f"concentration {written!r} can be two numbers; write it without a comma")
+    return named
+
+
+def _check_decimals(rows: Sequence[tuple[int, list[str]]], columns: dict[str, int], *, shown: str) -> None:
+    """Refuse 0,5 without quotes: what is behind the comma lies in a column that is empty elsewhere."""
+    at = columns["concentration"]
+    pairs = [(line, cells[at], cells[at + 1] if at + 1 < len(cells) else "") for line, cells in rows if at < len(cells)]
+    if at + 1 in columns.values() or all(after for _, _, after in pairs):
+        return
+    for line, whole, after in pairs:
+        if whole.isdecimal() and after.isdecimal():
+            raise UsageError(
+                f"{shown}, line {line}: concentration {whole},{after} can be one number; put it in quotes, or "
+                "write a point"
+            )
 
 
 def _content(cells: dict[str, str]) -> Content:
@@ -151,6 +264,8 @@ def _content(cells: dict[str, str]) -> Content:
     if role not in ROLES:
         raise DataError(f"no role {cells['role']!r}; use {', '.join(ROLES)}")
     written = cells.get("concentration", "")
+    if role != "sample" and written.lower() in _NOT_GIVEN:
+        written = ""
     plain = written.replace(",", ".")  # a comma is the decimal sign in files of half of Europe
     if written and not _NUMBER.fullmatch(plain):
         raise DataError(f"concentration {written!r} is no number; give it in one unit for the whole plate")

@@ -10,7 +10,7 @@ import csv
 import json
 import math
 import tempfile
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,8 @@ class ScreenRecord:
         The time point that was taken; None in records of older versions.
     pattern : str, optional
         By which names were read: a style or a pattern; None in records of older versions.
+    remarks : list of str
+        What is odd about the map, a line each.
     """
 
     plate: str
@@ -94,6 +96,7 @@ class ScreenRecord:
     wells: int | None = None
     time: int | None = None
     pattern: str | None = None
+    remarks: list[str] = field(default_factory=list)
 
     def check_same_plate(self, other: ScreenRecord) -> None:
         """Refuse to go on with other pictures than those of this record.
@@ -122,7 +125,7 @@ def write_record(path: Path, record: ScreenRecord) -> None:
     """
     shown = asdict(record)
     shown["contents"] = [[_plain(value) for value in astuple(content)] for content in record.contents.values()]
-    shown["fields"] = [[field.name, field.well, field.number] for field in record.fields]
+    shown["fields"] = [[row.name, row.well, row.number] for row in record.fields]
     write_text(path, json.dumps(shown, indent=1) + "\n")
 
 
@@ -145,12 +148,13 @@ def read_record(path: Path) -> ScreenRecord:
             found["style"],
             found["channel"],
             found["unit"],
-            [FieldRow(*field) for field in found["fields"]],
+            [FieldRow(*row) for row in found["fields"]],
             {content.well: content for content in contents},
             found["problems"],
             found.get("wells"),
             found.get("time"),
             found.get("pattern"),
+            found.get("remarks", []),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: cannot be read ({error}); name a folder that nucleate screen wrote") from error
@@ -180,7 +184,7 @@ def load_screen(output: Path, record: ScreenRecord) -> Screen:
     summary = read_columns(folder / "summary.csv", [], texts=["image", "status"])
     status = dict(zip(summary["image"], summary["status"], strict=True))
     fields = [FieldRow(f.name, f.well, f.number, status.get(f.name, "not done")) for f in record.fields]
-    done = {field.name for field in fields if field.status == "ok"}
+    done = {row.name for row in fields if row.status == "ok"}
     if not done:
         raise UsageError(f"{output}: no field is finished, nothing can be said; see {folder / 'summary.csv'}")
     wanted = [*_NUMBERS, *INTENSITIES, *(f"{name}_{record.channel}" for name in INTENSITIES)]

@@ -169,3 +169,40 @@ def test_a_nucleus_counts_once_in_a_stack(screened: Path) -> None:
     leave(*words, "--pattern", "{well}_{field}", "--quiet")
     wells = read_rows(screened / "again" / "wells.csv")
     assert [row["nuclei"] for row in wells] == ["5", "1"]
+
+
+def test_another_plate_is_refused(screened: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (screened / "out" / "wells.csv").read_bytes()
+    (screened / "p").rename(screened / "first")
+    for name, nuclei in (("A01_1_DAPI", 3), ("A01_2_DAPI", 4), ("A02_1_DAPI", 2)):
+        _draw(screened / "p" / f"{name}.tif", nuclei)
+    tifffile.imwrite(screened / "p" / "A01_2_DAPI.tif", np.full((44, 50), 7, np.uint16))
+    leave(*_call(screened), "--resume", "--quiet", code=2)
+    assert "out holds the results of another plate" in capsys.readouterr().err
+    (screened / "p").rename(screened / "second")
+    words = [str(word).replace(f"{screened}/p", f"{screened}/second") for word in _call(screened)]
+    leave(*words, "--resume", "--quiet", code=2)
+    assert (screened / "out" / "wells.csv").read_bytes() == before
+
+
+def test_a_plate_that_moved_is_not_done_again(screened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {name: (screened / "out" / name).read_bytes() for name in ("wells.csv", "nuclei.csv")}
+    (screened / "p").rename(screened / "elsewhere")
+    words = [str(word).replace(f"{screened}/p", f"{screened}/elsewhere") for word in _call(screened)]
+    monkeypatch.delattr(OtsuSegmenter, "segment")
+    leave(*words, "--resume", "--quiet")
+    assert {name: (screened / "out" / name).read_bytes() for name in before} == before
+    leave(*words, "--resume", "--quiet")
+    assert not list((screened / "out" / "fields").glob("*-2*"))
+
+
+def test_a_unit_that_was_given_once_stays(screened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(*_call(screened), "--resume", "--unit", "µM", "--quiet")
+    monkeypatch.chdir(screened / "p")
+    words = ["." if str(word) == f"{screened}/p" else word for word in _call(screened)]
+    leave(*words, "--resume", "--quiet")
+    record = read_record(screened / "out" / RECORD_NAME)
+    assert (record.unit, record.remarks) == ("µM", ["the map has no column concentration: no curves"])
+    page = (screened / "out" / "plate.html").read_text(encoding="utf-8")
+    assert "<h1>Plate p</h1>" in page
+    assert "The map has no column concentration" in page

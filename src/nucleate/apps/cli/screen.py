@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from nucleate.run.segmenter import Segmenter
     from nucleate.screen.analysis import Screen
     from nucleate.screen.layout import Plate
-    from nucleate.screen.platemap import Content
+    from nucleate.screen.platemap import Content, PlateMap
     from nucleate.screen.results import ScreenRecord
 
 __all__ = ["make_pages", "screen"]
@@ -96,6 +96,7 @@ def screen(
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
     from nucleate.screen.results import FIELDS_FOLDER, FILES, RECORD_NAME, read_record
+    from nucleate.screen.resuming import take_up
     from nucleate.screen.sources import field_sources, nuclear_channel
 
     segmenting.check_folder(output)
@@ -103,16 +104,20 @@ def screen(
         refuse_existing(output, [output / name for name in FILES])
     if plate_map.resolve() in {(output / name).resolve() for name in FILES}:
         raise UsageError(f"--map {plate_map} would be overwritten by the results; choose another output folder")
-    contents = read_map(plate_map)
+    content = read_map(plate_map, unit=unit)
     shared = choose_cluster(cluster, workers, threads=threads, memory=memory)
     found = read_plate(plate.absolute() if shared and shared.elsewhere else plate, pattern=pattern, time=time).renamed(
         _new_names(channels)
     )
     nuclear = nuclear_channel(found, channel)
-    record = _record(found, contents, channel=nuclear, unit=unit, wells=wells, pattern=pattern)
+    sources = field_sources(found)
+    record = _record(found, content, channel=nuclear, wells=wells, pattern=pattern)
     if resume and (output / RECORD_NAME).exists():
-        read_record(output / RECORD_NAME).check_same_plate(record)
-    for line in [*found.problems[:_LISTED_PROBLEMS], *_surprises(found, contents)]:
+        earlier = read_record(output / RECORD_NAME)
+        earlier.check_same_plate(record)
+        take_up(output / FIELDS_FOLDER, sources)
+        record = replace(record, unit=record.unit or earlier.unit)
+    for line in [*found.problems[:_LISTED_PROBLEMS], *record.remarks, *_surprises(found, content.contents)]:
         say(f"nucleate: {line}")
     if len(found.problems) > _LISTED_PROBLEMS:
         say(
@@ -120,7 +125,6 @@ def screen(
         )
     chosen = {"scale": segmenting.parse_scale(scale), "min_area": min_area, "min_confidence": min_confidence}
     segmenter = segmenting.load(model, device=device, threads=threads, chosen=chosen)
-    sources = field_sources(found)
     fields = output / FIELDS_FOLDER
     segmenter = _scaled(segmenter, sources, channel=nuclear, earlier=fields if resume else None, quiet=quiet)
     chosen["scale"] = segmenter.settings.scale
@@ -185,6 +189,7 @@ def _write_pages(output: Path, found: Screen, *, record: ScreenRecord) -> list[P
     name = Path(record.plate).name
     pages = [output / "plate.html", output / "report.html"]
     notes = [f"Left out: {line}" for line in record.problems[:_LISTED_PROBLEMS]]
+    notes += [line[0].upper() + line[1:] for line in record.remarks]
     if warning := cut_warning(found.tables):
         say(f"nucleate: {warning}")
         notes.append(warning)
@@ -211,10 +216,9 @@ def _scaled(
 
 def _record(
     plate: Plate,
-    contents: dict[str, Content],
+    content: PlateMap,
     *,
     channel: str | None,
-    unit: str,
     wells: int | None,
     pattern: str | None,
 ) -> ScreenRecord:
@@ -223,23 +227,25 @@ def _record(
     from nucleate.screen.results import ScreenRecord
     from nucleate.screen.tables import FieldRow
 
-    plate_shape([*contents, *(field.well for field in plate.fields)], wells)  # refuses what does not fit
+    plate_shape([*content.contents, *(field.well for field in plate.fields)], wells)  # refuses what does not fit
     fields = [FieldRow(field.name, field.well, field.number) for field in plate.fields]
     if plate.style != "free":
         pattern = plate.style
     elif pattern in {None, "free"}:
         pattern = FREE
     return ScreenRecord(
-        str(plate.folder),
+        # "." is no name of a plate.
+        str(plate.folder if plate.folder.name not in {"", ".."} else plate.folder.resolve()),
         plate.style,
         channel,
-        unit,
+        content.unit,
         fields,
-        contents,
+        content.contents,
         list(plate.problems),
         wells,
         time=plate.time,
         pattern=pattern,
+        remarks=list(content.remarks),
     )
 
 

@@ -1,0 +1,80 @@
+"""A table as spreadsheets write it, to rows of cells: encodings, separators, blank lines, line breaks in quotes."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nucleate.core.text import one_line
+from nucleate.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["read_rows"]
+
+_ENCODINGS = ("utf-8-sig", "cp1252")
+_SEPARATORS = ",;\t"
+
+
+def read_rows(path: Path | str) -> tuple[str, list[tuple[int, list[str]]]]:
+    """Read a table of text.
+
+    Parameters
+    ----------
+    path : path-like
+        In UTF-8, in UTF-16 with its mark, or as Windows writes it in western Europe; a first line ``sep=;`` is heeded.
+
+    Returns
+    -------
+    separator : str
+    rows : list of (int, list of str)
+        Number of the line and cells, each with single spaces and none around; rows of empty cells are left out.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read.
+    """
+    shown = one_line(str(path))
+    try:
+        text = _decoded(Path(path).read_bytes())
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text in UTF-8, UTF-16 or Windows-1252"
+        raise UsageError(f"{shown}: cannot be read: {reason}; give a CSV with columns well,compound,...") from error
+    first = next((line for line in text.splitlines() if line.strip(_SEPARATORS + " ")), "")
+    told = first.strip().lower().startswith("sep=")
+    separator = first.strip()[4:5] if told else ""
+    separator = separator or ("\t" if told else max(_SEPARATORS, key=first.count))
+    try:
+        rows = list(_rows(text, separator))
+    except csv.Error as error:
+        raise UsageError(f"{shown}: no table: {error}; check its quotes") from error
+    return separator, rows[1:] if told else rows
+
+
+def _decoded(data: bytes) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    for encoding in _ENCODINGS[:-1]:
+        try:
+            text = data.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    else:
+        text = data.decode(_ENCODINGS[-1])
+    if "\0" in text:
+        raise UnicodeError("zeros")
+    return text
+
+
+def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    for row in reader:
+        cells = [" ".join(cell.split()) for cell in row]
+        if any(cells):
+            yield reader.line_num, cells
