@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from nucleate.screen.hits import edge_effect, robust_sd, robust_z, separation
+from nucleate.screen.hits import edge_effect, hit_limit, robust_sd, robust_z, separation, stabilised
 
 pytestmark = pytest.mark.base
 
@@ -18,9 +18,41 @@ NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=30)
 
 
 def test_robust_z_by_hand() -> None:
-    # Median 10; distances 2 1 0 1 90, their median 1: one robust deviation is 1.4826.
-    assert robust_sd([8, 9, 10, 11, 100]) == pytest.approx(1.4826)
-    assert robust_z([10, 14.4478, 7.0348], [8, 9, 10, 11, 100]) == pytest.approx([0, 3, -2])
+    # Median 10; distances 2 1 0 1 90, their median 1: one robust deviation is 1.4826, times 1.206 for five values.
+    one = 1.206 * 1.4826
+    assert robust_sd([8, 9, 10, 11, 100]) == pytest.approx(one)
+    assert robust_z([10, 10 + 3 * one, 10 - 2 * one], [8, 9, 10, 11, 100]) == pytest.approx([0, 3, -2])
+    assert robust_z([10, 20], [8, 9, 10, 11, 100], floors=np.array([1.0, 5.0])) == pytest.approx([0, 2])
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 8, 9, 12, 20])
+def test_robust_sd_of_few_values_is_not_too_small(n: int) -> None:
+    drawn = np.random.default_rng(n).normal(0, 1, (8_000, n))
+    assert np.mean([robust_sd(row) for row in drawn]) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("controls", [6, 7, 8, 11, 16, 40, 200])
+def test_wells_without_an_effect_are_hits_as_often_as_is_said(controls: int) -> None:
+    rng = np.random.default_rng(controls)
+    limit, found = hit_limit(controls), 0
+    for _ in range(1500):
+        found += int((np.abs(robust_z(rng.normal(5, 2, 80), rng.normal(5, 2, controls))) >= limit).sum())
+    assert 0.0016 < found / (1500 * 80) < 0.0038
+    assert math.isinf(hit_limit(5))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.005, 0.02, 0.2])
+def test_shares_without_an_effect_are_seldom_hits_and_large_ones_always(share: float) -> None:
+    rng = np.random.default_rng(7)
+    counts, found = np.full(97, 200), 0
+    for _ in range(300):
+        values, floors = stabilised(
+            np.append(rng.binomial(200, share, 96) / 200, share + (0.12 if share < 0.1 else 0.3)), counts
+        )
+        z = robust_z(values, values[:16], floors=floors)
+        assert z[-1] > 3
+        found += int((np.abs(z[16:-1]) >= hit_limit(16)).sum())
+    assert found / (300 * 80) < 0.0033
 
 
 def test_robust_z_without_spread_or_controls_is_not_known() -> None:
@@ -32,7 +64,9 @@ def test_robust_z_without_spread_or_controls_is_not_known() -> None:
 
 @given(NUMBERS)
 def test_robust_sd_is_scipys(values: list[float]) -> None:
-    expected = 1.4826 * stats.median_abs_deviation(values)
+    n = len(values)
+    factor = {3: 1.495, 4: 1.363, 5: 1.206, 6: 1.2, 7: 1.14, 8: 1.129, 9: 1.107}.get(n, n / (n - 0.8))
+    expected = factor * 1.4826 * stats.median_abs_deviation(values)
     assert robust_sd(values) == pytest.approx(expected)
 
 
@@ -45,9 +79,11 @@ def test_separation_by_hand() -> None:
     # Means 10 and 2, standard deviations 1 and 2; Z' = 1 - 3 (1 + 2) / 8, SSMD = 8 / sqrt(5).
     found = separation([9, 10, 11], [0, 2, 4])
     assert (found.z_prime, found.ssmd) == pytest.approx((1 - 9 / 8, 8 / math.sqrt(5)))
-    # Medians 10 and 2, median distances 1 and 2, each times 1.4826.
-    assert found.robust_z_prime == pytest.approx(1 - 3 * 1.4826 * 3 / 8)
-    assert found.robust_ssmd == pytest.approx(8 / (1.4826 * math.sqrt(5)))
+    # Medians 10 and 2, median distances 1 and 2, each times 1.4826, and 1.495 for three values.
+    assert found.robust_z_prime == pytest.approx(1 - 3 * 1.495 * 1.4826 * 3 / 8)
+    assert found.robust_ssmd == pytest.approx(8 / (1.495 * 1.4826 * math.sqrt(5)))
+    held = separation([0.6, 0.6], [0, 0], floors=(0.03, 0.04))
+    assert (held.z_prime, held.robust_ssmd) == pytest.approx((1 - 3 * 0.07 / 0.6, 0.6 / 0.05))
     assert (found.positives, found.negatives) == (3, 3)
 
 

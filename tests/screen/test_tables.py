@@ -15,6 +15,8 @@ from nucleate.screen.tables import FieldRow, build_tables, nuclear_columns
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from nucleate.screen.analysis import Screen
+
 pytestmark = pytest.mark.base
 
 
@@ -36,7 +38,7 @@ def test_counts_and_medians_by_hand() -> None:
         "B02": Content("B02", "X", 2.0),
         "D04": Content("D04", "X", 1.0),
     }
-    tables = build_tables(nuclei, fields, contents=contents)
+    tables = build_tables(nuclei, fields, contents=contents, least=1)
     assert tables.fields["nuclei"].tolist() == [1, 3, 1, 0, 0]
     assert tables.fields["median_area_px"].tolist()[:3] == [50, 20, 80]
     wells = tables.wells
@@ -58,7 +60,7 @@ def test_sizes_are_those_of_nuclei_that_are_seen_whole() -> None:
     )
     contents = {"A01": Content("A01", role="negative"), "A02": Content("A02")}
     fields = [FieldRow("a", "A01", 1), FieldRow("b", "A02", 1)]
-    wells = build_tables(nuclei, fields, contents=contents).wells
+    wells = build_tables(nuclei, fields, contents=contents, least=1).wells
     assert wells["nuclei"].tolist() == [3, 1]
     np.testing.assert_array_equal(wells["median_area_px"], [50, np.nan])
     assert wells["median_intensity"].tolist() == [2, 4]
@@ -75,7 +77,7 @@ def test_shares_are_of_nuclei_that_are_seen_whole() -> None:
     )
     contents = {"A01": Content("A01", role="negative"), "A02": Content("A02"), "A03": Content("A03")}
     fields = [FieldRow("a", "A01", 1), FieldRow("b", "A02", 1), FieldRow("c", "A03", 1)]
-    wells = build_tables(nuclei, fields, contents=contents).wells
+    wells = build_tables(nuclei, fields, contents=contents, least=1).wells
     np.testing.assert_array_equal(wells["condensed_fraction"], [0, 0.5, np.nan])
 
 
@@ -93,7 +95,7 @@ def test_the_ordinary_nucleus_by_hand() -> None:
     reference = reference_of(table)
     # Brightness 110 - 10; textures .1 .2 .2 .3 .4, median .2, distances .1 0 0 .1 .2.
     assert (reference.nuclei, reference.ground, reference.area_px, reference.brightness) == (5, 10, 100, 100)
-    assert (reference.texture, reference.texture_sd) == pytest.approx((0.2, 0.14826))
+    assert (reference.texture, reference.texture_sd) == pytest.approx((0.2, 1.206 * 0.14826))
 
 
 def test_nuclei_that_an_edge_cuts_say_nothing_of_the_ordinary_one() -> None:
@@ -149,7 +151,7 @@ def test_phenotypes_hold_at_any_exposure() -> None:
 
 
 def test_without_controls_nothing_has_a_phenotype() -> None:
-    tables = build_tables(_nuclei(["a"]), [FieldRow("a", "A01", 1)], contents={"A01": Content("A01", "X")})
+    tables = build_tables(_nuclei(["a"]), [FieldRow("a", "A01", 1)], contents={"A01": Content("A01", "X")}, least=1)
     assert tables.reference.nuclei == 0
     assert tables.wells["condensed_fraction"].tolist() == [0]
     assert np.isnan(analyse(tables).z["nuclei_per_field"]).all()
@@ -163,11 +165,13 @@ def test_a_plate_by_hand() -> None:
     contents |= {well: Content(well, "P", 9.0, "positive") for well in ("C01", "C02")}
     contents["H12"] = Content("H12", role="empty")
     names = [well for well, count in counts.items() for _ in range(count)]
-    screen = analyse(build_tables(_nuclei(names), [FieldRow(well, well, 1) for well in counts], contents=contents))
-    assert screen.z["nuclei_per_field"][[1, 3]] == pytest.approx([0, -6 / 2.9652])
+    screen = analyse(
+        build_tables(_nuclei(names), [FieldRow(well, well, 1) for well in counts], contents=contents, least=1)
+    )
+    assert screen.z["nuclei_per_field"][[1, 3]] == pytest.approx([0, -6 / (1.495 * 2.9652)])
     assert np.isnan(screen.z["nuclei_per_field"][-1])
     # Positive 1 and 1, negative 10 with standard deviation 2: Z' = 1 - 3 x 2 / 9.
-    assert screen.controls["nuclei_per_field"].z_prime == pytest.approx(1 / 3)
+    assert screen.controls[0].by_feature["nuclei_per_field"].z_prime == pytest.approx(1 / 3)
     (p, x) = screen.doses
     assert (x.compound, x.concentration, x.wells, x.medians["nuclei_per_field"]) == ("X", 1.0, ("B01", "B02"), 3)
     assert x.ssmd["nuclei_per_field"] == pytest.approx((3 - 10) / np.sqrt(2 + 4))
@@ -178,7 +182,7 @@ def test_a_plate_by_hand() -> None:
 
 def test_doses_without_a_number_stand_together() -> None:
     contents = {"A01": Content("A01", role="negative"), "A02": Content("A02", "X"), "A03": Content("A03", "X")}
-    screen = analyse(build_tables(_nuclei(["a"]), [FieldRow("a", "A01", 1)], contents=contents))
+    screen = analyse(build_tables(_nuclei(["a"]), [FieldRow("a", "A01", 1)], contents=contents, least=1))
     assert [row.wells for row in screen.doses] == [("A02", "A03")]
 
 
@@ -189,6 +193,68 @@ def test_the_edge_is_judged_by_controls_that_were_seen() -> None:
     for seen, expected in ((inside, "negative"), (inside[:1], "sample")):
         fields = [FieldRow(well, well, 1) for well in contents if well not in inside or well in seen]
         names = [field.well for field in fields]
-        screen = analyse(build_tables(_nuclei(names), fields, contents=contents))
+        screen = analyse(build_tables(_nuclei(names), fields, contents=contents, least=1))
         assert screen.edge_of == expected
         assert screen.edges["nuclei_per_field"].inside == 3
+
+
+def _drawn(roles: dict[str, tuple[str, str]], nuclei: dict[str, int], *, condensed: dict[str, int]) -> Screen:
+    """Analyse wells of a role and compound, with so many nuclei (60) of which so many are condensed."""
+    rng = np.random.default_rng(3)
+    names = [well for well in roles for _ in range(nuclei.get(well, 60))]
+    first = {well: names.index(well) for well in roles}
+    area = rng.normal(100, 12, len(names))
+    bright = rng.normal(110, 5, len(names))
+    for well, count in condensed.items():
+        area[first[well] : first[well] + count], bright[first[well] : first[well] + count] = 40, 400
+    contents = {well: Content(well, compound, 1.0, role) for well, (role, compound) in roles.items()}
+    table = _nuclei(names, area_px=area.tolist(), mean_intensity=bright.tolist())
+    return analyse(build_tables(table, [FieldRow(well, well, 1) for well in roles], contents=contents))
+
+
+NEGATIVES = {f"A{i:02d}": ("negative", "") for i in range(1, 13)}
+
+
+def test_wells_of_a_handful_of_nuclei_have_no_medians_and_few_nuclei_little_weight() -> None:
+    roles = NEGATIVES | {f"B{i:02d}": ("sample", f"c{i}") for i in range(1, 9)}
+    found = _drawn(roles, {"B01": 5, "B02": 6, "B03": 8, "B04": 10}, condensed={"B01": 2})
+    wells = dict(zip(found.tables.wells["well"], range(len(roles)), strict=True))
+    one = wells["B01"]
+    assert np.isnan([found.tables.wells[name][one] for name in ("median_area_px", "condensed_fraction")]).all()
+    assert found.tables.wells["nuclei"][one] == 5
+    for name in ("median_area_px", "median_intensity", "condensed_fraction", "mitotic_fraction"):
+        assert not found.hits[name].any()
+
+
+def test_a_share_is_judged_where_the_controls_have_none() -> None:
+    roles = NEGATIVES | {
+        "B01": ("sample", "x"),
+        "B02": ("sample", "y"),
+        "C01": ("positive", "p"),
+        "C02": ("positive", "p"),
+    }
+    found = _drawn(roles, {}, condensed={"B01": 30, "A03": 1, "C01": 40, "C02": 40})
+    place = list(found.tables.wells["well"]).index("B01")
+    assert found.z["condensed_fraction"][place] > found.limits["condensed_fraction"]
+    assert found.hits["condensed_fraction"].sum() == 1
+    assert 0.5 < found.controls[0].by_feature["condensed_fraction"].robust_z_prime < 1
+
+
+def test_each_positive_control_is_held_to_the_negative_ones() -> None:
+    roles = NEGATIVES | {f"B{i:02d}": ("positive", "kill" if i < 4 else "arrest") for i in range(1, 7)}
+    found = _drawn(roles, {"B01": 10, "B02": 11, "B03": 12, "A02": 61, "A03": 59, "B04": 61}, condensed={})
+    assert [(one.compound, one.concentration) for one in found.controls] == [("arrest", 1.0), ("kill", 1.0)]
+    arrest, kill = (one.by_feature["nuclei_per_field"].z_prime for one in found.controls)
+    assert kill > 0.5 > 0 > arrest
+
+
+@pytest.mark.parametrize(
+    ("controls", "said"), [(3, "no well is called a hit"), (8, "hits start at a z-score of 7.8"), (12, "5.6")]
+)
+def test_few_controls_are_warned_about(controls: int, said: str) -> None:
+    some = dict(list(NEGATIVES.items())[:controls]) | {"H01": ("sample", "x")}
+    found = _drawn(some, {"H01": 30} | {"A02": 62, "A03": 58, "A01": 61}, condensed={})
+    assert said in found.warning
+    assert (found.expected_by_chance > 0) == (controls >= 6)
+    if controls == 3:
+        assert not any(values.any() for values in found.hits.values())

@@ -10,9 +10,9 @@ import numpy as np
 from nucleate.report.dose_curves import dose_plot, verdict
 from nucleate.report.page import document, table
 from nucleate.report.plate_maps import WellMap, heat_map, shown
-from nucleate.screen.analysis import HIT
+from nucleate.screen.hits import FEWEST_CONTROLS
 from nucleate.screen.phenotypes import Rules
-from nucleate.screen.tables import FEATURES
+from nucleate.screen.tables import FEATURES, LEAST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,16 +46,17 @@ def plate_page(screen: Screen, *, title: str, unit: str = "", notes: Sequence[st
     wells = screen.tables.wells
     roles = {role: int((wells["role"] == role).sum()) for role in ("sample", "negative", "positive", "empty")}
     counted = ", ".join(f"{count} {role}" for role, count in roles.items() if count)
+    used = wells["role"] != "empty"
     told = (
-        f"{screen.shape[0] * screen.shape[1]} wells, of them {counted}; {int(wells['fields'].sum()):,} fields, "
-        f"{int(wells['nuclei'].sum()):,} nuclei"
+        f"{screen.shape[0] * screen.shape[1]} wells, of them {counted}; {int(wells['fields'][used].sum()):,} fields, "
+        f"{int(wells['nuclei'][used].sum()):,} nuclei"
     )
     return document(
         title,
         [
             f'<h1>{escape(title)}</h1><p class="sub">{told}</p>',
             "".join(f'<p class="note">{escape(note)}</p>' for note in notes),
-            _controls(screen),
+            _controls(screen, unit),
             _edges(screen),
             _maps(screen, unit),
             _curves(screen, unit),
@@ -65,23 +66,26 @@ def plate_page(screen: Screen, *, title: str, unit: str = "", notes: Sequence[st
     )
 
 
-def _controls(screen: Screen) -> str:
+def _controls(screen: Screen, unit: str) -> str:
     if not screen.controls:
         return '<h2>Controls</h2><p class="note">No positive controls in the map: no Z-prime and no SSMD.</p>'
     rows = [
         [
+            one.compound or "without a name",
             FEATURES[name],
             *(shown(value) for value in (found.z_prime, found.robust_z_prime, found.ssmd, found.robust_ssmd)),
             f"{found.positives} / {found.negatives}",
+            f"{shown(one.concentration)} {unit}".strip(),
         ]
-        for name, found in screen.controls.items()
+        for one in screen.controls
+        for name, found in one.by_feature.items()
     ]
-    heading = ["Positive against negative", "Z'", "Z', robust", "SSMD", "SSMD, robust", "Wells"]
+    heading = ["Positive control", "Measure", "Z'", "Z', robust", "SSMD", "SSMD, robust", "Wells", "Concentration"]
     note = (
         "Z' of 0.5 and more parts the controls very well, below 0 they overlap (Zhang et al. 1999). SSMD beyond 3 or "
         "-3 is a very strong effect (Zhang 2007). The robust forms stand on medians."
     )
-    return f'<h2>Controls</h2>{table(heading, rows)}<p class="note">{note}</p>'
+    return f'<h2>Controls</h2>{table(heading, rows, words=2)}<p class="note">{note}</p>'
 
 
 def _edges(screen: Screen) -> str:
@@ -106,7 +110,10 @@ def _maps(screen: Screen, unit: str) -> str:
     names = list(wells["well"])
     notes = [
         " ".join(filter(None, [role, compound, f"{shown(dose)} {unit}" if np.isfinite(dose) and compound else ""]))
-        for role, compound, dose in zip(wells["role"], wells["compound"], wells["concentration"], strict=True)
+        + f"; {count} whole nuclei"
+        for role, compound, dose, count in zip(
+            *(wells[name] for name in ("role", "compound", "concentration", "whole_nuclei")), strict=True
+        )
     ]
     roles = list(wells["role"])
     parts = []
@@ -117,7 +124,8 @@ def _maps(screen: Screen, unit: str) -> str:
             scores = WellMap(f"{FEATURES[name]}, z", names, screen.z[name], notes, roles, around_zero=True, limit=10.0)
             parts.append(f"<div><h3>Its robust z-score, cut at ±10</h3>{heat_map(screen.shape, scores)}</div>")
         else:
-            why = "the negative controls have no spread in it"
+            several = int(np.isfinite(wells[name][wells["role"] == "negative"].astype(np.float64)).sum()) > 1
+            why = "the negative controls have no spread in it" if several else "it takes two negative controls or more"
             parts.append(f'<div><h3>Its robust z-score</h3><p class="note">None: {why}.</p></div>')
     key = "Dots are negative controls, squares positive ones. Rest the pointer on a well to see what is in it."
     return f'<h2>The plate</h2><p class="note">{key}</p><div class="maps">{"".join(parts)}</div>'
@@ -150,27 +158,35 @@ def _curves(screen: Screen, unit: str) -> str:
 def _hits(screen: Screen, unit: str) -> str:
     wells = screen.tables.wells
     names = list(screen.z)
-    scores = np.abs(np.stack([screen.z[name] for name in names]))
-    strongest = np.where(wells["role"] == "sample", np.nan_to_num(scores).max(axis=0), 0.0)
-    found = [int(i) for i in np.argsort(-strongest, kind="stable") if strongest[i] >= HIT]
-    blind = [FEATURES[name] for name, values in screen.z.items() if not np.isfinite(values).any()]
-    unjudged = f" Not judged, since the negative controls do not differ in it: {', '.join(blind)}." if blind else ""
+    limits, hits = screen.limits, screen.hits
+    scores = np.stack([np.where(hits[name], np.abs(screen.z[name]) / limits[name], 0.0) for name in names])
+    strongest = scores.max(axis=0)
+    found = [int(i) for i in np.argsort(-strongest, kind="stable") if strongest[i] > 0]
+    blind = [FEATURES[name] for name in names if not np.isfinite(screen.z[name]).any() or not np.isfinite(limits[name])]
+    unjudged = f" Not judged: {', '.join(blind)}." if blind else ""
     rows = []
     for i in found[:_SHOWN_HITS]:
-        far = sorted((name for name in names if abs(screen.z[name][i]) >= HIT), key=lambda n: -abs(screen.z[n][i]))
+        far = sorted((name for name in names if hits[name][i]), key=lambda n: -abs(screen.z[n][i]))
         dose = f"{shown(float(wells['concentration'][i]))} {unit}".strip()
         seen = ", ".join(f"{FEATURES[name]} {float(screen.z[name][i]):+.1f}" for name in far)
-        rows.append([wells["well"][i], wells["compound"][i], seen, dose])
+        rows.append([wells["well"][i], wells["compound"][i], seen, f"{int(wells['whole_nuclei'][i])}", dose])
+    chance = (
+        f" By chance alone about {shown(screen.expected_by_chance)} would be there: each measure of each well has "
+        "0.27 %."
+        f" Medians and shares of wells with under {LEAST} whole nuclei are not judged."
+    )
+    known = sorted({f"{limit:.3g}" for limit in limits.values() if np.isfinite(limit)}, key=float)
     if not rows:
-        none = f"No well lies {HIT:g} robust deviations or more from the controls.{unjudged}"
+        none = f"No well lies {' or '.join(known)} robust deviations or more from the controls.{unjudged}{chance}"
         if len(blind) == len(names):
-            none = "No well can be judged: it takes several negative controls that differ a little."
+            none = f"No well can be judged: it takes {FEWEST_CONTROLS} negative controls or more that differ a little."
         return f'<h2>Hits</h2><p class="note">{none}</p>'
     more = f" The first {len(rows)} of {len(found)} wells; wells.csv has all." if len(found) > len(rows) else ""
     note = (
-        f"Samples at least {HIT:g} robust standard deviations from the median of the negative controls.{more}{unjudged}"
+        f"Samples at least {' or '.join(known)} robust standard deviations from the median of the negative controls, "
+        f"as their number asks for.{more}{unjudged}{chance}"
     )
-    heading = ["Well", "Compound", "Measures, with their z", "Concentration"]
+    heading = ["Well", "Compound", "Measures, with their z", "Whole nuclei", "Concentration"]
     return f'<h2>Hits</h2><p class="note">{note}</p><div class="scroll">{table(heading, rows, words=3)}</div>'
 
 

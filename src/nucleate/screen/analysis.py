@@ -9,19 +9,49 @@ import numpy as np
 
 from nucleate.core.wells import plate_shape
 from nucleate.screen.dose import DoseFit, fit_dose
-from nucleate.screen.hits import Edge, Separation, edge_effect, robust_z, separation
+from nucleate.screen.hits import (
+    FEW_CONTROLS,
+    FEWEST_CONTROLS,
+    NOMINAL,
+    Edge,
+    Separation,
+    edge_effect,
+    hit_limit,
+    robust_sd,
+    robust_z,
+    separation,
+    share_floor,
+    stabilised,
+)
+from nucleate.screen.tables import MEDIANS, SHARES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nucleate.screen.tables import Tables
 
-__all__ = ["HIT", "Curve", "DoseRow", "Screen", "analyse"]
-
-HIT = 3.0
-"""Robust standard deviations from the negative controls from which on a well is called a hit."""
+__all__ = ["Controls", "Curve", "DoseRow", "Screen", "analyse"]
 
 _ENOUGH = 3
+_MEDIAN_TO_MEAN = 1.2533
+"""Of normal values the median scatters this much more than the mean."""
+
+
+@dataclass(frozen=True)
+class Controls:
+    """One positive control at one concentration against the negative ones.
+
+    Parameters
+    ----------
+    compound : str
+    concentration : float
+        NaN where it is not given.
+    by_feature : dict of str to Separation
+    """
+
+    compound: str
+    concentration: float
+    by_feature: dict[str, Separation]
 
 
 @dataclass(frozen=True)
@@ -77,8 +107,10 @@ class Screen:
         Rows and columns of the plate.
     z : dict of str to (n,) ndarray
         Robust z-scores of the wells, by feature.
-    controls : dict of str to Separation
-        Positive against negative controls, by feature; empty without positive controls.
+    limits : dict of str to float
+        From which z-score on a well is a hit, by feature; infinite with too few negative controls.
+    controls : tuple of Controls
+        Each positive control against the negative ones.
     edges : dict of str to Edge
         The rim against the inside, by feature.
     edge_of : str
@@ -91,11 +123,37 @@ class Screen:
     tables: Tables
     shape: tuple[int, int]
     z: dict[str, NDArray[np.float64]]
-    controls: dict[str, Separation]
+    limits: dict[str, float]
+    controls: tuple[Controls, ...]
     edges: dict[str, Edge]
     edge_of: str
     doses: tuple[DoseRow, ...]
     curves: tuple[Curve, ...]
+
+    @property
+    def hits(self) -> dict[str, NDArray[np.bool_]]:
+        """Which samples are hits, by feature."""
+        samples = self.tables.wells["role"] == "sample"
+        return {name: samples & (np.abs(z) >= self.limits[name]) for name, z in self.z.items()}
+
+    @property
+    def expected_by_chance(self) -> float:
+        """How many hits a plate without any effect would have, each measure of a well counted."""
+        samples = self.tables.wells["role"] == "sample"
+        judged = [np.isfinite(z[samples]).sum() for name, z in self.z.items() if np.isfinite(self.limits[name])]
+        return NOMINAL * float(sum(judged))
+
+    @property
+    def warning(self) -> str:
+        """Say in one line that there are few negative controls; empty where there are enough."""
+        wells = self.tables.wells
+        count = int(((wells["role"] == "negative") & (wells["fields"] > 0)).sum())
+        few = f"{count} negative control{'s' * (count != 1)} with a picture"
+        if count < FEWEST_CONTROLS:
+            return f"{few}: no well is called a hit; that takes {FEWEST_CONTROLS} at least, better {FEW_CONTROLS}"
+        if count < FEW_CONTROLS:
+            return f"{few}: their spread is hardly known, so hits start at a z-score of {hit_limit(count):.1f}, not 3"
+        return ""
 
 
 def analyse(tables: Tables, *, wells_of_plate: int | None = None) -> Screen:
@@ -113,8 +171,6 @@ def analyse(tables: Tables, *, wells_of_plate: int | None = None) -> Screen:
     """
     wells, features = tables.wells, tables.features
     role = wells["role"]
-    negative = {name: wells[name][role == "negative"] for name in features}
-    positive = {name: wells[name][role == "positive"] for name in features}
     shape = plate_shape(list(wells["well"]), wells_of_plate)
     rim = (wells["row"] == 1) | (wells["row"] == shape[0]) | (wells["column"] == 1) | (wells["column"] == shape[1])
     edge_of = "negative" if _both_sides(rim[(role == "negative") & (wells["fields"] > 0)]) else "sample"
@@ -122,42 +178,80 @@ def analyse(tables: Tables, *, wells_of_plate: int | None = None) -> Screen:
     return Screen(
         tables,
         shape,
-        {name: np.where(role == "empty", np.nan, robust_z(wells[name], negative[name])) for name in features},
-        {name: separation(positive[name], negative[name]) for name in features} if "positive" in role else {},
+        {name: np.where(role == "empty", np.nan, _scores(tables, name)) for name in features},
+        {name: hit_limit(int(np.isfinite(wells[name][role == "negative"]).sum())) for name in features},
+        tuple(
+            Controls(compound, dose, {name: _separation(wells, name, chosen=chosen) for name in features})
+            for compound, dose, chosen in _treatments(wells, role == "positive")
+        ),
         {name: edge_effect(wells[name][judged], rim[judged]) for name in features},
         edge_of,
-        tuple(_dose_rows(wells, features, negative=negative)),
+        tuple(_dose_rows(wells, features)),
         tuple(_curves(wells, features)),
     )
+
+
+def _scores(tables: Tables, name: str) -> NDArray[np.float64]:
+    """Give the z-scores of all wells; no well is surer than its few nuclei allow."""
+    wells = tables.wells
+    negative = wells["role"] == "negative"
+    values, floors = np.asarray(wells[name], np.float64), np.zeros(len(negative))
+    if name in SHARES:
+        values, floors = stabilised(values, wells["whole_nuclei"])
+    elif name in MEDIANS:
+        single = np.asarray(tables.nuclei[MEDIANS[name]], np.float64)[negative[tables.nuclei["well_index"]]]
+        spread = robust_sd(single[np.isfinite(single)])
+        floors = _MEDIAN_TO_MEAN * spread / np.sqrt(np.maximum(wells["whole_nuclei"], 1))
+    return robust_z(values, values[negative], floors=floors)
+
+
+def _separation(wells: dict[str, NDArray[Any]], name: str, *, chosen: NDArray[np.bool_]) -> Separation:
+    """Hold some wells to the negative controls; shares scatter at least as chance has it."""
+    groups = chosen, wells["role"] == "negative"
+    values = [np.asarray(wells[name][group], np.float64) for group in groups]
+    floors = [0.0, 0.0]
+    if name in SHARES:
+        floors = [share_floor(wells[name][group], wells["whole_nuclei"][group]) for group in groups]
+    return separation(*values, floors=(floors[0], floors[1]))
+
+
+def _treatments(wells: dict[str, NDArray[Any]], among: NDArray[np.bool_]) -> list[tuple[str, float, NDArray[np.bool_]]]:
+    """List compounds and concentrations with their wells; those without a concentration stand together."""
+    dose = wells["concentration"]
+    keys = {
+        (compound, None if np.isnan(one) else float(one))
+        for compound, one in zip(wells["compound"][among], dose[among], strict=True)
+    }
+    ordered = sorted(keys, key=lambda key: (key[0], key[1] is None, key[1] or 0.0))
+    return [
+        (compound, np.nan if one is None else one, among & (wells["compound"] == compound) & _same(dose, one))
+        for compound, one in ordered
+    ]
+
+
+def _same(dose: NDArray[np.float64], one: float | None) -> NDArray[np.bool_]:
+    return np.isnan(dose) if one is None else dose == one
 
 
 def _both_sides(rim: NDArray[np.bool_]) -> bool:
     return int(rim.sum()) >= _ENOUGH and int((~rim).sum()) >= _ENOUGH
 
 
-def _dose_rows(
-    wells: dict[str, NDArray[Any]], features: tuple[str, ...], *, negative: dict[str, NDArray[np.float64]]
-) -> list[DoseRow]:
+def _dose_rows(wells: dict[str, NDArray[Any]], features: tuple[str, ...]) -> list[DoseRow]:
     treated = np.isin(wells["role"], ["sample", "positive"]) & (wells["compound"] != "")
-    keys = dict.fromkeys(zip(wells["compound"][treated], wells["concentration"][treated], strict=True))
     rows = []
-    for compound, concentration in sorted(keys, key=lambda key: (key[0], np.isnan(key[1]), key[1])):
-        same = (wells["concentration"] == concentration) | (np.isnan(wells["concentration"]) & np.isnan(concentration))
-        chosen = treated & (wells["compound"] == compound) & same
-        values = {name: wells[name][chosen] for name in features}
-        finite = {name: value[np.isfinite(value)] for name, value in values.items()}
+    for compound, concentration, chosen in _treatments(wells, treated):
+        finite = {name: wells[name][chosen][np.isfinite(wells[name][chosen])] for name in features}
         rows.append(
             DoseRow(
                 compound,
-                float(concentration),
+                concentration,
                 tuple(wells["well"][chosen]),
                 {name: float(np.median(value)) if value.size else np.nan for name, value in finite.items()},
-                {name: separation(value, negative[name]).ssmd for name, value in finite.items()},
+                {name: _separation(wells, name, chosen=chosen).ssmd for name in features},
             )
         )
-    # NaN is not equal to itself, so wells without a concentration come once each.
-    unique = {(row.compound, row.wells): row for row in rows}
-    return list(unique.values())
+    return rows
 
 
 def _curves(wells: dict[str, NDArray[Any]], features: tuple[str, ...]) -> list[Curve]:

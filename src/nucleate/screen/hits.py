@@ -16,7 +16,31 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Edge", "Separation", "edge_effect", "robust_sd", "robust_z", "separation"]
+__all__ = [
+    "FEWEST_CONTROLS",
+    "FEW_CONTROLS",
+    "NOMINAL",
+    "Edge",
+    "Separation",
+    "edge_effect",
+    "hit_limit",
+    "robust_sd",
+    "robust_z",
+    "separation",
+    "share_floor",
+    "stabilised",
+]
+
+NOMINAL = 0.0027
+"""Share of wells without an effect that are called hits by one measure: that of normal values beyond 3 deviations."""
+FEWEST_CONTROLS, FEW_CONTROLS = 6, 16
+"""Negative controls below which no well is called a hit, and below which a plate is warned about."""
+_LIMITS = {
+    6: 11.1, 7: 11.1, 8: 7.75, 9: 7.75, 10: 6.38, 12: 5.57, 14: 5.06, 16: 4.73, 20: 4.3, 24: 4.04, 32: 3.74, 48: 3.47,
+    64: 3.35, 128: 3.16,
+}  # fmt: skip
+"""By negative controls, what `NOMINAL` of normal values exceed: drawn 800,000 times each."""
+_SMALL = {2: 1.196, 3: 1.495, 4: 1.363, 5: 1.206, 6: 1.200, 7: 1.140, 8: 1.129, 9: 1.107}
 
 _MAD_TO_SD = 1.4826
 """For normal values the standard deviation is this much times the median absolute deviation."""
@@ -70,7 +94,7 @@ class Edge:
 
 
 def robust_sd(values: NDArray[Any] | Sequence[float]) -> float:
-    """Estimate the standard deviation as 1.4826 times the median absolute deviation from the median.
+    """Estimate the standard deviation as 1.4826 times the median absolute deviation from the median, times a factor.
 
     Parameters
     ----------
@@ -83,20 +107,96 @@ def robust_sd(values: NDArray[Any] | Sequence[float]) -> float:
 
     Notes
     -----
-    Rousseeuw and Croux 1993, J. Am. Stat. Assoc. 88:1273, DOI 10.1080/01621459.1993.10476408.
+    Rousseeuw and Croux 1993, J. Am. Stat. Assoc. 88:1273, DOI 10.1080/01621459.1993.10476408. Of few values it would be
+    too small: the factors by their number are those of Croux and Rousseeuw 1992, Computational Statistics 1:411, DOI
+    10.1007/978-3-662-26811-7_58; n / (n - 0.8) from ten values on.
 
     Examples
     --------
-    >>> round(robust_sd([1, 2, 3, 4, 100]), 4)
-    1.4826
+    >>> round(robust_sd([1, 2, 3, 4, 100]), 4)  # 1.206 x 1.4826
+    1.788
     """
     array = np.asarray(values, np.float64)
     if array.size == 0:
         return math.nan
-    return _MAD_TO_SD * float(np.median(np.abs(array - np.median(array))))
+    factor = _SMALL.get(array.size, array.size / (array.size - 0.8))
+    return factor * _MAD_TO_SD * float(np.median(np.abs(array - np.median(array))))
 
 
-def robust_z(values: NDArray[Any] | Sequence[float], negatives: NDArray[Any] | Sequence[float]) -> NDArray[np.float64]:
+def hit_limit(controls: int) -> float:
+    """Tell from which z-score on a well is a hit; the fewer the controls, the less is known of their spread.
+
+    Parameters
+    ----------
+    controls : int
+        Negative controls that have a value.
+
+    Returns
+    -------
+    float
+        3 for many; infinite under `FEWEST_CONTROLS`.
+
+    Examples
+    --------
+    >>> hit_limit(16), hit_limit(5), round(hit_limit(10_000), 2)
+    (4.73, inf, 3.0)
+    """
+    if controls < FEWEST_CONTROLS:
+        return math.inf
+    known = sorted((1 / count, limit) for count, limit in _LIMITS.items())
+    # An odd number is no better than the even one below it.
+    return float(np.interp(1 / (controls - controls % 2), [0, *(x for x, _ in known)], [3, *(y for _, y in known)]))
+
+
+def stabilised(shares: NDArray[Any], counts: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bring shares to a scale on which their spread hangs on the counts alone.
+
+    Parameters
+    ----------
+    shares, counts : (n,) ndarray
+        One a well: a share, and of how many nuclei it is.
+
+    Returns
+    -------
+    values, spreads : (n,) float64 ndarray
+        Arcsine of the root, and the standard deviation that chance alone gives it.
+
+    Notes
+    -----
+    Anscombe 1948, Biometrika 35:246, DOI 10.1093/biomet/35.3-4.246.
+    """
+    n = np.asarray(counts, np.float64)
+    hits = np.asarray(shares, np.float64) * n
+    return np.arcsin(np.sqrt((hits + 0.375) / (n + 0.75))), 0.5 / np.sqrt(n + 0.5)
+
+
+def share_floor(shares: NDArray[Any], counts: NDArray[Any]) -> float:
+    """Give the standard deviation that chance alone gives the shares of some wells: sqrt(p (1 - p) / n).
+
+    Parameters
+    ----------
+    shares, counts : (n,) ndarray
+        As for `stabilised`.
+
+    Returns
+    -------
+    float
+        With p over all their nuclei, which is kept off 0 and 1, and n of the well in the middle; 0 without wells.
+    """
+    known = np.isfinite(shares) & (np.asarray(counts) > 0)
+    if not known.any():
+        return 0.0
+    n = np.asarray(counts, np.float64)[known]
+    p = float(((np.asarray(shares)[known] * n).sum() + 0.375) / (n.sum() + 0.75))
+    return math.sqrt(p * (1 - p) / float(np.median(n)))
+
+
+def robust_z(
+    values: NDArray[Any] | Sequence[float],
+    negatives: NDArray[Any] | Sequence[float],
+    *,
+    floors: NDArray[Any] | float = 0.0,
+) -> NDArray[np.float64]:
     """Count how many robust standard deviations of the negative controls values lie from the controls' median.
 
     Parameters
@@ -105,6 +205,8 @@ def robust_z(values: NDArray[Any] | Sequence[float], negatives: NDArray[Any] | S
         One a well.
     negatives : (m,) array-like
         Of the negative controls; NaN is left out.
+    floors : float or (n,) ndarray
+        The least spread that a well can have, by chance alone.
 
     Returns
     -------
@@ -113,28 +215,35 @@ def robust_z(values: NDArray[Any] | Sequence[float], negatives: NDArray[Any] | S
 
     Notes
     -----
-    z = (x - median) / (1.4826 MAD). Birmingham et al. 2009, Nat. Methods 6:569, DOI 10.1038/nmeth.1351.
+    z = (x - median) / `robust_sd`. Birmingham et al. 2009, Nat. Methods 6:569, DOI 10.1038/nmeth.1351.
 
     Examples
     --------
-    >>> robust_z([3.0, 3 + 2 * 1.4826], [1, 2, 3, 4, 100]).round(4).tolist()
+    >>> robust_z([3.0, 3 + 2 * 1.206 * 1.4826], [1, 2, 3, 4, 100]).round(4).tolist()
     [0.0, 2.0]
     """
     array, controls = np.asarray(values, np.float64), _finite(negatives)
-    spread = robust_sd(controls)
-    if controls.size < 2 or not spread > 0:
+    if controls.size < 2:
         return np.full(array.shape, np.nan)
-    scores: NDArray[np.float64] = (array - np.median(controls)) / spread
+    spread = np.broadcast_to(np.fmax(robust_sd(controls), floors), array.shape)
+    scores: NDArray[np.float64] = (array - np.median(controls)) / np.where(spread > 0, spread, np.nan)
     return scores
 
 
-def separation(positives: NDArray[Any] | Sequence[float], negatives: NDArray[Any] | Sequence[float]) -> Separation:
+def separation(
+    positives: NDArray[Any] | Sequence[float],
+    negatives: NDArray[Any] | Sequence[float],
+    *,
+    floors: tuple[float, float] = (0.0, 0.0),
+) -> Separation:
     """Compute Z-prime and the strictly standardised mean difference of two groups of wells.
 
     Parameters
     ----------
     positives, negatives : (n,), (m,) array-like
         One value a well; NaN is left out.
+    floors : (float, float)
+        The least spread of either, by chance alone.
 
     Returns
     -------
@@ -156,8 +265,9 @@ def separation(positives: NDArray[Any] | Sequence[float], negatives: NDArray[Any
     pos, neg = _finite(positives), _finite(negatives)
     if min(pos.size, neg.size) < 2:
         return Separation(math.nan, math.nan, math.nan, math.nan, int(pos.size), int(neg.size))
-    plain = [(float(group.mean()), float(group.std(ddof=1))) for group in (pos, neg)]
-    robust = [(float(np.median(group)), robust_sd(group)) for group in (pos, neg)]
+    groups = list(zip((pos, neg), floors, strict=True))
+    plain = [(float(group.mean()), max(float(group.std(ddof=1)), floor)) for group, floor in groups]
+    robust = [(float(np.median(group)), max(robust_sd(group), floor)) for group, floor in groups]
     return Separation(_z_prime(*plain), _z_prime(*robust), _ssmd(*plain), _ssmd(*robust), int(pos.size), int(neg.size))
 
 

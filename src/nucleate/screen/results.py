@@ -22,7 +22,7 @@ from nucleate.errors import UsageError
 from nucleate.export.columns import read_columns
 from nucleate.export.tables import extend_anndata, extend_parquet, write_anndata, write_parquet
 from nucleate.run.outputs import files_of
-from nucleate.screen.analysis import HIT, Screen, analyse
+from nucleate.screen.analysis import Screen, analyse
 from nucleate.screen.phenotypes import Rules
 from nucleate.screen.platemap import Content
 from nucleate.screen.tables import INTENSITIES, FieldRow, build_tables, nuclear_columns
@@ -219,21 +219,26 @@ def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
     keys = ["compound", "feature", "unit", "status", "ic50", "ic50_low", "ic50_high", "hill", "top", "bottom"]
     keys += ["p_effect", "r_squared", "doses", "points"]
     _write_cells(output / "fits.csv", ([fit[key] for key in keys] for fit in fits), header=keys)
-    samples = wells["role"] == "sample"
     statistics = {
-        "controls": {name: asdict(found) for name, found in screen.controls.items()},
+        "controls": [
+            {"compound": one.compound, "concentration": one.concentration}
+            | {name: asdict(found) for name, found in one.by_feature.items()}
+            for one in screen.controls
+        ],
         "edge": {"wells": screen.edge_of, **{name: asdict(found) for name, found in screen.edges.items()}},
-        "hits": {name: _hits(values[samples]) for name, values in screen.z.items()},
-        "hit_threshold": HIT,
+        # None where no well could be judged.
+        "hits": {name: int(found.sum()) if _judged(screen, name) else None for name, found in screen.hits.items()},
+        "hit_threshold": screen.limits,
+        "hits_expected_by_chance": screen.expected_by_chance,
         "reference_nucleus": asdict(screen.tables.reference),
         "rules": asdict(Rules()),
     }
     write_text(output / "statistics.json", json.dumps(_plain(statistics), indent=1) + "\n")
 
 
-def _hits(z: NDArray[np.float64]) -> int | None:
-    """Count them; None where no well could be judged."""
-    return int((np.abs(z) >= HIT).sum()) if np.isfinite(z).any() else None
+def _judged(screen: Screen, name: str) -> bool:
+    samples = screen.tables.wells["role"] == "sample"
+    return math.isfinite(screen.limits[name]) and bool(np.isfinite(screen.z[name][samples]).any())
 
 
 def _write_nuclei(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
@@ -285,6 +290,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON is of any type
     """Make numbers that JSON does not know None or text."""
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -190,7 +190,7 @@ def _write_pages(output: Path, found: Screen, *, record: ScreenRecord) -> list[P
     pages = [output / "plate.html", output / "report.html"]
     notes = [f"Left out: {line}" for line in record.problems[:_LISTED_PROBLEMS]]
     notes += [line[0].upper() + line[1:] for line in record.remarks]
-    if warning := cut_warning(found.tables):
+    for warning in filter(None, (found.warning, cut_warning(found.tables))):
         say(f"nucleate: {warning}")
         notes.append(warning)
     write_text(pages[0], plate_page(found, title=f"Plate {name}", unit=record.unit, notes=notes))
