@@ -147,3 +147,17 @@ def test_a_fit_is_told_in_words() -> None:
     assert verdict(_curve(open_end), "nM") == "an effect; IC50 about 3 nM, its interval is open (1 to ∞ nM)"
     assert dose_plot(_curve(open_end), "nM").count("<circle") == 2
     assert "X &amp; Y" in dose_plot(_curve(DoseFit("no effect")), "<nM>")
+
+
+@pytest.mark.parametrize(
+    ("feature", "responses", "levels"),
+    [
+        ("nuclei_per_field", [27.0, 9.0, 3.0, 1.0], ["0", "10", "20"]),
+        ("condensed_fraction", [0.1, 0.4, 0.9, 1.0], ["0", "0.5", "1"]),
+        ("median_area_px", [140.0, 138.0, 131.0, 129.0], ["130", "135", "140"]),
+    ],
+)
+def test_axes_of_curves_have_round_numbers(feature: str, responses: list[float], levels: list[str]) -> None:
+    doses = np.array([1.0, 2.0, 3.0, 4.0])
+    drawn = dose_plot(Curve("x", feature, doses, np.array(responses), DoseFit("no effect")), "")
+    assert re.findall(r'text-anchor="end">([^<]+)<', drawn) == levels

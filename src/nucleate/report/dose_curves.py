@@ -64,7 +64,8 @@ def dose_plot(curve: Curve, unit: str) -> str:
     if not tested.size:
         return ""
     left, right = math.log10(tested.min()), math.log10(tested.max())
-    space = _Space(left - 0.9, right + 0.15, responses=responses)
+    most = 1.0 if curve.feature.endswith("_fraction") else math.inf
+    space = _Space(left - 0.9, right + 0.15, responses=responses, most=most)
     dots = "".join(
         f'<circle cx="{space.x(math.log10(d) if d > 0 else left - 0.7 + 0.12 * _jitter(i)):.1f}" '
         f'cy="{space.y(r):.1f}" r="2.6" fill="{"var(--accent)" if d > 0 else "currentColor"}" fill-opacity=".55"/>'
@@ -87,8 +88,8 @@ def dose_plot(curve: Curve, unit: str) -> str:
 class _Space:
     """From log dose and response to places in the picture."""
 
-    def __init__(self, left: float, right: float, *, responses: NDArray[np.float64]) -> None:
-        self.left, self.right = left, right
+    def __init__(self, left: float, right: float, *, responses: NDArray[np.float64], most: float) -> None:
+        self.left, self.right, self.most = left, right, most
         low, high = float(responses.min()), float(responses.max())
         pad = 0.06 * (high - low) or max(abs(high) * 0.1, 0.5)
         # Counts and shares begin at nothing; a picture that cuts them off makes small effects large.
@@ -101,12 +102,19 @@ class _Space:
     def y(self, value: float) -> float:
         return _HEIGHT - _BOTTOM - (value - self.low) / (self.high - self.low) * (_HEIGHT - _BOTTOM - _TOP)
 
+    def levels(self) -> list[float]:
+        """Give round numbers for the axis; a share is 1 at most."""
+        rough = (self.high - self.low) / 4
+        decade = 10.0 ** math.floor(math.log10(rough))
+        step = next(decade * n for n in (1, 2, 2.5, 5, 10) if decade * n >= rough * 0.999)
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(min(self.high, self.most) / step + 1e-9)
+        return [n * step for n in range(first, last + 1)]
+
     def frame(self, left: float, right: float, *, unit: str) -> str:
-        levels = np.linspace(self.low, self.high, 4)
         marks = [
             f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{self.y(v):.1f}" y2="{self.y(v):.1f}" stroke="#8884"/>'
             f'<text x="{_LEFT - 5}" y="{self.y(v) + 4:.1f}" text-anchor="end">{shown(v)}</text>'
-            for v in levels.tolist()
+            for v in self.levels()
         ]
         ticks = list(range(math.ceil(left), math.floor(right) + 1)) or [round(left)]
         step = max(1, -(-len(ticks) // 5))

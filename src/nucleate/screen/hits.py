@@ -33,8 +33,10 @@ __all__ = [
 
 NOMINAL = 0.0027
 """Share of wells without an effect that are called hits by one measure: that of normal values beyond 3 deviations."""
-FEWEST_CONTROLS, FEW_CONTROLS = 6, 16
-"""Negative controls below which no well is called a hit, and below which a plate is warned about."""
+FEWEST_CONTROLS = 6
+"""Negative controls below which no well is called a hit."""
+FEW_CONTROLS = 16
+"""Negative controls below which a plate is warned about."""
 _LIMITS = {
     6: 11.1, 7: 11.1, 8: 7.75, 9: 7.75, 10: 6.38, 12: 5.57, 14: 5.06, 16: 4.73, 20: 4.3, 24: 4.04, 32: 3.74, 48: 3.47,
     64: 3.35, 128: 3.16,

@@ -115,6 +115,7 @@ def read_map(path: Path | str, *, unit: str = "") -> PlateMap:
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> _ = Path("map.csv").write_text("well,compound,dose (nM),role\na1,,,DMSO\nA2,X,0.5,\n")
     >>> found = read_map("map.csv")
     >>> found.contents["A02"], found.unit
@@ -214,7 +215,7 @@ def _in_one_unit(
     dosed = [well for well, content in contents.items() if content.concentration > 0]
     counts = Counter(units[well] for well in dosed if units[well])
     if not counts:
-        if wanted and heading and convert(1.0, heading, wanted) != 1:
+        if wanted and heading and convert(1.0, heading, wanted=wanted) != 1:
             raise DataError(f"the map says {heading}, --unit {wanted}; leave --unit out, or correct one of them")
         return contents, wanted or unit_name(heading) or heading
     without = [well for well in dosed if not units[well] and not heading]
@@ -222,12 +223,12 @@ def _in_one_unit(
         raise DataError(f"{without[0]} has a concentration and no unit, others have one; fill the column unit")
     most = counts.most_common(1)[0][0]
     goal = wanted or unit_name(most) or most
-    if len({unit_name(unit) or unit for unit in counts}) == 1 and convert(1.0, most, goal) != 1:
+    if len({unit_name(unit) or unit for unit in counts}) == 1 and convert(1.0, most, wanted=goal) != 1:
         raise DataError(f"the map says {most}, --unit {wanted}; leave --unit out, or correct one of them")
     changed = dict(contents)
     for well in dosed:
-        value = convert(contents[well].concentration, units[well] or heading, goal)
-        if value is None or (heading and convert(1.0, units[well] or heading, heading) != 1):
+        value = convert(contents[well].concentration, units[well] or heading, wanted=goal)
+        if value is None or (heading and convert(1.0, units[well] or heading, wanted=heading) != 1):
             other = heading or goal
             raise DataError(f"{well} is in {units[well]}, others in {other}; give all in units that can be converted")
         changed[well] = replace(contents[well], concentration=value)

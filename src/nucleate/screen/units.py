@@ -35,12 +35,12 @@ def unit_name(written: str) -> str | None:
     return _SPELLED.get(plain)
 
 
-def convert(value: float, unit: str, wanted: str) -> float | None:
+def convert(value: float, unit: str, *, wanted: str) -> float | None:
     """Give a concentration in another unit; None where one cannot become the other.
 
     Examples
     --------
-    >>> convert(100, "nM", "uM"), convert(1, "nM", "ng/ml"), convert(3, "Gy", "Gy")
+    >>> convert(100, "nM", wanted="uM"), convert(1, "nM", wanted="ng/ml"), convert(3, "Gy", wanted="Gy")
     (0.1, None, 3)
     """
     if unit == wanted:

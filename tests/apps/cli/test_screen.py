@@ -215,6 +215,13 @@ def test_what_does_not_fit_is_said_and_the_rest_done(tmp_path: Path, capsys: pyt
     assert "no channel" in _check_page(tmp_path / "out" / "report.html")
 
 
+def test_one_stain_in_several_channels_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _small(tmp_path, "A01_1_z1_DAPI.tif", "A01_1_z2_DAPI.tif")
+    words = ["--pattern", "{well}_{field}_{channel}", "--quiet"]
+    leave("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", *words)
+    assert "several channels are called dapi: z1_DAPI, z2_DAPI; if they are" in capsys.readouterr().err
+
+
 def test_an_ome_zarr_plate_from_end_to_end(tmp_path: Path) -> None:
     pytest.importorskip("zarr")
     from tests.io.zarr_files import write_plate as write_zarr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -257,12 +259,18 @@ def _new_names(text: str | None) -> dict[str, str]:
 
 
 def _surprises(plate: Plate, contents: dict[str, Content]) -> Sequence[str]:
-    """Say where plate and map differ, and which fields lack a channel; neither is an error."""
+    """Say where plate and map differ, which fields lack a channel, and what is odd about names; none is an error."""
+    from nucleate.core.image import DNA_NAMES
+
     pictured = {field.well for field in plate.fields}
     meant = {well for well, content in contents.items() if content.role != "empty"}
     if not any(contents[well].role == "negative" for well in pictured & set(contents)):
         raise UsageError("no well of the negative controls has a picture; check that the map belongs to this plate")
     told = []
+    stains = Counter(part for name in plate.channels for part in {*re.split(r"[^a-z0-9]+", name.lower())})
+    if twice := sorted(stain for stain, count in stains.items() if count > 1 and stain in DNA_NAMES):
+        listed = ", ".join(name for name in plate.channels if twice[0] in name.lower())
+        told.append(f"several channels are called {twice[0]}: {listed}; if they are fields or planes, give --pattern")
     lacking = {field.name: set(plate.channels) - {file.channel for file in field.files} for field in plate.fields}
     for kind, what, places in (
         ("well", "in the map without a picture", sorted(meant - pictured)),
