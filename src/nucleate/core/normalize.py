@@ -35,12 +35,13 @@ if TYPE_CHECKING:
     from nucleate.core.blanks import Blanks
     from nucleate.core.plane import Plane
 
-__all__ = ["LUMA", "SAMPLE", "Normalizer", "Scaling", "sample_step", "to_grey"]
+__all__ = ["BLUE", "LUMA", "SAMPLE", "Normalizer", "Scaling", "sample_step", "to_grey"]
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
+BLUE = 2
+"""The channel of the dyes of nuclei, such as DAPI or Hoechst."""
 
-_BLUE = 2
 _ONE_DYE = 0.9  # share of the colours' spread along one line from which it may be one dye, if that is not blue
 _DARK = 0.125  # of the range: what lies higher is not the ground of a dark picture
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
@@ -243,11 +244,11 @@ class Normalizer:
         if self.stain != "nuclear":
             return grey
         dyes, one = self._dyes(few, dtype)
-        if one or _BLUE not in dyes:
+        if one or BLUE not in dyes:
             return grey
-        blue_HW = to_grey(sample[..., _BLUE])
+        blue_HW = to_grey(sample[..., BLUE])
         _, high, ground = self._ends(_finite(blue_HW), dtype, shown_HW=blue_HW)
-        return replace(grey, low=ground, high=high, only=_BLUE)
+        return replace(grey, low=ground, high=high, only=BLUE)
 
     def dyes(self, pixels: NDArray[Any]) -> tuple[int, ...]:
         """Name the channels of pixels (h, w, 3) on dark ground that may each show a dye of their own, blue first.
@@ -265,8 +266,8 @@ class Normalizer:
         if share >= _ONE_HUE or is_false_colour(few, to_grey(few[None])[0]):
             return (), True
         spans = ends[:, 1] - ends[:, 0]
-        shown = tuple(index for index in (_BLUE, 0, 1) if spans[index] >= _EMPTY * spans.max())
-        return shown, share >= _ONE_DYE and strongest != _BLUE
+        shown = tuple(index for index in (BLUE, 0, 1) if spans[index] >= _EMPTY * spans.max())
+        return shown, share >= _ONE_DYE and strongest != BLUE
 
     def _ends(
         self, values: NDArray[np.float32], dtype: np.dtype[Any], *, shown_HW: NDArray[Any] | None = None

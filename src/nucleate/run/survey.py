@@ -12,11 +12,11 @@ import numpy as np
 
 from nucleate.core.blanks import Blanks, content, drawn_in
 from nucleate.core.labels import areas
-from nucleate.core.normalize import sample_step
+from nucleate.core.normalize import BLUE, sample_step
 from nucleate.core.plane import ArrayPlane, GreyPlane, PartOfPlane, as_grey
 from nucleate.core.specks import Cleared, cleared, specks
 from nucleate.run.contrast import dimmer, shows_more
-from nucleate.run.scale import expected, find_scale, near_part, wide_part
+from nucleate.run.scale import find_scale, near_part, wide_part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +32,9 @@ _PICTURE = 1 << 24  # pixels of a plane that may have been drawn in or filled up
 _STEPS = 2  # times that the contrast may be raised
 _TIMES = 3  # times that lone bright pixels may be found and left out: the brightest hide the others
 _SPECK = 0.25  # of the range: height of a lone bright pixel, ...
+_SMALLER = 0.4  # times the size is the second look at a channel
+_FEW = 2.0  # nuclei, as far as it is sure of them, from which on the network can be called sure
+_BLUE_FIRST = 0.06  # by how much surer than of the blue channel the network must be of another one
 _LONE = 3e-4  # ... and share of the pixels that are many of them: three times as many as in any picture of the set
 
 
@@ -178,25 +181,27 @@ def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalize
 
 
 def _of_best_dye(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glance:
-    """Give the looks at the channel in which the network finds most in a part, where dyes of several colours shine.
+    """Give the looks at the channel in which the network is surest, where dyes of several colours shine.
 
-    By (h, w, 3) pixels the dyes are known. Where it is plain that blue is one, it is that of the nuclei.
+    By (h, w, 3) pixels the dyes are known. Blue is that of the nuclei unless another is clearly surer: cells that are
+    dyed all over look much like nuclei, while grains, of which there are more, do not.
     """
-    if pixels.ndim == 2 or glance.scaling.invert or glance.scaling.only is not None:
-        return glance
-    segmenter, best = glance.segmenter, glance
+    segmenter, normalizer = glance.segmenter, glance.segmenter.card.normalizer
+    dyes = () if pixels.ndim == 2 or glance.scaling.invert else normalizer.dyes(pixels)
 
     def of_channel(channel: int, plane: Plane) -> _Glance:
-        normalizer, its_pixels = segmenter.card.normalizer, pixels[..., channel]
         scaling = normalizer.measure(plane)
-        scaling = _without_specks(plane, its_pixels, normalizer=normalizer, scaling=scaling)
+        scaling = _without_specks(plane, pixels[..., channel], normalizer=normalizer, scaling=scaling)
         return _Glance(segmenter, glance.plane, scaling=replace(scaling, only=channel))
 
-    for channel in segmenter.card.normalizer.dyes(pixels):
-        other = of_channel(channel, ArrayPlane(pixels[..., channel]))
-        if not other.scaling.invert and expected(other(part, 1.0)) > expected(best(part, 1.0)):
-            best = other
-    if best.scaling.only is None:
+    def sureness(look: _Glance) -> float:
+        found = [look(part, 1.0)[1], look(part, _SMALLER, rough=True)[1]]  # of large nuclei it is surer in the second
+        mean = max(float(one.mean()) if one.sum() >= _FEW else 0.0 for one in found)
+        return mean + _BLUE_FIRST if look.scaling.only == BLUE else mean
+
+    looks = [glance, *(of_channel(channel, ArrayPlane(pixels[..., channel])) for channel in dyes)]
+    best = max((look for look in looks if not look.scaling.invert), key=sureness) if dyes else glance
+    if best is glance or best.scaling.only is None:
         return glance
     whole = of_channel(best.scaling.only, GreyPlane(glance.plane, best.scaling.only))  # the only one to be read as such
     return best if whole.scaling == best.scaling else whole

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nucleate.study.changes import Change
     from nucleate.study.crossfold import CrossPlan
 
-__all__ = ["LEAST", "SIDE", "StressRow", "balanced", "judge", "run_stress", "write_stress"]
+__all__ = ["LEAST", "SIDE", "StressRow", "balanced", "check_changes", "judge", "run_stress", "write_stress"]
 
 SIDE = 512
 """Larger pictures are cut to their middle of so many pixels a side."""
@@ -130,6 +130,14 @@ def judge(
     return score_image(kept_truth, np.where(drop[found], 0, found))
 
 
+def check_changes(only: Sequence[str]) -> None:
+    """Raise `UsageError` if a name is not that of a change."""
+    known = list(dict.fromkeys(change.name for change in CHANGES))
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise UsageError(f"no change {unknown[0]!r}; choose of {', '.join(known)}")
+
+
 def run_stress(
     plan: CrossPlan,
     *,
@@ -155,10 +163,7 @@ def run_stress(
     UsageError
         If there is no such change.
     """
-    known = list(dict.fromkeys(change.name for change in CHANGES))
-    unknown = [name for name in only if name not in known]
-    if unknown:
-        raise UsageError(f"no change {unknown[0]!r}; choose of {', '.join(known)}")
+    check_changes(only)
     held = [sample for sample in plan.pictures(plan.folds) if not plan.folds or sample.fold in plan.folds]
     pictures = balanced(held, count)
     segmenters = _open(plan, pictures, held=held)

@@ -42,9 +42,11 @@ def stress(
     place = import_training(device, 1)  # a picture a thread is faster than a picture over all threads
     from nucleate.core.cores import cores
     from nucleate.study.crossfold import CrossPlan
-    from nucleate.study.stress import run_stress, write_stress
+    from nucleate.study.stress import check_changes, run_stress, write_stress
     from nucleate.train.config import load_config
 
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    check_changes(names)
     plan = CrossPlan(
         data, output, find_table(data, table, quiet=quiet),
         config=load_config(config), folds=whole_numbers(folds, "--folds"),
@@ -53,6 +55,5 @@ def stress(
     words = ["nucleate", "stress", data.name, "-o", output.name, "--config", f"configs/{config.name}"]
     words += ["--folds", folds] if folds else []
     words += ["--images", str(images), *(["--only", only] if only else [])]
-    names = [name.strip() for name in only.split(",") if name.strip()]
     rows = run_stress(plan, count=images, only=names, say=(lambda line: None) if quiet else say)
     typer.echo(write_stress(plan, rows, command=shlex.join(words), part=bool(names)))
