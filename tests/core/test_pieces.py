@@ -48,11 +48,21 @@ def test_soft_masks_and_photographs_are_told() -> None:
 
 def test_numbered_nuclei_are_not() -> None:
     parted = NINE.copy()
-    parted[10] = 0  # three of nine in two pieces
+    parted[8::20] = 0  # all in two pieces
+    specks = NINE.copy()
+    for number, (row, col) in enumerate(np.argwhere(NINE[1:-1, 1:-1] == 0)[::40], 1):
+        specks[row + 1, col + 1] = number % 9 + 1
+    alone = np.where(NINE == 1, 1, 0)
+    alone[60, 60] = 1
+    second = np.zeros((3, 3600), np.int32)
+    for number in range(200):  # every second has three pieces
+        second[1, 18 * number : 18 * number + 17 : 6 if number % 2 else 99] = number + 1
+    crop = np.ones((24, 24), np.int32)
+    crop[10:13, 10:13] = 0
     ring = np.zeros((20, 20), np.int32)
     ring[2:18, 2:18], ring[5:9, 5:9] = 1, 0
     stack = np.stack([NINE, np.where(NINE > 0, NINE + 9, 0)])
-    for labels in (NINE, NINE.astype(np.uint64) * 10**12, parted, ring, ring * 0, np.ones((4, 4), int), stack):
+    for labels in (NINE, NINE.astype(np.uint64) * 10**12, parted, specks, alone, second, crop, ring, ring * 0, stack):
         assert unnumbered(labels) == ""
 
 

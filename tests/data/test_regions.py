@@ -36,6 +36,13 @@ def test_few_outlines_beyond_the_picture_are_no_fault() -> None:
     assert faults(twice, SHAPE) == [("outside the picture", "5 of 9 outlines beyond (64, 64)")]
 
 
+def test_slivers_on_the_border_line_lie_in_the_picture() -> None:
+    lines = [[[0, 10], [0, 15], [0, 12]], [[3, 0], [9, 0], [5, 0]], [[64, 3], [64, 9], [64, 5]], [[3, 64], [9, 64]]]
+    slivers = [region_of_rings([np.array(line, float)], SHAPE) for line in lines]
+    assert not any(sliver.mask.any() or sliver.outside for sliver in slivers)
+    assert region_of_rings([np.array([[-9, 3], [-2, 9], [-5, 5.0]])], SHAPE).outside
+
+
 def test_a_region_round_most_of_the_others_is_found() -> None:
     assert faults([*NINE, box(0, 0, 64)], SHAPE) == [("region", "outline 10 holds most of the others")]
     assert enclosing([box(2, 2, 40), *NINE]) == []  # four of nine

@@ -217,7 +217,8 @@ def paint_regions(regions: Sequence[Region], shape: tuple[int, int]) -> NDArray[
 
 def _beyond(corners: NDArray[np.floating], shape: tuple[int, int]) -> bool:
     (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
-    return bool(right <= 0 or bottom <= 0 or left >= shape[1] or top >= shape[0])
+    # What lies on the border line itself is the sliver that is left of a nucleus cut off there.
+    return bool(right < 0 or bottom < 0 or left > shape[1] or top > shape[0])
 
 
 def _point(region: Region) -> tuple[int, int]:
