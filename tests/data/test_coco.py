@@ -13,6 +13,7 @@ from tests.data.files import png, read_samples, write
 from nucleate.data.check import check_dataset
 from nucleate.data.coco import coco_pictures, coco_regions
 from nucleate.data.parsing import Damaged
+from nucleate.data.truth import read_labels_source
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,29 +42,44 @@ def read(folder: Path, data: bytes) -> int:
 NUCLEUS, DEBRIS = {"id": 1, "name": "Nuclei"}, {"id": 2, "name": "artefact"}
 
 
-def test_of_several_categories_the_nuclei_are_taken(tmp_path: Path) -> None:
+def test_of_several_categories_those_of_no_nuclei_are_passed_over(tmp_path: Path) -> None:
     assert read(tmp_path / "two", coco(NUCLEUS, DEBRIS)) == 1
-    told = "1 of 2 outlines: of categories not called nucleus"
+    told = "1 of 2 outlines: no nuclei by their category (artefact)"
     assert [(f.kind, f.detail) for f in check_dataset(tmp_path / "two").findings] == [("passed over", told)]
     assert read(tmp_path / "one", coco(NUCLEUS, DEBRIS, of_right=1)) == 2
-    assert read(tmp_path / "other", coco({"id": 1, "name": "cell"}, of_right=1)) == 2
-    for name in ("non-nuclear", "Nucleoli", "micronucleus"):
+    assert read(tmp_path / "alone", coco({"id": 1, "name": "cell"}, of_right=1)) == 2
+    assert read(tmp_path / "cells", coco({"id": 1, "name": "Cell"}, DEBRIS)) == 1
+    for name in ("non-nuclear", "Nucleoli", "micronucleus", "Nuclear membrane", "cell", "Tissue region 1", "Ignore*"):
         assert read(tmp_path / name, coco(NUCLEUS, {"id": 2, "name": name})) == 1
-    kinds = (
-        {"id": number, "name": name, "supercategory": "nucleus"} for number, name in ((1, "tumour"), (2, "stroma"))
+    above = (
+        {"id": at, "name": name, "supercategory": "nuclei-and-cells"} for at, name in ((1, "cell"), (2, "nucleus"))
     )
-    assert read(tmp_path / "kinds", coco(*kinds)) == 2
+    assert read(tmp_path / "above", coco(*above)) == 1
 
 
-def test_categories_of_which_none_is_a_nucleus_are_asked_about(tmp_path: Path) -> None:
-    folder = write(tmp_path, {"a.png": PICTURE, "coco.json": coco({"id": 1, "name": "n"}, DEBRIS)})
-    for look in (read_samples, check_dataset):
-        with pytest.raises(DataError, match="has 2 categories, none called nucleus: n, artefact; give nuclei one"):
-            look(folder)
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("nucleus", "mitosis"), ("nucleus_tumor", "lymphocyte"), ("Epithelial", "Lymphocyte"), ("Zellkern", "Zellen"),
+        ("Neoplastic cells", "Connective/soft tissue cells"), ("1", "2"), ("", "mononuclear cell"),
+    ],
+)  # fmt: skip
+def test_all_kinds_of_nuclei_are_taken(names: tuple[str, str], tmp_path: Path) -> None:
+    assert read(tmp_path, coco(*({"id": at, "name": name} for at, name in enumerate(names, 1)))) == 2
+    assert check_dataset(tmp_path).findings == []
+
+
+def test_what_is_passed_over_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read(tmp_path, coco(NUCLEUS, DEBRIS))
+    found = read_labels_source(tmp_path)
+    assert found["a"].max() == found["a"].max() == 1
+    said = f"{tmp_path}: passed over 1 of 2 outlines: no nuclei by their category (artefact), in a"
+    assert [said in one for one in caplog.messages] == [True, True]  # in training and in scoring
 
 
 def test_other_programs_write_ids_paths_and_sizes_otherwise(tmp_path: Path) -> None:
     assert read(tmp_path / "text", coco(of_right=1, id="1")) == 2
+    assert read(tmp_path / "float", coco(NUCLEUS, {"id": 2.0, "name": "cell"}, id=1.0)) == 1
     assert read(tmp_path / "path", coco(of_right=1, file_name="C:\\data\\a.png")) == 2
     assert read(tmp_path / "size", coco(of_right=1, height=None)) == 2
     with pytest.raises(DataError, match=r"outlines image 1, which it does not list"):

@@ -36,8 +36,13 @@ def test_pictures_beside_their_label_images_are_none(tmp_path: Path) -> None:
     assert found(tmp_path / "s", "a.png", "a_masks.png", "b.png") == {"a": "a_masks.png"}
     assert found(tmp_path / "extras", "a_img.png", "a_masks.png") == {"a_img": "a_masks.png"}
     assert found(tmp_path / "images", "images/a.png", "labels/b.png") == {"b": "labels/b.png"}
-    with pytest.raises(DataError, match="holds no label images"):
-        read_labels_source(write(tmp_path / "none", {"images/a.png": LABELS}))
+    assert found(tmp_path / "only", "images/a.png", "images/b.png") == {"a": "images/a.png", "b": "images/b.png"}
+    assert found(tmp_path / "ours", "images/a.labels.tif", "images/a.tif") == {"a": "images/a.labels.tif"}
+
+
+def test_arrays_and_pictures_are_taken_together(tmp_path: Path) -> None:
+    assert found(tmp_path / "s", "a.png", "b.npy", "b_seg.npy") == {"a": "a.png", "b": "b.npy"}
+    assert found(tmp_path / "twice", "a.npy", "a.bmp", "b.npy", "b.tif") == {"a": "a.bmp", "b": "b.tif"}
 
 
 def test_trees_of_label_images_keep_their_folders(tmp_path: Path) -> None:

@@ -236,3 +236,23 @@ def test_the_real_set_loads_whole_in_little_memory_and_again_from_the_cache(dsb_
     assert first[:2] == again[:2] == ["664", "28986"]
     assert max(int(first[2]), int(again[2])) < 2 * 2**20
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_masks_may_be_arrays(tmp_path: Path) -> None:
+    def array(pixels: list[list[int]]) -> bytes:
+        np.save(buffer := io.BytesIO(), np.array(pixels))
+        return buffer.getvalue()
+
+    files = {
+        "x/images/x.png": png([[5, 6, 7]]),
+        "x/masks/1.npy": array([[1, 0, 0]]),
+        "x/masks/2.npy": array([[0, 0, 1]]),
+    }
+    files |= {
+        "y/images/y.png": png([[7, 6, 5]]),
+        "y/masks/1.png": png([[0, 9, 0]]),
+        "y/masks/all.npy": array([[1, 1, 1]]),
+    }
+    write(tmp_path, {**files, "y/masks/y_seg.npy": b"no"})
+    assert [sample.labels.tolist() for sample in read_samples(tmp_path)] == [[[1, 0, 2]], [[0, 1, 0]]]
+    assert [found.kind for found in check_dataset(tmp_path).findings] == []

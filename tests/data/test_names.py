@@ -116,6 +116,11 @@ def test_pictures_whose_names_end_so_are_pictures_where_labels_have_a_folder(tmp
     assert [sample.image_id for sample in read_samples(write(tmp_path / "s", files))] == list(ids)
     assert list(read_labels_source(tmp_path / "s")) == list(ids)
     assert open_pictures(tmp_path / "s")("a_mask") is not None
+    beside = ("a", *(f"a{ending}" for ending in ("_cellprob", "_dP", "_flows", "_outlines", ".overlay")))
+    files = {f"{folder}/p/{one}.png": png(LABELS) for folder in ("images", "labels") for one in beside}
+    write(tmp_path / "beside", {**files, "images/p/b_flows.png": b"", "images/p/b.png": png(LABELS)})
+    write(tmp_path / "beside", {"labels/p/b_mask.png": png(LABELS), "labels/p/b_outlines.png": b""})
+    assert {sample.image_id for sample in read_samples(tmp_path / "beside")} == {"p-b", *(f"p-{one}" for one in beside)}
     alone = {name: png(LABELS) for name in ("blood_flows.png", "blood_flows_masks.png")}
     (sample,) = read_samples(write(tmp_path / "alone", alone))
     assert sample.image_id == "blood_flows"
@@ -127,6 +132,7 @@ def test_numpy_arrays_are_label_images_where_their_place_says_so(tmp_path: Path)
     files = {"images/a.png": png(PICTURE), "images/a_seg.npy": b"no", "labels/a.npy": buffer.getvalue()}
     (sample,) = read_samples(write(tmp_path / "s", files))
     assert sample.labels.tolist() == LABELS
+    write(tmp_path / "s", {"labels/a.png": png(LABELS), "labels/a.npy": b"older"})
     for side in (tmp_path / "s", tmp_path / "s" / "labels"):
         assert read_labels_source(side)["a"].tolist() == LABELS
 

@@ -263,6 +263,27 @@ def test_ignored_classes_and_regions_are_no_nuclei(names: tuple[Any, Any], tmp_p
     assert "Ignore*" in report.findings[0].detail
 
 
+def test_a_picture_of_ignored_objects_only_does_not_count_as_empty(tmp_path: Path) -> None:
+    content = json.loads(geojson(ROUND))
+    content["features"][0]["properties"] = {"classification": {"name": "Region*"}}
+    folder = write(tmp_path, {"a.png": LARGE, "a.geojson": json.dumps(content).encode()})
+    with pytest.raises(DataError, match="no nuclei, but 1 objects of classes that are ignored"):
+        read_samples(folder)
+    assert [found.kind for found in check_dataset(folder).findings] == ["passed over", "unreadable file"]
+    assert read_samples(write(tmp_path, {"a.geojson": geojson(), "b.png": LARGE, "b.geojson": geojson(*grid())}))
+
+
+@pytest.mark.parametrize("odd", [[ROUND], [[[0, 70], [0, 80], [9, 80]]] * 2])
+def test_predictions_are_painted_as_they_are(odd: list[Any], tmp_path: Path) -> None:
+    folder = write(tmp_path, {"a.png": LARGE, "a.xml": xml(*grid(), *odd)})
+    with pytest.raises(DataError, match="outline"):
+        read_labels_source(folder)["a"]
+    predicted, truth = read_pair(folder, folder)
+    assert predicted["a"].max() >= 9
+    with pytest.raises(DataError, match="outline"):
+        truth["a"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_region_called_a_nucleus_is_refused(kind: str, tmp_path: Path) -> None:
     files = files_of(kind, tmp_path, *grid(), ROUND)

@@ -58,7 +58,8 @@ def geojson_regions(data: bytes, name: str, *, shape: Shape, note: Note = quiet)
     Raises
     ------
     DataError
-        If it is no GeoJSON, a polygon is damaged, or they lie on several planes of a stack.
+        If it is no GeoJSON, a polygon is damaged, they lie on several planes of a stack, or all objects are of classes
+        that are ignored: the picture would count as without nuclei.
     """
     parsed = read_json(data, name)
     found = []
@@ -68,6 +69,11 @@ def geojson_regions(data: bytes, name: str, *, shape: Shape, note: Note = quiet)
         if features is None:
             raise DataError(f"{name} is no GeoJSON: no features or geometry in it; export it again")
         wanted = _wanted(features, note)
+        if features and not wanted:
+            raise DataError(
+                f"{name} has no nuclei, but {len(features)} objects of classes that are ignored (Ignore*, Region*); "
+                "outline each nucleus, or leave no object where there are none"
+            )
         outlined = []
         for feature in wanted:
             geometry: dict[str, Any] = feature.get("nucleusGeometry") or feature.get("geometry", feature) or {}

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["coco_pictures", "coco_regions"]
 
 _OURS = "nucleate"  # the description that `nucleate.export.coco` writes
-_NUCLEI = re.compile(r"(?<!non)(?<!micro)(?<!non[-_ ])(?<!not[-_ ])nucle(?!ol)", re.IGNORECASE)
+_PARTS = re.compile(r"cytoplasm|membrane|nucleol|micro[-_ ]?nucle|peri[-_ ]?nucle|no[nt][-_ ]?nucle", re.IGNORECASE)
+_CELLS = {"cell", "cells", "whole"}
+_NO_NUCLEI = _CELLS | {
+    "artefact", "artefacts", "artifact", "artifacts", "background", "debris", "ignore", "ignored", "region", "regions",
+    "roi", "rois", "tissue",
+}  # fmt: skip
 
 
 def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
@@ -34,25 +39,25 @@ def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
         Id -> ``{"file_name": str, "shape": (rows, columns) or None, "annotations": [...], "left_out": str}``. The id
         is the file's name without folders and ending; in files of ours (`nucleate.export.coco`) the name of the
         results, of a plane of a stack with its number: ``stack/0``. Where annotations are of several categories, those
-        called nuclei are listed, and the text says what is not.
+        whose names are not of nuclei (cell, cytoplasm, membrane, nucleolus, micronucleus, tissue, background, artefact,
+        debris, region, ROI, ignore) are not listed, and the text says which; cells are if there is nothing else.
 
     Raises
     ------
     DataError
-        If it is damaged, an id stands for several pictures, as in other programs' files for the planes of a stack, or
-        annotations are of several categories and none is called nucleus.
+        If it is damaged, or an id stands for several pictures, as in other programs' files for the planes of a stack.
     """
     parsed = read_json(data, name)
     if not isinstance(parsed, dict) or not {"images", "annotations"} <= parsed.keys():
         return None
     with Damaged(name):
         ours = parsed.get("info", {}).get("description") == _OURS
-        categories = _nuclear(parsed, name)
-        annotations: dict[str, list[Any]] = {str(entry["id"]): [] for entry in parsed["images"]}
+        dropped = _no_nuclei(parsed)
+        annotations: dict[str, list[Any]] = {_id(entry["id"]): [] for entry in parsed["images"]}
         for one in parsed["annotations"]:
-            if str(one["image_id"]) not in annotations:  # some programs write numbers as text
+            if _id(one["image_id"]) not in annotations:
                 raise DataError(f"{name} outlines image {one['image_id']}, which it does not list; export it again")
-            annotations[str(one["image_id"])].append(one)
+            annotations[_id(one["image_id"])].append(one)
         found: dict[str, dict[str, Any]] = {}
         for entry in parsed["images"]:
             file_name = str(entry["file_name"]).replace("\\", "/")
@@ -65,7 +70,7 @@ def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
             found[image_id] = {
                 "file_name": file_name,
                 "shape": (int(entry["height"]), int(entry["width"])) if sized else None,
-                **_sorted_out(annotations[str(entry["id"])], categories),
+                **_sorted_out(annotations[_id(entry["id"])], dropped),
             }
         return found
 
@@ -110,27 +115,30 @@ def coco_regions(annotations: list[dict[str, Any]], name: str, *, shape: Shape, 
     return nuclei
 
 
-def _nuclear(parsed: dict[str, Any], name: str) -> dict[str, bool] | None:
-    """Tell which categories are nuclei; None if all that is outlined is of one."""
-    listed = parsed.get("categories") or ()
-    names = {str(one["id"]): str(one.get("name", one["id"])) for one in listed}
-    above = {str(one["id"]): str(one.get("supercategory", "")) for one in listed}
-    used = sorted({str(one["category_id"]) for one in parsed["annotations"] if "category_id" in one})
-    if len(used) < 2:
-        return None
-    nuclear = {one: bool(_NUCLEI.search(names.get(one, "")) or _NUCLEI.search(above.get(one, ""))) for one in used}
-    if not any(nuclear.values()):
-        shown = ", ".join(names.get(one, one) for one in used[:6])
-        raise DataError(f"{name} has {len(used)} categories, none called nucleus: {shown}; give nuclei one category")
-    return nuclear
+def _id(value: object) -> str:
+    """Give an id as text: some programs write numbers as text, others as fractions (1.0)."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _sorted_out(annotations: list[dict[str, Any]], nuclear: dict[str, bool] | None) -> dict[str, Any]:
-    kept = [one for one in annotations if nuclear is None or nuclear.get(str(one.get("category_id")), False)]
-    left = len(annotations) - len(kept)
+def _no_nuclei(parsed: dict[str, Any]) -> dict[str, str]:
+    """Name the categories, by id, that are passed over; none if all that is outlined is of one."""
+    names = {_id(one["id"]): str(one.get("name", "")) for one in parsed.get("categories") or ()}
+    used = {_id(one["category_id"]) for one in parsed["annotations"] if "category_id" in one}
+    words = {one: re.findall(r"[^\W\d_]+", names.get(one, "").lower()) for one in used}
+    known = {one for one in used if _PARTS.search(names.get(one, "")) or (words[one] and {*words[one]} <= _NO_NUCLEI)}
+    if known == used:
+        known -= {one for one in used if words[one] and {*words[one]} <= _CELLS}
+    return {one: names[one] for one in sorted(known)} if len(used) > 1 else {}
+
+
+def _sorted_out(annotations: list[dict[str, Any]], dropped: dict[str, str]) -> dict[str, Any]:
+    left = [one for one in annotations if _id(one.get("category_id")) in dropped]
+    named = ", ".join(sorted({dropped[_id(one["category_id"])] for one in left}))
     return {
-        "annotations": kept,
-        "left_out": f"{left} of {len(annotations)} outlines: of categories not called nucleus" if left else "",
+        "annotations": [one for one in annotations if _id(one.get("category_id")) not in dropped],
+        "left_out": f"{len(left)} of {len(annotations)} outlines: no nuclei by their category ({named})"
+        if left
+        else "",
     }
 
 

@@ -69,8 +69,8 @@ def find_pairs(source: Source) -> list[Pair]:
 def find_labels(source: Source, *, like: Collection[str] = ()) -> dict[str, str]:
     """List the label images of a source that may hold nothing else, whatever they are called.
 
-    Where pictures lie there too (a folder ``images``, or a picture beside its label image), those are label images that
-    their folder or ending says are. Elsewhere all files are.
+    Where pictures lie there too (a folder ``images`` beside label images, or a picture beside its label image), those
+    are label images that their folder or ending says are. Elsewhere all files are.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def find_labels(source: Source, *, like: Collection[str] = ()) -> dict[str, str]
     named = read_names(source.names)
     if _pictured(named):
         return {pair.image_id: pair.labels for pair in find_pairs(source) if pair.labels is not None}
-    files = [*named] or [name for name in source.names if _is_array(name)]
+    files = [*named, *(name for name in source.names if _is_array(name) and name not in named)]
     whole: dict[str, str] = {}
     for name in files:
         inside = named[name].folder if name in named else ""
@@ -107,7 +107,7 @@ def find_labels(source: Source, *, like: Collection[str] = ()) -> dict[str, str]
 def _pictured(named: Mapping[str, FileName]) -> bool:
     """Whether pictures lie among label images: by their folder, or as one of two with the same name."""
     if any(one.folder == "images" for one in named.values()):
-        return True
+        return any(one.is_label for one in named.values())
     ids = Counter((one.root, without_extras(one.image_id)) for one in {*named.values()})
     labelled = {(one.root, without_extras(one.image_id)) for one in named.values() if one.is_label}
     return any(ids[key] > 1 for key in labelled)
@@ -129,11 +129,17 @@ def _by_image(labels: Mapping[str, str], images: Collection[str], *, source: Sou
 
 
 def _add(side: dict[str, str], image_id: str, *, name: str, source: Source) -> None:
-    """Note a file; the same label image again, with OME metadata, gives way to the plain one."""
-    twin = image_id in side and PurePosixPath(side[image_id]).stem.endswith(".labels.ome")
-    if image_id in side and not twin:
-        raise DataError(f"{source}: id {image_id} occurs twice: got {side[image_id]} and {name}; rename one")
-    side[image_id] = name
+    """Note a file; the same label image again, as an array or with OME metadata, gives way to the plain one."""
+    before = side.get(image_id)
+    if before is not None and _rank(before) == _rank(name):
+        raise DataError(f"{source}: id {image_id} occurs twice: got {before} and {name}; rename one")
+    if before is None or _rank(name) < _rank(before):
+        side[image_id] = name
+
+
+def _rank(name: str) -> int:
+    place = PurePosixPath(name)
+    return 2 if place.suffix.lower() == ".npy" else int(place.stem.endswith(".labels.ome"))
 
 
 def samples_of(source: Source) -> list[Sample]:

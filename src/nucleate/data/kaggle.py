@@ -50,7 +50,8 @@ class KaggleEntry:
     image : str
         File name within the source.
     masks : tuple of str, optional
-        File names of the masks, sorted; None where there is no masks folder (a test image).
+        File names of the masks, sorted; arrays (``.npy``) where there are no pictures; None where there is no masks
+        folder (a test image).
     """
 
     image_id: str
@@ -73,11 +74,15 @@ def find_entries(source: Source) -> list[KaggleEntry]:
     """
     kinds: dict[str, dict[str, list[str]]] = {"images": {}, "masks": {}, "labels": {}}
     pictures, masks, labels = kinds.values()
+    arrays: dict[str, list[str]] = {}
     for name in source.names:
         place = PurePosixPath(name)
         kind = place.parent.name.lower()
+        if kind == "masks" and place.suffix.lower() == ".npy" and not place.stem.lower().endswith("_seg"):
+            arrays.setdefault(str(place.parent.parent), []).append(name)
         if kind in kinds and place.suffix.lower() in PICTURE_SUFFIXES:
             kinds[kind].setdefault(str(place.parent.parent), []).append(name)
+    masks.update({folder: names for folder, names in arrays.items() if folder not in masks})
     places = map(PurePosixPath, source.folders)
     annotated = {str(place.parent) for place in places if place.name.lower() == "masks"}
     entries: dict[str, KaggleEntry] = {}

@@ -78,7 +78,7 @@ def read_names(names: Iterable[str]) -> dict[str, FileName]:
 
     Folders and endings may be in capitals. A file whose name ends as that of a label image is one in any folder, but in
     ``images`` only where there is no folder of label images beside it. What programs write of an image beside it
-    (overlays, outlines, flows) is passed over.
+    (overlays, outlines, flows) is passed over, but not a picture of such a name with a label image in such a folder.
 
     Examples
     --------
@@ -98,12 +98,20 @@ def read_names(names: Iterable[str]) -> dict[str, FileName]:
         for base in (_stem(name), picture_id(name))
     }
     whole = {(one.root, _whole_id(name)) for name, one in found.items() if one.root in apart and one.folder == "images"}
+    labelled = {
+        (one.root, image_id)
+        for name, one in found.items()
+        if one.folder not in {"images", ""}
+        for image_id in (_whole_id(name), one.image_id)
+    }
+    both = whole & labelled
     kept = {}
     for name, one in found.items():
         stem = _stem(name)
         pictured = one.root in apart and one.folder == "images"
         beside = (PurePosixPath(name).parent, _BESIDE.sub("", stem)) in there and _BESIDE.search(stem)
-        if beside or (stem.lower().endswith(_OURS) and one.root not in apart):
+        paired = one.folder and not both.isdisjoint({(one.root, _whole_id(name)), (one.root, one.image_id)})
+        if (beside and not paired) or (stem.lower().endswith(_OURS) and one.root not in apart):
             continue
         if pictured or ((one.root, _whole_id(name)) in whole and one.folder):
             one = one._replace(image_id=_whole_id(name), is_label=not pictured)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import posixpath
 import re
 from collections.abc import Callable
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 
     from nucleate.data.source import Source
 
-__all__ = ["Outlined", "find_outlined", "samples_of"]
+__all__ = ["Outlined", "find_outlined", "first_logged", "samples_of"]
 
 _Note: TypeAlias = Callable[[str], None]
 _Reader: TypeAlias = Callable[[tuple[int, int], _Note], list[Region]]
 
+_logger = logging.getLogger(__name__)
 _ENDINGS = re.compile(r"^RoiSet[-_. ]?(?=.)|(?<=.)([-_. ]RoiSet|[-._]rois|\.labels|_annotations)$", re.IGNORECASE)
 
 
@@ -70,19 +72,42 @@ class Outlined:
             raise DataError(f"{self.image_id} is {shape}, {self.outlines} says {self.shape}; annotate the same picture")
         return self.read(shape, note)
 
-    def nuclei(self, shape: tuple[int, int]) -> NDArray[np.int32]:
+    def nuclei(
+        self, shape: tuple[int, int], *, predicted: bool = False, note: _Note = lambda _: None
+    ) -> NDArray[np.int32]:
         """Paint the nuclei of a picture of that many rows and columns, (H, W), 1..n.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Rows and columns.
+        predicted : bool
+            Whether somebody's findings are to be judged: they are painted as they are.
+        note : callable
+            Told what is passed over, and in which picture.
 
         Raises
         ------
         DataError
-            As `regions`, and if outlines lie beyond the picture or one holds most of the others.
+            As `regions`, and, unless predicted, if outlines lie beyond the picture or one holds most of the others.
         """
-        found = self.regions(shape)
-        for kind, seen in faults(found, shape):
+        found = self.regions(shape, note=lambda text: note(f"{text}, in {self.image_id}"))
+        for kind, seen in [] if predicted else faults(found, shape):
             cure = "draw on the picture at its own size" if kind != "region" else "take it out: it is no nucleus"
             raise DataError(f"{self.outlines}: got {seen} in picture {self.image_id}; {cure}")
         return paint_regions(found, shape)
+
+
+def first_logged(source: Source) -> _Note:
+    """Give a function that warns, once for a source, of what is passed over in it."""
+    told: list[str] = []
+
+    def note(text: str) -> None:
+        if not told:
+            told.append(text)
+            _logger.warning("%s: passed over %s; `nucleate check` lists all", source, text)
+
+    return note
 
 
 def find_outlined(source: Source) -> list[Outlined]:
@@ -148,6 +173,7 @@ def samples_of(source: Source) -> list[Sample]:
         If a picture or its outlines are missing, an id occurs twice, or a file is damaged.
     """
     samples = []
+    note = first_logged(source)
     for entry in find_outlined(source):
         if entry.image is None:
             raise DataError(f"{source}: {entry.image_id} has no picture; add it or take {entry.outlines} out")
@@ -155,7 +181,7 @@ def samples_of(source: Source) -> list[Sample]:
             raise DataError(f"{source}: {entry.image_id} has no outlines; add them or take the picture out")
         image = decode_image(source.read(entry.image), f"{source}/{entry.image}")
         shape = (image.shape[0], image.shape[1])
-        samples.append(Sample(entry.image_id, image, entry.nuclei(shape), entry.image_id))
+        samples.append(Sample(entry.image_id, image, entry.nuclei(shape, note=note), entry.image_id))
     return samples
 
 

@@ -80,7 +80,7 @@ def decode_mask(data: bytes, name: str) -> NDArray[Any]:
     DataError
         As `decode_image`.
     """
-    pixels = _decode(data, name, palette=False)
+    pixels = _decode(data, name, palette=data.startswith(_NPY))
     # The maximum, not any(): a quarter of the time, and it keeps the dtype.
     return pixels if pixels.ndim == 2 else np.asarray(pixels[..., : 3 if pixels.shape[-1] >= 3 else 1].max(axis=-1))
 

@@ -14,7 +14,7 @@ import numpy as np
 from nucleate.core.rle import decode_positions
 from nucleate.data import folders, kaggle
 from nucleate.data.names import read_names
-from nucleate.data.outlined import Outlined, find_outlined
+from nucleate.data.outlined import Outlined, find_outlined, first_logged
 from nucleate.data.pictures import open_pictures
 from nucleate.data.pixels import decode_image, decode_label_planes
 from nucleate.data.source import MAX_FILE_BYTES, Source, open_source
@@ -67,7 +67,7 @@ def read_pair(pred: Path | str, truth: Path | str, *, images: Path | str | None 
     -------
     pred, truth : LabelMap
     """
-    true_side, side = _Side(truth), _Side(pred)
+    true_side, side = _Side(truth), _Side(pred, predicted=True)
     if images is None and true_side.lacks_sizes:
         predicted = side.labels()
         return predicted, true_side.labels(like=predicted)
@@ -115,8 +115,8 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None, li
 class _Side:
     """One side of a comparison, looked through once: tables and annotation files can be large."""
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | str, *, predicted: bool = False) -> None:
+        self.path, self.predicted = Path(path), predicted
         self.rows: dict[str, _Rows] = {}
         self.entries: list[kaggle.KaggleEntry] = []
         self.outlines: list[Outlined] = []
@@ -145,7 +145,13 @@ class _Side:
             return LabelMap({entry.image_id: _mask_reader(source, entry) for entry in annotated})
         if self.outlines:
             sizes = _sizes(images, like)
-            return LabelMap({entry.image_id: _outline_reader(source, entry, sizes=sizes) for entry in self.outlines})
+            note = first_logged(source)
+
+            def paint(entry: Outlined, shape: tuple[int, int]) -> NDArray[np.int32]:
+                return entry.nuclei(shape, predicted=self.predicted, note=note)
+
+            readers = {one.image_id: _outline_reader(source, one, sizes=sizes, paint=paint) for one in self.outlines}
+            return LabelMap(readers)
         names = folders.find_labels(source, like=() if like is None else [*like])
         if not names:
             raise DataError(
@@ -295,7 +301,11 @@ def _outlines(source: Source) -> list[Outlined]:
 
 
 def _outline_reader(
-    source: Source, entry: Outlined, *, sizes: Callable[[str], tuple[int, int] | None]
+    source: Source,
+    entry: Outlined,
+    *,
+    sizes: Callable[[str], tuple[int, int] | None],
+    paint: Callable[[Outlined, tuple[int, int]], NDArray[np.int32]],
 ) -> Callable[[], NDArray[np.int32]]:
     def read() -> NDArray[np.int32]:
         if entry.image is not None:
@@ -306,7 +316,7 @@ def _outline_reader(
         if shape is None:
             said = f"{source}/{entry.outlines} does not say how large image {entry.image_id} is"
             raise DataError(f"{said}; give the images with --images DIR")
-        return entry.nuclei(shape)
+        return paint(entry, shape)
 
     return read
 
