@@ -185,7 +185,7 @@ def test_a_set_without_any_nucleus_is_not_usable(tmp_path: Path) -> None:
 def test_classes_and_masks_turned_over_are_no_nuclei(tmp_path: Path) -> None:
     nuclei = mask((1, 1, 4, 4), (1, 5, 4, 8)) > 0
     classes = nuclei + 1 * np.pad(nuclei[1:-1, 2:] & nuclei[1:-1, :-2], ((1, 1), (1, 1)))
-    for name, labels in (("classes", classes), ("over", 255 * ~nuclei)):
+    for name, labels in (("classes", classes), ("over", 255 - mask((1, 1, 4, 4), (1, 5, 4, 7)))):
         files = {"images/x.png": png(IMAGE), "labels/x.png": png(labels.astype(np.uint8))}
         report = check_dataset(write(tmp_path / name, files))
         assert "binary mask" in [f.kind for f in report.findings], name
@@ -194,8 +194,8 @@ def test_classes_and_masks_turned_over_are_no_nuclei(tmp_path: Path) -> None:
 
 
 def test_masks_of_several_nuclei_each_are_told(tmp_path: Path) -> None:
-    report = check_masks(tmp_path, *(mask((0, c, 1, c + 1), (3, c, 4, c + 1)) for c in (0, 3, 6)))
+    report = check_masks(tmp_path, *(mask(*((r, c, r + 1, c + 1) for r in (0, 2, 4))) for c in (0, 3, 6)))
     told = [(f.place, f.detail) for f in report.findings if f.kind == "binary mask"]
-    assert told == [("x/masks/0.png", "3 of 3 ids in 6 pieces")]
+    assert told == [("x/masks/0.png", "3 of 3 ids in 9 pieces")]
     with pytest.raises(DataError, match="binary masks"):
         read_samples(tmp_path)

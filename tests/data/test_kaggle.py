@@ -256,3 +256,5 @@ def test_masks_may_be_arrays(tmp_path: Path) -> None:
     write(tmp_path, {**files, "y/masks/y_seg.npy": b"no"})
     assert [sample.labels.tolist() for sample in read_samples(tmp_path)] == [[[1, 0, 2]], [[0, 1, 0]]]
     assert [found.kind for found in check_dataset(tmp_path).findings] == []
+    set_of_one = {"x/images/x.png": png([[5, 6, 7]]), "x/labels/x.npy": array([[1, 0, 2]])}
+    assert [sample.labels.max() for sample in read_samples(write(tmp_path / "one", set_of_one))] == [2]

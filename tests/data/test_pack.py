@@ -43,10 +43,9 @@ def test_pixels_and_labels_come_back(tmp_path: Path, shape: tuple[int, ...], dty
 
 def test_names_that_look_like_endings_come_back_or_are_refused(tmp_path: Path) -> None:
     image = np.arange(12 * 17, dtype=np.uint8).reshape(12, 17)
-    names = ["b", "cell_mask", "n.overlay", "p_img", "x.labels"]
+    names = ["b", "b.overlay", "cell_mask", "n.overlay", "p_img", "x.labels"]
     pack([_sample(name, image) for name in names], tmp_path / "set.zip")
     assert [sample.image_id for sample in load_samples(tmp_path / "set.zip", cache=tmp_path)] == names
-    for wrong in (["stack/0"], ["a", "a.overlay"]):
-        with pytest.raises(DataError, match=f"{wrong[-1]}: its name would be read as another one"):
-            pack([_sample(name, image) for name in wrong], tmp_path / "other.zip")
-        assert not (tmp_path / "other.zip").exists()
+    with pytest.raises(DataError, match="stack/0: its name would be read as another one"):
+        pack([_sample("stack/0", image)], tmp_path / "other.zip")
+    assert not (tmp_path / "other.zip").exists()

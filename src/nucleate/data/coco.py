@@ -51,7 +51,7 @@ def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
     if not isinstance(parsed, dict) or not {"images", "annotations"} <= parsed.keys():
         return None
     with Damaged(name):
-        ours = parsed.get("info", {}).get("description") == _OURS
+        ours = (parsed.get("info") or {}).get("description") == _OURS
         dropped = _no_nuclei(parsed)
         annotations: dict[str, list[Any]] = {_id(entry["id"]): [] for entry in parsed["images"]}
         for one in parsed["annotations"]:

@@ -78,8 +78,9 @@ def find_entries(source: Source) -> list[KaggleEntry]:
     for name in source.names:
         place = PurePosixPath(name)
         kind = place.parent.name.lower()
-        if kind == "masks" and place.suffix.lower() == ".npy" and not place.stem.lower().endswith("_seg"):
-            arrays.setdefault(str(place.parent.parent), []).append(name)
+        if kind in {"masks", "labels"} and place.suffix.lower() == ".npy" and not place.stem.lower().endswith("_seg"):
+            of_kind = arrays if kind == "masks" else labels
+            of_kind.setdefault(str(place.parent.parent), []).append(name)
         if kind in kinds and place.suffix.lower() in PICTURE_SUFFIXES:
             kinds[kind].setdefault(str(place.parent.parent), []).append(name)
     masks.update({folder: names for folder, names in arrays.items() if folder not in masks})
