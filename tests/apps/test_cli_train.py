@@ -15,10 +15,12 @@ import pytest
 from tests.train.drawn import disks
 
 from nucleate.apps.cli.main import main
-from nucleate.apps.cli.training import split_data
+from nucleate.apps.cli.training import find_table, split_data
+from nucleate.data.samples import load_samples
 from nucleate.data.write import write_sample
 from nucleate.errors import DataError
 from nucleate.run.weights import find_model, read_card, write_card
+from nucleate.train.pictures import hashes_of, part_known
 
 TINY = ("network.name=flagship", "network.width=4", "network.depth=2", "crop=32", "batch=4", "epochs=2", "lr=0.02")
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "flagship.toml"
@@ -107,20 +109,44 @@ def test_held_out_pictures_without_nuclei_are_refused_before_the_training(
     assert not (tmp_path / "run").exists()
 
 
+def _rows(fold: str) -> str:
+    return "image_id,mosaic,fold,image_type\n" + "".join(f"disks-{index},,{fold},\n" for index in range(8))
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
         ("image_id,well\ndisks-0,A01\n", "no folds from the table beside DATA: "),
         ("image_id,mosaic,fold,image_type\ndisks-0,,1,\n", "has no row for 7 of 8 images, the first is disks-1"),
+        (_rows("train"), "no whole number as fold of disks-0: got 'train'"),
     ],
 )
 def test_a_stray_table_is_passed_over(data: Path, table: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     (data.parent / "images.csv").write_text(table)
     samples, held = split_data(data, "0", table=None)
     assert (len(samples), len(held)) == (6, 2)
-    assert said in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert said in err
+    assert "folds from" not in err
+    split_data(data, "0", table=None, quiet=True)
+    assert find_table(data, None, quiet=True) is None
+    assert capsys.readouterr().err == ""
     with pytest.raises(DataError):
         split_data(data, "0", table=data.parent / "images.csv")
+
+
+def test_folds_in_words_of_other_held_out_images_are_passed_over(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "elsewhere" / "other"
+    for sample in disks(3, seed=5):
+        write_sample(other, sample, layout="labels")
+    (other.parent / "images.csv").write_text(_rows("val"))
+    samples, held = split_data(data, str(other), table=None)
+    assert (len(samples), [one.fold for one in held]) == (8, [None] * 3)
+    assert "no whole number as fold of disks-0: got 'val'" in capsys.readouterr().err
+    split_data(data, str(other), table=None, quiet=True)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_table_beside_the_data_is_taken_and_said(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,7 +169,9 @@ def test_a_few_binary_masks_are_warned_of(data: Path, capsys: pytest.CaptureFixt
         binary = (sample.labels > 0).astype(sample.labels.dtype)
         write_sample(data, replace(sample, image_id=f"z{index}", labels=binary), layout="labels")
     split_data(data, "0", table=None)
-    assert "2 of 10 images look like binary masks, the first is z0: all nuclei" in capsys.readouterr().err
+    assert (
+        "2 of 10 images look like binary masks, the first is z0: nuclei that have one number" in capsys.readouterr().err
+    )
 
 
 def test_other_data_can_be_held_out(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,7 +244,16 @@ def test_images_that_the_start_was_trained_on_are_told(
     write_card(older, card.model_copy(update={"trained_on": None}))
     assert "trained_on" not in older.read_text()
     assert _run("tune", data, "--model", older, "--quiet", "--threads", "1") == 0
+    assert capsys.readouterr().err == ""
+    assert _run("tune", data, "--model", older, "--threads", "1") == 0
     assert "does not tell what it was trained on" in capsys.readouterr().err
+    own = part_known(load_samples(data), card.trained_on or ())[1][:6]
+    more = {"trained_on": hashes_of(own), "trained_on_more": True}
+    write_card(older, card.model_copy(update=more))
+    assert _run("tune", data, "--model", older, "--threads", "1") == 0
+    said = capsys.readouterr().err
+    assert "6 of 8 images are left out" in said
+    assert "does not tell all that it was trained on" in said
 
 
 def test_ctrl_c_while_a_run_is_finished_does_not_wait_for_torch(data: Path, tmp_path: Path) -> None:

@@ -172,8 +172,13 @@ def test_a_stack_of_narrow_planes_is_no_picture_of_few_colours() -> None:
     two = np.arange(64 * 64 * 2, dtype=np.uint8).reshape(64, 64, 2)
     for narrow in (tiff(two, photometric="minisblack"), tiff(two[..., :1].repeat(3, 2), photometric="minisblack")):
         for decode in (decode_image, decode_labels):
-            with pytest.raises(DataError, match="x is no single picture: got shape"):
+            with pytest.raises(
+                DataError, match=r"x is no single picture: got a stack of 64 planes of 64 x [23]; give one"
+            ):
                 decode(narrow, "x")
+    three = tiff(np.zeros((50, 60, 3), np.uint8), photometric="minisblack")
+    with pytest.raises(DataError, match=r"50 planes of 60 x 3; give one plane a file, or save colours as RGB$"):
+        decode_image(three, "x")
     assert decode_image(tiff(two, photometric="minisblack", planarconfig="contig", extrasamples=[2]), "x").ndim == 2
 
 

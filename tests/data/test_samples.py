@@ -1,9 +1,7 @@
-"""Loading through the cache, tables and splits."""
+"""Loading, tables and splits."""
 
 from __future__ import annotations
 
-import json
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.data.files import ONE, equal, flip, pack, png, read_samples, two_nuclei, write
+from tests.data.files import pack, png, read_samples, two_nuclei, write
 
-from nucleate.data import cache, kaggle, source
+from nucleate.data import kaggle
 from nucleate.data import samples as samples_module
 from nucleate.data.check import check_dataset
 from nucleate.data.sample import Sample
-from nucleate.data.samples import attach_table, grouped_folds, hold_out, load_samples, split
+from nucleate.data.samples import attach_table, grouped_folds, hold_out, load_samples, split, without_numbers
 from nucleate.data.source import open_source
 from nucleate.errors import DataError, UsageError
 
@@ -33,140 +31,9 @@ def sample(image_id: str, group: str, fold: int | None = None) -> Sample:
     return Sample(image_id, np.zeros((1, 1), np.uint8), np.zeros((1, 1), np.int32), group=group, fold=fold)
 
 
-def assert_as_written(found: list[Sample]) -> None:
-    assert [s.image_id for s in found] == ["one", "two"]
-    assert equal(found[0].labels, ONE)
-    assert found[0].labels.dtype == np.int32
-    assert equal(found[0].image, [[0, 1, 2], [3, 4, 5]])
-    assert found[0].image.dtype == np.uint8
-    assert found[1].image.shape == (2, 3, 3)
-    found[0].image[0, 0] = 0  # arrays from the cache can be written to, as those read from files
-
-
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return pack(tmp_path / "set.zip", two_nuclei())
-
-
-def test_the_second_load_reads_no_picture(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert_as_written(load_samples(data, cache=tmp_path / "cache"))
-    monkeypatch.setattr(kaggle, "decode_image", None)
-    assert_as_written(load_samples(data, cache=tmp_path / "cache"))
-    with pytest.raises(TypeError):
-        read_samples(data)
-
-
-def test_a_changed_set_is_read_anew(data: Path, tmp_path: Path) -> None:
-    load_samples(data, cache=tmp_path / "cache")
-    changed = {**two_nuclei(), "two/masks/d.png": png([[255, 0, 0], [0, 0, 0]])}
-    again = load_samples(pack(tmp_path / "set.zip", changed), cache=tmp_path / "cache")
-    assert again[1].labels.max() == 2
-    folder = write(tmp_path / "set", two_nuclei())
-    assert_as_written(load_samples(folder, cache=tmp_path / "cache"))
-    (folder / "two/masks/c.png").write_bytes(png([[0, 0, 0], [255, 255, 255]]))
-    assert load_samples(folder, cache=tmp_path / "cache")[1].labels.sum() == 3
-
-
-def test_one_file_is_kept_of_a_set_whatever_lies_beside_the_pictures(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, kept = write(tmp_path / "set", two_nuclei()), tmp_path / "cache"
-    load_samples(data, cache=kept)
-    load_samples(folder, cache=kept)
-    first = {path.name for path in kept.iterdir()}
-    assert len(first) == 2
-    with monkeypatch.context() as blind:
-        blind.setattr(kaggle, "decode_image", None)
-        for text in (b"1", b"2"):
-            (folder / "notes.txt").write_bytes(text)
-            assert_as_written(load_samples(folder, cache=kept))
-    assert {path.name for path in kept.iterdir()} == first
-    for value in (1, 2, 3):
-        (folder / "two/masks/c.png").write_bytes(png([[0, 0, 0], [0, value, value]]))
-        load_samples(folder, cache=kept)
-    assert len({path.name for path in kept.iterdir()}) == 2
-    assert len({path.name for path in kept.iterdir()} & first) == 1  # that of the other set
-
-
-def test_what_another_version_read_is_read_anew(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    load_samples(data, cache=tmp_path / "cache")
-    monkeypatch.setattr(samples_module, "__version__", "0.0.1")
-    monkeypatch.setattr(kaggle, "decode_image", None)
-    with pytest.raises(TypeError):
-        load_samples(data, cache=tmp_path / "cache")
-
-
-def test_a_cache_of_the_first_format_is_not_used(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as older:
-        older.setattr(cache, "_FORMAT", 1)  # in which light and dark could be exchanged
-        load_samples(data, cache=tmp_path / "cache")
-    monkeypatch.setattr(kaggle, "decode_image", None)
-    with pytest.raises(TypeError):
-        load_samples(data, cache=tmp_path / "cache")
-
-
-def test_a_large_file_beside_the_pictures_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write(tmp_path / "set", {**two_nuclei(), "slide.ndpi": b"x" * 5000})
-    monkeypatch.setattr(source, "MAX_FILE_BYTES", 4999)
-    assert_as_written(load_samples(folder, cache=tmp_path / "cache"))
-
-
-def test_parts_do_not_share_a_cache_file(tmp_path: Path) -> None:
-    other = {f"b/{name}": data for name, data in two_nuclei().items() if name.startswith("two")}
-    path = pack(tmp_path / "s.zip", {**two_nuclei("a/"), **other})
-    assert len(load_samples(f"{path}::a", cache=tmp_path)) == 2
-    assert len(load_samples(f"{path}::b", cache=tmp_path)) == 1
-
-
-@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text", "format"])
-def test_a_damaged_cache_is_made_again(
-    data: Path, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = tmp_path / "cache"
-    if damage == "format":
-        monkeypatch.setattr(cache, "_FORMAT", 0)
-    load_samples(data, cache=folder)
-    monkeypatch.undo()
-    (path,) = folder.iterdir()
-    content = path.read_bytes()
-    if damage == "flipped":
-        flip(path, content.index(bytes([0, 1, 2, 3, 4, 5])) + 2)
-    elif damage != "format":
-        path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "text": b"no zip"}[damage])
-    with caplog.at_level(logging.WARNING):
-        assert_as_written(load_samples(data, cache=folder))
-    assert ("is damaged" in caplog.text) == (damage != "format")
-    monkeypatch.setattr(kaggle, "decode_image", None)
-    assert_as_written(load_samples(data, cache=folder))
-
-
-def test_no_pickle_is_ever_loaded(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    load_samples(data, cache=tmp_path / "cache")
-    (path,) = (tmp_path / "cache").iterdir()
-    objects = tmp_path / "objects.npy"
-    np.save(objects, np.array([{}], dtype=object), allow_pickle=True)
-    key = path.stem.removeprefix("samples-")
-    index = json.dumps({"format": cache._FORMAT, "key": key, "ids": ["one"]}).encode()
-    pack(path, {"index.json": index, "0.image.npy": objects.read_bytes(), "0.labels.npy": objects.read_bytes()})
-    with caplog.at_level(logging.WARNING):
-        assert cache.load(tmp_path / "cache", key) is None
-    assert "allow_pickle" in caplog.text
-
-
-def test_the_cache_folder_is_looked_up_at_the_call(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NUCLEATE_CACHE", str(tmp_path / "named"))
-    load_samples(data)
-    assert len(list((tmp_path / "named").iterdir())) == 1
-    monkeypatch.delenv("NUCLEATE_CACHE")
-    assert cache.cache_folder().name == "nucleate"
-
-
-def test_without_a_place_for_the_cache_loading_goes_on(
-    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    assert_as_written(load_samples(data, cache=tmp_path / "file"))
-    assert "not cached" in caplog.text
 
 
 @pytest.mark.parametrize("names", [("labels", "{}.tif"), ("masks", "{}.png"), ("labels", "{}.labels.tif")])
@@ -219,11 +86,27 @@ def test_masks_of_all_nuclei_are_refused(tmp_path: Path, layout: str) -> None:
     assert check_dataset(folder).usable
 
 
+def test_labels_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = binary_set([[1, 0, 1, 0]], [[1, 0, 2, 0]], [[0, 1, 2, 0]], layout="labels")
+    folder = write(tmp_path / "s", files)
+    assert without_numbers(load_samples(folder, cache=tmp_path / "cache")) == ["i0"]
+    monkeypatch.setattr(samples_module, "looks_binary", None)
+    assert without_numbers(load_samples(folder, cache=tmp_path / "cache")) == ["i0"]
+
+
 def test_equal_pictures_are_one_group(tmp_path: Path) -> None:
-    files = {f"{name}.png": png([[value]]) for name, value in (("a", 1), ("b", 2), ("c", 1))}
-    write(tmp_path / "s", files | {f"{name}.labels.png": png([[1]]) for name in "abc"})
+    files = {f"{name}.png": png([[0, value]]) for name, value in (("a", 1), ("b", 2), ("c", 1), ("d", 0), ("e", 0))}
+    write(tmp_path / "s", files | {f"{name}.labels.png": png([[0, 1]]) for name in "abcde"})
     for _ in range(2):
-        assert [one.group for one in load_samples(tmp_path / "s", cache=tmp_path / "cache")] == ["a", "b", "a"]
+        assert "".join(one.group for one in load_samples(tmp_path / "s", cache=tmp_path / "cache")) == "abade"
+
+
+def test_black_pictures_are_not_one_picture(tmp_path: Path) -> None:
+    write(tmp_path / "s", {f"{name}.png": png([[0, 0]]) for name in "ab"})
+    write(tmp_path / "s", {f"{name}.labels.png": png([[0, 0]]) for name in "ab"})
+    table = tmp_path / "t.csv"
+    table.write_text("image_id,mosaic,fold,image_type\na,,0,\nb,,1,\n")
+    assert [(one.group, one.fold) for one in attach_table(read_samples(tmp_path / "s"), table)] == [("a", 0), ("b", 1)]
 
 
 @pytest.mark.parametrize(
@@ -231,8 +114,8 @@ def test_equal_pictures_are_one_group(tmp_path: Path) -> None:
     [((",", ","), "aab"), (("v,", ","), "vvb"), ((",", "w,"), "aab"), (("v,", "w,"), "vvb")],
 )
 def test_equal_pictures_stay_one_group_with_a_table(tmp_path: Path, mosaics: tuple[str, str], groups: str) -> None:
-    files = {f"{name}.png": png([[value]]) for name, value in (("a", 1), ("a2", 1), ("b", 2))}
-    write(tmp_path / "s", files | {f"{name}.labels.png": png([[1]]) for name in ("a", "a2", "b")})
+    files = {f"{name}.png": png([[0, value]]) for name, value in (("a", 1), ("a2", 1), ("b", 2))}
+    write(tmp_path / "s", files | {f"{name}.labels.png": png([[0, 1]]) for name in ("a", "a2", "b")})
     table = tmp_path / "t.csv"
     table.write_text(f"image_id,mosaic,fold,image_type\na,{mosaics[0]}0,\na2,{mosaics[1]}0,\nb,,1,\n")
     loaded = read_samples(tmp_path / "s")

@@ -20,7 +20,16 @@ from nucleate.errors import DataError, UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.run.weights import find_model
 from nucleate.study import crossfold
-from nucleate.study.crossfold import ALL, CrossPlan, load_fold, read_endings, run_crossfold, ship_model, train_on_all
+from nucleate.study.crossfold import (
+    ALL,
+    CrossPlan,
+    check_shipped,
+    load_fold,
+    read_endings,
+    run_crossfold,
+    ship_model,
+    train_on_all,
+)
 from nucleate.study.crossfold_table import write_results
 from nucleate.study.stress import run_stress, write_stress
 from nucleate.train import finish
@@ -241,3 +250,11 @@ def test_wrong_plans_are_one_line(cached: CrossPlan, tmp_path: Path) -> None:
         run_crossfold(CrossPlan(cached.data, tmp_path, cached.table, config=CONFIG, train=False))
     with pytest.raises(DataError, match="crossval first"):
         read_endings(tmp_path)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_model_that_is_gone_is_missed_before_the_work(tmp_path: Path) -> None:
+    plan = _small(tmp_path, "0011")
+    check_shipped(plan, network="fold-0", name="mine")
+    with pytest.raises(UsageError, match="no model 'gone'"):
+        check_shipped(replace(plan, config=plan.config.replace(init="gone")), network="fold-0", name="mine")

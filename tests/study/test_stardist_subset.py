@@ -69,6 +69,7 @@ def test_it_goes_on_over_all_training_images(data: Path, tmp_path: Path) -> None
     assert (then.card.min_confidence, then.card.diameter_px) == (first.card.min_confidence, first.card.diameter_px)
     assert len((out / "all" / "history.csv").read_text().splitlines()) == 3
     assert "16 training images" in then.card.data
+    assert (len(then.card.trained_on or ()), then.card.trained_on_more) == (16, None)
     assert found["plain"] is not found["first"]
     assert "without the images" in write_subset(
         out, found, config=CONFIG, command="nucleate benchmark data", device="cpu"

@@ -11,9 +11,10 @@ from tests.train.drawn import disks
 
 from nucleate.errors import DataError, UsageError
 from nucleate.nets.build import NetConfig
+from nucleate.run.weights import find_model, write_card
 from nucleate.train.config import TrainConfig
 from nucleate.train.finish import train_network
-from nucleate.train.pictures import check_apart, check_same, digest_of, hashes_of, keep, part_known
+from nucleate.train.pictures import check_apart, check_same, digest_of, hashes_of, keep, part_known, taught_facts
 from nucleate.train.sweep import Sweep, run_sweep
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def test_held_out_pictures_that_are_trained_on_are_refused_whatever_they_are_cal
     check_apart(samples[:2], samples[2:])
     with pytest.raises(UsageError, match="1 of 2 held-out images are among those to train on, the first is again"):
         check_apart(samples[:2], [samples[2], replace(samples[1], image_id="again")])
+    black = [replace(one, image=one.image * 0) for one in samples]
+    check_apart(black[:2], black[2:])
 
 
 def test_a_run_does_not_say_what_it_was_trained_on_until_it_does(tmp_path: Path) -> None:
@@ -74,6 +77,20 @@ def test_pictures_are_known_by_their_pixels_alone() -> None:
     assert ([one.image_id for one in unseen], [one.image_id for one in seen]) == (["x2", "x3"], ["x0", "x1"])
     wider = replace(samples[0], image=samples[0].image.astype(np.uint16))
     assert part_known([wider], hashes)[1] == []
+
+
+def test_what_a_model_was_trained_on_is_known_as_far_as_of_the_one_it_started_from(tmp_path: Path) -> None:
+    samples = disks(3)
+    hashes = hashes_of(samples)
+    assert taught_facts(samples, init=None) == {"trained_on": hashes}
+    assert taught_facts(samples, init="nucleate") == {"trained_on": hashes, "trained_on_more": True}
+    files = find_model("nucleate")
+    known = {"name": "mine", "trained_on": ("0" * 12,), "sha256_int8": None}
+    for more in (None, True):
+        (tmp_path / "mine.onnx").write_bytes(files.onnx.read_bytes())
+        write_card(tmp_path / "mine.toml", files.card.model_copy(update={**known, "trained_on_more": more}))
+        facts = taught_facts(samples, init=str(tmp_path / "mine.onnx"))
+        assert facts == {"trained_on": tuple(sorted({"0" * 12, *hashes})), "trained_on_more": more}
 
 
 def test_pictures_without_any_nucleus_are_refused_before_the_training(tmp_path: Path) -> None:

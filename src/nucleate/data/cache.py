@@ -2,7 +2,7 @@
 
 A cache file is a zip of NumPy arrays and one JSON index: nothing in it can run code, and every entry carries a CRC32.
 A file that is damaged, cut short or of another format is made again. There is one file a data set: what was kept of it
-before it changed goes when it is stored anew.
+before it changed goes when it is stored anew, and so does every file of the names used before.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import io
 import json
 import logging
 import os
+import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["cache_folder", "load", "store"]
 
-_FORMAT = 3
+_FORMAT = 4
 _INDEX = "index.json"
+_OLD_NAME = re.compile(r"samples-[0-9a-f]{32}\.zip")  # of no place, so that no data set would ever replace it
 _logger = logging.getLogger(__name__)
 
 
@@ -57,7 +59,12 @@ def store(folder: Path, key: str, *, samples: list[Sample]) -> None:
     try:
         make_folder(folder)
         with atomic_path(_file(folder, key)) as path, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-            index = {"format": _FORMAT, "key": key, "ids": [sample.image_id for sample in samples]}
+            index = {
+                "format": _FORMAT,
+                "key": key,
+                "ids": [sample.image_id for sample in samples],
+                "binary": [sample.image_id for sample in samples if sample.binary],
+            }
             archive.writestr(_INDEX, json.dumps(index))
             for number, sample in enumerate(samples):
                 # Photographs hardly shrink; label images shrink a hundredfold even at the fastest level.
@@ -83,12 +90,14 @@ def load(folder: Path, key: str) -> list[Sample] | None:
             index = json.loads(archive.read(_INDEX))
             if index["format"] != _FORMAT or index["key"] != key:
                 return None
+            binary = set(index["binary"])
             return [
                 Sample(
                     image_id,
                     _get(archive, f"{number}.image.npy"),
                     _get(archive, f"{number}.labels.npy").astype(np.int32),
                     group=image_id,
+                    binary=image_id in binary,
                 )
                 for number, image_id in enumerate(index["ids"])
             ]
@@ -106,8 +115,9 @@ def _file(folder: Path, key: str) -> Path:
 
 def _drop_older(folder: Path, key: str) -> None:
     place, _, _ = key.partition("-")
-    for path in folder.glob(f"samples-{place}-*.zip"):
-        if path != _file(folder, key):
+    for path in folder.glob("samples-*.zip"):
+        of_place = path.name.startswith(f"samples-{place}-") and path != _file(folder, key)
+        if of_place or _OLD_NAME.fullmatch(path.name):
             with contextlib.suppress(OSError):  # another process may be reading it
                 path.unlink()
 

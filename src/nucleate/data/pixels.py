@@ -27,6 +27,7 @@ __all__ = [
     "decode_labels",
     "decode_mask",
     "digest_of",
+    "is_flat",
     "stored_labels",
 ]
 
@@ -153,6 +154,11 @@ def digest_of(pixels: NDArray[Any]) -> bytes:
     return hashlib.sha256(f"{pixels.shape}{pixels.dtype}".encode() + pixels.tobytes()).digest()
 
 
+def is_flat(pixels: NDArray[Any]) -> bool:
+    """Tell whether a picture has one value all over; two such pictures need not be of one place."""
+    return bool((pixels == pixels.flat[0]).all())
+
+
 def _whole_numbers(pixels: NDArray[Any], name: str) -> NDArray[Any]:
     if pixels.dtype.kind == "f":
         if not (np.isfinite(pixels).all() and (pixels == np.rint(pixels)).all()):
@@ -235,7 +241,14 @@ def _tiff(data: bytes, name: str, *, stored: bool) -> NDArray[Any]:
             pixels = np.moveaxis(pixels, axes.index("S"), -1)
             axes = axes.replace("S", "") + "S"
     if pixels.ndim > 2 and axes != "YXS":  # a narrow stack is no picture of few colours
-        raise _no_single(name, pixels.shape, axes=f" ({axes})")
+        if not axes.endswith("YX"):
+            raise _no_single(name, pixels.shape, axes=f" ({axes})")
+        planes, (height, width) = int(np.prod(pixels.shape[:-2])), pixels.shape[-2:]
+        colours = ", or save colours as RGB" if width in {3, 4} else ""
+        raise DataError(
+            f"{name} is no single picture: got a stack of {planes} planes of {height} x {width}; "
+            f"give one plane a file{colours}"
+        )
     return pixels
 
 

@@ -32,6 +32,8 @@ class Sample:
         Type of image, "" where unknown.
     fold : int, optional
         Cross-validation fold, None before folds are given.
+    binary : bool
+        Whether the labels look like a mask of all nuclei, as far as that was asked.
 
     Raises
     ------
@@ -45,6 +47,7 @@ class Sample:
     group: str
     kind: str = ""
     fold: int | None = None
+    binary: bool = False
 
     def __post_init__(self) -> None:
         if self.image.shape[:2] != self.labels.shape:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
 from collections import Counter
@@ -17,7 +16,7 @@ from nucleate.core.pieces import looks_binary, unnumbered
 from nucleate.data import cache as store
 from nucleate.data import folders, kaggle, outlined
 from nucleate.data.annotations import READERS
-from nucleate.data.pixels import PICTURE_SUFFIXES, digest_of
+from nucleate.data.pixels import PICTURE_SUFFIXES, digest_of, is_flat
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source
 from nucleate.data.table import read_table
@@ -63,7 +62,8 @@ def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "")
     Returns
     -------
     list of Sample
-        Sorted by id; those of equal pixels are one group, without kind and fold (see `attach_table`).
+        Sorted by id; those of equal pixels are one group, unless they are of one value all over; without kind and fold
+        (see `attach_table`).
 
     Raises
     ------
@@ -76,12 +76,14 @@ def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "")
     folder = store.cache_folder() if cache is None else cache
     samples = store.load(folder, key)
     if samples is None:
-        samples = _read(source)
-        _check_numbered(source, samples)
+        samples = _numbered(source, _read(source))
         store.store(folder, key, samples=samples)
     # The same picture twice must not fall on both sides of a split.
     first: dict[bytes, str] = {}
-    return [replace(one, group=first.setdefault(digest_of(one.image), one.image_id)) for one in samples]
+    return [
+        one if is_flat(one.image) else replace(one, group=first.setdefault(digest_of(one.image), one.image_id))
+        for one in samples
+    ]
 
 
 def attach_table(samples: Sequence[Sample], table: Path | str) -> list[Sample]:
@@ -142,10 +144,10 @@ def table_rows(samples: Sequence[Sample], table: Path | str) -> dict[str, dict[s
 
 
 def without_numbers(samples: Sequence[Sample]) -> list[str]:
-    """Name the samples whose label image looks like a binary mask, where others have several nuclei."""
+    """Name the loaded samples whose label image looks like a binary mask, where others have several nuclei."""
     if max((int(one.labels.max(initial=0)) for one in samples), default=0) < 2:
         return []
-    return [one.image_id for one in samples if looks_binary(one.labels)]
+    return [one.image_id for one in samples if one.binary]
 
 
 def split(samples: Sequence[Sample], fold: int) -> tuple[list[Sample], list[Sample]]:
@@ -265,9 +267,10 @@ def hold_out(samples: Sequence[Sample], share: float, *, seed: int) -> tuple[lis
 def _key(source: Source) -> str:
     """Name the content of a source for the cache: a hash of where it lies, a dash, and one of what counts in it."""
     place = hashlib.sha256(os.fsencode(f"{source.path.resolve()}::{source.part}")).hexdigest()
-    used = copy.copy(source)
-    used.names = [name for name in source.names if PurePosixPath(name).suffix.lower() in _USED]
-    content = hashlib.sha256(f"{__version__}::{used.fingerprint()}::{source.part}".encode()).hexdigest()
+    used = {name for name in source.names if PurePosixPath(name).suffix.lower() in _USED}
+    # Without a file in it a folder of masks says that its picture shows no nucleus.
+    used |= {name for name in source.folders if PurePosixPath(name).name.lower() == "masks"}
+    content = hashlib.sha256(f"{__version__}::{source.fingerprint(used)}::{source.part}".encode()).hexdigest()
     return f"{place[:12]}-{content[:32]}"
 
 
@@ -285,16 +288,18 @@ def _read(source: Source) -> list[Sample]:
     return samples
 
 
-def _check_numbered(source: Source, samples: Sequence[Sample]) -> None:
-    """Refuse masks of all nuclei in the place of label images: they teach that all nuclei are one."""
+def _numbered(source: Source, samples: Sequence[Sample]) -> list[Sample]:
+    """Mark masks of all nuclei in the place of label images, which teach that all nuclei are one; refuse many."""
+    samples = [replace(one, binary=looks_binary(one.labels)) for one in samples]
     full = [one for one in samples if one.labels.any()]
-    binary = [one for one in full if looks_binary(one.labels)]
+    binary = [one for one in full if one.binary]
     if 2 * len(binary) > len(full):
         raise DataError(
             f"{source}: these look like binary masks, not numbered nuclei, in {len(binary)} of {len(full)} annotated "
             f"images: got {unnumbered(binary[0].labels)} in {binary[0].image_id}; number the nuclei, e.g. with "
             "scipy.ndimage.label"
         )
+    return samples
 
 
 def _joined(samples: Sequence[Sample], rows: Mapping[str, Mapping[str, str]]) -> list[str]:

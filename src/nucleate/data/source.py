@@ -8,8 +8,12 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from nucleate.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 __all__ = ["MAX_FILE_BYTES", "FolderSource", "Source", "ZipSource", "open_source"]
 
@@ -53,8 +57,14 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def fingerprint(self) -> str:
-        """Give a hexadecimal hash of names and contents; equal content means an equal hash."""
+    def fingerprint(self, used: Collection[str] | None = None) -> str:
+        """Give a hexadecimal hash of names and contents; equal content means an equal hash.
+
+        Parameters
+        ----------
+        used : collection of str, optional
+            Names and folders that count; everything when None.
+        """
 
     def _fill(self, names: list[str]) -> None:
         below = f"{self.part}/" if self.part else ""
@@ -98,10 +108,12 @@ class FolderSource(Source):
         except OSError as error:
             raise DataError(_unreadable(path, error)) from error
 
-    def fingerprint(self) -> str:
-        """Hash names and bytes of every file, however large: a file beside the pictures may be a whole slide."""
+    def fingerprint(self, used: Collection[str] | None = None) -> str:
+        """Hash names and bytes of files, however large: a file beside the pictures may be a whole slide."""
         digest = hashlib.sha256(b"folder")
         for name in self.names:
+            if used is not None and name not in used:
+                continue
             path = self.path / name
             try:
                 with path.open("rb") as stream:
@@ -110,7 +122,7 @@ class FolderSource(Source):
                         digest.update(block)
             except OSError as error:
                 raise DataError(_unreadable(path, error)) from error
-        for folder in sorted(self.folders):
+        for folder in sorted(self.folders if used is None else self.folders.intersection(used)):
             digest.update(os.fsencode(f"{folder}/\n"))
         return digest.hexdigest()
 
@@ -147,10 +159,12 @@ class ZipSource(Source):
             # RuntimeError is what zipfile raises for an encrypted entry.
             raise DataError(f"cannot read {shown}: {error}; get the zip again") from error
 
-    def fingerprint(self) -> str:
-        """Hash the central directory: name, size and CRC32 of every entry; the pixels are not read."""
+    def fingerprint(self, used: Collection[str] | None = None) -> str:
+        """Hash the central directory: name, size and CRC32 of entries; the pixels are not read."""
         digest = hashlib.sha256(b"zip")
         for name in sorted(self._entries):
+            if used is not None and name.rstrip("/") not in used:
+                continue
             entry = self._entries[name]
             digest.update(f"{name}\n{entry.file_size}\n{entry.CRC}\n".encode())
         return digest.hexdigest()

@@ -103,6 +103,8 @@ class ModelCard(BaseModel):
         Scores by name.
     trained_on : tuple of str, optional
         Of each picture that it was trained on a hash (see `nucleate.train.pictures.hashes_of`); None does not tell.
+    trained_on_more : bool, optional
+        True if it was trained on other pictures too, of which nothing is known.
     sha256 : str
         Of the ONNX file, 64 hexadecimal digits.
     sha256_int8 : str, optional
@@ -132,6 +134,7 @@ class ModelCard(BaseModel):
     command: str = ""
     scores: dict[str, Any] = Field(default_factory=dict)
     trained_on: tuple[str, ...] | None = None
+    trained_on_more: bool | None = None
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     sha256_int8: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 

@@ -66,7 +66,8 @@ class Scores:
     missing, ignored : tuple of str
         Images of the truth without prediction, counted as empty; predictions without truth, which do not count.
     binary : tuple of str
-        Images of which one side, the true or the predicted, looks like a binary mask: one id in several pieces.
+        Images of which one side, the true or the predicted, looks like a binary mask: its numbers do not
+        tell its nuclei apart (see `nucleate.core.pieces.unnumbered`).
     failed : mapping
         Image id to the reason why it could not be compared: one whose prediction is at fault counts as empty and is in
         `per_image`, one whose truth is at fault is left out.

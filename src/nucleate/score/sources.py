@@ -52,8 +52,8 @@ def evaluate_sources(
         Of every image of the truth: one without prediction counts as an image in which nothing was found and is named
         in `Scores.missing`. A prediction that cannot be read or is of another shape than the truth counts as empty too,
         lest a failure raise the score; an image whose truth cannot be read is left out; both are in `Scores.failed`.
-        Predictions without truth do not count (`Scores.ignored`). What looks like a binary mask is scored as what it
-        is, a lone nucleus, and named (`Scores.binary`).
+        Predictions without truth do not count (`Scores.ignored`). What looks like a binary mask is scored as it
+        is, a nucleus for each of its numbers, and named (`Scores.binary`).
 
     Raises
     ------

@@ -23,7 +23,7 @@ from nucleate.core.files import atomic_path, make_folder, write_text
 from nucleate.core.plane import as_plane
 from nucleate.errors import DataError, UsageError
 from nucleate.run.segmenter import SegmentSettings
-from nucleate.run.weights import check_name
+from nucleate.run.weights import check_name, find_model
 from nucleate.study.crossfold_plan import ALL, CrossPlan, folds_of, sides_of, to_train
 from nucleate.train.card import card_of, segmenter_of
 from nucleate.train.config import CardConfig
@@ -31,7 +31,7 @@ from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fi
 from nucleate.train.device import choose_device
 from nucleate.train.finish import card_scores, final_network, median_diameter, starting_recipe, train_network
 from nucleate.train.loop import FINAL
-from nucleate.train.pictures import check_nuclei, digest_of, hashes_of
+from nucleate.train.pictures import check_nuclei, digest_of, taught_facts
 from nucleate.train.quantise import add_int8
 from nucleate.train.shipping import ship
 from nucleate.train.tuning import StoredMaps, Trials, each, no_tick, parts_of
@@ -211,9 +211,11 @@ def check_shipped(plan: CrossPlan, *, network: str, name: str) -> None:
     Raises
     ------
     UsageError
-        If it is no name for a model, or the study has no such network.
+        If it is no name for a model, the study has no such network, or the model that it starts from is not there.
     """
     check_name(name)
+    if plan.config.init is not None:
+        find_model(plan.config.init)  # its card is read once more when all is done
     samples = plan.pictures(plan.folds)
     if network == ALL:
         to_train(plan, ALL, samples=samples, fold=None)
@@ -258,7 +260,7 @@ def ship_model(
         name=name,
         scores=card_scores(result.found, result.stored),
         diameter_px=median_diameter(result.samples),
-        trained_on=hashes_of(seen, init=plan.config.init),
+        **taught_facts(seen, init=plan.config.init),
         **result.ending.facts(),
         **facts,
     )

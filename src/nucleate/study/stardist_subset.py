@@ -30,7 +30,7 @@ from nucleate.score.bootstrap import interval
 from nucleate.score.scores import AP_KEYS, evaluate_pairs
 from nucleate.train.device import describe
 from nucleate.train.finish import final_network, finish, train_network
-from nucleate.train.pictures import check_nuclei
+from nucleate.train.pictures import check_nuclei, taught_facts
 from nucleate.train.shipping import ship
 from nucleate.train.tuning import parts_of
 
@@ -160,7 +160,7 @@ def run_subset(
         later = then.replace(init=str(out / f"{NAME}.onnx"), recipe=card.recipe)
         learn(run, later, samples=every, report=partial(report, later))
         facts = {name: getattr(card, name) for name in ("confidence", "min_confidence", "diameter_px")}
-        facts["data"] = f"{data.name}: {len(every)} training images"
+        facts |= {"data": f"{data.name}: {len(every)} training images", **taught_facts(every, init=later.init)}
         ship(run, final_network(run), config=later, recipe=card.recipe, name=NAME, **facts)
         files = find_model(run / f"{NAME}.onnx")
     plain = found["first"] if then is None else _scores(files, test)

@@ -19,7 +19,7 @@ from nucleate.train.checkpoint import load_network
 from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
 from nucleate.train.loop import FINAL, STATE, fit
 from nucleate.train.parallel import rank
-from nucleate.train.pictures import check_nuclei, check_same, hashes_of, keep
+from nucleate.train.pictures import check_nuclei, check_same, keep, taught_facts
 from nucleate.train.quantise import add_int8
 from nucleate.train.shipping import ship
 from nucleate.train.tuning import Trials, no_tick, store_maps
@@ -158,8 +158,8 @@ def finish(
     scores = card_scores(found, stored)
     _write_rows(run / "held-out.csv", found, stored=stored)
     ending = fitter.fit(range(len(stored)))
-    known = {"scores": scores, "diameter_px": diameter, "trained_on": hashes_of(samples, init=config.init)}
-    facts |= {**ending.facts(), **known}
+    known = {"scores": scores, "diameter_px": diameter}
+    facts |= {**ending.facts(), **known, **taught_facts(samples, init=config.init)}
     ship(run, module, config=config, recipe=ending.recipe, name=name, **facts)
     add_int8(run / f"{name}.onnx", config, samples=samples, judged_by=held, tick=tick)
     return scores

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from nucleate.core.files import write_text
+from nucleate.data.pixels import is_flat
 from nucleate.errors import DataError, UsageError
 from nucleate.run.weights import find_model
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
 
-__all__ = ["check_apart", "check_nuclei", "check_same", "digest_of", "hashes_of", "keep", "part_known"]
+__all__ = ["check_apart", "check_nuclei", "check_same", "digest_of", "hashes_of", "keep", "part_known", "taught_facts"]
 
 _FILE = "pictures.json"
 _SHORT = 12  # digits of a hash in a card: among a hundred thousand pictures two are alike once in fifty thousand cards
@@ -34,7 +35,7 @@ def digest_of(samples: Sequence[Sample]) -> str:
 
 
 def check_apart(samples: Sequence[Sample], held: Sequence[Sample]) -> None:
-    """Refuse held-out pictures that are among those to train on, by their pixels.
+    """Refuse held-out pictures that are among those to train on, by their pixels; those of one value may be.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def check_apart(samples: Sequence[Sample], held: Sequence[Sample]) -> None:
         If there is one.
     """
     known = {_digest(_pixels(one)) for one in samples}
-    both = [one.image_id for one in held if _digest(_pixels(one)) in known]
+    both = [one.image_id for one in held if _digest(_pixels(one)) in known and not is_flat(one.image)]
     if both:
         raise UsageError(
             f"{len(both)} of {len(held)} held-out images are among those to train on, the first is {both[0]}; "
@@ -50,18 +51,32 @@ def check_apart(samples: Sequence[Sample], held: Sequence[Sample]) -> None:
         )
 
 
-def hashes_of(samples: Sequence[Sample], *, init: str | None = None) -> tuple[str, ...]:
-    """Hash the pixels of each picture for a model's card, 12 hexadecimal digits each, sorted.
+def hashes_of(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """Hash the pixels of each picture for a model's card, 12 hexadecimal digits each, sorted."""
+    return tuple(sorted(set(map(_short, samples))))
+
+
+def taught_facts(samples: Sequence[Sample], *, init: str | None) -> dict[str, Any]:
+    """Tell for a model's card what it was trained on, and whether on more than is known.
 
     Parameters
     ----------
     samples : sequence of Sample
-        Pictures that a network is trained on.
+        Pictures that its network was trained on.
     init : str, optional
-        The model it started from: what that was trained on, as far as its card tells, counts too.
+        The model it started from: what that was trained on counts too.
+
+    Returns
+    -------
+    dict
+        Fields of `nucleate.run.weights.ModelCard`.
     """
-    before = (find_model(init).card.trained_on or ()) if init is not None else ()
-    return tuple(sorted({*map(_short, samples), *before}))
+    hashes = hashes_of(samples)
+    if init is None:
+        return {"trained_on": hashes}
+    start = find_model(init).card
+    more = start.trained_on is None or start.trained_on_more
+    return {"trained_on": tuple(sorted({*hashes, *(start.trained_on or ())})), "trained_on_more": more or None}
 
 
 def part_known(samples: Sequence[Sample], hashes: Sequence[str]) -> tuple[list[Sample], list[Sample]]:

@@ -75,7 +75,7 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
 def find_table(data: Path, table: Path | None, *, quiet: bool = False) -> Path | None:
     """Give the table of a study: the one asked for, or ``images.csv`` beside `data` if it fits, which is said."""
     _check_there(table)
-    return _table_of(data, _look(data), table=table, quiet=quiet)
+    return table or _beside(data, _look(data), quiet=quiet)[1]
 
 
 def load_data(data: Path, table: Path | None, *, quiet: bool = False) -> list[Sample]:
@@ -84,8 +84,7 @@ def load_data(data: Path, table: Path | None, *, quiet: bool = False) -> list[Sa
 
     _check_there(table)
     samples = _look(data)
-    found = _table_of(data, samples, table=table, quiet=quiet)
-    return samples if found is None else attach_table(samples, found)
+    return _beside(data, samples, quiet=quiet)[0] if table is None else attach_table(samples, table)
 
 
 def _check_there(table: Path | None) -> None:
@@ -100,28 +99,28 @@ def _look(data: Path) -> list[Sample]:
     samples = load_samples(data)
     if odd := without_numbers(samples):
         say(
-            f"nucleate: {len(odd)} of {len(samples)} images look like binary masks, the first is {odd[0]}: all nuclei "
-            "of each are taught as one; number them, or take the images out"
+            f"nucleate: {len(odd)} of {len(samples)} images look like binary masks, the first is {odd[0]}: nuclei that "
+            "have one number are taught as one; number them, or take the images out"
         )
     return samples
 
 
-def _table_of(data: Path, samples: Sequence[Sample], *, table: Path | None, quiet: bool) -> Path | None:
-    from nucleate.data.samples import table_rows
+def _beside(data: Path, samples: list[Sample], *, quiet: bool) -> tuple[list[Sample], Path | None]:
+    """Give samples as ``images.csv`` beside them has them, and that table; unchanged where none fits."""
+    from nucleate.data.samples import attach_table
 
-    if table is not None:
-        return table
     beside = data.parent / "images.csv"
     if not beside.is_file():
-        return None
+        return samples, None
     try:
-        table_rows(samples, beside)
+        found = attach_table(samples, beside)
     except DataError as error:
-        say(f"nucleate: no folds from the table beside DATA: {error}")
-        return None
+        if not quiet:
+            say(f"nucleate: no folds from the table beside DATA: {error}")
+        return samples, None
     if not quiet:
         say(f"folds from {beside}")
-    return beside
+    return found, beside
 
 
 def split_data(data: Path, val: str, *, table: Path | None, quiet: bool = False) -> tuple[list[Sample], list[Sample]]:
@@ -148,7 +147,7 @@ def split_data(data: Path, val: str, *, table: Path | None, quiet: bool = False)
         raise UsageError(f"--val {val!r}; give the number of a fold, a share such as 0.2, or other annotated images")
     samples = load_data(data, table, quiet=quiet)
     if share is None:
-        held = _other(Path(val))
+        held = _other(Path(val), quiet=quiet)
         check_apart(samples, held)
         return samples, held
     if 0 < share < 1:
@@ -156,8 +155,8 @@ def split_data(data: Path, val: str, *, table: Path | None, quiet: bool = False)
     return split(grouped_folds(samples, FOLDS, seed=0) if samples[0].fold is None else samples, int(share))
 
 
-def _other(data: Path) -> list[Sample]:
-    """Load held-out images: a table beside them may be of the others alone."""
+def _other(data: Path, *, quiet: bool) -> list[Sample]:
+    """Load held-out images: a table beside them may be of the others alone, or have no numbers as folds."""
     from nucleate.data.samples import attach_table, table_rows
 
     samples, beside = _look(data), data.parent / "images.csv"
@@ -165,7 +164,12 @@ def _other(data: Path) -> list[Sample]:
         table_rows(samples, beside)
     except DataError:
         return samples
-    return attach_table(samples, beside)
+    try:
+        return attach_table(samples, beside)
+    except DataError as error:
+        if not quiet:
+            say(f"nucleate: no groups and types from the table beside the held-out images: {error}")
+        return samples
 
 
 def _number(text: str) -> float | None:

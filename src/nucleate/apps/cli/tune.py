@@ -71,14 +71,16 @@ def _unseen(card: ModelCard, data: Path, *, val: str | None, table: Path | None,
     from nucleate.train.pictures import part_known
 
     chosen = load_data(data, table, quiet=quiet) if val is None else split_data(data, val, table=table, quiet=quiet)[1]
-    if card.trained_on is None:
-        say(f"the card of {card.name} does not tell what it was trained on: the score holds if these images were not")
-        return chosen
-    samples, seen = part_known(chosen, card.trained_on)
+    samples, seen = part_known(chosen, card.trained_on or ())
     if not samples:
         raise UsageError(
             f"{card.name} was trained on all {len(seen)} images; give others, or with --val those held out"
         )
-    if seen:
+    if seen and not quiet:
         say(f"{len(seen)} of {len(chosen)} images are left out: {card.name} was trained on them")
+    if (card.trained_on is None or card.trained_on_more) and not quiet:
+        which = "what" if card.trained_on is None else "all that"
+        say(
+            f"the card of {card.name} does not tell {which} it was trained on: the score holds if these images were not"
+        )
     return samples
