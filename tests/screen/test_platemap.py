@@ -9,6 +9,7 @@ import pytest
 
 from nucleate.errors import UsageError
 from nucleate.screen.platemap import Content, read_map
+from nucleate.screen.units import unit_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,9 +60,11 @@ def test_wells_alone_are_enough_with_roles(tmp_path: Path) -> None:
         ("well,role,concentration\nA1,negative,\nA2,,nan\n", "line 3: concentration 'nan' is no number"),
         ("well,role\nA1,negative\nZ99,\n", "line 3: no plate has a well Z99"),
         ("well,role,role\nA1,negative,\n", "column role is there twice"),
+        ("well,role,drug,treatment\nA1,negative,,\n", "column compound is there twice: 'drug' and 'treatment'; keep"),
+        ('well,role,note\nA1,negative,"x" y\nA2,,"z\nA3,,\n', "no table: a quote is open"),
         ("well,role,log concentration\nA1,negative,\n", "no column concentration, got 'log concentration'"),
         ("well,role,conc (log M)\nA1,negative,\nA2,,6\n", "concentrations are logarithms"),
-        ("well,role,dose,note\nA1,negative,0,\nA2,,0,5\n", "line 3: concentration 0,5 can be one number"),
+        ("well,role,dose,note\nA1,negative,0,\nA2,,0,5,\n", "line 3: concentration 0,5 can be one number"),
         ('well,role,note\nA1,negative,"x\n', "no table: unexpected end of data; check its quotes"),
         ("well,type,treatment\nA1,negative,\n", "no negative control \\(passed over: type\\)"),
         ("well,role,dose,unit\nA1,negative,0,\nA2,,1,nM\nA3,,2,\n", "A03 has a concentration and no unit"),
@@ -155,3 +158,51 @@ def test_tables_of_every_spreadsheet(tmp_path: Path, data: bytes) -> None:
     found = read_map(tmp_path / "map.csv")
     assert (found.contents["A02"], found.unit) == (Content("A02", "x", 0.5), "µM")
     assert math.isnan(found.contents["A01"].concentration)
+
+
+def test_whole_numbers_behind_a_concentration_are_no_decimals(tmp_path: Path) -> None:
+    text = "well,compound,concentration,replicate,role\nA1,,,,negative\nA2,X,10,1,sample\n"
+    found = read_map(_map(tmp_path, text))
+    assert found.contents["A02"] == Content("A02", "X", 10)
+    assert found.remarks == ("columns of the map that are passed over: replicate",)
+    half = read_map(_map(tmp_path, "well,compound,dose,note,role\nA1,,,,negative\nA2,X,0,5,\n"))
+    assert half.remarks[1:] == ("line 3 of the map has concentration 0; if 0,5 is meant, put it in quotes",)
+
+
+def test_a_vehicle_has_a_unit_of_its_own(tmp_path: Path) -> None:
+    text = "well,compound,dose,unit,role\nA1,DMSO,0.1,%,negative\nA2,x,100,nM,\nA3,y,7,Gy,empty\n"
+    found = read_map(_map(tmp_path, text))
+    assert (found.contents["A02"].concentration, found.unit) == (100, "nM")
+    assert math.isnan(found.contents["A01"].concentration)
+
+
+@pytest.mark.parametrize(
+    ("heading", "wanted", "unit"),
+    [
+        ("final", "µM", "µM"), ("final", "", "final"), ("uM final", "µM", "µM"), ("uM final", "", "µM"),
+        ("% v/v", "%", "%"), ("Gy", "", "Gy"), ("nanomolar", "nM", "nM"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_brackets_may_be_no_unit(tmp_path: Path, heading: str, wanted: str, unit: str) -> None:
+    found = read_map(_map(tmp_path, f"well,role,conc ({heading})\nA1,negative,\nA2,,5\n"), unit=wanted)
+    assert (found.contents["A02"].concentration, found.unit) == (5, unit)
+    assert any(f"their heading says {heading}" in line for line in found.remarks) == (
+        heading in {"final", "uM final", "% v/v"} and unit != heading
+    )
+
+
+def test_an_unknown_heading_gives_way_to_the_column_of_units(tmp_path: Path) -> None:
+    found = read_map(_map(tmp_path, "well,role,conc (final),unit\nA1,negative,,\nA2,,5,nM\nA3,,5,uM\n"))
+    assert ([found.contents[well].concentration for well in ("A02", "A03")], found.unit) == ([5, 5000], "nM")
+
+
+def test_quotes_within_a_cell(tmp_path: Path) -> None:
+    found = read_map(_map(tmp_path, 'well,compound,role\nA1,,negative\nA2,"X" salt,\n'))
+    assert found.contents["A02"].compound == "X salt"
+
+
+@pytest.mark.parametrize(
+    ("written", "name"), [("millimolar", "mM"), ("micromolar", "µM"), ("mcg/ml", "µg/ml"), ("molar", "M")]
+)
+def test_units_written_out(written: str, name: str) -> None:
+    assert unit_name(written) == name

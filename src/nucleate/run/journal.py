@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["JOURNAL_NAME", "Journal", "Outcome", "finished", "rename_sources"]
+__all__ = ["JOURNAL_NAME", "Journal", "Outcome", "finished", "rename_sources", "sources_of"]
 
 JOURNAL_NAME = ".nucleate-journal.jsonl"
 
@@ -125,6 +125,17 @@ def finished(path: Path) -> dict[str, str]:
     """
     done = (line for line in _whole_lines(path) if line.get("kind") == "done")
     return {line["source"]: line["sha256"] for line in done if line["status"] == "ok"}
+
+
+def sources_of(path: Path) -> list[str]:
+    """List the keys of all inputs that a journal has given names to, in their order; none without a journal.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be read.
+    """
+    return [key for line in _whole_lines(path) if line.get("kind") == "names" for key in line["names"]]
 
 
 def rename_sources(path: Path, keys: Mapping[str, str]) -> None:

@@ -23,7 +23,7 @@ from nucleate.screen.hits import (
     share_floor,
     stabilised,
 )
-from nucleate.screen.tables import MEDIANS, SHARES
+from nucleate.screen.tables import MEDIANS, SHARES, counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -147,8 +147,9 @@ class Screen:
     def warning(self) -> str:
         """Say in one line that there are few negative controls; empty where there are enough."""
         wells = self.tables.wells
-        count = int(((wells["role"] == "negative") & (wells["fields"] > 0)).sum())
-        few = f"{count} negative control{'s' * (count != 1)} with a picture"
+        negative = wells["role"] == "negative"
+        count = min(int(np.isfinite(wells[name][negative]).sum()) for name in self.tables.features)
+        few = f"{count} negative control{'s' * (count != 1)} with a value of each measure"
         if count < FEWEST_CONTROLS:
             return f"{few}: no well is called a hit; that takes {FEWEST_CONTROLS} at least, better {FEW_CONTROLS}"
         if count < FEW_CONTROLS:
@@ -201,7 +202,7 @@ def _scores(tables: Tables, name: str) -> NDArray[np.float64]:
     elif name in MEDIANS:
         single = np.asarray(tables.nuclei[MEDIANS[name]], np.float64)[negative[tables.nuclei["well_index"]]]
         spread = robust_sd(single[np.isfinite(single)])
-        floors = _MEDIAN_TO_MEAN * spread / np.sqrt(np.maximum(wells["whole_nuclei"], 1))
+        floors = _MEDIAN_TO_MEAN * spread / np.sqrt(np.maximum(wells[counted(name)], 1))
     return robust_z(values, values[negative], floors=floors)
 
 

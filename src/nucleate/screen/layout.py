@@ -213,10 +213,12 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
     _check_one_name(places, root=folder)
     wells: dict[tuple[str, int], dict[tuple[str, int, int], PlateFile]] = defaultdict(dict)
     elsewhere = Counter[tuple[Path, Path]]()
-    for path, place in places.items():
+    # Of a picture that was saved several times the TIFF is taken.
+    for path, place in sorted(places.items(), key=lambda item: item[0].suffix.lower() not in {".tif", ".tiff"}):
         there, key = wells[place.well, place.field], (place.channel, place.z, place.time)
         if key in there:
-            elsewhere[there[key].path.parent, path.parent] += 1
+            if path.with_suffix("") != there[key].path.with_suffix(""):
+                elsewhere[there[key].path.parent, path.parent] += 1
             what = f"{place.well} field {place.field} channel {place.channel!r}"
             problems.append(f"{one_line(str(path.relative_to(folder)))}: a second picture of {what}; remove one")
             continue
@@ -255,6 +257,11 @@ def _read_names(files: Sequence[Path], naming: Naming, *, root: Path) -> tuple[d
         raise UsageError(
             f"--pattern {naming.pattern}: rows or columns count from 0 in these names; write {{row0}} and {{column0}}"
         )
+    nameless = [path for path, place in places.items() if not place.channel]
+    if 2 * len(nameless) < len(places):
+        for path in nameless:
+            del places[path]
+            problems.append(f"{one_line(str(path.relative_to(root)))}: names no channel, others do; move it away")
     if not places and not fits:
         problems = [f"such as {one_line(str(files[0].relative_to(root)))}"]
     return places, problems
@@ -262,12 +269,24 @@ def _read_names(files: Sequence[Path], naming: Naming, *, root: Path) -> tuple[d
 
 def _check_one_name(places: Mapping[Path, Place], *, root: Path) -> None:
     """Refuse a folder in which names begin with those of several plates."""
-    plates = Counter(place.plate for place in places.values())
-    if len(plates) > 1:
+    spelled: dict[str, Counter[str]] = defaultdict(Counter)
+    wells: dict[str, set[str]] = defaultdict(set)
+    of_picture: dict[Place, set[str]] = defaultdict(set)
+    for place in places.values():
+        plate = place.plate.casefold()
+        spelled[plate][place.plate] += 1
+        wells[plate].add(place.well)
+        of_picture[replace(place, plate="")].add(plate)
+    several = {plate for plate, there in wells.items() if len(there) > 1}
+    # One well beside a plate of many was imaged again, or is an overview.
+    small = set(wells) - several if several else set()
+    shared = {plate for plates in of_picture.values() if len(plates - small) > 1 for plate in plates}
+    if len(several) > 1 or shared:
+        plates = Counter({found.most_common(1)[0][0]: found.total() for found in spelled.values()})
         listed = ", ".join(f"{one_line(name) or 'none'} ({count} files)" for name, count in plates.most_common(8))
         raise UsageError(
             f"{one_line(str(root))}: names begin with those of several plates: {listed}; give each plate a folder of "
-            "its own, or one name to all files"
+            'its own, or say with --pattern "{any}_{well}_..." that they are one'
         )
 
 

@@ -50,7 +50,12 @@ def read_rows(path: Path | str) -> tuple[str, list[tuple[int, list[str]]]]:
     separator = first.strip()[4:5] if told else ""
     separator = separator or ("\t" if told else max(_SEPARATORS, key=first.count))
     try:
-        rows = list(_rows(text, separator))
+        try:
+            rows = list(_rows(text, separator))
+        except csv.Error as error:
+            if "expected after" not in str(error):
+                raise
+            rows = list(_rows(text, separator, strict=False))  # "X" salt: quotes that belong to the text
     except csv.Error as error:
         raise UsageError(f"{shown}: no table: {error}; check its quotes") from error
     return separator, rows[1:] if told else rows
@@ -72,9 +77,11 @@ def _decoded(data: bytes) -> str:
     return text
 
 
-def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+def _rows(text: str, separator: str, *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict)
     for row in reader:
+        if not strict and any("\n" in cell for cell in row):
+            raise csv.Error(f"a quote is open up to line {reader.line_num}")  # would swallow wells
         cells = [" ".join(cell.split()) for cell in row]
         if any(cells):
             yield reader.line_num, cells

@@ -20,7 +20,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nucleate.core.wells import well_at, well_name
+from nucleate.core.wells import PLATE_FORMATS, well_at, well_name, well_place
 from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ STYLES = {
     "gen5": (rf"{_WELL}_-?\d+_\d+_(?P<field>\d+)(?:Z(?P<z>\d+))?_(?P<channel>[^_/]+)_(?P<time>\d+)"),
     "incell": (
         r"(?P<row>[A-Za-z]{1,2}) - (?P<column>\d+)\(fld (?P<field>\d+)(?: wv [^()]+? - (?P<channel>[^()]+?))?"
-        r"(?: z (?P<z>\d+))?\)"
+        r"(?: z (?P<z>\d+))?(?: time (?P<time>\d+)(?: - [^()]*)?)?\)"
     ),
     # A channel with "_" in it may be a plane and a channel, or any other microscope's name: who has one says so.
     "free": rf"{_WELL}_[A-Za-z]{{0,5}}?(?P<field>\d+)_(?P<channel>(?![zt]\d+$)[^_/]+)",
@@ -71,7 +71,7 @@ _MOST_ROWS, _MOST_COLUMNS = 26 + 26 * 26, 999
 """As far as names of wells go: ZZ999."""
 _STEPS = re.compile(r"^(TimePoint|ZStep)_(\d+)$")
 _LIKE_WELL = re.compile(r"[A-Za-z]{1,2}\d{1,3}")
-_STEP = re.compile(r"[swzt]\d+", re.IGNORECASE)
+_STEP = re.compile(r"[swztf]\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, order=True)
@@ -111,11 +111,14 @@ class Naming:
         For names without their ending.
     pattern : str
         The user's own; empty for a style.
+    front : str
+        What stands before the well in all names, where that looks like a well itself.
     """
 
     style: str
     expression: re.Pattern[str]
     pattern: str = ""
+    front: str = ""
 
     @property
     def told(self) -> str:
@@ -126,7 +129,7 @@ class Naming:
         """Take a name apart; None where it does not fit."""
         within = path.relative_to(root).with_name(stem_of(path)).as_posix()
         match = self.expression.fullmatch(within if "/" in self.pattern else stem_of(path))
-        if match is None or (self.style == "imagexpress" and _doubtful(match)):
+        if match is None or (self.style == "imagexpress" and not self.front and _doubtful(match)):
             return None
         return {name: value for name, value in match.groupdict().items() if value is not None}
 
@@ -185,11 +188,35 @@ def choose_naming(files: list[Path], pattern: str | None, *, root: Path) -> Nami
         If the pattern cannot be understood.
     """
     if pattern in STYLES:
-        return naming_of(pattern)
+        return _naming_for(pattern, files)
     if pattern is not None:
         return Naming("free", compile_pattern(pattern), pattern)
     # Names may fit several styles; under the wrong one many say the same.
-    return max(map(naming_of, STYLES), key=lambda naming: _told_apart(files, naming, root=root))
+    return max(
+        (_naming_for(style, files) for style in STYLES), key=lambda naming: _told_apart(files, naming, root=root)
+    )
+
+
+def _naming_for(style: str, files: list[Path]) -> Naming:
+    """Give a style; where all names have the same in front, that is no well: P1_A01, P1_B01."""
+    naming = naming_of(style)
+    if style != "imagexpress":
+        return naming
+    matches = [match for path in files if (match := naming.expression.fullmatch(stem_of(path)))]
+    fronts = {match["plate"] for match in matches} - {None}
+    if len(fronts) != 1 or not _has_well(front := fronts.pop()):
+        return naming
+    within = re.compile(
+        STYLES[style].replace("(?:(?P<plate>.*?)_)??", f"(?P<plate>{re.escape(front)})_"), re.IGNORECASE
+    )
+    again = [within.fullmatch(match.string) for match in matches]
+    wells = {match["well"] for match in again if match is not None}
+    # A01_1_C01 and A01_1_C02 are two channels of one field: the letter stays, and a number stands before it.
+    several = len({well.rstrip("0123456789").upper() for well in wells}) > 1
+    written = not front.split("_")[-1].isdecimal() and all(well[-2].isdecimal() for well in wells)
+    if None in again or all(map(_STEP.fullmatch, wells)) or not (several or written):
+        return naming
+    return Naming(style, within, front=front)
 
 
 def _told_apart(files: list[Path], naming: Naming, *, root: Path) -> int:
@@ -230,8 +257,22 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 def _doubtful(match: re.Match[str]) -> bool:
     """Tell whether something else in a name may be the well: A01_1_C1 is channel C1 of A01, not well C01."""
-    before = any(_LIKE_WELL.fullmatch(part) for part in (match["plate"] or "").split("_"))
-    return before and (match.end("well") == match.end() or _STEP.fullmatch(match["well"]) is not None)
+    at_end = match.end("well") == match.end() or _STEP.fullmatch(match["well"]) is not None
+    return at_end and _has_well(match["plate"] or "")
+
+
+def _has_well(front: str) -> bool:
+    """Tell whether a part of it can be a well of some plate: A549 and HT29 cannot."""
+    parts = (part for part in front.split("_") if _LIKE_WELL.fullmatch(part))
+    return any(_on_a_plate(part) for part in parts)
+
+
+def _on_a_plate(written: str) -> bool:
+    try:
+        row, column = well_place(written)
+    except DataError:
+        return False
+    return row < PLATE_FORMATS[-1][0] and column < PLATE_FORMATS[-1][1]
 
 
 def _well(found: Mapping[str, str]) -> str:

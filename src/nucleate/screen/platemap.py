@@ -45,6 +45,7 @@ _HEADINGS = {
 """Names of columns, each with what it may be called instead."""
 
 _UNIT = re.compile(r"^(.*?)\s*[(\[](.*)[)\]]\s*$")  # behind a heading
+_LOG = re.compile(r"\blog", re.IGNORECASE)
 _NOT_GIVEN = frozenset({"na", "n/a", "nan", "none", "-", "\N{EN DASH}", "\N{EM DASH}"})
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
@@ -138,18 +139,21 @@ def read_map(path: Path | str, *, unit: str = "") -> PlateMap:
             raise UsageError(f"{shown}, line {line}: {content.well} is there twice; keep one line a well")
         found[content.well] = content
         units[content.well] = named.get("unit", "")
+    odd = []
     if separator == "," and "concentration" in columns:
-        _check_decimals(rows[1:], columns, shown=shown)
+        odd = _check_decimals(rows, columns, shown=shown)
     if not any(content.role == "negative" for content in found.values()):
         passed = f" (passed over: {', '.join(over)})" if over else ""
         raise UsageError(
             f"{shown}: no negative control{passed}; give some wells the role negative: the others are held to them"
         )
     try:
-        found, unit = _in_one_unit(found, units, heading=in_heading, wanted=unit)
+        found, unit = _in_one_unit(found, units, heading=_known_unit(in_heading), wanted=unit)
     except DataError as error:
         raise UsageError(f"{shown}: {error}") from error
-    return PlateMap(found, unit, tuple(_remarks(found, columns, over=over)))
+    if in_heading and not unit_name(in_heading) and unit != in_heading:
+        odd.append(f"concentrations are taken to be in {unit}; their heading says {one_line(in_heading)}")
+    return PlateMap(found, unit, (*_remarks(found, columns, over=over), *odd))
 
 
 def _columns(first: Sequence[str], *, shown: str) -> tuple[dict[str, int], str]:
@@ -162,7 +166,8 @@ def _columns(first: Sequence[str], *, shown: str) -> tuple[dict[str, int], str]:
             i for i, one in enumerate(names) if one in others
         ]
         if len(places) > 1:
-            raise UsageError(f"{shown}: column {name} is there twice; keep one")
+            both = " and ".join(repr(first[i]) for i in places)
+            raise UsageError(f"{shown}: column {name} is there twice: {both}; keep one")
         if places:
             columns[name] = places[0]
     if "well" not in columns:
@@ -185,6 +190,11 @@ def _heading(written: str) -> tuple[str, str]:
     if not unit and before and unit_name(last):
         return before, last
     return name, unit
+
+
+def _known_unit(heading: str) -> str:
+    """Give the unit among the words behind a heading; all of them where none is known."""
+    return heading if _LOG.search(heading) else next(filter(unit_name, re.split(r"[\s,;]+", heading)), heading)
 
 
 def _remarks(contents: dict[str, Content], columns: dict[str, int], *, over: Sequence[str]) -> list[str]:
@@ -210,14 +220,20 @@ def _in_one_unit(
     contents: dict[str, Content], units: dict[str, str], *, heading: str, wanted: str
 ) -> tuple[dict[str, Content], str]:
     """Bring all concentrations to one unit, and give that."""
-    if re.search(r"\blog", heading, re.IGNORECASE):
+    if _LOG.search(heading):
         raise DataError(f"concentrations are logarithms ({heading}); give the numbers themselves")
-    dosed = [well for well, content in contents.items() if content.concentration > 0]
+    # Of other wells no concentration is used: DMSO at 0.1 % need not become anything.
+    dosed = [
+        well
+        for well, content in contents.items()
+        if content.concentration > 0 and content.role in {"sample", "positive"}
+    ]
     counts = Counter(units[well] for well in dosed if units[well])
     if not counts:
-        if wanted and heading and convert(1.0, heading, wanted=wanted) != 1:
+        if wanted and unit_name(heading) and convert(1.0, heading, wanted=wanted) != 1:
             raise DataError(f"the map says {heading}, --unit {wanted}; leave --unit out, or correct one of them")
         return contents, wanted or unit_name(heading) or heading
+    heading = heading if unit_name(heading) else ""
     without = [well for well in dosed if not units[well] and not heading]
     if without:
         raise DataError(f"{without[0]} has a concentration and no unit, others have one; fill the column unit")
@@ -226,6 +242,9 @@ def _in_one_unit(
     if len({unit_name(unit) or unit for unit in counts}) == 1 and convert(1.0, most, wanted=goal) != 1:
         raise DataError(f"the map says {most}, --unit {wanted}; leave --unit out, or correct one of them")
     changed = dict(contents)
+    for well in (well for well, content in contents.items() if content.concentration > 0 and well not in dosed):
+        value = convert(contents[well].concentration, units[well] or heading or goal, wanted=goal)
+        changed[well] = replace(contents[well], concentration=math.nan if value is None else value)
     for well in dosed:
         value = convert(contents[well].concentration, units[well] or heading, wanted=goal)
         if value is None or (heading and convert(1.0, units[well] or heading, wanted=heading) != 1):
@@ -245,18 +264,24 @@ def _named(cells: Sequence[str], columns: dict[str, int], *, separator: str, mos
     return named
 
 
-def _check_decimals(rows: Sequence[tuple[int, list[str]]], columns: dict[str, int], *, shown: str) -> None:
-    """Refuse 0,5 without quotes: what is behind the comma lies in a column that is empty elsewhere."""
-    at = columns["concentration"]
-    pairs = [(line, cells[at], cells[at + 1] if at + 1 < len(cells) else "") for line, cells in rows if at < len(cells)]
-    if at + 1 in columns.values() or all(after for _, _, after in pairs):
-        return
-    for line, whole, after in pairs:
-        if whole.isdecimal() and after.isdecimal():
-            raise UsageError(
-                f"{shown}, line {line}: concentration {whole},{after} can be one number; put it in quotes, or "
-                "write a point"
-            )
+def _check_decimals(rows: Sequence[tuple[int, list[str]]], columns: dict[str, int], *, shown: str) -> list[str]:
+    """Refuse 0,5 without quotes that made its line longer than the first; give a remark where that cannot be told."""
+    at, most = columns["concentration"], len(rows[0][1])
+    if at + 1 in columns.values():
+        return []
+    parted = [(line, cells) for line, cells in rows[1:] if all(cell.isdecimal() for cell in [*cells, ""][at : at + 2])]
+    longer = [(line, cells) for line, cells in parted if len(cells) > most]
+    if longer and any(len(cells) <= most for _, cells in rows[1:]):
+        line, cells = longer[0]
+        raise UsageError(
+            f"{shown}, line {line}: concentration {cells[at]},{cells[at + 1]} can be one number; put it in quotes, or "
+            "write a point"
+        )
+    zeros = [(line, cells) for line, cells in parted if not int(cells[at])]
+    if not zeros or all(len(cells) > at + 1 and cells[at + 1] for _, cells in rows[1:]):
+        return []
+    line, cells = zeros[0]
+    return [f"line {line} of the map has concentration 0; if 0,{cells[at + 1]} is meant, put it in quotes"]
 
 
 def _content(cells: dict[str, str]) -> Content:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nucleate.errors import UsageError
-from nucleate.run.journal import JOURNAL_NAME, finished, rename_sources
+from nucleate.errors import InputError, UsageError
+from nucleate.run.journal import JOURNAL_NAME, finished, rename_sources, sources_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,23 +30,40 @@ def take_up(fields: Path, sources: Sequence[Source]) -> None:
     ------
     UsageError
         If none of them was finished before, though others were.
-    InputError, OutputError
-        If a picture or the journal cannot be read.
+    OutputError
+        If the journal cannot be read.
     """
     before = finished(fields / JOURNAL_NAME)
-    if not before or any(before.get(source.key) == source.sha256() for source in sources if source.key in before):
+    if not before or any(before.get(source.key) == _hash(source) for source in sources if source.key in before):
         return
     here = {source.key for source in sources}
-    gone = {(key.rpartition("#")[2], sha): key for key, sha in before.items() if key not in here}
+    gone = {(_stem(key), sha): key for key, sha in before.items() if key not in here}
     stems = {stem for stem, _ in gone}
     keys = {
         old: source.key
         for source in sources
-        if source.stem in stems and (old := gone.get((source.stem, source.sha256()))) is not None
+        if source.stem in stems and (old := gone.get((source.stem, _hash(source)))) is not None
     }
     if not keys:
         raise UsageError(
-            f"--resume: {fields.parent} holds the results of another plate, none of its pictures is in this one; "
-            "choose another output folder"
+            f"--resume: {fields.parent} holds the results of another plate: none of its pictures is in this one, or "
+            "all of them were changed; choose another output folder"
         )
+    # Those that failed or were changed moved with the others.
+    for source in sources:
+        if source.key not in keys.values():
+            there = [key for key in sources_of(fields / JOURNAL_NAME) if key not in here and _stem(key) == source.stem]
+            keys |= dict.fromkeys(there[-1:], source.key)
     rename_sources(fields / JOURNAL_NAME, keys)
+
+
+def _stem(key: str) -> str:
+    return key.rpartition("#")[2]
+
+
+def _hash(source: Source) -> str:
+    """Give the hash of a field; a picture that cannot be read has none."""
+    try:
+        return source.sha256()
+    except InputError:
+        return ""

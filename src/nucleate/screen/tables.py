@@ -26,6 +26,7 @@ __all__ = [
     "FieldRow",
     "Tables",
     "build_tables",
+    "counted",
     "nuclear_columns",
     "summarise",
 ]
@@ -55,8 +56,8 @@ INTENSITIES = ("mean_intensity", "min_intensity", "std_intensity", "integrated_i
 """Measurements that have the name of the channel behind theirs where there are several."""
 
 LEAST = 6
-"""Whole nuclei under which a well has no medians and no shares: of fewer, the smallest and the largest value do not
-even hold the median between them in 95 of 100 cases (1 - 2 / 2^n)."""
+"""Nuclei under which a well has no median and no share that is over these (see `counted`): of fewer, the smallest and
+the largest value do not even hold the median between them in 95 of 100 cases (1 - 2 / 2^n)."""
 
 _CUT = frozenset({"area_px", "area_um2", "integrated_intensity", "eccentricity"})
 """Measurements that are wrong of a nucleus at the edge of the field, of which only a part is seen."""
@@ -156,7 +157,7 @@ def build_tables(
     contents : mapping of str to Content
         The plate map.
     least : int
-        Whole nuclei under which a well has no medians and no shares.
+        Nuclei under which a well has no median and no share that is over these.
 
     Returns
     -------
@@ -177,8 +178,7 @@ def build_tables(
     finished = np.bincount(well_of_field, minlength=len(wells))
     of_wells = summarise(table, table["well_index"], count=len(wells))
     for name in (*MEDIANS, *SHARES):
-        counted = "nuclei" if name in MEDIANS and MEDIANS[name] not in _CUT else "whole_nuclei"
-        of_wells[name] = np.where(of_wells[counted] < least, np.nan, of_wells[name])
+        of_wells[name] = np.where(of_wells[counted(name)] < least, np.nan, of_wells[name])
     of_wells["nuclei_per_field"] = of_wells["nuclei"] / np.where(finished, finished, np.nan)
     by_well = {
         "well": np.array(wells, dtype=object),
@@ -196,6 +196,17 @@ def build_tables(
         **summarise(table, owner, count=len(done)),
     }
     return Tables(table, by_field, by_well, reference)
+
+
+def counted(name: str) -> str:
+    """Tell which column of a well counts the nuclei that one of its medians or shares is over.
+
+    Examples
+    --------
+    >>> counted("median_intensity"), counted("median_area_px")
+    ('nuclei', 'whole_nuclei')
+    """
+    return "nuclei" if name in MEDIANS and MEDIANS[name] not in _CUT else "whole_nuclei"
 
 
 def summarise(table: Mapping[str, NDArray[Any]], owner: NDArray[np.int64], *, count: int) -> dict[str, NDArray[Any]]:

@@ -26,11 +26,12 @@ def unit_name(written: str) -> str | None:
 
     Examples
     --------
-    >>> unit_name("uM"), unit_name("nmol/L"), unit_name("ug/mL"), unit_name("Gy")
+    >>> unit_name("uM"), unit_name("nanomolar"), unit_name("mcg/mL"), unit_name("Gy")
     ('µM', 'nM', 'µg/ml', None)
     """
     plain = written.strip().lower().replace("\N{GREEK SMALL LETTER MU}", "µ").replace(" ", "")
-    plain = re.sub(r"^micro", "µ", re.sub(r"^u(?=m|g)", "µ", plain)).replace("/ul", "/µl")
+    plain = re.sub(r"^(milli|nano|pico|femto)(?=m|g)", lambda found: found[1][0], plain)
+    plain = re.sub(r"^(micro|mc(?=g))", "µ", re.sub(r"^u(?=m|g)", "µ", plain)).replace("/ul", "/µl")
     plain = re.sub(r"mol(ar|/l)$", "m", plain)
     return _SPELLED.get(plain)
 

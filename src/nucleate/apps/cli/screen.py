@@ -94,10 +94,11 @@ def screen(
       nucleate screen plate1/ --map map.csv -o results --channels 1=DAPI,2=actin --channel DAPI
       nucleate screen plate1/ --map map.csv -o results --pattern "{any}_{well}-{field}_{channel}"
     """
+    from nucleate.run.journal import JOURNAL_NAME
     from nucleate.run.outputs import refuse_existing
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
-    from nucleate.screen.results import FIELDS_FOLDER, FILES, RECORD_NAME, read_record
+    from nucleate.screen.results import FIELDS_FOLDER, FILES, RECORD_NAME, read_record, write_record
     from nucleate.screen.resuming import take_up
     from nucleate.screen.sources import field_sources, nuclear_channel
 
@@ -114,10 +115,11 @@ def screen(
     nuclear = nuclear_channel(found, channel)
     sources = field_sources(found)
     record = _record(found, content, channel=nuclear, wells=wells, pattern=pattern)
-    if resume and (output / RECORD_NAME).exists():
-        earlier = read_record(output / RECORD_NAME)
+    fields = output / FIELDS_FOLDER
+    if resume:
+        earlier = read_record(output / RECORD_NAME) if (output / RECORD_NAME).exists() else record
         earlier.check_same_plate(record)
-        take_up(output / FIELDS_FOLDER, sources)
+        take_up(fields, sources)
         record = replace(record, unit=record.unit or earlier.unit)
     for line in [*found.problems[:_LISTED_PROBLEMS], *record.remarks, *_surprises(found, content.contents)]:
         say(f"nucleate: {line}")
@@ -127,12 +129,13 @@ def screen(
         )
     chosen = {"scale": segmenting.parse_scale(scale), "min_area": min_area, "min_confidence": min_confidence}
     segmenter = segmenting.load(model, device=device, threads=threads, chosen=chosen)
-    fields = output / FIELDS_FOLDER
     segmenter = _scaled(segmenter, sources, channel=nuclear, earlier=fields if resume else None, quiet=quiet)
     chosen["scale"] = segmenter.settings.scale
     batch = {"channel": nuclear, "resume": resume, "keep_earlier": False}
     export += ",measurements"
     settings = segmenting.settings_of(batch, export=export, memory=memory, device=device, threads=threads)
+    if not (fields / JOURNAL_NAME).exists():
+        write_record(output / RECORD_NAME, record)  # a screen that is stopped goes on with this plate
     summary = segmenting.run(
         list(sources),
         fields,
