@@ -206,3 +206,51 @@ def test_a_unit_that_was_given_once_stays(screened: Path, monkeypatch: pytest.Mo
     page = (screened / "out" / "plate.html").read_text(encoding="utf-8")
     assert "<h1>Plate p</h1>" in page
     assert "The map has no column concentration" in page
+
+
+def _moved(folder: Path, place: str) -> list[str]:
+    (folder / "p").rename(folder / place)
+    return [str(word).replace(f"{folder}/p", f"{folder}/{place}") for word in _call(folder)]
+
+
+def test_a_moved_plate_with_pictures_that_cannot_be_read(screened: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (screened / "p" / "A02_1_DAPI.tif").write_bytes(b"broken")
+    leave(*_call(screened), "--resume", "--quiet", code=1)
+    (screened / "p" / "A01_1_DAPI.tif").unlink()
+    (screened / "p" / "A01_1_DAPI.tif").symlink_to("gone.tif")
+    words = _moved(screened, "elsewhere")
+    leave(*words, "--resume", "--quiet", code=1)
+    assert "another plate" not in capsys.readouterr().err
+    assert not list((screened / "out" / "fields").glob("*-2*"))
+    _draw(screened / "elsewhere" / "A02_1_DAPI.tif", 4)
+    (screened / "elsewhere" / "A01_1_DAPI.tif").unlink()
+    _draw(screened / "elsewhere" / "A01_1_DAPI.tif", 2)
+    leave(*words, "--resume", "--quiet")
+    assert _counts(screened) == {"A01": "5", "A02": "4"}
+    assert not list((screened / "out" / "fields").glob("*-2*"))
+
+
+def test_a_screen_that_was_stopped_knows_its_plate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, nuclei in (("A01_1_DAPI", 2), ("A02_1_DAPI", 1)):
+        _draw(tmp_path / "p" / f"{name}.tif", nuclei)
+    whole, calls = OtsuSegmenter.segment, []
+
+    def stopped(self: OtsuSegmenter, *args: object, **options: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(OtsuSegmenter, "segment", stopped)
+    leave(*_call(tmp_path), "--quiet", code=130)
+    assert not (tmp_path / "out" / "wells.csv").exists()
+    other = tmp_path / "other"
+    for name in ("A01_1_DAPI", "A02_1_DAPI"):
+        _draw(other / "p" / f"{name}.tif", 4)
+    leave(*_call(other), "-o", tmp_path / "out", "--resume", "--quiet", code=2)
+    assert "another plate: none of its pictures is in this one, or all of them were changed" in capsys.readouterr().err
+    leave(*_call(tmp_path), "--pattern", "{well}_{field}_{any}", "--resume", "--quiet", code=2)
+    leave(*_moved(tmp_path, "elsewhere"), "--resume", "--quiet")
+    assert (_counts(tmp_path), len(calls)) == ({"A01": "2", "A02": "1"}, 3)

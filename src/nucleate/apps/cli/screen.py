@@ -94,6 +94,7 @@ def screen(
       nucleate screen plate1/ --map map.csv -o results --channels 1=DAPI,2=actin --channel DAPI
       nucleate screen plate1/ --map map.csv -o results --pattern "{any}_{well}-{field}_{channel}"
     """
+    from nucleate.core.files import make_folder
     from nucleate.run.journal import JOURNAL_NAME
     from nucleate.run.outputs import refuse_existing
     from nucleate.screen.layout import read_plate
@@ -135,7 +136,7 @@ def screen(
     export += ",measurements"
     settings = segmenting.settings_of(batch, export=export, memory=memory, device=device, threads=threads)
     if not (fields / JOURNAL_NAME).exists():
-        write_record(output / RECORD_NAME, record)  # a screen that is stopped goes on with this plate
+        write_record(make_folder(output) / RECORD_NAME, record)  # a screen that is stopped goes on with this plate
     summary = segmenting.run(
         list(sources),
         fields,
