@@ -10,7 +10,7 @@ import pytest
 from nucleate.screen.analysis import analyse
 from nucleate.screen.phenotypes import Reference, Rules, classify, reference_of
 from nucleate.screen.platemap import Content
-from nucleate.screen.tables import FieldRow, build_tables, nuclear_columns
+from nucleate.screen.tables import FieldRow, build_tables, counted, nuclear_columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -258,3 +258,29 @@ def test_few_controls_are_warned_about(controls: int, said: str) -> None:
     assert (found.expected_by_chance > 0) == (controls >= 6)
     if controls == 3:
         assert not any(values.any() for values in found.hits.values())
+
+
+def test_controls_without_medians_are_warned_about() -> None:
+    some = NEGATIVES | {"H01": ("sample", "x")}
+    found = _drawn(some, {f"A{i:02d}": 4 for i in range(1, 9)}, condensed={})
+    assert np.isfinite(found.limits["nuclei_per_field"])
+    assert (
+        "4 negative controls with a value of each measure: no well is called a hit by median_area_px" in found.warning
+    )
+
+
+def test_a_median_is_as_sure_as_the_nuclei_that_it_is_over() -> None:
+    wells = [*NEGATIVES, "H01"]
+    rng = np.random.default_rng(5)
+    names = [well for well in wells for _ in range(100)]
+    bright = rng.normal(110, 5, len(names))
+    bright[-100:] += 10
+    contents = {well: Content(well, role="negative") for well in NEGATIVES} | {"H01": Content("H01", "x", 1.0)}
+    fields = [FieldRow(well, well, 1) for well in wells]
+    scores = []
+    for cut in (0, 96):  # of the nuclei of H01; their brightness is as good as that of others
+        edge = [0.0] * (len(names) - cut) + [1.0] * cut
+        table = _nuclei(names, mean_intensity=bright.tolist(), touches_border=edge)
+        scores.append(analyse(build_tables(table, fields, contents=contents)).z["median_intensity"][-1])
+    assert counted("median_intensity") == "nuclei"
+    assert scores[0] == pytest.approx(scores[1])

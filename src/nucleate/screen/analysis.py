@@ -148,10 +148,13 @@ class Screen:
         """Say in one line that there are few negative controls; empty where there are enough."""
         wells = self.tables.wells
         negative = wells["role"] == "negative"
-        count = min(int(np.isfinite(wells[name][negative]).sum()) for name in self.tables.features)
+        counts = {name: int(np.isfinite(wells[name][negative]).sum()) for name in self.tables.features}
+        count = min(counts.values())
+        lacking = [name for name, one in counts.items() if one < FEWEST_CONTROLS]
         few = f"{count} negative control{'s' * (count != 1)} with a value of each measure"
         if count < FEWEST_CONTROLS:
-            return f"{few}: no well is called a hit; that takes {FEWEST_CONTROLS} at least, better {FEW_CONTROLS}"
+            by = "" if len(lacking) == len(counts) else f" by {', '.join(lacking)}"
+            return f"{few}: no well is called a hit{by}; that takes {FEWEST_CONTROLS} at least, better {FEW_CONTROLS}"
         if count < FEW_CONTROLS:
             return f"{few}: their spread is hardly known, so hits start at a z-score of {hit_limit(count):.1f}, not 3"
         return ""
