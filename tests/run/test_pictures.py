@@ -13,7 +13,7 @@ import tifffile
 from nucleate.core.lazy import lazy
 from nucleate.run.inputs import Source, content_hash, expand
 from nucleate.run.naming import unique_names
-from nucleate.run.pictures import each_picture, files_of_set
+from nucleate.run.pictures import each_picture, files_of_set, split_part
 from nucleate.run.results import WRITERS, Result
 
 pytestmark = pytest.mark.base
@@ -151,3 +151,13 @@ def test_a_set_that_is_not_whole_is_read_file_by_file(tmp_path: Path) -> None:
     first, second, third = _set(tmp_path, 3)
     third.unlink()
     assert expand([str(tmp_path)]) == [Source(first), Source(second)]
+
+
+def test_names_that_are_there_go_before_parts(tmp_path: Path) -> None:
+    for name in ("s.png", "s.png#1x/q.png", "s.png#[1]/q.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    for word in ("s.png#1x", "s.png#1x/q.png", "s.png#1x/*.png", "s.png#?x", "s.png#[1]"):
+        assert split_part(f"{tmp_path}/{word}") == (f"{tmp_path}/{word}", ""), word
+    for part in ("#1", "#1y/*.png", "#[2]", "#*\0/*"):
+        assert split_part(f"{tmp_path}/s.png{part}") == (f"{tmp_path}/s.png", part), part

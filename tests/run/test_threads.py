@@ -19,7 +19,8 @@ from nucleate.errors import NucleateError
 from nucleate.run.batch import BatchSettings, BatchSummary, Report, run_batch
 from nucleate.run.inputs import expand
 from nucleate.run.journal import JOURNAL_NAME
-from nucleate.run.threads import WORKER_NAME, _Room
+from nucleate.run.single import WorkBench
+from nucleate.run.threads import WORKER_NAME, ThreadCrew, _Room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -231,7 +232,9 @@ def test_a_batch_that_is_told_to_stop_ends_as_after_ctrl_c(folder: Path, tmp_pat
 
     sources, out = expand([str(folder)]), tmp_path / "out"
     slow, settings = FakeSegmenter(delay=0.05), BatchSettings(resume=True)
-    stopped = run_batch(sources, out, segmenter=slow, settings=settings, notify=notify, stopped=told.is_set)
+    bench = WorkBench(slow, settings, output=out, scratch=tmp_path)
+    crew = ThreadCrew(bench, at_once=settings.at_once, stopped=told.is_set)
+    stopped = run_batch(sources, out, segmenter=slow, settings=settings, notify=notify, crew=crew)
     assert (stopped.interrupted, stopped.count("ok"), stopped.count("not done")) == (True, 2, 7)
     assert (out / "summary.csv").read_text(encoding="utf-8").count(",ok,") == 2
     went_on = run_batch(sources, out, segmenter=FakeSegmenter(), settings=settings)

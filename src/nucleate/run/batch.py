@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shutil
 import tempfile
@@ -102,7 +103,6 @@ def run_batch(
     notify: Callable[[Report], None] = lambda _: None,
     watch: Callable[[Progress], None] = lambda _: None,
     crew: Crew | None = None,
-    stopped: Callable[[], bool] = lambda: False,
 ) -> BatchSummary:
     """Segment inputs and write their results, the common tables, summary.csv and run.json.
 
@@ -122,8 +122,6 @@ def run_batch(
         Called, perhaps in another thread, when a part of a large input is done.
     crew : Crew, optional
         Does the inputs; threads of this process when None.
-    stopped : callable
-        Asked a few times a second by those threads; when it says so, the batch ends as after Ctrl-C.
 
     Returns
     -------
@@ -139,12 +137,11 @@ def run_batch(
         If results cannot be written; a later run with ``resume`` goes on from there.
     """
     _prepare(output)
-    with outputs.alone(output), tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True) as scratch:
-        crew = crew or ThreadCrew(
-            WorkBench(segmenter, settings, output=output, scratch=Path(scratch)),
-            at_once=min(settings.at_once, len(sources)),
-            stopped=stopped,
-        )
+    with outputs.alone(output), contextlib.ExitStack() as closing:
+        if crew is None:
+            scratch = closing.enter_context(tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True))
+            bench = WorkBench(segmenter, settings, output=output, scratch=Path(scratch))
+            crew = ThreadCrew(bench, at_once=min(settings.at_once, len(sources)))
         return _run(sources, output, settings=settings, notify=notify, watch=watch, crew=crew)
 
 

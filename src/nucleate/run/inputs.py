@@ -24,6 +24,7 @@ from nucleate.run.layouts import is_image_folder, looks_like_image, members_to_s
 from nucleate.run.pictures import (
     each_picture,
     files_of_set,
+    is_there,
     only_part,
     split_part,
     stamp_of,
@@ -204,7 +205,7 @@ def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = T
     if not sources:
         what = f"no image in {', '.join(map(one_line, words))}" if words else "no input given"
         raise UsageError(f"{what}; name image files, folders, globs or a zip archive")
-    if all(source.problem and not _is_there(source.path) for source in sources):
+    if all(source.problem and not is_there(source.path) for source in sources):
         raise UsageError(f"nothing to do: {'; '.join(source.problem for source in sources)}")
     return sources
 
@@ -363,12 +364,6 @@ def _archive(path: Path) -> Iterator[Source]:
         yield Source(path, problem=f"{one_line(str(path))}: {why_no_picture(names)}")
     for member in kept:
         yield Source(path, str(member))
-
-
-def _is_there(path: Path) -> bool:
-    with contextlib.suppress(OSError, ValueError):  # a name that is too long
-        return path.is_file()
-    return False
 
 
 def _is_own(path: Path, output: Path | None) -> bool:

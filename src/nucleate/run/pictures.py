@@ -6,6 +6,7 @@ read stays one input, so that its fault is reported when its turn comes.
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from dataclasses import replace
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "each_picture",
     "files_of_set",
+    "is_there",
     "only_part",
     "split_part",
     "stamp_of",
@@ -72,7 +74,7 @@ def split_part(word: str) -> tuple[str, str]:
     Parameters
     ----------
     word : str
-        The name of a file that is there goes first, whatever is in it.
+        The name of a file or folder that is there goes first, whatever is in it, and so does a glob that matches.
 
     Returns
     -------
@@ -80,9 +82,17 @@ def split_part(word: str) -> tuple[str, str]:
         The file, and the rest from ``!`` or ``#`` on; empty where it names no part.
     """
     for place, letter in enumerate(word):
-        if letter in "!#" and not _is_there(word) and _is_there(word[:place]):
+        if letter in "!#" and is_there(word[:place]) and not _names_files(word):
             return word[:place], word[place:]
     return word, ""
+
+
+def is_there(path: str | Path) -> bool:
+    """Tell whether there is a file of that name."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # a name that is too long
+        return False
 
 
 def only_part(pictures: list[Source], part: str) -> list[Source]:
@@ -104,13 +114,6 @@ def only_part(pictures: list[Source], part: str) -> list[Source]:
     found = [one for one in pictures if one.problem or one.key == _absolute(first.path) + part]
     problem = f"{one_line(str(first.path) + part)}: no such picture in it; it holds {len(pictures)}"
     return found or [replace(first, member="", picture=None, name="", problem=problem)]
-
-
-def _is_there(word: str) -> bool:
-    try:
-        return Path(word).is_file()
-    except (OSError, ValueError):  # a name that is too long
-        return False
 
 
 def without_set_members(sources: Iterable[Source]) -> list[Source]:
@@ -167,6 +170,13 @@ def why_no_picture(members: Iterable[str]) -> str:
     if any(name.rsplit("/", 1)[-1] in {"zarr.json", ".zattrs", ".zgroup"} for name in members):
         return "an OME-Zarr in an archive; unpack it and name its folder"
     return "no image in this archive; check that it is the right one"
+
+
+def _names_files(word: str) -> bool:
+    try:
+        return os.path.lexists(word) or (glob.has_magic(word) and any(glob.iglob(word, recursive=True)))  # noqa: PTH207 - Path.glob takes no absolute patterns
+    except ValueError:  # what no name can have
+        return False
 
 
 def _absolute(path: Path) -> str:

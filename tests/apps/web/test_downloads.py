@@ -89,6 +89,25 @@ def test_what_was_removed_meanwhile_is_seen(desk: Desk, tmp_path: Path) -> None:
     assert not found.is_there()
 
 
+def test_what_is_being_packed_stays_until_it_is(desk: Desk, tmp_path: Path) -> None:
+    _, found = desk.prepare(None, ["geojson"])
+    expected = {name: path.read_bytes() for name, path in found.files.items()}
+    pieces = found.packed()
+    first = next(pieces)
+    del found
+    for _ in range(3):
+        desk.prepare(None, ["geojson"])
+    assert len(list(_scratch(tmp_path))) == 4
+    with zipfile.ZipFile(io.BytesIO(first + b"".join(pieces))) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == expected
+    del pieces
+    assert len(list(_scratch(tmp_path))) == 3
+
+
+def _scratch(folder: Path) -> Iterator[Path]:
+    return (folder / "scratch").glob("*/download-*")
+
+
 @pytest.mark.parametrize("export", ["geojson", "measurements", "ome-tiff"])
 def test_a_full_disk_is_one_line_and_leaves_nothing(export: str, desk: Desk, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")

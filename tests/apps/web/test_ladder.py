@@ -143,6 +143,15 @@ def test_steps_that_are_no_whole_numbers_leave_nothing_out() -> None:
     assert ones[:, 0].tolist() == [0.5, 2, 3.5, 5, 6.5, 8.5, 10]
 
 
+@pytest.mark.parametrize(("count", "ratio"), [(2, 4 / 3), (3, 1.2)])
+def test_the_last_of_even_steps_may_be_larger(count: int, ratio: float) -> None:
+    pixels = np.random.default_rng(2).random((int(count * ratio + 0.5), 300))
+    steps = steps_of(slice(0, count), ratio, length=len(pixels))
+    assert steps.starts.tolist() == list(range(count))
+    found = averaged(pixels, (steps, steps_of(slice(0, 300), 1, length=300)))
+    np.testing.assert_allclose(found, [*pixels[: count - 1], pixels[count - 1 :].mean(axis=0)])
+
+
 @pytest.mark.usefixtures("small")
 def test_labels_are_picked_near_their_middle_and_never_mixed(tmp_path: Path) -> None:
     labels = np.kron(np.arange(1, 70 * 44 + 1).reshape(70, 44), np.ones((16, 16), int)).astype(np.int32)[:1103, :701]

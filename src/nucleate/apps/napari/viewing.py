@@ -49,7 +49,16 @@ PLANES = [
 """What can be done with a stack, and what it is called."""
 
 _MOST_CHANNELS = 6  # an axis of more is no axis of channels
-_LOOK = ("name", "opacity", "blending", "contour")  # what a user may have set of a layer that is replaced
+_LOOK = (  # what a user may have set of a layer that is replaced
+    "name",
+    "visible",
+    "opacity",
+    "blending",
+    "contour",
+    "brush_size",
+    "preserve_labels",
+    "show_selected_label",
+)
 
 
 def image_layers(viewer: napari.viewer.Viewer) -> list[tuple[str, napari.layers.Image]]:
@@ -164,6 +173,7 @@ def put(viewer: napari.viewer.Viewer, data: LayerData, *, like: napari.layers.Im
     for _, old in label_layers(viewer):
         if _is_earlier(old, found):
             place = viewer.layers.index(old)
+            layer.colormap = hiding(old.colormap, np.zeros(0, np.int64))
             for name in _LOOK:
                 setattr(layer, name, getattr(old, name))
             viewer.layers.remove(old)  # its history of corrections, too: it has nothing to do with the new nuclei

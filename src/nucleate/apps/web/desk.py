@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import tempfile
+import weakref
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,8 +58,9 @@ class Desk:
         self.machine = machine
         self._scratch = tempfile.TemporaryDirectory(prefix="nucleate-serve-", ignore_cleanup_errors=True)
         self.store = Store()
-        self.worker = Worker(self.store, machine, load=load, ready=ready)
-        self.views = Views(Path(self._scratch.name), max_bytes=machine.max_bytes)
+        scratch = Path(self._scratch.name)
+        self.worker = Worker(self.store, machine, load=load, ready=ready, scratch=scratch)
+        self.views = Views(scratch, max_bytes=machine.max_bytes)
         self.downloads: OrderedDict[int, Download] = OrderedDict()
         self._numbers = itertools.count(1)
 
@@ -128,10 +130,10 @@ class Desk:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)  # when nobody is packing it any more
         self.downloads[number] = found
         while len(self.downloads) > _DOWNLOADS:
-            old, _ = self.downloads.popitem(last=False)
-            shutil.rmtree(Path(self._scratch.name) / f"download-{old}", ignore_errors=True)
+            self.downloads.popitem(last=False)
         return number, found
 
     def close(self, patience: float = 1.0) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import queue
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucleate.apps.web.choices import Choices, Machine, batch_settings, command, load
@@ -16,11 +18,11 @@ from nucleate.errors import NucleateError, OutputError, UsageError
 from nucleate.run import outputs
 from nucleate.run.batch import Progress, Report, run_batch
 from nucleate.run.journal import JOURNAL_NAME, Journal
-from nucleate.run.threads import WORKER_NAME
+from nucleate.run.single import WorkBench
+from nucleate.run.threads import WORKER_NAME, ThreadCrew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from nucleate.run.segmenter import Segmenter
 
@@ -151,6 +153,9 @@ class Worker:
         Makes a segmenter of choices; a test may give its own.
     ready : Segmenter, optional
         That of no choices, where it was made before.
+    scratch : Path, optional
+        Folder for what a run needs for a moment, and leaves there if it is still computing when all ends; that for
+        temporary files when None.
     """
 
     def __init__(
@@ -160,8 +165,9 @@ class Worker:
         *,
         load: Callable[[Choices, Machine], Segmenter] = load,
         ready: Segmenter | None = None,
+        scratch: Path | None = None,
     ) -> None:
-        self._store, self._machine, self._load = store, machine, load
+        self._store, self._machine, self._load, self._scratch = store, machine, load, scratch
         self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._jobs: list[Job] = []
         self._stop = threading.Event()
@@ -240,15 +246,17 @@ class Worker:
 
         self._begin(job, settings.at_once)
 
-        summary = run_batch(
-            [entry.source for entry in job.entries],
-            job.folder,
-            segmenter=segmenter,
-            settings=settings,
-            notify=notify,
-            watch=job.note_part,
-            stopped=self._stop.is_set,
-        )
+        with tempfile.TemporaryDirectory(prefix="nucleate-", dir=self._scratch, ignore_cleanup_errors=True) as scratch:
+            bench = WorkBench(segmenter, settings, output=job.folder, scratch=Path(scratch))
+            summary = run_batch(
+                [entry.source for entry in job.entries],
+                job.folder,
+                segmenter=segmenter,
+                settings=settings,
+                notify=notify,
+                watch=job.note_part,
+                crew=ThreadCrew(bench, at_once=min(settings.at_once, len(job.entries)), stopped=self._stop.is_set),
+            )
         return summary.interrupted
 
     def _begin(self, job: Job, at_once: int) -> None:

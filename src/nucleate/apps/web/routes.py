@@ -24,6 +24,8 @@ __all__ = ["desk_of", "routes"]
 routes = APIRouter()
 """Opening, running, downloading."""
 
+_GONE = "this download is no longer there; prepare it again"
+
 
 def desk_of(request: Request) -> Desk:
     """Give the desk of the application that answers."""
@@ -118,14 +120,18 @@ def _command(desk: _Desk, choices: Choices) -> dict[str, str]:
 @routes.post("/api/downloads")
 def _prepare(desk: _Desk, wanted: _Wanted) -> dict[str, Any]:
     number, found = desk.prepare(wanted.images, wanted.exports)
-    return {"id": number, "name": found.name, "bytes": found.nbytes, "packed": found.alone is None}
+    try:
+        nbytes = found.nbytes
+    except FileNotFoundError as error:
+        raise HTTPException(404, _GONE) from error
+    return {"id": number, "name": found.name, "bytes": nbytes, "packed": found.alone is None}
 
 
 @routes.get("/api/downloads/{number}")
 def _download(desk: _Desk, number: int) -> Response:
     found = desk.downloads.get(number)
     if found is None or not found.is_there():
-        raise HTTPException(404, "this download is no longer there; prepare it again")
+        raise HTTPException(404, _GONE)
     if found.alone is not None:
         return FileResponse(found.alone, filename=found.name, media_type="application/octet-stream")
     named = {"content-disposition": f"attachment; filename*=utf-8''{quote(found.name)}"}
