@@ -14,7 +14,9 @@ import pytest
 
 import nucleate
 from nucleate.apps.napari.found import FOUND, Found
+from nucleate.apps.napari.hiding import hidden_by
 from nucleate.apps.napari.samples import drawn
+from nucleate.apps.napari.viewing import put, show
 from nucleate.core.labels import relabel
 from nucleate.data.synth import Scene, draw
 from nucleate.errors import InputError
@@ -225,6 +227,29 @@ def test_new_colours_do_not_show_what_is_hidden(corrected: Any) -> None:  # noqa
     assert layer.colormap.map(np.array([2, 3])).tolist() == [[0, 0, 0, 0], [1, 0, 0, 1]]
     finder._least.value = 0.1
     assert layer.colormap.map(np.array([2])).tolist() == [[0, 0, 1, 1]]
+
+
+def test_another_run_keeps_what_was_set_of_the_layer(viewer: Any) -> None:  # noqa: ANN401 - as above
+    from napari.utils.colormaps import DirectLabelColormap
+
+    labels = np.kron([[1, 2]], np.ones((9, 9), np.int32)).astype(np.int32)
+    features = {"index": np.array([1, 2]), "confidence": np.array([0.9, 0.2])}
+    image = viewer.add_image(labels.astype(np.uint8), name="two")
+
+    def result(least: float) -> Any:  # noqa: ANN401 - napari's own
+        found = Found(labels.copy(), features, source=image.unique_id, least=least)
+        return put(viewer, (labels.copy(), {"features": features, "metadata": {FOUND: found}}, "labels"), like=image)
+
+    layer = result(0.5)
+    layer.colormap = DirectLabelColormap(color_dict={None: "yellow", 0: "transparent"})
+    layer.visible, layer.brush_size, layer.preserve_labels, layer.show_selected_label = False, 33, True, True
+    show(layer, layer.metadata[FOUND])
+    for least, hidden in ((0.5, [2]), (0.0, [])):
+        layer = result(least)
+        assert (layer.visible, layer.brush_size, layer.preserve_labels) == (False, 33, True)
+        assert (layer.show_selected_label, hidden_by(layer.colormap).tolist()) == (True, hidden)
+        assert layer.features["index"].tolist() == [one for one in (1, 2) if one not in hidden]
+        assert layer.get_color(1).tolist() == [1, 1, 0, 1]
 
 
 def test_files_open_and_layers_are_written(viewer: Any, tmp_path: Path) -> None:  # noqa: ANN401 - as above

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
-from tests.fakes import FakeSegmenter
+from tests.fakes import FakeSegmentation, FakeSegmenter
 
 from nucleate.apps.web.choices import Choices, Machine, command
+from nucleate.apps.web.desk import Desk
 from nucleate.apps.web.jobs import Job, Worker, results_folder
 from nucleate.apps.web.store import Store
 from nucleate.run.batch import Progress
@@ -26,6 +27,8 @@ from nucleate.run.threads import WORKER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from nucleate.core.image import Image as Picture
 
     _Make = Callable[..., tuple[Store, Worker]]
 
@@ -236,3 +239,32 @@ def test_the_page_is_told_what_changed(make: _Make, tmp_path: Path, images: list
     store.clear()
     assert store.since(first["revision"]) | {"revision": 0} == {"revision": 0, "anew": True, "images": [], "count": 0}
     assert asdict(Machine())["output"] == Path("nucleate-results")
+
+
+def test_a_run_that_cannot_end_leaves_nothing(
+    tmp_path: Path, images: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(FakeSegmenter):
+        def segment(self, image: Picture, *, max_bytes: int | None = None) -> FakeSegmentation:
+            begun.set()
+            go_on.wait(30)
+            return super().segment(image, max_bytes=max_bytes)
+
+    slow: Any = Slow()
+    slow.card, slow.settings = SimpleNamespace(name="slow", sha256="0" * 64), SegmentSettings()
+    desk = Desk(Machine(tmp_path / "out"), load=lambda *_: slow)
+    desk.open(images[0])
+    job = desk.run(None, Choices())
+    assert begun.wait(30)
+    desk.close(0.1)
+    assert list((tmp_path / "scratch").iterdir()) == []
+    go_on.set()
+    end = time.monotonic() + 30
+    while job.state == "running" and time.monotonic() < end:
+        time.sleep(0.01)
+    assert job.state == "done", "its only image was finished all the same"
+    assert list((tmp_path / "scratch").iterdir()) == []

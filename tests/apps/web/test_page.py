@@ -25,6 +25,7 @@ pytest.importorskip("fastapi")
 
 from nucleate.apps.web.app import make_app  # noqa: E402
 from nucleate.apps.web.desk import Desk  # noqa: E402
+from nucleate.apps.web.downloads import Download  # noqa: E402
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # newer ones want a successor of httpx
@@ -230,6 +231,15 @@ def test_downloads_are_what_the_writers_write(page: TestClient, done: dict[str, 
     assert len(coco["annotations"]) == sum(image["nuclei"] for image in done.values())
     assert page.post("/api/downloads", json={"exports": ["pdf"]}).status_code == 400
     assert page.get("/api/downloads/999").status_code == 404
+
+
+def test_results_that_were_removed_meanwhile_are_no_longer_there(
+    page: TestClient, done: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gone = Download("a.tif", {"a.tif": tmp_path / "a.tif"})
+    monkeypatch.setattr("nucleate.apps.web.downloads.prepare", lambda *_, **__: gone)
+    answer = page.post("/api/downloads", json={"images": [done["cells"]["id"]], "exports": ["labels"]})
+    assert (answer.status_code, "prepare it again" in answer.json()["error"]) == (404, True)
 
 
 def test_a_projection_is_segmented_and_shown(page: TestClient, done: dict[str, Any], folder: Path) -> None:
