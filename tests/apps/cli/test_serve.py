@@ -103,7 +103,7 @@ def test_ctrl_c_ends_it_while_it_computes(server: _Server, tmp_path: Path) -> No
     code, seconds, said = server.stop()
     assert (code, seconds < 2, "Traceback" in said) == (130, True, False)
     assert not [*tmp_path.rglob("*.labels.tif.*"), *tmp_path.glob("nucleate-results/.writing-*")]
-    assert list((tmp_path / "scratch").iterdir()) == []
+    assert not [*(tmp_path / "scratch").glob("nucleate*")]
 
 
 @_needed
