@@ -107,7 +107,9 @@ def test_tables_agree_with_each_other(screened: Path) -> None:
     assert len(controls) == 4
     assert statistics["hit_threshold"]["nuclei_per_field"] is None
     assert statistics["hits"]["nuclei_per_field"] is None
-    assert "4 negative controls with a value of each measure: no well is called a hit" in (screened / "plate.html").read_text("utf-8")
+    assert "4 negative controls with a value of each measure: no well is called a hit" in (
+        screened / "plate.html"
+    ).read_text("utf-8")
     for well in wells:
         assert float(well["z_nuclei_per_field"]) == pytest.approx(
             (float(well["nuclei_per_field"]) - middle) / spread, rel=1e-4
