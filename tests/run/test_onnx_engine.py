@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,3 +97,12 @@ def test_wrong_channels_are_the_models_fault(capfd: pytest.CaptureFixture[str]) 
 def test_a_network_must_keep_height_and_width() -> None:
     with pytest.raises(ModelError, match="must keep height and width"):
         OnnxEngine(network(stride=2), threads=1)(np.ones((1, 1, 8, 8), np.float32))
+
+
+def test_onnx_runtime_reports_nothing_and_leaves_no_file(tmp_path: Path) -> None:
+    # It stays quiet where it finds itself in a test.
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "SYSTEMROOT"}}
+    words = [sys.executable, "-c", "from nucleate.run.engine import load_onnxruntime as load; load().InferenceSession"]
+    places = dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "XDG_CACHE_HOME", "LOCALAPPDATA"), str(tmp_path))
+    subprocess.run(words, env=kept | places | {"PYTHONDONTWRITEBYTECODE": "1"}, check=True)
+    assert list(tmp_path.rglob("*")) == []

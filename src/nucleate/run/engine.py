@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Engine", "OnnxEngine", "WithinMemory"]
+__all__ = ["Engine", "OnnxEngine", "WithinMemory", "load_onnxruntime"]
 
 _logger = logging.getLogger(__name__)
 
@@ -147,9 +148,20 @@ def _memory_is_full(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
 
 
-def _session(model: bytes | Path, threads: int | None, *, name: str) -> Any:  # noqa: ANN401 - as above
-    import onnxruntime  # a third of a second to import: only when maps are computed
+def load_onnxruntime() -> Any:  # noqa: ANN401 - as above
+    """Import ONNX Runtime, a third of a second, so that it sends nothing anywhere.
 
+    Releases from 1.29 on report to their makers from the import on, and keep files in the user's cache folder for that,
+    unless this variable says no.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    return onnxruntime
+
+
+def _session(model: bytes | Path, threads: int | None, *, name: str) -> Any:  # noqa: ANN401 - as above
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # faults come back as exceptions; its own lines on stderr would double them
     # Waiting threads that spin keep a processor busy between tiles, while other work could use it.

@@ -19,7 +19,7 @@ from onnx import helper, numpy_helper
 
 from nucleate.core.files import atomic_path
 from nucleate.errors import ModelError
-from nucleate.run.engine import OnnxEngine
+from nucleate.run.engine import OnnxEngine, load_onnxruntime
 from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.run.weights import find_model, write_card
 from nucleate.train.tuning import Tick, no_tick, told
@@ -180,6 +180,7 @@ def quantise(content: bytes, batches_NCHW: Iterable[NDArray[np.float32]]) -> byt
     ModelError
         If there is no batch or no convolution.
     """
+    load_onnxruntime()
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     model = _melted(content)
@@ -225,8 +226,7 @@ class _Reader:
 
 def _melted(content: bytes) -> Any:  # noqa: ANN401 - onnx ships no types
     """Melt normalisations into the convolutions before them, as a runtime does when it loads a file."""
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
