@@ -124,10 +124,8 @@ def screen(
         record = replace(record, unit=record.unit or earlier.unit)
     for line in [*found.problems[:_LISTED_PROBLEMS], *record.remarks, *_surprises(found, content.contents)]:
         say(f"nucleate: {line}")
-    if len(found.problems) > _LISTED_PROBLEMS:
-        say(
-            f"nucleate: {len(found.problems) - _LISTED_PROBLEMS} more pictures do not fit; see {output / 'screen.json'}"
-        )
+    if (more := len(found.problems) - _LISTED_PROBLEMS) > 0:
+        say(f"nucleate: {more} more pictures do not fit; see {output / 'screen.json'}")
     chosen = {"scale": segmenting.parse_scale(scale), "min_area": min_area, "min_confidence": min_confidence}
     segmenter = segmenting.load(model, device=device, threads=threads, chosen=chosen)
     segmenter = _scaled(segmenter, sources, channel=nuclear, earlier=fields if resume else None, quiet=quiet)
