@@ -151,7 +151,7 @@ def read_map(path: Path | str, *, unit: str = "") -> PlateMap:
         found, unit = _in_one_unit(found, units, heading=_known_unit(in_heading), wanted=unit)
     except DataError as error:
         raise UsageError(f"{shown}: {error}") from error
-    if in_heading and not unit_name(in_heading) and unit != in_heading:
+    if in_heading and not unit_name(in_heading) and unit.casefold() != in_heading.casefold():
         odd.append(f"concentrations are taken to be in {unit}; their heading says {one_line(in_heading)}")
     return PlateMap(found, unit, (*_remarks(found, columns, over=over), *odd))
 
