@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from time import monotonic, sleep
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -236,15 +237,19 @@ def test_a_screen_that_was_stopped_knows_its_plate(
     for name, nuclei in (("A01_1_DAPI", 2), ("A02_1_DAPI", 1)):
         _draw(tmp_path / "p" / f"{name}.tif", nuclei)
     whole, calls = OtsuSegmenter.segment, []
+    journal = tmp_path / "out" / "fields" / ".nucleate-journal.jsonl"
 
     def stopped(self: OtsuSegmenter, *args: object, **options: object) -> object:
         calls.append(1)
         if len(calls) == 2:
+            until = monotonic() + 20
+            while '"ok"' not in journal.read_text("utf-8") and monotonic() < until:
+                sleep(0.01)
             raise KeyboardInterrupt
         return whole(self, *args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(OtsuSegmenter, "segment", stopped)
-    leave(*_call(tmp_path), "--quiet", code=130)
+    leave(*_call(tmp_path), "--threads", "1", "--quiet", code=130)
     assert not (tmp_path / "out" / "wells.csv").exists()
     other = tmp_path / "other"
     for name in ("A01_1_DAPI", "A02_1_DAPI"):
