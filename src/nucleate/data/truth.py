@@ -293,11 +293,12 @@ def _picture_shape(picture: NDArray[Any] | None, image_id: str, *, images: Path 
 
 def _outlines(source: Source) -> list[Outlined]:
     """List the outlined images; none where the pictures are label images and files of another kind lie beside them."""
-    if any(one.is_label for one in read_names(source.names).values()):
+    pictures = read_names(source.names)
+    if any(one.is_label for one in pictures.values()):
         return []
     found = [entry for entry in find_outlined(source) if entry.outlines is not None]
     matched = any(entry.image is not None or entry.shape is not None for entry in found)
-    return found if matched or not read_names(source.names) else []
+    return found if matched or not pictures else []
 
 
 def _outline_reader(

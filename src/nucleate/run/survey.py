@@ -199,8 +199,9 @@ def _of_best_dye(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glan
         mean = max(float(one.mean()) if one.sum() >= _FEW else 0.0 for one in found)
         return mean + _BLUE_FIRST if look.scaling.only == BLUE else mean
 
-    looks = [glance, *(of_channel(channel, ArrayPlane(pixels[..., channel])) for channel in dyes)]
-    best = max((look for look in looks if not look.scaling.invert), key=sureness) if dyes else glance
+    others = [channel for channel in dyes if channel != glance.scaling.only]
+    looks = [glance, *(of_channel(channel, ArrayPlane(pixels[..., channel])) for channel in others)]
+    best = max((look for look in looks if not look.scaling.invert), key=sureness) if others else glance
     if best is glance or best.scaling.only is None:
         return glance
     whole = of_channel(best.scaling.only, GreyPlane(glance.plane, best.scaling.only))  # the only one to be read as such
