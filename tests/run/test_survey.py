@@ -237,3 +237,20 @@ def test_colours_of_one_dye_are_not_looked_at_one_by_one(model: Segmenter) -> No
     assert model.card.normalizer.dyes(purple) == ()
     purple[..., 1] = np.rot90(grey)
     assert model.card.normalizer.dyes(purple) == (2, 0, 1)
+
+
+def test_blue_mucus_among_red_nuclei_is_no_haematoxylin(model: Segmenter) -> None:
+    grey, labels = draw(Scene(size=(300, 300), nuclei=25, touching=0.0), np.random.default_rng(3))
+    texture = ndimage.gaussian_filter(np.random.default_rng(4).normal(size=grey.shape), 3)
+    nuclei = ndimage.gaussian_filter((labels > 0).astype(float), 1)
+    tissue = np.clip(0.7 + 2 * texture, 0, 1.2) * (1 - nuclei)
+    mucus = ndimage.gaussian_filter(np.random.default_rng(5).normal(size=grey.shape), 15) > 0.02
+    # Nuclear fast red and Alcian blue.
+    dyes = nuclei[..., None] * (0.15, 0.6, 0.4) + tissue[..., None] * np.where(
+        mucus[..., None], (0.4, 0.25, 0.1), (0.03, 0.25, 0.15)
+    )
+    section = np.rint(255 * 10**-dyes).astype(np.uint8)
+    measured = model.card.normalizer.measure(section)
+    assert measured.white is not None
+    assert model.survey(section).scaling == measured.grey
+    assert score_image(labels, model.segment_plane(section)[0]).f1_50 > 0.9

@@ -88,6 +88,8 @@ class Scaling:
         The one channel of a colour plane that is used and repeated; None uses all.
     white : (float, float, float) or None
         Red, green and blue where no dye is, if the haematoxylin is looked at; None looks at grey or colours.
+    grey : Scaling or None
+        Where the colours spoke for haematoxylin, what is looked at otherwise: whoever can ask a network may.
     unlit : float or None
         Pixels with no channel above are shown as ground: they lie beyond the slide, or are filled up with black.
     ink : float or None
@@ -105,6 +107,7 @@ class Scaling:
     channels: int
     only: int | None = None
     white: tuple[float, float, float] | None = None
+    grey: Scaling | None = None
     unlit: float | None = None
     ink: float | None = None
     specks: float | None = None
@@ -240,7 +243,7 @@ class Normalizer:
             low, high, _ = self._ends(_finite(to_haematoxylin(sample, white)), np.dtype(np.float32))
             if high - low < _FAINT:
                 low, high = low + _DIRT, low + _FAINT
-            return replace(grey, low=low, high=high, white=white)
+            return replace(grey, low=low, high=high, white=white, grey=grey)
         if self.stain != "nuclear":
             return grey
         dyes, one = self._dyes(few, dtype)

@@ -34,7 +34,7 @@ _TIMES = 3  # times that lone bright pixels may be found and left out: the brigh
 _SPECK = 0.25  # of the range: height of a lone bright pixel, ...
 _SMALLER = 0.4  # times the size is the second look at a channel
 _FEW = 2.0  # nuclei, as far as it is sure of them, from which on the network can be called sure
-_BLUE_FIRST = 0.06  # by how much surer than of the blue channel the network must be of another one
+_DYE_FIRST = 0.06  # by how much surer than of the dye of nuclei the network must be of something else
 _LONE = 3e-4  # ... and share of the pixels that are many of them: three times as many as in any picture of the set
 
 
@@ -106,7 +106,8 @@ def _look(segmenter: Segmenter, plane: Plane, *, scaling: Scaling, rule: ScaleRu
     wide = wide_part(plane)
     near, pixels = near_part(wide), wide.read(slice(None), slice(None))
     scaling = _without_specks(plane, pixels, normalizer=card.normalizer, scaling=scaling)
-    glance = _of_best_dye(_Glance(segmenter, plane, scaling=scaling), near, pixels=pixels)
+    glance = _of_haematoxylin_or_grey(_Glance(segmenter, plane, scaling=scaling), near)
+    glance = _of_best_dye(glance, near, pixels=pixels)
     glance = _with_contrast(glance, near, pixels=cleared(pixels, glance.scaling.specks))
     scale = find_scale(wide, glance, rule=rule) if wanted == "auto" else wanted
     return Survey(scale, replace(glance.scaling, blanks=blanks), glance.seen if scale == 1 else None, inside)
@@ -180,6 +181,23 @@ def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalize
     return scaling
 
 
+def _of_haematoxylin_or_grey(glance: _Glance, part: Plane) -> _Glance:
+    """Give the looks at brightness where haematoxylin was to be looked at and the network is clearly surer of it.
+
+    Other dyes have colours like that of haematoxylin, as the green and blue ones of collagen.
+    """
+    if glance.scaling.grey is None:
+        return glance
+    grey = _Glance(glance.segmenter, glance.plane, scaling=glance.scaling.grey)
+    return glance if _sureness(glance, part) + _DYE_FIRST >= _sureness(grey, part) else grey
+
+
+def _sureness(look: _Glance, part: Plane) -> float:
+    """Tell how sure the network is of the nuclei in a part, 0..1; 0 where it finds next to nothing."""
+    found = [look(part, 1.0)[1], look(part, _SMALLER, rough=True)[1]]  # of large nuclei it is surer in the second
+    return max(float(one.mean()) if one.sum() >= _FEW else 0.0 for one in found)
+
+
 def _of_best_dye(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glance:
     """Give the looks at the channel in which the network is surest, where dyes of several colours shine.
 
@@ -194,14 +212,14 @@ def _of_best_dye(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glan
         scaling = _without_specks(plane, pixels[..., channel], normalizer=normalizer, scaling=scaling)
         return _Glance(segmenter, glance.plane, scaling=replace(scaling, only=channel))
 
-    def sureness(look: _Glance) -> float:
-        found = [look(part, 1.0)[1], look(part, _SMALLER, rough=True)[1]]  # of large nuclei it is surer in the second
-        mean = max(float(one.mean()) if one.sum() >= _FEW else 0.0 for one in found)
-        return mean + _BLUE_FIRST if look.scaling.only == BLUE else mean
-
     others = [channel for channel in dyes if channel != glance.scaling.only]
     looks = [glance, *(of_channel(channel, ArrayPlane(pixels[..., channel])) for channel in others)]
-    best = max((look for look in looks if not look.scaling.invert), key=sureness) if others else glance
+    best = glance
+    if others:
+        best = max(
+            (look for look in looks if not look.scaling.invert),
+            key=lambda look: _sureness(look, part) + (_DYE_FIRST if look.scaling.only == BLUE else 0.0),
+        )
     if best is glance or best.scaling.only is None:
         return glance
     whole = of_channel(best.scaling.only, GreyPlane(glance.plane, best.scaling.only))  # the only one to be read as such
