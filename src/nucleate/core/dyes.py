@@ -38,8 +38,9 @@ _COLOURED = 0.1  # ... if the channels are so far apart
 _COLOURS = 250_000  # pixels by which colours are known, at most about
 _DENSE = 0.7  # share of the white below which the darkest channel of a dyed pixel lies
 _POOR = 0.5  # share of the haematoxylin of the bluest nuclei that is little
-_MOSTLY = 0.55  # of the dyed pixels
-_PRESENT = (0.2, 1.15)  # its share of all density: other dyes give less, or far more than there can be
+_MOSTLY, _OFTEN = 0.55, 0.4  # of the dyed pixels, for certain and perhaps
+_PRESENT = (0.2, 1.15)  # its share of all density: other dyes give less, or far more than there can be; ...
+_PERHAPS = (0.1, 1.4)  # ... as far as it can be told: it may be weak, or bluer
 _UNLIT = 0.04  # of the brightest: where no channel is brighter, no light came through
 _DARKEST = 0.3  # of the brightest: hardly anything in a section on black is darker, ...
 _THROUGH = 0.2  # ... all channels let so much through in most of it, ...
@@ -125,18 +126,18 @@ def few_pixels(sample: NDArray[Any]) -> NDArray[np.float32]:
     return kept
 
 
-def is_counterstained(pixels: NDArray[np.float32], white: tuple[float, float, float]) -> bool:
-    """Tell whether there is haematoxylin, and most of the dyed pixels (n, 3) hold little of it."""
+def is_counterstained(pixels: NDArray[np.float32], white: tuple[float, float, float], *, perhaps: bool = False) -> bool:
+    """Tell whether there is haematoxylin, and most of the dyed pixels (n, 3) hold little of it, or perhaps so."""
     density = _density(pixels, white)
     amount = _haematoxylin_in(density)
     much = np.percentile(amount, 95)
     whole = np.percentile(np.linalg.norm(density, axis=-1), 95)
-    least, most = (share * whole for share in _PRESENT)
+    least, most = (share * whole for share in (_PERHAPS if perhaps else _PRESENT))
     if not least < much < most:
         return False
     dyed = _of_three(np.logical_or, pixels < _DENSE * np.array(white, np.float32))
-    poor = amount < _POOR * much
-    return bool(np.count_nonzero(dyed & poor) > _MOSTLY * np.count_nonzero(dyed))
+    poor = np.count_nonzero(dyed & (amount < _POOR * much))
+    return bool(poor > (_OFTEN if perhaps else _MOSTLY) * np.count_nonzero(dyed))
 
 
 def is_dyed(pixels: NDArray[np.float32]) -> bool:

@@ -88,8 +88,8 @@ class Scaling:
         The one channel of a colour plane that is used and repeated; None uses all.
     white : (float, float, float) or None
         Red, green and blue where no dye is, if the haematoxylin is looked at; None looks at grey or colours.
-    grey : Scaling or None
-        Where the colours spoke for haematoxylin, what is looked at otherwise: whoever can ask a network may.
+    otherwise : Scaling or None
+        In grey, or as haematoxylin, where the colours do not decide it for certain: whoever can ask a network may.
     unlit : float or None
         Pixels with no channel above are shown as ground: they lie beyond the slide, or are filled up with black.
     ink : float or None
@@ -107,7 +107,7 @@ class Scaling:
     channels: int
     only: int | None = None
     white: tuple[float, float, float] | None = None
-    grey: Scaling | None = None
+    otherwise: Scaling | None = None
     unlit: float | None = None
     ink: float | None = None
     specks: float | None = None
@@ -238,12 +238,16 @@ class Normalizer:
             return grey
         if grey.invert:
             white = white_of(few, self.high_percentile)
-            if self.stain == "nuclear" and not is_counterstained(few, white):
+            nuclear = self.stain == "nuclear"
+            if nuclear and not is_counterstained(few, white, perhaps=True):
                 return grey
             low, high, _ = self._ends(_finite(to_haematoxylin(sample, white)), np.dtype(np.float32))
             if high - low < _FAINT:
                 low, high = low + _DIRT, low + _FAINT
-            return replace(grey, low=low, high=high, white=white, grey=grey)
+            dye = replace(grey, low=low, high=high, white=white)
+            if nuclear and not is_counterstained(few, white):
+                return replace(grey, otherwise=dye)
+            return replace(dye, otherwise=grey) if nuclear else dye
         if self.stain != "nuclear":
             return grey
         dyes, one = self._dyes(few, dtype)

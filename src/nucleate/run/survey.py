@@ -34,7 +34,7 @@ _TIMES = 3  # times that lone bright pixels may be found and left out: the brigh
 _SPECK = 0.25  # of the range: height of a lone bright pixel, ...
 _SMALLER = 0.4  # times the size is the second look at a channel
 _FEW = 2.0  # nuclei, as far as it is sure of them, from which on the network can be called sure
-_DYE_FIRST = 0.06  # by how much surer than of the dye of nuclei the network must be of something else
+_SURER = 0.06  # by how much surer the network must be of something else than of what the colours speak for
 _LONE = 3e-4  # ... and share of the pixels that are many of them: three times as many as in any picture of the set
 
 
@@ -182,14 +182,14 @@ def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalize
 
 
 def _of_haematoxylin_or_grey(glance: _Glance, part: Plane) -> _Glance:
-    """Give the looks at brightness where haematoxylin was to be looked at and the network is clearly surer of it.
+    """Give the looks at what the colours speak for, or at the other, if the network is clearly surer of that.
 
-    Other dyes have colours like that of haematoxylin, as the green and blue ones of collagen.
+    Other dyes have colours like that of haematoxylin, as the green and blue ones of collagen; and it may be weak.
     """
-    if glance.scaling.grey is None:
+    if glance.scaling.otherwise is None:
         return glance
-    grey = _Glance(glance.segmenter, glance.plane, scaling=glance.scaling.grey)
-    return glance if _sureness(glance, part) + _DYE_FIRST >= _sureness(grey, part) else grey
+    other = _Glance(glance.segmenter, glance.plane, scaling=glance.scaling.otherwise)
+    return other if _sureness(other, part) > _sureness(glance, part) + _SURER else glance
 
 
 def _sureness(look: _Glance, part: Plane) -> float:
@@ -218,7 +218,7 @@ def _of_best_dye(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glan
     if others:
         best = max(
             (look for look in looks if not look.scaling.invert),
-            key=lambda look: _sureness(look, part) + (_DYE_FIRST if look.scaling.only == BLUE else 0.0),
+            key=lambda look: _sureness(look, part) + (_SURER if look.scaling.only == BLUE else 0.0),
         )
     if best is glance or best.scaling.only is None:
         return glance
