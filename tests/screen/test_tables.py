@@ -10,7 +10,7 @@ import pytest
 from nucleate.screen.analysis import analyse
 from nucleate.screen.phenotypes import Reference, Rules, classify, reference_of
 from nucleate.screen.platemap import Content
-from nucleate.screen.tables import FieldRow, build_tables, counted, nuclear_columns
+from nucleate.screen.tables import FieldRow, build_tables, nuclear_columns, summaries
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -282,5 +282,5 @@ def test_a_median_is_as_sure_as_the_nuclei_that_it_is_over() -> None:
         edge = [0.0] * (len(names) - cut) + [1.0] * cut
         table = _nuclei(names, mean_intensity=bright.tolist(), touches_border=edge)
         scores.append(analyse(build_tables(table, fields, contents=contents)).z["median_intensity"][-1])
-    assert counted("median_intensity") == "nuclei"
+    assert summaries()["median_intensity"].over == "nuclei"
     assert scores[0] == pytest.approx(scores[1])

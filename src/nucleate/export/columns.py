@@ -16,7 +16,32 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["read_columns"]
+__all__ = ["column_names", "read_columns"]
+
+
+def column_names(path: Path) -> list[str]:
+    """Read the heading of a CSV.
+
+    Parameters
+    ----------
+    path : Path
+        As for `read_columns`.
+
+    Returns
+    -------
+    list of str
+        Without any for an empty file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            return next(csv.reader(stream), [])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable(path, error) from error
 
 
 def read_columns(
@@ -63,8 +88,7 @@ def read_columns(
                 for column, i in zip(columns, kept, strict=True):
                     column.append(row[i])
     except (OSError, UnicodeDecodeError, IndexError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "damaged"
-        raise InputError(f"{shown}: cannot be read: {reason}; make it again") from error
+        raise _unreadable(path, error) from error
     found: dict[str, NDArray[Any]] = {}
     for column, i in zip(columns, kept, strict=True):
         name = header[i]
@@ -76,3 +100,8 @@ def read_columns(
         except ValueError as error:
             raise InputError(f"{shown}: column {name} holds no numbers: {error}; make it again") from error
     return found
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or "damaged"
+    return InputError(f"{one_line(str(path))}: cannot be read: {reason}; make it again")

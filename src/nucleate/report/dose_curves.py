@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate.report.plate_maps import shown
+from nucleate.screen.tables import is_share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,7 +65,7 @@ def dose_plot(curve: Curve, unit: str) -> str:
     if not tested.size:
         return ""
     left, right = math.log10(tested.min()), math.log10(tested.max())
-    most = 1.0 if curve.feature.endswith("_fraction") else math.inf
+    most = 1.0 if is_share(curve.feature) else math.inf
     space = _Space(left - 0.9, right + 0.15, responses=responses, most=most)
     dots = "".join(
         f'<circle cx="{space.x(math.log10(d) if d > 0 else left - 0.7 + 0.12 * _jitter(i)):.1f}" '

@@ -11,8 +11,8 @@ from nucleate.report.dose_curves import dose_plot, verdict
 from nucleate.report.page import document, table
 from nucleate.report.plate_maps import WellMap, heat_map, shown
 from nucleate.screen.hits import FEWEST_CONTROLS
-from nucleate.screen.phenotypes import Rules
-from nucleate.screen.tables import FEATURES, LEAST
+from nucleate.screen.phenotypes import POSITIVE_PERCENTILE, Rules
+from nucleate.screen.tables import LEAST, is_share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,10 +69,11 @@ def plate_page(screen: Screen, *, title: str, unit: str = "", notes: Sequence[st
 def _controls(screen: Screen, unit: str) -> str:
     if not screen.controls:
         return '<h2>Controls</h2><p class="note">No positive controls in the map: no Z-prime and no SSMD.</p>'
+    headings = screen.tables.headings
     rows = [
         [
             one.compound or "without a name",
-            FEATURES[name],
+            headings[name],
             *(shown(value) for value in (found.z_prime, found.robust_z_prime, found.ssmd, found.robust_ssmd)),
             f"{found.positives} / {found.negatives}",
             f"{shown(one.concentration)} {unit}".strip(),
@@ -92,11 +93,11 @@ def _edges(screen: Screen) -> str:
     rows = []
     for name, found in screen.edges.items():
         # A share of a share says little where the inside has next to none, and nothing where it has none.
-        plain = name.endswith("fraction") or not np.isfinite(found.relative)
+        plain = is_share(name) or not np.isfinite(found.relative)
         form = f"{found.difference:+.3f}" if plain else f"{found.relative:+.1%}"
         share = form if np.isfinite(found.difference) else shown(np.nan)
         p = shown(found.p)
-        rows.append([FEATURES[name], share, p, f"{found.rim} / {found.inside}"])
+        rows.append([screen.tables.headings[name], share, p, f"{found.rim} / {found.inside}"])
     who = "negative controls" if screen.edge_of == "negative" else "samples"
     note = f"Median of the {who} on the rim of the plate against those inside; p of the Mann-Whitney test."
     if screen.edge_of != "negative":
@@ -117,11 +118,11 @@ def _maps(screen: Screen, unit: str) -> str:
     ]
     roles = list(wells["role"])
     parts = []
-    for name in screen.tables.features:
-        plain = WellMap(FEATURES[name], names, wells[name].astype(np.float64), notes, roles)
-        parts.append(f"<div><h3>{FEATURES[name]}</h3>{heat_map(screen.shape, plain)}</div>")
+    for name, heading in screen.tables.headings.items():
+        plain = WellMap(heading, names, wells[name].astype(np.float64), notes, roles)
+        parts.append(f"<div><h3>{escape(heading)}</h3>{heat_map(screen.shape, plain)}</div>")
         if np.isfinite(screen.z[name]).any():
-            scores = WellMap(f"{FEATURES[name]}, z", names, screen.z[name], notes, roles, around_zero=True, limit=10.0)
+            scores = WellMap(f"{heading}, z", names, screen.z[name], notes, roles, around_zero=True, limit=10.0)
             parts.append(f"<div><h3>Its robust z-score, cut at ±10</h3>{heat_map(screen.shape, scores)}</div>")
         else:
             several = int(np.isfinite(wells[name][wells["role"] == "negative"].astype(np.float64)).sum()) > 1
@@ -135,11 +136,12 @@ def _curves(screen: Screen, unit: str) -> str:
     if not screen.curves:
         return ""
     compounds = dict.fromkeys(curve.compound for curve in screen.curves)
-    rows = [[c.compound, FEATURES[c.feature], verdict(c, unit), shown(c.fit.r_squared)] for c in screen.curves]
+    headings = screen.tables.headings
+    rows = [[c.compound, headings[c.feature], verdict(c, unit), shown(c.fit.r_squared)] for c in screen.curves]
     parts = [f'<div class="scroll">{table(["Compound", "Measure", "Curve", "R²"], rows, words=3)}</div>']
     for compound in compounds:
         plots = "".join(
-            f"<figure><h3>{FEATURES[c.feature]}</h3>{dose_plot(c, unit)}<figcaption>{escape(verdict(c, unit))}"
+            f"<figure><h3>{escape(headings[c.feature])}</h3>{dose_plot(c, unit)}<figcaption>{escape(verdict(c, unit))}"
             "</figcaption></figure>"
             for c in screen.curves
             if c.compound == compound
@@ -162,13 +164,14 @@ def _hits(screen: Screen, unit: str) -> str:
     scores = np.stack([np.where(hits[name], np.abs(screen.z[name]) / limits[name], 0.0) for name in names])
     strongest = scores.max(axis=0)
     found = [int(i) for i in np.argsort(-strongest, kind="stable") if strongest[i] > 0]
-    blind = [FEATURES[name] for name in names if not np.isfinite(screen.z[name]).any() or not np.isfinite(limits[name])]
-    unjudged = f" Not judged: {', '.join(blind)}." if blind else ""
+    headings = screen.tables.headings
+    blind = [headings[name] for name in names if not np.isfinite(screen.z[name]).any() or not np.isfinite(limits[name])]
+    unjudged = f" Not judged: {escape(', '.join(blind))}." if blind else ""
     rows = []
     for i in found[:_SHOWN_HITS]:
         far = sorted((name for name in names if hits[name][i]), key=lambda n: -abs(screen.z[n][i]))
         dose = f"{shown(float(wells['concentration'][i]))} {unit}".strip()
-        seen = ", ".join(f"{FEATURES[name]} {float(screen.z[name][i]):+.1f}" for name in far)
+        seen = ", ".join(f"{headings[name]} {float(screen.z[name][i]):+.1f}" for name in far)
         rows.append([wells["well"][i], wells["compound"][i], seen, f"{int(wells['whole_nuclei'][i])}", dose])
     chance = (
         f" By chance alone about {shown(screen.expected_by_chance)} would be there: each measure of each well has "
@@ -208,4 +211,10 @@ def _rules(screen: Screen) -> str:
         f"area at least {rules.cluster_area:g} times the ordinary; or texture at least {rules.grains_texture:g} times "
         f"and area at least {rules.grains_area:g} times the ordinary."
     )
-    return "<h2>Rules</h2>" + "".join(f'<p class="note">{line}</p>' for line in (ordinary, condensed, mitotic))
+    positive = [
+        f"Positive for {escape(channel)}: mean intensity in that channel over {shown(threshold)}, the "
+        f"{POSITIVE_PERCENTILE}th percentile of the nuclei of the negative controls."
+        for channel, threshold in screen.tables.thresholds.items()
+    ]
+    lines = (ordinary, condensed, mitotic, *positive)
+    return "<h2>Rules</h2>" + "".join(f'<p class="note">{line}</p>' for line in lines)

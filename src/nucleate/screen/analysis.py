@@ -23,7 +23,7 @@ from nucleate.screen.hits import (
     share_floor,
     stabilised,
 )
-from nucleate.screen.tables import MEDIANS, SHARES, counted
+from nucleate.screen.tables import is_share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -185,12 +185,12 @@ def analyse(tables: Tables, *, wells_of_plate: int | None = None) -> Screen:
         {name: np.where(role == "empty", np.nan, _scores(tables, name)) for name in features},
         {name: hit_limit(int(np.isfinite(wells[name][role == "negative"]).sum())) for name in features},
         tuple(
-            Controls(compound, dose, {name: _separation(wells, name, chosen=chosen) for name in features})
+            Controls(compound, dose, {name: _separation(tables, name, chosen=chosen) for name in features})
             for compound, dose, chosen in _treatments(wells, role == "positive")
         ),
         {name: edge_effect(wells[name][judged], rim[judged]) for name in features},
         edge_of,
-        tuple(_dose_rows(wells, features)),
+        tuple(_dose_rows(tables, features)),
         tuple(_curves(wells, features)),
     )
 
@@ -200,22 +200,25 @@ def _scores(tables: Tables, name: str) -> NDArray[np.float64]:
     wells = tables.wells
     negative = wells["role"] == "negative"
     values, floors = np.asarray(wells[name], np.float64), np.zeros(len(negative))
-    if name in SHARES:
-        values, floors = stabilised(values, wells["whole_nuclei"])
-    elif name in MEDIANS:
-        single = np.asarray(tables.nuclei[MEDIANS[name]], np.float64)[negative[tables.nuclei["well_index"]]]
+    summary = tables.summaries.get(name)
+    if summary and is_share(name):
+        values, floors = stabilised(values, wells[summary.over])
+    elif summary:
+        single = np.asarray(tables.nuclei[summary.of], np.float64)[negative[tables.nuclei["well_index"]]]
         spread = robust_sd(single[np.isfinite(single)])
-        floors = _MEDIAN_TO_MEAN * spread / np.sqrt(np.maximum(wells[counted(name)], 1))
+        floors = _MEDIAN_TO_MEAN * spread / np.sqrt(np.maximum(wells[summary.over], 1))
     return robust_z(values, values[negative], floors=floors)
 
 
-def _separation(wells: dict[str, NDArray[Any]], name: str, *, chosen: NDArray[np.bool_]) -> Separation:
+def _separation(tables: Tables, name: str, *, chosen: NDArray[np.bool_]) -> Separation:
     """Hold some wells to the negative controls; shares scatter at least as chance has it."""
+    wells = tables.wells
     groups = chosen, wells["role"] == "negative"
     values = [np.asarray(wells[name][group], np.float64) for group in groups]
     floors = [0.0, 0.0]
-    if name in SHARES:
-        floors = [share_floor(wells[name][group], wells["whole_nuclei"][group]) for group in groups]
+    if is_share(name):
+        count = wells[tables.summaries[name].over]
+        floors = [share_floor(wells[name][group], count[group]) for group in groups]
     return separation(*values, floors=(floors[0], floors[1]))
 
 
@@ -241,7 +244,8 @@ def _both_sides(rim: NDArray[np.bool_]) -> bool:
     return int(rim.sum()) >= _ENOUGH and int((~rim).sum()) >= _ENOUGH
 
 
-def _dose_rows(wells: dict[str, NDArray[Any]], features: tuple[str, ...]) -> list[DoseRow]:
+def _dose_rows(tables: Tables, features: tuple[str, ...]) -> list[DoseRow]:
+    wells = tables.wells
     treated = np.isin(wells["role"], ["sample", "positive"]) & (wells["compound"] != "")
     rows = []
     for compound, concentration, chosen in _treatments(wells, treated):
@@ -252,7 +256,7 @@ def _dose_rows(wells: dict[str, NDArray[Any]], features: tuple[str, ...]) -> lis
                 concentration,
                 tuple(wells["well"][chosen]),
                 {name: float(np.median(value)) if value.size else np.nan for name, value in finite.items()},
-                {name: _separation(wells, name, chosen=chosen).ssmd for name in features},
+                {name: _separation(tables, name, chosen=chosen).ssmd for name in features},
             )
         )
     return rows

@@ -22,6 +22,9 @@ area and shape in the manner of nuclear morphometric analysis (Filippi-Chiela et
 10.1371/journal.pone.0042522); that condensed nuclei are small and bright is the usual rule for apoptosis in image-based
 screens. The thresholds are ours, set with an eye on one pair of real fields (control and PLK1 inhibition). They find
 candidates, which is what "looking" means: a fraction well over the controls' calls for a look at the pictures.
+
+In each other channel a nucleus is positive whose mean intensity is over the 95th percentile of the nuclei of the
+negative controls: of these, one in twenty.
 """
 
 from __future__ import annotations
@@ -38,7 +41,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Reference", "Rules", "classify", "reference_of"]
+__all__ = ["POSITIVE_PERCENTILE", "Reference", "Rules", "classify", "positive_threshold", "reference_of"]
+
+POSITIVE_PERCENTILE = 95
+"""Of the negative controls' nuclei, over which a nucleus is positive in a channel."""
+_LEAST_NUCLEI = 20
 
 
 @dataclass(frozen=True)
@@ -167,3 +174,25 @@ def classify(
     whole = _whole(table)
     mitotic = (plate | cluster | grains) & whole
     return {"condensed": (area <= rules.condensed_area) & bright & whole & ~mitotic, "mitotic": mitotic}
+
+
+def positive_threshold(intensities: NDArray[np.float64]) -> float:
+    """Tell over which mean intensity a nucleus is positive in a channel.
+
+    Parameters
+    ----------
+    intensities : (n,) float64 ndarray
+        Of the nuclei of the negative controls; NaN is left out.
+
+    Returns
+    -------
+    float
+        Their 95th percentile; NaN of under 20, of which not one has to lie over it.
+
+    Examples
+    --------
+    >>> positive_threshold(np.arange(101.0)), positive_threshold(np.arange(19.0))
+    (95.0, nan)
+    """
+    known = intensities[np.isfinite(intensities)]
+    return float(np.percentile(known, POSITIVE_PERCENTILE)) if known.size >= _LEAST_NUCLEI else float("nan")

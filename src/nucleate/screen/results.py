@@ -19,7 +19,7 @@ import numpy as np
 from nucleate.core.files import write_rows, write_text
 from nucleate.core.text import number_text
 from nucleate.errors import UsageError
-from nucleate.export.columns import read_columns
+from nucleate.export.columns import column_names, read_columns
 from nucleate.export.tables import extend_anndata, extend_parquet, write_anndata, write_parquet
 from nucleate.run.outputs import files_of
 from nucleate.screen.analysis import Screen, analyse
@@ -187,11 +187,22 @@ def load_screen(output: Path, record: ScreenRecord) -> Screen:
     done = {row.name for row in fields if row.status == "ok"}
     if not done:
         raise UsageError(f"{output}: no field is finished, nothing can be said; see {folder / 'summary.csv'}")
-    wanted = [*_NUMBERS, *INTENSITIES, *(f"{name}_{record.channel}" for name in INTENSITIES)]
-    measured = read_columns(folder / "measurements.csv", wanted, texts=["image"])
+    path = folder / "measurements.csv"
+    markers = _markers(column_names(path), record.channel)
+    channels = [record.channel, *markers]
+    wanted = [*_NUMBERS, *INTENSITIES, *(f"{name}_{channel}" for name in INTENSITIES for channel in channels)]
+    measured = read_columns(path, wanted, texts=["image"])
     own = np.array([name in done for name in measured["image"]], bool)
     nuclei = nuclear_columns({name: values[own] for name, values in measured.items()}, record.channel)
-    return analyse(build_tables(nuclei, fields, contents=record.contents), wells_of_plate=record.wells)
+    tables = build_tables(nuclei, fields, contents=record.contents, markers=markers)
+    return analyse(tables, wells_of_plate=record.wells)
+
+
+def _markers(columns: Sequence[str], nuclear: str | None) -> list[str]:
+    """List the channels beside that of the nuclei that were measured."""
+    start = f"{INTENSITIES[0]}_"
+    names = [name.removeprefix(start) for name in columns if name.startswith(start)]
+    return [] if nuclear is None else [name for name in names if name != nuclear]
 
 
 def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
@@ -231,6 +242,7 @@ def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
         "hit_threshold": screen.limits,
         "hits_expected_by_chance": screen.expected_by_chance,
         "reference_nucleus": asdict(screen.tables.reference),
+        "positive_over": screen.tables.thresholds,
         "rules": asdict(Rules()),
     }
     write_text(output / "statistics.json", json.dumps(_plain(statistics), indent=1) + "\n")
@@ -247,7 +259,8 @@ def _write_nuclei(output: Path, screen: Screen, *, record: ScreenRecord) -> None
     place: dict[str, NDArray[Any]] = {"well": wells["well"][table["well_index"]]}
     place["field"] = fields["field"][table["field_index"]]
     place |= {name: wells[name][table["well_index"]] for name in ("compound", "concentration", "role")}
-    flags = {name: table[name] for name in ("condensed", "mitotic")}
+    marked = ("condensed", "mitotic", *(f"positive_{channel}" for channel in screen.tables.thresholds))
+    flags = {name: table[name] for name in marked}
     folder = output / FIELDS_FOLDER
     done = set(zip(fields["well"], fields["field"], strict=True))
     names = dict.fromkeys([*table["image"], *(f.name for f in record.fields if (f.well, f.number) in done)])
@@ -256,9 +269,10 @@ def _write_nuclei(output: Path, screen: Screen, *, record: ScreenRecord) -> None
         reader = csv.reader(stream)
         header = next(reader)
         image = header.index("image")
-        places, marks = zip(*place.values(), strict=True), zip(*flags.values(), strict=True)
+        places = zip(*place.values(), strict=True)
+        marks = zip(*(values.astype(np.float64) for values in flags.values()), strict=True)
         joined = zip((row for row in reader if row[image] in names), places, marks, strict=True)
-        rows = ([*map(_cell, own), *row, *map(int, seen)] for row, own, seen in joined)
+        rows = ([*map(_cell, own), *row, *map(_cell, seen)] for row, own, seen in joined)
         write_rows(output / "nuclei.csv", rows, header=[*place, *header, *flags])
         others = reader.line_num - 1 > len(table["image"])
     for export, ending, write, extend in _COPIES:

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.wells import well_place
-from nucleate.screen.phenotypes import Reference, classify, reference_of
+from nucleate.screen.phenotypes import Reference, classify, positive_threshold, reference_of
 from nucleate.screen.platemap import Content
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
 
 __all__ = [
-    "FEATURES",
     "INTENSITIES",
     "LEAST",
-    "MEDIANS",
-    "SHARES",
     "FieldRow",
+    "Summary",
     "Tables",
     "build_tables",
-    "counted",
+    "is_share",
     "nuclear_columns",
+    "summaries",
     "summarise",
 ]
 
-FEATURES = {
+_FEATURES = {
     "nuclei_per_field": "Nuclei a field",
     "median_area_um2": "Median nuclear area (µm²)",
     "median_area_px": "Median nuclear area (px)",
@@ -40,27 +39,45 @@ FEATURES = {
     "mitotic_fraction": "Mitotic-looking nuclei (share)",
 }
 """Columns of a well that are judged, with their headings; the area in pixels where micrometres are not known."""
+_MARKER_FEATURES = {"median_intensity": "Median intensity of {}", "positive_fraction": "Nuclei positive for {} (share)"}
+"""The same of each other channel, whose name stands behind them."""
+_SHARES = ("condensed_fraction", "mitotic_fraction", "positive_fraction")
 
-SHARES = ("condensed_fraction", "mitotic_fraction")
-"""Columns of a well that are shares of its whole nuclei."""
-MEDIANS = {
-    "median_area_px": "area_px",
-    "median_area_um2": "area_um2",
-    "median_intensity": "mean_intensity",
-    "median_integrated_intensity": "integrated_intensity",
-    "median_eccentricity": "eccentricity",
-    "mean_confidence": "confidence",
-}
-"""Columns of a well that are medians (one is a mean) over its nuclei, and of what."""
 INTENSITIES = ("mean_intensity", "min_intensity", "std_intensity", "integrated_intensity")
 """Measurements that have the name of the channel behind theirs where there are several."""
 
 LEAST = 6
-"""Nuclei under which a well has no median and no share that is over these (see `counted`): of fewer, the smallest and
+"""Nuclei under which a well has no median and no share that is over these (see `Summary`): of fewer, the smallest and
 the largest value do not even hold the median between them in 95 of 100 cases (1 - 2 / 2^n)."""
 
-_CUT = frozenset({"area_px", "area_um2", "integrated_intensity", "eccentricity"})
-"""Measurements that are wrong of a nucleus at the edge of the field, of which only a part is seen."""
+
+@dataclass(frozen=True)
+class Summary:
+    """How a column of a well comes from its nuclei: the median of their values; of confidences and marks the mean.
+
+    Parameters
+    ----------
+    of : str
+        Column of the nuclei; what is NaN there is left out.
+    over : str
+        Column of the well that counts the nuclei: all, ``whole_nuclei`` where a part of one would be wrong, or those
+        with a value in a channel.
+    """
+
+    of: str
+    over: str
+
+
+_SUMMARIES = {
+    "median_area_px": Summary("area_px", "whole_nuclei"),
+    "median_area_um2": Summary("area_um2", "whole_nuclei"),
+    "median_intensity": Summary("mean_intensity", "nuclei"),
+    "median_integrated_intensity": Summary("integrated_intensity", "whole_nuclei"),
+    "median_eccentricity": Summary("eccentricity", "whole_nuclei"),
+    "mean_confidence": Summary("confidence", "nuclei"),
+    "condensed_fraction": Summary("condensed", "whole_nuclei"),
+    "mitotic_fraction": Summary("mitotic", "whole_nuclei"),
+}
 
 
 @dataclass(frozen=True)
@@ -92,26 +109,78 @@ class Tables:
     Parameters
     ----------
     nuclei : dict
-        One entry a nucleus: what was measured, ``well_index``, ``field_index``, ``condensed``, ``mitotic``.
+        One entry a nucleus: what was measured, ``well_index``, ``field_index``, ``condensed``, ``mitotic``, and for
+        each other channel ``positive_`` and its name: 1, 0, or NaN where that is not known.
     fields : dict
         One entry a field.
     wells : dict
         One entry a well that has a finished field or is in the map, in the order of the plate.
     reference : Reference
         The ordinary nucleus of the negative controls.
+    thresholds : dict of str to float
+        By channel other than that of the nuclei, over which mean intensity a nucleus is positive.
     """
 
     nuclei: dict[str, NDArray[Any]]
     fields: dict[str, NDArray[Any]]
     wells: dict[str, NDArray[Any]]
     reference: Reference
+    thresholds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def headings(self) -> dict[str, str]:
+        """Columns of a well that are judged on this plate, with their headings."""
+        known = np.isfinite(self.wells["median_area_um2"]).any()
+        area = "median_area_px" if known else "median_area_um2"
+        plain = {name: heading for name, heading in _FEATURES.items() if name != area}
+        return plain | {
+            f"{name}_{channel}": heading.format(channel)
+            for channel in self.thresholds
+            for name, heading in _MARKER_FEATURES.items()
+        }
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Which of `FEATURES` are judged on this plate."""
-        known = np.isfinite(self.wells["median_area_um2"]).any()
-        area = {"median_area_px"} if known else {"median_area_um2"}
-        return tuple(name for name in FEATURES if name not in area)
+        """Names of the columns that are judged."""
+        return tuple(self.headings)
+
+    @property
+    def summaries(self) -> dict[str, Summary]:
+        """How the columns of a well come from its nuclei."""
+        return summaries(self.thresholds)
+
+
+def is_share(name: str) -> bool:
+    """Tell whether a column of a well is a share of its nuclei.
+
+    Examples
+    --------
+    >>> is_share("positive_fraction_p53"), is_share("median_intensity_p53")
+    (True, False)
+    """
+    return name.startswith(_SHARES)
+
+
+def summaries(markers: Iterable[str] = ()) -> dict[str, Summary]:
+    """List the columns of a well that sum up its nuclei.
+
+    Parameters
+    ----------
+    markers : iterable of str
+        Channels other than that of the nuclei.
+
+    Examples
+    --------
+    >>> summaries(["p53"])["median_intensity_p53"]
+    Summary(of='mean_intensity_p53', over='nuclei_p53')
+    """
+    found = dict(_SUMMARIES)
+    for channel in markers:
+        own = f"nuclei_{channel}"
+        found[f"median_intensity_{channel}"] = Summary(f"mean_intensity_{channel}", own)
+        found[f"median_integrated_intensity_{channel}"] = Summary(f"integrated_intensity_{channel}", "whole_nuclei")
+        found[f"positive_fraction_{channel}"] = Summary(f"positive_{channel}", own)
+    return found
 
 
 def nuclear_columns(columns: Mapping[str, NDArray[Any]], channel: str | None) -> dict[str, NDArray[Any]]:
@@ -144,6 +213,7 @@ def build_tables(
     fields: Sequence[FieldRow],
     *,
     contents: Mapping[str, Content],
+    markers: Sequence[str] = (),
     least: int = LEAST,
 ) -> Tables:
     """Count and summarise nuclei by field and by well.
@@ -156,6 +226,8 @@ def build_tables(
         All of them: one without a nucleus counts as 0, one that failed does not count.
     contents : mapping of str to Content
         The plate map.
+    markers : sequence of str
+        Channels other than that of the nuclei, whose names stand behind those of the measurements.
     least : int
         Nuclei under which a well has no median and no share that is over these.
 
@@ -163,53 +235,52 @@ def build_tables(
     -------
     Tables
     """
-    done = [field for field in fields if field.status == "ok"]
-    wells = sorted({field.well for field in done} | set(contents), key=well_place)
-    place = {field.name: i for i, field in enumerate(done)}
-    known = [contents.get(well, Content(well)) for well in wells]
-    well_of_field = np.array([wells.index(field.well) for field in done], dtype=np.int64)
+    done = [row for row in fields if row.status == "ok"]
+    wells = sorted({row.well for row in done} | set(contents), key=well_place)
+    place = {row.name: i for i, row in enumerate(done)}
+    inside = [contents.get(well, Content(well)) for well in wells]
+    well_of_field = np.array([wells.index(row.well) for row in done], dtype=np.int64)
     owner = np.array([place[name] for name in nuclei["image"]], dtype=np.int64)
     table = dict(nuclei) | {"field_index": owner, "well_index": well_of_field[owner]}
-    negative = np.array([content.role == "negative" for content in known], bool)
+    negative = np.array([content.role == "negative" for content in inside], bool)
     from_controls = negative[table["well_index"]]
     reference = reference_of({name: values[from_controls] for name, values in table.items()})
     table |= classify(table, reference)
+    intensities = {channel: np.asarray(table[f"mean_intensity_{channel}"], np.float64) for channel in markers}
+    thresholds = {channel: positive_threshold(values[from_controls]) for channel, values in intensities.items()}
+    for channel, values in intensities.items():
+        known = np.isfinite(values) & np.isfinite(thresholds[channel])
+        table[f"positive_{channel}"] = np.where(known, values > thresholds[channel], np.nan)
     rows, columns = np.array([well_place(well) for well in wells], dtype=np.int64).reshape(-1, 2).T + 1
     finished = np.bincount(well_of_field, minlength=len(wells))
-    of_wells = summarise(table, table["well_index"], count=len(wells))
-    for name in (*MEDIANS, *SHARES):
-        of_wells[name] = np.where(of_wells[counted(name)] < least, np.nan, of_wells[name])
+    of_wells = summarise(table, table["well_index"], count=len(wells), markers=markers, least=least)
     of_wells["nuclei_per_field"] = of_wells["nuclei"] / np.where(finished, finished, np.nan)
     by_well = {
         "well": np.array(wells, dtype=object),
         "row": rows,
         "column": columns,
-        "compound": np.array([content.compound for content in known], dtype=object),
-        "concentration": np.array([content.concentration for content in known], np.float64),
-        "role": np.array([content.role for content in known], dtype=object),
+        "compound": np.array([content.compound for content in inside], dtype=object),
+        "concentration": np.array([content.concentration for content in inside], np.float64),
+        "role": np.array([content.role for content in inside], dtype=object),
         "fields": finished,
         **of_wells,
     }
     by_field = {
-        "well": np.array([field.well for field in done], dtype=object),
-        "field": np.array([field.number for field in done], dtype=np.int64),
-        **summarise(table, owner, count=len(done)),
+        "well": np.array([row.well for row in done], dtype=object),
+        "field": np.array([row.number for row in done], dtype=np.int64),
+        **summarise(table, owner, count=len(done), markers=markers),
     }
-    return Tables(table, by_field, by_well, reference)
+    return Tables(table, by_field, by_well, reference, thresholds)
 
 
-def counted(name: str) -> str:
-    """Tell which column of a well counts the nuclei that one of its medians or shares is over.
-
-    Examples
-    --------
-    >>> counted("median_intensity"), counted("median_area_px")
-    ('nuclei', 'whole_nuclei')
-    """
-    return "nuclei" if name in MEDIANS and MEDIANS[name] not in _CUT else "whole_nuclei"
-
-
-def summarise(table: Mapping[str, NDArray[Any]], owner: NDArray[np.int64], *, count: int) -> dict[str, NDArray[Any]]:
+def summarise(
+    table: Mapping[str, NDArray[Any]],
+    owner: NDArray[np.int64],
+    *,
+    count: int,
+    markers: Sequence[str] = (),
+    least: int = 1,
+) -> dict[str, NDArray[Any]]:
     """Summarise nuclei by group.
 
     Parameters
@@ -220,28 +291,30 @@ def summarise(table: Mapping[str, NDArray[Any]], owner: NDArray[np.int64], *, co
         Group of each nucleus, 0 to `count` - 1.
     count : int
         How many groups there are.
+    markers : sequence of str
+        Channels other than that of the nuclei.
+    least : int
+        Nuclei under which a group has no median and no share that is over these.
 
     Returns
     -------
     dict of str to (count,) ndarray
-        ``nuclei`` and ``whole_nuclei``, which the edge of the field does not cut; medians, and fractions of the
-        phenotypes, NaN for a group without nuclei. Sizes, shapes and fractions are those of whole nuclei.
+        ``nuclei``, the `summaries`, NaN for a group without nuclei, ``whole_nuclei``, which the edge of the field does
+        not cut, and for each marker the nuclei that have a value in it. Sizes, shapes and phenotypes are those of whole
+        nuclei.
     """
-    nuclei = np.bincount(owner, minlength=count)
     cut = np.asarray(table.get("touches_border", np.zeros(len(owner)))) == 1
-    order = np.argsort(owner, kind="stable")
-    ends = np.cumsum(nuclei)
-    found: dict[str, NDArray[Any]] = {"nuclei": nuclei}
-    for name, source in MEDIANS.items():
-        values = np.asarray(table.get(source, np.full(len(order), np.nan)), np.float64)
-        values = np.where(cut, np.nan, values)[order] if source in _CUT else values[order]
-        middle = np.mean if name.startswith("mean") else np.median
-        groups = [values[end - n : end] for end, n in zip(ends, nuclei, strict=True)]
-        finite = [group[np.isfinite(group)] for group in groups]
-        found[name] = np.array([middle(group) if group.size else np.nan for group in finite], np.float64)
-    whole = np.bincount(owner[~cut], minlength=count)
-    divisor = np.where(whole, whole, np.nan)
-    for name in SHARES:
-        found[name] = np.bincount(owner, table[name.removesuffix("_fraction")], count) / divisor
-    found["whole_nuclei"] = whole
+    found: dict[str, NDArray[Any]] = {"nuclei": np.bincount(owner, minlength=count)}
+    order, ends = np.argsort(owner, kind="stable"), np.cumsum(found["nuclei"])[:-1]
+    for name, summary in summaries(markers).items():
+        values = np.asarray(table.get(summary.of, np.full(len(order), np.nan)), np.float64)
+        if summary.over == "whole_nuclei":
+            values = np.where(cut, np.nan, values)
+        middle = np.mean if is_share(name) or name.startswith("mean") else np.median
+        finite = [group[np.isfinite(group)] for group in np.split(values[order], ends)]
+        found[name] = np.array([middle(g) if len(g) >= max(least, 1) else np.nan for g in finite], np.float64)
+    found["whole_nuclei"] = np.bincount(owner[~cut], minlength=count)
+    for channel in markers:
+        seen = np.isfinite(np.asarray(table[f"mean_intensity_{channel}"], np.float64))
+        found[f"nuclei_{channel}"] = np.bincount(owner[seen], minlength=count)
     return found
