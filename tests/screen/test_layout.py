@@ -207,7 +207,7 @@ def test_one_name_that_is_no_well_stops_no_plate(tmp_path: Path, good: str, odd:
     ("names", "pattern", "said"),
     [
         ([], None, "no picture in this folder"),
-        (["overview.tif"], None, "no name fits a plate .*yokogawa, .*, incell, {well}_"),
+        (["overview.tif"], None, "no name fits a plate .*yokogawa, .*, leica, {well}_"),
         (["A01_1_D.tif"], "{field}", "needs {well}"),
         (["A01_1_D.tif"], "{well}_{place}", "needs {well}"),
         (["A01_1_D.tif"], "{well}{well}", "each once"),

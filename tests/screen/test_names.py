@@ -91,3 +91,77 @@ def test_planes_and_times_of_in_cell(tmp_path: Path) -> None:
     )
     assert (plate.style, plate.channels, plate.time) == ("incell", ("DAPI",), 1)
     assert [file.z for file in plate.fields[0].files] == [1, 2]
+
+
+@pytest.mark.parametrize("names", [("P1_A1",), ("P1_A1", "P1_A2"), ("Exp7_P2_B3", "Exp7_P2_B11"), ("P12_C1", "P12_D1")])
+def test_a_plate_with_a_number_and_a_well_and_nothing_else(tmp_path: Path, names: tuple[str, ...]) -> None:
+    plate = _plate(tmp_path, *(f"{name}.tif" for name in names))
+    wells = [name.rpartition("_")[2] for name in names]
+    assert _wells(plate) == [f"{well[0]}{int(well[1:]):02d}" for well in wells]
+    assert (plate.channels, plate.problems) == ((), ())
+
+
+def test_a_position_behind_a_well_is_no_plate(tmp_path: Path) -> None:
+    plate = _plate(tmp_path, "A01_P1_C1.tif", "A01_P1_C2.tif")
+    assert (_wells(plate), plate.channels) == (["A01"], ("C1", "C2"))
+
+
+@pytest.mark.parametrize("front", ["A01", "B02"])
+def test_a_well_in_front_is_no_plate(tmp_path: Path, front: str) -> None:
+    with pytest.raises(UsageError, match="no name fits a plate"):
+        _plate(tmp_path, *(f"{front}_C{n}.tif" for n in (1, 2)))
+
+
+LEICA = "image--L0000--S00--U{:02d}--V{:02d}--J08--E00--O00--X{:02d}--Y{:02d}--T0000--Z{:02d}--C{:02d}.ome.tif"
+
+
+def test_leicas_wells_count_from_nothing_whatever_is_there(tmp_path: Path) -> None:
+    # No row 0, no column 0: one who counted from the least would be a row and a column off.
+    places = [
+        (u, v, x, y, z, c) for u in (2, 3) for v in (1, 4) for x in (0, 1) for y in (0, 1) for z, c in ((0, 0), (1, 1))
+    ]
+    plate = _plate(tmp_path, *(LEICA.format(*place) for place in places))
+    assert (plate.style, plate.channels, plate.problems) == ("leica", ("00", "01"), ())
+    numbers = (0, 1, 1000, 1001)
+    assert [field.name for field in plate.fields] == [
+        f"{w}_f{n:02d}" for w in ("B03", "B04", "E03", "E04") for n in numbers
+    ]
+    assert plate.fields[2].files[0].path.name == LEICA.format(2, 1, 0, 1, 0, 0)
+
+
+def test_leicas_names_without_places_and_in_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "chamber--U01--V00" / "field--X00--Y00"
+    folder.mkdir(parents=True)
+    (folder / "image--L0000--S00--U01--V00--J08--C01.tif").write_bytes(b"")
+    plate = _plate(tmp_path)
+    assert ([field.name for field in plate.fields], plate.channels) == (["A02_f01"], ("01",))
+
+
+def test_two_slides_of_leica_are_two_plates(tmp_path: Path) -> None:
+    names = [LEICA.format(u, 1, 0, 0, 0, 0).replace("S00", f"S0{s}") for s in (0, 1) for u in (0, 1)]
+    with pytest.raises(UsageError, match=r"those of several plates: S00 \(2 files\), S01"):
+        _plate(tmp_path, *names)
+
+
+def test_a_number_alone_is_the_field_between_plate_and_channel(tmp_path: Path) -> None:
+    plate = _plate(tmp_path, *(f"exp_{well}_{f}_w{w}.tif" for well in ("B02", "C11") for f in (1, 2) for w in (1, 2)))
+    assert (plate.style, plate.channels, plate.problems) == ("imagexpress", ("1", "2"), ())
+    assert [field.name for field in plate.fields] == ["B02_f01", "B02_f02", "C11_f01", "C11_f02"]
+
+
+def test_without_a_plate_such_names_are_read_as_before(tmp_path: Path) -> None:
+    plate = _plate(tmp_path, *(f"A01_{f}_w{w}.tif" for f in (1, 2) for w in (1, 2)))
+    assert (plate.style, plate.channels, [field.name for field in plate.fields]) == (
+        "free",
+        ("w1", "w2"),
+        ["A01_f01", "A01_f02"],
+    )
+
+
+def test_places_in_a_well_by_pattern(tmp_path: Path) -> None:
+    for name in ("B02_x1_y3_DAPI.tif", "B02_x13_y0_DAPI.tif", "B02_x3_y1_DAPI.tif"):
+        (tmp_path / name).write_bytes(b"")
+    plate = read_plate(tmp_path, pattern="{well}_x{x}_y{y}_{channel}")
+    assert [field.number for field in plate.fields] == [13, 1003, 3001]
+    with pytest.raises(UsageError, match=r"{field} or {x} and {y}"):
+        read_plate(tmp_path, pattern="{well}_x{x}_y{field}_{channel}")

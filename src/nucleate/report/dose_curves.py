@@ -94,7 +94,7 @@ class _Space:
         low, high = float(responses.min()), float(responses.max())
         pad = 0.06 * (high - low) or max(abs(high) * 0.1, 0.5)
         # Counts and shares begin at nothing; a picture that cuts them off makes small effects large.
-        self.low = 0.0 if low >= 0 and low < 0.6 * high else low - pad
+        self.low = 0.0 if low >= 0 and low <= 0.6 * high else low - pad
         self.high = high + pad
 
     def x(self, log_dose: float) -> float:

@@ -6,9 +6,12 @@ style                 a name, and where it comes from
 ``yokogawa``          ``Plate_A01_T0001F002L01A01Z01C03.tif``: CellVoyager CV7000 and CV8000
 ``opera``             ``r01c01f02p01-ch3sk1fk1fl1.tiff``, ``r01c01f02p01-ch03t01.tiff``: Opera Phenix and Operetta
                       with Harmony
-``imagexpress``       ``Plate_A01_s2_w3<identifier>.tif``: ImageXpress with MetaXpress; ``_z`` and ``_t`` may follow
+``imagexpress``       ``Plate_A01_s2_w3<identifier>.tif``, ``Plate_A01_2_w3.tif``: ImageXpress with MetaXpress;
+                      ``_z`` and ``_t`` may follow
 ``gen5``              ``A1_01_1_2_DAPI_001.tif``: Cytation and Lionheart with Gen5
 ``incell``            ``A - 01(fld 2 wv UV - DAPI).tif``: IN Cell Analyzer
+``leica``             ``image--L0000--S00--U00--V00--J08--E00--O00--X00--Y00--T0000--Z00--C00.ome.tif``: LAS X with
+                      the Matrix Screener; U and V are column and row, X and Y the place in the well, all from 0
 ``free``              ``A01_2_DAPI.tif``: ``{well}_{field}_{channel}``
 ====================  =====================================================================================
 """
@@ -43,12 +46,17 @@ STYLES = {
     "imagexpress": (
         # As little in front as possible: "s3" would be a well, too.
         rf"(?:(?P<plate>.*?)_)??{_WELL}"
-        r"(?:_s(?P<field>\d+)|_w(?P<channel>\d)[0-9A-Fa-f-]*|_z(?P<z>\d+)|_t(?P<time>\d+))*"
+        # A number alone is the field where a plate stands in front and a channel behind: exp_B02_1_w1.
+        r"(?:_(?:s|(?(plate)(?=\d+_w\d)|(?!)))(?P<field>\d+)|_w(?P<channel>\d)[0-9A-Fa-f-]*|_z(?P<z>\d+)|_t(?P<time>\d+))*"
     ),
     "gen5": (rf"{_WELL}_-?\d+_\d+_(?P<field>\d+)(?:Z(?P<z>\d+))?_(?P<channel>[^_/]+)_(?P<time>\d+)"),
     "incell": (
         r"(?P<row>[A-Za-z]{1,2}) - (?P<column>\d+)\(fld (?P<field>\d+)(?: wv [^()]+? - (?P<channel>[^()]+?))?"
         r"(?: z (?P<z>\d+))?(?: time (?P<time>\d+)(?: - [^()]*)?)?\)"
+    ),
+    "leica": (
+        r"(?:.*?--)?(?:(?P<plate>S\d+)--)?U(?P<column0>\d+)--V(?P<row0>\d+)"
+        r"(?:--X(?P<x>\d+)|--Y(?P<y>\d+)|--T(?P<time>\d+)|--Z(?P<z>\d+)|--C(?P<channel>\d+)|--[ABD-SUVW]\d+)*"
     ),
     # A channel with "_" in it may be a plane and a channel, or any other microscope's name: who has one says so.
     "free": rf"{_WELL}_[A-Za-z]{{0,5}}?(?P<field>\d+)_(?P<channel>(?![zt]\d+$)[^_/]+)",
@@ -62,6 +70,8 @@ _PLACES = {
     "column": r"(?P<column>\d+)",
     "column0": r"(?P<column0>\d+)",
     "field": r"[A-Za-z]{0,5}?(?P<field>\d+)",
+    "x": r"(?P<x>\d+)",
+    "y": r"(?P<y>\d+)",
     "channel": r"(?P<channel>[^/]+?)",
     "z": r"[A-Za-z]{0,5}?(?P<z>\d+)",
     "time": r"[A-Za-z]{0,5}?(?P<time>\d+)",
@@ -72,6 +82,7 @@ _MOST_ROWS, _MOST_COLUMNS = 26 + 26 * 26, 999
 _STEPS = re.compile(r"^(TimePoint|ZStep)_(\d+)$")
 _LIKE_WELL = re.compile(r"[A-Za-z]{1,2}\d{1,3}")
 _STEP = re.compile(r"[swztf]\d+", re.IGNORECASE)
+_PLATE_NUMBER = re.compile(r"P\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, order=True)
@@ -157,8 +168,7 @@ class Naming:
             return None
         steps = {m[1]: m[2] for part in path.parts[:-1] if (m := _STEPS.match(part))}
         z, time = (int(found.get(key, steps.get(step, 0))) for key, step in (("z", "ZStep"), ("time", "TimePoint")))
-        field = int(found.get("field", 1))
-        return Place(_well(found), field, found.get("channel", ""), z, time, found.get("plate", ""))
+        return Place(_well(found), _field(found), found.get("channel", ""), z, time, found.get("plate", ""))
 
 
 def stem_of(path: Path) -> str:
@@ -213,8 +223,11 @@ def _naming_for(style: str, files: list[Path]) -> Naming:
     wells = {match["well"] for match in again if match is not None}
     # A01_1_C01 and A01_1_C02 are two channels of one field: the letter stays, and a number stands before it.
     several = len({well.rstrip("0123456789").upper() for well in wells}) > 1
-    written = not front.split("_")[-1].isdecimal() and all(well[-2].isdecimal() for well in wells)
-    if None in again or all(map(_STEP.fullmatch, wells)) or not (several or written):
+    before, _, last = front.rpartition("_")
+    written = not last.isdecimal() and all(well[-2].isdecimal() for well in wells)
+    # P01 is a well, too; a folder of that one alone, with channels called A1 and A2, is less likely than plate 1.
+    numbered = _PLATE_NUMBER.fullmatch(last) is not None and not _has_well(before)
+    if None in again or all(map(_STEP.fullmatch, wells)) or not (several or written or numbered):
         return naming
     return Naming(style, within, front=front)
 
@@ -231,8 +244,8 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     ----------
     pattern : str
         Text with ``{well}`` or both ``{row}`` and ``{column}`` (``{row0}`` and ``{column0}`` where they count from 0),
-        and any of ``{field}``, ``{channel}``, ``{z}``, ``{time}`` and ``{any}`` (may occur several times); with ``/``
-        it counts from the plate's folder on.
+        and any of ``{field}`` (or ``{x}`` and ``{y}``, its place in the well), ``{channel}``, ``{z}``, ``{time}`` and
+        ``{any}`` (may occur several times); with ``/`` it counts from the plate's folder on.
 
     Raises
     ------
@@ -248,9 +261,18 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     names = parts[1::2]
     unknown = [name for name in names if name not in _PLACES]
     twice = [name for name, count in Counter(name.rstrip("0") for name in names).items() if count > 1 and name != "any"]
-    if unknown or twice or not ("well" in names or {"row", "column"} <= {name.rstrip("0") for name in names}):
+    twofold = "field" in names and {"x", "y"} & set(names)
+    if (
+        unknown
+        or twice
+        or twofold
+        or not ("well" in names or {"row", "column"} <= {name.rstrip("0") for name in names})
+    ):
         listed = ", ".join(f"{{{name}}}" for name in _PLACES)
-        raise UsageError(f"--pattern {pattern}: needs {{well}}, or {{row}} and {{column}}, each once, out of {listed}")
+        raise UsageError(
+            f"--pattern {pattern}: needs {{well}}, or {{row}} and {{column}}, and {{field}} or {{x}} and {{y}}, "
+            f"each once, out of {listed}"
+        )
     text = "".join(_PLACES[part] if i % 2 else re.escape(part) for i, part in enumerate(parts))
     return re.compile(text, re.IGNORECASE)
 
@@ -273,6 +295,13 @@ def _on_a_plate(written: str) -> bool:
     except DataError:
         return False
     return row < PLATE_FORMATS[-1][0] and column < PLATE_FORMATS[-1][1]
+
+
+def _field(found: Mapping[str, str]) -> int:
+    """Give the number of a field; of places in a well from row and column: X03 and Y02 are field 2003."""
+    if "x" in found or "y" in found:
+        return 1000 * int(found.get("y", 0)) + int(found.get("x", 0))
+    return int(found.get("field", 1))
 
 
 def _well(found: Mapping[str, str]) -> str:

@@ -54,7 +54,7 @@ def screen(
         str | None,
         typer.Option(
             metavar="STYLE|TEXT",
-            help="yokogawa, opera, imagexpress, gen5, incell, or such as {well}_{field}_{channel}.",
+            help="yokogawa, opera, imagexpress, gen5, incell, leica, or such as {well}_{field}_{channel}.",
         ),
     ] = None,
     channel: ChannelOption = None,
