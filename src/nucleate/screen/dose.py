@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["DoseFit", "fit_dose", "logistic"]
 
 _HILLS = (0.2, 8.0)
+_LOG_HILLS = np.log(np.geomspace(*_HILLS, 13))
+_EIGHTHS = np.linspace(0, 1, 9)
 _LEAST_DOSES = 4
 _SIGNIFICANT = 0.01
 _REACH = 3.0  # decades beyond the tested doses that the interval is followed
@@ -151,6 +153,13 @@ class _Profile:
 
     def __init__(self, dose: NDArray[np.float64], response: NDArray[np.float64]) -> None:
         self.dose, self.response = dose, response
+        # Wells of one dose have one place on the curve: their number and their mean say all that a fit asks for.
+        levels, place, self.counts = np.unique(dose, return_inverse=True, return_counts=True)
+        around = response - response.mean()
+        with np.errstate(divide="ignore"):
+            self.logs = np.log(levels)
+        self.sums = np.bincount(place, around)
+        self.total = float(around @ around)
 
     def ends(self, log_ic50: float, hill: float) -> tuple[float, float]:
         """Give top and bottom."""
@@ -161,27 +170,25 @@ class _Profile:
 
     def left(self, log_ic50: NDArray[np.float64], hills: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the sums of squares that are left, of the shape of both."""
-        share = _share(self.dose, log_ic50[..., None], hill=hills[..., None])
-        share = share - share.mean(axis=-1, keepdims=True)
-        response = self.response - self.response.mean()
-        own, common = (share**2).sum(axis=-1), share @ response
+        share = special.expit(hills[..., None] * (log_ic50[..., None] - self.logs))
+        share -= (share @ self.counts / len(self.dose))[..., None]
+        own, common = (share * share) @ self.counts, share @ self.sums
         # Where the curve is flat over the doses it explains nothing.
         explained = np.where(own > 1e-12, common**2 / np.maximum(own, 1e-12), 0.0)
-        sums: NDArray[np.float64] = np.maximum((response**2).sum() - explained, 0.0)
-        return sums
+        return np.maximum(self.total - explained, 0.0)
 
     def at(self, log_ic50: NDArray[np.float64], zooms: int = _ZOOMS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Give the sum of squares left at each IC50 with the best hill, and that hill."""
         every = np.arange(len(log_ic50))
-        hills = np.tile(np.geomspace(*_HILLS, 13), (len(log_ic50), 1))
+        logs = np.broadcast_to(_LOG_HILLS, (len(log_ic50), len(_LOG_HILLS)))
         for zoom in range(zooms):
             # The sum may have two valleys in the hill: the first look takes in all of them.
-            sums = self.left(log_ic50[:, None], hills)
+            sums = self.left(log_ic50[:, None], np.exp(logs))
             k = sums.argmin(axis=1)
-            found, best = sums[every, k], hills[every, k]
+            found, best = sums[every, k], np.exp(logs[every, k])
             if zoom < zooms - 1:
-                ends = hills[every, np.maximum(k - 1, 0)], hills[every, np.minimum(k + 1, hills.shape[1] - 1)]
-                hills = np.geomspace(*ends, 9, axis=1)
+                low, high = logs[every, np.maximum(k - 1, 0)], logs[every, np.minimum(k + 1, logs.shape[1] - 1)]
+                logs = low[:, None] + (high - low)[:, None] * _EIGHTHS
         return found, best
 
     def best(self, tested: NDArray[np.float64]) -> tuple[float, float, float] | None:
