@@ -132,3 +132,27 @@ def test_another_name_of_the_marker_is_not_mixed_with_the_first(
     call = ("screen", folder / "plate", "--map", folder / "map.csv", "-o", screened, "--resume", "--quiet")
     leave(*call, "--channels", "m=other", code=2)
     assert "all of them were changed" in capsys.readouterr().err
+
+
+def test_positive_nuclei_in_tables_for_millions(screened: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed (extra tables)")
+    anndata = pytest.importorskip("anndata", reason="anndata is not installed (extra tables)")
+    folder, out = screened.parent, tmp_path / "out"
+    (folder / "plate" / "A02_1_m.tif").rename(tmp_path / "A02_1_m.tif")
+    try:
+        words = ["--channels", f"m={MARKER}", "--export", "parquet,anndata", "--quiet"]
+        leave("screen", folder / "plate", "--map", folder / "map.csv", "-o", out, *words)
+    finally:
+        (tmp_path / "A02_1_m.tif").rename(folder / "plate" / "A02_1_m.tif")
+    rows = read_rows(out / "nuclei.csv")
+    # Of a well without the channel it is not known which nuclei are positive.
+    assert {row["well"] for row in rows if row[f"positive_{MARKER}"] == ""} == {"A02"}
+    expected = [float(row[f"positive_{MARKER}"] or "nan") for row in rows]
+    assert set(expected[:5]) <= {0.0, 1.0}
+    table = parquet.read_table(out / "nuclei.parquet")
+    np.testing.assert_array_equal(np.array(table[f"positive_{MARKER}"].to_pylist(), float), expected)
+    assert set(table.column_names) == set(rows[0])
+    observed = anndata.read_h5ad(out / "nuclei.h5ad").obs
+    np.testing.assert_array_equal(observed[f"positive_{MARKER}"].to_numpy(), expected)
+    wells = {row["well"]: row for row in read_rows(out / "wells.csv")}
+    assert (wells["A02"][f"positive_fraction_{MARKER}"], wells["A02"][f"nuclei_{MARKER}"]) == ("", "0")
