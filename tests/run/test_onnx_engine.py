@@ -6,12 +6,16 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
+import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from nucleate.errors import ModelError
+from nucleate.run.breaking import Breakable
 from nucleate.run.engine import OnnxEngine
 
 if TYPE_CHECKING:
@@ -22,17 +26,18 @@ pytestmark = pytest.mark.base
 pytest.importorskip("onnx", reason="onnx, which draws the test networks, is not installed")
 
 
-def network(*, stride: int = 1) -> bytes:
-    """One 3 × 3 average with padding, then a sigmoid."""
+def network(*, stride: int = 1, layers: int = 1) -> bytes:
+    """One 3 × 3 average with padding, or more of them, then a sigmoid."""
     from onnx import TensorProto, helper, numpy_helper
 
     batch = helper.make_tensor_value_info("batch", TensorProto.FLOAT, ["N", 1, "H", "W"])
     maps = helper.make_tensor_value_info("maps", TensorProto.FLOAT, ["N", 1, "h", "w"])
     weight = numpy_helper.from_array(np.full((1, 1, 3, 3), 1 / 9, np.float32), "weight")
     nodes = [
-        helper.make_node("Conv", ["batch", "weight"], ["mean"], pads=[1, 1, 1, 1], strides=[stride, stride]),
-        helper.make_node("Sigmoid", ["mean"], ["maps"]),
+        helper.make_node("Conv", [before, "weight"], [after], pads=[1, 1, 1, 1], strides=[stride, stride])
+        for before, after in pairwise(["batch", *(f"mean{i}" for i in range(layers))])
     ]
+    nodes.append(helper.make_node("Sigmoid", [f"mean{layers - 1}"], ["maps"]))
     graph = helper.make_graph(nodes, "average", [batch], [maps], [weight])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     return bytes(model.SerializeToString())
@@ -59,6 +64,22 @@ def test_file_and_bytes_give_the_same(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(network())
     batch = np.random.default_rng(0).random((1, 1, 16, 16), np.float32)
     np.testing.assert_array_equal(OnnxEngine(tmp_path / "m.onnx", 1)(batch), OnnxEngine(network(), 1)(batch))
+
+
+def test_a_call_is_broken_off_in_the_midst_of_a_tile() -> None:
+    engine, block = OnnxEngine(network(layers=400), threads=1), Breakable()
+    batch = np.zeros((1, 1, 1000, 1000), np.float32)
+    engine(batch[..., :8, :8])
+    threading.Timer(0.2, block.interrupt).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        block.run(lambda: engine(batch))
+    broken_off = time.monotonic() - started
+    assert broken_off < 2.0
+    assert engine(batch[..., :8, :8]).shape == (1, 1, 8, 8), "it can be called again"
+    end = time.monotonic() + 1.0
+    while any(thread.name == "nucleate-engine" for thread in threading.enumerate()):
+        assert time.monotonic() < end, "it computes on"
 
 
 def test_an_engine_can_be_pickled_after_use() -> None:

@@ -224,18 +224,50 @@ def test_nobody_enters_before_one_that_needs_all_the_room() -> None:
 
 
 def test_a_batch_that_is_told_to_stop_ends_as_after_ctrl_c(folder: Path, tmp_path: Path) -> None:
-    told = threading.Event()
+    sources, out = expand([str(folder)]), tmp_path / "out"
+    slow, settings = FakeSegmenter(delay=0.05), BatchSettings(resume=True)
+    crew = ThreadCrew(WorkBench(slow, settings, output=out, scratch=tmp_path), at_once=settings.at_once)
 
     def notify(report: Report) -> None:
         if report.done == 2:
-            told.set()
+            crew.interrupt()
 
-    sources, out = expand([str(folder)]), tmp_path / "out"
-    slow, settings = FakeSegmenter(delay=0.05), BatchSettings(resume=True)
-    bench = WorkBench(slow, settings, output=out, scratch=tmp_path)
-    crew = ThreadCrew(bench, at_once=settings.at_once, stopped=told.is_set)
     stopped = run_batch(sources, out, segmenter=slow, settings=settings, notify=notify, crew=crew)
     assert (stopped.interrupted, stopped.count("ok"), stopped.count("not done")) == (True, 2, 7)
     assert (out / "summary.csv").read_text(encoding="utf-8").count(",ok,") == 2
     went_on = run_batch(sources, out, segmenter=FakeSegmenter(), settings=settings)
     assert (went_on.interrupted, went_on.count("ok")) == (False, 9)
+
+
+@pytest.mark.parametrize("busy", ["finding", "writing"])
+def test_what_is_being_done_is_broken_off(
+    busy: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never_ends(*_: object, **__: object) -> None:
+        threading.Timer(0.2, crew.interrupt).start()
+        end = time.monotonic() + 2 * PATIENCE
+        while time.monotonic() < end:
+            time.sleep(0.01)
+
+    sources, out = expand([str(folder)]), tmp_path / "out"
+    fake, settings = FakeSegmenter(), BatchSettings(resume=True)
+    with monkeypatch.context() as patched:
+        if busy == "finding":
+            patched.setattr(fake, "segment", never_ends)
+        else:
+            patched.setattr("nucleate.run.outputs.write_result", never_ends)
+        crew = ThreadCrew(WorkBench(fake, settings, output=out, scratch=tmp_path), at_once=2)
+        started = time.monotonic()
+        stopped = run_batch(sources, out, segmenter=fake, settings=settings, crew=crew)
+        assert time.monotonic() - started < PATIENCE
+    assert (stopped.interrupted, stopped.count("not done")) == (True, 9)
+    assert not [*out.glob(".writing-*")]
+    assert run_batch(sources, out, segmenter=FakeSegmenter(), settings=settings).count("ok") == 9
+
+
+def test_one_that_is_told_before_it_begins_does_nothing(folder: Path, tmp_path: Path) -> None:
+    settings, fake = BatchSettings(), FakeSegmenter(error=AssertionError("it was begun"))
+    crew = ThreadCrew(WorkBench(fake, settings, output=tmp_path / "out", scratch=tmp_path), at_once=2)
+    crew.interrupt()
+    stopped = run_batch(expand([str(folder)]), tmp_path / "out", segmenter=fake, settings=settings, crew=crew)
+    assert (stopped.interrupted, stopped.count("not done")) == (True, 9)

@@ -24,6 +24,9 @@ __all__ = ["Engine", "OnnxEngine", "WithinMemory", "load_onnxruntime"]
 
 _logger = logging.getLogger(__name__)
 
+_LISTEN = 0.2
+"""Seconds after which a thread that waits for its maps hears what it was told."""
+
 
 class Engine(Protocol):
     """Anything that turns a batch into maps of the same height and width."""
@@ -36,7 +39,7 @@ class OnnxEngine:
     """Run an ONNX file on the processor with ONNX Runtime.
 
     The session is made on the first call or by `warm_up`, so that building an engine costs nothing. Engines may be
-    called from several threads and can be pickled.
+    called from several threads and can be pickled. Ctrl-C ends a call within a second or so.
 
     Parameters
     ----------
@@ -69,7 +72,7 @@ class OnnxEngine:
         session = self._opened()
         feed = {session.get_inputs()[0].name: np.ascontiguousarray(batch_NCHW, np.float32)}
         try:
-            maps = session.run(None, feed)[0]
+            maps = _computed(session, feed)
         except Exception as error:  # the classes of ONNX Runtime have no common root but Exception
             reason = _first_line(error)
             if "alloc" in reason.lower():
@@ -177,6 +180,31 @@ def _session(model: bytes | Path, threads: int | None, *, name: str) -> Any:  # 
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # see above
         raise ModelError(f"cannot read {name}: {_first_line(error)}; fetch or export the model again") from error
+
+
+def _computed(session: Any, feed: dict[str, NDArray[np.float32]]) -> Any:  # noqa: ANN401 - as above
+    """Compute maps in a thread of their own: what breaks off this one need not wait for a whole tile."""
+    options, ended, done = load_onnxruntime().RunOptions(), [], threading.Event()
+
+    def compute() -> None:
+        try:
+            ended.append(session.run(None, feed, options)[0])
+        except Exception as error:  # raised again in the caller's thread
+            ended.append(error)
+        done.set()
+
+    try:
+        threading.Thread(target=compute, name="nucleate-engine", daemon=True).start()
+        # Not Thread.join: before Python 3.13 one that is broken off takes the thread for ended.
+        while not done.wait(_LISTEN):
+            pass
+    except BaseException:
+        options.terminate = True  # it ends at the next layer
+        done.wait()
+        raise
+    if isinstance(ended[0], Exception):
+        raise ended[0]
+    return ended[0]
 
 
 def _check(maps: NDArray[Any], batch_NCHW: NDArray[np.float32], *, name: str) -> NDArray[np.float32]:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from nucleate.run.breaking import Breakable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +24,11 @@ __all__ = ["WORKER_NAME", "ThreadCrew"]
 WORKER_NAME = "nucleate-worker"
 """Of the threads that compute; after Ctrl-C they may be alive until their engine comes back."""
 
+_Found = TypeVar("_Found")
+
+_AGAIN = 5.0
+"""Seconds after which a thread that was told to end is told again: what it was told may have been lost."""
+
 
 class ThreadCrew:
     """Does the tasks of a batch in threads; see `nucleate.run.batch.Crew`.
@@ -30,12 +38,12 @@ class ThreadCrew:
     bench : WorkBench
     at_once : int
         Inputs in memory, those whose results are being written included.
-    stopped : callable
-        Asked a few times a second; when it says so, `run` raises KeyboardInterrupt, as on Ctrl-C.
     """
 
-    def __init__(self, bench: WorkBench, *, at_once: int, stopped: Callable[[], bool] = lambda: False) -> None:
-        self._bench, self._at_once, self._stopped = bench, max(at_once, 1), stopped
+    def __init__(self, bench: WorkBench, *, at_once: int) -> None:
+        self._bench, self._at_once = bench, max(at_once, 1)
+        self._stopped = threading.Event()
+        self._blocks: list[Breakable] = []
         self._room = _Room(self._at_once)
         self._workers: list[threading.Thread] = []
         self._ready: queue.Queue[tuple[Work, int] | BaseException] = queue.Queue()
@@ -43,26 +51,32 @@ class ThreadCrew:
     def stop(self, *, wait: bool) -> None:
         """Start no further task; wait for those that are being done, or leave them to their end.
 
-        Where `stopped` ended it the program goes on, so they are waited for: they end at the next strip.
+        After `interrupt` the program goes on, so they are broken off and waited for.
         """
         self._room.close()
-        for worker in self._workers if wait or self._stopped() else ():
-            worker.join()
+        for worker in self._workers if wait or self._stopped.is_set() else ():
+            while worker.is_alive():
+                worker.join(_AGAIN)
+                if self._stopped.is_set():
+                    self._break_off()
+
+    def interrupt(self) -> None:
+        """Make `run` raise KeyboardInterrupt, as on Ctrl-C; for other threads, at any time."""
+        self._stopped.set()
+        self._break_off()
+
+    def _break_off(self) -> None:
+        for block in tuple(self._blocks):
+            block.interrupt()
 
     def run(self, tasks: Sequence[Task], watch: Callable[[Progress], None]) -> Iterator[Done]:
         """Begin every task in order; results are written in the caller's thread."""
-
-        def heeding(part: Progress) -> None:
-            watch(part)
-            if self._stopped():
-                raise KeyboardInterrupt
-
         waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         for task in [*tasks, *[None] * self._at_once]:
             waiting.put(task)
         for _ in range(self._at_once):
             # Daemons: after Ctrl-C the program does not wait for an engine that is still computing.
-            worker = threading.Thread(target=self._work, args=(waiting, heeding), name=WORKER_NAME, daemon=True)
+            worker = threading.Thread(target=self._work, args=(waiting, watch), name=WORKER_NAME, daemon=True)
             worker.start()
             self._workers.append(worker)
         if tasks:
@@ -72,7 +86,7 @@ class ThreadCrew:
             if isinstance(ended, BaseException):
                 raise ended
             work, places = ended
-            yield self._bench.write(work)
+            yield self._breakable(partial(self._bench.write, work))
             self._room.leave(places)
 
     def _work(self, waiting: queue.SimpleQueue[Task | None], watch: Callable[[Progress], None]) -> None:
@@ -81,19 +95,35 @@ class ThreadCrew:
                 self._room.leave(1)
                 return
             try:
-                work, places = self._bench.find(self._bench.look(task), beside=self._at_once, watch=watch), 1
+                work, places = self._breakable(partial(self._begin, task, watch=watch)), 1
                 if not work.ended:
                     if not self._room.take_all():
                         return
-                    work, places = self._bench.find(work, watch=watch), self._at_once
+                    work, places = self._breakable(partial(self._bench.find, work, watch=watch)), self._at_once
             except BaseException as error:  # raised again in the caller's thread
                 self._ready.put(error)
                 return
             self._ready.put((work, places))
 
+    def _begin(self, task: Task, *, watch: Callable[[Progress], None]) -> Work:
+        return self._bench.find(self._bench.look(task), beside=self._at_once, watch=watch)
+
+    def _breakable(self, work: Callable[[], _Found]) -> _Found:
+        def unless_stopped() -> _Found:
+            if self._stopped.is_set():  # before it could be broken off
+                raise KeyboardInterrupt
+            return work()
+
+        block = Breakable()
+        self._blocks.append(block)
+        try:
+            return block.run(unless_stopped)
+        finally:
+            self._blocks.remove(block)
+
     def _next(self) -> tuple[Work, int] | BaseException:
         while True:
-            if self._stopped():
+            if self._stopped.is_set():
                 raise KeyboardInterrupt
             try:
                 # A wait without end would not let Ctrl-C through on every system.

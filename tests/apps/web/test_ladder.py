@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from nucleate.apps.web.ladder import Ladder, averaged, nearest, picked, reduced,
 from nucleate.apps.web.store import Store
 from nucleate.apps.web.tiles import TILE, LabelLevels, PictureLevels
 from nucleate.apps.web.views import Views
-from nucleate.errors import OutputError
+from nucleate.core.lazy import LazyImage
+from nucleate.errors import InputError, OutputError
 from nucleate.run.inputs import expand
 
 if TYPE_CHECKING:
@@ -194,4 +197,61 @@ def test_a_slide_is_looked_at_in_the_levels_of_its_file(tmp_path: Path) -> None:
     levels = views.picture(entry, None, project=None, at=())
     found = {factor: float(levels.window(factor, slice(0, 9), cols=slice(0, 9)).mean()) for factor in (1, 2, 4, 8, 16)}
     assert found == {1: 10, 2: 10, 4: 40, 8: 40, 16: 160}
+    views.close()
+
+
+@pytest.mark.usefixtures("small")
+def test_how_far_it_is_is_told_and_it_can_be_ended() -> None:
+    told: list[float] = []
+    file = _File(PICTURE)
+    PictureLevels(file, watch=told.append)
+    assert told == sorted(told)
+    assert (told[0], len(told) > 5, 0.8 < told[-1] <= 1) == (0, True, True)
+
+    def enough(share: float) -> None:
+        if share > 0.3:
+            raise InputError("enough")
+
+    seen, file.seen = file.seen, 0
+    with pytest.raises(InputError, match="enough"):
+        PictureLevels(file, watch=enough)
+    assert file.seen < seen / 2
+
+
+@pytest.mark.usefixtures("small")
+def test_a_first_look_is_ended_for_all_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", PICTURE)
+    store, views, begun, ended = Store(), Views(tmp_path), threading.Event(), []
+    [number] = store.add(expand([str(tmp_path / "a.tif")]), "a.tif")
+    [entry] = store.entries([number])
+    read = LazyImage.read
+
+    def slow(self: LazyImage, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as it is
+        time.sleep(0.02)
+        if views.first_looks.share(number):
+            begun.set()
+        return read(self, *args, **kwargs)
+
+    def look() -> None:
+        try:
+            views.picture(entry, None, project=None, at=())
+        except InputError as error:
+            ended.append(str(error))
+
+    assert views.first_looks.share(number) is None
+    with monkeypatch.context() as patched:
+        patched.setattr(LazyImage, "read", slow)
+        looking = [threading.Thread(target=look) for _ in range(3)]
+        for one in looking:
+            one.start()
+        assert begun.wait(20)
+        share = views.first_looks.share(number)
+        views.first_looks.stop(number + 1)
+        views.first_looks.stop(number)
+        for one in looking:
+            one.join(20)
+    assert share is not None
+    assert (len(ended), {"stopped" in one for one in ended}) == (3, {True})
+    assert views.first_looks.share(number) is None
+    assert views.picture(entry, None, project=None, at=()).shape_HW == PICTURE.shape
     views.close()

@@ -75,7 +75,7 @@ class Job:
     fresh : int
         Those of them that had to be computed.
     part : Progress, optional
-        How far a large image is.
+        How far a large image is, or was when it was stopped.
     started, part_started : float
         By the monotonic clock.
     part_first : int
@@ -83,7 +83,7 @@ class Job:
     error : str
         Why it failed.
     stopping : bool
-        Whether it was told to end, which it does when what is being computed is finished.
+        Whether it was told to end.
     """
 
     entries: list[Entry]
@@ -170,7 +170,7 @@ class Worker:
         self._store, self._machine, self._load, self._scratch = store, machine, load, scratch
         self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._jobs: list[Job] = []
-        self._stop = threading.Event()
+        self._crew: ThreadCrew | None = None
         self._loaded = None if ready is None else (Choices().of_segmenter(machine), ready)
         # A daemon with this name: after Ctrl-C nobody waits for an engine that is still computing.
         self._thread = threading.Thread(target=self._work, name=WORKER_NAME, daemon=True)
@@ -199,12 +199,16 @@ class Worker:
         return job
 
     def stop(self) -> None:
-        """End the run that is being done, and those that wait; finished images keep their results."""
+        """End the run that is being done, and those that wait.
+
+        What is being computed is broken off; finished images, and finished parts of large ones, are kept.
+        """
         for job in self._jobs:
             job.stopping = True
             if job.state == "waiting":
                 self._end(job, "stopped")
-        self._stop.set()
+        if (crew := self._crew) is not None:
+            crew.interrupt()
 
     def close(self, patience: float) -> None:
         """Stop, and give what is being done some seconds to write its tables."""
@@ -216,7 +220,6 @@ class Worker:
         while (job := self._waiting.get()) is not None:
             if job.state != "waiting":
                 continue
-            self._stop.clear()
             try:
                 interrupted = self._run(job)
             except NucleateError as error:
@@ -248,15 +251,21 @@ class Worker:
 
         with tempfile.TemporaryDirectory(prefix="nucleate-", dir=self._scratch, ignore_cleanup_errors=True) as scratch:
             bench = WorkBench(segmenter, settings, output=job.folder, scratch=Path(scratch))
-            summary = run_batch(
-                [entry.source for entry in job.entries],
-                job.folder,
-                segmenter=segmenter,
-                settings=settings,
-                notify=notify,
-                watch=job.note_part,
-                crew=ThreadCrew(bench, at_once=min(settings.at_once, len(job.entries)), stopped=self._stop.is_set),
-            )
+            self._crew = crew = ThreadCrew(bench, at_once=min(settings.at_once, len(job.entries)))
+            if job.stopping:  # before there was anyone to be told
+                crew.interrupt()
+            try:
+                summary = run_batch(
+                    [entry.source for entry in job.entries],
+                    job.folder,
+                    segmenter=segmenter,
+                    settings=settings,
+                    notify=notify,
+                    watch=job.note_part,
+                    crew=crew,
+                )
+            finally:
+                self._crew = None  # it holds the segmenter, of which two would be in memory when another one is made
         return summary.interrupted
 
     def _begin(self, job: Job, at_once: int) -> None:
@@ -283,7 +292,8 @@ class Worker:
         return self._loaded[1]
 
     def _end(self, job: Job, state: str) -> None:
-        job.part = None
+        if state != "stopped":  # then its finished parts are kept
+            job.part = None
         others = [one for one in self._jobs if one is not job and one.state not in _ENDED]
         wanted = {entry.number for one in others for entry in one.entries}
         for entry in job.entries:

@@ -18,10 +18,22 @@ from numpy.typing import NDArray
 from nucleate.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["IN_MEMORY", "Ladder", "Read", "Shrink", "Steps", "averaged", "nearest", "picked", "reduced", "steps_of"]
+__all__ = [
+    "IN_MEMORY",
+    "Ladder",
+    "Read",
+    "Shrink",
+    "Steps",
+    "Watch",
+    "averaged",
+    "nearest",
+    "picked",
+    "reduced",
+    "steps_of",
+]
 
 Read: TypeAlias = Callable[[slice, slice], NDArray[Any]]
 """Gives rows and columns of a plane."""
@@ -78,6 +90,9 @@ class Steps:
 
 Shrink: TypeAlias = Callable[[NDArray[Any], tuple[Steps, Steps]], NDArray[Any]]
 """Makes what was read smaller, down and across."""
+
+Watch: TypeAlias = Callable[[float], None]
+"""Told which share of a plane that has to be gone through is done, 0..1; what it raises ends that."""
 
 
 def steps_of(wanted: slice, ratio: float, *, length: int, end: float = 1.0) -> Steps:
@@ -205,6 +220,8 @@ class Ladder:
         Smaller sizes that the file holds, with their rows and columns.
     scratch : Path, optional
         Folder for rungs that are made and do not fit the memory; they vanish with the ladder.
+    watch : Watch
+        Told how far it is after each piece, unless no rung has to be made.
 
     Raises
     ------
@@ -220,8 +237,10 @@ class Ladder:
         shrink: Shrink,
         levels: Sequence[tuple[Read, tuple[int, int]]] = (),
         scratch: Path | None = None,
+        watch: Watch = lambda _: None,
     ) -> None:
         self.shape_HW, self._shrink, self._scratch = shape_HW, shrink, scratch
+        self._watch, self._gone, self._all = watch, 0.0, 0.0
         rungs = [_Rung(full, shape_HW)]
         if rungs[0].size <= IN_MEMORY:
             rungs = [_held(rungs[0])]
@@ -272,12 +291,19 @@ class Ladder:
         strip = max(_PIECE // width // by, 1)
         wanted = [slice(top, min(top + strip, -(-height // by))) for top in range(0, -(-height // by), strip)]
         down = [last.steps(0, rows, factor=by * last.scales[0]) for rows in wanted]
-        bands = (self._shrink(last.read(rows.part, across.part), (rows, across)) for rows in down)
+        bands = self._bands(last, down, across=across)
         shape = (-(-height // by), -(-width // by))
         pixels = np.concatenate(list(bands)) if shape[0] * shape[1] <= _OVERVIEW else self._stored(bands, last)
         scales = (by * last.scales[0], by * last.scales[1])
         ends = _ends(self.shape_HW, shape, scales=scales)
         return _Rung(lambda rows, cols: pixels[rows, cols], shape, scales, ends)
+
+    def _bands(self, last: _Rung, down: Sequence[Steps], *, across: Steps) -> Iterator[NDArray[Any]]:
+        self._all = self._all or last.size * _MADE**2 / (_MADE**2 - 1)  # with the smaller ones that come after
+        for rows in down:
+            self._watch(min(self._gone / self._all, 1.0))
+            yield self._shrink(last.read(rows.part, across.part), (rows, across))
+            self._gone += last.size / len(down)
 
     def _stored(self, bands: Iterable[NDArray[Any]], last: _Rung) -> NDArray[Any]:
         """Write bands into a nameless file, whole numbers rounded, and give them as one array."""

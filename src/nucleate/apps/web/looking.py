@@ -96,6 +96,18 @@ def _image(desk: _Desk, entry: _Entry, *, project: Projection | None = None) -> 
     return found | {"project": how, "made_with": made, "version": entry.revision}
 
 
+@looking.get("/first-look")
+def _first_look(desk: _Desk, entry: _Entry) -> dict[str, float | None]:
+    """Tell how far a large plane of an image is gone through."""
+    return {"share": desk.views.first_looks.share(entry.number)}
+
+
+@looking.post("/first-look/stop")
+def _stop_first_look(desk: _Desk, entry: _Entry) -> dict[str, Any]:
+    desk.views.first_looks.stop(entry.number)
+    return {}
+
+
 @looking.get("/tile/{level}/{col}/{row}")
 def _tile(desk: _Desk, view: Annotated[_View, Depends()], *, level: int, col: int, row: int) -> Response:
     levels = desk.views.picture(view.entry, view.channel, project=view.project, at=view.at)

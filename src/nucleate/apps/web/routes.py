@@ -98,6 +98,7 @@ async def _upload(desk: _Desk, request: Request, *, name: str) -> dict[str, Any]
 def _close(desk: _Desk) -> dict[str, Any]:
     desk.worker.stop()
     desk.store.clear()
+    desk.views.first_looks.stop()
     return {}
 
 

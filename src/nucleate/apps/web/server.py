@@ -116,7 +116,13 @@ def serve(
         if browser:
             start = closing.enter_context(_way_to(guard.address))
             threading.Thread(target=webbrowser.open, args=(start,), daemon=True).start()
-        uvicorn.Server(config).run(sockets=[opened])
+
+        class Server(uvicorn.Server):
+            def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+                desk.views.first_looks.stop()  # an answer that waits for one would hold up the end
+                super().handle_exit(sig, frame)
+
+        Server(config).run(sockets=[opened])
 
 
 @contextlib.contextmanager

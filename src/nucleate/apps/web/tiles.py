@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nucleate.apps.web.ladder import Watch
     from nucleate.core.bands import Labels
     from nucleate.core.plane import Plane
 
@@ -67,15 +68,22 @@ class PictureLevels(_Levels):
         The same in smaller sizes, where the file holds them.
     scratch : Path, optional
         See `Ladder`.
+    watch : Watch
+        See `Ladder`.
     """
 
     def __init__(
-        self, plane: NDArray[Any] | Plane, *, smaller: Sequence[Plane] = (), scratch: Path | None = None
+        self,
+        plane: NDArray[Any] | Plane,
+        *,
+        smaller: Sequence[Plane] = (),
+        scratch: Path | None = None,
+        watch: Watch = lambda _: None,
     ) -> None:
         source = as_plane(plane)
         levels = [(one.read, (one.shape[0], one.shape[1])) for one in smaller]
         shape_HW = (source.shape[0], source.shape[1])
-        super().__init__(source.read, shape_HW, shrink=averaged, levels=levels, scratch=scratch)
+        super().__init__(source.read, shape_HW, shrink=averaged, levels=levels, scratch=scratch, watch=watch)
         self.stretch: Stretch = stretch_of(self.sample())
 
     def tile(self, factor: int, place: tuple[int, int]) -> NDArray[np.uint8]:
@@ -92,13 +100,15 @@ class LabelLevels(_Levels):
         Above 32 megapixels read window by window, and once as a whole.
     scratch : Path, optional
         See `Ladder`.
+    watch : Watch
+        See `Ladder`.
     """
 
-    def __init__(self, labels: Labels, *, scratch: Path | None = None) -> None:
+    def __init__(self, labels: Labels, *, scratch: Path | None = None, watch: Watch = lambda _: None) -> None:
         def read(rows: slice, cols: slice) -> NDArray[Any]:
             return np.asarray(labels[rows, cols])
 
-        super().__init__(read, (labels.shape[0], labels.shape[1]), shrink=picked, scratch=scratch)
+        super().__init__(read, (labels.shape[0], labels.shape[1]), shrink=picked, scratch=scratch, watch=watch)
 
     def at(self, row: int, col: int) -> int:
         """Tell which nucleus a pixel belongs to; 0 for none, or beyond the picture."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from nucleate.apps.web import ladder
+from nucleate.apps.web.first_look import FirstLooks
 from nucleate.apps.web.nuclei import Nuclei
 from nucleate.apps.web.tiles import LabelLevels, PictureLevels
 from nucleate.core.bands import PlaneOf
@@ -182,6 +183,7 @@ class Views:
         self._stored: Kept[FileLabels] = Kept(3, FileLabels.close)
         self._labels: Kept[LabelLevels] = Kept(3)
         self._nuclei: Kept[Nuclei] = Kept(4)
+        self.first_looks = FirstLooks()
 
     def image(self, entry: Entry, project: str | None = None) -> LazyImage:
         """Open an image, planes in depth put together where that is asked for; its pixels are not for reading.
@@ -202,7 +204,7 @@ class Views:
         Raises
         ------
         InputError
-            If it cannot be read, or there is no such plane or channel.
+            If it cannot be read, there is no such plane or channel, or reading it was stopped.
         """
         opened = self._open(entry)
         # The opened file is part of the key: levels of one that was closed meanwhile cannot be read any more.
@@ -210,9 +212,10 @@ class Views:
 
         def make() -> PictureLevels:
             full, *smaller = opened.planes(channel, project, at=at)
-            return PictureLevels(full, smaller=smaller, scratch=self._scratch)
+            return PictureLevels(full, smaller=smaller, scratch=self._scratch, watch=watch)
 
-        return self._pictures.get(key, make)
+        with self.first_looks.at(entry.number) as watch:
+            return self._pictures.get(key, make)
 
     def labels(self, entry: Entry, finished: Finished, *, at: tuple[int, ...]) -> LabelLevels:
         """Give the label image of one plane at every zoom.
@@ -220,7 +223,7 @@ class Views:
         Raises
         ------
         InputError
-            If its file was changed or removed meanwhile.
+            If its file was changed or removed meanwhile, or reading it was stopped.
         """
 
         def make() -> FileLabels:
@@ -228,7 +231,10 @@ class Views:
             return FileLabels(open_image(_labels_file(finished)), shown.stack_shape)
 
         stored = self._stored.get(_key(finished), make)
-        return self._labels.get((stored, at), lambda: LabelLevels(PlaneOf(stored, at), scratch=self._scratch))
+        with self.first_looks.at(entry.number) as watch:
+            return self._labels.get(
+                (stored, at), lambda: LabelLevels(PlaneOf(stored, at), scratch=self._scratch, watch=watch)
+            )
 
     def nuclei(self, finished: Finished) -> Nuclei:
         """Give the measurements of an image's nuclei.
@@ -252,6 +258,7 @@ class Views:
 
     def close(self) -> None:
         """Close all files."""
+        self.first_looks.stop()
         self._pictures.clear()
         self._labels.clear()
         self._nuclei.clear()

@@ -89,10 +89,11 @@ export function showJob(state, chosen) {
 function told(job, waiting) {
   const queue = waiting ? `, ${waiting} more ${waiting === 1 ? "run waits" : "runs wait"}` : "";
   if (job.state === "failed") return job.error;
-  if (job.stopping) return `Stopping; what is being computed may take a while still${queue}`;
+  if (job.stopping) return `Stopping${queue}`;
   if (job.state === "loading") return `Loading the model${queue}`;
   const failed = job.failed ? `; ${job.failed} failed` : "";
-  if (job.state === "stopped") return `Stopped; ${job.done - job.failed} of ${job.total} images are finished and kept${failed}.`;
+  const parts = job.part?.done ? `, and ${job.part.done} of ${job.part.total} parts of ${job.part.name}` : "";
+  if (job.state === "stopped") return `Stopped; ${job.done - job.failed} of ${job.total} images are finished and kept${parts}${failed}.`;
   if (job.state === "done" && job.failed === job.total) return `Nothing was written: ${job.failed === 1 ? "the image" : "all images"} failed`;
   if (job.state === "done") return `Done; results are in ${job.folder}${failed}`;
   const alone = job.part && job.seconds_left === null && job.part.seconds_left !== null;

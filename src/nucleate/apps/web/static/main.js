@@ -71,6 +71,7 @@ async function describe(keep) {
   byId("name").textContent = image.name;
   byId("fault").textContent = image.error;
   byId("fault").hidden = !image.error;
+  if (!described) byId("about").textContent = "opening…";
   try {
     const project = byId("project").value;
     const found = await get(`/api/images/${id}`, { project }, describing());

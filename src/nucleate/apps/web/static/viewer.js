@@ -1,6 +1,7 @@
 // The image at every zoom, outlines over it, the nucleus that is chosen, a scale bar.
 
 import { byId, get, latest, tried } from "./api.js";
+import { FirstLook } from "./first-look.js";
 
 const TILE = 512;
 const PATIENCE = 600000; // milliseconds: the first tile of a large plane without levels takes a look at all of it
@@ -23,6 +24,7 @@ export class Viewer {
     this.scale = this.#mark("scale");
     this.loading = this.#mark("loading");
     this.loading.textContent = "reading the image…";
+    this.first = new FirstLook(() => this.show(this.image, this.view, true));
     const clicked = latest();
     this.osd.addHandler("canvas-click", (event) => { if (event.quick) this.#ask(event.position, choose, { shape: true, ...clicked() }); });
     this.osd.addHandler("animation", () => { this.tip.hidden = true; });
@@ -45,6 +47,7 @@ export class Viewer {
     this.view = view;
     this.mark(null);
     this.loading.hidden = false;
+    this.first.watch(image.id, () => !this.loading.hidden || (this.layer && !this.layer.getFullyLoaded()));
     this.osd.navigator.element.hidden = Math.max(image.rows, image.cols) < MAPPED;
     const turn = this.turn = (this.turn ?? 0) + 1;
     this.osd.addTiledImage({
