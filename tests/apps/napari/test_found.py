@@ -44,6 +44,21 @@ def test_what_is_painted_is_not_hidden_and_what_is_erased_stays_away() -> None:
     assert found.hidden(painted).tolist() == [2]
 
 
+def test_what_stands_is_counted_from_what_changed() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 9, (4, 30, 40)).astype(np.int32) * 7
+    ids = np.unique(labels)[1:]
+    found = Found(labels.copy(), {"index": ids, "confidence": np.full(len(ids), 0.3)}, least=0.5)
+    for one in (found, found.at_least(0.2)):
+        for erased, painted in (([], []), ([7], []), ([7, 14], [9]), (ids, []), (ids, [2_000_000_000])):
+            now = np.where(np.isin(labels, erased), 0, labels)
+            for new in painted:
+                now[1, :2, 3:5] = new
+            standing, hidden = one.count(now)
+            assert standing.tolist() == np.setdiff1d(np.unique(now), [0]).tolist()
+            assert hidden.tolist() == one.hidden(now).tolist()
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint32, np.int64, np.uint64])
 def test_ids_of_any_size_are_hidden(dtype: type[np.integer]) -> None:
     high = int(np.iinfo(dtype).max) if dtype != np.uint64 else 2**62

@@ -216,6 +216,43 @@ def test_what_is_hidden_can_be_erased_for_other_tools(corrected: Any) -> None:  
     assert finder._count.value == "6 of 12, 0.50 or surer"
 
 
+def test_the_way_to_save_without_what_is_hidden(corrected: Any, viewer: Any) -> None:  # noqa: ANN401 - as above
+    finder, layer = corrected
+    viewer.add_labels(np.ones((64, 64), int), name="others")
+    assert not finder._note.visible
+    finder._least.value = 0.5
+    assert finder._note.native.isVisibleTo(finder.native)
+    finder._save.changed.emit(True)
+    saver = _widget(viewer, "Save nuclei")  # the one that is open
+    assert saver._nuclei.value is layer
+
+
+def test_only_what_changed_is_counted(corrected: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401 - as above
+    finder, layer = corrected
+    finder._least.value = 0.5
+
+    def all_of_it(*_: object) -> None:
+        raise AssertionError("everything is counted")
+
+    monkeypatch.setattr("nucleate.apps.napari.found.ids_and_areas", all_of_it)
+    layer.paint((62, 62), 40)
+    assert finder._count.value == "7 of 13, 0.50 or surer"
+    layer.undo()
+    assert finder._count.value == "6 of 12, 0.50 or surer"
+
+
+def test_a_napari_that_draws_otherwise_shows_all_and_says_so(corrected: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401 - as above
+    from napari.utils.notifications import notification_manager
+
+    finder, layer = corrected
+    monkeypatch.setattr("nucleate.apps.napari.hiding._DRAWN_BY", "_drawn_in_another_way")
+    finder._least.value = 0.5
+    assert "none are hidden" in notification_manager.records[-1].message
+    assert (finder._least.value, finder._count.value) == (0.0, "12 of 12, 0.00 or surer")
+    assert _seen(layer)[layer.data > 0].all()
+    assert np.array_equal(layer.metadata[FOUND].shown(layer.data), layer.data), "what is seen is what is saved"
+
+
 def test_new_colours_do_not_show_what_is_hidden(corrected: Any) -> None:  # noqa: ANN401 - as above
     finder, layer = corrected
     finder._least.value = 0.5
@@ -257,7 +294,7 @@ def test_files_open_and_layers_are_written(viewer: Any, tmp_path: Path) -> None:
     nucleate.segment(pixels).save(tmp_path, name="cells")
     (layer,) = viewer.open(tmp_path / "cells.labels.tif", plugin="nucleate")
     assert (layer.name, type(layer).__name__) == ("cells nuclei", "Labels")
-    for name in ("again.labels.tif", "again.geojson", "again.zip"):
+    for name in ("again.labels.tif", "again.tif", "again.geojson", "again.zip"):
         assert layer.save(str(tmp_path / name), plugin="nucleate") == [str(tmp_path / name)]
     assert np.array_equal(read_image(tmp_path / "again.labels.tif").pixels, layer.data)
 

@@ -14,8 +14,8 @@ from magicgui.types import FileDialogMode
 from nucleate.api import load_segmenter
 from nucleate.apps.napari import viewing
 from nucleate.apps.napari.find import finding
+from nucleate.apps.napari.found import FOUND
 from nucleate.apps.napari.hiding import hidden_by
-from nucleate.core.labels import ids_and_areas
 from nucleate.errors import NucleateError, UsageError
 from nucleate.run.segmenter import SegmentSettings
 from nucleate.run.weights import DEFAULT_MODEL, find_model, list_models
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import napari.layers
     import napari.viewer
+    from numpy.typing import NDArray
 
     from nucleate.apps.napari.pixels import LayerData
     from nucleate.run.segmenter import Segmenter
@@ -69,15 +70,20 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         self._least = widgets.FloatSlider(label="confidence", min=0, max=1, step=0.01, value=least, readout=False)
         self._least.tooltip = "Nuclei that are less sure are hidden; nothing is computed again."
         self._count = widgets.Label(label="", value="")
+        self._note = widgets.Label(
+            label="", value="hidden, but in the layer's pixels still:\nsave them with Save nuclei"
+        )
         self._erase = widgets.PushButton(text="Erase what is hidden", tooltip="For other tools; it can be undone.")
+        self._save = widgets.PushButton(text="Save nuclei...", tooltip="Without those that are hidden.")
         self.min_width = _WIDTH
         self.extend(
             [
                 self._image, self._part, self._planes, self._model, self._file, self._auto, self._scale, self._twice,
-                self._area, self._button, self._nuclei, self._least, self._count, self._erase,
+                self._area, self._button, self._nuclei, self._least, self._count, self._note,
+                self._erase, self._save,
             ]
         )  # fmt: skip
-        self._file.visible = self._scale.visible = False
+        self._file.visible = self._scale.visible = self._note.visible = False
         self._connect()
         self.reset_choices()
 
@@ -96,6 +102,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         self._nuclei.changed.connect(self._look_up)
         self._least.changed.connect(self._hide)
         self._erase.changed.connect(self._drop)
+        self._save.changed.connect(self._open_save)
 
     def _results(self) -> list[tuple[str, napari.layers.Labels]]:
         return [
@@ -198,18 +205,23 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         if event.type == "labels_update":
             self._late.discard(layer)
         with layer.events.set_data.blocker(self._hear), layer.events.colormap.blocker(self._hear):
-            viewing.show(layer, found)
+            standing = viewing.show(layer, found)
         if layer is self._nuclei.value and event.type != "colormap":
-            self._look_up()
+            self._tell(layer, standing)
 
     def _look_up(self) -> None:
         """Show the limit of the nuclei that were chosen, and how many there are."""
         layer: napari.layers.Labels | None = self._nuclei.value
         found = None if layer is None else viewing.found_of(layer)
         if layer is not None and found is not None:
-            with self._least.changed.blocked():
-                self._least.value = found.least
-            self._ids, _ = ids_and_areas(np.asarray(layer.data))
+            self._tell(layer, found.count(np.asarray(layer.data))[0])
+        else:
+            self._tell_count()
+
+    def _tell(self, layer: napari.layers.Labels, standing: NDArray[np.int64]) -> None:
+        with self._least.changed.blocked():
+            self._least.value = layer.metadata[FOUND].least
+        self._ids = standing
         self._tell_count()
 
     def _hide(self, least: float) -> None:
@@ -218,8 +230,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         found = None if layer is None else viewing.found_of(layer)
         if layer is not None and found is not None:
             with layer.events.set_data.blocker(self._hear), layer.events.colormap.blocker(self._hear):
-                viewing.show(layer, found.at_least(least))
-        self._tell_count()
+                self._tell(layer, viewing.show(layer, found.at_least(least)))
 
     def _drop(self) -> None:
         """Take the hidden nuclei out of the pixels."""
@@ -228,13 +239,19 @@ class FindNuclei(widgets.Container[widgets.Widget]):
             pixels = np.asarray(layer.data)
             layer.data_setitem(np.nonzero(np.isin(pixels, hidden_by(layer.colormap))), 0)
 
+    def _open_save(self) -> None:
+        """Open the widget that saves, with these nuclei."""
+        _, saver = self._viewer.window.add_plugin_dock_widget("nucleate", "Save nuclei")
+        saver.choose(self._nuclei.value)
+
     def _tell_count(self) -> None:
         layer: napari.layers.Labels | None = self._nuclei.value
-        self._erase.enabled = False
+        self._erase.enabled = self._note.visible = False
+        self._save.enabled = layer is not None
         limit = f"{self._least.value:.2f} or surer"
         if layer is None or viewing.found_of(layer) is None:
             self._count.value = limit
             return
         count, hidden = len(self._ids), len(np.intersect1d(self._ids, hidden_by(layer.colormap)))
         self._count.value = f"{count - hidden:,} of {count:,}, {limit}"
-        self._erase.enabled = hidden > 0
+        self._erase.enabled = self._note.visible = hidden > 0

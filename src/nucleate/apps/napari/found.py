@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.apps.napari.pictures import WHOLE, View
-from nucleate.core.labels import overlap_table
+from nucleate.core.labels import ids_and_areas, overlap_table
 from nucleate.export.neighbours import NEIGHBOUR_COLUMNS
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ class Found:
 
     def at_least(self, least: float) -> Found:
         """Give the same with another limit."""
-        return replace(self, least=least)
+        found = replace(self, least=least)
+        vars(found).update(_areas=self._areas)  # they are the same, and take a while
+        return found
 
     def hidden(self, now: NDArray[Any]) -> NDArray[np.int64]:
         """List the ids that are hidden: those under the limit, but for what was painted.
@@ -63,9 +66,35 @@ class Found:
         (k,) int64 ndarray
             Sorted. An id whose confidence is not known is never hidden.
         """
+        return self.count(now)[1]
+
+    def count(self, now: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """List the ids that stand in the layer, and those of them and of the erased ones that are `hidden`.
+
+        Only what was changed since they were found is looked at.
+
+        Parameters
+        ----------
+        now : (..., H, W) int ndarray
+
+        Returns
+        -------
+        ids, hidden : (n,) and (k,) int64 ndarray
+            Sorted.
+        """
+        places = np.flatnonzero(now != self.labels)
+        gone, painted = (pixels.ravel()[places].astype(np.int64) for pixels in (self.labels, now))
+        ids, areas = self._areas
+        everything, which = np.unique(np.concatenate([ids, gone, painted]), return_inverse=True)
+        change = np.concatenate([areas, np.full(len(gone), -1), np.ones(len(painted), np.int64)])
+        standing = everything[(np.bincount(which, change, minlength=len(everything)) > 0) & (everything != 0)]
         doubtful = self.features["confidence"].astype(np.float32) < np.float32(self.least)  # as the segmenter compares
-        ids: NDArray[np.int64] = self.features["index"][doubtful]
-        return np.setdiff1d(ids, np.unique(now[now != self.labels]))
+        unsure: NDArray[np.int64] = self.features["index"][doubtful]
+        return standing, np.setdiff1d(unsure, painted)
+
+    @cached_property
+    def _areas(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return ids_and_areas(self.labels)
 
     def shown(self, now: NDArray[Any]) -> NDArray[Any]:
         """Give the layer as it is without the hidden nuclei; ids stay."""
@@ -95,7 +124,7 @@ class Found:
         """
         confidence = np.full(int(labels.max(initial=0)), np.nan, np.float32)
         pairs, shared = overlap_table(labels, self.labels)
-        areas, found_areas = (_areas(pairs[:, side], shared) for side in (0, 1))
+        areas, found_areas = (_totals(pairs[:, side], shared) for side in (0, 1))
         same = (pairs > 0).all(axis=1) & (areas == shared) & (found_areas == shared)
         known = dict(zip(self.features["index"].tolist(), self.features["confidence"].tolist(), strict=True))
         for mine, found in pairs[same].tolist():
@@ -103,7 +132,7 @@ class Found:
         return confidence
 
 
-def _areas(ids: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def _totals(ids: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Give for each pair the area of one of its two nuclei."""
     _, place = np.unique(ids, return_inverse=True)
     totals: NDArray[np.int64] = np.bincount(place, counts).astype(np.int64)[place]

@@ -10,10 +10,19 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["hidden_by", "hiding"]
+__all__ = ["can_hide", "hidden_by", "hiding"]
+
+_DRAWN_BY = (
+    "_data_to_texture"  # napari has no public way to change how single ids look and leave the others as they are
+)
 
 
-def hiding(colormap: Any, hidden: NDArray[Any]) -> Any:  # noqa: ANN401 - napari's colormaps
+def can_hide(colormap: Any) -> bool:  # noqa: ANN401 - napari's colormaps
+    """Tell whether this napari draws ids in the way that `hiding` changes."""
+    return callable(getattr(colormap, _DRAWN_BY, None))
+
+
+def hiding(colormap: Any, hidden: NDArray[Any]) -> Any:  # noqa: ANN401 - as above
     """Give the same colours, in which some ids look like the background.
 
     Parameters

@@ -74,6 +74,11 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
             self._match()
             self._call()
 
+    def choose(self, layer: napari.layers.Labels) -> None:
+        """Choose which nuclei are saved."""
+        self.reset_choices()
+        self._nuclei.value = layer
+
     def _match(self) -> None:
         """Choose the image that the nuclei were found in."""
         layer: napari.layers.Labels | None = self._nuclei.value

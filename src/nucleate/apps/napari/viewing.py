@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.apps.napari.found import FOUND, Found
-from nucleate.apps.napari.hiding import hidden_by, hiding
+from nucleate.apps.napari.hiding import can_hide, hidden_by, hiding
 from nucleate.apps.napari.pictures import Picture, View
 from nucleate.core.image import COLOURS
-from nucleate.errors import NucleateError
+from nucleate.errors import NucleateError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import napari.layers
     import napari.viewer
+    from numpy.typing import NDArray
 
     from nucleate.apps.napari.pixels import LayerData
     from nucleate.core.project import Projection
@@ -130,21 +131,32 @@ def found_of(layer: napari.layers.Labels) -> Found | None:
     return found if fits else None
 
 
-def show(layer: napari.layers.Labels, found: Found) -> None:
+def show(layer: napari.layers.Labels, found: Found) -> NDArray[np.int64]:
     """Hide the nuclei of a layer that are less sure than `found` says, and no others; no pixel is changed.
+
+    In a napari that cannot hide them none are, which is told.
 
     Parameters
     ----------
     layer : napari.layers.Labels
         That `found` belongs to; its metadata keeps it from now on.
     found : Found
+
+    Returns
+    -------
+    (n,) int64 ndarray
+        The ids that stand in the layer, the hidden ones too.
     """
-    hidden = found.hidden(np.asarray(layer.data))
+    standing, hidden = found.count(np.asarray(layer.data))
+    if len(hidden) and not can_hide(layer.colormap):
+        tell(UsageError("this napari colours nuclei in a way that is not known here: none are hidden; take napari 0.9"))
+        found, hidden = found.at_least(0.0), hidden[:0]
     if not np.array_equal(hidden, hidden_by(layer.colormap)):
         layer.colormap = hiding(layer.colormap, hidden)
         layer.features = found.features_without(hidden)
     if found is not layer.metadata.get(FOUND):
         layer.metadata = {**layer.metadata, FOUND: found}
+    return standing
 
 
 def put(viewer: napari.viewer.Viewer, data: LayerData, *, like: napari.layers.Image) -> napari.layers.Labels:
@@ -173,7 +185,8 @@ def put(viewer: napari.viewer.Viewer, data: LayerData, *, like: napari.layers.Im
     for _, old in label_layers(viewer):
         if _is_earlier(old, found):
             place = viewer.layers.index(old)
-            layer.colormap = hiding(old.colormap, np.zeros(0, np.int64))
+            if can_hide(old.colormap):
+                layer.colormap = hiding(old.colormap, np.zeros(0, np.int64))
             for name in _LOOK:
                 setattr(layer, name, getattr(old, name))
             viewer.layers.remove(old)  # its history of corrections, too: it has nothing to do with the new nuclei

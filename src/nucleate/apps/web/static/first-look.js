@@ -5,12 +5,13 @@ import { byId, get, post, tried } from "./api.js";
 const OFTEN = 400;
 
 export class FirstLook {
-  constructor(again) {
+  constructor(giveUp, again) {
     this.turn = 0;
     byId("stop-reading").addEventListener("click", () => {
       if (this.stopped) { again(); return; }
       this.#tell("Reading was stopped", "Read it");
       this.stopped = true;
+      giveUp(); // first: it would ask for tiles anew
       tried(() => post(`/api/images/${this.id}/first-look/stop`));
     });
   }

@@ -24,7 +24,7 @@ export class Viewer {
     this.scale = this.#mark("scale");
     this.loading = this.#mark("loading");
     this.loading.textContent = "reading the image…";
-    this.first = new FirstLook(() => this.show(this.image, this.view, true));
+    this.first = new FirstLook(() => this.#giveUp(), () => this.show(this.image, this.view, Boolean(this.base)));
     const clicked = latest();
     this.osd.addHandler("canvas-click", (event) => { if (event.quick) this.#ask(event.position, choose, { shape: true, ...clicked() }); });
     this.osd.addHandler("animation", () => { this.tip.hidden = true; });
@@ -140,6 +140,13 @@ export class Viewer {
       width: cols, height: rows, tileSize: TILE, maxLevel, minLevel,
       getTileUrl: (level, col, row) => `/api/images/${id}/${kind}/${level}/${col}/${row}?${query}`,
     };
+  }
+
+  #giveUp() {
+    this.turn += 1;
+    if (this.loading.hidden) { this.#drop([this.base]); } else { this.#drop([]); this.base = null; }
+    this.layer = null;
+    this.loading.hidden = true;
   }
 
   #drop(but) {
