@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from nucleate.core.pieces import count_pieces, looks_binary, unnumbered
+from nucleate.core.pieces import Ids, count_pieces, look_at_ids, unnumbered, unnumbered_set
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,7 @@ INSIDE = ndimage.binary_erosion(NINE > 0)
 )
 def test_masks_and_maps_of_classes_are_told(labels: NDArray[np.int32], seen: str) -> None:
     assert unnumbered(labels) == seen
-    assert looks_binary(labels)
+    assert look_at_ids(labels).parted == ("pieces" in seen)
 
 
 def test_soft_masks_and_photographs_are_told() -> None:
@@ -70,3 +70,20 @@ def test_pieces_of_a_stack_hang_together() -> None:
     stack = np.zeros((3, 4, 4), bool)
     stack[0, 0, 0] = stack[1, 1, 1] = stack[2, 3, 3] = True
     assert count_pieces(stack) == 2
+
+
+def test_a_set_of_classes_of_sparse_nuclei_is_told() -> None:
+    two_each = np.where(np.isin(NINE, (1, 9)), 1, np.where(np.isin(NINE, (3, 7)), 2, 0))
+    one_each = np.where(NINE == 1, 1, np.where(NINE == 9, 2, 0))
+    assert (unnumbered(two_each), look_at_ids(two_each)) == ("", Ids(2, parted=True))
+    pieces, whole = look_at_ids(two_each), look_at_ids(one_each)
+    told = unnumbered_set([*[pieces] * 4, *[whole] * 5, Ids(0)])
+    assert [bool(reason) for reason in told] == [*[True] * 4, *[False] * 6]
+    for images in ([pieces] * 7, [*[pieces] * 3, *[whole] * 6], [*[pieces] * 9, look_at_ids(NINE)], [Ids(0)] * 9, []):
+        assert not any(unnumbered_set(images))
+
+
+def test_a_set_of_masks_is_told_when_most_are() -> None:
+    mask, numbered = look_at_ids(NINE > 0), look_at_ids(NINE)
+    assert unnumbered_set([mask, mask, numbered, Ids(0), Ids(0)]) == [mask.reason, mask.reason, "", "", ""]
+    assert unnumbered_set([mask, numbered, Ids(0)]) == [""] * 3

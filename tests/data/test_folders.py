@@ -45,6 +45,44 @@ def test_arrays_and_pictures_are_taken_together(tmp_path: Path) -> None:
     assert found(tmp_path / "twice", "a.npy", "a.bmp", "b.npy", "b.tif") == {"a": "a.bmp", "b": "b.tif"}
 
 
+@pytest.mark.parametrize(
+    ("labels", "beside"),
+    [
+        (["a_cp_masks.png", "b_cp_masks.png"], ["a_outlines.png", "a_cp_output.png", "b_flows.tif", "a_seg.npy"]),
+        (["a.png", "b.png"], ["a_outlines.png", "b_outlines.png", "b_seg.npy"]),
+        (
+            ["masks/a_cp_masks.tif", "masks/b_cp_masks.tif"],
+            ["outlines/a_outlines.png", "flows/a_dP.tif", "b_cp_output.png"],
+        ),
+    ],
+)
+def test_what_cellpose_writes_beside_predictions_is_passed_over_and_named(
+    tmp_path: Path, labels: list[str], beside: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert list(found(tmp_path, *labels, *beside, "a_cp_outlines.txt").values()) == labels
+    assert f"passed over what is no label image ({len(beside)}): " in caplog.text
+    assert min(beside) in caplog.text
+
+
+def test_results_of_ours_say_nothing_of_their_overlays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = ("a.labels.tif", "a.overlay.png", "a.probability.tif")
+    assert found(tmp_path, *names) == {"a": "a.labels.tif"}
+    assert not caplog.text
+
+
+def test_what_stardist_and_qupath_write_goes_by_its_picture(tmp_path: Path) -> None:
+    names = ("a.stardist.tif", "b-labels.png", "c-labelled.tif", "d_labels.tif", "e.tif")
+    assert list(found(tmp_path, *names)) == ["a", "b", "c", "d", "e"]
+    both = ("a_cp_masks.png", "a_cp_masks.tif", "b.tif")
+    assert found(tmp_path / "both", *both) == {"a": "a_cp_masks.tif", "b": "b.tif"}
+
+
+def test_nuclei_that_only_cellpose_can_read_are_not_taken_for_others(tmp_path: Path) -> None:
+    for names in (("a_seg.npy",), ("a.png", "a_seg.npy", "b.tif", "b_seg.npy")):
+        with pytest.raises(DataError, match=r"_seg\.npy only: got \d.* not read; save them in Cellpose as PNG or TIFF"):
+            found(tmp_path / str(len(names)), *names)
+
+
 def test_trees_of_label_images_keep_their_folders(tmp_path: Path) -> None:
     trees = ("x/a.tif", "y/a.tif")
     assert found(tmp_path / "one", *trees) == {"x-a": "x/a.tif", "y-a": "y/a.tif"}

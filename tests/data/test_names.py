@@ -43,6 +43,10 @@ COLOURS = [[[1, 2, 3]] * 3]
         ("images/p1/a.tif", "labels/p1/a.tif", "p1-a"),
         ("set/images/p1/x/a.tif", "set/masks/p1/x/a_mask.png", "p1-x-a"),
         ("a.png", "a.labels.ome.tif", "a"),
+        ("a.tif", "a.stardist.tif", "a"),
+        ("a.tif", "a-labels.png", "a"),
+        ("images/a.tif", "labels/a-labelled.tif", "a"),
+        ("a.tif", "a_label.tif", "a"),
     ],
 )
 def test_a_pair_is_known_and_goes_by_its_image(tmp_path: Path, image: str, labels: str, image_id: str) -> None:
@@ -101,6 +105,15 @@ def test_a_masks_folder_in_capitals_is_kaggles_too(tmp_path: Path) -> None:
         ("000_img.png", "000_masks.png", "000_img_flows.tif", "000_img_flows_cp_masks.tif"),
         ("a.tif", "a_masks.tif", "a_outlines.png", "a_cp_output.png", "a_dP.tif", "a_cellprob.tif"),
         ("images/a.png", "labels/a.png", "images/a_outlines.png", "labels/a_flows.tif"),
+        ("a.png", "a_cp_masks.png", "a_cp_masks.tif", "a_outlines.png"),
+        (
+            "a.png",
+            "masks/a_cp_masks.tif",
+            "outlines/a_outlines.png",
+            "flows/a_flows.tif",
+            "flows/a_dP.tif",
+            "a_cp_output.png",
+        ),
     ],
 )
 def test_what_cellpose_writes_beside_is_no_picture(tmp_path: Path, names: tuple[str, ...]) -> None:

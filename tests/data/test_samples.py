@@ -86,11 +86,22 @@ def test_masks_of_all_nuclei_are_refused(tmp_path: Path, layout: str) -> None:
     assert check_dataset(folder).usable
 
 
+def test_classes_of_sparse_nuclei_are_refused_where_the_whole_set_is_so(tmp_path: Path) -> None:
+    parted, whole = [[1, 0, 1, 0, 2, 0, 2]], [[1, 1, 0, 0, 2, 2, 0]]
+    folder = write(tmp_path / "classes", binary_set(*[parted] * 4, *[whole] * 5, layout="labels"))
+    with pytest.raises(DataError, match="classes, not numbered nuclei, in 4 of 9 annotated images: got 2 ids"):
+        read_samples(folder)
+    told = [found.image_id for found in check_dataset(folder).findings if found.kind == "binary mask"]
+    assert told == ["i0", "i1", "i2", "i3"]
+    more = binary_set(*[parted] * 4, *[whole] * 5, [[1, 2, 3, 4, 5, 0, 0]], layout="labels")
+    assert len(read_samples(write(tmp_path / "more", more))) == 10
+
+
 def test_labels_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = binary_set([[1, 0, 1, 0]], [[1, 0, 2, 0]], [[0, 1, 2, 0]], layout="labels")
     folder = write(tmp_path / "s", files)
     assert without_numbers(load_samples(folder, cache=tmp_path / "cache")) == ["i0"]
-    monkeypatch.setattr(samples_module, "looks_binary", None)
+    monkeypatch.setattr(samples_module, "look_at_ids", None)
     assert without_numbers(load_samples(folder, cache=tmp_path / "cache")) == ["i0"]
 
 

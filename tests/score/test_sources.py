@@ -56,6 +56,14 @@ def test_broken_predictions_count_as_empty_and_broken_truth_is_left_out() -> Non
     assert (sorted(scores.failed), [image.image_id for image in scores.per_image]) == (["b", "c"], ["a"])
 
 
+def test_classes_are_named_where_the_whole_side_is_so() -> None:
+    classes, numbered = np.array([[1, 0, 1, 0, 2, 0, 2]]), np.array([[1, 0, 2, 0, 3, 0, 4]])
+    for count, binary in ((7, ()), (8, tuple("abcdefgh"))):
+        sides = dict.fromkeys("abcdefgh"[:count], numbered), dict.fromkeys("abcdefgh"[:count], classes)
+        assert evaluate_sources(*sides).binary == binary
+        assert evaluate_sources(*reversed(sides)).binary == binary
+
+
 def test_binary_masks_are_named() -> None:
     numbered = np.array([[1, 0, 2], [1, 0, 2]])
     sources = {"a": numbered, "b": 255 * (numbered > 0), "c": numbered > 1}

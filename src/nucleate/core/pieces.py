@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from scipy import ndimage
 from nucleate.core.labels import relabel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["EIGHT", "count_pieces", "looks_binary", "unnumbered"]
+__all__ = ["EIGHT", "Ids", "count_pieces", "look_at_ids", "unnumbered", "unnumbered_set"]
 
 EIGHT = np.ones((3, 3), dtype=bool)
 """Neighbours of a pixel by which nuclei hang together: those at its corners too."""
@@ -20,20 +23,32 @@ EIGHT = np.ones((3, 3), dtype=bool)
 _LOOKED_AT = 100  # ids of a picture; a photograph has thousands, each all over it
 
 
+_FEW, _MANY = 3, 8  # ids of an image, as of classes, and images of a set, from which on that is told
+_OFTEN = 1 / 3  # of the images: nuclei that are cut in pieces are rarer
+
+
+@dataclass(frozen=True)
+class Ids:
+    """How the ids of a label image lie.
+
+    Parameters
+    ----------
+    count : int
+        Ids.
+    parted : bool
+        Whether more pieces were seen than ids.
+    reason : str
+        Why they cannot be those of its nuclei, see `unnumbered`; "" where they can.
+    """
+
+    count: int
+    parted: bool = False
+    reason: str = ""
+
+
 def count_pieces(mask: NDArray[np.bool_]) -> int:
     """Count the parts of a mask, of a picture or of a stack, that do not touch, not even by corners."""
     return int(ndimage.label(mask, np.ones((3,) * mask.ndim, bool))[1])
-
-
-def looks_binary(labels: NDArray[Any]) -> bool:
-    """Whether the ids of a label image do not tell its nuclei apart, see `unnumbered`.
-
-    Examples
-    --------
-    >>> looks_binary(np.array([[1, 0, 1]])), looks_binary(np.array([[1, 0, 2]])), looks_binary(np.array([[1, 1, 0]]))
-    (True, False, False)
-    """
-    return unnumbered(labels) != ""
 
 
 def unnumbered(labels: NDArray[Any]) -> str:
@@ -58,24 +73,69 @@ def unnumbered(labels: NDArray[Any]) -> str:
     >>> unnumbered(np.array([[1, 0, 1, 0, 1], [2, 0, 2, 0, 2]]))
     '2 of 2 ids in 6 pieces'
     """
+    return look_at_ids(labels).reason
+
+
+def unnumbered_set(images: Sequence[Ids]) -> list[str]:
+    """Tell of each label image of a set why its ids cannot be those of its nuclei; all "" where the set is fit for use.
+
+    A set is not where most of its images are `unnumbered`, nor where it has 8 images or more, all with three ids at
+    most, and more than a third of them have ids in pieces: so it is with maps of classes of sparse nuclei.
+
+    Parameters
+    ----------
+    images : sequence of Ids
+        From `look_at_ids`. Those without an id do not count.
+
+    Returns
+    -------
+    list of str
+        One for each.
+
+    Examples
+    --------
+    >>> unnumbered_set([Ids(2, parted=True)] * 8)[0]
+    '2 ids in pieces, as in many images, none with more than 3'
+    >>> unnumbered_set([*[Ids(2, parted=True)] * 8, Ids(4)])[0]
+    ''
+    """
+    full = [one for one in images if one.count]
+    if 2 * sum(bool(one.reason) for one in full) > len(full):
+        return [one.reason for one in images]
+    few = len(full) >= _MANY and max(one.count for one in full) <= _FEW
+    if not few or sum(one.parted for one in full) <= _OFTEN * len(full):
+        return [""] * len(images)
+    told = f"ids in pieces, as in many images, none with more than {_FEW}"
+    return [one.reason or (f"{one.count} {told}" if one.parted else "") for one in images]
+
+
+def look_at_ids(labels: NDArray[Any]) -> Ids:
+    """Look at how the ids of a label image lie, for `unnumbered_set`.
+
+    Parameters
+    ----------
+    labels : (H, W) or (N, H, W) int or bool ndarray
+        0 background.
+    """
     numbered = relabel(labels)
     boxes = ndimage.find_objects(numbered)
+    count = len(boxes)
     if not boxes:
-        return ""
+        return Ids(0)
     looked = np.linspace(0, len(boxes) - 1, min(len(boxes), _LOOKED_AT)).astype(int)
-    most = 1 if len(boxes) == 1 else 2 * len(looked)
+    most = 1 if count == 1 else 2 * len(looked)
     pieces = 0
     for seen, at in enumerate(looked, 1):
         pieces += _count_large(numbered[boxes[at]] == at + 1)
         if pieces > most:  # as it will be whatever the others are
-            return (
-                "a sole id in several pieces" if len(boxes) == 1 else f"{seen} of {len(boxes)} ids in {pieces} pieces"
-            )
-    if len(boxes) == 1 and numbered.ndim == 2:
+            told = "a sole id in several pieces" if count == 1 else f"{seen} of {count} ids in {pieces} pieces"
+            return Ids(count, parted=True, reason=told)
+    parted = pieces > len(looked)
+    if count == 1 and numbered.ndim == 2:
         border = np.concatenate([numbered[0], numbered[-1], numbered[:, 0], numbered[:, -1]])
         if 2 * border.sum() > border.size and ndimage.label(np.pad(numbered == 0, 1, constant_values=True))[1] > 2:
-            return "a sole id round holes along the border"
-    return ""
+            return Ids(count, parted, "a sole id round holes along the border")
+    return Ids(count, parted)
 
 
 def _count_large(mask: NDArray[np.bool_]) -> int:

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from nucleate.core.files import write_rows
 from nucleate.core.labels import relabel
-from nucleate.core.pieces import count_pieces, unnumbered
+from nucleate.core.pieces import Ids, count_pieces, look_at_ids, unnumbered_set
 from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, find_outlined
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask, digest_of, stored_labels
@@ -45,7 +45,7 @@ KINDS = {
     "empty mask": "mask without a pixel; it gets no number",
     "several pieces": "nucleus falls into parts that do not touch, not even by corners",
     "holes": "nucleus encloses background or another nucleus",
-    "binary mask": "ids in pieces or round holes, in most images: number the nuclei; the set is refused",
+    "binary mask": "ids in pieces or round holes, as in most images of the set, or in many of few ids; it is refused",
     "no nuclei": "image annotated as empty",
     "nothing annotated": "no image of the set has a nucleus; the set is refused",
     "duplicate image": "image has the pixels of an earlier one",
@@ -167,17 +167,16 @@ def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | No
     ]
     if not checks:
         raise DataError(f"{source} has no known layout: got {len(source.names)} files; see `nucleate check --help`")
-    full, binary = 0, []
+    full: list[tuple[str, str, Ids]] = []
     for number, check in enumerate(checks, 1):
         found = check()
         if found is not None and found.labels.any():
-            full += 1
-            binary += [(found, reason) for reason in [unnumbered(found.labels)] if reason]
+            full.append((found.image_id, found.name, look_at_ids(found.labels)))
         if progress:
             progress(number, len(checks))
-    if 2 * len(binary) > full:
-        for one, reason in binary:
-            report.add("binary mask", one.image_id, place=one.name, detail=reason)
+    for (image_id, name, _), reason in zip(full, unnumbered_set([ids for *_, ids in full]), strict=True):
+        if reason:
+            report.add("binary mask", image_id, place=name, detail=reason)
     if report.usable and not report.nuclei:
         report.add("nothing annotated", "", place=report.name)
     if entries:

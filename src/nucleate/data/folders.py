@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from nucleate.data.names import FileName, picture_id, read_names, tree_id, without_extras
-from nucleate.data.pixels import decode_image, decode_labels
+from nucleate.data.names import FileName, is_ours, picture_id, read_names, tree_id, without_extras
+from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_labels
 from nucleate.data.run_names import by_inputs
 from nucleate.data.sample import Sample
 from nucleate.errors import DataError
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from nucleate.data.source import Source
 
 __all__ = ["Pair", "find_labels", "find_pairs", "samples_of"]
+
+_logger = logging.getLogger(__name__)
+
+_SEGMENTED = "_seg.npy"
+"""What Cellpose keeps for itself: pickled."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,12 @@ def find_pairs(source: Source) -> list[Pair]:
     DataError
         If several folders of the source hold such pairs, or an id occurs twice.
     """
+    return _pairs(source, read_names(source.names))
+
+
+def _pairs(source: Source, named: Mapping[str, FileName]) -> list[Pair]:
     roots: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
-    for name, found in read_names(source.names).items():
+    for name, found in named.items():
         side = roots.setdefault(found.root, ({}, {}))[found.is_label]
         _add(side, found.image_id, name=name, source=source)
     paired = {root: sides for root, sides in roots.items() if sides[1]}
@@ -88,12 +98,21 @@ def find_labels(source: Source, *, like: Collection[str] = ()) -> dict[str, str]
     Raises
     ------
     DataError
-        As `find_pairs`.
+        As `find_pairs`, and if the nuclei are in Cellpose's ``_seg.npy`` only, which could run any program when read.
     """
     named = read_names(source.names)
     if _pictured(named):
-        return {pair.image_id: pair.labels for pair in find_pairs(source) if pair.labels is not None}
+        found = {pair.image_id: pair.labels for pair in _pairs(source, named) if pair.labels is not None}
+        _tell_left_out(source, named, used={*found.values()})
+        return found
     files = [*named, *(name for name in source.names if _is_array(name) and name not in named)]
+    segmented = {name[: -len(_SEGMENTED)] for name in source.names if name.lower().endswith(_SEGMENTED)}
+    if segmented and all(str(PurePosixPath(name).with_suffix("")) in segmented for name in files):
+        raise DataError(
+            f"{source} has its nuclei in *{_SEGMENTED} only: got {len(segmented)}, which may hold programs and are not "
+            "read; save them in Cellpose as PNG or TIFF"
+        )
+    _tell_left_out(source, named, used={*files})
     whole: dict[str, str] = {}
     for name in files:
         inside = named[name].folder if name in named else ""
@@ -102,6 +121,16 @@ def find_labels(source: Source, *, like: Collection[str] = ()) -> dict[str, str]
     if len(plain) < len(whole) or (plain.keys().isdisjoint(like) and not whole.keys().isdisjoint(like)):
         return whole
     return by_inputs(source, plain, like=like) if like else plain
+
+
+def _tell_left_out(source: Source, named: Mapping[str, FileName], *, used: Collection[str]) -> None:
+    """Warn of files that look like pictures and are neither pictures of the set nor label images."""
+    kinds = (*PICTURE_SUFFIXES, ".npy")
+    seen = [name for name in source.names if name.lower().endswith(kinds) and not is_ours(name)]
+    left = [name for name in seen if name not in named and name not in used]
+    if left:
+        shown = ", ".join(left[:3]) + ", ..." * (len(left) > 3)
+        _logger.warning("%s: passed over what is no label image (%d): %s", source, len(left), shown)
 
 
 def _pictured(named: Mapping[str, FileName]) -> bool:
@@ -115,7 +144,7 @@ def _pictured(named: Mapping[str, FileName]) -> bool:
 
 def _is_array(name: str) -> bool:
     place = PurePosixPath(name)
-    return place.suffix.lower() == ".npy" and not place.stem.lower().endswith("_seg")
+    return place.suffix.lower() == ".npy" and not name.lower().endswith(_SEGMENTED)
 
 
 def _by_image(labels: Mapping[str, str], images: Collection[str], *, source: Source) -> dict[str, str]:
@@ -139,7 +168,8 @@ def _add(side: dict[str, str], image_id: str, *, name: str, source: Source) -> N
 
 def _rank(name: str) -> int:
     place = PurePosixPath(name)
-    return 2 if place.suffix.lower() == ".npy" else int(place.stem.endswith(".labels.ome"))
+    again = place.stem.endswith(".labels.ome") or name.lower().endswith("_cp_masks.png")  # of Cellpose's TIFF
+    return 2 if place.suffix.lower() == ".npy" else int(again)
 
 
 def samples_of(source: Source) -> list[Sample]:

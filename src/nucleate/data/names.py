@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, NamedTuple
 from nucleate.data.pixels import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Set
 
-__all__ = ["FileName", "picture_id", "read_names", "tree_id", "without_extras"]
+__all__ = ["FileName", "is_ours", "picture_id", "read_names", "tree_id", "without_extras"]
 
 _FOLDERS = {"images": False, "labels": True, "masks": True}
-_LABELS = re.compile(r"(?<=.)(\.labels(\.ome)?|(_cp)?_masks?)$", re.IGNORECASE)  # ours, and Cellpose's
+_LABELS = re.compile(  # ours, Cellpose's, StarDist's, and what QuPath's scripts write
+    r"(?<=.)(\.labels(\.ome)?|(_cp)?_masks?|\.stardist|[-_]labels?|-labelled)$", re.IGNORECASE
+)
 _EXTRAS = re.compile(r"(?<=.)(\.ome|_img)$", re.IGNORECASE)
 _OURS = (".overlay", ".probability")  # what else we write of an image, and, below, what Cellpose does
 _BESIDE = re.compile(
     r"(?<=.)(\.overlay|\.probability|_flows((_cp)?_masks?)?|_cp_output|(_cp)?_outlines|_dP|_cellprob)$",
     re.IGNORECASE,
 )
+_APART = {"outlines", "flows"}  # where Cellpose puts them beside its folder "masks"
 _ARRAY = ".npy"  # a label image only: where its folder or its ending says so
 
 
@@ -73,6 +76,11 @@ def without_extras(image_id: str) -> str:
     return _EXTRAS.sub("", image_id)
 
 
+def is_ours(name: str) -> bool:
+    """Tell whether a file's name is that of what we write of an image beside its nuclei: overlay, probability."""
+    return _stem(name).lower().endswith(_OURS)
+
+
 def read_names(names: Iterable[str]) -> dict[str, FileName]:
     """Tell what each file of a data set is; those that are no picture of it are left out.
 
@@ -92,9 +100,10 @@ def read_names(names: Iterable[str]) -> dict[str, FileName]:
         sides.setdefault(one.root, set()).add(one.folder)
     apart = {root for root, folders in sides.items() if "images" in folders and folders & {"labels", "masks"}}
     there = {
-        (PurePosixPath(name).parent, base)
+        (folder, base)
         for name in found
         if not _BESIDE.search(_stem(name))
+        for folder in _folders_of(name, {"masks"})
         for base in (_stem(name), picture_id(name))
     }
     whole = {(one.root, _whole_id(name)) for name, one in found.items() if one.root in apart and one.folder == "images"}
@@ -109,9 +118,10 @@ def read_names(names: Iterable[str]) -> dict[str, FileName]:
     for name, one in found.items():
         stem = _stem(name)
         pictured = one.root in apart and one.folder == "images"
-        beside = (PurePosixPath(name).parent, _BESIDE.sub("", stem)) in there and _BESIDE.search(stem)
+        bases = {(folder, _BESIDE.sub("", stem)) for folder in _folders_of(name, _APART)}
+        beside = _BESIDE.search(stem) and not bases.isdisjoint(there)
         paired = one.folder and not both.isdisjoint({(one.root, _whole_id(name)), (one.root, one.image_id)})
-        if (beside and not paired) or (stem.lower().endswith(_OURS) and one.root not in apart):
+        if (beside and not paired) or (is_ours(name) and one.root not in apart):
             continue
         if pictured or ((one.root, _whole_id(name)) in whole and one.folder):
             one = one._replace(image_id=_whole_id(name), is_label=not pictured)
@@ -129,6 +139,12 @@ def _by_itself(name: str) -> FileName | None:
         return None
     image_id = "-".join([*parts[named + 1 :], picture_id(name)])
     return FileName("/".join(parts[:named]) or ".", image_id, is_label, folder)
+
+
+def _folders_of(name: str, apart: Set[str]) -> set[PurePosixPath]:
+    """Give the folder of a file, and the one above where it is one of those that hold one kind of file each."""
+    parent = PurePosixPath(name).parent
+    return {parent, parent.parent} if parent.name.lower() in apart else {parent}
 
 
 def _named_folder(place: PurePosixPath) -> tuple[int, tuple[str, ...]]:

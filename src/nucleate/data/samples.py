@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate import __version__
-from nucleate.core.pieces import looks_binary, unnumbered
+from nucleate.core.pieces import look_at_ids, unnumbered_set
 from nucleate.data import cache as store
 from nucleate.data import folders, kaggle, outlined
 from nucleate.data.annotations import READERS
@@ -290,16 +290,16 @@ def _read(source: Source) -> list[Sample]:
 
 def _numbered(source: Source, samples: Sequence[Sample]) -> list[Sample]:
     """Mark masks of all nuclei in the place of label images, which teach that all nuclei are one; refuse many."""
-    samples = [replace(one, binary=looks_binary(one.labels)) for one in samples]
-    full = [one for one in samples if one.labels.any()]
-    binary = [one for one in full if one.binary]
-    if 2 * len(binary) > len(full):
+    seen = [look_at_ids(one.labels) for one in samples]
+    told = unnumbered_set(seen)
+    if any(told):
+        first = next(at for at, reason in enumerate(told) if reason)
+        count = f"{sum(map(bool, told))} of {sum(bool(one.count) for one in seen)}"
         raise DataError(
-            f"{source}: these look like binary masks, not numbered nuclei, in {len(binary)} of {len(full)} annotated "
-            f"images: got {unnumbered(binary[0].labels)} in {binary[0].image_id}; number the nuclei, e.g. with "
-            "scipy.ndimage.label"
+            f"{source}: these look like binary masks or classes, not numbered nuclei, in {count} annotated images: "
+            f"got {told[first]} in {samples[first].image_id}; number the nuclei, e.g. with scipy.ndimage.label"
         )
-    return samples
+    return [replace(one, binary=bool(ids.reason)) for one, ids in zip(samples, seen, strict=True)]
 
 
 def _joined(samples: Sequence[Sample], rows: Mapping[str, Mapping[str, str]]) -> list[str]:

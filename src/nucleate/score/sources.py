@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleate.core.pieces import looks_binary
+from nucleate.core.pieces import Ids, look_at_ids, unnumbered_set
 from nucleate.errors import DataError, InputError, UsageError
 from nucleate.score.images import score_image
 from nucleate.score.scores import summarise
@@ -74,14 +74,15 @@ def evaluate_sources(
     if len(missing) == len(ids):
         got = f"predictions {_first(sorted(predicted))}; truth {_first(ids)}"
         raise UsageError(f"no image is in both: {got}; give files of the same image the same name")
-    per_image, failed, binary = [], {}, []
+    per_image, failed = [], {}
+    seen: dict[str, tuple[Ids, Ids]] = {}
     absent = set(missing)
     for image_id in each(ids):
         try:
             labels = true[image_id]
             found = np.zeros_like(labels) if image_id in absent else predicted[image_id]
             per_image.append(score_image(labels, found, image_id=image_id))
-            binary += [image_id] if looks_binary(labels) or looks_binary(found) else []
+            seen[image_id] = look_at_ids(labels), look_at_ids(found)
         except (DataError, InputError) as error:
             failed[image_id] = str(error)
             per_image += _as_empty(true, image_id)
@@ -89,7 +90,17 @@ def evaluate_sources(
         raise DataError(f"none of {len(ids)} images could be compared; the first, {ids[0]}: {failed[ids[0]]}")
     scores = summarise(per_image, groups=groups, resamples=resamples, seed=seed)
     ignored = tuple(sorted(set(predicted) - set(true)))
-    return replace(scores, missing=missing, ignored=ignored, binary=tuple(binary), failed=failed)
+    return replace(scores, missing=missing, ignored=ignored, binary=_unnumbered(seen), failed=failed)
+
+
+def _unnumbered(seen: Mapping[str, tuple[Ids, Ids]]) -> tuple[str, ...]:
+    """Name the images whose ids, true or predicted, cannot be those of nuclei, by themselves or beside the others."""
+    told = [unnumbered_set([ids[side] for ids in seen.values()]) for side in (0, 1)]
+    return tuple(
+        image_id
+        for at, (image_id, ids) in enumerate(seen.items())
+        if any(one.reason for one in ids) or any(side[at] for side in told)
+    )
 
 
 def _as_empty(true: Labels, image_id: str) -> list[ImageScore]:
