@@ -161,6 +161,16 @@ def test_stop_breaks_off_an_image_and_the_next_run_is_another_one(make: _Make, i
     assert _wait(worker).state == "done"
 
 
+def test_what_is_kept_of_a_large_image_is_told_after_a_stop(make: _Make, images: list[str]) -> None:
+    store, worker = make(images)
+    job = Job(store.entries([1]), Choices(), images[:1])
+    for state, parts in (("stopped", 3), ("done", None)):
+        job.note_part(Progress("big", 3, 9))
+        worker._end(job, state)
+        told = job.shown(Machine())["part"]
+        assert (told and told["done"]) == parts
+
+
 def test_many_runs_wait_and_all_are_stopped(make: _Make, tmp_path: Path, images: list[str]) -> None:
     store, worker = make(images, load=lambda choices, _: _fake(choices, delay=0.3))
     assert store.add(expand([images[0], str(tmp_path / "gone.png")]), "gone") == [1, 4]

@@ -286,3 +286,12 @@ def test_what_is_wrong_is_said_in_one_line(page: TestClient, path: str, body: di
     assert answer.status_code in {400, 422}
     assert told in answer.json()["error"]
     assert "\n" not in answer.json()["error"]
+
+
+def test_how_far_a_first_look_is_can_be_asked(page: TestClient, done: dict[str, Any]) -> None:
+    path = f"/api/images/{done['cells']['id']}/first-look"
+    assert page.get(path).json() == {"share": None}
+    assert page.post(f"{path}/stop").status_code == 200
+    assert page.get(f"/api/images/{done['cells']['id']}/tile/9/0/0").status_code == 200, (
+        "it ended none, and forbids none"
+    )
