@@ -12,7 +12,7 @@ from nucleate.report.page import document, table
 from nucleate.report.plate_maps import WellMap, heat_map, shown
 from nucleate.screen.hits import FEWEST_CONTROLS
 from nucleate.screen.phenotypes import POSITIVE_PERCENTILE, Rules
-from nucleate.screen.tables import LEAST, is_share
+from nucleate.screen.tables import LEAST, is_share, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -212,7 +212,7 @@ def _rules(screen: Screen) -> str:
         f"and area at least {rules.grains_area:g} times the ordinary."
     )
     positive = [
-        f"Positive for {escape(channel)}: mean intensity in that channel over {shown(threshold)}, the "
+        f"Positive for {escape(spoken(channel))}: mean intensity in that channel over {shown(threshold)}, the "
         f"{POSITIVE_PERCENTILE}th percentile of the nuclei of the negative controls."
         for channel, threshold in screen.tables.thresholds.items()
     ]

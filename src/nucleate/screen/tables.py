@@ -26,6 +26,7 @@ __all__ = [
     "build_tables",
     "is_share",
     "nuclear_columns",
+    "spoken",
     "summaries",
     "summarise",
 ]
@@ -134,7 +135,7 @@ class Tables:
         area = "median_area_px" if known else "median_area_um2"
         plain = {name: heading for name, heading in _FEATURES.items() if name != area}
         return plain | {
-            f"{name}_{channel}": heading.format(channel)
+            f"{name}_{channel}": heading.format(spoken(channel))
             for channel in self.thresholds
             for name, heading in _MARKER_FEATURES.items()
         }
@@ -148,6 +149,17 @@ class Tables:
     def summaries(self) -> dict[str, Summary]:
         """How the columns of a well come from its nuclei."""
         return summaries(self.thresholds)
+
+
+def spoken(channel: str) -> str:
+    """Call a channel in a sentence what it is called; of one that has a number only, say that it is a channel.
+
+    Examples
+    --------
+    >>> spoken("p53"), spoken("02")
+    ('p53', 'channel 02')
+    """
+    return f"channel {channel}" if channel.isdecimal() else channel
 
 
 def is_share(name: str) -> bool:

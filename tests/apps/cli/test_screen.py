@@ -236,6 +236,8 @@ def test_an_ome_zarr_plate_from_end_to_end(tmp_path: Path) -> None:
     leave("screen", plate, "--map", tmp_path / "map.csv", "-o", tmp_path / "out", "--quiet")
     wells = {row["well"]: row for row in read_rows(tmp_path / "out" / "wells.csv")}
     assert [wells[well]["nuclei"] for well in ("A01", "A02", "A03")] == ["2", "2", "0"]
+    assert [wells[well]["median_intensity_actin"] for well in ("A01", "A02")] == ["", ""]  # of two nuclei each
+    assert "Nuclei positive for actin (share)" in (tmp_path / "out" / "plate.html").read_text(encoding="utf-8")
     nuclei = read_rows(tmp_path / "out" / "nuclei.csv")
     assert [row["mean_intensity_DAPI"] for row in nuclei] == ["3100", "3100", "3101", "3101"]
     assert json.loads((tmp_path / "out" / "screen.json").read_text(encoding="utf-8"))["channel"] == "DAPI"
