@@ -181,6 +181,12 @@ def test_a_run_that_is_done_goes_on_with_calm_epochs_alone_that_lie_ahead(
     assert all(torch.equal(parts[name], whole[name]) for name in whole)
 
 
+def test_a_run_goes_on_when_only_what_follows_the_network_is_other(tmp_path: Path) -> None:
+    done = CONFIG.replace(epochs=1, recipe={"min_area": 20})
+    before = _train(tmp_path, done).history
+    assert _train(tmp_path, done.replace(recipe={"min_area": 40}), resume=True).history == before
+
+
 def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:
     _train(tmp_path)
     state = tmp_path / "state.safetensors"

@@ -179,6 +179,19 @@ def test_a_run_ends_with_a_verdict_in_its_card(files: ModelFiles, tmp_path: Path
     assert "disks on 6 held-out images" in verdict.line()
 
 
+def test_a_run_that_changes_nothing_is_neither_better_nor_worse(files: ModelFiles, tmp_path: Path) -> None:
+    held = disks(6, side=64, seed=3)
+    still = CONFIG.replace(
+        init=str(files.onnx), recipe=files.card.recipe.to_dict(), freeze_norms=True, lr=1e-12, epochs=1,
+        steps_per_epoch=1,
+    )  # fmt: skip
+    fit(still, prepare(disks(4), still.normalizer), folder=tmp_path, validate=lambda module: {"score": 0.0})
+    finish(tmp_path, still, samples=disks(4), held=held, name="same")
+    verdict = conclude(tmp_path, "same", start=str(files.onnx), held=held)
+    assert 0 < verdict.before == verdict.after
+    assert (verdict.word, verdict.gain_low, verdict.gain_high) == ("no clear difference", 0, 0)
+
+
 def test_numbers_are_tuned_only_for_a_gain(files: ModelFiles, tmp_path: Path) -> None:
     # No nucleus is as large: tuning has something to gain.
     spoilt = replace(files, card=files.card.model_copy(update={"recipe": replace(files.card.recipe, min_area=1000)}))

@@ -203,9 +203,10 @@ def card_scores(found: CrossFit, stored: Sequence[StoredMaps]) -> dict[str, Any]
 
 
 def _write_rows(path: Path, found: CrossFit, *, stored: Sequence[StoredMaps]) -> None:
+    """Write the scores with all their digits: a verdict compares them with others that are not rounded."""
     kinds = {one.image_id: one.kind for one in stored}
     rows = (
-        [one.image_id, kinds[one.image_id], f"{one.kaggle:.4f}", one.nuclei_true, one.nuclei_pred]
+        [one.image_id, kinds[one.image_id], one.kaggle, one.nuclei_true, one.nuclei_pred]
         for one in sorted(found.kept, key=lambda score: score.kaggle)
     )
     write_rows(path, rows, header=["image", "kind", "kaggle", "nuclei_true", "nuclei_pred"])

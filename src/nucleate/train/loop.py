@@ -37,7 +37,7 @@ BEST = "best.safetensors"
 FINAL = "final.safetensors"
 STATE = "state.safetensors"
 
-_LATER = ("epochs", "restarts", "spare", "card")  # settings that may differ where a run goes on
+_LATER = ("epochs", "restarts", "recipe", "spare", "card")  # settings that may differ where a run goes on
 _CALMER = "try a lower lr, or precision = 'float32'"
 
 _logger = logging.getLogger(__name__)

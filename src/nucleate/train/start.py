@@ -52,16 +52,26 @@ def first_network(config: TrainConfig) -> nn.Module:
 
 
 def with_start(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in what the model named by ``init`` decides: network, normalizer, maps, recipe, scales and tiles.
+    """Fill in what the model named by ``init`` decides: network, normalizer, maps, recipe, sizes, scales and tiles.
 
     Parameters
     ----------
     values : mapping
-        Plain settings; what stands there is left as it is.
+        Plain settings; what stands there is left as it is, in tables too.
     """
     if values.get("init") is None:
         return dict(values)
     card = find_model(values["init"]).card
     decided = card.model_dump(mode="json", include={"network", "normalizer", "maps", "recipe"})
     facts = card.model_dump(mode="json", include={"scale_rule", "tile", "bytes_per_pixel"}, exclude_none=True)
-    return {**decided, **values, "card": {**facts, **values.get("card", {})}}
+    return _filled(values, {**decided, "resize": card.input_size, "card": facts})
+
+
+def _filled(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Give plain settings with those of `others` that are not among them, table by table."""
+    both = {
+        name: _filled(value, others[name])
+        for name, value in values.items()
+        if isinstance(value, dict) and isinstance(others.get(name), dict)
+    }
+    return {**others, **values, **both}

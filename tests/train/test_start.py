@@ -1,0 +1,67 @@
+"""What a model that training starts from decides, and what a call may change of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.tiny_model import write_tiny_model
+
+from nucleate.core.normalize import Normalizer
+from nucleate.errors import UsageError
+from nucleate.post.recipe import PostRecipe
+from nucleate.run.scale import ScaleRule
+from nucleate.run.weights import find_model, write_card
+from nucleate.train.presets import settings_from
+from nucleate.train.start import with_start
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECIPE = PostRecipe(split="markers", marker_level=0.4, smoothing=2.0, min_area=20)
+NORMALIZER = Normalizer(ground=25.0, polarity="transmitted")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> str:
+    onnx = write_tiny_model(tmp_path)
+    card = find_model(onnx).card.model_copy(
+        update={
+            "recipe": RECIPE,
+            "normalizer": NORMALIZER,
+            "input_size": 64,
+            "scale_rule": ScaleRule(smallest=7.0, largest=70.0),
+            "tile": 512,
+        }
+    )
+    write_card(onnx.with_suffix(".toml"), card)
+    return str(onnx)
+
+
+def test_one_number_of_a_table_leaves_the_others_to_the_model(start: str) -> None:
+    changes = ["recipe.min_area=40", "normalizer.ground=10.0", "card.scale_rule.smallest=9.0"]
+    made = settings_from(None, changes, init=start)
+    assert made.recipe == replace(RECIPE, min_area=40)
+    assert made.normalizer == replace(NORMALIZER, ground=10.0)
+    assert (made.card.scale_rule, made.card.tile) == (ScaleRule(smallest=9.0, largest=70.0), 512)
+
+
+def test_the_size_to_which_pictures_are_brought_is_that_of_the_model(start: str) -> None:
+    assert settings_from(None, init=start).resize == 64
+    assert settings_from(None, ["resize=128"], init=start).resize == 128
+    assert settings_from(None, preset="finetune").resize is None
+
+
+def test_what_is_given_stands_and_the_values_are_left_alone(start: str) -> None:
+    values = {"init": start, "recipe": {"min_area": 40}, "epochs": 3}
+    assert with_start(values)["recipe"]["smoothing"] == 2.0
+    assert with_start({**values, "recipe": None})["recipe"] is None
+    assert values == {"init": start, "recipe": {"min_area": 40}, "epochs": 3}
+    assert with_start({"epochs": 3}) == {"epochs": 3}
+
+
+@pytest.mark.parametrize("table", ["card", "recipe", "normalizer", "network"])
+def test_a_number_in_place_of_a_table_is_a_wrong_call(start: str, table: str) -> None:
+    with pytest.raises(UsageError, match=table):
+        settings_from(None, [f"{table}=5"], init=start)
