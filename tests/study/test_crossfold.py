@@ -18,7 +18,7 @@ from nucleate.core.toml import toml_text
 from nucleate.data.write import write_sample
 from nucleate.errors import DataError, UsageError
 from nucleate.nets.build import NetConfig
-from nucleate.run.weights import find_model
+from nucleate.run.weights import find_model, write_card
 from nucleate.study import crossfold
 from nucleate.study.crossfold import (
     ALL,
@@ -103,10 +103,15 @@ def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.M
     assert {path: path.stat().st_mtime_ns for path in plan.out.glob("maps/*/*")} == made
     card = find_model(path).card
     assert (card.recipe, card.description, card.tile) == (result.ending.recipe, "eight disks", 512)
+    check_shipped(said, network=ALL, name="mine")
+    write_card(path.with_suffix(".toml"), card.model_copy(update={"trained_on": (card.trained_on or ())[1:]}))
+    with pytest.raises(UsageError, match=r"mine\.onnx is none of this study's and would be overwritten"):
+        check_shipped(said, network=ALL, name="mine")
     with pytest.raises(UsageError, match="another maps"):
         run_crossfold(
             CrossPlan(plan.data, plan.out, plan.table, config=CONFIG.replace(maps=("mask", "edge", "inside")))
         )
+    _refuse_others(plan)
     rows_ = run_stress(plan, count=2, only=["inverted", "rescaled", "colour-shifted"])
     # Grey pictures have no hue to turn.
     levels = [row.change.level for row in rows_ if row.change.name == "colour-shifted"]
@@ -116,6 +121,16 @@ def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.M
     written = [path.read_bytes() for path in sorted((plan.out / "results").glob("stress*"))]
     assert "`stress-part.csv` has" in write_stress(plan, rows_[:1], command="nucleate stress data", part=True)
     assert [path.read_bytes() for path in sorted((plan.out / "results").glob("stress.*"))] == written
+
+
+def _refuse_others(plan: CrossPlan) -> None:
+    """See that a table of changes is made with the settings and folds of the study alone."""
+    with pytest.raises(UsageError, match="fold-0 was trained with another lr"):
+        run_stress(replace(plan, config=CONFIG.replace(lr=0.5)), count=2)
+    swapped = plan.out.parent / "swapped.csv"
+    swapped.write_text(re.sub(r",([01]),", lambda found: f",{1 - int(found[1])},", (plan.table or swapped).read_text()))
+    with pytest.raises(UsageError, match=r"fold-0 was begun on other .*; give the same DATA and --table"):
+        run_stress(replace(plan, table=swapped), count=2)
 
 
 def _small(folder: Path, folds: str, *, empty: Sequence[int] = (), **changes: object) -> CrossPlan:
@@ -256,5 +271,9 @@ def test_wrong_plans_are_one_line(cached: CrossPlan, tmp_path: Path) -> None:
 def test_a_model_that_is_gone_is_missed_before_the_work(tmp_path: Path) -> None:
     plan = _small(tmp_path, "0011")
     check_shipped(plan, network="fold-0", name="mine")
+    plan.out.mkdir()
+    (plan.out / "net.toml").write_text("epochs = 1")
+    with pytest.raises(UsageError, match=r"net\.toml is none of this study's"):
+        check_shipped(plan, network="fold-0", name="net")
     with pytest.raises(UsageError, match="no model 'gone'"):
         check_shipped(replace(plan, config=plan.config.replace(init="gone")), network="fold-0", name="mine")

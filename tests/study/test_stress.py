@@ -21,6 +21,7 @@ from nucleate.study.crossfold import ALL, CrossPlan
 from nucleate.study.stress import balanced, judge, run_stress
 from nucleate.train.config import TrainConfig
 from nucleate.train.crossfit import Ending
+from nucleate.train.loop import FINAL
 from nucleate.train.tuning import parts_of
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def test_no_picture_is_scored_with_an_ending_that_it_had_a_say_in(
     plan.out.mkdir()
     text = json.dumps({name: ending.to_dict() for name, ending in endings.items()})
     (plan.out / "endings.json").write_text(text)
+    (plan.out / f"fold-{folds[0]}").mkdir()
+    (plan.out / f"fold-{folds[0]}" / FINAL).touch()
     seen: dict[float, set[str]] = {}
 
     def load(plan: CrossPlan, fold: str, *, ending: Ending) -> _Noted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,7 @@ def test_a_run_does_not_say_what_it_was_trained_on_until_it_does(tmp_path: Path)
     keep(tmp_path, samples, held=samples[:1])
     check_same(tmp_path, samples[::-1])
     check_same(tmp_path, samples, held=samples[:1])
-    with pytest.raises(UsageError, match="was begun on other images; give the same DATA and --val"):
+    with pytest.raises(UsageError, match="was begun on other images or folds; give the same DATA, --table and --val"):
         check_same(tmp_path, samples[1:])
     with pytest.raises(UsageError, match="was begun on other images"):
         check_same(tmp_path, samples, held=samples[1:2])
@@ -101,8 +102,8 @@ def test_pictures_without_any_nucleus_are_refused_before_the_training(tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
-def _train(run: Path, samples: list[Sample], held: list[Sample], *, epochs: int) -> None:
-    config = TINY.replace(epochs=epochs, schedule="constant")
+def _train(run: Path, samples: list[Sample], held: list[Sample], *, epochs: int, balance: float = 0.0) -> None:
+    config = TINY.replace(epochs=epochs, schedule="constant", balance=balance)
     train_network(run, config, samples=samples, held=held, resume=True, device="cpu", report=lambda run: None)
 
 
@@ -114,8 +115,33 @@ def test_a_run_goes_on_with_its_own_pictures_only(tmp_path: Path) -> None:
     _train(tmp_path / "run", samples[:4], samples[4:], epochs=1)
 
 
+def test_a_run_that_draws_by_kind_goes_on_with_its_own_kinds_only(tmp_path: Path) -> None:
+    samples, other = disks(6), [replace(one, kind="c") for one in disks(6)]
+    _train(tmp_path / "even", samples[:4], samples[4:], epochs=1)
+    _train(tmp_path / "even", other[:4], other[4:], epochs=1)
+    _train(tmp_path / "run", samples[:4], samples[4:], epochs=1, balance=0.5)
+    with pytest.raises(UsageError, match="was begun with other types of image; give the same --table"):
+        _train(tmp_path / "run", other[:4], samples[4:], epochs=1, balance=0.5)
+    _train(tmp_path / "run", samples[3::-1], other[4:], epochs=1, balance=0.5)
+    known = json.loads((tmp_path / "run" / "pictures.json").read_text())
+    (tmp_path / "run" / "pictures.json").write_text(json.dumps({**known, "kinds_sha256": "0"}))
+    with pytest.raises(UsageError, match="other types"):
+        _train(tmp_path / "run", samples[:4], samples[4:], epochs=1, balance=0.5)
+    del known["kinds_sha256"]  # of an older version
+    (tmp_path / "run" / "pictures.json").write_text(json.dumps(known))
+    _train(tmp_path / "run", other[:4], samples[4:], epochs=1, balance=0.5)
+
+
 def test_a_search_goes_on_with_its_own_pictures_only(tmp_path: Path) -> None:
     samples = disks(6)
     run_sweep(Sweep(tmp_path, TINY, samples[:4], samples[4:], trials=1))
     with pytest.raises(UsageError, match="holds a study of other images"):
         run_sweep(Sweep(tmp_path, TINY, samples[2:], samples[:2], trials=2), resume=True)
+
+
+def test_a_search_that_draws_by_kind_goes_on_with_its_own_kinds_only(tmp_path: Path) -> None:
+    samples, other = disks(6), [replace(one, kind="c") for one in disks(4)]
+    by_kind = TINY.replace(balance=0.5)
+    run_sweep(Sweep(tmp_path, by_kind, samples[:4], samples[4:], trials=1))
+    with pytest.raises(UsageError, match="holds a study with other types of image"):
+        run_sweep(Sweep(tmp_path, by_kind, other, samples[4:], trials=2), resume=True)

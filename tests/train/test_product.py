@@ -180,13 +180,15 @@ def test_a_run_ends_with_a_verdict_in_its_card(files: ModelFiles, tmp_path: Path
 
 
 def test_a_run_that_changes_nothing_is_neither_better_nor_worse(files: ModelFiles, tmp_path: Path) -> None:
-    held = disks(6, side=64, seed=3)
+    held = [replace(one, kind=("low", "high")[place % 2]) for place, one in enumerate(disks(6, side=64, seed=3))]
     still = CONFIG.replace(
         init=str(files.onnx), recipe=files.card.recipe.to_dict(), freeze_norms=True, lr=1e-12, epochs=1,
         steps_per_epoch=1,
     )  # fmt: skip
     fit(still, prepare(disks(4), still.normalizer), folder=tmp_path, validate=lambda module: {"score": 0.0})
-    finish(tmp_path, still, samples=disks(4), held=held, name="same")
+    scores = finish(tmp_path, still, samples=disks(4), held=held, name="same")
+    assert scores["kaggle_by_type"].keys() == {"low", "high"}  # names that the interval has too
+    assert scores["kaggle_low"] < scores["kaggle"] < scores["kaggle_high"]
     verdict = conclude(tmp_path, "same", start=str(files.onnx), held=held)
     assert 0 < verdict.before == verdict.after
     assert (verdict.word, verdict.gain_low, verdict.gain_high) == ("no clear difference", 0, 0)
@@ -225,6 +227,7 @@ def test_a_zoo_package_holds_what_its_description_says(
     with zipfile.ZipFile(export_model(files, tmp_path, to="bioimageio")) as archive:
         told = json.loads(archive.read("bioimageio.yaml"))
         parts = {name: archive.read(name) for name in archive.namelist()}
+    assert f"- kaggle, a: {files.card.scores['kaggle_by_type']['a']}\n" in parts["README.md"].decode()
     named = [told["weights"]["onnx"], told["inputs"][0]["test_tensor"], told["outputs"][0]["test_tensor"]]
     assert all(hashlib.sha256(parts[one["source"]]).hexdigest() == one["sha256"] for one in named)
     assert told["outputs"][0]["axes"][1]["channel_names"] == list(files.card.maps)

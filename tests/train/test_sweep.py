@@ -52,6 +52,27 @@ def test_a_killed_study_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
         run_sweep(other, resume=True)
 
 
+def test_a_study_killed_while_it_draws_goes_on(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, CONFIG.replace(epochs=1, steps_per_epoch=1), disks(), disks(2, seed=1), trials=2)
+    run_sweep(sweep)
+    whole, journal = _rows(tmp_path), tmp_path / "study.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    second = [place for place, line in enumerate(lines) if b'"op_code":4' in line][1]  # a trial is made
+    for end in (lines[second + 1][:20], lines[second + 1], lines[second + 1] + lines[second + 2][:-9]):
+        journal.write_bytes(b"".join(lines[: second + 1]) + end)
+        run_sweep(sweep, resume=True)
+        found = _rows(tmp_path)
+        assert [row.pop("trial") for row in found] == ["0", "2"]
+        assert found == [{name: row[name] for name in row if name != "trial"} for row in whole]
+
+
+def test_what_is_no_journal_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "study.journal").write_text("dear\ndiary\n")
+    with pytest.raises(DataError, match=r"study\.journal: no journal of a study: .*; use another folder"):
+        run_sweep(Sweep(tmp_path, CONFIG, disks(), disks(2, seed=1), trials=1), resume=True)
+    assert (tmp_path / "study.journal").read_text() == "dear\ndiary\n"
+
+
 def test_pictures_without_nuclei_are_refused_before_the_first_trial(tmp_path: Path) -> None:
     empty = [replace(sample, labels=np.zeros_like(sample.labels)) for sample in disks(2, seed=1)]
     for samples, held in ((disks(), empty), (empty, disks(2, seed=1))):

@@ -24,7 +24,7 @@ from nucleate.core.plane import as_plane
 from nucleate.errors import DataError, UsageError
 from nucleate.run.segmenter import SegmentSettings
 from nucleate.run.weights import check_name, find_model
-from nucleate.study.crossfold_plan import ALL, CrossPlan, folds_of, sides_of, to_train
+from nucleate.study.crossfold_plan import ALL, CrossPlan, check_place, folds_of, sides_of, to_train
 from nucleate.train.card import card_of, segmenter_of
 from nucleate.train.config import CardConfig
 from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
@@ -211,12 +211,14 @@ def check_shipped(plan: CrossPlan, *, network: str, name: str) -> None:
     Raises
     ------
     UsageError
-        If it is no name for a model, the study has no such network, or the model that it starts from is not there.
+        If it is no name for a model, or that of another one in OUT, the study has no such network, or the model that
+        it starts from is not there.
     """
     check_name(name)
     if plan.config.init is not None:
         find_model(plan.config.init)  # its card is read once more when all is done
     samples = plan.pictures(plan.folds)
+    check_place(plan, name, samples=samples)
     if network == ALL:
         to_train(plan, ALL, samples=samples, fold=None)
         return

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
-from nucleate.errors import UsageError
+from nucleate.errors import ModelError, UsageError
+from nucleate.run.weights import find_model
 from nucleate.study.plan import StudyPlan
 from nucleate.train.config import TrainConfig, load_config
-from nucleate.train.loop import FINAL
-from nucleate.train.pictures import check_nuclei, check_same
+from nucleate.train.loop import FINAL, STATE
+from nucleate.train.pictures import check_nuclei, check_same, taught_facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
 
-__all__ = ["ALL", "CrossPlan", "folds_of", "sides_of", "to_train"]
+__all__ = ["ALL", "CrossPlan", "check_place", "folds_of", "sides_of", "to_train"]
 
 ALL = "all"
 """Name of the network trained on all folds, and of the ending fitted to all."""
@@ -77,7 +78,7 @@ def to_train(plan: CrossPlan, name: str, *, samples: Sequence[Sample], fold: int
     done = (folder / FINAL).is_file() and (not plan.train or _epochs(folder) >= plan.config.epochs)
     _check_settings(plan.config, folder, whole=done and plan.train)
     taught, _ = sides_of(samples, fold)
-    check_same(folder, taught)
+    check_same(folder, taught, kinds=not done and plan.config.balance > 0, give="DATA and --table")
     if done:
         return False
     if not plan.train:
@@ -97,6 +98,41 @@ def sides_of(samples: Sequence[Sample], fold: int | None) -> tuple[list[Sample],
     """Give the pictures that a network is trained on and those it is looked at by: all and all without a fold."""
     taught = [sample for sample in samples if sample.fold != fold]
     return taught, [sample for sample in samples if fold is None or sample.fold == fold]
+
+
+def check_place(plan: CrossPlan, name: str, *, samples: Sequence[Sample]) -> None:
+    """Refuse a name for the study's model that another model in its folder has.
+
+    Parameters
+    ----------
+    plan : CrossPlan
+    name : str
+        Of the model to be written.
+    samples : sequence of Sample
+        All pictures, with folds.
+
+    Raises
+    ------
+    UsageError
+        If there is one. What an earlier call of the study wrote may be written anew.
+    """
+    onnx = plan.out / f"{name}.onnx"
+    there = [path for path in (onnx, onnx.with_suffix(".toml")) if path.exists()]
+    if there and not _is_own(plan, onnx, samples=samples):
+        raise UsageError(f"{there[0]} is none of this study's and would be overwritten; give another name with --ship")
+
+
+def _is_own(plan: CrossPlan, onnx: Path, *, samples: Sequence[Sample]) -> bool:
+    """Tell by its card whether a model is one of the study's networks: as it is built, and what it was trained on."""
+    if (plan.out / STATE).is_file():  # the folder of a single run too, whose model may be such a one
+        return False
+    try:
+        card = find_model(onnx).card
+    except ModelError:
+        return False
+    sides = [sides_of(samples, fold)[0] for fold in {None, *(one.fold for one in samples)}]
+    taught = [taught_facts(side, init=plan.config.init)["trained_on"] for side in sides]
+    return (card.network, card.maps) == (plan.config.network.to_dict(), plan.config.maps) and card.trained_on in taught
 
 
 def _check_settings(config: TrainConfig, folder: Path, *, whole: bool) -> None:

@@ -20,6 +20,7 @@ from nucleate.report.tables import markdown_table
 from nucleate.score.images import score_image
 from nucleate.study.changes import CHANGES, rescaled, whole_numbered
 from nucleate.study.crossfold import ALL, load_fold, read_endings
+from nucleate.study.crossfold_plan import folds_of, to_train
 from nucleate.study.gains import gain_of
 from nucleate.train.device import describe
 from nucleate.train.tuning import each, parts_of
@@ -161,10 +162,13 @@ def run_stress(
     Raises
     ------
     UsageError
-        If there is no such change.
+        If there is no such change, or a network is not there or was trained with other settings or on other folds.
     """
     check_changes(only)
-    held = [sample for sample in plan.pictures(plan.folds) if not plan.folds or sample.fold in plan.folds]
+    samples = plan.pictures(plan.folds)
+    for fold in folds_of(plan, samples):
+        to_train(replace(plan, train=False), f"fold-{fold}", samples=samples, fold=fold)
+    held = [sample for sample in samples if not plan.folds or sample.fold in plan.folds]
     pictures = balanced(held, count)
     segmenters = _open(plan, pictures, held=held)
     unchanged = each(lambda one: _find(segmenters, one, image=one.image), pictures, jobs=plan.jobs)

@@ -193,7 +193,9 @@ _CLIP = {"id": "clip", "kwargs": {"min": 0.0, "max": 1.0}}
 
 
 def _readme(card: ModelCard) -> str:
-    scores = "".join(f"- {name}: {value}\n" for name, value in card.scores.items() if not isinstance(value, dict))
+    whole = {name: value for name, value in card.scores.items() if not isinstance(value, dict)}
+    by_type = {f"kaggle, {kind}": value for kind, value in card.scores.get("kaggle_by_type", {}).items()}
+    scores = "".join(f"- {name}: {value}\n" for name, value in {**whole, **by_type}.items())
     return (
         f"# {card.name}\n\n{card.description}\n\nThe maps are {', '.join(card.maps)}, each 0 to 1. "
         "From maps to nuclei, and how sure each is: card.toml has the numbers, the program nucleate applies them.\n\n"

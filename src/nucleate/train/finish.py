@@ -74,11 +74,11 @@ def train_network(
     DataError
         If there is no nucleus in the pictures to train on.
     UsageError
-        If the folder holds a run on other pictures.
+        If the folder holds a run on other pictures, or of other kinds where these are balanced.
     """
     check_nuclei(samples)
     if (run / STATE).is_file():
-        check_same(run, samples, held=held)
+        check_same(run, samples, held=held, kinds=config.balance > 0)
     elif rank() == 0:
         keep(make_folder(run), samples, held=held)
     watched = prepare(held[:: max(1, len(held) // _WATCHED)], config.normalizer, resize=config.resize)
@@ -183,7 +183,7 @@ def starting_recipe(config: TrainConfig) -> PostRecipe:
 def card_scores(found: CrossFit, stored: Sequence[StoredMaps]) -> dict[str, Any]:
     """Give the scores for a card: nuclei under the limit are left out, no picture had a say in its own score."""
     groups = {one.image_id: one.group for one in stored}
-    kinds = {one.image_id: one.kind or "all" for one in stored}
+    kinds = {one.image_id: one.kind for one in stored}
     whole = summarise(found.kept, groups=groups)
     low, high = whole.interval.get("kaggle", (whole.kaggle, whole.kaggle))
     scores: dict[str, Any] = {
@@ -194,12 +194,15 @@ def card_scores(found: CrossFit, stored: Sequence[StoredMaps]) -> dict[str, Any]
         "aji": round(whole.aji, 4),
         "images": whole.images,
     }
-    for kind in sorted(set(kinds.values()) - {"all"}):
-        of_kind = [score.kaggle for score in found.kept if kinds[score.image_id] == kind]
-        scores[f"kaggle_{kind}"] = round(float(np.mean(of_kind)), 4)
     if found.calibration_error is not None:
         scores["confidence_error"] = round(found.calibration_error, 4)
-    return scores
+    by_kind = {
+        kind: [score.kaggle for score in found.kept if kinds[score.image_id] == kind]
+        for kind in sorted(set(kinds.values()) - {""})
+    }
+    # A table of its own: a kind may be called as a score is.
+    means = {kind: round(float(np.mean(kaggle)), 4) for kind, kaggle in by_kind.items()}
+    return {**scores, "kaggle_by_type": means} if means else scores
 
 
 def _write_rows(path: Path, found: CrossFit, *, stored: Sequence[StoredMaps]) -> None:

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
 
-__all__ = ["check_apart", "check_nuclei", "check_same", "digest_of", "hashes_of", "keep", "part_known", "taught_facts"]
+__all__ = [
+    "check_apart",
+    "check_nuclei",
+    "check_same",
+    "digest_of",
+    "digest_of_kinds",
+    "hashes_of",
+    "keep",
+    "part_known",
+    "taught_facts",
+]
 
 _FILE = "pictures.json"
 _SHORT = 12  # digits of a hash in a card: among a hundred thousand pictures two are alike once in fifty thousand cards
@@ -32,6 +42,11 @@ def digest_of(samples: Sequence[Sample]) -> str:
     """Hash ids, pixels and labels of pictures, whatever their order; 64 hexadecimal digits."""
     each = sorted(map(_digest_of_one, samples))
     return _digest("".join(each).encode())
+
+
+def digest_of_kinds(samples: Sequence[Sample]) -> str:
+    """Hash which kind each picture is of, whatever their order; 64 hexadecimal digits."""
+    return _digest(*(text.encode() for one in sorted((s.image_id, s.kind) for s in samples) for text in one))
 
 
 def check_apart(samples: Sequence[Sample], held: Sequence[Sample]) -> None:
@@ -108,7 +123,14 @@ def check_nuclei(samples: Sequence[Sample], where: str = "") -> None:
         raise DataError(f"no nucleus in {which}, the first is {samples[0].image_id}; add some")
 
 
-def check_same(run: Path, samples: Sequence[Sample], *, held: Sequence[Sample] | None = None) -> None:
+def check_same(
+    run: Path,
+    samples: Sequence[Sample],
+    *,
+    held: Sequence[Sample] | None = None,
+    kinds: bool = False,
+    give: str = "DATA, --table and --val",
+) -> None:
     """Refuse to go on with a run on other pictures than it was begun with; what a run does not say is not asked for.
 
     Parameters
@@ -119,6 +141,10 @@ def check_same(run: Path, samples: Sequence[Sample], *, held: Sequence[Sample] |
         To train on.
     held : sequence of Sample, optional
         By which its epochs are judged; not looked at when None.
+    kinds : bool
+        Whether the kinds of those to train on have to be the same: batches are drawn by them where they are balanced.
+    give : str
+        What decides which pictures they are, for the message.
 
     Raises
     ------
@@ -131,7 +157,9 @@ def check_same(run: Path, samples: Sequence[Sample], *, held: Sequence[Sample] |
     known = json.loads(path.read_text(encoding="utf-8"))
     for name, pictures in (("sha256", samples), ("held_sha256", held)):
         if pictures is not None and name in known and known[name] != digest_of(pictures):
-            raise UsageError(f"{run} was begun on other images; give the same DATA and --val, or another folder")
+            raise UsageError(f"{run} was begun on other images or folds; give the same {give}, or another folder")
+    if kinds and known.get("kinds_sha256", (now := digest_of_kinds(samples))) != now:
+        raise UsageError(f"{run} was begun with other types of image; give the same --table, or another folder")
 
 
 def keep(run: Path, samples: Sequence[Sample], *, held: Sequence[Sample]) -> None:
@@ -142,7 +170,8 @@ def keep(run: Path, samples: Sequence[Sample], *, held: Sequence[Sample]) -> Non
     OutputError
         If it cannot be written.
     """
-    known = {"images": len(samples), "sha256": digest_of(samples), "held_sha256": digest_of(held)}
+    hashes = {"sha256": digest_of(samples), "held_sha256": digest_of(held), "kinds_sha256": digest_of_kinds(samples)}
+    known = {"images": len(samples), **hashes}
     write_text(run / _FILE, json.dumps(known) + "\n")
 
 

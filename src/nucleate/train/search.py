@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ import numpy as np
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+
+from nucleate.core.files import atomic_path
+from nucleate.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,10 +28,44 @@ def drawn_learning_rate(seed: int, draw: int, *, low: float, high: float) -> flo
 
 
 def open_study(path: Path, name: str) -> optuna.Study:
-    """Open a study kept in one journal file, made where it is not there yet; larger values are better."""
+    """Open a study kept in one journal file, made where it is not there yet; larger values are better.
+
+    Parameters
+    ----------
+    path : Path
+        The journal. A line that was being written when the program was killed is taken out.
+    name : str
+        Of the study in it.
+
+    Raises
+    ------
+    DataError
+        If it is damaged otherwise.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = JournalStorage(JournalFileBackend(str(path)))
-    return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+    _mend(path)
+    try:
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+    except ValueError as error:
+        raise DataError(f"{path}: no journal of a study: {error}; use another folder") from error
+
+
+def _mend(path: Path) -> None:
+    """Take lines out of a journal that are not whole: Optuna would write on behind the last, and read none after it."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    whole = [line for line in lines if _is_whole(line)]
+    if len(whole) < len(lines) and (whole or len(lines) == 1):
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(b"".join(whole))
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return line.endswith(b"\n")
 
 
 def record_draw(

@@ -19,7 +19,7 @@ from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
 from nucleate.train.finish import starting_recipe, train_network
 from nucleate.train.loop import FINAL
-from nucleate.train.pictures import check_nuclei, digest_of
+from nucleate.train.pictures import check_nuclei, digest_of, digest_of_kinds
 from nucleate.train.search import open_study
 from nucleate.train.tuning import parts_of
 from nucleate.train.verdict import kaggle_scores
@@ -153,7 +153,11 @@ def _study(sweep: Sweep, *, resume: bool) -> optuna.Study:
     if study.user_attrs.get("settings", settings) != settings:
         raise UsageError(f"{sweep.folder} holds a study with other settings; give the same ones or another folder")
     if study.user_attrs.get("pictures", pictures) != pictures:
-        raise UsageError(f"{sweep.folder} holds a study of other images; give the same DATA and --val")
+        raise UsageError(f"{sweep.folder} holds a study of other images; give the same DATA, --table and --val")
+    kinds = digest_of_kinds(sweep.samples)
+    if sweep.settings.balance > 0 and study.user_attrs.get("kinds", kinds) != kinds:
+        raise UsageError(f"{sweep.folder} holds a study with other types of image; give the same --table")
+    study.set_user_attr("kinds", kinds)
     study.set_user_attr("settings", settings)
     study.set_user_attr("pictures", pictures)
     return study
@@ -161,10 +165,13 @@ def _study(sweep: Sweep, *, resume: bool) -> optuna.Study:
 
 def _next(study: optuna.Study, trials: int) -> tuple[int, dict[str, Any]] | None:
     """Give number and values of the trial to run: the one that was stopped, or a new one."""
-    known = study.trials
-    for trial in known:
-        if trial.state == optuna.trial.TrialState.RUNNING:
+    known = [trial for trial in study.trials if trial.params.keys() == SPACE.keys()]
+    for trial in study.trials:
+        if trial.state != optuna.trial.TrialState.RUNNING:
+            continue
+        if trial in known:
             return trial.number, trial.params
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # stopped while it was drawn: does not count
     if len(known) >= trials:
         return None
     # A sampler of its own for every trial: the draws of a study that was stopped are those of an unbroken one.
