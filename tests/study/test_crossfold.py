@@ -258,6 +258,10 @@ def test_what_cannot_be_shipped_is_not_trained(
     assert not plan.out.exists()
 
 
+def test_a_card_looks_at_one_picture_at_a_time(cached: CrossPlan) -> None:
+    assert [replace(cached, device=device, jobs=8).looks for device in ("cpu", "cuda")] == [8, 1]
+
+
 def test_wrong_plans_are_one_line(cached: CrossPlan, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no fold 7"):
         run_crossfold(CrossPlan(cached.data, tmp_path, cached.table, config=CONFIG, folds=(7,)))

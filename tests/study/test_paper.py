@@ -123,6 +123,7 @@ def test_a_study_goes_on_with_its_own_images_and_folds_only(
     rows = [f"disks-{index},group-{index},{index % 4},a" for index in range(8)]
     table.write_text("\n".join(["image_id,mosaic,fold,image_type", *rows]))
     assert _run("paper", data, "-o", out, "--table", table, *SMALL) == 0
+    assert "--table folds.csv --width 2" in (out / "table.md").read_text()
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert _run("paper", data, "-o", out, *SMALL, "--resume") == 2  # folds dealt, not those of the table
     assert "of other images, folds or types; give the same DATA and --table" in capsys.readouterr().err

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from nucleate.errors import OutputError
 from nucleate.nets.build import NetConfig, build
 from nucleate.train.checkpoint import facts_of_state, load_network, load_state, save_network, save_state
 
@@ -44,3 +46,16 @@ def test_files_of_older_versions_are_read(tmp_path: Path) -> None:
     load_state(state, parts)
     with safe_open(state, "pt") as stream:
         assert list(stream.metadata()) == ["facts"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path) -> None:
+    full_disk = pytest.importorskip("tests.full_disk", reason="no limits on this system").full_disk
+    module, path = build(NETWORK), tmp_path / "net.safetensors"
+    save_network(path, module, config=NETWORK)
+    before = path.read_bytes()
+    with (
+        full_disk(len(before) // 2),
+        pytest.raises(OutputError, match=r"cannot write .*net\.safetensors: File too large"),
+    ):
+        save_network(path, module, config=NETWORK, facts=FACTS)
+    assert [one.read_bytes() for one in tmp_path.iterdir()] == [before]

@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load_file
 from tests.train.drawn import disks
 
+import nucleate
+from nucleate.apps.cli.training import import_training
 from nucleate.errors import UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.train import parallel
@@ -29,8 +31,11 @@ CONFIG = TrainConfig(
     crop=32, batch=4, steps_per_epoch=4, epochs=3, lr=3e-3, ema=0.9, shards=2,
 )  # fmt: skip
 
+TOLD = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
 SCRIPT = """
-import sys
+import sys, warnings
+warnings.filterwarnings("error", message=".*broadcast_buffers")
 from pathlib import Path
 from tests.train.test_parallel import CONFIG, train
 from nucleate.train import parallel
@@ -50,8 +55,8 @@ def train(folder: Path, config: TrainConfig, *, resume: bool = False) -> None:
 def _in_two_processes(folder: Path, script: Path, *words: str) -> None:
     script.write_text(SCRIPT)
     call = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    root = str(Path(__file__).resolve().parents[2])
-    plain = {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+    paths = (Path(__file__).resolve().parents[2], Path(nucleate.__file__).parents[1])
+    plain = {"PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*call, str(folder), *words],
         cwd=script.parent,
@@ -99,6 +104,30 @@ def test_alone_nothing_is_shared() -> None:
     assert parallel.across(values) is values
     with parallel.joined("cpu") as device:
         assert device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"WORLD_SIZE": "4"}, "WORLD_SIZE = 4, but RANK is not set; start with torchrun, or unset WORLD_SIZE"),
+        ({"WORLD_SIZE": "all", **dict.fromkeys(TOLD, "0")}, "WORLD_SIZE = all, but that is no number"),
+    ],
+)
+def test_half_of_what_torchrun_tells_is_a_wrong_call(
+    told: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=said), parallel.joined("cpu"):
+        pass
+
+
+def test_what_cannot_be_shared_is_not_begun_by_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WORLD_SIZE": "2", **dict.fromkeys(TOLD, "0")}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="torchrun is for nucleate train alone"):
+        import_training("cpu", None)
+    assert import_training("cpu", None, shared=True) == "cpu"
 
 
 def test_parts_that_cannot_be_dealt_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,6 +209,17 @@ def test_numbers_are_tuned_only_for_a_gain(files: ModelFiles, tmp_path: Path) ->
     assert verdict.gain > 0 or kept is find_model(target).card or kept == card
 
 
+def test_a_model_whose_file_is_called_otherwise_is_tuned_in_its_place(files: ModelFiles, tmp_path: Path) -> None:
+    first = write_model(tmp_path, files, card=files.card)
+    named = first.rename(tmp_path / "my model.onnx")
+    first.with_suffix(".toml").rename(named.with_suffix(".toml"))
+    before, called = set(tmp_path.iterdir()), find_model(named)
+    assert called.card.name == "my-model"
+    assert write_model(None, called, card=called.card.model_copy(update={"min_confidence": 0.2})) == named
+    assert find_model(named).card.min_confidence == 0.2
+    assert set(tmp_path.iterdir()) == before
+
+
 @pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
 def test_torchscript_gives_the_same_maps(files: ModelFiles, tmp_path: Path) -> None:
     target = export_model(files, tmp_path, to="torchscript")
@@ -222,14 +233,15 @@ def test_torchscript_gives_the_same_maps(files: ModelFiles, tmp_path: Path) -> N
 def test_a_zoo_package_holds_what_its_description_says(
     files: ModelFiles, tmp_path: Path, *, ground: float | None, lowest: float
 ) -> None:
-    card = files.card.model_copy(update={"normalizer": replace(files.card.normalizer, ground=ground)})
-    files = replace(files, card=card)
-    with zipfile.ZipFile(export_model(files, tmp_path, to="bioimageio")) as archive:
+    seen = replace(files.card.normalizer, ground=ground)
+    files = replace(files, card=files.card.model_copy(update={"normalizer": seen, "licence": "CC-BY-4.0"}))
+    with zipfile.ZipFile(export_model(files, tmp_path, to="bioimageio", authors=["Ada", "Bo"])) as archive:
         told = json.loads(archive.read("bioimageio.yaml"))
         parts = {name: archive.read(name) for name in archive.namelist()}
     assert f"- kaggle, a: {files.card.scores['kaggle_by_type']['a']}\n" in parts["README.md"].decode()
     named = [told["weights"]["onnx"], told["inputs"][0]["test_tensor"], told["outputs"][0]["test_tensor"]]
     assert all(hashlib.sha256(parts[one["source"]]).hexdigest() == one["sha256"] for one in named)
+    assert (told["authors"], told["license"]) == ([{"name": "Ada"}, {"name": "Bo"}], "CC-BY-4.0")
     assert told["outputs"][0]["axes"][1]["channel_names"] == list(files.card.maps)
     (tmp_path / "out.npy").write_bytes(parts["test-output.npy"])
     (tmp_path / "in.npy").write_bytes(parts["test-input.npy"])
@@ -239,6 +251,19 @@ def test_a_zoo_package_holds_what_its_description_says(
     low, high = np.percentile(raw, [ends["min_percentile"], ends["max_percentile"]])
     batch = np.clip((raw - low) / (high - low + ends["eps"]), 0, 1).astype(np.float32)
     np.testing.assert_allclose(OnnxEngine(parts["weights.onnx"])(batch), maps, atol=1e-5)
+
+
+def test_nobody_signs_for_the_model_of_another(files: ModelFiles, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"who made disks is not known, .*; give --author NAME"):
+        export_model(files, tmp_path / "out", to="bioimageio")
+    with pytest.raises(UsageError, match=r"disks\.toml names no licence, .* write one into it"):
+        export_model(files, tmp_path / "out", to="bioimageio", authors=["Ada"])
+    with pytest.raises(UsageError, match="not in onnx"):
+        export_model(files, tmp_path / "out", to="onnx", authors=["Ada"])
+    assert not (tmp_path / "out").exists()
+    with zipfile.ZipFile(export_model(find_model(), tmp_path, to="bioimageio")) as archive:
+        told = json.loads(archive.read("bioimageio.yaml"))
+    assert (told["authors"], told["license"]) == ([{"name": "The nucleate developers"}], "BSD-3-Clause")
 
 
 def test_onnx_is_copied_with_its_card(files: ModelFiles, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 
 from nucleate.core.normalize import Normalizer
 from nucleate.data.sample import Sample
-from nucleate.errors import ModelError
+from nucleate.errors import ModelError, OutputError
 from nucleate.nets.build import NetConfig, build
 from nucleate.nets.to_onnx import export_onnx
 from nucleate.run.engine import OnnxEngine
@@ -104,3 +104,10 @@ def test_integers_are_written_beside_the_model_and_checked(content: bytes, tmp_p
     with pytest.raises(ModelError, match="not the file its card describes"):
         found.read_int8()
     assert all(not files.onnx.name.endswith("int8.onnx") for files in list_models())
+
+
+def test_a_full_disk_is_one_line(content: bytes) -> None:
+    full_disk = pytest.importorskip("tests.full_disk", reason="no limits on this system").full_disk
+    for room in (len(content) // 4, len(quantise(content, batches(1))) // 2):
+        with full_disk(room), pytest.raises(OutputError, match=r"cannot write into /.*; free space, or set TMPDIR"):
+            quantise(content, batches(1))

@@ -122,6 +122,7 @@ def run_crossfold(
         fitter.trials,
         images=[sample.image for sample in held],
         opened=lambda ending, fold: load_fold(plan, f"fold-{fold}", ending=ending),
+        jobs=plan.looks,
     )
     result = CrossResult(held, stored, fitter, unscaled, found, fitter.fit(range(len(stored))))
     _write_endings(plan.out / "endings.json", result)
@@ -327,7 +328,7 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample], tick: Tick)
             tick(f"images of fold {fold}", next(made_by_now), total=len(missing))
 
         choose_device(plan.device, 1)  # a picture a thread is faster than a picture over all threads
-        each(make, missing, jobs=plan.jobs)
+        each(make, missing, jobs=plan.looks)
     return [
         StoredMaps(
             s.image_id,

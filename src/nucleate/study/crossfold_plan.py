@@ -52,6 +52,11 @@ class CrossPlan(StudyPlan):
     jobs: int = 1
     train: bool = True
 
+    @property
+    def looks(self) -> int:
+        """Pictures that a network looks at beside each other: a graphics card may have room for one."""
+        return 1 if self.device == "cuda" else self.jobs
+
 
 def to_train(plan: CrossPlan, name: str, *, samples: Sequence[Sample], fold: int | None) -> bool:
     """Tell whether a network has yet to be trained; refuse one that cannot be, or was otherwise than the plan's.

@@ -10,13 +10,14 @@ import hashlib
 import json
 import shutil
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
 
-from nucleate.core.files import atomic_path, make_folder, write_text
+from nucleate.core.files import atomic_path, make_folder, plain_name, write_text
 from nucleate.core.lock import locked
 from nucleate.errors import DataError, UsageError
 from nucleate.post.recipe import PAPER_RECIPE
@@ -114,12 +115,21 @@ def type_parts(samples: Sequence[Sample]) -> list[Part]:
     if len(kinds) < 2:
         raise DataError(f"{len(kinds)} types of image are known; leave-one-type-out needs a table with two or more")
     parts = []
+    names = _folder_names(kinds)
     for kind in kinds:
         held = [sample for sample in samples if sample.kind == kind]
         groups = {sample.group for sample in held}
         rest = [sample for sample in samples if sample.kind != kind and sample.group not in groups]
-        parts.append(Part("type-" + "-".join(kind.lower().split()), rest, held))
+        parts.append(Part(f"type-{names[kind]}", rest, held))
     return parts
+
+
+def _folder_names(kinds: Sequence[str]) -> dict[str, str]:
+    """Give each type a name for files: in small letters, with a mark of its own where another would have the same."""
+    plain = {kind: plain_name("-".join(kind.lower().split())) for kind in kinds}
+    taken = Counter(plain.values())
+    marks = {kind: f"-{hashlib.sha256(kind.encode()).hexdigest()[:6]}" for kind in kinds}
+    return {kind: name + (marks[kind] if taken[name] > 1 else "") for kind, name in plain.items()}
 
 
 class Study:

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from nucleate.core.files import atomic_path
 from nucleate.errors import ModelError
@@ -114,7 +114,7 @@ def _write(path: Path, tensors: dict[str, Tensor], *, header: dict[str, Any]) ->
     with atomic_path(path) as temporary:
         # Channels-last weights are stored in the plain order.
         plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        save_file(plain, temporary, {_HEADER: json.dumps(header)})
+        temporary.write_bytes(save(plain, {_HEADER: json.dumps(header)}))
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -273,6 +273,7 @@ def at_own_scale(
     *,
     images: Sequence[NDArray[Any]],
     opened: Callable[[Ending, int | None], Segmenter],
+    jobs: int | None = None,
 ) -> tuple[list[StoredMaps], CrossFit]:
     """Let the rule of scales choose for each picture; where the scale is not 1, make its maps and judge it again.
 
@@ -286,6 +287,8 @@ def at_own_scale(
         The pictures themselves, in the same order.
     opened : callable
         Gives the segmenter for an ending and a fold that was held out.
+    jobs : int, optional
+        Pictures that a segmenter looks at beside each other; as many as `trials` when None.
 
     Returns
     -------
@@ -306,7 +309,7 @@ def at_own_scale(
             maps_CHW = segmenter.maps(images[place], known).astype(np.float16)
             return replace(stored[place], maps_CHW=maps_CHW, scale=known.scale)
 
-        for place, one in zip(part, each(look, part, jobs=trials.jobs), strict=True):
+        for place, one in zip(part, each(look, part, jobs=jobs or trials.jobs), strict=True):
             if one is not stored[place]:
                 stored[place], judged[place] = one, ending.judge(one, names=trials.names)
     return stored, replace(found, judged=tuple(judged))

@@ -16,17 +16,17 @@ from PIL import Image
 
 from nucleate.core.files import atomic_path, make_folder
 from nucleate.core.image import COLOURS
-from nucleate.errors import ModelError
+from nucleate.errors import ModelError, UsageError
 from nucleate.nets.to_onnx import OPSET, Maps
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.selftest import picture
-from nucleate.run.weights import check_free, write_card
+from nucleate.run.weights import check_free, list_models, write_card
 from nucleate.train.retune import write_model
 from nucleate.train.shipping import PARITY
 from nucleate.train.start import network_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "export_model"]
 
+_DEVELOPERS = "The nucleate developers"
 _EPS = 1e-6
 
 
-def export_model(files: ModelFiles, folder: Path, *, to: str) -> Path:
+def export_model(files: ModelFiles, folder: Path, *, to: str, authors: Sequence[str] = ()) -> Path:
     """Write a model in another form.
 
     Parameters
@@ -50,6 +51,8 @@ def export_model(files: ModelFiles, folder: Path, *, to: str) -> Path:
     to : str
         A key of `FORMATS`: ``onnx``, ``torchscript`` (takes a batch, gives maps in 0..1; the card goes with both) or
         ``bioimageio``.
+    authors : sequence of str
+        Who made the model, for a package of the zoo; may be left out for the network that ships.
 
     Returns
     -------
@@ -61,9 +64,14 @@ def export_model(files: ModelFiles, folder: Path, *, to: str) -> Path:
     ModelError
         If the network cannot be had in torch, or the maps of the exported file differ.
     UsageError
-        If another model of that name is in the folder.
+        If another model of that name is in the folder, or it is not said who made a model for the zoo and under which
+        licence it may be used.
     """
-    return FORMATS[to](files, make_folder(folder))
+    if to == "bioimageio":
+        return _bioimageio(files, folder, authors=authors)
+    if authors:
+        raise UsageError(f"authors are told in a package of the zoo, and not in {to}; leave them out")
+    return FORMATS[to](files, folder)
 
 
 def _onnx(files: ModelFiles, folder: Path) -> Path:
@@ -71,7 +79,7 @@ def _onnx(files: ModelFiles, folder: Path) -> Path:
 
 
 def _torchscript(files: ModelFiles, folder: Path) -> Path:
-    card, target = files.card, folder / f"{files.card.name}.pt"
+    card, target = files.card, make_folder(folder) / f"{files.card.name}.pt"
     check_free(folder, card)
     wrapped = Maps(network_of(files)).eval().requires_grad_(requires_grad=False)
     batch_NCHW = _batch(card)
@@ -100,8 +108,8 @@ def _batch(card: ModelCard) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.tile(image_CHW, (1, tall, wide))[None, :, :rows, :cols])
 
 
-def _bioimageio(files: ModelFiles, folder: Path) -> Path:
-    card, content = files.card, files.read()
+def _bioimageio(files: ModelFiles, folder: Path, *, authors: Sequence[str] = ()) -> Path:
+    card, content, makers = files.card, files.read(), _makers(files, authors)
     raw_NCHW = np.ascontiguousarray(_batch(card) * np.float32(200) + np.float32(7))
     maps_NCHW = OnnxEngine(content)(_scaled(raw_NCHW, card))
     parts = {
@@ -113,12 +121,27 @@ def _bioimageio(files: ModelFiles, folder: Path) -> Path:
         "card.toml": files.onnx.with_suffix(".toml").read_bytes(),
     }
     # JSON is YAML too.
-    parts["bioimageio.yaml"] = json.dumps(_description(card, parts, shape=raw_NCHW.shape), indent=1).encode()
-    target = folder / f"{card.name}.bioimageio.zip"
+    told = _description(card, parts, shape=raw_NCHW.shape, authors=makers)
+    parts["bioimageio.yaml"] = json.dumps(told, indent=1).encode()
+    target = make_folder(folder) / f"{card.name}.bioimageio.zip"
     with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, part in parts.items():
             archive.writestr(name, part)
     return target
+
+
+def _makers(files: ModelFiles, authors: Sequence[str]) -> Sequence[str]:
+    """Give who made a model; refuse one of which that or the licence is not known: nobody else may choose them."""
+    card = files.card
+    ships = card.sha256 in {shipped.card.sha256 for shipped in list_models()}
+    if not authors and not ships:
+        raise UsageError(f"who made {card.name} is not known, and a package of the zoo tells it; give --author NAME")
+    if not card.licence:
+        raise UsageError(
+            f"{files.onnx.with_suffix('.toml')} names no licence, which a package of the zoo needs; "
+            "write one into it, such as licence = 'CC-BY-4.0'"
+        )
+    return authors or (_DEVELOPERS,)
 
 
 def _scaled(raw_NCHW: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
@@ -127,7 +150,9 @@ def _scaled(raw_NCHW: NDArray[np.float32], card: ModelCard) -> NDArray[np.float3
     return np.clip((raw_NCHW - low) / (high - low + _EPS), 0, 1).astype(np.float32)
 
 
-def _description(card: ModelCard, parts: Mapping[str, bytes], *, shape: tuple[int, ...]) -> dict[str, Any]:
+def _description(
+    card: ModelCard, parts: Mapping[str, bytes], *, shape: tuple[int, ...], authors: Sequence[str]
+) -> dict[str, Any]:
     """Describe the model by the zoo's specification, version 0.5.3."""
 
     def file(name: str) -> dict[str, str]:
@@ -148,9 +173,9 @@ def _description(card: ModelCard, parts: Mapping[str, bytes], *, shape: tuple[in
         "type": "model",
         "name": f"{card.name.replace('.', '-')} nuclei",
         "description": card.description or "Nuclei in microscope images.",
-        "authors": [{"name": "The nucleate developers"}],
+        "authors": [{"name": name} for name in authors],
         "cite": [{"text": "U-Net, the kind of network it is", "doi": "10.1007/978-3-319-24574-4_28"}],
-        "license": card.licence or "BSD-3-Clause",
+        "license": card.licence,
         "documentation": "README.md",
         "covers": ["cover.png"],
         "tags": ["nuclei", "segmentation", "unet", "fluorescence-light-microscopy", "histology"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import inspect
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["across", "joined", "launched", "meet", "rank", "share", "size"]
+
+_OF_TORCHRUN = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 @contextlib.contextmanager
@@ -50,8 +53,21 @@ def joined(device: str) -> Iterator[str]:
 
 
 def launched() -> int:
-    """Count the processes that torchrun started, before they have joined."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """Count the processes that torchrun started, before they have joined.
+
+    Raises
+    ------
+    UsageError
+        If the environment tells of several and not all that they need to find each other.
+    """
+    told = os.environ.get("WORLD_SIZE", "1")
+    if told.strip() == "1":
+        return 1
+    missing = [name for name in _OF_TORCHRUN if name not in os.environ]
+    if not told.isdecimal() or missing:
+        what = f"{missing[0]} is not set" if missing else "that is no number"
+        raise UsageError(f"WORLD_SIZE = {told}, but {what}; start with torchrun, or unset WORLD_SIZE")
+    return int(told)
 
 
 def rank() -> int:
@@ -116,7 +132,11 @@ def share(module: nn.Module, *, shards: int) -> nn.Module:
     for part in module.modules():
         if type(part) is nn.BatchNorm2d:
             part.__class__ = _SharedNorm
-    return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False)
+    together = nn.parallel.DistributedDataParallel
+    # Every process computes the same buffers. Newer releases have another name for what keeps them as they are.
+    new = "forward_sync_buffers" in inspect.signature(together).parameters
+    kept: dict[str, Any] = {"forward_sync_buffers" if new else "broadcast_buffers": False}
+    return together(module, **kept)
 
 
 class _SharedNorm(nn.BatchNorm2d):

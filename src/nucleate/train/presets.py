@@ -79,6 +79,7 @@ def settings_from(
     preset: str | None = None,
     init: str | None = None,
     device: str = "cpu",
+    begun: Path | None = None,
 ) -> TrainConfig:
     """Put the settings of a run together.
 
@@ -94,6 +95,8 @@ def settings_from(
         Model to start from, by name or file.
     device : str
         ``cpu`` or ``cuda``.
+    begun : Path, optional
+        Folder of a run that goes on with these: it keeps its precision where no other is asked for, on any machine.
 
     Raises
     ------
@@ -109,10 +112,15 @@ def settings_from(
     else:
         values = read_preset(preset or ("finetune" if init is not None else "fast"))
         # A file says what it wants; a preset takes what the machine is made for.
-        values = {"precision": best_precision(device), **values}
+        values = {"precision": _precision_of(begun) or best_precision(device), **values}
     if init is not None:
         values["init"] = init
     return parse_config(with_start(changed(values, changes)), str(config or "settings"))
+
+
+def _precision_of(run: Path | None) -> str | None:
+    path = None if run is None else run / "config.json"
+    return read_values(path).get("precision") if path is not None and path.is_file() else None
 
 
 def _folder() -> Path:

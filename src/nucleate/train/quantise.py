@@ -18,7 +18,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from nucleate.core.files import atomic_path
-from nucleate.errors import ModelError
+from nucleate.core.text import one_line
+from nucleate.errors import ModelError, OutputError
 from nucleate.run.engine import OnnxEngine, load_onnxruntime
 from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.run.weights import find_model, write_card
@@ -179,6 +180,8 @@ def quantise(content: bytes, batches_NCHW: Iterable[NDArray[np.float32]]) -> byt
     ------
     ModelError
         If there is no batch or no convolution.
+    OutputError
+        If there is no room for temporary files.
     """
     load_onnxruntime()
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -191,8 +194,8 @@ def quantise(content: bytes, batches_NCHW: Iterable[NDArray[np.float32]]) -> byt
     if not convolutions or reader.empty:
         what = "no convolution in it" if not convolutions else "no pictures to measure activations on"
         raise ModelError(f"cannot quantise the network: {what}")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "int8.onnx"
+    with _scratch() as folder:
+        path = folder / "int8.onnx"
         quantize_static(
             model,
             path,
@@ -206,6 +209,22 @@ def quantise(content: bytes, batches_NCHW: Iterable[NDArray[np.float32]]) -> byt
             nodes_to_exclude=names[names.index(convolutions[-1]) :],
         )
         return path.read_bytes()
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise _no_room(error) from error
+
+
+def _no_room(error: Exception) -> OutputError:
+    place = tempfile.gettempdir()
+    return OutputError(
+        f"cannot write into {place}: {one_line(str(error))}; free space, or set TMPDIR to another folder"
+    )
 
 
 class _Reader:
@@ -230,9 +249,12 @@ def _melted(content: bytes) -> Any:  # noqa: ANN401 - onnx ships no types
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    with tempfile.TemporaryDirectory() as folder:
-        options.optimized_model_filepath = str(Path(folder) / "melted.onnx")
-        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    with _scratch() as folder:
+        options.optimized_model_filepath = str(folder / "melted.onnx")
+        try:
+            onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime's own kinds have nothing in common; the network itself has run before
+            raise _no_room(error) from error
         model = onnx.load(options.optimized_model_filepath)
     # What the quantiser looks for before it warns that this step was left out.
     model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")

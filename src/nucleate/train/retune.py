@@ -78,23 +78,26 @@ def retune(
     return card.model_copy(update={**ending.facts(), "recipe": ending.recipe, "scores": scores}), verdict
 
 
-def write_model(folder: Path, files: ModelFiles, *, card: ModelCard) -> Path:
+def write_model(folder: Path | None, files: ModelFiles, *, card: ModelCard) -> Path:
     """Write a model with another card; give its ``.onnx`` file.
 
     Parameters
     ----------
-    folder : Path
-        Made if it is not there; where the model lies already, only the card is written.
+    folder : Path or None
+        Made if it is not there; where the model lies already, and when None, only the card is written.
     files : ModelFiles
         The weights.
     card : ModelCard
-        Its name is that of the files.
+        Its name is that of files in `folder`; those of a model that stays in its place keep theirs.
 
     Raises
     ------
     UsageError
         If another model of that name is there.
     """
+    if folder is None:
+        write_card(files.onnx.with_suffix(".toml"), card)
+        return files.onnx
     check_free(folder, files.card)
     target = make_folder(folder) / f"{card.name}.onnx"
     if target.resolve() != files.onnx.resolve():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,7 @@ from nucleate.apps.cli.training import (
     WidthOption,
     find_table,
     import_training,
+    repeated,
     whole_numbers,
 )
 
@@ -72,9 +72,10 @@ def ablate(
         folds=whole_numbers(folds, "--folds"), width=width, budget=budget,
         lr=lr, precision=precision, seed=seed,
     )  # fmt: skip
-    words = ["nucleate", "ablate", data.name, "-o", output.name, *(["--only", only] if only else [])]
-    words += ["--budget", str(budget), "--folds", folds, "--width", str(width), "--lr", f"{lr:g}"]
-    words += ["--precision", precision, "--seed", str(seed)]
+    command = repeated(
+        "ablate", data, output=output.name, table=table, only=only, budget=budget, folds=folds, width=width, lr=lr,
+        precision=precision, seed=seed,
+    )  # fmt: skip
 
     def report(idea: str, part: str, run: Run) -> None:
         last = run.history[-1]
@@ -82,10 +83,9 @@ def ablate(
             say(f"{idea}  {part}  part {len(run.history)}  loss {last['loss']:.4f}  {last['seconds']:.0f} s")
 
     if publish is not None:
-        publish_study(plan, publish, command=shlex.join(words))
+        publish_study(plan, publish, command=command)
     else:
         asked = [name.strip() for name in only.split(",") if name.strip()]
-        command = shlex.join(words)
         run_study(plan, only=asked, command=command, resume=resume, device=place, report=report, say=say)
     told = publish or output
     for name in ("table.md", "types.md"):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import TableOption, epoch_line, import_training
+from nucleate.apps.cli.training import TableOption, epoch_line, import_training, repeated
 
 if TYPE_CHECKING:
     from nucleate.train.config import TrainConfig
@@ -61,7 +60,5 @@ def benchmark(
     found = run_subset(
         data, output, config=settings, then=later, table=fields, resume=resume, device=place, report=report,
     )  # fmt: skip
-    words = ["nucleate", "benchmark", data.name, "-o", "RUN", "--config", f"configs/{config.name}"]
-    words += ["--then", f"configs/{then.name}"] if then else []
-    command = shlex.join(words)
+    command = repeated("benchmark", data, output="RUN", config=config, then=then, table=table)
     typer.echo(write_subset(output, found, config=settings, command=command, device=place))

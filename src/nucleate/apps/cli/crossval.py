@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import functools
 import time
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,7 @@ from nucleate.apps.cli.training import (
     epoch_line,
     find_table,
     import_training,
+    repeated,
     whole_numbers,
 )
 from nucleate.errors import UsageError
@@ -81,22 +82,20 @@ def crossval(
     if ship:
         check_shipped(plan, network=shipped, name=ship)
 
-    words = ["nucleate", "crossval", data.name, "-o", output.name, "--config", f"configs/{config.name}"]
-    words += ["--folds", folds] if folds else []
-    command = shlex.join(words)
+    call = functools.partial(repeated, "crossval", data, output=output.name, config=config, table=table, folds=folds)
     with Bar("images", None, quiet=quiet) as bar:
         report = _reporter(bar, settings.epochs, quiet=quiet)
         said = (lambda line: None) if quiet else bar.say
         result = run_crossfold(plan, resume=resume, report=report, say=said, tick=bar.stage)
     minutes = (time.monotonic() - began) / 60
-    typer.echo(write_results(plan, result, command=command, took=f"this call took {minutes:.0f} min"))
+    typer.echo(write_results(plan, result, command=call(), took=f"this call took {minutes:.0f} min"))
     if not ship:
         return
-    called = shlex.join([*words, "--ship", ship, "--network", network])
+    command = call(ship=ship, network=network)
     with Bar("batches", None, quiet=quiet) as bar:
         if network == ALL:
             train_on_all(plan, resume=resume, report=_reporter(bar, settings.epochs, quiet=quiet), tick=bar.stage)
-        made = ship_model(plan, result, network=shipped, name=ship, command=called, tick=bar.stage)
+        made = ship_model(plan, result, network=shipped, name=ship, command=command, tick=bar.stage)
     typer.echo(made)
 
 

@@ -20,16 +20,20 @@ def export(
         Literal["onnx", "torchscript", "bioimageio"],
         typer.Option("--to", help="ONNX with its card, TorchScript with its card, or a BioImage Model Zoo package."),
     ],
+    author: Annotated[
+        list[str] | None,
+        typer.Option("--author", metavar="NAME", help="Who made the model, for a package of the zoo; may be repeated."),
+    ] = None,
 ) -> None:
     r"""Write a model for other programs; its maps are compared with the original's first.
 
     \b
     Examples:
       nucleate export nucleate -o out --to torchscript
-      nucleate export run/model.onnx -o out --to bioimageio
+      nucleate export run/model.onnx -o out --to bioimageio --author "Ada Lovelace"
     """
     import_training("cpu", None)
     from nucleate.run.weights import find_model
     from nucleate.train.exporting import export_model
 
-    typer.echo(export_model(find_model(model), output, to=to))
+    typer.echo(export_model(find_model(model), output, to=to, authors=author or []))

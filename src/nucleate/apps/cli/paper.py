@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,7 @@ from nucleate.apps.cli.training import (
     WidthOption,
     find_table,
     import_training,
+    repeated,
 )
 from nucleate.errors import UsageError
 
@@ -76,9 +76,10 @@ def paper(
     networks = train_networks(plan, split, resume=resume, device=place, report=report)
     kaggle = KaggleTest(test, solution) if test is not None and solution is not None else None
     results = score_all(plan, split, networks=networks, kaggle=kaggle)
-    words = ["nucleate", "paper", data.name, "-o", output.name, "--width", width, "--epochs", epochs]
-    words += ["--trials", trials, "--precision", precision, "--seed", seed]
-    words += ["--test", test.name, "--solution", solution.name] if test is not None and solution is not None else []
-    write_table(plan, results, networks=networks, command=shlex.join(map(str, words)), device=place)
+    command = repeated(
+        "paper", data, output=output.name, table=table, width=width, epochs=epochs, trials=trials, precision=precision,
+        seed=seed, test=test, solution=solution,
+    )  # fmt: skip
+    write_table(plan, results, networks=networks, command=command, device=place)
     write_figures(plan, split, networks=networks)
     typer.echo((output / "table.md").read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +54,8 @@ def search(
     from nucleate.train.presets import settings_from
     from nucleate.train.sweep import Sweep, run_sweep
 
-    settings = settings_from(config, change or [], preset=preset, device=place)
+    begun = output / "trials" / "000" if resume else None
+    settings = settings_from(config, change or [], preset=preset, device=place, begun=begun)
     if settings.detector:
         raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
     samples, held = split_data(data, val, table=table, quiet=quiet)
@@ -64,4 +66,6 @@ def search(
     sweep = Sweep(output, settings, samples, held, trials=trials, device=place)
     best = run_sweep(sweep, resume=resume) if quiet else run_sweep(sweep, resume=resume, report=report, say=say)
     typer.echo(best.read_text(encoding="utf-8").splitlines()[0].removeprefix("# "))
-    typer.echo(f"train with: nucleate train {data} -o RUN --config {best}")
+    words = ["nucleate", "train", str(data), "-o", "RUN", "--config", str(best), "--val", val]
+    words += ["--table", str(table)] if table else []
+    typer.echo(f"train with: {shlex.join(words)}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import Annotated
 
 import typer
 
 from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import TableOption, find_table, import_training, whole_numbers
+from nucleate.apps.cli.training import TableOption, find_table, import_training, repeated, whole_numbers
 
 __all__ = ["stress"]
 
@@ -52,8 +51,8 @@ def stress(
         config=load_config(config), folds=whole_numbers(folds, "--folds"),
         device=place, jobs=1 if place == "cuda" else threads or cores(),
     )  # fmt: skip
-    words = ["nucleate", "stress", data.name, "-o", output.name, "--config", f"configs/{config.name}"]
-    words += ["--folds", folds] if folds else []
-    words += ["--images", str(images), *(["--only", only] if only else [])]
+    command = repeated(
+        "stress", data, output=output.name, config=config, table=table, folds=folds, images=images, only=only
+    )
     rows = run_stress(plan, count=images, only=names, say=(lambda line: None) if quiet else say)
-    typer.echo(write_stress(plan, rows, command=shlex.join(words), part=bool(names)))
+    typer.echo(write_stress(plan, rows, command=command, part=bool(names)))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nucleate.apps.cli.console import Bar, DebugOption, DeviceOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import DataArgument, TableOption, epoch_line, import_training, split_data
+from nucleate.apps.cli.training import DataArgument, TableOption, epoch_line, import_training, repeated, split_data
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def train(
       torchrun --nproc-per-node 4 -m nucleate train my-images -o run --preset best
     """
     del debug  # read before the verb
-    place = import_training(device, threads)
+    place = import_training(device, threads, shared=True)
     from nucleate.core.cores import cores
     from nucleate.run.weights import check_name
     from nucleate.train.boards import board
@@ -80,12 +80,13 @@ def train(
     check_name(name)
     if (output / f"{name}.onnx").exists() and not (output / STATE).exists():
         raise UsageError(f"{output / name}.onnx is another model and would be overwritten; give another --name or RUN")
-    settings = settings_from(config, change or [], preset=preset, init=init, device=place)
+    begun = output if resume else None
+    settings = settings_from(config, change or [], preset=preset, init=init, device=place, begun=begun)
     if settings.detector:
         raise UsageError(f"{settings.network.name} gives no maps for a model; use nucleate ablate --only mask-rcnn")
     if launched() > 1 and settings.shards == 1:
         settings = parse_config({**settings.model_dump(), "shards": launched()})
-    shown = board(output / "tensorboard") if tensorboard else None
+    watched = board(output / "tensorboard") if tensorboard else nullcontext()
     samples, held = split_data(data, val, table=table, quiet=quiet)
     parts_of(held)  # refused before the training, since the run could not be finished
     check_nuclei(held)
@@ -93,14 +94,17 @@ def train(
         _warn_of_known(settings.init, held)
     with joined(place) as here:
         first = rank() == 0
-        with Bar("batches", None, quiet=quiet or not first) as bar:
+        with Bar("batches", None, quiet=quiet or not first) as bar, watched as shown:
             report = _reporter(settings, shown, say_line=None if quiet else bar.say)
             train_network(
                 output, settings, samples=samples, held=held, resume=resume, device=here, report=report, tick=bar.show
             )
         if not first:
             return
-    command = _command(data, config, preset=preset, init=init, changes=change or [], val=val, table=table)
+    command = repeated(
+        "train", data, output="RUN", config=config, preset=preset, init=init and Path(init).name, set=change or [],
+        table=table, val=Path(val).name,
+    )  # fmt: skip
     with Bar("images", None, quiet=quiet) as bar:
         if not quiet:
             bar.say(f"choosing the numbers after the network on {len(held)} held-out images")
@@ -141,23 +145,3 @@ def _reporter(
             say_line(epoch_line(run.history, settings.epochs, more=more))
 
     return report
-
-
-def _command(
-    data: Path,
-    config: Path | None,
-    *,
-    preset: str | None,
-    init: str | None,
-    changes: list[str],
-    val: str,
-    table: Path | None,
-) -> str:
-    """Give the call to repeat the run, without the machine's own folders."""
-    words = ["nucleate", "train", data.name, "-o", "RUN"]
-    words += ["--config", f"configs/{config.name}"] if config else []
-    words += ["--preset", preset] if preset else []
-    words += ["--init", Path(init).name] if init else []
-    words += [word for change in changes for word in ("--set", change)]
-    words += ["--table", table.name] if table else []
-    return shlex.join([*words, "--val", Path(val).name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -27,6 +28,7 @@ __all__ = [
     "find_table",
     "import_training",
     "load_data",
+    "repeated",
     "split_data",
     "whole_numbers",
 ]
@@ -44,13 +46,24 @@ PrecisionOption = Annotated[Literal["float32", "bfloat16"], typer.Option(help="A
 SeedOption = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
 
 
-def import_training(device: str, threads: int | None) -> str:
-    """Check that training is possible, set the threads, and choose between ``cpu`` and ``cuda``."""
+def import_training(device: str, threads: int | None, *, shared: bool = False) -> str:
+    """Check that training is possible, set the threads, and choose between ``cpu`` and ``cuda``.
+
+    Parameters
+    ----------
+    device, threads
+        As asked for.
+    shared : bool
+        Whether the verb can share its work with the other processes of torchrun; if not, each would do all of it.
+    """
     for library in ("torch", "optuna", "safetensors", "onnx", "onnxscript", "matplotlib"):
         if importlib.util.find_spec(library) is None:
             raise MissingExtraError(library, "train")
     from nucleate.train.device import choose_device
+    from nucleate.train.parallel import launched
 
+    if launched() > 1 and not shared:
+        raise UsageError("torchrun is for nucleate train alone; start this without it, or unset WORLD_SIZE")
     return choose_device(device, threads)
 
 
@@ -62,6 +75,34 @@ def epoch_line(history: Sequence[Mapping[str, float]], epochs: int, *, more: str
     if not minutes:
         return line
     return f"{line}  {minutes:.0f} min left" if minutes >= 1 else f"{line}  under 1 min left"
+
+
+def repeated(verb: str, data: Path, *, output: str, **options: object) -> str:
+    """Give the call that repeats a study, without the machine's own folders.
+
+    Parameters
+    ----------
+    verb : str
+    data : Path
+        The annotated images.
+    output : str
+        What stands for the folder of the study.
+    **options
+        Values by the names of their options, in the order of the call; ``set`` may be several. What is None or empty
+        was not given. Of paths the name is told, and ``configs`` before it where they lie in a folder of that name.
+    """
+    words = ["nucleate", verb, data.name, "-o", output]
+    for name, given in options.items():
+        for value in given if isinstance(given, list) else [given]:
+            if value not in (None, ""):
+                words += [f"--{name}", _told(value)]
+    return shlex.join(words)
+
+
+def _told(value: object) -> str:
+    if isinstance(value, Path):
+        return f"configs/{value.name}" if value.parent.name == "configs" else value.name
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def whole_numbers(text: str, option: str) -> tuple[int, ...]:

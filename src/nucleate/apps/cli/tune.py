@@ -60,7 +60,7 @@ def tune(
     samples = _unseen(files.card, data, val=val, table=table, quiet=quiet)
     with Bar("images", None, quiet=quiet) as bar:
         card, verdict = retune(files, samples, jobs=threads or cores(), tick=bar.stage)
-    target = write_model(output or files.onnx.parent, files, card=card)
+    target = write_model(output, files, card=card)
     typer.echo(f"{target}: {verdict.line()}")
     if card is files.card and not quiet:
         say("the numbers stay as they were")
