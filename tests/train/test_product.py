@@ -13,7 +13,7 @@ import pytest
 import torch
 from tests.train.drawn import disks
 
-from nucleate.errors import DataError, ModelError, UsageError
+from nucleate.errors import DataError, ModelError, OutputError, UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.nets.engine import TorchEngine
 from nucleate.run.engine import OnnxEngine
@@ -227,6 +227,14 @@ def test_torchscript_gives_the_same_maps(files: ModelFiles, tmp_path: Path) -> N
     batch = np.random.default_rng(0).random((2, 1, 24, 36), np.float32)
     traced = torch.jit.load(str(target))  # type: ignore[no-untyped-call]
     np.testing.assert_allclose(traced(torch.from_numpy(batch)).numpy(), OnnxEngine(files.read())(batch), atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
+def test_a_full_disk_ends_an_export_in_one_line(files: ModelFiles, tmp_path: Path) -> None:
+    full_disk = pytest.importorskip("tests.full_disk", reason="no limits on this system").full_disk
+    with full_disk(5000), pytest.raises(OutputError, match=r"cannot write .*disks\.pt: File too large"):
+        export_model(files, tmp_path, to="torchscript")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("ground", "lowest"), [(None, 0.5), (25.0, 25.0)])

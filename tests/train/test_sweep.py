@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from tests.train.drawn import disks
 
-from nucleate.errors import DataError, UsageError
+from nucleate.errors import DataError, OutputError, UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.train.config import TrainConfig, load_config
+from nucleate.train.search import open_study
 from nucleate.train.sweep import SPACE, Sweep, run_sweep, varied
 
 if TYPE_CHECKING:
@@ -64,6 +65,14 @@ def test_a_study_killed_while_it_draws_goes_on(tmp_path: Path) -> None:
         found = _rows(tmp_path)
         assert [row.pop("trial") for row in found] == ["0", "2"]
         assert found == [{name: row[name] for name in row if name != "trial"} for row in whole]
+
+
+def test_a_full_disk_is_one_line_and_the_study_goes_on(tmp_path: Path) -> None:
+    full_disk = pytest.importorskip("tests.full_disk", reason="no limits on this system").full_disk
+    journal = tmp_path / "study.journal"
+    with full_disk(90), pytest.raises(OutputError, match=r"cannot write .*study\.journal: File too large"):
+        open_study(journal, "search")
+    assert open_study(journal, "search").trials == []
 
 
 def test_what_is_no_journal_is_left_alone(tmp_path: Path) -> None:

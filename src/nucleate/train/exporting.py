@@ -87,14 +87,16 @@ def _torchscript(files: ModelFiles, folder: Path) -> Path:
         # torch advises against its own format, which other programs still ask for.
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(wrapped, torch.from_numpy(batch_NCHW))  # type: ignore[no-untyped-call]
-        with atomic_path(target) as temporary:
-            torch.jit.save(traced, str(temporary))
-            again = torch.jit.load(str(temporary))  # type: ignore[no-untyped-call]
-            # Another size than the traced one.
-            larger_NCHW = np.tile(batch_NCHW, (1, 1, 2, 1))
-            gap = np.abs(again(torch.from_numpy(larger_NCHW)).numpy() - OnnxEngine(files.read())(larger_NCHW)).max()
-            if not gap <= PARITY:
-                raise ModelError(f"{card.name}: TorchScript and ONNX differ by {gap:.2g}; nothing is written")
+        content = io.BytesIO()  # torch ends the whole process where a disk is full
+        torch.jit.save(traced, content)
+        again = torch.jit.load(io.BytesIO(content.getvalue()))  # type: ignore[no-untyped-call]
+        # Another size than the traced one.
+        larger_NCHW = np.tile(batch_NCHW, (1, 1, 2, 1))
+        gap = np.abs(again(torch.from_numpy(larger_NCHW)).numpy() - OnnxEngine(files.read())(larger_NCHW)).max()
+        if not gap <= PARITY:
+            raise ModelError(f"{card.name}: TorchScript and ONNX differ by {gap:.2g}; nothing is written")
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(content.getvalue())
     write_card(target.with_suffix(".toml"), card)
     return target
 

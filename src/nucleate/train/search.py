@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import atomic_path, cannot_write
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,14 +41,31 @@ def open_study(path: Path, name: str) -> optuna.Study:
     ------
     DataError
         If it is damaged otherwise.
+    OutputError
+        If it cannot be written.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     _mend(path)
     try:
-        storage = JournalStorage(JournalFileBackend(str(path)))
+        storage = JournalStorage(_Journal(str(path)))
         return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     except ValueError as error:
         raise DataError(f"{path}: no journal of a study: {error}; use another folder") from error
+
+
+class _Journal(JournalFileBackend):
+    """A journal that says in one line why it cannot be written."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write lines at its end."""
+        try:
+            super().append_logs(logs)
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
 
 
 def _mend(path: Path) -> None:
