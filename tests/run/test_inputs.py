@@ -181,6 +181,19 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert "not a regular file" in sources[0].problem
 
 
+def test_a_pipe_in_a_folder_holds_nothing_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    _touch(tmp_path, "a.png", "sub/b.png")
+    for word in (str(tmp_path), f"{tmp_path}*"):
+        plain, link, pipe, below = expand([word])
+        assert [plain.problem, below.problem] == ["", ""]
+        assert "pipe.png: not a regular file" in pipe.problem
+        assert "gone.png: a link to nothing" in link.problem
+    with pytest.raises(InputError, match="not a regular file"):
+        content_hash(Source(tmp_path / "pipe.png"))
+
+
 def test_hash_follows_content_not_name(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"same")
     (tmp_path / "b.png").write_bytes(b"same")

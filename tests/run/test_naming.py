@@ -25,6 +25,19 @@ def test_one_stem_gives_distinct_names_that_stay() -> None:
     assert again[Source(Path("0/x.png")).key] == "x-4"
 
 
+def test_many_of_one_stem_are_not_counted_anew_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    folded: list[str] = []
+
+    def noted(name: str) -> str:
+        folded.append(name)
+        return name.casefold()
+
+    monkeypatch.setattr("nucleate.run.naming._folded", noted)
+    names = unique_names(Source(Path(f"w{number}/dapi.tif")) for number in range(500))
+    assert list(names.values())[-2:] == ["dapi-499", "dapi-500"]
+    assert len(folded) < 10 * len(names)
+
+
 def test_accents_written_two_ways_are_one_name() -> None:
     names = unique_names([Source(Path("a/z\u00fcge.png")), Source(Path("b/zu\u0308ge.png"))])
     assert list(names.values()) == ["z\u00fcge", "zu\u0308ge-2"]

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 
 from nucleate.core.lazy import lazy
+from nucleate.io.images import pictures_of, set_members_of
 from nucleate.run.inputs import Source, content_hash, expand
 from nucleate.run.naming import unique_names
 from nucleate.run.pictures import each_picture, files_of_set, split_part
@@ -145,6 +146,21 @@ def test_a_set_of_files_is_one_input(tmp_path: Path) -> None:
     assert content_hash(source) != before
     assert source.stamp() != stamp
     assert expand([str(others[0])]) == [Source(others[0])]
+
+
+def test_files_of_a_set_are_not_opened_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *others = _set(tmp_path, 4)
+    opened: list[Path] = []
+
+    def noted(path: Path) -> Path:
+        opened.append(path)
+        return path
+
+    monkeypatch.setattr("nucleate.run.pictures.pictures_of", lambda path: pictures_of(noted(path)))
+    monkeypatch.setattr("nucleate.run.pictures.set_members_of", lambda path: set_members_of(noted(path)))
+    assert expand([str(tmp_path), str(others[1])]) == [Source(first)]
+    assert set(opened) == {first}
+    assert expand([str(others[1]), str(tmp_path)]) == [Source(first)]
 
 
 def test_a_set_that_is_not_whole_is_read_file_by_file(tmp_path: Path) -> None:

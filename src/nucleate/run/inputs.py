@@ -8,20 +8,24 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import itertools
 import os
+import stat
 import tempfile
 import zipfile
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.io.images import IMAGE_SUFFIXES, open_image, read_image
+from nucleate.run.archives import entries_of, open_entry
 from nucleate.run.journal import JOURNAL_NAME
 from nucleate.run.layouts import is_image_folder, looks_like_image, members_to_segment, truth_in
 from nucleate.run.pictures import (
+    brought_along,
     each_picture,
     files_of_set,
     is_there,
@@ -29,7 +33,6 @@ from nucleate.run.pictures import (
     split_part,
     stamp_of,
     why_no_picture,
-    without_set_members,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +65,8 @@ class Source:
         Which one, where the file holds several.
     name : str
         Of its results, where the file's name does not tell it from others.
+    entry : zipfile.ZipInfo, optional
+        Where the member lies in the archive, as `expand` found it; the archive is asked again when None.
     """
 
     path: Path
@@ -69,6 +74,7 @@ class Source:
     problem: str = ""
     picture: int | None = None
     name: str = ""
+    entry: zipfile.ZipInfo | None = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> str:
@@ -193,15 +199,18 @@ def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = T
     UsageError
         If nothing at all is found.
     """
-    found: dict[str, Source] = {}
     words = list(wanted)
-    for word in words:
-        whole, part = split_part(word)
-        named = _expand_word(whole, output)
-        pictures = [one for source in named for one in (each_picture(source) if apart or part else [source])]
-        for picture in only_part(pictures, part):
+    parts = [split_part(word) for word in words]
+    named = [list(_expand_word(whole, output)) for whole, _ in parts]
+    # Before files are taken apart: each file of a set would open all others.
+    brought = brought_along(itertools.chain.from_iterable(named))
+    found: dict[str, Source] = {}
+    for (_, part), listed in zip(parts, named, strict=True):
+        alone = [source for source in listed if source not in brought]
+        pictures = [one for source in alone for one in (each_picture(source) if apart or part else [source])]
+        for picture in only_part(pictures, part) if pictures else []:
             found.setdefault(picture.key, picture)
-    sources = without_set_members(found.values())
+    sources = list(found.values())
     if not sources:
         what = f"no image in {', '.join(map(one_line, words))}" if words else "no input given"
         raise UsageError(f"{what}; name image files, folders, globs or a zip archive")
@@ -273,15 +282,19 @@ def _feed(update: Callable[[bytes], None], stream: BinaryIO) -> None:
 
 @contextlib.contextmanager
 def _opened(source: Source) -> Iterator[BinaryIO]:
+    if not stat.S_ISREG(source.path.stat().st_mode):  # reading from a pipe would wait for ever
+        raise InputError(f"{source.shown}: not a regular file; name an image")
     if not source.member:
         with source.path.open("rb") as stream:
             yield stream
         return
     try:
-        with zipfile.ZipFile(source.path) as archive, archive.open(source.member) as member:
-            yield cast("BinaryIO", member)
+        entry = source.entry or entries_of(source.path)[source.member]
+        with open_entry(source.path, entry) as member:
+            yield member
     except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
-        raise InputError(f"{source.shown}: cannot be unpacked: {error}; check the archive") from error
+        reason = str(error) or "it ends too soon"
+        raise InputError(f"{source.shown}: cannot be unpacked: {reason}; check the archive") from error
 
 
 def _expand_word(word: str, output: Path | None) -> Iterator[Source]:
@@ -312,7 +325,8 @@ def _glob(word: str, output: Path | None) -> Iterator[Source]:
 
 def _file(path: Path) -> Iterator[Source]:
     if not path.is_file():
-        yield Source(path, problem=f"{one_line(str(path))}: not a regular file; name an image")
+        what = "not a regular file" if path.exists() else "a link to nothing"
+        yield Source(path, problem=f"{one_line(str(path))}: {what}; name an image")
     elif path.suffix.lower() in {".zip", ".ozx"}:
         yield from _archive(path)
     else:
@@ -341,29 +355,28 @@ def _folder(top: Path, output: Path | None) -> Iterator[Source]:
 
     for folder, folders, files in os.walk(top, onerror=note):
         here = Path(folder)
-        images = [here / name for name in folders if is_image_folder(here / name)]
+        images = {here / name for name in folders if is_image_folder(here / name)}
         folders[:] = sorted(n for n in folders if not n.startswith(".") and here / n not in images)
         members = [here / name for name in files if looks_like_image(name)]
         if "images" in folders:
             truth = truth_in(here)
             folders[:] = [name for name in folders if name not in truth]
-        for path in sorted(p for p in images + members if not _is_own(p, output)):
-            yield Source(path)
+        for path in sorted(p for p in [*images, *members] if not _is_own(p, output)):
+            yield from [Source(path)] if path in images else _file(path)
     yield from problems
 
 
 def _archive(path: Path) -> Iterator[Source]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
+        entries = entries_of(path)
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         yield Source(path, problem=f"{one_line(str(path))}: not a readable zip archive: {error}; download it again")
         return
-    kept = members_to_segment(names)
+    kept = [str(member) for member in members_to_segment(sorted(entries))]
     if not kept:
-        yield Source(path, problem=f"{one_line(str(path))}: {why_no_picture(names)}")
+        yield Source(path, problem=f"{one_line(str(path))}: {why_no_picture(entries)}")
     for member in kept:
-        yield Source(path, str(member))
+        yield Source(path, member, entry=entries[member])
 
 
 def _is_own(path: Path, output: Path | None) -> bool:

@@ -37,16 +37,18 @@ def unique_names(sources: Iterable[Source], taken: Mapping[str, str] | None = No
     """
     names = dict(taken or {})
     used = {_folded(name) for name in names.values()}
+    last: dict[str, int] = {}
     for source in sources:
         if source.key in names:
             continue
         stem = _shortened(plain_name(source.stem))
-        name, number = stem, 1
+        name, number = stem, last.get(_folded(stem), 1)
         while _folded(name) in used:
             number += 1
             name = f"{stem}-{number}"
         names[source.key] = name
         used.add(_folded(name))
+        last[_folded(stem)] = number
     return names
 
 

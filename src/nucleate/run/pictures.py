@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nucleate.run.inputs import Source
 
 __all__ = [
+    "brought_along",
     "each_picture",
     "files_of_set",
     "is_there",
@@ -30,7 +31,6 @@ __all__ = [
     "split_part",
     "stamp_of",
     "why_no_picture",
-    "without_set_members",
 ]
 
 _OME_TIFF = (".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf")
@@ -116,8 +116,8 @@ def only_part(pictures: list[Source], part: str) -> list[Source]:
     return found or [replace(first, member="", picture=None, name="", problem=problem)]
 
 
-def without_set_members(sources: Iterable[Source]) -> list[Source]:
-    """Leave out the files that the first file of their OME-TIFF set brings along.
+def brought_along(sources: Iterable[Source]) -> set[Source]:
+    """Find the files that the first file of their OME-TIFF set brings along.
 
     Parameters
     ----------
@@ -125,15 +125,15 @@ def without_set_members(sources: Iterable[Source]) -> list[Source]:
 
     Returns
     -------
-    list of Source
-        In the same order.
+    set of Source
+        Of these; what has been brought along is not opened.
     """
-    kept = list(sources)
+    each = list(dict.fromkeys(sources))
     brought: set[str] = set()
-    for source in kept:
-        if _absolute(source.path) not in brought and not source.picture:
+    for source in each:
+        if _absolute(source.path) not in brought:
             brought.update(_absolute(path) for path in files_of_set(source))
-    return [source for source in kept if source.member or _absolute(source.path) not in brought]
+    return {source for source in each if not source.member and _absolute(source.path) in brought}
 
 
 def files_of_set(source: Source) -> list[Path]:

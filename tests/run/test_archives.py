@@ -1,0 +1,71 @@
+"""Members of zip archives: found once, read alone, and refused with a reason."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nucleate.errors import InputError
+from nucleate.run.archives import entries_of, open_entry
+from nucleate.run.inputs import Source, content_hash, expand, local_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
+
+def _archive(path: Path, *, before: bytes = b"") -> Path:
+    """Write members packed in each way, one of odd name, behind bytes that are no part of the archive."""
+    path.write_bytes(before)
+    with zipfile.ZipFile(path, "a") as archive:
+        for number, packing in enumerate(PACKINGS):
+            archive.writestr(f"p/{number}.png", bytes([number]) * 5000, packing)
+        archive.writestr("p//./\u00e9.png", b"odd")
+    return path
+
+
+def test_members_are_what_was_put_in(tmp_path: Path) -> None:
+    path = _archive(tmp_path / "a.zip", before=b"something else in front")
+    for number in range(len(PACKINGS)):
+        with open_entry(path, entries_of(path)[f"p/{number}.png"]) as member:
+            assert member.read() == bytes([number]) * 5000
+    sources = expand([str(path)])
+    assert [source.member for source in sources] == ["p/0.png", "p/1.png", "p/2.png", "p/3.png", "p/\u00e9.png"]
+    assert content_hash(sources[-1]) == hashlib.sha256(b"odd").hexdigest()
+
+
+def test_the_directory_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = expand([str(_archive(tmp_path / "a.zip"))])
+    hashes = [content_hash(Source(source.path, source.member)) for source in sources]
+    monkeypatch.setattr("zipfile.ZipFile", None)
+    travelled = pickle.loads(pickle.dumps(sources))
+    assert travelled == sources
+    assert [content_hash(source) for source in travelled] == hashes
+    with local_file(sources[1], tmp_path) as unpacked:
+        assert unpacked.read_bytes() == bytes([1]) * 5000
+
+
+@pytest.mark.parametrize("damage", ["other", "cut", "encrypted", "changed"])
+def test_an_archive_that_is_not_what_it_was_is_told(tmp_path: Path, damage: str) -> None:
+    path = _archive(tmp_path / "a.zip")
+    content = bytearray(path.read_bytes())
+    if damage == "encrypted":
+        content[content.rindex(b"PK\1\2") + 8] |= 1
+        path.write_bytes(content)
+    source = expand([str(path)])[-1 if damage == "encrypted" else 0]
+    if damage == "other":
+        path.write_bytes(b"no archive any more")
+    elif damage == "cut":
+        path.write_bytes(content[:2000])
+    elif damage == "changed":
+        content[1000] ^= 1
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"cannot be unpacked: .+; check the archive"):
+        content_hash(source)
