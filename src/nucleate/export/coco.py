@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from nucleate.core.bands import Labels
 
 __all__ = ["Picture", "join_coco", "write_coco"]
+
+_IDS = re.compile(r'\{"id": \d+, "image_id": (\d+)')  # what a line with an annotation begins with
+
+# A picture, or the number of its picture and the text of an annotation without its ids.
+_Entry: TypeAlias = "dict[str, Any] | tuple[int, str]"
 
 _CATEGORIES = [{"id": 1, "name": "nucleus", "supercategory": "cell"}]
 
@@ -92,41 +98,47 @@ def join_coco(path: Path | str, parts: Sequence[Path]) -> None:
         _write(stream, _numbered_on(parts), shorten=True)
 
 
-def _numbered(pictures: Iterable[Picture]) -> Iterator[dict[str, Any]]:
+def _numbered(pictures: Iterable[Picture]) -> Iterator[_Entry]:
     """Give the entry of each picture, then its annotations."""
     for number, picture in enumerate(pictures, 1):
         yield {"id": number} | _entry(picture)
         for annotation in _annotations(picture):
-            yield {"id": 0, "image_id": number} | annotation
+            yield number, f", {json.dumps(annotation)[1:]}"
 
 
-def _numbered_on(parts: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Give what is in files of ours, line by line; pictures count on from file to file."""
+def _numbered_on(parts: Sequence[Path]) -> Iterator[_Entry]:
+    """Give what is in files of ours, line by line; pictures count on from file to file.
+
+    Annotations are many: they are not taken apart, only their numbers are others.
+    """
     before = 0
     for part in parts:
         highest = 0
         with part.open(encoding="utf-8") as stream:
             for line in itertools.islice(stream, 1, None):
-                if line.startswith("{"):
+                if ids := _IDS.match(line):
+                    highest = max(highest, number := int(ids[1]))
+                    yield number + before, line[ids.end() :].rstrip("\n,")
+                elif line.startswith("{"):
                     one = json.loads(line.rstrip("\n,"))
-                    key = "image_id" if "image_id" in one else "id"
-                    highest = max(highest, one[key])
-                    yield one | {key: one[key] + before}
+                    highest = max(highest, one["id"])
+                    yield one | {"id": one["id"] + before}
         before += highest
 
 
-def _write(stream: TextIO, entries: Iterable[dict[str, Any]], *, shorten: bool = False) -> None:
+def _write(stream: TextIO, entries: Iterable[_Entry], *, shorten: bool = False) -> None:
     # Annotations are many and written as they come, one a line; the pictures are few and stand behind them.
     stream.write(f'{{"info": {{"description": "nucleate"}}, "licenses": [], "categories": {json.dumps(_CATEGORIES)}')
     stream.write(', "annotations": [')
     pictures: list[dict[str, Any]] = []
     number, comma = 0, "\n"
     for entry in entries:
-        if "image_id" not in entry:
+        if isinstance(entry, dict):
             pictures.append(entry)
             continue
         number += 1
-        stream.write(comma + json.dumps(entry | {"id": number}))
+        image, rest = entry
+        stream.write(f'{comma}{{"id": {number}, "image_id": {image}{rest}')
         comma = ",\n"
     if shorten:
         names = _shortened([picture["file_name"] for picture in pictures])

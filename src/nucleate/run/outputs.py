@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nucleate.core.files import (
     HALF_WRITTEN,
+    atomic_path,
     atomic_text,
     cannot_write,
     make_folder,
@@ -224,12 +225,13 @@ def remove_result(output: Path, name: str, *, exports: Iterable[str]) -> None:
 
 
 def join_tables(
-    output: Path, names: Sequence[str], *, exports: Iterable[str], but: Container[str] = frozenset()
+    output: Path, names: Sequence[str], *, exports: Iterable[str], but: Container[str] = frozenset(), new: str = ""
 ) -> None:
     """Join the parts of the finished inputs `names`, in this order, into the files of the whole run.
 
     What else was written to the folder, as by `nucleate.run.segmentation.Segmentation.save`, comes after, but for
-    the inputs `but`. Where nothing is left to be joined, no file is.
+    the inputs `but`. Where nothing is left to be joined, no file is. The parts of `new` were written just now: tables
+    that hold those of all others get its rows, and the others are not read again.
 
     Raises
     ------
@@ -250,11 +252,14 @@ def join_tables(
         there = sorted(path.name.removesuffix(ending) for path in (output / PARTS_NAME).glob(f"*{ending}"))
         known = set(names)
         joined = [*names, *(name for name in there if name not in known and name not in but)]
-        path = output / _TABLES[export][0]
-        if joined:
-            joins[export](path, [_part(output, name, export=export) for name in joined])
-        else:
+        path, parts = output / _TABLES[export][0], [_part(output, name, export=export) for name in joined]
+        place = _place(path, parts, at=joined.index(new)) if joins[export] is _join and new in joined else None
+        if not parts:
             _remove(path)
+        elif place is None:
+            joins[export](path, parts)
+        else:
+            _insert(path, parts[joined.index(new)], place=place)
 
 
 def write_summary(path: Path, outcomes: Iterable[Outcome]) -> None:
@@ -321,3 +326,32 @@ def _join(path: Path, parts: Sequence[Path]) -> None:
                 else:
                     rows = csv.DictReader(stream, own)
                     writer.writerows([row.get(column, "") for column in header] for row in rows)
+
+
+def _place(path: Path, parts: Sequence[Path], *, at: int) -> int | None:
+    """Find the byte at which the rows of one part belong into the table of all others; None if it is not just that.
+
+    It is where no other part is younger, and all lengths add up: with a part of other columns they would not.
+    """
+    try:
+        others = [part.stat() for part in (*parts[:at], *parts[at + 1 :])]
+        table = path.stat()
+        with path.open("rb") as old, parts[at].open("rb") as rows:
+            header = old.readline()
+            alike = header == rows.readline() and b'"' not in header
+    except OSError:
+        return None
+    lengths = [other.st_size - len(header) for other in others]
+    whole = table.st_size == len(header) + sum(lengths) and all(o.st_mtime_ns <= table.st_mtime_ns for o in others)
+    return len(header) + sum(lengths[:at]) if alike and whole else None
+
+
+def _insert(path: Path, part: Path, *, place: int) -> None:
+    with atomic_path(path) as temporary, path.open("rb") as old, part.open("rb") as rows:
+        rows.readline()
+        with temporary.open("wb") as joined:
+            while place and (block := old.read(min(place, 1 << 20))):
+                joined.write(block)
+                place -= len(block)
+            shutil.copyfileobj(rows, joined)
+            shutil.copyfileobj(old, joined)

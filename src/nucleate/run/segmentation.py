@@ -106,7 +106,7 @@ class Segmentation:
         outputs.prepare_folder(folder)
         with outputs.alone(folder, wait=True):
             outputs.write_result(replace(self._result, name=stem), folder, exports=wanted)
-            outputs.join_tables(folder, [], exports=wanted)
+            outputs.join_tables(folder, [], exports=wanted, new=stem)
 
     @cached_property
     def _result(self) -> outputs.Result:
