@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from nucleate.core.image import Image
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.run.inputs import Source, content_hash, expand, local_file
+from nucleate.run.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +80,25 @@ def test_results_of_another_run_are_no_inputs(tmp_path: Path) -> None:
     results = ("r1/a.labels.tif", "r1/a.overlay.png", "r1/.nucleate-journal.jsonl")
     _touch(tmp_path, "a.png", "kept/b.labels.tif", *results)
     assert _names(tmp_path, expand([str(tmp_path)], output=tmp_path / "r2")) == ["a.png", "kept/b.labels.tif"]
+
+
+def test_what_was_saved_from_python_is_no_input(tmp_path: Path) -> None:
+    _touch(tmp_path, "data/cells.png")
+    pixels = np.zeros((8, 9), np.uint8)
+    found = Segmentation(pixels.astype(np.int32), np.zeros(0, np.float32), Image(pixels))
+    found.save(tmp_path / "data" / "notebook", name="cells")
+    assert (tmp_path / "data" / "notebook" / "cells.overlay.png").is_file()
+    assert _names(tmp_path, expand([str(tmp_path)], output=tmp_path / "out")) == ["data/cells.png"]
+
+
+def test_linked_folders_are_looked_through_once(tmp_path: Path) -> None:
+    _touch(tmp_path, "in/a.png", "in/z/b.png", "elsewhere/c.png", "elsewhere/deep/d.png", "up.png")
+    links = {"in/far": "elsewhere", "in/again": "elsewhere/deep", "in/beside": "in/z", "in/z/loop": "in", "in/up": "."}
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(tmp_path / target, target_is_directory=True)
+    (tmp_path / "elsewhere/deep/back").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    found = _names(tmp_path, expand([str(tmp_path / "in")]))
+    assert found == ["in/a.png", "in/z/b.png", "in/again/d.png", "in/far/c.png"]
 
 
 def test_words_that_lead_to_no_image_are_named(tmp_path: Path) -> None:

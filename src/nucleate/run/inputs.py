@@ -22,8 +22,8 @@ from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.io.images import IMAGE_SUFFIXES, open_image, read_image
 from nucleate.run.archives import entries_of, open_entry
-from nucleate.run.journal import JOURNAL_NAME
-from nucleate.run.layouts import is_image_folder, looks_like_image, members_to_segment, truth_in
+from nucleate.run.journal import JOURNAL_NAME, PARTS_NAME
+from nucleate.run.layouts import each_folder, is_image_folder, looks_like_image, members_to_segment, truth_in
 from nucleate.run.pictures import (
     brought_along,
     each_picture,
@@ -85,6 +85,11 @@ class Source:
     def stem(self) -> str:
         """The file's name without its last suffix."""
         return self.name or (PurePosixPath(self.member) if self.member else self.path).stem
+
+    @property
+    def file_name(self) -> str:
+        """What it is called among files: its path with slashes, in which an archive counts as a folder."""
+        return self.path.as_posix() + (f"/{self.member}" if self.member else "")
 
     @property
     def shown(self) -> str:
@@ -353,8 +358,7 @@ def _folder(top: Path, output: Path | None) -> Iterator[Source]:
         where = Path(error.filename)
         problems.append(Source(where, problem=f"{one_line(str(where))}: cannot be listed: {error.strerror}"))
 
-    for folder, folders, files in os.walk(top, onerror=note):
-        here = Path(folder)
+    for here, folders, files in each_folder(top, note):
         images = {here / name for name in folders if is_image_folder(here / name)}
         folders[:] = sorted(n for n in folders if not n.startswith(".") and here / n not in images)
         members = [here / name for name in files if looks_like_image(name)]
@@ -383,4 +387,4 @@ def _is_own(path: Path, output: Path | None) -> bool:
     """Tell whether we wrote a picture: results are not taken for inputs, of this run or of another."""
     ours = path.name.endswith(OWN_SUFFIXES) or (path.suffix == ".zarr" and (path / "labels" / "nuclei").is_dir())
     same = output is not None and os.path.abspath(path.parent) == os.path.abspath(output)  # noqa: PTH100 - resolve() would follow links
-    return ours and (same or (path.parent / JOURNAL_NAME).is_file())
+    return ours and (same or any((path.parent / mark).exists() for mark in (JOURNAL_NAME, PARTS_NAME)))

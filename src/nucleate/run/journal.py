@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["JOURNAL_NAME", "Journal", "Outcome", "finished", "rename_sources", "sources_of"]
+__all__ = ["JOURNAL_NAME", "PARTS_NAME", "Journal", "Outcome", "finished", "rename_sources", "sources_of"]
 
 JOURNAL_NAME = ".nucleate-journal.jsonl"
+
+PARTS_NAME = ".nucleate-parts"
+"""The folder of what goes into the common tables; it lies wherever results were written."""
 
 
 @dataclass(frozen=True)

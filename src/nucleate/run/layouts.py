@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from nucleate.io.images import IMAGE_SUFFIXES, is_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-__all__ = ["is_image_folder", "looks_like_image", "members_to_segment", "truth_in"]
+__all__ = ["each_folder", "is_image_folder", "looks_like_image", "members_to_segment", "truth_in"]
 
 _IMAGES, _TRUTH = "images", ("labels", "masks")
 
@@ -26,6 +27,36 @@ def is_image_folder(path: Path) -> bool:
     with contextlib.suppress(OSError):
         return path.is_dir() and (path.suffix.lower() == ".zarr" or is_zarr(path))
     return False
+
+
+def each_folder(top: Path, note: Callable[[OSError], None]) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Go through a folder as `os.walk` does, then through the folders that links in it lead to, each once.
+
+    Parameters
+    ----------
+    top : Path
+    note : callable
+        Told of each folder that cannot be listed.
+
+    Yields
+    ------
+    (Path, list of str, list of str)
+        A folder, the names of the folders in it, of which those that are taken out are passed over, and of its files.
+        Links to what holds `top` are passed over too: the user did not name all that lies there.
+    """
+    waiting, seen, whole = [top], set[tuple[int, int]](), top.resolve()
+    for start in waiting:  # grows meanwhile
+        for folder, folders, files in os.walk(start, onerror=note):
+            here = Path(folder)
+            place = here.stat()
+            identity = place.st_dev, place.st_ino
+            if start is not top and identity in seen:
+                folders.clear()
+                continue
+            seen.add(identity)
+            yield here, folders, files
+            links = [here / name for name in folders if (here / name).is_symlink()]
+            waiting += [link for link in links if not whole.is_relative_to(link.resolve())]
 
 
 def truth_in(folder: Path) -> set[str]:

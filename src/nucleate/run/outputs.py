@@ -29,6 +29,7 @@ from nucleate.core.text import one_line
 from nucleate.errors import MissingExtraError, OutputError, UsageError
 from nucleate.export.coco import join_coco
 from nucleate.export.tables import write_anndata, write_parquet
+from nucleate.run.journal import PARTS_NAME
 from nucleate.run.results import WRITERS, Result
 
 if TYPE_CHECKING:
@@ -64,8 +65,6 @@ EXPORTS = tuple(WRITERS)
 """What can be written."""
 
 DEFAULT_EXPORTS = ("labels", "overlay", "measurements")
-
-PARTS_NAME = ".nucleate-parts"
 
 # Files of the whole run, with the ending of the part that each input gives.
 _TABLES = {

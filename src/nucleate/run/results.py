@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -53,6 +54,8 @@ class Result:
         Of each nucleus, 0..1.
     release : callable, optional
         Closes and removes what the result stands on.
+    file_name : str
+        Of the input, with its folders and slashes between them; the name of `image` when empty.
     measured : list
         Gets `tables` when they are computed, for the same under another name too.
     """
@@ -63,6 +66,7 @@ class Result:
     labels: Labels
     confidence: NDArray[np.float32]
     release: Callable[[], None] | None = None
+    file_name: str = ""
     measured: list[dict[str, NDArray[Any]]] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -184,8 +188,9 @@ def _write_rois(result: Result, path: Path) -> None:
 
 
 def _write_coco(result: Result, path: Path) -> None:
-    file_name = re.sub(r"#\d+$", "", result.image.name)  # the number of a picture in its file
-    file_name = file_name.replace("\\", "/").replace(".zip!", ".zip/", 1)
+    # Without the number of a picture in its file. A backslash is a letter like others but on Windows.
+    named = re.sub(r"#\d+$", "", result.image.name).replace(os.sep, "/").replace(".zip!", ".zip/", 1)
+    file_name = result.file_name or named
     confidence = result.confidence
     write_coco(path, (Picture(file_name, labels, confidence, name=result.text, plane=n) for n, labels in result.planes))
 

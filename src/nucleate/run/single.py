@@ -346,7 +346,7 @@ class WorkBench:
         if source.stamp() != work.stamp:
             result.close()
             raise InputError(f"{source.shown}: was changed while it was read; do it again with --resume")
-        return replace(work, result=result)
+        return replace(work, result=replace(result, file_name=source.file_name))
 
     def _segment_whole(self, source: Source, name: str, *, beside: int) -> outputs.Result | None:
         """Segment an input in memory; None where it does not fit."""
