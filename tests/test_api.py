@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -68,13 +69,33 @@ def test_segment_takes_arrays_images_and_files(tmp_path: Path, kind: str) -> Non
     np.testing.assert_allclose(found.confidence, np.array([255, 200]) / 255, rtol=1e-5)
 
 
+def test_segment_takes_what_is_open_and_any_path(tmp_path: Path) -> None:
+    class Elsewhere:
+        def __fspath__(self) -> str:
+            return str(tmp_path / "squares.png")
+
+    model = put_model(tmp_path)
+    Picture.fromarray(squares()).save(tmp_path / "squares.png")
+    expected = nucleate.segment(tmp_path / "squares.png", model=model)
+    assert len(expected)
+    for given in (Elsewhere(), os.fsencode(tmp_path / "squares.png")):
+        np.testing.assert_array_equal(nucleate.segment(given, model=model).labels, expected.labels)
+    with nucleate.open_image(tmp_path / "squares.png") as opened:
+        found = nucleate.segment(opened, model=model)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert found.image.name == "squares.png"
+    for nothing in (None, 3.5, object(), np.array(7)):
+        with pytest.raises(InputError, match=r"^\w+ is no picture; give an array, a file"):
+            nucleate.segment(nothing, model=model)  # type: ignore[arg-type]
+
+
 def test_a_segmenter_serves_many_images_and_the_options_arrive(tmp_path: Path) -> None:
     segmenter = nucleate.load_segmenter(put_model(tmp_path), threads=1, settings=SegmentSettings(min_area=60))
     assert [len(segmenter.segment(Image(squares()))) for _ in range(2)] == [1, 1]
     assert len(nucleate.segment(squares(), model=tmp_path, min_confidence=0.9)) == 1
 
 
-@pytest.mark.parametrize("shape", [(4,), (4, 5, 2), (2, 3, 4, 5), ()])
+@pytest.mark.parametrize("shape", [(4,), (4, 5, 2), (2, 3, 4, 5)])
 def test_arrays_that_can_mean_many_things_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="array of shape"):
         nucleate.segment(np.zeros(shape))
@@ -157,7 +178,7 @@ def test_what_is_no_picture_is_one_line(tmp_path: Path) -> None:
             raise RuntimeError("on another device")
 
     for nothing in (Broken(), [[1, 2], [3]], None):
-        with pytest.raises(InputError, match=r"no picture can be made of|can mean many things"):
+        with pytest.raises(InputError, match=r"no picture can be made of|can mean many things|is no picture"):
             nucleate.segment(nothing, model=put_model(tmp_path))  # type: ignore[arg-type]
     for labels in ([[1]], None):
         with pytest.raises(UsageError, match="no label images: got"):

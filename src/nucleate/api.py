@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +12,9 @@ import numpy as np
 from nucleate.core.checks import is_number
 from nucleate.core.cores import MOST_THREADS
 from nucleate.core.image import Image
+from nucleate.core.lazy import LazyImage
 from nucleate.errors import InputError, MissingExtraError, ModelError, UsageError
+from nucleate.io.faults import check_size
 from nucleate.io.images import open_image, read_image
 from nucleate.run.engine import Engine, OnnxEngine, WithinMemory
 from nucleate.run.segmenter import Segmenter, SegmentSettings
@@ -92,7 +95,7 @@ def load_segmenter(
 
 
 def segment(
-    image: NDArray[Any] | Image | Path | str,
+    image: NDArray[Any] | Image | LazyImage | os.PathLike[str] | os.PathLike[bytes] | str | bytes,
     *,
     model: str | Path | None = None,
     channel: str | int | None = None,
@@ -106,9 +109,9 @@ def segment(
 
     Parameters
     ----------
-    image : ndarray, Image or path
-        A picture (H, W) or (H, W, 3) of any real dtype, an `nucleate.core.image.Image`, or a file. Of a masked array
-        what is masked out counts as not measured, as NaN does.
+    image : ndarray, Image, LazyImage or path
+        A picture (H, W) or (H, W, 3) of any real dtype, an `nucleate.core.image.Image`, what `open_image` gives, which
+        is read as a whole, or a file. Of a masked array what is masked out counts as not measured, as NaN does.
     model, device
         See `load_segmenter`.
     channel : str or int, optional
@@ -138,8 +141,11 @@ def segment(
 def _as_image(image: Any) -> Image:  # noqa: ANN401 - checked here
     if isinstance(image, Image):
         return image
-    if isinstance(image, str | Path):
-        return read_image(image)
+    if isinstance(image, str | bytes | os.PathLike):
+        return read_image(os.fsdecode(image))
+    if isinstance(image, LazyImage):
+        check_size(Path(image.name), image.shape, itemsize=image.dtype.itemsize, max_bytes=None)
+        return image.load()
     if isinstance(image, np.ma.MaskedArray):  # what is masked out is as good as not measured
         image = np.ma.filled(image.astype(np.result_type(image.dtype, np.float32)), np.nan)
     elif getattr(image, "mode", None) in {"P", "PA"}:  # of Pillow: numbers of colours
@@ -152,6 +158,8 @@ def _as_image(image: Any) -> Image:  # noqa: ANN401 - checked here
         return Image(pixels)
     if pixels.ndim == 3 and pixels.shape[2] == 3:
         return Image(pixels, "YXS")
+    if pixels.ndim == 0:
+        raise InputError(f"{type(image).__name__} is no picture; give an array, a file, or nucleate.core.image.Image")
     raise InputError(
         f"{type(image).__name__} of shape {pixels.shape} can mean many things; "
         "give (H, W), (H, W, 3), or nucleate.core.image.Image with its axes named"

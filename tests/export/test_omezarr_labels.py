@@ -114,6 +114,15 @@ def test_axes_of_every_kind(
         assert sorted(group["0"][...].ravel().tolist()) == sorted(data.ravel().tolist())
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_floats_wider_than_zarr_has_them(tmp_path: Path, version: Version) -> None:
+    pixels = np.linspace(0, 1, 20 * 30).reshape(20, 30).astype(np.longdouble)
+    write_omezarr(tmp_path / "a.zarr", _drawn((20, 30)), image=Image(pixels), version=version)
+    stored = _group(tmp_path / "a.zarr")["0"][...]
+    assert stored.dtype == np.float64
+    np.testing.assert_array_equal(stored, pixels.astype(np.float64))
+
+
 def test_ids_beyond_sixteen_bits(tmp_path: Path) -> None:
     labels = np.array([[0, 70_000]])
     write_omezarr(tmp_path / "a.ome.zarr", labels)

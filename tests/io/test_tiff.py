@@ -238,6 +238,13 @@ def test_resolution_tags_count_only_when_sane(
     assert size == (None if um is None else pytest.approx(um))
 
 
+@pytest.mark.parametrize(("unit", "per_um"), [("CENTIMETER", 1e4), ("INCH", 25400.0)])
+def test_imagej_without_a_unit_has_that_of_the_tags(tmp_path: Path, unit: str, per_um: float) -> None:
+    resolution = (2 * per_um, per_um)
+    path = _written(tmp_path, numbers(5, 6), imagej=True, resolution=resolution, resolutionunit=unit)
+    assert read_both_ways(path).pixel_size_um == pytest.approx((1.0, 0.5), rel=1e-4)
+
+
 def test_pages_of_unknown_meaning(tmp_path: Path) -> None:
     pages = [numbers(5, 6) + i for i in range(3)]
     path = tmp_path / "a.tif"

@@ -11,11 +11,12 @@ import pytest
 import tifffile
 
 from nucleate.core.lazy import lazy
-from nucleate.io.images import pictures_of, set_members_of
+from nucleate.io.images import open_image, pictures_of, read_image, set_members_of
 from nucleate.run.inputs import Source, content_hash, expand
 from nucleate.run.naming import unique_names
 from nucleate.run.pictures import each_picture, files_of_set, split_part
 from nucleate.run.results import WRITERS, Result
+from nucleate.run.segmentation import Segmentation
 
 pytestmark = pytest.mark.base
 
@@ -97,6 +98,27 @@ def test_series_of_an_ome_tiff(tmp_path: Path) -> None:
         (listed,) = json.loads((tmp_path / "coco.json").read_text(encoding="utf-8"))["images"]
         assert PurePosixPath(listed["file_name"]).name == "two.ome.tif"
         assert listed["name"] == source.stem
+
+
+def test_series_saved_from_python_have_names_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "two.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for name in ("Position 1/2", "pos", "pos", "/"):
+            writer.write(np.zeros((20, 30), np.uint8), metadata={"Name": name})
+    for number in range(4):
+        image = read_image(path, picture=number)
+        with open_image(path, picture=number) as source:
+            assert source.name == image.name
+        labels = np.zeros(image.shape_HW, np.int32)
+        labels[:2, : 2 + number] = 1
+        Segmentation(labels, np.ones(1, np.float32), image).save(tmp_path / "out", ["labels", "coco"])
+    names = ["two_Position_1_2", "two_pos", "two_pos-2", "two_3"]
+    assert sorted(one.name for one in (tmp_path / "out").glob("*.tif")) == sorted(f"{n}.labels.tif" for n in names)
+    listed = json.loads((tmp_path / "out" / "coco.json").read_text(encoding="utf-8"))["images"]
+    assert {one["file_name"] for one in listed} == {"two.ome.tif"}
+    assert sorted(one["name"] for one in listed) == sorted(names)
+    assert _names(expand([str(path)]))[:2] == names[:2]
+    assert read_image(path).name == "two.ome.tif"
 
 
 def test_other_files_are_left_as_they_are(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import errno
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = [
     "atomic_path",
     "atomic_text",
     "cannot_write",
+    "in_file_name",
     "make_folder",
     "plain_name",
     "write_rows",
@@ -177,6 +179,17 @@ def plain_name(name: str) -> str:
     """
     plain = name.replace("/", "_").replace("\\", "_")
     return f"_{plain[1:]}" if plain in {".", ".."} or plain.startswith(HALF_WRITTEN) else plain
+
+
+def in_file_name(text: str) -> str:
+    """Make a text fit to be a part of a file's name.
+
+    Examples
+    --------
+    >>> in_file_name("Position 1/3")
+    'Position_1_3'
+    """
+    return re.sub(r"[^\w.+-]+", "_", text).strip("_.")
 
 
 def make_folder(path: Path | str) -> Path:

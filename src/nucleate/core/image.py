@@ -135,12 +135,14 @@ class Image:
         One for each channel of axis ``C``, or empty.
     name : str
         Where it came from, for messages.
+    z_step_um : float, optional
+        From one plane of axis ``Z`` to the next in micrometres; None when unknown.
 
     Raises
     ------
     InputError
         If axes and pixels do not fit, the pixels are no NumPy array or a masked one, there is none, or
-        `pixel_size_um` is no size.
+        `pixel_size_um` or `z_step_um` is no size.
     """
 
     pixels: NDArray[Any]
@@ -148,6 +150,7 @@ class Image:
     pixel_size_um: tuple[float, float] | None = None
     channel_names: tuple[str, ...] = ()
     name: str = "image"
+    z_step_um: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.pixels, np.ndarray) or isinstance(self.pixels, np.ma.MaskedArray):
@@ -167,6 +170,8 @@ class Image:
             np.shape(size) == (2,) and all(is_number(side, least=least, most=most) for side in size)
         ):
             raise InputError(f"{self.name}: pixel_size_um = {size!r}; use height and width in micrometres, or None")
+        if self.z_step_um is not None and not is_number(self.z_step_um, least=least, most=most):
+            raise InputError(f"{self.name}: z_step_um = {self.z_step_um!r}; use micrometres, or None")
 
     @property
     def shape_HW(self) -> tuple[int, int]:

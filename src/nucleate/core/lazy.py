@@ -54,6 +54,8 @@ class LazyImage:
         Closes the file.
     in_memory : bool
         Whether the pixels are there already, all of them.
+    z_step_um : float, optional
+        From one plane of axis ``Z`` to the next in micrometres; None when unknown.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class LazyImage:
     pictures: tuple[str, ...] = ()
     release: Callable[[], None] = _nothing
     in_memory: bool = False
+    z_step_um: float | None = None
 
     def __post_init__(self) -> None:
         got = f"axes {self.axes!r}, shape {self.shape}"
@@ -173,7 +176,7 @@ class LazyImage:
         everything = slice(None)
         for place in np.ndindex(*self.shape[: self.axes.index("Y")]):
             pixels[place] = self._window(place, everything, cols=everything)
-        return Image(pixels, self.axes, self.pixel_size_um, self.channel_names, self.name)
+        return Image(pixels, self.axes, self.pixel_size_um, self.channel_names, self.name, self.z_step_um)
 
     def _window(self, place: tuple[int, ...], rows: slice, *, cols: slice) -> NDArray[Any]:
         (top, bottom, _), (left, right, _) = (
@@ -242,6 +245,7 @@ def lazy(image: Image) -> LazyImage:
         image.channel_names,
         image.name,
         in_memory=True,
+        z_step_um=image.z_step_um,
     )
 
 

@@ -34,6 +34,7 @@ def write_labels(
     *,
     pixel_size_um: tuple[float, float] | None = None,
     axes: str | None = None,
+    z_step_um: float | None = None,
 ) -> None:
     """Write a label image or stack: uint16, or uint32 when an id is above 65535; zlib-compressed, without loss.
 
@@ -49,6 +50,8 @@ def write_labels(
         Height and width of a pixel; stored as ImageJ does.
     axes : str, optional
         Letters of the axes, as in `nucleate.core.image.Image`; pages (``I``) when None. ImageJ knows pages as time.
+    z_step_um : float, optional
+        From one plane in depth to the next; left out where `pixel_size_um` is, since ImageJ has one unit for both.
 
     Raises
     ------
@@ -63,6 +66,7 @@ def write_labels(
     lines += [f"{key}={count}" for key, count in counts.items()] + ["hyperstack=true"] * bool(counts) + ["loop=false"]
     options = pages(labels, dtype)
     if pixel_size_um is not None:
+        lines += [f"spacing={z_step_um}"] if z_step_um is not None and "Z" in axes else []
         lines.append("unit=micron")
         options |= {"resolution": (1 / pixel_size_um[1], 1 / pixel_size_um[0]), "resolutionunit": "NONE"}
     lines += ["min=0.0", f"max={float(max(highest, 1))}"]  # the display range: dim ids would look black otherwise

@@ -28,6 +28,7 @@ def write_ome_labels(
     axes: str | None = None,
     pixel_size_um: tuple[float, float] | None = None,
     name: str = "labels",
+    z_step_um: float | None = None,
 ) -> None:
     """Write a label image or stack: uint16, or uint32 when an id is above 65535; zlib-compressed, without loss.
 
@@ -44,6 +45,8 @@ def write_ome_labels(
         Height and width of a pixel.
     name : str
         Of the picture within the file.
+    z_step_um : float, optional
+        From one plane in depth to the next.
 
     Raises
     ------
@@ -60,6 +63,8 @@ def write_ome_labels(
     if pixel_size_um is not None:
         metadata |= {"PhysicalSizeY": pixel_size_um[0], "PhysicalSizeX": pixel_size_um[1]}
         metadata |= {"PhysicalSizeYUnit": "µm", "PhysicalSizeXUnit": "µm"}
+    if z_step_um is not None and "Z" in letters:
+        metadata |= {"PhysicalSizeZ": z_step_um, "PhysicalSizeZUnit": "µm"}
     with atomic_path(path) as temporary:
         tifffile.imwrite(temporary, ome=True, metadata=metadata, **pages(labels, dtype))
 

@@ -48,6 +48,12 @@ class _Pixels:
     axes: str
     size: tuple[float, float] | None
     read: Callable[[tuple[int, ...], slice], NDArray[Any]]
+    step: float | None = None
+
+    @property
+    def known(self) -> str:
+        """Axes along which the step is known."""
+        return ("z" if self.step else "") + ("yx" if self.size else "")
 
 
 def write_omezarr(
@@ -79,7 +85,7 @@ def write_omezarr(
     image : Image or LazyImage, optional
         The picture that was segmented, with the same rows and columns.
     pixel_size_um : (float, float), optional
-        Height and width of a pixel; that of `image` when None.
+        Height and width of a pixel; that of `image` when None. The distance of planes in depth is that of `image`.
     confidence : (n,) ndarray, optional
         Entry ``i`` belongs to nucleus ``i + 1``; stored with the labels as a property of each where it is not NaN.
     version : {"0.4", "0.5"}
@@ -97,7 +103,8 @@ def write_omezarr(
     zarr: Any = importlib.import_module("zarr")
     form = 2 if version == "0.4" else 3
     size = pixel_size_um or (image.pixel_size_um if image is not None else None)
-    pixels = _of_labels(labels, axes or "I" * (len(labels.shape) - 2) + "YX", size=size)
+    step = image.z_step_um if image is not None else None
+    pixels = replace(_of_labels(labels, axes or "I" * (len(labels.shape) - 2) + "YX", size=size), step=step)
     marks: dict[str, Any] = {"version": version}
     if confidence is not None:
         marks["properties"] = [
@@ -110,7 +117,7 @@ def write_omezarr(
             _write_levels(root, pixels, version=version, more={"image-label": marks})
             return
         source = lazy(image) if isinstance(image, Image) else image
-        _write_levels(root, _of_image(source, size=size), version=version, more=_omero(source))
+        _write_levels(root, replace(_of_image(source, size=size), step=step), version=version, more=_omero(source))
         folder = root.create_group("labels")
         _set(folder, {"labels": [_NAME]}, version=version)
         marks["source"] = {"image": "../../"}
@@ -130,11 +137,14 @@ def _of_labels(labels: Labels, axes: str, *, size: tuple[float, float] | None) -
 
 
 def _of_image(image: LazyImage, *, size: tuple[float, float] | None) -> _Pixels:
-    # By its name: of two types of one size Zarr may know but one.
-    dtype = np.dtype(np.uint8) if image.dtype == np.bool_ else np.dtype(f"{image.dtype.kind}{image.dtype.itemsize}")
-    return _in_order(
-        image.shape, image.axes, dtype=dtype, size=size, read=lambda at, rows: _rows_of(image, at, rows=rows)
-    )
+    # By its name: of two types of one size Zarr may know but one, and of floats none wider than eight bytes.
+    named = np.dtype(f"{image.dtype.kind}{min(image.dtype.itemsize, 8)}")
+    dtype = np.dtype(np.uint8) if image.dtype == np.bool_ else named
+
+    def read(at: tuple[int, ...], rows: slice) -> NDArray[Any]:
+        return _rows_of(image, at, rows=rows).astype(dtype, copy=False)
+
+    return _in_order(image.shape, image.axes, dtype=dtype, size=size, read=read)
 
 
 def _rows_of(image: LazyImage, at: tuple[int, ...], *, rows: slice) -> NDArray[Any]:
@@ -184,13 +194,13 @@ def _write_levels(group: Any, pixels: _Pixels, *, version: str, more: dict[str, 
     for level, factor in enumerate(factors):
         # The middle of a mean of pixels lies between them; every second pixel stays where it is.
         shift = 0.0 if labels else (factor - 1) / 2
-        plain = [1.0] * (len(pixels.axes) - 2)
+        plain = [pixels.step or 1.0 if axis == "z" else 1.0 for axis in pixels.axes[:-2]]
         moves = [{"type": "scale", "scale": [*plain, size[0] * factor, size[1] * factor]}]
         if shift:
             moves.append({"type": "translation", "translation": [0.0 * n for n in plain] + [s * shift for s in size]})
         levels.append({"path": str(level), "coordinateTransformations": moves})
     axes = [
-        {"name": axis, "type": _TYPES[axis]} | ({"unit": "micrometer"} if axis in "yx" and pixels.size else {})
+        {"name": axis, "type": _TYPES[axis]} | ({"unit": "micrometer"} if axis in pixels.known else {})
         for axis in pixels.axes
     ]
     scales = {"name": _NAME if labels else "image", "axes": axes, "datasets": levels}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.io.faults import fault
-from nucleate.io.units import sane_size
+from nucleate.io.units import sane_size, sane_step
 from nucleate.io.windows import choose_picture, kept_open, library, windowed
 
 if TYPE_CHECKING:
@@ -125,23 +126,22 @@ def _opened(path: Path, file: Any, *, scene: int | None) -> LazyImage:  # noqa: 
             parts.append(part[..., ::-1] if colours else part[..., 0])
         return np.concatenate(parts)
 
-    names, size_um = _metadata(file)
+    names, lengths = _metadata(file)
     image = windowed(sizes | ({"S": 3} if colours else {}), np.dtype(dtype), read=read, names=names)
-    return replace(image, pixel_size_um=size_um)
+    size_um = sane_size(lengths.get("Y"), lengths.get("X"))
+    return replace(image, pixel_size_um=size_um, z_step_um=sane_step(lengths.get("Z")))
 
 
-def _metadata(file: Any) -> tuple[tuple[str, ...], tuple[float, float] | None]:  # noqa: ANN401 - the library's own class
-    """Find the names of the channels, and the size of pixels, which CZI gives in metres."""
+def _metadata(file: Any) -> tuple[tuple[str, ...], dict[str, float]]:  # noqa: ANN401 - the library's own class
+    """Find the names of the channels, and the step along each axis in micrometres; CZI gives it in metres."""
     metadata = _inner(file.metadata, "ImageDocument", "Metadata")
     channels = _listed(_inner(metadata, "Information", "Image", "Dimensions", "Channels").get("Channel"))
     names = tuple(str(one.get("@Name") or one.get("Fluor") or "") for one in channels)
-    lengths = {
-        one.get("@Id"): one.get("Value") for one in _listed(_inner(metadata, "Scaling", "Items").get("Distance"))
-    }
-    try:
-        return names, sane_size(float(str(lengths["Y"])) * 1e6, float(str(lengths["X"])) * 1e6)
-    except (KeyError, ValueError):
-        return names, None
+    lengths = {}
+    for one in _listed(_inner(metadata, "Scaling", "Items").get("Distance")):
+        with contextlib.suppress(ValueError):
+            lengths[str(one.get("@Id"))] = float(str(one.get("Value"))) * 1e6
+    return names, lengths
 
 
 def _inner(table: Any, *path: str) -> dict[str, Any]:  # noqa: ANN401 - XML turned into tables and lists

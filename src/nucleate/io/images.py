@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nucleate.core.files import in_file_name
 from nucleate.core.lazy import LazyImage, lazy
 from nucleate.errors import NucleateError
 from nucleate.io.faults import check_size, fault, quiet
@@ -128,7 +129,8 @@ def read_image(path: Path | str, *, max_bytes: int | None = None, picture: int |
     Returns
     -------
     Image
-        Pixels, axes, pixel size and channel names where the file tells them; `name` is the file's name.
+        Pixels, axes, pixel size and channel names where the file tells them; `name` is the file's name, with that of
+        the `picture` if it was named: ``mice.lif#Series_2``.
 
     Raises
     ------
@@ -196,7 +198,9 @@ def open_image(
     chosen = {"level": level} if level else {}
     with _guarded(path, known):
         source: LazyImage = known.reader().open_lazy(path, picture, **chosen)
-    return replace(source, window=_guarded_window(path, known, inner=source.window))
+    named = picture is not None and source.pictures and not path.is_dir()  # a folder's name has the picture's path
+    name = f"{path.name}#{_part_name(source.pictures, picture or 0)}" if named else source.name
+    return replace(source, window=_guarded_window(path, known, inner=source.window), name=name)
 
 
 def pictures_of(path: Path | str) -> list[str]:
@@ -287,6 +291,13 @@ def format_of(path: Path) -> Format:
 
 def _named(name: str) -> Format:
     return next(known for known in FORMATS if known.name == name)
+
+
+def _part_name(names: tuple[str, ...], number: int) -> str:
+    """Name one of several pictures as its results are named, and no two alike."""
+    plain = [in_file_name(name) or str(at) for at, name in enumerate(names)]
+    before = plain[:number].count(plain[number])
+    return f"{plain[number]}-{before + 1}" if before else plain[number]
 
 
 def _check_only(path: Path, picture: int | None) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from nucleate.core.image import AXES
 from nucleate.io.faults import fault
-from nucleate.io.units import micrometres, sane_size
+from nucleate.io.units import micrometres, sane_size, sane_step
 from nucleate.io.windows import choose_picture, kept_open, library, windowed
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ def _opened(path: Path, series: Any) -> LazyImage:  # noqa: ANN401 - the library
         return np.array(frame(**index)[rows, cols])
 
     image = windowed(sizes, np.dtype(series.dtype).newbyteorder("="), read=read, names=_channel_names(series))
-    return replace(image, pixel_size_um=_pixel_size(series))
+    steps = _steps(series)
+    return replace(image, pixel_size_um=sane_size(steps.get("2"), steps.get("1")), z_step_um=sane_step(steps.get("3")))
 
 
 def _channel_names(series: Any) -> tuple[str, ...]:  # noqa: ANN401 - the library's own class
@@ -123,10 +124,11 @@ def _channel_names(series: Any) -> tuple[str, ...]:  # noqa: ANN401 - the librar
     return tuple(colours) if len(set(colours)) == len(colours) > 1 else ()
 
 
-def _pixel_size(series: Any) -> tuple[float, float] | None:  # noqa: ANN401 - the library's own class
+def _steps(series: Any) -> dict[str, float]:  # noqa: ANN401 - the library's own class
+    """Give the step along each axis of which it is known, in micrometres; X, Y and Z are 1, 2 and 3."""
     steps = {}
     for one in series.xml_element.findall(f"{_DESCRIPTION}/Dimensions/DimensionDescription"):
         count, unit = int(one.get("NumberOfElements", 0)), micrometres(one.get("Unit", ""))
         if count > 1 and unit is not None:  # the length is that from the first to the last element
-            steps[one.get("DimID")] = math.fabs(float(one.get("Length", 0))) / (count - 1) * unit
-    return sane_size(steps.get("2"), steps.get("1"))
+            steps[str(one.get("DimID"))] = math.fabs(float(one.get("Length", 0))) / (count - 1) * unit
+    return steps

@@ -11,7 +11,7 @@ import numpy as np
 
 from nucleate.core.image import AXES
 from nucleate.io.faults import check_size, fault
-from nucleate.io.units import sane_size
+from nucleate.io.units import sane_size, sane_step
 from nucleate.io.windows import choose_picture, kept_open, library, windowed
 
 if TYPE_CHECKING:
@@ -87,12 +87,15 @@ def _opened(path: Path, file: Any) -> LazyImage:  # noqa: ANN401 - the library's
     channels = getattr(file.metadata, "channels", None) or []
     names = tuple(str(one.channel.name) for one in channels)
     image = windowed(sizes, np.dtype(file.dtype), read=read, names=names)
-    return replace(image, pixel_size_um=_pixel_size(file))
+    steps = _steps(file)
+    return replace(image, pixel_size_um=sane_size(steps.get("Y"), steps.get("X")), z_step_um=sane_step(steps.get("Z")))
 
 
-def _pixel_size(file: Any) -> tuple[float, float] | None:  # noqa: ANN401 - the library's own class
+def _steps(file: Any) -> dict[str, float]:  # noqa: ANN401 - the library's own class
+    """Give the step along X, Y and Z in micrometres, of those axes of which it is known."""
     channels = getattr(file.metadata, "channels", None) or []
-    if not channels or not all(channels[0].volume.axesCalibrated[:2]):
-        return None
-    across, down = channels[0].volume.axesCalibration[:2]
-    return sane_size(down, across)
+    if not channels:
+        return {}
+    volume = channels[0].volume
+    found = zip("XYZ", volume.axesCalibration, volume.axesCalibrated, strict=False)
+    return {axis: float(step) for axis, step, known in found if known}

@@ -15,7 +15,7 @@ import numpy as np
 
 from nucleate.core.image import COLOURS
 from nucleate.io.faults import check_size, fault
-from nucleate.io.units import micrometres, sane_size
+from nucleate.io.units import micrometres, sane_size, sane_step
 from nucleate.io.windows import at_level, choose_level, choose_picture, library, windowed
 
 if TYPE_CHECKING:
@@ -151,7 +151,12 @@ def _open_image(folder: Path, *, level: int) -> LazyImage:
     image = windowed(sizes, chosen.dtype.newbyteorder("="), read=read, names=names)
     row, col = letters.index("Y"), letters.index("X")
     levels = tuple((array.shape[row], array.shape[col]) for array in arrays)
-    return at_level(replace(image, pixel_size_um=_pixel_size(multiscale, axes)), levels, level=level)
+    size = _sizes(multiscale, axes)
+    step = sane_step(size.get("Z"))
+    if step and level:  # depth may have been made smaller, too
+        step *= arrays[0].shape[letters.index("Z")] / chosen.shape[letters.index("Z")]
+    sized = replace(image, pixel_size_um=sane_size(size.get("Y"), size.get("X")), z_step_um=step)
+    return at_level(sized, levels, level=level)
 
 
 def _fields(well: Path) -> list[str]:
@@ -240,17 +245,16 @@ def _axes(multiscale: dict[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-def _pixel_size(multiscale: dict[str, Any], axes: list[tuple[str, str]]) -> tuple[float, float] | None:
+def _sizes(multiscale: dict[str, Any], axes: list[tuple[str, str]]) -> dict[str, float]:
+    """Give the step along each axis of which it is known, in micrometres, by its letter."""
     steps = [*multiscale["datasets"][0].get("coordinateTransformations", [])]
     steps += multiscale.get("coordinateTransformations", [])
     scales = [step["scale"] for step in steps if step.get("type") == "scale" and len(step["scale"]) == len(axes)]
-    if not scales:
-        return None
     size = {}
-    for number, (letter, unit) in enumerate(axes):
-        factor = micrometres(unit)
-        size[letter] = None if factor is None else math.prod(float(scale[number]) for scale in scales) * factor
-    return sane_size(size["Y"], size["X"])
+    for number, (letter, unit) in enumerate(axes if scales else []):
+        if factor := micrometres(unit):
+            size[letter] = math.prod(float(scale[number]) for scale in scales) * factor
+    return size
 
 
 def _channel_names(metadata: dict[str, Any]) -> tuple[str, ...]:

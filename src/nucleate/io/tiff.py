@@ -15,7 +15,7 @@ from nucleate.core.image import AXES, Image
 from nucleate.core.lazy import LazyImage, lazy, stacked
 from nucleate.io.faults import check_size, fault
 from nucleate.io.tiff_colours import colours_of
-from nucleate.io.tiff_metadata import channel_names, pixel_size_um
+from nucleate.io.tiff_metadata import channel_names, pixel_size_um, z_step_um
 from nucleate.io.tiff_windows import lazy_series
 from nucleate.io.windows import at_level, choose_level, choose_picture, kept_open
 
@@ -71,7 +71,7 @@ def read(path: Path, max_bytes: int | None) -> Image:
         # as black, and each file of a set would give the whole set. The file's own pages are read as they stand.
         with tifffile.TiffFile(path, is_ome=False) as plain:
             image = _read(path, plain, series=_largest(path, plain), max_bytes=max_bytes)
-        return replace(image, pixel_size_um=pixel_size_um(tiff, series))
+        return replace(image, pixel_size_um=pixel_size_um(tiff, series), z_step_um=z_step_um(tiff, series))
 
 
 def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
@@ -105,7 +105,7 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
         names = [name for name, _ in found]
         number = None if picture is None else choose_picture(path, names, wanted=picture)
         series = _largest(path, tiff) if number is None else found[number][1]
-        size_um = pixel_size_um(tiff, series)
+        size_um, step_um = pixel_size_um(tiff, series), z_step_um(tiff, series)
         if not _is_whole(tiff, series):
             tiff = open_files.enter_context(tifffile.TiffFile(path, is_ome=False))
             series = _largest(path, tiff)
@@ -114,7 +114,7 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
         if number is None and not level:
             image = _with_pages_beside(path, tiff, series=series, image=image)
         levels = tuple(_shape_HW(one) for one in sizes)
-        return at_level(replace(image, pixel_size_um=size_um), levels, level=level), names
+        return at_level(replace(image, pixel_size_um=size_um, z_step_um=step_um), levels, level=level), names
 
     return kept_open(path, contextlib.ExitStack(), make=made)
 
@@ -259,7 +259,8 @@ def _read(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSerie
     pixels, axes = _in_order(pixels, axes)
     names = channel_names(tiff, series)
     count = pixels.shape[axes.index("C")] if "C" in axes else 1
-    return Image(pixels, axes, pixel_size_um(tiff, series), names if len(names) == count else (), path.name)
+    fitting, step = names if len(names) == count else (), z_step_um(tiff, series)
+    return Image(pixels, axes, pixel_size_um(tiff, series), fitting, path.name, step)
 
 
 def _check_complete(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries) -> None:

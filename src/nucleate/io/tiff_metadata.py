@@ -8,12 +8,12 @@ from xml.etree import ElementTree
 
 from tifffile import RESUNIT
 
-from nucleate.io.units import micrometres, sane_size
+from nucleate.io.units import micrometres, sane_size, sane_step
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
-__all__ = ["channel_names", "pixel_size_um"]
+__all__ = ["channel_names", "pixel_size_um", "z_step_um"]
 
 _FINEST_UM, _COARSEST_UM = 0.005, 20.0
 """Resolution tags outside of this are print or screen settings (72 or 300 dots an inch), not a microscope's."""
@@ -47,6 +47,31 @@ def pixel_size_um(tiff: TiffFile, series: TiffPageSeries) -> tuple[float, float]
     else:
         size = _from_tags(page)
     return None if size is None else sane_size(*size)
+
+
+def z_step_um(tiff: TiffFile, series: TiffPageSeries) -> float | None:
+    """Find the distance of two planes in depth in micrometres; None when OME or ImageJ metadata do not tell.
+
+    Parameters
+    ----------
+    tiff : TiffFile
+        An open file.
+    series : TiffPageSeries
+        The picture that was chosen in it.
+
+    Returns
+    -------
+    float or None
+    """
+    if series.kind == "ome":
+        pixels = _ome_pixels(tiff, series)
+        step = None if pixels is None else _length(pixels.get("PhysicalSizeZ"), pixels.get("PhysicalSizeZUnit", "µm"))
+    elif tiff.is_imagej:
+        metadata = tiff.imagej_metadata or {}
+        step = _length(str(metadata.get("spacing")), str(metadata.get("zunit") or metadata.get("unit", "")))
+    else:
+        step = None
+    return sane_step(step)
 
 
 def channel_names(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
@@ -108,7 +133,9 @@ def _length(value: str | None, unit: str) -> float | None:
 
 
 def _from_imagej(metadata: dict[str, Any], page: TiffPage) -> tuple[float, float] | None:
-    factor, spacing = micrometres(str(metadata.get("unit", ""))), _spacing(page)
+    if "unit" not in metadata:  # the tags have one of their own then
+        return _from_tags(page)
+    factor, spacing = micrometres(str(metadata["unit"])), _spacing(page)
     if factor is None or spacing is None:
         return None
     size = spacing[0] * factor, spacing[1] * factor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["micrometres", "sane_size"]
+__all__ = ["micrometres", "sane_size", "sane_step"]
 
 _UM = {
     "pm": 1e-6, "picometer": 1e-6, "å": 1e-4, "angstrom": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "nanometre": 1e-3,
@@ -31,3 +31,8 @@ def sane_size(down: float | None, across: float | None) -> tuple[float, float] |
     if down is None or across is None or not (math.isfinite(down) and math.isfinite(across)):
         return None
     return (down, across) if down > 0 and across > 0 else None
+
+
+def sane_step(length: float | None) -> float | None:
+    """Give the distance of two planes if it is one: finite and not zero; a stack may go downwards."""
+    return abs(length) if length and math.isfinite(length) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
 
     from nucleate.run.inputs import Source
 
-__all__ = ["unique_names"]
+__all__ = ["split_picture", "unique_names"]
 
 _LONGEST_NAME = 220
+
+_PART = re.compile(r"(.+\.(?:tiff?|btf|tf[28]|czi|lif|lof))#([^#/\\]+)|(.+\.zarr)/(.+)", re.IGNORECASE)
 
 
 def unique_names(sources: Iterable[Source], taken: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -50,6 +53,29 @@ def unique_names(sources: Iterable[Source], taken: Mapping[str, str] | None = No
         used.add(_folded(name))
         last[_folded(stem)] = number
     return names
+
+
+def split_picture(name: str) -> tuple[str, str]:
+    """Take the name of an image apart, as `nucleate.io.images.read_image` gives it.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    (str, str)
+        Of the file, and of one picture of several in it; empty for other images.
+
+    Examples
+    --------
+    >>> split_picture("mice.lif#Series_2"), split_picture("p.zarr/A/1/0"), split_picture("a#1.png")
+    (('mice.lif', 'Series_2'), ('p.zarr', 'A/1/0'), ('a#1.png', ''))
+    """
+    if (found := _PART.fullmatch(name)) is None:
+        return name, ""
+    file, part = filter(None, found.groups())
+    return file, part
 
 
 def _folded(name: str) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nucleate.core.files import in_file_name
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError
 from nucleate.io.images import pictures_of, set_members_of
@@ -60,9 +60,7 @@ def each_picture(source: Source) -> list[Source]:
         return [source]
     if len(names) < 2 and (not folder or names in ([""], [])):
         return [source]
-    stems = [
-        f"{source.stem.removesuffix('.ome')}_{_in_a_file_name(name) or number}" for number, name in enumerate(names)
-    ]
+    stems = [f"{source.stem.removesuffix('.ome')}_{in_file_name(name) or number}" for number, name in enumerate(names)]
     if folder:  # each has a folder of its own, so that a plate is not hashed once a field
         return [replace(source, path=source.path / name, name=stem) for name, stem in zip(names, stems, strict=True)]
     return [replace(source, picture=number, name=stem) for number, stem in enumerate(stems)]
@@ -181,7 +179,3 @@ def _names_files(word: str) -> bool:
 
 def _absolute(path: Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
-
-
-def _in_a_file_name(name: str) -> str:
-    return re.sub(r"[^\w.+-]+", "_", name).strip("_.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from nucleate.export.overlay import write_overlay
 from nucleate.export.rle_csv import write_submission
 from nucleate.export.shapes import positions
 from nucleate.export.tables import write_part
+from nucleate.run.naming import split_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,12 +147,13 @@ def _told_apart(names: tuple[str, ...]) -> list[str]:
 
 
 def _write_labels(result: Result, path: Path) -> None:
-    write_labels(path, result.labels, pixel_size_um=result.image.pixel_size_um, axes=result.axes)
+    image = result.image
+    write_labels(path, result.labels, pixel_size_um=image.pixel_size_um, axes=result.axes, z_step_um=image.z_step_um)
 
 
 def _write_ome_labels(result: Result, path: Path) -> None:
-    size = result.image.pixel_size_um
-    write_ome_labels(path, result.labels, axes=result.axes, pixel_size_um=size, name=result.text)
+    size, step = result.image.pixel_size_um, result.image.z_step_um
+    write_ome_labels(path, result.labels, axes=result.axes, pixel_size_um=size, name=result.text, z_step_um=step)
 
 
 def _write_overlay(result: Result, path: Path) -> None:
@@ -188,9 +189,10 @@ def _write_rois(result: Result, path: Path) -> None:
 
 
 def _write_coco(result: Result, path: Path) -> None:
-    # Without the number of a picture in its file. A backslash is a letter like others but on Windows.
-    named = re.sub(r"#\d+$", "", result.image.name).replace(os.sep, "/").replace(".zip!", ".zip/", 1)
-    file_name = result.file_name or named
+    file, part = split_picture(result.image.name)
+    named = file if "/" not in part else result.image.name  # a picture in a folder has a path of its own
+    # A backslash is a letter like others but on Windows.
+    file_name = result.file_name or named.replace(os.sep, "/").replace(".zip!", ".zip/", 1)
     confidence = result.confidence
     write_coco(path, (Picture(file_name, labels, confidence, name=result.text, plane=n) for n, labels in result.planes))
 

@@ -12,6 +12,7 @@ import numpy as np
 from nucleate.core.lazy import lazy
 from nucleate.core.outlines import trace
 from nucleate.run import outputs
+from nucleate.run.naming import split_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,7 +89,8 @@ class Segmentation:
         exports : str or iterable of str
             Of `nucleate.run.outputs.EXPORTS`, with commas between in one text.
         name : str, optional
-            Of the files; the image's name without its suffix when None. Files of that name are replaced.
+            Of the files; when None the image's name without its suffix, as ``mice_Series_2`` for one picture of a file
+            that holds several. Files of that name are replaced.
 
         Raises
         ------
@@ -101,7 +103,7 @@ class Segmentation:
         """
         folder = Path(folder)
         wanted = outputs.check_exports(exports if isinstance(exports, str) else ",".join(exports))
-        stem = name or PurePath(self.image.name).stem or "image"
+        stem = name or _stem(self.image.name) or "image"
         outputs.check_name(stem)
         outputs.prepare_folder(folder)
         with outputs.alone(folder, wait=True):
@@ -112,3 +114,8 @@ class Segmentation:
     def _result(self) -> outputs.Result:
         image = lazy(self.image)
         return outputs.Result("image", image, image.channel(self.channel), self.labels, self.confidence)
+
+
+def _stem(name: str) -> str:
+    file, part = split_picture(name)
+    return f"{PurePath(file).stem.removesuffix('.ome')}_{part.replace('/', '_')}" if part else PurePath(name).stem

@@ -1,0 +1,114 @@
+"""The distance of planes in depth, from the file that was read to the files that are written."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+
+from nucleate.core.image import Image
+from nucleate.errors import InputError
+from nucleate.io.images import open_image, read_image
+from nucleate.run.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+STACK = np.arange(3 * 8 * 9, dtype=np.uint16).reshape(3, 8, 9)
+
+
+def _both(path: Path) -> float | None:
+    """Read it whole and window by window."""
+    image = read_image(path)
+    with open_image(path) as source:
+        assert source.z_step_um == source.channel().z_step_um == image.z_step_um == source.load().z_step_um
+    return image.z_step_um
+
+
+def _saved(image: Image, folder: Path, export: str) -> None:
+    labels = np.zeros(image.pixels.shape, np.int32)
+    labels[0, 2:5, 2:5] = 1
+    Segmentation(labels, np.ones(1, np.float32), image).save(folder, [export], name="a")
+
+
+@pytest.mark.parametrize(
+    ("given", "um"),
+    [({"PhysicalSizeZ": 2.0}, 2.0), ({"PhysicalSizeZ": 300, "PhysicalSizeZUnit": "nm"}, 0.3), ({}, None)],
+)
+def test_ome_tells_it(tmp_path: Path, given: dict[str, object], um: float | None) -> None:
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, STACK, ome=True, metadata={"axes": "ZYX"} | given)
+    assert _both(path) == (None if um is None else pytest.approx(um))
+
+
+@pytest.mark.parametrize(
+    ("given", "um"),
+    [({"spacing": 2.0, "unit": "nm"}, 0.002), ({"spacing": -0.5, "unit": "um"}, 0.5), ({"spacing": 2.0}, None),
+     ({"unit": "um"}, None), ({"spacing": float("nan"), "unit": "um"}, None), ({"spacing": 0.0, "unit": "um"}, None)],
+)  # fmt: skip
+def test_imagej_tells_it(tmp_path: Path, given: dict[str, object], um: float | None) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, imagej=True, metadata={"axes": "ZYX"} | given)
+    assert _both(path) == (None if um is None else pytest.approx(um))
+
+
+def test_ome_zarr_tells_it(tmp_path: Path) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    from tests.io.zarr_files import write_image
+
+    path = write_image(tmp_path / "a.zarr", STACK, axes="zyx", version="0.4")
+    metadata = json.loads((path / ".zattrs").read_bytes())
+    for dataset in metadata["multiscales"][0]["datasets"]:
+        dataset["coordinateTransformations"][0]["scale"][0] = 2.0
+    (path / ".zattrs").write_text(json.dumps(metadata))
+    assert _both(path) == 2.0
+    with open_image(path, level=1) as source:
+        assert source.z_step_um == 2.0
+
+
+def test_czi_tells_it(tmp_path: Path) -> None:
+    czi = pytest.importorskip("pylibCZIrw.czi", reason="pylibCZIrw is not installed (extra formats)")
+    with czi.create_czi(str(tmp_path / "a.czi"), exist_ok=True) as file:
+        for z, plane in enumerate(STACK):
+            file.write(plane[..., None], plane={"T": 0, "Z": z, "C": 0})
+        file.write_metadata("test", scale_x=5e-7, scale_y=2.5e-7, scale_z=2e-6)
+    assert _both(tmp_path / "a.czi") == pytest.approx(2.0)
+
+
+def test_lif_tells_it(tmp_path: Path) -> None:
+    pytest.importorskip("liffile", reason="liffile is not installed (extra formats)")
+    from tests.io.lif_files import Series, write_lif
+
+    assert _both(write_lif(tmp_path / "a.lif", [Series("one", STACK, "ZYX", 0.25)])) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("export", "name"), [("labels", "a.labels.tif"), ("ome-tiff", "a.labels.ome.tif")])
+def test_label_images_have_it(tmp_path: Path, export: str, name: str) -> None:
+    _saved(Image(STACK, "ZYX", (0.5, 0.25), z_step_um=2.5), tmp_path, export)
+    written = read_image(tmp_path / name)
+    assert (written.axes, written.z_step_um) == ("ZYX", 2.5)
+    assert written.pixel_size_um == pytest.approx((0.5, 0.25))
+    _saved(Image(STACK, "TYX", (0.5, 0.25), z_step_um=2.5), tmp_path, export)
+    assert read_image(tmp_path / name).z_step_um is None
+
+
+def test_ome_zarr_has_it_in_picture_and_labels(tmp_path: Path) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    _saved(Image(STACK, "ZYX", (0.5, 0.25), z_step_um=2.5), tmp_path, "zarr")
+    for folder in (tmp_path / "a.ome.zarr", tmp_path / "a.ome.zarr" / "labels" / "nuclei"):
+        written = read_image(folder)
+        assert (written.axes, written.pixel_size_um, written.z_step_um) == ("ZYX", (0.5, 0.25), 2.5)
+    _saved(Image(STACK, "ZYX", z_step_um=2.5), tmp_path, "zarr")
+    written = read_image(tmp_path / "a.ome.zarr")
+    assert (written.pixel_size_um, written.z_step_um) == (None, 2.5)
+
+
+@pytest.mark.parametrize("step", [0, -1.0, float("nan"), "2", True])
+def test_it_is_a_length(step: object) -> None:
+    with pytest.raises(InputError, match=r"image: z_step_um = .*; use micrometres, or None"):
+        Image(STACK, "ZYX", z_step_um=step)  # type: ignore[arg-type]
