@@ -87,6 +87,14 @@ def test_lif_tells_it(tmp_path: Path) -> None:
     assert _both(write_lif(tmp_path / "a.lif", [Series("one", STACK, "ZYX", 0.25)])) == pytest.approx(0.25)
 
 
+def test_nd2_tells_it(tmp_path: Path) -> None:
+    pytest.importorskip("nd2", reason="nd2 is not installed (extra formats)")
+    from tests.io.nd2_files import Recording, write_nd2
+
+    path = write_nd2(tmp_path / "a.nd2", Recording(STACK, "ZYX", ("DAPI",), 0.65))
+    assert _both(path) == pytest.approx(1.5)
+
+
 @pytest.mark.parametrize(("export", "name"), [("labels", "a.labels.tif"), ("ome-tiff", "a.labels.ome.tif")])
 def test_label_images_have_it(tmp_path: Path, export: str, name: str) -> None:
     _saved(Image(STACK, "ZYX", (0.5, 0.25), z_step_um=2.5), tmp_path, export)
