@@ -216,35 +216,29 @@ def test_what_is_hidden_can_be_erased_for_other_tools(corrected: Any) -> None:  
     assert finder._count.value == "6 of 12, 0.50 or surer"
 
 
-def test_the_way_to_save_without_what_is_hidden(corrected: Any, viewer: Any) -> None:  # noqa: ANN401 - as above
-    finder, layer = corrected
-    viewer.add_labels(np.ones((64, 64), int), name="others")
-    assert not finder._note.visible
-    finder._least.value = 0.5
-    assert finder._note.native.isVisibleTo(finder.native)
-    finder._save.changed.emit(True)
-    saver = _widget(viewer, "Save nuclei")  # the one that is open
-    assert saver._nuclei.value is layer
-
-
-def test_only_what_changed_is_counted(corrected: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401 - as above
-    finder, layer = corrected
-    finder._least.value = 0.5
-
-    def all_of_it(*_: object) -> None:
-        raise AssertionError("everything is counted")
-
-    monkeypatch.setattr("nucleate.apps.napari.found.ids_and_areas", all_of_it)
-    layer.paint((62, 62), 40)
-    assert finder._count.value == "7 of 13, 0.50 or surer"
-    layer.undo()
-    assert finder._count.value == "6 of 12, 0.50 or surer"
-
-
-def test_a_napari_that_draws_otherwise_shows_all_and_says_so(corrected: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401 - as above
+def test_only_what_changed_is_counted_and_the_way_to_save_is_told(
+    corrected: Any,  # noqa: ANN401 - as above
+    viewer: Any,  # noqa: ANN401 - as above
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from napari.utils.notifications import notification_manager
 
     finder, layer = corrected
+    assert not finder._note.native.isVisibleTo(finder.native)
+    finder._least.value = 0.5
+    assert finder._note.native.isVisibleTo(finder.native)
+    with monkeypatch.context() as patched:
+        patched.setattr("nucleate.apps.napari.found.ids_and_areas", None)  # all of it
+        layer.paint((62, 62), 40)
+        assert finder._count.value == "7 of 13, 0.50 or surer"
+        layer.undo()
+        assert finder._count.value == "6 of 12, 0.50 or surer"
+
+    viewer.add_labels(np.ones((64, 64), int), name="others")
+    finder._save.changed.emit(True)
+    assert _widget(viewer, "Save nuclei")._nuclei.value is layer  # the one that is open
+
+    finder._least.value = 0.1
     monkeypatch.setattr("nucleate.apps.napari.hiding._DRAWN_BY", "_drawn_in_another_way")
     finder._least.value = 0.5
     assert "none are hidden" in notification_manager.records[-1].message

@@ -54,6 +54,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         self._edited: weakref.WeakSet[Any] = weakref.WeakSet()  # layers in which there is something to undo
         self._late: weakref.WeakSet[Any] = weakref.WeakSet()  # those in which pixels may change after all was told
         self._ids = np.zeros(0, np.int64)
+        self._told: tuple[str, bool, bool] | None = None
         models = [one.card.name for one in list_models()]
         least = find_model().card.min_confidence
         self._image = widgets.ComboBox(label="image", choices=lambda _: viewing.image_layers(viewer))
@@ -219,8 +220,10 @@ class FindNuclei(widgets.Container[widgets.Widget]):
             self._tell_count()
 
     def _tell(self, layer: napari.layers.Labels, standing: NDArray[np.int64]) -> None:
-        with self._least.changed.blocked():
-            self._least.value = layer.metadata[FOUND].least
+        least = layer.metadata[FOUND].least
+        if least != self._least.value:
+            with self._least.changed.blocked():
+                self._least.value = least
         self._ids = standing
         self._tell_count()
 
@@ -246,12 +249,12 @@ class FindNuclei(widgets.Container[widgets.Widget]):
 
     def _tell_count(self) -> None:
         layer: napari.layers.Labels | None = self._nuclei.value
-        self._erase.enabled = self._note.visible = False
-        self._save.enabled = layer is not None
-        limit = f"{self._least.value:.2f} or surer"
-        if layer is None or viewing.found_of(layer) is None:
-            self._count.value = limit
-            return
-        count, hidden = len(self._ids), len(np.intersect1d(self._ids, hidden_by(layer.colormap)))
-        self._count.value = f"{count - hidden:,} of {count:,}, {limit}"
-        self._erase.enabled = self._note.visible = hidden > 0
+        told, hidden = f"{self._least.value:.2f} or surer", 0
+        if layer is not None and viewing.found_of(layer) is not None:
+            count, hidden = len(self._ids), len(np.intersect1d(self._ids, hidden_by(layer.colormap)))
+            told = f"{count - hidden:,} of {count:,}, {told}"
+        state = (told, hidden > 0, layer is not None)
+        if state != self._told:  # it is asked for with each stroke, and Qt takes its time
+            self._told = state
+            self._count.value, self._erase.enabled, self._save.enabled = state
+            self._note.visible = hidden > 0
