@@ -116,6 +116,31 @@ def test_ome_zarr_has_it_in_picture_and_labels(tmp_path: Path) -> None:
     assert (written.pixel_size_um, written.z_step_um) == (None, 2.5)
 
 
+def test_the_place_of_an_ome_zarr_goes_with_it(tmp_path: Path) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    from tests.io.zarr_files import write_image
+
+    stack = np.zeros((3, 300, 310), np.uint16)
+    path = write_image(tmp_path / "in.zarr", stack, axes="zyx", version="0.4")
+    metadata = json.loads((path / ".zattrs").read_bytes())
+    for level, dataset in enumerate(metadata["multiscales"][0]["datasets"]):
+        place = {"type": "translation", "translation": [10.0, 100.0 + level, 200.0]}
+        dataset["coordinateTransformations"].append(place)
+    metadata["multiscales"][0]["axes"][2]["unit"] = "nanometer"
+    (path / ".zattrs").write_text(json.dumps(metadata))
+    image = read_image(path)
+    assert image.origin_um == pytest.approx((10.0, 100.0, 0.2))
+    with open_image(path, level=1) as source:
+        assert source.origin_um == pytest.approx((10.0, 101.0, 0.2))
+    _saved(image, tmp_path, "zarr")
+    for folder in (tmp_path / "a.ome.zarr", tmp_path / "a.ome.zarr" / "labels" / "nuclei"):
+        assert read_image(folder).origin_um == pytest.approx(image.origin_um)
+    with open_image(tmp_path / "a.ome.zarr", level=1) as source:  # the middle of four pixels
+        assert source.origin_um == pytest.approx((10.0, 100.25, 0.20025))
+    with pytest.raises(InputError, match=r"origin_um = .*; use depth, down and across"):
+        Image(STACK, "ZYX", origin_um=(1.0, float("nan"), 2.0))
+
+
 @pytest.mark.parametrize("step", [0, -1.0, float("nan"), "2", True])
 def test_it_is_a_length(step: object) -> None:
     with pytest.raises(InputError, match=r"image: z_step_um = .*; use micrometres, or None"):

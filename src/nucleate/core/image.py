@@ -137,12 +137,14 @@ class Image:
         Where it came from, for messages.
     z_step_um : float, optional
         From one plane of axis ``Z`` to the next in micrometres; None when unknown.
+    origin_um : (float, float, float), optional
+        Where the centre of the first pixel lies: in depth, down and across; None when unknown.
 
     Raises
     ------
     InputError
         If axes and pixels do not fit, the pixels are no NumPy array or a masked one, there is none, or
-        `pixel_size_um` or `z_step_um` is no size.
+        `pixel_size_um` or `z_step_um` is no size, or `origin_um` no place.
     """
 
     pixels: NDArray[Any]
@@ -151,6 +153,7 @@ class Image:
     channel_names: tuple[str, ...] = ()
     name: str = "image"
     z_step_um: float | None = None
+    origin_um: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.pixels, np.ndarray) or isinstance(self.pixels, np.ma.MaskedArray):
@@ -172,6 +175,11 @@ class Image:
             raise InputError(f"{self.name}: pixel_size_um = {size!r}; use height and width in micrometres, or None")
         if self.z_step_um is not None and not is_number(self.z_step_um, least=least, most=most):
             raise InputError(f"{self.name}: z_step_um = {self.z_step_um!r}; use micrometres, or None")
+        place = self.origin_um
+        if place is not None and not (
+            np.shape(place) == (3,) and all(is_number(one, least=-most, most=most) for one in place)
+        ):
+            raise InputError(f"{self.name}: origin_um = {place!r}; use depth, down and across in micrometres, or None")
 
     @property
     def shape_HW(self) -> tuple[int, int]:

@@ -56,6 +56,8 @@ class LazyImage:
         Whether the pixels are there already, all of them.
     z_step_um : float, optional
         From one plane of axis ``Z`` to the next in micrometres; None when unknown.
+    origin_um : (float, float, float), optional
+        Where the centre of the first pixel lies: in depth, down and across; None when unknown.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class LazyImage:
     release: Callable[[], None] = _nothing
     in_memory: bool = False
     z_step_um: float | None = None
+    origin_um: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         got = f"axes {self.axes!r}, shape {self.shape}"
@@ -176,7 +179,8 @@ class LazyImage:
         everything = slice(None)
         for place in np.ndindex(*self.shape[: self.axes.index("Y")]):
             pixels[place] = self._window(place, everything, cols=everything)
-        return Image(pixels, self.axes, self.pixel_size_um, self.channel_names, self.name, self.z_step_um)
+        known = self.pixel_size_um, self.channel_names, self.name, self.z_step_um, self.origin_um
+        return Image(pixels, self.axes, *known)
 
     def _window(self, place: tuple[int, ...], rows: slice, *, cols: slice) -> NDArray[Any]:
         (top, bottom, _), (left, right, _) = (
@@ -246,6 +250,7 @@ def lazy(image: Image) -> LazyImage:
         image.name,
         in_memory=True,
         z_step_um=image.z_step_um,
+        origin_um=image.origin_um,
     )
 
 

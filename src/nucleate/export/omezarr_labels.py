@@ -49,6 +49,7 @@ class _Pixels:
     size: tuple[float, float] | None
     read: Callable[[tuple[int, ...], slice], NDArray[Any]]
     step: float | None = None
+    origin: tuple[float, float, float] | None = None
 
     @property
     def known(self) -> str:
@@ -85,7 +86,8 @@ def write_omezarr(
     image : Image or LazyImage, optional
         The picture that was segmented, with the same rows and columns.
     pixel_size_um : (float, float), optional
-        Height and width of a pixel; that of `image` when None. The distance of planes in depth is that of `image`.
+        Height and width of a pixel; that of `image` when None. The distance of planes in depth and the place of the
+        first pixel are those of `image`.
     confidence : (n,) ndarray, optional
         Entry ``i`` belongs to nucleus ``i + 1``; stored with the labels as a property of each where it is not NaN.
     version : {"0.4", "0.5"}
@@ -103,8 +105,8 @@ def write_omezarr(
     zarr: Any = importlib.import_module("zarr")
     form = 2 if version == "0.4" else 3
     size = pixel_size_um or (image.pixel_size_um if image is not None else None)
-    step = image.z_step_um if image is not None else None
-    pixels = replace(_of_labels(labels, axes or "I" * (len(labels.shape) - 2) + "YX", size=size), step=step)
+    placed: dict[str, Any] = {} if image is None else {"step": image.z_step_um, "origin": image.origin_um}
+    pixels = replace(_of_labels(labels, axes or "I" * (len(labels.shape) - 2) + "YX", size=size), **placed)
     marks: dict[str, Any] = {"version": version}
     if confidence is not None:
         marks["properties"] = [
@@ -117,7 +119,7 @@ def write_omezarr(
             _write_levels(root, pixels, version=version, more={"image-label": marks})
             return
         source = lazy(image) if isinstance(image, Image) else image
-        _write_levels(root, replace(_of_image(source, size=size), step=step), version=version, more=_omero(source))
+        _write_levels(root, replace(_of_image(source, size=size), **placed), version=version, more=_omero(source))
         folder = root.create_group("labels")
         _set(folder, {"labels": [_NAME]}, version=version)
         marks["source"] = {"image": "../../"}
@@ -196,8 +198,11 @@ def _write_levels(group: Any, pixels: _Pixels, *, version: str, more: dict[str, 
         shift = 0.0 if labels else (factor - 1) / 2
         plain = [pixels.step or 1.0 if axis == "z" else 1.0 for axis in pixels.axes[:-2]]
         moves = [{"type": "scale", "scale": [*plain, size[0] * factor, size[1] * factor]}]
-        if shift:
-            moves.append({"type": "translation", "translation": [0.0 * n for n in plain] + [s * shift for s in size]})
+        depth, *corner = (pixels.origin if pixels.size else None) or (0.0, 0.0, 0.0)
+        place = [depth if axis == "z" else 0.0 for axis in pixels.axes[:-2]]
+        place += [start + side * shift for start, side in zip(corner, size, strict=True)]
+        if any(place):
+            moves.append({"type": "translation", "translation": place})
         levels.append({"path": str(level), "coordinateTransformations": moves})
     axes = [
         {"name": axis, "type": _TYPES[axis]} | ({"unit": "micrometer"} if axis in pixels.known else {})

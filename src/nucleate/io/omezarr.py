@@ -156,7 +156,7 @@ def _open_image(folder: Path, *, level: int) -> LazyImage:
     if step and level:  # depth may have been made smaller, too
         step *= arrays[0].shape[letters.index("Z")] / chosen.shape[letters.index("Z")]
     sized = replace(image, pixel_size_um=sane_size(size.get("Y"), size.get("X")), z_step_um=step)
-    return at_level(sized, levels, level=level)
+    return replace(at_level(sized, levels, level=level), origin_um=_origin(multiscale, axes, level=level))
 
 
 def _fields(well: Path) -> list[str]:
@@ -255,6 +255,27 @@ def _sizes(multiscale: dict[str, Any], axes: list[tuple[str, str]]) -> dict[str,
         if factor := micrometres(unit):
             size[letter] = math.prod(float(scale[number]) for scale in scales) * factor
     return size
+
+
+def _origin(
+    multiscale: dict[str, Any], axes: list[tuple[str, str]], *, level: int
+) -> tuple[float, float, float] | None:
+    """Find where the first pixel lies: in depth, down and across in micrometres."""
+    steps = [*multiscale["datasets"][level].get("coordinateTransformations", [])]
+    steps += multiscale.get("coordinateTransformations", [])
+    place = np.zeros(len(axes))
+    for step in steps:
+        kind = step.get("type")
+        given = step.get(kind, ()) if kind in {"scale", "translation"} else ()
+        if len(given) == len(axes):
+            numbers = np.array(given, np.float64)
+            place = place * numbers if kind == "scale" else place + numbers
+    found = dict.fromkeys("ZYX", 0.0)
+    for (letter, unit), one in zip(axes, place, strict=True):
+        if one and letter in found:
+            found[letter] = float(one) * (micrometres(unit) or math.nan)
+    known = any(found.values()) and all(map(math.isfinite, found.values()))
+    return (found["Z"], found["Y"], found["X"]) if known else None
 
 
 def _channel_names(metadata: dict[str, Any]) -> tuple[str, ...]:
