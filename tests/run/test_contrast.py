@@ -1,4 +1,4 @@
-"""The contrast in which a plane is looked at where a few things are far brighter than its nuclei."""
+"""The contrast in which a plane is looked at where a few things, or grains in nuclei, are far brighter than these."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from nucleate.api import load_segmenter
 from nucleate.core.normalize import Scaling
 from nucleate.core.plane import ArrayPlane
 from nucleate.data.synth import Scene, draw
 from nucleate.run import contrast, survey
-from nucleate.run.contrast import dimmer, shows_more
+from nucleate.run.contrast import (
+    above_cells,
+    dimmer,
+    flatter,
+    is_doubtful,
+    is_surer,
+    shows_better,
+    shows_more,
+)
+from nucleate.score.images import score_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,3 +153,81 @@ def test_what_was_seen_in_the_contrast_that_is_taken_is_not_computed_again() -> 
     before = calls[0]
     segmenter.segment_into(plane, np.zeros(plane.shape, np.int32))
     assert calls[0] == 2 * before
+
+
+def test_the_bodies_of_things_full_of_grains_become_bright() -> None:
+    plane = disks([200.0] * 7)
+    assert flatter(plane, WHOLE) is None
+    plane[(plane > 0) & (np.indices(plane.shape).sum(axis=0) % 10 < 2)] = 1000.0
+    proposed = flatter(plane, WHOLE)
+    assert proposed is not None
+    assert proposed.high == pytest.approx(200 / 0.95, rel=0.3)
+    assert flatter(plane, replace(WHOLE, invert=True)) is None
+    assert flatter(np.zeros((50, 50)), WHOLE) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "surer"),
+    [
+        ((30, 0.5), (20, 0.8), True),
+        ((30, 0.5), (20, 0.64), False),  # hardly surer
+        ((30, 0.5), (10, 0.9), False),  # covers less
+        ((30, 0.5), (0, 0.0), False),
+    ],
+)
+def test_another_contrast_must_be_clearly_surer(old: tuple[int, float], new: tuple[int, float], *, surer: bool) -> None:
+    sized = [(np.full(count, 100), np.full(count, sure, np.float32)) for count, sure in (new, old)]
+    assert is_surer(*sized) == surer
+    assert is_doubtful(sized[1])
+    assert not is_doubtful((np.full(9, 100), np.full(9, 0.8, np.float32)))
+    assert not is_doubtful((np.zeros(0, np.int64), np.zeros(0, np.float32)))
+
+
+def test_grains_in_nuclei_are_no_nuclei(monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = load_segmenter("nucleate", threads=1)
+    plane, labels = draw(Scene(size=(300, 300), nuclei=45, diameter=25, touching=0.0), np.random.default_rng(3))
+    inside = np.argwhere(ndimage.binary_erosion(labels > 0, iterations=2))
+    few = np.random.default_rng(1).choice(len(inside), 8 * int(labels.max()), replace=False)
+    grains = np.zeros(plane.shape)
+    grains[tuple(inside[few].T)] = 1
+    grains = ndimage.gaussian_filter(grains, 1.5) * 2 * np.pi * 1.5**2
+    shown = np.rint(plane * (1 + 5 * grains) * 10).astype(np.uint16)
+    assert score_image(labels, segmenter.segment_plane(shown)[0]).f1_50 > 0.8
+    monkeypatch.setattr(survey, "flatter", lambda *_: None)
+    assert score_image(labels, segmenter.segment_plane(shown)[0]).f1_50 < 0.3
+
+
+def test_the_ground_is_raised_between_cells_and_nuclei() -> None:
+    plane = disks([200.0] * 9)
+    rows, cols = np.indices(plane.shape)
+    middle = (rows % 20 < 4) | (rows % 20 > 16)
+    plane[middle & ((cols % 20 < 4) | (cols % 20 > 16)) & (plane > 0)] = 800.0
+    proposed = above_cells(plane, WHOLE)
+    assert proposed is not None
+    assert 200 < proposed.low < 500 < proposed.high == WHOLE.high
+    assert above_cells(plane, replace(WHOLE, invert=True)) is None
+    assert above_cells(np.zeros((50, 50)), WHOLE) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "better"),
+    [((20, 0.6), (20, 0.75), True), ((20, 0.6), (17, 0.75), False), ((20, 0.6), (25, 0.65), False)],
+)
+def test_nuclei_in_cells_must_be_more_and_surer(
+    old: tuple[int, float], new: tuple[int, float], *, better: bool
+) -> None:
+    sized = [(np.full(count, 100), np.full(count, sure, np.float32)) for count, sure in (new, old)]
+    assert shows_better(*sized) == better
+
+
+def test_dim_cells_round_small_nuclei_are_no_nuclei(monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = load_segmenter("nucleate", threads=1)
+    scene = Scene(size=(256, 256), nuclei=20, diameter=20, touching=0.0, dim=0.0)
+    plane, labels = draw(scene, np.random.default_rng(3))
+    cells = ndimage.gaussian_filter(ndimage.binary_dilation(labels > 0, iterations=8).astype(float), 3)
+    texture = ndimage.gaussian_filter(np.random.default_rng(1).normal(size=plane.shape), 2)
+    level = 0.4 * float(np.median(plane[labels > 0]))
+    shown = np.rint((plane + level * cells * (1 + 0.3 * texture / texture.std())) * 50).astype(np.uint16)
+    assert score_image(labels, segmenter.segment_plane(shown)[0]).f1_50 > 0.95
+    monkeypatch.setattr(survey, "above_cells", lambda *_: None)
+    assert score_image(labels, segmenter.segment_plane(shown)[0]).f1_50 < 0.85

@@ -66,6 +66,7 @@ def test_nuclei_are_found_as_if_no_pixel_were_hot(
     spoiled = hot(plane, 0.006, levels=levels)
     assert score_image(truth, model.segment_plane(spoiled)[0]).kaggle > clean.kaggle - 0.03
     monkeypatch.setattr(survey, "_LONE", 1.0)
+    monkeypatch.setattr(survey, "flatter", lambda *_: None)  # it would take them for grains
     assert score_image(truth, model.segment_plane(spoiled)[0]).kaggle < clean.kaggle - 0.03
 
 

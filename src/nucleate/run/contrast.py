@@ -1,9 +1,11 @@
-"""Up to which brightness a network looks at a plane that a few far brighter things darken.
+"""Between which brightnesses a network looks at a plane, where percentiles of all pixels do not tell.
 
 The brightest pixels are what becomes 1, and a fibre, a handful of dead cells or crumbs of dye, eight times as bright as
 the nuclei, leave these an eighth of the range, in which they are missed. How bright most things are tells a look at
-single ones: each counts once, however bright or large it is. Whether these are nuclei only the network can tell, so
-what is proposed here is taken where it finds more.
+single ones: each counts once, however bright or large it is. In the same way the grains in nuclei, as those of mice
+are full of, leave the nuclei dim, and pass for nuclei; and cells that the dye of the nuclei shows dimly pass for nuclei
+where these are small. Which of them are nuclei only the network can tell, so what is proposed here is taken where it
+finds more, or is surer.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from nucleate.run.scale import expected, rise
+from nucleate.run.scale import covered, expected, rise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from nucleate.core.normalize import Scaling
     from nucleate.run.scale import Sized
 
-__all__ = ["dimmer", "shows_more"]
+__all__ = ["above_cells", "dimmer", "flatter", "is_doubtful", "is_surer", "shows_better", "shows_more"]
 
 _DARK = 0.04  # of the range: what is not brighter is ground, ...
 _CLEAR = 7.0  # ... nor is what rises by less than so many standard deviations of the noise above the dark end of it
@@ -30,6 +32,12 @@ _SMALLEST = 5  # blocks of 2 x 2 pixels of a thing that counts
 _FEWEST = 3  # things that say anything
 _BRIGHT = 0.5  # of the range: where most things are brighter, they can be seen
 _REACHED = 0.9  # of the new range, by the median thing
+_GRAINED = 2.5  # times as bright as its middle value is the brightest of the median thing, if it has grains
+_BODY = 0.95  # of the new range, by the middle value of the median thing
+_DOUBTFUL = 0.66  # mean confidence from which nuclei are seen well enough
+_BETTER, _CLEARLY_MORE = 0.08, 1.12  # how much higher it must be, and how many times as many nuclei, or ...
+_SURER, _COVER = 0.15, 0.75  # ... where they need not be more, and what share of the area is found again
+_BINS = 128  # of a histogram
 _MORE, _AT_LEAST = 1.1, 4  # times as many nuclei, as far as they are sure, and so many more
 _CERTAIN = 0.6  # their mean confidence, ...
 _LESS = 0.2  # ... and how much lower than before it may be: few sure nuclei are not given up for many doubtful ones
@@ -50,18 +58,99 @@ def dimmer(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
     Scaling or None
         With a lower `high`; None where most things are bright already, there are hardly any, or the ground is light.
     """
+    found = _things(pixels, scaling)
+    if found is None:
+        return None
+    tops = found[1]
+    return _up_to(scaling, level / _REACHED) if (level := float(np.median(tops))) < _BRIGHT else None
+
+
+def flatter(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
+    """Propose a scaling in which the bodies of most things on the dark ground of a plane are bright.
+
+    Parameters
+    ----------
+    pixels, scaling
+        As for `dimmer`.
+
+    Returns
+    -------
+    Scaling or None
+        With a lower `high`; None where the brightest pixels of most things are not far brighter than these, or there
+        are hardly any.
+    """
+    found = _things(pixels, scaling)
+    if found is None:
+        return None
+    bodies, tops = found
+    if np.median(tops / bodies) < _GRAINED:
+        return None
+    return _up_to(scaling, float(np.median(bodies)) / _BODY)
+
+
+def above_cells(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
+    """Propose a scaling in which the dimmer part of all that is brighter than the dark ground of a plane is ground.
+
+    Parameters
+    ----------
+    pixels, scaling
+        As for `dimmer`.
+
+    Returns
+    -------
+    Scaling or None
+        With a higher `low`: Otsu's threshold of the logarithm. None where there is hardly anything.
+    """
+    lit = _lit(pixels, scaling)
+    if lit is None or np.count_nonzero(lit[1]) < _FEWEST * _SMALLEST:
+        return None
+    seen_HW, lit_HW = lit
+    level = _otsu(np.log(seen_HW[lit_HW]))
+    span = scaling.high - scaling.low
+    return replace(scaling, low=scaling.low + span * min(float(np.exp(level)), _BRIGHT))
+
+
+def _otsu(values: NDArray[np.float32]) -> float:
+    counts, edges = np.histogram(values, _BINS)
+    middles = (edges[1:] + edges[:-1]) / 2
+    below, sums = np.cumsum(counts), np.cumsum(counts * middles)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (sums[-1] * below / below[-1] - sums) ** 2 / (below * (below[-1] - below))
+    return float(middles[np.nanargmax(between[:-1])])
+
+
+def _lit(pixels: NDArray[Any], scaling: Scaling) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+    """Give a plane at half size, 0..1, and what is brighter there than the ground; None where that is light."""
     if scaling.invert or min(pixels.shape[:2]) < 4:
         return None
     seen_HW = scaling.apply(_halved(pixels))[0]
     # Of white noise half of the differences between neighbours are under 0.95 standard deviations.
     noise = float(np.median(np.abs(np.diff(seen_HW, axis=1)))) / 0.95
-    things_HW, count = ndimage.label(seen_HW > max(_DARK, _CLEAR * noise))
-    levels = np.zeros(count + 1, np.float32)
-    np.maximum.at(levels, things_HW.ravel(), seen_HW.ravel())
-    levels = levels[1:][np.bincount(things_HW.ravel(), minlength=count + 1)[1:] >= _SMALLEST]
-    if len(levels) < _FEWEST or (level := float(np.median(levels))) >= _BRIGHT:
+    return seen_HW, seen_HW > max(_DARK, _CLEAR * noise)
+
+
+def _things(pixels: NDArray[Any], scaling: Scaling) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Give the middle value and the highest of each thing on dark ground, 0..1; None where there are hardly any."""
+    lit = _lit(pixels, scaling)
+    if lit is None:
         return None
-    return replace(scaling, high=scaling.low + (scaling.high - scaling.low) * level / _REACHED)
+    seen_HW, lit_HW = lit
+    things_HW, count = ndimage.label(lit_HW)
+    inside = np.flatnonzero(things_HW)
+    thing, level = things_HW.ravel()[inside], seen_HW.ravel()[inside]
+    order = np.lexsort((level, thing))
+    sizes = np.bincount(thing, minlength=count + 1)[1:]
+    ends = np.cumsum(sizes)
+    large = sizes >= _SMALLEST
+    if np.count_nonzero(large) < _FEWEST:
+        return None
+    levels = level[order]
+    return levels[(ends - (sizes + 1) // 2)[large]], levels[(ends - 1)[large]]
+
+
+def _up_to(scaling: Scaling, level: float) -> Scaling:
+    """Give the scaling in which a level of its range, 0..1, becomes 1."""
+    return replace(scaling, high=scaling.low + (scaling.high - scaling.low) * min(level, 1.0))
 
 
 def _halved(pixels: NDArray[Any]) -> NDArray[np.float32]:
@@ -80,3 +169,18 @@ def shows_more(new: Sized, old: Sized) -> bool:
     sure = float(new[1].mean()) >= _CERTAIN and rise(new, old) >= -_LESS
     before = expected(old)
     return sure and expected(new) >= max(_MORE * before, before + _AT_LEAST)
+
+
+def is_doubtful(seen: Sized) -> bool:
+    """Tell whether a look is unsure of its nuclei, so that another contrast may be better."""
+    return len(seen[1]) > 0 and float(seen[1].mean()) < _DOUBTFUL
+
+
+def is_surer(new: Sized, old: Sized) -> bool:
+    """Tell whether a look is clearly surer of its nuclei than another one, and finds most of what that covers."""
+    return len(new[1]) > 0 and rise(new, old) >= _SURER and covered(*new) >= _COVER * covered(*old)
+
+
+def shows_better(new: Sized, old: Sized) -> bool:
+    """Tell whether a look is surer of its nuclei and finds clearly more, each as far as it is sure."""
+    return len(new[1]) > 0 and rise(new, old) >= _BETTER and expected(new) >= _CLEARLY_MORE * expected(old)

@@ -36,6 +36,7 @@ __all__ = [
     "Probe",
     "ScaleRule",
     "busiest_part",
+    "covered",
     "expected",
     "find_scale",
     "near_part",
@@ -226,7 +227,7 @@ def _finds_more(new: Sized, old: Sized, *, smallest: float) -> bool:
     """
     if not len(new[1]) or float(new[1].mean()) < _DOUBTFUL:
         return False
-    if _diameter(*old) == 0 and not (0 < _diameter(*new) < smallest and _covered(*new) > _covered(*old)):
+    if _diameter(*old) == 0 and not (0 < _diameter(*new) < smallest and covered(*new) > covered(*old)):
         return False
     return expected(new) > expected(old)
 
@@ -238,7 +239,7 @@ def _surer(new: Sized, old: Sized, *, huge: float) -> bool:
     they are more than `huge` pixels across and cover as much, they may be a little less sure.
     """
     surer = rise(new, old) if len(new[1]) else 0.0
-    cover, before = _covered(*new), _covered(*old)
+    cover, before = covered(*new), covered(*old)
     missed = surer > -_SURER and expected(new) >= _ENOUGH * expected(old) and cover >= _MORE * before > 0
     alike = min(_diameter(*new), _diameter(*old)) > huge and surer > -_HARDLY_LESS and cover >= _ENOUGH * before
     if surer < _SURER and not missed and not alike:
@@ -261,14 +262,14 @@ def rise(new: Sized, old: Sized) -> float:
     return float(new[1].mean()) - (float(old[1].mean()) if len(old[1]) else 0.0)
 
 
-def _covered(areas: NDArray[np.int64], confidence: NDArray[np.float32]) -> float:
+def covered(areas: NDArray[np.int64], confidence: NDArray[np.float32]) -> float:
     """Sum the areas of the nuclei, each as far as it is sure."""
     return float((areas * confidence)[confidence >= _SURE].sum())
 
 
 def _share(seen: Sized, part: Plane) -> float:
     """Give how much of a part nuclei cover."""
-    return _covered(*seen) / max(part.shape[0] * part.shape[1], 1)
+    return covered(*seen) / max(part.shape[0] * part.shape[1], 1)
 
 
 def _diameter(

@@ -15,7 +15,15 @@ from nucleate.core.labels import areas
 from nucleate.core.normalize import BLUE, sample_step
 from nucleate.core.plane import ArrayPlane, GreyPlane, PartOfPlane, as_grey
 from nucleate.core.specks import Cleared, cleared, specks
-from nucleate.run.contrast import dimmer, shows_more
+from nucleate.run.contrast import (
+    above_cells,
+    dimmer,
+    flatter,
+    is_doubtful,
+    is_surer,
+    shows_better,
+    shows_more,
+)
 from nucleate.run.scale import find_scale, near_part, wide_part
 
 if TYPE_CHECKING:
@@ -30,6 +38,7 @@ __all__ = ["Found", "Survey", "look_at"]
 
 _PICTURE = 1 << 24  # pixels of a plane that may have been drawn in or filled up; what is larger was never a figure
 _STEPS = 2  # times that the contrast may be raised
+_CLOSE = 384  # pixels a side that tell whether grains or cells are looked at in place of nuclei
 _TIMES = 3  # times that lone bright pixels may be found and left out: the brightest hide the others
 _SPECK = 0.25  # of the range: height of a lone bright pixel, ...
 _SMALLER = 0.4  # times the size is the second look at a channel
@@ -108,7 +117,7 @@ def _look(segmenter: Segmenter, plane: Plane, *, scaling: Scaling, rule: ScaleRu
     scaling = _without_specks(plane, pixels, normalizer=card.normalizer, scaling=scaling)
     glance = _of_haematoxylin_or_grey(_Glance(segmenter, plane, scaling=scaling), near)
     glance = _of_best_dye(glance, near, pixels=pixels)
-    glance = _with_contrast(glance, near, pixels=cleared(pixels, glance.scaling.specks))
+    glance = _with_contrast(glance, wide, pixels=cleared(pixels, glance.scaling.specks))
     scale = find_scale(wide, glance, rule=rule) if wanted == "auto" else wanted
     return Survey(scale, replace(glance.scaling, blanks=blanks), glance.seen if scale == 1 else None, inside)
 
@@ -226,14 +235,26 @@ def _of_best_dye(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glan
     return best if whole.scaling == best.scaling else whole
 
 
-def _with_contrast(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glance:
-    """Give the looks with the contrast in which the network finds most in a part; (h, w[, 3]) pixels propose it."""
+def _with_contrast(glance: _Glance, wide: PartOfPlane, *, pixels: NDArray[Any]) -> _Glance:
+    """Give the looks with the contrast in which the network finds most in a part, or is clearly surer.
+
+    (h, w[, 3]) pixels of the part propose it.
+    """
+    near = near_part(wide)
     for _ in range(_STEPS):
         proposed = dimmer(pixels, glance.scaling)
         if proposed is None:
             break
         other = _Glance(glance.segmenter, glance.plane, scaling=proposed)
-        if not shows_more(other(part, 1.0), glance(part, 1.0)):
+        if not shows_more(other(near, 1.0), glance(near, 1.0)):
             break
         glance = other
+    close = near_part(wide, _CLOSE)
+    for propose, is_better in ((flatter, is_surer), (above_cells, shows_better)):
+        proposed = propose(pixels, glance.scaling)
+        if proposed is None or not is_doubtful(seen := glance(close, 1.0)):
+            continue
+        other = _Glance(glance.segmenter, glance.plane, scaling=proposed)
+        if is_better(other(close, 1.0), seen):
+            return other
     return glance

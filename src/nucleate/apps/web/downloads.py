@@ -230,5 +230,6 @@ def _write(entry: Entry, finished: Finished, *, exports: Sequence[str], views: V
         image = projected(opened, choices.project) if choices.project else opened
         shown = image.channel(choices.channel)
         with views.stored_labels(finished, shown.stack_shape) as labels:
-            result = outputs.Result(finished.outcome.name, image, shown, labels, confidence.astype("float32"))
+            name, file_name = finished.outcome.name, entry.source.file_name
+            result = outputs.Result(name, image, shown, labels, confidence.astype("float32"), file_name=file_name)
             outputs.write_result(result, place, exports=exports)
