@@ -136,7 +136,8 @@ def test_noise_with_a_few_burnt_pixels_shows_no_nuclei() -> None:
     assert segmenter.segment_plane(noise.astype(np.uint16))[1].size <= 2
 
 
-def test_what_was_seen_in_the_contrast_that_is_taken_is_not_computed_again() -> None:
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_what_was_seen_in_the_contrast_that_is_taken_is_not_computed_again(scale: float) -> None:
     segmenter = load_segmenter("nucleate", threads=1)
     calls, engine = [0], segmenter.engine
 
@@ -145,7 +146,7 @@ def test_what_was_seen_in_the_contrast_that_is_taken_is_not_computed_again() -> 
         return engine(batch_NCHW)
 
     segmenter.engine = counting
-    segmenter = segmenter.with_settings(replace(segmenter.settings, scale=1.0))
+    segmenter = segmenter.with_settings(replace(segmenter.settings, scale=scale))
     plane, _ = _with_spots(12)
     known = segmenter.survey(plane)
     assert known.seen is not None

@@ -37,6 +37,7 @@ _BODY = 0.95  # of the new range, by the middle value of the median thing
 _DOUBTFUL = 0.66  # mean confidence from which nuclei are seen well enough
 _BETTER, _CLEARLY_MORE = 0.08, 1.12  # how much higher it must be, and how many times as many nuclei, or ...
 _SURER, _COVER = 0.15, 0.75  # ... where they need not be more, and what share of the area is found again
+_LIT = 0.6  # of the plane may be brighter than the ground, or it is uneven ground
 _BINS = 128  # of a histogram
 _MORE, _AT_LEAST = 1.1, 4  # times as many nuclei, as far as they are sure, and so many more
 _CERTAIN = 0.6  # their mean confidence, ...
@@ -99,10 +100,11 @@ def above_cells(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
     Returns
     -------
     Scaling or None
-        With a higher `low`: Otsu's threshold of the logarithm. None where there is hardly anything.
+        With a higher `low`: Otsu's threshold of the logarithm. None where there is hardly anything, or hardly any
+        ground.
     """
     lit = _lit(pixels, scaling)
-    if lit is None or np.count_nonzero(lit[1]) < _FEWEST * _SMALLEST:
+    if lit is None or not _FEWEST * _SMALLEST <= np.count_nonzero(lit[1]) <= _LIT * lit[1].size:
         return None
     seen_HW, lit_HW = lit
     level = _otsu(np.log(seen_HW[lit_HW]))
@@ -164,10 +166,7 @@ def _halved(pixels: NDArray[Any]) -> NDArray[np.float32]:
 
 def shows_more(new: Sized, old: Sized) -> bool:
     """Tell whether a look finds clearly more nuclei, each as far as it is sure, and about as sure."""
-    if not len(new[1]):
-        return False
-    sure = float(new[1].mean()) >= _CERTAIN and rise(new, old) >= -_LESS
-    before = expected(old)
+    before, sure = expected(old), _is_certain(new) and rise(new, old) >= -_LESS
     return sure and expected(new) >= max(_MORE * before, before + _AT_LEAST)
 
 
@@ -178,9 +177,14 @@ def is_doubtful(seen: Sized) -> bool:
 
 def is_surer(new: Sized, old: Sized) -> bool:
     """Tell whether a look is clearly surer of its nuclei than another one, and finds most of what that covers."""
-    return len(new[1]) > 0 and rise(new, old) >= _SURER and covered(*new) >= _COVER * covered(*old)
+    return _is_certain(new) and rise(new, old) >= _SURER and covered(*new) >= _COVER * covered(*old)
 
 
 def shows_better(new: Sized, old: Sized) -> bool:
     """Tell whether a look is surer of its nuclei and finds clearly more, each as far as it is sure."""
-    return len(new[1]) > 0 and rise(new, old) >= _BETTER and expected(new) >= _CLEARLY_MORE * expected(old)
+    return _is_certain(new) and rise(new, old) >= _BETTER and expected(new) >= _CLEARLY_MORE * expected(old)
+
+
+def _is_certain(seen: Sized) -> bool:
+    """Tell nuclei from specks of noise, which any contrast can show."""
+    return len(seen[1]) > 0 and float(seen[1].mean()) >= _CERTAIN

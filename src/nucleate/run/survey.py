@@ -38,7 +38,7 @@ __all__ = ["Found", "Survey", "look_at"]
 
 _PICTURE = 1 << 24  # pixels of a plane that may have been drawn in or filled up; what is larger was never a figure
 _STEPS = 2  # times that the contrast may be raised
-_CLOSE = 384  # pixels a side that tell whether grains or cells are looked at in place of nuclei
+_CLOSE = 256  # pixels a side that tell whether grains or cells are looked at in place of nuclei
 _TIMES = 3  # times that lone bright pixels may be found and left out: the brightest hide the others
 _SPECK = 0.25  # of the range: height of a lone bright pixel, ...
 _SMALLER = 0.4  # times the size is the second look at a channel
@@ -117,23 +117,25 @@ def _look(segmenter: Segmenter, plane: Plane, *, scaling: Scaling, rule: ScaleRu
     scaling = _without_specks(plane, pixels, normalizer=card.normalizer, scaling=scaling)
     glance = _of_haematoxylin_or_grey(_Glance(segmenter, plane, scaling=scaling), near)
     glance = _of_best_dye(glance, near, pixels=pixels)
-    glance = _with_contrast(glance, wide, pixels=cleared(pixels, glance.scaling.specks))
+    glance = _with_contrast(glance, near, wide=wide, pixels=cleared(pixels, glance.scaling.specks))
     scale = find_scale(wide, glance, rule=rule) if wanted == "auto" else wanted
-    return Survey(scale, replace(glance.scaling, blanks=blanks), glance.seen if scale == 1 else None, inside)
+    return Survey(scale, replace(glance.scaling, blanks=blanks), glance.seen if scale == glance.scale else None, inside)
 
 
 class _Glance:
-    """Looks at parts of a plane with one scaling; keeps what it saw of the whole at full size."""
+    """Looks at parts of a plane with one scaling; keeps what it saw of the whole at the scale that is likeliest."""
 
     def __init__(self, segmenter: Segmenter, plane: Plane, *, scaling: Scaling) -> None:
         self.segmenter, self.plane, self.scaling = segmenter, plane, scaling
+        wanted = segmenter.settings.scale
+        self.scale = 1.0 if wanted == "auto" else float(wanted)
         self.seen: Found | None = None
 
     def __call__(
         self, part: Plane, scale: float, *, rough: bool = False
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Give sizes and confidence, see `nucleate.run.scale.Probe`."""
-        whole = scale == 1 and part.shape == self.plane.shape
+        whole = scale == self.scale and not rough and part.shape == self.plane.shape
         if whole and self.seen is not None:
             return areas(self.seen.labels_HW), self.seen.confidence
         settings = replace(self.segmenter.settings, scale=scale, tta=False, min_area=None)
@@ -235,12 +237,11 @@ def _of_best_dye(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glan
     return best if whole.scaling == best.scaling else whole
 
 
-def _with_contrast(glance: _Glance, wide: PartOfPlane, *, pixels: NDArray[Any]) -> _Glance:
+def _with_contrast(glance: _Glance, near: Plane, *, wide: PartOfPlane, pixels: NDArray[Any]) -> _Glance:
     """Give the looks with the contrast in which the network finds most in a part, or is clearly surer.
 
-    (h, w[, 3]) pixels of the part propose it.
+    (h, w[, 3]) pixels of the wide part propose it.
     """
-    near = near_part(wide)
     for _ in range(_STEPS):
         proposed = dimmer(pixels, glance.scaling)
         if proposed is None:
@@ -249,12 +250,15 @@ def _with_contrast(glance: _Glance, wide: PartOfPlane, *, pixels: NDArray[Any]) 
         if not shows_more(other(near, 1.0), glance(near, 1.0)):
             break
         glance = other
+    if glance.scaling.invert:
+        return glance
     close = near_part(wide, _CLOSE)
-    for propose, is_better in ((flatter, is_surer), (above_cells, shows_better)):
+    seen = glance(close, glance.scale)
+    for propose, is_better in ((flatter, is_surer), (above_cells, shows_better)) if is_doubtful(seen) else ():
         proposed = propose(pixels, glance.scaling)
-        if proposed is None or not is_doubtful(seen := glance(close, 1.0)):
+        if proposed is None:
             continue
         other = _Glance(glance.segmenter, glance.plane, scaling=proposed)
-        if is_better(other(close, 1.0), seen):
+        if is_better(other(close, other.scale), seen):
             return other
     return glance
