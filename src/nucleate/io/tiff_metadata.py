@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -106,11 +107,16 @@ def channel_names(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
 
 def _ome_pixels(tiff: TiffFile, series: TiffPageSeries) -> ElementTree.Element | None:
     try:
-        images = ElementTree.fromstring(tiff.ome_metadata or "").findall("{*}Image")
+        images = _ome(tiff.ome_metadata or "").findall("{*}Image")
         number = next(i for i, one in enumerate(tiff.series) if any(level is series for level in one.levels))
         return images[number].find("{*}Pixels")
     except (ElementTree.ParseError, IndexError):
         return None
+
+
+@functools.lru_cache(maxsize=4)  # of one file it is asked three times, and that of a large set is long
+def _ome(text: str) -> ElementTree.Element:
+    return ElementTree.fromstring(text)
 
 
 def _from_ome(pixels: ElementTree.Element | None) -> tuple[float, float] | None:

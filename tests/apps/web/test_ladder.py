@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,6 @@ from nucleate.errors import InputError, OutputError
 from nucleate.run.inputs import expand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -165,20 +163,10 @@ def test_labels_are_picked_near_their_middle_and_never_mixed(tmp_path: Path) -> 
     assert levels.at(1102, 700) == labels[1102, 700]
 
 
-@contextlib.contextmanager
-def _files_of_at_most(size: int) -> Iterator[None]:
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.usefixtures("small")
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
-    with _files_of_at_most(1000), pytest.raises(OutputError, match="no room to look at a plane this large"):
+    full_disk = pytest.importorskip("tests.full_disk", reason="no limits on this system").full_disk
+    with full_disk(1000), pytest.raises(OutputError, match="no room to look at a plane this large"):
         Ladder(_File(PICTURE).read, (1103, 701), shrink=picked, scratch=tmp_path)
 
 
