@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from nucleate.apps.cli.ctrl_c import raise_again
 from nucleate.core.checks import is_number
 from nucleate.core.cores import MOST_THREADS
 from nucleate.errors import UsageError
@@ -138,7 +139,8 @@ def say(line: str) -> None:
 class Bar:
     """A progress bar with rate and time left, on stderr, once the work takes over a second.
 
-    Nothing is shown where stderr is not a terminal or `quiet` is set. Use as a context manager.
+    Nothing is shown where stderr is not a terminal or `quiet` is set. Use as a context manager. Where Ctrl-C was
+    pressed and got lost, what says how far the work is raises KeyboardInterrupt.
 
     Parameters
     ----------
@@ -174,6 +176,7 @@ class Bar:
 
     def show(self, done: int, total: int | None = None) -> None:
         """Say how many are done, and of how many where that has come out since; the line for a part goes."""
+        raise_again()
         with self._lock:
             self._all.done = done
             self._all.total = self._all.total if total is None else total
@@ -184,6 +187,7 @@ class Bar:
 
     def stage(self, what: str, done: int, *, total: int | None) -> None:
         """Say how many of something are done; another thing begins a line of its own, in the place of the last."""
+        raise_again()
         with self._lock:
             if self._all.what != what:
                 if self._progress is not None and self._all.id is not None:

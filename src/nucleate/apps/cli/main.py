@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nucleate import __version__
+from nucleate.apps.cli import ctrl_c
 from nucleate.apps.cli.console import command_line, say
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError, UsageError
@@ -113,6 +114,8 @@ def main(words: list[str] | None = None) -> None:
     gc.set_threshold(_OBJECTS)
     ours = words is None  # the whole program, and not a part of another
     words = sys.argv[1:] if words is None else words
+    if ours:
+        ctrl_c.remember()
     debug = "--debug" in (words[: words.index("--")] if "--" in words else words)
     code = _run(words, debug=debug)
     busy = any(thread.name in _LINGERING for thread in threading.enumerate())
@@ -163,13 +166,15 @@ def _run(words: list[str], *, debug: bool) -> int:
         if debug:
             traceback.print_exc()
         line, code = _explain(error)
-        if code != _INTERRUPTED:
+        if code != _INTERRUPTED and not ctrl_c.was_pressed():
             say(f"nucleate: {line}")
             return code
-        returned = code
-    if returned == _INTERRUPTED:  # newer typer turns Ctrl-C into this code by itself
+        returned = _INTERRUPTED
+    code = returned if isinstance(returned, int) else 0
+    if code == _INTERRUPTED or (code and ctrl_c.was_pressed()):  # newer typer turns Ctrl-C into this code by itself
         _say_stopped(words, commands.get(first))
-    return returned if isinstance(returned, int) else 0
+        return _INTERRUPTED
+    return code
 
 
 def _say_stopped(words: list[str], command: Any) -> None:  # noqa: ANN401 - typer's own

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nucleate.apps.cli import ctrl_c
+from nucleate.apps.cli.console import Bar
+from nucleate.apps.cli.main import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+_SWALLOWS = """
+import signal
+from nucleate.apps.cli import info, main
+
+def swallow():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        pass
+    {then}
+
+info.info = swallow
+main.main()
+"""
+
+
+@pytest.fixture
+def pressed(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    event = threading.Event()
+    monkeypatch.setattr(ctrl_c, "_pressed", event)
+    return event
+
+
+def test_work_ends_at_the_next_step_where_ctrl_c_got_lost(pressed: threading.Event) -> None:
+    with Bar("images", 2) as bar:
+        bar.show(1)
+        bar.stage("maps", 1, total=2)
+        pressed.set()
+        with pytest.raises(KeyboardInterrupt):
+            bar.show(2)
+        with pytest.raises(KeyboardInterrupt):
+            bar.stage("maps", 2, total=2)
+
+
+def test_other_threads_are_left_alone(pressed: threading.Event) -> None:
+    pressed.set()
+    ended = []
+
+    def step() -> None:
+        with Bar("images", 2) as bar:
+            bar.show(1)
+        ended.append(True)
+
+    thread = threading.Thread(target=step)
+    thread.start()
+    thread.join()
+    assert ended
+
+
+def test_an_error_that_ctrl_c_has_become_is_no_error(
+    pressed: threading.Event, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pressed.set()
+    with pytest.raises(SystemExit) as ended:
+        main(["info", str(tmp_path / "none.png")])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "nucleate: stopped\n"
+
+
+@pytest.mark.parametrize(
+    ("then", "code"), [("raise ImportError('initialization failed')", 130), ("raise SystemExit(0)", 0)]
+)
+def test_ctrl_c_is_remembered(then: str, code: int) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _SWALLOWS.format(then=then), "info"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == code
+    assert ("stopped" in ended.stderr) == (code == 130)
+
+
+def test_ctrl_c_that_is_ignored_stays_ignored() -> None:
+    code = (
+        "import signal; from nucleate.apps.cli import ctrl_c; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+        "ctrl_c.remember(); signal.raise_signal(signal.SIGINT); print(ctrl_c.was_pressed())"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "False\n"
