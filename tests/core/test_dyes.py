@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from nucleate.core.dyes import few_pixels, glass_in, ink_below, ink_in, to_haematoxylin
-from nucleate.core.normalize import Normalizer
+from nucleate.core.dyes import few_pixels, glass_in, ink_below, ink_in, red_tissue_in, to_haematoxylin
+from nucleate.core.normalize import Normalizer, to_grey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -242,3 +242,60 @@ def test_only_coloured_planes_that_were_inverted_show_their_haematoxylin() -> No
     grey = replace(rule, stain="grey")
     for other in (shape, 255 - shape, np.stack([shape] * 3, axis=-1)):
         assert rule.measure(other) == grey.measure(other)
+
+
+BLOOD = (0.05, 0.45, 0.4)
+
+
+def _with_blood(blood: tuple[float, float, float], *, nuclei: tuple[float, float, float]) -> NDArray[np.uint8]:
+    """Draw violet tissue with four nuclei on the left and two red cells on the right, on a white ground."""
+    density = np.zeros((60, 90, 3))
+    density[:, 10:] = (0.12, 0.13, 0.08)
+    for row, column in ((10, 15), (10, 35), (40, 15), (40, 35)):
+        density[row : row + 12, column : column + 10] = nuclei
+    density[8:20, 70:82] = density[38:50, 70:82] = blood
+    section: NDArray[np.uint8] = np.rint(250 * 10.0**-density).astype(np.uint8)
+    return section
+
+
+def test_blood_is_shown_as_other_tissue() -> None:
+    section = _with_blood(BLOOD, nuclei=(0.4, 0.45, 0.25))
+    normalizer = Normalizer(polarity="transmitted", low_percentile=0, high_percentile=100)
+    scaling = normalizer.measure(section)
+    assert scaling.red is not None
+    seen_HW = scaling.apply(section)[0]
+    blood, tissue, nucleus = seen_HW[44, 76], seen_HW[30, 60], seen_HW[45, 20]
+    assert blood == pytest.approx(tissue, abs=0.01)
+    assert nucleus == pytest.approx(1.0, abs=0.01)
+    assert replace(scaling, red=None).apply(section)[0, 44, 76] > tissue + 0.2
+    part = (slice(30, 60), slice(55, 90))
+    np.testing.assert_array_equal(scaling.apply(section[part])[0], seen_HW[part])
+    assert scaling.apply(to_grey(section)).shape == (1, 60, 90)
+    colourful = replace(normalizer, channels=3).measure(section)
+    assert colourful.red is None
+
+
+@pytest.mark.parametrize(
+    ("blood", "nuclei"),
+    [
+        ((0.35, 0.4, 0.2), (0.4, 0.45, 0.25)),  # no red: other nuclei
+        (BLOOD, (0.12, 0.13, 0.08)),  # no blue: the red may be nuclei, in tissue
+        (BLOOD, (0.45, 0.25, 0.1)),  # red nuclei among blue mucus
+        ((0.09, 0.8, 0.7), (0.13, 0.2, 0.1)),  # so much denser that the red ones are the nuclei
+    ],
+)
+def test_red_nuclei_stay(blood: tuple[float, float, float], nuclei: tuple[float, float, float]) -> None:
+    section = _with_blood(blood, nuclei=nuclei)
+    assert Normalizer(polarity="transmitted").measure(section).red is None
+
+
+def test_no_more_of_a_pixel_is_lightened_than_is_red() -> None:
+    pixels = np.rint(250 * 10.0 ** -np.array([BLOOD, (0.4, 0.45, 0.25), (0.005, 0.02, 0.02), (0.13, 0.57, 0.4)]))
+    grey = to_grey(pixels[None])[0]
+    red = red_tissue_in(
+        np.repeat(pixels[:2], 50, axis=0).astype(np.float32), np.repeat(grey[:2], 50), white=(250.0, 250.0, 250.0)
+    )
+    assert red is not None
+    assert red.share(pixels)[:3] == pytest.approx([1, 0, 0], abs=0.05)
+    assert 0.2 < red.share(pixels)[3] < 0.8
+    assert np.all(red.lighten(grey, pixels) >= grey)

@@ -268,3 +268,17 @@ def test_blue_mucus_among_red_nuclei_is_no_haematoxylin(model: Segmenter) -> Non
     assert measured.white is not None
     assert model.survey(section).scaling == measured.otherwise
     assert score_image(labels, model.segment_plane(section)[0]).f1_50 > 0.9
+
+
+def test_blood_among_nuclei_is_not_counted(model: Segmenter) -> None:
+    grey, labels = draw(Scene(size=(300, 300), nuclei=40, touching=0.0), np.random.default_rng(6))
+    numbers = np.arange(labels.max() + 1)
+    is_cell = (numbers % 3 == 0) & (numbers > 0)
+    shape = ndimage.gaussian_filter((labels > 0).astype(float), 0.7)[..., None]
+    texture = ndimage.gaussian_filter(np.random.default_rng(7).normal(size=grey.shape), 1.5)
+    tissue = np.clip(0.5 + texture, 0, None)[..., None] * (0.2, 0.22, 0.13)
+    dyes = tissue + shape * np.where(is_cell[labels][..., None], (0.0, 0.45, 0.4), (0.3, 0.33, 0.2))
+    section = np.rint(240 * 10**-dyes).astype(np.uint8)
+    assert model.survey(section).scaling.red is not None
+    truth = np.where(is_cell[labels], 0, labels)
+    assert score_image(truth, model.segment_plane(section)[0]).f1_50 > 0.9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "RedTissue",
     "brightest",
     "darkest",
     "few_pixels",
@@ -25,6 +27,7 @@ __all__ = [
     "is_ink",
     "is_light_on_black",
     "one_hue",
+    "red_tissue_in",
     "to_haematoxylin",
     "unlit_below",
     "white_of",
@@ -54,6 +57,14 @@ _GLASS = (0.02, 0.9)  # share of a section that glass covers
 _INK, _NEUTRAL = 0.25, 0.4  # of the white: ink is darker in all channels; share of that by which they differ; ...
 _STAIN, _SOFT = (0.002, 1.0), 2  # ... share of a section that it covers, and pixels in which it ends
 _TISSUE = 0.6  # of the white is the least that tissue without nuclei lets through, where it does most
+_RED = (
+    0.10,
+    0.14,
+)  # share of a pixel's density in red light: less have red dyes and blood alone, more have nuclei; ...
+_TOLD = (0.06, 0.12)  # ... density of all channels together from which on that can be told, ...
+_DYE = 0.3  # ... and from which on a pixel is dyed
+_BLUE = (0.2, 0.5)  # share that haematoxylin has: tissue has less, other blue dyes have more
+_SPOTS, _AS_DENSE = 0.01, 2.0  # share of both in a section, at least; density of red tissue, in that of nuclei, at most
 _TINT = 0.6  # of the strongest channel is the least that a lamp gives: what is darker is tissue that fills the plane
 
 
@@ -138,6 +149,63 @@ def is_counterstained(pixels: NDArray[np.float32], white: tuple[float, float, fl
     dyed = _of_three(np.logical_or, pixels < _DENSE * np.array(white, np.float32))
     poor = np.count_nonzero(dyed & (amount < _POOR * much))
     return bool(poor > (_OFTEN if perhaps else _MOSTLY) * np.count_nonzero(dyed))
+
+
+@dataclass(frozen=True)
+class RedTissue:
+    """Blood and tissue in a red dye, which a grey look shows as dark as nuclei.
+
+    Parameters
+    ----------
+    white : (float, float, float)
+        Red, green and blue where no dye is, above 0.
+    shade : float
+        Grey value that it is to have at least, as other tissue has.
+    """
+
+    white: tuple[float, float, float]
+    shade: float
+
+    def share(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Tell how surely each of the pixels (..., 3) is some, 0..1."""
+        whole, share = _red_share(_density(pixels, self.white))
+        red: NDArray[np.float32] = (1 - _ramp(share, _RED)) * _ramp(whole, _TOLD)
+        return red
+
+    def lighten(self, grey: NDArray[np.float32], pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Show it in the grey values (...) of pixels (..., 3) as light as other tissue."""
+        lighter: NDArray[np.float32] = grey + self.share(pixels) * np.maximum(np.float32(self.shade) - grey, 0)
+        return lighter
+
+
+def red_tissue_in(
+    pixels: NDArray[np.float32], grey: NDArray[np.float32], *, white: tuple[float, float, float]
+) -> RedTissue | None:
+    """Find red tissue in a section, by pixels (n, 3) and their grey values (n,).
+
+    Gives None where there is hardly any, or where it may be the nuclei that are red.
+    """
+    whole, share = _red_share(_density(pixels, white))
+    dyed = whole > _DYE
+    red_N, blue_N = dyed & (share < _RED[0]), dyed & (share > _BLUE[0]) & (share < _BLUE[1])
+    if min(np.count_nonzero(red_N), np.count_nonzero(blue_N)) <= _SPOTS * len(pixels):
+        return None
+    if np.percentile(whole[red_N], 95) >= _AS_DENSE * np.percentile(whole[blue_N], 95):
+        return None
+    return RedTissue(white, float(np.median(grey[~red_N])))
+
+
+def _red_share(density: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Give the density of all three channels together, and how much of it is in the red one, 0..1."""
+    whole = density[..., 0] + density[..., 1] + density[..., 2]
+    return whole, density[..., 0] / np.maximum(whole, np.float32(1e-6))
+
+
+def _ramp(values: NDArray[np.float32], ends: tuple[float, float]) -> NDArray[np.float32]:
+    """Give 0 up to the first end, 1 from the second on, and what lies between them evenly."""
+    low, high = ends
+    ramp: NDArray[np.float32] = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
+    return ramp
 
 
 def is_dyed(pixels: NDArray[np.float32]) -> bool:

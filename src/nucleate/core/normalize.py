@@ -23,6 +23,7 @@ from nucleate.core.dyes import (
     is_ink,
     is_light_on_black,
     one_hue,
+    red_tissue_in,
     to_haematoxylin,
     unlit_below,
     white_of,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nucleate.core.blanks import Blanks
+    from nucleate.core.dyes import RedTissue
     from nucleate.core.plane import Plane
 
 __all__ = ["BLUE", "LUMA", "SAMPLE", "Normalizer", "Scaling", "sample_step", "to_grey"]
@@ -51,6 +53,7 @@ _FAR = 3.0  # ... but for the few that are so many times as far from it, ...
 _NUCLEUS = 100  # ... as many as a nucleus has
 _HALF = 0.5  # of what the dtype can hold: coloured planes that are lighter everywhere are of transmitted light
 _FAINT, _DIRT = 0.25, 0.015  # of the white, or density: what dims it less everywhere is glass, and dirt or noise on it
+_MAINLY = 0.5  # of what dims a pixel is a red dye: it has no say in what becomes 0 and 1
 _EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
 SAMPLE = 4_000_000
 """Pixels looked at for percentiles, at most about: larger planes are sampled on a regular grid."""
@@ -94,6 +97,8 @@ class Scaling:
         Pixels with no channel above are shown as ground: they lie beyond the slide, or are filled up with black.
     ink : float or None
         Limit of black ink on a section (`nucleate.core.dyes.is_ink`), which is shown as ground too.
+    red : RedTissue or None
+        Blood and tissue in red dyes, which grey shows as other tissue.
     specks : float or None
         Height of lone bright pixels that were left out of the measurement, and that whoever reads the plane leaves out
         too (`nucleate.core.specks`): here pixels are looked at one by one. None where there are hardly any.
@@ -110,6 +115,7 @@ class Scaling:
     otherwise: Scaling | None = None
     unlit: float | None = None
     ink: float | None = None
+    red: RedTissue | None = None
     specks: float | None = None
     blanks: Blanks | None = None
 
@@ -128,6 +134,8 @@ class Scaling:
             pixels = to_haematoxylin(plane, self.white)[None]
         else:
             pixels = to_grey(plane)[None] if self.channels == 1 or plane.ndim == 2 else np.moveaxis(plane, -1, 0)
+            if self.red is not None and plane.ndim == 3:
+                pixels = self.red.lighten(pixels, plane)
         span = self.high - self.low
         with np.errstate(over="ignore", invalid="ignore"):  # infinite values are put right in the next line
             factor = np.float32(1.0 / span if span > 0 else 0.0)
@@ -219,17 +227,28 @@ class Normalizer:
             low, high, _ = ends[only]
         if turned and not bright:
             low = min(ends[index][2] for index in (used if only is None else [only]))
-        unlit = ink = None
+        plain = Scaling(low, high, turned and bright, self.channels, only)
         if self.polarity == "transmitted" and bright and sample.ndim == 3 and self.channels == 1:
-            sample, unlit, ink = _tissue_of(whole := sample)
-            if sample is not whole:
-                low, high, _ = self._ends(_finite(to_grey(sample)), plane.dtype)
-            if high - low < _FAINT * high:
-                low, high = (1 - _FAINT) * high, (1 - _DIRT) * high
-        plain = Scaling(low, high, turned and bright, self.channels, only, unlit=unlit, ink=ink)
+            sample, plain = self._of_tissue(sample, plane.dtype, grey=plain)
         if self.stain == "grey" or self.channels == 3 or sample.ndim == 2:
             return plain
         return self._of_nuclei(sample, plane.dtype, grey=plain)
+
+    def _of_tissue(self, sample: NDArray[Any], dtype: np.dtype[Any], *, grey: Scaling) -> tuple[NDArray[Any], Scaling]:
+        """Measure the tissue of a light plane alone, of which (h, w, 3) is known; give the pixels of it, too."""
+        low, high = grey.low, grey.high
+        tissue, unlit, ink = _tissue_of(sample)
+        few, red = few_pixels(tissue), None
+        if few.size:
+            white = white_of(few, self.high_percentile)
+            few = few_pixels(sample)  # with the glass: without it all that is left may be nuclei
+            red = red_tissue_in(few, to_grey(few[None])[0], white=white)
+        measured = tissue if red is None else tissue[red.share(tissue) < _MAINLY][:, None]
+        if measured is not sample:
+            low, high, _ = self._ends(_finite(to_grey(measured)), dtype)
+        if high - low < _FAINT * high:
+            low, high = (1 - _FAINT) * high, (1 - _DIRT) * high
+        return tissue, replace(grey, low=low, high=high, unlit=unlit, ink=ink, red=red)
 
     def _of_nuclei(self, sample: NDArray[Any], dtype: np.dtype[Any], *, grey: Scaling) -> Scaling:
         """Change the scaling of a coloured plane, of which (h, w, 3) is known, to that of the dye of nuclei, if any."""
