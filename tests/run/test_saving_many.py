@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
+from tests.fakes import FakeSegmenter
 
 from nucleate.core.image import Image
 from nucleate.run import outputs
+from nucleate.run.batch import BatchSettings, run_batch
+from nucleate.run.inputs import expand
 from nucleate.run.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -69,6 +74,27 @@ def test_other_columns_join_too(tmp_path: Path) -> None:
     for number, one in enumerate(found):
         one.save(tmp_path, TABLES, name=f"{9 - number}")
         _check(tmp_path)
+
+
+@pytest.mark.parametrize("order", ["bda", "dba", "adb", "abd"])
+def test_rows_of_a_batch_in_any_order_stay_whole(tmp_path: Path, order: str) -> None:
+    (tmp_path / "in").mkdir()
+    for nuclei, name in enumerate("abd", 1):
+        pixels = np.zeros((20, 40), np.uint8)
+        for number in range(nuclei):
+            pixels[4:9, 8 * number + 1 : 8 * number + 6] = 200
+        Pillow.fromarray(pixels).save(tmp_path / "in" / f"{name}.png")
+    sources, settings = expand([f"{tmp_path}/in/{name}.png" for name in order]), BatchSettings(exports=TABLES)
+    run_batch(sources, tmp_path / "out", segmenter=FakeSegmenter(), settings=settings)
+    for name in "ce0":
+        _found(2).save(tmp_path / "out", TABLES, name=name)
+        for file, column in (("measurements.csv", "image"), ("submission.csv", "ImageId")):
+            with (tmp_path / "out" / file).open(newline="") as stream:
+                rows = list(csv.DictReader(stream))
+            assert all(None not in row and None not in row.values() for row in rows)
+            found = [row[column] for row in rows]
+            saved = "ce0"[: "ce0".index(name) + 1]
+            assert sorted(found) == sorted("abbddd" + 2 * saved)
 
 
 @pytest.mark.parametrize("harm", ["table", "part", "row"])

@@ -330,7 +330,8 @@ def _join(path: Path, parts: Sequence[Path]) -> None:
 def _place(path: Path, parts: Sequence[Path], *, at: int) -> int | None:
     """Find the byte at which the rows of one part belong into the table of all others; None if it is not just that.
 
-    It is where no other part is younger, and all lengths add up: with a part of other columns they would not.
+    It is where no other part is younger, all lengths add up (with a part of other columns they would not), and the part
+    before ends there: a batch joins its inputs in an order of its own.
     """
     try:
         others = [part.stat() for part in (*parts[:at], *parts[at + 1 :])]
@@ -338,11 +339,24 @@ def _place(path: Path, parts: Sequence[Path], *, at: int) -> int | None:
         with path.open("rb") as old, parts[at].open("rb") as rows:
             header = old.readline()
             alike = header == rows.readline() and b'"' not in header
+        lengths = [other.st_size - len(header) for other in others]
+        place = len(header) + sum(lengths[:at])
+        before = next((number for number in reversed(range(at)) if lengths[number]), None)
+        if before is not None:
+            most, end = lengths[before], others[before].st_size
+            alike = alike and _tail(path, place, most=most) == _tail(parts[before], end, most=most)
     except OSError:
         return None
-    lengths = [other.st_size - len(header) for other in others]
     whole = table.st_size == len(header) + sum(lengths) and all(o.st_mtime_ns <= table.st_mtime_ns for o in others)
-    return len(header) + sum(lengths[:at]) if alike and whole else None
+    return place if alike and whole else None
+
+
+def _tail(path: Path, end: int, *, most: int) -> bytes:
+    """Read what stands before a byte of a file, 64 KiB of it if there is so much."""
+    start = max(end - min(most, 1 << 16), 0)
+    with path.open("rb") as stream:
+        stream.seek(start)
+        return stream.read(max(end - start, 0))
 
 
 def _insert(path: Path, part: Path, *, place: int) -> None:
