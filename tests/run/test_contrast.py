@@ -210,6 +210,21 @@ def test_the_ground_is_raised_between_cells_and_nuclei() -> None:
     assert above_cells(np.zeros((50, 50)), WHOLE) is None
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.0001, 400.0])
+def test_cells_are_told_from_nuclei_by_brightness_alone(spread: float) -> None:
+    plane = np.zeros((100, 100), np.float32)
+    plane[10:30, 10:30] = plane[50:70, 10:30] = 500.0
+    plane[10:30, 50:70] = 500.0 + spread
+    assert (above_cells(plane, WHOLE) is None) == (spread < 1)
+
+
+def test_a_drawn_picture_of_one_brightness_is_segmented() -> None:
+    bars = np.zeros((200, 200), np.uint8)
+    bars[20:180, 20:40] = bars[20:180, 80:90] = bars[20:40, 120:180] = 255
+    labels, _ = load_segmenter("nucleate", threads=1).segment_plane(bars)
+    assert labels.shape == bars.shape
+
+
 @pytest.mark.parametrize(
     ("old", "new", "better"),
     [((20, 0.6), (20, 0.75), True), ((20, 0.6), (17, 0.75), False), ((20, 0.6), (25, 0.65), False)],

@@ -39,6 +39,7 @@ _BETTER, _CLEARLY_MORE = 0.08, 1.12  # how much higher it must be, and how many 
 _SURER, _COVER = 0.15, 0.75  # ... where they need not be more, and what share of the area is found again
 _LIT = 0.6  # of the plane may be brighter than the ground, or it is uneven ground
 _BINS = 128  # of a histogram
+_ALIKE = 1e-3  # of their brightness, by which things differ that are as bright as each other
 _MORE, _AT_LEAST = 1.1, 4  # times as many nuclei, as far as they are sure, and so many more
 _CERTAIN = 0.6  # their mean confidence, ...
 _LESS = 0.2  # ... and how much lower than before it may be: few sure nuclei are not given up for many doubtful ones
@@ -101,13 +102,16 @@ def above_cells(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
     -------
     Scaling or None
         With a higher `low`: Otsu's threshold of the logarithm. None where there is hardly anything, or hardly any
-        ground.
+        ground, or all is equally bright, as in drawn pictures.
     """
     lit = _lit(pixels, scaling)
     if lit is None or not _FEWEST * _SMALLEST <= np.count_nonzero(lit[1]) <= _LIT * lit[1].size:
         return None
     seen_HW, lit_HW = lit
-    level = _otsu(np.log(seen_HW[lit_HW]))
+    levels = np.log(seen_HW[lit_HW])
+    if np.ptp(levels) < _ALIKE:
+        return None
+    level = _otsu(levels)
     span = scaling.high - scaling.low
     return replace(scaling, low=scaling.low + span * min(float(np.exp(level)), _BRIGHT))
 
