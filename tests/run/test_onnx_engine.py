@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from nucleate.errors import ModelError
+from nucleate.errors import InputError, ModelError
 from nucleate.run.breaking import Breakable
 from nucleate.run.engine import OnnxEngine
 
@@ -80,6 +80,33 @@ def test_a_call_is_broken_off_in_the_midst_of_a_tile() -> None:
     end = time.monotonic() + 1.0
     while any(thread.name == "nucleate-engine" for thread in threading.enumerate()):
         assert time.monotonic() < end, "it computes on"
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"), [(RuntimeError("can't start new thread"), InputError), (KeyboardInterrupt(), KeyboardInterrupt)]
+)
+def test_a_thread_that_never_starts_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, raised: BaseException, told: type[BaseException]
+) -> None:
+    engine, batch, ends = OnnxEngine(network(), threads=1), np.ones((1, 1, 4, 4), np.float32), list[BaseException]()
+
+    class Refused(threading.Thread):
+        def start(self) -> None:
+            raise raised
+
+    def ask() -> None:
+        try:
+            engine(batch)
+        except BaseException as error:  # whatever it is
+            ends.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    monkeypatch.setattr(threading, "Thread", Refused)
+    asking.start()
+    asking.join(10.0)
+    assert [type(end) for end in ends] == [told]
+    if told is InputError:
+        assert str(ends[0]).startswith("no thread can be started; ")
 
 
 def test_an_engine_can_be_pickled_after_use() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from nucleate.errors import ModelError, TooLargeError
+from nucleate.errors import InputError, ModelError, TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +54,8 @@ class OnnxEngine:
         When the session is made, if the model cannot be read; on any call, if it does not take the batch.
     TooLargeError
         If the batch needs more memory than there is.
+    InputError
+        If no thread can be started to compute in.
     """
 
     def __init__(self, model: bytes | Path | str, threads: int | None = None) -> None:
@@ -73,6 +75,8 @@ class OnnxEngine:
         feed = {session.get_inputs()[0].name: np.ascontiguousarray(batch_NCHW, np.float32)}
         try:
             maps = _computed(session, feed)
+        except InputError:
+            raise
         except Exception as error:  # the classes of ONNX Runtime have no common root but Exception
             reason = _first_line(error)
             if "alloc" in reason.lower():
@@ -193,18 +197,27 @@ def _computed(session: Any, feed: dict[str, NDArray[np.float32]]) -> Any:  # noq
             ended.append(error)
         done.set()
 
+    thread = threading.Thread(target=compute, name="nucleate-engine", daemon=True)
     try:
-        threading.Thread(target=compute, name="nucleate-engine", daemon=True).start()
+        _start(thread)
         # Not Thread.join: before Python 3.13 one that is broken off takes the thread for ended.
         while not done.wait(_LISTEN):
             pass
     except BaseException:
-        options.terminate = True  # it ends at the next layer
-        done.wait()
+        options.terminate = True  # it ends at the next layer, or before the first
+        while thread.is_alive() and not done.wait(_LISTEN):
+            pass
         raise
     if isinstance(ended[0], Exception):
         raise ended[0]
     return ended[0]
+
+
+def _start(thread: threading.Thread) -> None:
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise InputError("no thread can be started; close other programs or raise the limit of processes") from error
 
 
 def _check(maps: NDArray[Any], batch_NCHW: NDArray[np.float32], *, name: str) -> NDArray[np.float32]:
