@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from nucleate.api import load_segmenter
 from nucleate.core.normalize import Normalizer
+from nucleate.core.plane import ArrayPlane
 from nucleate.core.specks import Cleared
 from nucleate.data.synth import Scene, draw
 from nucleate.run import survey
@@ -282,3 +283,21 @@ def test_blood_among_nuclei_is_not_counted(model: Segmenter) -> None:
     assert model.survey(section).scaling.red is not None
     truth = np.where(is_cell[labels], 0, labels)
     assert score_image(truth, model.segment_plane(section)[0]).f1_50 > 0.9
+
+
+def test_no_look_is_taken_twice_where_nuclei_are_sought_in_turns(
+    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
+) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def engine(batch_NCHW: NDArray[np.float32], /) -> NDArray[np.float32]:
+        shapes.append(batch_NCHW.shape)
+        return model.engine(batch_NCHW)
+
+    counts = []
+    for tta in (False, True):
+        shapes.clear()
+        known = Segmenter(engine, model.card, settings=SegmentSettings(tta=tta)).survey(ArrayPlane(drawn[0]))
+        assert (known.seen is None) == tta
+        counts.append(len(shapes))
+    assert counts[0] == counts[1] > 0

@@ -119,7 +119,9 @@ def _look(segmenter: Segmenter, plane: Plane, *, scaling: Scaling, rule: ScaleRu
     glance = _of_best_dye(glance, near, pixels=pixels)
     glance = _with_contrast(glance, near, wide=wide, pixels=cleared(pixels, glance.scaling.specks))
     scale = find_scale(wide, glance, rule=rule) if wanted == "auto" else wanted
-    return Survey(scale, replace(glance.scaling, blanks=blanks), glance.seen if scale == glance.scale else None, inside)
+    # Looks do without the turns of tta, which the nuclei themselves are to have.
+    seen = glance.seen if scale == glance.scale and not segmenter.settings.tta else None
+    return Survey(scale, replace(glance.scaling, blanks=blanks), seen, inside)
 
 
 class _Glance:
@@ -149,7 +151,7 @@ class _Glance:
         reading = looking.at_scale(1.0 if rough else scale).reading(light=self.scaling.invert)
         labels_HW = reading.recipe.apply(maps_CHW, self.segmenter.card.maps)
         confidence = reading.rate(labels_HW, maps_CHW)
-        if whole and not self.segmenter.settings.tta:
+        if whole:
             self.seen = Found(maps_CHW, labels_HW, confidence)
         sizes = areas(labels_HW)
         return np.rint(sizes / scale**2).astype(np.int64) if rough else sizes, confidence
