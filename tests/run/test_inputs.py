@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +16,6 @@ from nucleate.core.image import Image
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.run.inputs import Source, content_hash, expand, local_file
 from nucleate.run.segmentation import Segmentation
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.base
 
@@ -213,6 +212,34 @@ def test_a_pipe_in_a_folder_holds_nothing_up(tmp_path: Path) -> None:
         assert "gone.png: a link to nothing" in link.problem
     with pytest.raises(InputError, match="not a regular file"):
         content_hash(Source(tmp_path / "pipe.png"))
+
+
+PROGRAM = f"""import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from tests.powerless import give_up_powers; give_up_powers()
+from nucleate.run.inputs import expand
+for source in expand(sys.argv[1:]): print(source.path.name, source.problem, sep="|")"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="powers of the administrator are given up on Linux")
+@pytest.mark.parametrize("word", ["in", "in/*"])
+def test_what_may_not_be_entered_holds_nothing_up(tmp_path: Path, word: str) -> None:
+    _touch(tmp_path, "in/a.png", "in/c.png", "in/f/d.png", "in/f/deep/e.png", "in/z.png", "shut/b.png")
+    (tmp_path / "in/b.png").symlink_to(tmp_path / "shut/b.png")
+    (tmp_path / "in/b.labels.tif").symlink_to(tmp_path / "shut/b.png")
+    (tmp_path / "in/linked").symlink_to(tmp_path / "shut/folder")
+    for folder, mode in {"shut": 0o000, "in/f": 0o444}.items():
+        (tmp_path / folder).chmod(mode)
+    try:
+        words = [sys.executable, "-c", PROGRAM, str(tmp_path / word)]
+        ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    finally:
+        for folder in ("shut", "in/f"):
+            (tmp_path / folder).chmod(0o755)
+    assert ended.returncode == 0, ended.stderr
+    found = dict(line.split("|") for line in ended.stdout.splitlines())
+    assert [name for name in found if not found[name]] == ["a.png", "c.png", "z.png"]
+    for name in ("b.png", "b.labels.tif", "d.png"):
+        assert f"{name}: cannot be looked at: Permission denied" in found[name]
 
 
 def test_hash_follows_content_not_name(tmp_path: Path) -> None:

@@ -325,13 +325,19 @@ def _glob(word: str, output: Path | None) -> Iterator[Source]:
     for match in map(Path, matches):
         if _is_own(match, output):
             continue
-        yield from _folder(match, output) if match.is_dir() else _file(match)
+        yield from _folder(match, output) if os.path.isdir(match) else _file(match)  # noqa: PTH112 - Path.is_dir() may raise
 
 
 def _file(path: Path) -> Iterator[Source]:
-    if not path.is_file():
-        what = "not a regular file" if path.exists() else "a link to nothing"
-        yield Source(path, problem=f"{one_line(str(path))}: {what}; name an image")
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:  # of a link, for one, into a folder that may not be entered
+        gone = isinstance(error, FileNotFoundError)
+        what = "a link to nothing; name an image" if gone else f"cannot be looked at: {error.strerror}; check the path"
+        yield Source(path, problem=f"{one_line(str(path))}: {what}")
+        return
+    if not regular:
+        yield Source(path, problem=f"{one_line(str(path))}: not a regular file; name an image")
     elif path.suffix.lower() in {".zip", ".ozx"}:
         yield from _archive(path)
     else:
@@ -385,6 +391,8 @@ def _archive(path: Path) -> Iterator[Source]:
 
 def _is_own(path: Path, output: Path | None) -> bool:
     """Tell whether we wrote a picture: results are not taken for inputs, of this run or of another."""
-    ours = path.name.endswith(OWN_SUFFIXES) or (path.suffix == ".zarr" and (path / "labels" / "nuclei").is_dir())
     same = output is not None and os.path.abspath(path.parent) == os.path.abspath(output)  # noqa: PTH100 - resolve() would follow links
-    return ours and (same or any((path.parent / mark).exists() for mark in (JOURNAL_NAME, PARTS_NAME)))
+    with contextlib.suppress(OSError):  # what may not be looked at is told when its turn comes
+        ours = path.name.endswith(OWN_SUFFIXES) or (path.suffix == ".zarr" and (path / "labels" / "nuclei").is_dir())
+        return ours and (same or any((path.parent / mark).exists() for mark in (JOURNAL_NAME, PARTS_NAME)))
+    return False

@@ -55,7 +55,7 @@ def each_folder(top: Path, note: Callable[[OSError], None]) -> Iterator[tuple[Pa
                 continue
             seen.add(identity)
             yield here, folders, files
-            links = [here / name for name in folders if (here / name).is_symlink()]
+            links = [here / name for name in folders if os.path.islink(here / name)]  # noqa: PTH114 - Path.is_symlink() may raise
             waiting += [link for link in links if not whole.is_relative_to(link.resolve())]
 
 
