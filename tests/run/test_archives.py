@@ -52,6 +52,22 @@ def test_the_directory_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert unpacked.read_bytes() == bytes([1]) * 5000
 
 
+def test_a_member_is_found_after_the_archive_was_written_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    for names in (["b", "c"], ["a", "b", "c"]):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in names:
+                archive.writestr(f"{name}.png", f"{len(names)} {name}")
+        if len(names) == 2:
+            sources = expand([str(path)])
+            assert [content_hash(one) for one in sources] == [hashlib.sha256(x).hexdigest() for x in (b"2 b", b"2 c")]
+    assert [content_hash(one) for one in sources] == [hashlib.sha256(x).hexdigest() for x in (b"3 b", b"3 c")]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("b.png", "alone")
+    with pytest.raises(InputError, match=r"a.zip!c.png: cannot be unpacked"):
+        content_hash(sources[1])
+
+
 @pytest.mark.parametrize("damage", ["other", "cut", "encrypted", "changed"])
 def test_an_archive_that_is_not_what_it_was_is_told(tmp_path: Path, damage: str) -> None:
     path = _archive(tmp_path / "a.zip")

@@ -5,20 +5,38 @@ from __future__ import annotations
 import contextlib
 import struct
 import zipfile
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, cast
+
+from nucleate.run.pictures import stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["entries_of", "open_entry"]
+__all__ = ["Entry", "entries_of", "entry_of", "open_entry"]
 
 _HEADER = struct.Struct("<4s22xHH")  # before the bytes of each member; at its end the lengths of what follows it
 _ENCRYPTED = 0x1 | 0x40
 
 
-def entries_of(path: Path) -> dict[str, zipfile.ZipInfo]:
+@dataclass(frozen=True)
+class Entry:
+    """Where a member lies in an archive.
+
+    Parameters
+    ----------
+    info : zipfile.ZipInfo
+    stamp : tuple
+        Of the archive when its directory was read, see `nucleate.run.pictures.stamp_of`.
+    """
+
+    info: zipfile.ZipInfo
+    stamp: tuple[tuple[int, int], ...]
+
+
+def entries_of(path: Path) -> dict[str, Entry]:
     """Read the directory of an archive.
 
     Parameters
@@ -27,7 +45,7 @@ def entries_of(path: Path) -> dict[str, zipfile.ZipInfo]:
 
     Returns
     -------
-    dict of str to zipfile.ZipInfo
+    dict of str to Entry
         The entry of each file, by its name in plain form: ``a/b.png``.
 
     Raises
@@ -35,19 +53,42 @@ def entries_of(path: Path) -> dict[str, zipfile.ZipInfo]:
     zipfile.BadZipFile, NotImplementedError, OSError
         If it cannot be read.
     """
+    stamp = stamp_of(path)
     with zipfile.ZipFile(path) as archive:
-        return {str(PurePosixPath(one.filename)): one for one in archive.infolist() if not one.is_dir()}
+        found = [one for one in archive.infolist() if not one.is_dir()]
+    return {str(PurePosixPath(one.filename)): Entry(one, stamp) for one in found}
+
+
+def entry_of(path: Path, member: str, *, known: Entry | None = None) -> Entry:
+    """Find a member of an archive.
+
+    Parameters
+    ----------
+    path : Path
+    member : str
+        Its name in plain form.
+    known : Entry, optional
+        As it was found before; it holds as long as the archive is not changed.
+
+    Raises
+    ------
+    KeyError
+        If there is none of that name.
+    zipfile.BadZipFile, NotImplementedError, OSError
+        As `entries_of`.
+    """
+    return known if known is not None and known.stamp == stamp_of(path) else entries_of(path)[member]
 
 
 @contextlib.contextmanager
-def open_entry(path: Path, entry: zipfile.ZipInfo) -> Iterator[BinaryIO]:
+def open_entry(path: Path, entry: Entry) -> Iterator[BinaryIO]:
     """Open a member to read it, without a look into the directory: one of 30,000 members takes a third of a second.
 
     Parameters
     ----------
     path : Path
         The archive.
-    entry : zipfile.ZipInfo
+    entry : Entry
         From `entries_of`.
 
     Raises
@@ -55,13 +96,14 @@ def open_entry(path: Path, entry: zipfile.ZipInfo) -> Iterator[BinaryIO]:
     zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError
         If it is not there, encrypted or packed in an unknown way; while it is read, as `zipfile` does.
     """
-    if entry.flag_bits & _ENCRYPTED:
+    info = entry.info
+    if info.flag_bits & _ENCRYPTED:
         raise RuntimeError("it is encrypted")
     with path.open("rb") as stream:
-        stream.seek(entry.header_offset)
+        stream.seek(info.header_offset)
         head = stream.read(_HEADER.size)
         if len(head) < _HEADER.size or not head.startswith(b"PK\3\4"):
             raise zipfile.BadZipFile("there is no member where its directory says")
         stream.seek(sum(_HEADER.unpack(head)[1:]), 1)
-        with zipfile.ZipExtFile(stream, "r", entry) as member:
+        with zipfile.ZipExtFile(stream, "r", info) as member:
             yield cast("BinaryIO", member)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.io.images import IMAGE_SUFFIXES, open_image, read_image
-from nucleate.run.archives import entries_of, open_entry
+from nucleate.run.archives import Entry, entries_of, entry_of, open_entry
 from nucleate.run.journal import JOURNAL_NAME, PARTS_NAME
 from nucleate.run.layouts import each_folder, is_image_folder, looks_like_image, members_to_segment, truth_in
 from nucleate.run.pictures import (
@@ -65,8 +65,8 @@ class Source:
         Which one, where the file holds several.
     name : str
         Of its results, where the file's name does not tell it from others.
-    entry : zipfile.ZipInfo, optional
-        Where the member lies in the archive, as `expand` found it; the archive is asked again when None.
+    entry : Entry, optional
+        Where the member lies in the archive, as `expand` found it; the archive is asked again when None, or changed.
     """
 
     path: Path
@@ -74,7 +74,7 @@ class Source:
     problem: str = ""
     picture: int | None = None
     name: str = ""
-    entry: zipfile.ZipInfo | None = field(default=None, compare=False, repr=False)
+    entry: Entry | None = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> str:
@@ -294,8 +294,7 @@ def _opened(source: Source) -> Iterator[BinaryIO]:
             yield stream
         return
     try:
-        entry = source.entry or entries_of(source.path)[source.member]
-        with open_entry(source.path, entry) as member:
+        with open_entry(source.path, entry_of(source.path, source.member, known=source.entry)) as member:
             yield member
     except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
         reason = str(error) or "it ends too soon"

@@ -92,16 +92,20 @@ class Store:
         self._last = self._cleared = self._revision = 0
 
     def add(self, sources: Iterable[Source], word: str) -> list[int]:
-        """Open images, those that are open already once, and give their numbers."""
+        """Open images, those that are open already once and as they are now, and give their numbers."""
         with self._lock:
             numbers = []
             for source in sources:
                 number = self._numbers.get(source.key)
+                status = "failed" if source.problem else "new"
                 if number is None:
                     self._last = number = self._last + 1
                     self._numbers[source.key] = number
-                    status = "failed" if source.problem else "new"
                     self._put(Entry(number, source, word, status, source.problem))
+                elif source.problem != self._entries[number].source.problem:
+                    self.change(number, source=source, status=status, error=source.problem)
+                else:  # nothing that is shown changes
+                    self._entries[number] = replace(self._entries[number], source=source)
                 numbers.append(number)
             return numbers
 
