@@ -190,15 +190,16 @@ def test_an_input_is_done_again_when_one_of_its_files_is_gone(folder: Path, tmp_
     assert contents(out) == before
 
 
-def test_coco_names_files_as_they_are_called(tmp_path: Path) -> None:
+def test_coco_names_files_as_they_are_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = ["Screenshot 10.30\u202fAM.png", "two\nlines.png", "a#1.png", *(["back\\slash.png"] if os.sep == "/" else [])]
     (tmp_path / "in").mkdir()
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
         for name in odd:
             Pillow.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "in" / name)
             archive.write(tmp_path / "in" / name, name)
-    for word in ("in", "in.zip"):
-        go(tmp_path / word, tmp_path / "out", exports=("coco",), resume=True)
+    monkeypatch.chdir(tmp_path)
+    for path in ((tmp_path / "in").relative_to(tmp_path), tmp_path / "in.zip"):  # however they were named
+        go(path, tmp_path / "out", exports=("coco",), resume=True)
     pictures = json.loads((tmp_path / "out" / "coco.json").read_text())["images"]
     assert sorted(one["file_name"] for one in pictures) == sorted(f"{top}/{n}" for top in ("in", "in.zip") for n in odd)
 

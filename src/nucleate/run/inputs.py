@@ -88,8 +88,8 @@ class Source:
 
     @property
     def file_name(self) -> str:
-        """What it is called among files: its path with slashes, in which an archive counts as a folder."""
-        return self.path.as_posix() + (f"/{self.member}" if self.member else "")
+        """What it is called among files: its absolute path with slashes, in which an archive counts as a folder."""
+        return Path(os.path.abspath(self.path)).as_posix() + (f"/{self.member}" if self.member else "")  # noqa: PTH100 - as in `key`
 
     @property
     def shown(self) -> str:
