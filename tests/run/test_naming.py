@@ -32,7 +32,7 @@ def test_many_of_one_stem_are_not_counted_anew_each(monkeypatch: pytest.MonkeyPa
         folded.append(name)
         return name.casefold()
 
-    monkeypatch.setattr("nucleate.run.naming._folded", noted)
+    monkeypatch.setattr("nucleate.core.files._folded", noted)
     names = unique_names(Source(Path(f"w{number}/dapi.tif")) for number in range(500))
     assert list(names.values())[-2:] == ["dapi-499", "dapi-500"]
     assert len(folded) < 10 * len(names)

@@ -121,6 +121,20 @@ def test_series_saved_from_python_have_names_of_their_own(tmp_path: Path) -> Non
     assert read_image(path).name == "two.ome.tif"
 
 
+@pytest.mark.parametrize("series", [["A", "A", "A-2", "a"], ["x" * 260, "b"]])
+def test_series_saved_from_python_are_called_as_by_the_command(tmp_path: Path, series: list[str]) -> None:
+    path = tmp_path / "several.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for name in series:
+            writer.write(np.zeros((20, 30), np.uint8), metadata={"Name": name})
+    for number in range(len(series)):
+        image = read_image(path, picture=number)
+        labels = np.zeros(image.shape_HW, np.int32)
+        Segmentation(labels, np.zeros(0, np.float32), image).save(tmp_path / "out", ["labels"])
+    names = unique_names(expand([str(path)])).values()
+    assert sorted(one.name for one in (tmp_path / "out").glob("*.tif")) == sorted(f"{n}.labels.tif" for n in names)
+
+
 def test_other_files_are_left_as_they_are(tmp_path: Path) -> None:
     for name in ("a.czi", "b.lif", "c.ome.tif"):
         (tmp_path / name).write_bytes(b"damaged")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import hashlib
 import os
 import re
 import shutil
 import tempfile
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,15 +26,19 @@ __all__ = [
     "atomic_path",
     "atomic_text",
     "cannot_write",
+    "distinct_names",
     "in_file_name",
     "make_folder",
     "plain_name",
+    "short_name",
     "write_rows",
     "write_text",
 ]
 
 HALF_WRITTEN = ".writing-"
 """What names of files and folders begin with while they are written."""
+
+_LONGEST_NAME = 220  # bytes
 
 _CURES = {
     errno.ENOSPC: "free space",
@@ -192,6 +198,43 @@ def in_file_name(text: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", text).strip("_.")
 
 
+def short_name(name: str) -> str:
+    """Cut a name so that it leaves room for a number and an ending; what is cut off is told apart by its hash.
+
+    Examples
+    --------
+    >>> short_name("cells"), len(short_name(300 * "x"))
+    ('cells', 220)
+    """
+    # File systems take 255 bytes.
+    if len(os.fsencode(name)) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    return f"{os.fsencode(name)[: _LONGEST_NAME - 9].decode('utf-8', 'ignore')}-{digest}"
+
+
+def distinct_names(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
+    """Add ``-2``, ``-3``, ... to names that are taken, or only differ in case or in how an accent is written.
+
+    Examples
+    --------
+    >>> distinct_names(["A", "a", "A-2", "b"])
+    ['A', 'a-2', 'A-2-2', 'b']
+    """
+    used = {_folded(name) for name in taken}
+    last: dict[str, int] = {}
+    distinct = []
+    for stem in names:
+        name, number = stem, last.get(_folded(stem), 1)
+        while _folded(name) in used:
+            number += 1
+            name = f"{stem}-{number}"
+        distinct.append(name)
+        used.add(_folded(name))
+        last[_folded(stem)] = number
+    return distinct
+
+
 def make_folder(path: Path | str) -> Path:
     """Create a folder with its parents.
 
@@ -218,6 +261,10 @@ def cannot_write(path: Path | str, error: OSError) -> OutputError:
     """
     reason, cure = error.strerror or str(error), _CURES.get(error.errno or 0, "check the disk")
     return OutputError(f"cannot write {path}: {reason}; {cure} or choose another output folder")
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _umask() -> int:

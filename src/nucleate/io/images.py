@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucleate.core.files import in_file_name
+from nucleate.core.files import distinct_names, in_file_name
 from nucleate.core.lazy import LazyImage, lazy
 from nucleate.errors import NucleateError
 from nucleate.io.faults import check_size, fault, quiet
@@ -295,9 +295,7 @@ def _named(name: str) -> Format:
 
 def _part_name(names: tuple[str, ...], number: int) -> str:
     """Name one of several pictures as its results are named, and no two alike."""
-    plain = [in_file_name(name) or str(at) for at, name in enumerate(names)]
-    before = plain[:number].count(plain[number])
-    return f"{plain[number]}-{before + 1}" if before else plain[number]
+    return distinct_names(in_file_name(name) or str(at) for at, name in enumerate(names))[number]
 
 
 def _check_only(path: Path, picture: int | None) -> None:

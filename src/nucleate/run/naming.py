@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import unicodedata
 from typing import TYPE_CHECKING
 
-from nucleate.core.files import plain_name
+from nucleate.core.files import distinct_names, plain_name, short_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,8 +13,6 @@ if TYPE_CHECKING:
     from nucleate.run.inputs import Source
 
 __all__ = ["split_picture", "unique_names"]
-
-_LONGEST_NAME = 220
 
 _PART = re.compile(r"(.+\.(?:tiff?|btf|tf[28]|czi|lif|lof))#([^#/\\]+)|(.+\.zarr)/(.+)", re.IGNORECASE)
 
@@ -39,20 +34,8 @@ def unique_names(sources: Iterable[Source], taken: Mapping[str, str] | None = No
         file systems take those for one.
     """
     names = dict(taken or {})
-    used = {_folded(name) for name in names.values()}
-    last: dict[str, int] = {}
-    for source in sources:
-        if source.key in names:
-            continue
-        stem = _shortened(plain_name(source.stem))
-        name, number = stem, last.get(_folded(stem), 1)
-        while _folded(name) in used:
-            number += 1
-            name = f"{stem}-{number}"
-        names[source.key] = name
-        used.add(_folded(name))
-        last[_folded(stem)] = number
-    return names
+    stems = {source.key: short_name(plain_name(source.stem)) for source in sources if source.key not in names}
+    return names | dict(zip(stems, distinct_names(stems.values(), names.values()), strict=True))
 
 
 def split_picture(name: str) -> tuple[str, str]:
@@ -76,15 +59,3 @@ def split_picture(name: str) -> tuple[str, str]:
         return name, ""
     file, part = filter(None, found.groups())
     return file, part
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _shortened(stem: str) -> str:
-    # File systems take 255 bytes; the longest ending we add and a number need some of them.
-    if len(os.fsencode(stem)) <= _LONGEST_NAME:
-        return stem
-    digest = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
-    return f"{os.fsencode(stem)[: _LONGEST_NAME - 9].decode('utf-8', 'ignore')}-{digest}"

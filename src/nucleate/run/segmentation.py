@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.files import short_name
 from nucleate.core.lazy import lazy
 from nucleate.core.outlines import trace
 from nucleate.run import outputs
@@ -118,4 +119,5 @@ class Segmentation:
 
 def _stem(name: str) -> str:
     file, part = split_picture(name)
-    return f"{PurePath(file).stem.removesuffix('.ome')}_{part.replace('/', '_')}" if part else PurePath(name).stem
+    stem = PurePath(file).stem
+    return short_name(f"{stem.removesuffix('.ome')}_{part.replace('/', '_')}" if part else stem)
