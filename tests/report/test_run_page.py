@@ -141,7 +141,9 @@ def test_a_fit_is_told_in_words() -> None:
     doses = np.concatenate([np.zeros(4), np.repeat(10.0 ** np.arange(-2, 3), 3)])
     fit = fit_dose(doses, logistic(doses, 1.0, hill=1.0, top=10, bottom=0) + 0.1 * np.sin(np.arange(19)))
     assert re.match(r"IC50 [\d.]+ nM \(95 %: [\d.]+ to [\d.]+ nM\), hill [\d.]+$", verdict(_curve(fit), "nM"))
-    assert verdict(_curve(DoseFit("too few", doses=2)), "") == "too few doses for a curve (2; four at least)"
+    few = [verdict(_curve(DoseFit("too few", doses=n, points=5)), "") for n in (3, 5, 0)]
+    assert few[:2] == ["too few doses for a curve (3; four at least)", "too few wells for a curve (5; six at least)"]
+    assert few[2] == "no well of the compound has a value"
     assert verdict(_curve(DoseFit("no effect")), "") == "no effect: a constant fits as well"
     open_end = DoseFit("unbounded", 3.0, 1.0, math.inf, 1.0, 10.0, 0.0)
     assert verdict(_curve(open_end), "nM") == "an effect; IC50 about 3 nM, its interval is open (1 to ∞ nM)"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nucleate.screen.analysis import analyse
+from nucleate.screen.hits import hit_limit
 from nucleate.screen.phenotypes import Reference, Rules, classify, reference_of
 from nucleate.screen.platemap import Content
 from nucleate.screen.tables import FieldRow, build_tables, nuclear_columns, summaries
@@ -264,9 +265,24 @@ def test_controls_without_medians_are_warned_about() -> None:
     some = NEGATIVES | {"H01": ("sample", "x")}
     found = _drawn(some, {f"A{i:02d}": 4 for i in range(1, 9)}, condensed={})
     assert np.isfinite(found.limits["nuclei_per_field"])
-    assert (
-        "4 negative controls with a value of each measure: no well is called a hit by median_area_px" in found.warning
+    few, enough = found.warning.split("; 12 ")
+    assert few.startswith("4 negative controls with a value of median_area_px, ")
+    assert few.endswith("no well is called a hit by that; it takes 6, better 16")
+    # The limit of the other measures is told beside it.
+    assert enough == (
+        "negative controls with a value of nuclei_per_field: their spread is hardly known, so hits start at a z-score "
+        "of 5.6, not 3"
     )
+
+
+def test_measures_with_enough_controls_are_not_warned_about() -> None:
+    wells = [f"{row}{column:02d}" for row in "AB" for column in range(1, 9)]
+    roles = dict.fromkeys(wells, ("negative", "")) | {"H01": ("sample", "x")}
+    found = _drawn(roles, dict.fromkeys(wells[8:], 4), condensed={})
+    assert found.limits["nuclei_per_field"] == hit_limit(16)
+    assert "8 negative controls with a value of median_area_px, " in found.warning
+    assert "7.7" in found.warning
+    assert "nuclei_per_field" not in found.warning
 
 
 def test_a_median_is_as_sure_as_the_nuclei_that_it_is_over() -> None:

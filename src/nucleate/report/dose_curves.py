@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate.report.plate_maps import shown
+from nucleate.screen.dose import LEAST_DOSES
 from nucleate.screen.tables import is_share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nucleate.screen.analysis import Curve
+    from nucleate.screen.dose import DoseFit
 
 __all__ = ["dose_plot", "verdict"]
 
@@ -40,9 +42,16 @@ def verdict(curve: Curve, unit: str) -> str:
         "outside": f"an effect, but the IC50 lies beyond the tested doses (95 %: {bounds})",
         "unbounded": f"an effect; IC50 about {shown(fit.ic50)} {unit}, its interval is open ({bounds})",
         "no effect": "no effect: a constant fits as well",
-        "too few": f"too few doses for a curve ({fit.doses}; four at least)",
+        "too few": _too_few(fit),
         "failed": "no curve could be fitted",
     }[fit.status]
+
+
+def _too_few(fit: DoseFit) -> str:
+    if not fit.doses:
+        return "no well of the compound has a value"
+    what, count, least = ("doses", fit.doses, "four") if fit.doses < LEAST_DOSES else ("wells", fit.points, "six")
+    return f"too few {what} for a curve ({count}; {least} at least)"
 
 
 def dose_plot(curve: Curve, unit: str) -> str:

@@ -11,7 +11,7 @@ from nucleate.report.dose_curves import dose_plot, verdict
 from nucleate.report.page import document, table
 from nucleate.report.plate_maps import WellMap, heat_map, shown
 from nucleate.screen.hits import FEWEST_CONTROLS
-from nucleate.screen.phenotypes import POSITIVE_PERCENTILE, Rules
+from nucleate.screen.phenotypes import LEAST_NUCLEI, POSITIVE_PERCENTILE, Rules
 from nucleate.screen.tables import LEAST, is_share, spoken
 
 if TYPE_CHECKING:
@@ -167,16 +167,19 @@ def _hits(screen: Screen, unit: str) -> str:
     headings = screen.tables.headings
     blind = [headings[name] for name in names if not np.isfinite(screen.z[name]).any() or not np.isfinite(limits[name])]
     unjudged = f" Not judged: {escape(', '.join(blind))}." if blind else ""
+    summaries = screen.tables.summaries
+    whole = [headings[name] for name in names if name in summaries and summaries[name].over == "whole_nuclei"]
     rows = []
     for i in found[:_SHOWN_HITS]:
         far = sorted((name for name in names if hits[name][i]), key=lambda n: -abs(screen.z[n][i]))
         dose = f"{shown(float(wells['concentration'][i]))} {unit}".strip()
         seen = ", ".join(f"{headings[name]} {float(screen.z[name][i]):+.1f}" for name in far)
-        rows.append([wells["well"][i], wells["compound"][i], seen, f"{int(wells['whole_nuclei'][i])}", dose])
+        counts = [f"{int(wells[name][i])}" for name in ("nuclei", "whole_nuclei")]
+        rows.append([wells["well"][i], wells["compound"][i], seen, *counts, dose])
     chance = (
         f" By chance alone about {shown(screen.expected_by_chance)} would be there: each measure of each well has "
         "0.27 %."
-        f" Medians and shares of wells with under {LEAST} whole nuclei are not judged."
+        f" Medians and shares over under {LEAST} nuclei are not judged; of {escape(', '.join(whole))} whole ones count."
     )
     known = sorted({f"{limit:.3g}" for limit in limits.values() if np.isfinite(limit)}, key=float)
     if not rows:
@@ -189,7 +192,7 @@ def _hits(screen: Screen, unit: str) -> str:
         f"Samples at least {' or '.join(known)} robust standard deviations from the median of the negative controls, "
         f"as their number asks for.{more}{unjudged}{chance}"
     )
-    heading = ["Well", "Compound", "Measures, with their z", "Whole nuclei", "Concentration"]
+    heading = ["Well", "Compound", "Measures, with their z", "Nuclei", "Whole nuclei", "Concentration"]
     return f'<h2>Hits</h2><p class="note">{note}</p><div class="scroll">{table(heading, rows, words=3)}</div>'
 
 
@@ -212,8 +215,13 @@ def _rules(screen: Screen) -> str:
         f"and area at least {rules.grains_area:g} times the ordinary."
     )
     positive = [
-        f"Positive for {escape(spoken(channel))}: mean intensity in that channel over {shown(threshold)}, the "
-        f"{POSITIVE_PERCENTILE}th percentile of the nuclei of the negative controls."
+        f"Positive for {escape(spoken(channel))}: "
+        + (
+            f"mean intensity in that channel over {shown(threshold)}, the {POSITIVE_PERCENTILE}th percentile of the "
+            "nuclei of the negative controls."
+            if np.isfinite(threshold)
+            else f"not judged, with under {LEAST_NUCLEI} nuclei of the negative controls in that channel."
+        )
         for channel, threshold in screen.tables.thresholds.items()
     ]
     lines = (ordinary, condensed, mitotic, *positive)

@@ -145,19 +145,23 @@ class Screen:
 
     @property
     def warning(self) -> str:
-        """Say in one line that there are few negative controls; empty where there are enough."""
+        """Say in one line which measures have few negative controls; empty where all have enough."""
         wells = self.tables.wells
         negative = wells["role"] == "negative"
-        counts = {name: int(np.isfinite(wells[name][negative]).sum()) for name in self.tables.features}
-        count = min(counts.values())
-        lacking = [name for name, one in counts.items() if one < FEWEST_CONTROLS]
-        few = f"{count} negative control{'s' * (count != 1)} with a value of each measure"
-        if count < FEWEST_CONTROLS:
-            by = "" if len(lacking) == len(counts) else f" by {', '.join(lacking)}"
-            return f"{few}: no well is called a hit{by}; that takes {FEWEST_CONTROLS} at least, better {FEW_CONTROLS}"
-        if count < FEW_CONTROLS:
-            return f"{few}: their spread is hardly known, so hits start at a z-score of {hit_limit(count):.1f}, not 3"
-        return ""
+        measures: dict[int, list[str]] = {}
+        for name in self.tables.features:
+            measures.setdefault(int(np.isfinite(wells[name][negative]).sum()), []).append(name)
+        told = []
+        for count, names in sorted(measures.items()):
+            of = "each measure" if len(measures) == 1 else ", ".join(names)
+            few = f"{count} negative control{'s' * (count != 1)} with a value of {of}"
+            if count < FEWEST_CONTROLS:
+                by = "" if len(measures) == 1 else " by that"
+                told.append(f"{few}: no well is called a hit{by}; it takes {FEWEST_CONTROLS}, better {FEW_CONTROLS}")
+            elif count < FEW_CONTROLS:
+                start = f"hits start at a z-score of {hit_limit(count):.1f}, not 3"
+                told.append(f"{few}: their spread is hardly known, so {start}")
+        return "; ".join(told)
 
 
 def analyse(tables: Tables, *, wells_of_plate: int | None = None) -> Screen:

@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["DoseFit", "fit_dose", "logistic"]
+__all__ = ["LEAST_DOSES", "DoseFit", "fit_dose", "logistic"]
 
 _HILLS = (0.2, 8.0)
 _LOG_HILLS = np.log(np.geomspace(*_HILLS, 13))
 _EIGHTHS = np.linspace(0, 1, 9)
-_LEAST_DOSES = 4
+LEAST_DOSES = 4
+"""Different ones under which no curve is fitted; with the controls it takes two wells more."""
 _SIGNIFICANT = 0.01
 _REACH = 3.0  # decades beyond the tested doses that the interval is followed
 _STEPS = 49
@@ -125,7 +126,7 @@ def fit_dose(doses: NDArray[Any] | Sequence[float], responses: NDArray[Any] | Se
     dose, response = dose[known], response[known]
     tested = np.unique(dose[dose > 0])
     counts = {"doses": int(tested.size), "points": int(dose.size)}
-    if tested.size < _LEAST_DOSES or dose.size < _LEAST_DOSES + 2:
+    if tested.size < LEAST_DOSES or dose.size < LEAST_DOSES + 2:
         return DoseFit("too few", **counts)
     total = float(((response - response.mean()) ** 2).sum())
     if not total > 0:

@@ -41,11 +41,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["POSITIVE_PERCENTILE", "Reference", "Rules", "classify", "positive_threshold", "reference_of"]
+__all__ = [
+    "LEAST_NUCLEI",
+    "POSITIVE_PERCENTILE",
+    "Reference",
+    "Rules",
+    "classify",
+    "positive_threshold",
+    "reference_of",
+]
 
 POSITIVE_PERCENTILE = 95
 """Of the negative controls' nuclei, over which a nucleus is positive in a channel."""
-_LEAST_NUCLEI = 20
+LEAST_NUCLEI = 20
+"""Of the negative controls, under which no nucleus is called positive or not."""
 
 
 @dataclass(frozen=True)
@@ -195,4 +204,4 @@ def positive_threshold(intensities: NDArray[np.float64]) -> float:
     (95.0, nan)
     """
     known = intensities[np.isfinite(intensities)]
-    return float(np.percentile(known, POSITIVE_PERCENTILE)) if known.size >= _LEAST_NUCLEI else float("nan")
+    return float(np.percentile(known, POSITIVE_PERCENTILE)) if known.size >= LEAST_NUCLEI else float("nan")
