@@ -93,7 +93,7 @@ def test_a_file_that_may_not_grow_so_large(folder: Path, tmp_path: Path) -> None
     code, said = run("segment", folder, "-o", tmp_path / "out", act=limit)
     assert code == 1
     assert len(said) == 1
-    assert "File too large; write fewer kinds of files or choose another output folder" in said[0]
+    assert "File too large; raise the limit on the size of files or choose another output folder" in said[0]
     assert not list((tmp_path / "out").rglob(".writing-*"))
     assert run("segment", folder, "-o", tmp_path / "out", "--resume")[0] == 0
 

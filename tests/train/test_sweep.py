@@ -75,6 +75,32 @@ def test_a_full_disk_is_one_line_and_the_study_goes_on(tmp_path: Path) -> None:
     assert open_study(journal, "search").trials == []
 
 
+def test_a_study_that_is_searched_is_left_to_its_search(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, CONFIG.replace(epochs=1, steps_per_epoch=1), disks(), disks(2, seed=1), trials=1)
+    refused = []
+
+    def search_again(trial: int, run: Run) -> None:
+        del trial, run
+        with pytest.raises(UsageError, match="another search is at this study"):
+            run_sweep(sweep, resume=True)
+        refused.append(True)
+
+    run_sweep(sweep, report=search_again)
+    assert refused == [True]
+
+
+def test_a_trial_whose_values_were_damaged_is_left_out(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, CONFIG.replace(epochs=1, steps_per_epoch=1), disks(), disks(2, seed=1), trials=1)
+    run_sweep(sweep)
+    journal = tmp_path / "study.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    place = next(place for place, line in enumerate(lines) if b'"param_name":"blur"' in line)
+    lines[place] = lines[place][:20] + b"\n"
+    journal.write_bytes(b"".join(lines))
+    run_sweep(sweep, resume=True)
+    assert [row["trial"] for row in _rows(tmp_path)] == ["1"]
+
+
 def test_what_is_no_journal_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "study.journal").write_text("dear\ndiary\n")
     with pytest.raises(DataError, match=r"study\.journal: no journal of a study: .*; use another folder"):

@@ -26,6 +26,13 @@ def test_a_loss_is_worse_and_a_tie_is_neither() -> None:
     assert compare([0.4, 0.6] * 5, [0.6, 0.4] * 5, groups=GROUPS, start="old").word == "no clear difference"
 
 
+def test_a_gain_of_nothing_has_no_minus() -> None:
+    assert (
+        "0.500 against 0.500, +0.000 (95 % interval +0.000 to "
+        in compare([0.50001] * 10, [0.5] * 10, groups=GROUPS, start="old").line()
+    )
+
+
 def test_one_group_tells_nothing() -> None:
     verdict = compare([0.1, 0.1], [0.9, 0.9], groups=["field", "field"], start="old")
     assert verdict.word == "no clear difference"

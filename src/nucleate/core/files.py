@@ -47,7 +47,7 @@ _CURES = {
     errno.EACCES: "get the right to write there",
     errno.EPERM: "get the right to write there",
     errno.EROFS: "make it writable",
-    errno.EFBIG: "write fewer kinds of files",
+    errno.EFBIG: "raise the limit on the size of files",
 }
 
 

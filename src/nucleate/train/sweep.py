@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 
 from nucleate.core.files import make_folder, write_rows, write_text
+from nucleate.core.lock import locked
 from nucleate.core.toml import toml_text
 from nucleate.errors import DataError, UsageError
 from nucleate.train.card import segmenter_of
@@ -99,7 +100,8 @@ def run_sweep(
     Raises
     ------
     UsageError
-        If `folder` holds a study and `resume` is off, or one with other settings or images.
+        If `folder` holds a study and `resume` is off, or one with other settings or images, or if another program is
+        at it.
     DataError
         If the held-out pictures are of one field of view, in them or in those to train on there is no nucleus, or no
         trial came to an end.
@@ -107,6 +109,13 @@ def run_sweep(
     parts_of(sweep.held)
     for pictures in (sweep.samples, sweep.held):
         check_nuclei(pictures)
+    with locked(make_folder(sweep.folder) / "study.lock", wait=False) as ours:
+        if not ours:
+            raise UsageError(f"{sweep.folder}: another search is at this study; wait for it or give another folder")
+        return _run(sweep, resume=resume, report=report, say=say)
+
+
+def _run(sweep: Sweep, *, resume: bool, report: Callable[[int, Run], None], say: Callable[[str], None]) -> Path:
     study = _study(sweep, resume=resume)
     while (trial := _next(study, sweep.trials)) is not None:
         number, drawn = trial
@@ -144,7 +153,7 @@ def varied(settings: TrainConfig, drawn: dict[str, Any]) -> TrainConfig:
 
 
 def _study(sweep: Sweep, *, resume: bool) -> optuna.Study:
-    journal = make_folder(sweep.folder) / "study.journal"
+    journal = sweep.folder / "study.journal"
     if journal.is_file() and not resume:
         raise UsageError(f"{sweep.folder} already holds a study; go on with --resume or give another folder")
     study = open_study(journal, "search")
@@ -188,13 +197,19 @@ def _score(folder: Path, config: TrainConfig, *, held: Sequence[Sample], device:
 
 
 def _write(sweep: Sweep, study: optuna.Study) -> Path:
-    done = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    # A line that was damaged and taken out of the journal may have been one of a trial's values.
+    done = [
+        trial
+        for trial in study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+        if trial.params.keys() == SPACE.keys()
+    ]
     if not done:
         raise DataError("no trial came to an end; look at the settings with nucleate train")
     rows = ([t.number, f"{t.value:.4f}", *(t.params[name] for name in SPACE)] for t in done)
     write_rows(sweep.folder / "trials.csv", rows, header=["trial", "kaggle", *SPACE])
-    best = varied(sweep.settings, study.best_trial.params)
+    first = max(done, key=lambda trial: trial.value or 0.0)
+    best = varied(sweep.settings, first.params)
     target = sweep.folder / "best.toml"
-    head = f"# Best of {len(done)} trials: Kaggle score {study.best_value:.3f} on {len(sweep.held)} images.\n"
+    head = f"# Best of {len(done)} trials: Kaggle score {first.value:.3f} on {len(sweep.held)} images.\n"
     write_text(target, head + toml_text(best.model_dump(mode="json", exclude_none=True)))
     return target

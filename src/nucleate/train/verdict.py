@@ -68,11 +68,11 @@ class Verdict:
         """Say it in one line."""
         bounds = "too few groups for an interval"
         if self.gain_low is not None and self.gain_high is not None:
-            bounds = f"95 % interval {self.gain_low:+.3f} to {self.gain_high:+.3f}"
+            bounds = f"95 % interval {self.gain_low:+z.3f} to {self.gain_high:+z.3f}"
         than = {"no clear difference": "to", "better": "than", "worse": "than"}[self.word]
         return (
             f"{self.word} {than} {self.start} on {self.images} held-out images: "
-            f"{self.after:.3f} against {self.before:.3f}, {self.gain:+.3f} ({bounds})"
+            f"{self.after:.3f} against {self.before:.3f}, {self.gain:+z.3f} ({bounds})"
         )
 
 
