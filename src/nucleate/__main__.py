@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nucleate.apps.cli.main import main
+from nucleate.apps.cli.entry import start
 
 __all__: list[str] = []
 
 if __name__ == "__main__":
-    main()
+    start()

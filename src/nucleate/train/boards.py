@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import importlib.util
+import os
+import time
 from typing import TYPE_CHECKING
 
+from nucleate.core.files import cannot_write
 from nucleate.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable
     from pathlib import Path
 
     from nucleate.train.loop import Run
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["board"]
 
 
-def board(folder: Path) -> AbstractContextManager[Callable[[Run], None]]:
-    """Give what writes each epoch's numbers into an event file, which the end of the block closes.
+def board(folder: Path) -> Callable[[Run], None]:
+    """Give what writes each epoch's numbers into an event file; it raises `OutputError` where that cannot be written.
 
     Parameters
     ----------
@@ -34,25 +34,29 @@ def board(folder: Path) -> AbstractContextManager[Callable[[Run], None]]:
     """
     if importlib.util.find_spec("tensorboard") is None:
         raise MissingExtraError("tensorboard", "train")
-    return _opened(folder)
-
-
-@contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[Callable[[Run], None]]:
-    from torch.utils.tensorboard import SummaryWriter
-
+    path = folder / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
     shown = 0
-    with contextlib.ExitStack() as stack:
-        begin = functools.cache(lambda: stack.enter_context(SummaryWriter(str(folder), purge_step=1)))
 
-        def report(run: Run) -> None:
-            nonlocal shown
-            writer = begin()  # at the first epoch: a run that is refused leaves no file
-            for entry in run.history[shown:]:
-                for name, value in entry.items():
-                    if name != "epoch":
-                        writer.add_scalar(name, value, int(entry["epoch"]))
-            writer.flush()
-            shown = len(run.history)
+    def report(run: Run) -> None:
+        # Not by SummaryWriter: its own thread writes, where a full disk is a traceback and no error of the run.
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
-        yield report
+        nonlocal shown
+        # What an earlier run wrote from the first epoch on is shown no more.
+        head = {"file_version": "brain.Event:2"}, {"step": 1, "session_log": SessionLog(status=SessionLog.START)}
+        told = [] if shown else [*head]
+        for entry in run.history[shown:]:
+            values = [Summary.Value(tag=name, simple_value=value) for name, value in entry.items() if name != "epoch"]
+            told.append({"step": int(entry["epoch"]), "summary": Summary(value=values)})
+        try:
+            folder.mkdir(parents=True, exist_ok=True)  # at the first epoch: a run that is refused leaves no file
+            with path.open("ab") as stream:
+                for one in told:
+                    RecordWriter(stream).write(Event(wall_time=time.time(), **one).SerializeToString())
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        shown = len(run.history)
+
+    return report

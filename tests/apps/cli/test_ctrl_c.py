@@ -3,16 +3,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from nucleate.apps.cli import ctrl_c
 from nucleate.apps.cli.console import Bar
+from nucleate.apps.cli.entry import start
 from nucleate.apps.cli.main import main
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.base
 
@@ -29,6 +28,18 @@ def swallow():
 
 info.info = swallow
 main.main()
+"""
+
+_LOADING = """
+import importlib.abc, runpy, signal, sys
+
+class Press(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "typer":
+            {does}
+
+sys.meta_path.insert(0, Press())
+runpy.run_module("nucleate", run_name="__main__")
 """
 
 
@@ -84,6 +95,27 @@ def test_ctrl_c_is_remembered(then: str, code: int) -> None:
     )
     assert ended.returncode == code
     assert ("stopped" in ended.stderr) == (code == 130)
+
+
+@pytest.mark.parametrize(
+    ("does", "code", "said"),
+    [
+        ("signal.raise_signal(signal.SIGINT)", 130, "nucleate: stopped"),
+        ("raise ImportError('typer is broken')", 1, "ImportError: typer is broken"),
+    ],
+)
+def test_ctrl_c_while_the_program_loads_is_one_line(does: str, code: int, said: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _LOADING.format(does=does)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == code
+    assert ended.stderr.splitlines()[-1] == said
+    assert (len(ended.stderr.splitlines()) == 1) == (code == 130)
+
+
+def test_the_command_starts_there_too() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"] == {"nucleate": f"{start.__module__}:{start.__name__}"}
 
 
 def test_ctrl_c_that_is_ignored_stays_ignored() -> None:

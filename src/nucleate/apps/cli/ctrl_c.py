@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import FrameType
 
-__all__ = ["raise_again", "remember", "was_pressed"]
+__all__ = ["EXIT_CODE", "raise_again", "remember", "was_pressed"]
+
+EXIT_CODE = 130
+"""After Ctrl-C, as shells count it."""
 
 _pressed = threading.Event()
 

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["VERBS", "main", "make_app"]
 
-_INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells count it."""
-
 _OBJECTS = 50_000
 """That are made before Python looks for unused ones: while libraries load it would look for a tenth of the time."""
 
@@ -119,7 +116,7 @@ def main(words: list[str] | None = None) -> None:
     debug = "--debug" in (words[: words.index("--")] if "--" in words else words)
     code = _run(words, debug=debug)
     busy = any(thread.name in _LINGERING for thread in threading.enumerate())
-    if code == _INTERRUPTED and (busy or (ours and "torch" in sys.modules)):
+    if code == ctrl_c.EXIT_CODE and (busy or (ours and "torch" in sys.modules)):
         # Waiting for them, or for torch to be taken down, would take longer than Ctrl-C may. Locks shared with workers
         # are not left to the system.
         if "multiprocessing.util" in sys.modules:
@@ -166,14 +163,14 @@ def _run(words: list[str], *, debug: bool) -> int:
         if debug:
             traceback.print_exc()
         line, code = _explain(error)
-        if code != _INTERRUPTED and not ctrl_c.was_pressed():
+        if code != ctrl_c.EXIT_CODE and not ctrl_c.was_pressed():
             say(f"nucleate: {line}")
             return code
-        returned = _INTERRUPTED
+        returned = ctrl_c.EXIT_CODE
     code = returned if isinstance(returned, int) else 0
-    if code == _INTERRUPTED or (code and ctrl_c.was_pressed()):  # newer typer turns Ctrl-C into this code by itself
+    if code == ctrl_c.EXIT_CODE or (code and ctrl_c.was_pressed()):  # newer typer turns Ctrl-C into this code by itself
         _say_stopped(words, commands.get(first))
-        return _INTERRUPTED
+        return ctrl_c.EXIT_CODE
     return code
 
 
@@ -188,7 +185,7 @@ def _say_stopped(words: list[str], command: Any) -> None:  # noqa: ANN401 - type
 def _explain(error: BaseException) -> tuple[str, int]:
     """Give the one line and the exit code of an error."""
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":  # older typer raises Abort
-        return "stopped", _INTERRUPTED
+        return "stopped", ctrl_c.EXIT_CODE
     if isinstance(error, NucleateError):
         return one_line(str(error)), error.exit_code
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # what typer says about a wrong call

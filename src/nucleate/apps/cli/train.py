@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,7 +85,7 @@ def train(
         raise UsageError(f"{settings.network.name} gives no maps for a model; use nucleate ablate --only mask-rcnn")
     if launched() > 1 and settings.shards == 1:
         settings = parse_config({**settings.model_dump(), "shards": launched()})
-    watched = board(output / "tensorboard") if tensorboard else nullcontext()
+    shown = board(output / "tensorboard") if tensorboard else None
     samples, held = split_data(data, val, table=table, quiet=quiet)
     parts_of(held)  # refused before the training, since the run could not be finished
     check_nuclei(held)
@@ -94,7 +93,7 @@ def train(
         _warn_of_known(settings.init, held)
     with joined(place) as here:
         first = rank() == 0
-        with Bar("batches", None, quiet=quiet or not first) as bar, watched as shown:
+        with Bar("batches", None, quiet=quiet or not first) as bar:
             report = _reporter(settings, shown, say_line=None if quiet else bar.say)
             train_network(
                 output, settings, samples=samples, held=held, resume=resume, device=here, report=report, tick=bar.show

@@ -1,0 +1,29 @@
+"""Where the program starts: Ctrl-C is taken before anything that takes time is loaded."""
+
+from __future__ import annotations
+
+import sys
+
+from nucleate.apps.cli import ctrl_c
+
+__all__ = ["start"]
+
+
+def start() -> None:
+    """Run ``nucleate`` with the words of the call and leave with its exit code.
+
+    Raises
+    ------
+    SystemExit
+        Always, see `nucleate.apps.cli.main.main`; after Ctrl-C while that is loaded, too.
+    """
+    ctrl_c.remember()
+    try:
+        from nucleate.apps.cli.main import main
+
+        main()
+    except (Exception, KeyboardInterrupt):
+        if not ctrl_c.was_pressed():
+            raise
+        print("nucleate: stopped", file=sys.stderr)
+        sys.exit(ctrl_c.EXIT_CODE)
