@@ -123,6 +123,20 @@ def test_what_does_not_fit_is_told_in_one_line_each(tmp_path: Path) -> None:
     )
 
 
+def test_jobs_of_leica_can_be_channels(tmp_path: Path) -> None:
+    names = [
+        f"image--L0000--S00--U0{column}--V00--J{job}--E00--O00--X01--Y02--T0000--Z00--C00.ome.tif"
+        for column in range(2)
+        for job in ("08", "09")
+    ]
+    problems = read_plate(_touch(tmp_path, *names)).problems
+    assert len(problems) == 2
+    assert "it is of job J09, the first of J08" in problems[0]
+    plate = read_plate(tmp_path, pattern=problems[0].split('"')[1])
+    assert (plate.problems, plate.channels) == ((), ("08", "09"))
+    assert [field.name for field in plate.fields] == ["A01_f2001", "A02_f2001"]
+
+
 @pytest.mark.parametrize("channels", [("C1", "C2"), ("CH1", "CH2"), ("Cy3", "Cy5"), ("w1", "w2"), ("DAPI", "Cy5")])
 def test_a_channel_that_looks_like_a_well_is_none(tmp_path: Path, channels: tuple[str, str]) -> None:
     names = [f"{well}_{field}_{channel}.tif" for well in ("A01", "B02") for field in (1, 2) for channel in channels]
@@ -250,6 +264,8 @@ def test_channels_are_named_and_chosen(tmp_path: Path) -> None:
         plate.nuclear_channel("2")
     with pytest.raises(UsageError, match="no channel 5; the files have 1, 3"):
         plate.renamed({"5": "x"})
+    with pytest.raises(UsageError, match="here a file holds them all: name them in it"):
+        read_plate(_touch(tmp_path / "all", "A01.tif", "A02.tif")).renamed({"1": "x"})
     assert plate.renamed({"1": "3", "3": "1"}).channels == ("1", "3")
     for twice in ({"1": "DAPI", "3": "DAPI"}, {"1": "3"}):
         with pytest.raises(UsageError, match="two channels would be called"):

@@ -20,7 +20,7 @@ from nucleate.errors import DataError, InputError, UsageError
 from nucleate.io.omezarr import pictures
 from nucleate.run.inputs import OWN_SUFFIXES
 from nucleate.run.layouts import is_image_folder, looks_like_image
-from nucleate.screen.names import FREE, STYLES, choose_naming
+from nucleate.screen.names import FREE, STYLES, choose_naming, jobs_as_channels, stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +33,9 @@ _FLAT = re.compile(r"DC_.*CAM\d+.*|SC_.*_M\d+_CH\d+.*", re.IGNORECASE)
 """Pictures by which Yokogawa's microscopes are calibrated; they lie among those of the wells."""
 _FLAT_FOLDER = "FFC_Profile"
 """The same of Harmony."""
+
+_JOB = re.compile(r"--(J\d+)", re.IGNORECASE)
+"""Of Leica's microscopes: one of several passes over the plate."""
 
 
 @dataclass(frozen=True, order=True)
@@ -157,9 +160,14 @@ class Plate:
         """
         have = {name.lstrip("0") or "0": name for name in self.channels}
         found = {name: have.get(name.lstrip("0") or "0", name) for name in names}
+        if names and not self.channels:
+            raise UsageError(
+                "--channels: names channels that have files of their own; here a file holds them all: name them in it, "
+                "and choose with --channel"
+            )
         unknown = [name for name, old in found.items() if old not in self.channels]
         if unknown:
-            listed = ", ".join(self.channels) or "none in their names"
+            listed = ", ".join(self.channels)
             raise UsageError(f"--channels: no channel {', '.join(unknown)}; the files have {listed}")
         new = {found[name]: wanted for name, wanted in names.items()}
         later = [new.get(name, name) for name in self.channels]
@@ -220,7 +228,8 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
             if path.with_suffix("") != there[key].path.with_suffix(""):
                 elsewhere[there[key].path.parent, path.parent] += 1
             what = f"{place.well} field {place.field} channel {place.channel!r}"
-            problems.append(f"{one_line(str(path.relative_to(folder)))}: a second picture of {what}; remove one")
+            cure = _cure(there[key].path, path) if naming.style == "leica" else "remove one"
+            problems.append(f"{one_line(str(path.relative_to(folder)))}: a second picture of {what}; {cure}")
             continue
         there[key] = PlateFile(*key, path)
     _check_one_plate(files, elsewhere, root=folder)
@@ -232,6 +241,16 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
     ordered = sorted(wells, key=lambda key: (well_place(key[0]), key[1]))
     fields = [PlateField(*key, tuple(sorted(wells[key].values()))) for key in ordered]
     return Plate(folder, naming.style, tuple(_at_time(fields, time, folder=folder)), tuple(sorted(problems)))
+
+
+def _cure(first: Path, second: Path) -> str:
+    """Say what to do about two pictures of one place, by names of Leica's."""
+    jobs = [match[1] for path in (first, second) if (match := _JOB.search(path.stem))]
+    if len(set(jobs)) < 2:
+        return "remove one"
+    pattern = one_line(jobs_as_channels(stem_of(first)))
+    which = f"it is of job {jobs[1]}, the first of {jobs[0]}"
+    return f'{which}: move one away, or take jobs for channels: --pattern "{pattern}"'
 
 
 def _read_names(files: Sequence[Path], naming: Naming, *, root: Path) -> tuple[dict[Path, Place], list[str]]:

@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["FREE", "STYLES", "Naming", "Place", "choose_naming", "compile_pattern", "naming_of", "stem_of"]
+__all__ = [
+    "FREE",
+    "STYLES",
+    "Naming",
+    "Place",
+    "choose_naming",
+    "compile_pattern",
+    "jobs_as_channels",
+    "naming_of",
+    "stem_of",
+]
 
 FREE = "{well}_{field}_{channel}"
 """The free form of names, when the user gives no other."""
@@ -77,6 +87,7 @@ _PLACES = {
     "time": r"[A-Za-z]{0,5}?(?P<time>\d+)",
     "any": r"[^/]*?",
 }
+_LEICA = {"U": "column0", "V": "row0", "J": "channel", "X": "x", "Y": "y", "Z": "z", "T": "time"}
 _MOST_ROWS, _MOST_COLUMNS = 26 + 26 * 26, 999
 """As far as names of wells go: ZZ999."""
 _STEPS = re.compile(r"^(TimePoint|ZStep)_(\d+)$")
@@ -275,6 +286,23 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
         )
     text = "".join(_PLACES[part] if i % 2 else re.escape(part) for i, part in enumerate(parts))
     return re.compile(text, re.IGNORECASE)
+
+
+def jobs_as_channels(stem: str) -> str:
+    """Give the pattern for names of Leica's in which each job is a channel.
+
+    Examples
+    --------
+    >>> jobs_as_channels("image--L0000--S00--U01--V00--J08--X00--Y00--C00")
+    '{any}U{column0}--V{row0}--J{channel}--X{x}--Y{y}--C{any}'
+    """
+    text = re.sub(r"^.*?(?=U\d+--V\d)", "{any}", stem, count=1, flags=re.IGNORECASE)
+    return re.sub(
+        r"\b([A-Z])\d+(?=--|$)",
+        lambda found: f"{found[1]}{{{_LEICA.get(found[1].upper(), 'any')}}}",
+        text,
+        flags=re.IGNORECASE,
+    )
 
 
 def _doubtful(match: re.Match[str]) -> bool:

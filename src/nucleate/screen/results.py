@@ -84,6 +84,8 @@ class ScreenRecord:
         By which names were read: a style or a pattern; None in records of older versions.
     remarks : list of str
         What is odd about the map, a line each.
+    channels : list of str
+        Names of the channels that have files of their own; none in records of older versions.
     """
 
     plate: str
@@ -97,6 +99,7 @@ class ScreenRecord:
     time: int | None = None
     pattern: str | None = None
     remarks: list[str] = field(default_factory=list)
+    channels: list[str] = field(default_factory=list)
 
     def check_same_plate(self, other: ScreenRecord) -> None:
         """Refuse to go on with other pictures than those of this record.
@@ -104,7 +107,7 @@ class ScreenRecord:
         Raises
         ------
         UsageError
-            If `other` has another time point or reads names in another way.
+            If `other` has another time point, reads names in another way or calls channels otherwise.
         """
         for option in ("time", "pattern"):
             had, has = getattr(self, option), getattr(other, option)
@@ -113,6 +116,13 @@ class ScreenRecord:
                     f"--resume: the folder was made with --{option} {had}, got {has}; "
                     "give that, or choose another output folder"
                 )
+        # Channels may join a plate, or go.
+        if not (set(self.channels) <= set(other.channels) or set(other.channels) <= set(self.channels)):
+            had, has = (", ".join(one.channels) for one in (self, other))
+            raise UsageError(
+                f"--resume: the folder was made with the channels {had}, got {has}; "
+                "name them so with --channels, or choose another output folder"
+            )
 
 
 def write_record(path: Path, record: ScreenRecord) -> None:
@@ -155,6 +165,7 @@ def read_record(path: Path) -> ScreenRecord:
             found.get("time"),
             found.get("pattern"),
             found.get("remarks", []),
+            found.get("channels", []),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: cannot be read ({error}); name a folder that nucleate screen wrote") from error

@@ -131,7 +131,7 @@ def test_another_name_of_the_marker_is_not_mixed_with_the_first(
     folder = screened.parent
     call = ("screen", folder / "plate", "--map", folder / "map.csv", "-o", screened, "--resume", "--quiet")
     leave(*call, "--channels", "m=other", code=2)
-    assert "all of them were changed" in capsys.readouterr().err
+    assert f"made with the channels DAPI, {MARKER}, got DAPI, other; name them so" in capsys.readouterr().err
 
 
 def test_positive_nuclei_in_tables_for_millions(screened: Path, tmp_path: Path) -> None:

@@ -186,6 +186,16 @@ def test_another_plate_is_refused(screened: Path, capsys: pytest.CaptureFixture[
     assert (screened / "out" / "wells.csv").read_bytes() == before
 
 
+def test_channels_keep_their_names(screened: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    leave(*_call(screened), "--channels", "DAPI=Hoechst", "--resume", "--quiet", code=2)
+    assert "made with the channels DAPI, got Hoechst; name them so with --channels" in capsys.readouterr().err
+    _draw(screened / "p" / "A02_1_p53.tif", 1)
+    leave(*_call(screened), "--resume", "--quiet")
+    assert read_record(screened / "out" / RECORD_NAME).channels == ["DAPI", "p53"]
+    (screened / "p" / "A02_1_p53.tif").unlink()
+    leave(*_call(screened), "--resume", "--quiet")
+
+
 def test_a_plate_that_moved_is_not_done_again(screened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {name: (screened / "out" / name).read_bytes() for name in ("wells.csv", "nuclei.csv")}
     (screened / "p").rename(screened / "elsewhere")

@@ -250,6 +250,7 @@ def _record(
         time=plate.time,
         pattern=pattern,
         remarks=list(content.remarks),
+        channels=list(plate.channels),
     )
 
 
