@@ -46,6 +46,15 @@ def test_ome_tells_it(tmp_path: Path, given: dict[str, object], um: float | None
     assert _both(path) == (None if um is None else pytest.approx(um))
 
 
+@pytest.mark.parametrize("length", [1e14, 1.7976931348623157e308, 1e-13])
+def test_lengths_that_are_none_are_unknown(tmp_path: Path, length: float) -> None:
+    path = tmp_path / "a.ome.tif"
+    given = {"PhysicalSizeX": length, "PhysicalSizeY": length, "PhysicalSizeZ": length}
+    tifffile.imwrite(path, STACK[0], ome=True, metadata={"axes": "YX"} | given)
+    assert _both(path) is None
+    assert read_image(path).pixel_size_um is None
+
+
 @pytest.mark.parametrize(
     ("given", "um"),
     [({"spacing": 2.0, "unit": "nm"}, 0.002), ({"spacing": -0.5, "unit": "um"}, 0.5), ({"spacing": 2.0}, None),
@@ -139,6 +148,26 @@ def test_the_place_of_an_ome_zarr_goes_with_it(tmp_path: Path) -> None:
         assert source.origin_um == pytest.approx((10.0, 100.25, 0.20025))
     with pytest.raises(InputError, match=r"origin_um = .*; use depth, down and across"):
         Image(STACK, "ZYX", origin_um=(1.0, float("nan"), 2.0))
+
+
+@pytest.mark.parametrize(
+    ("unit", "place", "expected"),
+    [("", [5, 10, 20], (0, 10, 20)), ("micrometer", [5, 1e13, 20], None), ("micrometer", [5, float("nan"), 20], None),
+     ("", [5, 0, 0], None)],
+)  # fmt: skip
+def test_a_place_without_a_unit_or_beyond_all_measure(
+    tmp_path: Path, unit: str, place: list[float], expected: tuple[float, ...] | None
+) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    from tests.io.zarr_files import write_image
+
+    path = write_image(tmp_path / "in.zarr", STACK, axes="zyx", version="0.4")
+    metadata = json.loads((path / ".zattrs").read_bytes())
+    (multiscale,) = metadata["multiscales"]
+    multiscale["axes"][0]["unit"] = unit
+    multiscale["datasets"][0]["coordinateTransformations"].append({"type": "translation", "translation": place})
+    (path / ".zattrs").write_text(json.dumps(metadata))
+    assert read_image(path).origin_um == expected
 
 
 @pytest.mark.parametrize("step", [0, -1.0, float("nan"), "2", True])

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["AXES", "COLOURS", "DNA_NAMES", "Image", "check_place", "find_channel", "find_colour"]
+__all__ = ["AXES", "COLOURS", "DNA_NAMES", "LENGTHS_UM", "Image", "check_place", "find_channel", "find_colour"]
 
 AXES = "TZICYXS"
 """The order in which axes stand."""
@@ -41,7 +41,8 @@ COLOURS = ("red", "green", "blue")
 DNA_NAMES = ("dapi", "hoechst", "dna", "draq5", "nuclei", "nucleus", "h2b", "nuclear", "405")
 """Parts of channel names that mark a nuclear stain, the surest first."""
 
-_SIDE_UM = (1e-12, 1e12)  # what is finer or coarser is no side of a pixel
+LENGTHS_UM = (1e-12, 1e12)
+"""The least and the most that a side of a pixel or a step can be, in micrometres, and how far off a place."""
 
 
 def find_channel(wanted: str | int | None, names: tuple[str, ...], *, count: int, name: str, axes: str = "") -> int:
@@ -168,7 +169,7 @@ class Image:
             raise InputError(f"{self.name}: colours need three samples: got {shape}")
         if self.pixels.dtype.kind not in "buif":
             raise InputError(f"{self.name}: pixels must be real numbers: got dtype {self.pixels.dtype}")
-        size, (least, most) = self.pixel_size_um, _SIDE_UM
+        size, (least, most) = self.pixel_size_um, LENGTHS_UM
         if size is not None and not (
             np.shape(size) == (2,) and all(is_number(side, least=least, most=most) for side in size)
         ):

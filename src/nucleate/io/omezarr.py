@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.image import COLOURS
+from nucleate.core.image import COLOURS, LENGTHS_UM
 from nucleate.io.faults import check_size, fault
 from nucleate.io.units import micrometres, sane_size, sane_step
 from nucleate.io.windows import at_level, choose_level, choose_picture, library, windowed
@@ -260,21 +260,21 @@ def _sizes(multiscale: dict[str, Any], axes: list[tuple[str, str]]) -> dict[str,
 def _origin(
     multiscale: dict[str, Any], axes: list[tuple[str, str]], *, level: int
 ) -> tuple[float, float, float] | None:
-    """Find where the first pixel lies: in depth, down and across in micrometres."""
+    """Find where the first pixel lies: in depth, down and across in micrometres; 0 along axes without a unit."""
     steps = [*multiscale["datasets"][level].get("coordinateTransformations", [])]
     steps += multiscale.get("coordinateTransformations", [])
-    place = np.zeros(len(axes))
+    place = [0.0] * len(axes)
     for step in steps:
         kind = step.get("type")
         given = step.get(kind, ()) if kind in {"scale", "translation"} else ()
         if len(given) == len(axes):
-            numbers = np.array(given, np.float64)
-            place = place * numbers if kind == "scale" else place + numbers
+            pairs = zip(place, map(float, given), strict=True)
+            place = [one * by if kind == "scale" else one + by for one, by in pairs]
     found = dict.fromkeys("ZYX", 0.0)
     for (letter, unit), one in zip(axes, place, strict=True):
-        if one and letter in found:
-            found[letter] = float(one) * (micrometres(unit) or math.nan)
-    known = any(found.values()) and all(map(math.isfinite, found.values()))
+        if letter in found:
+            found[letter] = one * (micrometres(unit) or 0.0)
+    known = any(found.values()) and all(abs(one) <= LENGTHS_UM[1] for one in found.values())
     return (found["Z"], found["Y"], found["X"]) if known else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from nucleate.core.image import LENGTHS_UM
 
 __all__ = ["micrometres", "sane_size", "sane_step"]
 
@@ -27,12 +27,14 @@ def micrometres(unit: str) -> float | None:
 
 
 def sane_size(down: float | None, across: float | None) -> tuple[float, float] | None:
-    """Give height and width of a pixel if both are lengths: finite and over zero."""
-    if down is None or across is None or not (math.isfinite(down) and math.isfinite(across)):
+    """Give height and width of a pixel if both are lengths: over zero, and within `LENGTHS_UM`."""
+    if down is None or across is None:
         return None
-    return (down, across) if down > 0 and across > 0 else None
+    least, most = LENGTHS_UM
+    return (down, across) if least <= down <= most and least <= across <= most else None
 
 
 def sane_step(length: float | None) -> float | None:
-    """Give the distance of two planes if it is one: finite and not zero; a stack may go downwards."""
-    return abs(length) if length and math.isfinite(length) else None
+    """Give the distance of two planes if it is a length, as `sane_size` has it; a stack may go downwards."""
+    least, most = LENGTHS_UM
+    return abs(length) if length is not None and least <= abs(length) <= most else None
