@@ -23,7 +23,8 @@ pytestmark = pytest.mark.base
 def folder(tmp_path: Path) -> Path:
     """Give a folder with an OME-TIFF of two channels and two levels, a PNG and a file that is no image."""
     pixels = np.zeros((2, 3, 64, 48), np.uint16)
-    metadata = {"axes": "CZYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "Channel": {"Name": ["GFP", "Hoechst"]}}
+    size = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "PhysicalSizeZ": 2}
+    metadata = {"axes": "CZYX", "Channel": {"Name": ["GFP", "Hoechst"]}} | size
     with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
         writer.write(pixels, metadata=metadata, subifds=1, tile=(32, 32))
         writer.write(pixels[..., ::2, ::2], subfiletype=1, tile=(32, 32))
@@ -49,6 +50,7 @@ def test_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "  dtype       uint16",
         "  channels    GFP, Hoechst (nuclear stain)",
         "  pixel size  0.25 x 0.5 µm",
+        "  z step      2 µm",
         "  levels      64 x 48, 32 x 24",
     ]
     assert shown.err == ""
@@ -73,7 +75,7 @@ def test_json_of_a_folder_with_a_bad_file(folder: Path, capsys: pytest.CaptureFi
     assert second == {
         "path": str(folder / "b.png"), "format": "PNG", "bytes": (folder / "b.png").stat().st_size,
         "pictures": [{"name": "", "axes": "YXS", "shape": [5, 6, 3], "dtype": "uint8", "channels": [],
-                      "nuclear_channel": None, "pixel_size_um": None, "levels": [[5, 6]]}],
+                      "nuclear_channel": None, "pixel_size_um": None, "z_step_um": None, "levels": [[5, 6]]}],
     }  # fmt: skip
     assert shown.err.startswith(f"nucleate: {folder / 'c.tif'}: ")
     assert shown.err.count("\n") == 1

@@ -29,8 +29,8 @@ def describe(path: Path | str, *, most_pictures: int = 100) -> dict[str, Any]:
     dict
         ``path``, ``format``, ``bytes``, and ``pictures``: of each ``name``, ``axes``, ``shape``, ``dtype``,
         ``channels``, ``nuclear_channel`` (index of the channel whose name marks a nuclear stain, or None),
-        ``pixel_size_um`` (height and width, or None) and ``levels`` (rows and columns of each level of a pyramid). All
-        of it can be written as JSON.
+        ``pixel_size_um`` (height and width, or None), ``z_step_um`` (distance of planes in depth, or None) and
+        ``levels`` (rows and columns of each level of a pyramid). All of it can be written as JSON.
 
     Raises
     ------
@@ -63,6 +63,7 @@ def _picture(image: LazyImage, name: str) -> dict[str, Any]:
         "channels": list(names),
         "nuclear_channel": chosen if known else None,
         "pixel_size_um": None if image.pixel_size_um is None else list(image.pixel_size_um),
+        "z_step_um": image.z_step_um if "Z" in image.axes else None,
         "levels": [list(level) for level in image.levels or (image.shape_HW,)],
     }
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.image import COLOURS, LENGTHS_UM
+from nucleate.core.image import COLOURS
 from nucleate.io.faults import check_size, fault
-from nucleate.io.units import micrometres, sane_size, sane_step
+from nucleate.io.units import micrometres, sane_place, sane_size, sane_step
 from nucleate.io.windows import at_level, choose_level, choose_picture, library, windowed
 
 if TYPE_CHECKING:
@@ -274,8 +274,7 @@ def _origin(
     for (letter, unit), one in zip(axes, place, strict=True):
         if letter in found:
             found[letter] = one * (micrometres(unit) or 0.0)
-    known = any(found.values()) and all(abs(one) <= LENGTHS_UM[1] for one in found.values())
-    return (found["Z"], found["Y"], found["X"]) if known else None
+    return sane_place((found["Z"], found["Y"], found["X"]))
 
 
 def _channel_names(metadata: dict[str, Any]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nucleate.core.image import LENGTHS_UM
 
-__all__ = ["micrometres", "sane_size", "sane_step"]
+__all__ = ["micrometres", "sane_place", "sane_size", "sane_step"]
 
 _UM = {
     "pm": 1e-6, "picometer": 1e-6, "å": 1e-4, "angstrom": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "nanometre": 1e-3,
@@ -24,6 +24,11 @@ def micrometres(unit: str) -> float | None:
     """
     # ImageJ writes the micro sign as an escape; there are also two characters that look like it.
     return _UM.get(unit.strip().lower().replace("\\u00b5", "µ").replace("μ", "µ"))
+
+
+def sane_place(place: tuple[float, float, float]) -> tuple[float, float, float] | None:
+    """Give where the first pixel lies if that is a place other than 0, no farther off than `LENGTHS_UM` goes."""
+    return place if any(place) and all(abs(one) <= LENGTHS_UM[1] for one in place) else None
 
 
 def sane_size(down: float | None, across: float | None) -> tuple[float, float] | None:

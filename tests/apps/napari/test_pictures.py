@@ -86,6 +86,32 @@ def test_size_of_pixels(scale: tuple[float, ...], units: tuple[str, ...], expect
     assert Picture(np.zeros((4, 5)), scale=scale, units=units).pixel_size_um == expected
 
 
+@pytest.mark.parametrize(
+    ("axes", "scale", "units", "step", "place"),
+    [
+        ((), (), (), None, None),
+        (("t", "z", "y", "x"), (1, 2, 0.5, 0.25), (), 2, (4, 5, 6)),
+        (("z", "t", "y", "x"), (2, 1, 0.5, 0.25), ("um", "pixel", "um", "um"), 2, (3, 5, 6)),
+        (("t", "z", "y", "x"), (1, 300, 0.5, 0.25), ("s", "nm", "um", "um"), 0.3, (0.004, 5, 6)),
+        (("t", "z", "y", "x"), (1, 1, 0.5, 0.25), ("pixel", "pixel", "um", "um"), None, (0, 5, 6)),
+        (("t", "time", "y", "x"), (2, 2, 0.5, 0.25), (), None, (0, 5, 6)),
+        ((), (0.5, 0.25), (), None, (0, 5, 6)),
+    ],
+)
+def test_step_and_place_of_a_stack(
+    axes: tuple[str, ...],
+    scale: tuple[float, ...],
+    units: tuple[str, ...],
+    step: float | None,
+    place: tuple[float, ...] | None,
+) -> None:
+    picture = Picture(STACK[0], axes=axes, scale=scale, units=units, translate=(3, 4, 5, 6))
+    image = WHOLE.of(picture)
+    assert image.z_step_um == (None if step is None else pytest.approx(step))
+    assert image.origin_um == (None if place is None else pytest.approx(place))
+    assert WHOLE.of(Picture(STACK[0], axes=axes, scale=scale, units=units)).origin_um is None
+
+
 def test_what_is_no_picture_is_refused() -> None:
     with pytest.raises(InputError, match="no picture in it"):
         WHOLE.of(Picture(np.zeros(5)))

@@ -15,8 +15,10 @@ from PIL import Image as PillowImage
 from nucleate.apps.napari import pixels as pixels_module
 from nucleate.apps.napari import reader as module
 from nucleate.apps.napari.found import FOUND
-from nucleate.apps.napari.reader import get_reader, read_layers
+from nucleate.apps.napari.pictures import WHOLE, Picture
+from nucleate.apps.napari.reader import get_reader, placed, read_layers
 from nucleate.core.image import Image
+from nucleate.core.lazy import lazy
 from nucleate.data.synth import Scene, draw
 from nucleate.errors import InputError
 from nucleate.run.segmentation import Segmentation
@@ -74,6 +76,22 @@ def test_channels_have_layers_of_their_own(tmp_path: Path) -> None:
         assert meta["units"] == ("pixel", "um", "um")
         assert meta["axis_labels"] == ("z", "y", "x")
     assert ["blending" in meta for _, meta, _ in layers] == [False, True]
+
+
+def test_planes_stand_as_far_apart_as_they_do(tmp_path: Path) -> None:
+    stack = np.zeros((3, 20, 30), np.uint8)
+    ((_, meta, _),) = _read(_ome(tmp_path / "a.ome.tif", stack, axes="ZYX", PhysicalSizeX=0.5, PhysicalSizeZ=2))
+    assert (meta["scale"], meta["units"], "translate" in meta) == ((2.0, 0.5, 0.5), ("um", "um", "um"), False)
+    ((_, meta, _),) = _read(_ome(tmp_path / "a.ome.tif", stack, axes="TYX", PhysicalSizeX=0.5, PhysicalSizeZ=2))
+    assert (meta["scale"], meta["units"]) == ((1.0, 0.5, 0.5), ("pixel", "um", "um"))
+
+
+def test_a_place_goes_through_napari(tmp_path: Path) -> None:
+    image = Image(np.zeros((3, 20, 30), np.uint8), "ZYX", (0.5, 0.25), z_step_um=2.0, origin_um=(1.0, 10.0, 20.0))
+    meta = placed(lazy(image))
+    assert meta["translate"] == (1.0, 10.0, 20.0)
+    back = WHOLE.of(Picture(image.pixels, axes=meta["axis_labels"], scale=meta["scale"], translate=meta["translate"]))
+    assert (back.pixel_size_um, back.z_step_um, back.origin_um) == ((0.5, 0.25), 2.0, (1.0, 10.0, 20.0))
 
 
 def test_colours(tmp_path: Path) -> None:

@@ -40,6 +40,13 @@ def test_stack_keeps_its_axes(tmp_path: Path) -> None:
     assert (written.axes, written.pixels.tolist()) == ("TYX", stack.tolist())
 
 
+def test_stack_in_depth_keeps_its_step(tmp_path: Path) -> None:
+    meta = {"scale": (2.0, 0.5, 0.5), "axis_labels": ("z", "y", "x"), "units": ("um", "um", "um")}
+    write_label_image(str(tmp_path / "a.tif"), np.stack([LABELS, LABELS]), meta)
+    written = read_image(tmp_path / "a.tif")
+    assert (written.axes, written.pixel_size_um, written.z_step_um) == ("ZYX", (0.5, 0.5), 2.0)
+
+
 def test_outlines(tmp_path: Path) -> None:
     found = Found(LABELS, {"index": np.array([2, 5]), "confidence": np.array([0.5, 0.75])})
     path = str(tmp_path / "a.geojson")

@@ -11,7 +11,7 @@ import numpy as np
 from nucleate.core.lazy import LazyImage
 from nucleate.core.project import projected
 from nucleate.errors import InputError, UsageError
-from nucleate.io.units import micrometres, sane_size
+from nucleate.io.units import micrometres, sane_place, sane_size, sane_step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,13 +68,31 @@ class Picture:
     @property
     def pixel_size_um(self) -> tuple[float, float] | None:
         """Height and width of a pixel in micrometres, or None."""
-        if len(self.scale) < 2:
+        return sane_size(self._step_um(-2), self._step_um(-1))
+
+    def z_step_um(self, depth: int) -> float | None:
+        """Give the distance of two planes along an axis before the rows in micrometres, or None."""
+        return sane_step(self._step_um(depth - len(self.leading) - 2))
+
+    def origin_um(self, depth: int | None) -> tuple[float, float, float] | None:
+        """Give where the first pixel lies: along an axis before the rows, down and across; None where not moved."""
+        deep = 0.0 if depth is None else self._place_um(depth - len(self.leading) - 2)
+        return sane_place((deep, self._place_um(-2), self._place_um(-1)))
+
+    def _step_um(self, axis: int) -> float | None:
+        factor = self._um(axis)
+        return None if factor is None else abs(self.scale[axis]) * factor
+
+    def _place_um(self, axis: int) -> float:
+        factor = self._um(axis)
+        return 0.0 if factor is None or len(self.translate) < -axis else self.translate[axis] * factor
+
+    def _um(self, axis: int) -> float | None:
+        """Tell how many micrometres the unit along an axis is, the last being -1; None where it is a pixel."""
+        if len(self.scale) < -axis:
             return None
-        sides = []
-        for side, unit in zip(self.scale[-2:], (self.units or ("pixel", "pixel"))[-2:], strict=True):
-            factor = micrometres(unit)
-            sides.append(None if factor is None and side == 1 else abs(side) * (factor or 1.0))
-        return sane_size(*sides)
+        factor = micrometres(self.units[axis]) if self.units else None
+        return 1.0 if factor is None and self.scale[axis] != 1 else factor
 
     def name_of(self, axis: int) -> str:
         """Give what an axis is called, in small letters; empty where it has no name, or a number as napari gives it."""
@@ -129,8 +147,16 @@ class View:
         counts = [math.prod(lengths)] * bool(others) + [leading[axis] for axis in depth]
         shape = (*counts, int(rows), int(cols), *((3,) if picture.rgb else ()))
         axes = f"{stack}YX{'S' if picture.rgb else ''}"
-        size = picture.pixel_size_um
-        image = LazyImage(shape, np.dtype(picture.data.dtype), window, axes, size, name=picture.name)
+        image = LazyImage(
+            shape,
+            np.dtype(picture.data.dtype),
+            window,
+            axes,
+            picture.pixel_size_um,
+            name=picture.name,
+            z_step_um=picture.z_step_um(depth[0]) if depth else None,
+            origin_um=picture.origin_um(depth[0] if depth else None),
+        )
         image = image if self.colour is None else image.channel(self.colour)
         return image if self.project is None else projected(image, self.project)
 

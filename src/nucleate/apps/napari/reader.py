@@ -133,7 +133,7 @@ def _image_layers(opened: Callable[..., LazyImage], title: str, *, visible: bool
 
 
 def placed(image: LazyImage) -> dict[str, Any]:
-    """Give the layer's scale, units and names of axes.
+    """Give the layer's scale, place, units and names of axes.
 
     Parameters
     ----------
@@ -143,14 +143,19 @@ def placed(image: LazyImage) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``scale`` is the size of pixels in micrometres, where it is known; planes stand one apart.
+        ``scale`` is the size of pixels and the distance of planes in depth, in micrometres; 1 along axes of which it
+        is not known. ``translate`` is there where the file tells a place.
     """
     letters = image.axes.replace("S", "")
     meta: dict[str, Any] = {"axis_labels": tuple(_LETTERS[letter] for letter in letters)}
-    if image.pixel_size_um is not None:
-        planes = len(letters) - 2
-        meta["scale"] = (*[1.0] * planes, *image.pixel_size_um)
-        meta["units"] = (*["pixel"] * planes, "um", "um")
+    steps = dict(zip("ZYX", (image.z_step_um, *(image.pixel_size_um or (None, None))), strict=True))
+    known = [steps.get(letter) for letter in letters]
+    if any(known):
+        meta["scale"] = tuple(step or 1.0 for step in known)
+        meta["units"] = tuple("um" if step else "pixel" for step in known)
+    if image.origin_um is not None:
+        place = dict(zip("ZYX", image.origin_um, strict=True))
+        meta["translate"] = tuple(place.get(letter, 0.0) for letter in letters)
     return meta
 
 

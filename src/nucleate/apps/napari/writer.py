@@ -57,7 +57,7 @@ def write_label_image(path: str, data: Any, meta: Mapping[str, Any]) -> list[str
     lowest, highest = int(labels.min(initial=0)), int(labels.max(initial=0))
     if lowest < 0 or highest > _HIGHEST:
         raise UsageError(f"{image.name}: ids from {lowest} to {highest}; a label image holds 0 to {_HIGHEST}")
-    write_labels(path, labels, pixel_size_um=image.pixel_size_um, axes=image.axes)
+    write_labels(path, labels, pixel_size_um=image.pixel_size_um, axes=image.axes, z_step_um=image.z_step_um)
     return [path]
 
 
