@@ -85,8 +85,19 @@ def test_segment_takes_what_is_open_and_any_path(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.labels, expected.labels)
     assert found.image.name == "squares.png"
     for nothing in (None, 3.5, object(), np.array(7)):
-        with pytest.raises(InputError, match=r"^\w+ is no picture; give an array, a file"):
+        with pytest.raises(InputError, match=r"^\w+ is no picture; give an array, the path of a file"):
             nucleate.segment(nothing, model=model)  # type: ignore[arg-type]
+
+
+def test_bytes_that_are_no_name(tmp_path: Path) -> None:
+    Picture.fromarray(squares()).save(tmp_path / "squares.png")
+    content = (tmp_path / "squares.png").read_bytes()
+    for given in (content, b"x" * 5000):
+        with pytest.raises(InputError, match=r"^\d+ bytes are no name of a file, but the content of one; give"):
+            nucleate.segment(given)
+    with pytest.raises(InputError, match="no such file") as caught:
+        nucleate.segment(b"\x89.png")
+    assert str(caught.value).isprintable()
 
 
 def test_a_segmenter_serves_many_images_and_the_options_arrive(tmp_path: Path) -> None:

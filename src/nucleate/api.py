@@ -31,6 +31,7 @@ __all__ = ["Device", "Precision", "load_segmenter", "open_image", "read_image", 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "full"]
 
+_LONGEST_PATH = 4096
 _TILES_ON_GPU = 2
 
 
@@ -141,6 +142,8 @@ def segment(
 def _as_image(image: Any) -> Image:  # noqa: ANN401 - checked here
     if isinstance(image, Image):
         return image
+    if isinstance(image, bytes) and (b"\0" in image or len(image) > _LONGEST_PATH):
+        raise InputError(f"{len(image)} bytes are no name of a file, but the content of one; give the path of the file")
     if isinstance(image, str | bytes | os.PathLike):
         return read_image(os.fsdecode(image))
     if isinstance(image, LazyImage):
@@ -159,7 +162,8 @@ def _as_image(image: Any) -> Image:  # noqa: ANN401 - checked here
     if pixels.ndim == 3 and pixels.shape[2] == 3:
         return Image(pixels, "YXS")
     if pixels.ndim == 0:
-        raise InputError(f"{type(image).__name__} is no picture; give an array, a file, or nucleate.core.image.Image")
+        kind = type(image).__name__
+        raise InputError(f"{kind} is no picture; give an array, the path of a file, or nucleate.core.image.Image")
     raise InputError(
         f"{type(image).__name__} of shape {pixels.shape} can mean many things; "
         "give (H, W), (H, W, 3), or nucleate.core.image.Image with its axes named"

@@ -10,13 +10,14 @@ import threading
 import warnings
 from typing import TYPE_CHECKING
 
+from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["check_size", "fault", "machine_memory", "one_line", "quiet"]
+__all__ = ["check_size", "fault", "machine_memory", "quiet"]
 
 # warnings.catch_warnings changes the whole process: two readers at once would undo each other.
 _LOCK = threading.RLock()
@@ -24,15 +25,11 @@ _LONGEST = 160
 _LOUD = ("tifffile", "liffile", "nd2", "zarr")
 
 
-def one_line(text: object) -> str:
-    """Put any text, an exception or a path with line breaks included, on one line of readable length."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
-
-
 def fault(path: Path, what: object, *, cure: str = "save it again from the program it came from") -> InputError:
     """Make the error for a file: which file, what is wrong with it, what to do."""
-    return InputError(f"{' '.join(str(path).split())}: {one_line(what)}; {cure}")
+    reason = one_line(" ".join(str(what).split()))
+    reason = reason if len(reason) <= _LONGEST else reason[: _LONGEST - 3] + "..."
+    return InputError(f"{one_line(str(path))}: {reason}; {cure}")
 
 
 def check_size(path: Path, shape: tuple[int, ...], *, itemsize: int, max_bytes: int | None) -> None:
@@ -59,7 +56,7 @@ def check_size(path: Path, shape: tuple[int, ...], *, itemsize: int, max_bytes: 
     if limit is not None and needed > limit:
         size = " x ".join(str(n) for n in shape)
         raise TooLargeError(
-            f"{' '.join(str(path).split())}: too large: {size} values need {needed / 1e9:.3g} GB, "
+            f"{one_line(str(path))}: too large: {size} values need {needed / 1e9:.3g} GB, "
             f"{limit / 1e9:.3g} GB are allowed; allow more memory, or cut the picture into parts"
         )
 

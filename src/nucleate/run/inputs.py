@@ -173,7 +173,7 @@ class Source:
             yield
         except InputError as error:
             # The user knows the archive, not the place where its member was unpacked for a moment.
-            line = str(error).replace(" ".join(str(path).split()), self.shown)
+            line = str(error).replace(one_line(str(path)), self.shown)
             raise type(error)(line) from error
 
 
