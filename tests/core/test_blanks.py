@@ -50,6 +50,13 @@ def test_a_picture_without_margins_is_all_content() -> None:
     assert drawn_in(field) == ()
 
 
+@pytest.mark.parametrize("missing", [np.s_[-1], np.s_[:, -1], np.s_[0, 0], (range(200), range(200)), np.s_[-1, 0]])
+def test_what_was_not_measured_is_no_margin(missing: Any) -> None:  # noqa: ANN401 - whatever an array takes
+    field = _field().astype(np.float32)
+    field[missing] = np.nan
+    assert content(field) == (slice(0, 200), slice(0, 300))
+
+
 @pytest.mark.parametrize("value", [255, 128])
 @pytest.mark.parametrize(("above", "below", "before", "after"), [(0, 0, 0, 90), (5, 0, 0, 0), (20, 30, 40, 50)])
 def test_margins_of_one_colour_are_found_on_every_side(

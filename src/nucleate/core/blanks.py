@@ -227,7 +227,7 @@ def _between(lines: NDArray[Any], near: float) -> slice:
     count, first, last = len(lines), _alike(lines, near), _alike(lines[::-1], near)
     if first + last < count:
         return slice(first, count - last)
-    if first + last == count:  # beside a bright margin a dim picture is of one colour too
+    if first + last == count and first and last:  # beside a bright margin a dim picture is of one colour too
         margin_first = lines[:first].astype(np.float64).std() <= lines[first:].astype(np.float64).std()
         return slice(first, count) if margin_first else slice(0, first)
     return slice(0, count)
@@ -247,8 +247,10 @@ def _begun(lines: NDArray[Any], inside: slice, *, near: float) -> slice:
 
 
 def _alike(lines: NDArray[Any], near: float) -> int:
-    """Count the lines (n, m) or (n, m, 3) that are all of the first pixel's colour before the first that is not."""
+    """Count the lines (n, m) or (n, m, 3) of the first pixel's colour before the first that is not; NaN is none."""
     colour = lines[0, 0].astype(np.float64)
+    if np.isnan(colour).any():
+        return 0
     for number, line in enumerate(lines):
         with np.errstate(invalid="ignore"):  # infinite values
             if (np.abs(line.astype(np.float64) - colour) > near).any():
