@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tracemalloc
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -52,6 +55,22 @@ def test_the_first_file_of_an_ome_set_gives_the_set(tmp_path: Path) -> None:
     others[0].unlink()
     assert set_members(first) == []
     np.testing.assert_array_equal(read_both_ways(first).pixels, numbers(5, 6))
+
+
+def test_metadata_are_taken_apart_once_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *_ = _ome_set(tmp_path, ["0.ome.tif", "1.ome.tif"])
+    read, trees = ElementTree.fromstring, list[weakref.ref[ElementTree.Element]]()
+
+    def noted(text: str) -> ElementTree.Element:
+        tree = read(text)
+        trees.append(weakref.ref(tree))
+        return tree
+
+    monkeypatch.setattr(ElementTree, "fromstring", noted)
+    with open_image(first) as image:
+        assert image.pixel_size_um == (0.5, 0.5)
+        gc.collect()
+        assert [tree() for tree in trees] == [None, None], "once by tifffile, once by us"
 
 
 def test_ome_sets_stay_in_their_folder_and_open_no_pipe(tmp_path: Path) -> None:

@@ -197,6 +197,11 @@ def test_files_of_a_set_are_not_opened_one_by_one(tmp_path: Path, monkeypatch: p
     assert expand([str(tmp_path), str(others[1])]) == [Source(first)]
     assert set(opened) == {first}
     assert expand([str(others[1]), str(tmp_path)]) == [Source(first)]
+    opened.clear()
+    content_hash(Source(first))
+    assert (len(Source(first).stamp()), opened) == (4, []), "what belongs to it is known"
+    others[1].unlink()
+    assert (len(Source(first).stamp()), opened) == (1, [first])
 
 
 def test_a_set_that_is_not_whole_is_read_file_by_file(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
@@ -15,7 +14,7 @@ from nucleate.core.image import AXES, Image
 from nucleate.core.lazy import LazyImage, lazy, stacked
 from nucleate.io.faults import check_size, fault
 from nucleate.io.tiff_colours import colours_of
-from nucleate.io.tiff_metadata import channel_names, pixel_size_um, z_step_um
+from nucleate.io.tiff_metadata import channel_names, file_names, pixel_size_um, z_step_um
 from nucleate.io.tiff_windows import lazy_series
 from nucleate.io.windows import at_level, choose_level, choose_picture, kept_open
 
@@ -188,7 +187,7 @@ def set_members(path: Path) -> list[Path]:
 def _opened(path: Path) -> tifffile.TiffFile:
     """Open a file; OME metadata that point outside of its folder are not followed."""
     tiff = tifffile.TiffFile(path)
-    if tiff.is_ome and not _names_are_sane(path, tiff.ome_metadata or ""):
+    if tiff.is_ome and not _names_are_sane(path, file_names(tiff)):
         tiff.close()
         tiff = tifffile.TiffFile(path, is_ome=False)
     with contextlib.suppress(Exception):  # whatever is wrong with the pages shows when they are read
@@ -201,16 +200,11 @@ def _opened(path: Path) -> tifffile.TiffFile:
     return tiff
 
 
-def _names_are_sane(path: Path, text: str) -> bool:
-    try:
-        files = {one.get("FileName") for one in ElementTree.fromstring(text).iter() if one.tag.endswith("}UUID")}
-    except ElementTree.ParseError:
-        return True  # not followed either
+def _names_are_sane(path: Path, names: set[str]) -> bool:
     # Opening a pipe or a device would wait for ever.
     return all(
         re.search(r"[/\\\0]", name) is None and (not (path.parent / name).exists() or (path.parent / name).is_file())
-        for name in files
-        if name
+        for name in names
     )
 
 

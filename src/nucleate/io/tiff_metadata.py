@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from typing import TYPE_CHECKING, Any
+import weakref
+from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree
 
 from tifffile import RESUNIT
@@ -14,10 +14,20 @@ from nucleate.io.units import micrometres, sane_size, sane_step
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
-__all__ = ["channel_names", "pixel_size_um", "z_step_um"]
+__all__ = ["channel_names", "file_names", "pixel_size_um", "z_step_um"]
 
 _FINEST_UM, _COARSEST_UM = 0.005, 20.0
 """Resolution tags outside of this are print or screen settings (72 or 300 dots an inch), not a microscope's."""
+
+
+class _Ome(NamedTuple):
+    """What is wanted of OME metadata, which can be long: attributes and channels of each picture, files they name."""
+
+    pictures: list[tuple[dict[str, str], tuple[str, ...]]]
+    files: set[str]
+
+
+_KNOWN: weakref.WeakKeyDictionary[TiffFile, _Ome] = weakref.WeakKeyDictionary()
 
 _PLANE_PREFIX = re.compile(r"^(?:[cztCZT]:\d+/\d+\s*)+-\s*")
 
@@ -39,7 +49,7 @@ def pixel_size_um(tiff: TiffFile, series: TiffPageSeries) -> tuple[float, float]
     """
     page = series.keyframe
     if series.kind == "ome":
-        size = _from_ome(_ome_pixels(tiff, series))
+        size = _from_ome(_ome_picture(tiff, series)[0])
     elif tiff.is_imagej:
         size = _from_imagej(tiff.imagej_metadata or {}, page)
     elif tiff.is_svs:
@@ -65,8 +75,8 @@ def z_step_um(tiff: TiffFile, series: TiffPageSeries) -> float | None:
     float or None
     """
     if series.kind == "ome":
-        pixels = _ome_pixels(tiff, series)
-        step = None if pixels is None else _length(pixels.get("PhysicalSizeZ"), pixels.get("PhysicalSizeZUnit", "µm"))
+        sizes, _ = _ome_picture(tiff, series)
+        step = _length(sizes.get("PhysicalSizeZ"), sizes.get("PhysicalSizeZUnit", "µm"))
     elif tiff.is_imagej:
         metadata = tiff.imagej_metadata or {}
         step = _length(str(metadata.get("spacing")), str(metadata.get("zunit") or metadata.get("unit", "")))
@@ -91,10 +101,8 @@ def channel_names(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
         OME: the name, else the dye, of each channel. ImageJ: the labels of the first planes, if they differ.
     """
     if series.kind == "ome":
-        pixels = _ome_pixels(tiff, series)
-        channels = [] if pixels is None else pixels.findall("{*}Channel")
-        names = [one.get("Name") or one.get("Fluor") or "" for one in channels]
-        return tuple(names) if all(names) else ()
+        _, given = _ome_picture(tiff, series)
+        return given if all(given) else ()
     if not tiff.is_imagej or "C" not in series.axes:
         return ()
     labels = (tiff.imagej_metadata or {}).get("Labels", [])
@@ -105,23 +113,46 @@ def channel_names(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
     return tuple(names) if all(names) and len(set(names)) == count else ()
 
 
-def _ome_pixels(tiff: TiffFile, series: TiffPageSeries) -> ElementTree.Element | None:
-    try:
-        images = _ome(tiff.ome_metadata or "").findall("{*}Image")
-        number = next(i for i, one in enumerate(tiff.series) if any(level is series for level in one.levels))
-        return images[number].find("{*}Pixels")
-    except (ElementTree.ParseError, IndexError):
-        return None
+def file_names(tiff: TiffFile) -> set[str]:
+    """List the files in which OME metadata say that planes lie; none where they cannot be read.
+
+    Parameters
+    ----------
+    tiff : TiffFile
+        An open file.
+
+    Returns
+    -------
+    set of str
+    """
+    return _ome(tiff).files if "FileName" in (tiff.ome_metadata or "") else set()
 
 
-@functools.lru_cache(maxsize=4)  # of one file it is asked three times, and that of a large set is long
-def _ome(text: str) -> ElementTree.Element:
-    return ElementTree.fromstring(text)
+def _ome_picture(tiff: TiffFile, series: TiffPageSeries) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Give the attributes of a picture's pixels, and what its channels are called; nothing where that is not told."""
+    number = next(i for i, one in enumerate(tiff.series) if any(level is series for level in one.levels))
+    pictures = _ome(tiff).pictures
+    return pictures[number] if number < len(pictures) else ({}, ())
 
 
-def _from_ome(pixels: ElementTree.Element | None) -> tuple[float, float] | None:
-    if pixels is None:
-        return None
+def _ome(tiff: TiffFile) -> _Ome:
+    if tiff not in _KNOWN:  # it is asked several times, and that of a large set is long
+        try:
+            tree = ElementTree.fromstring(tiff.ome_metadata or "")
+        except ElementTree.ParseError:
+            tree = ElementTree.Element("OME")
+        pixels = [one.find("{*}Pixels") for one in tree.findall("{*}Image")]
+        pictures = [({}, ()) if one is None else (dict(one.attrib), _ome_channels(one)) for one in pixels]
+        uuids = (one.get("FileName") for one in tree.iter() if one.tag.endswith("}UUID"))
+        _KNOWN[tiff] = _Ome(pictures, {name for name in uuids if name})
+    return _KNOWN[tiff]
+
+
+def _ome_channels(pixels: ElementTree.Element) -> tuple[str, ...]:
+    return tuple(one.get("Name") or one.get("Fluor") or "" for one in pixels.findall("{*}Channel"))
+
+
+def _from_ome(pixels: dict[str, str]) -> tuple[float, float] | None:
     across, down = (
         _length(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "XY"
     )

@@ -6,6 +6,7 @@ read stays one input, so that its fault is reported when its turn comes.
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
 from dataclasses import replace
@@ -149,9 +150,16 @@ def files_of_set(source: Source) -> list[Path]:
     if source.member or source.problem or not source.path.name.lower().endswith(_OME_TIFF):
         return []
     try:
-        return set_members_of(source.path)
-    except NucleateError:
+        now = [(one.st_size, one.st_mtime_ns) for one in (source.path.stat(), source.path.parent.stat())]
+        return list(_members(source.path, *now))
+    except (NucleateError, OSError, ValueError):
         return []
+
+
+@functools.lru_cache(maxsize=4096)  # of an input it is asked four times, and each time all metadata are read
+def _members(path: Path, *_: object) -> tuple[Path, ...]:
+    """List the others of a set; what follows the path changes with the file, and with what lies in its folder."""
+    return tuple(set_members_of(path))
 
 
 def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:
