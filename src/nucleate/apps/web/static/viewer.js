@@ -47,7 +47,7 @@ export class Viewer {
     this.view = view;
     this.mark(null);
     this.loading.hidden = false;
-    this.first.watch(image.id, () => !this.loading.hidden || (this.layer && !this.layer.getFullyLoaded()));
+    this.#watch();
     this.osd.navigator.element.hidden = Math.max(image.rows, image.cols) < MAPPED;
     const turn = this.turn = (this.turn ?? 0) + 1;
     this.osd.addTiledImage({
@@ -68,6 +68,7 @@ export class Viewer {
 
   outline(changed = {}) {
     Object.assign(this.outlined, changed);
+    if (this.first.stopped) return; // they come with the image when it is read after all
     const { visible, strength, least, hide } = this.outlined;
     if (this.layer && "strength" in changed) { this.layer.setOpacity(strength); return; }
     if (!visible || !this.image?.made_with || !this.fits()) { this.#drop([this.base]); this.layer = null; return; }
@@ -79,7 +80,9 @@ export class Viewer {
         this.layer = item;
         // The old outlines stay until the new ones are there.
         const settle = () => { if (item === this.layer) this.#drop([this.base, item]); };
-        if (item.getFullyLoaded()) settle(); else item.addOnceHandler("fully-loaded-change", settle);
+        if (item.getFullyLoaded()) { settle(); return; }
+        item.addOnceHandler("fully-loaded-change", settle);
+        this.#watch();
       },
     });
   }
@@ -140,6 +143,10 @@ export class Viewer {
       width: cols, height: rows, tileSize: TILE, maxLevel, minLevel,
       getTileUrl: (level, col, row) => `/api/images/${id}/${kind}/${level}/${col}/${row}?${query}`,
     };
+  }
+
+  #watch() {
+    this.first.watch(this.image.id, () => !this.loading.hidden || (this.layer && !this.layer.getFullyLoaded()));
   }
 
   #giveUp() {
