@@ -203,6 +203,32 @@ def test_the_count_is_of_what_stands_there(corrected: Any) -> None:  # noqa: ANN
     assert finder._count.value == f"{len(counted) - np.sum(counted % 2 == 0) + 1} of {len(counted)}, 0.50 or surer"
 
 
+def test_moving_through_a_stack_counts_nothing(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+    labels = np.zeros((6, 64, 64), np.int32)
+    labels[:, 4:12, 4:12] = np.arange(1, 7)[:, None, None]
+    features = {"index": np.arange(1, 7), "confidence": np.linspace(0, 1, 6)}
+    layer = viewer.add_labels(labels, metadata={FOUND: Found(labels.copy(), features)})
+    finder = _widget(viewer, "Find nuclei")
+    finder._least.value = 0.5
+    viewer.dims.set_point(0, 2)
+    layer.paint((2, 40, 40), 9)
+    assert finder._count.value == "4 of 7, 0.50 or surer"
+    count, counted = Found.count, list[Found]()
+
+    def noted(found: Found, now: Any) -> Any:  # noqa: ANN401 - as it is
+        counted.append(found)
+        return count(found, now)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Found, "count", noted)
+        for plane in range(6):
+            viewer.dims.set_point(0, plane)
+        assert not counted
+        layer.undo()
+        assert counted
+    assert finder._count.value == "3 of 6, 0.50 or surer"
+
+
 def test_what_is_hidden_can_be_erased_for_other_tools(corrected: Any) -> None:  # noqa: ANN401 - as above
     finder, layer = corrected
     before = layer.data.copy()

@@ -51,7 +51,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         self._viewer = viewer
         self._worker: Any = None
         self._loaded: dict[str, Segmenter] = {}
-        self._edited: weakref.WeakSet[Any] = weakref.WeakSet()  # layers in which there is something to undo
+        self._history: weakref.WeakKeyDictionary[Any, tuple[int, int]] = weakref.WeakKeyDictionary()  # when counted
         self._late: weakref.WeakSet[Any] = weakref.WeakSet()  # those in which pixels may change after all was told
         self._ids = np.zeros(0, np.int64)
         self._told: tuple[str, bool, bool] | None = None
@@ -194,16 +194,16 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         """Keep hidden what is hidden and count anew."""
         layer: napari.layers.Labels = event.source
         found = viewing.found_of(layer)
-        if event.type in {"paint", "data"}:
-            self._edited.add(layer)
-            self._late.add(layer)
         # Some tools tell of paint before the pixels change, and undoing tells only that the layer is drawn anew.
-        unchanged = (event.type == "set_data" and layer not in self._edited) or (
-            event.type == "labels_update" and layer not in self._late
-        )
-        if found is None or unchanged:
+        history = len(layer._undo_history), len(layer._redo_history)
+        undone = event.type == "set_data" and self._history.get(layer, (0, 0)) != history
+        drawn = event.type in {"set_data", "labels_update"}
+        if found is None or (drawn and not undone and layer not in self._late):
             return
-        if event.type == "labels_update":
+        self._history[layer] = history
+        if event.type in {"paint", "data"}:
+            self._late.add(layer)
+        elif drawn:
             self._late.discard(layer)
         with layer.events.set_data.blocker(self._hear), layer.events.colormap.blocker(self._hear):
             standing = viewing.show(layer, found)
