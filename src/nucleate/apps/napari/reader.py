@@ -133,7 +133,7 @@ def _image_layers(opened: Callable[..., LazyImage], title: str, *, visible: bool
 
 
 def placed(image: LazyImage) -> dict[str, Any]:
-    """Give the layer's scale, place, units and names of axes.
+    """Give the layer's scale, units and names of axes.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def placed(image: LazyImage) -> dict[str, Any]:
     -------
     dict
         ``scale`` is the size of pixels and the distance of planes in depth, in micrometres; 1 along axes of which it
-        is not known. ``translate`` is there where the file tells a place.
+        is not known. Where the file lies is left out: label images do not tell it, and would not lie on it.
     """
     letters = image.axes.replace("S", "")
     meta: dict[str, Any] = {"axis_labels": tuple(_LETTERS[letter] for letter in letters)}
@@ -153,9 +153,6 @@ def placed(image: LazyImage) -> dict[str, Any]:
     if any(known):
         meta["scale"] = tuple(step or 1.0 for step in known)
         meta["units"] = tuple("um" if step else "pixel" for step in known)
-    if image.origin_um is not None:
-        place = dict(zip("ZYX", image.origin_um, strict=True))
-        meta["translate"] = tuple(place.get(letter, 0.0) for letter in letters)
     return meta
 
 
