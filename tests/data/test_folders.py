@@ -73,8 +73,17 @@ def test_results_of_ours_say_nothing_of_their_overlays(tmp_path: Path, caplog: p
 def test_what_stardist_and_qupath_write_goes_by_its_picture(tmp_path: Path) -> None:
     names = ("a.stardist.tif", "b-labels.png", "c-labelled.tif", "d_labels.tif", "e.tif")
     assert list(found(tmp_path, *names)) == ["a", "b", "c", "d", "e"]
-    both = ("a_cp_masks.png", "a_cp_masks.tif", "b.tif")
-    assert found(tmp_path / "both", *both) == {"a": "a_cp_masks.tif", "b": "b.tif"}
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [(("a_cp_masks.png", "a_cp_masks.tif"), 1), (("a.labels.ome.tif", "a.labels.tif"), 1), (("a.bmp", "a.npy"), 0)],
+)
+def test_the_same_label_image_again_gives_way_and_is_named(
+    tmp_path: Path, names: tuple[str, str], taken: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert found(tmp_path, *names, "b.tif") == {"a": names[taken], "b": "b.tif"}
+    assert caplog.messages == [f"{tmp_path}: passed over what other files hold too (1): {names[1 - taken]}"]
 
 
 def test_nuclei_that_only_cellpose_can_read_are_not_taken_for_others(tmp_path: Path) -> None:

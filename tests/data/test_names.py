@@ -91,6 +91,24 @@ def test_two_label_images_of_one_picture_are_refused(tmp_path: Path) -> None:
         read_samples(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a_masks.tif", "a_cp_masks.png"),
+        ("a-labels.tif", "a_cp_masks.png"),
+        ("a_masks.tif", "a.labels.ome.tif"),
+        ("labels/a.tif", "labels/a_mask.npy"),
+        ("labels/a.tif", "masks/a.npy"),
+    ],
+)
+def test_another_label_image_is_not_taken_for_the_same_one_again(tmp_path: Path, names: tuple[str, str]) -> None:
+    picture = "images/a.tif" if "/" in names[0] else "a.tif"
+    write(tmp_path, {name: png(LABELS) for name in (picture, *names)})
+    for read in (read_samples, read_labels_source):
+        with pytest.raises(DataError, match="id a occurs twice: got "):
+            read(tmp_path)
+
+
 def test_a_masks_folder_in_capitals_is_kaggles_too(tmp_path: Path) -> None:
     files = {"x/Images/x.png": png(PICTURE), "x/Masks/1.png": png([[255, 0, 0]]), "x/Masks/2.png": png([[0, 0, 9]])}
     (sample,) = read_samples(write(tmp_path, {**files, "y/Images/y.png": png(COLOURS), "y/Masks/": b""}))[:1]

@@ -15,7 +15,7 @@ from nucleate.data.sample import Sample
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from nucleate.data.source import Source
 
@@ -25,6 +25,8 @@ _logger = logging.getLogger(__name__)
 
 _SEGMENTED = "_seg.npy"
 """What Cellpose keeps for itself: pickled."""
+_OME = ".labels.ome"
+_OTHER, _AGAIN = "is no label image", "other files hold too"
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ def _pairs(source: Source, named: Mapping[str, FileName]) -> list[Pair]:
         side = roots.setdefault(found.root, ({}, {}))[found.is_label]
         _add(side, found.image_id, name=name, source=source)
     paired = {root: sides for root, sides in roots.items() if sides[1]}
+    used = {name for _, labels in paired.values() for name in labels.values()}
+    _tell(source, [name for name, found in named.items() if found.is_label and name not in used], what=_AGAIN)
     if len(paired) > 1:
         shown = ", ".join(sorted(paired))
         raise DataError(f"{source} has several sets: {shown}; choose one, as in {source}::{min(paired)}")
@@ -103,7 +107,7 @@ def find_labels(source: Source, *, like: Collection[str] = ()) -> dict[str, str]
     named = read_names(source.names)
     if _pictured(named):
         found = {pair.image_id: pair.labels for pair in _pairs(source, named) if pair.labels is not None}
-        _tell_left_out(source, named, used={*found.values()})
+        _tell(source, [name for name in _pictures(source) if name not in named], what=_OTHER)
         return found
     files = [*named, *(name for name in source.names if _is_array(name) and name not in named)]
     segmented = {name[: -len(_SEGMENTED)] for name in source.names if name.lower().endswith(_SEGMENTED)}
@@ -112,25 +116,30 @@ def find_labels(source: Source, *, like: Collection[str] = ()) -> dict[str, str]
             f"{source} has its nuclei in *{_SEGMENTED} only: got {len(segmented)}, which may hold programs and are not "
             "read; save them in Cellpose as PNG or TIFF"
         )
-    _tell_left_out(source, named, used={*files})
+    known = {*files}
+    _tell(source, [name for name in _pictures(source) if name not in known], what=_OTHER)
     whole: dict[str, str] = {}
     for name in files:
         inside = named[name].folder if name in named else ""
         _add(whole, named[name].image_id if inside else tree_id(name), name=name, source=source)
+    used = {*whole.values()}
+    _tell(source, [name for name in files if name not in used], what=_AGAIN)
     plain = {picture_id(name): name for name in whole.values()}
     if len(plain) < len(whole) or (plain.keys().isdisjoint(like) and not whole.keys().isdisjoint(like)):
         return whole
     return by_inputs(source, plain, like=like) if like else plain
 
 
-def _tell_left_out(source: Source, named: Mapping[str, FileName], *, used: Collection[str]) -> None:
-    """Warn of files that look like pictures and are neither pictures of the set nor label images."""
-    kinds = (*PICTURE_SUFFIXES, ".npy")
-    seen = [name for name in source.names if name.lower().endswith(kinds) and not is_ours(name)]
-    left = [name for name in seen if name not in named and name not in used]
-    if left:
-        shown = ", ".join(left[:3]) + ", ..." * (len(left) > 3)
-        _logger.warning("%s: passed over what is no label image (%d): %s", source, len(left), shown)
+def _pictures(source: Source) -> list[str]:
+    """Name what looks like a picture, but for what we write of one."""
+    return [name for name in source.names if name.lower().endswith((*PICTURE_SUFFIXES, ".npy")) and not is_ours(name)]
+
+
+def _tell(source: Source, names: Sequence[str], *, what: str) -> None:
+    """Warn of files that are passed over."""
+    if names:
+        shown = ", ".join(names[:3]) + ", ..." * (len(names) > 3)
+        _logger.warning("%s: passed over what %s (%d): %s", source, what, len(names), shown)
 
 
 def _pictured(named: Mapping[str, FileName]) -> bool:
@@ -160,15 +169,21 @@ def _by_image(labels: Mapping[str, str], images: Collection[str], *, source: Sou
 def _add(side: dict[str, str], image_id: str, *, name: str, source: Source) -> None:
     """Note a file; the same label image again, as an array or with OME metadata, gives way to the plain one."""
     before = side.get(image_id)
-    if before is not None and _rank(before) == _rank(name):
+    if before is not None and (_bare(before) != _bare(name) or _rank(before) == _rank(name)):
         raise DataError(f"{source}: id {image_id} occurs twice: got {before} and {name}; rename one")
     if before is None or _rank(name) < _rank(before):
         side[image_id] = name
 
 
+def _bare(name: str) -> str:
+    """Give what files of one label image have in common: all but the kind of file."""
+    bare = name.removesuffix(PurePosixPath(name).suffix)
+    return bare.removesuffix(".ome") if bare.endswith(_OME) else bare
+
+
 def _rank(name: str) -> int:
     place = PurePosixPath(name)
-    again = place.stem.endswith(".labels.ome") or name.lower().endswith("_cp_masks.png")  # of Cellpose's TIFF
+    again = place.stem.endswith(_OME) or name.lower().endswith("_cp_masks.png")  # of Cellpose's TIFF
     return 2 if place.suffix.lower() == ".npy" else int(again)
 
 
