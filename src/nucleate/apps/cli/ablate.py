@@ -73,7 +73,7 @@ def ablate(
         lr=lr, precision=precision, seed=seed,
     )  # fmt: skip
     command = repeated(
-        "ablate", data, output=output.name, table=table, only=only, budget=budget, folds=folds, width=width, lr=lr,
+        "ablate", data, output=output, table=table, only=only, budget=budget, folds=folds, width=width, lr=lr,
         precision=precision, seed=seed,
     )  # fmt: skip
 

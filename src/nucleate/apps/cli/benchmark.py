@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import TableOption, epoch_line, import_training, repeated
+from nucleate.apps.cli.training import TableOption, epoch_line, import_training, repeated, table_beside
 
 if TYPE_CHECKING:
     from nucleate.train.config import TrainConfig
@@ -55,7 +55,7 @@ def benchmark(
         if not quiet:
             say(epoch_line(run.history, stage.epochs))
 
-    beside = data.parent / "images.csv"  # no folds are asked of it, and it may lack images
+    beside = table_beside(data)  # no folds are asked of it, and it may lack images
     fields = table or (beside if beside.is_file() else None)
     found = run_subset(
         data, output, config=settings, then=later, table=fields, resume=resume, device=place, report=report,

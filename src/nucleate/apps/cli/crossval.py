@@ -82,7 +82,7 @@ def crossval(
     if ship:
         check_shipped(plan, network=shipped, name=ship)
 
-    call = functools.partial(repeated, "crossval", data, output=output.name, config=config, table=table, folds=folds)
+    call = functools.partial(repeated, "crossval", data, output=output, config=config, table=table, folds=folds)
     with Bar("images", None, quiet=quiet) as bar:
         report = _reporter(bar, settings.epochs, quiet=quiet)
         said = (lambda line: None) if quiet else bar.say

@@ -77,7 +77,7 @@ def paper(
     kaggle = KaggleTest(test, solution) if test is not None and solution is not None else None
     results = score_all(plan, split, networks=networks, kaggle=kaggle)
     command = repeated(
-        "paper", data, output=output.name, table=table, width=width, epochs=epochs, trials=trials, precision=precision,
+        "paper", data, output=output, table=table, width=width, epochs=epochs, trials=trials, precision=precision,
         seed=seed, test=test, solution=solution,
     )  # fmt: skip
     write_table(plan, results, networks=networks, command=command, device=place)

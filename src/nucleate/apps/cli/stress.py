@@ -51,8 +51,6 @@ def stress(
         config=load_config(config), folds=whole_numbers(folds, "--folds"),
         device=place, jobs=1 if place == "cuda" else threads or cores(),
     )  # fmt: skip
-    command = repeated(
-        "stress", data, output=output.name, config=config, table=table, folds=folds, images=images, only=only
-    )
+    command = repeated("stress", data, output=output, config=config, table=table, folds=folds, images=images, only=only)
     rows = run_stress(plan, count=images, only=names, say=(lambda line: None) if quiet else say)
     typer.echo(write_stress(plan, rows, command=command, part=bool(names)))

@@ -101,8 +101,8 @@ def train(
         if not first:
             return
     command = repeated(
-        "train", data, output="RUN", config=config, preset=preset, init=init and Path(init).name, set=change or [],
-        table=table, val=Path(val).name,
+        "train", data, output="RUN", config=config, preset=preset, init=init and Path(init), set=change or [],
+        table=table, val=Path(val),
     )  # fmt: skip
     with Bar("images", None, quiet=quiet) as bar:
         if not quiet:

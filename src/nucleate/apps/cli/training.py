@@ -30,6 +30,7 @@ __all__ = [
     "load_data",
     "repeated",
     "split_data",
+    "table_beside",
     "whole_numbers",
 ]
 
@@ -77,7 +78,7 @@ def epoch_line(history: Sequence[Mapping[str, float]], epochs: int, *, more: str
     return f"{line}  {minutes:.0f} min left" if minutes >= 1 else f"{line}  under 1 min left"
 
 
-def repeated(verb: str, data: Path, *, output: str, **options: object) -> str:
+def repeated(verb: str, data: Path, *, output: Path | str, **options: object) -> str:
     """Give the call that repeats a study, without the machine's own folders.
 
     Parameters
@@ -85,13 +86,13 @@ def repeated(verb: str, data: Path, *, output: str, **options: object) -> str:
     verb : str
     data : Path
         The annotated images.
-    output : str
-        What stands for the folder of the study.
+    output : Path or str
+        The folder of the study, or what stands for it.
     **options
         Values by the names of their options, in the order of the call; ``set`` may be several. What is None or empty
         was not given. Of paths the name is told, and ``configs`` before it where they lie in a folder of that name.
     """
-    words = ["nucleate", verb, data.name, "-o", output]
+    words = ["nucleate", verb, _named(data).name, "-o", _told(output)]
     for name, given in options.items():
         for value in given if isinstance(given, list) else [given]:
             if value not in (None, ""):
@@ -101,8 +102,14 @@ def repeated(verb: str, data: Path, *, output: str, **options: object) -> str:
 
 def _told(value: object) -> str:
     if isinstance(value, Path):
-        return f"configs/{value.name}" if value.parent.name == "configs" else value.name
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        path = _named(value)
+        return f"configs/{path.name}" if path.parent.name == "configs" else path.name
+    return str(value)
+
+
+def _named(path: Path) -> Path:
+    """Give a path that ends in a name: the folder one is in has one too."""
+    return path if path.name not in {"", ".."} else path.resolve()
 
 
 def whole_numbers(text: str, option: str) -> tuple[int, ...]:
@@ -111,6 +118,11 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
     if not all(word.isdigit() for word in words):
         raise UsageError(f"{option} {text!r}; give whole numbers with commas, such as 0,1,2")
     return tuple(int(word) for word in words)
+
+
+def table_beside(data: Path) -> Path:
+    """Say where the table of annotated images is looked for that none is given for."""
+    return _named(data).parent / "images.csv"
 
 
 def find_table(data: Path, table: Path | None, *, quiet: bool = False) -> Path | None:
@@ -150,7 +162,7 @@ def _beside(data: Path, samples: list[Sample], *, quiet: bool) -> tuple[list[Sam
     """Give samples as ``images.csv`` beside them has them, and that table; unchanged where none fits."""
     from nucleate.data.samples import attach_table
 
-    beside = data.parent / "images.csv"
+    beside = table_beside(data)
     if not beside.is_file():
         return samples, None
     try:
@@ -200,7 +212,7 @@ def _other(data: Path, *, quiet: bool) -> list[Sample]:
     """Load held-out images: a table beside them may be of the others alone, or have no numbers as folds."""
     from nucleate.data.samples import attach_table, table_rows
 
-    samples, beside = _look(data), data.parent / "images.csv"
+    samples, beside = _look(data), table_beside(data)
     try:
         table_rows(samples, beside)
     except DataError:
