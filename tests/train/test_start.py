@@ -61,6 +61,20 @@ def test_what_is_given_stands_and_the_values_are_left_alone(start: str) -> None:
     assert with_start({"epochs": 3}) == {"epochs": 3}
 
 
+def test_an_empty_table_is_no_gap_to_fill(start: str) -> None:
+    made = settings_from(None, ["card.scale_rule={}", "recipe={}"], init=start)
+    assert (made.card.scale_rule, made.card.tile, made.recipe) == (ScaleRule(), 512, PostRecipe())
+
+
+def test_a_preset_keeps_the_tables_that_it_has(start: str) -> None:
+    best = settings_from(None, preset="best")
+    made = settings_from(None, ["normalizer.polarity=keep"], preset="best", init=start)
+    assert made.normalizer == replace(best.normalizer, polarity="keep")
+    assert made.network == best.network
+    assert (made.card.scale_rule, made.card.ground, made.card.tile) == (ScaleRule(), 25.0, 512)
+    assert (made.recipe, made.resize) == (RECIPE, 64)
+
+
 @pytest.mark.parametrize("table", ["card", "recipe", "normalizer", "network"])
 def test_a_number_in_place_of_a_table_is_a_wrong_call(start: str, table: str) -> None:
     with pytest.raises(UsageError, match=table):

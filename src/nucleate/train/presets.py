@@ -107,15 +107,17 @@ def settings_from(
     """
     if config is not None and preset is not None:
         raise UsageError("--config and --preset exclude each other; give one, and --set for what differs")
+    own: set[str] = set()
     if config is not None:
         values = read_values(config)
     else:
         values = read_preset(preset or ("finetune" if init is not None else "fast"))
+        own = values.keys() - {"card"}  # a preset says all of what it speaks of, but for the tiles of the network
         # A file says what it wants; a preset takes what the machine is made for.
         values = {"precision": _precision_of(begun) or best_precision(device), **values}
     if init is not None:
         values["init"] = init
-    return parse_config(with_start(changed(values, changes)), str(config or "settings"))
+    return parse_config(with_start(changed(values, changes), own=own), str(config or "settings"))
 
 
 def _precision_of(run: Path | None) -> str | None:

@@ -10,7 +10,7 @@ from nucleate.nets.from_onnx import load_onnx
 from nucleate.run.weights import find_model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from torch import nn
 
@@ -51,20 +51,23 @@ def first_network(config: TrainConfig) -> nn.Module:
     return network_of(files)
 
 
-def with_start(values: Mapping[str, Any]) -> dict[str, Any]:
+def with_start(values: Mapping[str, Any], *, own: Collection[str] = ()) -> dict[str, Any]:
     """Fill in what the model named by ``init`` decides: network, normalizer, maps, recipe, sizes, scales and tiles.
 
     Parameters
     ----------
     values : mapping
-        Plain settings; what stands there is left as it is, in tables too.
+        Plain settings; what stands there is left as it is, in tables too, and an empty table stays empty.
+    own : collection of str
+        Names of settings that the model has no part in, where they are tables that leave numbers out on purpose.
     """
     if values.get("init") is None:
         return dict(values)
     card = find_model(values["init"]).card
     decided = card.model_dump(mode="json", include={"network", "normalizer", "maps", "recipe"})
     facts = card.model_dump(mode="json", include={"scale_rule", "tile", "bytes_per_pixel"}, exclude_none=True)
-    return _filled(values, {**decided, "resize": card.input_size, "card": facts})
+    others = {**decided, "resize": card.input_size, "card": facts}
+    return _filled(values, {name: value for name, value in others.items() if name not in own})
 
 
 def _filled(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,6 +75,6 @@ def _filled(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, A
     both = {
         name: _filled(value, others[name])
         for name, value in values.items()
-        if isinstance(value, dict) and isinstance(others.get(name), dict)
+        if value and isinstance(value, dict) and isinstance(others.get(name), dict)
     }
     return {**others, **values, **both}
