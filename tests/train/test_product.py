@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -242,8 +243,9 @@ def test_a_zoo_package_holds_what_its_description_says(
     files: ModelFiles, tmp_path: Path, *, ground: float | None, lowest: float
 ) -> None:
     seen = replace(files.card.normalizer, ground=ground)
-    files = replace(files, card=files.card.model_copy(update={"normalizer": seen, "licence": "CC-BY-4.0"}))
-    with zipfile.ZipFile(export_model(files, tmp_path, to="bioimageio", authors=["Ada", "Bo"])) as archive:
+    files = replace(files, card=files.card.model_copy(update={"normalizer": seen}))
+    made = export_model(files, tmp_path, to="bioimageio", authors=["Ada", "Bo"], licence="CC-BY-4.0")
+    with zipfile.ZipFile(made) as archive:
         told = json.loads(archive.read("bioimageio.yaml"))
         parts = {name: archive.read(name) for name in archive.namelist()}
     assert f"- kaggle, a: {files.card.scores['kaggle_by_type']['a']}\n" in parts["README.md"].decode()
@@ -251,6 +253,7 @@ def test_a_zoo_package_holds_what_its_description_says(
     assert all(hashlib.sha256(parts[one["source"]]).hexdigest() == one["sha256"] for one in named)
     assert (told["authors"], told["license"]) == ([{"name": "Ada"}, {"name": "Bo"}], "CC-BY-4.0")
     assert told["outputs"][0]["axes"][1]["channel_names"] == list(files.card.maps)
+    assert tomllib.loads(parts["card.toml"].decode())["licence"] == "CC-BY-4.0"
     (tmp_path / "out.npy").write_bytes(parts["test-output.npy"])
     (tmp_path / "in.npy").write_bytes(parts["test-input.npy"])
     raw, maps = np.load(tmp_path / "in.npy"), np.load(tmp_path / "out.npy")
@@ -262,10 +265,12 @@ def test_a_zoo_package_holds_what_its_description_says(
 
 
 def test_nobody_signs_for_the_model_of_another(files: ModelFiles, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"who made disks is not known, .*; give --author NAME"):
+    with pytest.raises(UsageError, match=r"tells who made disks .*; give --author NAME and --licence NAME, such as"):
         export_model(files, tmp_path / "out", to="bioimageio")
-    with pytest.raises(UsageError, match=r"disks\.toml names no licence, .* write one into it"):
+    with pytest.raises(UsageError, match="; give --licence NAME, such as"):
         export_model(files, tmp_path / "out", to="bioimageio", authors=["Ada"])
+    with pytest.raises(UsageError, match="card of nucleate says BSD-3-Clause; leave it out"):
+        export_model(find_model(), tmp_path / "out", to="bioimageio", licence="CC0-1.0")
     with pytest.raises(UsageError, match="not in onnx"):
         export_model(files, tmp_path / "out", to="onnx", authors=["Ada"])
     assert not (tmp_path / "out").exists()

@@ -31,6 +31,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "ModelCard",
     "ModelFiles",
+    "card_text",
     "check_free",
     "check_name",
     "find_model",
@@ -299,8 +300,13 @@ def write_card(path: Path, card: ModelCard) -> None:
     OutputError
         If the file cannot be written.
     """
+    write_text(path, card_text(card))
+
+
+def card_text(card: ModelCard) -> str:
+    """Give a card as TOML."""
     values: Mapping[str, Any] = card.model_dump(mode="json", exclude_none=True)
-    write_text(path, toml_text(values))
+    return toml_text(values)
 
 
 def _shipped() -> dict[str, Path]:

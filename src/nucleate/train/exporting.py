@@ -8,6 +8,7 @@ import io
 import json
 import warnings
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from nucleate.errors import ModelError, UsageError
 from nucleate.nets.to_onnx import OPSET, Maps
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.selftest import picture
-from nucleate.run.weights import check_free, list_models, write_card
+from nucleate.run.weights import card_text, check_free, list_models, write_card
 from nucleate.train.retune import write_model
 from nucleate.train.shipping import PARITY
 from nucleate.train.start import network_of
@@ -39,7 +40,7 @@ _DEVELOPERS = "The nucleate developers"
 _EPS = 1e-6
 
 
-def export_model(files: ModelFiles, folder: Path, *, to: str, authors: Sequence[str] = ()) -> Path:
+def export_model(files: ModelFiles, folder: Path, *, to: str, authors: Sequence[str] = (), licence: str = "") -> Path:
     """Write a model in another form.
 
     Parameters
@@ -53,6 +54,9 @@ def export_model(files: ModelFiles, folder: Path, *, to: str, authors: Sequence[
         ``bioimageio``.
     authors : sequence of str
         Who made the model, for a package of the zoo; may be left out for the network that ships.
+    licence : str
+        Under which it may be used, as its SPDX identifier, for a package of the zoo; may be left out where its card
+        names one.
 
     Returns
     -------
@@ -64,13 +68,13 @@ def export_model(files: ModelFiles, folder: Path, *, to: str, authors: Sequence[
     ModelError
         If the network cannot be had in torch, or the maps of the exported file differ.
     UsageError
-        If another model of that name is in the folder, or it is not said who made a model for the zoo and under which
-        licence it may be used.
+        If another model of that name is in the folder, it is not said who made a model for the zoo and under which
+        licence it may be used, or its card names another licence.
     """
     if to == "bioimageio":
-        return _bioimageio(files, folder, authors=authors)
-    if authors:
-        raise UsageError(f"authors are told in a package of the zoo, and not in {to}; leave them out")
+        return _bioimageio(_licensed(files, licence), folder, authors=authors)
+    if authors or licence:
+        raise UsageError(f"authors and licence are told in a package of the zoo, and not in {to}; leave them out")
     return FORMATS[to](files, folder)
 
 
@@ -111,7 +115,7 @@ def _batch(card: ModelCard) -> NDArray[np.float32]:
 
 
 def _bioimageio(files: ModelFiles, folder: Path, *, authors: Sequence[str] = ()) -> Path:
-    card, content, makers = files.card, files.read(), _makers(files, authors)
+    card, content, makers = files.card, files.read(), _makers(files.card, authors)
     raw_NCHW = np.ascontiguousarray(_batch(card) * np.float32(200) + np.float32(7))
     maps_NCHW = OnnxEngine(content)(_scaled(raw_NCHW, card))
     parts = {
@@ -120,7 +124,7 @@ def _bioimageio(files: ModelFiles, folder: Path, *, authors: Sequence[str] = ())
         "test-output.npy": _npy(maps_NCHW),
         "cover.png": _cover(raw_NCHW, maps_NCHW),
         "README.md": _readme(card).encode(),
-        "card.toml": files.onnx.with_suffix(".toml").read_bytes(),
+        "card.toml": card_text(card).encode(),
     }
     # JSON is YAML too.
     told = _description(card, parts, shape=raw_NCHW.shape, authors=makers)
@@ -132,16 +136,22 @@ def _bioimageio(files: ModelFiles, folder: Path, *, authors: Sequence[str] = ())
     return target
 
 
-def _makers(files: ModelFiles, authors: Sequence[str]) -> Sequence[str]:
+def _licensed(files: ModelFiles, licence: str) -> ModelFiles:
+    named = files.card.licence
+    if licence and named and licence != named:
+        raise UsageError(f"--licence {licence!r}: the card of {files.card.name} says {named}; leave it out")
+    return replace(files, card=files.card.model_copy(update={"licence": licence or named}))
+
+
+def _makers(card: ModelCard, authors: Sequence[str]) -> Sequence[str]:
     """Give who made a model; refuse one of which that or the licence is not known: nobody else may choose them."""
-    card = files.card
     ships = card.sha256 in {shipped.card.sha256 for shipped in list_models()}
-    if not authors and not ships:
-        raise UsageError(f"who made {card.name} is not known, and a package of the zoo tells it; give --author NAME")
-    if not card.licence:
+    lacking = [] if authors or ships else ["--author NAME"]
+    lacking += [] if card.licence else ["--licence NAME, such as CC-BY-4.0"]
+    if lacking:
         raise UsageError(
-            f"{files.onnx.with_suffix('.toml')} names no licence, which a package of the zoo needs; "
-            "write one into it, such as licence = 'CC-BY-4.0'"
+            f"a package of the zoo tells who made {card.name} and under which licence it may be used; "
+            f"give {' and '.join(lacking)}"
         )
     return authors or (_DEVELOPERS,)
 

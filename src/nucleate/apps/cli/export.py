@@ -24,16 +24,19 @@ def export(
         list[str] | None,
         typer.Option("--author", metavar="NAME", help="Who made the model, for a package of the zoo; may be repeated."),
     ] = None,
+    licence: Annotated[
+        str, typer.Option("--licence", metavar="NAME", help="For a package of the zoo, where the card names none.")
+    ] = "",
 ) -> None:
     r"""Write a model for other programs; its maps are compared with the original's first.
 
     \b
     Examples:
       nucleate export nucleate -o out --to torchscript
-      nucleate export run/model.onnx -o out --to bioimageio --author "Ada Lovelace"
+      nucleate export run/model.onnx -o out --to bioimageio --author "Ada Lovelace" --licence CC-BY-4.0
     """
     import_training("cpu", None)
     from nucleate.run.weights import find_model
     from nucleate.train.exporting import export_model
 
-    typer.echo(export_model(find_model(model), output, to=to, authors=author or []))
+    typer.echo(export_model(find_model(model), output, to=to, authors=author or [], licence=licence))
