@@ -23,6 +23,7 @@ from nucleate.study import crossfold
 from nucleate.study.crossfold import (
     ALL,
     CrossPlan,
+    CrossResult,
     check_shipped,
     load_fold,
     read_endings,
@@ -104,6 +105,7 @@ def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.M
     card = find_model(path).card
     assert (card.recipe, card.description, card.tile) == (result.ending.recipe, "eight disks", 512)
     check_shipped(said, network=ALL, name="mine")
+    _refuse_a_tuned_card(said, result, path)
     write_card(path.with_suffix(".toml"), card.model_copy(update={"trained_on": (card.trained_on or ())[1:]}))
     with pytest.raises(UsageError, match=r"mine\.onnx is none of this study's and would be overwritten"):
         check_shipped(said, network=ALL, name="mine")
@@ -121,6 +123,20 @@ def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.M
     written = [path.read_bytes() for path in sorted((plan.out / "results").glob("stress*"))]
     assert "`stress-part.csv` has" in write_stress(plan, rows_[:1], command="nucleate stress data", part=True)
     assert [path.read_bytes() for path in sorted((plan.out / "results").glob("stress.*"))] == written
+
+
+def _refuse_a_tuned_card(plan: CrossPlan, result: CrossResult, path: Path) -> None:
+    """See that texts written into a card by hand stay in it, and that numbers chosen since are not written over."""
+    card = find_model(path).card
+    by_hand = card.model_copy(update={"licence": "CC-BY-4.0", "description": "mine"})
+    write_card(path.with_suffix(".toml"), by_hand)
+    check_shipped(plan, network=ALL, name="mine")
+    ship_model(plan, result, network=ALL, name="mine", command=card.command)
+    assert find_model(path).card == card.model_copy(update={"licence": "CC-BY-4.0"})  # the settings have a description
+    tuned = card.model_copy(update={"recipe": replace(card.recipe, min_area=card.recipe.min_area + 1)})
+    write_card(path.with_suffix(".toml"), tuned)
+    with pytest.raises(UsageError, match=r"mine\.toml has another recipe or confidence than \S*endings\.json"):
+        check_shipped(plan, network=ALL, name="mine")
 
 
 def _refuse_others(plan: CrossPlan) -> None:

@@ -23,7 +23,7 @@ from nucleate.core.files import atomic_path, make_folder, write_text
 from nucleate.core.plane import as_plane
 from nucleate.errors import DataError, UsageError
 from nucleate.run.segmenter import SegmentSettings
-from nucleate.run.weights import check_name, find_model
+from nucleate.run.weights import check_name, find_model, read_card
 from nucleate.study.crossfold_plan import ALL, CrossPlan, check_place, folds_of, sides_of, to_train
 from nucleate.train.card import card_of, segmenter_of
 from nucleate.train.config import CardConfig
@@ -212,14 +212,15 @@ def check_shipped(plan: CrossPlan, *, network: str, name: str) -> None:
     Raises
     ------
     UsageError
-        If it is no name for a model, or that of another one in OUT, the study has no such network, or the model that
-        it starts from is not there.
+        If it is no name for a model, or that of another one in OUT or of one with other numbers after the network than
+        the study's, the study has no such network, or the model that it starts from is not there.
     """
     check_name(name)
     if plan.config.init is not None:
         find_model(plan.config.init)  # its card is read once more when all is done
     samples = plan.pictures(plan.folds)
     check_place(plan, name, samples=samples)
+    _check_unchanged(plan.out, name)
     if network == ALL:
         to_train(plan, ALL, samples=samples, fold=None)
         return
@@ -228,12 +229,33 @@ def check_shipped(plan: CrossPlan, *, network: str, name: str) -> None:
         raise UsageError(f"no network {network} in this study; choose of {', '.join([*known, ALL])}")
 
 
+def _check_unchanged(out: Path, name: str) -> None:
+    """Refuse to write over numbers that are not the study's, as those that ``nucleate tune`` stores."""
+    path = out / f"{name}.toml"
+    if not (path.is_file() and (out / "endings.json").is_file()):
+        return
+    ending, card = read_endings(out)[ALL], read_card(path)
+    if card.model_copy(update={**ending.facts(), "recipe": ending.recipe}) != card:
+        raise UsageError(
+            f"{path} has another recipe or confidence than {out / 'endings.json'} and would be overwritten; give "
+            "another name with --ship, or take it away"
+        )
+
+
+def _texts_there(plan: CrossPlan, name: str) -> dict[str, str]:
+    """Give what was written into the card of a model that is made anew, where the settings say nothing of it."""
+    path = plan.out / f"{name}.toml"
+    unsaid = {text for text in ("description", "data", "licence") if getattr(plan.config.card, text) is None}
+    return read_card(path).model_dump(include=unsaid) if path.is_file() else {}
+
+
 def ship_model(
     plan: CrossPlan, result: CrossResult, *, network: str, name: str, tick: Tick = no_tick, **facts: object
 ) -> Path:
     """Write ``OUT/<name>.onnx`` with its card: one network, with recipe and confidence fitted to all pictures.
 
-    ``OUT/<name>.int8.onnx`` is the same network in integers, measured on pictures that it was trained on.
+    ``OUT/<name>.int8.onnx`` is the same network in integers, measured on pictures that it was trained on. A card of
+    that name keeps its texts where the settings have none.
 
     Parameters
     ----------
@@ -265,7 +287,7 @@ def ship_model(
         diameter_px=median_diameter(result.samples),
         **taught_facts(seen, init=plan.config.init),
         **result.ending.facts(),
-        **facts,
+        **{**_texts_there(plan, name), **facts},
     )
     path = plan.out / f"{name}.onnx"
     add_int8(path, plan.config, samples=seen, tick=tick)
