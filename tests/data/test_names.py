@@ -47,6 +47,11 @@ COLOURS = [[[1, 2, 3]] * 3]
         ("a.tif", "a-labels.png", "a"),
         ("images/a.tif", "labels/a-labelled.tif", "a"),
         ("a.tif", "a_label.tif", "a"),
+        ("images/a.tif", "images/masks/a_cp_masks.tif", "a"),
+        ("set/images/p1/a.tif", "set/images/p1/Masks/a_cp_masks.tif", "p1-a"),
+        ("images/images/a.tif", "images/labels/a.tif", "a"),
+        ("p53-label.tif", "p53-label.labels.tif", "p53-label"),
+        ("images/EdU_label.tif", "images/EdU_label_cp_masks.png", "EdU_label"),
     ],
 )
 def test_a_pair_is_known_and_goes_by_its_image(tmp_path: Path, image: str, labels: str, image_id: str) -> None:
@@ -124,6 +129,7 @@ def test_a_masks_folder_in_capitals_is_kaggles_too(tmp_path: Path) -> None:
         ("a.tif", "a_masks.tif", "a_outlines.png", "a_cp_output.png", "a_dP.tif", "a_cellprob.tif"),
         ("images/a.png", "labels/a.png", "images/a_outlines.png", "labels/a_flows.tif"),
         ("a.png", "a_cp_masks.png", "a_cp_masks.tif", "a_outlines.png"),
+        ("images/a.png", "images/masks/a_cp_masks.tif", "images/outlines/a_outlines.png", "images/flows/a_flows.tif"),
         (
             "a.png",
             "masks/a_cp_masks.tif",

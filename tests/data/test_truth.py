@@ -138,3 +138,12 @@ def test_labels_are_read_when_asked_for(tmp_path: Path) -> None:
     assert equal(found["b"], [[1, 0]])
     with pytest.raises(DataError, match="cannot decode"):
         found["a"]
+
+
+def test_pictures_whose_names_end_as_those_of_label_images_meet(tmp_path: Path) -> None:
+    ids = ("p53_label", "EdU-labels", "b")
+    plain = write(tmp_path / "plain", {f"{one}.tif": png([[0, 1]]) for one in ids})
+    ours = write(tmp_path / "ours", {f"{one}.labels.tif": png([[0, 1]]) for one in ids})
+    for sides in ((plain, ours), (ours, plain)):
+        pred, true = read_pair(*sides)
+        assert sorted(pred) == sorted(true)

@@ -12,7 +12,7 @@ from nucleate.data.pixels import PICTURE_SUFFIXES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Set
 
-__all__ = ["FileName", "is_ours", "picture_id", "read_names", "tree_id", "without_extras"]
+__all__ = ["FileName", "is_ours", "picture_id", "read_names", "tree_id", "without_ending", "without_extras"]
 
 _FOLDERS = {"images": False, "labels": True, "masks": True}
 _LABELS = re.compile(  # ours, Cellpose's, StarDist's, and what QuPath's scripts write
@@ -57,7 +57,12 @@ def picture_id(name: str) -> str:
     >>> [picture_id(name) for name in ("labels/plate-1.labels.tif", "001_cp_masks.png", "masks/a_mask.tif")]
     ['plate-1', '001', 'a']
     """
-    return _LABELS.sub("", _stem(name))
+    return without_ending(_stem(name))
+
+
+def without_ending(image_id: str) -> str:
+    """Take off what a label image is called beyond its picture: ``.labels``, ``_masks`` and the like."""
+    return _LABELS.sub("", image_id)
 
 
 def tree_id(name: str) -> str:
@@ -85,8 +90,10 @@ def read_names(names: Iterable[str]) -> dict[str, FileName]:
     """Tell what each file of a data set is; those that are no picture of it are left out.
 
     Folders and endings may be in capitals. A file whose name ends as that of a label image is one in any folder, but in
-    ``images`` only where there is no folder of label images beside it. What programs write of an image beside it
-    (overlays, outlines, flows) is passed over, but not a picture of such a name with a label image in such a folder.
+    ``images`` only where there is no folder of label images beside it, and nowhere if its own label image, called after
+    all of its name, lies beside it and a picture of the shorter name does not. A folder of label images within
+    ``images`` counts as beside it. What programs write of an image beside it (overlays, outlines, flows) is passed
+    over, but not a picture of such a name with a label image in such a folder.
 
     Examples
     --------
@@ -94,7 +101,7 @@ def read_names(names: Iterable[str]) -> dict[str, FileName]:
     >>> [(one.image_id, one.is_label) for one in found.values()]
     [('p1-a_mask', False), ('p1-a_mask', True)]
     """
-    found = {name: one for name in names if (one := _by_itself(name)) is not None}
+    found = _first_look(names)
     sides: dict[str, set[str]] = {}
     for one in found.values():
         sides.setdefault(one.root, set()).add(one.folder)
@@ -127,6 +134,32 @@ def read_names(names: Iterable[str]) -> dict[str, FileName]:
             one = one._replace(image_id=_whole_id(name), is_label=not pictured)
         kept[name] = one
     return kept
+
+
+def _first_look(names: Iterable[str]) -> dict[str, FileName]:
+    """Tell what each file is by its own place and name, and by the label image that goes by all of its name."""
+    found = {name: one for name in names if (one := _by_itself(name)) is not None}
+    tops = {one.root for one in found.values() if one.folder == "images"}
+    found = {name: _beside_images(one) if one.root not in tops else one for name, one in found.items()}
+    sides: tuple[set[tuple[PurePosixPath, str]], ...] = set(), set()
+    for name, one in found.items():
+        sides[one.is_label].add((PurePosixPath(name).parent, picture_id(name)))
+    pictures, own = sides
+    for name, one in found.items():
+        place = PurePosixPath(name)
+        unclear = one.folder in {"images", ""} and place.suffix.lower() != _ARRAY
+        if unclear and (place.parent, _stem(name)) in own and (place.parent, picture_id(name)) not in pictures:
+            found[name] = one._replace(image_id=_whole_id(name), is_label=False)
+    return found
+
+
+def _beside_images(one: FileName) -> FileName:
+    """Give the folder of a label image, which lies within ``images``, a place beside it."""
+    root = PurePosixPath(one.root).parts
+    images = max((at for at, folder in enumerate(root) if folder.lower() == "images"), default=None)
+    if images is None or one.folder not in {"labels", "masks"}:
+        return one
+    return one._replace(root="/".join(root[:images]) or ".", image_id="-".join([*root[images + 1 :], one.image_id]))
 
 
 def _by_itself(name: str) -> FileName | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from nucleate.core.rle import decode_positions
 from nucleate.data import folders, kaggle
-from nucleate.data.names import read_names
+from nucleate.data.names import read_names, without_ending
 from nucleate.data.outlined import Outlined, find_outlined, first_logged
 from nucleate.data.pictures import open_pictures
 from nucleate.data.pixels import decode_image, decode_label_planes
@@ -61,7 +61,7 @@ def read_pair(pred: Path | str, truth: Path | str, *, images: Path | str | None 
 
     A run-length table or outlines that do not say how large their images are take the sizes of the other side where no
     `images` are given: a submission is scored against a solution as they are. Two files of one label image each are a
-    pair whatever they are called.
+    pair whatever they are called, and ``a_label`` is ``a`` where each is the only one that the other side lacks.
 
     Returns
     -------
@@ -76,7 +76,23 @@ def read_pair(pred: Path | str, truth: Path | str, *, images: Path | str | None 
     alone = all(Path(path).is_file() and Path(path).suffix.lower() not in {".csv", ".zip"} for path in (pred, truth))
     if alone and len(predicted) == len(true) == 1:
         return predicted.renamed([*true]), true
-    return predicted, true
+    return predicted.renamed(_in_words_of(true, [*predicted])), true
+
+
+def _in_words_of(true: LabelMap, ids: Sequence[str]) -> list[str]:
+    """Give predictions the ids of the truth where only what looks like the ending of a label image sets them apart."""
+    ours = _alone(one for one in ids if one not in true)
+    theirs = _alone({*true} - {*ids})
+    known = {ours[bare]: theirs[bare] for bare in ours.keys() & theirs.keys()}
+    return [known.get(one, one) for one in ids]
+
+
+def _alone(ids: Iterable[str]) -> dict[str, str]:
+    """Give each id by what is left without such an ending, but for those of which as much is left."""
+    grouped: dict[str, list[str]] = {}
+    for one in ids:
+        grouped.setdefault(without_ending(one), []).append(one)
+    return {bare: same[0] for bare, same in grouped.items() if len(same) == 1}
 
 
 def read_labels_source(path: Path | str, *, images: Path | str | None = None, like: LabelMap | None = None) -> LabelMap:
