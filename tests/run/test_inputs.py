@@ -114,9 +114,10 @@ def test_kaggle_folder_takes_images_and_leaves_masks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_label_images_of_equal_names_beside_images_are_left(tmp_path: Path, zipped: bool) -> None:
+def test_label_images_of_pictures_beside_them_are_left(tmp_path: Path, zipped: bool) -> None:
     names = ["set/images/a.webp", "set/images/b.png", "set/labels/a.labels.tif", "set/labels/b.tif"]
-    others = ["two/images/a.png", "two/labels/a.tif", "two/labels/another.tif"]
+    names += ["set/masks/a_cp_masks.png", "set/masks/b_mask.tif"]
+    others = ["two/images/a.png", "two/labels/a.tif", "two/labels/another.tif", "two/masks/another_mask.tif"]
     _touch(tmp_path, *names, *others)
     if zipped:
         with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:

@@ -7,17 +7,15 @@ import unicodedata
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
+from nucleate.core.endings import without_ending
 from nucleate.data.pixels import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Set
 
-__all__ = ["FileName", "is_ours", "picture_id", "read_names", "tree_id", "without_ending", "without_extras"]
+__all__ = ["FileName", "is_ours", "picture_id", "read_names", "tree_id", "without_extras"]
 
 _FOLDERS = {"images": False, "labels": True, "masks": True}
-_LABELS = re.compile(  # ours, Cellpose's, StarDist's, and what QuPath's scripts write
-    r"(?<=.)(\.labels(\.ome)?|(_cp)?_masks?|\.stardist|[-_]labels?|-labelled)$", re.IGNORECASE
-)
 _EXTRAS = re.compile(r"(?<=.)(\.ome|_img)$", re.IGNORECASE)
 _OURS = (".overlay", ".probability")  # what else we write of an image, and, below, what Cellpose does
 _BESIDE = re.compile(
@@ -58,11 +56,6 @@ def picture_id(name: str) -> str:
     ['plate-1', '001', 'a']
     """
     return without_ending(_stem(name))
-
-
-def without_ending(image_id: str) -> str:
-    """Take off what a label image is called beyond its picture: ``.labels``, ``_masks`` and the like."""
-    return _LABELS.sub("", image_id)
 
 
 def tree_id(name: str) -> str:
@@ -167,7 +160,7 @@ def _by_itself(name: str) -> FileName | None:
     suffix = place.suffix.lower()
     named, parts = _named_folder(place)
     folder = parts[named].lower() if named < len(parts) else ""
-    is_label = _FOLDERS.get(folder, False) or _LABELS.search(_stem(name)) is not None
+    is_label = _FOLDERS.get(folder, False) or picture_id(name) != _stem(name)
     if suffix not in PICTURE_SUFFIXES and not (suffix == _ARRAY and is_label):
         return None
     image_id = "-".join([*parts[named + 1 :], picture_id(name)])

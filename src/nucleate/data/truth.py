@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.endings import without_ending
 from nucleate.core.rle import decode_positions
 from nucleate.data import folders, kaggle
-from nucleate.data.names import read_names, without_ending
+from nucleate.data.names import read_names
 from nucleate.data.outlined import Outlined, find_outlined, first_logged
 from nucleate.data.pictures import open_pictures
 from nucleate.data.pixels import decode_image, decode_label_planes

@@ -186,7 +186,7 @@ def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = T
         Files, folders (recursed), globs, zip archives, OME-Zarr images and plates, or one picture of a file
         (`nucleate.run.pictures.split_part`). Truth that lies beside images is
         left out: ``<id>/masks`` beside ``<id>/images/<id>.png`` (Kaggle's layout), and ``labels`` or ``masks`` beside
-        ``images`` with files of equal names.
+        ``images`` with a label image of a picture there in every file.
     output : Path, optional
         Where results go: pictures that we wrote there, or into another folder of results, are left out of folders
         and globs.

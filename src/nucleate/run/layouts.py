@@ -7,6 +7,7 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from nucleate.core.endings import without_ending
 from nucleate.io.images import IMAGE_SUFFIXES, is_zarr
 
 if TYPE_CHECKING:
@@ -75,12 +76,16 @@ def members_to_segment(names: Iterable[str]) -> list[PurePosixPath]:
 
 
 def _truth(folder: str, stems: Mapping[str, Collection[str]]) -> set[str]:
-    """Name truth by the stems of the pictures in each folder: Kaggle's layout, and label images of equal names."""
+    """Name truth by the stems of the pictures in each folder: Kaggle's layout, and a label image of each picture."""
     images = set(stems.get(_IMAGES, ()))
     if folder in images:
         return {"masks"}
-    labels = {name: {stem.removesuffix(".labels") for stem in stems.get(name, ())} for name in _TRUTH}
-    return {name for name, named in labels.items() if named and named <= images}
+    return {name for name in _TRUTH if (named := stems.get(name)) and all(_of(stem) & images for stem in named)}
+
+
+def _of(stem: str) -> set[str]:
+    """Give what the picture of a label image may be called."""
+    return {stem, without_ending(stem)}
 
 
 def _stems(folder: Path) -> set[str]:
