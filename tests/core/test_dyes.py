@@ -299,3 +299,10 @@ def test_no_more_of_a_pixel_is_lightened_than_is_red() -> None:
     assert red.share(pixels)[:3] == pytest.approx([1, 0, 0], abs=0.05)
     assert 0.2 < red.share(pixels)[3] < 0.8
     assert np.all(red.lighten(grey, pixels) >= grey)
+
+
+def test_what_is_red_but_for_glass_is_measured_as_it_is() -> None:
+    plane = np.zeros((3, 3, 3), np.float32)
+    plane[0, 0] = 1, -1, 0
+    seen = Normalizer(polarity="transmitted").measure(plane).apply(plane)
+    assert np.isfinite(seen).all()

@@ -137,18 +137,17 @@ def few_pixels(sample: NDArray[Any]) -> NDArray[np.float32]:
     return kept
 
 
-def is_counterstained(pixels: NDArray[np.float32], white: tuple[float, float, float], *, perhaps: bool = False) -> bool:
-    """Tell whether there is haematoxylin, and most of the dyed pixels (n, 3) hold little of it, or perhaps so."""
+def is_counterstained(pixels: NDArray[np.float32], white: tuple[float, float, float]) -> bool | None:
+    """Tell whether there is haematoxylin, and most of the dyed pixels (n, 3) hold little of it; None if perhaps so."""
     density = _density(pixels, white)
     amount = _haematoxylin_in(density)
-    much = np.percentile(amount, 95)
-    whole = np.percentile(np.linalg.norm(density, axis=-1), 95)
-    least, most = (share * whole for share in (_PERHAPS if perhaps else _PRESENT))
-    if not least < much < most:
-        return False
+    much = float(np.percentile(amount, 95))
+    share = much / max(float(np.percentile(np.linalg.norm(density, axis=-1), 95)), 1e-12)
     dyed = _of_three(np.logical_or, pixels < _DENSE * np.array(white, np.float32))
-    poor = np.count_nonzero(dyed & (amount < _POOR * much))
-    return bool(poor > (_OFTEN if perhaps else _MOSTLY) * np.count_nonzero(dyed))
+    poor = np.count_nonzero(dyed & (amount < _POOR * much)) / max(int(np.count_nonzero(dyed)), 1)
+    if _PRESENT[0] < share < _PRESENT[1] and poor > _MOSTLY:
+        return True
+    return None if _PERHAPS[0] < share < _PERHAPS[1] and poor > _OFTEN else False
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,8 @@ class RedTissue:
 
     def lighten(self, grey: NDArray[np.float32], pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Show it in the grey values (...) of pixels (..., 3) as light as other tissue."""
-        lighter: NDArray[np.float32] = grey + self.share(pixels) * np.maximum(np.float32(self.shade) - grey, 0)
+        with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32, beyond it, or infinite
+            lighter: NDArray[np.float32] = grey + self.share(pixels) * np.maximum(np.float32(self.shade) - grey, 0)
         return lighter
 
 

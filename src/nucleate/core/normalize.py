@@ -244,8 +244,10 @@ class Normalizer:
             few = few_pixels(sample)  # with the glass: without it all that is left may be nuclei
             red = red_tissue_in(few, to_grey(few[None])[0], white=white)
         measured = tissue if red is None else tissue[red.share(tissue) < _MAINLY][:, None]
-        if measured is not sample:
-            low, high, _ = self._ends(_finite(to_grey(measured)), dtype)
+        if not measured.size:
+            measured, red = tissue, None
+        if measured is not sample and (values := _finite(to_grey(measured))).size:
+            low, high, _ = self._ends(values, dtype)
         if high - low < _FAINT * high:
             low, high = (1 - _FAINT) * high, (1 - _DIRT) * high
         return tissue, replace(grey, low=low, high=high, unlit=unlit, ink=ink, red=red)
@@ -258,13 +260,14 @@ class Normalizer:
         if grey.invert:
             white = white_of(few, self.high_percentile)
             nuclear = self.stain == "nuclear"
-            if nuclear and not is_counterstained(few, white, perhaps=True):
+            seen_alone = is_counterstained(few, white) if nuclear else True
+            if seen_alone is False:
                 return grey
             low, high, _ = self._ends(_finite(to_haematoxylin(sample, white)), np.dtype(np.float32))
             if high - low < _FAINT:
                 low, high = low + _DIRT, low + _FAINT
             dye = replace(grey, low=low, high=high, white=white)
-            if nuclear and not is_counterstained(few, white):
+            if seen_alone is None:
                 return replace(grey, otherwise=dye)
             return replace(dye, otherwise=grey) if nuclear else dye
         if self.stain != "nuclear":

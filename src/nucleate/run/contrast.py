@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from nucleate.post.threshold import otsu_level
 from nucleate.run.scale import covered, expected, rise
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ _DOUBTFUL = 0.66  # mean confidence from which nuclei are seen well enough
 _BETTER, _CLEARLY_MORE = 0.08, 1.12  # how much higher it must be, and how many times as many nuclei, or ...
 _SURER, _COVER = 0.15, 0.75  # ... where they need not be more, and what share of the area is found again
 _LIT = 0.6  # of the plane may be brighter than the ground, or it is uneven ground
-_BINS = 128  # of a histogram
 _ALIKE = 1e-3  # of their brightness, by which things differ that are as bright as each other
 _MORE, _AT_LEAST = 1.1, 4  # times as many nuclei, as far as they are sure, and so many more
 _CERTAIN = 0.6  # their mean confidence, ...
@@ -111,18 +111,8 @@ def above_cells(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
     levels = np.log(seen_HW[lit_HW])
     if np.ptp(levels) < _ALIKE:
         return None
-    level = _otsu(levels)
-    span = scaling.high - scaling.low
-    return replace(scaling, low=scaling.low + span * min(float(np.exp(level)), _BRIGHT))
-
-
-def _otsu(values: NDArray[np.float32]) -> float:
-    counts, edges = np.histogram(values, _BINS)
-    middles = (edges[1:] + edges[:-1]) / 2
-    below, sums = np.cumsum(counts), np.cumsum(counts * middles)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = (sums[-1] * below / below[-1] - sums) ** 2 / (below * (below[-1] - below))
-    return float(middles[np.nanargmax(between[:-1])])
+    level = min(float(np.exp(otsu_level(levels))), _BRIGHT)
+    return replace(scaling, low=scaling.low + (scaling.high - scaling.low) * level)
 
 
 def _lit(pixels: NDArray[Any], scaling: Scaling) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
