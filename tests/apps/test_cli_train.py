@@ -257,7 +257,7 @@ def test_images_that_the_start_was_trained_on_are_told(
 
 
 def test_ctrl_c_while_a_run_is_finished_does_not_wait_for_torch(data: Path, tmp_path: Path) -> None:
-    code = "import atexit; atexit.register(print, 'taken down'); from nucleate.apps.cli.main import main; main()"
+    code = "import atexit; atexit.register(print, 'taken down'); from nucleate.apps.cli.entry import start; start()"
     changes = [word for change in (*TINY, "epochs=1") for word in ("--set", change)]
     words = ["train", str(data), "-o", str(tmp_path / "run"), *changes, "--device", "cpu", "--threads", "1"]
     running = subprocess.Popen(

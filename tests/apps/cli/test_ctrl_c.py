@@ -17,7 +17,7 @@ pytestmark = pytest.mark.base
 
 _SWALLOWS = """
 import signal
-from nucleate.apps.cli import info, main
+from nucleate.apps.cli import entry, info
 
 def swallow():
     try:
@@ -27,7 +27,7 @@ def swallow():
     {then}
 
 info.info = swallow
-main.main()
+entry.start()
 """
 
 _LOADING = """

@@ -111,8 +111,6 @@ def main(words: list[str] | None = None) -> None:
     gc.set_threshold(_OBJECTS)
     ours = words is None  # the whole program, and not a part of another
     words = sys.argv[1:] if words is None else words
-    if ours:
-        ctrl_c.remember()
     debug = "--debug" in (words[: words.index("--")] if "--" in words else words)
     code = _run(words, debug=debug)
     busy = any(thread.name in _LINGERING for thread in threading.enumerate())
