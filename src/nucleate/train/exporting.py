@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from nucleate.run.weights import ModelCard, ModelFiles
 
-__all__ = ["FORMATS", "export_model"]
+__all__ = ["export_model"]
 
 _DEVELOPERS = "The nucleate developers"
 _EPS = 1e-6
@@ -50,8 +50,7 @@ def export_model(files: ModelFiles, folder: Path, *, to: str, authors: Sequence[
     folder : Path
         Made if it is not there.
     to : str
-        A key of `FORMATS`: ``onnx``, ``torchscript`` (takes a batch, gives maps in 0..1; the card goes with both) or
-        ``bioimageio``.
+        ``onnx``, ``torchscript`` (takes a batch, gives maps in 0..1; the card goes with both) or ``bioimageio``.
     authors : sequence of str
         Who made the model, for a package of the zoo; may be left out for the network that ships.
     licence : str
@@ -75,7 +74,7 @@ def export_model(files: ModelFiles, folder: Path, *, to: str, authors: Sequence[
         return _bioimageio(_licensed(files, licence), folder, authors=authors)
     if authors or licence:
         raise UsageError(f"authors and licence are told in a package of the zoo, and not in {to}; leave them out")
-    return FORMATS[to](files, folder)
+    return _WITH_CARD[to](files, folder)
 
 
 def _onnx(files: ModelFiles, folder: Path) -> Path:
@@ -114,7 +113,7 @@ def _batch(card: ModelCard) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.tile(image_CHW, (1, tall, wide))[None, :, :rows, :cols])
 
 
-def _bioimageio(files: ModelFiles, folder: Path, *, authors: Sequence[str] = ()) -> Path:
+def _bioimageio(files: ModelFiles, folder: Path, *, authors: Sequence[str]) -> Path:
     card, content, makers = files.card, files.read(), _makers(files.card, authors)
     raw_NCHW = np.ascontiguousarray(_batch(card) * np.float32(200) + np.float32(7))
     maps_NCHW = OnnxEngine(content)(_scaled(raw_NCHW, card))
@@ -257,5 +256,4 @@ def _cover(raw_NCHW: NDArray[np.float32], maps_NCHW: NDArray[np.float32]) -> byt
         return buffer.getvalue()
 
 
-FORMATS = {"bioimageio": _bioimageio, "onnx": _onnx, "torchscript": _torchscript}
-"""What a model can be exported to."""
+_WITH_CARD = {"onnx": _onnx, "torchscript": _torchscript}

@@ -174,7 +174,7 @@ def _study(sweep: Sweep, *, resume: bool) -> optuna.Study:
 
 def _next(study: optuna.Study, trials: int) -> tuple[int, dict[str, Any]] | None:
     """Give number and values of the trial to run: the one that was stopped, or a new one."""
-    known = [trial for trial in study.trials if trial.params.keys() == SPACE.keys()]
+    known = _drawn(study)
     for trial in study.trials:
         if trial.state != optuna.trial.TrialState.RUNNING:
             continue
@@ -189,6 +189,11 @@ def _next(study: optuna.Study, trials: int) -> tuple[int, dict[str, Any]] | None
     return asked.number, asked.params
 
 
+def _drawn(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Give the trials of which all values are known: one may have been stopped meanwhile, or its lines damaged."""
+    return [trial for trial in study.trials if trial.params.keys() == SPACE.keys()]
+
+
 def _score(folder: Path, config: TrainConfig, *, held: Sequence[Sample], device: str) -> float:
     """Give the mean Kaggle score on held-out pictures with a recipe that is the same for all trials."""
     recipe = config.recipe or starting_recipe(config)
@@ -197,12 +202,7 @@ def _score(folder: Path, config: TrainConfig, *, held: Sequence[Sample], device:
 
 
 def _write(sweep: Sweep, study: optuna.Study) -> Path:
-    # A line that was damaged and taken out of the journal may have been one of a trial's values.
-    done = [
-        trial
-        for trial in study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
-        if trial.params.keys() == SPACE.keys()
-    ]
+    done = [trial for trial in _drawn(study) if trial.state == optuna.trial.TrialState.COMPLETE]
     if not done:
         raise DataError("no trial came to an end; look at the settings with nucleate train")
     rows = ([t.number, f"{t.value:.4f}", *(t.params[name] for name in SPACE)] for t in done)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, command_line, say
 from nucleate.apps.cli.training import DataArgument, TableOption, epoch_line, import_training, split_data
 from nucleate.errors import UsageError
 
@@ -66,6 +65,6 @@ def search(
     sweep = Sweep(output, settings, samples, held, trials=trials, device=place)
     best = run_sweep(sweep, resume=resume) if quiet else run_sweep(sweep, resume=resume, report=report, say=say)
     typer.echo(best.read_text(encoding="utf-8").splitlines()[0].removeprefix("# "))
-    words = ["nucleate", "train", str(data), "-o", "RUN", "--config", str(best), "--val", val]
+    words = ["train", str(data), "-o", "RUN", "--config", str(best), "--val", val]
     words += ["--table", str(table)] if table else []
-    typer.echo(f"train with: {shlex.join(words)}")
+    typer.echo(f"train with: {command_line(words)}")
