@@ -114,18 +114,23 @@ def test_kaggle_folder_takes_images_and_leaves_masks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_label_images_of_pictures_beside_them_are_left(tmp_path: Path, zipped: bool) -> None:
+def test_label_images_of_pictures_beside_them_are_left(
+    tmp_path: Path, zipped: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     names = ["set/images/a.webp", "set/images/b.png", "set/labels/a.labels.tif", "set/labels/b.tif"]
     names += ["set/masks/a_cp_masks.png", "set/masks/b_mask.tif"]
     others = ["two/images/a.png", "two/labels/a.tif", "two/labels/another.tif", "two/masks/another_mask.tif"]
-    _touch(tmp_path, *names, *others)
+    others += ["one/a.ome.tif", "one/cell_mask.tif", "one/b-labels.jpg"]
+    beside = ["one/a_cp_masks.png", "one/a.labels.ome.tif"]
+    _touch(tmp_path, *names, *others, *beside)
     if zipped:
         with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
-            for name in (*names, *others):
+            for name in (*names, *others, *beside):
                 archive.write(tmp_path / name, name)
     found = expand([str(tmp_path / "all.zip" if zipped else tmp_path)])
     shown = [source.member or str(source.path.relative_to(tmp_path)) for source in found]
     assert sorted(shown) == sorted([*names[:2], *others])
+    assert "a_cp_masks.png" in caplog.text
 
 
 def test_kaggle_zip_takes_images_and_leaves_masks(tmp_path: Path) -> None:
@@ -226,7 +231,7 @@ for source in expand(sys.argv[1:]): print(source.path.name, source.problem, sep=
 def test_what_may_not_be_entered_holds_nothing_up(tmp_path: Path, word: str) -> None:
     _touch(tmp_path, "in/a.png", "in/c.png", "in/f/d.png", "in/f/deep/e.png", "in/z.png", "shut/b.png")
     (tmp_path / "in/b.png").symlink_to(tmp_path / "shut/b.png")
-    (tmp_path / "in/b.labels.tif").symlink_to(tmp_path / "shut/b.png")
+    (tmp_path / "in/y.labels.tif").symlink_to(tmp_path / "shut/b.png")
     (tmp_path / "in/linked").symlink_to(tmp_path / "shut/folder")
     for folder, mode in {"shut": 0o000, "in/f": 0o444}.items():
         (tmp_path / folder).chmod(mode)
@@ -239,7 +244,7 @@ def test_what_may_not_be_entered_holds_nothing_up(tmp_path: Path, word: str) -> 
     assert ended.returncode == 0, ended.stderr
     found = dict(line.split("|") for line in ended.stdout.splitlines())
     assert [name for name in found if not found[name]] == ["a.png", "c.png", "z.png"]
-    for name in ("b.png", "b.labels.tif", "d.png"):
+    for name in ("b.png", "y.labels.tif", "d.png"):
         assert f"{name}: cannot be looked at: Permission denied" in found[name]
 
 

@@ -22,8 +22,16 @@ from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.io.images import IMAGE_SUFFIXES, open_image, read_image
 from nucleate.run.archives import Entry, entries_of, entry_of, open_entry
-from nucleate.run.journal import JOURNAL_NAME, PARTS_NAME
-from nucleate.run.layouts import each_folder, is_image_folder, looks_like_image, members_to_segment, truth_in
+from nucleate.run.layouts import (
+    each_folder,
+    is_image_folder,
+    is_own,
+    looks_like_image,
+    members_to_segment,
+    tell_left,
+    truth_beside,
+    truth_in,
+)
 from nucleate.run.pictures import (
     brought_along,
     each_picture,
@@ -41,10 +49,7 @@ if TYPE_CHECKING:
     from nucleate.core.image import Image
     from nucleate.core.lazy import LazyImage
 
-__all__ = ["OWN_SUFFIXES", "Source", "content_hash", "expand", "local_file"]
-
-OWN_SUFFIXES = (".labels.tif", ".labels.ome.tif", ".overlay.png", ".rois.zip")
-"""Endings of the pictures that we write; they are not taken as inputs again when they lie in a folder of results."""
+__all__ = ["Source", "content_hash", "expand", "local_file"]
 
 _BLOCK = 1 << 20
 
@@ -322,7 +327,7 @@ def _glob(word: str, output: Path | None) -> Iterator[Source]:
     if not matches:
         yield Source(Path(word), problem=f"{one_line(word)}: no file matches; check the pattern")
     for match in map(Path, matches):
-        if _is_own(match, output):
+        if is_own(match, output):
             continue
         yield from _folder(match, output) if os.path.isdir(match) else _file(match)  # noqa: PTH112 - Path.is_dir() may raise
 
@@ -358,6 +363,7 @@ def _folder(top: Path, output: Path | None) -> Iterator[Source]:
         yield Source(top)
         return
     problems: list[Source] = []
+    left: list[Path] = []
 
     def note(error: OSError) -> None:
         where = Path(error.filename)
@@ -366,12 +372,14 @@ def _folder(top: Path, output: Path | None) -> Iterator[Source]:
     for here, folders, files in each_folder(top, note):
         images = {here / name for name in folders if is_image_folder(here / name)}
         folders[:] = sorted(n for n in folders if not n.startswith(".") and here / n not in images)
-        members = [here / name for name in files if looks_like_image(name)]
-        if "images" in folders:
-            truth = truth_in(here)
-            folders[:] = [name for name in folders if name not in truth]
-        for path in sorted(p for p in [*images, *members] if not _is_own(p, output)):
+        named = [name for name in files if looks_like_image(name)]
+        truth = truth_beside(named) | (truth_in(here) if "images" in folders else set())
+        left += [here / name for name in sorted(truth)]
+        folders[:] = [name for name in folders if name not in truth]
+        members = [here / name for name in named if name not in truth]
+        for path in sorted(p for p in [*images, *members] if not is_own(p, output)):
             yield from [Source(path)] if path in images else _file(path)
+    tell_left(top, left)
     yield from problems
 
 
@@ -381,17 +389,9 @@ def _archive(path: Path) -> Iterator[Source]:
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         yield Source(path, problem=f"{one_line(str(path))}: not a readable zip archive: {error}; download it again")
         return
-    kept = [str(member) for member in members_to_segment(sorted(entries))]
+    kept, left = members_to_segment(sorted(entries))
+    tell_left(path, left)
     if not kept:
         yield Source(path, problem=f"{one_line(str(path))}: {why_no_picture(entries)}")
-    for member in kept:
+    for member in map(str, kept):
         yield Source(path, member, entry=entries[member])
-
-
-def _is_own(path: Path, output: Path | None) -> bool:
-    """Tell whether we wrote a picture: results are not taken for inputs, of this run or of another."""
-    same = output is not None and os.path.abspath(path.parent) == os.path.abspath(output)  # noqa: PTH100 - resolve() would follow links
-    with contextlib.suppress(OSError):  # what may not be looked at is told when its turn comes
-        ours = path.name.endswith(OWN_SUFFIXES) or (path.suffix == ".zarr" and (path / "labels" / "nuclei").is_dir())
-        return ours and (same or any((path.parent / mark).exists() for mark in (JOURNAL_NAME, PARTS_NAME)))
-    return False

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 from nucleate.core.endings import without_ending
+from nucleate.core.text import one_line
 from nucleate.io.images import IMAGE_SUFFIXES, is_zarr
+from nucleate.run.journal import JOURNAL_NAME, PARTS_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["each_folder", "is_image_folder", "looks_like_image", "members_to_segment", "truth_in"]
+__all__ = [
+    "OWN_SUFFIXES",
+    "each_folder",
+    "is_image_folder",
+    "is_own",
+    "looks_like_image",
+    "members_to_segment",
+    "tell_left",
+    "truth_beside",
+    "truth_in",
+]
+
+OWN_SUFFIXES = (".labels.tif", ".labels.ome.tif", ".overlay.png", ".rois.zip")
+"""Endings of the pictures that we write; they are not taken as inputs again when they lie in a folder of results."""
+
+_logger = logging.getLogger(__name__)
 
 _IMAGES, _TRUTH = "images", ("labels", "masks")
 
@@ -27,6 +45,15 @@ def is_image_folder(path: Path) -> bool:
     """Tell whether a folder is one picture, as in OME-Zarr."""
     with contextlib.suppress(OSError):
         return path.is_dir() and (path.suffix.lower() == ".zarr" or is_zarr(path))
+    return False
+
+
+def is_own(path: Path, output: Path | None) -> bool:
+    """Tell whether we wrote a picture: results are not taken for inputs, of this run or of another."""
+    same = output is not None and os.path.abspath(path.parent) == os.path.abspath(output)  # noqa: PTH100 - resolve() would follow links
+    with contextlib.suppress(OSError):  # what may not be looked at is told when its turn comes
+        ours = path.name.endswith(OWN_SUFFIXES) or (path.suffix == ".zarr" and (path / "labels" / "nuclei").is_dir())
+        return ours and (same or any((path.parent / mark).exists() for mark in (JOURNAL_NAME, PARTS_NAME)))
     return False
 
 
@@ -65,14 +92,43 @@ def truth_in(folder: Path) -> set[str]:
     return _truth(folder.name, {name: _stems(folder / name) for name in (_IMAGES, *_TRUTH)})
 
 
-def members_to_segment(names: Iterable[str]) -> list[PurePosixPath]:
-    """Choose the pictures among the members of an archive, without the truth beside them."""
+def truth_beside(names: Iterable[str]) -> set[str]:
+    """Name the label images among the pictures of one folder: what ends as one, beside the picture that it is of.
+
+    Examples
+    --------
+    >>> sorted(truth_beside(["a.tif", "a_mask.png", "b.labels.tif", "c.png"]))
+    ['a_mask.png']
+    """
+    stems = {name: PurePosixPath(name).stem for name in names}
+    pictures = {stem.removesuffix(".ome") for stem in stems.values()}
+    return {name for name, stem in stems.items() if (plain := without_ending(stem)) != stem and plain in pictures}
+
+
+def members_to_segment(names: Iterable[str]) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
+    """Choose the pictures among the members of an archive, and name the truth that lies beside them."""
     members = [one for one in map(PurePosixPath, names) if looks_like_image(one.name) and "__MACOSX" not in one.parts]
-    stems: dict[PurePosixPath, dict[str, set[str]]] = {}
+    inside: dict[PurePosixPath, list[str]] = {}
     for one in members:
-        stems.setdefault(one.parent.parent, {}).setdefault(one.parent.name, set()).add(one.stem)
+        inside.setdefault(one.parent, []).append(one.name)
+    stems: dict[PurePosixPath, dict[str, set[str]]] = {}
+    for folder, found in inside.items():
+        stems.setdefault(folder.parent, {})[folder.name] = {PurePosixPath(name).stem for name in found}
     truth = {folder: _truth(folder.name, beside) for folder, beside in stems.items()}
-    return [one for one in members if one.parent.name not in truth[one.parent.parent]]
+    labels = {folder: truth_beside(found) for folder, found in inside.items()}
+    kept: list[PurePosixPath] = []
+    left: list[PurePosixPath] = []
+    for one in members:
+        is_truth = one.parent.name in truth[one.parent.parent] or one.name in labels[one.parent]
+        (left if is_truth else kept).append(one)
+    return kept, left
+
+
+def tell_left(where: Path, truth: Sequence[PurePath]) -> None:
+    """Warn of the truth in a folder or an archive that is not segmented."""
+    if truth:
+        shown = one_line(", ".join(map(str, truth[:3]))) + ", ..." * (len(truth) > 3)
+        _logger.warning("%s: left out label images of pictures there (%d): %s", where, len(truth), shown)
 
 
 def _truth(folder: str, stems: Mapping[str, Collection[str]]) -> set[str]:

@@ -18,8 +18,7 @@ from nucleate.core.text import one_line
 from nucleate.core.wells import well_name, well_place
 from nucleate.errors import DataError, InputError, UsageError
 from nucleate.io.omezarr import pictures
-from nucleate.run.inputs import OWN_SUFFIXES
-from nucleate.run.layouts import is_image_folder, looks_like_image
+from nucleate.run.layouts import OWN_SUFFIXES, is_image_folder, looks_like_image
 from nucleate.screen.names import FREE, STYLES, choose_naming, jobs_as_channels, stem_of
 
 if TYPE_CHECKING:

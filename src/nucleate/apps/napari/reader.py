@@ -18,7 +18,7 @@ from nucleate.core.labels import ids_and_areas
 from nucleate.core.text import one_line
 from nucleate.errors import InputError
 from nucleate.io.images import IMAGE_SUFFIXES, is_zarr, open_image, pictures_of
-from nucleate.run.inputs import OWN_SUFFIXES
+from nucleate.run.layouts import OWN_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
