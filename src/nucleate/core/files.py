@@ -48,6 +48,7 @@ _CURES = {
     errno.EPERM: "get the right to write there",
     errno.EROFS: "make it writable",
     errno.EFBIG: "raise the limit on the size of files",
+    errno.ENAMETOOLONG: "give a shorter name",
 }
 
 
