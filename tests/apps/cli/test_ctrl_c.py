@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nucleate.apps.cli import ctrl_c
-from nucleate.apps.cli.console import Bar
+from nucleate.apps.cli.console import Bar, say_step
 from nucleate.apps.cli.entry import start
 from nucleate.apps.cli.main import main
 
@@ -33,9 +33,11 @@ entry.start()
 _LOADING = """
 import importlib.abc, runpy, signal, sys
 
+sys.argv[1:] = {words}
+
 class Press(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "typer":
+        if name == "{name}":
             {does}
 
 sys.meta_path.insert(0, Press())
@@ -59,6 +61,8 @@ def test_work_ends_at_the_next_step_where_ctrl_c_got_lost(pressed: threading.Eve
             bar.show(2)
         with pytest.raises(KeyboardInterrupt):
             bar.stage("maps", 2, total=2)
+    with pytest.raises(KeyboardInterrupt):
+        say_step("trial 2 of 3")
 
 
 def test_other_threads_are_left_alone(pressed: threading.Event) -> None:
@@ -98,15 +102,22 @@ def test_ctrl_c_is_remembered(then: str, code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("does", "code", "said"),
+    ("name", "does", "code", "said"),
     [
-        ("signal.raise_signal(signal.SIGINT)", 130, "nucleate: stopped"),
-        ("raise ImportError('typer is broken')", 1, "ImportError: typer is broken"),
+        ("typer", "signal.raise_signal(signal.SIGINT)", 130, "nucleate: stopped"),
+        ("nucleate.run.weights", "signal.raise_signal(signal.SIGINT)", 130, "nucleate: stopped"),
+        ("typer", "raise ImportError('typer is broken')", 1, "ImportError: typer is broken"),
     ],
 )
-def test_ctrl_c_while_the_program_loads_is_one_line(does: str, code: int, said: str) -> None:
+def test_ctrl_c_while_the_program_loads_is_one_line(name: str, does: str, code: int, said: str, tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    picture.touch()
+    words = ["segment", str(picture), "-o", str(tmp_path / "out")]
     ended = subprocess.run(
-        [sys.executable, "-c", _LOADING.format(does=does)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", _LOADING.format(words=words, name=name, does=does)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == code
     assert ended.stderr.splitlines()[-1] == said

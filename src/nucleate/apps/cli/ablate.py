@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say_step
 from nucleate.apps.cli.training import (
     DataArgument,
     PrecisionOption,
@@ -80,13 +80,13 @@ def ablate(
     def report(idea: str, part: str, run: Run) -> None:
         last = run.history[-1]
         if not quiet:
-            say(f"{idea}  {part}  part {len(run.history)}  loss {last['loss']:.4f}  {last['seconds']:.0f} s")
+            say_step(f"{idea}  {part}  part {len(run.history)}  loss {last['loss']:.4f}  {last['seconds']:.0f} s")
 
     if publish is not None:
         publish_study(plan, publish, command=command)
     else:
         asked = [name.strip() for name in only.split(",") if name.strip()]
-        run_study(plan, only=asked, command=command, resume=resume, device=place, report=report, say=say)
+        run_study(plan, only=asked, command=command, resume=resume, device=place, report=report, say=say_step)
     told = publish or output
     for name in ("table.md", "types.md"):
         if (told / name).is_file():

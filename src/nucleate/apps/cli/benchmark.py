@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say_step
 from nucleate.apps.cli.training import TableOption, epoch_line, import_training, repeated, table_beside
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def benchmark(
 
     def report(stage: TrainConfig, run: Run) -> None:
         if not quiet:
-            say(epoch_line(run.history, stage.epochs))
+            say_step(epoch_line(run.history, stage.epochs))
 
     beside = table_beside(data)  # no folds are asked of it, and it may lack images
     fields = table or (beside if beside.is_file() else None)

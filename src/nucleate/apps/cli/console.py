@@ -38,6 +38,7 @@ __all__ = [
     "command_line",
     "is_there",
     "say",
+    "say_step",
 ]
 
 _MOST_GIGABYTES = 1e6
@@ -134,6 +135,12 @@ def say(line: str) -> None:
     encoding = stream.encoding or "utf-8"
     stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     stream.flush()
+
+
+def say_step(line: str) -> None:
+    """Say how far the work is; what `say` does, where Ctrl-C has not got lost."""
+    raise_again()
+    say(line)
 
 
 class Bar:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
-__all__ = ["EXIT_CODE", "raise_again", "remember", "was_pressed"]
+__all__ = ["EXIT_CODE", "leave", "loading", "raise_again", "remember", "was_pressed"]
 
 EXIT_CODE = 130
 """After Ctrl-C, as shells count it."""
 
 _pressed = threading.Event()
+_loads = threading.Event()
 
 
 def remember() -> None:
@@ -40,6 +45,32 @@ def raise_again() -> None:
         raise KeyboardInterrupt
 
 
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Let Ctrl-C end the program at once while the context lasts: before any work, there is nothing to put in order.
+
+    A module whose import was broken off may leave others half made, which took seconds to fail, or ended in a crash.
+    """
+    _loads.set()
+    try:
+        yield
+    finally:
+        _loads.clear()
+
+
+def leave() -> NoReturn:
+    """End the program with `EXIT_CODE`, without waiting for threads or for torch to be taken down."""
+    # Locks shared with workers are not left to the system.
+    if "multiprocessing.util" in sys.modules:
+        sys.modules["multiprocessing.util"]._run_finalizers(0)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(EXIT_CODE)
+
+
 def _press(number: int, frame: FrameType | None) -> None:
     _pressed.set()
+    if _loads.is_set():
+        os.write(2, b"nucleate: stopped\n")  # sys.stderr may be at work itself
+        os._exit(EXIT_CODE)
     signal.default_int_handler(number, frame)

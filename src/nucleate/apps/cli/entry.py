@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from nucleate.apps.cli import ctrl_c
 
 __all__ = ["start"]
@@ -18,12 +16,7 @@ def start() -> None:
         Always, see `nucleate.apps.cli.main.main`; after Ctrl-C while that is loaded, too.
     """
     ctrl_c.remember()
-    try:
+    with ctrl_c.loading():
         from nucleate.apps.cli.main import main
 
-        main()
-    except (Exception, KeyboardInterrupt):
-        if not ctrl_c.was_pressed():
-            raise
-        print("nucleate: stopped", file=sys.stderr)
-        sys.exit(ctrl_c.EXIT_CODE)
+    main()

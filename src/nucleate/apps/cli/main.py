@@ -114,14 +114,8 @@ def main(words: list[str] | None = None) -> None:
     debug = "--debug" in (words[: words.index("--")] if "--" in words else words)
     code = _run(words, debug=debug)
     busy = any(thread.name in _LINGERING for thread in threading.enumerate())
-    if code == ctrl_c.EXIT_CODE and (busy or (ours and "torch" in sys.modules)):
-        # Waiting for them, or for torch to be taken down, would take longer than Ctrl-C may. Locks shared with workers
-        # are not left to the system.
-        if "multiprocessing.util" in sys.modules:
-            sys.modules["multiprocessing.util"]._run_finalizers(0)
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os._exit(code)
+    if code == ctrl_c.EXIT_CODE and (busy or ours):
+        ctrl_c.leave()
     sys.exit(code)
 
 

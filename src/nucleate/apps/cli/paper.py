@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say_step
 from nucleate.apps.cli.training import (
     DataArgument,
     PrecisionOption,
@@ -71,7 +71,9 @@ def paper(
     def report(draw: int, name: str, run: Run) -> None:
         last = run.history[-1]
         if not quiet:
-            say(f"draw {draw + 1}/{trials}  {name}  epoch {len(run.history)}/{epochs}  dev IoU {last['score']:.3f}")
+            say_step(
+                f"draw {draw + 1}/{trials}  {name}  epoch {len(run.history)}/{epochs}  dev IoU {last['score']:.3f}"
+            )
 
     networks = train_networks(plan, split, resume=resume, device=place, report=report)
     kaggle = KaggleTest(test, solution) if test is not None and solution is not None else None

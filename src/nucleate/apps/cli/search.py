@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, command_line, say
+from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, command_line, say_step
 from nucleate.apps.cli.training import DataArgument, TableOption, epoch_line, import_training, split_data
 from nucleate.errors import UsageError
 
@@ -60,10 +60,10 @@ def search(
     samples, held = split_data(data, val, table=table, quiet=quiet)
 
     def report(trial: int, run: Run) -> None:
-        say(f"trial {trial} of {trials}  {epoch_line(run.history, settings.epochs)} in this trial")
+        say_step(f"trial {trial} of {trials}  {epoch_line(run.history, settings.epochs)} in this trial")
 
     sweep = Sweep(output, settings, samples, held, trials=trials, device=place)
-    best = run_sweep(sweep, resume=resume) if quiet else run_sweep(sweep, resume=resume, report=report, say=say)
+    best = run_sweep(sweep, resume=resume) if quiet else run_sweep(sweep, resume=resume, report=report, say=say_step)
     typer.echo(best.read_text(encoding="utf-8").splitlines()[0].removeprefix("# "))
     words = ["train", str(data), "-o", "RUN", "--config", str(best), "--val", val]
     words += ["--table", str(table)] if table else []

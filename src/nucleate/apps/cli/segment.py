@@ -26,6 +26,7 @@ from nucleate.apps.cli.console import (
     command_line,
     say,
 )
+from nucleate.apps.cli.ctrl_c import loading
 from nucleate.apps.cli.workers import ClusterOption, Sharing, WorkersOption, absolute, choose_cluster, hired
 from nucleate.errors import ModelError, UsageError
 
@@ -168,6 +169,7 @@ def settings_of(
     )
 
 
+@loading()
 def load(model: str | None, *, device: Device, threads: int | None, chosen: dict[str, Any]) -> Segmenter:
     """Load a model with what the user chose (the fields of `SegmentSettings`).
 

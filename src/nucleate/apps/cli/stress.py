@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say_step
 from nucleate.apps.cli.training import TableOption, find_table, import_training, repeated, whole_numbers
 
 __all__ = ["stress"]
@@ -52,5 +52,5 @@ def stress(
         device=place, jobs=1 if place == "cuda" else threads or cores(),
     )  # fmt: skip
     command = repeated("stress", data, output=output, config=config, table=table, folds=folds, images=images, only=only)
-    rows = run_stress(plan, count=images, only=names, say=(lambda line: None) if quiet else say)
+    rows = run_stress(plan, count=images, only=names, say=(lambda line: None) if quiet else say_step)
     typer.echo(write_stress(plan, rows, command=command, part=bool(names)))

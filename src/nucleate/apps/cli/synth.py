@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from nucleate.apps.cli.console import Bar, say
+
 __all__ = ["synth"]
 
 
@@ -33,8 +35,6 @@ def synth(
     Example: nucleate synth -o drawn --images 20 --style mixed --seed 1
     """
     import numpy as np
-    from rich.console import Console
-    from rich.progress import track
 
     from nucleate.data.sample import Sample
     from nucleate.data.synth import STYLES, Scene, draw
@@ -44,17 +44,17 @@ def synth(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         # Leftovers of another run or layout would mix with the new truth.
         raise UsageError(f"{out} is there already and not empty; choose a new or empty folder with -o")
-    messages = Console(stderr=True)
-    silent = quiet or not messages.is_terminal
     width = max(4, len(str(images)))
     total = 0
-    for number in track(range(images), "drawing", console=messages, disable=silent, transient=True):
-        chosen = STYLES[number % len(STYLES)] if style == "mixed" else style
-        scene = Scene(size=(size, size), nuclei=nuclei, diameter=diameter, style=chosen, bits=bits)
-        # A stream of its own for every image: image 7 is the same however many are drawn.
-        image, labels = draw(scene, np.random.default_rng([seed, number]))
-        image_id = f"{chosen}-{number + 1:0{width}d}"
-        write_sample(out, Sample(image_id, image, labels, group=image_id), layout=layout)
-        total += int(labels.max(initial=0))
+    with Bar("images", images, quiet=quiet) as bar:
+        for number in range(images):
+            chosen = STYLES[number % len(STYLES)] if style == "mixed" else style
+            scene = Scene(size=(size, size), nuclei=nuclei, diameter=diameter, style=chosen, bits=bits)
+            # A stream of its own for every image: image 7 is the same however many are drawn.
+            image, labels = draw(scene, np.random.default_rng([seed, number]))
+            image_id = f"{chosen}-{number + 1:0{width}d}"
+            write_sample(out, Sample(image_id, image, labels, group=image_id), layout=layout)
+            total += int(labels.max(initial=0))
+            bar.show(number + 1)
     if not quiet:
-        messages.print(f"{images} images with {total} nuclei in {out}", highlight=False, markup=False)
+        say(f"{images} images with {total} nuclei in {out}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from nucleate.apps.cli.console import is_there, say
+from nucleate.apps.cli.ctrl_c import loading
 from nucleate.errors import DataError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ PrecisionOption = Annotated[Literal["float32", "bfloat16"], typer.Option(help="A
 SeedOption = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
 
 
+@loading()
 def import_training(device: str, threads: int | None, *, shared: bool = False) -> str:
     """Check that training is possible, set the threads, and choose between ``cpu`` and ``cuda``.
 
