@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 
 from nucleate.core.files import make_folder, write_text
 from nucleate.report.figures import draw_gains
 from nucleate.report.tables import markdown_table, write_records
 from nucleate.score.bootstrap import mean_interval
+from nucleate.score.student import half_width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,8 +34,6 @@ __all__ = [
 
 BASELINE = "baseline"
 """Name of what all others are compared with."""
-
-_FEWEST_PARTS = 3  # for an interval over parts
 
 
 @dataclass(frozen=True)
@@ -122,9 +120,8 @@ def row_of(idea: Idea, outcomes: Sequence[Outcome], *, baseline: Sequence[Outcom
     ours, theirs = all_scores(outcomes), all_scores(baseline)
     means = [float(np.mean(list(outcome.scores.values()))) for outcome in outcomes]
     kaggle = float(np.mean(list(ours.values())))
-    spread = math.nan
-    if len(means) >= _FEWEST_PARTS:
-        spread = float(stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / math.sqrt(len(means)))
+    half = half_width(means, range(len(means)))
+    spread = math.nan if half is None else half
     gain, gain_low, gain_high = gain_of(ours, theirs, groups=groups)
     parts = [float(np.mean([score - theirs[name] for name, score in one.scores.items()])) for one in outcomes]
     return Row(

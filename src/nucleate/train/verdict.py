@@ -11,8 +11,8 @@ import numpy as np
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.segmenter import Segmenter
 from nucleate.run.weights import find_model, write_card
-from nucleate.score.bootstrap import mean_interval
 from nucleate.score.images import score_image
+from nucleate.score.student import half_width
 from nucleate.train.tuning import no_tick, told
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Verdict:
     before, after : float
         Mean Kaggle scores.
     gain_low, gain_high : float or None
-        95 % interval of the gain by bootstrap over groups of pictures; None with fewer than two groups.
+        95 % interval of the gain, Student's t over groups of pictures; None with fewer than three groups.
     """
 
     start: str
@@ -84,11 +84,13 @@ def compare(before: Sequence[float], after: Sequence[float], *, groups: Sequence
     before, after : sequence of n float
         Kaggle scores in one order.
     groups : sequence of n str
-        What belongs together is drawn together.
+        Pictures that belong together count as one: see `nucleate.score.student.half_width`.
     start : str
         Name of the model before.
     """
-    low, high = mean_interval(np.subtract(after, before), groups) or (None, None)
+    gains = np.subtract(after, before)
+    gain, half = float(gains.mean()), half_width(gains.tolist(), groups)
+    low, high = (None, None) if half is None else (gain - half, gain + half)
     return Verdict(start, len(after), float(np.mean(before)), float(np.mean(after)), low, high)
 
 
