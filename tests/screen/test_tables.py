@@ -300,3 +300,20 @@ def test_a_median_is_as_sure_as_the_nuclei_that_it_is_over() -> None:
         scores.append(analyse(build_tables(table, fields, contents=contents)).z["median_intensity"][-1])
     assert summaries()["median_intensity"].over == "nuclei"
     assert scores[0] == pytest.approx(scores[1])
+
+
+def test_pieces_that_an_edge_leaves_do_not_widen_the_spread_of_areas() -> None:
+    roles = NEGATIVES | {"H01": ("sample", "x")}
+    rng = np.random.default_rng(6)
+    names = [well for well in roles for _ in range(30)]
+    area = rng.normal(100, 12, len(names))
+    area[-30:] += 20
+    contents = {well: Content(well, compound, 1.0, role) for well, (role, compound) in roles.items()}
+    fields = [FieldRow(well, well, 1) for well in roles]
+    scores = []
+    for pieces in (0, 20):  # of nuclei, beside the 30 whole ones of each well
+        more = [well for well in roles for _ in range(pieces)]
+        every = [*area, *rng.uniform(5, 95, len(more))]
+        table = _nuclei(names + more, area_px=every, touches_border=[0.0] * len(names) + [1.0] * len(more))
+        scores.append(analyse(build_tables(table, fields, contents=contents)).z["median_area_px"][-1])
+    assert scores[0] == scores[1] > 4

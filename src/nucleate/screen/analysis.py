@@ -23,6 +23,7 @@ from nucleate.screen.hits import (
     share_floor,
     stabilised,
 )
+from nucleate.screen.phenotypes import seen_whole
 from nucleate.screen.tables import is_share
 
 if TYPE_CHECKING:
@@ -208,8 +209,11 @@ def _scores(tables: Tables, name: str) -> NDArray[np.float64]:
     if summary and is_share(name):
         values, floors = stabilised(values, wells[summary.over])
     elif summary:
-        single = np.asarray(tables.nuclei[summary.of], np.float64)[negative[tables.nuclei["well_index"]]]
-        spread = robust_sd(single[np.isfinite(single)])
+        single = np.asarray(tables.nuclei[summary.of], np.float64)
+        judged = negative[tables.nuclei["well_index"]] & np.isfinite(single)
+        if summary.over == "whole_nuclei":
+            judged &= seen_whole(tables.nuclei)
+        spread = robust_sd(single[judged])
         floors = _MEDIAN_TO_MEAN * spread / np.sqrt(np.maximum(wells[summary.over], 1))
     return robust_z(values, values[negative], floors=floors)
 

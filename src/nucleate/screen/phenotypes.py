@@ -49,6 +49,7 @@ __all__ = [
     "classify",
     "positive_threshold",
     "reference_of",
+    "seen_whole",
 ]
 
 POSITIVE_PERCENTILE = 95
@@ -116,6 +117,22 @@ class Reference:
     texture_sd: float
 
 
+def seen_whole(table: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Tell which nuclei the edge of a field does not cut.
+
+    Parameters
+    ----------
+    table : mapping of str to (n,) ndarray
+        ``area_px``; ``touches_border``, 1 for those that it cuts, where that is known.
+
+    Returns
+    -------
+    (n,) bool ndarray
+    """
+    cut: NDArray[np.bool_] = np.asarray(table.get("touches_border", np.zeros(len(table["area_px"])))) == 1
+    return ~cut
+
+
 def reference_of(table: Mapping[str, NDArray[Any]]) -> Reference:
     """Describe the nuclei of the negative controls that are whole.
 
@@ -129,7 +146,7 @@ def reference_of(table: Mapping[str, NDArray[Any]]) -> Reference:
     Reference
         All NaN without nuclei; then no nucleus has a phenotype.
     """
-    known = np.isfinite(table["mean_intensity"]) & _whole(table)
+    known = np.isfinite(table["mean_intensity"]) & seen_whole(table)
     table = {name: table[name][known] for name in ("area_px", "mean_intensity", "std_intensity", "min_intensity")}
     mean, spread = table["mean_intensity"], table["std_intensity"]
     if not len(mean):
@@ -144,12 +161,6 @@ def reference_of(table: Mapping[str, NDArray[Any]]) -> Reference:
     middle = float(np.median(texture)) if texture.size else float("nan")
     area, bright = float(np.median(table["area_px"])), float(np.median(brightness))
     return Reference(len(mean), ground, area, bright, middle, robust_sd(texture))
-
-
-def _whole(table: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Tell which nuclei the edge of a field does not cut."""
-    cut: NDArray[np.bool_] = np.asarray(table.get("touches_border", np.zeros(len(table["area_px"])))) == 1
-    return ~cut
 
 
 def classify(
@@ -180,7 +191,7 @@ def classify(
     uneven = texture >= reference.texture + rules.cluster_texture * reference.texture_sd
     cluster = (area >= rules.cluster_area) & uneven & (table["solidity"] <= rules.cluster_solidity)
     grains = (area >= rules.grains_area) & (texture >= rules.grains_texture * reference.texture)
-    whole = _whole(table)
+    whole = seen_whole(table)
     mitotic = (plate | cluster | grains) & whole
     return {"condensed": (area <= rules.condensed_area) & bright & whole & ~mitotic, "mitotic": mitotic}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.wells import well_place
-from nucleate.screen.phenotypes import Reference, classify, positive_threshold, reference_of
+from nucleate.screen.phenotypes import Reference, classify, positive_threshold, reference_of, seen_whole
 from nucleate.screen.platemap import Content
 
 if TYPE_CHECKING:
@@ -315,17 +315,17 @@ def summarise(
         not cut, and for each marker the nuclei that have a value in it. Sizes, shapes and phenotypes are those of whole
         nuclei.
     """
-    cut = np.asarray(table.get("touches_border", np.zeros(len(owner)))) == 1
+    whole = seen_whole(table)
     found: dict[str, NDArray[Any]] = {"nuclei": np.bincount(owner, minlength=count)}
     order, ends = np.argsort(owner, kind="stable"), np.cumsum(found["nuclei"])[:-1]
     for name, summary in summaries(markers).items():
         values = np.asarray(table.get(summary.of, np.full(len(order), np.nan)), np.float64)
         if summary.over == "whole_nuclei":
-            values = np.where(cut, np.nan, values)
+            values = np.where(whole, values, np.nan)
         middle = np.mean if is_share(name) or name.startswith("mean") else np.median
         finite = [group[np.isfinite(group)] for group in np.split(values[order], ends)]
         found[name] = np.array([middle(g) if len(g) >= max(least, 1) else np.nan for g in finite], np.float64)
-    found["whole_nuclei"] = np.bincount(owner[~cut], minlength=count)
+    found["whole_nuclei"] = np.bincount(owner[whole], minlength=count)
     for channel in markers:
         seen = np.isfinite(np.asarray(table[f"mean_intensity_{channel}"], np.float64))
         found[f"nuclei_{channel}"] = np.bincount(owner[seen], minlength=count)
