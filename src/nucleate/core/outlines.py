@@ -1,4 +1,4 @@
-"""Label image <-> polygons (row, col), exact to the pixel both ways, holes told apart.
+"""Label image -> polygons (row, col), exact to the pixel, holes told apart.
 
 Polygons follow the edges between pixels. As everywhere here the centre of the first pixel is (0, 0), so its corners
 lie at ±0.5; formats that put (0, 0) at the outer corner of the first pixel need 0.5 added.
@@ -13,11 +13,9 @@ import numpy as np
 from scipy import sparse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
-__all__ = ["Outline", "fill", "trace"]
+__all__ = ["Outline", "trace"]
 
 # Directions east, south, west, north, the nucleus on the right hand. For each: from the pixel that owns the edge to its
 # neighbour across the edge, to the pixels ahead on the right and on the left, and to the corner where the edge begins.
@@ -45,11 +43,6 @@ class Outline:
     label: int
     points: NDArray[np.float64]
     area: float
-
-    @property
-    def hole(self) -> bool:
-        """Whether it bounds a hole."""
-        return self.area < 0
 
 
 def trace(labels: NDArray[Any]) -> list[Outline]:
@@ -91,38 +84,6 @@ def trace(labels: NDArray[Any]) -> list[Outline]:
     parts = np.split(points, starts[1:])
     labelled = values[order][starts]
     return [Outline(int(n), part, float(a)) for n, part, a in zip(labelled, parts, sizes, strict=True)]
-
-
-def fill(outlines: Iterable[Outline], shape: tuple[int, int]) -> NDArray[np.int32]:
-    """Paint polygons as `trace` gives them into a label image.
-
-    Parameters
-    ----------
-    outlines : iterable of Outline
-        All polygons of every nucleus, holes included, along pixel edges.
-    shape : (int, int)
-        Rows and columns.
-
-    Returns
-    -------
-    (H, W) int32 ndarray
-    """
-    parts = list(outlines)
-    steps = np.zeros((shape[0], shape[1] + 1), np.int64)
-    if not parts:
-        return steps[:, :-1].astype(np.int32)
-    points = np.rint(np.concatenate([part.points for part in parts]) + 0.5).astype(np.int64)
-    sizes = np.array([len(part.points) for part in parts])
-    after = points[_next_in_ring(np.cumsum(sizes) - sizes, len(points))]
-    values = np.repeat([part.label for part in parts], sizes)
-    length = after[:, 0] - points[:, 0]
-    # Northward edges have the nucleus on the east: it begins there in each of their rows; southward ones end it.
-    value = np.repeat(-np.sign(length) * values, np.abs(length))
-    col = np.repeat(points[:, 1], np.abs(length))
-    top = np.repeat(np.minimum(points[:, 0], after[:, 0]), np.abs(length))
-    begins = np.repeat(np.cumsum(np.abs(length)) - np.abs(length), np.abs(length))
-    np.add.at(steps, (top + np.arange(len(top)) - begins, col), value)
-    return np.cumsum(steps, axis=1)[:, :-1].astype(np.int32)
 
 
 def _edges(padded: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -21,29 +21,7 @@ if TYPE_CHECKING:
 
     from nucleate.core.bands import Labels
 
-__all__ = ["decode", "decode_positions", "encode", "encode_each", "encode_labels"]
-
-
-def encode(mask: NDArray[np.bool_]) -> str:
-    """Write one mask as a run-length code.
-
-    Parameters
-    ----------
-    mask : (H, W) bool ndarray
-        True inside the nucleus.
-
-    Returns
-    -------
-    str
-        The code; empty for an empty mask.
-
-    Examples
-    --------
-    >>> encode(np.array([[True, False], [True, True]]))
-    '1 2 4 1'
-    """
-    codes = encode_labels(mask.astype(np.int32))
-    return codes[0] if codes else ""
+__all__ = ["decode_positions", "encode_each", "encode_labels"]
 
 
 def encode_each(labels: Labels) -> Iterator[tuple[int, str]]:
@@ -112,19 +90,20 @@ def encode_labels(labels: NDArray[Any], *, place: tuple[int, int] | None = None)
     return [" ".join(words[first:last]) for first, last in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)]
 
 
-def decode(rle: str, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Read a run-length code back into a mask.
+def decode_positions(rle: str, shape: tuple[int, int]) -> NDArray[np.int64]:
+    """Read a run-length code back.
 
     Parameters
     ----------
     rle : str
-        The code; an empty one gives an empty mask.
+        The code; an empty one has no pixels.
     shape : (int, int)
         Rows and columns of the image.
 
     Returns
     -------
-    (H, W) bool ndarray
+    (n,) int64 ndarray
+        The pixels as 0-based column-major positions, ascending.
 
     Raises
     ------
@@ -133,24 +112,8 @@ def decode(rle: str, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
     Examples
     --------
-    >>> decode("1 2 4 1", (2, 2))
-    array([[ True, False],
-           [ True,  True]])
-    """
-    mask = np.zeros(shape[0] * shape[1], dtype=np.bool_)
-    mask[decode_positions(rle, shape)] = True
-    return mask.reshape(shape, order="F")
-
-
-def decode_positions(rle: str, shape: tuple[int, int]) -> NDArray[np.int64]:
-    """Give the pixels of a code as 0-based column-major positions, ascending.
-
-    Cheaper than `decode` where many small nuclei lie in one large image.
-
-    Raises
-    ------
-    DataError
-        As `decode`.
+    >>> decode_positions("1 2 4 1", (2, 2)).tolist()
+    [0, 1, 3]
     """
     starts, lengths = _runs(rle)
     size = shape[0] * shape[1]

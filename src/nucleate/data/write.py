@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
 
-__all__ = ["LAYOUTS", "labels_tiff", "write_sample"]
-
-LAYOUTS = ("kaggle", "labels")
-"""``<id>/images`` + ``<id>/masks`` with a PNG a nucleus, or ``images/`` + ``labels/`` with a label image an image."""
+__all__ = ["labels_tiff", "write_sample"]
 
 
 def write_sample(folder: Path | str, sample: Sample, *, layout: str) -> None:
@@ -31,8 +28,9 @@ def write_sample(folder: Path | str, sample: Sample, *, layout: str) -> None:
         The data set; made if need be.
     sample : Sample
         Image of uint8 or uint16, and its labels.
-    layout : str
-        One of `LAYOUTS`. Masks are called ``<id>-00001.png`` and so on, in the order of the ids.
+    layout : {"kaggle", "labels"}
+        ``<id>/images`` + ``<id>/masks`` with a PNG a nucleus, called ``<id>-00001.png`` and so on in the order of the
+        ids; or ``images/`` + ``labels/`` with a label image an image.
 
     Raises
     ------

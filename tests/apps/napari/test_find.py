@@ -9,7 +9,7 @@ import pytest
 
 import nucleate
 from nucleate.apps.napari import find as module
-from nucleate.apps.napari.find import find_nuclei, finding
+from nucleate.apps.napari.find import finding
 from nucleate.apps.napari.found import FOUND, Found
 from nucleate.apps.napari.pictures import WHOLE, Picture, View
 from nucleate.core.image import Image
@@ -22,6 +22,7 @@ from nucleate.run.segmenter import SegmentSettings
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nucleate.apps.napari.pixels import LayerData
     from nucleate.run.segmenter import Segmenter
 
 pytestmark = pytest.mark.base
@@ -36,9 +37,28 @@ def segmenter(shipped_model: Path) -> Segmenter:
     return nucleate.load_segmenter(settings=SegmentSettings(min_confidence=0.0))
 
 
+def found_in(
+    picture: Picture,
+    segmenter: Segmenter,
+    *,
+    view: View = WHOLE,
+    least: float | None = None,
+    told: list[tuple[int, int]] | None = None,
+) -> LayerData:
+    steps = finding(picture, segmenter, view=view, least=least)
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            layer: LayerData = end.value
+            return layer
+        if told is not None:
+            told.append(step)
+
+
 def test_labels_and_features_are_those_of_segment(segmenter: Segmenter) -> None:
     picture = Picture(PLANES[0], "cells", scale=(0.5, 0.25), translate=(3.0, -7.0), units=("micrometer",) * 2)
-    labels, meta, kind = find_nuclei(picture, segmenter)
+    labels, meta, kind = found_in(picture, segmenter)
     same = nucleate.segment(Image(PLANES[0], pixel_size_um=(0.5, 0.25)))
     assert (kind, meta["name"], len(same) > 8) == ("labels", "cells nuclei", True)
     found = meta["metadata"][FOUND]
@@ -55,12 +75,12 @@ def test_labels_and_features_are_those_of_segment(segmenter: Segmenter) -> None:
 
 def test_a_higher_limit_hides_more_and_the_lowest_shows_all(segmenter: Segmenter) -> None:
     picture = Picture(PLANES[0], "cells")
-    everything, meta, _ = find_nuclei(picture, segmenter, least=0.0)
+    everything, meta, _ = found_in(picture, segmenter, least=0.0)
     found = meta["metadata"][FOUND]
     assert isinstance(found, Found)
     assert np.array_equal(everything, found.labels)
     middle = float(np.median(found.features["confidence"]))
-    fewer, fewer_meta, _ = find_nuclei(picture, segmenter, least=middle)
+    fewer, fewer_meta, _ = found_in(picture, segmenter, least=middle)
     assert np.array_equal(fewer, everything), "hiding changes no pixel"
     assert 0 < len(fewer_meta["features"]["index"]) < len(found.features["index"])
     shown = fewer_meta["metadata"][FOUND].shown(fewer)
@@ -72,14 +92,8 @@ def test_a_stack_is_done_plane_by_plane(segmenter: Segmenter) -> None:
     picture = Picture(
         stack, "stack", axes=("t", "z", "y", "x"), scale=(1.0, 2.0, 0.5, 0.5), translate=(0.0, 1.0, 2.0, 3.0)
     )
-    steps = finding(picture, segmenter, view=WHOLE, least=0.0)
-    told = []
-    while True:
-        try:
-            told.append(next(steps))
-        except StopIteration as end:
-            labels, meta, _ = end.value
-            break
+    told: list[tuple[int, int]] = []
+    labels, meta, _ = found_in(picture, segmenter, least=0.0, told=told)
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert labels.shape == stack.shape
     assert meta["metadata"][FOUND].labels is not labels
@@ -99,7 +113,7 @@ def test_a_stack_is_done_plane_by_plane(segmenter: Segmenter) -> None:
 )
 def test_part_of_a_stack(segmenter: Segmenter, view: View, expected: Any) -> None:  # noqa: ANN401 - an array
     picture = Picture(np.stack(PLANES), "stack", scale=(3.0, 0.5, 0.5), translate=(1.0, 2.0, 3.0))
-    labels, meta, _ = find_nuclei(picture, segmenter, view=view, least=0.0)
+    labels, meta, _ = found_in(picture, segmenter, view=view, least=0.0)
     assert np.array_equal(labels, segmenter.segment(Image(expected)).labels)
     assert (meta["scale"], meta["translate"]) == ((0.5, 0.5), (2.0, 3.0))
     assert meta["metadata"][FOUND].view == view
@@ -111,7 +125,7 @@ def test_times_stay_on_their_axis(segmenter: Segmenter, view: View) -> None:
     stack = np.stack([np.stack([plane, np.zeros_like(plane), np.zeros_like(plane)]) for plane in PLANES])
     axes = ("t", "z", "y", "x")
     picture = Picture(stack, "film", axes=axes, scale=(2.0, 3.0, 0.5, 0.5), translate=(1.0, 10.0, 0.0, 0.0))
-    labels, meta, _ = find_nuclei(picture, segmenter, view=view, least=0.0)
+    labels, meta, _ = found_in(picture, segmenter, view=view, least=0.0)
     assert labels.shape == (len(PLANES), 1, *PLANES[0].shape)
     assert meta["axis_labels"] == axes
     assert (meta["scale"], meta["translate"]) == ((2.0, 9.0, 0.5, 0.5), (1.0, 13.0, 0.0, 0.0))
@@ -122,7 +136,7 @@ def test_times_stay_on_their_axis(segmenter: Segmenter, view: View) -> None:
 def test_colours(segmenter: Segmenter) -> None:
     pixels, _ = draw(Scene(size=(128, 128), nuclei=12, style="histology"), np.random.default_rng(5))
     with_alpha = np.concatenate([pixels, np.full((128, 128, 1), 255, np.uint8)], axis=2)
-    labels, _, _ = find_nuclei(Picture(with_alpha, rgb=True), segmenter, least=0.0)
+    labels, _, _ = found_in(Picture(with_alpha, rgb=True), segmenter, least=0.0)
     assert np.array_equal(labels, segmenter.segment(Image(pixels, "YXS")).labels)
     assert labels.max() > 3
 
@@ -130,19 +144,19 @@ def test_colours(segmenter: Segmenter) -> None:
 def test_a_dask_array_is_read_by_windows(segmenter: Segmenter) -> None:
     dask = pytest.importorskip("dask.array", reason="dask is not installed (extra cluster)")
     lazy = dask.from_array(PLANES[0], chunks=(64, 64))
-    labels, _, _ = find_nuclei(Picture(lazy), segmenter)
-    assert np.array_equal(labels, find_nuclei(Picture(PLANES[0]), segmenter)[0])
+    labels, _, _ = found_in(Picture(lazy), segmenter)
+    assert np.array_equal(labels, found_in(Picture(PLANES[0]), segmenter)[0])
 
 
 def test_nothing_there(segmenter: Segmenter) -> None:
-    labels, meta, _ = find_nuclei(Picture(np.zeros((64, 64), np.uint8)), segmenter)
+    labels, meta, _ = found_in(Picture(np.zeros((64, 64), np.uint8)), segmenter)
     assert not labels.any()
     assert len(meta["features"]["index"]) == 0
 
 
 def test_what_cannot_be(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="pixels must be real numbers"):
-        find_nuclei(Picture(np.zeros((64, 64), complex)), segmenter)
+        found_in(Picture(np.zeros((64, 64), complex)), segmenter)
     monkeypatch.setattr(module, "available_bytes", lambda: 1000)
     with pytest.raises(TooLargeError, match=r"its labels need .* use the command: nucleate segment"):
-        find_nuclei(Picture(PLANES[0]), segmenter)
+        found_in(Picture(PLANES[0]), segmenter)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
+from tests.apps.web.smaller import mean, middle
 
 from nucleate.apps.web import ladder
-from nucleate.apps.web.ladder import Ladder, averaged, nearest, picked, reduced, steps_of
+from nucleate.apps.web.ladder import Ladder, averaged, picked, steps_of
 from nucleate.apps.web.store import Store
 from nucleate.apps.web.tiles import TILE, LabelLevels, PictureLevels
 from nucleate.apps.web.views import Views
@@ -50,29 +51,26 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ladder, name, value)
 
 
-def _mean(pixels: NDArray[Any], factor: int) -> NDArray[Any]:
-    blocks = [-(-n // factor) for n in pixels.shape]
-    padded = np.full((blocks[0] * factor, blocks[1] * factor), np.nan)
-    padded[: pixels.shape[0], : pixels.shape[1]] = pixels
-    mean: NDArray[Any] = np.nanmean(padded.reshape(blocks[0], factor, blocks[1], factor), axis=(1, 3))
-    return mean
+def _averaged(pixels: NDArray[Any], factor: int) -> NDArray[Any]:
+    rows, cols = (steps_of(slice(0, -(-n // factor)), factor, length=n) for n in pixels.shape[:2])
+    return averaged(pixels, (rows, cols))
 
 
 @pytest.mark.parametrize("factor", [2, 3, 8, 64, 1024, 2048])
 def test_pixels_at_the_edge_count_as_all_others(factor: int) -> None:
-    np.testing.assert_allclose(reduced(PICTURE, factor), _mean(PICTURE, factor), rtol=1e-5)
+    np.testing.assert_allclose(_averaged(PICTURE, factor), mean(PICTURE, factor), rtol=1e-5)
 
 
 def test_colours_are_averaged_one_by_one() -> None:
     colours = np.random.default_rng(1).integers(0, 255, (41, 61, 3), dtype=np.uint8)
-    apart = np.stack([reduced(colours[..., i], 4) for i in range(3)], axis=-1)
-    np.testing.assert_allclose(reduced(colours, 4), apart, rtol=1e-6)
+    apart = np.stack([_averaged(colours[..., i], 4) for i in range(3)], axis=-1)
+    np.testing.assert_allclose(_averaged(colours, 4), apart, rtol=1e-6)
 
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("factor", [1, 2, 4, 8, 16, 64])
 def test_a_plane_too_large_for_memory_gives_the_same_tiles(factor: int, tmp_path: Path) -> None:
-    expected = PICTURE if factor == 1 else _mean(PICTURE, factor)
+    expected = PICTURE if factor == 1 else mean(PICTURE, factor)
     file = _File(PICTURE)
     levels = PictureLevels(file, scratch=tmp_path)
     assert PICTURE.size <= file.seen <= PICTURE.size + SPOTS, "the whole is read once"
@@ -99,13 +97,13 @@ def test_no_tile_reads_much_whatever_the_zoom(monkeypatch: pytest.MonkeyPatch, t
 @pytest.mark.usefixtures("small")
 def test_levels_of_the_file_are_used_and_the_full_size_is_not_gone_through() -> None:
     full = _File(PICTURE)
-    smaller = [_File(reduced(PICTURE, factor)) for factor in (4, 8, 32)]
+    smaller = [_File(mean(PICTURE, factor)) for factor in (4, 8, 32)]
     levels = PictureLevels(full, smaller=smaller)
     assert full.seen <= SPOTS
     before = full.seen
     for factor in (64, 32, 16, 8, 4):
         pixels, _ = levels.cut_tile(factor, (0, 0))
-        np.testing.assert_allclose(pixels, _mean(PICTURE, factor)[:512, :512], rtol=1e-5)
+        np.testing.assert_allclose(pixels, mean(PICTURE, factor)[:512, :512], rtol=1e-5)
     assert full.seen == before
     assert levels.cut_tile(2, (0, 0))[0].shape == (512, 351)
     assert before < full.seen <= before + 1024 * 701
@@ -121,7 +119,7 @@ def test_the_contrast_is_that_of_the_full_size(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_levels_far_apart_get_one_between(tmp_path: Path) -> None:
-    full, tiny = _File(PICTURE), _File(reduced(PICTURE, 16))
+    full, tiny = _File(PICTURE), _File(mean(PICTURE, 16))
     PictureLevels(full, smaller=[tiny], scratch=tmp_path)
     assert full.seen >= PICTURE.size
     assert tiny.seen == tiny.pixels.size
@@ -129,11 +127,11 @@ def test_levels_far_apart_get_one_between(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_levels_that_were_rounded_down_fit_all_the_same() -> None:
-    rounded = _File(reduced(PICTURE[:1100, :700], 4))  # 275 x 175 of 1103 x 701
+    rounded = _File(mean(PICTURE[:1100, :700], 4))  # 275 x 175 of 1103 x 701
     levels = PictureLevels(_File(PICTURE), smaller=[rounded])
     window = levels.window(4, slice(0, 276), cols=slice(0, 176))
     assert window.shape == (276, 176)
-    np.testing.assert_allclose(window[:100, :100], _mean(PICTURE, 4)[:100, :100], rtol=1e-5)
+    np.testing.assert_allclose(window[:100, :100], mean(PICTURE, 4)[:100, :100], rtol=1e-5)
     assert levels.window(4, slice(276, 800), cols=slice(0, 10)).size == 0
 
 
@@ -159,7 +157,7 @@ def test_labels_are_picked_near_their_middle_and_never_mixed(tmp_path: Path) -> 
     levels = LabelLevels(labels, scratch=tmp_path)
     for factor in (1, 2, 4, 8, 16):
         whole = levels.window(factor, slice(0, 1103), cols=slice(0, 701))
-        assert np.array_equal(whole, nearest(labels, factor)), factor
+        assert np.array_equal(whole, middle(labels, factor)), factor
     assert levels.at(1102, 700) == labels[1102, 700]
 
 

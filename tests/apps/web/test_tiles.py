@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import PIL.Image
 import pytest
+from tests.apps.web.smaller import mean, middle
 
-from nucleate.apps.web.ladder import nearest, reduced
 from nucleate.apps.web.tiles import (
     TILE,
     LabelLevels,
@@ -49,7 +49,7 @@ def test_tiles_at_full_size_are_the_stretched_picture() -> None:
 @pytest.mark.parametrize("factor", [2, 4])
 def test_tiles_of_smaller_levels_are_the_stretched_means(factor: int) -> None:
     levels = PictureLevels(PICTURE)
-    expected = levels.stretch.shown(reduced(PICTURE, factor))
+    expected = levels.stretch.shown(mean(PICTURE, factor))
     assert np.array_equal(levels.tile(factor, (0, 0)), expected[:TILE, :TILE])
     assert expected.shape == (-(-1100 // factor), -(-700 // factor))
 
@@ -80,7 +80,7 @@ def test_outlines_in_tiles_are_those_of_the_whole(place: tuple[int, int]) -> Non
 def test_outlines_from_far_away_are_those_of_the_smaller_labels() -> None:
     labels, inks = _labels(), inks_of(np.full(6, 0.9))
     drawn = LabelLevels(labels).outlines(4, (0, 0), inks=inks)
-    small = nearest(labels, 4)
+    small = middle(labels, 4)
     assert drawn.shape == small.shape
     assert np.array_equal(drawn > 1, outline_pixels(small))
 

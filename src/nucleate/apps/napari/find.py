@@ -9,7 +9,6 @@ import numpy as np
 
 from nucleate.apps.napari.features import features_of
 from nucleate.apps.napari.found import FOUND, Found
-from nucleate.apps.napari.pictures import WHOLE
 from nucleate.errors import TooLargeError
 from nucleate.run.memory import available_bytes
 from nucleate.run.results import Result
@@ -22,13 +21,15 @@ if TYPE_CHECKING:
     from nucleate.core.lazy import LazyImage
     from nucleate.run.segmenter import Segmenter
 
-__all__ = ["find_nuclei", "finding"]
+__all__ = ["finding"]
 
 _BYTES_A_PIXEL = 3 * 4  # of the labels: the layer's, those that stay as found, and one more while they are made
 
 
-def find_nuclei(picture: Picture, segmenter: Segmenter, *, view: View = WHOLE, least: float | None = None) -> LayerData:
-    """Find the nuclei of an image layer.
+def finding(
+    picture: Picture, segmenter: Segmenter, *, view: View, least: float | None, source: Hashable = None
+) -> Generator[tuple[int, int], None, LayerData]:
+    """Find the nuclei of an image layer, step by step: after each plane give how many are done, and of how many.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ def find_nuclei(picture: Picture, segmenter: Segmenter, *, view: View = WHOLE, l
         What of the layer is looked at.
     least : float, optional
         Nuclei with a lower confidence are hidden, 0..1; the limit of the model's card when None.
+    source : hashable, optional
+        ``unique_id`` of the image layer.
 
     Returns
     -------
@@ -53,35 +56,6 @@ def find_nuclei(picture: Picture, segmenter: Segmenter, *, view: View = WHOLE, l
         If the layer holds no picture.
     TooLargeError
         If the labels do not fit the memory.
-
-    Examples
-    --------
-    >>> from nucleate import load_segmenter
-    >>> from nucleate.apps.napari.pictures import Picture
-    >>> labels, meta, kind = find_nuclei(Picture(np.zeros((64, 64), np.uint8), "dark"), load_segmenter())
-    >>> labels.shape, int(labels.max()), meta["name"], kind
-    ((64, 64), 0, 'dark nuclei', 'labels')
-    """
-    steps = finding(picture, segmenter, view=view, least=least)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            layer: LayerData = end.value
-            return layer
-
-
-def finding(
-    picture: Picture, segmenter: Segmenter, *, view: View, least: float | None, source: Hashable = None
-) -> Generator[tuple[int, int], None, LayerData]:
-    """Do what `find_nuclei` does, step by step: after each plane give how many are done, and of how many.
-
-    Parameters
-    ----------
-    picture, segmenter, view, least
-        As there.
-    source : hashable, optional
-        ``unique_id`` of the image layer.
     """
     image = view.of(picture)
     _check_memory(image)

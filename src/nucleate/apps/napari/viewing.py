@@ -168,7 +168,7 @@ def put(viewer: napari.viewer.Viewer, data: LayerData, *, like: napari.layers.Im
     ----------
     viewer : napari.viewer.Viewer
     data : LayerData
-        From `nucleate.apps.napari.find.find_nuclei`.
+        From `nucleate.apps.napari.find.finding`.
     like : napari.layers.Image
         The image; the nuclei are turned and moved as it is.
 

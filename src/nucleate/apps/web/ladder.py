@@ -29,9 +29,7 @@ __all__ = [
     "Steps",
     "Watch",
     "averaged",
-    "nearest",
     "picked",
-    "reduced",
     "steps_of",
 ]
 
@@ -154,34 +152,6 @@ def picked(labels: NDArray[Any], steps: tuple[Steps, Steps]) -> NDArray[Any]:
     """Make each pixel the one in the middle of those it is made of; a `Shrink`."""
     rows, cols = steps
     return labels if rows.plain and cols.plain else labels[np.ix_(rows.middles, cols.middles)]
-
-
-def reduced(pixels: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Make a plane smaller: each pixel is the mean of ``factor`` x ``factor`` ones, fewer at the edges.
-
-    Examples
-    --------
-    >>> reduced(np.array([[0, 2, 9], [4, 6, 9]]), 2).tolist()
-    [[3.0, 9.0]]
-    """
-    return averaged(pixels, _whole(pixels, factor))
-
-
-def nearest(labels: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Make a label image smaller: each pixel is the one in the middle of ``factor`` x ``factor``.
-
-    Examples
-    --------
-    >>> nearest(np.array([[0, 2, 9], [4, 6, 9]]), 2).tolist()
-    [[6, 9]]
-    """
-    return picked(labels, _whole(labels, factor))
-
-
-def _whole(pixels: NDArray[Any], factor: int) -> tuple[Steps, Steps]:
-    height, width = pixels.shape[:2]
-    rows, cols = (steps_of(slice(0, -(-n // factor)), factor, length=n) for n in (height, width))
-    return rows, cols
 
 
 @dataclass(frozen=True)
