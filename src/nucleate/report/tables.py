@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from nucleate.score.scores import Scores
 
-__all__ = ["markdown_table", "write_per_image", "write_records", "write_scores"]
+__all__ = ["markdown_table", "with_interval", "write_per_image", "write_records", "write_scores"]
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -28,6 +29,21 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[
     """
     lines = ["| " + " | ".join(cells) + " |" for cells in (heads, *rows)]
     return [lines[0], "|---" * len(heads) + "|", *lines[1:]]
+
+
+def with_interval(value: float, bounds: Sequence[float] | None, *, sign: bool = False) -> str:
+    """Give a score with its interval, where there is one, as a cell of a table.
+
+    Examples
+    --------
+    >>> with_interval(0.6, (0.55, 0.65)), with_interval(0.1, (0, 0.2), sign=True), with_interval(0.6, None)
+    ('0.600 [0.550, 0.650]', '+0.100 [+0.000, +0.200]', '0.600')
+    """
+    shown = "+.3f" if sign else ".3f"
+    if not bounds or any(math.isnan(bound) for bound in bounds):
+        return f"{value:{shown}}"
+    low, high = bounds
+    return f"{value:{shown}} [{low:{shown}}, {high:{shown}}]"
 
 
 def write_records(path: Path | str, rows: Sequence[Any]) -> None:

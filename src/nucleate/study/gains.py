@@ -10,7 +10,7 @@ import numpy as np
 
 from nucleate.core.files import make_folder, write_text
 from nucleate.report.figures import draw_gains
-from nucleate.report.tables import markdown_table, write_records
+from nucleate.report.tables import markdown_table, with_interval, write_records
 from nucleate.score.bootstrap import mean_interval
 from nucleate.score.student import half_width
 
@@ -216,11 +216,11 @@ def write_gains(
 
 
 def _cells(row: Row, *, timed: bool) -> list[str]:
-    gains = [f"{row.gain:+.3f} [{row.gain_low:+.3f}, {row.gain_high:+.3f}]", row.by_part]
+    gains = [with_interval(row.gain, (row.gain_low, row.gain_high), sign=True), row.by_part]
     return [
         row.idea,
         row.says,
-        f"{row.kaggle:.3f}" + ("" if math.isnan(row.low) else f" [{row.low:.3f}, {row.high:.3f}]"),
+        with_interval(row.kaggle, (row.low, row.high)),
         *(["-", "-"] if row.idea == BASELINE else gains),
         f"{row.seconds:.0f}",
         *([f"{row.predict_seconds:.0f}"] if timed else []),

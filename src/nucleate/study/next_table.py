@@ -13,7 +13,7 @@ from nucleate.core.files import make_folder, write_text
 from nucleate.core.labels import relabel
 from nucleate.export.overlay import render_overlay
 from nucleate.report.figures import draw_panels
-from nucleate.report.tables import markdown_table, write_records
+from nucleate.report.tables import markdown_table, with_interval, write_records
 from nucleate.study.gains import BASELINE, all_scores, gain_of, write_gains
 from nucleate.study.next_ideas import BEST, CHANCE, FLAGSHIP
 
@@ -112,7 +112,7 @@ def write_types(out: Path, rows: Sequence[TypeRow], *, command: str) -> None:
     heads = ["type", "system", "images", "seen", "never seen", "change [95 %]"]
     cells = []
     for row in rows:
-        change = f"{row.change:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+        change = with_interval(row.change, (row.low, row.high), sign=True)
         cells.append([row.kind, row.idea, str(row.images), f"{row.seen:.3f}", f"{row.unseen:.3f}", change])
     lines = [
         "# One type of image left out",

@@ -20,6 +20,7 @@ from nucleate.export.rle_csv import write_submission
 from nucleate.post.recipe import PAPER_RECIPE
 from nucleate.post.threshold import otsu_level
 from nucleate.report.figures import draw_curves, draw_errors, draw_panels
+from nucleate.report.tables import markdown_table, with_interval
 from nucleate.score.scores import evaluate_pairs
 from nucleate.study.paper import NORMALIZER, SIDE, PaperPlan, Split, paper_config
 from nucleate.train.batches import make_batch, prepare
@@ -177,18 +178,17 @@ def write_table(
             rows.append([name, key, scores["images"], *numbers, *bounds])
     header = ["system", "set", "images", *COLUMNS, "kaggle_low", "kaggle_high"]
     write_rows(plan.out / "table.csv", rows, header=header)
-    lines = ["# Table I", "", "| system | learning rate | " + " | ".join(_heads(sets)) + " |"]
-    lines.append("|---" * (2 + 4 * len(sets)) + "|")
     blank = ["-"] * 3
     published = [cell for key in sets for cell in (*blank, f"{PUBLISHED[key]:.3f}" if key in PUBLISHED else "-")]
     if "kaggle" in sets:  # the paper's test score is that of Kaggle's set
         published = [*blank, f"{PUBLISHED['dev']:.3f}", *blank, "-", *blank, f"{PUBLISHED['test']:.3f}"]
-    lines.append("| the paper, as published | - | " + " | ".join(published) + " |")
+    cells = [["the paper, as published", "-", *published]]
     for name, of_set in results.items():
         rate = f"{load_network(networks[name])[2]['lr']:.2e}" if name in networks else "-"
-        cells = [cell for key in sets for cell in _cells(of_set[key])]
-        lines.append(f"| {_TITLES[name]} | {rate} | " + " | ".join(cells) + " |")
-    lines += ["", *_notes(plan, results, command=command, device=device)]
+        cells.append([_TITLES[name], rate, *(cell for key in sets for cell in _cells(of_set[key]))])
+    heads = ["system", "learning rate", *_heads(sets)]
+    notes = _notes(plan, results, command=command, device=device)
+    lines = ["# Table I", "", *markdown_table(heads, cells), "", *notes]
     write_text(plan.out / "table.md", "\n".join(lines) + "\n")
 
 
@@ -198,8 +198,7 @@ def _heads(sets: Iterable[str]) -> list[str]:
 
 def _cells(scores: Mapping[str, Any]) -> list[str]:
     plain = [f"{scores[column]:.3f}" for column in COLUMNS[:-1]]
-    low, high = scores["interval"]["kaggle"] or (float("nan"), float("nan"))
-    return [*plain, f"{scores['kaggle']:.3f} [{low:.3f}, {high:.3f}]"]
+    return [*plain, with_interval(scores["kaggle"], scores["interval"]["kaggle"])]
 
 
 def _notes(plan: PaperPlan, results: Mapping[str, Mapping[str, Any]], *, command: str, device: str) -> list[str]:

@@ -22,7 +22,7 @@ from nucleate.core.files import make_folder, write_text
 from nucleate.data.samples import grouped_folds, load_samples, split
 from nucleate.data.table import read_table
 from nucleate.nets.build import build, count_parameters
-from nucleate.report.tables import markdown_table, write_per_image, write_scores
+from nucleate.report.tables import markdown_table, with_interval, write_per_image, write_scores
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.run.weights import find_model
@@ -225,10 +225,11 @@ def _figures(scores: Scores, way: str) -> list[str]:
 
 def _intervals(scores: Scores, way: str) -> list[str]:
     ap, keys = _ap(scores, way), ("0.50", "0.75", "0.90")
+    bounds: Sequence[tuple[float, float] | None]
     if way == "pooled":
         bounds = [scores.interval[f"ap {key}"] for key in keys]
     else:
         table = np.array([image.ap for image in scores.per_image])[:, [AP_KEYS.index(key) for key in keys]]
         found = interval(lambda weights: weights @ table / len(table), range(len(table)))
-        bounds = list(zip(*found, strict=True)) if found else []
-    return [f"{ap[key]:.3f} [{low:.3f}, {high:.3f}]" for key, (low, high) in zip(keys, bounds, strict=True)]
+        bounds = list(zip(*found, strict=True)) if found else [None] * len(keys)
+    return [with_interval(ap[key], bound) for key, bound in zip(keys, bounds, strict=True)]

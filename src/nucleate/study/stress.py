@@ -16,7 +16,7 @@ from nucleate.core.files import make_folder, write_rows, write_text
 from nucleate.core.labels import areas, relabel
 from nucleate.core.resample import resample_labels
 from nucleate.errors import UsageError
-from nucleate.report.tables import markdown_table
+from nucleate.report.tables import markdown_table, with_interval
 from nucleate.score.images import score_image
 from nucleate.study.changes import CHANGES, rescaled, whole_numbered
 from nucleate.study.crossfold import ALL, load_fold, read_endings
@@ -302,7 +302,7 @@ def write_stress(plan: CrossPlan, rows: Sequence[StressRow], *, command: str, pa
             str(row.images),
             f"{row.before:.3f}",
             f"{row.after:.3f}",
-            f"{row.after - row.before:+.3f} [{row.low:+.3f}, {row.high:+.3f}]",
+            with_interval(row.after - row.before, (row.low, row.high), sign=True),
             f"{row.loss:.1%}",
             f"{row.found_before:.3f} to {row.found_after:.3f}",
             row.change.person,
