@@ -1,10 +1,14 @@
 """Draw the limits of hits anew: from which z-score on as many wells without an effect are hits as is said.
 
-    python benchmarks/hit_limits.py [--draws 1000000] [--seed 0]
+    python benchmarks/hit_limits.py [--draws 1000000] [--seed 0] [--counts]
 
 Controls are drawn from a normal distribution. Given their median m and robust deviation s, another value of it lies
 beyond m - l s or m + l s with a probability that is known; its mean over the draws is set to the nominal share by l.
 The table has that l, its standard error from ten parts of the draws, and what `nucleate.screen.hits.hit_limit` says.
+
+With --counts the controls are counts of nuclei that chance alone scatters (Poisson), and the limits are those of
+`hit_limit`: the table says how many per cent of wells without an effect are beyond them, where the spread is what the
+controls have, and where it is the root of their median at least, as `nucleate.screen.hits.count_floor` has it.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from nucleate.screen.hits import NOMINAL, hit_limit, robust_sd
 
 COUNTS = (6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 24, 28, 32, 40, 48, 64, 96, 128, 256)
 PARTS = 10
+NUCLEI = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 300)
+CONTROLS = (6, 8, 12, 16, 32, 64, 128)
 
 
 def main() -> None:
@@ -25,7 +31,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--counts", action="store_true")
     asked = parser.parse_args()
+    if asked.counts:
+        print("nuclei " + "".join(f"{count:>14}" for count in CONTROLS))
+        for mean in NUCLEI:
+            rng = np.random.default_rng([asked.seed, mean])
+            cells = [shares_of_counts(rng.poisson(mean, (asked.draws, count)), mean) for count in CONTROLS]
+            print(f"{mean:6} " + "".join(f"{100 * plain:8.2f} {100 * held:5.2f}" for plain, held in cells), flush=True)
+        return
     print("controls  drawn   +-      hit_limit")
     for count in COUNTS:
         rng = np.random.default_rng([asked.seed, count])
@@ -39,7 +53,7 @@ def spreads_of(controls: np.ndarray) -> np.ndarray:
     """Give the medians of rows of values and, below them, what `robust_sd` says of each row."""
     middles = np.median(controls, axis=1)
     distances = np.median(np.abs(controls - middles[:, None]), axis=1)
-    some = controls[0]
+    some = np.arange(controls.shape[1])
     return np.stack([middles, distances * robust_sd(some) / np.median(np.abs(some - np.median(some)))])
 
 
@@ -51,6 +65,21 @@ def limit_of(middles: np.ndarray, spreads: np.ndarray) -> float:
         return float(np.mean(beyond)) - NOMINAL
 
     return float(optimize.brentq(surplus, 2, 50))
+
+
+def shares_of_counts(controls: np.ndarray, mean: int) -> tuple[float, float]:
+    """Give the shares of counts without an effect that are hits, of all: by the controls' spread, and held to chance.
+
+    Where the spread is 0 no well is judged.
+    """
+    middles, spreads = spreads_of(controls)
+    shares = []
+    for spread in (spreads, np.maximum(spreads, np.sqrt(middles))):
+        least, most = (middles + sign * hit_limit(controls.shape[1]) * spread for sign in (-1, 1))
+        below = np.where(least < 0, 0, special.pdtr(np.floor(np.maximum(least, 0)), mean))
+        above = special.pdtrc(np.ceil(most) - 1, mean)
+        shares.append(float(np.mean(np.where(spread > 0, below + above, 0))))
+    return shares[0], shares[1]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from nucleate.screen.hits import edge_effect, hit_limit, robust_sd, robust_z, separation, stabilised
+from nucleate.screen.hits import count_floor, edge_effect, hit_limit, robust_sd, robust_z, separation, stabilised
 
 pytestmark = pytest.mark.base
 
@@ -53,6 +53,17 @@ def test_shares_without_an_effect_are_seldom_hits_and_large_ones_always(share: f
         assert z[-1] > 3
         found += int((np.abs(z[16:-1]) >= hit_limit(16)).sum())
     assert found / (300 * 80) < 0.0033
+
+
+@pytest.mark.parametrize(("nuclei", "controls"), [(3, 32), (5, 32), (5, 128), (30, 16)])
+def test_counts_without_an_effect_are_seldom_hits(nuclei: int, controls: int) -> None:
+    rng = np.random.default_rng(nuclei)
+    found, fields = 0, np.full(controls + 80, 2)
+    for _ in range(400):
+        counts = rng.poisson(nuclei, controls + 80) / 2
+        z = robust_z(counts, counts[:controls], floors=count_floor(counts[:controls], fields))
+        found += int((np.abs(z[controls:]) >= hit_limit(controls)).sum())
+    assert found / (400 * 80) < 0.0038
 
 
 def test_robust_z_without_spread_or_controls_is_not_known() -> None:

@@ -181,6 +181,21 @@ def test_a_plate_by_hand() -> None:
     assert (screen.shape, screen.edge_of) == ((8, 12), "sample")
 
 
+def test_counts_are_judged_where_most_controls_have_the_same() -> None:
+    roles = NEGATIVES | {"B01": ("sample", "kill"), "B02": ("sample", "none")}
+    contents = {well: Content(well, compound, 1.0, role) for well, (role, compound) in roles.items()}
+    nuclei = dict.fromkeys(roles, 36) | {"A01": 35, "A02": 38, "B01": 0, "B02": 26}
+    names = [well for well, count in nuclei.items() for _ in range(count)]
+    # Of B02 one of two fields failed.
+    fields = [FieldRow(f"{well}{more}", well, len(more)) for well in roles for more in ("", "b")]
+    fields[-1] = FieldRow("B02b", "B02", 1, "failed")
+    found = analyse(build_tables(_nuclei(names), fields, contents=contents))
+    z = dict(zip(found.tables.wells["well"], found.z["nuclei_per_field"], strict=True))
+    # 18 nuclei a field: the root of 36 is 6, of two fields, and in one field the root of 18.
+    assert [z["B01"], z["B02"]] == pytest.approx([-18 / 3, (26 - 18) / np.sqrt(18)])
+    assert dict(zip(found.tables.wells["well"], found.hits["nuclei_per_field"], strict=True))["B01"]
+
+
 def test_doses_without_a_number_stand_together() -> None:
     contents = {"A01": Content("A01", role="negative"), "A02": Content("A02", "X"), "A03": Content("A03", "X")}
     screen = analyse(build_tables(_nuclei(["a"]), [FieldRow("a", "A01", 1)], contents=contents, least=1))

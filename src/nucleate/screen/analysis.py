@@ -15,6 +15,7 @@ from nucleate.screen.hits import (
     NOMINAL,
     Edge,
     Separation,
+    count_floor,
     edge_effect,
     hit_limit,
     robust_sd,
@@ -215,6 +216,8 @@ def _scores(tables: Tables, name: str) -> NDArray[np.float64]:
             judged &= seen_whole(tables.nuclei)
         spread = robust_sd(single[judged])
         floors = _MEDIAN_TO_MEAN * spread / np.sqrt(np.maximum(wells[summary.over], 1))
+    else:
+        floors = count_floor(values[negative], wells["fields"])
     return robust_z(values, values[negative], floors=floors)
 
 

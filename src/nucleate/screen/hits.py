@@ -22,6 +22,7 @@ __all__ = [
     "NOMINAL",
     "Edge",
     "Separation",
+    "count_floor",
     "edge_effect",
     "hit_limit",
     "robust_sd",
@@ -191,6 +192,32 @@ def share_floor(shares: NDArray[Any], counts: NDArray[Any]) -> float:
     n = np.asarray(counts, np.float64)[known]
     p = float(((np.asarray(shares)[known] * n).sum() + 0.375) / (n.sum() + 0.75))
     return math.sqrt(p * (1 - p) / float(np.median(n)))
+
+
+def count_floor(negatives: NDArray[Any] | Sequence[float], fields: NDArray[Any]) -> NDArray[np.float64]:
+    """Give the standard deviation that chance alone gives the nuclei a field of wells: that of Poisson.
+
+    Parameters
+    ----------
+    negatives : (m,) array-like
+        Nuclei a field of the negative controls; NaN is left out.
+    fields : (n,) ndarray
+        Of each well.
+
+    Returns
+    -------
+    (n,) float64 ndarray
+        Root of as many nuclei as the median control would have in the well's fields, divided by these; 0 without
+        controls.
+
+    Examples
+    --------
+    >>> count_floor([8, 9, 10], np.array([1, 4])).tolist()
+    [3.0, 1.5]
+    """
+    controls = _finite(negatives)
+    middle = float(np.median(controls)) if controls.size else 0.0
+    return np.sqrt(middle / np.maximum(np.asarray(fields, np.float64), 1))
 
 
 def robust_z(
