@@ -57,7 +57,8 @@ def with_start(values: Mapping[str, Any], *, own: Collection[str] = ()) -> dict[
     Parameters
     ----------
     values : mapping
-        Plain settings; what stands there is left as it is, in tables too, and an empty table stays empty.
+        Plain settings; what stands there is left as it is, in tables too. An empty table says nothing, but within
+        another (``card.scale_rule = {}`` is the rule of the shipped model); null of a ``config.json`` says nothing.
     own : collection of str
         Names of settings that the model has no part in, where they are tables that leave numbers out on purpose.
     """
@@ -67,7 +68,12 @@ def with_start(values: Mapping[str, Any], *, own: Collection[str] = ()) -> dict[
     decided = card.model_dump(mode="json", include={"network", "normalizer", "maps", "recipe"})
     facts = card.model_dump(mode="json", include={"scale_rule", "tile", "bytes_per_pixel"}, exclude_none=True)
     others = {**decided, "resize": card.input_size, "card": facts}
-    return _filled(values, {name: value for name, value in others.items() if name not in own})
+    others = {name: value for name, value in others.items() if name not in own}
+    said = dict(values)
+    if isinstance(said.get("card"), dict):  # of the other tables null is a part of what they say
+        said["card"] = {name: value for name, value in said["card"].items() if value is not None}
+    said = {name: value for name, value in said.items() if name not in others or value not in (None, {})}
+    return _filled(said, others)
 
 
 def _filled(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
