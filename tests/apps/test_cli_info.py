@@ -86,7 +86,7 @@ def test_nothing_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "no such file or folder" in capsys.readouterr().err
 
 
-def test_several_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "two.ome.tif"
     with tifffile.TiffWriter(path, ome=True) as writer:
         writer.write(np.zeros((20, 30), np.uint8), metadata={"Name": "first"})
@@ -97,5 +97,6 @@ def test_several_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert [line for line in lines if line.startswith("  picture")] == ["  picture 0: first", "  picture 1: second"]
     assert "    shape       2 x 25 x 35" in lines
     assert sum("TIFF" in line for line in lines) == 1
-    few = describe(path, most_pictures=1)["pictures"]
+    monkeypatch.setattr("nucleate.io.describe._MOST_PICTURES", 1)
+    few = describe(path)["pictures"]
     assert few[1] == {"name": "second"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.base
 
-Version = Literal["0.4", "0.5"]
-VERSIONS: tuple[Version, ...] = ("0.4", "0.5")
-
 zarr: Any = pytest.importorskip("zarr", reason="zarr is not installed")
 
 
@@ -30,41 +27,34 @@ def _group(path: Path) -> Any:  # noqa: ANN401 - zarr's own
     return zarr.open_group(str(path), mode="r")
 
 
-def _meaning(group: Any) -> dict[str, Any]:  # noqa: ANN401
-    attributes = dict(group.attrs)
-    found: dict[str, Any] = attributes.get("ome", attributes)
-    return found
-
-
 def _drawn(shape: tuple[int, ...]) -> NDArray[np.int32]:
     return np.random.default_rng(0).integers(0, 40, shape).astype(np.int32)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_labels_beside_their_picture(tmp_path: Path, version: Version) -> None:
+def test_labels_beside_their_picture(tmp_path: Path) -> None:
     labels = _drawn((3, 301, 530))
     pixels = np.random.default_rng(1).integers(0, 4000, (3, 2, 301, 530), np.uint16)
     image = Image(pixels, "ZCYX", (0.5, 0.25), ("DAPI", "GFP"), "a.tif")
     path = tmp_path / "a.ome.zarr"
     confidence = np.linspace(0, 1, int(labels.max()))
-    write_omezarr(path, labels, axes="ZYX", image=image, confidence=confidence, version=version)
+    write_omezarr(path, labels, axes="ZYX", image=image, confidence=confidence)
     root = _group(path)
-    assert root.metadata.zarr_format == (2 if version == "0.4" else 3)
+    assert root.metadata.zarr_format == 2
     np.testing.assert_array_equal(root["0"][...], pixels.transpose(1, 0, 2, 3))
     np.testing.assert_array_equal(root["labels/nuclei/0"][...], labels)
     np.testing.assert_array_equal(root["labels/nuclei/1"][...], labels[:, ::2, ::2])
     assert [root[f"labels/nuclei/{n}"].shape for n in range(3)] == [(3, 301, 530), (3, 151, 265), (3, 76, 133)]
     assert [root[str(n)].shape for n in range(3)] == [(2, 3, 301, 530), (2, 3, 151, 265), (2, 3, 76, 133)]
     assert root["1"][0, 0, 0, 0] == round(pixels[0, 0, :2, :2].mean())
-    assert _meaning(root["labels"])["labels"] == ["nuclei"]
-    marks = _meaning(root["labels/nuclei"])["image-label"]
+    assert root["labels"].attrs["labels"] == ["nuclei"]
+    marks = root["labels/nuclei"].attrs["image-label"]
     assert marks["source"] == {"image": "../../"}
     assert marks["properties"][1] == {"label-value": 2, "confidence": round(1 / 38, 4)}
-    assert [c["label"] for c in _meaning(root)["omero"]["channels"]] == ["DAPI", "GFP"]
-    (scales,) = _meaning(root["labels/nuclei"])["multiscales"]
+    assert [c["label"] for c in root.attrs["omero"]["channels"]] == ["DAPI", "GFP"]
+    (scales,) = root["labels/nuclei"].attrs["multiscales"]
     assert "".join(axis["name"] for axis in scales["axes"]) == "zyx"
     assert scales["datasets"][1]["coordinateTransformations"] == [{"type": "scale", "scale": [1.0, 1.0, 0.5]}]
-    (scales,) = _meaning(root)["multiscales"]
+    (scales,) = root.attrs["multiscales"]
     assert scales["datasets"][1]["coordinateTransformations"] == [
         {"type": "scale", "scale": [1.0, 1.0, 1.0, 0.5]},
         {"type": "translation", "translation": [0.0, 0.0, 0.25, 0.125]},
@@ -72,20 +62,19 @@ def test_labels_beside_their_picture(tmp_path: Path, version: Version) -> None:
     assert scales["axes"][-1] == {"name": "x", "type": "space", "unit": "micrometer"}
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_our_reader_reads_both(tmp_path: Path, version: Version) -> None:
+def test_our_reader_reads_it(tmp_path: Path) -> None:
     labels = _drawn((30, 41))
     pixels = np.random.default_rng(1).integers(0, 4000, (2, 30, 41), np.uint16)
     image = Image(pixels, "CYX", (0.5, 0.25), ("DAPI", "GFP"), "a.tif")
-    write_omezarr(tmp_path / "a.ome.zarr", labels, image=image, version=version)
+    write_omezarr(tmp_path / "a.ome.zarr", labels, image=image)
     back = read_image(tmp_path / "a.ome.zarr")
     assert (back.axes, back.channel_names) == ("CYX", ("DAPI", "GFP"))
     assert back.pixel_size_um == pytest.approx((0.5, 0.25))
     np.testing.assert_array_equal(back.pixels, pixels)
-    write_omezarr(tmp_path / "b.ome.zarr", labels, pixel_size_um=(2.0, 2.0), version=version)
+    write_omezarr(tmp_path / "b.ome.zarr", labels)
     alone = read_image(tmp_path / "b.ome.zarr")
     np.testing.assert_array_equal(alone.pixels, labels)
-    assert alone.pixel_size_um == pytest.approx((2.0, 2.0))
+    assert alone.pixel_size_um is None
 
 
 @pytest.mark.parametrize(
@@ -108,16 +97,15 @@ def test_axes_of_every_kind(
     write_omezarr(tmp_path / "a.ome.zarr", labels, axes=label_axes, image=Image(pixels, axes))
     root = _group(tmp_path / "a.ome.zarr")
     for group, expected, data in ((root, seen, pixels), (root["labels/nuclei"], label_seen, labels)):
-        (scales,) = _meaning(group)["multiscales"]
+        (scales,) = group.attrs["multiscales"]
         assert "".join(axis["name"] for axis in scales["axes"]) == expected
         assert group["0"].ndim == len(expected)
         assert sorted(group["0"][...].ravel().tolist()) == sorted(data.ravel().tolist())
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_floats_wider_than_zarr_has_them(tmp_path: Path, version: Version) -> None:
+def test_floats_wider_than_zarr_has_them(tmp_path: Path) -> None:
     pixels = np.linspace(0, 1, 20 * 30).reshape(20, 30).astype(np.longdouble)
-    write_omezarr(tmp_path / "a.zarr", _drawn((20, 30)), image=Image(pixels), version=version)
+    write_omezarr(tmp_path / "a.zarr", _drawn((20, 30)), image=Image(pixels))
     stored = _group(tmp_path / "a.zarr")["0"][...]
     assert stored.dtype == np.float64
     np.testing.assert_array_equal(stored, pixels.astype(np.float64))
@@ -130,14 +118,13 @@ def test_ids_beyond_sixteen_bits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(_group(tmp_path / "a.ome.zarr")["0"][...], labels)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.filterwarnings("ignore")  # of the libraries below ome-zarr, about each other
-def test_ome_zarr_finds_picture_and_labels(tmp_path: Path, version: Version) -> None:
+def test_ome_zarr_finds_picture_and_labels(tmp_path: Path) -> None:
     parsing = pytest.importorskip("ome_zarr.io", reason="ome-zarr is not installed")
     reading = pytest.importorskip("ome_zarr.reader", reason="ome-zarr is not installed")
     labels = _drawn((64, 70))
     image = Image(np.ones((64, 70), np.uint16), "YX", (0.5, 0.5))
-    write_omezarr(tmp_path / "a.ome.zarr", labels, image=image, confidence=np.ones(39), version=version)
+    write_omezarr(tmp_path / "a.ome.zarr", labels, image=image, confidence=np.ones(39))
     nodes = list(reading.Reader(parsing.parse_url(str(tmp_path / "a.ome.zarr")))())
     found = [node for node in nodes if any(isinstance(spec, reading.Label) for spec in node.specs)]
     assert len(found) == 1
@@ -153,7 +140,7 @@ def test_an_old_folder_stays_until_the_new_one_is_complete(tmp_path: Path, monke
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("nucleate.export.omezarr_labels._set", fail)
+        patch.setattr("nucleate.export.omezarr_labels._write_levels", fail)
         with pytest.raises(OutputError, match=r"cannot write .*a\.ome\.zarr: No space left"):
             write_omezarr(path, _drawn((7, 8)))
     np.testing.assert_array_equal(_group(path)["0"][...], before)
@@ -171,5 +158,5 @@ def test_without_zarr_it_says_what_to_install(tmp_path: Path, monkeypatch: pytes
 
 def test_a_confidence_that_is_not_known_is_left_out(tmp_path: Path) -> None:
     write_omezarr(tmp_path / "a.ome.zarr", np.array([[1, 2]], np.int32), confidence=np.array([np.nan, 0.5]))
-    marks = _meaning(_group(tmp_path / "a.ome.zarr"))["image-label"]
+    marks = _group(tmp_path / "a.ome.zarr").attrs["image-label"]
     assert marks["properties"] == [{"label-value": 1}, {"label-value": 2, "confidence": 0.5}]

@@ -43,8 +43,9 @@ def _run_folder(folder: Path) -> Path:
     return folder
 
 
-def test_images_worth_a_look_are_chosen(tmp_path: Path) -> None:
-    chosen = choose_images(read_run(_run_folder(tmp_path)), count=2)
+def test_images_worth_a_look_are_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nucleate.report.run_page._SHOWN_IMAGES", 2)
+    chosen = choose_images(read_run(_run_folder(tmp_path)))
     assert set(chosen["typical"]) <= {"a", "d"}
     assert set(chosen["odd"]) == {"e", "f"} or "g" in chosen["odd"]
     assert "g" in chosen["unsure"] + chosen["odd"]

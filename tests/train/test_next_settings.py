@@ -149,7 +149,7 @@ def test_a_recipe_that_is_given_is_not_tuned(tmp_path: Path) -> None:
 
 
 def test_drawn_pictures_are_added_and_repeat() -> None:
-    few, more = drawn_samples(2, seed=3, size=64), drawn_samples(3, seed=3, size=64)
+    few, more = drawn_samples(2, seed=3), drawn_samples(3, seed=3)
     assert all(np.array_equal(a.image, b.image) for a, b in zip(few, more, strict=False))
     assert {sample.kind for sample in more} == {"drawn"}
     assert all(sample.labels.max() > 0 for sample in more)

@@ -82,8 +82,8 @@ def test_crops_come_from_every_kind_and_are_the_same_again() -> None:
         for n in range(3)
     ]
     samples.append(Sample("small", np.zeros((8, 90), np.uint8), np.zeros((8, 90), np.int32), group="s", kind="c"))
-    first, second = (list(calibration_crops(samples, Normalizer(), count=4, side=40)) for _ in range(2))
-    assert [crop.shape for crop in first] == [(1, 1, 32, 32)] * 4
+    first, second = (list(calibration_crops(samples, Normalizer())) for _ in range(2))
+    assert [crop.shape for crop in first] == [(1, 1, 32, 64)] * 24
     for crop, again in zip(first, second, strict=True):
         np.testing.assert_array_equal(crop, again)
     assert list(calibration_crops([], Normalizer())) == []

@@ -9,9 +9,11 @@ from nucleate.data.synth import STYLES, Scene, draw
 
 __all__ = ["drawn_samples"]
 
+_SIDE = 256
 
-def drawn_samples(count: int, *, seed: int, size: int = 256) -> list[Sample]:
-    """Draw pictures of all styles, with nuclei from few to many and from small to large.
+
+def drawn_samples(count: int, *, seed: int) -> list[Sample]:
+    """Draw pictures of all styles, with nuclei from few to many and from small to large; 256 pixels a side.
 
     Parameters
     ----------
@@ -19,8 +21,6 @@ def drawn_samples(count: int, *, seed: int, size: int = 256) -> list[Sample]:
         How many; the first ones are the same however many are drawn.
     seed : int
         Everything random follows from it.
-    size : int
-        Side of a picture, pixels.
 
     Returns
     -------
@@ -29,16 +29,16 @@ def drawn_samples(count: int, *, seed: int, size: int = 256) -> list[Sample]:
 
     Examples
     --------
-    >>> [(sample.image_id, sample.kind) for sample in drawn_samples(1, seed=0, size=64)]
+    >>> [(sample.image_id, sample.kind) for sample in drawn_samples(1, seed=0)]
     [('drawn-0', 'drawn')]
     """
     samples = []
     for number in range(count):
         rng = np.random.default_rng([seed, number])
         diameter = float(np.exp(rng.uniform(np.log(10), np.log(40))))
-        room = (size / diameter) ** 2
+        room = (_SIDE / diameter) ** 2
         scene = Scene(
-            size=(size, size),
+            size=(_SIDE, _SIDE),
             nuclei=max(1, round(room * rng.uniform(0.05, 0.4))),
             style=STYLES[number % len(STYLES)],
             diameter=diameter,

@@ -1,4 +1,4 @@
-"""Labels as OME-Zarr (NGFF 0.4 or 0.5), with the picture beside them or alone; each at several sizes.
+"""Labels as OME-Zarr (NGFF 0.4), with the picture beside them or alone; each at several sizes.
 
 Written as the specification says, so that napari, Fiji, QuPath, ome-zarr and others open it: https://ngff.openmicroscopy.org
 """
@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,7 @@ __all__ = ["write_omezarr"]
 _SMALLEST = 256  # a level whose sides are no longer than this has none below it
 _CHUNK = 1024
 _NAME = "nuclei"
+_VERSION = "0.4"
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 _COLOURS = ("FF0000", "00FF00", "0000FF")
 _STAINS = ("0000FF", "00FF00", "FF0000", "FF00FF", "00FFFF", "FFFF00")  # told apart where they lie over each other
@@ -46,8 +47,8 @@ class _Pixels:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     axes: str
-    size: tuple[float, float] | None
     read: Callable[[tuple[int, ...], slice], NDArray[Any]]
+    size: tuple[float, float] | None = None
     step: float | None = None
     origin: tuple[float, float, float] | None = None
 
@@ -63,16 +64,13 @@ def write_omezarr(
     *,
     axes: str | None = None,
     image: Image | LazyImage | None = None,
-    pixel_size_um: tuple[float, float] | None = None,
     confidence: NDArray[Any] | None = None,
-    version: Literal["0.4", "0.5"] = "0.4",
 ) -> None:
     """Write a label image or stack as a folder ``.ome.zarr``.
 
     With `image`, the folder is that picture, all channels, and the labels lie in it under ``labels/nuclei``. Without,
     the folder is the label image itself. Each is stored at full size, half, a quarter and so on: the picture averaged,
-    the labels by taking every second pixel, so that ids stay ids. Both are read part by part. Version 0.4 is what most
-    programs read today; 0.5 needs fewer files where chunks are many.
+    the labels by taking every second pixel, so that ids stay ids. Both are read part by part.
 
     Parameters
     ----------
@@ -84,14 +82,10 @@ def write_omezarr(
         Letters of the axes of `labels`, as in `nucleate.core.image.Image`; pages (``I``) when None. NGFF has no pages:
         they become time, or channels where they stand beside time or depth.
     image : Image or LazyImage, optional
-        The picture that was segmented, with the same rows and columns.
-    pixel_size_um : (float, float), optional
-        Height and width of a pixel; that of `image` when None. The distance of planes in depth and the place of the
-        first pixel are those of `image`.
+        The picture that was segmented, with the same rows and columns. The size of a pixel, the distance of planes in
+        depth and the place of the first pixel are its own.
     confidence : (n,) ndarray, optional
         Entry ``i`` belongs to nucleus ``i + 1``; stored with the labels as a property of each where it is not NaN.
-    version : {"0.4", "0.5"}
-        Of NGFF; 0.4 is stored as Zarr 2, 0.5 as Zarr 3.
 
     Raises
     ------
@@ -103,42 +97,41 @@ def write_omezarr(
     if importlib.util.find_spec("zarr") is None:
         raise MissingExtraError("zarr", "formats")
     zarr: Any = importlib.import_module("zarr")
-    form = 2 if version == "0.4" else 3
-    size = pixel_size_um or (image.pixel_size_um if image is not None else None)
-    placed: dict[str, Any] = {} if image is None else {"step": image.z_step_um, "origin": image.origin_um}
-    pixels = replace(_of_labels(labels, axes or "I" * (len(labels.shape) - 2) + "YX", size=size), **placed)
-    marks: dict[str, Any] = {"version": version}
+    placed: dict[str, Any] = {}
+    if image is not None:
+        placed = {"size": image.pixel_size_um, "step": image.z_step_um, "origin": image.origin_um}
+    pixels = replace(_of_labels(labels, axes or "I" * (len(labels.shape) - 2) + "YX"), **placed)
+    marks: dict[str, Any] = {"version": _VERSION}
     if confidence is not None:
         marks["properties"] = [
             {"label-value": number} | ({} if np.isnan(value) else {"confidence": round(float(value), 4)})
             for number, value in enumerate(confidence, 1)
         ]
     with atomic_folder(path) as temporary:
-        root = zarr.open_group(store=str(temporary), mode="a", zarr_format=form)
+        root = zarr.open_group(store=str(temporary), mode="a", zarr_format=2)
         if image is None:
-            _write_levels(root, pixels, version=version, more={"image-label": marks})
+            _write_levels(root, pixels, more={"image-label": marks})
             return
         source = lazy(image) if isinstance(image, Image) else image
-        _write_levels(root, replace(_of_image(source, size=size), **placed), version=version, more=_omero(source))
+        _write_levels(root, replace(_of_image(source), **placed), more=_omero(source))
         folder = root.create_group("labels")
-        _set(folder, {"labels": [_NAME]}, version=version)
+        folder.attrs["labels"] = [_NAME]
         marks["source"] = {"image": "../../"}
-        _write_levels(folder.create_group(_NAME), pixels, version=version, more={"image-label": marks})
+        _write_levels(folder.create_group(_NAME), pixels, more={"image-label": marks})
 
 
-def _of_labels(labels: Labels, axes: str, *, size: tuple[float, float] | None) -> _Pixels:
+def _of_labels(labels: Labels, axes: str) -> _Pixels:
     everything = slice(0, labels.shape[-1])
     dtype, _ = label_type(labels)
     return _in_order(
         tuple(labels.shape),
         axes,
         dtype=dtype,
-        size=size,
         read=lambda at, rows: PlaneOf(labels, at)[rows, everything].astype(dtype),
     )
 
 
-def _of_image(image: LazyImage, *, size: tuple[float, float] | None) -> _Pixels:
+def _of_image(image: LazyImage) -> _Pixels:
     # By its name: of two types of one size Zarr may know but one, and of floats none wider than eight bytes.
     named = np.dtype(f"{image.dtype.kind}{min(image.dtype.itemsize, 8)}")
     dtype = np.dtype(np.uint8) if image.dtype == np.bool_ else named
@@ -146,7 +139,7 @@ def _of_image(image: LazyImage, *, size: tuple[float, float] | None) -> _Pixels:
     def read(at: tuple[int, ...], rows: slice) -> NDArray[Any]:
         return _rows_of(image, at, rows=rows).astype(dtype, copy=False)
 
-    return _in_order(image.shape, image.axes, dtype=dtype, size=size, read=read)
+    return _in_order(image.shape, image.axes, dtype=dtype, read=read)
 
 
 def _rows_of(image: LazyImage, at: tuple[int, ...], *, rows: slice) -> NDArray[Any]:
@@ -162,7 +155,6 @@ def _in_order(
     axes: str,
     *,
     dtype: np.dtype[Any],
-    size: tuple[float, float] | None,
     read: Callable[[tuple[int, ...], slice], NDArray[Any]],
 ) -> _Pixels:
     """Bring the axes of the house into the order of NGFF; pages beside channels are counted with them."""
@@ -182,10 +174,10 @@ def _in_order(
         return read(tuple(at[i] for i in range(len(order))), rows)
 
     plane = shape[axes.index("Y")], shape[axes.index("X")]
-    return _Pixels((*merged, *plane), dtype, "".join(kept) + "yx", size, rows_of)
+    return _Pixels((*merged, *plane), dtype, "".join(kept) + "yx", rows_of)
 
 
-def _write_levels(group: Any, pixels: _Pixels, *, version: str, more: dict[str, Any]) -> None:  # noqa: ANN401 - zarr has no types
+def _write_levels(group: Any, pixels: _Pixels, *, more: dict[str, Any]) -> None:  # noqa: ANN401 - zarr has no types
     labels = "image-label" in more
     factors, array = [1], _write_array(group, "0", pixels=pixels)
     while max(array.shape[-2:]) > _SMALLEST:
@@ -208,18 +200,14 @@ def _write_levels(group: Any, pixels: _Pixels, *, version: str, more: dict[str, 
         {"name": axis, "type": _TYPES[axis]} | ({"unit": "micrometer"} if axis in pixels.known else {})
         for axis in pixels.axes
     ]
-    scales = {"name": _NAME if labels else "image", "axes": axes, "datasets": levels}
-    scales |= {"version": version} if version == "0.4" else {}
-    _set(group, {"multiscales": [scales], **more}, version=version)
+    scales = {"name": _NAME if labels else "image", "axes": axes, "datasets": levels, "version": _VERSION}
+    group.attrs.update({"multiscales": [scales], **more})
 
 
 def _write_array(group: Any, name: str, *, pixels: _Pixels) -> Any:  # noqa: ANN401 - zarr has no types
-    old = group.metadata.zarr_format == 2
-    options = (
-        {"chunk_key_encoding": {"name": "v2", "separator": "/"}} if old else {"dimension_names": list(pixels.axes)}
-    )
     chunks = (1,) * (len(pixels.shape) - 2) + tuple(min(_CHUNK, length) for length in pixels.shape[-2:])
-    array = group.create_array(name, shape=pixels.shape, dtype=pixels.dtype, chunks=chunks, **options)
+    keys = {"name": "v2", "separator": "/"}
+    array = group.create_array(name, shape=pixels.shape, dtype=pixels.dtype, chunks=chunks, chunk_key_encoding=keys)
     for place in np.ndindex(pixels.shape[:-2]):
         for rows in _steps(pixels.shape[-2]):
             array[(*place, rows)] = pixels.read(place, rows)
@@ -245,10 +233,6 @@ def _half(pixels: _Pixels, level: Any, *, labels: bool) -> _Pixels:  # noqa: ANN
 def _steps(length: int) -> Iterator[slice]:
     for start in range(0, length, _CHUNK):
         yield slice(start, min(start + _CHUNK, length))
-
-
-def _set(group: Any, attributes: dict[str, Any], *, version: str) -> None:  # noqa: ANN401 - zarr has no types
-    group.attrs.update(attributes if version == "0.4" else {"ome": {"version": version, **attributes}})
 
 
 def _halved(part: NDArray[Any]) -> NDArray[Any]:

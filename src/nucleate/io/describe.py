@@ -13,16 +13,17 @@ if TYPE_CHECKING:
 
 __all__ = ["describe"]
 
+_MOST_PICTURES = 100
+"""Pictures of one file that are opened; of more only the names are told."""
 
-def describe(path: Path | str, *, most_pictures: int = 100) -> dict[str, Any]:
+
+def describe(path: Path | str) -> dict[str, Any]:
     """Tell format, size and the pictures of a file.
 
     Parameters
     ----------
     path : Path or str
         Any file that `nucleate.io.images.read_image` takes.
-    most_pictures : int
-        Pictures of one file that are opened; of more only the names are told.
 
     Returns
     -------
@@ -42,7 +43,7 @@ def describe(path: Path | str, *, most_pictures: int = 100) -> dict[str, Any]:
         names = image.pictures
         pictures = [] if names else [_picture(image, "")]
     for number, name in enumerate(names):
-        if number < most_pictures:
+        if number < _MOST_PICTURES:
             with open_image(path, picture=number) as image:
                 pictures.append(_picture(image, name))
         else:

@@ -104,14 +104,12 @@ def read_run(folder: Path) -> Run:
     return Run(folder, images, area, confidence, unit, record if isinstance(record, dict) else {})
 
 
-def choose_images(run: Run, count: int = _SHOWN_IMAGES) -> dict[str, list[str]]:
-    """Choose images worth looking at.
+def choose_images(run: Run) -> dict[str, list[str]]:
+    """Choose images worth looking at, at most three of each kind.
 
     Parameters
     ----------
     run : Run
-    count : int
-        How many of each kind.
 
     Returns
     -------
@@ -145,7 +143,7 @@ def choose_images(run: Run, count: int = _SHOWN_IMAGES) -> dict[str, list[str]]:
         "odd": done[np.argsort(-distance, kind="stable")],
         "typical": done[np.argsort(distance, kind="stable")],
     }
-    share = max(1, min(count, done.size // 3))
+    share = max(1, min(_SHOWN_IMAGES, done.size // 3))
     for kind in ("typical", "odd", "unsure"):
         chosen[kind] = [name for name in names[ranked[kind]] if name not in taken][:share]
         taken.update(chosen[kind])

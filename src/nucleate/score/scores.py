@@ -134,7 +134,6 @@ def evaluate_pairs(
     *,
     groups: Mapping[str, str] | None = None,
     resamples: int = 1000,
-    seed: int = 0,
 ) -> Scores:
     """Score predicted label images; each pair is looked at once and let go.
 
@@ -142,7 +141,7 @@ def evaluate_pairs(
     ----------
     pairs : iterable of (id, true, pred)
         Label images (H, W) of one shape, 0 background.
-    groups, resamples, seed
+    groups, resamples
         As in `summarise`.
 
     Raises
@@ -162,7 +161,7 @@ def evaluate_pairs(
             per_image.append(score_image(true, pred, image_id=image_id))
         except DataError as error:
             raise DataError(f"{image_id}: {error}") from error
-    return summarise(per_image, groups=groups, resamples=resamples, seed=seed)
+    return summarise(per_image, groups=groups, resamples=resamples)
 
 
 def summarise(

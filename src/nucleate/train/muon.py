@@ -25,6 +25,7 @@ __all__ = ["Muon", "orthogonal"]
 
 _STEPS = 5
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # brings singular values from 0..1 to about 0.7..1.2 in five steps
+_MOMENTUM = 0.95  # decay of the mean gradient, with Nesterov's look ahead
 _RMS = 0.2  # of a step of Adam, in units of the learning rate
 
 
@@ -36,22 +37,18 @@ class Muon(torch.optim.Optimizer):
     params : iterable of Parameter
     lr : float
         Root mean square of a step is 0.2 times this, whatever the shape.
-    momentum : float
-        Decay of the mean gradient, with Nesterov's look ahead.
     weight_decay : float
         Share of `lr` by which weights shrink at each step.
     """
 
-    def __init__(
-        self, params: Iterable[nn.Parameter], lr: float, *, momentum: float = 0.95, weight_decay: float = 0.0
-    ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, *, weight_decay: float = 0.0) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Move every parameter that has a gradient."""
         for group in self.param_groups:
-            lr, momentum = group["lr"], group["momentum"]
+            lr = group["lr"]
             for weight in group["params"]:
                 if weight.grad is None:
                     continue
@@ -59,8 +56,8 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["mean"] = torch.zeros_like(weight)
                 mean = state["mean"]
-                mean.lerp_(weight.grad, 1 - momentum)
-                step = _orthogonal_step(weight.grad.lerp(mean, momentum))
+                mean.lerp_(weight.grad, 1 - _MOMENTUM)
+                step = _orthogonal_step(weight.grad.lerp(mean, _MOMENTUM))
                 weight.mul_(1 - lr * group["weight_decay"]).add_(step, alpha=-lr * _RMS)
 
 

@@ -41,7 +41,7 @@ __all__ = ["LOST", "add_int8", "calibration_crops", "quantise", "write_int8"]
 LOST = 0.005
 """Most Kaggle score that a network may lose when it computes in integers."""
 
-_CROPS = 24  # by which activations are measured
+_CROPS, _SIDE = 24, 256  # of the crops by which activations are measured: how many, and their pixels a side
 _JUDGED = 16  # pictures by which that is known, at most
 
 
@@ -129,7 +129,7 @@ def _loss(files: ModelFiles, content: bytes, *, seen: Sequence[Sample], tick: Ti
 
 
 def calibration_crops(
-    samples: Sequence[Sample], normalizer: Normalizer, *, count: int = _CROPS, side: int = 256, multiple: int = 32
+    samples: Sequence[Sample], normalizer: Normalizer, *, multiple: int = 32
 ) -> Iterator[NDArray[np.float32]]:
     """Draw crops, as many of each kind of picture, the same in every call.
 
@@ -139,12 +139,8 @@ def calibration_crops(
         Pictures that the network was trained on.
     normalizer : Normalizer
         Of the model's card.
-    count : int
-        Number of crops.
-    side : int
-        Pixels; smaller where a picture is.
     multiple : int
-        Sides are multiples of this; pictures that are smaller are passed over.
+        Sides are multiples of this, at most 256 pixels; pictures that are smaller are passed over.
 
     Yields
     ------
@@ -153,10 +149,10 @@ def calibration_crops(
     rng = np.random.default_rng(0)
     fitting = [sample for sample in samples if min(sample.image.shape[:2]) >= multiple]
     kinds = [[s for s in fitting if s.kind == kind] for kind in sorted({s.kind for s in fitting})]
-    for index in range(count if kinds else 0):
+    for index in range(_CROPS if kinds else 0):
         kind = kinds[index % len(kinds)]
         image_CHW = normalizer(kind[rng.integers(len(kind))].image)
-        rows, cols = (min(side, n) // multiple * multiple for n in image_CHW.shape[1:])
+        rows, cols = (min(_SIDE, n) // multiple * multiple for n in image_CHW.shape[1:])
         top, left = (rng.integers(n - size + 1) for n, size in zip(image_CHW.shape[1:], (rows, cols), strict=True))
         yield np.ascontiguousarray(image_CHW[None, :, top : top + rows, left : left + cols])
 
