@@ -14,7 +14,8 @@ from nucleate.core.image import AXES, Image
 from nucleate.core.lazy import LazyImage, lazy, stacked
 from nucleate.io.faults import check_size, fault
 from nucleate.io.tiff_colours import colours_of
-from nucleate.io.tiff_metadata import channel_names, file_names, pixel_size_um, z_step_um
+from nucleate.io.tiff_metadata import channel_names, pixel_size_um, z_step_um
+from nucleate.io.tiff_ome import ome_picture, open_tiff
 from nucleate.io.tiff_windows import lazy_series
 from nucleate.io.windows import at_level, choose_level, choose_picture, kept_open
 
@@ -60,11 +61,12 @@ def read(path: Path, max_bytes: int | None) -> Image:
     """
     with _opened(path) as tiff:
         series = _largest(path, tiff)
-        if _stored_otherwise(tiff, series):
+        whole = _is_whole(path, series)
+        if _stored_otherwise(tiff, series) or (not whole and len(_pictures(path, tiff)) > 1):
             with open_lazy(path, None) as stack:
                 check_size(path, stack.shape, itemsize=stack.dtype.itemsize, max_bytes=max_bytes)
                 return stack.load()
-        if _is_whole(tiff, series):
+        if whole:
             return _read(path, tiff, series=series, max_bytes=max_bytes)
         # OME metadata of a recording that was stopped, or of a set of files: planes that are not there would be read
         # as black, and each file of a set would give the whole set. The file's own pages are read as they stand.
@@ -105,9 +107,12 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
         number = None if picture is None else choose_picture(path, names, wanted=picture)
         series = _largest(path, tiff) if number is None else found[number][1]
         size_um, step_um = pixel_size_um(tiff, series), z_step_um(tiff, series)
-        if not _is_whole(tiff, series):
-            tiff = open_files.enter_context(tifffile.TiffFile(path, is_ome=False))
-            series = _largest(path, tiff)
+        if not _is_whole(path, series):
+            if len(found) > 1:
+                series = _planes_here(path, series)
+            else:
+                tiff = open_files.enter_context(tifffile.TiffFile(path, is_ome=False))
+                series = _largest(path, tiff)
         sizes = [one for one in series.levels if {"Y", "X"} <= set(one.axes)]
         image = _lazy_one(path, tiff, series=sizes[choose_level(path, len(sizes), wanted=level)])
         if number is None and not level:
@@ -159,6 +164,8 @@ def _stored_otherwise(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) 
 def pictures(path: Path) -> list[str]:
     """List the pictures of an OME-TIFF file by name; one without a name for any other TIFF file.
 
+    Of a set of files those whose planes begin in this file; one that lacks planes is in each file that has others.
+
     Raises
     ------
     InputError, OSError, ValueError, ...
@@ -169,7 +176,7 @@ def pictures(path: Path) -> list[str]:
 
 
 def set_members(path: Path) -> list[Path]:
-    """List the other files of a set of OME-TIFF files, if this is its first file and they are all there.
+    """List the other files in which planes of a file's pictures lie, but those that have pictures of their own.
 
     Raises
     ------
@@ -177,19 +184,15 @@ def set_members(path: Path) -> list[Path]:
         As `read`.
     """
     with _opened(path) as tiff:
-        series = _largest(path, tiff)
-        if not _is_whole(tiff, series):
-            return []
-        names = {page.parent.filename for page in series.pages if page is not None and page.parent is not tiff}
-        return sorted(path.parent / name for name in names)
+        whole = [one for _, one in _pictures(path, tiff) if _is_whole(path, one)]
+        names = {page.parent.filename for one in whole for page in one.pages if page is not None}
+        others = sorted(path.parent / name for name in names if name != path.name)
+        told = [one for one in tiff.series if one.kind == "ome"]
+        return [other for other in others if not any(_is_of(other, one) for one in told)]
 
 
 def _opened(path: Path) -> tifffile.TiffFile:
-    """Open a file; OME metadata that point outside of its folder are not followed."""
-    tiff = tifffile.TiffFile(path)
-    if tiff.is_ome and not _names_are_sane(path, file_names(tiff)):
-        tiff.close()
-        tiff = tifffile.TiffFile(path, is_ome=False)
+    tiff = open_tiff(path)
     with contextlib.suppress(Exception):  # whatever is wrong with the pages shows when they are read
         len(tiff.pages)  # finds chains of pages that lead back into themselves, along which series would go for ever
         sizes = [_shape_HW(one) for one in tiff.series if {"Y", "X"} <= set(one.axes)]
@@ -200,31 +203,41 @@ def _opened(path: Path) -> tifffile.TiffFile:
     return tiff
 
 
-def _names_are_sane(path: Path, names: set[str]) -> bool:
-    # Opening a pipe or a device would wait for ever.
-    return all(
-        re.search(r"[/\\\0]", name) is None and (not (path.parent / name).exists() or (path.parent / name).is_file())
-        for name in names
-    )
-
-
-def _is_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> bool:
+def _is_whole(path: Path, series: tifffile.TiffPageSeries) -> bool:
     """Tell whether every plane is there, in this file or in a set that begins with it."""
-    parents = [None if page is None else page.parent for page in series.pages]
-    return None not in parents and parents[0] is tiff
+    pages = list(series.pages)
+    return None not in pages and _lies_in(path, pages[0])
+
+
+def _is_of(path: Path, series: tifffile.TiffPageSeries) -> bool:
+    """Tell whether a picture counts as one of this file: it begins there; if planes are missing, others lie there."""
+    pages = list(series.pages) if series.kind == "ome" else []
+    return not pages or any(_lies_in(path, page) for page in (pages if None in pages else pages[:1]))
+
+
+def _lies_in(path: Path, page: tifffile.TiffPage | tifffile.TiffFrame | None) -> bool:
+    return page is not None and page.parent.filename == path.name
+
+
+def _planes_here(path: Path, series: tifffile.TiffPageSeries) -> tifffile.TiffPageSeries:
+    """Take the planes of a picture that lie in this file, of one of which others are missing."""
+    own = [page for page in series.pages if _lies_in(path, page)]
+    first: Any = own[0]
+    return tifffile.TiffPageSeries(own, (len(own), *first.keyframe.shape), series.dtype, "I" + first.keyframe.axes)
 
 
 def _pictures(path: Path, tiff: tifffile.TiffFile) -> list[tuple[str, tifffile.TiffPageSeries]]:
     found = [one for one in tiff.series if one.kind == "ome" and one.size and {"Y", "X"} <= set(one.axes)]
-    kept = [one for one in found if not _SIDE_PICTURES.search(one.name)]
-    return [(one.name, one) for one in kept] if len(kept) > 1 else [("", _largest(path, tiff))]
+    named = [(ome_picture(tiff, one).name, one) for one in found if _is_of(path, one)]
+    kept = [(name, one) for name, one in named if not _SIDE_PICTURES.search(name)]
+    return kept if len(kept) > 1 else [("", _largest(path, tiff))]
 
 
 def _largest(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     series = [one for one in tiff.series if one.size and {"Y", "X"} <= set(one.axes)] if len(tiff.pages) else []
     if not series:
         raise fault(path, "a TIFF file without a picture in it")
-    return max(series, key=_area)
+    return max([one for one in series if _is_of(path, one)] or series, key=_area)
 
 
 def _area(series: tifffile.TiffPageSeries) -> int:

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import re
-import weakref
-from typing import TYPE_CHECKING, Any, NamedTuple
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Any
 
 from tifffile import RESUNIT
 
+from nucleate.io.tiff_ome import ome_picture
 from nucleate.io.units import micrometres, sane_size, sane_step
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
-__all__ = ["channel_names", "file_names", "pixel_size_um", "z_step_um"]
+__all__ = ["channel_names", "pixel_size_um", "z_step_um"]
 
 _FINEST_UM, _COARSEST_UM = 0.005, 20.0
 """Resolution tags outside of this are print or screen settings (72 or 300 dots an inch), not a microscope's."""
-
-
-class _Ome(NamedTuple):
-    """What is wanted of OME metadata, which can be long: attributes and channels of each picture, files they name."""
-
-    pictures: list[tuple[dict[str, str], tuple[str, ...]]]
-    files: set[str]
-
-
-_KNOWN: weakref.WeakKeyDictionary[TiffFile, _Ome] = weakref.WeakKeyDictionary()
 
 _PLANE_PREFIX = re.compile(r"^(?:[cztCZT]:\d+/\d+\s*)+-\s*")
 
@@ -49,7 +38,7 @@ def pixel_size_um(tiff: TiffFile, series: TiffPageSeries) -> tuple[float, float]
     """
     page = series.keyframe
     if series.kind == "ome":
-        size = _from_ome(_ome_picture(tiff, series)[0])
+        size = _from_ome(ome_picture(tiff, series).pixels)
     elif tiff.is_imagej:
         size = _from_imagej(tiff.imagej_metadata or {}, page)
     elif tiff.is_svs:
@@ -75,7 +64,7 @@ def z_step_um(tiff: TiffFile, series: TiffPageSeries) -> float | None:
     float or None
     """
     if series.kind == "ome":
-        sizes, _ = _ome_picture(tiff, series)
+        sizes = ome_picture(tiff, series).pixels
         step = _length(sizes.get("PhysicalSizeZ"), sizes.get("PhysicalSizeZUnit", "µm"))
     elif tiff.is_imagej:
         metadata = tiff.imagej_metadata or {}
@@ -101,7 +90,7 @@ def channel_names(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
         OME: the name, else the dye, of each channel. ImageJ: the labels of the first planes, if they differ.
     """
     if series.kind == "ome":
-        _, given = _ome_picture(tiff, series)
+        given = ome_picture(tiff, series).channels
         return given if all(given) else ()
     if not tiff.is_imagej or "C" not in series.axes:
         return ()
@@ -111,45 +100,6 @@ def channel_names(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
         return ()
     names = [_PLANE_PREFIX.sub("", str(label)).strip() for label in labels[:count]]
     return tuple(names) if all(names) and len(set(names)) == count else ()
-
-
-def file_names(tiff: TiffFile) -> set[str]:
-    """List the files in which OME metadata say that planes lie; none where they cannot be read.
-
-    Parameters
-    ----------
-    tiff : TiffFile
-        An open file.
-
-    Returns
-    -------
-    set of str
-    """
-    return _ome(tiff).files if "FileName" in (tiff.ome_metadata or "") else set()
-
-
-def _ome_picture(tiff: TiffFile, series: TiffPageSeries) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Give the attributes of a picture's pixels, and what its channels are called; nothing where that is not told."""
-    number = next(i for i, one in enumerate(tiff.series) if any(level is series for level in one.levels))
-    pictures = _ome(tiff).pictures
-    return pictures[number] if number < len(pictures) else ({}, ())
-
-
-def _ome(tiff: TiffFile) -> _Ome:
-    if tiff not in _KNOWN:  # it is asked several times, and that of a large set is long
-        try:
-            tree = ElementTree.fromstring(tiff.ome_metadata or "")
-        except ElementTree.ParseError:
-            tree = ElementTree.Element("OME")
-        pixels = [one.find("{*}Pixels") for one in tree.findall("{*}Image")]
-        pictures = [({}, ()) if one is None else (dict(one.attrib), _ome_channels(one)) for one in pixels]
-        uuids = (one.get("FileName") for one in tree.iter() if one.tag.endswith("}UUID"))
-        _KNOWN[tiff] = _Ome(pictures, {name for name in uuids if name})
-    return _KNOWN[tiff]
-
-
-def _ome_channels(pixels: ElementTree.Element) -> tuple[str, ...]:
-    return tuple(one.get("Name") or one.get("Fluor") or "" for one in pixels.findall("{*}Channel"))
 
 
 def _from_ome(pixels: dict[str, str]) -> tuple[float, float] | None:

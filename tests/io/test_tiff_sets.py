@@ -1,0 +1,147 @@
+"""Sets of OME-TIFF files with several pictures: each picture once, with its own pixels, size and channels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from tests.io.ome_sets import NAMES, plane, write_set
+from tests.io.reading import read_both_ways
+
+from nucleate.io.images import open_image, pictures_of, read_image
+from nucleate.io.tiff import set_members
+from nucleate.run.inputs import content_hash, expand
+
+pytestmark = pytest.mark.base
+
+POSITIONS = [["p0.ome.tif"] * 2, ["p1.ome.tif"] * 2, ["p2.ome.tif"] * 2]
+
+
+def _is_position(path: Path, number: int, *, picture: int | None = None) -> None:
+    image = read_both_ways(path) if picture is None else read_image(path, picture=picture)
+    np.testing.assert_array_equal(image.pixels, [plane(number, channel) for channel in range(2)])
+    assert image.axes == "CYX"
+    assert image.pixel_size_um == pytest.approx(((number + 1) / 10,) * 2)
+    assert image.channel_names == NAMES[number % 2 :][:2]
+
+
+@pytest.mark.parametrize("uuids", [True, False])
+@pytest.mark.parametrize("pointing", [False, True])
+def test_positions_in_files_of_their_own_are_read_each_once(tmp_path: Path, *, pointing: bool, uuids: bool) -> None:
+    files = write_set(tmp_path, POSITIONS, pointing=pointing, uuids=uuids)
+    for number, path in enumerate(files):
+        assert (pictures_of(path), set_members(path)) == ([""], [])
+        _is_position(path, number)
+    sources = expand([str(tmp_path)])
+    assert [(one.path, one.picture, one.stem) for one in sources] == [(one, None, one.stem) for one in files]
+    assert len({content_hash(one) for one in sources}) == 3
+
+
+@pytest.mark.parametrize("gone", [0, 1])
+def test_positions_are_read_where_the_file_of_another_is_gone(tmp_path: Path, gone: int) -> None:
+    files = write_set(tmp_path, POSITIONS)
+    files[gone].unlink()
+    for number in {0, 1, 2} - {gone}:
+        _is_position(files[number], number)
+    assert [one.path for one in expand([str(tmp_path)])] == [one for one in files if one.is_file()]
+
+
+def test_pixels_are_read_where_the_file_with_the_metadata_is_gone(tmp_path: Path) -> None:
+    first, second, _ = write_set(tmp_path, POSITIONS, pointing=True)
+    for damage in (first.unlink, lambda: first.write_bytes(b"II*\0")):
+        damage()
+        image = read_both_ways(second)
+        assert (image.axes, image.pixel_size_um) == ("IYX", None)
+        np.testing.assert_array_equal(image.pixels, [plane(1, channel) for channel in range(2)])
+
+
+def test_a_file_that_got_another_name_keeps_its_pixels(tmp_path: Path) -> None:
+    for uuids in (True, False):
+        _, second, _ = write_set(tmp_path, POSITIONS, uuids=uuids)
+        copy = tmp_path / "copy.ome.tif"
+        copy.write_bytes(second.read_bytes())
+        for path in (copy, second):
+            np.testing.assert_array_equal(read_both_ways(path).pixels, [plane(1, channel) for channel in range(2)])
+
+
+@pytest.mark.parametrize("pointing", [False, True])
+def test_positions_of_which_each_is_spread_over_files_are_put_together(tmp_path: Path, *, pointing: bool) -> None:
+    files = write_set(tmp_path, [["a0.ome.tif", "a1.ome.tif"], ["b0.ome.tif", "b1.ome.tif"]], pointing=pointing)
+    sources = expand([str(tmp_path)])
+    assert [one.path for one in sources] == [files[0], files[2]]
+    for number in range(2):
+        _is_position(files[2 * number], number)
+        assert set_members(files[2 * number]) == [files[2 * number + 1]]
+        other = read_both_ways(files[2 * number + 1])
+        np.testing.assert_array_equal(other.pixels, plane(number, 1))
+        assert other.pixel_size_um == pytest.approx(((number + 1) / 10,) * 2)
+
+
+def test_channels_in_files_of_their_own_are_put_together_for_all_positions(tmp_path: Path) -> None:
+    first, other = write_set(tmp_path, [["c0.ome.tif", "c1.ome.tif"]] * 3)
+    assert set_members(first) == [other]
+    sources = expand([str(tmp_path)])
+    assert [(one.path, one.picture, one.stem) for one in sources] == [(first, n, f"c0_Pos{n}") for n in range(3)]
+    for number in range(3):
+        _is_position(first, number, picture=number)
+    other.unlink()
+    for source, number in zip(expand([str(tmp_path)]), range(3), strict=True):
+        np.testing.assert_array_equal(source.read(tmp_path).pixels.squeeze(), plane(number, 0))
+
+
+def test_a_file_that_ends_one_position_and_begins_another_is_an_input_too(tmp_path: Path) -> None:
+    a, b, c = write_set(tmp_path, [["a.ome.tif", "b.ome.tif"], ["b.ome.tif", "c.ome.tif"]])
+    assert [one.path for one in expand([str(tmp_path)])] == [a, b]
+    _is_position(a, 0)
+    _is_position(b, 1)
+    a.unlink()
+    sources = expand([str(b), str(c)])
+    assert [(one.path, one.stem) for one in sources] == [(b, "b_Pos0"), (b, "b_Pos1")]
+    np.testing.assert_array_equal(sources[0].read(tmp_path).pixels.squeeze(), plane(0, 1))
+    _is_position(b, 1, picture=1)
+
+
+def test_positions_of_one_file_that_ends_too_soon_have_their_own_planes(tmp_path: Path) -> None:
+    (path,) = write_set(tmp_path, [["all.ome.tif"] * 2] * 3)
+    with tifffile.TiffFile(path) as tiff:
+        text = str(tiff.ome_metadata)
+    with tifffile.TiffWriter(path) as writer:
+        for i in range(3):
+            writer.write(plane(i // 2, i % 2), description=None if i else text, metadata=None, contiguous=False)
+    assert pictures_of(path) == ["Pos0", "Pos1"]
+    _is_position(path, 0, picture=0)
+    with open_image(path, picture=1) as image:
+        assert image.pixel_size_um == pytest.approx((0.2, 0.2))
+        np.testing.assert_array_equal(image.load().pixels.squeeze(), plane(1, 0))
+
+
+def test_pictures_without_planes_do_not_shift_what_is_told_of_others(tmp_path: Path) -> None:
+    (path,) = write_set(tmp_path, [["all.ome.tif"] * 2] * 3)
+    with tifffile.TiffFile(path) as tiff:
+        text, pages = str(tiff.ome_metadata), [page.asarray() for page in tiff.pages]
+    for ifd in (0, 1):  # the first picture is told to lie behind the end of the file
+        text = text.replace(f'IFD="{ifd}"', f'IFD="{ifd + 90}"')
+    with tifffile.TiffWriter(path) as writer:
+        for i, page in enumerate(pages):
+            writer.write(page, description=None if i else text, metadata=None, contiguous=False)
+    assert pictures_of(path) == ["Pos1", "Pos2"]
+    for number in (1, 2):
+        _is_position(path, number, picture=number - 1)
+
+
+def test_of_many_positions_only_the_files_that_are_needed_are_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = write_set(tmp_path, [[f"p{n}.ome.tif"] for n in range(9)])
+    opened: list[str] = []
+    plain = tifffile.TiffFile.__init__
+
+    def noted(self: tifffile.TiffFile, file: Path, **how: object) -> None:
+        opened.append(Path(file).name)
+        plain(self, file, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tifffile.TiffFile, "__init__", noted)
+    np.testing.assert_array_equal(read_image(files[4]).pixels, plane(4, 0))
+    assert set(opened) == {files[4].name}
