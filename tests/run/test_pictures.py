@@ -193,7 +193,9 @@ def test_files_of_a_set_are_not_opened_one_by_one(tmp_path: Path, monkeypatch: p
         return path
 
     monkeypatch.setattr("nucleate.run.pictures.pictures_of", lambda path: pictures_of(noted(path)))
-    monkeypatch.setattr("nucleate.run.pictures.set_members_of", lambda path: set_members_of(noted(path)))
+    monkeypatch.setattr(
+        "nucleate.run.pictures.set_members_of", lambda path, whole: set_members_of(noted(path), whole=whole)
+    )
     assert expand([str(tmp_path), str(others[1])]) == [Source(first)]
     assert set(opened) == {first}
     assert expand([str(others[1]), str(tmp_path)]) == [Source(first)]
@@ -208,6 +210,16 @@ def test_a_set_that_is_not_whole_is_read_file_by_file(tmp_path: Path) -> None:
     first, second, third = _set(tmp_path, 3)
     third.unlink()
     assert expand([str(tmp_path)]) == [Source(first), Source(second)]
+
+
+def test_a_set_is_put_together_when_the_last_of_it_is_copied(tmp_path: Path) -> None:
+    first, second = _set(tmp_path, 2)
+    content = second.read_bytes()
+    second.write_bytes(b"")  # as while it is copied: the folder does not change any more
+    assert expand([str(tmp_path)]) == [Source(first), Source(second)]
+    second.write_bytes(content)
+    assert expand([str(tmp_path)]) == [Source(first)]
+    assert files_of_set(Source(first)) == [second]
 
 
 def test_names_that_are_there_go_before_parts(tmp_path: Path) -> None:

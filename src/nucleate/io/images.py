@@ -230,8 +230,14 @@ def pictures_of(path: Path | str) -> list[str]:
         return names
 
 
-def set_members_of(path: Path | str) -> list[Path]:
-    """List the other files of a set of OME-TIFF files, if this is its first file and they are all there.
+def set_members_of(path: Path | str, *, whole: bool = True) -> list[Path]:
+    """List the other files of a set of OME-TIFF files that its first file brings along, if they are all there.
+
+    Parameters
+    ----------
+    path : Path or str
+    whole : bool
+        If not, all files on which that depends, whether or not they are there.
 
     Raises
     ------
@@ -243,7 +249,8 @@ def set_members_of(path: Path | str) -> list[Path]:
     if known.name != "TIFF":
         return []
     with _guarded(path, known):
-        members: list[Path] = known.reader().set_members(path)
+        reader = known.reader()
+        members: list[Path] = reader.set_members(path) if whole else reader.set_names(path)
         return members
 
 

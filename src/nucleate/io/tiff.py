@@ -15,7 +15,7 @@ from nucleate.core.lazy import LazyImage, lazy, stacked
 from nucleate.io.faults import check_size, fault
 from nucleate.io.tiff_colours import colours_of
 from nucleate.io.tiff_metadata import channel_names, pixel_size_um, z_step_um
-from nucleate.io.tiff_ome import ome_picture, open_tiff
+from nucleate.io.tiff_ome import files_named, ome_picture, open_tiff
 from nucleate.io.tiff_windows import lazy_series
 from nucleate.io.windows import at_level, choose_level, choose_picture, kept_open
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["open_lazy", "pictures", "read", "set_members"]
+__all__ = ["open_lazy", "pictures", "read", "set_members", "set_names"]
 
 _SIDE_PICTURES = re.compile(r"label|macro|thumb|overview|barcode", re.IGNORECASE)
 """Names of the pictures that slide scanners and converters store beside the one that counts."""
@@ -189,6 +189,18 @@ def set_members(path: Path) -> list[Path]:
         others = sorted(path.parent / name for name in names if name != path.name)
         told = [one for one in tiff.series if one.kind == "ome"]
         return [other for other in others if not any(_is_of(other, one) for one in told)]
+
+
+def set_names(path: Path) -> list[Path]:
+    """List the other files of which `set_members` are some, or none while one of them is missing.
+
+    Raises
+    ------
+    OSError, ValueError, ...
+        As `read`.
+    """
+    with open_tiff(path) as tiff:
+        return sorted(path.parent / name for name in files_named(tiff) if name != path.name)
 
 
 def _opened(path: Path) -> tifffile.TiffFile:

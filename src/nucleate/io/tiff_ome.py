@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tifffile import TiffPageSeries
 
-__all__ = ["OmePicture", "ome_picture", "open_tiff"]
+__all__ = ["OmePicture", "files_named", "ome_picture", "open_tiff"]
 
 
 class OmePicture(NamedTuple):
@@ -29,11 +29,14 @@ class OmePicture(NamedTuple):
         Attributes: sizes and their units.
     channels : tuple of str
         The name, else the dye, of each; empty ones where neither is told.
+    files : frozenset of str
+        In which its planes lie.
     """
 
     name: str = ""
     pixels: dict[str, str] = {}  # noqa: RUF012 - of a tuple, and nobody writes into it
     channels: tuple[str, ...] = ()
+    files: frozenset[str] = frozenset()
 
 
 _KNOWN: weakref.WeakKeyDictionary[TiffFile, list[OmePicture]] = weakref.WeakKeyDictionary()
@@ -71,7 +74,7 @@ def open_tiff(path: Path) -> TiffFile:
     if not _are_sane(path, set[str]().union(*kept.values())):
         tiff.close()
         return TiffFile(path, is_ome=False)
-    pictures = [_picture(one) for one in kept]
+    pictures = [_picture(one, names) for one, names in kept.items()]
     if pointer is not None or len(images) > 1:
         # tifffile opens every file that is named, and leaves out pictures without planes: their numbers tell them.
         for number, one in enumerate(kept):
@@ -106,6 +109,22 @@ def ome_picture(tiff: TiffFile, series: TiffPageSeries) -> OmePicture:
     return pictures[next(int(one.name) for one in tiff.series if any(level is series for level in one.levels))]
 
 
+def files_named(tiff: TiffFile) -> set[str]:
+    """Name the files in which planes lie of the pictures of which a file has planes.
+
+    Parameters
+    ----------
+    tiff : TiffFile
+        From `open_tiff`.
+
+    Returns
+    -------
+    set of str
+        Itself among them; empty where OME metadata do not tell. Some may be missing.
+    """
+    return set[str]().union(*(one.files for one in _KNOWN.get(tiff, [])))
+
+
 def _tree(text: str | None) -> ElementTree.Element | None:
     try:
         return ElementTree.fromstring(text or "")
@@ -125,8 +144,8 @@ def _tree_of(path: Path, name: str) -> ElementTree.Element | None:
 def _files(image: ElementTree.Element, *, here: str, uuid: str | None) -> set[str]:
     """Name the files in which planes of a picture lie."""
     told = [one.find("{*}UUID") for one in image.findall("{*}Pixels/{*}TiffData")]
-    names = (here if one is None or one.text == uuid else one.get("FileName", "") for one in told)
-    return {here if name.lower() == here.lower() else name for name in names}
+    names = (here if one is None or one.text == uuid else one.get("FileName") for one in told)
+    return {here if name.lower() == here.lower() else name for name in names if name}
 
 
 def _are_sane(path: Path, names: Iterable[str]) -> bool:
@@ -134,13 +153,12 @@ def _are_sane(path: Path, names: Iterable[str]) -> bool:
     return all(
         re.search(r"[/\\\0]", name) is None and (not (path.parent / name).exists() or (path.parent / name).is_file())
         for name in names
-        if name
     )
 
 
-def _picture(image: ElementTree.Element) -> OmePicture:
+def _picture(image: ElementTree.Element, files: Iterable[str]) -> OmePicture:
     pixels = image.find("{*}Pixels")
     if pixels is None:
         return OmePicture(image.get("Name", ""))
     channels = (one.get("Name") or one.get("Fluor") or "" for one in pixels.findall("{*}Channel"))
-    return OmePicture(image.get("Name", ""), dict(pixels.attrib), tuple(channels))
+    return OmePicture(image.get("Name", ""), dict(pixels.attrib), tuple(channels), frozenset(files))

@@ -150,16 +150,17 @@ def files_of_set(source: Source) -> list[Path]:
     if source.member or source.problem or not source.path.name.lower().endswith(_OME_TIFF):
         return []
     try:
-        now = [(one.st_size, one.st_mtime_ns) for one in (source.path.stat(), source.path.parent.stat())]
-        return list(_members(source.path, *now))
-    except (NucleateError, OSError, ValueError):
+        now = stamp_of(source.path)
+        named = _members(source.path, now, whole=False)
+        return list(_members(source.path, now, *map(stamp_of, named), whole=True)) if named else []
+    except NucleateError:
         return []
 
 
 @functools.lru_cache(maxsize=4096)  # of an input it is asked four times, and each time all metadata are read
-def _members(path: Path, *_: object) -> tuple[Path, ...]:
-    """List the others of a set; what follows the path changes with the file, and with what lies in its folder."""
-    return tuple(set_members_of(path))
+def _members(path: Path, *_: object, whole: bool) -> tuple[Path, ...]:
+    """List the others of a set; what follows the path changes with the files of which the answer is."""
+    return tuple(set_members_of(path, whole=whole))
 
 
 def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:
