@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import zipfile
 from typing import TYPE_CHECKING
@@ -66,6 +67,25 @@ def test_a_member_is_found_after_the_archive_was_written_anew(tmp_path: Path) ->
         archive.writestr("b.png", "alone")
     with pytest.raises(InputError, match=r"a.zip!c.png: cannot be unpacked"):
         content_hash(sources[1])
+
+
+def test_the_directory_is_read_once_more_when_the_archive_was_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _archive(tmp_path / "a.zip")
+    sources = expand([str(path)])
+    hashes = [content_hash(source) for source in sources]
+    os.utime(path)
+    opened: list[Path] = []
+    plain = zipfile.ZipFile
+
+    def noted(file: Path) -> zipfile.ZipFile:
+        opened.append(file)
+        return plain(file)
+
+    monkeypatch.setattr("zipfile.ZipFile", noted)
+    assert [content_hash(source) for source in sources] == hashes
+    assert opened == [path]
 
 
 @pytest.mark.parametrize("damage", ["other", "cut", "encrypted", "changed"])

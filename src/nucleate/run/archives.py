@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -46,14 +47,18 @@ def entries_of(path: Path) -> dict[str, Entry]:
     Returns
     -------
     dict of str to Entry
-        The entry of each file, by its name in plain form: ``a/b.png``.
+        The entry of each file, by its name in plain form: ``a/b.png``. Not to be changed: others get it too.
 
     Raises
     ------
     zipfile.BadZipFile, NotImplementedError, OSError
         If it cannot be read.
     """
-    stamp = stamp_of(path)
+    return _entries(path, stamp_of(path))
+
+
+@functools.lru_cache(maxsize=4)  # of one that was written anew all members are asked for one by one
+def _entries(path: Path, stamp: tuple[tuple[int, int], ...]) -> dict[str, Entry]:
     with zipfile.ZipFile(path) as archive:
         found = [one for one in archive.infolist() if not one.is_dir()]
     return {str(PurePosixPath(one.filename)): Entry(one, stamp) for one in found}
