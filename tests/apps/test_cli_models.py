@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from tests.apps.stopped import contents
 from tests.tiny_model import write_tiny_model
 
 from nucleate.apps.cli import main as door
@@ -154,3 +155,30 @@ def test_demo(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], t
         f"{n}.overlay.png" for n in ("drawn-brightfield", "drawn-fluorescence", "drawn-histology", "tissue")
     ]
     assert len(json.loads((out / "run.json").read_text())["inputs"]) == 4
+
+
+@pytest.mark.parametrize("there", ["images/tissue.png", "tissue.labels.tif", "measurements.csv"])
+def test_demo_overwrites_nothing(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], there: str) -> None:
+    out = tmp_path / "mine"
+    (out / there).parent.mkdir(parents=True)
+    Image.fromarray(selftest.picture()).save(out / there, format="png")
+    before = contents(out)
+    assert call("demo", "-o", out) == 2
+    assert "choose another output folder" in capsys.readouterr().err
+    assert contents(out) == before
+    assert model.is_file()
+
+
+def test_demo_does_not_mix_with_results_of_one_s_own(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(selftest.picture()).save(tmp_path / "spots.png")
+    out = tmp_path / "mine"
+    assert call("segment", tmp_path / "spots.png", "-o", out, "--model", model) == 0
+    before = contents(out)
+    capsys.readouterr()
+    assert call("demo", "-o", out) == 2
+    assert capsys.readouterr().err == f"nucleate: {out} holds results of other images; choose another output folder\n"
+    assert contents(out) == before
+    assert call("demo", "-o", tmp_path / "spots.png" / "below") == 2
+    assert "spots.png is a file; name a folder" in capsys.readouterr().err

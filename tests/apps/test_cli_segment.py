@@ -277,10 +277,9 @@ def test_a_wrong_call_is_one_line(
 
 def test_an_output_that_is_a_file_is_a_wrong_call(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = good.read_bytes()
-    assert call("segment", good, "-o", good) == 2
-    assert "is a file; name a folder" in capsys.readouterr().err
-    assert call("segment", good, "-o", good / "below") == 1
-    assert f"nucleate: cannot make folder {good / 'below'}" in capsys.readouterr().err
+    for output in (good, good / "below"):
+        assert call("segment", good, "-o", output) == 2
+        assert capsys.readouterr().err == f"nucleate: {good} is a file; name a folder\n"
     assert good.read_bytes() == before
 
 

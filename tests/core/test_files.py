@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nucleate.core.files import atomic_folder, atomic_path, make_folder, write_rows, write_text
-from nucleate.errors import OutputError
+from nucleate.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,8 +92,11 @@ def test_make_folder(tmp_path: Path) -> None:
     assert make_folder(tmp_path / "a" / "b").is_dir()
     assert make_folder(str(tmp_path / "a" / "b")).is_dir()
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"cannot make folder .*file"):
-        make_folder(tmp_path / "file")
+    for place in (tmp_path / "file", tmp_path / "file" / "a" / "b"):
+        with pytest.raises(UsageError, match="file is a file; name a folder"):
+            make_folder(place)
+    with pytest.raises(OutputError, match=r"cannot make folder .*xxx: File name too long"):
+        make_folder(tmp_path / ("x" * 300))
 
 
 def test_a_folder_appears_when_it_is_complete_and_replaces_the_old_one(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nucleate.errors import OutputError
+from nucleate.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +26,7 @@ __all__ = [
     "atomic_path",
     "atomic_text",
     "cannot_write",
+    "check_folder",
     "distinct_names",
     "in_file_name",
     "make_folder",
@@ -236,15 +237,31 @@ def distinct_names(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]
     return distinct
 
 
+def check_folder(path: Path | str) -> None:
+    """Refuse a file where a folder is wanted, or above it.
+
+    Raises
+    ------
+    UsageError
+        If there is one.
+    """
+    there = next((place for place in (Path(path), *Path(path).parents) if os.path.exists(place)), None)  # noqa: PTH110
+    if there is not None and not os.path.isdir(there):  # noqa: PTH112 - in pathlib both raise without rights
+        raise UsageError(f"{there} is a file; name a folder")
+
+
 def make_folder(path: Path | str) -> Path:
     """Create a folder with its parents.
 
     Raises
     ------
+    UsageError
+        If a file stands in its place or above it.
     OutputError
-        If it cannot be made or a file stands in its place.
+        If it cannot be made.
     """
     path = Path(path)
+    check_folder(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -21,7 +21,7 @@ import numpy as np
 
 from nucleate.core.files import atomic_path, make_folder
 from nucleate.data.sample import Sample
-from nucleate.errors import OutputError
+from nucleate.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,7 +70,7 @@ def store(folder: Path, key: str, *, samples: list[Sample]) -> None:
                 # Photographs hardly shrink; label images shrink a hundredfold even at the fastest level.
                 _add(archive, f"{number}.image.npy", array=sample.image, method=zipfile.ZIP_STORED)
                 _add(archive, f"{number}.labels.npy", array=_narrow(sample.labels), method=zipfile.ZIP_DEFLATED)
-    except OutputError as error:
+    except (OutputError, UsageError) as error:
         _logger.warning("the samples are not cached: %s", error)
         return
     _drop_older(folder, key)

@@ -9,13 +9,18 @@ from PIL import Image
 
 from nucleate.core.files import atomic_path, make_folder
 from nucleate.data.synth import STYLES, Scene, draw
+from nucleate.errors import NucleateError, UsageError
+from nucleate.io.images import read_image
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["tissue", "write_pictures"]
+__all__ = ["PICTURES", "tissue", "write_pictures"]
+
+PICTURES = ("tissue", *(f"drawn-{style}" for style in STYLES))
+"""Names of the pictures."""
 
 _SEED = 20
 
@@ -29,30 +34,44 @@ def tissue() -> NDArray[np.uint8]:
 
 
 def write_pictures(folder: Path) -> tuple[list[Path], dict[str, NDArray[Any]]]:
-    """Write `tissue`, and a drawn picture of each style.
+    """Write `tissue`, and a drawn picture of each style; those that are there already stay as they are.
 
     Parameters
     ----------
     folder : Path
-        Made where it is missing; pictures of these names are replaced.
+        Made where it is missing.
 
     Returns
     -------
     (list of Path, dict of str to (H, W) int ndarray)
-        The PNG files, and the truth of the drawn ones by name.
+        The PNG files in the order of `PICTURES`, and the truth of the drawn ones by name.
 
     Raises
     ------
+    UsageError
+        If another picture has the name of one; nothing is written then.
     OutputError
         If they cannot be written.
     """
-    pictures: dict[str, NDArray[Any]] = {"tissue": tissue()}
-    truth: dict[str, NDArray[Any]] = {}
-    for number, style in enumerate(STYLES):
-        name = f"drawn-{style}"
-        pictures[name], truth[name] = draw(Scene(style=style), np.random.default_rng([_SEED, number]))
+    drawn = [draw(Scene(style=style), np.random.default_rng([_SEED, at])) for at, style in enumerate(STYLES)]
+    pixels = [tissue(), *(image for image, _ in drawn)]
+    files = [folder / f"{name}.png" for name in PICTURES]
+    missing = [file for file, wanted in zip(files, pixels, strict=True) if not _is_there(file, wanted)]
     make_folder(folder)
-    for name, pixels in pictures.items():
-        with atomic_path(folder / f"{name}.png") as temporary:
-            Image.fromarray(pixels).save(temporary)
-    return [folder / f"{name}.png" for name in pictures], truth
+    for file, wanted in zip(files, pixels, strict=True):
+        if file in missing:
+            with atomic_path(file) as temporary:
+                Image.fromarray(wanted).save(temporary)
+    return files, dict(zip(PICTURES[1:], (labels for _, labels in drawn), strict=True))
+
+
+def _is_there(file: Path, wanted: NDArray[Any]) -> bool:
+    if not file.exists():
+        return False
+    try:
+        same = np.array_equal(read_image(file).pixels, wanted)
+    except NucleateError:
+        same = False
+    if not same:
+        raise UsageError(f"{file} is another picture than the sample of that name; choose another output folder")
+    return True

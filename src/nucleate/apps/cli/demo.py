@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nucleate.apps.cli.console import QuietOption, command_line, say
+from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from nucleate.score.scores import Scores
 
 __all__ = ["demo"]
+
+_IMAGES = "images"
 
 
 def demo(
@@ -25,19 +28,23 @@ def demo(
 ) -> None:
     r"""Segment sample images: a stained tissue photograph, and drawn images whose truth is known.
 
-    Nothing is fetched from a network. The pictures, their outlines and measurements are written to OUT.
+    Nothing is fetched from a network. The pictures, their outlines and measurements are written to OUT, which holds
+    nothing else: other results and pictures are refused.
 
     \b
     Example:
       nucleate demo -o demo
     """
     from nucleate.apps.cli import segment
+    from nucleate.core.files import check_folder
     from nucleate.data.shown import write_pictures
     from nucleate.run.batch import BatchSettings
     from nucleate.run.inputs import expand
 
+    check_folder(output)
+    _refuse_others(output)
     segmenter = segment.load(None, device="auto", threads=None, chosen={})
-    pictures, truth = write_pictures(output / "images")
+    pictures, truth = write_pictures(output / _IMAGES)
     # A second call shows the same results instead of refusing to overwrite them.
     settings = BatchSettings(resume=True, record={"command": command_line()})
     sources = expand(str(path) for path in pictures)
@@ -49,6 +56,22 @@ def demo(
     if not quiet:
         say("your own images: nucleate segment IMAGES -o RESULTS")
     segment.close(summary, output, quiet=quiet)
+
+
+def _refuse_others(output: Path) -> None:
+    """Refuse a folder in which something else is or would be overwritten, before anything is written."""
+    from nucleate.data.shown import PICTURES
+    from nucleate.run.inputs import Source
+    from nucleate.run.journal import JOURNAL_NAME, sources_of
+    from nucleate.run.outputs import COMMON_FILES, DEFAULT_EXPORTS, files_of, refuse_existing
+
+    journal = output / JOURNAL_NAME
+    own = {Source(output / _IMAGES / f"{name}.png").key for name in PICTURES}
+    if not own.issuperset(sources_of(journal)):
+        raise UsageError(f"{output} holds results of other images; choose another output folder")
+    if not journal.exists():
+        results = [file for name in PICTURES for file in files_of(output, name, exports=DEFAULT_EXPORTS)]
+        refuse_existing(output, [*(output / name for name in COMMON_FILES), *results])
 
 
 def _score(output: Path, truth: dict[str, NDArray[Any]]) -> Scores | None:

@@ -94,7 +94,7 @@ def screen(
       nucleate screen plate1/ --map map.csv -o results --channels 1=DAPI,2=actin --channel DAPI
       nucleate screen plate1/ --map map.csv -o results --pattern "{any}_{well}-{field}_{channel}"
     """
-    from nucleate.core.files import make_folder
+    from nucleate.core.files import check_folder, make_folder
     from nucleate.run.journal import JOURNAL_NAME
     from nucleate.run.outputs import refuse_existing
     from nucleate.screen.layout import read_plate
@@ -103,7 +103,7 @@ def screen(
     from nucleate.screen.resuming import take_up
     from nucleate.screen.sources import field_sources, nuclear_channel
 
-    segmenting.check_folder(output)
+    check_folder(output)
     if not (output / RECORD_NAME).exists():
         refuse_existing(output, [output / name for name in FILES])
     if plate_map.resolve() in {(output / name).resolve() for name in FILES}:

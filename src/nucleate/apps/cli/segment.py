@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from nucleate.run.segmenter import Segmenter
 
 __all__ = [
-    "check_folder",
     "close",
     "load",
     "parse_scale",
@@ -99,6 +98,7 @@ def segment(
       nucleate segment plate1/ -o results --resume
       nucleate segment plate1/ -o results --cluster local --workers 4
     """
+    from nucleate.core.files import check_folder
     from nucleate.run.inputs import expand
     from nucleate.run.outputs import refuse_existing
 
@@ -131,18 +131,6 @@ def segment(
 
         write_text(output / "report.html", run_page(read_run(output)))
     close(summary, output, quiet=quiet)
-
-
-def check_folder(output: Path) -> None:
-    """Refuse a file where a folder is wanted.
-
-    Raises
-    ------
-    UsageError
-        If it is one.
-    """
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"-o {output} is a file; name a folder for the results")
 
 
 def settings_of(

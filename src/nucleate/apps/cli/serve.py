@@ -50,7 +50,7 @@ def serve(
       nucleate serve
       nucleate serve -o my-results --port 9000 --no-browser
     """
-    from nucleate.apps.cli.segment import check_folder
+    from nucleate.core.files import check_folder
 
     for library in ("fastapi", "uvicorn"):
         if importlib.util.find_spec(library) is None:
