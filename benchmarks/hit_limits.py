@@ -7,8 +7,9 @@ beyond m - l s or m + l s with a probability that is known; its mean over the dr
 The table has that l, its standard error from ten parts of the draws, and what `nucleate.screen.hits.hit_limit` says.
 
 With --counts the controls are counts of nuclei that chance alone scatters (Poisson), and the limits are those of
-`hit_limit`: the table says how many per cent of wells without an effect are beyond them, where the spread is what the
-controls have, and where it is the root of their median at least, as `nucleate.screen.hits.count_floor` has it.
+`hit_limit`: the table says how many per cent of wells without an effect are beyond them, judged by the counts and the
+spread that the controls have, and as screens judge them, by `nucleate.screen.hits.stabilised_counts` with chance as the
+least spread; and how many per cent of wells without any nucleus.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import argparse
 import numpy as np
 from scipy import optimize, special
 
-from nucleate.screen.hits import NOMINAL, hit_limit, robust_sd
+from nucleate.screen.hits import NOMINAL, hit_limit, robust_sd, stabilised_counts
 
 COUNTS = (6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 24, 28, 32, 40, 48, 64, 96, 128, 256)
 PARTS = 10
@@ -34,11 +35,12 @@ def main() -> None:
     parser.add_argument("--counts", action="store_true")
     asked = parser.parse_args()
     if asked.counts:
-        print("nuclei " + "".join(f"{count:>14}" for count in CONTROLS))
+        print("nuclei " + "".join(f"{count:>19}" for count in CONTROLS))
         for mean in NUCLEI:
             rng = np.random.default_rng([asked.seed, mean])
             cells = [shares_of_counts(rng.poisson(mean, (asked.draws, count)), mean) for count in CONTROLS]
-            print(f"{mean:6} " + "".join(f"{100 * plain:8.2f} {100 * held:5.2f}" for plain, held in cells), flush=True)
+            shown = (f"{100 * plain:7.2f} {100 * held:5.2f} {100 * none:5.0f}" for plain, held, none in cells)
+            print(f"{mean:6} " + "".join(shown), flush=True)
         return
     print("controls  drawn   +-      hit_limit")
     for count in COUNTS:
@@ -67,19 +69,27 @@ def limit_of(middles: np.ndarray, spreads: np.ndarray) -> float:
     return float(optimize.brentq(surplus, 2, 50))
 
 
-def shares_of_counts(controls: np.ndarray, mean: int) -> tuple[float, float]:
-    """Give the shares of counts without an effect that are hits, of all: by the controls' spread, and held to chance.
+def shares_of_counts(controls: np.ndarray, mean: int) -> tuple[float, float, float]:
+    """Give shares of counts that are hits: without an effect by the controls' spread, as screens judge them, and of 0.
 
     Where the spread is 0 no well is judged.
     """
-    middles, spreads = spreads_of(controls)
+    counts = np.arange(max(20, 5 * mean))
+    summed = np.concatenate([[0], special.pdtr(counts, mean)])
+    limit = hit_limit(controls.shape[1])
     shares = []
-    for spread in (spreads, np.maximum(spreads, np.sqrt(middles))):
-        least, most = (middles + sign * hit_limit(controls.shape[1]) * spread for sign in (-1, 1))
-        below = np.where(least < 0, 0, special.pdtr(np.floor(np.maximum(least, 0)), mean))
-        above = special.pdtrc(np.ceil(most) - 1, mean)
-        shares.append(float(np.mean(np.where(spread > 0, below + above, 0))))
-    return shares[0], shares[1]
+    for scale, least in ((lambda values: values.astype(float), 0.0), (_stabilised, 1.0)):
+        middles, spreads = spreads_of(scale(controls))
+        far = limit * np.maximum(spreads, least)
+        values = scale(counts)
+        below = np.where(far > 0, np.searchsorted(values, middles - far, side="right"), 0)
+        above = np.where(far > 0, np.searchsorted(values, middles + far, side="left"), len(values))
+        shares += [float(np.mean(summed[below] + 1 - summed[above])), float(np.mean(below > 0))]
+    return shares[0], shares[2], shares[3]
+
+
+def _stabilised(counts: np.ndarray) -> np.ndarray:
+    return stabilised_counts(counts, np.ones(counts.shape))[0]
 
 
 if __name__ == "__main__":

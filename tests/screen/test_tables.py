@@ -169,7 +169,11 @@ def test_a_plate_by_hand() -> None:
     screen = analyse(
         build_tables(_nuclei(names), [FieldRow(well, well, 1) for well in counts], contents=contents, least=1)
     )
-    assert screen.z["nuclei_per_field"][[1, 3]] == pytest.approx([0, -6 / (1.495 * 2.9652)])
+    # Controls of 8, 10 and 12 and a well of 4, on the scale of roots.
+    four, ten, twelve = 2 * np.sqrt(np.array([4, 10, 12]) + 0.375)
+    assert screen.z["nuclei_per_field"][[1, 3]] == pytest.approx(
+        [0, (four - ten) / (1.495 * 1.4826 * (twelve - ten))], rel=1e-4
+    )
     assert np.isnan(screen.z["nuclei_per_field"][-1])
     # Positive 1 and 1, negative 10 with standard deviation 2: Z' = 1 - 3 x 2 / 9.
     assert screen.controls[0].by_feature["nuclei_per_field"].z_prime == pytest.approx(1 / 3)
@@ -191,8 +195,10 @@ def test_counts_are_judged_where_most_controls_have_the_same() -> None:
     fields[-1] = FieldRow("B02b", "B02", 1, "failed")
     found = analyse(build_tables(_nuclei(names), fields, contents=contents))
     z = dict(zip(found.tables.wells["well"], found.z["nuclei_per_field"], strict=True))
-    # 18 nuclei a field: the root of 36 is 6, of two fields, and in one field the root of 18.
-    assert [z["B01"], z["B02"]] == pytest.approx([-18 / 3, (26 - 18) / np.sqrt(18)])
+    # On the scale of roots chance is 1 for one field; the controls, of two fields, are at 18 nuclei a field.
+    middle = 2 * np.sqrt(18 + 0.375 / 2)
+    apart = [2 * np.sqrt(0.375 / 2) - middle, 2 * np.sqrt(26 + 0.375) - middle]
+    assert [z["B01"], z["B02"]] == pytest.approx([apart[0] * np.sqrt(2), apart[1]])
     assert dict(zip(found.tables.wells["well"], found.hits["nuclei_per_field"], strict=True))["B01"]
 
 

@@ -15,7 +15,6 @@ from nucleate.screen.hits import (
     NOMINAL,
     Edge,
     Separation,
-    count_floor,
     edge_effect,
     hit_limit,
     robust_sd,
@@ -23,6 +22,7 @@ from nucleate.screen.hits import (
     separation,
     share_floor,
     stabilised,
+    stabilised_counts,
 )
 from nucleate.screen.phenotypes import seen_whole
 from nucleate.screen.tables import is_share
@@ -217,7 +217,7 @@ def _scores(tables: Tables, name: str) -> NDArray[np.float64]:
         spread = robust_sd(single[judged])
         floors = _MEDIAN_TO_MEAN * spread / np.sqrt(np.maximum(wells[summary.over], 1))
     else:
-        floors = count_floor(values[negative], wells["fields"])
+        values, floors = stabilised_counts(values, wells["fields"])
     return robust_z(values, values[negative], floors=floors)
 
 

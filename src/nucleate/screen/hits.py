@@ -22,7 +22,6 @@ __all__ = [
     "NOMINAL",
     "Edge",
     "Separation",
-    "count_floor",
     "edge_effect",
     "hit_limit",
     "robust_sd",
@@ -30,6 +29,7 @@ __all__ = [
     "separation",
     "share_floor",
     "stabilised",
+    "stabilised_counts",
 ]
 
 NOMINAL = 0.0027
@@ -173,6 +173,33 @@ def stabilised(shares: NDArray[Any], counts: NDArray[Any]) -> tuple[NDArray[np.f
     return np.arcsin(np.sqrt((hits + 0.375) / (n + 0.75))), 0.5 / np.sqrt(n + 0.5)
 
 
+def stabilised_counts(per_field: NDArray[Any], fields: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bring counts of nuclei to a scale on which their spread hangs on the fields alone.
+
+    Parameters
+    ----------
+    per_field, fields : (n,) ndarray
+        One a well: nuclei a field, and how many fields.
+
+    Returns
+    -------
+    values, spreads : (n,) float64 ndarray
+        Twice the root, and the standard deviation that chance alone (Poisson) gives it.
+
+    Notes
+    -----
+    Anscombe 1948, Biometrika 35:246, DOI 10.1093/biomet/35.3-4.246.
+
+    Examples
+    --------
+    >>> values, spreads = stabilised_counts(np.array([36, 18]), np.array([1, 2]))
+    >>> values.round(2).tolist(), spreads.round(2).tolist()
+    ([12.06, 8.53], [1.0, 0.71])
+    """
+    known = np.maximum(np.asarray(fields, np.float64), 1)
+    return 2 * np.sqrt(np.asarray(per_field, np.float64) + 0.375 / known), 1 / np.sqrt(known)
+
+
 def share_floor(shares: NDArray[Any], counts: NDArray[Any]) -> float:
     """Give the standard deviation that chance alone gives the shares of some wells: sqrt(p (1 - p) / n).
 
@@ -192,32 +219,6 @@ def share_floor(shares: NDArray[Any], counts: NDArray[Any]) -> float:
     n = np.asarray(counts, np.float64)[known]
     p = float(((np.asarray(shares)[known] * n).sum() + 0.375) / (n.sum() + 0.75))
     return math.sqrt(p * (1 - p) / float(np.median(n)))
-
-
-def count_floor(negatives: NDArray[Any] | Sequence[float], fields: NDArray[Any]) -> NDArray[np.float64]:
-    """Give the standard deviation that chance alone gives the nuclei a field of wells: that of Poisson.
-
-    Parameters
-    ----------
-    negatives : (m,) array-like
-        Nuclei a field of the negative controls; NaN is left out.
-    fields : (n,) ndarray
-        Of each well.
-
-    Returns
-    -------
-    (n,) float64 ndarray
-        Root of as many nuclei as the median control would have in the well's fields, divided by these; 0 without
-        controls.
-
-    Examples
-    --------
-    >>> count_floor([8, 9, 10], np.array([1, 4])).tolist()
-    [3.0, 1.5]
-    """
-    controls = _finite(negatives)
-    middle = float(np.median(controls)) if controls.size else 0.0
-    return np.sqrt(middle / np.maximum(np.asarray(fields, np.float64), 1))
 
 
 def robust_z(
