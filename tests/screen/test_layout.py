@@ -123,18 +123,49 @@ def test_what_does_not_fit_is_told_in_one_line_each(tmp_path: Path) -> None:
     )
 
 
+LEICA = "image--L0000--S00--U{:02d}--V00--J{:02d}--E00--O00--X{:02d}--Y02--T0000--Z{:02d}--C{:02d}.ome.tif"
+
+
+def _leica(folder: Path, *jobs: tuple[int, int, int, int], wells: int = 2) -> str:
+    """Write pictures of each job, X, plane and channel, and give what is said of them."""
+    _touch(folder, *(LEICA.format(well, *job) for well in range(wells) for job in jobs))
+    with pytest.raises(UsageError, match=r"pictures of several jobs: J08 \(\d+ files\), J") as refused:
+        read_plate(folder)
+    return str(refused.value)
+
+
 def test_jobs_of_leica_can_be_channels(tmp_path: Path) -> None:
-    names = [
-        f"image--L0000--S00--U0{column}--V00--J{job}--E00--O00--X01--Y02--T0000--Z00--C00.ome.tif"
-        for column in range(2)
-        for job in ("08", "09")
-    ]
-    problems = read_plate(_touch(tmp_path, *names)).problems
-    assert len(problems) == 2
-    assert "it is of job J09, the first of J08" in problems[0]
-    plate = read_plate(tmp_path, pattern=problems[0].split('"')[1])
+    (one, each) = _leica(tmp_path, (8, 1, 0, 0), (9, 1, 0, 0)).split('"')[1::2]
+    plate = read_plate(tmp_path, pattern=each)
     assert (plate.problems, plate.channels) == ((), ("08", "09"))
     assert [field.name for field in plate.fields] == ["A01_f2001", "A02_f2001"]
+    alone = read_plate(tmp_path, pattern=one)
+    assert all("--J08--" in file.path.name for field in alone.fields for file in field.files)
+    assert len(alone.problems) == 2
+
+
+@pytest.mark.parametrize(
+    "jobs",
+    [
+        # Two channels each; another plane; another place.
+        [(8, 1, 0, 0), (8, 1, 0, 1), (9, 1, 0, 0), (9, 1, 0, 1)],
+        [(8, 1, 0, 0), (8, 1, 1, 1), (9, 1, 1, 0)],
+        [(8, 1, 0, 0), (8, 2, 0, 0), (9, 3, 0, 0)],
+    ],
+)
+def test_jobs_of_leica_make_no_field_together(tmp_path: Path, jobs: list[tuple[int, int, int, int]]) -> None:
+    said = _leica(tmp_path, *jobs)
+    (one,) = said.split('"')[1::2]
+    assert said.endswith(f'; take one, --pattern "{one}", or move the others away')
+    plate = read_plate(tmp_path, pattern=one)
+    own = {LEICA.format(well, *job) for well in range(2) for job in jobs if job[0] == 8}
+    assert {file.path.name for field in plate.fields for file in field.files} == own
+    assert plate.channels == tuple(sorted({f"{job[3]:02d}" for job in jobs if job[0] == 8}))
+
+
+def test_an_overview_of_another_job_is_told(tmp_path: Path) -> None:
+    overview = LEICA.format(0, 1, 1, 0, 0)
+    assert "J08 (4 files), J01 (1 files); take one" in _leica(_touch(tmp_path, overview), (8, 1, 0, 0), (8, 1, 0, 1))
 
 
 @pytest.mark.parametrize("channels", [("C1", "C2"), ("CH1", "CH2"), ("Cy3", "Cy5"), ("w1", "w2"), ("DAPI", "Cy5")])

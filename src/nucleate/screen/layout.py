@@ -19,7 +19,7 @@ from nucleate.core.wells import well_name, well_place
 from nucleate.errors import DataError, InputError, UsageError
 from nucleate.io.omezarr import pictures
 from nucleate.run.layouts import OWN_SUFFIXES, is_image_folder, looks_like_image
-from nucleate.screen.names import FREE, STYLES, choose_naming, jobs_as_channels, stem_of
+from nucleate.screen.names import FREE, STYLES, choose_naming, job_pattern, stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,9 +32,6 @@ _FLAT = re.compile(r"DC_.*CAM\d+.*|SC_.*_M\d+_CH\d+.*", re.IGNORECASE)
 """Pictures by which Yokogawa's microscopes are calibrated; they lie among those of the wells."""
 _FLAT_FOLDER = "FFC_Profile"
 """The same of Harmony."""
-
-_JOB = re.compile(r"--(J\d+)", re.IGNORECASE)
-"""Of Leica's microscopes: one of several passes over the plate."""
 
 
 @dataclass(frozen=True, order=True)
@@ -218,6 +215,7 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
         known = ", ".join([*(style for style in STYLES if style != "free"), FREE])
         raise UsageError(f"{one_line(str(folder))}: {how} ({problems[0]}); known are {known}, or give --pattern")
     _check_one_name(places, root=folder)
+    _check_one_job(places, root=folder)
     wells: dict[tuple[str, int], dict[tuple[str, int, int], PlateFile]] = defaultdict(dict)
     elsewhere = Counter[tuple[Path, Path]]()
     # Of a picture that was saved several times the TIFF is taken.
@@ -227,8 +225,7 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
             if path.with_suffix("") != there[key].path.with_suffix(""):
                 elsewhere[there[key].path.parent, path.parent] += 1
             what = f"{place.well} field {place.field} channel {place.channel!r}"
-            cure = _cure(there[key].path, path) if naming.style == "leica" else "remove one"
-            problems.append(f"{one_line(str(path.relative_to(folder)))}: a second picture of {what}; {cure}")
+            problems.append(f"{one_line(str(path.relative_to(folder)))}: a second picture of {what}; remove one")
             continue
         there[key] = PlateFile(*key, path)
     _check_one_plate(files, elsewhere, root=folder)
@@ -240,16 +237,6 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
     ordered = sorted(wells, key=lambda key: (well_place(key[0]), key[1]))
     fields = [PlateField(*key, tuple(sorted(wells[key].values()))) for key in ordered]
     return Plate(folder, naming.style, tuple(_at_time(fields, time, folder=folder)), tuple(sorted(problems)))
-
-
-def _cure(first: Path, second: Path) -> str:
-    """Say what to do about two pictures of one place, by names of Leica's."""
-    jobs = [match[1] for path in (first, second) if (match := _JOB.search(path.stem))]
-    if len(set(jobs)) < 2:
-        return "remove one"
-    pattern = one_line(jobs_as_channels(stem_of(first)))
-    which = f"it is of job {jobs[1]}, the first of {jobs[0]}"
-    return f'{which}: move one away, or take jobs for channels: --pattern "{pattern}"'
 
 
 def _read_names(files: Sequence[Path], naming: Naming, *, root: Path) -> tuple[dict[Path, Place], list[str]]:
@@ -306,6 +293,25 @@ def _check_one_name(places: Mapping[Path, Place], *, root: Path) -> None:
             f"{one_line(str(root))}: names begin with those of several plates: {listed}; give each plate a folder of "
             'its own, or say with --pattern "{any}_{well}_..." that they are one'
         )
+
+
+def _check_one_job(places: Mapping[Path, Place], *, root: Path) -> None:
+    """Refuse a folder of several passes of a microscope of Leica's: their pictures make no field together."""
+    jobs: dict[str, dict[Path, Place]] = defaultdict(dict)
+    for path, place in places.items():
+        jobs[place.job][path] = place
+    if len(jobs) < 2:
+        return
+    ordered = sorted(jobs, key=lambda job: (not job, -len(jobs[job]), job))
+    listed = ", ".join(f"{f'J{job}' if job else 'none'} ({len(jobs[job])} files)" for job in ordered)
+    stem = stem_of(next(iter(jobs[ordered[0]])))
+    cure = f'take one, --pattern "{job_pattern(stem)}"'
+    # A job of several channels would lose all but one; names without a channel may stand for several.
+    single = all(len({place.channel for place in found.values()}) == 1 for found in jobs.values())
+    alike = len({frozenset((place.well, place.field) for place in found.values()) for found in jobs.values()}) == 1
+    if single and alike and all(place.job and place.channel for place in places.values()):
+        cure += f', or take each for a channel, --pattern "{job_pattern(stem, as_channel=True)}"'
+    raise UsageError(f"{one_line(str(root))}: pictures of several jobs: {listed}; {cure}, or move the others away")
 
 
 def _check_one_plate(files: Sequence[Path], elsewhere: Counter[tuple[Path, Path]], *, root: Path) -> None:

@@ -37,7 +37,7 @@ __all__ = [
     "Place",
     "choose_naming",
     "compile_pattern",
-    "jobs_as_channels",
+    "job_pattern",
     "naming_of",
     "stem_of",
 ]
@@ -66,7 +66,8 @@ STYLES = {
     ),
     "leica": (
         r"(?:.*?--)?(?:(?P<plate>S\d+)--)?U(?P<column0>\d+)--V(?P<row0>\d+)"
-        r"(?:--X(?P<x>\d+)|--Y(?P<y>\d+)|--T(?P<time>\d+)|--Z(?P<z>\d+)|--C(?P<channel>\d+)|--[ABD-SUVW]\d+)*"
+        r"(?:--J(?P<job>\d+)|--X(?P<x>\d+)|--Y(?P<y>\d+)|--T(?P<time>\d+)|--Z(?P<z>\d+)|--C(?P<channel>\d+)"
+        r"|--[ABD-IK-SUVW]\d+)*"
     ),
     # A channel with "_" in it may be a plane and a channel, or any other microscope's name: who has one says so.
     "free": rf"{_WELL}_[A-Za-z]{{0,5}}?(?P<field>\d+)_(?P<channel>(?![zt]\d+$)[^_/]+)",
@@ -87,7 +88,7 @@ _PLACES = {
     "time": r"[A-Za-z]{0,5}?(?P<time>\d+)",
     "any": r"[^/]*?",
 }
-_LEICA = {"U": "column0", "V": "row0", "J": "channel", "X": "x", "Y": "y", "Z": "z", "T": "time"}
+_LEICA = {"U": "column0", "V": "row0", "X": "x", "Y": "y", "Z": "z", "T": "time", "C": "channel"}
 _MOST_ROWS, _MOST_COLUMNS = 26 + 26 * 26, 999
 """As far as names of wells go: ZZ999."""
 _STEPS = re.compile(r"^(TimePoint|ZStep)_(\d+)$")
@@ -111,6 +112,8 @@ class Place:
         0 where there are none.
     plate : str
         What stands in front, of styles that put the plate's name there.
+    job : str
+        Number of one of several passes over the plate, of Leica's names.
     """
 
     well: str
@@ -119,6 +122,7 @@ class Place:
     z: int
     time: int
     plate: str = ""
+    job: str = ""
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,8 @@ class Naming:
             return None
         steps = {m[1]: m[2] for part in path.parts[:-1] if (m := _STEPS.match(part))}
         z, time = (int(found.get(key, steps.get(step, 0))) for key, step in (("z", "ZStep"), ("time", "TimePoint")))
-        return Place(_well(found), _field(found), found.get("channel", ""), z, time, found.get("plate", ""))
+        channel, plate, job = (found.get(key, "") for key in ("channel", "plate", "job"))
+        return Place(_well(found), _field(found), channel, z, time, plate, job)
 
 
 def stem_of(path: Path) -> str:
@@ -288,21 +293,24 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(text, re.IGNORECASE)
 
 
-def jobs_as_channels(stem: str) -> str:
-    """Give the pattern for names of Leica's in which each job is a channel.
+def job_pattern(stem: str, *, as_channel: bool = False) -> str:
+    """Give the pattern for names of Leica's of the job of this one, or that in which each job is a channel.
 
     Examples
     --------
-    >>> jobs_as_channels("image--L0000--S00--U01--V00--J08--X00--Y00--C00")
+    >>> job_pattern("image--L0000--S00--U01--V00--J08--X00--Y00--C00")
+    '{any}U{column0}--V{row0}--J08--X{x}--Y{y}--C{channel}'
+    >>> job_pattern("image--L0000--S00--U01--V00--J08--X00--Y00--C00", as_channel=True)
     '{any}U{column0}--V{row0}--J{channel}--X{x}--Y{y}--C{any}'
     """
+    known = _LEICA | ({"J": "channel", "C": "any"} if as_channel else {})
+
+    def place(found: re.Match[str]) -> str:
+        letter = found[1].upper()
+        return found[0] if letter == "J" and not as_channel else f"{found[1]}{{{known.get(letter, 'any')}}}"
+
     text = re.sub(r"^.*?(?=U\d+--V\d)", "{any}", stem, count=1, flags=re.IGNORECASE)
-    return re.sub(
-        r"\b([A-Z])\d+(?=--|$)",
-        lambda found: f"{found[1]}{{{_LEICA.get(found[1].upper(), 'any')}}}",
-        text,
-        flags=re.IGNORECASE,
-    )
+    return re.sub(r"\b([A-Z])\d+(?=--|$)", place, text, flags=re.IGNORECASE)
 
 
 def _doubtful(match: re.Match[str]) -> bool:
