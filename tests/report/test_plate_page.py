@@ -46,9 +46,9 @@ def test_a_hit_shows_the_nuclei_that_its_measures_are_over() -> None:
     assert "Nuclei positive for EdU (share) +" in hits
     assert '<td class="num">40</td><td class="num">5</td>' in hits
     assert (
-        "Medians and shares over under 6 nuclei are not judged; only whole ones count for: Median nuclear area (px), "
-        "Condensed nuclei (share), Mitotic-looking nuclei (share)." in hits
-    )
+        "A median or share of fewer than 6 nuclei is not judged. Nuclei that the edge of a field cuts do not count "
+        "for: Median nuclear area (px), Condensed nuclei (share), Mitotic-looking nuclei (share)."
+    ) in hits
     assert "Positive for EdU: mean intensity in that channel over" in page
 
 

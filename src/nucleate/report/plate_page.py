@@ -178,8 +178,8 @@ def _hits(screen: Screen, unit: str) -> str:
         rows.append([wells["well"][i], wells["compound"][i], seen, *counts, dose])
     chance = (
         f" By chance alone about {shown(screen.expected_by_chance)} would be there: each measure of each well has "
-        f"0.27 %. Medians and shares over under {LEAST} nuclei are not judged; only whole ones count for: "
-        f"{escape(', '.join(whole))}."
+        f"0.27 %. A median or share of fewer than {LEAST} nuclei is not judged. Nuclei that the edge of a field "
+        f"cuts do not count for: {escape(', '.join(whole))}."
     )
     known = sorted({f"{limit:.3g}" for limit in limits.values() if np.isfinite(limit)}, key=float)
     if not rows:
