@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["JOURNAL_NAME", "PARTS_NAME", "Journal", "Outcome", "finished", "rename_sources", "sources_of"]
+__all__ = [
+    "JOURNAL_NAME",
+    "PARTS_NAME",
+    "Journal",
+    "Outcome",
+    "finished",
+    "refuse_begun",
+    "rename_sources",
+    "sources_of",
+]
 
 JOURNAL_NAME = ".nucleate-journal.jsonl"
 
@@ -85,9 +94,9 @@ class Journal:
         self.names: dict[str, str] = {}
         self.done: dict[str, Outcome] = {}
         now: dict[str, Any] = json.loads(json.dumps(dict(settings)))  # as the file gives them back: tuples become lists
+        if not resume:
+            refuse_begun(path)
         lines = _whole_lines(path)
-        if lines and not resume:
-            raise UsageError(f"{path.parent} already holds results; add --resume to go on or choose another folder")
         if lines:
             _check_settings(path, lines[0].get("settings", {}), now=now)
         for line in lines[1:]:
@@ -128,6 +137,20 @@ def finished(path: Path) -> dict[str, str]:
     """
     done = (line for line in _whole_lines(path) if line.get("kind") == "done")
     return {line["source"]: line["sha256"] for line in done if line["status"] == "ok"}
+
+
+def refuse_begun(path: Path) -> None:
+    """Refuse a folder in which a run has begun, for one that is not to go on there.
+
+    Raises
+    ------
+    UsageError
+        If there is a journal.
+    OutputError
+        If it cannot be read.
+    """
+    if _whole_lines(path):
+        raise UsageError(f"{path.parent} already holds results; add --resume to go on or choose another folder")
 
 
 def sources_of(path: Path) -> list[str]:

@@ -160,6 +160,13 @@ def test_new_fields_get_the_scale_of_those_before(
     assert "scale was 1.0, is now 2.0" in capsys.readouterr().err
 
 
+def test_results_without_resume_are_refused_at_once(screened: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    leave(*_call(screened), code=2)
+    said = capsys.readouterr().err
+    assert f"{screened / 'out' / 'fields'} already holds results; add --resume" in said
+    assert "for all fields" not in said
+
+
 def test_a_nucleus_counts_once_in_a_stack(screened: Path) -> None:
     for path in sorted((screened / "p").iterdir()):
         plane = tifffile.imread(path)

@@ -99,8 +99,7 @@ def screen(
     from nucleate.run.outputs import refuse_existing
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
-    from nucleate.screen.results import FIELDS_FOLDER, FILES, RECORD_NAME, read_record, write_record
-    from nucleate.screen.resuming import take_up
+    from nucleate.screen.results import FIELDS_FOLDER, FILES, RECORD_NAME, write_record
     from nucleate.screen.sources import field_sources, nuclear_channel
 
     check_folder(output)
@@ -116,12 +115,8 @@ def screen(
     nuclear = nuclear_channel(found, channel)
     sources = field_sources(found)
     record = _record(found, content, channel=nuclear, wells=wells, pattern=pattern)
+    record = _taken_up(output, record, sources=sources, resume=resume)
     fields = output / FIELDS_FOLDER
-    if resume:
-        earlier = read_record(output / RECORD_NAME) if (output / RECORD_NAME).exists() else record
-        earlier.check_same_plate(record)
-        take_up(fields, sources)
-        record = replace(record, unit=record.unit or earlier.unit)
     for line in [*found.problems[:_LISTED_PROBLEMS], *record.remarks, *_surprises(found, content.contents)]:
         say(f"nucleate: {line}")
     if (more := len(found.problems) - _LISTED_PROBLEMS) > 0:
@@ -172,6 +167,21 @@ def make_pages(output: Path) -> list[Path]:
 
     record = read_record(output / RECORD_NAME)
     return _write_pages(output, load_screen(output, record), record=record)
+
+
+def _taken_up(output: Path, record: ScreenRecord, *, sources: Sequence[Source], resume: bool) -> ScreenRecord:
+    """Refuse a folder that holds other results; take over from an earlier run what is not said again."""
+    from nucleate.run.journal import JOURNAL_NAME, refuse_begun
+    from nucleate.screen.results import FIELDS_FOLDER, RECORD_NAME, read_record
+    from nucleate.screen.resuming import take_up
+
+    if not resume:
+        refuse_begun(output / FIELDS_FOLDER / JOURNAL_NAME)
+        return record
+    earlier = read_record(output / RECORD_NAME) if (output / RECORD_NAME).exists() else record
+    earlier.check_same_plate(record)
+    take_up(output / FIELDS_FOLDER, sources)
+    return replace(record, unit=record.unit or earlier.unit)
 
 
 def _write(output: Path, record: ScreenRecord) -> None:
