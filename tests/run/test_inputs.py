@@ -100,6 +100,18 @@ def test_linked_folders_are_looked_through_once(tmp_path: Path) -> None:
     assert found == ["in/a.png", "in/z/b.png", "in/again/d.png", "in/far/c.png"]
 
 
+def test_patterns_take_pictures_behind_links_once(tmp_path: Path) -> None:
+    _touch(tmp_path, "in/a.png", "in/z/b.png", "in/z/deep/b.png", "in/.h/h.png", "elsewhere/c.png")
+    for link, target in {"in/far": "elsewhere", "in/beside": "in/z", "in/up": ".", "in/z/one": "in"}.items():
+        (tmp_path / link).symlink_to(tmp_path / target, target_is_directory=True)
+    (tmp_path / "elsewhere/two").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    every = ["in/a.png", "in/far/c.png", "in/z/b.png", "in/z/deep/b.png"]
+    for pattern, wanted in {"**/*.png": every, "**": every, "z/**/*": every[2:], "**/z/**/b.*": every[2:]}.items():
+        found = _names(tmp_path, expand([f"{tmp_path}/in/{pattern}"]))
+        assert sorted(found) == wanted, pattern
+    assert _names(tmp_path, expand([f"{tmp_path}/in/*/b.png"])) == ["in/beside/b.png", "in/z/b.png"]
+
+
 def test_words_that_lead_to_no_image_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"no image in .*empt\*"):

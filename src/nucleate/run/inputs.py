@@ -27,7 +27,9 @@ from nucleate.run.layouts import (
     is_image_folder,
     is_own,
     looks_like_image,
+    matches_of,
     members_to_segment,
+    named_again,
     tell_left,
     truth_beside,
     truth_in,
@@ -323,13 +325,14 @@ def _expand_word(word: str, output: Path | None) -> Iterator[Source]:
 
 
 def _glob(word: str, output: Path | None) -> Iterator[Source]:
-    matches = sorted(glob.glob(word, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute patterns
+    matches = matches_of(word)
     if not matches:
         yield Source(Path(word), problem=f"{one_line(word)}: no file matches; check the pattern")
-    for match in map(Path, matches):
-        if is_own(match, output):
-            continue
-        yield from _folder(match, output) if os.path.isdir(match) else _file(match)  # noqa: PTH112 - Path.is_dir() may raise
+    listed: list[Source] = []
+    for match in (one for one in matches if not is_own(one, output)):
+        listed += _folder(match, output) if os.path.isdir(match) else _file(match)  # noqa: PTH112 - Path.is_dir() may raise
+    again = named_again(one.path.parent for one in listed) if "**" in word else ()
+    yield from (one for one in listed if one.path.parent not in again)
 
 
 def _file(path: Path) -> Iterator[Source]:
