@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from nucleate.core.image import LENGTHS_UM, Image
 from nucleate.errors import OutputError
 from nucleate.export.label_tiff import write_labels
 from nucleate.io.images import read_image
@@ -31,6 +32,16 @@ def test_reads_back_equal(tmp_path: Path, highest: int, dtype: type) -> None:
     assert image.axes == "YX"
     assert image.pixel_size_um == pytest.approx((0.5, 0.25))
     np.testing.assert_array_equal(image.pixels, labels)
+
+
+@pytest.mark.parametrize("size", [*LENGTHS_UM, 0.16253, 1e-5, 123456.7])
+def test_sizes_of_pixels_that_an_image_can_have_are_kept(tmp_path: Path, size: float) -> None:
+    path = tmp_path / "a.labels.tif"
+    image = Image(np.ones((2, 4, 5), np.int32), "ZYX", (size, size), z_step_um=size)
+    write_labels(path, image.pixels, axes="ZYX", pixel_size_um=image.pixel_size_um, z_step_um=image.z_step_um)
+    again = read_image(path)
+    assert again.pixel_size_um == pytest.approx((size, size))
+    assert again.z_step_um == pytest.approx(size)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])

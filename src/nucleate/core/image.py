@@ -41,8 +41,10 @@ COLOURS = ("red", "green", "blue")
 DNA_NAMES = ("dapi", "hoechst", "dna", "draq5", "nuclei", "nucleus", "h2b", "nuclear", "405")
 """Parts of channel names that mark a nuclear stain, the surest first."""
 
-LENGTHS_UM = (1e-12, 1e12)
-"""The least and the most that a side of a pixel or a step can be, in micrometres, and how far off a place."""
+LENGTHS_UM = (1e-9, 1e9)
+"""The least and the most that a side of a pixel or a step can be, in micrometres, and how far off a place.
+
+TIFF files can hold these: pixels a micrometre, as a fraction of two numbers of 32 bits."""
 
 
 def find_channel(wanted: str | int | None, names: tuple[str, ...], *, count: int, name: str, axes: str = "") -> int:
