@@ -96,6 +96,11 @@ def test_size_of_pixels(scale: tuple[float, ...], units: tuple[str, ...], expect
         (("t", "z", "y", "x"), (1, 1, 0.5, 0.25), ("pixel", "pixel", "um", "um"), None, (0, 5, 6)),
         (("t", "time", "y", "x"), (2, 2, 0.5, 0.25), (), None, (0, 5, 6)),
         ((), (0.5, 0.25), (), None, (0, 5, 6)),
+        ((), (1, 5, 1, 1), ("pixel",) * 4, None, None),
+        ((), (1, 5, 0.5, 0.25), ("pixel",) * 4, 5, (4, 5, 6)),
+        ((), (1, 30, 0.5, 0.25), ("pixel", "second", "um", "um"), None, (0, 5, 6)),
+        ((), (2, 30, 0.5, 0.25), ("um", "ms", "um", "um"), 2, (3, 5, 6)),
+        (("t", "z", "y", "x"), (1, 2, 0.5, 0.25), ("s", "furlong", "um", "um"), None, (0, 5, 6)),
     ],
 )
 def test_step_and_place_of_a_stack(
@@ -110,6 +115,12 @@ def test_step_and_place_of_a_stack(
     assert image.z_step_um == (None if step is None else pytest.approx(step))
     assert image.origin_um == (None if place is None else pytest.approx(place))
     assert WHOLE.of(Picture(STACK[0], axes=axes, scale=scale, units=units)).origin_um is None
+
+
+@pytest.mark.parametrize(("units", "axes"), [(("second", "um", "um"), "TYX"), (("um",) * 3, "ZYX"), ((), "ZYX")])
+def test_an_axis_without_a_name_is_time_by_its_unit(units: tuple[str, ...], axes: str) -> None:
+    picture = Picture(STACK[0, 0], axes=("0", "1", "2"), scale=(30.0, 0.2, 0.2), units=units)
+    assert WHOLE.of(picture).axes == axes
 
 
 def test_what_is_no_picture_is_refused() -> None:

@@ -25,6 +25,8 @@ __all__ = ["WHOLE", "Picture", "View", "together"]
 _TIMES = {"t", "time", "frame", "frames"}
 _DEPTHS = {"z", "depth", "slice", "slices"}
 _CHANNELS = {"c", "channel", "channels"}
+_NO_UNITS = {"", "pixel", "pixels"}
+_DURATIONS = {"s", "sec", "second", "seconds", "ms", "millisecond", "microsecond", "min", "minute", "h", "hour", "day"}
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,12 @@ class Picture:
         Whether the last axis holds colours.
     axes : tuple of str
         What the axes are called, colours left out; the letters ``z`` and ``t`` mean depth and time. Without names the
-        last axis before the rows is depth.
+        last axis before the rows is depth, unless its unit is one of time.
     scale, translate : tuple of float
         Of each axis, as the layer has them; 1 and 0 when empty.
     units : tuple of str
-        Of each axis. A scale without a unit of length is taken to be in micrometres, unless it is 1.
+        Of each axis. A scale without a unit, or in pixels, is taken to be in micrometres, unless it is 1 or that of
+        planes of which the pixel size is not known.
     """
 
     data: Any
@@ -88,11 +91,23 @@ class Picture:
         return 0.0 if factor is None or len(self.translate) < -axis else self.translate[axis] * factor
 
     def _um(self, axis: int) -> float | None:
-        """Tell how many micrometres the unit along an axis is, the last being -1; None where it is a pixel."""
+        """Tell how many micrometres the unit along an axis is, the last being -1; None where it is no length."""
         if len(self.scale) < -axis:
             return None
-        factor = micrometres(self.units[axis]) if self.units else None
-        return 1.0 if factor is None and self.scale[axis] != 1 else factor
+        unit = self._unit(axis)
+        if unit not in _NO_UNITS:
+            return micrometres(unit)
+        known = self.scale[axis] != 1 and (axis >= -2 or self.pixel_size_um is not None)
+        return 1.0 if known else None
+
+    def _unit(self, axis: int) -> str:
+        """Give the unit along an axis, in small letters, the last axis being -1; empty where there is none."""
+        return self.units[axis].strip().lower() if len(self.units) >= -axis else ""
+
+    def is_time(self, axis: int) -> bool:
+        """Tell whether an axis is time by its name, or by its unit where it has no name."""
+        name = self.name_of(axis)
+        return name in _TIMES or (not name and self._unit(axis - len(self.leading) - 2) in _DURATIONS)
 
     def name_of(self, axis: int) -> str:
         """Give what an axis is called, in small letters; empty where it has no name, or a number as napari gives it."""
@@ -211,7 +226,7 @@ class View:
         """Tell the axes that are counted as times from the one that is depth."""
         free = [axis for axis in range(len(picture.leading)) if axis not in dict(self.fixed)]
         named = [axis for axis in free if picture.name_of(axis) in _DEPTHS]
-        unnamed = [axis for axis in free if picture.name_of(axis) not in _TIMES | _CHANNELS]
+        unnamed = [axis for axis in free if picture.name_of(axis) not in _CHANNELS and not picture.is_time(axis)]
         depth = (named or unnamed)[-1:]
         return [axis for axis in free if axis not in depth], depth
 
