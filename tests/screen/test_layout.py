@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -267,6 +268,32 @@ def test_plates_that_cannot_be(tmp_path: Path, names: list[str], pattern: str | 
 def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         read_plate(tmp_path / "no")
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    _touch(tmp_path / "store", "A01_1_DAPI.tif", "deep/A02_1_DAPI.tif")
+    plate = _touch(tmp_path / "p", "A03_1_DAPI.tif")
+    for link, target in {"p/day1": "store", "p/again": "store/deep", "p/up": ".", "store/loop": "store"}.items():
+        (tmp_path / link).symlink_to(tmp_path / target, target_is_directory=True)
+    found = read_plate(plate)
+    assert [(field.well, len(field.files)) for field in found.fields] == [("A01", 1), ("A02", 1), ("A03", 1)]
+    assert found.problems == ()
+
+
+def test_folders_that_cannot_be_listed_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _touch(tmp_path, "A01_1_DAPI.tif", "shut/A02_1_DAPI.tif")
+    plain = os.scandir
+
+    def closed(path: str) -> Any:  # noqa: ANN401 - as os.scandir
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert read_plate(tmp_path).problems == ("shut: cannot be listed: Permission denied",)
+    (tmp_path / "A01_1_DAPI.tif").unlink()
+    with pytest.raises(UsageError, match="shut: cannot be listed: Permission denied; name the folder"):
+        read_plate(tmp_path)
 
 
 def test_time_points_of_folders(tmp_path: Path) -> None:

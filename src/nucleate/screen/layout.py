@@ -18,7 +18,7 @@ from nucleate.core.text import one_line
 from nucleate.core.wells import well_name, well_place
 from nucleate.errors import DataError, InputError, UsageError
 from nucleate.io.omezarr import pictures
-from nucleate.run.layouts import OWN_SUFFIXES, is_image_folder, looks_like_image
+from nucleate.run.layouts import OWN_SUFFIXES, each_folder, is_image_folder, looks_like_image
 from nucleate.screen.names import FREE, STYLES, choose_naming, job_pattern, stem_of
 
 if TYPE_CHECKING:
@@ -205,9 +205,11 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
         raise UsageError(f"{one_line(str(folder))}: no such folder; name the folder of a plate")
     if is_image_folder(folder):
         return _read_zarr(folder)
-    files = _pictures(folder)
+    unlisted: list[str] = []
+    files = _pictures(folder, unlisted)
     if not files:
-        raise UsageError(f"{one_line(str(folder))}: no picture in this folder; name the folder of a plate")
+        why = unlisted[0] if unlisted else "no picture in this folder"
+        raise UsageError(f"{one_line(str(folder))}: {why}; name the folder of a plate")
     naming = choose_naming(files, pattern, root=folder)
     places, problems = _read_names(files, naming, root=folder)
     if not places:
@@ -236,7 +238,9 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
         )
     ordered = sorted(wells, key=lambda key: (well_place(key[0]), key[1]))
     fields = [PlateField(*key, tuple(sorted(wells[key].values()))) for key in ordered]
-    return Plate(folder, naming.style, tuple(_at_time(fields, time, folder=folder)), tuple(sorted(problems)))
+    return Plate(
+        folder, naming.style, tuple(_at_time(fields, time, folder=folder)), tuple(sorted([*problems, *unlisted]))
+    )
 
 
 def _read_names(files: Sequence[Path], naming: Naming, *, root: Path) -> tuple[dict[Path, Place], list[str]]:
@@ -326,11 +330,17 @@ def _check_one_plate(files: Sequence[Path], elsewhere: Counter[tuple[Path, Path]
             )
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _pictures(top: Path, unlisted: list[str]) -> list[Path]:
+    """List the pictures in a folder, and say which folders in it cannot be looked into."""
+
+    def note(error: OSError) -> None:
+        where = one_line(os.path.relpath(error.filename, top))
+        unlisted.append(f"{where}: cannot be listed: {error.strerror}")
+
     found = []
-    for here, folders, files in os.walk(folder):
+    for here, folders, files in each_folder(top, note):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != _FLAT_FOLDER)
-        found += [Path(here) / name for name in sorted(files) if _is_picture(name)]
+        found += [here / name for name in sorted(files) if _is_picture(name)]
     return found
 
 
