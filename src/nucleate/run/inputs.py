@@ -325,12 +325,10 @@ def _expand_word(word: str, output: Path | None) -> Iterator[Source]:
 
 
 def _glob(word: str, output: Path | None) -> Iterator[Source]:
-    matches = matches_of(word)
-    if not matches:
+    if not (matches := matches_of(word)):
         yield Source(Path(word), problem=f"{one_line(word)}: no file matches; check the pattern")
-    listed: list[Source] = []
-    for match in (one for one in matches if not is_own(one, output)):
-        listed += _folder(match, output) if os.path.isdir(match) else _file(match)  # noqa: PTH112 - Path.is_dir() may raise
+    kept = [one for one in matches if not is_own(one, output)]
+    listed = [one for path in kept for one in (_folder(path, output) if os.path.isdir(path) else _file(path))]  # noqa: PTH112 - Path.is_dir() may raise
     again = named_again(one.path.parent for one in listed) if "**" in word else ()
     yield from (one for one in listed if one.path.parent not in again)
 
