@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.base
 
 PICTURE, LABELS = [[200, 200, 100]], [[0, 1, 2]]
+NUMBERED = png(LABELS)
 COLOURS = [[[1, 2, 3]] * 3]
 
 
@@ -52,6 +53,9 @@ COLOURS = [[[1, 2, 3]] * 3]
         ("images/images/a.tif", "images/labels/a.tif", "a"),
         ("p53-label.tif", "p53-label.labels.tif", "p53-label"),
         ("images/EdU_label.tif", "images/EdU_label_cp_masks.png", "EdU_label"),
+        ("p53-label.png", "masks/p53-label_cp_masks.png", "p53-label"),
+        ("p53-label.png", "labels/p53-label.png", "p53-label"),
+        ("p1/EdU_mask.png", "p1/Masks/EdU_mask.tif", "EdU_mask"),
     ],
 )
 def test_a_pair_is_known_and_goes_by_its_image(tmp_path: Path, image: str, labels: str, image_id: str) -> None:
@@ -63,6 +67,33 @@ def test_a_pair_is_known_and_goes_by_its_image(tmp_path: Path, image: str, label
     picture = open_pictures(tmp_path)(image_id)
     assert picture is not None
     assert picture.tolist() == PICTURE
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"cell.png": "cell.labels.tif", "cell_label.png": "cell_label.labels.tif"},
+        {"cell.png": "masks/cell.png", "cell_label.png": "masks/cell_label_cp_masks.png"},
+        {"cell-label.png": "cell-label.labels.tif", "cell.png": "cell_cp_masks.png"},
+    ],
+)
+def test_two_pictures_with_a_label_image_each_are_both_pictures(tmp_path: Path, names: dict[str, str]) -> None:
+    write(
+        tmp_path, {name: png([[at, 9, 9]]) for at, name in enumerate(names)} | dict.fromkeys(names.values(), NUMBERED)
+    )
+    assert {sample.image_id: sample.image[0, 0] for sample in read_samples(tmp_path)} == {
+        name.removesuffix(".png"): at for at, name in enumerate(names)
+    }
+    assert all(found.tolist() == LABELS for found in read_labels_source(tmp_path).values())
+    seen = [open_pictures(tmp_path)(name.removesuffix(".png")) for name in names]
+    assert [one[0, 0] for one in seen if one is not None] == [0, 1]
+
+
+def test_a_label_image_that_was_segmented_too_stays_one(tmp_path: Path) -> None:
+    write(tmp_path, dict.fromkeys(("a.png", "a_mask.png", "a_mask.labels.tif"), NUMBERED))
+    assert open_pictures(tmp_path)("a_mask") is None
+    with pytest.raises(DataError, match="a_mask has no image"):
+        read_samples(tmp_path)
 
 
 def test_equal_names_in_several_folders_stay_apart(tmp_path: Path) -> None:
@@ -169,6 +200,10 @@ def test_numpy_arrays_are_label_images_where_their_place_says_so(tmp_path: Path)
     files = {"images/a.png": png(PICTURE), "images/a_seg.npy": b"no", "labels/a.npy": buffer.getvalue()}
     (sample,) = read_samples(write(tmp_path / "s", files))
     assert sample.labels.tolist() == LABELS
+    beside = {"p53_label.png": png(PICTURE), "p53_label.npy": buffer.getvalue()}
+    (sample,) = read_samples(write(tmp_path / "beside", beside))
+    assert (sample.image_id, sample.labels.tolist()) == ("p53_label", LABELS)
+    assert read_labels_source(tmp_path / "beside")["p53_label"].tolist() == LABELS
     write(tmp_path / "s", {"labels/a.png": png(LABELS), "labels/a.npy": b"older"})
     for side in (tmp_path / "s", tmp_path / "s" / "labels"):
         assert read_labels_source(side)["a"].tolist() == LABELS

@@ -108,6 +108,17 @@ def test_outlines_without_pictures_take_the_size_of_the_other_side(kind: str, tm
             read_labels_source(outlines)["a"]
 
 
+@pytest.mark.parametrize("kind", ["geojson", "monuseg"])
+def test_two_lone_files_are_a_pair_whatever_they_are_called(kind: str, tmp_path: Path) -> None:
+    (name,) = files_of(kind, tmp_path, WIDE, SMALL)
+    outlines = write(tmp_path / "outlines", files_of(kind, tmp_path, WIDE, SMALL)) / name
+    labels = write(tmp_path, {"found_mask.png": png(LABELS.astype(np.uint8))}) / "found_mask.png"
+    for pred, truth in ((outlines, labels), (labels, outlines)):
+        first, second = read_pair(pred, truth)
+        assert list(first) == list(second)
+        assert all(equal(one, LABELS) for side in (first, second) for one in side.values())
+
+
 def test_the_verbs_take_outlines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = write(tmp_path / "truth", {"Tissue Images/a.png": png(IMAGE), **files_of("monuseg", tmp_path, WIDE, SMALL)})
     # As `segment --export geojson,overlay` leaves it.

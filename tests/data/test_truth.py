@@ -147,3 +147,23 @@ def test_pictures_whose_names_end_as_those_of_label_images_meet(tmp_path: Path) 
     for sides in ((plain, ours), (ours, plain)):
         pred, true = read_pair(*sides)
         assert sorted(pred) == sorted(true)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_table_without_sizes_whose_ids_end_as_those_of_label_images(tmp_path: Path, *, swapped: bool) -> None:
+    submission = table(tmp_path / "s.csv", "ImageId,EncodedPixels\np53_label,1 2\np53_label,3 1\n")
+    folder = write(tmp_path / "truth", {"p53_label.tif": png([[1, 2, 0], [1, 0, 0]])})
+    for image_id in ("p53_label", "p53"):
+        submission.write_text(submission.read_text().replace("p53_label", image_id))
+        first, second = read_pair(*((folder, submission) if swapped else (submission, folder)))
+        assert list(first) == list(second)
+        (only,) = first
+        assert equal(first[only], [[1, 2, 0], [1, 0, 0]])
+        assert equal(second[only], first[only])
+
+
+def test_pictures_give_sizes_under_the_id_of_either_side(tmp_path: Path) -> None:
+    submission = table(tmp_path / "s.csv", "ImageId,EncodedPixels\np53,1 2\nb,1 1\n")
+    truth = write(tmp_path / "truth", {name: png([[1, 0]]) for name in ("p53_label.tif", "b.tif")})
+    images = write(tmp_path / "images", {name: png([[0, 0], [0, 0]]) for name in ("p53.tif", "b.tif")})
+    assert read_pair(submission, truth, images=images)[0]["p53"].shape == (2, 2)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.pieces import count_pieces
-from nucleate.data.names import picture_id
+from nucleate.data.names import stem_of
 from nucleate.data.parsing import Damaged, quiet, read_json, ring
 from nucleate.data.regions import Region, region_of_rings, region_of_runs, union
 from nucleate.errors import DataError
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     Shape = tuple[int, int]
     Note = Callable[[str], None]
 
-__all__ = ["coco_pictures", "coco_regions"]
+__all__ = ["coco_pictures", "coco_regions", "file_names"]
 
+_FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")')
 _OURS = "nucleate"  # the description that `nucleate.export.coco` writes
 _PARTS = re.compile(r"cytoplasm|membrane|nucleol|micro[-_ ]?nucle|peri[-_ ]?nucle|no[nt][-_ ]?nucle", re.IGNORECASE)
 _CELLS = {"cell", "cells", "whole"}
@@ -61,7 +63,7 @@ def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
         found: dict[str, dict[str, Any]] = {}
         for entry in parsed["images"]:
             file_name = str(entry["file_name"]).replace("\\", "/")
-            image_id = picture_id(file_name)
+            image_id = stem_of(file_name)
             if ours:
                 image_id = entry.get("name", image_id) + (f"/{entry['plane']}" if "plane" in entry else "")
             if image_id in found:
@@ -73,6 +75,19 @@ def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
                 **_sorted_out(annotations[_id(entry["id"])], dropped),
             }
         return found
+
+
+def file_names(data: bytes) -> set[str]:
+    """Give the names of files in a JSON file that may be of COCO, which is not parsed for that.
+
+    Examples
+    --------
+    >>> file_names(b'{"images": [{"id": 1, "file_name": "a.png"}]}')
+    {'a.png'}
+    """
+    return {
+        json.loads(one.decode(errors="replace"), strict=False).replace("\\", "/") for one in _FILE_NAME.findall(data)
+    }
 
 
 def coco_regions(annotations: list[dict[str, Any]], name: str, *, shape: Shape, note: Note = quiet) -> list[Region]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from nucleate.data.names import FileName, is_ours, picture_id, read_names, tree_id, without_extras
+from nucleate.data.names import FileName, is_ours, picture_id, tree_id, without_extras
+from nucleate.data.outlined import names_in
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_labels
 from nucleate.data.run_names import by_inputs
 from nucleate.data.sample import Sample
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from nucleate.data.source import Source
 
-__all__ = ["Pair", "find_labels", "find_pairs", "samples_of"]
+__all__ = ["Pair", "find_labels", "find_pairs", "pictured", "samples_of", "tell"]
 
 _logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def find_pairs(source: Source) -> list[Pair]:
     DataError
         If several folders of the source hold such pairs, or an id occurs twice.
     """
-    return _pairs(source, read_names(source.names))
+    return _pairs(source, names_in(source))
 
 
 def _pairs(source: Source, named: Mapping[str, FileName]) -> list[Pair]:
@@ -69,7 +70,7 @@ def _pairs(source: Source, named: Mapping[str, FileName]) -> list[Pair]:
         _add(side, found.image_id, name=name, source=source)
     paired = {root: sides for root, sides in roots.items() if sides[1]}
     used = {name for _, labels in paired.values() for name in labels.values()}
-    _tell(source, [name for name, found in named.items() if found.is_label and name not in used], what=_AGAIN)
+    tell(source, [name for name, found in named.items() if found.is_label and name not in used], what=_AGAIN)
     if len(paired) > 1:
         shown = ", ".join(sorted(paired))
         raise DataError(f"{source} has several sets: {shown}; choose one, as in {source}::{min(paired)}")
@@ -104,10 +105,10 @@ def find_labels(source: Source, *, like: Collection[str] = ()) -> dict[str, str]
     DataError
         As `find_pairs`, and if the nuclei are in Cellpose's ``_seg.npy`` only, which could run any program when read.
     """
-    named = read_names(source.names)
-    if _pictured(named):
+    named = names_in(source)
+    if pictured(named):
         found = {pair.image_id: pair.labels for pair in _pairs(source, named) if pair.labels is not None}
-        _tell(source, [name for name in _pictures(source) if name not in named], what=_OTHER)
+        tell(source, [name for name in _pictures(source) if name not in named], what=_OTHER)
         return found
     files = [*named, *(name for name in source.names if _is_array(name) and name not in named)]
     segmented = {name[: -len(_SEGMENTED)] for name in source.names if name.lower().endswith(_SEGMENTED)}
@@ -117,13 +118,13 @@ def find_labels(source: Source, *, like: Collection[str] = ()) -> dict[str, str]
             "read; save them in Cellpose as PNG or TIFF"
         )
     known = {*files}
-    _tell(source, [name for name in _pictures(source) if name not in known], what=_OTHER)
+    tell(source, [name for name in _pictures(source) if name not in known], what=_OTHER)
     whole: dict[str, str] = {}
     for name in files:
         inside = named[name].folder if name in named else ""
         _add(whole, named[name].image_id if inside else tree_id(name), name=name, source=source)
     used = {*whole.values()}
-    _tell(source, [name for name in files if name not in used], what=_AGAIN)
+    tell(source, [name for name in files if name not in used], what=_AGAIN)
     plain = {picture_id(name): name for name in whole.values()}
     if len(plain) < len(whole) or (plain.keys().isdisjoint(like) and not whole.keys().isdisjoint(like)):
         return whole
@@ -135,17 +136,19 @@ def _pictures(source: Source) -> list[str]:
     return [name for name in source.names if name.lower().endswith((*PICTURE_SUFFIXES, ".npy")) and not is_ours(name)]
 
 
-def _tell(source: Source, names: Sequence[str], *, what: str) -> None:
+def tell(source: Source, names: Sequence[str], *, what: str) -> None:
     """Warn of files that are passed over."""
     if names:
         shown = ", ".join(names[:3]) + ", ..." * (len(names) > 3)
         _logger.warning("%s: passed over what %s (%d): %s", source, what, len(names), shown)
 
 
-def _pictured(named: Mapping[str, FileName]) -> bool:
-    """Whether pictures lie among label images: by their folder, or as one of two with the same name."""
-    if any(one.folder == "images" for one in named.values()):
-        return any(one.is_label for one in named.values())
+def pictured(named: Mapping[str, FileName]) -> bool:
+    """Tell whether pictures lie among label images: in a folder of their own, or as one of two with the same name."""
+    if any(one.folder == "images" for one in named.values()) and any(
+        one.is_label and one.folder != "images" for one in named.values()
+    ):
+        return True
     ids = Counter((one.root, without_extras(one.image_id)) for one in {*named.values()})
     labelled = {(one.root, without_extras(one.image_id)) for one in named.values() if one.is_label}
     return any(ids[key] > 1 for key in labelled)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from nucleate.core.endings import without_ending
 from nucleate.data.pixels import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Set
+    from collections.abc import Callable, Collection, Iterable, Mapping, Set
 
-__all__ = ["FileName", "is_ours", "picture_id", "read_names", "tree_id", "without_extras"]
+__all__ = ["Drawn", "FileName", "is_ours", "picture_id", "read_names", "stem_of", "tree_id", "without_extras"]
 
-_FOLDERS = {"images": False, "labels": True, "masks": True}
+_LABELS = {"labels", "masks"}
 _EXTRAS = re.compile(r"(?<=.)(\.ome|_img)$", re.IGNORECASE)
 _OURS = (".overlay", ".probability")  # what else we write of an image, and, below, what Cellpose does
 _BESIDE = re.compile(
@@ -24,6 +24,9 @@ _BESIDE = re.compile(
 )
 _APART = {"outlines", "flows"}  # where Cellpose puts them beside its folder "masks"
 _ARRAY = ".npy"  # a label image only: where its folder or its ending says so
+
+Drawn: TypeAlias = "Callable[[Collection[str]], Set[str]]"
+"""Files -> those of them that outlines go by all of the name of."""
 
 
 class FileName(NamedTuple):
@@ -55,7 +58,7 @@ def picture_id(name: str) -> str:
     >>> [picture_id(name) for name in ("labels/plate-1.labels.tif", "001_cp_masks.png", "masks/a_mask.tif")]
     ['plate-1', '001', 'a']
     """
-    return without_ending(_stem(name))
+    return without_ending(stem_of(name))
 
 
 def tree_id(name: str) -> str:
@@ -76,17 +79,30 @@ def without_extras(image_id: str) -> str:
 
 def is_ours(name: str) -> bool:
     """Tell whether a file's name is that of what we write of an image beside its nuclei: overlay, probability."""
-    return _stem(name).lower().endswith(_OURS)
+    return stem_of(name).lower().endswith(_OURS)
 
 
-def read_names(names: Iterable[str]) -> dict[str, FileName]:
+def stem_of(name: str) -> str:
+    """Give a file's name without folder and suffix, accents composed (NFC), with all that looks like an ending."""
+    return unicodedata.normalize("NFC", PurePosixPath(name).stem)
+
+
+def read_names(names: Iterable[str], *, drawn: Drawn = lambda _: frozenset()) -> dict[str, FileName]:
     """Tell what each file of a data set is; those that are no picture of it are left out.
 
-    Folders and endings may be in capitals. A file whose name ends as that of a label image is one in any folder, but in
-    ``images`` only where there is no folder of label images beside it, and nowhere if its own label image, called after
-    all of its name, lies beside it and a picture of the shorter name does not. A folder of label images within
-    ``images`` counts as beside it. What programs write of an image beside it (overlays, outlines, flows) is passed
-    over, but not a picture of such a name with a label image in such a folder.
+    Folders and endings may be in capitals. In a folder ``labels`` or ``masks`` all are label images, and arrays are
+    anywhere. In ``images`` all are pictures if such a folder lies beside it or within it. Elsewhere what ends as a
+    label image is one of the picture of the shorter name, unless it has its own: a label image or outlines that go by
+    all of its name. Then it is a picture, as long as the picture of the shorter name, if there is one, has others too.
+    What programs write of an image beside it (overlays, outlines, flows) is passed over, but not a picture of such a
+    name with a label image in such a folder.
+
+    Parameters
+    ----------
+    names : iterable of str
+        File names with forward slashes.
+    drawn : callable
+        Asked, where endings alone do not tell, for those of some files that outlines go by all of the name of.
 
     Examples
     --------
@@ -94,96 +110,114 @@ def read_names(names: Iterable[str]) -> dict[str, FileName]:
     >>> [(one.image_id, one.is_label) for one in found.values()]
     [('p1-a_mask', False), ('p1-a_mask', True)]
     """
-    found = _first_look(names)
+    seen = _seen(names)
     sides: dict[str, set[str]] = {}
-    for one in found.values():
+    for one in seen.values():
         sides.setdefault(one.root, set()).add(one.folder)
-    apart = {root for root, folders in sides.items() if "images" in folders and folders & {"labels", "masks"}}
-    there = {
-        (folder, base)
-        for name in found
-        if not _BESIDE.search(_stem(name))
-        for folder in _folders_of(name, {"masks"})
-        for base in (_stem(name), picture_id(name))
+    apart = {root for root, folders in sides.items() if "images" in folders and not folders.isdisjoint(_LABELS)}
+    seen = _without_beside(seen, apart)
+    pictures = _pictures(seen, apart, drawn=drawn)
+    whole = {seen[name].key(seen[name].whole) for name in pictures}
+    return {
+        name: FileName(
+            one.root,
+            one.whole if name in pictures or (one.certain and one.key(one.whole) in whole) else one.bare,
+            name not in pictures,
+            one.folder,
+        )
+        for name, one in seen.items()
     }
-    whole = {(one.root, _whole_id(name)) for name, one in found.items() if one.root in apart and one.folder == "images"}
-    labelled = {
-        (one.root, image_id)
-        for name, one in found.items()
-        if one.folder not in {"images", ""}
-        for image_id in (_whole_id(name), one.image_id)
-    }
-    both = whole & labelled
-    kept = {}
-    for name, one in found.items():
-        stem = _stem(name)
-        pictured = one.root in apart and one.folder == "images"
-        bases = {(folder, _BESIDE.sub("", stem)) for folder in _folders_of(name, _APART)}
-        beside = _BESIDE.search(stem) and not bases.isdisjoint(there)
-        paired = one.folder and not both.isdisjoint({(one.root, _whole_id(name)), (one.root, one.image_id)})
-        if (beside and not paired) or (is_ours(name) and one.root not in apart):
-            continue
-        if pictured or ((one.root, _whole_id(name)) in whole and one.folder):
-            one = one._replace(image_id=_whole_id(name), is_label=not pictured)
-        kept[name] = one
-    return kept
 
 
-def _first_look(names: Iterable[str]) -> dict[str, FileName]:
-    """Tell what each file is by its own place and name, and by the label image that goes by all of its name."""
-    found = {name: one for name in names if (one := _by_itself(name)) is not None}
-    tops = {one.root for one in found.values() if one.folder == "images"}
-    found = {name: _beside_images(one) if one.root not in tops else one for name, one in found.items()}
-    sides: tuple[set[tuple[PurePosixPath, str]], ...] = set(), set()
-    for name, one in found.items():
-        sides[one.is_label].add((PurePosixPath(name).parent, picture_id(name)))
-    pictures, own = sides
-    for name, one in found.items():
-        place = PurePosixPath(name)
-        unclear = one.folder in {"images", ""} and place.suffix.lower() != _ARRAY
-        if unclear and (place.parent, _stem(name)) in own and (place.parent, picture_id(name)) not in pictures:
-            found[name] = one._replace(image_id=_whole_id(name), is_label=False)
-    return found
+class _Seen(NamedTuple):
+    """What a file's own place and name say: its id with what looks like the ending of a label image, and without."""
+
+    root: str
+    folder: str
+    whole: str
+    bare: str
+    certain: bool  # that it is a label image
+
+    def key(self, image_id: str) -> tuple[str, str]:
+        return self.root, without_extras(image_id)
 
 
-def _beside_images(one: FileName) -> FileName:
+def _seen(names: Iterable[str]) -> dict[str, _Seen]:
+    seen = {name: one for name in names if (one := _by_itself(name)) is not None}
+    tops = {one.root for one in seen.values() if one.folder == "images"}
+    return {name: one if one.root in tops else _beside_images(one) for name, one in seen.items()}
+
+
+def _by_itself(name: str) -> _Seen | None:
+    place = PurePosixPath(name)
+    suffix, parts = place.suffix.lower(), place.parent.parts
+    named = max((at for at, folder in enumerate(parts) if folder.lower() in {"images", *_LABELS}), default=len(parts))
+    folder = parts[named].lower() if named < len(parts) else ""
+    is_array, stem = suffix == _ARRAY, stem_of(name)
+    if suffix not in PICTURE_SUFFIXES and not (is_array and (folder in _LABELS or picture_id(name) != stem)):
+        return None
+    whole, bare = ("-".join([*parts[named + 1 :], one]) for one in (stem, picture_id(name)))
+    return _Seen("/".join(parts[:named]) or ".", folder, whole, bare, is_array or folder in _LABELS)
+
+
+def _beside_images(one: _Seen) -> _Seen:
     """Give the folder of a label image, which lies within ``images``, a place beside it."""
     root = PurePosixPath(one.root).parts
     images = max((at for at, folder in enumerate(root) if folder.lower() == "images"), default=None)
-    if images is None or one.folder not in {"labels", "masks"}:
+    if images is None or one.folder not in _LABELS:
         return one
-    return one._replace(root="/".join(root[:images]) or ".", image_id="-".join([*root[images + 1 :], one.image_id]))
+    whole, bare = ("-".join([*root[images + 1 :], image_id]) for image_id in (one.whole, one.bare))
+    return one._replace(root="/".join(root[:images]) or ".", whole=whole, bare=bare)
 
 
-def _by_itself(name: str) -> FileName | None:
-    place = PurePosixPath(name)
-    suffix = place.suffix.lower()
-    named, parts = _named_folder(place)
-    folder = parts[named].lower() if named < len(parts) else ""
-    is_label = _FOLDERS.get(folder, False) or picture_id(name) != _stem(name)
-    if suffix not in PICTURE_SUFFIXES and not (suffix == _ARRAY and is_label):
-        return None
-    image_id = "-".join([*parts[named + 1 :], picture_id(name)])
-    return FileName("/".join(parts[:named]) or ".", image_id, is_label, folder)
+def _without_beside(seen: Mapping[str, _Seen], apart: Set[str]) -> dict[str, _Seen]:
+    """Leave out what programs write of an image beside it."""
+    there = {
+        (folder, base)
+        for name in seen
+        if not _BESIDE.search(stem_of(name))
+        for folder in _folders_of(name, {"masks"})
+        for base in (stem_of(name), picture_id(name))
+    }
+    pictures = {(one.root, one.whole) for one in seen.values() if one.folder == "images" and one.root in apart}
+    both = pictures & {(one.root, key) for one in seen.values() if one.folder in _LABELS for key in one[2:4]}
+    kept = {}
+    for name, one in seen.items():
+        stem = stem_of(name)
+        bases = {(folder, _BESIDE.sub("", stem)) for folder in _folders_of(name, _APART)}
+        beside = _BESIDE.search(stem) and not bases.isdisjoint(there)
+        paired = not both.isdisjoint({(one.root, one.whole), (one.root, one.bare)})
+        if not (beside and not paired) and not (is_ours(name) and one.root not in apart):
+            kept[name] = one
+    return kept
+
+
+def _pictures(seen: Mapping[str, _Seen], apart: Set[str], *, drawn: Drawn) -> set[str]:
+    """Name the pictures; what ends as a label image is one if it has its own, see `read_names`."""
+    plain: dict[tuple[str, str], list[str]] = {}
+    labels: dict[tuple[str, str], set[str]] = {}
+    for name, one in seen.items():
+        if not one.certain and (one.whole == one.bare or (one.folder == "images" and one.root in apart)):
+            plain.setdefault(one.key(one.whole), []).append(name)
+            continue
+        for image_id in {one.bare, one.whole} if one.certain else {one.bare}:
+            labels.setdefault(one.key(image_id), set()).add(name)
+    pictures = {name for names in plain.values() for name in names}
+    doubtful = [name for name, one in seen.items() if not one.certain and name not in pictures]
+    outlined = drawn(doubtful) if doubtful else frozenset()
+    own = {name: labels.get(seen[name].key(seen[name].whole), set()) for name in doubtful}
+    shorter: dict[str, list[str]] = {}  # pictures that would be left with nothing
+    for name in doubtful:
+        key = seen[name].key(seen[name].bare)
+        if key in plain and not labels[key] - own[name] - {name}:
+            shorter[name] = plain[key]
+    claims = [name for name in doubtful if own[name] or name in outlined]
+    kept = [one for name in claims for one in shorter.get(name, ())]
+    outlined = drawn(kept) if kept else frozenset()
+    return pictures | {name for name in claims if name not in shorter or not outlined.isdisjoint(shorter[name])}
 
 
 def _folders_of(name: str, apart: Set[str]) -> set[PurePosixPath]:
     """Give the folder of a file, and the one above where it is one of those that hold one kind of file each."""
     parent = PurePosixPath(name).parent
     return {parent, parent.parent} if parent.name.lower() in apart else {parent}
-
-
-def _named_folder(place: PurePosixPath) -> tuple[int, tuple[str, ...]]:
-    """Tell which of the folders of a file is the last one that says what the file is; their number if none does."""
-    parts = place.parent.parts
-    return max((at for at, folder in enumerate(parts) if folder.lower() in _FOLDERS), default=len(parts)), parts
-
-
-def _whole_id(name: str) -> str:
-    """Give the id with all that looks like the ending of a label image."""
-    named, parts = _named_folder(PurePosixPath(name))
-    return "-".join([*parts[named + 1 :], _stem(name)])
-
-
-def _stem(name: str) -> str:
-    return unicodedata.normalize("NFC", PurePosixPath(name).stem)

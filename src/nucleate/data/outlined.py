@@ -10,24 +10,29 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nucleate.core.endings import without_ending
 from nucleate.data.annotations import READERS, begins_as_geojson, is_geojson
-from nucleate.data.coco import coco_pictures, coco_regions
-from nucleate.data.names import picture_id, read_names
+from nucleate.data.coco import coco_pictures, coco_regions, file_names
+from nucleate.data.names import read_names, stem_of
 from nucleate.data.pixels import decode_image
 from nucleate.data.regions import Region, faults, paint_regions
 from nucleate.data.sample import Sample
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy as np
     from numpy.typing import NDArray
 
+    from nucleate.data.names import FileName
     from nucleate.data.source import Source
 
-__all__ = ["Outlined", "find_outlined", "first_logged", "samples_of"]
+__all__ = ["Outlined", "drawn_on", "find_outlined", "first_logged", "names_in", "samples_of"]
 
 _Note: TypeAlias = Callable[[str], None]
 _Reader: TypeAlias = Callable[[tuple[int, int], _Note], list[Region]]
+_Coco: TypeAlias = list[tuple[str, dict[str, dict[str, Any]]]]
 
 _logger = logging.getLogger(__name__)
 _ENDINGS = re.compile(r"^RoiSet[-_. ]?(?=.)|(?<=.)([-_. ]RoiSet|[-._]rois|\.labels|_annotations)$", re.IGNORECASE)
@@ -110,6 +115,31 @@ def first_logged(source: Source) -> _Note:
     return note
 
 
+def names_in(source: Source) -> dict[str, FileName]:
+    """Tell what each file of a source is (`nucleate.data.names.read_names`), by the outlines there too.
+
+    Raises
+    ------
+    DataError
+        As `drawn_on`.
+    """
+    return read_names(source.names, drawn=lambda names: drawn_on(source, names))
+
+
+def drawn_on(source: Source, names: Collection[str]) -> set[str]:
+    """Tell on which of some files outlines are drawn: those whose whole name they have.
+
+    Raises
+    ------
+    DataError
+        If a JSON file that names one of them is damaged; no other is parsed.
+    """
+    files, of_coco = _annotations(source, of=names)
+    stems = {_outline_id(name) for name in files}
+    listed = {PurePosixPath(one["file_name"]).name for _, found in of_coco for one in found.values()}
+    return {name for name in names if stem_of(name) in stems or PurePosixPath(name).name in listed}
+
+
 def find_outlined(source: Source) -> list[Outlined]:
     """List the outlined pictures of a source by id.
 
@@ -128,26 +158,15 @@ def find_outlined(source: Source) -> list[Outlined]:
     DataError
         If an id occurs twice, a COCO file names a picture of which there are several, or a JSON file is damaged.
     """
-    pictures = [*read_names(source.names)]
-    files, of_coco = [], []
-    for name in source.names:
-        ending = PurePosixPath(name).suffix.lower()
-        if ending == ".json":
-            data = source.read(name)
-            if not begins_as_geojson(data):
-                listed = coco_pictures(data, f"{source}/{name}")
-                if listed is not None:
-                    of_coco.append((name, listed))
-                    continue
-                if not is_geojson(data, f"{source}/{name}"):
-                    continue
-        if ending in READERS:
-            files.append(name)
+    pictures = [name for name, one in names_in(source).items() if not one.is_label]
+    files, of_coco = _annotations(source)
     if of_coco:
         return _coco(source, pictures, files=of_coco)
     if not files:
         return []
-    images, outlines = _by_id(source, pictures), _by_id(source, files)
+    images = _by_id(source, {name: stem_of(name) for name in pictures})
+    ids = {name: _outline_id(name) for name in files}
+    outlines = _by_id(source, {name: one if one in images else without_ending(one) for name, one in ids.items()})
     return [
         Outlined(
             image_id,
@@ -185,7 +204,7 @@ def samples_of(source: Source) -> list[Sample]:
     return samples
 
 
-def _coco(source: Source, pictures: list[str], *, files: list[tuple[str, dict[str, dict[str, Any]]]]) -> list[Outlined]:
+def _coco(source: Source, pictures: list[str], *, files: _Coco) -> list[Outlined]:
     named: dict[str, list[str]] = {}
     for path in pictures:
         named.setdefault(PurePosixPath(path).name, []).append(path)
@@ -199,7 +218,7 @@ def _coco(source: Source, pictures: list[str], *, files: list[tuple[str, dict[st
             picture = _named_by(source, name, file_name=entry["file_name"], named=named)
             found[image_id] = Outlined(image_id, picture, name, _coco_reader(f"{source}/{name}", entry), entry["shape"])
     used = {entry.image for entry in found.values()}
-    for image_id, path in _by_id(source, [path for path in pictures if path not in used]).items():
+    for image_id, path in _by_id(source, {path: stem_of(path) for path in pictures if path not in used}).items():
         found.setdefault(image_id, Outlined(image_id, path, None, None))
     return [found[image_id] for image_id in sorted(found)]
 
@@ -234,10 +253,37 @@ def _reader(source: Source, name: str) -> _Reader:
     return lambda shape, note: read(source.read(name), f"{source}/{name}", shape=shape, note=note)
 
 
-def _by_id(source: Source, names: list[str]) -> dict[str, str]:
+def _annotations(source: Source, *, of: Collection[str] | None = None) -> tuple[list[str], _Coco]:
+    """List the files of outlines, and what COCO files list; with `of`, no JSON is parsed that names none of these."""
+    stems = {*map(stem_of, of or ())}
+    files: list[str] = []
+    of_coco: _Coco = []
+    for name in source.names:
+        ending = PurePosixPath(name).suffix.lower()
+        if ending == ".json":
+            data = source.read(name)
+            named = of is None or _outline_id(name) in stems
+            if not begins_as_geojson(data) and (named or not stems.isdisjoint(map(stem_of, file_names(data)))):
+                listed = coco_pictures(data, f"{source}/{name}")
+                if listed is not None:
+                    of_coco.append((name, listed))
+                    continue
+                named = named and is_geojson(data, f"{source}/{name}")
+            if not named:
+                continue
+        if ending in READERS:
+            files.append(name)
+    return files, of_coco
+
+
+def _outline_id(name: str) -> str:
+    """Give the name of the picture in that of its outlines."""
+    return _ENDINGS.sub("", stem_of(name))
+
+
+def _by_id(source: Source, ids: dict[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name in names:
-        image_id = _ENDINGS.sub("", picture_id(name))
+    for name, image_id in ids.items():
         if image_id in found:
             raise DataError(f"{source}: id {image_id} occurs twice: got {found[image_id]} and {name}; rename one")
         found[image_id] = name

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucleate.data import kaggle
-from nucleate.data.names import picture_id, read_names, tree_id
+from nucleate.data.names import picture_id, tree_id
+from nucleate.data.outlined import names_in
 from nucleate.data.pixels import decode_image
 from nucleate.data.source import open_source
 
@@ -40,9 +41,10 @@ def open_pictures(path: Path | str) -> Callable[[str], NDArray[Any] | None]:
     """
     source = open_source(Path(path))
     named = {entry.image_id: entry.image for entry in kaggle.find_entries(source)}
-    for name, found in ({} if named else read_names(source.names)).items():
-        if not found.is_label:
-            for image_id in (found.image_id, picture_id(name), tree_id(name)):
+    if not named:
+        named = {found.image_id: name for name, found in names_in(source).items() if not found.is_label}
+        for name in [*named.values()]:
+            for image_id in (picture_id(name), tree_id(name)):
                 named.setdefault(image_id, name)
 
     def read(image_id: str) -> NDArray[Any] | None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from nucleate.core.endings import without_ending
 from nucleate.core.rle import decode_positions
 from nucleate.data import folders, kaggle
-from nucleate.data.names import read_names
-from nucleate.data.outlined import Outlined, find_outlined, first_logged
+from nucleate.data.outlined import Outlined, drawn_on, find_outlined, first_logged, names_in
 from nucleate.data.pictures import open_pictures
 from nucleate.data.pixels import decode_image, decode_label_planes
 from nucleate.data.source import MAX_FILE_BYTES, Source, open_source
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["LabelMap", "labels_from_codes", "read_labels_source", "read_pair"]
+
+_Painter: TypeAlias = Callable[["tuple[int, int] | None"], "NDArray[np.int32]"]
 
 
 class LabelMap(Mapping[str, "NDArray[np.int32]"]):
@@ -52,10 +54,6 @@ class LabelMap(Mapping[str, "NDArray[np.int32]"]):
     def __len__(self) -> int:
         return len(self._readers)
 
-    def renamed(self, ids: Sequence[str]) -> LabelMap:
-        """Give the same label images, in their order, other ids."""
-        return LabelMap(dict(zip(ids, self._readers.values(), strict=True)))
-
 
 def read_pair(pred: Path | str, truth: Path | str, *, images: Path | str | None = None) -> tuple[LabelMap, LabelMap]:
     """Find both sides of a comparison; see `read_labels_source`.
@@ -68,19 +66,15 @@ def read_pair(pred: Path | str, truth: Path | str, *, images: Path | str | None 
     -------
     pred, truth : LabelMap
     """
-    true_side, side = _Side(truth), _Side(pred, predicted=True)
-    if images is None and true_side.lacks_sizes:
-        predicted = side.labels()
-        return predicted, true_side.labels(like=predicted)
-    true = true_side.labels(images=images)
-    predicted = side.labels(images=images, like=true)
+    true = _find(truth)
+    found = _find(pred, like=true, predicted=True)
     alone = all(Path(path).is_file() and Path(path).suffix.lower() not in {".csv", ".zip"} for path in (pred, truth))
-    if alone and len(predicted) == len(true) == 1:
-        return predicted.renamed([*true]), true
-    return predicted.renamed(_in_words_of(true, [*predicted])), true
+    ids = [*true] if alone and len(found) == len(true) == 1 else _in_words_of(true, [*found])
+    predicted = dict(zip(ids, found.values(), strict=True))
+    return _label_map(predicted, images=images, other=true), _label_map(true, images=images, other=predicted)
 
 
-def _in_words_of(true: LabelMap, ids: Sequence[str]) -> list[str]:
+def _in_words_of(true: Collection[str], ids: Sequence[str]) -> list[str]:
     """Give predictions the ids of the truth where only what looks like the ending of a label image sets them apart."""
     ours = _alone(one for one in ids if one not in true)
     theirs = _alone({*true} - {*ids})
@@ -96,7 +90,7 @@ def _alone(ids: Iterable[str]) -> dict[str, str]:
     return {bare: same[0] for bare, same in grouped.items() if len(same) == 1}
 
 
-def read_labels_source(path: Path | str, *, images: Path | str | None = None, like: LabelMap | None = None) -> LabelMap:
+def read_labels_source(path: Path | str, *, images: Path | str | None = None) -> LabelMap:
     """Find the label images in a folder, a zip or a run-length table.
 
     Parameters
@@ -108,8 +102,6 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None, li
         nuclei.
     images : path-like, optional
         Folder or zip of the images, for their sizes where a CSV lacks Height and Width or outlines lack pictures.
-    like : LabelMap, optional
-        Label images of the same images, for their sizes where there are no `images`, and for the folders in their ids.
 
     Returns
     -------
@@ -123,59 +115,73 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None, li
     UsageError
         If nothing is there.
     DataError
-        If nothing of the kind is there; on reading an entry: if the file is damaged, a code does not fit its image, or
-        the size of an image is not known.
+        If nothing of the kind is there, or the size of no image is known; on reading an entry: if the file is damaged,
+        a code does not fit its image, or the size of the image is not known.
     """
-    return _Side(path).labels(images=images, like=like)
+    return _label_map(_find(path), images=images)
 
 
-class _Side:
-    """One side of a comparison, looked through once: tables and annotation files can be large."""
+@dataclass(frozen=True)
+class _Found:
+    """A label image as one side of a comparison has it: under its own id there, and painted when its size is known."""
 
-    def __init__(self, path: Path | str, *, predicted: bool = False) -> None:
-        self.path, self.predicted = Path(path), predicted
-        self.rows: dict[str, _Rows] = {}
-        self.entries: list[kaggle.KaggleEntry] = []
-        self.outlines: list[Outlined] = []
-        self.is_table = self.path.suffix.lower() == ".csv" and self.path.is_file()
-        if self.is_table:
-            self.rows = _read_table(self.path)
-            return
-        self.source = open_source(path)
-        self.entries = kaggle.find_entries(self.source)
-        self.outlines = [] if self.entries else _outlines(self.source)
+    own_id: str
+    paint: _Painter
+    unsized: str = ""  # the file that does not say how large it is
 
-    @property
-    def lacks_sizes(self) -> bool:
-        if self.is_table:
-            return any(found.shape is None for found in self.rows.values())
-        return any(entry.image is None and entry.shape is None for entry in self.outlines)
 
-    def labels(self, *, images: Path | str | None = None, like: LabelMap | None = None) -> LabelMap:
-        if self.is_table:
-            return _from_table(self.path, self.rows, images=images, like=like)
-        source = self.source
-        if self.entries:
-            annotated = [entry for entry in self.entries if entry.masks is not None]
-            if not annotated:
-                raise DataError(f"{source} has images but no masks; give the truth as a CSV or a folder with masks")
-            return LabelMap({entry.image_id: _mask_reader(source, entry) for entry in annotated})
-        if self.outlines:
-            sizes = _sizes(images, like)
-            note = first_logged(source)
+def _find(path: Path | str, *, like: Collection[str] = (), predicted: bool = False) -> dict[str, _Found]:
+    """List the label images of one side by id; `like` are the ids of the other one, for the folders in them."""
+    if Path(path).suffix.lower() == ".csv" and Path(path).is_file():
+        return _in_table(Path(path))
+    source = open_source(path)
+    if entries := kaggle.find_entries(source):
+        annotated = [entry for entry in entries if entry.masks is not None]
+        if not annotated:
+            raise DataError(f"{source} has images but no masks; give the truth as a CSV or a folder with masks")
+        return {one.image_id: _Found(one.image_id, _merged(source, one)) for one in annotated}
+    if outlines := _outlines(source):
+        note = first_logged(source)
+        return {one.image_id: _outlined(source, one, predicted=predicted, note=note) for one in outlines}
+    names = folders.find_labels(source, like=like)
+    if not names:
+        raise DataError(
+            f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files, or "
+            "outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
+        )
+    return {one: _Found(one, _decoded(source, names[one])) for one in sorted(names)}
 
-            def paint(entry: Outlined, shape: tuple[int, int]) -> NDArray[np.int32]:
-                return entry.nuclei(shape, predicted=self.predicted, note=note)
 
-            readers = {one.image_id: _outline_reader(source, one, sizes=sizes, paint=paint) for one in self.outlines}
-            return LabelMap(readers)
-        names = folders.find_labels(source, like=() if like is None else [*like])
-        if not names:
-            raise DataError(
-                f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files, or "
-                "outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
-            )
-        return LabelMap({image_id: _file_reader(source, names[image_id]) for image_id in sorted(names)})
+def _label_map(
+    found: Mapping[str, _Found], *, images: Path | str | None, other: Mapping[str, _Found] | None = None
+) -> LabelMap:
+    """Give the label images of a side; sizes that it lacks are those of the images, else of the other side."""
+    other = other or {}
+    unsized = [one for one in found.values() if one.unsized]
+    if unsized and images is None and all(one.unsized for one in (*found.values(), *other.values())):
+        raise _unknown(unsized[0])
+    pictures = open_pictures(images) if unsized and images is not None else None
+
+    def size(image_id: str, one: _Found) -> tuple[int, int]:
+        if pictures is not None:
+            picture = next((seen for key in (image_id, one.own_id) if (seen := pictures(key)) is not None), None)
+            if picture is None:
+                raise DataError(f"no image {image_id} in {images}; give the folder with all images as --images")
+            return picture.shape[0], picture.shape[1]
+        same = other.get(image_id)
+        if same is None or same.unsized:
+            raise _unknown(one)
+        rows, columns = same.paint(None).shape[-2:]
+        return rows, columns
+
+    def read(image_id: str, one: _Found) -> NDArray[np.int32]:
+        return one.paint(size(image_id, one) if one.unsized else None)
+
+    return LabelMap({image_id: partial(read, image_id, one) for image_id, one in found.items()})
+
+
+def _unknown(one: _Found) -> DataError:
+    return DataError(f"{one.unsized} does not say how large image {one.own_id} is; give the images with --images DIR")
 
 
 def labels_from_codes(codes: list[str], shape: tuple[int, int]) -> NDArray[np.int32]:
@@ -221,40 +227,19 @@ class _Rows:
     shape: tuple[int, int] | None = None
 
 
-def _from_table(path: Path, rows: dict[str, _Rows], *, images: Path | str | None, like: LabelMap | None) -> LabelMap:
+def _in_table(path: Path) -> dict[str, _Found]:
+    rows = _read_table(path)
     if not rows:
         raise DataError(f"{path} has no rows; give a CSV with ImageId,EncodedPixels")
-    lacking = [image_id for image_id, found in rows.items() if found.shape is None]
-    if lacking and images is None and like is None:
-        raise DataError(f"{path} does not say how large image {lacking[0]} is; give the images with --images DIR")
-    sizes = _sizes(images if lacking else None, like)
 
-    def reader(image_id: str, found: _Rows) -> Callable[[], NDArray[np.int32]]:
-        def read() -> NDArray[np.int32]:
-            shape = found.shape or sizes(image_id)
-            try:
-                return labels_from_codes(found.codes, shape or (0, 0))
-            except DataError as error:
-                raise DataError(f"{path}, image {image_id}: {error}") from error
+    def paint(image_id: str, shape: tuple[int, int] | None) -> NDArray[np.int32]:
+        found = rows[image_id]
+        try:
+            return labels_from_codes(found.codes, found.shape or shape or (0, 0))
+        except DataError as error:
+            raise DataError(f"{path}, image {image_id}: {error}") from error
 
-        return read
-
-    return LabelMap({image_id: reader(image_id, rows[image_id]) for image_id in sorted(rows)})
-
-
-def _sizes(images: Path | str | None, like: LabelMap | None) -> Callable[[str], tuple[int, int] | None]:
-    """Give the function that says how large an image is: by the images, else by the other side; None if unknown."""
-    pictures = None if images is None else open_pictures(images)
-
-    def size(image_id: str) -> tuple[int, int] | None:
-        if pictures is not None:
-            return _picture_shape(pictures(image_id), image_id, images=images)
-        if like is not None and image_id in like:
-            rows, columns = like[image_id].shape[-2:]
-            return rows, columns
-        return None
-
-    return size
+    return {one: _Found(one, partial(paint, one), unsized="" if rows[one].shape else str(path)) for one in sorted(rows)}
 
 
 def _read_table(path: Path) -> dict[str, _Rows]:
@@ -301,47 +286,34 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _picture_shape(picture: NDArray[Any] | None, image_id: str, *, images: Path | str | None) -> tuple[int, int]:
-    if picture is None:
-        raise DataError(f"no image {image_id} in {images}; give the folder with all images as --images")
-    height, width = picture.shape[:2]
-    return height, width
-
-
 def _outlines(source: Source) -> list[Outlined]:
     """List the outlined images; none where the pictures are label images and files of another kind lie beside them."""
-    pictures = read_names(source.names)
-    if any(one.is_label for one in pictures.values()):
+    named = names_in(source)
+    labels = [name for name, one in named.items() if one.is_label]
+    if folders.pictured(named) or (labels and not drawn_on(source, named.keys() - {*labels})):
         return []
     found = [entry for entry in find_outlined(source) if entry.outlines is not None]
-    matched = any(entry.image is not None or entry.shape is not None for entry in found)
-    return found if matched or not pictures else []
+    matched = any(entry.image is not None or (entry.shape is not None and not labels) for entry in found)
+    if matched:
+        folders.tell(source, labels, what="is a label image without a picture beside outlines")
+    return found if matched or not named else []
 
 
-def _outline_reader(
-    source: Source,
-    entry: Outlined,
-    *,
-    sizes: Callable[[str], tuple[int, int] | None],
-    paint: Callable[[Outlined, tuple[int, int]], NDArray[np.int32]],
-) -> Callable[[], NDArray[np.int32]]:
-    def read() -> NDArray[np.int32]:
+def _outlined(source: Source, entry: Outlined, *, predicted: bool, note: Callable[[str], None]) -> _Found:
+    def paint(shape: tuple[int, int] | None) -> NDArray[np.int32]:
+        shape = entry.shape or shape
         if entry.image is not None:
             height, width = decode_image(source.read(entry.image), f"{source}/{entry.image}").shape[:2]
-            shape: tuple[int, int] | None = (height, width)
-        else:
-            shape = entry.shape or sizes(entry.image_id)
-        if shape is None:
-            said = f"{source}/{entry.outlines} does not say how large image {entry.image_id} is"
-            raise DataError(f"{said}; give the images with --images DIR")
-        return paint(entry, shape)
+            shape = height, width
+        return entry.nuclei(shape or (0, 0), predicted=predicted, note=note)
 
-    return read
+    known = entry.image is not None or entry.shape is not None
+    return _Found(entry.image_id, paint, unsized="" if known else f"{source}/{entry.outlines}")
 
 
-def _mask_reader(source: Source, entry: kaggle.KaggleEntry) -> Callable[[], NDArray[np.int32]]:
-    return lambda: kaggle.read_labels(source, entry)
+def _merged(source: Source, entry: kaggle.KaggleEntry) -> _Painter:
+    return lambda _: kaggle.read_labels(source, entry)
 
 
-def _file_reader(source: Source, name: str) -> Callable[[], NDArray[np.int32]]:
-    return lambda: decode_label_planes(source.read(name), f"{source}/{name}")
+def _decoded(source: Source, name: str) -> _Painter:
+    return lambda _: decode_label_planes(source.read(name), f"{source}/{name}")
