@@ -12,10 +12,11 @@ import tifffile
 
 from nucleate.core.lazy import lazy
 from nucleate.io.images import open_image, pictures_of, read_image, set_members_of
+from nucleate.run.exports import EXPORTS
 from nucleate.run.inputs import Source, content_hash, expand
 from nucleate.run.naming import unique_names
 from nucleate.run.pictures import each_picture, files_of_set, split_part
-from nucleate.run.results import WRITERS, Result
+from nucleate.run.results import Result
 from nucleate.run.segmentation import Segmentation
 
 pytestmark = pytest.mark.base
@@ -92,7 +93,7 @@ def test_series_of_an_ome_tiff(tmp_path: Path) -> None:
         assert image.name == f"{path}#{number}"
         assert (image.pixels == number).all()
         labels = np.zeros(image.shape_HW, np.int32)
-        WRITERS["coco"](
+        EXPORTS["coco"].write(
             Result(source.stem, lazy(image), lazy(image), labels, np.zeros(0, np.float32)), tmp_path / "coco.json"
         )
         (listed,) = json.loads((tmp_path / "coco.json").read_text(encoding="utf-8"))["images"]

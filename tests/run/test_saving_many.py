@@ -12,13 +12,12 @@ from PIL import Image as Pillow
 from tests.fakes import FakeSegmenter
 
 from nucleate.core.image import Image
-from nucleate.run import outputs
+from nucleate.run import exports, outputs
 from nucleate.run.batch import BatchSettings, run_batch
 from nucleate.run.inputs import expand
 from nucleate.run.segmentation import Segmentation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.base
@@ -115,10 +114,10 @@ def test_a_table_that_is_not_what_it_should_be_is_joined_anew(tmp_path: Path, ha
 def test_what_is_there_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _found(2).save(tmp_path, TABLES, name="a")
 
-    def refuse(path: Path, parts: Sequence[Path]) -> None:
-        raise AssertionError(f"{path} is made of {len(parts)} parts")
+    def refuse(path: Path) -> None:
+        raise AssertionError(f"{path} is made of its parts")
 
-    monkeypatch.setattr(outputs, "_join", refuse)
+    monkeypatch.setattr(exports, "atomic_text", refuse)
     for name in ("b", "Z", "c"):
         _found(2).save(tmp_path, TABLES, name=name)
     assert (tmp_path / "measurements.csv").read_text().count("\n") == 1 + 4 * 2

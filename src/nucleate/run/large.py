@@ -18,9 +18,9 @@ import numpy as np
 from nucleate.core.project import projected
 from nucleate.errors import TooLargeError
 from nucleate.run import outputs
+from nucleate.run.exports import writing_bytes
 from nucleate.run.inputs import Source
 from nucleate.run.memory import keep_freed_memory_together
-from nucleate.run.need import writing_bytes
 from nucleate.run.strips import JoinedLabels, PlaneStrips, cut_plane, write_strips
 
 if TYPE_CHECKING:

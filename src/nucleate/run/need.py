@@ -9,33 +9,20 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nucleate.core.bands import BAND_PIXELS
 from nucleate.core.normalize import SAMPLE
-from nucleate.export.overlay import LONGEST_SIDE
 from nucleate.run.blocks import Blocks
 from nucleate.run.maps import BAND, LARGER, working_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from nucleate.run.maps import Mapper
 
-__all__ = ["Need", "writing_bytes"]
+__all__ = ["Need"]
 
 _POST = 80
 """Bytes for each pixel while the recipe works: distances, heights, regions and the queue of the watershed."""
 
 _SAMPLING = 48
 """Bytes for each pixel that is looked at for the scaling, of stained colours; grey takes a fifth."""
-
-_WRITING = {"labels": 12, "ome-tiff": 12, "zarr": 24, "rle": 32, "geojson": 96, "imagej": 72, "coco": 72}
-"""Bytes for each pixel of a band while a file is written."""
-
-_MEASURING = 48
-"""The same for all other files: what is measured or drawn at once."""
-
-_GREYING = 24
-"""Bytes for each pixel of a band while colours are turned into grey for measuring."""
 
 _LEAST_ROWS = 3 * BAND
 _WIDEST = 1 << 14
@@ -115,28 +102,3 @@ class Need:
         pixels = max(spare // 2 // (self.maps + _POST), self._least_pixels)
         block = min(max(math.isqrt(pixels // 4), _LEAST_BLOCK), _MOST_BLOCK)
         return Blocks(block, max(rows, _LEAST_ROWS), pixels)
-
-
-def writing_bytes(exports: Iterable[str], pixels: int, *, colour: bool) -> int:
-    """Estimate the memory for writing the results of one plane, beyond the plane and its labels.
-
-    It does not grow with planes beyond `nucleate.core.bands.BAND_PIXELS`. Tables take about half a kilobyte a nucleus
-    more.
-
-    Parameters
-    ----------
-    exports : iterable of str
-        What is written.
-    pixels : int
-        Of the plane.
-    colour : bool
-        Whether it has colours.
-
-    Returns
-    -------
-    int
-        Bytes.
-    """
-    grey = {name: _GREYING for name in ("measurements", "parquet", "anndata", "geojson") if colour}
-    most = max((_WRITING.get(name, _MEASURING) + grey.get(name, 0) for name in exports), default=0)
-    return most * min(pixels, max(BAND_PIXELS, LONGEST_SIDE**2))

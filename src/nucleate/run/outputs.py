@@ -7,7 +7,6 @@ a later run with ``--resume`` can join them again.
 from __future__ import annotations
 
 import contextlib
-import csv
 import importlib.util
 import json
 import re
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from nucleate.core.files import (
     HALF_WRITTEN,
     atomic_path,
-    atomic_text,
     cannot_write,
     make_folder,
     plain_name,
@@ -27,13 +25,12 @@ from nucleate.core.files import (
 from nucleate.core.lock import locked
 from nucleate.core.text import one_line
 from nucleate.errors import MissingExtraError, OutputError, UsageError
-from nucleate.export.coco import join_coco
-from nucleate.export.tables import write_anndata, write_parquet
+from nucleate.run.exports import EXPORTS
 from nucleate.run.journal import PARTS_NAME
-from nucleate.run.results import WRITERS, Result
+from nucleate.run.results import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from nucleate.run.journal import Outcome
@@ -61,32 +58,11 @@ __all__ = [
     "write_summary",
 ]
 
-EXPORTS = tuple(WRITERS)
-"""What can be written."""
-
 DEFAULT_EXPORTS = ("labels", "overlay", "measurements")
 
-# Files of the whole run, with the ending of the part that each input gives.
-_TABLES = {
-    "measurements": ("measurements.csv", ".csv"),
-    "rle": ("submission.csv", ".csv"),
-    "coco": ("coco.json", ".json"),
-    "parquet": ("measurements.parquet", ".npz"),
-    "anndata": ("measurements.h5ad", ".npz"),
-}
-_FILES = {
-    "labels": ".labels.tif",
-    "overlay": ".overlay.png",
-    "geojson": ".geojson",
-    "imagej": ".rois.zip",
-    "zarr": ".ome.zarr",
-    "ome-tiff": ".labels.ome.tif",
-}
-_LIBRARIES = {"zarr": ("zarr", "formats"), "parquet": ("pyarrow", "tables"), "anndata": ("anndata", "tables")}
-_FRONT = ("image", "plane")
 _SUMMARY = ("image", "status", "nuclei", "median_area_px", "seconds", "error")
 
-COMMON_FILES = ("summary.csv", "run.json", *(file for file, _ in _TABLES.values()))
+COMMON_FILES = ("summary.csv", "run.json", *(export.file for export in EXPORTS.values() if export.join))
 """What a run writes once."""
 
 
@@ -104,7 +80,7 @@ def check_exports(wanted: str) -> tuple[str, ...]:
     unknown = [name for name in names if name not in EXPORTS]
     if unknown or not names:
         raise UsageError(f"--export: no export {', '.join(unknown) or 'named'}; available: {', '.join(EXPORTS)}")
-    for library, extra in (_LIBRARIES[name] for name in names if name in _LIBRARIES):
+    for library, extra in filter(None, (EXPORTS[name].needs for name in names)):
         if importlib.util.find_spec(library) is None:
             raise MissingExtraError(library, extra)
     return names
@@ -185,8 +161,8 @@ def kept_strips(output: Path) -> int:
 
 def files_of(output: Path, name: str, *, exports: Iterable[str]) -> list[Path]:
     """Name the files that are there once the input called `name` is finished, parts of tables included."""
-    files = [output / f"{name}{_FILES[e]}" for e in exports if e in _FILES]
-    return files + [_part(output, name, export=e) for e in exports if e in _TABLES]
+    parts_last = sorted(exports, key=lambda export: EXPORTS[export].join is not None)
+    return [_file(output, name, export=export) for export in parts_last]
 
 
 def replaced_files(output: Path, name: str, *, exports: Sequence[str]) -> list[Path]:
@@ -195,7 +171,7 @@ def replaced_files(output: Path, name: str, *, exports: Sequence[str]) -> list[P
     Tables of a folder into which results were written before are none of them: they are joined again.
     """
     joined = (output / PARTS_NAME).is_dir()
-    tables = [] if joined else [output / _TABLES[e][0] for e in exports if e in _TABLES]
+    tables = [] if joined else [output / EXPORTS[e].file for e in exports if EXPORTS[e].join]
     return files_of(output, name, exports=exports) + tables
 
 
@@ -208,7 +184,7 @@ def write_result(result: Result, output: Path, *, exports: Sequence[str]) -> Non
         If the folder cannot be written.
     """
     for export in exports:
-        WRITERS[export](result, files_of(output, result.name, exports=[export])[0])
+        EXPORTS[export].write(result, _file(output, result.name, export=export))
 
 
 def remove_result(output: Path, name: str, *, exports: Iterable[str]) -> None:
@@ -237,26 +213,20 @@ def join_tables(
     OutputError
         If they cannot be written.
     """
-    joins: dict[str, Callable[[Path, Sequence[Path]], None]] = {
-        "measurements": _join,
-        "rle": _join,
-        "coco": join_coco,
-        "parquet": write_parquet,
-        "anndata": write_anndata,
-    }
     for export in exports:
-        if export not in joins:
+        join = EXPORTS[export].join
+        if join is None:
             continue
-        ending = f".{export}{_TABLES[export][1]}"
+        ending = _file(output, "", export=export).name
         there = sorted(path.name.removesuffix(ending) for path in (output / PARTS_NAME).glob(f"*{ending}"))
         known = set(names)
         joined = [*names, *(name for name in there if name not in known and name not in but)]
-        path, parts = output / _TABLES[export][0], [_part(output, name, export=export) for name in joined]
-        place = _place(path, parts, at=joined.index(new)) if joins[export] is _join and new in joined else None
+        path, parts = output / EXPORTS[export].file, [_file(output, name, export=export) for name in joined]
+        place = _place(path, parts, at=joined.index(new)) if EXPORTS[export].rows and new in joined else None
         if not parts:
             _remove(path)
         elif place is None:
-            joins[export](path, parts)
+            join(path, parts)
         else:
             _insert(path, parts[joined.index(new)], place=place)
 
@@ -304,27 +274,10 @@ def _remove(path: Path) -> None:
         raise cannot_write(path, error) from error
 
 
-def _part(output: Path, name: str, *, export: str) -> Path:
-    return output / PARTS_NAME / f"{name}.{export}{_TABLES[export][1]}"
-
-
-def _join(path: Path, parts: Sequence[Path]) -> None:
-    found: dict[str, None] = {}
-    for part in parts:
-        with part.open(encoding="utf-8", newline="") as stream:
-            found.update(dict.fromkeys(next(csv.reader(stream), [])))
-    header = [c for c in _FRONT if c in found] + [c for c in found if c not in _FRONT]
-    with atomic_text(path) as joined:
-        writer = csv.writer(joined, lineterminator="\n")
-        writer.writerow(header)
-        for part in parts:
-            with part.open(encoding="utf-8", newline="") as stream:
-                own = next(csv.reader(stream), [])
-                if own == header:
-                    shutil.copyfileobj(stream, joined)
-                else:
-                    rows = csv.DictReader(stream, own)
-                    writer.writerows([row.get(column, "") for column in header] for row in rows)
+def _file(output: Path, name: str, *, export: str) -> Path:
+    """Name the file that an input gives, or its part of a table."""
+    kind = EXPORTS[export]
+    return output / PARTS_NAME / f"{name}.{export}{kind.part}" if kind.join else output / f"{name}{kind.file}"
 
 
 def _place(path: Path, parts: Sequence[Path], *, at: int) -> int | None:

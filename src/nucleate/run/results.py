@@ -1,9 +1,8 @@
-"""One segmented input, and the writers of everything that is made of it."""
+"""One segmented input."""
 
 from __future__ import annotations
 
 import itertools
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,29 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.bands import PlaneOf, pixel_counts, places_of
-from nucleate.export.coco import Picture, write_coco
-from nucleate.export.geojson import write_geojson
-from nucleate.export.imagej_roi import write_rois
-from nucleate.export.label_tiff import write_labels
-from nucleate.export.measurements import measure, write_measurements
-from nucleate.export.ome_tiff import write_ome_labels
-from nucleate.export.omezarr_labels import write_omezarr
-from nucleate.export.overlay import write_overlay
-from nucleate.export.rle_csv import write_submission
-from nucleate.export.shapes import positions
-from nucleate.export.tables import write_part
-from nucleate.run.naming import split_picture
+from nucleate.export.measurements import measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from nucleate.core.bands import Labels
     from nucleate.core.lazy import LazyImage
 
-__all__ = ["WRITERS", "Result"]
+__all__ = ["Result"]
 
 
 @dataclass(frozen=True)
@@ -144,74 +131,3 @@ def _told_apart(names: tuple[str, ...]) -> list[str]:
         free = itertools.chain([name] if name not in found else [], copies)
         found.append(next(one for one in free if one not in found and (one == name or one not in names)))
     return found
-
-
-def _write_labels(result: Result, path: Path) -> None:
-    image = result.image
-    write_labels(path, result.labels, pixel_size_um=image.pixel_size_um, axes=result.axes, z_step_um=image.z_step_um)
-
-
-def _write_ome_labels(result: Result, path: Path) -> None:
-    size, step = result.image.pixel_size_um, result.image.z_step_um
-    write_ome_labels(path, result.labels, axes=result.axes, pixel_size_um=size, name=result.text, z_step_um=step)
-
-
-def _write_overlay(result: Result, path: Path) -> None:
-    # One picture stands for a stack: the plane with the most nuclei says most about the result.
-    planes = [labels for _, labels in result.planes]
-    index = max(range(len(planes)), key=lambda i: len(result.sizes[i][0])) if len(planes) > 1 else 0
-    write_overlay(path, result.shown.plane(planes[index].at), labels=planes[index])
-
-
-def _write_measurements(result: Result, path: Path) -> None:
-    write_measurements(path, [(result.text, table) for table in result.tables])
-
-
-def _write_part(result: Result, path: Path) -> None:
-    write_part(path, result.text, table=result.table)
-
-
-def _write_rle(result: Result, path: Path) -> None:
-    # No name has a slash, so no plane is called as another input is.
-    name = result.text
-    write_submission(path, ((name if n is None else f"{name}/{n}", labels) for n, labels in result.planes))
-
-
-def _write_geojson(result: Result, path: Path) -> None:
-    places = positions(result.axes[:-2], result.labels.shape[:-2])
-    planes = zip(result.planes, places, result.tables, strict=True)
-    write_geojson(path, ((None if n is None else place, labels, table) for (n, labels), place, table in planes))
-
-
-def _write_rois(result: Result, path: Path) -> None:
-    channels, confidence = result.channels, result.confidence
-    write_rois(path, result.labels, axes=result.axes[:-2], channels=channels, confidence=confidence)
-
-
-def _write_coco(result: Result, path: Path) -> None:
-    file, part = split_picture(result.image.name)
-    named = file if "/" not in part else result.image.name  # a picture in a folder has a path of its own
-    # A backslash is a letter like others but on Windows.
-    file_name = result.file_name or named.replace(os.sep, "/").replace(".zip!", ".zip/", 1)
-    confidence = result.confidence
-    write_coco(path, (Picture(file_name, labels, confidence, name=result.text, plane=n) for n, labels in result.planes))
-
-
-def _write_omezarr(result: Result, path: Path) -> None:
-    write_omezarr(path, result.labels, axes=result.axes, image=result.image, confidence=result.confidence)
-
-
-WRITERS: dict[str, Callable[[Result, Path], None]] = {
-    "labels": _write_labels,
-    "overlay": _write_overlay,
-    "measurements": _write_measurements,
-    "rle": _write_rle,
-    "geojson": _write_geojson,
-    "imagej": _write_rois,
-    "coco": _write_coco,
-    "zarr": _write_omezarr,
-    "ome-tiff": _write_ome_labels,
-    "parquet": _write_part,
-    "anndata": _write_part,
-}
-"""Each takes a result and the path of its file or folder, or of its part of a file of the whole run."""

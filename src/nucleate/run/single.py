@@ -15,9 +15,9 @@ from nucleate.core.project import project
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, MissingExtraError, NucleateError, OutputError, TooLargeError, UsageError
 from nucleate.run import outputs
+from nucleate.run.exports import writing_bytes
 from nucleate.run.journal import Outcome
 from nucleate.run.large import LARGE_PIXELS, Plan, StripBench
-from nucleate.run.need import writing_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

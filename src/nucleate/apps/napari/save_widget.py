@@ -50,7 +50,7 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
             label="folder", mode=FileDialogMode.EXISTING_DIRECTORY, value=Path.home() / "nuclei"
         )
         self._name = widgets.LineEdit(label="name")
-        self._exports = widgets.Select(label="files", choices=EXPORTS, value=list(DEFAULT_EXPORTS))
+        self._exports = widgets.Select(label="files", choices=list(EXPORTS), value=list(DEFAULT_EXPORTS))
         self._exports.min_height = _HEIGHT
         self._replace = widgets.CheckBox(text="replace files that are there")
         self._button = widgets.PushButton(text="Save nuclei")

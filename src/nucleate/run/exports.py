@@ -1,0 +1,192 @@
+"""What is made of a segmented input: one entry for each kind of file."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nucleate.core.bands import BAND_PIXELS
+from nucleate.core.files import atomic_text
+from nucleate.export.coco import Picture, join_coco, write_coco
+from nucleate.export.geojson import write_geojson
+from nucleate.export.imagej_roi import write_rois
+from nucleate.export.label_tiff import write_labels
+from nucleate.export.measurements import write_measurements
+from nucleate.export.ome_tiff import write_ome_labels
+from nucleate.export.omezarr_labels import write_omezarr
+from nucleate.export.overlay import LONGEST_SIDE, write_overlay
+from nucleate.export.rle_csv import write_submission
+from nucleate.export.shapes import positions
+from nucleate.export.tables import write_anndata, write_parquet, write_part
+from nucleate.run.naming import split_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from nucleate.run.results import Result
+
+__all__ = ["EXPORTS", "Export", "writing_bytes"]
+
+_FRONT = ("image", "plane")
+
+_GREYING = 24
+"""Bytes for each pixel of a band while colours are turned into grey for measuring."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """A kind of file.
+
+    Parameters
+    ----------
+    file : str
+        Ending of the file or folder of each input; of a file of the whole run, its name.
+    write : callable
+        Takes a result and the path of its file, or of its part of a file of the whole run.
+    join : callable, optional
+        Takes the path of a file of the whole run and those of its parts.
+    part : str
+        Ending of these parts.
+    needs : (str, str), optional
+        Library without which it cannot be written, and the extra that brings it.
+    band_bytes : int
+        For each pixel of a band while it is written; those where all is measured or drawn at once take the default.
+    measures : bool
+        Whether it holds measurements, for which colours are turned into grey.
+    """
+
+    file: str
+    write: Callable[[Result, Path], None]
+    join: Callable[[Path, Sequence[Path]], None] | None = None
+    part: str = ""
+    needs: tuple[str, str] | None = None
+    band_bytes: int = 48
+    measures: bool = False
+
+    @property
+    def rows(self) -> bool:
+        """Whether its parts are rows below a header."""
+        return self.join is _join_rows
+
+
+def writing_bytes(exports: Iterable[str], pixels: int, *, colour: bool) -> int:
+    """Estimate the memory for writing the results of one plane, beyond the plane and its labels.
+
+    It does not grow with planes beyond `nucleate.core.bands.BAND_PIXELS`. Tables take about half a kilobyte a nucleus
+    more.
+
+    Parameters
+    ----------
+    exports : iterable of str
+        What is written.
+    pixels : int
+        Of the plane.
+    colour : bool
+        Whether it has colours.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    kinds = [EXPORTS[name] for name in exports]
+    most = max((kind.band_bytes + (_GREYING if colour and kind.measures else 0) for kind in kinds), default=0)
+    return most * min(pixels, max(BAND_PIXELS, LONGEST_SIDE**2))
+
+
+def _write_labels(result: Result, path: Path) -> None:
+    image = result.image
+    write_labels(path, result.labels, pixel_size_um=image.pixel_size_um, axes=result.axes, z_step_um=image.z_step_um)
+
+
+def _write_ome_labels(result: Result, path: Path) -> None:
+    size, step = result.image.pixel_size_um, result.image.z_step_um
+    write_ome_labels(path, result.labels, axes=result.axes, pixel_size_um=size, name=result.text, z_step_um=step)
+
+
+def _write_overlay(result: Result, path: Path) -> None:
+    # One picture stands for a stack: the plane with the most nuclei says most about the result.
+    planes = [labels for _, labels in result.planes]
+    index = max(range(len(planes)), key=lambda i: len(result.sizes[i][0])) if len(planes) > 1 else 0
+    write_overlay(path, result.shown.plane(planes[index].at), labels=planes[index])
+
+
+def _write_measurements(result: Result, path: Path) -> None:
+    write_measurements(path, [(result.text, table) for table in result.tables])
+
+
+def _write_part(result: Result, path: Path) -> None:
+    write_part(path, result.text, table=result.table)
+
+
+def _write_rle(result: Result, path: Path) -> None:
+    # No name has a slash, so no plane is called as another input is.
+    name = result.text
+    write_submission(path, ((name if n is None else f"{name}/{n}", labels) for n, labels in result.planes))
+
+
+def _write_geojson(result: Result, path: Path) -> None:
+    places = positions(result.axes[:-2], result.labels.shape[:-2])
+    planes = zip(result.planes, places, result.tables, strict=True)
+    write_geojson(path, ((None if n is None else place, labels, table) for (n, labels), place, table in planes))
+
+
+def _write_rois(result: Result, path: Path) -> None:
+    channels, confidence = result.channels, result.confidence
+    write_rois(path, result.labels, axes=result.axes[:-2], channels=channels, confidence=confidence)
+
+
+def _write_coco(result: Result, path: Path) -> None:
+    file, part = split_picture(result.image.name)
+    named = file if "/" not in part else result.image.name  # a picture in a folder has a path of its own
+    # A backslash is a letter like others but on Windows.
+    file_name = result.file_name or named.replace(os.sep, "/").replace(".zip!", ".zip/", 1)
+    confidence = result.confidence
+    write_coco(path, (Picture(file_name, labels, confidence, name=result.text, plane=n) for n, labels in result.planes))
+
+
+def _write_omezarr(result: Result, path: Path) -> None:
+    write_omezarr(path, result.labels, axes=result.axes, image=result.image, confidence=result.confidence)
+
+
+def _join_rows(path: Path, parts: Sequence[Path]) -> None:
+    found: dict[str, None] = {}
+    for part in parts:
+        with part.open(encoding="utf-8", newline="") as stream:
+            found.update(dict.fromkeys(next(csv.reader(stream), [])))
+    header = [c for c in _FRONT if c in found] + [c for c in found if c not in _FRONT]
+    with atomic_text(path) as joined:
+        writer = csv.writer(joined, lineterminator="\n")
+        writer.writerow(header)
+        for part in parts:
+            with part.open(encoding="utf-8", newline="") as stream:
+                own = next(csv.reader(stream), [])
+                if own == header:
+                    shutil.copyfileobj(stream, joined)
+                else:
+                    rows = csv.DictReader(stream, own)
+                    writer.writerows([row.get(column, "") for column in header] for row in rows)
+
+
+EXPORTS = {
+    "labels": Export(".labels.tif", _write_labels, band_bytes=12),
+    "overlay": Export(".overlay.png", _write_overlay),
+    "measurements": Export("measurements.csv", _write_measurements, _join_rows, ".csv", measures=True),
+    "rle": Export("submission.csv", _write_rle, _join_rows, ".csv", band_bytes=32),
+    "geojson": Export(".geojson", _write_geojson, band_bytes=96, measures=True),
+    "imagej": Export(".rois.zip", _write_rois, band_bytes=72),
+    "coco": Export("coco.json", _write_coco, join_coco, ".json", band_bytes=72),
+    "zarr": Export(".ome.zarr", _write_omezarr, needs=("zarr", "formats"), band_bytes=24),
+    "ome-tiff": Export(".labels.ome.tif", _write_ome_labels, band_bytes=12),
+    "parquet": Export(
+        "measurements.parquet", _write_part, write_parquet, ".npz", needs=("pyarrow", "tables"), measures=True
+    ),
+    "anndata": Export(
+        "measurements.h5ad", _write_part, write_anndata, ".npz", needs=("anndata", "tables"), measures=True
+    ),
+}
+"""What can be written, by the name it is asked for."""
