@@ -112,6 +112,11 @@ def test_debug_shows_the_traceback_and_keeps_the_code(
     assert said.endswith("nucleate: no such thing\n")
 
 
+def test_a_file_may_be_called_debug(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("report", "--", "--debug") == 2
+    assert capsys.readouterr().err.startswith("nucleate: --debug: no summary.csv in it")
+
+
 @pytest.mark.parametrize("words", [["frobnicate"], ["--frob"], ["models", "extra"]])
 def test_what_is_not_known_is_a_wrong_call(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*words) == 2

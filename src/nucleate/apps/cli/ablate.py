@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say_step
+from nucleate.apps.cli.console import DeviceOption, QuietOption, ThreadsOption, say_step
 from nucleate.apps.cli.training import (
     DataArgument,
     PrecisionOption,
@@ -47,7 +47,6 @@ def ablate(
         typer.Option(metavar="DIR", help="Train nothing; write tables and figures of what is done into DIR."),
     ] = None,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     r"""Change one thing of the paper's system at a time and tell what it is worth.
 
@@ -62,7 +61,6 @@ def ablate(
       nucleate ablate stage1_train.zip -o next --width 16 --budget 4000 --resume
       nucleate ablate stage1_train.zip -o next --width 16 --budget 4000 --publish results
     """
-    del debug  # read before the verb
     place = import_training(device, threads)
     from nucleate.study.next_ideas import NextPlan
     from nucleate.study.next_run import publish_study, run_study

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say_step
+from nucleate.apps.cli.console import DeviceOption, QuietOption, ThreadsOption, say_step
 from nucleate.apps.cli.training import TableOption, epoch_line, import_training, repeated, table_beside
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ def benchmark(
     threads: ThreadsOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     r"""Train on the training images of StarDist's subset alone and score its test images beside the published rows.
 
@@ -43,7 +42,6 @@ def benchmark(
       nucleate benchmark stardist_subset.zip -o subset --config configs/stardist-subset.toml
       nucleate benchmark stardist_subset.zip -o subset --config configs/stardist-subset.toml --resume
     """
-    del debug  # read before the verb
     place = import_training(device, threads)
     from nucleate.study.stardist_subset import run_subset, write_subset
     from nucleate.train.config import load_config, parse_config, read_values

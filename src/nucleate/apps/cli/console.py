@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Bar",
     "ChannelOption",
-    "DebugOption",
     "DeviceOption",
     "MemoryOption",
     "MinAreaOption",
@@ -51,7 +50,6 @@ def _gigabytes(memory: float | None) -> float | None:
 
 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no closing line; errors only.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", min=1, max=MOST_THREADS, help="Cores to use; all when not given.")
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import Bar, DebugOption, DeviceOption, QuietOption, ThreadsOption
+from nucleate.apps.cli.console import Bar, DeviceOption, QuietOption, ThreadsOption
 from nucleate.apps.cli.training import (
     DataArgument,
     StudyOption,
@@ -46,7 +46,6 @@ def crossval(
     threads: ThreadsOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with folds that were begun.")] = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     r"""Train one network a fold and score every image by the network that never saw its field of view.
 
@@ -60,7 +59,6 @@ def crossval(
       nucleate crossval stage1_train.zip -o cross --config configs/flagship.toml --folds 0 --resume
       nucleate crossval stage1_train.zip -o cross --config configs/flagship.toml --ship mine --network 0
     """
-    del debug  # read before the verb
     place = import_training(device, threads)
     from nucleate.core.cores import cores
     from nucleate.study.crossfold import ALL, CrossPlan, check_shipped, run_crossfold, ship_model, train_on_all

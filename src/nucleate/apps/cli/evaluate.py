@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import Bar, DebugOption, QuietOption, check_outputs, is_there, say
+from nucleate.apps.cli.console import Bar, QuietOption, check_outputs, is_there, say
 from nucleate.core.text import one_line
 from nucleate.errors import UsageError
 
@@ -45,7 +45,6 @@ def evaluate(
     resamples: Annotated[int, typer.Option(min=0, metavar="N", help="Bootstrap draws for the intervals.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the draws.")] = 0,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Score predicted nuclei against true ones.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, say
+from nucleate.apps.cli.console import say
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, MissingExtraError
 
@@ -24,8 +24,8 @@ def info(
         list[str], typer.Argument(metavar="FILE...", help="Image files, folders, globs, zip archives, OME-Zarr.")
     ],
     *,
+    context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Write a JSON list, one entry a file.")] = False,
-    debug: DebugOption = False,
 ) -> None:
     r"""Tell what image files hold: format, axes, shape, dtype, channels, pixel size and z step, levels of a pyramid.
 
@@ -44,7 +44,7 @@ def info(
             try:
                 found.append(_described(source, Path(scratch)))
             except (InputError, MissingExtraError) as error:
-                if debug:
+                if context.obj:
                     raise
                 line = str(error)
                 say(f"nucleate: {line if source.shown in line else f'{source.shown}: {line}'}")

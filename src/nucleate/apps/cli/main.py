@@ -77,7 +77,8 @@ def make_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
     for name in verbs:
         verb = getattr(importlib.import_module(f"nucleate.apps.cli.{name}"), name)
         # A line of its own with \b keeps typer from joining the lines of the examples.
-        app.command(name, help=cleandoc(verb.__doc__ or "").replace("\\b\n", "\b\n"))(verb)
+        text = cleandoc(verb.__doc__ or "").replace("\\b\n", "\b\n")
+        app.command(name, help=text, epilog="--debug shows the traceback of errors.")(verb)
     return app
 
 
@@ -85,9 +86,7 @@ def _top(
     context: typer.Context,
     *,
     version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of errors (stands after a verb too).")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors; after a verb too.")] = False,
 ) -> None:
     if version:
         typer.echo(f"nucleate {__version__}")
@@ -111,20 +110,17 @@ def main(words: list[str] | None = None) -> None:
     gc.set_threshold(_OBJECTS)
     ours = words is None  # the whole program, and not a part of another
     words = sys.argv[1:] if words is None else words
-    debug = "--debug" in (words[: words.index("--")] if "--" in words else words)
-    code = _run(words, debug=debug)
+    code = _run(words)
     busy = any(thread.name in _LINGERING for thread in threading.enumerate())
     if code == ctrl_c.EXIT_CODE and (busy or ours):
         ctrl_c.leave()
     sys.exit(code)
 
 
-def _without_debug(words: list[str], commands: dict[str, Any]) -> list[str]:
-    """Take ``--debug`` out for verbs that do not know it: it stands everywhere."""
-    command = commands.get(next((word for word in words if not word.startswith("-")), ""))
-    if command is not None and any("--debug" in parameter.opts for parameter in command.params):
-        return words
-    return [word for word in words if word != "--debug"]
+def _without_debug(words: list[str]) -> list[str]:
+    """Take ``--debug`` out, which stands everywhere; what follows ``--`` names inputs."""
+    options = words.index("--") if "--" in words else len(words)
+    return [word for word in words[:options] if word != "--debug"] + words[options:]
 
 
 def _refuse_empty(words: list[str]) -> None:
@@ -135,15 +131,15 @@ def _refuse_empty(words: list[str]) -> None:
         )
 
 
-def _run(words: list[str], *, debug: bool) -> int:
-    first = next((word for word in words if word != "--debug"), "")
+def _run(words: list[str]) -> int:
+    rest = _without_debug(words)
+    debug, first = rest != words, next(iter(rest), "")
     commands: dict[str, Any] = {}
     try:
         command = typer.main.get_command(make_app([first] if first in VERBS else VERBS))
         commands = getattr(command, "commands", {})
-        words = _without_debug(words, commands) if debug else words
         _refuse_empty(words)
-        returned = command.main(words, prog_name="nucleate", standalone_mode=False)
+        returned = command.main(rest, prog_name="nucleate", standalone_mode=False, obj=debug)
         sys.stdout.flush()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1

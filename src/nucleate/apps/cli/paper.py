@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say_step
+from nucleate.apps.cli.console import DeviceOption, QuietOption, ThreadsOption, say_step
 from nucleate.apps.cli.training import (
     DataArgument,
     PrecisionOption,
@@ -43,7 +43,6 @@ def paper(
     threads: ThreadsOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in OUT.")] = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     r"""Train the paper's three networks and write its Table I beside the published figures.
 
@@ -55,7 +54,6 @@ def paper(
       nucleate paper stage1_train.zip -o paper
       nucleate paper stage1_train.zip -o paper --resume --test stage1_test.zip --solution stage1_solution.csv
     """
-    del debug  # read before the verb
     if (test is None) != (solution is None):
         raise UsageError("--test and --solution belong together; give both or none")
     place = import_training(device, threads)

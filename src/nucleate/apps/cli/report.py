@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, QuietOption, say
+from nucleate.apps.cli.console import QuietOption, say
 
 __all__ = ["report"]
 
@@ -16,7 +16,6 @@ def report(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="A folder that segment or screen wrote.")],
     *,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Write report.html for a run: counts, distributions, pictures, timings, settings; for a screen its plate too.
 
@@ -29,7 +28,6 @@ def report(
     from nucleate.report.run_page import read_run, run_page
     from nucleate.screen.results import RECORD_NAME
 
-    del debug  # the top of the command line reads it
     if (output / RECORD_NAME).is_file():
         pages = make_pages(output)
     else:

@@ -13,7 +13,6 @@ import typer
 from nucleate.apps.cli import segment as segmenting
 from nucleate.apps.cli.console import (
     ChannelOption,
-    DebugOption,
     DeviceOption,
     MemoryOption,
     MinAreaOption,
@@ -46,6 +45,7 @@ _LISTED_PROBLEMS = 10
 def screen(
     plate: Annotated[Path, typer.Argument(metavar="PLATE", help="Folder of a plate's images, or an OME-Zarr plate.")],
     *,
+    context: typer.Context,
     plate_map: Annotated[
         Path, typer.Option("--map", metavar="MAP.csv", help="What is in each well: well,compound,concentration,role.")
     ],
@@ -81,7 +81,6 @@ def screen(
     cluster: ClusterOption = None,
     workers: WorkersOption = None,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     r"""Segment a plate of wells and say what each compound did.
 
@@ -135,7 +134,7 @@ def screen(
         fields,
         segmenter=segmenter,
         settings=settings,
-        show=(quiet, debug),
+        show=(quiet, context.obj),
         sharing=segmenting.share(shared, model, device=device, chosen=chosen),
     )
     if not summary.interrupted and summary.count("ok"):

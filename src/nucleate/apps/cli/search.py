@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, command_line, say_step
+from nucleate.apps.cli.console import DeviceOption, QuietOption, ThreadsOption, command_line, say_step
 from nucleate.apps.cli.training import DataArgument, TableOption, epoch_line, import_training, split_data
 from nucleate.errors import UsageError
 
@@ -36,7 +36,6 @@ def search(
     threads: ThreadsOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in STUDY.")] = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     r"""Search learning rate, weight decay and the strength of augmentation, one short run a trial.
 
@@ -48,7 +47,6 @@ def search(
       nucleate search my-images -o study --trials 20 --set epochs=5
       nucleate search my-images -o study --trials 40 --set epochs=5 --resume
     """
-    del debug  # read before the verb
     place = import_training(device, threads)
     from nucleate.train.presets import settings_from
     from nucleate.train.sweep import Sweep, run_sweep

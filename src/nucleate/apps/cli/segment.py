@@ -13,7 +13,6 @@ import typer
 from nucleate.apps.cli.console import (
     Bar,
     ChannelOption,
-    DebugOption,
     DeviceOption,
     MemoryOption,
     MinAreaOption,
@@ -61,6 +60,7 @@ _EXPORT_HELP = (
 def segment(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Image files, folders, globs, zip archives.")],
     *,
+    context: typer.Context,
     output: OutputOption,
     model: ModelOption = None,
     device: DeviceOption = "auto",
@@ -84,7 +84,6 @@ def segment(
     workers: WorkersOption = None,
     report: Annotated[bool, typer.Option("--report", help="Write OUT/report.html; see: nucleate report.")] = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     r"""Find the nuclei in images and write their masks, outlines and measurements.
 
@@ -122,7 +121,7 @@ def segment(
         output,
         segmenter=segmenter,
         settings=settings,
-        show=(quiet, debug),
+        show=(quiet, context.obj),
         sharing=share(shared, model, device=device, chosen=chosen),
     )
     if report and not summary.interrupted:

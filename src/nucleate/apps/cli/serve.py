@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from nucleate.apps.cli.console import (
-    DebugOption,
     DeviceOption,
     MemoryOption,
     ModelOption,
@@ -26,6 +25,7 @@ _INTERRUPTED = 130
 
 def serve(
     *,
+    context: typer.Context,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")] = Path(
         "nucleate-results"
     ),
@@ -38,7 +38,6 @@ def serve(
     memory: MemoryOption = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the browser.")] = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     r"""Open a page in the browser: open images, find nuclei, look, judge, download. Ctrl-C ends it.
 
@@ -72,6 +71,6 @@ def serve(
         serve_page(machine, port=port, browser=not no_browser, tell=tell, ready=ready)
     except KeyboardInterrupt:
         say("nucleate: stopped; what is finished is kept")
-        if debug:
+        if context.obj:
             raise
         raise SystemExit(_INTERRUPTED) from None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DebugOption, DeviceOption, QuietOption, ThreadsOption, say_step
+from nucleate.apps.cli.console import DeviceOption, QuietOption, ThreadsOption, say_step
 from nucleate.apps.cli.training import TableOption, find_table, import_training, repeated, whole_numbers
 
 __all__ = ["stress"]
@@ -25,7 +25,6 @@ def stress(
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     r"""Change held-out images as they differ between laboratories, and tell what it costs.
 
@@ -37,7 +36,6 @@ def stress(
       nucleate stress stage1_train.zip -o cross --config configs/flagship.toml
       nucleate stress stage1_train.zip -o cross --config configs/flagship.toml --images 4 --only rescaled,inverted
     """
-    del debug  # read before the verb
     place = import_training(device, 1)  # a picture a thread is faster than a picture over all threads
     from nucleate.core.cores import cores
     from nucleate.study.crossfold import CrossPlan

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import Bar, DebugOption, DeviceOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.console import Bar, DeviceOption, QuietOption, ThreadsOption, say
 from nucleate.apps.cli.training import DataArgument, TableOption, epoch_line, import_training, repeated, split_data
 from nucleate.errors import UsageError
 
@@ -47,7 +47,6 @@ def train(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write RUN/tensorboard too.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     r"""Train a network and write RUN/NAME.onnx with its card, ready for ``nucleate segment --model``.
 
@@ -62,7 +61,6 @@ def train(
       nucleate train my-images -o run --preset finetune --val 0.3
       torchrun --nproc-per-node 4 -m nucleate train my-images -o run --preset best
     """
-    del debug  # read before the verb
     place = import_training(device, threads, shared=True)
     from nucleate.core.cores import cores
     from nucleate.run.weights import check_name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import Bar, DebugOption, QuietOption, ThreadsOption, say
+from nucleate.apps.cli.console import Bar, QuietOption, ThreadsOption, say
 from nucleate.apps.cli.training import TableOption, import_training, load_data, split_data
 from nucleate.errors import UsageError
 
@@ -33,7 +33,6 @@ def tune(
     table: TableOption = None,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     r"""Choose the numbers after the network by score, and store them in the model's card.
 
@@ -46,7 +45,6 @@ def tune(
       nucleate tune my-images --model run/model.onnx --val 0
       nucleate tune my-images --model nucleate -o tuned
     """
-    del debug  # read before the verb
     import_training("cpu", threads)
     from nucleate.core.cores import cores
     from nucleate.run.weights import check_free, find_model, list_models
