@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nucleate.apps.cli.console import check_outputs, say
+from nucleate.apps.cli.console import Bar, QuietOption, check_outputs, say
 
 __all__ = ["check"]
 
@@ -22,7 +22,7 @@ def check(
             "--pack", metavar="ZIP", help="Write all samples, lossless, into one small zip, if all can be used."
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """List overlapping, broken, empty or doubled masks and images of a data set; nothing is changed.
 
@@ -32,7 +32,6 @@ def check(
     """
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import Progress
     from rich.table import Table
 
     from nucleate.core.files import make_folder
@@ -44,10 +43,8 @@ def check(
     for written in (csv, pack):
         if written is not None:
             make_folder(written.parent)
-    messages = Console(stderr=True)
-    with Progress(console=messages, disable=quiet or not messages.is_terminal, transient=True) as bar:
-        task = bar.add_task("checking", total=None)
-        report = check_dataset(data, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    with Bar("images", None, quiet=quiet) as bar:
+        report = check_dataset(data, progress=bar.show)
     counts = report.counts()
     title = escape(f"{report.name}: {report.images} images, {report.nuclei} nuclei")
     table = Table(title=title, title_justify="left")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nucleate.apps.cli.console import Bar, say
+from nucleate.apps.cli.console import Bar, QuietOption, say
 
 __all__ = ["synth"]
 
@@ -28,7 +28,7 @@ def synth(
         Literal["kaggle", "labels"],
         typer.Option("--layout", help="A PNG for every nucleus, or one label image for every image."),
     ] = "kaggle",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Draw images of nuclei with exact truth, for trying out, teaching and testing.
 
