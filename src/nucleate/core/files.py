@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HALF_WRITTEN",
+    "absolute",
     "atomic_folder",
     "atomic_path",
     "atomic_text",
@@ -51,6 +52,17 @@ _CURES = {
     errno.EFBIG: "raise the limit on the size of files",
     errno.ENAMETOOLONG: "give a shorter name",
 }
+
+
+def absolute(path: Path | str) -> str:
+    """Give a full path in which links stay links.
+
+    Examples
+    --------
+    >>> absolute("/slides/old/../new.svs")
+    '/slides/new.svs'
+    """
+    return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
 
 
 @contextlib.contextmanager

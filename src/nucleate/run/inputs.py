@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
+from nucleate.core.files import absolute
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.io.images import IMAGE_SUFFIXES, open_image, read_image
@@ -86,7 +87,7 @@ class Source:
     @property
     def key(self) -> str:
         """Tell this input from every other: its absolute path, then the member of an archive or the picture."""
-        return os.path.abspath(self.path) + self._part  # noqa: PTH100 - resolve() would follow links
+        return absolute(self.path) + self._part
 
     @property
     def stem(self) -> str:
@@ -96,7 +97,7 @@ class Source:
     @property
     def file_name(self) -> str:
         """What it is called among files: its absolute path with slashes, in which an archive counts as a folder."""
-        return Path(os.path.abspath(self.path)).as_posix() + (f"/{self.member}" if self.member else "")  # noqa: PTH100 - as in `key`
+        return Path(absolute(self.path)).as_posix() + (f"/{self.member}" if self.member else "")
 
     @property
     def shown(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 from nucleate.core.endings import without_ending
+from nucleate.core.files import absolute
 from nucleate.core.text import one_line
 from nucleate.io.images import IMAGE_SUFFIXES, is_zarr
 from nucleate.run.journal import JOURNAL_NAME, PARTS_NAME
@@ -53,7 +54,7 @@ def is_image_folder(path: Path) -> bool:
 
 def is_own(path: Path, output: Path | None) -> bool:
     """Tell whether we wrote a picture: results are not taken for inputs, of this run or of another."""
-    same = output is not None and os.path.abspath(path.parent) == os.path.abspath(output)  # noqa: PTH100 - resolve() would follow links
+    same = output is not None and absolute(path.parent) == absolute(output)
     with contextlib.suppress(OSError):  # what may not be looked at is told when its turn comes
         ours = path.name.endswith(OWN_SUFFIXES) or (path.suffix == ".zarr" and (path / "labels" / "nuclei").is_dir())
         return ours and (same or any((path.parent / mark).exists() for mark in (JOURNAL_NAME, PARTS_NAME)))

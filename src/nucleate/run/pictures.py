@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nucleate.core.files import in_file_name
+from nucleate.core.files import absolute, in_file_name
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError
 from nucleate.io.images import pictures_of, set_members_of
@@ -110,7 +110,7 @@ def only_part(pictures: list[Source], part: str) -> list[Source]:
     if not part:
         return pictures
     first = pictures[0]
-    found = [one for one in pictures if one.problem or one.key == _absolute(first.path) + part]
+    found = [one for one in pictures if one.problem or one.key == absolute(first.path) + part]
     problem = f"{one_line(str(first.path) + part)}: no such picture in it; it holds {len(pictures)}"
     return found or [replace(first, member="", picture=None, name="", problem=problem)]
 
@@ -130,9 +130,9 @@ def brought_along(sources: Iterable[Source]) -> set[Source]:
     each = list(dict.fromkeys(sources))
     brought: set[str] = set()
     for source in each:
-        if _absolute(source.path) not in brought:
-            brought.update(_absolute(path) for path in files_of_set(source))
-    return {source for source in each if not source.member and _absolute(source.path) in brought}
+        if absolute(source.path) not in brought:
+            brought.update(absolute(path) for path in files_of_set(source))
+    return {source for source in each if not source.member and absolute(source.path) in brought}
 
 
 def files_of_set(source: Source) -> list[Path]:
@@ -184,7 +184,3 @@ def _names_files(word: str) -> bool:
         return os.path.lexists(word) or (glob.has_magic(word) and any(glob.iglob(word, recursive=True)))  # noqa: PTH207 - Path.glob takes no absolute patterns
     except ValueError:  # what no name can have
         return False
-
-
-def _absolute(path: Path) -> str:
-    return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links

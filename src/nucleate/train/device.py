@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import platform
-from pathlib import Path
 from typing import Literal
 
 import torch
 
+from nucleate.core.cores import processor
 from nucleate.errors import UsageError
 
 __all__ = ["best_precision", "choose_device", "describe"]
@@ -37,12 +37,7 @@ def describe(device: str) -> str:
     if device == "cuda":
         place = torch.cuda.get_device_name()
     else:
-        try:
-            lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-            name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-        except (OSError, StopIteration):
-            name = platform.processor() or platform.machine()
-        place = f"{name}, {torch.get_num_threads()} thread(s)"
+        place = f"{processor()[0]}, {torch.get_num_threads()} thread(s)"
     return f"torch {torch.__version__}, Python {platform.python_version()}, {place}"
 
 
@@ -51,12 +46,4 @@ def best_precision(device: str) -> Literal["float32", "bfloat16"]:
     """Give the arithmetic that ``cpu`` or ``cuda`` is made for here: bfloat16 where it has instructions for it."""
     if device != "cpu":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return "bfloat16" if _has_bfloat16() else "float32"
-
-
-def _has_bfloat16() -> bool:
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
+    return "bfloat16" if processor()[1] & {"amx_bf16", "avx512_bf16"} else "float32"

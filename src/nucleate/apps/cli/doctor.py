@@ -8,7 +8,6 @@ import subprocess
 import time
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -101,17 +100,10 @@ def _version(name: str, *, optional: bool) -> str:
 
 
 def _processor() -> str:
-    from nucleate.core.cores import cores
+    from nucleate.core.cores import cores, processor
 
-    name, flags = platform.processor() or platform.machine(), ""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            name = value.strip() if key.strip() == "model name" else name
-            flags = value if key.strip() in {"flags", "Features"} else flags
-    except OSError:
-        pass
-    features = [f for f in _FEATURES if f in flags.split()]
+    name, known = processor()
+    features = [feature for feature in _FEATURES if feature in known]
     return f"{name}, {cores()} cores for us{', ' + ' '.join(features) if features else ''}"
 
 

@@ -26,7 +26,8 @@ from nucleate.apps.cli.console import (
     say,
 )
 from nucleate.apps.cli.ctrl_c import loading
-from nucleate.apps.cli.workers import ClusterOption, Sharing, WorkersOption, absolute, choose_cluster, hired
+from nucleate.apps.cli.workers import ClusterOption, Sharing, WorkersOption, choose_cluster, hired
+from nucleate.core.files import absolute
 from nucleate.errors import ModelError, UsageError
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from nucleate.run.segmenter import Segmenter
     from nucleate.run.single import BatchSettings
 
-__all__ = ["ClusterOption", "Sharing", "WorkersOption", "absolute", "choose_cluster", "hired"]
+__all__ = ["ClusterOption", "Sharing", "WorkersOption", "choose_cluster", "hired"]
 
 ClusterOption = Annotated[
     str | None,
@@ -67,11 +66,6 @@ def choose_cluster(
     chosen = ClusterSettings(cluster, workers, threads or 1, None if memory is None else int(memory * 1e9))
     require("dask", "distributed", *(["dask_jobqueue"] if cluster == "slurm" else []))
     return chosen
-
-
-def absolute(word: str) -> str:
-    """Give an input's full path: workers elsewhere have another working folder."""
-    return os.path.abspath(word)  # noqa: PTH100 - resolve() would follow links
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """What the page may ask for. Annotations are read when this module is loaded, so they are not put off."""
 
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ from nucleate.apps.web.choices import Choices, command
 from nucleate.apps.web.desk import Desk
 from nucleate.apps.web.downloads import available
 from nucleate.apps.web.uploads import receive
+from nucleate.core.files import absolute
 from nucleate.run.weights import DEFAULT_MODEL, find_model, list_models
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _options(desk: _Desk) -> dict[str, Any]:
         "models": models,
         "model": given or DEFAULT_MODEL,
         "exports": available(),
-        "output": os.path.abspath(desk.machine.output),  # noqa: PTH100 - resolve() would follow links
+        "output": absolute(desk.machine.output),
     }
 
 
