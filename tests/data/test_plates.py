@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import tifffile
+from tests.tables import rows_of
 
 from nucleate.core.wells import well_place
 from nucleate.data.plates import DrawnPlate, Effect, draw_field, plan_wells, whole_areas, write_plate
@@ -76,8 +76,7 @@ def test_a_plate_is_written_and_the_same_again(tmp_path: Path) -> None:
     for name in names:
         first, second = (tifffile.imread(tmp_path / folder / "plate" / name) for folder in "ab")
         np.testing.assert_array_equal(first, second)
-    with (tmp_path / "a" / "map.csv").open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = rows_of(tmp_path / "a" / "map.csv")
     assert [row["role"] for row in rows[:4]] == ["negative", "sample", "sample", "positive"]
     assert json.loads((tmp_path / "a" / "truth.json").read_text(encoding="utf-8"))["wells"] == truth
 

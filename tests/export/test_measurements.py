@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from skimage.measure import regionprops_table
+from tests.tables import rows_of
 
 from nucleate.export.measurements import measure, write_measurements
 
@@ -156,8 +156,7 @@ def test_csv_rows_and_empty_cells(tmp_path: Path) -> None:
     first = measure(labels, {"DAPI, raw": np.array([[1, 2, 3, 1e6 + 0.25]])})
     write_measurements(path, [('odd, "name"\nhere.png', first)])
     assert b"\r" not in path.read_bytes()
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = rows_of(path)
     assert [row["image"] for row in rows] == ['odd, "name"\nhere.png'] * 2
     assert [row["label"] for row in rows] == ["1", "2"]
     assert rows[0]["centroid_col"] == "0.500"
@@ -175,8 +174,7 @@ def test_csv_of_images_with_different_channels(tmp_path: Path) -> None:
     write_measurements(
         path, [("a", measure(labels, {})), ("b", {"plane": np.array([3]), **measure(labels, {"x": plane})})]
     )
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = rows_of(path)
     assert list(rows[0])[:3] == ["image", "plane", "label"]
     assert list(rows[0])[-3:] == ["nearest_neighbor_px", "nearest_neighbor_um", "confidence"]
     assert list(rows[0]).index("integrated_intensity_x") < list(rows[0]).index("neighbors_touching")

@@ -43,5 +43,5 @@ def read_lazily(path: Path) -> Image:
         return loaded
 
 
-def numbers(*shape: int, dtype: Any = np.uint8) -> NDArray[Any]:  # noqa: ANN401 - any dtype
+def numbers(*shape: int, dtype: Any = np.uint16) -> NDArray[Any]:  # noqa: ANN401 - any dtype
     return np.arange(np.prod(shape)).reshape(shape).astype(dtype)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests.io.reading import numbers
 
 from nucleate.errors import InputError, TooLargeError
 from nucleate.io.images import open_image, read_image
@@ -19,10 +20,6 @@ czi = pytest.importorskip("pylibCZIrw.czi", reason="pylibCZIrw is not installed 
 pytestmark = pytest.mark.base
 
 
-def _numbers(*shape: int, dtype: Any = np.uint16) -> NDArray[Any]:  # noqa: ANN401 - any dtype
-    return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
-
-
 def _written(path: Path, planes: dict[tuple[int, int, int], NDArray[Any]], *, names: tuple[str, ...] = ()) -> Path:
     """Write planes (t, z, c) with a pixel size of 0.25 x 0.5 um."""
     with czi.create_czi(str(path), exist_ok=True) as file:
@@ -34,7 +31,7 @@ def _written(path: Path, planes: dict[tuple[int, int, int], NDArray[Any]], *, na
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
 def test_stacks(tmp_path: Path, dtype: str) -> None:
-    pixels = _numbers(2, 3, 2, 20, 30, dtype=dtype)
+    pixels = numbers(2, 3, 2, 20, 30, dtype=dtype)
     planes = {place: pixels[place] for place in np.ndindex(2, 3, 2)}
     path = _written(
         tmp_path / "a.czi", {(p[0], p[1], p[2]): one for p, one in planes.items()}, names=("GFP", "Hoechst")
@@ -51,14 +48,14 @@ def test_stacks(tmp_path: Path, dtype: str) -> None:
 
 
 def test_colours_are_red_green_blue(tmp_path: Path) -> None:
-    pixels = _numbers(20, 30, 3, dtype=np.uint8)
+    pixels = numbers(20, 30, 3, dtype=np.uint8)
     image = read_image(_written(tmp_path / "a.czi", {(0, 0, 0): pixels[..., ::-1]}))
     assert image.axes == "YXS"
     np.testing.assert_array_equal(image.pixels, pixels)
 
 
 def test_tiles_are_joined_where_the_stage_was(tmp_path: Path) -> None:
-    pixels = _numbers(40, 60)
+    pixels = numbers(40, 60)
     path = tmp_path / "a.czi"
     with czi.create_czi(str(path)) as file:
         for top in (0, 20):
@@ -87,7 +84,7 @@ def test_a_window_decodes_the_tiles_that_it_touches(tmp_path: Path) -> None:
 
 def test_scenes_are_pictures(tmp_path: Path) -> None:
     path = tmp_path / "a.czi"
-    scenes = [_numbers(20, 30), _numbers(15, 40) + 5]
+    scenes = [numbers(20, 30), numbers(15, 40) + 5]
     with czi.create_czi(str(path)) as file:
         for number, pixels in enumerate(scenes):
             file.write(pixels[..., None], location=(number * 1000, 0), scene=number)
@@ -101,7 +98,7 @@ def test_scenes_are_pictures(tmp_path: Path) -> None:
 
 
 def test_faults(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    path = _written(tmp_path / "a.czi", {(0, 0, 0): _numbers(20, 30)})
+    path = _written(tmp_path / "a.czi", {(0, 0, 0): numbers(20, 30)})
     content = path.read_bytes()
     for kept in (16, 600, len(content) // 2):
         path.write_bytes(content[:kept])

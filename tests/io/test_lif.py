@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from tests.io.lif_files import Series, write_lif
+from tests.io.reading import numbers
 
 from nucleate.errors import InputError, TooLargeError
 from nucleate.io.images import open_image, read_image
@@ -16,14 +17,9 @@ from nucleate.io.images import open_image, read_image
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
 
 liffile = pytest.importorskip("liffile", reason="liffile is not installed (extra formats)")
 pytestmark = pytest.mark.base
-
-
-def _numbers(*shape: int, dtype: Any = np.uint16) -> NDArray[Any]:  # noqa: ANN401 - any dtype
-    return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
@@ -33,7 +29,7 @@ def _numbers(*shape: int, dtype: Any = np.uint16) -> NDArray[Any]:  # noqa: ANN4
 )
 def test_axes(tmp_path: Path, dtype: str, stored: str, axes: str) -> None:
     lengths = {"T": 2, "Z": 3, "C": 2, "M": 4, "Y": 5, "X": 6}
-    pixels = _numbers(*(lengths[letter] for letter in stored), dtype=dtype)
+    pixels = numbers(*(lengths[letter] for letter in stored), dtype=dtype)
     path = write_lif(tmp_path / "a.lif", [Series("one", pixels, stored, 0.25)])
     image = read_image(path)
     assert (image.axes, image.name, image.pixels.dtype) == (axes, "a.lif", np.dtype(dtype))
@@ -49,7 +45,7 @@ def test_axes(tmp_path: Path, dtype: str, stored: str, axes: str) -> None:
 
 
 def test_colours_are_red_green_blue(tmp_path: Path) -> None:
-    pixels = _numbers(5, 6, 3, dtype=np.uint8)
+    pixels = numbers(5, 6, 3, dtype=np.uint8)
     image = read_image(write_lif(tmp_path / "a.lif", [Series("one", pixels, "YXS")]))
     assert image.axes == "YXS"
     np.testing.assert_array_equal(image.pixels, pixels[..., ::-1])
@@ -58,7 +54,7 @@ def test_colours_are_red_green_blue(tmp_path: Path) -> None:
 @pytest.mark.parametrize("axes", ["TYX", "TYXS"])
 def test_windows_follow_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, axes: str) -> None:
     colours = axes.endswith("S")
-    pixels = _numbers(2, 400, 2500, *((3,) if colours else ()))
+    pixels = numbers(2, 400, 2500, *((3,) if colours else ()))
     path = write_lif(tmp_path / "a.lif", [Series("one", pixels, axes)])
     count, read = Mock(return_value=None), liffile.LifImage.frame
     monkeypatch.setattr(liffile.LifImage, "frame", lambda series, **at: count(**at) or read(series, **at))
@@ -77,7 +73,7 @@ def test_windows_follow_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_series_are_pictures(tmp_path: Path) -> None:
-    first, second = _numbers(5, 6), _numbers(2, 7, 8) + 1000
+    first, second = numbers(5, 6), numbers(2, 7, 8) + 1000
     path = write_lif(
         tmp_path / "a.lif", [Series("overview", first), Series("cells", second, "CYX", dyes=("Alexa 488", "Hoechst"))]
     )
@@ -92,22 +88,22 @@ def test_series_are_pictures(tmp_path: Path) -> None:
 
 
 def test_faults(tmp_path: Path) -> None:
-    path = write_lif(tmp_path / "a.lif", [Series("one", _numbers(50, 60))], short_by=100)
+    path = write_lif(tmp_path / "a.lif", [Series("one", numbers(50, 60))], short_by=100)
     with pytest.raises(InputError, match=r"a.lif: damaged LIF file \("):
         read_image(path)
     write_lif(path, [])
     with pytest.raises(InputError, match="no picture in it"):
         read_image(path)
-    write_lif(path, [Series("one", _numbers(50, 60), "ZX")])
+    write_lif(path, [Series("one", numbers(50, 60), "ZX")])
     with pytest.raises(InputError, match="has no rows and columns"):
         read_image(path)
-    write_lif(path, [Series("one", _numbers(50, 60))])
+    write_lif(path, [Series("one", numbers(50, 60))])
     with pytest.raises(TooLargeError, match="50 x 60"):
         read_image(path, max_bytes=5999)
 
 
 def test_entities_are_not_followed(tmp_path: Path) -> None:
-    path = write_lif(tmp_path / "a.lif", [Series("one", _numbers(5, 6))])
+    path = write_lif(tmp_path / "a.lif", [Series("one", numbers(5, 6))])
     bomb = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 12))
     secret = tmp_path / "secret"
     secret.write_text("not for you")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from tests.io.nd2_files import Recording, write_nd2
+from tests.io.reading import numbers
 
 from nucleate.errors import InputError, TooLargeError
 from nucleate.io.images import open_image, read_image
@@ -16,14 +17,9 @@ from nucleate.io.images import open_image, read_image
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
 
 nd2 = pytest.importorskip("nd2", reason="nd2 is not installed (extra formats)")
 pytestmark = pytest.mark.base
-
-
-def _numbers(*shape: int, dtype: Any = np.uint16) -> NDArray[Any]:  # noqa: ANN401 - any dtype
-    return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -31,7 +27,7 @@ def _numbers(*shape: int, dtype: Any = np.uint16) -> NDArray[Any]:  # noqa: ANN4
 @pytest.mark.parametrize("axes", ["YX", "CYX", "TZCYX", "PCYX", "TPZYX", "YXS", "ZYXS"])
 def test_axes(tmp_path: Path, dtype: str, axes: str, *, compressed: bool) -> None:
     lengths = {"T": 2, "P": 3, "Z": 4, "C": 2, "Y": 5, "X": 6, "S": 3}
-    pixels = _numbers(*(lengths[letter] for letter in axes), dtype=dtype)
+    pixels = numbers(*(lengths[letter] for letter in axes), dtype=dtype)
     names = ("GFP", "DAPI") if "C" in axes else ("DAPI",)
     path = write_nd2(tmp_path / "a.nd2", Recording(pixels, axes, names, 0.65, compressed=compressed))
     image = read_image(path)
@@ -48,7 +44,7 @@ def test_axes(tmp_path: Path, dtype: str, axes: str, *, compressed: bool) -> Non
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_windows_follow_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, compressed: bool) -> None:
-    pixels = _numbers(2, 400, 2500)
+    pixels = numbers(2, 400, 2500)
     path = write_nd2(tmp_path / "a.nd2", Recording(pixels, "TYX", compressed=compressed))
     count, read = Mock(return_value=None), nd2.ND2File.read_frame
     monkeypatch.setattr(nd2.ND2File, "read_frame", lambda file, index: count(index) or read(file, index))
@@ -66,12 +62,12 @@ def test_windows_follow_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_size_not_known(tmp_path: Path) -> None:
-    path = write_nd2(tmp_path / "a.nd2", Recording(_numbers(5, 6), "YX", pixel_um=None))
+    path = write_nd2(tmp_path / "a.nd2", Recording(numbers(5, 6), "YX", pixel_um=None))
     assert read_image(path).pixel_size_um is None
 
 
 def test_a_recording_that_was_stopped_gives_the_frames_that_are_there(tmp_path: Path) -> None:
-    pixels = _numbers(3, 2, 5, 6)
+    pixels = numbers(3, 2, 5, 6)
     path = write_nd2(tmp_path / "a.nd2", Recording(pixels, "TZYX", recorded=5))
     image = read_image(path)
     assert image.axes == "IYX"
@@ -79,7 +75,7 @@ def test_a_recording_that_was_stopped_gives_the_frames_that_are_there(tmp_path: 
 
 
 def test_faults(tmp_path: Path) -> None:
-    path = write_nd2(tmp_path / "a.nd2", Recording(_numbers(50, 60), "YX"))
+    path = write_nd2(tmp_path / "a.nd2", Recording(numbers(50, 60), "YX"))
     with pytest.raises(TooLargeError, match="50 x 60"):
         read_image(path, max_bytes=5999)
     with pytest.raises(InputError, match="no picture 1: it holds 1"):

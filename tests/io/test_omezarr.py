@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests.io.reading import numbers
 
 from nucleate.errors import InputError, MissingExtraError, TooLargeError
 from nucleate.io.images import open_image, read_image
@@ -17,19 +18,14 @@ from tests.io.zarr_files import write_group, write_image, write_plate  # noqa: E
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
 
 pytestmark = pytest.mark.base
-
-
-def _numbers(*shape: int, dtype: Any = np.uint16) -> NDArray[Any]:  # noqa: ANN401 - any dtype
-    return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 @pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2", "i4", "f4", "f8", "bool"])
 def test_whole_images(tmp_path: Path, version: str, dtype: str) -> None:
-    pixels = _numbers(3, 2, 20, 33, dtype=dtype)
+    pixels = numbers(3, 2, 20, 33, dtype=dtype)
     path = write_image(
         tmp_path / "a.ome.zarr", pixels, axes="tcyx", version=version, channels=("actin", "Hoechst"), scale_um=0.25
     )
@@ -43,7 +39,7 @@ def test_whole_images(tmp_path: Path, version: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_windows_read_only_the_chunks_they_touch(tmp_path: Path, version: str) -> None:
-    pixels = _numbers(2, 3, 50, 70)
+    pixels = numbers(2, 3, 50, 70)
     path = write_image(tmp_path / "a.zarr", pixels, axes="czyx", version=version, chunks=(1, 1, 16, 16))
     with open_image(path) as source:
         assert (source.axes, source.shape) == ("ZCYX", (3, 2, 50, 70))
@@ -60,7 +56,7 @@ def test_windows_read_only_the_chunks_they_touch(tmp_path: Path, version: str) -
 
 
 def test_an_image_far_larger_than_memory(tmp_path: Path) -> None:
-    path = write_image(tmp_path / "a.zarr", _numbers(64, 64), version="0.4", chunks=(64, 64))
+    path = write_image(tmp_path / "a.zarr", numbers(64, 64), version="0.4", chunks=(64, 64))
     _damage(path / "0", ".zarray", shape=[1_000_000, 1_000_000], chunks=[512, 512])
     (path / "0" / "0.0").unlink()
     stored = zarr.open_array(path / "0", mode="r+", zarr_format=2)
@@ -74,17 +70,17 @@ def test_an_image_far_larger_than_memory(tmp_path: Path) -> None:
 
 
 def test_shards(tmp_path: Path) -> None:
-    pixels = _numbers(64, 64)
+    pixels = numbers(64, 64)
     path = write_image(tmp_path / "a.zarr", pixels, chunks=(8, 8), shards=(32, 32))
     with open_image(path) as source:
         np.testing.assert_array_equal(source.read(slice(3, 40), slice(30, 50)), pixels[3:40, 30:50])
 
 
 def test_singletons_go_and_strange_axes_are_pages(tmp_path: Path) -> None:
-    path = write_image(tmp_path / "a.zarr", _numbers(1, 1, 1, 9, 8), axes="tczyx", channels=("DAPI",))
+    path = write_image(tmp_path / "a.zarr", numbers(1, 1, 1, 9, 8), axes="tczyx", channels=("DAPI",))
     image = read_image(path)
     assert (image.axes, image.pixels.shape, image.channel_names) == ("YX", (9, 8), ("DAPI",))
-    path = write_image(tmp_path / "b.zarr", _numbers(2, 9, 8), axes="cyx", version="0.4")
+    path = write_image(tmp_path / "b.zarr", numbers(2, 9, 8), axes="cyx", version="0.4")
     metadata = json.loads((path / ".zattrs").read_bytes())
     metadata["multiscales"][0]["axes"][0] = {"name": "lambda"}
     (path / ".zattrs").write_text(json.dumps(metadata))
@@ -92,17 +88,17 @@ def test_singletons_go_and_strange_axes_are_pages(tmp_path: Path) -> None:
 
 
 def test_columns_before_rows(tmp_path: Path) -> None:
-    path = write_image(tmp_path / "a.zarr", _numbers(9, 8), version="0.4")
+    path = write_image(tmp_path / "a.zarr", numbers(9, 8), version="0.4")
     metadata = json.loads((path / ".zattrs").read_bytes())
     metadata["multiscales"][0]["axes"].reverse()
     (path / ".zattrs").write_text(json.dumps(metadata))
     image = read_image(path)
-    np.testing.assert_array_equal(image.pixels, _numbers(9, 8).T)
+    np.testing.assert_array_equal(image.pixels, numbers(9, 8).T)
 
 
 def test_pixel_size(tmp_path: Path) -> None:
-    assert read_image(write_image(tmp_path / "a.zarr", _numbers(9, 8), scale_um=None)).pixel_size_um is None
-    path = write_image(tmp_path / "b.zarr", _numbers(9, 8), version="0.4", scale_um=0.5)
+    assert read_image(write_image(tmp_path / "a.zarr", numbers(9, 8), scale_um=None)).pixel_size_um is None
+    path = write_image(tmp_path / "b.zarr", numbers(9, 8), version="0.4", scale_um=0.5)
     metadata = json.loads((path / ".zattrs").read_bytes())
     metadata["multiscales"][0]["coordinateTransformations"] = [{"type": "scale", "scale": [2.0, 1.0]}]
     metadata["multiscales"][0]["axes"][1]["unit"] = "nanometer"
@@ -112,7 +108,7 @@ def test_pixel_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["0.1", "0.3"])
 def test_versions_before_axes_had_types(tmp_path: Path, version: str) -> None:
-    pixels = _numbers(1, 2, 1, 9, 8)
+    pixels = numbers(1, 2, 1, 9, 8)
     path = write_image(tmp_path / "a.zarr", pixels, axes="tczyx", version="0.4")
     metadata = json.loads((path / ".zattrs").read_bytes())
     multiscale = metadata["multiscales"][0]
@@ -129,7 +125,7 @@ def test_versions_before_axes_had_types(tmp_path: Path, version: str) -> None:
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_plates(tmp_path: Path, version: str) -> None:
-    fields = {path: _numbers(2, 9, 8) + i for i, path in enumerate(("A/1/0", "A/1/1", "B/12/0"))}
+    fields = {path: numbers(2, 9, 8) + i for i, path in enumerate(("A/1/0", "A/1/1", "B/12/0"))}
     path = write_plate(tmp_path / "p.zarr", fields, version=version)
     for number, (name, pixels) in enumerate(fields.items()):
         with open_image(path, picture=number) as source:
@@ -145,16 +141,16 @@ def test_plates(tmp_path: Path, version: str) -> None:
 def test_series_as_bioformats_writes_them(tmp_path: Path) -> None:
     path = write_group(tmp_path / "a.zarr", {"bioformats2raw.layout": 3}, version="0.4")
     for number in (0, 1, 10):
-        write_image(path / str(number), _numbers(5, 6) + number, version="0.4")
+        write_image(path / str(number), numbers(5, 6) + number, version="0.4")
     write_group(path / "OME", {}, version="0.4")
     assert open_image(path).pictures == ("0", "1", "10")
-    np.testing.assert_array_equal(read_image(path, picture=2).pixels, _numbers(5, 6) + 10)
+    np.testing.assert_array_equal(read_image(path, picture=2).pixels, numbers(5, 6) + 10)
     write_group(path / "OME", {"series": ["10", "0"]}, version="0.4")
-    np.testing.assert_array_equal(read_image(path).pixels, _numbers(5, 6) + 10)
+    np.testing.assert_array_equal(read_image(path).pixels, numbers(5, 6) + 10)
 
 
 def test_memory_limit(tmp_path: Path) -> None:
-    path = write_image(tmp_path / "a.zarr", _numbers(30, 40))
+    path = write_image(tmp_path / "a.zarr", numbers(30, 40))
     with pytest.raises(TooLargeError, match="30 x 40"):
         read_image(path, max_bytes=2399)
     assert read_image(path, max_bytes=2400).pixels.shape == (30, 40)
@@ -182,7 +178,7 @@ def _damage(path: Path, name: str, **changes: Any) -> None:  # noqa: ANN401 - an
     ],
 )
 def test_damaged_arrays(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    path = write_image(tmp_path / "a.zarr", _numbers(20, 30), version="0.4")
+    path = write_image(tmp_path / "a.zarr", numbers(20, 30), version="0.4")
     _damage(path / "0", ".zarray", **changes)
     with pytest.raises(InputError, match=message) as caught:
         read_image(path)
@@ -191,8 +187,8 @@ def test_damaged_arrays(tmp_path: Path, changes: dict[str, Any], message: str) -
 
 @pytest.mark.parametrize("name", ["../outside", "/etc", "a/../../b", ""])
 def test_paths_stay_inside(tmp_path: Path, name: str) -> None:
-    path = write_image(tmp_path / "a.zarr", _numbers(20, 30), version="0.4")
-    write_image(tmp_path / "outside", _numbers(20, 30), version="0.4")
+    path = write_image(tmp_path / "a.zarr", numbers(20, 30), version="0.4")
+    write_image(tmp_path / "outside", numbers(20, 30), version="0.4")
     metadata = json.loads((path / ".zattrs").read_bytes())
     metadata["multiscales"][0]["datasets"][0]["path"] = name
     (path / ".zattrs").write_text(json.dumps(metadata))
@@ -215,7 +211,7 @@ def test_folders_that_are_no_images(tmp_path: Path) -> None:
 
 
 def test_zarr_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_image(tmp_path / "a.zarr", _numbers(20, 30))
+    path = write_image(tmp_path / "a.zarr", numbers(20, 30))
     monkeypatch.setitem(__import__("sys").modules, "zarr", None)
     with pytest.raises(MissingExtraError, match=r"zarr is not installed; run: pip install 'nucleate\[formats\]'"):
         read_image(path)
@@ -233,7 +229,7 @@ def test_real_images(shared_data: Path, version: str) -> None:
 
 
 def test_three_channels_called_after_colours_are_one_colour_picture(tmp_path: Path) -> None:
-    pixels = _numbers(3, 20, 33, dtype=np.uint8)
+    pixels = numbers(3, 20, 33, dtype=np.uint8)
     path = write_image(tmp_path / "a.ome.zarr", pixels, axes="cyx", channels=("Red", "Green", "Blue"))
     image = read_image(path)
     assert image.axes == "YXS"
@@ -246,7 +242,7 @@ def test_three_channels_called_after_colours_are_one_colour_picture(tmp_path: Pa
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_levels(tmp_path: Path, version: str) -> None:
-    pixels = _numbers(2, 51, 70)
+    pixels = numbers(2, 51, 70)
     path = write_image(tmp_path / "a.zarr", pixels, axes="cyx", version=version, scale_um=0.5)
     with open_image(path, level=1) as source:
         assert (source.axes, source.shape, source.levels) == ("CYX", (2, 26, 35), ((51, 70), (26, 35)))

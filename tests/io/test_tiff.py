@@ -96,7 +96,7 @@ def test_grey_with_alpha(tmp_path: Path) -> None:
 
 
 def test_white_is_zero_is_turned_over(tmp_path: Path) -> None:
-    pixels = numbers(6, 7)
+    pixels = numbers(6, 7, dtype=np.uint8)
     np.testing.assert_array_equal(
         read_both_ways(_written(tmp_path, pixels, photometric="miniswhite")).pixels, 255 - pixels
     )
@@ -105,7 +105,7 @@ def test_white_is_zero_is_turned_over(tmp_path: Path) -> None:
 def test_palette(tmp_path: Path) -> None:
     palette = np.zeros((3, 256), np.uint16)
     palette[0], palette[1] = np.arange(256) * 256, 7 * 256
-    pixels = numbers(6, 7)
+    pixels = numbers(6, 7, dtype=np.uint8)
     image = read_both_ways(_written(tmp_path, pixels, photometric="palette", colormap=palette))
     assert image.axes == "YXS"
     np.testing.assert_array_equal(image.pixels[..., 0], pixels)
@@ -115,7 +115,7 @@ def test_palette(tmp_path: Path) -> None:
 def test_the_palette_of_imagej_is_only_for_display(tmp_path: Path) -> None:
     palette = np.zeros((3, 256), np.uint16)
     palette[0] = np.arange(256) * 256
-    pixels = numbers(6, 7)
+    pixels = numbers(6, 7, dtype=np.uint8)
     path = _written(tmp_path, pixels, photometric="palette", colormap=palette, description="ImageJ=1.53t\nimages=1\n",
                     metadata=None)  # fmt: skip
     image = read_both_ways(path)

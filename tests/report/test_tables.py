@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from tests.tables import rows_of
 
 from nucleate.errors import OutputError
 from nucleate.report.tables import write_per_image, write_scores
@@ -30,8 +30,7 @@ def test_json_comes_back(tmp_path: Path) -> None:
 
 def test_one_row_an_image_and_the_failed_ones_last(tmp_path: Path) -> None:
     write_per_image(tmp_path / "p.csv", replace(SCORES, failed={"z": "shapes differ, sadly", "a": "cut short"}))
-    with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = rows_of(tmp_path / "p.csv")
     assert [row["image"] for row in rows] == ["a", "b, c", "z"]
     assert {float(rows[0][name]) for name in ("kaggle", "ap_50", "ap_95", "f1_50", "pq", "aji", "pixel_iou")} == {1.0}
     assert (rows[1]["nuclei_true"], rows[1]["nuclei_pred"]) == ("2", "1")

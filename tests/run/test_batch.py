@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -18,6 +17,7 @@ import pytest
 import tifffile
 from PIL import Image as Pillow
 from tests.fakes import FakeSegmenter
+from tests.tables import rows_of
 
 from nucleate.apps.cli import main as door
 from nucleate.errors import ModelError, OutputError, UsageError
@@ -57,11 +57,6 @@ def go(top: Path, out: Path, *, segmenter: Any = None, notify: Any = lambda _: N
     return run_batch(sources, out, segmenter=segmenter or FakeSegmenter(), settings=chosen, notify=notify)
 
 
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 def contents(out: Path, *, but: tuple[str, ...] = ("summary.csv", "run.json")) -> dict[str, str]:
     """Hash every visible file of a folder whose content must not depend on the clock."""
     files = [p for p in sorted(out.iterdir()) if p.is_file() and not p.name.startswith(".") and p.name not in but]
@@ -84,14 +79,14 @@ def test_every_file_is_there_and_says_the_truth(folder: Path, tmp_path: Path) ->
     assert (labels.shape, int(labels.max())) == ((40, 50), 3)
     with Pillow.open(out / "f3.overlay.png") as overlay:
         assert overlay.size == (50, 40)
-    rows = table(out / "measurements.csv")
+    rows = rows_of(out / "measurements.csv")
     assert [(r["image"], r["label"], r["area_px"]) for r in rows] == [
         (f"f{n}", str(i), "36") for n in range(4) for i in range(1, n + 1)
     ]
     assert rows[0]["mean_intensity"] == "200"
-    assert [r["ImageId"] for r in table(out / "submission.csv")] == ["f0", "f1", "f2", "f2", "f3", "f3", "f3"]
-    assert table(out / "submission.csv")[0]["EncodedPixels"] == ""
-    lines = table(out / "summary.csv")
+    assert [r["ImageId"] for r in rows_of(out / "submission.csv")] == ["f0", "f1", "f2", "f2", "f3", "f3", "f3"]
+    assert rows_of(out / "submission.csv")[0]["EncodedPixels"] == ""
+    lines = rows_of(out / "summary.csv")
     assert list(lines[0]) == ["image", "status", "nuclei", "median_area_px", "seconds", "error"]
     assert [(r["status"], r["nuclei"], r["median_area_px"]) for r in lines][:2] == [("ok", "0", ""), ("ok", "1", "36")]
     record = json.loads((out / "run.json").read_text())
@@ -123,13 +118,13 @@ def test_stacks_are_one_label_stack_and_rows_name_the_plane(tmp_path: Path) -> N
     labels = tifffile.imread(tmp_path / "out" / "in.labels.tif")
     assert labels.shape == (3, 40, 50)
     assert [int(p.max()) for p in labels] == [1, 0, 4]
-    rows = table(tmp_path / "out" / "measurements.csv")
+    rows = rows_of(tmp_path / "out" / "measurements.csv")
     assert list(rows[0])[:3] == ["image", "plane", "label"]
     assert [(r["image"], r["plane"], r["label"]) for r in rows] == [
         ("flat", "", "1"), ("in", "0", "1"), ("in", "2", "2"), ("in", "2", "3"), ("in", "2", "4"),
     ]  # fmt: skip
     assert {r["confidence"] for r in rows} == {"0.5"}
-    assert [r["ImageId"] for r in table(tmp_path / "out" / "submission.csv")][:3] == ["flat", "in/0", "in/1"]
+    assert [r["ImageId"] for r in rows_of(tmp_path / "out" / "submission.csv")][:3] == ["flat", "in/0", "in/1"]
 
 
 def test_two_runs_do_not_write_into_one_folder_at_once(folder: Path, tmp_path: Path) -> None:
@@ -148,10 +143,10 @@ def test_channels_are_chosen_and_all_of_them_measured(tmp_path: Path) -> None:
     metadata = {"axes": "CYX", "Labels": ["GFP", "DAPI"]}
     tifffile.imwrite(tmp_path / "c.tif", pixels, imagej=True, metadata=metadata)
     go(tmp_path / "c.tif", tmp_path / "auto")
-    rows = table(tmp_path / "auto" / "measurements.csv")
+    rows = rows_of(tmp_path / "auto" / "measurements.csv")
     assert [(r["mean_intensity_GFP"], r["mean_intensity_DAPI"]) for r in rows] == [("7", "200"), ("7", "200")]
     go(tmp_path / "c.tif", tmp_path / "first", channel="0")
-    assert table(tmp_path / "first" / "summary.csv")[0]["nuclei"] == "0"
+    assert rows_of(tmp_path / "first" / "summary.csv")[0]["nuclei"] == "0"
     bad = go(tmp_path / "c.tif", tmp_path / "none", channel="5")
     assert "no channel '5'" in bad.outcomes[0].error
 
@@ -159,7 +154,7 @@ def test_channels_are_chosen_and_all_of_them_measured(tmp_path: Path) -> None:
 def test_colour_pictures_are_measured_in_grey(tmp_path: Path) -> None:
     save(tmp_path / "rgb.png", np.repeat(spots(count=1)[..., None], 3, axis=2))
     go(tmp_path / "rgb.png", tmp_path / "out")
-    assert table(tmp_path / "out" / "measurements.csv")[0]["mean_intensity"] == "200"
+    assert rows_of(tmp_path / "out" / "measurements.csv")[0]["mean_intensity"] == "200"
 
 
 def test_inputs_of_one_stem_never_overwrite_each_other(tmp_path: Path) -> None:
@@ -168,12 +163,12 @@ def test_inputs_of_one_stem_never_overwrite_each_other(tmp_path: Path) -> None:
     save(tmp_path / "in" / "b" / "x.tif", spots(count=3))
     out = tmp_path / "out"
     go(tmp_path / "in", out)
-    found = {r["image"]: r["nuclei"] for r in table(out / "summary.csv")}
+    found = {r["image"]: r["nuclei"] for r in rows_of(out / "summary.csv")}
     assert found == {"x": "1", "x-2": "2", "x-3": "3"}
     assert [tifffile.imread(out / f"{n}.labels.tif").max() for n in found] == [1, 2, 3]
     save(tmp_path / "in" / "0" / "x.png", spots(count=0))
     go(tmp_path / "in", out, resume=True)
-    assert {r["image"]: r["nuclei"] for r in table(out / "summary.csv")} == found | {"x-4": "0"}
+    assert {r["image"]: r["nuclei"] for r in rows_of(out / "summary.csv")} == found | {"x-4": "0"}
 
 
 def test_results_in_the_input_folder_are_not_segmented_again(folder: Path) -> None:
@@ -238,19 +233,19 @@ def test_resume_does_what_is_new_changed_lost_or_failed_and_nothing_else(folder:
     assert [(o.name, o.nuclei) for o in summary.outcomes] == [
         ("bad", 1), ("f0", 0), ("f1", 3), ("f2", 2), ("f3", 3), ("new", 2),
     ]  # fmt: skip
-    assert len(table(out / "measurements.csv")) == 11
+    assert len(rows_of(out / "measurements.csv")) == 11
     fewer = run_batch(
         expand([str(folder / "f3.png")]), out, segmenter=FakeSegmenter(), settings=BatchSettings(resume=True)
     )
     assert (fewer.count("ok"), len(fewer.earlier)) == (1, 5)
-    assert len(table(out / "measurements.csv")) == 11
+    assert len(rows_of(out / "measurements.csv")) == 11
 
 
 def test_one_bad_file_does_not_stop_the_others(folder: Path, tmp_path: Path) -> None:
     (folder / "f1x.png").write_bytes(b"no picture")
     summary = go(folder, tmp_path / "out")
     assert [o.status for o in summary.outcomes] == ["ok", "ok", "failed", "ok", "ok"]
-    row = table(tmp_path / "out" / "summary.csv")[2]
+    row = rows_of(tmp_path / "out" / "summary.csv")[2]
     assert (row["image"], row["status"], row["nuclei"]) == ("f1x", "failed", "")
     assert "f1x.png" in row["error"]
 
@@ -259,7 +254,7 @@ def test_fail_fast_stops_and_keeps_what_is_finished(folder: Path, tmp_path: Path
     (folder / "f1x.png").write_bytes(b"")
     summary = go(folder, tmp_path / "out", fail_fast=True)
     assert [o.status for o in summary.outcomes] == ["ok", "ok", "failed", "not done", "not done"]
-    assert [r["status"] for r in table(tmp_path / "out" / "summary.csv")].count("not done") == 2
+    assert [r["status"] for r in rows_of(tmp_path / "out" / "summary.csv")].count("not done") == 2
     assert (tmp_path / "out" / "f1.labels.tif").exists()
 
 
@@ -281,7 +276,7 @@ def test_what_is_finished_stays_in_the_tables_when_a_resume_stops(folder: Path, 
     (folder / "e.png").write_bytes(b"")
     summary = go(folder, tmp_path / "out", resume=True, fail_fast=True)
     assert [o.status for o in summary.outcomes] == ["failed", "ok", "ok", "ok", "ok"]
-    assert len(table(tmp_path / "out" / "measurements.csv")) == 6
+    assert len(rows_of(tmp_path / "out" / "measurements.csv")) == 6
     (folder / "e.png").unlink()
     again = go(folder, tmp_path / "out", resume=True)
     assert (again.count("failed"), [o.status for o in again.earlier]) == (0, ["failed"])
@@ -317,7 +312,7 @@ def test_a_zip_gives_the_names_of_its_members(tmp_path: Path) -> None:
     summary = go(path, tmp_path / "out", exports=("rle",))
     assert [(o.name, o.status) for o in summary.outcomes] == [("ab", "ok"), ("cd", "failed")]
     assert f"{path}!cd/images/cd.png" in summary.outcomes[1].error
-    assert [r["ImageId"] for r in table(tmp_path / "out" / "submission.csv")] == ["ab", "ab"]
+    assert [r["ImageId"] for r in rows_of(tmp_path / "out" / "submission.csv")] == ["ab", "ab"]
 
 
 class Disk:
@@ -357,7 +352,7 @@ def test_ctrl_c_keeps_what_is_finished(folder: Path, tmp_path: Path) -> None:
     summary = go(folder, out, notify=interrupt)
     assert summary.interrupted
     assert [o.status for o in summary.outcomes] == ["ok", "ok", "not done", "not done"]
-    assert len(table(out / "measurements.csv")) == 1
+    assert len(rows_of(out / "measurements.csv")) == 1
     resumed = go(folder, out, resume=True)
     assert resumed.count("ok") == 4
     go(folder, tmp_path / "whole")

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 import tifffile
 from tests import cluster_fakes
-from tests.run.test_batch import contents, save, spots, table
+from tests.run.test_batch import contents, save, spots
 from tests.run.test_large_planes import drawn, segmenter
+from tests.tables import rows_of
 
 from nucleate.errors import ClusterError, ModelError, UsageError
 from nucleate.run.batch import BatchSettings, BatchSummary, Progress, Report, run_batch
@@ -97,7 +98,7 @@ def go(
 
 def everything(out: Path) -> dict[str, Any]:
     """Give all that must not depend on who did the work."""
-    rows = [{key: value for key, value in row.items() if key != "seconds"} for row in table(out / "summary.csv")]
+    rows = [{key: value for key, value in row.items() if key != "seconds"} for row in rows_of(out / "summary.csv")]
     record = re.sub(r'"command": .*', "", (out / "run.json").read_text())
     return {"files": contents(out), "summary": rows, "record": record}
 

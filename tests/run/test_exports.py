@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import importlib.util
 import json
@@ -18,6 +17,7 @@ import tifffile
 from PIL import Image as Pillow
 from tests.export.painting import HOLED, paint
 from tests.fakes import FakeSegmenter
+from tests.tables import rows_of
 
 from nucleate.core.image import Image
 from nucleate.errors import MissingExtraError, UsageError
@@ -82,8 +82,7 @@ def test_every_file_holds_the_same_nuclei(folder: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(painted, stack)
 
     painted = np.zeros_like(stack)
-    with (out / "measurements.csv").open(encoding="utf-8", newline="") as stream:
-        areas = {row["label"]: row["area_px"] for row in csv.DictReader(stream) if row["image"] == "stack"}
+    areas = {row["label"]: row["area_px"] for row in rows_of(out / "measurements.csv") if row["image"] == "stack"}
     for feature in json.loads((out / "stack.geojson").read_text())["features"]:
         geometry, properties = feature["geometry"], feature["properties"]
         pieces = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
@@ -113,8 +112,7 @@ def test_a_plane_is_never_called_as_another_input_is(folder: Path, tmp_path: Pat
         (other / name).write_bytes((folder / "stack.tif").read_bytes())
     go(folder / "stack.tif", tmp_path / "out", exports=("rle", "coco"))
     go(other, tmp_path / "out", exports=("rle", "coco"), resume=True)
-    with (tmp_path / "out" / "submission.csv").open(encoding="utf-8", newline="") as stream:
-        ids = {row["ImageId"] for row in csv.DictReader(stream)}
+    ids = {row["ImageId"] for row in rows_of(tmp_path / "out" / "submission.csv")}
     pictures = json.loads((tmp_path / "out" / "coco.json").read_text())["images"]
     names = [f"{name}/{plane}" for name in ("stack", "stack-2", "stack-2-0") for plane in range(3)]
     assert sorted(ids) == sorted(f"{one['name']}/{one['plane']}" for one in pictures) == sorted(names)
@@ -127,8 +125,7 @@ def test_what_was_saved_from_python_stays_in_the_tables(folder: Path, tmp_path: 
     mine = Segmentation(np.array([[1, 0, 2, 0]] * 4, np.int32), np.full(2, 0.5, np.float32), image)
     mine.save(tmp_path / "out", ["measurements"])
     go(folder, tmp_path / "out", exports=("measurements",), resume=True)
-    with (tmp_path / "out" / "measurements.csv").open(encoding="utf-8", newline="") as stream:
-        counted = Counter(row["image"] for row in csv.DictReader(stream))
+    counted = Counter(row["image"] for row in rows_of(tmp_path / "out" / "measurements.csv"))
     assert sorted(counted) == ["flat", "mine", "stack"]
     assert counted["mine"] == 2
 
@@ -138,8 +135,7 @@ def test_channels_of_one_name_are_told_apart(tmp_path: Path) -> None:
     metadata = {"axes": "CYX", "Channel": {"Name": ["Cy3", "Cy3", "Cy3-2"]}}
     tifffile.imwrite(tmp_path / "a.ome.tif", pixels, metadata=metadata)
     go(tmp_path / "a.ome.tif", tmp_path / "out", exports=("measurements",))
-    with (tmp_path / "out" / "measurements.csv").open(encoding="utf-8", newline="") as stream:
-        row = next(csv.DictReader(stream))
+    row = rows_of(tmp_path / "out" / "measurements.csv")[0]
     assert [row[f"mean_intensity_{name}"] for name in ("Cy3", "Cy3-3", "Cy3-2")] == ["200", "90", "30"]
 
 
@@ -238,8 +234,7 @@ def test_tables_of_the_run(folder: Path, tmp_path: Path) -> None:
     anndata = pytest.importorskip("anndata", reason="anndata is not installed")
     out = tmp_path / "out"
     go(folder, out, exports=("measurements", "parquet", "anndata"))
-    with (out / "measurements.csv").open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = rows_of(out / "measurements.csv")
     table = parquet.read_table(out / "measurements.parquet")
     data = anndata.read_h5ad(out / "measurements.h5ad")
     assert [f"{r['image']}:{r['label']}" for r in rows] == data.obs_names.tolist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 from tests.fakes import FakeSegmenter
+from tests.tables import rows_of
 
 from nucleate.core.image import Image
 from nucleate.run import exports, outputs
@@ -88,8 +88,7 @@ def test_rows_of_a_batch_in_any_order_stay_whole(tmp_path: Path, order: str) -> 
     for name in "ce0":
         _found(2).save(tmp_path / "out", TABLES, name=name)
         for file, column in (("measurements.csv", "image"), ("submission.csv", "ImageId")):
-            with (tmp_path / "out" / file).open(newline="") as stream:
-                rows = list(csv.DictReader(stream))
+            rows = rows_of(tmp_path / "out" / file)
             assert all(None not in row and None not in row.values() for row in rows)
             found = [row[column] for row in rows]
             saved = "ce0"[: "ce0".index(name) + 1]

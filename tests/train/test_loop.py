@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tests.tables import rows_of
 from tests.train.drawn import disks
 from torch import nn
 
@@ -116,8 +116,7 @@ def test_the_kept_epoch_is_the_one_of_the_highest_score(tmp_path: Path) -> None:
 
 def test_the_history_is_a_table(tmp_path: Path) -> None:
     _train(tmp_path)
-    with (tmp_path / "history.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
+    rows = rows_of(tmp_path / "history.csv")
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     assert {"loss", "lr", "score", "seconds"} <= set(rows[0])
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from tests.tables import rows_of
 from tests.train.drawn import disks
 
 from nucleate.errors import DataError, OutputError, UsageError
@@ -25,8 +25,7 @@ CONFIG = TrainConfig(network=NetConfig("unet", width=2, depth=2), crop=32, batch
 
 
 def _rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "trials.csv").open() as stream:
-        return list(csv.DictReader(stream))
+    return rows_of(folder / "trials.csv")
 
 
 def test_a_killed_study_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import roifile
+from tests.tables import rows_of
 
 from nucleate.apps.napari.found import Found
 from nucleate.apps.napari.save import numbered, save_nuclei
@@ -28,8 +28,7 @@ PICTURE = lazy(Image(np.arange(600, dtype=np.uint16).reshape(20, 30), pixel_size
 
 
 def _rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "measurements.csv").open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+    return rows_of(folder / "measurements.csv")
 
 
 def test_ids_are_closed_up_from_plane_to_plane() -> None:
