@@ -297,6 +297,14 @@ def test_results_are_not_overwritten_without_resume(
     assert call("segment", good, "-o", out, "--resume") == 0
 
 
+def test_after_a_wrong_option_the_right_call_goes_on(good: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert call("segment", good, "-o", out, "--channel", "zzz") == 1
+    assert summary(out)["good"]["status"] == "failed"
+    assert call("segment", good, "-o", out) == 0
+    assert summary(out)["good"]["status"] == "ok"
+
+
 def test_a_read_only_output_is_one_line(
     good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

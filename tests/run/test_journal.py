@@ -65,6 +65,22 @@ def test_other_settings_are_named(tmp_path: Path) -> None:
         Journal(tmp_path / "journal", {"scale": 2, "model": "m"}, resume=True)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_where_all_failed_are_no_results(tmp_path: Path, *, resume: bool) -> None:
+    path = tmp_path / "journal"
+    first = Journal(path, {"scale": 1}, resume=False)
+    first.begin({"/x/b.png": "b"})
+    first.add(SECOND)
+    assert Journal(path, {"scale": 1}, resume=True).done == {"/x/b.png": SECOND}
+    anew = Journal(path, {"scale": 2}, resume=resume)
+    assert (anew.names, anew.done) == ({}, {})
+    anew.begin({"/x/a.png": "a"})
+    anew.add(FIRST)
+    anew.add(Outcome("a", "/x/a.png", "failed", error="cannot be read"))  # its results stay
+    with pytest.raises(UsageError, match="of other settings" if resume else "add --resume"):
+        Journal(path, {"scale": 1}, resume=resume)
+
+
 @pytest.mark.parametrize("content", [b"hello\n", b"\xff\xfe", b"[1]\n", b'{"kind": "other"}\n'])
 def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "journal").write_bytes(content)

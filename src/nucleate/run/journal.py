@@ -79,7 +79,8 @@ class Journal:
     settings : mapping
         Everything that decides the results, JSON types only.
     resume : bool
-        Whether an existing journal is taken up.
+        Whether an existing journal is taken up. One in which all that was finished failed is begun anew where it is
+        not, or was written with other settings: there are no results.
 
     Raises
     ------
@@ -97,6 +98,8 @@ class Journal:
         if not resume:
             refuse_begun(path)
         lines = _whole_lines(path)
+        if lines and not (resume and lines[0].get("settings") == now) and _has_failed(lines):
+            lines = []
         if lines:
             _check_settings(path, lines[0].get("settings", {}), now=now)
         for line in lines[1:]:
@@ -145,11 +148,12 @@ def refuse_begun(path: Path) -> None:
     Raises
     ------
     UsageError
-        If there is a journal.
+        If there is a journal, and not all that was finished failed.
     OutputError
         If it cannot be read.
     """
-    if _whole_lines(path):
+    lines = _whole_lines(path)
+    if lines and not _has_failed(lines):
         raise UsageError(f"{path.parent} already holds results; add --resume to go on or choose another folder")
 
 
@@ -199,6 +203,11 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     if text and not (lines and isinstance(lines[0], dict) and lines[0].get("kind") == "settings"):
         raise OutputError(f"{path} is not a journal of this program; choose another output folder")
     return lines
+
+
+def _has_failed(lines: list[dict[str, Any]]) -> bool:
+    ends = [line["status"] for line in lines if line["kind"] == "done"]
+    return bool(ends) and "ok" not in ends
 
 
 def _check_settings(path: Path, before: dict[str, Any], *, now: dict[str, Any]) -> None:
