@@ -98,6 +98,40 @@ def test_a_file_that_may_not_grow_so_large(folder: Path, tmp_path: Path) -> None
     assert run("segment", folder, "-o", tmp_path / "out", "--resume")[0] == 0
 
 
+_UNSENT = "nucleate: cannot write to the standard output: No space left on device; free space or send it elsewhere\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "said", "unbuffered"),
+    [
+        ("evaluate in in --json out.json >/dev/full", 1, _UNSENT, "1"),
+        ("models >/dev/full", 1, _UNSENT, ""),
+        ("evaluate in in --json out.json", 0, "", "1"),
+        ("models", 0, "", ""),
+        ("models >&-", 0, "", ""),
+        ("segment gone.tif in -o out 2>&-", 1, "", ""),
+        ("nope >&- 2>&-", 2, "", ""),
+        ("nope 2>/dev/full", 2, "", ""),
+    ],
+)
+def test_outputs_that_take_nothing(
+    folder: Path, call: str, code: int, said: str, unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    monkeypatch.chdir(folder.parent)
+    reader, writer = os.pipe()
+    os.close(reader)  # as of `| head`, which leaves early
+    start = "import sys; from nucleate.apps.cli.entry import start; sys.argv[0] = 'nucleate'; start()"
+    shell = ["sh", "-c", f'"$0" -c "$1" {call}', sys.executable, start]
+    done = subprocess.run(shell, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (code, said)
+    wanted = {"evaluate": "out.json", "segment": "out/measurements.csv"}.get(call.split()[0], "in")
+    assert (folder.parent / wanted).exists()
+
+
 FULL = r"""
 set -e
 mount -t tmpfs -o size=1m none "$OUT"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 import threading
@@ -128,11 +129,15 @@ def is_there(path: Path | str) -> bool:
 
 
 def say(line: str) -> None:
-    """Write a line to stderr, so that stdout holds results only; what a terminal cannot show becomes escapes."""
+    """Write a line to stderr, so that stdout holds results only; what a terminal cannot show becomes escapes.
+
+    Where it cannot be written, there is nobody to tell, and the work goes on.
+    """
     stream = sys.stderr
     encoding = stream.encoding or "utf-8"
-    stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    stream.flush()
+    with contextlib.suppress(OSError):
+        stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
 
 
 def say_step(line: str) -> None:

@@ -64,13 +64,15 @@ def leave() -> NoReturn:
     if "multiprocessing.util" in sys.modules:
         sys.modules["multiprocessing.util"]._run_finalizers(0)
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        with contextlib.suppress(OSError):
+            stream.flush()
     os._exit(EXIT_CODE)
 
 
 def _press(number: int, frame: FrameType | None) -> None:
     _pressed.set()
     if _loads.is_set():
-        os.write(2, b"nucleate: stopped\n")  # sys.stderr may be at work itself
+        with contextlib.suppress(OSError):
+            os.write(2, b"nucleate: stopped\n")  # sys.stderr may be at work itself
         os._exit(EXIT_CODE)
     signal.default_int_handler(number, frame)

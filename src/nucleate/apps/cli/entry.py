@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from nucleate.apps.cli import ctrl_c
 
 __all__ = ["start"]
@@ -15,6 +18,9 @@ def start() -> None:
     SystemExit
         Always, see `nucleate.apps.cli.main.main`; after Ctrl-C while that is loaded, too.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this, as `2>&-` does
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for good
     ctrl_c.remember()
     with ctrl_c.loading():
         from nucleate.apps.cli.main import main

@@ -81,7 +81,6 @@ def evaluate(
     if of_group and not any(one.image_id in of_group for one in scores.per_image):
         names = f"{next(iter(of_group))} in it, {scores.per_image[0].image_id} here"
         raise UsageError(f"--groups {groups} names none of the images: got {names}; give names without endings")
-    _show(scores)
     notes = _notes(scores, of_group)
     for note in notes:
         say(f"nucleate: {note}")
@@ -95,6 +94,7 @@ def evaluate(
         cases = [] if images is None else _cases(scores, images, predicted=predicted, true=true)
         title = f"{pred.name or pred} against {truth.name or truth}"
         write_text(html, score_page(scores, title, cases=cases, notes=notes))
+    _show(scores)  # last: the files are there, whatever becomes of the standard output
     if scores.failed:
         raise typer.Exit(1)
 

@@ -21,6 +21,7 @@ from nucleate.errors import NucleateError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import TextIO
 
 __all__ = ["VERBS", "main", "make_app"]
 
@@ -105,12 +106,13 @@ def main(words: list[str] | None = None) -> None:
     Raises
     ------
     SystemExit
-        Always: 0 all done, 1 some inputs failed, 2 a wrong call, 130 after Ctrl-C.
+        Always: 0 all done, 1 some inputs failed, 2 a wrong call, 130 after Ctrl-C. A reader of the standard output that
+        leaves early changes none of them; what cannot be written there for another reason is 1.
     """
     gc.set_threshold(_OBJECTS)
     ours = words is None  # the whole program, and not a part of another
     words = sys.argv[1:] if words is None else words
-    code = _run(words)
+    code = _finish_output(_run(words))
     busy = any(thread.name in _LINGERING for thread in threading.enumerate())
     if code == ctrl_c.EXIT_CODE and (busy or ours):
         ctrl_c.leave()
@@ -140,14 +142,13 @@ def _run(words: list[str]) -> int:
         commands = getattr(command, "commands", {})
         _refuse_empty(words)
         returned = command.main(rest, prog_name="nucleate", standalone_mode=False, obj=debug)
-        sys.stdout.flush()
     except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer's own end of `nucleate models | head`
+            return 0
         return end.code if isinstance(end.code, int) else 1
-    except BrokenPipeError:
-        # The reader of our output has left (`nucleate models | head`): nothing to say, and nothing more to flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, OSError) and _is_of_output(error):
+            return _give_up_output(error)
         if debug:
             traceback.print_exc()
         line, code = _explain(error)
@@ -160,6 +161,40 @@ def _run(words: list[str]) -> int:
         _say_stopped(words, commands.get(first))
         return ctrl_c.EXIT_CODE
     return code
+
+
+def _finish_output(code: int) -> int:
+    """Write what is still to be written, and give the exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        code = code or _give_up_output(error)
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _send_nowhere(sys.stderr)
+    return code
+
+
+def _is_of_output(error: OSError) -> bool:
+    # Files are not written up here: that is `print`, or typer's echo.
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    module = str(frame.f_globals.get("__name__"))
+    return error.filename is None and module.startswith(("nucleate.apps.cli.", "typer.", "click."))
+
+
+def _give_up_output(error: OSError) -> int:
+    """Say why nothing more can be written to stdout, unless its reader left, and give the exit code."""
+    _send_nowhere(sys.stdout)
+    if isinstance(error, BrokenPipeError):  # `nucleate models | head`
+        return 0
+    say(f"nucleate: cannot write to the standard output: {error.strerror}; free space or send it elsewhere")
+    return 1
+
+
+def _send_nowhere(stream: TextIO) -> None:
+    # Python would try once more to write what is left when it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _say_stopped(words: list[str], command: Any) -> None:  # noqa: ANN401 - typer's own
