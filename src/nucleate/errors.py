@@ -69,7 +69,7 @@ class DataError(NucleateError):
 
 
 class ModelError(NucleateError):
-    """A model's weights or card are missing, damaged or unknown."""
+    """A model's weights or card are damaged or do not fit."""
 
 
 class UnknownModelError(ModelError, UsageError):

@@ -9,7 +9,7 @@ import pytest
 
 from nucleate.core.image import Image
 from nucleate.core.lazy import LazyImage, lazy
-from nucleate.errors import InputError
+from nucleate.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,11 +80,29 @@ def test_wrong_places_are_refused() -> None:
     with pytest.raises(InputError, match="no channel 'actin'; it has green, Hoechst, red, far red"):
         source.channel("actin")
     for image in (source.channel("red"), _stack("ZCYX").channel("red")):
-        for at in ((), (3,), (-1,), (0, 0)):
+        wrong: list[Any] = [(), (3,), (-1,), (0, 0), 0, ("a",), (0.5,)]
+        for at in wrong:
             with pytest.raises(InputError, match=r"no plane .*; give an index from 0 for each of the lengths \(3,\)"):
                 image.read(every, every, at=at)
-    with pytest.raises(InputError, match="no plane"):
-        source.plane((5,))
+            with pytest.raises(InputError, match="no plane"):
+                source.plane(at)
+
+
+def test_windows_have_no_steps() -> None:
+    wrong: list[Any] = [0, slice(0, 4, 2), slice(None, None, -1), slice(0.5, 2), (0, 2)]
+    for image in (_stack("YX"), lazy(_stack("YX"))):
+        assert image.read(slice(np.int64(1), 3, 1), slice(None)).shape == (2, 6)
+        for part in wrong:
+            for window in ((part, slice(0, 2)), (slice(0, 2), part)):
+                with pytest.raises(UsageError, match=r"^a: no rows or columns: got .*; give a slice without a step"):
+                    image.read(*window)
+
+
+def test_images_are_looked_up_by_identity() -> None:
+    image, other = _stack("YX"), _stack("YX")
+    assert image in [other, image]
+    assert image not in [other]
+    assert len({image, other, image}) == 2
 
 
 @pytest.mark.parametrize(

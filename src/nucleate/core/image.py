@@ -18,19 +18,30 @@ batch_NCHW      float32             what a network takes
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.checks import is_number
-from nucleate.errors import InputError
+from nucleate.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-__all__ = ["AXES", "COLOURS", "DNA_NAMES", "LENGTHS_UM", "Image", "check_place", "find_channel", "find_colour"]
+__all__ = [
+    "AXES",
+    "COLOURS",
+    "DNA_NAMES",
+    "LENGTHS_UM",
+    "Image",
+    "check_place",
+    "check_window",
+    "find_channel",
+    "find_colour",
+]
 
 AXES = "TZICYXS"
 """The order in which axes stand."""
@@ -118,13 +129,31 @@ def check_place(axes: str, stack_shape: tuple[int, ...], *, at: tuple[int, ...],
     """
     if "C" in axes:
         raise InputError(f"{name}: several channels; choose one first (--channel NAME or INDEX)")
-    if len(at) != len(stack_shape) or not all(0 <= i < n for i, n in zip(at, stack_shape, strict=True)):
-        raise InputError(f"{name}: no plane {at}; give an index from 0 for each of the lengths {stack_shape}")
+    if not isinstance(at, tuple | list) or not (
+        len(at) == len(stack_shape)
+        and all(is_number(i, least=0, most=n - 1, whole=True) for i, n in zip(at, stack_shape, strict=True))
+    ):
+        raise InputError(f"{name}: no plane {at!r}; give an index from 0 for each of the lengths {stack_shape}")
 
 
-@dataclass(frozen=True)
+def check_window(rows: slice, cols: slice, *, name: str) -> None:
+    """Check that a part of a plane is meant: two slices, from whole number to whole number, without steps.
+
+    Raises
+    ------
+    UsageError
+        If not.
+    """
+    for part in (rows, cols):
+        if not isinstance(part, slice) or not (
+            part.step in (None, 1) and all(end is None or isinstance(end, Integral) for end in (part.start, part.stop))
+        ):
+            raise UsageError(f"{name}: no rows or columns: got {part!r}; give a slice without a step")
+
+
+@dataclass(frozen=True, eq=False)
 class Image:
-    """Pixels with the meaning of their axes.
+    """Pixels with the meaning of their axes; equal to nothing but itself.
 
     Parameters
     ----------
@@ -230,8 +259,11 @@ class Image:
         ------
         InputError
             If the channels were not chosen yet, or `at` names no plane.
+        UsageError
+            If rows or columns are no slice, or have a step.
         """
         check_place(self.axes, self.stack_shape, at=at, name=self.name)
+        check_window(rows, cols, name=self.name)
         index: tuple[Any, ...] = (*at, rows, cols)
         plane: NDArray[Any] = self.pixels[index]
         return plane

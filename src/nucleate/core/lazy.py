@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleate.core.image import AXES, Image, check_place, find_channel, find_colour
+from nucleate.core.image import AXES, Image, check_place, check_window, find_channel, find_colour
 from nucleate.errors import InputError
 
 if TYPE_CHECKING:
@@ -169,8 +169,11 @@ class LazyImage:
         ------
         InputError
             If the channels were not chosen yet, `at` names no plane, or the file is damaged there.
+        UsageError
+            If rows or columns are no slice, or have a step.
         """
         check_place(self.axes, self.stack_shape, at=at, name=self.name)
+        check_window(rows, cols, name=self.name)
         return self._window(at, rows, cols=cols)
 
     def load(self) -> Image:

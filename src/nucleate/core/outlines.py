@@ -25,7 +25,7 @@ _AHEAD_LEFT = ((-1, 1), (1, 1), (1, -1), (-1, -1))
 _BEGIN = np.array([(0, 0), (0, 1), (1, 1), (1, 0)])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outline:
     """One closed polygon of a nucleus.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Result"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
     """One segmented input; neither pixels nor labels need be in memory.
 
