@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +16,7 @@ import pytest
 from PIL import Image as Picture
 
 import nucleate
-from nucleate import api
+from nucleate import api, errors
 from nucleate.core.image import Image
 from nucleate.core.normalize import Normalizer
 from nucleate.errors import InputError, ModelError, NucleateError, UsageError
@@ -21,11 +24,13 @@ from nucleate.run.segmenter import SegmentSettings
 from nucleate.run.weights import ModelCard, write_card
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
 pytestmark = pytest.mark.base
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def put_model(folder: Path, **fields: Any) -> Path:  # noqa: ANN401 - fields of a card
@@ -87,6 +92,32 @@ def test_segment_takes_what_is_open_and_any_path(tmp_path: Path) -> None:
     for nothing in (None, 3.5, object(), np.array(7)):
         with pytest.raises(InputError, match=r"^\w+ is no picture; give an array, the path of a file"):
             nucleate.segment(nothing, model=model)  # type: ignore[arg-type]
+
+
+def test_a_segmenter_takes_what_segment_takes(tmp_path: Path) -> None:
+    segmenter = nucleate.load_segmenter(put_model(tmp_path), threads=1)
+    Picture.fromarray(squares()).save(tmp_path / "cells.png")
+    with nucleate.open_image(tmp_path / "cells.png") as opened:
+        found = [segmenter.segment(given) for given in (tmp_path / "cells.png", squares(), opened)]
+    assert [one.image.name for one in found] == ["cells.png", "image", "cells.png"]
+    for one in found:
+        np.testing.assert_array_equal(one.labels > 0, squares() > 0)
+    with pytest.raises(InputError, match="NoneType is no picture"):
+        segmenter.segment(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("read", [nucleate.read_image, nucleate.open_image])
+def test_what_is_no_path_and_no_number_is_a_wrong_call(tmp_path: Path, read: Callable[..., object]) -> None:
+    path = tmp_path / "cells.png"
+    Picture.fromarray(squares()).save(path)
+    assert read(os.fsencode(path), max_bytes=1e9, picture=0)
+    for nothing in (None, 5, "", b""):
+        with pytest.raises(UsageError, match=r"^no path: got "):
+            read(nothing)
+    wrong: list[dict[str, Any]] = [{"max_bytes": "1GB"}, {"max_bytes": -1}, {"picture": "a"}, {"picture": -1}]
+    for option in wrong + ([{"level": 0.5}, {"level": None}] if read is nucleate.open_image else []):
+        with pytest.raises(UsageError, match=rf"^{next(iter(option))} = .*; use a "):
+            read(path, **option)
 
 
 def test_bytes_that_are_no_name(tmp_path: Path) -> None:
@@ -216,6 +247,16 @@ def test_the_face_names_what_it_has() -> None:
     assert nucleate.segment is api.segment
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         getattr(nucleate, "nothing")  # noqa: B009 - mypy knows that it is not there
+
+
+def test_the_reference_names_every_option_and_error() -> None:
+    page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    for name in set(nucleate.__all__) - {"__version__"}:
+        first, *others = inspect.signature(getattr(nucleate, name)).parameters.values()
+        given = [first.name, *(one.name for one in others if one.kind is not one.KEYWORD_ONLY)]
+        named = [one.name for one in others if one.kind is one.KEYWORD_ONLY]
+        assert f"| `nucleate.{name}({', '.join([*given, '*', *named])})` |" in page
+    assert [name for name in errors.__all__ if not re.search(rf"\b{name}\b", page)] == []
 
 
 def test_import_is_light() -> None:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from nucleate.core.checks import is_number
+from nucleate.core.checks import check_number
 from nucleate.core.cores import MOST_THREADS
-from nucleate.core.image import Image
-from nucleate.core.lazy import LazyImage
-from nucleate.errors import InputError, MissingExtraError, ModelError, UsageError
-from nucleate.io.faults import check_size
+from nucleate.errors import MissingExtraError, ModelError, UsageError
+from nucleate.io.given import as_image
 from nucleate.io.images import open_image, read_image
 from nucleate.run.engine import Engine, OnnxEngine, WithinMemory
 from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.run.weights import ModelFiles, find_model
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from pathlib import Path
 
+    from nucleate.io.given import Given
     from nucleate.run.segmentation import Segmentation
     from nucleate.run.segmenter import Scale
 
@@ -31,7 +26,6 @@ __all__ = ["Device", "Precision", "load_segmenter", "open_image", "read_image", 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "full"]
 
-_LONGEST_PATH = 4096
 _TILES_ON_GPU = 2
 
 
@@ -74,8 +68,7 @@ def load_segmenter(
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device {device!r}; use auto, cpu or cuda")
-    if threads is not None and not is_number(threads, least=1, most=MOST_THREADS, whole=True):
-        raise UsageError(f"threads = {threads!r}; use a whole number from 1 to {MOST_THREADS}")
+    check_number("threads", threads, least=1, most=MOST_THREADS, whole=True, optional=True)
     if precision not in ("auto", "full"):
         raise UsageError(f"precision {precision!r}; use auto or full")
     if settings is not None and not isinstance(settings, SegmentSettings):
@@ -96,7 +89,7 @@ def load_segmenter(
 
 
 def segment(
-    image: NDArray[Any] | Image | LazyImage | os.PathLike[str] | os.PathLike[bytes] | str | bytes,
+    image: Given,
     *,
     model: str | Path | None = None,
     channel: str | int | None = None,
@@ -135,39 +128,8 @@ def segment(
         If an option has a value that cannot be.
     """
     settings = SegmentSettings(scale=scale, tta=tta, min_area=min_area, min_confidence=min_confidence)
-    opened = _as_image(image)
+    opened = as_image(image)
     return load_segmenter(model, device=device, settings=settings).segment(opened, channel)
-
-
-def _as_image(image: Any) -> Image:  # noqa: ANN401 - checked here
-    if isinstance(image, Image):
-        return image
-    if isinstance(image, bytes) and (b"\0" in image or len(image) > _LONGEST_PATH):
-        raise InputError(f"{len(image)} bytes are no name of a file, but the content of one; give the path of the file")
-    if isinstance(image, str | bytes | os.PathLike):
-        return read_image(os.fsdecode(image))
-    if isinstance(image, LazyImage):
-        check_size(Path(image.name), image.shape, itemsize=image.dtype.itemsize, max_bytes=None)
-        return image.load()
-    if isinstance(image, np.ma.MaskedArray):  # what is masked out is as good as not measured
-        image = np.ma.filled(image.astype(np.result_type(image.dtype, np.float32)), np.nan)
-    elif getattr(image, "mode", None) in {"P", "PA"}:  # of Pillow: numbers of colours
-        image = image.convert("RGB")
-    try:
-        pixels = np.asarray(image)
-    except Exception as error:  # whatever another library's object raises
-        raise InputError(f"no picture can be made of {type(image).__name__}: {error}; give a NumPy array") from error
-    if pixels.ndim == 2:
-        return Image(pixels)
-    if pixels.ndim == 3 and pixels.shape[2] == 3:
-        return Image(pixels, "YXS")
-    if pixels.ndim == 0:
-        kind = type(image).__name__
-        raise InputError(f"{kind} is no picture; give an array, the path of a file, or nucleate.core.image.Image")
-    raise InputError(
-        f"{type(image).__name__} of shape {pixels.shape} can mean many things; "
-        "give (H, W), (H, W, 3), or nucleate.core.image.Image with its axes named"
-    )
 
 
 def _torch_engine(files: ModelFiles, *, wanted: bool, half: bool) -> Engine | None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nucleate.core.image import Image
+from nucleate.errors import UsageError
 from nucleate.export.measurements import measure
 from nucleate.run.segmentation import Segmentation
 
@@ -112,3 +113,28 @@ def test_table_and_files_are_measured_once(
     assert planes == len(found.labels)
     rows = (tmp_path / "measurements.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == ["again"] * 3 + ["stack"] * 3
+
+
+def test_results_are_looked_up_by_identity() -> None:
+    found, other = single(), single()
+    assert found in [other, found]
+    assert len({found, other, found}) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"folder": ""}, "no path: got an empty text"),
+        ({"folder": 5}, "no path: got int"),
+        ({"exports": None}, "exports = None; name some of labels"),
+        ({"exports": [1]}, "no export 1"),
+        ({"name": 5}, "name = 5"),
+    ],
+)
+def test_wrong_calls_of_save_write_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, options: dict[str, Any], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=said):
+        single().save(**{"folder": tmp_path / "out", **options})
+    assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nucleate.core.checks import as_path, check_number
 from nucleate.core.files import distinct_names, in_file_name
 from nucleate.core.lazy import LazyImage, lazy
 from nucleate.errors import NucleateError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nucleate.core.checks import AnyPath
     from nucleate.core.image import Image
     from nucleate.core.lazy import Window
 
@@ -108,7 +110,7 @@ IMAGE_SUFFIXES = frozenset(suffix for known in FORMATS for suffix in known.suffi
 _ZARR_MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 
 
-def read_image(path: Path | str, *, max_bytes: int | None = None, picture: int | None = None) -> Image:
+def read_image(path: AnyPath, *, max_bytes: int | None = None, picture: int | None = None) -> Image:
     """Read a file of any format in `FORMATS` whole, whatever its name ends in.
 
     Grey pictures give axes ``YX`` and colour pictures ``YXS``; alpha is dropped. Frames of animations and pages without
@@ -117,7 +119,7 @@ def read_image(path: Path | str, *, max_bytes: int | None = None, picture: int |
 
     Parameters
     ----------
-    path : Path or str
+    path : path-like
         The file; for OME-Zarr the folder.
     max_bytes : int, optional
         Most bytes the decoded picture may take, compared with the header before decoding; the memory of the
@@ -138,6 +140,8 @@ def read_image(path: Path | str, *, max_bytes: int | None = None, picture: int |
         If it is missing, not a file, not readable, not of a known format, damaged or cut short, or has no such picture.
     TooLargeError
         If it needs more than `max_bytes`.
+    UsageError
+        If the path or an option has a value that cannot be.
     MissingExtraError
         If the library for this format is not installed.
 
@@ -148,7 +152,8 @@ def read_image(path: Path | str, *, max_bytes: int | None = None, picture: int |
         ...
     nucleate.errors.InputError: nowhere.png: no such file; check the name
     """
-    path = Path(path)
+    path = as_path(path)
+    _check_numbers(max_bytes, picture)
     known = format_of(path)
     if not known.whole or (picture is not None and known.windows):
         with open_image(path, picture=picture) as source:
@@ -161,16 +166,14 @@ def read_image(path: Path | str, *, max_bytes: int | None = None, picture: int |
         return image
 
 
-def open_image(
-    path: Path | str, *, max_bytes: int | None = None, picture: int | None = None, level: int = 0
-) -> LazyImage:
+def open_image(path: AnyPath, *, max_bytes: int | None = None, picture: int | None = None, level: int = 0) -> LazyImage:
     """Open a file of any format in `FORMATS`, to read it window by window.
 
     PNG, JPEG, GIF, BMP and WebP are decoded as a whole at once, since they cannot be read in parts.
 
     Parameters
     ----------
-    path : Path or str
+    path : path-like
         The file; for OME-Zarr the folder.
     max_bytes : int, optional
         As for `read_image`, where the file is decoded as a whole.
@@ -186,10 +189,11 @@ def open_image(
 
     Raises
     ------
-    InputError, TooLargeError, MissingExtraError
+    InputError, TooLargeError, UsageError, MissingExtraError
         As `read_image` does.
     """
-    path = Path(path)
+    path = as_path(path)
+    _check_numbers(max_bytes, picture, level=level)
     known = format_of(path)
     if level and not known.pyramids:
         raise fault(path, f"no level {level}: it holds one size", cure="leave the number out")
@@ -303,6 +307,12 @@ def _named(name: str) -> Format:
 def _part_name(names: tuple[str, ...], number: int) -> str:
     """Name one of several pictures as its results are named, and no two alike."""
     return distinct_names(in_file_name(name) or str(at) for at, name in enumerate(names))[number]
+
+
+def _check_numbers(max_bytes: float | None, picture: int | None, *, level: int = 0) -> None:
+    check_number("max_bytes", max_bytes, least=0, optional=True)
+    check_number("picture", picture, least=0, whole=True, optional=True)
+    check_number("level", level, least=0, whole=True)
 
 
 def _check_only(path: Path, picture: int | None) -> None:

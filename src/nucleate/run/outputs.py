@@ -105,7 +105,7 @@ def check_name(name: str) -> None:
     UsageError
         If not.
     """
-    if name != plain_name(name) or re.search(r"[\x00-\x1f]", name):
+    if not isinstance(name, str) or name != plain_name(name) or re.search(r"[\x00-\x1f]", name):
         raise UsageError(f"name = {name!r}; give a plain one, without folders")
 
 

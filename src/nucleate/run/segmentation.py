@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.checks import as_path
 from nucleate.core.files import short_name
 from nucleate.core.lazy import lazy
 from nucleate.core.outlines import trace
+from nucleate.errors import UsageError
 from nucleate.run import outputs
 from nucleate.run.naming import split_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
+    from nucleate.core.checks import AnyPath
     from nucleate.core.image import Image
 
 __all__ = ["Segmentation"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Segmentation:
-    """The nuclei of one image.
+    """The nuclei of one image; equal to nothing but itself.
 
     Parameters
     ----------
@@ -78,7 +80,7 @@ class Segmentation:
         return found
 
     def save(
-        self, folder: Path | str, exports: Iterable[str] = outputs.DEFAULT_EXPORTS, *, name: str | None = None
+        self, folder: AnyPath, exports: Iterable[str] = outputs.DEFAULT_EXPORTS, *, name: str | None = None
     ) -> None:
         """Write results into a folder, as ``nucleate segment`` does.
 
@@ -96,20 +98,22 @@ class Segmentation:
         Raises
         ------
         UsageError
-            If there is no such export, or the name is none for files.
+            If there is no such export, the name is none for files, or the folder no path.
         MissingExtraError
             If an export needs a library that is not installed.
         OutputError
             If a file cannot be written.
         """
-        folder = Path(folder)
-        wanted = outputs.check_exports(exports if isinstance(exports, str) else ",".join(exports))
+        output = as_path(folder)
+        if not isinstance(exports, Iterable):
+            raise UsageError(f"exports = {exports!r}; name some of {', '.join(outputs.EXPORTS)}")
+        wanted = outputs.check_exports(exports if isinstance(exports, str) else ",".join(map(str, exports)))
         stem = name or _stem(self.image.name) or "image"
         outputs.check_name(stem)
-        outputs.prepare_folder(folder)
-        with outputs.alone(folder, wait=True):
-            outputs.write_result(replace(self._result, name=stem), folder, exports=wanted)
-            outputs.join_tables(folder, [], exports=wanted, new=stem)
+        outputs.prepare_folder(output)
+        with outputs.alone(output, wait=True):
+            outputs.write_result(replace(self._result, name=stem), output, exports=wanted)
+            outputs.join_tables(output, [], exports=wanted, new=stem)
 
     @cached_property
     def _result(self) -> outputs.Result:

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nucleate.core.bands import PartOfLabels, PlaneOf, bands_of
-from nucleate.core.checks import is_number
+from nucleate.core.checks import check_number, is_number
 from nucleate.core.labels import relabel
 from nucleate.core.lazy import lazy
 from nucleate.core.plane import PartOfPlane
 from nucleate.errors import UsageError
+from nucleate.io.given import as_image
 from nucleate.post.confidence import rate
 from nucleate.post.split import load_watershed
 from nucleate.run.blocks import Reading, label_in_blocks
@@ -41,9 +42,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nucleate.core.bands import Labels, LabelStore
-    from nucleate.core.image import Image
     from nucleate.core.lazy import LazyImage
     from nucleate.core.plane import Plane
+    from nucleate.io.given import Given
     from nucleate.post.recipe import PostRecipe
     from nucleate.run.engine import Engine
     from nucleate.run.weights import ModelCard
@@ -94,10 +95,8 @@ class SegmentSettings:
         if self.tta not in (True, False):
             raise UsageError(f"tta = {self.tta!r}; use True or False")
         for name, value, least in (("tile", self.tile, 1), ("min_area", self.min_area, 0)):
-            if value is not None and not is_number(value, least=least, whole=True):
-                raise UsageError(f"{name} = {value!r}; use a whole number, {least} or more")
-        if self.min_confidence is not None and not is_number(self.min_confidence, least=0, most=1):
-            raise UsageError(f"min_confidence = {self.min_confidence!r}; use a number from 0 to 1")
+            check_number(name, value, least=least, whole=True, optional=True)
+        check_number("min_confidence", self.min_confidence, least=0, most=1, optional=True)
 
 
 class Segmenter:
@@ -135,12 +134,12 @@ class Segmenter:
             self.engine.warm_up()
         load_watershed()
 
-    def segment(self, image: Image, channel: str | int | None = None, *, max_bytes: int | None = None) -> Segmentation:
+    def segment(self, image: Given, channel: str | int | None = None, *, max_bytes: int | None = None) -> Segmentation:
         """Find the nuclei of a picture, or of each plane of a stack.
 
         Parameters
         ----------
-        image : Image
+        image : Given
         channel : str or int, optional
             Channel with the nuclei, by name or index; the nuclear stain, or the first, when None.
         max_bytes : int, optional
@@ -153,10 +152,11 @@ class Segmenter:
         Raises
         ------
         InputError
-            If there is no such channel.
+            If the image cannot be read, is none, or has no such channel.
         ModelError
             If the model does not fit its card.
         """
+        image = as_image(image)
         shown = image.channel(channel)
         labels = np.zeros((*shown.stack_shape, *shown.shape_HW), np.int32)
         spare = _without_labels(shown.shape_HW, max_bytes)

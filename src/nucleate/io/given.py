@@ -1,0 +1,69 @@
+"""A picture from whatever a caller has: an array, an `Image`, what is open, the path of a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleate.core.checks import AnyPath
+from nucleate.core.image import Image
+from nucleate.core.lazy import LazyImage
+from nucleate.errors import InputError
+from nucleate.io.faults import check_size
+from nucleate.io.images import read_image
+
+__all__ = ["Given", "as_image"]
+
+Given: TypeAlias = NDArray[Any] | Image | LazyImage | AnyPath
+"""A picture (H, W) or (H, W, 3) of any real dtype, an `Image`, what `open_image` gives, or a file."""
+
+
+def as_image(given: Given) -> Image:
+    """Give the picture as an `Image`; what is a file, or open, is read as a whole.
+
+    Of a masked array what is masked out counts as not measured, as NaN does.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is none.
+
+    Examples
+    --------
+    >>> as_image(np.zeros((4, 5, 3))).axes
+    'YXS'
+    """
+    if isinstance(given, Image):
+        return given
+    if isinstance(given, str | bytes | os.PathLike):
+        return read_image(given)
+    if isinstance(given, LazyImage):
+        check_size(Path(given.name), given.shape, itemsize=given.dtype.itemsize, max_bytes=None)
+        return given.load()
+    pixels = _pixels(given)
+    if pixels.ndim == 2:
+        return Image(pixels)
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        return Image(pixels, "YXS")
+    kind = type(given).__name__
+    if pixels.ndim == 0:
+        raise InputError(f"{kind} is no picture; give an array, the path of a file, or nucleate.core.image.Image")
+    raise InputError(
+        f"{kind} of shape {pixels.shape} can mean many things; "
+        "give (H, W), (H, W, 3), or nucleate.core.image.Image with its axes named"
+    )
+
+
+def _pixels(given: Any) -> NDArray[Any]:  # noqa: ANN401 - checked here
+    if isinstance(given, np.ma.MaskedArray):  # what is masked out is as good as not measured
+        return np.ma.filled(given.astype(np.result_type(given.dtype, np.float32)), np.nan)
+    if getattr(given, "mode", None) in {"P", "PA"}:  # of Pillow: numbers of colours
+        given = given.convert("RGB")
+    try:
+        return np.asarray(given)
+    except Exception as error:  # whatever another library's object raises
+        raise InputError(f"no picture can be made of {type(given).__name__}: {error}; give a NumPy array") from error
