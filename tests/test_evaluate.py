@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import tifffile
 
 import nucleate
+from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 pytestmark = pytest.mark.base
 
@@ -25,6 +29,47 @@ def test_paths_arrays_and_mappings(tmp_path: Path) -> None:
     assert nucleate.evaluate(tmp_path, str(tmp_path)).kaggle == 1.0
     assert nucleate.evaluate({"a": LABELS}, tmp_path).nuclei_true == 2
     assert nucleate.evaluate(LABELS, LABELS).aji == 1.0
+
+
+def test_what_is_at_hand_is_paired_as_files_are(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "seen.tif", LABELS.astype(np.uint16))
+    lone = tmp_path / "seen.tif"
+    for sides in ((LABELS, lone), (lone, LABELS)):
+        assert nucleate.evaluate(*sides).kaggle == 1.0
+    assert nucleate.evaluate({"seen_label": LABELS}, tmp_path).missing == ()
+    for several in (tmp_path, {"b": LABELS}):
+        with pytest.raises(UsageError, match="no image is in both"):
+            nucleate.evaluate(LABELS, several)
+    for wrong in ([LABELS], {1: LABELS}, b"seen.tif"):
+        with pytest.raises(UsageError, match="no label images: got"):
+            nucleate.evaluate(wrong, LABELS)  # type: ignore[arg-type]
+
+
+def test_tables_and_outlines_take_the_sizes_of_what_is_at_hand(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("ImageId,EncodedPixels\na,1 24\n")
+    square = {"type": "Polygon", "coordinates": [[[2, 2], [10, 2], [10, 10], [2, 10], [2, 2]]]}
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "a.geojson").write_text(json.dumps({"type": "Feature", "geometry": square}))
+    for path, kaggle in ((tmp_path / "table.csv", 0.0), (tmp_path / "found", 0.5)):
+        for sides in ((path, {"a": LABELS}), ({"a": LABELS}, path)):
+            scores = nucleate.evaluate(*sides)
+            assert (scores.kaggle, dict(scores.failed)) == (kaggle, {})
+        for nothing in (None, [[1]], np.ones(3, int)):
+            with pytest.raises(DataError, match="none of 1 images could be compared"):
+                nucleate.evaluate(path, {"a": nothing})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("labels", [LABELS.astype(float), -LABELS])
+def test_what_is_no_label_image_is_told_what_one_is(labels: NDArray[Any]) -> None:
+    with pytest.raises(DataError, match=r"got dtype .*; give an integer dtype with 0 for background and ids from 1"):
+        nucleate.evaluate(labels, LABELS)
+
+
+@pytest.mark.parametrize("option", ["resamples", "seed"])
+@pytest.mark.parametrize("value", [-1, 1.5, "x", None])
+def test_draws_that_cannot_be_are_a_wrong_call(option: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"^{option} = .*; use a whole number, 0 or more"):
+        nucleate.evaluate(LABELS, LABELS, **{option: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.data

@@ -8,9 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from nucleate.api import load_segmenter, open_image, read_image, segment
+    from nucleate.data.truth import LabelsAt
     from nucleate.score.scores import Scores
 
 __all__ = ["__version__", "evaluate", "load_segmenter", "open_image", "read_image", "segment"]
@@ -34,8 +33,8 @@ def __dir__() -> list[str]:
 
 
 def evaluate(
-    pred: Path | str | NDArray[Any] | Mapping[str, NDArray[Any]],
-    truth: Path | str | NDArray[Any] | Mapping[str, NDArray[Any]],
+    pred: LabelsAt,
+    truth: LabelsAt,
     *,
     images: Path | str | None = None,
     groups: Mapping[str, str] | None = None,
@@ -48,7 +47,7 @@ def evaluate(
     ----------
     pred, truth : path, (H, W) int ndarray, or mapping of id to (H, W) int ndarray
         Folders or zips of label images, Kaggle folders or zips with masks, Kaggle RLE CSVs; or label images at hand,
-        0 background.
+        0 background. Images are paired by name; a lone array or file with the other such, whatever they are called.
     images : path, optional
         Folder or zip of the pictures, for the sizes that an RLE CSV does not give.
     groups : mapping, optional
@@ -64,7 +63,7 @@ def evaluate(
     Raises
     ------
     UsageError
-        If the two have no image in common.
+        If the two have no image in common, or an option has a value that cannot be.
     DataError
         If a path holds no label images, or no image at all could be compared.
 
@@ -75,16 +74,11 @@ def evaluate(
     >>> evaluate(labels, labels).kaggle
     1.0
     """
-    from pathlib import Path
-
-    from nucleate.data.truth import read_labels_source, read_pair
+    from nucleate.core.checks import check_number
+    from nucleate.data.truth import read_pair
     from nucleate.score.sources import evaluate_sources
 
-    if isinstance(pred, str | Path) and isinstance(truth, str | Path):
-        found, true = read_pair(pred, truth, images=images)
-        return evaluate_sources(found, true, groups=groups, resamples=resamples, seed=seed)
-    opened = [
-        read_labels_source(source, images=images) if isinstance(source, str | Path) else source
-        for source in (pred, truth)
-    ]
-    return evaluate_sources(opened[0], opened[1], groups=groups, resamples=resamples, seed=seed)
+    check_number("resamples", resamples, least=0, whole=True)
+    check_number("seed", seed, least=0, whole=True)
+    found, true = read_pair(pred, truth, images=images)
+    return evaluate_sources(found, true, groups=groups, resamples=resamples, seed=seed)

@@ -21,8 +21,8 @@ ONE = np.array([[0, 1, 1, 0, 2, 2]], np.int32)
 NONE = np.zeros_like(ONE)
 
 
-def test_arrays_are_compared_directly() -> None:
-    scores = evaluate_sources(ONE, ONE)
+def test_equal_images_are_all_right() -> None:
+    scores = evaluate_sources({"a": ONE}, {"a": ONE})
     assert scores.kaggle == 1.0
     assert (scores.missing, scores.ignored, dict(scores.failed)) == ((), (), {})
 

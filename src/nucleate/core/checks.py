@@ -1,11 +1,66 @@
-"""Whether a value that a caller gave is a number that can be."""
+"""What a caller gave: whether it is a number that can be, or a path."""
 
 from __future__ import annotations
 
 import math
+import os
 from numbers import Integral, Real
+from pathlib import Path
+from typing import TypeAlias
 
-__all__ = ["is_number"]
+from nucleate.errors import InputError, UsageError
+
+__all__ = ["AnyPath", "as_path", "check_number", "is_number"]
+
+AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+"""What Python takes for the name of a file."""
+
+_LONGEST_PATH = 4096
+
+
+def as_path(given: AnyPath) -> Path:
+    """Give the path that is meant.
+
+    Raises
+    ------
+    UsageError
+        If it is none, or empty: that would be the folder one is in.
+    InputError
+        If it is the content of a file.
+
+    Examples
+    --------
+    >>> str(as_path(b"cells.png"))
+    'cells.png'
+    """
+    if isinstance(given, bytes) and (b"\0" in given or len(given) > _LONGEST_PATH):
+        raise InputError(f"{len(given)} bytes are no name of a file, but the content of one; give the path of the file")
+    if not isinstance(given, str | bytes | os.PathLike):
+        raise UsageError(f"no path: got {type(given).__name__}; give the name of a file or folder")
+    if given in ("", b""):
+        raise UsageError("no path: got an empty text; name a file, or . for this folder")
+    return Path(os.fsdecode(given))
+
+
+def check_number(
+    name: str,
+    value: object,
+    *,
+    least: float,
+    most: float = math.inf,
+    whole: bool = False,
+    optional: bool = False,
+) -> None:
+    """Refuse what `is_number` says is none; None too if it is not `optional`.
+
+    Raises
+    ------
+    UsageError
+        If it is none; `name` is what the caller calls it.
+    """
+    if not (optional and value is None) and not is_number(value, least=least, most=most, whole=whole):
+        bounds = f", {least} or more" if most == math.inf else f" from {least} to {most}"
+        raise UsageError(f"{name} = {value!r}; use a {'whole ' if whole else ''}number{bounds}")
 
 
 def is_number(value: object, *, least: float, most: float = math.inf, whole: bool = False) -> bool:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nucleate.core.endings import without_ending
 from nucleate.core.rle import decode_positions
@@ -19,17 +20,17 @@ from nucleate.data.outlined import Outlined, drawn_on, find_outlined, first_logg
 from nucleate.data.pictures import open_pictures
 from nucleate.data.pixels import decode_image, decode_label_planes
 from nucleate.data.source import MAX_FILE_BYTES, Source, open_source
-from nucleate.errors import DataError
+from nucleate.errors import DataError, UsageError
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+__all__ = ["LabelMap", "LabelsAt", "labels_from_codes", "read_labels_source", "read_pair"]
 
-__all__ = ["LabelMap", "labels_from_codes", "read_labels_source", "read_pair"]
+LabelsAt: TypeAlias = Path | str | NDArray[Any] | Mapping[str, NDArray[Any]]
+"""Where label images are: at a path (see `read_labels_source`), or at hand, (H, W) int: one, or several by id."""
 
-_Painter: TypeAlias = Callable[["tuple[int, int] | None"], "NDArray[np.int32]"]
+_Painter: TypeAlias = Callable[[tuple[int, int] | None], NDArray[Any]]
 
 
-class LabelMap(Mapping[str, "NDArray[np.int32]"]):
+class LabelMap(Mapping[str, NDArray[Any]]):
     """Image id -> label image, read when asked for and not kept.
 
     Parameters
@@ -38,10 +39,10 @@ class LabelMap(Mapping[str, "NDArray[np.int32]"]):
         A function a label image, in the order of iteration.
     """
 
-    def __init__(self, readers: Mapping[str, Callable[[], NDArray[np.int32]]]) -> None:
+    def __init__(self, readers: Mapping[str, Callable[[], NDArray[Any]]]) -> None:
         self._readers = dict(readers)
 
-    def __getitem__(self, image_id: str) -> NDArray[np.int32]:
+    def __getitem__(self, image_id: str) -> NDArray[Any]:
         return self._readers[image_id]()
 
     def __contains__(self, image_id: object) -> bool:
@@ -55,23 +56,37 @@ class LabelMap(Mapping[str, "NDArray[np.int32]"]):
         return len(self._readers)
 
 
-def read_pair(pred: Path | str, truth: Path | str, *, images: Path | str | None = None) -> tuple[LabelMap, LabelMap]:
+def read_pair(pred: LabelsAt, truth: LabelsAt, *, images: Path | str | None = None) -> tuple[LabelMap, LabelMap]:
     """Find both sides of a comparison; see `read_labels_source`.
 
     A run-length table or outlines that do not say how large their images are take the sizes of the other side where no
-    `images` are given: a submission is scored against a solution as they are. Two files of one label image each are a
-    pair whatever they are called, and ``a_label`` is ``a`` where each is the only one that the other side lacks.
+    `images` are given: a submission is scored against a solution as they are. Two files of one label image each, or
+    arrays, are a pair whatever they are called, and ``a_label`` is ``a`` where each is the only one that the other side
+    lacks.
 
     Returns
     -------
     pred, truth : LabelMap
+
+    Raises
+    ------
+    UsageError
+        If a side is none of `LabelsAt`, or nothing is there.
+    DataError
+        As `read_labels_source`.
     """
     true = _find(truth)
     found = _find(pred, like=true, predicted=True)
-    alone = all(Path(path).is_file() and Path(path).suffix.lower() not in {".csv", ".zip"} for path in (pred, truth))
-    ids = [*true] if alone and len(found) == len(true) == 1 else _in_words_of(true, [*found])
+    alone = _is_alone(pred) and _is_alone(truth) and len(found) == len(true) == 1
+    ids = [*true] if alone else _in_words_of(true, [*found])
     predicted = dict(zip(ids, found.values(), strict=True))
     return _label_map(predicted, images=images, other=true), _label_map(true, images=images, other=predicted)
+
+
+def _is_alone(given: LabelsAt) -> bool:
+    if isinstance(given, str | Path):
+        return Path(given).is_file() and Path(given).suffix.lower() not in {".csv", ".zip"}
+    return isinstance(given, np.ndarray)
 
 
 def _in_words_of(true: Collection[str], ids: Sequence[str]) -> list[str]:
@@ -130,8 +145,10 @@ class _Found:
     unsized: str = ""  # the file that does not say how large it is
 
 
-def _find(path: Path | str, *, like: Collection[str] = (), predicted: bool = False) -> dict[str, _Found]:
+def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False) -> dict[str, _Found]:
     """List the label images of one side by id; `like` are the ids of the other one, for the folders in them."""
+    if not isinstance(path, str | Path):
+        return _at_hand(path)
     if Path(path).suffix.lower() == ".csv" and Path(path).is_file():
         return _in_table(Path(path))
     source = open_source(path)
@@ -150,6 +167,18 @@ def _find(path: Path | str, *, like: Collection[str] = (), predicted: bool = Fal
             "outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
         )
     return {one: _Found(one, _decoded(source, names[one])) for one in sorted(names)}
+
+
+def _at_hand(given: NDArray[Any] | Mapping[str, NDArray[Any]]) -> dict[str, _Found]:
+    named = {"image": given} if isinstance(given, np.ndarray) else given
+    if not isinstance(named, Mapping) or not all(isinstance(name, str) for name in named):
+        got = type(given).__name__
+        raise UsageError(f"no label images: got {got}; give a path, an array, or a mapping of ids (texts) to arrays")
+    return {one: _Found(one, partial(_given, named, one)) for one in named}
+
+
+def _given(named: Mapping[str, NDArray[Any]], image_id: str, _: object) -> NDArray[Any]:
+    return named[image_id]
 
 
 def _label_map(
@@ -171,10 +200,12 @@ def _label_map(
         same = other.get(image_id)
         if same is None or same.unsized:
             raise _unknown(one)
-        rows, columns = same.paint(None).shape[-2:]
-        return rows, columns
+        labels = same.paint(None)
+        if not isinstance(labels, np.ndarray) or labels.ndim < 2:  # anything may be in a mapping that a caller made
+            raise _unknown(one)
+        return labels.shape[-2], labels.shape[-1]
 
-    def read(image_id: str, one: _Found) -> NDArray[np.int32]:
+    def read(image_id: str, one: _Found) -> NDArray[Any]:
         return one.paint(size(image_id, one) if one.unsized else None)
 
     return LabelMap({image_id: partial(read, image_id, one) for image_id, one in found.items()})

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Matching", "match"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Matching:
     """Two label images of one scene, compared: every pair of a true and a predicted nucleus that share a pixel.
 
@@ -121,8 +121,9 @@ def match(true: NDArray[Any], pred: NDArray[Any]) -> Matching:
         if not isinstance(labels, np.ndarray) or isinstance(labels, np.ma.MaskedArray):
             raise DataError(f"{name} is no plain NumPy array: got {type(labels).__name__}; use numpy.asarray or filled")
         if labels.dtype.kind not in "bui" or labels.min(initial=0) < 0 or int(labels.max(initial=0)) >= 2**63:
+            cure = "give an integer dtype with 0 for background and ids from 1, below 2**63"
             got = f"dtype {labels.dtype}" + (f", {labels.min()} to {labels.max()}" if labels.size else "")
-            raise DataError(f"{name} is not a label image: got {got}; use 64-bit integers, 0 for background")
+            raise DataError(f"{name} is not a label image: got {got}; {cure}")
     if true.shape != pred.shape:
         got = f"truth {_size(true)}, prediction {_size(pred)}"
         raise DataError(f"shapes differ: {got}; compare label images on the grid of the same picture")

@@ -27,8 +27,8 @@ Labels: TypeAlias = Mapping[str, NDArray[Any]]
 
 
 def evaluate_sources(
-    pred: Labels | NDArray[Any],
-    truth: Labels | NDArray[Any],
+    pred: Labels,
+    truth: Labels,
     *,
     groups: Mapping[str, str] | None = None,
     resamples: int = 1000,
@@ -39,8 +39,8 @@ def evaluate_sources(
 
     Parameters
     ----------
-    pred, truth : mapping of id to (H, W) int ndarray, or one (H, W) int ndarray
-        Label images, 0 background. `nucleate.data.truth.read_labels_source` makes such a mapping of a folder or file.
+    pred, truth : mapping of id to (H, W) int ndarray
+        Label images, 0 background. `nucleate.data.truth.read_pair` makes such mappings of folders, files and arrays.
     groups, resamples, seed
         For the intervals, see `nucleate.score.scores.summarise`.
     each : callable
@@ -58,38 +58,37 @@ def evaluate_sources(
     Raises
     ------
     UsageError
-        If a source is neither an array nor a mapping, or the two have no image in common.
+        If the two have no image in common.
     DataError
         If no image at all could be compared.
 
     Examples
     --------
-    >>> labels = np.array([[0, 1, 1, 0, 2, 2]])
+    >>> labels = {"a": np.array([[0, 1, 1, 0, 2, 2]])}
     >>> evaluate_sources(labels, labels).kaggle
     1.0
     """
-    predicted, true = _by_id(pred), _by_id(truth)
-    ids = sorted(true)
-    missing = tuple(image_id for image_id in ids if image_id not in predicted)
+    ids = sorted(truth)
+    missing = tuple(image_id for image_id in ids if image_id not in pred)
     if len(missing) == len(ids):
-        got = f"predictions {_first(sorted(predicted))}; truth {_first(ids)}"
+        got = f"predictions {_first(sorted(pred))}; truth {_first(ids)}"
         raise UsageError(f"no image is in both: {got}; give files of the same image the same name")
     per_image, failed = [], {}
     seen: dict[str, tuple[Ids, Ids]] = {}
     absent = set(missing)
     for image_id in each(ids):
         try:
-            labels = true[image_id]
-            found = np.zeros_like(labels) if image_id in absent else predicted[image_id]
+            labels = truth[image_id]
+            found = np.zeros_like(labels) if image_id in absent else pred[image_id]
             per_image.append(score_image(labels, found, image_id=image_id))
             seen[image_id] = look_at_ids(labels), look_at_ids(found)
         except (DataError, InputError) as error:
             failed[image_id] = str(error)
-            per_image += _as_empty(true, image_id)
+            per_image += _as_empty(truth, image_id)
     if len(failed) == len(ids):
         raise DataError(f"none of {len(ids)} images could be compared; the first, {ids[0]}: {failed[ids[0]]}")
     scores = summarise(per_image, groups=groups, resamples=resamples, seed=seed)
-    ignored = tuple(sorted(set(predicted) - set(true)))
+    ignored = tuple(sorted(set(pred) - set(truth)))
     return replace(scores, missing=missing, ignored=ignored, binary=_unnumbered(seen), failed=failed)
 
 
@@ -110,14 +109,6 @@ def _as_empty(true: Labels, image_id: str) -> list[ImageScore]:
         return [score_image(labels, np.zeros_like(labels), image_id=image_id)]
     except (DataError, InputError):
         return []
-
-
-def _by_id(labels: Labels | NDArray[Any]) -> Labels:
-    if isinstance(labels, np.ndarray):
-        return {"image": labels}
-    if not isinstance(labels, Mapping):
-        raise UsageError(f"no label images: got {type(labels).__name__}; give an array, or a mapping of id to array")
-    return labels
 
 
 def _first(names: list[str]) -> str:
