@@ -108,7 +108,7 @@ def test_outlines_without_pictures_take_the_size_of_the_other_side(kind: str, tm
             read_labels_source(outlines)["a"]
 
 
-@pytest.mark.parametrize("kind", ["geojson", "monuseg"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_two_lone_files_are_a_pair_whatever_they_are_called(kind: str, tmp_path: Path) -> None:
     (name,) = files_of(kind, tmp_path, WIDE, SMALL)
     outlines = write(tmp_path / "outlines", files_of(kind, tmp_path, WIDE, SMALL)) / name

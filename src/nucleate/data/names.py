@@ -1,4 +1,8 @@
-"""What the names of picture files say: data set, image, and whether it is the picture or a label image."""
+"""What the names of picture files say: data set, image, and whether it is the picture or a label image.
+
+The one rule for that, `read_names`, holds for training and scoring alike; `nucleate.data.outlined.names_in` asks it
+with the outlines that lie in a data set.
+"""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ MAX_FILE_BYTES = 2**30
 """The largest single file read from a data set, unpacked; anything larger is taken for a decompression bomb."""
 
 _PART = "::"
+_ROI = ".roi"
 _BLOCK = 2**20
 
 
@@ -177,7 +178,7 @@ def open_source(path: Path | str, *, part: str = "") -> Source:
     ----------
     path : path-like
         A folder, a zip, or either with a folder inside it behind two colons: ``subset.zip::train``. A file of another
-        kind is a data set of one file.
+        kind is a data set of one file, and so is a zip of ImageJ's regions only: they are those of one picture.
     part : str
         The folder inside, as an alternative to the colons.
 
@@ -195,8 +196,11 @@ def open_source(path: Path | str, *, part: str = "") -> Source:
     if place.is_dir():
         return FolderSource(place, part)
     if place.is_file():
-        zipped = place.suffix.lower() == ".zip" or zipfile.is_zipfile(place)
-        return ZipSource(place, part) if zipped else FolderSource(place.parent, only=place.name)
+        if place.suffix.lower() == ".zip" or zipfile.is_zipfile(place):
+            zipped = ZipSource(place, part)
+            if not zipped.names or not all(name.lower().endswith(_ROI) for name in zipped.names):
+                return zipped
+        return FolderSource(place.parent, only=place.name)
     raise UsageError(f"nothing at {place}: no such file or folder; give a path that is there")
 
 

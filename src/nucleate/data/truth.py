@@ -19,7 +19,7 @@ from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, drawn_on, find_outlined, first_logged, names_in
 from nucleate.data.pictures import open_pictures
 from nucleate.data.pixels import decode_image, decode_label_planes
-from nucleate.data.source import MAX_FILE_BYTES, Source, open_source
+from nucleate.data.source import MAX_FILE_BYTES, FolderSource, Source, open_source
 from nucleate.errors import DataError, UsageError
 
 __all__ = ["LabelMap", "LabelsAt", "labels_from_codes", "read_labels_source", "read_pair"]
@@ -77,16 +77,21 @@ def read_pair(pred: LabelsAt, truth: LabelsAt, *, images: Path | str | None = No
     """
     true = _find(truth)
     found = _find(pred, like=true, predicted=True)
-    alone = _is_alone(pred) and _is_alone(truth) and len(found) == len(true) == 1
+    alone = len(found) == len(true) == 1 and _is_alone(pred) and _is_alone(truth)
     ids = [*true] if alone else _in_words_of(true, [*found])
     predicted = dict(zip(ids, found.values(), strict=True))
     return _label_map(predicted, images=images, other=true), _label_map(true, images=images, other=predicted)
 
 
 def _is_alone(given: LabelsAt) -> bool:
-    if isinstance(given, str | Path):
-        return Path(given).is_file() and Path(given).suffix.lower() not in {".csv", ".zip"}
-    return isinstance(given, np.ndarray)
+    """Tell whether a side is one label image or the outlines of one, not a table or an archive, which name theirs."""
+    if not isinstance(given, str | Path):
+        return isinstance(given, np.ndarray)
+    return not _is_table(given) and Path(given).is_file() and isinstance(open_source(given), FolderSource)
+
+
+def _is_table(path: Path | str) -> bool:
+    return Path(path).suffix.lower() == ".csv" and Path(path).is_file()
 
 
 def _in_words_of(true: Collection[str], ids: Sequence[str]) -> list[str]:
@@ -149,7 +154,7 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
     """List the label images of one side by id; `like` are the ids of the other one, for the folders in them."""
     if not isinstance(path, str | Path):
         return _at_hand(path)
-    if Path(path).suffix.lower() == ".csv" and Path(path).is_file():
+    if _is_table(path):
         return _in_table(Path(path))
     source = open_source(path)
     if entries := kaggle.find_entries(source):
