@@ -271,6 +271,11 @@ def test_nobody_signs_for_the_model_of_another(files: ModelFiles, tmp_path: Path
         export_model(files, tmp_path / "out", to="bioimageio", authors=["Ada"])
     with pytest.raises(UsageError, match="card of nucleate says BSD-3-Clause; leave it out"):
         export_model(find_model(), tmp_path / "out", to="bioimageio", licence="CC0-1.0")
+    with pytest.raises(UsageError, match=r"--licence 'my own licence, see web' is no SPDX identifier.* CC-BY-4\.0$"):
+        export_model(files, tmp_path / "out", to="bioimageio", authors=["Ada"], licence="my own licence, see web")
+    odd = replace(files, card=files.card.model_copy(update={"licence": "see web"}))
+    with pytest.raises(UsageError, match="licence in the card of disks: 'see web' is no SPDX identifier"):
+        export_model(odd, tmp_path / "out", to="bioimageio", authors=["Ada"])
     with pytest.raises(UsageError, match="not in onnx"):
         export_model(files, tmp_path / "out", to="onnx", authors=["Ada"])
     assert not (tmp_path / "out").exists()

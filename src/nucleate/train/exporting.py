@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 import warnings
 import zipfile
 from dataclasses import replace
@@ -38,6 +39,7 @@ __all__ = ["export_model"]
 
 _DEVELOPERS = "The nucleate developers"
 _EPS = 1e-6
+_SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")  # https://spdx.org/licenses
 
 
 def export_model(files: ModelFiles, folder: Path, *, to: str, authors: Sequence[str] = (), licence: str = "") -> Path:
@@ -68,7 +70,7 @@ def export_model(files: ModelFiles, folder: Path, *, to: str, authors: Sequence[
         If the network cannot be had in torch, or the maps of the exported file differ.
     UsageError
         If another model of that name is in the folder, it is not said who made a model for the zoo and under which
-        licence it may be used, or its card names another licence.
+        licence it may be used, its card names another licence, or the licence is no identifier.
     """
     if to == "bioimageio":
         return _bioimageio(_licensed(files, licence), folder, authors=authors)
@@ -139,7 +141,14 @@ def _licensed(files: ModelFiles, licence: str) -> ModelFiles:
     named = files.card.licence
     if licence and named and licence != named:
         raise UsageError(f"--licence {licence!r}: the card of {files.card.name} says {named}; leave it out")
-    return replace(files, card=files.card.model_copy(update={"licence": licence or named}))
+    told = licence or named
+    if told and not _SPDX.fullmatch(told):
+        where = "--licence" if licence else f"licence in the card of {files.card.name}:"
+        raise UsageError(
+            f"{where} {told!r} is no SPDX identifier, which the zoo asks for; take one from spdx.org/licenses, such as "
+            "CC-BY-4.0"
+        )
+    return replace(files, card=files.card.model_copy(update={"licence": told}))
 
 
 def _makers(card: ModelCard, authors: Sequence[str]) -> Sequence[str]:
