@@ -208,7 +208,12 @@ def test_from_a_model_to_a_verdict_to_tuned_numbers_to_another_program(
     assert "epoch 2/2" in said.err
     assert len(list((second / "tensorboard").iterdir())) == 1
     assert read_card(second / "model.toml").scores["verdict"]["start"] == "model"
-    assert "--init model.onnx" in read_card(second / "model.toml").command
+    card = read_card(second / "model.toml")
+    assert "--init model.onnx" in card.command
+    write_card(second / "model.toml", card.model_copy(update={"min_confidence": 0.123}))
+    assert _train(data, second, *words, "--resume", settings=less) == 2
+    assert re.fullmatch(r"nucleate: \S*model\.toml was changed since it was written.*\n", capsys.readouterr().err)
+    write_card(second / "model.toml", card)
 
     assert _run("tune", data, "--model", second / "model.onnx", "-o", tmp_path / "tuned", "--threads", "1") == 0
     said = capsys.readouterr()

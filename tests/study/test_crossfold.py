@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from nucleate.run.weights import ModelCard
+
 CONFIG = TrainConfig(
     network=NetConfig("unet", channels_out=3, width=4, depth=2), maps=("mask", "border", "distance"),
     loss="compound", crop=32, batch=4, epochs=2, lr=1e-2,
@@ -133,8 +135,28 @@ def _refuse_a_tuned_card(plan: CrossPlan, result: CrossResult, path: Path) -> No
     check_shipped(plan, network=ALL, name="mine")
     ship_model(plan, result, network=ALL, name="mine", command=card.command)
     assert find_model(path).card == card.model_copy(update={"licence": "CC-BY-4.0"})  # the settings have a description
-    tuned = card.model_copy(update={"recipe": replace(card.recipe, min_area=card.recipe.min_area + 1)})
-    write_card(path.with_suffix(".toml"), tuned)
+    numbers = {"recipe": replace(card.recipe, min_area=card.recipe.min_area + 1), "scores": {"kaggle": 0.9}}
+    for name, value in numbers.items():
+        write_card(path.with_suffix(".toml"), find_model(path).card.model_copy(update={name: value}))
+        with pytest.raises(UsageError, match=r"mine\.toml was changed since it was written"):
+            check_shipped(plan, network=ALL, name="mine")
+        with pytest.raises(UsageError, match=r"mine\.toml was changed since it was written"):
+            ship_model(plan, result, network=ALL, name="mine")
+        write_card(path.with_suffix(".toml"), card)
+    _of_other_endings(plan, card.model_copy(update={"recipe": numbers["recipe"]}), path.with_suffix(".toml"))
+    write_card(path.with_suffix(".toml"), card)
+
+
+def _of_other_endings(plan: CrossPlan, tuned: ModelCard, path: Path) -> None:
+    """See that another call of the study changes no card, and that older cards are compared with its endings."""
+    endings = plan.out / "endings.json"
+    before = endings.read_text()
+    values = json.loads(before)
+    values[ALL]["min_confidence"] = 0.987
+    endings.write_text(json.dumps(values))
+    check_shipped(plan, network=ALL, name="mine")
+    endings.write_text(before)
+    write_card(path, tuned.model_copy(update={"sha256_card": None}))
     with pytest.raises(UsageError, match=r"mine\.toml has another recipe or confidence than \S*endings\.json"):
         check_shipped(plan, network=ALL, name="mine")
 

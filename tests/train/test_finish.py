@@ -11,11 +11,11 @@ import torch
 from tests.train.drawn import disks
 
 from nucleate.api import load_segmenter
-from nucleate.errors import ModelError
+from nucleate.errors import ModelError, UsageError
 from nucleate.nets.build import NetConfig, build
 from nucleate.post.recipe import PostRecipe
 from nucleate.run.scale import ScaleRule
-from nucleate.run.weights import find_model
+from nucleate.run.weights import find_model, read_card, write_card
 from nucleate.train import shipping
 from nucleate.train.batches import prepare
 from nucleate.train.card import segmenter_of
@@ -75,6 +75,30 @@ def test_the_shipped_model_gives_the_maps_of_the_network(tmp_path: Path) -> None
     ours = segmenter_of(module, CONFIG, recipe=PostRecipe()).maps(picture)
     theirs = load_segmenter(tmp_path / "net.onnx", device="cpu").maps(picture)
     np.testing.assert_allclose(theirs, ours, atol=shipping.PARITY)
+
+
+def test_a_card_that_was_changed_keeps_its_texts_and_is_not_written_over(tmp_path: Path) -> None:
+    module, path = build(CONFIG.network).eval(), tmp_path / "net.toml"
+
+    def ship(min_confidence: float = 0.5, config: TrainConfig = CONFIG) -> None:
+        facts = {"min_confidence": min_confidence, "scores": {"kaggle": 0.5, "by": {"a": None}}}
+        shipping.ship(tmp_path, module, config=config, recipe=PostRecipe(), name="net", **facts)
+
+    ship()
+    first = read_card(path)
+    write_card(path, first.model_copy(update={"licence": "CC-BY-4.0", "description": "by hand"}))
+    ship(0.6, CONFIG.replace(card={"description": "of the settings"}))
+    second = read_card(path)
+    assert (second.licence, second.description, second.min_confidence) == ("CC-BY-4.0", "of the settings", 0.6)
+    for change in ({"min_confidence": 0.123}, {"scores": {"kaggle": 0.9}}, {"recipe": PostRecipe(min_area=3)}):
+        write_card(path, second.model_copy(update=change))
+        written = path.read_bytes()
+        with pytest.raises(UsageError, match=r"net\.toml was changed since .*give the model another name"):
+            ship()
+        assert path.read_bytes() == written
+    write_card(path, first.model_copy(update={"min_confidence": 0.123, "sha256_card": None}))  # of an earlier version
+    ship()
+    assert read_card(path) == first
 
 
 def test_a_model_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

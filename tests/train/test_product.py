@@ -31,6 +31,7 @@ from nucleate.train.loop import BEST, FINAL, fit
 from nucleate.train.presets import settings_from
 from nucleate.train.quantise import add_int8, calibration_crops, write_int8
 from nucleate.train.retune import retune, write_model
+from nucleate.train.shipping import check_unchanged
 from nucleate.train.start import first_network, network_of, with_start
 from nucleate.train.validation import mask_iou
 from nucleate.train.verdict import conclude
@@ -178,6 +179,10 @@ def test_a_run_ends_with_a_verdict_in_its_card(files: ModelFiles, tmp_path: Path
     assert (verdict.start, verdict.images) == ("disks", 6)
     assert card.scores["verdict"]["after"] == pytest.approx(card.scores["kaggle"], abs=1e-3)
     assert "disks on 6 held-out images" in verdict.line()
+    check_unchanged(tmp_path / "tuned.toml")
+    write_model(None, find_model(tmp_path / "tuned.onnx"), card=card.model_copy(update={"min_confidence": 0.123}))
+    with pytest.raises(UsageError, match=r"tuned\.toml was changed since it was written, as by nucleate tune"):
+        finish(tmp_path, config, samples=dark(disks(10)), held=held, name="tuned")
 
 
 def test_a_run_that_changes_nothing_is_neither_better_nor_worse(files: ModelFiles, tmp_path: Path) -> None:

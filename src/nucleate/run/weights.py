@@ -110,6 +110,8 @@ class ModelCard(BaseModel):
         Of the ONNX file, 64 hexadecimal digits.
     sha256_int8 : str, optional
         Of ``<name>.int8.onnx``, the same network in eight-bit integers for processors, where there is such a file.
+    sha256_card : str, optional
+        Of the numbers as training wrote them: it does not write over others (see `nucleate.train.shipping`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -138,6 +140,7 @@ class ModelCard(BaseModel):
     trained_on_more: bool | None = None
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     sha256_int8: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    sha256_card: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

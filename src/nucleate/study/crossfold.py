@@ -33,7 +33,7 @@ from nucleate.train.finish import card_scores, final_network, median_diameter, s
 from nucleate.train.loop import FINAL
 from nucleate.train.pictures import check_nuclei, digest_of, taught_facts
 from nucleate.train.quantise import add_int8
-from nucleate.train.shipping import ship
+from nucleate.train.shipping import check_unchanged, ship
 from nucleate.train.tuning import StoredMaps, Trials, each, no_tick, parts_of
 
 if TYPE_CHECKING:
@@ -212,15 +212,15 @@ def check_shipped(plan: CrossPlan, *, network: str, name: str) -> None:
     Raises
     ------
     UsageError
-        If it is no name for a model, or that of another one in OUT or of one with other numbers after the network than
-        the study's, the study has no such network, or the model that it starts from is not there.
+        If it is no name for a model, or that of another one in OUT or of one whose card was changed, the study has no
+        such network, or the model that it starts from is not there.
     """
     check_name(name)
     if plan.config.init is not None:
         find_model(plan.config.init)  # its card is read once more when all is done
     samples = plan.pictures(plan.folds)
     check_place(plan, name, samples=samples)
-    _check_unchanged(plan.out, name)
+    _check_numbers(plan.out, name)
     if network == ALL:
         to_train(plan, ALL, samples=samples, fold=None)
         return
@@ -229,24 +229,18 @@ def check_shipped(plan: CrossPlan, *, network: str, name: str) -> None:
         raise UsageError(f"no network {network} in this study; choose of {', '.join([*known, ALL])}")
 
 
-def _check_unchanged(out: Path, name: str) -> None:
+def _check_numbers(out: Path, name: str) -> None:
     """Refuse to write over numbers that are not the study's, as those that ``nucleate tune`` stores."""
     path = out / f"{name}.toml"
-    if not (path.is_file() and (out / "endings.json").is_file()):
+    check_unchanged(path)
+    if not (path.is_file() and (out / "endings.json").is_file()) or read_card(path).sha256_card is not None:
         return
-    ending, card = read_endings(out)[ALL], read_card(path)
+    ending, card = read_endings(out)[ALL], read_card(path)  # older cards do not tell what they were
     if card.model_copy(update={**ending.facts(), "recipe": ending.recipe}) != card:
         raise UsageError(
             f"{path} has another recipe or confidence than {out / 'endings.json'} and would be overwritten; give "
             "another name with --ship, or take it away"
         )
-
-
-def _texts_there(plan: CrossPlan, name: str) -> dict[str, str]:
-    """Give what was written into the card of a model that is made anew, where the settings say nothing of it."""
-    path = plan.out / f"{name}.toml"
-    unsaid = {text for text in ("description", "data", "licence") if getattr(plan.config.card, text) is None}
-    return read_card(path).model_dump(include=unsaid) if path.is_file() else {}
 
 
 def ship_model(
@@ -287,7 +281,7 @@ def ship_model(
         diameter_px=median_diameter(result.samples),
         **taught_facts(seen, init=plan.config.init),
         **result.ending.facts(),
-        **{**_texts_there(plan, name), **facts},
+        **facts,
     )
     path = plan.out / f"{name}.onnx"
     add_int8(path, plan.config, samples=seen, tick=tick)

@@ -1,17 +1,24 @@
-"""From a trained network to a model that others run: ONNX file and card, written only after parity is proved."""
+"""From a trained network to a model that others run: ONNX file and card, written only after parity is proved.
+
+A card holds a hash of its numbers as they were written here. Where they are others by now, as ``nucleate tune`` stores
+them, they are not written over; texts that were written into the card stay in it.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import tomllib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.files import atomic_path, make_folder
-from nucleate.errors import ModelError
+from nucleate.errors import ModelError, UsageError
 from nucleate.nets.engine import TorchEngine
 from nucleate.nets.to_onnx import export_onnx
 from nucleate.run.engine import OnnxEngine
-from nucleate.run.weights import write_card
+from nucleate.run.weights import card_text, read_card, write_card
 from nucleate.train.card import card_of
 
 if TYPE_CHECKING:
@@ -20,12 +27,50 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nucleate.post.recipe import PostRecipe
+    from nucleate.run.weights import ModelCard
     from nucleate.train.config import TrainConfig
 
-__all__ = ["PARITY", "largest_difference", "ship"]
+__all__ = ["PARITY", "check_unchanged", "largest_difference", "ship", "write_own_card"]
 
 PARITY = 1e-4
 """Largest difference allowed between the maps of torch and of ONNX Runtime, 0..1."""
+
+_TEXTS = ("description", "data", "licence")
+_UNCOUNTED = {*_TEXTS, "name", "command", "sha256_int8", "sha256_card"}  # no numbers of the card
+
+
+def check_unchanged(path: Path) -> None:
+    """Refuse to write over a card whose numbers are others than were written by `write_own_card`.
+
+    Parameters
+    ----------
+    path : Path
+        The card; it may be missing. One without a hash, which may be older, is let pass.
+
+    Raises
+    ------
+    UsageError
+        If they are.
+    ModelError
+        If it cannot be read.
+    """
+    written = read_card(path).sha256_card if path.is_file() else None
+    if written is not None and written != _hash(path.read_text(encoding="utf-8")):
+        raise UsageError(
+            f"{path} was changed since it was written, as by nucleate tune, and would be overwritten; give the model "
+            "another name, or take its files away"
+        )
+
+
+def write_own_card(path: Path, card: ModelCard) -> None:
+    """Write the card of a model that was trained here, with the hash of its numbers."""
+    write_card(path, card.model_copy(update={"sha256_card": _hash(card_text(card))}))
+
+
+def _hash(text: str) -> str:
+    """Hash what stands in a card as it stands there: numbers that a later version adds make no difference."""
+    numbers = {name: value for name, value in tomllib.loads(text).items() if name not in _UNCOUNTED}
+    return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
 
 
 def ship(
@@ -37,7 +82,7 @@ def ship(
     name: str,
     **facts: Any,  # noqa: ANN401 - fields of the card
 ) -> float:
-    """Write ``<name>.onnx`` and ``<name>.toml``.
+    """Write ``<name>.onnx`` and ``<name>.toml``; a card that is there keeps its texts where the settings have none.
 
     Parameters
     ----------
@@ -63,8 +108,14 @@ def ship(
     ------
     ModelError
         If the two differ by more than `PARITY`; nothing is written then.
+    UsageError
+        If the card that is there was changed, see `check_unchanged`.
     """
     target = make_folder(folder) / f"{name}.onnx"
+    described = target.with_suffix(".toml")
+    check_unchanged(described)
+    unsaid = {text for text in _TEXTS if getattr(config.card, text) is None}
+    texts = read_card(described).model_dump(include=unsaid) if described.is_file() else {}
     multiple = 2**config.network.depth
     with atomic_path(target) as temporary:
         export_onnx(module, temporary, channels_in=config.network.channels_in, multiple=multiple)
@@ -72,7 +123,7 @@ def ship(
         difference = largest_difference(module, content, channels=config.network.channels_in, multiple=multiple)
         if not difference <= PARITY:
             raise ModelError(f"{name}: ONNX and torch differ by {difference:.2g}; more than {PARITY:g} is not shipped")
-    write_card(target.with_suffix(".toml"), card_of(config, recipe, weights=content, name=name, **facts))
+    write_own_card(described, card_of(config, recipe, weights=content, name=name, **{**texts, **facts}))
     return difference
 
 

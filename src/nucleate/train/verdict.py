@@ -10,9 +10,10 @@ import numpy as np
 
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.segmenter import Segmenter
-from nucleate.run.weights import find_model, write_card
+from nucleate.run.weights import find_model
 from nucleate.score.images import score_image
 from nucleate.score.student import half_width
+from nucleate.train.shipping import write_own_card
 from nucleate.train.tuning import no_tick, told
 
 if TYPE_CHECKING:
@@ -127,5 +128,5 @@ def conclude(run: Path, name: str, *, start: str, held: Sequence[Sample], tick: 
         start=files.card.name,
     )
     scores = {**ours.card.scores, "verdict": verdict.rounded()}
-    write_card(ours.onnx.with_suffix(".toml"), ours.card.model_copy(update={"scores": scores}))
+    write_own_card(ours.onnx.with_suffix(".toml"), ours.card.model_copy(update={"scores": scores}))
     return verdict

@@ -71,12 +71,14 @@ def train(
     from nucleate.train.parallel import joined, launched, rank
     from nucleate.train.pictures import check_nuclei
     from nucleate.train.presets import settings_from
+    from nucleate.train.shipping import check_unchanged
     from nucleate.train.tuning import parts_of
     from nucleate.train.verdict import conclude
 
     check_name(name)
     if (output / f"{name}.onnx").exists() and not (output / STATE).exists():
         raise UsageError(f"{output / name}.onnx is another model and would be overwritten; give another --name or RUN")
+    check_unchanged(output / f"{name}.toml")
     begun = output if resume else None
     settings = settings_from(config, change or [], preset=preset, init=init, device=place, begun=begun)
     if settings.detector:
