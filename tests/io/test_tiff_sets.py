@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from tests.io.micromanager_files import write_position
 from tests.io.ome_sets import NAMES, plane, write_set
 from tests.io.reading import read_both_ways
 
+from nucleate.io.faults import quiet
 from nucleate.io.images import open_image, pictures_of, read_image
 from nucleate.io.tiff import set_members
 from nucleate.run.inputs import content_hash, expand
@@ -64,6 +66,32 @@ def test_a_file_that_got_another_name_keeps_its_pixels(tmp_path: Path) -> None:
         copy.write_bytes(second.read_bytes())
         for path in (copy, second):
             np.testing.assert_array_equal(read_both_ways(path).pixels, [plane(1, channel) for channel in range(2)])
+
+
+@pytest.mark.parametrize("pointing", [False, True])
+def test_positions_that_micro_manager_wrote_are_read_each_once(tmp_path: Path, *, pointing: bool) -> None:
+    names = [[f"s_MMStack_Pos{number}.ome.tif"] * 2 for number in range(3)]
+    files = write_set(tmp_path, names, pointing=pointing)
+    for number, path in enumerate(files):
+        with tifffile.TiffFile(path) as tiff:
+            text = str(tiff.ome_metadata)
+        planes = [plane(number, channel) for channel in range(2)]
+        write_position(path, planes, position=number, positions=3, description=text)
+    with quiet(), tifffile.TiffFile(files[1]) as tiff:
+        assert tiff.series[0].shape == (3, 2, 5, 6), "tifffile takes all as one stack"
+    for number, path in enumerate(files):
+        _is_position(path, number)
+    assert [one.path for one in expand([str(tmp_path)])] == files
+
+
+def test_positions_without_ome_metadata_are_read_each_once(tmp_path: Path) -> None:
+    files = [tmp_path / f"s_MMStack_Pos{number}.tif" for number in range(2)]
+    for number, path in enumerate(files):
+        write_position(path, [plane(number, c) for c in range(2)], position=number, positions=2, description="")
+    for number, path in enumerate(files):
+        image = read_both_ways(path)
+        assert image.axes == "IYX"
+        np.testing.assert_array_equal(image.pixels, [plane(number, channel) for channel in range(2)])
 
 
 @pytest.mark.parametrize("pointing", [False, True])

@@ -70,7 +70,7 @@ def read(path: Path, max_bytes: int | None) -> Image:
             return _read(path, tiff, series=series, max_bytes=max_bytes)
         # OME metadata of a recording that was stopped, or of a set of files: planes that are not there would be read
         # as black, and each file of a set would give the whole set. The file's own pages are read as they stand.
-        with tifffile.TiffFile(path, is_ome=False) as plain:
+        with open_tiff(path, ome=False) as plain:
             image = _read(path, plain, series=_largest(path, plain), max_bytes=max_bytes)
         return replace(image, pixel_size_um=pixel_size_um(tiff, series), z_step_um=z_step_um(tiff, series))
 
@@ -111,7 +111,7 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
             if len(found) > 1:
                 series = _planes_here(path, series)
             else:
-                tiff = open_files.enter_context(tifffile.TiffFile(path, is_ome=False))
+                tiff = open_files.enter_context(open_tiff(path, ome=False))
                 series = _largest(path, tiff)
         sizes = [one for one in series.levels if {"Y", "X"} <= set(one.axes)]
         image = _lazy_one(path, tiff, series=sizes[choose_level(path, len(sizes), wanted=level)])

@@ -42,15 +42,17 @@ class OmePicture(NamedTuple):
 _KNOWN: weakref.WeakKeyDictionary[TiffFile, list[OmePicture]] = weakref.WeakKeyDictionary()
 
 
-def open_tiff(path: Path) -> TiffFile:
+def open_tiff(path: Path, *, ome: bool = True) -> TiffFile:
     """Open a TIFF file, of a set with the metadata of the pictures that have planes in it, or in a file they share.
 
     Where another file has the metadata of the set, they are taken from there. Those that point outside of their folder
-    are not followed.
+    are not followed. The files that Micro-Manager writes are taken as their metadata have them, not all as one stack.
 
     Parameters
     ----------
     path : Path
+    ome : bool
+        If not, all its pages are taken as they stand, whatever OME metadata tell.
 
     Returns
     -------
@@ -61,7 +63,7 @@ def open_tiff(path: Path) -> TiffFile:
     OSError, ValueError, ...
         As tifffile raises them for damaged files.
     """
-    tiff = TiffFile(path)
+    tiff = TiffFile(path, is_mmstack=False, is_ome=None if ome else False)
     own = _tree(tiff.ome_metadata)
     pointer = None if own is None else own.find("{*}BinaryOnly")
     tree = own if pointer is None else _tree_of(path, pointer.get("MetadataFile", ""))
@@ -73,7 +75,7 @@ def open_tiff(path: Path) -> TiffFile:
     kept = {one: names for one, names in files.items() if names & shared} or files
     if not _are_sane(path, set[str]().union(*kept.values())):
         tiff.close()
-        return TiffFile(path, is_ome=False)
+        return open_tiff(path, ome=False)
     pictures = [_picture(one, names) for one, names in kept.items()]
     if pointer is not None or len(images) > 1:
         # tifffile opens every file that is named, and leaves out pictures without planes: their numbers tell them.
@@ -83,7 +85,7 @@ def open_tiff(path: Path) -> TiffFile:
         tree.attrib.pop("UUID", None)
         tree.attrib.update({} if uuid is None else {"UUID": uuid})
         tiff.close()
-        tiff = TiffFile(path, omexml=ElementTree.tostring(tree, encoding="unicode"))
+        tiff = TiffFile(path, is_mmstack=False, omexml=ElementTree.tostring(tree, encoding="unicode"))
     _KNOWN[tiff] = pictures
     return tiff
 
