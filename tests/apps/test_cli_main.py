@@ -125,6 +125,27 @@ def test_what_is_not_known_is_a_wrong_call(words: list[str], capsys: pytest.Capt
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "got"),
+    [
+        (["--min-confidence", "2"], "2"),
+        (["--threads", "0"], "0"),
+        (["--tile", "x"], "x"),
+        (["--memory", "nan"], "nan"),
+        (["--device", "gpu"], "gpu"),
+    ],
+)
+def test_a_wrong_value_is_said(words: list[str], got: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("segment", "a.png", "-o", "out", *words) == 2
+    said = capsys.readouterr().err
+    assert words[0] in said
+    wrong, _, more = said.partition(". Try: nucleate segment --help\n")
+    assert not more
+    assert got in wrong.partition(words[0])[2]
+    assert "Value error" not in said
+    assert said.count("\n") == 1
+
+
 def test_help_is_there_at_once() -> None:
     # Processor time: the clock on the wall measures who else uses the machine.
     code = (

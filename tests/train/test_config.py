@@ -33,8 +33,9 @@ def test_the_papers_settings_are_those_of_the_study(name: str) -> None:
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"learning": 1}, "learning"),
-        ({"lr": -1}, "lr"),
+        ({"learning": 1}, "there is no setting learning;"),
+        ({"network": {"wide": 1}}, r"there is no setting network\.wide;"),
+        ({"lr": -1}, "lr: .*, got -1;"),
         ({"maps": ["mask", "border"]}, "channels_out"),
         ({"maps": ["nucleus"]}, "choose of"),
         ({"resize": 62}, "resize must be a multiple of 16"),
@@ -43,7 +44,7 @@ def test_the_papers_settings_are_those_of_the_study(name: str) -> None:
         ({"augment": {"zoom": [2.0, 1.0]}}, "zoom"),
         ({"calm": {"epochs": 1, "zom": [1.0, 1.0]}}, "calm.zom"),
         ({"calm": {"epochs": 1, "plain": 2}}, "calm.plain"),
-        ({"epochs": "many"}, "epochs"),
+        ({"epochs": "many"}, "epochs: .*, got 'many';"),
         ({"crop": 16, "network": {"depth": 5}}, "crop must be 32 or more"),
     ],
 )

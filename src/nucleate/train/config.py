@@ -264,7 +264,12 @@ def parse_config(values: dict[str, Any], origin: str = "settings") -> TrainConfi
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise UsageError(f"{origin}: {place}: {first['msg']}; see docs/reference/training.md") from error
+        wrong = f"{place}: {first['msg'].removeprefix('Value error, ')}"
+        if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+            wrong = f"there is no setting {place}"
+        elif first["type"] != "value_error" and isinstance(first["input"], str | int | float):  # ours say it themselves
+            wrong += f", got {first['input']!r}"
+        raise UsageError(f"{origin}: {wrong}; see docs/reference/training.md") from error
 
 
 def read_values(path: Path) -> dict[str, Any]:

@@ -128,9 +128,7 @@ def _without_debug(words: list[str]) -> list[str]:
 def _refuse_empty(words: list[str]) -> None:
     # As a path it would be the folder one is in.
     if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in words):
-        raise UsageError(
-            "an argument is empty, as where a shell variable is not set; name a file, or . for this folder"
-        )
+        raise UsageError("an argument is empty, as where a shell variable is not set; give one, or . for this folder")
 
 
 def _run(words: list[str]) -> int:
@@ -212,8 +210,15 @@ def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, NucleateError):
         return one_line(str(error)), error.exit_code
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # what typer says about a wrong call
-        return f"{one_line(error.format_message())} Try: {_help_of(error)}", int(error.exit_code)
+        return f"{_what_typer_says(error)}. Try: {_help_of(error)}", int(error.exit_code)
     return f"unexpected {type(error).__name__}: {one_line(str(error))}; add --debug for the traceback", 1
+
+
+def _what_typer_says(error: Any) -> str:  # noqa: ANN401 - of one of its versions
+    said = one_line(error.format_message()).replace("Value error, ", "").rstrip(".")
+    # Newer typer has numbers checked by pydantic, whose words leave out what was got.
+    got = [str(found["input"]) for found in error.__cause__.errors()] if hasattr(error.__cause__, "errors") else []
+    return said if not got or repr(got[0]) in said else one_line(f"{said}, got {got[0]}")
 
 
 def _help_of(error: BaseException) -> str:
