@@ -1,14 +1,15 @@
-"""The endings that the names of label images have beyond those of their pictures."""
+"""The endings that names of label images have beyond those of their pictures, and pictures beyond theirs."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["without_ending"]
+__all__ = ["without_ending", "without_extras"]
 
 _LABELS = re.compile(  # ours, Cellpose's, StarDist's, and what QuPath's scripts write
     r"(?<=.)(\.labels(\.ome)?|(_cp)?_masks?|\.stardist|[-_]labels?|-labelled)$", re.IGNORECASE
 )
+_EXTRAS = re.compile(r"(?<=.)(\.ome|_img)$", re.IGNORECASE)
 
 
 def without_ending(stem: str) -> str:
@@ -20,3 +21,14 @@ def without_ending(stem: str) -> str:
     ['a', 'a', 'a', 'a', 'a']
     """
     return _LABELS.sub("", stem)
+
+
+def without_extras(image_id: str) -> str:
+    """Take off what pictures are often called beyond the names of their label images.
+
+    Examples
+    --------
+    >>> [without_extras(stem) for stem in ("a.ome", "a_img", "a")]
+    ['a', 'a', 'a']
+    """
+    return _EXTRAS.sub("", image_id)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from nucleate.data.names import FileName, is_ours, picture_id, tree_id, without_extras
+from nucleate.core.endings import without_extras
+from nucleate.data.names import FileName, is_ours, picture_id, tree_id
 from nucleate.data.outlined import names_in
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_labels
 from nucleate.data.run_names import by_inputs

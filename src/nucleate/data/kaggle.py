@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from nucleate.core.endings import without_extras
 from nucleate.core.image import Image
 from nucleate.core.labels import areas, relabel
 from nucleate.core.pieces import EIGHT, unnumbered
-from nucleate.data.names import picture_id, without_extras
+from nucleate.data.names import picture_id
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask, stored_labels
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source

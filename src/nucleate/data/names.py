@@ -11,16 +11,15 @@ import unicodedata
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from nucleate.core.endings import without_ending
+from nucleate.core.endings import without_ending, without_extras
 from nucleate.data.pixels import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Set
 
-__all__ = ["Drawn", "FileName", "is_ours", "picture_id", "read_names", "stem_of", "tree_id", "without_extras"]
+__all__ = ["Drawn", "FileName", "is_ours", "picture_id", "read_names", "stem_of", "tree_id"]
 
 _LABELS = {"labels", "masks"}
-_EXTRAS = re.compile(r"(?<=.)(\.ome|_img)$", re.IGNORECASE)
 _OURS = (".overlay", ".probability")  # what else we write of an image, and, below, what Cellpose does
 _BESIDE = re.compile(
     r"(?<=.)(\.overlay|\.probability|_flows((_cp)?_masks?)?|_cp_output|(_cp)?_outlines|_dP|_cellprob)$",
@@ -74,11 +73,6 @@ def tree_id(name: str) -> str:
     'p1-a'
     """
     return "-".join([*PurePosixPath(name).parent.parts, picture_id(name)])
-
-
-def without_extras(image_id: str) -> str:
-    """Take off what pictures are often called beyond the names of their label images: ``.ome`` and ``_img``."""
-    return _EXTRAS.sub("", image_id)
 
 
 def is_ours(name: str) -> bool:

@@ -9,7 +9,7 @@ import os
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
-from nucleate.core.endings import without_ending
+from nucleate.core.endings import without_ending, without_extras
 from nucleate.core.files import absolute
 from nucleate.core.text import one_line
 from nucleate.io.images import IMAGE_SUFFIXES, is_zarr
@@ -138,7 +138,7 @@ def truth_beside(names: Iterable[str]) -> set[str]:
     ['a_mask.png']
     """
     stems = {name: PurePosixPath(name).stem for name in names}
-    pictures = {stem.removesuffix(".ome") for stem in stems.values()}
+    pictures = {without_extras(stem) for stem in stems.values()}
     return {name for name, stem in stems.items() if (plain := without_ending(stem)) != stem and plain in pictures}
 
 
@@ -173,12 +173,13 @@ def _truth(folder: str, stems: Mapping[str, Collection[str]]) -> set[str]:
     images = set(stems.get(_IMAGES, ()))
     if folder in images:
         return {"masks"}
-    return {name for name in _TRUTH if (named := stems.get(name)) and all(_of(stem) & images for stem in named)}
+    known = images | {without_extras(stem) for stem in images}
+    return {name for name in _TRUTH if (named := stems.get(name)) and all(_of(stem) & known for stem in named)}
 
 
 def _of(stem: str) -> set[str]:
     """Give what the picture of a label image may be called."""
-    return {stem, without_ending(stem)}
+    return {stem, without_extras(stem), without_ending(stem)}
 
 
 def _stems(folder: Path) -> set[str]:
