@@ -207,6 +207,23 @@ def test_a_fold_may_be_a_negative_control(tmp_path: Path) -> None:
     table = write_results(plan, result, command="nucleate crossval data", took="a second")
     assert "nan" not in table
     assert re.search(r"\| fold 0 \| 1 \| 1 \| 0 \| [01]\.\d{3} \[-\] \|", table)
+    _see_a_part(plan)
+
+
+def _see_a_part(plan: CrossPlan) -> None:
+    """See that a call of some folds leaves what was written of all, and that a figure of nothing does not stay."""
+    results = plan.out / "results"
+    written = {path: path.read_bytes() for path in [plan.out / "endings.json", *results.iterdir()]}
+    some = replace(plan, folds=(2,))
+    (plan.out / "results-part").mkdir()
+    (plan.out / "results-part" / "reliability.png").touch()  # of a call with nuclei enough to predict by
+    table = write_results(some, run_crossfold(some), command="nucleate crossval data --folds 2", took="a second")
+    assert {path: path.read_bytes() for path in [plan.out / "endings.json", *results.iterdir()]} == written
+    assert (plan.out / "results-part" / "table.md").read_text() == table
+    assert not (plan.out / "results-part" / "reliability.png").exists()
+    assert set(read_endings(plan.out)) == {"fold-0", "fold-1", "fold-2", ALL}
+    (plan.out / "endings.json").unlink()
+    assert set(read_endings(plan.out)) == {"half-0", "half-1", ALL}
 
 
 @pytest.mark.usefixtures("cache")

@@ -7,6 +7,8 @@
     OUT/endings.json      recipe, confidence and limit: for each fold fitted to the other folds, and to all
     OUT/results/          the tables and figures (see study/crossfold_table.py)
 
+Where folds are named, the last two are ``endings-part.json`` and ``results-part``: those of all folds stay.
+
 A fold that is trained is taken as it is, maps that belong to its weights are not computed again.
 """
 
@@ -125,7 +127,7 @@ def run_crossfold(
         jobs=plan.looks,
     )
     result = CrossResult(held, stored, fitter, unscaled, found, fitter.fit(range(len(stored))))
-    _write_endings(plan.out / "endings.json", result)
+    _write_endings(plan.out / f"endings{plan.part}.json", result)
     return result
 
 
@@ -191,14 +193,16 @@ def load_fold(plan: CrossPlan, fold: str, *, ending: Ending, settings: SegmentSe
 
 
 def read_endings(out: Path) -> dict[str, Ending]:
-    """Read the endings of a study by name: ``fold-0`` and so on, and `ALL`.
+    """Read the endings of a study by name: ``fold-0`` and so on, and `ALL`; of some folds where it has no others.
 
     Raises
     ------
     DataError
         If there are none.
     """
-    path = out / "endings.json"
+    path, part = out / "endings.json", out / "endings-part.json"
+    if part.is_file() and not path.exists():
+        path = part
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

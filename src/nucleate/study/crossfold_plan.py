@@ -53,6 +53,11 @@ class CrossPlan(StudyPlan):
     train: bool = True
 
     @property
+    def part(self) -> str:
+        """What the names of results have at their end where only some folds were asked for: others stay."""
+        return "-part" if self.folds else ""
+
+    @property
     def looks(self) -> int:
         """Pictures that a network looks at beside each other: a graphics card may have room for one."""
         return 1 if self.device == "cuda" else self.jobs

@@ -36,7 +36,7 @@ _SHOWN_AP = ("0.50", "0.75", "0.90")
 
 
 def write_results(plan: CrossPlan, result: CrossResult, *, command: str, took: str) -> str:
-    """Write everything under ``OUT/results``.
+    """Write everything under ``OUT/results``, or ``OUT/results-part`` where the plan names folds.
 
     ``table.md``, ``scores.json``, ``per-image.csv``, ``recipes.csv``, ``reliability.png`` and ``worst.jpg``.
 
@@ -54,7 +54,7 @@ def write_results(plan: CrossPlan, result: CrossResult, *, command: str, took: s
     str
         The text of the table.
     """
-    folder = make_folder(plan.out / "results")
+    folder = make_folder(plan.out / f"results{plan.part}")
     groups = {one.image_id: one.group for one in result.stored}
     whole = summarise(result.found.kept, groups=groups)
     fitter = result.fitter  # where tuning began is scored first, so that it is among the recipes that are written
@@ -64,7 +64,9 @@ def write_results(plan: CrossPlan, result: CrossResult, *, command: str, took: s
     _write_recipes(folder / "recipes.csv", result)
     draw_worst(folder / "worst.jpg", result)
     error = result.found.calibration_error
-    if error is not None:
+    if error is None:
+        (folder / "reliability.png").unlink(missing_ok=True)  # of an earlier call
+    else:
         predicted, iou, _ = result.found.nuclei()
         title = f"{len(iou)} nuclei out of fold, expected calibration error {error:.3f}"
         draw_reliability(folder / "reliability.png", predicted, true=iou, title=title)

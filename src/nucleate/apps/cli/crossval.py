@@ -51,7 +51,8 @@ def crossval(
 
     OUT/fold-N has the networks, OUT/results the table by type of image with intervals, the scores of each image, every
     recipe tried, the reliability of the predicted IoU and the thirty worst images. Folds that are trained are taken as
-    they are. Recipe, confidence and the limit under which nuclei are left out are fitted to the other folds.
+    they are. Recipe, confidence and the limit under which nuclei are left out are fitted to the other folds. Where
+    folds are named, OUT/results-part has the results, and OUT/results stays.
 
     \b
     Examples:
