@@ -227,7 +227,6 @@ print(len(samples), sum(int(s.labels.max()) for s in samples), resource.getrusag
 
 
 @pytest.mark.data
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory in other units")
 def test_the_real_set_loads_whole_in_little_memory_and_again_from_the_cache(dsb_zip: Path, tmp_path: Path) -> None:
     # A process of its own: the memory of this one was spent by other tests.

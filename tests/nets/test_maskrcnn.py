@@ -66,7 +66,6 @@ def test_every_weight_learns(precision: str) -> None:
     assert still == []
 
 
-@pytest.mark.slow
 def test_it_learns_and_finds() -> None:
     torch.manual_seed(0)
     module = build(NetConfig("mask-rcnn", 1, 1, width=4))

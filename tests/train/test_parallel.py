@@ -69,7 +69,6 @@ def _in_two_processes(folder: Path, script: Path, *words: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-@pytest.mark.slow
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     train(tmp_path / "one", CONFIG)
     _in_two_processes(tmp_path / "two", tmp_path / "script.py")
