@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
 
-__all__ = ["labels_tiff", "write_sample"]
+__all__ = ["labels_tiff", "picture_file", "write_sample"]
+
+
+def picture_file(folder: Path | str, image_id: str, *, layout: str) -> Path:
+    """Name the file of a sample's picture; where it is there, so is all that `write_sample` writes of the sample."""
+    top = Path(folder) / image_id if layout == "kaggle" else Path(folder)
+    return top / "images" / f"{image_id}.png"
 
 
 def write_sample(folder: Path | str, sample: Sample, *, layout: str) -> None:
@@ -50,12 +56,13 @@ def write_sample(folder: Path | str, sample: Sample, *, layout: str) -> None:
                 mask = (sample.labels == number).astype(np.uint8) * np.uint8(255)
                 (masks / f"{sample.image_id}-{number:05d}.png").write_bytes(_png(mask))
         return
-    image, labels = folder / "images" / f"{sample.image_id}.png", folder / "labels" / f"{sample.image_id}.tif"
+    image = picture_file(folder, sample.image_id, layout=layout)
+    labels = folder / "labels" / f"{sample.image_id}.tif"
     for path in (image, labels):
         if path.exists():
             raise OutputError(f"{path} is there already; choose an empty output folder")
         make_folder(path.parent)
-    with atomic_path(image) as picture, atomic_path(labels) as truth:
+    with atomic_path(image) as picture, atomic_path(labels) as truth:  # the picture appears last
         picture.write_bytes(_png(sample.image))
         truth.write_bytes(labels_tiff(sample.labels))
 

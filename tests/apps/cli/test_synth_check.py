@@ -67,6 +67,35 @@ def test_a_full_folder_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize("layout", ["kaggle", "labels"])
+def test_what_was_stopped_goes_on(tmp_path: Path, layout: str) -> None:
+    begun, whole = tmp_path / "begun", tmp_path / "whole"
+    options = ["--size", "64", "--nuclei", "4", "--style", "mixed", "--bits", "16", "--layout", layout]
+    (begun / "images").mkdir(parents=True)  # a stop before the first image leaves it
+    assert run("synth", "-o", str(begun), *options, "--images", "2", "--resume").exit_code == 0
+    before = {path: path.stat().st_mtime_ns for path in begun.rglob("*.*")}
+    done = run("synth", "--output", str(begun), *options, "--images", "3", "--resume")
+    assert done.exit_code == 0, done.output
+    assert f"1 images with 4 nuclei in {begun}; 2 were there" in done.stderr.replace("\n", "")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert run("synth", "--out", str(whole), *options, "--images", "3").exit_code == 0
+    for one, other in zip(read_samples(begun), read_samples(whole), strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+        np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_pictures_of_other_options_are_not_mixed(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("synth", "-o", str(out), "--images", "2", "--size", "64").exit_code == 0
+    for more in (["--seed", "1"], ["--style", "mixed"], ["--layout", "labels"]):
+        done = run("synth", "-o", str(out), "--images", "3", "--size", "64", "--resume", *more)
+        assert isinstance(done.exception, UsageError)
+        assert "use those of before" in str(done.exception)
+    assert len(read_samples(out)) == 2
+    (tmp_path / "file").touch()
+    assert "is a file; name a folder" in str(run("synth", "-o", str(tmp_path / "file")).exception)
+
+
 def test_check_tells_what_it_found(tmp_path: Path) -> None:
     sound = run("check", str(pack(tmp_path / "s.zip", two_nuclei())), "--csv", str(tmp_path / "f.csv"))
     assert sound.exit_code == 0

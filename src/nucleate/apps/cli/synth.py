@@ -1,17 +1,26 @@
 """``nucleate synth``: drawn images with exact truth."""
 
-from pathlib import Path
-from typing import Annotated, Literal
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from nucleate.apps.cli.console import Bar, QuietOption, say
+from nucleate.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["synth"]
 
 
 def synth(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the images; made if need be.")],
+    out: Annotated[Path, typer.Option("--output", "-o", "--out", metavar="OUT", help="Folder for the images.")],
     images: Annotated[int, typer.Option("--images", min=1, help="How many images.")] = 10,
     size: Annotated[int, typer.Option("--size", min=8, max=20_000, help="Height and width in pixels.")] = 256,
     nuclei: Annotated[int, typer.Option("--nuclei", min=0, help="Nuclei in each, fewer where they do not fit.")] = 40,
@@ -28,6 +37,9 @@ def synth(
         Literal["kaggle", "labels"],
         typer.Option("--layout", help="A PNG for every nucleus, or one label image for every image."),
     ] = "kaggle",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on in OUT with the same options; images that are there are left out.")
+    ] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Draw images of nuclei with exact truth, for trying out, teaching and testing.
@@ -36,25 +48,51 @@ def synth(
     """
     import numpy as np
 
+    from nucleate.core.files import check_folder
     from nucleate.data.sample import Sample
     from nucleate.data.synth import STYLES, Scene, draw
-    from nucleate.data.write import write_sample
-    from nucleate.errors import UsageError
+    from nucleate.data.write import picture_file, write_sample
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        # Leftovers of another run or layout would mix with the new truth.
-        raise UsageError(f"{out} is there already and not empty; choose a new or empty folder with -o")
-    width = max(4, len(str(images)))
+    def drawn(number: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        scene = Scene(size=(size, size), nuclei=nuclei, diameter=diameter, style=styles[number], bits=bits)
+        # A stream of its own for every image: image 7 is the same however many are drawn.
+        return draw(scene, np.random.default_rng([seed, number]))
+
+    check_folder(out)
+    styles = [STYLES[number % len(STYLES)] if style == "mixed" else style for number in range(images)]
+    ids = [f"{name}-{number + 1:0{max(4, len(str(images)))}d}" for number, name in enumerate(styles)]
+    files = [picture_file(out, image_id, layout=layout) for image_id in ids]
+    if resume:
+        _check_place(out, files, pattern=str(picture_file("", "*", layout=layout)), expected=lambda: drawn(0)[0])
+    elif out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"{out} is there already and not empty; go on with --resume, or choose another folder")
+    made = [number for number, file in enumerate(files) if not file.exists()]
     total = 0
-    with Bar("images", images, quiet=quiet) as bar:
-        for number in range(images):
-            chosen = STYLES[number % len(STYLES)] if style == "mixed" else style
-            scene = Scene(size=(size, size), nuclei=nuclei, diameter=diameter, style=chosen, bits=bits)
-            # A stream of its own for every image: image 7 is the same however many are drawn.
-            image, labels = draw(scene, np.random.default_rng([seed, number]))
-            image_id = f"{chosen}-{number + 1:0{width}d}"
-            write_sample(out, Sample(image_id, image, labels, group=image_id), layout=layout)
+    with Bar("images", len(made), quiet=quiet) as bar:
+        for done, number in enumerate(made, start=1):
+            image, labels = drawn(number)
+            write_sample(out, Sample(ids[number], image, labels, group=ids[number]), layout=layout)
             total += int(labels.max(initial=0))
-            bar.show(number + 1)
+            bar.show(done)
     if not quiet:
-        say(f"{images} images with {total} nuclei in {out}")
+        rest = f"; {images - len(made)} were there" if len(made) < images else ""
+        say(f"{len(made)} images with {total} nuclei in {out}{rest}")
+
+
+def _check_place(out: Path, files: Sequence[Path], *, pattern: str, expected: Callable[[], NDArray[Any]]) -> None:
+    """Refuse a folder with anything else in it than images of the same options, of which the first is looked at.
+
+    Leftovers of another run or layout would mix with the new truth.
+    """
+    import numpy as np
+
+    from nucleate.core.files import HALF_WRITTEN
+    from nucleate.data.pixels import decode_image
+
+    if not any(path.is_file() for path in out.rglob("*")):
+        return  # stopped before the first image
+    there = {path for path in out.glob(pattern) if HALF_WRITTEN not in str(path)}
+    first = files[0]
+    known = first in there and there.issubset(files)
+    if not known or not np.array_equal(decode_image(first.read_bytes(), first.name), expected()):
+        raise UsageError(f"{out} holds other images than these options draw; use those of before, or another folder")
