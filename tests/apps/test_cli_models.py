@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import sys
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +16,7 @@ from PIL import Image
 from tests.apps.stopped import contents
 from tests.tiny_model import write_tiny_model
 
+from nucleate.apps.cli import console
 from nucleate.apps.cli import main as door
 from nucleate.errors import ModelError
 from nucleate.run import selftest
@@ -104,6 +108,28 @@ def test_doctor_compares_with_stored_results(model: Path, capsys: pytest.Capture
     model.write_bytes(b"damaged")
     assert call("doctor") == 1
     assert "FAILED: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_doctor_shows_that_it_works(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, quiet: bool
+) -> None:
+    measure, screen = selftest.measure, io.StringIO()
+
+    def slow(*words: Any) -> dict[str, Any]:  # noqa: ANN401
+        end = time.monotonic() + (0.3 if quiet else 30)
+        while time.monotonic() < end and not screen.getvalue():
+            time.sleep(0.01)
+        return measure(*words)
+
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(selftest, "measure", slow)
+    monkeypatch.setattr(console, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    assert call("doctor", "--model", model, *["--quiet"][:quiet]) == 0
+    assert ("self-test" in screen.getvalue()) == (not quiet)
+    assert "nucleate, cpu: runs (20 nuclei" in capsys.readouterr().out
 
 
 GOOD: dict[str, Any] = {"maps": {"mask": 0.25, "border": 0.5}, "nuclei": 20, "area_px": 1000}

@@ -154,7 +154,8 @@ def test_a_taken_port_is_one_line_and_a_free_one_is_found(
     server: _Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
-        main(["serve", "--no-browser", "--port", str(server.port), "-o", str(tmp_path / "x")])
+        # Before a model is looked for, which takes longer.
+        main(["serve", "--no-browser", "--port", str(server.port), "-o", str(tmp_path / "x"), "--model", "nonesuch"])
     assert end.value.code == 2
     assert f"--port {server.port}" in capsys.readouterr().err
     other = _Server(tmp_path)

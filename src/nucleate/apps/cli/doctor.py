@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nucleate.apps.cli.console import Bar, QuietOption
+
 if TYPE_CHECKING:
     from nucleate.api import Device
     from nucleate.run.weights import ModelFiles
@@ -27,6 +29,7 @@ def doctor(
     model: Annotated[str | None, typer.Option(help="Test this model only, by name or file.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use.")] = None,
     store: Annotated[bool, typer.Option("--store", hidden=True, help="Store the results beside the weights.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     r"""Show versions and devices, and test each model against the results stored with it.
 
@@ -50,15 +53,18 @@ def doctor(
     found = [find_model(model)] if model is not None else list_models()
     if not found:
         typer.echo("models        none is installed")
-    well = [_test(files, "cpu", threads=threads, store=store) for files in found]
-    well += [_test(files, "cpu", threads=threads, fast=True) for files in found if files.card.sha256_int8 is not None]
+    well = [_test(files, "cpu", threads=threads, quiet=quiet, store=store) for files in found]
+    integers = [files for files in found if files.card.sha256_int8 is not None]
+    well += [_test(files, "cpu", threads=threads, quiet=quiet, fast=True) for files in integers]
     if gpu is not None and _has("torch"):
-        well += [_test(files, "cuda", threads=threads) for files in found]
+        well += [_test(files, "cuda", threads=threads, quiet=quiet) for files in found]
     if not all(well):
         raise typer.Exit(1)
 
 
-def _test(files: ModelFiles, device: Device, *, threads: int | None, store: bool = False, fast: bool = False) -> bool:
+def _test(
+    files: ModelFiles, device: Device, *, threads: int | None, quiet: bool, store: bool = False, fast: bool = False
+) -> bool:
     """Run the self-test of one model, in float32 or as `fast` as it goes, write its line, and tell if it is well."""
     from nucleate.api import load_segmenter
     from nucleate.core.text import one_line
@@ -67,10 +73,11 @@ def _test(files: ModelFiles, device: Device, *, threads: int | None, store: bool
 
     place = f"self-test     {files.card.name}, {device}{', 8-bit integers' if fast else ''}:"
     try:
-        segmenter = load_segmenter(files.onnx, device=device, threads=threads, precision="auto" if fast else "full")
-        started = time.perf_counter()
-        got = selftest.measure(segmenter)
-        seconds = time.perf_counter() - started
+        with Bar("self-test", None, quiet=quiet):
+            segmenter = load_segmenter(files.onnx, device=device, threads=threads, precision="auto" if fast else "full")
+            started = time.perf_counter()
+            got = selftest.measure(segmenter)
+            seconds = time.perf_counter() - started
         if store:
             selftest.write_stored(files.onnx, got)
         stored = selftest.read_stored(files.onnx)

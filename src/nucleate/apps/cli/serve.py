@@ -55,8 +55,12 @@ def serve(
         if importlib.util.find_spec(library) is None:
             raise MissingExtraError(library, "web")
     check_folder(output)
-    from nucleate.apps.web.choices import Choices, Machine, load
+    from nucleate.apps.web.server import listen
     from nucleate.apps.web.server import serve as serve_page
+
+    if port is not None:
+        listen(port).close()  # one that is taken is said before anything large is loaded
+    from nucleate.apps.web.choices import Choices, Machine, load
 
     machine = Machine(output, model=model, device=device, threads=threads, memory=memory)
     # A wrong name is said now, not in the browser.
