@@ -179,11 +179,11 @@ def _at_hand(given: NDArray[Any] | Mapping[str, NDArray[Any]]) -> dict[str, _Fou
     if not isinstance(named, Mapping) or not all(isinstance(name, str) for name in named):
         got = type(given).__name__
         raise UsageError(f"no label images: got {got}; give a path, an array, or a mapping of ids (texts) to arrays")
-    return {one: _Found(one, partial(_given, named, one)) for one in named}
+    return {one: _Found(one, _held(named, one)) for one in named}
 
 
-def _given(named: Mapping[str, NDArray[Any]], image_id: str, _: object) -> NDArray[Any]:
-    return named[image_id]
+def _held(named: Mapping[str, NDArray[Any]], image_id: str) -> _Painter:
+    return lambda _: named[image_id]
 
 
 def _label_map(
