@@ -19,7 +19,7 @@ NAMES = ("DAPI", "GFP", "RFP")
 
 def plane(picture: int, channel: int) -> NDArray[np.uint8]:
     """Give a plane of which there is none alike."""
-    return numbers(5, 6) + np.uint8(25 * picture + 7 * channel)
+    return numbers(5, 6, dtype=np.uint8) + np.uint8(25 * picture + 7 * channel)
 
 
 def write_set(
