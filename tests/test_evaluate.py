@@ -40,7 +40,9 @@ def test_what_is_at_hand_is_paired_as_files_are(tmp_path: Path) -> None:
     for several in (tmp_path, {"b": LABELS}):
         with pytest.raises(UsageError, match="no image is in both"):
             nucleate.evaluate(LABELS, several)
-    for wrong in ([LABELS], {1: LABELS}, b"seen.tif"):
+    numbered: Any = {7: LABELS, 8: LABELS}
+    assert nucleate.evaluate(numbered, numbered, groups=dict.fromkeys(numbered, "field")).kaggle == 1
+    for wrong in ([LABELS], b"seen.tif"):
         with pytest.raises(UsageError, match="no label images: got"):
             nucleate.evaluate(wrong, LABELS)  # type: ignore[arg-type]
 

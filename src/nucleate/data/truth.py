@@ -106,7 +106,7 @@ def _alone(ids: Iterable[str]) -> dict[str, str]:
     """Give each id by what is left without such an ending, but for those of which as much is left."""
     grouped: dict[str, list[str]] = {}
     for one in ids:
-        grouped.setdefault(without_ending(one), []).append(one)
+        grouped.setdefault(without_ending(one) if isinstance(one, str) else one, []).append(one)
     return {bare: same[0] for bare, same in grouped.items() if len(same) == 1}
 
 
@@ -176,9 +176,10 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
 
 def _at_hand(given: NDArray[Any] | Mapping[str, NDArray[Any]]) -> dict[str, _Found]:
     named = {"image": given} if isinstance(given, np.ndarray) else given
-    if not isinstance(named, Mapping) or not all(isinstance(name, str) for name in named):
-        got = type(given).__name__
-        raise UsageError(f"no label images: got {got}; give a path, an array, or a mapping of ids (texts) to arrays")
+    if not isinstance(named, Mapping):
+        raise UsageError(
+            f"no label images: got {type(given).__name__}; give a path, an array, or a mapping of ids to them"
+        )
     return {one: _Found(one, _held(named, one)) for one in named}
 
 

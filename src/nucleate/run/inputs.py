@@ -192,9 +192,9 @@ def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = T
     ----------
     wanted : iterable of str
         Files, folders (recursed), globs, zip archives, OME-Zarr images and plates, or one picture of a file
-        (`nucleate.run.pictures.split_part`). Truth that lies beside images is
-        left out: ``<id>/masks`` beside ``<id>/images/<id>.png`` (Kaggle's layout), and ``labels`` or ``masks`` beside
-        ``images`` with a label image of a picture there in every file.
+        (`nucleate.run.pictures.split_part`). Truth that lies beside images is left out, with a warning:
+        ``<id>/masks`` beside ``<id>/images/<id>.png`` (Kaggle's layout), ``labels`` or ``masks`` beside ``images``
+        with a label image of a picture there in every file, and ``a_mask.png`` or the like beside ``a.png``.
     output : Path, optional
         Where results go: pictures that we wrote there, or into another folder of results, are left out of folders
         and globs.
@@ -374,12 +374,12 @@ def _folder(top: Path, output: Path | None) -> Iterator[Source]:
     for here, folders, files in each_folder(top, note):
         images = {here / name for name in folders if is_image_folder(here / name)}
         folders[:] = sorted(n for n in folders if not n.startswith(".") and here / n not in images)
-        named = [name for name in files if looks_like_image(name)]
+        named = [name for name in files if looks_like_image(name) and not is_own(here / name, output)]
         truth = truth_beside(named) | (truth_in(here) if "images" in folders else set())
         left += [here / name for name in sorted(truth)]
         folders[:] = [name for name in folders if name not in truth]
-        members = [here / name for name in named if name not in truth]
-        for path in sorted(p for p in [*images, *members] if not is_own(p, output)):
+        pictures = [here / name for name in named if name not in truth]
+        for path in sorted([*pictures, *(image for image in images if not is_own(image, output))]):
             yield from [Source(path)] if path in images else _file(path)
     tell_left(top, left)
     yield from problems

@@ -6,6 +6,8 @@ import contextlib
 import glob
 import logging
 import os
+import re
+import unicodedata
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,8 @@ __all__ = [
 
 OWN_SUFFIXES = (".labels.tif", ".labels.ome.tif", ".overlay.png", ".rois.zip")
 """Endings of the pictures that we write; they are not taken as inputs again when they lie in a folder of results."""
+
+_EITHER = re.compile(r"[-_]label(led)?$", re.IGNORECASE)  # a picture of labelled cells, too
 
 _logger = logging.getLogger(__name__)
 
@@ -134,12 +138,13 @@ def truth_beside(names: Iterable[str]) -> set[str]:
 
     Examples
     --------
-    >>> sorted(truth_beside(["a.tif", "a_mask.png", "b.labels.tif", "c.png"]))
-    ['a_mask.png']
+    >>> sorted(truth_beside(["a.tif", "a_mask.png", "b.labels.tif", "c.ome.tif", "c.ome.labels.tif"]))
+    ['a_mask.png', 'c.ome.labels.tif']
     """
-    stems = {name: PurePosixPath(name).stem for name in names}
+    stems = {name: _stem(name) for name in names}
     pictures = {without_extras(stem) for stem in stems.values()}
-    return {name for name, stem in stems.items() if (plain := without_ending(stem)) != stem and plain in pictures}
+    ended = {name: without_ending(stem) for name, stem in stems.items() if not _EITHER.search(stem)}
+    return {name for name, plain in ended.items() if plain != stems[name] and without_extras(plain) in pictures}
 
 
 def members_to_segment(names: Iterable[str]) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
@@ -150,7 +155,7 @@ def members_to_segment(names: Iterable[str]) -> tuple[list[PurePosixPath], list[
         inside.setdefault(one.parent, []).append(one.name)
     stems: dict[PurePosixPath, dict[str, set[str]]] = {}
     for folder, found in inside.items():
-        stems.setdefault(folder.parent, {})[folder.name] = {PurePosixPath(name).stem for name in found}
+        stems.setdefault(folder.parent, {})[folder.name] = {*map(_stem, found)}
     truth = {folder: _truth(folder.name, beside) for folder, beside in stems.items()}
     labels = {folder: truth_beside(found) for folder, found in inside.items()}
     kept: list[PurePosixPath] = []
@@ -179,10 +184,15 @@ def _truth(folder: str, stems: Mapping[str, Collection[str]]) -> set[str]:
 
 def _of(stem: str) -> set[str]:
     """Give what the picture of a label image may be called."""
-    return {stem, without_extras(stem), without_ending(stem)}
+    return {stem, without_extras(stem), without_ending(stem), without_extras(without_ending(stem))}
 
 
 def _stems(folder: Path) -> set[str]:
     with contextlib.suppress(OSError):  # what may not be looked into is told when the walk comes there
-        return {path.stem for path in folder.iterdir() if looks_like_image(path.name)} if folder.is_dir() else set()
+        return {_stem(one.name) for one in folder.iterdir() if looks_like_image(one.name)} if folder.is_dir() else set()
     return set()
+
+
+def _stem(name: str) -> str:
+    # Some systems write accents as letters of their own.
+    return unicodedata.normalize("NFC", PurePosixPath(name).stem)

@@ -112,5 +112,5 @@ def _as_empty(true: Labels, image_id: str) -> list[ImageScore]:
 
 
 def _first(names: list[str]) -> str:
-    shown = ", ".join(names[:3]) or "none"
+    shown = ", ".join(map(str, names[:3])) or "none"
     return shown + (f" ... ({len(names)})" if len(names) > 3 else "")
