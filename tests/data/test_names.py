@@ -200,13 +200,20 @@ def test_numpy_arrays_are_label_images_where_their_place_says_so(tmp_path: Path)
     files = {"images/a.png": png(PICTURE), "images/a_seg.npy": b"no", "labels/a.npy": buffer.getvalue()}
     (sample,) = read_samples(write(tmp_path / "s", files))
     assert sample.labels.tolist() == LABELS
-    beside = {"p53_label.png": png(PICTURE), "p53_label.npy": buffer.getvalue()}
-    (sample,) = read_samples(write(tmp_path / "beside", beside))
-    assert (sample.image_id, sample.labels.tolist()) == ("p53_label", LABELS)
-    assert read_labels_source(tmp_path / "beside")["p53_label"].tolist() == LABELS
     write(tmp_path / "s", {"labels/a.png": png(LABELS), "labels/a.npy": b"older"})
     for side in (tmp_path / "s", tmp_path / "s" / "labels"):
         assert read_labels_source(side)["a"].tolist() == LABELS
+
+
+def test_an_array_beside_a_label_image_is_the_same_again(tmp_path: Path) -> None:
+    files = {"a_mask.png": NUMBERED, "a_mask.npy": b"probabilities", "b_mask.png": NUMBERED, "b_mask.npy": b""}
+    found = read_labels_source(write(tmp_path, files))
+    assert {name: labels.tolist() for name, labels in found.items()} == {"a": LABELS, "b": LABELS}
+    assert [one.kind for one in check_dataset(tmp_path).findings] == ["no image", "no image"]
+    with pytest.raises(DataError, match="a has no image"):
+        read_samples(tmp_path)
+    write(tmp_path, {"a.png": png(PICTURE), "b.png": png(PICTURE)})
+    assert [(one.image_id, one.labels.tolist()) for one in read_samples(tmp_path)] == [("a", LABELS), ("b", LABELS)]
 
 
 def test_names() -> None:

@@ -92,6 +92,7 @@ def read_names(names: Iterable[str], *, drawn: Drawn = lambda _: frozenset()) ->
     anywhere. In ``images`` all are pictures if such a folder lies beside it or within it. Elsewhere what ends as a
     label image is one of the picture of the shorter name, unless it has its own: a label image or outlines that go by
     all of its name. Then it is a picture, as long as the picture of the shorter name, if there is one, has others too.
+    An array of the same name beside it is the same label image again.
     What programs write of an image beside it (overlays, outlines, flows) is passed over, but not a picture of such a
     name with a label image in such a folder.
 
@@ -209,7 +210,8 @@ def _pictures(seen: Mapping[str, _Seen], apart: Set[str], *, drawn: Drawn) -> se
         key = seen[name].key(seen[name].bare)
         if key in plain and not labels[key] - own[name] - {name}:
             shorter[name] = plain[key]
-    claims = [name for name in doubtful if own[name] or name in outlined]
+    again = {name: {one for one in own[name] if seen[one][:3] == seen[name][:3]} for name in doubtful}  # as an array
+    claims = [name for name in doubtful if own[name] - again[name] or name in outlined]
     kept = [one for name in claims for one in shorter.get(name, ())]
     outlined = drawn(kept) if kept else frozenset()
     return pictures | {name for name in claims if name not in shorter or not outlined.isdisjoint(shorter[name])}
