@@ -9,6 +9,7 @@ import pytest
 from tests.data.files import png, write
 
 from nucleate.data.folders import find_labels
+from nucleate.data.outlined import names_in
 from nucleate.data.pictures import open_pictures
 from nucleate.data.source import open_source
 from nucleate.data.truth import read_labels_source, read_pair
@@ -23,7 +24,8 @@ LABELS = png([[0, 1, 2]])
 
 
 def found(folder: Path, *names: str, like: tuple[str, ...] = ()) -> dict[str, str]:
-    return find_labels(open_source(write(folder, dict.fromkeys(names, LABELS))), like=like)
+    source = open_source(write(folder, dict.fromkeys(names, LABELS)))
+    return find_labels(source, names_in(source), like=like)
 
 
 @pytest.mark.parametrize("odd", ["d.labels.tif", "d_mask.tif", "d_cp_masks.png"])

@@ -11,6 +11,7 @@ from tests.data.files import equal, png, read_samples, write
 
 from nucleate.data.check import check_dataset
 from nucleate.data.pictures import open_pictures
+from nucleate.data.source import FolderSource
 from nucleate.data.truth import read_labels_source, read_pair
 from nucleate.errors import DataError
 
@@ -79,7 +80,10 @@ def test_a_picture_with_outlines_is_no_truth_beside_another_without(
         read_samples(tmp_path)
 
 
-@pytest.mark.parametrize("more", [{"a.geojson": b""}, {"a_mask.geojson": b""}, {"a_mask.json": b"{}"}])
+@pytest.mark.parametrize(
+    "more",
+    [{"a.geojson": b""}, {"a_mask.geojson": b""}, {"a_mask.json": b"{}"}, {"a_mask.npy": b"", "a_mask.geojson": b""}],
+)
 def test_outlines_beside_a_label_image_do_not_make_a_picture_of_it(tmp_path: Path, more: dict[str, bytes]) -> None:
     folder = write(tmp_path, {"a.png": PICTURE, "a_mask.png": png(LABELS), **more})
     assert equal(read_labels_source(folder)["a"], LABELS)
@@ -90,3 +94,33 @@ def test_json_that_names_no_picture_is_not_parsed(tmp_path: Path) -> None:
     odd = {"run.json": b"{", "notes.json": b'{"file_name": "b.png", '}
     write(tmp_path, {"a.labels.tif": png(LABELS), "c.tif": png(LABELS), "a.geojson": OUTLINES, **odd})
     assert [*read_labels_source(tmp_path)] == ["a", "c"]
+
+
+def test_json_that_cannot_be_read_beside_label_images_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, {"a.png": PICTURE, "a_mask.png": png(LABELS), "large.json": b" " * 1000})
+    (tmp_path / "annotations.json").symlink_to(tmp_path / "elsewhere")
+    monkeypatch.setattr("nucleate.data.source.MAX_FILE_BYTES", 999)
+    assert equal(read_labels_source(tmp_path)["a"], LABELS)
+    (tmp_path / "a.png").unlink()
+    assert equal(read_labels_source(tmp_path)["a"], LABELS)
+    (tmp_path / "annotations.json").rename(tmp_path / "a_mask.json")
+    with pytest.raises(DataError, match=r"cannot read .*a_mask\.json"):
+        read_labels_source(tmp_path)
+
+
+def test_json_beside_label_images_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    read = FolderSource.read
+
+    def noted(source: FolderSource, name: str) -> bytes:
+        seen.append(name)
+        return read(source, name)
+
+    monkeypatch.setattr(FolderSource, "read", noted)
+    write(tmp_path, {"a.png": PICTURE, "a_mask.png": png(LABELS), "coco.json": coco("c.png")})
+    assert [*read_labels_source(tmp_path)] == ["a"]
+    (tmp_path / "a.png").unlink()
+    assert [*read_labels_source(tmp_path)] == ["a"]
+    assert seen == ["coco.json"] * 2

@@ -82,7 +82,7 @@ def _pairs(source: Source, named: Mapping[str, FileName]) -> list[Pair]:
     ]
 
 
-def find_labels(source: Source, *, like: Collection[str] = ()) -> dict[str, str]:
+def find_labels(source: Source, named: Mapping[str, FileName], *, like: Collection[str] = ()) -> dict[str, str]:
     """List the label images of a source that may hold nothing else, whatever they are called.
 
     Where pictures lie there too (a folder ``images`` beside label images, or a picture beside its label image), those
@@ -92,6 +92,8 @@ def find_labels(source: Source, *, like: Collection[str] = ()) -> dict[str, str]
     ----------
     source : Source
         One side of a comparison.
+    named : mapping of str to FileName
+        What its files are (`nucleate.data.outlined.names_in`).
     like : collection of str
         Ids of the other side.
 
@@ -106,7 +108,6 @@ def find_labels(source: Source, *, like: Collection[str] = ()) -> dict[str, str]
     DataError
         As `find_pairs`, and if the nuclei are in Cellpose's ``_seg.npy`` only, which could run any program when read.
     """
-    named = names_in(source)
     if pictured(named):
         found = {pair.image_id: pair.labels for pair in _pairs(source, named) if pair.labels is not None}
         tell(source, [name for name in _pictures(source) if name not in named], what=_OTHER)

@@ -132,8 +132,10 @@ def drawn_on(source: Source, names: Collection[str]) -> set[str]:
     Raises
     ------
     DataError
-        If a JSON file that names one of them is damaged; no other is parsed.
+        If a JSON file that names one of them is damaged, or one of its name cannot be read; no other is parsed.
     """
+    if not names:
+        return set()
     files, of_coco = _annotations(source, of=names)
     stems = {_outline_id(name) for name in files}
     listed = {PurePosixPath(one["file_name"]).name for _, found in of_coco for one in found.values()}
@@ -261,8 +263,8 @@ def _annotations(source: Source, *, of: Collection[str] | None = None) -> tuple[
     for name in source.names:
         ending = PurePosixPath(name).suffix.lower()
         if ending == ".json":
-            data = source.read(name)
             named = of is None or _outline_id(name) in stems
+            data = source.read(name) if named else _read_if_whole(source, name)
             if not begins_as_geojson(data) and (named or not stems.isdisjoint(map(stem_of, file_names(data)))):
                 listed = coco_pictures(data, f"{source}/{name}")
                 if listed is not None:
@@ -274,6 +276,14 @@ def _annotations(source: Source, *, of: Collection[str] | None = None) -> tuple[
         if ending in READERS:
             files.append(name)
     return files, of_coco
+
+
+def _read_if_whole(source: Source, name: str) -> bytes:
+    """Read a file that need not be of outlines; nothing where it cannot be read, as a link to nothing."""
+    try:
+        return source.read(name)
+    except DataError:
+        return b""
 
 
 def _outline_id(name: str) -> str:

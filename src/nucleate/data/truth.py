@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from nucleate.data.pictures import open_pictures
 from nucleate.data.pixels import decode_image, decode_label_planes
 from nucleate.data.source import MAX_FILE_BYTES, FolderSource, Source, open_source
 from nucleate.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from nucleate.data.names import FileName
 
 __all__ = ["LabelMap", "LabelsAt", "labels_from_codes", "read_labels_source", "read_pair"]
 
@@ -162,10 +165,11 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
         if not annotated:
             raise DataError(f"{source} has images but no masks; give the truth as a CSV or a folder with masks")
         return {one.image_id: _Found(one.image_id, _merged(source, one)) for one in annotated}
-    if outlines := _outlines(source):
+    named = names_in(source)
+    if outlines := _outlines(source, named):
         note = first_logged(source)
         return {one.image_id: _outlined(source, one, predicted=predicted, note=note) for one in outlines}
-    names = folders.find_labels(source, like=like)
+    names = folders.find_labels(source, named, like=like)
     if not names:
         raise DataError(
             f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files, or "
@@ -323,9 +327,8 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _outlines(source: Source) -> list[Outlined]:
+def _outlines(source: Source, named: Mapping[str, FileName]) -> list[Outlined]:
     """List the outlined images; none where the pictures are label images and files of another kind lie beside them."""
-    named = names_in(source)
     labels = [name for name, one in named.items() if one.is_label]
     if folders.pictured(named) or (labels and not drawn_on(source, named.keys() - {*labels})):
         return []
