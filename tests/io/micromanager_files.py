@@ -14,11 +14,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _DIRECTORY = 162
-"""Bytes of the directory before each plane: thirteen entries."""
+"""Bytes of the directory before each plane: thirteen entries; ImageJ's metadata take one more."""
 
 
 def write_position(
-    path: Path, planes: Sequence[NDArray[np.uint8]], *, position: int, positions: int, description: str
+    path: Path,
+    planes: Sequence[NDArray[np.uint8]],
+    *,
+    position: int,
+    positions: int,
+    description: str,
+    imagej: str = "",
 ) -> None:
     """Write a file of one position.
 
@@ -32,12 +38,15 @@ def write_position(
         Which one, of how many.
     description : str
         OME metadata, or nothing.
+    imagej : str
+        ImageJ's metadata, a second description.
     """
     summary = {"MicroManagerVersion": "2.0", "Prefix": "s", "Frames": 1, "Slices": 1, "SlicesFirst": False}
     told = json.dumps(summary | {"Channels": len(planes), "Positions": positions}).encode()
     told += b" " * (len(told) % 2)
-    start, size = 40 + len(told), _DIRECTORY + planes[0].size + planes[0].size % 2
-    text, tag = description.encode() + b"\0", b'{"a": 1}\0'
+    directory = _DIRECTORY + 12 * bool(imagej)
+    start, size = 40 + len(told), directory + planes[0].size + planes[0].size % 2
+    text, tag, second = description.encode() + b"\0", b'{"a": 1}\0', imagej.encode() + b"\0"
     offsets = [start + size * i for i in range(len(planes))]
     index = struct.pack("<II", 3453623, len(planes))
     index += b"".join(struct.pack("<5I", channel, 0, 0, position, at) for channel, at in enumerate(offsets))
@@ -48,10 +57,13 @@ def write_position(
         rows, cols = plane.shape
         entries = [
             (256, 3, 1, cols), (257, 3, 1, rows), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1),
-            (270, 2, *((len(text), end + len(index)) if at == start else (1, 0))), (273, 4, 1, at + _DIRECTORY),
+            (270, 2, *((len(text), end + len(index)) if at == start else (1, 0))), (273, 4, 1, at + directory),
             (277, 3, 1, 1), (278, 3, 1, rows), (279, 4, 1, plane.size), (296, 3, 1, 1), (305, 2, 1, 0),
             (51123, 2, len(tag), end + len(index) + len(text)),
         ]  # fmt: skip
+        if imagej:
+            place = end + len(index) + len(text) + len(tag)
+            entries.insert(6, (270, 2, *((len(second), place) if at == start else (1, 0))))
         body += struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *one) for one in entries)
         body += struct.pack("<I", 0 if at == offsets[-1] else at + size) + plane.tobytes() + b"\0" * (plane.size % 2)
-    path.write_bytes(head + told + body + index + text + tag)
+    path.write_bytes(head + told + body + index + text + tag + second)

@@ -90,8 +90,26 @@ def test_positions_without_ome_metadata_are_read_each_once(tmp_path: Path) -> No
         write_position(path, [plane(number, c) for c in range(2)], position=number, positions=2, description="")
     for number, path in enumerate(files):
         image = read_both_ways(path)
-        assert image.axes == "IYX"
+        assert image.axes == "CYX"
         np.testing.assert_array_equal(image.pixels, [plane(number, channel) for channel in range(2)])
+
+
+@pytest.mark.parametrize("imagej", ["", "images=4", "images=2"])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_channels_that_micro_manager_wrote_stay_channels(tmp_path: Path, *, stopped: bool, imagej: str) -> None:
+    """OME metadata that tell of planes which were never taken, or that lay in a file which is gone."""
+    first, other = write_set(tmp_path, [["s_MMStack_Pos0.ome.tif"] * 2, ["s_MMStack_Pos1.ome.tif"] * 2], pointing=True)
+    path = first if stopped else other
+    with tifffile.TiffFile(path) as tiff:
+        text = str(tiff.ome_metadata).replace('SizeT="1"', 'SizeT="2"')
+    first.unlink()
+    if imagej:
+        imagej = f"ImageJ=1.52\n{imagej}\nchannels=2\nslices=1\nframes=2\nhyperstack=true\nmode=composite\n"
+    planes = [plane(0, channel) for channel in range(2)]
+    write_position(path, planes, position=int(not stopped), positions=2, description=text, imagej=imagej)
+    image = read_both_ways(path)
+    assert (image.axes, image.pixel_size_um) == ("CYX", pytest.approx((0.1, 0.1)) if stopped else None)
+    np.testing.assert_array_equal(image.pixels, planes)
 
 
 @pytest.mark.parametrize("pointing", [False, True])

@@ -15,6 +15,7 @@ from nucleate.core.lazy import LazyImage, lazy, stacked
 from nucleate.io.faults import check_size, fault
 from nucleate.io.tiff_colours import colours_of
 from nucleate.io.tiff_metadata import channel_names, pixel_size_um, z_step_um
+from nucleate.io.tiff_micromanager import planes_indexed
 from nucleate.io.tiff_ome import files_named, ome_picture, open_tiff
 from nucleate.io.tiff_windows import lazy_series
 from nucleate.io.windows import at_level, choose_level, choose_picture, kept_open
@@ -47,8 +48,8 @@ def read(path: Path, max_bytes: int | None) -> Image:
     Returns
     -------
     Image
-        Axes T, Z and C where ImageJ or OME metadata tell them, ``I`` for pages of unknown meaning; pixel size and
-        channel names where they are known.
+        Axes T, Z and C where metadata of ImageJ, OME or Micro-Manager tell them, ``I`` for pages of unknown meaning;
+        pixel size and channel names where they are known.
 
     Raises
     ------
@@ -249,7 +250,8 @@ def _largest(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     series = [one for one in tiff.series if one.size and {"Y", "X"} <= set(one.axes)] if len(tiff.pages) else []
     if not series:
         raise fault(path, "a TIFF file without a picture in it")
-    return max([one for one in series if _is_of(path, one)] or series, key=_area)
+    largest = max([one for one in series if _is_of(path, one)] or series, key=_area)
+    return largest if largest.kind == "ome" else planes_indexed(tiff) or largest
 
 
 def _area(series: tifffile.TiffPageSeries) -> int:
