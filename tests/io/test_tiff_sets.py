@@ -177,17 +177,50 @@ def test_pictures_without_planes_do_not_shift_what_is_told_of_others(tmp_path: P
         _is_position(path, number, picture=number - 1)
 
 
-def test_of_many_positions_only_the_files_that_are_needed_are_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files = write_set(tmp_path, [[f"p{n}.ome.tif"] for n in range(9)])
-    opened: list[str] = []
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the TIFF files that are opened from now on."""
+    names: list[str] = []
     plain = tifffile.TiffFile.__init__
 
     def noted(self: tifffile.TiffFile, file: Path, **how: object) -> None:
-        opened.append(Path(file).name)
+        names.append(Path(file).name)
         plain(self, file, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(tifffile.TiffFile, "__init__", noted)
+    return names
+
+
+def test_of_many_positions_only_the_files_that_are_needed_are_opened(tmp_path: Path, opened: list[str]) -> None:
+    files = write_set(tmp_path, [[f"p{n}.ome.tif"] for n in range(9)])
     np.testing.assert_array_equal(read_image(files[4]).pixels, plane(4, 0))
     assert set(opened) == {files[4].name}
+
+
+def test_metadata_that_all_point_to_are_read_once(tmp_path: Path, opened: list[str]) -> None:
+    first, *others = write_set(tmp_path, POSITIONS, pointing=True)
+    for number, path in enumerate(others, 1):
+        _is_position(path, number)
+    assert opened.count(first.name) == 1
+    write_set(tmp_path, [["p0.ome.tif"] * 2, ["p2.ome.tif"] * 2, ["p1.ome.tif"] * 2], pointing=True)
+    _is_position(others[0], 2)
+
+
+def test_a_file_with_all_pictures_is_opened_once(tmp_path: Path, opened: list[str]) -> None:
+    (path,) = write_set(tmp_path, [["all.ome.tif"] * 2] * 3)
+    assert pictures_of(path) == ["Pos0", "Pos1", "Pos2"]
+    assert opened == [path.name]
+
+
+@pytest.mark.parametrize("begin", ["", "\ufeff", '<?xml version="1.0" encoding="UTF-8"?>\n'])
+def test_metadata_are_read_from_a_text_of_their_own(tmp_path: Path, begin: str) -> None:
+    files = write_set(tmp_path, POSITIONS)
+    with tifffile.TiffFile(files[0]) as tiff:
+        text = str(tiff.ome_metadata)
+    (tmp_path / "s.companion.ome").write_text(begin + text.replace(' UUID="urn:uuid:p0.ome.tif"', ""), "utf-8")
+    for number, path in enumerate(files):
+        told = f'<OME UUID="urn:uuid:{path.name}"><BinaryOnly MetadataFile="s.companion.ome" UUID="urn:uuid:s"/></OME>'
+        with tifffile.TiffWriter(path) as writer:
+            for i in range(2):
+                writer.write(plane(number, i), description=None if i else told, metadata=None, contiguous=False)
+        _is_position(path, number)

@@ -223,6 +223,18 @@ def test_a_set_is_put_together_when_the_last_of_it_is_copied(tmp_path: Path) -> 
     assert files_of_set(Source(first)) == [second]
 
 
+def test_a_set_is_put_together_when_the_file_with_its_metadata_comes(tmp_path: Path) -> None:
+    first, second = _set(tmp_path, 2)
+    content = second.read_bytes()
+    pointer = '<BinaryOnly MetadataFile="1.ome.tif" UUID="urn:uuid:1"/>'
+    text = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0">{pointer}</OME>'
+    tifffile.imwrite(first, np.zeros((5, 6), np.uint8), description=text, metadata=None)
+    second.unlink()
+    assert (expand([str(tmp_path)]), files_of_set(Source(first))) == ([Source(first)], [])
+    second.write_bytes(content)
+    assert (expand([str(tmp_path)]), files_of_set(Source(first))) == ([Source(first)], [second])
+
+
 def test_names_that_are_there_go_before_parts(tmp_path: Path) -> None:
     for name in ("s.png", "s.png#1x/q.png", "s.png#[1]/q.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import weakref
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,7 +40,15 @@ class OmePicture(NamedTuple):
     files: frozenset[str] = frozenset()
 
 
+class _Set(NamedTuple):
+    """Metadata as they lie in a file, with those of the planes of each picture: their file's identity and name."""
+
+    root: ElementTree.Element
+    images: list[tuple[ElementTree.Element, frozenset[tuple[str | None, str] | None]]]
+
+
 _KNOWN: weakref.WeakKeyDictionary[TiffFile, list[OmePicture]] = weakref.WeakKeyDictionary()
+_POINTED: weakref.WeakKeyDictionary[TiffFile, str] = weakref.WeakKeyDictionary()
 
 
 def open_tiff(path: Path, *, ome: bool = True) -> TiffFile:
@@ -65,28 +74,26 @@ def open_tiff(path: Path, *, ome: bool = True) -> TiffFile:
     """
     tiff = TiffFile(path, is_mmstack=False, is_ome=None if ome else False)
     own = _tree(tiff.ome_metadata)
-    pointer = None if own is None else own.find("{*}BinaryOnly")
-    tree = own if pointer is None else _tree_of(path, pointer.get("MetadataFile", ""))
-    if own is None or tree is None:
+    if own is None:
         return tiff
-    uuid, images = own.get("UUID"), tree.findall("{*}Image")
-    files = {one: _files(one, here=path.name, uuid=uuid) for one in images}
+    pointer = own.find("{*}BinaryOnly")
+    target = "" if pointer is None else pointer.get("MetadataFile", "")
+    told = _set(own) if pointer is None else _set_of(path, target)
+    if told is None:
+        _POINTED[tiff] = target
+        return tiff
+    uuid = own.get("UUID")
+    files = {one: _files(planes, here=path.name, uuid=uuid) for one, planes in told.images}
     shared = set[str]().union(*(names for names in files.values() if path.name in names))
     kept = {one: names for one, names in files.items() if names & shared} or files
     if not _are_sane(path, set[str]().union(*kept.values())):
         tiff.close()
         return open_tiff(path, ome=False)
-    pictures = [_picture(one, names) for one, names in kept.items()]
-    if pointer is not None or len(images) > 1:
-        # tifffile opens every file that is named, and leaves out pictures without planes: their numbers tell them.
-        for number, one in enumerate(kept):
-            one.set("Name", str(number))
-        tree[:] = [one for one in tree if one in kept or one not in files]
-        tree.attrib.pop("UUID", None)
-        tree.attrib.update({} if uuid is None else {"UUID": uuid})
+    if pointer is not None or not _are_in_order(path, tiff, files=list(files.values())):
         tiff.close()
-        tiff = TiffFile(path, is_mmstack=False, omexml=ElementTree.tostring(tree, encoding="unicode"))
-    _KNOWN[tiff] = pictures
+        tiff = TiffFile(path, is_mmstack=False, omexml=_only(told, list(kept), uuid=uuid))
+    _KNOWN[tiff] = [_picture(one, names) for one, names in kept.items()]
+    _POINTED[tiff] = target
     return tiff
 
 
@@ -108,11 +115,13 @@ def ome_picture(tiff: TiffFile, series: TiffPageSeries) -> OmePicture:
     pictures = _KNOWN.get(tiff, [])
     if len(pictures) < 2:
         return pictures[0] if pictures else OmePicture()
-    return pictures[next(int(one.name) for one in tiff.series if any(level is series for level in one.levels))]
+    told = [one for one in tiff.series if one.kind == "ome"]
+    place, found = next((i, one) for i, one in enumerate(told) if any(level is series for level in one.levels))
+    return pictures[place if len(told) == len(pictures) else int(found.name)]
 
 
 def files_named(tiff: TiffFile) -> set[str]:
-    """Name the files in which planes lie of the pictures of which a file has planes.
+    """Name the files in which planes lie of the pictures of which a file has planes, and the one with their metadata.
 
     Parameters
     ----------
@@ -124,29 +133,84 @@ def files_named(tiff: TiffFile) -> set[str]:
     set of str
         Itself among them; empty where OME metadata do not tell. Some may be missing.
     """
-    return set[str]().union(*(one.files for one in _KNOWN.get(tiff, [])))
+    pointed = {_POINTED.get(tiff, "")} - {""}
+    return pointed.union(*(one.files for one in _KNOWN.get(tiff, [])))
 
 
-def _tree(text: str | None) -> ElementTree.Element | None:
+def _tree(text: str | bytes | None) -> ElementTree.Element | None:
     try:
         return ElementTree.fromstring(text or "")
     except ElementTree.ParseError:
         return None
 
 
-def _tree_of(path: Path, name: str) -> ElementTree.Element | None:
+def _set(root: ElementTree.Element) -> _Set:
+    images = []
+    for image in root.findall("{*}Image"):
+        told = [one.find("{*}UUID") for one in image.findall("{*}Pixels/{*}TiffData")]
+        planes = (None if one is None else (one.text, one.get("FileName", "")) for one in told)
+        images.append((image, frozenset(planes)))
+    return _Set(root, images)
+
+
+def _set_of(path: Path, name: str) -> _Set | None:
     """Take the metadata of a set from the file that has them; None where there are none."""
     if not name or not _are_sane(path, {name}):
         return None
-    with contextlib.suppress(Exception), TiffFile(path.parent / name) as tiff:  # what is no TIFF file tells nothing
-        return _tree(tiff.ome_metadata)
+    with contextlib.suppress(OSError):
+        found = (path.parent / name).stat()
+        return _read_set(path.parent / name, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
     return None
 
 
-def _files(image: ElementTree.Element, *, here: str, uuid: str | None) -> set[str]:
+@functools.lru_cache(maxsize=4)  # each file of a set points to the same metadata, which grow with their number
+def _read_set(path: Path, *_: int) -> _Set | None:
+    """Read metadata, of a TIFF file or as text; what follows the path changes with the file."""
+    tree = None
+    with contextlib.suppress(Exception):  # what is neither tells nothing
+        with path.open("rb") as file:
+            is_text = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+        if is_text:
+            tree = _tree(path.read_bytes())
+        else:
+            with TiffFile(path) as tiff:
+                tree = _tree(tiff.ome_metadata)
+    return None if tree is None else _set(tree)
+
+
+def _only(told: _Set, kept: list[ElementTree.Element], *, uuid: str | None) -> str:
+    """Write the metadata of a file without the pictures that are not kept.
+
+    tifffile opens every file that is named, and leaves out pictures without planes: their numbers, as names, tell them.
+    """
+    numbers = {one: number for number, one in enumerate(kept)}
+    images = {one for one, _ in told.images}
+    attributes = {key: value for key, value in told.root.attrib.items() if key != "UUID"}
+    root = ElementTree.Element(told.root.tag, attributes if uuid is None else attributes | {"UUID": uuid})
+    for one in told.root:
+        if one in numbers:
+            image = ElementTree.SubElement(root, one.tag, one.attrib | {"Name": str(numbers[one])})
+            image.extend(one)
+        elif one not in images:
+            root.append(one)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _are_in_order(path: Path, tiff: TiffFile, *, files: list[set[str]]) -> bool:
+    """Tell whether the metadata can be taken as they are: one picture, or all of them lie in this file."""
+    if len(files) < 2:
+        return True
+    if any(names != {path.name} for names in files):
+        return False
+    with contextlib.suppress(Exception):  # whatever is wrong with the pages shows when they are read
+        len(tiff.pages)  # finds chains of pages that lead back into themselves
+        return sum(one.kind == "ome" for one in tiff.series) == len(files)
+    return False
+
+
+def _files(planes: Iterable[tuple[str | None, str] | None], *, here: str, uuid: str | None) -> set[str]:
     """Name the files in which planes of a picture lie."""
-    told = [one.find("{*}UUID") for one in image.findall("{*}Pixels/{*}TiffData")]
-    names = (here if one is None or one.text == uuid else one.get("FileName") for one in told)
+    names = (here if one is None or one[0] == uuid else one[1] for one in planes)
     return {here if name.lower() == here.lower() else name for name in names if name}
 
 
