@@ -25,6 +25,7 @@ def write_position(
     positions: int,
     description: str,
     imagej: str = "",
+    places: Sequence[tuple[int, int]] = (),
 ) -> None:
     """Write a file of one position.
 
@@ -40,6 +41,8 @@ def write_position(
         OME metadata, or nothing.
     imagej : str
         ImageJ's metadata, a second description.
+    places : list of (int, int)
+        Channel and time of each plane, where they are not all channels of one time.
     """
     summary = {"MicroManagerVersion": "2.0", "Prefix": "s", "Frames": 1, "Slices": 1, "SlicesFirst": False}
     told = json.dumps(summary | {"Channels": len(planes), "Positions": positions}).encode()
@@ -48,8 +51,11 @@ def write_position(
     start, size = 40 + len(told), directory + planes[0].size + planes[0].size % 2
     text, tag, second = description.encode() + b"\0", b'{"a": 1}\0', imagej.encode() + b"\0"
     offsets = [start + size * i for i in range(len(planes))]
+    told_at = places or [(channel, 0) for channel in range(len(planes))]
     index = struct.pack("<II", 3453623, len(planes))
-    index += b"".join(struct.pack("<5I", channel, 0, 0, position, at) for channel, at in enumerate(offsets))
+    index += b"".join(
+        struct.pack("<5I", channel, 0, t, position, at) for (channel, t), at in zip(told_at, offsets, strict=True)
+    )
     end = start + size * len(planes)
     head = struct.pack("<4s9I", b"II*\0", start, 54773648, end, 483765892, 0, 99384722, 0, 2355492, len(told))
     body = b""

@@ -112,6 +112,21 @@ def test_channels_that_micro_manager_wrote_stay_channels(tmp_path: Path, *, stop
     np.testing.assert_array_equal(image.pixels, planes)
 
 
+@pytest.mark.parametrize(("lengths", "axes", "kept"), [((2, 1), "CYX", 2), ((2, 2, 1), "TCYX", 4), ((1, 2), "IYX", 3)])
+def test_the_time_in_which_micro_manager_was_stopped_is_left_out(
+    tmp_path: Path, lengths: tuple[int, ...], axes: str, kept: int
+) -> None:
+    """Each time with so many of two channels; planes that are missing before the last time leave a plain stack."""
+    path = tmp_path / "s_MMStack_Pos0.tif"
+    places = [(channel, t) for t, length in enumerate(lengths) for channel in range(length)]
+    planes = [plane(t, channel) for channel, t in places]
+    imagej = f"ImageJ=1.52\nimages={2 * len(lengths)}\nchannels=2\nframes={len(lengths)}\nhyperstack=true\n"
+    write_position(path, planes, position=0, positions=1, description="", imagej=imagej, places=places)
+    image = read_both_ways(path)
+    assert image.axes == axes
+    np.testing.assert_array_equal(image.pixels.reshape(-1, 5, 6), planes[:kept])
+
+
 @pytest.mark.parametrize("pointing", [False, True])
 def test_positions_of_which_each_is_spread_over_files_are_put_together(tmp_path: Path, *, pointing: bool) -> None:
     files = write_set(tmp_path, [["a0.ome.tif", "a1.ome.tif"], ["b0.ome.tif", "b1.ome.tif"]], pointing=pointing)

@@ -36,7 +36,8 @@ def read(path: Path, max_bytes: int | None) -> Image:
 
     Smaller ones in the same file, such as thumbnails and the levels of a pyramid, are passed over. Plain pages of its
     size and colours that are stored otherwise (other numbers, compression or strips) are planes beside it. The first
-    file of an OME set gives the whole set, if all its files are there; each other one gives its own planes.
+    file of an OME set gives the whole set, if all its files are there; each other one gives its own planes. The last
+    time of a recording of Micro-Manager that was stopped is left out, if planes of it are missing.
 
     Parameters
     ----------

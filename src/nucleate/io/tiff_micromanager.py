@@ -24,7 +24,8 @@ def planes_indexed(tiff: TiffFile) -> TiffPageSeries | None:
     Returns
     -------
     TiffPageSeries or None
-        None where there is no index, or it does not tell the place of each plane, or some are missing between them.
+        Without the last time, if planes of it are missing: there the recording was stopped. One plane after the other
+        where others are missing; None where there is no index, or it does not tell the place of each plane.
     """
     index = (tiff.micromanager_metadata or {}).get("IndexMap")
     if index is None or len(index) < 2:
@@ -36,12 +37,14 @@ def planes_indexed(tiff: TiffFile) -> TiffPageSeries | None:
         return None
     places = index[:, list(_COLUMNS.values())]
     places -= places.min(axis=0)
-    sizes = [int(size) + 1 for size in places.max(axis=0)]
     found = {tuple(place): pages[offset] for place, offset in zip(places.tolist(), index[:, 4].tolist(), strict=True)}
-    if len(found) != len(pages) or math.prod(sizes) != len(pages):
+    if len(found) != len(pages):
         return None
-    shape = [size for size in sizes if size > 1]
-    axes = "".join(axis for axis, size in zip(_COLUMNS, sizes, strict=True) if size > 1)
-    return TiffPageSeries(
-        [found[place] for place in sorted(found)], (*shape, *first.shape), first.dtype, axes + first.axes
-    )
+    times, *others = (max(along) + 1 for along in zip(*found, strict=True))
+    stopped = {place: page for place, page in found.items() if place[0] < times - 1}
+    for planes, sizes in ((found, [times, *others]), (stopped, [times - 1, *others])):
+        if planes and math.prod(sizes) == len(planes):
+            axes = "".join(axis for axis, size in zip(_COLUMNS, sizes, strict=True) if size > 1)
+            shape = (*(size for size in sizes if size > 1), *first.shape)
+            return TiffPageSeries([planes[place] for place in sorted(planes)], shape, first.dtype, axes + first.axes)
+    return TiffPageSeries(list(pages.values()), (len(pages), *first.shape), first.dtype, "I" + first.axes)
