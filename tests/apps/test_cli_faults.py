@@ -108,6 +108,8 @@ _UNSENT = "nucleate: cannot write to the standard output: No space left on devic
         ("models >/dev/full", 1, _UNSENT, ""),
         ("evaluate in in --json out.json", 0, "", "1"),
         ("models", 0, "", ""),
+        ("info in gone.tif 2>/dev/null", 1, "", ""),
+        ("info in gone.tif 2>/dev/null", 1, "", "1"),
         ("models >&-", 0, "", ""),
         ("segment gone.tif in -o out 2>&-", 1, "", ""),
         ("nope >&- 2>&-", 2, "", ""),

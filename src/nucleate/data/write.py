@@ -58,9 +58,9 @@ def write_sample(folder: Path | str, sample: Sample, *, layout: str) -> None:
         return
     image = picture_file(folder, sample.image_id, layout=layout)
     labels = folder / "labels" / f"{sample.image_id}.tif"
+    if image.exists():  # labels without it are of a call that was stopped in between
+        raise OutputError(f"{image} is there already; choose an empty output folder")
     for path in (image, labels):
-        if path.exists():
-            raise OutputError(f"{path} is there already; choose an empty output folder")
         make_folder(path.parent)
     with atomic_path(image) as picture, atomic_path(labels) as truth:  # the picture appears last
         picture.write_bytes(_png(sample.image))

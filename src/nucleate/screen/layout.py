@@ -22,7 +22,7 @@ from nucleate.run.layouts import OWN_SUFFIXES, each_folder, is_image_folder, loo
 from nucleate.screen.names import FREE, STYLES, choose_naming, job_pattern, stem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nucleate.screen.names import Naming, Place
 
@@ -304,7 +304,7 @@ def _check_one_job(places: Mapping[Path, Place], *, root: Path) -> None:
     jobs: dict[str, dict[Path, Place]] = defaultdict(dict)
     for path, place in places.items():
         jobs[place.job][path] = place
-    if len(jobs) < 2:
+    if len(jobs) < 2 or _are_apart(places.values()):
         return
     ordered = sorted(jobs, key=lambda job: (not job, -len(jobs[job]), job))
     listed = ", ".join(f"{f'J{job}' if job else 'none'} ({len(jobs[job])} files)" for job in ordered)
@@ -316,6 +316,17 @@ def _check_one_job(places: Mapping[Path, Place], *, root: Path) -> None:
     if single and alike and all(place.job and place.channel for place in places.values()):
         cure += f', or take each for a channel, --pattern "{job_pattern(stem, as_channel=True)}"'
     raise UsageError(f"{one_line(str(root))}: pictures of several jobs: {listed}; {cure}, or move the others away")
+
+
+def _are_apart(places: Iterable[Place]) -> bool:
+    """Tell whether each channel of a field is of one job, and all fields of a well of the same jobs."""
+    jobs: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    of_channel: dict[tuple[str, int, str], set[str]] = defaultdict(set)
+    for place in places:
+        jobs[place.well][place.field].add(place.job)
+        of_channel[place.well, place.field, place.channel].add(place.job)
+    alike = all(len({frozenset(one) for one in fields.values()}) == 1 for fields in jobs.values())
+    return alike and all(len(one) == 1 for one in of_channel.values())
 
 
 def _check_one_plate(files: Sequence[Path], elsewhere: Counter[tuple[Path, Path]], *, root: Path) -> None:

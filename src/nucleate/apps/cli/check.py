@@ -55,12 +55,12 @@ def check(
         first = escape("\n".join(f"{f.place} {f.detail}".strip() for f in found))
         mark = "[red]" if kind in FATAL and counts[kind][0] else ""
         table.add_row(f"{mark}{kind}", str(counts[kind][0]), str(counts[kind][1]), meaning, first)
-    Console().print(table)
     if csv is not None:
         report.write_csv(csv)
+    if pack is not None and report.usable:
+        write_pack(load_samples(data), pack)
+    Console().print(table)
     if not report.usable:
         if pack is not None:
             say(f"nucleate: {pack} is not written: some samples cannot be used; mend them or take them out")
         raise typer.Exit(1)
-    if pack is not None:
-        write_pack(load_samples(data), pack)

@@ -87,14 +87,16 @@ def crossval(
         said = (lambda line: None) if quiet else bar.say
         result = run_crossfold(plan, resume=resume, report=report, say=said, tick=bar.stage)
     minutes = (time.monotonic() - began) / 60
-    typer.echo(write_results(plan, result, command=call(), took=f"this call took {minutes:.0f} min"))
+    told = write_results(plan, result, command=call(), took=f"this call took {minutes:.0f} min")
     if not ship:
+        typer.echo(told)
         return
     command = call(ship=ship, network=network)
     with Bar("batches", None, quiet=quiet) as bar:
         if network == ALL:
             train_on_all(plan, resume=resume, report=_reporter(bar, settings.epochs, quiet=quiet), tick=bar.stage)
         made = ship_model(plan, result, network=shipped, name=ship, command=command, tick=bar.stage)
+    typer.echo(told)
     typer.echo(made)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -55,19 +55,19 @@ def demo(
     typer.echo(f"look at {output / '*.overlay.png'} and {output / 'measurements.csv'}")
     if not quiet:
         say("your own images: nucleate segment IMAGES -o RESULTS")
-    segment.close(summary, output, quiet=quiet)
+    segment.close(summary, output, quiet=quiet, again="")
 
 
 def _refuse_others(output: Path) -> None:
     """Refuse a folder in which something else is or would be overwritten, before anything is written."""
     from nucleate.data.shown import PICTURES
-    from nucleate.run.inputs import Source
     from nucleate.run.journal import JOURNAL_NAME, sources_of
     from nucleate.run.outputs import COMMON_FILES, DEFAULT_EXPORTS, files_of, refuse_existing
 
     journal = output / JOURNAL_NAME
-    own = {Source(output / _IMAGES / f"{name}.png").key for name in PICTURES}
-    if not own.issuperset(sources_of(journal)):
+    # By their names, since the folder may have been moved; what is in them is looked at when they are written.
+    own = {(_IMAGES, f"{name}.png") for name in PICTURES}
+    if any(PurePath(key).parts[-2:] not in own for key in sources_of(journal)):
         raise UsageError(f"{output} holds results of other images; choose another output folder")
     if not journal.exists():
         results = [file for name in PICTURES for file in files_of(output, name, exports=DEFAULT_EXPORTS)]

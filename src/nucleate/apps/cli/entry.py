@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from nucleate.apps.cli import ctrl_c
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 __all__ = ["start"]
 
@@ -21,8 +26,33 @@ def start() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this, as `2>&-` does
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for good
+    stream = sys.stdout
+    if stream is sys.__stdout__ and isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+        sys.stdout = _to_a_reader(stream)
     ctrl_c.remember()
     with ctrl_c.loading():
         from nucleate.apps.cli.main import main
 
     main()
+
+
+class _Output(io.FileIO):
+    """Standard output whose reader may leave early (``| head``): the work goes on, and the rest goes nowhere."""
+
+    def write(self, data: ReadableBuffer) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            return super().write(data)
+
+
+def _to_a_reader(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    raw = _Output(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        raw if stream.write_through else io.BufferedWriter(raw),  # as Python does it
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )

@@ -141,8 +141,6 @@ def _run(words: list[str]) -> int:
         _refuse_empty(words)
         returned = command.main(rest, prog_name="nucleate", standalone_mode=False, obj=debug)
     except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # typer's own end of `nucleate models | head`
-            return 0
         return end.code if isinstance(end.code, int) else 1
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, OSError) and _is_of_output(error):
@@ -182,10 +180,8 @@ def _is_of_output(error: OSError) -> bool:
 
 
 def _give_up_output(error: OSError) -> int:
-    """Say why nothing more can be written to stdout, unless its reader left, and give the exit code."""
+    """Say why nothing more can be written to stdout, and give the exit code."""
     _send_nowhere(sys.stdout)
-    if isinstance(error, BrokenPipeError):  # `nucleate models | head`
-        return 0
     say(f"nucleate: cannot write to the standard output: {error.strerror}; free space or send it elsewhere")
     return 1
 

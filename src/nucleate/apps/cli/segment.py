@@ -254,8 +254,8 @@ def parse_scale(text: str) -> float | str:
         raise UsageError(f"--scale {text}: not a number; use auto or a factor such as 0.5") from None
 
 
-def close(summary: BatchSummary, output: Path, *, quiet: bool) -> None:
-    """Say how it went, and leave with the exit code that says the same."""
+def close(summary: BatchSummary, output: Path, *, quiet: bool, again: str = "--resume") -> None:
+    """Say how it went, and leave with the exit code that says the same; a call that goes on has `again` added."""
     from nucleate.run.outputs import kept_strips
 
     ok, failed, left = (summary.count(status) for status in ("ok", "failed", "not done"))
@@ -265,7 +265,7 @@ def close(summary: BatchSummary, output: Path, *, quiet: bool) -> None:
         kept = f", {strips} strips of a large one are kept" if strips else ""
         told = f"stopped; {ok} of {ok + failed + left} inputs are finished and written to {output}{kept}"
         say(f"nucleate: {told}; go on with:")
-        say(f"  {command_line(extra='--resume')}")
+        say(f"  {command_line(extra=again)}")
         raise SystemExit(130)
     if ok and not quiet:
         say(f"{ok} {'image' if ok == 1 else 'images'}, {nuclei:,} nuclei, written to {output}")
