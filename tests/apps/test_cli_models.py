@@ -208,3 +208,10 @@ def test_demo_does_not_mix_with_results_of_one_s_own(
     assert contents(out) == before
     assert call("demo", "-o", tmp_path / "spots.png" / "below") == 2
     assert "spots.png is a file; name a folder" in capsys.readouterr().err
+
+
+def test_demo_goes_on_where_its_folder_was_moved(model: Path, tmp_path: Path) -> None:
+    assert call("demo", "-o", tmp_path / "one") == 0
+    (tmp_path / "one").rename(tmp_path / "two")
+    assert call("demo", "-o", tmp_path / "two") == 0
+    assert model.is_file()

@@ -150,3 +150,12 @@ def test_written_and_read_back(tmp_path: Path, layout: str, style: str, bits: in
         np.testing.assert_array_equal(found.labels, sample.labels)
     with pytest.raises(OutputError, match="is there already"):
         write_sample(tmp_path, drawn[0], layout=layout)
+
+
+def test_labels_that_a_stop_left_without_their_picture_are_written_anew(tmp_path: Path) -> None:
+    image, labels = draw(Scene(size=(40, 50), nuclei=5), np.random.default_rng(0))
+    write_sample(tmp_path, Sample("d", image, labels * 0, group=""), layout="labels")
+    (tmp_path / "images" / "d.png").unlink()
+    write_sample(tmp_path, Sample("d", image, labels, group=""), layout="labels")
+    (found,) = read_samples(tmp_path)
+    np.testing.assert_array_equal(found.labels, labels)

@@ -164,6 +164,17 @@ def test_jobs_of_leica_make_no_field_together(tmp_path: Path, jobs: list[tuple[i
     assert plate.channels == tuple(sorted({f"{job[3]:02d}" for job in jobs if job[0] == 8}))
 
 
+@pytest.mark.parametrize(
+    "pictures",
+    [[(0, 8, 1, 0, 0), (1, 9, 1, 0, 0)], [(0, 8, 1, 0, 0), (0, 9, 1, 0, 1), (1, 8, 1, 0, 0), (1, 9, 1, 0, 1)]],
+    ids=["each well of one job", "each channel of one job"],
+)
+def test_jobs_of_leica_that_mix_nowhere_are_one_plate(tmp_path: Path, pictures: list[tuple[int, ...]]) -> None:
+    plate = read_plate(_touch(tmp_path, *(LEICA.format(*one) for one in pictures)))
+    assert (plate.problems, [field.name for field in plate.fields]) == ((), ["A01_f2001", "A02_f2001"])
+    assert sum(len(field.files) for field in plate.fields) == len(pictures)
+
+
 def test_an_overview_of_another_job_is_told(tmp_path: Path) -> None:
     overview = LEICA.format(0, 1, 1, 0, 0)
     assert "J08 (4 files), J01 (1 files); take one" in _leica(_touch(tmp_path, overview), (8, 1, 0, 0), (8, 1, 0, 1))
