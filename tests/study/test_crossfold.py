@@ -123,7 +123,8 @@ def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.M
     told = write_stress(plan, rows_, command="nucleate stress data")
     assert "| inverted | - | 4 |" in told
     written = [path.read_bytes() for path in sorted((plan.out / "results").glob("stress*"))]
-    assert "`stress-part.csv` has" in write_stress(plan, rows_[:1], command="nucleate stress data", part=True)
+    for some, part in ((plan, True), (replace(plan, folds=(0,)), False)):
+        assert "`stress-part.csv` has" in write_stress(some, rows_[:1], command="nucleate stress data", part=part)
     assert [path.read_bytes() for path in sorted((plan.out / "results").glob("stress.*"))] == written
 
 

@@ -279,10 +279,10 @@ def write_stress(plan: CrossPlan, rows: Sequence[StressRow], *, command: str, pa
     command : str
         The call, for the notes.
     part : bool
-        Whether these are some of the changes: then the files are ``stress-part.md`` and ``stress-part.csv``, and a
-        table of all stays as it is.
+        Whether these are some of the changes: then, and where the plan names folds, the files are ``stress-part.md``
+        and ``stress-part.csv``, and a table of all stays as it is.
     """
-    folder, called = make_folder(plan.out / "results"), "stress-part" if part else "stress"
+    folder, called = make_folder(plan.out / "results"), "stress-part" if part or plan.part else "stress"
     kinds = sorted({kind for row in rows for kind in row.by_kind})
     names = ["change", "level", "person", "images", "before", "after", "loss", "low", "high"]
     names += ["found before", "found after", *(f"{kind} {side}" for kind in kinds for side in ("before", "after"))]

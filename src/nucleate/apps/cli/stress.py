@@ -29,7 +29,8 @@ def stress(
     r"""Change held-out images as they differ between laboratories, and tell what it costs.
 
     Rescaled, blurred, noised, dimmed, inverted, colour-shifted, compressed: each image is segmented by the network that
-    never saw its field of view. OUT/results/stress.md and stress.csv; with --only, stress-part.md and stress-part.csv.
+    never saw its field of view. OUT/results/stress.md and stress.csv; with --only or --folds, stress-part.md
+    and stress-part.csv.
 
     \b
     Examples:
