@@ -106,6 +106,7 @@ _UNSENT = "nucleate: cannot write to the standard output: No space left on devic
     [
         ("evaluate in in --json out.json >/dev/full", 1, _UNSENT, "1"),
         ("models >/dev/full", 1, _UNSENT, ""),
+        ("models >/dev/full", 1, _UNSENT, "1"),
         ("evaluate in in --json out.json", 0, "", "1"),
         ("models", 0, "", ""),
         ("info in gone.tif 2>/dev/null", 1, "", ""),

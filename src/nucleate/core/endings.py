@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from pathlib import PurePosixPath
 
-__all__ = ["without_ending", "without_extras"]
+__all__ = ["stem_of", "without_ending", "without_extras"]
 
 _LABELS = re.compile(  # ours, Cellpose's, StarDist's, and what QuPath's scripts write
     r"(?<=.)(\.labels(\.ome)?|(_cp)?_masks?|\.stardist|[-_]labels?|-labelled)$", re.IGNORECASE
 )
 _EXTRAS = re.compile(r"(?<=.)(\.ome|_img)$", re.IGNORECASE)
+
+
+def stem_of(name: str) -> str:
+    """Give a file's name without folder and suffix, accents composed (NFC), with all that looks like an ending.
+
+    Examples
+    --------
+    >>> stem_of("labels/a.labels.tif")
+    'a.labels'
+    """
+    return unicodedata.normalize("NFC", PurePosixPath(name).stem)
 
 
 def without_ending(stem: str) -> str:

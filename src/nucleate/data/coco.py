@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.endings import stem_of
 from nucleate.core.pieces import count_pieces
-from nucleate.data.names import stem_of
 from nucleate.data.parsing import Damaged, quiet, read_json, ring
 from nucleate.data.regions import Region, region_of_rings, region_of_runs, union
 from nucleate.errors import DataError

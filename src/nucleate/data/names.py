@@ -7,17 +7,16 @@ with the outlines that lie in a data set.
 from __future__ import annotations
 
 import re
-import unicodedata
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from nucleate.core.endings import without_ending, without_extras
+from nucleate.core.endings import stem_of, without_ending, without_extras
 from nucleate.data.pixels import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Set
 
-__all__ = ["Drawn", "FileName", "is_ours", "picture_id", "read_names", "stem_of", "tree_id"]
+__all__ = ["Drawn", "FileName", "is_ours", "picture_id", "read_names", "tree_id"]
 
 _LABELS = {"labels", "masks"}
 _OURS = (".overlay", ".probability")  # what else we write of an image, and, below, what Cellpose does
@@ -78,11 +77,6 @@ def tree_id(name: str) -> str:
 def is_ours(name: str) -> bool:
     """Tell whether a file's name is that of what we write of an image beside its nuclei: overlay, probability."""
     return stem_of(name).lower().endswith(_OURS)
-
-
-def stem_of(name: str) -> str:
-    """Give a file's name without folder and suffix, accents composed (NFC), with all that looks like an ending."""
-    return unicodedata.normalize("NFC", PurePosixPath(name).stem)
 
 
 def read_names(names: Iterable[str], *, drawn: Drawn = lambda _: frozenset()) -> dict[str, FileName]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nucleate.core.endings import without_ending
+from nucleate.core.endings import stem_of, without_ending
 from nucleate.data.annotations import READERS, begins_as_geojson, is_geojson
 from nucleate.data.coco import coco_pictures, coco_regions, file_names
-from nucleate.data.names import read_names, stem_of
+from nucleate.data.names import read_names
 from nucleate.data.pixels import decode_image
 from nucleate.data.regions import Region, faults, paint_regions
 from nucleate.data.sample import Sample

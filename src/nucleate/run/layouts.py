@@ -7,11 +7,10 @@ import glob
 import logging
 import os
 import re
-import unicodedata
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
-from nucleate.core.endings import without_ending, without_extras
+from nucleate.core.endings import stem_of, without_ending, without_extras
 from nucleate.core.files import absolute
 from nucleate.core.text import one_line
 from nucleate.io.images import IMAGE_SUFFIXES, is_zarr
@@ -141,7 +140,7 @@ def truth_beside(names: Iterable[str]) -> set[str]:
     >>> sorted(truth_beside(["a.tif", "a_mask.png", "b.labels.tif", "c.ome.tif", "c.ome.labels.tif"]))
     ['a_mask.png', 'c.ome.labels.tif']
     """
-    stems = {name: _stem(name) for name in names}
+    stems = {name: stem_of(name) for name in names}
     pictures = {without_extras(stem) for stem in stems.values()}
     ended = {name: without_ending(stem) for name, stem in stems.items() if not _EITHER.search(stem)}
     return {name for name, plain in ended.items() if plain != stems[name] and without_extras(plain) in pictures}
@@ -155,7 +154,7 @@ def members_to_segment(names: Iterable[str]) -> tuple[list[PurePosixPath], list[
         inside.setdefault(one.parent, []).append(one.name)
     stems: dict[PurePosixPath, dict[str, set[str]]] = {}
     for folder, found in inside.items():
-        stems.setdefault(folder.parent, {})[folder.name] = {*map(_stem, found)}
+        stems.setdefault(folder.parent, {})[folder.name] = {*map(stem_of, found)}
     truth = {folder: _truth(folder.name, beside) for folder, beside in stems.items()}
     labels = {folder: truth_beside(found) for folder, found in inside.items()}
     kept: list[PurePosixPath] = []
@@ -189,10 +188,7 @@ def _of(stem: str) -> set[str]:
 
 def _stems(folder: Path) -> set[str]:
     with contextlib.suppress(OSError):  # what may not be looked into is told when the walk comes there
-        return {_stem(one.name) for one in folder.iterdir() if looks_like_image(one.name)} if folder.is_dir() else set()
+        return (
+            {stem_of(one.name) for one in folder.iterdir() if looks_like_image(one.name)} if folder.is_dir() else set()
+        )
     return set()
-
-
-def _stem(name: str) -> str:
-    # Some systems write accents as letters of their own.
-    return unicodedata.normalize("NFC", PurePosixPath(name).stem)

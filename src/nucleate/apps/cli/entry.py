@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from nucleate.apps.cli import ctrl_c
+from nucleate.errors import OutputError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -37,13 +38,24 @@ def start() -> None:
 
 
 class _Output(io.FileIO):
-    """Standard output whose reader may leave early (``| head``): the work goes on, and the rest goes nowhere."""
+    """Standard output whose reader may leave early (``| head``): the work goes on, and the rest goes nowhere.
+
+    What cannot be written for another reason, as on a full disk, is an error, once.
+    """
 
     def write(self, data: ReadableBuffer) -> int:
+        if not memoryview(data).nbytes:  # typer asks in this way whether bytes can be written
+            return 0
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError as error:
+            # Python would try once more to write what is left when it ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            if not isinstance(error, BrokenPipeError):
+                reason = error.strerror
+                raise OutputError(
+                    f"cannot write to the standard output: {reason}; free space or send it elsewhere"
+                ) from error
             return super().write(data)
 
 

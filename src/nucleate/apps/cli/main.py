@@ -17,11 +17,10 @@ from nucleate import __version__
 from nucleate.apps.cli import ctrl_c
 from nucleate.apps.cli.console import command_line, say
 from nucleate.core.text import one_line
-from nucleate.errors import NucleateError, UsageError
+from nucleate.errors import NucleateError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import TextIO
 
 __all__ = ["VERBS", "main", "make_app"]
 
@@ -143,8 +142,6 @@ def _run(words: list[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     except (Exception, KeyboardInterrupt) as error:
-        if isinstance(error, OSError) and _is_of_output(error):
-            return _give_up_output(error)
         if debug:
             traceback.print_exc()
         line, code = _explain(error)
@@ -163,32 +160,15 @@ def _finish_output(code: int) -> int:
     """Write what is still to be written, and give the exit code."""
     try:
         sys.stdout.flush()
-    except OSError as error:
-        code = code or _give_up_output(error)
+    except OutputError as error:
+        say(f"nucleate: {error}")
+        code = code or error.exit_code
     try:
         sys.stderr.flush()
     except OSError:
-        _send_nowhere(sys.stderr)
+        # Python would try once more to write what is left when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     return code
-
-
-def _is_of_output(error: OSError) -> bool:
-    # Files are not written up here: that is `print`, or typer's echo.
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    module = str(frame.f_globals.get("__name__"))
-    return error.filename is None and module.startswith(("nucleate.apps.cli.", "typer.", "click."))
-
-
-def _give_up_output(error: OSError) -> int:
-    """Say why nothing more can be written to stdout, and give the exit code."""
-    _send_nowhere(sys.stdout)
-    say(f"nucleate: cannot write to the standard output: {error.strerror}; free space or send it elsewhere")
-    return 1
-
-
-def _send_nowhere(stream: TextIO) -> None:
-    # Python would try once more to write what is left when it ends.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _say_stopped(words: list[str], command: Any) -> None:  # noqa: ANN401 - typer's own
