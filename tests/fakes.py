@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
+import pytest
 from scipy import ndimage
 
 from nucleate.core.normalize import to_grey
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nucleate.core.image import Image
+
+breaks_off = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""Of tests that break off threads: one that was just opening a file has none yet that it could close, so the
+interpreter closes it, and says so."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image as Pillow
-from tests.fakes import FakeSegmenter
+from tests.fakes import FakeSegmenter, breaks_off
 
 from nucleate.errors import NucleateError
 from nucleate.run.batch import BatchSettings, BatchSummary, Report, run_batch
@@ -223,6 +223,7 @@ def test_nobody_enters_before_one_that_needs_all_the_room() -> None:
     assert order == ["large", "small"]
 
 
+@breaks_off
 def test_a_batch_that_is_told_to_stop_ends_as_after_ctrl_c(folder: Path, tmp_path: Path) -> None:
     sources, out = expand([str(folder)]), tmp_path / "out"
     slow, settings = FakeSegmenter(delay=0.05), BatchSettings(resume=True)
@@ -239,6 +240,7 @@ def test_a_batch_that_is_told_to_stop_ends_as_after_ctrl_c(folder: Path, tmp_pat
     assert (went_on.interrupted, went_on.count("ok")) == (False, 9)
 
 
+@breaks_off
 @pytest.mark.parametrize("busy", ["finding", "writing"])
 def test_what_is_being_done_is_broken_off(
     busy: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
-from tests.fakes import FakeSegmentation, FakeSegmenter
+from tests.fakes import FakeSegmentation, FakeSegmenter, breaks_off
 
 from nucleate.apps.web.choices import Choices, Machine, command
 from nucleate.apps.web.desk import Desk
@@ -114,6 +114,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert results_folder(tmp_path / "out", {"a": 1}) == tmp_path / "out-3"
 
 
+@breaks_off
 def test_stop_ends_the_run_and_those_that_wait(make: _Make, tmp_path: Path, images: list[str]) -> None:
     store, worker = make(images, load=lambda choices, _: _fake(choices, delay=0.5))
     first = worker.submit(store.entries(), Choices(), inputs=images)
@@ -126,6 +127,7 @@ def test_stop_ends_the_run_and_those_that_wait(make: _Make, tmp_path: Path, imag
     assert {entry.status for entry in store.entries()} <= {"new", "ok"}
 
 
+@breaks_off
 def test_stop_waits_for_what_computes(make: _Make, images: list[str]) -> None:
     before = {thread for thread in threading.enumerate() if thread.name == WORKER_NAME}
     store, worker = make(images, load=lambda choices, _: _fake(choices, delay=0.3))
@@ -139,6 +141,7 @@ def test_stop_waits_for_what_computes(make: _Make, images: list[str]) -> None:
     assert {thread for thread in threading.enumerate() if thread.name == WORKER_NAME} - before == own
 
 
+@breaks_off
 def test_stop_breaks_off_an_image_and_the_next_run_is_another_one(make: _Make, images: list[str]) -> None:
     class Endless(FakeSegmenter):
         def segment(self, image: Picture, *, max_bytes: int | None = None) -> FakeSegmentation:
@@ -171,6 +174,7 @@ def test_what_is_kept_of_a_large_image_is_told_after_a_stop(make: _Make, images:
         assert (told and told["done"]) == parts
 
 
+@breaks_off
 def test_many_runs_wait_and_all_are_stopped(make: _Make, tmp_path: Path, images: list[str]) -> None:
     store, worker = make(images, load=lambda choices, _: _fake(choices, delay=0.3))
     assert store.add(expand([images[0], str(tmp_path / "gone.png")]), "gone") == [1, 4]
