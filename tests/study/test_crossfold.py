@@ -32,7 +32,7 @@ from nucleate.study.crossfold import (
     train_on_all,
 )
 from nucleate.study.crossfold_table import write_results
-from nucleate.study.stress import run_stress, write_stress
+from nucleate.study.stress import how_study, run_stress, write_stress
 from nucleate.train import finish
 from nucleate.train.config import TrainConfig
 
@@ -120,12 +120,13 @@ def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.M
     # Grey pictures have no hue to turn.
     levels = [row.change.level for row in rows_ if row.change.name == "colour-shifted"]
     assert levels == ["warm light: blue at 70 %", "shown in blue alone"]
-    told = write_stress(plan, rows_, command="nucleate stress data")
+    folder, how = plan.out / "results", how_study(plan)
+    told = write_stress(folder, rows_, how=how, command="nucleate stress data")
     assert "| inverted | - | 4 |" in told
-    written = [path.read_bytes() for path in sorted((plan.out / "results").glob("stress*"))]
-    for some, part in ((plan, True), (replace(plan, folds=(0,)), False)):
-        assert "`stress-part.csv` has" in write_stress(some, rows_[:1], command="nucleate stress data", part=part)
-    assert [path.read_bytes() for path in sorted((plan.out / "results").glob("stress.*"))] == written
+    written = [path.read_bytes() for path in sorted(folder.glob("stress*"))]
+    some = write_stress(folder, rows_[:1], how=how, command="nucleate stress data", part=True)
+    assert "`stress-part.csv` has" in some
+    assert [path.read_bytes() for path in sorted(folder.glob("stress.*"))] == written
 
 
 def _refuse_a_tuned_card(plan: CrossPlan, result: CrossResult, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from nucleate.core.resample import resample_labels
 from nucleate.data.samples import Sample
 from nucleate.data.write import write_sample
 from nucleate.post.recipe import PostRecipe
+from nucleate.run.weights import find_model, write_card
 from nucleate.study import stress
 from nucleate.study.changes import CHANGES, Change, rescaled
 from nucleate.study.crossfold import ALL, CrossPlan
@@ -22,6 +24,7 @@ from nucleate.study.stress import balanced, judge, run_stress
 from nucleate.train.config import TrainConfig
 from nucleate.train.crossfit import Ending
 from nucleate.train.loop import FINAL
+from nucleate.train.pictures import hashes_of
 from nucleate.train.tuning import parts_of
 
 if TYPE_CHECKING:
@@ -97,6 +100,41 @@ def test_an_unknown_change_is_one_line_before_anything_is_read(
     assert "no change 'blured'; choose of rescaled, blurred, noised" in message
     assert message.count("\n") == 1
     assert not (tmp_path / "results").exists()
+
+
+def test_a_model_is_looked_at_without_what_it_was_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NUCLEATE_CACHE", str(tmp_path / "cache"))
+    drawn = disks(6)
+    for sample in drawn:
+        write_sample(tmp_path / "data", sample, layout="labels")
+    files = find_model(None)
+    shutil.copy(files.onnx, tmp_path / "mine.onnx")
+    known = {"name": "mine", "sha256_int8": None, "trained_on": hashes_of(drawn[:4]), "trained_on_more": None}
+    write_card(tmp_path / "mine.toml", files.card.model_copy(update=known))
+    words = ["stress", str(tmp_path / "data"), "-o", str(tmp_path / "out"), "--threads", "1"]
+    by_model = [*words, "--model", str(tmp_path / "mine.onnx")]
+    with pytest.raises(SystemExit) as ended:
+        main([*by_model, "--only", "inverted"])
+    said = capsys.readouterr()
+    assert ended.value.code == 0
+    assert "4 of 6 images are left out: mine was trained on them" in said.err
+    assert "2 pictures unchanged" in said.err
+    assert (tmp_path / "out" / "results" / "stress-part.md").read_text(encoding="utf-8") in said.out
+    assert "| inverted | - | 2 |" in said.out
+    told = " ".join(said.out.split())
+    assert "segmented by mine as a user gets it" in told
+    assert "None of them is among those that it was trained on" in told
+    for wrong, why in (
+        (words, "give --model, or --config of a study"),
+        ([*by_model, "--config", "net.toml"], "give --model, or --config of a study"),
+        ([*by_model, "--folds", "1"], "--folds are those of a study"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(wrong)
+        assert ended.value.code == 2
+        assert why in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.uint32])

@@ -1,11 +1,13 @@
 """How much is lost when held-out pictures are changed as they differ between laboratories.
 
-Each picture is segmented by the network of its own fold, with an ending fitted to other pictures (the other folds, or
-the other half of the only one), through the one prediction path with ``scale = "auto"``: what a user gets.
+Each picture is segmented by one model, or by the network of its own fold with an ending fitted to other pictures (the
+other folds, or the other half of the only one), through the one prediction path with ``scale = "auto"``: what a user
+gets.
 """
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -27,16 +29,30 @@ from nucleate.train.tuning import each, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from nucleate.data.sample import Sample
     from nucleate.run.segmenter import Segmenter
+    from nucleate.run.weights import ModelCard
     from nucleate.score.images import ImageScore
     from nucleate.study.changes import Change
     from nucleate.study.crossfold import CrossPlan
 
-__all__ = ["LEAST", "SIDE", "StressRow", "balanced", "check_changes", "judge", "run_stress", "write_stress"]
+__all__ = [
+    "LEAST",
+    "SIDE",
+    "StressRow",
+    "balanced",
+    "check_changes",
+    "how_model",
+    "how_study",
+    "judge",
+    "run_changes",
+    "run_stress",
+    "write_stress",
+]
 
 SIDE = 512
 """Larger pictures are cut to their middle of so many pixels a side."""
@@ -146,7 +162,7 @@ def run_stress(
     only: Sequence[str] = (),
     say: Callable[[str], None] = lambda line: None,
 ) -> list[StressRow]:
-    """Change pictures in every way and compare.
+    """Compare as `run_changes` does, each picture by the network of its fold.
 
     Parameters
     ----------
@@ -154,10 +170,8 @@ def run_stress(
         A study that has its endings.
     count : int
         Pictures of each type.
-    only : sequence of str
-        Names of changes; all when empty.
-    say : callable
-        Takes one line for the user after each change.
+    only, say
+        As of `run_changes`.
 
     Raises
     ------
@@ -170,14 +184,39 @@ def run_stress(
         to_train(replace(plan, train=False), f"fold-{fold}", samples=samples, fold=fold)
     held = [sample for sample in samples if not plan.folds or sample.fold in plan.folds]
     pictures = balanced(held, count)
-    segmenters = _open(plan, pictures, held=held)
-    unchanged = each(lambda one: _find(segmenters, one, image=one.image), pictures, jobs=plan.jobs)
+    return run_changes(pictures, _open(plan, pictures, held=held), only=only, jobs=plan.jobs, say=say)
+
+
+def run_changes(
+    pictures: Sequence[Sample],
+    segmenters: Mapping[str, Segmenter],
+    *,
+    only: Sequence[str] = (),
+    jobs: int = 1,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[StressRow]:
+    """Change pictures in every way and compare.
+
+    Parameters
+    ----------
+    pictures : sequence of Sample
+        From `balanced`, none of which its segmenter was trained on.
+    segmenters : mapping
+        Id of a picture -> what segments it.
+    only : sequence of str
+        Names of changes; all when empty.
+    jobs : int
+        Threads, each with a picture of its own.
+    say : callable
+        Takes one line for the user after each change.
+    """
+    unchanged = each(lambda one: _find(segmenters, one, image=one.image), pictures, jobs=jobs)
     say(f"{len(pictures)} pictures unchanged")
     rows = []
     for change in CHANGES:
         if only and change.name not in only:
             continue
-        row = _row(change, pictures, unchanged=unchanged, segmenters=segmenters, jobs=plan.jobs)
+        row = _row(change, pictures, unchanged=unchanged, segmenters=segmenters, jobs=jobs)
         if row is not None:
             rows.append(row)
             say(f"{change.name} {change.level}: {row.before:.3f} to {row.after:.3f}")
@@ -268,21 +307,46 @@ def _means(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return before, after
 
 
-def write_stress(plan: CrossPlan, rows: Sequence[StressRow], *, command: str, part: bool = False) -> str:
-    """Write ``stress.md`` and ``stress.csv`` under ``OUT/results`` and give the text of the table.
+def how_study(plan: CrossPlan) -> tuple[str, str]:
+    """Say how pictures of a study were segmented, and where."""
+    how = (
+        "Each was segmented by the network of its own fold with an ending fitted to other pictures (the other folds, "
+        "or the other half of the only one), as a user gets it (scale auto)."
+    )
+    return how, describe(plan.device)
+
+
+def how_model(card: ModelCard, device: str) -> tuple[str, str]:
+    """Say how pictures were segmented by one model, and where."""
+    told = card.trained_on is not None and not card.trained_on_more
+    known = "None of them is" if told else "The card does not tell whether they are"
+    how = (
+        f"Each was segmented by {card.name} as a user gets it (scale auto; sha256 {card.sha256[:16]}). {known} among "
+        "those that it was trained on; numbers after the network may have been fitted to them."
+    )
+    return how, describe(device)
+
+
+def write_stress(
+    folder: Path, rows: Sequence[StressRow], *, how: tuple[str, str], command: str, part: bool = False
+) -> str:
+    """Write ``stress.md`` and ``stress.csv`` and give the text of the table.
 
     Parameters
     ----------
-    plan : CrossPlan
+    folder : Path
+        Where to; made if need be.
     rows : sequence of StressRow
-        From `run_stress`.
+        From `run_changes`.
+    how : tuple of str
+        From `how_study` or `how_model`.
     command : str
         The call, for the notes.
     part : bool
-        Whether these are some of the changes: then, and where the plan names folds, the files are ``stress-part.md``
-        and ``stress-part.csv``, and a table of all stays as it is.
+        Whether these are some of the changes or folds: then the files are ``stress-part.md`` and ``stress-part.csv``,
+        and a table of all stays as it is.
     """
-    folder, called = make_folder(plan.out / "results"), "stress-part" if part or plan.part else "stress"
+    folder, called = make_folder(folder), "stress-part" if part else "stress"
     kinds = sorted({kind for row in rows for kind in row.by_kind})
     names = ["change", "level", "person", "images", "before", "after", "loss", "low", "high"]
     names += ["found before", "found after", *(f"{kind} {side}" for kind in kinds for side in ("before", "after"))]
@@ -310,25 +374,19 @@ def write_stress(plan: CrossPlan, rows: Sequence[StressRow], *, command: str, pa
         for row in rows
     ]
     most = max((row.images for row in rows), default=0)
-    lines = [
-        "# Changed pictures",
-        "",
-        *markdown_table(heads, cells),
-        "",
-        f"Kaggle score, mean over {most} held-out pictures, as many of each type as there are up to a number;",
-        f"larger ones are cut to their middle of {SIDE} pixels a side, numbers of other than 8 or 16 bits spread over",
-        "16 bits. Each was segmented by the network of its own fold with an ending fitted to other pictures (the other",
-        "folds, or the other half of the only one), as a user gets it (scale auto). Where pictures were made",
-        f"smaller, true nuclei of fewer than {LEAST} pixels are left out, found ones of fewer pixels too, and found",
-        "ones that lie for more than half in those; the unchanged pictures are judged by the same nuclei. Pictures",
-        "without any nucleus left are left out, and those that a change leaves as they are: light ones get no burnt",
-        "spot, grey ones no other hue. The difference is paired picture by picture, its interval is a bootstrap over",
-        "fields of view. F1 at IoU 0.5 tells nuclei that are lost from outlines that are off: of small nuclei a pixel",
-        f"is much. What a person could still outline is our own judgement. `{called}.csv` has the types.",
-        "",
-        f"- Command: `{command}`",
-        f"- nucleate {__version__}, {describe(plan.device)}.",
-    ]
+    notes = (
+        f"Kaggle score, mean over {most} held-out pictures, as many of each type as there are up to a number; larger "
+        f"ones are cut to their middle of {SIDE} pixels a side, numbers of other than 8 or 16 bits spread over 16. "
+        f"{how[0]} Where pictures were made smaller, true nuclei of fewer than {LEAST} pixels are left out, found ones "
+        "of fewer pixels too, and found ones that lie for more than half in those; the unchanged pictures are judged "
+        "by the same nuclei. Pictures without any nucleus left are left out, and those that a change leaves as they "
+        "are: light ones get no burnt spot, grey ones no other hue. The difference is paired picture by picture, its "
+        "interval is a bootstrap over fields of view. F1 at IoU 0.5 tells nuclei that are lost from outlines that are "
+        "off: of small nuclei a pixel is much. What a person could still outline is our own judgement. "
+        f"`{called}.csv` has the types."
+    )
+    lines = ["# Changed pictures", "", *markdown_table(heads, cells), "", *textwrap.wrap(notes, 118), ""]
+    lines += [f"- Command: `{command}`", f"- nucleate {__version__}, {how[1]}."]
     text = "\n".join(lines) + "\n"
     write_text(folder / f"{called}.md", text)
     return text

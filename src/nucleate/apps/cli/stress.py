@@ -1,4 +1,4 @@
-"""``nucleate stress``: what a cross-validated network loses when pictures are changed."""
+"""``nucleate stress``: what a model, or a cross-validated network, loses when pictures are changed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ from typing import Annotated
 import typer
 
 from nucleate.apps.cli.console import DeviceOption, QuietOption, ThreadsOption, say_step
-from nucleate.apps.cli.training import TableOption, find_table, import_training, repeated, whole_numbers
+from nucleate.apps.cli.training import TableOption, find_table, import_training, repeated, unseen, whole_numbers
+from nucleate.errors import UsageError
 
 __all__ = ["stress"]
 
 
 def stress(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="The annotated images of the study.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Annotated images, or those of the study.")],
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of nucleate crossval.")],
-    config: Annotated[Path, typer.Option(metavar="FILE.toml", help="Settings of its networks.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of the table, or that of nucleate crossval.")
+    ],
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME|PATH", help="The model; see: nucleate models. In place of --config.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Settings of the networks of nucleate crossval.")
+    ] = None,
     table: TableOption = None,
     folds: Annotated[str, typer.Option(metavar="N,...", help="Folds looked at; all when not given.")] = "",
     images: Annotated[int, typer.Option(min=1, metavar="N", help="Images of each type.")] = 12,
@@ -26,30 +34,54 @@ def stress(
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    r"""Change held-out images as they differ between laboratories, and tell what it costs.
+    r"""Change annotated images as they differ between laboratories, and tell what it costs.
 
-    Rescaled, blurred, noised, dimmed, inverted, colour-shifted, compressed: each image is segmented by the network that
-    never saw its field of view. OUT/results/stress.md and stress.csv; with --only or --folds, stress-part.md
-    and stress-part.csv.
+    Rescaled, blurred, noised, dimmed, inverted, colour-shifted, compressed. With --model, by that model; images that it
+    was trained on, as far as its card tells, are left out. With --config, each image by the network of nucleate
+    crossval that never saw its field of view. OUT/results/stress.md and stress.csv; with --only or --folds,
+    stress-part.md and stress-part.csv.
 
     \b
     Examples:
-      nucleate stress stage1_train.zip -o cross --config configs/flagship.toml
+      nucleate stress my-images -o robust --model run/model.onnx
       nucleate stress stage1_train.zip -o cross --config configs/flagship.toml --images 4 --only rescaled,inverted
     """
+    if (model is None) == (config is None):
+        raise UsageError("give --model, or --config of a study of nucleate crossval")
+    if model is not None and folds:
+        raise UsageError("--folds are those of a study; with --model, images that it was trained on are left out")
     place = import_training(device, 1)  # a picture a thread is faster than a picture over all threads
+    from nucleate.api import load_segmenter
     from nucleate.core.cores import cores
     from nucleate.study.crossfold import CrossPlan
-    from nucleate.study.stress import check_changes, run_stress, write_stress
+    from nucleate.study.stress import (
+        balanced,
+        check_changes,
+        how_model,
+        how_study,
+        run_changes,
+        run_stress,
+        write_stress,
+    )
     from nucleate.train.config import load_config
 
     names = [name.strip() for name in only.split(",") if name.strip()]
     check_changes(names)
-    plan = CrossPlan(
-        data, output, find_table(data, table, quiet=quiet),
-        config=load_config(config), folds=whole_numbers(folds, "--folds"),
-        device=place, jobs=1 if place == "cuda" else threads or cores(),
-    )  # fmt: skip
-    command = repeated("stress", data, output=output, config=config, table=table, folds=folds, images=images, only=only)
-    rows = run_stress(plan, count=images, only=names, say=(lambda line: None) if quiet else say_step)
-    typer.echo(write_stress(plan, rows, command=command, part=bool(names)))
+    jobs = 1 if place == "cuda" else threads or cores()
+    tell = (lambda line: None) if quiet else say_step
+    if config is not None:
+        plan = CrossPlan(
+            data, output, find_table(data, table, quiet=quiet),
+            config=load_config(config), folds=whole_numbers(folds, "--folds"), device=place, jobs=jobs,
+        )  # fmt: skip
+        rows, how = run_stress(plan, count=images, only=names, say=tell), how_study(plan)
+    else:
+        segmenter = load_segmenter(model, device="cuda" if place == "cuda" else "cpu", threads=1)
+        pictures = balanced(unseen(segmenter.card, data, table=table, quiet=quiet), images)
+        found_by = {one.image_id: segmenter for one in pictures}
+        rows = run_changes(pictures, found_by, only=names, jobs=jobs, say=tell)
+        how = how_model(segmenter.card, place)
+    command = repeated(
+        "stress", data, output=output, model=model, config=config, table=table, folds=folds, images=images, only=only
+    )
+    typer.echo(write_stress(output / "results", rows, how=how, command=command, part=bool(names or folds)))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nucleate.data.sample import Sample
+    from nucleate.run.weights import ModelCard
 
 __all__ = [
     "DataArgument",
@@ -32,6 +33,7 @@ __all__ = [
     "repeated",
     "split_data",
     "table_beside",
+    "unseen",
     "whole_numbers",
 ]
 
@@ -233,3 +235,21 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return number if number.is_integer() or 0 < number < 1 else None
+
+
+def unseen(card: ModelCard, data: Path, *, val: str | None = None, table: Path | None, quiet: bool) -> list[Sample]:
+    """Load the images that a model is judged by: none that it was trained on, as far as its card tells."""
+    from nucleate.train.pictures import part_known
+
+    chosen = load_data(data, table, quiet=quiet) if val is None else split_data(data, val, table=table, quiet=quiet)[1]
+    samples, seen = part_known(chosen, card.trained_on or ())
+    if not samples:
+        raise UsageError(f"{card.name} was trained on all {len(seen)} images; give others")
+    if seen and not quiet:
+        say(f"{len(seen)} of {len(chosen)} images are left out: {card.name} was trained on them")
+    if (card.trained_on is None or card.trained_on_more) and not quiet:
+        which = "what" if card.trained_on is None else "all that"
+        say(
+            f"the card of {card.name} does not tell {which} it was trained on: the score holds if these images were not"
+        )
+    return samples

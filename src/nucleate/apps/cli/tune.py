@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nucleate.apps.cli.console import Bar, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import TableOption, import_training, load_data, split_data
+from nucleate.apps.cli.training import TableOption, import_training, unseen
 from nucleate.errors import UsageError
-
-if TYPE_CHECKING:
-    from nucleate.data.sample import Sample
-    from nucleate.run.weights import ModelCard
 
 __all__ = ["tune"]
 
@@ -55,30 +51,10 @@ def tune(
         raise UsageError(f"{files.card.name} belongs to the program; give a folder for the tuned model with -o")
     if output is not None:
         check_free(output, files.card)
-    samples = _unseen(files.card, data, val=val, table=table, quiet=quiet)
+    samples = unseen(files.card, data, val=val, table=table, quiet=quiet)
     with Bar("images", None, quiet=quiet) as bar:
         card, verdict = retune(files, samples, jobs=threads or cores(), tick=bar.stage)
     target = write_model(output, files, card=card)
     typer.echo(f"{target}: {verdict.line()}")
     if card is files.card and not quiet:
         say("the numbers stay as they were")
-
-
-def _unseen(card: ModelCard, data: Path, *, val: str | None, table: Path | None, quiet: bool) -> list[Sample]:
-    """Load the images to tune on: none that the model was trained on, as far as that is known."""
-    from nucleate.train.pictures import part_known
-
-    chosen = load_data(data, table, quiet=quiet) if val is None else split_data(data, val, table=table, quiet=quiet)[1]
-    samples, seen = part_known(chosen, card.trained_on or ())
-    if not samples:
-        raise UsageError(
-            f"{card.name} was trained on all {len(seen)} images; give others, or with --val those held out"
-        )
-    if seen and not quiet:
-        say(f"{len(seen)} of {len(chosen)} images are left out: {card.name} was trained on them")
-    if (card.trained_on is None or card.trained_on_more) and not quiet:
-        which = "what" if card.trained_on is None else "all that"
-        say(
-            f"the card of {card.name} does not tell {which} it was trained on: the score holds if these images were not"
-        )
-    return samples
