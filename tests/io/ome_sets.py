@@ -23,7 +23,7 @@ def plane(picture: int, channel: int) -> NDArray[np.uint8]:
 
 
 def write_set(
-    folder: Path, pictures: Sequence[Sequence[str]], *, pointing: bool = False, uuids: bool = True
+    folder: Path, pictures: Sequence[Sequence[str]], *, pointing: bool = False, uuids: bool = True, recording: str = ""
 ) -> list[Path]:
     """Write a set.
 
@@ -37,6 +37,8 @@ def write_set(
         Whether all files but the first point to its metadata, else each has those of the set.
     uuids : bool
         Whether each file has the identity of its own that the metadata tell.
+    recording : str
+        What tells the identities of its files from those of files of the same names.
 
     Returns
     -------
@@ -48,11 +50,12 @@ def write_set(
         for channel, name in enumerate(files):
             inside.setdefault(name, []).append((number, channel))
     images = "".join(_image(number, files, inside) for number, files in enumerate(pictures))
+    images = images.replace("urn:uuid:", f"urn:uuid:{recording}")
     for at, (name, planes) in enumerate(inside.items()):
         told = images
         if pointing and at:
             told = f'<BinaryOnly MetadataFile="{next(iter(inside))}" UUID="urn:uuid:{next(iter(inside))}"/>'
-        identity = f' UUID="urn:uuid:{name}"' if uuids else ""
+        identity = f' UUID="urn:uuid:{recording}{name}"' if uuids else ""
         text = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"{identity}>{told}</OME>'
         with tifffile.TiffWriter(folder / name) as writer:
             for i, one in enumerate(planes):

@@ -34,7 +34,7 @@ def _is_position(path: Path, number: int, *, picture: int | None = None) -> None
 def test_positions_in_files_of_their_own_are_read_each_once(tmp_path: Path, *, pointing: bool, uuids: bool) -> None:
     files = write_set(tmp_path, POSITIONS, pointing=pointing, uuids=uuids)
     for number, path in enumerate(files):
-        assert (pictures_of(path), set_members(path)) == ([""], [])
+        assert (pictures_of(path), set_members(path)) == ([""], {})
         _is_position(path, number)
     sources = expand([str(tmp_path)])
     assert [(one.path, one.picture, one.stem) for one in sources] == [(one, None, one.stem) for one in files]
@@ -134,7 +134,7 @@ def test_positions_of_which_each_is_spread_over_files_are_put_together(tmp_path:
     assert [one.path for one in sources] == [files[0], files[2]]
     for number in range(2):
         _is_position(files[2 * number], number)
-        assert set_members(files[2 * number]) == [files[2 * number + 1]]
+        assert set_members(files[2 * number]) == {files[2 * number + 1]: False}
         other = read_both_ways(files[2 * number + 1])
         np.testing.assert_array_equal(other.pixels, plane(number, 1))
         assert other.pixel_size_um == pytest.approx(((number + 1) / 10,) * 2)
@@ -142,7 +142,7 @@ def test_positions_of_which_each_is_spread_over_files_are_put_together(tmp_path:
 
 def test_channels_in_files_of_their_own_are_put_together_for_all_positions(tmp_path: Path) -> None:
     first, other = write_set(tmp_path, [["c0.ome.tif", "c1.ome.tif"]] * 3)
-    assert set_members(first) == [other]
+    assert set_members(first) == {other: False}
     sources = expand([str(tmp_path)])
     assert [(one.path, one.picture, one.stem) for one in sources] == [(first, n, f"c0_Pos{n}") for n in range(3)]
     for number in range(3):

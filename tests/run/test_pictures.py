@@ -194,9 +194,7 @@ def test_files_of_a_set_are_not_opened_one_by_one(tmp_path: Path, monkeypatch: p
         return path
 
     monkeypatch.setattr("nucleate.run.pictures.pictures_of", lambda path: pictures_of(noted(path)))
-    monkeypatch.setattr(
-        "nucleate.run.pictures.set_members_of", lambda path, whole: set_members_of(noted(path), whole=whole)
-    )
+    monkeypatch.setattr("nucleate.run.pictures.set_members_of", lambda path: set_members_of(noted(path)))
     assert expand([str(tmp_path), str(others[1])]) == [Source(first)]
     assert set(opened) == {first}
     assert expand([str(others[1]), str(tmp_path)]) == [Source(first)]

@@ -34,6 +34,7 @@ __all__ = [
     "pictures_of",
     "read_image",
     "set_members_of",
+    "set_names_of",
 ]
 
 
@@ -234,28 +235,43 @@ def pictures_of(path: Path | str) -> list[str]:
         return names
 
 
-def set_members_of(path: Path | str, *, whole: bool = True) -> list[Path]:
-    """List the other files of a set of OME-TIFF files that its first file brings along, if they are all there.
+def set_members_of(path: Path | str) -> dict[Path, bool]:
+    """List the other files in which planes of a file's pictures lie, of a set of OME-TIFF files that are all there.
 
     Parameters
     ----------
     path : Path or str
-    whole : bool
-        If not, all files on which that depends, whether or not they are there.
+
+    Returns
+    -------
+    dict of Path to bool
+        Whether pictures of its own begin in each: else it is brought along by others. Links are followed.
 
     Raises
     ------
     InputError
         As `read_image`.
     """
-    path = Path(path)
+    return _asked_of_set(Path(path), "set_members") or {}
+
+
+def set_names_of(path: Path | str) -> list[Path]:
+    """List all files on which `set_members_of` depends but itself, whether or not they are there.
+
+    Raises
+    ------
+    InputError
+        As `read_image`.
+    """
+    return _asked_of_set(Path(path), "set_names") or []
+
+
+def _asked_of_set(path: Path, question: str) -> Any:  # noqa: ANN401 - what the reader's function gives
     known = format_of(path)
     if known.name != "TIFF":
-        return []
+        return None
     with _guarded(path, known):
-        reader = known.reader()
-        members: list[Path] = reader.set_members(path) if whole else reader.set_names(path)
-        return members
+        return getattr(known.reader(), question)(path)
 
 
 def is_zarr(folder: Path) -> bool:

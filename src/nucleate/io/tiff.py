@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +22,6 @@ from nucleate.io.tiff_windows import lazy_series
 from nucleate.io.windows import at_level, choose_level, choose_picture, kept_open
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 __all__ = ["open_lazy", "pictures", "read", "set_members", "set_names"]
@@ -63,7 +62,7 @@ def read(path: Path, max_bytes: int | None) -> Image:
     """
     with _opened(path) as tiff:
         series = _largest(path, tiff)
-        whole = _is_whole(path, series)
+        whole = _is_whole(tiff, series)
         if _stored_otherwise(tiff, series) or (not whole and len(_pictures(path, tiff)) > 1):
             with open_lazy(path, None) as stack:
                 check_size(path, stack.shape, itemsize=stack.dtype.itemsize, max_bytes=max_bytes)
@@ -109,9 +108,9 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
         number = None if picture is None else choose_picture(path, names, wanted=picture)
         series = _largest(path, tiff) if number is None else found[number][1]
         size_um, step_um = pixel_size_um(tiff, series), z_step_um(tiff, series)
-        if not _is_whole(path, series):
+        if not _is_whole(tiff, series):
             if len(found) > 1:
-                series = _planes_here(path, series)
+                series = _planes_here(tiff, series)
             else:
                 tiff = open_files.enter_context(open_tiff(path, ome=False))
                 series = _largest(path, tiff)
@@ -177,8 +176,8 @@ def pictures(path: Path) -> list[str]:
         return [name for name, _ in _pictures(path, tiff)]
 
 
-def set_members(path: Path) -> list[Path]:
-    """List the other files in which planes of a file's pictures lie, but those that have pictures of their own.
+def set_members(path: Path) -> dict[Path, bool]:
+    """List the other files in which planes of a file's pictures lie; tell which have pictures of their own.
 
     Raises
     ------
@@ -186,11 +185,12 @@ def set_members(path: Path) -> list[Path]:
         As `read`.
     """
     with _opened(path) as tiff:
-        whole = [one for _, one in _pictures(path, tiff) if _is_whole(path, one)]
-        names = {page.parent.filename for one in whole for page in one.pages if page is not None}
-        others = sorted(path.parent / name for name in names if name != path.name)
+        whole = [one for _, one in _pictures(path, tiff) if _is_whole(tiff, one)]
+        parents = {page.parent for one in whole for page in one.pages if page is not None}
+        others = [one for one in parents if one.filehandle.path != tiff.filehandle.path]
         told = [one for one in tiff.series if one.kind == "ome"]
-        return [other for other in others if not any(_is_of(other, one) for one in told)]
+        has_own = {Path(other.filehandle.path): any(_is_of(other, one) for one in told) for other in others}
+        return dict(sorted(has_own.items()))
 
 
 def set_names(path: Path) -> list[Path]:
@@ -202,7 +202,7 @@ def set_names(path: Path) -> list[Path]:
         As `read`.
     """
     with open_tiff(path) as tiff:
-        return sorted(path.parent / name for name in files_named(tiff) if name != path.name)
+        return sorted(files_named(tiff) - {Path(tiff.filehandle.path)})
 
 
 def _opened(path: Path) -> tifffile.TiffFile:
@@ -217,32 +217,32 @@ def _opened(path: Path) -> tifffile.TiffFile:
     return tiff
 
 
-def _is_whole(path: Path, series: tifffile.TiffPageSeries) -> bool:
+def _is_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> bool:
     """Tell whether every plane is there, in this file or in a set that begins with it."""
     pages = list(series.pages)
-    return None not in pages and _lies_in(path, pages[0])
+    return None not in pages and _lies_in(tiff, pages[0])
 
 
-def _is_of(path: Path, series: tifffile.TiffPageSeries) -> bool:
+def _is_of(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> bool:
     """Tell whether a picture counts as one of this file: it begins there; if planes are missing, others lie there."""
     pages = list(series.pages) if series.kind == "ome" else []
-    return not pages or any(_lies_in(path, page) for page in (pages if None in pages else pages[:1]))
+    return not pages or any(_lies_in(tiff, page) for page in (pages if None in pages else pages[:1]))
 
 
-def _lies_in(path: Path, page: tifffile.TiffPage | tifffile.TiffFrame | None) -> bool:
-    return page is not None and page.parent.filename == path.name
+def _lies_in(tiff: tifffile.TiffFile, page: tifffile.TiffPage | tifffile.TiffFrame | None) -> bool:
+    return page is not None and page.parent.filehandle.path == tiff.filehandle.path
 
 
-def _planes_here(path: Path, series: tifffile.TiffPageSeries) -> tifffile.TiffPageSeries:
+def _planes_here(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> tifffile.TiffPageSeries:
     """Take the planes of a picture that lie in this file, of one of which others are missing."""
-    own = [page for page in series.pages if _lies_in(path, page)]
+    own = [page for page in series.pages if _lies_in(tiff, page)]
     first: Any = own[0]
     return tifffile.TiffPageSeries(own, (len(own), *first.keyframe.shape), series.dtype, "I" + first.keyframe.axes)
 
 
 def _pictures(path: Path, tiff: tifffile.TiffFile) -> list[tuple[str, tifffile.TiffPageSeries]]:
     found = [one for one in tiff.series if one.kind == "ome" and one.size and {"Y", "X"} <= set(one.axes)]
-    named = [(ome_picture(tiff, one).name, one) for one in found if _is_of(path, one)]
+    named = [(ome_picture(tiff, one).name, one) for one in found if _is_of(tiff, one)]
     kept = [(name, one) for name, one in named if not _SIDE_PICTURES.search(name)]
     return kept if len(kept) > 1 else [("", _largest(path, tiff))]
 
@@ -251,7 +251,7 @@ def _largest(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     series = [one for one in tiff.series if one.size and {"Y", "X"} <= set(one.axes)] if len(tiff.pages) else []
     if not series:
         raise fault(path, "a TIFF file without a picture in it")
-    largest = max([one for one in series if _is_of(path, one)] or series, key=_area)
+    largest = max([one for one in series if _is_of(tiff, one)] or series, key=_area)
     return largest if largest.kind == "ome" else planes_indexed(tiff) or largest
 
 

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import re
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree
 
 from tifffile import TiffFile
 
+from nucleate.io.tiff_head import first_description
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Collection, Iterable
 
     from tifffile import TiffPageSeries
 
-__all__ = ["OmePicture", "files_named", "ome_picture", "open_tiff"]
+__all__ = ["OmePicture", "files_named", "is_ome", "ome_picture", "open_tiff"]
+
+_ROOT = re.compile(r"<(?:\w+:)?OME\b")
+_UUID = re.compile(_ROOT.pattern + r"""[^>]*?(\sUUID\s*=\s*["']([^"'<>]*)["'])""")
+_LONG_ROOT = 1 << 14
+"""Letters in which the identity of a file is looked for: it stands in the first element of its metadata."""
+
+_MOST_KEPT = 1 << 22
+"""Letters of metadata up to which what is read of them is kept: some ten times as many bytes."""
+
+_Plane = tuple[str | None, str]
 
 
 class OmePicture(NamedTuple):
@@ -44,22 +57,46 @@ class _Set(NamedTuple):
     """Metadata as they lie in a file, with those of the planes of each picture: their file's identity and name."""
 
     root: ElementTree.Element
-    images: list[tuple[ElementTree.Element, frozenset[tuple[str | None, str] | None]]]
+    images: list[tuple[ElementTree.Element, frozenset[_Plane | None]]]
+    files: frozenset[_Plane | None]
+
+
+class _Here(NamedTuple):
+    """What tells whether planes lie in a file: its identity, if the metadata know it, else its name."""
+
+    name: str
+    uuid: str | None
+    is_known: bool
+    is_own: bool  # whether the metadata are those of the file, in which names are enough
+    bare: str  # where planes lie of which no file is told
+
+    def file_of(self, plane: _Plane | None) -> str:
+        """Name the file in which a plane lies; nothing if it would be this one by its name alone, but is not."""
+        if plane is None:
+            return self.bare
+        uuid, name = plane
+        is_named = name.lower() == self.name.lower()
+        may_be_named = is_named and (self.is_own or not uuid or self.uuid is None)
+        lies_here = uuid == self.uuid if self.is_known else may_be_named
+        return self.name if lies_here else "" if is_named else name
 
 
 _KNOWN: weakref.WeakKeyDictionary[TiffFile, list[OmePicture]] = weakref.WeakKeyDictionary()
-_POINTED: weakref.WeakKeyDictionary[TiffFile, str] = weakref.WeakKeyDictionary()
+_POINTED: weakref.WeakKeyDictionary[TiffFile, Path] = weakref.WeakKeyDictionary()
+_SETS: dict[str, _Set] = {}
 
 
 def open_tiff(path: Path, *, ome: bool = True) -> TiffFile:
     """Open a TIFF file, of a set with the metadata of the pictures that have planes in it, or in a file they share.
 
     Where another file has the metadata of the set, they are taken from there. Those that point outside of their folder
-    are not followed. The files that Micro-Manager writes are taken as their metadata have them, not all as one stack.
+    are not followed, and files that are not the ones told, by their identities, count as missing. The files that
+    Micro-Manager writes are taken as their metadata have them, not all as one stack.
 
     Parameters
     ----------
     path : Path
+        The others of its set are looked for beside it, or beside the file to which it is a link.
     ome : bool
         If not, all its pages are taken as they stand, whatever OME metadata tell.
 
@@ -73,27 +110,35 @@ def open_tiff(path: Path, *, ome: bool = True) -> TiffFile:
         As tifffile raises them for damaged files.
     """
     tiff = TiffFile(path, is_mmstack=False, is_ome=None if ome else False)
-    own = _tree(tiff.ome_metadata)
+    own, uuid = _told(tiff.ome_metadata)
     if own is None:
         return tiff
-    pointer = own.find("{*}BinaryOnly")
-    target = "" if pointer is None else pointer.get("MetadataFile", "")
-    told = _set(own) if pointer is None else _set_of(path, target)
-    if told is None:
+    real = Path(tiff.filehandle.path)
+    told: _Set | None = own
+    is_bare_here, pointer = True, own.root.find("{*}BinaryOnly")
+    if pointer is not None:
+        target = _beside(path, real, name=pointer.get("MetadataFile", ""))
+        if target is None:
+            return tiff
         _POINTED[tiff] = target
+        told, is_bare_here = _set_of(target)
+    if told is None:
         return tiff
-    uuid = own.get("UUID")
-    files = {one: _files(planes, here=path.name, uuid=uuid) for one, planes in told.images}
-    shared = set[str]().union(*(names for names in files.values() if path.name in names))
-    kept = {one: names for one, names in files.items() if names & shared} or files
-    if not _are_sane(path, set[str]().union(*kept.values())):
+    bare = real.name if is_bare_here else _POINTED[tiff].name
+    is_known = uuid is not None and any(plane is not None and plane[0] == uuid for plane in told.files)
+    here = _Here(real.name, uuid, is_known, pointer is None, bare)
+    kept = _kept(told, here)
+    if not _are_sane(real, set[str]().union(*kept.values())):
         tiff.close()
         return open_tiff(path, ome=False)
-    if pointer is not None or not _are_in_order(path, tiff, files=list(files.values())):
+    planes = {plane for image, those in told.images if image in kept for plane in those if plane is not None}
+    lost = {plane for plane in planes if _is_lost(real, plane, file=here.file_of(plane))}
+    if pointer is not None or lost or not _are_in_order(tiff, told, files=kept):
         tiff.close()
-        tiff = TiffFile(path, is_mmstack=False, omexml=_only(told, list(kept), uuid=uuid))
+        tiff, before = TiffFile(path, is_mmstack=False, omexml=_only(told, list(kept), uuid=uuid, lost=lost)), tiff
+        if before in _POINTED:
+            _POINTED[tiff] = _POINTED[before]
     _KNOWN[tiff] = [_picture(one, names) for one, names in kept.items()]
-    _POINTED[tiff] = target
     return tiff
 
 
@@ -120,8 +165,8 @@ def ome_picture(tiff: TiffFile, series: TiffPageSeries) -> OmePicture:
     return pictures[place if len(told) == len(pictures) else int(found.name)]
 
 
-def files_named(tiff: TiffFile) -> set[str]:
-    """Name the files in which planes lie of the pictures of which a file has planes, and the one with their metadata.
+def files_named(tiff: TiffFile) -> set[Path]:
+    """List the files in which planes lie of the pictures of which a file has planes, and the one with their metadata.
 
     Parameters
     ----------
@@ -130,56 +175,104 @@ def files_named(tiff: TiffFile) -> set[str]:
 
     Returns
     -------
-    set of str
+    set of Path
         Itself among them; empty where OME metadata do not tell. Some may be missing.
     """
-    pointed = {_POINTED.get(tiff, "")} - {""}
-    return pointed.union(*(one.files for one in _KNOWN.get(tiff, [])))
+    folder = Path(tiff.filehandle.dirname)
+    named = {folder / name for one in _KNOWN.get(tiff, []) for name in one.files}
+    return named | ({_POINTED[tiff]} if tiff in _POINTED else set())
 
 
-def _tree(text: str | bytes | None) -> ElementTree.Element | None:
+def is_ome(path: Path) -> bool:
+    """Tell whether a TIFF file has OME metadata, by a look at how it begins.
+
+    Parameters
+    ----------
+    path : Path
+        A file of any kind; not a pipe or a device.
+    """
+    return _ROOT.search(first_description(path)) is not None
+
+
+def _told(text: str | None) -> tuple[_Set | None, str | None]:
+    """Read metadata; give the file's identity beside them: the files of a set differ in that alone."""
+    text = text or ""
+    found = _UUID.search(text, 0, _LONG_ROOT)
+    if found is not None:
+        text = text[: found.start(1)] + text[found.end(1) :]
+    told = _SETS.get(text) or _set(text)
+    if told is not None and len(text) <= _MOST_KEPT and len(told.images) > 1 < len(told.files):
+        if text not in _SETS:
+            _SETS.clear()
+        _SETS[text] = told  # the next file of the set will ask for it
+    return told, None if found is None else found[2]
+
+
+def _set(text: str | bytes) -> _Set | None:
     try:
-        return ElementTree.fromstring(text or "")
+        root = ElementTree.fromstring(text)
     except ElementTree.ParseError:
         return None
-
-
-def _set(root: ElementTree.Element) -> _Set:
     images = []
     for image in root.findall("{*}Image"):
         told = [one.find("{*}UUID") for one in image.findall("{*}Pixels/{*}TiffData")]
         planes = (None if one is None else (one.text, one.get("FileName", "")) for one in told)
         images.append((image, frozenset(planes)))
-    return _Set(root, images)
+    return _Set(root, images, frozenset[_Plane | None]().union(*(planes for _, planes in images)))
 
 
-def _set_of(path: Path, name: str) -> _Set | None:
-    """Take the metadata of a set from the file that has them; None where there are none."""
-    if not name or not _are_sane(path, {name}):
+def _beside(path: Path, real: Path, *, name: str) -> Path | None:
+    """Find a file beside another or beside the link to it; None where nothing may be read there."""
+    if not name or not _are_sane(path, {name}) or not _are_sane(real, {name}):
         return None
+    return next((one for one in (path.parent / name, real.parent / name) if one.exists()), real.parent / name)
+
+
+def _set_of(path: Path) -> tuple[_Set | None, bool]:
+    """Take the metadata of a set from the file that has them; tell whether it is a text, not one of the set."""
     with contextlib.suppress(OSError):
-        found = (path.parent / name).stat()
-        return _read_set(path.parent / name, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
-    return None
+        found = path.stat()
+        return _read_set(path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return None, True
 
 
 @functools.lru_cache(maxsize=4)  # each file of a set points to the same metadata, which grow with their number
-def _read_set(path: Path, *_: int) -> _Set | None:
+def _read_set(path: Path, *_: int) -> tuple[_Set | None, bool]:
     """Read metadata, of a TIFF file or as text; what follows the path changes with the file."""
-    tree = None
+    told, is_text = None, True
     with contextlib.suppress(Exception):  # what is neither tells nothing
         with path.open("rb") as file:
             is_text = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
         if is_text:
-            tree = _tree(path.read_bytes())
+            told = _set(path.read_bytes())
         else:
             with TiffFile(path) as tiff:
-                tree = _tree(tiff.ome_metadata)
-    return None if tree is None else _set(tree)
+                told = _told(tiff.ome_metadata)[0]
+    return told, is_text
 
 
-def _only(told: _Set, kept: list[ElementTree.Element], *, uuid: str | None) -> str:
-    """Write the metadata of a file without the pictures that are not kept.
+def _kept(told: _Set, here: _Here) -> dict[ElementTree.Element, set[str]]:
+    """Keep the pictures that have planes in a file, or in a file they share, each with the names of its files."""
+    files = {plane: here.file_of(plane) for plane in told.files}
+    mine = {plane for plane, file in files.items() if file == here.name}
+    shared = {files[plane] for _, planes in told.images if not planes.isdisjoint(mine) for plane in planes} - {""}
+    within = {plane for plane, file in files.items() if file in shared}
+    # The only picture of a file that got another name is still its own; of several, and of other files' nobody knows.
+    is_only = not mine and here.is_own and len(told.images) == 1
+    kept = (one for one in told.images if is_only or not one[1].isdisjoint(within))
+    return {image: {files[plane] for plane in planes} - {""} for image, planes in kept}
+
+
+def _is_lost(path: Path, plane: _Plane, *, file: str) -> bool:
+    """Tell whether a plane lies in no file: the one of that name is another than the one told."""
+    if not file or file == path.name:
+        return not file
+    uuid, found = plane[0], _UUID.search(first_description(path.parent / file))
+    return bool(uuid) and found is not None and found[2] != uuid
+
+
+def _only(told: _Set, kept: list[ElementTree.Element], *, uuid: str | None, lost: Collection[_Plane]) -> str:
+    """Write the metadata of a file without the pictures that are not kept; planes that are lost lie nowhere.
 
     tifffile opens every file that is named, and leaves out pictures without planes: their numbers, as names, tell them.
     """
@@ -190,28 +283,25 @@ def _only(told: _Set, kept: list[ElementTree.Element], *, uuid: str | None) -> s
     for one in told.root:
         if one in numbers:
             image = ElementTree.SubElement(root, one.tag, one.attrib | {"Name": str(numbers[one])})
-            image.extend(one)
+            image.extend(copy.deepcopy(one) if lost else one)
         elif one not in images:
             root.append(one)
-    return ElementTree.tostring(root, encoding="unicode")
+    for file in root.iterfind("{*}Image/{*}Pixels/{*}TiffData/{*}UUID") if lost else ():
+        if (file.text, file.get("FileName", "")) in lost:
+            file.set("FileName", "")
+    return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
 
 
-def _are_in_order(path: Path, tiff: TiffFile, *, files: list[set[str]]) -> bool:
+def _are_in_order(tiff: TiffFile, told: _Set, *, files: dict[ElementTree.Element, set[str]]) -> bool:
     """Tell whether the metadata can be taken as they are: one picture, or all of them lie in this file."""
-    if len(files) < 2:
-        return True
-    if any(names != {path.name} for names in files):
+    if len(told.images) < 2:
+        return len(files) == len(told.images)
+    if len(files) < len(told.images) or any(names != {tiff.filename} for names in files.values()):
         return False
     with contextlib.suppress(Exception):  # whatever is wrong with the pages shows when they are read
         len(tiff.pages)  # finds chains of pages that lead back into themselves
         return sum(one.kind == "ome" for one in tiff.series) == len(files)
     return False
-
-
-def _files(planes: Iterable[tuple[str | None, str] | None], *, here: str, uuid: str | None) -> set[str]:
-    """Name the files in which planes of a picture lie."""
-    names = (here if one is None or one[0] == uuid else one[1] for one in planes)
-    return {here if name.lower() == here.lower() else name for name in names if name}
 
 
 def _are_sane(path: Path, names: Iterable[str]) -> bool:

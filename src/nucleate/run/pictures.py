@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from nucleate.core.files import absolute, in_file_name
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError
-from nucleate.io.images import pictures_of, set_members_of
+from nucleate.io.images import pictures_of, set_members_of, set_names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -116,7 +116,7 @@ def only_part(pictures: list[Source], part: str) -> list[Source]:
 
 
 def brought_along(sources: Iterable[Source]) -> set[Source]:
-    """Find the files that the first file of their OME-TIFF set brings along.
+    """Find the files that others of their OME-TIFF set bring along: no picture of their own begins in them.
 
     Parameters
     ----------
@@ -130,13 +130,13 @@ def brought_along(sources: Iterable[Source]) -> set[Source]:
     each = list(dict.fromkeys(sources))
     brought: set[str] = set()
     for source in each:
-        if absolute(source.path) not in brought:
-            brought.update(absolute(path) for path in files_of_set(source))
-    return {source for source in each if not source.member and absolute(source.path) in brought}
+        if not brought or os.path.realpath(source.path) not in brought:
+            brought.update(str(path) for path, has_own in _members_of(source) if not has_own)
+    return {one for one in each if brought and not one.member and os.path.realpath(one.path) in brought}
 
 
 def files_of_set(source: Source) -> list[Path]:
-    """List the other files of which an input consists, if it is the first file of an OME-TIFF set.
+    """List the other files in which planes of an input lie, if it is one of an OME-TIFF set.
 
     Parameters
     ----------
@@ -147,20 +147,30 @@ def files_of_set(source: Source) -> list[Path]:
     list of Path
         Sorted; empty for all other inputs, and where the metadata cannot be read.
     """
+    return [path for path, _ in _members_of(source)]
+
+
+def _members_of(source: Source) -> tuple[tuple[Path, bool], ...]:
     if source.member or source.problem or not source.path.name.lower().endswith(_OME_TIFF):
-        return []
+        return ()
     try:
         now = stamp_of(source.path)
-        named = _members(source.path, now, whole=False)
-        return list(_members(source.path, now, *map(stamp_of, named), whole=True)) if named else []
+        named = _names(source.path, now)
+        return _members(source.path, now, *map(stamp_of, named)) if named else ()
     except NucleateError:
-        return []
+        return ()
 
 
-@functools.lru_cache(maxsize=4096)  # of an input it is asked four times, and each time all metadata are read
-def _members(path: Path, *_: object, whole: bool) -> tuple[Path, ...]:
-    """List the others of a set; what follows the path changes with the files of which the answer is."""
-    return tuple(set_members_of(path, whole=whole))
+# Of an input both are asked four times, and each time its metadata are read. What follows the path changes with the
+# files of which the answer is.
+@functools.lru_cache(maxsize=4096)
+def _names(path: Path, *_: object) -> list[Path]:
+    return set_names_of(path)
+
+
+@functools.lru_cache(maxsize=4096)
+def _members(path: Path, *_: object) -> tuple[tuple[Path, bool], ...]:
+    return tuple(set_members_of(path).items())
 
 
 def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:

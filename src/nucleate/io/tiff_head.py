@@ -1,0 +1,53 @@
+"""How a TIFF file begins, in three short reads: enough to tell what wrote it, for thousands of files at once."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["first_description"]
+
+_DESCRIPTION = 270
+_MOST = 4096
+"""Bytes that are read of a directory and of a description: both can be long."""
+
+
+def first_description(path: Path) -> str:
+    """Read how the description of the first page of a TIFF or BigTIFF file begins.
+
+    Parameters
+    ----------
+    path : Path
+        A file of any kind; not a pipe or a device, of which reading would wait for ever.
+
+    Returns
+    -------
+    str
+        The first 4 kB; empty where there is none, or the file is damaged, gone or no TIFF file.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            head = file.read(16)
+            order = {b"II": "<", b"MM": ">"}[head[:2]]
+            start, count, entry = {42: ("4xI", "H", "HHI4s"), 43: ("8xQ", "Q", "HHQ8s")}[_first(order + "2xH", head)]
+            file.seek(_first(order + start, head))
+            directory = file.read(_MOST)
+            length = struct.calcsize(order + count)
+            form = struct.Struct(order + entry)
+            listed = directory[length : length + form.size * _first(order + count, directory)]
+            for tag, _, size, value in form.iter_unpack(listed[: len(listed) // form.size * form.size]):
+                if tag == _DESCRIPTION:
+                    if size > len(value):
+                        file.seek(_first(order + entry[2], value))
+                        value = file.read(min(size, _MOST))
+                    return bytes(value[:size]).decode("utf-8", "replace")
+    except (OSError, ValueError, KeyError, struct.error):
+        pass
+    return ""
+
+
+def _first(form: str, data: bytes) -> int:
+    return int(struct.unpack_from(form, data)[0])
