@@ -6,6 +6,8 @@ import json
 import struct
 from typing import TYPE_CHECKING
 
+from tests.io.ome_sets import NAMES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -45,7 +47,8 @@ def write_position(
         Channel and time of each plane, where they are not all channels of one time.
     """
     summary = {"MicroManagerVersion": "2.0", "Prefix": "s", "Frames": 1, "Slices": 1, "SlicesFirst": False}
-    told = json.dumps(summary | {"Channels": len(planes), "Positions": positions}).encode()
+    named = list(NAMES[: len({channel for channel, _ in places} or planes)])
+    told = json.dumps(summary | {"Channels": len(planes), "Positions": positions, "ChNames": named}).encode()
     told += b" " * (len(told) % 2)
     directory = _DIRECTORY + 12 * bool(imagej)
     start, size = 40 + len(told), directory + planes[0].size + planes[0].size % 2

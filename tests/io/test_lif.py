@@ -72,16 +72,15 @@ def test_windows_follow_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert peak < pixels[0].nbytes / 4
 
 
-def test_series_are_pictures(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("dyes", "names"), [(("Alexa 488", "Hoechst"),) * 2, (("", "Hoechst"), ("Blue", "Hoechst"))])
+def test_series_are_pictures(tmp_path: Path, dyes: tuple[str, ...], names: tuple[str, ...]) -> None:
     first, second = numbers(5, 6), numbers(2, 7, 8) + 1000
-    path = write_lif(
-        tmp_path / "a.lif", [Series("overview", first), Series("cells", second, "CYX", dyes=("Alexa 488", "Hoechst"))]
-    )
+    path = write_lif(tmp_path / "a.lif", [Series("overview", first), Series("cells", second, "CYX", dyes=dyes)])
     with open_image(path) as source:
         assert source.pictures == ("overview", "cells")
     np.testing.assert_array_equal(read_image(path).pixels, first)
     image = read_image(path, picture=1)
-    assert image.channel_names == ("Alexa 488", "Hoechst")
+    assert image.channel_names == names
     np.testing.assert_array_equal(image.channel().pixels, second[1])
     with pytest.raises(InputError, match=r"a.lif: no picture 2: it holds 2; give 0 to 1"):
         read_image(path, picture=2)

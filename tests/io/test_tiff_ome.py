@@ -123,3 +123,9 @@ def test_the_metadata_that_all_files_have_are_taken_apart_once(tmp_path: Path, m
     assert [one.read(tmp_path).pixel_size_um for one in sources[:2]] == [pytest.approx((n, n)) for n in (0.1, 0.2)]
     assert len(sources) == 9
     assert sum(length > 3000 for length in long) == 1
+
+
+def test_a_channel_without_a_name_is_called_by_its_number(tmp_path: Path) -> None:
+    (path,) = write_set(tmp_path, [["a.ome.tif"] * 2])
+    path.write_bytes(path.read_bytes().replace(b'Name="DAPI"', b'Room="DAPI"'))
+    assert read_both_ways(path).channel_names == ("0", "GFP")

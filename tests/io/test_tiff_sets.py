@@ -90,7 +90,7 @@ def test_positions_without_ome_metadata_are_read_each_once(tmp_path: Path) -> No
         write_position(path, [plane(number, c) for c in range(2)], position=number, positions=2, description="")
     for number, path in enumerate(files):
         image = read_both_ways(path)
-        assert image.axes == "CYX"
+        assert (image.axes, image.channel_names) == ("CYX", NAMES[:2])
         np.testing.assert_array_equal(image.pixels, [plane(number, channel) for channel in range(2)])
 
 
@@ -101,7 +101,7 @@ def test_channels_that_micro_manager_wrote_stay_channels(tmp_path: Path, *, stop
     first, other = write_set(tmp_path, [["s_MMStack_Pos0.ome.tif"] * 2, ["s_MMStack_Pos1.ome.tif"] * 2], pointing=True)
     path = first if stopped else other
     with tifffile.TiffFile(path) as tiff:
-        text = str(tiff.ome_metadata).replace('SizeT="1"', 'SizeT="2"')
+        text = str(tiff.ome_metadata).replace('SizeT="1"', 'SizeT="2"').replace("DAPI", "Hoechst")
     first.unlink()
     if imagej:
         imagej = f"ImageJ=1.52\n{imagej}\nchannels=2\nslices=1\nframes=2\nhyperstack=true\nmode=composite\n"
@@ -109,6 +109,7 @@ def test_channels_that_micro_manager_wrote_stay_channels(tmp_path: Path, *, stop
     write_position(path, planes, position=int(not stopped), positions=2, description=text, imagej=imagej)
     image = read_both_ways(path)
     assert (image.axes, image.pixel_size_um) == ("CYX", pytest.approx((0.1, 0.1)) if stopped else None)
+    assert image.channel_names == (("Hoechst" if stopped else "DAPI"), "GFP")
     np.testing.assert_array_equal(image.pixels, planes)
 
 
@@ -123,7 +124,7 @@ def test_the_time_in_which_micro_manager_was_stopped_is_left_out(
     imagej = f"ImageJ=1.52\nimages={2 * len(lengths)}\nchannels=2\nframes={len(lengths)}\nhyperstack=true\n"
     write_position(path, planes, position=0, positions=1, description="", imagej=imagej, places=places)
     image = read_both_ways(path)
-    assert image.axes == axes
+    assert (image.axes, image.channel_names) == (axes, NAMES[:2] if "C" in axes else ())
     np.testing.assert_array_equal(image.pixels.reshape(-1, 5, 6), planes[:kept])
 
 

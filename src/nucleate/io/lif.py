@@ -119,8 +119,8 @@ def _channel_names(series: Any) -> tuple[str, ...]:  # noqa: ANN401 - the librar
         for one in channels
     ]
     colours = [one.get("LUTName", "") for one in channels]
-    if all(dyes):
-        return tuple(dyes)
+    if any(dyes):
+        return tuple(dye or colour for dye, colour in zip(dyes, colours, strict=True))
     return tuple(colours) if len(set(colours)) == len(colours) > 1 else ()
 
 

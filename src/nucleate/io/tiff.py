@@ -19,7 +19,7 @@ from nucleate.io.tiff_metadata import channel_names, pixel_size_um, z_step_um
 from nucleate.io.tiff_micromanager import planes_indexed
 from nucleate.io.tiff_ome import files_named, ome_picture, open_tiff
 from nucleate.io.tiff_windows import lazy_series
-from nucleate.io.windows import at_level, choose_level, choose_picture, kept_open
+from nucleate.io.windows import at_level, choose_level, choose_picture, kept_open, names_of_channels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +73,13 @@ def read(path: Path, max_bytes: int | None) -> Image:
         # as black, and each file of a set would give the whole set. The file's own pages are read as they stand.
         with open_tiff(path, ome=False) as plain:
             image = _read(path, plain, series=_largest(path, plain), max_bytes=max_bytes)
-        return replace(image, pixel_size_um=pixel_size_um(tiff, series), z_step_um=z_step_um(tiff, series))
+        told, count = channel_names(tiff, series), dict(zip(image.axes, image.pixels.shape, strict=True)).get("C", 1)
+        return replace(
+            image,
+            pixel_size_um=pixel_size_um(tiff, series),
+            z_step_um=z_step_um(tiff, series),
+            channel_names=names_of_channels(told, count) or image.channel_names,
+        )
 
 
 def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
@@ -107,7 +113,7 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
         names = [name for name, _ in found]
         number = None if picture is None else choose_picture(path, names, wanted=picture)
         series = _largest(path, tiff) if number is None else found[number][1]
-        size_um, step_um = pixel_size_um(tiff, series), z_step_um(tiff, series)
+        size_um, step_um, told = pixel_size_um(tiff, series), z_step_um(tiff, series), channel_names(tiff, series)
         if not _is_whole(tiff, series):
             if len(found) > 1:
                 series = _planes_here(tiff, series)
@@ -119,7 +125,10 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
         if number is None and not level:
             image = _with_pages_beside(path, tiff, series=series, image=image)
         levels = tuple(_shape_HW(one) for one in sizes)
-        return at_level(replace(image, pixel_size_um=size_um, z_step_um=step_um), levels, level=level), names
+        count = dict(zip(image.axes, image.shape, strict=True)).get("C", 1)
+        known = names_of_channels(told, count) or image.channel_names
+        image = replace(image, pixel_size_um=size_um, z_step_um=step_um, channel_names=known)
+        return at_level(image, levels, level=level), names
 
     return kept_open(path, contextlib.ExitStack(), make=made)
 
@@ -281,8 +290,8 @@ def _read(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSerie
     pixels, axes = _in_order(pixels, axes)
     names = channel_names(tiff, series)
     count = pixels.shape[axes.index("C")] if "C" in axes else 1
-    fitting, step = names if len(names) == count else (), z_step_um(tiff, series)
-    return Image(pixels, axes, pixel_size_um(tiff, series), fitting, path.name, step)
+    size_um, step_um = pixel_size_um(tiff, series), z_step_um(tiff, series)
+    return Image(pixels, axes, size_um, names_of_channels(names, count), path.name, step_um)
 
 
 def _check_complete(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries) -> None:

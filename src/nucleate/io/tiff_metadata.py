@@ -87,19 +87,21 @@ def channel_names(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        OME: the name, else the dye, of each channel. ImageJ: the labels of the first planes, if they differ.
+        OME: the name, else the dye, of each channel; empty ones where neither is told. ImageJ: the labels of the first
+        planes, if they differ. Micro-Manager: the names in its summary.
     """
-    if series.kind == "ome":
-        given = ome_picture(tiff, series).channels
-        return given if all(given) else ()
-    if not tiff.is_imagej or "C" not in series.axes:
-        return ()
-    labels = (tiff.imagej_metadata or {}).get("Labels", [])
-    count = series.shape[series.axes.index("C")]
-    if not isinstance(labels, list) or len(labels) < count:
-        return ()
-    names = [_PLANE_PREFIX.sub("", str(label)).strip() for label in labels[:count]]
-    return tuple(names) if all(names) and len(set(names)) == count else ()
+    if series.kind == "ome" and (given := ome_picture(tiff, series).channels):
+        return given
+    count = series.shape[series.axes.index("C")] if "C" in series.axes else 0
+    metadata = tiff.imagej_metadata if tiff.is_imagej else None
+    labels = (metadata or {}).get("Labels", [])
+    if count and isinstance(labels, list) and len(labels) >= count:
+        names = [_PLANE_PREFIX.sub("", str(label)).strip() for label in labels[:count]]
+        if all(names) and len(set(names)) == count:
+            return tuple(names)
+    summary = (tiff.micromanager_metadata or {}).get("Summary")
+    told = summary.get("ChNames") if isinstance(summary, dict) else None
+    return tuple(map(str, told)) if count and isinstance(told, list) else ()
 
 
 def _from_ome(pixels: dict[str, str]) -> tuple[float, float] | None:

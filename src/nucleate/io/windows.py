@@ -17,11 +17,22 @@ from nucleate.io.faults import fault
 from nucleate.io.units import sane_size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
 
-__all__ = ["PlaneReader", "Sizes", "at_level", "choose_level", "choose_picture", "kept_open", "library", "windowed"]
+__all__ = [
+    "PlaneReader",
+    "Sizes",
+    "at_level",
+    "choose_level",
+    "choose_picture",
+    "kept_open",
+    "library",
+    "names_of_channels",
+    "windowed",
+]
 
 Sizes = dict[str, int]
 """Length of each axis, by its letter."""
@@ -58,8 +69,22 @@ def windowed(sizes: Sizes, dtype: np.dtype[Any], *, read: PlaneReader, names: tu
     def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
         return read(first | dict(zip(counted, place, strict=True)), rows, cols)
 
-    fitting = names if len(names) == sizes.get("C", 1) and all(names) else ()
-    return LazyImage(tuple(sizes[letter] for letter in axes), dtype, window, axes, channel_names=fitting)
+    shape = tuple(sizes[letter] for letter in axes)
+    return LazyImage(shape, dtype, window, axes, channel_names=names_of_channels(names, sizes.get("C", 1)))
+
+
+def names_of_channels(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """Give names to channels, where there is one for each; a channel whose name is empty is called by its number.
+
+    Examples
+    --------
+    >>> names_of_channels(["", "DAPI"], 2)
+    ('0', 'DAPI')
+    >>> names_of_channels(["DAPI"], 2)
+    ()
+    """
+    is_told = len(names) == count and any(names)
+    return tuple(name or str(number) for number, name in enumerate(names)) if is_told else ()
 
 
 def kept_open(
