@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from tests.io.ome_sets import write_set
 
 from nucleate.core.lazy import lazy
 from nucleate.io.images import open_image, pictures_of, read_image, set_members_of
@@ -231,6 +232,20 @@ def test_a_set_is_put_together_when_the_file_with_its_metadata_comes(tmp_path: P
     assert (expand([str(tmp_path)]), files_of_set(Source(first))) == ([Source(first)], [])
     second.write_bytes(content)
     assert (expand([str(tmp_path)]), files_of_set(Source(first))) == ([Source(first)], [second])
+
+
+@pytest.mark.parametrize("ending", [".tif", ".TIF", ".ome.tif", ""])
+def test_ome_metadata_count_whatever_a_file_is_called(tmp_path: Path, ending: str) -> None:
+    for folder, pictures in (("several", [["s"] * 2] * 2), ("set", [["c0", "c1"]])):
+        (tmp_path / folder).mkdir()
+        write_set(tmp_path / folder, [[name + ending for name in files] for files in pictures])
+    several = tmp_path / "several" / f"s{ending}"
+    sources = expand([str(several)])
+    assert [(one.path, one.picture, one.stem) for one in sources] == [(several, n, f"s_Pos{n}") for n in range(2)]
+    assert expand([f"{several}#1"]) == sources[1:]
+    first, other = sorted((tmp_path / "set").iterdir())
+    (source,) = expand([str(first), str(other)])
+    assert (source.path, files_of_set(source)) == (first, [other])
 
 
 def test_names_that_are_there_go_before_parts(tmp_path: Path) -> None:

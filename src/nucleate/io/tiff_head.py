@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["first_description"]
+__all__ = ["first_description", "is_ome"]
+
+_OME = re.compile(r"<(?:\w+:)?OME\b")
 
 _DESCRIPTION = 270
 _MOST = 4096
@@ -47,6 +50,11 @@ def first_description(path: Path) -> str:
     except (OSError, ValueError, KeyError, struct.error):
         pass
     return ""
+
+
+def is_ome(path: Path) -> bool:
+    """Tell whether a file is a TIFF file with OME metadata, as `first_description` finds them."""
+    return _OME.search(first_description(path)) is not None
 
 
 def _first(form: str, data: bytes) -> int:

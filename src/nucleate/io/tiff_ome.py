@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 
     from tifffile import TiffPageSeries
 
-__all__ = ["OmePicture", "files_named", "is_ome", "ome_picture", "open_tiff"]
+__all__ = ["OmePicture", "files_named", "ome_picture", "open_tiff"]
 
-_ROOT = re.compile(r"<(?:\w+:)?OME\b")
-_UUID = re.compile(_ROOT.pattern + r"""[^>]*?(\sUUID\s*=\s*["']([^"'<>]*)["'])""")
+_UUID = re.compile(r"""<(?:\w+:)?OME\b[^>]*?(\sUUID\s*=\s*["']([^"'<>]*)["'])""")
 _LONG_ROOT = 1 << 14
 """Letters in which the identity of a file is looked for: it stands in the first element of its metadata."""
 
@@ -181,17 +180,6 @@ def files_named(tiff: TiffFile) -> set[Path]:
     folder = Path(tiff.filehandle.dirname)
     named = {folder / name for one in _KNOWN.get(tiff, []) for name in one.files}
     return named | ({_POINTED[tiff]} if tiff in _POINTED else set())
-
-
-def is_ome(path: Path) -> bool:
-    """Tell whether a TIFF file has OME metadata, by a look at how it begins.
-
-    Parameters
-    ----------
-    path : Path
-        A file of any kind; not a pipe or a device.
-    """
-    return _ROOT.search(first_description(path)) is not None
 
 
 def _told(text: str | None) -> tuple[_Set | None, str | None]:

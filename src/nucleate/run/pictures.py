@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from nucleate.core.files import absolute, in_file_name
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError
-from nucleate.io.images import pictures_of, set_members_of, set_names_of
+from nucleate.io.images import FORMATS, pictures_of, set_members_of, set_names_of
+from nucleate.io.tiff_head import is_ome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,8 +35,9 @@ __all__ = [
     "why_no_picture",
 ]
 
-_OME_TIFF = (".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf")
-_SEVERAL = (".czi", ".lif", ".lof", *_OME_TIFF)
+_SEVERAL = (".czi", ".lif", ".lof")
+_OTHERS = tuple(suffix for one in FORMATS if one.name != "TIFF" for suffix in one.suffixes)
+"""Endings of files that are not asked whether they are OME-TIFF files."""
 
 
 def each_picture(source: Source) -> list[Source]:
@@ -53,7 +55,7 @@ def each_picture(source: Source) -> list[Source]:
     if source.member or source.problem or source.picture is not None:
         return [source]
     folder = source.path.is_dir()
-    if not (folder or source.path.name.lower().endswith(_SEVERAL)):
+    if not (folder or source.path.name.lower().endswith(_SEVERAL) or _is_ome_tiff(source.path)):
         return [source]
     try:
         names = pictures_of(source.path)
@@ -151,7 +153,7 @@ def files_of_set(source: Source) -> list[Path]:
 
 
 def _members_of(source: Source) -> tuple[tuple[Path, bool], ...]:
-    if source.member or source.problem or not source.path.name.lower().endswith(_OME_TIFF):
+    if source.member or source.problem or not _is_ome_tiff(source.path):
         return ()
     try:
         now = stamp_of(source.path)
@@ -159,6 +161,10 @@ def _members_of(source: Source) -> tuple[tuple[Path, bool], ...]:
         return _members(source.path, now, *map(stamp_of, named)) if named else ()
     except NucleateError:
         return ()
+
+
+def _is_ome_tiff(path: Path) -> bool:
+    return not path.name.lower().endswith(_OTHERS) and is_ome(path)
 
 
 # Of an input both are asked four times, and each time its metadata are read. What follows the path changes with the
