@@ -6,10 +6,14 @@ import asyncio
 import shutil
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from tests.io.ome_sets import plane, write_set
 
 from nucleate.apps.web import uploads
 from nucleate.errors import OutputError, UsageError
+from nucleate.io.images import read_image
+from nucleate.run.inputs import expand
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,6 +43,20 @@ def test_nothing_is_overwritten_and_nothing_kept_twice(tmp_path: Path) -> None:
     again = _send(tmp_path, "a.tif", b"one")
     assert (first.name, other.name, again) == ("a.tif", "a-2.tif", first)
     assert first.read_bytes() == b"one"
+
+
+def test_sets_of_files_of_the_same_names_stay_apart_and_whole(tmp_path: Path) -> None:
+    names = ["c0.ome.tif", "c1.ome.tif"]
+    days: list[tuple[str, list[list[str]]]] = [("monday", []), ("tuesday", [["other.ome.tif"]])]
+    sent = []
+    for day, others in days:
+        (tmp_path / day).mkdir()
+        write_set(tmp_path / day, [*others, names], recording=day)
+        sent += [_send(tmp_path / "in", name, (tmp_path / day / name).read_bytes()) for name in names]
+    for number, path in enumerate(sent[::2]):
+        np.testing.assert_array_equal(read_image(path).pixels, [plane(number, channel) for channel in range(2)])
+    assert _send(tmp_path / "in", names[0], sent[2].read_bytes()) == sent[2]
+    assert len(expand([str(tmp_path / "in")])) == 2
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from nucleate.core.files import HALF_WRITTEN, cannot_write, make_folder
 from nucleate.errors import OutputError, UsageError
+from nucleate.io.tiff_head import is_ome
 from nucleate.run.outputs import check_name
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ async def receive(pieces: AsyncIterator[bytes], folder: Path, *, name: str, said
     folder : Path
         Made where it is missing.
     name : str
-        Of the file, without folders. Where another content has it, ``-2``, ``-3``, ... is added.
+        Of the file, without folders. Where another content has it, ``-2``, ``-3``, ... is added; an OME-TIFF file
+        keeps it, in a folder ``2``, ``3``, ...: those of its set look for it by that name.
     said : int, optional
         How many bytes are to come.
 
@@ -93,12 +95,14 @@ def _check_room(folder: Path, name: str, *, wanted: int) -> None:
 def _settle(temporary: Path, wanted: Path) -> Path:
     """Give a complete file the name that is wanted, or the nearest that is free."""
     with _naming:
-        number, path = 1, wanted
+        number, path, may_be_of_set = 1, wanted, is_ome(temporary)
         while path.exists():
             if path.is_file() and filecmp.cmp(temporary, path, shallow=False):
                 return path
             number += 1
-            path = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+            own = Path(str(number), wanted.name) if may_be_of_set else f"{wanted.stem}-{number}{wanted.suffix}"
+            path = wanted.parent / own
+        make_folder(path.parent)
         temporary.chmod(0o644)
         temporary.replace(path)
     return path
