@@ -99,6 +99,16 @@ def test_make_folder(tmp_path: Path) -> None:
         make_folder(tmp_path / ("x" * 300))
 
 
+def test_a_link_to_nothing_is_no_folder(tmp_path: Path) -> None:
+    try:
+        (tmp_path / "link").symlink_to(tmp_path / "gone")
+    except OSError:
+        pytest.skip("no right to make links")
+    for place in (tmp_path / "link", tmp_path / "link" / "a"):
+        with pytest.raises(UsageError, match="link is a link to no folder; name a folder"):
+            make_folder(place)
+
+
 def test_a_folder_appears_when_it_is_complete_and_replaces_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "a.ome.zarr"
     for content in ("old", "new"):

@@ -250,16 +250,17 @@ def distinct_names(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]
 
 
 def check_folder(path: Path | str) -> None:
-    """Refuse a file where a folder is wanted, or above it.
+    """Refuse a file, or a link to nothing, where a folder is wanted, or above it.
 
     Raises
     ------
     UsageError
         If there is one.
     """
-    there = next((place for place in (Path(path), *Path(path).parents) if os.path.exists(place)), None)  # noqa: PTH110
+    there = next((place for place in (Path(path), *Path(path).parents) if os.path.lexists(place)), None)
     if there is not None and not os.path.isdir(there):  # noqa: PTH112 - in pathlib both raise without rights
-        raise UsageError(f"{there} is a file; name a folder")
+        what = "a file" if os.path.exists(there) else "a link to no folder"  # noqa: PTH110
+        raise UsageError(f"{there} is {what}; name a folder")
 
 
 def make_folder(path: Path | str) -> Path:
