@@ -9,6 +9,7 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.io.ome_sets import write_set
 
 from nucleate.errors import InputError
 from nucleate.run.archives import entries_of, open_entry
@@ -105,3 +106,27 @@ def test_an_archive_that_is_not_what_it_was_is_told(tmp_path: Path, damage: str)
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"cannot be unpacked: .+; check the archive"):
         content_hash(source)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "pointing", "told"),
+    [
+        ([["a.ome.tif"] * 2] * 2, False, True),
+        ([["a.tif", "b.tif"]], False, True),
+        ([["a.ome.tif"] * 2, ["b.ome.tif"] * 2], True, True),
+        ([["a.ome.tif"] * 2, ["b.ome.tif"] * 2], False, False),
+        ([["a.ome.tif"] * 2], False, False),
+    ],
+)
+def test_what_is_not_read_in_an_archive_is_said_once(
+    tmp_path: Path, pictures: list[list[str]], caplog: pytest.LogCaptureFixture, *, pointing: bool, told: bool
+) -> None:
+    (tmp_path / "files").mkdir()
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+        for path in write_set(tmp_path / "files", pictures, pointing=pointing):
+            archive.write(path, path.name)
+    for source in expand([str(tmp_path / "s.zip")]) * 2:
+        source.read(tmp_path)
+    warned = [record.getMessage() for record in caplog.records]
+    assert len(warned) == told
+    assert all("in it holds several pictures or is one of a set" in line for line in warned)

@@ -43,6 +43,7 @@ from nucleate.run.pictures import (
     only_part,
     split_part,
     stamp_of,
+    tell_of_more,
     why_no_picture,
 )
 
@@ -181,8 +182,7 @@ class Source:
             yield
         except InputError as error:
             # The user knows the archive, not the place where its member was unpacked for a moment.
-            line = str(error).replace(one_line(str(path)), self.shown)
-            raise type(error)(line) from error
+            raise type(error)(str(error).replace(one_line(str(path)), self.shown)) from error
 
 
 def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = True) -> list[Source]:
@@ -285,6 +285,7 @@ def local_file(source: Source, folder: Path, *, max_bytes: int | None = None) ->
                 if max_bytes is not None and written > max_bytes:
                     raise TooLargeError(f"{source.shown}: unpacks to over {max_bytes:,} bytes; raise --memory")
                 copy.write(block)
+        tell_of_more(source.path, source.member, unpacked=target)
         yield target
 
 
@@ -305,8 +306,8 @@ def _opened(source: Source) -> Iterator[BinaryIO]:
         with open_entry(source.path, entry_of(source.path, source.member, known=source.entry)) as member:
             yield member
     except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
-        reason = str(error) or "it ends too soon"
-        raise InputError(f"{source.shown}: cannot be unpacked: {reason}; check the archive") from error
+        what = f"cannot be unpacked: {str(error) or 'it ends too soon'}; check the archive"
+        raise InputError(f"{source.shown}: {what}") from error
 
 
 def _expand_word(word: str, output: Path | None) -> Iterator[Source]:

@@ -6,8 +6,10 @@ read stays one input, so that its fault is reported when its turn comes.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import glob
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -32,8 +34,18 @@ __all__ = [
     "only_part",
     "split_part",
     "stamp_of",
+    "tell_of_more",
     "why_no_picture",
 ]
+
+_logger = logging.getLogger(__name__)
+
+_MORE = (
+    "%s: %s in it holds several pictures or is one of a set; of a file in an archive the largest picture is taken, "
+    "with its own planes: unpack the archive to have them all"
+)
+_told: set[str] = set()
+"""Archives of which this was said: each of their files would say it, each time that it is read."""
 
 _SEVERAL = (".czi", ".lif", ".lof")
 _OTHERS = tuple(suffix for one in FORMATS if one.name != "TIFF" for suffix in one.suffixes)
@@ -177,6 +189,25 @@ def _names(path: Path, *_: object) -> list[Path]:
 @functools.lru_cache(maxsize=4096)
 def _members(path: Path, *_: object) -> tuple[tuple[Path, bool], ...]:
     return tuple(set_members_of(path).items())
+
+
+def tell_of_more(archive: Path, member: str, *, unpacked: Path) -> None:
+    """Warn, once for an archive, of what is not read in it: other pictures of a file, other files of a set.
+
+    Parameters
+    ----------
+    archive : Path
+    member : str
+    unpacked : Path
+        The member as a plain file.
+    """
+    with contextlib.suppress(NucleateError):  # what cannot be read is reported when it is
+        is_several = _is_ome_tiff(unpacked) or member.lower().endswith(_SEVERAL)
+        if is_several and (len(pictures_of(unpacked)) > 1 or set_names_of(unpacked)):
+            place = absolute(archive)
+            if place not in _told:
+                _told.add(place)
+                _logger.warning(_MORE, archive, one_line(member))
 
 
 def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:
