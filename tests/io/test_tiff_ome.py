@@ -46,6 +46,26 @@ def test_a_link_of_another_name_is_read_as_its_file(tmp_path: Path) -> None:
     assert [one.picture for one in expand([str(link)])] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("pointing", [False, True])
+def test_a_set_whose_files_are_kept_elsewhere_is_found_by_its_links(tmp_path: Path, *, pointing: bool) -> None:
+    """As git-annex keeps them: each in a folder of its own, by a name of its content."""
+    names = [["c0.ome.tif", "c1.ome.tif"], ["p.ome.tif"] * 2]
+    links = write_set(tmp_path, names, pointing=pointing)
+    for number, path in enumerate(links):
+        stored = tmp_path / ".stored" / str(number) / f"key{number}"
+        stored.parent.mkdir(parents=True)
+        path.rename(stored)
+        _link(path, stored)
+    sources = expand([str(tmp_path)])
+    assert [one.path for one in sources] == [links[0], links[2]]
+    for number, source in enumerate(sources):
+        image = source.read(tmp_path)
+        assert image.pixel_size_um == pytest.approx(((number + 1) / 10,) * 2)
+        np.testing.assert_array_equal(image.pixels, [plane(number, channel) for channel in range(2)])
+        np.testing.assert_array_equal(read_both_ways(source.path).pixels, image.pixels)
+    assert len(sources[0].stamp()) == 2
+
+
 def test_links_to_a_set_are_put_together(tmp_path: Path) -> None:
     files = write_set(tmp_path, [["c0.ome.tif", "c1.ome.tif"]])
     links = [_link(tmp_path / "links" / f"{number}.ome.tif", path) for number, path in enumerate(files)]

@@ -13,10 +13,11 @@ from xml.etree import ElementTree
 
 from tifffile import TiffFile
 
+from nucleate.core.files import absolute
 from nucleate.io.tiff_head import first_description
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
     from tifffile import TiffPageSeries
 
@@ -28,6 +29,9 @@ _LONG_ROOT = 1 << 14
 
 _MOST_KEPT = 1 << 22
 """Letters of metadata up to which what is read of them is kept: some ten times as many bytes."""
+
+_NOWHERE = "/"
+"""A folder, as which no file can be opened."""
 
 _Plane = tuple[str | None, str]
 
@@ -42,14 +46,14 @@ class OmePicture(NamedTuple):
         Attributes: sizes and their units.
     channels : tuple of str
         The name, else the dye, of each; empty ones where neither is told.
-    files : frozenset of str
+    files : frozenset of Path
         In which its planes lie.
     """
 
     name: str = ""
     pixels: dict[str, str] = {}  # noqa: RUF012 - of a tuple, and nobody writes into it
     channels: tuple[str, ...] = ()
-    files: frozenset[str] = frozenset()
+    files: frozenset[Path] = frozenset()
 
 
 class _Set(NamedTuple):
@@ -127,17 +131,18 @@ def open_tiff(path: Path, *, ome: bool = True) -> TiffFile:
     is_known = uuid is not None and any(plane is not None and plane[0] == uuid for plane in told.files)
     here = _Here(real.name, uuid, is_known, pointer is None, bare)
     kept = _kept(told, here)
-    if not _are_sane(real, set[str]().union(*kept.values())):
+    files = {name: _beside(path, real, name=name) for name in set[str]().union(*kept.values())}
+    if None in files.values():
         tiff.close()
         return open_tiff(path, ome=False)
     planes = {plane for image, those in told.images if image in kept for plane in those if plane is not None}
-    lost = {plane for plane in planes if _is_lost(real, plane, file=here.file_of(plane))}
-    if pointer is not None or lost or not _are_in_order(tiff, told, files=kept):
+    moved = {plane: place for plane in planes if (place := _moved(real, plane, file=files.get(here.file_of(plane))))}
+    if pointer is not None or moved or not _are_in_order(tiff, told, files=kept):
         tiff.close()
-        tiff, before = TiffFile(path, is_mmstack=False, omexml=_only(told, list(kept), uuid=uuid, lost=lost)), tiff
+        tiff, before = TiffFile(path, is_mmstack=False, omexml=_only(told, list(kept), uuid=uuid, moved=moved)), tiff
         if before in _POINTED:
             _POINTED[tiff] = _POINTED[before]
-    _KNOWN[tiff] = [_picture(one, names) for one, names in kept.items()]
+    _KNOWN[tiff] = [_picture(one, [file for name in names if (file := files[name])]) for one, names in kept.items()]
     return tiff
 
 
@@ -177,9 +182,8 @@ def files_named(tiff: TiffFile) -> set[Path]:
     set of Path
         Itself among them; empty where OME metadata do not tell. Some may be missing.
     """
-    folder = Path(tiff.filehandle.dirname)
-    named = {folder / name for one in _KNOWN.get(tiff, []) for name in one.files}
-    return named | ({_POINTED[tiff]} if tiff in _POINTED else set())
+    pointed = {_POINTED[tiff]} if tiff in _POINTED else set[Path]()
+    return pointed.union(*(one.files for one in _KNOWN.get(tiff, [])))
 
 
 def _told(text: str | None) -> tuple[_Set | None, str | None]:
@@ -210,10 +214,12 @@ def _set(text: str | bytes) -> _Set | None:
 
 
 def _beside(path: Path, real: Path, *, name: str) -> Path | None:
-    """Find a file beside another or beside the link to it; None where nothing may be read there."""
-    if not name or not _are_sane(path, {name}) or not _are_sane(real, {name}):
+    """Find a file beside another or beside the link to it, if only where it will be; None if it may not be read."""
+    if not name or re.search(r"[/\\\0]", name):
         return None
-    return next((one for one in (path.parent / name, real.parent / name) if one.exists()), real.parent / name)
+    found = next((one for one in (real.parent / name, path.parent / name) if one.exists()), None)
+    # Opening a pipe or a device would wait for ever.
+    return path.parent / name if found is None else found if found.is_file() else None
 
 
 def _set_of(path: Path) -> tuple[_Set | None, bool]:
@@ -251,16 +257,18 @@ def _kept(told: _Set, here: _Here) -> dict[ElementTree.Element, set[str]]:
     return {image: {files[plane] for plane in planes} - {""} for image, planes in kept}
 
 
-def _is_lost(path: Path, plane: _Plane, *, file: str) -> bool:
-    """Tell whether a plane lies in no file: the one of that name is another than the one told."""
-    if not file or file == path.name:
-        return not file
-    uuid, found = plane[0], _UUID.search(first_description(path.parent / file))
-    return bool(uuid) and found is not None and found[2] != uuid
+def _moved(here: Path, plane: _Plane, *, file: Path | None) -> str | None:
+    """Tell the place of a plane that lies in another folder; nowhere, if the file is another than the one told."""
+    if file is None:
+        return _NOWHERE
+    found = None if file == here else _UUID.search(first_description(file))
+    if plane[0] and found is not None and found[2] != plane[0]:
+        return _NOWHERE
+    return absolute(file) if file.parent != here.parent and file.exists() else None
 
 
-def _only(told: _Set, kept: list[ElementTree.Element], *, uuid: str | None, lost: Collection[_Plane]) -> str:
-    """Write the metadata of a file without the pictures that are not kept; planes that are lost lie nowhere.
+def _only(told: _Set, kept: list[ElementTree.Element], *, uuid: str | None, moved: dict[_Plane, str]) -> str:
+    """Write the metadata of a file without the pictures that are not kept, with the places of planes that were moved.
 
     tifffile opens every file that is named, and leaves out pictures without planes: their numbers, as names, tell them.
     """
@@ -271,12 +279,12 @@ def _only(told: _Set, kept: list[ElementTree.Element], *, uuid: str | None, lost
     for one in told.root:
         if one in numbers:
             image = ElementTree.SubElement(root, one.tag, one.attrib | {"Name": str(numbers[one])})
-            image.extend(copy.deepcopy(one) if lost else one)
+            image.extend(copy.deepcopy(one) if moved else one)
         elif one not in images:
             root.append(one)
-    for file in root.iterfind("{*}Image/{*}Pixels/{*}TiffData/{*}UUID") if lost else ():
-        if (file.text, file.get("FileName", "")) in lost:
-            file.set("FileName", "")
+    for file in root.iterfind("{*}Image/{*}Pixels/{*}TiffData/{*}UUID") if moved else ():
+        plane = file.text, file.get("FileName", "")
+        file.set("FileName", moved.get(plane, plane[1]))
     return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
 
 
@@ -292,15 +300,7 @@ def _are_in_order(tiff: TiffFile, told: _Set, *, files: dict[ElementTree.Element
     return False
 
 
-def _are_sane(path: Path, names: Iterable[str]) -> bool:
-    # Opening a pipe or a device would wait for ever.
-    return all(
-        re.search(r"[/\\\0]", name) is None and (not (path.parent / name).exists() or (path.parent / name).is_file())
-        for name in names
-    )
-
-
-def _picture(image: ElementTree.Element, files: Iterable[str]) -> OmePicture:
+def _picture(image: ElementTree.Element, files: Iterable[Path]) -> OmePicture:
     pixels = image.find("{*}Pixels")
     if pixels is None:
         return OmePicture(image.get("Name", ""))
