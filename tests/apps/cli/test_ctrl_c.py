@@ -61,8 +61,15 @@ def test_work_ends_at_the_next_step_where_ctrl_c_got_lost(pressed: threading.Eve
             bar.show(2)
         with pytest.raises(KeyboardInterrupt):
             bar.stage("maps", 2, total=2)
-    with pytest.raises(KeyboardInterrupt):
-        say_step("trial 2 of 3")
+    for quiet in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            say_step("trial 2 of 3", quiet=quiet)
+
+
+def test_nothing_is_said_where_all_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    say_step("trial 1 of 3")
+    say_step("trial 2 of 3", quiet=True)
+    assert capsys.readouterr().err == "trial 1 of 3\n"
 
 
 def test_other_threads_are_left_alone(pressed: threading.Event) -> None:

@@ -77,8 +77,8 @@ def ablate(
 
     def report(idea: str, part: str, run: Run) -> None:
         last = run.history[-1]
-        if not quiet:
-            say_step(f"{idea}  {part}  part {len(run.history)}  loss {last['loss']:.4f}  {last['seconds']:.0f} s")
+        line = f"{idea}  {part}  part {len(run.history)}  loss {last['loss']:.4f}  {last['seconds']:.0f} s"
+        say_step(line, quiet=quiet)
 
     if publish is not None:
         publish_study(plan, publish, command=command)

@@ -50,8 +50,7 @@ def benchmark(
     later = parse_config({**settings.model_dump(), **read_values(then)}, str(then)) if then else None
 
     def report(stage: TrainConfig, run: Run) -> None:
-        if not quiet:
-            say_step(epoch_line(run.history, stage.epochs))
+        say_step(epoch_line(run.history, stage.epochs), quiet=quiet)
 
     beside = table_beside(data)  # no folds are asked of it, and it may lack images
     fields = table or (beside if beside.is_file() else None)

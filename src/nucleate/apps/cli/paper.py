@@ -68,10 +68,8 @@ def paper(
 
     def report(draw: int, name: str, run: Run) -> None:
         last = run.history[-1]
-        if not quiet:
-            say_step(
-                f"draw {draw + 1}/{trials}  {name}  epoch {len(run.history)}/{epochs}  dev IoU {last['score']:.3f}"
-            )
+        line = f"draw {draw + 1}/{trials}  {name}  epoch {len(run.history)}/{epochs}  dev IoU {last['score']:.3f}"
+        say_step(line, quiet=quiet)
 
     networks = train_networks(plan, split, resume=resume, device=place, report=report)
     kaggle = KaggleTest(test, solution) if test is not None and solution is not None else None

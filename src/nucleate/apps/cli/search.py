@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,11 +58,13 @@ def search(
         raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
     samples, held = split_data(data, val, table=table, quiet=quiet)
 
+    tell = partial(say_step, quiet=quiet)
+
     def report(trial: int, run: Run) -> None:
-        say_step(f"trial {trial} of {trials}  {epoch_line(run.history, settings.epochs)} in this trial")
+        tell(f"trial {trial} of {trials}  {epoch_line(run.history, settings.epochs)} in this trial")
 
     sweep = Sweep(output, settings, samples, held, trials=trials, device=place)
-    best = run_sweep(sweep, resume=resume) if quiet else run_sweep(sweep, resume=resume, report=report, say=say_step)
+    best = run_sweep(sweep, resume=resume, report=report, say=tell)
     typer.echo(best.read_text(encoding="utf-8").splitlines()[0].removeprefix("# "))
     words = ["train", str(data), "-o", "RUN", "--config", str(best), "--val", val]
     words += ["--table", str(table)] if table else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import Annotated
 
@@ -68,7 +69,7 @@ def stress(
     names = [name.strip() for name in only.split(",") if name.strip()]
     check_changes(names)
     jobs = 1 if place == "cuda" else threads or cores()
-    tell = (lambda line: None) if quiet else say_step
+    tell = partial(say_step, quiet=quiet)
     if config is not None:
         plan = CrossPlan(
             data, output, find_table(data, table, quiet=quiet),
