@@ -92,6 +92,7 @@ def test_an_unknown_change_is_one_line_before_anything_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "net.toml").write_text("")
+    (tmp_path / "data").mkdir()
     words = ["stress", str(tmp_path / "data"), "-o", str(tmp_path), "--config", str(tmp_path / "net.toml")]
     with pytest.raises(SystemExit) as ended:
         main([*words, "--only", "inverted,blured"])

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
 
-__all__ = ["NetworkPlan", "StudyPlan"]
+__all__ = ["NetworkPlan", "NextPlan", "StudyPlan"]
 
 _IMAGES = "images_sha256"
+_PARTS = 10  # of a run of the next steps; a broken run goes on from the last whole part
+_FEWEST_FOLDS = 3
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,47 @@ class NetworkPlan(StudyPlan):
         else:
             make_folder(self.out)
             write_text(path, json.dumps({**ours, _IMAGES: _digest(samples)}, indent=1) + "\n")
+
+
+@dataclass(frozen=True)
+class NextPlan(NetworkPlan):
+    """The paper's next steps, each against its system: what to run (see `nucleate.study.next_ideas`).
+
+    Parameters
+    ----------
+    folds : tuple of int
+        Held out one after the other, at least three.
+    budget : int
+        Crops, or whole pictures, that each network is trained on.
+    lr : float
+        Learning rate of all rows.
+
+    Raises
+    ------
+    UsageError
+        With fewer than three folds, or a budget below one batch.
+    """
+
+    folds: tuple[int, ...] = (0, 1, 2)
+    budget: int = 10_000
+    lr: float = 3e-4
+
+    may_change = frozenset({"folds"})
+
+    def __post_init__(self) -> None:
+        if len(set(self.folds)) < _FEWEST_FOLDS or len(set(self.folds)) != len(self.folds):
+            raise UsageError(f"folds {', '.join(map(str, self.folds))}; give at least three different ones")
+        if self.budget < self.batch:
+            raise UsageError(f"a budget of {self.budget} crops is less than one batch of {self.batch}; give more")
+
+    @property
+    def parts(self) -> int:
+        """Parts of a run, the epochs of its settings."""
+        return min(_PARTS, self.budget // self.batch)
+
+    def steps(self, batch: int) -> int:
+        """Count the steps a part that spend the budget in batches of `batch`."""
+        return max(1, round(self.budget / (batch * self.parts)))
 
 
 def _digest(samples: Sequence[Sample]) -> str:

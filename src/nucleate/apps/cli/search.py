@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.apps.cli.console import DeviceOption, QuietOption, ThreadsOption, command_line, say_step
-from nucleate.apps.cli.training import DataArgument, TableOption, epoch_line, import_training, split_data
+from nucleate.apps.cli.training import (
+    DataArgument,
+    TableOption,
+    check_config,
+    check_val,
+    epoch_line,
+    import_training,
+    split_data,
+)
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,14 +31,20 @@ def search(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="STUDY", help="Folder of the study.")],
     trials: Annotated[int, typer.Option("--trials", min=1, metavar="N", help="Short runs in all.")] = 20,
-    config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Settings that all trials share.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", callback=check_config, help="Settings that all trials share.")
+    ] = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="In place of a file: fast when not given.")] = None,
     change: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. epochs=5.")
     ] = None,
     val: Annotated[
         str,
-        typer.Option(metavar="FOLD|FRACTION|DIR", help="Scored: a fold, a share such as 0.2, or other images."),
+        typer.Option(
+            metavar="FOLD|FRACTION|DIR",
+            callback=check_val,
+            help="Scored: a fold, a share such as 0.2, or other images.",
+        ),
     ] = "0",
     table: TableOption = None,
     device: DeviceOption = "auto",
