@@ -11,6 +11,9 @@ from xml.etree import ElementTree
 
 from tifffile import TiffFile
 
+from nucleate.errors import InputError
+from nucleate.io.faults import fault
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -47,6 +50,9 @@ class _Set(NamedTuple):
     images: list[tuple[ElementTree.Element, frozenset[tuple[str | None, str] | None]]]
 
 
+_MOST_BYTES = 1 << 28
+"""Of a text of metadata; those of a plate with a hundred thousand planes have a fifth of that."""
+
 _KNOWN: weakref.WeakKeyDictionary[TiffFile, list[OmePicture]] = weakref.WeakKeyDictionary()
 _POINTED: weakref.WeakKeyDictionary[TiffFile, str] = weakref.WeakKeyDictionary()
 
@@ -69,11 +75,21 @@ def open_tiff(path: Path, *, ome: bool = True) -> TiffFile:
 
     Raises
     ------
+    InputError
+        If the metadata hold entities, or lie in a text of over 256 MiB.
     OSError, ValueError, ...
         As tifffile raises them for damaged files.
     """
     tiff = TiffFile(path, is_mmstack=False, is_ome=None if ome else False)
-    own = _tree(tiff.ome_metadata)
+    try:
+        return _with_metadata(path, tiff, own=_tree(path, tiff.ome_metadata))
+    except InputError:
+        tiff.close()
+        raise
+
+
+def _with_metadata(path: Path, tiff: TiffFile, *, own: ElementTree.Element | None) -> TiffFile:
+    """Give a file as its metadata want it opened."""
     if own is None:
         return tiff
     pointer = own.find("{*}BinaryOnly")
@@ -137,7 +153,9 @@ def files_named(tiff: TiffFile) -> set[str]:
     return pointed.union(*(one.files for one in _KNOWN.get(tiff, [])))
 
 
-def _tree(text: str | bytes | None) -> ElementTree.Element | None:
+def _tree(path: Path, text: str | bytes | None) -> ElementTree.Element | None:
+    if (b"<!ENTITY" if isinstance(text, bytes) else "<!ENTITY") in (text or ""):  # type: ignore[operator]
+        raise fault(path, "its OME metadata hold entities, which could grow without end")
     try:
         return ElementTree.fromstring(text or "")
     except ElementTree.ParseError:
@@ -159,22 +177,27 @@ def _set_of(path: Path, name: str) -> _Set | None:
         return None
     with contextlib.suppress(OSError):
         found = (path.parent / name).stat()
-        return _read_set(path.parent / name, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        return _read_set(path.parent / name, found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns)
     return None
 
 
 @functools.lru_cache(maxsize=4)  # each file of a set points to the same metadata, which grow with their number
-def _read_set(path: Path, *_: int) -> _Set | None:
+def _read_set(path: Path, size: int, *_: int) -> _Set | None:
     """Read metadata, of a TIFF file or as text; what follows the path changes with the file."""
-    tree = None
+    text: str | bytes | None = None
+    is_text = False
     with contextlib.suppress(Exception):  # what is neither tells nothing
         with path.open("rb") as file:
             is_text = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
-        if is_text:
-            tree = _tree(path.read_bytes())
-        else:
+        if not is_text:
             with TiffFile(path) as tiff:
-                tree = _tree(tiff.ome_metadata)
+                text = tiff.ome_metadata
+        elif size <= _MOST_BYTES:
+            text = path.read_bytes()
+    if is_text and size > _MOST_BYTES:
+        said = f"{size / 2**20:.0f} MiB of OME metadata, at most {_MOST_BYTES >> 20} are read"
+        raise fault(path, said, cure="move it away, then its pictures are read without it")
+    tree = _tree(path, text)
     return None if tree is None else _set(tree)
 
 
