@@ -131,6 +131,20 @@ def test_ctrl_c_while_the_program_loads_is_one_line(name: str, does: str, code: 
     assert (len(ended.stderr.splitlines()) == 1) == (code == 130)
 
 
+@pytest.mark.parametrize(("more", "goes_on"), [(["--resume"], True), (["--", "--resume"], False)])
+def test_ctrl_c_while_an_earlier_call_is_taken_up_says_how_to_go_on(more: list[str], goes_on: bool) -> None:
+    words = ["segment", "my images", "-o", "out", *more]
+    does = "signal.raise_signal(signal.SIGINT)"
+    code = _LOADING.format(words=words, name="typer", does=does)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 130
+    again = [
+        "nucleate: stopped; what is finished is kept; go on with:",
+        "  nucleate segment 'my images' -o out --resume",
+    ]
+    assert ended.stderr.splitlines() == (again if goes_on else ["nucleate: stopped"])
+
+
 def test_the_command_starts_there_too() -> None:
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["scripts"] == {"nucleate": f"{start.__module__}:{start.__name__}"}
