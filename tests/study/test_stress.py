@@ -129,7 +129,7 @@ def test_a_model_is_looked_at_without_what_it_was_trained_on(
     assert "None of them is among those that it was trained on" in told
     for wrong, why in (
         (words, "give --model, or --config of a study"),
-        ([*by_model, "--config", "net.toml"], "give --model, or --config of a study"),
+        ([*by_model, "--config", str(tmp_path / "mine.toml")], "give --model, or --config of a study"),
         ([*by_model, "--folds", "1"], "--folds are those of a study"),
     ):
         with pytest.raises(SystemExit) as ended:
