@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import zipfile
 import zlib
@@ -10,6 +11,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from nucleate.core.folders import each_folder
+from nucleate.core.text import one_line
 from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ MAX_FILE_BYTES = 2**30
 _PART = "::"
 _ROI = ".roi"
 _BLOCK = 2**20
+
+_logger = logging.getLogger(__name__)
 
 
 class Source(ABC):
@@ -86,17 +91,16 @@ class FolderSource(Source):
             self._fill([only])
             return
         names: list[str] = []
-        entered: set[Path] = set()
-        for folder, folders, files in os.walk(path, followlinks=True):
-            here = Path(folder)
-            if here.resolve() in entered:  # a link that leads back
-                folders.clear()
-                continue
-            entered.add(here.resolve())
+        for here, folders, files in each_folder(path, self._note):
+            folders[:] = [name for name in folders if not _hidden(name)]
             below = here.relative_to(path)
-            names += [(below / name).as_posix() + "/" for name in folders]
+            names += [] if here == path else [f"{below.as_posix()}/"]
             names += [(below / name).as_posix() for name in files]
         self._fill(names)
+
+    def _note(self, error: OSError) -> None:
+        where = one_line(os.path.relpath(error.filename, self.path))
+        _logger.warning("%s: passed over the folder %s, which cannot be listed: %s", self, where, error.strerror)
 
     def read(self, name: str) -> bytes:
         """Read one file (see `Source.read`)."""

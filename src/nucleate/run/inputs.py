@@ -19,18 +19,16 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from nucleate.core.files import absolute
+from nucleate.core.folders import each_folder, matches_of, named_again
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.io.images import IMAGE_SUFFIXES, open_image, read_image
 from nucleate.run.archives import Entry, entries_of, entry_of, open_entry
 from nucleate.run.layouts import (
-    each_folder,
     is_image_folder,
     is_own,
     looks_like_image,
-    matches_of,
     members_to_segment,
-    named_again,
     tell_left,
     truth_beside,
     truth_in,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import logging
-import os
 import re
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
@@ -17,17 +15,14 @@ from nucleate.io.images import IMAGE_SUFFIXES, is_zarr
 from nucleate.run.journal import JOURNAL_NAME, PARTS_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 __all__ = [
     "OWN_SUFFIXES",
-    "each_folder",
     "is_image_folder",
     "is_own",
     "looks_like_image",
-    "matches_of",
     "members_to_segment",
-    "named_again",
     "tell_left",
     "truth_beside",
     "truth_in",
@@ -62,69 +57,6 @@ def is_own(path: Path, output: Path | None) -> bool:
         ours = path.name.endswith(OWN_SUFFIXES) or (path.suffix == ".zarr" and (path / "labels" / "nuclei").is_dir())
         return ours and (same or any((path.parent / mark).exists() for mark in (JOURNAL_NAME, PARTS_NAME)))
     return False
-
-
-def each_folder(top: Path, note: Callable[[OSError], None]) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Go through a folder as `os.walk` does, then through the folders that links in it lead to, each once.
-
-    Parameters
-    ----------
-    top : Path
-    note : callable
-        Told of each folder that cannot be listed.
-
-    Yields
-    ------
-    (Path, list of str, list of str)
-        A folder, the names of the folders in it, of which those that are taken out are passed over, and of its files.
-        Links to what holds `top` are passed over too: the user did not name all that lies there.
-    """
-    waiting, seen = [top], set[tuple[int, int]]()
-    for start in waiting:  # grows meanwhile
-        for folder, folders, files in os.walk(start, onerror=note):
-            here = Path(folder)
-            place = here.stat()
-            identity = place.st_dev, place.st_ino
-            if start is not top and identity in seen:
-                folders.clear()
-                continue
-            seen.add(identity)
-            yield here, folders, files
-            links = [here / name for name in folders if os.path.islink(here / name)]  # noqa: PTH114 - Path.is_symlink() may raise
-            waiting += [link for link in links if not _holds(link, top)]
-
-
-def matches_of(pattern: str) -> list[Path]:
-    """List what matches a pattern, sorted, as `glob.glob` does; ``**`` goes through folders as `each_folder` does."""
-    parts = Path(pattern).parts
-    if "**" not in parts:
-        return sorted(map(Path, glob.glob(pattern)))  # noqa: PTH207 - Path.glob takes no absolute patterns
-    place = parts.index("**")
-    found: set[Path] = set()
-    for top in matches_of(str(Path(*parts[:place]))):
-        for here, folders, _ in each_folder(top, lambda _: None) if top.is_dir() else ():
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            deeper = matches_of(str(Path(glob.escape(str(here)), *(parts[place + 1 :] or "*"))))
-            found.update(one for one in deeper if not _holds(one, top))
-    return sorted(found)
-
-
-def named_again(folders: Iterable[Path]) -> set[Path]:
-    """Find the folders that are the same as others of them, by way of links."""
-    seen: set[tuple[int, int]] = set()
-    again: set[Path] = set()
-    for folder in sorted(set(folders), key=lambda one: (one.absolute() != one.resolve(), one)):
-        with contextlib.suppress(OSError):  # what is not there is told by itself
-            place = folder.stat()
-            identity = place.st_dev, place.st_ino
-            again.update({folder} if identity in seen else ())
-            seen.add(identity)
-    return again
-
-
-def _holds(path: Path, top: Path) -> bool:
-    """Tell whether a path is a link to a folder that holds another, or to that itself."""
-    return os.path.islink(path) and top.resolve().is_relative_to(os.path.realpath(path))  # noqa: PTH114 - Path.is_symlink() may raise
 
 
 def truth_in(folder: Path) -> set[str]:

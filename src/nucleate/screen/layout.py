@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nucleate.core.folders import each_folder
 from nucleate.core.image import find_channel
 from nucleate.core.text import one_line
 from nucleate.core.wells import well_name, well_place
 from nucleate.errors import DataError, InputError, UsageError
 from nucleate.io.omezarr import pictures
-from nucleate.run.layouts import OWN_SUFFIXES, each_folder, is_image_folder, looks_like_image
+from nucleate.run.layouts import OWN_SUFFIXES, is_image_folder, looks_like_image
 from nucleate.screen.names import FREE, STYLES, choose_naming, job_pattern, stem_of
 
 if TYPE_CHECKING:
