@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nucleate.core.endings import without_extras
 from nucleate.data.names import FileName, is_ours, picture_id, tree_id
 from nucleate.data.outlined import names_in
-from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_labels
+from nucleate.data.pixels import PICTURE_SUFFIXES, decode_labels, read_picture
 from nucleate.data.run_names import by_inputs
 from nucleate.data.sample import Sample
 from nucleate.errors import DataError
@@ -210,7 +210,7 @@ def samples_of(source: Source) -> list[Sample]:
         if pair.image is None or pair.labels is None:
             missing = "image" if pair.image is None else "label image"
             raise DataError(f"{source}: {pair.image_id} has no {missing}; add it or take the other file out")
-        image = decode_image(source.read(pair.image), f"{source}/{pair.image}")
+        image = read_picture(source, pair.image)
         labels = decode_labels(source.read(pair.labels), f"{source}/{pair.labels}")
         samples.append(Sample(pair.image_id, image, labels, group=pair.image_id))
     return samples

@@ -14,7 +14,7 @@ from nucleate.core.endings import stem_of, without_ending
 from nucleate.data.annotations import READERS, begins_as_geojson, is_geojson
 from nucleate.data.coco import coco_pictures, coco_regions, file_names
 from nucleate.data.names import read_names
-from nucleate.data.pixels import decode_image
+from nucleate.data.pixels import read_picture
 from nucleate.data.regions import Region, faults, paint_regions
 from nucleate.data.sample import Sample
 from nucleate.errors import DataError
@@ -200,7 +200,7 @@ def samples_of(source: Source) -> list[Sample]:
             raise DataError(f"{source}: {entry.image_id} has no picture; add it or take {entry.outlines} out")
         if entry.read is None:
             raise DataError(f"{source}: {entry.image_id} has no outlines; add them or take the picture out")
-        image = decode_image(source.read(entry.image), f"{source}/{entry.image}")
+        image = read_picture(source, entry.image)
         shape = (image.shape[0], image.shape[1])
         samples.append(Sample(entry.image_id, image, entry.nuclei(shape, note=note), entry.image_id))
     return samples

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nucleate.data import kaggle
 from nucleate.data.names import picture_id, tree_id
 from nucleate.data.outlined import names_in
-from nucleate.data.pixels import decode_image
+from nucleate.data.pixels import read_picture
 from nucleate.data.source import open_source
 
 if TYPE_CHECKING:
@@ -49,6 +49,6 @@ def open_pictures(path: Path | str) -> Callable[[str], NDArray[Any] | None]:
 
     def read(image_id: str) -> NDArray[Any] | None:
         name = named.get(image_id)
-        return None if name is None else decode_image(source.read(name), f"{source}/{name}")
+        return None if name is None else read_picture(source, name)
 
     return read

@@ -18,7 +18,7 @@ from nucleate.core.rle import decode_positions
 from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, drawn_on, find_outlined, first_logged, names_in
 from nucleate.data.pictures import open_pictures
-from nucleate.data.pixels import decode_image, decode_label_planes
+from nucleate.data.pixels import decode_label_planes, read_picture
 from nucleate.data.source import MAX_FILE_BYTES, FolderSource, Source, open_source
 from nucleate.errors import DataError, UsageError
 
@@ -343,7 +343,7 @@ def _outlined(source: Source, entry: Outlined, *, predicted: bool, note: Callabl
     def paint(shape: tuple[int, int] | None) -> NDArray[np.int32]:
         shape = entry.shape or shape
         if entry.image is not None:
-            height, width = decode_image(source.read(entry.image), f"{source}/{entry.image}").shape[:2]
+            height, width = read_picture(source, entry.image).shape[:2]
             shape = height, width
         return entry.nuclei(shape or (0, 0), predicted=predicted, note=note)
 
