@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from nucleate.core.files import make_folder, write_text
@@ -37,14 +37,17 @@ class StudyPlan:
         Folder of the outcome.
     table : Path, optional
         CSV with folds and types; without one, four folds are dealt by picture.
+    loaded : sequence of Sample, optional
+        What is in `data`, where it is at hand; else it is loaded whenever it is asked for.
     """
 
     data: Path
     out: Path
     table: Path | None = None
+    loaded: Sequence[Sample] | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     def pictures(self, folds: Sequence[int] = (), *, seed: int = 0) -> list[Sample]:
-        """Load the data with folds, groups and types; no field of view is in two folds.
+        """Give the data with folds, groups and types; no field of view is in two folds.
 
         Parameters
         ----------
@@ -58,7 +61,7 @@ class StudyPlan:
         UsageError
             If one of `folds` holds no picture.
         """
-        samples = load_samples(self.data)
+        samples = load_samples(self.data) if self.loaded is None else self.loaded
         samples = attach_table(samples, self.table) if self.table else grouped_folds(samples, FOLDS, seed=seed)
         known = sorted({sample.fold for sample in samples if sample.fold is not None})
         missing = [fold for fold in folds if fold not in known]
@@ -93,8 +96,8 @@ class NetworkPlan(StudyPlan):
 
     def settings(self) -> dict[str, object]:
         """Give what decides the results, for comparison on resume."""
-        left_out = {"data", "out", "table"} | self.may_change
-        return {name: value for name, value in asdict(self).items() if name not in left_out}
+        left_out = {one.name for one in fields(StudyPlan)} | self.may_change
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in left_out}
 
     def claim(self, samples: Sequence[Sample], *, resume: bool, new: bool = True) -> None:
         """Take the folder for this plan.

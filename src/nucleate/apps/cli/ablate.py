@@ -17,7 +17,7 @@ from nucleate.apps.cli.training import (
     TableOption,
     WidthOption,
     check_folds,
-    find_table,
+    find_data,
     import_training,
     repeated,
     whole_numbers,
@@ -74,7 +74,8 @@ def ablate(
     place = import_training(device, threads)
     from nucleate.study.next_run import publish_study, run_study
 
-    plan = replace(plan, table=find_table(data, table, quiet=quiet))
+    samples, found = find_data(data, table, quiet=quiet)
+    plan = replace(plan, table=found, loaded=samples)
     command = repeated(
         "ablate", data, output=output, table=table, only=only, budget=budget, folds=folds, width=width, lr=lr,
         precision=precision, seed=seed,

@@ -17,7 +17,7 @@ from nucleate.apps.cli.training import (
     check_config,
     check_folds,
     epoch_line,
-    find_table,
+    find_data,
     import_training,
     repeated,
     whole_numbers,
@@ -78,8 +78,9 @@ def crossval(
     settings = load_config(config)
     if settings.detector:
         raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
+    samples, found = find_data(data, table, quiet=quiet)
     plan = CrossPlan(
-        data, output, find_table(data, table, quiet=quiet), config=settings, folds=whole_numbers(folds, "--folds"),
+        data, output, found, loaded=samples, config=settings, folds=whole_numbers(folds, "--folds"),
         device=place, jobs=threads or cores(), train=train,
     )  # fmt: skip
 

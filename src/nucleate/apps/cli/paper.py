@@ -15,7 +15,7 @@ from nucleate.apps.cli.training import (
     StudyOption,
     TableOption,
     WidthOption,
-    find_table,
+    find_data,
     import_training,
     repeated,
 )
@@ -60,8 +60,9 @@ def paper(
     from nucleate.study.paper import PaperPlan, load_split, train_networks
     from nucleate.study.paper_table import KaggleTest, score_all, write_figures, write_table
 
+    samples, found = find_data(data, table, quiet=quiet)
     plan = PaperPlan(
-        data, output, find_table(data, table, quiet=quiet), width=width, epochs=epochs, trials=trials,
+        data, output, found, loaded=samples, width=width, epochs=epochs, trials=trials,
         precision=precision, seed=seed,
     )  # fmt: skip
     split = load_split(plan)

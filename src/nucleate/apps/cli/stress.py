@@ -14,7 +14,7 @@ from nucleate.apps.cli.training import (
     check_config,
     check_data,
     check_folds,
-    find_table,
+    find_data,
     import_training,
     repeated,
     unseen,
@@ -87,8 +87,9 @@ def stress(
     jobs = 1 if place == "cuda" else threads or cores()
     tell = partial(say_step, quiet=quiet)
     if config is not None:
+        samples, found = find_data(data, table, quiet=quiet)
         plan = CrossPlan(
-            data, output, find_table(data, table, quiet=quiet),
+            data, output, found, loaded=samples,
             config=load_config(config), folds=whole_numbers(folds, "--folds"), device=place, jobs=jobs,
         )  # fmt: skip
         rows, how = run_stress(plan, count=images, only=names, say=tell), how_study(plan)

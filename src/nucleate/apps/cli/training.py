@@ -31,7 +31,7 @@ __all__ = [
     "check_folds",
     "check_val",
     "epoch_line",
-    "find_table",
+    "find_data",
     "import_training",
     "load_data",
     "repeated",
@@ -172,17 +172,18 @@ def table_beside(data: Path) -> Path:
     return _named(data).parent / "images.csv"
 
 
-def find_table(data: Path, table: Path | None, *, quiet: bool = False) -> Path | None:
-    """Give the table of a study: the one asked for, or ``images.csv`` beside `data` if it fits, which is said."""
-    return table or _beside(data, _look(data), quiet=quiet)[1]
+def find_data(data: Path, table: Path | None, *, quiet: bool = False) -> tuple[list[Sample], Path | None]:
+    """Load annotated images, and give their table: the one asked for, or ``images.csv`` beside them if it fits."""
+    samples = _look(data)
+    return samples, table or _beside(data, samples, quiet=quiet)
 
 
 def load_data(data: Path, table: Path | None, *, quiet: bool = False) -> list[Sample]:
-    """Load annotated images, with folds, groups and kinds from a table (see `find_table`)."""
+    """Load annotated images, with folds, groups and kinds from a table (see `find_data`)."""
     from nucleate.data.samples import attach_table
 
-    samples = _look(data)
-    return _beside(data, samples, quiet=quiet)[0] if table is None else attach_table(samples, table)
+    samples, found = find_data(data, table, quiet=quiet)
+    return samples if found is None else attach_table(samples, found)
 
 
 def _look(data: Path) -> list[Sample]:
@@ -198,22 +199,22 @@ def _look(data: Path) -> list[Sample]:
     return samples
 
 
-def _beside(data: Path, samples: list[Sample], *, quiet: bool) -> tuple[list[Sample], Path | None]:
-    """Give samples as ``images.csv`` beside them has them, and that table; unchanged where none fits."""
+def _beside(data: Path, samples: list[Sample], *, quiet: bool) -> Path | None:
+    """Find ``images.csv`` beside the images and say that it is taken; None where none fits them."""
     from nucleate.data.samples import attach_table
 
     beside = table_beside(data)
     if not beside.is_file():
-        return samples, None
+        return None
     try:
-        found = attach_table(samples, beside)
+        attach_table(samples, beside)
     except DataError as error:
         if not quiet:
             say(f"nucleate: no folds from the table beside DATA: {error}")
-        return samples, None
+        return None
     if not quiet:
         say(f"folds from {beside}")
-    return found, beside
+    return beside
 
 
 def split_data(data: Path, val: str, *, table: Path | None, quiet: bool = False) -> tuple[list[Sample], list[Sample]]:
