@@ -79,7 +79,7 @@ def truth_beside(names: Iterable[str]) -> set[str]:
 
 
 def members_to_segment(names: Iterable[str]) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
-    """Choose the pictures among the members of an archive, and name the truth that lies beside them."""
+    """Choose the pictures among the members of an archive, and name the truth beside them: label images and folders."""
     members = [one for one in map(PurePosixPath, names) if looks_like_image(one.name) and "__MACOSX" not in one.parts]
     inside: dict[PurePosixPath, list[str]] = {}
     for one in members:
@@ -90,11 +90,15 @@ def members_to_segment(names: Iterable[str]) -> tuple[list[PurePosixPath], list[
     truth = {folder: _truth(folder.name, beside) for folder, beside in stems.items()}
     labels = {folder: truth_beside(found) for folder, found in inside.items()}
     kept: list[PurePosixPath] = []
-    left: list[PurePosixPath] = []
+    left: dict[PurePosixPath, None] = {}
     for one in members:
-        is_truth = one.parent.name in truth[one.parent.parent] or one.name in labels[one.parent]
-        (left if is_truth else kept).append(one)
-    return kept, left
+        if one.parent.name in truth[one.parent.parent]:
+            left[one.parent] = None
+        elif one.name in labels[one.parent]:
+            left[one] = None
+        else:
+            kept.append(one)
+    return kept, [*left]
 
 
 def tell_left(where: Path, truth: Sequence[PurePath]) -> None:
