@@ -115,6 +115,7 @@ _UNSENT = "nucleate: cannot write to the standard output: No space left on devic
         ("segment gone.tif in -o out 2>&-", 1, "", ""),
         ("nope >&- 2>&-", 2, "", ""),
         ("nope 2>/dev/full", 2, "", ""),
+        ("nope --debug 2>/dev/full", 2, "", ""),
     ],
 )
 def test_outputs_that_take_nothing(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nucleate import __version__
 from nucleate.apps.cli import main as door
 from nucleate.errors import MissingExtraError, ModelError, NucleateError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.base
 
@@ -88,11 +91,15 @@ def test_errors_are_one_line_and_a_code(
     assert "Traceback" not in said
 
 
-def test_what_is_stopped_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_stopped_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def stop(*_: Any, **__: Any) -> None:  # noqa: ANN401
         raise KeyboardInterrupt
 
     monkeypatch.setattr("nucleate.apps.cli.train.import_training", stop)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my images").mkdir()
     assert call("train", "my images", "-o", "run") == 130
     again = "nucleate train 'my images' -o run --resume"
     assert capsys.readouterr().err == f"nucleate: stopped; what is finished is kept; go on with:\n  {again}\n"

@@ -98,6 +98,7 @@ def test_doctor_compares_with_stored_results(model: Path, capsys: pytest.Capture
         assert part in said
     assert "nucleate, cpu: runs (20 nuclei" in said
     assert "no stored results to compare with" in said
+    assert call("doctor", "--threads", "100000") == 2
     assert call("doctor", "--store") == 0
     assert call("doctor", "--model", model) == 0
     assert "nucleate, cpu: ok (20 nuclei" in capsys.readouterr().out
@@ -183,7 +184,7 @@ def test_demo(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], t
     assert len(json.loads((out / "run.json").read_text())["inputs"]) == 4
 
 
-@pytest.mark.parametrize("there", ["images/tissue.png", "tissue.labels.tif", "measurements.csv"])
+@pytest.mark.parametrize("there", ["images/tissue.png", "images/mine.png", "tissue.labels.tif", "measurements.csv"])
 def test_demo_overwrites_nothing(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], there: str) -> None:
     out = tmp_path / "mine"
     (out / there).parent.mkdir(parents=True)

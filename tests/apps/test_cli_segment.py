@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import struct
 import zlib
@@ -72,6 +73,15 @@ def test_default_outputs(good: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == f"1 image, 2 nuclei, written to {out}\n"
+
+
+def test_label_images_that_are_left_out_are_recorded(good: Path, tmp_path: Path) -> None:
+    mask, out = good.with_name("good_mask.png"), tmp_path / "out"
+    mask.write_bytes(good.read_bytes())
+    assert call("segment", tmp_path, "-o", out, "--quiet") == 0
+    record = json.loads((out / "run.json").read_text())
+    assert [one["name"] for one in record["inputs"]] == ["good"]
+    assert record["left_out"] == [str(mask)]
 
 
 def test_quiet_says_nothing(good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

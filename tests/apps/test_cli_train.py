@@ -15,7 +15,7 @@ import pytest
 from tests.train.drawn import disks
 
 from nucleate.apps.cli.main import main
-from nucleate.apps.cli.training import find_table, split_data
+from nucleate.apps.cli.training import find_data, split_data
 from nucleate.data.samples import load_samples
 from nucleate.data.write import write_sample
 from nucleate.errors import DataError
@@ -129,7 +129,7 @@ def test_a_stray_table_is_passed_over(data: Path, table: str, said: str, capsys:
     assert said in err
     assert not err.startswith("folds from")
     split_data(data, "0", table=None, quiet=True)
-    assert find_table(data, None, quiet=True) is None
+    assert find_data(data, None, quiet=True)[1] is None
     assert capsys.readouterr().err == ""
     with pytest.raises(DataError):
         split_data(data, "0", table=data.parent / "images.csv")

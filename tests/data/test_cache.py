@@ -40,7 +40,7 @@ def data(tmp_path: Path) -> Path:
 
 def test_the_second_load_reads_no_picture(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_as_written(load_samples(data, cache=tmp_path / "cache"))
-    monkeypatch.setattr(kaggle, "decode_image", None)
+    monkeypatch.setattr(kaggle, "read_picture", None)
     assert_as_written(load_samples(data, cache=tmp_path / "cache"))
     with pytest.raises(TypeError):
         read_samples(data)
@@ -66,7 +66,7 @@ def test_one_file_is_kept_of_a_set_whatever_lies_beside_the_pictures(
     first = {path.name for path in kept.iterdir()}
     assert len(first) == 2
     with monkeypatch.context() as blind:
-        blind.setattr(kaggle, "decode_image", None)
+        blind.setattr(kaggle, "read_picture", None)
         for name in ("notes.txt", "notes/day1/read.me", "two/masks.txt"):
             write(folder, {name: name.encode(), "notes/empty/": b""})
             assert_as_written(load_samples(folder, cache=kept))
@@ -105,7 +105,7 @@ def test_files_of_old_names_go(data: Path, tmp_path: Path) -> None:
 def test_what_another_version_read_is_read_anew(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load_samples(data, cache=tmp_path / "cache")
     monkeypatch.setattr(samples_module, "__version__", "0.0.1")
-    monkeypatch.setattr(kaggle, "decode_image", None)
+    monkeypatch.setattr(kaggle, "read_picture", None)
     with pytest.raises(TypeError):
         load_samples(data, cache=tmp_path / "cache")
 
@@ -114,7 +114,7 @@ def test_a_cache_of_the_first_format_is_not_used(data: Path, tmp_path: Path, mon
     with monkeypatch.context() as older:
         older.setattr(cache, "_FORMAT", 1)  # in which light and dark could be exchanged
         load_samples(data, cache=tmp_path / "cache")
-    monkeypatch.setattr(kaggle, "decode_image", None)
+    monkeypatch.setattr(kaggle, "read_picture", None)
     with pytest.raises(TypeError):
         load_samples(data, cache=tmp_path / "cache")
 
@@ -150,7 +150,7 @@ def test_a_damaged_cache_is_made_again(
     with caplog.at_level(logging.WARNING):
         assert_as_written(load_samples(data, cache=folder))
     assert ("is damaged" in caplog.text) == (damage != "format")
-    monkeypatch.setattr(kaggle, "decode_image", None)
+    monkeypatch.setattr(kaggle, "read_picture", None)
     assert_as_written(load_samples(data, cache=folder))
 
 

@@ -85,9 +85,9 @@ def test_faults_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"one/masks/b.png has another size than its image: got \(2, 2\)"):
         kaggle.samples_of(open_source(pack(tmp_path / "size.zip", other_size)))
     broken = write(tmp_path / "broken", {**two_nuclei(), "one/images/one.png": b"\x89PNG\r\n\x1a\nrubbish"})
-    with pytest.raises(DataError, match=r"cannot decode .*one\.png"):
+    with pytest.raises(DataError, match=r"one/images/one\.png: damaged PNG file"):
         kaggle.samples_of(open_source(broken))
-    with pytest.raises(InputError, match=r"cannot decode .*one\.png"):
+    with pytest.raises(InputError, match=r"one/images/one\.png: damaged PNG file"):
         kaggle.list_images(broken)[0][1]()
     with pytest.raises(DataError, match="not in Kaggle's layout"):
         kaggle.samples_of(open_source(write(tmp_path / "text", {"a.txt": b""})))
@@ -167,7 +167,7 @@ def test_a_coloured_sole_mask_is_one_nucleus_and_a_damaged_one_is_told(tmp_path:
     coloured = np.dstack([THREE == 1, THREE == 2, THREE == 3]).astype(np.uint8) * 255
     (sample,) = kaggle.samples_of(open_source(write(tmp_path / "colours", per_image(png(coloured)))))
     assert equal(sample.labels, THREE > 0)
-    with pytest.raises(DataError, match=r"cannot decode .*x/masks/x\.png"):
+    with pytest.raises(DataError, match=r"x/masks/x\.png: its content is not PNG"):
         read_samples(write(tmp_path / "damaged", per_image(b"rubbish")))
     with pytest.raises(DataError, match=r"x/masks/x\.png has another size than its image: got \(39, 40\)"):
         read_samples(write(tmp_path / "size", per_image(png(THREE[:-1].astype(np.uint8)))))

@@ -124,3 +124,41 @@ def test_json_beside_label_images_is_read_once(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "a.png").unlink()
     assert [*read_labels_source(tmp_path)] == ["a"]
     assert seen == ["coco.json"] * 2
+
+
+@pytest.mark.parametrize("kind", [{"a.geojson": OUTLINES}, {"a-labels.geojson": OUTLINES}, {"a.ome.geojson": OUTLINES}])
+@pytest.mark.parametrize("picture", ["a.ome.tif", "a_img.png", "a.png"])
+def test_outlines_go_by_the_name_that_a_picture_extends(tmp_path: Path, picture: str, kind: dict[str, bytes]) -> None:
+    image_id = picture.rpartition(".")[0]
+    truth = write(tmp_path / "truth", {picture: PICTURE, **kind})
+    assert [sample.image_id for sample in read_samples(truth)] == [image_id]
+    assert not check_dataset(truth).findings
+    pred = write(tmp_path / "pred", {f"{image_id}.labels.png": png(LABELS)})
+    first, second = read_pair(pred, truth)
+    assert equal(first[image_id], LABELS)
+    assert equal(second[image_id], LABELS)
+
+
+def test_outlines_of_which_two_pictures_extend_the_name_are_of_neither(tmp_path: Path) -> None:
+    write(tmp_path, {"a.ome.png": PICTURE, "a_img.png": PICTURE, "a.geojson": OUTLINES})
+    with pytest.raises(DataError, match="has no picture"):
+        read_samples(tmp_path)
+
+
+def test_a_picture_of_a_longer_name_keeps_outlines_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path, {"a.ome.png": PICTURE, "a.geojson": OUTLINES, "a_mask.png": PICTURE, "a_mask.geojson": OUTLINES})
+    assert [sample.image_id for sample in read_samples(tmp_path)] == ["a.ome", "a_mask"]
+
+
+@pytest.mark.parametrize("kind", ["b.geojson", "b.xml", "b.json"])
+def test_pictures_beside_outlines_of_others_are_no_label_images(tmp_path: Path, kind: str) -> None:
+    xml = b"<A><Region><Vertices>" + b"".join(b'<Vertex X="%d" Y="%d"/>' % (x, y) for x, y in RING)
+    content = xml + b"</Vertices></Region></A>" if kind.endswith("xml") else OUTLINES
+    write(tmp_path, {"a.png": PICTURE, kind: content})
+    with pytest.raises(DataError, match=rf"outlines and pictures .*: got {kind} and a\.png; give both one name"):
+        read_labels_source(tmp_path)
+
+
+def test_label_images_beside_xml_of_another_kind_are_read(tmp_path: Path) -> None:
+    write(tmp_path, {"a.png": png(LABELS), "stage.xml": b"<Stage><X>1</X></Stage>", "more.zip": b"PK nothing"})
+    assert equal(read_labels_source(tmp_path)["a"], LABELS)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
+import tempfile
+import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +18,12 @@ from PIL import Image
 from tests.data.files import equal, png
 
 from nucleate.data import source
-from nucleate.data.pixels import decode_image, decode_label_planes, decode_labels, decode_mask
+from nucleate.data.pixels import decode_label_planes, decode_labels, read_mask, read_picture
+from nucleate.data.source import open_source
 from nucleate.errors import DataError
 from nucleate.io.images import read_image
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 pytestmark = pytest.mark.base
@@ -35,10 +37,26 @@ def tiff(pixels: NDArray[Any], **options: Any) -> bytes:  # noqa: ANN401  option
     return buffer.getvalue()
 
 
+def pages(*given: NDArray[Any], description: str | None = None) -> bytes:
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for page in given:
+            photometric = "rgb" if page.ndim == 3 else "minisblack"
+            writer.write(page, metadata=None, photometric=photometric, description=description)
+    return buffer.getvalue()
+
+
 def saved(picture: Image.Image, kind: str) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, kind)
     return buffer.getvalue()
+
+
+def read(data: bytes, name: str, *, mask: bool = False) -> NDArray[Any]:
+    """Read a file of these bytes as a picture, or as a mask."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / name).write_bytes(data)
+        return (read_mask if mask else read_picture)(open_source(folder), name)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 4])
@@ -49,30 +67,30 @@ def test_equal_colours_become_one_channel(samples: int, dtype: type[np.uint8 | n
     if samples in (2, 4):
         layers.append(np.full_like(grey, np.iinfo(dtype).max))
     data = png(np.dstack(layers) if len(layers) > 1 else grey)
-    found = decode_image(data, "x")
+    found = read(data, "x")
     assert found.dtype == dtype
     assert equal(found, grey)
 
 
 def test_colours_stay_and_alpha_goes() -> None:
     colours = np.dstack([GREY, GREY + 1, GREY])
-    assert equal(decode_image(png(np.dstack([colours, GREY])), "x"), colours)
-    assert equal(decode_image(tiff(colours, photometric="rgb"), "x"), colours)
+    assert equal(read(png(np.dstack([colours, GREY])), "x"), colours)
+    assert equal(read(tiff(colours, photometric="rgb"), "x"), colours)
     planar = tiff(np.moveaxis(colours, -1, 0).copy(), photometric="rgb", planarconfig="separate")
-    assert equal(decode_image(planar, "x"), colours)
+    assert equal(read(planar, "x"), colours)
 
 
 def test_other_formats_are_read() -> None:
-    assert equal(decode_image(saved(Image.fromarray(GREY), "BMP"), "x"), GREY)
-    assert decode_image(saved(Image.fromarray(GREY), "JPEG"), "x").shape == (2, 3)
+    assert equal(read(saved(Image.fromarray(GREY), "BMP"), "x"), GREY)
+    assert read(saved(Image.fromarray(GREY), "JPEG"), "x").shape == (2, 3)
 
 
 def test_a_mask_is_what_is_not_zero() -> None:
-    assert (decode_mask(png(GREY), "x") != 0).tolist() == (GREY != 0).tolist()
+    assert (read(png(GREY), "x", mask=True) != 0).tolist() == (GREY != 0).tolist()
     alpha_only = np.dstack([np.zeros_like(GREY)] * 3 + [np.full_like(GREY, 255)])
-    assert decode_mask(png(alpha_only), "x").max() == 0
+    assert read(png(alpha_only), "x", mask=True).max() == 0
     one_bit = saved(Image.fromarray(GREY > 1), "PNG")
-    assert (decode_mask(one_bit, "x") != 0).tolist() == (GREY > 1).tolist()
+    assert (read(one_bit, "x", mask=True) != 0).tolist() == (GREY > 1).tolist()
 
 
 def test_labels_are_renumbered_in_order() -> None:
@@ -114,12 +132,18 @@ def test_coloured_labels_are_refused() -> None:
 def test_a_bomb_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     huge = bytearray(png(GREY))
     huge[16:24] = struct.pack(">II", 60_000, 60_000)
-    with pytest.raises(DataError, match="over the limit"):
-        decode_image(bytes(huge), "x")
-    monkeypatch.setattr(source, "MAX_FILE_BYTES", 5)
-    for data in (tiff(GREY), saved(Image.fromarray(GREY), "BMP")):
-        with pytest.raises(DataError, match="over the limit of 5"):
-            decode_image(data, "x")
+    huge[29:33] = struct.pack(">I", zlib.crc32(huge[12:29]))
+    with pytest.raises(DataError, match=r"x would take more than the limit of 1073741824 bytes; crop it"):
+        read(bytes(huge), "x")
+    with pytest.raises(DataError, match="over the limit of 1073741824; crop it"):
+        decode_labels(bytes(huge), "x")
+    monkeypatch.setattr(source, "MAX_FILE_BYTES", 500)
+    large = np.zeros((40, 40), np.uint8)
+    for data in (tiff(large, compression="zlib"), saved(Image.fromarray(large), "WEBP")):
+        with pytest.raises(DataError, match="more than the limit of 500"):
+            read(data, "x")
+    with pytest.raises(DataError, match="over the limit of 500"):
+        decode_labels(tiff(large, compression="zlib"), "x")
 
 
 @given(st.data())
@@ -131,7 +155,7 @@ def test_damage_is_a_data_error_in_one_line(data: st.DataObject) -> None:
             broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
     said = ""
     try:
-        decode_image(bytes(broken), "x")
+        read(bytes(broken), "x")
     except DataError as error:
         said = str(error)
     assert "\n" not in said
@@ -145,22 +169,34 @@ def test_tiff_pictures_are_understood_as_the_program_reads_them(tmp_path: Path) 
         "palette.tif": tiff(GREY, photometric="palette", colormap=palette),
         "cmyk.tif": saved(Image.fromarray(colours).convert("CMYK"), "TIFF"),
         "lab.tif": saved(Image.fromarray(colours).convert("LAB"), "TIFF"),
+        "preview.tif": pages(GREY[:1, :2], colours),
     }
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
-        assert np.array_equal(decode_image(data, name), read_image(tmp_path / name).pixels), name
+        assert np.array_equal(read(data, name), read_image(tmp_path / name).pixels), name
 
 
 def test_channels_and_pages_are_no_single_picture() -> None:
     with pytest.raises(DataError, match="x has 2 channels; give the one of the nuclei"):
-        decode_image(tiff(np.stack([GREY, GREY]), photometric="minisblack", planarconfig="separate"), "x")
-    buffer = io.BytesIO()
-    with tifffile.TiffWriter(buffer) as writer:
+        read(tiff(np.stack([GREY, GREY]), photometric="minisblack", planarconfig="separate"), "x")
+    for two in (pages(GREY, GREY), pages(GREY, GREY.astype(np.uint16))):
+        with pytest.raises(DataError, match="x is no single picture: got a stack of 2 planes of 2 x 3"):
+            read(two, "x")
+    shaped = io.BytesIO()
+    with tifffile.TiffWriter(shaped) as writer:
         for page in (GREY, GREY):
             writer.write(page)
-    for decode in (decode_image, decode_labels):
-        with pytest.raises(DataError, match="x is no single picture: got 2 pages"):
-            decode(buffer.getvalue(), "x")
+    for decode, found in ((read, "a stack of 2 planes of 2 x 3"), (decode_labels, "2 pages")):
+        with pytest.raises(DataError, match=f"x is no single picture: got {found}"):
+            decode(shaped.getvalue(), "x")
+    scenes = "".join(
+        f'<Image ID="Image:{at}" Name="{at}"><Pixels ID="Pixels:{at}" DimensionOrder="XYZCT" Type="uint8" SizeX="3" '
+        f'SizeY="2" SizeZ="1" SizeC="1" SizeT="1"><TiffData IFD="{at}" PlaneCount="1"/></Pixels></Image>'
+        for at in range(2)
+    )
+    told = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{scenes}</OME>'
+    with pytest.raises(DataError, match="x is no single picture: got 2 pictures; give one a file"):
+        read(pages(GREY, GREY, description=told), "x")
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "BMP", "PNG"])
@@ -171,15 +207,15 @@ def test_a_mask_of_one_bit_is_a_label_image_of_one_nucleus(kind: str) -> None:
 def test_a_stack_of_narrow_planes_is_no_picture_of_few_colours() -> None:
     two = np.arange(64 * 64 * 2, dtype=np.uint8).reshape(64, 64, 2)
     for narrow in (tiff(two, photometric="minisblack"), tiff(two[..., :1].repeat(3, 2), photometric="minisblack")):
-        for decode in (decode_image, decode_labels):
+        for decode in (read, decode_labels):
             with pytest.raises(
                 DataError, match=r"x is no single picture: got a stack of 64 planes of 64 x [23]; give one"
             ):
                 decode(narrow, "x")
     three = tiff(np.zeros((50, 60, 3), np.uint8), photometric="minisblack")
     with pytest.raises(DataError, match=r"50 planes of 60 x 3; give one plane a file, or save colours as RGB$"):
-        decode_image(three, "x")
-    assert decode_image(tiff(two, photometric="minisblack", planarconfig="contig", extrasamples=[2]), "x").ndim == 2
+        read(three, "x")
+    assert read(tiff(two, photometric="minisblack", planarconfig="contig", extrasamples=[2]), "x").ndim == 2
 
 
 @pytest.mark.parametrize("shape", [(5, 6, 7), (3, 6, 2), (2, 2, 3, 4)])
@@ -211,7 +247,7 @@ def test_lossy_label_images_are_refused(kind: str) -> None:
     data = saved(Image.fromarray(GREY), kind)
     with pytest.raises(DataError, match="x is compressed with losses, which change the ids; save label images as PNG"):
         decode_labels(data, "x")
-    assert decode_image(data, "x").shape[:2] == (2, 3)
+    assert read(data, "x").shape[:2] == (2, 3)
     buffer = io.BytesIO()
     Image.fromarray(GREY).save(buffer, "WEBP", lossless=True)
     assert decode_labels(buffer.getvalue(), "x").max() == 5

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from tests.data.files import flip, pack, snapshot, write
@@ -11,10 +13,12 @@ from nucleate.data import source
 from nucleate.data.source import open_source
 from nucleate.errors import DataError, UsageError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 pytestmark = pytest.mark.base
+
+PROGRAM = f"""import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from tests.powerless import give_up_powers; give_up_powers()
+from nucleate.data.source import open_source
+print(*open_source(sys.argv[1]).names)"""
 
 FILES = {"b/x.txt": b"X", "a/y.txt": b"Y" * 500, "b/.DS_Store": b"", "__MACOSX/b/x.txt": b"", ".hidden/z": b""}
 
@@ -107,15 +111,31 @@ def test_the_fingerprint_of_a_folder_is_taken_in_blocks(tmp_path: Path, monkeypa
         opened.fingerprint()
 
 
-def test_linked_folders_are_entered_and_links_that_lead_back_are_not(tmp_path: Path) -> None:
+def test_linked_folders_are_entered_once_and_links_that_lead_back_are_not(tmp_path: Path) -> None:
     kept = write(tmp_path / "kept", {"x.txt": b"X"})
-    folder = write(tmp_path / "set", {"a/y.txt": b"Y"})
+    folder = write(tmp_path / "set", {"z/y.txt": b"Y"})
     try:
-        (folder / "b").symlink_to(kept, target_is_directory=True)
-        (folder / "round").symlink_to(folder, target_is_directory=True)
+        for link, to in {"b": kept, "round": folder, "up": tmp_path, "a": folder / "z"}.items():
+            (folder / link).symlink_to(to, target_is_directory=True)
     except OSError:
         pytest.skip("no links on this system")
-    assert open_source(folder).names == ["a/y.txt", "b/x.txt"]
+    opened = open_source(folder)
+    assert opened.names == ["b/x.txt", "z/y.txt"]
+    assert opened.folders == {"b", "z"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="powers of the administrator are given up on Linux")
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", FILES | {"shut/x.txt": b"", ".shut/x.txt": b""})
+    for name in ("shut", ".shut"):
+        (folder / name).chmod(0)
+    try:
+        ended = subprocess.run([sys.executable, "-c", PROGRAM, str(folder)], capture_output=True, text=True, check=True)
+    finally:
+        for name in ("shut", ".shut"):
+            (folder / name).chmod(0o755)
+    assert ended.stdout.split() == ["a/y.txt", "b/x.txt"]
+    assert ended.stderr == f"{folder}: passed over the folder shut, which cannot be listed: Permission denied\n"
 
 
 def test_entries_of_a_zip_may_begin_with_a_dot(tmp_path: Path) -> None:

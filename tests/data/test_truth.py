@@ -11,6 +11,7 @@ from tests.data.files import ONE, equal, pack, png, two_nuclei, write
 from tests.strategies import label_images
 
 from nucleate.core.rle import encode_labels
+from nucleate.data.pictures import open_pictures
 from nucleate.data.truth import labels_from_codes, read_labels_source, read_pair
 from nucleate.errors import DataError, UsageError
 
@@ -167,3 +168,23 @@ def test_pictures_give_sizes_under_the_id_of_either_side(tmp_path: Path) -> None
     truth = write(tmp_path / "truth", {name: png([[1, 0]]) for name in ("p53_label.tif", "b.tif")})
     images = write(tmp_path / "images", {name: png([[0, 0], [0, 0]]) for name in ("p53.tif", "b.tif")})
     assert read_pair(submission, truth, images=images)[0]["p53"].shape == (2, 2)
+
+
+@pytest.mark.parametrize("names", [("a.ome", "b"), ("a_img", "b"), ("a.ome", "a_label", "b")])
+def test_pictures_whose_names_go_beyond_those_of_their_truth_meet(tmp_path: Path, names: tuple[str, ...]) -> None:
+    ours = write(tmp_path / "ours", {f"{one}.labels.tif": png([[0, 1]]) for one in names})
+    truth = write(tmp_path / "truth", {f"{one}.tif": png([[0, 1]]) for one in "ab"})
+    for sides in ((ours, truth), (truth, ours)):
+        pred, true = read_pair(*sides)
+        assert len(pred.keys() & true.keys()) == 2
+    submission = table(tmp_path / "s.csv", "ImageId,EncodedPixels\na,1 2\nb,1 1\n")
+    images = write(tmp_path / "images", {f"{one}.tif": png([[0, 0], [0, 0]]) for one in (*names[:1], "b")})
+    assert read_pair(submission, truth, images=images)[0]["a"].shape == (2, 2)
+
+
+def test_names_of_which_two_go_beyond_one_do_not_meet(tmp_path: Path) -> None:
+    ours = write(tmp_path / "ours", {f"{one}.labels.tif": png([[0, 1]]) for one in ("a.ome", "a_img", "b")})
+    truth = write(tmp_path / "truth", {f"{one}.tif": png([[0, 1]]) for one in "ab"})
+    pred, true = read_pair(ours, truth)
+    assert pred.keys() & true.keys() == {"b"}
+    assert open_pictures(write(tmp_path / "p", {"a.ome.tif": b"", "a_img.tif": b""}))("a") is None

@@ -112,3 +112,23 @@ def test_files_of_one_name_keep_the_folders_that_tell_them_apart(tmp_path: Path)
         join_coco(tmp_path / "all.json", joined)
         images = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))["images"]
         assert [image["file_name"] for image in images] == expected
+
+
+@pytest.mark.parametrize("root", ["/home/me/", "C:/me/"])
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["{}in/f.png", "f.png"], ["in/f.png", "f.png"]),
+        (["{}in/f.png", "{}in/g.png", "old/f.png"], ["f.png", "g.png", "old/f.png"]),
+        (["{}in/a/f.png", "{}in/b/f.png", "f.png"], ["a/f.png", "b/f.png", "f.png"]),
+    ],
+)
+def test_pictures_saved_one_by_one_tell_no_folders_of_the_machine(
+    tmp_path: Path, root: str, names: list[str], expected: list[str]
+) -> None:
+    parts = [tmp_path / f"{number}.json" for number in range(len(names))]
+    for part, name in zip(parts, names, strict=True):
+        write_coco(part, [Picture(name.format(root), np.ones((2, 2), np.int32))])
+    join_coco(tmp_path / "all.json", parts)
+    images = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))["images"]
+    assert [image["file_name"] for image in images] == expected

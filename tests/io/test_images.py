@@ -120,6 +120,20 @@ def test_palette_with_transparency_gives_no_warning(tmp_path: Path) -> None:
     assert image.axes == "YXS"
 
 
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_colour_png_with_an_odd_profile_is_read_and_one_that_fails_its_check_is_not(
+    tmp_path: Path, depth: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = (b"\0" + bytes(range(5 * 3 * depth // 8))) * 4
+    plain = _png(5, 4, depth, 2, rows)
+    path = tmp_path / "a.png"
+    path.write_bytes(plain[:33] + _chunk(b"iCCP", b"odd\0\0" + zlib.compress(b"no profile")) + plain[33:])
+    assert read_image(path).shape_HW == (4, 5)
+    assert not caplog.records
+    path.write_bytes(plain[:-13] + bytes([plain[-13] ^ 1]) + plain[-12:])
+    assert "damaged PNG file" in _message(path)
+
+
 @pytest.mark.parametrize("suffix", ["gif", "png"])
 def test_animations_are_stacks(tmp_path: Path, suffix: str) -> None:
     frames = [PIL.Image.fromarray(np.roll(RAMP, i)) for i in range(3)]

@@ -11,7 +11,7 @@ import tifffile
 from tests.io.reading import numbers, read_both_ways
 
 from nucleate.errors import InputError, TooLargeError
-from nucleate.io.images import read_image
+from nucleate.io.images import pictures_of, read_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -266,6 +266,22 @@ def test_thumbnails_and_pyramid_levels_are_passed_over(tmp_path: Path) -> None:
     image = read_both_ways(path)
     assert image.axes == "YX"
     np.testing.assert_array_equal(image.pixels, full)
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [
+        (["Macrophages 1", "unlabeled", "labeled", "label", "Thumbelina"], 5),  # as large as the others
+        (["slide", "second", "-label", "-macro image", "-Thumbnail", "-Barcode image", "-Overview", "-macro_mask"], 2),
+        (["slide", "second", "-Macrophages", "-thumb print", "-labeled"], 5),
+    ],
+)
+def test_pictures_beside_slides_are_known_by_all_of_their_names(tmp_path: Path, names: list[str], kept: int) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
+        for name in names:
+            side = 8 if name.startswith("-") else 16
+            writer.write(numbers(side, side), metadata={"axes": "YX", "Name": name.removeprefix("-")})
+    assert pictures_of(tmp_path / "a.ome.tif") == [name.removeprefix("-") for name in names[:kept]]
 
 
 def test_memory_limit_is_held_before_decoding(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from tests.io.micromanager_files import write_position
 from tests.io.ome_sets import NAMES, plane, write_set
 from tests.io.reading import read_both_ways
 
+from nucleate.errors import InputError
+from nucleate.io import tiff_ome
 from nucleate.io.faults import quiet
 from nucleate.io.images import open_image, pictures_of, read_image
 from nucleate.io.tiff import set_members
@@ -240,3 +242,32 @@ def test_metadata_are_read_from_a_text_of_their_own(tmp_path: Path, begin: str) 
             for i in range(2):
                 writer.write(plane(number, i), description=None if i else told, metadata=None, contiguous=False)
         _is_position(path, number)
+
+
+def _pointing(path: Path, text: str) -> None:
+    """Write a file whose metadata lie in a text beside it."""
+    path.with_name("s.companion.ome").write_text(text, "utf-8")
+    told = f'<OME UUID="urn:uuid:{path.name}"><BinaryOnly MetadataFile="s.companion.ome" UUID="urn:uuid:s"/></OME>'
+    tifffile.imwrite(path, plane(0, 0), description=told, metadata=None)
+
+
+def test_a_text_of_metadata_without_end_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiff_ome, "_MOST_BYTES", 2 << 20)
+    path = tmp_path / "a.ome.tif"
+    _pointing(path, "<OME>" + " " * (3 << 20) + "</OME>")
+    with pytest.raises(InputError, match=r"companion\.ome: 3 MiB of OME metadata, at most 2 are read; move it away"):
+        read_image(path)
+    path.with_name("s.companion.ome").unlink()
+    assert read_image(path).pixels.shape == plane(0, 0).shape
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_entities_are_not_resolved(tmp_path: Path, own: bool) -> None:
+    bomb = '<!DOCTYPE OME [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]><OME><Image Name="&b;"/></OME>'
+    path = tmp_path / "a.ome.tif"
+    if own:
+        tifffile.imwrite(path, plane(0, 0), description=bomb, metadata=None)
+    else:
+        _pointing(path, bomb)
+    with pytest.raises(InputError, match="hold entities, which could grow without end; save it again"):
+        read_image(path)

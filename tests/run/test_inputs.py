@@ -140,9 +140,12 @@ def test_label_images_of_pictures_beside_them_are_left(
         with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
             for name in (*names, *others, *beside):
                 archive.write(tmp_path / name, name)
-    found = expand([str(tmp_path / "all.zip" if zipped else tmp_path)])
+    left: list[str] = []
+    found = expand([str(tmp_path / "all.zip" if zipped else tmp_path)], left=left)
     shown = [source.member or str(source.path.relative_to(tmp_path)) for source in found]
     assert sorted(shown) == sorted([*names[:2], *others])
+    top = f"{tmp_path}/all.zip!" if zipped else f"{tmp_path}/"
+    assert {name.removeprefix(top) for name in left} == {"ome/labels", "set/labels", "set/masks", *beside}
     assert "left out label images of pictures there" in caplog.text
 
 

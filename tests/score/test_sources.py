@@ -74,6 +74,11 @@ def test_binary_masks_are_named() -> None:
 def test_no_common_image_is_a_wrong_call() -> None:
     with pytest.raises(UsageError, match=r"no image is in both: predictions p, q; truth a, b, c ... \(4\)"):
         evaluate_sources({"p": ONE, "q": ONE}, {"a": ONE, "b": ONE, "c": ONE, "d": ONE})
+    numbers: Any = {1: ONE, 2: ONE}
+    with pytest.raises(UsageError, match=r"predictions 1, 2; truth '1', '2'; give"):
+        evaluate_sources(numbers, {"1": ONE, "2": ONE})
+    mixed: Any = {"x": ONE, 1: ONE}
+    assert evaluate_sources(mixed, mixed).kaggle == 1.0
     with pytest.raises(UsageError, match="predictions none; truth none"):
         evaluate_sources({}, {})
 

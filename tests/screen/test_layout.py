@@ -166,12 +166,20 @@ def test_jobs_of_leica_make_no_field_together(tmp_path: Path, jobs: list[tuple[i
 
 @pytest.mark.parametrize(
     "pictures",
-    [[(0, 8, 1, 0, 0), (1, 9, 1, 0, 0)], [(0, 8, 1, 0, 0), (0, 9, 1, 0, 1), (1, 8, 1, 0, 0), (1, 9, 1, 0, 1)]],
-    ids=["each well of one job", "each channel of one job"],
+    [
+        [(0, 8, 1, 0, 0), (1, 9, 1, 0, 0)],
+        [(0, 8, 1, 0, 0), (0, 9, 1, 0, 1), (1, 8, 1, 0, 0), (1, 9, 1, 0, 1)],
+        [(0, 8, 1, 0, 0), (0, 9, 1, 0, 1), (0, 8, 2, 0, 0), (1, 8, 1, 0, 0)],
+    ],
+    ids=["each well of one job", "each channel of one job", "two pictures of one are missing"],
 )
 def test_jobs_of_leica_that_mix_nowhere_are_one_plate(tmp_path: Path, pictures: list[tuple[int, ...]]) -> None:
     plate = read_plate(_touch(tmp_path, *(LEICA.format(*one) for one in pictures)))
-    assert (plate.problems, [field.name for field in plate.fields]) == ((), ["A01_f2001", "A02_f2001"])
+    places = sorted({(well, place) for well, _, place, _, _ in pictures})
+    assert (plate.problems, [field.name for field in plate.fields]) == (
+        (),
+        [f"A0{well + 1}_f200{place}" for well, place in places],
+    )
     assert sum(len(field.files) for field in plate.fields) == len(pictures)
 
 

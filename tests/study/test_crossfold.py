@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import numpy as np
 import PIL.Image
@@ -15,6 +17,7 @@ from tests.train.drawn import disks
 
 from nucleate.apps.cli.main import main
 from nucleate.core.toml import toml_text
+from nucleate.data import cache as store
 from nucleate.data.write import write_sample
 from nucleate.errors import DataError, UsageError
 from nucleate.nets.build import NetConfig
@@ -277,6 +280,22 @@ def test_a_fold_of_other_settings_is_refused_before_any_is_trained(field: str, t
     with pytest.raises(UsageError, match=f"fold-1 was trained with another {field}; give its settings"):
         run_crossfold(plan)
     assert [path.name for path in plan.out.iterdir()] == ["fold-1"]
+
+
+@pytest.mark.parametrize("verb", [["crossval", "--ship", "mine", "--network", "0", "--resume"], ["stress"]])
+def test_pictures_are_loaded_once(
+    cached: CrossPlan, tmp_path: Path, verb: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_crossfold(cached)
+    shutil.copytree(cached.out, tmp_path / "out")
+    config = tmp_path / "net.toml"
+    config.write_text(toml_text(CONFIG.model_dump(mode="json", exclude_none=True)))
+    load = Mock(wraps=store.load)
+    monkeypatch.setattr(store, "load", load)
+    words = [str(cached.data), "-o", str(tmp_path / "out"), "--config", str(config), "--table", str(cached.table)]
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([*verb, *words, "--device", "cpu", "--quiet"])
+    assert load.call_count == 1
 
 
 @pytest.mark.usefixtures("cache")

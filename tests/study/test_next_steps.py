@@ -26,7 +26,6 @@ from nucleate.study.next_ideas import (
     BEST,
     FLAGSHIP,
     TYPES,
-    NextPlan,
     baseline_config,
     changed,
     combine,
@@ -35,6 +34,7 @@ from nucleate.study.next_ideas import (
 from nucleate.study.next_run import choose_shown, names_of, run_study
 from nucleate.study.next_steps import Outcome, Part, Study, fold_parts, type_parts
 from nucleate.study.next_table import type_row
+from nucleate.study.plan import NextPlan
 from nucleate.train.config import load_config
 from nucleate.train.detector import why_no_detector
 

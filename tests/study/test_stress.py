@@ -92,6 +92,7 @@ def test_an_unknown_change_is_one_line_before_anything_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "net.toml").write_text("")
+    (tmp_path / "data").mkdir()
     words = ["stress", str(tmp_path / "data"), "-o", str(tmp_path), "--config", str(tmp_path / "net.toml")]
     with pytest.raises(SystemExit) as ended:
         main([*words, "--only", "inverted,blured"])
@@ -128,7 +129,7 @@ def test_a_model_is_looked_at_without_what_it_was_trained_on(
     assert "None of them is among those that it was trained on" in told
     for wrong, why in (
         (words, "give --model, or --config of a study"),
-        ([*by_model, "--config", "net.toml"], "give --model, or --config of a study"),
+        ([*by_model, "--config", str(tmp_path / "mine.toml")], "give --model, or --config of a study"),
         ([*by_model, "--folds", "1"], "--folds are those of a study"),
     ):
         with pytest.raises(SystemExit) as ended:

@@ -44,6 +44,8 @@ def test_the_papers_settings_are_those_of_the_study(name: str) -> None:
         ({"augment": {"zoom": [2.0, 1.0]}}, "zoom"),
         ({"calm": {"epochs": 1, "zom": [1.0, 1.0]}}, "calm.zom"),
         ({"calm": {"epochs": 1, "plain": 2}}, "calm.plain"),
+        ({"lr": float("inf")}, "lr: "),
+        ({"augment": {"blur": float("inf")}}, "augment.blur: "),
         ({"epochs": "many"}, "epochs: .*, got 'many';"),
         ({"crop": 16, "network": {"depth": 5}}, "crop must be 32 or more"),
     ],

@@ -7,6 +7,7 @@ import json
 import tomllib
 import zipfile
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +32,7 @@ from nucleate.train.loop import BEST, FINAL, fit
 from nucleate.train.presets import settings_from
 from nucleate.train.quantise import add_int8, calibration_crops, write_int8
 from nucleate.train.retune import retune, write_model
-from nucleate.train.shipping import check_unchanged
+from nucleate.train.shipping import check_unchanged, write_own_card
 from nucleate.train.start import first_network, network_of, with_start
 from nucleate.train.validation import mask_iou
 from nucleate.train.verdict import conclude
@@ -180,6 +181,8 @@ def test_a_run_ends_with_a_verdict_in_its_card(files: ModelFiles, tmp_path: Path
     assert card.scores["verdict"]["after"] == pytest.approx(card.scores["kaggle"], abs=1e-3)
     assert "disks on 6 held-out images" in verdict.line()
     check_unchanged(tmp_path / "tuned.toml")
+    write_own_card(tmp_path / "dated.toml", card.model_copy(update={"scores": {"when": date(2026, 1, 2)}}))
+    check_unchanged(tmp_path / "dated.toml")
     write_model(None, find_model(tmp_path / "tuned.onnx"), card=card.model_copy(update={"min_confidence": 0.123}))
     with pytest.raises(UsageError, match=r"tuned\.toml was changed since it was written, as by nucleate tune"):
         finish(tmp_path, config, samples=dark(disks(10)), held=held, name="tuned")
@@ -279,8 +282,9 @@ def test_nobody_signs_for_the_model_of_another(files: ModelFiles, tmp_path: Path
     with pytest.raises(UsageError, match=r"--licence 'my own licence, see web' is no SPDX identifier.* CC-BY-4\.0$"):
         export_model(files, tmp_path / "out", to="bioimageio", authors=["Ada"], licence="my own licence, see web")
     odd = replace(files, card=files.card.model_copy(update={"licence": "see web"}))
-    with pytest.raises(UsageError, match="licence in the card of disks: 'see web' is no SPDX identifier"):
-        export_model(odd, tmp_path / "out", to="bioimageio", authors=["Ada"])
+    for given in ("", "CC-BY-4.0"):
+        with pytest.raises(UsageError, match=r"licence in .*\.toml: 'see web' is no SPDX identifier"):
+            export_model(odd, tmp_path / "out", to="bioimageio", authors=["Ada"], licence=given)
     with pytest.raises(UsageError, match="not in onnx"):
         export_model(files, tmp_path / "out", to="onnx", authors=["Ada"])
     assert not (tmp_path / "out").exists()

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-__all__ = ["stem_of", "without_ending", "without_extras"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["alone", "stem_of", "without_ending", "without_extras"]
 
 _LABELS = re.compile(  # ours, Cellpose's, StarDist's, and what QuPath's scripts write
     r"(?<=.)(\.labels(\.ome)?|(_cp)?_masks?|\.stardist|[-_]labels?|-labelled)$", re.IGNORECASE
@@ -45,3 +49,17 @@ def without_extras(image_id: str) -> str:
     ['a', 'a', 'a']
     """
     return _EXTRAS.sub("", image_id)
+
+
+def alone(ids: Iterable[str], bare: Callable[[str], str]) -> dict[str, str]:
+    """Give each id by what is left of it, but for those of which as much is left.
+
+    Examples
+    --------
+    >>> alone(["a.ome", "b.ome", "b_img"], without_extras)
+    {'a': 'a.ome'}
+    """
+    grouped: dict[str, list[str]] = {}
+    for one in ids:
+        grouped.setdefault(bare(one), []).append(one)
+    return {left: same[0] for left, same in grouped.items() if len(same) == 1}

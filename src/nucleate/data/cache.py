@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cache_folder", "load", "store"]
 
-_FORMAT = 4
+_FORMAT = 5
 _INDEX = "index.json"
 _OLD_NAME = re.compile(r"samples-[0-9a-f]{32}\.zip")  # of no place, so that no data set would ever replace it
 _logger = logging.getLogger(__name__)

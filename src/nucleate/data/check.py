@@ -17,7 +17,7 @@ from nucleate.core.labels import relabel
 from nucleate.core.pieces import Ids, count_pieces, look_at_ids, unnumbered_set
 from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, find_outlined
-from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask, digest_of, stored_labels
+from nucleate.data.pixels import PICTURE_SUFFIXES, digest_of, read_mask, read_picture, stored_labels
 from nucleate.data.regions import faults, painting_order
 from nucleate.data.source import Source, open_source
 from nucleate.errors import DataError
@@ -199,7 +199,7 @@ def _check_entry(source: Source, entry: kaggle.KaggleEntry, *, report: Report, s
     masks = _Masks(entry.image_id, report, painted)
     for name in entry.masks:
         try:
-            mask = decode_mask(source.read(name), name)
+            mask = read_mask(source, name)
         except DataError as error:
             report.add("unreadable file", entry.image_id, place=name, detail=str(error))
             continue
@@ -350,7 +350,7 @@ def _check_orphans(source: Source, entries: list[kaggle.KaggleEntry], *, report:
 def _image(source: Source, place: tuple[str, str], *, report: Report, seen: dict[bytes, str]) -> NDArray[Any] | None:
     image_id, name = place
     try:
-        image = decode_image(source.read(name), name)
+        image = read_picture(source, name)
     except DataError as error:
         report.add("unreadable file", image_id, place=name, detail=str(error))
         return None

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from nucleate.core.endings import without_extras
+from nucleate.core.endings import alone, without_extras
 from nucleate.data.names import FileName, is_ours, picture_id, tree_id
 from nucleate.data.outlined import names_in
-from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_labels
+from nucleate.data.pixels import PICTURE_SUFFIXES, decode_labels, read_picture
 from nucleate.data.run_names import by_inputs
 from nucleate.data.sample import Sample
 from nucleate.errors import DataError
@@ -163,7 +163,7 @@ def _is_array(name: str) -> bool:
 
 def _by_image(labels: Mapping[str, str], images: Collection[str], *, source: Source) -> dict[str, str]:
     """Put label images under the ids of their images, which may be called ``a.ome`` or ``a_img`` beside ``a``."""
-    longer = {without_extras(image_id): image_id for image_id in images}
+    longer = alone(images, without_extras)
     found: dict[str, str] = {}
     for label_id, name in labels.items():
         image_id = label_id if label_id in images else longer.get(without_extras(label_id), label_id)
@@ -210,7 +210,7 @@ def samples_of(source: Source) -> list[Sample]:
         if pair.image is None or pair.labels is None:
             missing = "image" if pair.image is None else "label image"
             raise DataError(f"{source}: {pair.image_id} has no {missing}; add it or take the other file out")
-        image = decode_image(source.read(pair.image), f"{source}/{pair.image}")
+        image = read_picture(source, pair.image)
         labels = decode_labels(source.read(pair.labels), f"{source}/{pair.labels}")
         samples.append(Sample(pair.image_id, image, labels, group=pair.image_id))
     return samples

@@ -18,7 +18,7 @@ from nucleate.core.image import Image
 from nucleate.core.labels import areas, relabel
 from nucleate.core.pieces import EIGHT, unnumbered
 from nucleate.data.names import picture_id
-from nucleate.data.pixels import PICTURE_SUFFIXES, decode_image, decode_mask, stored_labels
+from nucleate.data.pixels import PICTURE_SUFFIXES, read_mask, read_picture, stored_labels
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source
 from nucleate.errors import DataError, InputError
@@ -135,7 +135,7 @@ def list_images(path: Path | str) -> list[tuple[str, Callable[[], Image]]]:
     def opener(entry: KaggleEntry) -> Callable[[], Image]:
         def read() -> Image:
             try:
-                pixels = decode_image(source.read(entry.image), f"{source}/{entry.image}")
+                pixels = read_picture(source, entry.image)
             except DataError as error:
                 raise InputError(str(error)) from error
             return Image(pixels, "YX" if pixels.ndim == 2 else "YXS", name=entry.image_id)
@@ -160,7 +160,7 @@ def samples_of(source: Source) -> list[Sample]:
     """
     samples = []
     for entry in _entries(source):
-        image = decode_image(source.read(entry.image), f"{source}/{entry.image}")
+        image = read_picture(source, entry.image)
         labels = read_labels(source, entry, shape=image.shape[:2])
         samples.append(Sample(entry.image_id, image, labels, group=entry.image_id))
     return samples
@@ -194,13 +194,13 @@ def read_labels(source: Source, entry: KaggleEntry, *, shape: tuple[int, int] | 
             "or give it an empty masks folder if it shows no nuclei"
         )
     if shape is None:
-        height, width = decode_image(source.read(entry.image), f"{source}/{entry.image}").shape[:2]
+        height, width = read_picture(source, entry.image).shape[:2]
         shape = (height, width)
     whole = sole_labels(source, entry)
     if whole is not None:
         _check_size(f"{source}/{entry.masks[0]}", whole, shape=shape)
         return whole
-    named = ((name, decode_mask(source.read(name), f"{source}/{name}")) for name in entry.masks)
+    named = ((name, read_mask(source, name)) for name in entry.masks)
     return merge_masks(named, shape)
 
 

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nucleate.core.endings import stem_of, without_ending
+from nucleate.core.endings import alone, stem_of, without_ending, without_extras
 from nucleate.data.annotations import READERS, begins_as_geojson, is_geojson
 from nucleate.data.coco import coco_pictures, coco_regions, file_names
 from nucleate.data.names import read_names
-from nucleate.data.pixels import decode_image
+from nucleate.data.pixels import read_picture
 from nucleate.data.regions import Region, faults, paint_regions
 from nucleate.data.sample import Sample
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -127,7 +127,7 @@ def names_in(source: Source) -> dict[str, FileName]:
 
 
 def drawn_on(source: Source, names: Collection[str]) -> set[str]:
-    """Tell on which of some files outlines are drawn: those whose whole name they have.
+    """Tell on which of some files outlines are drawn: those whose whole name they have, but for ``.ome`` and ``_img``.
 
     Raises
     ------
@@ -137,18 +137,26 @@ def drawn_on(source: Source, names: Collection[str]) -> set[str]:
     if not names:
         return set()
     files, of_coco = _annotations(source, of=names)
-    stems = {_outline_id(name) for name in files}
+    stems = {without_extras(_outline_id(name)) for name in files}
     listed = {PurePosixPath(one["file_name"]).name for _, found in of_coco for one in found.values()}
-    return {name for name in names if stem_of(name) in stems or PurePosixPath(name).name in listed}
+    return {name for name in names if _bare(name) in stems or PurePosixPath(name).name in listed}
 
 
-def find_outlined(source: Source) -> list[Outlined]:
+def find_outlined(source: Source, named: Mapping[str, FileName] | None = None) -> list[Outlined]:
     """List the outlined pictures of a source by id.
 
     Known are ``<id>.geojson``, ``<id>.json``, ``<id>.zip`` (also ``.rois.zip``, ``RoiSet_<id>.zip``,
     ``<id>_RoiSet.zip``), ``<id>.roi`` and ``<id>.xml`` beside
     or in another folder than ``<id>.png`` (``.tif``, ...), and COCO files that name their pictures: by the path from
     the COCO file, by the path in the source, or by a name that one picture has. JSON of another kind is passed over.
+    A picture may be called ``a.ome`` or ``a_img`` beside outlines of ``a``.
+
+    Parameters
+    ----------
+    source : Source
+        A data set.
+    named : mapping of str to FileName, optional
+        What its files are (`names_in`), where that is known.
 
     Returns
     -------
@@ -160,15 +168,16 @@ def find_outlined(source: Source) -> list[Outlined]:
     DataError
         If an id occurs twice, a COCO file names a picture of which there are several, or a JSON file is damaged.
     """
-    pictures = [name for name, one in names_in(source).items() if not one.is_label]
+    named = names_in(source) if named is None else named
+    pictures = [name for name, one in named.items() if not one.is_label]
     files, of_coco = _annotations(source)
     if of_coco:
         return _coco(source, pictures, files=of_coco)
     if not files:
         return []
     images = _by_id(source, {name: stem_of(name) for name in pictures})
-    ids = {name: _outline_id(name) for name in files}
-    outlines = _by_id(source, {name: one if one in images else without_ending(one) for name, one in ids.items()})
+    longer = alone(images, without_extras)
+    outlines = _by_id(source, {name: _picture_of(_outline_id(name), images, longer=longer) for name in files})
     return [
         Outlined(
             image_id,
@@ -200,7 +209,7 @@ def samples_of(source: Source) -> list[Sample]:
             raise DataError(f"{source}: {entry.image_id} has no picture; add it or take {entry.outlines} out")
         if entry.read is None:
             raise DataError(f"{source}: {entry.image_id} has no outlines; add them or take the picture out")
-        image = decode_image(source.read(entry.image), f"{source}/{entry.image}")
+        image = read_picture(source, entry.image)
         shape = (image.shape[0], image.shape[1])
         samples.append(Sample(entry.image_id, image, entry.nuclei(shape, note=note), entry.image_id))
     return samples
@@ -257,15 +266,15 @@ def _reader(source: Source, name: str) -> _Reader:
 
 def _annotations(source: Source, *, of: Collection[str] | None = None) -> tuple[list[str], _Coco]:
     """List the files of outlines, and what COCO files list; with `of`, no JSON is parsed that names none of these."""
-    stems = {*map(stem_of, of or ())}
+    stems = {*map(_bare, of or ())}
     files: list[str] = []
     of_coco: _Coco = []
     for name in source.names:
         ending = PurePosixPath(name).suffix.lower()
         if ending == ".json":
-            named = of is None or _outline_id(name) in stems
+            named = of is None or without_extras(_outline_id(name)) in stems
             data = source.read(name) if named else _read_if_whole(source, name)
-            if not begins_as_geojson(data) and (named or not stems.isdisjoint(map(stem_of, file_names(data)))):
+            if not begins_as_geojson(data) and (named or not stems.isdisjoint(map(_bare, file_names(data)))):
                 listed = coco_pictures(data, f"{source}/{name}")
                 if listed is not None:
                     of_coco.append((name, listed))
@@ -286,9 +295,22 @@ def _read_if_whole(source: Source, name: str) -> bytes:
         return b""
 
 
+def _bare(name: str) -> str:
+    return without_extras(stem_of(name))
+
+
 def _outline_id(name: str) -> str:
     """Give the name of the picture in that of its outlines."""
     return _ENDINGS.sub("", stem_of(name))
+
+
+def _picture_of(outline_id: str, images: Collection[str], *, longer: Mapping[str, str]) -> str:
+    """Give the id of a picture to its outlines: by all of their name, or without what either is called beyond it."""
+    for one in (outline_id, without_ending(outline_id)):
+        for image_id in (one, longer.get(without_extras(one), one)):
+            if image_id in images:
+                return image_id
+    return without_ending(outline_id)
 
 
 def _by_id(source: Source, ids: dict[str, str]) -> dict[str, str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nucleate.core.endings import alone, without_extras
 from nucleate.data import kaggle
 from nucleate.data.names import picture_id, tree_id
 from nucleate.data.outlined import names_in
-from nucleate.data.pixels import decode_image
+from nucleate.data.pixels import read_picture
 from nucleate.data.source import open_source
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def open_pictures(path: Path | str) -> Callable[[str], NDArray[Any] | None]:
     Returns
     -------
     callable
-        Image id -> (H, W) or (H, W, 3) array in the file's dtype, or None when there is no such picture. Raises
-        DataError when the file is damaged.
+        Image id -> (H, W) or (H, W, 3) array in the file's dtype, or None when there is no such picture; ``a`` is
+        also ``a.ome`` or ``a_img`` where there is one of these alone. Raises DataError when the file is damaged.
 
     Raises
     ------
@@ -47,8 +48,10 @@ def open_pictures(path: Path | str) -> Callable[[str], NDArray[Any] | None]:
             for image_id in (picture_id(name), tree_id(name)):
                 named.setdefault(image_id, name)
 
+    longer = alone(named, without_extras)
+
     def read(image_id: str) -> NDArray[Any] | None:
-        name = named.get(image_id)
-        return None if name is None else decode_image(source.read(name), f"{source}/{name}")
+        name = named.get(image_id) or named.get(longer.get(without_extras(image_id), ""))
+        return None if name is None else read_picture(source, name)
 
     return read

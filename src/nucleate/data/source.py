@@ -1,19 +1,25 @@
-"""A data set's files, whether they lie in a folder or in a zip: listed, read in place, never written to or unpacked."""
+"""A data set's files, whether they lie in a folder or in a zip: listed, read in place, never written to."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import os
+import tempfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from nucleate.core.folders import each_folder
+from nucleate.core.text import one_line
 from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
+    from contextlib import AbstractContextManager
 
 __all__ = ["MAX_FILE_BYTES", "FolderSource", "Source", "ZipSource", "open_source"]
 
@@ -23,6 +29,8 @@ MAX_FILE_BYTES = 2**30
 _PART = "::"
 _ROI = ".roi"
 _BLOCK = 2**20
+
+_logger = logging.getLogger(__name__)
 
 
 class Source(ABC):
@@ -58,6 +66,16 @@ class Source(ABC):
         """
 
     @abstractmethod
+    def file(self, name: str) -> AbstractContextManager[Path]:
+        """Give the path of a file while a ``with`` block lasts: of a copy, if it lies in a zip.
+
+        Raises
+        ------
+        DataError
+            As `read`.
+        """
+
+    @abstractmethod
     def fingerprint(self, used: Collection[str] | None = None) -> str:
         """Give a hexadecimal hash of names and contents; equal content means an equal hash.
 
@@ -86,28 +104,36 @@ class FolderSource(Source):
             self._fill([only])
             return
         names: list[str] = []
-        entered: set[Path] = set()
-        for folder, folders, files in os.walk(path, followlinks=True):
-            here = Path(folder)
-            if here.resolve() in entered:  # a link that leads back
-                folders.clear()
-                continue
-            entered.add(here.resolve())
+        for here, folders, files in each_folder(path, self._note):
+            folders[:] = [name for name in folders if not _hidden(name)]
             below = here.relative_to(path)
-            names += [(below / name).as_posix() + "/" for name in folders]
+            names += [] if here == path else [f"{below.as_posix()}/"]
             names += [(below / name).as_posix() for name in files]
         self._fill(names)
 
+    def _note(self, error: OSError) -> None:
+        where = one_line(os.path.relpath(error.filename, self.path))
+        _logger.warning("%s: passed over the folder %s, which cannot be listed: %s", self, where, error.strerror)
+
     def read(self, name: str) -> bytes:
         """Read one file (see `Source.read`)."""
+        with self.file(name) as path:
+            try:
+                return path.read_bytes()
+            except OSError as error:
+                raise DataError(_unreadable(path, error)) from error
+
+    @contextlib.contextmanager
+    def file(self, name: str) -> Iterator[Path]:
+        """Give the path of a file (see `Source.file`)."""
         path = self.path / name
         try:
             size = path.stat().st_size
-            if size > MAX_FILE_BYTES:
-                raise DataError(_too_large(str(path), size))
-            return path.read_bytes()
         except OSError as error:
             raise DataError(_unreadable(path, error)) from error
+        if size > MAX_FILE_BYTES:
+            raise DataError(_too_large(str(path), size))
+        yield path
 
     def fingerprint(self, used: Collection[str] | None = None) -> str:
         """Hash names and bytes of files, however large: a file beside the pictures may be a whole slide."""
@@ -129,7 +155,7 @@ class FolderSource(Source):
 
 
 class ZipSource(Source):
-    """A data set in a zip; entries are decompressed in memory, one at a time.
+    """A data set in a zip; entries are decompressed in memory, one at a time, or on disk while a reader has them open.
 
     Raises
     ------
@@ -159,6 +185,15 @@ class ZipSource(Source):
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
             # RuntimeError is what zipfile raises for an encrypted entry.
             raise DataError(f"cannot read {shown}: {error}; get the zip again") from error
+
+    @contextlib.contextmanager
+    def file(self, name: str) -> Iterator[Path]:
+        """Unpack one entry for the while (see `Source.file`)."""
+        data = self.read(name)
+        with tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True) as folder:
+            path = Path(folder) / PurePosixPath(name).name
+            path.write_bytes(data)
+            yield path
 
     def fingerprint(self, used: Collection[str] | None = None) -> str:
         """Hash the central directory: name, size and CRC32 of entries; the pixels are not read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleate.core.endings import without_ending
+from nucleate.core.endings import alone, without_ending, without_extras
 from nucleate.core.rle import decode_positions
 from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, drawn_on, find_outlined, first_logged, names_in
 from nucleate.data.pictures import open_pictures
-from nucleate.data.pixels import decode_image, decode_label_planes
+from nucleate.data.pixels import decode_label_planes, read_picture
 from nucleate.data.source import MAX_FILE_BYTES, FolderSource, Source, open_source
 from nucleate.errors import DataError, UsageError
 
@@ -98,19 +98,21 @@ def _is_table(path: Path | str) -> bool:
 
 
 def _in_words_of(true: Collection[str], ids: Sequence[str]) -> list[str]:
-    """Give predictions the ids of the truth where only what looks like the ending of a label image sets them apart."""
-    ours = _alone(one for one in ids if one not in true)
-    theirs = _alone({*true} - {*ids})
-    known = {ours[bare]: theirs[bare] for bare in ours.keys() & theirs.keys()}
+    """Give predictions the ids of the truth where only what pictures or label images are called beyond it differs."""
+    known = {one: one for one in ids if one in true}
+    for bare in (without_extras, _without_both):
+        ours = alone((one for one in ids if one not in known), _of_text(bare))
+        theirs = alone({*true}.difference(known.values()), _of_text(bare))
+        known.update((ours[left], theirs[left]) for left in ours.keys() & theirs.keys())
     return [known.get(one, one) for one in ids]
 
 
-def _alone(ids: Iterable[str]) -> dict[str, str]:
-    """Give each id by what is left without such an ending, but for those of which as much is left."""
-    grouped: dict[str, list[str]] = {}
-    for one in ids:
-        grouped.setdefault(without_ending(one) if isinstance(one, str) else one, []).append(one)
-    return {bare: same[0] for bare, same in grouped.items() if len(same) == 1}
+def _without_both(image_id: str) -> str:
+    return without_extras(without_ending(image_id))
+
+
+def _of_text(bare: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda one: bare(one) if isinstance(one, str) else one  # anything may be a key of a caller's mapping
 
 
 def read_labels_source(path: Path | str, *, images: Path | str | None = None) -> LabelMap:
@@ -332,18 +334,30 @@ def _outlines(source: Source, named: Mapping[str, FileName]) -> list[Outlined]:
     labels = [name for name, one in named.items() if one.is_label]
     if folders.pictured(named) or (labels and not drawn_on(source, named.keys() - {*labels})):
         return []
-    found = [entry for entry in find_outlined(source) if entry.outlines is not None]
+    found = [entry for entry in find_outlined(source, named) if entry.outlines is not None]
     matched = any(entry.image is not None or (entry.shape is not None and not labels) for entry in found)
     if matched:
         folders.tell(source, labels, what="is a label image without a picture beside outlines")
+    elif named and (drawn := next(filter(_is_drawn, found), None)):
+        raise DataError(
+            f"{source} holds outlines and pictures that do not go by their names: got {drawn.outlines} and "
+            f"{min(named)}; give both one name, or label images and outlines apart"
+        )
     return found if matched or not named else []
+
+
+def _is_drawn(entry: Outlined) -> bool:
+    """Tell whether a file holds outlines: XML and archives may be anything."""
+    with contextlib.suppress(DataError):
+        return entry.read is not None and bool(entry.read((1, 1), lambda _: None))
+    return False
 
 
 def _outlined(source: Source, entry: Outlined, *, predicted: bool, note: Callable[[str], None]) -> _Found:
     def paint(shape: tuple[int, int] | None) -> NDArray[np.int32]:
         shape = entry.shape or shape
         if entry.image is not None:
-            height, width = decode_image(source.read(entry.image), f"{source}/{entry.image}").shape[:2]
+            height, width = read_picture(source, entry.image).shape[:2]
             shape = height, width
         return entry.nuclei(shape or (0, 0), predicted=predicted, note=note)
 

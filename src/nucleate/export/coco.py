@@ -10,7 +10,7 @@ import itertools
 import json
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -147,14 +147,22 @@ def _write(stream: TextIO, entries: Iterable[_Entry], *, shorten: bool = False) 
 
 
 def _shortened(paths: list[str]) -> dict[str, str]:
-    """Give every path the name of its file alone, or, where two share one, what follows the folders of all."""
+    """Give every path the name of its file alone, or, where two share one, what follows the folders of all.
+
+    Pictures saved one by one have no folder: theirs are left as they are, and the others tell one folder more.
+    """
     each = {path: PurePosixPath(path) for path in paths}
     if len({path.name for path in each.values()}) == len(each):
         return {text: path.name for text, path in each.items()}
-    folders = [path.parts[:-1] for path in each.values()]
+    placed = {text: path.parts for text, path in each.items() if PureWindowsPath(text).root}
+    folders = [parts[:-1] for parts in placed.values()]
     alike = itertools.takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))
     common = sum(1 for _ in alike)
-    return {text: str(PurePosixPath(*path.parts[common:])) for text, path in each.items()}
+    while True:
+        names = {text: str(PurePosixPath(*placed[text][common:])) if text in placed else text for text in each}
+        if len(set(names.values())) == len(each) or common < 2:  # the root never stands before a name
+            return names
+        common -= 1
 
 
 def _entry(picture: Picture) -> dict[str, Any]:

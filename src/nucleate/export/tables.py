@@ -49,7 +49,7 @@ def write_part(path: Path | str, name: str, *, table: Mapping[str, NDArray[Any]]
         np.savez(stream, allow_pickle=False, name=np.array(name), names=np.array(list(table), np.str_), **columns)
 
 
-def write_parquet(path: Path | str, parts: Sequence[Path], *, renamed: Mapping[str, str] | None = None) -> None:
+def write_parquet(path: Path | str, parts: Sequence[Path]) -> None:
     """Join parts into one Parquet file: a row a nucleus, columns as in measurements.csv, a row group an image.
 
     Whole numbers are int64, others float64; what is not known is null.
@@ -60,8 +60,6 @@ def write_parquet(path: Path | str, parts: Sequence[Path], *, renamed: Mapping[s
         Where to; an existing file is replaced.
     parts : sequence of Path
         Files of `write_part`, taken one by one.
-    renamed : mapping of str to str, optional
-        Other names for columns, where parts call one measure differently.
 
     Raises
     ------
@@ -70,12 +68,11 @@ def write_parquet(path: Path | str, parts: Sequence[Path], *, renamed: Mapping[s
     OutputError
         If it cannot be written.
     """
-    renamed = renamed or {}
-    kinds = _columns(parts, renamed)
+    kinds = _columns(parts)
 
     def groups() -> Iterator[list[Any]]:
         for part in parts:
-            name, table = _read(part, renamed)
+            name, table = _read(part)
             length = len(next(iter(table.values()), ()))
             empty = np.full(length, np.nan)
             cells = [_cells(table.get(column, empty), kind) for column, kind in kinds.items()]
@@ -86,7 +83,7 @@ def write_parquet(path: Path | str, parts: Sequence[Path], *, renamed: Mapping[s
     )
 
 
-def write_anndata(path: Path | str, parts: Sequence[Path], *, renamed: Mapping[str, str] | None = None) -> None:
+def write_anndata(path: Path | str, parts: Sequence[Path]) -> None:
     """Join parts into one AnnData file: an observation a nucleus, a variable a measurement.
 
     ``obs`` has ``image``, ``plane`` where there is one, and ``label``, and is named ``image:label``; ``X`` is float64
@@ -99,8 +96,6 @@ def write_anndata(path: Path | str, parts: Sequence[Path], *, renamed: Mapping[s
         Where to, ``.h5ad``; an existing file is replaced.
     parts : sequence of Path
         Files of `write_part`.
-    renamed : mapping of str to str, optional
-        As for `write_parquet`.
 
     Raises
     ------
@@ -110,10 +105,9 @@ def write_anndata(path: Path | str, parts: Sequence[Path], *, renamed: Mapping[s
         If it cannot be written.
     """
     anndata, pandas = _library("anndata"), _library("pandas")
-    renamed = renamed or {}
-    kinds = _columns(parts, renamed)
+    kinds = _columns(parts)
     measured = [column for column in kinds if column not in _KEYS]
-    tables = [_read(part, renamed) for part in parts]
+    tables = [_read(part) for part in parts]
     lengths = [len(table["label"]) for _, table in tables]
     names = np.repeat(np.array([name for name, _ in tables], np.str_), lengths)
     values = np.full((sum(lengths), len(measured)), np.nan)
@@ -236,18 +230,17 @@ def _write_h5ad(path: Path | str, data: Any) -> None:  # noqa: ANN401 - as above
         data.write_h5ad(temporary)
 
 
-def _read(part: Path, renamed: Mapping[str, str]) -> tuple[str, dict[str, NDArray[Any]]]:
+def _read(part: Path) -> tuple[str, dict[str, NDArray[Any]]]:
     with np.load(part, allow_pickle=False) as stored:
         columns = [stored[f"c{number}"] for number in range(len(stored["names"]))]
-        names = [renamed.get(name, name) for name in stored["names"].tolist()]
-        return str(stored["name"]), dict(zip(names, columns, strict=True))
+        return str(stored["name"]), dict(zip(stored["names"].tolist(), columns, strict=True))
 
 
-def _columns(parts: Sequence[Path], renamed: Mapping[str, str]) -> dict[str, str]:
+def _columns(parts: Sequence[Path]) -> dict[str, str]:
     """Give every column that occurs, the keys first, with ``i`` for whole numbers and ``f`` for others."""
     found: dict[str, str] = {}
     for part in parts:
-        for column, values in _read(part, renamed)[1].items():
+        for column, values in _read(part)[1].items():
             kind = "i" if values.dtype.kind in "iu" else "f"
             found[column] = "f" if "f" in (kind, found.get(column)) else "i"
     keys = [key for key in _KEYS if key in found]

@@ -22,7 +22,7 @@ __all__ = ["check_size", "fault", "machine_memory", "quiet"]
 # warnings.catch_warnings changes the whole process: two readers at once would undo each other.
 _LOCK = threading.RLock()
 _LONGEST = 160
-_LOUD = ("tifffile", "liffile", "nd2", "zarr")
+_LOUD = ("imagecodecs", "liffile", "nd2", "tifffile", "zarr")
 
 
 def fault(path: Path, what: object, *, cure: str = "save it again from the program it came from") -> InputError:

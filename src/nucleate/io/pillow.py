@@ -1,4 +1,4 @@
-"""PNG, JPEG, GIF, BMP and WebP with Pillow; 16-bit colour PNG, which Pillow would cut to 8 bits, with imagecodecs."""
+"""PNG, JPEG, GIF, BMP and WebP with Pillow; colour PNG with imagecodecs: Pillow is slower and cuts to 8 bits."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ def read(path: Path, max_bytes: int | None) -> Image:
     with path.open("rb") as stream, _open(stream) as picture:
         # A JPEG of several pictures holds a photograph and its previews: the first one is meant.
         frames = 1 if picture.format in {"JPEG", "MPO"} else getattr(picture, "n_frames", 1)
-        deep = _deep_colours(stream) if picture.format == "PNG" else 0
-        _check(path, picture, frames=frames, deep=deep, max_bytes=max_bytes)
+        samples, deep = _samples(stream) if picture.format == "PNG" else (0, False)
+        _check(path, picture, frames=frames, deep=samples if deep else 0, max_bytes=max_bytes)
         if frames > 1 and (deep or picture.mode.startswith("I")):
             raise fault(path, f"{frames} frames of 16 bits, of which only the first can be had", cure="save it as TIFF")
-        if deep:
+        if frames > 1:
+            pixels = _frames(picture, frames)
+        elif samples:
             stream.seek(0)
             pixels = imagecodecs.png_decode(stream.read())
-            pixels = pixels[..., :3] if deep > 2 else pixels[..., 0]
-        elif frames == 1:
-            pixels = _frame(picture)
+            pixels = pixels[..., :3] if samples > 2 else pixels[..., 0]
         else:
-            pixels = _frames(picture, frames)
+            pixels = _frame(picture)
     colours = "S" if pixels.ndim == (4 if frames > 1 else 3) else ""
     return Image(pixels, ("I" if frames > 1 else "") + "YX" + colours, name=path.name)
 
@@ -73,13 +73,14 @@ def _open(stream: BinaryIO) -> PIL.Image.Image:
         PIL.Image.MAX_IMAGE_PIXELS = guard
 
 
-def _deep_colours(stream: BinaryIO) -> int:
+def _samples(stream: BinaryIO) -> tuple[int, bool]:
+    """Tell how many a pixel of a PNG has, 0 of plain grey and palettes, and whether they have 16 bits."""
     place = stream.tell()
     stream.seek(0)
     header = stream.read(_COLOUR_TYPE + 1)
     stream.seek(place)
     samples = {2: 3, 4: 2, 6: 4}.get(header[_COLOUR_TYPE], 0)
-    return samples if header[_DEPTH] == 16 else 0
+    return samples, samples > 0 and header[_DEPTH] == 16
 
 
 def _check(path: Path, picture: PIL.Image.Image, *, frames: int, deep: int, max_bytes: int | None) -> None:
@@ -99,8 +100,6 @@ def _frame(picture: PIL.Image.Image) -> NDArray[Any]:
         return np.array(picture)
     if mode.startswith("I"):  # 16-bit grey: mode "I;16", or "I" in older releases of Pillow
         return np.array(picture).astype(np.uint16)
-    if mode in {"LA", "La"}:
-        return np.array(picture)[..., 0]
     if mode in {"P", "PA"}:
         return _grey_if_grey(np.array(picture.convert("RGB")))
     if mode in {"RGBA", "RGBX"}:

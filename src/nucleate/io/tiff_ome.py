@@ -14,6 +14,8 @@ from xml.etree import ElementTree
 from tifffile import TiffFile
 
 from nucleate.core.files import absolute
+from nucleate.errors import InputError
+from nucleate.io.faults import fault
 from nucleate.io.tiff_head import first_description
 
 if TYPE_CHECKING:
@@ -84,6 +86,9 @@ class _Here(NamedTuple):
         return self.name if lies_here else "" if is_named else name
 
 
+_MOST_BYTES = 1 << 28
+"""Of a text of metadata; those of a plate with a hundred thousand planes have a fifth of that."""
+
 _KNOWN: weakref.WeakKeyDictionary[TiffFile, list[OmePicture]] = weakref.WeakKeyDictionary()
 _POINTED: weakref.WeakKeyDictionary[TiffFile, Path] = weakref.WeakKeyDictionary()
 _SETS: dict[str, _Set] = {}
@@ -109,11 +114,22 @@ def open_tiff(path: Path, *, ome: bool = True) -> TiffFile:
 
     Raises
     ------
+    InputError
+        If the metadata hold entities, or lie in a text of over 256 MiB.
     OSError, ValueError, ...
         As tifffile raises them for damaged files.
     """
     tiff = TiffFile(path, is_mmstack=False, is_ome=None if ome else False)
-    own, uuid = _told(tiff.ome_metadata)
+    try:
+        return _with_metadata(path, tiff)
+    except InputError:
+        tiff.close()
+        raise
+
+
+def _with_metadata(path: Path, tiff: TiffFile) -> TiffFile:
+    """Give a file as its metadata want it opened."""
+    own, uuid = _told(path, tiff.ome_metadata)
     if own is None:
         return tiff
     real = Path(tiff.filehandle.path)
@@ -186,13 +202,13 @@ def files_named(tiff: TiffFile) -> set[Path]:
     return pointed.union(*(one.files for one in _KNOWN.get(tiff, [])))
 
 
-def _told(text: str | None) -> tuple[_Set | None, str | None]:
+def _told(path: Path, text: str | None) -> tuple[_Set | None, str | None]:
     """Read metadata; give the file's identity beside them: the files of a set differ in that alone."""
     text = text or ""
     found = _UUID.search(text, 0, _LONG_ROOT)
     if found is not None:
         text = text[: found.start(1)] + text[found.end(1) :]
-    told = _SETS.get(text) or _set(text)
+    told = _SETS.get(text) or _set(path, text)
     if told is not None and len(text) <= _MOST_KEPT and len(told.images) > 1 < len(told.files):
         if text not in _SETS:
             _SETS.clear()
@@ -200,7 +216,9 @@ def _told(text: str | None) -> tuple[_Set | None, str | None]:
     return told, None if found is None else found[2]
 
 
-def _set(text: str | bytes) -> _Set | None:
+def _set(path: Path, text: str | bytes) -> _Set | None:
+    if (b"<!ENTITY" if isinstance(text, bytes) else "<!ENTITY") in text:  # type: ignore[operator]
+        raise fault(path, "its OME metadata hold entities, which could grow without end")
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError:
@@ -226,23 +244,27 @@ def _set_of(path: Path) -> tuple[_Set | None, bool]:
     """Take the metadata of a set from the file that has them; tell whether it is a text, not one of the set."""
     with contextlib.suppress(OSError):
         found = path.stat()
-        return _read_set(path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        return _read_set(path, found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns)
     return None, True
 
 
 @functools.lru_cache(maxsize=4)  # each file of a set points to the same metadata, which grow with their number
-def _read_set(path: Path, *_: int) -> tuple[_Set | None, bool]:
+def _read_set(path: Path, size: int, *_: int) -> tuple[_Set | None, bool]:
     """Read metadata, of a TIFF file or as text; what follows the path changes with the file."""
-    told, is_text = None, True
+    text: str | bytes | None = None
+    is_text = False
     with contextlib.suppress(Exception):  # what is neither tells nothing
         with path.open("rb") as file:
             is_text = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
-        if is_text:
-            told = _set(path.read_bytes())
-        else:
+        if not is_text:
             with TiffFile(path) as tiff:
-                told = _told(tiff.ome_metadata)[0]
-    return told, is_text
+                text = tiff.ome_metadata
+        elif size <= _MOST_BYTES:
+            text = path.read_bytes()
+    if is_text and size > _MOST_BYTES:
+        said = f"{size / 2**20:.0f} MiB of OME metadata, at most {_MOST_BYTES >> 20} are read"
+        raise fault(path, said, cure="move it away, then its pictures are read without it")
+    return _set(path, text) if isinstance(text, bytes) else _told(path, text)[0], is_text
 
 
 def _kept(told: _Set, here: _Here) -> dict[ElementTree.Element, set[str]]:

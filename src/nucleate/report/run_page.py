@@ -281,6 +281,6 @@ def _every_image(run: Run) -> str:
 
 def _settings(record: dict[str, Any]) -> str:
     flat = {"nucleate": record.get("nucleate"), **record.get("settings", {})}
-    flat |= {key: value for key, value in record.items() if key not in {"settings", "inputs", "nucleate"}}
+    flat |= {key: value for key, value in record.items() if key not in {"settings", "inputs", "left_out", "nucleate"}}
     rows = [[key, "not given" if value is None else str(value)] for key, value in flat.items() if key != "version"]
     return f"<h2>Settings</h2>{table(['Setting', 'Value'], rows, words=2)}" if record else ""

@@ -19,18 +19,16 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from nucleate.core.files import absolute
+from nucleate.core.folders import each_folder, matches_of, named_again
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, TooLargeError, UsageError
 from nucleate.io.images import IMAGE_SUFFIXES, open_image, read_image
 from nucleate.run.archives import Entry, entries_of, entry_of, open_entry
 from nucleate.run.layouts import (
-    each_folder,
     is_image_folder,
     is_own,
     looks_like_image,
-    matches_of,
     members_to_segment,
-    named_again,
     tell_left,
     truth_beside,
     truth_in,
@@ -185,7 +183,9 @@ class Source:
             raise type(error)(str(error).replace(one_line(str(path)), self.shown)) from error
 
 
-def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = True) -> list[Source]:
+def expand(
+    wanted: Iterable[str], *, output: Path | None = None, apart: bool = True, left: list[str] | None = None
+) -> list[Source]:
     """List the pictures that the user's words name.
 
     Parameters
@@ -200,6 +200,8 @@ def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = T
         and globs.
     apart : bool
         Whether each field of a plate, scene and series is an input of its own.
+    left : list of str, optional
+        Gets the places of the truth that is left out, as `Source.key` has them.
 
     Returns
     -------
@@ -214,7 +216,8 @@ def expand(wanted: Iterable[str], *, output: Path | None = None, apart: bool = T
     """
     words = list(wanted)
     parts = [split_part(word) for word in words]
-    named = [list(_expand_word(whole, output)) for whole, _ in parts]
+    out: list[str] = [] if left is None else left
+    named = [list(_expand_word(whole, output, left=out)) for whole, _ in parts]
     # Before files are taken apart: each file of a set would open all others.
     brought = brought_along(itertools.chain.from_iterable(named))
     found: dict[str, Source] = {}
@@ -310,15 +313,15 @@ def _opened(source: Source) -> Iterator[BinaryIO]:
         raise InputError(f"{source.shown}: {what}") from error
 
 
-def _expand_word(word: str, output: Path | None) -> Iterator[Source]:
+def _expand_word(word: str, output: Path | None, *, left: list[str]) -> Iterator[Source]:
     path = Path(word)
     try:
         if path.is_dir():
-            yield from _folder_or_problem(path, output)
+            yield from _folder_or_problem(path, output, left=left)
         elif path.exists() or path.is_symlink():
-            yield from _file(path)
+            yield from _file(path, left)
         elif glob.has_magic(word):
-            yield from _glob(word, output)
+            yield from _glob(word, output, left=left)
         else:
             yield Source(path, problem=f"{one_line(word)}: no such file or folder; check the path")
     except (OSError, ValueError) as error:
@@ -326,16 +329,16 @@ def _expand_word(word: str, output: Path | None) -> Iterator[Source]:
         yield Source(path, problem=f"{one_line(word)}: cannot be looked at: {reason}; check the path")
 
 
-def _glob(word: str, output: Path | None) -> Iterator[Source]:
+def _glob(word: str, output: Path | None, *, left: list[str]) -> Iterator[Source]:
     if not (matches := matches_of(word)):
         yield Source(Path(word), problem=f"{one_line(word)}: no file matches; check the pattern")
-    kept = [one for one in matches if not is_own(one, output)]
-    listed = [one for path in kept for one in (_folder(path, output) if os.path.isdir(path) else _file(path))]  # noqa: PTH112 - Path.is_dir() may raise
+    kept = {path: os.path.isdir(path) for path in matches if not is_own(path, output)}  # noqa: PTH112 - Path.is_dir() may raise
+    listed = [one for at in kept for one in (_folder(at, output, left=left) if kept[at] else _file(at, left))]
     again = named_again(one.path.parent for one in listed) if "**" in word else ()
     yield from (one for one in listed if one.path.parent not in again)
 
 
-def _file(path: Path) -> Iterator[Source]:
+def _file(path: Path, left: list[str]) -> Iterator[Source]:
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
     except OSError as error:  # of a link, for one, into a folder that may not be entered
@@ -346,27 +349,23 @@ def _file(path: Path) -> Iterator[Source]:
     if not regular:
         yield Source(path, problem=f"{one_line(str(path))}: not a regular file; name an image")
     elif path.suffix.lower() in {".zip", ".ozx"}:
-        yield from _archive(path)
+        yield from _archive(path, left)
     else:
         yield Source(path)
 
 
-def _folder_or_problem(path: Path, output: Path | None) -> Iterator[Source]:
-    empty = True
-    for source in _folder(path, output):
-        empty = False
-        yield source
-    if empty:
-        known = " ".join(sorted(IMAGE_SUFFIXES))
-        yield Source(path, problem=f"{one_line(str(path))}: no image in this folder; looked for {known}")
+def _folder_or_problem(path: Path, output: Path | None, *, left: list[str]) -> list[Source]:
+    known = " ".join(sorted(IMAGE_SUFFIXES))
+    problem = f"{one_line(str(path))}: no image in this folder; looked for {known}"
+    return list(_folder(path, output, left=left)) or [Source(path, problem=problem)]
 
 
-def _folder(top: Path, output: Path | None) -> Iterator[Source]:
+def _folder(top: Path, output: Path | None, *, left: list[str]) -> Iterator[Source]:
     if is_image_folder(top):
         yield Source(top)
         return
     problems: list[Source] = []
-    left: list[Path] = []
+    ours: list[Path] = []
 
     def note(error: OSError) -> None:
         where = Path(error.filename)
@@ -377,24 +376,25 @@ def _folder(top: Path, output: Path | None) -> Iterator[Source]:
         folders[:] = sorted(n for n in folders if not n.startswith(".") and here / n not in images)
         named = [name for name in files if looks_like_image(name) and not is_own(here / name, output)]
         truth = truth_beside(named) | (truth_in(here) if "images" in folders else set())
-        left += [here / name for name in sorted(truth)]
+        ours += [here / name for name in sorted(truth)]
         folders[:] = [name for name in folders if name not in truth]
         pictures = [here / name for name in named if name not in truth]
         for path in sorted([*pictures, *(image for image in images if not is_own(image, output))]):
-            yield from [Source(path)] if path in images else _file(path)
-    tell_left(top, left)
+            yield from [Source(path)] if path in images else _file(path, left)
+    tell_left(top, ours)
+    left += map(absolute, ours)
     yield from problems
 
 
-def _archive(path: Path) -> Iterator[Source]:
+def _archive(path: Path, left: list[str]) -> Iterator[Source]:
     try:
         entries = entries_of(path)
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         yield Source(path, problem=f"{one_line(str(path))}: not a readable zip archive: {error}; download it again")
         return
-    kept, left = members_to_segment(sorted(entries))
-    tell_left(path, left)
+    kept, ours = members_to_segment(sorted(entries))
+    tell_left(path, ours)
+    left += [Source(path, str(one)).key for one in ours]
     if not kept:
         yield Source(path, problem=f"{one_line(str(path))}: {why_no_picture(entries)}")
-    for member in map(str, kept):
-        yield Source(path, member, entry=entries[member])
+    yield from (Source(path, member, entry=entries[member]) for member in map(str, kept))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import logging
-import os
 import re
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
@@ -17,17 +15,14 @@ from nucleate.io.images import IMAGE_SUFFIXES, is_zarr
 from nucleate.run.journal import JOURNAL_NAME, PARTS_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 __all__ = [
     "OWN_SUFFIXES",
-    "each_folder",
     "is_image_folder",
     "is_own",
     "looks_like_image",
-    "matches_of",
     "members_to_segment",
-    "named_again",
     "tell_left",
     "truth_beside",
     "truth_in",
@@ -64,69 +59,6 @@ def is_own(path: Path, output: Path | None) -> bool:
     return False
 
 
-def each_folder(top: Path, note: Callable[[OSError], None]) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Go through a folder as `os.walk` does, then through the folders that links in it lead to, each once.
-
-    Parameters
-    ----------
-    top : Path
-    note : callable
-        Told of each folder that cannot be listed.
-
-    Yields
-    ------
-    (Path, list of str, list of str)
-        A folder, the names of the folders in it, of which those that are taken out are passed over, and of its files.
-        Links to what holds `top` are passed over too: the user did not name all that lies there.
-    """
-    waiting, seen = [top], set[tuple[int, int]]()
-    for start in waiting:  # grows meanwhile
-        for folder, folders, files in os.walk(start, onerror=note):
-            here = Path(folder)
-            place = here.stat()
-            identity = place.st_dev, place.st_ino
-            if start is not top and identity in seen:
-                folders.clear()
-                continue
-            seen.add(identity)
-            yield here, folders, files
-            links = [here / name for name in folders if os.path.islink(here / name)]  # noqa: PTH114 - Path.is_symlink() may raise
-            waiting += [link for link in links if not _holds(link, top)]
-
-
-def matches_of(pattern: str) -> list[Path]:
-    """List what matches a pattern, sorted, as `glob.glob` does; ``**`` goes through folders as `each_folder` does."""
-    parts = Path(pattern).parts
-    if "**" not in parts:
-        return sorted(map(Path, glob.glob(pattern)))  # noqa: PTH207 - Path.glob takes no absolute patterns
-    place = parts.index("**")
-    found: set[Path] = set()
-    for top in matches_of(str(Path(*parts[:place]))):
-        for here, folders, _ in each_folder(top, lambda _: None) if top.is_dir() else ():
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            deeper = matches_of(str(Path(glob.escape(str(here)), *(parts[place + 1 :] or "*"))))
-            found.update(one for one in deeper if not _holds(one, top))
-    return sorted(found)
-
-
-def named_again(folders: Iterable[Path]) -> set[Path]:
-    """Find the folders that are the same as others of them, by way of links."""
-    seen: set[tuple[int, int]] = set()
-    again: set[Path] = set()
-    for folder in sorted(set(folders), key=lambda one: (one.absolute() != one.resolve(), one)):
-        with contextlib.suppress(OSError):  # what is not there is told by itself
-            place = folder.stat()
-            identity = place.st_dev, place.st_ino
-            again.update({folder} if identity in seen else ())
-            seen.add(identity)
-    return again
-
-
-def _holds(path: Path, top: Path) -> bool:
-    """Tell whether a path is a link to a folder that holds another, or to that itself."""
-    return os.path.islink(path) and top.resolve().is_relative_to(os.path.realpath(path))  # noqa: PTH114 - Path.is_symlink() may raise
-
-
 def truth_in(folder: Path) -> set[str]:
     """Name the folders in a folder that hold the truth of what lies in its ``images``."""
     return _truth(folder.name, {name: _stems(folder / name) for name in (_IMAGES, *_TRUTH)})
@@ -147,7 +79,7 @@ def truth_beside(names: Iterable[str]) -> set[str]:
 
 
 def members_to_segment(names: Iterable[str]) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
-    """Choose the pictures among the members of an archive, and name the truth that lies beside them."""
+    """Choose the pictures among the members of an archive, and name the truth beside them: label images and folders."""
     members = [one for one in map(PurePosixPath, names) if looks_like_image(one.name) and "__MACOSX" not in one.parts]
     inside: dict[PurePosixPath, list[str]] = {}
     for one in members:
@@ -158,11 +90,15 @@ def members_to_segment(names: Iterable[str]) -> tuple[list[PurePosixPath], list[
     truth = {folder: _truth(folder.name, beside) for folder, beside in stems.items()}
     labels = {folder: truth_beside(found) for folder, found in inside.items()}
     kept: list[PurePosixPath] = []
-    left: list[PurePosixPath] = []
+    left: dict[PurePosixPath, None] = {}
     for one in members:
-        is_truth = one.parent.name in truth[one.parent.parent] or one.name in labels[one.parent]
-        (left if is_truth else kept).append(one)
-    return kept, left
+        if one.parent.name in truth[one.parent.parent]:
+            left[one.parent] = None
+        elif one.name in labels[one.parent]:
+            left[one] = None
+        else:
+            kept.append(one)
+    return kept, [*left]
 
 
 def tell_left(where: Path, truth: Sequence[PurePath]) -> None:

@@ -15,7 +15,7 @@ from nucleate.score.images import score_image
 from nucleate.score.scores import summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from nucleate.score.images import ImageScore
     from nucleate.score.scores import Scores
@@ -68,10 +68,11 @@ def evaluate_sources(
     >>> evaluate_sources(labels, labels).kaggle
     1.0
     """
-    ids = sorted(truth)
+    ids = sorted(truth, key=_order)
     missing = tuple(image_id for image_id in ids if image_id not in pred)
     if len(missing) == len(ids):
-        got = f"predictions {_first(sorted(pred))}; truth {_first(ids)}"
+        told = str if all(isinstance(name, str) for name in (*pred, *ids)) else repr
+        got = f"predictions {_first(sorted(pred, key=_order), told)}; truth {_first(ids, told)}"
         raise UsageError(f"no image is in both: {got}; give files of the same image the same name")
     per_image, failed = [], {}
     seen: dict[str, tuple[Ids, Ids]] = {}
@@ -88,7 +89,7 @@ def evaluate_sources(
     if len(failed) == len(ids):
         raise DataError(f"none of {len(ids)} images could be compared; the first, {ids[0]}: {failed[ids[0]]}")
     scores = summarise(per_image, groups=groups, resamples=resamples, seed=seed)
-    ignored = tuple(sorted(set(pred) - set(truth)))
+    ignored = tuple(sorted(set(pred) - set(truth), key=_order))
     return replace(scores, missing=missing, ignored=ignored, binary=_unnumbered(seen), failed=failed)
 
 
@@ -111,6 +112,10 @@ def _as_empty(true: Labels, image_id: str) -> list[ImageScore]:
         return []
 
 
-def _first(names: list[str]) -> str:
-    shown = ", ".join(map(str, names[:3])) or "none"
+def _order(image_id: Any) -> tuple[str, Any]:  # noqa: ANN401 - whatever a caller's ids are
+    return type(image_id).__name__, image_id
+
+
+def _first(names: Sequence[object], told: Callable[[object], str]) -> str:
+    shown = ", ".join(map(told, names[:3])) or "none"
     return shown + (f" ... ({len(names)})" if len(names) > 3 else "")

@@ -30,8 +30,9 @@ def half_width(values: Sequence[float], units: Sequence[object]) -> float | None
     Returns
     -------
     float or None
-        The interval is the mean less and more this; units of more values count for more, as in the mean. None with
-        fewer than three units: an interval would say nothing.
+        The interval is the mean less and more this; units of more values count for more, as in the mean. It is exact
+        where units are of one size, or values of a unit alike; else it is wider than need be. None with fewer than
+        three units: an interval would say nothing.
 
     Examples
     --------

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nucleate.core.folders import each_folder
 from nucleate.core.image import find_channel
 from nucleate.core.text import one_line
 from nucleate.core.wells import well_name, well_place
 from nucleate.errors import DataError, InputError, UsageError
 from nucleate.io.omezarr import pictures
-from nucleate.run.layouts import OWN_SUFFIXES, each_folder, is_image_folder, looks_like_image
+from nucleate.run.layouts import OWN_SUFFIXES, is_image_folder, looks_like_image
 from nucleate.screen.names import FREE, STYLES, choose_naming, job_pattern, stem_of
 
 if TYPE_CHECKING:
@@ -319,14 +320,14 @@ def _check_one_job(places: Mapping[Path, Place], *, root: Path) -> None:
 
 
 def _are_apart(places: Iterable[Place]) -> bool:
-    """Tell whether each channel of a field is of one job, and all fields of a well of the same jobs."""
+    """Tell whether each channel of a field is of one job, and some field of a well, which may lack some, of all."""
     jobs: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     of_channel: dict[tuple[str, int, str], set[str]] = defaultdict(set)
     for place in places:
         jobs[place.well][place.field].add(place.job)
         of_channel[place.well, place.field, place.channel].add(place.job)
-    alike = all(len({frozenset(one) for one in fields.values()}) == 1 for fields in jobs.values())
-    return alike and all(len(one) == 1 for one in of_channel.values())
+    together = all(set().union(*fields.values()) in fields.values() for fields in jobs.values())
+    return together and all(len(one) == 1 for one in of_channel.values())
 
 
 def _check_one_plate(files: Sequence[Path], elsewhere: Counter[tuple[Path, Path]], *, root: Path) -> None:

@@ -28,11 +28,10 @@ from nucleate.screen.platemap import Content
 from nucleate.screen.tables import INTENSITIES, FieldRow, build_tables, nuclear_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from nucleate.screen.tables import Tables
 
 __all__ = [
     "FIELDS_FOLDER",
@@ -281,47 +280,23 @@ def _write_nuclei(output: Path, screen: Screen, *, record: ScreenRecord) -> None
         # Row by row: they may be millions.
         reader = csv.reader(stream)
         header = next(reader)
-        image, renamed = header.index("image"), _renamed(header, screen.tables, channel=record.channel)
+        image = header.index("image")
         places = zip(*place.values(), strict=True)
         marks = zip(*(values.astype(np.float64) for values in flags.values()), strict=True)
-        measured = _under_one_name((row for row in reader if row[image] in names), header, renamed=renamed)
-        joined = zip(measured, places, marks, strict=True)
+        joined = zip((row for row in reader if row[image] in names), places, marks, strict=True)
         rows = ([*map(_cell, own), *row, *map(_cell, seen)] for row, own, seen in joined)
-        kept = [name for name in header if name not in renamed]
-        write_rows(output / "nuclei.csv", rows, header=[*place, *kept, *flags])
+        write_rows(output / "nuclei.csv", rows, header=[*place, *header, *flags])
         others = reader.line_num - 1 > len(table["image"])
     for export, ending, write, extend in _COPIES:
         source = folder / f"measurements{ending}"
         if not source.exists():
             continue
         with tempfile.TemporaryDirectory() as scratch:
-            if others or renamed:
+            if others:
                 source = Path(scratch) / source.name
                 parts = [part for name in names for part in files_of(folder, name, exports=[export])]
-                write(source, parts, renamed=renamed)
+                write(source, parts)
             extend(source, output / f"nuclei{ending}", columns=place | flags)
-
-
-def _renamed(header: Sequence[str], tables: Tables, *, channel: str | None) -> dict[str, str]:
-    """Give new names to measures of the nuclear channel in fields that were done before the plate had others."""
-    channels = [channel, *tables.thresholds]
-    return {
-        name: f"{name}_{channel}"
-        for name in header
-        if channel is not None and all(f"{name}_{one}" in header for one in channels)
-    }
-
-
-def _under_one_name(
-    rows: Iterable[list[str]], header: Sequence[str], *, renamed: Mapping[str, str]
-) -> Iterator[list[str]]:
-    """Put the cells of columns into those whose name they get, which are empty there."""
-    pairs = [(header.index(name), header.index(new)) for name, new in renamed.items()]
-    kept = [place for place, name in enumerate(header) if name not in renamed]
-    for row in rows:
-        for old, new in pairs:
-            row[new] = row[new] or row[old]
-        yield [row[place] for place in kept] if pairs else row
 
 
 def _write_columns(path: Path, columns: dict[str, Any]) -> None:

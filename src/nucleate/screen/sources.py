@@ -37,12 +37,9 @@ class FieldSource(Source):
     ----------
     field : PlateField, optional
         Which field; always given.
-    several : bool
-        Whether its plate has several channels, of which this field may lack some.
     """
 
     field: PlateField | None = None
-    several: bool = False
 
     @property
     def key(self) -> str:
@@ -120,8 +117,7 @@ class FieldSource(Source):
         first = next(iter(channels.values()))
         if "" in channels:
             return replace(first, name=self.shown)
-        if not self.several:
-            return replace(first, channel_names=tuple(channels), name=self.shown)
+        # A channel that stands alone keeps its name too: others may join the plate, or be lacking in this field.
         stacked = np.stack([image.pixels for image in channels.values()])
         return Image(stacked, "CYX", first.pixel_size_um, tuple(channels), self.shown)
 
@@ -137,8 +133,7 @@ def field_sources(plate: Plate) -> list[FieldSource]:
     -------
     list of FieldSource
     """
-    several = len(plate.channels) > 1
-    return [FieldSource(field.files[0].path, field=field, several=several) for field in plate.fields]
+    return [FieldSource(field.files[0].path, field=field) for field in plate.fields]
 
 
 def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:

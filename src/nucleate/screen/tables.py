@@ -45,7 +45,7 @@ _MARKER_FEATURES = {"median_intensity": "Median intensity of {}", "positive_frac
 _SHARES = ("condensed_fraction", "mitotic_fraction", "positive_fraction")
 
 INTENSITIES = ("mean_intensity", "min_intensity", "std_intensity", "integrated_intensity")
-"""Measurements that have the name of the channel behind theirs where there are several."""
+"""Measurements that have the name of the channel behind theirs where it has one."""
 
 LEAST = 6
 """Nuclei under which a well has no median and no share that is over these (see `Summary`): of fewer, the smallest and
@@ -203,7 +203,7 @@ def nuclear_columns(columns: Mapping[str, NDArray[Any]], channel: str | None) ->
     columns : mapping
         As `nucleate.export.measurements` names them.
     channel : str, optional
-        Suffix of the nuclear channel; None or absent where there is one channel only.
+        Suffix of the nuclear channel; None or absent where it has no name.
 
     Returns
     -------
@@ -214,7 +214,7 @@ def nuclear_columns(columns: Mapping[str, NDArray[Any]], channel: str | None) ->
     for name in INTENSITIES:
         suffixed = f"{name}_{channel}"
         if suffixed in found:
-            # Fields with this channel alone have columns without a suffix.
+            # Files that tell no channel have columns without a suffix.
             plain = found.get(name, found[suffixed])
             found[name] = np.where(np.isnan(plain), found[suffixed], plain)
     return found

@@ -15,13 +15,14 @@ import PIL.Image
 from scipy import ndimage
 
 from nucleate.core.resample import resample
+from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["CHANGES", "Change", "rescaled", "whole_numbered"]
+__all__ = ["CHANGES", "Change", "check_changes", "rescaled", "whole_numbered"]
 
 
 @dataclass(frozen=True)
@@ -198,3 +199,11 @@ CHANGES = (
     ),
 )
 """All changes of the stress table."""
+
+
+def check_changes(only: Sequence[str]) -> None:
+    """Raise `UsageError` if a name is not that of a change."""
+    known = list(dict.fromkeys(change.name for change in CHANGES))
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise UsageError(f"no change {unknown[0]!r}; choose of {', '.join(known)}")

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucleate.errors import UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.post.recipe import PAPER_RECIPE
 from nucleate.study.gains import BASELINE
 from nucleate.study.paper import AUGMENT, NORMALIZER, SIDE
-from nucleate.study.plan import NetworkPlan
 from nucleate.train.config import CLASSES, TrainConfig, parse_config, read_values
 from nucleate.train.finish import START
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from nucleate.study.plan import NextPlan
 
 __all__ = [
     "BEST",
@@ -27,7 +27,6 @@ __all__ = [
     "FLAGSHIP",
     "TYPES",
     "Idea",
-    "NextPlan",
     "baseline_config",
     "changed",
     "combine",
@@ -46,50 +45,7 @@ CHANCE = "another-seed"
 TYPES = "leave-one-type-out"
 """Not one change but one question: what is lost on a type of image never seen."""
 
-_PARTS = 10  # of a run; a broken run goes on from the last whole part
-_FEWEST_FOLDS = 3
 _FIRST_SHIPPED = Path(__file__).with_name("next_flagship.toml")
-
-
-@dataclass(frozen=True)
-class NextPlan(NetworkPlan):
-    """What to run.
-
-    Parameters
-    ----------
-    folds : tuple of int
-        Held out one after the other, at least three.
-    budget : int
-        Crops, or whole pictures, that each network is trained on.
-    lr : float
-        Learning rate of all rows.
-
-    Raises
-    ------
-    UsageError
-        With fewer than three folds, or a budget below one batch.
-    """
-
-    folds: tuple[int, ...] = (0, 1, 2)
-    budget: int = 10_000
-    lr: float = 3e-4
-
-    may_change = frozenset({"folds"})
-
-    def __post_init__(self) -> None:
-        if len(set(self.folds)) < _FEWEST_FOLDS or len(set(self.folds)) != len(self.folds):
-            raise UsageError(f"folds {', '.join(map(str, self.folds))}; give at least three different ones")
-        if self.budget < self.batch:
-            raise UsageError(f"a budget of {self.budget} crops is less than one batch of {self.batch}; give more")
-
-    @property
-    def parts(self) -> int:
-        """Parts of a run, the epochs of its settings."""
-        return min(_PARTS, self.budget // self.batch)
-
-    def steps(self, batch: int) -> int:
-        """Count the steps a part that spend the budget in batches of `batch`."""
-        return max(1, round(self.budget / (batch * self.parts)))
 
 
 @dataclass(frozen=True)

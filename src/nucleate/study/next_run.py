@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
     from nucleate.study.gains import Row
-    from nucleate.study.next_ideas import Idea, NextPlan
+    from nucleate.study.next_ideas import Idea
     from nucleate.study.next_steps import Outcome, Part
+    from nucleate.study.plan import NextPlan
     from nucleate.train.loop import Run
 
 __all__ = ["SHOWN", "choose_shown", "names_of", "publish_study", "run_study"]

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nucleate.data.sample import Sample
-    from nucleate.study.next_ideas import Idea, NextPlan
+    from nucleate.study.next_ideas import Idea
+    from nucleate.study.plan import NextPlan
     from nucleate.train.loop import Run
 
 __all__ = ["Outcome", "Part", "Study", "fold_parts", "type_parts"]

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
     from nucleate.study.gains import KindGain, Row
-    from nucleate.study.next_ideas import NextPlan
     from nucleate.study.next_steps import Outcome
+    from nucleate.study.plan import NextPlan
 
 __all__ = ["TypeRow", "strip", "type_row", "write_table", "write_types"]
 

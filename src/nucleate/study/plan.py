@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from nucleate.core.files import make_folder, write_text
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
 
-__all__ = ["NetworkPlan", "StudyPlan"]
+__all__ = ["NetworkPlan", "NextPlan", "StudyPlan"]
 
 _IMAGES = "images_sha256"
+_PARTS = 10  # of a run of the next steps; a broken run goes on from the last whole part
+_FEWEST_FOLDS = 3
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,17 @@ class StudyPlan:
         Folder of the outcome.
     table : Path, optional
         CSV with folds and types; without one, four folds are dealt by picture.
+    loaded : sequence of Sample, optional
+        What is in `data`, where it is at hand; else it is loaded whenever it is asked for.
     """
 
     data: Path
     out: Path
     table: Path | None = None
+    loaded: Sequence[Sample] | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     def pictures(self, folds: Sequence[int] = (), *, seed: int = 0) -> list[Sample]:
-        """Load the data with folds, groups and types; no field of view is in two folds.
+        """Give the data with folds, groups and types; no field of view is in two folds.
 
         Parameters
         ----------
@@ -56,7 +61,7 @@ class StudyPlan:
         UsageError
             If one of `folds` holds no picture.
         """
-        samples = load_samples(self.data)
+        samples = load_samples(self.data) if self.loaded is None else self.loaded
         samples = attach_table(samples, self.table) if self.table else grouped_folds(samples, FOLDS, seed=seed)
         known = sorted({sample.fold for sample in samples if sample.fold is not None})
         missing = [fold for fold in folds if fold not in known]
@@ -91,8 +96,8 @@ class NetworkPlan(StudyPlan):
 
     def settings(self) -> dict[str, object]:
         """Give what decides the results, for comparison on resume."""
-        left_out = {"data", "out", "table"} | self.may_change
-        return {name: value for name, value in asdict(self).items() if name not in left_out}
+        left_out = {one.name for one in fields(StudyPlan)} | self.may_change
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in left_out}
 
     def claim(self, samples: Sequence[Sample], *, resume: bool, new: bool = True) -> None:
         """Take the folder for this plan.
@@ -130,6 +135,47 @@ class NetworkPlan(StudyPlan):
         else:
             make_folder(self.out)
             write_text(path, json.dumps({**ours, _IMAGES: _digest(samples)}, indent=1) + "\n")
+
+
+@dataclass(frozen=True)
+class NextPlan(NetworkPlan):
+    """The paper's next steps, each against its system: what to run (see `nucleate.study.next_ideas`).
+
+    Parameters
+    ----------
+    folds : tuple of int
+        Held out one after the other, at least three.
+    budget : int
+        Crops, or whole pictures, that each network is trained on.
+    lr : float
+        Learning rate of all rows.
+
+    Raises
+    ------
+    UsageError
+        With fewer than three folds, or a budget below one batch.
+    """
+
+    folds: tuple[int, ...] = (0, 1, 2)
+    budget: int = 10_000
+    lr: float = 3e-4
+
+    may_change = frozenset({"folds"})
+
+    def __post_init__(self) -> None:
+        if len(set(self.folds)) < _FEWEST_FOLDS or len(set(self.folds)) != len(self.folds):
+            raise UsageError(f"folds {', '.join(map(str, self.folds))}; give at least three different ones")
+        if self.budget < self.batch:
+            raise UsageError(f"a budget of {self.budget} crops is less than one batch of {self.batch}; give more")
+
+    @property
+    def parts(self) -> int:
+        """Parts of a run, the epochs of its settings."""
+        return min(_PARTS, self.budget // self.batch)
+
+    def steps(self, batch: int) -> int:
+        """Count the steps a part that spend the budget in batches of `batch`."""
+        return max(1, round(self.budget / (batch * self.parts)))
 
 
 def _digest(samples: Sequence[Sample]) -> str:

@@ -17,10 +17,9 @@ from nucleate import __version__
 from nucleate.core.files import make_folder, write_rows, write_text
 from nucleate.core.labels import areas, relabel
 from nucleate.core.resample import resample_labels
-from nucleate.errors import UsageError
 from nucleate.report.tables import markdown_table, with_interval
 from nucleate.score.images import score_image
-from nucleate.study.changes import CHANGES, rescaled, whole_numbered
+from nucleate.study.changes import CHANGES, check_changes, rescaled, whole_numbered
 from nucleate.study.crossfold import ALL, load_fold, read_endings
 from nucleate.study.crossfold_plan import folds_of, to_train
 from nucleate.study.gains import gain_of
@@ -45,7 +44,6 @@ __all__ = [
     "SIDE",
     "StressRow",
     "balanced",
-    "check_changes",
     "how_model",
     "how_study",
     "judge",
@@ -145,14 +143,6 @@ def judge(
     drop = (sizes < least) | (covered > sizes / 2)
     drop[0] = True
     return score_image(kept_truth, np.where(drop[found], 0, found))
-
-
-def check_changes(only: Sequence[str]) -> None:
-    """Raise `UsageError` if a name is not that of a change."""
-    known = list(dict.fromkeys(change.name for change in CHANGES))
-    unknown = [name for name in only if name not in known]
-    if unknown:
-        raise UsageError(f"no change {unknown[0]!r}; choose of {', '.join(known)}")
 
 
 def run_stress(

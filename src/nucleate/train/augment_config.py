@@ -14,7 +14,7 @@ Range = tuple[float, float]
 class FrozenConfig(BaseModel):
     """Settings that cannot be changed, and refuse what they do not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class AugmentConfig(FrozenConfig):
@@ -120,7 +120,7 @@ class CalmConfig(FrozenConfig):
         Learning rate of the run from there on, with which ``cosine`` begins anew; None leaves it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
     epochs: int = Field(ge=1)
     lr: float | None = Field(None, gt=0)

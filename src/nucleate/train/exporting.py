@@ -139,16 +139,15 @@ def _bioimageio(files: ModelFiles, folder: Path, *, authors: Sequence[str]) -> P
 
 def _licensed(files: ModelFiles, licence: str) -> ModelFiles:
     named = files.card.licence
+    for told, where in ((named, f"licence in {files.onnx.with_suffix('.toml')}:"), (licence, "--licence")):
+        if told and not _SPDX.fullmatch(told):
+            raise UsageError(
+                f"{where} {told!r} is no SPDX identifier, which the zoo asks for; take one from spdx.org/licenses, "
+                "such as CC-BY-4.0"
+            )
     if licence and named and licence != named:
         raise UsageError(f"--licence {licence!r}: the card of {files.card.name} says {named}; leave it out")
-    told = licence or named
-    if told and not _SPDX.fullmatch(told):
-        where = "--licence" if licence else f"licence in the card of {files.card.name}:"
-        raise UsageError(
-            f"{where} {told!r} is no SPDX identifier, which the zoo asks for; take one from spdx.org/licenses, such as "
-            "CC-BY-4.0"
-        )
-    return replace(files, card=files.card.model_copy(update={"licence": told}))
+    return replace(files, card=files.card.model_copy(update={"licence": licence or named}))
 
 
 def _makers(card: ModelCard, authors: Sequence[str]) -> Sequence[str]:

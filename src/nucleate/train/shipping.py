@@ -70,7 +70,7 @@ def write_own_card(path: Path, card: ModelCard) -> None:
 def _hash(text: str) -> str:
     """Hash what stands in a card as it stands there: numbers that a later version adds make no difference."""
     numbers = {name: value for name, value in tomllib.loads(text).items() if name not in _UNCOUNTED}
-    return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(numbers, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def ship(

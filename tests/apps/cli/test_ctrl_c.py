@@ -61,8 +61,15 @@ def test_work_ends_at_the_next_step_where_ctrl_c_got_lost(pressed: threading.Eve
             bar.show(2)
         with pytest.raises(KeyboardInterrupt):
             bar.stage("maps", 2, total=2)
-    with pytest.raises(KeyboardInterrupt):
-        say_step("trial 2 of 3")
+    for quiet in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            say_step("trial 2 of 3", quiet=quiet)
+
+
+def test_nothing_is_said_where_all_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    say_step("trial 1 of 3")
+    say_step("trial 2 of 3", quiet=True)
+    assert capsys.readouterr().err == "trial 1 of 3\n"
 
 
 def test_other_threads_are_left_alone(pressed: threading.Event) -> None:
@@ -122,6 +129,20 @@ def test_ctrl_c_while_the_program_loads_is_one_line(name: str, does: str, code: 
     assert ended.returncode == code
     assert ended.stderr.splitlines()[-1] == said
     assert (len(ended.stderr.splitlines()) == 1) == (code == 130)
+
+
+@pytest.mark.parametrize(("more", "goes_on"), [(["--resume"], True), (["--", "--resume"], False)])
+def test_ctrl_c_while_an_earlier_call_is_taken_up_says_how_to_go_on(more: list[str], goes_on: bool) -> None:
+    words = ["segment", "my images", "-o", "out", *more]
+    does = "signal.raise_signal(signal.SIGINT)"
+    code = _LOADING.format(words=words, name="typer", does=does)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 130
+    again = [
+        "nucleate: stopped; what is finished is kept; go on with:",
+        "  nucleate segment 'my images' -o out --resume",
+    ]
+    assert ended.stderr.splitlines() == (again if goes_on else ["nucleate: stopped"])
 
 
 def test_the_command_starts_there_too() -> None:

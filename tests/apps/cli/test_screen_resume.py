@@ -212,13 +212,14 @@ def test_a_measure_has_one_name_when_a_channel_has_joined(tmp_path: Path, export
             pytest.importorskip(library, reason=f"{library} is not installed (extra {extra})")
     call = _call(tmp_path, "--export", exports, "--quiet")
     leave(*call)
-    before = {row["well"]: row["mean_intensity"] for row in read_rows(tmp_path / "out" / "nuclei.csv")}
+    before = {row["well"]: row["mean_intensity_DAPI"] for row in read_rows(tmp_path / "out" / "nuclei.csv")}
     _draw(tmp_path / "p" / "A02_1_p53.tif", 1)
     leave(*call, "--resume")
     rows = read_rows(tmp_path / "out" / "nuclei.csv")
     assert {row["well"]: row["mean_intensity_DAPI"] for row in rows} == before
     assert [bool(row["mean_intensity_p53"]) for row in rows] == [False, False, True, True]
-    assert not {"mean_intensity", "texture_entropy", "mass_displacement_px"} & set(rows[0])
+    for columns in (rows[0], read_rows(tmp_path / "out" / "fields" / "measurements.csv")[0]):
+        assert not {"mean_intensity", "texture_entropy", "mass_displacement_px"} & set(columns)
     assert all(row["area_px"] and row["max_intensity_DAPI"] for row in rows)
     if exports != "measurements":
         import anndata
@@ -226,7 +227,8 @@ def test_a_measure_has_one_name_when_a_channel_has_joined(tmp_path: Path, export
 
         table = parquet.read_table(tmp_path / "out" / "nuclei.parquet")
         data = anndata.read_h5ad(tmp_path / "out" / "nuclei.h5ad")
-        for names in (table.column_names, data.var_names):
+        of_fields = parquet.read_table(tmp_path / "out" / "fields" / "measurements.parquet")
+        for names in (table.column_names, data.var_names, of_fields.column_names):
             assert "mean_intensity" not in names
         for values in (table["mean_intensity_DAPI"].to_numpy(), data[:, "mean_intensity_DAPI"].X[:, 0]):
             np.testing.assert_allclose(values, [float(row["mean_intensity_DAPI"]) for row in rows], rtol=1e-5)

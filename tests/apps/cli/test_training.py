@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
 
 from nucleate.apps.cli.training import repeated, table_beside
 
-if TYPE_CHECKING:
-    import pytest
+pytestmark = pytest.mark.base
+
+_CALLS = """
+import json, sys
+from nucleate.apps.cli.main import main
+
+for words in json.loads(sys.argv[1]):
+    try:
+        main(words)
+    except SystemExit as end:
+        sys.stderr.write(f"{end.code}\\n")
+sys.exit("torch" in sys.modules)
+"""
 
 
 def test_a_call_can_be_repeated_and_tells_no_folders_of_the_machine() -> None:
@@ -31,3 +46,36 @@ def test_the_folder_one_is_in_has_a_name_and_a_table_beside_it(tmp_path: Path, m
         assert told == "nucleate train set -o set --lr 0.000123456789 --val set --table fields.csv"
         assert table_beside(here) == tmp_path / "images.csv"
     assert table_beside(Path("../set")) == Path("../images.csv")
+
+
+def test_what_the_words_alone_tell_is_refused_before_torch_is_loaded(tmp_path: Path) -> None:
+    data, gone = str(tmp_path), str(tmp_path / "gone")
+    (tmp_path / "net.toml").touch()
+    with_config = ["--config", str(tmp_path / "net.toml")]
+    refused = {
+        "give at least three different ones": [["ablate", data, "--folds", "0"]],
+        "is less than one batch": [["ablate", data, "--budget", "3"]],
+        "give whole numbers with commas": [
+            [verb, data, *with_config, "--folds", "x"] for verb in ("crossval", "stress")
+        ],
+        "give the number of a fold or all": [["crossval", data, *with_config, "--network", "x"]],
+        "no change 'x'; choose of": [["stress", data, *with_config, "--only", "x"]],
+        "give the number of a fold, a share": [[verb, data, "--val", gone] for verb in ("train", "search")],
+        "no name for a model": [["train", data, "--name", "a/b"]],
+        "gone: no such file; give a TOML": [
+            [verb, data, "--config", gone] for verb in ("train", "search", "crossval", "stress", "benchmark")
+        ],
+        "--table: no such file": [["paper", data, "--table", gone]],
+        f"nothing at {gone}": [
+            [verb, gone, *with_config] for verb in ("train", "search", "crossval", "stress", "benchmark")
+        ] + [["ablate", gone], ["paper", gone]],
+    }  # fmt: skip
+    calls = [[*words, "-o", str(tmp_path / "out")] for words in (one for some in refused.values() for one in some)]
+    ended = subprocess.run(
+        [sys.executable, "-c", _CALLS, json.dumps(calls)], capture_output=True, text=True, check=False
+    )
+    said = ended.stderr.splitlines()
+    assert said[1::2] == ["2"] * len(calls)
+    wanted = [text for text, some in refused.items() for _ in some]
+    assert [text for text, line in zip(wanted, said[::2], strict=True) if text not in line] == []
+    assert ended.returncode == 0, "torch was loaded"

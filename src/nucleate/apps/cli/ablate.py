@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,8 @@ from nucleate.apps.cli.training import (
     StudyOption,
     TableOption,
     WidthOption,
-    find_table,
+    check_folds,
+    find_data,
     import_training,
     repeated,
     whole_numbers,
@@ -34,7 +36,9 @@ def ablate(
     table: TableOption = None,
     only: Annotated[str, typer.Option(metavar="NAME,...", help="Rows to run; all when not given.")] = "",
     budget: Annotated[int, typer.Option(metavar="CROPS", min=1, help="Crops each network is trained on.")] = 10_000,
-    folds: Annotated[str, typer.Option(metavar="N,...", help="Held out in turn, at least three.")] = "0,1,2",
+    folds: Annotated[
+        str, typer.Option(metavar="N,...", callback=check_folds, help="Held out in turn, at least three.")
+    ] = "0,1,2",
     width: WidthOption = 64,
     lr: Annotated[float, typer.Option(min=1e-8, help="Learning rate of all rows but the flagship's.")] = 3e-4,
     precision: PrecisionOption = "float32",
@@ -61,15 +65,17 @@ def ablate(
       nucleate ablate stage1_train.zip -o next --width 16 --budget 4000 --resume
       nucleate ablate stage1_train.zip -o next --width 16 --budget 4000 --publish results
     """
-    place = import_training(device, threads)
-    from nucleate.study.next_ideas import NextPlan
-    from nucleate.study.next_run import publish_study, run_study
+    from nucleate.study.plan import NextPlan
 
     plan = NextPlan(
-        data, output, find_table(data, table, quiet=quiet),
-        folds=whole_numbers(folds, "--folds"), width=width, budget=budget,
-        lr=lr, precision=precision, seed=seed,
+        data, output, folds=whole_numbers(folds, "--folds"), width=width, budget=budget, lr=lr, precision=precision,
+        seed=seed,
     )  # fmt: skip
+    place = import_training(device, threads)
+    from nucleate.study.next_run import publish_study, run_study
+
+    samples, found = find_data(data, table, quiet=quiet)
+    plan = replace(plan, table=found, loaded=samples)
     command = repeated(
         "ablate", data, output=output, table=table, only=only, budget=budget, folds=folds, width=width, lr=lr,
         precision=precision, seed=seed,
@@ -77,8 +83,8 @@ def ablate(
 
     def report(idea: str, part: str, run: Run) -> None:
         last = run.history[-1]
-        if not quiet:
-            say_step(f"{idea}  {part}  part {len(run.history)}  loss {last['loss']:.4f}  {last['seconds']:.0f} s")
+        line = f"{idea}  {part}  part {len(run.history)}  loss {last['loss']:.4f}  {last['seconds']:.0f} s"
+        say_step(line, quiet=quiet)
 
     if publish is not None:
         publish_study(plan, publish, command=command)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.apps.cli.console import DeviceOption, QuietOption, ThreadsOption, say_step
-from nucleate.apps.cli.training import TableOption, epoch_line, import_training, repeated, table_beside
+from nucleate.apps.cli.training import (
+    TableOption,
+    check_config,
+    check_data,
+    epoch_line,
+    import_training,
+    repeated,
+    table_beside,
+)
 
 if TYPE_CHECKING:
     from nucleate.train.config import TrainConfig
@@ -18,13 +26,22 @@ __all__ = ["benchmark"]
 
 
 def benchmark(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="StarDist's subset: a zip or folder, train and test.")],
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", callback=check_data, help="StarDist's subset: a zip or folder, train and test."),
+    ],
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder of the run.")],
-    config: Annotated[Path, typer.Option(metavar="FILE.toml", help="Settings of the network; see configs/.")],
+    config: Annotated[
+        Path, typer.Option(metavar="FILE.toml", callback=check_config, help="Settings of the network; see configs/.")
+    ],
     then: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.toml", help="Other settings, with which it goes on over all training images."),
+        typer.Option(
+            metavar="FILE.toml",
+            callback=check_config,
+            help="Other settings, with which it goes on over all training images.",
+        ),
     ] = None,
     table: TableOption = None,
     device: DeviceOption = "auto",
@@ -50,8 +67,7 @@ def benchmark(
     later = parse_config({**settings.model_dump(), **read_values(then)}, str(then)) if then else None
 
     def report(stage: TrainConfig, run: Run) -> None:
-        if not quiet:
-            say_step(epoch_line(run.history, stage.epochs))
+        say_step(epoch_line(run.history, stage.epochs), quiet=quiet)
 
     beside = table_beside(data)  # no folds are asked of it, and it may lack images
     fields = table or (beside if beside.is_file() else None)

@@ -140,10 +140,11 @@ def say(line: str) -> None:
         stream.flush()
 
 
-def say_step(line: str) -> None:
-    """Say how far the work is; what `say` does, where Ctrl-C has not got lost."""
+def say_step(line: str, *, quiet: bool = False) -> None:
+    """Say how far the work is; what `say` does, where Ctrl-C has not got lost. If `quiet`, look for that alone."""
     raise_again()
-    say(line)
+    if not quiet:
+        say(line)
 
 
 class Bar:

@@ -14,8 +14,10 @@ from nucleate.apps.cli.training import (
     DataArgument,
     StudyOption,
     TableOption,
+    check_config,
+    check_folds,
     epoch_line,
-    find_table,
+    find_data,
     import_training,
     repeated,
     whole_numbers,
@@ -34,9 +36,13 @@ def crossval(
     data: DataArgument,
     *,
     output: StudyOption,
-    config: Annotated[Path, typer.Option(metavar="FILE.toml", help="Settings of each network; see configs/.")],
+    config: Annotated[
+        Path, typer.Option(metavar="FILE.toml", callback=check_config, help="Settings of each network; see configs/.")
+    ],
     table: TableOption = None,
-    folds: Annotated[str, typer.Option(metavar="N,...", help="Held out in turn; all when not given.")] = "",
+    folds: Annotated[
+        str, typer.Option(metavar="N,...", callback=check_folds, help="Held out in turn; all when not given.")
+    ] = "",
     train: Annotated[bool, typer.Option("--train/--no-train", help="Train folds that are not trained yet.")] = True,
     ship: Annotated[str, typer.Option(metavar="NAME", help="Write OUT/NAME.onnx with its card.")] = "",
     network: Annotated[
@@ -60,6 +66,8 @@ def crossval(
       nucleate crossval stage1_train.zip -o cross --config configs/flagship.toml --folds 0 --resume
       nucleate crossval stage1_train.zip -o cross --config configs/flagship.toml --ship mine --network 0
     """
+    if network != "all" and not network.isdigit():
+        raise UsageError(f"--network {network!r}; give the number of a fold or all")
     place = import_training(device, threads)
     from nucleate.core.cores import cores
     from nucleate.study.crossfold import ALL, CrossPlan, check_shipped, run_crossfold, ship_model, train_on_all
@@ -67,13 +75,12 @@ def crossval(
     from nucleate.train.config import load_config
 
     began = time.monotonic()
-    if network != ALL and not network.isdigit():
-        raise UsageError(f"--network {network!r}; give the number of a fold or {ALL}")
     settings = load_config(config)
     if settings.detector:
         raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
+    samples, found = find_data(data, table, quiet=quiet)
     plan = CrossPlan(
-        data, output, find_table(data, table, quiet=quiet), config=settings, folds=whole_numbers(folds, "--folds"),
+        data, output, found, loaded=samples, config=settings, folds=whole_numbers(folds, "--folds"),
         device=place, jobs=threads or cores(), train=train,
     )  # fmt: skip
 

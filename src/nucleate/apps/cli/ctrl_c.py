@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -69,10 +70,19 @@ def leave() -> NoReturn:
     os._exit(EXIT_CODE)
 
 
+def _farewell() -> str:
+    """Say how to go on where an earlier call was to be gone on with: this one has begun nothing."""
+    words = sys.argv[1:]
+    options = words.index("--") if "--" in words else len(words)  # what follows names inputs
+    if "--resume" not in words[:options]:
+        return "nucleate: stopped\n"
+    return f"nucleate: stopped; what is finished is kept; go on with:\n  {shlex.join(['nucleate', *words])}\n"
+
+
 def _press(number: int, frame: FrameType | None) -> None:
     _pressed.set()
     if _loads.is_set():
         with contextlib.suppress(OSError):
-            os.write(2, b"nucleate: stopped\n")  # sys.stderr may be at work itself
+            os.write(2, _farewell().encode("utf-8", "backslashreplace"))  # sys.stderr may be at work itself
         os._exit(EXIT_CODE)
     signal.default_int_handler(number, frame)

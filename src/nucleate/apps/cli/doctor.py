@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import Bar, QuietOption
+from nucleate.apps.cli.console import Bar, QuietOption, ThreadsOption
 
 if TYPE_CHECKING:
     from nucleate.api import Device
@@ -27,7 +27,7 @@ _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "amx_bf16
 
 def doctor(
     model: Annotated[str | None, typer.Option(help="Test this model only, by name or file.")] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use.")] = None,
+    threads: ThreadsOption = None,
     store: Annotated[bool, typer.Option("--store", hidden=True, help="Store the results beside the weights.")] = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -143,7 +143,7 @@ def _run(words: list[str]) -> int:
         return end.code if isinstance(end.code, int) else 1
     except (Exception, KeyboardInterrupt) as error:
         if debug:
-            traceback.print_exc()
+            say(traceback.format_exc().rstrip())
         line, code = _explain(error)
         if code != ctrl_c.EXIT_CODE and not ctrl_c.was_pressed():
             say(f"nucleate: {line}")

@@ -15,7 +15,7 @@ from nucleate.apps.cli.training import (
     StudyOption,
     TableOption,
     WidthOption,
-    find_table,
+    find_data,
     import_training,
     repeated,
 )
@@ -60,18 +60,17 @@ def paper(
     from nucleate.study.paper import PaperPlan, load_split, train_networks
     from nucleate.study.paper_table import KaggleTest, score_all, write_figures, write_table
 
+    samples, found = find_data(data, table, quiet=quiet)
     plan = PaperPlan(
-        data, output, find_table(data, table, quiet=quiet), width=width, epochs=epochs, trials=trials,
+        data, output, found, loaded=samples, width=width, epochs=epochs, trials=trials,
         precision=precision, seed=seed,
     )  # fmt: skip
     split = load_split(plan)
 
     def report(draw: int, name: str, run: Run) -> None:
         last = run.history[-1]
-        if not quiet:
-            say_step(
-                f"draw {draw + 1}/{trials}  {name}  epoch {len(run.history)}/{epochs}  dev IoU {last['score']:.3f}"
-            )
+        line = f"draw {draw + 1}/{trials}  {name}  epoch {len(run.history)}/{epochs}  dev IoU {last['score']:.3f}"
+        say_step(line, quiet=quiet)
 
     networks = train_networks(plan, split, resume=resume, device=place, report=report)
     kaggle = KaggleTest(test, solution) if test is not None and solution is not None else None

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nucleate.apps.cli.console import DeviceOption, QuietOption, ThreadsOption, command_line, say_step
-from nucleate.apps.cli.training import DataArgument, TableOption, epoch_line, import_training, split_data
+from nucleate.apps.cli.training import (
+    DataArgument,
+    TableOption,
+    check_config,
+    check_val,
+    epoch_line,
+    import_training,
+    split_data,
+)
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,14 +31,20 @@ def search(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="STUDY", help="Folder of the study.")],
     trials: Annotated[int, typer.Option("--trials", min=1, metavar="N", help="Short runs in all.")] = 20,
-    config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Settings that all trials share.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", callback=check_config, help="Settings that all trials share.")
+    ] = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="In place of a file: fast when not given.")] = None,
     change: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. epochs=5.")
     ] = None,
     val: Annotated[
         str,
-        typer.Option(metavar="FOLD|FRACTION|DIR", help="Scored: a fold, a share such as 0.2, or other images."),
+        typer.Option(
+            metavar="FOLD|FRACTION|DIR",
+            callback=check_val,
+            help="Scored: a fold, a share such as 0.2, or other images.",
+        ),
     ] = "0",
     table: TableOption = None,
     device: DeviceOption = "auto",
@@ -57,11 +72,13 @@ def search(
         raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
     samples, held = split_data(data, val, table=table, quiet=quiet)
 
+    tell = partial(say_step, quiet=quiet)
+
     def report(trial: int, run: Run) -> None:
-        say_step(f"trial {trial} of {trials}  {epoch_line(run.history, settings.epochs)} in this trial")
+        tell(f"trial {trial} of {trials}  {epoch_line(run.history, settings.epochs)} in this trial")
 
     sweep = Sweep(output, settings, samples, held, trials=trials, device=place)
-    best = run_sweep(sweep, resume=resume) if quiet else run_sweep(sweep, resume=resume, report=report, say=say_step)
+    best = run_sweep(sweep, resume=resume, report=report, say=tell)
     typer.echo(best.read_text(encoding="utf-8").splitlines()[0].removeprefix("# "))
     words = ["train", str(data), "-o", "RUN", "--config", str(best), "--val", val]
     words += ["--table", str(table)] if table else []

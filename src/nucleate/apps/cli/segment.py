@@ -115,13 +115,14 @@ def segment(
         "min_area": min_area,
         "min_confidence": min_confidence,
     }
-    sources = expand(map(absolute, inputs) if shared and shared.elsewhere else inputs, output=output)
+    left: list[str] = []
+    sources = expand(map(absolute, inputs) if shared and shared.elsewhere else inputs, output=output, left=left)
     segmenter = load(model, device=device, threads=threads, chosen=chosen)
     summary = run(
         sources,
         output,
         segmenter=segmenter,
-        settings=settings,
+        settings=replace(settings, record=settings.record | {"left_out": left}),
         show=(quiet, context.obj),
         sharing=share(shared, model, device=device, chosen=chosen),
     )

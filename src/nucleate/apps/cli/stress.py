@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import Annotated
 
 import typer
 
 from nucleate.apps.cli.console import DeviceOption, QuietOption, ThreadsOption, say_step
-from nucleate.apps.cli.training import TableOption, find_table, import_training, repeated, unseen, whole_numbers
+from nucleate.apps.cli.training import (
+    TableOption,
+    check_config,
+    check_data,
+    check_folds,
+    find_data,
+    import_training,
+    repeated,
+    unseen,
+    whole_numbers,
+)
 from nucleate.errors import UsageError
 
 __all__ = ["stress"]
 
 
 def stress(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Annotated images, or those of the study.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", callback=check_data, help="Annotated images, or those of the study.")
+    ],
     *,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of the table, or that of nucleate crossval.")
@@ -24,10 +37,13 @@ def stress(
         str | None, typer.Option(metavar="NAME|PATH", help="The model; see: nucleate models. In place of --config.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="Settings of the networks of nucleate crossval.")
+        Path | None,
+        typer.Option(metavar="FILE.toml", callback=check_config, help="Settings of the networks of nucleate crossval."),
     ] = None,
     table: TableOption = None,
-    folds: Annotated[str, typer.Option(metavar="N,...", help="Folds looked at; all when not given.")] = "",
+    folds: Annotated[
+        str, typer.Option(metavar="N,...", callback=check_folds, help="Folds looked at; all when not given.")
+    ] = "",
     images: Annotated[int, typer.Option(min=1, metavar="N", help="Images of each type.")] = 12,
     only: Annotated[str, typer.Option(metavar="NAME,...", help="Changes to look at; all when not given.")] = "",
     device: DeviceOption = "auto",
@@ -50,13 +66,16 @@ def stress(
         raise UsageError("give --model, or --config of a study of nucleate crossval")
     if model is not None and folds:
         raise UsageError("--folds are those of a study; with --model, images that it was trained on are left out")
+    from nucleate.study.changes import check_changes
+
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    check_changes(names)
     place = import_training(device, 1)  # a picture a thread is faster than a picture over all threads
     from nucleate.api import load_segmenter
     from nucleate.core.cores import cores
     from nucleate.study.crossfold import CrossPlan
     from nucleate.study.stress import (
         balanced,
-        check_changes,
         how_model,
         how_study,
         run_changes,
@@ -65,13 +84,12 @@ def stress(
     )
     from nucleate.train.config import load_config
 
-    names = [name.strip() for name in only.split(",") if name.strip()]
-    check_changes(names)
     jobs = 1 if place == "cuda" else threads or cores()
-    tell = (lambda line: None) if quiet else say_step
+    tell = partial(say_step, quiet=quiet)
     if config is not None:
+        samples, found = find_data(data, table, quiet=quiet)
         plan = CrossPlan(
-            data, output, find_table(data, table, quiet=quiet),
+            data, output, found, loaded=samples,
             config=load_config(config), folds=whole_numbers(folds, "--folds"), device=place, jobs=jobs,
         )  # fmt: skip
         rows, how = run_stress(plan, count=images, only=names, say=tell), how_study(plan)

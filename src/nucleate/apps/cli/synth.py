@@ -87,7 +87,7 @@ def _check_place(out: Path, files: Sequence[Path], *, pattern: str, expected: Ca
     import numpy as np
 
     from nucleate.core.files import HALF_WRITTEN
-    from nucleate.data.pixels import decode_image
+    from nucleate.io.images import read_image
 
     there = {path for path in out.glob(pattern) if HALF_WRITTEN not in str(path)}
     others = (path for path in out.rglob("[!.]*") if path.is_file() and HALF_WRITTEN not in str(path))
@@ -95,5 +95,5 @@ def _check_place(out: Path, files: Sequence[Path], *, pattern: str, expected: Ca
         return  # stopped before the first picture
     first = files[0]
     known = first in there and there.issubset(files)
-    if not known or not np.array_equal(decode_image(first.read_bytes(), first.name), expected()):
+    if not known or not np.array_equal(read_image(first).pixels, expected()):
         raise UsageError(f"{out} holds other images than these options draw; use those of before, or another folder")

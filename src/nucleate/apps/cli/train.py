@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.apps.cli.console import Bar, DeviceOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import DataArgument, TableOption, epoch_line, import_training, repeated, split_data
+from nucleate.apps.cli.training import (
+    DataArgument,
+    TableOption,
+    check_config,
+    check_val,
+    epoch_line,
+    import_training,
+    repeated,
+    split_data,
+)
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +34,9 @@ def train(
     data: DataArgument,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder of the run.")],
-    config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Settings; see configs/.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", callback=check_config, help="Settings; see configs/.")
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="fast, best or finetune; fast when nothing is given, finetune with --init."),
@@ -35,7 +46,11 @@ def train(
     ] = None,
     val: Annotated[
         str,
-        typer.Option(metavar="FOLD|FRACTION|DIR", help="Held out: a fold, a share such as 0.2, or other images."),
+        typer.Option(
+            metavar="FOLD|FRACTION|DIR",
+            callback=check_val,
+            help="Held out: a fold, a share such as 0.2, or other images.",
+        ),
     ] = "0",
     init: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Start from this model, by name or file, and compare with it.")
@@ -61,9 +76,11 @@ def train(
       nucleate train my-images -o run --preset finetune --val 0.3
       torchrun --nproc-per-node 4 -m nucleate train my-images -o run --preset best
     """
+    from nucleate.run.weights import check_name
+
+    check_name(name)
     place = import_training(device, threads, shared=True)
     from nucleate.core.cores import cores
-    from nucleate.run.weights import check_name
     from nucleate.train.boards import board
     from nucleate.train.config import parse_config
     from nucleate.train.finish import finish, train_network
@@ -75,7 +92,6 @@ def train(
     from nucleate.train.tuning import parts_of
     from nucleate.train.verdict import conclude
 
-    check_name(name)
     if (output / f"{name}.onnx").exists() and not (output / STATE).exists():
         raise UsageError(f"{output / name}.onnx is another model and would be overwritten; give another --name or RUN")
     check_unchanged(output / f"{name}.toml")

@@ -26,8 +26,12 @@ __all__ = [
     "StudyOption",
     "TableOption",
     "WidthOption",
+    "check_config",
+    "check_data",
+    "check_folds",
+    "check_val",
     "epoch_line",
-    "find_table",
+    "find_data",
     "import_training",
     "load_data",
     "repeated",
@@ -37,13 +41,52 @@ __all__ = [
     "whole_numbers",
 ]
 
+
+def check_data(data: Path) -> Path:
+    """Refuse annotated images of which nothing is there, before anything that takes time is loaded."""
+    if not is_there(data):
+        raise UsageError(f"nothing at {data}: no such file or folder; give a path that is there")
+    return data
+
+
+def check_config(config: Path | None) -> Path | None:
+    """Refuse a file of settings that is not there, as `check_data` does."""
+    if config is not None and not config.is_file():
+        raise UsageError(f"{config}: no such file; give a TOML file, or the config.json of a training")
+    return config
+
+
+def check_folds(folds: str) -> str:
+    """Refuse ``--folds`` that are no numbers, as `check_data` does."""
+    whole_numbers(folds, "--folds")
+    return folds
+
+
+def check_val(val: str | None) -> str | None:
+    """Refuse ``--val`` that is neither a number nor there, as `check_data` does."""
+    if val is not None and _number(val) is None and not is_there(val):
+        raise UsageError(f"--val {val!r}; give the number of a fold, a share such as 0.2, or other annotated images")
+    return val
+
+
+def _check_table(table: Path | None) -> Path | None:
+    if table is not None and not table.is_file():
+        raise UsageError(f"--table: no such file: {table}; check the name")
+    return table
+
+
 DataArgument = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Annotated images: a Kaggle folder or zip, or labels.")
+    Path,
+    typer.Argument(metavar="DATA", callback=check_data, help="Annotated images: a Kaggle folder or zip, or labels."),
 ]
 StudyOption = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of the study.")]
 TableOption = Annotated[
     Path | None,
-    typer.Option(metavar="CSV", help="Folds, fields of view and types; images.csv beside DATA if it fits."),
+    typer.Option(
+        metavar="CSV",
+        callback=_check_table,
+        help="Folds, fields of view and types; images.csv beside DATA if it fits.",
+    ),
 ]
 WidthOption = Annotated[int, typer.Option(min=1, help="Channels at full size.")]
 PrecisionOption = Annotated[Literal["float32", "bfloat16"], typer.Option(help="Arithmetic of the networks.")]
@@ -129,24 +172,18 @@ def table_beside(data: Path) -> Path:
     return _named(data).parent / "images.csv"
 
 
-def find_table(data: Path, table: Path | None, *, quiet: bool = False) -> Path | None:
-    """Give the table of a study: the one asked for, or ``images.csv`` beside `data` if it fits, which is said."""
-    _check_there(table)
-    return table or _beside(data, _look(data), quiet=quiet)[1]
+def find_data(data: Path, table: Path | None, *, quiet: bool = False) -> tuple[list[Sample], Path | None]:
+    """Load annotated images, and give their table: the one asked for, or ``images.csv`` beside them if it fits."""
+    samples = _look(data)
+    return samples, table or _beside(data, samples, quiet=quiet)
 
 
 def load_data(data: Path, table: Path | None, *, quiet: bool = False) -> list[Sample]:
-    """Load annotated images, with folds, groups and kinds from a table (see `find_table`)."""
+    """Load annotated images, with folds, groups and kinds from a table (see `find_data`)."""
     from nucleate.data.samples import attach_table
 
-    _check_there(table)
-    samples = _look(data)
-    return _beside(data, samples, quiet=quiet)[0] if table is None else attach_table(samples, table)
-
-
-def _check_there(table: Path | None) -> None:
-    if table is not None and not table.is_file():
-        raise UsageError(f"--table: no such file: {table}; check the name")
+    samples, found = find_data(data, table, quiet=quiet)
+    return samples if found is None else attach_table(samples, found)
 
 
 def _look(data: Path) -> list[Sample]:
@@ -162,22 +199,22 @@ def _look(data: Path) -> list[Sample]:
     return samples
 
 
-def _beside(data: Path, samples: list[Sample], *, quiet: bool) -> tuple[list[Sample], Path | None]:
-    """Give samples as ``images.csv`` beside them has them, and that table; unchanged where none fits."""
+def _beside(data: Path, samples: list[Sample], *, quiet: bool) -> Path | None:
+    """Find ``images.csv`` beside the images and say that it is taken; None where none fits them."""
     from nucleate.data.samples import attach_table
 
     beside = table_beside(data)
     if not beside.is_file():
-        return samples, None
+        return None
     try:
-        found = attach_table(samples, beside)
+        attach_table(samples, beside)
     except DataError as error:
         if not quiet:
             say(f"nucleate: no folds from the table beside DATA: {error}")
-        return samples, None
+        return None
     if not quiet:
         say(f"folds from {beside}")
-    return found, beside
+    return beside
 
 
 def split_data(data: Path, val: str, *, table: Path | None, quiet: bool = False) -> tuple[list[Sample], list[Sample]]:
@@ -200,8 +237,6 @@ def split_data(data: Path, val: str, *, table: Path | None, quiet: bool = False)
     from nucleate.train.pictures import check_apart
 
     share = _number(val)
-    if share is None and not is_there(val):
-        raise UsageError(f"--val {val!r}; give the number of a fold, a share such as 0.2, or other annotated images")
     samples = load_data(data, table, quiet=quiet)
     if share is None:
         held = _other(Path(val), quiet=quiet)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nucleate.apps.cli.console import Bar, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import TableOption, import_training, unseen
+from nucleate.apps.cli.training import TableOption, check_val, import_training, unseen
 from nucleate.errors import UsageError
 
 __all__ = ["tune"]
@@ -24,7 +24,11 @@ def tune(
     ] = None,
     val: Annotated[
         str | None,
-        typer.Option(metavar="FOLD|FRACTION", help="Use this part of DATA only: the part held out of training."),
+        typer.Option(
+            metavar="FOLD|FRACTION",
+            callback=check_val,
+            help="Use this part of DATA only: the part held out of training.",
+        ),
     ] = None,
     table: TableOption = None,
     threads: ThreadsOption = None,

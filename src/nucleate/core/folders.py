@@ -1,0 +1,77 @@
+"""Going through folders: links are followed, no folder is met twice, and what cannot be listed is told."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["each_folder", "matches_of", "named_again"]
+
+
+def each_folder(top: Path, note: Callable[[OSError], None]) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Go through a folder as `os.walk` does, then through the folders that links in it lead to, each once.
+
+    Parameters
+    ----------
+    top : Path
+    note : callable
+        Told of each folder that cannot be listed.
+
+    Yields
+    ------
+    (Path, list of str, list of str)
+        A folder, the names of the folders in it, of which those that are taken out are passed over, and of its files.
+        Links to what holds `top` are passed over too: the user did not name all that lies there.
+    """
+    waiting, seen = [top], set[tuple[int, int]]()
+    for start in waiting:  # grows meanwhile
+        for folder, folders, files in os.walk(start, onerror=note):
+            here = Path(folder)
+            place = here.stat()
+            identity = place.st_dev, place.st_ino
+            if start is not top and identity in seen:
+                folders.clear()
+                continue
+            seen.add(identity)
+            yield here, folders, files
+            links = [here / name for name in folders if os.path.islink(here / name)]  # noqa: PTH114 - Path.is_symlink() may raise
+            waiting += [link for link in links if not _holds(link, top)]
+
+
+def matches_of(pattern: str) -> list[Path]:
+    """List what matches a pattern, sorted, as `glob.glob` does; ``**`` goes through folders as `each_folder` does."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        return sorted(map(Path, glob.glob(pattern)))  # noqa: PTH207 - Path.glob takes no absolute patterns
+    place = parts.index("**")
+    found: set[Path] = set()
+    for top in matches_of(str(Path(*parts[:place]))):
+        for here, folders, _ in each_folder(top, lambda _: None) if top.is_dir() else ():
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            deeper = matches_of(str(Path(glob.escape(str(here)), *(parts[place + 1 :] or "*"))))
+            found.update(one for one in deeper if not _holds(one, top))
+    return sorted(found)
+
+
+def named_again(folders: Iterable[Path]) -> set[Path]:
+    """Find the folders that are the same as others of them, by way of links."""
+    seen: set[tuple[int, int]] = set()
+    again: set[Path] = set()
+    for folder in sorted(set(folders), key=lambda one: (one.absolute() != one.resolve(), one)):
+        with contextlib.suppress(OSError):  # what is not there is told by itself
+            place = folder.stat()
+            identity = place.st_dev, place.st_ino
+            again.update({folder} if identity in seen else ())
+            seen.add(identity)
+    return again
+
+
+def _holds(path: Path, top: Path) -> bool:
+    """Tell whether a path is a link to a folder that holds another, or to that itself."""
+    return os.path.islink(path) and top.resolve().is_relative_to(os.path.realpath(path))  # noqa: PTH114 - Path.is_symlink() may raise
