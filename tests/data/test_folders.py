@@ -131,6 +131,13 @@ def test_results_of_inputs_of_one_name_are_known_by_their_run(tmp_path: Path, to
     assert list(read_pair(pred, flat)[0]) == ["a", "a-2"]
 
 
+def test_results_of_pictures_of_longer_names_are_known_by_their_run(tmp_path: Path) -> None:
+    inputs = {"a.ome": "set/images/x/a.ome.tif", "a.ome-2": "set/images/y/a.ome.tif"}
+    pred = write(tmp_path / "pred", {**{f"{name}.labels.tif": LABELS for name in inputs}, "run.json": run_of(**inputs)})
+    truth = write(tmp_path / "truth", {f"{at}/a.tif": LABELS for at in "xy"})
+    assert [*read_pair(pred, truth)[0]] == ["x-a", "y-a"]
+
+
 def test_a_run_that_says_nothing_changes_nothing(tmp_path: Path) -> None:
     truth = write(tmp_path / "truth", {"x/a.tif": LABELS, "y/a.tif": LABELS})
     for number, said in enumerate((b"{", b"[]", b'{"inputs": [1]}', run_of(a="/x/a.png", b="/x/a.png"))):

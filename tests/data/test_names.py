@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from tests.data.files import png, read_samples, write
 
+from nucleate.core.endings import stem_of
+from nucleate.core.names import picture_id, read_names
 from nucleate.data.check import check_dataset
-from nucleate.data.names import picture_id, read_names
 from nucleate.data.pictures import open_pictures
+from nucleate.data.pixels import PICTURE_SUFFIXES
 from nucleate.data.truth import read_labels_source
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from nucleate.core.names import FileName
 
 pytestmark = pytest.mark.base
 
@@ -219,7 +224,7 @@ def test_an_array_beside_a_label_image_is_the_same_again(tmp_path: Path) -> None
 def test_names() -> None:
     assert picture_id("a/b.ome.tif") == "b.ome"
     assert picture_id("_masks.tif") == "_masks"
-    assert read_names(["notes.txt", "labels/a.Overlay.PNG", "a.npy", "a_seg.npy"]) == {}
+    assert read_names(["notes.txt", "labels/a.Overlay.PNG", "a.npy", "a_seg.npy"], suffixes=PICTURE_SUFFIXES) == {}
     assert read_names(["masks/images/a.png"]) == {"masks/images/a.png": ("masks", "a", False, "images")}
 
 
@@ -228,3 +233,33 @@ def test_accents_are_one_letter_or_two() -> None:
     assert picture_id(f"labels/{apart}.tif") == picture_id(f"{composed}.labels.tif") == composed
     (first,), (second,) = (read_names([f"images/{name}.tif"]).values() for name in (apart, composed))
     assert first == second
+
+
+@pytest.mark.parametrize("kind", ["a_mask.png", "a.geojson"])
+def test_names_are_looked_at_once(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    stems: list[str] = []
+
+    def counted(names: Iterable[str], **options: Any) -> dict[str, FileName]:  # noqa: ANN401 - as read_names has it
+        asked.append(kind)
+        return read_names(names, **options)
+
+    def noted(name: str) -> str:
+        stems.append(name)
+        return stem_of(name)
+
+    monkeypatch.setattr("nucleate.data.outlined.read_names", counted)
+    outlines = b'{"type": "Polygon", "coordinates": [[[0, 0], [2, 0], [2, 1], [0, 1]]]}'
+    write(tmp_path, {"a.png": png(PICTURE), kind: png(LABELS) if kind.endswith("png") else outlines})
+    for read in (read_samples, check_dataset, read_labels_source):
+        read(tmp_path)
+        assert asked == [kind]
+        asked.clear()
+    monkeypatch.setattr("nucleate.core.names.stem_of", noted)
+    read_names(["a.png", "a_flows.tif", kind], suffixes=PICTURE_SUFFIXES)
+    assert len(stems) == 2 + kind.endswith("png")
+
+
+def test_a_label_image_may_have_ome_metadata(tmp_path: Path) -> None:
+    write(tmp_path, {"a.ome.tif": png(PICTURE), "a_mask.ome.tif": NUMBERED, "a_mask.tif": NUMBERED})
+    assert [(one.image_id, one.labels.tolist()) for one in read_samples(tmp_path)] == [("a.ome", LABELS)]

@@ -19,7 +19,7 @@ from tests.strategies import label_images
 from nucleate.core.labels import relabel
 from nucleate.data.annotations import geojson_regions, roi_regions, xml_regions
 from nucleate.data.coco import coco_pictures, coco_regions
-from nucleate.data.outlined import find_outlined
+from nucleate.data.outlined import find_outlined, names_in
 from nucleate.data.regions import paint_regions, region_of_rings, region_of_runs
 from nucleate.data.source import open_source
 from nucleate.errors import DataError
@@ -282,7 +282,8 @@ def test_a_coco_file_means_the_picture_at_its_own_path(
         _picture(tmp_path / name)
     (tmp_path / json_file).parent.mkdir(exist_ok=True)
     (tmp_path / json_file).write_bytes(_coco([[1, 1, 4, 1, 4, 3, 1, 3]], file_name=file_name))
-    (found,) = [entry for entry in find_outlined(open_source(tmp_path)) if entry.outlines]
+    source = open_source(tmp_path)
+    (found,) = [entry for entry in find_outlined(source, names_in(source)) if entry.outlines]
     assert found.image == taken
 
 

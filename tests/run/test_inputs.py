@@ -149,6 +149,37 @@ def test_label_images_of_pictures_beside_them_are_left(
     assert "left out label images of pictures there" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("pictures", "left"),
+    [
+        (["Images/a.tif", "Images/b.tif"], ["Masks/a.tif", "Masks/b.tif"]),
+        (["images/p1/a.tif", "images/p2/a.tif"], ["labels/p1/a.tif", "labels/p2/a_mask.tif"]),
+        (["a.ome.tif"], ["a_mask.ome.tif"]),
+        (
+            ["a.tif", "lone_flows.tif"],
+            ["a_flows.tif", "a_dP.tif", "a_cellprob.tif", "a_cp_outlines.png", "a_cp_output.png"],
+        ),
+        (["a.czi"], ["a.overlay.png", "a.probability.tif", "flows/a_flows.tif"]),
+        (["a.tif", "a_label.tif", "b_mask.tif"], []),
+    ],
+)
+def test_what_is_of_pictures_is_left_by_the_rule_of_training(
+    tmp_path: Path, pictures: list[str], left: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name in (*pictures, *left):
+            archive.write(_touch(tmp_path / "set", name) / name, name)
+    assert sorted(_names(tmp_path / "set", expand([str(tmp_path / "set")]))) == pictures
+    assert sorted(source.member for source in expand([str(tmp_path / "all.zip")])) == pictures
+    said = f"left out label images of pictures there, and the like ({len({one.split('/')[0] for one in left})})"
+    assert caplog.text.count(said) == 2 * bool(left)
+
+
+def test_a_folder_that_is_a_picture_has_truth_and_is_truth(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.ome.zarr/.zattrs", "a_mask.tif", "b.tif", "b_mask.zarr/.zattrs")
+    assert _names(tmp_path, expand([str(tmp_path)], apart=False)) == ["a.ome.zarr", "b.tif"]
+
+
 def test_kaggle_zip_takes_images_and_leaves_masks(tmp_path: Path) -> None:
     path = tmp_path / "test.zip"
     with zipfile.ZipFile(path, "w") as archive:

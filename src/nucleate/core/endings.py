@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["alone", "stem_of", "without_ending", "without_extras"]
 
 _LABELS = re.compile(  # ours, Cellpose's, StarDist's, and what QuPath's scripts write
-    r"(?<=.)(\.labels(\.ome)?|(_cp)?_masks?|\.stardist|[-_]labels?|-labelled)$", re.IGNORECASE
+    r"(?<=.)(\.labels|(_cp)?_masks?|\.stardist|[-_]labels?|-labelled)(\.ome)?$", re.IGNORECASE
 )
 _EXTRAS = re.compile(r"(?<=.)(\.ome|_img)$", re.IGNORECASE)
 

@@ -16,7 +16,7 @@ from nucleate.core.files import write_rows
 from nucleate.core.labels import relabel
 from nucleate.core.pieces import Ids, count_pieces, look_at_ids, unnumbered_set
 from nucleate.data import folders, kaggle
-from nucleate.data.outlined import Outlined, find_outlined
+from nucleate.data.outlined import Outlined, find_outlined, names_in
 from nucleate.data.pixels import PICTURE_SUFFIXES, digest_of, read_mask, read_picture, stored_labels
 from nucleate.data.regions import faults, painting_order
 from nucleate.data.source import Source, open_source
@@ -158,8 +158,9 @@ def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | No
     report = Report(str(source))
     seen: dict[bytes, str] = {}
     entries = kaggle.find_entries(source)
-    pairs = [] if entries else folders.find_pairs(source)
-    outlined = [] if entries or pairs else find_outlined(source)
+    named = {} if entries else names_in(source)
+    pairs = folders.find_pairs(source, named)
+    outlined = [] if entries or pairs else find_outlined(source, named)
     checks: list[Callable[[], _Place | None]] = [
         *(functools.partial(_check_entry, source, one, report=report, seen=seen) for one in entries),
         *(functools.partial(_check_pair, source, one, report=report, seen=seen) for one in pairs),

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from nucleate.core.endings import alone, without_extras
-from nucleate.data.names import FileName, is_ours, picture_id, tree_id
-from nucleate.data.outlined import names_in
+from nucleate.core.endings import alone, without_ending, without_extras
+from nucleate.core.names import FileName, is_ours, picture_id, tree_id
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_labels, read_picture
 from nucleate.data.run_names import by_inputs
 from nucleate.data.sample import Sample
@@ -27,7 +26,6 @@ _logger = logging.getLogger(__name__)
 
 _SEGMENTED = "_seg.npy"
 """What Cellpose keeps for itself: pickled."""
-_OME = ".labels.ome"
 _OTHER, _AGAIN = "is no label image", "other files hold too"
 
 
@@ -48,8 +46,15 @@ class Pair:
     labels: str | None
 
 
-def find_pairs(source: Source) -> list[Pair]:
+def find_pairs(source: Source, named: Mapping[str, FileName]) -> list[Pair]:
     """List the images and label images of a source by id.
+
+    Parameters
+    ----------
+    source : Source
+        A data set.
+    named : mapping of str to FileName
+        What its files are (`nucleate.data.outlined.names_in`).
 
     Returns
     -------
@@ -61,10 +66,6 @@ def find_pairs(source: Source) -> list[Pair]:
     DataError
         If several folders of the source hold such pairs, or an id occurs twice.
     """
-    return _pairs(source, names_in(source))
-
-
-def _pairs(source: Source, named: Mapping[str, FileName]) -> list[Pair]:
     roots: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
     for name, found in named.items():
         side = roots.setdefault(found.root, ({}, {}))[found.is_label]
@@ -109,7 +110,7 @@ def find_labels(source: Source, named: Mapping[str, FileName], *, like: Collecti
         As `find_pairs`, and if the nuclei are in Cellpose's ``_seg.npy`` only, which could run any program when read.
     """
     if pictured(named):
-        found = {pair.image_id: pair.labels for pair in _pairs(source, named) if pair.labels is not None}
+        found = {pair.image_id: pair.labels for pair in find_pairs(source, named) if pair.labels is not None}
         tell(source, [name for name in _pictures(source) if name not in named], what=_OTHER)
         return found
     files = [*named, *(name for name in source.names if _is_array(name) and name not in named)]
@@ -151,8 +152,8 @@ def pictured(named: Mapping[str, FileName]) -> bool:
         one.is_label and one.folder != "images" for one in named.values()
     ):
         return True
-    ids = Counter((one.root, without_extras(one.image_id)) for one in {*named.values()})
-    labelled = {(one.root, without_extras(one.image_id)) for one in named.values() if one.is_label}
+    ids = Counter(one.key for one in {*named.values()})
+    labelled = {one.key for one in named.values() if one.is_label}
     return any(ids[key] > 1 for key in labelled)
 
 
@@ -183,17 +184,22 @@ def _add(side: dict[str, str], image_id: str, *, name: str, source: Source) -> N
 def _bare(name: str) -> str:
     """Give what files of one label image have in common: all but the kind of file."""
     bare = name.removesuffix(PurePosixPath(name).suffix)
-    return bare.removesuffix(".ome") if bare.endswith(_OME) else bare
+    return bare.removesuffix(".ome") if _has_ome(bare) else bare
 
 
 def _rank(name: str) -> int:
     place = PurePosixPath(name)
-    again = place.stem.endswith(_OME) or name.lower().endswith("_cp_masks.png")  # of Cellpose's TIFF
+    again = _has_ome(place.stem) or name.lower().endswith("_cp_masks.png")  # of Cellpose's TIFF
     return 2 if place.suffix.lower() == ".npy" else int(again)
 
 
-def samples_of(source: Source) -> list[Sample]:
-    """Read every pair of a source.
+def _has_ome(stem: str) -> bool:
+    """Tell whether a name ends as that of a label image and then as one with OME metadata."""
+    return stem.endswith(".ome") and without_ending(stem) != stem
+
+
+def samples_of(source: Source, named: Mapping[str, FileName]) -> list[Sample]:
+    """Read every pair of a source, see `find_pairs`.
 
     Returns
     -------
@@ -206,7 +212,7 @@ def samples_of(source: Source) -> list[Sample]:
         If an image has no label image or the other way round, sizes differ, or a file is damaged.
     """
     samples = []
-    for pair in find_pairs(source):
+    for pair in find_pairs(source, named):
         if pair.image is None or pair.labels is None:
             missing = "image" if pair.image is None else "label image"
             raise DataError(f"{source}: {pair.image_id} has no {missing}; add it or take the other file out")

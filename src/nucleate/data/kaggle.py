@@ -16,8 +16,8 @@ from scipy import ndimage
 from nucleate.core.endings import without_extras
 from nucleate.core.image import Image
 from nucleate.core.labels import areas, relabel
+from nucleate.core.names import picture_id
 from nucleate.core.pieces import EIGHT, unnumbered
-from nucleate.data.names import picture_id
 from nucleate.data.pixels import PICTURE_SUFFIXES, read_mask, read_picture, stored_labels
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source

@@ -11,10 +11,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nucleate.core.endings import alone, stem_of, without_ending, without_extras
+from nucleate.core.names import read_names
 from nucleate.data.annotations import READERS, begins_as_geojson, is_geojson
 from nucleate.data.coco import coco_pictures, coco_regions, file_names
-from nucleate.data.names import read_names
-from nucleate.data.pixels import read_picture
+from nucleate.data.pixels import PICTURE_SUFFIXES, read_picture
 from nucleate.data.regions import Region, faults, paint_regions
 from nucleate.data.sample import Sample
 from nucleate.errors import DataError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nucleate.data.names import FileName
+    from nucleate.core.names import FileName
     from nucleate.data.source import Source
 
 __all__ = ["Outlined", "drawn_on", "find_outlined", "first_logged", "names_in", "samples_of"]
@@ -116,14 +116,14 @@ def first_logged(source: Source) -> _Note:
 
 
 def names_in(source: Source) -> dict[str, FileName]:
-    """Tell what each file of a source is (`nucleate.data.names.read_names`), by the outlines there too.
+    """Tell what each file of a source is (`nucleate.core.names.read_names`), by the outlines there too.
 
     Raises
     ------
     DataError
         As `drawn_on`.
     """
-    return read_names(source.names, drawn=lambda names: drawn_on(source, names))
+    return read_names(source.names, suffixes=PICTURE_SUFFIXES, drawn=lambda names: drawn_on(source, names))
 
 
 def drawn_on(source: Source, names: Collection[str]) -> set[str]:
@@ -142,7 +142,7 @@ def drawn_on(source: Source, names: Collection[str]) -> set[str]:
     return {name for name in names if _bare(name) in stems or PurePosixPath(name).name in listed}
 
 
-def find_outlined(source: Source, named: Mapping[str, FileName] | None = None) -> list[Outlined]:
+def find_outlined(source: Source, named: Mapping[str, FileName]) -> list[Outlined]:
     """List the outlined pictures of a source by id.
 
     Known are ``<id>.geojson``, ``<id>.json``, ``<id>.zip`` (also ``.rois.zip``, ``RoiSet_<id>.zip``,
@@ -155,8 +155,8 @@ def find_outlined(source: Source, named: Mapping[str, FileName] | None = None) -
     ----------
     source : Source
         A data set.
-    named : mapping of str to FileName, optional
-        What its files are (`names_in`), where that is known.
+    named : mapping of str to FileName
+        What its files are (`names_in`).
 
     Returns
     -------
@@ -168,7 +168,6 @@ def find_outlined(source: Source, named: Mapping[str, FileName] | None = None) -
     DataError
         If an id occurs twice, a COCO file names a picture of which there are several, or a JSON file is damaged.
     """
-    named = names_in(source) if named is None else named
     pictures = [name for name, one in named.items() if not one.is_label]
     files, of_coco = _annotations(source)
     if of_coco:
@@ -189,7 +188,7 @@ def find_outlined(source: Source, named: Mapping[str, FileName] | None = None) -
     ]
 
 
-def samples_of(source: Source) -> list[Sample]:
+def samples_of(source: Source, named: Mapping[str, FileName]) -> list[Sample]:
     """Read every outlined picture of a source, see `find_outlined`.
 
     Returns
@@ -204,7 +203,7 @@ def samples_of(source: Source) -> list[Sample]:
     """
     samples = []
     note = first_logged(source)
-    for entry in find_outlined(source):
+    for entry in find_outlined(source, named):
         if entry.image is None:
             raise DataError(f"{source}: {entry.image_id} has no picture; add it or take {entry.outlines} out")
         if entry.read is None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.files import atomic_path
+from nucleate.core.names import read_names
 from nucleate.core.text import one_line
-from nucleate.data.names import read_names
+from nucleate.data.pixels import PICTURE_SUFFIXES
 from nucleate.data.write import labels_tiff
 from nucleate.errors import DataError
 
@@ -58,7 +59,7 @@ def _check_ids(ids: list[str]) -> None:
         if not image_id.isprintable():
             raise DataError(f"{one_line(image_id)}: its name is no text that a zip can hold; rename it")
     written = [(f"{folder}/{image_id}.tif", image_id) for image_id in ids for folder in ("images", "labels")]
-    read = read_names(name for name, _ in written)
+    read = read_names((name for name, _ in written), suffixes=PICTURE_SUFFIXES)
     for name, image_id in written:
         if name not in read or read[name].image_id != image_id:
             raise DataError(f"{image_id}: its name would be read as another one from a zip; rename it")

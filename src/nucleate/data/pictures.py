@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucleate.core.endings import alone, without_extras
+from nucleate.core.names import picture_id, tree_id
 from nucleate.data import kaggle
-from nucleate.data.names import picture_id, tree_id
 from nucleate.data.outlined import names_in
 from nucleate.data.pixels import read_picture
 from nucleate.data.source import open_source
@@ -27,7 +27,7 @@ def open_pictures(path: Path | str) -> Callable[[str], NDArray[Any] | None]:
     ----------
     path : path-like
         A Kaggle layout ``<id>/images/<name>.png``, or files ``<id>.png`` anywhere; label images and overlays are
-        passed over (`nucleate.data.names`).
+        passed over (`nucleate.core.names`).
 
     Returns
     -------

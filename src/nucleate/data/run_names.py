@@ -6,7 +6,8 @@ import json
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from nucleate.data.names import picture_id
+from nucleate.core.endings import without_extras
+from nucleate.core.names import picture_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -53,5 +54,10 @@ def _paths(data: bytes) -> dict[str, str]:
 def _known(path: str, like: Collection[str]) -> str:
     """Find the id of a path on the other side, of as few folders as are enough; "" if there is none."""
     place = PurePosixPath(path.replace("\\", "/").replace("::", "/"))
-    parts = [*place.parent.parts, picture_id(place.name)]
-    return next((one for at in range(len(parts) - 1, -1, -1) if (one := "-".join(parts[at:])) in like), "")
+    folders, image_id = place.parent.parts, picture_id(place.name)
+    names = ("-".join([*folders[at:], one]) for at in range(len(folders), -1, -1) for one in _spellings(image_id))
+    return next((one for one in names if one in like), "")
+
+
+def _spellings(image_id: str) -> tuple[str, str]:
+    return image_id, without_extras(image_id)

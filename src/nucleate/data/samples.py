@@ -278,7 +278,8 @@ def _read(source: Source) -> list[Sample]:
     if kaggle.find_entries(source):
         samples = kaggle.samples_of(source)
     else:
-        samples = folders.samples_of(source) or outlined.samples_of(source)
+        named = outlined.names_in(source)
+        samples = folders.samples_of(source, named) or outlined.samples_of(source, named)
     if not samples:
         raise DataError(
             f"{source} has no known layout: got {len(source.names)} files; give <id>/images + <id>/masks, "

@@ -23,7 +23,7 @@ from nucleate.data.source import MAX_FILE_BYTES, FolderSource, Source, open_sour
 from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from nucleate.data.names import FileName
+    from nucleate.core.names import FileName
 
 __all__ = ["LabelMap", "LabelsAt", "labels_from_codes", "read_labels_source", "read_pair"]
 

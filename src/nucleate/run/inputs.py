@@ -30,8 +30,7 @@ from nucleate.run.layouts import (
     looks_like_image,
     members_to_segment,
     tell_left,
-    truth_beside,
-    truth_in,
+    truth_among,
 )
 from nucleate.run.pictures import (
     brought_along,
@@ -193,8 +192,8 @@ def expand(
     wanted : iterable of str
         Files, folders (recursed), globs, zip archives, OME-Zarr images and plates, or one picture of a file
         (`nucleate.run.pictures.split_part`). Truth that lies beside images is left out, with a warning:
-        ``<id>/masks`` beside ``<id>/images/<id>.png`` (Kaggle's layout), ``labels`` or ``masks`` beside ``images``
-        with a label image of a picture there in every file, and ``a_mask.png`` or the like beside ``a.png``.
+        ``<id>/masks`` beside ``<id>/images/<id>.png``, ``labels`` or ``masks`` beside ``images``, ``a_mask.png`` or the
+        like beside ``a.png``, and what programs write beside it, as `nucleate.run.layouts.truth_among` tells.
     output : Path, optional
         Where results go: pictures that we wrote there, or into another folder of results, are left out of folders
         and globs.
@@ -365,24 +364,24 @@ def _folder(top: Path, output: Path | None, *, left: list[str]) -> Iterator[Sour
         yield Source(top)
         return
     problems: list[Source] = []
-    ours: list[Path] = []
+    found: dict[Path, bool] = {}
 
     def note(error: OSError) -> None:
         where = Path(error.filename)
         problems.append(Source(where, problem=f"{one_line(str(where))}: cannot be listed: {error.strerror}"))
 
     for here, folders, files in each_folder(top, note):
-        images = {here / name for name in folders if is_image_folder(here / name)}
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and here / n not in images)
-        named = [name for name in files if looks_like_image(name) and not is_own(here / name, output)]
-        truth = truth_beside(named) | (truth_in(here) if "images" in folders else set())
-        ours += [here / name for name in sorted(truth)]
-        folders[:] = [name for name in folders if name not in truth]
-        pictures = [here / name for name in named if name not in truth]
-        for path in sorted([*pictures, *(image for image in images if not is_own(image, output))]):
-            yield from [Source(path)] if path in images else _file(path, left)
+        whole = {here / name for name in folders if is_image_folder(here / name)}
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and here / n not in whole)
+        named = (here / name for name in files if looks_like_image(name))
+        found |= {path: path in whole for path in sorted([*named, *whole]) if not is_own(path, output)}
+    names = {path.relative_to(top).as_posix(): path for path in found}
+    truth = truth_among(names, top=Path(absolute(top)).name)
+    ours = [top / place for place in dict.fromkeys(truth.values())]
     tell_left(top, ours)
     left += map(absolute, ours)
+    for path in (names[name] for name in names if name not in truth):
+        yield from [Source(path)] if found[path] else _file(path, left)
     yield from problems
 
 

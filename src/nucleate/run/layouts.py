@@ -8,14 +8,15 @@ import re
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
-from nucleate.core.endings import stem_of, without_ending, without_extras
+from nucleate.core.endings import stem_of
 from nucleate.core.files import absolute
+from nucleate.core.names import read_names
 from nucleate.core.text import one_line
 from nucleate.io.images import IMAGE_SUFFIXES, is_zarr
 from nucleate.run.journal import JOURNAL_NAME, PARTS_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "OWN_SUFFIXES",
@@ -24,18 +25,17 @@ __all__ = [
     "looks_like_image",
     "members_to_segment",
     "tell_left",
-    "truth_beside",
-    "truth_in",
+    "truth_among",
 ]
 
 OWN_SUFFIXES = (".labels.tif", ".labels.ome.tif", ".overlay.png", ".rois.zip")
 """Endings of the pictures that we write; they are not taken as inputs again when they lie in a folder of results."""
 
-_EITHER = re.compile(r"[-_]label(led)?$", re.IGNORECASE)  # a picture of labelled cells, too
+_EITHER = re.compile(r"[-_]label(led)?(\.ome)?$", re.IGNORECASE)  # a picture of labelled cells, too
 
 _logger = logging.getLogger(__name__)
 
-_IMAGES, _TRUTH = "images", ("labels", "masks")
+_TRUTH = {"labels", "masks"}
 
 
 def looks_like_image(name: str) -> bool:
@@ -59,72 +59,61 @@ def is_own(path: Path, output: Path | None) -> bool:
     return False
 
 
-def truth_in(folder: Path) -> set[str]:
-    """Name the folders in a folder that hold the truth of what lies in its ``images``."""
-    return _truth(folder.name, {name: _stems(folder / name) for name in (_IMAGES, *_TRUTH)})
+def truth_among(names: Iterable[str], *, top: str = "") -> dict[str, str]:
+    """Find the truth among the pictures of a folder or an archive, and what programs write of a picture beside it.
 
+    The rule of `nucleate.core.names.read_names`, but for what could be a picture to segment: label images without a
+    picture are none, nor are those of a folder ``labels`` or ``masks`` in which one has no picture, and what ends as a
+    picture of labelled cells. In Kaggle's layout all masks are truth.
 
-def truth_beside(names: Iterable[str]) -> set[str]:
-    """Name the label images among the pictures of one folder: what ends as one, beside the picture that it is of.
+    Parameters
+    ----------
+    names : iterable of str
+        With forward slashes, from the folder.
+    top : str
+        The name of the folder.
+
+    Returns
+    -------
+    dict
+        Name -> what to say is left out: the folder that is truth as a whole, or the name.
 
     Examples
     --------
-    >>> sorted(truth_beside(["a.tif", "a_mask.png", "b.labels.tif", "c.ome.tif", "c.ome.labels.tif"]))
-    ['a_mask.png', 'c.ome.labels.tif']
+    >>> sorted(truth_among(["a.tif", "a_mask.png", "b.labels.tif", "c.ome.tif", "c.ome.labels.tif", "c.ome_flows.tif"]))
+    ['a_mask.png', 'c.ome.labels.tif', 'c.ome_flows.tif']
     """
-    stems = {name: stem_of(name) for name in names}
-    pictures = {without_extras(stem) for stem in stems.values()}
-    ended = {name: without_ending(stem) for name, stem in stems.items() if not _EITHER.search(stem)}
-    return {name for name, plain in ended.items() if plain != stems[name] and without_extras(plain) in pictures}
+    names = [*names]
+    found = read_names(names)
+    pictures = [one for one in found.values() if not one.is_label]
+    pictured = {one.key for one in pictures}
+    own = {one.root for one in pictures if one.folder == "images" and one.image_id == PurePosixPath(top, one.root).name}
+    labels = {name: one for name, one in found.items() if one.is_label}
+    mixed = {(one.root, one.folder) for one in labels.values() if one.key not in pictured}
+    truth = {name: name for name in names if name not in found}
+    for name, one in labels.items():
+        if one.folder in _TRUTH:
+            if (one.root, one.folder) not in mixed or (one.folder == "masks" and one.root in own):
+                truth[name] = _folder_called(one.folder, name)
+        elif one.key in pictured and not _EITHER.search(stem_of(name)):
+            truth[name] = name
+    return truth
+
+
+def _folder_called(folder: str, name: str) -> str:
+    parts = name.split("/")[:-1]
+    return "/".join(parts[: max(at for at, one in enumerate(parts, 1) if one.lower() == folder)])
 
 
 def members_to_segment(names: Iterable[str]) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
     """Choose the pictures among the members of an archive, and name the truth beside them: label images and folders."""
     members = [one for one in map(PurePosixPath, names) if looks_like_image(one.name) and "__MACOSX" not in one.parts]
-    inside: dict[PurePosixPath, list[str]] = {}
-    for one in members:
-        inside.setdefault(one.parent, []).append(one.name)
-    stems: dict[PurePosixPath, dict[str, set[str]]] = {}
-    for folder, found in inside.items():
-        stems.setdefault(folder.parent, {})[folder.name] = {*map(stem_of, found)}
-    truth = {folder: _truth(folder.name, beside) for folder, beside in stems.items()}
-    labels = {folder: truth_beside(found) for folder, found in inside.items()}
-    kept: list[PurePosixPath] = []
-    left: dict[PurePosixPath, None] = {}
-    for one in members:
-        if one.parent.name in truth[one.parent.parent]:
-            left[one.parent] = None
-        elif one.name in labels[one.parent]:
-            left[one] = None
-        else:
-            kept.append(one)
-    return kept, [*left]
+    truth = truth_among(map(str, members))
+    return [one for one in members if str(one) not in truth], [*map(PurePosixPath, dict.fromkeys(truth.values()))]
 
 
 def tell_left(where: Path, truth: Sequence[PurePath]) -> None:
     """Warn of the truth in a folder or an archive that is not segmented."""
     if truth:
         shown = one_line(", ".join(map(str, truth[:3]))) + ", ..." * (len(truth) > 3)
-        _logger.warning("%s: left out label images of pictures there (%d): %s", where, len(truth), shown)
-
-
-def _truth(folder: str, stems: Mapping[str, Collection[str]]) -> set[str]:
-    """Name truth by the stems of the pictures in each folder: Kaggle's layout, and a label image of each picture."""
-    images = set(stems.get(_IMAGES, ()))
-    if folder in images:
-        return {"masks"}
-    known = images | {without_extras(stem) for stem in images}
-    return {name for name in _TRUTH if (named := stems.get(name)) and all(_of(stem) & known for stem in named)}
-
-
-def _of(stem: str) -> set[str]:
-    """Give what the picture of a label image may be called."""
-    return {stem, without_extras(stem), without_ending(stem), without_extras(without_ending(stem))}
-
-
-def _stems(folder: Path) -> set[str]:
-    with contextlib.suppress(OSError):  # what may not be looked into is told when the walk comes there
-        return (
-            {stem_of(one.name) for one in folder.iterdir() if looks_like_image(one.name)} if folder.is_dir() else set()
-        )
-    return set()
+        _logger.warning("%s: left out label images of pictures there, and the like (%d): %s", where, len(truth), shown)

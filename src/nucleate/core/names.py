@@ -1,7 +1,7 @@
 """What the names of picture files say: data set, image, and whether it is the picture or a label image.
 
-The one rule for that, `read_names`, holds for training and scoring alike; `nucleate.data.outlined.names_in` asks it
-with the outlines that lie in a data set.
+The one rule for that, `read_names`, holds for training, scoring and segmenting: `nucleate.data.outlined.names_in` asks
+it with the outlines that lie in a data set, `nucleate.run.layouts` for what is not to be segmented.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from nucleate.core.endings import stem_of, without_ending, without_extras
-from nucleate.data.pixels import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Set
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Drawn", "FileName", "is_ours", "picture_id", "read_names", "tree_id"]
 
 _LABELS = {"labels", "masks"}
+_FOLDERS = {"images", *_LABELS}
 _OURS = (".overlay", ".probability")  # what else we write of an image, and, below, what Cellpose does
 _BESIDE = re.compile(
     r"(?<=.)(\.overlay|\.probability|_flows((_cp)?_masks?)?|_cp_output|(_cp)?_outlines|_dP|_cellprob)$",
@@ -51,6 +51,11 @@ class FileName(NamedTuple):
     is_label: bool
     folder: str
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What a picture and its label image have in common."""
+        return self.root, without_extras(self.image_id)
+
 
 def picture_id(name: str) -> str:
     """Give the id in a file name: without folder, suffix and ending of a label image, accents composed (NFC).
@@ -79,7 +84,9 @@ def is_ours(name: str) -> bool:
     return stem_of(name).lower().endswith(_OURS)
 
 
-def read_names(names: Iterable[str], *, drawn: Drawn = lambda _: frozenset()) -> dict[str, FileName]:
+def read_names(
+    names: Iterable[str], *, suffixes: Collection[str] | None = None, drawn: Drawn = lambda _: frozenset()
+) -> dict[str, FileName]:
     """Tell what each file of a data set is; those that are no picture of it are left out.
 
     Folders and endings may be in capitals. In a folder ``labels`` or ``masks`` all are label images, and arrays are
@@ -94,6 +101,8 @@ def read_names(names: Iterable[str], *, drawn: Drawn = lambda _: frozenset()) ->
     ----------
     names : iterable of str
         File names with forward slashes.
+    suffixes : collection of str, optional
+        Endings of the files that count as pictures, in lower case; all do by default.
     drawn : callable
         Asked, where endings alone do not tell, for those of some files that outlines go by all of the name of.
 
@@ -103,7 +112,7 @@ def read_names(names: Iterable[str], *, drawn: Drawn = lambda _: frozenset()) ->
     >>> [(one.image_id, one.is_label) for one in found.values()]
     [('p1-a_mask', False), ('p1-a_mask', True)]
     """
-    seen = _seen(names)
+    seen = _seen(names, suffixes)
     sides: dict[str, set[str]] = {}
     for one in seen.values():
         sides.setdefault(one.root, set()).add(one.folder)
@@ -130,34 +139,43 @@ class _Seen(NamedTuple):
     whole: str
     bare: str
     certain: bool  # that it is a label image
+    parent: str
+    stem: str
+    plain: str  # the stem without ending
 
     def key(self, image_id: str) -> tuple[str, str]:
         return self.root, without_extras(image_id)
 
 
-def _seen(names: Iterable[str]) -> dict[str, _Seen]:
-    seen = {name: one for name in names if (one := _by_itself(name)) is not None}
+def _seen(names: Iterable[str], suffixes: Collection[str] | None) -> dict[str, _Seen]:
+    seen = {name: one for name in names if (one := _by_itself(name, suffixes)) is not None}
     tops = {one.root for one in seen.values() if one.folder == "images"}
     return {name: one if one.root in tops else _beside_images(one) for name, one in seen.items()}
 
 
-def _by_itself(name: str) -> _Seen | None:
-    place = PurePosixPath(name)
-    suffix, parts = place.suffix.lower(), place.parent.parts
-    named = max((at for at, folder in enumerate(parts) if folder.lower() in {"images", *_LABELS}), default=len(parts))
+def _by_itself(name: str, suffixes: Collection[str] | None) -> _Seen | None:
+    parent, _, last = name.rpartition("/")
+    parts = parent.split("/") if parent else []
+    named = max((at for at, folder in enumerate(parts) if folder.lower() in _FOLDERS), default=len(parts))
     folder = parts[named].lower() if named < len(parts) else ""
-    is_array, stem = suffix == _ARRAY, stem_of(name)
-    if suffix not in PICTURE_SUFFIXES and not (is_array and (folder in _LABELS or picture_id(name) != stem)):
+    suffix = "." + last.rpartition(".")[2].lower()
+    is_array = suffix == _ARRAY
+    if suffixes is not None and suffix not in suffixes and not is_array:
         return None
-    whole, bare = ("-".join([*parts[named + 1 :], one]) for one in (stem, picture_id(name)))
-    return _Seen("/".join(parts[:named]) or ".", folder, whole, bare, is_array or folder in _LABELS)
+    stem = stem_of(last)
+    plain = without_ending(stem)
+    if suffixes is not None and is_array and folder not in _LABELS and plain == stem:
+        return None
+    whole, bare = ("-".join([*parts[named + 1 :], one]) for one in (stem, plain))
+    root = "/".join(parts[:named]) or "."
+    return _Seen(root, folder, whole, bare, is_array or folder in _LABELS, parent, stem, plain)
 
 
 def _beside_images(one: _Seen) -> _Seen:
     """Give the folder of a label image, which lies within ``images``, a place beside it."""
-    root = PurePosixPath(one.root).parts
+    root = one.root.split("/") if one.folder in _LABELS else []
     images = max((at for at, folder in enumerate(root) if folder.lower() == "images"), default=None)
-    if images is None or one.folder not in _LABELS:
+    if images is None:
         return one
     whole, bare = ("-".join([*root[images + 1 :], image_id]) for image_id in (one.whole, one.bare))
     return one._replace(root="/".join(root[:images]) or ".", whole=whole, bare=bare)
@@ -165,22 +183,22 @@ def _beside_images(one: _Seen) -> _Seen:
 
 def _without_beside(seen: Mapping[str, _Seen], apart: Set[str]) -> dict[str, _Seen]:
     """Leave out what programs write of an image beside it."""
+    bases = {name: _BESIDE.sub("", one.stem) for name, one in seen.items()}
     there = {
         (folder, base)
-        for name in seen
-        if not _BESIDE.search(stem_of(name))
-        for folder in _folders_of(name, {"masks"})
-        for base in (stem_of(name), picture_id(name))
+        for name, one in seen.items()
+        if bases[name] == one.stem
+        for folder in _folders_of(one.parent, {"masks"})
+        for base in (one.stem, one.plain)
     }
     pictures = {(one.root, one.whole) for one in seen.values() if one.folder == "images" and one.root in apart}
     both = pictures & {(one.root, key) for one in seen.values() if one.folder in _LABELS for key in one[2:4]}
     kept = {}
     for name, one in seen.items():
-        stem = stem_of(name)
-        bases = {(folder, _BESIDE.sub("", stem)) for folder in _folders_of(name, _APART)}
-        beside = _BESIDE.search(stem) and not bases.isdisjoint(there)
-        paired = not both.isdisjoint({(one.root, one.whole), (one.root, one.bare)})
-        if not (beside and not paired) and not (is_ours(name) and one.root not in apart):
+        base = bases[name]
+        beside = base != one.stem and any((folder, base) in there for folder in _folders_of(one.parent, _APART))
+        paired = (one.root, one.whole) in both or (one.root, one.bare) in both
+        if not (beside and not paired) and not (one.stem.lower().endswith(_OURS) and one.root not in apart):
             kept[name] = one
     return kept
 
@@ -211,7 +229,7 @@ def _pictures(seen: Mapping[str, _Seen], apart: Set[str], *, drawn: Drawn) -> se
     return pictures | {name for name in claims if name not in shorter or not outlined.isdisjoint(shorter[name])}
 
 
-def _folders_of(name: str, apart: Set[str]) -> set[PurePosixPath]:
+def _folders_of(parent: str, apart: Set[str]) -> tuple[str, ...]:
     """Give the folder of a file, and the one above where it is one of those that hold one kind of file each."""
-    parent = PurePosixPath(name).parent
-    return {parent, parent.parent} if parent.name.lower() in apart else {parent}
+    above, _, last = parent.rpartition("/")
+    return (parent, above) if last.lower() in apart else (parent,)
