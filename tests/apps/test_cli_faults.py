@@ -68,6 +68,14 @@ def test_an_output_folder_without_the_right_to_write(folder: Path, tmp_path: Pat
     assert contents(out) == contents(whole)
 
 
+def test_a_closed_folder_is_told_before_the_scores_are_computed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o555)
+    (folder / "f1.tif").write_bytes(b"damaged")  # is told only where it is read
+    code, said = run("evaluate", folder, folder, "--json", tmp_path / "closed" / "scores.json")
+    assert (code, len(said)) == (1, 1)
+    assert "scores.json: Permission denied; get the right to write there" in said[0]
+
+
 def test_a_right_to_write_that_is_lost_on_the_way(folder: Path, tmp_path: Path) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert run("segment", folder, "-o", whole)[0] == 0

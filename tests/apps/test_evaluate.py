@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from nucleate.apps.cli.evaluate import evaluate
-from nucleate.errors import DataError, UsageError
+from nucleate.errors import DataError, OutputError, UsageError
 from nucleate.export.coco import Picture, write_coco
 
 if TYPE_CHECKING:
@@ -133,6 +133,25 @@ def test_a_path_that_is_not_there_is_a_wrong_call(tmp_path: Path, truth: Path) -
 def test_folders_of_the_written_files_are_made(tmp_path: Path, truth: Path) -> None:
     assert _run(truth, truth, "--json", tmp_path / "new" / "s.json").exit_code == 0
     assert (tmp_path / "new" / "s.json").is_file()
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_work(tmp_path: Path, truth: Path) -> None:
+    (tmp_path / "there.html").mkdir()
+    result = _run(truth, truth, "--json", tmp_path / "new" / "s.json", "--html", tmp_path / "there.html")
+    assert isinstance(result.exception, UsageError)
+    assert "there.html is a folder; name a file" in str(result.exception)
+    assert result.stdout == ""
+    assert not any((tmp_path / "new").iterdir())
+
+
+def test_scores_are_shown_where_a_file_fails(tmp_path: Path, truth: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, _: object) -> None:
+        raise OutputError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr("nucleate.report.tables.write_scores", full)
+    result = _run(truth, truth, "--json", tmp_path / "s.json")
+    assert isinstance(result.exception, OutputError)
+    assert "3 images, 6 true nuclei" in result.stdout
 
 
 def test_a_run_length_table_takes_sizes_from_the_pictures(tmp_path: Path, truth: Path) -> None:

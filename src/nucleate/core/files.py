@@ -28,6 +28,7 @@ __all__ = [
     "atomic_text",
     "cannot_write",
     "check_folder",
+    "check_place",
     "distinct_names",
     "in_file_name",
     "make_folder",
@@ -280,6 +281,27 @@ def make_folder(path: Path | str) -> Path:
     except OSError as error:
         raise OutputError(f"cannot make folder {path}: {error.strerror}; choose another output folder") from error
     return path
+
+
+def check_place(path: Path | str) -> None:
+    """Make the folder of a file that is to be written later, and see that a file can be written there.
+
+    Raises
+    ------
+    UsageError
+        If a folder has the file's name, or a file stands in the place of its folder.
+    OutputError
+        If the folder cannot be made or written.
+    """
+    path = Path(path)
+    folder = make_folder(path.parent)
+    try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; name a file")
+        with tempfile.TemporaryFile(dir=folder, prefix=HALF_WRITTEN):
+            pass
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def cannot_write(path: Path | str, error: OSError) -> OutputError:

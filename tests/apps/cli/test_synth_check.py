@@ -14,7 +14,7 @@ from nucleate.apps.cli.check import check
 from nucleate.apps.cli.synth import synth
 from nucleate.data import write
 from nucleate.data.sample import Sample
-from nucleate.errors import UsageError
+from nucleate.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,6 +124,21 @@ def test_names_in_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert "s[b].zip" in done.stdout
     assert "one[bold]/masks/b.png" in done.stdout
+
+
+def test_findings_are_shown_where_they_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object, path: Path) -> None:
+        raise OutputError(f"cannot write {path}: No space left on device")
+
+    data = str(pack(tmp_path / "s.zip", two_nuclei()))
+    monkeypatch.setattr("nucleate.data.check.Report.write_csv", full)
+    done = run("check", data, "--csv", str(tmp_path / "f.csv"))
+    assert isinstance(done.exception, OutputError)
+    assert "one/masks/b.png 1 of 2 px" in done.stdout
+    (tmp_path / "there.csv").mkdir()
+    done = run("check", data, "--csv", str(tmp_path / "there.csv"))
+    assert isinstance(done.exception, UsageError)
+    assert done.stdout == ""
 
 
 def test_check_does_not_write_over_what_it_reads(tmp_path: Path) -> None:

@@ -34,15 +34,11 @@ def check(
     from rich.markup import escape
     from rich.table import Table
 
-    from nucleate.core.files import make_folder
     from nucleate.data.check import FATAL, KINDS, check_dataset
     from nucleate.data.pack import pack as write_pack
     from nucleate.data.samples import load_samples
 
     check_outputs({"--csv": csv, "--pack": pack}, [Path(data)])
-    for written in (csv, pack):
-        if written is not None:
-            make_folder(written.parent)
     with Bar("images", None, quiet=quiet) as bar:
         report = check_dataset(data, progress=bar.show)
     counts = report.counts()
@@ -55,11 +51,13 @@ def check(
         first = escape("\n".join(f"{f.place} {f.detail}".strip() for f in found))
         mark = "[red]" if kind in FATAL and counts[kind][0] else ""
         table.add_row(f"{mark}{kind}", str(counts[kind][0]), str(counts[kind][1]), meaning, first)
-    if csv is not None:
-        report.write_csv(csv)
-    if pack is not None and report.usable:
-        write_pack(load_samples(data), pack)
-    Console().print(table)
+    try:
+        if csv is not None:
+            report.write_csv(csv)
+        if pack is not None and report.usable:
+            write_pack(load_samples(data), pack)
+    finally:
+        Console().print(table)  # what was found is told even where it cannot be written
     if not report.usable:
         if pack is not None:
             say(f"nucleate: {pack} is not written: some samples cannot be used; mend them or take them out")

@@ -94,7 +94,7 @@ def command_line(words: list[str] | None = None, *, extra: str = "") -> str:
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
-    """Refuse a call whose outputs would overwrite its inputs or each other.
+    """Refuse a call whose outputs would overwrite its inputs or each other, or cannot be written; make their folders.
 
     Parameters
     ----------
@@ -108,7 +108,11 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | No
     ------
     UsageError
         If there is one.
+    OutputError
+        If one cannot be written where it is to be.
     """
+    from nucleate.core.files import check_place
+
     read = [Path(str(path).partition("::")[0]).resolve() for path in inputs if path is not None]
     taken: dict[Path, str] = {}
     for option, path in outputs.items():
@@ -121,6 +125,9 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | No
         within = any(folder in place.parents for folder in read)
         if place in read or (within and place.exists() and place.suffix.lower() != ending):
             raise UsageError(f"{option} {path} is read too and would be overwritten; give another file")
+    for path in outputs.values():
+        if path is not None:
+            check_place(path)
 
 
 def is_there(path: Path | str) -> bool:

@@ -55,7 +55,7 @@ def evaluate(
 
     Example: nucleate evaluate results/ truth/ --json scores.json --html scores.html --images pictures/
     """
-    from nucleate.core.files import make_folder, write_text
+    from nucleate.core.files import write_text
     from nucleate.data.truth import read_pair
     from nucleate.report.html import score_page
     from nucleate.report.tables import write_per_image, write_scores
@@ -66,9 +66,6 @@ def evaluate(
             raise UsageError(f"no such file or folder: {path}; check the name")
     check_outputs({"--json": json, "--html": html, "--per-image": per_image}, (pred, truth, images, groups))
     of_group = None if groups is None else _groups(groups)
-    for written in (json, html, per_image):
-        if written is not None:
-            make_folder(written.parent)
     predicted, true = read_pair(pred, truth, images=images)
     scores = evaluate_sources(
         predicted,
@@ -86,15 +83,19 @@ def evaluate(
         say(f"nucleate: {note}")
     for image_id, reason in scores.failed.items():
         say(f"nucleate: {one_line(f'{image_id}: {reason}')}")
-    if json is not None:
-        write_scores(json, scores)
-    if per_image is not None:
-        write_per_image(per_image, scores)
-    if html is not None:
-        cases = [] if images is None else _cases(scores, images, predicted=predicted, true=true)
-        title = f"{pred.name or pred} against {truth.name or truth}"
-        write_text(html, score_page(scores, title, cases=cases, notes=notes))
-    _show(scores)  # last: the files are there, whatever becomes of the standard output
+    try:
+        if json is not None:
+            write_scores(json, scores)
+        if per_image is not None:
+            write_per_image(per_image, scores)
+        if html is not None:
+            cases = [] if images is None else _cases(scores, images, predicted=predicted, true=true)
+            title = f"{pred.name or pred} against {truth.name or truth}"
+            write_text(html, score_page(scores, title, cases=cases, notes=notes))
+    finally:
+        _show(
+            scores
+        )  # last: the files are there, whatever becomes of the standard output; and whatever becomes of them
     if scores.failed:
         raise typer.Exit(1)
 
