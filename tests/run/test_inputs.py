@@ -53,6 +53,14 @@ def test_a_file_with_brackets_in_its_name_is_no_glob(tmp_path: Path) -> None:
     assert _names(tmp_path, expand([f"{tmp_path}/a[1].png"])) == ["a[1].png"]
 
 
+def test_a_pattern_takes_a_folder_with_brackets_as_it_is_called(tmp_path: Path) -> None:
+    _touch(tmp_path, "p [1]/a.png", "p [1]/b1.png", "p [1]/deep/c.png", "p 1/d.png")
+    assert _names(tmp_path, expand([f"{tmp_path}/p [1]/*.png"])) == ["p [1]/a.png", "p [1]/b1.png"]
+    assert _names(tmp_path, expand([f"{tmp_path}/p [1]/[b]?.png"])) == ["p [1]/b1.png"]
+    assert len(expand([f"{tmp_path}/p [1]/**/*.png"])) == 3
+    assert _names(tmp_path, expand([f"{tmp_path}/p [0-9]/*.png"])) == ["p 1/d.png"]
+
+
 def test_one_picture_of_an_archive_is_named_alone(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for name in ("one.png", "sub/two!.png", "sub/one.png"):
