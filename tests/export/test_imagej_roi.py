@@ -83,6 +83,8 @@ def test_planes_of_stacks(tmp_path: Path) -> None:
     assert [(r.position, r.z_position) for r in _read(tmp_path / "z.zip")] == [(3, 0)]
     write_rois(tmp_path / "zc.zip", stack[1], axes="Z", channels=2)
     assert [(r.position, r.c_position, r.z_position) for r in _read(tmp_path / "zc.zip")] == [(0, 0, 3)]
+    write_rois(tmp_path / "t.zip", stack[1], axes="T", channels=2)  # depth projected away: in every slice
+    assert [(r.c_position, r.z_position, r.t_position) for r in _read(tmp_path / "t.zip")] == [(0, 0, 3)]
     write_rois(tmp_path / "pages.zip", stack[0])
     assert [r.position for r in _read(tmp_path / "pages.zip")] == [2]
 

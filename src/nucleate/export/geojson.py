@@ -31,7 +31,8 @@ def write_geojson(
 
     Corners are (x, y) in pixels from the outer corner of the first one, as QuPath counts. A nucleus in several pieces
     is a MultiPolygon. Features are what QuPath calls detections: it takes many of them, and they are not edited by
-    hand. ``name`` is the id.
+    hand. ``name`` is the id. A region of QuPath lies in one depth, and in the first where none is named: there stands
+    what was found in a projection.
 
     Parameters
     ----------

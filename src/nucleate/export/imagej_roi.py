@@ -54,7 +54,8 @@ def write_rois(
         Letters of the stack's axes, of ``TZI``; pages when empty and `labels` is a stack.
     channels : int
         How many the image has. ImageJ shows a stack with several channels or several stack axes as a hyperstack, in
-        which a region has a channel, a slice and a frame; otherwise it has the number of its plane.
+        which a region has a channel, a slice and a frame, 0 for all where the labels have no such axis, as no slice
+        where depth was projected away; otherwise it has the number of its plane.
     confidence : (n,) ndarray, optional
         Entry ``i`` belongs to nucleus ``i + 1``; one that is not known (NaN) is left out.
 
@@ -76,7 +77,8 @@ def write_rois(
                     roi.props = f"confidence: {confidence[shape.label - 1]:.4f}\n"
                 if hyperstack:
                     place = places[number]
-                    roi.c_position, roi.z_position, roi.t_position = place.c + 1, place.z + 1, place.t + 1
+                    roi.c_position = place.c + 1
+                    roi.z_position, roi.t_position = (place.z + 1) * ("Z" in axes), (place.t + 1) * ("T" in axes)
                 elif axes:
                     roi.position = number + 1
                 archive.writestr(zipfile.ZipInfo(f"{roi.name}.roi", _LONG_AGO), roi.tobytes(), zipfile.ZIP_DEFLATED)
