@@ -10,7 +10,8 @@ from hypothesis import given
 from tests.strategies import label_images
 
 from nucleate.errors import OutputError
-from nucleate.export.overlay import LONGEST_SIDE, outline_pixels, render_overlay, write_overlay
+from nucleate.export import overlay
+from nucleate.export.overlay import MOST_PIXELS, outline_pixels, render_overlay, write_overlay
 from nucleate.io.images import read_image
 
 if TYPE_CHECKING:
@@ -132,13 +133,23 @@ def test_lines_are_thicker_on_larger_pictures_but_never_hide_small_nuclei() -> N
     assert _is_coloured(render_overlay(np.zeros((1800, 1800)), small))[500:512, 506].sum() == 2
 
 
-def test_large_planes_are_made_smaller() -> None:
-    labels = np.zeros((600, 3 * LONGEST_SIDE), np.uint16)
+def test_large_planes_are_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MOST_PIXELS == 4096**2
+    labels = np.zeros((600, 9000), np.uint16)
     labels[150:450, 3000:3300] = 1
-    picture = render_overlay(labels, labels)
-    assert picture.shape == (200, LONGEST_SIDE, 3)
+    with monkeypatch.context() as patched:
+        patched.setattr(overlay, "MOST_PIXELS", 200 * 3000)
+        picture = render_overlay(labels, labels)
+    assert picture.shape == (200, 3000, 3)
     rows, cols = np.nonzero(_is_coloured(picture))
     assert (rows.min(), rows.max(), cols.min(), cols.max()) == (50, 149, 1000, 1099)
+
+
+@pytest.mark.parametrize(("shape", "drawn"), [((64, 20_000), (64, 20_000)), ((45_000, 90), (30_000, 60))])
+def test_long_and_narrow_planes_stay_readable(shape: tuple[int, int], drawn: tuple[int, int]) -> None:
+    labels = np.zeros(shape, np.uint8)
+    labels[20:40, 20:40] = 1
+    assert render_overlay(labels, labels).shape == (*drawn, 3)
 
 
 def test_ids_with_gaps() -> None:

@@ -81,7 +81,7 @@ def check(path: Path, out: Path, *, exports: tuple[str, ...], **more: Any) -> di
 
 @pytest.fixture(autouse=True)
 def small_overlays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlay, "LONGEST_SIDE", 300)
+    monkeypatch.setattr(overlay, "MOST_PIXELS", 300**2)
     for name in ("parquet", "anndata"):  # the parts are compared; their libraries may be missing
         monkeypatch.setitem(outputs.EXPORTS, name, replace(outputs.EXPORTS[name], join=lambda *_: None))
 

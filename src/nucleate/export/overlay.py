@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CASING",
-    "LONGEST_SIDE",
+    "MOST_PIXELS",
     "ON_BRIGHT",
     "ON_DARK",
     "Stretch",
@@ -34,8 +35,10 @@ __all__ = [
     "write_overlay",
 ]
 
-LONGEST_SIDE = 4096
-"""Larger planes are made smaller, to this many pixels a side."""
+MOST_PIXELS = 4096**2
+"""Larger planes are made smaller, to this many pixels; of what is long and narrow more of the length is left."""
+
+_LONGEST_SIDE = 30_000  # some viewers take no more than 32,767
 
 ON_DARK: NDArray[np.uint8] = np.array(
     [(255, 225, 0), (0, 240, 255), (255, 90, 90), (110, 255, 0), (255, 120, 255), (255, 150, 0), (120, 145, 255)],
@@ -146,7 +149,7 @@ def render_overlay(plane: NDArray[Any] | Plane, labels: Labels) -> NDArray[np.ui
     Returns
     -------
     (h, w, 3) uint8 ndarray
-        As large as the plane, or smaller when a side is over `LONGEST_SIDE`.
+        As large as the plane, or smaller when it has over `MOST_PIXELS` or 30,000 a side.
     """
     picture, palette = _drawn(plane, labels)
     return picture if palette is None else palette[picture]
@@ -198,7 +201,8 @@ def _drawn(plane: NDArray[Any] | Plane, labels: Labels) -> tuple[NDArray[np.uint
 
 def _smaller(plane: NDArray[Any] | Plane, labels: Labels) -> tuple[NDArray[Any], NDArray[Any]]:
     source, (height, width) = as_plane(plane), labels.shape
-    factor, across = max(height, width) / LONGEST_SIDE, slice(0, width)
+    factor = max(math.sqrt(height * width / MOST_PIXELS), max(height, width) / _LONGEST_SIDE)
+    across = slice(0, width)
     if factor <= 1:
         return source.read(slice(0, height), across), np.asarray(labels[slice(0, height), across])
     rows = np.minimum(((np.arange(max(1, round(height / factor))) + 0.5) * factor).astype(int), height - 1)

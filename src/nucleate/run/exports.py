@@ -17,7 +17,7 @@ from nucleate.export.label_tiff import write_labels
 from nucleate.export.measurements import write_measurements
 from nucleate.export.ome_tiff import write_ome_labels
 from nucleate.export.omezarr_labels import write_omezarr
-from nucleate.export.overlay import LONGEST_SIDE, write_overlay
+from nucleate.export.overlay import MOST_PIXELS, write_overlay
 from nucleate.export.rle_csv import write_submission
 from nucleate.export.shapes import positions
 from nucleate.export.tables import write_anndata, write_parquet, write_part
@@ -95,7 +95,7 @@ def writing_bytes(exports: Iterable[str], pixels: int, *, colour: bool) -> int:
     """
     kinds = [EXPORTS[name] for name in exports]
     most = max((kind.band_bytes + (_GREYING if colour and kind.measures else 0) for kind in kinds), default=0)
-    return most * min(pixels, max(BAND_PIXELS, LONGEST_SIDE**2))
+    return most * min(pixels, max(BAND_PIXELS, MOST_PIXELS))
 
 
 def _write_labels(result: Result, path: Path) -> None:
