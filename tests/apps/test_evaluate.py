@@ -213,10 +213,10 @@ def test_groups_that_fit_no_image_are_refused_and_lacking_ones_told(tmp_path: Pa
 def test_two_lone_files_are_a_pair_and_a_coco_file_is_a_source(tmp_path: Path) -> None:
     for name in ("first", "second.labels"):
         tifffile.imwrite(tmp_path / f"{name}.tif", LABELS)
-    assert "1 images, 2 true nuclei" in _run(tmp_path / "first.tif", tmp_path / "second.labels.tif").stdout
+    assert "1 image, 2 true nuclei" in _run(tmp_path / "first.tif", tmp_path / "second.labels.tif").stdout
     write_coco(tmp_path / "coco.json", [Picture("first.png", LABELS.astype(np.int32))])
     folder = _folder(tmp_path / "pred", first=LABELS)
-    assert "1 images, 2 true nuclei" in _run(folder, tmp_path / "coco.json").stdout
+    assert "1 image, 2 true nuclei" in _run(folder, tmp_path / "coco.json").stdout
     other = _folder(tmp_path / "other", second=LABELS)
     assert isinstance(_run(other, tmp_path / "first.tif").exception, UsageError)
 

@@ -17,6 +17,7 @@ from nucleate.report.histograms import histogram
 from nucleate.report.page import jpeg_data, table
 from nucleate.report.plate_maps import WellMap, colour, heat_map, shown
 from nucleate.report.run_page import choose_images, read_run, run_page
+from nucleate.run.journal import JOURNAL_NAME
 from nucleate.screen.analysis import Curve
 from nucleate.screen.dose import DoseFit, fit_dose, logistic
 
@@ -78,6 +79,9 @@ def test_a_run_without_pictures_or_nuclei(tmp_path: Path) -> None:
 
 def test_folders_that_hold_no_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no summary\.csv in it"):
+        read_run(tmp_path)
+    (tmp_path / JOURNAL_NAME).touch()
+    with pytest.raises(UsageError, match="the run is not finished; wait for it, or go on with --resume"):
         read_run(tmp_path)
     (tmp_path / "summary.csv").write_text(
         "image,status,error,nuclei,median_area_px,seconds\na,ok,,many,1,1\n", encoding="utf-8"

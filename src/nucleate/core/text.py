@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["number_text", "one_line"]
+__all__ = ["counted", "number_text", "one_line"]
+
+
+def counted(count: int, one: str, *, many: str = "") -> str:
+    """Write how many there are of what one is called so, and several `many`, or with an s.
+
+    Examples
+    --------
+    >>> counted(1, "image"), counted(0, "image"), counted(1200, "nucleus", many="nuclei")
+    ('1 image', '0 images', '1,200 nuclei')
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def number_text(value: float) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from nucleate.core.text import counted
 from nucleate.report.contours import BOTH_COLOUR, PRED_COLOUR, TRUE_COLOUR, draw_contours
 from nucleate.report.curves import ap_curve
 from nucleate.report.page import document, png_data
@@ -78,7 +79,9 @@ def score_page(scores: Scores, title: str, *, cases: Iterable[Case] = (), notes:
     str
         A whole HTML document.
     """
-    counts = f"{scores.images:,} images, {scores.nuclei_true:,} true and {scores.nuclei_pred:,} predicted nuclei"
+    counts = (
+        f"{counted(scores.images, 'image')}, {scores.nuclei_true:,} true and {scores.nuclei_pred:,} predicted nuclei"
+    )
     by_id = {image.image_id: image for image in scores.per_image}
     figures = "".join(_figure(case, by_id.get(case.image_id)) for case in cases)
     legend = "".join(

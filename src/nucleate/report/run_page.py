@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.text import one_line
+from nucleate.core.text import counted, one_line
 from nucleate.errors import UsageError
 from nucleate.export.columns import read_columns
 from nucleate.report.histograms import histogram
 from nucleate.report.page import document, jpeg_data, table
 from nucleate.report.plate_maps import shown
+from nucleate.run.journal import JOURNAL_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,6 +81,8 @@ def read_run(folder: Path) -> Run:
         If a table is damaged.
     """
     if not (folder / "summary.csv").is_file():
+        if (folder / JOURNAL_NAME).exists():
+            raise UsageError(f"{one_line(str(folder))}: the run is not finished; wait for it, or go on with --resume")
         raise UsageError(f"{one_line(str(folder))}: no summary.csv in it; name a folder that nucleate segment wrote")
     images = read_columns(folder / "summary.csv", texts=["image", "status", "error"], needed=_SHOWN_COLUMNS)
     measured: dict[str, NDArray[Any]] = {}
@@ -172,7 +175,7 @@ def run_page(run: Run, *, title: str | None = None, notes: Sequence[str] = ()) -
     title = title or f"Run {run.folder.resolve().name}"
     failed = int((run.images["status"] == "failed").sum())
     left = int((run.images["status"] == "not done").sum())
-    told = [f"{int(done.sum()):,} images", f"{int(np.nansum(nuclei)):,} nuclei"]
+    told = [counted(int(done.sum()), "image"), counted(int(np.nansum(nuclei)), "nucleus", many="nuclei")]
     told += [f"{failed:,} failed"] * bool(failed) + [f"{left:,} not done"] * bool(left)
     plots = [
         histogram(nuclei, "Nuclei in an image", whole=True),

@@ -157,15 +157,16 @@ def refuse_begun(path: Path) -> None:
         raise UsageError(f"{path.parent} already holds results; add --resume to go on or choose another folder")
 
 
-def sources_of(path: Path) -> list[str]:
-    """List the keys of all inputs that a journal has given names to, in their order; none without a journal.
+def sources_of(path: Path) -> dict[str, str]:
+    """List all inputs that a journal has given names to, in their order: names by keys; none without a journal.
 
     Raises
     ------
     OutputError
         If it cannot be read.
     """
-    return [key for line in _whole_lines(path) if line.get("kind") == "names" for key in line["names"]]
+    lines = [line for line in _whole_lines(path) if line.get("kind") == "names"]
+    return {key: name for line in lines for key, name in line["names"].items()}
 
 
 def rename_sources(path: Path, keys: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.text import counted
 from nucleate.core.wells import plate_shape
 from nucleate.screen.dose import DoseFit, fit_dose
 from nucleate.screen.hits import (
@@ -156,7 +157,7 @@ class Screen:
         told = []
         for count, names in sorted(measures.items()):
             of = "each measure" if len(measures) == 1 else ", ".join(names)
-            few = f"{count} negative control{'s' * (count != 1)} with a value of {of}"
+            few = f"{counted(count, 'negative control')} with a value of {of}"
             if count < FEWEST_CONTROLS:
                 by = "" if len(measures) == 1 else " by that"
                 told.append(f"{few}: no well is called a hit{by}; it takes {FEWEST_CONTROLS}, better {FEW_CONTROLS}")

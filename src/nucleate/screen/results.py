@@ -229,7 +229,9 @@ def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
     wells, features = screen.tables.wells, screen.tables.features
     z = {f"z_{name}": values for name, values in screen.z.items()}
     _write_columns(output / "fields.csv", screen.tables.fields)
-    _write_columns(output / "wells.csv", wells | z)
+    counts = ("nuclei", "whole_nuclei", *(f"nuclei_{channel}" for channel in screen.tables.thresholds))
+    seen = {name: np.where(wells["fields"] > 0, wells[name], np.nan) for name in counts}  # not counted is not 0
+    _write_columns(output / "wells.csv", wells | seen | z)
     heading = ["compound", "concentration", "unit", "wells"]
     heading += [f"{kind}_{name}" for name in features for kind in ("median", "ssmd")]
     rows = [

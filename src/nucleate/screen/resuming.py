@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nucleate.errors import InputError, UsageError
+from nucleate.run.exports import EXPORTS
 from nucleate.run.journal import JOURNAL_NAME, finished, rename_sources, sources_of
+from nucleate.run.outputs import files_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from nucleate.run.inputs import Source
 
-__all__ = ["take_up"]
+__all__ = ["left_over", "take_up"]
 
 
 def take_up(fields: Path, sources: Sequence[Source]) -> None:
@@ -55,6 +57,27 @@ def take_up(fields: Path, sources: Sequence[Source]) -> None:
             there = [key for key in sources_of(fields / JOURNAL_NAME) if key not in here and _stem(key) == source.stem]
             keys |= dict.fromkeys(there[-1:], source.key)
     rename_sources(fields / JOURNAL_NAME, keys)
+
+
+def left_over(fields: Path, sources: Sequence[Source]) -> list[Path]:
+    """List the files of fields that are no longer in the plate; nothing is done to them.
+
+    Parameters
+    ----------
+    fields : Path
+        Folder of the results.
+    sources : sequence of Source
+        The fields of the plate now.
+
+    Raises
+    ------
+    OutputError
+        If the journal cannot be read.
+    """
+    here = {source.key for source in sources}
+    gone = [name for key, name in sources_of(fields / JOURNAL_NAME).items() if key not in here]
+    files = [path for name in gone for path in files_of(fields, name, exports=EXPORTS)]
+    return sorted(path for path in files if path.parent == fields and path.exists())
 
 
 def _stem(key: str) -> str:

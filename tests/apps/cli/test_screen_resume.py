@@ -67,13 +67,28 @@ def test_a_field_that_moved_to_another_well(screened: Path) -> None:
     assert _counts(screened) == {"A01": "2", "A02": "4"}
 
 
-def test_a_field_that_is_gone_is_gone_from_every_table(screened: Path) -> None:
+def test_a_field_that_is_gone_is_gone_from_every_table(screened: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (screened / "p" / "A01_2_DAPI.tif").unlink()
     leave(*_call(screened), "--resume", "--quiet")
     assert _counts(screened) == {"A01": "2", "A02": "1"}
     assert {row["image"] for row in read_rows(screened / "out" / "nuclei.csv")} == {"A01_f01", "A02_f01"}
     for name in ("summary.csv", "measurements.csv"):
         assert {row["image"] for row in read_rows(screened / "out" / "fields" / name)} == {"A01_f01", "A02_f01"}
+    left = ["A01_f02.labels.tif", "A01_f02.overlay.png"]
+    assert all((screened / "out" / "fields" / name).exists() for name in left)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "A01_f02" in line]
+    assert (
+        line == f"nucleate: 2 files in {screened / 'out' / 'fields'} left from fields that are gone: {', '.join(left)}"
+    )
+
+
+def test_wells_without_a_picture_have_no_counts(screened: Path) -> None:
+    (screened / "p" / "A02_1_DAPI.tif").unlink()
+    leave(*_call(screened), "--resume", "--quiet")
+    first, second = read_rows(screened / "out" / "wells.csv")
+    counts = ("fields", "nuclei", "whole_nuclei", "nuclei_per_field", "median_area_px")
+    assert [first[name] for name in counts[:2]] == ["2", "5"]
+    assert [second[name] for name in counts] == ["0", "", "", "", ""]
 
 
 @pytest.mark.parametrize("left", [1, 0])

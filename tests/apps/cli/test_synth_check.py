@@ -76,7 +76,7 @@ def test_what_was_stopped_goes_on(tmp_path: Path, layout: str) -> None:
     before = {path: path.stat().st_mtime_ns for path in begun.rglob("*.*")}
     done = run("synth", "--output", str(begun), *options, "--images", "3", "--resume")
     assert done.exit_code == 0, done.output
-    assert f"1 images with 4 nuclei in {begun}; 2 were there" in done.stderr.replace("\n", "")
+    assert f"1 image with 4 nuclei in {begun}; 2 were there" in done.stderr.replace("\n", "")
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert run("synth", "--out", str(whole), *options, "--images", "3").exit_code == 0
     for one, other in zip(read_samples(begun), read_samples(whole), strict=True):

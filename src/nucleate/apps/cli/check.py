@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nucleate.apps.cli.console import Bar, QuietOption, check_outputs, say
+from nucleate.core.text import counted
 
 __all__ = ["check"]
 
@@ -42,7 +43,9 @@ def check(
     with Bar("images", None, quiet=quiet) as bar:
         report = check_dataset(data, progress=bar.show)
     counts = report.counts()
-    title = escape(f"{report.name}: {report.images} images, {report.nuclei} nuclei")
+    title = escape(
+        f"{report.name}: {counted(report.images, 'image')}, {counted(report.nuclei, 'nucleus', many='nuclei')}"
+    )
     table = Table(title=title, title_justify="left")
     for heading in ("finding", "count", "images", "meaning", "first"):
         table.add_column(heading, justify="right" if heading in {"count", "images"} else "left", overflow="fold")

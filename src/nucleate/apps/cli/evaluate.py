@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.apps.cli.console import Bar, QuietOption, check_outputs, is_there, say
-from nucleate.core.text import one_line
+from nucleate.core.text import counted, one_line
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ def evaluate(
 def _show(scores: Scores) -> None:
     from nucleate.score.scores import SCORE_NAMES
 
-    print(f"{scores.images} images, {scores.nuclei_true} true nuclei, {scores.nuclei_pred} predicted")
+    true = counted(scores.nuclei_true, "true nucleus", many="true nuclei")
+    print(f"{counted(scores.images, 'image')}, {true}, {scores.nuclei_pred:,} predicted")
     print(f"{'score':<16} {'value':>6}   95 % interval")
     rows = [("kaggle", scores.kaggle)]
     rows += [(f"ap {key}", value) for key, value in scores.ap.items() if key in _SHOWN_AP]
@@ -137,8 +138,7 @@ def _notes(scores: Scores, groups: Mapping[str, str] | None) -> list[str]:
 
 
 def _named(ids: tuple[str, ...] | list[str]) -> str:
-    count = f"{len(ids)} image{'s' * (len(ids) > 1)}"
-    return one_line(f"{count} ({', '.join(ids[:3])}{', ...' * (len(ids) > 3)})")
+    return one_line(f"{counted(len(ids), 'image')} ({', '.join(ids[:3])}{', ...' * (len(ids) > 3)})")
 
 
 def _progress(ids: list[str], *, quiet: bool) -> Iterator[str]:

@@ -25,6 +25,7 @@ from nucleate.apps.cli.console import (
     say,
 )
 from nucleate.apps.cli.workers import ClusterOption, WorkersOption, choose_cluster
+from nucleate.core.text import counted, one_line
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def screen(
         str | None,
         typer.Option(
             metavar="STYLE|TEXT",
-            help="yokogawa, opera, imagexpress, gen5, incell, leica, or such as {well}_{field}_{channel}.",
+            help="yokogawa, opera, imagexpress, gen5, incell, leica, or as {well}_{field}_{channel}, without .tif.",
         ),
     ] = None,
     channel: ChannelOption = None,
@@ -99,6 +100,7 @@ def screen(
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
     from nucleate.screen.results import FIELDS_FOLDER, FILES, RECORD_NAME, write_record
+    from nucleate.screen.resuming import left_over
     from nucleate.screen.sources import field_sources, nuclear_channel
 
     check_folder(output)
@@ -141,9 +143,13 @@ def screen(
         # A field whose files have other names than in an earlier run has got a name of its own there.
         named = [replace(row, name=one.name) for row, one in zip(record.fields, summary.outcomes, strict=True)]
         _write(output, replace(record, fields=named))
+        if left := left_over(fields, sources):
+            listed = ", ".join(one_line(path.name) for path in left[:8]) + ", ..." * (len(left) > 8)
+            say(f"nucleate: {counted(len(left), 'file')} in {fields} left from fields that are gone: {listed}")
         if not quiet:
             done = [row for row, one in zip(named, summary.outcomes, strict=True) if one.status == "ok"]
-            say(f"{len(done)} fields of {len({row.well for row in done})} wells: {output / 'plate.html'}")
+            seen = f"{counted(len(done), 'field')} of {counted(len({row.well for row in done}), 'well')}"
+            say(f"{seen}: {output / 'plate.html'}")
     segmenting.close(summary, fields, quiet=quiet)
     if found.problems:
         raise typer.Exit(1)
@@ -295,5 +301,5 @@ def _surprises(plate: Plate, contents: dict[str, Content]) -> Sequence[str]:
     ):
         if places:
             listed = ", ".join(places[:8]) + (", ..." if len(places) > 8 else "")
-            told.append(f"{len(places)} {kind}{'s' if len(places) > 1 else ''} {what}: {listed}")
+            told.append(f"{counted(len(places), kind)} {what}: {listed}")
     return told

@@ -28,6 +28,7 @@ from nucleate.apps.cli.console import (
 from nucleate.apps.cli.ctrl_c import loading
 from nucleate.apps.cli.workers import ClusterOption, Sharing, WorkersOption, choose_cluster, hired
 from nucleate.core.files import absolute
+from nucleate.core.text import counted
 from nucleate.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ def close(summary: BatchSummary, output: Path, *, quiet: bool, again: str = "--r
         say(f"  {command_line(extra=again)}")
         raise SystemExit(130)
     if ok and not quiet:
-        say(f"{ok} {'image' if ok == 1 else 'images'}, {nuclei:,} nuclei, written to {output}")
+        say(f"{counted(ok, 'image')}, {counted(nuclei, 'nucleus', many='nuclei')}, written to {output}")
     if failed:
         rest = f", {left} not started" if left else ""
         say(f"nucleate: {failed} of {ok + failed + left} inputs failed{rest}; see {output / 'summary.csv'}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nucleate.apps.cli.console import Bar, QuietOption, say
+from nucleate.core.text import counted
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def synth(
             bar.show(done)
     if not quiet:
         rest = f"; {images - len(made)} were there" if len(made) < images else ""
-        say(f"{len(made)} images with {total} nuclei in {out}{rest}")
+        say(f"{counted(len(made), 'image')} with {counted(total, 'nucleus', many='nuclei')} in {out}{rest}")
 
 
 def _check_place(out: Path, files: Sequence[Path], *, pattern: str, expected: Callable[[], NDArray[Any]]) -> None:
