@@ -20,6 +20,7 @@ from nucleate.data.outlined import Outlined, drawn_on, find_outlined, first_logg
 from nucleate.data.pictures import open_pictures
 from nucleate.data.pixels import decode_label_planes, read_picture
 from nucleate.data.source import MAX_FILE_BYTES, FolderSource, Source, open_source
+from nucleate.data.stacks import join_planes, planes_of_stacks
 from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def read_pair(pred: LabelsAt, truth: LabelsAt, *, images: Path | str | None = No
     A run-length table or outlines that do not say how large their images are take the sizes of the other side where no
     `images` are given: a submission is scored against a solution as they are. Two files of one label image each, or
     arrays, are a pair whatever they are called, and ``a_label`` is ``a`` where each is the only one that the other side
-    lacks.
+    lacks. Planes ``a/0``, ``a/1``, ... are the stack ``a`` where the other side has that.
 
     Returns
     -------
@@ -76,10 +77,11 @@ def read_pair(pred: LabelsAt, truth: LabelsAt, *, images: Path | str | None = No
     UsageError
         If a side is none of `LabelsAt`, or nothing is there.
     DataError
-        As `read_labels_source`.
+        As `read_labels_source`, or if a plane of a stack is missing.
     """
     true = _find(truth)
     found = _find(pred, like=true, predicted=True)
+    true, found = _stacked(true, like=found), _stacked(found, like=true)
     alone = len(found) == len(true) == 1 and _is_alone(pred) and _is_alone(truth)
     ids = [*true] if alone else _in_words_of(true, [*found])
     predicted = dict(zip(ids, found.values(), strict=True))
@@ -178,6 +180,22 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
             "outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
         )
     return {one: _Found(one, _decoded(source, names[one])) for one in sorted(names)}
+
+
+def _stacked(side: Mapping[str, _Found], *, like: Collection[str]) -> dict[str, _Found]:
+    """Join the planes of each stack that the other side has as one."""
+    whole = {name: [side[one] for one in ids] for name, ids in planes_of_stacks(side, like=like).items()}
+    planes = {id(one) for members in whole.values() for one in members}
+    return {name: one for name, one in side.items() if id(one) not in planes} | {
+        name: _Found(
+            name, partial(_painted, members), unsized=next((one.unsized for one in members if one.unsized), "")
+        )
+        for name, members in whole.items()
+    }
+
+
+def _painted(planes: Sequence[_Found], shape: tuple[int, int] | None) -> NDArray[np.int32]:
+    return join_planes([one.paint(shape) for one in planes])
 
 
 def _at_hand(given: NDArray[Any] | Mapping[str, NDArray[Any]]) -> dict[str, _Found]:
