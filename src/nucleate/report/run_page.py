@@ -15,7 +15,7 @@ from nucleate.export.columns import read_columns
 from nucleate.report.histograms import histogram
 from nucleate.report.page import document, jpeg_data, table
 from nucleate.report.plate_maps import shown
-from nucleate.run.journal import JOURNAL_NAME
+from nucleate.run.journal import refuse_unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,9 +80,8 @@ def read_run(folder: Path) -> Run:
     InputError
         If a table is damaged.
     """
+    refuse_unfinished(folder)
     if not (folder / "summary.csv").is_file():
-        if (folder / JOURNAL_NAME).exists():
-            raise UsageError(f"{one_line(str(folder))}: the run is not finished; wait for it, or go on with --resume")
         raise UsageError(f"{one_line(str(folder))}: no summary.csv in it; name a folder that nucleate segment wrote")
     images = read_columns(folder / "summary.csv", texts=["image", "status", "error"], needed=_SHOWN_COLUMNS)
     measured: dict[str, NDArray[Any]] = {}

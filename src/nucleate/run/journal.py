@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from nucleate.core.files import atomic_path, cannot_write
+from nucleate.core.text import one_line
 from nucleate.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "Outcome",
     "finished",
     "refuse_begun",
+    "refuse_unfinished",
     "rename_sources",
     "sources_of",
 ]
@@ -155,6 +157,18 @@ def refuse_begun(path: Path) -> None:
     lines = _whole_lines(path)
     if lines and not _has_failed(lines):
         raise UsageError(f"{path.parent} already holds results; add --resume to go on or choose another folder")
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Refuse the results of a run that goes on, or was broken off before it could sum up.
+
+    Raises
+    ------
+    UsageError
+        If it is one.
+    """
+    if (folder / JOURNAL_NAME).exists() and not (folder / "summary.csv").exists():
+        raise UsageError(f"{one_line(str(folder))}: the run is not finished; wait for it, or go on with --resume")
 
 
 def sources_of(path: Path) -> dict[str, str]:

@@ -21,6 +21,7 @@ from nucleate.core.text import number_text
 from nucleate.errors import UsageError
 from nucleate.export.columns import column_names, read_columns
 from nucleate.export.tables import extend_anndata, extend_parquet, write_anndata, write_parquet
+from nucleate.run.journal import refuse_unfinished
 from nucleate.run.outputs import files_of
 from nucleate.screen.analysis import Screen, analyse
 from nucleate.screen.phenotypes import Rules
@@ -190,9 +191,10 @@ def load_screen(output: Path, record: ScreenRecord) -> Screen:
     InputError
         If a table cannot be read.
     UsageError
-        If no field is finished.
+        If no field is finished, or the run is not.
     """
     folder = output / FIELDS_FOLDER
+    refuse_unfinished(folder)
     summary = read_columns(folder / "summary.csv", [], texts=["image", "status"])
     status = dict(zip(summary["image"], summary["status"], strict=True))
     fields = [FieldRow(f.name, f.well, f.number, status.get(f.name, "not done")) for f in record.fields]

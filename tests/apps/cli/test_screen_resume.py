@@ -82,6 +82,12 @@ def test_a_field_that_is_gone_is_gone_from_every_table(screened: Path, capsys: p
     )
 
 
+def test_no_report_of_a_screen_that_is_not_finished(screened: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (screened / "out" / "fields" / "summary.csv").unlink()
+    leave("report", screened / "out", code=2)
+    assert "fields: the run is not finished; wait for it, or go on with --resume" in capsys.readouterr().err
+
+
 def test_wells_without_a_picture_have_no_counts(screened: Path) -> None:
     (screened / "p" / "A02_1_DAPI.tif").unlink()
     leave(*_call(screened), "--resume", "--quiet")
