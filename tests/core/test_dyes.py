@@ -125,6 +125,20 @@ def found_ink(sample: NDArray[Any]) -> NDArray[np.bool_] | None:
     return ink_in(sample, ink_below(few_pixels(sample)))
 
 
+@pytest.mark.parametrize("tint", [(255, 255, 255), (255, 236, 200)])
+def test_in_a_grey_picture_dark_nuclei_are_no_ink(tint: tuple[int, int, int]) -> None:
+    light = ndimage.gaussian_filter(np.random.default_rng(0).random((90, 90)), 3)
+    light = 0.5 + 0.45 * (light - light.min()) / np.ptp(light)
+    light[30:50, 60:80] = 0.1
+    grey = (light[..., None] * np.array(tint)).astype(np.uint8)
+    assert found_ink(grey) is None
+    shown = Normalizer(polarity="transmitted", stain="nuclear")(grey)[0]
+    assert shown[32:48, 62:78].min() > 0.95
+    tissue = (light[..., None] > 0.2) & (np.arange(90)[:, None] > 20)
+    pink = np.where(tissue, grey * np.array([1.0, 0.6, 0.8]), grey).astype(np.uint8)
+    assert found_ink(pink) is not None
+
+
 def test_ink_is_black_in_pieces_larger_than_crumbs() -> None:
     section = _softly_dyed()
     assert found_ink(section) is None

@@ -56,6 +56,7 @@ _PANE, _RIM = 9, 5  # pixels a side of the smallest piece of glass: lumens and g
 _GLASS = (0.02, 0.9)  # share of a section that glass covers
 _INK, _NEUTRAL = 0.25, 0.4  # of the white: ink is darker in all channels; share of that by which they differ; ...
 _STAIN, _SOFT = (0.002, 1.0), 2  # ... share of a section that it covers, and pixels in which it ends
+_DIM, _GREY = 0.1, 0.15  # darkness from which on pixels tell colour, and share of it by which those of grey differ
 _TISSUE = 0.6  # of the white is the least that tissue without nuclei lets through, where it does most
 _RED = (0.10, 0.14)  # share of a pixel's density in red light: red dyes and blood have less, nuclei more; ...
 _TOLD = (0.06, 0.12)  # ... density of all channels together from which on that can be told, ...
@@ -277,9 +278,22 @@ def ink_in(sample: NDArray[Any], below: float) -> NDArray[np.bool_] | None:
     -------
     (h, w) bool ndarray or None
         None where there is hardly any. It lets next to nothing through in any channel, in pieces as large as those of
-        `glass_in`; the darkest nuclei let through some light of the colour that their dye has.
+        `glass_in`; the darkest nuclei let through some light of the colour that their dye has. In a grey picture
+        that is kept in three channels they do not, and nothing is known to be ink.
     """
-    return _in_pieces(is_ink(sample, below), share=_STAIN, rim=_SOFT)
+    found_HW = _in_pieces(is_ink(sample, below), share=_STAIN, rim=_SOFT)
+    return None if found_HW is None or _is_grey(few_pixels(sample)) else found_HW
+
+
+def _is_grey(pixels: NDArray[np.float32]) -> bool:
+    """Tell by pixels (n, 3) whether what lies on the white has its colour, however dark."""
+    if not pixels.size:
+        return True
+    through = pixels / np.maximum(white_of(pixels, 99.8), 1e-12)
+    darkness = 1 - through.mean(axis=-1)
+    told = darkness > _DIM
+    apart = (brightest(through) - darkest(through))[told]
+    return not apart.size or bool(np.percentile(apart / darkness[told], 75) < _GREY)
 
 
 def _in_pieces(covered_HW: NDArray[np.bool_], *, share: tuple[float, float], rim: int) -> NDArray[np.bool_] | None:
