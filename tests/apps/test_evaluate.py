@@ -142,6 +142,11 @@ def test_an_output_that_cannot_be_written_is_told_before_the_work(tmp_path: Path
     assert "there.html is a folder; name a file" in str(result.exception)
     assert result.stdout == ""
     assert not any((tmp_path / "new").iterdir())
+    device = tmp_path / "device"
+    device.symlink_to("/dev/zero")
+    if device.exists():
+        assert "would be replaced" in str(_run(truth, truth, "--json", device).exception)
+        assert device.is_symlink()
 
 
 def test_scores_are_shown_where_a_file_fails(tmp_path: Path, truth: Path, monkeypatch: pytest.MonkeyPatch) -> None:

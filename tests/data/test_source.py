@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -142,3 +144,23 @@ def test_entries_of_a_zip_may_begin_with_a_dot(tmp_path: Path) -> None:
     opened = open_source(pack(tmp_path / "set.zip", {"./a/y.txt": b"Y"}))
     assert opened.names == ["a/y.txt"]
     assert opened.read("a/y.txt") == b"Y"
+
+
+def test_a_picture_with_a_long_name_is_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(f"{'a' * 260}.png", b"x")
+    source = open_source(tmp_path / "a.zip")
+    with source.file(f"{'a' * 260}.png") as path:
+        assert (path.suffix, path.read_bytes()) == (".png", b"x")
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.png", b"x")
+    source = open_source(tmp_path / "a.zip")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DataError, match=r"cannot unpack a\.png in .*: No space left on device; make room in"):
+        source.file("a.png").__enter__()

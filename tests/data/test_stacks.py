@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from nucleate.data.stacks import join_planes
+from nucleate.data.stacks import join_planes, planes_of_stacks
 from nucleate.data.truth import read_pair
 from nucleate.errors import DataError
 from nucleate.export.coco import Picture, write_coco
@@ -73,3 +73,9 @@ def test_a_stack_of_one_plane(tmp_path: Path) -> None:
     write_coco(tmp_path / "coco.json", [Picture("s.tif", STACK[0], name="s", plane=0)])
     pred, true = read_pair(tmp_path / "l", tmp_path / "coco.json")
     assert evaluate_sources(pred, true).kaggle == 1.0
+
+
+@pytest.mark.parametrize(("name", "like"), [("a", "a.ome"), ("a.ome", "a"), ("a_img", "a")])
+def test_a_stack_may_be_called_otherwise_by_an_ending(name: str, like: str) -> None:
+    planes = [f"{name}/{number}" for number in range(3)]
+    assert planes_of_stacks(planes, like=[like, "b"]) == {name: planes}

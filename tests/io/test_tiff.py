@@ -273,7 +273,8 @@ def test_thumbnails_and_pyramid_levels_are_passed_over(tmp_path: Path) -> None:
     [
         (["Macrophages 1", "unlabeled", "labeled", "label", "Thumbelina"], 5),  # as large as the others
         (["slide", "second", "-label", "-macro image", "-Thumbnail", "-Barcode image", "-Overview", "-macro_mask"], 2),
-        (["slide", "second", "-Macrophages", "-thumb print", "-labeled"], 5),
+        (["slide", "second", "-Slide Label", "-macroimage", "-label_1", "-s.svs [macro]"], 2),
+        (["slide", "second", "-Macrophages", "-unlabeled", "-labeled"], 5),
     ],
 )
 def test_pictures_beside_slides_are_known_by_all_of_their_names(tmp_path: Path, names: list[str], kept: int) -> None:

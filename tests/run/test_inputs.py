@@ -58,6 +58,7 @@ def test_a_pattern_takes_a_folder_with_brackets_as_it_is_called(tmp_path: Path) 
     assert _names(tmp_path, expand([f"{tmp_path}/p [1]/*.png"])) == ["p [1]/a.png", "p [1]/b1.png"]
     assert _names(tmp_path, expand([f"{tmp_path}/p [1]/[b]?.png"])) == ["p [1]/b1.png"]
     assert len(expand([f"{tmp_path}/p [1]/**/*.png"])) == 3
+    assert len(expand([f"{tmp_path}//p [1]/./*.png"])) == 2
     assert _names(tmp_path, expand([f"{tmp_path}/p [0-9]/*.png"])) == ["p 1/d.png"]
 
 
@@ -169,6 +170,8 @@ def test_label_images_of_pictures_beside_them_are_left(
         ),
         (["a.czi"], ["a.overlay.png", "a.probability.tif", "flows/a_flows.tif"]),
         (["a.tif", "a_label.tif", "b_mask.tif"], []),
+        (["cells.overlay.png", "p1-final.overlay.png"], []),
+        (["labels/a.png", "labels/c.tif"], ["labels/a_mask.tif"]),
     ],
 )
 def test_what_is_of_pictures_is_left_by_the_rule_of_training(

@@ -289,7 +289,7 @@ def check_place(path: Path | str) -> None:
     Raises
     ------
     UsageError
-        If a folder has the file's name, or a file stands in the place of its folder.
+        If a folder or a device has the file's name, or a file stands in the place of its folder.
     OutputError
         If the folder cannot be made or written.
     """
@@ -298,6 +298,8 @@ def check_place(path: Path | str) -> None:
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name a file")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is no file, and would be replaced by one; name a file")
         with tempfile.TemporaryFile(dir=folder, prefix=HALF_WRITTEN):
             pass
     except OSError as error:

@@ -191,8 +191,14 @@ class ZipSource(Source):
         """Unpack one entry for the while (see `Source.file`)."""
         data = self.read(name)
         with tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True) as folder:
-            path = Path(folder) / PurePosixPath(name).name
-            path.write_bytes(data)
+            path = Path(folder, "picture").with_suffix(PurePosixPath(name).suffix)
+            try:
+                path.write_bytes(data)
+            except OSError as error:
+                raise DataError(
+                    f"cannot unpack {name} in {self.path}: {error.strerror}; make room in {folder}, or let TMPDIR name "
+                    "another folder"
+                ) from error
             yield path
 
     def fingerprint(self, used: Collection[str] | None = None) -> str:

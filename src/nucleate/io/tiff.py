@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["open_lazy", "pictures", "read", "set_members", "set_names"]
 
-_SIDE_PICTURES = re.compile(r"(label|macro|thumb(nail)?|overview|barcode)([ _]mask)?([ _]image)?", re.IGNORECASE)
-"""Names of the pictures that slide scanners and converters store, smaller, beside the one that counts."""
+_SIDE_PICTURES = re.compile(
+    r"(?<![a-z])(label|macro|thumb(nail)?|overview|barcode)(image|mask|photo)?(?![a-z])", re.IGNORECASE
+)
+"""In the names of pictures that slide scanners and converters store beside the one that counts, far smaller."""
 
 
 def read(path: Path, max_bytes: int | None) -> Image:
@@ -253,7 +255,7 @@ def _pictures(path: Path, tiff: tifffile.TiffFile) -> list[tuple[str, tifffile.T
     found = [one for one in tiff.series if one.kind == "ome" and one.size and {"Y", "X"} <= set(one.axes)]
     named = [(ome_picture(tiff, one).name, one) for one in found if _is_of(tiff, one)]
     largest = max((_area(one) for _, one in named), default=0)
-    kept = [(name, one) for name, one in named if _area(one) == largest or not _SIDE_PICTURES.fullmatch(name)]
+    kept = [(name, one) for name, one in named if 4 * _area(one) > largest or not _SIDE_PICTURES.search(name)]
     return kept if len(kept) > 1 else [("", _largest(path, tiff))]
 
 

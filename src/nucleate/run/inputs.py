@@ -330,7 +330,7 @@ def _expand_word(word: str, output: Path | None, *, left: list[str]) -> Iterator
 
 def _glob(word: str, output: Path | None, *, left: list[str]) -> Iterator[Source]:
     there = next((str(one) for one in Path(word).parents if os.path.lexists(one)), "")  # brackets in it are its name's
-    if not (matches := matches_of(word.replace(there, glob.escape(there), 1))):
+    if not (matches := matches_of(str(Path(word)).replace(there, glob.escape(there), 1) if there else word)):
         yield Source(Path(word), problem=f"{one_line(word)}: no file matches; check the pattern")
     kept = {path: os.path.isdir(path) for path in matches if not is_own(path, output)}  # noqa: PTH112 - Path.is_dir() may raise
     listed = [one for at in kept for one in (_folder(at, output, left=left) if kept[at] else _file(at, left))]

@@ -8,15 +8,16 @@ import re
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
-from nucleate.core.endings import stem_of
+from nucleate.core.endings import stem_of, without_ending
 from nucleate.core.files import absolute
-from nucleate.core.names import read_names
+from nucleate.core.names import is_ours, read_names
 from nucleate.core.text import one_line
 from nucleate.io.images import IMAGE_SUFFIXES, is_zarr
 from nucleate.run.journal import JOURNAL_NAME, PARTS_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
 __all__ = [
     "OWN_SUFFIXES",
@@ -90,14 +91,26 @@ def truth_among(names: Iterable[str], *, top: str = "") -> dict[str, str]:
     own = {one.root for one in pictures if one.folder == "images" and one.image_id == PurePosixPath(top, one.root).name}
     labels = {name: one for name, one in found.items() if one.is_label}
     mixed = {(one.root, one.folder) for one in labels.values() if one.key not in pictured}
-    truth = {name: name for name in names if name not in found}
+    beside = {(PurePosixPath(name).parent, without_ending(stem_of(name))) for name in found}
+    truth = {name: name for name in names if name not in found and not _is_lone_result(name, beside)}
+    inside: dict[str, list[str]] = {}  # of folders that are not truth as a whole
     for name, one in labels.items():
         if one.folder in _TRUTH:
+            folder = _folder_called(one.folder, name)
             if (one.root, one.folder) not in mixed or (one.folder == "masks" and one.root in own):
-                truth[name] = _folder_called(one.folder, name)
+                truth[name] = folder
+            else:
+                inside.setdefault(folder, []).append(name.removeprefix(f"{folder}/"))
         elif one.key in pictured and not _EITHER.search(stem_of(name)):
             truth[name] = name
+    for folder, members in inside.items():
+        truth |= {f"{folder}/{name}": f"{folder}/{left}" for name, left in truth_among(members).items()}
     return truth
+
+
+def _is_lone_result(name: str, beside: AbstractSet[tuple[PurePosixPath, str]]) -> bool:
+    """Tell what is called as pictures are that we write of one where nothing of that one lies beside it."""
+    return is_ours(name) and (PurePosixPath(name).parent, stem_of(name).rpartition(".")[0]) not in beside
 
 
 def _folder_called(folder: str, name: str) -> str:

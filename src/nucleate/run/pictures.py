@@ -176,7 +176,12 @@ def _members_of(source: Source) -> tuple[tuple[Path, bool], ...]:
 
 
 def _is_ome_tiff(path: Path) -> bool:
-    return not path.name.lower().endswith(_OTHERS) and is_ome(path)
+    return not path.name.lower().endswith(_OTHERS) and _is_ome(path, stamp_of(path))
+
+
+@functools.lru_cache(maxsize=65536)
+def _is_ome(path: Path, *_: object) -> bool:
+    return is_ome(path)
 
 
 # Of an input both are asked four times, and each time its metadata are read. What follows the path changes with the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -66,10 +66,14 @@ def stress(
         raise UsageError("give --model, or --config of a study of nucleate crossval")
     if model is not None and folds:
         raise UsageError("--folds are those of a study; with --model, images that it was trained on are left out")
+    from nucleate.core.files import check_place
     from nucleate.study.changes import check_changes
 
     names = [name.strip() for name in only.split(",") if name.strip()]
     check_changes(names)
+    results = output / "results"
+    if model is not None:
+        check_place(results / "stress.md")
     place = import_training(device, 1)  # a picture a thread is faster than a picture over all threads
     from nucleate.api import load_segmenter
     from nucleate.core.cores import cores
@@ -100,6 +104,7 @@ def stress(
         rows = run_changes(pictures, found_by, only=names, jobs=jobs, say=tell)
         how = how_model(segmenter.card, place)
     command = repeated(
-        "stress", data, output=output, model=model, config=config, table=table, folds=folds, images=images, only=only
-    )
-    typer.echo(write_stress(output / "results", rows, how=how, command=command, part=bool(names or folds)))
+        "stress", data, output=output, model=model and Path(model), config=config, table=table, folds=folds,
+        images=images, only=only,
+    )  # fmt: skip
+    typer.echo(write_stress(results, rows, how=how, command=command, part=bool(names or folds)))
