@@ -282,7 +282,7 @@ def test_a_fold_of_other_settings_is_refused_before_any_is_trained(field: str, t
     assert [path.name for path in plan.out.iterdir()] == ["fold-1"]
 
 
-@pytest.mark.parametrize("verb", [["crossval", "--ship", "mine", "--network", "0", "--resume"], ["stress"]])
+@pytest.mark.parametrize("verb", [["crossval", "--ship", "once", "--network", "0", "--resume"], ["stress"]])
 def test_pictures_are_loaded_once(
     cached: CrossPlan, tmp_path: Path, verb: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
