@@ -206,13 +206,14 @@ def tell_of_more(archive: Path, member: str, *, unpacked: Path) -> None:
     unpacked : Path
         The member as a plain file.
     """
+    place = absolute(archive)
+    if place in _told:
+        return
     with contextlib.suppress(NucleateError):  # what cannot be read is reported when it is
         is_several = _is_ome_tiff(unpacked) or member.lower().endswith(_SEVERAL)
         if is_several and (len(pictures_of(unpacked)) > 1 or set_names_of(unpacked)):
-            place = absolute(archive)
-            if place not in _told:
-                _told.add(place)
-                _logger.warning(_MORE, archive, one_line(member))
+            _told.add(place)
+            _logger.warning(_MORE, archive, one_line(member))
 
 
 def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:
