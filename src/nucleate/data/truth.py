@@ -184,14 +184,14 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
 
 def _stacked(side: Mapping[str, _Found], *, like: Collection[str]) -> dict[str, _Found]:
     """Join the planes of each stack that the other side has as one."""
-    whole = {name: [side[one] for one in ids] for name, ids in planes_of_stacks(side, like=like).items()}
-    planes = {id(one) for members in whole.values() for one in members}
-    return {name: one for name, one in side.items() if id(one) not in planes} | {
-        name: _Found(
-            name, partial(_painted, members), unsized=next((one.unsized for one in members if one.unsized), "")
-        )
-        for name, members in whole.items()
-    }
+    stacks = planes_of_stacks(side, like=like)
+    joined = {one for ids in stacks.values() for one in ids}
+    found = {name: one for name, one in side.items() if name not in joined}
+    for name, ids in stacks.items():
+        planes = [side[one] for one in ids]
+        unsized = next((one.unsized for one in planes if one.unsized), "")
+        found[name] = _Found(name, partial(_painted, planes), unsized=unsized)
+    return found
 
 
 def _painted(planes: Sequence[_Found], shape: tuple[int, int] | None) -> NDArray[np.int32]:

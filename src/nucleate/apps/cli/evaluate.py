@@ -93,9 +93,8 @@ def evaluate(
             title = f"{pred.name or pred} against {truth.name or truth}"
             write_text(html, score_page(scores, title, cases=cases, notes=notes))
     finally:
-        _show(
-            scores
-        )  # last: the files are there, whatever becomes of the standard output; and whatever becomes of them
+        # Last, and in any case: neither the files nor what is shown are lost where the other cannot be written.
+        _show(scores)
     if scores.failed:
         raise typer.Exit(1)
 

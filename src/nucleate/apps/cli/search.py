@@ -71,7 +71,6 @@ def search(
     if settings.detector:
         raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
     samples, held = split_data(data, val, table=table, quiet=quiet)
-
     tell = partial(say_step, quiet=quiet)
 
     def report(trial: int, run: Run) -> None:
