@@ -54,7 +54,7 @@ def write_set(
     for at, (name, planes) in enumerate(inside.items()):
         told = images
         if pointing and at:
-            told = f'<BinaryOnly MetadataFile="{next(iter(inside))}" UUID="urn:uuid:{next(iter(inside))}"/>'
+            told = f'<BinaryOnly MetadataFile="{next(iter(inside))}" UUID="urn:uuid:{recording}{next(iter(inside))}"/>'
         identity = f' UUID="urn:uuid:{recording}{name}"' if uuids else ""
         text = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"{identity}>{told}</OME>'
         with tifffile.TiffWriter(folder / name) as writer:

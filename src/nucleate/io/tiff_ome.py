@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tifffile import TiffPageSeries
 
-__all__ = ["OmePicture", "files_named", "ome_picture", "open_tiff"]
+__all__ = ["OmePicture", "files_named", "fits_at", "ome_picture", "open_tiff"]
 
 _UUID = re.compile(r"""<(?:\w+:)?OME\b[^>]*?(\sUUID\s*=\s*["']([^"'<>]*)["'])""")
 _LONG_ROOT = 1 << 14
@@ -202,6 +202,32 @@ def files_named(tiff: TiffFile) -> set[Path]:
     return pointed.union(*(one.files for one in _KNOWN.get(tiff, [])))
 
 
+def fits_at(path: Path, place: Path) -> bool:
+    """Tell whether a file may be put at a place: files there that have names of its set are those of its set.
+
+    Parameters
+    ----------
+    path : Path
+        A file of any kind.
+    place : Path
+        Where it would lie.
+
+    Returns
+    -------
+    bool
+        True also if it has no OME metadata, or they tell no identities.
+    """
+    own = None
+    with contextlib.suppress(Exception), TiffFile(path, is_mmstack=False) as tiff:  # what is wrong shows on reading
+        own, _ = _told(path, tiff.ome_metadata)
+    if own is None:
+        return True
+    pointer = own.root.find("{*}BinaryOnly")
+    pointed = set() if pointer is None else {(pointer.get("UUID"), pointer.get("MetadataFile", ""))}
+    others = [(plane, _beside(place, place, name=plane[1])) for plane in pointed.union(own.files) if plane is not None]
+    return all(file is None or file == place or _is_told(file, plane) for plane, file in others)
+
+
 def _told(path: Path, text: str | None) -> tuple[_Set | None, str | None]:
     """Read metadata; give the file's identity beside them: the files of a set differ in that alone."""
     text = text or ""
@@ -283,10 +309,15 @@ def _moved(here: Path, plane: _Plane, *, file: Path | None) -> str | None:
     """Tell the place of a plane that lies in another folder; nowhere, if the file is another than the one told."""
     if file is None:
         return _NOWHERE
-    found = None if file == here else _UUID.search(first_description(file))
-    if plane[0] and found is not None and found[2] != plane[0]:
+    if file != here and not _is_told(file, plane):
         return _NOWHERE
     return absolute(file) if file.parent != here.parent and file.exists() else None
+
+
+def _is_told(file: Path, plane: _Plane) -> bool:
+    """Tell whether a file is the one told, by its identity, where both are known."""
+    found = _UUID.search(first_description(file))
+    return not plane[0] or found is None or found[2] == plane[0]
 
 
 def _only(told: _Set, kept: list[ElementTree.Element], *, uuid: str | None, moved: dict[_Plane, str]) -> str:

@@ -59,6 +59,21 @@ def test_sets_of_files_of_the_same_names_stay_apart_and_whole(tmp_path: Path) ->
     assert len(expand([str(tmp_path / "in")])) == 2
 
 
+@pytest.mark.parametrize("pointing", [False, True])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_a_set_with_more_files_than_one_of_the_same_names_stays_whole(
+    order: tuple[int, ...], pointing: bool, tmp_path: Path
+) -> None:
+    sent = []
+    for day, count, in_order in (("monday", 2, (0, 1)), ("tuesday", 3, order)):
+        (tmp_path / day).mkdir()
+        names = [f"c{number}.ome.tif" for number in range(count)]
+        files = write_set(tmp_path / day, [names], recording=day, pointing=pointing)
+        sent.append([_send(tmp_path / "in", files[i].name, files[i].read_bytes()) for i in in_order])
+    assert [{path.parent.relative_to(tmp_path).as_posix() for path in day} for day in sent] == [{"in"}, {"in/2"}]
+    assert len(expand([str(tmp_path / "in")])) == 2
+
+
 @pytest.mark.parametrize(
     "name", ["../a.tif", "a/b.tif", "..", "a\\b.tif", "", " ", ".hidden", "a\nb.tif", ".writing-a"]
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from nucleate.core.files import HALF_WRITTEN, cannot_write, make_folder
 from nucleate.errors import OutputError, UsageError
 from nucleate.io.tiff_head import is_ome
+from nucleate.io.tiff_ome import fits_at
 from nucleate.run.outputs import check_name
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ async def receive(pieces: AsyncIterator[bytes], folder: Path, *, name: str, said
         Made where it is missing.
     name : str
         Of the file, without folders. Where another content has it, ``-2``, ``-3``, ... is added; an OME-TIFF file
-        keeps it, in a folder ``2``, ``3``, ...: those of its set look for it by that name.
+        keeps it, in a folder ``2``, ``3``, ... with the rest of its set, which looks for it by that name.
     said : int, optional
         How many bytes are to come.
 
@@ -96,7 +97,7 @@ def _settle(temporary: Path, wanted: Path) -> Path:
     """Give a complete file the name that is wanted, or the nearest that is free."""
     with _naming:
         number, path, may_be_of_set = 1, wanted, is_ome(temporary)
-        while path.exists():
+        while path.exists() or (may_be_of_set and not fits_at(temporary, path)):
             if path.is_file() and filecmp.cmp(temporary, path, shallow=False):
                 return path
             number += 1
