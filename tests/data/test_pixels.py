@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import tempfile
+import zipfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tests.data.files import equal, png
+from tests.io import ome_sets
 
 from nucleate.data import source
 from nucleate.data.pixels import decode_label_planes, decode_labels, read_mask, read_picture
@@ -262,3 +264,15 @@ def test_label_images_may_be_numpy_arrays_but_no_pickles() -> None:
         np.save(buffer, data, allow_pickle=True)
         with pytest.raises(DataError, match="x"):
             decode_labels(buffer.getvalue(), "x")
+
+
+@pytest.mark.parametrize("pointing", [False, True])
+def test_each_file_of_a_set_counts_alone_as_it_does_in_a_zip(pointing: bool, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    files = ome_sets.write_set(tmp_path / "set", [["c0.ome.tif", "c1.ome.tif"]], pointing=pointing)
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as packed:
+        for file in files:
+            packed.write(file, file.name)
+    for place in ("set", "set.zip"):
+        for channel, file in enumerate(files):
+            assert equal(read_picture(open_source(tmp_path / place), file.name), ome_sets.plane(0, channel))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from tests.data.files import ONE, equal, pack, png, two_nuclei, write
 from tests.strategies import label_images
@@ -168,6 +169,16 @@ def test_pictures_give_sizes_under_the_id_of_either_side(tmp_path: Path) -> None
     truth = write(tmp_path / "truth", {name: png([[1, 0]]) for name in ("p53_label.tif", "b.tif")})
     images = write(tmp_path / "images", {name: png([[0, 0], [0, 0]]) for name in ("p53.tif", "b.tif")})
     assert read_pair(submission, truth, images=images)[0]["p53"].shape == (2, 2)
+
+
+def test_a_picture_of_several_planes_gives_the_size_of_each(tmp_path: Path) -> None:
+    submission = table(tmp_path / "s.csv", "ImageId,EncodedPixels\na/0,1 2\na/1,3 1\n")
+    stack = np.zeros((2, 3, 2), np.uint8)
+    for folder, labels in (("images", stack), ("truth", stack + 1)):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "a.tif", labels, photometric="minisblack")
+    pred, _ = read_pair(submission, tmp_path / "truth", images=tmp_path / "images")
+    assert pred["a"].tolist() == [[[1, 0], [1, 0], [0, 0]], [[0, 0], [0, 0], [2, 0]]]
 
 
 @pytest.mark.parametrize("names", [("a.ome", "b"), ("a_img", "b"), ("a.ome", "a_label", "b")])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nucleate.core.endings import alone, without_extras
 from nucleate.core.names import picture_id, tree_id
 from nucleate.data import kaggle
 from nucleate.data.outlined import names_in
-from nucleate.data.pixels import read_picture
+from nucleate.data.pixels import read_picture, read_size
 from nucleate.data.source import open_source
 
 if TYPE_CHECKING:
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["open_pictures"]
+    from nucleate.data.source import Source
+
+__all__ = ["open_pictures", "open_sizes"]
+
+_Read = TypeVar("_Read")
 
 
 def open_pictures(path: Path | str) -> Callable[[str], NDArray[Any] | None]:
@@ -40,6 +44,21 @@ def open_pictures(path: Path | str) -> Callable[[str], NDArray[Any] | None]:
     DataError
         If the folder or zip cannot be opened.
     """
+    return _each(path, read_picture)
+
+
+def open_sizes(path: Path | str) -> Callable[[str], tuple[int, int] | None]:
+    """List pictures as `open_pictures`, for their rows and columns alone: stacks have them too.
+
+    Raises
+    ------
+    DataError
+        As `open_pictures`.
+    """
+    return _each(path, read_size)
+
+
+def _each(path: Path | str, read: Callable[[Source, str], _Read]) -> Callable[[str], _Read | None]:
     source = open_source(Path(path))
     named = {entry.image_id: entry.image for entry in kaggle.find_entries(source)}
     if not named:
@@ -50,8 +69,8 @@ def open_pictures(path: Path | str) -> Callable[[str], NDArray[Any] | None]:
 
     longer = alone(named, without_extras)
 
-    def read(image_id: str) -> NDArray[Any] | None:
+    def read_named(image_id: str) -> _Read | None:
         name = named.get(image_id) or named.get(longer.get(without_extras(image_id), ""))
-        return None if name is None else read_picture(source, name)
+        return None if name is None else read(source, name)
 
-    return read
+    return read_named

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import math
 import struct
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -19,7 +21,7 @@ from nucleate.io.faults import check_size
 from nucleate.io.images import open_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -34,6 +36,7 @@ __all__ = [
     "is_flat",
     "read_mask",
     "read_picture",
+    "read_size",
     "stored_labels",
 ]
 
@@ -52,7 +55,7 @@ _PLAIN_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "RGB", "P"}
 def read_picture(source: Source, name: str) -> NDArray[Any]:
     """Read a picture for training or scoring as `nucleate.io.images` reads it for segmentation.
 
-    Colour channels that are all equal become one.
+    Colour channels that are all equal become one. Of a set of OME-TIFF files each counts alone.
 
     Parameters
     ----------
@@ -70,20 +73,38 @@ def read_picture(source: Source, name: str) -> NDArray[Any]:
     DataError
         If it is no picture, damaged, a stack, of several channels, one of several in the file, or too large.
     """
+    with _opened(source, name) as opened:
+        _check_single(opened, f"{source}/{name}")
+        check_size(Path(name), opened.shape, itemsize=opened.dtype.itemsize, max_bytes=limits.MAX_FILE_BYTES)
+        pixels = opened.load().pixels
+    if pixels.ndim == 3 and all(np.array_equal(pixels[..., 0], pixels[..., other]) for other in (1, 2)):
+        pixels = pixels[..., 0]
+    return np.ascontiguousarray(pixels)
+
+
+def read_size(source: Source, name: str) -> tuple[int, int]:
+    """Read how many rows and columns a picture has, be it a stack or of several channels.
+
+    Raises
+    ------
+    DataError
+        If it is no picture, or damaged.
+    """
+    with _opened(source, name) as opened:
+        return opened.shape_HW
+
+
+@contextlib.contextmanager
+def _opened(source: Source, name: str) -> Iterator[LazyImage]:
     shown, most = f"{source}/{name}", limits.MAX_FILE_BYTES
     with source.file(name) as path:
         try:
-            with open_image(path, max_bytes=most) as opened:
-                _check_single(opened, shown)
-                check_size(path, opened.shape, itemsize=opened.dtype.itemsize, max_bytes=most)
-                pixels = opened.load().pixels
+            with open_image(path, max_bytes=most, alone=True) as opened:
+                yield opened
         except TooLargeError as error:
             raise DataError(f"{shown} would take more than the limit of {most} bytes; crop it") from error
         except InputError as error:
             raise DataError(str(error).replace(one_line(str(path)), one_line(shown))) from error
-    if pixels.ndim == 3 and all(np.array_equal(pixels[..., 0], pixels[..., other]) for other in (1, 2)):
-        pixels = pixels[..., 0]
-    return np.ascontiguousarray(pixels)
 
 
 def read_mask(source: Source, name: str) -> NDArray[Any]:

@@ -17,7 +17,7 @@ from nucleate.core.endings import alone, without_ending, without_extras
 from nucleate.core.rle import decode_positions
 from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, drawn_on, find_outlined, first_logged, names_in
-from nucleate.data.pictures import open_pictures
+from nucleate.data.pictures import open_sizes
 from nucleate.data.pixels import decode_label_planes, read_picture
 from nucleate.data.source import MAX_FILE_BYTES, FolderSource, Source, open_source
 from nucleate.data.stacks import join_planes, planes_of_stacks
@@ -219,14 +219,14 @@ def _label_map(
     unsized = [one for one in found.values() if one.unsized]
     if unsized and images is None and all(one.unsized for one in (*found.values(), *other.values())):
         raise _unknown(unsized[0])
-    pictures = open_pictures(images) if unsized and images is not None else None
+    sizes = open_sizes(images) if unsized and images is not None else None
 
     def size(image_id: str, one: _Found) -> tuple[int, int]:
-        if pictures is not None:
-            picture = next((seen for key in (image_id, one.own_id) if (seen := pictures(key)) is not None), None)
-            if picture is None:
+        if sizes is not None:
+            known = next((seen for key in (image_id, one.own_id) if (seen := sizes(key)) is not None), None)
+            if known is None:
                 raise DataError(f"no image {image_id} in {images}; give the folder with all images as --images")
-            return picture.shape[0], picture.shape[1]
+            return known
         same = other.get(image_id)
         if same is None or same.unsized:
             raise _unknown(one)

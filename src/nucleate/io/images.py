@@ -167,7 +167,9 @@ def read_image(path: AnyPath, *, max_bytes: int | None = None, picture: int | No
         return image
 
 
-def open_image(path: AnyPath, *, max_bytes: int | None = None, picture: int | None = None, level: int = 0) -> LazyImage:
+def open_image(
+    path: AnyPath, *, max_bytes: int | None = None, picture: int | None = None, level: int = 0, alone: bool = False
+) -> LazyImage:
     """Open a file of any format in `FORMATS`, to read it window by window.
 
     PNG, JPEG, GIF, BMP and WebP are decoded as a whole at once, since they cannot be read in parts.
@@ -182,6 +184,8 @@ def open_image(path: AnyPath, *, max_bytes: int | None = None, picture: int | No
         As for `read_image`.
     level : int
         Of a pyramid, which of `LazyImage.levels`: 0 is the full size.
+    alone : bool
+        Whether to take of a set of OME-TIFF files only the planes that lie in this one.
 
     Returns
     -------
@@ -200,7 +204,8 @@ def open_image(path: AnyPath, *, max_bytes: int | None = None, picture: int | No
         raise fault(path, f"no level {level}: it holds one size", cure="leave the number out")
     if not known.windows:
         return lazy(read_image(path, max_bytes=max_bytes, picture=picture))
-    chosen = {"level": level} if level else {}
+    chosen: dict[str, Any] = {"level": level} if level else {}
+    chosen |= {"alone": True} if alone and known.name == "TIFF" else {}
     with _guarded(path, known):
         source: LazyImage = known.reader().open_lazy(path, picture, **chosen)
     named = picture is not None and source.pictures and not path.is_dir()  # a folder's name has the picture's path

@@ -84,7 +84,7 @@ def read(path: Path, max_bytes: int | None) -> Image:
         )
 
 
-def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
+def open_lazy(path: Path, picture: int | None, *, level: int = 0, alone: bool = False) -> LazyImage:
     """Open the picture that `read` reads, or one of `pictures`, window by window.
 
     Parameters
@@ -95,6 +95,8 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
         Which of `pictures`.
     level : int
         Of a pyramid, from 0 for the full size.
+    alone : bool
+        Whether to leave out planes that lie in other files of a set.
 
     Returns
     -------
@@ -116,7 +118,7 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
         number = None if picture is None else choose_picture(path, names, wanted=picture)
         series = _largest(path, tiff) if number is None else found[number][1]
         size_um, step_um, told = pixel_size_um(tiff, series), z_step_um(tiff, series), channel_names(tiff, series)
-        if not _is_whole(tiff, series):
+        if not _is_whole(tiff, series) or (alone and not all(_lies_in(tiff, page) for page in series.pages)):
             if len(found) > 1:
                 series = _planes_here(tiff, series)
             else:
