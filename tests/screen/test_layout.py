@@ -135,22 +135,23 @@ def _leica(folder: Path, *jobs: tuple[int, int, int, int], wells: int = 2) -> st
     return str(refused.value)
 
 
-def test_jobs_of_leica_can_be_channels(tmp_path: Path) -> None:
-    (one, each) = _leica(tmp_path, (8, 1, 0, 0), (9, 1, 0, 0)).split('"')[1::2]
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_channels_of_several_jobs_of_leica_can_be_taken_together(tmp_path: Path, channels: int) -> None:
+    jobs = [(job, 1, 0, channel) for job in (8, 9) for channel in range(channels)]
+    (one, each) = _leica(tmp_path, *jobs).split('"')[1::2]
     plate = read_plate(tmp_path, pattern=each)
-    assert (plate.problems, plate.channels) == ((), ("08", "09"))
+    names = tuple(f"{job:02d}-{channel:02d}" for job, _, _, channel in jobs)
+    assert (plate.problems, plate.channels) == ((), names)
     assert [field.name for field in plate.fields] == ["A01_f2001", "A02_f2001"]
+    assert plate.renamed({names[0]: "DAPI"}).nuclear_channel(None) == "DAPI"
     alone = read_plate(tmp_path, pattern=one)
     assert all("--J08--" in file.path.name for field in alone.fields for file in field.files)
-    assert len(alone.problems) == 2
+    assert len(alone.problems) == 2 * channels
 
 
 @pytest.mark.parametrize(
     "jobs",
     [
-        # Two channels each; another plane; another place.
-        [(8, 1, 0, 0), (8, 1, 0, 1), (9, 1, 0, 0), (9, 1, 0, 1)],
-        [(8, 1, 0, 0), (8, 1, 1, 1), (9, 1, 1, 0)],
         [(8, 1, 0, 0), (8, 2, 0, 0), (9, 3, 0, 0)],
     ],
 )
@@ -273,6 +274,7 @@ def test_one_name_that_is_no_well_stops_no_plate(tmp_path: Path, good: str, odd:
         (["A01_1_D.tif"], "{field}", "needs {well}"),
         (["A01_1_D.tif"], "{well}_{place}", "needs {well}"),
         (["A01_1_D.tif"], "{well}{well}", "each once"),
+        (["A01_1_D.tif"], "{well}{channel}{channel}{channel}", "up to twice"),
         (["P_A01_T0001F001L01A01Z01C01.tif", "P_A01_T0002F001L01A01Z01C01.tif"], None, "time points 1, 2.*--time"),
     ],
 )
@@ -336,10 +338,8 @@ def test_channels_are_named_and_chosen(tmp_path: Path) -> None:
     assert (named.channels, named.nuclear_channel(None)) == (("DAPI", "actin"), "DAPI")
     with pytest.raises(UsageError, match="no channel 'number 2'"):
         plate.nuclear_channel("2")
-    with pytest.raises(UsageError, match="no channel 5; the files have 1, 3"):
+    with pytest.raises(UsageError, match="--channels: no channel 'number 5'; it has 1, 3"):
         plate.renamed({"5": "x"})
-    with pytest.raises(UsageError, match="here a file holds them all: name them in it"):
-        read_plate(_touch(tmp_path / "all", "A01.tif", "A02.tif")).renamed({"1": "x"})
     assert plate.renamed({"1": "3", "3": "1"}).channels == ("1", "3")
     for twice in ({"1": "DAPI", "3": "DAPI"}, {"1": "3"}):
         with pytest.raises(UsageError, match="two channels would be called"):

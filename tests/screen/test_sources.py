@@ -11,10 +11,10 @@ import tifffile
 from PIL import Image
 
 from nucleate.core.normalize import to_grey
-from nucleate.errors import InputError
+from nucleate.errors import InputError, UsageError
 from nucleate.screen.layout import read_plate
 from nucleate.screen.scale import earlier_scale, plate_scale
-from nucleate.screen.sources import field_sources
+from nucleate.screen.sources import channels_of, field_sources, nuclear_channel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +47,42 @@ def test_a_field_of_an_ome_zarr_plate_stays_in_its_file(tmp_path: Path) -> None:
         with source.open(tmp_path) as opened:
             assert (opened.in_memory, opened.name) == (False, source.shown)
             assert opened.channel(1).read(slice(0, 1), slice(0, 1)).tolist() == [[number]]
+
+
+def test_channels_in_one_file_are_named_anew(tmp_path: Path) -> None:
+    pixels = np.arange(60, dtype=np.uint16).reshape(2, 5, 6)
+    for well in ("A01", "A02"):
+        tifffile.imwrite(tmp_path / f"{well}.tif", pixels, imagej=True, metadata={"axes": "CYX"})
+    told: dict[str, Any] = {"axes": "CYX", "Channel": {"Name": ["actin", "p53"]}}
+    tifffile.imwrite(tmp_path / "A03.ome.tif", pixels, metadata=told)
+    plate = read_plate(tmp_path, pattern="{well}")
+    assert (channels_of(plate), nuclear_channel(plate, "1")) == (("0", "1"), "1")
+    named = plate.renamed({"1": "DAPI"})
+    assert (channels_of(named), nuclear_channel(named, None)) == (("0", "DAPI"), "DAPI")
+    _, second, third = field_sources(named)
+    for image in (second.read(tmp_path), third.read(tmp_path)):
+        assert image.channel_names == (("0", "DAPI") if image.name.startswith("A02") else ("actin", "p53"))
+    with second.open(tmp_path) as opened:
+        assert (opened.in_memory, opened.channel_names) == (False, ("0", "DAPI"))
+        np.testing.assert_array_equal(opened.channel("DAPI").load().pixels, pixels[1])
+    for names, said in (({"2": "x"}, "--channels: no channel 'number 2'; it has 0, 1"), ({"0": "1"}, "two channels")):
+        with pytest.raises(UsageError, match=said):
+            field_sources(plate.renamed(names))
+
+
+def test_names_in_a_file_become_others_by_name_or_place(tmp_path: Path) -> None:
+    told: dict[str, Any] = {"axes": "CYX", "Channel": {"Name": ["blue laser", "red laser"]}}
+    tifffile.imwrite(tmp_path / "A01.ome.tif", np.zeros((2, 5, 6), np.uint16), metadata=told)
+    plate = read_plate(tmp_path, pattern="{well}").renamed({"Blue laser": "DAPI", "1": "p53"})
+    assert (channels_of(plate), nuclear_channel(plate, "0")) == (("DAPI", "p53"), "DAPI")
+
+
+def test_a_colour_is_chosen_and_no_channel_named_where_a_file_has_none(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((5, 6, 3), np.uint8)).save(tmp_path / "A01.png")
+    plate = read_plate(tmp_path, pattern="{well}")
+    assert (channels_of(plate), nuclear_channel(plate, None), nuclear_channel(plate, "red")) == ((), None, "red")
+    with pytest.raises(UsageError, match="--channels: the files hold no channels"):
+        field_sources(plate.renamed({"0": "DAPI"}))
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucleate.core.folders import each_folder
-from nucleate.core.image import find_channel
 from nucleate.core.text import one_line
 from nucleate.core.wells import well_name, well_place
-from nucleate.errors import DataError, InputError, UsageError
+from nucleate.errors import DataError, UsageError
 from nucleate.io.omezarr import pictures
 from nucleate.run.layouts import OWN_SUFFIXES, is_image_folder, looks_like_image
+from nucleate.screen.channels import call_anew, channel_of
 from nucleate.screen.names import FREE, STYLES, choose_naming, job_pattern, stem_of
 
 if TYPE_CHECKING:
@@ -96,12 +96,15 @@ class Plate:
         In the order of wells, then of fields.
     problems : tuple of str
         One line for each picture that could not be placed.
+    names : tuple of (str, str)
+        What channels are called in files that hold them all, and what they are to be called.
     """
 
     folder: Path
     style: str
     fields: tuple[PlateField, ...]
     problems: tuple[str, ...] = ()
+    names: tuple[tuple[str, str], ...] = ()
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -132,15 +135,7 @@ class Plate:
         UsageError
             If there is no such channel.
         """
-        names = self.channels
-        if not names:
-            return wanted
-        if wanted is not None and wanted.isdecimal() and all(name.isdecimal() for name in names):
-            wanted = next((name for name in names if int(name) == int(wanted)), f"number {wanted}")
-        try:
-            return names[find_channel(wanted, names, count=len(names), name=one_line(str(self.folder)))]
-        except InputError as error:
-            raise UsageError(str(error)) from error
+        return channel_of(wanted, self.channels, where=one_line(str(self.folder))) if self.channels else wanted
 
     def renamed(self, names: Mapping[str, str]) -> Plate:
         """Call channels by other names than the files do.
@@ -155,23 +150,9 @@ class Plate:
         UsageError
             If there is no such channel, or two would have one name.
         """
-        have = {name.lstrip("0") or "0": name for name in self.channels}
-        found = {name: have.get(name.lstrip("0") or "0", name) for name in names}
-        if names and not self.channels:
-            raise UsageError(
-                "--channels: names channels that have files of their own; here a file holds them all: name them in it, "
-                "and choose with --channel"
-            )
-        unknown = [name for name, old in found.items() if old not in self.channels]
-        if unknown:
-            listed = ", ".join(self.channels)
-            raise UsageError(f"--channels: no channel {', '.join(unknown)}; the files have {listed}")
-        new = {found[name]: wanted for name, wanted in names.items()}
-        later = [new.get(name, name) for name in self.channels]
-        if twice := sorted({name for name in later if later.count(name) > 1}):
-            raise UsageError(
-                f"--channels: two channels would be called {', '.join(twice)}; give each a name of its own"
-            )
+        if not self.channels:
+            return replace(self, names=tuple(names.items()))
+        new = call_anew(self.channels, names)
         fields = [
             replace(f, files=tuple(sorted(replace(p, channel=new.get(p.channel, p.channel)) for p in f.files)))
             for f in self.fields
@@ -311,11 +292,10 @@ def _check_one_job(places: Mapping[Path, Place], *, root: Path) -> None:
     listed = ", ".join(f"{f'J{job}' if job else 'none'} ({len(jobs[job])} files)" for job in ordered)
     stem = stem_of(next(iter(jobs[ordered[0]])))
     cure = f'take one, --pattern "{job_pattern(stem)}"'
-    # A job of several channels would lose all but one; names without a channel may stand for several.
-    single = all(len({place.channel for place in found.values()}) == 1 for found in jobs.values())
     alike = len({frozenset((place.well, place.field) for place in found.values()) for found in jobs.values()}) == 1
-    if single and alike and all(place.job and place.channel for place in places.values()):
-        cure += f', or take each for a channel, --pattern "{job_pattern(stem, as_channel=True)}"'
+    # Names without a channel may stand for several.
+    if alike and all(place.job and place.channel for place in places.values()):
+        cure += f', or take the channels of all, --pattern "{job_pattern(stem, as_channel=True)}"'
     raise UsageError(f"{one_line(str(root))}: pictures of several jobs: {listed}; {cure}, or move the others away")
 
 

@@ -183,7 +183,8 @@ class Naming:
             return None
         steps = {m[1]: m[2] for part in path.parts[:-1] if (m := _STEPS.match(part))}
         z, time = (int(found.get(key, steps.get(step, 0))) for key, step in (("z", "ZStep"), ("time", "TimePoint")))
-        channel, plate, job = (found.get(key, "") for key in ("channel", "plate", "job"))
+        plate, job = (found.get(key, "") for key in ("plate", "job"))
+        channel = "-".join(found[key] for key in ("channel", "channel_2") if key in found)
         return Place(_well(found), _field(found), channel, z, time, plate, job)
 
 
@@ -260,8 +261,9 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     ----------
     pattern : str
         Text with ``{well}`` or both ``{row}`` and ``{column}`` (``{row0}`` and ``{column0}`` where they count from 0),
-        and any of ``{field}`` (or ``{x}`` and ``{y}``, its place in the well), ``{channel}``, ``{z}``, ``{time}`` and
-        ``{any}`` (may occur several times); with ``/`` it counts from the plate's folder on.
+        and any of ``{field}`` (or ``{x}`` and ``{y}``, its place in the well), ``{channel}`` (may stand in two
+        places), ``{z}``, ``{time}`` and ``{any}`` (may occur several times); with ``/`` it counts from the plate's
+        folder on.
 
     Raises
     ------
@@ -276,7 +278,9 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"\{(\w*)\}", pattern)
     names = parts[1::2]
     unknown = [name for name in names if name not in _PLACES]
-    twice = [name for name, count in Counter(name.rstrip("0") for name in names).items() if count > 1 and name != "any"]
+    often = {"any": len(names), "channel": 2}
+    counts = Counter(name.rstrip("0") for name in names)
+    twice = [name for name, count in counts.items() if count > often.get(name, 1)]
     twofold = "field" in names and {"x", "y"} & set(names)
     if (
         unknown
@@ -287,23 +291,25 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
         listed = ", ".join(f"{{{name}}}" for name in _PLACES)
         raise UsageError(
             f"--pattern {pattern}: needs {{well}}, or {{row}} and {{column}}, and {{field}} or {{x}} and {{y}}, "
-            f"each once, out of {listed}"
+            f"each once ({{channel}} up to twice), out of {listed}"
         )
     text = "".join(_PLACES[part] if i % 2 else re.escape(part) for i, part in enumerate(parts))
+    if names.count("channel") > 1:
+        text = "(?P<channel_2>".join(text.rsplit("(?P<channel>", 1))
     return re.compile(text, re.IGNORECASE)
 
 
 def job_pattern(stem: str, *, as_channel: bool = False) -> str:
-    """Give the pattern for names of Leica's of the job of this one, or that in which each job is a channel.
+    """Give the pattern for names of Leica's of the job of this one, or that in which jobs have channels of their own.
 
     Examples
     --------
     >>> job_pattern("image--L0000--S00--U01--V00--J08--X00--Y00--C00")
     '{any}U{column0}--V{row0}--J08--X{x}--Y{y}--C{channel}'
     >>> job_pattern("image--L0000--S00--U01--V00--J08--X00--Y00--C00", as_channel=True)
-    '{any}U{column0}--V{row0}--J{channel}--X{x}--Y{y}--C{any}'
+    '{any}U{column0}--V{row0}--J{channel}--X{x}--Y{y}--C{channel}'
     """
-    known = _LEICA | ({"J": "channel", "C": "any"} if as_channel else {})
+    known = _LEICA | ({"J": "channel"} if as_channel else {})
 
     def place(found: re.Match[str]) -> str:
         letter = found[1].upper()

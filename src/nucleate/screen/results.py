@@ -87,7 +87,7 @@ class ScreenRecord:
     remarks : list of str
         What is odd about the map, a line each.
     channels : list of str
-        Names of the channels that have files of their own; none in records of older versions.
+        Names of the channels; none in records of older versions, where a file holds them all.
     """
 
     plate: str

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from nucleate.core.image import Image, find_channel
+from nucleate.core.image import Image
 from nucleate.core.lazy import LazyImage, lazy
 from nucleate.core.normalize import to_grey
 from nucleate.core.project import project, projected
@@ -17,6 +17,7 @@ from nucleate.core.text import one_line
 from nucleate.errors import InputError, UsageError
 from nucleate.io.images import open_image, read_image
 from nucleate.run.inputs import Source, content_hash
+from nucleate.screen.channels import call_anew, channel_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from nucleate.screen.layout import Plate, PlateField, PlateFile
 
-__all__ = ["FieldSource", "field_sources", "nuclear_channel"]
+__all__ = ["FieldSource", "channels_of", "field_sources", "nuclear_channel"]
 
 _Picture = TypeVar("_Picture", Image, LazyImage)
 
@@ -37,9 +38,12 @@ class FieldSource(Source):
     ----------
     field : PlateField, optional
         Which field; always given.
+    names : tuple of (str, str)
+        What channels are called in a file that holds them all, and what they are to be called.
     """
 
     field: PlateField | None = None
+    names: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> str:
@@ -80,7 +84,7 @@ class FieldSource(Source):
             yield lazy(self.read(scratch, max_bytes=max_bytes))
             return
         with open_image(_own_path(file), max_bytes=max_bytes) as image:
-            yield replace(_in_one_plane(image, projected), name=self.shown)
+            yield replace(_in_one_plane(image, projected), name=self.shown, channel_names=self._names(image))
 
     def read(self, scratch: Path, *, max_bytes: int | None = None) -> Image:
         """Read its files and put channels side by side; several planes in z become their brightest values.
@@ -116,10 +120,15 @@ class FieldSource(Source):
             channels[file.channel] = image
         first = next(iter(channels.values()))
         if "" in channels:
-            return replace(first, name=self.shown)
+            return replace(first, name=self.shown, channel_names=self._names(lazy(first)))
         # A channel that stands alone keeps its name too: others may join the plate, or be lacking in this field.
         stacked = np.stack([image.pixels for image in channels.values()])
         return Image(stacked, "CYX", first.pixel_size_um, tuple(channels), self.shown)
+
+    def _names(self, image: LazyImage) -> tuple[str, ...]:
+        """Name the channels of a file that holds them all."""
+        new = dict(self.names)
+        return tuple(new.get(name, name) for name in _numbered(image)) if new else image.channel_names
 
 
 def field_sources(plate: Plate) -> list[FieldSource]:
@@ -132,8 +141,37 @@ def field_sources(plate: Plate) -> list[FieldSource]:
     Returns
     -------
     list of FieldSource
+
+    Raises
+    ------
+    UsageError, InputError
+        As of `channels_of`, where channels of files that hold them all have new names.
     """
-    return [FieldSource(field.files[0].path, field=field) for field in plate.fields]
+    names = tuple(_anew(plate).items()) if plate.names else ()
+    return [FieldSource(field.files[0].path, field=field, names=names) for field in plate.fields]
+
+
+def channels_of(plate: Plate) -> tuple[str, ...]:
+    """List the channels of a plate as the columns of its measurements call them.
+
+    Parameters
+    ----------
+    plate : Plate
+        Where its files hold all channels each, the first one is looked at.
+
+    Returns
+    -------
+    tuple of str
+        Empty where there is one channel only, without a name.
+
+    Raises
+    ------
+    UsageError
+        If one that has a new name is not there, or two would have one.
+    InputError
+        If the first file cannot be opened.
+    """
+    return plate.channels or tuple(_anew(plate).values())
 
 
 def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
@@ -142,14 +180,14 @@ def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
     Parameters
     ----------
     plate : Plate
-        Where its files hold all channels each, the first one is looked at.
+        As for `channels_of`.
     wanted : str, optional
         As for `Plate.nuclear_channel`.
 
     Returns
     -------
     str or None
-        None where there is one channel only.
+        What is wanted where there is one channel only: a colour may be.
 
     Raises
     ------
@@ -158,19 +196,25 @@ def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
     InputError
         If the first file cannot be opened.
     """
-    if plate.channels:
-        return plate.nuclear_channel(wanted)
-    first = plate.fields[0].files[0]
-    with open_image(_own_path(first)) as image:
-        if "C" not in image.axes:
-            return None
-        count = image.shape[image.axes.index("C")]
-        try:
-            index = find_channel(wanted, image.channel_names, count=count, name=image.name)
-        except InputError as error:
-            raise UsageError(str(error)) from error
-        # Channels without names are numbered in the tables.
-        return image.channel_names[index] if len(image.channel_names) == count > 1 else str(index)
+    names = channels_of(plate)
+    return channel_of(wanted, names, where=one_line(str(plate.folder))) if names else wanted
+
+
+def _numbered(image: LazyImage) -> tuple[str, ...]:
+    """Name the channels of a file as the tables do: channels without names are numbered."""
+    count = image.shape[image.axes.index("C")] if "C" in image.axes else 0
+    if len(image.channel_names) == count:
+        return image.channel_names
+    return tuple(map(str, range(count))) if count > 1 else ()
+
+
+def _anew(plate: Plate) -> dict[str, str]:
+    """Look up in the first file what its channels are called and will be."""
+    with open_image(_own_path(plate.fields[0].files[0])) as image:
+        names = _numbered(image)
+    if plate.names and not names:
+        raise UsageError("--channels: the files hold no channels, but grey or coloured pictures; leave the option out")
+    return call_anew(names, dict(plate.names))
 
 
 def _in_one_plane(image: _Picture, together: Callable[[_Picture, str], _Picture]) -> _Picture:

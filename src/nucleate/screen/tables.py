@@ -152,14 +152,14 @@ class Tables:
 
 
 def spoken(channel: str) -> str:
-    """Call a channel in a sentence what it is called; of one that has a number only, say that it is a channel.
+    """Call a channel in a sentence what it is called; of one that has numbers only, say that it is a channel.
 
     Examples
     --------
-    >>> spoken("p53"), spoken("02")
-    ('p53', 'channel 02')
+    >>> spoken("p53"), spoken("02"), spoken("08-02")
+    ('p53', 'channel 02', 'channel 08-02')
     """
-    return f"channel {channel}" if channel.isdecimal() else channel
+    return f"channel {channel}" if channel.replace("-", "").isdecimal() else channel
 
 
 def is_share(name: str) -> bool:

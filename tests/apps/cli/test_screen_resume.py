@@ -224,6 +224,23 @@ def test_channels_keep_their_names(screened: Path, capsys: pytest.CaptureFixture
     leave(*_call(screened), "--resume", "--quiet")
 
 
+def test_channels_of_one_file_keep_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("A01", "A02"):
+        _draw(tmp_path / "p" / f"{name}.tif", 2)
+        picture = tifffile.imread(tmp_path / "p" / f"{name}.tif")
+        both = np.stack([picture[::-1], picture])
+        tifffile.imwrite(tmp_path / "p" / f"{name}.tif", both, imagej=True, metadata={"axes": "CYX"})
+    call = _call(tmp_path, "--pattern", "{well}", "--quiet")
+    leave(*call, "--channels", "0=p53,1=DAPI")
+    nuclei = read_rows(tmp_path / "out" / "nuclei.csv")
+    assert len(nuclei) == 4
+    assert all(float(row["mean_intensity_p53"]) < 500 < 2900 < float(row["mean_intensity_DAPI"]) for row in nuclei)
+    assert "positive_fraction_p53" in read_rows(tmp_path / "out" / "wells.csv")[0]
+    leave(*call, "--resume", code=2)
+    assert "made with the channels p53, DAPI, got 0, 1; name them so" in capsys.readouterr().err
+    leave(*call, "--channels", "0=p53,1=DAPI", "--resume")
+
+
 @pytest.mark.parametrize("exports", ["measurements", "parquet,anndata"])
 def test_a_measure_has_one_name_when_a_channel_has_joined(tmp_path: Path, exports: str) -> None:
     for name in ("A01_1_DAPI", "A02_1_DAPI"):

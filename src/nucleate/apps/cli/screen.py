@@ -244,6 +244,7 @@ def _record(
     from nucleate.core.wells import plate_shape
     from nucleate.screen.names import FREE
     from nucleate.screen.results import ScreenRecord
+    from nucleate.screen.sources import channels_of
     from nucleate.screen.tables import FieldRow
 
     plate_shape([*content.contents, *(field.well for field in plate.fields)], wells)  # refuses what does not fit
@@ -265,7 +266,7 @@ def _record(
         time=plate.time,
         pattern=pattern,
         remarks=list(content.remarks),
-        channels=list(plate.channels),
+        channels=list(channels_of(plate)),
     )
 
 
