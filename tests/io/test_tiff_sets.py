@@ -244,9 +244,9 @@ def test_metadata_are_read_from_a_text_of_their_own(tmp_path: Path, begin: str) 
         _is_position(path, number)
 
 
-def _pointing(path: Path, text: str) -> None:
+def _pointing(path: Path, text: str, encoding: str = "utf-8") -> None:
     """Write a file whose metadata lie in a text beside it."""
-    path.with_name("s.companion.ome").write_text(text, "utf-8")
+    path.with_name("s.companion.ome").write_text(text, encoding)
     told = f'<OME UUID="urn:uuid:{path.name}"><BinaryOnly MetadataFile="s.companion.ome" UUID="urn:uuid:s"/></OME>'
     tifffile.imwrite(path, plane(0, 0), description=told, metadata=None)
 
@@ -261,13 +261,20 @@ def test_a_text_of_metadata_without_end_is_not_read(tmp_path: Path, monkeypatch:
     assert read_image(path).pixels.shape == plane(0, 0).shape
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_entities_are_not_resolved(tmp_path: Path, own: bool) -> None:
+@pytest.mark.parametrize("encoding", ["", "utf-8", "utf-16", "utf-16-le", "utf-16-be"])
+def test_entities_are_not_resolved(tmp_path: Path, encoding: str) -> None:
     bomb = '<!DOCTYPE OME [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]><OME><Image Name="&b;"/></OME>'
     path = tmp_path / "a.ome.tif"
-    if own:
-        tifffile.imwrite(path, plane(0, 0), description=bomb, metadata=None)
+    if encoding:
+        _pointing(path, bomb, encoding)
     else:
-        _pointing(path, bomb)
+        tifffile.imwrite(path, plane(0, 0), description=bomb, metadata=None)
     with pytest.raises(InputError, match="hold entities, which could grow without end; save it again"):
         read_image(path)
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "utf-7"])
+def test_metadata_in_an_encoding_that_is_none_tell_nothing(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.ome.tif"
+    _pointing(path, f'<?xml version="1.0" encoding="{encoding}"?><OME/>')
+    assert read_image(path).pixels.shape == plane(0, 0).shape

@@ -243,11 +243,13 @@ def _told(path: Path, text: str | None) -> tuple[_Set | None, str | None]:
 
 
 def _set(path: Path, text: str | bytes) -> _Set | None:
-    if (b"<!ENTITY" if isinstance(text, bytes) else "<!ENTITY") in text:  # type: ignore[operator]
+    # Of the encodings that the parser takes UTF-16 alone has other bytes for these letters: a zero beside each.
+    plain = text if isinstance(text, str) else text.replace(b"\0", b"").decode("latin-1")
+    if "<!ENTITY" in plain:
         raise fault(path, "its OME metadata hold entities, which could grow without end")
     try:
         root = ElementTree.fromstring(text)
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, ValueError, LookupError):  # the latter of encodings
         return None
     images = []
     for image in root.findall("{*}Image"):
@@ -281,7 +283,7 @@ def _read_set(path: Path, size: int, *_: int) -> tuple[_Set | None, bool]:
     is_text = False
     with contextlib.suppress(Exception):  # what is neither tells nothing
         with path.open("rb") as file:
-            is_text = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+            is_text = file.read(64).lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"<")
         if not is_text:
             with TiffFile(path) as tiff:
                 text = tiff.ome_metadata
