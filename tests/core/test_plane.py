@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,16 @@ from tests import strategies
 
 from nucleate.core import plane as module
 from nucleate.core.normalize import Normalizer, to_grey
-from nucleate.core.plane import ArrayPlane, PartOfPlane, as_grey, as_plane, grid_sample, in_float32
+from nucleate.core.plane import (
+    ArrayPlane,
+    GreyPlane,
+    PartOfPlane,
+    SampledPlane,
+    as_grey,
+    as_plane,
+    grid_sample,
+    in_float32,
+)
 from nucleate.core.resample import Resampler, resample
 
 if TYPE_CHECKING:
@@ -26,6 +37,40 @@ def test_a_sample_is_the_arrays_own(pixels: NDArray[Any], step: int, piece: int)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_PIECE", piece)
         np.testing.assert_array_equal(grid_sample(as_plane(pixels), step), pixels[::step, ::step])
+
+
+@dataclass(frozen=True)
+class _Counted(ArrayPlane):
+    """A plane that notes how large the parts are that are read of it."""
+
+    parts: list[int] = field(default_factory=list)
+
+    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        part = super().read(rows, cols).copy()
+        self.parts.append(part.size)
+        return part
+
+
+def test_samples_of_several_steps_take_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PIECE", 1000)
+    pixels = np.random.default_rng(0).integers(0, 99, (70, 90, 3))
+    counted = _Counted(pixels)
+    plane = SampledPlane(counted, (3, 5))
+    for step in (3, 5):
+        np.testing.assert_array_equal(grid_sample(plane, step), pixels[::step, ::step])
+        np.testing.assert_array_equal(grid_sample(GreyPlane(plane, 1), step), pixels[::step, ::step, 1])
+    assert counted.parts == [8 * 90 * 3] * 8 + [6 * 90 * 3]
+    np.testing.assert_array_equal(grid_sample(plane, 7), pixels[::7, ::7])
+
+
+def test_a_sample_holds_no_more_than_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PIECE", 1 << 16)
+    pixels = np.zeros((2048, 2048), np.uint8)
+    tracemalloc.start()
+    grid_sample(_Counted(pixels), 64)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < pixels.nbytes // 8
 
 
 @pytest.mark.parametrize("at", [(0, 0), (299, 299), (100, 200), (101, 200), None])

@@ -18,6 +18,7 @@ from nucleate.run.contrast import (
     above_cells,
     dimmer,
     flatter,
+    halved,
     is_doubtful,
     is_surer,
     shows_better,
@@ -44,7 +45,7 @@ def disks(levels: list[float], side: int = 200) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("bright", [1, 2, 3])
 def test_most_things_become_bright_however_many_are_far_brighter(bright: int) -> None:
-    proposed = dimmer(disks([200.0] * 7 + [1000.0] * bright), WHOLE)
+    proposed = dimmer(halved(disks([200.0] * 7 + [1000.0] * bright)), WHOLE)
     assert proposed is not None
     assert proposed.high == pytest.approx(200 / 0.9)
 
@@ -52,7 +53,7 @@ def test_most_things_become_bright_however_many_are_far_brighter(bright: int) ->
 def test_a_thing_counts_once_however_large_it_is() -> None:
     plane = disks([200.0] * 7)
     plane[:, 100:] = 1000.0
-    proposed = dimmer(plane, WHOLE)
+    proposed = dimmer(halved(plane), WHOLE)
     assert proposed is not None
     assert proposed.high == pytest.approx(200 / 0.9)
 
@@ -60,9 +61,9 @@ def test_a_thing_counts_once_however_large_it_is() -> None:
 def test_noise_is_no_thing(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).normal(0, 70, (200, 200))
     plane = np.maximum(disks([700.0] * 9) + noise, 0).astype(np.float32)
-    assert dimmer(plane, WHOLE) is None
+    assert dimmer(halved(plane), WHOLE) is None
     monkeypatch.setattr(contrast, "_CLEAR", 0.0)
-    assert dimmer(plane, WHOLE) is not None
+    assert dimmer(halved(plane), WHOLE) is not None
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_noise_is_no_thing(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_nothing_is_proposed(plane: NDArray[np.float32], scaling: Scaling) -> None:
-    assert dimmer(plane, scaling) is None
+    assert dimmer(halved(plane), scaling) is None
 
 
 @pytest.mark.parametrize(
@@ -158,13 +159,13 @@ def test_what_was_seen_in_the_contrast_that_is_taken_is_not_computed_again(scale
 
 def test_the_bodies_of_things_full_of_grains_become_bright() -> None:
     plane = disks([200.0] * 7)
-    assert flatter(plane, WHOLE) is None
+    assert flatter(halved(plane), WHOLE) is None
     plane[(plane > 0) & (np.indices(plane.shape).sum(axis=0) % 10 < 2)] = 1000.0
-    proposed = flatter(plane, WHOLE)
+    proposed = flatter(halved(plane), WHOLE)
     assert proposed is not None
     assert proposed.high == pytest.approx(200 / 0.95, rel=0.3)
-    assert flatter(plane, replace(WHOLE, invert=True)) is None
-    assert flatter(np.zeros((50, 50)), WHOLE) is None
+    assert flatter(halved(plane), replace(WHOLE, invert=True)) is None
+    assert flatter(halved(np.zeros((50, 50))), WHOLE) is None
 
 
 @pytest.mark.parametrize(
@@ -194,8 +195,16 @@ def test_grains_in_nuclei_are_no_nuclei(monkeypatch: pytest.MonkeyPatch) -> None
     grains = ndimage.gaussian_filter(grains, 1.5) * 2 * np.pi * 1.5**2
     shown = np.rint(plane * (1 + 5 * grains) * 10).astype(np.uint16)
     assert score_image(labels, segmenter.segment_plane(shown)[0]).f1_50 > 0.8
+    shapes: list[tuple[int, ...]] = []
+
+    def noted(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        shapes.append(pixels.shape)
+        return halved(pixels)
+
+    monkeypatch.setattr(survey, "halved", noted)
     monkeypatch.setattr(survey, "flatter", lambda *_: None)
     assert score_image(labels, segmenter.segment_plane(shown)[0]).f1_50 < 0.3
+    assert shapes == [(300, 300)]  # once for all proposals
 
 
 def test_the_ground_is_raised_between_cells_and_nuclei() -> None:
@@ -203,11 +212,11 @@ def test_the_ground_is_raised_between_cells_and_nuclei() -> None:
     rows, cols = np.indices(plane.shape)
     middle = (rows % 20 < 4) | (rows % 20 > 16)
     plane[middle & ((cols % 20 < 4) | (cols % 20 > 16)) & (plane > 0)] = 800.0
-    proposed = above_cells(plane, WHOLE)
+    proposed = above_cells(halved(plane), WHOLE)
     assert proposed is not None
     assert 200 < proposed.low < 500 < proposed.high == WHOLE.high
-    assert above_cells(plane, replace(WHOLE, invert=True)) is None
-    assert above_cells(np.zeros((50, 50)), WHOLE) is None
+    assert above_cells(halved(plane), replace(WHOLE, invert=True)) is None
+    assert above_cells(halved(np.zeros((50, 50))), WHOLE) is None
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.0001, 400.0])
@@ -215,7 +224,7 @@ def test_cells_are_told_from_nuclei_by_brightness_alone(spread: float) -> None:
     plane = np.zeros((100, 100), np.float32)
     plane[10:30, 10:30] = plane[50:70, 10:30] = 500.0
     plane[10:30, 50:70] = 500.0 + spread
-    assert (above_cells(plane, WHOLE) is None) == (spread < 1)
+    assert (above_cells(halved(plane), WHOLE) is None) == (spread < 1)
 
 
 def test_a_drawn_picture_of_one_brightness_is_segmented() -> None:

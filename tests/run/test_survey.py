@@ -309,3 +309,26 @@ def test_no_look_is_taken_twice_where_nuclei_are_sought_in_turns(
         assert (known.seen is None) == tta
         counts.append(len(shapes))
     assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.parametrize("colours", [False, True])
+def test_a_large_plane_is_gone_through_once(
+    model: Segmenter, monkeypatch: pytest.MonkeyPatch, *, colours: bool
+) -> None:
+    monkeypatch.setattr(survey, "_PICTURE", 1 << 20)
+    pixels = (np.outer(np.arange(1700), np.arange(1600)) // 12000).astype(np.uint8)
+    plane = ArrayPlane(np.repeat(pixels[..., None], 3, axis=2) if colours else pixels)
+    whole: list[int] = []
+
+    class Noted(ArrayPlane):
+        def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+            part = super().read(rows, cols)
+            whole.append(len(part) if part.shape[1] == 1600 else 0)
+            return part
+
+    def engine(batch_NCHW: NDArray[np.float32], /) -> NDArray[np.float32]:
+        return np.zeros((len(batch_NCHW), len(model.card.maps), *batch_NCHW.shape[2:]), np.float32)
+
+    known = Segmenter(engine, model.card).survey(Noted(plane.pixels))
+    assert known.scaling == replace(model.card.normalizer.measure(pixels), only=0 if colours else None)
+    assert sum(whole) == 1700

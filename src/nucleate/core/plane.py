@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "GreyPlane",
     "PartOfPlane",
     "Plane",
+    "SampledPlane",
     "as_grey",
     "as_plane",
     "grid_sample",
@@ -143,6 +146,31 @@ class GreyPlane(ChangedPlane):
         return np.ascontiguousarray(self.plane.read(rows, cols)[..., self.channel])
 
 
+class SampledPlane(ChangedPlane):
+    """A plane that is gone through once for the samples that are wanted of it; these are kept.
+
+    Parameters
+    ----------
+    plane : Plane
+    steps : iterable of int
+        Of the samples that will be wanted.
+    """
+
+    def __init__(self, plane: Plane, steps: Iterable[int]) -> None:
+        self.plane, self._steps = plane, set(steps)
+        self._samples: dict[int, NDArray[Any]] = {}
+
+    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        """Give a part, (h, w) or (h, w, 3)."""
+        return self.plane.read(rows, cols)
+
+    def sample(self, step: int) -> NDArray[Any]:
+        """Give every `step`-th pixel of every `step`-th row, as `grid_sample` does."""
+        if step not in self._samples:
+            self._samples |= _samples(self.plane, {step, *self._steps})
+        return self._samples[step]
+
+
 def as_grey(plane: Plane, step: int) -> GreyPlane | None:
     """Give a colour plane as the grey one that it is; None if it has a colour in every `step`-th pixel, or is grey.
 
@@ -243,10 +271,19 @@ def grid_sample(plane: Plane, step: int) -> NDArray[Any]:
     array([[ 0,  2],
            [ 8, 10]])
     """
+    if isinstance(plane, GreyPlane):
+        return np.ascontiguousarray(grid_sample(plane.plane, step)[..., plane.channel])
+    return plane.sample(step) if isinstance(plane, SampledPlane) else _samples(plane, (step,))[step]
+
+
+def _samples(plane: Plane, steps: Iterable[int]) -> dict[int, NDArray[Any]]:
+    """Go through a plane once for samples of several steps."""
     height, width = plane.shape[:2]
-    strip = max(_PIECE // max(width, 1) // step, 1) * step
-    everything = slice(0, width)
-    parts = [
-        plane.read(slice(top, min(top + strip, height)), everything)[::step, ::step] for top in range(0, height, strip)
-    ]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    # Files are kept in tiles of as many rows, or half or a quarter: each is read once.
+    strip = 1 << (max(_PIECE // max(width, 1), 1).bit_length() - 1)
+    parts: dict[int, list[NDArray[Any]]] = {step: [] for step in steps}
+    for top in range(0, max(height, 1), strip):
+        pixels = plane.read(slice(top, min(top + strip, height)), slice(0, width))
+        for step, found in parts.items():
+            found.append(pixels[-top % step :: step, ::step].copy())  # of a view all would be held
+    return {step: found[0] if len(found) == 1 else np.concatenate(found) for step, found in parts.items()}

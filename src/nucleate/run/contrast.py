@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nucleate.core.normalize import Scaling
     from nucleate.run.scale import Sized
 
-__all__ = ["above_cells", "dimmer", "flatter", "is_doubtful", "is_surer", "shows_better", "shows_more"]
+__all__ = ["above_cells", "dimmer", "flatter", "halved", "is_doubtful", "is_surer", "shows_better", "shows_more"]
 
 _DARK = 0.04  # of the range: what is not brighter is ground, ...
 _CLEAR = 7.0  # ... nor is what rises by less than so many standard deviations of the noise above the dark end of it
@@ -45,13 +45,22 @@ _CERTAIN = 0.6  # their mean confidence, ...
 _LESS = 0.2  # ... and how much lower than before it may be: few sure nuclei are not given up for many doubtful ones
 
 
+def halved(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Average blocks of 2 x 2 pixels of a part of a plane, (h, w) or (h, w, 3): its noise is less."""
+    rows, cols = (length // 2 * 2 for length in pixels.shape[:2])
+    with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32, beyond it, or infinite
+        even = pixels[:rows, :cols].astype(np.float32)
+        total: NDArray[np.float32] = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
+    return total * np.float32(0.25)
+
+
 def dimmer(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
     """Propose a scaling in which most things on the dark ground of a plane are bright.
 
     Parameters
     ----------
     pixels : (h, w) or (h, w, 3) ndarray
-        A part of the plane.
+        A part of the plane, `halved`.
     scaling : Scaling
         As measured on the whole plane.
 
@@ -116,10 +125,10 @@ def above_cells(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
 
 
 def _lit(pixels: NDArray[Any], scaling: Scaling) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
-    """Give a plane at half size, 0..1, and what is brighter there than the ground; None where that is light."""
-    if scaling.invert or min(pixels.shape[:2]) < 4:
+    """Give a part, 0..1, and what is brighter there than the ground; None where that is light."""
+    if scaling.invert or min(pixels.shape[:2]) < 2:
         return None
-    seen_HW = scaling.apply(_halved(pixels))[0]
+    seen_HW = scaling.apply(pixels)[0]
     # Of white noise half of the differences between neighbours are under 0.95 standard deviations.
     noise = float(np.median(np.abs(np.diff(seen_HW, axis=1)))) / 0.95
     return seen_HW, seen_HW > max(_DARK, _CLEAR * noise)
@@ -147,15 +156,6 @@ def _things(pixels: NDArray[Any], scaling: Scaling) -> tuple[NDArray[np.float32]
 def _up_to(scaling: Scaling, level: float) -> Scaling:
     """Give the scaling in which a level of its range, 0..1, becomes 1."""
     return replace(scaling, high=scaling.low + (scaling.high - scaling.low) * min(level, 1.0))
-
-
-def _halved(pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """Average blocks of 2 x 2 pixels."""
-    rows, cols = (length // 2 * 2 for length in pixels.shape[:2])
-    with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32, beyond it, or infinite
-        even = pixels[:rows, :cols].astype(np.float32)
-        total: NDArray[np.float32] = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
-    return total * np.float32(0.25)
 
 
 def shows_more(new: Sized, old: Sized) -> bool:

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from nucleate.core.normalize import to_grey
-from nucleate.core.plane import PartOfPlane, grid_sample, grid_step
+from nucleate.core.normalize import sample_step, to_grey
+from nucleate.core.plane import PartOfPlane, SampledPlane, grid_sample, grid_step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +41,7 @@ __all__ = [
     "find_scale",
     "near_part",
     "rise",
+    "sampled",
     "wide_part",
 ]
 
@@ -153,6 +154,11 @@ def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule) -> float:
         further = rule.enlarging(_diameter(*seen))
         enlarge = _rounded(further) if further >= _FURTHER * scale else scale
     return shrink if shrink and _surer(probe(judged, shrink), found, huge=_HUGE * rule.largest) else scale
+
+
+def sampled(plane: Plane) -> SampledPlane:
+    """Give a plane of which measuring it and finding its `wide_part` take one pass together."""
+    return SampledPlane(plane, (sample_step(plane.shape), grid_step(plane.shape, _SAMPLE)))
 
 
 def wide_part(plane: Plane) -> PartOfPlane:

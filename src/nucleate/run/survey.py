@@ -19,12 +19,13 @@ from nucleate.run.contrast import (
     above_cells,
     dimmer,
     flatter,
+    halved,
     is_doubtful,
     is_surer,
     shows_better,
     shows_more,
 )
-from nucleate.run.scale import find_scale, near_part, wide_part
+from nucleate.run.scale import find_scale, near_part, sampled, wide_part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,6 +98,7 @@ def look_at(segmenter: Segmenter, plane: Plane) -> Survey:
     wanted, card = segmenter.settings.scale, segmenter.card
     if card.scale_rule is None or card.input_size is not None or 0 in plane.shape:
         return Survey(1.0 if wanted == "auto" else wanted, card.normalizer.measure(plane))
+    plane = sampled(plane)
     # Grey pictures are often kept in three equal colours: one is looked at, in half of the time.
     if grey := as_grey(plane, sample_step(plane.shape)):
         scaling = card.normalizer.measure(grey)
@@ -244,20 +246,21 @@ def _with_contrast(glance: _Glance, near: Plane, *, wide: PartOfPlane, pixels: N
 
     (h, w[, 3]) pixels of the wide part propose it.
     """
+    if glance.scaling.invert:
+        return glance
+    small = halved(pixels)
     for _ in range(_STEPS):
-        proposed = dimmer(pixels, glance.scaling)
+        proposed = dimmer(small, glance.scaling)
         if proposed is None:
             break
         other = _Glance(glance.segmenter, glance.plane, scaling=proposed)
         if not shows_more(other(near, 1.0), glance(near, 1.0)):
             break
         glance = other
-    if glance.scaling.invert:
-        return glance
     close = near_part(wide, _CLOSE)
     seen = glance(close, glance.scale)
     for propose, is_better in ((flatter, is_surer), (above_cells, shows_better)) if is_doubtful(seen) else ():
-        proposed = propose(pixels, glance.scaling)
+        proposed = propose(small, glance.scaling)
         if proposed is None:
             continue
         other = _Glance(glance.segmenter, glance.plane, scaling=proposed)
