@@ -52,12 +52,13 @@ class Format:
         What such a file begins with; empty where only its name tells.
     module : str
         Of this package, imported when a file of this kind is met, so that ``nucleate --help`` stays quick. It has
-        ``read(path, max_bytes)`` to an `Image`, or ``open_lazy(path, picture)`` to a `LazyImage`, or both; they may
-        raise anything.
+        ``read(path, max_bytes)`` to an `Image`, or ``open_lazy(path, picture)`` to a `LazyImage`, or both. They take
+        what `read_image` takes, and may raise anything: here it becomes an `InputError`.
     whole, windows : bool
         Which of the two it has.
     several : bool
-        Whether a file may hold several pictures; it then has ``pictures(path)`` to their names.
+        Whether a file may hold several pictures; it then has ``pictures(path)`` to their names, of which
+        `picture` is the number.
     by_name : bool
         Whether the ending decides, before the content of the file does.
     pyramids : bool

@@ -15,7 +15,7 @@ from nucleate.core.image import AXES, Image
 from nucleate.core.lazy import LazyImage, lazy, stacked
 from nucleate.io.faults import check_size, fault
 from nucleate.io.tiff_colours import colours_of
-from nucleate.io.tiff_metadata import channel_names, pixel_size_um, z_step_um
+from nucleate.io.tiff_metadata import told_of
 from nucleate.io.tiff_micromanager import planes_indexed
 from nucleate.io.tiff_ome import files_named, ome_picture, open_tiff
 from nucleate.io.tiff_windows import lazy_series
@@ -64,24 +64,11 @@ def read(path: Path, max_bytes: int | None) -> Image:
     """
     with _opened(path) as tiff:
         series = _largest(path, tiff)
-        whole = _is_whole(tiff, series)
-        if _stored_otherwise(tiff, series) or (not whole and len(_pictures(path, tiff)) > 1):
-            with open_lazy(path, None) as stack:
-                check_size(path, stack.shape, itemsize=stack.dtype.itemsize, max_bytes=max_bytes)
-                return stack.load()
-        if whole:
+        if _is_whole(tiff, series) and not _stored_otherwise(tiff, series):
             return _read(path, tiff, series=series, max_bytes=max_bytes)
-        # OME metadata of a recording that was stopped, or of a set of files: planes that are not there would be read
-        # as black, and each file of a set would give the whole set. The file's own pages are read as they stand.
-        with open_tiff(path, ome=False) as plain:
-            image = _read(path, plain, series=_largest(path, plain), max_bytes=max_bytes)
-        told, count = channel_names(tiff, series), dict(zip(image.axes, image.pixels.shape, strict=True)).get("C", 1)
-        return replace(
-            image,
-            pixel_size_um=pixel_size_um(tiff, series),
-            z_step_um=z_step_um(tiff, series),
-            channel_names=names_of_channels(told, count) or image.channel_names,
-        )
+    with open_lazy(path, None) as stack:
+        check_size(path, stack.shape, itemsize=stack.dtype.itemsize, max_bytes=max_bytes)
+        return stack.load()
 
 
 def open_lazy(path: Path, picture: int | None, *, level: int = 0, alone: bool = False) -> LazyImage:
@@ -117,7 +104,9 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0, alone: bool = 
         names = [name for name, _ in found]
         number = None if picture is None else choose_picture(path, names, wanted=picture)
         series = _largest(path, tiff) if number is None else found[number][1]
-        size_um, step_um, told = pixel_size_um(tiff, series), z_step_um(tiff, series), channel_names(tiff, series)
+        told = told_of(tiff, series)
+        # OME metadata of a recording that was stopped, or of a set of files: planes that are not there would be read
+        # as black, and each file of a set would give the whole set. The file's own pages are read as they stand.
         if not _is_whole(tiff, series) or (alone and not all(_lies_in(tiff, page) for page in series.pages)):
             if len(found) > 1:
                 series = _planes_here(tiff, series)
@@ -130,8 +119,8 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0, alone: bool = 
             image = _with_pages_beside(path, tiff, series=series, image=image)
         levels = tuple(_shape_HW(one) for one in sizes)
         count = dict(zip(image.axes, image.shape, strict=True)).get("C", 1)
-        known = names_of_channels(told, count) or image.channel_names
-        image = replace(image, pixel_size_um=size_um, z_step_um=step_um, channel_names=known)
+        named = names_of_channels(told.channel_names, count) or image.channel_names
+        image = replace(image, pixel_size_um=told.pixel_size_um, z_step_um=told.z_step_um, channel_names=named)
         return at_level(image, levels, level=level), names
 
     return kept_open(path, contextlib.ExitStack(), make=made)
@@ -141,7 +130,7 @@ def _lazy_one(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageS
     _check_numbers(path, series)
     _check_complete(path, tiff, series=series)
     display_only = tiff.is_imagej or tiff.is_ome
-    image = lazy_series(path, series, display_only=display_only, names=channel_names(tiff, series))
+    image = lazy_series(path, series, display_only=display_only, names=told_of(tiff, series).channel_names)
     return image or lazy(_read(path, tiff, series=series, max_bytes=None))
 
 
@@ -293,10 +282,9 @@ def _read(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSerie
         series.keyframe, series.asarray(), axes=series.axes, display_only=tiff.is_imagej or tiff.is_ome
     )
     pixels, axes = _in_order(pixels, axes)
-    names = channel_names(tiff, series)
-    count = pixels.shape[axes.index("C")] if "C" in axes else 1
-    size_um, step_um = pixel_size_um(tiff, series), z_step_um(tiff, series)
-    return Image(pixels, axes, size_um, names_of_channels(names, count), path.name, step_um)
+    told, count = told_of(tiff, series), pixels.shape[axes.index("C")] if "C" in axes else 1
+    names = names_of_channels(told.channel_names, count)
+    return Image(pixels, axes, told.pixel_size_um, names, path.name, told.z_step_um)
 
 
 def _check_complete(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries) -> None:

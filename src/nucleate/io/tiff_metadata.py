@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tifffile import RESUNIT
@@ -13,7 +14,7 @@ from nucleate.io.units import micrometres, sane_size, sane_step
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
-__all__ = ["channel_names", "pixel_size_um", "z_step_um"]
+__all__ = ["Told", "told_of"]
 
 _FINEST_UM, _COARSEST_UM = 0.005, 20.0
 """Resolution tags outside of this are print or screen settings (72 or 300 dots an inch), not a microscope's."""
@@ -21,21 +22,32 @@ _FINEST_UM, _COARSEST_UM = 0.005, 20.0
 _PLANE_PREFIX = re.compile(r"^(?:[cztCZT]:\d+/\d+\s*)+-\s*")
 
 
-def pixel_size_um(tiff: TiffFile, series: TiffPageSeries) -> tuple[float, float] | None:
-    """Find height and width of a pixel in micrometres; None when the file does not tell.
+@dataclass(frozen=True)
+class Told:
+    """What the metadata of a picture tell.
 
     Parameters
     ----------
-    tiff : TiffFile
-        An open file.
-    series : TiffPageSeries
-        The picture that was chosen in it.
-
-    Returns
-    -------
-    (float, float) or None
-        Height, width.
+    pixel_size_um : (float, float), optional
+        Height and width of a pixel; None where it is not told.
+    z_step_um : float, optional
+        The distance of two planes in depth; None where OME or ImageJ metadata do not tell.
+    channel_names : tuple of str
+        In order; empty where they are not told. OME: the name, else the dye, of each channel; empty ones where neither
+        is told. ImageJ: the labels of the first planes, if they differ. Micro-Manager: the names in its summary.
     """
+
+    pixel_size_um: tuple[float, float] | None
+    z_step_um: float | None
+    channel_names: tuple[str, ...]
+
+
+def told_of(tiff: TiffFile, series: TiffPageSeries) -> Told:
+    """Find out what an open file tells of the picture that was chosen in it."""
+    return Told(_pixel_size_um(tiff, series), sane_step(_z_step_um(tiff, series)), _channel_names(tiff, series))
+
+
+def _pixel_size_um(tiff: TiffFile, series: TiffPageSeries) -> tuple[float, float] | None:
     page = series.keyframe
     if series.kind == "ome":
         size = _from_ome(ome_picture(tiff, series).pixels)
@@ -49,47 +61,17 @@ def pixel_size_um(tiff: TiffFile, series: TiffPageSeries) -> tuple[float, float]
     return None if size is None else sane_size(*size)
 
 
-def z_step_um(tiff: TiffFile, series: TiffPageSeries) -> float | None:
-    """Find the distance of two planes in depth in micrometres; None when OME or ImageJ metadata do not tell.
-
-    Parameters
-    ----------
-    tiff : TiffFile
-        An open file.
-    series : TiffPageSeries
-        The picture that was chosen in it.
-
-    Returns
-    -------
-    float or None
-    """
+def _z_step_um(tiff: TiffFile, series: TiffPageSeries) -> float | None:
     if series.kind == "ome":
         sizes = ome_picture(tiff, series).pixels
-        step = _length(sizes.get("PhysicalSizeZ"), sizes.get("PhysicalSizeZUnit", "µm"))
-    elif tiff.is_imagej:
+        return _length(sizes.get("PhysicalSizeZ"), sizes.get("PhysicalSizeZUnit", "µm"))
+    if tiff.is_imagej:
         metadata = tiff.imagej_metadata or {}
-        step = _length(str(metadata.get("spacing")), str(metadata.get("zunit") or metadata.get("unit", "")))
-    else:
-        step = None
-    return sane_step(step)
+        return _length(str(metadata.get("spacing")), str(metadata.get("zunit") or metadata.get("unit", "")))
+    return None
 
 
-def channel_names(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
-    """Find the names of the channels, in order; empty when the file does not tell.
-
-    Parameters
-    ----------
-    tiff : TiffFile
-        An open file.
-    series : TiffPageSeries
-        The picture that was chosen in it.
-
-    Returns
-    -------
-    tuple of str
-        OME: the name, else the dye, of each channel; empty ones where neither is told. ImageJ: the labels of the first
-        planes, if they differ. Micro-Manager: the names in its summary.
-    """
+def _channel_names(tiff: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
     if series.kind == "ome" and (given := ome_picture(tiff, series).channels):
         return given
     count = series.shape[series.axes.index("C")] if "C" in series.axes else 0
