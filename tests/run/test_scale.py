@@ -16,9 +16,8 @@ from nucleate.run.scale import ScaleRule, busiest_part, find_scale, wide_part
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
     from nucleate.core.plane import Plane
+    from nucleate.run.scale import Sized
 
 pytestmark = pytest.mark.base
 
@@ -28,32 +27,34 @@ RULE = ScaleRule()
 class Network:
     """Finds disks of one diameter, surely where they are 12 to 60 pixels wide on its grid and not at all elsewhere."""
 
-    def __init__(self, diameter: float, count: int = 20) -> None:
+    def __init__(self, diameter: float = 0, count: int = 20) -> None:
         self.diameter, self.count = diameter, count
         self.asked: list[tuple[tuple[int, ...], float]] = []
 
-    def __call__(
-        self, part: Plane, scale: float, /, *, rough: bool = False
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def __call__(self, part: Plane, scale: float, /, *, rough: bool = False) -> Sized:
         assert rough == (scale == 0.25)  # the first look at a wide part
         self.asked.append((part.shape, scale))
+        return self.look(scale)
+
+    def look(self, scale: float) -> Sized:
         seen = self.diameter * scale
         sure = 0.9 if 12 <= seen <= 60 else 0.55 if 6 <= seen <= 100 else 0.1
-        return np.full(self.count, round(np.pi * self.diameter**2 / 4)), np.full(self.count, sure, np.float32)
+        return _alike(self.count, round(np.pi * self.diameter**2 / 4), sure)
 
 
-class Alike:
-    """Finds nuclei that are all alike: so many, so large (pixels) and so sure as `look` says of a scale."""
+class Alike(Network):
+    """Finds nuclei that are all alike: so many, so large (pixels) and so sure as `found` says of a scale."""
 
-    def __init__(self, look: Callable[[float], tuple[int, int, float]]) -> None:
-        self.look = look
+    def __init__(self, found: Callable[[float], tuple[int, int, float]]) -> None:
+        super().__init__()
+        self.found = found
 
-    def __call__(
-        self, part: Plane, scale: float, /, *, rough: bool = False
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        assert rough == (scale == 0.25)
-        count, area, sure = self.look(scale)
-        return np.full(count, area), np.full(count, sure, np.float32)
+    def look(self, scale: float) -> Sized:
+        return _alike(*self.found(scale))
+
+
+def _alike(count: int, area: int, sure: float) -> Sized:
+    return np.full(count, area), np.full(count, sure, np.float32)
 
 
 def _plane(side: int = 2000) -> ArrayPlane:
@@ -118,10 +119,8 @@ def test_nuclei_too_small_to_be_seen_are_sought_twice_as_large(diameter: float, 
     class Blind(Network):
         """Finds nothing at full size."""
 
-        def __call__(
-            self, part: Plane, scale: float, /, *, rough: bool = False
-        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            areas, confidence = super().__call__(part, scale, rough=rough)
+        def look(self, scale: float) -> Sized:
+            areas, confidence = super().look(scale)
             return (areas, confidence) if scale > 1 else (areas[:2], confidence[:2])
 
     network = Blind(diameter)
@@ -161,11 +160,8 @@ def test_an_embryo_full_of_nuclei_is_not_taken_for_one() -> None:
     class Embryo(Network):
         """Many nuclei, sure at full size, in a body that is surer to be one when it is seen small."""
 
-        def __call__(
-            self, part: Plane, scale: float, /, *, rough: bool = False
-        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            found = np.full(280, 100), np.full(280, 0.7, np.float32)
-            return found if scale > 0.5 else (np.array([120_000]), np.array([0.9], np.float32))
+        def look(self, scale: float) -> Sized:
+            return _alike(280, 100, 0.7) if scale > 0.5 else _alike(1, 120_000, 0.9)
 
     assert find_scale(wide_part(_plane(850)), Embryo(11), rule=RULE) >= 1.0
 
@@ -175,11 +171,8 @@ def test_specks_in_a_large_nucleus_are_not_taken_for_small_nuclei(sure: float, s
     class Speckled(Network):
         """Specks of 8 pixels in nuclei 200 pixels wide, which show at no scale above a half."""
 
-        def __call__(
-            self, part: Plane, scale: float, /, *, rough: bool = False
-        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            found = super().__call__(part, scale, rough=rough)
-            return found if scale < 0.5 else (np.full(40, 50), np.full(40, sure if scale > 1 else 0.35, np.float32))
+        def look(self, scale: float) -> Sized:
+            return super().look(scale) if scale < 0.5 else _alike(40, 50, sure if scale > 1 else 0.35)
 
     scale = find_scale(_wide(), Speckled(200), rule=RULE)
     assert scale > 2 if seen is None else scale * 200 == pytest.approx(seen, rel=0.03)
@@ -189,11 +182,8 @@ def test_cells_that_look_like_large_nuclei_are_not_taken_for_them() -> None:
     class Smear(Network):
         """Small nuclei, sure at full size, in cells that seem to be nuclei at a quarter."""
 
-        def __call__(
-            self, part: Plane, scale: float, /, *, rough: bool = False
-        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            found = super().__call__(part, scale, rough=rough)
-            return found if scale == 1 else (np.full(9, 10000), np.full(9, 0.5, np.float32))
+        def look(self, scale: float) -> Sized:
+            return super().look(scale) if scale == 1 else _alike(9, 10000, 0.5)
 
     assert find_scale(_wide(), Smear(20), rule=RULE) == 1.0
 
@@ -214,11 +204,9 @@ def test_small_nuclei_are_found_among_clumps_that_look_like_large_ones(
     class Clumped(Network):
         """At full size some nuclei of 40 pixels and clumps of 900; enlarged, twenty nuclei of `enlarged` pixels."""
 
-        def __call__(
-            self, part: Plane, scale: float, /, *, rough: bool = False
-        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        def look(self, scale: float) -> Sized:
             if scale > 1:
-                return np.full(20, enlarged), np.full(20, 0.8, np.float32)
+                return _alike(20, enlarged, 0.8)
             areas = np.append(np.full(small, 40), np.full(clumps, 900))
             return areas, np.full(len(areas), sure if scale == 1 else 0.1, np.float32)
 
@@ -265,10 +253,8 @@ def test_small_nuclei_are_enlarged_where_more_are_found_as_far_as_they_are_sure(
 
 def test_a_scale_that_finds_less_is_not_taken() -> None:
     class Misled(Network):
-        def __call__(
-            self, part: Plane, scale: float, /, *, rough: bool = False
-        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            areas, sure = super().__call__(part, scale, rough=rough)
+        def look(self, scale: float) -> Sized:
+            areas, sure = super().look(scale)
             return (areas * 16, sure + np.float32(0.5)) if scale == 0.25 else (areas, sure)  # clumps taken for nuclei
 
     assert find_scale(_wide(), Misled(20), rule=RULE) == 1.0

@@ -146,6 +146,9 @@ class _Seen(NamedTuple):
     def key(self, image_id: str) -> tuple[str, str]:
         return self.root, without_extras(image_id)
 
+    def is_again(self, other: _Seen) -> bool:
+        return (self.root, self.folder, self.whole) == (other.root, other.folder, other.whole)
+
 
 def _seen(names: Iterable[str], suffixes: Collection[str] | None) -> dict[str, _Seen]:
     seen = {name: one for name in names if (one := _by_itself(name, suffixes)) is not None}
@@ -192,7 +195,9 @@ def _without_beside(seen: Mapping[str, _Seen], apart: Set[str]) -> dict[str, _Se
         for base in (one.stem, one.plain)
     }
     pictures = {(one.root, one.whole) for one in seen.values() if one.folder == "images" and one.root in apart}
-    both = pictures & {(one.root, key) for one in seen.values() if one.folder in _LABELS for key in one[2:4]}
+    both = pictures & {
+        (one.root, key) for one in seen.values() if one.folder in _LABELS for key in (one.whole, one.bare)
+    }
     kept = {}
     for name, one in seen.items():
         base = bases[name]
@@ -222,7 +227,7 @@ def _pictures(seen: Mapping[str, _Seen], apart: Set[str], *, drawn: Drawn) -> se
         key = seen[name].key(seen[name].bare)
         if key in plain and not labels[key] - own[name] - {name}:
             shorter[name] = plain[key]
-    again = {name: {one for one in own[name] if seen[one][:3] == seen[name][:3]} for name in doubtful}  # as an array
+    again = {name: {one for one in own[name] if seen[one].is_again(seen[name])} for name in doubtful}  # as an array
     claims = [name for name in doubtful if own[name] - again[name] or name in outlined]
     kept = [one for name in claims for one in shorter.get(name, ())]
     outlined = drawn(kept) if kept else frozenset()

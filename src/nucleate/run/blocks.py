@@ -178,13 +178,9 @@ def label_strip(
     ----------
     bands : iterable
         Maps (C, h, W), float32, from row ``strip.start`` on.
-    labels : LabelStore
-        int32 (H, W), all 0. Gets the nuclei of the strip, ids 1..n in the order in which they were found.
-    shape_HW : (int, int)
-        Of the plane.
-    reading : Reading
-        Its recipe has a level: ``otsu`` looks at the whole plane and cannot be used.
-    blocks : Blocks
+    labels, shape_HW, reading, blocks
+        As for `label_in_blocks`, but ids 1..n are in the order in which nuclei were found, and the recipe has a level:
+        ``otsu`` looks at the whole plane and cannot be used.
     strip : Strip
 
     Returns
@@ -290,23 +286,28 @@ class _Walk:
         return first
 
     def _follow(self, mask: NDArray[np.bool_], top: int) -> None:
-        """Join the regions of a band to the open ones above, and part the open from the ended."""
+        """Join the regions of a band to the open ones above."""
         pieces = ndimage.label(mask, structure(self.recipe.connectivity))[0]
         old, fresh = len(self.open), regions_of(pieces, (top, 0), width=self.shape_HW[1])
         below = np.where(pieces[0] > 0, pieces[0] + old, 0)
         table = np.concatenate([self.open, fresh])
         group = groups(meetings(self.edge, below, corners=self.recipe.connectivity == 2), len(table))
-        joined = merged(table, group)
-        last = pieces[-1]
-        reached = np.where(last > 0, group[old + np.maximum(last, 1) - 1], -1) if len(fresh) else np.full(len(last), -1)
-        still = np.unique(reached[reached >= 0])
-        place = np.zeros(len(joined) + 1, np.int64)
-        place[still] = np.arange(1, len(still) + 1)
-        self.edge = place[reached]  # -1 is the last entry, which stays 0
-        if top + len(mask) == self.shape_HW[0]:
-            still = still[:0]
-        self.open = joined[still]
-        self.ended = np.concatenate([self.ended, np.delete(joined, still, axis=0)])
+        owner = np.append(0, group[old:] + 1)  # of each piece, the background first
+        self._part(merged(table, group), owner[pieces[-1]])
+
+    def _part(self, table: NDArray[np.int64], edge: NDArray[np.int64]) -> None:
+        """Part regions into open ones, which the last row reaches, and ended ones.
+
+        `edge` has for each pixel of that row 1 + the place of its region in the table, or 0.
+        """
+        reached = np.unique(edge[edge > 0]) - 1
+        place = np.zeros(len(table) + 1, np.int64)
+        place[reached + 1] = np.arange(1, len(reached) + 1)
+        self.edge = place[edge]
+        if self.rows.stop == self.shape_HW[0]:
+            reached = reached[:0]
+        self.open = table[reached]
+        self.ended = np.concatenate([self.ended, np.delete(table, reached, axis=0)])
 
     def _settle(self, regions: NDArray[np.int64], *, until: int | None = None) -> int:
         """Find and write the nuclei of some regions; of those only that end before row `until` where it is given.
@@ -382,12 +383,8 @@ class _Walk:
         parts = regions_of(pieces, (start, left), width=self.shape_HW[1])
         parts[:, OWN] = max(min(start + halo // 2, later), start + 1)
         parts[:, FIRST] = region[0, FIRST]
-        self.open = np.concatenate([np.delete(self.open, index, axis=0), parts])
-        self.edge -= self.edge > index + 1
-        shifted = np.where(pieces[-1] > 0, pieces[-1] + len(self.open) - len(parts), 0)
-        self.edge[left:right] = np.where(pieces[-1] > 0, shifted, self.edge[left:right])
-        reached = np.unique(self.edge[self.edge > 0]) - 1
-        self.ended = np.concatenate([self.ended, np.delete(self.open, reached, axis=0)])
-        place = np.zeros(len(self.open) + 1, np.int64)
-        place[reached + 1] = np.arange(1, len(reached) + 1)
-        self.open, self.edge = self.open[reached], place[self.edge]
+        table = np.concatenate([np.delete(self.open, index, axis=0), parts])
+        edge = self.edge - (self.edge > index + 1)
+        below, before = pieces[-1], len(table) - len(parts)
+        edge[left:right] = np.where(below > 0, below + before, edge[left:right])
+        self._part(table, edge)

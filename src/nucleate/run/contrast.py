@@ -171,7 +171,7 @@ def is_doubtful(seen: Sized) -> bool:
 
 def is_surer(new: Sized, old: Sized) -> bool:
     """Tell whether a look is clearly surer of its nuclei than another one, and finds most of what that covers."""
-    return _is_certain(new) and rise(new, old) >= _SURER and covered(*new) >= _COVER * covered(*old)
+    return _is_certain(new) and rise(new, old) >= _SURER and covered(new) >= _COVER * covered(old)
 
 
 def shows_better(new: Sized, old: Sized) -> bool:

@@ -135,12 +135,7 @@ class Source:
     def open_levels(self, scratch: Path, *, max_bytes: int | None = None, above: int = 0) -> Iterator[list[LazyImage]]:
         """Open it in each size that its file holds, the full one first; those that cannot be opened are left out.
 
-        Parameters
-        ----------
-        scratch, max_bytes
-            As for `read`.
-        above : int
-            Of a picture that has no more pixels in a plane only the full size is opened.
+        Takes what `read` does; of a picture with no more than `above` pixels in a plane only the full size is opened.
         """
         with (
             local_file(self, scratch, max_bytes=max_bytes) as path,
@@ -215,8 +210,8 @@ def expand(
     """
     words = list(wanted)
     parts = [split_part(word) for word in words]
-    out: list[str] = [] if left is None else left
-    named = [list(_expand_word(whole, output, left=out)) for whole, _ in parts]
+    search = _Search(output, [] if left is None else left)
+    named = [list(search.word(whole)) for whole, _ in parts]
     # Before files are taken apart: each file of a set would open all others.
     brought = brought_along(itertools.chain.from_iterable(named))
     found: dict[str, Source] = {}
@@ -312,89 +307,91 @@ def _opened(source: Source) -> Iterator[BinaryIO]:
         raise InputError(f"{source.shown}: {what}") from error
 
 
-def _expand_word(word: str, output: Path | None, *, left: list[str]) -> Iterator[Source]:
-    path = Path(word)
-    try:
-        if path.is_dir():
-            yield from _folder_or_problem(path, output, left=left)
-        elif path.exists() or path.is_symlink():
-            yield from _file(path, left)
-        elif glob.has_magic(word):
-            yield from _glob(word, output, left=left)
+def _unusable(name: str, why: str) -> Source:
+    return Source(Path(name), problem=f"{one_line(name)}: {why}")
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Lists what the user's words name; `output` and `left` are those of `expand`."""
+
+    output: Path | None
+    left: list[str]
+
+    def word(self, word: str) -> Iterator[Source]:
+        path = Path(word)
+        try:
+            if path.is_dir():
+                why = f"no image in this folder; looked for {' '.join(sorted(IMAGE_SUFFIXES))}"
+                yield from list(self._folder(path)) or [_unusable(str(path), why)]
+            elif path.exists() or path.is_symlink():
+                yield from self._file(path)
+            elif glob.has_magic(word):
+                yield from self._glob(word)
+            else:
+                yield _unusable(word, "no such file or folder; check the path")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            yield _unusable(word, f"cannot be looked at: {reason}; check the path")
+
+    def _glob(self, word: str) -> Iterator[Source]:
+        # Brackets in the name of a folder that is there are its name's.
+        there = next((str(one) for one in Path(word).parents if os.path.lexists(one)), "")
+        if not (matches := matches_of(str(Path(word)).replace(there, glob.escape(there), 1) if there else word)):
+            yield _unusable(word, "no file matches; check the pattern")
+        kept = {path: os.path.isdir(path) for path in matches if not is_own(path, self.output)}  # noqa: PTH112 - Path.is_dir() may raise
+        listed = [one for path in kept for one in (self._folder(path) if kept[path] else self._file(path))]
+        again = named_again(one.path.parent for one in listed) if "**" in word else ()
+        yield from (one for one in listed if one.path.parent not in again)
+
+    def _file(self, path: Path) -> Iterator[Source]:
+        try:
+            regular = stat.S_ISREG(path.stat().st_mode)
+        except FileNotFoundError:
+            yield _unusable(str(path), "a link to nothing; name an image")
+        except OSError as error:  # of a link, for one, into a folder that may not be entered
+            yield _unusable(str(path), f"cannot be looked at: {error.strerror}; check the path")
         else:
-            yield Source(path, problem=f"{one_line(word)}: no such file or folder; check the path")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        yield Source(path, problem=f"{one_line(word)}: cannot be looked at: {reason}; check the path")
+            if not regular:
+                yield _unusable(str(path), "not a regular file; name an image")
+            elif path.suffix.lower() in {".zip", ".ozx"}:
+                yield from self._archive(path)
+            else:
+                yield Source(path)
 
+    def _folder(self, top: Path) -> Iterator[Source]:
+        if is_image_folder(top):
+            yield Source(top)
+            return
+        problems: list[Source] = []
+        found: dict[Path, bool] = {}  # whether it is a folder that is one picture
 
-def _glob(word: str, output: Path | None, *, left: list[str]) -> Iterator[Source]:
-    there = next((str(one) for one in Path(word).parents if os.path.lexists(one)), "")  # brackets in it are its name's
-    if not (matches := matches_of(str(Path(word)).replace(there, glob.escape(there), 1) if there else word)):
-        yield Source(Path(word), problem=f"{one_line(word)}: no file matches; check the pattern")
-    kept = {path: os.path.isdir(path) for path in matches if not is_own(path, output)}  # noqa: PTH112 - Path.is_dir() may raise
-    listed = [one for at in kept for one in (_folder(at, output, left=left) if kept[at] else _file(at, left))]
-    again = named_again(one.path.parent for one in listed) if "**" in word else ()
-    yield from (one for one in listed if one.path.parent not in again)
+        def note(error: OSError) -> None:
+            problems.append(_unusable(str(Path(error.filename)), f"cannot be listed: {error.strerror}"))
 
+        for here, folders, files in each_folder(top, note):
+            whole = {here / name for name in folders if is_image_folder(here / name)}
+            folders[:] = sorted(n for n in folders if not n.startswith(".") and here / n not in whole)
+            named = (here / name for name in files if looks_like_image(name))
+            found |= {path: path in whole for path in sorted([*named, *whole]) if not is_own(path, self.output)}
+        names = {path.relative_to(top).as_posix(): path for path in found}
+        truth = truth_among(names, top=Path(absolute(top)).name)
+        ours = [top / place for place in dict.fromkeys(truth.values())]
+        tell_left(top, ours)
+        self.left.extend(map(absolute, ours))
+        for path in (names[name] for name in names if name not in truth):
+            yield from [Source(path)] if found[path] else self._file(path)
+        yield from problems
 
-def _file(path: Path, left: list[str]) -> Iterator[Source]:
-    try:
-        regular = stat.S_ISREG(path.stat().st_mode)
-    except OSError as error:  # of a link, for one, into a folder that may not be entered
-        gone = isinstance(error, FileNotFoundError)
-        what = "a link to nothing; name an image" if gone else f"cannot be looked at: {error.strerror}; check the path"
-        yield Source(path, problem=f"{one_line(str(path))}: {what}")
-        return
-    if not regular:
-        yield Source(path, problem=f"{one_line(str(path))}: not a regular file; name an image")
-    elif path.suffix.lower() in {".zip", ".ozx"}:
-        yield from _archive(path, left)
-    else:
-        yield Source(path)
-
-
-def _folder_or_problem(path: Path, output: Path | None, *, left: list[str]) -> list[Source]:
-    known = " ".join(sorted(IMAGE_SUFFIXES))
-    problem = f"{one_line(str(path))}: no image in this folder; looked for {known}"
-    return list(_folder(path, output, left=left)) or [Source(path, problem=problem)]
-
-
-def _folder(top: Path, output: Path | None, *, left: list[str]) -> Iterator[Source]:
-    if is_image_folder(top):
-        yield Source(top)
-        return
-    problems: list[Source] = []
-    found: dict[Path, bool] = {}
-
-    def note(error: OSError) -> None:
-        where = Path(error.filename)
-        problems.append(Source(where, problem=f"{one_line(str(where))}: cannot be listed: {error.strerror}"))
-
-    for here, folders, files in each_folder(top, note):
-        whole = {here / name for name in folders if is_image_folder(here / name)}
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and here / n not in whole)
-        named = (here / name for name in files if looks_like_image(name))
-        found |= {path: path in whole for path in sorted([*named, *whole]) if not is_own(path, output)}
-    names = {path.relative_to(top).as_posix(): path for path in found}
-    truth = truth_among(names, top=Path(absolute(top)).name)
-    ours = [top / place for place in dict.fromkeys(truth.values())]
-    tell_left(top, ours)
-    left += map(absolute, ours)
-    for path in (names[name] for name in names if name not in truth):
-        yield from [Source(path)] if found[path] else _file(path, left)
-    yield from problems
-
-
-def _archive(path: Path, left: list[str]) -> Iterator[Source]:
-    try:
-        entries = entries_of(path)
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        yield Source(path, problem=f"{one_line(str(path))}: not a readable zip archive: {error}; download it again")
-        return
-    kept, ours = members_to_segment(sorted(entries))
-    tell_left(path, ours)
-    left += [Source(path, str(one)).key for one in ours]
-    if not kept:
-        yield Source(path, problem=f"{one_line(str(path))}: {why_no_picture(entries)}")
-    yield from (Source(path, member, entry=entries[member]) for member in map(str, kept))
+    def _archive(self, path: Path) -> Iterator[Source]:
+        try:
+            entries = entries_of(path)
+        except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+            yield _unusable(str(path), f"not a readable zip archive: {error}; download it again")
+            return
+        kept, ours = members_to_segment(sorted(entries))
+        tell_left(path, ours)
+        self.left.extend(Source(path, str(one)).key for one in ours)
+        if not kept:
+            yield _unusable(str(path), why_no_picture(entries))
+        yield from (Source(path, member, entry=entries[member]) for member in map(str, kept))

@@ -88,16 +88,17 @@ def truth_among(names: Iterable[str], *, top: str = "") -> dict[str, str]:
     found = read_names(names)
     pictures = [one for one in found.values() if not one.is_label]
     pictured = {one.key for one in pictures}
-    own = {one.root for one in pictures if one.folder == "images" and one.image_id == PurePosixPath(top, one.root).name}
+    in_images = [one for one in pictures if one.folder == "images"]
+    kaggle = {one.root for one in in_images if one.image_id == PurePosixPath(top, one.root).name}
     labels = {name: one for name, one in found.items() if one.is_label}
-    mixed = {(one.root, one.folder) for one in labels.values() if one.key not in pictured}
+    with_others = {(one.root, one.folder) for one in labels.values() if one.key not in pictured}
     beside = {(PurePosixPath(name).parent, without_ending(stem_of(name))) for name in found}
     truth = {name: name for name in names if name not in found and not _is_lone_result(name, beside)}
-    inside: dict[str, list[str]] = {}  # of folders that are not truth as a whole
+    inside: dict[str, list[str]] = {}  # names in folders that are not truth as a whole
     for name, one in labels.items():
         if one.folder in _TRUTH:
             folder = _folder_called(one.folder, name)
-            if (one.root, one.folder) not in mixed or (one.folder == "masks" and one.root in own):
+            if (one.root, one.folder) not in with_others or (one.folder == "masks" and one.root in kaggle):
                 truth[name] = folder
             else:
                 inside.setdefault(folder, []).append(name.removeprefix(f"{folder}/"))

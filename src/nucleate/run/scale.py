@@ -2,17 +2,15 @@
 
 A network knows nuclei of the sizes it was trained on. Two looks tell how large those of a plane are: one at full size
 over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A plane
-of about a megapixel or less is looked at as a whole: what was seen at full size is then what was wanted, mostly, and
-need not be computed again. A larger scale is taken if it finds more, by the sum of all expected IoU, a smaller one if
-its nuclei are surer and cover as much, or much surer and cover half, or if both looks agree that nuclei are far larger
-than the network knows them, but not, unless they are certain and what was seen before was doubtful, a multiple: nuclei
-crowded in a gland are no large nucleus. Nor is an embryo, of whose nuclei hardly one in ten is left. Specks in a
-nucleus larger than the network knows may speak for a larger and for a smaller scale at once. Cells with small nuclei,
-or clumps, can look like large nuclei; looked at closely, they are not sure. Where hardly anything is found at either
-size, nuclei may be too small to be seen: the liveliest part is looked at twice as large. So it is where what is found
-at full size is doubtful, or most of it is small while a few things, clumps or cells full of nuclei that are too small,
-make up the area; that look has to show small nuclei. What is enlarged already is enlarged further only where its nuclei
-get surer by it, not where specks come up.
+of about a megapixel or less is looked at as a whole: what was seen at full size is then mostly what was wanted, and
+need not be computed again. Then
+
+1. larger scales are tried, where nuclei are small, doubtful or not seen at all (`_enlarging`), and taken as long as
+   they find more (`_finds_more`) and do not get less sure;
+2. a smaller one is tried, where the nuclei of the wide look are larger than the network knows, and taken if they are
+   surer when looked at closely and cover enough (`_surer`).
+
+Both may be asked for at once: specks in a nucleus that is too large look like small nuclei.
 """
 
 from __future__ import annotations
@@ -26,6 +24,8 @@ from nucleate.core.normalize import sample_step, to_grey
 from nucleate.core.plane import PartOfPlane, SampledPlane, grid_sample, grid_step
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from nucleate.core.plane import Plane
@@ -107,9 +107,7 @@ class ScaleRule:
 class Probe(Protocol):
     """A first look at a part of a plane."""
 
-    def __call__(
-        self, part: Plane, scale: float, /, *, rough: bool = False
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def __call__(self, part: Plane, scale: float, /, *, rough: bool = False) -> Sized:
         """Give area (n,), in pixels of the plane, and confidence (n,) of the nuclei found at a scale.
 
         Where it is `rough`, the confidence need not be comparable with that at other scales.
@@ -134,25 +132,18 @@ def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule) -> float:
     """
     first = near_part(wide, _NARROW)
     plain, coarse = probe(first, 1.0), probe(wide, _COARSE, rough=True)
-    near, far = _diameter(*plain), _diameter(*coarse)
-    enlarge = _enlarging(plain, rule=rule) if near or far else min(_BLIND, rule.most)
+    far = _diameter(coarse)
+    blind = not far and not _diameter(plain)
+    enlarge = _rounded(min(_BLIND, rule.most) if blind else _enlarging(plain, rule=rule))
     if not far and _share(coarse, wide) >= max(_FILLED, _MANY_TIMES * _share(plain, first)):
-        far = _diameter(*coarse, fewest=1)
+        far = _diameter(coarse, fewest=1)
     shrink = _rounded(max(rule.shrink_to / far, rule.least)) if far > rule.largest else None
-    enlarge = _rounded(enlarge)
     if enlarge == 1 and not shrink:
         return 1.0
     judged = near_part(wide) if enlarge == 1 else busiest_part(wide, _MIDDLE if shrink else _NARROW)
-    scale, found = 1.0, plain if judged.shape == first.shape else probe(judged, 1.0)
-    while enlarge > scale:
-        seen = probe(judged, enlarge)
-        if near >= rule.smallest <= _diameter(*seen):  # they did not hide small ones
-            break
-        if not _finds_more(seen, found, smallest=rule.smallest) or (scale > 1 and rise(seen, found) < 0):
-            break
-        scale, found = enlarge, seen
-        further = rule.enlarging(_diameter(*seen))
-        enlarge = _rounded(further) if further >= _FURTHER * scale else scale
+    found = plain if judged.shape == first.shape else probe(judged, 1.0)
+    hidden = _diameter(plain) >= rule.smallest
+    scale, found = _enlarged(lambda at: probe(judged, at), found, first=enlarge, hidden=hidden, rule=rule)
     return shrink if shrink and _surer(probe(judged, shrink), found, huge=_HUGE * rule.largest) else scale
 
 
@@ -215,13 +206,38 @@ def _rounded(scale: float) -> float:
 
 
 def _enlarging(plain: Sized, *, rule: ScaleRule) -> float:
-    """Give the scale that nuclei seen at full size ask for; small ones may be lost among clumps that look like one."""
-    near, small = _diameter(*plain), _diameter(*plain, by_area=False)
+    """Give the scale that nuclei seen at full size ask for.
+
+    Most may be small while a few things, clumps or cells full of nuclei, make up the area; and where nuclei are
+    doubtful, they may be too small to be seen.
+    """
+    near, small = _diameter(plain), _diameter(plain, by_area=False)
     if near < rule.smallest:
         return rule.enlarging(near)
     if small < rule.smallest and near >= _CLUMPED * small:
         return rule.enlarging(small)
     return min(_BLIND, rule.most) if plain[1].mean() < _DOUBTFUL else 1.0
+
+
+def _enlarged(
+    look: Callable[[float], Sized], found: Sized, *, first: float, hidden: bool, rule: ScaleRule
+) -> tuple[float, Sized]:
+    """Enlarge what was found at full size, to the `first` scale and further, as long as more is found.
+
+    Small nuclei that are said to be `hidden` among large things must show. What is enlarged already is enlarged further
+    only where its nuclei get surer by it, not where specks come up.
+    """
+    scale, wanted = 1.0, first
+    while wanted > scale:
+        seen = look(wanted)
+        if hidden and _diameter(seen) >= rule.smallest:
+            break
+        if not _finds_more(seen, found, smallest=rule.smallest) or (scale > 1 and rise(seen, found) < 0):
+            break
+        scale, found = wanted, seen
+        further = rule.enlarging(_diameter(seen))
+        wanted = _rounded(further) if further >= _FURTHER * scale else scale
+    return scale, found
 
 
 def _finds_more(new: Sized, old: Sized, *, smallest: float) -> bool:
@@ -233,7 +249,7 @@ def _finds_more(new: Sized, old: Sized, *, smallest: float) -> bool:
     """
     if not len(new[1]) or float(new[1].mean()) < _DOUBTFUL:
         return False
-    if _diameter(*old) == 0 and not (0 < _diameter(*new) < smallest and covered(*new) > covered(*old)):
+    if _diameter(old) == 0 and not (0 < _diameter(new) < smallest and covered(new) > covered(old)):
         return False
     return expected(new) > expected(old)
 
@@ -241,13 +257,15 @@ def _finds_more(new: Sized, old: Sized, *, smallest: float) -> bool:
 def _surer(new: Sized, old: Sized, *, huge: float) -> bool:
     """Tell whether the nuclei of a smaller look are surer, not far fewer, and cover enough; if more, are certain.
 
-    Where about as many are about as sure and cover more, nuclei are missed or cut off at full size. Where in both looks
-    they are more than `huge` pixels across and cover as much, they may be a little less sure.
+    Enough is as much as before, or half if they are much surer. A multiple is no large nucleus, unless they are certain
+    and what was seen before was doubtful: it is nuclei crowded in a gland, or an embryo, of whose nuclei hardly one in
+    ten is left. Where about as many are about as sure and cover more, nuclei are missed or cut off at full size. Where
+    in both looks they are more than `huge` pixels across and cover as much, they may be a little less sure.
     """
     surer = rise(new, old) if len(new[1]) else 0.0
-    cover, before = covered(*new), covered(*old)
+    cover, before = covered(new), covered(old)
     missed = surer > -_SURER and expected(new) >= _ENOUGH * expected(old) and cover >= _MORE * before > 0
-    alike = min(_diameter(*new), _diameter(*old)) > huge and surer > -_HARDLY_LESS and cover >= _ENOUGH * before
+    alike = min(_diameter(new), _diameter(old)) > huge and surer > -_HARDLY_LESS and cover >= _ENOUGH * before
     if surer < _SURER and not missed and not alike:
         return False
     few = int(np.count_nonzero(old[1] >= _SURE)) < _FEWEST
@@ -268,20 +286,20 @@ def rise(new: Sized, old: Sized) -> float:
     return float(new[1].mean()) - (float(old[1].mean()) if len(old[1]) else 0.0)
 
 
-def covered(areas: NDArray[np.int64], confidence: NDArray[np.float32]) -> float:
+def covered(seen: Sized) -> float:
     """Sum the areas of the nuclei, each as far as it is sure."""
+    areas, confidence = seen
     return float((areas * confidence)[confidence >= _SURE].sum())
 
 
 def _share(seen: Sized, part: Plane) -> float:
     """Give how much of a part nuclei cover."""
-    return covered(*seen) / max(part.shape[0] * part.shape[1], 1)
+    return covered(seen) / max(part.shape[0] * part.shape[1], 1)
 
 
-def _diameter(
-    areas: NDArray[np.int64], confidence: NDArray[np.float32], *, fewest: int = _FEWEST, by_area: bool = True
-) -> float:
+def _diameter(seen: Sized, *, fewest: int = _FEWEST, by_area: bool = True) -> float:
     """Give the diameter of a median nucleus, each counted by its area as far as it is sure; 0 where there are few."""
+    areas, confidence = seen
     sure = confidence >= _SURE
     if np.count_nonzero(sure) < fewest:
         return 0.0
