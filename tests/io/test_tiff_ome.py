@@ -113,6 +113,29 @@ def test_a_file_that_lies_in_the_place_of_another_counts_as_missing(tmp_path: Pa
         np.testing.assert_array_equal(read[f"c{channel}-2.ome.tif"], plane(1, channel))
 
 
+@pytest.mark.parametrize("pointing", [False, True])
+def test_copies_beside_the_files_of_a_set_have_their_own_planes_alone(tmp_path: Path, *, pointing: bool) -> None:
+    """As programs write that keep what a picture tells of itself."""
+    files = write_set(tmp_path, [["c0.ome.tif", "c1.ome.tif"]], pointing=pointing)
+    for channel, path in enumerate(files):
+        changed = path.read_bytes().replace(plane(0, channel).tobytes(), bytes([channel] * 30))
+        path.with_name(f"c{channel}_bg.tif").write_bytes(changed)
+    read = {one.stem: one.read(tmp_path) for one in expand([str(tmp_path)])}
+    assert sorted(read) == ["c0.ome", "c0_bg", "c1_bg"]
+    np.testing.assert_array_equal(read["c0.ome"].pixels, [plane(0, channel) for channel in range(2)])
+    for channel in range(2):
+        image = read[f"c{channel}_bg"]
+        assert image.pixel_size_um == pytest.approx((0.1, 0.1))
+        np.testing.assert_array_equal(image.pixels, np.full((5, 6), channel))
+
+
+def test_a_copy_of_a_file_with_all_its_planes_keeps_what_is_told_of_them(tmp_path: Path) -> None:
+    (path,) = write_set(tmp_path, [["a.ome.tif"] * 2])
+    shutil.copy(path, tmp_path / "a_bg.tif")
+    image = read_both_ways(tmp_path / "a_bg.tif")
+    assert (image.axes, image.channel_names) == ("CYX", ("DAPI", "GFP"))
+
+
 def test_a_file_with_a_picture_of_its_own_counts_in_that_of_another(tmp_path: Path) -> None:
     a, b = write_set(tmp_path, [["a.ome.tif", "b.ome.tif"], ["b.ome.tif"] * 2])
     first, second = expand([str(tmp_path)])

@@ -155,6 +155,21 @@ def test_channels_in_files_of_their_own_are_put_together_for_all_positions(tmp_p
         np.testing.assert_array_equal(source.read(tmp_path).pixels.squeeze(), plane(number, 0))
 
 
+@pytest.mark.parametrize("damage", ["cut", "size", "type"])
+def test_the_file_of_a_set_that_is_damaged_is_named(tmp_path: Path, damage: str) -> None:
+    first, _, third = write_set(tmp_path, [["c0.ome.tif", "c1.ome.tif", "c2.ome.tif"]])
+    with tifffile.TiffFile(third) as tiff:
+        text = str(tiff.ome_metadata)
+    other = plane(0, 2)[:2] if damage == "size" else plane(0, 2)
+    tifffile.imwrite(third, other.astype(np.uint16 if damage == "type" else np.uint8), description=text, metadata=None)
+    if damage == "cut":
+        third.write_bytes(third.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"c2\.ome\.tif: (cut short|pixels of .* in a set of \(5, 6\) uint8; move)"):
+        read_image(first)
+    with pytest.raises(InputError, match=r"c2\.ome\.tif: "), open_image(first):
+        pass
+
+
 def test_a_file_that_ends_one_position_and_begins_another_is_an_input_too(tmp_path: Path) -> None:
     a, b, c = write_set(tmp_path, [["a.ome.tif", "b.ome.tif"], ["b.ome.tif", "c.ome.tif"]])
     assert [one.path for one in expand([str(tmp_path)])] == [a, b]

@@ -290,17 +290,20 @@ def _read(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSerie
 def _check_complete(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries) -> None:
     # tifffile fills what is missing with zeros or leaves pages out; a black picture without nuclei would come of it.
     size = tiff.filehandle.size
-    ends = [(0, size)]
+    ends = [(0, size, path)]
     if series.dataoffset is not None:
-        ends.append((series.dataoffset + series.nbytes, size))
+        ends.append((series.dataoffset + series.nbytes, size, path))
     else:
         for page in series.pages:
             if page is not None:
+                file = path if _lies_in(tiff, page) else _checked_alike(page, series)
                 room = page.parent.filehandle.size
-                ends.extend((o + n, room) for o, n in zip(page.dataoffsets, page.databytecounts, strict=False) if n)
-    needed, room = max(ends, key=lambda end: end[0] - end[1])
+                ends.extend(
+                    (o + n, room, file) for o, n in zip(page.dataoffsets, page.databytecounts, strict=False) if n
+                )
+    needed, room, file = max(ends, key=lambda end: end[0] - end[1])
     if needed > room:
-        raise fault(path, f"cut short: {needed} bytes are needed, the file has {room}", cure="copy or export it again")
+        raise fault(file, f"cut short: {needed} bytes are needed, the file has {room}", cure="copy or export it again")
     place = tiff.pages.next_page_offset
     if place is None:
         return
@@ -311,6 +314,15 @@ def _check_complete(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.Tif
         raise fault(path, f"cut short: the next page is at byte {following}, the file has {size}", cure="copy it again")
     if following:  # tifffile leaves out the page from which a chain leads back
         raise fault(path, f"its chain of pages does not end: the last one leads to byte {following}")
+
+
+def _checked_alike(page: tifffile.TiffPage | tifffile.TiffFrame, series: tifffile.TiffPageSeries) -> Path:
+    """Give the file of a set in which a page lies, once its pixels are found to be as the metadata tell of all."""
+    path, wanted = Path(page.parent.filehandle.path), series.keyframe
+    if (page.shape, page.dtype) != (wanted.shape, wanted.dtype):
+        what = f"pixels of {page.shape} {page.dtype} in a set of {wanted.shape} {wanted.dtype}"
+        raise fault(path, what, cure="move it away or export the set again")
+    return path
 
 
 def _in_order(pixels: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:

@@ -74,16 +74,17 @@ class _Here(NamedTuple):
     is_known: bool
     is_own: bool  # whether the metadata are those of the file, in which names are enough
     bare: str  # where planes lie of which no file is told
+    is_copy: bool  # then planes in other files are not its own
 
     def file_of(self, plane: _Plane | None) -> str:
-        """Name the file in which a plane lies; nothing if it would be this one by its name alone, but is not."""
+        """Name the file in which a plane lies; nothing if it seems to be of this one, but is not."""
         if plane is None:
             return self.bare
         uuid, name = plane
         is_named = name.lower() == self.name.lower()
         may_be_named = is_named and (self.is_own or not uuid or self.uuid is None)
         lies_here = uuid == self.uuid if self.is_known else may_be_named
-        return self.name if lies_here else "" if is_named else name
+        return self.name if lies_here else "" if is_named or self.is_copy else name
 
 
 _MOST_BYTES = 1 << 28
@@ -98,7 +99,8 @@ def open_tiff(path: Path, *, ome: bool = True) -> TiffFile:
     """Open a TIFF file, of a set with the metadata of the pictures that have planes in it, or in a file they share.
 
     Where another file has the metadata of the set, they are taken from there. Those that point outside of their folder
-    are not followed, and files that are not the ones told, by their identities, count as missing. The files that
+    are not followed, and files that are not the ones told, by their identities, count as missing. Beside the file that
+    is told, one of its identity under another name is a copy, to which planes of others do not belong. The files that
     Micro-Manager writes are taken as their metadata have them, not all as one stack.
 
     Parameters
@@ -145,7 +147,8 @@ def _with_metadata(path: Path, tiff: TiffFile) -> TiffFile:
         return tiff
     bare = real.name if is_bare_here else _POINTED[tiff].name
     is_known = uuid is not None and any(plane is not None and plane[0] == uuid for plane in told.files)
-    here = _Here(real.name, uuid, is_known, pointer is None, bare)
+    is_copy = is_known and _is_copy(path, real, planes={one for one in told.files if one and one[0] == uuid})
+    here = _Here(real.name, uuid, is_known, pointer is None, bare, is_copy)
     kept = _kept(told, here)
     files = {name: _beside(path, real, name=name) for name in set[str]().union(*kept.values())}
     if None in files.values():
@@ -314,6 +317,13 @@ def _moved(here: Path, plane: _Plane, *, file: Path | None) -> str | None:
     if file != here and not _is_told(file, plane):
         return _NOWHERE
     return absolute(file) if file.parent != here.parent and file.exists() else None
+
+
+def _is_copy(path: Path, real: Path, *, planes: Iterable[_Plane]) -> bool:
+    """Tell whether the file that is told to hold the planes of this one is another, which lies beside it."""
+    beside = {plane: _beside(path, real, name=plane[1]) for plane in planes if plane[1].lower() != real.name.lower()}
+    there = ((plane, file) for plane, file in beside.items() if file is not None and file.exists())
+    return any(not file.samefile(real) and _is_told(file, plane) for plane, file in there)
 
 
 def _is_told(file: Path, plane: _Plane) -> bool:
