@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from tests.io import ome_sets
 
 from nucleate.core.normalize import to_grey
 from nucleate.errors import InputError, UsageError
@@ -146,6 +147,31 @@ def test_times_are_not_mixed(tmp_path: Path, name: str) -> None:
         source.read(tmp_path)
     with pytest.raises(InputError, match=said), source.open(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("pointing", [False, True])
+def test_channels_that_are_files_of_a_set_count_alone(tmp_path: Path, pointing: bool) -> None:
+    ome_sets.write_set(tmp_path, [["A01_1_DAPI.ome.tif", "A01_1_GFP.ome.tif"]], pointing=pointing)
+    plate = read_plate(tmp_path)
+    assert plate.problems == ()
+    (source,) = field_sources(plate)
+    _check_read(source, tmp_path, expected=np.stack([ome_sets.plane(0, 0), ome_sets.plane(0, 1)]))
+
+
+@pytest.mark.parametrize(("named", "time"), [("z", None), ("t", 0), ("t", 1)])
+def test_planes_and_times_that_are_files_of_a_set_count_alone(tmp_path: Path, named: str, time: int | None) -> None:
+    # What the metadata call channels: they may be wrong, and names say what the planes are.
+    ome_sets.write_set(tmp_path, [[f"A01_{named}{number}.ome.tif" for number in (0, 1)]])
+    pattern = f"{{well}}_{named}{{{'time' if named == 't' else 'z'}}}"
+    (source,) = field_sources(read_plate(tmp_path, pattern=pattern, time=time))
+    planes = [ome_sets.plane(0, number) for number in (0, 1)]
+    _check_read(source, tmp_path, expected=np.maximum(*planes) if time is None else planes[time])
+
+
+def test_the_rest_of_a_set_is_read_where_names_tell_a_well_alone(tmp_path: Path) -> None:
+    ome_sets.write_set(tmp_path, [["A01.ome.tif", "more.ome.tif"]])
+    (source,) = field_sources(read_plate(tmp_path, pattern="{well}"))
+    _check_read(source, tmp_path, expected=np.stack([ome_sets.plane(0, 0), ome_sets.plane(0, 1)]))
 
 
 def test_files_with_and_without_a_channel_are_not_mixed(tmp_path: Path) -> None:

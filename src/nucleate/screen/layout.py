@@ -1,7 +1,6 @@
 """Which file of a plate folder is which well, field and channel.
 
-`nucleate.screen.names` has the names that are known; an OME-Zarr plate says it in its metadata (see
-`nucleate.io.omezarr`).
+`nucleate.screen.names` has the names that are known; an OME-Zarr plate says it in its metadata.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from nucleate.io.omezarr import pictures
 from nucleate.run.layouts import OWN_SUFFIXES, is_image_folder, looks_like_image
 from nucleate.screen.channels import call_anew, channel_of
 from nucleate.screen.names import FREE, STYLES, choose_naming, job_pattern, stem_of
+from nucleate.screen.several import each_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -49,6 +49,10 @@ class PlateFile:
         The file.
     inner : str
         Path of the picture inside an OME-Zarr plate; empty for a file.
+    picture : int, optional
+        Which one, where the file holds several fields.
+    alone : bool
+        Whether its name tells a channel, plane or time: planes in other files of its OME set are none of it.
     """
 
     channel: str
@@ -56,6 +60,8 @@ class PlateFile:
     time: int
     path: Path
     inner: str = ""
+    picture: int | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -188,8 +194,7 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
     if is_image_folder(folder):
         return _read_zarr(folder)
     unlisted: list[str] = []
-    files = _pictures(folder, unlisted)
-    if not files:
+    if not (files := _pictures(folder, unlisted)):
         why = unlisted[0] if unlisted else "no picture in this folder"
         raise UsageError(f"{one_line(str(folder))}: {why}; name the folder of a plate")
     naming = choose_naming(files, pattern, root=folder)
@@ -202,6 +207,7 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
     _check_one_job(places, root=folder)
     wells: dict[tuple[str, int], dict[tuple[str, int, int], PlateFile]] = defaultdict(dict)
     elsewhere = Counter[tuple[Path, Path]]()
+    steps = len({(place.z, place.time) for place in places.values()}) > 1
     # Of a picture that was saved several times the TIFF is taken.
     for path, place in sorted(places.items(), key=lambda item: item[0].suffix.lower() not in {".tif", ".tiff"}):
         there, key = wells[place.well, place.field], (place.channel, place.z, place.time)
@@ -211,7 +217,7 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
             what = f"{place.well} field {place.field} channel {place.channel!r}"
             problems.append(f"{one_line(str(path.relative_to(folder)))}: a second picture of {what}; remove one")
             continue
-        there[key] = PlateFile(*key, path)
+        there[key] = PlateFile(*key, path, alone=steps or bool(place.channel))
     _check_one_plate(files, elsewhere, root=folder)
     if 2 * elsewhere.total() > len(places):
         raise UsageError(
@@ -220,9 +226,8 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
         )
     ordered = sorted(wells, key=lambda key: (well_place(key[0]), key[1]))
     fields = [PlateField(*key, tuple(sorted(wells[key].values()))) for key in ordered]
-    return Plate(
-        folder, naming.style, tuple(_at_time(fields, time, folder=folder)), tuple(sorted([*problems, *unlisted]))
-    )
+    fields, more = each_field(_at_time(fields, time, folder=folder), root=folder)
+    return Plate(folder, naming.style, tuple(fields), tuple(sorted([*problems, *unlisted, *more])))
 
 
 def _read_names(files: Sequence[Path], naming: Naming, *, root: Path) -> tuple[dict[Path, Place], list[str]]:

@@ -15,7 +15,8 @@ from nucleate.core.normalize import to_grey
 from nucleate.core.project import project, projected
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, UsageError
-from nucleate.io.images import open_image, read_image
+from nucleate.io.faults import check_size
+from nucleate.io.images import open_image
 from nucleate.run.inputs import Source, content_hash
 from nucleate.screen.channels import call_anew, channel_of
 
@@ -83,7 +84,7 @@ class FieldSource(Source):
         if file.channel or len(self.field.files) > 1:
             yield lazy(self.read(scratch, max_bytes=max_bytes))
             return
-        with open_image(_own_path(file), max_bytes=max_bytes) as image:
+        with _opened(file, max_bytes=max_bytes) as image:
             yield replace(_in_one_plane(image, projected), name=self.shown, channel_names=self._names(image))
 
     def read(self, scratch: Path, *, max_bytes: int | None = None) -> Image:
@@ -108,7 +109,9 @@ class FieldSource(Source):
             raise InputError(f"{self.shown}: {unnamed} tells no channel, other files do; rename it or move it away")
         channels: dict[str, Image] = {}
         for file in self.field.files:
-            image = _in_one_plane(read_image(_own_path(file), max_bytes=max_bytes), project)
+            with _opened(file, max_bytes=max_bytes) as opened:
+                check_size(file.path, opened.shape, itemsize=opened.dtype.itemsize, max_bytes=max_bytes)
+                image = _in_one_plane(opened.load(), project)
             if file.channel:
                 image = _grey(image)
             other = next(iter(channels.values()), image)
@@ -210,7 +213,7 @@ def _numbered(image: LazyImage) -> tuple[str, ...]:
 
 def _anew(plate: Plate) -> dict[str, str]:
     """Look up in the first file what its channels are called and will be."""
-    with open_image(_own_path(plate.fields[0].files[0])) as image:
+    with _opened(plate.fields[0].files[0]) as image:
         names = _numbered(image)
     if plate.names and not names:
         raise UsageError("--channels: the files hold no channels, but grey or coloured pictures; leave the option out")
@@ -237,6 +240,10 @@ def _grey(image: Image) -> Image:
     if "S" in image.axes:
         pixels = to_grey(pixels)
     return replace(image, pixels=pixels, axes="YX", channel_names=())
+
+
+def _opened(file: PlateFile, *, max_bytes: int | None = None) -> LazyImage:
+    return open_image(_own_path(file), max_bytes=max_bytes, picture=file.picture, alone=file.alone)
 
 
 def _own_path(file: PlateFile) -> Path:

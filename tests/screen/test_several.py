@@ -1,0 +1,60 @@
+"""Files of a plate that hold several pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+
+from nucleate.screen.layout import read_plate
+from nucleate.screen.sources import field_sources
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+
+def _write(path: Path, *values: int) -> None:
+    """Write a picture for each stage position, all of one value."""
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for number, value in enumerate(values):
+            writer.write(np.full((4, 5), value, np.uint8), metadata={"axes": "YX", "Name": f"Pos{number}"})
+
+
+def test_each_picture_is_a_field_with_its_channels(tmp_path: Path) -> None:
+    for well, first in (("A01", 1), ("A02", 10)):
+        _write(tmp_path / f"{well}_DAPI.ome.tif", *range(first, first + 3))
+        _write(tmp_path / f"{well}_GFP.ome.tif", *range(first + 100, first + 103))
+    plate = read_plate(tmp_path, pattern="{well}_{channel}")
+    assert plate.problems == ()
+    found = {source.stem: source.read(tmp_path).pixels[:, 0, 0].tolist() for source in field_sources(plate)}
+    assert found == {
+        **{f"A01_f0{number}": [number, number + 100] for number in (1, 2, 3)},
+        **{f"A02_f0{number}": [number + 9, number + 109] for number in (1, 2, 3)},
+    }
+    assert len({source.key for source in field_sources(plate)}) == 6
+
+
+def test_a_field_of_several_is_opened_as_it_is_read(tmp_path: Path) -> None:
+    _write(tmp_path / "A01.ome.tif", 3, 4)
+    plate = read_plate(tmp_path, pattern="{well}")
+    for source, value in zip(field_sources(plate), (3, 4), strict=True):
+        with source.open(tmp_path) as opened:
+            assert (opened.name, int(opened.load().pixels.max())) == (source.shown, value)
+
+
+def test_pictures_that_are_left_out_are_said(tmp_path: Path) -> None:
+    _write(tmp_path / "A01_1.ome.tif", 1, 2, 3)
+    _write(tmp_path / "A01_2.ome.tif", 4)
+    plate = read_plate(tmp_path, pattern="{well}_{field}")
+    assert [source.read(tmp_path).pixels.max() for source in field_sources(plate)] == [1, 4]
+    said = "A01_1.ome.tif: holds 3 pictures, but names tell the fields: one is taken; give each its own file"
+    assert plate.problems == (said,)
+    (tmp_path / "A01_1.ome.tif").unlink()
+    _write(tmp_path / "A02_1.ome.tif", 1, 2, 3)
+    tifffile.imwrite(tmp_path / "A02_2.ome.tif", np.zeros((4, 5), np.uint8))
+    (problem,) = read_plate(tmp_path, pattern="{well}_{channel}").problems
+    assert problem.startswith("A02_1.ome.tif: holds 3 pictures, but another file of A02 holds 1: one is taken")
