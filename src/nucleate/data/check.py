@@ -7,7 +7,7 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from scipy import ndimage
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["FATAL", "KINDS", "Finding", "Report", "check_dataset"]
+
+_Read = TypeVar("_Read")
 
 KINDS = {
     "unreadable file": "cannot be decoded; the sample is lost",
@@ -145,10 +147,6 @@ def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | No
     progress : callable, optional
         Called with (images done, images in all).
 
-    Returns
-    -------
-    Report
-
     Raises
     ------
     DataError
@@ -156,26 +154,24 @@ def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | No
     """
     source = open_source(path)
     report = Report(str(source))
-    seen: dict[bytes, str] = {}
     entries = kaggle.find_entries(source)
     named = {} if entries else names_in(source)
     pairs = folders.find_pairs(source, named)
     outlined = [] if entries or pairs else find_outlined(source, named)
-    checks: list[Callable[[], _Place | None]] = [
-        *(functools.partial(_check_entry, source, one, report=report, seen=seen) for one in entries),
-        *(functools.partial(_check_pair, source, one, report=report, seen=seen) for one in pairs),
-        *(functools.partial(_check_outlined, source, one, report=report, seen=seen) for one in outlined),
+    checker = _Checker(source, report)
+    checks: list[Callable[[], None]] = [
+        *(functools.partial(checker.check_entry, one) for one in entries),
+        *(functools.partial(checker.check_pair, one) for one in pairs),
+        *(functools.partial(checker.check_outlined, one) for one in outlined),
     ]
     if not checks:
         raise DataError(f"{source} has no known layout: got {len(source.names)} files; see `nucleate check --help`")
-    full: list[tuple[str, str, Ids]] = []
     for number, check in enumerate(checks, 1):
-        found = check()
-        if found is not None and found.labels.any():
-            full.append((found.image_id, found.name, look_at_ids(found.labels)))
+        check()
         if progress:
             progress(number, len(checks))
-    for (image_id, name, _), reason in zip(full, unnumbered_set([ids for *_, ids in full]), strict=True):
+    told = unnumbered_set([ids for *_, ids in checker.painted])
+    for (image_id, name, _), reason in zip(checker.painted, told, strict=True):
         if reason:
             report.add("binary mask", image_id, place=name, detail=reason)
     if report.usable and not report.nuclei:
@@ -185,130 +181,144 @@ def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | No
     return report
 
 
-def _check_entry(source: Source, entry: kaggle.KaggleEntry, *, report: Report, seen: dict[bytes, str]) -> _Place | None:
-    if entry.masks and kaggle.sole_labels(source, entry) is not None:
-        pair = folders.Pair(entry.image_id, entry.image, entry.masks[0])
-        return _check_pair(source, pair, report=report, seen=seen)
-    report.images += 1
-    image = _image(source, (entry.image_id, entry.image), report=report, seen=seen)
-    if entry.masks is None:
-        report.add("no annotation", entry.image_id, place=entry.image)
-        return None
-    if not entry.masks:
-        report.add("no nuclei", entry.image_id, place=entry.image)
-    painted = np.zeros(image.shape[:2], np.int32) if image is not None else None
-    masks = _Masks(entry.image_id, report, painted)
-    for name in entry.masks:
-        try:
-            mask = read_mask(source, name)
-        except DataError as error:
-            report.add("unreadable file", entry.image_id, place=name, detail=str(error))
-            continue
-        if painted is not None and mask.shape != painted.shape:
-            report.add("another size", entry.image_id, place=name, detail=f"{mask.shape}, image {painted.shape}")
-            continue
-        box = _box(mask)
-        if box is None:
-            report.add("empty mask", entry.image_id, place=name)
+class _Checker:
+    """Looks at the images of a data set, one after the other, and reports what is odd."""
+
+    def __init__(self, source: Source, report: Report) -> None:
+        self.source, self.report = source, report
+        self.painted: list[tuple[str, str, Ids]] = []
+        """Id, file and ids of each image that has nuclei."""
+        self._images: dict[bytes, str] = {}
+
+    def check_entry(self, entry: kaggle.KaggleEntry) -> None:
+        """Check an image with a mask a nucleus."""
+        image_id = entry.image_id
+        if entry.masks and kaggle.sole_labels(self.source, entry) is not None:
+            self.check_pair(folders.Pair(image_id, entry.image, entry.masks[0]))
+            return
+        image = self._image(image_id, entry.image)
+        if entry.masks is None:
+            self.report.add("no annotation", image_id, place=entry.image)
+            return
+        if not entry.masks:
+            self.report.add("no nuclei", image_id, place=entry.image)
+        painted = None if image is None else np.zeros(image.shape[:2], np.int32)
+        masks = _Masks(image_id, self.report, painted)
+        for name in entry.masks:
+            mask = self._read(image_id, name, read=functools.partial(read_mask, self.source, name))
+            if mask is None:
+                continue
+            if painted is not None and mask.shape != painted.shape:
+                detail = f"{mask.shape}, image {painted.shape}"
+                self.report.add("another size", image_id, place=name, detail=detail)
+                continue
+            box = _box(mask)
+            if box is None:
+                self.report.add("empty mask", image_id, place=name)
+            else:
+                masks.check(name, box, crop=mask[box] != 0)
+        if painted is not None:
+            self._keep(image_id, (entry.masks or (entry.image,))[0], labels=painted)
+
+    def check_outlined(self, entry: Outlined) -> None:
+        """Check an image with outlines."""
+        image_id, place, shape = entry.image_id, str(entry.outlines), entry.shape
+        if entry.image is None:
+            self.report.add("no image", image_id, place=place)
+        elif (image := self._image(image_id, entry.image)) is not None:
+            if shape not in {None, image.shape[:2]}:
+                detail = f"{shape}, image {image.shape[:2]}"
+                self.report.add("another size", image_id, place=place, detail=detail)
+                return
+            shape = image.shape[0], image.shape[1]
+        if entry.read is None:
+            self.report.add("no annotation", image_id, place=str(entry.image))
+            return
+        if shape is None:  # nothing says how large the picture is
+            return
+
+        def note(what: str) -> None:
+            self.report.add("passed over", image_id, place=place, detail=what)
+
+        regions = self._read(image_id, place, read=functools.partial(entry.regions, shape, note=note))
+        if regions is None:
+            return
+        if not regions:
+            self.report.add("no nuclei", image_id, place=place)
+        for kind, seen in faults(regions, shape):
+            self.report.add(kind, image_id, place=place, detail=seen)
+        painted = np.zeros(shape, np.int32)
+        masks = _Masks(image_id, self.report, painted)
+        # The smaller keep what they share with larger ones, so they come first here.
+        for index in reversed(painting_order(regions)):
+            region, name = regions[index], f"{place}, outline {index + 1}"
+            inner = _box(region.mask) if region.mask.size else None
+            if inner is None:
+                self.report.add("empty mask", image_id, place=name)
+                continue
+            rows, cols = (
+                slice(part.start + first, part.stop + first)
+                for part, first in zip(inner, (region.top, region.left), strict=True)
+            )
+            masks.check(name, (rows, cols), crop=region.mask[inner])
+        self._keep(image_id, place, labels=painted)
+
+    def check_pair(self, pair: folders.Pair) -> None:
+        """Check an image with a label image."""
+        image_id, name, image = pair.image_id, pair.labels, None
+        if pair.image is None:
+            self.report.add("no image", image_id, place=str(name))
         else:
-            masks.check(name, box, crop=mask[box] != 0)
-    return None if painted is None else _Place(entry.image_id, (entry.masks or (entry.image,))[0], painted)
+            image = self._image(image_id, pair.image)
+        if name is None:
+            self.report.add("no annotation", image_id, place=str(pair.image))
+            return
+        stored = self._read(image_id, name, read=lambda: stored_labels(self.source.read(name), name))
+        if stored is None:
+            return
+        if image is not None and stored.shape != image.shape[:2]:
+            detail = f"{stored.shape}, image {image.shape[:2]}"
+            self.report.add("another size", image_id, place=name, detail=detail)
+            return
+        labels = relabel(stored)
+        boxes = ndimage.find_objects(labels)
+        self.report.nuclei += len(boxes)
+        if not boxes:
+            self.report.add("no nuclei", image_id, place=name)
+        for number, (box, stored_id) in enumerate(zip(boxes, np.unique(stored[stored > 0]).tolist(), strict=True), 1):
+            place = f"{name}, nucleus {stored_id}"
+            _check_nucleus(labels[box] == number, image_id, place=place, report=self.report)
+        self._keep(image_id, name, labels=labels)
 
+    def _image(self, image_id: str, name: str) -> NDArray[Any] | None:
+        """Read and count an image; None if that cannot be done."""
+        self.report.images += 1
+        image = self._read(image_id, name, read=lambda: read_picture(self.source, name))
+        if image is not None and (earlier := self._images.setdefault(digest_of(image), image_id)) != image_id:
+            self.report.add("duplicate image", image_id, place=name, detail=f"equals {earlier}")
+        return image
 
-def _check_outlined(source: Source, entry: Outlined, *, report: Report, seen: dict[bytes, str]) -> _Place | None:
-    shape = entry.shape
-    if entry.image is None:
-        report.add("no image", entry.image_id, place=str(entry.outlines))
-    else:
-        report.images += 1
-        image = _image(source, (entry.image_id, entry.image), report=report, seen=seen)
-        if image is not None and shape not in {None, image.shape[:2]}:
-            place = str(entry.outlines)
-            report.add("another size", entry.image_id, place=place, detail=f"{shape}, image {image.shape[:2]}")
+    def _read(self, image_id: str, name: str, *, read: Callable[[], _Read]) -> _Read | None:
+        try:
+            return read()
+        except DataError as error:
+            self.report.add("unreadable file", image_id, place=name, detail=str(error))
             return None
-        shape = shape if image is None else (image.shape[0], image.shape[1])
-    if entry.read is None:
-        report.add("no annotation", entry.image_id, place=str(entry.image))
-        return None
-    if shape is None:  # nothing says how large the picture is
-        return None
-    place = str(entry.outlines)
-    try:
-        regions = entry.regions(
-            shape, note=lambda what: report.add("passed over", entry.image_id, place=place, detail=what)
-        )
-    except DataError as error:
-        report.add("unreadable file", entry.image_id, place=place, detail=str(error))
-        return None
-    if not regions:
-        report.add("no nuclei", entry.image_id, place=place)
-    for kind, seen_there in faults(regions, shape):
-        report.add(kind, entry.image_id, place=place, detail=seen_there)
-    masks = _Masks(entry.image_id, report, np.zeros(shape, np.int32))
-    # The smaller keep what they share with larger ones, so they come first here.
-    for index in reversed(painting_order(regions)):
-        region, name = regions[index], f"{place}, outline {index + 1}"
-        inner = _box(region.mask) if region.mask.size else None
-        if inner is None:
-            report.add("empty mask", entry.image_id, place=name)
-            continue
-        rows, cols = (
-            slice(part.start + first, part.stop + first)
-            for part, first in zip(inner, (region.top, region.left), strict=True)
-        )
-        masks.check(name, (rows, cols), crop=region.mask[inner])
-    return None if masks.painted is None else _Place(entry.image_id, place, masks.painted)
+
+    def _keep(self, image_id: str, name: str, *, labels: NDArray[np.int32]) -> None:
+        if labels.any():
+            self.painted.append((image_id, name, look_at_ids(labels)))
 
 
-def _check_pair(source: Source, pair: folders.Pair, *, report: Report, seen: dict[bytes, str]) -> _Place | None:
-    image = None
-    if pair.image is None:
-        report.add("no image", pair.image_id, place=str(pair.labels))
-    else:
-        report.images += 1
-        image = _image(source, (pair.image_id, pair.image), report=report, seen=seen)
-    if pair.labels is None:
-        report.add("no annotation", pair.image_id, place=str(pair.image))
-        return None
-    try:
-        stored = stored_labels(source.read(pair.labels), pair.labels)
-    except DataError as error:
-        report.add("unreadable file", pair.image_id, place=pair.labels, detail=str(error))
-        return None
-    if image is not None and stored.shape != image.shape[:2]:
-        detail = f"{stored.shape}, image {image.shape[:2]}"
-        report.add("another size", pair.image_id, place=pair.labels, detail=detail)
-        return None
-    labels = relabel(stored)
-    ids = np.unique(stored[stored > 0]).tolist()
-    boxes = ndimage.find_objects(labels)
-    report.nuclei += len(boxes)
-    if not boxes:
-        report.add("no nuclei", pair.image_id, place=pair.labels)
-    for number, (box, stored_id) in enumerate(zip(boxes, ids, strict=True), 1):
-        place = pair.image_id, f"{pair.labels}, nucleus {stored_id}"
-        _check_nucleus(labels[box] == number, place, report=report)
-    return _Place(pair.image_id, pair.labels, labels)
-
-
-def _check_nucleus(crop: NDArray[np.bool_], place: tuple[str, str], *, report: Report) -> None:
+def _check_nucleus(crop: NDArray[np.bool_], image_id: str, *, place: str, report: Report) -> None:
     pieces = count_pieces(crop)
     if pieces > 1:
-        report.add("several pieces", place[0], place=place[1], detail=f"{pieces} pieces")
+        report.add("several pieces", image_id, place=place, detail=f"{pieces} pieces")
     # Background joins by edges where nuclei join by corners; the border of the padded crop is all one outside.
     outside, count = ndimage.label(np.pad(~crop, 1, constant_values=True))
     if count > 1:
         pixels = int((outside > 1).sum())
-        report.add("holes", place[0], place=place[1], detail=f"{count - 1} holes, {pixels} px")
-
-
-@dataclass(frozen=True)
-class _Place:
-    """The nuclei of one image, and the file that they are from."""
-
-    image_id: str
-    name: str
-    labels: NDArray[np.int32]
+        report.add("holes", image_id, place=place, detail=f"{count - 1} holes, {pixels} px")
 
 
 @dataclass
@@ -324,7 +334,7 @@ class _Masks:
     def check(self, name: str, box: tuple[slice, slice], *, crop: NDArray[np.bool_]) -> None:
         """Look at one mask that has pixels, within its box."""
         self.report.nuclei += 1
-        _check_nucleus(crop, (self.image_id, name), report=self.report)
+        _check_nucleus(crop, self.image_id, place=name, report=self.report)
         if self.painted is not None:
             free = crop & (self.painted[box] == 0)
             area = int(crop.sum())
@@ -346,19 +356,6 @@ def _check_orphans(source: Source, entries: list[kaggle.KaggleEntry], *, report:
         lies_in = place.parent.name.lower()
         if name not in used and lies_in in {"images", "masks"} and place.suffix.lower() in PICTURE_SUFFIXES:
             report.add("stray file", place.parent.parent.name, place=name)
-
-
-def _image(source: Source, place: tuple[str, str], *, report: Report, seen: dict[bytes, str]) -> NDArray[Any] | None:
-    image_id, name = place
-    try:
-        image = read_picture(source, name)
-    except DataError as error:
-        report.add("unreadable file", image_id, place=name, detail=str(error))
-        return None
-    digest = digest_of(image)
-    if seen.setdefault(digest, image_id) != image_id:
-        report.add("duplicate image", image_id, place=name, detail=f"equals {seen[digest]}")
-    return image
 
 
 def _box(mask: NDArray[Any]) -> tuple[slice, slice] | None:
