@@ -26,7 +26,7 @@ from nucleate.core.plane import as_plane
 from nucleate.errors import DataError, UsageError
 from nucleate.run.segmenter import SegmentSettings
 from nucleate.run.weights import check_name, find_model, read_card
-from nucleate.study.crossfold_plan import ALL, CrossPlan, check_place, folds_of, sides_of, to_train
+from nucleate.study.crossfold_plan import ALL, CrossPlan, check_place, folds_of, network_name, sides_of, to_train
 from nucleate.train.card import card_of, segmenter_of
 from nucleate.train.config import CardConfig
 from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
@@ -123,7 +123,7 @@ def run_crossfold(
         unscaled,
         fitter.trials,
         images=[sample.image for sample in held],
-        opened=lambda ending, fold: load_fold(plan, f"fold-{fold}", ending=ending),
+        opened=lambda ending, fold: load_fold(plan, network_name(fold), ending=ending),
         jobs=plan.looks,
     )
     result = CrossResult(held, stored, fitter, unscaled, found, fitter.fit(range(len(stored))))
@@ -155,9 +155,9 @@ def fit_crossfold(
     held = [sample for fold in folds for sample in samples if sample.fold == fold]
     _check_fitting(held)
     for fold in folds:
-        to_train(plan, f"fold-{fold}", samples=samples, fold=fold)
+        to_train(plan, samples, fold=fold)
     for fold in folds:
-        _train(plan, f"fold-{fold}", samples=samples, fold=fold, resume=resume, report=report, tick=tick)
+        _train(plan, samples, fold=fold, resume=resume, report=report, tick=tick)
     stored = []
     for fold in folds:
         say(f"maps of fold {fold}")
@@ -226,9 +226,9 @@ def check_shipped(plan: CrossPlan, *, network: str, name: str) -> None:
     check_place(plan, name, samples=samples)
     _check_numbers(plan.out, name)
     if network == ALL:
-        to_train(plan, ALL, samples=samples, fold=None)
+        to_train(plan, samples, fold=None)
         return
-    known = [f"fold-{fold}" for fold in folds_of(plan, samples)]
+    known = [network_name(fold) for fold in folds_of(plan, samples)]
     if network not in known and not (plan.out / network / FINAL).is_file():
         raise UsageError(f"no network {network} in this study; choose of {', '.join([*known, ALL])}")
 
@@ -237,9 +237,12 @@ def _check_numbers(out: Path, name: str) -> None:
     """Refuse to write over numbers that are not the study's, as those that ``nucleate tune`` stores."""
     path = out / f"{name}.toml"
     check_unchanged(path)
-    if not (path.is_file() and (out / "endings.json").is_file()) or read_card(path).sha256_card is not None:
+    if not (path.is_file() and (out / "endings.json").is_file()):
         return
-    ending, card = read_endings(out)[ALL], read_card(path)  # older cards do not tell what they were
+    card = read_card(path)
+    if card.sha256_card is not None:
+        return
+    ending = read_endings(out)[ALL]  # an older card does not tell what its numbers were
     if card.model_copy(update={**ending.facts(), "recipe": ending.recipe}) != card:
         raise UsageError(
             f"{path} has another recipe or confidence than {out / 'endings.json'} and would be overwritten; give "
@@ -274,7 +277,7 @@ def ship_model(
     Path
         The ONNX file.
     """
-    seen = [sample for sample in plan.pictures(plan.folds) if f"fold-{sample.fold}" != network]
+    seen = [sample for sample in plan.pictures(plan.folds) if network_name(sample.fold) != network]
     ship(
         plan.out,
         final_network(plan.out / network),
@@ -294,21 +297,21 @@ def ship_model(
 
 def train_on_all(plan: CrossPlan, *, resume: bool, report: Callable[[str, Run], None], tick: Tick = no_tick) -> None:
     """Train the network of `ALL` folds, where it is not trained yet; what it is shown after each epoch it has seen."""
-    _train(plan, ALL, samples=plan.pictures(plan.folds), fold=None, resume=resume, report=report, tick=tick)
+    _train(plan, plan.pictures(plan.folds), fold=None, resume=resume, report=report, tick=tick)
 
 
 def _train(
     plan: CrossPlan,
-    name: str,
-    *,
     samples: Sequence[Sample],
+    *,
     fold: int | None,
     resume: bool,
     report: Callable[[str, Run], None],
     tick: Tick,
 ) -> None:
-    if not to_train(plan, name, samples=samples, fold=fold):
+    if not to_train(plan, samples, fold=fold):
         return
+    name = network_name(fold)
     taught, held = sides_of(samples, fold)
     choose_device(plan.device, plan.jobs)
     train_network(
@@ -325,27 +328,18 @@ def _train(
 
 def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample], tick: Tick) -> list[StoredMaps]:
     """Make the maps of a fold where they are not there yet, and open them without reading."""
-    weights = plan.out / f"fold-{fold}" / FINAL
-    folder = make_folder(plan.out / "maps" / f"fold-{fold}")
-    bare = plan.config.replace(card=CardConfig(ground=plan.config.card.ground))  # its texts change no map
-    card = card_of(bare, starting_recipe(bare), weights=weights.read_bytes())
-    stamp = card.model_dump_json(exclude_defaults=True)
-    made = folder / "made.json"
-    if not made.is_file() or made.read_text(encoding="utf-8") != stamp:
-        for old in folder.glob("*.npy"):
-            old.unlink()
-        write_text(made, stamp)
+    folder = _maps_folder(plan, network_name(fold))
     paths = [folder / f"{digest_of([sample])[:24]}.npy" for sample in samples]
     missing = [(sample, path) for sample, path in zip(samples, paths, strict=True) if not path.is_file()]
     if missing:
-        segmenter = load_fold(plan, f"fold-{fold}", ending=Ending(card.recipe), settings=SegmentSettings(scale=1.0))
-
-        made_by_now = itertools.count(1)
+        start, settings = Ending(starting_recipe(plan.config)), SegmentSettings(scale=1.0)
+        segmenter = load_fold(plan, network_name(fold), ending=start, settings=settings)
+        made = itertools.count(1)
 
         def make(item: tuple[Sample, Path]) -> None:
             with atomic_path(item[1]) as temporary:
                 np.save(temporary, segmenter.maps(item[0].image).astype(np.float16))
-            tick(f"images of fold {fold}", next(made_by_now), total=len(missing))
+            tick(f"images of fold {fold}", next(made), total=len(missing))
 
         choose_device(plan.device, 1)  # a picture a thread is faster than a picture over all threads
         each(make, missing, jobs=plan.looks)
@@ -363,10 +357,23 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample], tick: Tick)
     ]
 
 
+def _maps_folder(plan: CrossPlan, network: str) -> Path:
+    """Give the folder of a network's maps, emptied where they were made by other weights or settings."""
+    folder = make_folder(plan.out / "maps" / network)
+    bare = plan.config.replace(card=CardConfig(ground=plan.config.card.ground))  # its texts change no map
+    card = card_of(bare, starting_recipe(bare), weights=(plan.out / network / FINAL).read_bytes())
+    stamp, made = card.model_dump_json(exclude_defaults=True), folder / "made.json"
+    if not made.is_file() or made.read_text(encoding="utf-8") != stamp:
+        for old in folder.glob("*.npy"):
+            old.unlink()
+        write_text(made, stamp)
+    return folder
+
+
 def _write_endings(path: Path, result: CrossResult) -> None:
     found = result.found
     if len({one.fold for one in result.stored}) > 1:
-        names = [f"fold-{result.stored[part[0]].fold}" for part in found.parts]
+        names = [network_name(result.stored[part[0]].fold) for part in found.parts]
     else:
         names = [f"half-{index}" for index in range(len(found.parts))]
     endings = dict(zip(names, found.endings, strict=True)) | {ALL: result.ending}

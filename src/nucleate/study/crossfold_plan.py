@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
 
-__all__ = ["ALL", "CrossPlan", "check_place", "folds_of", "sides_of", "to_train"]
+__all__ = ["ALL", "CrossPlan", "check_place", "folds_of", "network_name", "sides_of", "to_train"]
 
 ALL = "all"
 """Name of the network trained on all folds, and of the ending fitted to all."""
@@ -63,14 +63,17 @@ class CrossPlan(StudyPlan):
         return 1 if self.device == "cuda" else self.jobs
 
 
-def to_train(plan: CrossPlan, name: str, *, samples: Sequence[Sample], fold: int | None) -> bool:
+def network_name(fold: int | None) -> str:
+    """Name the network that did not see a fold, after which its folder is called; `ALL` without a fold."""
+    return ALL if fold is None else f"fold-{fold}"
+
+
+def to_train(plan: CrossPlan, samples: Sequence[Sample], *, fold: int | None) -> bool:
     """Tell whether a network has yet to be trained; refuse one that cannot be, or was otherwise than the plan's.
 
     Parameters
     ----------
     plan : CrossPlan
-    name : str
-        Folder of the network under OUT.
     samples : sequence of Sample
         All pictures, with folds.
     fold : int, optional
@@ -84,7 +87,7 @@ def to_train(plan: CrossPlan, name: str, *, samples: Sequence[Sample], fold: int
     DataError
         If there is no nucleus to train on. Pictures without nuclei may well be all of a fold.
     """
-    folder = plan.out / name
+    folder = plan.out / network_name(fold)
     done = (folder / FINAL).is_file() and (not plan.train or _epochs(folder) >= plan.config.epochs)
     _check_settings(plan.config, folder, whole=done and plan.train)
     taught, _ = sides_of(samples, fold)

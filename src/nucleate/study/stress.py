@@ -171,7 +171,7 @@ def run_stress(
     check_changes(only)
     samples = plan.pictures(plan.folds)
     for fold in folds_of(plan, samples):
-        to_train(replace(plan, train=False), f"fold-{fold}", samples=samples, fold=fold)
+        to_train(replace(plan, train=False), samples, fold=fold)
     held = [sample for sample in samples if not plan.folds or sample.fold in plan.folds]
     pictures = balanced(held, count)
     return run_changes(pictures, _open(plan, pictures, held=held), only=only, jobs=plan.jobs, say=say)
