@@ -73,43 +73,49 @@ def find_entries(source: Source) -> list[KaggleEntry]:
     DataError
         If an id occurs twice, or a folder beside them holds several pictures.
     """
-    kinds: dict[str, dict[str, list[str]]] = {"images": {}, "masks": {}, "labels": {}}
-    pictures, masks, labels = kinds.values()
-    arrays: dict[str, list[str]] = {}
-    for name in source.names:
-        place = PurePosixPath(name)
-        kind = place.parent.name.lower()
-        if kind in {"masks", "labels"} and place.suffix.lower() == ".npy" and not place.stem.lower().endswith("_seg"):
-            of_kind = arrays if kind == "masks" else labels
-            of_kind.setdefault(str(place.parent.parent), []).append(name)
-        if kind in kinds and place.suffix.lower() in PICTURE_SUFFIXES:
-            kinds[kind].setdefault(str(place.parent.parent), []).append(name)
-    masks.update({folder: names for folder, names in arrays.items() if folder not in masks})
+    pictures, masks, labels = _by_folder(source)
     places = map(PurePosixPath, source.folders)
     annotated = {str(place.parent) for place in places if place.name.lower() == "masks"}
     entries: dict[str, KaggleEntry] = {}
     crowded = ""
     for folder, names in pictures.items():
         # A single sample's own folder may be given as the whole source.
-        image_id = PurePosixPath(folder).name or source.path.name
-        if folder in labels and folder not in masks:  # a set of one picture, in a folder of its name
+        image_id, found = PurePosixPath(folder).name or source.path.name, masks.get(folder, [])
+        if folder in labels and not found:  # a set of one picture, in a folder of its name
             continue
-        shown = {picture_id(name) for name in names} | {PurePosixPath(name).stem for name in names}
-        found = masks.get(folder)
+        named = any(image_id in {picture_id(name), PurePosixPath(name).stem} for name in names)
         if len(names) > 1:
-            if found or image_id in shown:
+            if found or named:
                 crowded = str(PurePosixPath(folder, "images"))
             continue
-        if image_id not in shown and (not found or {*map(_bare, names)} & {*map(_bare, found)}):
+        paired = {*map(_bare, names)} & {*map(_bare, found)}  # the mask is called as the picture: a set of pairs
+        if not named and (not found or paired):
             continue
         if image_id in entries:
             where = f"{entries[image_id].image} and {names[0]}"
             raise DataError(f"{source}: image {image_id} occurs twice: got {where}; choose one part with ::FOLDER")
         empty = () if folder in annotated else None
-        entries[image_id] = KaggleEntry(image_id, names[0], tuple(found) if found else empty)
+        entries[image_id] = KaggleEntry(image_id, names[0], tuple(found) or empty)
     if entries and crowded:
         raise DataError(f"{source}: several pictures in {crowded}; leave the one that the masks belong to")
     return [entries[image_id] for image_id in sorted(entries)]
+
+
+def _by_folder(source: Source) -> tuple[dict[str, list[str]], ...]:
+    """List pictures, masks and label images by the folder that ``images/``, ``masks/`` and ``labels/`` lie in.
+
+    Masks are arrays only where there are no pictures of them.
+    """
+    kinds: dict[str, dict[str, list[str]]] = {"images": {}, "masks": {}, "arrays": {}, "labels": {}}
+    for name in source.names:
+        place = PurePosixPath(name)
+        kind, suffix = place.parent.name.lower(), place.suffix.lower()
+        if kind in {"masks", "labels"} and suffix == ".npy" and not place.stem.lower().endswith("_seg"):
+            kind = "arrays" if kind == "masks" else kind
+        elif kind not in {"images", "masks", "labels"} or suffix not in PICTURE_SUFFIXES:
+            continue
+        kinds[kind].setdefault(str(place.parent.parent), []).append(name)
+    return kinds["images"], kinds["arrays"] | kinds["masks"], kinds["labels"]
 
 
 def list_images(path: Path | str) -> list[tuple[str, Callable[[], Image]]]:

@@ -269,20 +269,20 @@ def _annotations(source: Source, *, of: Collection[str] | None = None) -> tuple[
     files: list[str] = []
     of_coco: _Coco = []
     for name in source.names:
-        ending = PurePosixPath(name).suffix.lower()
-        if ending == ".json":
-            named = of is None or without_extras(_outline_id(name)) in stems
-            data = source.read(name) if named else _read_if_whole(source, name)
-            if not begins_as_geojson(data) and (named or not stems.isdisjoint(map(_bare, file_names(data)))):
-                listed = coco_pictures(data, f"{source}/{name}")
-                if listed is not None:
-                    of_coco.append((name, listed))
-                    continue
-                named = named and is_geojson(data, f"{source}/{name}")
-            if not named:
-                continue
-        if ending in READERS:
-            files.append(name)
+        ending, shown = PurePosixPath(name).suffix.lower(), f"{source}/{name}"
+        if ending != ".json":
+            files += [name] if ending in READERS else []
+            continue
+        named = of is None or without_extras(_outline_id(name)) in stems
+        data = source.read(name) if named else _read_if_whole(source, name)
+        if begins_as_geojson(data):
+            files += [name] if named else []
+        elif named or not stems.isdisjoint(map(_bare, file_names(data))):
+            listed = coco_pictures(data, shown)
+            if listed is not None:
+                of_coco.append((name, listed))
+            elif named and is_geojson(data, shown):
+                files.append(name)
     return files, of_coco
 
 
