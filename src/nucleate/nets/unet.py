@@ -17,12 +17,12 @@ from torch.nn import functional
 __all__ = ["UNet", "UShape", "UpConv", "double_conv", "he_init", "pad_to"]
 
 
-def double_conv(channels_in: int, channels_out: int) -> nn.Sequential:
-    """Two 3 x 3 convolutions that keep H and W, each followed by ReLU."""
+def double_conv(channels_in: int, channels_out: int, *, side: int = 3) -> nn.Sequential:
+    """Two convolutions that keep H and W, their filters of an odd `side`, each followed by ReLU."""
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, padding=1),
+        nn.Conv2d(channels_in, channels_out, side, padding=side // 2),
         nn.ReLU(inplace=True),
-        nn.Conv2d(channels_out, channels_out, 3, padding=1),
+        nn.Conv2d(channels_out, channels_out, side, padding=side // 2),
         nn.ReLU(inplace=True),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nucleate.nets.unet import UNet, he_init
+from nucleate.nets.unet import UNet, double_conv, he_init
 
 __all__ = [
     "UNetColourStem",
@@ -49,17 +49,8 @@ class UNetLargeFilters(UNet):
 
     def __init__(self, channels_in: int = 1, channels_out: int = 1, *, width: int = 64, depth: int = 4) -> None:
         super().__init__(channels_in, channels_out, width=width, depth=depth)
-        self.down[0] = _large_double_conv(channels_in, width)
-        self.merge[-1] = _large_double_conv(2 * width, width)
-
-
-def _large_double_conv(channels_in: int, channels_out: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, _LARGE, padding=_LARGE // 2),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(channels_out, channels_out, _LARGE, padding=_LARGE // 2),
-        nn.ReLU(inplace=True),
-    ).apply(he_init)
+        self.down[0] = double_conv(channels_in, width, side=_LARGE).apply(he_init)
+        self.merge[-1] = double_conv(2 * width, width, side=_LARGE).apply(he_init)
 
 
 class UNetLearnedUpSampling(UNet):

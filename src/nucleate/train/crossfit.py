@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nucleate.run.segmenter import Segmenter
+    from nucleate.run.weights import ModelCard
     from nucleate.score.images import ImageScore
     from nucleate.train.tuning import StoredMaps, Trials
 
@@ -66,6 +67,11 @@ class Ending:
             fitted = {name: tuple(value) if isinstance(value, list) else value for name, value in fitted.items()}
             fitted = ConfidenceModel(**fitted)
         return cls(PostRecipe.from_dict(values["recipe"]), fitted, values["min_confidence"])
+
+    @classmethod
+    def of_card(cls, card: ModelCard) -> Ending:
+        """Take that of a model."""
+        return cls(card.recipe, card.confidence, card.min_confidence)
 
     def facts(self) -> dict[str, Any]:
         """Give the fields of the model's card beside the recipe."""

@@ -145,7 +145,7 @@ def finish(
         start,
         tuned=config.recipe is None,
         spare=config.spare,
-        known=_known(config),
+        known=None if config.init is None else Ending.of_card(find_model(config.init).card),
     )
     stored, found = at_own_scale(
         cross_fit(fitter),
@@ -163,14 +163,6 @@ def finish(
     ship(run, module, config=config, recipe=ending.recipe, name=name, **facts)
     add_int8(run / f"{name}.onnx", config, samples=samples, judged_by=held, tick=tick)
     return scores
-
-
-def _known(config: TrainConfig) -> Ending | None:
-    """Give the ending of the model that a run starts from."""
-    if config.init is None:
-        return None
-    card = find_model(config.init).card
-    return Ending(card.recipe, card.confidence, card.min_confidence)
 
 
 def starting_recipe(config: TrainConfig) -> PostRecipe:

@@ -58,7 +58,7 @@ def retune(
     check_nuclei(samples)
     card = files.card
     stored = store_maps(Segmenter(OnnxEngine(files.read(), jobs), card), samples, tick=tick)
-    asis = Ending(card.recipe, card.confidence, card.min_confidence)
+    asis = Ending.of_card(card)
     fitter = EndingFitter(Trials(card.maps, stored, jobs=jobs, tick=tick), card.recipe, known=asis)
     found = cross_fit(fitter)
 
