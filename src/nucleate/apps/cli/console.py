@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from nucleate.apps.cli.ctrl_c import raise_again
+from nucleate.apps.cli.ctrl_c import option_words, raise_again
 from nucleate.core.checks import is_number
 from nucleate.core.cores import MOST_THREADS
 from nucleate.errors import UsageError
@@ -87,9 +87,9 @@ _SPEED_SECONDS = 3600.0
 def command_line(words: list[str] | None = None, *, extra: str = "") -> str:
     """Give the call of this program, or `words` of one, as one would type it, with `extra` added unless it is there."""
     words = ["nucleate", *(sys.argv[1:] if words is None else words)]
-    options = words.index("--") if "--" in words else len(words)  # what follows names inputs
-    if extra and extra not in words[:options]:
-        words.insert(options, extra)
+    options = option_words(words)
+    if extra and extra not in options:
+        words.insert(len(options), extra)
     return shlex.join(words)
 
 

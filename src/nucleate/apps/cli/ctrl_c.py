@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-__all__ = ["EXIT_CODE", "leave", "loading", "raise_again", "remember", "was_pressed"]
+__all__ = ["EXIT_CODE", "leave", "loading", "option_words", "raise_again", "remember", "was_pressed"]
 
 EXIT_CODE = 130
 """After Ctrl-C, as shells count it."""
@@ -59,6 +59,11 @@ def loading() -> Iterator[None]:
         _loads.clear()
 
 
+def option_words(words: list[str]) -> list[str]:
+    """Give the words of a call among which options are looked for: what follows ``--`` names inputs."""
+    return words[: words.index("--")] if "--" in words else words
+
+
 def leave() -> NoReturn:
     """End the program with `EXIT_CODE`, without waiting for threads or for torch to be taken down."""
     # Locks shared with workers are not left to the system.
@@ -73,8 +78,7 @@ def leave() -> NoReturn:
 def _farewell() -> str:
     """Say how to go on where an earlier call was to be gone on with: this one has begun nothing."""
     words = sys.argv[1:]
-    options = words.index("--") if "--" in words else len(words)  # what follows names inputs
-    if "--resume" not in words[:options]:
+    if "--resume" not in option_words(words):
         return "nucleate: stopped\n"
     return f"nucleate: stopped; what is finished is kept; go on with:\n  {shlex.join(['nucleate', *words])}\n"
 

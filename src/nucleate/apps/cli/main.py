@@ -119,9 +119,9 @@ def main(words: list[str] | None = None) -> None:
 
 
 def _without_debug(words: list[str]) -> list[str]:
-    """Take ``--debug`` out, which stands everywhere; what follows ``--`` names inputs."""
-    options = words.index("--") if "--" in words else len(words)
-    return [word for word in words[:options] if word != "--debug"] + words[options:]
+    """Take ``--debug`` out, which stands everywhere among the options."""
+    options = ctrl_c.option_words(words)
+    return [word for word in options if word != "--debug"] + words[len(options) :]
 
 
 def _refuse_empty(words: list[str]) -> None:

@@ -25,7 +25,7 @@ from nucleate.apps.cli.console import (
     command_line,
     say,
 )
-from nucleate.apps.cli.ctrl_c import loading
+from nucleate.apps.cli.ctrl_c import EXIT_CODE, loading
 from nucleate.apps.cli.workers import ClusterOption, Sharing, WorkersOption, choose_cluster, hired
 from nucleate.core.files import absolute
 from nucleate.core.text import counted
@@ -268,7 +268,7 @@ def close(summary: BatchSummary, output: Path, *, quiet: bool, again: str = "--r
         told = f"stopped; {ok} of {ok + failed + left} inputs are finished and written to {output}{kept}"
         say(f"nucleate: {told}; go on with:")
         say(f"  {command_line(extra=again)}")
-        raise SystemExit(130)
+        raise SystemExit(EXIT_CODE)
     if ok and not quiet:
         say(f"{counted(ok, 'image')}, {counted(nuclei, 'nucleus', many='nuclei')}, written to {output}")
     if failed:

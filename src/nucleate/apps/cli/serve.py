@@ -16,11 +16,10 @@ from nucleate.apps.cli.console import (
     ThreadsOption,
     say,
 )
+from nucleate.apps.cli.ctrl_c import EXIT_CODE
 from nucleate.errors import MissingExtraError
 
 __all__ = ["serve"]
-
-_INTERRUPTED = 130
 
 
 def serve(
@@ -77,4 +76,4 @@ def serve(
         say("nucleate: stopped; what is finished is kept")
         if context.obj:
             raise
-        raise SystemExit(_INTERRUPTED) from None
+        raise SystemExit(EXIT_CODE) from None
