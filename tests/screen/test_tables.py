@@ -9,7 +9,7 @@ import pytest
 
 from nucleate.screen.analysis import analyse
 from nucleate.screen.hits import hit_limit
-from nucleate.screen.phenotypes import Reference, Rules, classify, reference_of
+from nucleate.screen.phenotypes import Reference, classify, reference_of
 from nucleate.screen.platemap import Content
 from nucleate.screen.tables import FieldRow, build_tables, nuclear_columns, summaries
 
@@ -132,7 +132,7 @@ def test_nuclei_that_an_edge_cuts_say_nothing_of_the_ordinary_one() -> None:
 def test_rules_at_their_thresholds(nucleus: dict[str, float], found: str) -> None:
     reference = Reference(100, 10.0, 100.0, 100.0, 0.2, 0.05)
     table = _nuclei(["a"], **{name: [value] for name, value in nucleus.items()})
-    flags = classify(table, reference, rules=Rules())
+    flags = classify(table, reference)
     assert [name for name, values in flags.items() if values[0]] == [found] * bool(found)
 
 

@@ -21,8 +21,6 @@ from nucleate.data.synth import Field, Scene, place
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
 __all__ = ["DrawnPlate", "Effect", "WellPlan", "draw_field", "place_field", "plan_wells", "whole_areas", "write_plate"]
@@ -218,9 +216,7 @@ def whole_areas(labels_HW: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.delete(sizes, cut[cut > 0] - 1)
 
 
-def write_plate(
-    folder: Path | str, plate: DrawnPlate, *, seed: int = 0, notify: Callable[[int], None] = lambda _: None
-) -> dict[str, dict[str, float]]:
+def write_plate(folder: Path | str, plate: DrawnPlate, *, seed: int = 0) -> dict[str, dict[str, float]]:
     """Write a plate: pictures ``A01_1_DAPI.tif`` under ``plate``, ``map.csv`` and ``truth.json``.
 
     Parameters
@@ -230,8 +226,6 @@ def write_plate(
     plate : DrawnPlate
     seed : int
         Same seed, same plate; every field has a stream of its own.
-    notify : callable
-        Told how many wells are done.
 
     Returns
     -------
@@ -249,7 +243,7 @@ def write_plate(
     pictures = make_folder(folder / "plate")
     wells = plan_wells(plate)
     truth: dict[str, dict[str, float]] = {}
-    for done, well in enumerate(wells, 1):
+    for well in wells:
         count, sizes = 0, [np.zeros(0, np.int64)]
         for number in range(plate.fields):
             rng = np.random.default_rng([seed, well.row, well.column, number])
@@ -260,7 +254,6 @@ def write_plate(
             sizes.append(whole_areas(labels))
         whole = np.concatenate(sizes)
         truth[well.name] = {"nuclei": count, "median_area_px": float(np.median(whole)) if whole.size else 0.0}
-        notify(done)
     rows = ([well.name, well.compound, f"{well.dose:g}", well.role] for well in wells)
     write_rows(folder / "map.csv", rows, header=["well", "compound", "concentration", "role"])
     write_text(folder / "truth.json", json.dumps({"plate": asdict(plate), "wells": truth}, indent=1) + "\n")

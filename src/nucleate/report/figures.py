@@ -57,7 +57,7 @@ def draw_gains(
     gains: Sequence[tuple[str, float, float, float]],
     *,
     title: str,
-    parts: Mapping[str, Sequence[float]] | None = None,
+    parts: Mapping[str, Sequence[float]],
 ) -> None:
     """Draw what each change is worth, the best on top.
 
@@ -69,7 +69,7 @@ def draw_gains(
         In any order; low and high bound the interval.
     title : str
         Above the figure.
-    parts : mapping, optional
+    parts : mapping
         Name -> the gain on each part of the data, drawn as small bars; a gain is coloured as sure where its interval
         and all parts lie on one side of zero.
     """
@@ -78,7 +78,7 @@ def draw_gains(
     axis = figure.add_subplot()
     axis.axvline(0, color="0.6", linewidth=1)
     for place, (name, gain, low, high) in enumerate(ordered):
-        single = (parts or {}).get(name, ())
+        single = parts.get(name, ())
         colour = "#1a7f37" if min([low, *single]) > 0 else "#cf222e" if max([high, *single]) < 0 else "0.45"
         axis.plot([low, high], [place, place], color=colour, linewidth=2)
         axis.plot(gain, place, "o", color=colour, markersize=5)

@@ -163,9 +163,7 @@ def reference_of(table: Mapping[str, NDArray[Any]]) -> Reference:
     return Reference(len(mean), ground, area, bright, middle, robust_sd(texture))
 
 
-def classify(
-    table: Mapping[str, NDArray[Any]], reference: Reference, *, rules: Rules | None = None
-) -> dict[str, NDArray[np.bool_]]:
+def classify(table: Mapping[str, NDArray[Any]], reference: Reference) -> dict[str, NDArray[np.bool_]]:
     """Tell which nuclei look condensed and which mitotic.
 
     Parameters
@@ -174,14 +172,13 @@ def classify(
         As for `reference_of`, with ``eccentricity`` and ``solidity``; ``touches_border`` where it is known.
     reference : Reference
         From the controls of the same plate.
-    rules : Rules, optional
 
     Returns
     -------
     dict of str to (n,) bool ndarray
         ``condensed`` and ``mitotic``; no nucleus is both.
     """
-    rules = rules or Rules()
+    rules = Rules()
     area = np.asarray(table["area_px"], np.float64) / reference.area_px
     over = table["mean_intensity"] - reference.ground
     bright = over >= rules.bright * reference.brightness

@@ -122,11 +122,6 @@ class Store:
         with self._lock:
             return self._entries.get(number)
 
-    def find(self, key: str) -> Entry | None:
-        """Give the image of a source's key; None if it is not open."""
-        with self._lock:
-            return self._entries.get(self._numbers.get(key, 0))
-
     def entries(self, numbers: Iterable[int] | None = None) -> list[Entry]:
         """List open images, all when None."""
         with self._lock:
