@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nucleate.core.files import atomic_folder, atomic_path, make_folder, write_rows, write_text
+from nucleate.core.files import atomic_folder, atomic_path, check_place, make_folder, write_rows, write_text
 from nucleate.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +61,24 @@ def test_no_folder_and_a_folder_in_the_way(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="cannot write"), atomic_path(path) as temporary:
             temporary.write_bytes(b"x")
     assert [found.name for found in tmp_path.iterdir()] == ["b.csv"]
+
+
+def test_what_a_link_leads_to_is_written(tmp_path: Path) -> None:
+    large, small = tmp_path / "large", tmp_path / "small"
+    large.mkdir()
+    small.mkdir()
+    (large / "old.csv").write_text("old")
+    for name in ("old.csv", "new.csv"):
+        (small / name).symlink_to(large / name)
+        check_place(small / name)
+        write_text(small / name, "new")
+        assert (small / name).is_symlink()
+        assert (large / name).read_text() == "new"
+    assert {path.name for path in tmp_path.rglob("*.csv")} == {"old.csv", "new.csv"}
+    (small / "lost.csv").symlink_to(tmp_path / "gone" / "lost.csv")
+    for write in (check_place, lambda path: write_text(path, "new")):
+        with pytest.raises(OutputError, match=r"gone/lost\.csv: No such file.*its folder is not there: make it"):
+            write(small / "lost.csv")
 
 
 def test_permissions_are_those_of_an_ordinary_new_file(tmp_path: Path) -> None:

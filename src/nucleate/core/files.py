@@ -71,14 +71,14 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it is flushed to disk and takes the final name.
 
     The temporary name keeps the suffix, since writers look at it. On any error, Ctrl-C included, it is removed and
-    the old file, if there was one, stays as it was.
+    the old file, if there was one, stays as it was. A link stays one: what it leads to is written, if need be anew.
 
     Raises
     ------
     OutputError
         If the folder cannot be written or the disk is full.
     """
-    path = Path(path)
+    path = _behind_link(Path(path))
     temporary: Path | None = None
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=HALF_WRITTEN, suffix=path.suffix)
@@ -294,16 +294,16 @@ def check_place(path: Path | str) -> None:
         If the folder cannot be made or written.
     """
     path = Path(path)
-    folder = make_folder(path.parent)
+    make_folder(path.parent)
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name a file")
         if path.exists() and not path.is_file():
             raise UsageError(f"{path} is no file, and would be replaced by one; name a file")
-        with tempfile.TemporaryFile(dir=folder, prefix=HALF_WRITTEN):
+        with tempfile.TemporaryFile(dir=_behind_link(path).parent, prefix=HALF_WRITTEN):
             pass
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(_behind_link(path), error) from error
 
 
 def cannot_write(path: Path | str, error: OSError) -> OutputError:
@@ -316,6 +316,10 @@ def cannot_write(path: Path | str, error: OSError) -> OutputError:
     """
     reason, cure = error.strerror or str(error), _CURES.get(error.errno or 0, "check the disk")
     return OutputError(f"cannot write {path}: {reason}; {cure} or choose another output folder")
+
+
+def _behind_link(path: Path) -> Path:
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114 - Path.is_symlink() may raise
 
 
 def _folded(name: str) -> str:
