@@ -127,7 +127,7 @@ def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.M
     told = write_stress(folder, rows_, how=how, command="nucleate stress data")
     assert "| inverted | - | 4 |" in told
     written = [path.read_bytes() for path in sorted(folder.glob("stress*"))]
-    some = write_stress(folder, rows_[:1], how=how, command="nucleate stress data", part=True)
+    some = write_stress(folder, rows_[:1], how=how, command="nucleate stress data", called="stress-part")
     assert "`stress-part.csv` has" in some
     assert [path.read_bytes() for path in sorted(folder.glob("stress.*"))] == written
 
@@ -287,7 +287,7 @@ def test_pictures_are_loaded_once(
     cached: CrossPlan, tmp_path: Path, verb: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_crossfold(cached)
-    shutil.copytree(cached.out, tmp_path / "out")
+    shutil.copytree(cached.out, tmp_path / "out", ignore=shutil.ignore_patterns("stress*"))
     config = tmp_path / "net.toml"
     config.write_text(toml_text(CONFIG.model_dump(mode="json", exclude_none=True)))
     load = Mock(wraps=store.load)

@@ -131,11 +131,16 @@ def test_a_model_is_looked_at_without_what_it_was_trained_on(
         (words, "give --model, or --config of a study"),
         ([*by_model, "--config", str(tmp_path / "mine.toml")], "give --model, or --config of a study"),
         ([*by_model, "--folds", "1"], "--folds are those of a study"),
+        (
+            [*words, "--model", "nucleate", "--only", "blurred"],
+            "already has stress-part.md, which would be overwritten",
+        ),
     ):
         with pytest.raises(SystemExit) as ended:
             main(wrong)
         assert ended.value.code == 2
         assert why in capsys.readouterr().err
+    assert (tmp_path / "out" / "results" / "stress-part.md").read_text(encoding="utf-8") in said.out
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.uint32])

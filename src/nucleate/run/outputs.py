@@ -137,7 +137,9 @@ def refuse_existing(output: Path, files: Iterable[Path]) -> None:
     there = next((file for file in files if file.exists()), None)
     if there is not None:
         shown = one_line(there.name)
-        raise UsageError(f"{output} already has {shown}, which would be overwritten; choose another output folder")
+        raise UsageError(
+            f"{output} already has {shown}, which would be overwritten; move it away or choose another output folder"
+        )
 
 
 def clear_half_written(output: Path) -> None:

@@ -318,9 +318,9 @@ def how_model(card: ModelCard, device: str) -> tuple[str, str]:
 
 
 def write_stress(
-    folder: Path, rows: Sequence[StressRow], *, how: tuple[str, str], command: str, part: bool = False
+    folder: Path, rows: Sequence[StressRow], *, how: tuple[str, str], command: str, called: str = "stress"
 ) -> str:
-    """Write ``stress.md`` and ``stress.csv`` and give the text of the table.
+    """Write a table, as Markdown and as CSV, and give its text.
 
     Parameters
     ----------
@@ -332,11 +332,10 @@ def write_stress(
         From `how_study` or `how_model`.
     command : str
         The call, for the notes.
-    part : bool
-        Whether these are some of the changes or folds: then the files are ``stress-part.md`` and ``stress-part.csv``,
-        and a table of all stays as it is.
+    called : str
+        Name of the files, without their endings.
     """
-    folder, called = make_folder(folder), "stress-part" if part else "stress"
+    folder = make_folder(folder)
     kinds = sorted({kind for row in rows for kind in row.by_kind})
     names = ["change", "level", "person", "images", "before", "after", "loss", "low", "high"]
     names += ["found before", "found after", *(f"{kind} {side}" for kind in kinds for side in ("before", "after"))]

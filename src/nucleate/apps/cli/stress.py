@@ -67,13 +67,15 @@ def stress(
     if model is not None and folds:
         raise UsageError("--folds are those of a study; with --model, images that it was trained on are left out")
     from nucleate.core.files import check_place
+    from nucleate.run.outputs import refuse_existing
     from nucleate.study.changes import check_changes
 
     names = [name.strip() for name in only.split(",") if name.strip()]
     check_changes(names)
-    results = output / "results"
+    results, called = output / "results", "stress-part" if names or folds else "stress"
+    refuse_existing(results, [results / f"{called}.md", results / f"{called}.csv"])
     if model is not None:
-        check_place(results / "stress.md")
+        check_place(results / f"{called}.md")
     place = import_training(device, 1)  # a picture a thread is faster than a picture over all threads
     from nucleate.api import load_segmenter
     from nucleate.core.cores import cores
@@ -107,4 +109,4 @@ def stress(
         "stress", data, output=output, model=model and Path(model), config=config, table=table, folds=folds,
         images=images, only=only,
     )  # fmt: skip
-    typer.echo(write_stress(results, rows, how=how, command=command, part=bool(names or folds)))
+    typer.echo(write_stress(results, rows, how=how, command=command, called=called))
