@@ -15,8 +15,9 @@ import numpy as np
 from nucleate import __version__
 from nucleate.core.files import cannot_write
 from nucleate.run import outputs
-from nucleate.run.journal import JOURNAL_NAME, Journal, Outcome
+from nucleate.run.journal import JOURNAL_NAME, Journal, Outcome, rename_sources
 from nucleate.run.naming import unique_names
+from nucleate.run.resuming import moved, outdated
 from nucleate.run.single import BatchSettings, Done, Progress, SegmenterLike, Task, WorkBench
 from nucleate.run.threads import ThreadCrew
 
@@ -207,6 +208,14 @@ def _open_journal(
     sources: Sequence[Source], output: Path, *, settings: BatchSettings
 ) -> tuple[Journal, dict[str, str]]:
     journal = Journal(output / JOURNAL_NAME, settings.fingerprint(), resume=settings.resume)
+    past = outdated(sources, journal) if settings.keep_earlier else {}
+    changes: dict[str, str | None] = {**past, **moved(sources, journal)}
+    if changes:
+        for name in (journal.names[key] for key, now in changes.items() if now is None):
+            outputs.remove_result(output, name, exports=settings.exports)
+            shutil.rmtree(outputs.strips_folder(output, name), ignore_errors=True)
+        rename_sources(journal.path, changes)
+        journal = Journal(journal.path, settings.fingerprint(), resume=True)
     names = unique_names(sources, journal.names)
     new = [name for key, name in names.items() if key not in journal.names]
     written = [file for name in new for file in outputs.files_of(output, name, exports=settings.exports)]
@@ -227,6 +236,12 @@ def _write_common(summary: BatchSummary, output: Path, *, settings: BatchSetting
         **settings.record,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "inputs": [{"name": o.name, "path": o.source, "sha256": o.sha256, "status": o.status} for o in everything],
+        "inputs": [_recorded(outcome) for outcome in everything],
     }
     outputs.write_record(output / "run.json", record)
+
+
+def _recorded(outcome: Outcome) -> dict[str, Any]:
+    files = [{"path": path, "sha256": sha256} for path, sha256 in outcome.files.items()]
+    known = {"name": outcome.name, "path": outcome.source, "sha256": outcome.sha256, "status": outcome.status}
+    return known | ({"files": files} if files else {})

@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
 import itertools
 import os
 import stat
-import tempfile
 import zipfile
-import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from nucleate.core.files import absolute
 from nucleate.core.folders import each_folder, matches_of, named_again
 from nucleate.core.text import one_line
-from nucleate.errors import InputError, TooLargeError, UsageError
+from nucleate.errors import InputError, UsageError
 from nucleate.io.images import IMAGE_SUFFIXES, open_image, read_image
-from nucleate.run.archives import Entry, entries_of, entry_of, open_entry
+from nucleate.run.archives import Entry, entries_of
+from nucleate.run.content import content_hash, local_file
 from nucleate.run.layouts import (
     is_image_folder,
     is_own,
@@ -40,19 +38,16 @@ from nucleate.run.pictures import (
     only_part,
     split_part,
     stamp_of,
-    tell_of_more,
     why_no_picture,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from nucleate.core.image import Image
     from nucleate.core.lazy import LazyImage
 
 __all__ = ["Source", "content_hash", "expand", "local_file"]
-
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -113,9 +108,9 @@ class Source:
             return f"!{self.member}"
         return "" if self.picture is None else f"#{self.picture}"
 
-    def sha256(self) -> str:
+    def sha256(self, each: dict[str, str] | None = None) -> str:
         """Compute the hash of its content; see `content_hash`."""
-        return content_hash(self)
+        return content_hash(self, each)
 
     def stamp(self) -> tuple[tuple[int, int], ...]:
         """Give size and time of the last change of each of its files, to see whether it is left alone meanwhile."""
@@ -227,84 +222,6 @@ def expand(
     if all(source.problem and not is_there(source.path) for source in sources):
         raise UsageError(f"nothing to do: {'; '.join(source.problem for source in sources)}")
     return sources
-
-
-def content_hash(source: Source) -> str:
-    """Compute the SHA-256 of an input's bytes, in hexadecimal; a folder counts as its files' names and bytes.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or has a problem that was known before.
-    """
-    if source.problem:
-        raise InputError(source.problem)
-    digest = hashlib.sha256()
-    try:
-        if source.path.is_dir():
-            for file in sorted(p for p in source.path.rglob("*") if p.is_file()):
-                digest.update(os.fsencode(file.relative_to(source.path)) + b"\0")
-                with file.open("rb") as stream:
-                    _feed(digest.update, stream)
-        else:
-            with _opened(source) as stream:
-                _feed(digest.update, stream)
-            for file in files_of_set(source):
-                with file.open("rb") as stream:
-                    _feed(digest.update, stream)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{source.shown}: cannot be read: {reason}; check that it is there and may be read") from error
-    return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def local_file(source: Source, folder: Path, *, max_bytes: int | None = None) -> Iterator[Path]:
-    """Give the path of an input as a plain file; a zip's member is unpacked into `folder` for the while.
-
-    Raises
-    ------
-    InputError
-        If the archive or its member is damaged or encrypted.
-    TooLargeError
-        If the member unpacks to more than `max_bytes`.
-    """
-    if not source.member:
-        yield source.path
-        return
-    # A folder for each: members of one name may be unpacked at once.
-    with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as own:
-        target = Path(own) / PurePosixPath(source.member).name
-        with _opened(source) as stream, target.open("wb") as copy:
-            written = 0
-            while block := stream.read(_BLOCK):
-                written += len(block)
-                if max_bytes is not None and written > max_bytes:
-                    raise TooLargeError(f"{source.shown}: unpacks to over {max_bytes:,} bytes; raise --memory")
-                copy.write(block)
-        tell_of_more(source.path, source.member, unpacked=target)
-        yield target
-
-
-def _feed(update: Callable[[bytes], None], stream: BinaryIO) -> None:
-    while block := stream.read(_BLOCK):
-        update(block)
-
-
-@contextlib.contextmanager
-def _opened(source: Source) -> Iterator[BinaryIO]:
-    if not stat.S_ISREG(source.path.stat().st_mode):  # reading from a pipe would wait for ever
-        raise InputError(f"{source.shown}: not a regular file; name an image")
-    if not source.member:
-        with source.path.open("rb") as stream:
-            yield stream
-        return
-    try:
-        with open_entry(source.path, entry_of(source.path, source.member, known=source.entry)) as member:
-            yield member
-    except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
-        what = f"cannot be unpacked: {str(error) or 'it ends too soon'}; check the archive"
-        raise InputError(f"{source.shown}: {what}") from error
 
 
 def _unusable(name: str, why: str) -> Source:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nucleate.core.files import atomic_path, cannot_write
@@ -59,6 +59,8 @@ class Outcome:
         Time to read, segment and write it.
     error : str
         One line; empty when all went well.
+    files : dict of str to str
+        Of an input of several files the place of each, and its hash.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Outcome:
     median_area_px: float | None = None
     seconds: float = 0.0
     error: str = ""
+    files: dict[str, str] = field(default_factory=dict)
 
 
 class Journal:
@@ -183,22 +186,25 @@ def sources_of(path: Path) -> dict[str, str]:
     return {key: name for line in lines for key, name in line["names"].items()}
 
 
-def rename_sources(path: Path, keys: Mapping[str, str]) -> None:
-    """Write in a journal that inputs lie elsewhere now: new keys by old ones.
+def rename_sources(path: Path, keys: Mapping[str, str | None]) -> None:
+    """Write in a journal that inputs lie elsewhere now, or are none any more: new keys, or none, by old ones.
 
     Raises
     ------
     OutputError
         If it cannot be read or written.
     """
-    lines = _whole_lines(path)
-    for line in lines:
+    kept = []
+    for line in _whole_lines(path):
         if line["kind"] == "names":
-            line["names"] = {keys.get(key, key): name for key, name in line["names"].items()}
+            named = ((keys.get(key, key), name) for key, name in line["names"].items())
+            line["names"] = {key: name for key, name in named if key is not None}
         elif line["kind"] == "done":
             line["source"] = keys.get(line["source"], line["source"])
+        if line.get("source", "") is not None:
+            kept.append(line)
     with atomic_path(path) as temporary:
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="ascii")
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:

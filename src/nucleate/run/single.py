@@ -189,8 +189,8 @@ class Work:
     Parameters
     ----------
     task : Task
-    sha256 : str
-        Of its content.
+    sha256, files : str, dict of str to str
+        Of its content, and of each of its files if they are several.
     seconds : float
         Spent so far.
     stamp : tuple
@@ -207,6 +207,7 @@ class Work:
 
     task: Task
     sha256: str = ""
+    files: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     stamp: tuple[tuple[int, int], ...] = ()
     plan: Plan | None = None
@@ -278,11 +279,10 @@ class WorkBench:
         NucleateError
             If no other input could be done either.
         """
-        assert work.plan is not None
-        plan = work.plan
 
         def some(work: Work) -> Work:
-            self._large.write(work.task.source, plan, share=strips)
+            assert work.plan is not None
+            self._large.write(work.task.source, work.plan, share=strips)
             return work
 
         return _through(work, some)
@@ -295,11 +295,11 @@ class WorkBench:
         OutputError
             If the folder cannot be written.
         """
-        source = work.task.source
+        task, source = work.task, work.task.source
         if work.resumed:
-            assert work.task.before is not None
-            return Done(work.task.before, resumed=True)
-        base = Outcome(work.task.name, source.key, "failed", work.sha256, seconds=round(work.seconds, 3))
+            assert task.before is not None
+            return Done(task.before, resumed=True)
+        base = Outcome(task.name, source.key, "failed", work.sha256, seconds=round(work.seconds, 3), files=work.files)
         if work.result is None:
             assert work.error is not None
             return Done(replace(base, error=explain(work.error, source)), error=work.error)
@@ -322,10 +322,9 @@ class WorkBench:
         return before.status == "ok" and before.sha256 == sha256 and all(file.exists() for file in files)
 
     def _hash(self, work: Work) -> Work:
-        task = work.task
-        work = replace(work, stamp=task.source.stamp(), sha256=task.source.sha256())
-        finished = task.before is not None and self._is_finished(task.before, work.sha256)
-        return replace(work, resumed=finished)
+        task, files = work.task, dict[str, str]()
+        work = replace(work, stamp=task.source.stamp(), sha256=task.source.sha256(files), files=files)
+        return replace(work, resumed=task.before is not None and self._is_finished(task.before, work.sha256))
 
     def _plan(self, work: Work) -> Work:
         source, least = work.task.source, self._settings.large_pixels

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from nucleate.core.files import absolute
 from nucleate.core.image import Image
 from nucleate.core.lazy import LazyImage, lazy
 from nucleate.core.normalize import to_grey
@@ -62,13 +63,16 @@ class FieldSource(Source):
         """Its name for messages: well, field and first file."""
         return f"{self.stem} ({one_line(self.path.name)})"
 
-    def sha256(self) -> str:
-        """Compute one hash of all its files."""
+    def sha256(self, each: dict[str, str] | None = None) -> str:
+        """Compute one hash of all its files; `each` gets theirs."""
         assert self.field is not None
         digest = hashlib.sha256()
         for file in self.field.files:
             # Of an OME-Zarr plate only the field's own folder is hashed, not the plate once a field.
-            digest.update(f"{file.channel}/{file.z}/{content_hash(Source(_own_path(file)))}\n".encode())
+            own = content_hash(Source(_own_path(file)))
+            digest.update(f"{file.channel}/{file.z}/{own}\n".encode())
+            if each is not None:
+                each[absolute(_own_path(file))] = own
         return digest.hexdigest()
 
     def stamp(self) -> tuple[tuple[int, int], ...]:

@@ -1,0 +1,121 @@
+"""The bytes of an input: their hash, and its place as a plain file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO
+
+from nucleate.core.files import absolute
+from nucleate.errors import InputError, TooLargeError
+from nucleate.run.archives import entry_of, open_entry
+from nucleate.run.pictures import files_of_set, tell_of_more
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from nucleate.run.inputs import Source
+
+__all__ = ["content_hash", "local_file"]
+
+_BLOCK = 1 << 20
+
+
+def content_hash(source: Source, each: dict[str, str] | None = None) -> str:
+    """Compute the SHA-256 of an input's bytes, in hexadecimal; a folder counts as its files' names and bytes.
+
+    Parameters
+    ----------
+    source : Source
+        If it lies in a set of files, the hash is that of the lines of their hashes.
+    each : dict of str to str, optional
+        Gets the place of each file of a set, and its hash.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or has a problem that was known before.
+    """
+    if source.problem:
+        raise InputError(source.problem)
+    digest = hashlib.sha256()
+    try:
+        if source.path.is_dir():
+            for file in sorted(p for p in source.path.rglob("*") if p.is_file()):
+                digest.update(os.fsencode(file.relative_to(source.path)) + b"\0")
+                with file.open("rb") as stream:
+                    _feed(digest.update, stream)
+        else:
+            with _opened(source) as stream:
+                _feed(digest.update, stream)
+            if others := files_of_set(source):
+                hashes = {absolute(source.path): digest.hexdigest()}
+                for file in others:
+                    with file.open("rb") as stream:
+                        hashes[absolute(file)] = hashlib.file_digest(stream, "sha256").hexdigest()
+                digest = hashlib.sha256("".join(f"{one}\n" for one in hashes.values()).encode())
+                if each is not None:
+                    each.update(hashes)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{source.shown}: cannot be read: {reason}; check that it is there and may be read") from error
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def local_file(source: Source, folder: Path, *, max_bytes: int | None = None) -> Iterator[Path]:
+    """Give the path of an input as a plain file; a zip's member is unpacked into `folder` for the while.
+
+    Raises
+    ------
+    InputError
+        If the archive or its member is damaged or encrypted.
+    TooLargeError
+        If the member unpacks to more than `max_bytes`.
+    """
+    if not source.member:
+        yield source.path
+        return
+    # A folder for each: members of one name may be unpacked at once.
+    with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as own:
+        target = Path(own) / PurePosixPath(source.member).name
+        with _opened(source) as stream, target.open("wb") as copy:
+            written = 0
+            while block := stream.read(_BLOCK):
+                written += len(block)
+                if max_bytes is not None and written > max_bytes:
+                    raise TooLargeError(f"{source.shown}: unpacks to over {max_bytes:,} bytes; raise --memory")
+                copy.write(block)
+        tell_of_more(source.path, source.member, unpacked=target)
+        yield target
+
+
+def _feed(update: Callable[[bytes], None], stream: BinaryIO) -> None:
+    while block := stream.read(_BLOCK):
+        update(block)
+
+
+@contextlib.contextmanager
+def _opened(source: Source) -> Iterator[BinaryIO]:
+    if not stat.S_ISREG(source.path.stat().st_mode):  # reading from a pipe would wait for ever
+        raise InputError(f"{source.shown}: not a regular file; name an image")
+    if not source.member:
+        with source.path.open("rb") as stream:
+            yield stream
+        return
+    try:
+        with open_entry(source.path, entry_of(source.path, source.member, known=source.entry)) as member:
+            yield member
+    except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
+        what = f"cannot be unpacked: {str(error) or 'it ends too soon'}; check the archive"
+        raise InputError(f"{source.shown}: {what}") from error

@@ -1,0 +1,97 @@
+"""Inputs that lie elsewhere when a run goes on, and those that are part of other inputs by then."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+from tests.io.ome_sets import write_set
+from tests.run.test_batch import contents, go, save, spots
+from tests.tables import rows_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+
+def _images(out: Path) -> list[str]:
+    """List the images of a folder of results, as its tables, its record and its files have them."""
+    names = [row["image"] for row in rows_of(out / "summary.csv")]
+    assert sorted(path.name.removesuffix(".labels.tif") for path in out.glob("*.labels.tif")) == sorted(names)
+    assert [one["name"] for one in json.loads((out / "run.json").read_text())["inputs"]] == names
+    return names
+
+
+def test_a_folder_that_was_moved_is_not_done_again(tmp_path: Path) -> None:
+    for place in ("a/x.png", "b/x.png", "c.png"):
+        save(tmp_path / "in" / place, spots(count=len(place) % 3 + 1))
+    (tmp_path / "in" / "bad.png").write_bytes(b"no picture")
+    go(tmp_path / "in", tmp_path / "out")
+    before = contents(tmp_path / "out")
+    shutil.copytree(tmp_path / "in", tmp_path / "copy")
+    (tmp_path / "in").rename(tmp_path / "elsewhere")
+    told: list[bool] = []
+    go(tmp_path / "elsewhere", tmp_path / "out", resume=True, notify=lambda report: told.append(report.resumed))
+    assert (sorted(told), contents(tmp_path / "out")) == ([False, True, True, True], before)
+    names = [row["image"] for row in rows_of(tmp_path / "out" / "summary.csv")]
+    assert sorted(names) == ["bad", "c", "x", "x-2"]
+    go(tmp_path / "copy", tmp_path / "out", resume=True)
+    assert len(rows_of(tmp_path / "out" / "summary.csv")) == 8, "the others are still there"
+
+
+def test_another_picture_of_the_name_of_one_that_is_gone_is_done(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "x.png", spots(count=1))
+    go(tmp_path / "in", tmp_path / "out")
+    shutil.rmtree(tmp_path / "in")
+    save(tmp_path / "new" / "x.png", spots(count=2))
+    go(tmp_path / "new", tmp_path / "out", resume=True)
+    assert [row["nuclei"] for row in rows_of(tmp_path / "out" / "summary.csv")] == ["2", "1"]
+
+
+def test_files_of_a_set_that_is_complete_now_count_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = write_set(tmp_path, [["c0.ome.tif", "c1.ome.tif", "c2.ome.tif"]])
+    kept = files[2].read_bytes()
+    files[2].unlink()
+    go(tmp_path, tmp_path / "out")
+    assert _images(tmp_path / "out") == ["c0.ome", "c1.ome"]
+    files[2].write_bytes(kept)
+    go(tmp_path, tmp_path / "out", resume=True)
+    assert _images(tmp_path / "out") == ["c0.ome"]
+    assert "removed what was written of c1.ome: other inputs have the same planes now" in caplog.text
+    go(files[0], tmp_path / "out", resume=True)
+    assert _images(tmp_path / "out") == ["c0.ome"]
+
+
+def test_a_set_of_which_the_first_file_is_gone_counts_no_more(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    first, *others = write_set(tmp_path / "in", [["c0.ome.tif", "c1.ome.tif", "c2.ome.tif"]])
+    go(tmp_path / "in", tmp_path / "out")
+    (listed,) = json.loads((tmp_path / "out" / "run.json").read_text())["inputs"]
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (first, *others)]
+    assert listed["files"] == [
+        {"path": str(path), "sha256": one} for path, one in zip((first, *others), hashes, strict=True)
+    ]
+    assert listed["sha256"] == hashlib.sha256("".join(f"{one}\n" for one in hashes).encode()).hexdigest()
+    go(others[1], tmp_path / "out", resume=True)
+    assert _images(tmp_path / "out") == ["c2.ome", "c0.ome"], "one that is named beside its set"
+    first.unlink()
+    go(tmp_path / "in", tmp_path / "out", resume=True)
+    assert _images(tmp_path / "out") == ["c1.ome", "c2.ome"]
+
+
+def test_a_file_that_has_more_pictures_now_or_fewer_counts_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "in" / "grown.ome.tif"
+    path.parent.mkdir()
+    for count, names in ((1, ["grown.ome"]), (3, ["grown_A", "grown_B", "grown_C"]), (1, ["grown.ome"])):
+        with tifffile.TiffWriter(path, ome=True) as writer:
+            for name in "ABC"[:count]:
+                writer.write(np.zeros((20, 30), np.uint8), metadata={"Name": name})
+        go(path.parent, tmp_path / "out", resume=True)
+        assert _images(tmp_path / "out") == names
+    assert list((tmp_path / "out").glob("grown_*")) == []
