@@ -63,8 +63,8 @@ def test_imagej_paints_the_same_masks(java: Any, tmp_path: Path, seed: int) -> N
         np.testing.assert_array_equal(_by_imagej(java, tmp_path / "a.zip", labels.shape), labels)
 
 
-@pytest.mark.parametrize("channels", [1, 2])
-def test_imagej_finds_the_plane(java: Any, tmp_path: Path, channels: int) -> None:  # noqa: ANN401
+@pytest.mark.parametrize("more_axes", [False, True])
+def test_imagej_finds_the_plane(java: Any, tmp_path: Path, more_axes: bool) -> None:  # noqa: ANN401
     stack = np.stack([HOLED, 0 * HOLED, np.where(HOLED > 0, HOLED + 7, 0)])
-    write_rois(tmp_path / "a.zip", stack, axes="Z", channels=channels)
+    write_rois(tmp_path / "a.zip", stack, axes="Z", more_axes=more_axes)
     np.testing.assert_array_equal(_by_imagej(java, tmp_path / "a.zip", stack.shape), stack)

@@ -81,9 +81,9 @@ def test_planes_of_stacks(tmp_path: Path) -> None:
     assert places == [("01", 0, 2, 1, 0), ("10", 0, 3, 2, 0)]
     write_rois(tmp_path / "z.zip", stack[1], axes="Z")  # a plain stack in ImageJ
     assert [(r.position, r.z_position) for r in _read(tmp_path / "z.zip")] == [(3, 0)]
-    write_rois(tmp_path / "zc.zip", stack[1], axes="Z", channels=2)
+    write_rois(tmp_path / "zc.zip", stack[1], axes="Z", more_axes=True)
     assert [(r.position, r.c_position, r.z_position) for r in _read(tmp_path / "zc.zip")] == [(0, 0, 3)]
-    write_rois(tmp_path / "t.zip", stack[1], axes="T", channels=2)  # depth projected away: in every slice
+    write_rois(tmp_path / "t.zip", stack[1], axes="T", more_axes=True)  # depth projected away: in every slice
     assert [(r.c_position, r.z_position, r.t_position) for r in _read(tmp_path / "t.zip")] == [(0, 0, 3)]
     write_rois(tmp_path / "pages.zip", stack[0])
     assert [r.position for r in _read(tmp_path / "pages.zip")] == [2]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import roifile
 import tifffile
 from tests.fakes import FakeSegmenter, run
 
@@ -36,8 +37,8 @@ def _stack(folder: Path) -> Path:
     return path
 
 
-def _run(path: Path, out: Path, **settings: str | bool | None) -> BatchSummary:
-    chosen = BatchSettings(**settings)  # type: ignore[arg-type]
+def _run(path: Path, out: Path, **settings: Any) -> BatchSummary:  # noqa: ANN401 - of any kind
+    chosen = BatchSettings(**settings)
     return run_batch(expand([str(path)]), out, segmenter=FakeSegmenter(), settings=chosen)
 
 
@@ -54,6 +55,17 @@ def test_projection(tmp_path: Path) -> None:
     column = rows[0].split(",").index("mean_intensity_actin")
     assert [float(row.split(",")[column]) for row in rows[1:]] == [20.0] * 3
     assert project(read_image(path), "max").axes == "CYX"
+
+
+@pytest.mark.parametrize(("axes", "place"), [("TZYX", (0, 2)), ("TYX", (2, 0))])
+def test_regions_lie_in_their_frame_after_depth_is_gone(tmp_path: Path, axes: str, place: tuple[int, int]) -> None:
+    pixels = np.zeros((2, 3, 40, 50), np.uint8)
+    pixels[1, 2, 10:18, 5:13] = 200
+    tifffile.imwrite(tmp_path / "a.tif", pixels if "Z" in axes else pixels[:, 2], imagej=True, metadata={"axes": axes})
+    assert _run(tmp_path / "a.tif", tmp_path / "out", exports=("imagej",), project="max").outcomes[0].nuclei == 1
+    rois: Any = roifile.roiread(tmp_path / "out" / "a.rois.zip")
+    (roi,) = rois
+    assert (roi.position, roi.t_position, roi.c_position, roi.z_position) == (*place, 0, 0)
 
 
 def test_resuming_asks_for_the_same_projection(tmp_path: Path) -> None:

@@ -110,6 +110,13 @@ def test_a_stack_with_colours(tmp_path: Path, project: str | None) -> None:
     assert any(name.startswith("a.ome.zarr/labels/nuclei/1/") for name in files)
 
 
+def test_frames_of_which_depth_is_put_together(tmp_path: Path) -> None:
+    frame = drawn((310, 420), 70)
+    stack = np.stack([np.stack([frame, frame[::-1]]), np.stack([frame // 2, frame])])
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "TZYX"})
+    check(tmp_path / "a.tif", tmp_path / "out", exports=("labels", "imagej"), project="max")
+
+
 def test_what_can_only_be_decoded_whole(tmp_path: Path) -> None:
     Pillow.fromarray(drawn((603, 517), 200)).save(tmp_path / "a.png")
     check(tmp_path / "a.png", tmp_path / "out", exports=("labels", "measurements"))

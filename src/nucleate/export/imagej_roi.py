@@ -36,7 +36,7 @@ def write_rois(
     labels: Labels,
     *,
     axes: str = "",
-    channels: int = 1,
+    more_axes: bool = False,
     confidence: NDArray[Any] | None = None,
 ) -> None:
     """Write every nucleus as a region of interest.
@@ -52,10 +52,10 @@ def write_rois(
         Label image, or a stack in which an id belongs to one plane; read part by part.
     axes : str
         Letters of the stack's axes, of ``TZI``; pages when empty and `labels` is a stack.
-    channels : int
-        How many the image has. ImageJ shows a stack with several channels or several stack axes as a hyperstack, in
-        which a region has a channel, a slice and a frame, 0 for all where the labels have no such axis, as no slice
-        where depth was projected away; otherwise it has the number of its plane.
+    more_axes : bool
+        Whether the image has axes that the labels have not: channels, or depth that was projected away. ImageJ shows a
+        stack with several axes as a hyperstack, in which a region has a channel, a slice and a frame, 0 for all where
+        the labels have no such axis; otherwise it has the number of its plane.
     confidence : (n,) ndarray, optional
         Entry ``i`` belongs to nucleus ``i + 1``; one that is not known (NaN) is left out.
 
@@ -67,7 +67,7 @@ def write_rois(
     axes = axes or "I" * (len(labels.shape) - 2)
     digits = len(str(label_type(labels)[1]))
     places = positions(axes, labels.shape[:-2])
-    hyperstack = len(axes) > 1 or (channels > 1 and bool(axes))
+    hyperstack = len(axes) > 1 or (more_axes and bool(axes))
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for number, at in enumerate(places_of(labels)):
             for shape in shapes(PlaneOf(labels, at)):

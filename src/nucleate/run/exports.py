@@ -136,8 +136,8 @@ def _write_geojson(result: Result, path: Path) -> None:
 
 
 def _write_rois(result: Result, path: Path) -> None:
-    channels, confidence = result.channels, result.confidence
-    write_rois(path, result.labels, axes=result.axes[:-2], channels=channels, confidence=confidence)
+    more = result.channels > 1 or result.is_projected
+    write_rois(path, result.labels, axes=result.axes[:-2], more_axes=more, confidence=result.confidence)
 
 
 def _write_coco(result: Result, path: Path) -> None:

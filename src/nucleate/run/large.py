@@ -199,10 +199,11 @@ class StripBench:
             watch(there := plan.there())
             for fresh, _ in enumerate(self._strips(opened, plan.planes, folder=plan.folder), 1):
                 watch(there + fresh)
-            _, image, shown = opened
+            stored, image, shown = opened
             labels = JoinedLabels(plan.folder, (*shown.stack_shape, *shown.shape_HW), planes=plan.planes)
             close = kept.pop_all().close
-        return outputs.Result(name, image, shown, labels, labels.confidence, close)
+        together = image is not stored
+        return outputs.Result(name, image, shown, labels, labels.confidence, close, is_projected=together)
 
     @contextlib.contextmanager
     def _opened(self, source: Source) -> Iterator[tuple[LazyImage, LazyImage, LazyImage]]:

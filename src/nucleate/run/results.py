@@ -43,6 +43,8 @@ class Result:
         Closes and removes what the result stands on.
     file_name : str
         Of the input, with its folders and slashes between them; the name of `image` when empty.
+    is_projected : bool
+        Whether planes of the input were put together.
     measured : list
         Gets `tables` when they are computed, for the same under another name too.
     """
@@ -54,6 +56,7 @@ class Result:
     confidence: NDArray[np.float32]
     release: Callable[[], None] | None = None
     file_name: str = ""
+    is_projected: bool = False
     measured: list[dict[str, NDArray[Any]]] = field(default_factory=list, repr=False, compare=False)
 
     @property

@@ -351,10 +351,10 @@ class WorkBench:
         """Segment an input in memory; None where it does not fit."""
         limit = None if self._settings.max_bytes is None else self._settings.max_bytes // beside
         try:
-            image = source.read(self._scratch, max_bytes=None if limit is None else limit // 2)
+            stored = source.read(self._scratch, max_bytes=None if limit is None else limit // 2)
         except TooLargeError:
             return None
-        image = project(image, self._settings.project) if self._settings.project else image
+        image = project(stored, self._settings.project) if self._settings.project else stored
         shown = image.channel(self._settings.channel)
         rows, columns = shown.shape_HW
         # The labels of one plane are in the segmenter's own count.
@@ -367,7 +367,8 @@ class WorkBench:
         if limit is not None and needed > limit:
             return None
         found = self._segmenter.segment(shown, max_bytes=spare)
-        return outputs.Result(name, lazy(image), lazy(shown), found.labels, np.asarray(found.confidence))
+        sure, together = np.asarray(found.confidence), image is not stored
+        return outputs.Result(name, lazy(image), lazy(shown), found.labels, sure, is_projected=together)
 
 
 def _through(work: Work, *steps: Callable[[Work], Work]) -> Work:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import roifile
+import tifffile
 from PIL import Image
 from tests.fakes import FakeSegmenter
 
@@ -102,6 +104,21 @@ def test_what_is_being_packed_stays_until_it_is(desk: Desk, tmp_path: Path) -> N
         assert {name: archive.read(name) for name in archive.namelist()} == expected
     del pieces
     assert len(list(_scratch(tmp_path))) == 3
+
+
+def test_regions_lie_in_their_frame_after_depth_is_gone(desk: Desk, tmp_path: Path) -> None:
+    pixels = np.zeros((2, 3, 40, 50), np.uint8)
+    pixels[1, 2, 10:18, 5:13] = 200
+    tifffile.imwrite(tmp_path / "tz.tif", pixels, imagej=True, metadata={"axes": "TZYX"})
+    (number,) = desk.open(str(tmp_path / "tz.tif"))
+    job = desk.run([number], Choices(project="max"))
+    while job.state not in {"done", "failed"}:
+        time.sleep(0.01)
+    _, one = desk.prepare([number], ["imagej"])
+    assert one.alone is not None
+    rois: Any = roifile.roiread(one.alone)
+    (roi,) = rois
+    assert (roi.position, roi.t_position, roi.z_position) == (0, 2, 0)
 
 
 def _scratch(folder: Path) -> Iterator[Path]:

@@ -231,5 +231,6 @@ def _write(entry: Entry, finished: Finished, *, exports: Sequence[str], views: V
         shown = image.channel(choices.channel)
         with views.stored_labels(finished, shown.stack_shape) as labels:
             name, file_name = finished.outcome.name, entry.source.file_name
-            result = outputs.Result(name, image, shown, labels, confidence.astype("float32"), file_name=file_name)
+            sure, together = confidence.astype("float32"), image is not opened
+            result = outputs.Result(name, image, shown, labels, sure, file_name=file_name, is_projected=together)
             outputs.write_result(result, place, exports=exports)
