@@ -20,7 +20,7 @@ from nucleate.run.weights import find_model, write_card
 from nucleate.study import stress
 from nucleate.study.changes import CHANGES, Change, rescaled
 from nucleate.study.crossfold import ALL, CrossPlan
-from nucleate.study.stress import balanced, judge, run_stress
+from nucleate.study.stress import balanced, judge, run_changes, run_stress, write_stress
 from nucleate.train.config import TrainConfig
 from nucleate.train.crossfit import Ending
 from nucleate.train.loop import FINAL
@@ -203,3 +203,15 @@ def test_a_balanced_choice_is_cut_and_holds_each_type() -> None:
     assert [one.kind for one in chosen] == ["a", "a", "b", "b", "c"]
     assert chosen[-1].labels.shape == (512, 40)
     assert chosen[-1].labels.max() == 1
+
+
+def test_pictures_without_a_type_are_as_many_as_are_asked_for(tmp_path: Path) -> None:
+    samples = [replace(sample, kind="") for sample in disks(30)]
+    assert [len(balanced(samples, count)) for count in (12, 25, 99)] == [12, 25, 30]
+    chosen = balanced(samples, 25)
+    noted = dict.fromkeys((sample.image_id for sample in samples), _Noted(set()))
+    rows = run_changes(chosen, noted, only=["inverted"])  # type: ignore[arg-type]
+    write_stress(tmp_path, rows, how=("", ""), command="")
+    (header, row) = (tmp_path / "stress.csv").read_text(encoding="utf-8").splitlines()
+    assert header.endswith("found before,found after")
+    assert row.startswith("inverted,,yes,25,")

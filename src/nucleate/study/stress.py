@@ -99,6 +99,7 @@ class StressRow:
 def balanced(samples: Sequence[Sample], count: int) -> list[Sample]:
     """Take at most `count` pictures of each type, the first by id, cut to `SIDE`; pictures without nuclei stay away.
 
+    Pictures of which no type is told count as one.
     What is neither in 8 nor in 16 bits is brought to 16 (`nucleate.study.changes.whole_numbered`).
     """
     by_kind: dict[str, list[Sample]] = {}
@@ -336,7 +337,7 @@ def write_stress(
         Name of the files, without their endings.
     """
     folder = make_folder(folder)
-    kinds = sorted({kind for row in rows for kind in row.by_kind})
+    kinds = sorted({kind for row in rows for kind in row.by_kind} - {""})
     names = ["change", "level", "person", "images", "before", "after", "loss", "low", "high"]
     names += ["found before", "found after", *(f"{kind} {side}" for kind in kinds for side in ("before", "after"))]
     table: list[list[object]] = []

@@ -44,7 +44,9 @@ def stress(
     folds: Annotated[
         str, typer.Option(metavar="N,...", callback=check_folds, help="Folds looked at; all when not given.")
     ] = "",
-    images: Annotated[int, typer.Option(min=1, metavar="N", help="Images of each type.")] = 12,
+    images: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Images of each type; of all where no table tells types.")
+    ] = 12,
     only: Annotated[str, typer.Option(metavar="NAME,...", help="Changes to look at; all when not given.")] = "",
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
