@@ -54,16 +54,19 @@ def after(number: int, act: Callable[[], object]) -> Callable[[Report], None]:
     return notify
 
 
-def reading(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[Path], object], *, place: Any = inputs) -> None:  # noqa: ANN401
+def reading(
+    monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[Path], object], *, by: tuple[Any, str] | None = None
+) -> None:
     """Do something to a file between the moment it was hashed and the moment it is read."""
-    real = place.read_image
+    place, reader = by or (inputs, "read_image")
+    real = getattr(place, reader)
 
     def read(path: Path, **more: Any) -> Any:  # noqa: ANN401
         if path.name == name:
             act(path)
         return real(path, **more)
 
-    monkeypatch.setattr(place, "read_image", read)
+    monkeypatch.setattr(place, reader, read)
 
 
 def check(summary: BatchSummary, wrong: int, *, said: str) -> None:
@@ -115,7 +118,7 @@ def test_fields_of_a_plate_that_change(tmp_path: Path, monkeypatch: pytest.Monke
     for name in ("A01_1_DAPI.tif", "A01_1_actin.tif", "A02_1_DAPI.tif"):
         save(tmp_path / "p" / name, spots=2)
     # Any file of a field counts, not the first one alone.
-    reading(monkeypatch, "A01_1_actin.tif", lambda path: save(path, spots=1), place=sources)
+    reading(monkeypatch, "A01_1_actin.tif", lambda path: save(path, spots=1), by=(sources, "open_image"))
     fields = sources.field_sources(read_plate(tmp_path / "p"))
     settings = BatchSettings(channel="DAPI")
     summary = run_batch(fields, tmp_path / "out", segmenter=FakeSegmenter(), settings=settings)

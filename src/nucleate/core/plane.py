@@ -285,5 +285,6 @@ def _samples(plane: Plane, steps: Iterable[int]) -> dict[int, NDArray[Any]]:
     for top in range(0, max(height, 1), strip):
         pixels = plane.read(slice(top, min(top + strip, height)), slice(0, width))
         for step, found in parts.items():
-            found.append(pixels[-top % step :: step, ::step].copy())  # of a view all would be held
+            part = pixels[-top % step :: step, ::step]
+            found.append(part if step == 1 else part.copy())  # of a view all would be held
     return {step: found[0] if len(found) == 1 else np.concatenate(found) for step, found in parts.items()}
