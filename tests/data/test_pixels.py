@@ -20,7 +20,7 @@ from tests.data.files import equal, png
 from tests.io import ome_sets
 
 from nucleate.data import source
-from nucleate.data.pixels import decode_label_planes, decode_labels, read_mask, read_picture
+from nucleate.data.pixels import decode_label_planes, decode_labels, read_mask, read_picture, stored_labels
 from nucleate.data.source import open_source
 from nucleate.errors import DataError
 from nucleate.io.images import read_image
@@ -264,6 +264,16 @@ def test_label_images_may_be_numpy_arrays_but_no_pickles() -> None:
         np.save(buffer, data, allow_pickle=True)
         with pytest.raises(DataError, match="x"):
             decode_labels(buffer.getvalue(), "x")
+
+
+def test_label_images_in_files_of_a_set_have_their_own_planes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for channel, file in enumerate(ome_sets.write_set(tmp_path, [["c0.ome.tif", "c1.ome.tif", "c2.ome.tif"]])):
+        data = file.read_bytes()
+        assert equal(stored_labels(data, file.name), ome_sets.plane(0, channel))
+        assert decode_label_planes(data, file.name).shape == (5, 6)
+    two, _ = ome_sets.write_set(tmp_path, [["two.ome.tif", "two.ome.tif", "one.ome.tif"]])
+    assert decode_label_planes(two.read_bytes(), two.name).shape == (2, 5, 6)
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("pointing", [False, True])

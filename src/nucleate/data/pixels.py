@@ -7,7 +7,6 @@ import hashlib
 import io
 import math
 import struct
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,13 +16,14 @@ from nucleate.core.labels import relabel
 from nucleate.core.text import one_line
 from nucleate.data import source as limits
 from nucleate.errors import DataError, InputError, TooLargeError
-from nucleate.io.faults import check_size
+from nucleate.io.faults import check_size, quiet
 from nucleate.io.images import open_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+    from tifffile import TiffFile
 
     from nucleate.core.lazy import LazyImage
     from nucleate.data.source import Source
@@ -212,9 +212,7 @@ def _whole_numbers(pixels: NDArray[Any], name: str) -> NDArray[Any]:
 
 def _guarded(read: Callable[[], _Found], name: str) -> _Found:
     try:
-        # Decoders warn about harmless oddities of files (tags, chunks); damage raises.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():  # decoders warn about harmless oddities of files (tags, chunks); damage raises
             return read()
     except (DataError, MemoryError):
         raise
@@ -257,10 +255,17 @@ def _by_format(data: bytes, name: str) -> NDArray[Any]:
         return np.asarray(picture if picture.mode in _PLAIN_MODES else picture.convert("RGB"))
 
 
-def _tiff(data: bytes, name: str) -> NDArray[Any]:
+def _opened_tiff(data: bytes) -> TiffFile:
+    """Open a TIFF file with its own planes alone: those that lie elsewhere would be filled with zeros."""
     import tifffile
 
-    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+    tiff = tifffile.TiffFile(io.BytesIO(data))
+    lacks_planes = any(None in list(one.pages) for one in tiff.series)
+    return tifffile.TiffFile(io.BytesIO(data), is_ome=False) if lacks_planes else tiff
+
+
+def _tiff(data: bytes, name: str) -> NDArray[Any]:
+    with _opened_tiff(data) as tiff:
         series = tiff.series[0]
         alike = sum((one.shape, one.dtype) == (series.shape, series.dtype) for one in tiff.series)
         if alike > 1:
@@ -283,9 +288,7 @@ def _tiff(data: bytes, name: str) -> NDArray[Any]:
 
 def _tiff_planes(data: bytes, name: str) -> NDArray[Any] | None:
     """Decode a stack along depth, time or files, (N, H, W); None if it is none."""
-    import tifffile
-
-    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+    with _opened_tiff(data) as tiff:
         series = tiff.series[0]
         alike = [one for one in tiff.series if (one.shape, one.dtype) == (series.shape, series.dtype)]
         axes, shape = series.get_axes(squeeze=True), series.get_shape(squeeze=True)
