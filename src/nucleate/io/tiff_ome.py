@@ -19,7 +19,7 @@ from nucleate.io.faults import fault
 from nucleate.io.tiff_head import first_description
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from tifffile import TiffPageSeries
 
@@ -63,7 +63,9 @@ class _Set(NamedTuple):
 
     root: ElementTree.Element
     images: list[tuple[ElementTree.Element, frozenset[_Plane | None]]]
-    files: frozenset[_Plane | None]
+    files: dict[_Plane | None, list[int]]  # the numbers of the pictures
+    by_uuid: dict[str | None, list[_Plane]]
+    by_name: dict[str, list[_Plane]]  # in lower case
 
 
 class _Here(NamedTuple):
@@ -146,8 +148,8 @@ def _with_metadata(path: Path, tiff: TiffFile) -> TiffFile:
     if told is None:
         return tiff
     bare = real.name if is_bare_here else _POINTED[tiff].name
-    is_known = uuid is not None and any(plane is not None and plane[0] == uuid for plane in told.files)
-    is_copy = is_known and _is_copy(path, real, planes={one for one in told.files if one and one[0] == uuid})
+    is_known = uuid is not None and uuid in told.by_uuid
+    is_copy = is_known and _is_copy(path, real, planes=told.by_uuid[uuid])
     here = _Here(real.name, uuid, is_known, pointer is None, bare, is_copy)
     kept = _kept(told, here)
     files = {name: _beside(path, real, name=name) for name in set[str]().union(*kept.values())}
@@ -259,7 +261,14 @@ def _set(path: Path, text: str | bytes) -> _Set | None:
         told = [one.find("{*}UUID") for one in image.findall("{*}Pixels/{*}TiffData")]
         planes = (None if one is None else (one.text, one.get("FileName", "")) for one in told)
         images.append((image, frozenset(planes)))
-    return _Set(root, images, frozenset[_Plane | None]().union(*(planes for _, planes in images)))
+    found = _Set(root, images, {}, {}, {})
+    for number, (_, those) in enumerate(images):
+        for plane in those:
+            found.files.setdefault(plane, []).append(number)
+    for plane in filter(None, found.files):
+        found.by_uuid.setdefault(plane[0], []).append(plane)
+        found.by_name.setdefault(plane[1].lower(), []).append(plane)
+    return found
 
 
 def _beside(path: Path, real: Path, *, name: str) -> Path | None:
@@ -300,14 +309,21 @@ def _read_set(path: Path, size: int, *_: int) -> tuple[_Set | None, bool]:
 
 def _kept(told: _Set, here: _Here) -> dict[ElementTree.Element, set[str]]:
     """Keep the pictures that have planes in a file, or in a file they share, each with the names of its files."""
-    files = {plane: here.file_of(plane) for plane in told.files}
-    mine = {plane for plane, file in files.items() if file == here.name}
-    shared = {files[plane] for _, planes in told.images if not planes.isdisjoint(mine) for plane in planes} - {""}
-    within = {plane for plane, file in files.items() if file in shared}
+
+    def within(names: Collection[str]) -> set[_Plane | None]:
+        named = (plane for name in names for plane in told.by_name.get(name.lower(), ()))
+        may_be = [*named, *(told.by_uuid[here.uuid] if here.is_known else ()), *(told.files.keys() & {None})]
+        return {plane for plane in may_be if here.file_of(plane) in names}
+
+    def pictures_of(planes: Iterable[_Plane | None]) -> list[int]:
+        return sorted({number for plane in planes for number in told.files[plane]})
+
+    mine = within({here.name})
+    shared = {here.file_of(plane) for number in pictures_of(mine) for plane in told.images[number][1]} - {""}
     # The only picture of a file that got another name is still its own; of several, and of other files' nobody knows.
     is_only = not mine and here.is_own and len(told.images) == 1
-    kept = (one for one in told.images if is_only or not one[1].isdisjoint(within))
-    return {image: {files[plane] for plane in planes} - {""} for image, planes in kept}
+    kept = (told.images[number] for number in ([0] if is_only else pictures_of(within(shared))))
+    return {image: {here.file_of(plane) for plane in planes} - {""} for image, planes in kept}
 
 
 def _moved(here: Path, plane: _Plane, *, file: Path | None) -> str | None:
