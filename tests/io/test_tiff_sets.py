@@ -14,8 +14,7 @@ from tests.io.reading import read_both_ways
 from nucleate.errors import InputError
 from nucleate.io import tiff_ome
 from nucleate.io.faults import quiet
-from nucleate.io.images import open_image, pictures_of, read_image
-from nucleate.io.tiff import set_members
+from nucleate.io.images import layout_of, open_image, pictures_of, read_image
 from nucleate.run.inputs import content_hash, expand
 
 pytestmark = pytest.mark.base
@@ -36,7 +35,7 @@ def _is_position(path: Path, number: int, *, picture: int | None = None) -> None
 def test_positions_in_files_of_their_own_are_read_each_once(tmp_path: Path, *, pointing: bool, uuids: bool) -> None:
     files = write_set(tmp_path, POSITIONS, pointing=pointing, uuids=uuids)
     for number, path in enumerate(files):
-        assert (pictures_of(path), set_members(path)) == ([""], {})
+        assert layout_of(path) == ([""], {})
         _is_position(path, number)
     sources = expand([str(tmp_path)])
     assert [(one.path, one.picture, one.stem) for one in sources] == [(one, None, one.stem) for one in files]
@@ -137,7 +136,7 @@ def test_positions_of_which_each_is_spread_over_files_are_put_together(tmp_path:
     assert [one.path for one in sources] == [files[0], files[2]]
     for number in range(2):
         _is_position(files[2 * number], number)
-        assert set_members(files[2 * number]) == {files[2 * number + 1]: False}
+        assert layout_of(files[2 * number])[1] == {files[2 * number + 1]: False}
         other = read_both_ways(files[2 * number + 1])
         np.testing.assert_array_equal(other.pixels, plane(number, 1))
         assert other.pixel_size_um == pytest.approx(((number + 1) / 10,) * 2)
@@ -145,7 +144,7 @@ def test_positions_of_which_each_is_spread_over_files_are_put_together(tmp_path:
 
 def test_channels_in_files_of_their_own_are_put_together_for_all_positions(tmp_path: Path) -> None:
     first, other = write_set(tmp_path, [["c0.ome.tif", "c1.ome.tif"]] * 3)
-    assert set_members(first) == {other: False}
+    assert layout_of(first)[1] == {other: False}
     sources = expand([str(tmp_path)])
     assert [(one.path, one.picture, one.stem) for one in sources] == [(first, n, f"c0_Pos{n}") for n in range(3)]
     for number in range(3):
@@ -228,6 +227,20 @@ def test_of_many_positions_only_the_files_that_are_needed_are_opened(tmp_path: P
     files = write_set(tmp_path, [[f"p{n}.ome.tif"] for n in range(9)])
     np.testing.assert_array_equal(read_image(files[4]).pixels, plane(4, 0))
     assert set(opened) == {files[4].name}
+
+
+def test_of_many_positions_only_those_of_a_file_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = write_set(tmp_path, [[f"p{n}.ome.tif"] * 2 for n in range(9)])
+    asked = set()
+    plain = tiff_ome._Here.file_of
+
+    def noted(here: tiff_ome._Here, plane: tuple[str | None, str] | None) -> str:
+        asked.add(plane)
+        return plain(here, plane)
+
+    monkeypatch.setattr(tiff_ome._Here, "file_of", noted)
+    np.testing.assert_array_equal(read_image(files[4]).pixels, [plane(4, channel) for channel in range(2)])
+    assert asked == {("urn:uuid:p4.ome.tif", "p4.ome.tif")}
 
 
 def test_metadata_that_all_point_to_are_read_once(tmp_path: Path, opened: list[str]) -> None:

@@ -17,8 +17,7 @@ from tests.io.reading import numbers, read_both_ways
 
 from nucleate.errors import InputError
 from nucleate.io import tiff_windows
-from nucleate.io.images import open_image, read_image
-from nucleate.io.tiff import set_members
+from nucleate.io.images import layout_of, open_image, read_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,12 +47,12 @@ def test_the_first_file_of_an_ome_set_gives_the_set(tmp_path: Path) -> None:
     image = read_both_ways(first)
     assert (image.axes, image.pixel_size_um) == ("TYX", (0.5, 0.5))
     np.testing.assert_array_equal(image.pixels, [numbers(5, 6) + t for t in range(3)])
-    assert set_members(first) == dict.fromkeys(others, False)
+    assert layout_of(first)[1] == dict.fromkeys(others, False)
     for t, path in enumerate(others, 1):
-        assert set_members(path) == {}
+        assert layout_of(path)[1] == {}
         np.testing.assert_array_equal(read_both_ways(path).pixels, numbers(5, 6) + t)
     others[0].unlink()
-    assert set_members(first) == {}
+    assert layout_of(first)[1] == {}
     np.testing.assert_array_equal(read_both_ways(first).pixels, numbers(5, 6))
 
 

@@ -16,7 +16,7 @@ from nucleate.errors import NucleateError
 from nucleate.io.faults import check_size, fault, quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -30,11 +30,10 @@ __all__ = [
     "Format",
     "format_of",
     "is_zarr",
+    "layout_of",
     "open_image",
     "pictures_of",
     "read_image",
-    "set_members_of",
-    "set_names_of",
 ]
 
 
@@ -241,43 +240,35 @@ def pictures_of(path: Path | str) -> list[str]:
         return names
 
 
-def set_members_of(path: Path | str) -> dict[Path, bool]:
-    """List the other files in which planes of a file's pictures lie, of a set of OME-TIFF files that are all there.
+def layout_of(
+    path: Path | str, named: Callable[[set[Path]], None] = lambda _: None
+) -> tuple[list[str], dict[Path, bool]]:
+    """List `pictures_of` a file, and the other files in which their planes lie, of a set of OME-TIFF files.
 
     Parameters
     ----------
     path : Path or str
+    named : callable
+        Is told all other files on which the answer depends, there or not, before they are looked into.
 
     Returns
     -------
-    dict of Path to bool
-        Whether pictures of its own begin in each: else it is brought along by others. Links are followed.
+    (list of str, dict of Path to bool)
+        The other files while all of them are there, and whether pictures of its own begin in each: else it is brought
+        along by others. Links are followed.
 
     Raises
     ------
-    InputError
+    InputError, MissingExtraError
         As `read_image`.
     """
-    return _asked_of_set(Path(path), "set_members") or {}
-
-
-def set_names_of(path: Path | str) -> list[Path]:
-    """List all files on which `set_members_of` depends but itself, whether or not they are there.
-
-    Raises
-    ------
-    InputError
-        As `read_image`.
-    """
-    return _asked_of_set(Path(path), "set_names") or []
-
-
-def _asked_of_set(path: Path, question: str) -> Any:  # noqa: ANN401 - what the reader's function gives
+    path = Path(path)
     known = format_of(path)
     if known.name != "TIFF":
-        return None
+        return pictures_of(path), {}
     with _guarded(path, known):
-        return getattr(known.reader(), question)(path)
+        found: tuple[list[str], dict[Path, bool]] = known.reader().layout(path, named)
+        return found
 
 
 def is_zarr(folder: Path) -> bool:

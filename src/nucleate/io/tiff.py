@@ -22,9 +22,11 @@ from nucleate.io.tiff_windows import lazy_series
 from nucleate.io.windows import at_level, choose_level, choose_picture, kept_open, names_of_channels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-__all__ = ["open_lazy", "pictures", "read", "set_members", "set_names"]
+__all__ = ["layout", "open_lazy", "pictures", "read"]
 
 _SIDE_PICTURES = re.compile(
     r"(?<![a-z])(label|macro|thumb(nail)?|overview|barcode)(image|mask|photo)?(?![a-z])", re.IGNORECASE
@@ -178,37 +180,27 @@ def pictures(path: Path) -> list[str]:
         return [name for name, _ in _pictures(path, tiff)]
 
 
-def set_members(path: Path) -> dict[Path, bool]:
-    """List the other files in which planes of a file's pictures lie; tell which have pictures of their own.
+def layout(path: Path, named: Callable[[set[Path]], None]) -> tuple[list[str], dict[Path, bool]]:
+    """List `pictures`, and the other files in which planes of them lie; tell which have pictures of their own.
 
     Raises
     ------
     InputError, OSError, ValueError, ...
         As `read`.
     """
-    with _opened(path) as tiff:
-        whole = [one for _, one in _pictures(path, tiff) if _is_whole(tiff, one)]
+    with _opened(path, named) as tiff:
+        found = _pictures(path, tiff)
+        whole = [one for _, one in found if _is_whole(tiff, one)]
         parents = {page.parent for one in whole for page in one.pages if page is not None}
         others = [one for one in parents if one.filehandle.path != tiff.filehandle.path]
         told = [one for one in tiff.series if one.kind == "ome"]
         has_own = {Path(other.filehandle.path): any(_is_of(other, one) for one in told) for other in others}
-        return dict(sorted(has_own.items()))
+        return [name for name, _ in found], dict(sorted(has_own.items()))
 
 
-def set_names(path: Path) -> list[Path]:
-    """List the other files of which `set_members` are some, or none while one of them is missing.
-
-    Raises
-    ------
-    OSError, ValueError, ...
-        As `read`.
-    """
-    with open_tiff(path) as tiff:
-        return sorted(files_named(tiff) - {Path(tiff.filehandle.path)})
-
-
-def _opened(path: Path) -> tifffile.TiffFile:
+def _opened(path: Path, named: Callable[[set[Path]], None] = lambda _: None) -> tifffile.TiffFile:
     tiff = open_tiff(path)
+    named(files_named(tiff) - {Path(tiff.filehandle.path)})
     with contextlib.suppress(Exception):  # whatever is wrong with the pages shows when they are read
         len(tiff.pages)  # finds chains of pages that lead back into themselves, along which series would go for ever
         sizes = [_shape_HW(one) for one in tiff.series if {"Y", "X"} <= set(one.axes)]

@@ -13,12 +13,12 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nucleate.core.files import absolute, in_file_name
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError
-from nucleate.io.images import FORMATS, pictures_of, set_members_of, set_names_of
+from nucleate.io.images import FORMATS, layout_of, pictures_of
 from nucleate.io.tiff_head import is_ome
 
 if TYPE_CHECKING:
@@ -52,6 +52,18 @@ _SEVERAL = (".czi", ".lif", ".lof")
 _OTHERS = tuple(suffix for one in FORMATS if one.name != "TIFF" for suffix in one.suffixes)
 """Endings of files that are not asked whether they are OME-TIFF files."""
 
+_Stamp = tuple[tuple[int, int], ...]
+
+
+class _Layout(NamedTuple):
+    pictures: list[str]
+    others: dict[Path, bool]
+    stamps: dict[Path, _Stamp]
+
+
+_LAYOUTS: dict[Path, _Layout] = {}
+_MOST_LAYOUTS = 1 << 16
+
 
 def each_picture(source: Source) -> list[Source]:
     """Split an input into its pictures: fields of a plate, scenes of a CZI, series of a LIF or an OME-TIFF.
@@ -71,7 +83,7 @@ def each_picture(source: Source) -> list[Source]:
     if not (folder or source.path.name.lower().endswith(_SEVERAL) or _is_ome_tiff(source.path)):
         return [source]
     try:
-        names = pictures_of(source.path)
+        names = pictures_of(source.path) if folder else _layout(source.path).pictures
     except NucleateError:
         return [source]
     if len(names) < 2 and (not folder or names in ([""], [])):
@@ -152,7 +164,7 @@ def brought_by(sources: Iterable[Source]) -> set[str]:
     brought: set[str] = set()
     for source in sources:
         if not brought or os.path.realpath(source.path) not in brought:
-            brought.update(str(path) for path, has_own in _members_of(source) if not has_own)
+            brought.update(str(path) for path, has_own in _others_of(source).items() if not has_own)
     return brought
 
 
@@ -168,18 +180,16 @@ def files_of_set(source: Source) -> list[Path]:
     list of Path
         Sorted; empty for all other inputs, and where the metadata cannot be read.
     """
-    return [path for path, _ in _members_of(source)]
+    return list(_others_of(source))
 
 
-def _members_of(source: Source) -> tuple[tuple[Path, bool], ...]:
+def _others_of(source: Source) -> dict[Path, bool]:
     if source.member or source.problem or not _is_ome_tiff(source.path):
-        return ()
+        return {}
     try:
-        now = stamp_of(source.path)
-        named = _names(source.path, now)
-        return _members(source.path, now, *map(stamp_of, named)) if named else ()
+        return _layout(source.path).others
     except NucleateError:
-        return ()
+        return {}
 
 
 def _is_ome_tiff(path: Path) -> bool:
@@ -191,16 +201,16 @@ def _is_ome(path: Path, *_: object) -> bool:
     return is_ome(path)
 
 
-# Of an input both are asked four times, and each time its metadata are read. What follows the path changes with the
-# files of which the answer is.
-@functools.lru_cache(maxsize=4096)
-def _names(path: Path, *_: object) -> list[Path]:
-    return set_names_of(path)
-
-
-@functools.lru_cache(maxsize=4096)
-def _members(path: Path, *_: object) -> tuple[tuple[Path, bool], ...]:
-    return tuple(set_members_of(path).items())
+def _layout(path: Path) -> _Layout:
+    """Tell what lies in a file, as long as neither it nor others of which that depends change; it is often asked."""
+    known = _LAYOUTS.get(path)
+    if known is None or any(stamp_of(file) != then for file, then in known.stamps.items()):
+        stamps = {path: stamp_of(path)}
+        known = _Layout(*layout_of(path, lambda named: stamps.update((file, stamp_of(file)) for file in named)), stamps)
+        if len(_LAYOUTS) >= _MOST_LAYOUTS:
+            _LAYOUTS.clear()
+        _LAYOUTS[path] = known
+    return known
 
 
 def tell_of_more(archive: Path, member: str, *, unpacked: Path) -> None:
@@ -218,12 +228,13 @@ def tell_of_more(archive: Path, member: str, *, unpacked: Path) -> None:
         return
     with contextlib.suppress(NucleateError):  # what cannot be read is reported when it is
         is_several = _is_ome_tiff(unpacked) or member.lower().endswith(_SEVERAL)
-        if is_several and (len(pictures_of(unpacked)) > 1 or set_names_of(unpacked)):
+        named: list[Path] = []
+        if is_several and (len(layout_of(unpacked, named.extend)[0]) > 1 or named):
             _told.add(place)
             _logger.warning(_MORE, archive, one_line(member))
 
 
-def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:
+def stamp_of(path: Path) -> _Stamp:
     """Give size and time of the last change of a file, or of each file of a folder, () if it is gone."""
     try:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
