@@ -90,6 +90,21 @@ def test_results_of_another_run_are_no_inputs(tmp_path: Path) -> None:
     assert _names(tmp_path, expand([str(tmp_path)], output=tmp_path / "r2")) == ["a.png", "kept/b.labels.tif"]
 
 
+@pytest.mark.parametrize("archive", [False, True])
+def test_copied_results_are_no_inputs_without_their_hidden_files(tmp_path: Path, archive: bool) -> None:
+    names = ("b.png", "r/run.json", "r/summary.csv", "r/a.labels.tif", "r/a.overlay.png", "r/a.labels.ome.tif")
+    if archive:
+        with zipfile.ZipFile(tmp_path / "all.zip", "w") as packed:
+            for name in names:
+                packed.writestr(name, b"")
+        assert [one.member for one in expand([str(tmp_path / "all.zip")])] == ["b.png"]
+    else:
+        _touch(tmp_path, *names)
+        assert _names(tmp_path, expand([str(tmp_path)])) == ["b.png"]
+        (tmp_path / "r" / "run.json").unlink()
+        assert "r/a.labels.tif" in _names(tmp_path, expand([str(tmp_path)]))
+
+
 def test_what_was_saved_from_python_is_no_input(tmp_path: Path) -> None:
     _touch(tmp_path, "data/cells.png")
     pixels = np.zeros((8, 9), np.uint8)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import re
 from pathlib import Path, PurePath, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from nucleate.core.endings import stem_of, without_ending
 from nucleate.core.files import absolute
@@ -16,7 +16,7 @@ from nucleate.io.images import IMAGE_SUFFIXES, is_zarr
 from nucleate.run.journal import JOURNAL_NAME, PARTS_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
 __all__ = [
@@ -32,11 +32,15 @@ __all__ = [
 OWN_SUFFIXES = (".labels.tif", ".labels.ome.tif", ".overlay.png", ".rois.zip")
 """Endings of the pictures that we write; they are not taken as inputs again when they lie in a folder of results."""
 
+_RECORDS = ("run.json", "summary.csv")  # in a folder of results, beside what is hidden
+
 _EITHER = re.compile(r"[-_]label(led)?(\.ome)?$", re.IGNORECASE)  # a picture of labelled cells, too
 
 _logger = logging.getLogger(__name__)
 
 _TRUTH = {"labels", "masks"}
+
+_Path = TypeVar("_Path", bound=PurePath)
 
 
 def looks_like_image(name: str) -> bool:
@@ -56,8 +60,14 @@ def is_own(path: Path, output: Path | None) -> bool:
     same = output is not None and absolute(path.parent) == absolute(output)
     with contextlib.suppress(OSError):  # what may not be looked at is told when its turn comes
         ours = path.name.endswith(OWN_SUFFIXES) or (path.suffix == ".zarr" and (path / "labels" / "nuclei").is_dir())
-        return ours and (same or any((path.parent / mark).exists() for mark in (JOURNAL_NAME, PARTS_NAME)))
+        return ours and (same or _has_results(path.parent, Path.exists))
     return False
+
+
+def _has_results(folder: _Path, exists: Callable[[_Path], bool]) -> bool:
+    """Tell whether a folder is one of results; its hidden files get lost where it is copied or downloaded."""
+    hidden = any(exists(folder / mark) for mark in (JOURNAL_NAME, PARTS_NAME))
+    return hidden or all(exists(folder / name) for name in _RECORDS)
 
 
 def truth_among(names: Iterable[str], *, top: str = "") -> dict[str, str]:
@@ -120,8 +130,18 @@ def _folder_called(folder: str, name: str) -> str:
 
 
 def members_to_segment(names: Iterable[str]) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
-    """Choose the pictures among the members of an archive, and name the truth beside them: label images and folders."""
-    members = [one for one in map(PurePosixPath, names) if looks_like_image(one.name) and "__MACOSX" not in one.parts]
+    """Choose the pictures among the members of an archive, and name the truth beside them: label images and folders.
+
+    Results of ours are neither.
+    """
+    there = dict.fromkeys(map(PurePosixPath, names))
+    members = [
+        one
+        for one in there
+        if looks_like_image(one.name)
+        and "__MACOSX" not in one.parts
+        and not (one.name.endswith(OWN_SUFFIXES) and _has_results(one.parent, there.__contains__))
+    ]
     truth = truth_among(map(str, members))
     return [one for one in members if str(one) not in truth], [*map(PurePosixPath, dict.fromkeys(truth.values()))]
 
