@@ -15,6 +15,7 @@ from nucleate.apps.cli.main import main
 from nucleate.core.resample import resample_labels
 from nucleate.data.samples import Sample
 from nucleate.data.write import write_sample
+from nucleate.errors import UsageError
 from nucleate.post.recipe import PostRecipe
 from nucleate.run.weights import find_model, write_card
 from nucleate.study import stress
@@ -126,7 +127,7 @@ def test_a_model_is_looked_at_without_what_it_was_trained_on(
     assert "| inverted | - | 2 |" in said.out
     told = " ".join(said.out.split())
     assert "segmented by mine as a user gets it" in told
-    assert "None of them is among those that it was trained on" in told
+    assert "None with these very pixels is among those that it was trained on" in told
     for wrong, why in (
         (words, "give --model, or --config of a study"),
         ([*by_model, "--config", str(tmp_path / "mine.toml")], "give --model, or --config of a study"),
@@ -155,6 +156,19 @@ def test_pictures_in_other_numbers_are_changed_on_their_own_range(dtype: type) -
             made = change.apply(brought.image, np.random.default_rng(0))
         assert made.dtype == np.uint16
         assert made.max() > 100, change
+
+
+def test_pictures_in_16_bits_are_not_called_changed_in_8() -> None:
+    drawn = disks(1)[0]
+    image = drawn.image.astype(np.uint16) * 257
+    kept = [one for one in CHANGES if one.apply and one.apply(image, np.random.default_rng(0)) is image]
+    assert {one.name for one in kept if "8 bit" in one.level} == {"dimmed"}
+    assert not [one for one in CHANGES if "8 bit" in one.level and one not in kept]
+    pictures = balanced([replace(drawn, image=image)], 1)
+    found: Any = {drawn.image_id: _Noted(set())}
+    with pytest.raises(UsageError, match="nothing to compare: JPEG leave the 1 pictures as they are"):
+        run_changes(pictures, found, only=["JPEG"])
+    assert len(run_changes(pictures, found, only=["dimmed"])) == 1
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: f"{change.name} {change.level}")

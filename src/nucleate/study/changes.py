@@ -97,6 +97,8 @@ def _noise(image: NDArray[Any], rng: np.random.Generator, *, share: float) -> ND
 
 def _dim(image: NDArray[Any], rng: np.random.Generator, *, share: float, bits: int = 8) -> NDArray[Any]:
     del rng
+    if bits == 8 and image.dtype != np.uint8:
+        return image
     full = image.astype(np.float64) * (257 if bits == 16 and image.dtype == np.uint8 else 1)
     dimmed = np.rint(full * share)
     return dimmed.astype(np.uint16) if bits == 16 else _stored(dimmed, image)

@@ -17,6 +17,7 @@ from nucleate import __version__
 from nucleate.core.files import make_folder, write_rows, write_text
 from nucleate.core.labels import areas, relabel
 from nucleate.core.resample import resample_labels
+from nucleate.errors import UsageError
 from nucleate.report.tables import markdown_table, with_interval
 from nucleate.score.images import score_image
 from nucleate.study.changes import CHANGES, check_changes, rescaled, whole_numbered
@@ -200,6 +201,11 @@ def run_changes(
         Threads, each with a picture of its own.
     say : callable
         Takes one line for the user after each change.
+
+    Raises
+    ------
+    UsageError
+        If no picture is left to compare.
     """
     unchanged = each(lambda one: _find(segmenters, one, image=one.image), pictures, jobs=jobs)
     say(f"{len(pictures)} pictures unchanged")
@@ -211,6 +217,11 @@ def run_changes(
         if row is not None:
             rows.append(row)
             say(f"{change.name} {change.level}: {row.before:.3f} to {row.after:.3f}")
+    if not rows:
+        raise UsageError(
+            f"nothing to compare: {', '.join(only) or 'all changes'} leave the {len(pictures)} pictures as they are "
+            "(JPEG is for 8 bits a number), or without a nucleus; choose other changes or images"
+        )
     return rows
 
 
@@ -310,7 +321,7 @@ def how_study(plan: CrossPlan) -> tuple[str, str]:
 def how_model(card: ModelCard, device: str) -> tuple[str, str]:
     """Say how pictures were segmented by one model, and where."""
     told = card.trained_on is not None and not card.trained_on_more
-    known = "None of them is" if told else "The card does not tell whether they are"
+    known = "None with these very pixels is" if told else "The card does not tell whether they are"
     how = (
         f"Each was segmented by {card.name} as a user gets it (scale auto; sha256 {card.sha256[:16]}). {known} among "
         "those that it was trained on; numbers after the network may have been fitted to them."
@@ -370,10 +381,10 @@ def write_stress(
         f"{how[0]} Where pictures were made smaller, true nuclei of fewer than {LEAST} pixels are left out, found ones "
         "of fewer pixels too, and found ones that lie for more than half in those; the unchanged pictures are judged "
         "by the same nuclei. Pictures without any nucleus left are left out, and those that a change leaves as they "
-        "are: light ones get no burnt spot, grey ones no other hue. The difference is paired picture by picture, its "
-        "interval is a bootstrap over fields of view. F1 at IoU 0.5 tells nuclei that are lost from outlines that are "
-        "off: of small nuclei a pixel is much. What a person could still outline is our own judgement. "
-        f"`{called}.csv` has the types."
+        "are: light ones get no burnt spot, grey ones no other hue, those in 16 bits no JPEG and nothing in 8 bits. "
+        "The difference is paired picture by picture, its interval is a bootstrap over fields of view. F1 at IoU 0.5 "
+        "tells nuclei that are lost from outlines that are off: of small nuclei a pixel is much. What a person could "
+        f"still outline is our own judgement. `{called}.csv` has the types."
     )
     lines = ["# Changed pictures", "", *markdown_table(heads, cells), "", *textwrap.wrap(notes, 118), ""]
     lines += [f"- Command: `{command}`", f"- nucleate {__version__}, {how[1]}."]
