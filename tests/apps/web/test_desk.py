@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import zipfile
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.io import ome_sets
 
 from nucleate.apps.web.choices import Choices, Machine
 from nucleate.apps.web.desk import Desk
@@ -55,6 +57,37 @@ def test_what_is_no_image_is_said_at_once(desk: Desk, tmp_path: Path) -> None:
     assert (entry.status, "not an image format" in entry.error) == ("failed", True)
     [entry] = desk.store.entries(desk.open(str(_picture(tmp_path / "a.png"))))
     assert (entry.status, entry.error) == ("new", "")
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_files_of_a_set_that_come_one_by_one_become_one_picture(
+    order: tuple[int, ...], desk: Desk, tmp_path: Path
+) -> None:
+    (tmp_path / "sent").mkdir()
+    files = ome_sets.write_set(tmp_path / "sent", [[f"c{number}.ome.tif" for number in range(3)]])
+    desk.open(str(_picture(tmp_path / "other.png")))
+    numbers = []
+    for number in order:
+        path = tmp_path / files[number].name
+        shutil.copy(files[number], path)
+        numbers.append(desk.open(str(path)))
+    assert [entry.source.path.name for entry in desk.store.entries()] == ["other.png", "c0.ome.tif"]
+    assert [len(one) for one in numbers] == [1, 1, order[-1] == 0]
+    known = desk.store.since(0)["revision"]
+    assert desk.store.since(known) == {"revision": known, "anew": False, "images": [], "count": 2}
+    assert desk.open(str(tmp_path / "c0.ome.tif")) == [desk.store.entries()[1].number]
+
+
+def test_the_page_lists_anew_what_became_part_of_another(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "sent").mkdir()
+    first, second = ome_sets.write_set(tmp_path / "sent", [["c0.ome.tif", "c1.ome.tif"]])
+    shutil.copy(second, tmp_path / second.name)
+    desk.open(str(tmp_path / second.name))
+    known = desk.store.since(0)["revision"]
+    shutil.copy(first, tmp_path / first.name)
+    desk.open(str(tmp_path / first.name))
+    now = desk.store.since(known)
+    assert (now["anew"], [one["name"] for one in now["images"]], now["count"]) == (True, ["c0.ome"], 1)
 
 
 @pytest.mark.parametrize("word", ["", " ", "\t", '""'])

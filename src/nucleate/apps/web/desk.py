@@ -21,6 +21,7 @@ from nucleate.data.shown import write_pictures
 from nucleate.errors import NucleateError, UsageError
 from nucleate.io.images import format_of
 from nucleate.run.inputs import expand
+from nucleate.run.pictures import brought_along
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,7 +71,7 @@ class Desk:
         return self.machine.output / "images"
 
     def open(self, word: str) -> list[int]:
-        """Open what a path, a folder or a pattern names.
+        """Open what a path, a folder or a pattern names; give the numbers of those that are no part of another.
 
         Raises
         ------
@@ -80,7 +81,10 @@ class Desk:
         plain = _as_meant(word)
         if not plain:
             raise UsageError("no path given; type that of an image, a folder or a pattern such as images/*.tif")
-        numbers = self.store.add(expand([plain], output=self.machine.output), plain)
+        opened = self.store.add(expand([plain], output=self.machine.output), plain)
+        # Files of an OME-TIFF set come from the browser one by one: only together they tell what is part of what.
+        self.store.drop(brought_along(entry.source for entry in self.store.entries()))
+        numbers = [entry.number for entry in self.store.entries(opened)]
         if len(numbers) == 1:
             self._check(numbers[0])
         return numbers

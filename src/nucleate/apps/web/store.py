@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nucleate.core.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from nucleate.apps.web.choices import Choices
@@ -116,6 +116,18 @@ class Store:
             self._numbers.clear()
             self._revision += 1
             self._cleared = self._revision
+
+    def drop(self, sources: Collection[Source]) -> None:
+        """Close images that turned out to be part of others, which are listed anew."""
+        with self._lock:
+            gone = [entry for entry in self._entries.values() if entry.source in sources]
+            for entry in gone:
+                del self._entries[entry.number], self._numbers[entry.source.key]
+            if gone:
+                self._revision += 1
+                self._cleared = self._revision
+                for entry in self.entries():
+                    self._put(entry)
 
     def get(self, number: int) -> Entry | None:
         """Give an image; None if it is not open."""
