@@ -187,6 +187,7 @@ def test_label_images_of_pictures_beside_them_are_left(
         (["a.tif", "a_label.tif", "b_mask.tif"], []),
         (["cells.overlay.png", "p1-final.overlay.png"], []),
         (["labels/a.png", "labels/c.tif"], ["labels/a_mask.tif"]),
+        (["A01_w1D6A5B5B1-4C0D.tif", "left_hand.tif", "left_thumb.tif"], ["A01_w1_thumb00E1A7C0-77F2.tif"]),
     ],
 )
 def test_what_is_of_pictures_is_left_by_the_rule_of_training(

@@ -78,7 +78,7 @@ def test_plates_are_of_the_usual_sizes() -> None:
         ),
         (
             "imagexpress",
-            ["Week1_150607_B07_s3_w1D6A5B5B1-4C0D-4B39.tif", "Week1_150607_B07_s3_w2.tif", "P_B07_s3_thumb.tif"],
+            [f"Week1_150607_B07_s3_{end}.tif" for end in ("w1D6A5B5B1-4C0D-4B39", "w1_thumb01A2B3C4-5D6E", "w2")],
             ("B07", 3, [("1", 0), ("2", 0)]),
         ),
         ("opera", ["r02c07f03p01-ch01t01.tiff", "r02c07f03p01-ch02t01.tiff"], ("B07", 3, [("01", 1), ("02", 1)])),

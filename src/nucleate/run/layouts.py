@@ -26,6 +26,7 @@ __all__ = [
     "looks_like_image",
     "members_to_segment",
     "tell_left",
+    "thumbnails",
     "truth_among",
 ]
 
@@ -33,6 +34,8 @@ OWN_SUFFIXES = (".labels.tif", ".labels.ome.tif", ".overlay.png", ".rois.zip")
 """Endings of the pictures that we write; they are not taken as inputs again when they lie in a folder of results."""
 
 _RECORDS = ("run.json", "summary.csv")  # in a folder of results, beside what is hidden
+
+_IDENTITY = re.compile(r"[0-9a-f]{8}-[0-9a-f-]+$", re.IGNORECASE)
 
 _EITHER = re.compile(r"[-_]label(led)?(\.ome)?$", re.IGNORECASE)  # a picture of labelled cells, too
 
@@ -95,7 +98,8 @@ def truth_among(names: Iterable[str], *, top: str = "") -> dict[str, str]:
     ['a_mask.png', 'c.ome.labels.tif', 'c.ome_flows.tif']
     """
     names = [*names]
-    found = read_names(names)
+    small = thumbnails(names)
+    found = read_names(name for name in names if name not in small)
     pictures = [one for one in found.values() if not one.is_label]
     pictured = {one.key for one in pictures}
     in_images = [one for one in pictures if one.folder == "images"]
@@ -117,6 +121,20 @@ def truth_among(names: Iterable[str], *, top: str = "") -> dict[str, str]:
     for folder, members in inside.items():
         truth |= {f"{folder}/{name}": f"{folder}/{left}" for name, left in truth_among(members).items()}
     return truth
+
+
+def thumbnails(names: Iterable[str]) -> set[str]:
+    """Find the small copies that microscopes put beside their pictures, each file with an identity in its name.
+
+    Examples
+    --------
+    >>> sorted(thumbnails(["A01_w1D6A5B5B1-4C0D.tif", "A01_w1_thumb00E1A7C0-77F2.tif", "my_thumb.tif"]))
+    ['A01_w1_thumb00E1A7C0-77F2.tif']
+    """
+    bare = {name: (PurePosixPath(name).parent, _IDENTITY.sub("", stem_of(name)).lower()) for name in names}
+    there = set(bare.values())
+    ends = {name: stem.removesuffix("_thumb") for name, (_, stem) in bare.items() if stem.endswith("_thumb")}
+    return {name for name, stem in ends.items() if (bare[name][0], stem) in there}
 
 
 def _is_lone_result(name: str, beside: AbstractSet[tuple[PurePosixPath, str]]) -> bool:

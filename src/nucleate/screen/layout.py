@@ -17,7 +17,7 @@ from nucleate.core.text import one_line
 from nucleate.core.wells import well_name, well_place
 from nucleate.errors import DataError, UsageError
 from nucleate.io.omezarr import pictures
-from nucleate.run.layouts import OWN_SUFFIXES, is_image_folder, looks_like_image
+from nucleate.run.layouts import OWN_SUFFIXES, is_image_folder, looks_like_image, thumbnails
 from nucleate.screen.channels import call_anew, channel_of
 from nucleate.screen.names import FREE, STYLES, choose_naming, job_pattern, stem_of
 from nucleate.screen.several import each_field
@@ -337,13 +337,13 @@ def _pictures(top: Path, unlisted: list[str]) -> list[Path]:
     found = []
     for here, folders, files in each_folder(top, note):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != _FLAT_FOLDER)
-        found += [here / name for name in sorted(files) if _is_picture(name)]
+        named = {name for name in files if _is_picture(name)}
+        found += [here / name for name in sorted(named - thumbnails(named))]
     return found
 
 
 def _is_picture(name: str) -> bool:
-    other = name.endswith(OWN_SUFFIXES) or "_thumb" in name.lower() or _FLAT.fullmatch(name)
-    return looks_like_image(name) and not other
+    return looks_like_image(name) and not (name.endswith(OWN_SUFFIXES) or _FLAT.fullmatch(name))
 
 
 def _at_time(fields: list[PlateField], time: int | None, *, folder: Path) -> list[PlateField]:
