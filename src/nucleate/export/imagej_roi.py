@@ -55,7 +55,7 @@ def write_rois(
     more_axes : bool
         Whether the image has axes that the labels have not: channels, or depth that was projected away. ImageJ shows a
         stack with several axes as a hyperstack, in which a region has a channel, a slice and a frame, 0 for all where
-        the labels have no such axis; otherwise it has the number of its plane.
+        the labels have no such axis, or one plane along it; otherwise it has the number of its plane.
     confidence : (n,) ndarray, optional
         Entry ``i`` belongs to nucleus ``i + 1``; one that is not known (NaN) is left out.
 
@@ -67,6 +67,7 @@ def write_rois(
     axes = axes or "I" * (len(labels.shape) - 2)
     digits = len(str(label_type(labels)[1]))
     places = positions(axes, labels.shape[:-2])
+    long = {axis for axis, length in zip(axes, labels.shape[:-2], strict=True) if length > 1}
     hyperstack = len(axes) > 1 or (more_axes and bool(axes))
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for number, at in enumerate(places_of(labels)):
@@ -78,7 +79,7 @@ def write_rois(
                 if hyperstack:
                     place = places[number]
                     roi.c_position = place.c + 1
-                    roi.z_position, roi.t_position = (place.z + 1) * ("Z" in axes), (place.t + 1) * ("T" in axes)
+                    roi.z_position, roi.t_position = (place.z + 1) * ("Z" in long), (place.t + 1) * ("T" in long)
                 elif axes:
                     roi.position = number + 1
                 archive.writestr(zipfile.ZipInfo(f"{roi.name}.roi", _LONG_AGO), roi.tobytes(), zipfile.ZIP_DEFLATED)

@@ -104,3 +104,12 @@ def test_regions(tmp_path: Path) -> None:
     assert write_regions(path, np.stack([LABELS, LABELS]), {}) == [path]
     regions: Any = roifile.roiread(path)
     assert [(one.name, one.position) for one in regions] == [("1", 1), ("2", 1), ("3", 2), ("4", 2)]
+
+
+def test_regions_of_frames_whose_depth_is_put_together_lie_in_every_slice(tmp_path: Path) -> None:
+    # Such nuclei lie in a layer with one plane in depth, which is stretched over that of the image.
+    path, stack = str(tmp_path / "a.zip"), np.stack([LABELS, LABELS])[:, None]
+    write_regions(path, stack, {"axis_labels": ("t", "z", "y", "x")})
+    regions: Any = roifile.roiread(path)
+    places = [(one.position, one.t_position, one.z_position) for one in regions]
+    assert places == [(0, 1, 0), (0, 1, 0), (0, 2, 0), (0, 2, 0)]
