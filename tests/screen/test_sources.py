@@ -137,6 +137,19 @@ def test_a_stack_of_an_ome_zarr_plate_becomes_one_plane(tmp_path: Path) -> None:
         assert not opened.in_memory
 
 
+def test_stage_positions_are_not_mixed(tmp_path: Path) -> None:
+    pytest.importorskip("nd2", reason="nd2 is not installed (extra formats)")
+    from tests.io.nd2_files import Recording, write_nd2
+
+    write_nd2(tmp_path / "A01.nd2", Recording(np.zeros((3, 2, 5, 6), np.uint16), "PZYX", ("DAPI",), 0.65))
+    (source,) = field_sources(read_plate(tmp_path, pattern="{well}"))
+    said = "holds 3 stage positions, a screen takes one a file"
+    with pytest.raises(InputError, match=said):
+        source.read(tmp_path)
+    with pytest.raises(InputError, match=said), source.open(tmp_path):
+        pass
+
+
 @pytest.mark.parametrize("name", ["A01.tif", "A01_1_DAPI.tif"])
 def test_times_are_not_mixed(tmp_path: Path, name: str) -> None:
     stack = np.zeros((2, 6, 7), np.uint16)

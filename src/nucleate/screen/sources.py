@@ -231,6 +231,11 @@ def _in_one_plane(image: _Picture, together: Callable[[_Picture, str], _Picture]
             f"{image.name}: holds {image.stack_shape[0]} time points, a screen takes one; "
             "write each to a file of its own and choose one with --time"
         )
+    if "I" in image.axes and image.name.lower().endswith(".nd2"):
+        raise InputError(
+            f"{image.name}: holds {image.stack_shape[-1]} stage positions, a screen takes one a file; "
+            "write each to a file of its own"
+        )
     return together(together(image, "max"), "max")  # depth first, then what is left
 
 
