@@ -151,12 +151,6 @@ def test_channels_are_chosen_and_all_of_them_measured(tmp_path: Path) -> None:
     assert "no channel '5'" in bad.outcomes[0].error
 
 
-def test_colour_pictures_are_measured_in_grey(tmp_path: Path) -> None:
-    save(tmp_path / "rgb.png", np.repeat(spots(count=1)[..., None], 3, axis=2))
-    go(tmp_path / "rgb.png", tmp_path / "out")
-    assert rows_of(tmp_path / "out" / "measurements.csv")[0]["mean_intensity"] == "200"
-
-
 def test_inputs_of_one_stem_never_overwrite_each_other(tmp_path: Path) -> None:
     save(tmp_path / "in" / "a" / "x.png", spots(count=1))
     save(tmp_path / "in" / "b" / "x.png", spots(count=2))

@@ -19,7 +19,11 @@ from nucleate.run.segmenter import Segmenter, SegmentSettings
 from nucleate.score.images import score_image
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from numpy.typing import NDArray
+
+    Drawn: TypeAlias = tuple[NDArray[np.integer[Any]], NDArray[np.int32]]
 
 pytestmark = pytest.mark.base
 
@@ -30,26 +34,26 @@ def model() -> Segmenter:
 
 
 @pytest.fixture(scope="module")
-def drawn() -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
+def drawn() -> Drawn:
     """Draw nuclei in an eighth of 16 bits."""
     plane, truth = draw(Scene(size=(256, 320), nuclei=40, touching=0.2), np.random.default_rng(3))
     return plane.astype(np.uint16) * 32, truth
 
 
 @pytest.fixture(scope="module")
-def apart() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+def apart() -> Drawn:
     """Draw nuclei that do not touch."""
     return draw(Scene(size=(300, 300), nuclei=25, touching=0.0), np.random.default_rng(3))
 
 
 @pytest.fixture(scope="module")
-def found_apart(model: Segmenter, apart: tuple[NDArray[np.uint8], NDArray[np.int32]]) -> int:
+def found_apart(model: Segmenter, apart: Drawn) -> int:
     """Count those that are found."""
     return int(model.segment_plane(apart[0])[0].max())
 
 
 @pytest.fixture(scope="module")
-def clean(model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]) -> float:
+def clean(model: Segmenter, drawn: Drawn) -> float:
     """Score what is found where nothing is in the way."""
     plane, truth = drawn
     return score_image(truth, model.segment_plane(plane)[0]).kaggle
@@ -76,16 +80,14 @@ def seen_alike(model: Segmenter, plane: NDArray[Any]) -> NDArray[np.int32]:
 
 @pytest.mark.parametrize("levels", [(65535,), (20000, 65535)], ids=["one level", "the brightest hide the others"])
 def test_nuclei_are_found_as_if_no_pixel_were_hot(
-    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]], clean: float, levels: tuple[int, ...]
+    model: Segmenter, drawn: Drawn, clean: float, levels: tuple[int, ...]
 ) -> None:
     plane, truth = drawn
     spoiled = hot(plane, 0.006, levels=levels)
     assert score_image(truth, model.segment_plane(spoiled)[0]).kaggle > clean - 0.03
 
 
-def test_a_plane_without_specks_is_measured_as_it_is(
-    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
-) -> None:
+def test_a_plane_without_specks_is_measured_as_it_is(model: Segmenter, drawn: Drawn) -> None:
     plane, _ = drawn
     assert model.survey(plane).scaling == model.card.normalizer.measure(plane)
     light = 65535 - hot(plane, 0.006)
@@ -103,7 +105,7 @@ def framed(plane: NDArray[Any], *, value: int) -> NDArray[Any]:
 
 @pytest.mark.parametrize("value", [65535, 30000])
 def test_nuclei_are_found_as_if_there_were_no_margin_and_no_bar(
-    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]], clean: float, value: int
+    model: Segmenter, drawn: Drawn, clean: float, value: int
 ) -> None:
     plane, truth = drawn
     shown = framed(plane, value=value)
@@ -113,9 +115,7 @@ def test_nuclei_are_found_as_if_there_were_no_margin_and_no_bar(
     assert not found[:, 320:].any()
 
 
-def test_black_margins_are_cut_off_dark_pictures_too(
-    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
-) -> None:
+def test_black_margins_are_cut_off_dark_pictures_too(model: Segmenter, drawn: Drawn) -> None:
     shown = np.pad(drawn[0], ((256, 256), (320, 320)))
     assert np.array_equal(model.segment_plane(shown)[0][256:512, 320:640], model.segment_plane(drawn[0])[0])
 
@@ -146,9 +146,7 @@ def test_within_margins_is_found_what_is_found_without_them(model: Segmenter) ->
     assert maps.sum() == pytest.approx(alone.sum())
 
 
-def test_light_pictures_with_a_black_margin_are_turned_over(
-    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
-) -> None:
+def test_light_pictures_with_a_black_margin_are_turned_over(model: Segmenter, drawn: Drawn) -> None:
     light = 65535 - drawn[0]
     shown = np.pad(light, ((0, 0), (0, 700)))
     known = model.survey(shown)
@@ -157,9 +155,7 @@ def test_light_pictures_with_a_black_margin_are_turned_over(
     assert not model.card.normalizer.measure(shown).invert
 
 
-def test_tiles_and_blocks_see_the_same_without_specks_beside_a_margin(
-    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
-) -> None:
+def test_tiles_and_blocks_see_the_same_without_specks_beside_a_margin(model: Segmenter, drawn: Drawn) -> None:
     shown = framed(hot(np.tile(drawn[0], (2, 2)), 0.006, levels=(40000,)), value=65535)
     known = model.survey(shown)
     assert known.scaling.specks is not None
@@ -169,7 +165,7 @@ def test_tiles_and_blocks_see_the_same_without_specks_beside_a_margin(
     assert seen_alike(model, shown).max() > 60
 
 
-def test_planes_of_one_bit_are_planes(model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]) -> None:
+def test_planes_of_one_bit_are_planes(model: Segmenter, drawn: Drawn) -> None:
     truth = drawn[1] > 0
     of_one_bit, _ = model.segment_plane(truth)
     of_eight, _ = model.segment_plane(truth.astype(np.uint8) * 255)
@@ -178,7 +174,7 @@ def test_planes_of_one_bit_are_planes(model: Segmenter, drawn: tuple[NDArray[np.
 
 
 def test_grey_pictures_in_three_equal_colours_are_looked_at_as_grey(
-    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]], monkeypatch: pytest.MonkeyPatch
+    model: Segmenter, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = framed(hot(drawn[0], 0.006), value=30000)
     colours = np.repeat(shown[..., None], 3, axis=2)
@@ -193,9 +189,7 @@ def test_grey_pictures_in_three_equal_colours_are_looked_at_as_grey(
     assert np.count_nonzero(model.segment_plane(colours)[0] != grey) <= shown.size / 10_000
 
 
-def test_light_pictures_keep_their_colours(
-    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
-) -> None:
+def test_light_pictures_keep_their_colours(model: Segmenter, drawn: Drawn) -> None:
     light = np.repeat((255 - drawn[0] // 256).astype(np.uint8)[..., None], 3, axis=2)
     scaling = model.survey(light).scaling
     assert scaling.only is None
@@ -224,7 +218,7 @@ def test_clearing_specks_does_not_turn_a_plane_over(model: Segmenter, monkeypatc
 
 @pytest.mark.parametrize(("nuclei", "cells"), [(2, 1), (0, 1), (1, 0)])
 def test_the_channel_of_the_nuclei_is_looked_at_not_that_of_the_cells(
-    model: Segmenter, apart: tuple[NDArray[np.uint8], NDArray[np.int32]], found_apart: int, nuclei: int, cells: int
+    model: Segmenter, apart: Drawn, found_apart: int, nuclei: int, cells: int
 ) -> None:
     grey, labels = apart
     texture = ndimage.gaussian_filter(np.random.default_rng(4).normal(size=grey.shape), 2)
@@ -245,9 +239,7 @@ def test_colours_of_one_dye_are_not_looked_at_one_by_one(model: Segmenter) -> No
     assert model.card.normalizer.dyes(purple) == (2, 0, 1)
 
 
-def test_weak_haematoxylin_is_seen_beside_much_eosin(
-    model: Segmenter, apart: tuple[NDArray[np.uint8], NDArray[np.int32]]
-) -> None:
+def test_weak_haematoxylin_is_seen_beside_much_eosin(model: Segmenter, apart: Drawn) -> None:
     grey, labels = apart
     texture = ndimage.gaussian_filter(np.random.default_rng(4).normal(size=grey.shape), 6)
     nuclei = ndimage.gaussian_filter((labels > 0).astype(float), 1)
@@ -260,9 +252,7 @@ def test_weak_haematoxylin_is_seen_beside_much_eosin(
     assert score_image(labels, model.segment_plane(section)[0]).f1_50 > 0.9
 
 
-def test_blue_mucus_among_red_nuclei_is_no_haematoxylin(
-    model: Segmenter, apart: tuple[NDArray[np.uint8], NDArray[np.int32]]
-) -> None:
+def test_blue_mucus_among_red_nuclei_is_no_haematoxylin(model: Segmenter, apart: Drawn) -> None:
     grey, labels = apart
     texture = ndimage.gaussian_filter(np.random.default_rng(4).normal(size=grey.shape), 3)
     nuclei = ndimage.gaussian_filter((labels > 0).astype(float), 1)
@@ -293,9 +283,7 @@ def test_blood_among_nuclei_is_not_counted(model: Segmenter) -> None:
     assert score_image(truth, model.segment_plane(section)[0]).f1_50 > 0.9
 
 
-def test_no_look_is_taken_twice_where_nuclei_are_sought_in_turns(
-    model: Segmenter, drawn: tuple[NDArray[np.uint16], NDArray[np.int32]]
-) -> None:
+def test_no_look_is_taken_twice_where_nuclei_are_sought_in_turns(model: Segmenter, drawn: Drawn) -> None:
     shapes: list[tuple[int, ...]] = []
 
     def engine(batch_NCHW: NDArray[np.float32], /) -> NDArray[np.float32]:

@@ -9,7 +9,16 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["areas", "drop_small", "first_pixels", "ids_and_areas", "in_reading_order", "overlap_table", "relabel"]
+__all__ = [
+    "areas",
+    "drop_small",
+    "first_pixels",
+    "ids_and_areas",
+    "in_reading_order",
+    "overlap_table",
+    "relabel",
+    "sum_by_key",
+]
 
 _SLICE = 1 << 22  # pixels looked at together: a few dozen megabytes of scratch space
 
@@ -158,7 +167,7 @@ def overlap_table(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[np
         return np.zeros((0, 2), np.int64), np.zeros(0, np.int64)
     keys, counts = parts[0]
     if len(parts) > 1:
-        keys, counts = _sum_by_key(np.concatenate([k for k, _ in parts]), np.concatenate([c for _, c in parts]))
+        keys, counts = sum_by_key(np.concatenate([k for k, _ in parts]), np.concatenate([c for _, c in parts]))
     return np.stack([keys // width, keys % width], axis=1), counts
 
 
@@ -169,11 +178,13 @@ def _count_runs(
     changes = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
     starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
     keys = first[starts].astype(np.int64) * width + second[starts].astype(np.int64)
-    return _sum_by_key(keys, np.diff(starts, append=first.size))
+    return sum_by_key(keys, np.diff(starts, append=first.size))
 
 
-def _sum_by_key(keys: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Add the counts of equal keys; the keys come back sorted, each once."""
+def sum_by_key(keys: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Add the counts (n,) of equal keys (n,); the keys come back sorted, each once."""
+    if len(keys) == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     order = np.argsort(keys)
     ordered = keys[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))

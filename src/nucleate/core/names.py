@@ -89,13 +89,15 @@ def read_names(
 ) -> dict[str, FileName]:
     """Tell what each file of a data set is; those that are no picture of it are left out.
 
-    Folders and endings may be in capitals. In a folder ``labels`` or ``masks`` all are label images, and arrays are
-    anywhere. In ``images`` all are pictures if such a folder lies beside it or within it. Elsewhere what ends as a
-    label image is one of the picture of the shorter name, unless it has its own: a label image or outlines that go by
-    all of its name. Then it is a picture, as long as the picture of the shorter name, if there is one, has others too.
-    An array of the same name beside it is the same label image again.
-    What programs write of an image beside it (overlays, outlines, flows) is passed over, but not a picture of such a
-    name with a label image in such a folder.
+    Folders and endings may be in capitals.
+
+    - In a folder ``labels`` or ``masks`` all are label images; arrays are, anywhere.
+    - In ``images`` all are pictures if such a folder lies beside it or within it.
+    - Elsewhere what ends as a label image, as ``a_mask``, is one of the picture ``a``. It is a picture if it has label
+      images or outlines of its own, that go by all of its name, and ``a``, if it is there, has others too. An array
+      of the same name beside it is the same label image again.
+    - What programs write of an image beside it (overlays, outlines, flows) is passed over, but not a picture of such a
+      name with a label image in such a folder.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """What is finished, line by line, so that a run that was stopped goes on where it was.
 
 The file holds one JSON object a line: first the settings, then the names given to inputs, then one line an input that
-is finished. Each line is on disk before the next input starts; a line cut off by a crash is dropped.
+is finished. Each line is on disk before the next input starts; a line cut off by a crash is dropped. A journal that
+cannot be read or written is an `OutputError`.
 """
 
 from __future__ import annotations
@@ -154,8 +155,6 @@ def refuse_begun(path: Path) -> None:
     ------
     UsageError
         If there is a journal, and not all that was finished failed.
-    OutputError
-        If it cannot be read.
     """
     lines = _whole_lines(path)
     if lines and not _has_failed(lines):

@@ -89,6 +89,8 @@ class Plan:
 class StripBench:
     """Does large inputs strip by strip.
 
+    An `InputError` is raised where an input is damaged, an `OutputError` where strips cannot be stored.
+
     Parameters
     ----------
     segmenter : SegmenterLike

@@ -76,9 +76,11 @@ def _has_results(folder: _Path, exists: Callable[[_Path], bool]) -> bool:
 def truth_among(names: Iterable[str], *, top: str = "") -> dict[str, str]:
     """Find the truth among the pictures of a folder or an archive, and what programs write of a picture beside it.
 
-    The rule of `nucleate.core.names.read_names`, but for what could be a picture to segment: label images without a
-    picture are none, nor are those of a folder ``labels`` or ``masks`` in which one has no picture, and what ends as a
-    picture of labelled cells. In Kaggle's layout all masks are truth.
+    What `nucleate.core.names.read_names` takes for a label image is truth, unless it may be a picture to segment:
+
+    - beside pictures, where it has none of its own, or is called as pictures of labelled cells are, too (``_label``);
+    - in a folder ``labels`` or ``masks`` in which one has no picture: there its name alone tells, as if the folder were
+      all there is. In Kaggle's layout all masks are truth.
 
     Parameters
     ----------

@@ -224,6 +224,8 @@ class Work:
 class WorkBench:
     """Does tasks, each by `look`, `find`, `write`; some workers may `share` what is to be found.
 
+    What is wrong with an input ends its work; a `NucleateError` is raised where no other input could be done either.
+
     Parameters
     ----------
     segmenter : SegmenterLike

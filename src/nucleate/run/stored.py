@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.files import make_folder
+from nucleate.core.plane import in_whole
 from nucleate.errors import OutputError
 
 if TYPE_CHECKING:
@@ -92,10 +93,8 @@ class StoredLabels:
 
     def _place(self, key: tuple[Any, ...]) -> tuple[tuple[int, ...], slice, slice]:
         *at, rows, cols = key
-        (top, bottom, _), (left, right, _) = (
-            part.indices(length) for part, length in zip((rows, cols), self.shape[-2:], strict=True)
-        )
-        return tuple(map(int, at)), slice(top, bottom), slice(left, right)
+        height, width = self.shape[-2:]
+        return tuple(map(int, at)), in_whole(slice(0, height), rows), in_whole(slice(0, width), cols)
 
     def _block(self, key: tuple[int, ...]) -> NDArray[np.int32]:
         """Give a block, from memory or from disk."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from nucleate.core.normalize import Normalizer, Scaling
     from nucleate.core.plane import Plane
-    from nucleate.run.scale import ScaleRule
+    from nucleate.run.scale import ScaleRule, Sized
     from nucleate.run.segmenter import Segmenter
 
 __all__ = ["Found", "Survey", "look_at"]
@@ -135,9 +135,7 @@ class _Glance:
         self.scale = 1.0 if wanted == "auto" else float(wanted)
         self.seen: Found | None = None
 
-    def __call__(
-        self, part: Plane, scale: float, *, rough: bool = False
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def __call__(self, part: Plane, scale: float, *, rough: bool = False) -> Sized:
         """Give sizes and confidence, see `nucleate.run.scale.Probe`."""
         whole = scale == self.scale and not rough and part.shape == self.plane.shape
         if whole and self.seen is not None:
@@ -228,13 +226,13 @@ def _of_best_dye(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glan
         return _Glance(segmenter, glance.plane, scaling=replace(scaling, only=channel))
 
     others = [channel for channel in dyes if channel != glance.scaling.only]
+    if not others:
+        return glance
     looks = [glance, *(of_channel(channel, ArrayPlane(pixels[..., channel])) for channel in others)]
-    best = glance
-    if others:
-        best = max(
-            (look for look in looks if not look.scaling.invert),
-            key=lambda look: _sureness(look, part) + (_SURER if look.scaling.only == BLUE else 0.0),
-        )
+    best = max(
+        (look for look in looks if not look.scaling.invert),
+        key=lambda look: _sureness(look, part) + (_SURER if look.scaling.only == BLUE else 0.0),
+    )
     if best is glance or best.scaling.only is None:
         return glance
     whole = of_channel(best.scaling.only, GreyPlane(glance.plane, best.scaling.only))  # the only one to be read as such

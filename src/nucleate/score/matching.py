@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.labels import overlap_table
+from nucleate.core.labels import overlap_table, sum_by_key
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
@@ -149,13 +149,8 @@ def _size(labels: NDArray[Any]) -> str:
 
 def _areas(ids: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sum the counts of each id; background is left out."""
-    order = np.argsort(ids, kind="stable")
-    order = order[np.searchsorted(ids[order], 1) :]
-    if len(order) == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    ordered = ids[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    return ordered[starts], np.add.reduceat(counts[order], starts)
+    inside = ids > 0
+    return sum_by_key(ids[inside], counts[inside])
 
 
 def _best_choice(rows: NDArray[np.int64], columns: NDArray[np.int64], *, iou: NDArray[np.float64]) -> NDArray[np.int64]:
