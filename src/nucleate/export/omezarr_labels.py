@@ -5,8 +5,6 @@ Written as the specification says, so that napari, Fiji, QuPath, ome-zarr and ot
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.bands import PlaneOf
+from nucleate.core.extras import library
 from nucleate.core.files import atomic_folder
 from nucleate.core.image import COLOURS, Image
 from nucleate.core.lazy import lazy
-from nucleate.errors import MissingExtraError
 from nucleate.export.label_tiff import label_type
 
 if TYPE_CHECKING:
@@ -94,9 +92,7 @@ def write_omezarr(
     OutputError
         If it cannot be written.
     """
-    if importlib.util.find_spec("zarr") is None:
-        raise MissingExtraError("zarr", "formats")
-    zarr: Any = importlib.import_module("zarr")
+    zarr = library("zarr", "formats")
     placed: dict[str, Any] = {}
     if image is not None:
         placed = {"size": image.pixel_size_um, "step": image.z_step_um, "origin": image.origin_um}

@@ -5,14 +5,12 @@ The parts of a run are kept as NumPy files, one an input, with every digit; nump
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.extras import library
 from nucleate.core.files import atomic_path
-from nucleate.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -104,7 +102,7 @@ def write_anndata(path: Path | str, parts: Sequence[Path]) -> None:
     OutputError
         If it cannot be written.
     """
-    anndata, pandas = _library("anndata"), _library("pandas")
+    anndata, pandas = library("anndata", "tables"), library("pandas", "tables")
     kinds = _columns(parts)
     measured = [column for column in kinds if column not in _KEYS]
     tables = [_read(part) for part in parts]
@@ -150,7 +148,7 @@ def extend_parquet(source: Path, path: Path | str, *, columns: Mapping[str, NDAr
     OutputError
         If it cannot be written.
     """
-    with _library("pyarrow.parquet").ParquetFile(source) as file:
+    with library("pyarrow.parquet", "tables").ParquetFile(source) as file:
 
         def groups() -> Iterator[list[Any]]:
             first = 0
@@ -183,32 +181,26 @@ def extend_anndata(source: Path, path: Path | str, *, columns: Mapping[str, NDAr
     OutputError
         If it cannot be written.
     """
-    data = _library("anndata").read_h5ad(source)
+    data = library("anndata", "tables").read_h5ad(source)
     for name, values in columns.items():
         data.obs[name] = _observed(values)
     _write_h5ad(path, data)
 
 
-def _library(name: str) -> Any:  # noqa: ANN401 - these have no types
-    if importlib.util.find_spec(name.split(".")[0]) is None:
-        raise MissingExtraError(name.split(".")[0], "tables")
-    return importlib.import_module(name)
-
-
-def _type(kind: str) -> Any:  # noqa: ANN401 - as above
+def _type(kind: str) -> Any:  # noqa: ANN401 - the library has no types
     """Give the Parquet type for a kind of NumPy's."""
-    arrow = _library("pyarrow")
+    arrow = library("pyarrow", "tables")
     return {"O": arrow.string(), "b": arrow.bool_(), "f": arrow.float64()}.get(kind, arrow.int64())
 
 
 def _cells(values: NDArray[Any], kind: str) -> Any:  # noqa: ANN401 - as above
     """Make a column; floats that are no numbers become null."""
     mask = ~np.isfinite(values) if values.dtype.kind == "f" else None
-    return _library("pyarrow").array(values, _type(kind), mask=mask, safe=False)
+    return library("pyarrow", "tables").array(values, _type(kind), mask=mask, safe=False)
 
 
 def _write_groups(path: Path | str, columns: list[Any], *, groups: Iterator[list[Any]]) -> None:
-    arrow, parquet = _library("pyarrow"), _library("pyarrow.parquet")
+    arrow, parquet = library("pyarrow", "tables"), library("pyarrow.parquet", "tables")
     schema = arrow.schema(columns)
     with atomic_path(path) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
         for cells in groups:
@@ -219,7 +211,7 @@ def _observed(values: NDArray[Any]) -> Any:  # noqa: ANN401 - as above
     """Make a column of ``obs``: text becomes categories."""
     if values.dtype.kind != "O":
         return values
-    pandas = _library("pandas")
+    pandas = library("pandas", "tables")
     each, codes = np.unique(values, return_inverse=True)
     # Strings as objects: anndata does not yet write the strings that pandas 3 makes by itself.
     return pandas.Categorical.from_codes(codes, pandas.Index(each, dtype=object))

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.extras import library
 from nucleate.io.faults import fault
 from nucleate.io.units import sane_size, sane_step
-from nucleate.io.windows import choose_picture, kept_open, library, windowed
+from nucleate.io.windows import choose_picture, kept_open, windowed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +86,7 @@ def pictures(path: Path) -> list[str]:
 
 def _file(path: Path) -> Any:  # noqa: ANN401 - as above
     """Open a file that keeps the tiles decoded last, since windows that overlap ask for the same ones again."""
-    czi = library("pylibCZIrw.czi", package="pylibCZIrw")
+    czi = library("pylibCZIrw.czi", "formats")
     return czi.open_czi(str(path), cache_options=czi.CacheOptions(max_memory_usage=_KEPT_BYTES))
 
 

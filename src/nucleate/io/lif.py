@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.extras import library
 from nucleate.core.image import AXES
 from nucleate.io.faults import fault
 from nucleate.io.units import micrometres, sane_size, sane_step
-from nucleate.io.windows import choose_picture, kept_open, library, windowed
+from nucleate.io.windows import choose_picture, kept_open, windowed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +75,7 @@ def pictures(path: Path) -> list[str]:
 
 
 def _file(path: Path) -> Any:  # noqa: ANN401 - as above
-    return library("liffile", package="liffile").LifFile(str(path))
+    return library("liffile", "formats").LifFile(str(path))
 
 
 def _series(file: Any) -> list[Any]:  # noqa: ANN401 - the library's own class

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.extras import library
 from nucleate.core.image import AXES
 from nucleate.io.faults import check_size, fault
 from nucleate.io.units import sane_size, sane_step
-from nucleate.io.windows import choose_picture, kept_open, library, windowed
+from nucleate.io.windows import choose_picture, kept_open, windowed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
         As nd2 raises them for damaged files.
     """
     choose_picture(path, [""], wanted=picture)
-    file = library("nd2", package="nd2").ND2File(str(path))
+    file = library("nd2", "formats").ND2File(str(path))
     return kept_open(path, file, make=lambda file: (_opened(path, file), [""]))
 
 

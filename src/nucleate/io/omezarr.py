@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.extras import library
 from nucleate.core.image import COLOURS
 from nucleate.io.faults import check_size, fault
 from nucleate.io.units import micrometres, sane_place, sane_size, sane_step
-from nucleate.io.windows import at_level, choose_level, choose_picture, library, windowed
+from nucleate.io.windows import at_level, choose_level, choose_picture, windowed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -229,8 +230,8 @@ def _check_chunk(array: _Array) -> None:
 
 
 def _opened(array: _Array) -> Any:  # noqa: ANN401 - zarr's own class
-    zarr = library("zarr", package="zarr")
-    store = library("zarr.storage", package="zarr").LocalStore(array.folder, read_only=True)
+    zarr = library("zarr", "formats")
+    store = library("zarr.storage", "formats").LocalStore(array.folder, read_only=True)
     return zarr.open_array(store=store, mode="r", zarr_format=array.version)
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.extras import library
 from nucleate.io.units import sane_size
-from nucleate.io.windows import at_level, choose_level, choose_picture, kept_open, library, windowed
+from nucleate.io.windows import at_level, choose_level, choose_picture, kept_open, windowed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +49,7 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
         If it is damaged, or no slide that OpenSlide knows.
     """
     choose_picture(path, [""], wanted=picture)
-    slide = library("openslide", package="openslide-python").OpenSlide(str(path))
+    slide = library("openslide", "formats", package="openslide-python").OpenSlide(str(path))
     return kept_open(path, slide, make=lambda slide: (_opened(path, slide, level=level), [""]))
 
 

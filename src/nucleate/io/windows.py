@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 
 from nucleate.core.image import AXES
 from nucleate.core.lazy import LazyImage
-from nucleate.errors import MissingExtraError
 from nucleate.io.faults import fault
 from nucleate.io.units import sane_size
 
@@ -29,7 +27,6 @@ __all__ = [
     "choose_level",
     "choose_picture",
     "kept_open",
-    "library",
     "names_of_channels",
     "windowed",
 ]
@@ -107,20 +104,6 @@ def kept_open(
         image, names = make(open_files.enter_context(file))
         close = open_files.pop_all().close
     return replace(image, name=path.name, pictures=tuple(names) if len(names) > 1 else (), release=close)
-
-
-def library(module: str, *, package: str) -> Any:  # noqa: ANN401 - a module
-    """Import an optional library.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingExtraError(package, "formats") from error
 
 
 def choose_picture(path: Path, names: list[str], *, wanted: int | None) -> int:

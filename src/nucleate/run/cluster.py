@@ -8,8 +8,6 @@ a user's file is ever unpickled.
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 import logging
 import multiprocessing
 import re
@@ -24,13 +22,14 @@ from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from nucleate.core.cores import cores
-from nucleate.errors import ClusterError, MissingExtraError, UsageError
+from nucleate.core.extras import library
+from nucleate.errors import ClusterError, UsageError
 from nucleate.run.memory import available_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Cluster", "ClusterSettings", "library", "open_cluster", "require"]
+__all__ = ["Cluster", "ClusterSettings", "open_cluster"]
 
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://.+:\d+/?")
 _JOBS = 8
@@ -198,7 +197,7 @@ def open_cluster(settings: ClusterSettings) -> Iterator[Cluster]:
     UsageError
         If there is no SLURM here, or nothing answers at the address.
     """
-    dask, distributed = library("dask"), library("distributed")
+    dask, distributed = library("dask", "cluster"), library("distributed", "cluster")
     # Workers here that are killed cannot clear up what they unpacked.
     with (
         tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True) as scratch,
@@ -220,31 +219,6 @@ def open_cluster(settings: ClusterSettings) -> Iterator[Cluster]:
             raise
         finally:
             opened.close()
-
-
-def library(name: str) -> Any:  # noqa: ANN401 - a module
-    """Import Dask or a part of it.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-    """
-    require(name.partition(".")[0])
-    return importlib.import_module(name)
-
-
-def require(*names: str) -> None:
-    """Look whether libraries of the extra ``cluster`` are there, without importing them.
-
-    Raises
-    ------
-    MissingExtraError
-        If one is not installed.
-    """
-    for name in names:
-        if importlib.util.find_spec(name) is None:
-            raise MissingExtraError(name.replace("_", "-"), "cluster")
 
 
 def _connected(settings: ClusterSettings, distributed: Any, *, cluster: Any) -> Any:  # noqa: ANN401 - Dask's own classes
@@ -308,7 +282,7 @@ def _start(settings: ClusterSettings, distributed: Any, *, scratch: str) -> Any:
 def _jobqueue() -> Any:  # noqa: ANN401 - a module
     """Import dask-jobqueue, which takes Ctrl-C for itself when it is imported, and give Ctrl-C back."""
     handler = signal.getsignal(signal.SIGINT)
-    jobqueue = library("dask_jobqueue")
+    jobqueue = library("dask_jobqueue", "cluster")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, handler)
     return jobqueue
@@ -318,7 +292,7 @@ def _slurm(settings: ClusterSettings) -> Any:  # noqa: ANN401 - Dask's own class
     jobqueue = _jobqueue()
     if shutil.which("sbatch") is None:
         raise UsageError("--cluster slurm: no command sbatch here; run it where jobs are handed in")
-    dask = library("dask")
+    dask = library("dask", "cluster")
     memory = [
         f"export DASK_{key.upper().replace('.', '__')}={value}"
         for key, value in _CONFIG.items()

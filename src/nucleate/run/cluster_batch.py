@@ -15,9 +15,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nucleate import __version__
+from nucleate.core.extras import library
 from nucleate.core.text import one_line
 from nucleate.errors import ClusterError, NucleateError
-from nucleate.run.cluster import library
 from nucleate.run.cluster_worker import do_share, do_task, finish, forget
 from nucleate.run.journal import Outcome
 from nucleate.run.single import Done, Progress, Work, explain
@@ -112,7 +112,7 @@ class ClusterCrew:
         self, do: Callable[..., Any], items: Sequence[_Item], *, room: Callable[[], int], **more: object
     ) -> Iterator[tuple[_Item, tuple[bool, Any]]]:
         client, waiting = self._cluster.client, list(reversed(items))
-        ended = library("distributed").as_completed()
+        ended = library("distributed", "cluster").as_completed()
         while waiting or self._pending:
             while waiting and len(self._pending) < room():
                 item = waiting.pop()

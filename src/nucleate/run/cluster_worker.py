@@ -1,7 +1,8 @@
 """What a worker of a cluster does: an input from file to files, or its share of a large one.
 
 A large input is done in three steps. One worker looks at it and says how it is cut, many find the nuclei of its strips
-(`nucleate.run.strips`), one puts them together and writes the files.
+(`nucleate.run.strips`), one puts them together and writes the files. What is wrong with an input is given back; a
+`NucleateError` is raised where no other input could be done either.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucleate import __version__
+from nucleate.core.extras import library
 from nucleate.errors import ClusterError, NucleateError
-from nucleate.run.cluster import library
 from nucleate.run.memory import available_bytes
 from nucleate.run.single import Done, Work, WorkBench
 
@@ -72,11 +73,8 @@ def do_task(job: Job, task: Task) -> Done | Work:
     NucleateError
         If no other input could be done either.
     """
-    bench = _bench(job)
-    work = bench.look(task)
-    if work.plan is not None and not work.ended:
-        return work
-    return _travelling(bench.write(bench.find(work)))
+    work = _bench(job).look(task)
+    return work if work.plan is not None and not work.ended else finish(job, work)
 
 
 def do_share(job: Job, strips: PlaneStrips, *, work: Work) -> Exception | None:
@@ -100,7 +98,8 @@ def finish(job: Job, work: Work) -> Done:
         If no other input could be done either.
     """
     bench = _bench(job)
-    return _travelling(bench.write(bench.find(work)))
+    done = bench.write(bench.find(work))
+    return done if done.error is None else replace(done, error=_portable(done.error))
 
 
 def forget() -> None:
@@ -126,13 +125,9 @@ def _load(job: Job) -> tuple[WorkBench, tempfile.TemporaryDirectory[str]]:
         )
     settings = job.settings
     if settings.max_bytes is None and (free := available_bytes()) is not None:
-        settings = replace(settings, max_bytes=free // library("distributed").get_worker().state.nthreads)
+        settings = replace(settings, max_bytes=free // library("distributed", "cluster").get_worker().state.nthreads)
     scratch = tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True)
     return WorkBench(segmenter, settings, output=job.output, scratch=Path(scratch.name)), scratch
-
-
-def _travelling(done: Done) -> Done:
-    return done if done.error is None else replace(done, error=_portable(done.error))
 
 
 def _portable(error: Exception) -> Exception:

@@ -7,12 +7,12 @@ a later run with ``--resume`` can join them again.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from nucleate.core.extras import require
 from nucleate.core.files import (
     HALF_WRITTEN,
     atomic_path,
@@ -24,7 +24,7 @@ from nucleate.core.files import (
 )
 from nucleate.core.lock import locked
 from nucleate.core.text import one_line
-from nucleate.errors import MissingExtraError, OutputError, UsageError
+from nucleate.errors import OutputError, UsageError
 from nucleate.run.exports import EXPORTS
 from nucleate.run.journal import PARTS_NAME
 from nucleate.run.results import Result
@@ -81,8 +81,7 @@ def check_exports(wanted: str) -> tuple[str, ...]:
     if unknown or not names:
         raise UsageError(f"--export: no export {', '.join(unknown) or 'named'}; available: {', '.join(EXPORTS)}")
     for library, extra in filter(None, (EXPORTS[name].needs for name in names)):
-        if importlib.util.find_spec(library) is None:
-            raise MissingExtraError(library, extra)
+        require(extra, library)
     return names
 
 
@@ -224,13 +223,10 @@ def join_tables(
         known = set(names)
         joined = [*names, *(name for name in there if name not in known and name not in but)]
         path, parts = output / EXPORTS[export].file, [_file(output, name, export=export) for name in joined]
-        place = _place(path, parts, at=joined.index(new)) if EXPORTS[export].rows and new in joined else None
         if not parts:
             _remove(path)
-        elif place is None:
+        elif not (EXPORTS[export].rows and new in joined and _inserted(path, parts, at=joined.index(new))):
             join(path, parts)
-        else:
-            _insert(path, parts[joined.index(new)], place=place)
 
 
 def write_summary(path: Path, outcomes: Iterable[Outcome]) -> None:
@@ -282,6 +278,22 @@ def _file(output: Path, name: str, *, export: str) -> Path:
     return output / PARTS_NAME / f"{name}.{export}{kind.part}" if kind.join else output / f"{name}{kind.file}"
 
 
+def _inserted(path: Path, parts: Sequence[Path], *, at: int) -> bool:
+    """Put the rows of one part into the table of all others, which are not read; tell whether it could be done."""
+    place = _place(path, parts, at=at)
+    if place is None:
+        return False
+    with atomic_path(path) as temporary, path.open("rb") as old, parts[at].open("rb") as rows:
+        rows.readline()
+        with temporary.open("wb") as joined:
+            while place and (block := old.read(min(place, 1 << 20))):
+                joined.write(block)
+                place -= len(block)
+            shutil.copyfileobj(rows, joined)
+            shutil.copyfileobj(old, joined)
+    return True
+
+
 def _place(path: Path, parts: Sequence[Path], *, at: int) -> int | None:
     """Find the byte at which the rows of one part belong into the table of all others; None if it is not just that.
 
@@ -312,14 +324,3 @@ def _tail(path: Path, end: int, *, most: int) -> bytes:
     with path.open("rb") as stream:
         stream.seek(start)
         return stream.read(max(end - start, 0))
-
-
-def _insert(path: Path, part: Path, *, place: int) -> None:
-    with atomic_path(path) as temporary, path.open("rb") as old, part.open("rb") as rows:
-        rows.readline()
-        with temporary.open("wb") as joined:
-            while place and (block := old.read(min(place, 1 << 20))):
-                joined.write(block)
-                place -= len(block)
-            shutil.copyfileobj(rows, joined)
-            shutil.copyfileobj(old, joined)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import time
 from typing import TYPE_CHECKING
 
+from nucleate.core.extras import require
 from nucleate.core.files import cannot_write
-from nucleate.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +31,7 @@ def board(folder: Path) -> Callable[[Run], None]:
     MissingExtraError
         If TensorBoard is not installed.
     """
-    if importlib.util.find_spec("tensorboard") is None:
-        raise MissingExtraError("tensorboard", "train")
+    require("train", "tensorboard")
     path = folder / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
     shown = 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +16,6 @@ from nucleate.apps.cli.console import (
     say,
 )
 from nucleate.apps.cli.ctrl_c import EXIT_CODE
-from nucleate.errors import MissingExtraError
 
 __all__ = ["serve"]
 
@@ -48,11 +46,10 @@ def serve(
       nucleate serve
       nucleate serve -o my-results --port 9000 --no-browser
     """
+    from nucleate.core.extras import require
     from nucleate.core.files import check_folder
 
-    for library in ("fastapi", "uvicorn"):
-        if importlib.util.find_spec(library) is None:
-            raise MissingExtraError(library, "web")
+    require("web", "fastapi", "uvicorn")
     check_folder(output)
     from nucleate.apps.web.server import listen
     from nucleate.apps.web.server import serve as serve_page

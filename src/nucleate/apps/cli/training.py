@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,7 +10,8 @@ import typer
 
 from nucleate.apps.cli.console import is_there, say
 from nucleate.apps.cli.ctrl_c import loading
-from nucleate.errors import DataError, MissingExtraError, UsageError
+from nucleate.core.extras import require
+from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,9 +104,7 @@ def import_training(device: str, threads: int | None, *, shared: bool = False) -
     shared : bool
         Whether the verb can share its work with the other processes of torchrun; if not, each would do all of it.
     """
-    for library in ("torch", "optuna", "safetensors", "onnx", "onnxscript", "matplotlib"):
-        if importlib.util.find_spec(library) is None:
-            raise MissingExtraError(library, "train")
+    require("train", "torch", "optuna", "safetensors", "onnx", "onnxscript", "matplotlib")
     from nucleate.train.device import choose_device
     from nucleate.train.parallel import launched
 

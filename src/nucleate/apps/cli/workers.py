@@ -61,10 +61,11 @@ def choose_cluster(
         if workers is not None:
             raise UsageError(f"--workers {workers}: it goes with --cluster; add --cluster local")
         return None
-    from nucleate.run.cluster import ClusterSettings, require
+    from nucleate.core.extras import require
+    from nucleate.run.cluster import ClusterSettings
 
     chosen = ClusterSettings(cluster, workers, threads or 1, None if memory is None else int(memory * 1e9))
-    require("dask", "distributed", *(["dask_jobqueue"] if cluster == "slurm" else []))
+    require("cluster", "dask", "distributed", *(["dask_jobqueue"] if cluster == "slurm" else []))
     return chosen
 
 

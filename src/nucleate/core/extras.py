@@ -1,0 +1,47 @@
+"""Libraries that only some installs have: they come with the package's extras."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+from nucleate.errors import MissingExtraError
+
+__all__ = ["library", "require"]
+
+
+def library(module: str, extra: str, *, package: str = "") -> Any:  # noqa: ANN401 - a module
+    """Import a library of an extra, or a part of it; `package` is what pip calls it, where its name is another.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+
+    Examples
+    --------
+    >>> library("no_such_library", "formats")
+    Traceback (most recent call last):
+        ...
+    nucleate.errors.MissingExtraError: no-such-library is not installed; run: pip install 'nucleate[formats]'
+    """
+    if not package:
+        require(extra, module.partition(".")[0])
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(package or module, extra) from error
+
+
+def require(extra: str, *names: str) -> None:
+    """Look whether libraries of an extra are there, without importing them.
+
+    Raises
+    ------
+    MissingExtraError
+        If one is not installed.
+    """
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise MissingExtraError(name.replace("_", "-"), extra)
