@@ -37,6 +37,7 @@ __all__ = [
     "DNA_NAMES",
     "LENGTHS_UM",
     "Image",
+    "check_axes",
     "check_place",
     "check_window",
     "find_channel",
@@ -151,6 +152,36 @@ def check_window(rows: slice, cols: slice, *, name: str) -> None:
             raise UsageError(f"{name}: no rows or columns: got {part!r}; give a slice without a step")
 
 
+def check_axes(axes: str, shape: tuple[int, ...], *, dtype: np.dtype[Any], name: str, what: str = "") -> None:
+    """Check that axes fit what has this shape, that there is a pixel, and that pixels are real numbers.
+
+    Parameters
+    ----------
+    axes : str
+        Letters of `AXES`.
+    shape : tuple of int
+        A length for each.
+    dtype : dtype
+        Of the pixels.
+    name, what : str
+        The image and, with a blank before it, the thing of this shape, for the message.
+
+    Raises
+    ------
+    InputError
+        If not.
+    """
+    got = f"axes {axes!r}, shape {shape}"
+    if len(axes) != len(shape) or [a for a in AXES if a in axes] != list(axes):
+        raise InputError(f"{name}: axes do not fit{what}: got {got}; use {AXES}, in that order")
+    if not {"Y", "X"} <= set(axes) or min(shape) < 1:
+        raise InputError(f"{name}: no picture in it: got {got}; rows and columns are needed")
+    if "S" in axes and shape[-1] != 3:
+        raise InputError(f"{name}: colours need three samples: got {got}")
+    if dtype.kind not in "buif":
+        raise InputError(f"{name}: pixels must be real numbers: got dtype {dtype}")
+
+
 @dataclass(frozen=True, eq=False)
 class Image:
     """Pixels with the meaning of their axes; equal to nothing but itself.
@@ -191,15 +222,7 @@ class Image:
         if not isinstance(self.pixels, np.ndarray) or isinstance(self.pixels, np.ma.MaskedArray):
             got = type(self.pixels).__name__
             raise InputError(f"{self.name}: pixels are no plain NumPy array: got {got}; use numpy.asarray")
-        shape = f"axes {self.axes!r}, shape {self.pixels.shape}"
-        if len(self.axes) != self.pixels.ndim or [a for a in AXES if a in self.axes] != list(self.axes):
-            raise InputError(f"{self.name}: axes do not fit the pixels: got {shape}; use {AXES}, in that order")
-        if "Y" not in self.axes or "X" not in self.axes or self.pixels.size == 0:
-            raise InputError(f"{self.name}: no picture in it: got {shape}; rows and columns are needed")
-        if "S" in self.axes and self.pixels.shape[-1] != 3:
-            raise InputError(f"{self.name}: colours need three samples: got {shape}")
-        if self.pixels.dtype.kind not in "buif":
-            raise InputError(f"{self.name}: pixels must be real numbers: got dtype {self.pixels.dtype}")
+        check_axes(self.axes, self.pixels.shape, dtype=self.pixels.dtype, name=self.name, what=" the pixels")
         size, (least, most) = self.pixel_size_um, LENGTHS_UM
         if size is not None and not (
             np.shape(size) == (2,) and all(is_number(side, least=least, most=most) for side in size)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleate.core.image import AXES, Image, check_place, check_window, find_channel, find_colour
+from nucleate.core.image import Image, check_axes, check_place, check_window, find_channel, find_colour
 from nucleate.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,15 +80,7 @@ class LazyImage:
     origin_um: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
-        got = f"axes {self.axes!r}, shape {self.shape}"
-        if len(self.axes) != len(self.shape) or [a for a in AXES if a in self.axes] != list(self.axes):
-            raise InputError(f"{self.name}: axes do not fit: got {got}; use {AXES}, in that order")
-        if not {"Y", "X"} <= set(self.axes) or min(self.shape) < 1:
-            raise InputError(f"{self.name}: no picture in it: got {got}; rows and columns are needed")
-        if "S" in self.axes and self.shape[-1] != 3:
-            raise InputError(f"{self.name}: colours need three samples: got {got}")
-        if self.dtype.kind not in "buif":
-            raise InputError(f"{self.name}: pixels must be real numbers: got dtype {self.dtype}")
+        check_axes(self.axes, self.shape, dtype=self.dtype, name=self.name)
 
     def __enter__(self) -> LazyImage:
         return self
