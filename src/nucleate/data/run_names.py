@@ -55,9 +55,6 @@ def _known(path: str, like: Collection[str]) -> str:
     """Find the id of a path on the other side, of as few folders as are enough; "" if there is none."""
     place = PurePosixPath(path.replace("\\", "/").replace("::", "/"))
     folders, image_id = place.parent.parts, picture_id(place.name)
-    names = ("-".join([*folders[at:], one]) for at in range(len(folders), -1, -1) for one in _spellings(image_id))
+    spellings = (image_id, without_extras(image_id))
+    names = ("-".join([*folders[at:], one]) for at in range(len(folders), -1, -1) for one in spellings)
     return next((one for one in names if one in like), "")
-
-
-def _spellings(image_id: str) -> tuple[str, str]:
-    return image_id, without_extras(image_id)

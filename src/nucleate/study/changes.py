@@ -136,13 +136,9 @@ def _burnt(image: NDArray[Any], rng: np.random.Generator, *, times: float) -> ND
     return stored
 
 
-def _coloured(image: NDArray[Any]) -> NDArray[Any]:
-    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
-
-
 def _mixed(image: NDArray[Any], rng: np.random.Generator, *, matrix: NDArray[np.float64]) -> NDArray[Any]:
     del rng
-    coloured = _coloured(image)
+    coloured = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
     mixed = _stored(coloured.astype(np.float64) @ matrix.T, image)
     return image if np.array_equal(mixed, coloured) else mixed  # grey stays grey, whatever the hue
 

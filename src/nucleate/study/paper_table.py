@@ -186,14 +186,11 @@ def write_table(
     for name, of_set in results.items():
         rate = f"{load_network(networks[name])[2]['lr']:.2e}" if name in networks else "-"
         cells.append([_TITLES[name], rate, *(cell for key in sets for cell in _cells(of_set[key]))])
-    heads = ["system", "learning rate", *_heads(sets)]
+    columns = ("accuracy", "precision", "IoU", "LB [95 %]")
+    heads = ["system", "learning rate", *(f"{key} {column}" for key in sets for column in columns)]
     notes = _notes(plan, results, command=command, device=device)
     lines = ["# Table I", "", *markdown_table(heads, cells), "", *notes]
     write_text(plan.out / "table.md", "\n".join(lines) + "\n")
-
-
-def _heads(sets: Iterable[str]) -> list[str]:
-    return [f"{key} {column}" for key in sets for column in ("accuracy", "precision", "IoU", "LB [95 %]")]
 
 
 def _cells(scores: Mapping[str, Any]) -> list[str]:
