@@ -68,7 +68,8 @@ def test_files_of_a_set_that_is_complete_now_count_no_more(tmp_path: Path, caplo
     assert _images(tmp_path / "out") == ["c0.ome"]
 
 
-def test_a_set_of_which_the_first_file_is_gone_counts_no_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_set_of_which_the_first_file_is_gone_counts_no_more(tmp_path: Path, *, moved: bool) -> None:
     (tmp_path / "in").mkdir()
     first, *others = write_set(tmp_path / "in", [["c0.ome.tif", "c1.ome.tif", "c2.ome.tif"]])
     go(tmp_path / "in", tmp_path / "out")
@@ -78,10 +79,16 @@ def test_a_set_of_which_the_first_file_is_gone_counts_no_more(tmp_path: Path) ->
         {"path": str(path), "sha256": one} for path, one in zip((first, *others), hashes, strict=True)
     ]
     assert listed["sha256"] == hashlib.sha256("".join(f"{one}\n" for one in hashes).encode()).hexdigest()
-    go(others[1], tmp_path / "out", resume=True)
-    assert _images(tmp_path / "out") == ["c2.ome", "c0.ome"], "one that is named beside its set"
-    first.unlink()
-    go(tmp_path / "in", tmp_path / "out", resume=True)
+    if moved:
+        (tmp_path / "in").rename(tmp_path / "new")
+        go(tmp_path / "new", tmp_path / "out", resume=True)
+        assert _images(tmp_path / "out") == ["c0.ome"]
+    else:
+        go(others[1], tmp_path / "out", resume=True)
+        assert _images(tmp_path / "out") == ["c2.ome", "c0.ome"], "one that is named beside its set"
+    place = tmp_path / ("new" if moved else "in")
+    (place / first.name).unlink()
+    go(place, tmp_path / "out", resume=True)
     assert _images(tmp_path / "out") == ["c1.ome", "c2.ome"]
 
 

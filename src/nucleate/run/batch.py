@@ -163,7 +163,7 @@ def _run(
         for count, done in enumerate(crew.run(tasks, watch), 1):
             outcomes[done.outcome.source] = done.outcome
             before = journal.done.get(done.outcome.source)
-            if not done.resumed:
+            if done.outcome != before:
                 journal.add(done.outcome)
             if done.outcome.status == "ok":
                 shutil.rmtree(outputs.strips_folder(output, done.outcome.name), ignore_errors=True)

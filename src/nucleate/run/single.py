@@ -300,7 +300,7 @@ class WorkBench:
         task, source = work.task, work.task.source
         if work.resumed:
             assert task.before is not None
-            return Done(task.before, resumed=True)
+            return Done(replace(task.before, files=work.files), resumed=True)
         base = Outcome(task.name, source.key, "failed", work.sha256, seconds=round(work.seconds, 3), files=work.files)
         if work.result is None:
             assert work.error is not None
