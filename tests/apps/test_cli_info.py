@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from tests.calls import call
 
-from nucleate.apps.cli.main import main
 from nucleate.io.describe import describe
 
 if TYPE_CHECKING:
@@ -33,15 +33,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _run(words: list[str]) -> int:
-    with pytest.raises(SystemExit) as end:
-        main(["info", *words])
-    assert isinstance(end.value.code, int)
-    return end.value.code
-
-
 def test_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run([str(folder / "a.ome.tif")]) == 0
+    assert call("info", str(folder / "a.ome.tif")) == 0
     shown = capsys.readouterr()
     assert shown.out.splitlines()[0].startswith(f"{folder / 'a.ome.tif'}: TIFF, ")
     assert shown.out.splitlines()[1:] == [
@@ -62,13 +55,13 @@ def test_channels_of_which_none_is_known_to_show_nuclei(
 ) -> None:
     metadata = {"axes": "CYX", **({"Labels": names} if names else {})}
     tifffile.imwrite(tmp_path / "c.tif", np.zeros((2, 9, 8), np.uint16), imagej=True, metadata=metadata)
-    assert _run([str(tmp_path / "c.tif")]) == 0
+    assert call("info", str(tmp_path / "c.tif")) == 0
     line = f"  channels    {shown} (none is known to show nuclei: 0 is taken unless --channel says another)"
     assert line in capsys.readouterr().out.splitlines()
 
 
 def test_json_of_a_folder_with_a_bad_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run([str(folder), "--json"]) == 1
+    assert call("info", str(folder), "--json") == 1
     shown = capsys.readouterr()
     first, second = json.loads(shown.out)
     assert first["pictures"][0]["nuclear_channel"] == 1
@@ -82,7 +75,7 @@ def test_json_of_a_folder_with_a_bad_file(folder: Path, capsys: pytest.CaptureFi
 
 
 def test_nothing_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run([str(tmp_path / "no.tif")]) == 2
+    assert call("info", str(tmp_path / "no.tif")) == 2
     assert "no such file or folder" in capsys.readouterr().err
 
 
@@ -92,7 +85,7 @@ def test_several_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
         writer.write(np.zeros((20, 30), np.uint8), metadata={"Name": "first"})
         writer.write(np.zeros((2, 25, 35), np.uint8), metadata={"Name": "second", "axes": "TYX"})
         writer.write(np.zeros((9, 9), np.uint8), metadata={"Name": "macro image"})
-    assert _run([str(path)]) == 0
+    assert call("info", str(path)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("  picture")] == ["  picture 0: first", "  picture 1: second"]
     assert "    shape       2 x 25 x 35" in lines

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.calls import call
 
 from nucleate import __version__
 from nucleate.apps.cli import main as door
@@ -16,13 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.base
-
-
-def call(*words: str) -> int:
-    with pytest.raises(SystemExit) as end:
-        door.main(list(words))
-    assert isinstance(end.value.code, int)
-    return end.value.code
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import sys
@@ -14,10 +13,11 @@ import pytest
 import tifffile
 from PIL import Image
 from tests.apps.stopped import contents
+from tests.calls import call
+from tests.tables import rows_of
 from tests.tiny_model import write_tiny_model
 
 from nucleate.apps.cli import console
-from nucleate.apps.cli import main as door
 from nucleate.errors import ModelError
 from nucleate.run import selftest
 
@@ -28,13 +28,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.base
 
 pytest.importorskip("onnx", reason="onnx, which draws the test network, is not installed")
-
-
-def call(*words: str | Path) -> int:
-    with pytest.raises(SystemExit) as end:
-        door.main([str(word) for word in words])
-    assert isinstance(end.value.code, int)
-    return end.value.code
 
 
 @pytest.fixture
@@ -57,8 +50,7 @@ def test_segment_with_a_model_of_one_s_own(model: Path, tmp_path: Path) -> None:
         assert labels.max() == 20
         settings = json.loads((out / "run.json").read_text())["settings"]
         assert (settings["model"], len(settings["model_sha256"])) == ("nucleate", 64)
-        with (out / "measurements.csv").open(newline="") as stream:
-            assert all(0.5 < float(row["confidence"]) <= 1 for row in csv.DictReader(stream))
+        assert all(0.5 < float(row["confidence"]) <= 1 for row in rows_of(out / "measurements.csv"))
 
 
 def test_an_unknown_model_is_a_wrong_call_and_a_damaged_one_is_not(

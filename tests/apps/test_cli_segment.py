@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import struct
@@ -14,6 +13,7 @@ import pytest
 import tifffile
 from PIL import Image
 from tests import fakes
+from tests.tables import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,8 +40,7 @@ def call(*words: str | Path) -> int:
 
 
 def summary(out: Path) -> dict[str, dict[str, str]]:
-    with (out / "summary.csv").open(encoding="utf-8", newline="") as stream:
-        return {row["image"]: row for row in csv.DictReader(stream)}
+    return {row["image"]: row for row in rows_of(out / "summary.csv")}
 
 
 @pytest.fixture
@@ -235,8 +234,7 @@ def test_names_of_all_kinds_are_kept(name: str, tmp_path: Path, monkeypatch: pyt
     assert call("segment", "-o", "out", "--", f"{name}.png") == 0
     assert (tmp_path / "out" / f"{name}.labels.tif").exists()
     assert summary(tmp_path / "out")[name]["nuclei"] == "2"
-    with (tmp_path / "out" / "measurements.csv").open(encoding="utf-8", newline="") as stream:
-        assert {row["image"] for row in csv.DictReader(stream)} == {name}
+    assert {row["image"] for row in rows_of(tmp_path / "out" / "measurements.csv")} == {name}
 
 
 def test_a_name_that_is_no_text_is_written_as_escapes_in_tables(tmp_path: Path) -> None:

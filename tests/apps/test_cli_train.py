@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import signal
 import subprocess
@@ -12,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.calls import call
+from tests.tables import rows_of
 from tests.train.drawn import disks
 
-from nucleate.apps.cli.main import main
 from nucleate.apps.cli.training import find_data, split_data
 from nucleate.data.samples import load_samples
 from nucleate.data.write import write_sample
@@ -35,15 +35,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def _run(*words: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    return int(ended.value.code or 0)
-
-
 def _train(data: Path, run: Path, *words: object, settings: tuple[str, ...] = TINY) -> int:
     changes = [word for change in settings for word in ("--set", change)]
-    return _run("train", data, "-o", run, *changes, "--device", "cpu", "--threads", "1", *words)
+    return call("train", data, "-o", run, *changes, "--device", "cpu", "--threads", "1", *words)
 
 
 def test_a_trained_model_segments(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,9 +49,8 @@ def test_a_trained_model_segments(data: Path, tmp_path: Path, capsys: pytest.Cap
     assert "0 min left" not in said.err
     assert "held-out images" in said.out
     picture = next((data / "images").iterdir())
-    assert _run("segment", picture, "-o", tmp_path / "out", "--model", run / "mine.onnx", "--quiet") == 0
-    with (tmp_path / "out" / "summary.csv").open() as stream:
-        assert [row["status"] for row in csv.DictReader(stream)] == ["ok"]
+    assert call("segment", picture, "-o", tmp_path / "out", "--model", run / "mine.onnx", "--quiet") == 0
+    assert [row["status"] for row in rows_of(tmp_path / "out" / "summary.csv")] == ["ok"]
 
 
 def test_a_configuration_file_can_be_changed_in_places(data: Path, tmp_path: Path) -> None:
@@ -215,20 +208,20 @@ def test_from_a_model_to_a_verdict_to_tuned_numbers_to_another_program(
     assert re.fullmatch(r"nucleate: \S*model\.toml was changed since it was written.*\n", capsys.readouterr().err)
     write_card(second / "model.toml", card)
 
-    assert _run("tune", data, "--model", second / "model.onnx", "-o", tmp_path / "tuned", "--threads", "1") == 0
+    assert call("tune", data, "--model", second / "model.onnx", "-o", tmp_path / "tuned", "--threads", "1") == 0
     said = capsys.readouterr()
     assert "6 of 8 images are left out: model was trained on them" in said.err
     assert "model on 2 held-out images: " in said.out
     assert find_model(tmp_path / "tuned").read() == find_model(second / "model.onnx").read()
-    assert _run("tune", data, "--model", "nucleate") == 2
+    assert call("tune", data, "--model", "nucleate") == 2
     assert "give a folder" in capsys.readouterr().err
     for sample in split_data(data, "0", table=None)[0]:
         write_sample(tmp_path / "seen", sample, layout="labels")
     capsys.readouterr()
-    assert _run("tune", tmp_path / "seen", "--model", second / "model.onnx", "-o", tmp_path / "tuned") == 2
+    assert call("tune", tmp_path / "seen", "--model", second / "model.onnx", "-o", tmp_path / "tuned") == 2
     assert "model was trained on all 6 images; give others" in capsys.readouterr().err
 
-    assert _run("export", tmp_path / "tuned", "-o", tmp_path / "out", "--to", "onnx") == 0
+    assert call("export", tmp_path / "tuned", "-o", tmp_path / "out", "--to", "onnx") == 0
     assert (tmp_path / "out" / "model.onnx").is_file()
 
 
@@ -248,14 +241,14 @@ def test_images_that_the_start_was_trained_on_are_told(
     older = tmp_path / "second" / "model.toml"
     write_card(older, card.model_copy(update={"trained_on": None}))
     assert "trained_on" not in older.read_text()
-    assert _run("tune", data, "--model", older, "--quiet", "--threads", "1") == 0
+    assert call("tune", data, "--model", older, "--quiet", "--threads", "1") == 0
     assert capsys.readouterr().err == ""
-    assert _run("tune", data, "--model", older, "--threads", "1") == 0
+    assert call("tune", data, "--model", older, "--threads", "1") == 0
     assert "does not tell what it was trained on" in capsys.readouterr().err
     own = part_known(load_samples(data), card.trained_on or ())[1][:6]
     more = {"trained_on": hashes_of(own), "trained_on_more": True}
     write_card(older, card.model_copy(update=more))
-    assert _run("tune", data, "--model", older, "--threads", "1") == 0
+    assert call("tune", data, "--model", older, "--threads", "1") == 0
     said = capsys.readouterr().err
     assert "6 of 8 images are left out" in said
     assert "does not tell all that it was trained on" in said
@@ -283,13 +276,13 @@ def test_settings_are_searched(data: Path, tmp_path: Path, capsys: pytest.Captur
     study = tmp_path / "my study"
     less = ("network.width=4", "network.depth=2", "crop=32", "epochs=1", "steps_per_epoch=1")
     words = [word for change in less for word in ("--set", change)]
-    assert _run("search", data, "-o", study, "--trials", "2", *words, "--device", "cpu", "--threads", "1") == 0
+    assert call("search", data, "-o", study, "--trials", "2", *words, "--device", "cpu", "--threads", "1") == 0
     said = capsys.readouterr()
     assert "Best of 2 trials" in said.out
     assert f"train with: nucleate train {data} -o RUN --config '{study / 'best.toml'}' --val 0\n" in said.out
     assert "trial 1: Kaggle score" in said.err
     assert (study / "best.toml").is_file()
-    assert _run("search", data, "-o", study, *words, "--device", "cpu") == 2
+    assert call("search", data, "-o", study, *words, "--device", "cpu") == 2
     assert "--resume" in capsys.readouterr().err
 
 

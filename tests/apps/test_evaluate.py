@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import pytest
 import tifffile
 import typer
 from PIL import Image
+from tests.tables import rows_of
 from typer.testing import CliRunner, Result
 
 from nucleate.apps.cli.evaluate import evaluate
@@ -65,8 +65,7 @@ def test_table_and_every_file(tmp_path: Path, truth: Path) -> None:
     assert result.stderr == ""
     page = files["--html"].read_text(encoding="utf-8")
     assert page.count("<img ") == 2
-    with files["--per-image"].open(newline="", encoding="utf-8") as stream:
-        assert [row["image"] for row in csv.DictReader(stream)] == ["a", "b", "c"]
+    assert [row["image"] for row in rows_of(files["--per-image"])] == ["a", "b", "c"]
 
 
 def test_a_name_that_is_no_text_is_written_as_escapes(tmp_path: Path) -> None:
@@ -77,8 +76,7 @@ def test_a_name_that_is_no_text_is_written_as_escapes(tmp_path: Path) -> None:
     result = _run(pred, truth, "--images", truth, *(word for pair in files.items() for word in pair))
     assert result.exit_code == 0, result.output
     assert "\\udcfe" in files["--html"].read_text(encoding="utf-8")
-    with files["--per-image"].open(newline="", encoding="utf-8") as stream:
-        assert {row["image"] for row in csv.DictReader(stream)} == {"\\udcff", "b", "c\\udcff"}
+    assert {row["image"] for row in rows_of(files["--per-image"])} == {"\\udcff", "b", "c\\udcff"}
 
 
 def test_missing_and_extra_predictions_are_named_once(tmp_path: Path, truth: Path) -> None:

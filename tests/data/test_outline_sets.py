@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from roifile import ImagejRoi, roiwrite
+from tests.calls import call
 from tests.data.files import equal, pack, png, read_samples, write
 
-from nucleate.apps.cli.main import main
 from nucleate.data.check import FATAL, check_dataset
 from nucleate.data.truth import read_labels_source, read_pair
 from nucleate.errors import DataError
@@ -124,13 +124,8 @@ def test_the_verbs_take_outlines(tmp_path: Path, capsys: pytest.CaptureFixture[s
     # As `segment --export geojson,overlay` leaves it.
     said = {"run.json": b'{"version": 1}', "summary.csv": b"", "a.overlay.png": png(np.dstack([IMAGE] * 3))}
     pred = write(tmp_path / "pred", {"a.geojson": geojson(WIDE), **said})
-    for words, code in (
-        (["check", str(truth), "--quiet"], 0),
-        (["evaluate", str(pred), str(truth), "--quiet", "--json", str(tmp_path / "s.json")], 0),
-    ):
-        with pytest.raises(SystemExit) as ended:
-            main(words)
-        assert (ended.value.code or 0) == code
+    assert call("check", truth, "--quiet") == 0
+    assert call("evaluate", pred, truth, "--quiet", "--json", tmp_path / "s.json") == 0
     scores = json.loads((tmp_path / "s.json").read_text())
     assert (scores["nuclei_true"], scores["nuclei_pred"], scores["ap"]["0.90"]) == (2, 1, 0.5)  # 11 of 12 pixels
     assert "overlapping masks" in capsys.readouterr().out

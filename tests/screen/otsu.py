@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -78,8 +77,3 @@ def leave(*words: str | Path, code: int = 0) -> None:
     with pytest.raises(SystemExit) as left:
         run([str(word) for word in words])
     assert left.value.code == code
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shutil
@@ -13,9 +12,10 @@ from unittest.mock import Mock
 import numpy as np
 import PIL.Image
 import pytest
+from tests.calls import call
+from tests.tables import rows_of
 from tests.train.drawn import disks
 
-from nucleate.apps.cli.main import main
 from nucleate.core.toml import toml_text
 from nucleate.data import cache as store
 from nucleate.data.write import write_sample
@@ -90,8 +90,7 @@ def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.M
     text = write_results(plan, result, command="nucleate crossval data", took="a second")
     assert "| **all** | 8 | 8 |" in text
     assert {path.name for path in (plan.out / "results").iterdir()} >= {"table.md", "scores.json", "worst.jpg"}
-    with (plan.out / "results" / "per-image.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
+    rows = rows_of(plan.out / "results" / "per-image.csv")
     whole = json.loads((plan.out / "results" / "scores.json").read_text())["kaggle"]
     assert np.mean([float(row["kaggle"]) for row in rows]) == pytest.approx(whole, abs=1e-4)
     with PIL.Image.open(plan.out / "results" / "worst.jpg") as sheet:
@@ -293,8 +292,7 @@ def test_pictures_are_loaded_once(
     load = Mock(wraps=store.load)
     monkeypatch.setattr(store, "load", load)
     words = [str(cached.data), "-o", str(tmp_path / "out"), "--config", str(config), "--table", str(cached.table)]
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main([*verb, *words, "--device", "cpu", "--quiet"])
+    assert call(*verb, *words, "--device", "cpu", "--quiet") == 0
     assert load.call_count == 1
 
 
@@ -313,23 +311,10 @@ def test_what_cannot_be_shipped_is_not_trained(
     plan = _small(tmp_path, "0011")
     config = tmp_path / "net.toml"
     config.write_text(toml_text(plan.config.model_dump(mode="json", exclude_none=True)))
-    with pytest.raises(SystemExit) as ended:
-        main(
-            [
-                "crossval",
-                str(plan.data),
-                "-o",
-                str(plan.out),
-                "--config",
-                str(config),
-                "--quiet",
-                "--device",
-                "cpu",
-                *words,
-            ]
-        )
+    study = ("crossval", plan.data, "-o", plan.out, "--config", config, "--quiet", "--device", "cpu")
+    assert call(*study, *words) == 2
     message = capsys.readouterr().err
-    assert (ended.value.code, message.count("\n")) == (2, 1)
+    assert message.count("\n") == 1
     assert said in message
     assert not plan.out.exists()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import shutil
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
+from tests.calls import call
+from tests.tables import rows_of
 from tests.train.drawn import disks
 
-from nucleate.apps.cli.main import main
 from nucleate.core.lock import locked
 from nucleate.data.sample import Sample
 from nucleate.data.write import write_sample
@@ -73,34 +73,25 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def _run(*words: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    return int(ended.value.code or 0)
-
-
 def _plan(data: Path, out: Path) -> NextPlan:
     return NextPlan(data, out, data.parent / "images.csv", width=2, budget=16)
 
 
 def test_the_verb_writes_rows_gains_and_strips(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    assert _run("ablate", data, "-o", out, "--only", f"watershed,crops,{TYPES}", *SMALL) == 0
+    assert call("ablate", data, "-o", out, "--only", f"watershed,crops,{TYPES}", *SMALL) == 0
     table = (out / "table.md").read_text()
     assert table.strip() in capsys.readouterr().out
     assert "--only watershed,crops,leave-one-type-out --budget 16 --folds 0,1,2 --width 2 --lr 0.0003" in table
-    with (out / "table.csv").open() as stream:
-        rows = {row["idea"]: row for row in csv.DictReader(stream)}
+    rows = {row["idea"]: row for row in rows_of(out / "table.csv")}
     assert set(rows) == {BASELINE, "watershed", "crops", FLAGSHIP}  # types need the flagship's folds
     assert {(row["parts"], row["images"]) for row in rows.values()} == {("3", "12")}
     assert float(rows[BASELINE]["gain"]) == 0
     for row in rows.values():
         assert float(row["gain"]) == pytest.approx(float(row["kaggle"]) - float(rows[BASELINE]["kaggle"]), abs=2e-4)
-    with (out / "types.csv").open() as stream:
-        types = [(row["kind"], row["idea"], row["images"]) for row in csv.DictReader(stream)]
+    types = [(row["kind"], row["idea"], row["images"]) for row in rows_of(out / "types.csv")]
     assert types == [(f"type {kind}", idea, "6") for idea in (BASELINE, FLAGSHIP) for kind in "ab"]
-    with (out / "kinds.csv").open() as stream:
-        kinds = [(row["idea"], row["kind"], row["images"]) for row in csv.DictReader(stream)]
+    kinds = [(row["idea"], row["kind"], row["images"]) for row in rows_of(out / "kinds.csv")]
     assert kinds == [
         (idea, f"type {kind}", "6") for idea in (BASELINE, "watershed", "crops", FLAGSHIP) for kind in "ab"
     ]
@@ -111,17 +102,16 @@ def test_the_verb_writes_rows_gains_and_strips(data: Path, tmp_path: Path, capsy
 
 def test_rows_are_added_and_none_is_done_twice(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    assert _run("ablate", data, "-o", out, "--only", "clean", *SMALL) == 0
+    assert call("ablate", data, "-o", out, "--only", "clean", *SMALL) == 0
     before = {path: path.stat().st_mtime_ns for path in [*(out / "runs").rglob("*"), *(out / "rows").iterdir()]}
     assert len(list((out / "runs").iterdir())) == 3  # cleaning shares the baseline's networks
-    assert _run("ablate", data, "-o", out, "--only", "hysteresis", *SMALL) == 2
+    assert call("ablate", data, "-o", out, "--only", "hysteresis", *SMALL) == 2
     assert "--resume" in capsys.readouterr().err
-    assert _run("ablate", data, "-o", out, "--only", f"hysteresis,{BEST}", *SMALL, "--resume") == 0
+    assert call("ablate", data, "-o", out, "--only", f"hysteresis,{BEST}", *SMALL, "--resume") == 0
     assert (f"{BEST}: not run" in (out / "table.md").read_text()) != (out / "strips" / f"{BEST}.jpg").is_file()
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    with (out / "table.csv").open() as stream:
-        assert {row["idea"] for row in csv.DictReader(stream)} - {BEST} == {BASELINE, "clean", "hysteresis"}
-    assert _run("ablate", data, "-o", out, "--only", "clean", *SMALL, "--seed", "3", "--resume") == 2
+    assert {row["idea"] for row in rows_of(out / "table.csv")} - {BEST} == {BASELINE, "clean", "hysteresis"}
+    assert call("ablate", data, "-o", out, "--only", "clean", *SMALL, "--seed", "3", "--resume") == 2
     assert "other settings" in capsys.readouterr().err
 
 
@@ -138,7 +128,7 @@ def test_rows_are_added_and_none_is_done_twice(data: Path, tmp_path: Path, capsy
 def test_a_wrong_call_is_one_line(
     words: tuple[str, ...], said: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _run("ablate", data, "-o", tmp_path / "out", *SMALL, *words) == 2
+    assert call("ablate", data, "-o", tmp_path / "out", *SMALL, *words) == 2
     message = capsys.readouterr().err
     assert said in message
     assert message.count("\n") == 1
@@ -163,7 +153,7 @@ def test_a_detector_says_why_it_cannot_run(data: Path, tmp_path: Path) -> None:
     plan = _plan(data, tmp_path / "out")
     with pytest.raises(UsageError, match="mask-rcnn: torchvision"):
         Study(plan).outcome(ideas(plan)["mask-rcnn"], fold_parts(plan, plan.pictures())[0])
-    assert _run("ablate", data, "-o", tmp_path / "out", "--only", "mask-rcnn", *SMALL) == 0
+    assert call("ablate", data, "-o", tmp_path / "out", "--only", "mask-rcnn", *SMALL) == 0
     assert "mask-rcnn: not run. torchvision" in (tmp_path / "out" / "table.md").read_text()
 
 
@@ -228,8 +218,7 @@ def test_two_at_a_time_share_the_rows_out(data: Path, tmp_path: Path) -> None:
         for future in [pool.submit(run) for _ in range(2)]:
             future.result()
     assert sorted(done) == [(idea, f"fold-{n}", k) for idea in (BASELINE, "crops") for n in range(3) for k in (1, 2)]
-    with (tmp_path / "out" / "table.csv").open() as stream:
-        assert {row["idea"] for row in csv.DictReader(stream)} == {BASELINE, "crops", "clean"}
+    assert {row["idea"] for row in rows_of(tmp_path / "out" / "table.csv")} == {BASELINE, "crops", "clean"}
 
 
 def test_settings_that_come_later_leave_rows_as_they_are(data: Path, tmp_path: Path) -> None:
@@ -256,18 +245,18 @@ def test_a_study_goes_on_with_its_own_images_and_folds_only(
     out, table = tmp_path / "out", tmp_path / "images.csv"
     _plan(data, out).claim(_plan(data, out).pictures(), resume=False)
     table.write_text(table.read_text().replace("type a", "type c"))
-    assert _run("ablate", data, "-o", out, "--only", "clean", *SMALL, "--resume") == 2
+    assert call("ablate", data, "-o", out, "--only", "clean", *SMALL, "--resume") == 2
     assert "study of other images, folds or types" in capsys.readouterr().err
     assert {path.name for path in out.iterdir()} == {"plan.json"}
 
 
 def test_publishing_trains_nothing(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, told = tmp_path / "out", tmp_path / "results" / "next"
-    assert _run("ablate", data, "-o", out, *SMALL, "--publish", told) == 2
+    assert call("ablate", data, "-o", out, *SMALL, "--publish", told) == 2
     assert "holds no study" in capsys.readouterr().err
-    assert _run("ablate", data, "-o", out, "--only", "clean", *SMALL) == 0
+    assert call("ablate", data, "-o", out, "--only", "clean", *SMALL) == 0
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    assert _run("ablate", data, "-o", out, *SMALL, "--publish", told) == 0
+    assert call("ablate", data, "-o", out, *SMALL, "--publish", told) == 0
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
     written = {"plan.json", "rows", "table.csv", "table.md", "kinds.csv", "gains.png", "strips"}
     assert {path.name for path in told.iterdir()} == written
@@ -275,22 +264,21 @@ def test_publishing_trains_nothing(data: Path, tmp_path: Path, capsys: pytest.Ca
     assert {path.stem for path in (told / "strips").iterdir()} == {"truth", BASELINE, "clean"}
     plan = json.loads((told / "plan.json").read_text())
     (told / "plan.json").write_text(json.dumps({**plan, "images_sha256": "of other images"}))
-    assert _run("ablate", data, "-o", out, *SMALL, "--publish", told) == 2
+    assert call("ablate", data, "-o", out, *SMALL, "--publish", told) == 2
     assert "study of other images" in capsys.readouterr().err
     (told / "plan.json").write_text("{}")
-    assert _run("ablate", data, "-o", out, *SMALL, "--publish", told) == 2
+    assert call("ablate", data, "-o", out, *SMALL, "--publish", told) == 2
     assert "study with other settings" in capsys.readouterr().err
 
 
 def test_a_study_goes_on_from_what_was_published(data: Path, tmp_path: Path) -> None:
     out, told = tmp_path / "out", tmp_path / "results"
-    assert _run("ablate", data, "-o", out, "--only", "clean", *SMALL) == 0
-    assert _run("ablate", data, "-o", out, *SMALL, "--publish", told) == 0
+    assert call("ablate", data, "-o", out, "--only", "clean", *SMALL) == 0
+    assert call("ablate", data, "-o", out, *SMALL, "--publish", told) == 0
     shutil.rmtree(out)
-    assert _run("ablate", data, "-o", told, "--only", "crops", *SMALL, "--resume") == 0
+    assert call("ablate", data, "-o", told, "--only", "crops", *SMALL, "--resume") == 0
     assert len(list((told / "runs").iterdir())) == 3  # the baseline was not trained again
-    with (told / "table.csv").open() as stream:
-        assert {row["idea"] for row in csv.DictReader(stream)} == {BASELINE, "clean", "crops"}
+    assert {row["idea"] for row in rows_of(told / "table.csv")} == {BASELINE, "clean", "crops"}
 
 
 # --- the ideas ------------------------------------------------------------------------------------------------------

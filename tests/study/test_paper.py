@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,10 @@ import optuna
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
+from tests.calls import call
+from tests.tables import rows_of
 from tests.train.drawn import disks
 
-from nucleate.apps.cli.main import main
 from nucleate.data.write import write_sample
 from nucleate.export.rle_csv import write_submission
 from nucleate.nets.build import NetConfig
@@ -47,23 +47,16 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def _run(*words: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    return int(ended.value.code or 0)
-
-
 def test_the_verb_writes_the_table_the_networks_and_the_figures(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert _run("paper", data, "-o", out, *SMALL) == 0
+    assert call("paper", data, "-o", out, *SMALL) == 0
     table = (out / "table.md").read_text()
     assert capsys.readouterr().out.strip() == table.strip()
     assert "0.342" in table
     assert "--width 2 --epochs 1 --trials 2" in table
-    with (out / "table.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
+    rows = rows_of(out / "table.csv")
     assert {(row["system"], row["set"]) for row in rows} == {
         (system, part) for system in ("otsu", *NETWORKS) for part in ("dev", "test")
     }
@@ -77,7 +70,7 @@ def test_the_verb_writes_the_table_the_networks_and_the_figures(
 
 def test_otsu_alone_finds_the_disks(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert _run("paper", data, "-o", out, *SMALL) == 0
+    assert call("paper", data, "-o", out, *SMALL) == 0
     scores = json.loads((out / "scores" / "otsu-dev.json").read_text())
     # No network, no clean-up: specks of noise may stand beside the disks.
     assert scores["nuclei_true"] == 4
@@ -92,27 +85,26 @@ def test_a_test_set_can_be_scored_later(data: Path, tmp_path: Path) -> None:
         (test / sample.image_id / "images").mkdir(parents=True)
         Image.fromarray(sample.image).save(test / sample.image_id / "images" / f"{sample.image_id}.png")
     write_submission(tmp_path / "solution.csv", [(sample.image_id, sample.labels) for sample in unseen])
-    assert _run("paper", data, "-o", out, *SMALL) == 0
+    assert call("paper", data, "-o", out, *SMALL) == 0
     before = {path: path.stat().st_mtime_ns for path in (out / "draws").rglob("*.safetensors")}
     more = ("--resume", "--test", test, "--solution", tmp_path / "solution.csv")
-    assert _run("paper", data, "-o", out, *SMALL, *more) == 0
+    assert call("paper", data, "-o", out, *SMALL, *more) == 0
     assert {path: path.stat().st_mtime_ns for path in (out / "draws").rglob("*.safetensors")} == before
     kaggle = json.loads((out / "scores" / "otsu-kaggle.json").read_text())
     assert kaggle["images"] == 3
     assert kaggle["pixel_iou"] > 0.95
     assert "0.277" in (out / "table.md").read_text()
-    with (out / "submission-base.csv").open() as stream:
-        assert {row["ImageId"] for row in csv.DictReader(stream)} == {sample.image_id for sample in unseen}
+    assert {row["ImageId"] for row in rows_of(out / "submission-base.csv")} == {sample.image_id for sample in unseen}
 
 
 def test_a_study_is_neither_overwritten_nor_mixed(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert _run("paper", data, "-o", out, *SMALL) == 0
-    assert _run("paper", data, "-o", out, *SMALL) == 2
+    assert call("paper", data, "-o", out, *SMALL) == 0
+    assert call("paper", data, "-o", out, *SMALL) == 2
     assert "--resume" in capsys.readouterr().err
-    assert _run("paper", data, "-o", out, *SMALL, "--seed", "5", "--resume") == 2
+    assert call("paper", data, "-o", out, *SMALL, "--seed", "5", "--resume") == 2
     assert "other settings" in capsys.readouterr().err
 
 
@@ -122,21 +114,21 @@ def test_a_study_goes_on_with_its_own_images_and_folds_only(
     out, table = tmp_path / "out", tmp_path / "folds.csv"
     rows = [f"disks-{index},group-{index},{index % 4},a" for index in range(8)]
     table.write_text("\n".join(["image_id,mosaic,fold,image_type", *rows]))
-    assert _run("paper", data, "-o", out, "--table", table, *SMALL) == 0
+    assert call("paper", data, "-o", out, "--table", table, *SMALL) == 0
     assert "--table folds.csv --width 2" in (out / "table.md").read_text()
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    assert _run("paper", data, "-o", out, *SMALL, "--resume") == 2  # folds dealt, not those of the table
+    assert call("paper", data, "-o", out, *SMALL, "--resume") == 2  # folds dealt, not those of the table
     assert "of other images, folds or types; give the same DATA and --table" in capsys.readouterr().err
     other = tmp_path / "other"
     for sample in disks(8, seed=1):
         write_sample(other, sample, layout="kaggle")
-    assert _run("paper", other, "-o", out, "--table", table, *SMALL, "--resume") == 2
+    assert call("paper", other, "-o", out, "--table", table, *SMALL, "--resume") == 2
     assert "of other images" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
     plan = json.loads((out / "plan.json").read_text())
     del plan["images_sha256"]  # as an older version left it
     (out / "plan.json").write_text(json.dumps(plan))
-    assert _run("paper", data, "-o", out, "--table", table, *SMALL, "--resume") == 0
+    assert call("paper", data, "-o", out, "--table", table, *SMALL, "--resume") == 0
 
 
 def test_scores_of_another_set_are_not_taken(data: Path, tmp_path: Path) -> None:
@@ -160,12 +152,12 @@ def test_scores_of_another_set_are_not_taken(data: Path, tmp_path: Path) -> None
 def test_two_training_images_are_enough(tmp_path: Path) -> None:
     for sample in disks(4):
         write_sample(tmp_path / "few", sample, layout="kaggle")
-    assert _run("paper", tmp_path / "few", "-o", tmp_path / "out", *SMALL) == 0
+    assert call("paper", tmp_path / "few", "-o", tmp_path / "out", *SMALL) == 0
     assert (tmp_path / "out" / "augmented.png").is_file()
 
 
 def test_test_and_solution_belong_together(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run("paper", data, "-o", tmp_path / "out", *SMALL, "--test", data) == 2
+    assert call("paper", data, "-o", tmp_path / "out", *SMALL, "--test", data) == 2
     assert "--solution" in capsys.readouterr().err
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests.calls import call
 from tests.train.drawn import disks
 
-from nucleate.apps.cli.main import main
 from nucleate.core.resample import resample_labels
 from nucleate.data.samples import Sample
 from nucleate.data.write import write_sample
@@ -95,9 +95,7 @@ def test_an_unknown_change_is_one_line_before_anything_is_read(
     (tmp_path / "net.toml").write_text("")
     (tmp_path / "data").mkdir()
     words = ["stress", str(tmp_path / "data"), "-o", str(tmp_path), "--config", str(tmp_path / "net.toml")]
-    with pytest.raises(SystemExit) as ended:
-        main([*words, "--only", "inverted,blured"])
-    assert ended.value.code == 2
+    assert call(*words, "--only", "inverted,blured") == 2
     message = capsys.readouterr().err
     assert "no change 'blured'; choose of rescaled, blurred, noised" in message
     assert message.count("\n") == 1
@@ -117,10 +115,8 @@ def test_a_model_is_looked_at_without_what_it_was_trained_on(
     write_card(tmp_path / "mine.toml", files.card.model_copy(update=known))
     words = ["stress", str(tmp_path / "data"), "-o", str(tmp_path / "out"), "--threads", "1"]
     by_model = [*words, "--model", str(tmp_path / "mine.onnx")]
-    with pytest.raises(SystemExit) as ended:
-        main([*by_model, "--only", "inverted"])
+    assert call(*by_model, "--only", "inverted") == 0
     said = capsys.readouterr()
-    assert ended.value.code == 0
     assert "4 of 6 images are left out: mine was trained on them" in said.err
     assert "2 pictures unchanged" in said.err
     assert (tmp_path / "out" / "results" / "stress-part.md").read_text(encoding="utf-8") in said.out
@@ -137,9 +133,7 @@ def test_a_model_is_looked_at_without_what_it_was_trained_on(
             "already has stress-part.md, which would be overwritten",
         ),
     ):
-        with pytest.raises(SystemExit) as ended:
-            main(wrong)
-        assert ended.value.code == 2
+        assert call(*wrong) == 2
         assert why in capsys.readouterr().err
     assert (tmp_path / "out" / "results" / "stress-part.md").read_text(encoding="utf-8") in said.out
 

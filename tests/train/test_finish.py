@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
+from tests.tables import rows_of
 from tests.train.drawn import disks
 
 from nucleate.api import load_segmenter
@@ -60,8 +60,7 @@ def test_a_run_ends_in_a_model_that_segments(tmp_path: Path) -> None:
     labels, confidence = load_segmenter(tmp_path / "disks.onnx", device="cpu").segment_plane(held[0].image)
     assert labels.shape == held[0].labels.shape
     assert labels.max() == len(confidence)
-    with (tmp_path / "held-out.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
+    rows = rows_of(tmp_path / "held-out.csv")
     assert sorted(row["image"] for row in rows) == sorted(sample.image_id for sample in held)
     assert np.mean([float(row["kaggle"]) for row in rows]) == pytest.approx(scores["kaggle"], abs=1e-3)
 

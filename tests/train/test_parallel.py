@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.tables import rows_of
 from tests.train.drawn import disks
 
 import nucleate
@@ -76,10 +76,8 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     assert one.keys() == two.keys()
     apart = {name: float((two[name].double() - value.double()).abs().max()) for name, value in one.items()}
     assert {name: gap for name, gap in apart.items() if gap > 1e-4} == {}
-    losses = []
-    for run in ("one", "two"):
-        with (tmp_path / run / "history.csv").open() as stream:
-            losses.append([float(row["loss"]) for row in csv.DictReader(stream)])
+    runs = [rows_of(tmp_path / run / "history.csv") for run in ("one", "two")]
+    losses = [[float(row["loss"]) for row in rows] for rows in runs]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert losses[0][-1] < losses[0][0]
 

@@ -7,11 +7,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from tests.calls import call
 
 from nucleate.apps.cli import ctrl_c
 from nucleate.apps.cli.console import Bar, say_step
 from nucleate.apps.cli.entry import start
-from nucleate.apps.cli.main import main
 
 pytestmark = pytest.mark.base
 
@@ -91,9 +91,7 @@ def test_an_error_that_ctrl_c_has_become_is_no_error(
     pressed: threading.Event, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pressed.set()
-    with pytest.raises(SystemExit) as ended:
-        main(["info", str(tmp_path / "none.png")])
-    assert ended.value.code == 130
+    assert call("info", tmp_path / "none.png") == 130
     assert capsys.readouterr().err == "nucleate: stopped\n"
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import tifffile
-from tests.screen.otsu import leave, read_rows
+from tests.screen.otsu import leave
+from tests.tables import rows_of
 
 from nucleate.data.plates import DrawnPlate, write_plate
 from nucleate.screen.hits import robust_sd
@@ -68,7 +69,7 @@ def screened(drawn: Path) -> Path:
 
 
 def test_the_effect_is_recovered(drawn: Path, screened: Path) -> None:
-    fits = {row["feature"]: row for row in read_rows(screened / "fits.csv") if row["compound"] == "drug"}
+    fits = {row["feature"]: row for row in rows_of(screened / "fits.csv") if row["compound"] == "drug"}
     for feature, effect in (("nuclei_per_field", PLATE.loss), ("median_area_px", PLATE.shrinkage)):
         fit = fits[feature]
         assert fit["status"] == "ok"
@@ -77,7 +78,7 @@ def test_the_effect_is_recovered(drawn: Path, screened: Path) -> None:
         assert float(fit["bottom"]) / float(fit["top"]) == pytest.approx(effect.floor, abs=0.15)
         assert fit["unit"] == "µM"
     truth = json.loads((drawn / "truth.json").read_text(encoding="utf-8"))["wells"]
-    wells = {row["well"]: row for row in read_rows(screened / "wells.csv")}
+    wells = {row["well"]: row for row in rows_of(screened / "wells.csv")}
     true, found = (
         np.array(column) for column in zip(*((truth[w]["nuclei"], int(wells[w]["nuclei"])) for w in truth), strict=True)
     )
@@ -89,7 +90,7 @@ def test_all_that_a_screen_writes_is_known(screened: Path) -> None:
 
 
 def test_tables_agree_with_each_other(screened: Path) -> None:
-    nuclei, fields, wells = (read_rows(screened / f"{name}.csv") for name in ("nuclei", "fields", "wells"))
+    nuclei, fields, wells = (rows_of(screened / f"{name}.csv") for name in ("nuclei", "fields", "wells"))
     assert (len(fields), len(wells)) == (40, 40)
     for well in wells[:5]:
         own = [row for row in nuclei if row["well"] == well["well"]]
@@ -134,7 +135,7 @@ def test_tables_for_millions_of_nuclei(drawn: Path, tmp_path: Path) -> None:
     anndata = pytest.importorskip("anndata", reason="anndata is not installed (extra tables)")
     words: list[str | Path] = ["screen", drawn / "plate", "--map", drawn / "map.csv", "-o", tmp_path / "out"]
     leave(*words, "--export", "parquet,anndata", "--quiet")
-    rows = read_rows(tmp_path / "out" / "nuclei.csv")
+    rows = rows_of(tmp_path / "out" / "nuclei.csv")
     table = parquet.read_table(tmp_path / "out" / "nuclei.parquet")
     assert set(table.column_names) == set(rows[0])
     assert table.column_names[:5] == ["well", "field", "compound", "concentration", "role"]
@@ -204,9 +205,9 @@ def test_what_does_not_fit_is_said_and_the_rest_done(tmp_path: Path, capsys: pyt
     assert "1 well not in the map: B09" in said
     assert "A02_f02 (A02_2_actin.tif): no channel 'DAPI'" in said
     assert "3 fields without all channels: A02_f01 (no actin), A02_f02 (no DAPI), B09_f01 (no actin)" in said
-    wells = {row["well"]: row for row in read_rows(tmp_path / "out" / "wells.csv")}
+    wells = {row["well"]: row for row in rows_of(tmp_path / "out" / "wells.csv")}
     assert [wells[well]["nuclei_per_field"] for well in ("A01", "A02", "A03", "B09")] == ["2", "2", "", "2"]
-    nuclei = read_rows(tmp_path / "out" / "nuclei.csv")
+    nuclei = rows_of(tmp_path / "out" / "nuclei.csv")
     assert all(row["mean_intensity_DAPI"] for row in nuclei)
     assert [row["well"] for row in nuclei if row["mean_intensity_actin"]] == ["A01", "A01"]
     assert "mean_intensity" not in nuclei[0]
@@ -233,11 +234,11 @@ def test_an_ome_zarr_plate_from_end_to_end(tmp_path: Path) -> None:
     fields = {f"A/{i + 1}/0": np.stack([disk, np.full_like(disk, 9000)]) for i, disk in enumerate(disks)}
     plate = write_zarr(tmp_path / "plate.zarr", fields)
     leave("screen", plate, "--map", tmp_path / "map.csv", "-o", tmp_path / "out", "--quiet")
-    wells = {row["well"]: row for row in read_rows(tmp_path / "out" / "wells.csv")}
+    wells = {row["well"]: row for row in rows_of(tmp_path / "out" / "wells.csv")}
     assert [wells[well]["nuclei"] for well in ("A01", "A02", "A03")] == ["2", "2", ""]
     assert [wells[well]["median_intensity_actin"] for well in ("A01", "A02")] == ["", ""]  # of two nuclei each
     assert "Nuclei positive for actin (share)" in (tmp_path / "out" / "plate.html").read_text(encoding="utf-8")
-    nuclei = read_rows(tmp_path / "out" / "nuclei.csv")
+    nuclei = rows_of(tmp_path / "out" / "nuclei.csv")
     assert [row["mean_intensity_DAPI"] for row in nuclei] == ["3100", "3100", "3101", "3101"]
     assert json.loads((tmp_path / "out" / "screen.json").read_text(encoding="utf-8"))["channel"] == "DAPI"
     leave("screen", plate, "--map", tmp_path / "map.csv", "-o", tmp_path / "b", "--channel", "GFP", "--quiet", code=2)
@@ -256,7 +257,7 @@ def test_channels_by_number_get_names(tmp_path: Path) -> None:
     _small(tmp_path, "r01c01f01p01-ch1sk1fk1fl1.tiff", "r01c01f01p01-ch2sk1fk1fl1.tiff")
     words = ["--channels", "1=actin,2=DAPI", "--quiet"]
     leave("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", *words)
-    (first, _) = read_rows(tmp_path / "out" / "nuclei.csv")
+    (first, _) = rows_of(tmp_path / "out" / "nuclei.csv")
     assert float(first["mean_intensity_DAPI"]) == float(first["mean_intensity_actin"]) + 1
     assert json.loads((tmp_path / "out" / "screen.json").read_text(encoding="utf-8"))["channel"] == "DAPI"
 

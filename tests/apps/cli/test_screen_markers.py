@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import tifffile
-from tests.screen.otsu import leave, read_rows
+from tests.screen.otsu import leave
+from tests.tables import rows_of
 
 from nucleate.data.plates import DrawnPlate, Effect, draw_field, plan_wells, write_plate
 from nucleate.screen.dose import logistic
@@ -48,7 +49,7 @@ def screened(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_marker_alone_has_a_curve(screened: Path) -> None:
-    fits = {row["feature"]: row for row in read_rows(screened / "fits.csv") if row["compound"] == "drug"}
+    fits = {row["feature"]: row for row in rows_of(screened / "fits.csv") if row["compound"] == "drug"}
     assert {name for name, fit in fits.items() if fit["status"] == "ok"} == {
         f"median_intensity_{MARKER}",
         f"positive_fraction_{MARKER}",
@@ -59,7 +60,7 @@ def test_the_marker_alone_has_a_curve(screened: Path) -> None:
     assert float(fit["ic50"]) == pytest.approx(EC50, rel=0.3)
     assert float(fit["top"]) == pytest.approx(700, rel=0.08)
     assert float(fit["bottom"]) == pytest.approx(1300, rel=0.1)
-    doses = {float(row["concentration"]): row for row in read_rows(screened / "doses.csv") if row["compound"] == "drug"}
+    doses = {float(row["concentration"]): row for row in rows_of(screened / "doses.csv") if row["compound"] == "drug"}
     top = doses[max(doses)]
     assert float(top[f"ssmd_median_intensity_{MARKER}"]) > 3 > abs(float(top["ssmd_nuclei_per_field"]))
     assert float(top[f"median_positive_fraction_{MARKER}"]) > 0.6
@@ -71,7 +72,7 @@ def test_hits_are_those_of_the_marker(screened: Path) -> None:
     assert of_marker == {f"median_intensity_{MARKER}", f"positive_fraction_{MARKER}"}
     assert all(statistics["hits"][name] >= 8 for name in of_marker)
     assert sum(count for name, count in statistics["hits"].items() if name not in of_marker) <= 2
-    wells = read_rows(screened / "wells.csv")
+    wells = rows_of(screened / "wells.csv")
     samples = sum(row["role"] == "sample" for row in wells)
     assert samples == 32
     judged = sum(bool(row[f"z_{name}"]) for name in statistics["hits"] for row in wells if row["role"] == "sample")
@@ -80,7 +81,7 @@ def test_hits_are_those_of_the_marker(screened: Path) -> None:
 
 
 def test_wells_and_nuclei_agree(screened: Path) -> None:
-    wells, nuclei = read_rows(screened / "wells.csv"), read_rows(screened / "nuclei.csv")
+    wells, nuclei = rows_of(screened / "wells.csv"), rows_of(screened / "nuclei.csv")
     controls = {row["well"] for row in wells if row["role"] == "negative"}
     bright = {well: [float(r[f"mean_intensity_{MARKER}"]) for r in nuclei if r["well"] == well] for well in controls}
     over = np.percentile([value for values in bright.values() for value in values], 95)
@@ -111,7 +112,7 @@ def test_an_output_of_before_gets_the_marker_on_resume(screened: Path) -> None:
     before = {name: (screened / name).read_bytes() for name in FILES if (screened / name).exists()}
     for name in ("wells", "fields", "doses", "nuclei"):
         # As versions wrote them that looked at the nuclear channel alone.
-        rows = read_rows(screened / f"{name}.csv")
+        rows = rows_of(screened / f"{name}.csv")
         with (screened / f"{name}.csv").open("w", encoding="utf-8", newline="") as stream:
             kept = [key for key in rows[0] if MARKER not in key]
             writer = csv.DictWriter(stream, kept, extrasaction="ignore")
@@ -144,7 +145,7 @@ def test_positive_nuclei_in_tables_for_millions(screened: Path, tmp_path: Path) 
         leave("screen", folder / "plate", "--map", folder / "map.csv", "-o", out, *words)
     finally:
         (tmp_path / "A02_1_m.tif").rename(folder / "plate" / "A02_1_m.tif")
-    rows = read_rows(out / "nuclei.csv")
+    rows = rows_of(out / "nuclei.csv")
     # Of a well without the channel it is not known which nuclei are positive.
     assert {row["well"] for row in rows if row[f"positive_{MARKER}"] == ""} == {"A02"}
     expected = [float(row[f"positive_{MARKER}"] or "nan") for row in rows]
@@ -154,5 +155,5 @@ def test_positive_nuclei_in_tables_for_millions(screened: Path, tmp_path: Path) 
     assert set(table.column_names) == set(rows[0])
     observed = anndata.read_h5ad(out / "nuclei.h5ad").obs
     np.testing.assert_array_equal(observed[f"positive_{MARKER}"].to_numpy(), expected)
-    wells = {row["well"]: row for row in read_rows(out / "wells.csv")}
+    wells = {row["well"]: row for row in rows_of(out / "wells.csv")}
     assert (wells["A02"][f"positive_fraction_{MARKER}"], wells["A02"][f"nuclei_{MARKER}"]) == ("", "0")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import tifffile
-from tests.screen.otsu import OtsuSegmenter, leave, read_rows
+from tests.screen.otsu import OtsuSegmenter, leave
+from tests.tables import rows_of
 
 from nucleate.errors import UsageError
 from nucleate.screen import results
@@ -41,7 +42,7 @@ def _call(folder: Path, *words: str) -> tuple[str | Path, ...]:
 
 
 def _counts(folder: Path) -> dict[str, str]:
-    return {row["well"]: row["nuclei"] for row in read_rows(folder / "out" / "wells.csv")}
+    return {row["well"]: row["nuclei"] for row in rows_of(folder / "out" / "wells.csv")}
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_a_field_that_moved_to_another_well(screened: Path) -> None:
     (screened / "p" / "A01_2_DAPI.tif").rename(screened / "p" / "A02_2_DAPI.tif")
     leave(*_call(screened), "--resume", "--quiet")
     assert _counts(screened) == {"A01": "2", "A02": "4"}
-    nuclei = read_rows(screened / "out" / "nuclei.csv")
+    nuclei = rows_of(screened / "out" / "nuclei.csv")
     assert [(row["well"], row["field"], row["image"]) for row in nuclei] == [
         *[("A01", "1", "A01_f01")] * 2,
         ("A02", "1", "A02_f01"),
@@ -71,9 +72,9 @@ def test_a_field_that_is_gone_is_gone_from_every_table(screened: Path, capsys: p
     (screened / "p" / "A01_2_DAPI.tif").unlink()
     leave(*_call(screened), "--resume", "--quiet")
     assert _counts(screened) == {"A01": "2", "A02": "1"}
-    assert {row["image"] for row in read_rows(screened / "out" / "nuclei.csv")} == {"A01_f01", "A02_f01"}
+    assert {row["image"] for row in rows_of(screened / "out" / "nuclei.csv")} == {"A01_f01", "A02_f01"}
     for name in ("summary.csv", "measurements.csv"):
-        assert {row["image"] for row in read_rows(screened / "out" / "fields" / name)} == {"A01_f01", "A02_f01"}
+        assert {row["image"] for row in rows_of(screened / "out" / "fields" / name)} == {"A01_f01", "A02_f01"}
     left = ["A01_f02.labels.tif", "A01_f02.overlay.png"]
     assert all((screened / "out" / "fields" / name).exists() for name in left)
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "A01_f02" in line]
@@ -91,7 +92,7 @@ def test_no_report_of_a_screen_that_is_not_finished(screened: Path, capsys: pyte
 def test_wells_without_a_picture_have_no_counts(screened: Path) -> None:
     (screened / "p" / "A02_1_DAPI.tif").unlink()
     leave(*_call(screened), "--resume", "--quiet")
-    first, second = read_rows(screened / "out" / "wells.csv")
+    first, second = rows_of(screened / "out" / "wells.csv")
     counts = ("fields", "nuclei", "whole_nuclei", "nuclei_per_field", "median_area_px")
     assert [first[name] for name in counts[:2]] == ["2", "5"]
     assert [second[name] for name in counts] == ["0", "", "", "", ""]
@@ -107,7 +108,7 @@ def test_copies_for_millions_of_nuclei_leave_it_out_too(tmp_path: Path, left: in
     leave(*words)
     (tmp_path / "p" / "A01_1_DAPI.tif").unlink()
     leave(*words, "--resume")
-    images = [row["image"] for row in read_rows(tmp_path / "out" / "nuclei.csv")]
+    images = [row["image"] for row in rows_of(tmp_path / "out" / "nuclei.csv")]
     assert images == ["A01_f02", "A02_f01"] * left
     table = parquet.read_table(tmp_path / "out" / "nuclei.parquet")
     assert (table["image"].to_pylist(), table["well"].to_pylist()) == (images, ["A01", "A02"] * left)
@@ -196,7 +197,7 @@ def test_a_nucleus_counts_once_in_a_stack(screened: Path) -> None:
         tifffile.imwrite(path.with_name(path.name.replace("_DAPI", "")), stack, imagej=True, metadata={"axes": "ZYX"})
     words = [str(word).replace("out", "again") for word in _call(screened)]
     leave(*words, "--pattern", "{well}_{field}", "--quiet")
-    wells = read_rows(screened / "again" / "wells.csv")
+    wells = rows_of(screened / "again" / "wells.csv")
     assert [row["nuclei"] for row in wells] == ["5", "1"]
 
 
@@ -250,13 +251,13 @@ def test_a_measure_has_one_name_when_a_channel_has_joined(tmp_path: Path, export
             pytest.importorskip(library, reason=f"{library} is not installed (extra {extra})")
     call = _call(tmp_path, "--export", exports, "--quiet")
     leave(*call)
-    before = {row["well"]: row["mean_intensity_DAPI"] for row in read_rows(tmp_path / "out" / "nuclei.csv")}
+    before = {row["well"]: row["mean_intensity_DAPI"] for row in rows_of(tmp_path / "out" / "nuclei.csv")}
     _draw(tmp_path / "p" / "A02_1_p53.tif", 1)
     leave(*call, "--resume")
-    rows = read_rows(tmp_path / "out" / "nuclei.csv")
+    rows = rows_of(tmp_path / "out" / "nuclei.csv")
     assert {row["well"]: row["mean_intensity_DAPI"] for row in rows} == before
     assert [bool(row["mean_intensity_p53"]) for row in rows] == [False, False, True, True]
-    for columns in (rows[0], read_rows(tmp_path / "out" / "fields" / "measurements.csv")[0]):
+    for columns in (rows[0], rows_of(tmp_path / "out" / "fields" / "measurements.csv")[0]):
         assert not {"mean_intensity", "texture_entropy", "mass_displacement_px"} & set(columns)
     assert all(row["area_px"] and row["max_intensity_DAPI"] for row in rows)
     if exports != "measurements":

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from nucleate.apps.cli.main import main
+from tests.calls import call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,9 +142,7 @@ def test_a_model_that_was_checked_is_not_loaded_again(monkeypatch: pytest.Monkey
     model, given = object(), {}
     monkeypatch.setattr(choices, "load", lambda *_: model)
     monkeypatch.setattr(server, "serve", lambda *_, **options: given.update(options))
-    with pytest.raises(SystemExit) as end:
-        main(["serve", "--no-browser", "--model", "nucleate", "-o", str(tmp_path / "out")])
-    assert not end.value.code
+    assert call("serve", "--no-browser", "--model", "nucleate", "-o", tmp_path / "out") == 0
     assert given["ready"] is model
 
 
@@ -153,10 +150,8 @@ def test_a_model_that_was_checked_is_not_loaded_again(monkeypatch: pytest.Monkey
 def test_a_taken_port_is_one_line_and_a_free_one_is_found(
     server: _Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as end:
-        # Before a model is looked for, which takes longer.
-        main(["serve", "--no-browser", "--port", str(server.port), "-o", str(tmp_path / "x"), "--model", "nonesuch"])
-    assert end.value.code == 2
+    # Before a model is looked for, which takes longer.
+    assert call("serve", "--no-browser", "--port", server.port, "-o", tmp_path / "x", "--model", "nonesuch") == 2
     assert f"--port {server.port}" in capsys.readouterr().err
     other = _Server(tmp_path)
     assert other.port != server.port
@@ -173,9 +168,7 @@ def test_only_this_machine_reaches_it(server: _Server) -> None:
 
 @_needed
 def test_a_wrong_model_is_said_before_the_page_opens(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["serve", "--no-browser", "--model", "nonesuch"])
-    assert end.value.code == 2
+    assert call("serve", "--no-browser", "--model", "nonesuch") == 2
     assert "nonesuch" in capsys.readouterr().err
 
 
@@ -184,15 +177,11 @@ def test_without_the_extra_it_says_which(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "uvicorn" else found(name))
     if found("fastapi") is None:
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "fastapi" else found(name))
-    with pytest.raises(SystemExit) as end:
-        main(["serve", "--no-browser"])
-    assert end.value.code == 2
+    assert call("serve", "--no-browser") == 2
     assert "pip install 'nucleate[web]'" in capsys.readouterr().err
 
 
 def test_a_file_is_no_folder_for_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out").write_text("")
-    with pytest.raises(SystemExit) as end:
-        main(["serve", "--no-browser", "-o", str(tmp_path / "out")])
-    assert end.value.code == 2
+    assert call("serve", "--no-browser", "-o", tmp_path / "out") == 2
     assert "nucleate: " in capsys.readouterr().err

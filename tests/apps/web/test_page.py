@@ -13,6 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import tifffile
+from tests.calls import call
 
 from nucleate.apps.web.choices import Machine
 from nucleate.apps.web.guard import Guard
@@ -102,11 +103,7 @@ def _picture(page: TestClient, path: str) -> np.ndarray[Any, Any]:
 
 
 def test_labels_are_those_of_the_command_line(done: dict[str, Any], folder: Path) -> None:
-    from nucleate.apps.cli.main import main
-
-    with pytest.raises(SystemExit) as end:
-        main(["segment", str(folder / "in"), "-o", str(folder / "cli"), "--threads", "1", "--quiet"])
-    assert not end.value.code
+    assert call("segment", folder / "in", "-o", folder / "cli", "--threads", "1", "--quiet") == 0
     names = {path.name for path in (folder / "cli").iterdir()}
     assert names == {path.name for path in (folder / "out").iterdir()}
     assert {"cells.labels.tif", "stack.ome.overlay.png", "measurements.csv", "summary.csv", "run.json"} <= names
