@@ -233,10 +233,10 @@ def test_channels_of_one_file_keep_their_names(tmp_path: Path, capsys: pytest.Ca
         tifffile.imwrite(tmp_path / "p" / f"{name}.tif", both, imagej=True, metadata={"axes": "CYX"})
     call = _call(tmp_path, "--pattern", "{well}", "--quiet")
     leave(*call, "--channels", "0=p53,1=DAPI")
-    nuclei = read_rows(tmp_path / "out" / "nuclei.csv")
+    nuclei = rows_of(tmp_path / "out" / "nuclei.csv")
     assert len(nuclei) == 4
     assert all(float(row["mean_intensity_p53"]) < 500 < 2900 < float(row["mean_intensity_DAPI"]) for row in nuclei)
-    assert "positive_fraction_p53" in read_rows(tmp_path / "out" / "wells.csv")[0]
+    assert "positive_fraction_p53" in rows_of(tmp_path / "out" / "wells.csv")[0]
     leave(*call, "--resume", code=2)
     assert "made with the channels p53, DAPI, got 0, 1; name them so" in capsys.readouterr().err
     leave(*call, "--channels", "0=p53,1=DAPI", "--resume")
