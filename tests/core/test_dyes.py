@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.base
 
 HAEMATOXYLIN, EOSIN = (0.650, 0.704, 0.286), (0.072, 0.990, 0.105)
+NUCLEUS = np.pad(np.ones((20, 20), bool), ((5, 35), (5, 35)))
+NUCLEAR = Normalizer(polarity="transmitted", stain="nuclear")
 
 
 def _section(
@@ -132,7 +134,7 @@ def test_in_a_grey_picture_dark_nuclei_are_no_ink(tint: tuple[int, int, int]) ->
     light[30:50, 60:80] = 0.1
     grey = (light[..., None] * np.array(tint)).astype(np.uint8)
     assert found_ink(grey) is None
-    shown = Normalizer(polarity="transmitted", stain="nuclear")(grey)[0]
+    shown = NUCLEAR(grey)[0]
     assert shown[32:48, 62:78].min() > 0.95
     tissue = (light[..., None] > 0.2) & (np.arange(90)[:, None] > 20)
     pink = np.where(tissue, grey * np.array([1.0, 0.6, 0.8]), grey).astype(np.uint8)
@@ -183,68 +185,51 @@ def test_haematoxylin_is_told_from_eosin(blue: float, pink: float, white: tuple[
     ("tissue", "seen"), [(0.0, "grey"), (0.05, "grey"), (0.4, "haematoxylin"), (0.8, "haematoxylin")]
 )
 def test_haematoxylin_is_looked_at_where_most_of_the_tissue_is_dyed_otherwise(tissue: float, seen: Any) -> None:  # noqa: ANN401 - a literal
-    nuclei = np.zeros((60, 60), bool)
-    nuclei[5:25, 5:25] = True
-    section = _section(nuclei, tissue=tissue)
+    section = _section(NUCLEUS, tissue=tissue)
     section[50:] = 255
-    rule = Normalizer(polarity="transmitted", stain="nuclear")
-    assert replace(rule.measure(section), otherwise=None) == replace(rule, stain=seen).measure(section)
-    assert replace(rule, stain="grey").measure(section) != replace(rule, stain="haematoxylin").measure(section)
+    assert replace(NUCLEAR.measure(section), otherwise=None) == replace(NUCLEAR, stain=seen).measure(section)
+    assert replace(NUCLEAR, stain="grey").measure(section) != replace(NUCLEAR, stain="haematoxylin").measure(section)
 
 
 @pytest.mark.parametrize("tissue", [0.05, 0.4])
 @pytest.mark.parametrize("lamp", [(1.0, 0.95, 0.7), (0.8, 0.9, 1.0), (1.0, 0.8, 0.6)])
 def test_the_tint_of_the_lamp_does_not_pass_for_a_dye(tissue: float, lamp: tuple[float, float, float]) -> None:
-    nuclei = np.zeros((60, 60), bool)
-    nuclei[5:25, 5:25] = True
-    section = _section(nuclei, tissue=tissue).astype(np.float32)
+    section = _section(NUCLEUS, tissue=tissue).astype(np.float32)
     section[57:] = 255  # a gap, too narrow for glass
-    rule = Normalizer(polarity="transmitted", stain="nuclear")
-    plain, tinted = rule.measure(section), rule.measure(section * np.array(lamp, np.float32))
+    plain, tinted = NUCLEAR.measure(section), NUCLEAR.measure(section * np.array(lamp, np.float32))
     assert (plain.white is None) == (tinted.white is None) == (tissue == 0.05)
     if plain.white is not None and tinted.white is not None:
         np.testing.assert_allclose(tinted.white, np.multiply(plain.white, lamp), rtol=1e-6)
-        np.testing.assert_allclose(rule(section * np.array(lamp, np.float32)), rule(section), atol=1e-5)
+        np.testing.assert_allclose(NUCLEAR(section * np.array(lamp, np.float32)), NUCLEAR(section), atol=1e-5)
 
 
 @pytest.mark.parametrize(("blue", "seen"), [((0.75, 0.65, 0.2), "haematoxylin"), ((0.95, 0.3, 0.05), "grey")])
 def test_what_colours_do_not_decide_may_be_looked_at_otherwise(blue: tuple[float, float, float], seen: str) -> None:
-    nuclei = np.zeros((60, 60), bool)
-    nuclei[5:25, 5:25] = True
-    section = _section(nuclei, tissue=0.4, blue=blue)
+    section = _section(NUCLEUS, tissue=0.4, blue=blue)
     section[57:] = 255
-    rule = Normalizer(polarity="transmitted", stain="nuclear")
-    assert (rule.measure(section).white is None) == (seen == "grey")
-    looks = [replace(rule, stain="grey").measure(section), replace(rule, stain="haematoxylin").measure(section)]
-    assert rule.measure(section).otherwise == looks[seen == "grey"]
-    plain = _section(nuclei, tissue=0.0)
+    assert (NUCLEAR.measure(section).white is None) == (seen == "grey")
+    looks = [replace(NUCLEAR, stain="grey").measure(section), replace(NUCLEAR, stain="haematoxylin").measure(section)]
+    assert NUCLEAR.measure(section).otherwise == looks[seen == "grey"]
+    plain = _section(NUCLEUS, tissue=0.0)
     plain[57:] = 255
-    assert rule.measure(plain).otherwise is None
+    assert NUCLEAR.measure(plain).otherwise is None
 
 
 @pytest.mark.parametrize(("blue", "seen"), [((0.85, 0.5, 0.1), "haematoxylin"), ((0.95, 0.3, 0.05), "grey")])
 def test_nuclei_may_be_a_little_bluer_than_haematoxylin(blue: tuple[float, float, float], seen: Any) -> None:  # noqa: ANN401 - a literal
-    nuclei = np.zeros((60, 60), bool)
-    nuclei[5:25, 5:25] = True
-    section = _section(nuclei, tissue=0.4, blue=blue)
+    section = _section(NUCLEUS, tissue=0.4, blue=blue)
     section[57:] = 255
-    rule = Normalizer(polarity="transmitted", stain="nuclear")
-    assert replace(rule.measure(section), otherwise=None) == replace(rule, stain=seen).measure(section)
+    assert replace(NUCLEAR.measure(section), otherwise=None) == replace(NUCLEAR, stain=seen).measure(section)
 
 
 @pytest.mark.parametrize("order", [(1, 2, 0), (2, 0, 1), (2, 1, 0)])
 def test_a_section_without_haematoxylin_is_seen_in_grey(order: tuple[int, int, int]) -> None:
-    nuclei = np.zeros((60, 60), bool)
-    nuclei[5:25, 5:25] = True
-    section = _section(nuclei, tissue=0.4)[..., order]
-    rule = Normalizer(polarity="transmitted", stain="nuclear")
-    assert replace(rule.measure(section), otherwise=None) == replace(rule, stain="grey").measure(section)
+    section = _section(NUCLEUS, tissue=0.4)[..., order]
+    assert replace(NUCLEAR.measure(section), otherwise=None) == replace(NUCLEAR, stain="grey").measure(section)
 
 
 def test_the_negative_of_a_section_shows_no_blue_dye() -> None:
-    nuclei = np.zeros((60, 60), bool)
-    nuclei[5:25, 5:25] = True
-    assert Normalizer(polarity="transmitted", stain="nuclear").measure(255 - _section(nuclei, tissue=0.1)).only is None
+    assert NUCLEAR.measure(255 - _section(NUCLEUS, tissue=0.1)).only is None
 
 
 def test_only_coloured_planes_that_were_inverted_show_their_haematoxylin() -> None:
