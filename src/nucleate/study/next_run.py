@@ -12,7 +12,7 @@ from nucleate.study.next_steps import Study, fold_parts, type_parts
 from nucleate.study.next_table import strip, type_row, write_table, write_types
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -55,44 +55,47 @@ class _Story:
 
     study: Study
     samples: Sequence[Sample]
-    folds: Sequence[Part]
+    shown: Sequence[Sample]
     command: str
+
+    @property
+    def folds(self) -> list[Part]:
+        """The parts that every idea is scored on."""
+        return fold_parts(self.study.plan, self.samples)
 
     def outcomes(self, idea: Idea) -> list[Outcome]:
         """Give the outcomes of an idea on all folds; none if one is missing."""
         found = [self.study.known(idea, part.name) for part in self.folds]
         return [one for one in found if one is not None] if None not in found else []
 
-    def best(self) -> Idea | None:
-        """Put the ideas together that helped; None if none did."""
-        rows = sorted((row for row in self.rows(None) if row.verdict == "helped"), key=lambda row: -row.gain)
-        idea = combine([row.idea for row in rows], self.study.plan)
-        return idea if idea.changes else None
-
-    def rows(self, best: Idea | None) -> list[Row]:
-        """Sum up every idea that is done."""
+    def listed(self) -> dict[str, Idea]:
+        """List the ideas by name, and all that helped together where any did."""
         known = ideas(self.study.plan)
-        baseline = self.outcomes(known[BASELINE])
+        helped = sorted((row for row in self.rows(known) if row.verdict == "helped"), key=lambda row: -row.gain)
+        best = combine([row.idea for row in helped], self.study.plan)
+        return {**known, BEST: best} if best.changes else known
+
+    def rows(self, listed: Mapping[str, Idea]) -> list[Row]:
+        """Sum up every idea that is done; none if the baseline is not."""
+        baseline = self.outcomes(listed[BASELINE])
         if not baseline:
             return []
         groups = {sample.image_id: sample.group for sample in self.samples}
-        listed = [*known.values(), *([] if best is None else [best])]
-        done = [(idea, outcomes) for idea in listed if (outcomes := self.outcomes(idea))]
+        done = [(idea, outcomes) for idea in listed.values() if (outcomes := self.outcomes(idea))]
         return [row_of(idea, outcomes, baseline=baseline, groups=groups) for idea, outcomes in done]
 
     def tell(self, out: Path) -> None:
         """Write the tables and the figure of gains."""
-        plan, best = self.study.plan, self.best()
-        rows = self.rows(best)
+        listed = self.listed()
+        rows = self.rows(listed)
         if not rows:
             return
-        known = ideas(plan)
-        listed = {**known, **({} if best is None else {BEST: best})}
+        outcomes = {name: self.outcomes(idea) for name, idea in listed.items()}
         kinds = {sample.image_id: sample.kind for sample in self.samples}
-        gains = kind_gains({row.idea: self.outcomes(listed[row.idea]) for row in rows}, kinds=kinds)
-        left = {name: self.study.obstacle(idea) for name, idea in known.items() if not self.outcomes(idea)}
-        left |= {} if any(row.idea == BEST for row in rows) else {BEST: _NO_BEST if best is None else ""}
-        write_table(out, plan, rows=rows, kinds=gains, left=left, command=self.command)
+        gains = kind_gains({row.idea: outcomes[row.idea] for row in rows}, kinds=kinds)
+        left = {name: self.study.obstacle(idea) for name, idea in listed.items() if not outcomes[name]}
+        left |= {} if BEST in listed else {BEST: _NO_BEST}
+        write_table(out, self.study.plan, rows=rows, kinds=gains, left=left, command=self.command)
         self._tell_types(out)
 
     def _tell_types(self, out: Path) -> None:
@@ -107,23 +110,23 @@ class _Story:
         if rows:
             write_types(out, rows, command=self.command)
 
-    def draw(self, idea: Idea, out: Path, *, shown: Sequence[Sample]) -> None:
+    def draw(self, idea: Idea, out: Path) -> None:
         """Draw the overlay strip of an idea that is done."""
         found: dict[str, NDArray[Any]] = {}
         scores: dict[str, float] = {}
         for outcome in self.outcomes(idea):
             found |= self.study.kept_labels(idea.name, outcome.part)
             scores |= outcome.scores
-        strip(self.strip_of(idea, out), shown, found=found, scores=scores)
+        strip(self.strip_of(idea, out), self.shown, found=found, scores=scores)
 
     def strip_of(self, idea: Idea, out: Path) -> Path:
         """Say where the strip of an idea is."""
         return out / "strips" / f"{idea.name}.jpg"
 
-    def draw_truth(self, out: Path, *, shown: Sequence[Sample]) -> None:
+    def draw_truth(self, out: Path) -> None:
         """Draw the strip of the truth."""
-        truth = {sample.image_id: sample.labels for sample in shown}
-        strip(out / "strips" / "truth.jpg", shown, found=truth, scores=dict.fromkeys(truth, 1.0))
+        truth = {sample.image_id: sample.labels for sample in self.shown}
+        strip(out / "strips" / "truth.jpg", self.shown, found=truth, scores=dict.fromkeys(truth, 1.0))
 
 
 def _types(samples: Sequence[Sample]) -> list[Part]:
@@ -176,8 +179,8 @@ def run_study(
     plan.claim(samples, resume=resume)
     shown = choose_shown(samples, plan.folds)
     study = Study(plan, shown=shown, device=device, report=report)
-    story = _Story(study, samples, fold_parts(plan, samples), command)
-    story.draw_truth(plan.out, shown=shown)
+    story = _Story(study, samples, shown, command)
+    story.draw_truth(plan.out)
 
     def run(listed: Iterable[Idea], parts: Sequence[Part]) -> None:
         tasks = []
@@ -187,14 +190,14 @@ def run_study(
             else:
                 tasks += [(idea, part) for part in parts]
         # First what no other process is at; then what is left.
-        busy = [task for task in tasks if _do(story, task, wait=False, shown=shown) is None]
-        for task in busy:
-            say(f"{task[0].name}  {task[1].name}  waits for another process")
-            _do(story, task, wait=True, shown=shown)
+        busy = [(idea, part) for idea, part in tasks if _do(story, idea, part=part, wait=False) is None]
+        for idea, part in busy:
+            say(f"{idea.name}  {part.name}  waits for another process")
+            _do(story, idea, part=part, wait=True)
 
     named = ideas(plan)
     run((idea for name, idea in named.items() if name in wanted - {FLAGSHIP}), story.folds)
-    if BEST in wanted and (best := story.best()):
+    if BEST in wanted and (best := story.listed().get(BEST)):
         run([best], story.folds)
     if FLAGSHIP in wanted:
         run([named[FLAGSHIP]], story.folds)
@@ -203,15 +206,15 @@ def run_study(
     story.tell(plan.out)
 
 
-def _do(story: _Story, task: tuple[Idea, Part], *, wait: bool, shown: Sequence[Sample]) -> Outcome | None:
+def _do(story: _Story, idea: Idea, *, part: Part, wait: bool) -> Outcome | None:
     """Run one row; once an idea is whole, tell it, so that a broken study has its table too."""
-    (idea, part), out = task, story.study.plan.out
+    out = story.study.plan.out
     before = story.study.known(idea, part.name)
     outcome = before or story.study.outcome(idea, part, wait=wait)
     if outcome is not None and before is None:
         story.tell(out)
     if outcome is not None and story.outcomes(idea) and (before is None or not story.strip_of(idea, out).is_file()):
-        story.draw(idea, out, shown=shown)
+        story.draw(idea, out)
     return outcome
 
 
@@ -236,15 +239,14 @@ def publish_study(plan: NextPlan, out: Path, *, command: str) -> None:
     plan.claim(samples, resume=True, new=False)
     shown = choose_shown(samples, plan.folds)
     study = Study(plan, shown=shown)
-    story = _Story(study, samples, fold_parts(plan, samples), command)
-    best = story.best()
-    rows = story.rows(best)
+    story = _Story(study, samples, shown, command)
+    listed = story.listed()
+    rows = story.rows(listed)
     if not rows:
         raise UsageError(f"{plan.out} has no whole row of the baseline yet; run the study first")
     replace(plan, out=out).claim(samples, resume=True)
     study.copy_rows(out)
     story.tell(out)
-    story.draw_truth(out, shown=shown)
-    listed = {**ideas(plan), **({} if best is None else {BEST: best})}
+    story.draw_truth(out)
     for row in rows:
-        story.draw(listed[row.idea], out, shown=shown)
+        story.draw(listed[row.idea], out)
