@@ -104,10 +104,6 @@ def read_map(path: Path | str, *, unit: str = "") -> PlateMap:
         Of the concentrations, where the map says none; where its column ``unit`` has several, that to which all are
         converted.
 
-    Returns
-    -------
-    PlateMap
-
     Raises
     ------
     UsageError
@@ -230,8 +226,8 @@ def _in_one_unit(
     ]
     counts = Counter(units[well] for well in dosed if units[well])
     if not counts:
-        if wanted and unit_name(heading) and convert(1.0, heading, wanted=wanted) != 1:
-            raise DataError(f"the map says {heading}, --unit {wanted}; leave --unit out, or correct one of them")
+        if unit_name(heading):
+            _check_wanted(wanted, heading)
         return contents, wanted or unit_name(heading) or heading
     heading = heading if unit_name(heading) else ""
     without = [well for well in dosed if not units[well] and not heading]
@@ -239,19 +235,25 @@ def _in_one_unit(
         raise DataError(f"{without[0]} has a concentration and no unit, others have one; fill the column unit")
     most = counts.most_common(1)[0][0]
     goal = wanted or unit_name(most) or most
-    if len({unit_name(unit) or unit for unit in counts}) == 1 and convert(1.0, most, wanted=goal) != 1:
-        raise DataError(f"the map says {most}, --unit {wanted}; leave --unit out, or correct one of them")
+    if len({unit_name(unit) or unit for unit in counts}) == 1:
+        _check_wanted(wanted, most)
     changed = dict(contents)
-    for well in (well for well, content in contents.items() if content.concentration > 0 and well not in dosed):
-        value = convert(contents[well].concentration, units[well] or heading or goal, wanted=goal)
-        changed[well] = replace(contents[well], concentration=math.nan if value is None else value)
-    for well in dosed:
-        value = convert(contents[well].concentration, units[well] or heading, wanted=goal)
-        if value is None or (heading and convert(1.0, units[well] or heading, wanted=heading) != 1):
+    for well, content in contents.items():
+        if not content.concentration > 0:
+            continue
+        unit = units[well] or heading or goal
+        value = convert(content.concentration, unit, wanted=goal)
+        if well in dosed and (value is None or (heading and convert(1.0, unit, wanted=heading) != 1)):
             other = heading or goal
             raise DataError(f"{well} is in {units[well]}, others in {other}; give all in units that can be converted")
-        changed[well] = replace(contents[well], concentration=value)
+        changed[well] = replace(content, concentration=math.nan if value is None else value)
     return changed, goal
+
+
+def _check_wanted(wanted: str, said: str) -> None:
+    """Refuse a unit asked for that is another than the one of the map."""
+    if wanted and convert(1.0, said, wanted=wanted) != 1:
+        raise DataError(f"the map says {said}, --unit {wanted}; leave --unit out, or correct one of them")
 
 
 def _named(cells: Sequence[str], columns: dict[str, int], *, separator: str, most: int) -> dict[str, str]:
