@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -169,6 +170,9 @@ def test_channels_that_are_files_of_a_set_count_alone(tmp_path: Path, pointing: 
     assert plate.problems == ()
     (source,) = field_sources(plate)
     _check_read(source, tmp_path, expected=np.stack([ome_sets.plane(0, 0), ome_sets.plane(0, 1)]))
+    each: dict[str, str] = {}
+    source.sha256(each)
+    assert each == {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()}
 
 
 @pytest.mark.parametrize(("named", "time"), [("z", None), ("t", 0), ("t", 1)])

@@ -69,10 +69,11 @@ class FieldSource(Source):
         digest = hashlib.sha256()
         for file in self.field.files:
             # Of an OME-Zarr plate only the field's own folder is hashed, not the plate once a field.
-            own = content_hash(Source(_own_path(file)))
+            of_set: dict[str, str] = {}
+            own = content_hash(Source(_own_path(file)), of_set)
             digest.update(f"{file.channel}/{file.z}/{own}\n".encode())
             if each is not None:
-                each[absolute(_own_path(file))] = own
+                each.update(of_set or {absolute(_own_path(file)): own})
         return digest.hexdigest()
 
     def stamp(self) -> tuple[tuple[int, int], ...]:
