@@ -245,13 +245,7 @@ class WorkBench:
         self._segmenter.warm_up()
 
     def look(self, task: Task) -> Work:
-        """Hash an input, see whether it is finished, and how it is to be cut if it is large.
-
-        Raises
-        ------
-        NucleateError
-            If no other input could be done either.
-        """
+        """Hash an input, see whether it is finished, and how it is to be cut if it is large."""
         return _through(Work(task), self._hash, self._plan)
 
     def find(self, work: Work, *, beside: int = 1, watch: Callable[[Progress], None] = lambda _: None) -> Work:
@@ -265,22 +259,11 @@ class WorkBench:
             memory comes back as it is, to be done alone.
         watch : callable
             Told when a strip of a large one is done.
-
-        Raises
-        ------
-        NucleateError
-            If no other input could be done either.
         """
         return _through(work, lambda work: self._find(work, beside=beside, watch=watch))
 
     def share(self, work: Work, strips: PlaneStrips) -> Work:
-        """Find the nuclei of some strips of a large input, for whoever calls `find` in the end.
-
-        Raises
-        ------
-        NucleateError
-            If no other input could be done either.
-        """
+        """Find the nuclei of some strips of a large input, for whoever calls `find` in the end."""
 
         def some(work: Work) -> Work:
             assert work.plan is not None
