@@ -30,8 +30,9 @@ from nucleate.study.next_ideas import (
     changed,
     combine,
     ideas,
+    names_of,
 )
-from nucleate.study.next_run import choose_shown, names_of, run_study
+from nucleate.study.next_run import choose_shown, run_study
 from nucleate.study.next_steps import Outcome, Part, Study, fold_parts, type_parts
 from nucleate.study.next_table import type_row
 from nucleate.study.plan import NextPlan

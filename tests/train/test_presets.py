@@ -57,7 +57,7 @@ def test_a_file_and_a_preset_exclude_each_other(tmp_path: Path) -> None:
 
 def test_a_run_keeps_its_precision_on_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text(settings_from(None, ["precision=bfloat16"]).model_dump_json())
-    monkeypatch.setattr("nucleate.train.presets.best_precision", lambda device: "float32")
+    monkeypatch.setattr("nucleate.train.device.best_precision", lambda device: "float32")
     assert settings_from(None, begun=tmp_path).precision == "bfloat16"
     assert settings_from(None, begun=tmp_path / "none").precision == settings_from(None).precision == "float32"
     assert settings_from(None, ["precision=float32"], begun=tmp_path).precision == "float32"

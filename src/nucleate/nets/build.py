@@ -3,18 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from nucleate.nets.flagship import Flagship
-from nucleate.nets.unet import UNet
-from nucleate.nets.variants import (
-    UNetColourStem,
-    UNetLargeFilters,
-    UNetLearnedUpSampling,
-    UNetMinusOne,
-    UNetPlusOne,
-    UNetThreeClass,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,16 +13,17 @@ if TYPE_CHECKING:
 
 __all__ = ["DETECTORS", "NETWORKS", "NetConfig", "build", "count_parameters"]
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "unet": UNet,
-    "unet-plus-one": UNetPlusOne,
-    "unet-minus-one": UNetMinusOne,
-    "unet-colour-stem": UNetColourStem,
-    "unet-large-filters": UNetLargeFilters,
-    "unet-learned-upsampling": UNetLearnedUpSampling,
-    "unet-three-class": UNetThreeClass,
-    "flagship": Flagship,
+NETWORKS = {
+    "unet": ("unet", "UNet"),
+    "unet-plus-one": ("variants", "UNetPlusOne"),
+    "unet-minus-one": ("variants", "UNetMinusOne"),
+    "unet-colour-stem": ("variants", "UNetColourStem"),
+    "unet-large-filters": ("variants", "UNetLargeFilters"),
+    "unet-learned-upsampling": ("variants", "UNetLearnedUpSampling"),
+    "unet-three-class": ("variants", "UNetThreeClass"),
+    "flagship": ("flagship", "Flagship"),
 }
+"""Networks that give maps: module and class, loaded with torch when one is built."""
 
 
 def _mask_rcnn(channels_in: int, channels_out: int, *, width: int, depth: int) -> nn.Module:
@@ -77,7 +68,7 @@ class NetConfig:
     depth: int = 4
 
     def __post_init__(self) -> None:
-        if self.name not in {**NETWORKS, **DETECTORS}:
+        if self.name not in [*NETWORKS, *DETECTORS]:
             raise ValueError(f"unknown network {self.name!r}; choose one of {', '.join([*NETWORKS, *DETECTORS])}")
         if min(self.channels_in, self.channels_out, self.width, self.depth) < 1:
             raise ValueError(f"channels, width and depth must be at least 1; got {self.to_dict()}")
@@ -91,8 +82,12 @@ class NetConfig:
 
 def build(config: NetConfig) -> nn.Module:
     """Make the network, weights drawn from torch's current default generator."""
-    make = {**NETWORKS, **DETECTORS}[config.name]
-    return make(config.channels_in, config.channels_out, width=config.width, depth=config.depth)
+    make = DETECTORS.get(config.name)
+    if make is None:
+        module, name = NETWORKS[config.name]
+        make = getattr(import_module(f"nucleate.nets.{module}"), name)
+    network: nn.Module = make(config.channels_in, config.channels_out, width=config.width, depth=config.depth)
+    return network
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from nucleate.errors import ModelError, UsageError
 from nucleate.run.weights import find_model
 from nucleate.study.plan import StudyPlan
-from nucleate.train.config import TrainConfig, load_config
-from nucleate.train.loop import FINAL, STATE
+from nucleate.train.config import STATE, TrainConfig, load_config
+from nucleate.train.loop import FINAL
 from nucleate.train.pictures import check_nuclei, check_same, taught_facts
 
 if TYPE_CHECKING:

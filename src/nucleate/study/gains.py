@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate.core.files import make_folder, write_text
-from nucleate.report.figures import draw_gains
 from nucleate.report.tables import markdown_table, with_interval, write_records
 from nucleate.score.bootstrap import mean_interval
 from nucleate.score.student import half_width
@@ -200,6 +199,8 @@ def write_gains(
     figure : str
         Title of the figure.
     """
+    from nucleate.report.figures import draw_gains  # matplotlib: the names of ideas are known without it
+
     make_folder(out)
     write_records(out / "table.csv", rows)
     write_records(out / "kinds.csv", kinds)

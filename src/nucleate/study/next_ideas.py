@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nucleate.errors import UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.post.recipe import PAPER_RECIPE
 from nucleate.study.gains import BASELINE
 from nucleate.study.paper import AUGMENT, NORMALIZER, SIDE
-from nucleate.train.config import CLASSES, TrainConfig, parse_config, read_values
-from nucleate.train.finish import START
+from nucleate.train.config import CLASSES, START, TrainConfig, parse_config, read_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +31,8 @@ __all__ = [
     "changed",
     "combine",
     "ideas",
+    "names_of",
+    "wanted_of",
 ]
 
 BEST = "best-combination"
@@ -130,6 +132,27 @@ def ideas(plan: NextPlan) -> dict[str, Idea]:
     chance = Idea(CHANCE, "nothing but the seed: what chance alone is worth", {"seed": plan.seed + 1})
     rows += [chance, _detector(), _flagship(plan)]
     return {idea.name: idea for idea in rows}
+
+
+def names_of(plan: NextPlan) -> list[str]:
+    """List all names that can be asked for, in the order in which they run."""
+    known = [name for name in ideas(plan) if name != FLAGSHIP]
+    return [*known, BEST, FLAGSHIP, TYPES]
+
+
+def wanted_of(plan: NextPlan, only: Sequence[str] = ()) -> list[str]:
+    """List the names that are asked for; all of `names_of` when there are none.
+
+    Raises
+    ------
+    UsageError
+        If one is unknown.
+    """
+    known = names_of(plan)
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise UsageError(f"no idea {unknown[0]!r}; choose of {', '.join(known)}")
+    return [*only] or known
 
 
 def _frames(plan: NextPlan) -> list[Idea]:

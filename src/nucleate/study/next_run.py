@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nucleate.errors import UsageError
 from nucleate.study.gains import BASELINE, kind_gains, row_of
-from nucleate.study.next_ideas import BEST, FLAGSHIP, TYPES, combine, ideas
+from nucleate.study.next_ideas import BEST, FLAGSHIP, TYPES, combine, ideas, wanted_of
 from nucleate.study.next_steps import Study, fold_parts, type_parts
 from nucleate.study.next_table import strip, type_row, write_table, write_types
 
@@ -24,18 +24,12 @@ if TYPE_CHECKING:
     from nucleate.study.plan import NextPlan
     from nucleate.train.loop import Run
 
-__all__ = ["SHOWN", "choose_shown", "names_of", "publish_study", "run_study"]
+__all__ = ["SHOWN", "choose_shown", "publish_study", "run_study"]
 
 SHOWN = 6
 """Pictures in an overlay strip."""
 
 _NO_BEST = "No idea alone helped, or none was run."
-
-
-def names_of(plan: NextPlan) -> list[str]:
-    """List all names that can be asked for, in the order in which they run."""
-    known = [name for name in ideas(plan) if name != FLAGSHIP]
-    return [*known, BEST, FLAGSHIP, TYPES]
 
 
 def choose_shown(samples: Sequence[Sample], folds: Sequence[int]) -> list[Sample]:
@@ -149,7 +143,7 @@ def run_study(
     ----------
     plan : NextPlan
     only : sequence of str
-        Names of `names_of`; all when empty. The baseline always runs.
+        As for `wanted_of`. The baseline always runs.
     command : str
         The call, for the notes.
     resume : bool
@@ -169,11 +163,7 @@ def run_study(
     DataError
         If one type after the other is to be left out and there are not two.
     """
-    known = names_of(plan)
-    unknown = [name for name in only if name not in known]
-    if unknown:
-        raise UsageError(f"no idea {unknown[0]!r}; choose of {', '.join(known)}")
-    wanted = {BASELINE, *(only or known)}
+    wanted = {BASELINE, *wanted_of(plan, only)}
     samples = plan.pictures(plan.folds, seed=plan.seed)
     types = type_parts(samples) if TYPES in only else _types(samples)
     plan.claim(samples, resume=resume)

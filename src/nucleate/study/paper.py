@@ -16,12 +16,7 @@ from nucleate.core.normalize import Normalizer
 from nucleate.nets.build import NetConfig
 from nucleate.study.plan import NetworkPlan
 from nucleate.train.augment_config import AugmentConfig
-from nucleate.train.batches import prepare
-from nucleate.train.checkpoint import load_network, save_network
 from nucleate.train.config import TrainConfig
-from nucleate.train.loop import BEST, fit
-from nucleate.train.search import drawn_learning_rate, open_study, record_draw
-from nucleate.train.validation import mask_iou
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,6 +127,12 @@ def train_networks(
     UsageError
         If the folder holds another study or one of other pictures, or one and `resume` is off.
     """
+    from nucleate.train.batches import prepare
+    from nucleate.train.checkpoint import load_network, save_network
+    from nucleate.train.loop import BEST, fit
+    from nucleate.train.search import drawn_learning_rate, open_study, record_draw
+    from nucleate.train.validation import mask_iou
+
     plan.claim([*split.train, *split.dev, *split.test], resume=resume)
     atlas = prepare(split.train, NORMALIZER, resize=SIDE)
     dev = prepare(split.dev, NORMALIZER, resize=SIDE)

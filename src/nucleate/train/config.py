@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CLASSES",
     "MAPS",
+    "START",
+    "STATE",
     "CardConfig",
     "TrainConfig",
     "load_config",
@@ -34,6 +36,12 @@ MAPS = ("mask", "border", "distance", "edge", "inside", "labels")
 
 CLASSES = ("mask", "edge", "inside")
 """The maps of a network with a softmax over background, edge and inside."""
+
+START = PostRecipe(split="markers", marker_level=0.4, min_area=10)
+"""Where tuning begins for networks that learn a distance or a border map."""
+
+STATE = "state.safetensors"
+"""In the folder of a run, what it goes on with."""
 
 
 class CardConfig(FrozenConfig):

@@ -16,8 +16,9 @@ from nucleate.score.scores import summarise
 from nucleate.train.batches import atlas_for, prepare
 from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
+from nucleate.train.config import START, STATE
 from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
-from nucleate.train.loop import FINAL, STATE, fit
+from nucleate.train.loop import FINAL, fit
 from nucleate.train.parallel import rank
 from nucleate.train.pictures import check_nuclei, check_same, keep, taught_facts
 from nucleate.train.quantise import add_int8
@@ -37,10 +38,7 @@ if TYPE_CHECKING:
     from nucleate.train.loop import Run
     from nucleate.train.tuning import StoredMaps, Tick
 
-__all__ = ["START", "card_scores", "final_network", "finish", "median_diameter", "starting_recipe", "train_network"]
-
-START = PostRecipe(split="markers", marker_level=0.4, min_area=10)
-"""Where tuning begins for networks that learn a distance or a border map."""
+__all__ = ["card_scores", "final_network", "finish", "median_diameter", "starting_recipe", "train_network"]
 
 _WATCHED = 32  # held-out pictures looked at after each epoch, 63 at most; nothing is chosen by them
 

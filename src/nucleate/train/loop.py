@@ -18,7 +18,7 @@ from nucleate.errors import DataError, ModelError, UsageError
 from nucleate.train.augment import seeded
 from nucleate.train.batches import Atlas, Batch, make_batch, steps_per_epoch
 from nucleate.train.checkpoint import facts_of_state, load_state, save_network, save_state
-from nucleate.train.config import TrainConfig
+from nucleate.train.config import STATE, TrainConfig
 from nucleate.train.device import best_precision
 from nucleate.train.losses import loss_of
 from nucleate.train.muon import Muon
@@ -31,11 +31,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["BEST", "FINAL", "STATE", "Run", "fit", "learning_rate"]
+__all__ = ["BEST", "FINAL", "Run", "fit", "learning_rate"]
 
 BEST = "best.safetensors"
 FINAL = "final.safetensors"
-STATE = "state.safetensors"
 
 _LATER = ("epochs", "restarts", "recipe", "spare", "card")  # settings that may differ where a run goes on
 _CALMER = "try a lower lr, or precision = 'float32'"

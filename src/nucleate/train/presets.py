@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from nucleate.errors import UsageError
 from nucleate.train.config import parse_config, read_values
-from nucleate.train.device import best_precision
 from nucleate.train.start import with_start
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def settings_from(
     *,
     preset: str | None = None,
     init: str | None = None,
-    device: str = "cpu",
+    device: str | None = "cpu",
     begun: Path | None = None,
 ) -> TrainConfig:
     """Put the settings of a run together.
@@ -93,8 +92,8 @@ def settings_from(
         In place of a file. Without either: ``finetune`` where there is a model to start from, else ``fast``.
     init : str, optional
         Model to start from, by name or file.
-    device : str
-        ``cpu`` or ``cuda``.
+    device : str, optional
+        ``cpu`` or ``cuda``; None while it is not known, before torch is loaded, for settings that are only checked.
     begun : Path, optional
         Folder of a run that goes on with these: it keeps its precision where no other is asked for, on any machine.
 
@@ -114,7 +113,10 @@ def settings_from(
         values = read_preset(preset or ("finetune" if init is not None else "fast"))
         own = values.keys() - {"card"}  # a preset says all of what it speaks of, but for the tiles of the network
         # A file says what it wants; a preset takes what the machine is made for.
-        values = {"precision": _precision_of(begun) or best_precision(device), **values}
+        if device is not None:
+            from nucleate.train.device import best_precision
+
+            values = {"precision": _precision_of(begun) or best_precision(device), **values}
     if init is not None:
         values["init"] = init
     return parse_config(with_start(changed(values, changes), own=own), str(config or "settings"))

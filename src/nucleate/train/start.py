@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from nucleate.errors import ModelError, UsageError
 from nucleate.nets.build import build
-from nucleate.nets.from_onnx import load_onnx
 from nucleate.run.weights import find_model
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ def network_of(files: ModelFiles) -> nn.Module:
     ModelError
         If the model was not made by this program, or by a version with other networks.
     """
+    from nucleate.nets.from_onnx import load_onnx  # torch: settings are told without it
+
     try:
         return load_onnx(files.read(), files.card.network)
     except ValueError as error:

@@ -65,6 +65,11 @@ def test_what_the_words_alone_tell_is_refused_before_torch_is_loaded(tmp_path: P
         "gone: no such file; give a TOML": [
             [verb, data, "--config", gone] for verb in ("train", "search", "crossval", "stress", "benchmark")
         ],
+        "no preset 'x'; there are best, fast": [[verb, data, "--preset", "x"] for verb in ("train", "search")],
+        "--set 'x'; use key=value": [[verb, data, "--set", "x"] for verb in ("train", "search")],
+        "there is no setting network.x": [[verb, data, "--set", "network.x=1"] for verb in ("train", "search")],
+        "no model 'x'": [["train", data, "--init", "x"]],
+        "no idea 'x'; choose of": [["ablate", data, "--only", "clean,x"]],
         "--table: no such file": [["paper", data, "--table", gone]],
         f"nothing at {gone}": [
             [verb, gone, *with_config] for verb in ("train", "search", "crossval", "stress", "benchmark")

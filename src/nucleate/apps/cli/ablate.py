@@ -65,12 +65,15 @@ def ablate(
       nucleate ablate stage1_train.zip -o next --width 16 --budget 4000 --resume
       nucleate ablate stage1_train.zip -o next --width 16 --budget 4000 --publish results
     """
+    from nucleate.study.next_ideas import wanted_of
     from nucleate.study.plan import NextPlan
 
     plan = NextPlan(
         data, output, folds=whole_numbers(folds, "--folds"), width=width, budget=budget, lr=lr, precision=precision,
         seed=seed,
     )  # fmt: skip
+    asked = [name.strip() for name in only.split(",") if name.strip()]
+    wanted_of(plan, asked)  # refused before torch is loaded
     place = import_training(device, threads)
     from nucleate.study.next_run import publish_study, run_study
 
@@ -89,7 +92,6 @@ def ablate(
     if publish is not None:
         publish_study(plan, publish, command=command)
     else:
-        asked = [name.strip() for name in only.split(",") if name.strip()]
         run_study(plan, only=asked, command=command, resume=resume, device=place, report=report, say=say_step)
     told = publish or output
     for name in ("table.md", "types.md"):

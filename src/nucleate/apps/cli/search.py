@@ -62,12 +62,14 @@ def search(
       nucleate search my-images -o study --trials 20 --set epochs=5
       nucleate search my-images -o study --trials 40 --set epochs=5 --resume
     """
-    place = import_training(device, threads)
     from nucleate.train.presets import settings_from
+
+    asked = partial(settings_from, config, change or [], preset=preset)
+    asked(device=None)  # refused before torch is loaded
+    place = import_training(device, threads)
     from nucleate.train.sweep import Sweep, run_sweep
 
-    begun = output / "trials" / "000" if resume else None
-    settings = settings_from(config, change or [], preset=preset, device=place, begun=begun)
+    settings = asked(device=place, begun=output / "trials" / "000" if resume else None)
     if settings.detector:
         raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
     samples, held = split_data(data, val, table=table, quiet=quiet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,26 +78,26 @@ def train(
       torchrun --nproc-per-node 4 -m nucleate train my-images -o run --preset best
     """
     from nucleate.run.weights import check_name
+    from nucleate.train.config import STATE, parse_config
+    from nucleate.train.presets import settings_from
 
     check_name(name)
+    if (output / f"{name}.onnx").exists() and not (output / STATE).exists():
+        raise UsageError(f"{output / name}.onnx is another model and would be overwritten; give another --name or RUN")
+    asked = partial(settings_from, config, change or [], preset=preset, init=init)
+    asked(device=None)  # refused before torch is loaded
     place = import_training(device, threads, shared=True)
     from nucleate.core.cores import cores
     from nucleate.train.boards import board
-    from nucleate.train.config import parse_config
     from nucleate.train.finish import finish, train_network
-    from nucleate.train.loop import STATE
     from nucleate.train.parallel import joined, launched, rank
     from nucleate.train.pictures import check_nuclei
-    from nucleate.train.presets import settings_from
     from nucleate.train.shipping import check_unchanged
     from nucleate.train.tuning import parts_of
     from nucleate.train.verdict import conclude
 
-    if (output / f"{name}.onnx").exists() and not (output / STATE).exists():
-        raise UsageError(f"{output / name}.onnx is another model and would be overwritten; give another --name or RUN")
     check_unchanged(output / f"{name}.toml")
-    begun = output if resume else None
-    settings = settings_from(config, change or [], preset=preset, init=init, device=place, begun=begun)
+    settings = asked(device=place, begun=output if resume else None)
     if settings.detector:
         raise UsageError(f"{settings.network.name} gives no maps for a model; use nucleate ablate --only mask-rcnn")
     if launched() > 1 and settings.shards == 1:
