@@ -54,22 +54,43 @@ def test_another_picture_of_the_name_of_one_that_is_gone_is_done(tmp_path: Path)
     assert [row["nuclei"] for row in rows_of(tmp_path / "out" / "summary.csv")] == ["2", "1"]
 
 
-def test_files_of_a_set_that_is_complete_now_count_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_failed_moves_with_its_folder_and_takes_nothing_of_another(tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        save(tmp_path / "in" / place / "x.png", spots(count=2))
+    (tmp_path / "in" / "a" / "x.png").write_bytes(b"no picture")
+    go(tmp_path / "in", tmp_path / "out")
+    shutil.move(tmp_path / "in", tmp_path / "new")
+    (tmp_path / "new" / "a" / "x.png").unlink()
+    told: list[bool] = []
+    go(tmp_path / "new", tmp_path / "out", resume=True, notify=lambda report: told.append(report.resumed))
+    assert told == [True]
+    save(tmp_path / "day2" / "x.png", spots(count=1))
+    go(tmp_path / "day2", tmp_path / "out", resume=True)
+    rows = [(row["image"], row["status"], row["nuclei"]) for row in rows_of(tmp_path / "out" / "summary.csv")]
+    assert sorted(rows) == [("x", "failed", ""), ("x-2", "ok", "2"), ("x-3", "ok", "1")]
+
+
+def test_a_set_that_is_complete_now_is_done_and_its_files_are_said_to_count_twice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     files = write_set(tmp_path, [["c0.ome.tif", "c1.ome.tif", "c2.ome.tif"]])
     kept = files[2].read_bytes()
     files[2].unlink()
     go(tmp_path, tmp_path / "out")
     assert _images(tmp_path / "out") == ["c0.ome", "c1.ome"]
-    files[2].write_bytes(kept)
+    files[2].write_bytes(kept[:100])
     go(tmp_path, tmp_path / "out", resume=True)
-    assert _images(tmp_path / "out") == ["c0.ome"]
-    assert "removed what was written of c1.ome: other inputs have the same planes now" in caplog.text
-    go(files[0], tmp_path / "out", resume=True)
-    assert _images(tmp_path / "out") == ["c0.ome"]
+    assert (tmp_path / "out" / "c1.ome.labels.tif").is_file(), "while it is copied nothing is lost"
+    files[2].write_bytes(kept)
+    caplog.clear()
+    go(tmp_path, tmp_path / "out", resume=True)
+    assert "kept what was written of c1.ome: other inputs have the same planes now" in caplog.text
+    assert (tmp_path / "out" / "c1.ome.labels.tif").is_file()
 
 
-@pytest.mark.parametrize("moved", [False, True])
-def test_a_set_of_which_the_first_file_is_gone_counts_no_more(tmp_path: Path, *, moved: bool) -> None:
+def test_a_set_of_which_the_first_file_is_gone_is_said_to_count_twice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "in").mkdir()
     first, *others = write_set(tmp_path / "in", [["c0.ome.tif", "c1.ome.tif", "c2.ome.tif"]])
     go(tmp_path / "in", tmp_path / "out")
@@ -79,26 +100,30 @@ def test_a_set_of_which_the_first_file_is_gone_counts_no_more(tmp_path: Path, *,
         {"path": str(path), "sha256": one} for path, one in zip((first, *others), hashes, strict=True)
     ]
     assert listed["sha256"] == hashlib.sha256("".join(f"{one}\n" for one in hashes).encode()).hexdigest()
-    if moved:
-        (tmp_path / "in").rename(tmp_path / "new")
-        go(tmp_path / "new", tmp_path / "out", resume=True)
-        assert _images(tmp_path / "out") == ["c0.ome"]
-    else:
-        go(others[1], tmp_path / "out", resume=True)
-        assert _images(tmp_path / "out") == ["c2.ome", "c0.ome"], "one that is named beside its set"
-    place = tmp_path / ("new" if moved else "in")
-    (place / first.name).unlink()
-    go(place, tmp_path / "out", resume=True)
-    assert _images(tmp_path / "out") == ["c1.ome", "c2.ome"]
+    (tmp_path / "in").rename(tmp_path / "new")
+    go(tmp_path / "new", tmp_path / "out", resume=True)
+    assert (_images(tmp_path / "out"), caplog.text) == (["c0.ome"], "")
+    (tmp_path / "new" / first.name).unlink()
+    go(tmp_path / "new", tmp_path / "out", resume=True)
+    assert _images(tmp_path / "out") == ["c1.ome", "c2.ome", "c0.ome"]
+    assert "kept what was written of c0.ome" in caplog.text
 
 
-def test_a_file_that_has_more_pictures_now_or_fewer_counts_as_it_is(tmp_path: Path) -> None:
+def test_a_file_that_has_more_pictures_now_is_said_to_count_twice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "in" / "grown.ome.tif"
     path.parent.mkdir()
-    for count, names in ((1, ["grown.ome"]), (3, ["grown_A", "grown_B", "grown_C"]), (1, ["grown.ome"])):
+    for count in (1, 3):
         with tifffile.TiffWriter(path, ome=True) as writer:
             for name in "ABC"[:count]:
                 writer.write(np.zeros((20, 30), np.uint8), metadata={"Name": name})
         go(path.parent, tmp_path / "out", resume=True)
-        assert _images(tmp_path / "out") == names
-    assert list((tmp_path / "out").glob("grown_*")) == []
+    assert _images(tmp_path / "out") == ["grown_A", "grown_B", "grown_C", "grown.ome"]
+    assert "kept what was written of grown.ome" in caplog.text
+    caplog.clear()
+    path.write_bytes(b"")
+    go(path.parent, tmp_path / "out", resume=True)
+    assert sorted(one.name for one in (tmp_path / "out").glob("grown_*.labels.tif")) == [
+        f"grown_{name}.labels.tif" for name in "ABC"
+    ]

@@ -17,7 +17,7 @@ from nucleate.core.files import cannot_write
 from nucleate.run import outputs
 from nucleate.run.journal import JOURNAL_NAME, Journal, Outcome, rename_sources
 from nucleate.run.naming import unique_names
-from nucleate.run.resuming import moved, outdated
+from nucleate.run.resuming import moved, tell_of_twice
 from nucleate.run.single import BatchSettings, Done, Progress, SegmenterLike, Task, WorkBench
 from nucleate.run.threads import ThreadCrew
 
@@ -208,14 +208,11 @@ def _open_journal(
     sources: Sequence[Source], output: Path, *, settings: BatchSettings
 ) -> tuple[Journal, dict[str, str]]:
     journal = Journal(output / JOURNAL_NAME, settings.fingerprint(), resume=settings.resume)
-    past = outdated(sources, journal) if settings.keep_earlier else {}
-    changes: dict[str, str | None] = {**past, **moved(sources, journal)}
-    if changes:
-        for name in (journal.names[key] for key, now in changes.items() if now is None):
-            outputs.remove_result(output, name, exports=settings.exports)
-            shutil.rmtree(outputs.strips_folder(output, name), ignore_errors=True)
-        rename_sources(journal.path, changes)
+    if keys := moved(sources, journal):
+        rename_sources(journal.path, keys)
         journal = Journal(journal.path, settings.fingerprint(), resume=True)
+    if settings.keep_earlier:
+        tell_of_twice(sources, journal)
     names = unique_names(sources, journal.names)
     new = [name for key, name in names.items() if key not in journal.names]
     written = [file for name in new for file in outputs.files_of(output, name, exports=settings.exports)]

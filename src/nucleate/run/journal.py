@@ -185,25 +185,22 @@ def sources_of(path: Path) -> dict[str, str]:
     return {key: name for line in lines for key, name in line["names"].items()}
 
 
-def rename_sources(path: Path, keys: Mapping[str, str | None]) -> None:
-    """Write in a journal that inputs lie elsewhere now, or are none any more: new keys, or none, by old ones.
+def rename_sources(path: Path, keys: Mapping[str, str]) -> None:
+    """Write in a journal that inputs lie elsewhere now: new keys by old ones.
 
     Raises
     ------
     OutputError
         If it cannot be read or written.
     """
-    kept = []
-    for line in _whole_lines(path):
+    lines = _whole_lines(path)
+    for line in lines:
         if line["kind"] == "names":
-            named = ((keys.get(key, key), name) for key, name in line["names"].items())
-            line["names"] = {key: name for key, name in named if key is not None}
+            line["names"] = {keys.get(key, key): name for key, name in line["names"].items()}
         elif line["kind"] == "done":
             line["source"] = keys.get(line["source"], line["source"])
-        if line.get("source", "") is not None:
-            kept.append(line)
     with atomic_path(path) as temporary:
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="ascii")
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What became of the inputs of an earlier run: they lie elsewhere, or are part of others now."""
+"""What became of the inputs of an earlier run: they lie elsewhere, or other inputs have their planes now."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nucleate.run.inputs import Source
     from nucleate.run.journal import Journal
 
-__all__ = ["moved", "outdated"]
+__all__ = ["moved", "tell_of_twice"]
 
 _logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def moved(sources: Sequence[Source], journal: Journal) -> dict[str, str]:
     sources : sequence of Source
         Those of today.
     journal : Journal
-        Those of earlier runs. What they did not finish is known by the file name alone.
+        Those of earlier runs. What they did not finish moved along with its folder.
 
     Returns
     -------
@@ -38,24 +38,38 @@ def moved(sources: Sequence[Source], journal: Journal) -> dict[str, str]:
         The keys of today by those of then.
     """
     here = {source.key for source in sources}
+    away = [key for key in journal.names if key not in here]
     gone: dict[str, list[str]] = {}
-    for key in journal.names:
-        if key not in here and not os.path.lexists(split_part(key)[0]):
-            gone.setdefault(_file_name(key), []).append(key)
+    for key in away:
+        if not os.path.lexists(split_part(key)[0]):
+            gone.setdefault(_place(key)[1], []).append(key)
+    new = [source for source in sources if source.key not in journal.names and _place(source.key)[1] in gone]
     found: dict[str, str] = {}
-    for source in sources:
-        left = [] if source.key in journal.names else gone.get(_file_name(source.key), [])
-        known = {key: done.sha256 for key in left if (done := journal.done.get(key)) and done.status == "ok"}
+    folders: set[tuple[str, str]] = set()
+    for source in new:
+        folder, name = _place(source.key)
+        done = {key: journal.done[key] for key in gone[name] if key in journal.done and key not in found}
+        known = {key: one.sha256 for key, one in done.items() if one.status == "ok"}
         sha256 = _hash(source) if known else ""
-        old = next((key for key in left if known.get(key, sha256) == sha256), None)
+        old = next((key for key, then in known.items() if then == sha256), None)
         if old is not None:
-            left.remove(old)
             found[old] = source.key
+            folders.add((_place(old)[0], folder))
+    for source in new:
+        folder, name = _place(source.key)
+        for key in gone[name] if source.key not in found.values() else ():
+            is_done = key in journal.done and journal.done[key].status == "ok"
+            if key not in found and not is_done and (_place(key)[0], folder) in folders:
+                found[key] = source.key
+                break
     return found
 
 
-def outdated(sources: Sequence[Source], journal: Journal) -> dict[str, None]:
-    """Find inputs of earlier runs whose planes are those of other inputs now, and say so.
+def tell_of_twice(sources: Sequence[Source], journal: Journal) -> None:
+    """Say which results of earlier runs have the planes of inputs of today; they are kept, as all results are.
+
+    They are of files that a set brings along now, of a file of which several pictures are taken now, and of a set of
+    which the first file is gone and others are taken by themselves.
 
     Parameters
     ----------
@@ -63,35 +77,37 @@ def outdated(sources: Sequence[Source], journal: Journal) -> dict[str, None]:
         Those of today.
     journal : Journal
         Those of earlier runs.
-
-    Returns
-    -------
-    dict of str to None
-        Keys: of files that a set of today brings along, of a file of which several pictures are taken today or one
-        instead of several, and of a set of which the first file is gone and others are taken by themselves.
     """
     here = {source.key for source in sources}
-    parts = {source.path: source.picture is not None for source in sources if not source.member}
-    split = {os.path.realpath(path): is_part for path, is_part in parts.items()}
-    brought = brought_by(sources)
-    found: dict[str, None] = {}
-    for key in journal.names:
-        file, part = split_part(key)
+    done = [key for key, outcome in journal.done.items() if outcome.status == "ok" and key not in here]
+    away = {key: place for key in done if not (place := split_part(key))[1].startswith("!")}
+    if not away:
+        return
+    usable = [source for source in sources if not source.member and not source.problem]
+    taken = {os.path.realpath(source.path) for source in usable}
+    apart = {os.path.realpath(source.path) for source in usable if source.picture is not None}
+    brought = brought_by(usable)
+
+    def is_again(key: str, file: str, part: str) -> bool:
         real = os.path.realpath(file)
-        if key in here or part.startswith("!"):
-            continue
-        is_other_part = real in split and split[real] != bool(part)
-        files = () if os.path.lexists(file) or key not in journal.done else journal.done[key].files
-        if real in brought or is_other_part or any(os.path.realpath(one) in split for one in files):
-            found[key] = None
-    if found:
-        names = ", ".join(one_line(journal.names[key]) for key in found)
-        _logger.warning("removed what was written of %s: other inputs have the same planes now", names)
-    return found
+        if os.path.lexists(file):
+            return real in brought or (real in apart and not part)
+        return any(os.path.realpath(one) in taken for one in journal.done[key].files)
+
+    again = [key for key, (file, part) in away.items() if is_again(key, file, part)]
+    if again:
+        names = ", ".join(one_line(journal.names[key]) for key in again)
+        _logger.warning(
+            "kept what was written of %s: other inputs have the same planes now, so the tables have their nuclei "
+            "twice; choose another output folder to count them once",
+            names,
+        )
 
 
-def _file_name(key: str) -> str:
-    return re.split(r"[/\\]", key)[-1]
+def _place(key: str) -> tuple[str, str]:
+    """Part a key into folder and file name, with what it names in the file."""
+    *folders, name = re.split(r"[/\\]", key)
+    return "/".join(folders), name
 
 
 def _hash(source: Source) -> str | None:
