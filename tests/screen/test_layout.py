@@ -15,7 +15,7 @@ from nucleate.core.wells import plate_shape, well_at, well_name, well_place
 from nucleate.errors import DataError, InputError, UsageError
 from nucleate.screen.layout import read_plate
 from nucleate.screen.names import compile_pattern
-from nucleate.screen.sources import field_sources
+from nucleate.screen.sources import field_sources, nuclear_channel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,7 +143,7 @@ def test_the_channels_of_several_jobs_of_leica_can_be_taken_together(tmp_path: P
     names = tuple(f"{job:02d}-{channel:02d}" for job, _, _, channel in jobs)
     assert (plate.problems, plate.channels) == ((), names)
     assert [field.name for field in plate.fields] == ["A01_f2001", "A02_f2001"]
-    assert plate.renamed({names[0]: "DAPI"}).nuclear_channel(None) == "DAPI"
+    assert nuclear_channel(plate.renamed({names[0]: "DAPI"}), None) == "DAPI"
     alone = read_plate(tmp_path, pattern=one)
     assert all("--J08--" in file.path.name for field in alone.fields for file in field.files)
     assert len(alone.problems) == 2 * channels
@@ -333,12 +333,12 @@ def test_a_pattern_of_the_users(tmp_path: Path) -> None:
 def test_channels_are_named_and_chosen(tmp_path: Path) -> None:
     plate = read_plate(_touch(tmp_path, "r01c01f01p01-ch1sk1fk1fl1.tiff", "r01c01f01p01-ch3sk1fk1fl1.tiff"))
     assert plate.channels == ("1", "3")
-    assert (plate.nuclear_channel(None), plate.nuclear_channel("03")) == ("1", "3")
+    assert (nuclear_channel(plate, None), nuclear_channel(plate, "03")) == ("1", "3")
     named = plate.renamed({"01": "actin", "3": "DAPI"})
-    assert (named.channels, named.nuclear_channel(None)) == (("DAPI", "actin"), "DAPI")
+    assert (named.channels, nuclear_channel(named, None)) == (("DAPI", "actin"), "DAPI")
     with pytest.raises(UsageError, match="no channel 'number 2'"):
-        plate.nuclear_channel("2")
-    with pytest.raises(UsageError, match="--channels: no channel 'number 5'; it has 1, 3"):
+        nuclear_channel(plate, "2")
+    with pytest.raises(UsageError, match="--channels: no channel '5'; the files have 1, 3"):
         plate.renamed({"5": "x"})
     assert plate.renamed({"1": "3", "3": "1"}).channels == ("1", "3")
     for twice in ({"1": "DAPI", "3": "DAPI"}, {"1": "3"}):
@@ -392,7 +392,7 @@ def test_an_ome_zarr_plate(tmp_path: Path) -> None:
     sources = field_sources(plate)
     assert [int(source.read(tmp_path).channel().pixels[0, 0]) for source in sources] == [0, 1, 10, 11]
     assert len({source.sha256() for source in sources}) == 4
-    assert (plate.style, plate.nuclear_channel(None)) == ("ome-zarr", None)
+    assert (plate.style, nuclear_channel(plate, None)) == ("ome-zarr", "DAPI")
     # What the plate says of itself is read once, however many fields it has.
     (tmp_path / "p.zarr" / ".zattrs").unlink(missing_ok=True)
     (tmp_path / "p.zarr" / "zarr.json").unlink(missing_ok=True)

@@ -67,15 +67,15 @@ def test_channels_in_one_file_are_named_anew(tmp_path: Path) -> None:
     with second.open(tmp_path) as opened:
         assert (opened.in_memory, opened.channel_names) == (False, ("0", "DAPI"))
         np.testing.assert_array_equal(opened.channel("DAPI").load().pixels, pixels[1])
-    for names, said in (({"2": "x"}, "--channels: no channel 'number 2'; it has 0, 1"), ({"0": "1"}, "two channels")):
+    for names, said in (({"2": "x"}, "--channels: no channel '2'; the files have 0, 1"), ({"0": "1"}, "two channels")):
         with pytest.raises(UsageError, match=said):
             field_sources(plate.renamed(names))
 
 
-def test_names_in_a_file_become_others_by_name_or_place(tmp_path: Path) -> None:
+def test_names_in_a_file_become_others_by_name(tmp_path: Path) -> None:
     told: dict[str, Any] = {"axes": "CYX", "Channel": {"Name": ["blue laser", "red laser"]}}
     tifffile.imwrite(tmp_path / "A01.ome.tif", np.zeros((2, 5, 6), np.uint16), metadata=told)
-    plate = read_plate(tmp_path, pattern="{well}").renamed({"Blue laser": "DAPI", "1": "p53"})
+    plate = read_plate(tmp_path, pattern="{well}").renamed({"Blue laser": "DAPI", "red laser": "p53"})
     assert (channels_of(plate), nuclear_channel(plate, "0")) == (("DAPI", "p53"), "DAPI")
 
 

@@ -54,9 +54,10 @@ def call_anew(names: Sequence[str], new: Mapping[str, str]) -> dict[str, str]:
     Parameters
     ----------
     names : sequence of str
-        Of all channels, as the files call them.
+        Of all channels, as the files call or number them.
     new : mapping
-        New names, by what `channel_of` understands.
+        New names by these; case does not matter, nor do leading zeros of numbers. Not by an index, which looks like
+        the numbers of files.
 
     Returns
     -------
@@ -66,17 +67,28 @@ def call_anew(names: Sequence[str], new: Mapping[str, str]) -> dict[str, str]:
     Raises
     ------
     UsageError
-        If there is no such channel, or two would have one name.
+        If there is no such channel, one would have two names, or two would have one.
 
     Examples
     --------
-    >>> call_anew(["1", "2"], {"2": "p53"})
-    {'1': '1', '2': 'p53'}
+    >>> call_anew(["01", "02"], {"2": "p53"})
+    {'01': '01', '02': 'p53'}
     """
-    called = {name: name for name in names}
+    called: dict[str, str] = {}
     for old, name in new.items():
-        called[channel_of(old, names, where="--channels")] = name
+        found = old if old in names else next((one for one in names if _plain(one) == _plain(old)), None)
+        if found is None:
+            raise UsageError(f"--channels: no channel {old!r}; the files have {', '.join(names)}; give one of these")
+        if found in called:
+            raise UsageError(f"--channels: {found} would be called {called[found]} and {name}; give it one name")
+        called[found] = name
+    called = {name: called.get(name, name) for name in names}
     later = list(called.values())
     if twice := sorted({name for name in later if later.count(name) > 1}):
         raise UsageError(f"--channels: two channels would be called {', '.join(twice)}; give each a name of its own")
     return called
+
+
+def _plain(name: str) -> str:
+    """Give what the ways to write a name have in common."""
+    return str(int(name)) if name.isdecimal() else name.lower()

@@ -18,7 +18,7 @@ from nucleate.core.wells import well_name, well_place
 from nucleate.errors import DataError, UsageError
 from nucleate.io.omezarr import pictures
 from nucleate.run.layouts import OWN_SUFFIXES, is_image_folder, looks_like_image, thumbnails
-from nucleate.screen.channels import call_anew, channel_of
+from nucleate.screen.channels import call_anew
 from nucleate.screen.names import FREE, STYLES, choose_naming, job_pattern, stem_of
 from nucleate.screen.several import each_field
 
@@ -123,38 +123,18 @@ class Plate:
         """The time point of all files, as their names number it; 0 where they tell none."""
         return self.fields[0].files[0].time
 
-    def nuclear_channel(self, wanted: str | None) -> str | None:
-        """Tell which channel shows nuclei, once for all fields: a field that lacks it must not be taken for another.
-
-        Parameters
-        ----------
-        wanted : str, optional
-            A name, the number in the file names, or an index from 0; the nuclear stain, or the first, when None.
-
-        Returns
-        -------
-        str or None
-            None where each file holds all channels and none is wanted.
-
-        Raises
-        ------
-        UsageError
-            If there is no such channel.
-        """
-        return channel_of(wanted, self.channels, where=one_line(str(self.folder))) if self.channels else wanted
-
     def renamed(self, names: Mapping[str, str]) -> Plate:
         """Call channels by other names than the files do.
 
         Parameters
         ----------
         names : mapping
-            New names by what the files call them; leading zeros may be left out.
+            As for `nucleate.screen.channels.call_anew`.
 
         Raises
         ------
         UsageError
-            If there is no such channel, or two would have one name.
+            As of `nucleate.screen.channels.call_anew`, where channels have files of their own.
         """
         if not self.channels:
             return replace(self, names=tuple(names.items()))

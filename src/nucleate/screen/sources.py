@@ -185,12 +185,14 @@ def channels_of(plate: Plate) -> tuple[str, ...]:
 def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
     """Tell which channel of a plate shows nuclei, as the columns of its measurements call it.
 
+    It is told once for all fields: in a field that lacks it no other must be taken.
+
     Parameters
     ----------
     plate : Plate
         As for `channels_of`.
     wanted : str, optional
-        As for `Plate.nuclear_channel`.
+        As for `nucleate.screen.channels.channel_of`.
 
     Returns
     -------

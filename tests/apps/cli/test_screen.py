@@ -266,6 +266,7 @@ def test_channels_by_number_get_names(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["--channels", "1"], "--channels 1: not understood"),
+        (["--channels", "1=a,1=b"], "--channels 1=a,1=b: names a channel twice"),
         (["--channel", "GFP"], "no channel 'GFP'; it has DAPI"),
         (["--pattern", "{field}"], "needs {well}"),
         (["--export", "nothing"], "no export nothing"),

@@ -274,7 +274,10 @@ def _new_names(text: str | None) -> dict[str, str]:
     pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
     if any(not equals or not new.strip() for _, equals, new in pairs):
         raise UsageError(f"--channels {text}: not understood; write pairs such as 1=DAPI,2=actin")
-    return {old.strip(): new.strip() for old, _, new in pairs}
+    names = {old.strip(): new.strip() for old, _, new in pairs}
+    if len(names) < len(pairs):
+        raise UsageError(f"--channels {text}: names a channel twice; give each one name")
+    return names
 
 
 def _surprises(plate: Plate, contents: dict[str, Content]) -> Sequence[str]:
