@@ -79,6 +79,22 @@ def test_names_in_a_file_become_others_by_name(tmp_path: Path) -> None:
     assert (channels_of(plate), nuclear_channel(plate, "0")) == (("DAPI", "p53"), "DAPI")
 
 
+@pytest.mark.parametrize("new", [{}, {"cy3-2": "p53"}])
+def test_channels_of_one_name_in_a_file_are_told_apart(tmp_path: Path, new: dict[str, str]) -> None:
+    pixels = np.arange(90, dtype=np.uint16).reshape(3, 5, 6)
+    told: dict[str, Any] = {"axes": "CYX", "Channel": {"Name": ["Cy3", "Cy3", "DAPI"]}}
+    tifffile.imwrite(tmp_path / "A01.ome.tif", pixels, metadata=told)
+    plate = read_plate(tmp_path, pattern="{well}").renamed(new)
+    names = ("Cy3", new.get("cy3-2", "Cy3-2"), "DAPI")
+    assert channels_of(plate) == names
+    (source,) = field_sources(plate)
+    for number, name in enumerate(names):
+        assert nuclear_channel(plate, str(number)) == name
+        np.testing.assert_array_equal(source.read(tmp_path).channel(name).pixels, pixels[number])
+        with source.open(tmp_path) as opened:
+            np.testing.assert_array_equal(opened.channel(name).load().pixels, pixels[number])
+
+
 def test_a_colour_is_chosen_and_no_channel_named_where_a_file_has_none(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((5, 6, 3), np.uint8)).save(tmp_path / "A01.png")
     plate = read_plate(tmp_path, pattern="{well}")

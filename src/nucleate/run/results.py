@@ -13,14 +13,14 @@ from nucleate.core.bands import PlaneOf, pixel_counts, places_of
 from nucleate.export.measurements import measure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from nucleate.core.bands import Labels
     from nucleate.core.lazy import LazyImage
 
-__all__ = ["Result"]
+__all__ = ["Result", "told_apart"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,14 +123,20 @@ class Result:
         if count == 1 and not named:
             return {"": image.channel(0).plane(at)}
         names = image.channel_names if len(image.channel_names) == count else tuple(map(str, range(count)))
-        return {name: image.channel(i).plane(at) for i, name in enumerate(_told_apart(names))}
+        return {name: image.channel(i).plane(at) for i, name in enumerate(told_apart(names))}
 
 
-def _told_apart(names: tuple[str, ...]) -> list[str]:
-    """Give channels of one name, as two detectors of a dye, names of their own: ``Cy3``, ``Cy3-2``."""
+def told_apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Give channels of one name, as two detectors of a dye, names of their own.
+
+    Examples
+    --------
+    >>> told_apart(["Cy3", "Cy3", "DAPI"])
+    ('Cy3', 'Cy3-2', 'DAPI')
+    """
     found: list[str] = []
     for name in names:
         copies = (f"{name}-{number}" for number in itertools.count(2))
         free = itertools.chain([name] if name not in found else [], copies)
         found.append(next(one for one in free if one not in found and (one == name or one not in names)))
-    return found
+    return tuple(found)

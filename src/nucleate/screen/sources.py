@@ -19,6 +19,7 @@ from nucleate.errors import InputError, UsageError
 from nucleate.io.faults import check_size
 from nucleate.io.images import open_image
 from nucleate.run.inputs import Source, content_hash
+from nucleate.run.results import told_apart
 from nucleate.screen.channels import call_anew, channel_of
 
 if TYPE_CHECKING:
@@ -136,7 +137,8 @@ class FieldSource(Source):
     def _names(self, image: LazyImage) -> tuple[str, ...]:
         """Name the channels of a file that holds them all."""
         new = dict(self.names)
-        return tuple(new.get(name, name) for name in _numbered(image)) if new else image.channel_names
+        names = _numbered(image) if new else told_apart(image.channel_names)
+        return tuple(new.get(name, name) for name in names)
 
 
 def field_sources(plate: Plate) -> list[FieldSource]:
@@ -214,7 +216,7 @@ def _numbered(image: LazyImage) -> tuple[str, ...]:
     """Name the channels of a file as the tables do: channels without names are numbered."""
     count = image.shape[image.axes.index("C")] if "C" in image.axes else 0
     if len(image.channel_names) == count:
-        return image.channel_names
+        return told_apart(image.channel_names)
     return tuple(map(str, range(count))) if count > 1 else ()
 
 
