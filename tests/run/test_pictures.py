@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -172,6 +174,19 @@ def _set(folder: Path, count: int) -> list[Path]:
         )
         tifffile.imwrite(path, np.full((5, 6), t, np.uint8), description=text, metadata=None)
     return paths
+
+
+def test_a_file_is_hashed_once_for_all_its_pictures(tmp_path: Path) -> None:
+    path = tmp_path / "mice.lif"
+    path.write_bytes(b"first")
+    os.utime(path, ns=(0, 1))
+    before = content_hash(Source(path, picture=0))
+    assert before == content_hash(Source(path)) == hashlib.sha256(b"first").hexdigest()
+    path.write_bytes(b"other")
+    os.utime(path, ns=(0, 1))
+    assert content_hash(Source(path, picture=1)) == before, "looked at no second time"
+    os.utime(path, ns=(0, 2))
+    assert content_hash(Source(path, picture=1)) == hashlib.sha256(b"other").hexdigest()
 
 
 def test_a_set_of_files_is_one_input(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.base
 
+WELLS = ("A01", "A02")
+
 
 def test_a_field_that_is_opened_is_the_field_that_is_read(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -189,6 +191,23 @@ def test_channels_that_are_files_of_a_set_count_alone(tmp_path: Path, pointing: 
     each: dict[str, str] = {}
     source.sha256(each)
     assert each == {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()}
+
+
+def test_files_that_count_alone_are_hashed_alone(tmp_path: Path) -> None:
+    ome_sets.write_set(tmp_path, [[f"{well}_1_{channel}.ome.tif" for channel in ("DAPI", "GFP")] for well in WELLS])
+    first, second = field_sources(read_plate(tmp_path))
+    before = [(one.sha256(), one.stamp()) for one in (first, second)]
+    tifffile.imwrite(tmp_path / "A02_1_GFP.ome.tif", np.zeros((5, 6), np.uint8))
+    assert (first.sha256(), first.stamp()) == before[0]
+    assert (second.sha256() != before[1][0], second.stamp() != before[1][1]) == (True, True)
+
+
+def test_a_field_of_one_file_lists_no_files(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "A01_1_DAPI.tif", np.zeros((5, 6), np.uint8))
+    (source,) = field_sources(read_plate(tmp_path))
+    each: dict[str, str] = {}
+    source.sha256(each)
+    assert each == {}
 
 
 @pytest.mark.parametrize(("named", "time"), [("z", None), ("t", 0), ("t", 1)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import stat
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from nucleate.core.files import absolute
 from nucleate.errors import InputError, TooLargeError
 from nucleate.run.archives import entry_of, open_entry
-from nucleate.run.pictures import files_of_set, tell_of_more
+from nucleate.run.pictures import files_of_set, stamp_of, tell_of_more
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ __all__ = ["content_hash", "local_file"]
 _BLOCK = 1 << 20
 
 
-def content_hash(source: Source, each: dict[str, str] | None = None) -> str:
+def content_hash(source: Source, each: dict[str, str] | None = None, *, alone: bool = False) -> str:
     """Compute the SHA-256 of an input's bytes, in hexadecimal; a folder counts as its files' names and bytes.
 
     Parameters
@@ -36,6 +37,8 @@ def content_hash(source: Source, each: dict[str, str] | None = None) -> str:
         If it lies in a set of files, the hash is that of the lines of their hashes.
     each : dict of str to str, optional
         Gets the place of each file of a set, and its hash.
+    alone : bool
+        Whether its own file alone counts.
 
     Returns
     -------
@@ -49,27 +52,30 @@ def content_hash(source: Source, each: dict[str, str] | None = None) -> str:
     if source.problem:
         raise InputError(source.problem)
     digest = hashlib.sha256()
+    hash_of = _hash_of if source.picture is None else _hash_once
     try:
         if source.path.is_dir():
             for file in sorted(p for p in source.path.rglob("*") if p.is_file()):
                 digest.update(os.fsencode(file.relative_to(source.path)) + b"\0")
                 with file.open("rb") as stream:
                     _feed(digest.update, stream)
-        else:
+            return digest.hexdigest()
+        _check_regular(source)
+        if source.member:
             with _opened(source) as stream:
                 _feed(digest.update, stream)
-            if others := files_of_set(source):
-                hashes = {absolute(source.path): digest.hexdigest()}
-                for file in others:
-                    with file.open("rb") as stream:
-                        hashes[absolute(file)] = hashlib.file_digest(stream, "sha256").hexdigest()
-                digest = hashlib.sha256("".join(f"{one}\n" for one in hashes.values()).encode())
-                if each is not None:
-                    each.update(hashes)
+            return digest.hexdigest()
+        own = hash_of(source.path)
+        others = [] if alone else files_of_set(source)
+        hashes = {absolute(source.path): own} | {absolute(file): hash_of(file) for file in others}
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{source.shown}: cannot be read: {reason}; check that it is there and may be read") from error
-    return digest.hexdigest()
+    if not others:
+        return own
+    if each is not None:
+        each.update(hashes)
+    return hashlib.sha256("".join(f"{one}\n" for one in hashes.values()).encode()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -89,6 +95,7 @@ def local_file(source: Source, folder: Path, *, max_bytes: int | None = None) ->
     # A folder for each: members of one name may be unpacked at once.
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as own:
         target = Path(own) / PurePosixPath(source.member).name
+        _check_regular(source)
         with _opened(source) as stream, target.open("wb") as copy:
             written = 0
             while block := stream.read(_BLOCK):
@@ -105,14 +112,29 @@ def _feed(update: Callable[[bytes], None], stream: BinaryIO) -> None:
         update(block)
 
 
-@contextlib.contextmanager
-def _opened(source: Source) -> Iterator[BinaryIO]:
+def _hash_of(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _hash_once(file: Path) -> str:
+    """Hash a file of which many pictures ask for it, as long as it does not change."""
+    return _hash_at(file, stamp_of(file))
+
+
+@functools.lru_cache(maxsize=65536)
+def _hash_at(file: Path, _stamp: object) -> str:
+    return _hash_of(file)
+
+
+def _check_regular(source: Source) -> None:
     if not stat.S_ISREG(source.path.stat().st_mode):  # reading from a pipe would wait for ever
         raise InputError(f"{source.shown}: not a regular file; name an image")
-    if not source.member:
-        with source.path.open("rb") as stream:
-            yield stream
-        return
+
+
+@contextlib.contextmanager
+def _opened(source: Source) -> Iterator[BinaryIO]:
+    """Open the member of an archive."""
     try:
         with open_entry(source.path, entry_of(source.path, source.member, known=source.entry)) as member:
             yield member

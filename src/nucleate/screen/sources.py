@@ -17,8 +17,9 @@ from nucleate.core.project import project, projected
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, UsageError
 from nucleate.io.faults import check_size
-from nucleate.io.images import open_image
+from nucleate.io.images import open_image, read_image
 from nucleate.run.inputs import Source, content_hash
+from nucleate.run.pictures import stamp_of
 from nucleate.run.results import told_apart
 from nucleate.screen.channels import call_anew, channel_of
 
@@ -65,22 +66,24 @@ class FieldSource(Source):
         return f"{self.stem} ({one_line(self.path.name)})"
 
     def sha256(self, each: dict[str, str] | None = None) -> str:
-        """Compute one hash of all its files; `each` gets theirs."""
+        """Compute one hash of all its files; `each` gets theirs where there are several."""
         assert self.field is not None
         digest = hashlib.sha256()
+        found: dict[str, str] = {}
         for file in self.field.files:
-            # Of an OME-Zarr plate only the field's own folder is hashed, not the plate once a field.
             of_set: dict[str, str] = {}
-            own = content_hash(Source(_own_path(file)), of_set)
+            own = content_hash(_source(file), of_set, alone=file.alone)
             digest.update(f"{file.channel}/{file.z}/{own}\n".encode())
-            if each is not None:
-                each.update(of_set or {absolute(_own_path(file)): own})
+            found |= of_set or {absolute(_own_path(file)): own}
+        if each is not None and len(found) > 1:
+            each.update(found)
         return digest.hexdigest()
 
     def stamp(self) -> tuple[tuple[int, int], ...]:
         """Give size and time of the last change of each of its files."""
         assert self.field is not None
-        return tuple(one for file in self.field.files for one in Source(_own_path(file)).stamp())
+        stamps = (stamp_of(_own_path(file)) if file.alone else _source(file).stamp() for file in self.field.files)
+        return tuple(one for stamp in stamps for one in stamp)
 
     @contextlib.contextmanager
     def open(self, scratch: Path, *, max_bytes: int | None = None) -> Iterator[LazyImage]:
@@ -115,9 +118,7 @@ class FieldSource(Source):
             raise InputError(f"{self.shown}: {unnamed} tells no channel, other files do; rename it or move it away")
         channels: dict[str, Image] = {}
         for file in self.field.files:
-            with _opened(file, max_bytes=max_bytes) as opened:
-                check_size(file.path, opened.shape, itemsize=opened.dtype.itemsize, max_bytes=max_bytes)
-                image = _in_one_plane(opened.load(), project)
+            image = _in_one_plane(_read(file, max_bytes=max_bytes), project)
             if file.channel:
                 image = _grey(image)
             other = next(iter(channels.values()), image)
@@ -260,6 +261,18 @@ def _opened(file: PlateFile, *, max_bytes: int | None = None) -> LazyImage:
     return open_image(_own_path(file), max_bytes=max_bytes, picture=file.picture, alone=file.alone)
 
 
+def _read(file: PlateFile, *, max_bytes: int | None) -> Image:
+    if not file.alone:
+        return read_image(_own_path(file), max_bytes=max_bytes, picture=file.picture)
+    with _opened(file, max_bytes=max_bytes) as opened:
+        check_size(file.path, opened.shape, itemsize=opened.dtype.itemsize, max_bytes=max_bytes)
+        return opened.load()
+
+
+def _source(file: PlateFile) -> Source:
+    return Source(_own_path(file), picture=file.picture)
+
+
 def _own_path(file: PlateFile) -> Path:
-    """Give the file, or a field's own folder: to look it up in the plate would be to read all of its metadata."""
+    """Give the file, or a field's own folder: of the plate all metadata would be read, and all files hashed."""
     return file.path / file.inner
