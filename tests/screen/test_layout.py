@@ -114,9 +114,8 @@ def test_fields_stand_in_the_order_of_the_plate(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_told_in_one_line_each(tmp_path: Path) -> None:
-    plate = read_plate(
-        _touch(tmp_path, "A01_1_DAPI.tif", "A1_1_DAPI.tif", "overview.tif", "notes.txt", "A01_1_DAPI.labels.tif")
-    )
+    _touch(tmp_path, "A01_1_DAPI.tif", "A1_1_DAPI.tif", "overview.tif", "notes.txt", "A01_1_DAPI.labels.tif")
+    plate = read_plate(_touch(tmp_path, "plate_thumb.png", "sub/overview_Thumb1.tif"))
     assert [field.name for field in plate.fields] == ["A01_f01"]
     assert plate.problems == (
         "A1_1_DAPI.tif: a second picture of A01 field 1 channel 'DAPI'; remove one",

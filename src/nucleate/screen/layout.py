@@ -225,10 +225,10 @@ def _read_names(files: Sequence[Path], naming: Naming, *, root: Path) -> tuple[d
             zeros[str(error)] += "{row0}" in str(error)
             fits = True
             continue
-        if place is None:
-            problems.append(f"{shown}: its name does not fit {naming.told}; rename it, move it away or give --pattern")
-        else:
+        if place is not None:
             places[path] = place
+        elif "_thumb" not in path.name.lower():  # of a well or a plate, from several programs
+            problems.append(f"{shown}: its name does not fit {naming.told}; rename it, move it away or give --pattern")
     if naming.pattern and sum(count > 0 for count in zeros.values()) > 1 and 50 * zeros.total() > len(files):
         raise UsageError(
             f"--pattern {naming.pattern}: rows or columns count from 0 in these names; write {{row0}} and {{column0}}"
