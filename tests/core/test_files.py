@@ -75,6 +75,11 @@ def test_what_a_link_leads_to_is_written(tmp_path: Path) -> None:
         assert (small / name).is_symlink()
         assert (large / name).read_text() == "new"
     assert {path.name for path in tmp_path.rglob("*.csv")} == {"old.csv", "new.csv"}
+    (small / "plot.png").symlink_to(large / "ab12")
+    with atomic_path(small / "plot.png") as temporary:
+        assert (temporary.parent, temporary.suffix) == (large, ".png")  # of the name that was asked for
+        temporary.write_text("new")
+    assert (large / "ab12").read_text() == "new"
     (small / "lost.csv").symlink_to(tmp_path / "gone" / "lost.csv")
     for write in (check_place, lambda path: write_text(path, "new")):
         with pytest.raises(OutputError, match=r"gone/lost\.csv: No such file.*its folder is not there: make it"):

@@ -78,10 +78,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     OutputError
         If the folder cannot be written or the disk is full.
     """
-    path = _behind_link(Path(path))
+    suffix, path = Path(path).suffix, _behind_link(Path(path))
     temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=HALF_WRITTEN, suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=HALF_WRITTEN, suffix=suffix)
         os.close(handle)
         temporary = Path(name)
         yield temporary
