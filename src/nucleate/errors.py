@@ -4,7 +4,7 @@
 
     NucleateError
     ├── UsageError         a wrong call: an unknown option value, a path that is not there (exit code 2)
-    │   └── MissingExtraError   an optional library is not installed; says which extra brings it
+    │   └── MissingExtraError   an optional library is missing or broken; says what to install
     ├── InputError         one input cannot be used; the others go on (exit code 1)
     │   └── TooLargeError       it would not fit the memory limit
     ├── DataError          a data set for training or scoring is not as described
@@ -17,6 +17,8 @@ Each message is one line and says what was wrong, what was got, and what to do.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 __all__ = [
     "ClusterError",
@@ -45,15 +47,16 @@ class UsageError(NucleateError):
 
 
 class MissingExtraError(UsageError):
-    """An optional library is needed and not installed."""
+    """An optional library is needed and not installed, or cannot be loaded for a reason that is given."""
 
-    def __init__(self, library: str, extra: str) -> None:
-        super().__init__(f"{library} is not installed; run: pip install 'nucleate[{extra}]'")
-        self._named = library, extra
+    def __init__(self, library: str, extra: str, *, reason: str = "") -> None:
+        broken = f"{library} cannot be loaded: {reason}; run: pip install --force-reinstall {library}"
+        super().__init__(broken if reason else f"{library} is not installed; run: pip install 'nucleate[{extra}]'")
+        self._named, self._reason = (library, extra), reason
 
-    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[partial[MissingExtraError], tuple[str, str]]:
         # An error that comes back from another process is made again from what it was made from.
-        return type(self), self._named
+        return partial(type(self), reason=self._reason), self._named
 
 
 class InputError(NucleateError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,11 +21,27 @@ def test_what_is_there_is_loaded() -> None:
     assert library("json.decoder", "formats").JSONDecoder is not None
 
 
-@pytest.mark.parametrize(("package", "named"), [("", "broken_library"), ("broken-python", "broken-python")])
-def test_what_cannot_be_loaded_counts_as_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, named: str
+@pytest.mark.parametrize(("package", "named"), [("", "broken-library"), ("broken-python", "broken-python")])
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise ImportError('its ABI is\\nanother')", r"its ABI is\nanother"),
+        ("import no_such_part", "No module named 'no_such_part'"),
+        ("raise ImportError", "ImportError"),
+    ],
+)
+def test_what_is_there_but_cannot_be_loaded_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str, package: str, named: str
 ) -> None:
-    (tmp_path / "broken_library.py").write_text("raise ImportError('a part of it is missing')")
+    (tmp_path / "broken_library.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(MissingExtraError, match=rf"^{named} is not installed; run: pip install 'nucleate\[web\]'$"):
+    with pytest.raises(MissingExtraError) as caught:
         library("broken_library", "web", package=package)
+    assert str(caught.value) == f"{named} cannot be loaded: {reason}; run: pip install --force-reinstall {named}"
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+@pytest.mark.parametrize(("package", "named"), [("", "no-such-library"), ("such-python", "such-python")])
+def test_what_is_not_there_is_named_as_pip_calls_it(package: str, named: str) -> None:
+    with pytest.raises(MissingExtraError, match=rf"^{named} is not installed; run: pip install 'nucleate\[web\]'$"):
+        library("no_such_library.part", "web", package=package)

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 from typing import Any
 
+from nucleate.core.text import one_line
 from nucleate.errors import MissingExtraError
 
 __all__ = ["library", "require"]
@@ -17,7 +18,7 @@ def library(module: str, extra: str, *, package: str = "") -> Any:  # noqa: ANN4
     Raises
     ------
     MissingExtraError
-        If it is not installed.
+        If it is not installed, or cannot be loaded.
 
     Examples
     --------
@@ -26,12 +27,14 @@ def library(module: str, extra: str, *, package: str = "") -> Any:  # noqa: ANN4
         ...
     nucleate.errors.MissingExtraError: no-such-library is not installed; run: pip install 'nucleate[formats]'
     """
-    if not package:
-        require(extra, module.partition(".")[0])
+    top = module.partition(".")[0]
+    named = package or top.replace("_", "-")
+    if importlib.util.find_spec(top) is None:
+        raise MissingExtraError(named, extra)
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingExtraError(package or module, extra) from error
+        raise MissingExtraError(named, extra, reason=one_line(str(error)) or "ImportError") from error
 
 
 def require(extra: str, *names: str) -> None:
