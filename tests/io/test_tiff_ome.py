@@ -14,7 +14,8 @@ from tests.io.ome_sets import plane, write_set
 from tests.io.reading import numbers, read_both_ways
 
 from nucleate.io.images import pictures_of, read_image
-from nucleate.run.inputs import content_hash, expand
+from nucleate.run.content import content_hash
+from nucleate.run.inputs import expand
 from nucleate.run.pictures import files_of_set
 
 if TYPE_CHECKING:

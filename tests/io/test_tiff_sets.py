@@ -15,7 +15,8 @@ from nucleate.errors import InputError
 from nucleate.io import tiff_ome
 from nucleate.io.faults import quiet
 from nucleate.io.images import layout_of, open_image, pictures_of, read_image
-from nucleate.run.inputs import content_hash, expand
+from nucleate.run.content import content_hash
+from nucleate.run.inputs import expand
 
 pytestmark = pytest.mark.base
 

@@ -18,7 +18,8 @@ from nucleate.core.text import one_line
 from nucleate.errors import InputError, UsageError
 from nucleate.io.faults import check_size
 from nucleate.io.images import open_image, read_image
-from nucleate.run.inputs import Source, content_hash
+from nucleate.run.content import content_hash
+from nucleate.run.inputs import Source
 from nucleate.run.pictures import stamp_of
 from nucleate.run.results import told_apart
 from nucleate.screen.channels import call_anew, channel_of

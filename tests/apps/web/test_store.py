@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nucleate.apps.web.store import Store
-from nucleate.run.inputs import content_hash, expand
+from nucleate.run.content import content_hash
+from nucleate.run.inputs import expand
 
 if TYPE_CHECKING:
     from pathlib import Path

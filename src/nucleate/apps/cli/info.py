@@ -60,7 +60,7 @@ def info(
 
 def _described(source: Source, scratch: Path) -> dict[str, Any]:
     from nucleate.io.describe import describe
-    from nucleate.run.inputs import local_file
+    from nucleate.run.content import local_file
 
     if source.problem:
         raise InputError(source.problem)
