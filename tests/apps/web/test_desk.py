@@ -14,8 +14,10 @@ from tests.io import ome_sets
 
 from nucleate.apps.web.choices import Choices, Machine
 from nucleate.apps.web.desk import Desk
+from nucleate.apps.web.store import Finished
 from nucleate.errors import UsageError
 from nucleate.run.inputs import expand
+from nucleate.run.journal import Outcome
 
 pytestmark = pytest.mark.base
 
@@ -60,34 +62,32 @@ def test_what_is_no_image_is_said_at_once(desk: Desk, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
-def test_files_of_a_set_that_come_one_by_one_become_one_picture(
+def test_files_of_a_set_that_came_one_by_one_are_done_as_one_picture(
     order: tuple[int, ...], desk: Desk, tmp_path: Path
 ) -> None:
     (tmp_path / "sent").mkdir()
     files = ome_sets.write_set(tmp_path / "sent", [[f"c{number}.ome.tif" for number in range(3)]])
     desk.open(str(_picture(tmp_path / "other.png")))
-    numbers = []
     for number in order:
-        path = tmp_path / files[number].name
-        shutil.copy(files[number], path)
-        numbers.append(desk.open(str(path)))
-    assert [entry.source.path.name for entry in desk.store.entries()] == ["other.png", "c0.ome.tif"]
-    assert [len(one) for one in numbers] == [1, 1, order[-1] == 0]
+        desk.open(str(shutil.copy(files[number], tmp_path / files[number].name)))
     known = desk.store.since(0)["revision"]
-    assert desk.store.since(known) == {"revision": known, "anew": False, "images": [], "count": 2}
-    assert desk.open(str(tmp_path / "c0.ome.tif")) == [desk.store.entries()[1].number]
-
-
-def test_the_page_lists_anew_what_became_part_of_another(desk: Desk, tmp_path: Path) -> None:
-    (tmp_path / "sent").mkdir()
-    first, second = ome_sets.write_set(tmp_path / "sent", [["c0.ome.tif", "c1.ome.tif"]])
-    shutil.copy(second, tmp_path / second.name)
-    desk.open(str(tmp_path / second.name))
-    known = desk.store.since(0)["revision"]
-    shutil.copy(first, tmp_path / first.name)
-    desk.open(str(tmp_path / first.name))
+    asked = desk.run(None, Choices()).entries
+    assert [entry.source.path.name for entry in asked] == ["other.png", "c0.ome.tif"]
     now = desk.store.since(known)
-    assert (now["anew"], [one["name"] for one in now["images"]], now["count"]) == (True, ["c0.ome"], 1)
+    assert (now["anew"], [one["name"] for one in now["images"]], now["count"]) == (True, ["other", "c0.ome"], 2)
+
+
+def test_an_image_with_results_stays_when_it_becomes_part_of_another(desk: Desk, tmp_path: Path) -> None:
+    files = ome_sets.write_set(tmp_path, [["c0.ome.tif", "c1.ome.tif", "c2.ome.tif"]])
+    ours, waiting = (desk.open(str(file))[0] for file in files[1:])
+    finished = Finished(Outcome("", "c1.ome", "ok"), tmp_path, Choices())
+    desk.store.change(ours, status="ok", finished=finished)
+    desk.store.change(waiting, status="waiting")
+    desk.open(str(files[0]))
+    assert [one.source.path.name for one in desk.run(None, Choices()).entries] == ["c0.ome.tif"]
+    first, second, _ = desk.store.entries()
+    assert (first.source.path.name, first.finished) == ("c1.ome.tif", finished)
+    assert (first.error, second.error) == ("part of another open image now; its results are those from before", "")
 
 
 @pytest.mark.parametrize("word", ["", " ", "\t", '""'])

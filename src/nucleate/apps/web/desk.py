@@ -71,7 +71,7 @@ class Desk:
         return self.machine.output / "images"
 
     def open(self, word: str) -> list[int]:
-        """Open what a path, a folder or a pattern names; give the numbers of those that are no part of another.
+        """Open what a path, a folder or a pattern names.
 
         Raises
         ------
@@ -81,10 +81,7 @@ class Desk:
         plain = _as_meant(word)
         if not plain:
             raise UsageError("no path given; type that of an image, a folder or a pattern such as images/*.tif")
-        opened = self.store.add(expand([plain], output=self.machine.output), plain)
-        # Files of an OME-TIFF set come from the browser one by one: only together they tell what is part of what.
-        self.store.drop(brought_along(entry.source for entry in self.store.entries()))
-        numbers = [entry.number for entry in self.store.entries(opened)]
+        numbers = self.store.add(expand([plain], output=self.machine.output), plain)
         if len(numbers) == 1:
             self._check(numbers[0])
         return numbers
@@ -112,7 +109,12 @@ class Desk:
         UsageError
             If there is no image.
         """
-        entries = self.store.entries(numbers)
+        if numbers is None:
+            # Files of an OME-TIFF set come from the browser one by one: all together they tell what is part of what.
+            self.store.drop(parts := brought_along(entry.source for entry in self.store.entries()))
+            entries = [entry for entry in self.store.entries() if entry.source not in parts]
+        else:
+            entries = self.store.entries(numbers)
         if not entries:
             raise UsageError("no image is open; open some first")
         words = self.store.words() if numbers is None else [entry.source.word for entry in entries]

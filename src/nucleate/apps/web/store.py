@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nucleate.core.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from nucleate.apps.web.choices import Choices
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from nucleate.run.journal import Outcome
 
 __all__ = ["Entry", "Finished", "Store"]
+
+_IS_PART = "part of another open image now; its results are those from before"
 
 
 @dataclass(frozen=True)
@@ -117,12 +119,19 @@ class Store:
             self._revision += 1
             self._cleared = self._revision
 
-    def drop(self, sources: Collection[Source]) -> None:
-        """Close images that turned out to be part of others, which are listed anew."""
+    def drop(self, sources: Iterable[Source]) -> None:
+        """Close images that turned out to be part of others, which are listed anew.
+
+        Those that are waited for stay, and so do those with results, which say it.
+        """
         with self._lock:
-            gone = [entry for entry in self._entries.values() if entry.source in sources]
+            found = [self._entries[self._numbers[one.key]] for one in sources if one.key in self._numbers]
+            gone = [entry for entry in found if entry.status in {"new", "failed"} and entry.finished is None]
             for entry in gone:
                 del self._entries[entry.number], self._numbers[entry.source.key]
+            for entry in found:
+                if entry.finished is not None:
+                    self.change(entry.number, error=_IS_PART)
             if gone:
                 self._revision += 1
                 self._cleared = self._revision
