@@ -13,7 +13,8 @@ from tests.io.ome_sets import write_set
 
 from nucleate.errors import InputError
 from nucleate.run.archives import entries_of, open_entry
-from nucleate.run.inputs import Source, content_hash, expand, local_file
+from nucleate.run.content import content_hash, local_file
+from nucleate.run.inputs import Source, expand
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,8 @@ import tifffile
 
 from nucleate.core.image import Image
 from nucleate.errors import InputError, TooLargeError, UsageError
-from nucleate.run.inputs import Source, content_hash, expand, local_file
+from nucleate.run.content import content_hash, local_file
+from nucleate.run.inputs import Source, expand
 from nucleate.run.segmentation import Segmentation
 
 pytestmark = pytest.mark.base

@@ -15,8 +15,9 @@ from tests.io.ome_sets import write_set
 
 from nucleate.core.lazy import lazy
 from nucleate.io.images import layout_of, open_image, read_image
+from nucleate.run.content import content_hash
 from nucleate.run.exports import EXPORTS
-from nucleate.run.inputs import Source, content_hash, expand
+from nucleate.run.inputs import Source, expand
 from nucleate.run.naming import unique_names
 from nucleate.run.pictures import each_picture, files_of_set, split_part
 from nucleate.run.results import Result

@@ -121,6 +121,14 @@ class ChangedPlane:
         """Of the pixels."""
         return self.plane.dtype
 
+    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        """Give a part, (h, w) or (h, w, 3)."""
+        return self.plane.read(rows, cols)
+
+    def sample(self, step: int) -> NDArray[Any]:
+        """Give every `step`-th pixel of every `step`-th row; see `grid_sample`."""
+        return _samples(self, (step,))[step]
+
 
 @dataclass(frozen=True)
 class GreyPlane(ChangedPlane):
@@ -145,6 +153,10 @@ class GreyPlane(ChangedPlane):
         """Give a part, (h, w)."""
         return np.ascontiguousarray(self.plane.read(rows, cols)[..., self.channel])
 
+    def sample(self, step: int) -> NDArray[Any]:
+        """Give every `step`-th pixel of every `step`-th row, out of the plane's own sample."""
+        return np.ascontiguousarray(grid_sample(self.plane, step)[..., self.channel])
+
 
 class SampledPlane(ChangedPlane):
     """A plane that is gone through once for the samples that are wanted of it; these are kept.
@@ -160,12 +172,8 @@ class SampledPlane(ChangedPlane):
         self.plane, self._steps = plane, set(steps)
         self._samples: dict[int, NDArray[Any]] = {}
 
-    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
-        """Give a part, (h, w) or (h, w, 3)."""
-        return self.plane.read(rows, cols)
-
     def sample(self, step: int) -> NDArray[Any]:
-        """Give every `step`-th pixel of every `step`-th row, as `grid_sample` does."""
+        """Give every `step`-th pixel of every `step`-th row."""
         if step not in self._samples:
             self._samples |= _samples(self.plane, {step, *self._steps})
         return self._samples[step]
@@ -271,9 +279,7 @@ def grid_sample(plane: Plane, step: int) -> NDArray[Any]:
     array([[ 0,  2],
            [ 8, 10]])
     """
-    if isinstance(plane, GreyPlane):
-        return np.ascontiguousarray(grid_sample(plane.plane, step)[..., plane.channel])
-    return plane.sample(step) if isinstance(plane, SampledPlane) else _samples(plane, (step,))[step]
+    return plane.sample(step) if isinstance(plane, ChangedPlane) else _samples(plane, (step,))[step]
 
 
 def _samples(plane: Plane, steps: Iterable[int]) -> dict[int, NDArray[Any]]:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from nucleate.core.image import Image
     from nucleate.core.lazy import LazyImage
 
-__all__ = ["Source", "content_hash", "expand", "local_file"]
+__all__ = ["Source", "expand"]
 
 
 @dataclass(frozen=True)

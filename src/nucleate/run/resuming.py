@@ -55,9 +55,10 @@ def moved(sources: Sequence[Source], journal: Journal) -> dict[str, str]:
         if old is not None:
             found[old] = source.key
             folders.add((_place(old)[0], folder))
+    taken = set(found.values())
     for source in new:
         folder, name = _place(source.key)
-        for key in gone[name] if source.key not in found.values() else ():
+        for key in gone[name] if source.key not in taken else ():
             is_done = key in journal.done and journal.done[key].status == "ok"
             if key not in found and not is_done and (_place(key)[0], folder) in folders:
                 found[key] = source.key

@@ -52,10 +52,9 @@ def take_up(fields: Path, sources: Sequence[Source]) -> None:
             "all of them were changed; choose another output folder"
         )
     # Those that failed or were changed moved with the others.
-    for source in sources:
-        if source.key not in keys.values():
-            there = [key for key in sources_of(fields / JOURNAL_NAME) if key not in here and _stem(key) == source.stem]
-            keys |= dict.fromkeys(there[-1:], source.key)
+    taken = set(keys.values())
+    last = {_stem(key): key for key in sources_of(fields / JOURNAL_NAME) if key not in here}
+    keys |= {last[one.stem]: one.key for one in sources if one.key not in taken and one.stem in last}
     rename_sources(fields / JOURNAL_NAME, keys)
 
 
