@@ -9,7 +9,7 @@ import pytest
 from nucleate.errors import UsageError
 from nucleate.train.config import load_config
 from nucleate.train.device import best_precision
-from nucleate.train.presets import changed, preset_names, read_preset, settings_from
+from nucleate.train.presets import changed, for_machine, preset_names, read_preset, settings_from
 
 
 def test_presets_are_there_and_hold() -> None:
@@ -17,7 +17,7 @@ def test_presets_are_there_and_hold() -> None:
     for name in ("best", "fast"):
         settings = settings_from(None, preset=name)
         assert settings.network.name == "flagship"
-        assert settings.precision == best_precision("cpu")
+        assert for_machine(settings, "cpu").precision == best_precision("cpu")
     assert read_preset("finetune")["init"] == "nucleate"
     assert settings_from(None) == settings_from(None, preset="fast")
 
@@ -58,9 +58,12 @@ def test_a_file_and_a_preset_exclude_each_other(tmp_path: Path) -> None:
 def test_a_run_keeps_its_precision_on_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text(settings_from(None, ["precision=bfloat16"]).model_dump_json())
     monkeypatch.setattr("nucleate.train.device.best_precision", lambda device: "float32")
-    assert settings_from(None, begun=tmp_path).precision == "bfloat16"
-    assert settings_from(None, begun=tmp_path / "none").precision == settings_from(None).precision == "float32"
-    assert settings_from(None, ["precision=float32"], begun=tmp_path).precision == "float32"
+    fast, asked = settings_from(None), settings_from(None, ["precision=float32"])
+    assert for_machine(fast, "cpu", begun=tmp_path).precision == "bfloat16"
+    assert (
+        for_machine(fast, "cpu", begun=tmp_path / "none").precision == for_machine(fast, "cpu").precision == "float32"
+    )
+    assert for_machine(asked, "cpu", begun=tmp_path).precision == "float32"
 
 
 def test_a_file_says_all_itself(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from nucleate.train.config import TrainConfig
 
-__all__ = ["changed", "preset_names", "read_preset", "settings_from"]
+__all__ = ["changed", "for_machine", "preset_names", "read_preset", "settings_from"]
 
 
 def preset_names() -> list[str]:
@@ -77,10 +77,8 @@ def settings_from(
     *,
     preset: str | None = None,
     init: str | None = None,
-    device: str | None = "cpu",
-    begun: Path | None = None,
 ) -> TrainConfig:
-    """Put the settings of a run together.
+    """Put the settings of a run together; torch is not loaded for it.
 
     Parameters
     ----------
@@ -92,10 +90,6 @@ def settings_from(
         In place of a file. Without either: ``finetune`` where there is a model to start from, else ``fast``.
     init : str, optional
         Model to start from, by name or file.
-    device : str, optional
-        ``cpu`` or ``cuda``; None while it is not known, before torch is loaded, for settings that are only checked.
-    begun : Path, optional
-        Folder of a run that goes on with these: it keeps its precision where no other is asked for, on any machine.
 
     Raises
     ------
@@ -112,19 +106,30 @@ def settings_from(
     else:
         values = read_preset(preset or ("finetune" if init is not None else "fast"))
         own = values.keys() - {"card"}  # a preset says all of what it speaks of, but for the tiles of the network
-        # A file says what it wants; a preset takes what the machine is made for.
-        if device is not None:
-            from nucleate.train.device import best_precision
-
-            values = {"precision": _precision_of(begun) or best_precision(device), **values}
     if init is not None:
         values["init"] = init
     return parse_config(with_start(changed(values, changes), own=own), str(config or "settings"))
 
 
-def _precision_of(run: Path | None) -> str | None:
-    path = None if run is None else run / "config.json"
-    return read_values(path).get("precision") if path is not None and path.is_file() else None
+def for_machine(settings: TrainConfig, device: str, *, begun: Path | None = None) -> TrainConfig:
+    """Give the settings of a preset with a precision: that asked for, else the one that the machine is made for.
+
+    Parameters
+    ----------
+    settings : TrainConfig
+        From `settings_from`.
+    device : str
+        ``cpu`` or ``cuda``.
+    begun : Path, optional
+        Folder of a run that goes on with these: where none is asked for it keeps its precision, on any machine.
+    """
+    from nucleate.train.device import best_precision
+
+    if "precision" in settings.model_fields_set:
+        return settings
+    path = None if begun is None else begun / "config.json"
+    known = read_values(path).get("precision") if path is not None and path.is_file() else None
+    return parse_config({**settings.model_dump(), "precision": known or best_precision(device)})
 
 
 def _folder() -> Path:

@@ -16,11 +16,10 @@ from nucleate.apps.cli.training import (
     StudyOption,
     TableOption,
     WidthOption,
-    check_folds,
     find_data,
+    fold_numbers,
     import_training,
     repeated,
-    whole_numbers,
 )
 
 if TYPE_CHECKING:
@@ -36,9 +35,7 @@ def ablate(
     table: TableOption = None,
     only: Annotated[str, typer.Option(metavar="NAME,...", help="Rows to run; all when not given.")] = "",
     budget: Annotated[int, typer.Option(metavar="CROPS", min=1, help="Crops each network is trained on.")] = 10_000,
-    folds: Annotated[
-        str, typer.Option(metavar="N,...", callback=check_folds, help="Held out in turn, at least three.")
-    ] = "0,1,2",
+    folds: Annotated[str, typer.Option(metavar="N,...", help="Held out in turn, at least three.")] = "0,1,2",
     width: WidthOption = 64,
     lr: Annotated[float, typer.Option(min=1e-8, help="Learning rate of all rows but the flagship's.")] = 3e-4,
     precision: PrecisionOption = "float32",
@@ -69,7 +66,7 @@ def ablate(
     from nucleate.study.plan import NextPlan
 
     plan = NextPlan(
-        data, output, folds=whole_numbers(folds, "--folds"), width=width, budget=budget, lr=lr, precision=precision,
+        data, output, folds=fold_numbers(folds), width=width, budget=budget, lr=lr, precision=precision,
         seed=seed,
     )  # fmt: skip
     asked = [name.strip() for name in only.split(",") if name.strip()]

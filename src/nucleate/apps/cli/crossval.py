@@ -15,12 +15,11 @@ from nucleate.apps.cli.training import (
     StudyOption,
     TableOption,
     check_config,
-    check_folds,
     epoch_line,
     find_data,
+    fold_numbers,
     import_training,
     repeated,
-    whole_numbers,
 )
 from nucleate.errors import UsageError
 
@@ -40,9 +39,7 @@ def crossval(
         Path, typer.Option(metavar="FILE.toml", callback=check_config, help="Settings of each network; see configs/.")
     ],
     table: TableOption = None,
-    folds: Annotated[
-        str, typer.Option(metavar="N,...", callback=check_folds, help="Held out in turn; all when not given.")
-    ] = "",
+    folds: Annotated[str, typer.Option(metavar="N,...", help="Held out in turn; all when not given.")] = "",
     train: Annotated[bool, typer.Option("--train/--no-train", help="Train folds that are not trained yet.")] = True,
     ship: Annotated[str, typer.Option(metavar="NAME", help="Write OUT/NAME.onnx with its card.")] = "",
     network: Annotated[
@@ -68,6 +65,7 @@ def crossval(
     """
     if network != "all" and not network.isdigit():
         raise UsageError(f"--network {network!r}; give the number of a fold or all")
+    held_out = fold_numbers(folds)
     place = import_training(device, threads)
     from nucleate.core.cores import cores
     from nucleate.study.crossfold import ALL, CrossPlan, check_shipped, run_crossfold, ship_model, train_on_all
@@ -80,7 +78,7 @@ def crossval(
         raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
     samples, found = find_data(data, table, quiet=quiet)
     plan = CrossPlan(
-        data, output, found, loaded=samples, config=settings, folds=whole_numbers(folds, "--folds"),
+        data, output, found, loaded=samples, config=settings, folds=held_out,
         device=place, jobs=threads or cores(), train=train,
     )  # fmt: skip
 

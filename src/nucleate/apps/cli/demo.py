@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nucleate.apps.cli.console import QuietOption, command_line, say
+from nucleate.apps.cli.console import OutputOption, QuietOption, command_line, say
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ _IMAGES = "images"
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")] = Path(
-        "nucleate-demo"
-    ),
+    output: OutputOption = Path("nucleate-demo"),
     quiet: QuietOption = False,
 ) -> None:
     r"""Segment sample images: a stained tissue photograph, and drawn images whose truth is known.

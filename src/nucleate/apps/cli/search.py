@@ -62,16 +62,16 @@ def search(
       nucleate search my-images -o study --trials 20 --set epochs=5
       nucleate search my-images -o study --trials 40 --set epochs=5 --resume
     """
-    from nucleate.train.presets import settings_from
+    from nucleate.train.presets import for_machine, settings_from
 
-    asked = partial(settings_from, config, change or [], preset=preset)
-    asked(device=None)  # refused before torch is loaded
+    settings = settings_from(config, change or [], preset=preset)
+    if settings.detector:
+        raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
     place = import_training(device, threads)
     from nucleate.train.sweep import Sweep, run_sweep
 
-    settings = asked(device=place, begun=output / "trials" / "000" if resume else None)
-    if settings.detector:
-        raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
+    if config is None:  # a file says what it wants; a preset takes what the machine is made for
+        settings = for_machine(settings, place, begun=output / "trials" / "000" if resume else None)
     samples, held = split_data(data, val, table=table, quiet=quiet)
     tell = partial(say_step, quiet=quiet)
 

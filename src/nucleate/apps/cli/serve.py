@@ -11,6 +11,7 @@ from nucleate.apps.cli.console import (
     DeviceOption,
     MemoryOption,
     ModelOption,
+    OutputOption,
     QuietOption,
     ThreadsOption,
     say,
@@ -23,9 +24,7 @@ __all__ = ["serve"]
 def serve(
     *,
     context: typer.Context,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")] = Path(
-        "nucleate-results"
-    ),
+    output: OutputOption = Path("nucleate-results"),
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, metavar="N", help="Port; a free one when not given.")
     ] = None,

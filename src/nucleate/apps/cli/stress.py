@@ -13,12 +13,11 @@ from nucleate.apps.cli.training import (
     TableOption,
     check_config,
     check_data,
-    check_folds,
     find_data,
+    fold_numbers,
     import_training,
     repeated,
     unseen,
-    whole_numbers,
 )
 from nucleate.errors import UsageError
 
@@ -41,9 +40,7 @@ def stress(
         typer.Option(metavar="FILE.toml", callback=check_config, help="Settings of the networks of nucleate crossval."),
     ] = None,
     table: TableOption = None,
-    folds: Annotated[
-        str, typer.Option(metavar="N,...", callback=check_folds, help="Folds looked at; all when not given.")
-    ] = "",
+    folds: Annotated[str, typer.Option(metavar="N,...", help="Folds looked at; all when not given.")] = "",
     images: Annotated[
         int, typer.Option(min=1, metavar="N", help="Images of each type; of all where no table tells types.")
     ] = 12,
@@ -68,6 +65,7 @@ def stress(
         raise UsageError("give --model, or --config of a study of nucleate crossval")
     if model is not None and folds:
         raise UsageError("--folds are those of a study; with --model, images that it was trained on are left out")
+    held_out = fold_numbers(folds)
     from nucleate.core.files import check_place
     from nucleate.run.outputs import refuse_existing
     from nucleate.study.changes import check_changes
@@ -82,14 +80,7 @@ def stress(
     from nucleate.api import load_segmenter
     from nucleate.core.cores import cores
     from nucleate.study.crossfold import CrossPlan
-    from nucleate.study.stress import (
-        balanced,
-        how_model,
-        how_study,
-        run_changes,
-        run_stress,
-        write_stress,
-    )
+    from nucleate.study.stress import balanced, how_model, how_study, run_changes, run_stress, write_stress
     from nucleate.train.config import load_config
 
     jobs = 1 if place == "cuda" else threads or cores()
@@ -98,7 +89,7 @@ def stress(
         samples, found = find_data(data, table, quiet=quiet)
         plan = CrossPlan(
             data, output, found, loaded=samples,
-            config=load_config(config), folds=whole_numbers(folds, "--folds"), device=place, jobs=jobs,
+            config=load_config(config), folds=held_out, device=place, jobs=jobs,
         )  # fmt: skip
         rows, how = run_stress(plan, count=images, only=names, say=tell), how_study(plan)
     else:

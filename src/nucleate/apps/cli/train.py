@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,13 +78,14 @@ def train(
     """
     from nucleate.run.weights import check_name
     from nucleate.train.config import STATE, parse_config
-    from nucleate.train.presets import settings_from
+    from nucleate.train.presets import for_machine, settings_from
 
     check_name(name)
     if (output / f"{name}.onnx").exists() and not (output / STATE).exists():
         raise UsageError(f"{output / name}.onnx is another model and would be overwritten; give another --name or RUN")
-    asked = partial(settings_from, config, change or [], preset=preset, init=init)
-    asked(device=None)  # refused before torch is loaded
+    settings = settings_from(config, change or [], preset=preset, init=init)
+    if settings.detector:
+        raise UsageError(f"{settings.network.name} gives no maps for a model; use nucleate ablate --only mask-rcnn")
     place = import_training(device, threads, shared=True)
     from nucleate.core.cores import cores
     from nucleate.train.boards import board
@@ -97,9 +97,8 @@ def train(
     from nucleate.train.verdict import conclude
 
     check_unchanged(output / f"{name}.toml")
-    settings = asked(device=place, begun=output if resume else None)
-    if settings.detector:
-        raise UsageError(f"{settings.network.name} gives no maps for a model; use nucleate ablate --only mask-rcnn")
+    if config is None:  # a file says what it wants; a preset takes what the machine is made for
+        settings = for_machine(settings, place, begun=output if resume else None)
     if launched() > 1 and settings.shards == 1:
         settings = parse_config({**settings.model_dump(), "shards": launched()})
     shown = board(output / "tensorboard") if tensorboard else None

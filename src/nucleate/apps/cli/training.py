@@ -28,17 +28,16 @@ __all__ = [
     "WidthOption",
     "check_config",
     "check_data",
-    "check_folds",
     "check_val",
     "epoch_line",
     "find_data",
+    "fold_numbers",
     "import_training",
     "load_data",
     "repeated",
     "split_data",
     "table_beside",
     "unseen",
-    "whole_numbers",
 ]
 
 
@@ -54,12 +53,6 @@ def check_config(config: Path | None) -> Path | None:
     if config is not None and not config.is_file():
         raise UsageError(f"{config}: no such file; give a TOML file, or the config.json of a training")
     return config
-
-
-def check_folds(folds: str) -> str:
-    """Refuse ``--folds`` that are no numbers, as `check_data` does."""
-    whole_numbers(folds, "--folds")
-    return folds
 
 
 def check_val(val: str | None) -> str | None:
@@ -157,11 +150,11 @@ def _named(path: Path) -> Path:
     return path if path.name not in {"", ".."} else path.resolve()
 
 
-def whole_numbers(text: str, option: str) -> tuple[int, ...]:
-    """Read numbers with commas between; none of an empty text."""
+def fold_numbers(text: str) -> tuple[int, ...]:
+    """Read ``--folds``: numbers with commas between; none of an empty text."""
     words = [word.strip() for word in text.split(",")] if text.strip() else []
     if not all(word.isdigit() for word in words):
-        raise UsageError(f"{option} {text!r}; give whole numbers with commas, such as 0,1,2")
+        raise UsageError(f"--folds {text!r}; give whole numbers with commas, such as 0,1,2")
     return tuple(int(word) for word in words)
 
 
