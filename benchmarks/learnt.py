@@ -12,7 +12,8 @@ from __future__ import annotations
 from looks import score, study_parser
 
 from nucleate.report.tables import markdown_table
-from nucleate.study.crossfold import CrossPlan, load_fold, read_endings
+from nucleate.study.crossfold import load_fold, read_endings
+from nucleate.study.crossfold_plan import CrossPlan
 from nucleate.study.gains import gain_of
 from nucleate.train.config import load_config
 from nucleate.train.device import choose_device, describe

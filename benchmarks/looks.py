@@ -19,7 +19,8 @@ from nucleate.api import load_segmenter
 from nucleate.report.tables import markdown_table
 from nucleate.run.segmenter import SegmentSettings
 from nucleate.score.images import score_image
-from nucleate.study.crossfold import CrossPlan, load_fold, read_endings
+from nucleate.study.crossfold import load_fold, read_endings
+from nucleate.study.crossfold_plan import CrossPlan
 from nucleate.study.gains import gain_of
 from nucleate.train.config import load_config
 from nucleate.train.device import choose_device, describe

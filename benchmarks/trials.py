@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 from nucleate import __version__
 from nucleate.core.files import make_folder, write_text
 from nucleate.core.lock import locked
-from nucleate.study.crossfold import CrossPlan, fit_crossfold
+from nucleate.study.crossfold import fit_crossfold
+from nucleate.study.crossfold_plan import CrossPlan
 from nucleate.study.gains import BASELINE, kind_gains, row_of, write_gains
 from nucleate.study.next_ideas import CHANCE, Idea, changed
 from nucleate.study.next_steps import Outcome

@@ -24,8 +24,6 @@ from nucleate.nets.build import NetConfig
 from nucleate.run.weights import find_model, write_card
 from nucleate.study import crossfold
 from nucleate.study.crossfold import (
-    ALL,
-    CrossPlan,
     CrossResult,
     check_shipped,
     load_fold,
@@ -34,6 +32,7 @@ from nucleate.study.crossfold import (
     ship_model,
     train_on_all,
 )
+from nucleate.study.crossfold_plan import ALL, CrossPlan
 from nucleate.study.crossfold_table import write_results
 from nucleate.study.stress import how_study, run_stress, write_stress
 from nucleate.train import finish

@@ -18,10 +18,17 @@ from nucleate.data.write import write_sample
 from nucleate.export.rle_csv import write_submission
 from nucleate.nets.build import NetConfig
 from nucleate.study import paper as study
-from nucleate.study.paper import NETWORKS, PaperPlan, Split, load_split, paper_config, train_networks
+from nucleate.study.paper import (
+    NETWORKS,
+    PaperPlan,
+    Split,
+    drawn_learning_rate,
+    load_split,
+    paper_config,
+    train_networks,
+)
 from nucleate.study.paper_table import KaggleTest, score_all
 from nucleate.train.checkpoint import load_network
-from nucleate.train.search import drawn_learning_rate
 
 if TYPE_CHECKING:
     from pathlib import Path

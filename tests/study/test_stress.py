@@ -20,7 +20,7 @@ from nucleate.post.recipe import PostRecipe
 from nucleate.run.weights import find_model, write_card
 from nucleate.study import stress
 from nucleate.study.changes import CHANGES, Change, rescaled
-from nucleate.study.crossfold import ALL, CrossPlan
+from nucleate.study.crossfold_plan import ALL, CrossPlan
 from nucleate.study.stress import balanced, judge, run_changes, run_stress, write_stress
 from nucleate.train.config import TrainConfig
 from nucleate.train.crossfit import Ending

@@ -7,8 +7,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import nn
 
 __all__ = ["DETECTORS", "NETWORKS", "NetConfig", "build", "count_parameters"]
@@ -26,16 +24,8 @@ NETWORKS = {
 """Networks that give maps: module and class, loaded with torch when one is built."""
 
 
-def _mask_rcnn(channels_in: int, channels_out: int, *, width: int, depth: int) -> nn.Module:
-    # torchvision is an extra that most never need.
-    from nucleate.nets.maskrcnn import MaskRCNN
-
-    del channels_out, depth  # it finds nuclei one by one, and its backbone has a depth of its own
-    return MaskRCNN(channels_in, width=width)
-
-
-DETECTORS: dict[str, Callable[..., nn.Module]] = {"mask-rcnn": _mask_rcnn}
-"""Networks that give nuclei, not maps; they learn from the map ``labels``."""
+DETECTORS = {"mask-rcnn": ("maskrcnn", "MaskRCNN")}
+"""Networks that give nuclei, not maps, in the same form; they learn from the map ``labels``."""
 
 _WIDEST, _DEEPEST = 1024, 8  # beyond these a mistyped number fills the memory
 
@@ -82,10 +72,8 @@ class NetConfig:
 
 def build(config: NetConfig) -> nn.Module:
     """Make the network, weights drawn from torch's current default generator."""
-    make = DETECTORS.get(config.name)
-    if make is None:
-        module, name = NETWORKS[config.name]
-        make = getattr(import_module(f"nucleate.nets.{module}"), name)
+    module, name = (NETWORKS | DETECTORS)[config.name]
+    make = getattr(import_module(f"nucleate.nets.{module}"), name)
     network: nn.Module = make(config.channels_in, config.channels_out, width=config.width, depth=config.depth)
     return network
 

@@ -43,10 +43,13 @@ class MaskRCNN(nn.Module):
     width : int
         At 64 it is the network of the paper: ResNet-50, 256 channels in the feature pyramid and the mask head, 1024 in
         the box head. Below 64 the backbone is ResNet-18, and pyramid and heads are narrower in proportion.
+    channels_out, depth : int
+        Without effect: it finds nuclei one by one, and its backbone has a depth of its own.
     """
 
-    def __init__(self, channels_in: int = 3, *, width: int = 64) -> None:
+    def __init__(self, channels_in: int = 3, channels_out: int = 1, *, width: int = 64, depth: int = 4) -> None:
         super().__init__()
+        del channels_out, depth
         if channels_in not in {1, 3}:
             raise ValueError(f"mask-rcnn takes 1 or 3 channels; got channels_in = {channels_in}")
         channels = 4 * width

@@ -84,8 +84,7 @@ def _stored(values: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
     return stored
 
 
-def _blur(image: NDArray[Any], rng: np.random.Generator, *, sigma: float) -> NDArray[Any]:
-    del rng
+def _blur(image: NDArray[Any], _: np.random.Generator, *, sigma: float) -> NDArray[Any]:
     sigmas = (sigma, sigma, 0)[: image.ndim]
     return _stored(ndimage.gaussian_filter(image.astype(np.float32), sigmas), image)
 
@@ -95,8 +94,7 @@ def _noise(image: NDArray[Any], rng: np.random.Generator, *, share: float) -> ND
     return _stored(image + rng.normal(0, share * (high - low), image.shape), image)
 
 
-def _dim(image: NDArray[Any], rng: np.random.Generator, *, share: float, bits: int = 8) -> NDArray[Any]:
-    del rng
+def _dim(image: NDArray[Any], _: np.random.Generator, *, share: float, bits: int = 8) -> NDArray[Any]:
     if bits == 8 and image.dtype != np.uint8:
         return image
     full = image.astype(np.float64) * (257 if bits == 16 and image.dtype == np.uint8 else 1)
@@ -104,20 +102,17 @@ def _dim(image: NDArray[Any], rng: np.random.Generator, *, share: float, bits: i
     return dimmed.astype(np.uint16) if bits == 16 else _stored(dimmed, image)
 
 
-def _invert(image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-    del rng
+def _invert(image: NDArray[Any], _: np.random.Generator) -> NDArray[Any]:
     inverted: NDArray[Any] = np.iinfo(image.dtype).max - image
     return inverted
 
 
-def _gamma(image: NDArray[Any], rng: np.random.Generator, *, power: float) -> NDArray[Any]:
-    del rng
+def _gamma(image: NDArray[Any], _: np.random.Generator, *, power: float) -> NDArray[Any]:
     most = np.iinfo(image.dtype).max
     return _stored((image / most) ** power * most, image)
 
 
-def _uneven(image: NDArray[Any], rng: np.random.Generator, *, dark: float) -> NDArray[Any]:
-    del rng
+def _uneven(image: NDArray[Any], _: np.random.Generator, *, dark: float) -> NDArray[Any]:
     light = np.linspace(1.0, dark, image.shape[1])
     return _stored(image * (light if image.ndim == 2 else light[:, None]), image)
 
@@ -136,8 +131,7 @@ def _burnt(image: NDArray[Any], rng: np.random.Generator, *, times: float) -> ND
     return stored
 
 
-def _mixed(image: NDArray[Any], rng: np.random.Generator, *, matrix: NDArray[np.float64]) -> NDArray[Any]:
-    del rng
+def _mixed(image: NDArray[Any], _: np.random.Generator, *, matrix: NDArray[np.float64]) -> NDArray[Any]:
     coloured = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
     mixed = _stored(coloured.astype(np.float64) @ matrix.T, image)
     return image if np.array_equal(mixed, coloured) else mixed  # grey stays grey, whatever the hue
@@ -152,8 +146,7 @@ def _turned(degrees: float) -> NDArray[np.float64]:
     return turned
 
 
-def _jpeg(image: NDArray[Any], rng: np.random.Generator, *, quality: int) -> NDArray[Any]:
-    del rng
+def _jpeg(image: NDArray[Any], _: np.random.Generator, *, quality: int) -> NDArray[Any]:
     if image.dtype != np.uint8:
         return image
     buffer = io.BytesIO()

@@ -26,7 +26,7 @@ from nucleate.core.plane import as_plane
 from nucleate.errors import DataError, UsageError
 from nucleate.run.segmenter import SegmentSettings
 from nucleate.run.weights import check_name, find_model, read_card
-from nucleate.study.crossfold_plan import ALL, CrossPlan, check_place, folds_of, network_name, sides_of, to_train
+from nucleate.study.crossfold_plan import ALL, check_place, folds_of, network_name, sides_of, to_train
 from nucleate.train.card import card_of, segmenter_of
 from nucleate.train.config import CardConfig
 from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
@@ -44,13 +44,12 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
     from nucleate.run.segmenter import Segmenter
+    from nucleate.study.crossfold_plan import CrossPlan
     from nucleate.train.crossfit import CrossFit
     from nucleate.train.loop import Run
     from nucleate.train.tuning import Tick
 
 __all__ = [
-    "ALL",
-    "CrossPlan",
     "CrossResult",
     "check_shipped",
     "fit_crossfold",

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nucleate.score.scores import Scores
-    from nucleate.study.crossfold import CrossPlan, CrossResult
+    from nucleate.study.crossfold import CrossResult
+    from nucleate.study.crossfold_plan import CrossPlan
     from nucleate.train.crossfit import Ending
 
 __all__ = ["WORST", "draw_worst", "write_results"]

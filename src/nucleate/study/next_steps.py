@@ -22,6 +22,7 @@ from nucleate.core.lock import locked
 from nucleate.errors import DataError, UsageError
 from nucleate.post.recipe import PAPER_RECIPE
 from nucleate.score.images import score_image
+from nucleate.study.crossfold_plan import network_name, sides_of
 from nucleate.study.gains import BASELINE
 from nucleate.study.next_ideas import baseline_config, changed
 from nucleate.train.batches import atlas_for, prepare
@@ -98,10 +99,7 @@ class Outcome:
 
 def fold_parts(plan: NextPlan, samples: Sequence[Sample]) -> list[Part]:
     """Hold out one fold of the plan after the other."""
-    return [
-        Part(f"fold-{fold}", [s for s in samples if s.fold != fold], [s for s in samples if s.fold == fold])
-        for fold in plan.folds
-    ]
+    return [Part(network_name(fold), *sides_of(samples, fold)) for fold in plan.folds]
 
 
 def type_parts(samples: Sequence[Sample]) -> list[Part]:
@@ -237,7 +235,9 @@ class Study:
         return self.plan.out / "rows" / f"{idea}-{part}.json"
 
     def _folder(self, config: TrainConfig, part: Part) -> Path:
-        return self.plan.out / "runs" / f"{_digest(_network_alone(config))[:12]}-{part.name}"
+        # Only what differs from the defaults: a setting that a later version adds leaves runs where they are.
+        settings = _network_alone(config).model_dump_json(exclude_defaults=True)
+        return self.plan.out / "runs" / f"{hashlib.sha256(settings.encode()).hexdigest()[:12]}-{part.name}"
 
     def _clock(self) -> float:
         return time.perf_counter() if self.device == "cuda" else time.process_time()
@@ -248,11 +248,13 @@ class Study:
         watched = prepare(part.held[:: max(1, len(part.held) // _WATCHED)], config.normalizer, resize=config.resize)
         atlas = atlas_for(config, part.train)
         spent = make_folder(folder) / "seconds.json"
-        before = _seconds(spent)
-        began = self._clock()
+        seconds = json.loads(spent.read_text(encoding="utf-8")) if spent.is_file() else 0.0
+        began = self._clock() - seconds
 
         def keep(run: Run) -> None:
-            _write_json(spent, round(before + self._clock() - began, 6))
+            nonlocal seconds
+            seconds = round(self._clock() - began, 6)
+            _write_json(spent, seconds)
             self.report(idea.name, part.name, run)
 
         fit(
@@ -264,7 +266,7 @@ class Study:
             device=self.device,
             report=keep,
         )
-        return _seconds(spent)
+        return float(seconds)
 
     def _nuclei(self, config: TrainConfig, part: Part, *, folder: Path, store: bool) -> list[NDArray[np.int32]]:
         # The last weights, not the best: an epoch chosen on the pictures that are scored would flatter the score.
@@ -275,12 +277,13 @@ class Study:
         stored = folder / "maps.npz"
         if stored.is_file() and not config.full_size:
             with np.load(stored) as archive:
-                return [recipe.apply(archive[s.image_id].astype(np.float32), config.maps) for s in part.held]
-        segmenter = segmenter_of(module, config, recipe=recipe, device=self.device)
-        maps = {sample.image_id: segmenter.maps(sample.image).astype(np.float16) for sample in part.held}
-        if store:
-            with atomic_path(stored) as temporary, temporary.open("wb") as stream:
-                np.savez(stream, **maps)  # type: ignore[arg-type]  # as above
+                maps = dict(archive)
+        else:
+            segmenter = segmenter_of(module, config, recipe=recipe, device=self.device)
+            maps = {sample.image_id: segmenter.maps(sample.image).astype(np.float16) for sample in part.held}
+            if store:
+                with atomic_path(stored) as temporary, temporary.open("wb") as stream:
+                    np.savez(stream, **maps)
         return [recipe.apply(maps[s.image_id].astype(np.float32), config.maps) for s in part.held]
 
 
@@ -289,21 +292,12 @@ def _network_alone(config: TrainConfig) -> TrainConfig:
     return config.replace(recipe=None, full_size=False)
 
 
-def _digest(config: TrainConfig) -> str:
-    # Only what differs from the defaults: a setting that a later version adds leaves runs where they are.
-    return hashlib.sha256(config.model_dump_json(exclude_defaults=True).encode()).hexdigest()
-
-
 def _same(kept: dict[str, Any], config: TrainConfig) -> bool:
     """Whether stored settings are these; settings that a later version added stand at their defaults."""
     try:
         return TrainConfig.model_validate(kept) == config
     except ValidationError:
         return False
-
-
-def _seconds(path: Path) -> float:
-    return float(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else 0.0
 
 
 def _write_json(path: Path, values: object) -> None:

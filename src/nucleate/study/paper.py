@@ -8,8 +8,11 @@ rates drawn in log space; the best epoch by IoU; Otsu's threshold on the whole m
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from nucleate.core.files import make_folder
 from nucleate.core.normalize import Normalizer
@@ -32,6 +35,7 @@ __all__ = [
     "SIDE",
     "PaperPlan",
     "Split",
+    "drawn_learning_rate",
     "load_split",
     "paper_config",
     "train_networks",
@@ -112,6 +116,12 @@ def paper_config(plan: PaperPlan, network: str, *, lr: float) -> TrainConfig:
     )
 
 
+def drawn_learning_rate(seed: int, draw: int, *, low: float, high: float) -> float:
+    """Draw a learning rate log-uniformly from [low, high]; the same seed and draw number give the same one."""
+    exponent = np.random.default_rng([seed, draw]).uniform(math.log10(low), math.log10(high))
+    return float(10**exponent)
+
+
 def train_networks(
     plan: PaperPlan, split: Split, *, resume: bool, device: str, report: Callable[[int, str, Run], None]
 ) -> dict[str, Path]:
@@ -129,8 +139,8 @@ def train_networks(
     """
     from nucleate.train.batches import prepare
     from nucleate.train.checkpoint import load_network, save_network
+    from nucleate.train.journal import open_study, record_draw
     from nucleate.train.loop import BEST, fit
-    from nucleate.train.search import drawn_learning_rate, open_study, record_draw
     from nucleate.train.validation import mask_iou
 
     plan.claim([*split.train, *split.dev, *split.test], resume=resume)

@@ -21,8 +21,8 @@ from nucleate.errors import UsageError
 from nucleate.report.tables import markdown_table, with_interval
 from nucleate.score.images import score_image
 from nucleate.study.changes import CHANGES, check_changes, rescaled, whole_numbered
-from nucleate.study.crossfold import ALL, load_fold, read_endings
-from nucleate.study.crossfold_plan import folds_of, to_train
+from nucleate.study.crossfold import load_fold, read_endings
+from nucleate.study.crossfold_plan import ALL, folds_of, network_name, to_train
 from nucleate.study.gains import gain_of
 from nucleate.train.device import describe
 from nucleate.train.tuning import each, parts_of
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from nucleate.run.weights import ModelCard
     from nucleate.score.images import ImageScore
     from nucleate.study.changes import Change
-    from nucleate.study.crossfold import CrossPlan
+    from nucleate.study.crossfold_plan import CrossPlan
 
 __all__ = [
     "LEAST",
@@ -207,7 +207,7 @@ def run_changes(
     UsageError
         If no picture is left to compare.
     """
-    unchanged = each(lambda one: _find(segmenters, one, image=one.image), pictures, jobs=jobs)
+    unchanged = each(lambda one: segmenters[one.image_id].segment_plane(one.image)[0], pictures, jobs=jobs)
     say(f"{len(pictures)} pictures unchanged")
     rows = []
     for change in CHANGES:
@@ -232,7 +232,7 @@ def _open(plan: CrossPlan, pictures: Sequence[Sample], *, held: Sequence[Sample]
     opened: dict[tuple[str, str], Segmenter] = {}
     segmenters = {}
     for one in pictures:
-        fold = f"fold-{one.fold}"
+        fold = network_name(one.fold)
         # Where the study knows no ending for a fold, that of all pictures is fitted to other folds.
         name = fold if fold in endings else halves.get(one.image_id, ALL)
         if (fold, name) not in opened:
@@ -249,10 +249,6 @@ def _halves(held: Sequence[Sample]) -> dict[str, str]:
         for index, (places, _) in enumerate(parts_of(own)):
             halves |= {own[place].image_id: f"half-{index}" for place in places}
     return halves
-
-
-def _find(segmenters: Mapping[str, Segmenter], one: Sample, *, image: NDArray[np.generic]) -> NDArray[np.int32]:
-    return segmenters[one.image_id].segment_plane(image)[0]
 
 
 def _row(
@@ -280,7 +276,7 @@ def _row(
         sizes = np.zeros(int(one.labels.max()), np.int64)
         sizes[: int(truth.max(initial=0))] = areas(truth)
         left_out = np.append(False, sizes < least)
-        found = _find(segmenters, one, image=image)
+        found, _ = segmenters[one.image_id].segment_plane(image)
         before = judge(one.labels, unchanged[place], left_out=left_out, least=least / change.zoom**2)
         return before, judge(truth, found, left_out=left_out, least=least)
 

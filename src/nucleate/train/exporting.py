@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
@@ -39,6 +38,7 @@ __all__ = ["export_model"]
 
 _DEVELOPERS = "The nucleate developers"
 _EPS = 1e-6
+_CLIP = {"id": "clip", "kwargs": {"min": 0.0, "max": 1.0}}
 _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")  # https://spdx.org/licenses
 
 
@@ -76,11 +76,7 @@ def export_model(files: ModelFiles, folder: Path, *, to: str, authors: Sequence[
         return _bioimageio(_licensed(files, licence), folder, authors=authors)
     if authors or licence:
         raise UsageError(f"authors and licence are told in a package of the zoo, and not in {to}; leave them out")
-    return _WITH_CARD[to](files, folder)
-
-
-def _onnx(files: ModelFiles, folder: Path) -> Path:
-    return write_model(folder, files, card=files.card)
+    return write_model(folder, files, card=files.card) if to == "onnx" else _torchscript(files, folder)
 
 
 def _torchscript(files: ModelFiles, folder: Path) -> Path:
@@ -233,9 +229,6 @@ def _percentiles(card: ModelCard) -> tuple[float, float]:
     return seen.low_percentile if seen.ground is None else seen.ground, seen.high_percentile
 
 
-_CLIP = {"id": "clip", "kwargs": {"min": 0.0, "max": 1.0}}
-
-
 def _readme(card: ModelCard) -> str:
     whole = {name: value for name, value in card.scores.items() if not isinstance(value, dict)}
     by_type = {f"kaggle, {kind}": value for kind, value in card.scores.get("kaggle_by_type", {}).items()}
@@ -259,9 +252,6 @@ def _cover(raw_NCHW: NDArray[np.float32], maps_NCHW: NDArray[np.float32]) -> byt
     """Show the test picture beside its mask, at twice the size."""
     both = np.concatenate([raw_NCHW[0].mean(0) / 255, maps_NCHW[0, 0]], axis=1)
     pixels = (both.clip(0, 1) * 255).astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
-    with contextlib.closing(io.BytesIO()) as buffer:
-        Image.fromarray(pixels).save(buffer, "PNG")
-        return buffer.getvalue()
-
-
-_WITH_CARD = {"onnx": _onnx, "torchscript": _torchscript}
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()

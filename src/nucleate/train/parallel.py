@@ -96,15 +96,13 @@ def across(values: Tensor) -> Tensor:
 
 class _Sum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:  # noqa: ANN401 - torch's own
-        del ctx
+    def forward(_: Any, values: Tensor) -> Tensor:  # noqa: ANN401 - torch's own
         total = values.clone()
         distributed.all_reduce(total)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401 - torch's own
-        del ctx
+    def backward(_: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401 - torch's own
         total = gradients[0].clone()
         distributed.all_reduce(total)
         return total

@@ -19,9 +19,9 @@ from nucleate.errors import DataError, UsageError
 from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
 from nucleate.train.finish import starting_recipe, train_network
+from nucleate.train.journal import open_study
 from nucleate.train.loop import FINAL
 from nucleate.train.pictures import check_nuclei, digest_of, digest_of_kinds
-from nucleate.train.search import open_study
 from nucleate.train.tuning import parts_of
 from nucleate.train.verdict import kaggle_scores
 

@@ -68,7 +68,8 @@ def crossval(
     held_out = fold_numbers(folds)
     place = import_training(device, threads)
     from nucleate.core.cores import cores
-    from nucleate.study.crossfold import ALL, CrossPlan, check_shipped, run_crossfold, ship_model, train_on_all
+    from nucleate.study.crossfold import check_shipped, run_crossfold, ship_model, train_on_all
+    from nucleate.study.crossfold_plan import ALL, CrossPlan
     from nucleate.study.crossfold_table import write_results
     from nucleate.train.config import load_config
 

@@ -46,7 +46,7 @@ def demo(
     # A second call shows the same results instead of refusing to overwrite them.
     settings = BatchSettings(resume=True, record={"command": command_line()})
     sources = expand(str(path) for path in pictures)
-    summary = segment.run(sources, output, segmenter=segmenter, settings=settings, show=(quiet, False))
+    summary = segment.run(sources, output, segmenter=segmenter, settings=settings, quiet=quiet)
     scores = _score(output, truth)
     if scores is not None:
         typer.echo(f"drawn images: Kaggle score {scores.kaggle:.3f}, AP at IoU 0.50 {scores.ap['0.50']:.3f}")

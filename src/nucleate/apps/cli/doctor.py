@@ -6,8 +6,7 @@ import platform
 import shutil
 import subprocess
 import time
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,8 +43,10 @@ def doctor(
 
     typer.echo(f"nucleate      {__version__}")
     typer.echo(f"python        {platform.python_version()}, {platform.platform()}")
-    for name in _LIBRARIES + _EXTRAS:
-        typer.echo(f"{name:<13} {_version(name, optional=name in _EXTRAS)}")
+    for name in _LIBRARIES:
+        typer.echo(f"{name:<13} {_version(name) or 'NOT INSTALLED: run pip install nucleate again'}")
+    for name in _EXTRAS:
+        typer.echo(f"{name:<13} {_version(name) or 'not installed (optional)'}")
     typer.echo(f"processor     {_processor()}")
     typer.echo(f"memory        {_memory()}")
     gpu = _gpu()
@@ -56,7 +57,7 @@ def doctor(
     well = [_test(files, "cpu", threads=threads, quiet=quiet, store=store) for files in found]
     integers = [files for files in found if files.card.sha256_int8 is not None]
     well += [_test(files, "cpu", threads=threads, quiet=quiet, fast=True) for files in integers]
-    if gpu is not None and _has("torch"):
+    if gpu is not None and _version("torch"):
         well += [_test(files, "cuda", threads=threads, quiet=quiet) for files in found]
     if not all(well):
         raise typer.Exit(1)
@@ -93,17 +94,11 @@ def _test(
     return not problem
 
 
-def _has(name: str) -> bool:
+def _version(name: str) -> str | None:
     try:
-        return bool(installed_version(name))
+        return version(name)
     except PackageNotFoundError:
-        return False
-
-
-def _version(name: str, *, optional: bool) -> str:
-    if _has(name):
-        return installed_version(name)
-    return "not installed (optional)" if optional else "NOT INSTALLED: run pip install nucleate again"
+        return None
 
 
 def _processor() -> str:

@@ -136,7 +136,8 @@ def screen(
         fields,
         segmenter=segmenter,
         settings=settings,
-        show=(quiet, context.obj),
+        quiet=quiet,
+        debug=context.obj,
         sharing=segmenting.share(shared, model, device=device, chosen=chosen),
     )
     if not summary.interrupted and summary.count("ok"):

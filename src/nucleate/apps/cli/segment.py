@@ -124,7 +124,8 @@ def segment(
         output,
         segmenter=segmenter,
         settings=replace(settings, record=settings.record | {"left_out": left}),
-        show=(quiet, context.obj),
+        quiet=quiet,
+        debug=context.obj,
         sharing=share(shared, model, device=device, chosen=chosen),
     )
     if report and not summary.interrupted:
@@ -205,16 +206,13 @@ def run(
     *,
     segmenter: Segmenter,
     settings: BatchSettings,
-    show: tuple[bool, bool],
+    quiet: bool,
+    debug: bool = False,
     sharing: Sharing | None = None,
 ) -> BatchSummary:
-    """Run a batch with a progress bar and a line for each failure.
-
-    `show` holds quiet (no bar) and debug (tracebacks of failures).
-    """
+    """Run a batch with a progress bar, unless `quiet`, and a line for each failure, with its traceback if `debug`."""
     from nucleate.run.batch import decided_by, run_batch
 
-    quiet, debug = show
     settings = replace(settings, deciding=decided_by(segmenter))
     tell: Callable[[str], None] = (lambda _: None) if quiet else say
     with (

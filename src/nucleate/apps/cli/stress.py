@@ -79,7 +79,7 @@ def stress(
     place = import_training(device, 1)  # a picture a thread is faster than a picture over all threads
     from nucleate.api import load_segmenter
     from nucleate.core.cores import cores
-    from nucleate.study.crossfold import CrossPlan
+    from nucleate.study.crossfold_plan import CrossPlan
     from nucleate.study.stress import balanced, how_model, how_study, run_changes, run_stress, write_stress
     from nucleate.train.config import load_config
 

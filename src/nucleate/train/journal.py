@@ -1,12 +1,10 @@
-"""Hyper-parameters: draws that every network shares, kept in an Optuna study on disk."""
+"""Optuna studies on disk, one journal file each: the trials of a search, and the draws of the paper's study."""
 
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -18,13 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["drawn_learning_rate", "open_study", "record_draw"]
-
-
-def drawn_learning_rate(seed: int, draw: int, *, low: float, high: float) -> float:
-    """Draw a learning rate log-uniformly from [low, high]; the same seed and draw number give the same one."""
-    exponent = np.random.default_rng([seed, draw]).uniform(math.log10(low), math.log10(high))
-    return float(10**exponent)
+__all__ = ["open_study", "record_draw"]
 
 
 def open_study(path: Path, name: str) -> optuna.Study:
