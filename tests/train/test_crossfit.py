@@ -102,7 +102,7 @@ def test_an_ending_is_what_a_user_gets() -> None:
     stored = _stored()
     ending = _fitter(stored).fit(range(len(stored)))
     one = stored[0]
-    card = ModelCard(name="x", maps=NAMES, recipe=ending.recipe, sha256="0" * 64, **ending.facts())
+    card = ModelCard(name="x", maps=NAMES, sha256="0" * 64, **ending.facts())
     maps_NCHW = one.maps_CHW.astype(np.float32)[None]
     segmenter = Segmenter(lambda batch_NCHW: maps_NCHW, card.model_copy(update={"multiple": 32, "tile": 32}))
     labels, confidence = segmenter.segment_plane(np.zeros(one.labels.shape, np.uint8))
@@ -128,7 +128,7 @@ def test_at_its_own_scale_a_picture_is_scored_as_a_user_gets_it(scale: float) ->
 
     def opened(ending: Ending, fold: int | None) -> Segmenter:
         assert fold in {0, 1, 2}
-        card = ModelCard(name="x", maps=NAMES, recipe=ending.recipe, sha256="0" * 64, **ending.facts())
+        card = ModelCard(name="x", maps=NAMES, sha256="0" * 64, **ending.facts())
         # The network gives back what it sees.
         return Segmenter(lambda batch_NCHW: batch_NCHW, card, settings=SegmentSettings(scale=scale))
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -85,6 +85,11 @@ class CrossResult:
     unscaled: CrossFit
     found: CrossFit
     ending: Ending
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Id of a picture -> its group."""
+        return {one.image_id: one.group for one in self.stored}
 
 
 def run_crossfold(
@@ -181,14 +186,8 @@ def _check_fitting(held: Sequence[Sample]) -> None:
 
 def load_fold(plan: CrossPlan, fold: str, *, ending: Ending, settings: SegmentSettings | None = None) -> Segmenter:
     """Open the network of one fold, ``fold-0`` and so on, with an ending and the rule of scales."""
-    return segmenter_of(
-        final_network(plan.out / fold),
-        plan.config,
-        recipe=ending.recipe,
-        device=plan.device,
-        settings=settings,
-        **ending.facts(),
-    )
+    module = final_network(plan.out / fold)
+    return segmenter_of(module, plan.config, device=plan.device, settings=settings, **ending.facts())
 
 
 def read_endings(out: Path) -> dict[str, Ending]:
@@ -242,7 +241,7 @@ def _check_numbers(out: Path, name: str) -> None:
     if card.sha256_card is not None:
         return
     ending = read_endings(out)[ALL]  # an older card does not tell what its numbers were
-    if card.model_copy(update={**ending.facts(), "recipe": ending.recipe}) != card:
+    if card.model_copy(update=ending.facts()) != card:
         raise UsageError(
             f"{path} has another recipe or confidence than {out / 'endings.json'} and would be overwritten; give "
             "another name with --ship, or take it away"
@@ -250,7 +249,13 @@ def _check_numbers(out: Path, name: str) -> None:
 
 
 def ship_model(
-    plan: CrossPlan, result: CrossResult, *, network: str, name: str, tick: Tick = no_tick, **facts: object
+    plan: CrossPlan,
+    result: CrossResult,
+    *,
+    network: str,
+    name: str,
+    tick: Tick = no_tick,
+    **facts: Any,  # noqa: ANN401 - card fields
 ) -> Path:
     """Write ``OUT/<name>.onnx`` with its card: one network, with recipe and confidence fitted to all pictures.
 
@@ -281,7 +286,6 @@ def ship_model(
         plan.out,
         final_network(plan.out / network),
         config=plan.config,
-        recipe=result.ending.recipe,
         name=name,
         scores=card_scores(result.found, result.stored),
         diameter_px=median_diameter(result.samples),

@@ -56,8 +56,7 @@ def write_results(plan: CrossPlan, result: CrossResult, *, command: str, took: s
         The text of the table.
     """
     folder = make_folder(plan.out / f"results{plan.part}")
-    groups = {one.image_id: one.group for one in result.stored}
-    whole = summarise(result.found.kept, groups=groups)
+    whole = summarise(result.found.kept, groups=result.groups)
     fitter = result.fitter  # where tuning began is scored first, so that it is among the recipes that are written
     started = float(fitter.trials.kaggle(fitter.start, range(len(result.stored))).mean())
     write_scores(folder / "scores.json", whole)
@@ -74,8 +73,8 @@ def write_results(plan: CrossPlan, result: CrossResult, *, command: str, took: s
     lines = [
         "# Cross-validation",
         "",
-        *_score_lines(result, whole=whole, groups=groups),
-        *_ending_lines(result, started=started, groups=groups),
+        *_score_lines(result, whole=whole),
+        *_ending_lines(result, started=started),
         *_calibration_lines(result),
         *_notes(plan, command=command, took=took),
     ]
@@ -116,14 +115,15 @@ def _subsets(result: CrossResult) -> Iterator[tuple[str, list[int]]]:
             yield f"{word}{value}", places
 
 
-def _score_lines(result: CrossResult, *, whole: Scores, groups: dict[str, str]) -> list[str]:
+def _score_lines(result: CrossResult, *, whole: Scores) -> list[str]:
     heads = ["", "images", "fields", "nuclei", "Kaggle score [95 %]", "at scale 1", *(f"AP {key}" for key in _SHOWN_AP)]
     everything = list(range(len(result.stored)))
     rows = []
     for name, places in [("**all**", everything), *_subsets(result)]:
-        part = summarise([result.found.kept[place] for place in places], groups=groups)
+        part = summarise([result.found.kept[place] for place in places], groups=result.groups)
         unscaled = float(np.mean([result.unscaled.kept[place].kaggle for place in places]))
-        rows.append(_score_cells(name, part, unscaled=unscaled, groups=groups))
+        fields = len({result.stored[place].group for place in places})
+        rows.append(_score_cells(name, part, unscaled=unscaled, fields=fields))
     mean = float(np.mean([value for key, value in whole.ap.items() if float(key) <= 0.9]))
     pooled = [f"{value:.3f}" for value in (*whole.ap.values(), mean)]
     return [
@@ -134,8 +134,7 @@ def _score_lines(result: CrossResult, *, whole: Scores, groups: dict[str, str]) 
     ]
 
 
-def _score_cells(name: str, scores: Scores, *, unscaled: float, groups: dict[str, str]) -> list[str]:
-    fields = len({groups[image.image_id] for image in scores.per_image})
+def _score_cells(name: str, scores: Scores, *, unscaled: float, fields: int) -> list[str]:
     bounds = "[{:.3f}, {:.3f}]".format(*scores.interval["kaggle"]) if "kaggle" in scores.interval else "[-]"
     others = (unscaled, *(scores.ap[key] for key in _SHOWN_AP), scores.f1_50, scores.pq, scores.aji)
     kaggle = f"{scores.kaggle:.3f} {bounds}"
@@ -143,7 +142,7 @@ def _score_cells(name: str, scores: Scores, *, unscaled: float, groups: dict[str
     return [name, *map(str, counts), kaggle, *(f"{value:.3f}" for value in others)]
 
 
-def _ending_lines(result: CrossResult, *, started: float, groups: dict[str, str]) -> list[str]:
+def _ending_lines(result: CrossResult, *, started: float) -> list[str]:
     fitter, found = result.fitter, result.found
     everything = range(len(result.stored))
     steps = [("tuned, cross-fitted", result.unscaled.plain), ("nuclei under the limit left out", result.unscaled.kept)]
@@ -155,7 +154,7 @@ def _ending_lines(result: CrossResult, *, started: float, groups: dict[str, str]
         gain = "-"
         if index:
             before = {score.image_id: score.kaggle for score in steps[index - 1][1]}
-            gain = "{:+.4f} [{:+.4f}, {:+.4f}]".format(*gain_of(now, before, groups=groups))
+            gain = "{:+.4f} [{:+.4f}, {:+.4f}]".format(*gain_of(now, before, groups=result.groups))
         gains.append([name, f"{np.mean(list(now.values())):.4f}", gain])
     heads = ["level", "light_level", "marker_level", "smoothing", "keep_unmarked", "min_marker_area", "min_area"]
     rows = []
@@ -182,10 +181,9 @@ def _ending_lines(result: CrossResult, *, started: float, groups: dict[str, str]
 
 
 def _named_endings(result: CrossResult) -> Iterator[tuple[str, Ending]]:
+    halves = len({one.fold for one in result.stored}) == 1  # of the only fold; else each part is a fold
     for ending, part in zip(result.found.endings, result.found.parts, strict=True):
-        folds = {result.stored[place].fold for place in part}
-        halves = len(folds) < len(result.found.parts) and len({one.fold for one in result.stored}) == 1
-        yield f"{len(part)} images" if halves else f"fold {', '.join(map(str, folds))}", ending
+        yield f"{len(part)} images" if halves else f"fold {result.stored[part[0]].fold}", ending
 
 
 def _calibration_lines(result: CrossResult) -> list[str]:

@@ -99,7 +99,12 @@ def score_all(
         if kaggle is not None:
             sets["kaggle"] = _unknown(system, kaggle, submission=plan.out / f"submission-{name}.csv")
         results[name] = {
-            key: _scored(folder / f"{name}-{key}.json", (digest, hashes[key]), pairs=pairs, groups=groups)
+            key: _scored(
+                folder / f"{name}-{key}.json",
+                {"network": digest, "images_sha256": hashes[key]},
+                pairs=pairs,
+                groups=groups,
+            )
             for key, pairs in sets.items()
         }
     return results
@@ -107,12 +112,12 @@ def score_all(
 
 def _scored(
     path: Path,
-    of: tuple[str, str],
+    stamp: dict[str, str],
     *,
     pairs: Iterable[tuple[str, NDArray[Any], NDArray[Any]]],
     groups: Mapping[str, str],
 ) -> dict[str, Any]:
-    stamp = dict(zip(("network", "images_sha256"), of, strict=True))
+    """Read the scores that are kept with this stamp, or compute and keep them."""
     if path.is_file():
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if stamp.items() <= kept.items():

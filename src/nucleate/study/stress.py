@@ -280,27 +280,23 @@ def _row(
         before = judge(one.labels, unchanged[place], left_out=left_out, least=least / change.zoom**2)
         return before, judge(truth, found, left_out=left_out, least=least)
 
-    pairs = each(compare, range(len(pictures)), jobs=jobs)
-    scores = {
-        one.image_id: ((before.kaggle, after.kaggle), (before.f1_50, after.f1_50))
-        for one, (before, after) in zip(pictures, pairs, strict=True)
-        if before is not None and after is not None
-    }
-    if not scores:
+    pairs = zip(pictures, each(compare, range(len(pictures)), jobs=jobs), strict=True)
+    compared = [(one, b, a) for one, (b, a) in pairs if b is not None and a is not None]
+    if not compared:
         return None
-    groups = {one.image_id: one.group for one in pictures}
-    earlier, later = ({name: kaggle[side] for name, (kaggle, _) in scores.items()} for side in (0, 1))
-    _, low, high = gain_of(later, earlier, groups=groups)
-    kinds: dict[str, list[tuple[float, float]]] = {}
-    for one in pictures:
-        if one.image_id in scores:
-            kinds.setdefault(one.kind, []).append(scores[one.image_id][0])
-    means = {kind: _means(pairs) for kind, pairs in kinds.items()}
-    kaggle, found = (_means(pairs) for pairs in zip(*scores.values(), strict=True))
-    return StressRow(change, len(scores), *kaggle, *found, low, high, means)
+    earlier = {one.image_id: b.kaggle for one, b, _ in compared}
+    later = {one.image_id: a.kaggle for one, _, a in compared}
+    _, low, high = gain_of(later, earlier, groups={one.image_id: one.group for one in pictures})
+    before, after = _mean_pair([(b.kaggle, a.kaggle) for _, b, a in compared])
+    found_before, found_after = _mean_pair([(b.f1_50, a.f1_50) for _, b, a in compared])
+    by_kind = {
+        kind: _mean_pair([(b.kaggle, a.kaggle) for one, b, a in compared if one.kind == kind])
+        for kind in {one.kind for one, _, _ in compared}
+    }
+    return StressRow(change, len(compared), before, after, found_before, found_after, low, high, by_kind)
 
 
-def _means(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+def _mean_pair(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     before, after = np.mean(pairs, axis=0).tolist()
     return before, after
 

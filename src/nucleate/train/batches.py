@@ -277,14 +277,13 @@ def make_batch(atlas: Atlas, config: TrainConfig, *, step: int, shards: Sequence
     which = _pick(atlas, config, step=step)
     many = len(which) // config.shards
     parts = [
-        _make_shard(atlas, config, which=which[shard * many : (shard + 1) * many], numbers=(step, shard))
+        _make_shard(atlas, config, which=which[shard * many : (shard + 1) * many], step=step, shard=shard)
         for shard in (range(config.shards) if shards is None else shards)
     ]
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
-def _make_shard(atlas: Atlas, config: TrainConfig, *, which: Tensor, numbers: tuple[int, int]) -> Batch:
-    step, shard = numbers
+def _make_shard(atlas: Atlas, config: TrainConfig, *, which: Tensor, step: int, shard: int) -> Batch:
     # Undivided batches are drawn as they always were.
     generator = seeded(config.seed, 3, step, *([shard] if config.shards > 1 else []))
     rows, cols = (int(length) for length in atlas.sizes_N2[which[0]])
@@ -294,21 +293,12 @@ def _make_shard(atlas: Atlas, config: TrainConfig, *, which: Tensor, numbers: tu
     batch_NCHW, labels_NHW, distance_NHW = atlas.sample(which, grid)
     # What shines has no clear middle.
     clearable_NHW = distance_NHW * onto(atlas.light_N[which], device)[:, None, None]
-    return Batch(
-        change_intensity(
-            batch_NCHW, config.augment, generator=generator, labels_NHW=labels_NHW, distance_NHW=clearable_NHW
-        ),
-        make_targets(labels_NHW, distance_NHW, maps=config.maps),
-        _pixel_weights(atlas, config, which=which, grid=grid, labels_NHW=labels_NHW),
+    batch_NCHW = change_intensity(
+        batch_NCHW, config.augment, generator=generator, labels_NHW=labels_NHW, distance_NHW=clearable_NHW
     )
-
-
-def _pixel_weights(
-    atlas: Atlas, config: TrainConfig, *, which: Tensor, grid: Tensor, labels_NHW: Tensor
-) -> Tensor | None:
-    if config.loss == "compound":
-        return border_weights(labels_NHW, config.border_weight)
-    return atlas.sample_weights(which, grid)
+    compound = config.loss == "compound"
+    weights_NHW = border_weights(labels_NHW, config.border_weight) if compound else atlas.sample_weights(which, grid)
+    return Batch(batch_NCHW, make_targets(labels_NHW, distance_NHW, maps=config.maps), weights_NHW)
 
 
 def _joined(parts: Sequence[Batch]) -> Batch:

@@ -74,8 +74,8 @@ class Ending:
         return cls(card.recipe, card.confidence, card.min_confidence)
 
     def facts(self) -> dict[str, Any]:
-        """Give the fields of the model's card beside the recipe."""
-        return {"confidence": self.confidence, "min_confidence": self.min_confidence}
+        """Give it as the fields of a model's card."""
+        return {"recipe": self.recipe, "confidence": self.confidence, "min_confidence": self.min_confidence}
 
     def nuclei(
         self, one: StoredMaps, *, names: Sequence[str]

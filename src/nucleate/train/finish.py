@@ -101,7 +101,7 @@ def finish(
     name: str,
     jobs: int = 1,
     tick: Tick = no_tick,
-    **facts: object,
+    **facts: Any,  # noqa: ANN401 - card fields
 ) -> dict[str, Any]:
     """Turn the last weights of a run into a model.
 
@@ -149,16 +149,13 @@ def finish(
         cross_fit(fitter),
         fitter.trials,
         images=[sample.image for sample in held],
-        opened=lambda ending, _: segmenter_of(
-            module, config, recipe=ending.recipe, diameter_px=diameter, **ending.facts()
-        ),
+        opened=lambda ending, _: segmenter_of(module, config, diameter_px=diameter, **ending.facts()),
     )
     scores = card_scores(found, stored)
     _write_rows(run / "held-out.csv", found, stored=stored)
     ending = fitter.fit(range(len(stored)))
-    known = {"scores": scores, "diameter_px": diameter}
-    facts |= {**ending.facts(), **known, **taught_facts(samples, init=config.init)}
-    ship(run, module, config=config, recipe=ending.recipe, name=name, **facts)
+    facts |= {"scores": scores, "diameter_px": diameter, **taught_facts(samples, init=config.init)}
+    ship(run, module, config=config, name=name, **ending.facts(), **facts)
     add_int8(run / f"{name}.onnx", config, samples=samples, judged_by=held, tick=tick)
     return scores
 
@@ -173,7 +170,6 @@ def starting_recipe(config: TrainConfig) -> PostRecipe:
 def card_scores(found: CrossFit, stored: Sequence[StoredMaps]) -> dict[str, Any]:
     """Give the scores for a card: nuclei under the limit are left out, no picture had a say in its own score."""
     groups = {one.image_id: one.group for one in stored}
-    kinds = {one.image_id: one.kind for one in stored}
     whole = summarise(found.kept, groups=groups)
     low, high = whole.interval.get("kaggle", (whole.kaggle, whole.kaggle))
     scores: dict[str, Any] = {
@@ -186,22 +182,18 @@ def card_scores(found: CrossFit, stored: Sequence[StoredMaps]) -> dict[str, Any]
     }
     if found.calibration_error is not None:
         scores["confidence_error"] = round(found.calibration_error, 4)
-    by_kind = {
-        kind: [score.kaggle for score in found.kept if kinds[score.image_id] == kind]
-        for kind in sorted(set(kinds.values()) - {""})
-    }
+    by_kind: dict[str, list[float]] = {}
+    for one, score in zip(stored, found.kept, strict=True):
+        by_kind.setdefault(one.kind, []).append(score.kaggle)
     # A table of its own: a kind may be called as a score is.
-    means = {kind: round(float(np.mean(kaggle)), 4) for kind, kaggle in by_kind.items()}
+    means = {kind: round(float(np.mean(kaggle)), 4) for kind, kaggle in sorted(by_kind.items()) if kind}
     return {**scores, "kaggle_by_type": means} if means else scores
 
 
 def _write_rows(path: Path, found: CrossFit, *, stored: Sequence[StoredMaps]) -> None:
     """Write the scores with all their digits: a verdict compares them with others that are not rounded."""
-    kinds = {one.image_id: one.kind for one in stored}
-    rows = (
-        [one.image_id, kinds[one.image_id], one.kaggle, one.nuclei_true, one.nuclei_pred]
-        for one in sorted(found.kept, key=lambda score: score.kaggle)
-    )
+    scored = sorted(zip(stored, found.kept, strict=True), key=lambda pair: pair[1].kaggle)
+    rows = ([one.image_id, one.kind, score.kaggle, score.nuclei_true, score.nuclei_pred] for one, score in scored)
     write_rows(path, rows, header=["image", "kind", "kaggle", "nuclei_true", "nuclei_pred"])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["changed", "for_machine", "preset_names", "read_preset", "settings_from"]
 
+_FOLDER = Path(__file__).with_name("presets")
+
 
 def preset_names() -> list[str]:
     """Give the names of the presets."""
-    return sorted(path.stem for path in _folder().glob("*.toml"))
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
 def read_preset(name: str) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def read_preset(name: str) -> dict[str, Any]:
     """
     if name not in preset_names():
         raise UsageError(f"no preset {name!r}; there are {', '.join(preset_names())}")
-    return read_values(_folder() / f"{name}.toml")
+    return read_values(_FOLDER / f"{name}.toml")
 
 
 def changed(values: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
@@ -130,7 +131,3 @@ def for_machine(settings: TrainConfig, device: str, *, begun: Path | None = None
     path = None if begun is None else begun / "config.json"
     known = read_values(path).get("precision") if path is not None and path.is_file() else None
     return parse_config({**settings.model_dump(), "precision": known or best_precision(device)})
-
-
-def _folder() -> Path:
-    return Path(str(resources.files("nucleate"))) / "train" / "presets"

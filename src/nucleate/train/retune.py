@@ -8,7 +8,6 @@ from nucleate.core.files import atomic_path, make_folder
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.segmenter import Segmenter
 from nucleate.run.weights import check_free, write_card
-from nucleate.score.images import score_image
 from nucleate.train.crossfit import Ending, EndingFitter, cross_fit
 from nucleate.train.finish import card_scores
 from nucleate.train.pictures import check_nuclei
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
     from nucleate.run.weights import ModelCard, ModelFiles
-    from nucleate.score.images import ImageScore
-    from nucleate.train.tuning import StoredMaps, Tick
+    from nucleate.train.tuning import Tick
     from nucleate.train.verdict import Verdict
 
 __all__ = ["retune", "write_model"]
@@ -61,12 +59,8 @@ def retune(
     asis = Ending.of_card(card)
     fitter = EndingFitter(Trials(card.maps, stored, jobs=jobs, tick=tick), card.recipe, known=asis)
     found = cross_fit(fitter)
-
-    def judge(one: StoredMaps) -> ImageScore:
-        return score_image(one.labels, asis.nuclei(one, names=card.maps)[1], image_id=one.image_id)
-
     verdict = compare(
-        [score.kaggle for score in each(judge, stored, jobs=jobs)],
+        each(lambda one: asis.judge(one, names=card.maps).kept.kaggle, stored, jobs=jobs),
         [score.kaggle for score in found.kept],
         groups=[one.group for one in stored],
         start=card.name,
@@ -75,7 +69,7 @@ def retune(
         return card, verdict
     ending = fitter.fit(range(len(stored)))
     scores = {**card_scores(found, stored), "verdict": verdict.rounded()}
-    return card.model_copy(update={**ending.facts(), "recipe": ending.recipe, "scores": scores}), verdict
+    return card.model_copy(update={**ending.facts(), "scores": scores}), verdict
 
 
 def write_model(folder: Path | None, files: ModelFiles, *, card: ModelCard) -> Path:

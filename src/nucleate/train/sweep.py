@@ -157,18 +157,18 @@ def _study(sweep: Sweep, *, resume: bool) -> optuna.Study:
     if journal.is_file() and not resume:
         raise UsageError(f"{sweep.folder} already holds a study; go on with --resume or give another folder")
     study = open_study(journal, "search")
-    settings = sweep.settings.model_dump(mode="json")
-    pictures = [digest_of(part) for part in (sweep.samples, sweep.held)]
-    if study.user_attrs.get("settings", settings) != settings:
-        raise UsageError(f"{sweep.folder} holds a study with other settings; give the same ones or another folder")
-    if study.user_attrs.get("pictures", pictures) != pictures:
-        raise UsageError(f"{sweep.folder} holds a study of other images; give the same DATA, --table and --val")
-    kinds = digest_of_kinds(sweep.samples)
-    if sweep.settings.balance > 0 and study.user_attrs.get("kinds", kinds) != kinds:
-        raise UsageError(f"{sweep.folder} holds a study with other types of image; give the same --table")
-    study.set_user_attr("kinds", kinds)
-    study.set_user_attr("settings", settings)
-    study.set_user_attr("pictures", pictures)
+    ours: dict[str, tuple[Any, str]] = {
+        "settings": (sweep.settings.model_dump(mode="json"),
+                     "with other settings; give the same ones or another folder"),
+        "pictures": ([digest_of(part) for part in (sweep.samples, sweep.held)],
+                     "of other images; give the same DATA, --table and --val"),
+        "kinds": (digest_of_kinds(sweep.samples), "with other types of image; give the same --table"),
+    }  # fmt: skip
+    for name, (value, wrong) in ours.items():
+        matters = name != "kinds" or sweep.settings.balance > 0
+        if matters and study.user_attrs.get(name, value) != value:
+            raise UsageError(f"{sweep.folder} holds a study {wrong}")
+        study.set_user_attr(name, value)
     return study
 
 

@@ -114,10 +114,9 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | No
     from nucleate.core.files import check_place
 
     read = [Path(str(path).partition("::")[0]).resolve() for path in inputs if path is not None]
+    given = {option: path for option, path in outputs.items() if path is not None}
     taken: dict[Path, str] = {}
-    for option, path in outputs.items():
-        if path is None:
-            continue
+    for option, path in given.items():
         place, ending = path.resolve(), _ENDINGS[option]
         if place in taken:
             raise UsageError(f"{taken[place]} and {option} both name {path}; give two files")
@@ -125,9 +124,8 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | No
         within = any(folder in place.parents for folder in read)
         if place in read or (within and place.exists() and place.suffix.lower() != ending):
             raise UsageError(f"{option} {path} is read too and would be overwritten; give another file")
-    for path in outputs.values():
-        if path is not None:
-            check_place(path)
+    for path in given.values():
+        check_place(path)
 
 
 def is_there(path: Path | str) -> bool:

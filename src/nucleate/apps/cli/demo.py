@@ -68,16 +68,11 @@ def _refuse_others(output: Path) -> None:
     if any(PurePath(key).parts[-2:] not in own for key in sources_of(journal)):
         raise UsageError(f"{output} holds results of other images; choose another output folder")
     if not journal.exists():
-        others = _others(output / _IMAGES, {name for _, name in own})
-        if others:
+        there = [path.name for path in (output / _IMAGES).glob("[!.]*")]
+        if others := set(there) - {name for _, name in own}:
             raise UsageError(f"{output / _IMAGES} holds {min(others)}; choose another output folder")
         results = [file for name in PICTURES for file in files_of(output, name, exports=DEFAULT_EXPORTS)]
         refuse_existing(output, [*(output / name for name in COMMON_FILES), *results])
-
-
-def _others(folder: Path, own: set[str]) -> set[str]:
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    return {name for name in there - own if not name.startswith(".")}
 
 
 def _score(output: Path, truth: dict[str, NDArray[Any]]) -> Scores | None:

@@ -114,26 +114,17 @@ def _show(scores: Scores) -> None:
 
 
 def _notes(scores: Scores, groups: Mapping[str, str] | None) -> list[str]:
-    notes = []
-    alone = [] if groups is None else [one.image_id for one in scores.per_image if one.image_id not in groups]
-    if alone:
-        notes.append(f"{_named(alone)} without a group in --groups, each drawn by itself")
-    if scores.missing:
-        notes.append(f"{_named(scores.missing)} without prediction, counted as empty")
-    if scores.ignored:
-        notes.append(f"{_named(scores.ignored)} predicted without truth, ignored")
-    if scores.binary:
-        notes.append(
-            f"{_named(scores.binary)} with ids in pieces, as in masks of all nuclei or pictures, scored as they are"
-        )
-    scored = {one.image_id for one in scores.per_image}
-    for ids, ending in (
-        ([name for name in scores.failed if name in scored], "counted as empty"),
-        ([name for name in scores.failed if name not in scored], "left out of the scores"),
-    ):
-        if ids:
-            notes.append(f"{_named(ids)} could not be compared, {ending}")
-    return notes
+    scored = [one.image_id for one in scores.per_image]
+    told = (
+        ([] if groups is None else [name for name in scored if name not in groups],
+         "without a group in --groups, each drawn by itself"),
+        (scores.missing, "without prediction, counted as empty"),
+        (scores.ignored, "predicted without truth, ignored"),
+        (scores.binary, "with ids in pieces, as in masks of all nuclei or pictures, scored as they are"),
+        ([name for name in scores.failed if name in scored], "could not be compared, counted as empty"),
+        ([name for name in scores.failed if name not in scored], "could not be compared, left out of the scores"),
+    )  # fmt: skip
+    return [f"{_named(ids)} {what}" for ids, what in told if ids]
 
 
 def _named(ids: tuple[str, ...] | list[str]) -> str:

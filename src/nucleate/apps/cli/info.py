@@ -75,12 +75,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
     size = found["bytes"]
     shown = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size:,} bytes"
     lines = [f"{found['path']}: {found['format']}, {shown}"]
+    several = len(found["pictures"]) > 1
     for number, picture in enumerate(found["pictures"]):
-        margin = "  "
-        if len(found["pictures"]) > 1:
+        if several:
             lines.append(f"  picture {number}: {picture['name']}")
-            margin = "    "
-        lines += [margin + line for line in _picture_lines(picture)]
+        lines += [("    " if several else "  ") + line for line in _picture_lines(picture)]
     return lines
 
 
