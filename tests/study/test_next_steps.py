@@ -20,7 +20,7 @@ from nucleate.core.lock import locked
 from nucleate.data.sample import Sample
 from nucleate.data.write import write_sample
 from nucleate.errors import DataError, UsageError
-from nucleate.study import next_ideas
+from nucleate.study import paper
 from nucleate.study.gains import BASELINE, gain_of, row_of
 from nucleate.study.next_ideas import (
     BEST,
@@ -53,7 +53,7 @@ NAMES = [name for name in ideas(FULL) if name != BASELINE]
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Resize to 32 instead of 256 pixels, and keep caches in the test's folder."""
-    monkeypatch.setattr(next_ideas, "SIDE", 32)
+    monkeypatch.setattr(paper, "SIDE", 32)
     monkeypatch.setenv("NUCLEATE_CACHE", str(tmp_path / "cache"))
 
 

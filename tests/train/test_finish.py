@@ -18,11 +18,11 @@ from nucleate.run.scale import ScaleRule
 from nucleate.run.weights import find_model, read_card, write_card
 from nucleate.train import shipping
 from nucleate.train.batches import prepare
-from nucleate.train.card import segmenter_of
 from nucleate.train.config import CardConfig, TrainConfig
 from nucleate.train.finish import finish, starting_recipe
 from nucleate.train.loop import fit
 from nucleate.train.pictures import part_known
+from nucleate.train.shipping import segmenter_of
 
 if TYPE_CHECKING:
     from pathlib import Path

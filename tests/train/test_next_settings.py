@@ -14,12 +14,12 @@ from nucleate.errors import UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.post.recipe import PostRecipe
 from nucleate.train.batches import atlas_for, make_batch, prepare
-from nucleate.train.card import card_of
 from nucleate.train.checkpoint import load_network
 from nucleate.train.config import CLASSES, TrainConfig, parse_config
 from nucleate.train.finish import finish
 from nucleate.train.loop import FINAL, fit
 from nucleate.train.losses import softmax
+from nucleate.train.shipping import card_of
 from nucleate.train.targets import make_targets
 
 if TYPE_CHECKING:

@@ -27,7 +27,6 @@ from nucleate.errors import DataError, UsageError
 from nucleate.run.segmenter import SegmentSettings
 from nucleate.run.weights import check_name, find_model, read_card
 from nucleate.study.crossfold_plan import ALL, check_place, folds_of, network_name, sides_of, to_train
-from nucleate.train.card import card_of, segmenter_of
 from nucleate.train.config import CardConfig
 from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
 from nucleate.train.device import choose_device
@@ -35,7 +34,7 @@ from nucleate.train.finish import card_scores, final_network, median_diameter, s
 from nucleate.train.loop import FINAL
 from nucleate.train.pictures import check_nuclei, digest_of, taught_facts
 from nucleate.train.quantise import add_int8
-from nucleate.train.shipping import check_unchanged, ship
+from nucleate.train.shipping import card_of, check_unchanged, segmenter_of, ship
 from nucleate.train.tuning import StoredMaps, Trials, each, no_tick, parts_of
 
 if TYPE_CHECKING:
@@ -169,8 +168,7 @@ def fit_crossfold(
     say("recipe and confidence")
     config = plan.config
     trials = Trials(config.maps, stored, jobs=plan.jobs, tick=tick)
-    start = config.recipe or starting_recipe(config)
-    fitter = EndingFitter(trials, start, tuned=config.recipe is None, spare=config.spare)
+    fitter = EndingFitter(trials, starting_recipe(config), tuned=config.recipe is None, spare=config.spare)
     return held, fitter, cross_fit(fitter)
 
 
@@ -335,8 +333,8 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample], tick: Tick)
     paths = [folder / f"{digest_of([sample])[:24]}.npy" for sample in samples]
     missing = [(sample, path) for sample, path in zip(samples, paths, strict=True) if not path.is_file()]
     if missing:
-        start, settings = Ending(starting_recipe(plan.config)), SegmentSettings(scale=1.0)
-        segmenter = load_fold(plan, network_name(fold), ending=start, settings=settings)
+        start = Ending(starting_recipe(plan.config))
+        segmenter = load_fold(plan, network_name(fold), ending=start, settings=SegmentSettings(scale=1.0))
         made = itertools.count(1)
 
         def make(item: tuple[Sample, Path]) -> None:
@@ -363,7 +361,7 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample], tick: Tick)
 def _maps_folder(plan: CrossPlan, network: str) -> Path:
     """Give the folder of a network's maps, emptied where they were made by other weights or settings."""
     folder = make_folder(plan.out / "maps" / network)
-    bare = plan.config.replace(card=CardConfig(ground=plan.config.card.ground))  # its texts change no map
+    bare = plan.config.replace(card=CardConfig(ground=plan.config.card.ground), recipe=None)  # these change no map
     card = card_of(bare, starting_recipe(bare), weights=(plan.out / network / FINAL).read_bytes())
     stamp, made = card.model_dump_json(exclude_defaults=True), folder / "made.json"
     if not made.is_file() or made.read_text(encoding="utf-8") != stamp:

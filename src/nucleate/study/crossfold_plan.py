@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nucleate.errors import ModelError, UsageError
 from nucleate.run.weights import find_model
 from nucleate.study.plan import StudyPlan
-from nucleate.train.config import STATE, TrainConfig, load_config
+from nucleate.train.config import AFTER, STATE, TrainConfig, load_config
 from nucleate.train.loop import FINAL
 from nucleate.train.pictures import check_nuclei, check_same, taught_facts
 
@@ -23,8 +23,7 @@ __all__ = ["ALL", "CrossPlan", "check_place", "folds_of", "network_name", "sides
 ALL = "all"
 """Name of the network trained on all folds, and of the ending fitted to all."""
 
-_AFTER = {"recipe", "spare", "card"}  # settings of what follows the training
-_LENGTH = {"epochs", "restarts", "calm"}  # of how long it takes: `fit` knows with which it goes on
+_LENGTH = ("epochs", "restarts", "calm")  # of how long a training takes: `fit` knows with which it goes on
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def _check_settings(config: TrainConfig, folder: Path, *, whole: bool) -> None:
     path = folder / "config.json"
     if not path.is_file():
         return
-    left_out = _AFTER if whole else _AFTER | _LENGTH
+    left_out = {*AFTER} if whole else {*AFTER, *_LENGTH}
     theirs, ours = (one.model_dump(exclude=left_out) for one in (load_config(path), config))
     other = ", ".join(name for name in ours if ours[name] != theirs[name])
     if other:

@@ -123,28 +123,25 @@ def row_of(idea: Idea, outcomes: Sequence[Outcome], *, baseline: Sequence[Outcom
     spread = math.nan if half is None else half
     gain, gain_low, gain_high = gain_of(ours, theirs, groups=groups)
     parts = [float(np.mean([score - theirs[name] for name, score in one.scores.items()])) for one in outcomes]
+    bounds = [gain_low, gain_high, *parts]
     return Row(
-        idea.name,
-        idea.says,
-        len(outcomes),
-        len(ours),
-        kaggle,
-        kaggle - spread,
-        kaggle + spread,
-        gain,
-        gain_low,
-        gain_high,
-        " ".join(f"{part:+.3f}" for part in parts),
-        _verdict([gain_low, gain_high, *parts]),
-        float(np.mean([outcome.seconds for outcome in outcomes])),
-        float(np.mean([outcome.predict_seconds for outcome in outcomes])),
-        float(np.mean([outcome.megabytes for outcome in outcomes])),
-        "; ".join(sorted({outcome.made for outcome in outcomes})),
+        idea=idea.name,
+        says=idea.says,
+        parts=len(outcomes),
+        images=len(ours),
+        kaggle=kaggle,
+        low=kaggle - spread,
+        high=kaggle + spread,
+        gain=gain,
+        gain_low=gain_low,
+        gain_high=gain_high,
+        by_part=" ".join(f"{part:+.3f}" for part in parts),
+        verdict="helped" if min(bounds) > 0 else "hurt" if max(bounds) < 0 else "no clear difference",
+        seconds=float(np.mean([outcome.seconds for outcome in outcomes])),
+        predict_seconds=float(np.mean([outcome.predict_seconds for outcome in outcomes])),
+        megabytes=float(np.mean([outcome.megabytes for outcome in outcomes])),
+        made="; ".join(sorted({outcome.made for outcome in outcomes})),
     )
-
-
-def _verdict(bounds: Sequence[float]) -> str:
-    return "helped" if min(bounds) > 0 else "hurt" if max(bounds) < 0 else "no clear difference"
 
 
 def kind_gains(outcomes: Mapping[str, Sequence[Outcome]], *, kinds: Mapping[str, str]) -> list[KindGain]:

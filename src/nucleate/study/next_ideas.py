@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucleate.errors import UsageError
-from nucleate.nets.build import NetConfig
 from nucleate.post.recipe import PAPER_RECIPE
 from nucleate.study.gains import BASELINE
-from nucleate.study.paper import AUGMENT, NORMALIZER, SIDE
-from nucleate.train.config import CLASSES, START, TrainConfig, parse_config, read_values
+from nucleate.study.paper import NETWORKS, SIDE, system_config
+from nucleate.train.config import CLASSES, START, TrainConfig, merged, parse_config, read_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,33 +73,15 @@ class Idea:
 
 def baseline_config(plan: NextPlan) -> TrainConfig:
     """Give the paper's system: U-Net on resized grey pictures, Otsu's level, components."""
-    return TrainConfig(
-        network=NetConfig("unet", width=plan.width),
-        normalizer=NORMALIZER,
-        augment=AUGMENT,
-        resize=SIDE,
-        crop=SIDE,
-        epochs=plan.parts,
-        steps_per_epoch=plan.steps(plan.batch),
-        batch=plan.batch,
-        lr=plan.lr,
-        precision=plan.precision,
-        seed=plan.seed,
-        recipe=PAPER_RECIPE,
+    steps = plan.steps(plan.batch)
+    return system_config(
+        plan, NETWORKS["base"], epochs=plan.parts, lr=plan.lr, steps_per_epoch=steps, recipe=PAPER_RECIPE
     )
 
 
 def changed(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
     """Give a copy with some fields changed; tables are changed field by field."""
-    return TrainConfig.model_validate(_merged(config.model_dump(mode="json"), changes))
-
-
-def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(values)
-    for name, value in changes.items():
-        nested = isinstance(value, dict) and isinstance(merged.get(name), dict)
-        merged[name] = _merged(merged[name], value) if nested else value
-    return merged
+    return TrainConfig.model_validate(merged(config.model_dump(mode="json"), changes))
 
 
 def combine(names: Sequence[str], plan: NextPlan) -> Idea:
@@ -122,7 +103,7 @@ def combine(names: Sequence[str], plan: NextPlan) -> Idea:
         if idea.touches and not idea.touches & touched:
             taken.append(name)
             touched |= idea.touches
-            changes = _merged(changes, idea.changes)
+            changes = merged(changes, idea.changes)
     return Idea(BEST, " + ".join(taken), changes)
 
 
@@ -169,7 +150,7 @@ def _frames(plan: NextPlan) -> list[Idea]:
 
 def _colours() -> list[Idea]:
     three = {"network": {"channels_in": 3}, "normalizer": {"channels": 3}}
-    stem = _merged(three, {"network": {"name": "unet-colour-stem"}})
+    stem = merged(three, {"network": {"name": "unet-colour-stem"}})
     return [
         Idea("colour-stem", "a first convolution of its own for coloured pictures", stem, frozenset({"colour", "net"})),
         Idea("colour-three", "three channels for all pictures, not grey", three, frozenset({"colour"})),

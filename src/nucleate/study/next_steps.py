@@ -26,12 +26,12 @@ from nucleate.study.crossfold_plan import network_name, sides_of
 from nucleate.study.gains import BASELINE
 from nucleate.study.next_ideas import baseline_config, changed
 from nucleate.train.batches import atlas_for, prepare
-from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
 from nucleate.train.config import TrainConfig
 from nucleate.train.detector import find_nuclei, why_no_detector
 from nucleate.train.device import describe
 from nucleate.train.loop import FINAL, fit
+from nucleate.train.shipping import segmenter_of
 from nucleate.train.validation import mask_iou
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,6 +38,7 @@ __all__ = [
     "drawn_learning_rate",
     "load_split",
     "paper_config",
+    "system_config",
     "train_networks",
 ]
 
@@ -102,17 +103,21 @@ def load_split(plan: PaperPlan) -> Split:
 
 def paper_config(plan: PaperPlan, network: str, *, lr: float) -> TrainConfig:
     """Give the settings of one of the paper's runs; `network` is a key of `NETWORKS`."""
+    return system_config(plan, NETWORKS[network], epochs=plan.epochs, lr=lr)
+
+
+def system_config(plan: NetworkPlan, network: str, **others: Any) -> TrainConfig:  # noqa: ANN401 - settings
+    """Give the settings of the paper's system with a network of `nucleate.nets.build`, and others beside them."""
     return TrainConfig(
-        network=NetConfig(NETWORKS[network], width=plan.width),
+        network=NetConfig(network, width=plan.width),
         normalizer=NORMALIZER,
         augment=AUGMENT,
         resize=SIDE,
         crop=SIDE,
-        epochs=plan.epochs,
         batch=plan.batch,
-        lr=lr,
         precision=plan.precision,
         seed=plan.seed,
+        **others,
     )
 
 

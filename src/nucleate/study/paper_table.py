@@ -6,9 +6,7 @@ import csv
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from nucleate import __version__
 from nucleate.core.files import make_folder, write_rows, write_text
@@ -24,19 +22,23 @@ from nucleate.report.tables import markdown_table, with_interval
 from nucleate.score.scores import evaluate_pairs
 from nucleate.study.paper import NORMALIZER, SIDE, PaperPlan, Split, paper_config
 from nucleate.train.batches import make_batch, prepare
-from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
 from nucleate.train.device import describe
 from nucleate.train.pictures import digest_of
+from nucleate.train.shipping import segmenter_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
+    from typing import TypeAlias
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from nucleate.data.sample import Sample
     from nucleate.run.segmenter import Segmenter
+
+    Find: TypeAlias = Callable[[NDArray[Any]], NDArray[np.int32]]
 
 __all__ = ["COLUMNS", "OTSU", "PUBLISHED", "KaggleTest", "score_all", "write_figures", "write_table"]
 
@@ -61,18 +63,6 @@ class KaggleTest:
     solution: Path
 
 
-class _System(Protocol):
-    def segment_plane(self, plane: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.float32]]: ...
-
-
-class _OtsuAlone:
-    """The paper's chain without its network: the grey picture takes the place of the map."""
-
-    def segment_plane(self, plane: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        labels = PAPER_RECIPE.apply(NORMALIZER(plane), ("mask",))
-        return labels, np.ones(labels.max(initial=0), np.float32)
-
-
 def score_all(
     plan: PaperPlan, split: Split, *, networks: Mapping[str, Path], kaggle: KaggleTest | None = None
 ) -> dict[str, dict[str, Any]]:
@@ -94,10 +84,10 @@ def score_all(
     for name in (OTSU, *networks):
         path = networks.get(name)
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if path else OTSU
-        system = _segmenter(plan, path) if path else _OtsuAlone()
-        sets = {"dev": _known(system, split.dev), "test": _known(system, split.test)}
+        find = _finder(plan, path)
+        sets = {"dev": _known(find, split.dev), "test": _known(find, split.test)}
         if kaggle is not None:
-            sets["kaggle"] = _unknown(system, kaggle, submission=plan.out / f"submission-{name}.csv")
+            sets["kaggle"] = _unknown(find, kaggle, submission=plan.out / f"submission-{name}.csv")
         results[name] = {
             key: _scored(
                 folder / f"{name}-{key}.json",
@@ -132,16 +122,22 @@ def _segmenter(plan: PaperPlan, path: Path) -> Segmenter:
     return segmenter_of(module, paper_config(plan, path.stem, lr=facts["lr"]), recipe=PAPER_RECIPE)
 
 
-def _known(system: _System, samples: Iterable[Sample]) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
+def _finder(plan: PaperPlan, path: Path | None) -> Find:
+    """Give what finds the nuclei of a plane: a network, or the paper's chain with the grey picture for a map."""
+    if path is None:
+        return lambda plane: PAPER_RECIPE.apply(NORMALIZER(plane), ("mask",))
+    segmenter = _segmenter(plan, path)
+    return lambda plane: segmenter.segment_plane(plane)[0]
+
+
+def _known(find: Find, samples: Iterable[Sample]) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
     for sample in samples:
-        yield sample.image_id, sample.labels, system.segment_plane(sample.image)[0]
+        yield sample.image_id, sample.labels, find(sample.image)
 
 
-def _unknown(
-    system: _System, kaggle: KaggleTest, *, submission: Path
-) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
+def _unknown(find: Find, kaggle: KaggleTest, *, submission: Path) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
     """Segment the test set, write the submission, and give the pictures that the solution knows."""
-    found = {image_id: system.segment_plane(next(read().planes()))[0] for image_id, read in list_images(kaggle.images)}
+    found = {image_id: find(next(read().planes())) for image_id, read in list_images(kaggle.images)}
     write_submission(submission, found.items())
     truth = read_labels_source(kaggle.solution, images=kaggle.images)
     common = [image_id for image_id in found if image_id in truth]

@@ -17,9 +17,11 @@ from nucleate.run.scale import ScaleRule  # noqa: TC001 - pydantic looks it up
 from nucleate.train.augment_config import AugmentConfig, CalmConfig, FrozenConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = [
+    "AFTER",
     "CLASSES",
     "MAPS",
     "START",
@@ -27,6 +29,7 @@ __all__ = [
     "CardConfig",
     "TrainConfig",
     "load_config",
+    "merged",
     "parse_config",
     "read_values",
 ]
@@ -39,6 +42,9 @@ CLASSES = ("mask", "edge", "inside")
 
 START = PostRecipe(split="markers", marker_level=0.4, min_area=10)
 """Where tuning begins for networks that learn a distance or a border map."""
+
+AFTER = ("recipe", "spare", "card")
+"""Settings of what follows the training: a trained network is the same whatever they are."""
 
 STATE = "state.safetensors"
 """In the folder of a run, what it goes on with."""
@@ -278,6 +284,16 @@ def parse_config(values: dict[str, Any], origin: str = "settings") -> TrainConfi
         elif first["type"] != "value_error" and isinstance(first["input"], str | int | float):  # ours say it themselves
             wrong += f", got {first['input']!r}"
         raise UsageError(f"{origin}: {wrong}; see docs/reference/training.md") from error
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Give plain settings with some of them changed, table by table; a change to an empty table empties it."""
+    tables = {
+        name: merged(values[name], change)
+        for name, change in changes.items()
+        if change and isinstance(change, dict) and isinstance(values.get(name), dict)
+    }
+    return {**values, **changes, **tables}
 
 
 def read_values(path: Path) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from nucleate.run.segmenter import SegmentSettings
 from nucleate.run.weights import find_model
 from nucleate.score.scores import summarise
 from nucleate.train.batches import atlas_for, prepare
-from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
 from nucleate.train.config import START, STATE
 from nucleate.train.crossfit import Ending, EndingFitter, at_own_scale, cross_fit
@@ -22,7 +21,7 @@ from nucleate.train.loop import FINAL, fit
 from nucleate.train.parallel import rank
 from nucleate.train.pictures import check_nuclei, check_same, keep, taught_facts
 from nucleate.train.quantise import add_int8
-from nucleate.train.shipping import ship
+from nucleate.train.shipping import segmenter_of, ship
 from nucleate.train.tuning import Trials, no_tick, store_maps
 from nucleate.train.validation import mask_iou
 
@@ -133,7 +132,7 @@ def finish(
         The scores that stand in the card: cross-fitted (see `nucleate.train.crossfit`).
     """
     module = final_network(run)
-    start = config.recipe or starting_recipe(config)
+    start = starting_recipe(config)
     diameter = median_diameter(held)
     unscaled = SegmentSettings(scale=1.0)
     segmenter = segmenter_of(module, config, recipe=start, settings=unscaled, diameter_px=diameter)
@@ -161,10 +160,12 @@ def finish(
 
 
 def starting_recipe(config: TrainConfig) -> PostRecipe:
-    """Give the recipe that tuning begins with: markers where the network learns them, else the mask's own distance."""
-    if {"distance", "border", "inside"} & set(config.maps):
-        return START
-    return PostRecipe(split="distance", min_area=10)
+    """Give the recipe that tuning begins with: markers where the network learns them, else the mask's own distance.
+
+    Where the settings have a recipe it is that one, and nothing is tuned.
+    """
+    learns_markers = {"distance", "border", "inside"} & set(config.maps)
+    return config.recipe or (START if learns_markers else PostRecipe(split="distance", min_area=10))
 
 
 def card_scores(found: CrossFit, stored: Sequence[StoredMaps]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ from nucleate.errors import DataError, ModelError, UsageError
 from nucleate.train.augment import seeded
 from nucleate.train.batches import Atlas, Batch, make_batch, steps_per_epoch
 from nucleate.train.checkpoint import facts_of_state, load_state, save_network, save_state
-from nucleate.train.config import STATE, TrainConfig
+from nucleate.train.config import AFTER, STATE, TrainConfig
 from nucleate.train.device import best_precision
 from nucleate.train.losses import loss_of
 from nucleate.train.muon import Muon
@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from nucleate.train.checkpoint import Parts
+
 __all__ = ["BEST", "FINAL", "Run", "fit", "learning_rate"]
 
 BEST = "best.safetensors"
 FINAL = "final.safetensors"
 
-_LATER = ("epochs", "restarts", "recipe", "spare", "card")  # settings that may differ where a run goes on
+_LATER = (*AFTER, "epochs", "restarts")  # settings that may differ where a run goes on
 _CALMER = "try a lower lr, or precision = 'float32'"
 
 _logger = logging.getLogger(__name__)
@@ -118,7 +120,8 @@ def fit(
     module = first_network(config).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(module).requires_grad_(requires_grad=False) if config.ema else None
     optimiser = _optimiser(module, config, place=place)
-    run = _start(config, folder, begun=begun, parts=(module, average, optimiser))
+    parts = (module, average, optimiser)
+    run = _start(config, folder, begun=begun, parts=parts)
     network: Callable[..., Tensor] = share(module, shards=config.shards)
     network = torch.compile(network) if config.compiled else network
     ours = range(rank(), config.shards, size())
@@ -148,7 +151,7 @@ def fit(
             lr = optimiser.param_groups[0]["lr"]
             entry = {"epoch": len(run.history) + 1, "loss": loss_mean, "lr": lr, **measures}
             run.history.append({**entry, "seconds": round(time.perf_counter() - began, 3)})
-            _keep(config, folder, run=run, kept=kept, parts=(module, average, optimiser))
+            _keep(config, folder, run=run, kept=kept, parts=parts)
             report(run)
         meet()
     return run
@@ -243,7 +246,7 @@ def _begun(config: TrainConfig, folder: Path, *, resume: bool) -> Run | None:
     return run
 
 
-def _start(config: TrainConfig, folder: Path, *, begun: Run | None, parts: tuple[Any, Any, Any]) -> Run:
+def _start(config: TrainConfig, folder: Path, *, begun: Run | None, parts: Parts) -> Run:
     if begun is not None:
         load_state(folder / STATE, parts)
     settings, path = config.model_dump_json(indent=1), folder / "config.json"
@@ -269,7 +272,7 @@ def _goes_on(begun: TrainConfig, config: TrainConfig) -> bool:
     )
 
 
-def _keep(config: TrainConfig, folder: Path, *, run: Run, kept: nn.Module, parts: tuple[Any, Any, Any]) -> None:
+def _keep(config: TrainConfig, folder: Path, *, run: Run, kept: nn.Module, parts: Parts) -> None:
     score = run.history[-1]["score"]
     if score > run.best:
         run.best = score

@@ -1,4 +1,4 @@
-"""From a trained network to a model that others run: ONNX file and card, written only after parity is proved.
+"""From a trained network to a model that runs: its card, its segmenter on torch; ONNX, written once parity is proved.
 
 A card holds a hash of its numbers as they were written here. Where they are others by now, as ``nucleate tune`` stores
 them, they are not written over; texts that were written into the card stay in it.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from nucleate.errors import ModelError, UsageError
 from nucleate.nets.engine import TorchEngine
 from nucleate.nets.to_onnx import export_onnx
 from nucleate.run.engine import OnnxEngine
-from nucleate.run.weights import card_text, read_card, write_card
-from nucleate.train.card import card_of
+from nucleate.run.segmenter import Segmenter
+from nucleate.run.weights import ModelCard, card_text, read_card, write_card
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nucleate.post.recipe import PostRecipe
-    from nucleate.run.weights import ModelCard
+    from nucleate.run.segmenter import SegmentSettings
     from nucleate.train.config import TrainConfig
 
-__all__ = ["PARITY", "check_unchanged", "largest_difference", "ship", "write_own_card"]
+__all__ = ["PARITY", "card_of", "check_unchanged", "largest_difference", "segmenter_of", "ship", "write_own_card"]
 
 PARITY = 1e-4
 """Largest difference allowed between the maps of torch and of ONNX Runtime, 0..1."""
@@ -71,6 +72,53 @@ def _hash(text: str) -> str:
     """Hash what stands in a card as it stands there: numbers that a later version adds make no difference."""
     numbers = {name: value for name, value in tomllib.loads(text).items() if name not in _UNCOUNTED}
     return hashlib.sha256(json.dumps(numbers, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def card_of(config: TrainConfig, recipe: PostRecipe, *, weights: bytes, **facts: Any) -> ModelCard:  # noqa: ANN401 - card fields
+    """Describe a trained network.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        How it was trained.
+    recipe : PostRecipe
+        From its maps to nuclei.
+    weights : bytes
+        The ONNX file, for the hash; empty for a network that is only tried out.
+    **facts
+        Further fields of the card.
+    """
+    multiple = 2**config.network.depth
+    texts, normalizer = config.card.model_dump(exclude_none=True, exclude={"ground"}), config.normalizer
+    if config.card.ground is not None:
+        normalizer = replace(normalizer, ground=config.card.ground)
+    # Two 3 x 3 convolutions at each size on the way down and on the way up: so far does a pixel see, and tiles with
+    # such a margin give exactly what the whole picture gives. The plain U-Nets' up-sampling sees a pixel more each.
+    tiling = {"margin": (6 if config.network.name == "flagship" else 7) * multiple, "blend": 0}
+    return ModelCard(
+        **{"name": config.network.name, **tiling, **texts, **facts},
+        network=config.network.to_dict(),
+        normalizer=normalizer,
+        maps=config.maps,
+        recipe=recipe,
+        multiple=multiple,
+        input_size=None if config.full_size else config.resize,
+        sha256=hashlib.sha256(weights).hexdigest(),
+    )
+
+
+def segmenter_of(
+    module: nn.Module,
+    config: TrainConfig,
+    *,
+    recipe: PostRecipe,
+    device: str = "cpu",
+    settings: SegmentSettings | None = None,
+    **facts: Any,  # noqa: ANN401 - card fields
+) -> Segmenter:
+    """Run a network that is in memory, through the one prediction path; `facts` are further fields of its card."""
+    card = card_of(config, recipe, weights=b"", **facts)
+    return Segmenter(TorchEngine(module, device), card, settings=settings)
 
 
 def ship(

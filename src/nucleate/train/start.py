@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nucleate.errors import ModelError, UsageError
 from nucleate.nets.build import build
 from nucleate.run.weights import find_model
+from nucleate.train.config import merged
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -74,14 +75,4 @@ def with_start(values: Mapping[str, Any], *, own: Collection[str] = ()) -> dict[
     if isinstance(said.get("card"), dict):  # of the other tables null is a part of what they say
         said["card"] = {name: value for name, value in said["card"].items() if value is not None}
     said = {name: value for name, value in said.items() if name not in others or value not in (None, {})}
-    return _filled(said, others)
-
-
-def _filled(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """Give plain settings with those of `others` that are not among them, table by table."""
-    both = {
-        name: _filled(value, others[name])
-        for name, value in values.items()
-        if value and isinstance(value, dict) and isinstance(others.get(name), dict)
-    }
-    return {**others, **values, **both}
+    return merged(others, said)

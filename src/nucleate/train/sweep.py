@@ -16,12 +16,12 @@ from nucleate.core.files import make_folder, write_rows, write_text
 from nucleate.core.lock import locked
 from nucleate.core.toml import toml_text
 from nucleate.errors import DataError, UsageError
-from nucleate.train.card import segmenter_of
 from nucleate.train.checkpoint import load_network
 from nucleate.train.finish import starting_recipe, train_network
 from nucleate.train.journal import open_study
 from nucleate.train.loop import FINAL
 from nucleate.train.pictures import check_nuclei, digest_of, digest_of_kinds
+from nucleate.train.shipping import segmenter_of
 from nucleate.train.tuning import parts_of
 from nucleate.train.verdict import kaggle_scores
 
@@ -196,8 +196,8 @@ def _drawn(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 def _score(folder: Path, config: TrainConfig, *, held: Sequence[Sample], device: str) -> float:
     """Give the mean Kaggle score on held-out pictures with a recipe that is the same for all trials."""
-    recipe = config.recipe or starting_recipe(config)
-    segmenter = segmenter_of(load_network(folder / FINAL)[0], config, recipe=recipe, device=device)
+    module, _, _ = load_network(folder / FINAL)
+    segmenter = segmenter_of(module, config, recipe=starting_recipe(config), device=device)
     return float(np.mean(kaggle_scores(segmenter, held)))
 
 

@@ -213,13 +213,13 @@ def tune(
     among = range(len(trials.stored)) if among is None else among
     if "light_level" in grid and recipe.light_level is None and any(trials.stored[place].light for place in among):
         recipe = replace(recipe, light_level=recipe.level)  # else the one level could not move without the other
+
+    def score(tried: PostRecipe, places: Sequence[int] = among) -> float:
+        return float(trials.kaggle(tried, places).mean())
+
     if len(among) >= 2 * _FEW:
         few = among[:: len(among) // _FEW]
-        recipe = _descend(recipe, lambda tried: float(trials.kaggle(tried, few).mean()), grid=grid)
-
-    def score(tried: PostRecipe) -> float:
-        return float(trials.kaggle(tried, among).mean())
-
+        recipe = _descend(recipe, lambda tried: score(tried, few), grid=grid)
     best = _descend(recipe, score, grid=grid)
     found = _loosen(best, score, grid=grid, least=score(best) - spare) if spare else best
     return found, score(found)
