@@ -12,7 +12,7 @@ from tests.data.files import png, read_samples, write
 
 from nucleate.data.check import check_dataset
 from nucleate.data.coco import coco_pictures, coco_regions
-from nucleate.data.parsing import Damaged
+from nucleate.data.parsing import outline_damage
 from nucleate.data.truth import read_labels_source
 from nucleate.errors import DataError
 
@@ -98,7 +98,7 @@ def test_parts_of_one_nucleus_take_the_memory_of_their_box() -> None:
 
 
 def test_want_of_memory_is_no_damage() -> None:
-    with pytest.raises(MemoryError), Damaged("x"):
+    with pytest.raises(MemoryError), outline_damage("x"):
         raise MemoryError
-    with pytest.raises(DataError, match="cannot read the outlines in x: two; export them again"), Damaged("x"):
+    with pytest.raises(DataError, match="cannot read the outlines in x: two; export them again"), outline_damage("x"):
         raise ValueError("two")

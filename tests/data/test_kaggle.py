@@ -57,7 +57,7 @@ def test_a_part_of_a_set(tmp_path: Path) -> None:
     path = pack(tmp_path / "s.zip", {**two_nuclei("train/"), **two_nuclei("test/")})
     with pytest.raises(DataError, match="image one occurs twice"):
         kaggle.samples_of(open_source(path))
-    parts = open_source(f"{path}::test"), open_source(path, part="train")
+    parts = open_source(f"{path}::test"), open_source(f"{path}::train")
     assert [len(kaggle.samples_of(source)) for source in parts] == [2, 2]
 
 

@@ -128,7 +128,7 @@ def test_imagejs_other_areas() -> None:
 def test_cocos_three_ways_to_say_a_mask(segmentation: object) -> None:
     listed = coco_pictures(_coco(segmentation), "coco.json")
     assert listed is not None
-    regions = coco_regions(listed["a"]["annotations"], "coco.json", shape=(5, 6))
+    regions = coco_regions(listed["a"].annotations, "coco.json", shape=(5, 6))
     assert np.array_equal(paint_regions(regions, (5, 6)), TRUTH)
 
 
@@ -136,7 +136,7 @@ def test_a_mask_of_another_size_than_its_image_is_refused() -> None:
     listed = coco_pictures(_coco({"size": [6, 5], "counts": [6, 2, 3, 2, 3, 2, 12]}), "coco.json")
     assert listed is not None
     with pytest.raises(DataError, match=r"coco\.json has a mask of \(6, 5\), its image is \(5, 6\)"):
-        coco_regions(listed["a"]["annotations"], "coco.json", shape=(5, 6))
+        coco_regions(listed["a"].annotations, "coco.json", shape=(5, 6))
 
 
 def test_pictures_of_ours_go_by_the_names_of_their_results(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_pictures_of_ours_go_by_the_names_of_their_results(tmp_path: Path) -> No
     join_coco(tmp_path / "coco.json", [tmp_path / "0.json", tmp_path / "1.json"])
     listed = coco_pictures((tmp_path / "coco.json").read_bytes(), "coco.json")
     assert listed is not None
-    assert {key: one["file_name"] for key, one in listed.items()} == {
+    assert {key: one.file_name for key, one in listed.items()} == {
         "deep/0": "deep.tif", "deep/1": "deep.tif", "a-2": "a.png",
     }  # fmt: skip
 
@@ -177,7 +177,7 @@ def test_our_exports_come_back(tmp_path_factory: pytest.TempPathFactory, labels:
     found = {
         "geojson": geojson_regions((folder / "a.geojson").read_bytes(), "a", shape=shape),
         "imagej": roi_regions((folder / "a.zip").read_bytes(), "a", shape=shape),
-        "coco": coco_regions(listed["a"]["annotations"], "a", shape=shape),
+        "coco": coco_regions(listed["a"].annotations, "a", shape=shape),
     }
     for name, regions in found.items():
         assert np.array_equal(paint_regions(regions, shape), labels), name

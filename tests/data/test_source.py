@@ -37,7 +37,7 @@ def test_zip_and_folder_list_the_same(tmp_path: Path) -> None:
 def test_a_part_can_be_chosen(tmp_path: Path, kind: str) -> None:
     path = pack(tmp_path / "set.zip", FILES) if kind == "zip" else write(tmp_path / "set", FILES)
     assert open_source(f"{path}::b").names == ["b/x.txt"]
-    assert open_source(path, part="a/").names == ["a/y.txt"]
+    assert open_source(f"{path}::a/").names == ["a/y.txt"]
     with pytest.raises(UsageError, match="no folder 'c'"):
         open_source(f"{path}::c")
 

@@ -13,7 +13,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
-from nucleate.data.parsing import Damaged, quiet, read_json, ring
+from nucleate.data.parsing import outline_damage, quiet, read_json, ring
 from nucleate.data.regions import Region, enclosing, region_of_rings, without
 from nucleate.errors import DataError
 
@@ -64,7 +64,7 @@ def geojson_regions(data: bytes, name: str, *, shape: Shape, note: Note = quiet)
     parsed = read_json(data, name)
     found = []
     places = set()
-    with Damaged(name):
+    with outline_damage(name):
         features = _features(parsed)
         if features is None:
             raise DataError(f"{name} is no GeoJSON: no features or geometry in it; export it again")
@@ -130,7 +130,7 @@ def roi_regions(data: bytes, name: str, *, shape: Shape, note: Note = quiet) -> 
     areas = {ROI_TYPE.POLYGON, ROI_TYPE.RECT, ROI_TYPE.OVAL, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED}
     found = []
     places = set()
-    with Damaged(name):
+    with outline_damage(name):
         rois = [ImagejRoi.frombytes(content) for content in _rois(data, name)]
         for roi in rois:
             if roi.roitype in areas:
@@ -173,7 +173,7 @@ def xml_regions(data: bytes, name: str, *, shape: Shape, note: Note = quiet) -> 
     parser.StartElementHandler = start
     parser.StartDoctypeDeclHandler = refuse
     parser.EntityDeclHandler = refuse
-    with Damaged(name):
+    with outline_damage(name):
         parser.Parse(data, True)
         found = [
             (region_of_rings([ring(r)], shape), hole) for r, hole in zip(rings, negative, strict=True) if len(r) > 2

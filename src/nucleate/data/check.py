@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,18 +54,10 @@ KINDS = {
 }
 """Kinds of findings and what each means."""
 
-FATAL = frozenset(
-    {
-        "unreadable file",
-        "another size",
-        "no annotation",
-        "no image",
-        "outside the picture",
-        "region",
-        "binary mask",
-        "nothing annotated",
-    }
-)
+FATAL = frozenset({
+    "unreadable file", "another size", "no annotation", "no image", "outside the picture", "region", "binary mask",
+    "nothing annotated",
+})  # fmt: skip
 """Kinds with which the sample cannot be used."""
 
 
@@ -159,10 +151,10 @@ def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | No
     pairs = folders.find_pairs(source, named)
     outlined = [] if entries or pairs else find_outlined(source, named)
     checker = _Checker(source, report)
-    checks: list[Callable[[], None]] = [
-        *(functools.partial(checker.check_entry, one) for one in entries),
-        *(functools.partial(checker.check_pair, one) for one in pairs),
-        *(functools.partial(checker.check_outlined, one) for one in outlined),
+    checks = [
+        *(partial(checker.check_entry, one) for one in entries),
+        *(partial(checker.check_pair, one) for one in pairs),
+        *(partial(checker.check_outlined, one) for one in outlined),
     ]
     if not checks:
         raise DataError(f"{source} has no known layout: got {len(source.names)} files; see `nucleate check --help`")
@@ -205,18 +197,9 @@ class _Checker:
         painted = None if image is None else np.zeros(image.shape[:2], np.int32)
         masks = _Masks(image_id, self.report, painted)
         for name in entry.masks:
-            mask = self._read(image_id, name, read=functools.partial(read_mask, self.source, name))
-            if mask is None:
-                continue
-            if painted is not None and mask.shape != painted.shape:
-                detail = f"{mask.shape}, image {painted.shape}"
-                self.report.add("another size", image_id, place=name, detail=detail)
-                continue
-            box = _box(mask)
-            if box is None:
-                self.report.add("empty mask", image_id, place=name)
-            else:
-                masks.check(name, box, crop=mask[box] != 0)
+            mask = self._read(image_id, name, read=partial(read_mask, self.source, name))
+            if mask is not None and self._fits(image_id, name, shape=mask.shape, image=painted):
+                masks.check(name, mask != 0)
         if painted is not None:
             self._keep(image_id, (entry.masks or (entry.image,))[0], labels=painted)
 
@@ -226,9 +209,7 @@ class _Checker:
         if entry.image is None:
             self.report.add("no image", image_id, place=place)
         elif (image := self._image(image_id, entry.image)) is not None:
-            if shape not in {None, image.shape[:2]}:
-                detail = f"{shape}, image {image.shape[:2]}"
-                self.report.add("another size", image_id, place=place, detail=detail)
+            if shape is not None and not self._fits(image_id, place, shape=shape, image=image):
                 return
             shape = image.shape[0], image.shape[1]
         if entry.read is None:
@@ -240,7 +221,7 @@ class _Checker:
         def note(what: str) -> None:
             self.report.add("passed over", image_id, place=place, detail=what)
 
-        regions = self._read(image_id, place, read=functools.partial(entry.regions, shape, note=note))
+        regions = self._read(image_id, place, read=partial(entry.regions, shape, note=note))
         if regions is None:
             return
         if not regions:
@@ -251,16 +232,8 @@ class _Checker:
         masks = _Masks(image_id, self.report, painted)
         # The smaller keep what they share with larger ones, so they come first here.
         for index in reversed(painting_order(regions)):
-            region, name = regions[index], f"{place}, outline {index + 1}"
-            inner = _box(region.mask) if region.mask.size else None
-            if inner is None:
-                self.report.add("empty mask", image_id, place=name)
-                continue
-            rows, cols = (
-                slice(part.start + first, part.stop + first)
-                for part, first in zip(inner, (region.top, region.left), strict=True)
-            )
-            masks.check(name, (rows, cols), crop=region.mask[inner])
+            region = regions[index]
+            masks.check(f"{place}, outline {index + 1}", region.mask, corner=(region.top, region.left))
         self._keep(image_id, place, labels=painted)
 
     def check_pair(self, pair: folders.Pair) -> None:
@@ -276,9 +249,7 @@ class _Checker:
         stored = self._read(image_id, name, read=lambda: stored_labels(self.source.read(name), name))
         if stored is None:
             return
-        if image is not None and stored.shape != image.shape[:2]:
-            detail = f"{stored.shape}, image {image.shape[:2]}"
-            self.report.add("another size", image_id, place=name, detail=detail)
+        if not self._fits(image_id, name, shape=stored.shape, image=image):
             return
         labels = relabel(stored)
         boxes = ndimage.find_objects(labels)
@@ -304,6 +275,13 @@ class _Checker:
         except DataError as error:
             self.report.add("unreadable file", image_id, place=name, detail=str(error))
             return None
+
+    def _fits(self, image_id: str, name: str, *, shape: tuple[int, ...], image: NDArray[Any] | None) -> bool:
+        """Tell whether what is annotated is as large as its image, if that could be read."""
+        if image is None or shape == image.shape[:2]:
+            return True
+        self.report.add("another size", image_id, place=name, detail=f"{shape}, image {image.shape[:2]}")
+        return False
 
     def _keep(self, image_id: str, name: str, *, labels: NDArray[np.int32]) -> None:
         if labels.any():
@@ -331,8 +309,15 @@ class _Masks:
     count: int = 0
     known: dict[bytes, str] = field(default_factory=dict)
 
-    def check(self, name: str, box: tuple[slice, slice], *, crop: NDArray[np.bool_]) -> None:
-        """Look at one mask that has pixels, within its box."""
+    def check(self, name: str, mask: NDArray[np.bool_], *, corner: tuple[int, int] = (0, 0)) -> None:
+        """Look at one mask, whose first pixel lies at `corner` of the image."""
+        rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not rows.size:
+            self.report.add("empty mask", self.image_id, place=name)
+            return
+        crop = mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+        top, left = int(rows[0]) + corner[0], int(cols[0]) + corner[1]
+        box = slice(top, top + crop.shape[0]), slice(left, left + crop.shape[1])
         self.report.nuclei += 1
         _check_nucleus(crop, self.image_id, place=name, report=self.report)
         if self.painted is not None:
@@ -356,12 +341,3 @@ def _check_orphans(source: Source, entries: list[kaggle.KaggleEntry], *, report:
         lies_in = place.parent.name.lower()
         if name not in used and lies_in in {"images", "masks"} and place.suffix.lower() in PICTURE_SUFFIXES:
             report.add("stray file", place.parent.parent.name, place=name)
-
-
-def _box(mask: NDArray[Any]) -> tuple[slice, slice] | None:
-    rows = np.flatnonzero(mask.max(axis=1))
-    if rows.size == 0:
-        return None
-    band = mask[rows[0] : rows[-1] + 1]
-    columns = np.flatnonzero(band.max(axis=0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.endings import stem_of
 from nucleate.core.pieces import count_pieces
-from nucleate.data.parsing import Damaged, quiet, read_json, ring
+from nucleate.data.parsing import outline_damage, quiet, read_json, ring
 from nucleate.data.regions import Region, region_of_rings, region_of_runs, union
 from nucleate.errors import DataError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Shape = tuple[int, int]
     Note = Callable[[str], None]
 
-__all__ = ["coco_pictures", "coco_regions", "file_names"]
+__all__ = ["CocoPicture", "coco_pictures", "coco_regions", "file_names"]
 
 _FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")')
 _OURS = "nucleate"  # the description that `nucleate.export.coco` writes
@@ -32,17 +33,39 @@ _NO_NUCLEI = _CELLS | {
 }  # fmt: skip
 
 
-def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
+@dataclass(frozen=True)
+class CocoPicture:
+    """What a COCO file says of one picture.
+
+    Parameters
+    ----------
+    file_name : str
+        Its path as the file gives it, with forward slashes.
+    shape : (int, int), optional
+        Rows and columns, where the file gives them.
+    annotations : list of dict
+        Its nuclei, as in the file.
+    left_out : str
+        How many of its outlines are no nuclei by their category, and of which; "" where there are none.
+    """
+
+    file_name: str
+    shape: Shape | None
+    annotations: list[dict[str, Any]]
+    left_out: str
+
+
+def coco_pictures(data: bytes, name: str) -> dict[str, CocoPicture] | None:
     """List the pictures of a COCO file; None if it is JSON of another kind.
 
     Returns
     -------
     dict
-        Id -> ``{"file_name": str, "shape": (rows, columns) or None, "annotations": [...], "left_out": str}``. The id
-        is the file's name without folders and ending; in files of ours (`nucleate.export.coco`) the name of the
-        results, of a plane of a stack with its number: ``stack/0``. Where annotations are of several categories, those
-        whose names are not of nuclei (cell, cytoplasm, membrane, nucleolus, micronucleus, tissue, background, artefact,
-        debris, region, ROI, ignore) are not listed, and the text says which; cells are if there is nothing else.
+        Id -> picture. The id is the file's name without folders and ending; in files of ours
+        (`nucleate.export.coco`) the name of the results, of a plane of a stack with its number: ``stack/0``. Where
+        annotations are of several categories, those whose names are not of nuclei (cell, cytoplasm, membrane,
+        nucleolus, micronucleus, tissue, background, artefact, debris, region, ROI, ignore) are left out; cells are
+        taken if there is nothing else.
 
     Raises
     ------
@@ -52,7 +75,7 @@ def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
     parsed = read_json(data, name)
     if not isinstance(parsed, dict) or not {"images", "annotations"} <= parsed.keys():
         return None
-    with Damaged(name):
+    with outline_damage(name):
         ours = (parsed.get("info") or {}).get("description") == _OURS
         dropped = _no_nuclei(parsed)
         annotations: dict[str, list[Any]] = {_id(entry["id"]): [] for entry in parsed["images"]}
@@ -60,7 +83,7 @@ def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
             if _id(one["image_id"]) not in annotations:
                 raise DataError(f"{name} outlines image {one['image_id']}, which it does not list; export it again")
             annotations[_id(one["image_id"])].append(one)
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, CocoPicture] = {}
         for entry in parsed["images"]:
             file_name = str(entry["file_name"]).replace("\\", "/")
             image_id = stem_of(file_name)
@@ -69,11 +92,8 @@ def coco_pictures(data: bytes, name: str) -> dict[str, dict[str, Any]] | None:
             if image_id in found:
                 raise DataError(f"{name} has several pictures called {file_name}; give each a name of its own")
             sized = entry.get("height") is not None and entry.get("width") is not None
-            found[image_id] = {
-                "file_name": file_name,
-                "shape": (int(entry["height"]), int(entry["width"])) if sized else None,
-                **_sorted_out(annotations[_id(entry["id"])], dropped),
-            }
+            shape = (int(entry["height"]), int(entry["width"])) if sized else None
+            found[image_id] = CocoPicture(file_name, shape, *_sorted_out(annotations[_id(entry["id"])], dropped))
         return found
 
 
@@ -102,7 +122,7 @@ def coco_regions(annotations: list[dict[str, Any]], name: str, *, shape: Shape, 
         If one is damaged, has a box and no outline, or all are crowds: the picture would count as without nuclei.
     """
     found: list[Region] = []
-    with Damaged(name):
+    with outline_damage(name):
         for one in annotations:
             code = one.get("segmentation")
             if not code:
@@ -146,15 +166,14 @@ def _no_nuclei(parsed: dict[str, Any]) -> dict[str, str]:
     return {one: names[one] for one in sorted(known)} if len(used) > 1 else {}
 
 
-def _sorted_out(annotations: list[dict[str, Any]], dropped: dict[str, str]) -> dict[str, Any]:
-    left = [one for one in annotations if _id(one.get("category_id")) in dropped]
-    named = ", ".join(sorted({dropped[_id(one["category_id"])] for one in left}))
-    return {
-        "annotations": [one for one in annotations if _id(one.get("category_id")) not in dropped],
-        "left_out": f"{len(left)} of {len(annotations)} outlines: no nuclei by their category ({named})"
-        if left
-        else "",
-    }
+def _sorted_out(annotations: list[dict[str, Any]], dropped: dict[str, str]) -> tuple[list[dict[str, Any]], str]:
+    """Take out the annotations of categories that are dropped, and say how many they are; "" if there are none."""
+    kept = [one for one in annotations if _id(one.get("category_id")) not in dropped]
+    if len(kept) == len(annotations):
+        return kept, ""
+    categories = {_id(one.get("category_id")) for one in annotations}
+    named = ", ".join(sorted({dropped[one] for one in categories & dropped.keys()}))
+    return kept, f"{len(annotations) - len(kept)} of {len(annotations)} outlines: no nuclei by their category ({named})"
 
 
 def _decompress(text: str) -> list[int]:

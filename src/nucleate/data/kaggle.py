@@ -7,6 +7,7 @@ the first of them in the order of their file names. A sole mask may be a label i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -85,11 +86,10 @@ def find_entries(source: Source) -> list[KaggleEntry]:
             continue
         named = any(image_id in {picture_id(name), PurePosixPath(name).stem} for name in names)
         if len(names) > 1:
-            if found or named:
-                crowded = str(PurePosixPath(folder, "images"))
+            crowded = str(PurePosixPath(folder, "images")) if found or named else crowded
             continue
-        paired = {*map(_bare, names)} & {*map(_bare, found)}  # the mask is called as the picture: a set of pairs
-        if not named and (not found or paired):
+        is_pair = not {*map(_bare, names)}.isdisjoint(map(_bare, found))  # the mask is called as the picture
+        if not named and (is_pair or not found):
             continue
         if image_id in entries:
             where = f"{entries[image_id].image} and {names[0]}"
@@ -137,18 +137,15 @@ def list_images(path: Path | str) -> list[tuple[str, Callable[[], Image]]]:
         If the layout is another one.
     """
     source = open_source(path)
+    return [(entry.image_id, partial(_read_image, source, entry)) for entry in _entries(source)]
 
-    def opener(entry: KaggleEntry) -> Callable[[], Image]:
-        def read() -> Image:
-            try:
-                pixels = read_picture(source, entry.image)
-            except DataError as error:
-                raise InputError(str(error)) from error
-            return Image(pixels, "YX" if pixels.ndim == 2 else "YXS", name=entry.image_id)
 
-        return read
-
-    return [(entry.image_id, opener(entry)) for entry in _entries(source)]
+def _read_image(source: Source, entry: KaggleEntry) -> Image:
+    try:
+        pixels = read_picture(source, entry.image)
+    except DataError as error:
+        raise InputError(str(error)) from error
+    return Image(pixels, "YX" if pixels.ndim == 2 else "YXS", name=entry.image_id)
 
 
 def samples_of(source: Source) -> list[Sample]:

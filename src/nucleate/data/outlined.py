@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from nucleate.core.endings import alone, stem_of, without_ending, without_extras
 from nucleate.core.names import read_names
 from nucleate.data.annotations import READERS, begins_as_geojson, is_geojson
-from nucleate.data.coco import coco_pictures, coco_regions, file_names
+from nucleate.data.coco import CocoPicture, coco_pictures, coco_regions, file_names
 from nucleate.data.pixels import PICTURE_SUFFIXES, read_picture
 from nucleate.data.regions import Region, faults, paint_regions
 from nucleate.data.sample import Sample
@@ -32,7 +32,7 @@ __all__ = ["Outlined", "drawn_on", "find_outlined", "first_logged", "names_in", 
 
 _Note: TypeAlias = Callable[[str], None]
 _Reader: TypeAlias = Callable[[tuple[int, int], _Note], list[Region]]
-_Coco: TypeAlias = list[tuple[str, dict[str, dict[str, Any]]]]
+_Coco: TypeAlias = list[tuple[str, dict[str, CocoPicture]]]  # each COCO file, and its pictures by id
 
 _logger = logging.getLogger(__name__)
 _ENDINGS = re.compile(r"^RoiSet[-_. ]?(?=.)|(?<=.)([-_. ]RoiSet|[-._]rois|\.labels|_annotations)$", re.IGNORECASE)
@@ -138,7 +138,7 @@ def drawn_on(source: Source, names: Collection[str]) -> set[str]:
         return set()
     files, of_coco = _annotations(source, of=names)
     stems = {without_extras(_outline_id(name)) for name in files}
-    listed = {PurePosixPath(one["file_name"]).name for _, found in of_coco for one in found.values()}
+    listed = {PurePosixPath(one.file_name).name for _, found in of_coco for one in found.values()}
     return {name for name in names if _bare(name) in stems or PurePosixPath(name).name in listed}
 
 
@@ -220,13 +220,13 @@ def _coco(source: Source, pictures: list[str], *, files: _Coco) -> list[Outlined
         named.setdefault(PurePosixPath(path).name, []).append(path)
     found: dict[str, Outlined] = {}
     for name, listed in files:
-        for image_id, entry in listed.items():
+        for image_id, one in listed.items():
             if image_id in found:
                 raise DataError(
                     f"{source}: two pictures of id {image_id} in {found[image_id].outlines}, {name}; rename one"
                 )
-            picture = _named_by(source, name, file_name=entry["file_name"], named=named)
-            found[image_id] = Outlined(image_id, picture, name, _coco_reader(f"{source}/{name}", entry), entry["shape"])
+            picture = _named_by(source, name, file_name=one.file_name, named=named)
+            found[image_id] = Outlined(image_id, picture, name, _coco_reader(f"{source}/{name}", one), one.shape)
     used = {entry.image for entry in found.values()}
     for image_id, path in _by_id(source, {path: stem_of(path) for path in pictures if path not in used}).items():
         found.setdefault(image_id, Outlined(image_id, path, None, None))
@@ -249,11 +249,11 @@ def _named_by(source: Source, name: str, *, file_name: str, named: dict[str, lis
     return candidates[0] if candidates else None
 
 
-def _coco_reader(name: str, entry: dict[str, Any]) -> _Reader:
+def _coco_reader(name: str, picture: CocoPicture) -> _Reader:
     def read(shape: tuple[int, int], note: _Note) -> list[Region]:
-        if entry["left_out"]:
-            note(entry["left_out"])
-        return coco_regions(entry["annotations"], name, shape=shape, note=note)
+        if picture.left_out:
+            note(picture.left_out)
+        return coco_regions(picture.annotations, name, shape=shape, note=note)
 
     return read
 

@@ -1,7 +1,8 @@
-"""What every reader of annotation files does: JSON, corners, and whatever damage raises as one line."""
+"""What the readers of a data set share: whatever damage raises as one line, JSON, corners."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -10,39 +11,52 @@ import numpy as np
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
     from numpy.typing import NDArray
 
-__all__ = ["Damaged", "quiet", "read_json", "ring"]
+__all__ = ["damage", "outline_damage", "quiet", "read_json", "ring"]
 
 
 def quiet(_: str) -> None:
     """Tell nobody."""
 
 
-class Damaged:
-    """Turns whatever a damaged file makes the parsers raise into one line.
+@contextlib.contextmanager
+def damage(what: str, *, cure: str) -> Iterator[None]:
+    """Turn whatever a damaged file makes parsers and decoders raise into one line: their errors have no common root.
 
     Parameters
     ----------
-    name : str
-        The file, for the message.
+    what : str
+        What cannot be done if the file is damaged, such as ``decode a.png``.
+    cure : str
+        What the user is to do.
 
     Raises
     ------
     DataError
-        In the place of any other error; of want of memory the file is not to blame.
+        In the place of any other error but want of memory, for which the file is not to blame.
+
+    Examples
+    --------
+    >>> with damage("count a.txt", cure="save it again"):
+    ...     int("x")
+    Traceback (most recent call last):
+    nucleate.errors.DataError: cannot count a.txt: invalid literal for int() with base 10: 'x'; save it again
     """
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:
+        raise DataError(f"cannot {what}: {_reason(error) or type(error).__name__}; {cure}") from error
 
-    def __init__(self, name: str) -> None:
-        self.name = name
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, DataError | MemoryError):
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
-            raise DataError(f"cannot read the outlines in {self.name}: {reason}; export them again") from error
+def outline_damage(name: str) -> AbstractContextManager[None]:
+    """Turn whatever a damaged file of outlines raises into one line, as `damage`."""
+    return damage(f"read the outlines in {name}", cure="export them again")
 
 
 def read_json(data: bytes, name: str) -> Any:  # noqa: ANN401 - whatever the file holds
@@ -56,7 +70,7 @@ def read_json(data: bytes, name: str) -> Any:  # noqa: ANN401 - whatever the fil
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{name} is no JSON: {' '.join(str(error).split())[:120]}; export it again") from error
+        raise DataError(f"{name} is no JSON: {_reason(error)}; export it again") from error
 
 
 def ring(corners: Any) -> NDArray[np.float64]:  # noqa: ANN401 - as the file has it
@@ -71,3 +85,7 @@ def ring(corners: Any) -> NDArray[np.float64]:  # noqa: ANN401 - as the file has
     if found.ndim != 2 or found.shape[1] < 2 or not np.isfinite(found).all():
         raise ValueError(f"a polygon has corners of shape {found.shape}, or infinite ones")
     return found[:, :2]
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

@@ -8,19 +8,21 @@ import io
 import math
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.labels import relabel
 from nucleate.core.text import one_line
 from nucleate.data import source as limits
+from nucleate.data.parsing import damage
+from nucleate.data.stacks import join_planes
 from nucleate.errors import DataError, InputError, TooLargeError
 from nucleate.io.faults import check_size, quiet
 from nucleate.io.images import open_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
     from tifffile import TiffFile
@@ -43,7 +45,6 @@ __all__ = [
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
 """Endings of the files that count as pictures in a data set, in lower case."""
 
-_Found = TypeVar("_Found")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_KIND, _PNG_PALETTE = 25, b"\x03"  # place and value of the colour type
@@ -152,16 +153,16 @@ def decode_label_planes(data: bytes, name: str) -> NDArray[np.int32]:
     DataError
         As `stored_labels`, but for stacks along depth or time.
     """
-    planes = _guarded(lambda: _tiff_planes(data, name), name) if data.startswith(_TIFF) else None
+    planes = None
+    if data.startswith(_TIFF):
+        with _decoding(name):
+            planes = _tiff_planes(data, name)
     if planes is None:
         return decode_labels(data, name)
     stored = _whole_numbers(planes, name)
-    labels = np.zeros(stored.shape, np.int32)
-    count = 0
-    for plane, found in zip(labels, map(relabel, stored), strict=True):
-        plane[...] = np.where(found > 0, found + count, 0)
-        count += int(found.max(initial=0))
-    return labels
+    for plane in stored:
+        plane[...] = relabel(plane)
+    return join_planes(list(stored))
 
 
 def stored_labels(data: bytes, name: str) -> NDArray[Any]:
@@ -210,22 +211,18 @@ def _whole_numbers(pixels: NDArray[Any], name: str) -> NDArray[Any]:
     return pixels
 
 
-def _guarded(read: Callable[[], _Found], name: str) -> _Found:
-    try:
-        with quiet():  # decoders warn about harmless oddities of files (tags, chunks); damage raises
-            return read()
-    except (DataError, MemoryError):
-        raise
-    except Exception as error:
-        # Decoders raise errors of their own, without a common root.
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise DataError(f"cannot decode {name}: {reason}; restore the file or remove it") from error
+@contextlib.contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    # Decoders warn about harmless oddities of files (tags, chunks); damage raises.
+    with damage(f"decode {name}", cure="restore the file or remove it"), quiet():
+        yield
 
 
 def _decode(data: bytes, name: str) -> NDArray[Any]:
     if not data:
         raise DataError(f"cannot decode {name}: the file is empty; restore the file or remove it")
-    pixels = _guarded(lambda: _by_format(data, name), name)
+    with _decoding(name):
+        pixels = _by_format(data, name)
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[-1] > 4) or pixels.size == 0:
         raise _no_single(name, pixels.shape)
     if pixels.dtype.kind not in "buif":
@@ -271,11 +268,8 @@ def _tiff(data: bytes, name: str) -> NDArray[Any]:
         if alike > 1:
             raise DataError(f"{name} is no single picture: got {alike} pages; give one picture a file")
         _check_size(name, series.nbytes)
-        pixels = np.asarray(series.asarray(squeeze=False))
-        axes = series.get_axes(squeeze=False)
-        single = tuple(i for i, axis in enumerate(axes) if pixels.shape[i] == 1 and axis not in "YX")
-        pixels = pixels.squeeze(axis=single)
-        axes = "".join(axis for i, axis in enumerate(axes) if i not in single)
+        # Squeezed are axes of length 1, but for rows and columns.
+        pixels, axes = np.asarray(series.asarray(squeeze=True)), series.get_axes(squeeze=True)
         if "S" in axes:
             pixels = np.moveaxis(pixels, axes.index("S"), -1)
             axes = axes.replace("S", "") + "S"

@@ -44,7 +44,7 @@ FOLDS = 4
 _USED = {*PICTURE_SUFFIXES, *READERS, ".npy"}  # endings of the files that some layout is read from
 
 
-def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "") -> list[Sample]:
+def load_samples(path: Path | str, *, cache: Path | None = None) -> list[Sample]:
     """Load a training set, from the cache where it was read before.
 
     Parameters
@@ -56,8 +56,6 @@ def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "")
         Folder for the cache file; ``$NUCLEATE_CACHE`` or the user's cache folder when None.
         The file's name is a hash of the place, of the pictures and annotations there and of the version of nucleate,
         so a changed data set is read anew, and so is one that an older version read; what was kept of it goes.
-    part : str
-        The folder inside, as an alternative to the colons.
 
     Returns
     -------
@@ -71,7 +69,7 @@ def load_samples(path: Path | str, *, cache: Path | None = None, part: str = "")
         If the layout is not known or something in it cannot be used (``nucleate check`` lists everything), or most
         label images are binary masks.
     """
-    source = open_source(path, part=part)
+    source = open_source(path)
     key = _key(source)
     folder = store.cache_folder() if cache is None else cache
     samples = store.load(folder, key)
@@ -201,9 +199,7 @@ def grouped_folds(samples: Sequence[Sample], n: int, *, seed: int) -> list[Sampl
         raise DataError(
             f"cannot make {n} folds of {len(sizes)} images or fields of view; annotate more, or hold out other images"
         )
-    groups = sorted(sizes)
-    np.random.default_rng(seed).shuffle(groups)
-    fold_of = deal({group: sizes[group] for group in groups}, n)
+    fold_of = deal(_shuffled(sizes, seed), n)
     return [replace(sample, fold=fold_of[sample.group]) for sample in samples]
 
 
@@ -249,19 +245,24 @@ def hold_out(samples: Sequence[Sample], share: float, *, seed: int) -> tuple[lis
     sizes = Counter(sample.group for sample in samples)
     if not 0 < share < 1 or len(sizes) < 2:
         raise DataError(f"cannot hold out a share of {share} of {len(sizes)} groups; use 0.1 to 0.9 of two or more")
-    groups = sorted(sizes)
-    np.random.default_rng(seed).shuffle(groups)
+    groups = _shuffled(sizes, seed)
     most = len(samples) / 2 if share <= 0.5 else len(samples) - 1
     taken: set[str] = set()
     held = 0
-    for group in groups:
+    for group, size in groups.items():
         # Taken if that comes nearer to the share than to leave it.
-        if held + sizes[group] / 2 <= share * len(samples) and held + sizes[group] <= most:
+        if held + size / 2 <= share * len(samples) and held + size <= most:
             taken.add(group)
-            held += sizes[group]
+            held += size
     if not taken:  # each is too large
-        taken.add(min(groups, key=sizes.__getitem__))
+        taken.add(min(groups, key=groups.__getitem__))
     return [s for s in samples if s.group not in taken], [s for s in samples if s.group in taken]
+
+
+def _shuffled(sizes: Mapping[str, int], seed: int) -> dict[str, int]:
+    groups = sorted(sizes)
+    np.random.default_rng(seed).shuffle(groups)
+    return {group: sizes[group] for group in groups}
 
 
 def _key(source: Source) -> str:

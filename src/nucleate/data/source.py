@@ -212,7 +212,7 @@ class ZipSource(Source):
         return digest.hexdigest()
 
 
-def open_source(path: Path | str, *, part: str = "") -> Source:
+def open_source(path: Path | str) -> Source:
     """Open a data set for reading.
 
     Parameters
@@ -220,8 +220,6 @@ def open_source(path: Path | str, *, part: str = "") -> Source:
     path : path-like
         A folder, a zip, or either with a folder inside it behind two colons: ``subset.zip::train``. A file of another
         kind is a data set of one file, and so is a zip of ImageJ's regions only: they are those of one picture.
-    part : str
-        The folder inside, as an alternative to the colons.
 
     Raises
     ------
@@ -230,7 +228,7 @@ def open_source(path: Path | str, *, part: str = "") -> Source:
     DataError
         If it is a damaged zip.
     """
-    text = str(path)
+    text, part = str(path), ""
     if _PART in text and not Path(text).exists():
         text, part = text.rsplit(_PART, 1)
     place = Path(text)

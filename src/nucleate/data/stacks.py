@@ -75,6 +75,7 @@ def join_planes(planes: Sequence[NDArray[Any]]) -> NDArray[np.int32]:
         raise DataError(f"the planes of a stack are of several sizes: got {sorted(shapes)}; export it again")
     joined, count = np.zeros((len(planes), *planes[0].shape), np.int32), 0
     for target, plane in zip(joined, planes, strict=True):
-        target[...] = np.where(plane > 0, plane + count, 0)
+        target[...] = plane
+        target[target > 0] += count
         count = max(count, int(target.max(initial=0)))
     return joined if len(planes) > 1 else joined[0]

@@ -201,7 +201,7 @@ class _Canvas:
         self.centres: list[tuple[float, float]] = []
         self.radii: list[float] = []
 
-    def lay_free(self, shape: _Shape, rng: np.random.Generator) -> bool:
+    def lay_free(self, shape: _Shape, rng: np.random.Generator) -> None:
         height, width = self.labels.shape
         for _ in range(_FREE_TRIES):
             centre = (int(rng.integers(height)), int(rng.integers(width)))
@@ -209,8 +209,8 @@ class _Canvas:
                 continue
             window, patch = self._windows(shape, centre)
             if not self.labels[window][shape.near[patch]].any():
-                return self._keep(shape, shape.mask[patch], centre=centre)
-        return False
+                self._keep(shape, shape.mask[patch], centre=centre)
+                return
 
     def lay_against(self, shape: _Shape, rng: np.random.Generator) -> bool:
         height, width = self.labels.shape
@@ -230,7 +230,8 @@ class _Canvas:
                 mask = _largest_piece(shape.mask[patch] & ~taken)
                 enough = mask.sum() >= max(1, _SMALLEST_SHARE * shape.mask[patch].sum())
                 if enough and (ndimage.binary_dilation(mask) & taken).any():
-                    return self._keep(shape, mask, centre=(row, col))
+                    self._keep(shape, mask, centre=(row, col))
+                    return True
         return False
 
     def _windows(self, shape: _Shape, centre: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
@@ -242,14 +243,13 @@ class _Canvas:
             patch.append(slice(first - middle + half, last - middle + half))
         return (window[0], window[1]), (patch[0], patch[1])
 
-    def _keep(self, shape: _Shape, mask: NDArray[np.bool_], *, centre: tuple[int, int]) -> bool:
+    def _keep(self, shape: _Shape, mask: NDArray[np.bool_], *, centre: tuple[int, int]) -> None:
         window, patch = self._windows(shape, centre)
         mask = _largest_piece(mask)
         self.centres.append((float(centre[0]), float(centre[1])))
         self.radii.append(shape.radius)
         self.labels[window][mask] = len(self.radii)
         self.depth[window][mask] = shape.depth[patch][mask]
-        return True
 
 
 def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

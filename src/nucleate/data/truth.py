@@ -150,11 +150,21 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None) ->
 
 @dataclass(frozen=True)
 class _Found:
-    """A label image as one side of a comparison has it: under its own id there, and painted when its size is known."""
+    """A label image as one side of a comparison has it.
+
+    Parameters
+    ----------
+    own_id : str
+        Its id there.
+    paint : callable
+        Rows and columns of the image, which count where `unsized` -> its label image.
+    unsized : str
+        The file that does not say how large the image is; "" where that is known without.
+    """
 
     own_id: str
     paint: _Painter
-    unsized: str = ""  # the file that does not say how large it is
+    unsized: str = ""
 
 
 def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False) -> dict[str, _Found]:
@@ -168,7 +178,9 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
         annotated = [entry for entry in entries if entry.masks is not None]
         if not annotated:
             raise DataError(f"{source} has images but no masks; give the truth as a CSV or a folder with masks")
-        return {one.image_id: _Found(one.image_id, _merged(source, one)) for one in annotated}
+        return {
+            one.image_id: _Found(one.image_id, _sized(partial(kaggle.read_labels, source, one))) for one in annotated
+        }
     named = names_in(source)
     if outlines := _outlines(source, named):
         note = first_logged(source)
@@ -179,7 +191,7 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
             f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files, or "
             "outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
         )
-    return {one: _Found(one, _decoded(source, names[one])) for one in sorted(names)}
+    return {one: _Found(one, _sized(partial(_decoded, source, names[one]))) for one in sorted(names)}
 
 
 def _stacked(side: Mapping[str, _Found], *, like: Collection[str]) -> dict[str, _Found]:
@@ -204,11 +216,7 @@ def _at_hand(given: NDArray[Any] | Mapping[str, NDArray[Any]]) -> dict[str, _Fou
         raise UsageError(
             f"no label images: got {type(given).__name__}; give a path, an array, or a mapping of ids to them"
         )
-    return {one: _Found(one, _held(named, one)) for one in named}
-
-
-def _held(named: Mapping[str, NDArray[Any]], image_id: str) -> _Painter:
-    return lambda _: named[image_id]
+    return {one: _Found(one, _sized(partial(named.__getitem__, one))) for one in named}
 
 
 def _label_map(
@@ -383,9 +391,10 @@ def _outlined(source: Source, entry: Outlined, *, predicted: bool, note: Callabl
     return _Found(entry.image_id, paint, unsized="" if known else f"{source}/{entry.outlines}")
 
 
-def _merged(source: Source, entry: kaggle.KaggleEntry) -> _Painter:
-    return lambda _: kaggle.read_labels(source, entry)
+def _decoded(source: Source, name: str) -> NDArray[np.int32]:
+    return decode_label_planes(source.read(name), f"{source}/{name}")
 
 
-def _decoded(source: Source, name: str) -> _Painter:
-    return lambda _: decode_label_planes(source.read(name), f"{source}/{name}")
+def _sized(read: Callable[[], NDArray[Any]]) -> _Painter:
+    """Make a painter of what knows its size without being told."""
+    return lambda _: read()

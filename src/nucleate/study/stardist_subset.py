@@ -91,7 +91,7 @@ def load_parts(data: Path, *, table: Path | None) -> tuple[list[Sample], list[Sa
         CSV with columns ``image_id`` and ``mosaic``, which says what images show one field of view: these are held
         out together. One image of the real subset is in no row; it is a field of its own.
     """
-    train, test = (load_samples(data, part=part) for part in ("train", "test"))
+    train, test = (load_samples(f"{data}::{part}") for part in ("train", "test"))
     if table is not None:
         fields = {image_id: row["mosaic"] for image_id, row in read_table(table, ("mosaic",)).items()}
         train = [replace(one, group=fields.get(one.image_id) or one.group) for one in train]
