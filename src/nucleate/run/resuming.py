@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nucleate.run.inputs import Source
     from nucleate.run.journal import Journal
 
-__all__ = ["moved", "tell_of_twice"]
+__all__ = ["hash_if_readable", "moved", "tell_of_twice"]
 
 _logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def moved(sources: Sequence[Source], journal: Journal) -> dict[str, str]:
         folder, name = _place(source.key)
         done = {key: journal.done[key] for key in gone[name] if key in journal.done and key not in found}
         known = {key: one.sha256 for key, one in done.items() if one.status == "ok"}
-        sha256 = _hash(source) if known else ""
+        sha256 = hash_if_readable(source) if known else ""
         old = next((key for key, then in known.items() if then == sha256), None)
         if old is not None:
             found[old] = source.key
@@ -111,7 +111,8 @@ def _place(key: str) -> tuple[str, str]:
     return "/".join(folders), name
 
 
-def _hash(source: Source) -> str | None:
+def hash_if_readable(source: Source) -> str | None:
+    """Compute the hash of an input; None if it cannot be read."""
     try:
         return source.sha256()
     except InputError:

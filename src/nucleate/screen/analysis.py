@@ -189,16 +189,16 @@ def analyse(tables: Tables, *, wells_of_plate: int | None = None) -> Screen:
     return Screen(
         tables,
         shape,
-        {name: np.where(role == "empty", np.nan, _scores(tables, name)) for name in features},
-        {name: hit_limit(int(np.isfinite(wells[name][role == "negative"]).sum())) for name in features},
-        tuple(
+        z={name: np.where(role == "empty", np.nan, _scores(tables, name)) for name in features},
+        limits={name: hit_limit(int(np.isfinite(wells[name][role == "negative"]).sum())) for name in features},
+        controls=tuple(
             Controls(compound, dose, {name: _separation(tables, name, chosen=chosen) for name in features})
             for compound, dose, chosen in _treatments(wells, role == "positive")
         ),
-        {name: edge_effect(wells[name][judged], rim[judged]) for name in features},
-        edge_of,
-        tuple(_dose_rows(tables, features)),
-        tuple(_curves(wells, features)),
+        edges={name: edge_effect(wells[name][judged], rim[judged]) for name in features},
+        edge_of=edge_of,
+        doses=tuple(_dose_rows(tables, features)),
+        curves=tuple(_curves(wells, features)),
     )
 
 
@@ -235,21 +235,12 @@ def _separation(tables: Tables, name: str, *, chosen: NDArray[np.bool_]) -> Sepa
 
 
 def _treatments(wells: dict[str, NDArray[Any]], among: NDArray[np.bool_]) -> list[tuple[str, float, NDArray[np.bool_]]]:
-    """List compounds and concentrations with their wells; those without a concentration stand together."""
-    dose = wells["concentration"]
-    keys = {
-        (compound, None if np.isnan(one) else float(one))
-        for compound, one in zip(wells["compound"][among], dose[among], strict=True)
-    }
-    ordered = sorted(keys, key=lambda key: (key[0], key[1] is None, key[1] or 0.0))
+    """List compounds and concentrations with their wells; those without a concentration stand together, at the end."""
+    compounds, doses = wells["compound"], np.nan_to_num(wells["concentration"], nan=np.inf)
     return [
-        (compound, np.nan if one is None else one, among & (wells["compound"] == compound) & _same(dose, one))
-        for compound, one in ordered
+        (compound, np.nan if np.isinf(dose) else dose, among & (compounds == compound) & (doses == dose))
+        for compound, dose in sorted(set(zip(compounds[among], doses[among].tolist(), strict=True)))
     ]
-
-
-def _same(dose: NDArray[np.float64], one: float | None) -> NDArray[np.bool_]:
-    return np.isnan(dose) if one is None else dose == one
 
 
 def _both_sides(rim: NDArray[np.bool_]) -> bool:

@@ -6,6 +6,7 @@ are too low, median areas too high, and curves through them are shifted.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,18 +54,14 @@ def cut_off(tables: Tables) -> list[Cut]:
     if not area.size:
         return []
     wells = tables.wells
-    owner = tables.nuclei["well_index"]
-    every = np.bincount(owner, minlength=len(wells["well"]))
-    near = np.bincount(owner, area <= _NEAR * area.min(), len(wells["well"]))
-    sums: dict[str, list[float]] = {}
-    for compound, dose, role, n, small in zip(
-        wells["compound"], wells["concentration"], wells["role"], every, near, strict=True
-    ):
-        name = f"{compound} {dose:g}" if compound and np.isfinite(dose) else compound or role
-        group = sums.setdefault(name, [0.0, 0.0])
-        group[0] += float(n)
-        group[1] += float(small)
-    found = [Cut(name, small / n) for name, (n, small) in sums.items() if n >= _ENOUGH and small / n >= _SHARE]
+    treatments = [
+        f"{compound} {dose:g}" if compound and np.isfinite(dose) else compound or role
+        for compound, dose, role in zip(wells["compound"], wells["concentration"], wells["role"], strict=True)
+    ]
+    of_nuclei = np.array(treatments, dtype=object)[tables.nuclei["well_index"]]
+    every, small = Counter(of_nuclei), Counter(of_nuclei[area <= _NEAR * area.min()])
+    shares = {treatment: small[treatment] / n for treatment, n in every.items() if n >= _ENOUGH}
+    found = [Cut(treatment, share) for treatment, share in shares.items() if share >= _SHARE]
     return sorted(found, key=lambda cut: -cut.share)
 
 

@@ -226,9 +226,7 @@ class _Profile:
         return bounds[0], bounds[1]
 
 
-def _share(
-    dose: NDArray[np.float64], log_ic50: float | NDArray[np.float64], *, hill: float | NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _share(dose: NDArray[np.float64], log_ic50: float, *, hill: float) -> NDArray[np.float64]:
     """Give what is left of the way from bottom to top: 1 without the compound, 0 at unlimited dose."""
     with np.errstate(divide="ignore"):
         exponent = hill * (np.log(dose) - log_ic50)

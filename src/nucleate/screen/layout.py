@@ -185,29 +185,36 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
         raise UsageError(f"{one_line(str(folder))}: {how} ({problems[0]}); known are {known}, or give --pattern")
     _check_one_name(places, root=folder)
     _check_one_job(places, root=folder)
-    wells: dict[tuple[str, int], dict[tuple[str, int, int], PlateFile]] = defaultdict(dict)
-    elsewhere = Counter[tuple[Path, Path]]()
-    steps = len({(place.z, place.time) for place in places.values()}) > 1
-    # Of a picture that was saved several times the TIFF is taken.
-    for path, place in sorted(places.items(), key=lambda item: item[0].suffix.lower() not in {".tif", ".tiff"}):
-        there, key = wells[place.well, place.field], (place.channel, place.z, place.time)
-        if key in there:
-            if path.with_suffix("") != there[key].path.with_suffix(""):
-                elsewhere[there[key].path.parent, path.parent] += 1
-            what = f"{place.well} field {place.field} channel {place.channel!r}"
-            problems.append(f"{one_line(str(path.relative_to(folder)))}: a second picture of {what}; remove one")
-            continue
-        there[key] = PlateFile(*key, path, alone=steps or bool(place.channel))
-    _check_one_plate(files, elsewhere, root=folder)
-    if 2 * elsewhere.total() > len(places):
+    fields, seconds = _group(places)
+    for path in seconds:
+        place = places[path]
+        what = f"{place.well} field {place.field} channel {place.channel!r}"
+        problems.append(f"{one_line(str(path.relative_to(folder)))}: a second picture of {what}; remove one")
+    others = {path: first for path, first in seconds.items() if path.with_suffix("") != first.with_suffix("")}
+    _check_one_plate(files, others, root=folder)
+    if 2 * len(others) > len(places):
         raise UsageError(
             f"{one_line(str(folder))}: names read as {naming.style} do not tell pictures apart ({problems[-1]}); "
             "say with --pattern where well, field and channel stand"
         )
-    ordered = sorted(wells, key=lambda key: (well_place(key[0]), key[1]))
-    fields = [PlateField(*key, tuple(sorted(wells[key].values()))) for key in ordered]
     fields, more = each_field(_at_time(fields, time, folder=folder), root=folder)
     return Plate(folder, naming.style, tuple(fields), tuple(sorted([*problems, *unlisted, *more])))
+
+
+def _group(places: Mapping[Path, Place]) -> tuple[list[PlateField], dict[Path, Path]]:
+    """Put the files of one place in one well together, and tell those of which another has all the same, with that."""
+    fields: dict[tuple[str, int], dict[tuple[str, int, int], PlateFile]] = defaultdict(dict)
+    seconds: dict[Path, Path] = {}
+    steps = len({(place.z, place.time) for place in places.values()}) > 1
+    # Of a picture that was saved several times the TIFF is taken.
+    for path, place in sorted(places.items(), key=lambda item: item[0].suffix.lower() not in {".tif", ".tiff"}):
+        there, key = fields[place.well, place.field], (place.channel, place.z, place.time)
+        if key in there:
+            seconds[path] = there[key].path
+        else:
+            there[key] = PlateFile(*key, path, alone=steps or bool(place.channel))
+    ordered = sorted(fields, key=lambda key: (well_place(key[0]), key[1]))
+    return [PlateField(*key, tuple(sorted(fields[key].values()))) for key in ordered], seconds
 
 
 def _read_names(files: Sequence[Path], naming: Naming, *, root: Path) -> tuple[dict[Path, Place], list[str]]:
@@ -295,10 +302,11 @@ def _are_apart(places: Iterable[Place]) -> bool:
     return together and all(len(one) == 1 for one in of_channel.values())
 
 
-def _check_one_plate(files: Sequence[Path], elsewhere: Counter[tuple[Path, Path]], *, root: Path) -> None:
+def _check_one_plate(files: Sequence[Path], seconds: Mapping[Path, Path], *, root: Path) -> None:
     """Refuse a folder of several plates: two folders in it have most of their wells in common."""
     sizes = Counter(path.parent for path in files)
-    for (first, second), count in elsewhere.items():
+    shared = Counter((first.parent, second.parent) for second, first in seconds.items())
+    for (first, second), count in shared.items():
         if first != second and 2 * count > max(sizes[first], sizes[second]):
             one, other = (one_line(str(folder.relative_to(root))) for folder in (first, second))
             raise UsageError(

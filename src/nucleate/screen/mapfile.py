@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read_rows"]
 
-_ENCODINGS = ("utf-8-sig", "cp1252")
 _SEPARATORS = ",;\t"
 
 
@@ -64,14 +63,10 @@ def read_rows(path: Path | str) -> tuple[str, list[tuple[int, list[str]]]]:
 def _decoded(data: bytes) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16")
-    for encoding in _ENCODINGS[:-1]:
-        try:
-            text = data.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
-        text = data.decode(_ENCODINGS[-1])
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252")
     if "\0" in text:
         raise UnicodeError("zeros")
     return text

@@ -38,7 +38,6 @@ __all__ = [
     "choose_naming",
     "compile_pattern",
     "job_pattern",
-    "naming_of",
     "stem_of",
 ]
 
@@ -97,7 +96,7 @@ _STEP = re.compile(r"[swztf]\d+", re.IGNORECASE)
 _PLATE_NUMBER = re.compile(r"P\d+", re.IGNORECASE)
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Place:
     """What a name says.
 
@@ -193,11 +192,6 @@ def stem_of(path: Path) -> str:
     return path.stem.removesuffix(".ome")
 
 
-def naming_of(style: str) -> Naming:
-    """Give one of `STYLES`."""
-    return Naming(style, re.compile(STYLES[style], re.IGNORECASE))
-
-
 def choose_naming(files: list[Path], pattern: str | None, *, root: Path) -> Naming:
     """Tell how the names of a plate are read.
 
@@ -226,7 +220,7 @@ def choose_naming(files: list[Path], pattern: str | None, *, root: Path) -> Nami
 
 def _naming_for(style: str, files: list[Path]) -> Naming:
     """Give a style; where all names have the same in front, that is no well: P1_A01, P1_B01."""
-    naming = naming_of(style)
+    naming = Naming(style, re.compile(STYLES[style], re.IGNORECASE))
     if style != "imagexpress":
         return naming
     matches = [match for path in files if (match := naming.expression.fullmatch(stem_of(path)))]
@@ -282,12 +276,8 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     counts = Counter(name.rstrip("0") for name in names)
     twice = [name for name, count in counts.items() if count > often.get(name, 1)]
     twofold = "field" in names and {"x", "y"} & set(names)
-    if (
-        unknown
-        or twice
-        or twofold
-        or not ("well" in names or {"row", "column"} <= {name.rstrip("0") for name in names})
-    ):
+    tells_well = "well" in counts or {"row", "column"} <= counts.keys()
+    if unknown or twice or twofold or not tells_well:
         listed = ", ".join(f"{{{name}}}" for name in _PLACES)
         raise UsageError(
             f"--pattern {pattern}: needs {{well}}, or {{row}} and {{column}}, and {{field}} or {{x}} and {{y}}, "

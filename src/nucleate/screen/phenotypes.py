@@ -29,6 +29,7 @@ negative controls: of these, one in twenty.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -150,15 +151,14 @@ def reference_of(table: Mapping[str, NDArray[Any]]) -> Reference:
     table = {name: table[name][known] for name in ("area_px", "mean_intensity", "std_intensity", "min_intensity")}
     mean, spread = table["mean_intensity"], table["std_intensity"]
     if not len(mean):
-        nan = float("nan")
-        return Reference(0, nan, nan, nan, nan, nan)
+        return Reference(0, *[math.nan] * 5)
     ground = float(np.percentile(table["min_intensity"], 1))
     brightness = mean - ground
     with np.errstate(divide="ignore", invalid="ignore"):
         texture = spread / brightness
     # A nucleus as dark as the ground has no texture.
     texture = texture[np.isfinite(texture)]
-    middle = float(np.median(texture)) if texture.size else float("nan")
+    middle = float(np.median(texture)) if texture.size else math.nan
     area, bright = float(np.median(table["area_px"])), float(np.median(brightness))
     return Reference(len(mean), ground, area, bright, middle, robust_sd(texture))
 
@@ -212,4 +212,4 @@ def positive_threshold(intensities: NDArray[np.float64]) -> float:
     (95.0, nan)
     """
     known = intensities[np.isfinite(intensities)]
-    return float(np.percentile(known, POSITIVE_PERCENTILE)) if known.size >= LEAST_NUCLEI else float("nan")
+    return float(np.percentile(known, POSITIVE_PERCENTILE)) if known.size >= LEAST_NUCLEI else math.nan

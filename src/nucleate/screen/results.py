@@ -10,7 +10,7 @@ import csv
 import json
 import math
 import tempfile
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from nucleate.export.tables import extend_anndata, extend_parquet, write_anndata
 from nucleate.run.journal import refuse_unfinished
 from nucleate.run.outputs import files_of
 from nucleate.screen.analysis import Screen, analyse
+from nucleate.screen.dose import DoseFit
 from nucleate.screen.phenotypes import Rules
 from nucleate.screen.platemap import Content
 from nucleate.screen.tables import INTENSITIES, FieldRow, build_tables, nuclear_columns
@@ -151,24 +152,12 @@ def read_record(path: Path) -> ScreenRecord:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        contents = [
-            Content(well, compound, math.nan if dose is None else float(dose), role)
+        found["contents"] = {
+            well: Content(well, compound, math.nan if dose is None else float(dose), role)
             for well, compound, dose, role in found["contents"]
-        ]
-        return ScreenRecord(
-            found["plate"],
-            found["style"],
-            found["channel"],
-            found["unit"],
-            [FieldRow(*row) for row in found["fields"]],
-            {content.well: content for content in contents},
-            found["problems"],
-            found.get("wells"),
-            found.get("time"),
-            found.get("pattern"),
-            found.get("remarks", []),
-            found.get("channels", []),
-        )
+        }
+        found["fields"] = [FieldRow(*row) for row in found["fields"]]
+        return ScreenRecord(**{one.name: found[one.name] for one in fields(ScreenRecord) if one.name in found})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: cannot be read ({error}); name a folder that nucleate screen wrote") from error
 
@@ -197,8 +186,8 @@ def load_screen(output: Path, record: ScreenRecord) -> Screen:
     refuse_unfinished(folder)
     summary = read_columns(folder / "summary.csv", [], texts=["image", "status"])
     status = dict(zip(summary["image"], summary["status"], strict=True))
-    fields = [FieldRow(f.name, f.well, f.number, status.get(f.name, "not done")) for f in record.fields]
-    done = {row.name for row in fields if row.status == "ok"}
+    rows = [FieldRow(f.name, f.well, f.number, status.get(f.name, "not done")) for f in record.fields]
+    done = {row.name for row in rows if row.status == "ok"}
     if not done:
         raise UsageError(f"{output}: no field is finished, nothing can be said; see {folder / 'summary.csv'}")
     path = folder / "measurements.csv"
@@ -208,7 +197,7 @@ def load_screen(output: Path, record: ScreenRecord) -> Screen:
     measured = read_columns(path, wanted, texts=["image"])
     own = np.array([name in done for name in measured["image"]], bool)
     nuclei = nuclear_columns({name: values[own] for name, values in measured.items()}, record.channel)
-    tables = build_tables(nuclei, fields, contents=record.contents, markers=markers)
+    tables = build_tables(nuclei, rows, contents=record.contents, markers=markers)
     return analyse(tables, wells_of_plate=record.wells)
 
 
@@ -242,11 +231,14 @@ def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
         for row in screen.doses
     ]
     _write_cells(output / "doses.csv", rows, header=heading)
-    fits = [{"compound": c.compound, "feature": c.feature, "unit": record.unit, **asdict(c.fit)} for c in screen.curves]
-    keys = ["compound", "feature", "unit", "status", "ic50", "ic50_low", "ic50_high", "hill", "top", "bottom"]
-    keys += ["p_effect", "r_squared", "doses", "points"]
-    _write_cells(output / "fits.csv", ([fit[key] for key in keys] for fit in fits), header=keys)
-    statistics = {
+    fits = ([one.compound, one.feature, record.unit, *astuple(one.fit)] for one in screen.curves)
+    heading = ["compound", "feature", "unit", *(one.name for one in fields(DoseFit))]
+    _write_cells(output / "fits.csv", fits, header=heading)
+    write_text(output / "statistics.json", json.dumps(_plain(_statistics(screen)), indent=1) + "\n")
+
+
+def _statistics(screen: Screen) -> dict[str, Any]:
+    return {
         "controls": [
             {"compound": one.compound, "concentration": one.concentration}
             | {name: asdict(found) for name, found in one.by_feature.items()}
@@ -261,7 +253,6 @@ def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
         "positive_over": screen.tables.thresholds,
         "rules": asdict(Rules()),
     }
-    write_text(output / "statistics.json", json.dumps(_plain(statistics), indent=1) + "\n")
 
 
 def _judged(screen: Screen, name: str) -> bool:
@@ -271,15 +262,15 @@ def _judged(screen: Screen, name: str) -> bool:
 
 def _write_nuclei(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
     """Copy the measurements with well and phenotype beside them; as Parquet and AnnData too where they are there."""
-    table, wells, fields = screen.tables.nuclei, screen.tables.wells, screen.tables.fields
+    table, wells, done = screen.tables.nuclei, screen.tables.wells, screen.tables.fields
     place: dict[str, NDArray[Any]] = {"well": wells["well"][table["well_index"]]}
-    place["field"] = fields["field"][table["field_index"]]
+    place["field"] = done["field"][table["field_index"]]
     place |= {name: wells[name][table["well_index"]] for name in ("compound", "concentration", "role")}
     marked = ("condensed", "mitotic", *(f"positive_{channel}" for channel in screen.tables.thresholds))
     flags = {name: table[name] for name in marked}
     folder = output / FIELDS_FOLDER
-    done = set(zip(fields["well"], fields["field"], strict=True))
-    names = dict.fromkeys([*table["image"], *(f.name for f in record.fields if (f.well, f.number) in done)])
+    finished = set(zip(done["well"], done["field"], strict=True))
+    names = dict.fromkeys([*table["image"], *(f.name for f in record.fields if (f.well, f.number) in finished)])
     with (folder / "measurements.csv").open(encoding="utf-8", newline="") as stream:
         # Row by row: they may be millions.
         reader = csv.reader(stream)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from nucleate.errors import InputError, UsageError
+from nucleate.errors import UsageError
 from nucleate.run.exports import EXPORTS
 from nucleate.run.journal import JOURNAL_NAME, finished, rename_sources, sources_of
 from nucleate.run.outputs import files_of
+from nucleate.run.resuming import hash_if_readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +22,9 @@ __all__ = ["left_over", "take_up"]
 
 def take_up(fields: Path, sources: Sequence[Source]) -> None:
     """Take fields that were moved for those that they were, and refuse a plate of which no field is there.
+
+    Fields are told by well and number, wherever their files lie and whatever these are called: a copy will do, and so
+    will a folder for each well. Other inputs are told by the names of their files: `nucleate.run.resuming.moved`.
 
     Parameters
     ----------
@@ -36,16 +41,15 @@ def take_up(fields: Path, sources: Sequence[Source]) -> None:
         If the journal cannot be read.
     """
     before = finished(fields / JOURNAL_NAME)
-    if not before or any(before.get(source.key) == _hash(source) for source in sources if source.key in before):
+    if not before or any(before[one.key] == hash_if_readable(one) for one in sources if one.key in before):
         return
     here = {source.key for source in sources}
-    gone = {(_stem(key), sha): key for key, sha in before.items() if key not in here}
-    stems = {stem for stem, _ in gone}
-    keys = {
-        old: source.key
-        for source in sources
-        if source.stem in stems and (old := gone.get((source.stem, _hash(source)))) is not None
-    }
+    gone: dict[str, dict[str | None, str]] = defaultdict(dict)
+    for key, sha256 in before.items():
+        if key not in here:
+            gone[_stem(key)][sha256] = key
+    looked = [one for one in sources if one.stem in gone]
+    keys = {old: one.key for one in looked if (old := gone[one.stem].get(hash_if_readable(one)))}
     if not keys:
         raise UsageError(
             f"--resume: {fields.parent} holds the results of another plate: none of its pictures is in this one, or "
@@ -81,11 +85,3 @@ def left_over(fields: Path, sources: Sequence[Source]) -> list[Path]:
 
 def _stem(key: str) -> str:
     return key.rpartition("#")[2]
-
-
-def _hash(source: Source) -> str:
-    """Give the hash of a field; a picture that cannot be read has none."""
-    try:
-        return source.sha256()
-    except InputError:
-        return ""

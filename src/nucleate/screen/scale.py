@@ -57,7 +57,7 @@ def plate_scale(sources: Sequence[Source], segmenter: Segmenter, *, channel: str
         except NucleateError:  # it is told where the field is segmented
             continue
     other = [scale for scale in wanted if scale != 1]
-    return statistics.median_low(other) if len(other) > 0 and len(other) >= _SHARE * len(wanted) else 1.0
+    return statistics.median_low(other) if other and len(other) >= _SHARE * len(wanted) else 1.0
 
 
 def earlier_scale(fields: Path) -> float | None:

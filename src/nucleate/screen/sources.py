@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -41,13 +41,14 @@ class FieldSource(Source):
 
     Parameters
     ----------
-    field : PlateField, optional
-        Which field; always given.
+    field : PlateField
+        Which field.
     names : tuple of (str, str)
         What channels are called in a file that holds them all, and what they are to be called.
     """
 
-    field: PlateField | None = None
+    _: KW_ONLY
+    field: PlateField
     names: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -58,7 +59,6 @@ class FieldSource(Source):
     @property
     def stem(self) -> str:
         """Well and field, as ``A01_f02``."""
-        assert self.field is not None
         return self.field.name
 
     @property
@@ -68,7 +68,6 @@ class FieldSource(Source):
 
     def sha256(self, each: dict[str, str] | None = None) -> str:
         """Compute one hash of all its files; `each` gets theirs where there are several."""
-        assert self.field is not None
         digest = hashlib.sha256()
         found: dict[str, str] = {}
         for file in self.field.files:
@@ -82,14 +81,12 @@ class FieldSource(Source):
 
     def stamp(self) -> tuple[tuple[int, int], ...]:
         """Give size and time of the last change of each of its files."""
-        assert self.field is not None
         stamps = (stamp_of(_own_path(file)) if file.alone else _source(file).stamp() for file in self.field.files)
         return tuple(one for stamp in stamps for one in stamp)
 
     @contextlib.contextmanager
     def open(self, scratch: Path, *, max_bytes: int | None = None) -> Iterator[LazyImage]:
         """Open it, to read it window by window; files that make one image together are read at once."""
-        assert self.field is not None
         file = self.field.files[0]
         if file.channel or len(self.field.files) > 1:
             yield lazy(self.read(scratch, max_bytes=max_bytes))
@@ -113,7 +110,6 @@ class FieldSource(Source):
             If a file is damaged, of another size than the others, or holds several time points.
         """
         del scratch
-        assert self.field is not None
         if len({bool(file.channel) for file in self.field.files}) > 1:
             unnamed = one_line(self.field.files[0].path.name)
             raise InputError(f"{self.shown}: {unnamed} tells no channel, other files do; rename it or move it away")
