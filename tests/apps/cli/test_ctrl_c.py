@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from pathlib import Path
 
@@ -27,6 +28,22 @@ def swallow():
     {then}
 
 info.info = swallow
+entry.start()
+"""
+
+_FINALISER = """
+import signal, time
+from nucleate.apps.cli import entry, info
+
+class Finalised:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def work():
+    Finalised()
+    time.sleep(20)
+
+info.info = work
 entry.start()
 """
 
@@ -104,6 +121,13 @@ def test_ctrl_c_is_remembered(then: str, code: int) -> None:
     )
     assert ended.returncode == code
     assert ("stopped" in ended.stderr) == (code == 130)
+
+
+def test_ctrl_c_in_the_midst_of_a_finaliser_is_not_lost() -> None:
+    began = time.monotonic()
+    ended = subprocess.run([sys.executable, "-c", _FINALISER, "info"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, "nucleate: stopped\n")
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import shlex
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
+
+    UnraisableHook = Callable[[sys.UnraisableHookArgs], object]
 
 __all__ = ["EXIT_CODE", "leave", "loading", "option_words", "raise_again", "remember", "was_pressed"]
 
 EXIT_CODE = 130
 """After Ctrl-C, as shells count it."""
+
+_AGAIN_SECONDS = 0.05
 
 _pressed = threading.Event()
 _loads = threading.Event()
@@ -27,6 +33,7 @@ def remember() -> None:
     """Keep from now on that Ctrl-C was pressed; of no effect where it is ignored or another program takes it."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _press)
+        sys.unraisablehook = _pressing_again(sys.unraisablehook)
 
 
 def was_pressed() -> bool:
@@ -90,3 +97,23 @@ def _press(number: int, frame: FrameType | None) -> None:
             os.write(2, _farewell().encode("utf-8", "backslashreplace"))  # sys.stderr may be at work itself
         os._exit(EXIT_CODE)
     signal.default_int_handler(number, frame)
+
+
+def _pressing_again(others: UnraisableHook) -> UnraisableHook:
+    """Press once more where it came in the midst of a finaliser, whose errors Python only shows."""
+    main = threading.get_ident()
+
+    def press_again() -> None:
+        time.sleep(_AGAIN_SECONDS)
+        if sys.platform == "win32":
+            signal.raise_signal(signal.SIGINT)
+        else:  # so that what the main thread waits for is broken off
+            signal.pthread_kill(main, signal.SIGINT)
+
+    def show(thrown: sys.UnraisableHookArgs) -> None:
+        if issubclass(thrown.exc_type, KeyboardInterrupt):
+            _thread.start_new_thread(press_again, ())  # a Thread takes locks that the work may hold at this moment
+        else:
+            others(thrown)
+
+    return show
