@@ -13,7 +13,8 @@ from tests.strategies import label_images
 
 from nucleate.core.rle import encode_labels
 from nucleate.data.pictures import open_pictures
-from nucleate.data.truth import labels_from_codes, read_labels_source, read_pair
+from nucleate.data.rle_table import labels_from_codes
+from nucleate.data.truth import read_labels_source, read_pair
 from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:

@@ -66,8 +66,8 @@ def region_of_rings(rings: Sequence[NDArray[np.floating]], shape: tuple[int, int
     >>> region_of_rings([np.array([[1.0, 0.0], [3.0, 0.0], [3.0, 2.0], [1.0, 2.0]])], (4, 4)).mask.tolist()
     [[True, True], [True, True]]
     """
-    begin = np.concatenate([np.asarray(ring, float).reshape(-1, 2) for ring in rings] or [np.zeros((0, 2))])
-    end = np.concatenate([np.roll(np.asarray(r, float).reshape(-1, 2), -1, axis=0) for r in rings] or [begin])
+    begin = np.concatenate([*rings, np.zeros((0, 2))])
+    end = np.concatenate([*(np.roll(ring, -1, axis=0) for ring in rings), np.zeros((0, 2))])
     # An edge is crossed by the rows whose centres lie between its ends, the lower end excluded.
     first = np.ceil(np.minimum(begin[:, 1], end[:, 1]) - 0.5).clip(0, shape[0]).astype(np.int64)
     after = np.ceil(np.maximum(begin[:, 1], end[:, 1]) - 0.5).clip(0, shape[0]).astype(np.int64)

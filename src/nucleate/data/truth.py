@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleate.core.endings import alone, without_ending, without_extras
-from nucleate.core.rle import decode_positions
 from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, drawn_on, find_outlined, first_logged, names_in
 from nucleate.data.pictures import open_sizes
 from nucleate.data.pixels import decode_label_planes, read_picture
-from nucleate.data.source import MAX_FILE_BYTES, FolderSource, Source, open_source
+from nucleate.data.rle_table import labels_from_codes, read_coded
+from nucleate.data.source import FolderSource, Source, open_source
 from nucleate.data.stacks import join_planes, planes_of_stacks
 from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from nucleate.core.names import FileName
 
-__all__ = ["LabelMap", "LabelsAt", "labels_from_codes", "read_labels_source", "read_pair"]
+__all__ = ["LabelMap", "LabelsAt", "read_labels_source", "read_pair"]
 
 LabelsAt: TypeAlias = Path | str | NDArray[Any] | Mapping[str, NDArray[Any]]
 """Where label images are: at a path (see `read_labels_source`), or at hand, (H, W) int: one, or several by id."""
@@ -145,7 +144,7 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None) ->
         If nothing of the kind is there, or the size of no image is known; on reading an entry: if the file is damaged,
         a code does not fit its image, or the size of the image is not known.
     """
-    return _label_map(_find(path), images=images)
+    return _label_map(_find(path), images=images, other={})
 
 
 @dataclass(frozen=True)
@@ -178,9 +177,7 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
         annotated = [entry for entry in entries if entry.masks is not None]
         if not annotated:
             raise DataError(f"{source} has images but no masks; give the truth as a CSV or a folder with masks")
-        return {
-            one.image_id: _Found(one.image_id, _sized(partial(kaggle.read_labels, source, one))) for one in annotated
-        }
+        return _sized({one.image_id: partial(kaggle.read_labels, source, one) for one in annotated})
     named = names_in(source)
     if outlines := _outlines(source, named):
         note = first_logged(source)
@@ -191,7 +188,7 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
             f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files, or "
             "outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
         )
-    return {one: _Found(one, _sized(partial(_decoded, source, names[one]))) for one in sorted(names)}
+    return _sized({one: partial(_decoded, source, names[one]) for one in sorted(names)})
 
 
 def _stacked(side: Mapping[str, _Found], *, like: Collection[str]) -> dict[str, _Found]:
@@ -216,14 +213,11 @@ def _at_hand(given: NDArray[Any] | Mapping[str, NDArray[Any]]) -> dict[str, _Fou
         raise UsageError(
             f"no label images: got {type(given).__name__}; give a path, an array, or a mapping of ids to them"
         )
-    return {one: _Found(one, _sized(partial(named.__getitem__, one))) for one in named}
+    return _sized({one: partial(named.__getitem__, one) for one in named})
 
 
-def _label_map(
-    found: Mapping[str, _Found], *, images: Path | str | None, other: Mapping[str, _Found] | None = None
-) -> LabelMap:
+def _label_map(found: Mapping[str, _Found], *, images: Path | str | None, other: Mapping[str, _Found]) -> LabelMap:
     """Give the label images of a side; sizes that it lacks are those of the images, else of the other side."""
-    other = other or {}
     unsized = [one for one in found.values() if one.unsized]
     if unsized and images is None and all(one.unsized for one in (*found.values(), *other.values())):
         raise _unknown(unsized[0])
@@ -251,108 +245,6 @@ def _label_map(
 
 def _unknown(one: _Found) -> DataError:
     return DataError(f"{one.unsized} does not say how large image {one.own_id} is; give the images with --images DIR")
-
-
-def labels_from_codes(codes: list[str], shape: tuple[int, int]) -> NDArray[np.int32]:
-    """Paint run-length codes into one label image; a pixel claimed twice belongs to the first.
-
-    Parameters
-    ----------
-    codes : list of str
-        One code a nucleus; empty ones are passed over.
-    shape : (int, int)
-        Rows and columns of the image.
-
-    Returns
-    -------
-    (H, W) int32 ndarray
-        Nuclei 1..n in the order given; a code without a pixel of its own gets no number.
-
-    Raises
-    ------
-    DataError
-        If a code is bad or leaves the image.
-
-    Examples
-    --------
-    >>> labels_from_codes(["1 2", "2 2"], (2, 2))
-    array([[1, 2],
-           [1, 0]], dtype=int32)
-    """
-    flat = np.zeros(shape[0] * shape[1], dtype=np.int32)
-    following = 1
-    for code in codes:
-        positions = decode_positions(code, shape)
-        free = positions[flat[positions] == 0]
-        if free.size:
-            flat[free] = following
-            following += 1
-    return np.ascontiguousarray(flat.reshape(shape, order="F"))
-
-
-@dataclass
-class _Rows:
-    codes: list[str] = field(default_factory=list)
-    shape: tuple[int, int] | None = None
-
-
-def _in_table(path: Path) -> dict[str, _Found]:
-    rows = _read_table(path)
-    if not rows:
-        raise DataError(f"{path} has no rows; give a CSV with ImageId,EncodedPixels")
-
-    def paint(image_id: str, shape: tuple[int, int] | None) -> NDArray[np.int32]:
-        found = rows[image_id]
-        try:
-            return labels_from_codes(found.codes, found.shape or shape or (0, 0))
-        except DataError as error:
-            raise DataError(f"{path}, image {image_id}: {error}") from error
-
-    return {one: _Found(one, partial(paint, one), unsized="" if rows[one].shape else str(path)) for one in sorted(rows)}
-
-
-def _read_table(path: Path) -> dict[str, _Rows]:
-    rows: dict[str, _Rows] = {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream, _long_fields():
-            reader = csv.DictReader(stream)
-            missing = {"ImageId", "EncodedPixels"} - set(reader.fieldnames or ())
-            if missing:
-                raise DataError(f"{path} lacks columns {', '.join(sorted(missing))}: got {reader.fieldnames}")
-            for row in reader:
-                found = rows.setdefault(row["ImageId"], _Rows())
-                found.codes.append(row["EncodedPixels"] or "")
-                shape = _row_shape(row, path)
-                if found.shape is not None and shape != found.shape:
-                    shown = f"{row['ImageId']}: got {found.shape} and {shape}"
-                    raise DataError(f"{path} gives two sizes for image {shown}; mend Height and Width")
-                found.shape = shape
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read the table {path}: {error}; give a CSV file") from error
-    return rows
-
-
-def _row_shape(row: Mapping[str, str | None], path: Path) -> tuple[int, int] | None:
-    height, width = row.get("Height"), row.get("Width")
-    if not height or not width:
-        return None
-    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
-        raise DataError(
-            f"{path}: no size of image {row['ImageId']}: got Height {height!r}, Width {width!r}; give pixels"
-        )
-    if int(height) * int(width) * 4 > MAX_FILE_BYTES:
-        raise DataError(f"{path}: image {row['ImageId']} is too large: got {height} x {width} pixels; mend the sizes")
-    return int(height), int(width)
-
-
-@contextlib.contextmanager
-def _long_fields() -> Iterator[None]:
-    # The code of one nucleus in a large image is longer than the csv module's limit, which is one for the process.
-    before = csv.field_size_limit(2**31 - 1)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
 
 
 def _outlines(source: Source, named: Mapping[str, FileName]) -> list[Outlined]:
@@ -395,6 +287,25 @@ def _decoded(source: Source, name: str) -> NDArray[np.int32]:
     return decode_label_planes(source.read(name), f"{source}/{name}")
 
 
-def _sized(read: Callable[[], NDArray[Any]]) -> _Painter:
-    """Make a painter of what knows its size without being told."""
-    return lambda _: read()
+def _in_table(path: Path) -> dict[str, _Found]:
+    images = read_coded(path)
+
+    def paint(image_id: str, shape: tuple[int, int] | None) -> NDArray[np.int32]:
+        found = images[image_id]
+        try:
+            return labels_from_codes(found.codes, found.shape or shape or (0, 0))
+        except DataError as error:
+            raise DataError(f"{path}, image {image_id}: {error}") from error
+
+    return {
+        one: _Found(one, partial(paint, one), unsized="" if images[one].shape else str(path)) for one in sorted(images)
+    }
+
+
+def _sized(readers: Mapping[str, Callable[[], NDArray[Any]]]) -> dict[str, _Found]:
+    """Give label images by id that know their size without being told."""
+
+    def painter(read: Callable[[], NDArray[Any]]) -> _Painter:
+        return lambda _: read()
+
+    return {image_id: _Found(image_id, painter(read)) for image_id, read in readers.items()}

@@ -31,8 +31,8 @@ __all__ = ["Picture", "join_coco", "write_coco"]
 
 _IDS = re.compile(r'\{"id": \d+, "image_id": (\d+)')  # what a line with an annotation begins with
 
-# A picture, or the number of its picture and the text of an annotation without its ids.
 _Entry: TypeAlias = "dict[str, Any] | tuple[int, str]"
+"""A picture, or an annotation: the number of its picture, and its line from behind the ids on."""
 
 _CATEGORIES = [{"id": 1, "name": "nucleus", "supercategory": "cell"}]
 
@@ -101,8 +101,14 @@ def join_coco(path: Path | str, parts: Sequence[Path]) -> None:
 def _numbered(pictures: Iterable[Picture]) -> Iterator[_Entry]:
     """Give the entry of each picture, then its annotations."""
     for number, picture in enumerate(pictures, 1):
-        yield {"id": number} | _entry(picture)
-        for annotation in _annotations(picture):
+        height, width = picture.labels.shape
+        entry = {"id": number, "file_name": picture.file_name, "height": height, "width": width}
+        more = {"name": picture.name, "plane": picture.plane}
+        yield entry | {key: value for key, value in more.items() if value is not None}
+        for label, code in encode_each(picture.labels):
+            annotation = _annotation(code, height=height, width=width) | {"label": label}
+            if picture.confidence is not None and not np.isnan(picture.confidence[label - 1]):
+                annotation["score"] = round(float(picture.confidence[label - 1]), 4)
             yield number, f", {json.dumps(annotation)[1:]}"
 
 
@@ -131,15 +137,15 @@ def _write(stream: TextIO, entries: Iterable[_Entry], *, shorten: bool = False) 
     stream.write(f'{{"info": {{"description": "nucleate"}}, "licenses": [], "categories": {json.dumps(_CATEGORIES)}')
     stream.write(', "annotations": [')
     pictures: list[dict[str, Any]] = []
-    number, comma = 0, "\n"
+    annotations = 0
     for entry in entries:
         if isinstance(entry, dict):
             pictures.append(entry)
             continue
-        number += 1
         image, rest = entry
-        stream.write(f'{comma}{{"id": {number}, "image_id": {image}{rest}')
-        comma = ",\n"
+        comma = "," if annotations else ""
+        annotations += 1
+        stream.write(f'{comma}\n{{"id": {annotations}, "image_id": {image}{rest}')
     if shorten:
         names = _shortened([picture["file_name"] for picture in pictures])
         pictures = [picture | {"file_name": names[picture["file_name"]]} for picture in pictures]
@@ -165,23 +171,8 @@ def _shortened(paths: list[str]) -> dict[str, str]:
         common -= 1
 
 
-def _entry(picture: Picture) -> dict[str, Any]:
-    height, width = picture.labels.shape
-    known = {"name": picture.name, "plane": picture.plane}
-    entry = {"file_name": picture.file_name, "height": height, "width": width}
-    return entry | {key: value for key, value in known.items() if value is not None}
-
-
-def _annotations(picture: Picture) -> Iterator[dict[str, Any]]:
-    for label, code in encode_each(picture.labels):
-        one = _annotation(code, picture.labels.shape) | {"label": label}
-        if picture.confidence is not None and not np.isnan(picture.confidence[label - 1]):
-            one["score"] = round(float(picture.confidence[label - 1]), 4)
-        yield one
-
-
-def _annotation(code: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    height, width = shape
+def _annotation(code: str, *, height: int, width: int) -> dict[str, Any]:
+    """Give what an annotation says of a nucleus by its run-length code (`nucleate.core.rle`)."""
     numbers = np.array(code.split(), np.int64)
     starts, lengths = numbers[::2] - 1, numbers[1::2]
     ends = starts + lengths

@@ -8,6 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy.spatial import KDTree
 
 __all__ = ["NEAR", "NEIGHBOUR_COLUMNS", "neighbour_columns", "touching"]
 
@@ -45,15 +46,17 @@ def neighbour_columns(
         itself; ``nearest_neighbor_px`` and ``nearest_neighbor_um``, from centroid to the nearest centroid, NaN where
         there is no other.
     """
-    near = np.zeros(len(centres), np.int64)
-    if len(centres) > 1:
-        from scipy.spatial import KDTree
+    from scipy.spatial import KDTree
 
-        near = np.asarray(KDTree(centres).query_ball_point(centres, NEAR * diameters, return_length=True)) - 1
-    pixels = _nearest(centres)
-    square = size[0] == size[1]
-    microns = pixels * size[0] if square or np.isnan(size).any() else _nearest(centres * np.asarray(size))
-    return dict(zip(NEIGHBOUR_COLUMNS, (touches, near.astype(np.int64), pixels, microns), strict=True))
+    if len(centres) < 2:
+        none, alone = np.zeros(len(centres), np.int64), np.full(len(centres), np.nan)
+        return dict(zip(NEIGHBOUR_COLUMNS, (touches, none, alone, alone), strict=True))
+    tree = KDTree(centres)
+    near = np.asarray(tree.query_ball_point(centres, NEAR * diameters, return_length=True), np.int64) - 1
+    pixels = _nearest(tree)
+    square = size[0] == size[1] or np.isnan(size).any()
+    microns = pixels * size[0] if square else _nearest(KDTree(centres * np.asarray(size)))
+    return dict(zip(NEIGHBOUR_COLUMNS, (touches, near, pixels, microns), strict=True))
 
 
 def touching(
@@ -86,10 +89,6 @@ def touching(
     return np.bincount(pairs // max(len(ids), 1), minlength=len(ids)).astype(np.int64)
 
 
-def _nearest(centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    if len(centres) < 2:
-        return np.full(len(centres), np.nan)
-    from scipy.spatial import KDTree
-
-    distances = np.asarray(KDTree(centres).query(centres, k=2)[0], np.float64)
+def _nearest(tree: KDTree) -> NDArray[np.float64]:
+    distances = np.asarray(tree.query(tree.data, k=2)[0], np.float64)
     return distances[:, 1]

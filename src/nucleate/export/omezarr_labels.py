@@ -153,21 +153,19 @@ def _in_order(
     dtype: np.dtype[Any],
     read: Callable[[tuple[int, ...], slice], NDArray[Any]],
 ) -> _Pixels:
-    """Bring the axes of the house into the order of NGFF; pages beside channels are counted with them."""
-    unknown = "t" if not set(axes) & set("TZ") else "c"
+    """Bring the axes of the house into the order of NGFF; `read` takes an index for each axis but Y and X."""
     counted = [(axis, length) for axis, length in zip(axes, shape, strict=True) if axis not in "YX"]
-    letters = [unknown if axis == "I" else "c" if axis == "S" else axis.lower() for axis, _ in counted]
-    order = sorted(range(len(letters)), key=lambda i: "tcz".index(letters[i]))
-    lengths = [counted[i][1] for i in order]
+    names = {"I": "c" if set(axes) & set("TZ") else "t", "S": "c"}
+    letters = [names.get(axis, axis.lower()) for axis, _ in counted]
+    lengths = [length for _, length in counted]
     # Letters that occur twice (pages and channels, channels and colours) become one axis, the first one slowest.
     kept = sorted(set(letters), key="tcz".index)
-    merged = [math.prod(counted[i][1] for i in order if letters[i] == letter) for letter in kept]
+    merged = [math.prod(n for n, one in zip(lengths, letters, strict=True) if one == letter) for letter in kept]
+    order = sorted(range(len(letters)), key=lambda i: "tcz".index(letters[i]))
+    planes = np.arange(math.prod(lengths)).reshape(lengths).transpose(order).reshape(merged)
 
     def rows_of(place: tuple[int, ...], rows: slice) -> NDArray[Any]:
-        number = int(np.ravel_multi_index(place, merged)) if place else 0
-        index = np.unravel_index(number, lengths) if lengths else ()
-        at = dict(zip(order, map(int, index), strict=True))
-        return read(tuple(at[i] for i in range(len(order))), rows)
+        return read(tuple(map(int, np.unravel_index(planes[place], lengths))), rows)
 
     plane = shape[axes.index("Y")], shape[axes.index("X")]
     return _Pixels((*merged, *plane), dtype, "".join(kept) + "yx", rows_of)

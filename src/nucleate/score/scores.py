@@ -117,16 +117,14 @@ class Scores:
         An interval is [low, high], or None when there is none.
         """
         names = [name for name in SCORE_NAMES if name not in {"precision_50", "recall_50"}]
+        bounds = {name: list(pair) for name, pair in self.interval.items()}
         content: dict[str, Any] = {"kaggle": self.kaggle, "ap": dict(self.ap)}
         content |= {name: getattr(self, name) for name in names}
         content |= {"images": self.images, "nuclei_true": self.nuclei_true, "nuclei_pred": self.nuclei_pred}
-        bounds: dict[str, Any] = {"kaggle": self._bounds("kaggle")}
-        bounds["ap"] = {key: self._bounds(f"ap {key}") for key in self.ap}
-        bounds |= {name: self._bounds(name) for name in names}
-        return content | {"interval": bounds}
-
-    def _bounds(self, name: str) -> list[float] | None:
-        return list(self.interval[name]) if name in self.interval else None
+        intervals: dict[str, Any] = {"kaggle": bounds.get("kaggle")}
+        intervals["ap"] = {key: bounds.get(f"ap {key}") for key in self.ap}
+        intervals |= {name: bounds.get(name) for name in names}
+        return content | {"interval": intervals}
 
 
 def evaluate_pairs(
@@ -208,12 +206,13 @@ def summarise(
     names = (*SCORE_NAMES, *(f"ap {key}" for key in AP_KEYS))
     values = dict(zip(names, score(np.ones((1, len(table))))[0].tolist(), strict=True))
     bounds = interval(score, units, resamples=resamples, seed=seed)
+    intervals: dict[str, tuple[float, float]] = {}
+    if bounds is not None:
+        intervals = {name: (float(low), float(high)) for name, low, high in zip(names, *bounds, strict=True)}
     return Scores(
         **{name: values[name] for name in SCORE_NAMES},
         ap={key: values[f"ap {key}"] for key in AP_KEYS},
-        interval={}
-        if bounds is None
-        else dict(zip(names, zip(*(b.tolist() for b in bounds), strict=True), strict=True)),
+        interval=intervals,
         per_image=tuple(per_image),
     )
 

@@ -1,0 +1,138 @@
+"""Tables of run-length codes, one row a nucleus: Kaggle's submissions and solutions."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nucleate.core.rle import decode_positions
+from nucleate.data.source import MAX_FILE_BYTES
+from nucleate.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["CodedImage", "labels_from_codes", "read_coded"]
+
+
+@dataclass
+class CodedImage:
+    """The rows of one image.
+
+    Parameters
+    ----------
+    codes : list of str
+        One a nucleus; a sole empty one says that there are none.
+    shape : (int, int), optional
+        Rows and columns, where the table gives them.
+    """
+
+    codes: list[str] = field(default_factory=list)
+    shape: tuple[int, int] | None = None
+
+
+def read_coded(path: Path) -> dict[str, CodedImage]:
+    """Read a table of run-length codes.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with columns ImageId and EncodedPixels and, if possible, Height and Width.
+
+    Returns
+    -------
+    dict
+        Id -> image, in the order of the file.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, lacks a column or has no row, or if a size is none, too large or one of two.
+    """
+    images: dict[str, CodedImage] = {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream, _long_fields():
+            reader = csv.DictReader(stream)
+            missing = {"ImageId", "EncodedPixels"} - set(reader.fieldnames or ())
+            if missing:
+                raise DataError(f"{path} lacks columns {', '.join(sorted(missing))}: got {reader.fieldnames}")
+            for row in reader:
+                found = images.setdefault(row["ImageId"], CodedImage())
+                found.codes.append(row["EncodedPixels"] or "")
+                shape = _row_shape(row, path)
+                if found.shape is not None and shape != found.shape:
+                    shown = f"{row['ImageId']}: got {found.shape} and {shape}"
+                    raise DataError(f"{path} gives two sizes for image {shown}; mend Height and Width")
+                found.shape = shape
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read the table {path}: {error}; give a CSV file") from error
+    if not images:
+        raise DataError(f"{path} has no rows; give a CSV with ImageId,EncodedPixels")
+    return images
+
+
+def labels_from_codes(codes: list[str], shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Paint run-length codes into one label image; a pixel claimed twice belongs to the first.
+
+    Parameters
+    ----------
+    codes : list of str
+        One code a nucleus; empty ones are passed over.
+    shape : (int, int)
+        Rows and columns of the image.
+
+    Returns
+    -------
+    (H, W) int32 ndarray
+        Nuclei 1..n in the order given; a code without a pixel of its own gets no number.
+
+    Raises
+    ------
+    DataError
+        If a code is bad or leaves the image.
+
+    Examples
+    --------
+    >>> labels_from_codes(["1 2", "2 2"], (2, 2))
+    array([[1, 2],
+           [1, 0]], dtype=int32)
+    """
+    flat = np.zeros(shape[0] * shape[1], dtype=np.int32)
+    following = 1
+    for code in codes:
+        positions = decode_positions(code, shape)
+        free = positions[flat[positions] == 0]
+        if free.size:
+            flat[free] = following
+            following += 1
+    return np.ascontiguousarray(flat.reshape(shape, order="F"))
+
+
+def _row_shape(row: Mapping[str, str | None], path: Path) -> tuple[int, int] | None:
+    height, width = row.get("Height"), row.get("Width")
+    if not height or not width:
+        return None
+    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
+        raise DataError(
+            f"{path}: no size of image {row['ImageId']}: got Height {height!r}, Width {width!r}; give pixels"
+        )
+    if int(height) * int(width) * 4 > MAX_FILE_BYTES:
+        raise DataError(f"{path}: image {row['ImageId']} is too large: got {height} x {width} pixels; mend the sizes")
+    return int(height), int(width)
+
+
+@contextlib.contextmanager
+def _long_fields() -> Iterator[None]:
+    # The code of one nucleus in a large image is longer than the csv module's limit, which is one for the process.
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
