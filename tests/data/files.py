@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 import zipfile
 from pathlib import Path
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 def png(pixels: Any) -> bytes:  # noqa: ANN401  anything that numpy turns into an array
     """Give the bytes of a PNG."""
     return bytes(imagecodecs.png_encode(np.asarray(pixels, dtype=getattr(pixels, "dtype", np.uint8))))
+
+
+def npy(pixels: Any) -> bytes:  # noqa: ANN401  anything that numpy turns into an array
+    """Give the bytes of a NumPy file, pickled where the array holds objects."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(pixels), allow_pickle=True)
+    return buffer.getvalue()
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:

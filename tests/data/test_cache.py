@@ -110,15 +110,6 @@ def test_what_another_version_read_is_read_anew(data: Path, tmp_path: Path, monk
         load_samples(data, cache=tmp_path / "cache")
 
 
-def test_a_cache_of_the_first_format_is_not_used(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as older:
-        older.setattr(cache, "_FORMAT", 1)  # in which light and dark could be exchanged
-        load_samples(data, cache=tmp_path / "cache")
-    monkeypatch.setattr(kaggle, "read_picture", None)
-    with pytest.raises(TypeError):
-        load_samples(data, cache=tmp_path / "cache")
-
-
 def test_a_large_file_beside_the_pictures_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(tmp_path / "set", {**two_nuclei(), "slide.ndpi": b"x" * 5000})
     monkeypatch.setattr(source, "MAX_FILE_BYTES", 4999)

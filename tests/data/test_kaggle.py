@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 from scipy import ndimage
-from tests.data.files import ONE, equal, pack, png, read_samples, snapshot, two_nuclei, write
+from tests.data.files import ONE, equal, npy, pack, png, read_samples, snapshot, two_nuclei, write
 
 from nucleate.core.labels import relabel
 from nucleate.data import kaggle
@@ -238,22 +238,14 @@ def test_the_real_set_loads_whole_in_little_memory_and_again_from_the_cache(dsb_
 
 
 def test_masks_may_be_arrays(tmp_path: Path) -> None:
-    def array(pixels: list[list[int]]) -> bytes:
-        np.save(buffer := io.BytesIO(), np.array(pixels))
-        return buffer.getvalue()
-
-    files = {
-        "x/images/x.png": png([[5, 6, 7]]),
-        "x/masks/1.npy": array([[1, 0, 0]]),
-        "x/masks/2.npy": array([[0, 0, 1]]),
-    }
-    files |= {
+    first = {"x/images/x.png": png([[5, 6, 7]]), "x/masks/1.npy": npy([[1, 0, 0]]), "x/masks/2.npy": npy([[0, 0, 1]])}
+    second = {
         "y/images/y.png": png([[7, 6, 5]]),
         "y/masks/1.png": png([[0, 9, 0]]),
-        "y/masks/all.npy": array([[1, 1, 1]]),
+        "y/masks/all.npy": npy([[1, 1, 1]]),
     }
-    write(tmp_path, {**files, "y/masks/y_seg.npy": b"no"})
+    write(tmp_path, {**first, **second, "y/masks/y_seg.npy": b"no"})
     assert [sample.labels.tolist() for sample in read_samples(tmp_path)] == [[[1, 0, 2]], [[0, 1, 0]]]
     assert [found.kind for found in check_dataset(tmp_path).findings] == []
-    set_of_one = {"x/images/x.png": png([[5, 6, 7]]), "x/labels/x.npy": array([[1, 0, 2]])}
+    set_of_one = {"x/images/x.png": png([[5, 6, 7]]), "x/labels/x.npy": npy([[1, 0, 2]])}
     assert [sample.labels.max() for sample in read_samples(write(tmp_path / "one", set_of_one))] == [2]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-from tests.data.files import png, read_samples, write
+from tests.data.files import npy, png, read_samples, write
 
 from nucleate.core.endings import stem_of
 from nucleate.core.names import picture_id, read_names
@@ -200,9 +198,7 @@ def test_pictures_whose_names_end_so_are_pictures_where_labels_have_a_folder(tmp
 
 
 def test_numpy_arrays_are_label_images_where_their_place_says_so(tmp_path: Path) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, np.array(LABELS))
-    files = {"images/a.png": png(PICTURE), "images/a_seg.npy": b"no", "labels/a.npy": buffer.getvalue()}
+    files = {"images/a.png": png(PICTURE), "images/a_seg.npy": b"no", "labels/a.npy": npy(LABELS)}
     (sample,) = read_samples(write(tmp_path / "s", files))
     assert sample.labels.tolist() == LABELS
     write(tmp_path / "s", {"labels/a.png": png(LABELS), "labels/a.npy": b"older"})

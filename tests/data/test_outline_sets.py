@@ -85,12 +85,15 @@ def test_a_set_is_checked(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_set_is_a_truth(kind: str, tmp_path: Path) -> None:
+def test_a_set_is_a_truth_and_trains(kind: str, tmp_path: Path) -> None:
     files = {"Tissue Images/a.png": png(IMAGE), **files_of(kind, tmp_path, WIDE, SMALL)}
     for source in (write(tmp_path / "set", files), pack(tmp_path / "set.zip", files)):
         found = read_labels_source(source)
         assert list(found) == ["a"]
         assert equal(found["a"], LABELS)
+        (sample,) = read_samples(source)
+        assert sample.image_id == "a"
+        assert equal(sample.labels, LABELS)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from roifile import ROI_TYPE, ImagejRoi
-from tests.data.files import read_samples
+from tests.data.files import png, read_samples, write
 from tests.strategies import label_images
 
 from nucleate.core.labels import relabel
@@ -214,51 +213,19 @@ def test_boxes_without_outlines_are_told(one: dict[str, Any]) -> None:
 # --- as data sets ---------------------------------------------------------------------------------------------------
 
 
-def _picture(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.arange(30, dtype=np.uint8).reshape(5, 6)).save(path)
-
-
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
-        ("a.geojson", _geojson([SQUARE])),
-        ("outlines/a.json", _geojson([SQUARE])),
-        ("xml/a.xml", _xml([SQUARE])),
-        ("coco.json", _coco([[1, 1, 4, 1, 4, 3, 1, 3]], file_name="images/a.png")),
-    ],
-)
-def test_a_folder_or_zip_with_outlines_is_a_data_set(name: str, data: bytes, tmp_path: Path) -> None:
-    folder = tmp_path / "set"
-    _picture(folder / "images" / "a.png")
-    (folder / name).parent.mkdir(exist_ok=True)
-    (folder / name).write_bytes(data)
-    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
-        for path in folder.rglob("*.*"):
-            archive.write(path, path.relative_to(folder))
-    for source in (folder, tmp_path / "set.zip"):
-        (sample,) = read_samples(source)
-        assert sample.image_id == "a"
-        assert np.array_equal(sample.labels, TRUTH)
-
-
-def test_imagej_zips_are_a_data_set(tmp_path: Path) -> None:
-    _picture(tmp_path / "a.png")
-    write_rois(tmp_path / "a.rois.zip", TRUTH)
-    (sample,) = read_samples(tmp_path)
-    assert np.array_equal(sample.labels, TRUTH)
+PICTURE = png(np.arange(30, dtype=np.uint8).reshape(5, 6))
+SQUARE_CODE = [[1, 1, 4, 1, 4, 3, 1, 3]]
 
 
 def test_pictures_and_outlines_belong_together(tmp_path: Path) -> None:
-    _picture(tmp_path / "a.png")
-    (tmp_path / "b.geojson").write_bytes(_geojson([SQUARE]))
+    write(tmp_path, {"a.png": PICTURE, "b.geojson": _geojson([SQUARE])})
     with pytest.raises(DataError, match="a has no outlines"):
         read_samples(tmp_path)
     (tmp_path / "a.png").unlink()
     with pytest.raises(DataError, match="b has no picture"):
         read_samples(tmp_path)
-    (tmp_path / "b.geojson").write_bytes(_coco([], file_name="c.png"))
-    (tmp_path / "b.geojson").rename(tmp_path / "b.json")
+    (tmp_path / "b.geojson").unlink()
+    write(tmp_path, {"b.json": _coco([], file_name="c.png")})
     with pytest.raises(DataError, match=r"c has no picture; add it or take b\.json out"):
         read_samples(tmp_path)
 
@@ -278,19 +245,16 @@ def test_pictures_and_outlines_belong_together(tmp_path: Path) -> None:
 def test_a_coco_file_means_the_picture_at_its_own_path(
     json_file: str, file_name: str, taken: str, tmp_path: Path
 ) -> None:
-    for name in (taken, "val/001.png" if taken == "train/001.png" else "train/001.png"):
-        _picture(tmp_path / name)
-    (tmp_path / json_file).parent.mkdir(exist_ok=True)
-    (tmp_path / json_file).write_bytes(_coco([[1, 1, 4, 1, 4, 3, 1, 3]], file_name=file_name))
-    source = open_source(tmp_path)
+    other = "val/001.png" if taken == "train/001.png" else "train/001.png"
+    files = {taken: PICTURE, other: PICTURE, json_file: _coco(SQUARE_CODE, file_name=file_name)}
+    source = open_source(write(tmp_path, files))
     (found,) = [entry for entry in find_outlined(source, names_in(source)) if entry.outlines]
     assert found.image == taken
 
 
 def test_a_name_that_two_pictures_have_is_told(tmp_path: Path) -> None:
-    for name in ("train/001.png", "val/001.png"):
-        _picture(tmp_path / name)
-    (tmp_path / "coco.json").write_bytes(_coco([[1, 1, 4, 1, 4, 3, 1, 3]], file_name="001.png"))
+    coco = _coco(SQUARE_CODE, file_name="001.png")
+    write(tmp_path, {"train/001.png": PICTURE, "val/001.png": PICTURE, "coco.json": coco})
     with pytest.raises(DataError, match=r"names 001\.png, got train/001\.png and val/001\.png"):
         read_samples(tmp_path)
 
@@ -363,10 +327,9 @@ def test_a_coco_file_in_which_a_name_stands_for_two_pictures_is_refused() -> Non
 
 def test_all_coco_files_of_a_folder_count_and_pictures_that_none_names_are_told(tmp_path: Path) -> None:
     for name in "ab":
-        _picture(tmp_path / f"{name}.png")
-        (tmp_path / f"instances_{name}.json").write_bytes(_coco([[1, 1, 4, 1, 4, 3, 1, 3]], file_name=f"{name}.png"))
+        write(tmp_path, {f"{name}.png": PICTURE, f"{name}.json": _coco(SQUARE_CODE, file_name=f"{name}.png")})
     assert [sample.image_id for sample in read_samples(tmp_path)] == ["a", "b"]
-    _picture(tmp_path / "c.png")
+    write(tmp_path, {"c.png": PICTURE})
     with pytest.raises(DataError, match="c has no outlines"):
         read_samples(tmp_path)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-from PIL import Image
+from tests.data.files import pack, png, write
 
 from nucleate.data.pictures import open_pictures
 from nucleate.errors import DataError
@@ -18,17 +16,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.base
 
 
-def _write(path: Path, value: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full((3, 4), value, np.uint8)).save(path)
-
-
 def test_plain_files_and_folders_below(tmp_path: Path) -> None:
-    _write(tmp_path / "a.png", 1)
-    _write(tmp_path / "images" / "b.tif", 2)
-    _write(tmp_path / "labels" / "b.tif", 9)
-    _write(tmp_path / "a.labels.png", 9)
-    read = open_pictures(tmp_path)
+    values = {"a.png": 1, "images/b.tif": 2, "labels/b.tif": 9, "a.labels.png": 9}
+    read = open_pictures(write(tmp_path, {name: png([[value] * 4] * 3) for name, value in values.items()}))
     for image_id, value in (("a", 1), ("b", 2)):
         picture = read(image_id)
         assert picture is not None
@@ -37,12 +27,8 @@ def test_plain_files_and_folders_below(tmp_path: Path) -> None:
 
 
 def test_kaggle_layout_in_a_zip(tmp_path: Path) -> None:
-    _write(tmp_path / "k" / "x1" / "images" / "x1.png", 5)
-    _write(tmp_path / "k" / "x1" / "masks" / "m.png", 255)
-    with zipfile.ZipFile(tmp_path / "k.zip", "w") as archive:
-        for path in sorted((tmp_path / "k").rglob("*.png")):
-            archive.write(path, path.relative_to(tmp_path / "k").as_posix())
-    for source in (tmp_path / "k", tmp_path / "k.zip"):
+    files = {"x1/images/x1.png": png([[5]]), "x1/masks/m.png": png([[255]])}
+    for source in (write(tmp_path / "k", files), pack(tmp_path / "k.zip", files)):
         read = open_pictures(source)
         picture = read("x1")
         assert picture is not None

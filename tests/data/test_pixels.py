@@ -16,7 +16,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tests.data.files import equal, png
+from tests.data.files import equal, npy, png
 from tests.io import ome_sets
 
 from nucleate.data import source
@@ -39,18 +39,18 @@ def tiff(pixels: NDArray[Any], **options: Any) -> bytes:  # noqa: ANN401  option
     return buffer.getvalue()
 
 
-def pages(*given: NDArray[Any], description: str | None = None) -> bytes:
+def pages(*given: NDArray[Any], description: str | None = None, metadata: dict[str, Any] | None = None) -> bytes:
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer) as writer:
         for page in given:
             photometric = "rgb" if page.ndim == 3 else "minisblack"
-            writer.write(page, metadata=None, photometric=photometric, description=description)
+            writer.write(page, metadata=metadata, photometric=photometric, description=description)
     return buffer.getvalue()
 
 
-def saved(picture: Image.Image, kind: str) -> bytes:
+def saved(picture: Image.Image, kind: str, **options: Any) -> bytes:  # noqa: ANN401  options of Pillow
     buffer = io.BytesIO()
-    picture.save(buffer, kind)
+    picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -184,13 +184,10 @@ def test_channels_and_pages_are_no_single_picture() -> None:
     for two in (pages(GREY, GREY), pages(GREY, GREY.astype(np.uint16))):
         with pytest.raises(DataError, match="x is no single picture: got a stack of 2 planes of 2 x 3"):
             read(two, "x")
-    shaped = io.BytesIO()
-    with tifffile.TiffWriter(shaped) as writer:
-        for page in (GREY, GREY):
-            writer.write(page)
+    shaped = pages(GREY, GREY, metadata={})
     for decode, found in ((read, "a stack of 2 planes of 2 x 3"), (decode_labels, "2 pages")):
         with pytest.raises(DataError, match=f"x is no single picture: got {found}"):
-            decode(shaped.getvalue(), "x")
+            decode(shaped, "x")
     scenes = "".join(
         f'<Image ID="Image:{at}" Name="{at}"><Pixels ID="Pixels:{at}" DimensionOrder="XYZCT" Type="uint8" SizeX="3" '
         f'SizeY="2" SizeZ="1" SizeC="1" SizeT="1"><TiffData IFD="{at}" PlaneCount="1"/></Pixels></Image>'
@@ -228,11 +225,7 @@ def test_planes_of_labels_are_numbered_on(shape: tuple[int, ...]) -> None:
     for number, plane in enumerate(expected):
         plane[0, 0], plane[1, 1] = 2 * number + 1, 2 * number + 2
     assert equal(decode_label_planes(tiff(stack, photometric="minisblack"), "x"), expected)
-    pages = io.BytesIO()
-    with tifffile.TiffWriter(pages) as writer:
-        for page in stack.reshape(expected.shape):
-            writer.write(page, metadata=None)
-    assert equal(decode_label_planes(pages.getvalue(), "x"), expected)
+    assert equal(decode_label_planes(pages(*stack.reshape(expected.shape)), "x"), expected)
     assert decode_label_planes(tiff(stack.reshape(expected.shape)[0]), "x").shape == shape[-2:]
 
 
@@ -250,20 +243,14 @@ def test_lossy_label_images_are_refused(kind: str) -> None:
     with pytest.raises(DataError, match="x is compressed with losses, which change the ids; save label images as PNG"):
         decode_labels(data, "x")
     assert read(data, "x").shape[:2] == (2, 3)
-    buffer = io.BytesIO()
-    Image.fromarray(GREY).save(buffer, "WEBP", lossless=True)
-    assert decode_labels(buffer.getvalue(), "x").max() == 5
+    assert decode_labels(saved(Image.fromarray(GREY), "WEBP", lossless=True), "x").max() == 5
 
 
 def test_label_images_may_be_numpy_arrays_but_no_pickles() -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, GREY.astype(np.int64))
-    assert decode_labels(buffer.getvalue(), "x").max() == 5
+    assert decode_labels(npy(GREY.astype(np.int64)), "x").max() == 5
     for data in (np.array([{}], object), np.array([["a"]])):
-        buffer = io.BytesIO()
-        np.save(buffer, data, allow_pickle=True)
         with pytest.raises(DataError, match="x"):
-            decode_labels(buffer.getvalue(), "x")
+            decode_labels(npy(data), "x")
 
 
 def test_label_images_in_files_of_a_set_have_their_own_planes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
