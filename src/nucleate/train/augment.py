@@ -198,9 +198,8 @@ def _tissue(batch_NCHW: Tensor, most: float, *, generator: Generator) -> Tensor:
     shares = shares / shares.sum(0)
     rough_N1HW = torch.zeros(count, 1, *batch_NCHW.shape[2:], device=place)
     for points, share_N in zip(_ROUGH, shares, strict=True):
-        rough_N1HW += onto(share_N, place) * _smooth(
-            torch.rand(count, 1, points, points, generator=generator), batch_NCHW
-        )
+        drawn_N1KK = torch.rand(count, 1, points, points, generator=generator)
+        rough_N1HW += onto(share_N, place) * _smooth(drawn_N1KK, batch_NCHW)
     gaps_N1HW = _smooth(torch.rand(count, 1, _GAPS, _GAPS, generator=generator), batch_NCHW, mode="bicubic")
     fewest_N = 0.5 * torch.rand(count, 1, 1, 1, generator=generator)
     filled_N1HW = ((gaps_N1HW - onto(fewest_N, place)) * _STEEP).sigmoid()

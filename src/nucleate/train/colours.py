@@ -66,9 +66,7 @@ def _tint(batch_NCHW: Tensor, chance: float, *, generator: Generator) -> Tensor:
     colour_N3 = colour_N3 / colour_N3.amax(1, keepdim=True).clamp(min=1e-6)
     grey_N = (batch_NCHW.amax(1) - batch_NCHW.amin(1)).flatten(1).amax(1) <= _GREY
     pick_N1 = (onto(chosen_N, batch_NCHW.device) & grey_N)[:, None]
-    factor_N3 = torch.where(
-        pick_N1, onto(colour_N3, batch_NCHW.device), torch.ones_like(colour_N3, device=batch_NCHW.device)
-    )
+    factor_N3 = torch.where(pick_N1, onto(colour_N3, batch_NCHW.device), 1.0)
     return batch_NCHW * factor_N3[:, :, None, None]
 
 

@@ -36,7 +36,7 @@ def damage(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Generator) -
         chosen_N = torch.rand(count, generator=generator) < config.coarse
         levels_N = draw_log((4.0, 64.0), count, generator=generator)
         # A million levels change nothing that a float keeps.
-        levels_N = onto(torch.where(chosen_N, levels_N, torch.full_like(levels_N, 1e6)), batch_NCHW.device)
+        levels_N = onto(torch.where(chosen_N, levels_N, 1e6), batch_NCHW.device)
         levels_N111 = levels_N[:, None, None, None]
         batch_NCHW = (batch_NCHW * levels_N111).round() / levels_N111
     if config.jpeg:

@@ -8,6 +8,7 @@ stay in float32: the maps keep fine steps.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 from hashlib import sha256
 from pathlib import Path
@@ -186,8 +187,9 @@ def quantise(content: bytes, batches_NCHW: Iterable[NDArray[np.float32]]) -> byt
     _spread_upsampling(model.graph)
     names = _name_nodes(model.graph)
     convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
-    reader = _Reader(model.graph.input[0].name, batches_NCHW)
-    if not convolutions or reader.empty:
+    rest = iter(batches_NCHW)
+    first_NCHW = next(rest, None)
+    if not convolutions or first_NCHW is None:
         what = "no convolution in it" if not convolutions else "no pictures to measure activations on"
         raise ModelError(f"cannot quantise the network: {what}")
     with _scratch() as folder:
@@ -195,7 +197,7 @@ def quantise(content: bytes, batches_NCHW: Iterable[NDArray[np.float32]]) -> byt
         quantize_static(
             model,
             path,
-            reader,
+            _Reader(model.graph.input[0].name, itertools.chain([first_NCHW], rest)),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             reduce_range=True,
@@ -226,17 +228,11 @@ def _no_room(error: Exception) -> OutputError:
 class _Reader:
     """Batches as the quantiser asks for them."""
 
-    def __init__(self, name: str, batches_NCHW: Iterable[NDArray[np.float32]]) -> None:
-        self._name, self._rest = name, iter(batches_NCHW)
-        self._next = next(self._rest, None)
-
-    @property
-    def empty(self) -> bool:
-        return self._next is None
+    def __init__(self, name: str, batches_NCHW: Iterator[NDArray[np.float32]]) -> None:
+        self._inputs = ({name: batch_NCHW} for batch_NCHW in batches_NCHW)
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        batch_NCHW, self._next = self._next, next(self._rest, None)
-        return None if batch_NCHW is None else {self._name: batch_NCHW}
+        return next(self._inputs, None)
 
 
 def _melted(content: bytes) -> Any:  # noqa: ANN401 - onnx ships no types

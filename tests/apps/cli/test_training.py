@@ -53,14 +53,16 @@ def test_what_the_words_alone_tell_is_refused_before_torch_is_loaded(tmp_path: P
     (tmp_path / "net.toml").touch()
     with_config = ["--config", str(tmp_path / "net.toml")]
     refused = {
-        "give at least three different ones": [["ablate", data, "--folds", "0"]],
+        "give at least three different ones": [["ablate", data, "--folds", folds] for folds in ("0", "0,1", "0,1,1")],
         "is less than one batch": [["ablate", data, "--budget", "3"]],
         "give whole numbers with commas": [
             [verb, data, *with_config, "--folds", "x"] for verb in ("crossval", "stress")
-        ],
+        ] + [["ablate", data, "--folds", "0,1,x"]],
         "give the number of a fold or all": [["crossval", data, *with_config, "--network", "x"]],
         "no change 'x'; choose of": [["stress", data, *with_config, "--only", "x"]],
-        "give the number of a fold, a share": [[verb, data, "--val", gone] for verb in ("train", "search")],
+        "give the number of a fold, a share": [
+            [verb, data, "--val", val] for verb in ("train", "search") for val in (gone, "1.5")
+        ],
         "no name for a model": [["train", data, "--name", "a/b"]],
         "gone: no such file; give a TOML": [
             [verb, data, "--config", gone] for verb in ("train", "search", "crossval", "stress", "benchmark")
@@ -68,6 +70,7 @@ def test_what_the_words_alone_tell_is_refused_before_torch_is_loaded(tmp_path: P
         "no preset 'x'; there are best, fast": [[verb, data, "--preset", "x"] for verb in ("train", "search")],
         "--set 'x'; use key=value": [[verb, data, "--set", "x"] for verb in ("train", "search")],
         "there is no setting network.x": [[verb, data, "--set", "network.x=1"] for verb in ("train", "search")],
+        "epochs: Input should be greater": [[verb, data, "--set", "epochs=0"] for verb in ("train", "search")],
         "no model 'x'": [["train", data, "--init", "x"]],
         "no idea 'x'; choose of": [["ablate", data, "--only", "clean,x"]],
         "--table: no such file": [["paper", data, "--table", gone]],

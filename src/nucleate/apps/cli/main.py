@@ -186,7 +186,8 @@ def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, NucleateError):
         return one_line(str(error)), error.exit_code
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # what typer says about a wrong call
-        return f"{_what_typer_says(error)}. Try: {_help_of(error)}", int(error.exit_code)
+        command = getattr(getattr(error, "ctx", None), "command_path", "nucleate")
+        return f"{_what_typer_says(error)}. Try: {command} --help", int(error.exit_code)
     return f"unexpected {type(error).__name__}: {one_line(str(error))}; add --debug for the traceback", 1
 
 
@@ -195,8 +196,3 @@ def _what_typer_says(error: Any) -> str:  # noqa: ANN401 - of one of its version
     # Newer typer has numbers checked by pydantic, whose words leave out what was got.
     got = [str(found["input"]) for found in error.__cause__.errors()] if hasattr(error.__cause__, "errors") else []
     return said if not got or repr(got[0]) in said else one_line(f"{said}, got {got[0]}")
-
-
-def _help_of(error: BaseException) -> str:
-    context = getattr(error, "ctx", None)
-    return f"{context.command_path if context is not None else 'nucleate'} --help"
