@@ -38,7 +38,8 @@ class StudyPlan:
     table : Path, optional
         CSV with folds and types; without one, four folds are dealt by picture.
     loaded : sequence of Sample, optional
-        What is in `data`, where it is at hand; else it is loaded whenever it is asked for.
+        What is in `data`, where it is at hand, with the folds of a table or none; else it is loaded whenever it is
+        asked for.
     """
 
     data: Path
@@ -61,8 +62,11 @@ class StudyPlan:
         UsageError
             If one of `folds` holds no picture.
         """
-        samples = load_samples(self.data) if self.loaded is None else self.loaded
-        samples = attach_table(samples, self.table) if self.table else grouped_folds(samples, FOLDS, seed=seed)
+        samples = load_samples(self.data) if self.loaded is None else [*self.loaded]
+        if self.table is not None:
+            samples = attach_table(samples, self.table)
+        elif samples[0].fold is None:
+            samples = grouped_folds(samples, FOLDS, seed=seed)
         known = sorted({sample.fold for sample in samples if sample.fold is not None})
         missing = [fold for fold in folds if fold not in known]
         if missing:

@@ -16,9 +16,9 @@ from nucleate.apps.cli.training import (
     StudyOption,
     TableOption,
     WidthOption,
-    find_data,
     fold_numbers,
     import_training,
+    load_data,
     repeated,
 )
 
@@ -74,8 +74,7 @@ def ablate(
     place = import_training(device, threads)
     from nucleate.study.next_run import publish_study, run_study
 
-    samples, found = find_data(data, table, quiet=quiet)
-    plan = replace(plan, table=found, loaded=samples)
+    plan = replace(plan, loaded=load_data(data, table, quiet=quiet))
     command = repeated(
         "ablate", data, output=output, table=table, only=only, budget=budget, folds=folds, width=width, lr=lr,
         precision=precision, seed=seed,

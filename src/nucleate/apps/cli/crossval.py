@@ -16,9 +16,9 @@ from nucleate.apps.cli.training import (
     TableOption,
     check_config,
     epoch_line,
-    find_data,
     fold_numbers,
     import_training,
+    load_data,
     repeated,
 )
 from nucleate.errors import UsageError
@@ -77,12 +77,10 @@ def crossval(
     settings = load_config(config)
     if settings.detector:
         raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
-    samples, found = find_data(data, table, quiet=quiet)
     plan = CrossPlan(
-        data, output, found, loaded=samples, config=settings, folds=held_out,
+        data, output, loaded=load_data(data, table, quiet=quiet), config=settings, folds=held_out,
         device=place, jobs=threads or cores(), train=train,
     )  # fmt: skip
-
     shipped = ALL if network == ALL else f"fold-{network}"
     if ship:
         check_shipped(plan, network=shipped, name=ship)

@@ -15,8 +15,8 @@ from nucleate.apps.cli.training import (
     StudyOption,
     TableOption,
     WidthOption,
-    find_data,
     import_training,
+    load_data,
     repeated,
 )
 from nucleate.errors import UsageError
@@ -60,9 +60,8 @@ def paper(
     from nucleate.study.paper import PaperPlan, load_split, train_networks
     from nucleate.study.paper_table import KaggleTest, score_all, write_figures, write_table
 
-    samples, found = find_data(data, table, quiet=quiet)
     plan = PaperPlan(
-        data, output, found, loaded=samples, width=width, epochs=epochs, trials=trials,
+        data, output, loaded=load_data(data, table, quiet=quiet), width=width, epochs=epochs, trials=trials,
         precision=precision, seed=seed,
     )  # fmt: skip
     split = load_split(plan)

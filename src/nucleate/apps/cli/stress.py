@@ -13,9 +13,9 @@ from nucleate.apps.cli.training import (
     TableOption,
     check_config,
     check_data,
-    find_data,
     fold_numbers,
     import_training,
+    load_data,
     repeated,
     unseen,
 )
@@ -86,9 +86,8 @@ def stress(
     jobs = 1 if place == "cuda" else threads or cores()
     tell = partial(say_step, quiet=quiet)
     if config is not None:
-        samples, found = find_data(data, table, quiet=quiet)
         plan = CrossPlan(
-            data, output, found, loaded=samples,
+            data, output, loaded=load_data(data, table, quiet=quiet),
             config=load_config(config), folds=held_out, device=place, jobs=jobs,
         )  # fmt: skip
         rows, how = run_stress(plan, count=images, only=names, say=tell), how_study(plan)

@@ -30,7 +30,6 @@ __all__ = [
     "check_data",
     "check_val",
     "epoch_line",
-    "find_data",
     "fold_numbers",
     "import_training",
     "load_data",
@@ -163,18 +162,23 @@ def table_beside(data: Path) -> Path:
     return _named(data).parent / "images.csv"
 
 
-def find_data(data: Path, table: Path | None, *, quiet: bool = False) -> tuple[list[Sample], Path | None]:
-    """Load annotated images, and give their table: the one asked for, or ``images.csv`` beside them if it fits."""
-    samples = _look(data)
-    return samples, table or _beside(data, samples, quiet=quiet)
-
-
 def load_data(data: Path, table: Path | None, *, quiet: bool = False) -> list[Sample]:
-    """Load annotated images, with folds, groups and kinds from a table (see `find_data`)."""
+    """Load annotated images, with folds, groups and kinds of the table asked for, or of one beside them if it fits."""
     from nucleate.data.samples import attach_table
 
-    samples, found = find_data(data, table, quiet=quiet)
-    return samples if found is None else attach_table(samples, found)
+    samples, beside = _look(data), table_beside(data)
+    if table is not None:
+        return attach_table(samples, table)
+    if not beside.is_file():
+        return samples
+    try:
+        samples = attach_table(samples, beside)
+        said = f"folds from {beside}"
+    except DataError as error:
+        said = f"nucleate: no folds from the table beside DATA: {error}"
+    if not quiet:
+        say(said)
+    return samples
 
 
 def _look(data: Path) -> list[Sample]:
@@ -188,24 +192,6 @@ def _look(data: Path) -> list[Sample]:
             "have one number are taught as one; number them, or take the images out"
         )
     return samples
-
-
-def _beside(data: Path, samples: list[Sample], *, quiet: bool) -> Path | None:
-    """Find ``images.csv`` beside the images and say that it is taken; None where none fits them."""
-    from nucleate.data.samples import attach_table
-
-    beside = table_beside(data)
-    if not beside.is_file():
-        return None
-    try:
-        attach_table(samples, beside)
-    except DataError as error:
-        if not quiet:
-            say(f"nucleate: no folds from the table beside DATA: {error}")
-        return None
-    if not quiet:
-        say(f"folds from {beside}")
-    return beside
 
 
 def split_data(data: Path, val: str, *, table: Path | None, quiet: bool = False) -> tuple[list[Sample], list[Sample]]:
