@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
@@ -34,7 +35,7 @@ from nucleate.study.crossfold import (
 )
 from nucleate.study.crossfold_plan import ALL, CrossPlan
 from nucleate.study.crossfold_table import write_results
-from nucleate.study.stress import how_study, run_stress, write_stress
+from nucleate.study.stress import HOW_STUDY, run_stress, write_stress
 from nucleate.train import finish
 from nucleate.train.config import TrainConfig
 
@@ -121,11 +122,11 @@ def test_a_study_from_pictures_to_model(cached: CrossPlan, monkeypatch: pytest.M
     # Grey pictures have no hue to turn.
     levels = [row.change.level for row in rows_ if row.change.name == "colour-shifted"]
     assert levels == ["warm light: blue at 70 %", "shown in blue alone"]
-    folder, how = plan.out / "results", how_study(plan)
-    told = write_stress(folder, rows_, how=how, command="nucleate stress data")
+    folder, write = plan.out / "results", partial(write_stress, how=HOW_STUDY, device="cpu", command="nucleate stress")
+    told = write(folder, rows_)
     assert "| inverted | - | 4 |" in told
     written = [path.read_bytes() for path in sorted(folder.glob("stress*"))]
-    some = write_stress(folder, rows_[:1], how=how, command="nucleate stress data", called="stress-part")
+    some = write(folder, rows_[:1], called="stress-part")
     assert "`stress-part.csv` has" in some
     assert [path.read_bytes() for path in sorted(folder.glob("stress.*"))] == written
 

@@ -219,7 +219,7 @@ def test_pictures_without_a_type_are_as_many_as_are_asked_for(tmp_path: Path) ->
     chosen = balanced(samples, 25)
     noted = dict.fromkeys((sample.image_id for sample in samples), _Noted(set()))
     rows = run_changes(chosen, noted, only=["inverted"])  # type: ignore[arg-type]
-    write_stress(tmp_path, rows, how=("", ""), command="")
+    write_stress(tmp_path, rows, how="", device="cpu", command="")
     (header, row) = (tmp_path / "stress.csv").read_text(encoding="utf-8").splitlines()
     assert header.endswith("found before,found after")
     assert row.startswith("inverted,,yes,25,")

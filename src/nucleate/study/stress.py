@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from nucleate.study.crossfold_plan import CrossPlan
 
 __all__ = [
+    "HOW_STUDY",
     "LEAST",
     "SIDE",
     "StressRow",
     "balanced",
     "how_model",
-    "how_study",
     "judge",
     "run_changes",
     "run_stress",
@@ -58,6 +58,12 @@ SIDE = 512
 
 LEAST = 20
 """Nuclei of fewer pixels in the changed picture are left out of the judgement."""
+
+HOW_STUDY = (
+    "Each was segmented by the network of its own fold with an ending fitted to other pictures (the other folds, "
+    "or the other half of the only one), as a user gets it (scale auto)."
+)
+"""How the pictures of a study are segmented, for the notes."""
 
 _SEED = 0
 
@@ -301,28 +307,18 @@ def _mean_pair(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return before, after
 
 
-def how_study(plan: CrossPlan) -> tuple[str, str]:
-    """Say how pictures of a study were segmented, and where."""
-    how = (
-        "Each was segmented by the network of its own fold with an ending fitted to other pictures (the other folds, "
-        "or the other half of the only one), as a user gets it (scale auto)."
-    )
-    return how, describe(plan.device)
-
-
-def how_model(card: ModelCard, device: str) -> tuple[str, str]:
-    """Say how pictures were segmented by one model, and where."""
+def how_model(card: ModelCard) -> str:
+    """Say how pictures were segmented by one model."""
     told = card.trained_on is not None and not card.trained_on_more
     known = "None with these very pixels is" if told else "The card does not tell whether they are"
-    how = (
+    return (
         f"Each was segmented by {card.name} as a user gets it (scale auto; sha256 {card.sha256[:16]}). {known} among "
         "those that it was trained on; numbers after the network may have been fitted to them."
     )
-    return how, describe(device)
 
 
 def write_stress(
-    folder: Path, rows: Sequence[StressRow], *, how: tuple[str, str], command: str, called: str = "stress"
+    folder: Path, rows: Sequence[StressRow], *, how: str, device: str, command: str, called: str = "stress"
 ) -> str:
     """Write a table, as Markdown and as CSV, and give its text.
 
@@ -332,8 +328,10 @@ def write_stress(
         Where to; made if need be.
     rows : sequence of StressRow
         From `run_changes`.
-    how : tuple of str
-        From `how_study` or `how_model`.
+    how : str
+        How the pictures were segmented: `HOW_STUDY` or `how_model`.
+    device : str
+        On which they were, ``cpu`` or ``cuda``.
     command : str
         The call, for the notes.
     called : str
@@ -370,7 +368,7 @@ def write_stress(
     notes = (
         f"Kaggle score, mean over {most} held-out pictures, as many of each type as there are up to a number; larger "
         f"ones are cut to their middle of {SIDE} pixels a side, numbers of other than 8 or 16 bits spread over 16. "
-        f"{how[0]} Where pictures were made smaller, true nuclei of fewer than {LEAST} pixels are left out, found ones "
+        f"{how} Where pictures were made smaller, true nuclei of fewer than {LEAST} pixels are left out, found ones "
         "of fewer pixels too, and found ones that lie for more than half in those; the unchanged pictures are judged "
         "by the same nuclei. Pictures without any nucleus left are left out, and those that a change leaves as they "
         "are: light ones get no burnt spot, grey ones no other hue, those in 16 bits no JPEG and nothing in 8 bits. "
@@ -379,7 +377,7 @@ def write_stress(
         f"still outline is our own judgement. `{called}.csv` has the types."
     )
     lines = ["# Changed pictures", "", *markdown_table(heads, cells), "", *textwrap.wrap(notes, 118), ""]
-    lines += [f"- Command: `{command}`", f"- nucleate {__version__}, {how[1]}."]
+    lines += [f"- Command: `{command}`", f"- nucleate {__version__}, {describe(device)}."]
     text = "\n".join(lines) + "\n"
     write_text(folder / f"{called}.md", text)
     return text

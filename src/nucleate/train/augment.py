@@ -103,23 +103,32 @@ def change_intensity(
     nuclei, `distance_NHW` is `nucleate.train.targets.normalised_distance` of those whose middles may be cleared, 0
     elsewhere.
     """
+    if not config.plain:
+        return _changed(batch_NCHW, config, generator=generator, labels_NHW=labels_NHW, distance_NHW=distance_NHW)
+    drawn = (torch.rand(len(batch_NCHW), generator=generator) >= config.plain).nonzero()[:, 0]
+    if not len(drawn):
+        return batch_NCHW
+    which = onto(drawn, batch_NCHW.device)
+    labels_NHW, distance_NHW = (None if one is None else one[which] for one in (labels_NHW, distance_NHW))
+    changed = _changed(batch_NCHW[which], config, generator=generator, labels_NHW=labels_NHW, distance_NHW=distance_NHW)
+    return batch_NCHW.index_copy(0, which, changed)
+
+
+def _changed(
+    batch_NCHW: Tensor,
+    config: AugmentConfig,
+    *,
+    generator: Generator,
+    labels_NHW: Tensor | None,
+    distance_NHW: Tensor | None,
+) -> Tensor:
+    """Change every crop, one kind of change after the other: the order decides which random numbers each gets."""
     count, channels = batch_NCHW.shape[:2]
     device = batch_NCHW.device
 
     def per_crop(values: Tensor) -> Tensor:
         return onto(values, device).view(-1, 1, 1, 1)
 
-    if config.plain:
-        drawn = (torch.rand(count, generator=generator) >= config.plain).nonzero()[:, 0]
-        if not len(drawn):
-            return batch_NCHW
-        which = onto(drawn, device)
-        always = config.model_copy(update={"plain": 0.0})
-        labels_NHW, distance_NHW = (None if one is None else one[which] for one in (labels_NHW, distance_NHW))
-        changed = change_intensity(
-            batch_NCHW[which], always, generator=generator, labels_NHW=labels_NHW, distance_NHW=distance_NHW
-        )
-        return batch_NCHW.index_copy(0, which, changed)
     if config.unequal and labels_NHW is not None:
         batch_NCHW = _unequal(batch_NCHW, config.unequal, labels_NHW=labels_NHW, generator=generator)
     if channels == 3:

@@ -97,11 +97,11 @@ def taught_facts(samples: Sequence[Sample], *, init: str | None) -> dict[str, An
 def part_known(samples: Sequence[Sample], hashes: Sequence[str]) -> tuple[list[Sample], list[Sample]]:
     """Part pictures into those that a model was not trained on, and those that it was, by the hashes in its card."""
     known = set(hashes)
-    seen = [_short(one) in known for one in samples]
-    return (
-        [one for one, was in zip(samples, seen, strict=True) if not was],
-        [one for one, was in zip(samples, seen, strict=True) if was],
-    )
+    unseen: list[Sample] = []
+    seen: list[Sample] = []
+    for one in samples:
+        (seen if _short(one) in known else unseen).append(one)
+    return unseen, seen
 
 
 def check_nuclei(samples: Sequence[Sample], where: str = "") -> None:

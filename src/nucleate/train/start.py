@@ -69,10 +69,10 @@ def with_start(values: Mapping[str, Any], *, own: Collection[str] = ()) -> dict[
     card = find_model(values["init"]).card
     decided = card.model_dump(mode="json", include={"network", "normalizer", "maps", "recipe"})
     facts = card.model_dump(mode="json", include={"scale_rule", "tile", "bytes_per_pixel"}, exclude_none=True)
-    others = {**decided, "resize": card.input_size, "card": facts}
-    others = {name: value for name, value in others.items() if name not in own}
+    of_model = {**decided, "resize": card.input_size, "card": facts}
+    of_model = {name: value for name, value in of_model.items() if name not in own}
     said = dict(values)
     if isinstance(said.get("card"), dict):  # of the other tables null is a part of what they say
         said["card"] = {name: value for name, value in said["card"].items() if value is not None}
-    said = {name: value for name, value in said.items() if name not in others or value not in (None, {})}
-    return merged(others, said)
+    said = {name: value for name, value in said.items() if name not in of_model or value not in (None, {})}
+    return merged(of_model, said)

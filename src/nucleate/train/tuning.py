@@ -273,11 +273,8 @@ def parts_of(stored: Sequence[StoredMaps] | Sequence[Sample]) -> list[tuple[list
             f"{len(stored)} held-out pictures of one field of view: to choose by one and score the other takes two; "
             "hold out more, or name the fields in a table"
         )
-    everything = range(len(stored))
+    sides = [side_of[one.group] for one in stored]
     return [
-        (
-            [i for i in everything if side_of[stored[i].group] == side],
-            [i for i in everything if side_of[stored[i].group] != side],
-        )
-        for side in sorted(set(side_of.values()))
+        ([i for i, at in enumerate(sides) if at == side], [i for i, at in enumerate(sides) if at != side])
+        for side in sorted(set(sides))
     ]

@@ -146,7 +146,7 @@ def say(line: str) -> None:
 
 
 def say_step(line: str, *, quiet: bool = False) -> None:
-    """Say how far the work is; what `say` does, where Ctrl-C has not got lost. If `quiet`, look for that alone."""
+    """Say how far the work is, unless `quiet`; raise KeyboardInterrupt if Ctrl-C was pressed and got lost."""
     raise_again()
     if not quiet:
         say(line)
@@ -155,8 +155,8 @@ def say_step(line: str, *, quiet: bool = False) -> None:
 class Bar:
     """A progress bar with rate and time left, on stderr, once the work takes over a second.
 
-    Nothing is shown where stderr is not a terminal or `quiet` is set. Use as a context manager. Where Ctrl-C was
-    pressed and got lost, what says how far the work is raises KeyboardInterrupt.
+    Nothing is shown where stderr is not a terminal or `quiet` is set. Use as a context manager. `show` and `stage`
+    raise KeyboardInterrupt if Ctrl-C was pressed and got lost.
 
     Parameters
     ----------

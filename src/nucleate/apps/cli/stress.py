@@ -80,7 +80,7 @@ def stress(
     from nucleate.api import load_segmenter
     from nucleate.core.cores import cores
     from nucleate.study.crossfold_plan import CrossPlan
-    from nucleate.study.stress import balanced, how_model, how_study, run_changes, run_stress, write_stress
+    from nucleate.study.stress import HOW_STUDY, balanced, how_model, run_changes, run_stress, write_stress
     from nucleate.train.config import load_config
 
     jobs = 1 if place == "cuda" else threads or cores()
@@ -90,15 +90,15 @@ def stress(
             data, output, loaded=load_data(data, table, quiet=quiet),
             config=load_config(config), folds=held_out, device=place, jobs=jobs,
         )  # fmt: skip
-        rows, how = run_stress(plan, count=images, only=names, say=tell), how_study(plan)
+        rows, how = run_stress(plan, count=images, only=names, say=tell), HOW_STUDY
     else:
         segmenter = load_segmenter(model, device="cuda" if place == "cuda" else "cpu", threads=1)
         pictures = balanced(unseen(segmenter.card, data, table=table, quiet=quiet), images)
         found_by = {one.image_id: segmenter for one in pictures}
         rows = run_changes(pictures, found_by, only=names, jobs=jobs, say=tell)
-        how = how_model(segmenter.card, place)
+        how = how_model(segmenter.card)
     command = repeated(
         "stress", data, output=output, model=model and Path(model), config=config, table=table, folds=folds,
         images=images, only=only,
     )  # fmt: skip
-    typer.echo(write_stress(results, rows, how=how, command=command, called=called))
+    typer.echo(write_stress(results, rows, how=how, device=place, command=command, called=called))
