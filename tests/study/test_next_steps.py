@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -325,6 +326,14 @@ def test_a_type_left_out_shares_no_group_with_training() -> None:
         assert not {s.kind for s in part.held} & {s.kind for s in part.train}
     with pytest.raises(DataError, match="two or more"):
         type_parts([sample for sample in samples if sample.kind == "a"])
+
+
+def test_types_of_like_names_have_files_of_their_own() -> None:
+    kinds = ["HE", "he", "H/E", "Small round", "..", "h_e dark"]
+    names = [part.name for part in type_parts([replace(disks(1)[0], kind=kind, group=kind) for kind in kinds])]
+    assert len({name.lower() for name in names}) == len(kinds)
+    assert not [name for name in names if "/" in name]
+    assert {"type-h_e", "type-small-round"} < set(names)  # as ever where nothing speaks against it
 
 
 def test_the_pictures_shown_are_of_all_types() -> None:

@@ -149,13 +149,12 @@ def _ending_lines(result: CrossResult, *, started: float) -> list[str]:
     resized = sum(one.scale != 1 for one in result.stored)
     steps.append((f"at the scale the rule chose ({resized} images resized)", found.kept))
     gains = [["where tuning began", f"{started:.4f}", "-"]]
-    for index, (name, scores) in enumerate(steps):
+    before: dict[str, float] = {}
+    for name, scores in steps:
         now = {score.image_id: score.kaggle for score in scores}
-        gain = "-"
-        if index:
-            before = {score.image_id: score.kaggle for score in steps[index - 1][1]}
-            gain = "{:+.4f} [{:+.4f}, {:+.4f}]".format(*gain_of(now, before, groups=result.groups))
+        gain = "{:+.4f} [{:+.4f}, {:+.4f}]".format(*gain_of(now, before, groups=result.groups)) if before else "-"
         gains.append([name, f"{np.mean(list(now.values())):.4f}", gain])
+        before = now
     heads = ["level", "light_level", "marker_level", "smoothing", "keep_unmarked", "min_marker_area", "min_area"]
     rows = []
     for name, ending in [("all (for the model)", result.ending), *_named_endings(result)]:

@@ -96,11 +96,11 @@ class _Story:
         groups = {sample.image_id: sample.group for sample in self.samples}
         rows = []
         for idea in (ideas(self.study.plan)[name] for name in (BASELINE, FLAGSHIP)):
+            seen = self.outcomes(idea)
             for part in _types(self.samples):
                 unseen = self.study.known(idea, part.name)
-                seen = self.outcomes(idea)
-                row = type_row(part.held[0].kind, unseen, seen=seen, groups=groups) if unseen else None
-                rows += [] if row is None else [row]
+                if unseen and (row := type_row(part.held[0].kind, unseen, seen=seen, groups=groups)):
+                    rows.append(row)
         if rows:
             write_types(out, rows, command=self.command)
 
