@@ -111,7 +111,9 @@ def ideas(plan: NextPlan) -> dict[str, Idea]:
     """List the rows by name in the order in which they run: the cheap ones early, the flagship last."""
     rows = [Idea(BASELINE, "the paper's system"), *_recipes(), *_frames(plan), *_colours(), *_networks(), *_data(plan)]
     chance = Idea(CHANCE, "nothing but the seed: what chance alone is worth", {"seed": plan.seed + 1})
-    rows += [chance, _detector(), _flagship(plan)]
+    detector = {"network": {"name": "mask-rcnn"}, "maps": ["labels"]}
+    alone = frozenset({"net", "loss", "frame", "colour", "watershed", "hysteresis", "clean"})
+    rows += [chance, Idea("mask-rcnn", "Mask R-CNN from scratch", detector, alone), _flagship(plan)]
     return {idea.name: idea for idea in rows}
 
 
@@ -204,12 +206,6 @@ def _data(plan: NextPlan) -> list[Idea]:
              frozenset({"augment"})),
         Idea("more-data", f"{drawn} drawn pictures added (synthetic)", {"drawn": drawn}, frozenset({"data"})),
     ]  # fmt: skip
-
-
-def _detector() -> Idea:
-    alone = frozenset({"net", "loss", "frame", "colour", "watershed", "hysteresis", "clean"})
-    changes = {"network": {"name": "mask-rcnn"}, "maps": ["labels"]}
-    return Idea("mask-rcnn", "Mask R-CNN from scratch", changes, alone)
 
 
 def _flagship(plan: NextPlan) -> Idea:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.labels import relabel
-from nucleate.post.confidence import FEATURES, ConfidenceModel, describe_at, rate
+from nucleate.post.confidence import ConfidenceModel, describe_at, rate
 from nucleate.post.recipe import PostRecipe
 from nucleate.score.images import ap_of_iou, score_image
 from nucleate.train.confidence import FEWEST, Nuclei, calibration_error, fit_confidence, true_iou
@@ -171,7 +171,8 @@ class EndingFitter:
         """Choose recipe, confidence and limit by some of the pictures, named by their places."""
         recipe = tune(self.start, self.trials, among=among, spare=self.spare)[0] if self.tuned else self.start
         nuclei = self.nuclei(recipe)
-        pooled = _pooled([nuclei[place] for place in among])
+        some = [nuclei[place] for place in among]
+        pooled = Nuclei(np.concatenate([one.described for one in some]), np.concatenate([one.iou for one in some]))
         if len(pooled.iou) < 2 * FEWEST:
             return Ending(recipe) if self.known is None else replace(self.known, recipe=recipe)
         model = fit_confidence(pooled)
@@ -319,8 +320,3 @@ def at_own_scale(
             if one is not stored[place]:
                 stored[place], judged[place] = one, ending.judge(one, names=trials.names)
     return stored, replace(found, judged=tuple(judged))
-
-
-def _pooled(nuclei: Sequence[Nuclei]) -> Nuclei:
-    described = np.concatenate([np.zeros((0, len(FEATURES))), *(one.described for one in nuclei)])
-    return Nuclei(described, np.concatenate([np.zeros(0), *(one.iou for one in nuclei)]))
