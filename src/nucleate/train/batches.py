@@ -120,7 +120,10 @@ class Atlas:
         return weights_NHW
 
     def _places(self, which_N: Tensor, grid_NHW2: Tensor) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
-        """Give where the pictures begin and their columns, and for each axis coordinates folded in and the last one."""
+        """Give where the picture of each crop begins, its number of columns, and how it is read along rows and columns.
+
+        The last are two pairs: the coordinates, folded back into the picture, and the last one there is.
+        """
         device = self.texels_PK.device
         # A copy that does not wait lets the card go on with what it has.
         sizes_N2 = self.sizes_N2[which_N].to(device, non_blocking=True)
@@ -151,7 +154,7 @@ def _take(values_P: Tensor, at_NHW: Tensor) -> Tensor:
 
 
 def _around(at: Tensor, last: Tensor, *, kind: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Give the whole numbers under coordinates of at least 0, the step to the ones above, and how near those are."""
+    """Give the pixel at or before each coordinate, the step to the next (0 at the last), and the way to it, 0..1."""
     low = at.to(kind)
     return low, (low < last).to(kind), at - low
 
@@ -218,7 +221,7 @@ def _looks(
 ) -> Iterator[tuple[Sample, NDArray[np.float32], bool]]:
     """Give what the network sees of each sample, (channels, h, w) in 0..1, and whether its ground is light.
 
-    Of stained ones it may see two things.
+    With `stains`, samples on light ground come twice where that differs: in grey, and as their haematoxylin.
     """
     both = [replace(normalizer, stain=stain) for stain in ("grey", "haematoxylin")]
     for sample in samples:

@@ -247,6 +247,7 @@ def _begun(config: TrainConfig, folder: Path, *, resume: bool) -> Run | None:
 
 
 def _start(config: TrainConfig, folder: Path, *, begun: Run | None, parts: Parts) -> Run:
+    """Load the state of the run that is gone on with, or begin one; write the settings beside it."""
     if begun is not None:
         load_state(folder / STATE, parts)
     settings, path = config.model_dump_json(indent=1), folder / "config.json"

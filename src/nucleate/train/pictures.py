@@ -131,7 +131,7 @@ def check_same(
     kinds: bool = False,
     give: str = "DATA, --table and --val",
 ) -> None:
-    """Refuse to go on with a run on other pictures than it was begun with; what a run does not say is not asked for.
+    """Refuse to go on with a run on other pictures than it was begun with; a run that does not tell them goes on.
 
     Parameters
     ----------

@@ -59,8 +59,9 @@ def with_start(values: Mapping[str, Any], *, own: Collection[str] = ()) -> dict[
     Parameters
     ----------
     values : mapping
-        Plain settings; what stands there is left as it is, in tables too. An empty table says nothing, but within
-        another (``card.scale_rule = {}`` is the rule of the shipped model); null of a ``config.json`` says nothing.
+        Plain settings; what stands there is left as it is, table by table. An empty table counts as not given, and so
+        does null in a ``config.json``; within a table an empty one counts as given, such as ``card.scale_rule = {}``,
+        the rule of the shipped model.
     own : collection of str
         Names of settings that the model has no part in, where they are tables that leave numbers out on purpose.
     """

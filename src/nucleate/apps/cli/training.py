@@ -225,7 +225,7 @@ def split_data(data: Path, val: str, *, table: Path | None, quiet: bool = False)
 
 
 def _other(data: Path, *, quiet: bool) -> list[Sample]:
-    """Load held-out images: a table beside them may be of the others alone, or have no numbers as folds."""
+    """Load held-out images, with groups and types of a table beside them, unless that is of other images."""
     from nucleate.data.samples import attach_table, table_rows
 
     samples, beside = _look(data), table_beside(data)
