@@ -106,9 +106,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         self._save.changed.connect(self._open_save)
 
     def _results(self) -> list[tuple[str, napari.layers.Labels]]:
-        return [
-            (name, layer) for name, layer in viewing.label_layers(self._viewer) if viewing.found_of(layer) is not None
-        ]
+        return [(name, layer) for name, layer in viewing.label_layers(self._viewer) if viewing.found_of(layer)]
 
     def _parts(self) -> list[tuple[str, Any]]:
         layer: napari.layers.Image | None = self._image.value
@@ -212,9 +210,8 @@ class FindNuclei(widgets.Container[widgets.Widget]):
 
     def _look_up(self) -> None:
         """Show the limit of the nuclei that were chosen, and how many there are."""
-        layer: napari.layers.Labels | None = self._nuclei.value
-        found = None if layer is None else viewing.found_of(layer)
-        if layer is not None and found is not None:
+        layer: napari.layers.Labels = self._nuclei.value
+        if found := viewing.found_of(layer):
             self._tell(layer, found.count(np.asarray(layer.data))[0])
         else:
             self._tell_count()
@@ -229,9 +226,8 @@ class FindNuclei(widgets.Container[widgets.Widget]):
 
     def _hide(self, least: float) -> None:
         """Hide the nuclei that are less sure."""
-        layer: napari.layers.Labels | None = self._nuclei.value
-        found = None if layer is None else viewing.found_of(layer)
-        if layer is not None and found is not None:
+        layer: napari.layers.Labels = self._nuclei.value
+        if found := viewing.found_of(layer):
             with layer.events.set_data.blocker(self._hear), layer.events.colormap.blocker(self._hear):
                 self._tell(layer, viewing.show(layer, found.at_least(least)))
 
@@ -250,7 +246,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
     def _tell_count(self) -> None:
         layer: napari.layers.Labels | None = self._nuclei.value
         told, hidden = f"{self._least.value:.2f} or surer", 0
-        if layer is not None and viewing.found_of(layer) is not None:
+        if layer is not None and viewing.found_of(layer):
             count, hidden = len(self._ids), len(np.intersect1d(self._ids, hidden_by(layer.colormap)))
             told = f"{count - hidden:,} of {count:,}, {told}"
         state = (told, hidden > 0, layer is not None)

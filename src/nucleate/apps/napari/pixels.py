@@ -54,22 +54,17 @@ class LazyPixels:
 
     def __getitem__(self, key: Any, /) -> NDArray[Any]:  # noqa: ANN401 - whatever slices an array
         """Give a part, by whole numbers, slices and an ellipsis."""
-        keys = _full(key, self.ndim)
-        picked = [range(n)[one] for one, n in zip(keys, self.shape, strict=True)]
+        picked = [range(n)[one] for one, n in zip(_full(key, self.ndim), self.shape, strict=True)]
+        ranges = [one if isinstance(one, range) else range(one, one + 1) for one in picked]
         depth = len(self.image.stack_shape)
-        rows, cols = (_span(one) for one in picked[depth : depth + 2])
-        counts = [one if isinstance(one, range) else [one] for one in picked[:depth]]
-        lengths = tuple(map(len, counts))
-        pixels = np.empty(
-            (*lengths, rows.stop - rows.start, cols.stop - cols.start, *self.shape[depth + 2 :]), self.dtype
-        )
-        for place in np.ndindex(*lengths):
-            at = tuple(one[i] for one, i in zip(counts, place, strict=True))
-            pixels[place] = self.image.read(rows, cols, at=at)
-        # The planes and the span were read; what is left of the key are single numbers and steps.
-        rest = [_within(one, key) for one, key in zip(picked[depth : depth + 2], keys[depth : depth + 2], strict=True)]
-        front = [slice(None) if isinstance(one, range) else 0 for one in picked[:depth]]
-        return np.asarray(pixels[(*front, *rest, *keys[depth + 2 :])])
+        stack, (rows, cols, *colours) = ranges[:depth], ranges[depth:]
+        pixels = np.empty([len(one) for one in ranges], self.dtype)
+        steps: tuple[Any, ...] = (slice(None, None, rows.step), slice(None, None, cols.step), *map(list, colours))
+        for place in np.ndindex(*map(len, stack)):
+            at = tuple(one[i] for one, i in zip(stack, place, strict=True))
+            pixels[place] = self.image.read(_span(rows), _span(cols), at=at)[steps]
+        # An axis of which a single number was asked for is gone, as in an array.
+        return np.asarray(pixels[tuple(slice(None) if isinstance(one, range) else 0 for one in picked)])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: ANN401 - as numpy asks
         """Read all of it."""
@@ -127,12 +122,6 @@ def _full(key: Any, ndim: int) -> list[Any]:  # noqa: ANN401 - whatever slices a
     return keys[:place] + [slice(None)] * missing + keys[place + 1 :]
 
 
-def _span(picked: int | range) -> slice:
+def _span(picked: range) -> slice:
     """Give the stretch that holds what was picked of an axis."""
-    if isinstance(picked, int):
-        return slice(picked, picked + 1)
     return slice(min(picked), max(picked) + 1) if picked else slice(0, 0)
-
-
-def _within(picked: int | range, key: Any) -> int | slice:  # noqa: ANN401 - as above
-    return slice(None, None, key.step) if isinstance(picked, range) else 0

@@ -97,7 +97,7 @@ def save_nuclei(
     Raises
     ------
     UsageError
-        If a file is there and may not be replaced, the labels do not lie on the image, or there is no such export.
+        If a file is there and may not be replaced, or there is no such export.
     MissingExtraError
         If an export needs a library that is not installed.
     OutputError
@@ -105,10 +105,6 @@ def save_nuclei(
     """
     wanted = outputs.check_exports(",".join(exports))
     stem = plain_name(name).strip() or "image"
-    expected = (*image.stack_shape, *image.shape_HW)
-    if labels.shape != expected:
-        got = f"{labels.shape} on {expected}"
-        raise UsageError(f"{image.name}: nuclei of another size: got {got}; choose the image they belong to")
     if not replace:
         outputs.refuse_existing(folder, outputs.replaced_files(folder, stem, exports=wanted))
     _refuse_stale(folder, stem, wanted=wanted)

@@ -61,18 +61,15 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
             ]
         )  # fmt: skip
         self._nuclei.changed.connect(self._match)
-        self._nuclei.changed.connect(self._call)
         self._image.changed.connect(self._call)
         self._button.changed.connect(self._start)
         self._match()
-        self._call()
 
     def reset_choices(self, *_: object) -> None:
         """Offer the layers that are there now."""
         super().reset_choices()
         if not self._name.value:
             self._match()
-            self._call()
 
     def choose(self, layer: napari.layers.Labels) -> None:
         """Choose which nuclei are saved."""
@@ -80,20 +77,19 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
         self._nuclei.value = layer
 
     def _match(self) -> None:
-        """Choose the image that the nuclei were found in."""
-        layer: napari.layers.Labels | None = self._nuclei.value
-        found = None if layer is None else viewing.found_of(layer)
-        images = [image for _, image in viewing.image_layers(self._viewer)]
-        own = [image for image in images if found is not None and image.unique_id == found.source]
-        if own:
-            self._image.value = own[0]
-        self._button.enabled = layer is not None and self._image.value is not None
+        """Choose the image that the nuclei were found in, and name the files after it."""
+        found = viewing.found_of(self._nuclei.value)
+        for _, image in viewing.image_layers(self._viewer):
+            if found and image.unique_id == found.source:
+                self._image.value = image
+                break
+        self._call()
 
     def _call(self) -> None:
         """Name the files after the image, and the channel of it in which the nuclei were found."""
         image: napari.layers.Image | None = self._image.value
-        found = None if self._nuclei.value is None else viewing.found_of(self._nuclei.value)
-        part = "" if found is None else found.view.part.replace(":", "")
+        found = viewing.found_of(self._nuclei.value)
+        part = found.view.part.replace(":", "") if found else ""
         self._name.value = "" if image is None else " ".join(filter(None, [image.name, part]))
         self._button.enabled = self._nuclei.value is not None and image is not None
 

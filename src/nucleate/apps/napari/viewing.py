@@ -124,8 +124,10 @@ def view_of(layer: napari.layers.Image, *, part: Any, planes: str | None, at: It
     return View(tuple(sorted(fixed.items())), how, part if isinstance(part, str) else None, called)
 
 
-def found_of(layer: napari.layers.Labels) -> Found | None:
+def found_of(layer: napari.layers.Labels | None) -> Found | None:
     """Give what is known of the nuclei of a layer, if they were found here or opened with their measurements."""
+    if layer is None:
+        return None
     found = layer.metadata.get(FOUND)
     fits = isinstance(found, Found) and found.labels.shape == tuple(layer.data.shape)
     return found if fits else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,19 +82,6 @@ class Choices(BaseModel):
         """Give what of it makes the segmenter: where that is equal, none has to be made anew."""
         return self.model_copy(update={"model": self.model or machine.model, "channel": None, "project": None})
 
-    def words(self) -> list[str]:
-        """Give the options of the command line that say the same."""
-        given = {
-            "--model": self.model,
-            "--channel": self.channel,
-            "--project": self.project,
-            "--scale": None if self.scale == "auto" else self.scale,
-            "--min-area": self.min_area,
-            "--min-confidence": self.min_confidence,
-        }
-        valued = [word for name, value in given.items() if value is not None for word in (name, str(value))]
-        return [*valued, *["--tta"] * self.tta]
-
 
 def command(inputs: Sequence[str], choices: Choices, *, machine: Machine, folder: Path | None = None) -> str:
     """Give the command line that does the same.
@@ -112,13 +100,22 @@ def command(inputs: Sequence[str], choices: Choices, *, machine: Machine, folder
     >>> command(["a b.tif"], Choices(scale=0.5, tta=True), machine=Machine(threads=2))
     "nucleate segment 'a b.tif' -o nucleate-results --scale 0.5 --tta --threads 2 --resume"
     """
-    choices = choices.model_copy(update={"model": choices.model or machine.model})
-    given = {"--threads": machine.threads, "--memory": machine.memory}
     named = [f"./{one}" if one.startswith("-") else one for one in inputs]
-    words = [*named, "-o", str(folder or machine.output), *choices.words()]
-    words += ["--device", machine.device] * (machine.device != "auto")
-    words += [word for name, value in given.items() if value is not None for word in (name, str(value))]
-    return shlex.join(["nucleate", "segment", *words, "--resume"])
+    given = {
+        "-o": folder or machine.output,
+        "--model": choices.model or machine.model,
+        "--channel": choices.channel,
+        "--project": choices.project,
+        "--scale": None if choices.scale == "auto" else choices.scale,
+        "--min-area": choices.min_area,
+        "--min-confidence": choices.min_confidence,
+        "--tta": choices.tta or None,
+        "--device": None if machine.device == "auto" else machine.device,
+        "--threads": machine.threads,
+        "--memory": machine.memory,
+    }
+    words = [[name] if value is True else [name, str(value)] for name, value in given.items() if value is not None]
+    return shlex.join(["nucleate", "segment", *named, *itertools.chain(*words), "--resume"])
 
 
 def load(choices: Choices, machine: Machine) -> Segmenter:

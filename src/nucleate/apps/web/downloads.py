@@ -5,11 +5,13 @@ Other kinds are written by the same writers on demand.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nucleate.apps.web.views import FileLabels
 from nucleate.core.files import cannot_write
 from nucleate.core.project import projected
 from nucleate.errors import MissingExtraError, UsageError
@@ -18,9 +20,6 @@ from nucleate.run import outputs
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from nucleate.apps.web.store import Entry, Finished
     from nucleate.apps.web.views import Views
@@ -225,12 +224,17 @@ def _lend(part: Path, place: Path) -> None:
 def _write(entry: Entry, finished: Finished, *, exports: Sequence[str], views: Views, place: Path) -> None:
     """Write kinds of files that are not there, from the label image that is."""
     choices = finished.choices
-    confidence: NDArray[np.float64] = views.nuclei(finished).confidence[1:]
     with entry.source.open(place / outputs.PARTS_NAME) as opened:
         image = projected(opened, choices.project) if choices.project else opened
         shown = image.channel(choices.channel)
-        with views.stored_labels(finished, shown.stack_shape) as labels:
-            name, file_name = finished.outcome.name, entry.source.file_name
-            sure, together = confidence.astype("float32"), image is not opened
-            result = outputs.Result(name, image, shown, labels, sure, file_name=file_name, is_projected=together)
+        with contextlib.closing(FileLabels.of(finished, shown.stack_shape)) as labels:
+            result = outputs.Result(
+                finished.outcome.name,
+                image,
+                shown,
+                labels,
+                views.nuclei(finished).confidence[1:].astype("float32"),
+                file_name=entry.source.file_name,
+                is_projected=image is not opened,
+            )
             outputs.write_result(result, place, exports=exports)

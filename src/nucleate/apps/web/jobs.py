@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucleate.apps.web.choices import Choices, Machine, batch_settings, command, load
+from nucleate.apps.web.choices import Choices, Machine, batch_settings, command
 from nucleate.apps.web.store import Entry, Finished, Store
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError, OutputError, UsageError
@@ -115,9 +115,13 @@ class Job:
             else {"name": part.name, "done": part.done, "total": part.total, "seconds_left": self._part_left(part)},
             "seconds_left": self._seconds_left() if self.state == "running" else None,
             "folder": None if self.folder is None else str(self.folder),
-            "command": command(self.inputs, self.choices, machine=machine, folder=self.folder),
+            "command": self.command(machine),
             "error": self.error,
         }
+
+    def command(self, machine: Machine) -> str:
+        """Give the command line that does the same."""
+        return command(self.inputs, self.choices, machine=machine, folder=self.folder)
 
     def note_part(self, part: Progress) -> None:
         """Take down how far a large image is."""
@@ -150,7 +154,7 @@ class Worker:
         Of the images; their status is kept there.
     machine : Machine
     load : callable
-        Makes a segmenter of choices; a test may give its own.
+        Makes a segmenter of choices.
     ready : Segmenter, optional
         That of no choices, where it was made before.
     scratch : Path, optional
@@ -163,7 +167,7 @@ class Worker:
         store: Store,
         machine: Machine,
         *,
-        load: Callable[[Choices, Machine], Segmenter] = load,
+        load: Callable[[Choices, Machine], Segmenter],
         ready: Segmenter | None = None,
         scratch: Path | None = None,
     ) -> None:
@@ -236,7 +240,7 @@ class Worker:
         segmenter = self._segmenter(job.choices)
         settings = batch_settings(job.choices, self._machine, segmenter=segmenter, told="")
         job.folder = results_folder(self._machine.output, settings.fingerprint())
-        settings.record["command"] = job.shown(self._machine)["command"]
+        settings.record["command"] = job.command(self._machine)
         job.state, job.started = "running", time.monotonic()
         by_key = {entry.source.key: entry.number for entry in job.entries}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -156,12 +156,12 @@ def picked(labels: NDArray[Any], steps: tuple[Steps, Steps]) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class _Rung:
-    """One size of a plane; `scales` are the pixels of the full size for one of it, down and across."""
+    """One size of a plane of `full_HW`; `scales` are the pixels of the full size for one of it, down and across."""
 
     read: Read
     shape_HW: tuple[int, int]
+    full_HW: tuple[int, int]
     scales: tuple[float, float] = (1.0, 1.0)
-    ends: tuple[float, float] = (1.0, 1.0)
 
     @property
     def size(self) -> int:
@@ -172,8 +172,18 @@ class _Rung:
         return max(self.scales)
 
     def steps(self, axis: int, wanted: slice, *, factor: float) -> Steps:
-        ratio = factor / self.scales[axis]
-        return steps_of(wanted, ratio, length=self.shape_HW[axis], end=self.ends[axis])
+        """Tell which pixels make those wanted of the level that is smaller than the full size by `factor`."""
+        length, scale = self.shape_HW[axis], self.scales[axis]
+        end = min(self.full_HW[axis] / scale - (length - 1), 1.0)  # the last pixel may stand for fewer
+        return steps_of(wanted, factor / scale, length=length, end=end)
+
+    def whole(self) -> NDArray[Any]:
+        return self.read(slice(0, self.shape_HW[0]), slice(0, self.shape_HW[1]))
+
+    def held(self) -> _Rung:
+        """Give the same in memory."""
+        pixels = self.whole()
+        return replace(self, read=lambda rows, cols: pixels[rows, cols])
 
 
 class Ladder:
@@ -211,27 +221,25 @@ class Ladder:
     ) -> None:
         self.shape_HW, self._shrink, self._scratch = shape_HW, shrink, scratch
         self._watch, self._gone, self._all = watch, 0.0, 0.0
-        rungs = [_Rung(full, shape_HW)]
+        rungs = [_Rung(full, shape_HW, shape_HW)]
         if rungs[0].size <= IN_MEMORY:
-            rungs = [_held(rungs[0])]
-        held = sorted((_level(read, shape, full=shape_HW) for read, shape in levels), key=lambda one: one.scale)
+            rungs = [rungs[0].held()]
+        of_file = sorted((_level(read, shape, full=shape_HW) for read, shape in levels), key=lambda one: one.scale)
         while rungs[-1].size > _OVERVIEW:
             last = rungs[-1]
-            next_ones = [one for one in held if _NEAR <= one.scale / last.scale <= _FAR]
-            found = next_ones[0] if next_ones else self._made(last)
-            rungs.append(_held(found) if found.size <= _OVERVIEW else found)
+            near = (one for one in of_file if _NEAR <= one.scale / last.scale <= _FAR)
+            found = next(near, None) or self._made(last)
+            rungs.append(found.held() if found.size <= _OVERVIEW else found)
         self._rungs = rungs
-        height, width = rungs[-1].shape_HW
-        self.overview: NDArray[Any] = rungs[-1].read(slice(0, height), slice(0, width))
+        self.overview: NDArray[Any] = rungs[-1].whole()
 
     def sample(self) -> NDArray[Any]:
         """Give pixels that tell the contrast: all, or the last rung and some of the full size, as (n, 1) or (n, 1, 3).
 
         Means alone would not do: what is small and bright is far brighter from near.
         """
-        height, width = self.shape_HW
-        if height * width <= IN_MEMORY:
-            return self.read(slice(0, height), slice(0, width))
+        if self._rungs[0].size <= IN_MEMORY:
+            return self._rungs[0].whole()
         tops, lefts = (np.linspace(0, max(n - _SPOT, 0), _SPOTS, dtype=int).tolist() for n in self.shape_HW)
         spots = [self.read(slice(top, top + _SPOT), slice(left, left + _SPOT)) for top in tops for left in lefts]
         seen = [self.overview, *spots]
@@ -265,8 +273,7 @@ class Ladder:
         shape = (-(-height // by), -(-width // by))
         pixels = np.concatenate(list(bands)) if shape[0] * shape[1] <= _OVERVIEW else self._stored(bands, last)
         scales = (by * last.scales[0], by * last.scales[1])
-        ends = _ends(self.shape_HW, shape, scales=scales)
-        return _Rung(lambda rows, cols: pixels[rows, cols], shape, scales, ends)
+        return _Rung(lambda rows, cols: pixels[rows, cols], shape, self.shape_HW, scales)
 
     def _bands(self, last: _Rung, down: Sequence[Steps], *, across: Steps) -> Iterator[NDArray[Any]]:
         self._all = self._all or last.size * _MADE**2 / (_MADE**2 - 1)  # with the smaller ones that come after
@@ -297,24 +304,10 @@ class Ladder:
             return np.memmap(stream, dtype, "r", shape=(height, *samples))
 
 
-def _held(rung: _Rung) -> _Rung:
-    """Give a rung that is in memory."""
-    whole = rung.read(slice(0, rung.shape_HW[0]), slice(0, rung.shape_HW[1]))
-    return _Rung(lambda rows, cols: whole[rows, cols], rung.shape_HW, rung.scales, rung.ends)
-
-
 def _level(read: Read, shape_HW: tuple[int, int], *, full: tuple[int, int]) -> _Rung:
     """Tell the scales of a size that a file holds: whole numbers where it was rounded up from those."""
     scales = []
     for whole, length in zip(full, shape_HW, strict=True):
         near = max(round(whole / length), 1)
         scales.append(float(near) if -(-whole // near) == length else whole / length)
-    return _Rung(read, shape_HW, (scales[0], scales[1]), _ends(full, shape_HW, scales=(scales[0], scales[1])))
-
-
-def _ends(full: tuple[int, int], shape_HW: tuple[int, int], *, scales: tuple[float, float]) -> tuple[float, float]:
-    """Tell how much of a pixel the last ones stand for."""
-    down, across = (
-        min(whole / scale - (length - 1), 1.0) for whole, length, scale in zip(full, shape_HW, scales, strict=True)
-    )
-    return down, across
+    return _Rung(read, shape_HW, full, (scales[0], scales[1]))

@@ -77,8 +77,8 @@ def _place(at: str) -> tuple[int, ...]:
 @looking.get("")
 def _image(desk: _Desk, entry: _Entry, *, project: Projection | None = None) -> dict[str, Any]:
     """Tell size, channels and planes of an image, and what its results were made with."""
-    finished = entry.finished
-    how = finished.choices.project if finished is not None else project
+    made = None if entry.finished is None else entry.finished.choices
+    how = project if made is None else made.project
     try:
         shown = desk.views.image(entry, how)
         found = describe(shown, desk.views.image(entry))
@@ -86,8 +86,7 @@ def _image(desk: _Desk, entry: _Entry, *, project: Projection | None = None) -> 
         if entry.status == "new":
             desk.store.change(entry.number, status="failed", error=one_line(str(error)))
         raise
-    made = None if finished is None else finished.choices.model_dump()
-    chosen = None if finished is None else finished.choices.channel
+    chosen = None if made is None else made.channel
     if chosen and "C" in shown.axes:
         count = shown.shape[shown.axes.index("C")]
         found["channel"] = str(find_channel(chosen, shown.channel_names, count=count, name=shown.name))

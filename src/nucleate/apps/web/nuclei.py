@@ -124,11 +124,11 @@ class Nuclei:
         um = self.columns.get("area_um2", np.zeros(0))
         area, unit = (um, "µm²") if np.isfinite(um).any() else (self.columns["area_px"], "px")
         drawn = [histogram(area[kept], f"Area ({unit})")]
-        means = [name for name in self.columns if name.startswith("mean_intensity")]
-        channels = [name.removeprefix("mean_intensity").removeprefix("_") for name in means[:4]]
+        means = [name for name in self.columns if name.startswith("mean_intensity")][:4]
+        channels = [name.removeprefix("mean_intensity").replace("_", " ", 1) for name in means]
         drawn += [
-            histogram(self.columns[name][kept], f"Mean intensity {channel}".rstrip())
-            for name, channel in zip(means, channels, strict=False)
+            histogram(self.columns[name][kept], f"Mean intensity{channel}")
+            for name, channel in zip(means, channels, strict=True)
         ]
         drawn.append(histogram(self.columns["confidence"][kept], "Confidence", bounds=(0.0, 1.0)))
         return [one for one in drawn if one]

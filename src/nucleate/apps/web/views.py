@@ -21,7 +21,7 @@ from nucleate.io.images import open_image
 from nucleate.run import outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -151,6 +151,18 @@ class FileLabels:
         self._image, self._lock = image, threading.Lock()
         self.shape = (*stack_shape, *image.shape_HW)
 
+    @classmethod
+    def of(cls, finished: Finished, stack_shape: tuple[int, ...]) -> FileLabels:
+        """Open the label image among some results.
+
+        Raises
+        ------
+        InputError
+            If it was changed or removed meanwhile.
+        """
+        [path] = outputs.files_of(finished.folder, finished.outcome.name, exports=["labels"])
+        return cls(open_image(path), stack_shape)
+
     def __getitem__(self, key: tuple[Any, ...], /) -> NDArray[np.int32]:
         """Give a part of one plane."""
         *at, rows, cols = key
@@ -228,7 +240,7 @@ class Views:
 
         def make() -> FileLabels:
             shown = self.image(entry, finished.choices.project).channel(finished.choices.channel)
-            return FileLabels(open_image(_labels_file(finished)), shown.stack_shape)
+            return FileLabels.of(finished, shown.stack_shape)
 
         stored = self._stored.get(_key(finished), make)
         with self.first_looks.at(entry.number) as watch:
@@ -247,15 +259,6 @@ class Views:
         [path] = outputs.files_of(finished.folder, finished.outcome.name, exports=["measurements"])
         return self._nuclei.get(_key(finished), lambda: Nuclei.read(path))
 
-    @contextlib.contextmanager
-    def stored_labels(self, finished: Finished, stack_shape: tuple[int, ...]) -> Iterator[FileLabels]:
-        """Open the label image of an image for as long as the block runs."""
-        labels = FileLabels(open_image(_labels_file(finished)), stack_shape)
-        try:
-            yield labels
-        finally:
-            labels.close()
-
     def close(self) -> None:
         """Close all files."""
         self.first_looks.stop()
@@ -271,11 +274,6 @@ class Views:
         # With the stamp, since a file may be another by now.
         key = entry.number, entry.source.stamp()
         return self._opened.get(key, lambda: _Opened(entry, self._scratch, max_bytes=self._max_bytes))
-
-
-def _labels_file(finished: Finished) -> Path:
-    [path] = outputs.files_of(finished.folder, finished.outcome.name, exports=["labels"])
-    return path
 
 
 def _key(finished: Finished) -> Hashable:

@@ -17,10 +17,15 @@ async function read(response) {
   throw new Error(answer.error || `the server answered ${response.status}`);
 }
 
-export async function get(path, given = {}, options = {}) {
+// What stands behind the question mark; what is not given is left out.
+export function query(given) {
   const known = Object.entries(given).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const query = new URLSearchParams(known).toString();
-  return read(await fetch(query ? `${path}?${query}` : path, options));
+  return new URLSearchParams(known).toString();
+}
+
+export async function get(path, given = {}, options = {}) {
+  const asked = query(given);
+  return read(await fetch(asked ? `${path}?${asked}` : path, options));
 }
 
 export async function post(path, body = {}) {

@@ -1,6 +1,6 @@
 // The image at every zoom, outlines over it, the nucleus that is chosen, a scale bar.
 
-import { byId, get, latest, tried } from "./api.js";
+import { byId, get, latest, query, tried } from "./api.js";
 import { FirstLook } from "./first-look.js";
 
 const TILE = 512;
@@ -137,11 +137,10 @@ export class Viewer {
     const longest = Math.max(rows, cols);
     const maxLevel = 32 - Math.clz32(longest - 1);
     const minLevel = maxLevel - Math.max(Math.ceil(Math.log2(longest / TILE)), 0); // one tile
-    const known = Object.entries({ ...this.view, ...given }).filter(([, value]) => value !== null && value !== undefined && value !== "");
-    const query = new URLSearchParams(known).toString();
+    const asked = query({ ...this.view, ...given });
     return {
       width: cols, height: rows, tileSize: TILE, maxLevel, minLevel,
-      getTileUrl: (level, col, row) => `/api/images/${id}/${kind}/${level}/${col}/${row}?${query}`,
+      getTileUrl: (level, col, row) => `/api/images/${id}/${kind}/${level}/${col}/${row}?${asked}`,
     };
   }
 
