@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import pytest
+from tests.screen.plates import names_of, nuclei_of, tables_of
 
 from nucleate.report.plate_page import plate_page
 from nucleate.screen.analysis import analyse
 from nucleate.screen.platemap import Content
-from nucleate.screen.tables import FieldRow, build_tables
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 pytestmark = pytest.mark.base
 
@@ -23,21 +18,14 @@ CONTROLS = [f"A{column:02d}" for column in range(1, 13)]
 def _page(*, controls: int) -> str:
     """Lay out twelve controls of so many nuclei and a bright well of 40, 5 of them whole."""
     counts = dict.fromkeys(CONTROLS, controls) | {"B01": 40}
-    names = [well for well, count in counts.items() for _ in range(count)]
+    names = names_of(counts)
     rng = np.random.default_rng(1)
-    nuclei: dict[str, NDArray[Any]] = {
-        name: rng.normal(middle, middle / 20, len(names))
-        for name, middle in {
-            "area_px": 100, "eccentricity": 0.4, "solidity": 0.9, "confidence": 0.9, "mean_intensity": 110,
-            "min_intensity": 10, "std_intensity": 20, "integrated_intensity": 1e4, "mean_intensity_EdU": 50,
-        }.items()
-    }  # fmt: skip
-    nuclei["mean_intensity_EdU"][-40:] += 100
-    nuclei["touches_border"] = np.array([0.0] * (len(names) - 35) + [1.0] * 35)
-    nuclei |= {"area_um2": np.full(len(names), np.nan), "image": np.array(names, dtype=object)}
+    middles = {"area_px": 100, "mean_intensity": 110, "std_intensity": 20, "mean_intensity_EdU": 50}
+    drawn = {name: rng.normal(middle, middle / 20, len(names)) for name, middle in middles.items()}
+    drawn["mean_intensity_EdU"][-40:] += 100
+    nuclei = nuclei_of(names, **drawn, touches_border=[0.0] * (len(names) - 35) + [1.0] * 35)
     contents = {well: Content(well, role="negative") for well in CONTROLS} | {"B01": Content("B01", "X", 1.0)}
-    fields = [FieldRow(well, well, 1) for well in counts]
-    return plate_page(analyse(build_tables(nuclei, fields, contents=contents, markers=["EdU"])), title="x")
+    return plate_page(analyse(tables_of(nuclei, counts, contents=contents, markers=["EdU"])), title="x")
 
 
 def test_a_hit_shows_the_nuclei_that_its_measures_are_over() -> None:

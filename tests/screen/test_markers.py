@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests.screen.plates import names_of, nuclei_of, tables_of
 
 from nucleate.screen.analysis import analyse
 from nucleate.screen.phenotypes import positive_threshold
 from nucleate.screen.platemap import Content
-from nucleate.screen.tables import FieldRow, build_tables
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,18 +22,14 @@ pytestmark = pytest.mark.base
 
 def _tables(marker: dict[str, NDArray[np.float64]], controls: int, **more: NDArray[Any]) -> Tables:
     """Make the tables of wells whose nuclei have these intensities in the channel EdU; the first are the controls."""
-    names = [well for well, values in marker.items() for _ in values]
-    fixed = {"area_px": 100.0, "eccentricity": 0.4, "solidity": 0.98, "confidence": 0.9, "area_um2": np.nan}
-    fixed |= {"mean_intensity": 110.0, "min_intensity": 10.0, "std_intensity": 20.0, "integrated_intensity": 1e4}
-    nuclei: dict[str, NDArray[Any]] = {name: np.full(len(names), value) for name, value in fixed.items()}
     bright = np.concatenate(list(marker.values()))
-    nuclei |= {"mean_intensity_EdU": bright, "integrated_intensity_EdU": 100 * bright} | more
-    nuclei["image"] = np.array(names, dtype=object)
+    names = names_of({well: len(values) for well, values in marker.items()})
+    nuclei = nuclei_of(names, mean_intensity_EdU=bright, integrated_intensity_EdU=100 * bright, **more)
     contents = {
         well: Content(well, role="negative") if place < controls else Content(well, "X", 1.0)
         for place, well in enumerate(marker)
     }
-    return build_tables(nuclei, [FieldRow(well, well, 1) for well in marker], contents=contents, markers=["EdU"])
+    return tables_of(nuclei, marker, contents=contents, markers=["EdU"])
 
 
 def test_positive_nuclei_by_hand() -> None:

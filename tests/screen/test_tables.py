@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from tests.screen.plates import names_of, nuclei_of, tables_of
 
 from nucleate.screen.analysis import analyse
 from nucleate.screen.hits import hit_limit
@@ -14,24 +15,13 @@ from nucleate.screen.platemap import Content
 from nucleate.screen.tables import FieldRow, build_tables, nuclear_columns, summaries
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from nucleate.screen.analysis import Screen
 
 pytestmark = pytest.mark.base
 
 
-def _nuclei(images: list[str], **columns: list[float]) -> dict[str, NDArray[Any]]:
-    n = len(images)
-    plain = {"area_px": 100.0, "area_um2": np.nan, "eccentricity": 0.4, "solidity": 0.98, "confidence": 0.9}
-    plain |= {"mean_intensity": 110.0, "min_intensity": 10.0, "std_intensity": 20.0, "integrated_intensity": 1e4}
-    table: dict[str, NDArray[Any]] = {name: np.full(n, value) for name, value in plain.items()}
-    table |= {name: np.array(values, np.float64) for name, values in columns.items()}
-    return table | {"image": np.array(images, dtype=object)}
-
-
 def test_counts_and_medians_by_hand() -> None:
-    nuclei = _nuclei(["a", "b", "b", "b", "c"], area_px=[50, 10, 20, 60, 80], confidence=[0.5, 0.2, 0.4, 0.9, 1])
+    nuclei = nuclei_of(["a", "b", "b", "b", "c"], area_px=[50, 10, 20, 60, 80], confidence=[0.5, 0.2, 0.4, 0.9, 1])
     fields = [FieldRow("a", "A01", 1), FieldRow("b", "A01", 2), FieldRow("c", "B02", 1), FieldRow("d", "B02", 2)]
     fields += [FieldRow("e", "B02", 3, "failed"), FieldRow("f", "C01", 1)]
     contents = {
@@ -56,7 +46,7 @@ def test_counts_and_medians_by_hand() -> None:
 
 
 def test_sizes_are_those_of_nuclei_that_are_seen_whole() -> None:
-    nuclei = _nuclei(
+    nuclei = nuclei_of(
         ["a", "a", "a", "b"], area_px=[10, 40, 60, 5], touches_border=[1, 0, 0, 1], mean_intensity=[1, 2, 9, 4]
     )
     contents = {"A01": Content("A01", role="negative"), "A02": Content("A02")}
@@ -71,7 +61,7 @@ def test_shares_are_of_nuclei_that_are_seen_whole() -> None:
     ordinary = {"area_px": 100.0, "mean_intensity": 110.0}
     small = {"area_px": 30.0, "mean_intensity": 310.0}
     of_wells = [*[ordinary] * 9, small, small, ordinary, small]
-    nuclei = _nuclei(
+    nuclei = nuclei_of(
         ["a"] * 9 + ["b"] * 3 + ["c"],
         **{name: [one[name] for one in of_wells] for name in ordinary},
         touches_border=[0.0] * 10 + [1.0, 0.0, 1.0],
@@ -92,7 +82,7 @@ def test_the_nuclear_channel_is_taken() -> None:
 
 
 def test_the_ordinary_nucleus_by_hand() -> None:
-    table = _nuclei(["a"] * 5, area_px=[80, 90, 100, 110, 500], std_intensity=[10, 20, 20, 30, 40])
+    table = nuclei_of(["a"] * 5, area_px=[80, 90, 100, 110, 500], std_intensity=[10, 20, 20, 30, 40])
     reference = reference_of(table)
     # Brightness 110 - 10; textures .1 .2 .2 .3 .4, median .2, distances .1 0 0 .1 .2.
     assert (reference.nuclei, reference.ground, reference.area_px, reference.brightness) == (5, 10, 100, 100)
@@ -102,9 +92,9 @@ def test_the_ordinary_nucleus_by_hand() -> None:
 def test_nuclei_that_an_edge_cuts_say_nothing_of_the_ordinary_one() -> None:
     whole: dict[str, list[float]] = {"area_px": [80, 90, 100], "std_intensity": [10, 20, 30], "touches_border": [0] * 3}
     cut: dict[str, list[float]] = {"area_px": [5, 500], "std_intensity": [1, 90], "touches_border": [1, 1]}
-    together = _nuclei(["a"] * 5, **{name: [*values, *cut[name]] for name, values in whole.items()})
-    assert reference_of(together) == reference_of(_nuclei(["a"] * 3, **whole))
-    assert reference_of(_nuclei(["a"] * 2, **cut)).nuclei == 0
+    together = nuclei_of(["a"] * 5, **{name: [*values, *cut[name]] for name, values in whole.items()})
+    assert reference_of(together) == reference_of(nuclei_of(["a"] * 3, **whole))
+    assert reference_of(nuclei_of(["a"] * 2, **cut)).nuclei == 0
 
 
 @pytest.mark.parametrize(
@@ -131,16 +121,14 @@ def test_nuclei_that_an_edge_cuts_say_nothing_of_the_ordinary_one() -> None:
 )
 def test_rules_at_their_thresholds(nucleus: dict[str, float], found: str) -> None:
     reference = Reference(100, 10.0, 100.0, 100.0, 0.2, 0.05)
-    table = _nuclei(["a"], **{name: [value] for name, value in nucleus.items()})
+    table = nuclei_of(["a"], **{name: [value] for name, value in nucleus.items()})
     flags = classify(table, reference)
     assert [name for name, values in flags.items() if values[0]] == [found] * bool(found)
 
 
 def test_phenotypes_hold_at_any_exposure() -> None:
     rng = np.random.default_rng(0)
-    table = _nuclei(
-        ["a"] * 200, area_px=rng.uniform(20, 140, 200).tolist(), mean_intensity=rng.uniform(80, 400, 200).tolist()
-    )
+    table = nuclei_of(["a"] * 200, area_px=rng.uniform(20, 140, 200), mean_intensity=rng.uniform(80, 400, 200))
     brighter = dict(table)
     for name in ("mean_intensity", "min_intensity"):
         brighter[name] = 3 * table[name] + 500
@@ -152,7 +140,7 @@ def test_phenotypes_hold_at_any_exposure() -> None:
 
 
 def test_without_controls_nothing_has_a_phenotype() -> None:
-    tables = build_tables(_nuclei(["a"]), [FieldRow("a", "A01", 1)], contents={"A01": Content("A01", "X")}, least=1)
+    tables = tables_of(nuclei_of(["A01"]), ["A01"], contents={"A01": Content("A01", "X")}, least=1)
     assert tables.reference.nuclei == 0
     assert tables.wells["condensed_fraction"].tolist() == [0]
     assert np.isnan(analyse(tables).z["nuclei_per_field"]).all()
@@ -165,10 +153,7 @@ def test_a_plate_by_hand() -> None:
     contents |= {well: Content(well, "X", 1.0) for well in ("B01", "B02")}
     contents |= {well: Content(well, "P", 9.0, "positive") for well in ("C01", "C02")}
     contents["H12"] = Content("H12", role="empty")
-    names = [well for well, count in counts.items() for _ in range(count)]
-    screen = analyse(
-        build_tables(_nuclei(names), [FieldRow(well, well, 1) for well in counts], contents=contents, least=1)
-    )
+    screen = analyse(tables_of(nuclei_of(names_of(counts)), counts, contents=contents, least=1))
     # Controls of 8, 10 and 12 and a well of 4, on the scale of roots.
     four, ten, twelve = 2 * np.sqrt(np.array([4, 10, 12]) + 0.375)
     assert screen.z["nuclei_per_field"][[1, 3]] == pytest.approx(
@@ -189,11 +174,10 @@ def test_counts_are_judged_where_most_controls_have_the_same() -> None:
     roles = NEGATIVES | {"B01": ("sample", "kill"), "B02": ("sample", "none")}
     contents = {well: Content(well, compound, 1.0, role) for well, (role, compound) in roles.items()}
     nuclei = dict.fromkeys(roles, 36) | {"A01": 35, "A02": 38, "B01": 0, "B02": 26}
-    names = [well for well, count in nuclei.items() for _ in range(count)]
     # Of B02 one of two fields failed.
     fields = [FieldRow(f"{well}{more}", well, len(more)) for well in roles for more in ("", "b")]
     fields[-1] = FieldRow("B02b", "B02", 1, "failed")
-    found = analyse(build_tables(_nuclei(names), fields, contents=contents))
+    found = analyse(build_tables(nuclei_of(names_of(nuclei)), fields, contents=contents))
     z = dict(zip(found.tables.wells["well"], found.z["nuclei_per_field"], strict=True))
     # On the scale of roots chance is 1 for one field; the controls, of two fields, are at 18 nuclei a field.
     middle = 2 * np.sqrt(18 + 0.375 / 2)
@@ -204,7 +188,7 @@ def test_counts_are_judged_where_most_controls_have_the_same() -> None:
 
 def test_doses_without_a_number_stand_together() -> None:
     contents = {"A01": Content("A01", role="negative"), "A02": Content("A02", "X"), "A03": Content("A03", "X")}
-    screen = analyse(build_tables(_nuclei(["a"]), [FieldRow("a", "A01", 1)], contents=contents, least=1))
+    screen = analyse(tables_of(nuclei_of(["A01"]), ["A01"], contents=contents, least=1))
     assert [row.wells for row in screen.doses] == [("A02", "A03")]
 
 
@@ -213,9 +197,8 @@ def test_the_edge_is_judged_by_controls_that_were_seen() -> None:
     contents = {well: Content(well, role="negative") for well in (*rim, *inside)}
     contents |= {well: Content(well, "X", 1.0) for well in ("A02", "B02", "C02", "C03", "A05", "H07")}
     for seen, expected in ((inside, "negative"), (inside[:1], "sample")):
-        fields = [FieldRow(well, well, 1) for well in contents if well not in inside or well in seen]
-        names = [field.well for field in fields]
-        screen = analyse(build_tables(_nuclei(names), fields, contents=contents, least=1))
+        wells = [well for well in contents if well not in inside or well in seen]
+        screen = analyse(tables_of(nuclei_of(wells), wells, contents=contents, least=1))
         assert screen.edge_of == expected
         assert screen.edges["nuclei_per_field"].inside == 3
 
@@ -223,15 +206,14 @@ def test_the_edge_is_judged_by_controls_that_were_seen() -> None:
 def _drawn(roles: dict[str, tuple[str, str]], nuclei: dict[str, int], *, condensed: dict[str, int]) -> Screen:
     """Analyse wells of a role and compound, with so many nuclei (60) of which so many are condensed."""
     rng = np.random.default_rng(3)
-    names = [well for well in roles for _ in range(nuclei.get(well, 60))]
+    names = names_of(dict.fromkeys(roles, 60) | nuclei)
     first = {well: names.index(well) for well in roles}
     area = rng.normal(100, 12, len(names))
     bright = rng.normal(110, 5, len(names))
     for well, count in condensed.items():
         area[first[well] : first[well] + count], bright[first[well] : first[well] + count] = 40, 400
     contents = {well: Content(well, compound, 1.0, role) for well, (role, compound) in roles.items()}
-    table = _nuclei(names, area_px=area.tolist(), mean_intensity=bright.tolist())
-    return analyse(build_tables(table, [FieldRow(well, well, 1) for well in roles], contents=contents))
+    return analyse(tables_of(nuclei_of(names, area_px=area, mean_intensity=bright), roles, contents=contents))
 
 
 NEGATIVES = {f"A{i:02d}": ("negative", "") for i in range(1, 13)}
@@ -309,16 +291,15 @@ def test_measures_with_enough_controls_are_not_warned_about() -> None:
 def test_a_median_is_as_sure_as_the_nuclei_that_it_is_over() -> None:
     wells = [*NEGATIVES, "H01"]
     rng = np.random.default_rng(5)
-    names = [well for well in wells for _ in range(100)]
+    names = names_of(dict.fromkeys(wells, 100))
     bright = rng.normal(110, 5, len(names))
     bright[-100:] += 10
     contents = {well: Content(well, role="negative") for well in NEGATIVES} | {"H01": Content("H01", "x", 1.0)}
-    fields = [FieldRow(well, well, 1) for well in wells]
     scores = []
     for cut in (0, 96):  # of the nuclei of H01; their brightness is as good as that of others
         edge = [0.0] * (len(names) - cut) + [1.0] * cut
-        table = _nuclei(names, mean_intensity=bright.tolist(), touches_border=edge)
-        scores.append(analyse(build_tables(table, fields, contents=contents)).z["median_intensity"][-1])
+        table = nuclei_of(names, mean_intensity=bright, touches_border=edge)
+        scores.append(analyse(tables_of(table, wells, contents=contents)).z["median_intensity"][-1])
     assert summaries()["median_intensity"].over == "nuclei"
     assert scores[0] == pytest.approx(scores[1])
 
@@ -326,15 +307,14 @@ def test_a_median_is_as_sure_as_the_nuclei_that_it_is_over() -> None:
 def test_pieces_that_an_edge_leaves_do_not_widen_the_spread_of_areas() -> None:
     roles = NEGATIVES | {"H01": ("sample", "x")}
     rng = np.random.default_rng(6)
-    names = [well for well in roles for _ in range(30)]
+    names = names_of(dict.fromkeys(roles, 30))
     area = rng.normal(100, 12, len(names))
     area[-30:] += 20
     contents = {well: Content(well, compound, 1.0, role) for well, (role, compound) in roles.items()}
-    fields = [FieldRow(well, well, 1) for well in roles]
     scores = []
     for pieces in (0, 20):  # of nuclei, beside the 30 whole ones of each well
-        more = [well for well in roles for _ in range(pieces)]
+        more = names_of(dict.fromkeys(roles, pieces))
         every = [*area, *rng.uniform(5, 95, len(more))]
-        table = _nuclei(names + more, area_px=every, touches_border=[0.0] * len(names) + [1.0] * len(more))
-        scores.append(analyse(build_tables(table, fields, contents=contents)).z["median_area_px"][-1])
+        table = nuclei_of(names + more, area_px=every, touches_border=[0.0] * len(names) + [1.0] * len(more))
+        scores.append(analyse(tables_of(table, roles, contents=contents)).z["median_area_px"][-1])
     assert scores[0] == scores[1] > 4

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nucleate.core.text import counted
 from nucleate.report.contours import BOTH_COLOUR, PRED_COLOUR, TRUE_COLOUR, draw_contours
 from nucleate.report.curves import ap_curve
-from nucleate.report.page import document, png_data
+from nucleate.report.page import document, figure, png_data
 from nucleate.score.scores import SCORE_NAMES
 
 if TYPE_CHECKING:
@@ -143,10 +143,8 @@ def _image_table(scores: Scores) -> str:
 
 
 def _figure(case: Case, score: ImageScore | None) -> str:
-    data = png_data(draw_contours(case.plane, case.true, pred=case.pred))
-    told = "" if score is None else (
-        f"<br>Kaggle {score.kaggle:.3f}; {score.found[0]} of {score.nuclei_true} nuclei found, "
-        f"{score.nuclei_pred} predicted"
-    )  # fmt: skip
-    name = escape(case.image_id)
-    return f'<figure><img alt="{name} with outlines" src="{data}"><figcaption><b>{name}</b>{told}</figcaption></figure>'
+    told = ""
+    if score is not None:
+        found = f"{score.found[0]} of {score.nuclei_true} nuclei found, {score.nuclei_pred} predicted"
+        told = f"Kaggle {score.kaggle:.3f}; {found}"
+    return figure(case.image_id, png_data(draw_contours(case.plane, case.true, pred=case.pred)), told=told)

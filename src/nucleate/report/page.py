@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["document", "jpeg_data", "png_data", "table"]
+__all__ = ["document", "figure", "jpeg_data", "png_data", "table"]
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --dim: #777; --accent: #2f7fd0; }
@@ -96,6 +96,23 @@ def jpeg_data(path: Path, *, side: int) -> str:
     # Thin coloured lines need their full colour resolution.
     picture.save(stream, "JPEG", quality=85, subsampling=0)
     return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+
+
+def figure(name: str, data: str, *, told: str = "") -> str:
+    """Show a picture with outlines.
+
+    Parameters
+    ----------
+    name : str
+        What stands under it; plain text, escaped here.
+    data : str
+        From `png_data` or `jpeg_data`.
+    told : str
+        A line under the name.
+    """
+    name = escape(name)
+    caption = f"<b>{name}</b>" + f"<br>{told}" * bool(told)
+    return f'<figure><img alt="{name} with outlines" src="{data}"><figcaption>{caption}</figcaption></figure>'
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> str:

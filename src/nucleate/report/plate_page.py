@@ -158,7 +158,6 @@ def _curves(screen: Screen, unit: str) -> str:
 
 
 def _hits(screen: Screen, unit: str) -> str:
-    wells = screen.tables.wells
     names = list(screen.z)
     limits, hits = screen.limits, screen.hits
     scores = np.stack([np.where(hits[name], np.abs(screen.z[name]) / limits[name], 0.0) for name in names])
@@ -169,31 +168,35 @@ def _hits(screen: Screen, unit: str) -> str:
     unjudged = f" Not judged: {escape(', '.join(blind))}." if blind else ""
     summaries = screen.tables.summaries
     whole = [headings[name] for name in names if name in summaries and summaries[name].over == "whole_nuclei"]
-    rows = []
-    for i in found[:_SHOWN_HITS]:
-        far = sorted((name for name in names if hits[name][i]), key=lambda n: -abs(screen.z[n][i]))
-        dose = f"{shown(float(wells['concentration'][i]))} {unit}".strip()
-        seen = ", ".join(f"{headings[name]} {float(screen.z[name][i]):+.1f}" for name in far)
-        counts = [f"{int(wells[name][i])}" for name in ("nuclei", "whole_nuclei")]
-        rows.append([wells["well"][i], wells["compound"][i], seen, *counts, dose])
     chance = (
         f" By chance alone about {shown(screen.expected_by_chance)} would be there: each measure of each well has "
         f"0.27 %. A median or share of fewer than {LEAST} nuclei is not judged. Nuclei that the edge of a field "
         f"cuts do not count for: {escape(', '.join(whole))}."
     )
     known = sorted({f"{limit:.3g}" for limit in limits.values() if np.isfinite(limit)}, key=float)
-    if not rows:
+    if not found:
         none = f"No well lies {' or '.join(known)} robust deviations or more from the controls.{unjudged}{chance}"
         if len(blind) == len(names):
             none = f"No well can be judged: it takes {FEWEST_CONTROLS} negative controls or more that differ a little."
         return f'<h2>Hits</h2><p class="note">{none}</p>'
-    more = f" The first {len(rows)} of {len(found)} wells; wells.csv has all." if len(found) > len(rows) else ""
+    more = f" The first {_SHOWN_HITS} of {len(found)} wells; wells.csv has all." if len(found) > _SHOWN_HITS else ""
     note = (
         f"Samples at least {' or '.join(known)} robust standard deviations from the median of the negative controls, "
         f"as their number asks for.{more}{unjudged}{chance}"
     )
     heading = ["Well", "Compound", "Measures, with their z", "Nuclei", "Whole nuclei", "Concentration"]
+    rows = [_hit(screen, i, unit=unit) for i in found[:_SHOWN_HITS]]
     return f'<h2>Hits</h2><p class="note">{note}</p><div class="scroll">{table(heading, rows, words=3)}</div>'
+
+
+def _hit(screen: Screen, i: int, *, unit: str) -> list[str]:
+    """Give the row of one well, with the measures by which it is a hit, the furthest first."""
+    wells, headings = screen.tables.wells, screen.tables.headings
+    far = sorted((name for name, hits in screen.hits.items() if hits[i]), key=lambda name: -abs(screen.z[name][i]))
+    seen = ", ".join(f"{headings[name]} {float(screen.z[name][i]):+.1f}" for name in far)
+    counts = [f"{int(wells[name][i])}" for name in ("nuclei", "whole_nuclei")]
+    dose = f"{shown(float(wells['concentration'][i]))} {unit}".strip()
+    return [wells["well"][i], wells["compound"][i], seen, *counts, dose]
 
 
 def _rules(screen: Screen) -> str:

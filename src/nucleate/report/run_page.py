@@ -13,7 +13,7 @@ from nucleate.core.text import counted, one_line
 from nucleate.errors import UsageError
 from nucleate.export.columns import read_columns
 from nucleate.report.histograms import histogram
-from nucleate.report.page import document, jpeg_data, table
+from nucleate.report.page import document, figure, jpeg_data, table
 from nucleate.report.plate_maps import shown
 from nucleate.run.journal import refuse_unfinished
 
@@ -137,8 +137,6 @@ def choose_images(run: Run) -> dict[str, list[str]]:
         # An image without nuclei has no area: as odd as the oddest.
         distance += np.where(known, away, away[known].max()) / unit
     names = run.images["image"]
-    chosen: dict[str, list[str]] = {}
-    taken: set[str] = set()
     confidence = np.nan_to_num(run.images["confidence"][done], nan=np.inf)
     ranked = {
         "unsure": done[np.argsort(confidence, kind="stable")][: int(np.isfinite(confidence).sum())],
@@ -146,6 +144,8 @@ def choose_images(run: Run) -> dict[str, list[str]]:
         "typical": done[np.argsort(distance, kind="stable")],
     }
     share = max(1, min(_SHOWN_IMAGES, done.size // 3))
+    chosen: dict[str, list[str]] = {}
+    taken: set[str] = set()
     for kind in ("typical", "odd", "unsure"):
         chosen[kind] = [name for name in names[ranked[kind]] if name not in taken][:share]
         taken.update(chosen[kind])
@@ -249,13 +249,9 @@ def _figure(run: Run, name: str, *, row: int) -> str:
     if not path.is_file():
         return ""
     nuclei, confidence = run.images["nuclei"][row], run.images["confidence"][row]
-    told = ("1 nucleus" if nuclei == 1 else f"{nuclei:.0f} nuclei") + (
-        f", mean confidence {confidence:.2f}" if np.isfinite(confidence) else ""
-    )
-    return (
-        f'<figure><img alt="{escape(name)} with outlines" src="{jpeg_data(path, side=_SIDE)}">'
-        f"<figcaption><b>{escape(name)}</b><br>{told}</figcaption></figure>"
-    )
+    told = "1 nucleus" if nuclei == 1 else f"{nuclei:.0f} nuclei"
+    told += f", mean confidence {confidence:.2f}" * bool(np.isfinite(confidence))
+    return figure(name, jpeg_data(path, side=_SIDE), told=told)
 
 
 def _failures(run: Run) -> str:

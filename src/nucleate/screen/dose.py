@@ -170,7 +170,7 @@ class _Profile:
         return float(solved[0]), float(solved[1])
 
     def left(self, log_ic50: NDArray[np.float64], hills: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the sums of squares that are left, of the shape of both."""
+        """Give the sums of squares that the best curve of each IC50 and hill leaves, of the shape of both."""
         share = special.expit(hills[..., None] * (log_ic50[..., None] - self.logs))
         share -= (share @ self.counts / len(self.dose))[..., None]
         own, common = (share * share) @ self.counts, share @ self.sums
@@ -179,17 +179,19 @@ class _Profile:
         return np.maximum(self.total - explained, 0.0)
 
     def at(self, log_ic50: NDArray[np.float64], zooms: int = _ZOOMS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Give the sum of squares left at each IC50 with the best hill, and that hill."""
+        """Give the sum of squares left at each IC50 with the best hill, and that hill.
+
+        Each look after the first goes closer: from the hill below the best one of the last look to the one above it.
+        """
         every = np.arange(len(log_ic50))
+        # The sum may have two valleys in the hill: the first look takes in all of them.
         logs = np.broadcast_to(_LOG_HILLS, (len(log_ic50), len(_LOG_HILLS)))
-        for zoom in range(zooms):
-            # The sum may have two valleys in the hill: the first look takes in all of them.
+        for _ in range(zooms):
             sums = self.left(log_ic50[:, None], np.exp(logs))
             k = sums.argmin(axis=1)
             found, best = sums[every, k], np.exp(logs[every, k])
-            if zoom < zooms - 1:
-                low, high = logs[every, np.maximum(k - 1, 0)], logs[every, np.minimum(k + 1, logs.shape[1] - 1)]
-                logs = low[:, None] + (high - low)[:, None] * _EIGHTHS
+            low, high = logs[every, np.maximum(k - 1, 0)], logs[every, np.minimum(k + 1, logs.shape[1] - 1)]
+            logs = low[:, None] + (high - low)[:, None] * _EIGHTHS
         return found, best
 
     def best(self, tested: NDArray[np.float64]) -> tuple[float, float, float] | None:

@@ -75,12 +75,16 @@ class Picture:
 
     def z_step_um(self, depth: int) -> float | None:
         """Give the distance of two planes along an axis before the rows in micrometres, or None."""
-        return sane_step(self._step_um(depth - len(self.leading) - 2))
+        return sane_step(self._step_um(self._from_end(depth)))
 
     def origin_um(self, depth: int | None) -> tuple[float, float, float] | None:
         """Give where the first pixel lies: along an axis before the rows, down and across; None where not moved."""
-        deep = 0.0 if depth is None else self._place_um(depth - len(self.leading) - 2)
+        deep = 0.0 if depth is None else self._place_um(self._from_end(depth))
         return sane_place((deep, self._place_um(-2), self._place_um(-1)))
+
+    def _from_end(self, axis: int) -> int:
+        """Count an axis before the rows from the end, as scale and units may be told of the last axes only."""
+        return axis - len(self.leading) - 2
 
     def _step_um(self, axis: int) -> float | None:
         factor = self._um(axis)
@@ -107,7 +111,7 @@ class Picture:
     def is_time(self, axis: int) -> bool:
         """Tell whether an axis is time by its name, or by its unit where it has no name."""
         name = self.name_of(axis)
-        return name in _TIMES or (not name and self._unit(axis - len(self.leading) - 2) in _DURATIONS)
+        return name in _TIMES or (not name and self._unit(self._from_end(axis)) in _DURATIONS)
 
     def name_of(self, axis: int) -> str:
         """Give what an axis is called, in small letters; empty where it has no name, or a number as napari gives it."""
@@ -192,7 +196,7 @@ class View:
         """Give labels on the picture of `of` the axes that their layer has."""
         order = self._order(picture)
         stack = labels.reshape(*(picture.leading[axis] for axis in order), *labels.shape[-2:])
-        front = np.moveaxis(stack, range(len(order)), np.argsort(np.argsort(order)))
+        front = np.moveaxis(stack, np.argsort(order), range(len(order)))
         return np.ascontiguousarray(front).reshape(*self._lengths(picture), *labels.shape[-2:])
 
     def from_layer(self, labels: NDArray[Any], picture: Picture) -> NDArray[Any]:
@@ -209,7 +213,7 @@ class View:
             got = f"{labels.shape} on {expected}"
             raise UsageError(f"{picture.name}: nuclei of another size: got {got}; choose the image they belong to")
         front = labels.reshape(*(picture.leading[axis] for axis in sorted(order)), *image.shape_HW)
-        stack = np.moveaxis(front, np.argsort(np.argsort(order)), range(len(order)))
+        stack = np.moveaxis(front, range(len(order)), np.argsort(order))
         return np.ascontiguousarray(stack).reshape(*image.stack_shape, *image.shape_HW)
 
     def _order(self, picture: Picture) -> list[int]:
