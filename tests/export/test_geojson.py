@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from tests.export.painting import HOLED
+from tests.export.painting import HOLED, paint
 from tests.strategies import label_images
 
 from nucleate.export.geojson import write_geojson
@@ -30,6 +30,13 @@ def _features(path: Path, labels: NDArray[np.int32], place: Position | None = No
     assert whole["type"] == "FeatureCollection"
     found: list[Any] = whole["features"]
     return found
+
+
+def _rings(feature: Any) -> list[Any]:  # noqa: ANN401
+    geometry = feature["geometry"]
+    pieces = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
+    assert all(ring[0] == ring[-1] for piece in pieces for ring in piece)
+    return [ring[:-1] for piece in pieces for ring in piece]
 
 
 def test_a_feature_has_all_that_is_known(tmp_path: Path) -> None:
@@ -55,6 +62,17 @@ def test_planes_are_named_as_qupath_names_them(tmp_path: Path) -> None:
 
 def test_no_nucleus_is_a_collection_without_features(tmp_path: Path) -> None:
     assert _features(tmp_path / "a.geojson", np.zeros((3, 3), np.int32)) == []
+
+
+@given(label_images())
+@settings(max_examples=25)
+def test_equal_to_the_pixel(labels: NDArray[np.int32]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        features = _features(Path(folder) / "a.geojson", labels)
+    painted = np.zeros_like(labels)
+    for feature in features:
+        painted[paint(_rings(feature), labels.shape)] = int(feature["properties"]["name"])
+    np.testing.assert_array_equal(painted, labels)
 
 
 @given(label_images())

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import roifile
+from hypothesis import given, settings
 from tests.export.painting import HOLED, paint
+from tests.strategies import label_images
 
 from nucleate.errors import OutputError
 from nucleate.export.imagej_roi import write_rois
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 pytestmark = pytest.mark.base
@@ -49,6 +51,15 @@ def test_equal_to_the_pixel(tmp_path: Path) -> None:
     assert kinds.count(roifile.ROI_TYPE.POLYGON) == 2
     assert [roi.props for roi in rois][:2] == ["confidence: 0.4000\n", "confidence: 0.5000\n"]
     assert {(roi.position, roi.c_position, roi.z_position, roi.t_position) for roi in rois} == {(0, 0, 0, 0)}
+
+
+@given(label_images())
+@settings(max_examples=25)
+def test_any_label_image_comes_back(labels: NDArray[np.int32]) -> None:
+    if labels.any():
+        with tempfile.TemporaryDirectory() as folder:
+            write_rois(Path(folder) / "a.zip", labels)
+            np.testing.assert_array_equal(_painted(_read(Path(folder) / "a.zip"), labels.shape), labels)
 
 
 @pytest.mark.parametrize("holed", [False, True])

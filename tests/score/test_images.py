@@ -69,6 +69,26 @@ def test_other_ids_change_nothing(pair: Pair, random: Random) -> None:
     assert score_image(true, pred) == score_image(shuffled[0], shuffled[1])
 
 
+@given(label_pairs())
+def test_symmetric_scores_do_not_tell_truth_from_prediction(pair: Pair) -> None:
+    one, other = score_image(*pair), score_image(*pair[::-1])
+    assert one.found == other.found
+    assert (one.kaggle, one.f1_50, one.pixel_accuracy, one.pixel_iou) == (
+        other.kaggle,
+        other.f1_50,
+        other.pixel_accuracy,
+        other.pixel_iou,
+    )
+    assert one.pq == pytest.approx(other.pq, abs=1e-12)
+
+
+@given(label_pairs())
+def test_scores_lie_between_zero_and_one_and_fall_with_the_threshold(pair: Pair) -> None:
+    score = score_image(*pair)
+    assert all(0 <= value <= 1 for value in (*score.ap, score.kaggle, score.pq, score.aji, score.pixel_precision))
+    assert list(score.ap) == sorted(score.ap, reverse=True)
+
+
 def test_nothing_there_and_nothing_found_is_perfect() -> None:
     score = score_image(EMPTY, EMPTY)
     assert (score.nuclei_true, score.nuclei_pred) == (0, 0)

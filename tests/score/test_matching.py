@@ -30,6 +30,16 @@ def _square(row: int, col: int, side: int = 10) -> NDArray[np.int32]:
     return labels
 
 
+def _disk(col: float, radius: float = 120.0) -> NDArray[np.int32]:
+    rows, cols = np.mgrid[:300, :500]
+    return np.where((rows - 150) ** 2 + (cols - col) ** 2 < radius**2, 1, 0).astype(np.int32)
+
+
+def _disk_iou(shift: float, radius: float = 120.0) -> float:
+    lens = 2 * radius**2 * np.arccos(shift / (2 * radius)) - shift / 2 * np.sqrt(4 * radius**2 - shift**2)
+    return float(lens / (2 * np.pi * radius**2 - lens))
+
+
 @given(label_pairs())
 def test_overlaps_are_those_of_brute_force(pair: Pair) -> None:
     true, pred = pair
@@ -74,6 +84,13 @@ def test_shifted_square_just_under_and_over_its_iou(shift: int) -> None:
     assert len(found.pairs(float(iou) + 1e-9)) == 0
 
 
+@pytest.mark.parametrize("shift", [20, 60, 100])
+def test_shifted_disk_just_under_and_over_its_iou(shift: int) -> None:
+    found = match(_disk(200), _disk(200 + shift))
+    assert len(found.pairs(_disk_iou(shift) - 0.003)) == 1
+    assert len(found.pairs(_disk_iou(shift) + 0.003)) == 0
+
+
 @pytest.mark.parametrize("percent", range(5, 100, 5))
 def test_iou_equal_to_the_threshold_is_not_enough(percent: int) -> None:
     true = np.ones((1, 100), np.int32)
@@ -81,6 +98,13 @@ def test_iou_equal_to_the_threshold_is_not_enough(percent: int) -> None:
     assert match(true, pred).iou.tolist() == [percent / 100]
     assert len(match(true, pred).pairs(percent / 100)) == 0
     assert len(match(true, pred).pairs((percent - 1) / 100)) == 1
+
+
+def test_two_halves_reach_one_half_and_do_not_count() -> None:
+    true, pred = np.array([[1, 1, 1, 1]]), np.array([[1, 1, 2, 2]])
+    assert match(true, pred).iou.tolist() == [0.5, 0.5]
+    assert len(match(true, pred).pairs(0.5)) == 0
+    assert len(match(true, pred).pairs(0.49)) == 1
 
 
 def test_more_pairs_go_before_one_good_pair() -> None:
