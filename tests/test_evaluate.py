@@ -61,10 +61,20 @@ def test_tables_and_outlines_take_the_sizes_of_what_is_at_hand(tmp_path: Path) -
                 nucleate.evaluate(path, {"a": nothing})  # type: ignore[dict-item]
 
 
-@pytest.mark.parametrize("labels", [LABELS.astype(float), -LABELS])
+def test_a_stack_at_hand_is_compared_plane_by_plane_as_one_in_a_file_is(tmp_path: Path) -> None:
+    stack = np.stack([LABELS, LABELS[::-1], LABELS.T, LABELS])
+    through = stack + 2 * np.arange(4)[:, None, None] * (stack > 0)
+    tifffile.imwrite(tmp_path / "a.tif", stack.astype(np.uint16), photometric="minisblack", metadata={"axes": "ZYX"})
+    for pred in (through, through.reshape(2, 2, 24, 24)):
+        for truth in (stack, tmp_path / "a.tif", {"a": stack}):
+            scores = nucleate.evaluate({"a": pred} if isinstance(truth, dict) else pred, truth)
+            assert (scores.kaggle, scores.nuclei_true) == (1.0, 8)
+
+
+@pytest.mark.parametrize("labels", [LABELS.astype(float), -LABELS, -np.stack([LABELS] * 2)])
 def test_what_is_no_label_image_is_told_what_one_is(labels: NDArray[Any]) -> None:
     with pytest.raises(DataError, match=r"got dtype .*; give an integer dtype with 0 for background and ids from 1"):
-        nucleate.evaluate(labels, LABELS)
+        nucleate.evaluate(labels, LABELS if labels.ndim == 2 else np.stack([LABELS] * 2))
 
 
 @pytest.mark.parametrize("option", ["resamples", "seed"])

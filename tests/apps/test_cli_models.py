@@ -176,7 +176,7 @@ def test_demo(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], t
     assert len(json.loads((out / "run.json").read_text())["inputs"]) == 4
 
 
-@pytest.mark.parametrize("there", ["images/tissue.png", "images/mine.png", "tissue.labels.tif", "measurements.csv"])
+@pytest.mark.parametrize("there", ["images/tissue.png", "images/mine.png", "tissue.labels.tif", "my cells.png"])
 def test_demo_overwrites_nothing(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], there: str) -> None:
     out = tmp_path / "mine"
     (out / there).parent.mkdir(parents=True)

@@ -16,7 +16,7 @@ from nucleate.core.labels import relabel
 from nucleate.core.text import one_line
 from nucleate.data import source as limits
 from nucleate.data.parsing import damage
-from nucleate.data.stacks import join_planes
+from nucleate.data.stacks import number_planes
 from nucleate.errors import DataError, InputError, TooLargeError
 from nucleate.io.faults import check_size, quiet
 from nucleate.io.images import open_image
@@ -159,10 +159,7 @@ def decode_label_planes(data: bytes, name: str) -> NDArray[np.int32]:
             planes = _tiff_planes(data, name)
     if planes is None:
         return decode_labels(data, name)
-    stored = _whole_numbers(planes, name)
-    for plane in stored:
-        plane[...] = relabel(plane)
-    return join_planes(list(stored))
+    return number_planes(_whole_numbers(planes, name))
 
 
 def stored_labels(data: bytes, name: str) -> NDArray[Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.endings import alone, without_extras
+from nucleate.core.labels import relabel
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["join_planes", "planes_of_stacks"]
+__all__ = ["join_planes", "number_planes", "planes_of_stacks"]
 
 
 def planes_of_stacks(ids: Collection[str], *, like: Collection[str]) -> dict[str, list[str]]:
@@ -79,3 +80,24 @@ def join_planes(planes: Sequence[NDArray[Any]]) -> NDArray[np.int32]:
         target[target > 0] += count
         count = max(count, int(target.max(initial=0)))
     return joined if len(planes) > 1 else joined[0]
+
+
+def number_planes(stack: NDArray[Any]) -> NDArray[np.int32]:
+    """Renumber the nuclei of a stack, each plane for itself: an id that two planes share is of two nuclei.
+
+    Parameters
+    ----------
+    stack : (..., H, W) int or bool ndarray
+        Label images, 0 background; ids may have gaps.
+
+    Returns
+    -------
+    (N, H, W) int32 ndarray
+        As `join_planes` gives it.
+
+    Examples
+    --------
+    >>> number_planes(np.array([[[3, 0]], [[0, 3]]])).tolist()
+    [[[1, 0]], [[0, 2]]]
+    """
+    return join_planes([relabel(plane) for plane in stack.reshape(-1, *stack.shape[-2:])])

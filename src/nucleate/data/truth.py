@@ -19,7 +19,7 @@ from nucleate.data.pictures import open_sizes
 from nucleate.data.pixels import decode_label_planes, read_picture
 from nucleate.data.rle_table import labels_from_codes, read_coded
 from nucleate.data.source import FolderSource, Source, open_source
-from nucleate.data.stacks import join_planes, planes_of_stacks
+from nucleate.data.stacks import join_planes, number_planes, planes_of_stacks
 from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["LabelMap", "LabelsAt", "read_labels_source", "read_pair"]
 
 LabelsAt: TypeAlias = Path | str | NDArray[Any] | Mapping[str, NDArray[Any]]
-"""Where label images are: at a path (see `read_labels_source`), or at hand, (H, W) int: one, or several by id."""
+"""Where label images are: at a path (see `read_labels_source`), or at hand, one or several by id: int, (H, W) or, of a
+stack, (..., H, W)."""
 
 _Painter: TypeAlias = Callable[[tuple[int, int] | None], NDArray[Any]]
 
@@ -213,7 +214,13 @@ def _at_hand(given: NDArray[Any] | Mapping[str, NDArray[Any]]) -> dict[str, _Fou
         raise UsageError(
             f"no label images: got {type(given).__name__}; give a path, an array, or a mapping of ids to them"
         )
-    return _sized({one: partial(named.__getitem__, one) for one in named})
+    return _sized({one: partial(_held, named, one) for one in named})
+
+
+def _held(named: Mapping[str, NDArray[Any]], image_id: str) -> NDArray[Any]:
+    labels = named[image_id]
+    stacked = isinstance(labels, np.ndarray) and labels.ndim > 2 and labels.dtype.kind in "bui"
+    return number_planes(labels) if stacked and labels.min(initial=0) >= 0 else labels  # others are told when compared
 
 
 def _label_map(found: Mapping[str, _Found], *, images: Path | str | None, other: Mapping[str, _Found]) -> LabelMap:

@@ -50,7 +50,9 @@ def _gigabytes(memory: float | None) -> float | None:
     return memory
 
 
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no closing line; errors only.")]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no closing line; warnings and errors only.")
+]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", min=1, max=MOST_THREADS, help="Cores to use; all when not given.")
 ]

@@ -60,7 +60,6 @@ def _refuse_others(output: Path) -> None:
     """Refuse a folder in which something else is or would be overwritten, before anything is written."""
     from nucleate.data.shown import PICTURES
     from nucleate.run.journal import JOURNAL_NAME, sources_of
-    from nucleate.run.outputs import COMMON_FILES, DEFAULT_EXPORTS, files_of, refuse_existing
 
     journal = output / JOURNAL_NAME
     # By their names, since the folder may have been moved; what is in them is looked at when they are written.
@@ -68,11 +67,11 @@ def _refuse_others(output: Path) -> None:
     if any(PurePath(key).parts[-2:] not in own for key in sources_of(journal)):
         raise UsageError(f"{output} holds results of other images; choose another output folder")
     if not journal.exists():
-        there = [path.name for path in (output / _IMAGES).glob("[!.]*")]
-        if others := set(there) - {name for _, name in own}:
-            raise UsageError(f"{output / _IMAGES} holds {min(others)}; choose another output folder")
-        results = [file for name in PICTURES for file in files_of(output, name, exports=DEFAULT_EXPORTS)]
-        refuse_existing(output, [*(output / name for name in COMMON_FILES), *results])
+        there = {
+            path.relative_to(output).parts for folder in ("", f"{_IMAGES}/") for path in output.glob(f"{folder}[!.]*")
+        }
+        if others := there - own - {(_IMAGES,)}:
+            raise UsageError(f"{output} holds {PurePath(*min(others))}; choose another output folder")
 
 
 def _score(output: Path, truth: dict[str, NDArray[Any]]) -> Scores | None:
