@@ -20,8 +20,7 @@ from nucleate.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Shape = tuple[int, int]
-    Note = Callable[[str], None]
+    from nucleate.data.parsing import Note, Shape
 
 __all__ = ["READERS", "begins_as_geojson", "geojson_regions", "is_geojson", "roi_regions", "xml_regions"]
 

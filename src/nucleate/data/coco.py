@@ -16,10 +16,7 @@ from nucleate.data.regions import Region, region_of_rings, region_of_runs, union
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Shape = tuple[int, int]
-    Note = Callable[[str], None]
+    from nucleate.data.parsing import Note, Shape
 
 __all__ = ["CocoPicture", "coco_pictures", "coco_regions", "file_names"]
 

@@ -14,6 +14,7 @@ from nucleate.core.endings import alone, stem_of, without_ending, without_extras
 from nucleate.core.names import read_names
 from nucleate.data.annotations import READERS, begins_as_geojson, is_geojson
 from nucleate.data.coco import CocoPicture, coco_pictures, coco_regions, file_names
+from nucleate.data.parsing import Note, Shape, quiet
 from nucleate.data.pixels import PICTURE_SUFFIXES, read_picture
 from nucleate.data.regions import Region, faults, paint_regions
 from nucleate.data.sample import Sample
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outlined", "drawn_on", "find_outlined", "first_logged", "names_in", "samples_of"]
 
-_Note: TypeAlias = Callable[[str], None]
-_Reader: TypeAlias = Callable[[tuple[int, int], _Note], list[Region]]
+_Reader: TypeAlias = Callable[[Shape, Note], list[Region]]
 _Coco: TypeAlias = list[tuple[str, dict[str, CocoPicture]]]  # each COCO file, and its pictures by id
 
 _logger = logging.getLogger(__name__)
@@ -61,9 +61,9 @@ class Outlined:
     image: str | None
     outlines: str | None
     read: _Reader | None
-    shape: tuple[int, int] | None = None
+    shape: Shape | None = None
 
-    def regions(self, shape: tuple[int, int], *, note: _Note = lambda _: None) -> list[Region]:
+    def regions(self, shape: Shape, *, note: Note = quiet) -> list[Region]:
         """Read the nuclei of a picture of that many rows and columns; `note` is told what is passed over.
 
         Raises
@@ -77,9 +77,7 @@ class Outlined:
             raise DataError(f"{self.image_id} is {shape}, {self.outlines} says {self.shape}; annotate the same picture")
         return self.read(shape, note)
 
-    def nuclei(
-        self, shape: tuple[int, int], *, predicted: bool = False, note: _Note = lambda _: None
-    ) -> NDArray[np.int32]:
+    def nuclei(self, shape: Shape, *, predicted: bool = False, note: Note = quiet) -> NDArray[np.int32]:
         """Paint the nuclei of a picture of that many rows and columns, (H, W), 1..n.
 
         Parameters
@@ -103,7 +101,7 @@ class Outlined:
         return paint_regions(found, shape)
 
 
-def first_logged(source: Source) -> _Note:
+def first_logged(source: Source) -> Note:
     """Give a function that warns, once for a source, of what is passed over in it."""
     told: list[str] = []
 
@@ -250,7 +248,7 @@ def _named_by(source: Source, name: str, *, file_name: str, named: dict[str, lis
 
 
 def _coco_reader(name: str, picture: CocoPicture) -> _Reader:
-    def read(shape: tuple[int, int], note: _Note) -> list[Region]:
+    def read(shape: Shape, note: Note) -> list[Region]:
         if picture.left_out:
             note(picture.left_out)
         return coco_regions(picture.annotations, name, shape=shape, note=note)

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
-__all__ = ["damage", "outline_damage", "quiet", "read_json", "ring"]
+__all__ = ["Note", "Shape", "damage", "outline_damage", "quiet", "read_json", "ring"]
+
+Shape: TypeAlias = tuple[int, int]
+"""Rows and columns of a picture."""
+
+Note: TypeAlias = "Callable[[str], None]"
+"""Told what is passed over."""
 
 
 def quiet(_: str) -> None:

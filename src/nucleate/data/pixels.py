@@ -47,7 +47,6 @@ PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PNG_KIND, _PNG_PALETTE = 25, b"\x03"  # place and value of the colour type
 _NPY = b"\x93NUMPY"
 _JPEG, _LOSSY_WEBP = b"\xff\xd8\xff", b"VP8 "
 _PLAIN_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "RGB", "P"}
@@ -117,7 +116,7 @@ def read_mask(source: Source, name: str) -> NDArray[Any]:
         As `read_picture`.
     """
     data = source.read(name)
-    if data.startswith(_NPY) or (data.startswith(_PNG) and data[_PNG_KIND : _PNG_KIND + 1] != _PNG_PALETTE):
+    if data.startswith(_NPY) or _is_plain_png(data):
         pixels = _decode(data, f"{source}/{name}")
     else:
         pixels = read_picture(source, name)
@@ -232,7 +231,7 @@ def _by_format(data: bytes, name: str) -> NDArray[Any]:
     if data.startswith(_PNG):
         width, height, depth = struct.unpack_from(">IIB", data, 16)
         _check_size(name, width * height * 4 * max(1, depth // 8))
-        if data[_PNG_KIND : _PNG_KIND + 1] != _PNG_PALETTE:
+        if _is_plain_png(data):
             import imagecodecs
 
             return np.asarray(imagecodecs.png_decode(data))
@@ -247,6 +246,11 @@ def _by_format(data: bytes, name: str) -> NDArray[Any]:
     with Image.open(io.BytesIO(data)) as picture:
         _check_size(name, picture.width * picture.height * 4)
         return np.asarray(picture if picture.mode in _PLAIN_MODES else picture.convert("RGB"))
+
+
+def _is_plain_png(data: bytes) -> bool:
+    """Tell whether a file is a PNG without a palette, which its colour type says, the 26th byte."""
+    return data.startswith(_PNG) and data[25:26] != b"\x03"
 
 
 def _opened_tiff(data: bytes) -> TiffFile:

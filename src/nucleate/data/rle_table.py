@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,10 +9,11 @@ import numpy as np
 
 from nucleate.core.rle import decode_positions
 from nucleate.data.source import MAX_FILE_BYTES
+from nucleate.data.table import open_table
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -57,22 +56,18 @@ def read_coded(path: Path) -> dict[str, CodedImage]:
         If the file cannot be read, lacks a column or has no row, or if a size is none, too large or one of two.
     """
     images: dict[str, CodedImage] = {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream, _long_fields():
-            reader = csv.DictReader(stream)
-            missing = {"ImageId", "EncodedPixels"} - set(reader.fieldnames or ())
-            if missing:
-                raise DataError(f"{path} lacks columns {', '.join(sorted(missing))}: got {reader.fieldnames}")
-            for row in reader:
-                found = images.setdefault(row["ImageId"], CodedImage())
-                found.codes.append(row["EncodedPixels"] or "")
-                shape = _row_shape(row, path)
-                if found.shape is not None and shape != found.shape:
-                    shown = f"{row['ImageId']}: got {found.shape} and {shape}"
-                    raise DataError(f"{path} gives two sizes for image {shown}; mend Height and Width")
-                found.shape = shape
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read the table {path}: {error}; give a CSV file") from error
+    with open_table(path) as reader:
+        missing = {"ImageId", "EncodedPixels"} - set(reader.fieldnames or ())
+        if missing:
+            raise DataError(f"{path} lacks columns {', '.join(sorted(missing))}: got {reader.fieldnames}")
+        for row in reader:
+            found = images.setdefault(row["ImageId"], CodedImage())
+            found.codes.append(row["EncodedPixels"] or "")
+            shape = _row_shape(row, path)
+            if found.shape is not None and shape != found.shape:
+                shown = f"{row['ImageId']}: got {found.shape} and {shape}"
+                raise DataError(f"{path} gives two sizes for image {shown}; mend Height and Width")
+            found.shape = shape
     if not images:
         raise DataError(f"{path} has no rows; give a CSV with ImageId,EncodedPixels")
     return images
@@ -126,13 +121,3 @@ def _row_shape(row: Mapping[str, str | None], path: Path) -> tuple[int, int] | N
     if int(height) * int(width) * 4 > MAX_FILE_BYTES:
         raise DataError(f"{path}: image {row['ImageId']} is too large: got {height} x {width} pixels; mend the sizes")
     return int(height), int(width)
-
-
-@contextlib.contextmanager
-def _long_fields() -> Iterator[None]:
-    # The code of one nucleus in a large image is longer than the csv module's limit, which is one for the process.
-    before = csv.field_size_limit(2**31 - 1)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)

@@ -87,13 +87,11 @@ class Scene:
             raise UsageError(f"nothing can be drawn with {got}; give at least one pixel each and no negative count")
         if self.style not in STYLES or self.bits not in (8, 16):
             raise UsageError(f"no style {self.style!r} in {self.bits} bits; choose {', '.join(STYLES)} and 8 or 16")
-        shares = {name: getattr(self, name) for name in ("touching", "dim", "uneven", "texture")}
-        factors = {name: getattr(self, name) for name in ("noise", "blur", "debris")}
-        for name, value in {**shares, **factors}.items():
-            if not 0 <= value <= (1 if name in shares else np.inf):
-                raise UsageError(
-                    f"{name} is out of range: got {value}; give {'0..1' if name in shares else '0 or more'}"
-                )
+        shares, factors = ("touching", "dim", "uneven", "texture"), ("noise", "blur", "debris")
+        for names, most, cure in ((shares, 1.0, "0..1"), (factors, np.inf, "0 or more")):
+            for name in names:
+                if not 0 <= getattr(self, name) <= most:
+                    raise UsageError(f"{name} is out of range: got {getattr(self, name)}; give {cure}")
 
 
 @dataclass(frozen=True, eq=False)

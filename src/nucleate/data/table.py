@@ -1,17 +1,38 @@
-"""A CSV table of images: what field of view each shows, its fold and its kind."""
+"""CSV tables: opened in one way, and those of images, which say what field of view each shows, its fold and kind."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from typing import TYPE_CHECKING
 
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["read_table"]
+__all__ = ["open_table", "read_table"]
+
+
+@contextlib.contextmanager
+def open_table(path: Path) -> Iterator[csv.DictReader[str]]:
+    """Open a CSV with a heading for a ``with`` block, its cells however long.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, also later in the block.
+    """
+    # The code of one nucleus in a large image is longer than the csv module's limit, which is one for the process.
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            yield csv.DictReader(stream)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read the table {path}: {error}; give a CSV file") from error
+    finally:
+        csv.field_size_limit(before)
 
 
 def read_table(path: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -35,22 +56,18 @@ def read_table(path: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]:
         If the file cannot be read, a column is missing, or two rows of an image differ.
     """
     found: dict[str, dict[str, str]] = {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            there = list(reader.fieldnames or ())
-            names = {column: column for column in columns}
-            if "mosaic" in columns and "mosaic" not in there and "group" in there:
-                names["mosaic"] = "group"
-            missing = sorted({"image_id", *names.values()} - set(there))
-            if missing:
-                wanted = ", ".join(["image_id", *columns]).replace("mosaic", "mosaic (or group)")
-                raise DataError(f"{path} lacks columns {', '.join(missing)}: got {', '.join(there)}; give {wanted}")
-            for row in reader:
-                read = {column: row[name] or "" for column, name in names.items()}
-                if found.setdefault(row["image_id"], read) != read:
-                    shown = " and ".join(",".join(one.values()) for one in (found[row["image_id"]], read))
-                    raise DataError(f"{path} has two rows for {row['image_id']}: got {shown}; keep one")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read the table {path}: {error}; give a CSV file") from error
+    with open_table(path) as reader:
+        there = list(reader.fieldnames or ())
+        names = {column: column for column in columns}
+        if "mosaic" in columns and "mosaic" not in there and "group" in there:
+            names["mosaic"] = "group"
+        missing = sorted({"image_id", *names.values()} - set(there))
+        if missing:
+            wanted = ", ".join(["image_id", *columns]).replace("mosaic", "mosaic (or group)")
+            raise DataError(f"{path} lacks columns {', '.join(missing)}: got {', '.join(there)}; give {wanted}")
+        for row in reader:
+            read = {column: row[name] or "" for column, name in names.items()}
+            if found.setdefault(row["image_id"], read) != read:
+                shown = " and ".join(",".join(one.values()) for one in (found[row["image_id"]], read))
+                raise DataError(f"{path} has two rows for {row['image_id']}: got {shown}; keep one")
     return found

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nucleate.core.endings import alone, without_ending, without_extras
 from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, drawn_on, find_outlined, first_logged, names_in
+from nucleate.data.parsing import quiet
 from nucleate.data.pictures import open_sizes
 from nucleate.data.pixels import decode_label_planes, read_picture
 from nucleate.data.rle_table import labels_from_codes, read_coded
@@ -274,7 +275,7 @@ def _outlines(source: Source, named: Mapping[str, FileName]) -> list[Outlined]:
 def _is_drawn(entry: Outlined) -> bool:
     """Tell whether a file holds outlines: XML and archives may be anything."""
     with contextlib.suppress(DataError):
-        return entry.read is not None and bool(entry.read((1, 1), lambda _: None))
+        return entry.read is not None and bool(entry.read((1, 1), quiet))
     return False
 
 

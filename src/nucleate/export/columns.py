@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from nucleate.core.text import one_line
 from nucleate.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -37,11 +38,8 @@ def column_names(path: Path) -> list[str]:
     InputError
         If it cannot be read.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            return next(csv.reader(stream), [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise _unreadable(path, error) from error
+    with _rows_of(path) as rows:
+        return next(rows, [])
 
 
 def read_columns(
@@ -75,20 +73,16 @@ def read_columns(
         If it cannot be read, lacks a column, or a number is none.
     """
     shown = one_line(str(path))
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream)
-            header = next(reader, [])
-            lacking = [name for name in (*texts, *needed) if name not in header]
-            if lacking:
-                raise InputError(f"{shown}: no column {', '.join(lacking)}: got {len(header)} others; make it again")
-            kept = [i for i, name in enumerate(header) if name in texts or numbers is None or name in numbers]
-            columns: list[list[str]] = [[] for _ in kept]
-            for row in reader:
-                for column, i in zip(columns, kept, strict=True):
-                    column.append(row[i])
-    except (OSError, UnicodeDecodeError, IndexError, csv.Error) as error:
-        raise _unreadable(path, error) from error
+    with _rows_of(path) as rows:
+        header = next(rows, [])
+        lacking = [name for name in (*texts, *needed) if name not in header]
+        if lacking:
+            raise InputError(f"{shown}: no column {', '.join(lacking)}: got {len(header)} others; make it again")
+        kept = [i for i, name in enumerate(header) if name in texts or numbers is None or name in numbers]
+        columns: list[list[str]] = [[] for _ in kept]
+        for row in rows:
+            for column, i in zip(columns, kept, strict=True):
+                column.append(row[i])
     found: dict[str, NDArray[Any]] = {}
     for column, i in zip(columns, kept, strict=True):
         name = header[i]
@@ -102,6 +96,12 @@ def read_columns(
     return found
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = getattr(error, "strerror", None) or "damaged"
-    return InputError(f"{one_line(str(path))}: cannot be read: {reason}; make it again")
+@contextlib.contextmanager
+def _rows_of(path: Path) -> Iterator[Iterator[list[str]]]:
+    """Open a CSV for its rows; a row that is too short counts as damage."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            yield csv.reader(stream)
+    except (OSError, UnicodeDecodeError, IndexError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or "damaged"
+        raise InputError(f"{one_line(str(path))}: cannot be read: {reason}; make it again") from error
