@@ -149,11 +149,6 @@ def test_the_table_of_findings(tmp_path: Path) -> None:
     assert rows == [["kind", "image", "place", "detail"], ["overlapping masks", "x", "x/masks/1.png", "1 of 4 px"]]
 
 
-def test_an_unknown_layout_is_said(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no known layout"):
-        check_dataset(write(tmp_path, {"a.txt": b""}))
-
-
 def test_a_nucleus_is_named_by_its_id_in_the_file(tmp_path: Path) -> None:
     labels = np.zeros(IMAGE.shape, np.uint8)
     labels[0, 0] = 3

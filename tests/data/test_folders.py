@@ -110,11 +110,6 @@ def test_trees_of_label_images_keep_their_folders(tmp_path: Path) -> None:
     assert open_pictures(tmp_path / "set" / "images")("y-a") is not None
 
 
-def test_two_label_images_of_one_name_are_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"id a occurs twice: got a\.png and a\.tif"):
-        found(tmp_path, "a.png", "a.tif")
-
-
 def run_of(**paths: str) -> bytes:
     return json.dumps({"inputs": [{"name": name, "path": path} for name, path in paths.items()]}).encode()
 

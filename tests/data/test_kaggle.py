@@ -93,11 +93,6 @@ def test_faults_name_the_file(tmp_path: Path) -> None:
         kaggle.samples_of(open_source(write(tmp_path / "text", {"a.txt": b""})))
 
 
-def test_label_folders_are_not_taken_for_kaggle(tmp_path: Path) -> None:
-    files = {"set/images/x.png": png([[1]]), "set/masks/x.png": png([[1]])}
-    assert kaggle.find_entries(open_source(write(tmp_path, files))) == []
-
-
 THREE = np.zeros((40, 40), np.int32)
 for _id, (_top, _left) in enumerate([(2, 2), (2, 20), (20, 12)], 1):
     THREE[_top : _top + 12, _left : _left + 12] = _id

@@ -20,14 +20,17 @@ from nucleate.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from nucleate.data.parsing import Note, Shape
 
 __all__ = ["READERS", "begins_as_geojson", "geojson_regions", "is_geojson", "roi_regions", "xml_regions"]
 
 _MAX_ROIS = 1_000_000
 _MAX_ROI_BYTES = 2**24
-_GEOMETRIES = {
-    "Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection",
+_TYPES = {
+    "Feature", "Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection",
 }  # fmt: skip
 
 
@@ -61,8 +64,6 @@ def geojson_regions(data: bytes, name: str, *, shape: Shape, note: Note = quiet)
         that are ignored: the picture would count as without nuclei.
     """
     parsed = read_json(data, name)
-    found = []
-    places = set()
     with outline_damage(name):
         features = _features(parsed)
         if features is None:
@@ -73,20 +74,13 @@ def geojson_regions(data: bytes, name: str, *, shape: Shape, note: Note = quiet)
                 f"{name} has no nuclei, but {len(features)} objects of classes that are ignored (Ignore*, Region*); "
                 "outline each nucleus, or leave no object where there are none"
             )
-        outlined = []
-        for feature in wanted:
-            geometry: dict[str, Any] = feature.get("nucleusGeometry") or feature.get("geometry", feature) or {}
-            kind, corners = str(geometry.get("type")), geometry.get("coordinates")
-            pieces: list[Any] = {"Polygon": [corners], "MultiPolygon": corners}.get(kind) or []
-            rings = [ring(one) for piece in pieces for one in piece]
-            if rings:
-                plane = geometry.get("plane") or {}
-                places.add((plane.get("z", 0), plane.get("t", 0)))
-                outlined.append(feature)
-                found.append(region_of_rings(rings, shape))
-        if len(found) < len(wanted):
-            note(f"{len(wanted) - len(found)} of {len(wanted)} objects: points or lines")
-        round_others = {at for at in enclosing(found) if _is_region(outlined[at])}
+        drawn = [(feature, rings) for feature in wanted if (rings := _rings(_geometry(feature)))]
+        if len(drawn) < len(wanted):
+            note(f"{len(wanted) - len(drawn)} of {len(wanted)} objects: points or lines")
+        planes = [_geometry(feature).get("plane") or {} for feature, _ in drawn]
+        places = {(plane.get("z", 0), plane.get("t", 0)) for plane in planes}
+        found = [region_of_rings(rings, shape) for _, rings in drawn]
+        round_others = {at for at in enclosing(found) if _is_region(drawn[at][0])}
         if round_others:
             note(f"{len(round_others)} of {len(wanted)} objects: regions round most of the others")
             found = [region for at, region in enumerate(found) if at not in round_others]
@@ -202,27 +196,40 @@ def _features(parsed: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401 - as 
     """List the features of GeoJSON; None if it is none."""
     whole = isinstance(parsed, dict) and parsed.get("type") == "FeatureCollection"
     features: Any = parsed.get("features") if whole else parsed if isinstance(parsed, list) else [parsed]
-    known = {"Feature", *_GEOMETRIES}
-    sound = isinstance(features, list) and all(isinstance(one, dict) and one.get("type") in known for one in features)
+    sound = isinstance(features, list) and all(isinstance(one, dict) and one.get("type") in _TYPES for one in features)
     return features if sound else None
+
+
+def _geometry(feature: dict[str, Any]) -> dict[str, Any]:
+    """Give the geometry of a feature, or of the nucleus of a QuPath cell; a lone geometry is its own."""
+    found: dict[str, Any] = feature.get("nucleusGeometry") or feature.get("geometry", feature) or {}
+    return found
+
+
+def _rings(geometry: dict[str, Any]) -> list[NDArray[np.float64]]:
+    """List the rings of all polygons; none of points and lines."""
+    corners = geometry.get("coordinates")
+    pieces: list[Any] = {"Polygon": [corners], "MultiPolygon": corners}.get(str(geometry.get("type"))) or []
+    return [ring(one) for piece in pieces for one in piece]
 
 
 def _wanted(features: list[dict[str, Any]], note: Note) -> list[dict[str, Any]]:
     """Leave out objects that are no nuclei by what QuPath says of them."""
-    detected = [feature for feature in features if _object_type(feature) in {"cell", "detection"}]
+    detected = [feature for feature in features if _is_detected(feature)]
     if detected and len(detected) < len(features):
         note(f"{len(features) - len(detected)} of {len(features)} objects: neither cells nor detections")
     found = detected or features
-    ignored = [_class_of(feature) for feature in found if _class_of(feature).endswith("*")]
-    if ignored:
-        note(f"{len(ignored)} of {len(found)} objects: of a class that is ignored ({', '.join(sorted({*ignored}))})")
-    return [feature for feature in found if not _class_of(feature).endswith("*")]
+    wanted = [feature for feature in found if not _class_of(feature).endswith("*")]
+    if len(wanted) < len(found):
+        ignored = ", ".join(sorted({name for name in map(_class_of, found) if name.endswith("*")}))
+        note(f"{len(found) - len(wanted)} of {len(found)} objects: of a class that is ignored ({ignored})")
+    return wanted
 
 
 def _is_region(feature: dict[str, Any]) -> bool:
     """Whether what lies round most of the others may be passed over: if it is not said to be a nucleus."""
     named = _class_of(feature)
-    return _object_type(feature) not in {"cell", "detection"} and (not named or _REGION.search(named) is not None)
+    return not _is_detected(feature) and (not named or _REGION.search(named) is not None)
 
 
 def _class_of(feature: dict[str, Any]) -> str:
@@ -233,10 +240,10 @@ def _class_of(feature: dict[str, Any]) -> str:
     return str(said).strip()
 
 
-def _object_type(feature: dict[str, Any]) -> str:
-    """Give what QuPath says an object is, in the spelling of any version; "" where another program wrote it."""
+def _is_detected(feature: dict[str, Any]) -> bool:
+    """Whether QuPath says that an object is a nucleus that was found, in the spelling of any version."""
     said = feature.get("properties") or {}
-    return str(said.get("objectType") or said.get("object_type") or "")
+    return str(said.get("objectType") or said.get("object_type") or "") in {"cell", "detection"}
 
 
 def _rois(data: bytes, name: str) -> Iterator[bytes]:

@@ -169,7 +169,7 @@ def find_outlined(source: Source, named: Mapping[str, FileName]) -> list[Outline
     pictures = [name for name, one in named.items() if not one.is_label]
     files, of_coco = _annotations(source)
     if of_coco:
-        return _coco(source, pictures, files=of_coco)
+        return _listed_by_coco(source, pictures, files=of_coco)
     if not files:
         return []
     images = _by_id(source, {name: stem_of(name) for name in pictures})
@@ -212,7 +212,8 @@ def samples_of(source: Source, named: Mapping[str, FileName]) -> list[Sample]:
     return samples
 
 
-def _coco(source: Source, pictures: list[str], *, files: _Coco) -> list[Outlined]:
+def _listed_by_coco(source: Source, pictures: list[str], *, files: _Coco) -> list[Outlined]:
+    """List the pictures that COCO files name, and those that none of them does."""
     named: dict[str, list[str]] = {}
     for path in pictures:
         named.setdefault(PurePosixPath(path).name, []).append(path)

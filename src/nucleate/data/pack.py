@@ -12,7 +12,7 @@ from nucleate.core.files import atomic_path
 from nucleate.core.names import read_names
 from nucleate.core.text import one_line
 from nucleate.data.pixels import PICTURE_SUFFIXES
-from nucleate.data.write import labels_tiff
+from nucleate.data.write import labels_tiff, tiff
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
@@ -70,15 +70,7 @@ def _picture(pixels: NDArray[Any]) -> tuple[str, bytes]:
 
     most = 16_383  # rows and columns of a WebP file
     if pixels.dtype != np.uint8 or max(pixels.shape[:2]) > most:
-        return ".tif", _tiff(pixels)
+        return ".tif", tiff(pixels)
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, "WEBP", lossless=True, exact=True, **_EFFORT)
     return ".webp", data.getvalue()
-
-
-def _tiff(pixels: NDArray[Any]) -> bytes:
-    import tifffile
-
-    data = io.BytesIO()
-    tifffile.imwrite(data, pixels, compression="zlib", photometric="rgb" if pixels.ndim == 3 else "minisblack")
-    return data.getvalue()

@@ -135,12 +135,8 @@ class _Painter:
         for centre, radius in zip(self.field.centres, self.field.radii, strict=True):
             for _ in range(int(self.rng.poisson(2.5))):
                 away = self.rng.uniform(0, 0.65 * radius) * np.array(_heading(self.rng))
-                _dab(
-                    spots,
-                    centre + away,
-                    sigma=radius * self.rng.uniform(0.1, 0.22),
-                    height=self.rng.choice([-1.2, 1.4]),
-                )
+                sigma, height = radius * self.rng.uniform(0.1, 0.22), self.rng.choice([-1.2, 1.4])
+                _dab(spots, centre + away, sigma=sigma, height=height)
         grain += np.float32(self.scene.texture) * spots
         return np.clip(grain, 0.15, None)
 

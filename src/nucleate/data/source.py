@@ -90,7 +90,8 @@ class Source(ABC):
         names = [name for name in names if name.startswith(below) and not _hidden(name)]
         self.names = sorted(name for name in names if not name.endswith("/"))
         self.folders = {name.rstrip("/") for name in names if name.endswith("/")}
-        self.folders.update(str(parent) for name in names for parent in _parents(name))
+        parents = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+        self.folders.update(parents - {"."})
         if self.part and not names:
             raise UsageError(f"no folder {self.part!r} in {self.path}; give one that is in it")
 
@@ -245,10 +246,6 @@ def open_source(path: Path | str) -> Source:
 
 def _hidden(name: str) -> bool:
     return any(piece.startswith(".") or piece == "__MACOSX" for piece in name.rstrip("/").split("/"))
-
-
-def _parents(name: str) -> list[PurePosixPath]:
-    return [parent for parent in PurePosixPath(name).parents if str(parent) != "."]
 
 
 def _unreadable(path: Path, error: OSError) -> str:

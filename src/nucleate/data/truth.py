@@ -103,19 +103,13 @@ def _is_table(path: Path | str) -> bool:
 def _in_words_of(true: Collection[str], ids: Sequence[str]) -> list[str]:
     """Give predictions the ids of the truth where only what pictures or label images are called beyond it differs."""
     known = {one: one for one in ids if one in true}
-    for bare in (without_extras, _without_both):
-        ours = alone((one for one in ids if one not in known), _of_text(bare))
-        theirs = alone({*true}.difference(known.values()), _of_text(bare))
+    for bare in (without_extras, lambda one: without_extras(without_ending(one))):
+        # Anything may be a key of a caller's mapping; what is no text has no ending.
+        ours = alone((one for one in ids if isinstance(one, str) and one not in known), bare)
+        free = {*true}.difference(known.values())
+        theirs = alone((one for one in free if isinstance(one, str)), bare)
         known.update((ours[left], theirs[left]) for left in ours.keys() & theirs.keys())
     return [known.get(one, one) for one in ids]
-
-
-def _without_both(image_id: str) -> str:
-    return without_extras(without_ending(image_id))
-
-
-def _of_text(bare: Callable[[str], str]) -> Callable[[str], str]:
-    return lambda one: bare(one) if isinstance(one, str) else one  # anything may be a key of a caller's mapping
 
 
 def read_labels_source(path: Path | str, *, images: Path | str | None = None) -> LabelMap:

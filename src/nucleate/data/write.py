@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
 
-__all__ = ["labels_tiff", "picture_file", "write_sample"]
+__all__ = ["labels_tiff", "picture_file", "tiff", "write_sample"]
 
 
 def picture_file(folder: Path | str, image_id: str, *, layout: str) -> Path:
@@ -75,9 +75,13 @@ def _png(pixels: NDArray[Any]) -> bytes:
 
 def labels_tiff(labels_HW: NDArray[np.int32]) -> bytes:
     """Give a label image (H, W) as a TIFF file, in 16 bits where its ids allow."""
+    return tiff(labels_HW.astype(np.uint16 if labels_HW.max(initial=0) < 2**16 else np.uint32))
+
+
+def tiff(pixels: NDArray[Any]) -> bytes:
+    """Give a picture (H, W) or (H, W, 3) as a TIFF file, compressed without loss."""
     import tifffile
 
     data = io.BytesIO()
-    narrow = np.uint16 if labels_HW.max(initial=0) < 2**16 else np.uint32
-    tifffile.imwrite(data, labels_HW.astype(narrow), compression="zlib")
+    tifffile.imwrite(data, pixels, compression="zlib", photometric="rgb" if pixels.ndim == 3 else "minisblack")
     return data.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,10 +43,8 @@ def convex_areas(
     low, high = np.minimum.reduceat(start, new), np.maximum.reduceat(end, new)
     row, owner = row[new], owner[new]
     asked_row, asked_owner = _rows_between(row, owner, count=count)
-    first = _hull_side(row, low, owner=owner, asked_row=asked_row, asked_owner=asked_owner)
-    last = -_hull_side(
-        row, -high, owner=owner, asked_row=asked_row, asked_owner=asked_owner
-    )  # the right side, seen in a mirror
+    side = partial(_hull_side, row, owner=owner, asked_row=asked_row, asked_owner=asked_owner)
+    first, last = side(low), -side(-high)  # the right side is the left one, seen in a mirror
     return np.bincount(asked_owner, last - first + 1, count).astype(np.int64)
 
 
