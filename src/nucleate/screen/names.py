@@ -232,15 +232,20 @@ def _naming_for(style: str, files: list[Path]) -> Naming:
     )
     again = [within.fullmatch(match.string) for match in matches]
     wells = {match["well"] for match in again if match is not None}
+    return Naming(style, within, front=front) if None not in again and _is_plate(front, wells) else naming
+
+
+def _is_plate(front: str, behind: set[str]) -> bool:
+    """Tell whether what stands in front of all names is that of a plate, and not the well, by what stands behind it."""
+    if all(map(_STEP.fullmatch, behind)):
+        return False
     # A01_1_C01 and A01_1_C02 are two channels of one field: the letter stays, and a number stands before it.
-    several = len({well.rstrip("0123456789").upper() for well in wells}) > 1
+    several_rows = len({one.rstrip("0123456789").upper() for one in behind}) > 1
     before, _, last = front.rpartition("_")
-    written = not last.isdecimal() and all(well[-2].isdecimal() for well in wells)
+    two_digits = not last.isdecimal() and all(one[-2].isdecimal() for one in behind)
     # P01 is a well, too; a folder of that one alone, with channels called A1 and A2, is less likely than plate 1.
     numbered = _PLATE_NUMBER.fullmatch(last) is not None and not _has_well(before)
-    if None in again or all(map(_STEP.fullmatch, wells)) or not (several or written or numbered):
-        return naming
-    return Naming(style, within, front=front)
+    return several_rows or two_digits or numbered
 
 
 def _told_apart(files: list[Path], naming: Naming, *, root: Path) -> int:

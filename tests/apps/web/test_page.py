@@ -161,7 +161,7 @@ def test_a_stack_is_shown_plane_by_plane(page: TestClient, done: dict[str, Any])
     told = page.get(f"/api/images/{number}").json()
     assert told["stack"] == [{"axis": "Z", "length": 3}]
     assert [one["name"] for one in told["channels"]] == ["actin", "DAPI"]
-    assert (told["channel"], told["pixel_size_um"], told["depth"]) == ("1", [0.5, 0.5], True)
+    assert (told["channel"], told["pixel_size_um"]) == ("1", [0.5, 0.5])
     planes = [_picture(page, f"/api/images/{number}/tile/9/0/0?channel=1&at={z}") for z in range(3)]
     assert not np.array_equal(planes[0], planes[2])
     assert page.get(f"/api/images/{number}/tile/9/0/0?channel=1&at=7").status_code == 400

@@ -110,8 +110,8 @@ def test_channels_and_colours_are_offered() -> None:
     plain = lazy(Image(np.zeros((4, 5), np.uint8)))
     colours = lazy(Image(np.zeros((4, 5, 3), np.uint8), "YXS"))
     several = lazy(Image(np.zeros((2, 4, 5), np.uint8), "CYX", channel_names=("actin", "Hoechst")))
-    assert [describe(one, one)["channel"] for one in (plain, colours, several)] == [None, None, "1"]
-    assert [len(describe(one, one)["channels"]) for one in (plain, colours, several)] == [0, 3, 2]
+    assert [describe(one)["channel"] for one in (plain, colours, several)] == [None, None, "1"]
+    assert [len(describe(one)["channels"]) for one in (plain, colours, several)] == [0, 3, 2]
 
 
 def test_rows_without_a_value_come_last() -> None:

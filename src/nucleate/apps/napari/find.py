@@ -27,7 +27,7 @@ _BYTES_A_PIXEL = 3 * 4  # of the labels: the layer's, those that stay as found, 
 
 
 def finding(
-    picture: Picture, segmenter: Segmenter, *, view: View, least: float | None, source: Hashable = None
+    picture: Picture, segmenter: Segmenter, *, view: View, source: Hashable = None
 ) -> Generator[tuple[int, int], None, LayerData]:
     """Find the nuclei of an image layer, step by step: after each plane give how many are done, and of how many.
 
@@ -39,16 +39,14 @@ def finding(
         With the settings that are wanted; nuclei under its `min_confidence` are not found at all.
     view : View
         What of the layer is looked at.
-    least : float, optional
-        Nuclei with a lower confidence are hidden, 0..1; the limit of the model's card when None.
     source : hashable, optional
         ``unique_id`` of the image layer.
 
     Returns
     -------
     LayerData
-        Of a Labels layer that lies on the image. All nuclei are in it; the features are the measurements of those that
-        are not to be hidden. Its metadata has a `Found`.
+        Of a Labels layer that lies on the image. All nuclei are in it; those under the confidence that the model's card
+        asks for are hidden, and the features are the measurements of the others. Its metadata has a `Found`.
 
     Raises
     ------
@@ -66,9 +64,8 @@ def finding(
         confidences.append(confidence)
         yield done, planes
     result = Result(picture.name, image, image, stack, np.concatenate(confidences))
-    limit = segmenter.card.min_confidence if least is None else least
     labels = view.to_layer(stack, picture)
-    found = Found(labels.copy(), features_of(result.table), view, source, limit)
+    found = Found(labels.copy(), features_of(result.table), view, source, segmenter.card.min_confidence)
     meta = {
         "name": " ".join(filter(None, [picture.name, view.part, "nuclei"])),
         "opacity": 0.5,

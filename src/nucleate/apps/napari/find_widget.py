@@ -141,7 +141,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
 
         def steps() -> Generator[tuple[int, int], None, LayerData]:
             segmenter = self._segmenter(model).with_settings(settings)
-            return (yield from finding(picture, segmenter, view=view, least=None, source=layer.unique_id))
+            return (yield from finding(picture, segmenter, view=view, source=layer.unique_id))
 
         self._button.text = "Stop"
         self._worker = viewing.run(

@@ -81,7 +81,7 @@ def _image(desk: _Desk, entry: _Entry, *, project: Projection | None = None) -> 
     how = project if made is None else made.project
     try:
         shown = desk.views.image(entry, how)
-        found = describe(shown, desk.views.image(entry))
+        found = describe(shown)
     except NucleateError as error:
         if entry.status == "new":
             desk.store.change(entry.number, status="failed", error=one_line(str(error)))

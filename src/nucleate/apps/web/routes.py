@@ -8,7 +8,6 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
-from nucleate import __version__
 from nucleate.apps.web.choices import Choices, command
 from nucleate.apps.web.desk import Desk
 from nucleate.apps.web.downloads import available
@@ -58,7 +57,6 @@ def _options(desk: _Desk) -> dict[str, Any]:
     if given is not None and given not in {model["name"] for model in models}:
         models.append({"name": given, "what": find_model(given).card.description})
     return {
-        "version": __version__,
         "models": models,
         "model": given or DEFAULT_MODEL,
         "exports": available(),

@@ -280,22 +280,19 @@ def _key(finished: Finished) -> Hashable:
     return finished.folder, finished.outcome.name, finished.outcome.sha256
 
 
-def describe(image: LazyImage, whole: LazyImage) -> dict[str, Any]:
+def describe(image: LazyImage) -> dict[str, Any]:
     """Tell what the page needs to know of an image.
 
     Parameters
     ----------
     image : LazyImage
         As it is looked at.
-    whole : LazyImage
-        As it is in its file.
 
     Returns
     -------
     dict
-        ``rows``, ``cols``, ``axes`` of the stack (letter and length), ``channels`` (value and name, the one that is
-        looked at first first told by ``channel``), ``pixel_size_um``, ``dtype``, ``depth`` (whether planes can be put
-        together).
+        ``rows``, ``cols``, ``stack`` (letter and length of each axis), ``channels`` (value and name) and ``channel``,
+        the value of the one that is looked at first, ``pixel_size_um``, ``dtype``.
     """
     count = image.shape[image.axes.index("C")] if "C" in image.axes else 1
     first: str | None = None
@@ -316,5 +313,4 @@ def describe(image: LazyImage, whole: LazyImage) -> dict[str, Any]:
         "channel": first,
         "pixel_size_um": image.pixel_size_um,
         "dtype": str(image.dtype),
-        "depth": any(letter in whole.axes for letter in "ZI"),
     }
