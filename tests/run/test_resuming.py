@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import zipfile
+from time import process_time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +15,10 @@ import tifffile
 from tests.io.ome_sets import write_set
 from tests.run.test_batch import contents, go, save, spots
 from tests.tables import rows_of
+
+from nucleate.run.inputs import Source
+from nucleate.run.journal import Journal, Outcome
+from nucleate.run.resuming import moved
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +74,92 @@ def test_what_failed_moves_with_its_folder_and_takes_nothing_of_another(tmp_path
     go(tmp_path / "day2", tmp_path / "out", resume=True)
     rows = [(row["image"], row["status"], row["nuclei"]) for row in rows_of(tmp_path / "out" / "summary.csv")]
     assert sorted(rows) == [("x", "failed", ""), ("x-2", "ok", "2"), ("x-3", "ok", "1")]
+
+
+def test_what_failed_moves_with_its_folder_where_all_files_have_one_name(tmp_path: Path) -> None:
+    for count, well in enumerate(("w1", "w2", "w3", "w4"), 1):
+        save(tmp_path / "a" / well / "x.png", spots(count=count))
+    kept = [path.read_bytes() for path in sorted((tmp_path / "a").glob("w[34]/*"))]
+    for path in (tmp_path / "a").glob("w[34]/*"):
+        path.write_bytes(path.read_bytes()[:40])
+    go(tmp_path / "a", tmp_path / "out")
+    (tmp_path / "a").rename(tmp_path / "b")
+    for path, content in zip(sorted((tmp_path / "b").glob("w[34]/*")), kept, strict=True):
+        path.write_bytes(content)
+    go(tmp_path / "b", tmp_path / "out", resume=True)
+    assert _images(tmp_path / "out") == ["x", "x-2", "x-3", "x-4"]
+    assert [row["nuclei"] for row in rows_of(tmp_path / "out" / "summary.csv")] == ["1", "2", "3", "4"]
+
+
+def test_members_of_an_archive_that_has_another_name_are_not_done_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for count, name in enumerate(("top.png", "sub/in.png"), 1):
+            archive.write(save(tmp_path / "one.png", spots(count=count)), name)
+    go(tmp_path / "a.zip", tmp_path / "out")
+    (tmp_path / "a.zip").rename(tmp_path / "b.zip")
+    go(tmp_path / "b.zip", tmp_path / "out", resume=True)
+    assert (_images(tmp_path / "out"), caplog.text) == (["in", "top"], "")
+
+
+def test_a_file_that_was_renamed_and_a_copy_are_said_to_count_twice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("x", "y"):
+        save(tmp_path / "in" / f"{name}.png", spots(count=len(name)))
+    (tmp_path / "in" / "z.png").write_bytes(b"no picture")
+    go(tmp_path / "in", tmp_path / "out")
+    (tmp_path / "in" / "x.png").rename(tmp_path / "in" / "control.png")
+    save(tmp_path / "in" / "y.png", spots(count=3))
+    (tmp_path / "in" / "z.png").rename(tmp_path / "in" / "bad.png")
+    go(tmp_path / "in", tmp_path / "out", resume=True)
+    assert [row["image"] for row in rows_of(tmp_path / "out" / "summary.csv")] == ["bad", "control", "y", "x", "z"]
+    assert "kept what was written of x: other" in caplog.text
+    caplog.clear()
+    shutil.copytree(tmp_path / "in", tmp_path / "copy")
+    go(tmp_path / "copy", tmp_path / "out", resume=True)
+    assert "kept what was written of x, y, control: other" in caplog.text
+
+
+def test_one_picture_of_a_file_does_not_count_another_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "two.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for name in "AB":
+            writer.write(np.zeros((20, 30), np.uint8), metadata={"Name": name})
+    go(path, tmp_path / "out")
+    path.rename(tmp_path / "new.ome.tif")
+    go(tmp_path / "new.ome.tif#1", tmp_path / "out", resume=True)
+    assert (_images(tmp_path / "out"), caplog.text) == (["two_B", "two_A"], "")
+
+
+def test_a_file_that_came_to_its_set_is_said_to_count_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "in" / "away").mkdir(parents=True)
+    _, second = write_set(tmp_path / "in", [["c0.ome.tif", "c1.ome.tif"]])
+    alone = second.rename(tmp_path / "in" / "away" / second.name)
+    go(tmp_path / "in", tmp_path / "out")
+    assert caplog.text == ""
+    alone.rename(second)
+    go(tmp_path / "in", tmp_path / "out", resume=True)
+    assert _images(tmp_path / "out") == ["c0.ome", "c1.ome"]
+    assert "kept what was written of c1.ome: other" in caplog.text
+
+
+def test_many_inputs_of_one_name_are_looked_up_not_searched_for(tmp_path: Path) -> None:
+    places = {f"/gone/{n}/x.png": tmp_path / "in" / str(n) / "x.png" for n in range(2000)}
+    for number, path in enumerate(places.values()):
+        path.parent.mkdir(parents=True)
+        path.write_text(str(number))
+    journal = Journal(tmp_path / "journal", {}, resume=False)
+    sources = [Source(path) for path in places.values()]
+    journal.names = {old: str(number) for number, old in enumerate(places)}
+    journal.done = {
+        old: Outcome(str(number), old, "ok", sha256=sources[number].sha256()) for number, old in enumerate(places)
+    }
+    started = process_time()
+    found = moved(sources, journal, keep=True)
+    assert process_time() - started < 2
+    assert found == {old: str(path) for old, path in places.items()}
 
 
 def test_a_set_that_is_complete_now_is_done_and_its_files_are_said_to_count_twice(

@@ -15,7 +15,7 @@ import numpy as np
 from nucleate import __version__
 from nucleate.core.files import cannot_write
 from nucleate.run import outputs
-from nucleate.run.journal import JOURNAL_NAME, Journal, Outcome, rename_sources
+from nucleate.run.journal import JOURNAL_NAME, Journal, Outcome
 from nucleate.run.naming import unique_names
 from nucleate.run.resuming import moved, tell_of_twice
 from nucleate.run.single import BatchSettings, Done, Progress, SegmenterLike, Task, WorkBench
@@ -182,6 +182,7 @@ def _run(
     earlier = [o for key, o in journal.done.items() if settings.keep_earlier and key not in outcomes]
     summary = BatchSummary(ended, earlier, interrupted)
     _write_common(summary, output, settings=settings, names=journal.names.values())
+    tell_of_twice(ended, earlier)
     return summary
 
 
@@ -208,11 +209,7 @@ def _open_journal(
     sources: Sequence[Source], output: Path, *, settings: BatchSettings
 ) -> tuple[Journal, dict[str, str]]:
     journal = Journal(output / JOURNAL_NAME, settings.fingerprint(), resume=settings.resume)
-    if keys := moved(sources, journal):
-        rename_sources(journal.path, keys)
-        journal = Journal(journal.path, settings.fingerprint(), resume=True)
-    if settings.keep_earlier:
-        tell_of_twice(sources, journal)
+    journal.rename(moved(sources, journal, keep=settings.keep_earlier))
     names = unique_names(sources, journal.names)
     new = [name for key, name in names.items() if key not in journal.names]
     written = [file for name in new for file in outputs.files_of(output, name, exports=settings.exports)]

@@ -28,7 +28,6 @@ __all__ = [
     "finished",
     "refuse_begun",
     "refuse_unfinished",
-    "rename_sources",
     "sources_of",
 ]
 
@@ -98,8 +97,6 @@ class Journal:
 
     def __init__(self, path: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
         self.path = path
-        self.names: dict[str, str] = {}
-        self.done: dict[str, Outcome] = {}
         now: dict[str, Any] = json.loads(json.dumps(dict(settings)))  # as the file gives them back: tuples become lists
         if not resume:
             refuse_begun(path)
@@ -108,13 +105,17 @@ class Journal:
             lines = []
         if lines:
             _check_settings(path, lines[0].get("settings", {}), now=now)
-        for line in lines[1:]:
-            if line["kind"] == "names":
-                self.names.update(line["names"])
-            elif line["kind"] == "done":
-                outcome = Outcome(**{key: value for key, value in line.items() if key != "kind"})
-                self.done[outcome.source] = outcome
         self._lines = lines or [{"kind": "settings", "settings": now}]
+        self._read()
+
+    def rename(self, keys: Mapping[str, str]) -> None:
+        """Take inputs for those that they were, new keys by old ones; `begin` writes it down."""
+        for line in self._lines:
+            if line["kind"] == "names":
+                line["names"] = {keys.get(key, key): name for key, name in line["names"].items()}
+            elif line["kind"] == "done":
+                line["source"] = keys.get(line["source"], line["source"])
+        self._read()
 
     def begin(self, names: Mapping[str, str]) -> None:
         """Write down the names given to inputs, before anything is written under them; the file is made here."""
@@ -134,6 +135,12 @@ class Journal:
         except OSError as error:
             raise cannot_write(self.path, error) from error
         self.done[outcome.source] = outcome
+
+    def _read(self) -> None:
+        names = (line["names"] for line in self._lines if line["kind"] == "names")
+        self.names = {key: name for one in names for key, name in one.items()}
+        ends = ({key: line[key] for key in line if key != "kind"} for line in self._lines if line["kind"] == "done")
+        self.done = {end["source"]: Outcome(**end) for end in ends}
 
 
 def finished(path: Path) -> dict[str, str]:
@@ -183,24 +190,6 @@ def sources_of(path: Path) -> dict[str, str]:
     """
     lines = [line for line in _whole_lines(path) if line.get("kind") == "names"]
     return {key: name for line in lines for key, name in line["names"].items()}
-
-
-def rename_sources(path: Path, keys: Mapping[str, str]) -> None:
-    """Write in a journal that inputs lie elsewhere now: new keys by old ones.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be read or written.
-    """
-    lines = _whole_lines(path)
-    for line in lines:
-        if line["kind"] == "names":
-            line["names"] = {keys.get(key, key): name for key, name in line["names"].items()}
-        elif line["kind"] == "done":
-            line["source"] = keys.get(line["source"], line["source"])
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "brought_along",
-    "brought_by",
     "each_picture",
     "files_of_set",
     "is_there",
@@ -155,17 +154,11 @@ def brought_along(sources: Iterable[Source]) -> set[Source]:
         Of these; what has been brought along is not opened.
     """
     each = list(dict.fromkeys(sources))
-    brought = brought_by(each)
-    return {one for one in each if brought and not one.member and os.path.realpath(one.path) in brought}
-
-
-def brought_by(sources: Iterable[Source]) -> set[str]:
-    """List the real paths of files that inputs bring along, as `brought_along` finds them, inputs or not."""
     brought: set[str] = set()
-    for source in sources:
+    for source in each:
         if not brought or os.path.realpath(source.path) not in brought:
             brought.update(str(path) for path, has_own in _others_of(source).items() if not has_own)
-    return brought
+    return {one for one in each if brought and not one.member and os.path.realpath(one.path) in brought}
 
 
 def files_of_set(source: Source) -> list[Path]:

@@ -2,75 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 from nucleate.core.text import one_line
 from nucleate.errors import InputError
-from nucleate.run.pictures import brought_by, split_part
+from nucleate.run.pictures import split_part
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from nucleate.run.inputs import Source
-    from nucleate.run.journal import Journal
+    from nucleate.run.journal import Journal, Outcome
 
-__all__ = ["hash_if_readable", "moved", "tell_of_twice"]
+__all__ = ["are_there", "moved", "tell_of_twice"]
 
 _logger = logging.getLogger(__name__)
 
-
-def moved(sources: Sequence[Source], journal: Journal) -> dict[str, str]:
-    """Find inputs that lie elsewhere now: the same file name and content, and there is no file where it was.
-
-    Parameters
-    ----------
-    sources : sequence of Source
-        Those of today.
-    journal : Journal
-        Those of earlier runs. What they did not finish moved along with its folder.
-
-    Returns
-    -------
-    dict of str to str
-        The keys of today by those of then.
-    """
-    here = {source.key for source in sources}
-    away = [key for key in journal.names if key not in here]
-    gone: dict[str, list[str]] = {}
-    for key in away:
-        if not os.path.lexists(split_part(key)[0]):
-            gone.setdefault(_place(key)[1], []).append(key)
-    new = [source for source in sources if source.key not in journal.names and _place(source.key)[1] in gone]
-    found: dict[str, str] = {}
-    folders: set[tuple[str, str]] = set()
-    for source in new:
-        folder, name = _place(source.key)
-        done = {key: journal.done[key] for key in gone[name] if key in journal.done and key not in found}
-        known = {key: one.sha256 for key, one in done.items() if one.status == "ok"}
-        sha256 = hash_if_readable(source) if known else ""
-        old = next((key for key, then in known.items() if then == sha256), None)
-        if old is not None:
-            found[old] = source.key
-            folders.add((_place(old)[0], folder))
-    taken = set(found.values())
-    for source in new:
-        folder, name = _place(source.key)
-        for key in gone[name] if source.key not in taken else ():
-            is_done = key in journal.done and journal.done[key].status == "ok"
-            if key not in found and not is_done and (_place(key)[0], folder) in folders:
-                found[key] = source.key
-                break
-    return found
+_LISTED = 8
+_PICTURE = re.compile(r"(.*?)(#\d+)?", re.DOTALL)
 
 
-def tell_of_twice(sources: Sequence[Source], journal: Journal) -> None:
-    """Say which results of earlier runs have the planes of inputs of today; they are kept, as all results are.
-
-    They are of files that a set brings along now, of a file of which several pictures are taken now, and of a set of
-    which the first file is gone and others are taken by themselves.
+def moved(sources: Sequence[Source], journal: Journal, *, keep: bool) -> dict[str, str]:
+    """Find inputs that lie elsewhere now: those of the same name and content, and what moved along with them.
 
     Parameters
     ----------
@@ -78,26 +36,57 @@ def tell_of_twice(sources: Sequence[Source], journal: Journal) -> None:
         Those of today.
     journal : Journal
         Those of earlier runs.
+    keep : bool
+        Whether results of other inputs are kept beside those of today: then an input of which the file is still there
+        is another one, and what is finished moves by itself only.
+
+    Returns
+    -------
+    dict of str to str
+        The keys of today by those of then.
     """
     here = {source.key for source in sources}
-    done = [key for key, outcome in journal.done.items() if outcome.status == "ok" and key not in here]
-    away = {key: place for key in done if not (place := split_part(key))[1].startswith("!")}
-    if not away:
-        return
-    usable = [source for source in sources if not source.member and not source.problem]
-    taken = {os.path.realpath(source.path) for source in usable}
-    apart = {os.path.realpath(source.path) for source in usable if source.picture is not None}
-    brought = brought_by(usable)
+    new = [source for source in sources if source.key not in journal.names]
+    gone = [key for key in journal.names if key not in here] if new else []
+    gone = [key for key in gone if not (keep and os.path.lexists(split_part(key)[0]))]
+    ends = ((key, journal.done.get(key)) for key in gone)
+    finished = {key: end.sha256 for key, end in ends if end and end.status == "ok"}
+    found = dict(_again(new, finished))
+    left = {source.key for source in new}.difference(found.values())
+    places = {_apart(old, key) for old, key in found.items()}
+    for key in gone:
+        if key in found or (keep and key in finished):
+            continue
+        ways = (there + key.removeprefix(then) for then, there in places if key.startswith(then))
+        if (now := next((way for way in ways if way in left), None)) is not None:
+            found[key] = now
+            left.remove(now)
+    return found
 
-    def is_again(key: str, file: str, part: str) -> bool:
-        real = os.path.realpath(file)
-        if os.path.lexists(file):
-            return real in brought or (real in apart and not part)
-        return any(os.path.realpath(one) in taken for one in journal.done[key].files)
 
-    again = [key for key, (file, part) in away.items() if is_again(key, file, part)]
+def are_there(sources: Iterable[Source], finished: Mapping[str, str]) -> bool:
+    """Tell whether any input of today is one that was finished, there or elsewhere, given hashes by keys."""
+    return any(True for _ in _again(sources, finished))
+
+
+def tell_of_twice(outcomes: Iterable[Outcome], earlier: Iterable[Outcome]) -> None:
+    """Say which results of earlier runs have planes of inputs of today; they are kept, as all results are.
+
+    They are of files that a set brings along now, of a file of which several pictures are taken now, of a set of which
+    the first file is gone and others are taken by themselves, of a file that has another name now, of a copy.
+
+    Parameters
+    ----------
+    outcomes : iterable of Outcome
+        Of today.
+    earlier : iterable of Outcome
+        Of inputs that are none of today.
+    """
+    now = {mark for one in outcomes for mark in _marks(one) if one.status == "ok"}
+    now |= {(what, "") for what, _ in now}  # of a file all pictures, too
+    again = [one for one in earlier if one.status == "ok" and not now.isdisjoint(_marks(one))]
     if again:
-        names = ", ".join(one_line(journal.names[key]) for key in again)
+        names = ", ".join(one_line(one.name) for one in again[:_LISTED]) + ", ..." * (len(again) > _LISTED)
         _logger.warning(
             "kept what was written of %s: other inputs have the same planes now, so the tables have their nuclei "
             "twice; choose another output folder to count them once",
@@ -105,15 +94,43 @@ def tell_of_twice(sources: Sequence[Source], journal: Journal) -> None:
         )
 
 
-def _place(key: str) -> tuple[str, str]:
-    """Part a key into folder and file name, with what it names in the file."""
-    *folders, name = re.split(r"[/\\]", key)
-    return "/".join(folders), name
+def _again(sources: Iterable[Source], finished: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Pair keys of then with those of today, by name and content."""
+    known: dict[tuple[str, str], deque[str]] = defaultdict(deque)
+    for key, sha256 in finished.items():
+        known[_name(key), sha256].append(key)
+    names = {name for name, _ in known}
+    for source in sources:
+        name = _name(source.key)
+        # Only what may be one of them is read.
+        if name in names and (olds := known.get((name, _hash(source)))):
+            yield olds.popleft(), source.key
 
 
-def hash_if_readable(source: Source) -> str | None:
-    """Compute the hash of an input; None if it cannot be read."""
+def _name(key: str) -> str:
+    """Give the name of an input without its place: of a file, a member, a picture of a file, or a field."""
+    return re.split(r"[/\\!#]", key)[-1]
+
+
+def _apart(old: str, key: str) -> tuple[str, str]:
+    """Take off what two keys have in common at their ends: of ``a/w1/x.tif`` and ``b/w1/x.tif`` a was moved to b."""
+    pairs = zip(reversed(old), reversed(key), strict=False)
+    same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return old[: len(old) - same], key[: len(key) - same]
+
+
+def _marks(outcome: Outcome) -> set[tuple[str, str]]:
+    """Give what tells the files of an input, their places and hashes, each with the picture that was taken."""
+    found = _PICTURE.fullmatch(outcome.source)
+    assert found is not None
+    file, picture = found.groups("")
+    files = outcome.files or {file: outcome.sha256}
+    return {(what, picture) for item in files.items() for what in item}
+
+
+def _hash(source: Source) -> str:
+    """Compute the hash of an input; one that cannot be read has none."""
     try:
         return source.sha256()
     except InputError:
-        return None
+        return ""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from nucleate.errors import UsageError
 from nucleate.run.exports import EXPORTS
-from nucleate.run.journal import JOURNAL_NAME, finished, rename_sources, sources_of
+from nucleate.run.journal import JOURNAL_NAME, finished, sources_of
 from nucleate.run.outputs import files_of
-from nucleate.run.resuming import hash_if_readable
+from nucleate.run.resuming import are_there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,14 +16,11 @@ if TYPE_CHECKING:
 
     from nucleate.run.inputs import Source
 
-__all__ = ["left_over", "take_up"]
+__all__ = ["left_over", "refuse_another"]
 
 
-def take_up(fields: Path, sources: Sequence[Source]) -> None:
-    """Take fields that were moved for those that they were, and refuse a plate of which no field is there.
-
-    Fields are told by well and number, wherever their files lie and whatever these are called: a copy will do, and so
-    will a folder for each well. Other inputs are told by the names of their files: `nucleate.run.resuming.moved`.
+def refuse_another(fields: Path, sources: Sequence[Source]) -> None:
+    """Refuse a plate of which no field is one of those whose results are there, be it elsewhere by now.
 
     Parameters
     ----------
@@ -41,25 +37,11 @@ def take_up(fields: Path, sources: Sequence[Source]) -> None:
         If the journal cannot be read.
     """
     before = finished(fields / JOURNAL_NAME)
-    if not before or any(before[one.key] == hash_if_readable(one) for one in sources if one.key in before):
-        return
-    here = {source.key for source in sources}
-    gone: dict[str, dict[str | None, str]] = defaultdict(dict)
-    for key, sha256 in before.items():
-        if key not in here:
-            gone[_stem(key)][sha256] = key
-    looked = [one for one in sources if one.stem in gone]
-    keys = {old: one.key for one in looked if (old := gone[one.stem].get(hash_if_readable(one)))}
-    if not keys:
+    if before and not are_there(sources, before):
         raise UsageError(
             f"--resume: {fields.parent} holds the results of another plate: none of its pictures is in this one, or "
             "all of them were changed; choose another output folder"
         )
-    # Those that failed or were changed moved with the others.
-    taken = set(keys.values())
-    last = {_stem(key): key for key in sources_of(fields / JOURNAL_NAME) if key not in here}
-    keys |= {last[one.stem]: one.key for one in sources if one.key not in taken and one.stem in last}
-    rename_sources(fields / JOURNAL_NAME, keys)
 
 
 def left_over(fields: Path, sources: Sequence[Source]) -> list[Path]:
@@ -81,7 +63,3 @@ def left_over(fields: Path, sources: Sequence[Source]) -> list[Path]:
     gone = [name for key, name in sources_of(fields / JOURNAL_NAME).items() if key not in here]
     files = [path for name in gone for path in files_of(fields, name, exports=EXPORTS)]
     return sorted(path for path in files if path.parent == fields and path.exists())
-
-
-def _stem(key: str) -> str:
-    return key.rpartition("#")[2]

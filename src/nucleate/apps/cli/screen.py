@@ -179,14 +179,14 @@ def _taken_up(output: Path, record: ScreenRecord, *, sources: Sequence[Source], 
     """Refuse a folder that holds other results; take over from an earlier run what is not said again."""
     from nucleate.run.journal import JOURNAL_NAME, refuse_begun
     from nucleate.screen.results import FIELDS_FOLDER, RECORD_NAME, read_record
-    from nucleate.screen.resuming import take_up
+    from nucleate.screen.resuming import refuse_another
 
     if not resume:
         refuse_begun(output / FIELDS_FOLDER / JOURNAL_NAME)
         return record
     earlier = read_record(output / RECORD_NAME) if (output / RECORD_NAME).exists() else record
     earlier.check_same_plate(record)
-    take_up(output / FIELDS_FOLDER, sources)
+    refuse_another(output / FIELDS_FOLDER, sources)
     return replace(record, unit=record.unit or earlier.unit)
 
 
