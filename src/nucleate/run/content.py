@@ -10,6 +10,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -51,23 +52,10 @@ def content_hash(source: Source, each: dict[str, str] | None = None, *, alone: b
     """
     if source.problem:
         raise InputError(source.problem)
-    digest = hashlib.sha256()
-    hash_of = _hash_of if source.picture is None else _hash_once
     try:
-        if source.path.is_dir():
-            for file in sorted(p for p in source.path.rglob("*") if p.is_file()):
-                digest.update(os.fsencode(file.relative_to(source.path)) + b"\0")
-                with file.open("rb") as stream:
-                    _feed(digest.update, stream)
-            return digest.hexdigest()
-        _check_regular(source)
-        if source.member:
-            with _opened(source) as stream:
-                _feed(digest.update, stream)
-            return digest.hexdigest()
-        own = hash_of(source.path)
+        own = _hash_once(source, source.path)
         others = [] if alone else files_of_set(source)
-        hashes = {absolute(source.path): own} | {absolute(file): hash_of(file) for file in others}
+        hashes = {absolute(source.path): own} | {absolute(file): _hash_once(source, file) for file in others}
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{source.shown}: cannot be read: {reason}; check that it is there and may be read") from error
@@ -112,19 +100,24 @@ def _feed(update: Callable[[bytes], None], stream: BinaryIO) -> None:
         update(block)
 
 
-def _hash_of(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _hash_once(file: Path) -> str:
-    """Hash a file of which many pictures ask for it, as long as it does not change."""
-    return _hash_at(file, stamp_of(file))
+def _hash_once(source: Source, path: Path) -> str:
+    """Hash a file as long as it does not change: each of its pictures asks for it, and so does whoever looks for it."""
+    return _hash_at(replace(source, path=path, picture=None, name=""), stamp_of(path))
 
 
 @functools.lru_cache(maxsize=65536)
-def _hash_at(file: Path, _stamp: object) -> str:
-    return _hash_of(file)
+def _hash_at(source: Source, _stamp: object) -> str:
+    digest = hashlib.sha256()
+    if source.path.is_dir():
+        for file in sorted(p for p in source.path.rglob("*") if p.is_file()):
+            digest.update(os.fsencode(file.relative_to(source.path)) + b"\0")
+            with file.open("rb") as stream:
+                _feed(digest.update, stream)
+        return digest.hexdigest()
+    _check_regular(source)
+    with _opened(source) if source.member else source.path.open("rb") as stream:
+        _feed(digest.update, stream)
+    return digest.hexdigest()
 
 
 def _check_regular(source: Source) -> None:

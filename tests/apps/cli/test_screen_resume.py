@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from time import monotonic, sleep
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import pytest
@@ -14,10 +14,12 @@ from tests.screen.otsu import OtsuSegmenter, leave
 from tests.tables import rows_of
 
 from nucleate.errors import UsageError
+from nucleate.run import content
 from nucleate.screen import results
 from nucleate.screen.results import RECORD_NAME, read_record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from nucleate.screen.results import ScreenRecord
@@ -282,6 +284,29 @@ def test_a_plate_that_moved_is_not_done_again(screened: Path, monkeypatch: pytes
     assert {name: (screened / "out" / name).read_bytes() for name in before} == before
     leave(*words, "--resume", "--quiet")
     assert not list((screened / "out" / "fields").glob("*-2*"))
+
+
+def test_a_plate_that_moved_is_read_once(screened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _draw(screened / "p" / "A02_1_DAPI.tif", 4)  # each has a content of its own
+    leave(*_call(screened), "--resume", "--quiet")
+    words, read, whole = _moved(screened, "elsewhere"), [], content._feed
+
+    def counted(update: Callable[[bytes], None], stream: BinaryIO) -> None:
+        read.append(stream.name)
+        whole(update, stream)
+
+    monkeypatch.setattr(content, "_feed", counted)
+    leave(*words, "--resume", "--quiet")
+    assert sorted(read) == [str(path) for path in sorted((screened / "elsewhere").iterdir())]
+
+
+def test_a_field_of_which_the_files_have_other_names_is_known_beside_others(
+    screened: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (screened / "p" / "A01_1_DAPI.tif").rename(screened / "p" / "A1_f1_DAPI.tif")
+    monkeypatch.delattr(OtsuSegmenter, "segment")
+    leave(*_call(screened), "--resume", "--quiet")
+    assert _counts(screened) == {"A01": "5", "A02": "1"}
 
 
 def test_a_unit_that_was_given_once_stays(screened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
