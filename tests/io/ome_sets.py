@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 NAMES = ("DAPI", "GFP", "RFP")
 
 
-def plane(picture: int, channel: int) -> NDArray[np.uint8]:
+def plane(picture: int, channel: int, time: int = 0) -> NDArray[np.uint8]:
     """Give a plane of which there is none alike."""
-    return numbers(5, 6, dtype=np.uint8) + np.uint8(25 * picture + 7 * channel)
+    return numbers(5, 6, dtype=np.uint8) + np.uint8(25 * picture + 7 * channel + 2 * time)
 
 
 def write_set(
-    folder: Path, pictures: Sequence[Sequence[str]], *, pointing: bool = False, uuids: bool = True, recording: str = ""
+    folder: Path,
+    pictures: Sequence[Sequence[str]],
+    *,
+    pointing: bool = False,
+    uuids: bool = True,
+    recording: str = "",
+    times: int = 1,
 ) -> list[Path]:
     """Write a set.
 
@@ -39,17 +45,19 @@ def write_set(
         Whether each file has the identity of its own that the metadata tell.
     recording : str
         What tells the identities of its files from those of files of the same names.
+    times : int
+        How many each channel has.
 
     Returns
     -------
     list of Path
         The files, in the order in which they are named.
     """
-    inside: dict[str, list[tuple[int, int]]] = {}
+    inside: dict[str, list[tuple[int, int, int]]] = {}
     for number, files in enumerate(pictures):
         for channel, name in enumerate(files):
-            inside.setdefault(name, []).append((number, channel))
-    images = "".join(_image(number, files, inside) for number, files in enumerate(pictures))
+            inside.setdefault(name, []).extend((number, channel, time) for time in range(times))
+    images = "".join(_image(number, files, inside, times=times) for number, files in enumerate(pictures))
     images = images.replace("urn:uuid:", f"urn:uuid:{recording}")
     for at, (name, planes) in enumerate(inside.items()):
         told = images
@@ -63,16 +71,17 @@ def write_set(
     return [folder / name for name in inside]
 
 
-def _image(number: int, files: Sequence[str], inside: dict[str, list[tuple[int, int]]]) -> str:
+def _image(number: int, files: Sequence[str], inside: dict[str, list[tuple[int, int, int]]], *, times: int) -> str:
     names = NAMES[number % 2 :][: len(files)]  # every other picture begins with another channel
     channels = "".join(f'<Channel ID="C:{number}:{c}" Name="{c}" SamplesPerPixel="1"/>' for c in names)
     data = "".join(
-        f'<TiffData FirstC="{c}" IFD="{inside[name].index((number, c))}" PlaneCount="1">'
+        f'<TiffData FirstC="{c}" FirstT="{t}" IFD="{inside[name].index((number, c, t))}" PlaneCount="1">'
         f'<UUID FileName="{name}">urn:uuid:{name}</UUID></TiffData>'
         for c, name in enumerate(files)
+        for t in range(times)
     )
     return (
         f'<Image ID="Image:{number}" Name="Pos{number}"><Pixels ID="Pixels:{number}" DimensionOrder="XYCZT" '
-        f'Type="uint8" SizeX="6" SizeY="5" SizeZ="1" SizeC="{len(files)}" SizeT="1" '
+        f'Type="uint8" SizeX="6" SizeY="5" SizeZ="1" SizeC="{len(files)}" SizeT="{times}" '
         f'PhysicalSizeX="{(number + 1) / 10}">{channels}{data}</Pixels></Image>'
     )

@@ -155,6 +155,28 @@ def test_channels_in_files_of_their_own_are_put_together_for_all_positions(tmp_p
         np.testing.assert_array_equal(source.read(tmp_path).pixels.squeeze(), plane(number, 0))
 
 
+@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize("positions", [1, 2])
+def test_the_planes_of_one_file_keep_their_axes(tmp_path: Path, *, positions: int, gone: bool) -> None:
+    files = write_set(tmp_path, [["c0.ome.tif", "c1.ome.tif"]] * positions, times=3)
+    if gone:
+        files.pop().unlink()
+    for channel, path in enumerate(files):
+        assert len(pictures_of(path, alone=True)) == positions
+        for number in range(positions):
+            with open_image(path, picture=number if positions > 1 else None, alone=True) as image:
+                assert image.axes == "TYX"
+                assert image.pixel_size_um == pytest.approx(((number + 1) / 10,) * 2)
+                np.testing.assert_array_equal(image.load().pixels, [plane(number, channel, t) for t in range(3)])
+
+
+def test_the_channels_of_one_file_stay_channels(tmp_path: Path) -> None:
+    files = write_set(tmp_path, [["a.ome.tif", "a.ome.tif", "b.ome.tif"]])
+    with open_image(files[0], alone=True) as image:
+        assert image.axes == "CYX"
+        np.testing.assert_array_equal(image.load().pixels, [plane(0, 0), plane(0, 1)])
+
+
 @pytest.mark.parametrize("damage", ["cut", "size", "type"])
 def test_the_file_of_a_set_that_is_damaged_is_named(tmp_path: Path, damage: str) -> None:
     first, _, third = write_set(tmp_path, [["c0.ome.tif", "c1.ome.tif", "c2.ome.tif"]])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import tifffile
+from tests.io import ome_sets
 
 from nucleate.screen.layout import read_plate
 from nucleate.screen.sources import field_sources
@@ -36,6 +37,17 @@ def test_each_picture_is_a_field_with_its_channels(tmp_path: Path) -> None:
         **{f"A02_f0{number}": [number + 9, number + 109] for number in (1, 2, 3)},
     }
     assert len({source.key for source in field_sources(plate)}) == 6
+
+
+def test_each_picture_of_a_set_is_a_field_with_its_channels(tmp_path: Path) -> None:
+    for well in ("A01", "A02"):
+        ome_sets.write_set(tmp_path, [[f"{well}_C0.ome.tif", f"{well}_C1.ome.tif"]] * 2)
+    plate = read_plate(tmp_path, pattern="{well}_C{channel}")
+    assert not plate.problems
+    assert [field.name for field in plate.fields] == ["A01_f01", "A01_f02", "A02_f01", "A02_f02"]
+    for number, source in enumerate(field_sources(plate)):
+        planes = [ome_sets.plane(number % 2, channel) for channel in range(2)]
+        np.testing.assert_array_equal(source.read(tmp_path).pixels, planes)
 
 
 def test_a_field_of_several_is_opened_as_it_is_read(tmp_path: Path) -> None:

@@ -181,6 +181,13 @@ def test_times_are_not_mixed(tmp_path: Path, name: str) -> None:
         pass
 
 
+def test_times_in_the_files_of_a_set_are_not_mixed(tmp_path: Path) -> None:
+    ome_sets.write_set(tmp_path, [["A01_1_DAPI.ome.tif", "A01_1_GFP.ome.tif"]], times=3)
+    (source,) = field_sources(read_plate(tmp_path))
+    with pytest.raises(InputError, match="holds 3 time points, a screen takes one; "):
+        source.read(tmp_path)
+
+
 @pytest.mark.parametrize("pointing", [False, True])
 def test_channels_that_are_files_of_a_set_count_alone(tmp_path: Path, pointing: bool) -> None:
     ome_sets.write_set(tmp_path, [["A01_1_DAPI.ome.tif", "A01_1_GFP.ome.tif"]], pointing=pointing)

@@ -204,8 +204,7 @@ def open_image(
         raise fault(path, f"no level {level}: it holds one size", cure="leave the number out")
     if not known.windows:
         return lazy(read_image(path, max_bytes=max_bytes, picture=picture))
-    chosen: dict[str, Any] = {"level": level} if level else {}
-    chosen |= {"alone": True} if alone and known.name == "TIFF" else {}
+    chosen: dict[str, Any] = ({"level": level} if level else {}) | _alone(known, wanted=alone)
     with _guarded(path, known):
         source: LazyImage = known.reader().open_lazy(path, picture, **chosen)
     named = picture is not None and source.pictures and not path.is_dir()  # a folder's name has the picture's path
@@ -213,13 +212,15 @@ def open_image(
     return replace(source, window=_guarded_window(path, known, inner=source.window), name=name)
 
 
-def pictures_of(path: Path | str) -> list[str]:
+def pictures_of(path: Path | str, *, alone: bool = False) -> list[str]:
     """List the pictures that a file holds, by name; nothing is decoded.
 
     Parameters
     ----------
     path : Path or str
         The file; for OME-Zarr the folder.
+    alone : bool
+        Whether it is to be opened so, as for `open_image`.
 
     Returns
     -------
@@ -236,7 +237,7 @@ def pictures_of(path: Path | str) -> list[str]:
     if not known.several:
         return [""]
     with _guarded(path, known):
-        names: list[str] = known.reader().pictures(path)
+        names: list[str] = known.reader().pictures(path, **_alone(known, wanted=alone))
         return names
 
 
@@ -315,6 +316,10 @@ def format_of(path: Path) -> Format:
 
 def _named(name: str) -> Format:
     return next(known for known in FORMATS if known.name == name)
+
+
+def _alone(known: Format, *, wanted: bool) -> dict[str, bool]:
+    return {"alone": True} if wanted and known.name == "TIFF" else {}
 
 
 def _part_name(names: tuple[str, ...], number: int) -> str:

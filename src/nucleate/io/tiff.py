@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -102,16 +103,17 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0, alone: bool = 
 
     def made(open_files: contextlib.ExitStack) -> tuple[LazyImage, list[str]]:
         tiff = open_files.enter_context(_opened(path))
-        found = _pictures(path, tiff)
+        found = _pictures(path, tiff, alone=alone)
         names = [name for name, _ in found]
         number = None if picture is None else choose_picture(path, names, wanted=picture)
-        series = _largest(path, tiff) if number is None else found[number][1]
+        series = _largest(path, tiff, alone=alone) if number is None else found[number][1]
         told = told_of(tiff, series)
         # OME metadata of a recording that was stopped, or of a set of files: planes that are not there would be read
         # as black, and each file of a set would give the whole set. The file's own pages are read as they stand.
         if not _is_whole(tiff, series) or (alone and not all(_lies_in(tiff, page) for page in series.pages)):
-            if len(found) > 1:
-                series = _planes_here(tiff, series)
+            here = _planes_here(tiff, series)
+            if here is not None and (len(found) > 1 or (alone and not here.axes.startswith("I"))):
+                series = here
             else:
                 tiff = open_files.enter_context(open_tiff(path, ome=False))
                 series = _largest(path, tiff)
@@ -166,10 +168,11 @@ def _stored_otherwise(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) 
     return plain if len(plain) > 1 and series in plain else []
 
 
-def pictures(path: Path) -> list[str]:
+def pictures(path: Path, *, alone: bool = False) -> list[str]:
     """List the pictures of an OME-TIFF file by name; one without a name for any other TIFF file.
 
-    Of a set of files those whose planes begin in this file; one that lacks planes is in each file that has others.
+    Of a set of files those whose planes begin in this file; one that lacks planes is in each file that has others. If
+    the file counts `alone`, all that have planes in it.
 
     Raises
     ------
@@ -177,7 +180,7 @@ def pictures(path: Path) -> list[str]:
         As `read`.
     """
     with _opened(path) as tiff:
-        return [name for name, _ in _pictures(path, tiff)]
+        return [name for name, _ in _pictures(path, tiff, alone=alone)]
 
 
 def layout(path: Path, named: Callable[[set[Path]], None]) -> tuple[list[str], dict[Path, bool]]:
@@ -217,36 +220,46 @@ def _is_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> bool:
     return None not in pages and _lies_in(tiff, pages[0])
 
 
-def _is_of(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> bool:
+def _is_of(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, *, alone: bool = False) -> bool:
     """Tell whether a picture counts as one of this file: it begins there; if planes are missing, others lie there."""
     pages = list(series.pages) if series.kind == "ome" else []
-    return not pages or any(_lies_in(tiff, page) for page in (pages if None in pages else pages[:1]))
+    return not pages or any(_lies_in(tiff, page) for page in (pages if alone or None in pages else pages[:1]))
 
 
 def _lies_in(tiff: tifffile.TiffFile, page: tifffile.TiffPage | tifffile.TiffFrame | None) -> bool:
     return page is not None and page.parent.filehandle.path == tiff.filehandle.path
 
 
-def _planes_here(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> tifffile.TiffPageSeries:
-    """Take the planes of a picture that lie in this file, of one of which others are missing."""
-    own = [page for page in series.pages if _lies_in(tiff, page)]
-    first: Any = own[0]
-    return tifffile.TiffPageSeries(own, (len(own), *first.keyframe.shape), series.dtype, "I" + first.keyframe.axes)
+def _planes_here(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> tifffile.TiffPageSeries | None:
+    """Cut the planes that lie in this file out of a picture; if they are not a part along its axes, as axis ``I``."""
+    pages = list(series.pages)
+    own = [i for i, page in enumerate(pages) if _lies_in(tiff, page)]
+    if not own:
+        return None
+    first: Any = pages[own[0]]
+    stack = series.shape[: -len(first.keyframe.axes)]
+    axes, lengths = "I", [len(own)]
+    if math.prod(stack) == len(pages):
+        part = [len(set(at.tolist())) for at in np.unravel_index(own, stack)]
+        if math.prod(part) == len(own):
+            axes, lengths = series.axes[: len(stack)], part
+    shape = *lengths, *first.keyframe.shape
+    return tifffile.TiffPageSeries([pages[i] for i in own], shape, series.dtype, axes + first.keyframe.axes)
 
 
-def _pictures(path: Path, tiff: tifffile.TiffFile) -> list[tuple[str, tifffile.TiffPageSeries]]:
+def _pictures(path: Path, tiff: tifffile.TiffFile, *, alone: bool = False) -> list[tuple[str, tifffile.TiffPageSeries]]:
     found = [one for one in tiff.series if one.kind == "ome" and one.size and {"Y", "X"} <= set(one.axes)]
-    named = [(ome_picture(tiff, one).name, one) for one in found if _is_of(tiff, one)]
+    named = [(ome_picture(tiff, one).name, one) for one in found if _is_of(tiff, one, alone=alone)]
     largest = max((_area(one) for _, one in named), default=0)
     kept = [(name, one) for name, one in named if 4 * _area(one) > largest or not _SIDE_PICTURES.search(name)]
-    return kept if len(kept) > 1 else [("", _largest(path, tiff))]
+    return kept if len(kept) > 1 else [("", _largest(path, tiff, alone=alone))]
 
 
-def _largest(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
+def _largest(path: Path, tiff: tifffile.TiffFile, *, alone: bool = False) -> tifffile.TiffPageSeries:
     series = [one for one in tiff.series if one.size and {"Y", "X"} <= set(one.axes)] if len(tiff.pages) else []
     if not series:
         raise fault(path, "a TIFF file without a picture in it")
-    largest = max([one for one in series if _is_of(tiff, one)] or series, key=_area)
+    largest = max([one for one in series if _is_of(tiff, one, alone=alone)] or series, key=_area)
     return largest if largest.kind == "ome" else planes_indexed(tiff) or largest
 
 

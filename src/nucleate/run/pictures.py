@@ -64,12 +64,14 @@ _LAYOUTS: dict[Path, _Layout] = {}
 _MOST_LAYOUTS = 1 << 16
 
 
-def each_picture(source: Source) -> list[Source]:
+def each_picture(source: Source, *, alone: bool = False) -> list[Source]:
     """Split an input into its pictures: fields of a plate, scenes of a CZI, series of a LIF or an OME-TIFF.
 
     Parameters
     ----------
     source : Source
+    alone : bool
+        Whether it is to be opened so, as for `nucleate.io.images.open_image`.
 
     Returns
     -------
@@ -82,7 +84,7 @@ def each_picture(source: Source) -> list[Source]:
     if not (folder or source.path.name.lower().endswith(_SEVERAL) or _is_ome_tiff(source.path)):
         return [source]
     try:
-        names = pictures_of(source.path) if folder else _layout(source.path).pictures
+        names = pictures_of(source.path, alone=alone) if folder or alone else _layout(source.path).pictures
     except NucleateError:
         return [source]
     if len(names) < 2 and (not folder or names in ([""], [])):

@@ -39,7 +39,7 @@ def each_field(fields: Sequence[PlateField], *, root: Path) -> tuple[list[PlateF
     found: list[PlateField] = []
     problems = []
     for field in looked:
-        counts = [len(each_picture(Source(file.path))) for file in field.files]
+        counts = [len(each_picture(Source(file.path), alone=file.alone)) for file in field.files]
         least = 1 if are_told else min(counts)
         for file, count in zip(field.files, counts, strict=True):
             if count > least:
