@@ -39,7 +39,7 @@ def test_shares_by_hand() -> None:
     tables = _tables([control, first, second, few], ["", "X", "X", "Y"], [math.nan, 2.0, 2.0, 1.0])
     assert cut_off(tables) == [Cut("X 2", 0.1)]
     warning = cut_warning(tables)
-    assert "1 treatments may lack their smallest nuclei: in X 2, 10% of them" in warning
+    assert "1 treatment may lack the smallest nuclei: in X 2, 10% of them" in warning
     assert "(40 px)" in warning
     assert "\n" not in warning
 

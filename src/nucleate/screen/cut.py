@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nucleate.core.text import counted
+
 if TYPE_CHECKING:
     from nucleate.screen.tables import Tables
 
@@ -72,7 +74,7 @@ def cut_warning(tables: Tables) -> str:
         return ""
     least = float(np.min(tables.nuclei["area_px"]))
     return (
-        f"{len(found)} treatments may lack their smallest nuclei: in {found[0].treatment}, {found[0].share:.0%} of them"
-        f" are hardly larger than the smallest found ({least:g} px), so counts are low and areas high; look at the "
-        "outlines, then try --scale over 1 or --min-area 0"
+        f"{counted(len(found), 'treatment')} may lack the smallest nuclei: in {found[0].treatment}, "
+        f"{found[0].share:.0%} of them are hardly larger than the smallest found ({least:g} px), so counts are low and "
+        "areas high; look at the outlines, then try --scale over 1 or --min-area 0"
     )
