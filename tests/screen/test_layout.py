@@ -142,7 +142,7 @@ def test_the_channels_of_several_jobs_of_leica_can_be_taken_together(tmp_path: P
     names = tuple(f"{job:02d}-{channel:02d}" for job, _, _, channel in jobs)
     assert (plate.problems, plate.channels) == ((), names)
     assert [field.name for field in plate.fields] == ["A01_f2001", "A02_f2001"]
-    assert nuclear_channel(plate.renamed({names[0]: "DAPI"}), None) == "DAPI"
+    assert nuclear_channel(read_plate(tmp_path, pattern=each, channels={names[0]: "DAPI"}), None) == "DAPI"
     alone = read_plate(tmp_path, pattern=one)
     assert all("--J08--" in file.path.name for field in alone.fields for file in field.files)
     assert len(alone.problems) == 2 * channels
@@ -325,16 +325,17 @@ def test_channels_are_named_and_chosen(tmp_path: Path) -> None:
     plate = read_plate(_touch(tmp_path, "r01c01f01p01-ch1sk1fk1fl1.tiff", "r01c01f01p01-ch3sk1fk1fl1.tiff"))
     assert plate.channels == ("1", "3")
     assert (nuclear_channel(plate, None), nuclear_channel(plate, "03")) == ("1", "3")
-    named = plate.renamed({"01": "actin", "3": "DAPI"})
+    named = read_plate(tmp_path, channels={"01": "actin", "3": "DAPI"})
     assert (named.channels, nuclear_channel(named, None)) == (("DAPI", "actin"), "DAPI")
-    with pytest.raises(UsageError, match="no channel 'number 2'"):
+    with pytest.raises(UsageError, match="no channel '2'; it has 1, 3; give one of these"):
         nuclear_channel(plate, "2")
     with pytest.raises(UsageError, match="--channels: no channel '5'; the files have 1, 3"):
-        plate.renamed({"5": "x"})
-    assert plate.renamed({"1": "3", "3": "1"}).channels == ("1", "3")
+        read_plate(tmp_path, channels={"5": "x"})
+    swapped = read_plate(tmp_path, channels={"1": "3", "3": "1"})
+    assert (swapped.channels, swapped.names) == (("1", "3"), (("3", "1"), ("1", "3")))
     for twice in ({"1": "DAPI", "3": "DAPI"}, {"1": "3"}):
         with pytest.raises(UsageError, match="two channels would be called"):
-            plate.renamed(twice)
+            read_plate(tmp_path, channels=twice)
 
 
 @pytest.mark.parametrize("name", ["A01_1_DAPI.ome.tif", "Plate_A01_T0001F001L01A01Z01C01.ome.tif"])

@@ -16,7 +16,7 @@ from nucleate.core.normalize import to_grey
 from nucleate.errors import InputError, UsageError
 from nucleate.screen.layout import read_plate
 from nucleate.screen.scale import earlier_scale, plate_scale
-from nucleate.screen.sources import channels_of, field_sources, nuclear_channel
+from nucleate.screen.sources import field_sources, nuclear_channel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,38 +57,74 @@ def test_channels_in_one_file_are_named_anew(tmp_path: Path) -> None:
     pixels = np.arange(60, dtype=np.uint16).reshape(2, 5, 6)
     for well in ("A01", "A02"):
         tifffile.imwrite(tmp_path / f"{well}.tif", pixels, imagej=True, metadata={"axes": "CYX"})
-    told: dict[str, Any] = {"axes": "CYX", "Channel": {"Name": ["actin", "p53"]}}
-    tifffile.imwrite(tmp_path / "A03.ome.tif", pixels, metadata=told)
     plate = read_plate(tmp_path, pattern="{well}")
-    assert (channels_of(plate), nuclear_channel(plate, "1")) == (("0", "1"), "1")
-    named = plate.renamed({"1": "DAPI"})
-    assert (channels_of(named), nuclear_channel(named, None)) == (("0", "DAPI"), "DAPI")
-    _, second, third = field_sources(named)
-    for image in (second.read(tmp_path), third.read(tmp_path)):
-        assert image.channel_names == (("0", "DAPI") if image.name.startswith("A02") else ("actin", "p53"))
+    assert (plate.channels, nuclear_channel(plate, "1")) == (("0", "1"), "1")
+    named = read_plate(tmp_path, pattern="{well}", channels={"1": "DAPI"})
+    assert (named.channels, nuclear_channel(named, None)) == (("0", "DAPI"), "DAPI")
+    _, second = field_sources(named)
+    assert second.read(tmp_path).channel_names == ("0", "DAPI")
     with second.open(tmp_path) as opened:
         assert (opened.in_memory, opened.channel_names) == (False, ("0", "DAPI"))
         np.testing.assert_array_equal(opened.channel("DAPI").load().pixels, pixels[1])
     for names, said in (({"2": "x"}, "--channels: no channel '2'; the files have 0, 1"), ({"0": "1"}, "two channels")):
         with pytest.raises(UsageError, match=said):
-            field_sources(plate.renamed(names))
+            read_plate(tmp_path, pattern="{well}", channels=names)
+
+
+@pytest.mark.parametrize("names", [("GFP", "DAPI"), ("DAPI", "actin"), ("DAPI",), ()])
+def test_fields_of_other_channels_than_the_first_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    _write_channels(tmp_path / "A01.ome.tif", "DAPI", "GFP")
+    _write_channels(tmp_path / "A02.ome.tif", *names)
+    _, second = field_sources(read_plate(tmp_path, pattern="{well}"))
+    if set(names) == {"DAPI", "GFP"}:
+        assert second.read(tmp_path).channel_names == names
+        return
+    has = ", ".join(names if len(names) > 1 else ()) or "none"
+    with pytest.raises(InputError, match=f"A02_f01 .*: has the channels {has}, the first field DAPI, GFP; make them"):
+        second.read(tmp_path)
+    with pytest.raises(InputError, match="has the channels"), second.open(tmp_path):
+        pass
+
+
+def test_channels_are_those_of_the_first_file_that_can_be_opened(tmp_path: Path) -> None:
+    for damaged in ("A01", "A02"):
+        (tmp_path / f"{damaged}.tif").write_bytes(b"II*\0")
+    plate = read_plate(tmp_path, pattern="{well}")
+    assert (plate.channels, nuclear_channel(plate, None)) == ((), None)
+    _write_channels(tmp_path / "A03.ome.tif", "DAPI", "GFP")
+    plate = read_plate(tmp_path, pattern="{well}", channels={"GFP": "p53"})
+    assert plate.names == (("DAPI", "DAPI"), ("GFP", "p53"))
+
+
+def test_no_other_channel_stands_for_that_of_the_nuclei(tmp_path: Path) -> None:
+    for name in ("A01_1_1", "A01_1_2", "A01_1_3", "A02_1_2", "A02_1_3"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((5, 6), np.uint16))
+    first, second = field_sources(read_plate(tmp_path), "1")
+    assert first.read(tmp_path).channel_names == ("1", "2", "3")
+    with pytest.raises(InputError, match=r"A02_f01 \(A02_1_2\.tif\): no channel '1'; it has 2, 3; add its file"):
+        second.read(tmp_path)
+
+
+def _write_channels(path: Path, *names: str) -> None:
+    """Write a picture with a plane of its own for each channel; a grey one without any."""
+    planes = np.arange(5 * 6 * max(len(names), 1), dtype=np.uint16).reshape(-1, 5, 6)
+    told: dict[str, Any] = {"axes": "CYX", "Channel": {"Name": list(names)}} if names else {"axes": "CYX"}
+    tifffile.imwrite(path, planes, metadata=told)
 
 
 def test_names_in_a_file_become_others_by_name(tmp_path: Path) -> None:
-    told: dict[str, Any] = {"axes": "CYX", "Channel": {"Name": ["blue laser", "red laser"]}}
-    tifffile.imwrite(tmp_path / "A01.ome.tif", np.zeros((2, 5, 6), np.uint16), metadata=told)
-    plate = read_plate(tmp_path, pattern="{well}").renamed({"Blue laser": "DAPI", "red laser": "p53"})
-    assert (channels_of(plate), nuclear_channel(plate, "0")) == (("DAPI", "p53"), "DAPI")
+    _write_channels(tmp_path / "A01.ome.tif", "blue laser", "red laser")
+    plate = read_plate(tmp_path, pattern="{well}", channels={"Blue laser": "DAPI", "red laser": "p53"})
+    assert (plate.channels, nuclear_channel(plate, "0")) == (("DAPI", "p53"), "DAPI")
 
 
 @pytest.mark.parametrize("new", [{}, {"cy3-2": "p53"}])
 def test_channels_of_one_name_in_a_file_are_told_apart(tmp_path: Path, new: dict[str, str]) -> None:
     pixels = np.arange(90, dtype=np.uint16).reshape(3, 5, 6)
-    told: dict[str, Any] = {"axes": "CYX", "Channel": {"Name": ["Cy3", "Cy3", "DAPI"]}}
-    tifffile.imwrite(tmp_path / "A01.ome.tif", pixels, metadata=told)
-    plate = read_plate(tmp_path, pattern="{well}").renamed(new)
+    _write_channels(tmp_path / "A01.ome.tif", "Cy3", "Cy3", "DAPI")
+    plate = read_plate(tmp_path, pattern="{well}", channels=new)
     names = ("Cy3", new.get("cy3-2", "Cy3-2"), "DAPI")
-    assert channels_of(plate) == names
+    assert plate.channels == names
     (source,) = field_sources(plate)
     for number, name in enumerate(names):
         assert nuclear_channel(plate, str(number)) == name
@@ -100,9 +136,9 @@ def test_channels_of_one_name_in_a_file_are_told_apart(tmp_path: Path, new: dict
 def test_a_colour_is_chosen_and_no_channel_named_where_a_file_has_none(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((5, 6, 3), np.uint8)).save(tmp_path / "A01.png")
     plate = read_plate(tmp_path, pattern="{well}")
-    assert (channels_of(plate), nuclear_channel(plate, None), nuclear_channel(plate, "red")) == ((), None, "red")
+    assert (plate.channels, nuclear_channel(plate, None), nuclear_channel(plate, "red")) == ((), None, "red")
     with pytest.raises(UsageError, match="--channels: the files hold no channels"):
-        field_sources(plate.renamed({"0": "DAPI"}))
+        read_plate(tmp_path, pattern="{well}", channels={"0": "DAPI"})
 
 
 @pytest.mark.parametrize(

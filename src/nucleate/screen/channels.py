@@ -41,7 +41,10 @@ def channel_of(wanted: str | None, names: Sequence[str], *, where: str) -> str:
     ('01', 'p53')
     """
     if wanted is not None and wanted.isdecimal() and all(name.isdecimal() for name in names):
-        wanted = next((name for name in names if int(name) == int(wanted)), f"number {wanted}")
+        found = next((name for name in names if int(name) == int(wanted)), None)
+        if found is None:  # an index looks like the numbers of files
+            raise UsageError(f"{where}: no channel {wanted!r}; it has {', '.join(names)}; give one of these")
+        return found
     try:
         return names[find_channel(wanted, tuple(names), count=len(names), name=where)]
     except InputError as error:
@@ -67,13 +70,16 @@ def call_anew(names: Sequence[str], new: Mapping[str, str]) -> dict[str, str]:
     Raises
     ------
     UsageError
-        If there is no such channel, one would have two names, or two would have one.
+        If there is no such channel, or none that has a name or number, one would have two names, or two would have one.
 
     Examples
     --------
     >>> call_anew(["01", "02"], {"2": "p53"})
     {'01': '01', '02': 'p53'}
     """
+    if new and not names:
+        why = "grey or coloured pictures, or none that can be read"
+        raise UsageError(f"--channels: the files hold no channels ({why}); leave the option out")
     called: dict[str, str] = {}
     for old, name in new.items():
         found = old if old in names else next((one for one in names if _plain(one) == _plain(old)), None)

@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nucleate.core.folders import each_folder
@@ -21,6 +22,7 @@ from nucleate.run.layouts import OWN_SUFFIXES, is_image_folder, looks_like_image
 from nucleate.screen.channels import call_anew
 from nucleate.screen.names import FREE, STYLES, choose_naming, job_pattern, stem_of
 from nucleate.screen.several import each_field
+from nucleate.screen.sources import channels_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -103,7 +105,7 @@ class Plate:
     problems : tuple of str
         One line for each picture that could not be placed.
     names : tuple of (str, str)
-        What channels are called in files that hold them all, and what they are to be called.
+        What the files call each channel, and what it is called in the tables; empty where there is one without a name.
     """
 
     folder: Path
@@ -114,39 +116,22 @@ class Plate:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of all channels, sorted; empty where the files hold all channels each."""
-        found = {file.channel for field in self.fields for file in field.files}
-        return tuple(sorted(found - {""}))
+        """Names of all channels, as the tables have them: sorted, or in the order of files that hold them all."""
+        return tuple(name for _, name in self.names)
 
     @property
     def time(self) -> int:
         """The time point of all files, as their names number it; 0 where they tell none."""
         return self.fields[0].files[0].time
 
-    def renamed(self, names: Mapping[str, str]) -> Plate:
-        """Call channels by other names than the files do.
 
-        Parameters
-        ----------
-        names : mapping
-            As for `nucleate.screen.channels.call_anew`.
-
-        Raises
-        ------
-        UsageError
-            As of `nucleate.screen.channels.call_anew`, where channels have files of their own.
-        """
-        if not self.channels:
-            return replace(self, names=tuple(names.items()))
-        new = call_anew(self.channels, names)
-        fields = [
-            replace(f, files=tuple(sorted(replace(p, channel=new.get(p.channel, p.channel)) for p in f.files)))
-            for f in self.fields
-        ]
-        return replace(self, fields=tuple(fields))
-
-
-def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | None = None) -> Plate:
+def read_plate(
+    folder: Path | str,
+    *,
+    pattern: str | None = None,
+    time: int | None = None,
+    channels: Mapping[str, str] = MappingProxyType({}),
+) -> Plate:
     """Find the fields of a plate.
 
     Parameters
@@ -157,6 +142,8 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
         See `nucleate.screen.names.choose_naming`.
     time : int, optional
         The time point to take where there are several.
+    channels : mapping
+        New names, as for `nucleate.screen.channels.call_anew`.
 
     Returns
     -------
@@ -166,13 +153,13 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
     Raises
     ------
     UsageError
-        If nothing in it can be used.
+        If nothing in it can be used, or as of `nucleate.screen.channels.call_anew`.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"{one_line(str(folder))}: no such folder; name the folder of a plate")
     if is_image_folder(folder):
-        return _read_zarr(folder)
+        return _called(_read_zarr(folder), channels)
     unlisted: list[str] = []
     if not (files := _pictures(folder, unlisted)):
         why = unlisted[0] if unlisted else "no picture in this folder"
@@ -198,7 +185,21 @@ def read_plate(folder: Path | str, *, pattern: str | None = None, time: int | No
             "say with --pattern where well, field and channel stand"
         )
     fields, more = each_field(_at_time(fields, time, folder=folder), root=folder)
-    return Plate(folder, naming.style, tuple(fields), tuple(sorted([*problems, *unlisted, *more])))
+    plate = Plate(folder, naming.style, tuple(fields), tuple(sorted([*problems, *unlisted, *more])))
+    return _called(plate, channels)
+
+
+def _called(plate: Plate, new: Mapping[str, str]) -> Plate:
+    """Look up what the files call the channels, and call them anew."""
+    own = sorted({file.channel for field in plate.fields for file in field.files} - {""})
+    names = call_anew(own or channels_in(plate.fields), new)
+    if not own:
+        return replace(plate, names=tuple(names.items()))
+    fields = [
+        replace(f, files=tuple(sorted(replace(p, channel=names.get(p.channel, "")) for p in f.files)))
+        for f in plate.fields
+    ]
+    return replace(plate, fields=tuple(fields), names=tuple(sorted(names.items(), key=lambda pair: pair[1])))
 
 
 def _group(places: Mapping[Path, Place]) -> tuple[list[PlateField], dict[Path, Path]]:

@@ -87,8 +87,8 @@ class ScreenRecord:
         By which names were read: a style or a pattern; None in records of older versions.
     remarks : list of str
         What is odd about the map, a line each.
-    channels : list of str
-        Names of the channels; none in records of older versions, where a file holds them all.
+    channel_names : dict of str to str
+        What the files call each channel, and what it is called here; empty in records of older versions.
     """
 
     plate: str
@@ -102,7 +102,7 @@ class ScreenRecord:
     time: int | None = None
     pattern: str | None = None
     remarks: list[str] = field(default_factory=list)
-    channels: list[str] = field(default_factory=list)
+    channel_names: dict[str, str] = field(default_factory=dict)
 
     def check_same_plate(self, other: ScreenRecord) -> None:
         """Refuse to go on with other pictures than those of this record.
@@ -120,11 +120,12 @@ class ScreenRecord:
                     "give that, or choose another output folder"
                 )
         # Channels may join a plate, or go.
-        if not (set(self.channels) <= set(other.channels) or set(other.channels) <= set(self.channels)):
-            had, has = (", ".join(one.channels) for one in (self, other))
+        before, now = self.channel_names.items(), other.channel_names.items()
+        if not (before <= now or now <= before):
+            had, has = (",".join(map("=".join, sorted(names))) for names in (before, now))
             raise UsageError(
-                f"--resume: the folder was made with the channels {had}, got {has}; "
-                "name them so with --channels, or choose another output folder"
+                f"--resume: the folder was made with --channels {had}, got {has}; "
+                "give that, or choose another output folder"
             )
 
 

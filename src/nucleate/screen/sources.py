@@ -15,22 +15,22 @@ from nucleate.core.lazy import LazyImage, lazy
 from nucleate.core.normalize import to_grey
 from nucleate.core.project import project, projected
 from nucleate.core.text import one_line
-from nucleate.errors import InputError, UsageError
+from nucleate.errors import InputError
 from nucleate.io.faults import check_size
 from nucleate.io.images import open_image, read_image
 from nucleate.run.content import content_hash
 from nucleate.run.inputs import Source
 from nucleate.run.pictures import stamp_of
 from nucleate.run.results import told_apart
-from nucleate.screen.channels import call_anew, channel_of
+from nucleate.screen.channels import channel_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from nucleate.screen.layout import Plate, PlateField, PlateFile
 
-__all__ = ["FieldSource", "channels_of", "field_sources", "nuclear_channel"]
+__all__ = ["FieldSource", "channels_in", "field_sources", "nuclear_channel"]
 
 _Picture = TypeVar("_Picture", Image, LazyImage)
 
@@ -44,12 +44,15 @@ class FieldSource(Source):
     field : PlateField
         Which field.
     names : tuple of (str, str)
-        What channels are called in a file that holds them all, and what they are to be called.
+        What each channel of the plate is called in a file that holds them all, and what it is to be called.
+    nuclear : str, optional
+        The one with the nuclei, which no other stands for.
     """
 
     _: KW_ONLY
     field: PlateField
     names: tuple[tuple[str, str], ...] = ()
+    nuclear: str | None = None
 
     @property
     def key(self) -> str:
@@ -107,7 +110,8 @@ class FieldSource(Source):
         Raises
         ------
         InputError
-            If a file is damaged, of another size than the others, or holds several time points.
+            If a file is damaged, of another size than the others, holds several time points or other channels than
+            those of the plate, or the channel with the nuclei is lacking.
         """
         del scratch
         if len({bool(file.channel) for file in self.field.files}) > 1:
@@ -128,58 +132,56 @@ class FieldSource(Source):
         first = next(iter(channels.values()))
         if "" in channels:
             return replace(first, name=self.shown, channel_names=self._names(lazy(first)))
+        if self.nuclear not in {None, *channels}:  # to a reader 1 would be the second of 2 and 3
+            raise InputError(f"{self.shown}: no channel {self.nuclear!r}; it has {', '.join(channels)}; add its file")
         # A channel that stands alone keeps its name too: others may join the plate, or be lacking in this field.
         stacked = np.stack([image.pixels for image in channels.values()])
         return Image(stacked, "CYX", first.pixel_size_um, tuple(channels), self.shown)
 
     def _names(self, image: LazyImage) -> tuple[str, ...]:
         """Name the channels of a file that holds them all."""
-        new = dict(self.names)
-        names = _numbered(image) if new else told_apart(image.channel_names)
-        return tuple(new.get(name, name) for name in names)
+        new, names = dict(self.names), _numbered(image)
+        if set(names) != set(new):
+            has, had = (", ".join(one) or "none" for one in (names, new))
+            raise InputError(
+                f"{self.shown}: has the channels {has}, the first field {had}; "
+                "make them alike, or screen such fields in a folder of their own"
+            )
+        return tuple(new[name] for name in names)
 
 
-def field_sources(plate: Plate) -> list[FieldSource]:
+def field_sources(plate: Plate, nuclear: str | None = None) -> list[FieldSource]:
     """List the fields of a plate as inputs for `nucleate.run.batch.run_batch`.
 
     Parameters
     ----------
     plate : Plate
+    nuclear : str, optional
+        From `nuclear_channel`.
 
     Returns
     -------
     list of FieldSource
-
-    Raises
-    ------
-    UsageError, InputError
-        As of `channels_of`, where channels of files that hold them all have new names.
     """
-    names = tuple(_anew(plate).items()) if plate.names else ()
-    return [FieldSource(field.files[0].path, field=field, names=names) for field in plate.fields]
+    return [FieldSource(f.files[0].path, field=f, names=plate.names, nuclear=nuclear) for f in plate.fields]
 
 
-def channels_of(plate: Plate) -> tuple[str, ...]:
-    """List the channels of a plate as the columns of its measurements call them.
+def channels_in(fields: Iterable[PlateField]) -> tuple[str, ...]:
+    """List the channels of files that hold them all, by name or number: those of the first that can be opened.
 
     Parameters
     ----------
-    plate : Plate
-        Where its files hold all channels each, the first one is looked at.
+    fields : iterable of PlateField
 
     Returns
     -------
     tuple of str
-        Empty where there is one channel only, without a name.
-
-    Raises
-    ------
-    UsageError
-        If one that has a new name is not there, or two would have one.
-    InputError
-        If the first file cannot be opened.
+        Empty where there is one channel only, and where none can be opened: why is said of each when its turn comes.
     """
-    return plate.channels or tuple(_anew(plate).values())
+    for field in fields:
+        with contextlib.suppress(InputError), _opened(field.files[0]) as image:
+            return _numbered(image)
+    return ()
 
 
 def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
@@ -190,7 +192,6 @@ def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
     Parameters
     ----------
     plate : Plate
-        As for `channels_of`.
     wanted : str, optional
         As for `nucleate.screen.channels.channel_of`.
 
@@ -203,11 +204,8 @@ def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
     ------
     UsageError
         If there is no such channel.
-    InputError
-        If the first file cannot be opened.
     """
-    names = channels_of(plate)
-    return channel_of(wanted, names, where=one_line(str(plate.folder))) if names else wanted
+    return channel_of(wanted, plate.channels, where=one_line(str(plate.folder))) if plate.channels else wanted
 
 
 def _numbered(image: LazyImage) -> tuple[str, ...]:
@@ -216,15 +214,6 @@ def _numbered(image: LazyImage) -> tuple[str, ...]:
     if len(image.channel_names) == count:
         return told_apart(image.channel_names)
     return tuple(map(str, range(count))) if count > 1 else ()
-
-
-def _anew(plate: Plate) -> dict[str, str]:
-    """Look up in the first file what its channels are called and will be."""
-    with _opened(plate.fields[0].files[0]) as image:
-        names = _numbered(image)
-    if plate.names and not names:
-        raise UsageError("--channels: the files hold no channels, but grey or coloured pictures; leave the option out")
-    return call_anew(names, dict(plate.names))
 
 
 def _in_one_plane(image: _Picture, together: Callable[[_Picture, str], _Picture]) -> _Picture:

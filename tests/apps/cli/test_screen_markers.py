@@ -132,7 +132,7 @@ def test_another_name_of_the_marker_is_not_mixed_with_the_first(
     folder = screened.parent
     call = ("screen", folder / "plate", "--map", folder / "map.csv", "-o", screened, "--resume", "--quiet")
     leave(*call, "--channels", "m=other", code=2)
-    assert f"made with the channels DAPI, {MARKER}, got DAPI, other; name them so" in capsys.readouterr().err
+    assert f"made with --channels DAPI=DAPI,m={MARKER}, got DAPI=DAPI,m=other; give that" in capsys.readouterr().err
 
 
 def test_positive_nuclei_in_tables_for_millions(screened: Path, tmp_path: Path) -> None:

@@ -38,6 +38,13 @@ def _draw(path: Path, nuclei: int) -> None:
     tifffile.imwrite(path, picture)
 
 
+def _draw_two(path: Path, nuclei: int) -> None:
+    """Draw nuclei in the second channel."""
+    _draw(path, nuclei)
+    picture = tifffile.imread(path)
+    tifffile.imwrite(path, np.stack([picture[::-1], picture]), imagej=True, metadata={"axes": "CYX"})
+
+
 def _call(folder: Path, *words: str) -> tuple[str | Path, ...]:
     (folder / "map.csv").write_text("well,compound,role\nA1,,negative\nA2,X,\n", encoding="utf-8")
     return ("screen", folder / "p", "--map", folder / "map.csv", "-o", folder / "out", *words)
@@ -219,20 +226,17 @@ def test_another_plate_is_refused(screened: Path, capsys: pytest.CaptureFixture[
 
 def test_channels_keep_their_names(screened: Path, capsys: pytest.CaptureFixture[str]) -> None:
     leave(*_call(screened), "--channels", "DAPI=Hoechst", "--resume", "--quiet", code=2)
-    assert "made with the channels DAPI, got Hoechst; name them so with --channels" in capsys.readouterr().err
+    assert "made with --channels DAPI=DAPI, got DAPI=Hoechst; give that" in capsys.readouterr().err
     _draw(screened / "p" / "A02_1_p53.tif", 1)
     leave(*_call(screened), "--resume", "--quiet")
-    assert read_record(screened / "out" / RECORD_NAME).channels == ["DAPI", "p53"]
+    assert read_record(screened / "out" / RECORD_NAME).channel_names == {"DAPI": "DAPI", "p53": "p53"}
     (screened / "p" / "A02_1_p53.tif").unlink()
     leave(*_call(screened), "--resume", "--quiet")
 
 
 def test_channels_of_one_file_keep_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("A01", "A02"):
-        _draw(tmp_path / "p" / f"{name}.tif", 2)
-        picture = tifffile.imread(tmp_path / "p" / f"{name}.tif")
-        both = np.stack([picture[::-1], picture])
-        tifffile.imwrite(tmp_path / "p" / f"{name}.tif", both, imagej=True, metadata={"axes": "CYX"})
+        _draw_two(tmp_path / "p" / f"{name}.tif", 2)
     call = _call(tmp_path, "--pattern", "{well}", "--quiet")
     leave(*call, "--channels", "0=p53,1=DAPI")
     nuclei = rows_of(tmp_path / "out" / "nuclei.csv")
@@ -240,8 +244,35 @@ def test_channels_of_one_file_keep_their_names(tmp_path: Path, capsys: pytest.Ca
     assert all(float(row["mean_intensity_p53"]) < 500 < 2900 < float(row["mean_intensity_DAPI"]) for row in nuclei)
     assert "positive_fraction_p53" in rows_of(tmp_path / "out" / "wells.csv")[0]
     leave(*call, "--resume", code=2)
-    assert "made with the channels p53, DAPI, got 0, 1; name them so" in capsys.readouterr().err
+    assert "made with --channels 0=p53,1=DAPI, got 0=0,1=1; give that" in capsys.readouterr().err
+    leave(*call, "--channels", "0=DAPI,1=p53", "--resume", code=2)
+    assert "made with --channels 0=p53,1=DAPI, got 0=DAPI,1=p53; give that" in capsys.readouterr().err
     leave(*call, "--channels", "0=p53,1=DAPI", "--resume")
+
+
+def test_names_the_other_way_round_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("A01_1_1", "A01_1_2", "A02_1_1", "A02_1_2"):
+        _draw(tmp_path / "p" / f"{name}.tif", 2)
+    leave(*_call(tmp_path, "--quiet"), "--channels", "1=DAPI,2=GFP")
+    leave(*_call(tmp_path, "--quiet"), "--channels", "1=GFP,2=DAPI", "--resume", code=2)
+    assert "made with --channels 1=DAPI,2=GFP, got 1=GFP,2=DAPI; give that" in capsys.readouterr().err
+
+
+def test_a_first_file_that_is_damaged_does_not_end_the_screen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("A01_1", "A01_2", "A02_1"):
+        _draw_two(tmp_path / "p" / f"{name}.tif", 2)
+    first = tmp_path / "p" / "A01_1.tif"
+    whole = first.read_bytes()
+    first.write_bytes(whole[:100])
+    call = _call(tmp_path, "--pattern", "{well}_{field}", "--channels", "0=p53,1=DAPI", "--quiet")
+    leave(*call, code=1)
+    assert "A01_1.tif: " in capsys.readouterr().err
+    assert _counts(tmp_path) == {"A01": "2", "A02": "2"}
+    first.write_bytes(whole)
+    leave(*call, "--resume")
+    assert _counts(tmp_path) == {"A01": "4", "A02": "2"}
 
 
 @pytest.mark.parametrize("exports", ["measurements", "parquet,anndata"])

@@ -61,7 +61,9 @@ def screen(
     channel: ChannelOption = None,
     channels: Annotated[
         str | None,
-        typer.Option(metavar="OLD=NEW,...", help="Names for channels that the files number: 1=DAPI,2=actin."),
+        typer.Option(
+            metavar="OLD=NEW,...", help="Names for channels, by those of the files or their numbers: 1=DAPI,2=actin."
+        ),
     ] = None,
     time: Annotated[int | None, typer.Option(metavar="N", help="Time point to take, where there are several.")] = None,
     wells: Annotated[
@@ -110,11 +112,10 @@ def screen(
         raise UsageError(f"--map {plate_map} would be overwritten by the results; choose another output folder")
     content = read_map(plate_map, unit=unit)
     shared = choose_cluster(cluster, workers, threads=threads, memory=memory)
-    found = read_plate(plate.absolute() if shared and shared.elsewhere else plate, pattern=pattern, time=time).renamed(
-        _new_names(channels)
-    )
+    folder = plate.absolute() if shared and shared.elsewhere else plate
+    found = read_plate(folder, pattern=pattern, time=time, channels=_new_names(channels))
     nuclear = nuclear_channel(found, channel)
-    sources = field_sources(found)
+    sources = field_sources(found, nuclear)
     record = _record(found, content, channel=nuclear, wells=wells, pattern=pattern)
     record = _taken_up(output, record, sources=sources, resume=resume)
     fields = output / FIELDS_FOLDER
@@ -245,7 +246,6 @@ def _record(
     from nucleate.core.wells import plate_shape
     from nucleate.screen.names import FREE
     from nucleate.screen.results import ScreenRecord
-    from nucleate.screen.sources import channels_of
     from nucleate.screen.tables import FieldRow
 
     plate_shape([*content.contents, *(field.well for field in plate.fields)], wells)  # refuses what does not fit
@@ -267,7 +267,7 @@ def _record(
         time=plate.time,
         pattern=pattern,
         remarks=list(content.remarks),
-        channels=list(channels_of(plate)),
+        channel_names=dict(plate.names),
     )
 
 
@@ -290,11 +290,12 @@ def _surprises(plate: Plate, contents: dict[str, Content]) -> Sequence[str]:
     if not any(contents[well].role == "negative" for well in pictured & set(contents)):
         raise UsageError("no well of the negative controls has a picture; check that the map belongs to this plate")
     told = []
-    stains = Counter(part for name in plate.channels for part in {*re.split(r"[^a-z0-9]+", name.lower())})
+    channels = sorted({file.channel for field in plate.fields for file in field.files} - {""})
+    stains = Counter(part for name in channels for part in {*re.split(r"[^a-z0-9]+", name.lower())})
     if twice := sorted(stain for stain, count in stains.items() if count > 1 and stain in DNA_NAMES):
-        listed = ", ".join(name for name in plate.channels if twice[0] in name.lower())
+        listed = ", ".join(name for name in channels if twice[0] in name.lower())
         told.append(f"several channels are called {twice[0]}: {listed}; if they are fields or planes, give --pattern")
-    lacking = {field.name: set(plate.channels) - {file.channel for file in field.files} for field in plate.fields}
+    lacking = {field.name: set(channels) - {file.channel for file in field.files} for field in plate.fields}
     for kind, what, places in (
         ("well", "in the map without a picture", sorted(meant - pictured)),
         ("well", "not in the map", sorted(pictured - set(contents))),
