@@ -63,6 +63,16 @@ def test_samples_of_several_steps_take_one_pass(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(grid_sample(plane, 7), pixels[::7, ::7])
 
 
+def test_a_plane_that_is_spread_takes_the_samples_that_are_there() -> None:
+    pixels = np.random.default_rng(0).integers(0, 99, (70, 90)).astype(np.uint32) + 2**31
+    counted = _Counted(pixels)
+    spread = in_float32(SampledPlane(counted, (3, 5)), 3)
+    everything = spread.read(slice(None), slice(None))
+    for step in (3, 5):
+        np.testing.assert_array_equal(grid_sample(spread, step), everything[::step, ::step])
+    assert counted.parts == [70 * 90] * 2
+
+
 def test_a_sample_holds_no_more_than_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PIECE", 1 << 16)
     pixels = np.zeros((2048, 2048), np.uint8)

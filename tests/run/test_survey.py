@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -320,3 +320,20 @@ def test_a_large_plane_is_gone_through_once(
     known = Segmenter(engine, model.card).survey(Noted(plane.pixels))
     assert known.scaling == replace(model.card.normalizer.measure(pixels), only=0 if colours else None)
     assert sum(whole) == 1700
+
+
+@dataclass(frozen=True)
+class _Counted(ArrayPlane):
+    read_of: list[int] = field(default_factory=list)
+
+    def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        part = super().read(rows, cols)
+        self.read_of.append(part.size)
+        return part
+
+
+@pytest.mark.parametrize("of", [np.uint32, np.float64])
+def test_a_plane_of_many_bytes_is_gone_through_once_too(model: Segmenter, drawn: Drawn, of: type[Any]) -> None:
+    few, many = (_Counted(np.tile(drawn[0], (5, 4)).astype(one)) for one in (np.uint16, of))
+    assert model.survey(few).scale == model.survey(many).scale
+    assert few.read_of == many.read_of

@@ -213,8 +213,14 @@ class _SpreadPlane(ChangedPlane):
         return np.dtype(np.float32)
 
     def read(self, rows: slice, cols: slice) -> NDArray[Any]:
+        return self._spread(self.plane.read(rows, cols))
+
+    def sample(self, step: int) -> NDArray[Any]:
+        return self._spread(grid_sample(self.plane, step))
+
+    def _spread(self, pixels: NDArray[Any]) -> NDArray[Any]:
         with np.errstate(over="ignore", invalid="ignore"):  # infinite values stay so
-            return ((self.plane.read(rows, cols).astype(np.float64) - self.low) / self.span).astype(np.float32)
+            return ((pixels.astype(np.float64) - self.low) / self.span).astype(np.float32)
 
 
 def in_float32(plane: NDArray[Any] | Plane, step: int) -> Plane:

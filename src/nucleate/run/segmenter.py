@@ -34,7 +34,7 @@ from nucleate.run.maps import Mapper
 from nucleate.run.memory import available_bytes
 from nucleate.run.need import Need
 from nucleate.run.segmentation import Segmentation
-from nucleate.run.survey import Survey, look_at
+from nucleate.run.survey import Survey, look_at, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -245,7 +245,7 @@ class Segmenter:
         (n,) float32 ndarray
             Confidence: entry ``i`` belongs to nucleus ``i + 1``.
         """
-        source = self.card.normalizer.readable(plane)
+        source = readable(self, plane)
         known = look_at(self, source)
         if known.inside is not None:
             source, labels_HW = PartOfPlane(source, *known.inside), PartOfLabels(labels_HW, *known.inside)
@@ -282,7 +282,7 @@ class Segmenter:
         ----------
         plane : (H, W) or (H, W, 3) real ndarray, or Plane
         """
-        return look_at(self, self.card.normalizer.readable(plane))
+        return look_at(self, readable(self, plane))
 
     def at_scale(self, scale: float, *, tile: int | None = None) -> Segmenter:
         """Give the segmenter with another `scale` in its settings, and another `tile` where one is given."""
@@ -331,7 +331,7 @@ class Segmenter:
         ModelError
             If the engine gives other maps than the card says.
         """
-        source = self.card.normalizer.readable(plane)
+        source = readable(self, plane)
         known = known or look_at(self, source)
         scaled = self.at_scale(known.scale)
         if known.inside is None:

@@ -13,7 +13,7 @@ import numpy as np
 from nucleate.core.blanks import Blanks, content, drawn_in
 from nucleate.core.labels import areas
 from nucleate.core.normalize import BLUE, sample_step
-from nucleate.core.plane import ArrayPlane, GreyPlane, PartOfPlane, as_grey
+from nucleate.core.plane import ArrayPlane, GreyPlane, PartOfPlane, as_grey, as_plane
 from nucleate.core.specks import Cleared, cleared, specks
 from nucleate.run.contrast import (
     above_cells,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nucleate.run.scale import ScaleRule, Sized
     from nucleate.run.segmenter import Segmenter
 
-__all__ = ["Found", "Survey", "look_at"]
+__all__ = ["Found", "Survey", "look_at", "readable"]
 
 _PICTURE = 1 << 24  # pixels of a plane that may have been drawn in or filled up; what is larger was never a figure
 _STEPS = 2  # times that the contrast may be raised
@@ -86,6 +86,11 @@ class Survey:
     inside: tuple[slice, slice] | None = None
 
 
+def readable(segmenter: Segmenter, plane: NDArray[Any] | Plane) -> Plane:
+    """Give a plane as it is to be looked at; what is measured of it as a whole then takes one pass."""
+    return segmenter.card.normalizer.readable(sampled(as_plane(plane)))
+
+
 def look_at(segmenter: Segmenter, plane: Plane) -> Survey:
     """Measure the intensities of a plane, and choose contrast and scale by first looks.
 
@@ -94,11 +99,11 @@ def look_at(segmenter: Segmenter, plane: Plane) -> Survey:
     segmenter : Segmenter
         Its scale holds unless it is ``auto``; a card without a rule of scales is not asked for looks.
     plane : Plane
+        From `readable`.
     """
     wanted, card = segmenter.settings.scale, segmenter.card
     if card.scale_rule is None or card.input_size is not None or 0 in plane.shape:
         return Survey(1.0 if wanted == "auto" else wanted, card.normalizer.measure(plane))
-    plane = sampled(plane)
     # Grey pictures are often kept in three equal colours: one is looked at, in half of the time.
     if grey := as_grey(plane, sample_step(plane.shape)):
         scaling = card.normalizer.measure(grey)
