@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import imagecodecs
 import numpy as np
 
+from nucleate.data.pictures import open_pictures
 from nucleate.data.samples import load_samples
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ def read_samples(path: Path | str) -> list[Sample]:
     """Read a training set as `load_samples` does, without what a cache holds."""
     with tempfile.TemporaryDirectory() as folder:
         return load_samples(path, cache=Path(folder))
+
+
+def picture_of(path: Path | str, image_id: str) -> Any:  # noqa: ANN401  lists of lists
+    """Give the rows of a picture as `open_pictures` finds it; None where it does not."""
+    found = open_pictures(path)(image_id)
+    return None if found is None else found.tolist()
 
 
 def two_nuclei(top: str = "") -> dict[str, bytes]:

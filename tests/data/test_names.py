@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.data.files import npy, png, read_samples, write
+from tests.data.files import npy, picture_of, png, read_samples, write
 
 from nucleate.core.endings import stem_of
 from nucleate.core.names import picture_id, read_names
 from nucleate.data.check import check_dataset
-from nucleate.data.pictures import open_pictures
 from nucleate.data.pixels import PICTURE_SUFFIXES
 from nucleate.data.truth import read_labels_source
 from nucleate.errors import DataError
@@ -67,9 +66,7 @@ def test_a_pair_is_known_and_goes_by_its_image(tmp_path: Path, image: str, label
     assert (sample.image_id, sample.image.tolist(), sample.labels.tolist()) == (image_id, PICTURE, LABELS)
     assert check_dataset(tmp_path).findings == []
     assert {name: found.tolist() for name, found in read_labels_source(tmp_path).items()} == {image_id: LABELS}
-    picture = open_pictures(tmp_path)(image_id)
-    assert picture is not None
-    assert picture.tolist() == PICTURE
+    assert picture_of(tmp_path, image_id) == PICTURE
 
 
 @pytest.mark.parametrize(
@@ -88,13 +85,12 @@ def test_two_pictures_with_a_label_image_each_are_both_pictures(tmp_path: Path, 
         name.removesuffix(".png"): at for at, name in enumerate(names)
     }
     assert all(found.tolist() == LABELS for found in read_labels_source(tmp_path).values())
-    seen = [open_pictures(tmp_path)(name.removesuffix(".png")) for name in names]
-    assert [one[0, 0] for one in seen if one is not None] == [0, 1]
+    assert [picture_of(tmp_path, name.removesuffix(".png"))[0][0] for name in names] == [0, 1]
 
 
 def test_a_label_image_that_was_segmented_too_stays_one(tmp_path: Path) -> None:
     write(tmp_path, dict.fromkeys(("a.png", "a_mask.png", "a_mask.labels.tif"), NUMBERED))
-    assert open_pictures(tmp_path)("a_mask") is None
+    assert picture_of(tmp_path, "a_mask") is None
     with pytest.raises(DataError, match="a_mask has no image"):
         read_samples(tmp_path)
 
@@ -112,10 +108,8 @@ def test_corrected_results_are_a_data_set(tmp_path: Path) -> None:
     ours = {"a.labels.tif": png(LABELS), "a.labels.ome.tif": png(LABELS), "a.overlay.png": png(COLOURS)}
     write(tmp_path, {"a.png": png(PICTURE), "a.probability.tif": png(PICTURE), "run.json": b"{}", **ours})
     assert [sample.image_id for sample in read_samples(tmp_path)] == ["a"]
-    picture = open_pictures(tmp_path)("a")
-    assert picture is not None
-    assert picture.tolist() == PICTURE
-    assert open_pictures(tmp_path)("a.overlay") is None
+    assert picture_of(tmp_path, "a") == PICTURE
+    assert picture_of(tmp_path, "a.overlay") is None
 
 
 def test_overlays_beside_outlines_are_no_pictures(tmp_path: Path) -> None:
@@ -186,7 +180,7 @@ def test_pictures_whose_names_end_so_are_pictures_where_labels_have_a_folder(tmp
     files = {f"{folder}/{one}.png": png(LABELS) for folder in ("images", "labels") for one in ids}
     assert [sample.image_id for sample in read_samples(write(tmp_path / "s", files))] == list(ids)
     assert list(read_labels_source(tmp_path / "s")) == list(ids)
-    assert open_pictures(tmp_path / "s")("a_mask") is not None
+    assert picture_of(tmp_path / "s", "a_mask") is not None
     beside = ("a", *(f"a{ending}" for ending in ("_cellprob", "_dP", "_flows", "_outlines", ".overlay")))
     files = {f"{folder}/p/{one}.png": png(LABELS) for folder in ("images", "labels") for one in beside}
     write(tmp_path / "beside", {**files, "images/p/b_flows.png": b"", "images/p/b.png": png(LABELS)})

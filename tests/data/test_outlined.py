@@ -19,7 +19,7 @@ from nucleate.core.labels import relabel
 from nucleate.data.annotations import geojson_regions, roi_regions, xml_regions
 from nucleate.data.coco import coco_pictures, coco_regions
 from nucleate.data.outlined import find_outlined, names_in
-from nucleate.data.regions import paint_regions, region_of_rings, region_of_runs
+from nucleate.data.regions import Region, paint_regions, region_of_rings, region_of_runs
 from nucleate.data.source import open_source
 from nucleate.errors import DataError
 from nucleate.export.coco import Picture, join_coco, write_coco
@@ -55,6 +55,12 @@ def _geojson(rings: list[Any]) -> bytes:
 def _coco(segmentation: object, shape: tuple[int, int] = (5, 6), file_name: str = "a.png") -> bytes:
     entry = {"id": 7, "file_name": file_name, "height": shape[0], "width": shape[1]}
     return json.dumps({"images": [entry], "annotations": [{"image_id": 7, "segmentation": segmentation}]}).encode()
+
+
+def _of_coco(data: bytes, shape: tuple[int, int]) -> list[Region]:
+    listed = coco_pictures(data, "coco.json")
+    assert listed is not None
+    return coco_regions(listed["a"].annotations, "coco.json", shape=shape)
 
 
 # --- by hand --------------------------------------------------------------------------------------------------------
@@ -125,17 +131,13 @@ def test_imagejs_other_areas() -> None:
     ],
 )
 def test_cocos_three_ways_to_say_a_mask(segmentation: object) -> None:
-    listed = coco_pictures(_coco(segmentation), "coco.json")
-    assert listed is not None
-    regions = coco_regions(listed["a"].annotations, "coco.json", shape=(5, 6))
-    assert np.array_equal(paint_regions(regions, (5, 6)), TRUTH)
+    assert np.array_equal(paint_regions(_of_coco(_coco(segmentation), (5, 6)), (5, 6)), TRUTH)
 
 
 def test_a_mask_of_another_size_than_its_image_is_refused() -> None:
-    listed = coco_pictures(_coco({"size": [6, 5], "counts": [6, 2, 3, 2, 3, 2, 12]}), "coco.json")
-    assert listed is not None
+    data = _coco({"size": [6, 5], "counts": [6, 2, 3, 2, 3, 2, 12]})
     with pytest.raises(DataError, match=r"coco\.json has a mask of \(6, 5\), its image is \(5, 6\)"):
-        coco_regions(listed["a"].annotations, "coco.json", shape=(5, 6))
+        _of_coco(data, (5, 6))
 
 
 def test_pictures_of_ours_go_by_the_names_of_their_results(tmp_path: Path) -> None:
@@ -171,12 +173,10 @@ def test_our_exports_come_back(tmp_path_factory: pytest.TempPathFactory, labels:
     write_geojson(folder / "a.geojson", [(None, labels, {"label": ids})])
     write_rois(folder / "a.zip", labels)
     write_coco(folder / "coco.json", [Picture("a.png", labels)])
-    listed = coco_pictures((folder / "coco.json").read_bytes(), "coco.json")
-    assert listed is not None
     found = {
         "geojson": geojson_regions((folder / "a.geojson").read_bytes(), "a", shape=shape),
         "imagej": roi_regions((folder / "a.zip").read_bytes(), "a", shape=shape),
-        "coco": coco_regions(listed["a"].annotations, "a", shape=shape),
+        "coco": _of_coco((folder / "coco.json").read_bytes(), shape),
     }
     for name, regions in found.items():
         assert np.array_equal(paint_regions(regions, shape), labels), name

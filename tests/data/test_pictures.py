@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.data.files import pack, png, write
+from tests.data.files import pack, picture_of, png, write
 
 from nucleate.data.pictures import open_pictures
 from nucleate.errors import DataError
@@ -18,22 +18,14 @@ pytestmark = pytest.mark.base
 
 def test_plain_files_and_folders_below(tmp_path: Path) -> None:
     values = {"a.png": 1, "images/b.tif": 2, "labels/b.tif": 9, "a.labels.png": 9}
-    read = open_pictures(write(tmp_path, {name: png([[value] * 4] * 3) for name, value in values.items()}))
-    for image_id, value in (("a", 1), ("b", 2)):
-        picture = read(image_id)
-        assert picture is not None
-        assert picture.tolist() == [[value] * 4] * 3
-    assert read("c") is None
+    write(tmp_path, {name: png([[value] * 4] * 3) for name, value in values.items()})
+    assert [picture_of(tmp_path, name) for name in "abc"] == [[[1] * 4] * 3, [[2] * 4] * 3, None]
 
 
 def test_kaggle_layout_in_a_zip(tmp_path: Path) -> None:
     files = {"x1/images/x1.png": png([[5]]), "x1/masks/m.png": png([[255]])}
     for source in (write(tmp_path / "k", files), pack(tmp_path / "k.zip", files)):
-        read = open_pictures(source)
-        picture = read("x1")
-        assert picture is not None
-        assert int(picture.max()) == 5
-        assert read("m") is None
+        assert (picture_of(source, "x1"), picture_of(source, "m")) == ([[5]], None)
 
 
 def test_a_damaged_picture_is_an_error_when_asked_for(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from nucleate.core.labels import relabel
 from nucleate.core.pieces import Ids, count_pieces, look_at_ids, unnumbered_set
 from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, find_outlined, names_in
-from nucleate.data.pixels import PICTURE_SUFFIXES, digest_of, read_mask, read_picture, stored_labels
+from nucleate.data.pixels import PICTURE_SUFFIXES, digest_of_pixels, read_mask, read_picture, stored_labels
 from nucleate.data.regions import faults, painting_order
 from nucleate.data.source import Source, open_source
 from nucleate.errors import DataError
@@ -265,7 +265,7 @@ class _Checker:
         """Read and count an image; None if that cannot be done."""
         self.report.images += 1
         image = self._read(image_id, name, read=lambda: read_picture(self.source, name))
-        if image is not None and (earlier := self._images.setdefault(digest_of(image), image_id)) != image_id:
+        if image is not None and (earlier := self._images.setdefault(digest_of_pixels(image), image_id)) != image_id:
             self.report.add("duplicate image", image_id, place=name, detail=f"equals {earlier}")
         return image
 

@@ -34,7 +34,7 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "decode_label_planes",
     "decode_labels",
-    "digest_of",
+    "digest_of_pixels",
     "is_flat",
     "read_mask",
     "read_picture",
@@ -185,7 +185,7 @@ def stored_labels(data: bytes, name: str) -> NDArray[Any]:
     return _whole_numbers(pixels, name)
 
 
-def digest_of(pixels: NDArray[Any]) -> bytes:
+def digest_of_pixels(pixels: NDArray[Any]) -> bytes:
     """Hash a picture; equal pixels of one type give equal bytes."""
     return hashlib.sha256(f"{pixels.shape}{pixels.dtype}".encode() + pixels.tobytes()).digest()
 

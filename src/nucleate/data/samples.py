@@ -16,7 +16,7 @@ from nucleate.core.pieces import look_at_ids, unnumbered_set
 from nucleate.data import cache as store
 from nucleate.data import folders, kaggle, outlined
 from nucleate.data.annotations import READERS
-from nucleate.data.pixels import PICTURE_SUFFIXES, digest_of, is_flat
+from nucleate.data.pixels import PICTURE_SUFFIXES, digest_of_pixels, is_flat
 from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source
 from nucleate.data.table import read_table
@@ -79,7 +79,7 @@ def load_samples(path: Path | str, *, cache: Path | None = None) -> list[Sample]
     # The same picture twice must not fall on both sides of a split.
     first: dict[bytes, str] = {}
     return [
-        one if is_flat(one.image) else replace(one, group=first.setdefault(digest_of(one.image), one.image_id))
+        one if is_flat(one.image) else replace(one, group=first.setdefault(digest_of_pixels(one.image), one.image_id))
         for one in samples
     ]
 

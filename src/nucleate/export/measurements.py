@@ -105,7 +105,7 @@ def measure(
     parts = []
     for band in nuclei_in_bands(labels, beside=1):  # one row more on each side, for the nuclei that touch
         pictures = {name: source.read(band.rows, everything) for name, source in sources.items()}
-        part = _measure_pixels(band.labels, pictures, size=size, place=(band.rows.start, labels.shape[0]))
+        part = _measure_pixels(band.labels, pictures, size=size, top=band.rows.start, height=labels.shape[0])
         keep = np.isin(part["label"], band.ids)
         parts.append({column: values[keep] for column, values in part.items()})
     order = np.argsort(np.concatenate([part["label"] for part in parts]))
@@ -119,25 +119,26 @@ def measure(
 
 
 def _measure_pixels(
-    labels: NDArray[Any], planes: Mapping[str, NDArray[Any]], *, size: tuple[float, float], place: tuple[int, int]
+    labels: NDArray[Any], planes: Mapping[str, NDArray[Any]], *, size: tuple[float, float], top: int, height: int
 ) -> dict[str, NDArray[Any]]:
     """Measure all that is told by the pixels of each nucleus and those next to them.
 
-    `labels` are rows of a picture: which one the first of them is, and how many the picture has, is `place`.
+    `labels` are the rows from `top` on of a picture that has `height` rows.
     """
-    runs = _runs_of(labels, place[0])
+    runs = _runs_of(labels, top)
     table: dict[str, NDArray[Any]] = {"label": runs.ids}
     perimeters, table["neighbors_touching"] = _borders(labels, runs.ids)
-    table |= _shape_columns(runs, perimeters, size=size, shape_HW=(place[1], labels.shape[1]))
+    table |= _shape_columns(runs, perimeters, size=size, shape_HW=(height, labels.shape[1]))
     centres = np.stack([table["centroid_row"], table["centroid_col"]], axis=1)
     inside = labels != 0
     owner = np.repeat(runs.owner, runs.end - runs.start + 1)
     for name, plane in planes.items():
         grey = to_grey(plane) if plane.ndim == 3 else plane
-        suffix, values = f"_{name}" if name else "", grey[inside].astype(np.float64)
-        found = _intensity_columns(runs, values, centres=centres, suffix=suffix)
-        span = found[f"min_intensity{suffix}"], found[f"max_intensity{suffix}"]
-        table |= found | texture_columns(inside, values, owner=owner, span=span, suffix=suffix)
+        values = grey[inside].astype(np.float64)
+        found = _intensity_columns(runs, values, centres=centres)
+        span = found["min_intensity"], found["max_intensity"]
+        found |= texture_columns(inside, values, owner=owner, span=span)
+        table |= {f"{column}_{name}" if name else column: numbers for column, numbers in found.items()}
     return table
 
 
@@ -235,7 +236,7 @@ def _borders(labels: NDArray[Any], ids: NDArray[np.int64]) -> tuple[NDArray[np.f
 
 
 def _intensity_columns(
-    runs: _Runs, values: NDArray[np.float64], *, centres: NDArray[np.float64], suffix: str
+    runs: _Runs, values: NDArray[np.float64], *, centres: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
     """Measure one channel from the values under the masks, in reading order as the runs are."""
     n, length = len(runs.ids), runs.end - runs.start + 1
@@ -263,12 +264,12 @@ def _intensity_columns(
     right = runs.total(along + sums * (runs.start - centres[runs.owner, 1]))
     moved = np.divide(np.hypot(down, right), total, out=np.full(n, np.nan), where=total > 0)
     return {
-        f"mean_intensity{suffix}": mean,
-        f"min_intensity{suffix}": low,
-        f"max_intensity{suffix}": high,
-        f"std_intensity{suffix}": np.sqrt(total_of(apart * apart) / divisor),
-        f"integrated_intensity{suffix}": total,
-        f"mass_displacement_px{suffix}": moved,
+        "mean_intensity": mean,
+        "min_intensity": low,
+        "max_intensity": high,
+        "std_intensity": np.sqrt(total_of(apart * apart) / divisor),
+        "integrated_intensity": total,
+        "mass_displacement_px": moved,
     }
 
 

@@ -35,7 +35,6 @@ def texture_columns(
     *,
     owner: NDArray[np.int64],
     span: tuple[NDArray[np.float64], NDArray[np.float64]],
-    suffix: str,
 ) -> dict[str, NDArray[np.float64]]:
     """Measure how grey values lie beside each other within each nucleus.
 
@@ -53,8 +52,6 @@ def texture_columns(
         Which nucleus, 0 to n - 1.
     span : pair of (n,) float64 ndarray
         Lowest and highest finite value of each nucleus, NaN where there is none.
-    suffix : str
-        Behind each name.
 
     Returns
     -------
@@ -76,7 +73,7 @@ def texture_columns(
     parts = [_features(counts) for counts in _matrices(pairs, len(low))]
     names = ("contrast", "homogeneity", "correlation", "asm", "entropy")
     features = np.concatenate(parts, axis=1) if parts else np.zeros((len(names), 0))
-    return {f"texture_{name}{suffix}": feature for name, feature in zip(names, features, strict=True)}
+    return {f"texture_{name}": feature for name, feature in zip(names, features, strict=True)}
 
 
 def _background(shape: tuple[int, int]) -> NDArray[np.int32]:
