@@ -66,21 +66,23 @@ def find_pairs(source: Source, named: Mapping[str, FileName]) -> list[Pair]:
     DataError
         If several folders of the source hold such pairs, or an id occurs twice.
     """
-    roots: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
+    images_of: dict[str, dict[str, str]] = {}
+    labels_of: dict[str, dict[str, str]] = {}
     for name, found in named.items():
-        side = roots.setdefault(found.root, ({}, {}))[found.is_label]
-        _add(side, found.image_id, name=name, source=source)
-    paired = {root: sides for root, sides in roots.items() if sides[1]}
-    used = {name for _, labels in paired.values() for name in labels.values()}
+        side = labels_of if found.is_label else images_of
+        _add(side.setdefault(found.root, {}), found.image_id, name=name, source=source)
+    used = {name for labels in labels_of.values() for name in labels.values()}
     tell(source, [name for name, found in named.items() if found.is_label and name not in used], what=_AGAIN)
-    if len(paired) > 1:
-        shown = ", ".join(sorted(paired))
-        raise DataError(f"{source} has several sets: {shown}; choose one, as in {source}::{min(paired)}")
-    return [
-        Pair(image_id, images.get(image_id), labels.get(image_id))
-        for images, labels in ((images, _by_image(labels, images, source=source)) for images, labels in paired.values())
-        for image_id in sorted(images.keys() | labels.keys())
-    ]
+    if not labels_of:
+        return []
+    root = min(labels_of)
+    if len(labels_of) > 1:
+        raise DataError(
+            f"{source} has several sets: {', '.join(sorted(labels_of))}; choose one, as in {source}::{root}"
+        )
+    images = images_of.get(root, {})
+    labels = _by_image(labels_of[root], images, source=source)
+    return [Pair(one, images.get(one), labels.get(one)) for one in sorted(images.keys() | labels.keys())]
 
 
 def find_labels(source: Source, named: Mapping[str, FileName], *, like: Collection[str] = ()) -> dict[str, str]:

@@ -180,10 +180,6 @@ def _shape_columns(
     rows_var = (runs.total(r * r * length) * area - row_sum**2) / area**2
     cols_var = (runs.total(squares) * area - col_sum**2) / area**2
     shared = (runs.total(r * cols) * area - row_sum * col_sum) / area**2
-    spread = np.hypot(rows_var - cols_var, 2 * shared)
-    major = (rows_var + cols_var + spread) / 2
-    minor = np.maximum((rows_var + cols_var - spread) / 2, 0)
-    angle = 0.5 * np.arctan2(2 * shared, rows_var - cols_var)
     centre_row, centre_col = top + row_sum / area, left + col_sum / area
     edge = (top == 0) | (left == 0) | (bottom == shape_HW[0] - 1) | (right == shape_HW[1] - 1)
     return {
@@ -202,14 +198,27 @@ def _shape_columns(
         "perimeter_um": perimeter * math.sqrt(size[0] * size[1]),
         "equivalent_diameter_px": np.sqrt(4 * area / np.pi),
         "equivalent_diameter_um": np.sqrt(4 * area * (size[0] * size[1]) / np.pi),
-        "major_axis_px": 4 * np.sqrt(major),
-        "minor_axis_px": 4 * np.sqrt(minor),
-        "eccentricity": np.sqrt(1 - np.divide(minor, major, out=np.ones(n), where=major > 0)),
-        # Where rows and columns spread alike and nothing is shared, regionprops says -pi/4 too.
-        "orientation_rad": np.where((rows_var == cols_var) & (shared == 0), -np.pi / 4, angle),
+        **_axis_columns(rows_var, cols_var, shared=shared),
         "solidity": area / convex_areas(runs.row, runs.start, end=runs.end, owner=runs.owner, count=n),
         "extent": area / ((bottom - top + 1) * (right - left + 1)),
         "form_factor": np.divide(4 * np.pi * area, perimeter**2, out=np.full(n, np.nan), where=perimeter > 0),
+    }
+
+
+def _axis_columns(
+    rows_var: NDArray[np.float64], cols_var: NDArray[np.float64], *, shared: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Give the axes of the ellipse that has the variances and the covariance of each nucleus."""
+    spread = np.hypot(rows_var - cols_var, 2 * shared)
+    major = (rows_var + cols_var + spread) / 2
+    minor = np.maximum((rows_var + cols_var - spread) / 2, 0)
+    angle = 0.5 * np.arctan2(2 * shared, rows_var - cols_var)
+    return {
+        "major_axis_px": 4 * np.sqrt(major),
+        "minor_axis_px": 4 * np.sqrt(minor),
+        "eccentricity": np.sqrt(1 - np.divide(minor, major, out=np.ones(len(major)), where=major > 0)),
+        # Where rows and columns spread alike and nothing is shared, regionprops says -pi/4 too.
+        "orientation_rad": np.where((rows_var == cols_var) & (shared == 0), -np.pi / 4, angle),
     }
 
 
