@@ -191,19 +191,15 @@ class Study:
         seconds = self._train(idea, part, folder=folder)
         began = self._clock()
         found = self._nuclei(config, part, folder=folder, store=idea.name == BASELINE)
-        scores: dict[str, float] = {}
-        kept_labels: dict[str, NDArray[Any]] = {}
-        for sample, labels in zip(part.held, found, strict=True):
-            scores[sample.image_id] = score_image(sample.labels, labels, image_id=sample.image_id).kaggle
-            if sample.image_id in self.shown:
-                kept_labels[sample.image_id] = labels
+        scores = {s.image_id: score_image(s.labels, one).kaggle for s, one in zip(part.held, found, strict=True)}
+        shown = {s.image_id: one for s, one in zip(part.held, found, strict=True) if s.image_id in self.shown}
         predict_seconds = round(self._clock() - began, 3)
         megabytes = round((folder / FINAL).stat().st_size / 1e6, 3)
         outcome = Outcome(idea.name, part.name, scores, seconds, predict_seconds, megabytes, describe(self.device))
         path = self._row(idea.name, part.name)
         make_folder(path.parent)
         with atomic_path(path.with_suffix(".npz")) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, **kept_labels)  # type: ignore[arg-type]  # the stubs take it for allow_pickle
+            np.savez_compressed(stream, **shown)  # type: ignore[arg-type]  # the stubs take it for allow_pickle
         _write_json(path, {"settings": config.model_dump(mode="json"), **asdict(outcome)})
         return outcome
 
