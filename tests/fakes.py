@@ -66,17 +66,26 @@ class FakeSegmenter:
         return FakeSegmentation(labels, np.full(count, 0.5, np.float32))
 
 
+def dressed(fake: Any, name: str = "fake", **chosen: Any) -> Any:  # noqa: ANN401 - stands for a Segmenter
+    """Give a fake the card and the settings that a Segmenter has."""
+    from nucleate.run.segmenter import SegmentSettings
+
+    fake.card, fake.settings = SimpleNamespace(name=name, sha256="0" * 64), SegmentSettings(**chosen)
+    return fake
+
+
 def run(words: list[str], *, delay: float = 0.0) -> None:
     """Run the command line with the fake in place of a model; leaves with its exit code."""
+    run_with(FakeSegmenter(delay), words, name="fake")
+
+
+def run_with(fake: object, words: list[str], *, name: str) -> None:
+    """Do so with any fake, which is called so unless a model is named."""
     from nucleate.apps.cli import main, segment
-    from nucleate.run.segmenter import SegmentSettings
 
     def load(model: str | None, *, device: str, threads: int | None, chosen: dict[str, Any]) -> Any:  # noqa: ANN401
         del device, threads
-        fake: Any = FakeSegmenter(delay)
-        fake.card = SimpleNamespace(name=model or "fake", sha256="0" * 64)
-        fake.settings = SegmentSettings(**chosen)
-        return fake
+        return dressed(fake, model or name, **chosen)
 
     with mock.patch.object(segment, "load", load):
         main.main(words)

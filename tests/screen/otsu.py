@@ -6,13 +6,12 @@ import copy
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import numpy as np
 import pytest
 from scipy import ndimage
 from skimage.filters import threshold_otsu
-from tests.fakes import FakeSegmentation
+from tests.fakes import FakeSegmentation, run_with
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,24 +55,8 @@ class OtsuSegmenter:
         return FakeSegmentation(labels, (sizes / (sizes + 20.0)).astype(np.float32))
 
 
-def run(words: list[str]) -> None:
-    """Run the command line with Otsu in place of a model; leaves with its exit code."""
-    from nucleate.apps.cli import main, segment
-    from nucleate.run.segmenter import SegmentSettings
-
-    def load(model: str | None, *, device: str, threads: int | None, chosen: dict[str, Any]) -> Any:  # noqa: ANN401
-        del device, threads
-        found: Any = OtsuSegmenter()
-        found.card = SimpleNamespace(name=model or "otsu", sha256="0" * 64)
-        found.settings = SegmentSettings(**chosen)
-        return found
-
-    with mock.patch.object(segment, "load", load):
-        main.main(words)
-
-
 def leave(*words: str | Path, code: int = 0) -> None:
-    """Run it and check the exit code."""
+    """Run the command line with Otsu in place of a model, and check the exit code."""
     with pytest.raises(SystemExit) as left:
-        run([str(word) for word in words])
+        run_with(OtsuSegmenter(), [str(word) for word in words], name="otsu")
     assert left.value.code == code

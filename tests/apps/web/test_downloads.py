@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import time
 import zipfile
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +12,12 @@ import pytest
 import roifile
 import tifffile
 from PIL import Image
-from tests.fakes import FakeSegmenter
+from tests.fakes import FakeSegmenter, dressed
 
 from nucleate.apps.web.choices import Choices, Machine
 from nucleate.apps.web.desk import Desk
 from nucleate.apps.web.downloads import Download
 from nucleate.errors import OutputError
-from nucleate.run.segmenter import SegmentSettings
 
 pytestmark = pytest.mark.base
 
@@ -29,10 +27,7 @@ if TYPE_CHECKING:
 
 
 def _fake(choices: Choices, _: Machine) -> Any:  # noqa: ANN401 - for a Segmenter
-    fake: Any = FakeSegmenter(0.0, None)
-    fake.card = SimpleNamespace(name="fake", sha256="0" * 64)
-    fake.settings = SegmentSettings(min_area=choices.min_area)
-    return fake
+    return dressed(FakeSegmenter(), min_area=choices.min_area)
 
 
 @pytest.fixture

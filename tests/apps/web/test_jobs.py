@@ -7,14 +7,13 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
-from tests.fakes import FakeSegmentation, FakeSegmenter, breaks_off
+from tests.fakes import FakeSegmentation, FakeSegmenter, breaks_off, dressed
 
 from nucleate.apps.web.choices import Choices, Machine, command
 from nucleate.apps.web.desk import Desk
@@ -22,7 +21,6 @@ from nucleate.apps.web.jobs import Job, Worker, results_folder
 from nucleate.apps.web.store import Store
 from nucleate.run.batch import Progress
 from nucleate.run.inputs import expand
-from nucleate.run.segmenter import SegmentSettings
 from nucleate.run.threads import WORKER_NAME
 
 if TYPE_CHECKING:
@@ -35,11 +33,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.base
 
 
-def _fake(choices: Choices, *, delay: float = 0.0, error: Exception | None = None) -> Any:  # noqa: ANN401 - for a Segmenter
-    fake: Any = FakeSegmenter(delay, error)
-    fake.card = SimpleNamespace(name="fake", sha256="0" * 64)
-    fake.settings = SegmentSettings(scale=choices.scale, min_area=choices.min_area)
-    return fake
+def _fake(choices: Choices, *, delay: float = 0.0) -> Any:  # noqa: ANN401 - for a Segmenter
+    return dressed(FakeSegmenter(delay), scale=choices.scale, min_area=choices.min_area)
 
 
 @pytest.fixture
@@ -149,8 +144,7 @@ def test_stop_breaks_off_an_image_and_the_next_run_is_another_one(make: _Make, i
                 time.sleep(0.01)
             return super().segment(image, max_bytes=max_bytes)
 
-    endless: Any = Endless(delay=0.1)
-    endless.card, endless.settings = SimpleNamespace(name="endless", sha256="0" * 64), SegmentSettings()
+    endless = dressed(Endless(delay=0.1))
     store, worker = make(images, load=lambda *_: endless)
     worker.submit(store.entries(), Choices(), inputs=images)
     _wait(worker, "running")
@@ -290,9 +284,7 @@ def test_a_run_that_cannot_end_leaves_nothing(
             go_on.wait(30)
             return super().segment(image, max_bytes=max_bytes)
 
-    slow: Any = Slow()
-    slow.card, slow.settings = SimpleNamespace(name="slow", sha256="0" * 64), SegmentSettings()
-    desk = Desk(Machine(tmp_path / "out"), load=lambda *_: slow)
+    desk = Desk(Machine(tmp_path / "out"), load=lambda *_: dressed(Slow()))
     desk.open(images[0])
     job = desk.run(None, Choices())
     assert begun.wait(30)
