@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import sys
 import zipfile
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -226,6 +227,14 @@ def test_a_missing_library_is_told_before_anything_is_computed(monkeypatch: pyte
         with pytest.raises(MissingExtraError, match=rf"pip install 'nucleate\[{extra}\]'"):
             outputs.check_exports(f"labels,{name}")
     assert outputs.check_exports(",".join(LIGHT)) == LIGHT
+
+
+def test_a_library_that_cannot_be_loaded_is_told_before_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "zarr.py").write_text("raise ImportError('no libfoo.so.1')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "zarr", raising=False)
+    with pytest.raises(MissingExtraError, match=r"^zarr cannot be loaded: no libfoo\.so\.1; run: pip install"):
+        outputs.check_exports("labels,zarr")
 
 
 @pytest.mark.filterwarnings("ignore")  # of the libraries, about each other

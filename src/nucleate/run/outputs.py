@@ -12,7 +12,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from nucleate.core.extras import require
+from nucleate.core.extras import library
 from nucleate.core.files import (
     HALF_WRITTEN,
     atomic_path,
@@ -74,14 +74,14 @@ def check_exports(wanted: str) -> tuple[str, ...]:
     UsageError
         If one of them does not exist.
     MissingExtraError
-        If one needs a library that is not installed.
+        If one needs a library that is not installed, or cannot be loaded.
     """
     names = tuple(dict.fromkeys(part.strip().lower() for part in wanted.split(",") if part.strip()))
     unknown = [name for name in names if name not in EXPORTS]
     if unknown or not names:
         raise UsageError(f"--export: no export {', '.join(unknown) or 'named'}; available: {', '.join(EXPORTS)}")
-    for library, extra in filter(None, (EXPORTS[name].needs for name in names)):
-        require(extra, library)
+    for module, extra in filter(None, (EXPORTS[name].needs for name in names)):
+        library(module, extra)
     return names
 
 

@@ -181,6 +181,17 @@ def test_without_the_extra_it_says_which(monkeypatch: pytest.MonkeyPatch, capsys
     assert "pip install 'nucleate[web]'" in capsys.readouterr().err
 
 
+@_needed
+def test_a_library_that_cannot_be_loaded_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "uvicorn.py").write_text("raise ImportError('no libfoo.so.1')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "uvicorn", raising=False)
+    assert call("serve", "--no-browser", "-o", tmp_path / "out") == 2
+    assert "uvicorn cannot be loaded: no libfoo.so.1; run: pip install" in capsys.readouterr().err
+
+
 def test_a_file_is_no_folder_for_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out").write_text("")
     assert call("serve", "--no-browser", "-o", tmp_path / "out") == 2

@@ -45,11 +45,12 @@ def serve(
       nucleate serve
       nucleate serve -o my-results --port 9000 --no-browser
     """
-    from nucleate.core.extras import require
+    from nucleate.core.extras import library
     from nucleate.core.files import check_folder
 
-    require("web", "fastapi", "uvicorn")
     check_folder(output)
+    for module in ("fastapi", "uvicorn"):
+        library(module, "web")
     from nucleate.apps.web.server import listen
     from nucleate.apps.web.server import serve as serve_page
 

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nucleate.apps.web.views import FileLabels
+from nucleate.core.extras import require
 from nucleate.core.files import cannot_write
 from nucleate.core.project import projected
 from nucleate.errors import MissingExtraError, UsageError
 from nucleate.run import outputs
+from nucleate.run.exports import EXPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,11 +119,12 @@ def available() -> list[dict[str, str]]:
     """List what can be downloaded: name, what it is, and what it needs where that is not installed."""
     found = []
     for name, what in KINDS.items():
-        try:
-            outputs.check_exports(name)
-            needs = ""
-        except MissingExtraError as error:
-            needs = str(error)
+        needs = ""
+        if library := EXPORTS[name].needs:
+            try:
+                require(library[1], library[0])
+            except MissingExtraError as error:
+                needs = str(error)
         found.append({"name": name, "what": what, "needs": needs})
     return found
 
