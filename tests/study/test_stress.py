@@ -13,7 +13,7 @@ from tests.calls import call
 from tests.train.drawn import disks
 
 from nucleate.core.resample import resample_labels
-from nucleate.data.samples import Sample
+from nucleate.data.sample import Sample
 from nucleate.data.write import write_sample
 from nucleate.errors import UsageError
 from nucleate.post.recipe import PostRecipe

@@ -17,7 +17,6 @@ from nucleate.data import cache as store
 from nucleate.data import folders, kaggle, outlined
 from nucleate.data.annotations import READERS
 from nucleate.data.pixels import PICTURE_SUFFIXES, digest_of_pixels, is_flat
-from nucleate.data.sample import Sample
 from nucleate.data.source import Source, open_source
 from nucleate.data.table import read_table
 from nucleate.errors import DataError, UsageError
@@ -25,9 +24,10 @@ from nucleate.errors import DataError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nucleate.data.sample import Sample
+
 __all__ = [
     "FOLDS",
-    "Sample",
     "attach_table",
     "deal",
     "grouped_folds",

@@ -173,29 +173,34 @@ def _in_order(
 
 def _write_levels(group: Any, pixels: _Pixels, *, more: dict[str, Any]) -> None:  # noqa: ANN401 - zarr has no types
     labels = "image-label" in more
-    factors, array = [1], _write_array(group, "0", pixels=pixels)
+    array = _write_array(group, "0", pixels=pixels)
+    levels = [{"path": "0", "coordinateTransformations": _transformations(pixels, 1, shift=0.0)}]
     while max(array.shape[-2:]) > _SMALLEST:
-        factors.append(factors[-1] * 2)
-        array = _write_array(group, str(len(factors) - 1), pixels=_half(pixels, array, labels=labels))
-    size = pixels.size or (1.0, 1.0)
-    levels = []
-    for level, factor in enumerate(factors):
+        level, factor = str(len(levels)), 2 ** len(levels)
+        array = _write_array(group, level, pixels=_half(pixels, array, labels=labels))
         # The middle of a mean of pixels lies between them; every second pixel stays where it is.
-        shift = 0.0 if labels else (factor - 1) / 2
-        plain = [pixels.step or 1.0 if axis == "z" else 1.0 for axis in pixels.axes[:-2]]
-        moves = [{"type": "scale", "scale": [*plain, size[0] * factor, size[1] * factor]}]
-        depth, *corner = (pixels.origin if pixels.size else None) or (0.0, 0.0, 0.0)
-        place = [depth if axis == "z" else 0.0 for axis in pixels.axes[:-2]]
-        place += [start + side * shift for start, side in zip(corner, size, strict=True)]
-        if any(place):
-            moves.append({"type": "translation", "translation": place})
-        levels.append({"path": str(level), "coordinateTransformations": moves})
+        moves = _transformations(pixels, factor, shift=0.0 if labels else (factor - 1) / 2)
+        levels.append({"path": level, "coordinateTransformations": moves})
     axes = [
         {"name": axis, "type": _TYPES[axis]} | ({"unit": "micrometer"} if axis in pixels.known else {})
         for axis in pixels.axes
     ]
     scales = {"name": _NAME if labels else "image", "axes": axes, "datasets": levels, "version": _VERSION}
     group.attrs.update({"multiscales": [scales], **more})
+
+
+def _transformations(pixels: _Pixels, factor: int, *, shift: float) -> list[dict[str, Any]]:
+    """Say of a level whose pixels are `factor` large how large that is in micrometres, and where its first one lies.
+
+    `shift` is how far that lies from the first of full size, in pixels of those.
+    """
+    size, step = pixels.size or (1.0, 1.0), pixels.step or 1.0
+    depth, top, left = (pixels.origin if pixels.size else None) or (0.0, 0.0, 0.0)
+    outer = pixels.axes[:-2]
+    scale = [step if axis == "z" else 1.0 for axis in outer] + [side * factor for side in size]
+    place = [depth if axis == "z" else 0.0 for axis in outer] + [top + size[0] * shift, left + size[1] * shift]
+    moves: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+    return [*moves, {"type": "translation", "translation": place}] if any(place) else moves
 
 
 def _write_array(group: Any, name: str, *, pixels: _Pixels) -> Any:  # noqa: ANN401 - zarr has no types

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from nucleate.score.images import ImageScore
     from nucleate.score.scores import Scores
 
-__all__ = ["Labels", "evaluate_sources"]
+__all__ = ["LabelsById", "evaluate_sources"]
 
-Labels: TypeAlias = Mapping[str, NDArray[Any]]
+LabelsById: TypeAlias = Mapping[str, NDArray[Any]]
 """Image id to label image (H, W); may read each image when it is asked for."""
 
 
 def evaluate_sources(
-    pred: Labels,
-    truth: Labels,
+    pred: LabelsById,
+    truth: LabelsById,
     *,
     groups: Mapping[str, str] | None = None,
     resamples: int = 1000,
@@ -103,7 +103,7 @@ def _unnumbered(seen: Mapping[str, tuple[Ids, Ids]]) -> tuple[str, ...]:
     )
 
 
-def _as_empty(true: Labels, image_id: str) -> list[ImageScore]:
+def _as_empty(true: LabelsById, image_id: str) -> list[ImageScore]:
     """Score an image as one in which nothing was found; not at all where its truth is at fault."""
     try:
         labels = true[image_id]

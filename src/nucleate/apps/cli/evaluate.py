@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from nucleate.report.html import Case
     from nucleate.score.scores import Scores
-    from nucleate.score.sources import Labels
+    from nucleate.score.sources import LabelsById
 
 __all__ = ["evaluate"]
 
@@ -144,7 +144,7 @@ def _groups(path: Path) -> dict[str, str]:
     return {image_id: row["mosaic"] for image_id, row in read_table(path, ("mosaic",)).items() if row["mosaic"]}
 
 
-def _cases(scores: Scores, images: Path, *, predicted: Labels, true: Labels) -> Iterator[Case]:
+def _cases(scores: Scores, images: Path, *, predicted: LabelsById, true: LabelsById) -> Iterator[Case]:
     """Give the worst images of which there is a picture on the grid of the labels."""
     import numpy as np
 
