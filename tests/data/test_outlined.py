@@ -25,7 +25,7 @@ from nucleate.errors import DataError
 from nucleate.export.coco import Picture, join_coco, write_coco
 from nucleate.export.geojson import write_geojson
 from nucleate.export.imagej_roi import write_rois
-from nucleate.export.shapes import positions, shapes
+from nucleate.export.shapes import positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,19 +180,6 @@ def test_our_exports_come_back(tmp_path_factory: pytest.TempPathFactory, labels:
     }
     for name, regions in found.items():
         assert np.array_equal(paint_regions(regions, shape), labels), name
-
-
-@given(label_images())
-@settings(max_examples=25, deadline=None)
-def test_xml_comes_back(labels: NDArray[np.int32]) -> None:
-    pieces = [piece[0].tolist() for one in shapes(labels) for piece in one.pieces if len(piece) == 1]
-    kept = np.zeros_like(labels)
-    shape = (labels.shape[0], labels.shape[1])
-    for number, region in enumerate(xml_regions(_xml(pieces), "x.xml", shape=shape), start=1):
-        rows, cols = region.mask.shape
-        kept[region.top : region.top + rows, region.left : region.left + cols][region.mask] = number
-    assert len(pieces) == len(np.unique(kept[kept > 0]))
-    assert ((kept == 0) | (labels > 0)).all()
 
 
 def test_of_a_qupath_cell_the_nucleus_is_taken() -> None:

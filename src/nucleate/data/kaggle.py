@@ -86,7 +86,8 @@ def find_entries(source: Source) -> list[KaggleEntry]:
             continue
         named = any(image_id in {picture_id(name), PurePosixPath(name).stem} for name in names)
         if len(names) > 1:
-            crowded = str(PurePosixPath(folder, "images")) if found or named else crowded
+            if found or named:
+                crowded = str(PurePosixPath(folder, "images"))
             continue
         is_pair = not {*map(_bare, names)}.isdisjoint(map(_bare, found))  # the mask is called as the picture
         if not named and (is_pair or not found):

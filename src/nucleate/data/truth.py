@@ -83,13 +83,13 @@ def read_pair(pred: LabelsAt, truth: LabelsAt, *, images: Path | str | None = No
     true = _find(truth)
     found = _find(pred, like=true, predicted=True)
     true, found = _stacked(true, like=found), _stacked(found, like=true)
-    alone = len(found) == len(true) == 1 and _is_alone(pred) and _is_alone(truth)
-    ids = [*true] if alone else _in_words_of(true, [*found])
+    lone = len(found) == len(true) == 1 and _is_lone(pred) and _is_lone(truth)
+    ids = [*true] if lone else _in_words_of(true, [*found])
     predicted = dict(zip(ids, found.values(), strict=True))
     return _label_map(predicted, images=images, other=true), _label_map(true, images=images, other=predicted)
 
 
-def _is_alone(given: LabelsAt) -> bool:
+def _is_lone(given: LabelsAt) -> bool:
     """Tell whether a side is one label image or the outlines of one, not a table or an archive, which name theirs."""
     if not isinstance(given, str | Path):
         return isinstance(given, np.ndarray)

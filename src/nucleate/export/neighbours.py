@@ -10,10 +10,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.spatial import KDTree
 
-__all__ = ["NEAR", "NEIGHBOUR_COLUMNS", "neighbour_columns", "touching"]
+__all__ = ["NEIGHBOUR_COLUMNS", "neighbour_columns", "touching"]
 
-NEAR = 3.0
-"""How far away a neighbour may be, in diameters of the nucleus itself."""
+_NEAR = 3.0  # how far away a neighbour may be, in diameters of the nucleus itself
 
 NEIGHBOUR_COLUMNS = ("neighbors_touching", "neighbors_near", "nearest_neighbor_px", "nearest_neighbor_um")
 """What `neighbour_columns` measures: it depends on which other nuclei there are."""
@@ -52,7 +51,7 @@ def neighbour_columns(
         none, alone = np.zeros(len(centres), np.int64), np.full(len(centres), np.nan)
         return dict(zip(NEIGHBOUR_COLUMNS, (touches, none, alone, alone), strict=True))
     tree = KDTree(centres)
-    near = np.asarray(tree.query_ball_point(centres, NEAR * diameters, return_length=True), np.int64) - 1
+    near = np.asarray(tree.query_ball_point(centres, _NEAR * diameters, return_length=True), np.int64) - 1
     pixels = _nearest(tree)
     square = size[0] == size[1] or np.isnan(size).any()
     microns = pixels * size[0] if square else _nearest(KDTree(centres * np.asarray(size)))
