@@ -49,11 +49,7 @@ def histogram(
     if not known.size:
         return ""
     low, high = bounds or (float(known.min()), float(np.percentile(known, 99.5)))
-    if whole:
-        width = max(1, math.ceil((high - low + 1) / _BARS))
-        edges = low - 0.5 + width * np.arange(math.ceil((high - low + 1) / width) + 1)
-    else:
-        edges = np.linspace(low, high if high > low else low + 1, _BARS + 1)
+    edges = _edges(low, high, whole=whole)
     counts = np.histogram(np.clip(known, edges[0], edges[-1]), edges)[0]
     most = max(int(counts.max()), 1)
 
@@ -86,3 +82,11 @@ def histogram(
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label)}" font-size="11" '
         f'fill="currentColor">{bars}{line}{axis}{ticks}{heights}{named}</svg>'
     )
+
+
+def _edges(low: float, high: float, *, whole: bool) -> NDArray[np.float64]:
+    """Give the edges of the bars; of counts each lies between two whole numbers."""
+    if not whole:
+        return np.linspace(low, high if high > low else low + 1, _BARS + 1)
+    width = max(1, math.ceil((high - low + 1) / _BARS))
+    return low - 0.5 + width * np.arange(math.ceil((high - low + 1) / width) + 1.0)

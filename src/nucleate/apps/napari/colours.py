@@ -7,17 +7,17 @@ from nucleate.core.image import DNA_NAMES
 __all__ = ["colormaps_of"]
 
 _KNOWN = {
+    "magenta": ("cy5", "633", "640", "647", "far-red", "far red", "farred", "infrared", "draq7", "magenta"),
     "blue": (*DNA_NAMES, "bfp", "cerulean", "alexa 350", "alexa350", "blue"),
+    "gray": ("bright", "phase", "dic", "trans", "bf"),
     "green": ("gfp", "fitc", "488", "yfp", "green", "venus", "neongreen", "fluo-4", "calcein"),
     "red": ("rfp", "cherry", "tritc", "cy3", "555", "561", "568", "594", "red", "tomato", "rhodamine"),
-    "magenta": ("cy5", "633", "640", "647", "far-red", "far red", "farred", "infrared", "draq7", "magenta"),
     "cyan": ("cyan", "cfp"),
     "yellow": ("yellow",),
-    "gray": ("bright", "phase", "dic", "trans", "bf"),
 }
-"""Colormap -> parts of the names of channels that have it; the first that fits counts."""
+"""Colormap -> parts of the names of channels that have it; the first that fits counts: "far red" is not red, and
+"brightfield" not what it may stand beside."""
 
-_ORDER = ("magenta", "blue", "gray")  # "far red" is not red, and "brightfield" not what it may stand beside
 _FREE = ("green", "magenta", "cyan", "yellow", "red", "blue")
 
 
@@ -52,5 +52,4 @@ def colormaps_of(names: tuple[str, ...], count: int) -> list[str]:
 
 def _by_name(name: str) -> str | None:
     lower = name.lower()
-    ordered = [*_ORDER, *(colour for colour in _KNOWN if colour not in _ORDER)]
-    return next((colour for colour in ordered if any(part in lower for part in _KNOWN[colour])), None)
+    return next((colour for colour, parts in _KNOWN.items() if any(part in lower for part in parts)), None)

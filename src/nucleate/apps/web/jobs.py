@@ -239,29 +239,31 @@ class Worker:
         job.state = "loading"
         segmenter = self._segmenter(job.choices)
         settings = batch_settings(job.choices, self._machine, segmenter=segmenter, told="")
-        job.folder = results_folder(self._machine.output, settings.fingerprint())
+        job.folder = folder = results_folder(self._machine.output, settings.fingerprint())
         settings.record["command"] = job.command(self._machine)
         job.state, job.started = "running", time.monotonic()
         by_key = {entry.source.key: entry.number for entry in job.entries}
 
         def notify(report: Report) -> None:
+            outcome = report.outcome
             job.done, job.part = report.done, None
-            job.failed += report.outcome.status == "failed"
+            job.failed += outcome.status == "failed"
             job.fresh += not report.resumed
-            self._note(by_key[report.outcome.source], report, job=job)
+            results = {"finished": Finished(outcome, folder, job.choices)} if outcome.status == "ok" else {}
+            self._store.change(by_key[outcome.source], status=outcome.status, error=outcome.error, **results)
             self._begin(job, settings.at_once)
 
         self._begin(job, settings.at_once)
 
         with tempfile.TemporaryDirectory(prefix="nucleate-", dir=self._scratch, ignore_cleanup_errors=True) as scratch:
-            bench = WorkBench(segmenter, settings, output=job.folder, scratch=Path(scratch))
+            bench = WorkBench(segmenter, settings, output=folder, scratch=Path(scratch))
             self._crew = crew = ThreadCrew(bench, at_once=min(settings.at_once, len(job.entries)))
             if job.stopping:  # before there was anyone to be told
                 crew.interrupt()
             try:
                 summary = run_batch(
                     [entry.source for entry in job.entries],
-                    job.folder,
+                    folder,
                     segmenter=segmenter,
                     settings=settings,
                     notify=notify,
@@ -278,15 +280,6 @@ class Worker:
             now = self._store.get(entry.number)
             if now is not None and now.status == "waiting":
                 self._store.change(entry.number, status="running")
-
-    def _note(self, number: int, report: Report, *, job: Job) -> None:
-        outcome = report.outcome
-        assert job.folder is not None
-        if outcome.status == "ok":
-            finished = Finished(outcome, job.folder, job.choices)
-            self._store.change(number, status="ok", error="", finished=finished)
-        else:
-            self._store.change(number, status="failed", error=outcome.error)
 
     def _segmenter(self, choices: Choices) -> Segmenter:
         wanted = choices.of_segmenter(self._machine)
