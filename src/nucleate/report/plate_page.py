@@ -94,10 +94,9 @@ def _edges(screen: Screen) -> str:
     for name, found in screen.edges.items():
         # A share of a share says little where the inside has next to none, and nothing where it has none.
         plain = is_share(name) or not np.isfinite(found.relative)
-        form = f"{found.difference:+.3f}" if plain else f"{found.relative:+.1%}"
-        share = form if np.isfinite(found.difference) else shown(np.nan)
-        p = shown(found.p)
-        rows.append([screen.tables.headings[name], share, p, f"{found.rim} / {found.inside}"])
+        difference = f"{found.difference:+.3f}" if plain else f"{found.relative:+.1%}"
+        known = difference if np.isfinite(found.difference) else shown(np.nan)
+        rows.append([screen.tables.headings[name], known, shown(found.p), f"{found.rim} / {found.inside}"])
     who = "negative controls" if screen.edge_of == "negative" else "samples"
     note = f"Median of the {who} on the rim of the plate against those inside; p of the Mann-Whitney test."
     if screen.edge_of != "negative":

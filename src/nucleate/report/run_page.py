@@ -123,33 +123,34 @@ def choose_images(run: Run) -> dict[str, list[str]]:
     done = np.flatnonzero(run.done)
     if not done.size:
         return {"typical": [], "odd": [], "unsure": []}
-    distance = np.zeros(done.size)
-    for values in (
-        np.log1p(run.images["nuclei"][done]),
-        np.log1p(run.images["median_area_px"][done]),
-        run.images["confidence"][done],
-    ):
-        known = np.isfinite(values)
-        if not known.any():
-            continue
-        away = np.abs(values - np.median(values[known]))
-        unit = float(np.median(away[known])) or float(away[known].max()) or 1.0
-        # An image without nuclei has no area: as odd as the oddest.
-        distance += np.where(known, away, away[known].max()) / unit
-    names = run.images["image"]
-    confidence = np.nan_to_num(run.images["confidence"][done], nan=np.inf)
+    nuclei, area, confidence = (run.images[name][done] for name in ("nuclei", "median_area_px", "confidence"))
+    distance = _distances(np.log1p(nuclei)) + _distances(np.log1p(area)) + _distances(confidence)
     ranked = {
-        "unsure": done[np.argsort(confidence, kind="stable")][: int(np.isfinite(confidence).sum())],
-        "odd": done[np.argsort(-distance, kind="stable")],
         "typical": done[np.argsort(distance, kind="stable")],
+        "odd": done[np.argsort(-distance, kind="stable")],
+        "unsure": done[np.argsort(confidence, kind="stable")][: int(np.isfinite(confidence).sum())],
     }
+    names = run.images["image"]
     share = max(1, min(_SHOWN_IMAGES, done.size // 3))
     chosen: dict[str, list[str]] = {}
     taken: set[str] = set()
-    for kind in ("typical", "odd", "unsure"):
-        chosen[kind] = [name for name in names[ranked[kind]] if name not in taken][:share]
+    for kind, images in ranked.items():
+        chosen[kind] = [name for name in names[images] if name not in taken][:share]
         taken.update(chosen[kind])
     return chosen
+
+
+def _distances(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Tell how far values lie from their median, in units of the median distance.
+
+    One that is not known lies as far as the furthest: an image without nuclei has no area.
+    """
+    known = np.isfinite(values)
+    if not known.any():
+        return np.zeros(values.size)
+    away = np.abs(values - np.median(values[known]))
+    unit = float(np.median(away[known])) or float(away[known].max()) or 1.0
+    return np.where(known, away, away[known].max()) / unit
 
 
 def run_page(run: Run, *, title: str | None = None, notes: Sequence[str] = ()) -> str:
