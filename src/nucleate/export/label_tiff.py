@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from nucleate.core.bands import Labels
 
-__all__ = ["label_type", "pages", "write_labels"]
+__all__ = ["label_type", "pages", "parts_of", "write_labels"]
 
 _STRIP_BYTES = 1 << 18
 _TILE = 512
@@ -77,7 +77,7 @@ def write_labels(
 def label_type(labels: Labels) -> tuple[np.dtype[Any], int]:
     """Choose uint16, or uint32 when an id is above 65535, and tell the highest id."""
     planes = [PlaneOf(labels, at) for at in places_of(labels)]
-    highest = max((int(part.max(initial=0)) for plane in planes for part in _parts(plane)), default=0)
+    highest = max((int(part.max(initial=0)) for plane in planes for part in parts_of(plane)), default=0)
     return np.dtype(np.uint16 if highest <= 65535 else np.uint32), highest
 
 
@@ -103,7 +103,8 @@ def pages(labels: Labels, dtype: np.dtype[Any]) -> dict[str, Any]:
     return options | {"data": _strips(labels, dtype, rows=rows), "rowsperstrip": rows, "bigtiff": False}
 
 
-def _parts(plane: PlaneOf) -> Iterator[NDArray[Any]]:
+def parts_of(plane: PlaneOf) -> Iterator[NDArray[Any]]:
+    """Read a plane of labels band by band."""
     for rows in bands_of(plane.shape):
         yield plane[rows, slice(0, plane.shape[1])]
 
@@ -112,7 +113,7 @@ def _strips(labels: Labels, dtype: np.dtype[Any], *, rows: int) -> Iterator[byte
     for at in places_of(labels):
         # Bands need not end where strips do.
         rest = np.empty((0, labels.shape[-1]), dtype)
-        for part in _parts(PlaneOf(labels, at)):
+        for part in parts_of(PlaneOf(labels, at)):
             rest = np.concatenate([rest, part.astype(dtype)])
             whole = len(rest) // rows * rows
             for top in range(0, whole, rows):

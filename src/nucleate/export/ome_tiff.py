@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
-from nucleate.core.bands import PlaneOf, bands_of, places_of
+from nucleate.core.bands import PlaneOf, places_of
 from nucleate.core.files import atomic_path
-from nucleate.export.label_tiff import label_type, pages
+from nucleate.export.label_tiff import label_type, pages, parts_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,6 @@ def write_ome_labels(
 def _hash(labels: Labels, dtype: np.dtype[Any]) -> str:
     digest = hashlib.sha256()
     for at in places_of(labels):
-        plane = PlaneOf(labels, at)
-        for rows in bands_of(plane.shape):
-            digest.update(np.ascontiguousarray(plane[rows, slice(0, plane.shape[1])], dtype).data)
+        for part in parts_of(PlaneOf(labels, at)):
+            digest.update(np.ascontiguousarray(part, dtype).data)
     return digest.hexdigest()
