@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,25 +116,24 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
             found = replace(found, labels=view.from_layer(found.labels, picture))
         labels = view.from_layer(labels, picture)
         images = self._images(chosen, view)
-        folder, name = Path(str(self._folder.value)).expanduser(), str(self._name.value)
-        exports, overwrite = tuple(self._exports.value), bool(self._replace.value)
-        if not exports:
+        if not self._exports.value:
             raise UsageError("no files are chosen; choose at least one kind")
+        folder = Path(str(self._folder.value)).expanduser()
+        save = partial(
+            save_nuclei,
+            labels,
+            together(images),
+            folder=folder,
+            name=str(self._name.value),
+            exports=tuple(self._exports.value),
+            found=found,
+            channel=0 if len(images) > 1 else None,
+            replace=bool(self._replace.value),
+        )
 
         def steps() -> Generator[None, None, tuple[Segmentation, Path]]:
             yield
-            channel = 0 if len(images) > 1 else None
-            saved = save_nuclei(
-                labels,
-                together(images),
-                folder=folder,
-                name=name,
-                exports=exports,
-                found=found,
-                channel=channel,
-                replace=overwrite,
-            )
-            return saved, folder
+            return save(), folder
 
         return steps
 
