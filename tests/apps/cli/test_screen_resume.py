@@ -243,10 +243,9 @@ def test_channels_of_one_file_keep_their_names(tmp_path: Path, capsys: pytest.Ca
     assert len(nuclei) == 4
     assert all(float(row["mean_intensity_p53"]) < 500 < 2900 < float(row["mean_intensity_DAPI"]) for row in nuclei)
     assert "positive_fraction_p53" in rows_of(tmp_path / "out" / "wells.csv")[0]
-    leave(*call, "--resume", code=2)
-    assert "made with --channels 0=p53,1=DAPI, got 0=0,1=1; give that" in capsys.readouterr().err
-    leave(*call, "--channels", "0=DAPI,1=p53", "--resume", code=2)
-    assert "made with --channels 0=p53,1=DAPI, got 0=DAPI,1=p53; give that" in capsys.readouterr().err
+    for words, got in ([], "0=0,1=1"), (["--channels", "0=DAPI,1=p53"], "0=DAPI,1=p53"):
+        leave(*call, *words, "--resume", code=2)
+        assert f"made with --channels 0=p53,1=DAPI, got {got}; give that" in capsys.readouterr().err
     leave(*call, "--channels", "0=p53,1=DAPI", "--resume")
 
 
@@ -258,9 +257,7 @@ def test_names_the_other_way_round_are_refused(tmp_path: Path, capsys: pytest.Ca
     assert "made with --channels 1=DAPI,2=GFP, got 1=GFP,2=DAPI; give that" in capsys.readouterr().err
 
 
-def test_a_first_file_that_is_damaged_does_not_end_the_screen(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_first_file_does_not_end_the_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("A01_1", "A01_2", "A02_1"):
         _draw_two(tmp_path / "p" / f"{name}.tif", 2)
     first = tmp_path / "p" / "A01_1.tif"
@@ -308,8 +305,7 @@ def test_a_measure_has_one_name_when_a_channel_has_joined(tmp_path: Path, export
 
 def test_a_plate_that_moved_is_not_done_again(screened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {name: (screened / "out" / name).read_bytes() for name in ("wells.csv", "nuclei.csv")}
-    (screened / "p").rename(screened / "elsewhere")
-    words = [str(word).replace(f"{screened}/p", f"{screened}/elsewhere") for word in _call(screened)]
+    words = _moved(screened, "elsewhere")
     monkeypatch.delattr(OtsuSegmenter, "segment")
     leave(*words, "--resume", "--quiet")
     assert {name: (screened / "out" / name).read_bytes() for name in before} == before
