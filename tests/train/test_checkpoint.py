@@ -1,18 +1,16 @@
-"""The files of networks and runs: equal ones have equal bytes, and those of older versions are read."""
+"""The files of networks and runs: equal ones have equal bytes."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from nucleate.errors import OutputError
+from nucleate.errors import ModelError, OutputError
 from nucleate.nets.build import NetConfig, build
-from nucleate.train.checkpoint import facts_of_state, load_network, load_state, save_network, save_state
+from nucleate.train.checkpoint import facts_of_state, load_network, load_state, save_network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,21 +29,15 @@ def test_equal_networks_have_equal_bytes(tmp_path: Path) -> None:
     assert load_network(path)[1:] == (NETWORK, FACTS)
 
 
-def test_files_of_older_versions_are_read(tmp_path: Path) -> None:
-    module = build(NETWORK)
-    parts = (module, None, torch.optim.AdamW(module.parameters()))
-    net, state = tmp_path / "net.safetensors", tmp_path / "state.safetensors"
-    save_network(net, module, config=NETWORK)
-    save_state(state, parts, facts={})
-    save_file(load_file(net), net, {"network": json.dumps(NETWORK.to_dict()), "facts": json.dumps(FACTS)})
-    save_file(load_file(state), state, {"facts": json.dumps(FACTS)})
-    again, network, facts = load_network(net)
-    assert (network, facts) == (NETWORK, FACTS)
-    assert all(torch.equal(value, again.state_dict()[name]) for name, value in module.state_dict().items())
-    assert facts_of_state(state) == FACTS
-    load_state(state, parts)
-    with safe_open(state, "pt") as stream:
-        assert list(stream.metadata()) == ["facts"]
+def test_what_is_no_file_of_ours_is_told(tmp_path: Path) -> None:
+    module, path = build(NETWORK), tmp_path / "net.safetensors"
+    save_file(module.state_dict(), path, {"network": "{}"})
+    with pytest.raises(ModelError, match="holds no network of nucleate"):
+        load_network(path)
+    with pytest.raises(ModelError, match="not the state of a run"):
+        facts_of_state(path)
+    with pytest.raises(ModelError, match="not the state of this run"):
+        load_state(path, (module, None, torch.optim.AdamW(module.parameters())))
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path) -> None:

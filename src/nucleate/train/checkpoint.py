@@ -123,10 +123,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _header(stream: Any) -> dict[str, Any]:  # noqa: ANN401 - safetensors ships no types
-    texts = stream.metadata() or {}
-    if _HEADER in texts:
-        return dict(json.loads(texts[_HEADER]))
-    return {name: json.loads(text) for name, text in texts.items()}  # a file of an older version
+    return dict(json.loads((stream.metadata() or {})[_HEADER]))
 
 
 @contextlib.contextmanager
