@@ -65,8 +65,9 @@ def test_a_stack_at_hand_is_compared_plane_by_plane_as_one_in_a_file_is(tmp_path
     stack = np.stack([LABELS, LABELS[::-1], LABELS.T, LABELS])
     through = stack + 2 * np.arange(4)[:, None, None] * (stack > 0)
     tifffile.imwrite(tmp_path / "a.tif", stack.astype(np.uint16), photometric="minisblack", metadata={"axes": "ZYX"})
+    np.save(tmp_path / "a.npy", stack)
     for pred in (through, through.reshape(2, 2, 24, 24)):
-        for truth in (stack, tmp_path / "a.tif", {"a": stack}):
+        for truth in (stack, tmp_path / "a.tif", tmp_path / "a.npy", {"a": stack}):
             scores = nucleate.evaluate({"a": pred} if isinstance(truth, dict) else pred, truth)
             assert (scores.kaggle, scores.nuclei_true) == (1.0, 8)
 

@@ -152,10 +152,8 @@ def decode_label_planes(data: bytes, name: str) -> NDArray[np.int32]:
     DataError
         As `stored_labels`, but for stacks along depth or time.
     """
-    planes = None
-    if data.startswith(_TIFF):
-        with _decoding(name):
-            planes = _tiff_planes(data, name)
+    with _decoding(name):
+        planes = _planes(data, name)
     if planes is None:
         return decode_labels(data, name)
     return number_planes(_whole_numbers(planes, name))
@@ -281,8 +279,13 @@ def _tiff(data: bytes, name: str) -> NDArray[Any]:
     return pixels
 
 
-def _tiff_planes(data: bytes, name: str) -> NDArray[Any] | None:
-    """Decode a stack along depth, time or files, (N, H, W); None if it is none."""
+def _planes(data: bytes, name: str) -> NDArray[Any] | None:
+    """Decode a stack along depth, time or files, (..., H, W); None if it is none."""
+    if data.startswith(_NPY):
+        stored = _by_format(data, name)
+        return stored if stored.ndim > 2 and stored.shape[-1] > 4 and stored.size else None
+    if not data.startswith(_TIFF):
+        return None
     with _opened_tiff(data) as tiff:
         series = tiff.series[0]
         alike = [one for one in tiff.series if (one.shape, one.dtype) == (series.shape, series.dtype)]
