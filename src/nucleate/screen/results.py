@@ -282,13 +282,13 @@ def _write_nuclei(output: Path, screen: Screen, *, record: ScreenRecord) -> None
         joined = zip((row for row in reader if row[image] in names), places, marks, strict=True)
         rows = ([*map(_cell, own), *row, *map(_cell, seen)] for row, own, seen in joined)
         write_rows(output / "nuclei.csv", rows, header=[*place, *header, *flags])
-        others = reader.line_num - 1 > len(table["image"])
+        has_more = reader.line_num - 1 > len(table["image"])  # of fields that left the plate
     for export, ending, write, extend in _COPIES:
         source = folder / f"measurements{ending}"
         if not source.exists():
             continue
         with tempfile.TemporaryDirectory() as scratch:
-            if others:
+            if has_more:
                 source = Path(scratch) / source.name
                 parts = [part for name in names for part in files_of(folder, name, exports=[export])]
                 write(source, parts)

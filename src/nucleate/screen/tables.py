@@ -257,12 +257,8 @@ def build_tables(
     negative = np.array([content.role == "negative" for content in inside], bool)
     from_controls = negative[table["well_index"]]
     reference = reference_of({name: values[from_controls] for name, values in table.items()})
-    table |= classify(table, reference)
-    intensities = {channel: np.asarray(table[f"mean_intensity_{channel}"], np.float64) for channel in markers}
-    thresholds = {channel: positive_threshold(values[from_controls]) for channel, values in intensities.items()}
-    for channel, values in intensities.items():
-        known = np.isfinite(values) & np.isfinite(thresholds[channel])
-        table[f"positive_{channel}"] = np.where(known, values > thresholds[channel], np.nan)
+    thresholds = {channel: positive_threshold(_means(table, channel)[from_controls]) for channel in markers}
+    table |= classify(table, reference) | _positive(table, thresholds)
     rows, columns = np.array([well_place(well) for well in wells], dtype=np.int64).reshape(-1, 2).T + 1
     finished = np.bincount(well_of_field, minlength=len(wells))
     of_wells = summarise(table, table["well_index"], count=len(wells), markers=markers, least=least)
@@ -283,6 +279,20 @@ def build_tables(
         **summarise(table, owner, count=len(done), markers=markers),
     }
     return Tables(table, by_field, by_well, reference, thresholds)
+
+
+def _means(table: Mapping[str, NDArray[Any]], channel: str) -> NDArray[np.float64]:
+    return np.asarray(table[f"mean_intensity_{channel}"], np.float64)
+
+
+def _positive(table: Mapping[str, NDArray[Any]], thresholds: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
+    """Tell which nuclei are positive in each channel: 1, 0, or NaN where that is not known."""
+    found = {}
+    for channel, threshold in thresholds.items():
+        values = _means(table, channel)
+        known = np.isfinite(values) & np.isfinite(threshold)
+        found[f"positive_{channel}"] = np.where(known, values > threshold, np.nan)
+    return found
 
 
 def summarise(
@@ -327,6 +337,6 @@ def summarise(
         found[name] = np.array([middle(g) if len(g) >= max(least, 1) else np.nan for g in finite], np.float64)
     found["whole_nuclei"] = np.bincount(owner[whole], minlength=count)
     for channel in markers:
-        seen = np.isfinite(np.asarray(table[f"mean_intensity_{channel}"], np.float64))
+        seen = np.isfinite(_means(table, channel))
         found[f"nuclei_{channel}"] = np.bincount(owner[seen], minlength=count)
     return found

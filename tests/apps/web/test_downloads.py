@@ -40,12 +40,16 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
         picture[5:15, 5:20] = 200
         Image.fromarray(picture).save(tmp_path / f"f{number}.png")
         made.open(str(tmp_path / f"f{number}.png"))
-    job = made.run(None, Choices())
+    _run(made)
+    yield made
+    made.close()
+
+
+def _run(desk: Desk, *numbers: int, **chosen: Any) -> None:  # noqa: ANN401 - of `Choices`
+    job = desk.run(numbers or None, Choices(**chosen))
     while job.state not in {"done", "failed"}:
         time.sleep(0.01)
     assert job.state == "done"
-    yield made
-    made.close()
 
 
 def _written(folder: Path) -> int:
@@ -106,9 +110,7 @@ def test_regions_lie_in_their_frame_after_depth_is_gone(desk: Desk, tmp_path: Pa
     pixels[1, 2, 10:18, 5:13] = 200
     tifffile.imwrite(tmp_path / "tz.tif", pixels, imagej=True, metadata={"axes": "TZYX"})
     (number,) = desk.open(str(tmp_path / "tz.tif"))
-    job = desk.run([number], Choices(project="max"))
-    while job.state not in {"done", "failed"}:
-        time.sleep(0.01)
+    _run(desk, number, project="max")
     _, one = desk.prepare([number], ["imagej"])
     assert one.alone is not None
     rois: Any = roifile.roiread(one.alone)

@@ -62,13 +62,9 @@ class Kept(Generic[_Value]):
             with self._lock:
                 if key in self._values:  # another thread has made it meanwhile
                     return self._used(key)
-            gone: list[_Value] = []
             try:
                 value = make()
-                with self._lock:
-                    gone += [self._values.pop(key)] if key in self._values else []
-                    self._values[key] = value
-                    gone += [self._values.popitem(last=False)[1] for _ in range(len(self._values) - self._most)]
+                gone = self._keep(key, value)
             finally:
                 with self._lock:
                     self._making.pop(key, None)
@@ -79,6 +75,13 @@ class Kept(Generic[_Value]):
     def _used(self, key: Hashable) -> _Value:
         self._values.move_to_end(key)
         return self._values[key]
+
+    def _keep(self, key: Hashable, value: _Value) -> list[_Value]:
+        """Keep a value, and give those that go."""
+        with self._lock:
+            gone = [self._values.pop(key)] if key in self._values else []
+            self._values[key] = value
+            return gone + [self._values.popitem(last=False)[1] for _ in range(len(self._values) - self._most)]
 
     def clear(self) -> None:
         """Let go of all."""
