@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,10 +69,7 @@ def write_pictures(folder: Path) -> tuple[list[Path], dict[str, NDArray[Any]]]:
 def _is_there(file: Path, wanted: NDArray[Any]) -> bool:
     if not file.exists():
         return False
-    try:
-        same = np.array_equal(read_image(file).pixels, wanted)
-    except NucleateError:
-        same = False
-    if not same:
-        raise UsageError(f"{file} is another picture than the sample of that name; choose another output folder")
-    return True
+    with contextlib.suppress(NucleateError):
+        if np.array_equal(read_image(file).pixels, wanted):
+            return True
+    raise UsageError(f"{file} is another picture than the sample of that name; choose another output folder")

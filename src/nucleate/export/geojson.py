@@ -70,11 +70,8 @@ def _feature(shape: Shape, place: Position | None, *, values: dict[str, Any]) ->
     }
     if place is not None:
         geometry["plane"] = {"c": place.c, "z": place.z, "t": place.t}
-    known = {name: _short(value) for name, value in values.items() if math.isfinite(value)}
+    # As in measurements.csv: a file of full float64 would be twice as long.
+    short = {name: value if isinstance(value, int) else float(number_text(value)) for name, value in values.items()}
+    known = {name: value for name, value in short.items() if math.isfinite(value)}
     properties = {"objectType": "detection", "name": str(shape.label), "measurements": known}
     return {"type": "Feature", "geometry": geometry, "properties": properties}
-
-
-def _short(value: float) -> float:
-    # As in measurements.csv: a file of full float64 would be twice as long.
-    return value if isinstance(value, int) else float(number_text(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -200,9 +201,7 @@ def summarise(
     named = groups or {}
     units = [("group", named[s.image_id]) if s.image_id in named else ("image", i) for i, s in enumerate(per_image)]
 
-    def score(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        return _scores_of(table, weights)
-
+    score = partial(_scores_of, table)
     names = (*SCORE_NAMES, *(f"ap {key}" for key in AP_KEYS))
     values = dict(zip(names, score(np.ones((1, len(table))))[0].tolist(), strict=True))
     bounds = interval(score, units, resamples=resamples, seed=seed)
