@@ -72,6 +72,12 @@ def test_a_stack_at_hand_is_compared_plane_by_plane_as_one_in_a_file_is(tmp_path
             assert (scores.kaggle, scores.nuclei_true) == (1.0, 8)
 
 
+def test_colours_at_hand_are_no_stack() -> None:
+    for colours in (LABELS[..., None], np.stack([LABELS] * 3, axis=-1)):
+        with pytest.raises(DataError, match=r"no label image: got shape \(24, 24, \d\); give \(H, W\)"):
+            nucleate.evaluate(colours, colours)
+
+
 @pytest.mark.parametrize("labels", [LABELS.astype(float), -LABELS, -np.stack([LABELS] * 2)])
 def test_what_is_no_label_image_is_told_what_one_is(labels: NDArray[Any]) -> None:
     with pytest.raises(DataError, match=r"got dtype .*; give an integer dtype with 0 for background and ids from 1"):

@@ -9,7 +9,6 @@ import zipfile
 from time import process_time
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 import tifffile
 from tests.io.ome_sets import write_set
@@ -126,11 +125,19 @@ def test_one_picture_of_a_file_does_not_count_another_twice(tmp_path: Path, capl
     path = tmp_path / "two.ome.tif"
     with tifffile.TiffWriter(path, ome=True) as writer:
         for name in "AB":
-            writer.write(np.zeros((20, 30), np.uint8), metadata={"Name": name})
+            writer.write(spots(count=1 + (name == "B")), metadata={"Name": name})
     go(path, tmp_path / "out")
     path.rename(tmp_path / "new.ome.tif")
     go(tmp_path / "new.ome.tif#1", tmp_path / "out", resume=True)
-    assert (_images(tmp_path / "out"), caplog.text) == (["two_B", "two_A"], "")
+    assert _images(tmp_path / "out") == ["new_B", "two_A", "two_B"]
+    assert "kept what was written of two_B: other" in caplog.text
+
+
+def test_pictures_without_nuclei_do_not_count_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for day in ("one", "two"):
+        save(tmp_path / day / f"empty_{day}.png", spots(count=0))
+        go(tmp_path / day, tmp_path / "out", resume=day == "two")
+    assert (_images(tmp_path / "out"), caplog.text) == (["empty_two", "empty_one"], "")
 
 
 def test_a_file_that_came_to_its_set_is_said_to_count_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -209,7 +216,7 @@ def test_a_file_that_has_more_pictures_now_is_said_to_count_twice(
     for count in (1, 3):
         with tifffile.TiffWriter(path, ome=True) as writer:
             for name in "ABC"[:count]:
-                writer.write(np.zeros((20, 30), np.uint8), metadata={"Name": name})
+                writer.write(spots(count=1), metadata={"Name": name})
         go(path.parent, tmp_path / "out", resume=True)
     assert _images(tmp_path / "out") == ["grown_A", "grown_B", "grown_C", "grown.ome"]
     assert "kept what was written of grown.ome" in caplog.text

@@ -53,6 +53,15 @@ def test_a_field_of_an_ome_zarr_plate_stays_in_its_file(tmp_path: Path) -> None:
             assert opened.channel(1).read(slice(0, 1), slice(0, 1)).tolist() == [[number]]
 
 
+def test_grey_files_keep_the_name_of_their_channel(tmp_path: Path) -> None:
+    for well, name in zip(WELLS, ("DAPI", "Hoechst"), strict=True):
+        picture, metadata = np.ones((5, 6), np.uint16), {"Channel": {"Name": [name]}}
+        tifffile.imwrite(tmp_path / f"{well}.ome.tif", picture, metadata=metadata)
+    plate = read_plate(tmp_path, pattern="{well}")
+    assert nuclear_channel(plate, "DAPI") == "DAPI"
+    assert [one.read(tmp_path).channel_names for one in field_sources(plate)] == [("DAPI",), ("Hoechst",)]
+
+
 def test_channels_in_one_file_are_named_anew(tmp_path: Path) -> None:
     pixels = np.arange(60, dtype=np.uint16).reshape(2, 5, 6)
     for well in ("A01", "A02"):
@@ -80,7 +89,7 @@ def test_fields_of_other_channels_than_the_first_are_refused(tmp_path: Path, nam
         assert second.read(tmp_path).channel_names == names
         return
     has = ", ".join(names if len(names) > 1 else ()) or "none"
-    with pytest.raises(InputError, match=f"A02_f01 .*: has the channels {has}, the first field DAPI, GFP; make them"):
+    with pytest.raises(InputError, match=f"A02_f01 .*: has the channels {has}, the plate DAPI, GFP; make them"):
         second.read(tmp_path)
     with pytest.raises(InputError, match="has the channels"), second.open(tmp_path):
         pass

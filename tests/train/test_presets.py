@@ -66,8 +66,9 @@ def test_a_run_keeps_its_precision_on_another_machine(tmp_path: Path, monkeypatc
     assert for_machine(asked, "cpu", begun=tmp_path).precision == "float32"
 
 
-def test_a_file_says_all_itself(tmp_path: Path) -> None:
+def test_a_file_says_all_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "own.toml"
     path.write_text("epochs = 7\n", encoding="utf-8")
-    settings = settings_from(path, ["lr=0.5"])
+    monkeypatch.setattr("nucleate.train.device.best_precision", lambda device: "bfloat16")
+    settings = for_machine(settings_from(path, ["lr=0.5"]), "cuda", config=path)
     assert (settings.epochs, settings.lr, settings.precision, settings.network.name) == (7, 0.5, "float32", "unet")

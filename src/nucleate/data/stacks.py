@@ -11,7 +11,7 @@ from nucleate.core.labels import relabel
 from nucleate.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -74,12 +74,7 @@ def join_planes(planes: Sequence[NDArray[Any]]) -> NDArray[np.int32]:
     shapes = {plane.shape for plane in planes}
     if len(shapes) > 1:
         raise DataError(f"the planes of a stack are of several sizes: got {sorted(shapes)}; export it again")
-    joined, count = np.zeros((len(planes), *planes[0].shape), np.int32), 0
-    for target, plane in zip(joined, planes, strict=True):
-        target[...] = plane
-        target[target > 0] += count
-        count = max(count, int(target.max(initial=0)))
-    return joined if len(planes) > 1 else joined[0]
+    return _joined(planes, (len(planes), *planes[0].shape))
 
 
 def number_planes(stack: NDArray[Any]) -> NDArray[np.int32]:
@@ -100,4 +95,14 @@ def number_planes(stack: NDArray[Any]) -> NDArray[np.int32]:
     >>> number_planes(np.array([[[3, 0]], [[0, 3]]])).tolist()
     [[[1, 0]], [[0, 2]]]
     """
-    return join_planes([relabel(plane) for plane in stack.reshape(-1, *stack.shape[-2:])])
+    planes = stack.reshape(-1, *stack.shape[-2:])
+    return _joined(map(relabel, planes), planes.shape)
+
+
+def _joined(planes: Iterable[NDArray[Any]], shape: tuple[int, ...]) -> NDArray[np.int32]:
+    joined, count = np.empty(shape, np.int32), 0
+    for target, plane in zip(joined, planes, strict=True):
+        target[...] = plane
+        target[target > 0] += count
+        count = max(count, int(target.max(initial=0)))
+    return joined if len(joined) > 1 else joined[0]

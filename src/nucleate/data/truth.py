@@ -214,8 +214,13 @@ def _at_hand(given: NDArray[Any] | Mapping[str, NDArray[Any]]) -> dict[str, _Fou
 
 def _held(named: Mapping[str, NDArray[Any]], image_id: str) -> NDArray[Any]:
     labels = named[image_id]
-    stacked = isinstance(labels, np.ndarray) and labels.ndim > 2 and labels.dtype.kind in "bui"
-    return number_planes(labels) if stacked and labels.min(initial=0) >= 0 else labels  # others are told when compared
+    if not isinstance(labels, np.ndarray) or labels.ndim < 3 or labels.dtype.kind not in "bui":
+        return labels  # what is no label image is told when it is compared
+    if labels.shape[-1] <= 4 or not labels.size:
+        raise DataError(
+            f"{image_id} is no label image: got shape {labels.shape}; give (H, W), or (..., H, W) of a stack"
+        )
+    return number_planes(labels) if labels.min() >= 0 else labels
 
 
 def _label_map(found: Mapping[str, _Found], *, images: Path | str | None, other: Mapping[str, _Found]) -> LabelMap:

@@ -84,7 +84,7 @@ def tell_of_twice(outcomes: Iterable[Outcome], earlier: Iterable[Outcome]) -> No
     """
     now = {mark for one in outcomes for mark in _marks(one) if one.status == "ok"}
     now |= {(what, "") for what, _ in now}  # of a file all pictures, too
-    again = [one for one in earlier if one.status == "ok" and not now.isdisjoint(_marks(one))]
+    again = [one for one in earlier if one.status == "ok" and one.nuclei and not now.isdisjoint(_marks(one))]
     if again:
         names = ", ".join(one_line(one.name) for one in again[:_LISTED]) + ", ..." * (len(again) > _LISTED)
         _logger.warning(
@@ -108,8 +108,10 @@ def _again(sources: Iterable[Source], finished: Mapping[str, str]) -> Iterator[t
 
 
 def _name(key: str) -> str:
-    """Give the name of an input without its place: of a file, a member, a picture of a file, or a field."""
-    return re.split(r"[/\\!#]", key)[-1]
+    """Give the name of an input without its place: of a file, be it with a picture in it, of a member or a field."""
+    name = re.split(r"[/\\!]", key)[-1]
+    field = name.rpartition("#")[2]
+    return name if field.isdecimal() else field
 
 
 def _apart(old: str, key: str) -> tuple[str, str]:

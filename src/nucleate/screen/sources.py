@@ -140,11 +140,13 @@ class FieldSource(Source):
 
     def _names(self, image: LazyImage) -> tuple[str, ...]:
         """Name the channels of a file that holds them all."""
+        if not self.names and "C" not in image.axes:
+            return told_apart(image.channel_names)
         new, names = dict(self.names), _numbered(image)
         if set(names) != set(new):
             has, had = (", ".join(one) or "none" for one in (names, new))
             raise InputError(
-                f"{self.shown}: has the channels {has}, the first field {had}; "
+                f"{self.shown}: has the channels {has}, the plate {had}; "
                 "make them alike, or screen such fields in a folder of their own"
             )
         return tuple(new[name] for name in names)

@@ -112,7 +112,9 @@ def settings_from(
     return parse_config(with_start(changed(values, changes), own=own), str(config or "settings"))
 
 
-def for_machine(settings: TrainConfig, device: str, *, begun: Path | None = None) -> TrainConfig:
+def for_machine(
+    settings: TrainConfig, device: str, *, config: Path | None = None, begun: Path | None = None
+) -> TrainConfig:
     """Give the settings of a preset with a precision: that asked for, else the one that the machine is made for.
 
     Parameters
@@ -121,12 +123,14 @@ def for_machine(settings: TrainConfig, device: str, *, begun: Path | None = None
         From `settings_from`.
     device : str
         ``cpu`` or ``cuda``.
+    config : Path, optional
+        The file that the settings are from: it says itself what it wants, and nothing is changed.
     begun : Path, optional
         Folder of a run that goes on with these: where none is asked for it keeps its precision, on any machine.
     """
     from nucleate.train.device import best_precision
 
-    if "precision" in settings.model_fields_set:
+    if config is not None or "precision" in settings.model_fields_set:
         return settings
     path = None if begun is None else begun / "config.json"
     known = read_values(path).get("precision") if path is not None and path.is_file() else None

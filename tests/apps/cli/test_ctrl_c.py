@@ -33,7 +33,7 @@ entry.start()
 
 _FINALISER = """
 import signal, time
-from nucleate.apps.cli import entry, info
+from nucleate.apps.cli import ctrl_c, entry, info
 
 class Finalised:
     def __del__(self):
@@ -41,7 +41,7 @@ class Finalised:
 
 def work():
     Finalised()
-    time.sleep(20)
+    {then}
 
 info.info = work
 entry.start()
@@ -125,9 +125,22 @@ def test_ctrl_c_is_remembered(then: str, code: int) -> None:
 
 def test_ctrl_c_in_the_midst_of_a_finaliser_is_not_lost() -> None:
     began = time.monotonic()
-    ended = subprocess.run([sys.executable, "-c", _FINALISER, "info"], capture_output=True, text=True, check=False)
+    code = _FINALISER.format(then="time.sleep(20)")
+    ended = subprocess.run([sys.executable, "-c", code, "info"], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (130, "nucleate: stopped\n")
     assert time.monotonic() - began < 20
+
+
+def test_ctrl_c_that_was_raised_again_is_not_pressed_again() -> None:
+    then = """try:
+        ctrl_c.raise_again()
+    except KeyboardInterrupt:
+        time.sleep(0.3)
+        print("put in order")
+        raise"""
+    code = _FINALISER.format(then=then)
+    ended = subprocess.run([sys.executable, "-c", code, "info"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "put in order\n", "nucleate: stopped\n")
 
 
 @pytest.mark.parametrize(

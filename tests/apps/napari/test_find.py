@@ -17,13 +17,12 @@ from nucleate.core.labels import relabel
 from nucleate.data.synth import Scene, draw
 from nucleate.errors import InputError, TooLargeError
 from nucleate.export.neighbours import NEIGHBOUR_COLUMNS
-from nucleate.run.segmenter import SegmentSettings
+from nucleate.run.segmenter import Segmenter, SegmentSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nucleate.apps.napari.pixels import LayerData
-    from nucleate.run.segmenter import Segmenter
 
 pytestmark = pytest.mark.base
 
@@ -35,6 +34,12 @@ def segmenter(shipped_model: Path) -> Segmenter:
     """Give the shipped model as the widget uses it: all nuclei are found, the doubtful ones are hidden."""
     assert shipped_model.is_file()
     return nucleate.load_segmenter(settings=SegmentSettings(min_confidence=0.0))
+
+
+def _asking(segmenter: Segmenter, least: float) -> Segmenter:
+    """Give the segmenter with a card that asks for another confidence."""
+    card = segmenter.card.model_copy(update={"min_confidence": least})
+    return Segmenter(segmenter.engine, card, settings=segmenter.settings)
 
 
 def found_in(
@@ -78,6 +83,9 @@ def test_a_higher_limit_hides_more(segmenter: Segmenter) -> None:
     assert isinstance(found, Found)
     assert np.array_equal(everything, found.labels)
     middle = float(np.median(found.features["confidence"]))
+    _, stricter, _ = found_in(Picture(PLANES[0], "cells"), _asking(segmenter, middle))
+    assert stricter["metadata"][FOUND].least == middle
+    assert 0 < len(stricter["features"]["index"]) < len(meta["features"]["index"])
     shown = found.at_least(middle).shown(everything)
     assert np.array_equal(relabel(shown), nucleate.segment(PLANES[0], min_confidence=middle).labels)
 

@@ -26,6 +26,7 @@ EXIT_CODE = 130
 _AGAIN_SECONDS = 0.05
 
 _pressed = threading.Event()
+_lost = threading.Event()
 _loads = threading.Event()
 
 
@@ -50,6 +51,7 @@ def raise_again() -> None:
         If it was.
     """
     if _pressed.is_set() and threading.current_thread() is threading.main_thread():
+        _lost.clear()
         raise KeyboardInterrupt
 
 
@@ -92,6 +94,7 @@ def _farewell() -> str:
 
 def _press(number: int, frame: FrameType | None) -> None:
     _pressed.set()
+    _lost.clear()
     if _loads.is_set():
         with contextlib.suppress(OSError):
             os.write(2, _farewell().encode("utf-8", "backslashreplace"))  # sys.stderr may be at work itself
@@ -105,6 +108,8 @@ def _pressing_again(others: UnraisableHook) -> UnraisableHook:
 
     def press_again() -> None:
         time.sleep(_AGAIN_SECONDS)
+        if not _lost.is_set():  # raised by now
+            return
         if sys.platform == "win32":
             signal.raise_signal(signal.SIGINT)
         else:  # so that what the main thread waits for is broken off
@@ -112,6 +117,7 @@ def _pressing_again(others: UnraisableHook) -> UnraisableHook:
 
     def show(thrown: sys.UnraisableHookArgs) -> None:
         if issubclass(thrown.exc_type, KeyboardInterrupt):
+            _lost.set()
             _thread.start_new_thread(press_again, ())  # a Thread takes locks that the work may hold at this moment
         else:
             others(thrown)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 _IMAGES = "images"
+_OF_SYSTEMS = {"thumbs.db", "desktop.ini"}  # what file managers leave
 
 
 def demo(
@@ -67,9 +68,8 @@ def _refuse_others(output: Path) -> None:
     if any(PurePath(key).parts[-2:] not in own for key in sources_of(journal)):
         raise UsageError(f"{output} holds results of other images; choose another output folder")
     if not journal.exists():
-        there = {
-            path.relative_to(output).parts for folder in ("", f"{_IMAGES}/") for path in output.glob(f"{folder}[!.]*")
-        }
+        found = [*output.glob("[!.]*"), *output.glob(f"{_IMAGES}/[!.]*")]
+        there = {path.relative_to(output).parts for path in found if path.name.lower() not in _OF_SYSTEMS}
         if others := there - own - {(_IMAGES,)}:
             raise UsageError(f"{output} holds {PurePath(*min(others))}; choose another output folder")
 

@@ -178,14 +178,16 @@ def make_pages(output: Path) -> list[Path]:
 
 def _taken_up(output: Path, record: ScreenRecord, *, sources: Sequence[Source], resume: bool) -> ScreenRecord:
     """Refuse a folder that holds other results; take over from an earlier run what is not said again."""
-    from nucleate.run.journal import JOURNAL_NAME, refuse_begun
+    from nucleate.run.journal import JOURNAL_NAME, finished, refuse_begun
     from nucleate.screen.results import FIELDS_FOLDER, RECORD_NAME, read_record
     from nucleate.screen.resuming import refuse_another
 
+    journal = output / FIELDS_FOLDER / JOURNAL_NAME
     if not resume:
-        refuse_begun(output / FIELDS_FOLDER / JOURNAL_NAME)
+        refuse_begun(journal)
         return record
-    earlier = read_record(output / RECORD_NAME) if (output / RECORD_NAME).exists() else record
+    begun = finished(journal) and (output / RECORD_NAME).exists()
+    earlier = read_record(output / RECORD_NAME) if begun else record
     earlier.check_same_plate(record)
     refuse_another(output / FIELDS_FOLDER, sources)
     return replace(record, unit=record.unit or earlier.unit)

@@ -70,8 +70,7 @@ def search(
     place = import_training(device, threads)
     from nucleate.train.sweep import Sweep, run_sweep
 
-    if config is None:  # a file says what it wants; a preset takes what the machine is made for
-        settings = for_machine(settings, place, begun=output / "trials" / "000" if resume else None)
+    settings = for_machine(settings, place, config=config, begun=output / "trials" / "000" if resume else None)
     samples, held = split_data(data, val, table=table, quiet=quiet)
     tell = partial(say_step, quiet=quiet)
 

@@ -97,8 +97,7 @@ def train(
     from nucleate.train.verdict import conclude
 
     check_unchanged(output / f"{name}.toml")
-    if config is None:  # a file says what it wants; a preset takes what the machine is made for
-        settings = for_machine(settings, place, begun=output if resume else None)
+    settings = for_machine(settings, place, config=config, begun=output if resume else None)
     if launched() > 1 and settings.shards == 1:
         settings = parse_config({**settings.model_dump(), "shards": launched()})
     shown = board(output / "tensorboard") if tensorboard else None

@@ -59,7 +59,7 @@ class LazyPixels:
         depth = len(self.image.stack_shape)
         stack, (rows, cols, *colours) = ranges[:depth], ranges[depth:]
         pixels = np.empty([len(one) for one in ranges], self.dtype)
-        steps: tuple[Any, ...] = (slice(None, None, rows.step), slice(None, None, cols.step), *map(list, colours))
+        steps: tuple[Any, ...] = (slice(None, None, rows.step), slice(None, None, cols.step), *map(_slice, colours))
         for place in np.ndindex(*map(len, stack)):
             at = tuple(one[i] for one, i in zip(stack, place, strict=True))
             pixels[place] = self.image.read(_span(rows), _span(cols), at=at)[steps]
@@ -120,6 +120,10 @@ def _full(key: Any, ndim: int) -> list[Any]:  # noqa: ANN401 - whatever slices a
     if missing < 0:
         raise IndexError(f"{len(keys) - 1} indices for {ndim} axes")
     return keys[:place] + [slice(None)] * missing + keys[place + 1 :]
+
+
+def _slice(picked: range) -> slice:
+    return slice(picked.start, picked.stop if picked.stop >= 0 else None, picked.step)
 
 
 def _span(picked: range) -> slice:
