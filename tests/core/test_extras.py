@@ -28,6 +28,7 @@ def test_what_is_there_is_loaded() -> None:
         ("raise ImportError('its ABI is\\nanother')", r"its ABI is\nanother"),
         ("import no_such_part", "No module named 'no_such_part'"),
         ("raise ImportError", "ImportError"),
+        ("raise ValueError('numpy.dtype size changed')", "numpy.dtype size changed"),
     ],
 )
 def test_what_is_there_but_cannot_be_loaded_says_why(

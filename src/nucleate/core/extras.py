@@ -33,8 +33,8 @@ def library(module: str, extra: str, *, package: str = "") -> Any:  # noqa: ANN4
         raise MissingExtraError(named, extra)
     try:
         return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingExtraError(named, extra, reason=one_line(str(error)) or "ImportError") from error
+    except Exception as error:  # of any type: built for another numpy it is a ValueError
+        raise MissingExtraError(named, extra, reason=one_line(str(error)) or type(error).__name__) from error
 
 
 def require(extra: str, *names: str) -> None:
