@@ -32,16 +32,22 @@ def _tables(areas: list[NDArray[np.float64]], compounds: list[str], doses: list[
 
 
 def test_shares_by_hand() -> None:
-    # The smallest is 40, so up to 50 counts: 10 of 100 at dose 2, 4 of 100 without, and a well of few is not judged.
+    # The smallest is 40, so up to 50 counts: 10 of 100 at dose 2, 4 of 100 without, and fewer than five do not tell.
     control = np.array([45.0] * 4 + [200.0] * 96)
     first, second = np.array([40.0] * 3 + [90.0] * 47), np.array([50.0] * 7 + [51.0] * 43)
-    few = np.array([40.0] * 49)
-    tables = _tables([control, first, second, few], ["", "X", "X", "Y"], [math.nan, 2.0, 2.0, 1.0])
-    assert cut_off(tables) == [Cut("X 2", 0.1)]
+    few, dying = np.array([40.0] * 4 + [90.0] * 4), np.array([45.0] * 6 + [90.0] * 4)
+    doses = [math.nan, 2.0, 2.0, 1.0, 3.0]
+    tables = _tables([control, first, second, few, dying], ["", "X", "X", "Y", "X"], doses)
+    assert cut_off(tables) == [Cut("X 3", 0.6, 40.0), Cut("X 2", 0.1, 40.0)]
     warning = cut_warning(tables)
-    assert "1 treatment may lack the smallest nuclei: in X 2, 10% of them" in warning
-    assert "(40 px)" in warning
-    assert "\n" not in warning
+    assert warning.startswith("2 treatments may lack the smallest nuclei, as so many are hardly larger than the")
+    assert "smallest found (40 px): X 3 (60%), X 2 (10%); counts" in warning
+
+
+def test_wells_that_are_left_out_have_no_say() -> None:
+    tables = _tables([np.array([10.0] * 9), np.array([40.0] * 5 + [90.0] * 95)], ["", "X"], [math.nan, 1.0])
+    tables.wells["role"][0] = "empty"
+    assert cut_off(tables) == [Cut("X 1", 0.05, 40.0)]
 
 
 def test_drawn_sizes_with_and_without_a_cut() -> None:

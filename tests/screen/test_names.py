@@ -81,7 +81,7 @@ def test_pictures_that_were_saved_thrice(tmp_path: Path) -> None:
     endings = ("jpg", "png", "tif")
     plate = _plate(tmp_path, *(f"A0{n}_1_DAPI.{ending}" for n in (1, 2) for ending in endings))
     assert [file.path.name for field in plate.fields for file in field.files] == ["A01_1_DAPI.tif", "A02_1_DAPI.tif"]
-    assert len(plate.problems) == 4
+    assert plate.problems == ()
 
 
 def test_planes_and_times_of_in_cell(tmp_path: Path) -> None:

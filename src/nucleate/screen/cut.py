@@ -21,7 +21,8 @@ __all__ = ["Cut", "cut_off", "cut_warning"]
 
 _NEAR = 1.25
 _SHARE = 0.05
-_ENOUGH = 50
+_FEWEST = 5
+_LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,13 @@ class Cut:
         Compound and concentration.
     share : float
         Of its nuclei that are at most a quarter larger than the smallest nucleus of the plate, 0..1.
+    least : float
+        The area of that one in pixels.
     """
 
     treatment: str
     share: float
+    least: float
 
 
 def cut_off(tables: Tables) -> list[Cut]:
@@ -50,21 +54,22 @@ def cut_off(tables: Tables) -> list[Cut]:
     Returns
     -------
     list of Cut
-        The most affected first; treatments of under 50 nuclei are not judged.
+        The most affected first; it takes five such nuclei. Wells that are left out have no say.
     """
-    area = np.asarray(tables.nuclei["area_px"], np.float64)
+    wells = tables.wells
+    known = wells["role"][tables.nuclei["well_index"]] != "empty"
+    area = np.asarray(tables.nuclei["area_px"], np.float64)[known]
     if not area.size:
         return []
-    wells = tables.wells
     treatments = [
         f"{compound} {dose:g}" if compound and np.isfinite(dose) else compound or role
         for compound, dose, role in zip(wells["compound"], wells["concentration"], wells["role"], strict=True)
     ]
-    of_nuclei = np.array(treatments, dtype=object)[tables.nuclei["well_index"]]
-    every, small = Counter(of_nuclei), Counter(of_nuclei[area <= _NEAR * area.min()])
-    shares = {treatment: small[treatment] / n for treatment, n in every.items() if n >= _ENOUGH}
-    found = [Cut(treatment, share) for treatment, share in shares.items() if share >= _SHARE]
-    return sorted(found, key=lambda cut: -cut.share)
+    of_nuclei = np.array(treatments, dtype=object)[tables.nuclei["well_index"][known]]
+    least = area.min()
+    every, small = Counter(of_nuclei), Counter(of_nuclei[area <= _NEAR * least])
+    cuts = [Cut(treatment, n / every[treatment], least) for treatment, n in small.items() if n >= _FEWEST]
+    return sorted((cut for cut in cuts if cut.share >= _SHARE), key=lambda cut: -cut.share)
 
 
 def cut_warning(tables: Tables) -> str:
@@ -72,9 +77,11 @@ def cut_warning(tables: Tables) -> str:
     found = cut_off(tables)
     if not found:
         return ""
-    least = float(np.min(tables.nuclei["area_px"]))
+    named = ", ".join(f"{cut.treatment} ({cut.share:.0%})" for cut in found[:_LISTED]) + ", ..." * (
+        len(found) > _LISTED
+    )
     return (
-        f"{counted(len(found), 'treatment')} may lack the smallest nuclei: in {found[0].treatment}, "
-        f"{found[0].share:.0%} of them are hardly larger than the smallest found ({least:g} px), so counts are low and "
-        "areas high; look at the outlines, then try --scale over 1 or --min-area 0"
+        f"{counted(len(found), 'treatment')} may lack the smallest nuclei, as so many are hardly larger than the "
+        f"smallest found ({found[0].least:g} px): {named}; counts are low there and areas high; look at the outlines, "
+        "then try --scale over 1 or --min-area 0"
     )

@@ -173,11 +173,11 @@ def read_plate(
     _check_one_name(places, root=folder)
     _check_one_job(places, root=folder)
     fields, seconds = _group(places)
-    for path in seconds:
+    others = {path: first for path, first in seconds.items() if path.with_suffix("") != first.with_suffix("")}
+    for path in others:
         place = places[path]
         what = f"{place.well} field {place.field} channel {place.channel!r}"
         problems.append(f"{one_line(str(path.relative_to(folder)))}: a second picture of {what}; remove one")
-    others = {path: first for path, first in seconds.items() if path.with_suffix("") != first.with_suffix("")}
     _check_one_plate(files, others, root=folder)
     if 2 * len(others) > len(places):
         raise UsageError(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["export_model"]
 
 _DEVELOPERS = "The nucleate developers"
-_EPS = 1e-6
+_EPS = 1e-6  # the format's own, which need not be written: in YAML 1.1 this spelling is a text
 _CLIP = {"id": "clip", "kwargs": {"min": 0.0, "max": 1.0}}
 _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")  # https://spdx.org/licenses
 
@@ -220,7 +220,7 @@ def _preprocessing(card: ModelCard) -> list[dict[str, Any]]:
     if card.normalizer.scaling == "range":
         return [{"id": "scale_linear", "kwargs": {"gain": 1 / 255, "offset": 0.0}}, _CLIP]
     ends = dict(zip(("min_percentile", "max_percentile"), _percentiles(card), strict=True))
-    return [{"id": "scale_range", "kwargs": {"axes": ["channel", "y", "x"], **ends, "eps": _EPS}}, _CLIP]
+    return [{"id": "scale_range", "kwargs": {"axes": ["channel", "y", "x"], **ends}}, _CLIP]
 
 
 def _percentiles(card: ModelCard) -> tuple[float, float]:
