@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["counted", "number_text", "one_line"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["counted", "listed", "number_text", "one_line"]
 
 
 def counted(count: int, one: str, *, many: str = "") -> str:
@@ -14,6 +19,17 @@ def counted(count: int, one: str, *, many: str = "") -> str:
     ('1 image', '0 images', '1,200 nuclei')
     """
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def listed(names: Sequence[object], most: int = 8) -> str:
+    """Name the first few of what may be many, printable on one line.
+
+    Examples
+    --------
+    >>> listed(["a", "b"]), listed(["a", "b", "c"], most=2)
+    ('a, b', 'a, b, ...')
+    """
+    return ", ".join(one_line(str(name)) for name in names[:most]) + ", ..." * (len(names) > most)
 
 
 def number_text(value: float) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nucleate.core.endings import alone, without_ending, without_extras
 from nucleate.core.names import FileName, is_ours, picture_id, tree_id
+from nucleate.core.text import listed
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_labels, read_picture
 from nucleate.data.run_names import by_inputs
 from nucleate.data.sample import Sample
@@ -144,8 +145,7 @@ def _pictures(source: Source) -> list[str]:
 def tell(source: Source, names: Sequence[str], *, what: str) -> None:
     """Warn of files that are passed over."""
     if names:
-        shown = ", ".join(names[:3]) + ", ..." * (len(names) > 3)
-        _logger.warning("%s: passed over what %s (%d): %s", source, what, len(names), shown)
+        _logger.warning("%s: passed over what %s (%d): %s", source, what, len(names), listed(names, 3))
 
 
 def pictured(named: Mapping[str, FileName]) -> bool:

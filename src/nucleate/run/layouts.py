@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from nucleate.core.endings import stem_of, without_ending
 from nucleate.core.files import absolute
 from nucleate.core.names import is_ours, read_names
-from nucleate.core.text import one_line
+from nucleate.core.text import listed
 from nucleate.io.images import IMAGE_SUFFIXES, is_zarr
 from nucleate.run.journal import JOURNAL_NAME, PARTS_NAME
 
@@ -169,5 +169,5 @@ def members_to_segment(names: Iterable[str]) -> tuple[list[PurePosixPath], list[
 def tell_left(where: Path, truth: Sequence[PurePath]) -> None:
     """Warn of the truth in a folder or an archive that is not segmented."""
     if truth:
-        shown = one_line(", ".join(map(str, truth[:3]))) + ", ..." * (len(truth) > 3)
+        shown = listed(truth, 3)
         _logger.warning("%s: left out label images of pictures there, and the like (%d): %s", where, len(truth), shown)

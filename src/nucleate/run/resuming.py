@@ -9,7 +9,7 @@ import re
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
-from nucleate.core.text import one_line
+from nucleate.core.text import listed
 from nucleate.errors import InputError
 from nucleate.run.pictures import split_part
 
@@ -23,7 +23,6 @@ __all__ = ["are_there", "moved", "tell_of_twice"]
 
 _logger = logging.getLogger(__name__)
 
-_LISTED = 8
 _PICTURE = re.compile(r"(.*?)(#\d+)?", re.DOTALL)
 
 
@@ -86,11 +85,10 @@ def tell_of_twice(outcomes: Iterable[Outcome], earlier: Iterable[Outcome]) -> No
     now |= {(what, "") for what, _ in now}  # of a file all pictures, too
     again = [one for one in earlier if one.status == "ok" and one.nuclei and not now.isdisjoint(_marks(one))]
     if again:
-        names = ", ".join(one_line(one.name) for one in again[:_LISTED]) + ", ..." * (len(again) > _LISTED)
         _logger.warning(
             "kept what was written of %s: other inputs have the same planes now, so the tables have their nuclei "
             "twice; choose another output folder to count them once",
-            names,
+            listed([one.name for one in again]),
         )
 
 

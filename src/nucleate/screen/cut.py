@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nucleate.core.text import counted
+from nucleate.core.text import counted, listed
 
 if TYPE_CHECKING:
     from nucleate.screen.tables import Tables
@@ -22,7 +22,6 @@ __all__ = ["Cut", "cut_off", "cut_warning"]
 _NEAR = 1.25
 _SHARE = 0.05
 _FEWEST = 5
-_LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,7 @@ def cut_warning(tables: Tables) -> str:
     found = cut_off(tables)
     if not found:
         return ""
-    named = ", ".join(f"{cut.treatment} ({cut.share:.0%})" for cut in found[:_LISTED]) + ", ..." * (
-        len(found) > _LISTED
-    )
+    named = listed([f"{cut.treatment} ({cut.share:.0%})" for cut in found])
     return (
         f"{counted(len(found), 'treatment')} may lack the smallest nuclei, as so many are hardly larger than the "
         f"smallest found ({found[0].least:g} px): {named}; counts are low there and areas high; look at the outlines, "

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nucleate.core.folders import each_folder
-from nucleate.core.text import one_line
+from nucleate.core.text import listed, one_line
 from nucleate.core.wells import well_name, well_place
 from nucleate.errors import DataError, UsageError
 from nucleate.io.omezarr import pictures
@@ -338,8 +338,7 @@ def _is_picture(name: str) -> bool:
 def _at_time(fields: list[PlateField], time: int | None, *, folder: Path) -> list[PlateField]:
     times = sorted({file.time for field in fields for file in field.files})
     if time is None and len(times) > 1:
-        listed = ", ".join(map(str, times[:8])) + (", ..." if len(times) > 8 else "")
-        raise UsageError(f"{folder}: holds the time points {listed}; choose one with --time")
+        raise UsageError(f"{folder}: holds the time points {listed(times)}; choose one with --time")
     wanted = times[0] if time is None else time
     if wanted not in times:
         raise UsageError(f"{folder}: no time point {wanted}; it holds {', '.join(map(str, times))}")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from nucleate.errors import UsageError
 from nucleate.run.exports import EXPORTS
-from nucleate.run.journal import JOURNAL_NAME, finished, sources_of
+from nucleate.run.journal import JOURNAL_NAME, sources_of
 from nucleate.run.outputs import files_of
 from nucleate.run.resuming import are_there
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from nucleate.run.inputs import Source
@@ -19,27 +19,26 @@ if TYPE_CHECKING:
 __all__ = ["left_over", "refuse_another"]
 
 
-def refuse_another(fields: Path, sources: Sequence[Source]) -> None:
+def refuse_another(output: Path, sources: Sequence[Source], *, before: Mapping[str, str]) -> None:
     """Refuse a plate of which no field is one of those whose results are there, be it elsewhere by now.
 
     Parameters
     ----------
-    fields : Path
-        Folder of the results.
+    output : Path
+        Folder of the screen.
     sources : sequence of Source
         The fields of the plate now.
+    before : mapping of str to str
+        The hashes of fields that were finished, by their keys.
 
     Raises
     ------
     UsageError
         If none of them was finished before, though others were.
-    OutputError
-        If the journal cannot be read.
     """
-    before = finished(fields / JOURNAL_NAME)
     if before and not are_there(sources, before):
         raise UsageError(
-            f"--resume: {fields.parent} holds the results of another plate: none of its pictures is in this one, or "
+            f"--resume: {output} holds the results of another plate: none of its pictures is in this one, or "
             "all of them were changed; choose another output folder"
         )
 

@@ -25,7 +25,7 @@ from nucleate.apps.cli.console import (
     say,
 )
 from nucleate.apps.cli.workers import ClusterOption, WorkersOption, choose_cluster
-from nucleate.core.text import counted, one_line
+from nucleate.core.text import counted, listed
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -146,8 +146,8 @@ def screen(
         named = [replace(row, name=one.name) for row, one in zip(record.fields, summary.outcomes, strict=True)]
         _write(output, replace(record, fields=named))
         if left := left_over(fields, sources):
-            listed = ", ".join(one_line(path.name) for path in left[:8]) + ", ..." * (len(left) > 8)
-            say(f"nucleate: {counted(len(left), 'file')} in {fields} left from fields that are gone: {listed}")
+            names = listed([path.name for path in left])
+            say(f"nucleate: {counted(len(left), 'file')} in {fields} left from fields that are gone: {names}")
         if not quiet:
             done = [row for row, one in zip(named, summary.outcomes, strict=True) if one.status == "ok"]
             seen = f"{counted(len(done), 'field')} of {counted(len({row.well for row in done}), 'well')}"
@@ -186,10 +186,10 @@ def _taken_up(output: Path, record: ScreenRecord, *, sources: Sequence[Source], 
     if not resume:
         refuse_begun(journal)
         return record
-    begun = finished(journal) and (output / RECORD_NAME).exists()
-    earlier = read_record(output / RECORD_NAME) if begun else record
+    before = finished(journal)
+    earlier = read_record(output / RECORD_NAME) if before and (output / RECORD_NAME).exists() else record
     earlier.check_same_plate(record)
-    refuse_another(output / FIELDS_FOLDER, sources)
+    refuse_another(output, sources, before=before)
     return replace(record, unit=record.unit or earlier.unit)
 
 
@@ -295,8 +295,8 @@ def _surprises(plate: Plate, contents: dict[str, Content]) -> Sequence[str]:
     channels = sorted({file.channel for field in plate.fields for file in field.files} - {""})
     stains = Counter(part for name in channels for part in {*re.split(r"[^a-z0-9]+", name.lower())})
     if twice := sorted(stain for stain, count in stains.items() if count > 1 and stain in DNA_NAMES):
-        listed = ", ".join(name for name in channels if twice[0] in name.lower())
-        told.append(f"several channels are called {twice[0]}: {listed}; if they are fields or planes, give --pattern")
+        alike = ", ".join(name for name in channels if twice[0] in name.lower())
+        told.append(f"several channels are called {twice[0]}: {alike}; if they are fields or planes, give --pattern")
     lacking = {field.name: set(channels) - {file.channel for file in field.files} for field in plate.fields}
     for kind, what, places in (
         ("well", "in the map without a picture", sorted(meant - pictured)),
@@ -308,6 +308,5 @@ def _surprises(plate: Plate, contents: dict[str, Content]) -> Sequence[str]:
         ),
     ):
         if places:
-            listed = ", ".join(places[:8]) + (", ..." if len(places) > 8 else "")
-            told.append(f"{counted(len(places), kind)} {what}: {listed}")
+            told.append(f"{counted(len(places), kind)} {what}: {listed(places)}")
     return told
