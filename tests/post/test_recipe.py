@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from nucleate.errors import ModelError, UsageError
+from nucleate.post import split
 from nucleate.post.recipe import PAPER_RECIPE, PostRecipe
 
 if TYPE_CHECKING:
@@ -137,6 +138,16 @@ def test_wrong_maps_are_refused() -> None:
         PostRecipe(split="markers").apply(maps, ("mask",))
 
 
+def test_a_splinter_that_is_too_small_leaves_no_hole_in_the_nucleus_around_it() -> None:
+    distance = np.zeros((9, 9), np.float32)
+    distance[1:8, 1:8] = 0.9
+    distance[3:6, 3:6] = 0.1
+    distance[4, 4] = 0.9
+    recipe = PostRecipe(split="markers", smoothing=0.0, min_area=12)
+    labels = recipe.apply(np.stack([np.ones((9, 9), np.float32), distance]), ("mask", "distance"))
+    np.testing.assert_array_equal(labels, np.ones((9, 9)))
+
+
 @pytest.mark.parametrize("shape", [(0, 0), (1, 1), (1, 7), (7, 1), (3, 3)])
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0, np.nan, np.inf])
 def test_constant_and_tiny_maps_work_without_warnings(shape: tuple[int, int], value: float) -> None:
@@ -167,6 +178,7 @@ def test_every_recipe_keeps_the_promises_of_a_label_image(
     inside = recipe._mask(maps[0])
     if recipe.fill_holes:
         inside = ndimage.binary_fill_holes(inside)
+        np.testing.assert_array_equal(split.fill_holes(labels), labels)
     assert not (labels > 0)[~inside].any()
     near = ndimage.generate_binary_structure(2, recipe.connectivity)
     for nucleus in range(1, len(area) + 1):

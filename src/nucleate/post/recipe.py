@@ -191,7 +191,10 @@ class PostRecipe:
         if self.fill_holes:
             labels = split.fill_holes(labels)
         if self.min_area > 1:
-            labels = drop_small(labels, self.min_area)
+            kept = drop_small(labels, self.min_area)
+            if self.fill_holes and kept.max(initial=0) < labels.max():  # a splinter leaves a hole in its neighbour
+                kept = split.fill_holes(kept)
+            labels = kept
         return in_reading_order(labels)
 
     @property
