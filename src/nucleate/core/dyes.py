@@ -30,6 +30,7 @@ __all__ = [
     "red_tissue_in",
     "to_haematoxylin",
     "unlit_below",
+    "veil_of",
     "white_of",
 ]
 
@@ -63,6 +64,8 @@ _TOLD = (0.06, 0.12)  # ... density of all channels together from which on that 
 _DYE = 0.3  # ... and from which on a pixel is dyed
 _BLUE = (0.2, 0.5)  # share that haematoxylin has: tissue has less, other blue dyes have more
 _SPOTS, _AS_DENSE = 0.01, 2.0  # share of both in a section, at least; density of red tissue, in that of nuclei, at most
+_LIFTED, _PALE = (0.1, 0.15), 0.6  # of the white, that the darkest let through under a veil; all is pale from there on
+_CLEAR = 0.05  # of the white, that they let through without it
 _TINT = 0.6  # of the strongest channel is the least that a lamp gives: what is darker is tissue that fills the plane
 
 
@@ -204,6 +207,22 @@ def _ramp(values: NDArray[np.float32], ends: tuple[float, float]) -> NDArray[np.
     low, high = ends
     ramp: NDArray[np.float32] = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
     return ramp
+
+
+def veil_of(
+    pixels: NDArray[np.float32], white: tuple[float, float, float], percentile: float
+) -> tuple[float, float, float] | None:
+    """Tell how much light lies over all of a section, by pixels (n, 3): stray light, or a black that was raised.
+
+    Densities can only be told without it. None where the darkest, up to a percentile, let hardly anything through in
+    one of the channels, and where these are pale.
+    """
+    floor = float(np.percentile(darkest(pixels / np.array(white, np.float32)), percentile))
+    if not _LIFTED[0] < floor < _PALE:
+        return None
+    share = (floor - _CLEAR) / (1 - _CLEAR) * float(_ramp(np.array(floor, np.float32), _LIFTED))
+    red, green, blue = white
+    return share * red, share * green, share * blue
 
 
 def is_dyed(pixels: NDArray[np.float32]) -> bool:

@@ -26,6 +26,7 @@ from nucleate.core.dyes import (
     red_tissue_in,
     to_haematoxylin,
     unlit_below,
+    veil_of,
     white_of,
 )
 from nucleate.core.plane import as_plane, grid_sample, grid_step, in_float32
@@ -93,6 +94,9 @@ class Scaling:
         Red, green and blue where no dye is, if the haematoxylin is looked at; None looks at grey or colours.
     otherwise : Scaling or None
         In grey, or as haematoxylin, where the colours do not decide it for certain: whoever can ask a network may.
+    veil : (float, float, float) or None
+        Red, green and blue of the light that lies over all of a section. `low`, `high`, `white` and `red` are of the
+        plane less this light.
     unlit : float or None
         Pixels with no channel above are shown as ground: they lie beyond the slide, or are filled up with black.
     ink : float or None
@@ -113,6 +117,7 @@ class Scaling:
     only: int | None = None
     white: tuple[float, float, float] | None = None
     otherwise: Scaling | None = None
+    veil: tuple[float, float, float] | None = None
     unlit: float | None = None
     ink: float | None = None
     red: RedTissue | None = None
@@ -122,20 +127,22 @@ class Scaling:
     @property
     def ground(self) -> float | tuple[float, float, float]:
         """What is shown as 0, in the plane's values; of a colour plane a colour."""
+        veil = self.veil or (0.0, 0.0, 0.0)
         if self.white is not None:
-            return self.white
-        return self.high if self.invert else self.low
+            return self.white[0] + veil[0], self.white[1] + veil[1], self.white[2] + veil[2]
+        return (self.high if self.invert else self.low) + float(LUMA @ veil)
 
     def apply(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Scale (H, W) or (H, W, 3) of any real dtype to float32 (channels, H, W) in 0..1."""
+        clear = plane if self.veil is None or plane.ndim == 2 else _unveiled(plane, self.veil)
         if self.only is not None and plane.ndim == 3:
-            plane = plane[..., self.only]
+            clear = clear[..., self.only]
         if self.white is not None:
-            pixels = to_haematoxylin(plane, self.white)[None]
+            pixels = to_haematoxylin(clear, self.white)[None]
         else:
-            pixels = to_grey(plane)[None] if self.channels == 1 or plane.ndim == 2 else np.moveaxis(plane, -1, 0)
-            if self.red is not None and plane.ndim == 3:
-                pixels = self.red.lighten(pixels, plane)
+            pixels = to_grey(clear)[None] if self.channels == 1 or clear.ndim == 2 else np.moveaxis(clear, -1, 0)
+            if self.red is not None and clear.ndim == 3:
+                pixels = self.red.lighten(pixels, clear)
         span = self.high - self.low
         with np.errstate(over="ignore", invalid="ignore"):  # infinite values are put right in the next line
             factor = np.float32(1.0 / span if span > 0 else 0.0)
@@ -238,10 +245,15 @@ class Normalizer:
         """Measure the tissue of a light plane alone, of which (h, w, 3) is known; give the pixels of it, too."""
         low, high = grey.low, grey.high
         tissue, unlit, ink = _tissue_of(sample)
-        few, red = few_pixels(tissue), None
+        few, red, veil = few_pixels(tissue), None, None
         if few.size:
             white = white_of(few, self.high_percentile)
+            if self.scaling == "percentile":
+                veil = veil_of(few, white, self.low_percentile)
             few = few_pixels(sample)  # with the glass: without it all that is left may be nuclei
+            if veil is not None:
+                tissue, few = _unveiled(tissue, veil), _unveiled(few, veil)
+                white = (white[0] - veil[0], white[1] - veil[1], white[2] - veil[2])
             red = red_tissue_in(few, to_grey(few[None])[0], white=white)
         measured = tissue if red is None else tissue[red.share(tissue) < _MAINLY][:, None]
         if not measured.size:
@@ -250,7 +262,7 @@ class Normalizer:
             low, high, _ = self._ends(values, dtype)
         if high - low < _FAINT * high:
             low, high = (1 - _FAINT) * high, (1 - _DIRT) * high
-        return tissue, replace(grey, low=low, high=high, unlit=unlit, ink=ink, red=red)
+        return tissue, replace(grey, low=low, high=high, veil=veil, unlit=unlit, ink=ink, red=red)
 
     def _of_nuclei(self, sample: NDArray[Any], dtype: np.dtype[Any], *, grey: Scaling) -> Scaling:
         """Change the scaling of a coloured plane, of which (h, w, 3) is known, to that of the dye of nuclei, if any."""
@@ -320,6 +332,13 @@ class Normalizer:
     def __call__(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Prepare a whole plane: float32 (channels, H, W) in 0..1."""
         return self.measure(plane).apply(plane)
+
+
+def _unveiled(pixels: NDArray[Any], veil: tuple[float, float, float]) -> NDArray[np.float32]:
+    """Take the light that lies over all away from pixels (..., 3)."""
+    with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32, beyond it, or infinite
+        clear: NDArray[np.float32] = np.maximum(pixels.astype(np.float32) - np.array(veil, np.float32), 0)
+    return clear
 
 
 def _tissue_of(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None, float | None]:
