@@ -210,7 +210,7 @@ def _ramp(values: NDArray[np.float32], ends: tuple[float, float]) -> NDArray[np.
 
 
 def veil_of(
-    pixels: NDArray[np.float32], white: tuple[float, float, float], percentile: float
+    pixels: NDArray[np.float32], *, white: tuple[float, float, float], percentile: float
 ) -> tuple[float, float, float] | None:
     """Tell how much light lies over all of a section, by pixels (n, 3): stray light, or a black that was raised.
 

@@ -249,7 +249,7 @@ class Normalizer:
         if few.size:
             white = white_of(few, self.high_percentile)
             if self.scaling == "percentile":
-                veil = veil_of(few, white, self.low_percentile)
+                veil = veil_of(few, white=white, percentile=self.low_percentile)
             few = few_pixels(sample)  # with the glass: without it all that is left may be nuclei
             if veil is not None:
                 tissue, few = _unveiled(tissue, veil), _unveiled(few, veil)

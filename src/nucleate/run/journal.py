@@ -84,8 +84,8 @@ class Journal:
     settings : mapping
         Everything that decides the results, JSON types only.
     resume : bool
-        Whether an existing journal is taken up. One in which all that was finished failed is begun anew where it is
-        not, or was written with other settings: there are no results.
+        Whether an existing journal is taken up. One that was written with other settings is begun anew if nothing in
+        it went well, and so is one in which all that was finished failed if this is no resume: there are no results.
 
     Raises
     ------
@@ -101,7 +101,7 @@ class Journal:
         if not resume:
             refuse_begun(path)
         lines = _whole_lines(path)
-        if lines and not (resume and lines[0].get("settings") == now) and _has_failed(lines):
+        if lines and not (resume and lines[0].get("settings") == now) and not _has_results(lines):
             lines = []
         if lines:
             _check_settings(path, lines[0].get("settings", {}), now=now)
@@ -164,7 +164,7 @@ def refuse_begun(path: Path) -> None:
         If there is a journal, and not all that was finished failed.
     """
     lines = _whole_lines(path)
-    if lines and not _has_failed(lines):
+    if lines and (_has_results(lines) or all(line["kind"] != "done" for line in lines)):
         raise UsageError(f"{path.parent} already holds results; add --resume to go on or choose another folder")
 
 
@@ -211,9 +211,8 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _has_failed(lines: list[dict[str, Any]]) -> bool:
-    ends = [line["status"] for line in lines if line["kind"] == "done"]
-    return bool(ends) and "ok" not in ends
+def _has_results(lines: list[dict[str, Any]]) -> bool:
+    return any(line["kind"] == "done" and line["status"] == "ok" for line in lines)
 
 
 def _check_settings(path: Path, before: dict[str, Any], *, now: dict[str, Any]) -> None:

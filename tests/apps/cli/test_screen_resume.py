@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from time import monotonic, sleep
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import pytest
 import tifffile
+from tests.apps.cli.plates import draw_field, draw_two_channels, moved_plate, screen_call, well_counts
 from tests.screen.otsu import OtsuSegmenter, leave
 from tests.tables import rows_of
 
@@ -26,47 +26,20 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.base
 
-PLACES = [(12, 12), (30, 35), (12, 35), (30, 12)]
-
-
-def _draw(path: Path, nuclei: int) -> None:
-    rows, cols = np.mgrid[:44, :50]
-    picture = np.full(rows.shape, 100, np.uint16)
-    for row, col in PLACES[:nuclei]:
-        picture[(rows - row) ** 2 + (cols - col) ** 2 < 30] = 3100
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tifffile.imwrite(path, picture)
-
-
-def _draw_two(path: Path, nuclei: int) -> None:
-    """Draw nuclei in the second channel."""
-    _draw(path, nuclei)
-    picture = tifffile.imread(path)
-    tifffile.imwrite(path, np.stack([picture[::-1], picture]), imagej=True, metadata={"axes": "CYX"})
-
-
-def _call(folder: Path, *words: str) -> tuple[str | Path, ...]:
-    (folder / "map.csv").write_text("well,compound,role\nA1,,negative\nA2,X,\n", encoding="utf-8")
-    return ("screen", folder / "p", "--map", folder / "map.csv", "-o", folder / "out", *words)
-
-
-def _counts(folder: Path) -> dict[str, str]:
-    return {row["well"]: row["nuclei"] for row in rows_of(folder / "out" / "wells.csv")}
-
 
 @pytest.fixture
 def screened(tmp_path: Path) -> Path:
     for name, nuclei in (("A01_1_DAPI", 2), ("A01_2_DAPI", 3), ("A02_1_DAPI", 1)):
-        _draw(tmp_path / "p" / f"{name}.tif", nuclei)
-    leave(*_call(tmp_path), "--quiet")
-    assert _counts(tmp_path) == {"A01": "5", "A02": "1"}
+        draw_field(tmp_path / "p" / f"{name}.tif", nuclei)
+    leave(*screen_call(tmp_path), "--quiet")
+    assert well_counts(tmp_path) == {"A01": "5", "A02": "1"}
     return tmp_path
 
 
 def test_a_field_that_moved_to_another_well(screened: Path) -> None:
     (screened / "p" / "A01_2_DAPI.tif").rename(screened / "p" / "A02_2_DAPI.tif")
-    leave(*_call(screened), "--resume", "--quiet")
-    assert _counts(screened) == {"A01": "2", "A02": "4"}
+    leave(*screen_call(screened), "--resume", "--quiet")
+    assert well_counts(screened) == {"A01": "2", "A02": "4"}
     nuclei = rows_of(screened / "out" / "nuclei.csv")
     assert [(row["well"], row["field"], row["image"]) for row in nuclei] == [
         *[("A01", "1", "A01_f01")] * 2,
@@ -74,13 +47,13 @@ def test_a_field_that_moved_to_another_well(screened: Path) -> None:
         *[("A02", "2", "A02_f02")] * 3,
     ]
     leave("report", screened / "out", "--quiet")
-    assert _counts(screened) == {"A01": "2", "A02": "4"}
+    assert well_counts(screened) == {"A01": "2", "A02": "4"}
 
 
 def test_a_field_that_is_gone_is_gone_from_every_table(screened: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (screened / "p" / "A01_2_DAPI.tif").unlink()
-    leave(*_call(screened), "--resume", "--quiet")
-    assert _counts(screened) == {"A01": "2", "A02": "1"}
+    leave(*screen_call(screened), "--resume", "--quiet")
+    assert well_counts(screened) == {"A01": "2", "A02": "1"}
     assert {row["image"] for row in rows_of(screened / "out" / "nuclei.csv")} == {"A01_f01", "A02_f01"}
     for name in ("summary.csv", "measurements.csv"):
         assert {row["image"] for row in rows_of(screened / "out" / "fields" / name)} == {"A01_f01", "A02_f01"}
@@ -100,7 +73,7 @@ def test_no_report_of_a_screen_that_is_not_finished(screened: Path, capsys: pyte
 
 def test_wells_without_a_picture_have_no_counts(screened: Path) -> None:
     (screened / "p" / "A02_1_DAPI.tif").unlink()
-    leave(*_call(screened), "--resume", "--quiet")
+    leave(*screen_call(screened), "--resume", "--quiet")
     first, second = rows_of(screened / "out" / "wells.csv")
     counts = ("fields", "nuclei", "whole_nuclei", "nuclei_per_field", "median_area_px")
     assert [first[name] for name in counts[:2]] == ["2", "5"]
@@ -112,8 +85,8 @@ def test_copies_for_millions_of_nuclei_leave_it_out_too(tmp_path: Path, left: in
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed (extra tables)")
     anndata = pytest.importorskip("anndata", reason="anndata is not installed (extra tables)")
     for name, nuclei in (("A01_1_DAPI", 2), ("A01_2_DAPI", left), ("A02_1_DAPI", left)):
-        _draw(tmp_path / "p" / f"{name}.tif", nuclei)
-    words = (*_call(tmp_path), "--export", "parquet,anndata", "--quiet")
+        draw_field(tmp_path / "p" / f"{name}.tif", nuclei)
+    words = (*screen_call(tmp_path), "--export", "parquet,anndata", "--quiet")
     leave(*words)
     (tmp_path / "p" / "A01_1_DAPI.tif").unlink()
     leave(*words, "--resume")
@@ -127,11 +100,11 @@ def test_copies_for_millions_of_nuclei_leave_it_out_too(tmp_path: Path, left: in
 
 def test_a_field_of_other_files_is_done_again(screened: Path) -> None:
     (screened / "p" / "A01_1_DAPI.tif").unlink()
-    _draw(screened / "p" / "A1_f1_DAPI.tif", 4)
-    leave(*_call(screened), "--resume", "--quiet")
-    assert _counts(screened) == {"A01": "7", "A02": "1"}
+    draw_field(screened / "p" / "A1_f1_DAPI.tif", 4)
+    leave(*screen_call(screened), "--resume", "--quiet")
+    assert well_counts(screened) == {"A01": "7", "A02": "1"}
     leave("report", screened / "out", "--quiet")
-    assert _counts(screened) == {"A01": "7", "A02": "1"}
+    assert well_counts(screened) == {"A01": "7", "A02": "1"}
 
 
 def test_what_is_refused_leaves_the_record(screened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,28 +114,28 @@ def test_what_is_refused_leaves_the_record(screened: Path, monkeypatch: pytest.M
     monkeypatch.setattr(results, "load_screen", refuse)
     before = (screened / "out" / RECORD_NAME).read_bytes()
     (screened / "p" / "A01_2_DAPI.tif").unlink()
-    leave(*_call(screened), "--resume", "--quiet", code=2)
+    leave(*screen_call(screened), "--resume", "--quiet", code=2)
     assert (screened / "out" / RECORD_NAME).read_bytes() == before
 
 
 def test_another_time_point_or_pattern_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for time, nuclei in ((1, 2), (2, 3)):
         for well in ("A01", "A02"):
-            _draw(tmp_path / "p" / f"{well}_1_t{time}_DAPI.tif", nuclei)
+            draw_field(tmp_path / "p" / f"{well}_1_t{time}_DAPI.tif", nuclei)
     pattern = "{well}_{field}_t{time}_{channel}"
-    call = _call(tmp_path, "--pattern", pattern, "--quiet")
+    call = screen_call(tmp_path, "--pattern", pattern, "--quiet")
     leave(*call, "--time", "1")
     record = tmp_path / "out" / RECORD_NAME
     assert (read_record(record).time, read_record(record).pattern) == (1, pattern)
     before, journal = record.read_bytes(), (tmp_path / "out" / "fields" / "run.json").read_bytes()
     leave(*call, "--time", "2", "--resume", code=2)
     assert "--resume: the folder was made with --time 1, got 2; " in capsys.readouterr().err
-    leave(*_call(tmp_path), "--pattern", "{well}_{field}_t{time}_{any}", "--time", "1", "--resume", code=2)
+    leave(*screen_call(tmp_path), "--pattern", "{well}_{field}_t{time}_{any}", "--time", "1", "--resume", code=2)
     assert f"the folder was made with --pattern {pattern}, got " in capsys.readouterr().err
     assert record.read_bytes() == before
     assert (tmp_path / "out" / "fields" / "run.json").read_bytes() == journal
     leave(*call, "--time", "1", "--resume")
-    assert _counts(tmp_path) == {"A01": "2", "A02": "2"}
+    assert well_counts(tmp_path) == {"A01": "2", "A02": "2"}
 
 
 def test_a_record_of_an_older_version_is_taken(screened: Path) -> None:
@@ -171,7 +144,7 @@ def test_a_record_of_an_older_version_is_taken(screened: Path) -> None:
     del older["time"], older["pattern"]
     record.write_text(json.dumps(older), encoding="utf-8")
     leave("report", screened / "out", "--quiet")
-    leave(*_call(screened), "--resume", "--quiet")
+    leave(*screen_call(screened), "--resume", "--quiet")
     assert (read_record(record).time, read_record(record).pattern) == (0, "{well}_{field}_{channel}")
 
 
@@ -183,16 +156,16 @@ def test_new_fields_get_the_scale_of_those_before(
         return SimpleNamespace(scale=3.2)
 
     monkeypatch.setattr(OtsuSegmenter, "survey", survey)
-    _draw(screened / "p" / "A02_2_DAPI.tif", 2)
-    leave(*_call(screened), "--resume")
+    draw_field(screened / "p" / "A02_2_DAPI.tif", 2)
+    leave(*screen_call(screened), "--resume")
     assert "scale 1 for all fields, as in the earlier run" in capsys.readouterr().err
-    assert _counts(screened) == {"A01": "5", "A02": "3"}
-    leave(*_call(screened), "--resume", "--scale", "2", code=2)
+    assert well_counts(screened) == {"A01": "5", "A02": "3"}
+    leave(*screen_call(screened), "--resume", "--scale", "2", code=2)
     assert "scale was 1.0, is now 2.0" in capsys.readouterr().err
 
 
 def test_results_without_resume_are_refused_at_once(screened: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    leave(*_call(screened), code=2)
+    leave(*screen_call(screened), code=2)
     said = capsys.readouterr().err
     assert f"{screened / 'out' / 'fields'} already holds results; add --resume" in said
     assert "for all fields" not in said
@@ -204,7 +177,7 @@ def test_a_nucleus_counts_once_in_a_stack(screened: Path) -> None:
         path.unlink()
         stack = np.stack([plane, plane, plane])
         tifffile.imwrite(path.with_name(path.name.replace("_DAPI", "")), stack, imagej=True, metadata={"axes": "ZYX"})
-    words = [str(word).replace("out", "again") for word in _call(screened)]
+    words = [str(word).replace("out", "again") for word in screen_call(screened)]
     leave(*words, "--pattern", "{well}_{field}", "--quiet")
     wells = rows_of(screened / "again" / "wells.csv")
     assert [row["nuclei"] for row in wells] == ["5", "1"]
@@ -214,30 +187,30 @@ def test_another_plate_is_refused(screened: Path, capsys: pytest.CaptureFixture[
     before = (screened / "out" / "wells.csv").read_bytes()
     (screened / "p").rename(screened / "first")
     for name, nuclei in (("A01_1_DAPI", 3), ("A01_2_DAPI", 4), ("A02_1_DAPI", 2)):
-        _draw(screened / "p" / f"{name}.tif", nuclei)
+        draw_field(screened / "p" / f"{name}.tif", nuclei)
     tifffile.imwrite(screened / "p" / "A01_2_DAPI.tif", np.full((44, 50), 7, np.uint16))
-    leave(*_call(screened), "--resume", "--quiet", code=2)
+    leave(*screen_call(screened), "--resume", "--quiet", code=2)
     assert "out holds the results of another plate" in capsys.readouterr().err
     (screened / "p").rename(screened / "second")
-    words = [str(word).replace(f"{screened}/p", f"{screened}/second") for word in _call(screened)]
+    words = [str(word).replace(f"{screened}/p", f"{screened}/second") for word in screen_call(screened)]
     leave(*words, "--resume", "--quiet", code=2)
     assert (screened / "out" / "wells.csv").read_bytes() == before
 
 
 def test_channels_keep_their_names(screened: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    leave(*_call(screened), "--channels", "DAPI=Hoechst", "--resume", "--quiet", code=2)
+    leave(*screen_call(screened), "--channels", "DAPI=Hoechst", "--resume", "--quiet", code=2)
     assert "made with --channels DAPI=DAPI, got DAPI=Hoechst; give that" in capsys.readouterr().err
-    _draw(screened / "p" / "A02_1_p53.tif", 1)
-    leave(*_call(screened), "--resume", "--quiet")
+    draw_field(screened / "p" / "A02_1_p53.tif", 1)
+    leave(*screen_call(screened), "--resume", "--quiet")
     assert read_record(screened / "out" / RECORD_NAME).channel_names == {"DAPI": "DAPI", "p53": "p53"}
     (screened / "p" / "A02_1_p53.tif").unlink()
-    leave(*_call(screened), "--resume", "--quiet")
+    leave(*screen_call(screened), "--resume", "--quiet")
 
 
 def test_channels_of_one_file_keep_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("A01", "A02"):
-        _draw_two(tmp_path / "p" / f"{name}.tif", 2)
-    call = _call(tmp_path, "--pattern", "{well}", "--quiet")
+        draw_two_channels(tmp_path / "p" / f"{name}.tif", 2)
+    call = screen_call(tmp_path, "--pattern", "{well}", "--quiet")
     leave(*call, "--channels", "0=p53,1=DAPI")
     nuclei = rows_of(tmp_path / "out" / "nuclei.csv")
     assert len(nuclei) == 4
@@ -251,38 +224,38 @@ def test_channels_of_one_file_keep_their_names(tmp_path: Path, capsys: pytest.Ca
 
 def test_names_the_other_way_round_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("A01_1_1", "A01_1_2", "A02_1_1", "A02_1_2"):
-        _draw(tmp_path / "p" / f"{name}.tif", 2)
-    leave(*_call(tmp_path, "--quiet"), "--channels", "1=DAPI,2=GFP")
-    leave(*_call(tmp_path, "--quiet"), "--channels", "1=GFP,2=DAPI", "--resume", code=2)
+        draw_field(tmp_path / "p" / f"{name}.tif", 2)
+    leave(*screen_call(tmp_path, "--quiet"), "--channels", "1=DAPI,2=GFP")
+    leave(*screen_call(tmp_path, "--quiet"), "--channels", "1=GFP,2=DAPI", "--resume", code=2)
     assert "made with --channels 1=DAPI,2=GFP, got 1=GFP,2=DAPI; give that" in capsys.readouterr().err
 
 
 def test_a_damaged_first_file_does_not_end_the_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("A01_1", "A01_2", "A02_1"):
-        _draw_two(tmp_path / "p" / f"{name}.tif", 2)
+        draw_two_channels(tmp_path / "p" / f"{name}.tif", 2)
     first = tmp_path / "p" / "A01_1.tif"
     whole = first.read_bytes()
     first.write_bytes(whole[:100])
-    call = _call(tmp_path, "--pattern", "{well}_{field}", "--channels", "0=p53,1=DAPI", "--quiet")
+    call = screen_call(tmp_path, "--pattern", "{well}_{field}", "--channels", "0=p53,1=DAPI", "--quiet")
     leave(*call, code=1)
     assert "A01_1.tif: " in capsys.readouterr().err
-    assert _counts(tmp_path) == {"A01": "2", "A02": "2"}
+    assert well_counts(tmp_path) == {"A01": "2", "A02": "2"}
     first.write_bytes(whole)
     leave(*call, "--resume")
-    assert _counts(tmp_path) == {"A01": "4", "A02": "2"}
+    assert well_counts(tmp_path) == {"A01": "4", "A02": "2"}
 
 
 @pytest.mark.parametrize("exports", ["measurements", "parquet,anndata"])
 def test_a_measure_has_one_name_when_a_channel_has_joined(tmp_path: Path, exports: str) -> None:
     for name in ("A01_1_DAPI", "A02_1_DAPI"):
-        _draw(tmp_path / "p" / f"{name}.tif", 2)
+        draw_field(tmp_path / "p" / f"{name}.tif", 2)
     if exports != "measurements":
         for library, extra in (("pyarrow", "tables"), ("anndata", "tables")):
             pytest.importorskip(library, reason=f"{library} is not installed (extra {extra})")
-    call = _call(tmp_path, "--export", exports, "--quiet")
+    call = screen_call(tmp_path, "--export", exports, "--quiet")
     leave(*call)
     before = {row["well"]: row["mean_intensity_DAPI"] for row in rows_of(tmp_path / "out" / "nuclei.csv")}
-    _draw(tmp_path / "p" / "A02_1_p53.tif", 1)
+    draw_field(tmp_path / "p" / "A02_1_p53.tif", 1)
     leave(*call, "--resume")
     rows = rows_of(tmp_path / "out" / "nuclei.csv")
     assert {row["well"]: row["mean_intensity_DAPI"] for row in rows} == before
@@ -305,7 +278,7 @@ def test_a_measure_has_one_name_when_a_channel_has_joined(tmp_path: Path, export
 
 def test_a_plate_that_moved_is_not_done_again(screened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {name: (screened / "out" / name).read_bytes() for name in ("wells.csv", "nuclei.csv")}
-    words = _moved(screened, "elsewhere")
+    words = moved_plate(screened, "elsewhere")
     monkeypatch.delattr(OtsuSegmenter, "segment")
     leave(*words, "--resume", "--quiet")
     assert {name: (screened / "out" / name).read_bytes() for name in before} == before
@@ -314,9 +287,9 @@ def test_a_plate_that_moved_is_not_done_again(screened: Path, monkeypatch: pytes
 
 
 def test_a_plate_that_moved_is_read_once(screened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _draw(screened / "p" / "A02_1_DAPI.tif", 4)  # each has a content of its own
-    leave(*_call(screened), "--resume", "--quiet")
-    words, read, whole = _moved(screened, "elsewhere"), [], content._feed
+    draw_field(screened / "p" / "A02_1_DAPI.tif", 4)  # each has a content of its own
+    leave(*screen_call(screened), "--resume", "--quiet")
+    words, read, whole = moved_plate(screened, "elsewhere"), [], content._feed
 
     def counted(update: Callable[[bytes], None], stream: BinaryIO) -> None:
         read.append(stream.name)
@@ -332,14 +305,14 @@ def test_a_field_of_which_the_files_have_other_names_is_known_beside_others(
 ) -> None:
     (screened / "p" / "A01_1_DAPI.tif").rename(screened / "p" / "A1_f1_DAPI.tif")
     monkeypatch.delattr(OtsuSegmenter, "segment")
-    leave(*_call(screened), "--resume", "--quiet")
-    assert _counts(screened) == {"A01": "5", "A02": "1"}
+    leave(*screen_call(screened), "--resume", "--quiet")
+    assert well_counts(screened) == {"A01": "5", "A02": "1"}
 
 
 def test_a_unit_that_was_given_once_stays(screened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    leave(*_call(screened), "--resume", "--unit", "µM", "--quiet")
+    leave(*screen_call(screened), "--resume", "--unit", "µM", "--quiet")
     monkeypatch.chdir(screened / "p")
-    words = ["." if str(word) == f"{screened}/p" else word for word in _call(screened)]
+    words = ["." if str(word) == f"{screened}/p" else word for word in screen_call(screened)]
     leave(*words, "--resume", "--quiet")
     record = read_record(screened / "out" / RECORD_NAME)
     assert (record.unit, record.remarks) == ("µM", ["the map has no column concentration: no curves"])
@@ -348,53 +321,18 @@ def test_a_unit_that_was_given_once_stays(screened: Path, monkeypatch: pytest.Mo
     assert "The map has no column concentration" in page
 
 
-def _moved(folder: Path, place: str) -> list[str]:
-    (folder / "p").rename(folder / place)
-    return [str(word).replace(f"{folder}/p", f"{folder}/{place}") for word in _call(folder)]
-
-
 def test_a_moved_plate_with_pictures_that_cannot_be_read(screened: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (screened / "p" / "A02_1_DAPI.tif").write_bytes(b"broken")
-    leave(*_call(screened), "--resume", "--quiet", code=1)
+    leave(*screen_call(screened), "--resume", "--quiet", code=1)
     (screened / "p" / "A01_1_DAPI.tif").unlink()
     (screened / "p" / "A01_1_DAPI.tif").symlink_to("gone.tif")
-    words = _moved(screened, "elsewhere")
+    words = moved_plate(screened, "elsewhere")
     leave(*words, "--resume", "--quiet", code=1)
     assert "another plate" not in capsys.readouterr().err
     assert not list((screened / "out" / "fields").glob("*-2*"))
-    _draw(screened / "elsewhere" / "A02_1_DAPI.tif", 4)
+    draw_field(screened / "elsewhere" / "A02_1_DAPI.tif", 4)
     (screened / "elsewhere" / "A01_1_DAPI.tif").unlink()
-    _draw(screened / "elsewhere" / "A01_1_DAPI.tif", 2)
+    draw_field(screened / "elsewhere" / "A01_1_DAPI.tif", 2)
     leave(*words, "--resume", "--quiet")
-    assert _counts(screened) == {"A01": "5", "A02": "4"}
+    assert well_counts(screened) == {"A01": "5", "A02": "4"}
     assert not list((screened / "out" / "fields").glob("*-2*"))
-
-
-def test_a_screen_that_was_stopped_knows_its_plate(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, nuclei in (("A01_1_DAPI", 2), ("A02_1_DAPI", 1)):
-        _draw(tmp_path / "p" / f"{name}.tif", nuclei)
-    whole, calls = OtsuSegmenter.segment, []
-    journal = tmp_path / "out" / "fields" / ".nucleate-journal.jsonl"
-
-    def stopped(self: OtsuSegmenter, *args: object, **options: object) -> object:
-        calls.append(1)
-        if len(calls) == 2:
-            until = monotonic() + 20
-            while '"ok"' not in journal.read_text("utf-8") and monotonic() < until:
-                sleep(0.01)
-            raise KeyboardInterrupt
-        return whole(self, *args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(OtsuSegmenter, "segment", stopped)
-    leave(*_call(tmp_path), "--threads", "1", "--quiet", code=130)
-    assert not (tmp_path / "out" / "wells.csv").exists()
-    other = tmp_path / "other"
-    for name in ("A01_1_DAPI", "A02_1_DAPI"):
-        _draw(other / "p" / f"{name}.tif", 4)
-    leave(*_call(other), "-o", tmp_path / "out", "--resume", "--quiet", code=2)
-    assert "another plate: none of its pictures is in this one, or all of them were changed" in capsys.readouterr().err
-    leave(*_call(tmp_path), "--pattern", "{well}_{field}_{any}", "--resume", "--quiet", code=2)
-    leave(*_moved(tmp_path, "elsewhere"), "--resume", "--quiet")
-    assert (_counts(tmp_path), len(calls)) == ({"A01": "2", "A02": "1"}, 3)

@@ -97,7 +97,6 @@ def screen(
       nucleate screen plate1/ --map map.csv -o results --pattern "{any}_{well}-{field}_{channel}"
     """
     from nucleate.core.files import check_folder, make_folder
-    from nucleate.run.journal import JOURNAL_NAME
     from nucleate.run.outputs import refuse_existing
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
@@ -117,7 +116,7 @@ def screen(
     nuclear = nuclear_channel(found, channel)
     sources = field_sources(found, nuclear)
     record = _record(found, content, channel=nuclear, wells=wells, pattern=pattern)
-    record = _taken_up(output, record, sources=sources, resume=resume)
+    record, begun = _taken_up(output, record, sources=sources, resume=resume)
     fields = output / FIELDS_FOLDER
     for line in [*found.problems[:_LISTED_PROBLEMS], *record.remarks, *_surprises(found, content.contents)]:
         say(f"nucleate: {line}")
@@ -125,12 +124,12 @@ def screen(
         say(f"nucleate: {more} more pictures do not fit; see {output / 'screen.json'}")
     chosen = {"scale": segmenting.parse_scale(scale), "min_area": min_area, "min_confidence": min_confidence}
     segmenter = segmenting.load(model, device=device, threads=threads, chosen=chosen)
-    segmenter = _scaled(segmenter, sources, channel=nuclear, earlier=fields if resume else None, quiet=quiet)
+    segmenter = _scaled(segmenter, sources, channel=nuclear, earlier=fields if begun else None, quiet=quiet)
     chosen["scale"] = segmenter.settings.scale
     batch = {"channel": nuclear, "resume": resume, "keep_earlier": False}
     export += ",measurements"
     settings = segmenting.settings_of(batch, export=export, memory=memory, device=device, threads=threads)
-    if not (fields / JOURNAL_NAME).exists():
+    if not begun:
         write_record(make_folder(output) / RECORD_NAME, record)  # a screen that is stopped goes on with this plate
     summary = segmenting.run(
         list(sources),
@@ -176,8 +175,13 @@ def make_pages(output: Path) -> list[Path]:
     return _write_pages(output, load_screen(output, record), record=record)
 
 
-def _taken_up(output: Path, record: ScreenRecord, *, sources: Sequence[Source], resume: bool) -> ScreenRecord:
-    """Refuse a folder that holds other results; take over from an earlier run what is not said again."""
+def _taken_up(
+    output: Path, record: ScreenRecord, *, sources: Sequence[Source], resume: bool
+) -> tuple[ScreenRecord, bool]:
+    """Refuse a folder that holds other results; take over from an earlier run what is not said again.
+
+    Gives whether that run finished a field, too: one that did not settles nothing but its unit.
+    """
     from nucleate.run.journal import JOURNAL_NAME, finished, refuse_begun
     from nucleate.screen.results import FIELDS_FOLDER, RECORD_NAME, read_record
     from nucleate.screen.resuming import refuse_another
@@ -185,12 +189,13 @@ def _taken_up(output: Path, record: ScreenRecord, *, sources: Sequence[Source], 
     journal = output / FIELDS_FOLDER / JOURNAL_NAME
     if not resume:
         refuse_begun(journal)
-        return record
+        return record, False
     before = finished(journal)
-    earlier = read_record(output / RECORD_NAME) if before and (output / RECORD_NAME).exists() else record
-    earlier.check_same_plate(record)
+    earlier = read_record(output / RECORD_NAME) if (output / RECORD_NAME).exists() else record
+    if before:
+        earlier.check_same_plate(record)
     refuse_another(output, sources, before=before)
-    return replace(record, unit=record.unit or earlier.unit)
+    return replace(record, unit=record.unit or earlier.unit), bool(before)
 
 
 def _write(output: Path, record: ScreenRecord) -> None:

@@ -1,0 +1,81 @@
+"""``nucleate screen`` that was stopped, and goes on: after some fields, and before the first."""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.apps.cli.plates import draw_field, moved_plate, screen_call, well_counts
+from tests.screen.otsu import OtsuSegmenter, leave
+
+from nucleate.screen.results import RECORD_NAME, read_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.base
+
+
+def _stop_at(monkeypatch: pytest.MonkeyPatch, number: int, *, folder: Path) -> list[int]:
+    """Stop at a field, once those before it are in the journal; gives a list that has an entry for each field."""
+    whole, calls = OtsuSegmenter.segment, list[int]()
+    journal = folder / "out" / "fields" / ".nucleate-journal.jsonl"
+
+    def stopped(self: OtsuSegmenter, *args: object, **options: object) -> object:
+        calls.append(1)
+        if len(calls) == number:
+            until = monotonic() + 20
+            while journal.read_text("utf-8").count('"ok"') < number - 1 and monotonic() < until:
+                sleep(0.01)
+            raise KeyboardInterrupt
+        return whole(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(OtsuSegmenter, "segment", stopped)
+    return calls
+
+
+def test_a_screen_that_was_stopped_knows_its_plate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, nuclei in (("A01_1_DAPI", 2), ("A02_1_DAPI", 1)):
+        draw_field(tmp_path / "p" / f"{name}.tif", nuclei)
+    calls = _stop_at(monkeypatch, 2, folder=tmp_path)
+    leave(*screen_call(tmp_path), "--threads", "1", "--quiet", code=130)
+    assert not (tmp_path / "out" / "wells.csv").exists()
+    other = tmp_path / "other"
+    for name in ("A01_1_DAPI", "A02_1_DAPI"):
+        draw_field(other / "p" / f"{name}.tif", 4)
+    leave(*screen_call(other), "-o", tmp_path / "out", "--resume", "--quiet", code=2)
+    assert "another plate: none of its pictures is in this one, or all of them were changed" in capsys.readouterr().err
+    leave(*screen_call(tmp_path), "--pattern", "{well}_{field}_{any}", "--resume", "--quiet", code=2)
+    leave(*moved_plate(tmp_path, "elsewhere"), "--resume", "--quiet")
+    assert (well_counts(tmp_path), len(calls)) == ({"A01": "2", "A02": "1"}, 3)
+
+
+def test_a_screen_that_was_stopped_at_once_begins_anew_but_for_its_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, nuclei in (("A01_1", 2), ("A02_1", 1), ("A02_2", 1)):
+        draw_field(tmp_path / "p" / f"{name}.tif", nuclei)
+    words = (*screen_call(tmp_path), "--threads", "1", "--quiet")
+    _stop_at(monkeypatch, 1, folder=tmp_path)
+    leave(*words, "--pattern", "{well}_{z}", "--unit", "nM", "--scale", "0.5", code=130)
+    calls = _stop_at(monkeypatch, 2, folder=tmp_path)
+    leave(*words, "--pattern", "{well}_{field}", "--resume", code=130)
+    leave(*words, "--pattern", "{well}_{field}", "--resume")
+    assert (well_counts(tmp_path), len(calls)) == ({"A01": "2", "A02": "2"}, 4)
+    assert read_record(tmp_path / "out" / RECORD_NAME).unit == "nM"
+
+
+def test_the_scale_of_a_run_that_finished_no_field_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_field(tmp_path / "p" / "A01_1_DAPI.tif", 2)
+    words = (*screen_call(tmp_path), "--threads", "1")
+    found = iter([0.25, 1.0])
+    monkeypatch.setattr("nucleate.screen.scale.plate_scale", lambda *args, **options: next(found))
+    _stop_at(monkeypatch, 1, folder=tmp_path)
+    leave(*words, code=130)
+    leave(*words, "--resume")
+    assert next(found, None) is None
