@@ -11,7 +11,7 @@ from tests.strategies import label_images
 
 from nucleate.errors import OutputError
 from nucleate.export import overlay
-from nucleate.export.overlay import MOST_PIXELS, outline_pixels, render_overlay, write_overlay
+from nucleate.export.overlay import MOST_PIXELS, outline_pixels, render_overlay, stretch_of, write_overlay
 from nucleate.io.images import read_image
 
 if TYPE_CHECKING:
@@ -102,6 +102,16 @@ def test_dim_nuclei_beside_bright_ones_can_be_seen() -> None:
     plane[10:40, 10:40], plane[60:90, 60:90] = 10_000, 700
     picture = render_overlay(plane, np.zeros((100, 100), np.int32))
     assert picture[75, 75, 0] > picture[50, 10, 0] + 25
+
+
+@pytest.mark.parametrize("side", [400, 2500])
+def test_few_nuclei_on_noise_are_bright_on_dark_ground(side: int) -> None:
+    plane = np.random.default_rng(0).normal(105, 3, (side, side))
+    plane[40:70, 40:70] += np.linspace(100, 900, 30)
+    plane[::50, 100] += 3000  # hot pixels
+    stretch = stretch_of(plane.astype(np.uint16))
+    assert np.median(stretch.shown(plane)) < 40
+    assert 100 < np.median(stretch.shown(plane[40:70, 40:70])) < 250
 
 
 def test_nan_and_inf_and_constant_planes() -> None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from nucleate.core.dyes import RedTissue
     from nucleate.core.plane import Plane
 
-__all__ = ["BLUE", "LUMA", "SAMPLE", "Normalizer", "Scaling", "sample_step", "to_grey"]
+__all__ = ["BLUE", "LUMA", "SAMPLE", "Normalizer", "Scaling", "above_noise", "sample_step", "to_grey"]
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
@@ -322,9 +322,8 @@ class Normalizer:
         ends = [self.low_percentile, self.high_percentile]
         lowest = self.low_percentile if self.ground is None or self.polarity == "keep" else self.ground
         low, high, ground, middle = (float(value) for value in np.percentile(values, [*ends, lowest, 50]))
-        if shown_HW is not None and high - middle <= _EVEN * (middle - low):
-            top = _top_of_things(shown_HW)
-            high = top if top - middle > _FAR * (high - middle) else high
+        if shown_HW is not None:
+            high = above_noise(shown_HW, ends=(low, middle, high))
         if high <= low:  # nearly empty picture: a few bright pixels on a constant ground
             return float(values.min()), float(values.max()), float(values.min())
         return low, high, ground if low < ground < low + _DARK * (high - low) else low
@@ -359,11 +358,25 @@ def _tissue_of(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None, float 
     return sample if kept_HW.all() else sample[kept_HW][:, None], unlit, None if ink_HW is None else ink
 
 
-def _top_of_things(shown_HW: NDArray[Any]) -> float:
-    """Give the brightness that as many pixels exceed as a nucleus has, lone ones left out."""
+def above_noise(shown_HW: NDArray[Any], *, ends: tuple[float, float, float], least: int = _NUCLEUS) -> float:
+    """Choose what is white: the high end of a plane, or the brightness of its few things if all else is noise.
+
+    Parameters
+    ----------
+    shown_HW : (H, W) real ndarray
+        The plane, or a sample of it on a grid.
+    ends : (float, float, float)
+        Its low end, its median and its high end.
+    least : int
+        Pixels of a thing; lone ones are none.
+    """
+    low, middle, high = ends
+    if high - middle > _EVEN * (middle - low):
+        return high
     rows = np.minimum(shown_HW[1:], shown_HW[:-1])
     square = _finite(np.minimum(rows[:, 1:], rows[:, :-1]))
-    return float(np.partition(square, -_NUCLEUS)[-_NUCLEUS]) if square.size > _NUCLEUS else -np.inf
+    top = float(np.partition(square, -least)[-least]) if square.size > least else -np.inf
+    return top if top - middle > _FAR * (high - middle) else high
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:

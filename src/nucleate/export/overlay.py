@@ -12,6 +12,7 @@ import PIL.Image
 from nucleate.core.bands import bands_of
 from nucleate.core.files import atomic_path
 from nucleate.core.labels import areas
+from nucleate.core.normalize import above_noise
 from nucleate.core.plane import as_plane, grid_step
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ _GREYS = 256 - len(ON_DARK)  # a grey picture is drawn in numbers: so many greys
 _GAMMA = 0.7  # brings up dim nuclei beside bright ones on dark ground
 _LOW, _HIGH = 0.5, 99.8  # percentiles shown as black and white
 _SAMPLE = 1_000_000  # pixels looked at for them
+_NUCLEUS = 100  # pixels of one: things as large are seen, however few, where all else is noise
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ class Stretch:
 def stretch_of(plane: NDArray[Any], *, top: int = 255) -> Stretch:
     """Choose how a plane is shown: from about a million of its pixels, between two percentiles.
 
+    Where hardly anything but noise is in a grey one, the few things in it are white.
+
     Parameters
     ----------
     plane : (H, W) or (H, W, 3) real ndarray
@@ -127,7 +131,9 @@ def stretch_of(plane: NDArray[Any], *, top: int = 255) -> Stretch:
     known = sample[np.isfinite(sample)]
     if known.dtype.kind == "b" or known.dtype.itemsize > 2:
         known = known.astype(np.float64)
-    low, high = map(float, np.percentile(known, [_LOW, _HIGH])) if known.size else (0.0, 1.0)
+    low, middle, high = map(float, np.percentile(known, [_LOW, 50, _HIGH])) if known.size else (0.0, 0.0, 1.0)
+    if sample.ndim == 2 and known.size:
+        high = above_noise(sample, ends=(low, middle, high), least=max(4, _NUCLEUS // step**2))
     if high <= low and known.size:
         low, high = float(known.min()), float(known.max())
     found = Stretch(low, high - low if high > low else 1.0, top=top)
