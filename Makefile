@@ -32,8 +32,8 @@ lint: .venv/.installed  ## style and types only
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-test-base: .venv-base/.tested-with  ## the tests that need no torch, in the light install
-	OMP_NUM_THREADS=1 .venv-base/bin/python -m pytest -m base -n $(WORKERS)
+test-base: .venv-base/.tested-with  ## the tests that need no torch, in the light install, but for long ones that are alike
+	OMP_NUM_THREADS=1 .venv-base/bin/python -m pytest -m 'base and not once' -n $(WORKERS)
 
 docs: .venv/.docs-installed  ## the pages as HTML in docs/_build
 	.venv/bin/sphinx-build -W --keep-going -q docs docs/_build

@@ -94,6 +94,7 @@ def test_local_workers_write_the_same_and_say_where_to_watch(folder: Path, plain
     assert contents(folder / "local") == plain
 
 
+@pytest.mark.once
 def test_a_plate_is_screened_the_same(folder: Path) -> None:
     write_plate(folder, DrawnPlate(rows=4, columns=3, fields=1, size=120, nuclei=15, doses=1), seed=2)
     for out, more in (("screened", []), ("shared", ["--cluster", "local", "--workers", "2"])):
@@ -163,6 +164,7 @@ def _gone_within(pid: int, *, seconds: float) -> bool:
     return False
 
 
+@pytest.mark.once
 def test_slurm_jobs_are_handed_in_and_cancelled(folder: Path, plain: dict[str, str], tmp_path: Path) -> None:
     jobs, commands = tmp_path / "jobs", tmp_path / "bin"
     for place in (jobs, commands):

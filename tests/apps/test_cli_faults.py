@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from tests.apps.stopped import contents
 
-pytestmark = pytest.mark.base
+pytestmark = [pytest.mark.base, pytest.mark.once]
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests import fakes, powerless"

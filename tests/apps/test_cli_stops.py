@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from tests.apps.stopped import contents, survive
 
-pytestmark = pytest.mark.base
+pytestmark = [pytest.mark.base, pytest.mark.once]
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = 7

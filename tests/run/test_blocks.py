@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-pytestmark = pytest.mark.base
+pytestmark = [pytest.mark.base, pytest.mark.once]
 
 NAMES = ("mask", "border", "distance")
 

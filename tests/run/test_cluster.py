@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed (extra cluster)")
 
-pytestmark = pytest.mark.base
+pytestmark = [pytest.mark.base, pytest.mark.once]
 
 WORKERS = 2
 EXPORTS = ("labels", "overlay", "measurements", "rle", "coco", "geojson")

@@ -16,7 +16,7 @@ from nucleate.run.cluster_batch import _end
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed (extra cluster)")
 
-pytestmark = pytest.mark.base
+pytestmark = [pytest.mark.base, pytest.mark.once]
 
 
 def test_what_a_worker_made_is_made_anew_where_the_worker_is_lost_with_it() -> None:

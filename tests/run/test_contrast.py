@@ -29,7 +29,7 @@ from nucleate.score.images import score_image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-pytestmark = pytest.mark.base
+pytestmark = [pytest.mark.base, pytest.mark.once]
 
 WHOLE = Scaling(0.0, 1000.0, invert=False, channels=1)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nucleate.run.engine import Engine
 
 
-pytestmark = pytest.mark.base
+pytestmark = [pytest.mark.base, pytest.mark.once]
 
 ROOT = str(Path(__file__).resolve().parents[2])
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from nucleate.run.engine import Engine
 
-pytestmark = pytest.mark.base
+pytestmark = [pytest.mark.base, pytest.mark.once]
 
 MARKERS = PostRecipe(split="markers", level=0.3, marker_level=0.4, smoothing=1.0, min_area=10)
 RECIPES = {

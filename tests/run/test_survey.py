@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Drawn: TypeAlias = tuple[NDArray[np.integer[Any]], NDArray[np.int32]]
 
-pytestmark = pytest.mark.base
+pytestmark = [pytest.mark.base, pytest.mark.once]
 
 
 @pytest.fixture(scope="module")
