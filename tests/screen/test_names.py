@@ -77,11 +77,19 @@ def test_two_plates_of_one_well_each(tmp_path: Path) -> None:
         _plate(tmp_path, "A549_A01.tif", "HT29_A01.tif")
 
 
-def test_pictures_that_were_saved_thrice(tmp_path: Path) -> None:
-    endings = ("jpg", "png", "tif")
-    plate = _plate(tmp_path, *(f"A0{n}_1_DAPI.{ending}" for n in (1, 2) for ending in endings))
-    assert [file.path.name for field in plate.fields for file in field.files] == ["A01_1_DAPI.tif", "A02_1_DAPI.tif"]
+@pytest.mark.parametrize("tiff", ["tif", "ome.tif", "TIFF"])
+def test_pictures_that_were_saved_thrice(tmp_path: Path, tiff: str) -> None:
+    plate = _plate(tmp_path, *(f"A0{n}_1_DAPI.{ending}" for n in (1, 2) for ending in ("jpg", "png", tiff)))
+    taken = [file.path.name for field in plate.fields for file in field.files]
+    assert taken == [f"A01_1_DAPI.{tiff}", f"A02_1_DAPI.{tiff}"]
     assert plate.problems == ()
+
+
+@pytest.mark.parametrize(("first", "second"), [("png", "jpg"), ("bmp", "JPEG"), ("tif", "tiff"), ("ome.tif", "tif")])
+def test_pictures_that_were_saved_twice_without_one_that_is_sure(tmp_path: Path, first: str, second: str) -> None:
+    plate = _plate(tmp_path, f"A01_1_DAPI.{second}", f"A01_1_DAPI.{first}")
+    assert [file.path.name for file in plate.fields[0].files] == [f"A01_1_DAPI.{first}"]
+    assert plate.problems == (f"A01_1_DAPI.{second}: a second picture of A01 field 1 channel 'DAPI'; remove one",)
 
 
 def test_planes_and_times_of_in_cell(tmp_path: Path) -> None:

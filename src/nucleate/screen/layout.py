@@ -173,7 +173,7 @@ def read_plate(
     _check_one_name(places, root=folder)
     _check_one_job(places, root=folder)
     fields, seconds = _group(places)
-    others = {path: first for path, first in seconds.items() if path.with_suffix("") != first.with_suffix("")}
+    others = {path: first for path, first in seconds.items() if not _is_copy(path, first)}
     for path in others:
         place = places[path]
         what = f"{place.well} field {place.field} channel {place.channel!r}"
@@ -207,8 +207,8 @@ def _group(places: Mapping[Path, Place]) -> tuple[list[PlateField], dict[Path, P
     fields: dict[tuple[str, int], dict[tuple[str, int, int], PlateFile]] = defaultdict(dict)
     seconds: dict[Path, Path] = {}
     steps = len({(place.z, place.time) for place in places.values()}) > 1
-    # Of a picture that was saved several times the TIFF is taken.
-    for path, place in sorted(places.items(), key=lambda item: item[0].suffix.lower() not in {".tif", ".tiff"}):
+    # Of a picture that was saved several times the TIFF is taken, and a JPEG last.
+    for path, place in sorted(places.items(), key=lambda item: (not _is_tiff(item[0]), _is_jpeg(item[0]))):
         there, key = fields[place.well, place.field], (place.channel, place.z, place.time)
         if key in there:
             seconds[path] = there[key].path
@@ -216,6 +216,20 @@ def _group(places: Mapping[Path, Place]) -> tuple[list[PlateField], dict[Path, P
             there[key] = PlateFile(*key, path, alone=steps or bool(place.channel))
     ordered = sorted(fields, key=lambda key: (well_place(key[0]), key[1]))
     return [PlateField(*key, tuple(sorted(fields[key].values()))) for key in ordered], seconds
+
+
+def _is_copy(path: Path, first: Path) -> bool:
+    """Tell whether a file is a TIFF beside it, saved as a picture of another kind."""
+    alike = path.parent == first.parent and stem_of(path) == stem_of(first)
+    return alike and _is_tiff(first) and not _is_tiff(path)
+
+
+def _is_tiff(path: Path) -> bool:
+    return path.suffix.lower() in {".tif", ".tiff"}
+
+
+def _is_jpeg(path: Path) -> bool:
+    return path.suffix.lower() in {".jpg", ".jpeg"}
 
 
 def _read_names(files: Sequence[Path], naming: Naming, *, root: Path) -> tuple[dict[Path, Place], list[str]]:
