@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import sys
 import zipfile
 from collections import Counter
@@ -20,6 +21,7 @@ from tests.export.painting import HOLED, paint
 from tests.fakes import FakeSegmenter
 from tests.tables import rows_of
 
+from nucleate.apps.web.downloads import available
 from nucleate.core.image import Image
 from nucleate.errors import MissingExtraError, UsageError
 from nucleate.run import outputs
@@ -229,12 +231,23 @@ def test_a_missing_library_is_told_before_anything_is_computed(monkeypatch: pyte
     assert outputs.check_exports(",".join(LIGHT)) == LIGHT
 
 
-def test_a_library_that_cannot_be_loaded_is_told_before_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "zarr.py").write_text("raise ImportError('no libfoo.so.1')")
+@pytest.mark.parametrize(("export", "module"), [("zarr", "zarr"), ("parquet", "pyarrow.parquet")])
+def test_a_library_that_cannot_be_loaded_is_told_before_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, export: str, module: str
+) -> None:
+    named = module.partition(".")[0]
+    broken = tmp_path / f"{module.replace('.', '/')}.py"
+    broken.parent.mkdir(exist_ok=True)
+    (broken.parent / "__init__.py").touch()
+    broken.write_text("raise ImportError('no libfoo.so.1')")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "zarr", raising=False)
-    with pytest.raises(MissingExtraError, match=r"^zarr cannot be loaded: no libfoo\.so\.1; run: pip install"):
-        outputs.check_exports("labels,zarr")
+    for name in {named, module}:
+        monkeypatch.setitem(sys.modules, name, None)  # so that what is there or not comes back
+        del sys.modules[name]
+    (told,) = [one["needs"] for one in available() if one["name"] == export]
+    assert told.startswith(f"{named} cannot be loaded: no libfoo.so.1; run: pip install")
+    with pytest.raises(MissingExtraError, match=re.escape(told)):
+        outputs.check_exports(f"labels,{export}")
 
 
 @pytest.mark.filterwarnings("ignore")  # of the libraries, about each other

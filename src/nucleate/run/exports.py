@@ -183,7 +183,7 @@ EXPORTS = {
     "zarr": Export(".ome.zarr", _write_omezarr, needs=("zarr", "formats"), band_bytes=24),
     "ome-tiff": Export(".labels.ome.tif", _write_ome_labels, band_bytes=12),
     "parquet": Export(
-        "measurements.parquet", _write_part, write_parquet, ".npz", needs=("pyarrow", "tables"), measures=True
+        "measurements.parquet", _write_part, write_parquet, ".npz", needs=("pyarrow.parquet", "tables"), measures=True
     ),
     "anndata": Export(
         "measurements.h5ad", _write_part, write_anndata, ".npz", needs=("anndata", "tables"), measures=True

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nucleate.apps.web.views import FileLabels
-from nucleate.core.extras import require
 from nucleate.core.files import cannot_write
 from nucleate.core.project import projected
 from nucleate.errors import MissingExtraError, UsageError
 from nucleate.run import outputs
-from nucleate.run.exports import EXPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,15 +114,14 @@ class _Sink:
 
 
 def available() -> list[dict[str, str]]:
-    """List what can be downloaded: name, what it is, and what it needs where that is not installed."""
+    """List what can be downloaded: name, what it is, and what it needs where that is missing or cannot be loaded."""
     found = []
     for name, what in KINDS.items():
         needs = ""
-        if library := EXPORTS[name].needs:
-            try:
-                require(library[1], library[0])
-            except MissingExtraError as error:
-                needs = str(error)
+        try:
+            outputs.check_exports(name)
+        except MissingExtraError as error:
+            needs = str(error)
         found.append({"name": name, "what": what, "needs": needs})
     return found
 

@@ -12,7 +12,7 @@ export function prepare(exports, chosen) {
     box.checked = ["labels", "overlay", "measurements"].includes(name);
     box.disabled = Boolean(needs);
     label.title = needs;
-    label.append(box, needs ? `${what}: not installed` : what);
+    label.append(box, needs ? `${what}: not available` : what);
     byId("exports").append(label);
   }
   byId("download").addEventListener("submit", async (event) => {
