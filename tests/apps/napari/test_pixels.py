@@ -32,6 +32,8 @@ KEYS: list[Any] = [
     (Ellipsis, slice(0, 2)),
     (Ellipsis, 1),
     (1, Ellipsis, slice(None, None, -2)),
+    (Ellipsis, slice(None, -7, -1)),
+    (Ellipsis, slice(-7, None, -1)),
     (slice(3, 3), slice(None)),
     (slice(None), slice(2, 2)),
 ]

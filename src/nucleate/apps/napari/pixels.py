@@ -123,6 +123,8 @@ def _full(key: Any, ndim: int) -> list[Any]:  # noqa: ANN401 - whatever slices a
 
 
 def _slice(picked: range) -> slice:
+    if not picked:
+        return slice(0, 0)
     return slice(picked.start, picked.stop if picked.stop >= 0 else None, picked.step)
 
 
