@@ -32,11 +32,11 @@ def test_equal_networks_have_equal_bytes(tmp_path: Path) -> None:
 def test_what_is_no_file_of_ours_is_told(tmp_path: Path) -> None:
     module, path = build(NETWORK), tmp_path / "net.safetensors"
     save_file(module.state_dict(), path, {"network": "{}"})
-    with pytest.raises(ModelError, match="holds no network of nucleate"):
+    with pytest.raises(ModelError, match="holds no network of nucleate: no 'nucleate' in it; train it again"):
         load_network(path)
     with pytest.raises(ModelError, match="not the state of a run"):
         facts_of_state(path)
-    with pytest.raises(ModelError, match="not the state of this run"):
+    with pytest.raises(ModelError, match="not the state of this run: no 'nucleate' in it; use another run folder"):
         load_state(path, (module, None, torch.optim.AdamW(module.parameters())))
 
 

@@ -136,4 +136,6 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"no {error} in it"
     return str(error).strip().splitlines()[0]
