@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.apps.cli.console import Bar, QuietOption, check_outputs, is_there, say
-from nucleate.core.text import counted, one_line
+from nucleate.core.text import counted, listed, one_line
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _notes(scores: Scores, groups: Mapping[str, str] | None) -> list[str]:
 
 
 def _named(ids: tuple[str, ...] | list[str]) -> str:
-    return one_line(f"{counted(len(ids), 'image')} ({', '.join(ids[:3])}{', ...' * (len(ids) > 3)})")
+    return f"{counted(len(ids), 'image')} ({listed(ids, 3)})"
 
 
 def _progress(ids: list[str], *, quiet: bool) -> Iterator[str]:
