@@ -49,13 +49,14 @@ def main() -> None:
         labels, _ = segmenter.segment_plane(sample.image)
         score = score_image(sample.labels, labels)
         by_kind[sample.kind].append((score.kaggle, sample.image_id, sample.image, labels, score))
-    pictures, found = {}, {}
+    pictures, found = [], []
     for kind, scored in sorted(by_kind.items(), key=lambda item: -len(item[1])):
         kaggle, image_id, image, labels, score = sorted(scored, key=lambda one: one[:2])[len(scored) // 2]
         window = most_nuclei(labels)
         plain, outlined = (render_overlay(image, one)[window] for one in (labels * 0, labels))
-        pictures[f"{kind}\n{image_id[:8]}"] = plain
-        found[f"score {kaggle:.2f}\n{score.found[0]} of {score.nuclei_true} nuclei at IoU 0.5"] = outlined
+        pictures.append((f"{kind}\n{image_id[:8]}", plain))
+        caption = f"score {kaggle:.2f}\n{score.found[0]} of {score.nuclei_true} nuclei at IoU 0.5"
+        found.append((caption, outlined))
         print(f"{kind}: {len(scored)} pictures, the middle one {image_id}, {kaggle:.3f}")
     draw_panels(asked.out, [pictures, found])
 

@@ -22,6 +22,7 @@ from nucleate.data import cache as store
 from nucleate.data.write import write_sample
 from nucleate.errors import DataError, UsageError
 from nucleate.nets.build import NetConfig
+from nucleate.report.figures import draw_panels
 from nucleate.run.weights import find_model, write_card
 from nucleate.study import crossfold
 from nucleate.study.crossfold import (
@@ -342,3 +343,10 @@ def test_a_model_that_is_gone_is_missed_before_the_work(tmp_path: Path) -> None:
         check_shipped(plan, network="fold-0", name="net")
     with pytest.raises(UsageError, match="no model 'gone'"):
         check_shipped(replace(plan, config=plan.config.replace(init="gone")), network="fold-0", name="mine")
+
+
+def test_pictures_of_one_caption_are_all_drawn(tmp_path: Path) -> None:
+    path, pictures = tmp_path / "panels.png", [("score 0.00", np.full((8, 8), level)) for level in (1.0, 2.0, 3.0)]
+    draw_panels(path, [pictures, pictures])
+    with PIL.Image.open(path) as sheet:
+        assert sheet.width == pytest.approx(3 * 2.6 * 110, abs=1)

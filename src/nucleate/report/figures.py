@@ -121,19 +121,19 @@ def draw_reliability(path: Path, predicted: NDArray[Any], *, true: NDArray[Any],
     _save(figure, path)
 
 
-def draw_panels(path: Path, rows: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+def draw_panels(path: Path, rows: Sequence[Sequence[tuple[str, NDArray[Any]]]]) -> None:
     """Draw rows of pictures, each with its caption.
 
     Parameters
     ----------
     path : Path
         PNG or JPEG to write, by its ending.
-    rows : sequence of mapping
-        Caption -> grey (H, W), mask (bool), label image (int) or colour (H, W, 3) picture; equal numbers a row.
+    rows : sequence of sequence of (caption, picture)
+        Grey (H, W), mask (bool), label image (int) or colour (H, W, 3); equal numbers a row.
     """
-    lines = max(caption.count("\n") for row in rows for caption in row)
+    lines = max(caption.count("\n") for row in rows for caption, _ in row)
     figure, axes = _canvas(len(rows), len(rows[0]), width=2.6, height=2.7 + 0.2 * lines)
-    for axis, (caption, picture) in zip(axes, [item for row in rows for item in row.items()], strict=True):
+    for axis, (caption, picture) in zip(axes, [item for row in rows for item in row], strict=True):
         _show(axis, picture)
         axis.set_title(caption, fontsize=8)
     _save(figure, path)

@@ -102,8 +102,8 @@ def draw_worst(path: Path, result: CrossResult) -> None:
         panels.append((f"{rank}  found, score {score:.2f}", render_overlay(sample.image, found)))
     blank = np.full((8, 8, 3), 255, np.uint8)
     width = 2 * _A_ROW
-    panels += [(" " * (index + 1), blank) for index in range(-len(panels) % width)]
-    draw_panels(path, [dict(panels[start : start + width]) for start in range(0, len(panels), width)])
+    panels += [("", blank)] * (-len(panels) % width)
+    draw_panels(path, [panels[start : start + width] for start in range(0, len(panels), width)])
 
 
 def _subsets(result: CrossResult) -> Iterator[tuple[str, list[int]]]:

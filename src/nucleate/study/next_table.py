@@ -132,14 +132,12 @@ def strip(path: Path, shown: Sequence[Sample], *, found: Mapping[str, Any], scor
 
     Of a large picture the window with the most nuclei is shown; the score in the caption is that of the whole.
     """
-    panels = {}
+    panels = []
     for sample in shown:
         if sample.image_id in found:
             caption = f"{sample.kind}\n{sample.image_id[:8]}  {scores[sample.image_id]:.2f}".strip()
-            while caption in panels:  # ids that begin alike
-                caption += " "
             window = _window(sample.labels)
-            panels[caption] = render_overlay(sample.image[window], relabel(found[sample.image_id][window]))
+            panels.append((caption, render_overlay(sample.image[window], relabel(found[sample.image_id][window]))))
     if panels:
         make_folder(path.parent)
         draw_panels(path, [panels])

@@ -233,7 +233,9 @@ def write_figures(plan: PaperPlan, split: Split, *, networks: Mapping[str, Path]
         found = segmenter.segment_plane(sample.image)[0]
         grey = NORMALIZER(sample.image)[0]
         mask = map_HW > otsu_level(map_HW)
-        rows_shown.append({"picture": grey, "map": map_HW, "Otsu": mask, "found": found, "truth": sample.labels})
+        rows_shown.append(
+            [("picture", grey), ("map", map_HW), ("Otsu", mask), ("found", found), ("truth", sample.labels)]
+        )
         kaggle = evaluate_pairs([(sample.image_id, sample.labels, found)], resamples=0).kaggle
         cases.append((f"{sample.image_id[:8]}  LB {kaggle:.2f}", grey, sample.labels, found))
     draw_panels(plan.out / "steps.png", rows_shown)
@@ -248,12 +250,12 @@ def _draw_augmented(plan: PaperPlan, split: Split) -> None:
     draw_panels(
         plan.out / "augmented.png",
         [
-            {
-                "picture": before.batch_NCHW[i, 0].numpy(),
-                "mask": before.targets_NCHW[i, 0].numpy(),
-                "augmented": after.batch_NCHW[i, 0].numpy(),
-                "its mask": after.targets_NCHW[i, 0].numpy(),
-            }
+            [
+                ("picture", before.batch_NCHW[i, 0].numpy()),
+                ("mask", before.targets_NCHW[i, 0].numpy()),
+                ("augmented", after.batch_NCHW[i, 0].numpy()),
+                ("its mask", after.targets_NCHW[i, 0].numpy()),
+            ]
             for i in range(len(before.batch_NCHW))
         ],
     )
