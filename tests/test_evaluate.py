@@ -72,10 +72,42 @@ def test_a_stack_at_hand_is_compared_plane_by_plane_as_one_in_a_file_is(tmp_path
             assert (scores.kaggle, scores.nuclei_true) == (1.0, 8)
 
 
-def test_colours_at_hand_are_no_stack() -> None:
-    for colours in (LABELS[..., None], np.stack([LABELS] * 3, axis=-1)):
-        with pytest.raises(DataError, match=r"no label image: got shape \(24, 24, \d\); give \(H, W\)"):
-            nucleate.evaluate(colours, colours)
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_colours_at_hand_or_in_a_file_are_no_stack(count: int, tmp_path: Path) -> None:
+    colours = np.stack([LABELS] * count, axis=-1)
+    np.save(tmp_path / "a.npy", colours)
+    for labels in (colours, tmp_path / "a.npy"):
+        assert nucleate.evaluate(labels, LABELS).kaggle == 1.0
+
+
+@pytest.mark.parametrize(
+    ("channels", "said"),
+    [
+        (np.stack([LABELS, LABELS, LABELS.T], axis=-1), r"is coloured: got shape \(24, 24, 3\); a label"),
+        (
+            np.stack([LABELS] * 5, axis=-1),
+            r"no label image: got shape \(24, 24, 5\), .*; give \(H, W\), or \(N, H, W\)",
+        ),
+        (np.stack([LABELS] * 5, axis=-1)[None], r"no label image: got shape \(1, 24, 24, 5\)"),
+        (np.zeros((0, 24, 24), np.int32), r"no label image: got shape \(0, 24, 24\)"),
+    ],
+)
+def test_channels_at_hand_or_in_a_file_are_refused(channels: NDArray[Any], said: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", channels)
+    with pytest.raises(DataError, match=rf"^none of 1 images could be compared; the first, a: .*a\.npy.* {said}"):
+        nucleate.evaluate({"a": LABELS}, tmp_path)
+    with pytest.raises(DataError, match=rf"^none of 1 images could be compared; the first, image: the array .*{said}"):
+        nucleate.evaluate(LABELS, channels)
+
+
+@pytest.mark.parametrize("shape", [(6, 20, 4), (100, 20, 4), (500, 256, 32)])
+def test_a_narrow_stack_at_hand_is_one(shape: tuple[int, ...], tmp_path: Path) -> None:
+    stack = np.zeros(shape, np.int32)
+    stack[:, 3:6, 1:3] = 1
+    tifffile.imwrite(tmp_path / "a.tif", stack.astype(np.uint16), photometric="minisblack", metadata={"axes": "ZYX"})
+    np.save(tmp_path / "a.npy", stack)
+    for truth in (stack, tmp_path / "a.tif", tmp_path / "a.npy"):
+        assert nucleate.evaluate(stack, truth).nuclei_true == len(stack)
 
 
 @pytest.mark.parametrize("labels", [LABELS.astype(float), -LABELS, -np.stack([LABELS] * 2)])

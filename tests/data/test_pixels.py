@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -251,6 +252,15 @@ def test_label_images_may_be_numpy_arrays_but_no_pickles() -> None:
     for data in (np.array([{}], object), np.array([["a"]])):
         with pytest.raises(DataError, match="x"):
             decode_labels(npy(data), "x")
+
+
+@pytest.mark.parametrize("shape", [(9, 9), (2, 9, 9), (9, 9, 3)])
+def test_a_numpy_array_is_loaded_once(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    data = npy(np.ones(shape, np.int32))
+    load = Mock(wraps=np.load)
+    monkeypatch.setattr(np, "load", load)
+    assert decode_label_planes(data, "x").ndim == (3 if shape[0] == 2 else 2)
+    assert load.call_count == 1
 
 
 def test_label_images_in_files_of_a_set_have_their_own_planes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "decode_labels",
     "digest_of_pixels",
     "is_flat",
+    "planes_of_array",
     "read_mask",
     "read_picture",
     "read_size",
@@ -49,6 +50,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NPY = b"\x93NUMPY"
 _JPEG, _LOSSY_WEBP = b"\xff\xd8\xff", b"VP8 "
+_MOST_CHANNELS = 8
 _PLAIN_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "RGB", "P"}
 
 
@@ -174,13 +176,43 @@ def stored_labels(data: bytes, name: str) -> NDArray[Any]:
         If it is no picture, damaged, a stack, or too large, and if ids are negative, not whole, coded as colours, or
         changed by lossy compression.
     """
-    pixels = _decode(data, name)
-    if pixels.ndim == 3:
-        colours = pixels[..., : 3 if pixels.shape[-1] >= 3 else 1]
-        if (colours != colours[..., :1]).any():
-            raise DataError(f"{name} is coloured: got shape {pixels.shape}; a label image has one number a pixel")
-        pixels = colours[..., 0]
-    return _whole_numbers(pixels, name)
+    return _whole_numbers(_of_equal_colours(_decode(data, name), name), name)
+
+
+def planes_of_array(stored: NDArray[Any], name: str) -> NDArray[Any]:
+    """Tell planes from channels in an array, whose axes have no names.
+
+    Parameters
+    ----------
+    stored : (H, W), (..., H, W) or (H, W, C) ndarray
+        A last axis of few that is much smaller than both before it is one of channels.
+    name : str
+        What it is called in a message.
+
+    Returns
+    -------
+    (H, W) or (..., H, W) ndarray
+        Equal colours count as one.
+
+    Raises
+    ------
+    DataError
+        If it is empty, of fewer axes, or of channels that are no equal colours.
+    """
+    shape = stored.shape
+    if len(shape) < 2 or not stored.size:
+        raise DataError(f"{name} is no label image: got shape {shape}; give (H, W), or (N, H, W) of a stack")
+    if len(shape) == 2:
+        return stored
+    short, long = sorted(shape[-3:-1])
+    if shape[-1] > min(_MOST_CHANNELS, short // 2) or long > 4 * short:
+        return stored
+    if len(shape) > 3 or shape[-1] > 4:
+        raise DataError(
+            f"{name} is no label image: got shape {shape}, whose last axis looks like one of channels; give (H, W), "
+            "or (N, H, W) of a stack"
+        )
+    return _of_equal_colours(stored, name)
 
 
 def digest_of_pixels(pixels: NDArray[Any]) -> bytes:
@@ -191,6 +223,15 @@ def digest_of_pixels(pixels: NDArray[Any]) -> bytes:
 def is_flat(pixels: NDArray[Any]) -> bool:
     """Tell whether a picture has one value all over; two such pictures need not be of one place."""
     return bool((pixels == pixels.flat[0]).all())
+
+
+def _of_equal_colours(pixels: NDArray[Any], name: str) -> NDArray[Any]:
+    if pixels.ndim == 2:
+        return pixels
+    colours = pixels[..., : 3 if pixels.shape[-1] >= 3 else 1]
+    if (colours != colours[..., :1]).any():
+        raise DataError(f"{name} is coloured: got shape {pixels.shape}; a label image has one number a pixel")
+    return colours[..., 0]
 
 
 def _whole_numbers(pixels: NDArray[Any], name: str) -> NDArray[Any]:
@@ -280,10 +321,9 @@ def _tiff(data: bytes, name: str) -> NDArray[Any]:
 
 
 def _planes(data: bytes, name: str) -> NDArray[Any] | None:
-    """Decode a stack along depth, time or files, (..., H, W); None if it is none."""
+    """Decode a stack along depth, time or files, (..., H, W); None if it is none. Of an array also a single plane."""
     if data.startswith(_NPY):
-        stored = _by_format(data, name)
-        return stored if stored.ndim > 2 and stored.shape[-1] > 4 and stored.size else None
+        return planes_of_array(_by_format(data, name), name)
     if not data.startswith(_TIFF):
         return None
     with _opened_tiff(data) as tiff:

@@ -17,7 +17,7 @@ from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, drawn_on, find_outlined, first_logged, names_in
 from nucleate.data.parsing import quiet
 from nucleate.data.pictures import open_sizes
-from nucleate.data.pixels import decode_label_planes, read_picture
+from nucleate.data.pixels import decode_label_planes, planes_of_array, read_picture
 from nucleate.data.rle_table import labels_from_codes, read_coded
 from nucleate.data.source import FolderSource, Source, open_source
 from nucleate.data.stacks import join_planes, number_planes, planes_of_stacks
@@ -216,11 +216,8 @@ def _held(named: Mapping[str, NDArray[Any]], image_id: str) -> NDArray[Any]:
     labels = named[image_id]
     if not isinstance(labels, np.ndarray) or labels.ndim < 3 or labels.dtype.kind not in "bui":
         return labels  # what is no label image is told when it is compared
-    if labels.shape[-1] <= 4 or not labels.size:
-        raise DataError(
-            f"{image_id} is no label image: got shape {labels.shape}; give (H, W), or (..., H, W) of a stack"
-        )
-    return number_planes(labels) if labels.min() >= 0 else labels
+    planes = planes_of_array(labels, "the array")
+    return number_planes(planes) if planes.min() >= 0 else planes
 
 
 def _label_map(found: Mapping[str, _Found], *, images: Path | str | None, other: Mapping[str, _Found]) -> LabelMap:
