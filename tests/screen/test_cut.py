@@ -32,9 +32,9 @@ def _tables(areas: list[NDArray[np.float64]], compounds: list[str], doses: list[
 
 
 def test_shares_by_hand() -> None:
-    # The smallest is 40, so up to 50 counts: 10 of 100 at dose 2, 4 of 100 without, and fewer than five do not tell.
-    control = np.array([45.0] * 4 + [200.0] * 96)
-    first, second = np.array([40.0] * 3 + [90.0] * 47), np.array([50.0] * 7 + [51.0] * 43)
+    # The smallest is 40, so up to 50 counts: 20 of 200 at dose 2, 8 of 200 without, and fewer than five do not tell.
+    control = np.array([45.0] * 8 + [200.0] * 192)
+    first, second = np.array([40.0] * 10 + [90.0] * 90), np.array([50.0] * 10 + [51.0] * 90)
     few, dying = np.array([40.0] * 4 + [90.0] * 4), np.array([45.0] * 6 + [90.0] * 4)
     doses = [math.nan, 2.0, 2.0, 1.0, 3.0]
     tables = _tables([control, first, second, few, dying], ["", "X", "X", "Y", "X"], doses)
@@ -45,7 +45,7 @@ def test_shares_by_hand() -> None:
 
 
 def test_wells_that_are_left_out_have_no_say() -> None:
-    tables = _tables([np.array([10.0] * 9), np.array([40.0] * 5 + [90.0] * 95)], ["", "X"], [math.nan, 1.0])
+    tables = _tables([np.array([10.0] * 9), np.array([40.0] * 12 + [90.0] * 228)], ["", "X"], [math.nan, 1.0])
     tables.wells["role"][0] = "empty"
     assert cut_off(tables) == [Cut("X 1", 0.05, 40.0)]
 
@@ -56,6 +56,23 @@ def test_drawn_sizes_with_and_without_a_cut() -> None:
     assert cut_warning(_tables(sizes, ["", "X"], [math.nan, 1.0])) == ""
     kept = [one[one >= 40] for one in sizes]
     assert [cut.treatment for cut in cut_off(_tables(kept, ["", "X"], [math.nan, 1.0]))] == ["X 1"]
+
+
+@pytest.mark.parametrize("spread", [0.2, 0.3, 0.4])
+@pytest.mark.parametrize(("wells", "nuclei"), [(2, 25), (2, 100), (4, 45), (8, 100), (24, 25), (24, 100)])
+def test_small_plates_without_a_cut_are_hardly_ever_told(spread: float, wells: int, nuclei: int) -> None:
+    rng = np.random.default_rng(0)
+    names, doses = ["", *(f"X{well}" for well in range(1, wells))], [math.nan] + [1.0] * (wells - 1)
+    plates = np.rint(np.exp(rng.normal(np.log(300), spread, (100, wells, nuclei))))
+    assert sum(bool(cut_off(_tables(list(plate), names, doses))) for plate in plates) <= 2
+
+
+@pytest.mark.parametrize("spread", [0.2, 0.3, 0.4])
+def test_a_few_hundred_nuclei_that_are_cut_are_told(spread: float) -> None:
+    rng = np.random.default_rng(0)
+    sizes = [np.rint(np.exp(rng.normal(np.log(40) + far, spread, 400))) for far in (0.8, spread)]
+    found = cut_off(_tables([one[one >= 40] for one in sizes], ["", "X"], [math.nan, 1.0]))
+    assert [cut.treatment for cut in found][:1] == ["X 1"]
 
 
 def test_without_nuclei_nothing_is_said() -> None:

@@ -1,7 +1,7 @@
 """Whether the smallest nuclei of a treatment are missing: the least area that is kept cuts into them.
 
-Where it does not, hardly any nucleus is about as small as the smallest of the plate. Where it does, many are: counts
-are too low, median areas too high, and curves through them are shifted.
+Where it does not, hardly any nucleus is about as small as the smallest of the plate, and these get fewer down to it.
+Where it does, many are, up to the cut: counts are too low, median areas too high, and curves through them are shifted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 from nucleate.core.text import counted, listed
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from nucleate.screen.tables import Tables
 
 __all__ = ["Cut", "cut_off", "cut_warning"]
@@ -22,6 +24,7 @@ __all__ = ["Cut", "cut_off", "cut_warning"]
 _NEAR = 1.25
 _SHARE = 0.05
 _FEWEST = 5
+_CHANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ def cut_off(tables: Tables) -> list[Cut]:
     Returns
     -------
     list of Cut
-        The most affected first; it takes five such nuclei. Wells that are left out have no say.
+        The most affected first; it takes five such nuclei. None where sizes run out as they do without a cut. Wells
+        that are left out have no say.
     """
     wells = tables.wells
     known = wells["role"][tables.nuclei["well_index"]] != "empty"
@@ -66,9 +70,21 @@ def cut_off(tables: Tables) -> list[Cut]:
     ]
     of_nuclei = np.array(treatments, dtype=object)[tables.nuclei["well_index"][known]]
     least = area.min()
+    if not _ends_abruptly(area[area <= _NEAR * least]):
+        return []
     every, small = Counter(of_nuclei), Counter(of_nuclei[area <= _NEAR * least])
     cuts = [Cut(treatment, n / every[treatment], least) for treatment, n in small.items() if n >= _FEWEST]
     return sorted((cut for cut in cuts if cut.share >= _SHARE), key=lambda cut: -cut.share)
+
+
+def _ends_abruptly(near: NDArray[np.float64]) -> bool:
+    """Tell whether sizes end at the smallest too abruptly for a tail that runs out.
+
+    Uncut ones get rarer about exponentially. That none of n lies farther out than f times their mean has then a chance
+    of about (1 - exp(-f))^n, however steep they fall.
+    """
+    out = np.log(_NEAR * near.min() / near)
+    return bool((1 - np.exp(-out.max() / out.mean())) ** len(near) < _CHANCE)
 
 
 def cut_warning(tables: Tables) -> str:
