@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from roifile import ROI_TYPE, ImagejRoi
+from scipy.ndimage import binary_fill_holes, label
 from tests.data.files import png, read_samples, write
 from tests.strategies import label_images
 
@@ -25,7 +26,7 @@ from nucleate.errors import DataError
 from nucleate.export.coco import Picture, join_coco, write_coco
 from nucleate.export.geojson import write_geojson
 from nucleate.export.imagej_roi import write_rois
-from nucleate.export.shapes import positions
+from nucleate.export.shapes import positions, shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,6 +181,19 @@ def test_our_exports_come_back(tmp_path_factory: pytest.TempPathFactory, labels:
     }
     for name, regions in found.items():
         assert np.array_equal(paint_regions(regions, shape), labels), name
+
+
+@given(label_images())
+@settings(max_examples=25, deadline=None)
+def test_xml_comes_back(labels: NDArray[np.int32]) -> None:
+    outer = [piece[0].tolist() for one in shapes(labels) for piece in one.pieces]
+    regions = xml_regions(_xml(outer), "x.xml", shape=(labels.shape[0], labels.shape[1]))
+    found = [np.pad(one.mask, [(one.top, 0), (one.left, 0)]) for one in regions]
+    filled = []
+    for one in np.unique(labels[labels > 0]):
+        pieces, count = label(labels == one)
+        filled += [binary_fill_holes(pieces == number, np.ones((3, 3), bool)) for number in range(1, count + 1)]
+    assert sorted(np.argwhere(mask).tolist() for mask in found) == sorted(np.argwhere(mask).tolist() for mask in filled)
 
 
 def test_of_a_qupath_cell_the_nucleus_is_taken() -> None:
