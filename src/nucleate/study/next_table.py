@@ -149,7 +149,8 @@ def _window(labels: NDArray[np.int32]) -> tuple[slice, slice]:
     centres = np.reshape(ndimage.center_of_mass(labels > 0, labels, ids), (-1, 2))
     starts = [range(0, max(1, size - _SHOWN_SIDE + 1), _STEP) for size in labels.shape]
     corners = np.array([(row, col) for row in starts[0] for col in starts[1]])
-    inside = ((centres >= corners[:, None]) & (centres < corners[:, None] + _SHOWN_SIDE)).all(2).sum(1)
+    away: NDArray[np.float64] = centres - corners[:, None]
+    inside = np.logical_and(away >= 0, away < _SHOWN_SIDE).all(axis=2).sum(axis=1)
     row, col = corners[inside.argmax()].tolist()
     return slice(row, row + _SHOWN_SIDE), slice(col, col + _SHOWN_SIDE)
 
