@@ -262,6 +262,7 @@ def test_a_scale_that_finds_less_is_not_taken() -> None:
 
 _PIECES = (3, 3800, 0.7)  # three nuclei of 70 pixels that come to pieces at full size, with what lies around them
 _CUT_OFF = (20, 3800, 0.7)  # twenty that are cut off at full size
+_BLOTCHES = (3, 24000, 0.84)  # three that are as large as a hundred nuclei, and certain
 _HUGE = (12, 6400, 0.8)  # twelve that both looks find to be far too large
 
 
@@ -272,6 +273,8 @@ _HUGE = (12, 6400, 0.8)  # twelve that both looks find to be far too large
         pytest.param(_PIECES, (20, 2200, 0.4), False, id="less than half of the pieces is covered"),
         pytest.param(_PIECES, (30, 600, 0.65), False, id="hardly surer than pieces, and less is covered"),
         pytest.param(_PIECES, (200, 60, 0.6), False, id="a clump of small ones"),
+        pytest.param(_BLOTCHES, (30, 700, 0.48), False, id="blotches of tissue"),
+        pytest.param(_BLOTCHES, (9, 1800, 0.48), True, id="far more than pieces, of which there are few"),
         pytest.param(_CUT_OFF, (20, 3400, 0.7), True, id="as many, as sure, more is covered"),
         pytest.param(_CUT_OFF, (20, 3700, 0.7), False, id="hardly more is covered"),
         pytest.param(_CUT_OFF, (20, 3400, 0.73), False, id="more is covered, less sure"),

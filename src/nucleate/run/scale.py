@@ -68,7 +68,8 @@ _FEWER = 0.1  # of the nuclei found at full size: a large one falls into some pi
 _PIECES = 4  # times what is found at full size: pieces of a large nucleus cover much of it, nuclei in a gland little
 _CERTAIN = 0.75  # mean confidence from which that does not count, ...
 _DOUBTFUL = 0.5  # ... where it was below this at full size: nuclei of tissue are surer than pieces of a nucleus, and
-# small nuclei, enlarged, than specks of noise
+# small nuclei, enlarged, than specks of noise; ...
+_NOT_FEWER = 0.25  # ... if so many of the nuclei found at full size are left: blotches of tissue cover dozens
 _STEPS = 16  # scales are rounded to so many to an octave, so that planes of one kind get the same
 
 
@@ -258,8 +259,8 @@ def _surer(new: Sized, old: Sized, *, huge: float) -> bool:
     """Tell whether the nuclei of a smaller look are surer, not far fewer, and cover enough; if more, are certain.
 
     Enough is as much as before, or half if they are much surer. A multiple is no large nucleus, unless they are certain
-    and what was seen before was doubtful: it is nuclei crowded in a gland, or an embryo, of whose nuclei hardly one in
-    ten is left. Where about as many are about as sure and cover more, nuclei are missed or cut off at full size. Where
+    and what was seen before was doubtful and of about their number: it is nuclei crowded in a gland, or an embryo, of
+    whose nuclei hardly one in ten is left. Where about as many are about as sure and cover more, nuclei are missed or cut off at full size. Where
     in both looks they are more than `huge` pixels across and cover as much, they may be a little less sure.
     """
     surer = rise(new, old) if len(new[1]) else 0.0
@@ -272,7 +273,11 @@ def _surer(new: Sized, old: Sized, *, huge: float) -> bool:
     if not few and expected(new) < _FEWER * expected(old):
         return False
     enough = _ENOUGH if surer < _MUCH_SURER else _HALF
-    certain = few or (float(new[1].mean()) >= _CERTAIN and float(old[1].mean()) < _DOUBTFUL)
+    certain = few or (
+        float(new[1].mean()) >= _CERTAIN
+        and float(old[1].mean()) < _DOUBTFUL
+        and expected(new) >= _NOT_FEWER * expected(old)
+    )
     return enough * before <= cover and (certain or cover <= _PIECES * before)
 
 
