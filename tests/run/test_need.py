@@ -26,5 +26,5 @@ def test_measuring_stained_colours_takes_no_more_than_is_reckoned_with() -> None
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert scaling.white is not None
+    assert scaling.light is not None
     assert peak <= _SAMPLING * plane.shape[0] * plane.shape[1]

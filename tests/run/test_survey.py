@@ -247,7 +247,7 @@ def test_weak_haematoxylin_is_seen_beside_much_eosin(model: Segmenter, apart: Dr
     dyes = 0.1 * nuclei[..., None] * (0.65, 0.7, 0.29) + 0.8 * tissue[..., None] * (0.07, 0.99, 0.1)
     section = np.rint(255 * 10**-dyes).astype(np.uint8)
     measured = model.card.normalizer.measure(section)
-    assert measured.white is None
+    assert measured.light is None
     assert model.survey(section).scaling == measured.otherwise
     assert score_image(labels, model.segment_plane(section)[0]).f1_50 > 0.9
 
@@ -264,7 +264,7 @@ def test_blue_mucus_among_red_nuclei_is_no_haematoxylin(model: Segmenter, apart:
     )
     section = np.rint(255 * 10**-dyes).astype(np.uint8)
     measured = model.card.normalizer.measure(section)
-    assert measured.white is not None
+    assert measured.light is not None
     assert model.survey(section).scaling == measured.otherwise
     assert score_image(labels, model.segment_plane(section)[0]).f1_50 > 0.9
 

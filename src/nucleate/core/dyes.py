@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "Light",
     "RedTissue",
     "brightest",
     "darkest",
@@ -30,13 +31,13 @@ __all__ = [
     "red_tissue_in",
     "to_haematoxylin",
     "unlit_below",
-    "veil_of",
     "white_of",
 ]
 
 _STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
 _HAEMATOXYLIN = np.linalg.inv(_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True))[:, 0].astype(np.float32)
-_BLACK = 1 / 255  # share of the white below which no density is told apart
+_BLACK = 1 / 255  # share of the white below which no density is told apart, ...
+_CLIPPED = 0.06  # ... and below which none is where what was darker was cut off
 _DYED = 1 / 3  # median lightness, as a share of the white, from which colours are those of dyes in white light, ...
 _COLOURED = 0.1  # ... if the channels are so far apart
 _COLOURS = 250_000  # pixels by which colours are known, at most about
@@ -91,15 +92,63 @@ def white_of(pixels: NDArray[np.float32], percentile: float) -> tuple[float, flo
     return red, green, blue
 
 
-def to_haematoxylin(plane: NDArray[Any], white: tuple[float, float, float]) -> NDArray[np.float32]:
+@dataclass(frozen=True)
+class Light:
+    """The light that falls through a section, by which its dyes are measured.
+
+    Parameters
+    ----------
+    white : (float, float, float)
+        Red, green and blue where no dye is, above 0.
+    veil : (float, float, float)
+        What lies over all of it and below `white`: stray light, or a black that was raised.
+    black : float
+        Share of the white below which no density is told apart.
+    """
+
+    white: tuple[float, float, float]
+    veil: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    black: float = _BLACK
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.float32], *, percentiles: tuple[float, float]) -> Light:
+        """Measure it on pixels (n, 3), one and more, between two percentiles.
+
+        Dense nuclei let hardly anything through in one of the channels: if more comes through the darkest, it is no
+        light that dyes have dimmed. If nothing does, and so many are alike, what was darker was cut off.
+        """
+        low, high = percentiles
+        white = white_of(pixels, high)
+        floor = float(np.percentile(darkest(pixels / np.array(white, np.float32)), low))
+        if floor <= _BLACK:
+            return cls(white, black=_CLIPPED)
+        if not _LIFTED[0] < floor < _PALE:
+            return cls(white)
+        share = (floor - _CLEAR) / (1 - _CLEAR) * float(_ramp(np.array(floor, np.float32), _LIFTED))
+        return cls(white, veil=(share * white[0], share * white[1], share * white[2]))
+
+    def through(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Give the share of the light that passed the dyes of pixels (..., 3), in each channel; 0 to about 1."""
+        white, veil = np.array(self.white, np.float32), np.array(self.veil, np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32, beyond it, or infinite
+            passed: NDArray[np.float32] = (pixels.astype(np.float32) - veil) / (white - veil)
+        return passed
+
+    def density(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Give the optical density of pixels (..., 3) in each channel, 0 where there is no dye."""
+        density: NDArray[np.float32] = -np.log10(np.clip(self.through(pixels), np.float32(self.black), 1))
+        return density
+
+
+def to_haematoxylin(plane: NDArray[Any], light: Light) -> NDArray[np.float32]:
     """Measure how much haematoxylin each pixel of a stained section holds, eosin and a brown dye set apart.
 
     Parameters
     ----------
     plane : (H, W, 3) ndarray
         Red, green and blue, of any real dtype.
-    white : (float, float, float)
-        Red, green and blue where no dye is, above 0.
+    light : Light
+        That falls through it.
 
     Returns
     -------
@@ -111,15 +160,7 @@ def to_haematoxylin(plane: NDArray[Any], white: tuple[float, float, float]) -> N
     A. C. Ruifrok and D. A. Johnston, "Quantification of histochemical staining by color deconvolution", Analytical and
     Quantitative Cytology and Histology 23 (2001): the colours of the three dyes.
     """
-    return _haematoxylin_in(_density(plane, white))
-
-
-def _density(pixels: NDArray[Any], white: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Give the optical density of each channel, 0 where there is no dye."""
-    with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32, beyond it, or infinite
-        light = pixels.astype(np.float32) / np.array(white, np.float32)
-        density: NDArray[np.float32] = -np.log10(np.clip(light, _BLACK, 1))
-    return density
+    return _haematoxylin_in(light.density(plane))
 
 
 def _haematoxylin_in(density: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -138,13 +179,13 @@ def few_pixels(sample: NDArray[Any]) -> NDArray[np.float32]:
     return kept
 
 
-def is_counterstained(pixels: NDArray[np.float32], white: tuple[float, float, float]) -> bool | None:
+def is_counterstained(pixels: NDArray[np.float32], light: Light) -> bool | None:
     """Tell whether there is haematoxylin, and most of the dyed pixels (n, 3) hold little of it; None if perhaps so."""
-    density = _density(pixels, white)
+    density = light.density(pixels)
     amount = _haematoxylin_in(density)
     much = float(np.percentile(amount, 95))
     share = much / max(float(np.percentile(np.linalg.norm(density, axis=-1), 95)), 1e-12)
-    dyed = _of_three(np.logical_or, pixels < _DENSE * np.array(white, np.float32))
+    dyed = _of_three(np.logical_or, light.through(pixels) < _DENSE)
     poor = np.count_nonzero(dyed & (amount < _POOR * much)) / max(int(np.count_nonzero(dyed)), 1)
     if _PRESENT[0] < share < _PRESENT[1] and poor > _MOSTLY:
         return True
@@ -157,18 +198,18 @@ class RedTissue:
 
     Parameters
     ----------
-    white : (float, float, float)
-        Red, green and blue where no dye is, above 0.
+    light : Light
+        That falls through the section.
     shade : float
         Grey value that it is to have at least, as other tissue has.
     """
 
-    white: tuple[float, float, float]
+    light: Light
     shade: float
 
     def share(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Tell how surely each of the pixels (..., 3) is some, 0..1."""
-        whole, share = _red_share(_density(pixels, self.white))
+        whole, share = _red_share(self.light.density(pixels))
         red: NDArray[np.float32] = (1 - _ramp(share, _RED)) * _ramp(whole, _TOLD)
         return red
 
@@ -179,21 +220,19 @@ class RedTissue:
         return lighter
 
 
-def red_tissue_in(
-    pixels: NDArray[np.float32], grey: NDArray[np.float32], *, white: tuple[float, float, float]
-) -> RedTissue | None:
+def red_tissue_in(pixels: NDArray[np.float32], grey: NDArray[np.float32], *, light: Light) -> RedTissue | None:
     """Find red tissue in a section, by pixels (n, 3) and their grey values (n,).
 
     Gives None where there is hardly any, or where it may be the nuclei that are red.
     """
-    whole, share = _red_share(_density(pixels, white))
+    whole, share = _red_share(light.density(pixels))
     dyed = whole > _DYE
     red_N, blue_N = dyed & (share < _RED[0]), dyed & (share > _BLUE[0]) & (share < _BLUE[1])
     if min(np.count_nonzero(red_N), np.count_nonzero(blue_N)) <= _SPOTS * len(pixels):
         return None
     if np.percentile(whole[red_N], 95) >= _AS_DENSE * np.percentile(whole[blue_N], 95):
         return None
-    return RedTissue(white, float(np.median(grey[~red_N])))
+    return RedTissue(light, float(np.median(grey[~red_N])))
 
 
 def _red_share(density: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -207,22 +246,6 @@ def _ramp(values: NDArray[np.float32], ends: tuple[float, float]) -> NDArray[np.
     low, high = ends
     ramp: NDArray[np.float32] = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
     return ramp
-
-
-def veil_of(
-    pixels: NDArray[np.float32], *, white: tuple[float, float, float], percentile: float
-) -> tuple[float, float, float] | None:
-    """Tell how much light lies over all of a section, by pixels (n, 3): stray light, or a black that was raised.
-
-    Densities can only be told without it. None where the darkest, up to a percentile, let hardly anything through in
-    one of the channels, and where these are pale.
-    """
-    floor = float(np.percentile(darkest(pixels / np.array(white, np.float32)), percentile))
-    if not _LIFTED[0] < floor < _PALE:
-        return None
-    share = (floor - _CLEAR) / (1 - _CLEAR) * float(_ramp(np.array(floor, np.float32), _LIFTED))
-    red, green, blue = white
-    return share * red, share * green, share * blue
 
 
 def is_dyed(pixels: NDArray[np.float32]) -> bool:

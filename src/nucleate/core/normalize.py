@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nucleate.core.dyes import (
+    Light,
     brightest,
     few_pixels,
     glass_in,
@@ -26,8 +27,6 @@ from nucleate.core.dyes import (
     red_tissue_in,
     to_haematoxylin,
     unlit_below,
-    veil_of,
-    white_of,
 )
 from nucleate.core.plane import as_plane, grid_sample, grid_step, in_float32
 
@@ -90,13 +89,10 @@ class Scaling:
         1 (grey) or 3 (colour; grey input is repeated).
     only : int or None
         The one channel of a colour plane that is used and repeated; None uses all.
-    white : (float, float, float) or None
-        Red, green and blue where no dye is, if the haematoxylin is looked at; None looks at grey or colours.
+    light : Light or None
+        That by which haematoxylin is measured, if that is looked at; None looks at grey or colours.
     otherwise : Scaling or None
         In grey, or as haematoxylin, where the colours do not decide it for certain: whoever can ask a network may.
-    veil : (float, float, float) or None
-        Red, green and blue of the light that lies over all of a section. `low`, `high`, `white` and `red` are of the
-        plane less this light.
     unlit : float or None
         Pixels with no channel above are shown as ground: they lie beyond the slide, or are filled up with black.
     ink : float or None
@@ -115,9 +111,8 @@ class Scaling:
     invert: bool
     channels: int
     only: int | None = None
-    white: tuple[float, float, float] | None = None
+    light: Light | None = None
     otherwise: Scaling | None = None
-    veil: tuple[float, float, float] | None = None
     unlit: float | None = None
     ink: float | None = None
     red: RedTissue | None = None
@@ -127,28 +122,26 @@ class Scaling:
     @property
     def ground(self) -> float | tuple[float, float, float]:
         """What is shown as 0, in the plane's values; of a colour plane a colour."""
-        veil = self.veil or (0.0, 0.0, 0.0)
-        if self.white is not None:
-            return self.white[0] + veil[0], self.white[1] + veil[1], self.white[2] + veil[2]
-        return (self.high if self.invert else self.low) + float(LUMA @ veil)
+        if self.light is not None:
+            return self.light.white
+        return self.high if self.invert else self.low
 
     def apply(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Scale (H, W) or (H, W, 3) of any real dtype to float32 (channels, H, W) in 0..1."""
-        clear = plane if self.veil is None or plane.ndim == 2 else _unveiled(plane, self.veil)
         if self.only is not None and plane.ndim == 3:
-            clear = clear[..., self.only]
-        if self.white is not None:
-            pixels = to_haematoxylin(clear, self.white)[None]
+            plane = plane[..., self.only]
+        if self.light is not None:
+            pixels = to_haematoxylin(plane, self.light)[None]
         else:
-            pixels = to_grey(clear)[None] if self.channels == 1 or clear.ndim == 2 else np.moveaxis(clear, -1, 0)
-            if self.red is not None and clear.ndim == 3:
-                pixels = self.red.lighten(pixels, clear)
+            pixels = to_grey(plane)[None] if self.channels == 1 or plane.ndim == 2 else np.moveaxis(plane, -1, 0)
+            if self.red is not None and plane.ndim == 3:
+                pixels = self.red.lighten(pixels, plane)
         span = self.high - self.low
         with np.errstate(over="ignore", invalid="ignore"):  # infinite values are put right in the next line
             factor = np.float32(1.0 / span if span > 0 else 0.0)
             scaled = (pixels.astype(np.float32) - np.float32(self.low)) * factor
         scaled = np.clip(np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
-        if self.invert and self.white is None:
+        if self.invert and self.light is None:
             scaled = 1.0 - scaled
         if self.unlit is not None and plane.ndim == 3:
             scaled[:, brightest(plane) <= self.unlit] = 0.0
@@ -241,20 +234,18 @@ class Normalizer:
             return plain
         return self._of_nuclei(sample, plane.dtype, grey=plain)
 
+    def _light(self, few: NDArray[np.float32]) -> Light:
+        return Light.of(few, percentiles=(self.low_percentile, self.high_percentile))
+
     def _of_tissue(self, sample: NDArray[Any], dtype: np.dtype[Any], *, grey: Scaling) -> tuple[NDArray[Any], Scaling]:
         """Measure the tissue of a light plane alone, of which (h, w, 3) is known; give the pixels of it, too."""
         low, high = grey.low, grey.high
         tissue, unlit, ink = _tissue_of(sample)
-        few, red, veil = few_pixels(tissue), None, None
+        few, red = few_pixels(tissue), None
         if few.size:
-            white = white_of(few, self.high_percentile)
-            if self.scaling == "percentile":
-                veil = veil_of(few, white=white, percentile=self.low_percentile)
+            light = self._light(few)
             few = few_pixels(sample)  # with the glass: without it all that is left may be nuclei
-            if veil is not None:
-                tissue, few = _unveiled(tissue, veil), _unveiled(few, veil)
-                white = (white[0] - veil[0], white[1] - veil[1], white[2] - veil[2])
-            red = red_tissue_in(few, to_grey(few[None])[0], white=white)
+            red = red_tissue_in(few, to_grey(few[None])[0], light=light)
         measured = tissue if red is None else tissue[red.share(tissue) < _MAINLY][:, None]
         if not measured.size:
             measured, red = tissue, None
@@ -262,7 +253,7 @@ class Normalizer:
             low, high, _ = self._ends(values, dtype)
         if high - low < _FAINT * high:
             low, high = (1 - _FAINT) * high, (1 - _DIRT) * high
-        return tissue, replace(grey, low=low, high=high, veil=veil, unlit=unlit, ink=ink, red=red)
+        return tissue, replace(grey, low=low, high=high, unlit=unlit, ink=ink, red=red)
 
     def _of_nuclei(self, sample: NDArray[Any], dtype: np.dtype[Any], *, grey: Scaling) -> Scaling:
         """Change the scaling of a coloured plane, of which (h, w, 3) is known, to that of the dye of nuclei, if any."""
@@ -270,15 +261,15 @@ class Normalizer:
         if not few.size:
             return grey
         if grey.invert:
-            white = white_of(few, self.high_percentile)
+            light = self._light(few)
             nuclear = self.stain == "nuclear"
-            seen_alone = is_counterstained(few, white) if nuclear else True
+            seen_alone = is_counterstained(few, light) if nuclear else True
             if seen_alone is False:
                 return grey
-            low, high, _ = self._ends(_finite(to_haematoxylin(sample, white)), np.dtype(np.float32))
+            low, high, _ = self._ends(_finite(to_haematoxylin(sample, light)), np.dtype(np.float32))
             if high - low < _FAINT:
                 low, high = low + _DIRT, low + _FAINT
-            dye = replace(grey, low=low, high=high, white=white)
+            dye = replace(grey, low=low, high=high, light=light)
             if seen_alone is None:
                 return replace(grey, otherwise=dye)
             return replace(dye, otherwise=grey) if nuclear else dye
@@ -331,13 +322,6 @@ class Normalizer:
     def __call__(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Prepare a whole plane: float32 (channels, H, W) in 0..1."""
         return self.measure(plane).apply(plane)
-
-
-def _unveiled(pixels: NDArray[Any], veil: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Take the light that lies over all away from pixels (..., 3)."""
-    with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32, beyond it, or infinite
-        clear: NDArray[np.float32] = np.maximum(pixels.astype(np.float32) - np.array(veil, np.float32), 0)
-    return clear
 
 
 def _tissue_of(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None, float | None]:

@@ -260,8 +260,9 @@ def _surer(new: Sized, old: Sized, *, huge: float) -> bool:
 
     Enough is as much as before, or half if they are much surer. A multiple is no large nucleus, unless they are certain
     and what was seen before was doubtful and of about their number: it is nuclei crowded in a gland, or an embryo, of
-    whose nuclei hardly one in ten is left. Where about as many are about as sure and cover more, nuclei are missed or cut off at full size. Where
-    in both looks they are more than `huge` pixels across and cover as much, they may be a little less sure.
+    whose nuclei hardly one in ten is left. Where about as many are about as sure and cover more, nuclei are missed or
+    cut off at full size. Where in both looks they are more than `huge` pixels across and cover as much, they may be a
+    little less sure.
     """
     surer = rise(new, old) if len(new[1]) else 0.0
     cover, before = covered(new), covered(old)
