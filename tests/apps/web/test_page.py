@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 import warnings
 import zipfile
@@ -180,6 +181,9 @@ def test_outlines_and_nuclei_agree_with_the_labels(page: TestClient, done: dict[
         assert found["measured"]["area_px"] == areas(labels[z])[found["label"] - 1]
         assert len(found["outlines"]) >= 1
     assert page.get(f"/api/images/{number}/nucleus", params={"row": -1, "at": "0"}).json() == {"label": 0}
+    for wrong in ("9,9", "3", ""):
+        answer = page.get(f"/api/images/{number}/nucleus", params={"at": wrong})
+        assert (answer.status_code, "no plane" in answer.json()["error"]) == (400, True), answer.text
 
 
 def test_a_hidden_nucleus_is_not_found_at_its_place(page: TestClient, done: dict[str, Any], folder: Path) -> None:
@@ -237,6 +241,32 @@ def test_results_that_were_removed_meanwhile_are_no_longer_there(
     monkeypatch.setattr("nucleate.apps.web.downloads.prepare", lambda *_, **__: gone)
     answer = page.post("/api/downloads", json={"images": [done["cells"]["id"]], "exports": ["labels"]})
     assert (answer.status_code, "prepare it again" in answer.json()["error"]) == (404, True)
+
+
+def test_an_image_that_was_changed_has_no_nuclei_any_more(page: TestClient, folder: Path) -> None:
+    path = folder / "changing.png"
+    pixels = np.asarray(PIL.Image.open(folder / "in" / "cells.png"))
+    PIL.Image.fromarray(pixels).save(path)
+    (number,) = page.post("/api/open", json={"path": str(path)}).json()["images"]
+    page.post("/api/run", json={"images": [number]})
+    _finish(page)
+    top = f"/api/images/{number}"
+    os.utime(path, (1, 1))  # the same pixels
+    assert page.get(top).json()["made_with"] is not None
+    assert page.get(f"{top}/outlines/9/0/0").status_code == 200
+    PIL.Image.fromarray(pixels[::-1]).save(path)
+    told = page.get(top).json()
+    assert (told["made_with"], "find nuclei again" in told["fault"]) == (None, True)
+    for asked in ("outlines/9/0/0", "table", "histograms", "nucleus?row=3"):
+        answer = page.get(f"{top}/{asked}")
+        assert (answer.status_code, answer.json()["error"]) == (409, told["fault"])
+    for export, status in (("labels", 200), ("geojson", 409)):
+        answer = page.post("/api/downloads", json={"images": [number], "exports": [export]})
+        assert answer.status_code == status, "what was written then still fits together"
+    page.post("/api/run", json={"images": [number]})
+    _finish(page)
+    assert page.get(top).json()["fault"] == ""
+    assert page.get(f"{top}/outlines/9/0/0").status_code == 200
 
 
 def test_a_projection_is_segmented_and_shown(page: TestClient, done: dict[str, Any], folder: Path) -> None:

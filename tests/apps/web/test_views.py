@@ -99,11 +99,12 @@ def test_what_could_not_be_made_is_tried_again() -> None:
 
 def test_labels_of_a_stack_are_found_whatever_its_axes_were_called() -> None:
     pages = np.arange(6 * 2 * 3).reshape(6, 2, 3)
-    labels = FileLabels(lazy(Image(pages, "IYX")), (2, 3))
+    labels = FileLabels(lazy(Image(pages, "IYX")), (2, 3, 2, 3))
     assert labels.shape == (2, 3, 2, 3)
     assert np.array_equal(labels[1, 2, slice(0, 2), slice(0, 3)], pages[5])
-    with pytest.raises(InputError, match="segment it again"):
-        FileLabels(lazy(Image(pages, "IYX")), (5,))
+    for other in ((5, 2, 3), (6, 3, 2), (2, 6, 3)):
+        with pytest.raises(InputError, match="segment it again"):
+            FileLabels(lazy(Image(pages, "IYX")), other)
 
 
 def test_channels_and_colours_are_offered() -> None:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from nucleate.apps.web.guard import guarded
 from nucleate.apps.web.looking import looking
 from nucleate.apps.web.routes import routes
+from nucleate.apps.web.views import ChangedError
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError, OutputError
 
@@ -58,7 +59,7 @@ def _page() -> FileResponse:
 
 
 def _one_line(_: Request, error: Exception) -> JSONResponse:
-    status = 507 if isinstance(error, OutputError) else 400
+    status = 507 if isinstance(error, OutputError) else 409 if isinstance(error, ChangedError) else 400
     return JSONResponse({"error": one_line(str(error))}, status)
 
 

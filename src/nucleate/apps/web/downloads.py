@@ -149,6 +149,8 @@ def prepare(entries: Sequence[Entry], exports: Sequence[str], *, views: Views, f
     ------
     UsageError
         If none of the images has results, or there is no such export.
+    ChangedError
+        If something has to be written of an image that has changed since.
     NucleateError
         If something cannot be read or written.
     """
@@ -224,10 +226,11 @@ def _lend(part: Path, place: Path) -> None:
 def _write(entry: Entry, finished: Finished, *, exports: Sequence[str], views: Views, place: Path) -> None:
     """Write kinds of files that are not there, from the label image that is."""
     choices = finished.choices
+    views.check(entry, finished)
     with entry.source.open(place / outputs.PARTS_NAME) as opened:
         image = projected(opened, choices.project) if choices.project else opened
         shown = image.channel(choices.channel)
-        with contextlib.closing(FileLabels.of(finished, shown.stack_shape)) as labels:
+        with contextlib.closing(FileLabels.of(finished, shown)) as labels:
             result = outputs.Result(
                 finished.outcome.name,
                 image,

@@ -9,7 +9,7 @@ from nucleate.apps.web.desk import Desk
 from nucleate.apps.web.routes import desk_of
 from nucleate.apps.web.store import Entry, Finished
 from nucleate.apps.web.tiles import LabelLevels, factor_of, inks_of, outline_png, png
-from nucleate.apps.web.views import describe
+from nucleate.apps.web.views import ChangedError, describe
 from nucleate.core.image import find_channel
 from nucleate.core.outlines import trace
 from nucleate.core.project import Projection
@@ -35,9 +35,10 @@ def _entry_of(desk: _Desk, number: int) -> Entry:
 _Entry = Annotated[Entry, Depends(_entry_of)]
 
 
-def _finished_of(entry: _Entry) -> Finished:
+def _finished_of(desk: _Desk, entry: _Entry) -> Finished:
     if entry.finished is None:
         raise HTTPException(404, "nuclei were not found in this image yet")
+    desk.views.check(entry, entry.finished)
     return entry.finished
 
 
@@ -77,7 +78,13 @@ def _place(at: str) -> tuple[int, ...]:
 @looking.get("")
 def _image(desk: _Desk, entry: _Entry, *, project: Projection | None = None) -> dict[str, Any]:
     """Tell size, channels and planes of an image, and what its results were made with."""
-    made = None if entry.finished is None else entry.finished.choices
+    made, fault = None, ""
+    try:
+        if entry.finished is not None:
+            desk.views.check(entry, entry.finished)
+            made = entry.finished.choices
+    except ChangedError as error:  # it is shown as one without nuclei
+        fault = str(error)
     how = project if made is None else made.project
     try:
         shown = desk.views.image(entry, how)
@@ -92,7 +99,7 @@ def _image(desk: _Desk, entry: _Entry, *, project: Projection | None = None) -> 
         found["channel"] = str(find_channel(chosen, shown.channel_names, count=count, name=shown.name))
     elif chosen and found["channels"]:  # a colour
         found["channel"] = chosen
-    return found | {"project": how, "made_with": made, "version": entry.revision}
+    return found | {"project": how, "made_with": made, "fault": fault, "version": entry.revision}
 
 
 @looking.get("/first-look")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -14,7 +15,7 @@ from nucleate.apps.web.first_look import FirstLooks
 from nucleate.apps.web.nuclei import Nuclei
 from nucleate.apps.web.tiles import LabelLevels, PictureLevels
 from nucleate.core.bands import PlaneOf
-from nucleate.core.image import COLOURS, find_channel
+from nucleate.core.image import COLOURS, check_place, find_channel
 from nucleate.core.project import projected
 from nucleate.errors import InputError
 from nucleate.io.images import open_image
@@ -30,9 +31,13 @@ if TYPE_CHECKING:
     from nucleate.core.lazy import LazyImage
     from nucleate.core.plane import Plane
 
-__all__ = ["FileLabels", "Kept", "Views", "describe"]
+__all__ = ["ChangedError", "FileLabels", "Kept", "Views", "describe"]
 
 _Value = TypeVar("_Value")
+
+
+class ChangedError(InputError):
+    """An image is another by now than the one in which its nuclei were found."""
 
 
 class Kept(Generic[_Value]):
@@ -144,18 +149,19 @@ class FileLabels:
     ----------
     image : LazyImage
         The opened file.
-    stack_shape : tuple of int
-        Of the image that was segmented: in the file axes of length one, and their letters, may be lost.
+    shape : tuple of int
+        Of the image that was segmented, (..., H, W): in the file axes of length one, and their letters, may be lost.
     """
 
-    def __init__(self, image: LazyImage, stack_shape: tuple[int, ...]) -> None:
-        if int(np.prod(image.stack_shape)) != int(np.prod(stack_shape)):
-            raise InputError(f"{image.name}: {image.stack_shape} planes, the image has {stack_shape}; segment it again")
+    def __init__(self, image: LazyImage, shape: tuple[int, ...]) -> None:
+        own = (*image.stack_shape, *image.shape_HW)
+        if own[-2:] != shape[-2:] or math.prod(own) != math.prod(shape):
+            raise InputError(f"{image.name}: labels of shape {own}, the image has {shape}; segment it again")
         self._image, self._lock = image, threading.Lock()
-        self.shape = (*stack_shape, *image.shape_HW)
+        self.shape = shape
 
     @classmethod
-    def of(cls, finished: Finished, stack_shape: tuple[int, ...]) -> FileLabels:
+    def of(cls, finished: Finished, shown: LazyImage) -> FileLabels:
         """Open the label image among some results.
 
         Raises
@@ -164,7 +170,7 @@ class FileLabels:
             If it was changed or removed meanwhile.
         """
         [path] = outputs.files_of(finished.folder, finished.outcome.name, exports=["labels"])
-        return cls(open_image(path), stack_shape)
+        return cls(open_image(path), (*shown.stack_shape, *shown.shape_HW))
 
     def __getitem__(self, key: tuple[Any, ...], /) -> NDArray[np.int32]:
         """Give a part of one plane."""
@@ -198,7 +204,23 @@ class Views:
         self._stored: Kept[FileLabels] = Kept(3, FileLabels.close)
         self._labels: Kept[LabelLevels] = Kept(3)
         self._nuclei: Kept[Nuclei] = Kept(4)
+        self._same: Kept[bool] = Kept(1024)
         self.first_looks = FirstLooks()
+
+    def check(self, entry: Entry, finished: Finished) -> None:
+        """See that an image is still the one in which its nuclei were found.
+
+        Raises
+        ------
+        ChangedError
+            If not.
+        InputError
+            If it cannot be read.
+        """
+        source, sha256 = entry.source, finished.outcome.sha256
+        key = source.key, source.stamp(), sha256  # a file of the same stamp is not hashed again
+        if not self._same.get(key, lambda: source.sha256() == sha256):
+            raise ChangedError(f"{source.shown}: the image has changed since its nuclei were found; find nuclei again")
 
     def image(self, entry: Entry, project: str | None = None) -> LazyImage:
         """Open an image, planes in depth put together where that is asked for; its pixels are not for reading.
@@ -238,14 +260,15 @@ class Views:
         Raises
         ------
         InputError
-            If its file was changed or removed meanwhile, or reading it was stopped.
+            If its file was changed or removed meanwhile, there is no such plane, or reading it was stopped.
         """
 
         def make() -> FileLabels:
             shown = self.image(entry, finished.choices.project).channel(finished.choices.channel)
-            return FileLabels.of(finished, shown.stack_shape)
+            return FileLabels.of(finished, shown)
 
         stored = self._stored.get(_key(finished), make)
+        check_place("YX", stored.shape[:-2], at=at, name=entry.source.shown)
         with self.first_looks.at(entry.number) as watch:
             return self._labels.get(
                 (stored, at), lambda: LabelLevels(PlaneOf(stored, at), scratch=self._scratch, watch=watch)

@@ -25,7 +25,12 @@ history.replaceState(null, "", "/");
 const viewer = new Viewer((nucleus) => pick(nucleus, false));
 const nuclei = new Nuclei((label) => choose(label));
 
-viewer.failed = soon(async () => { if (chosen) await tried(() => get(`/api/images/${chosen}`)); }, 500);
+viewer.failed = soon(async () => {
+  const id = chosen;
+  const found = id && await tried(() => get(`/api/images/${id}`));
+  // A file that was changed meanwhile has no nuclei any more.
+  if (found && id === described?.id && Boolean(found.made_with) !== Boolean(described.made_with)) describe(true);
+}, 500);
 
 async function refresh(first) {
   clearTimeout(timer);
@@ -79,6 +84,8 @@ async function describe(keep) {
     const same = keep && described && described.rows === found.rows && described.cols === found.cols;
     const kept = same ? byId("shown-channel").value : null;
     described = { ...found, id };
+    byId("fault").textContent = image.error || found.fault;
+    byId("fault").hidden = !byId("fault").textContent;
     finding.offer(found.channels);
     offerChannels(kept);
     offerPlanes(same);
@@ -99,8 +106,8 @@ async function describe(keep) {
 function showAbout() {
   const { rows, cols, dtype, pixel_size_um: size } = described;
   const scale = size ? `${Number(size[1].toPrecision(4))} µm a pixel` : "size of pixels unknown";
-  const { median_area_px: median, seconds, folder } = images.get(chosen);
-  const found = folder ? `, median area ${Math.round(median ?? 0).toLocaleString()} px, ${seconds.toFixed(1)} s` : "";
+  const { median_area_px: median, seconds } = images.get(chosen);
+  const found = described.made_with ? `, median area ${Math.round(median ?? 0).toLocaleString()} px, ${seconds.toFixed(1)} s` : "";
   byId("about").textContent = `${rows.toLocaleString()} × ${cols.toLocaleString()} pixels, ${dtype}, ${scale}${found}`;
 }
 
