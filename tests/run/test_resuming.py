@@ -9,15 +9,18 @@ import zipfile
 from time import process_time
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import tifffile
 from tests.io.ome_sets import write_set
 from tests.run.test_batch import contents, go, save, spots
 from tests.tables import rows_of
 
+from nucleate.core.image import Image
 from nucleate.run.inputs import Source
 from nucleate.run.journal import Journal, Outcome
 from nucleate.run.resuming import moved
+from nucleate.run.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +51,27 @@ def test_a_folder_that_was_moved_is_not_done_again(tmp_path: Path) -> None:
     assert sorted(names) == ["bad", "c", "x", "x-2"]
     go(tmp_path / "copy", tmp_path / "out", resume=True)
     assert len(rows_of(tmp_path / "out" / "summary.csv")) == 8, "the others are still there"
+
+
+def test_what_was_corrected_by_hand_is_counted_so_and_stays_when_a_run_goes_on(tmp_path: Path) -> None:
+    for count, name in enumerate(("a", "b", "c")):
+        save(tmp_path / "in" / f"{name}.png", spots(count=count))
+    out = tmp_path / "out"
+    go(tmp_path / "in", out)
+    before = rows_of(out / "summary.csv")
+    labels = np.zeros((40, 50), np.int32)
+    labels[:5, :5], labels[10:13, :5] = 1, 2
+    corrected = Segmentation(labels, np.full(2, np.nan, np.float32), Image(spots(), name="b.png"))
+    corrected.save(out, ["geojson"])
+    assert rows_of(out / "summary.csv") == before, "outlines alone are beside the nuclei of the run"
+    corrected.save(out)
+    before[1] |= {"nuclei": "2", "median_area_px": "20"}
+    assert rows_of(out / "summary.csv") == before
+    after = contents(out, but=("run.json",))
+    assert len(rows_of(out / "measurements.csv")) == 4
+    told: list[bool] = []
+    go(tmp_path / "in", out, resume=True, notify=lambda report: told.append(report.resumed))
+    assert (told, contents(out, but=("run.json",))) == ([True] * 3, after)
 
 
 def test_another_picture_of_the_name_of_one_that_is_gone_is_done(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from nucleate.core.text import one_line
 from nucleate.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "PARTS_NAME",
     "Journal",
     "Outcome",
+    "correct",
     "finished",
     "refuse_begun",
     "refuse_unfinished",
@@ -121,8 +122,7 @@ class Journal:
         """Write down the names given to inputs, before anything is written under them; the file is made here."""
         new = {key: name for key, name in names.items() if key not in self.names}
         self._lines += [{"kind": "names", "names": new}] if new else []
-        with atomic_path(self.path) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in self._lines), encoding="ascii")
+        _write(self.path, self._lines)
         self.names.update(new)
 
     def add(self, outcome: Outcome) -> None:
@@ -141,6 +141,23 @@ class Journal:
         self.names = {key: name for one in names for key, name in one.items()}
         ends = ({key: line[key] for key in line if key != "kind"} for line in self._lines if line["kind"] == "done")
         self.done = {end["source"]: Outcome(**end) for end in ends}
+
+
+def correct(path: Path, name: str, counts: Mapping[str, Any]) -> bool:
+    """Write down what was counted anew in the results called `name`; tell whether an input of that name is finished.
+
+    Raises
+    ------
+    OutputError
+        If the journal cannot be read or written.
+    """
+    lines = _whole_lines(path)
+    known = [line for line in lines if line["kind"] == "done" and (line["name"], line["status"]) == (name, "ok")]
+    for line in known:
+        line.update(counts)
+    if known:
+        _write(path, lines)
+    return bool(known)
 
 
 def finished(path: Path) -> dict[str, str]:
@@ -209,6 +226,11 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     if text and not (lines and isinstance(lines[0], dict) and lines[0].get("kind") == "settings"):
         raise OutputError(f"{path} is not a journal of this program; choose another output folder")
     return lines
+
+
+def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
 
 
 def _has_results(lines: list[dict[str, Any]]) -> bool:

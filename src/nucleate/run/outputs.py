@@ -7,6 +7,7 @@ a later run with ``--resume`` can join them again.
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import re
 import shutil
@@ -26,7 +27,7 @@ from nucleate.core.lock import locked
 from nucleate.core.text import one_line
 from nucleate.errors import OutputError, UsageError
 from nucleate.run.exports import EXPORTS
-from nucleate.run.journal import PARTS_NAME
+from nucleate.run.journal import JOURNAL_NAME, PARTS_NAME, correct
 from nucleate.run.results import Result
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ __all__ = [
     "check_exports",
     "check_name",
     "clear_half_written",
+    "correct_counts",
     "files_of",
     "join_tables",
     "kept_strips",
@@ -241,14 +243,36 @@ def write_summary(path: Path, outcomes: Iterable[Outcome]) -> None:
         (
             o.name,
             o.status,
-            "" if o.nuclei is None else o.nuclei,
-            "" if o.median_area_px is None else f"{o.median_area_px:g}",
+            *_told(o.nuclei, o.median_area_px),
             f"{o.seconds:.3f}" if o.seconds else "",
             o.error,
         )
         for o in outcomes
     )
     write_rows(path, rows, header=_SUMMARY)
+
+
+def correct_counts(output: Path, result: Result) -> None:
+    """Let summary.csv, and the journal from which a run goes on, tell of a result that was written over an earlier one.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be read or written.
+    """
+    path, counts = output / "summary.csv", result.counts
+    if not correct(output / JOURNAL_NAME, result.name, counts):
+        return
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            header, *rows = csv.reader(stream)
+    except FileNotFoundError:  # the run goes on, and writes it then
+        return
+    except (OSError, ValueError, csv.Error) as error:
+        raise OutputError(f"cannot read {path}: {one_line(str(error))}; move it away") from error
+    own = [result.text, "ok"]
+    new = [[*own, *_told(**counts), *row[4:]] if row[:2] == own else row for row in rows]
+    write_rows(path, new, header=header)
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
@@ -260,6 +284,10 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
         If it cannot be written.
     """
     write_text(path, json.dumps(record, indent=2) + "\n")
+
+
+def _told(nuclei: int | None, median_area_px: float | None) -> tuple[str, str]:
+    return "" if nuclei is None else str(nuclei), "" if median_area_px is None else f"{median_area_px:g}"
 
 
 def _remove(path: Path) -> None:

@@ -87,6 +87,12 @@ class Result:
         return np.concatenate([areas for _, areas in self.sizes])
 
     @property
+    def counts(self) -> dict[str, Any]:
+        """Number of nuclei and their median area, as an `Outcome` tells them."""
+        areas = self.areas
+        return {"nuclei": int(areas.size), "median_area_px": float(np.median(areas)) if areas.size else None}
+
+    @property
     def tables(self) -> list[dict[str, NDArray[Any]]]:
         """Measurements of each plane; computed once however many files want them."""
         if not self.measured:

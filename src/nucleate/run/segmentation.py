@@ -93,7 +93,8 @@ class Segmentation:
             Of `nucleate.run.outputs.EXPORTS`, with commas between in one text.
         name : str, optional
             Of the files; when None the image's name without its suffix, as ``mice_Series_2`` for one picture of a file
-            that holds several. Files of that name are replaced.
+            that holds several. Files of that name are replaced; if ``nucleate segment`` wrote them, its summary.csv
+            counts these nuclei instead.
 
         Raises
         ------
@@ -112,8 +113,10 @@ class Segmentation:
         outputs.check_name(stem)
         outputs.prepare_folder(output)
         with outputs.alone(output, wait=True):
-            outputs.write_result(replace(self._result, name=stem), output, exports=wanted)
+            outputs.write_result(result := replace(self._result, name=stem), output, exports=wanted)
             outputs.join_tables(output, [], exports=wanted, new=stem)
+            if not {"labels", "measurements"}.isdisjoint(wanted):
+                outputs.correct_counts(output, result)
 
     @cached_property
     def _result(self) -> outputs.Result:

@@ -291,16 +291,15 @@ class WorkBench:
         started = time.perf_counter()
         try:
             outputs.write_result(work.result, self._output, exports=self._settings.exports)
-            sizes = work.result.areas
+            counts = work.result.counts
         except OutputError:
             raise
         except Exception as error:  # what is odd about one result must not stop the others
             return Done(replace(base, error=explain(error, source)), error=error)
         finally:
             work.result.close()
-        median = float(np.median(sizes)) if sizes.size else None
         seconds = round(work.seconds + time.perf_counter() - started, 3)
-        return Done(replace(base, status="ok", nuclei=int(sizes.size), median_area_px=median, seconds=seconds))
+        return Done(replace(base, status="ok", seconds=seconds, **counts))
 
     def _is_finished(self, before: Outcome, sha256: str) -> bool:
         files = outputs.files_of(self._output, before.name, exports=self._settings.exports)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from nucleate.apps.web.choices import Choices, Machine
 from nucleate.apps.web.desk import Desk
 from nucleate.apps.web.downloads import Download
 from nucleate.errors import OutputError
+from nucleate.io.images import read_image
+from nucleate.run.segmentation import Segmentation
 
 pytestmark = pytest.mark.base
 
@@ -116,6 +119,24 @@ def test_regions_lie_in_their_frame_after_depth_is_gone(desk: Desk, tmp_path: Pa
     rois: Any = roifile.roiread(one.alone)
     (roi,) = rois
     assert (roi.position, roi.t_position, roi.z_position) == (0, 2, 0)
+
+
+def test_nuclei_that_were_corrected_by_hand_are_those_of_the_page(desk: Desk, tmp_path: Path) -> None:
+    [entry] = desk.store.entries([1])
+    assert entry.finished is not None
+    assert desk.views.labels(entry, entry.finished, at=()).at(6, 6) == 1
+    assert len(desk.views.nuclei(entry.finished)) == 1
+    labels = np.zeros((40, 50), np.int32)
+    labels[20:24, :5], labels[30:33, :5] = 1, 2
+    confidence = np.full(2, np.nan, np.float32)
+    Segmentation(labels, confidence, read_image(tmp_path / "f0.png")).save(tmp_path / "out", ["labels", "measurements"])
+    assert desk.views.labels(entry, entry.finished, at=()).at(6, 6) == 0
+    assert desk.views.nuclei(entry.finished).counts == {"nuclei": 2, "median_area_px": 17.5}
+    _, one = desk.prepare([1], ["geojson"])
+    assert one.alone is not None
+    assert len(json.loads(one.alone.read_text())["features"]) == 2
+    _run(desk)
+    assert [entry.shown()["nuclei"] for entry in desk.store.entries()] == [2, 1]
 
 
 def _scratch(folder: Path) -> Iterator[Path]:

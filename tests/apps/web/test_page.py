@@ -20,6 +20,8 @@ from nucleate.apps.web.choices import Machine
 from nucleate.apps.web.guard import Guard
 from nucleate.core.labels import areas
 from nucleate.data.synth import Scene, draw
+from nucleate.io.images import read_image
+from nucleate.run.segmentation import Segmentation
 
 pytestmark = pytest.mark.base
 pytest.importorskip("httpx")
@@ -267,6 +269,12 @@ def test_an_image_that_was_changed_has_no_nuclei_any_more(page: TestClient, fold
     _finish(page)
     assert page.get(top).json()["fault"] == ""
     assert page.get(f"{top}/outlines/9/0/0").status_code == 200
+    labels = np.zeros(SIZE, np.int32)
+    labels[:5, :6] = 1
+    Segmentation(labels, np.ones(1, np.float32), read_image(path)).save(folder / "out", ["labels", "measurements"])
+    assert page.get(f"{top}/table").json()["total"] == 1
+    shown = next(one for one in page.get("/api/state").json()["images"] if one["id"] == number)
+    assert (shown["nuclei"], shown["median_area_px"]) == (1, 30), "corrected by hand"
 
 
 def test_a_projection_is_segmented_and_shown(page: TestClient, done: dict[str, Any], folder: Path) -> None:

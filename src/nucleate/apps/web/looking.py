@@ -1,5 +1,6 @@
 """What the page looks at: tiles, nuclei, tables. Annotations are read when it is loaded, so they are not put off."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -181,15 +182,20 @@ def _polygons(labels: LabelLevels, label: int, *, found: dict[str, Any]) -> list
 @looking.get("/table")
 def _table(
     desk: _Desk,
-    finished: _Finished,
+    entry: _Entry,
     *,
+    finished: _Finished,
     sort: str = "label",
     down: bool = False,
     least: float = 0.0,
     first: Annotated[int, Query(ge=0)] = 0,
     count: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> dict[str, Any]:
-    return desk.views.nuclei(finished).page(sort, down=down, least=least, first=first, count=count)
+    nuclei = desk.views.nuclei(finished)
+    outcome = replace(finished.outcome, **nuclei.counts)
+    if outcome != finished.outcome and desk.store.get(entry.number) is entry:  # they were corrected by hand
+        desk.store.change(entry.number, finished=replace(finished, outcome=outcome))
+    return nuclei.page(sort, down=down, least=least, first=first, count=count)
 
 
 @looking.get("/histograms")

@@ -79,6 +79,12 @@ class Nuclei:
         ]
         return sorted(kept, key=lambda name: next(i for i, one in enumerate(_SHORT) if name.startswith(one)))
 
+    @property
+    def counts(self) -> dict[str, Any]:
+        """Number of nuclei and their median area, as an `Outcome` tells them."""
+        areas = self.columns.get("area_px", np.zeros(0))
+        return {"nuclei": len(self), "median_area_px": float(np.median(areas)) if areas.size else None}
+
     def count(self, least: float) -> int:
         """Count those that are at least so sure."""
         return int(self._sure(least).sum())

@@ -20,6 +20,7 @@ from nucleate.core.project import projected
 from nucleate.errors import InputError
 from nucleate.io.images import open_image
 from nucleate.run import outputs
+from nucleate.run.pictures import stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -267,7 +268,7 @@ class Views:
             shown = self.image(entry, finished.choices.project).channel(finished.choices.channel)
             return FileLabels.of(finished, shown)
 
-        stored = self._stored.get(_key(finished), make)
+        stored = self._stored.get(_key(finished, "labels"), make)
         check_place("YX", stored.shape[:-2], at=at, name=entry.source.shown)
         with self.first_looks.at(entry.number) as watch:
             return self._labels.get(
@@ -283,7 +284,7 @@ class Views:
             If their file was changed or removed meanwhile.
         """
         [path] = outputs.files_of(finished.folder, finished.outcome.name, exports=["measurements"])
-        return self._nuclei.get(_key(finished), lambda: Nuclei.read(path))
+        return self._nuclei.get(_key(finished, "measurements"), lambda: Nuclei.read(path))
 
     def close(self) -> None:
         """Close all files."""
@@ -302,8 +303,9 @@ class Views:
         return self._opened.get(key, lambda: _Opened(entry, self._scratch, max_bytes=self._max_bytes))
 
 
-def _key(finished: Finished) -> Hashable:
-    return finished.folder, finished.outcome.name, finished.outcome.sha256
+def _key(finished: Finished, export: str) -> Hashable:
+    [path] = outputs.files_of(finished.folder, finished.outcome.name, exports=[export])
+    return path, stamp_of(path)  # with the stamp, since it may have been corrected by hand
 
 
 def describe(image: LazyImage) -> dict[str, Any]:
