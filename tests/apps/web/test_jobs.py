@@ -119,6 +119,7 @@ def test_stop_ends_the_run_and_those_that_wait(make: _Make, tmp_path: Path, imag
     worker.close(2.0)
     assert time.monotonic() - started < 2.0
     assert (first.state, second.state) == ("stopped", "stopped")
+    assert worker.job is first, "the other one never began"
     assert {entry.status for entry in store.entries()} <= {"new", "ok"}
 
 

@@ -207,6 +207,8 @@ class Worker:
 
         What is being computed is broken off; finished images, and finished parts of large ones, are kept.
         """
+        # Those that never began come before the one that is stopped, of which the page tells.
+        self._jobs = sorted(self._jobs, key=lambda job: job.state in {"loading", "running"})
         for job in self._jobs:
             job.stopping = True
             if job.state == "waiting":
