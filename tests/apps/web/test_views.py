@@ -112,6 +112,7 @@ def test_channels_and_colours_are_offered() -> None:
     colours = lazy(Image(np.zeros((4, 5, 3), np.uint8), "YXS"))
     several = lazy(Image(np.zeros((2, 4, 5), np.uint8), "CYX", channel_names=("actin", "Hoechst")))
     assert [describe(one)["channel"] for one in (plain, colours, several)] == [None, None, "1"]
+    assert [describe(one)["colour"] for one in (plain, colours, several)] == [False, True, False]
     assert [len(describe(one)["channels"]) for one in (plain, colours, several)] == [0, 3, 2]
 
 

@@ -320,7 +320,8 @@ def describe(image: LazyImage) -> dict[str, Any]:
     -------
     dict
         ``rows``, ``cols``, ``stack`` (letter and length of each axis), ``channels`` (value and name) and ``channel``,
-        the value of the one that is looked at first, ``pixel_size_um``, ``dtype``.
+        the value of the one that is looked at first, ``colour``, whether they are those of one picture in colour,
+        ``pixel_size_um``, ``dtype``.
     """
     count = image.shape[image.axes.index("C")] if "C" in image.axes else 1
     first: str | None = None
@@ -339,6 +340,7 @@ def describe(image: LazyImage) -> dict[str, Any]:
         "stack": stack,
         "channels": channels,
         "channel": first,
+        "colour": count == 1 and "S" in image.axes,
         "pixel_size_um": image.pixel_size_um,
         "dtype": str(image.dtype),
     }

@@ -113,8 +113,8 @@ function showAbout() {
 
 function offerChannels(kept) {
   const select = byId("shown-channel");
-  const { channels, channel } = described;
-  const colours = channels.length && channel === null ? [new Option("all colours", "")] : [];
+  const { channels, channel, colour } = described;
+  const colours = colour ? [new Option("all colours", "")] : [];
   select.replaceChildren(...colours, ...channels.map((one) => new Option(one.name, one.value)));
   select.value = kept ?? channel ?? "";
   if (select.selectedIndex < 0) select.selectedIndex = 0;
