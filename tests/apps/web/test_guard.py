@@ -30,6 +30,7 @@ def test_the_page_itself_is_let_in(method: str) -> None:
         "evil.example:8765",
         "127.0.0.1.evil.example:8765",
         "localhost:1",
+        "localhost",
         "192.168.0.2:8765",
         "",
         "[::1]",
@@ -38,6 +39,25 @@ def test_the_page_itself_is_let_in(method: str) -> None:
 def test_a_name_that_was_made_to_point_here_is_refused(host: str) -> None:
     assert _status("GET", host=host) == 421
     assert _status("GET", host=host, query="secret=right") == 421
+
+
+@pytest.mark.parametrize("name", ["localhost", "localhost:80", "127.0.0.1"])
+def test_browsers_leave_out_port_80(name: str) -> None:
+    headers = {"host": name, "origin": f"http://{name}", "cookie": "nucleate-80=right"}
+    assert refusal(Guard(80, "right"), "POST", headers=headers, query="") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("host", "localhost:9000", "got localhost:9000; give a tunnel the same port on both sides: ssh -L 8765:"),
+        ("origin", "http://localhost:9000", "got http://localhost:9000; open 127.0.0.1:8765"),
+    ],
+)
+def test_a_tunnel_of_another_port_is_told_which_one(name: str, value: str, told: str) -> None:
+    answer = refusal(GUARD, "POST", headers=GOOD | {name: value}, query="")
+    assert answer is not None
+    assert told in answer[1]
 
 
 @pytest.mark.parametrize("cookie", ["", "nucleate-8765=wrong", "nucleate-1=right", "nucleate-8765=", "\x00;;="])

@@ -121,7 +121,10 @@ def test_nothing_is_told_without_the_secret(desk: Desk, done: dict[str, Any]) ->
     stranger = _client(desk)
     number = done["cells"]["id"]
     for path in ("/", "/api/state", "/static/main.js", f"/api/images/{number}/tile/9/0/0", "/?secret=wrong"):
-        assert stranger.get(path).status_code == 403
+        answer = stranger.get(path)
+        assert answer.status_code == 403
+        told = answer.json()["error"] if path.startswith("/api/") else answer.text
+        assert "open the whole address that nucleate serve has printed" in told
     assert stranger.post("/api/run", json={}, params={"secret": "right"}).status_code == 403
 
 
@@ -129,6 +132,7 @@ def test_other_names_and_other_pages_are_refused(page: TestClient) -> None:
     assert page.get("/api/state", headers={"host": "evil.example"}).status_code == 421
     assert page.post("/api/close", headers={"origin": "http://evil.example"}).status_code == 403
     answer = page.get("/")
+    assert page.head("/").status_code == 200
     assert "SameSite=Strict" in answer.headers["set-cookie"]
     assert "HttpOnly" in answer.headers["set-cookie"]
     assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")

@@ -6,10 +6,13 @@ and a name that it has made to point to this machine is not one of ours.
 
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs
+
+from nucleate.core.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Guard", "guarded", "refusal"]
 
 _NAMES = ("127.0.0.1", "localhost")
+_UNSAID = 80  # the port that browsers leave out
 _HARMLESS = {"GET", "HEAD"}
 _VIEWER_STYLE = "'sha256-9xTiqzfwFaL2SGb1rmr8gysEwVVjIvqWAgmZgqFqpEE='"  # the one line that OpenSeadragon 6.1.1 adds
 _POLICY = (
@@ -85,23 +89,25 @@ def refusal(guard: Guard, method: str, *, headers: dict[str, str], query: str) -
     Examples
     --------
     >>> guard = Guard(8765, "abc")
-    >>> refusal(guard, "GET", headers={"host": "evil.example"}, query="secret=abc")
-    (421, 'this page answers to localhost and 127.0.0.1 only')
-    >>> refusal(guard, "GET", headers={"host": "localhost:80"}, query="secret=abc")
-    (421, 'this page answers to localhost and 127.0.0.1 only')
+    >>> status, line = refusal(guard, "GET", headers={"host": "localhost:9000"}, query="secret=abc")
+    >>> status, line.partition(";")[0]
+    (421, 'this page answers to 127.0.0.1:8765 and localhost:8765 only: got localhost:9000')
     >>> refusal(guard, "GET", headers={"host": "localhost:8765"}, query="secret=abc")
     """
-    places = [f"{name}:{guard.port}" for name in _NAMES]
-    if headers.get("host", "").lower() not in {*_NAMES, *places}:
-        return 421, "this page answers to localhost and 127.0.0.1 only"
+    port, host = guard.port, headers.get("host", "")
+    places = [f"{name}:{port}" for name in _NAMES]
+    known = [*places, *(_NAMES if port == _UNSAID else ())]
+    if host.lower() not in known:
+        only = f"this page answers to {' and '.join(places)} only: got {one_line(host) or 'no name'}"
+        return 421, f"{only}; give a tunnel the same port on both sides: ssh -L {port}:localhost:{port}"
     given = [_cookie(headers.get("cookie", ""), guard.cookie)]
     if method in _HARMLESS:
         given += parse_qs(query).get("secret", [])
-    elif "origin" in headers and headers["origin"].lower() not in {f"http://{place}" for place in places}:
-        return 403, "this was asked for by another page"
+    elif "origin" in headers and headers["origin"].lower() not in {f"http://{place}" for place in known}:
+        return 403, f"this was asked for by another page: got {one_line(headers['origin'])}; open {places[0]}"
     # Compared in a time that does not depend on how much of it is right.
     if not any(secrets.compare_digest(one.encode(), guard.secret.encode()) for one in given):
-        return 403, "open the whole address that nucleate serve has printed: the secret in it is missing here"
+        return 403, "open the whole address that nucleate serve has printed: the secret of this run is missing here"
     return None
 
 
@@ -143,8 +149,10 @@ def guarded(app: Application, guard: Guard) -> Application:
             await app(scope, receive, answer)
             return
         status, line = refused
-        plain = [(b"content-type", b"text/plain; charset=utf-8")]
-        await answer({"type": "http.response.start", "status": status, "headers": plain})
-        await answer({"type": "http.response.body", "body": f"nucleate: {line}\n".encode()})
+        kind, body = "text/plain; charset=utf-8", f"nucleate: {line}\n"
+        if scope["path"].startswith("/api/"):  # asked for by a page, which an earlier run may have given
+            kind, body = "application/json", json.dumps({"error": line})
+        await answer({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind.encode())]})
+        await answer({"type": "http.response.body", "body": body.encode()})
 
     return answered
