@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
+import subprocess
 import time
 import warnings
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +30,7 @@ pytestmark = pytest.mark.base
 pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
 
+from nucleate.apps.web import app  # noqa: E402
 from nucleate.apps.web.app import make_app  # noqa: E402
 from nucleate.apps.web.desk import Desk  # noqa: E402
 from nucleate.apps.web.downloads import Download  # noqa: E402
@@ -37,7 +41,6 @@ with warnings.catch_warnings():
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SIZE = (200, 260)
 
@@ -279,6 +282,48 @@ def test_an_image_that_was_changed_has_no_nuclei_any_more(page: TestClient, fold
     assert page.get(f"{top}/table").json()["total"] == 1
     shown = next(one for one in page.get("/api/state").json()["images"] if one["id"] == number)
     assert (shown["nuclei"], shown["median_area_px"]) == (1, 30), "corrected by hand"
+
+
+_FILES = """
+class Element extends EventTarget {
+  classList = { toggle() {} };
+  querySelector() { return new Element(); }
+}
+const made = {};
+globalThis.document = Object.assign(new Element(), { getElementById: (id) => made[id] ??= new Element() });
+globalThis.XMLHttpRequest = class extends EventTarget {
+  upload = new EventTarget();
+  open() {}
+  send(file) {
+    Object.assign(this, { status: 200, responseText: JSON.stringify({ images: [file.id] }) });
+    setTimeout(() => this.dispatchEvent(new Event("load")), 1);
+  }
+};
+const { listen, named } = await import("./files.js");
+const shown = await new Promise((end) => {
+  const shown = [];
+  listen((first) => { if (shown.push(first || 0) === 3) end(shown); });
+  made.files.files = [7, 8, 9].map((id) => ({ id, name: `${id}.png` }));
+  made.files.dispatchEvent(new Event("change"));
+});
+const paths = ["p/A1/i.png", "p/A10/i.png", "p/b.png", "c.zip!d/e.tif", "c.zip!f/e.tif", "/x/k.tif", "y/k.tif"];
+const images = paths.map((path, id) => ({ id, path, name: path.split("/").pop().split(".")[0] }));
+console.log(JSON.stringify({ shown, named: [...named(images).values()] }));
+"""
+
+
+def test_files_that_are_sent_are_shown_once_and_told_apart(tmp_path: Path) -> None:
+    if (node := shutil.which("node")) is None:
+        pytest.skip("no node, which runs the script of the page")
+    shutil.copytree(Path(app.__file__).parent / "static", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "package.json").write_text('{"type": "module"}', encoding="utf-8")
+    (tmp_path / "test.js").write_text(_FILES, encoding="utf-8")
+    done = subprocess.run([node, tmp_path / "test.js"], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "shown": [7, 0, 0],
+        "named": ["A1/i.png", "A10/i.png", "b", "d/e.tif", "f/e.tif", "/x/k.tif", "y/k.tif"],
+    }
 
 
 def test_a_projection_is_segmented_and_shown(page: TestClient, done: dict[str, Any], folder: Path) -> None:

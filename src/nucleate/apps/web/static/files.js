@@ -38,14 +38,14 @@ async function opening(path, body, changed) {
 async function send(files, changed) {
   const bar = byId("uploading");
   const faults = [];
-  let first;
+  let shown = false;
   say("");
   bar.hidden = false;
   for (const [number, file] of files.entries()) {
     try {
       const answer = await upload(file, (part) => { bar.value = (number + part) / files.length; });
-      first ??= answer.images[0];
-      changed(first);
+      changed(shown ? 0 : answer.images[0]); // those after the first leave what is looked at
+      shown = true;
     } catch (error) { faults.push(error.message); }
   }
   bar.hidden = true;
@@ -57,9 +57,25 @@ function state(image) {
   return WORDS[image.status] ?? image.status;
 }
 
+// What each image is called: those of one name by the part of their paths that tells them apart.
+export function named(images) {
+  const paths = new Map();
+  for (const { name, path } of images) paths.set(name, paths.get(name) ?? []).get(name).push(path);
+  const starts = new Map([...paths].map(([name, alike]) => [name, folders(alike)]));
+  return new Map(images.map(({ id, name, path }) => [id, paths.get(name).length > 1 ? path.slice(starts.get(name)) : name]));
+}
+
+// How many letters of the folders, or of the archive, all paths have in common.
+function folders(paths) {
+  let same = paths[0];
+  for (const path of paths) while (!path.startsWith(same)) same = same.slice(0, -1);
+  return Math.max(...["/", "\\", "!"].map((mark) => same.lastIndexOf(mark))) + 1;
+}
+
 export function draw(images, chosen, choose) {
   const list = byId("images");
   const kept = document.activeElement?.dataset?.image;
+  const names = named(images);
   const rows = images.slice(0, most).map((image) => {
     const row = document.createElement("li");
     const button = document.createElement("button");
@@ -67,7 +83,7 @@ export function draw(images, chosen, choose) {
     button.dataset.image = image.id;
     button.title = image.path;
     button.setAttribute("aria-current", image.id === chosen);
-    button.append(part("name", image.name), part(`state ${image.status}`, state(image)));
+    button.append(part("name", names.get(image.id)), part(`state ${image.status}`, state(image)));
     button.addEventListener("click", () => choose(image.id));
     row.append(button);
     if (image.error) row.append(part("error", image.error, "p"));

@@ -73,7 +73,7 @@ async function update() {
 async function describe(keep) {
   const id = chosen;
   const image = images.get(id);
-  byId("name").textContent = image.name;
+  byId("name").textContent = files.named([...images.values()]).get(id);
   byId("fault").textContent = image.error;
   byId("fault").hidden = !image.error;
   if (!described) byId("about").textContent = "opening…";
