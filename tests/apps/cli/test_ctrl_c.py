@@ -143,6 +143,21 @@ def test_ctrl_c_that_was_raised_again_is_not_pressed_again() -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "put in order\n", "nucleate: stopped\n")
 
 
+def test_a_thread_that_is_broken_off_in_a_finaliser_does_not_end_the_program() -> None:
+    then = """class BrokenOff:
+        def __del__(self):
+            raise KeyboardInterrupt
+    import threading
+    thread = threading.Thread(target=BrokenOff)
+    thread.start()
+    thread.join()
+    time.sleep(0.3)
+    print("goes on")"""
+    code = _FINALISER.replace("    Finalised()\n", "").format(then=then)
+    ended = subprocess.run([sys.executable, "-c", code, "info"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "goes on\n", "")
+
+
 @pytest.mark.parametrize(
     ("name", "does", "code", "said"),
     [

@@ -116,10 +116,10 @@ def _pressing_again(others: UnraisableHook) -> UnraisableHook:
             signal.pthread_kill(main, signal.SIGINT)
 
     def show(thrown: sys.UnraisableHookArgs) -> None:
-        if issubclass(thrown.exc_type, KeyboardInterrupt):
+        if not issubclass(thrown.exc_type, KeyboardInterrupt):
+            others(thrown)
+        elif threading.get_ident() == main:  # other threads are broken off by whoever stops them, and told again
             _lost.set()
             _thread.start_new_thread(press_again, ())  # a Thread takes locks that the work may hold at this moment
-        else:
-            others(thrown)
 
     return show
