@@ -238,7 +238,7 @@ class StripBench:
         (rows, columns), colour = shown.shape_HW, "S" in shown.axes
         labels = 4 * rows * columns  # in the estimate, but on disk here
         needed = self._segmenter.estimate_bytes((rows, columns), max_bytes=spare + labels) - labels
-        cure = "raise --memory, take a smaller --tile or cut the picture"
+        cure = "raise --memory, cut the picture or, on the command line, take a smaller --tile"
         heavy = [name for name in exports if writing_bytes([name], rows * columns, colour=colour) > spare]
         if needed <= spare and heavy:
             needed = writing_bytes(heavy, rows * columns, colour=colour)
