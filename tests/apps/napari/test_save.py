@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 import roifile
 from tests.tables import rows_of
 
+from nucleate.apps.napari import viewing
 from nucleate.apps.napari.found import Found
+from nucleate.apps.napari.pictures import WHOLE, Picture
 from nucleate.apps.napari.save import numbered, save_nuclei
 from nucleate.core.image import Image
 from nucleate.core.lazy import lazy
@@ -114,6 +117,21 @@ def test_channels_are_measured_each(tmp_path: Path) -> None:
     assert (tmp_path / "a_b.overlay.png").is_file()
     for row in _rows(tmp_path):
         assert float(row["mean_intensity_GFP"]) == pytest.approx(2 * float(row["mean_intensity_DAPI"]), rel=1e-5)
+
+
+def test_hidden_images_are_no_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("magicgui", reason="magicgui is not installed (extra napari)")
+
+    def layer(name: str, *, visible: bool) -> Any:  # noqa: ANN401 - stands for a layer of napari
+        return SimpleNamespace(visible=visible, picture=Picture(PICTURE.load().pixels, name))
+
+    chosen, other, scene = layer("DAPI", visible=False), layer("GFP", visible=True), layer("scene 2", visible=False)
+    monkeypatch.setattr(viewing, "image_layers", lambda _: [(one.picture.name, one) for one in (scene, other, chosen)])
+    monkeypatch.setattr(viewing, "picture_of", lambda one: one.picture)
+    from nucleate.apps.napari.save_widget import SaveNuclei
+
+    widget: Any = SimpleNamespace(_all=SimpleNamespace(value=True), _viewer=None)
+    assert [one.name for one in SaveNuclei._images(widget, chosen, WHOLE)] == ["DAPI", "GFP"]
 
 
 def test_what_cannot_be(tmp_path: Path) -> None:

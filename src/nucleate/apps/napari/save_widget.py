@@ -46,7 +46,7 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
         self._viewer = viewer
         self._nuclei = widgets.ComboBox(label="nuclei", choices=lambda _: viewing.label_layers(viewer))
         self._image = widgets.ComboBox(label="measured in", choices=lambda _: viewing.image_layers(viewer))
-        self._all = widgets.CheckBox(text="and all grey images of this size")
+        self._all = widgets.CheckBox(text="and all grey images of this size that are shown")
         self._folder = widgets.FileEdit(
             label="folder", mode=FileDialogMode.EXISTING_DIRECTORY, value=Path.home() / "nuclei"
         )
@@ -143,7 +143,9 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
         first = view.of(own)
         if not self._all.value or "S" in first.axes:
             return [first]
-        pictures = [viewing.picture_of(layer) for _, layer in viewing.image_layers(self._viewer) if layer is not chosen]
+        # Scenes of a file, of which the first is shown, are no channels of it.
+        layers = [one for _, one in viewing.image_layers(self._viewer) if one.visible and one is not chosen]
+        pictures = [viewing.picture_of(layer) for layer in layers]
         like = [one for one in pictures if not one.rgb and one.data.shape == own.data.shape]
         return [first, *(view.of(one) for one in like)]
 
