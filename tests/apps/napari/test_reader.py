@@ -14,6 +14,7 @@ from PIL import Image as PillowImage
 
 from nucleate.apps.napari import pixels as pixels_module
 from nucleate.apps.napari import reader as module
+from nucleate.apps.napari.features import read_table
 from nucleate.apps.napari.found import FOUND
 from nucleate.apps.napari.pictures import WHOLE, Picture
 from nucleate.apps.napari.reader import get_reader, placed, read_layers
@@ -196,6 +197,21 @@ def test_label_images_have_their_measurements(saved: Path) -> None:
     assert len(found.at_least(0.6).hidden(data)) == np.count_nonzero(found.features["confidence"] < 0.6) > 0
 
 
+def test_the_table_of_a_folder_is_read_once(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(module, "read_table", lambda path: read.append(path) or read_table(path))
+    layers = read_layers([str(saved / f"{name}.labels.tif") for name in ("cells", "others", "cells")])
+    assert [len(meta["features"]["index"]) for _, meta, _ in layers] == [int(TRUTH.max())] * 3
+    assert read == [saved / "measurements.csv"]
+
+
+def test_large_label_images_say_that_nothing_is_hidden(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixels_module, "_LOADED_BYTES", 100)
+    with pytest.warns(UserWarning, match=r"cells\.labels\.tif: 0 MB are read part by part, so the slider"):
+        ((_, meta, _),) = _read(saved / "cells.labels.tif")
+    assert ("features" in meta, "metadata" in meta) == (True, False)
+
+
 def test_label_images_without_a_table_or_with_a_damaged_one(saved: Path) -> None:
     (saved / "measurements.csv").write_text("image,label\ncells,one\n", encoding="utf-8")
     with pytest.warns(UserWarning, match="column label holds no numbers"):
@@ -247,7 +263,7 @@ def test_omezarr_brings_the_labels_inside(tmp_path: Path) -> None:
     image = Image(PICTURE, pixel_size_um=(0.5, 0.5), name="cells.tif")
     Segmentation(TRUTH, np.ones(int(TRUTH.max()), np.float32), image).save(tmp_path, ["zarr"])
     layers = _read(tmp_path / "cells.ome.zarr")
-    assert [(meta["name"], kind) for _, meta, kind in layers] == [("cells", "image"), ("cells nuclei nuclei", "labels")]
+    assert [(meta["name"], kind) for _, meta, kind in layers] == [("cells", "image"), ("cells nuclei", "labels")]
     assert np.array_equal(layers[0][0], PICTURE)
     assert np.array_equal(layers[1][0], TRUTH)
     assert layers[1][1]["scale"] == (0.5, 0.5)

@@ -9,12 +9,12 @@ import numpy as np
 from nucleate.export.columns import read_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["TABLE_NAME", "features_beside", "features_of"]
+__all__ = ["TABLE_NAME", "features_beside", "features_of", "read_table"]
 
 TABLE_NAME = "measurements.csv"
 """The table beside label images that `nucleate segment` wrote."""
@@ -37,7 +37,30 @@ def features_of(table: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {"index": index, **{name: values for name, values in table.items() if name != "label"}}
 
 
-def features_beside(path: Path, name: str) -> dict[str, NDArray[Any]] | None:
+def read_table(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the measurements of all images of a folder.
+
+    Parameters
+    ----------
+    path : Path
+        ``measurements.csv``.
+
+    Returns
+    -------
+    dict of str to (n,) ndarray
+        By column, ``image`` and ``label`` among them.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be read.
+    """
+    return read_columns(path, texts=["image"], needed=["label"])
+
+
+def features_beside(
+    path: Path, name: str, *, read: Callable[[Path], Mapping[str, NDArray[Any]]] = read_table
+) -> dict[str, NDArray[Any]] | None:
     """Read the rows of one image from the table that lies beside its label image.
 
     Parameters
@@ -46,6 +69,8 @@ def features_beside(path: Path, name: str) -> dict[str, NDArray[Any]] | None:
         The label image.
     name : str
         What the image is called in the table.
+    read : callable
+        `read_table`, or one that keeps what it has read.
 
     Returns
     -------
@@ -60,6 +85,7 @@ def features_beside(path: Path, name: str) -> dict[str, NDArray[Any]] | None:
     table = path.parent / TABLE_NAME
     if not table.is_file():
         return None
-    columns = read_columns(table, texts=["image"], needed=["label"])
-    own = columns.pop("image") == name
-    return features_of({column: values[own] for column, values in columns.items()}) if own.any() else None
+    columns = read(table)
+    own = columns["image"] == name
+    kept = {column: values[own] for column, values in columns.items() if column != "image"}
+    return features_of(kept) if own.any() else None

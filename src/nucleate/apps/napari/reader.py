@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from nucleate.apps.napari.colours import colormaps_of
-from nucleate.apps.napari.features import TABLE_NAME, features_beside
+from nucleate.apps.napari.features import TABLE_NAME, features_beside, read_table
 from nucleate.apps.napari.found import FOUND, Found
 from nucleate.apps.napari.pixels import pixels_of, pyramid_of
 from nucleate.core.labels import ids_and_areas
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from nucleate.apps.napari.pixels import LayerData
     from nucleate.core.lazy import LazyImage
+
+    _Read: TypeAlias = Callable[[Path], Mapping[str, NDArray[Any]]]
 
 __all__ = ["get_reader", "placed", "read_layers"]
 
@@ -77,13 +79,15 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
         If the library for its format is not installed.
     """
     paths = [Path(one) for one in ([path] if isinstance(path, str | Path) else path)]
-    return [layer for one in paths for layer in _layers_of(one)]
+    read = cache(read_table)  # label images of a folder share one
+    return [layer for one in paths for layer in _layers_of(one, read=read)]
 
 
-def _layers_of(path: Path) -> list[LayerData]:
+def _layers_of(path: Path, *, read: _Read) -> list[LayerData]:
     ending = next((one for one in _LABELS if path.name.lower().endswith(one)), None)
     if ending is not None:
-        return [_labels_layer(path, path.name[: -len(ending)])]
+        name = path.name[: -len(ending)]
+        return [_labels_layer(path, f"{name} nuclei", image=name, read=read)]
     names = pictures_of(path)
     if len(names) > _MOST_PICTURES:
         warnings.warn(
@@ -94,7 +98,7 @@ def _layers_of(path: Path) -> list[LayerData]:
         title = " ".join(filter(None, [_stem(path), name if len(names) > 1 else ""]))
         opened = partial(_opened, path, picture=number if len(names) > 1 else None)
         layers += _image_layers(opened, title, visible=number == 0)
-    return layers + _labels_inside(path)
+    return layers + _labels_inside(path, read=read)
 
 
 def _opened(path: Path, *, picture: int | None = None, level: int = 0) -> LazyImage:
@@ -156,18 +160,19 @@ def placed(image: LazyImage) -> dict[str, Any]:
     return meta
 
 
-def _labels_layer(path: Path, name: str) -> LayerData:
-    image = _opened(path).channel(0)
-    if image.dtype.kind not in "bui" or "S" in image.axes:
-        got = f"{image.dtype}, axes {image.axes}"
+def _labels_layer(path: Path, title: str, *, image: str, read: _Read) -> LayerData:
+    """Give a label image as a layer, with the features that the table beside it has of an image."""
+    labels = _opened(path).channel(0)
+    if labels.dtype.kind not in "bui" or "S" in labels.axes:
+        got = f"{labels.dtype}, axes {labels.axes}"
         raise InputError(f"{one_line(path.name)}: no label image: got {got}; rename it to open it as a picture")
-    meta = {"name": f"{name} nuclei"} | placed(image)
+    meta = {"name": title} | placed(labels)
     try:
-        features = features_beside(path, name.encode("utf-8", "backslashreplace").decode("utf-8"))
+        features = features_beside(path, image.encode("utf-8", "backslashreplace").decode("utf-8"), read=read)
     except InputError as error:  # the labels can be looked at without
         warnings.warn(str(error), stacklevel=2)
         features = None
-    pixels = pixels_of(image)
+    pixels = pixels_of(labels)
     if isinstance(pixels, np.ndarray) and pixels.dtype.itemsize < 4:
         pixels = pixels.astype(np.int32)  # so that more nuclei can be painted than 255
     if features is not None and not _belong(features, pixels):
@@ -175,8 +180,12 @@ def _labels_layer(path: Path, name: str) -> LayerData:
         features = None
     if features is not None:
         meta["features"] = features
-        if isinstance(pixels, np.ndarray) and "confidence" in features:
+        if "confidence" in features and isinstance(pixels, np.ndarray):
             meta["metadata"] = {FOUND: Found(pixels.copy(), features)}
+        elif "confidence" in features:
+            large = f"{one_line(path.name)}: {labels.nbytes / 1e6:,.0f} MB are read part by part"
+            cure = "leave out the unsure with nucleate segment --min-confidence"
+            warnings.warn(f"{large}, so the slider confidence hides none of its nuclei; {cure}", stacklevel=2)
     return pixels, meta, "labels"
 
 
@@ -190,11 +199,11 @@ def _belong(features: Mapping[str, NDArray[Any]], pixels: Any) -> bool:  # noqa:
     return np.array_equal(features["index"][order], ids) and np.array_equal(told, areas)
 
 
-def _labels_inside(path: Path) -> list[LayerData]:
+def _labels_inside(path: Path, *, read: _Read) -> list[LayerData]:
     """Give the label images that an OME-Zarr picture holds."""
     folder = path / "labels"
     inside = sorted(one for one in folder.iterdir() if one.is_dir() and is_zarr(one)) if folder.is_dir() else []
-    return [_labels_layer(one, f"{_stem(path)} {one.name}") for one in inside]
+    return [_labels_layer(one, f"{_stem(path)} {one.name}", image=_stem(path), read=read) for one in inside]
 
 
 def _stem(path: Path) -> str:
