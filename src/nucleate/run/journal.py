@@ -143,7 +143,7 @@ class Journal:
         self.done = {end["source"]: Outcome(**end) for end in ends}
 
 
-def correct(path: Path, name: str, counts: Mapping[str, Any]) -> bool:
+def correct(path: Path, name: str, *, counts: Mapping[str, Any]) -> bool:
     """Write down what was counted anew in the results called `name`; tell whether an input of that name is finished.
 
     Raises

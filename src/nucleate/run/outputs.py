@@ -261,7 +261,7 @@ def correct_counts(output: Path, result: Result) -> None:
         If they cannot be read or written.
     """
     path, counts = output / "summary.csv", result.counts
-    if not correct(output / JOURNAL_NAME, result.name, counts):
+    if not correct(output / JOURNAL_NAME, result.name, counts=counts):
         return
     try:
         with path.open(encoding="utf-8", newline="") as stream:

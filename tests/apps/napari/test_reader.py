@@ -199,7 +199,12 @@ def test_label_images_have_their_measurements(saved: Path) -> None:
 
 def test_the_table_of_a_folder_is_read_once(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
-    monkeypatch.setattr(module, "read_table", lambda path: read.append(path) or read_table(path))
+
+    def reads(path: Path) -> Any:  # noqa: ANN401 - columns
+        read.append(path)
+        return read_table(path)
+
+    monkeypatch.setattr(module, "read_table", reads)
     layers = read_layers([str(saved / f"{name}.labels.tif") for name in ("cells", "others", "cells")])
     assert [len(meta["features"]["index"]) for _, meta, _ in layers] == [int(TRUTH.max())] * 3
     assert read == [saved / "measurements.csv"]
