@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 
 import pytest
 
-from nucleate.run.breaking import Breakable
+from nucleate.run.breaking import Breakable, start
 
 pytestmark = pytest.mark.base
 
@@ -39,6 +40,27 @@ def test_a_loop_is_broken_off_and_cleans_up() -> None:
         block.run(loop)
     assert time.monotonic() - started < PATIENCE / 2
     assert cleaned == [True]
+
+
+def test_a_thread_that_is_being_started_is_not_broken_off_in_the_others_place() -> None:
+    def work() -> None:
+        while True:
+            start(threading.Thread(target=int))
+
+    def broken_off(block: Breakable) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            block.run(work)
+
+    for wait in range(100):
+        block = Breakable()
+        thread = threading.Thread(target=broken_off, args=(block,), daemon=True)
+        thread.start()
+        time.sleep(wait / 10_000)
+        end = time.monotonic() + PATIENCE
+        while thread.is_alive() and time.monotonic() < end:  # before it has begun it is not touched
+            block.interrupt()
+            thread.join(0.1)
+        assert not thread.is_alive()
 
 
 def test_what_comes_after_is_not_touched() -> None:

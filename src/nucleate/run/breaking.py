@@ -9,9 +9,26 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Breakable"]
+__all__ = ["Breakable", "start"]
 
 _Found = TypeVar("_Found")
+
+_births = threading.Lock()
+
+
+def start(thread: threading.Thread) -> None:
+    """Start a thread in the midst of a call that can be broken off.
+
+    Before Python 3.12 a newborn thread bears the number of the one that starts it: it would be broken off in its place,
+    and never say that it has begun, for which the other one waits without end.
+
+    Raises
+    ------
+    RuntimeError
+        If it cannot be started.
+    """
+    with _births:
+        thread.start()
 
 
 class Breakable:
@@ -41,7 +58,7 @@ class Breakable:
 
     def interrupt(self) -> None:
         """Break it off, from another thread; of no effect before and after."""
-        with self._lock:
+        with self._lock, _births:
             if self._thread is not None:
                 _send(self._thread, KeyboardInterrupt)
 

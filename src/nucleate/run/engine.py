@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from nucleate.errors import InputError, ModelError, TooLargeError
+from nucleate.run.breaking import start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,7 +216,7 @@ def _computed(session: Any, feed: dict[str, NDArray[np.float32]]) -> Any:  # noq
 
 def _start(thread: threading.Thread) -> None:
     try:
-        thread.start()
+        start(thread)
     except RuntimeError as error:
         raise InputError("no thread can be started; close other programs or raise the limit of processes") from error
 
