@@ -80,6 +80,15 @@ def test_a_table_without_sizes_takes_those_of_the_other_side(tmp_path: Path) -> 
         read_pair(submission, other)[0]["one"]
 
 
+def test_images_that_kaggle_ignores_count_on_neither_side(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    solution = table(tmp_path / "solution.csv", HEAD + "a,1 2,2,3,Private\nb,1 1,,,Ignored\nc,1 1,0,0,Ignored\n")
+    submission = table(tmp_path / "submission.csv", "ImageId,EncodedPixels\na,1 2\nb,\nd,\n")
+    for pair in (read_pair(submission, solution), read_pair(solution, submission)[::-1]):
+        assert [list(side) for side in pair] == [["a", "d"], ["a"]]
+    assert list(read_labels_source(solution)) == ["a"]
+    assert {record.getMessage() for record in caplog.records} == {"2 images marked Ignored in Usage left out"}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nucleate.core.rle import decode_positions
+from nucleate.core.text import counted
 from nucleate.data.source import MAX_FILE_BYTES
 from nucleate.data.table import open_table
 from nucleate.errors import DataError
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CodedImage", "labels_from_codes", "read_coded"]
 
+_logger = logging.getLogger(__name__)
+
 
 @dataclass
 class CodedImage:
@@ -31,10 +35,13 @@ class CodedImage:
         One a nucleus; a sole empty one says that there are none.
     shape : (int, int), optional
         Rows and columns, where the table gives them.
+    is_ignored : bool
+        Whether it does not count, as Kaggle marks it in the column Usage.
     """
 
     codes: list[str] = field(default_factory=list)
     shape: tuple[int, int] | None = None
+    is_ignored: bool = False
 
 
 def read_coded(path: Path) -> dict[str, CodedImage]:
@@ -43,7 +50,8 @@ def read_coded(path: Path) -> dict[str, CodedImage]:
     Parameters
     ----------
     path : Path
-        CSV with columns ImageId and EncodedPixels and, if possible, Height and Width.
+        CSV with columns ImageId and EncodedPixels and, if possible, Height and Width. Images with ``Ignored`` in a
+        column Usage are said to be left out.
 
     Returns
     -------
@@ -62,6 +70,9 @@ def read_coded(path: Path) -> dict[str, CodedImage]:
             raise DataError(f"{path} lacks columns {', '.join(sorted(missing))}: got {reader.fieldnames}")
         for row in reader:
             found = images.setdefault(row["ImageId"], CodedImage())
+            if (row.get("Usage") or "").strip().lower() == "ignored":
+                found.is_ignored = True
+                continue
             found.codes.append(row["EncodedPixels"] or "")
             shape = _row_shape(row, path)
             if found.shape is not None and shape != found.shape:
@@ -70,6 +81,8 @@ def read_coded(path: Path) -> dict[str, CodedImage]:
             found.shape = shape
     if not images:
         raise DataError(f"{path} has no rows; give a CSV with ImageId,EncodedPixels")
+    if ignored := sum(image.is_ignored for image in images.values()):
+        _logger.warning("%s marked Ignored in Usage left out", counted(ignored, "image"))
     return images
 
 

@@ -121,7 +121,7 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None) ->
         A folder or zip of label images, or one alone (``<id>.tif``, ``<id>.labels.tif``, ``.png``), one in Kaggle's
         layout with masks, one with ``labels/``, one with outlines (`nucleate.data.outlined`), or a CSV with columns
         ImageId, EncodedPixels and, if possible, Height and Width. A row with empty EncodedPixels is an image without
-        nuclei.
+        nuclei; an image with ``Ignored`` in a column Usage is left out.
     images : path-like, optional
         Folder or zip of the images, for their sizes where a CSV lacks Height and Width or outlines lack pictures.
 
@@ -155,11 +155,14 @@ class _Found:
         Rows and columns of the image, which count where `unsized` -> its label image.
     unsized : str
         The file that does not say how large the image is; "" where that is known without.
+    is_ignored : bool
+        Whether it counts on neither side.
     """
 
     own_id: str
     paint: _Painter
     unsized: str = ""
+    is_ignored: bool = False
 
 
 def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False) -> dict[str, _Found]:
@@ -222,6 +225,8 @@ def _held(named: Mapping[str, NDArray[Any]], image_id: str) -> NDArray[Any]:
 
 def _label_map(found: Mapping[str, _Found], *, images: Path | str | None, other: Mapping[str, _Found]) -> LabelMap:
     """Give the label images of a side; sizes that it lacks are those of the images, else of the other side."""
+    ignored = {image_id for side in (found, other) for image_id, one in side.items() if one.is_ignored}
+    found = {image_id: one for image_id, one in found.items() if image_id not in ignored}
     unsized = [one for one in found.values() if one.unsized]
     if unsized and images is None and all(one.unsized for one in (*found.values(), *other.values())):
         raise _unknown(unsized[0])
@@ -302,7 +307,8 @@ def _in_table(path: Path) -> dict[str, _Found]:
             raise DataError(f"{path}, image {image_id}: {error}") from error
 
     return {
-        one: _Found(one, partial(paint, one), unsized="" if images[one].shape else str(path)) for one in sorted(images)
+        name: _Found(name, partial(paint, name), "" if one.shape else str(path), is_ignored=one.is_ignored)
+        for name, one in sorted(images.items())
     }
 
 
