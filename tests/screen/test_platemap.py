@@ -57,6 +57,8 @@ def test_wells_alone_are_enough_with_roles(tmp_path: Path) -> None:
         ("well,role,concentration\nA1,negative,\nA2,,0,5\n", "line 3: more cells than the first line names"),
         ('well,role,concentration\nA1,negative,\nA2,,"1,000"\n', "line 3: concentration '1,000' can be two numbers"),
         ("well,role,concentration\nA1,negative,\nA2,,1_0\n", "line 3: concentration '1_0' is no number"),
+        ("well,role,compound\nA1,control,\nA2,Control,X\n", "line 3: role control with X: write negative or positive"),
+        ("well,role,dose\nA1,control,0\nA2,control,5\n", "line 3: role control with dose 5: write negative or"),
         ("well,role,concentration\nA1,negative,\nA2,,nan\n", "line 3: concentration 'nan' is no number"),
         ("well,role\nA1,negative\nZ99,\n", "line 3: no plate has a well Z99"),
         ("well,role,role\nA1,negative,\n", "column role is there twice"),
@@ -122,6 +124,13 @@ def test_what_is_passed_over_or_missing_is_told(tmp_path: Path) -> None:
         "columns of the map that are passed over: treatment",
         "taken for different compounds, as capitals differ: Y, y",
     )
+
+
+def test_other_words_for_roles_are_told(tmp_path: Path) -> None:
+    text = "well,compound,dose,role\nA1,DMSO,0.1,control\nA2,-,0,Control\nA3,X,1,Negative\nA4,Y,1,pos\nA5,Z,1,\n"
+    found = read_map(_map(tmp_path, text))
+    assert [content.role for content in found.contents.values()] == [*["negative"] * 3, "positive", "sample"]
+    assert found.remarks == ("role control is taken for negative", "role pos is taken for positive")
 
 
 def test_units_of_a_column_become_one(tmp_path: Path) -> None:

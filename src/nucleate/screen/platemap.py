@@ -125,6 +125,7 @@ def read_map(path: Path | str, *, unit: str = "") -> PlateMap:
     over = [first[i] for i in range(len(first)) if first[i] and i not in columns.values()]
     found: dict[str, Content] = {}
     units: dict[str, str] = {}
+    roles: dict[str, str] = {}
     for line, cells in rows[1:]:
         try:
             named = _named(cells, columns, separator=separator, most=len(first))
@@ -135,9 +136,10 @@ def read_map(path: Path | str, *, unit: str = "") -> PlateMap:
             raise UsageError(f"{shown}, line {line}: {content.well} is there twice; keep one line a well")
         found[content.well] = content
         units[content.well] = named.get("unit", "")
-    odd = []
+        roles[named.get("role", "").lower()] = content.role
+    odd = [f"role {one_line(word)} is taken for {role}" for word, role in roles.items() if word not in {"", role}]
     if separator == "," and "concentration" in columns:
-        odd = _check_decimals(rows, columns, shown=shown)
+        odd += _check_decimals(rows, columns, shown=shown)
     if not any(content.role == "negative" for content in found.values()):
         passed = f" (passed over: {', '.join(over)})" if over else ""
         raise UsageError(
@@ -287,8 +289,7 @@ def _check_decimals(rows: Sequence[tuple[int, list[str]]], columns: dict[str, in
 
 
 def _content(cells: dict[str, str]) -> Content:
-    role = cells.get("role", "").lower().replace(" ", "_").replace("-", "_")
-    role = _SAME.get(role, role)
+    role = _role(cells.get("role", ""))
     if role not in ROLES:
         raise DataError(f"no role {cells['role']!r}; use {', '.join(ROLES)}")
     written = cells.get("concentration", "")
@@ -300,7 +301,17 @@ def _content(cells: dict[str, str]) -> Content:
     concentration = float(plain) if written else math.nan
     if concentration < 0 or math.isinf(concentration):
         raise DataError(f"concentration {written} cannot be; use 0 or more")
+    compound = cells.get("compound", "")
+    is_treated = concentration > 0 or compound.lower() not in {"", *_NOT_GIVEN}
+    if is_treated and cells.get("role", "").lower() == "control" and _role(compound) != "negative":
+        raise DataError(f"role control with {compound or f'dose {written}'}: write negative or positive, which it is")
     well = well_name(cells["well"])
     if any(place >= most for place, most in zip(well_place(well), PLATE_FORMATS[-1], strict=True)):
         raise DataError(f"no plate has a well {well}; correct its name")
-    return Content(well, cells.get("compound", ""), concentration, role)
+    return Content(well, compound, concentration, role)
+
+
+def _role(written: str) -> str:
+    """Give the role that a word stands for; the word in small letters where it stands for none."""
+    word = written.lower().replace(" ", "_").replace("-", "_")
+    return _SAME.get(word, word)
