@@ -50,7 +50,7 @@ def test_a_folder_that_was_moved_is_not_done_again(tmp_path: Path) -> None:
     names = [row["image"] for row in rows_of(tmp_path / "out" / "summary.csv")]
     assert sorted(names) == ["bad", "c", "x", "x-2"]
     go(tmp_path / "copy", tmp_path / "out", resume=True)
-    assert len(rows_of(tmp_path / "out" / "summary.csv")) == 8, "the others are still there"
+    assert len(rows_of(tmp_path / "out" / "summary.csv")) == 7, "the others that went well are still there"
 
 
 def test_what_was_corrected_by_hand_is_counted_so_and_stays_when_a_run_goes_on(tmp_path: Path) -> None:
@@ -96,7 +96,17 @@ def test_what_failed_moves_with_its_folder_and_takes_nothing_of_another(tmp_path
     save(tmp_path / "day2" / "x.png", spots(count=1))
     go(tmp_path / "day2", tmp_path / "out", resume=True)
     rows = [(row["image"], row["status"], row["nuclei"]) for row in rows_of(tmp_path / "out" / "summary.csv")]
-    assert sorted(rows) == [("x", "failed", ""), ("x-2", "ok", "2"), ("x-3", "ok", "1")]
+    assert sorted(rows) == [("x-2", "ok", "2"), ("x-3", "ok", "1")]
+
+
+def test_what_failed_and_is_gone_is_told_no_more(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "good.png", spots(count=1))
+    (tmp_path / "in" / "bad.png").write_bytes(b"no picture")
+    go(tmp_path / "in", tmp_path / "out")
+    assert [row["status"] for row in rows_of(tmp_path / "out" / "summary.csv")] == ["failed", "ok"]
+    (tmp_path / "in" / "bad.png").unlink()
+    go(tmp_path / "in", tmp_path / "out", resume=True)
+    assert _images(tmp_path / "out") == ["good"]
 
 
 def test_what_failed_moves_with_its_folder_where_all_files_have_one_name(tmp_path: Path) -> None:
@@ -137,7 +147,7 @@ def test_a_file_that_was_renamed_and_a_copy_are_said_to_count_twice(
     save(tmp_path / "in" / "y.png", spots(count=3))
     (tmp_path / "in" / "z.png").rename(tmp_path / "in" / "bad.png")
     go(tmp_path / "in", tmp_path / "out", resume=True)
-    assert [row["image"] for row in rows_of(tmp_path / "out" / "summary.csv")] == ["bad", "control", "y", "x", "z"]
+    assert [row["image"] for row in rows_of(tmp_path / "out" / "summary.csv")] == ["bad", "control", "y", "x"]
     assert "kept what was written of x: other" in caplog.text
     caplog.clear()
     shutil.copytree(tmp_path / "in", tmp_path / "copy")

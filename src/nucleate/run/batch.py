@@ -62,7 +62,7 @@ class BatchSummary:
     outcomes : list of Outcome
         One an input, in order. What was not reached again but is finished from an earlier run is finished.
     earlier : list of Outcome
-        Of inputs that only earlier runs into the folder had.
+        Of inputs that only earlier runs into the folder had, those that went well.
     interrupted : bool
         Whether Ctrl-C stopped it.
     """
@@ -179,7 +179,7 @@ def _run(
         outputs.clear_half_written(output)
     kept = {key: o for key, o in journal.done.items() if o.status == "ok"}
     ended = [kept.get(key, o) if o.status == "not done" else o for key, o in outcomes.items()]
-    earlier = [o for key, o in journal.done.items() if settings.keep_earlier and key not in outcomes]
+    earlier = [o for key, o in kept.items() if settings.keep_earlier and key not in outcomes]
     summary = BatchSummary(ended, earlier, interrupted)
     _write_common(summary, output, settings=settings, names=journal.names.values())
     tell_of_twice(ended, earlier)

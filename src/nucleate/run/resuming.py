@@ -79,11 +79,11 @@ def tell_of_twice(outcomes: Iterable[Outcome], earlier: Iterable[Outcome]) -> No
     outcomes : iterable of Outcome
         Of today.
     earlier : iterable of Outcome
-        Of inputs that are none of today.
+        Of inputs that are none of today and went well.
     """
     now = {mark for one in outcomes for mark in _marks(one) if one.status == "ok"}
     now |= {(what, "") for what, _ in now}  # of a file all pictures, too
-    again = [one for one in earlier if one.status == "ok" and one.nuclei and not now.isdisjoint(_marks(one))]
+    again = [one for one in earlier if one.nuclei and not now.isdisjoint(_marks(one))]
     if again:
         _logger.warning(
             "kept what was written of %s: other inputs have the same planes now, so the tables have their nuclei "
