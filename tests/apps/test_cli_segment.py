@@ -305,6 +305,17 @@ def test_results_are_not_overwritten_without_resume(
     assert call("segment", good, "-o", out, "--resume") == 0
 
 
+def test_the_last_line_counts_what_earlier_runs_left_beside(
+    good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("segment", good, "-o", tmp_path / "out", "--quiet") == 0
+    renamed = good.rename(good.with_name("other.png"))
+    assert call("segment", renamed, "-o", tmp_path / "out", "--resume") == 0
+    assert (
+        f"1 image, 2 nuclei, written to {tmp_path / 'out'}, beside 1 image of earlier runs" in capsys.readouterr().err
+    )
+
+
 def test_after_a_wrong_option_the_right_call_goes_on(good: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert call("segment", good, "-o", out, "--channel", "zzz") == 1

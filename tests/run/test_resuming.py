@@ -148,11 +148,11 @@ def test_a_file_that_was_renamed_and_a_copy_are_said_to_count_twice(
     (tmp_path / "in" / "z.png").rename(tmp_path / "in" / "bad.png")
     go(tmp_path / "in", tmp_path / "out", resume=True)
     assert [row["image"] for row in rows_of(tmp_path / "out" / "summary.csv")] == ["bad", "control", "y", "x"]
-    assert "kept what was written of x: other" in caplog.text
+    assert "kept what was written of x: inputs of today" in caplog.text
     caplog.clear()
     shutil.copytree(tmp_path / "in", tmp_path / "copy")
     go(tmp_path / "copy", tmp_path / "out", resume=True)
-    assert "kept what was written of x, y, control: other" in caplog.text
+    assert "kept what was written of x, y, control: inputs of today" in caplog.text
 
 
 def test_one_picture_of_a_file_does_not_count_another_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -164,7 +164,7 @@ def test_one_picture_of_a_file_does_not_count_another_twice(tmp_path: Path, capl
     path.rename(tmp_path / "new.ome.tif")
     go(tmp_path / "new.ome.tif#1", tmp_path / "out", resume=True)
     assert _images(tmp_path / "out") == ["new_B", "two_A", "two_B"]
-    assert "kept what was written of two_B: other" in caplog.text
+    assert "kept what was written of two_B: inputs of today" in caplog.text
 
 
 def test_pictures_without_nuclei_do_not_count_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -183,7 +183,7 @@ def test_a_file_that_came_to_its_set_is_said_to_count_twice(tmp_path: Path, capl
     alone.rename(second)
     go(tmp_path / "in", tmp_path / "out", resume=True)
     assert _images(tmp_path / "out") == ["c0.ome", "c1.ome"]
-    assert "kept what was written of c1.ome: other" in caplog.text
+    assert "kept what was written of c1.ome: inputs of today" in caplog.text
 
 
 def test_many_inputs_of_one_name_are_looked_up_not_searched_for(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_a_set_that_is_complete_now_is_done_and_its_files_are_said_to_count_twic
     files[2].write_bytes(kept)
     caplog.clear()
     go(tmp_path, tmp_path / "out", resume=True)
-    assert "kept what was written of c1.ome: other inputs have the same planes now" in caplog.text
+    assert "kept what was written of c1.ome: inputs of today have the same planes" in caplog.text
     assert (tmp_path / "out" / "c1.ome.labels.tif").is_file()
 
 

@@ -86,8 +86,8 @@ def tell_of_twice(outcomes: Iterable[Outcome], earlier: Iterable[Outcome]) -> No
     again = [one for one in earlier if one.nuclei and not now.isdisjoint(_marks(one))]
     if again:
         _logger.warning(
-            "kept what was written of %s: other inputs have the same planes now, so the tables have their nuclei "
-            "twice; choose another output folder to count them once",
+            "kept what was written of %s: inputs of today have the same planes (a file renamed, copied or taken "
+            "differently), so the tables have their nuclei twice; to count them once begin anew in another folder",
             listed([one.name for one in again]),
         )
 

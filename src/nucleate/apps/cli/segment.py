@@ -268,7 +268,8 @@ def close(summary: BatchSummary, output: Path, *, quiet: bool, again: str = "--r
         say(f"  {command_line(extra=again)}")
         raise SystemExit(EXIT_CODE)
     if ok and not quiet:
-        say(f"{counted(ok, 'image')}, {counted(nuclei, 'nucleus', many='nuclei')}, written to {output}")
+        beside = f", beside {counted(len(summary.earlier), 'image')} of earlier runs" if summary.earlier else ""
+        say(f"{counted(ok, 'image')}, {counted(nuclei, 'nucleus', many='nuclei')}, written to {output}{beside}")
     if failed:
         rest = f", {left} not started" if left else ""
         say(f"nucleate: {failed} of {ok + failed + left} inputs failed{rest}; see {output / 'summary.csv'}")
