@@ -8,6 +8,7 @@
     ├── InputError         one input cannot be used; the others go on (exit code 1)
     │   └── TooLargeError       it would not fit the memory limit
     ├── DataError          a data set for training or scoring is not as described
+    │   └── UnfitDataError      as a whole, or its table, it is not what the call needs; a UsageError too
     ├── ModelError         weights or their card are damaged or do not fit
     │   └── UnknownModelError   there is no such model; a UsageError too
     ├── OutputError        a result cannot be written
@@ -29,6 +30,7 @@ __all__ = [
     "NucleateError",
     "OutputError",
     "TooLargeError",
+    "UnfitDataError",
     "UnknownModelError",
     "UsageError",
 ]
@@ -69,6 +71,10 @@ class TooLargeError(InputError):
 
 class DataError(NucleateError):
     """A data set for training or scoring is not what it should be."""
+
+
+class UnfitDataError(DataError, UsageError):
+    """A data set or its table cannot be what the call asks for: nothing was done."""
 
 
 class ModelError(NucleateError):

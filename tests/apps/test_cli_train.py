@@ -70,6 +70,12 @@ def test_what_is_trained_on_cannot_be_held_out(data: Path, tmp_path: Path, capsy
     assert "8 of 8 held-out images are among those to train on" in capsys.readouterr().err
 
 
+def test_a_folder_of_no_known_layout_is_a_wrong_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes").mkdir()
+    assert _train(tmp_path / "notes", tmp_path / "run") == 2
+    assert "notes has no known layout: got 0 files" in capsys.readouterr().err
+
+
 def test_no_other_model_is_overwritten(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model.onnx").write_bytes(b"another")
@@ -87,7 +93,7 @@ def test_held_out_pictures_of_one_field_are_refused_before_the_training(
     table = tmp_path / "fields.csv"
     rows = [f"disks-{index},{'one slide' if index < 3 else index},{int(index >= 3)},a" for index in range(8)]
     table.write_text("\n".join(["image_id,mosaic,fold,image_type", *rows]))
-    assert _train(data, tmp_path / "run", "--table", table) == 1
+    assert _train(data, tmp_path / "run", "--table", table) == 2
     assert "3 held-out pictures of one field of view" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -97,7 +103,7 @@ def test_held_out_pictures_without_nuclei_are_refused_before_the_training(
 ) -> None:
     for sample in disks(2, seed=5):
         write_sample(tmp_path / "other", replace(sample, labels=sample.labels * 0), layout="labels")
-    assert _train(data, tmp_path / "run", "--val", tmp_path / "other") == 1
+    assert _train(data, tmp_path / "run", "--val", tmp_path / "other") == 2
     assert "no nucleus in 2 annotated images" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 

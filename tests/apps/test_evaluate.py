@@ -128,6 +128,24 @@ def test_a_path_that_is_not_there_is_a_wrong_call(tmp_path: Path, truth: Path) -
         assert "no such file or folder" in str(result.exception)
 
 
+def test_files_that_cannot_do_what_is_asked_are_a_wrong_call(tmp_path: Path, truth: Path) -> None:
+    codes, groups = tmp_path / "codes.csv", tmp_path / "groups.csv"
+    codes.write_text("ImageId,EncodedPixels\na,1 2\n", encoding="utf-8")
+    groups.write_text("image,mosaic\na,m\n", encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    wrong = {
+        "give the images with --images DIR": (codes, codes),
+        "groups.csv lacks columns image_id": (truth, truth, "--groups", groups),
+        "groups.csv lacks columns EncodedPixels, ImageId": (groups, truth),
+        "cannot read the table": (truth, truth, "--groups", truth),
+        "holds no label images": (tmp_path / "empty", truth),
+    }
+    for said, words in wrong.items():
+        result = _run(*words)
+        assert isinstance(result.exception, UsageError)
+        assert said in str(result.exception)
+
+
 def test_folders_of_the_written_files_are_made(tmp_path: Path, truth: Path) -> None:
     assert _run(truth, truth, "--json", tmp_path / "new" / "s.json").exit_code == 0
     assert (tmp_path / "new" / "s.json").is_file()

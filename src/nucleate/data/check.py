@@ -20,7 +20,7 @@ from nucleate.data.outlined import Outlined, find_outlined, names_in
 from nucleate.data.pixels import PICTURE_SUFFIXES, digest_of_pixels, read_mask, read_picture, stored_labels
 from nucleate.data.regions import faults, painting_order
 from nucleate.data.source import Source, open_source
-from nucleate.errors import DataError
+from nucleate.errors import DataError, UnfitDataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,7 +157,9 @@ def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | No
         *(partial(checker.check_outlined, one) for one in outlined),
     ]
     if not checks:
-        raise DataError(f"{source} has no known layout: got {len(source.names)} files; see `nucleate check --help`")
+        raise UnfitDataError(
+            f"{source} has no known layout: got {len(source.names)} files; see `nucleate check --help`"
+        )
     for number, check in enumerate(checks, 1):
         check()
         if progress:

@@ -14,7 +14,7 @@ from nucleate.core.text import listed
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_labels, read_picture
 from nucleate.data.run_names import by_inputs
 from nucleate.data.sample import Sample
-from nucleate.errors import DataError
+from nucleate.errors import DataError, UnfitDataError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -78,7 +78,7 @@ def find_pairs(source: Source, named: Mapping[str, FileName]) -> list[Pair]:
         return []
     root = min(labels_of)
     if len(labels_of) > 1:
-        raise DataError(
+        raise UnfitDataError(
             f"{source} has several sets: {', '.join(sorted(labels_of))}; choose one, as in {source}::{root}"
         )
     images = images_of.get(root, {})
@@ -119,7 +119,7 @@ def find_labels(source: Source, named: Mapping[str, FileName], *, like: Collecti
     files = [*named, *(name for name in source.names if _is_array(name) and name not in named)]
     segmented = {name[: -len(_SEGMENTED)] for name in source.names if name.lower().endswith(_SEGMENTED)}
     if segmented and all(str(PurePosixPath(name).with_suffix("")) in segmented for name in files):
-        raise DataError(
+        raise UnfitDataError(
             f"{source} has its nuclei in *{_SEGMENTED} only: got {len(segmented)}, which may hold programs and are not "
             "read; save them in Cellpose as PNG or TIFF"
         )

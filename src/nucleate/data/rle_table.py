@@ -12,7 +12,7 @@ from nucleate.core.rle import decode_positions
 from nucleate.core.text import counted
 from nucleate.data.source import MAX_FILE_BYTES
 from nucleate.data.table import open_table
-from nucleate.errors import DataError
+from nucleate.errors import DataError, UnfitDataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ def read_coded(path: Path) -> dict[str, CodedImage]:
     with open_table(path) as reader:
         missing = {"ImageId", "EncodedPixels"} - set(reader.fieldnames or ())
         if missing:
-            raise DataError(f"{path} lacks columns {', '.join(sorted(missing))}: got {reader.fieldnames}")
+            raise UnfitDataError(f"{path} lacks columns {', '.join(sorted(missing))}: got {reader.fieldnames}")
         for row in reader:
             found = images.setdefault(row["ImageId"], CodedImage())
             if (row.get("Usage") or "").strip().lower() == "ignored":
@@ -80,7 +80,7 @@ def read_coded(path: Path) -> dict[str, CodedImage]:
                 raise DataError(f"{path} gives two sizes for image {shown}; mend Height and Width")
             found.shape = shape
     if not images:
-        raise DataError(f"{path} has no rows; give a CSV with ImageId,EncodedPixels")
+        raise UnfitDataError(f"{path} has no rows; give a CSV with ImageId,EncodedPixels")
     if ignored := sum(image.is_ignored for image in images.values()):
         _logger.warning("%s marked Ignored in Usage left out", counted(ignored, "image"))
     return images

@@ -19,7 +19,7 @@ from nucleate.data.annotations import READERS
 from nucleate.data.pixels import PICTURE_SUFFIXES, digest_of_pixels, is_flat
 from nucleate.data.source import Source, open_source
 from nucleate.data.table import read_table
-from nucleate.errors import DataError, UsageError
+from nucleate.errors import DataError, UnfitDataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,7 +114,7 @@ def attach_table(samples: Sequence[Sample], table: Path | str) -> list[Sample]:
             fold = int(row["fold"])
         except ValueError:
             shown = f"{sample.image_id}: got {row['fold']!r}"
-            raise DataError(f"{table}: no whole number as fold of {shown}; use 0, 1, ...") from None
+            raise UnfitDataError(f"{table}: no whole number as fold of {shown}; use 0, 1, ...") from None
         found.append(replace(sample, group=group, fold=fold, kind=row["image_type"]))
     _check_equal(samples, [one.fold for one in found])
     _check_groups(found)
@@ -137,7 +137,9 @@ def table_rows(samples: Sequence[Sample], table: Path | str) -> dict[str, dict[s
     rows = read_table(Path(table), ("mosaic", "fold", "image_type"))
     missing = [sample.image_id for sample in samples if sample.image_id not in rows]
     if missing:
-        raise DataError(f"{table} has no row for {len(missing)} of {len(samples)} images, the first is {missing[0]}")
+        raise UnfitDataError(
+            f"{table} has no row for {len(missing)} of {len(samples)} images, the first is {missing[0]}"
+        )
     return rows
 
 
@@ -196,7 +198,7 @@ def grouped_folds(samples: Sequence[Sample], n: int, *, seed: int) -> list[Sampl
     """
     sizes = Counter(sample.group for sample in samples)
     if n < 2 or len(sizes) < n:
-        raise DataError(
+        raise UnfitDataError(
             f"cannot make {n} folds of {len(sizes)} images or fields of view; annotate more, or hold out other images"
         )
     fold_of = deal(_shuffled(sizes, seed), n)
@@ -244,7 +246,9 @@ def hold_out(samples: Sequence[Sample], share: float, *, seed: int) -> tuple[lis
     """
     sizes = Counter(sample.group for sample in samples)
     if not 0 < share < 1 or len(sizes) < 2:
-        raise DataError(f"cannot hold out a share of {share} of {len(sizes)} groups; use 0.1 to 0.9 of two or more")
+        raise UnfitDataError(
+            f"cannot hold out a share of {share} of {len(sizes)} groups; use 0.1 to 0.9 of two or more"
+        )
     groups = _shuffled(sizes, seed)
     most = len(samples) / 2 if share <= 0.5 else len(samples) - 1
     taken: set[str] = set()
@@ -282,7 +286,7 @@ def _read(source: Source) -> list[Sample]:
         named = outlined.names_in(source)
         samples = folders.samples_of(source, named) or outlined.samples_of(source, named)
     if not samples:
-        raise DataError(
+        raise UnfitDataError(
             f"{source} has no known layout: got {len(source.names)} files; give <id>/images + <id>/masks, "
             "images/ + labels/ with equal names, a.tif + a_masks.tif, or pictures with outlines (GeoJSON, ImageJ ROIs, "
             "XML, COCO)"
@@ -327,7 +331,7 @@ def _check_equal(samples: Sequence[Sample], folds: Sequence[int | None]) -> None
     for sample, fold in zip(samples, folds, strict=True):
         twin, its = first.setdefault(sample.group, (sample.image_id, fold))
         if its != fold:
-            raise DataError(
+            raise UnfitDataError(
                 f"{twin} and {sample.image_id} are one picture and are in folds {its} and {fold}; give both one fold"
             )
 
@@ -336,6 +340,6 @@ def _check_groups(samples: Sequence[Sample]) -> None:
     seen: dict[str, int | None] = {}
     for sample in samples:
         if seen.setdefault(sample.group, sample.fold) != sample.fold:
-            raise DataError(
+            raise UnfitDataError(
                 f"group {sample.group} is in folds {seen[sample.group]} and {sample.fold}; give all its images one fold"
             )

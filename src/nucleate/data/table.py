@@ -6,7 +6,7 @@ import contextlib
 import csv
 from typing import TYPE_CHECKING
 
-from nucleate.errors import DataError
+from nucleate.errors import UnfitDataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ def open_table(path: Path) -> Iterator[csv.DictReader[str]]:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             yield csv.DictReader(stream)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read the table {path}: {error}; give a CSV file") from error
+        raise UnfitDataError(f"cannot read the table {path}: {error}; give a CSV file") from error
     finally:
         csv.field_size_limit(before)
 
@@ -64,10 +64,10 @@ def read_table(path: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]:
         missing = sorted({"image_id", *names.values()} - set(there))
         if missing:
             wanted = ", ".join(["image_id", *columns]).replace("mosaic", "mosaic (or group)")
-            raise DataError(f"{path} lacks columns {', '.join(missing)}: got {', '.join(there)}; give {wanted}")
+            raise UnfitDataError(f"{path} lacks columns {', '.join(missing)}: got {', '.join(there)}; give {wanted}")
         for row in reader:
             read = {column: row[name] or "" for column, name in names.items()}
             if found.setdefault(row["image_id"], read) != read:
                 shown = " and ".join(",".join(one.values()) for one in (found[row["image_id"]], read))
-                raise DataError(f"{path} has two rows for {row['image_id']}: got {shown}; keep one")
+                raise UnfitDataError(f"{path} has two rows for {row['image_id']}: got {shown}; keep one")
     return found

@@ -21,7 +21,7 @@ from nucleate.data.pixels import decode_label_planes, planes_of_array, read_pict
 from nucleate.data.rle_table import labels_from_codes, read_coded
 from nucleate.data.source import FolderSource, Source, open_source
 from nucleate.data.stacks import join_planes, number_planes, planes_of_stacks
-from nucleate.errors import DataError, UsageError
+from nucleate.errors import DataError, UnfitDataError, UsageError
 
 if TYPE_CHECKING:
     from nucleate.core.names import FileName
@@ -175,7 +175,7 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
     if entries := kaggle.find_entries(source):
         annotated = [entry for entry in entries if entry.masks is not None]
         if not annotated:
-            raise DataError(f"{source} has images but no masks; give the truth as a CSV or a folder with masks")
+            raise UnfitDataError(f"{source} has images but no masks; give the truth as a CSV or a folder with masks")
         return _sized({one.image_id: partial(kaggle.read_labels, source, one) for one in annotated})
     named = names_in(source)
     if outlines := _outlines(source, named):
@@ -183,7 +183,7 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
         return {one.image_id: _outlined(source, one, predicted=predicted, note=note) for one in outlines}
     names = folders.find_labels(source, named, like=like)
     if not names:
-        raise DataError(
+        raise UnfitDataError(
             f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files, or "
             "outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
         )
@@ -253,7 +253,9 @@ def _label_map(found: Mapping[str, _Found], *, images: Path | str | None, other:
 
 
 def _unknown(one: _Found) -> DataError:
-    return DataError(f"{one.unsized} does not say how large image {one.own_id} is; give the images with --images DIR")
+    return UnfitDataError(
+        f"{one.unsized} does not say how large image {one.own_id} is; give the images with --images DIR"
+    )
 
 
 def _outlines(source: Source, named: Mapping[str, FileName]) -> list[Outlined]:
@@ -266,7 +268,7 @@ def _outlines(source: Source, named: Mapping[str, FileName]) -> list[Outlined]:
     if matched:
         folders.tell(source, labels, what="is a label image without a picture beside outlines")
     elif named and (drawn := next(filter(_is_drawn, found), None)):
-        raise DataError(
+        raise UnfitDataError(
             f"{source} holds outlines and pictures that do not go by their names: got {drawn.outlines} and "
             f"{min(named)}; give both one name, or label images and outlines apart"
         )

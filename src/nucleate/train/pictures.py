@@ -11,7 +11,7 @@ import numpy as np
 
 from nucleate.core.files import write_text
 from nucleate.data.pixels import is_flat
-from nucleate.errors import DataError, UsageError
+from nucleate.errors import UnfitDataError, UsageError
 from nucleate.run.weights import find_model
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def check_nuclei(samples: Sequence[Sample], where: str = "") -> None:
     """
     if not any(one.labels.any() for one in samples):
         which = f"{len(samples)} annotated images{where and ' '}{where}"
-        raise DataError(f"no nucleus in {which}, the first is {samples[0].image_id}; add some")
+        raise UnfitDataError(f"no nucleus in {which}, the first is {samples[0].image_id}; add some")
 
 
 def check_same(

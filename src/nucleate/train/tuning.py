@@ -11,7 +11,7 @@ import numpy as np
 
 from nucleate.core.labels import areas
 from nucleate.data.samples import deal
-from nucleate.errors import DataError
+from nucleate.errors import UnfitDataError
 from nucleate.score.images import ap_of_iou
 from nucleate.train.confidence import true_iou
 
@@ -143,7 +143,7 @@ class Trials:
         self, names: Sequence[str], stored: Sequence[StoredMaps], *, jobs: int = 1, tick: Tick = no_tick
     ) -> None:
         if not stored:
-            raise DataError("no held-out pictures to tune on; give a fold or a folder")
+            raise UnfitDataError("no held-out pictures to tune on; give a fold or a folder")
         self.names, self.stored, self.jobs, self.tick = tuple(names), list(stored), jobs, tick
         self._looks = itertools.count(1)
         # Small nuclei are removed last, so that one run of a recipe serves for every `min_area`.
@@ -269,7 +269,7 @@ def parts_of(stored: Sequence[StoredMaps] | Sequence[Sample]) -> list[tuple[list
         groups = [one.group for one in stored]
         side_of = deal({group: groups.count(group) for group in sorted(groups)}, 2)
     if len(set(side_of.values())) < 2:
-        raise DataError(
+        raise UnfitDataError(
             f"{len(stored)} held-out pictures of one field of view: to choose by one and score the other takes two; "
             "hold out more, or name the fields in a table"
         )
