@@ -3,9 +3,9 @@
 ::
 
     NucleateError
-    ├── UsageError         a wrong call: an unknown option value, a path that is not there (exit code 2)
+    ├── UsageError         a wrong call: an unknown option value, a data set or table that is not there (exit code 2)
     │   └── MissingExtraError   an optional library is missing or broken; says what to install
-    ├── InputError         one input cannot be used; the others go on (exit code 1)
+    ├── InputError         one input cannot be used, or is not there; the others go on (exit code 1)
     │   └── TooLargeError       it would not fit the memory limit
     ├── DataError          a data set for training or scoring is not as described
     │   └── UnfitDataError      as a whole, or its table, it is not what the call needs; a UsageError too
