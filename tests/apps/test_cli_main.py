@@ -147,6 +147,13 @@ def test_a_wrong_value_is_said(words: list[str], got: str, capsys: pytest.Captur
     assert said.count("\n") == 1
 
 
+def test_choices_are_said_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("export", "mine.onnx", "-o", "out") == 2
+    said = capsys.readouterr().err
+    assert "onnx, torchscript, bioimageio" in said
+    assert "\\" not in said
+
+
 def test_help_is_there_at_once() -> None:
     # Processor time: the clock on the wall measures who else uses the machine.
     code = (

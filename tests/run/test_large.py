@@ -146,6 +146,7 @@ def test_too_little_memory_is_said_before_anything_is_computed(tmp_path: Path) -
         assert summary.outcomes[0].status == "failed"
         assert word in summary.outcomes[0].error
         assert "603 x 517 pixels need about" in summary.outcomes[0].error
+        assert f" MB even part by part, {limit / 1e6:.1f} MB are allowed; " in summary.outcomes[0].error
 
 
 class Stopping:

@@ -171,5 +171,5 @@ def test_places_in_a_well_by_pattern(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     plate = read_plate(tmp_path, pattern="{well}_x{x}_y{y}_{channel}")
     assert [field.number for field in plate.fields] == [13, 1003, 3001]
-    with pytest.raises(UsageError, match=r"{field} or {x} and {y}"):
+    with pytest.raises(UsageError, match=r"needs {well}, or {row} and {column}; may have {field} or {x} and {y}; each"):
         read_plate(tmp_path, pattern="{well}_x{x}_y{field}_{channel}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["counted", "listed", "number_text", "one_line"]
+__all__ = ["counted", "listed", "number_text", "one_line", "size_text"]
 
 
 def counted(count: int, one: str, *, many: str = "") -> str:
@@ -41,6 +41,17 @@ def number_text(value: float) -> str:
     ('123.457', '1000063.68')
     """
     return format(value, ".6g" if abs(value) < 1e6 else ".9g")
+
+
+def size_text(count: float) -> str:
+    """Write a number of bytes.
+
+    Examples
+    --------
+    >>> size_text(2.51e9), size_text(1e7)
+    ('2.5 GB', '10.0 MB')
+    """
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def one_line(text: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate.core.project import projected
+from nucleate.core.text import size_text
 from nucleate.errors import TooLargeError
 from nucleate.run import outputs
 from nucleate.run.exports import writing_bytes
@@ -245,6 +246,6 @@ class StripBench:
             cure = f"raise --memory or do without --export {','.join(heavy)}"
         if needed > spare:
             raise TooLargeError(
-                f"{shown.name}: {rows} x {columns} pixels need about {(needed + self._limit - spare) / 1e9:.1f} GB "
-                f"even part by part, {self._limit / 1e9:.1f} GB are allowed; {cure}"
+                f"{shown.name}: {rows} x {columns} pixels need about {size_text(needed + self._limit - spare)} "
+                f"even part by part, {size_text(self._limit)} are allowed; {cure}"
             )

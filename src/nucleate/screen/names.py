@@ -285,7 +285,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     if unknown or twice or twofold or not tells_well:
         listed = ", ".join(f"{{{name}}}" for name in _PLACES)
         raise UsageError(
-            f"--pattern {pattern}: needs {{well}}, or {{row}} and {{column}}, and {{field}} or {{x}} and {{y}}, "
+            f"--pattern {pattern}: needs {{well}}, or {{row}} and {{column}}; may have {{field}} or {{x}} and {{y}}; "
             f"each once ({{channel}} up to twice), out of {listed}"
         )
     text = "".join(_PLACES[part] if i % 2 else re.escape(part) for i, part in enumerate(parts))

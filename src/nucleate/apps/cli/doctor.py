@@ -110,10 +110,11 @@ def _processor() -> str:
 
 
 def _memory() -> str:
+    from nucleate.core.text import size_text
     from nucleate.run.memory import available_bytes
 
     free = available_bytes()
-    return "not known" if free is None else f"{free / 1e9:.1f} GB free"
+    return "not known" if free is None else f"{size_text(free)} free"
 
 
 def _gpu() -> str | None:

@@ -192,7 +192,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
 
 
 def _what_typer_says(error: Any) -> str:  # noqa: ANN401 - of one of its versions
-    said = one_line(error.format_message()).replace("Value error, ", "").rstrip(".")
+    said = one_line(error.format_message().replace("\n\t", " ")).replace("Value error, ", "").rstrip(".")
     # Newer typer has numbers checked by pydantic, whose words leave out what was got.
     got = [str(found["input"]) for found in error.__cause__.errors()] if hasattr(error.__cause__, "errors") else []
     return said if not got or repr(got[0]) in said else one_line(f"{said}, got {got[0]}")

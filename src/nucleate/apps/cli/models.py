@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nucleate.core.text import size_text
+
 if TYPE_CHECKING:
     from nucleate.run.weights import ModelFiles
 
@@ -38,9 +40,9 @@ def _lines(model: ModelFiles, *, default: bool, full: bool) -> list[str]:
     lines = [
         f"{card.name}{'  (default)' if default else ''}",
         f"  {card.description}",
-        f"  size     {model.onnx.stat().st_size / 1e6:.1f} MB",
+        f"  size     {size_text(model.onnx.stat().st_size)}",
         f"  sha256   {card.sha256}",
-        *([f"  int8     {model.int8.stat().st_size / 1e6:.1f} MB, sha256 {card.sha256_int8}"] if integers else []),
+        *([f"  int8     {size_text(model.int8.stat().st_size)}, sha256 {card.sha256_int8}"] if integers else []),
         f"  scores   {', '.join(f'{name} {value}' for name, value in shown) or 'none noted'}",
         f"  licence  {card.licence or 'none noted'}",
     ]

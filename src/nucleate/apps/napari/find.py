@@ -9,6 +9,7 @@ import numpy as np
 
 from nucleate.apps.napari.features import features_of
 from nucleate.apps.napari.found import FOUND, Found
+from nucleate.core.text import size_text
 from nucleate.errors import TooLargeError
 from nucleate.run.memory import available_bytes
 from nucleate.run.results import Result
@@ -92,5 +93,5 @@ def _check_memory(source: LazyImage) -> None:
     pixels = math.prod(source.stack_shape) * math.prod(source.shape_HW)
     needed, free = pixels * _BYTES_A_PIXEL, available_bytes()
     if free is not None and needed > free:
-        got = f"its labels need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+        got = f"its labels need {size_text(needed)}, {size_text(free)} are free"
         raise TooLargeError(f"{source.name}: {got}; cut a part out, or use the command: nucleate segment")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucleate.core.files import HALF_WRITTEN, cannot_write, make_folder
+from nucleate.core.text import size_text
 from nucleate.errors import OutputError, UsageError
 from nucleate.io.tiff_head import is_ome
 from nucleate.io.tiff_ome import fits_at
@@ -89,7 +90,7 @@ def _check_room(folder: Path, name: str, *, wanted: int) -> None:
     free = shutil.disk_usage(folder).free
     if wanted + _SPARE > free:
         raise OutputError(
-            f"{name}: no room in {folder}: {free / 1e9:.1f} GB are free; free space or open it by its path instead"
+            f"{name}: no room in {folder}: {size_text(free)} are free; free space or open it by its path instead"
         )
 
 
