@@ -117,20 +117,20 @@ def test_two_thousand_nuclei_take_seconds() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "said"),
     [
-        {"size": (0, 5)},
-        {"nuclei": -1},
-        {"style": "x"},
-        {"bits": 12},
-        {"diameter": 0.0},
-        {"touching": 1.1},
-        {"noise": -1.0},
-        {"uneven": float("nan")},
+        ({"size": (0, 5)}, "at least one pixel"),
+        ({"nuclei": -1}, "no negative count"),
+        ({"style": "x"}, "no style 'x'; choose fluorescence, "),
+        ({"bits": 12}, "no pictures of 12 bits can be drawn; choose 8 or 16"),
+        ({"diameter": 0.0}, "at least one pixel"),
+        ({"touching": 1.1}, "give 0..1"),
+        ({"noise": -1.0}, "give 0 or more"),
+        ({"uneven": float("nan")}, "give 0..1"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(UsageError) as caught:
+def test_what_cannot_be_drawn_is_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
         replace(Scene(), **wrong)
     assert "\n" not in str(caught.value)
 

@@ -85,8 +85,10 @@ class Scene:
         if min(self.size) < 1 or self.nuclei < 0 or self.diameter < 1:
             got = f"size {self.size}, nuclei {self.nuclei}, diameter {self.diameter}"
             raise UsageError(f"nothing can be drawn with {got}; give at least one pixel each and no negative count")
-        if self.style not in STYLES or self.bits not in (8, 16):
-            raise UsageError(f"no style {self.style!r} in {self.bits} bits; choose {', '.join(STYLES)} and 8 or 16")
+        if self.style not in STYLES:
+            raise UsageError(f"no style {self.style!r}; choose {', '.join(STYLES)}")
+        if self.bits not in (8, 16):
+            raise UsageError(f"no pictures of {self.bits} bits can be drawn; choose 8 or 16")
         shares, factors = ("touching", "dim", "uneven", "texture"), ("noise", "blur", "debris")
         for names, most, cure in ((shares, 1.0, "0..1"), (factors, np.inf, "0 or more")):
             for name in names:
