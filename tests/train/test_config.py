@@ -33,8 +33,10 @@ def test_the_papers_settings_are_those_of_the_study(name: str) -> None:
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"learning": 1}, "there is no setting learning;"),
-        ({"network": {"wide": 1}}, r"there is no setting network\.wide;"),
+        ({"learning": 1}, "there is no setting learning; see"),
+        ({"epoch": 1}, r"there is no setting epoch; did you mean epochs\?; see"),
+        ({"network": {"widht": 1}}, r"there is no setting network\.widht; did you mean network\.width( or .*)?\?"),
+        ({"augment": {"zoom": 3}}, r"augment\.zoom: Input should be a list in brackets, got 3; see"),
         ({"lr": -1}, "lr: .*, got -1;"),
         ({"maps": ["mask", "border"]}, "channels_out"),
         ({"maps": ["nucleus"]}, "choose of"),

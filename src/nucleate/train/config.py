@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import json
 import tomllib
@@ -17,7 +18,7 @@ from nucleate.run.scale import ScaleRule  # noqa: TC001 - pydantic looks it up
 from nucleate.train.augment_config import AugmentConfig, CalmConfig, FrozenConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 __all__ = [
@@ -278,12 +279,22 @@ def parse_config(values: dict[str, Any], origin: str = "settings") -> TrainConfi
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "settings"
-        wrong = f"{place}: {first['msg'].removeprefix('Value error, ')}"
+        said = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list in brackets")
+        wrong = f"{place}: {said}"
         if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-            wrong = f"there is no setting {place}"
+            alike = difflib.get_close_matches(place, _dotted(TrainConfig().model_dump()), n=2)
+            wrong = f"there is no setting {place}" + (f"; did you mean {' or '.join(alike)}?" if alike else "")
         elif first["type"] != "value_error" and isinstance(first["input"], str | int | float):  # ours say it themselves
             wrong += f", got {first['input']!r}"
         raise UsageError(f"{origin}: {wrong}; see docs/reference/training.md") from error
+
+
+def _dotted(values: Mapping[str, Any]) -> Iterator[str]:
+    """Give the names of all settings, with those of tables behind a dot."""
+    for name, value in values.items():
+        yield name
+        if isinstance(value, dict):
+            yield from (f"{name}.{below}" for below in _dotted(value))
 
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
