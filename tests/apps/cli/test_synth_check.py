@@ -108,6 +108,16 @@ def test_check_tells_what_it_found(tmp_path: Path) -> None:
     assert run("check", str(pack(tmp_path / "b.zip", broken))).exit_code == 1
 
 
+def test_what_goes_into_a_pipe_is_not_wrapped_and_tells_only_what_occurred(tmp_path: Path) -> None:
+    files = {name.replace("one", "one" * 50): content for name, content in two_nuclei().items()}
+    said = run("check", str(pack(tmp_path / "s.zip", files))).stdout
+    assert f"{'one' * 50}/masks/b.png 1 of 2 px" in said
+    assert "overlapping masks" in said
+    assert "unreadable file" not in said
+    run("synth", "-o", str(tmp_path / "set"), "--images", "1", "--size", "64", "--nuclei", "1", "--layout", "labels")
+    assert run("check", str(tmp_path / "set")).stdout.endswith("set: 1 image, 1 nucleus, nothing odd\n")
+
+
 def test_no_image_without_its_picture_can_be_used(tmp_path: Path) -> None:
     run("synth", "-o", str(tmp_path / "set"), "--images", "2", "--size", "64", "--nuclei", "2", "--layout", "labels")
     (tmp_path / "set" / "images" / "fluorescence-0001.png").unlink()

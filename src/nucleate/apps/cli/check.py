@@ -10,6 +10,8 @@ from nucleate.core.text import counted
 
 __all__ = ["check"]
 
+_UNWRAPPED = 10_000  # characters: names in files and pipes are not cut
+
 
 def check(
     data: Annotated[
@@ -50,9 +52,11 @@ def check(
     for heading in ("finding", "count", "images", "meaning", "first"):
         table.add_column(heading, justify="right" if heading in {"count", "images"} else "left", overflow="fold")
     for kind, meaning in KINDS.items():
+        if not counts[kind][0]:
+            continue
         found = [finding for finding in report.findings if finding.kind == kind][:examples]
         first = escape("\n".join(f"{f.place} {f.detail}".strip() for f in found))
-        mark = "[red]" if kind in FATAL and counts[kind][0] else ""
+        mark = "[red]" if kind in FATAL else ""
         table.add_row(f"{mark}{kind}", str(counts[kind][0]), str(counts[kind][1]), meaning, first)
     try:
         if csv is not None:
@@ -60,7 +64,11 @@ def check(
         if pack is not None and report.usable:
             write_pack(load_samples(data), pack)
     finally:
-        Console().print(table)  # what was found is told even where it cannot be written
+        console = Console()
+        if not console.is_terminal:
+            console.width = _UNWRAPPED
+        # What was found is told even where it cannot be written.
+        console.print(table if report.findings else f"{title}, nothing odd")
     if not report.usable:
         if pack is not None:
             say(f"nucleate: {pack} is not written: some samples cannot be used; mend them or take them out")
