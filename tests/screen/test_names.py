@@ -109,6 +109,12 @@ def test_a_plate_with_a_number_and_a_well_and_nothing_else(tmp_path: Path, names
     assert (plate.channels, plate.problems) == ((), ())
 
 
+@pytest.mark.parametrize("wells", [("A1",), ("A1", "B1"), ("C11",)])
+def test_two_plates_with_numbers_and_wells_are_told_apart(tmp_path: Path, wells: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match=r"names begin with those of several plates: P1 \(\d files?\), P2 "):
+        _plate(tmp_path, *(f"{plate}_{well}.tif" for plate in ("P1", "P2") for well in wells))
+
+
 def test_a_position_behind_a_well_is_no_plate(tmp_path: Path) -> None:
     plate = _plate(tmp_path, "A01_P1_C1.tif", "A01_P1_C2.tif")
     assert (_wells(plate), plate.channels) == (["A01"], ("C1", "C2"))

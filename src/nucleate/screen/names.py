@@ -137,7 +137,7 @@ class Naming:
     pattern : str
         The user's own; empty for a style.
     front : str
-        What stands before the well in all names, where that looks like a well itself.
+        What stands before the well in all names, where that looks like a well itself; of several plates all that do.
     """
 
     style: str
@@ -219,20 +219,22 @@ def choose_naming(files: list[Path], pattern: str | None, *, root: Path) -> Nami
 
 
 def _naming_for(style: str, files: list[Path]) -> Naming:
-    """Give a style; where all names have the same in front, that is no well: P1_A01, P1_B01."""
+    """Give a style; what all names have in front is no well, be it the same or numbers of plates: P1_A01, P2_A01."""
     naming = Naming(style, re.compile(STYLES[style], re.IGNORECASE))
     if style != "imagexpress":
         return naming
     matches = [match for path in files if (match := naming.expression.fullmatch(stem_of(path)))]
-    fronts = {match["plate"] for match in matches} - {None}
-    if len(fronts) != 1 or not _has_well(front := fronts.pop()):
+    fronts = sorted({match["plate"] for match in matches} - {None})
+    several = len(fronts) > 1
+    if not fronts or not all(map(_has_well, fronts)) or (several and not all(map(_is_numbered, fronts))):
         return naming
-    within = re.compile(
-        STYLES[style].replace("(?:(?P<plate>.*?)_)??", f"(?P<plate>{re.escape(front)})_"), re.IGNORECASE
-    )
+    either = "|".join(map(re.escape, fronts))
+    within = re.compile(STYLES[style].replace("(?:(?P<plate>.*?)_)??", f"(?P<plate>{either})_"), re.IGNORECASE)
     again = [within.fullmatch(match.string) for match in matches]
     wells = {match["well"] for match in again if match is not None}
-    return Naming(style, within, front=front) if None not in again and _is_plate(front, wells) else naming
+    if None in again or not all(_is_plate(front, wells) for front in fronts):
+        return naming
+    return Naming(style, within, front=", ".join(fronts))
 
 
 def _is_plate(front: str, behind: set[str]) -> bool:
@@ -241,11 +243,15 @@ def _is_plate(front: str, behind: set[str]) -> bool:
         return False
     # A01_1_C01 and A01_1_C02 are two channels of one field: the letter stays, and a number stands before it.
     several_rows = len({one.rstrip("0123456789").upper() for one in behind}) > 1
-    before, _, last = front.rpartition("_")
+    last = front.rpartition("_")[2]
     two_digits = not last.isdecimal() and all(one[-2].isdecimal() for one in behind)
-    # P01 is a well, too; a folder of that one alone, with channels called A1 and A2, is less likely than plate 1.
-    numbered = _PLATE_NUMBER.fullmatch(last) is not None and not _has_well(before)
-    return several_rows or two_digits or numbered
+    return several_rows or two_digits or _is_numbered(front)
+
+
+def _is_numbered(front: str) -> bool:
+    """Tell whether it ends in the number of a plate: P01 is a well, too, whose channels are hardly called A1 and A2."""
+    before, _, last = front.rpartition("_")
+    return _PLATE_NUMBER.fullmatch(last) is not None and not _has_well(before)
 
 
 def _told_apart(files: list[Path], naming: Naming, *, root: Path) -> int:
