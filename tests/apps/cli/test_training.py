@@ -71,6 +71,10 @@ def test_what_the_words_alone_tell_is_refused_before_torch_is_loaded(tmp_path: P
         "--set 'x'; use key=value": [[verb, data, "--set", "x"] for verb in ("train", "search")],
         "there is no setting network.x": [[verb, data, "--set", "network.x=1"] for verb in ("train", "search")],
         "epochs: Input should be greater": [[verb, data, "--set", "epochs=0"] for verb in ("train", "search")],
+        "mask-rcnn gives no maps for a model; use nucleate ablate": [
+            [verb, data, "--set", "network={name='mask-rcnn'}", "--set", "maps=['labels']"]
+            for verb in ("train", "search")
+        ],
         "no model 'x'": [["train", data, "--init", "x"]],
         "no idea 'x'; choose of": [["ablate", data, "--only", "clean,x"]],
         "--table: no such file": [["paper", data, "--table", gone]],

@@ -19,6 +19,7 @@ from nucleate.apps.cli.training import (
     fold_numbers,
     import_training,
     load_data,
+    refuse_detector,
     repeated,
 )
 from nucleate.errors import UsageError
@@ -75,8 +76,7 @@ def crossval(
 
     began = time.monotonic()
     settings = load_config(config)
-    if settings.detector:
-        raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
+    refuse_detector(settings)
     plan = CrossPlan(
         data, output, loaded=load_data(data, table, quiet=quiet), config=settings, folds=held_out,
         device=place, jobs=threads or cores(), train=train,

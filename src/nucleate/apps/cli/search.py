@@ -16,9 +16,9 @@ from nucleate.apps.cli.training import (
     check_val,
     epoch_line,
     import_training,
+    refuse_detector,
     split_data,
 )
-from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
     from nucleate.train.loop import Run
@@ -65,8 +65,7 @@ def search(
     from nucleate.train.presets import for_machine, settings_from
 
     settings = settings_from(config, change or [], preset=preset)
-    if settings.detector:
-        raise UsageError(f"{settings.network.name} gives no maps; use nucleate ablate --only mask-rcnn")
+    refuse_detector(settings)
     place = import_training(device, threads)
     from nucleate.train.sweep import Sweep, run_sweep
 

@@ -15,6 +15,7 @@ from nucleate.apps.cli.training import (
     check_val,
     epoch_line,
     import_training,
+    refuse_detector,
     repeated,
     split_data,
 )
@@ -84,8 +85,7 @@ def train(
     if (output / f"{name}.onnx").exists() and not (output / STATE).exists():
         raise UsageError(f"{output / name}.onnx is another model and would be overwritten; give another --name or RUN")
     settings = settings_from(config, change or [], preset=preset, init=init)
-    if settings.detector:
-        raise UsageError(f"{settings.network.name} gives no maps for a model; use nucleate ablate --only mask-rcnn")
+    refuse_detector(settings)
     place = import_training(device, threads, shared=True)
     from nucleate.core.cores import cores
     from nucleate.train.boards import board

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from nucleate.data.sample import Sample
     from nucleate.run.weights import ModelCard
+    from nucleate.train.config import TrainConfig
 
 __all__ = [
     "DataArgument",
@@ -33,6 +34,7 @@ __all__ = [
     "fold_numbers",
     "import_training",
     "load_data",
+    "refuse_detector",
     "repeated",
     "split_data",
     "table_beside",
@@ -103,6 +105,12 @@ def import_training(device: str, threads: int | None, *, shared: bool = False) -
     if launched() > 1 and not shared:
         raise UsageError("torchrun is for nucleate train alone; start this without it, or unset WORLD_SIZE")
     return choose_device(device, threads)
+
+
+def refuse_detector(settings: TrainConfig) -> None:
+    """Refuse a network that gives nuclei one by one and no maps, of which no model is made."""
+    if settings.detector:
+        raise UsageError(f"{settings.network.name} gives no maps for a model; use nucleate ablate --only mask-rcnn")
 
 
 def epoch_line(history: Sequence[Mapping[str, float]], epochs: int, *, more: str = "") -> str:
