@@ -8,6 +8,7 @@ from nucleate.core.files import atomic_path, make_folder
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.segmenter import Segmenter
 from nucleate.run.weights import check_free, write_card
+from nucleate.score.images import score_image
 from nucleate.train.crossfit import Ending, EndingFitter, cross_fit
 from nucleate.train.finish import card_scores
 from nucleate.train.pictures import check_nuclei
@@ -60,7 +61,7 @@ def retune(
     fitter = EndingFitter(Trials(card.maps, stored, jobs=jobs, tick=tick), card.recipe, known=asis)
     found = cross_fit(fitter)
     verdict = compare(
-        each(lambda one: asis.judge(one, names=card.maps).kept.kaggle, stored, jobs=jobs),
+        each(lambda one: score_image(one.labels, asis.nuclei(one, names=card.maps)[1]).kaggle, stored, jobs=jobs),
         [score.kaggle for score in found.kept],
         groups=[one.group for one in stored],
         start=card.name,
