@@ -102,8 +102,9 @@ class AugmentConfig(FrozenConfig):
     def _check(self) -> Self:
         for name in ("zoom", "displace", "gamma", "gain", "offset", "saturation", "jpeg_quality"):
             low, high = getattr(self, name)
-            if low > high or (name in {"zoom", "gamma", "jpeg_quality"} and low <= 0):
-                raise ValueError(f"{name}: need 0 < low <= high; got {low}, {high}")
+            least = "0 < " if name in {"zoom", "gamma", "jpeg_quality"} else ""
+            if low > high or (least and low <= 0):
+                raise ValueError(f"{name}: need {least}low <= high; got {low}, {high}")
         return self
 
 

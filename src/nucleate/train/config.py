@@ -18,7 +18,7 @@ from nucleate.run.scale import ScaleRule  # noqa: TC001 - pydantic looks it up
 from nucleate.train.augment_config import AugmentConfig, CalmConfig, FrozenConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -282,19 +282,21 @@ def parse_config(values: dict[str, Any], origin: str = "settings") -> TrainConfi
         said = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list in brackets")
         wrong = f"{place}: {said}"
         if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-            alike = difflib.get_close_matches(place, _dotted(TrainConfig().model_dump()), n=2)
+            alike = _alike(first["loc"])
             wrong = f"there is no setting {place}" + (f"; did you mean {' or '.join(alike)}?" if alike else "")
         elif first["type"] != "value_error" and isinstance(first["input"], str | int | float):  # ours say it themselves
             wrong += f", got {first['input']!r}"
         raise UsageError(f"{origin}: {wrong}; see docs/reference/training.md") from error
 
 
-def _dotted(values: Mapping[str, Any]) -> Iterator[str]:
-    """Give the names of all settings, with those of tables behind a dot."""
-    for name, value in values.items():
-        yield name
-        if isinstance(value, dict):
-            yield from (f"{name}.{below}" for below in _dotted(value))
+def _alike(place: Sequence[str | int]) -> list[str]:
+    """Give the settings of the same table that have the most similar names."""
+    *tables, last = map(str, place)
+    calm = CalmConfig.model_validate({"epochs": 1, **AugmentConfig().model_dump()})
+    known = TrainConfig(calm=calm).model_dump()
+    for table in tables:
+        known = known.get(table) or {}
+    return [".".join([*tables, name]) for name in difflib.get_close_matches(last, known, n=2)]
 
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
