@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from nucleate.core import bands
-from nucleate.core.bands import PlaneOf, nuclei_in_bands, pixel_counts, places_of
+from nucleate.core.bands import ClearedLabels, PlaneOf, nuclei_in_bands, pixel_counts, places_of
 from nucleate.core.labels import areas
 from nucleate.core.rle import encode_each, encode_labels
+from nucleate.errors import OutputError, UsageError
 
 pytestmark = pytest.mark.base
 
@@ -44,3 +45,17 @@ def test_planes_of_a_stack_are_views() -> None:
     plane[0:2, 1:3] = np.ones((2, 2), np.int32)
     assert plane.shape == (4, 5)
     assert stack.sum() == stack[1, 2, :2, 1:3].sum() == 4
+
+
+def test_a_place_for_labels_is_checked_and_cleared_and_takes_no_number_it_has_no_room_for() -> None:
+    store = np.full((2, 3), 9, np.uint8)
+    labels = ClearedLabels.of(store, (2, 3))
+    assert not store.any()
+    everything = slice(0, 2), slice(0, 3)
+    labels[everything] = np.full((2, 3), 255, np.int32)
+    with pytest.raises(OutputError, match="room for numbers to 255: got 256"):
+        labels[everything] = np.full((2, 3), 256, np.int32)
+    assert (labels[everything] == 255).all()
+    for wrong in (np.zeros((3, 3), np.int32), np.zeros((2, 3), np.float32), [[0, 0, 0]] * 2):
+        with pytest.raises(UsageError, match=r"\(2, 3\) go into an array of that shape, int32; got"):
+            ClearedLabels.of(wrong, (2, 3))  # type: ignore[arg-type]

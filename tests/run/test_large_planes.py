@@ -16,6 +16,7 @@ from nucleate.core.lazy import lazy
 from nucleate.core.normalize import Normalizer
 from nucleate.core.plane import ArrayPlane
 from nucleate.data.synth import Scene, draw
+from nucleate.errors import OutputError, UsageError
 from nucleate.post.recipe import PAPER_RECIPE, PostRecipe
 from nucleate.run.batch import BatchSettings, run_batch
 from nucleate.run.inputs import expand
@@ -143,6 +144,14 @@ def test_a_plane_is_read_in_parts_and_written_where_wanted(picture: NDArray[Any]
     from_file, again = found.segment_plane(lazy(Image(picture)), max_bytes=0)
     np.testing.assert_array_equal(from_file, want)
     np.testing.assert_array_equal(again, sure)
+    used = np.full(picture.shape, 7, np.int64)
+    found.segment_into(picture, used, max_bytes=0)
+    np.testing.assert_array_equal(used, want)
+    for much in (0, 10**12):
+        with pytest.raises(OutputError, match="room for numbers to 127: got"):
+            found.segment_into(picture, np.zeros(picture.shape, np.int8), max_bytes=much)
+        with pytest.raises(UsageError, match="go into an array of that shape"):
+            found.segment_into(picture, np.zeros((1103, 1000), np.int32), max_bytes=much)
     # Once over all of it for the scaling; then no more than a tile.
     plane.most = 0
     next(iter(found.mapper().bands(plane)))

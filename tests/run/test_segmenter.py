@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nucleate.core.image import Image
 from nucleate.core.lazy import lazy
 from nucleate.core.normalize import Normalizer
-from nucleate.errors import InputError, ModelError, UsageError
+from nucleate.errors import InputError, ModelError, OutputError, UsageError
 from nucleate.post.recipe import PAPER_RECIPE, PostRecipe
 from nucleate.run.scale import ScaleRule
 from nucleate.run.segmenter import Segmenter, SegmentSettings
@@ -380,3 +380,10 @@ def test_memory_grows_with_the_plane_but_the_network_only_with_the_tile() -> Non
     assert chosen.within((5000, 5000), 0).settings.tile == 2048
     assert chosen.estimate_bytes((5000, 5000), max_bytes=0) > 2 * short.estimate_bytes((5000, 5000), max_bytes=0)
     assert needed((512, 512), input_size=64) < needed((512, 512), tile=512, bytes_per_pixel=10**3)
+
+
+def test_labels_of_a_stack_have_a_plane_for_each_and_room_for_the_numbers_of_all() -> None:
+    stack = lazy(Image(np.stack([discs()] * 50), "TYX"))
+    for planes, dtype, told in ((51, np.int32, "give one for each"), (50, np.int8, "room for numbers to 127: got 129")):
+        with pytest.raises((UsageError, OutputError), match=told):
+            Segmenter(SameEngine(), card()).segment_stack(stack, np.zeros((planes, 60, 80), dtype))

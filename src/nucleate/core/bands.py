@@ -12,6 +12,7 @@ import numpy as np
 
 from nucleate.core.labels import areas
 from nucleate.core.plane import in_whole
+from nucleate.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BAND_PIXELS",
     "Band",
+    "ClearedLabels",
     "LabelStore",
     "Labels",
     "PartOfLabels",
@@ -76,6 +78,11 @@ class PlaneOf:
         """Rows and columns."""
         return tuple(self.stack.shape[-2:])
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the stack, where it tells."""
+        return np.dtype(getattr(self.stack, "dtype", np.int32))
+
     def __getitem__(self, key: tuple[slice, slice], /) -> NDArray[Any]:
         """Give a part."""
         return np.asarray(self.stack[(*self.at, *key)])
@@ -108,6 +115,57 @@ class PartOfLabels:
     def __setitem__(self, key: tuple[slice, slice], value: NDArray[np.int32], /) -> None:
         """Write a part."""
         self.whole[in_whole(self.rows, key[0]), in_whole(self.cols, key[1])] = value
+
+
+@dataclass(frozen=True)
+class ClearedLabels:
+    """The labels of a plane, all 0 at first, which take no number that they have no room for.
+
+    Parameters
+    ----------
+    store : LabelStore
+        From `of`.
+    most : int
+        The highest number it has room for.
+    """
+
+    store: LabelStore
+    most: int
+
+    @classmethod
+    def of(cls, store: LabelStore, shape_HW: tuple[int, ...]) -> ClearedLabels:
+        """Check that labels of a plane can be written here, and clear what is there.
+
+        Raises
+        ------
+        UsageError
+            If it has another shape, or holds no whole numbers.
+        """
+        shape, dtype = getattr(store, "shape", ()), np.dtype(getattr(store, "dtype", np.int32))
+        if tuple(shape) != tuple(shape_HW) or dtype.kind not in "iu":
+            got = f"got {type(store).__name__} {tuple(shape)}, {dtype}"
+            raise UsageError(f"labels of a plane {tuple(shape_HW)} go into an array of that shape, int32; {got}")
+        for rows in bands_of(shape_HW):
+            part = rows, slice(0, shape_HW[1])
+            if np.any(old := np.asarray(store[part])):
+                store[part] = np.zeros(old.shape, np.int32)
+        return cls(store, int(np.iinfo(dtype).max))
+
+    def __getitem__(self, key: tuple[slice, slice], /) -> NDArray[np.int32]:
+        """Give a part."""
+        return np.asarray(self.store[key], np.int32)
+
+    def __setitem__(self, key: tuple[slice, slice], value: NDArray[np.int32], /) -> None:
+        """Write a part.
+
+        Raises
+        ------
+        OutputError
+            If a number in it is too high.
+        """
+        if (highest := int(value.max(initial=0))) > self.most:
+            raise OutputError(f"labels have room for numbers to {self.most}: got {highest}; give an array of int32")
+        self.store[key] = value
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from nucleate.io.faults import machine_memory
 
-__all__ = ["available_bytes", "keep_freed_memory_together"]
+__all__ = ["available_bytes", "bytes_beyond_labels", "keep_freed_memory_together"]
 
 _NEW = ("memory.max", "memory.current", "inactive_file")
 _OLD = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
@@ -28,6 +28,15 @@ def available_bytes(system: Path = Path("/")) -> int | None:
     """
     known = [n for n in (_machine(system), _group(system)) if n is not None]
     return min(known) if known else None
+
+
+def bytes_beyond_labels(shape_HW: tuple[int, int], max_bytes: int | None) -> int | None:
+    """Tell what is left of so much memory, or of what is free, for a plane whose labels were made a moment ago.
+
+    They do not show in what is free before they are written.
+    """
+    limit = available_bytes() if max_bytes is None else max_bytes
+    return None if limit is None else max(limit - 4 * shape_HW[0] * shape_HW[1], 0)
 
 
 def _machine(system: Path) -> int | None:

@@ -13,14 +13,13 @@ Names carry their axes: N batch, C channels or maps, H rows, W columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.bands import PartOfLabels, PlaneOf, bands_of
-from nucleate.core.checks import check_number, is_number
+from nucleate.core.bands import ClearedLabels, PartOfLabels, PlaneOf, bands_of
 from nucleate.core.labels import relabel
 from nucleate.core.lazy import lazy
 from nucleate.core.plane import PartOfPlane
@@ -31,9 +30,10 @@ from nucleate.post.split import load_watershed
 from nucleate.run.blocks import Reading, label_in_blocks
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.maps import Mapper
-from nucleate.run.memory import available_bytes
+from nucleate.run.memory import available_bytes, bytes_beyond_labels
 from nucleate.run.need import Need
 from nucleate.run.segmentation import Segmentation
+from nucleate.run.settings import Scale, SegmentSettings
 from nucleate.run.survey import Survey, look_at, readable
 
 if TYPE_CHECKING:
@@ -51,52 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scale", "SegmentSettings", "Segmenter"]
 
-Scale = float | Literal["auto"]
-
 _LEAST_TILE = 256  # smaller ones are mostly margin
-
-
-@dataclass(frozen=True)
-class SegmentSettings:
-    """What the user may choose for one run; everything else is in the model's card.
-
-    Parameters
-    ----------
-    scale : float or "auto"
-        The plane is resized by this factor before the network and the maps back after; ``auto`` finds it by the
-        card's `scale_rule` (see `nucleate.run.scale`), and is 1 without. Of no effect with a model whose card has an
-        `input_size`.
-    tta : bool
-        Average the maps of the picture as it is and half as large again: better outlines for over three times the work
-        of the network (results/flagship).
-    tile : int, optional
-        Side of the tiles in pixels, margins left out, rounded down to the card's multiple; when None the card's, or
-        smaller where memory is short.
-    min_area : int, optional
-        Smaller nuclei are left out, pixels of the image; the recipe's when None.
-    min_confidence : float, optional
-        Nuclei with a lower confidence are left out, 0..1; the card's when None.
-
-    Raises
-    ------
-    UsageError
-        If a value cannot be.
-    """
-
-    scale: Scale = "auto"
-    tta: bool = False
-    tile: int | None = None
-    min_area: int | None = None
-    min_confidence: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.scale != "auto" and not is_number(self.scale, least=0.01, most=100):
-            raise UsageError(f"scale = {self.scale!r}; use 'auto' or a number from 0.01 to 100")
-        if self.tta not in (True, False):
-            raise UsageError(f"tta = {self.tta!r}; use True or False")
-        for name, value, least in (("tile", self.tile, 1), ("min_area", self.min_area, 0)):
-            check_number(name, value, least=least, whole=True, optional=True)
-        check_number("min_confidence", self.min_confidence, least=0, most=1, optional=True)
 
 
 class Segmenter:
@@ -159,7 +114,7 @@ class Segmenter:
         image = as_image(image)
         shown = image.channel(channel)
         labels = np.zeros((*shown.stack_shape, *shown.shape_HW), np.int32)
-        spare = _without_labels(shown.shape_HW, max_bytes)
+        spare = bytes_beyond_labels(shown.shape_HW, max_bytes)
         return Segmentation(labels, self.segment_stack(lazy(shown), labels, max_bytes=spare), image, channel)
 
     def segment_stack(self, source: LazyImage, labels: Labels, *, max_bytes: int | None = None) -> NDArray[np.float32]:
@@ -170,8 +125,8 @@ class Segmenter:
         source : LazyImage
             Of one channel (see `LazyImage.channel`).
         labels : Labels
-            An array, a Zarr array, `nucleate.run.stored.StoredLabels`: (..., H, W) with the stack's axes, all 0. Gets
-            the label images, ids 1..n from plane to plane.
+            An array, a Zarr array, `nucleate.run.stored.StoredLabels`: (..., H, W) with the stack's axes. Gets the
+            label images, ids 1..n from plane to plane.
         max_bytes : int, optional
             As for `segment_into`, for each plane.
 
@@ -186,6 +141,8 @@ class Segmenter:
             If the channel was not chosen, or the file is damaged.
         ModelError
             If the model does not fit its card.
+        UsageError, OutputError
+            As `segment_into`.
         """
         return np.concatenate([np.zeros(0, np.float32), *self.each_plane(source, labels, max_bytes=max_bytes)])
 
@@ -194,10 +151,12 @@ class Segmenter:
     ) -> Iterator[NDArray[np.float32]]:
         """Do what `segment_stack` does, and give the confidence of each plane's nuclei as soon as they are found."""
         count, everything = 0, slice(0, source.shape_HW[1])
+        if labels.shape[:-2] != source.stack_shape:
+            raise UsageError(f"labels of a stack {source.stack_shape} of planes: got {labels.shape}; give one for each")
         for at in np.ndindex(*source.stack_shape):
-            found = PlaneOf(labels, at)
-            confidence = self.segment_into(source.plane(at), found, max_bytes=max_bytes)
-            for rows in bands_of(found.shape) if count else ():
+            found = ClearedLabels.of(PlaneOf(labels, at), source.shape_HW)
+            confidence = self.segment_into(source.plane(at), found.store, max_bytes=max_bytes)
+            for rows in bands_of(source.shape_HW) if count else ():
                 part = found[rows, everything]
                 found[rows, everything] = np.where(part > 0, part + np.int32(count), np.int32(0))
             count += len(confidence)
@@ -223,7 +182,7 @@ class Segmenter:
             Entry ``i`` belongs to nucleus ``i + 1``.
         """
         labels_HW = np.zeros(plane.shape[:2], np.int32)
-        spare = _without_labels((plane.shape[0], plane.shape[1]), max_bytes)
+        spare = bytes_beyond_labels((plane.shape[0], plane.shape[1]), max_bytes)
         return labels_HW, self.segment_into(plane, labels_HW, max_bytes=spare)
 
     def segment_into(
@@ -235,7 +194,7 @@ class Segmenter:
         ----------
         plane : (H, W) or (H, W, 3) real ndarray, or Plane
         labels_HW : LabelStore
-            An array, a memory map, a Zarr array: (H, W), integers, all 0. Gets the label image.
+            An array, a memory map, a Zarr array: (H, W), integers. Gets the label image, whatever was there before.
         max_bytes : int, optional
             Memory to be used beyond the plane and the labels; what is free when None. A plane that needs more is done
             part by part, with the same result (`nucleate.run.blocks` says in full).
@@ -244,8 +203,16 @@ class Segmenter:
         -------
         (n,) float32 ndarray
             Confidence: entry ``i`` belongs to nucleus ``i + 1``.
+
+        Raises
+        ------
+        UsageError
+            If `labels_HW` is no array of this shape and of integers.
+        OutputError
+            If its integers are too small for the number of nuclei, or for those cut in parts, which are a few more.
         """
         source = readable(self, plane)
+        labels_HW = ClearedLabels.of(labels_HW, source.shape[:2])
         known = look_at(self, source)
         if known.inside is not None:
             source, labels_HW = PartOfPlane(source, *known.inside), PartOfLabels(labels_HW, *known.inside)
@@ -392,9 +359,3 @@ class Segmenter:
     def _recipe(self, *, light: bool) -> PostRecipe:
         recipe = self.card.recipe.on(light=light).at_scale(1 / self._scale)
         return recipe if self.settings.min_area is None else replace(recipe, min_area=self.settings.min_area)
-
-
-def _without_labels(shape_HW: tuple[int, int], max_bytes: int | None) -> int | None:
-    # Labels that were made a moment ago do not show in what is free before they are written.
-    limit = available_bytes() if max_bytes is None else max_bytes
-    return None if limit is None else max(limit - 4 * shape_HW[0] * shape_HW[1], 0)
