@@ -105,7 +105,8 @@ def segment(
     ----------
     image : ndarray, Image, LazyImage or path
         A picture (H, W) or (H, W, 3) of any real dtype, an `nucleate.core.image.Image`, what `open_image` gives, which
-        is read as a whole, or a file. Of a masked array what is masked out counts as not measured, as NaN does.
+        is read as a whole, or a file; of one that holds several pictures ``mice.lif#3``, counted from 0, or what
+        `read_image` gives of it. Of a masked array what is masked out counts as not measured, as NaN does.
     model, device
         See `load_segmenter`.
     channel : str or int, optional

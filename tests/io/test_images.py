@@ -14,7 +14,7 @@ import pytest
 import tifffile
 
 from nucleate.errors import InputError, TooLargeError
-from nucleate.io.images import IMAGE_SUFFIXES, read_image
+from nucleate.io.images import IMAGE_SUFFIXES, open_image, read_image
 
 if TYPE_CHECKING:
     import io
@@ -274,3 +274,14 @@ def test_frames_of_16_bits_are_refused_and_not_cut_to_8(tmp_path: Path) -> None:
     frames = [PIL.Image.fromarray(RAMP.astype(np.uint16) * 257 + number) for number in range(2)]
     path = _saved(tmp_path, "a.png", frames[0], save_all=True, append_images=frames[1:])
     assert "2 frames of 16 bits, of which only the first can be had; save it as TIFF" in _message(path)
+
+
+def test_a_number_in_the_name_of_a_file_is_its_name(tmp_path: Path) -> None:
+    for name, value in (("a.png", 1), ("a.png#1", 2)):
+        PIL.Image.fromarray(np.full((4, 5), value, np.uint8)).save(tmp_path / name, format="png")
+    assert read_image(tmp_path / "a.png#1").pixels.max() == 2
+    assert read_image(tmp_path / "a.png#0").pixels.max() == 1
+    with pytest.raises(InputError, match=r"a.png: no picture 2: it holds one"):
+        open_image(tmp_path / "a.png#2")
+    with pytest.raises(InputError, match=r"b.png#0: no such file"):
+        read_image(tmp_path / "b.png#0")

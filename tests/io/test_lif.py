@@ -12,6 +12,7 @@ from tests.io.lif_files import Series, write_lif
 from tests.io.reading import numbers
 
 from nucleate.errors import InputError, TooLargeError
+from nucleate.io.given import as_image
 from nucleate.io.images import open_image, read_image
 
 if TYPE_CHECKING:
@@ -78,8 +79,13 @@ def test_series_are_pictures(tmp_path: Path, dyes: tuple[str, ...], names: tuple
     path = write_lif(tmp_path / "a.lif", [Series("overview", first), Series("cells", second, "CYX", dyes=dyes)])
     with open_image(path) as source:
         assert source.pictures == ("overview", "cells")
-    np.testing.assert_array_equal(read_image(path).pixels, first)
-    image = read_image(path, picture=1)
+    for one in (read_image(path, picture=0), read_image(path, first=True), read_image(f"{path}#0")):
+        np.testing.assert_array_equal(one.pixels, first)
+    for read in (read_image, as_image):
+        with pytest.raises(InputError, match=r"a.lif: holds 2 pictures; name one: picture=0 to 1, or a.lif#0$"):
+            read(path)
+    image = as_image(f"{path}#1")
+    assert image.name == read_image(path, picture=1).name == "a.lif#cells"
     assert image.channel_names == names
     np.testing.assert_array_equal(image.channel().pixels, second[1])
     with pytest.raises(InputError, match=r"a.lif: no picture 2: it holds 2; give 0 to 1"):

@@ -136,6 +136,8 @@ def test_plates(tmp_path: Path, version: str) -> None:
     np.testing.assert_array_equal(read_image(path / "A/1", picture=1).pixels, fields["A/1/1"])
     with pytest.raises(InputError, match=r"p.zarr: no picture 3: it holds 3; give 0 to 2"):
         read_image(path, picture=3)
+    with pytest.raises(InputError, match=r"p.zarr: holds 3 pictures; name one: "):
+        read_image(path)
 
 
 def test_series_as_bioformats_writes_them(tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_series_as_bioformats_writes_them(tmp_path: Path) -> None:
     assert open_image(path).pictures == ("0", "1", "10")
     np.testing.assert_array_equal(read_image(path, picture=2).pixels, numbers(5, 6) + 10)
     write_group(path / "OME", {"series": ["10", "0"]}, version="0.4")
-    np.testing.assert_array_equal(read_image(path).pixels, numbers(5, 6) + 10)
+    np.testing.assert_array_equal(read_image(path, picture=0).pixels, numbers(5, 6) + 10)
 
 
 def test_memory_limit(tmp_path: Path) -> None:

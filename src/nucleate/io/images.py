@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,7 +112,9 @@ IMAGE_SUFFIXES = frozenset(suffix for known in FORMATS for suffix in known.suffi
 _ZARR_MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 
 
-def read_image(path: AnyPath, *, max_bytes: int | None = None, picture: int | None = None) -> Image:
+def read_image(
+    path: AnyPath, *, max_bytes: int | None = None, picture: int | None = None, first: bool = False
+) -> Image:
     """Read a file of any format in `FORMATS` whole, whatever its name ends in.
 
     Grey pictures give axes ``YX`` and colour pictures ``YXS``; alpha is dropped. Frames of animations and pages without
@@ -121,13 +124,15 @@ def read_image(path: AnyPath, *, max_bytes: int | None = None, picture: int | No
     Parameters
     ----------
     path : path-like
-        The file; for OME-Zarr the folder.
+        The file; for OME-Zarr the folder. One picture of several as the command line names it, too: ``mice.lif#3``.
     max_bytes : int, optional
         Most bytes the decoded picture may take, compared with the header before decoding; the memory of the
         machine when None.
     picture : int, optional
-        Which one, from 0, where a file holds several (scenes of a CZI, series of a LIF, fields of a plate; see
-        `LazyImage.pictures`); when None the first, of a TIFF the largest.
+        Which one, from 0, where a file holds several (scenes of a CZI, series of a LIF or an OME-TIFF, fields of a
+        plate; see `LazyImage.pictures`).
+    first : bool
+        Whether to take the first of several, of a TIFF the largest, where none is named.
 
     Returns
     -------
@@ -138,7 +143,8 @@ def read_image(path: AnyPath, *, max_bytes: int | None = None, picture: int | No
     Raises
     ------
     InputError
-        If it is missing, not a file, not readable, not of a known format, damaged or cut short, or has no such picture.
+        If it is missing, not a file, not readable, not of a known format, damaged or cut short, has no such picture,
+        or has several and none is named.
     TooLargeError
         If it needs more than `max_bytes`.
     UsageError
@@ -153,9 +159,11 @@ def read_image(path: AnyPath, *, max_bytes: int | None = None, picture: int | No
         ...
     nucleate.errors.InputError: nowhere.png: no such file; check the name
     """
-    path = as_path(path)
+    path, picture = _split_number(path, picture)
     _check_numbers(max_bytes, picture)
     known = format_of(path)
+    if picture is None and not first and (count := len(pictures_of(path))) > 1:
+        raise fault(path, f"holds {count} pictures", cure=f"name one: picture=0 to {count - 1}, or {path.name}#0")
     if not known.whole or (picture is not None and known.windows):
         with open_image(path, picture=picture) as source:
             check_size(path, source.shape, itemsize=source.dtype.itemsize, max_bytes=max_bytes)
@@ -181,7 +189,7 @@ def open_image(
     max_bytes : int, optional
         As for `read_image`, where the file is decoded as a whole.
     picture : int, optional
-        As for `read_image`.
+        As for `read_image`; when None the first of several, of a TIFF the largest.
     level : int
         Of a pyramid, which of `LazyImage.levels`: 0 is the full size.
     alone : bool
@@ -197,7 +205,7 @@ def open_image(
     InputError, TooLargeError, UsageError, MissingExtraError
         As `read_image` does.
     """
-    path = as_path(path)
+    path, picture = _split_number(path, picture)
     _check_numbers(max_bytes, picture, level=level)
     known = format_of(path)
     if level and not known.pyramids:
@@ -325,6 +333,14 @@ def _alone(known: Format, *, wanted: bool) -> dict[str, bool]:
 def _part_name(names: tuple[str, ...], number: int) -> str:
     """Name one of several pictures as its results are named, and no two alike."""
     return distinct_names(in_file_name(name) or str(at) for at, name in enumerate(names))[number]
+
+
+def _split_number(given: AnyPath, picture: int | None) -> tuple[Path, int | None]:
+    """Take ``mice.lif#3`` apart, unless there is a file of that name."""
+    path = as_path(given)
+    file, _, number = str(path).rpartition("#")
+    named = picture is None and number.isdecimal() and not os.path.lexists(path) and os.path.lexists(file)
+    return (Path(file), int(number)) if named else (path, picture)
 
 
 def _check_numbers(max_bytes: float | None, picture: int | None, *, level: int = 0) -> None:
