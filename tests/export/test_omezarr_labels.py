@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from nucleate.core.image import Image
+from nucleate.core.image import Image, Look
 from nucleate.errors import MissingExtraError, OutputError
 from nucleate.export.omezarr_labels import write_omezarr
 from nucleate.io.images import read_image
@@ -160,3 +160,27 @@ def test_a_confidence_that_is_not_known_is_left_out(tmp_path: Path) -> None:
     write_omezarr(tmp_path / "a.ome.zarr", np.array([[1, 2]], np.int32), confidence=np.array([np.nan, 0.5]))
     marks = _group(tmp_path / "a.ome.zarr").attrs["image-label"]
     assert marks["properties"] == [{"label-value": 1}, {"label-value": 2, "confidence": 0.5}]
+
+
+def test_channels_are_shown_as_they_were(tmp_path: Path) -> None:
+    from tests.io.zarr_files import write_image
+
+    pixels = np.arange(2 * 30 * 40, dtype=np.uint16).reshape(2, 30, 40)
+    path = write_image(tmp_path / "in.zarr", pixels, axes="cyx", version="0.4", channels=("GFP", "DAPI"))
+    window = {"start": 100.0, "end": 900.0, "min": 0.0, "max": 65535.0}
+    known = {"label": "DAPI", "color": "0000FF", "window": window}
+    unknown = {"label": "GFP", "color": "green", "window": {"start": 9, "end": 0, "min": 0, "max": 9}}
+    zarr.open_group(path, mode="a").attrs["omero"] = {"channels": [unknown, known]}
+    image = read_image(path)
+    assert image.channel().channel_looks == (Look("0000FF", (100, 900, 0, 65535)),)
+    write_omezarr(tmp_path / "a.ome.zarr", _drawn((30, 40)), image=image)
+    first, second = _group(tmp_path / "a.ome.zarr").attrs["omero"]["channels"]
+    assert second == known | {"active": True}
+    assert first == {
+        "label": "GFP",
+        "color": "0000FF",
+        "active": True,
+        "window": {"start": 0.0, "end": 1199.0, "min": 0.0, "max": 1199.0},
+    }
+    (tmp_path / "in.zarr" / ".zattrs").write_text((path / ".zattrs").read_text().replace('"omero"', '"other"'))
+    assert read_image(path).channel_looks == ()

@@ -1,4 +1,4 @@
-"""The distance of planes in depth, from the file that was read to the files that are written."""
+"""The distance of planes in depth and in time, from the file that was read to the files that are written."""
 
 from __future__ import annotations
 
@@ -168,6 +168,32 @@ def test_a_place_without_a_unit_or_beyond_all_measure(
     multiscale["datasets"][0]["coordinateTransformations"].append({"type": "translation", "translation": place})
     (path / ".zattrs").write_text(json.dumps(metadata))
     assert read_image(path).origin_um == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "seconds"),
+    [("ome", {"TimeIncrement": 60.0}, 60.0), ("ome", {"TimeIncrement": 2, "TimeIncrementUnit": "min"}, 120.0),
+     ("ome", {}, None), ("imagej", {"finterval": 60.0}, 60.0), ("imagej", {"finterval": 5, "tunit": "ms"}, 0.005),
+     ("imagej", {"finterval": 0.0}, None)],
+)  # fmt: skip
+def test_the_time_between_planes_goes_from_file_to_files(
+    tmp_path: Path, kind: str, given: dict[str, object], seconds: float | None
+) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    path = tmp_path / "a.ome.tif" if kind == "ome" else tmp_path / "a.tif"
+    options: dict[str, bool] = {kind: True}
+    tifffile.imwrite(path, STACK, metadata={"axes": "TYX"} | given, **options)  # type: ignore[arg-type]
+    image = read_image(path)
+    with open_image(path) as source:
+        assert source.t_step_s == source.channel().t_step_s == source.load().t_step_s == image.t_step_s
+    assert image.t_step_s == (None if seconds is None else pytest.approx(seconds))
+    for export, name in (("labels", "a.labels.tif"), ("ome-tiff", "a.labels.ome.tif"), ("zarr", "a.ome.zarr")):
+        _saved(image, tmp_path, export)
+        assert read_image(tmp_path / name).t_step_s == image.t_step_s
+    _saved(Image(STACK, "ZYX", t_step_s=2.5), tmp_path, "labels")
+    assert read_image(tmp_path / "a.labels.tif").t_step_s is None
+    with pytest.raises(InputError, match=r"image: t_step_s = -1; use seconds, or None"):
+        Image(STACK, "TYX", t_step_s=-1)
 
 
 @pytest.mark.parametrize("step", [0, -1.0, float("nan"), "2", True])

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,7 @@ __all__ = [
     "DNA_NAMES",
     "LENGTHS_UM",
     "Image",
+    "Look",
     "check_axes",
     "check_place",
     "check_window",
@@ -182,6 +183,21 @@ def check_axes(axes: str, shape: tuple[int, ...], *, dtype: np.dtype[Any], name:
         raise InputError(f"{name}: pixels must be real numbers: got dtype {dtype}")
 
 
+class Look(NamedTuple):
+    """How viewers show a channel.
+
+    Parameters
+    ----------
+    colour : str
+        Red, green and blue in two hexadecimal digits each; empty when unknown.
+    window : (float, float, float, float), optional
+        Values shown darkest and brightest, and the least and the most that may be chosen for them; None when unknown.
+    """
+
+    colour: str = ""
+    window: tuple[float, float, float, float] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Image:
     """Pixels with the meaning of their axes; equal to nothing but itself.
@@ -202,12 +218,16 @@ class Image:
         From one plane of axis ``Z`` to the next in micrometres; None when unknown.
     origin_um : (float, float, float), optional
         Where the centre of the first pixel lies: in depth, down and across; None when unknown.
+    t_step_s : float, optional
+        From one plane of axis ``T`` to the next in seconds; None when unknown.
+    channel_looks : tuple of Look
+        One for each channel, or empty.
 
     Raises
     ------
     InputError
         If axes and pixels do not fit, the pixels are no NumPy array or a masked one, there is none, or
-        `pixel_size_um` or `z_step_um` is no size, or `origin_um` no place.
+        `pixel_size_um`, `z_step_um` or `t_step_s` is no size, or `origin_um` no place.
     """
 
     pixels: NDArray[Any]
@@ -217,6 +237,8 @@ class Image:
     name: str = "image"
     z_step_um: float | None = None
     origin_um: tuple[float, float, float] | None = None
+    t_step_s: float | None = None
+    channel_looks: tuple[Look, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.pixels, np.ndarray) or isinstance(self.pixels, np.ma.MaskedArray):
@@ -228,8 +250,9 @@ class Image:
             np.shape(size) == (2,) and all(is_number(side, least=least, most=most) for side in size)
         ):
             raise InputError(f"{self.name}: pixel_size_um = {size!r}; use height and width in micrometres, or None")
-        if self.z_step_um is not None and not is_number(self.z_step_um, least=least, most=most):
-            raise InputError(f"{self.name}: z_step_um = {self.z_step_um!r}; use micrometres, or None")
+        for told, step, unit in (("z_step_um", self.z_step_um, "micrometres"), ("t_step_s", self.t_step_s, "seconds")):
+            if step is not None and not is_number(step, least=least, most=most):
+                raise InputError(f"{self.name}: {told} = {step!r}; use {unit}, or None")
         place = self.origin_um
         if place is not None and not (
             np.shape(place) == (3,) and all(is_number(one, least=-most, most=most) for one in place)
@@ -265,8 +288,10 @@ class Image:
         if "C" not in self.axes:
             return self
         axis = self.axes.index("C")
-        kept = self.channel_names[index : index + 1]
-        return replace(self, pixels=self.pixels.take(index, axis), axes=self.axes.replace("C", ""), channel_names=kept)
+        one = slice(index, index + 1)
+        names, looks = self.channel_names[one], self.channel_looks[one]
+        pixels, axes = self.pixels.take(index, axis), self.axes.replace("C", "")
+        return replace(self, pixels=pixels, axes=axes, channel_names=names, channel_looks=looks)
 
     def read(self, rows: slice, cols: slice, *, at: tuple[int, ...] = ()) -> NDArray[Any]:
         """Give a part of one plane, (h, w) or (h, w, 3), as `nucleate.core.lazy.LazyImage` does.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleate.core.image import Image, check_axes, check_place, check_window, find_channel, find_colour
+from nucleate.core.image import Image, Look, check_axes, check_place, check_window, find_channel, find_colour
 from nucleate.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class LazyImage:
         From one plane of axis ``Z`` to the next in micrometres; None when unknown.
     origin_um : (float, float, float), optional
         Where the centre of the first pixel lies: in depth, down and across; None when unknown.
+    t_step_s : float, optional
+        From one plane of axis ``T`` to the next in seconds; None when unknown.
+    channel_looks : tuple of Look
+        One for each channel, or empty.
 
     Raises
     ------
@@ -78,6 +82,8 @@ class LazyImage:
     in_memory: bool = False
     z_step_um: float | None = None
     origin_um: tuple[float, float, float] | None = None
+    t_step_s: float | None = None
+    channel_looks: tuple[Look, ...] = ()
 
     def __post_init__(self) -> None:
         check_axes(self.axes, self.shape, dtype=self.dtype, name=self.name)
@@ -126,7 +132,9 @@ class LazyImage:
         index = find_channel(wanted, self.channel_names, count=count, name=self.name, axes=self.axes)
         if "C" not in self.axes:
             return self
-        return replace(self._fixed("C", index), channel_names=self.channel_names[index : index + 1])
+        one = slice(index, index + 1)
+        names, looks = self.channel_names[one], self.channel_looks[one]
+        return replace(self._fixed("C", index), channel_names=names, channel_looks=looks)
 
     def plane(self, at: tuple[int, ...]) -> LazyImage:
         """Keep one plane of the stack: axes T, Z and I go.
@@ -175,7 +183,7 @@ class LazyImage:
         for place in np.ndindex(*self.shape[: self.axes.index("Y")]):
             pixels[place] = self._window(place, everything, cols=everything)
         known = self.pixel_size_um, self.channel_names, self.name, self.z_step_um, self.origin_um
-        return Image(pixels, self.axes, *known)
+        return Image(pixels, self.axes, *known, t_step_s=self.t_step_s, channel_looks=self.channel_looks)
 
     def _window(self, place: tuple[int, ...], rows: slice, *, cols: slice) -> NDArray[Any]:
         (top, bottom, _), (left, right, _) = (
@@ -246,6 +254,8 @@ def lazy(image: Image) -> LazyImage:
         in_memory=True,
         z_step_um=image.z_step_um,
         origin_um=image.origin_um,
+        t_step_s=image.t_step_s,
+        channel_looks=image.channel_looks,
     )
 
 

@@ -35,6 +35,7 @@ def write_labels(
     pixel_size_um: tuple[float, float] | None = None,
     axes: str | None = None,
     z_step_um: float | None = None,
+    t_step_s: float | None = None,
 ) -> None:
     """Write a label image or stack: uint16, or uint32 when an id is above 65535; zlib-compressed, without loss.
 
@@ -52,6 +53,8 @@ def write_labels(
         Letters of the axes, as in `nucleate.core.image.Image`; pages (``I``) when None. ImageJ knows pages as time.
     z_step_um : float, optional
         From one plane in depth to the next; left out where `pixel_size_um` is, since ImageJ has one unit for both.
+    t_step_s : float, optional
+        From one plane in time to the next.
 
     Raises
     ------
@@ -69,6 +72,7 @@ def write_labels(
         lines += [f"spacing={z_step_um}"] if z_step_um is not None and "Z" in axes else []
         lines.append("unit=micron")
         options |= {"resolution": (1 / pixel_size_um[1], 1 / pixel_size_um[0]), "resolutionunit": "NONE"}
+    lines += [f"finterval={t_step_s}", "tunit=sec"] if t_step_s is not None and "T" in axes else []
     lines += ["min=0.0", f"max={float(max(highest, 1))}"]  # the display range: dim ids would look black otherwise
     with atomic_path(path) as temporary:
         tifffile.imwrite(temporary, description="\n".join(lines) + "\n", metadata=None, **options)

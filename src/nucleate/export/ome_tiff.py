@@ -29,6 +29,7 @@ def write_ome_labels(
     pixel_size_um: tuple[float, float] | None = None,
     name: str = "labels",
     z_step_um: float | None = None,
+    t_step_s: float | None = None,
 ) -> None:
     """Write a label image or stack: uint16, or uint32 when an id is above 65535; zlib-compressed, without loss.
 
@@ -47,6 +48,8 @@ def write_ome_labels(
         Of the picture within the file.
     z_step_um : float, optional
         From one plane in depth to the next.
+    t_step_s : float, optional
+        From one plane in time to the next.
 
     Raises
     ------
@@ -65,6 +68,8 @@ def write_ome_labels(
         metadata |= {"PhysicalSizeYUnit": "µm", "PhysicalSizeXUnit": "µm"}
     if z_step_um is not None and "Z" in letters:
         metadata |= {"PhysicalSizeZ": z_step_um, "PhysicalSizeZUnit": "µm"}
+    if t_step_s is not None and "T" in axes:
+        metadata |= {"TimeIncrement": t_step_s, "TimeIncrementUnit": "s"}
     with atomic_path(path) as temporary:
         tifffile.imwrite(temporary, ome=True, metadata=metadata, **pages(labels, dtype))
 

@@ -14,7 +14,7 @@ import numpy as np
 from nucleate.core.bands import PlaneOf
 from nucleate.core.extras import library
 from nucleate.core.files import atomic_folder
-from nucleate.core.image import COLOURS, Image
+from nucleate.core.image import COLOURS, Image, Look
 from nucleate.core.lazy import lazy
 from nucleate.export.label_tiff import label_type
 
@@ -49,11 +49,13 @@ class _Pixels:
     size: tuple[float, float] | None = None
     step: float | None = None
     origin: tuple[float, float, float] | None = None
+    seconds: float | None = None
 
     @property
-    def known(self) -> str:
-        """Axes along which the step is known."""
-        return ("z" if self.step else "") + ("yx" if self.size else "")
+    def units(self) -> dict[str, str]:
+        """Of the axes along which the step is known."""
+        lengths = ("z" if self.step else "") + ("yx" if self.size else "")
+        return dict.fromkeys(lengths, "micrometer") | ({"t": "second"} if self.seconds else {})
 
 
 def write_omezarr(
@@ -81,7 +83,7 @@ def write_omezarr(
         they become time, or channels where they stand beside time or depth.
     image : Image or LazyImage, optional
         The picture that was segmented, with the same rows and columns. The size of a pixel, the distance of planes in
-        depth and the place of the first pixel are its own.
+        depth and time, the place of the first pixel and how channels are shown are its own.
     confidence : (n,) ndarray, optional
         Entry ``i`` belongs to nucleus ``i + 1``; stored with the labels as a property of each where it is not NaN.
 
@@ -96,6 +98,7 @@ def write_omezarr(
     placed: dict[str, Any] = {}
     if image is not None:
         placed = {"size": image.pixel_size_um, "step": image.z_step_um, "origin": image.origin_um}
+        placed["seconds"] = image.t_step_s if "T" in image.axes else None
     pixels = replace(_of_labels(labels, axes or "I" * (len(labels.shape) - 2) + "YX"), **placed)
     marks: dict[str, Any] = {"version": _VERSION}
     if confidence is not None:
@@ -182,7 +185,7 @@ def _write_levels(group: Any, pixels: _Pixels, *, more: dict[str, Any]) -> None:
         moves = _transformations(pixels, factor, shift=0.0 if labels else (factor - 1) / 2)
         levels.append({"path": level, "coordinateTransformations": moves})
     axes = [
-        {"name": axis, "type": _TYPES[axis]} | ({"unit": "micrometer"} if axis in pixels.known else {})
+        {"name": axis, "type": _TYPES[axis]} | ({"unit": pixels.units[axis]} if axis in pixels.units else {})
         for axis in pixels.axes
     ]
     scales = {"name": _NAME if labels else "image", "axes": axes, "datasets": levels, "version": _VERSION}
@@ -194,10 +197,10 @@ def _transformations(pixels: _Pixels, factor: int, *, shift: float) -> list[dict
 
     `shift` is how far that lies from the first of full size, in pixels of those.
     """
-    size, step = pixels.size or (1.0, 1.0), pixels.step or 1.0
+    size, steps = pixels.size or (1.0, 1.0), {"z": pixels.step or 1.0, "t": pixels.seconds or 1.0}
     depth, top, left = (pixels.origin if pixels.size else None) or (0.0, 0.0, 0.0)
     outer = pixels.axes[:-2]
-    scale = [step if axis == "z" else 1.0 for axis in outer] + [side * factor for side in size]
+    scale = [steps.get(axis, 1.0) for axis in outer] + [side * factor for side in size]
     place = [depth if axis == "z" else 0.0 for axis in outer] + [top + size[0] * shift, left + size[1] * shift]
     moves: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
     return [*moves, {"type": "translation", "translation": place}] if any(place) else moves
@@ -253,15 +256,16 @@ def _omero(image: LazyImage) -> dict[str, Any]:
         return {}  # pages or colours are counted among the channels: these names would be too few
     colours = _COLOURS if "S" in image.axes else [_STAINS[i % len(_STAINS)] for i in range(len(names))]
     channels = []
-    for number, (name, colour) in enumerate(zip(names, colours, strict=True)):
-        low, high = _span(image, axis, number=number)
-        window = {"start": low, "end": max(high, low + 1e-6), "min": low, "max": max(high, low + 1e-6)}
-        channels.append({"label": name, "color": colour, "active": True, "window": window})
+    looks = image.channel_looks if len(image.channel_looks) == len(names) else [Look()] * len(names)
+    for number, (name, colour, look) in enumerate(zip(names, colours, looks, strict=True)):
+        window = look.window or _window(image, axis, number=number)
+        told = dict(zip(("start", "end", "min", "max"), window, strict=True))
+        channels.append({"label": name, "color": look.colour or colour, "active": True, "window": told})
     return {"omero": {"channels": channels}}
 
 
-def _span(image: LazyImage, axis: str, *, number: int) -> tuple[float, float]:
-    """Find the lowest and the highest finite value of one channel or colour."""
+def _window(image: LazyImage, axis: str, *, number: int) -> tuple[float, float, float, float]:
+    """Show one channel or colour from its lowest to its highest finite value."""
     counted = [letter for letter in image.axes if letter not in "YX"]
     lengths = [1 if letter == axis else image.shape[image.axes.index(letter)] for letter in counted]
     low, high = math.inf, -math.inf
@@ -272,4 +276,5 @@ def _span(image: LazyImage, axis: str, *, number: int) -> tuple[float, float]:
             finite = part[np.isfinite(part)] if part.dtype.kind == "f" else part
             if finite.size:
                 low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-    return (low, high) if low <= high else (0.0, 1.0)
+    low, high = (low, max(high, low + 1e-6)) if low <= high else (0.0, 1.0)
+    return low, high, low, high

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.extras import library
-from nucleate.core.image import COLOURS
+from nucleate.core.image import COLOURS, Look
 from nucleate.io.faults import check_size, fault
-from nucleate.io.units import micrometres, sane_place, sane_size, sane_step
+from nucleate.io.units import micrometres, sane_place, sane_size, sane_step, seconds
 from nucleate.io.windows import at_level, choose_level, choose_picture, windowed
 
 if TYPE_CHECKING:
@@ -157,7 +158,10 @@ def _open_image(folder: Path, *, level: int) -> LazyImage:
     if step and level:  # depth may have been made smaller, too
         step *= arrays[0].shape[letters.index("Z")] / chosen.shape[letters.index("Z")]
     sized = replace(image, pixel_size_um=sane_size(size.get("Y"), size.get("X")), z_step_um=step)
-    return replace(at_level(sized, levels, level=level), origin_um=_origin(multiscale, axes, level=level))
+    origin, looks = _origin(multiscale, axes, level=level), tuple(map(_look, _channels(metadata)))
+    looks = looks if len(looks) == (image.shape[image.axes.index("C")] if "C" in image.axes else 1) else ()
+    sized = replace(sized, t_step_s=sane_step(size.get("T")), channel_looks=looks)
+    return replace(at_level(sized, levels, level=level), origin_um=origin)
 
 
 def _fields(well: Path) -> list[str]:
@@ -247,13 +251,13 @@ def _axes(multiscale: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _sizes(multiscale: dict[str, Any], axes: list[tuple[str, str]]) -> dict[str, float]:
-    """Give the step along each axis of which it is known, in micrometres, by its letter."""
+    """Give the step along each axis of which it is known, in micrometres or seconds, by its letter."""
     steps = [*multiscale["datasets"][0].get("coordinateTransformations", [])]
     steps += multiscale.get("coordinateTransformations", [])
     scales = [step["scale"] for step in steps if step.get("type") == "scale" and len(step["scale"]) == len(axes)]
     size = {}
     for number, (letter, unit) in enumerate(axes if scales else []):
-        if factor := micrometres(unit):
+        if factor := seconds(unit) if letter == "T" else micrometres(unit):
             size[letter] = math.prod(float(scale[number]) for scale in scales) * factor
     return size
 
@@ -279,5 +283,20 @@ def _origin(
 
 
 def _channel_names(metadata: dict[str, Any]) -> tuple[str, ...]:
-    channels = metadata.get("omero", {}).get("channels", [])
-    return tuple(str(channel.get("label", "")) for channel in channels)
+    return tuple(str(channel.get("label", "")) for channel in _channels(metadata))
+
+
+def _channels(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = metadata.get("omero", {}).get("channels", [])
+    return found
+
+
+def _look(channel: dict[str, Any]) -> Look:
+    colour, told = str(channel.get("color", "")), channel.get("window")
+    try:
+        start, end, least, most = (float(told[key]) for key in ("start", "end", "min", "max"))  # type: ignore[index]
+    except (KeyError, TypeError, ValueError):
+        window = None
+    else:
+        window = (start, end, least, most) if -math.inf < least <= start < end <= most < math.inf else None
+    return Look(colour if re.fullmatch("[0-9A-Fa-f]{6}", colour) else "", window)

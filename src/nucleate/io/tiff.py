@@ -125,6 +125,7 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0, alone: bool = 
         count = dict(zip(image.axes, image.shape, strict=True)).get("C", 1)
         named = names_of_channels(told.channel_names, count) or image.channel_names
         image = replace(image, pixel_size_um=told.pixel_size_um, z_step_um=told.z_step_um, channel_names=named)
+        image = replace(image, t_step_s=told.t_step_s)
         return at_level(image, levels, level=level), names
 
     return kept_open(path, contextlib.ExitStack(), make=made)
@@ -289,7 +290,7 @@ def _read(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSerie
     pixels, axes = _in_order(pixels, axes)
     told, count = told_of(tiff, series), pixels.shape[axes.index("C")] if "C" in axes else 1
     names = names_of_channels(told.channel_names, count)
-    return Image(pixels, axes, told.pixel_size_um, names, path.name, told.z_step_um)
+    return Image(pixels, axes, told.pixel_size_um, names, path.name, told.z_step_um, t_step_s=told.t_step_s)
 
 
 def _check_complete(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tifffile import RESUNIT
 
 from nucleate.io.tiff_ome import ome_picture
-from nucleate.io.units import micrometres, sane_size, sane_step
+from nucleate.io.units import micrometres, sane_size, sane_step, seconds
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
@@ -32,6 +32,8 @@ class Told:
         Height and width of a pixel; None where it is not told.
     z_step_um : float, optional
         The distance of two planes in depth; None where OME or ImageJ metadata do not tell.
+    t_step_s : float, optional
+        The time from one plane to the next; None where OME or ImageJ metadata do not tell.
     channel_names : tuple of str
         In order; empty where they are not told. OME: the name, else the dye, of each channel; empty ones where neither
         is told. ImageJ: the labels of the first planes, if they differ. Micro-Manager: the names in its summary.
@@ -39,12 +41,14 @@ class Told:
 
     pixel_size_um: tuple[float, float] | None
     z_step_um: float | None
+    t_step_s: float | None
     channel_names: tuple[str, ...]
 
 
 def told_of(tiff: TiffFile, series: TiffPageSeries) -> Told:
     """Find out what an open file tells of the picture that was chosen in it."""
-    return Told(_pixel_size_um(tiff, series), sane_step(_z_step_um(tiff, series)), _channel_names(tiff, series))
+    steps = sane_step(_z_step_um(tiff, series)), sane_step(_t_step_s(tiff, series))
+    return Told(_pixel_size_um(tiff, series), *steps, _channel_names(tiff, series))
 
 
 def _pixel_size_um(tiff: TiffFile, series: TiffPageSeries) -> tuple[float, float] | None:
@@ -68,6 +72,16 @@ def _z_step_um(tiff: TiffFile, series: TiffPageSeries) -> float | None:
     if tiff.is_imagej:
         metadata = tiff.imagej_metadata or {}
         return _length(str(metadata.get("spacing")), str(metadata.get("zunit") or metadata.get("unit", "")))
+    return None
+
+
+def _t_step_s(tiff: TiffFile, series: TiffPageSeries) -> float | None:
+    if series.kind == "ome":
+        told = ome_picture(tiff, series).pixels
+        return _measure(told.get("TimeIncrement"), seconds(told.get("TimeIncrementUnit", "s")))
+    if tiff.is_imagej:
+        metadata = tiff.imagej_metadata or {}
+        return _measure(str(metadata.get("finterval")), seconds(str(metadata.get("tunit", "s"))))
     return None
 
 
@@ -96,7 +110,10 @@ def _from_ome(pixels: dict[str, str]) -> tuple[float, float] | None:
 
 
 def _length(value: str | None, unit: str) -> float | None:
-    factor = micrometres(unit)
+    return _measure(value, micrometres(unit))
+
+
+def _measure(value: str | None, factor: float | None) -> float | None:
     try:
         return None if value is None or factor is None else float(value) * factor
     except ValueError:

@@ -100,12 +100,14 @@ def writing_bytes(exports: Iterable[str], pixels: int, *, colour: bool) -> int:
 
 def _write_labels(result: Result, path: Path) -> None:
     image = result.image
-    write_labels(path, result.labels, pixel_size_um=image.pixel_size_um, axes=result.axes, z_step_um=image.z_step_um)
+    steps = {"z_step_um": image.z_step_um, "t_step_s": image.t_step_s}
+    write_labels(path, result.labels, pixel_size_um=image.pixel_size_um, axes=result.axes, **steps)
 
 
 def _write_ome_labels(result: Result, path: Path) -> None:
-    size, step = result.image.pixel_size_um, result.image.z_step_um
-    write_ome_labels(path, result.labels, axes=result.axes, pixel_size_um=size, name=result.text, z_step_um=step)
+    image, name = result.image, result.text
+    steps = {"z_step_um": image.z_step_um, "t_step_s": image.t_step_s}
+    write_ome_labels(path, result.labels, axes=result.axes, pixel_size_um=image.pixel_size_um, name=name, **steps)
 
 
 def _write_overlay(result: Result, path: Path) -> None:
