@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +48,24 @@ def test_table_of_a_stack_names_the_plane() -> None:
     assert table["label"].tolist() == [1, 2, 3]
     assert table["plane"].tolist() == [0, 0, 2]
     np.testing.assert_allclose(table["confidence"], [0.9, 0.4, 0.7], rtol=1e-6)
+
+
+def test_table_of_a_stack_in_time_and_depth_names_both(tmp_path: Path) -> None:
+    labels = np.zeros((2, 3, *LABELS.shape), np.int32)
+    labels[0, 2], labels[1, 1] = LABELS == 1, np.where(LABELS == 2, 2, 0)
+    image = Image(np.zeros(labels.shape, np.uint8), "TZYX", name="recording.tif")
+    found = Segmentation(labels, CONFIDENCE, image)
+    assert [found.table[column].tolist() for column in ("plane", "time", "z")] == [[2, 4], [0, 1], [2, 1]]
+    exports = ["measurements", "geojson"]
+    for one in (single(), found):
+        one.save(tmp_path, exports)
+    header, first, *_, last = (tmp_path / "measurements.csv").read_text().splitlines()
+    assert header.startswith("image,plane,time,z,label,area_px,")
+    assert first.startswith("cells,,,,1,")
+    assert last.startswith("recording,4,1,1,2,")
+    drawn = json.loads((tmp_path / "recording.geojson").read_text())["features"]
+    assert [one["geometry"]["plane"] for one in drawn] == [{"c": -1, "z": 2, "t": 0}, {"c": -1, "z": 1, "t": 1}]
+    assert not {"plane", "time", "z"} & set(drawn[0]["properties"]["measurements"])
 
 
 def test_table_measures_every_channel() -> None:

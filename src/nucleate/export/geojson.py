@@ -52,7 +52,7 @@ def write_geojson(
         comma = "\n"
         for place, labels, table in planes:
             order = np.argsort(table["label"])
-            columns = {name: values for name, values in table.items() if name not in {"label", "plane"}}
+            columns = {name: values for name, values in table.items() if name not in {"label", "plane", "time", "z"}}
             for shape in shapes(labels):
                 row = order[np.searchsorted(table["label"], shape.label, sorter=order)]
                 values = {name: column[row].item() for name, column in columns.items()}

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["extend_anndata", "extend_parquet", "write_anndata", "write_parquet", "write_part"]
 
 _NAME = "image"
-_KEYS = ("image", "plane", "label")  # what a row is; everything else is measured
+_PLACE = ("plane", "time", "z")
+_KEYS = ("image", *_PLACE, "label")  # what a row is; everything else is measured
 
 
 def write_part(path: Path | str, name: str, *, table: Mapping[str, NDArray[Any]]) -> None:
@@ -84,9 +85,9 @@ def write_parquet(path: Path | str, parts: Sequence[Path]) -> None:
 def write_anndata(path: Path | str, parts: Sequence[Path]) -> None:
     """Join parts into one AnnData file: an observation a nucleus, a variable a measurement.
 
-    ``obs`` has ``image``, ``plane`` where there is one, and ``label``, and is named ``image:label``; ``X`` is float64
-    with NaN for what is not known; ``obsm["spatial"]`` has the centres as (x, y) in pixels, as squidpy and napari take
-    them.
+    ``obs`` has ``image``, ``plane``, ``time`` and ``z`` where there are, and ``label``, and is named ``image:label``;
+    ``X`` is float64 with NaN for what is not known; ``obsm["spatial"]`` has the centres as (x, y) in pixels, as squidpy
+    and napari take them.
 
     Parameters
     ----------
@@ -116,9 +117,9 @@ def write_anndata(path: Path | str, parts: Sequence[Path]) -> None:
                 values[first:last, place] = table[column]
     labels = np.concatenate([table["label"] for _, table in tables])
     obs = {_NAME: _observed(names.astype(object)), "label": labels}
-    if "plane" in kinds:
-        planes = [table.get("plane", np.full(n, -1)) for (_, table), n in zip(tables, lengths, strict=True)]
-        obs["plane"] = np.concatenate(planes)
+    for column in (one for one in _PLACE if one in kinds):
+        places = [table.get(column, np.full(n, -1)) for (_, table), n in zip(tables, lengths, strict=True)]
+        obs[column] = np.concatenate(places)
     index = [f"{name}:{label}" for name, label in zip(names.tolist(), labels.tolist(), strict=True)]
     data = anndata.AnnData(
         values,

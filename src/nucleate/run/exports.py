@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXPORTS", "Export", "writing_bytes"]
 
-_FRONT = ("image", "plane")
+_FRONT = ("image", "plane", "time", "z")
 
 _GREYING = 24
 """Bytes for each pixel of a band while colours are turned into grey for measuring."""

@@ -118,8 +118,11 @@ class Result:
     def _table(self, number: int | None, labels: PlaneOf) -> dict[str, NDArray[Any]]:
         table = measure(labels, self._pictures(labels.at), pixel_size_um=self.image.pixel_size_um)
         table["confidence"] = self.confidence[table["label"] - 1].astype(np.float64)
-        plane = {} if number is None else {"plane": np.full(len(table["label"]), number)}
-        return plane | table
+        place = {} if number is None else {"plane": number}
+        if {"T", "Z"} <= set(self.axes):
+            index = dict(zip(self.axes, labels.at, strict=False))
+            place |= {"time": index["T"], "z": index["Z"]}
+        return {column: np.full(len(table["label"]), where) for column, where in place.items()} | table
 
     def _pictures(self, at: tuple[int, ...]) -> dict[str, LazyImage]:
         """Give the picture of every channel in one plane, by the name of the channel."""

@@ -57,7 +57,7 @@ class Segmentation:
     def table(self) -> dict[str, NDArray[Any]]:
         """Measurements by column, one entry a nucleus in the order of the ids (see `nucleate.export.measurements`).
 
-        A stack has the column ``plane`` more, counted from 0.
+        A stack has the column ``plane`` more, counted from 0, one in time and depth ``time`` and ``z`` too.
         """
         return self._result.table
 
