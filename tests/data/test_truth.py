@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from nucleate.data.pictures import open_pictures
 from nucleate.data.rle_table import labels_from_codes
 from nucleate.data.truth import read_labels_source, read_pair
 from nucleate.errors import DataError, UsageError
+from nucleate.export.omezarr_labels import write_omezarr
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -209,3 +210,55 @@ def test_names_of_which_two_go_beyond_one_do_not_meet(tmp_path: Path) -> None:
     pred, true = read_pair(ours, truth)
     assert pred.keys() & true.keys() == {"b"}
     assert open_pictures(write(tmp_path / "p", {"a.ome.tif": b"", "a_img.tif": b""}))("a") is None
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_label_images_of_ome_zarr(tmp_path: Path, version: str) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    from tests.io.zarr_files import write_group, write_image
+
+    labels = np.array([[0, 7, 7], [3, 0, 7]], np.uint16)
+
+    def put(name: str, *listed: str) -> Path:
+        folder = write_image(tmp_path / "out" / name, labels, version=version)
+        for one in listed:
+            write_image(folder / "labels" / one, labels, version=version)
+        write_group(folder / "labels", {"labels": list(listed)}, version=version)
+        return folder
+
+    one = put("a.ome.zarr", "cells", "nuclei")
+    tifffile.imwrite(tmp_path / "truth.tif", labels)
+    for found in (one, one / "labels" / "nuclei"):
+        pred, true = read_pair(found, tmp_path / "truth.tif")
+        assert equal(pred["truth"], true["truth"])
+        assert equal(pred["truth"], [[0, 2, 2], [1, 0, 2]])
+    none = put("b.zarr")
+    assert list(read_labels_source(tmp_path / "out")) == ["a"]
+    with pytest.raises(DataError, match="holds no label images"):
+        read_labels_source(none)
+    put("c.zarr", "cells", "spots")
+    with pytest.raises(DataError, match=r"holds several label images: got labels/cells, labels/spots; name one"):
+        read_labels_source(tmp_path / "out")
+
+
+def test_label_images_of_a_plate_and_alone_in_ome_zarr(tmp_path: Path) -> None:
+    zarr: Any = pytest.importorskip("zarr", reason="zarr is not installed")
+    from tests.io.zarr_files import write_plate
+
+    stack = np.array([[[0, 1, 1]], [[2, 0, 2]]], np.int32)
+    write_omezarr(tmp_path / "x.ome.zarr", stack, axes="TYX")
+    assert equal(read_labels_source(tmp_path / "x.ome.zarr")["x"], stack)
+    fields = dict.fromkeys(("A/1/0", "B/2/0"), np.zeros((2, 1, 3)))
+    plate = write_plate(tmp_path / "p.zarr", fields, version="0.4")
+    zarr.open_group(plate / "B/2/0/labels", mode="a", zarr_format=2).attrs["labels"] = ["own"]
+    write_omezarr(plate / "B/2/0/labels/own", stack[0])
+    found = read_labels_source(plate)
+    assert list(found) == ["p_B_2_0"]
+    assert equal(found["p_B_2_0"], stack[0])
+    array = next((plate / "B/2/0/labels/own").glob("*/.zarray"))
+    array.write_text("{")
+    with pytest.raises(DataError, match="own: damaged OME-Zarr file"):
+        found["p_B_2_0"]
+    (plate / ".zattrs").write_text("[")
+    with pytest.raises(DataError, match=r"cannot read .*p.zarr: .*; write it again"):
+        read_labels_source(plate)

@@ -41,6 +41,7 @@ __all__ = [
     "read_picture",
     "read_size",
     "stored_labels",
+    "whole_numbers",
 ]
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -158,7 +159,7 @@ def decode_label_planes(data: bytes, name: str) -> NDArray[np.int32]:
         planes = _planes(data, name)
     if planes is None:
         return decode_labels(data, name)
-    return number_planes(_whole_numbers(planes, name))
+    return number_planes(whole_numbers(planes, name))
 
 
 def stored_labels(data: bytes, name: str) -> NDArray[Any]:
@@ -176,7 +177,7 @@ def stored_labels(data: bytes, name: str) -> NDArray[Any]:
         If it is no picture, damaged, a stack, or too large, and if ids are negative, not whole, coded as colours, or
         changed by lossy compression.
     """
-    return _whole_numbers(_of_equal_colours(_decode(data, name), name), name)
+    return whole_numbers(_of_equal_colours(_decode(data, name), name), name)
 
 
 def planes_of_array(stored: NDArray[Any], name: str) -> NDArray[Any]:
@@ -234,7 +235,14 @@ def _of_equal_colours(pixels: NDArray[Any], name: str) -> NDArray[Any]:
     return colours[..., 0]
 
 
-def _whole_numbers(pixels: NDArray[Any], name: str) -> NDArray[Any]:
+def whole_numbers(pixels: NDArray[Any], name: str) -> NDArray[Any]:
+    """Check that pixels can be the ids of a label image, and give them as integers.
+
+    Raises
+    ------
+    DataError
+        If they are negative or not whole.
+    """
     if pixels.dtype.kind == "f":
         if not (np.isfinite(pixels).all() and (pixels == np.rint(pixels)).all()):
             raise DataError(f"{name} is no label image: got fractions; write whole numbers, 0 for background")

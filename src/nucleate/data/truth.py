@@ -21,7 +21,9 @@ from nucleate.data.pixels import decode_label_planes, planes_of_array, read_pict
 from nucleate.data.rle_table import labels_from_codes, read_coded
 from nucleate.data.source import FolderSource, Source, open_source
 from nucleate.data.stacks import join_planes, number_planes, planes_of_stacks
+from nucleate.data.zarr_labels import find_zarr_labels
 from nucleate.errors import DataError, UnfitDataError, UsageError
+from nucleate.io.images import is_zarr
 
 if TYPE_CHECKING:
     from nucleate.core.names import FileName
@@ -93,6 +95,8 @@ def _is_lone(given: LabelsAt) -> bool:
     """Tell whether a side is one label image or the outlines of one, not a table or an archive, which name theirs."""
     if not isinstance(given, str | Path):
         return isinstance(given, np.ndarray)
+    if is_zarr(Path(given)):
+        return True
     return not _is_table(given) and Path(given).is_file() and isinstance(open_source(given), FolderSource)
 
 
@@ -118,7 +122,8 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None) ->
     Parameters
     ----------
     path : path-like
-        A folder or zip of label images, or one alone (``<id>.tif``, ``<id>.labels.tif``, ``.png``), one in Kaggle's
+        A folder or zip of label images, or one alone (``<id>.tif``, ``<id>.labels.tif``, ``.png``, and of folders
+        ``<id>.ome.zarr`` with its labels), one in Kaggle's
         layout with masks, one with ``labels/``, one with outlines (`nucleate.data.outlined`), or a CSV with columns
         ImageId, EncodedPixels and, if possible, Height and Width. A row with empty EncodedPixels is an image without
         nuclei; an image with ``Ignored`` in a column Usage is left out.
@@ -171,6 +176,8 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
         return _at_hand(path)
     if _is_table(path):
         return _in_table(Path(path))
+    if is_zarr(Path(path)) and (stored := find_zarr_labels(path)):
+        return _sized(stored)
     source = open_source(path)
     if entries := kaggle.find_entries(source):
         annotated = [entry for entry in entries if entry.masks is not None]
@@ -182,10 +189,12 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
         note = first_logged(source)
         return {one.image_id: _outlined(source, one, predicted=predicted, note=note) for one in outlines}
     names = folders.find_labels(source, named, like=like)
+    if not names and (stored := find_zarr_labels(path)):
+        return _sized(stored)
     if not names:
         raise UnfitDataError(
-            f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files, or "
-            "outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
+            f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files, "
+            "OME-Zarr with labels, or outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
         )
     return _sized({one: partial(_decoded, source, names[one]) for one in sorted(names)})
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from nucleate.core.lazy import LazyImage
 
-__all__ = ["open_lazy", "pictures"]
+__all__ = ["label_images", "open_lazy", "pictures"]
 
 _MOST_JSON_BYTES = 1 << 26
 _LARGE_CHUNK_BYTES = 1 << 28
@@ -87,6 +87,20 @@ def pictures(folder: Path) -> list[str]:
         numbers = sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal() and p.is_dir())
         return [_inside(folder, name) for name in (listed or map(str, numbers))]
     return []
+
+
+def label_images(image: Path) -> list[str]:
+    """List the label images of an image: their paths in it; the empty one for a folder that is one itself.
+
+    Raises
+    ------
+    InputError
+        If metadata are damaged.
+    """
+    if "image-label" in _attributes(image) or image.parent.name == "labels":
+        return [""]
+    listed = _attributes(image / "labels").get("labels", []) if (image / "labels").is_dir() else []
+    return [f"labels/{_inside(image, name)}" for name in listed]
 
 
 def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
