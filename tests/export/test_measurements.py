@@ -205,3 +205,19 @@ def test_bands_measure_what_the_whole_does(pixels: int, monkeypatch: pytest.Monk
         np.testing.assert_array_equal(bands[column], values, err_msg=column)
     empty = measure(np.zeros((90, 90), np.int32), {"": np.zeros((90, 90))})
     assert len(empty["label"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "low", "high"), [((0.5, 0.5), 0.98, 1.05), ((0.25, 0.5), 1.0, 1.1), ((0.5, 0.25), 1.0, 1.1)]
+)
+def test_perimeters_in_micrometres_are_of_pixels_that_need_not_be_square(
+    size: tuple[float, float], low: float, high: float
+) -> None:
+    rows, cols = (np.arange(-12, 12, step) for step in size)
+    for angle in np.linspace(0, np.pi, 8):
+        along = np.cos(angle) * cols + np.sin(angle) * rows[:, None]
+        beside = np.cos(angle) * rows[:, None] - np.sin(angle) * cols
+        ellipse = ((along / 9) ** 2 + (beside / 5) ** 2 <= 1).astype(np.int32)
+        (found,) = measure(ellipse, {}, pixel_size_um=size)["perimeter_um"]
+        length = np.pi * (3 * 14 - np.sqrt((3 * 9 + 5) * (9 + 3 * 5)))  # Ramanujan
+        assert low < found / length < high

@@ -35,10 +35,9 @@ __all__ = ["measure", "write_measurements"]
 _ROWS_AT_ONCE = 1 << 14
 
 _COORDINATES = ("centroid_row", "centroid_col", "centroid_row_um", "centroid_col_um")
-_PERIMETER_WEIGHTS = np.zeros(50)
-_PERIMETER_WEIGHTS[[5, 7, 15, 17, 25, 27]] = 1
-_PERIMETER_WEIGHTS[[21, 33]] = math.sqrt(2)
-_PERIMETER_WEIGHTS[[13, 23]] = (1 + math.sqrt(2)) / 2
+_STRAIGHT, _SLANTED = np.zeros((2, 50))  # steps of the outline at a border pixel, by its neighbours
+_STRAIGHT[[5, 7, 15, 17, 25, 27]] = _SLANTED[[21, 33]] = 1
+_STRAIGHT[[13, 23]] = _SLANTED[[13, 23]] = 0.5
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,7 @@ def measure(
         Pictures to take intensities from, by channel name; the name ``""`` gives columns without a suffix. Of colours
         the grey is taken (`nucleate.core.normalize.to_grey`). Pixels that are not finite are left out.
     pixel_size_um : (float, float), optional
-        Height and width of a pixel. The columns in micrometres are NaN when None; for pixels that are not square
-        ``perimeter_um`` takes the geometric mean of both.
+        Height and width of a pixel. The columns in micrometres are NaN when None.
     confidence : (n,) ndarray, optional
         One value a nucleus, in the order of the ids; NaN when None.
 
@@ -127,7 +125,7 @@ def _measure_pixels(
     """
     runs = _runs_of(labels, top)
     table: dict[str, NDArray[Any]] = {"label": runs.ids}
-    perimeters, table["neighbors_touching"] = _borders(labels, runs.ids)
+    perimeters, table["neighbors_touching"] = _borders(labels, runs.ids, size=size)
     table |= _shape_columns(runs, perimeters, size=size, shape_HW=(height, labels.shape[1]))
     centres = np.stack([table["centroid_row"], table["centroid_col"]], axis=1)
     inside = labels != 0
@@ -159,9 +157,9 @@ def _runs_of(labels: NDArray[Any], top: int) -> _Runs:
 
 
 def _shape_columns(
-    runs: _Runs, perimeter: NDArray[np.float64], *, size: tuple[float, float], shape_HW: tuple[int, int]
+    runs: _Runs, perimeters: NDArray[np.float64], *, size: tuple[float, float], shape_HW: tuple[int, int]
 ) -> dict[str, NDArray[Any]]:
-    n = len(runs.ids)
+    n, (perimeter, perimeter_um) = len(runs.ids), perimeters
     top, left = np.full((2, n), np.iinfo(np.int64).max)
     bottom, right = np.full((2, n), -1)
     np.minimum.at(top, runs.owner, runs.row)
@@ -195,7 +193,7 @@ def _shape_columns(
         "bbox_col_max": right + 1,
         "touches_border": edge.astype(np.int64),
         "perimeter_px": perimeter,
-        "perimeter_um": perimeter * math.sqrt(size[0] * size[1]),
+        "perimeter_um": perimeter_um,
         "equivalent_diameter_px": np.sqrt(4 * area / np.pi),
         "equivalent_diameter_um": np.sqrt(4 * area * (size[0] * size[1]) / np.pi),
         **_axis_columns(rows_var, cols_var, shared=shared),
@@ -222,8 +220,10 @@ def _axis_columns(
     }
 
 
-def _borders(labels: NDArray[Any], ids: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Give the perimeter of each nucleus, and how many others it touches."""
+def _borders(
+    labels: NDArray[Any], ids: NDArray[np.int64], *, size: tuple[float, float]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Give the perimeter of each nucleus, in pixels and in micrometres, and how many others it touches."""
     # Each border pixel counts by which of its neighbours are border pixels of the same nucleus:
     # Benkrid and Crookes, Design and FPGA implementation of a perimeter estimator (2000).
     width = labels.shape[1] + 2
@@ -235,13 +235,18 @@ def _borders(labels: NDArray[Any], ids: NDArray[np.int64]) -> tuple[NDArray[np.f
     place, own = inner[~same], own[~same]
     border = np.zeros_like(padded)
     border[place] = own
-    code = np.ones(len(place), np.int64)
-    for step in (-1, 1, -width, width):
-        code += 2 * (border[place + step] == own)
+    across, down = (1 * (border[place - step] == own) + (border[place + step] == own) for step in (1, width))
+    code = 1 + 2 * (across + down)
     for step in (-width - 1, -width + 1, width - 1, width + 1):
         code += 10 * (border[place + step] == own)
-    perimeters = np.bincount(np.searchsorted(ids, own), _PERIMETER_WEIGHTS[code], len(ids)).astype(np.float64)
-    return perimeters, touching(padded, place, width=width, ids=ids)
+    # A straight step goes the way in which the neighbours by an edge lie; at a corner half of it goes the other.
+    sideways = np.divide(across, across + down, out=np.zeros(len(place)), where=across + down > 0)
+    owner, perimeters = np.searchsorted(ids, own), []
+    for height, breadth in ((1.0, 1.0), size):
+        straight = height + (breadth - height) * sideways
+        steps = _STRAIGHT[code] * straight + _SLANTED[code] * math.hypot(height, breadth)
+        perimeters.append(np.bincount(owner, steps, len(ids)))
+    return np.array(perimeters, np.float64), touching(padded, place, width=width, ids=ids)
 
 
 def _intensity_columns(
