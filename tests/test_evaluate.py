@@ -10,7 +10,9 @@ import pytest
 import tifffile
 
 import nucleate
+from nucleate.core.image import Image
 from nucleate.errors import DataError, UsageError
+from nucleate.run.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +47,21 @@ def test_what_is_at_hand_is_paired_as_files_are(tmp_path: Path) -> None:
     for wrong in ([LABELS], b"seen.tif"):
         with pytest.raises(UsageError, match="no label images: got"):
             nucleate.evaluate(wrong, LABELS)  # type: ignore[arg-type]
+
+
+def test_what_has_labels_and_what_becomes_an_array_is_scored() -> None:
+    class Later:  # as Dask's arrays
+        def __array__(self, dtype: object = None, copy: object = None) -> NDArray[np.int32]:
+            return labels
+
+    labels = np.array([[0, 1, 1], [2, 0, 1]], np.int32)
+    found = Segmentation(labels, np.ones(2, np.float32), Image(np.zeros((2, 3))))
+    later: Any = Later()
+    for given in (found, later, {"a": found}, {"a": later}):
+        truth = {"a": labels} if isinstance(given, dict) else labels
+        scores = nucleate.evaluate(given, truth, resamples=0)
+        assert (scores.kaggle, scores.nuclei_pred) == (1.0, 2)
+        assert nucleate.evaluate(truth, given, resamples=0).kaggle == 1.0
 
 
 def test_tables_and_outlines_take_the_sizes_of_what_is_at_hand(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def evaluate(
 
     Parameters
     ----------
-    pred, truth : path, (H, W) int ndarray, or mapping of id to (H, W) int ndarray
+    pred, truth : path, (H, W) int ndarray or Segmentation, or mapping of id to such
         Folders or zips of label images, Kaggle folders or zips with masks, Kaggle RLE CSVs; or label images at hand,
         0 background. Images are paired by name; a lone array or file with the other such, whatever they are called.
         Of a stack, (..., H, W), each plane is compared with the same plane of the other side.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TypeAlias
 
+from nucleate.core.text import one_line
 from nucleate.errors import InputError, UsageError
 
 __all__ = ["AnyPath", "as_path", "check_number", "is_number"]
@@ -16,6 +18,7 @@ AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 """What Python takes for the name of a file."""
 
 _LONGEST_PATH = 4096
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def as_path(given: AnyPath) -> Path:
@@ -26,7 +29,7 @@ def as_path(given: AnyPath) -> Path:
     UsageError
         If it is none, or empty: that would be the folder one is in.
     InputError
-        If it is the content of a file.
+        If it is the content of a file, or an address.
 
     Examples
     --------
@@ -39,7 +42,10 @@ def as_path(given: AnyPath) -> Path:
         raise UsageError(f"no path: got {type(given).__name__}; give the name of a file or folder")
     if given in ("", b""):
         raise UsageError("no path: got an empty text; name a file, or . for this folder")
-    return Path(os.fsdecode(given))
+    name = os.fsdecode(given)
+    if _ADDRESS.match(name):
+        raise InputError(f"{one_line(name)}: an address; remote stores are not read: copy it here and name the copy")
+    return Path(name)
 
 
 def check_number(

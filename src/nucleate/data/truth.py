@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,19 @@ if TYPE_CHECKING:
 
 __all__ = ["LabelMap", "LabelsAt", "read_labels_source", "read_pair"]
 
-LabelsAt: TypeAlias = Path | str | NDArray[Any] | Mapping[str, NDArray[Any]]
+
+class _HasLabels(Protocol):
+    """What has a label image, as a `Segmentation` has."""
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """Label image or stack."""
+
+
+_AtHand: TypeAlias = NDArray[Any] | _HasLabels
+LabelsAt: TypeAlias = Path | str | _AtHand | Mapping[str, _AtHand]
 """Where label images are: at a path (see `read_labels_source`), or at hand, one or several by id: int, (H, W) or, of a
-stack, (..., H, W)."""
+stack, (..., H, W). What NumPy makes an array of, as Dask's, is one."""
 
 _Painter: TypeAlias = Callable[[tuple[int, int] | None], NDArray[Any]]
 
@@ -94,7 +104,7 @@ def read_pair(pred: LabelsAt, truth: LabelsAt, *, images: Path | str | None = No
 def _is_lone(given: LabelsAt) -> bool:
     """Tell whether a side is one label image or the outlines of one, not a table or an archive, which name theirs."""
     if not isinstance(given, str | Path):
-        return isinstance(given, np.ndarray)
+        return not isinstance(given, Mapping)
     if is_zarr(Path(given)):
         return True
     return not _is_table(given) and Path(given).is_file() and isinstance(open_source(given), FolderSource)
@@ -215,17 +225,23 @@ def _painted(planes: Sequence[_Found], shape: tuple[int, int] | None) -> NDArray
     return join_planes([one.paint(shape) for one in planes])
 
 
-def _at_hand(given: NDArray[Any] | Mapping[str, NDArray[Any]]) -> dict[str, _Found]:
-    named = {"image": given} if isinstance(given, np.ndarray) else given
-    if not isinstance(named, Mapping):
+def _at_hand(given: _AtHand | Mapping[str, _AtHand]) -> dict[str, _Found]:
+    named = given if isinstance(given, Mapping) else {"image": _as_array(given)}
+    if named is not given and not isinstance(named["image"], np.ndarray):
         raise UsageError(
             f"no label images: got {type(given).__name__}; give a path, an array, or a mapping of ids to them"
         )
     return _sized({one: partial(_held, named, one) for one in named})
 
 
-def _held(named: Mapping[str, NDArray[Any]], image_id: str) -> NDArray[Any]:
-    labels = named[image_id]
+def _as_array(given: _AtHand) -> NDArray[Any]:
+    """Take the labels of what has some; what is none is told where it is used."""
+    found: Any = getattr(given, "labels", given)
+    return np.asarray(found) if hasattr(found, "__array__") else found
+
+
+def _held(named: Mapping[str, _AtHand], image_id: str) -> NDArray[Any]:
+    labels = _as_array(named[image_id])
     if not isinstance(labels, np.ndarray) or labels.ndim < 3 or labels.dtype.kind not in "bui":
         return labels  # what is no label image is told when it is compared
     planes = planes_of_array(labels, "the array")
