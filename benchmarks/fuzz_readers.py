@@ -41,7 +41,7 @@ def read(path: Path) -> str:
     for whole in (True, False):
         try:
             if whole:
-                read_image(path, max_bytes=ALLOWED_PICTURE)
+                read_image(path, max_bytes=ALLOWED_PICTURE, first=True)
                 continue
             with open_image(path, max_bytes=ALLOWED_PICTURE) as image:
                 one = image.channel()

@@ -136,4 +136,4 @@ def test_more_planes_than_bytes_are_refused(tmp_path: Path, shared_data: Path) -
     damaged = tmp_path / "a.czi"
     damaged.write_bytes(content)
     with pytest.raises(InputError, match="planes are said to be there"):
-        read_image(damaged)
+        read_image(damaged, first=True)

@@ -150,7 +150,7 @@ def test_a_plane_is_read_in_parts_and_written_where_wanted(picture: NDArray[Any]
     for much in (0, 10**12):
         with pytest.raises(OutputError, match="room for numbers to 127: got"):
             found.segment_into(picture, np.zeros(picture.shape, np.int8), max_bytes=much)
-        with pytest.raises(UsageError, match="go into an array of that shape"):
+        with pytest.raises(UsageError, match="no place for the labels"):
             found.segment_into(picture, np.zeros((1103, 1000), np.int32), max_bytes=much)
     # Once over all of it for the scaling; then no more than a tile.
     plane.most = 0

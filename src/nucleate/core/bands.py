@@ -143,8 +143,8 @@ class ClearedLabels:
         """
         shape, dtype = getattr(store, "shape", ()), np.dtype(getattr(store, "dtype", np.int32))
         if tuple(shape) != tuple(shape_HW) or dtype.kind not in "iu":
-            got = f"got {type(store).__name__} {tuple(shape)}, {dtype}"
-            raise UsageError(f"labels of a plane {tuple(shape_HW)} go into an array of that shape, int32; {got}")
+            got, wanted = f"{type(store).__name__} {tuple(shape)}, {dtype}", tuple(shape_HW)
+            raise UsageError(f"no place for the labels of a plane: got {got}; give an array {wanted} of int32")
         for rows in bands_of(shape_HW):
             part = rows, slice(0, shape_HW[1])
             if np.any(old := np.asarray(store[part])):
