@@ -92,7 +92,7 @@ def test_scenes_are_pictures(tmp_path: Path) -> None:
         assert source.pictures == ("scene 0", "scene 1")
     for number, pixels in enumerate(scenes):
         np.testing.assert_array_equal(read_image(path, picture=number).pixels, pixels)
-    np.testing.assert_array_equal(read_image(path, first=True).pixels, scenes[0])
+    np.testing.assert_array_equal(read_image(path).pixels, scenes[0])
     with pytest.raises(InputError, match=r"no picture 2: it holds 2"):
         read_image(path, picture=2)
 
@@ -136,4 +136,4 @@ def test_more_planes_than_bytes_are_refused(tmp_path: Path, shared_data: Path) -
     damaged = tmp_path / "a.czi"
     damaged.write_bytes(content)
     with pytest.raises(InputError, match="planes are said to be there"):
-        read_image(damaged, first=True)
+        read_image(damaged)

@@ -79,11 +79,10 @@ def test_series_are_pictures(tmp_path: Path, dyes: tuple[str, ...], names: tuple
     path = write_lif(tmp_path / "a.lif", [Series("overview", first), Series("cells", second, "CYX", dyes=dyes)])
     with open_image(path) as source:
         assert source.pictures == ("overview", "cells")
-    for one in (read_image(path, picture=0), read_image(path, first=True), read_image(f"{path}#0")):
+    for one in (read_image(path, picture=0), read_image(path), read_image(f"{path}#0")):
         np.testing.assert_array_equal(one.pixels, first)
-    for read in (read_image, as_image):
-        with pytest.raises(InputError, match=r"a.lif: holds 2 pictures; name one: picture=0 to 1, or a.lif#0$"):
-            read(path)
+    with pytest.raises(InputError, match=r"a.lif: holds 2 pictures; name one as a.lif#0 to a.lif#1, or read it with"):
+        as_image(path)
     image = as_image(f"{path}#1")
     assert image.name == read_image(path, picture=1).name == "a.lif#cells"
     assert image.channel_names == names

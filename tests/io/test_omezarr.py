@@ -10,6 +10,7 @@ import pytest
 from tests.io.reading import numbers
 
 from nucleate.errors import InputError, MissingExtraError, TooLargeError
+from nucleate.io.given import as_image
 from nucleate.io.images import open_image, read_image
 
 zarr = pytest.importorskip("zarr", reason="zarr is not installed (extra formats)")
@@ -136,8 +137,8 @@ def test_plates(tmp_path: Path, version: str) -> None:
     np.testing.assert_array_equal(read_image(path / "A/1", picture=1).pixels, fields["A/1/1"])
     with pytest.raises(InputError, match=r"p.zarr: no picture 3: it holds 3; give 0 to 2"):
         read_image(path, picture=3)
-    with pytest.raises(InputError, match=r"p.zarr: holds 3 pictures; name one: "):
-        read_image(path)
+    with pytest.raises(InputError, match=r"p.zarr: holds 3 pictures; name one as p.zarr#0 to p.zarr#2"):
+        as_image(path)
 
 
 def test_series_as_bioformats_writes_them(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_series_saved_from_python_have_names_of_their_own(tmp_path: Path) -> Non
     assert {one["file_name"] for one in listed} == {"two.ome.tif"}
     assert sorted(one["name"] for one in listed) == sorted(names)
     assert _names(expand([str(path)]))[:2] == names[:2]
-    assert read_image(path, first=True).name == "two.ome.tif"
+    assert read_image(path).name == "two.ome.tif"
 
 
 @pytest.mark.parametrize("series", [["A", "A", "A-2", "a"], ["x" * 260, "b"]])

@@ -9,12 +9,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleate.core.checks import AnyPath
+from nucleate.core.checks import AnyPath, as_path
 from nucleate.core.image import Image
 from nucleate.core.lazy import LazyImage
 from nucleate.errors import InputError
-from nucleate.io.faults import check_size
-from nucleate.io.images import read_image
+from nucleate.io.faults import check_size, fault
+from nucleate.io.images import pictures_of, read_image
 
 __all__ = ["Given", "as_image"]
 
@@ -30,7 +30,7 @@ def as_image(given: Given) -> Image:
     Raises
     ------
     InputError
-        If it cannot be read or is none.
+        If it cannot be read or is none, and if it is a file of several pictures of which none is named.
 
     Examples
     --------
@@ -40,6 +40,7 @@ def as_image(given: Given) -> Image:
     if isinstance(given, Image):
         return given
     if isinstance(given, str | bytes | os.PathLike):
+        _check_single(as_path(given))
         return read_image(given)
     if isinstance(given, LazyImage):
         check_size(Path(given.name), given.shape, itemsize=given.dtype.itemsize, max_bytes=None)
@@ -56,6 +57,12 @@ def as_image(given: Given) -> Image:
         f"{kind} of shape {pixels.shape} can mean many things; "
         "give (H, W), (H, W, 3), or nucleate.core.image.Image with its axes named"
     )
+
+
+def _check_single(path: Path) -> None:
+    if path.exists() and (count := len(pictures_of(path))) > 1:
+        cure = f"name one as {path.name}#0 to {path.name}#{count - 1}, or read it with read_image(path, picture=0)"
+        raise fault(path, f"holds {count} pictures", cure=cure)
 
 
 def _pixels(given: Any) -> NDArray[Any]:  # noqa: ANN401 - checked here

@@ -112,9 +112,7 @@ IMAGE_SUFFIXES = frozenset(suffix for known in FORMATS for suffix in known.suffi
 _ZARR_MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 
 
-def read_image(
-    path: AnyPath, *, max_bytes: int | None = None, picture: int | None = None, first: bool = False
-) -> Image:
+def read_image(path: AnyPath, *, max_bytes: int | None = None, picture: int | None = None) -> Image:
     """Read a file of any format in `FORMATS` whole, whatever its name ends in.
 
     Grey pictures give axes ``YX`` and colour pictures ``YXS``; alpha is dropped. Frames of animations and pages without
@@ -130,9 +128,7 @@ def read_image(
         machine when None.
     picture : int, optional
         Which one, from 0, where a file holds several (scenes of a CZI, series of a LIF or an OME-TIFF, fields of a
-        plate; see `LazyImage.pictures`).
-    first : bool
-        Whether to take the first of several, of a TIFF the largest, where none is named.
+        plate; see `LazyImage.pictures`); when None the first, of a TIFF the largest.
 
     Returns
     -------
@@ -143,8 +139,7 @@ def read_image(
     Raises
     ------
     InputError
-        If it is missing, not a file, not readable, not of a known format, damaged or cut short, has no such picture,
-        or has several and none is named.
+        If it is missing, not a file, not readable, not of a known format, damaged or cut short, or has no such picture.
     TooLargeError
         If it needs more than `max_bytes`.
     UsageError
@@ -162,8 +157,6 @@ def read_image(
     path, picture = _split_number(path, picture)
     _check_numbers(max_bytes, picture)
     known = format_of(path)
-    if picture is None and not first and (count := len(pictures_of(path))) > 1:
-        raise fault(path, f"holds {count} pictures", cure=f"name one: picture=0 to {count - 1}, or {path.name}#0")
     if not known.whole or (picture is not None and known.windows):
         with open_image(path, picture=picture) as source:
             check_size(path, source.shape, itemsize=source.dtype.itemsize, max_bytes=max_bytes)
@@ -189,7 +182,7 @@ def open_image(
     max_bytes : int, optional
         As for `read_image`, where the file is decoded as a whole.
     picture : int, optional
-        As for `read_image`; when None the first of several, of a TIFF the largest.
+        As for `read_image`.
     level : int
         Of a pyramid, which of `LazyImage.levels`: 0 is the full size.
     alone : bool

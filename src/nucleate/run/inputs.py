@@ -160,7 +160,7 @@ class Source:
             If it is damaged.
         """
         with local_file(self, scratch, max_bytes=max_bytes) as path, self._named(path):
-            image = read_image(path, max_bytes=max_bytes, picture=self.picture, first=True)
+            image = read_image(path, max_bytes=max_bytes, picture=self.picture)
         return replace(image, name=self.shown)
 
     @contextlib.contextmanager

@@ -251,7 +251,7 @@ def _opened(file: PlateFile, *, max_bytes: int | None = None) -> LazyImage:
 
 def _read(file: PlateFile, *, max_bytes: int | None) -> Image:
     if not file.alone:
-        return read_image(_own_path(file), max_bytes=max_bytes, picture=file.picture, first=True)
+        return read_image(_own_path(file), max_bytes=max_bytes, picture=file.picture)
     with _opened(file, max_bytes=max_bytes) as opened:
         check_size(file.path, opened.shape, itemsize=opened.dtype.itemsize, max_bytes=max_bytes)
         return opened.load()
