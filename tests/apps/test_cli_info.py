@@ -74,6 +74,21 @@ def test_json_of_a_folder_with_a_bad_file(folder: Path, capsys: pytest.CaptureFi
     assert shown.err.count("\n") == 1
 
 
+def test_a_damaged_field_of_a_plate_is_told_and_the_others_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed (extra formats)")
+    from tests.io.zarr_files import write_plate
+
+    plate = write_plate(tmp_path / "p.zarr", {f"A/{column}/0": np.zeros((2, 9, 8), np.uint8) for column in (1, 2)})
+    (plate / "A/1/zarr.json").write_text("{")
+    assert call("info", str(plate)) == 1
+    shown = capsys.readouterr()
+    assert "  picture 1: A/2/0" in shown.out.splitlines()
+    assert shown.err.startswith(f"nucleate: {plate}, A/1: damaged OME-Zarr file")
+    assert shown.err.count("\n") == 1
+
+
 def test_nothing_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("info", str(tmp_path / "no.tif")) == 2
     assert "no such file or folder" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from tests.io.reading import numbers
 
 from nucleate.errors import InputError, MissingExtraError, TooLargeError
 from nucleate.io.given import as_image
-from nucleate.io.images import open_image, read_image
+from nucleate.io.images import open_image, pictures_of, read_image
 
 zarr = pytest.importorskip("zarr", reason="zarr is not installed (extra formats)")
 from tests.io.zarr_files import write_group, write_image, write_plate  # noqa: E402 - needs zarr
@@ -139,6 +139,23 @@ def test_plates(tmp_path: Path, version: str) -> None:
         read_image(path, picture=3)
     with pytest.raises(InputError, match=r"p.zarr: holds 3 pictures; name one as p.zarr#0 to p.zarr#2"):
         as_image(path)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("text", [None, "{}", "{", "[]", '{"well": {}}'])
+def test_a_well_that_is_damaged_costs_no_other(tmp_path: Path, version: str, text: str | None) -> None:
+    fields = {path: numbers(2, 9, 8) for path in ("A/1/0", "A/2/0", "B/1/0")}
+    path = write_plate(tmp_path / "p.zarr", fields, version=version)
+    metadata = path / "A/2" / (".zattrs" if version == "0.4" else "zarr.json")
+    metadata.unlink()
+    if text is not None:
+        metadata.write_text(text)
+    assert pictures_of(path) == ["A/1/0", "A/2", "B/1/0"]
+    np.testing.assert_array_equal(read_image(path, picture=2).pixels, numbers(2, 9, 8))
+    with pytest.raises(InputError, match=r"p\.zarr"):
+        read_image(path, picture=1)
+    with pytest.raises(InputError, match=r"A.2.*: "):
+        read_image(path / "A/2")
 
 
 def test_series_as_bioformats_writes_them(tmp_path: Path) -> None:

@@ -70,3 +70,14 @@ def test_pictures_that_are_left_out_are_said(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "A02_2.ome.tif", np.zeros((4, 5), np.uint8))
     (problem,) = read_plate(tmp_path, pattern="{well}_{channel}").problems
     assert problem.startswith("A02_1.ome.tif: holds 3 pictures, but another file of A02 holds 1: one is taken")
+
+
+def test_a_damaged_well_of_an_ome_zarr_plate_is_left_out_and_named(tmp_path: Path) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed (extra formats)")
+    from tests.io.zarr_files import write_plate
+
+    folder = write_plate(tmp_path / "p.zarr", {f"{well}/0": np.zeros((2, 4, 5), np.uint8) for well in ("A/1", "B/3")})
+    (folder / "A/1/zarr.json").unlink()
+    plate = read_plate(folder)
+    assert [field.name for field in plate.fields] == ["B03_f00"]
+    assert plate.problems == ("p.zarr/A/1: metadata of a well are damaged or lacking; copy it again",)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucleate.core.image import DNA_NAMES, find_channel
-from nucleate.io.images import format_of, open_image
+from nucleate.errors import InputError
+from nucleate.io.images import format_of, open_image, pictures_of
 
 if TYPE_CHECKING:
     from nucleate.core.lazy import LazyImage
@@ -31,7 +32,8 @@ def describe(path: Path | str) -> dict[str, Any]:
         ``path``, ``format``, ``bytes``, and ``pictures``: of each ``name``, ``axes``, ``shape``, ``dtype``,
         ``channels``, ``nuclear_channel`` (index of the channel whose name marks a nuclear stain, or None),
         ``pixel_size_um`` (height and width, or None), ``z_step_um`` (distance of planes in depth, or None) and
-        ``levels`` (rows and columns of each level of a pyramid). All of it can be written as JSON.
+        ``levels`` (rows and columns of each level of a pyramid); of one of several that cannot be opened ``name`` and
+        ``error``. All of it can be written as JSON.
 
     Raises
     ------
@@ -39,16 +41,23 @@ def describe(path: Path | str) -> dict[str, Any]:
         As `nucleate.io.images.open_image`.
     """
     path = Path(path)
-    with open_image(path) as image:
-        names = image.pictures
-        pictures = [] if names else [_picture(image, "")]
-    for number, name in enumerate(names):
-        if number < _MOST_PICTURES:
-            with open_image(path, picture=number) as image:
-                pictures.append(_picture(image, name))
-        else:
-            pictures.append({"name": name})
+    names = pictures_of(path)
+    if len(names) > 1:
+        pictures = [_one_of(path, number, name=name) for number, name in enumerate(names)]
+    else:
+        with open_image(path) as image:
+            pictures = [_picture(image, "")]
     return {"path": str(path), "format": format_of(path).name, "bytes": _bytes(path), "pictures": pictures}
+
+
+def _one_of(path: Path, number: int, *, name: str) -> dict[str, Any]:
+    if number >= _MOST_PICTURES:
+        return {"name": name}
+    try:
+        with open_image(path, picture=number) as image:
+            return _picture(image, name)
+    except InputError as error:
+        return {"name": name, "error": str(error)}
 
 
 def _picture(image: LazyImage, name: str) -> dict[str, Any]:

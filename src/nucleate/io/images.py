@@ -292,7 +292,7 @@ def format_of(path: Path) -> Format:
         if stat.S_ISDIR(mode):
             if is_zarr(path):
                 return _named("OME-Zarr")
-            raise fault(path, "a folder, not a file", cure="give a file in it")
+            raise fault(path, "a folder, not a file, with no metadata of Zarr", cure="give a file in it")
         if not stat.S_ISREG(mode):  # reading from a pipe would wait for ever
             raise fault(path, "not a regular file", cure="give an image file")
         with path.open("rb") as stream:

@@ -16,6 +16,7 @@ import numpy as np
 
 from nucleate.core.extras import library
 from nucleate.core.image import COLOURS, Look
+from nucleate.errors import InputError
 from nucleate.io.faults import check_size, fault
 from nucleate.io.units import micrometres, sane_place, sane_size, sane_step, seconds
 from nucleate.io.windows import at_level, choose_level, choose_picture, windowed
@@ -67,7 +68,8 @@ def pictures(folder: Path) -> list[str]:
     Returns
     -------
     list of str
-        Of a plate ``ROW/COLUMN/FIELD``, in the order of its wells; empty when there is nothing known in it.
+        Of a plate ``ROW/COLUMN/FIELD``, in the order of its wells; a well whose metadata are damaged or lacking stands
+        there as ``ROW/COLUMN``, and fails when it is opened. Empty when there is nothing known in it.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def pictures(folder: Path) -> list[str]:
         return [""]
     if "plate" in metadata:
         wells = [_inside(folder, well["path"]) for well in metadata["plate"]["wells"]]
-        return [f"{well}/{field}" for well in wells for field in _fields(folder / well)]
+        return [picture for well in wells for picture in _of_well(folder, well)]
     if "well" in metadata:
         return _fields(folder)
     if "bioformats2raw.layout" in metadata:
@@ -143,6 +145,8 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
 
 def _open_image(folder: Path, *, level: int) -> LazyImage:
     metadata = _attributes(folder)
+    if "multiscales" not in metadata:
+        raise fault(folder, "no metadata of an image (multiscales) in it", cure="copy it again")
     multiscale = metadata["multiscales"][0]
     arrays = [_array(folder / _inside(folder, one["path"])) for one in multiscale["datasets"]]
     chosen, axes = arrays[choose_level(folder, len(arrays), wanted=level)], _axes(multiscale)
@@ -176,6 +180,13 @@ def _open_image(folder: Path, *, level: int) -> LazyImage:
     looks = looks if len(looks) == (image.shape[image.axes.index("C")] if "C" in image.axes else 1) else ()
     sized = replace(sized, t_step_s=sane_step(size.get("T")), channel_looks=looks)
     return replace(at_level(sized, levels, level=level), origin_um=origin)
+
+
+def _of_well(plate: Path, well: str) -> list[str]:
+    try:
+        return [f"{well}/{field}" for field in _fields(plate / well)]
+    except (InputError, OSError, KeyError, TypeError, ValueError):
+        return [well]
 
 
 def _fields(well: Path) -> list[str]:

@@ -366,7 +366,9 @@ def _read_zarr(folder: Path) -> Plate:
     for name in pictures(folder):
         parts = name.split("/")
         if len(parts) < 3:
-            problems.append(f"{folder.name}/{name}: a single picture, no field of a well; use: nucleate segment")
+            what = "metadata of a well are damaged or lacking; copy it again"
+            alone = "a single picture, no field of a well; use: nucleate segment"
+            problems.append(f"{folder.name}/{name}: {what if len(parts) == 2 else alone}")
             continue
         try:
             well = well_name(parts[0] + parts[1])

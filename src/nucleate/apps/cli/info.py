@@ -50,6 +50,11 @@ def info(
                 say(f"nucleate: {line if source.shown in line else f'{source.shown}: {line}'}")
                 failed += 1
                 continue
+            for picture in found[-1]["pictures"]:
+                if line := picture.get("error", ""):
+                    name, reason = picture["name"], line.removeprefix(f"{source.shown}: ")
+                    say(f"nucleate: {line if name in line else f'{source.shown}, {name}: {reason}'}")
+                    failed += 1
             if not as_json:
                 typer.echo("\n".join(_lines(found[-1])))
     if as_json:
