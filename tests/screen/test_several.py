@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from tests.io import ome_sets
 
+from nucleate.errors import UsageError
 from nucleate.screen.layout import read_plate
 from nucleate.screen.sources import field_sources
 
@@ -81,3 +82,24 @@ def test_a_damaged_well_of_an_ome_zarr_plate_is_left_out_and_named(tmp_path: Pat
     plate = read_plate(folder)
     assert [field.name for field in plate.fields] == ["B03_f00"]
     assert plate.problems == ("p.zarr/A/1: metadata of a well are damaged or lacking; copy it again",)
+
+
+def test_one_acquisition_of_an_ome_zarr_plate_is_taken(tmp_path: Path) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed (extra formats)")
+    from tests.io.zarr_files import write_group, write_plate
+
+    names = [f"{well}/{field}" for well in ("A/1", "A/2") for field in ("0", "1", "2", "3")]
+    folder = write_plate(tmp_path / "p.zarr", {name: np.zeros((2, 4, 5), np.uint8) for name in names})
+    with pytest.raises(UsageError, match="no acquisition 1; it holds 0"):
+        read_plate(folder, acquisition=1)
+    images = [{"path": str(field), "acquisition": 1 + field // 2} for field in range(4)]
+    for well in ("A/1", "A/2"):
+        write_group(folder / well, {"well": {"images": images}})
+    with pytest.raises(UsageError, match=r"holds the acquisitions 1, 2; choose one with --acquisition"):
+        read_plate(folder)
+    plate = read_plate(folder, acquisition=2)
+    assert [field.name for field in plate.fields] == ["A01_f02", "A01_f03", "A02_f02", "A02_f03"]
+    assert plate.acquisition == 2
+    _write(tmp_path / "A01.ome.tif", 1)
+    with pytest.raises(UsageError, match="holds no acquisitions as an OME-Zarr plate may"):
+        read_plate(tmp_path, acquisition=1)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from nucleate.core.lazy import LazyImage
 
-__all__ = ["label_images", "open_lazy", "pictures"]
+__all__ = ["acquisitions", "label_images", "open_lazy", "pictures"]
 
 _MOST_JSON_BYTES = 1 << 26
 _LARGE_CHUNK_BYTES = 1 << 28
@@ -76,19 +76,30 @@ def pictures(folder: Path) -> list[str]:
     InputError
         If metadata are damaged.
     """
+    return list(acquisitions(folder))
+
+
+def acquisitions(folder: Path) -> dict[str, int | None]:
+    """Tell of which acquisition each of `pictures` is: 0 for a field of which the well does not say it.
+
+    Raises
+    ------
+    InputError
+        If metadata are damaged.
+    """
     metadata = _attributes(folder)
     if "multiscales" in metadata:
-        return [""]
+        return {"": None}
     if "plate" in metadata:
         wells = [_inside(folder, well["path"]) for well in metadata["plate"]["wells"]]
-        return [picture for well in wells for picture in _of_well(folder, well)]
+        return {picture: of for well in wells for picture, of in _of_well(folder, well).items()}
     if "well" in metadata:
-        return _fields(folder)
+        return dict(_fields(folder))
     if "bioformats2raw.layout" in metadata:
         listed = _attributes(folder / "OME").get("series") if (folder / "OME").is_dir() else None
         numbers = sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal() and p.is_dir())
-        return [_inside(folder, name) for name in (listed or map(str, numbers))]
-    return []
+        return {_inside(folder, name): None for name in (listed or map(str, numbers))}
+    return {}
 
 
 def label_images(image: Path) -> list[str]:
@@ -182,15 +193,16 @@ def _open_image(folder: Path, *, level: int) -> LazyImage:
     return replace(at_level(sized, levels, level=level), origin_um=origin)
 
 
-def _of_well(plate: Path, well: str) -> list[str]:
+def _of_well(plate: Path, well: str) -> dict[str, int | None]:
     try:
-        return [f"{well}/{field}" for field in _fields(plate / well)]
+        return {f"{well}/{field}": of for field, of in _fields(plate / well).items()}
     except (InputError, OSError, KeyError, TypeError, ValueError):
-        return [well]
+        return {well: None}
 
 
-def _fields(well: Path) -> list[str]:
-    return [_inside(well, image["path"]) for image in _attributes(well)["well"]["images"]]
+def _fields(well: Path) -> dict[str, int]:
+    images = _attributes(well)["well"]["images"]
+    return {_inside(well, image["path"]): int(image.get("acquisition") or 0) for image in images}
 
 
 def _attributes(folder: Path) -> dict[str, Any]:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from nucleate.core.folders import each_folder
 from nucleate.core.text import listed, one_line
-from nucleate.core.wells import well_name, well_place
+from nucleate.core.wells import well_place
 from nucleate.errors import DataError, UsageError
-from nucleate.io.omezarr import pictures
 from nucleate.run.layouts import OWN_SUFFIXES, is_image_folder, looks_like_image, thumbnails
 from nucleate.screen.channels import call_anew
 from nucleate.screen.names import FREE, STYLES, choose_naming, job_pattern, stem_of
 from nucleate.screen.several import each_field
 from nucleate.screen.sources import channels_in
+from nucleate.screen.zarr_plate import places_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -106,6 +106,8 @@ class Plate:
         One line for each picture that could not be placed.
     names : tuple of (str, str)
         What the files call each channel, and what it is called in the tables; empty where there is one without a name.
+    acquisition : int, optional
+        Of an OME-Zarr plate, the one that was taken.
     """
 
     folder: Path
@@ -113,6 +115,7 @@ class Plate:
     fields: tuple[PlateField, ...]
     problems: tuple[str, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
+    acquisition: int | None = None
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -130,6 +133,7 @@ def read_plate(
     *,
     pattern: str | None = None,
     time: int | None = None,
+    acquisition: int | None = None,
     channels: Mapping[str, str] = MappingProxyType({}),
 ) -> Plate:
     """Find the fields of a plate.
@@ -142,6 +146,8 @@ def read_plate(
         See `nucleate.screen.names.choose_naming`.
     time : int, optional
         The time point to take where there are several.
+    acquisition : int, optional
+        The acquisition to take where an OME-Zarr plate holds several.
     channels : mapping
         New names, as for `nucleate.screen.channels.call_anew`.
 
@@ -159,7 +165,9 @@ def read_plate(
     if not folder.is_dir():
         raise UsageError(f"{one_line(str(folder))}: no such folder; name the folder of a plate")
     if is_image_folder(folder):
-        return _called(_read_zarr(folder), channels)
+        return _called(_read_zarr(folder, acquisition), channels)
+    if acquisition is not None:
+        raise UsageError(f"{one_line(str(folder))}: holds no acquisitions as an OME-Zarr plate may; give no number")
     unlisted: list[str] = []
     if not (files := _pictures(folder, unlisted)):
         why = unlisted[0] if unlisted else "no picture in this folder"
@@ -360,25 +368,8 @@ def _at_time(fields: list[PlateField], time: int | None, *, folder: Path) -> lis
     return [field for field in kept if field.files]
 
 
-def _read_zarr(folder: Path) -> Plate:
-    fields, problems = [], []
-    numbers: Counter[str] = Counter()
-    for name in pictures(folder):
-        parts = name.split("/")
-        if len(parts) < 3:
-            what = "metadata of a well are damaged or lacking; copy it again"
-            alone = "a single picture, no field of a well; use: nucleate segment"
-            problems.append(f"{folder.name}/{name}: {what if len(parts) == 2 else alone}")
-            continue
-        try:
-            well = well_name(parts[0] + parts[1])
-        except DataError as error:
-            problems.append(f"{folder.name}/{name}: {error}")
-            continue
-        numbers[well] += 1
-        number = int(parts[2]) if parts[2].isdecimal() else numbers[well]
-        fields.append(PlateField(well, number, (PlateFile("", 0, 0, folder, name),)))
-    if not fields:
-        raise UsageError(f"{folder}: {problems[0] if problems else 'no field in it'}; name an OME-Zarr plate")
+def _read_zarr(folder: Path, acquisition: int | None) -> Plate:
+    places, problems, chosen = places_in(folder, acquisition)
+    fields = [PlateField(*place, (PlateFile("", 0, 0, folder, name),)) for name, place in places.items()]
     fields.sort(key=lambda field: (well_place(field.well), field.number))
-    return Plate(folder, "ome-zarr", tuple(fields), tuple(problems))
+    return Plate(folder, "ome-zarr", tuple(fields), tuple(problems), acquisition=chosen)

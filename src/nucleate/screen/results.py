@@ -89,6 +89,8 @@ class ScreenRecord:
         What is odd about the map, a line each.
     channel_names : dict of str to str
         What the files call each channel, and what it is called here; empty in records of older versions.
+    acquisition : int, optional
+        The one that was taken; None where none is told, and in records of older versions.
     """
 
     plate: str
@@ -103,6 +105,7 @@ class ScreenRecord:
     pattern: str | None = None
     remarks: list[str] = field(default_factory=list)
     channel_names: dict[str, str] = field(default_factory=dict)
+    acquisition: int | None = None
 
     def check_same_plate(self, other: ScreenRecord) -> None:
         """Refuse to go on with other pictures than those of this record.
@@ -110,9 +113,9 @@ class ScreenRecord:
         Raises
         ------
         UsageError
-            If `other` has another time point, reads names in another way or calls channels otherwise.
+            If `other` has another time point or acquisition, reads names in another way or calls channels otherwise.
         """
-        for option in ("time", "pattern"):
+        for option in ("time", "acquisition", "pattern"):
             had, has = getattr(self, option), getattr(other, option)
             if had is not None and had != has:
                 raise UsageError(

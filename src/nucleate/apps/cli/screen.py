@@ -66,6 +66,9 @@ def screen(
         ),
     ] = None,
     time: Annotated[int | None, typer.Option(metavar="N", help="Time point to take, where there are several.")] = None,
+    acquisition: Annotated[
+        int | None, typer.Option(metavar="N", help="Acquisition to take, where an OME-Zarr plate holds several.")
+    ] = None,
     wells: Annotated[
         int | None, typer.Option(metavar="N", help="Wells of the plate, 6 to 1536; needed under 96 if some are unused.")
     ] = None,
@@ -112,7 +115,8 @@ def screen(
     content = read_map(plate_map, unit=unit)
     shared = choose_cluster(cluster, workers, threads=threads, memory=memory)
     folder = plate.absolute() if shared and shared.elsewhere else plate
-    found = read_plate(folder, pattern=pattern, time=time, channels=_new_names(channels))
+    names = _new_names(channels)
+    found = read_plate(folder, pattern=pattern, time=time, acquisition=acquisition, channels=names)
     nuclear = nuclear_channel(found, channel)
     sources = field_sources(found, nuclear)
     record = _record(found, content, channel=nuclear, wells=wells, pattern=pattern)
@@ -275,6 +279,7 @@ def _record(
         pattern=pattern,
         remarks=list(content.remarks),
         channel_names=dict(plate.names),
+        acquisition=plate.acquisition,
     )
 
 
