@@ -217,20 +217,43 @@ def test_stage_positions_are_not_mixed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["A01.tif", "A01_1_DAPI.tif"])
 def test_times_are_not_mixed(tmp_path: Path, name: str) -> None:
     stack = np.zeros((2, 6, 7), np.uint16)
+    stack[1] = 9
     tifffile.imwrite(tmp_path / name, stack, imagej=True, metadata={"axes": "TYX"})
-    (source,) = field_sources(read_plate(tmp_path, pattern="{well}" if name == "A01.tif" else None))
-    said = "holds 2 time points, a screen takes one; .*--time"
+    pattern = "{well}" if name == "A01.tif" else None
+    for time, said in ((None, "holds 2 time points; choose one with --time 1 to --time 2"), (3, "no time point 3; ")):
+        with pytest.raises(UsageError, match=said):
+            read_plate(tmp_path, pattern=pattern, time=time)
+    plate = read_plate(tmp_path, pattern=pattern, time=2)
+    assert plate.time == 2
+    (source,) = field_sources(plate)
+    _check_read(source, tmp_path, expected=stack[1] if name == "A01.tif" else stack[1:])
+    tifffile.imwrite(tmp_path / name, stack[0])
+    said = "no time point 2: it holds 1; export the field again"
     with pytest.raises(InputError, match=said):
         source.read(tmp_path)
     with pytest.raises(InputError, match=said), source.open(tmp_path):
         pass
+    with pytest.raises(UsageError, match="no time point 2; a field holds one; leave --time out"):
+        read_plate(tmp_path, pattern=pattern, time=2)
+
+
+def test_a_time_point_of_an_ome_zarr_plate_is_chosen(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    from tests.io.zarr_files import write_plate
+
+    stack = np.random.default_rng(0).integers(0, 99, (2, 2, 3, 4, 5), dtype=np.uint16)
+    folder = write_plate(tmp_path / "p.zarr", {"A/1/0": stack}, axes="tczyx")
+    with pytest.raises(UsageError, match=r"p\.zarr: each field holds 2 time points; choose one with --time"):
+        read_plate(folder)
+    (source,) = field_sources(read_plate(folder, time=1))
+    assert source.shown == "A01_f00 (p.zarr/A/1/0)"
+    _check_read(source, tmp_path, expected=stack[0].max(1))
 
 
 def test_times_in_the_files_of_a_set_are_not_mixed(tmp_path: Path) -> None:
     ome_sets.write_set(tmp_path, [["A01_1_DAPI.ome.tif", "A01_1_GFP.ome.tif"]], times=3)
-    (source,) = field_sources(read_plate(tmp_path))
-    with pytest.raises(InputError, match="holds 3 time points, a screen takes one; "):
-        source.read(tmp_path)
+    with pytest.raises(UsageError, match="holds 3 time points; choose one with --time 1 to --time 3"):
+        read_plate(tmp_path)
 
 
 @pytest.mark.parametrize("pointing", [False, True])

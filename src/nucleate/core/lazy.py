@@ -155,6 +155,10 @@ class LazyImage:
             kept = kept._fixed(letter, index)
         return kept
 
+    def at_time(self, index: int) -> LazyImage:
+        """Keep one time point, from 0: axis T, which it must have, goes."""
+        return self._fixed("T", range(self.shape[self.axes.index("T")])[index])
+
     def read(self, rows: slice, cols: slice, *, at: tuple[int, ...] = ()) -> NDArray[Any]:
         """Give a part of one plane, (h, w) or (h, w, 3); only this part is read from the file.
 

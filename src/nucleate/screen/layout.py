@@ -21,7 +21,7 @@ from nucleate.run.layouts import OWN_SUFFIXES, is_image_folder, looks_like_image
 from nucleate.screen.channels import call_anew
 from nucleate.screen.names import FREE, STYLES, choose_naming, job_pattern, stem_of
 from nucleate.screen.several import each_field
-from nucleate.screen.sources import channels_in
+from nucleate.screen.sources import channels_in, times_in
 from nucleate.screen.zarr_plate import places_in
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class PlateFile:
         Which one, where the file holds several fields.
     alone : bool
         Whether its name tells a channel, plane or time: planes in other files of its OME set are none of it.
+    point : int
+        Which of the time points in it was chosen, from 1; 0 where it holds one.
     """
 
     channel: str
@@ -64,6 +66,7 @@ class PlateFile:
     inner: str = ""
     picture: int | None = None
     alone: bool = False
+    point: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,9 @@ class Plate:
 
     @property
     def time(self) -> int:
-        """The time point of all files, as their names number it; 0 where they tell none."""
-        return self.fields[0].files[0].time
+        """The time point of all files, as their names number it, or in each of them from 1; 0 where they tell none."""
+        first = self.fields[0].files[0]
+        return first.time or first.point
 
 
 def read_plate(
@@ -145,7 +149,7 @@ def read_plate(
     pattern : str, optional
         See `nucleate.screen.names.choose_naming`.
     time : int, optional
-        The time point to take where there are several.
+        The time point to take where there are several: of files that hold them the number, from 1.
     acquisition : int, optional
         The acquisition to take where an OME-Zarr plate holds several.
     channels : mapping
@@ -165,7 +169,7 @@ def read_plate(
     if not folder.is_dir():
         raise UsageError(f"{one_line(str(folder))}: no such folder; name the folder of a plate")
     if is_image_folder(folder):
-        return _called(_read_zarr(folder, acquisition), channels)
+        return _called(_at_point(_read_zarr(folder, acquisition), time), channels)
     if acquisition is not None:
         raise UsageError(f"{one_line(str(folder))}: holds no acquisitions as an OME-Zarr plate may; give no number")
     unlisted: list[str] = []
@@ -194,7 +198,7 @@ def read_plate(
         )
     fields, more = each_field(_at_time(fields, time, folder=folder), root=folder)
     plate = Plate(folder, naming.style, tuple(fields), tuple(sorted([*problems, *unlisted, *more])))
-    return _called(plate, channels)
+    return _called(_at_point(plate, time), channels)
 
 
 def _called(plate: Plate, new: Mapping[str, str]) -> Plate:
@@ -361,11 +365,28 @@ def _at_time(fields: list[PlateField], time: int | None, *, folder: Path) -> lis
     times = sorted({file.time for field in fields for file in field.files})
     if time is None and len(times) > 1:
         raise UsageError(f"{folder}: holds the time points {listed(times)}; choose one with --time")
+    if times == [0]:  # names tell none, or the first
+        return fields
     wanted = times[0] if time is None else time
     if wanted not in times:
         raise UsageError(f"{folder}: no time point {wanted}; it holds {', '.join(map(str, times))}")
     kept = [PlateField(f.well, f.number, tuple(p for p in f.files if p.time == wanted)) for f in fields]
     return [field for field in kept if field.files]
+
+
+def _at_point(plate: Plate, time: int | None) -> Plate:
+    """Choose a time point in the files, where names tell none."""
+    if plate.time:
+        return plate
+    where, count = one_line(str(plate.folder)), times_in(plate.fields)
+    if count > 1 and time is None:
+        raise UsageError(f"{where}: each field holds {count} time points; choose one with --time 1 to --time {count}")
+    if time and count < 2:
+        raise UsageError(f"{where}: no time point {time}; a field holds one; leave --time out")
+    if count > 1 and time not in range(1, count + 1):
+        raise UsageError(f"{where}: no time point {time}; each field holds {count}: --time 1 to --time {count}")
+    chosen = [replace(f, files=tuple(replace(p, point=time or 0) for p in f.files)) for f in plate.fields]
+    return replace(plate, fields=tuple(chosen))
 
 
 def _read_zarr(folder: Path, acquisition: int | None) -> Plate:

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
     from nucleate.screen.layout import Plate, PlateField, PlateFile
 
-__all__ = ["FieldSource", "channels_in", "field_sources", "nuclear_channel"]
+__all__ = ["FieldSource", "channels_in", "field_sources", "nuclear_channel", "times_in"]
 
 _Picture = TypeVar("_Picture", Image, LazyImage)
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class FieldSource(Source):
     @property
     def shown(self) -> str:
         """Its name for messages: well, field and first file."""
-        return f"{self.stem} ({one_line(self.path.name)})"
+        return f"{self.stem} ({_name_of(self.field.files[0])})"
 
     def sha256(self, each: dict[str, str] | None = None) -> str:
         """Compute one hash of all its files; `each` gets theirs where there are several."""
@@ -180,10 +181,22 @@ def channels_in(fields: Iterable[PlateField]) -> tuple[str, ...]:
     tuple of str
         Empty where there is one channel only, and where none can be opened: why is said of each when its turn comes.
     """
-    for field in fields:
-        with contextlib.suppress(InputError), _opened(field.files[0]) as image:
-            return _numbered(image)
-    return ()
+    return _of_first(fields, _numbered) or ()
+
+
+def times_in(fields: Iterable[PlateField]) -> int:
+    """Count the time points in a file: in the first that can be opened.
+
+    Parameters
+    ----------
+    fields : iterable of PlateField
+
+    Returns
+    -------
+    int
+        1 where none can be opened.
+    """
+    return _of_first(fields, _times) or 1
 
 
 def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
@@ -208,6 +221,17 @@ def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
         If there is no such channel.
     """
     return channel_of(wanted, plate.channels, where=one_line(str(plate.folder))) if plate.channels else wanted
+
+
+def _of_first(fields: Iterable[PlateField], answer: Callable[[LazyImage], _Answer]) -> _Answer | None:
+    for field in fields:
+        with contextlib.suppress(InputError), _opened(field.files[0]) as image:
+            return answer(image)
+    return None
+
+
+def _times(image: LazyImage) -> int:
+    return image.shape[image.axes.index("T")] if "T" in image.axes else 1
 
 
 def _numbered(image: LazyImage) -> tuple[str, ...]:
@@ -246,11 +270,16 @@ def _grey(image: Image) -> Image:
 
 
 def _opened(file: PlateFile, *, max_bytes: int | None = None) -> LazyImage:
-    return open_image(_own_path(file), max_bytes=max_bytes, picture=file.picture, alone=file.alone)
+    image = open_image(_own_path(file), max_bytes=max_bytes, picture=file.picture, alone=file.alone)
+    image = replace(image, name=_name_of(file)) if file.inner else image
+    if file.point > (count := _times(image)):
+        image.close()
+        raise InputError(f"{image.name}: no time point {file.point}: it holds {count}; export the field again")
+    return image.at_time(file.point - 1) if file.point and count > 1 else image
 
 
 def _read(file: PlateFile, *, max_bytes: int | None) -> Image:
-    if not file.alone:
+    if not (file.alone or file.inner or file.point):
         return read_image(_own_path(file), max_bytes=max_bytes, picture=file.picture)
     with _opened(file, max_bytes=max_bytes) as opened:
         check_size(file.path, opened.shape, itemsize=opened.dtype.itemsize, max_bytes=max_bytes)
@@ -259,6 +288,10 @@ def _read(file: PlateFile, *, max_bytes: int | None) -> Image:
 
 def _source(file: PlateFile) -> Source:
     return Source(_own_path(file), picture=file.picture)
+
+
+def _name_of(file: PlateFile) -> str:
+    return one_line(f"{file.path.name}/{file.inner}" if file.inner else file.path.name)
 
 
 def _own_path(file: PlateFile) -> Path:
