@@ -43,7 +43,7 @@ def test_accents_written_two_ways_are_one_name() -> None:
     assert list(names.values()) == ["z\u00fcge", "zu\u0308ge-2"]
 
 
-@pytest.mark.parametrize("stem", [".writing-a", ".", "..", "a\\b", "a"])
+@pytest.mark.parametrize("stem", [".writing-a", ".", "..", ".hidden", "a\\b", "a"])
 def test_every_name_is_one_under_which_results_can_be_written(stem: str) -> None:
     names = list(unique_names([Source(Path("a.png")), Source(Path("b.zip"), "b.png", name=stem)]).values())
     check_name(names[1])

@@ -79,6 +79,20 @@ def test_a_zarr_image_is_one_input_whatever_it_is_called(tmp_path: Path) -> None
     assert expand([str(image)]) == [Source(image)]
 
 
+def test_results_of_the_folder_one_is_in_have_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = _group(tmp_path / "x.ome.zarr", {"multiscales": [{"datasets": [{"path": "0"}]}]})
+    plate = _plate(tmp_path / "p.zarr", {"A/1": ["0"]})
+    for place, word, name in ((image, ".", "x.ome"), (plate, ".", "p_A_1_0"), (plate / "A", "..", "p_A_1_0")):
+        monkeypatch.chdir(place)
+        assert _names(expand([word])) == [name]
+
+
+def test_results_are_never_hidden(tmp_path: Path) -> None:
+    (tmp_path / ".a.png").write_bytes(b"a picture")
+    assert _names(expand([str(tmp_path / ".a.png")])) == ["_a"]
+    assert _names([Source(Path("/"))]) == ["_"]
+
+
 def test_a_damaged_plate_stays_one_input(tmp_path: Path) -> None:
     plate = _group(tmp_path / "p.zarr", {"plate": {"wells": [{"path": "../outside"}]}})
     assert expand([str(plate)]) == [Source(plate)]

@@ -191,15 +191,15 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
 
 def plain_name(name: str) -> str:
-    """Give the nearest name whose files lie in their folder and are not taken for half-written ones.
+    """Give the nearest name whose files lie in their folder, are not hidden and not taken for half-written ones.
 
     Examples
     --------
-    >>> [plain_name(name) for name in ("cells", "a/b", "..", ".writing-a")]
-    ['cells', 'a_b', '_.', '_writing-a']
+    >>> [plain_name(name) for name in ("cells", "a/b", "..", ".writing-a", "")]
+    ['cells', 'a_b', '_.', '_writing-a', '_']
     """
     plain = name.replace("/", "_").replace("\\", "_")
-    return f"_{plain[1:]}" if plain in {".", ".."} or plain.startswith(HALF_WRITTEN) else plain
+    return plain if plain and plain[0] != "." else f"_{plain[1:]}"
 
 
 def in_file_name(text: str) -> str:

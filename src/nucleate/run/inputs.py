@@ -85,7 +85,7 @@ class Source:
     @property
     def stem(self) -> str:
         """The file's name without its last suffix."""
-        return self.name or (PurePosixPath(self.member) if self.member else self.path).stem
+        return self.name or PurePosixPath(self.member or Path(absolute(self.path)).name).stem
 
     @property
     def file_name(self) -> str:

@@ -99,7 +99,7 @@ def prepare_folder(output: Path) -> None:
 
 
 def check_name(name: str) -> None:
-    """Check that results called so lie in their folder and are not taken for half-written ones.
+    """Check that results called so lie in their folder, are not hidden and not taken for half-written ones.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def check_name(name: str) -> None:
         If not.
     """
     if not isinstance(name, str) or name != plain_name(name) or re.search(r"[\x00-\x1f]", name):
-        raise UsageError(f"name = {name!r}; give a plain one, without folders")
+        raise UsageError(f"name = {name!r}; give a plain one, without folders, that does not begin with a dot")
 
 
 @contextlib.contextmanager

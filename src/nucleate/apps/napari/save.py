@@ -104,7 +104,7 @@ def save_nuclei(
         If a file cannot be written.
     """
     wanted = outputs.check_exports(",".join(exports))
-    stem = plain_name(name).strip() or "image"
+    stem = plain_name(name.strip() or "image")
     if not replace:
         outputs.refuse_existing(folder, outputs.replaced_files(folder, stem, exports=wanted))
     _refuse_stale(folder, stem, wanted=wanted)
