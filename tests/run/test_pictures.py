@@ -57,9 +57,17 @@ def test_a_plate_is_its_fields(tmp_path: Path) -> None:
         assert _names(sources) == ["screen_A_1_0", "screen_A_1_1", "screen_B_12_0"]
         assert [source.path for source in sources] == [plate / "A/1/0", plate / "A/1/1", plate / "B/12/0"]
         assert all(source.picture is None for source in sources)
-    assert _names(expand([str(plate / "A/1")])) == ["1_0", "1_1"]
+    assert _names(expand([str(plate / "A/1")])) == ["screen_A_1_0", "screen_A_1_1"]
+    assert _names(expand([str(plate / "A/1/0"), str(plate / "B/12/0")])) == ["screen_A_1_0", "screen_B_12_0"]
     assert [source.path for source in expand([str(plate / "A/1/0")])] == [plate / "A/1/0"]
     assert [source.path for source in expand([str(plate / "A/1/0"), str(plate)])] == [s.path for s in sources]
+
+
+def test_a_picture_of_a_series_is_named_as_the_series_names_it(tmp_path: Path) -> None:
+    series = _group(tmp_path / "mice.zarr", {"bioformats2raw.layout": 3})
+    for number in ("0", "1"):
+        _group(series / number, {"multiscales": [{"datasets": [{"path": "0"}]}]})
+    assert _names(expand([str(series / "1")])) == ["mice_1"] == _names(expand([str(series)]))[1:]
 
 
 def test_a_field_is_hashed_by_itself(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Metadata: https://ngff.openmicroscopy.org/0.5/. Arrays whose codecs could run co
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from nucleate.core.lazy import LazyImage
 
-__all__ = ["acquisitions", "label_images", "open_lazy", "pictures"]
+__all__ = ["acquisitions", "collection_of", "label_images", "open_lazy", "pictures"]
 
 _MOST_JSON_BYTES = 1 << 26
 _LARGE_CHUNK_BYTES = 1 << 28
@@ -114,6 +115,15 @@ def label_images(image: Path) -> list[str]:
         return [""]
     listed = _attributes(image / "labels").get("labels", []) if (image / "labels").is_dir() else []
     return [f"labels/{_inside(image, name)}" for name in listed]
+
+
+def collection_of(folder: Path) -> Path | None:
+    """Find the plate or the series in which an image or a well lies; None for one that stands alone."""
+    for above in [*folder.parents][:3]:  # a field lies in a well, that in a row
+        with contextlib.suppress(InputError, OSError, ValueError):
+            if {"plate", "bioformats2raw.layout"} & _attributes(above).keys():
+                return above
+    return None
 
 
 def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
