@@ -270,3 +270,44 @@ def test_levels(tmp_path: Path, version: str) -> None:
         np.testing.assert_array_equal(source.load().pixels, pixels[:, ::2, ::2])
     with pytest.raises(InputError, match="no level 2: it holds 2; give 0 to 1"):
         open_image(path, level=2)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("kept_bytes", [0, 1 << 20])
+@pytest.mark.parametrize("few_bytes", [1, 1 << 20])
+def test_planes_of_deep_chunks(
+    tmp_path: Path, version: str, kept_bytes: int, few_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nucleate.io.deep_chunks._KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr("nucleate.io.deep_chunks._AT_ONCE_BYTES", few_bytes)
+    pixels = numbers(5, 2, 4, 20, 33)
+    path = write_image(tmp_path / "a.zarr", pixels, axes="tczyx", version=version, chunks=(3, 1, 2, 8, 16))
+    with open_image(path) as source:
+        np.testing.assert_array_equal(source.load().pixels, pixels.transpose(0, 2, 1, 3, 4))
+        part = source.channel(1).read(slice(5, 17), slice(10, 33), at=(4, 3))
+        np.testing.assert_array_equal(part, pixels[4, 1, 3, 5:17, 10:33])
+        part[...] = 0
+        again = source.channel(1).read(slice(5, 17), slice(10, 33), at=(4, 3))
+        np.testing.assert_array_equal(again, pixels[4, 1, 3, 5:17, 10:33])
+        assert source.reading_bytes >= 2 * 3 * 2 * 8 * 16 * pixels.itemsize
+
+
+def test_a_deep_chunk_is_decoded_once(tmp_path: Path) -> None:
+    pixels = numbers(6, 20, 33)
+    path = write_image(tmp_path / "a.zarr", pixels, axes="tyx", chunks=(6, 20, 33))
+    with open_image(path) as source:
+        first = source.read(slice(0, 20), slice(0, 33), at=(0,))
+        (path / "0" / "c/0/0/0").write_bytes(b"nothing")  # who decodes it again notices
+        planes = [source.read(slice(0, 20), slice(0, 33), at=(at,)) for at in range(6)]
+    np.testing.assert_array_equal(planes, pixels)
+    np.testing.assert_array_equal(first, pixels[0])
+
+
+def test_deep_chunks_count_as_memory(tmp_path: Path) -> None:
+    deep = write_image(tmp_path / "a.zarr", numbers(6, 20, 33), axes="tyx", chunks=(6, 20, 33))
+    flat = write_image(tmp_path / "b.zarr", numbers(6, 20, 33), axes="tyx", chunks=(1, 20, 33))
+    most = read_image(flat).pixels.nbytes
+    assert read_image(flat, max_bytes=most).axes == "TYX"
+    with pytest.raises(TooLargeError, match=r"a\.zarr: too large: 6 x 20 x 33"):
+        read_image(deep, max_bytes=3 * most)
+    assert read_image(deep, max_bytes=4 * most).axes == "TYX"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import signal
 import subprocess
@@ -19,10 +20,12 @@ from tests.run.test_large_planes import LocalEngine, drawn, segmenter
 
 from nucleate.core import bands
 from nucleate.core.files import HALF_WRITTEN
+from nucleate.errors import TooLargeError
 from nucleate.export import overlay
 from nucleate.run import large, outputs
 from nucleate.run.batch import BatchSettings, BatchSummary, Progress, run_batch
-from nucleate.run.inputs import expand
+from nucleate.run.inputs import Source, expand
+from nucleate.run.large import StripBench
 from nucleate.run.single import WorkBench
 
 if TYPE_CHECKING:
@@ -147,6 +150,24 @@ def test_too_little_memory_is_said_before_anything_is_computed(tmp_path: Path) -
         assert word in summary.outcomes[0].error
         assert "603 x 517 pixels need about" in summary.outcomes[0].error
         assert f" MB even part by part, {limit / 1e6:.1f} MB are allowed; " in summary.outcomes[0].error
+
+
+def test_chunks_that_are_several_planes_deep_count_as_memory(tmp_path: Path) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed (extra formats)")
+    from tests.io.zarr_files import write_image
+
+    stack = np.stack([drawn((603, 517), 20)] * 4)
+    found = segmenter(tile=256)
+    limit = found.estimate_bytes((603, 517), max_bytes=0) + large._LEAST_HELD
+    settings = BatchSettings(exports=("labels",), max_bytes=limit)
+    bench = StripBench(found, settings, output=tmp_path, scratch=tmp_path)
+    for depth in (1, 4):
+        path = write_image(tmp_path / f"{depth}.zarr", stack, axes="tyx", chunks=(depth, 603, 517))
+        taken = contextlib.nullcontext() if depth == 1 else pytest.raises(TooLargeError, match="603 x 517 pixels need")
+        with taken:
+            plan = bench.plan(Source(path), str(depth), sha256="")
+            assert plan is not None
+            assert len(plan.planes) == 4
 
 
 class Stopping:

@@ -62,6 +62,8 @@ class LazyImage:
         From one plane of axis ``T`` to the next in seconds; None when unknown.
     channel_looks : tuple of Look
         One for each channel, or empty.
+    reading_bytes : int
+        Memory that reading takes beside what is read, where that is more than a little.
 
     Raises
     ------
@@ -84,6 +86,7 @@ class LazyImage:
     origin_um: tuple[float, float, float] | None = None
     t_step_s: float | None = None
     channel_looks: tuple[Look, ...] = ()
+    reading_bytes: int = 0
 
     def __post_init__(self) -> None:
         check_axes(self.axes, self.shape, dtype=self.dtype, name=self.name)

@@ -32,7 +32,7 @@ def fault(path: Path, what: object, *, cure: str = "save it again from the progr
     return InputError(f"{one_line(str(path))}: {reason}; {cure}")
 
 
-def check_size(path: Path, shape: tuple[int, ...], *, itemsize: int, max_bytes: int | None) -> None:
+def check_size(path: Path, shape: tuple[int, ...], *, itemsize: int, max_bytes: int | None, beside: int = 0) -> None:
     """Compare what a file's header promises with the limit, before anything is decoded.
 
     Parameters
@@ -45,6 +45,8 @@ def check_size(path: Path, shape: tuple[int, ...], *, itemsize: int, max_bytes: 
         Bytes of one value.
     max_bytes : int, optional
         The limit; None stands for the memory of this machine.
+    beside : int
+        Bytes that decoding takes beside that.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def check_size(path: Path, shape: tuple[int, ...], *, itemsize: int, max_bytes: 
         If it would take more.
     """
     limit = machine_memory() if max_bytes is None else max_bytes
-    needed = math.prod(shape) * itemsize
+    needed = math.prod(shape) * itemsize + beside
     if limit is not None and needed > limit:
         size = " x ".join(str(n) for n in shape)
         raise TooLargeError(

@@ -159,7 +159,8 @@ def read_image(path: AnyPath, *, max_bytes: int | None = None, picture: int | No
     known = format_of(path)
     if not known.whole or (picture is not None and known.windows):
         with open_image(path, picture=picture) as source:
-            check_size(path, source.shape, itemsize=source.dtype.itemsize, max_bytes=max_bytes)
+            itemsize, beside = source.dtype.itemsize, source.reading_bytes
+            check_size(path, source.shape, itemsize=itemsize, max_bytes=max_bytes, beside=beside)
             with _guarded(path, known):
                 return source.load()
     _check_only(path, picture)

@@ -18,6 +18,7 @@ import numpy as np
 from nucleate.core.extras import library
 from nucleate.core.image import COLOURS, Look
 from nucleate.errors import InputError
+from nucleate.io.deep_chunks import reading_of
 from nucleate.io.faults import check_size, fault
 from nucleate.io.units import micrometres, sane_place, sane_size, sane_step, seconds
 from nucleate.io.windows import at_level, choose_level, choose_picture, windowed
@@ -175,7 +176,6 @@ def _open_image(folder: Path, *, level: int) -> LazyImage:
     if len(letters) != len(chosen.shape) or len(set(letters)) != len(letters) or min(chosen.shape) < 1:
         raise fault(folder, f"axes {letters} do not fit the shape {chosen.shape}")
     _check_chunk(chosen)
-    stored = _opened(chosen)
     names = _channel_names(metadata)
     if tuple(name.lower() for name in names) == COLOURS and chosen.dtype.kind == "u":
         # The format has no place for colours but channels, and red alone is no picture of a section.
@@ -183,11 +183,12 @@ def _open_image(folder: Path, *, level: int) -> LazyImage:
     sizes = dict(zip(letters, chosen.shape, strict=True))
     order = [[letter for letter in letters if letter in "YXS"].index(axis) for axis in "YXS" if axis in letters]
 
+    reading, needed = reading_of(_opened(chosen), letters, chunk=chosen.chunk)
+
     def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
         window = {"Y": rows, "X": cols, "S": slice(None)}
-        index = tuple(window.get(letter) or at[letter] for letter in letters)
-        part: NDArray[Any] = np.asarray(stored[index])
-        return part.transpose(order)
+        index = tuple(window[letter] if letter in window else at[letter] for letter in letters)
+        return np.asarray(reading(index)).transpose(order)
 
     image = windowed(sizes, chosen.dtype.newbyteorder("="), read=read, names=names)
     row, col = letters.index("Y"), letters.index("X")
@@ -196,7 +197,7 @@ def _open_image(folder: Path, *, level: int) -> LazyImage:
     step = sane_step(size.get("Z"))
     if step and level:  # depth may have been made smaller, too
         step *= arrays[0].shape[letters.index("Z")] / chosen.shape[letters.index("Z")]
-    sized = replace(image, pixel_size_um=sane_size(size.get("Y"), size.get("X")), z_step_um=step)
+    sized = replace(image, reading_bytes=needed, pixel_size_um=sane_size(size.get("Y"), size.get("X")), z_step_um=step)
     origin, looks = _origin(multiscale, axes, level=level), tuple(map(_look, _channels(metadata)))
     looks = looks if len(looks) == (image.shape[image.axes.index("C")] if "C" in image.axes else 1) else ()
     sized = replace(sized, t_step_s=sane_step(size.get("T")), channel_looks=looks)

@@ -146,7 +146,8 @@ class StripBench:
             rows, columns = shown.shape_HW
             if rows * columns < least_pixels:
                 return None
-            self._check_room(shown, spare=(spare := self._spare(stored)))
+            spare = self._spare(stored)
+            self._check_room(shown, spare=spare, taken=self._taken(stored))
             planes = tuple(
                 cut_plane(self._segmenter, shown.plane(at), at=at, max_bytes=spare)
                 for at in np.ndindex(*shown.stack_shape)
@@ -216,8 +217,11 @@ class StripBench:
             image = projected(opened, settings.project) if settings.project else opened
             yield opened, image, image.channel(settings.channel)
 
+    def _taken(self, stored: LazyImage) -> int:
+        return self._held + stored.reading_bytes + (stored.nbytes if stored.in_memory else 0)
+
     def _spare(self, stored: LazyImage) -> int:
-        return max(self._limit - self._held - (stored.nbytes if stored.in_memory else 0), 0)
+        return max(self._limit - self._taken(stored), 0)
 
     def _strips(
         self, opened: tuple[LazyImage, LazyImage, LazyImage], shares: Sequence[PlaneStrips], *, folder: Path
@@ -233,7 +237,7 @@ class StripBench:
                 held_bytes=self._held,
             )
 
-    def _check_room(self, shown: LazyImage, *, spare: int) -> None:
+    def _check_room(self, shown: LazyImage, *, spare: int, taken: int) -> None:
         """Refuse what needs more memory than there is, before anything is computed."""
         exports = self._settings.exports
         (rows, columns), colour = shown.shape_HW, "S" in shown.axes
@@ -246,6 +250,6 @@ class StripBench:
             cure = f"raise --memory or do without --export {','.join(heavy)}"
         if needed > spare:
             raise TooLargeError(
-                f"{shown.name}: {rows} x {columns} pixels need about {size_text(needed + self._limit - spare)} "
+                f"{shown.name}: {rows} x {columns} pixels need about {size_text(needed + taken)} "
                 f"even part by part, {size_text(self._limit)} are allowed; {cure}"
             )

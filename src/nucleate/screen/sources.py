@@ -282,7 +282,8 @@ def _read(file: PlateFile, *, max_bytes: int | None) -> Image:
     if not (file.alone or file.inner or file.point):
         return read_image(_own_path(file), max_bytes=max_bytes, picture=file.picture)
     with _opened(file, max_bytes=max_bytes) as opened:
-        check_size(file.path, opened.shape, itemsize=opened.dtype.itemsize, max_bytes=max_bytes)
+        itemsize, beside = opened.dtype.itemsize, opened.reading_bytes
+        check_size(file.path, opened.shape, itemsize=itemsize, max_bytes=max_bytes, beside=beside)
         return opened.load()
 
 

@@ -115,8 +115,8 @@ def screen(
     content = read_map(plate_map, unit=unit)
     shared = choose_cluster(cluster, workers, threads=threads, memory=memory)
     folder = plate.absolute() if shared and shared.elsewhere else plate
-    names = _new_names(channels)
-    found = read_plate(folder, pattern=pattern, time=time, acquisition=acquisition, channels=names)
+    called = _new_names(channels)
+    found = read_plate(folder, pattern=pattern, time=time, acquisition=acquisition, channels=called)
     nuclear = nuclear_channel(found, channel)
     sources = field_sources(found, nuclear)
     record = _record(found, content, channel=nuclear, wells=wells, pattern=pattern)
