@@ -142,7 +142,7 @@ def test_what_kills_every_worker_has_failed_and_the_others_are_done(
     assert "--memory" in failed.error
     (folder / "poison.png").unlink()
     again = go(folder, tmp_path / "out", cluster=cluster, resume=True)
-    assert [(o.name, o.status) for o in again.earlier] == [("poison", "failed")]
+    assert again.earlier == []
 
 
 def test_resuming_does_what_is_left_and_no_more(folder: Path, tmp_path: Path, cluster: Cluster) -> None:
