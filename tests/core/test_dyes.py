@@ -235,12 +235,28 @@ def test_where_nuclei_are_dense_or_all_is_pale_no_light_lies_over_it(dense: floa
     assert found.light == Light((255.0, 255.0, 255.0))
 
 
+@pytest.mark.parametrize(("ground", "nuclei"), [(0.6, 0.4), (0.5, 0.3), (0.9, 0.2)])
+def test_no_light_lies_over_grey_in_three_channels(ground: float, nuclei: float) -> None:
+    grey = np.where(NUCLEUS, nuclei, ground)[..., None] * np.full(3, 255.0)
+    grey[57:] = 255
+    assert Light.of(few_pixels(grey), percentiles=(0.5, 99.8)) == Light((255.0, 255.0, 255.0))
+
+
+def test_brown_that_lets_no_blue_through_is_not_cut_off() -> None:
+    section = _section(NUCLEUS, tissue=0.1, dense=1.0).astype(np.float32)
+    brown = 255 * 10.0 ** (-3.0 * np.array([0.268, 0.570, 0.776]))
+    section[35:50, :40] = np.rint(brown)
+    section[57:] = 255
+    assert section[..., 2].min() <= 1
+    assert Light.of(few_pixels(section), percentiles=(0.5, 99.8)) == Light((255.0, 255.0, 255.0))
+
+
 def test_where_the_dark_was_cut_off_nuclei_are_as_dense_as_what_is_left() -> None:
     section = _section(NUCLEUS, tissue=0.4, dense=1.0).astype(np.float32)
     section[57:] = 255
-    section[8:12, 8:12] *= 0.5  # denser in the middle
-    cut = np.clip((section - 40) * (255 / 215), 0, 255)
-    assert np.mean(cut.min(axis=-1) == 0) > 0.005
+    section[8:12, 8:12] *= 0.8  # denser in the middle
+    cut = np.clip((section - 60) * (255 / 195), 0, 255)
+    assert np.mean(cut[..., 0] == 0) > 0.005
     shown = NUCLEAR(cut)[0]
     assert shown[NUCLEUS].min() > 0.6
     assert shown[NUCLEUS].min() > shown[~NUCLEUS].max() + 0.3

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from hypothesis import given
+from scipy import ndimage
 from tests.strategies import label_images
 
 from nucleate.errors import OutputError
@@ -112,6 +113,16 @@ def test_few_nuclei_on_noise_are_bright_on_dark_ground(side: int) -> None:
     stretch = stretch_of(plane.astype(np.uint16))
     assert np.median(stretch.shown(plane)) < 40
     assert 100 < np.median(stretch.shown(plane[40:70, 40:70])) < 250
+
+
+@pytest.mark.parametrize("ground", [300, 40_000])
+def test_a_bar_does_not_darken_a_field_full_of_nuclei_or_a_bright_one(ground: int) -> None:
+    rng = np.random.default_rng(0)
+    nuclei = ndimage.gaussian_filter(rng.normal(0, 1, (400, 400)), 8)
+    plane = ground + 0.5 * ground * nuclei / np.abs(nuclei).max() + rng.normal(0, 0.01 * ground, nuclei.shape)
+    before = np.median(stretch_of(plane.astype(np.uint16)).shown(plane))
+    plane[380:383, 200:290] = 65535
+    assert np.median(stretch_of(plane.astype(np.uint16)).shown(plane)) == pytest.approx(before, rel=0.1)
 
 
 def test_nan_and_inf_and_constant_planes() -> None:

@@ -115,14 +115,16 @@ class Light:
         """Measure it on pixels (n, 3), one and more, between two percentiles.
 
         Dense nuclei let hardly anything through in one of the channels: if more comes through the darkest, it is no
-        light that dyes have dimmed. If nothing does, and so many are alike, what was darker was cut off.
+        light that dyes have dimmed. If nothing comes through in red, of which brown and pink let much through, and so
+        many pixels are alike, what was darker was cut off. In grey neither can be told.
         """
         low, high = percentiles
         white = white_of(pixels, high)
-        floor = float(np.percentile(darkest(pixels / np.array(white, np.float32)), low))
-        if floor <= _BLACK:
+        shares = pixels / np.array(white, np.float32)
+        if float(np.percentile(shares[:, 0], low)) <= _BLACK:
             return cls(white, black=_CLIPPED)
-        if not _LIFTED[0] < floor < _PALE:
+        floor = float(np.percentile(darkest(shares), low))
+        if not _LIFTED[0] < floor < _PALE or _is_grey(pixels):
             return cls(white)
         share = (floor - _CLEAR) / (1 - _CLEAR) * float(_ramp(np.array(floor, np.float32), _LIFTED))
         return cls(white, veil=(share * white[0], share * white[1], share * white[2]))

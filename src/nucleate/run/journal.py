@@ -27,6 +27,7 @@ __all__ = [
     "Outcome",
     "correct",
     "finished",
+    "has_begun",
     "refuse_begun",
     "refuse_unfinished",
     "sources_of",
@@ -85,8 +86,8 @@ class Journal:
     settings : mapping
         Everything that decides the results, JSON types only.
     resume : bool
-        Whether an existing journal is taken up. One that was written with other settings is begun anew if nothing in
-        it went well, and so is one in which all that was finished failed if this is no resume: there are no results.
+        Whether an existing journal is taken up. One in which all that was finished failed is begun anew where it is
+        not, or was written with other settings: there are no results.
 
     Raises
     ------
@@ -102,7 +103,7 @@ class Journal:
         if not resume:
             refuse_begun(path)
         lines = _whole_lines(path)
-        if lines and not (resume and lines[0].get("settings") == now) and not _has_results(lines):
+        if lines and not (resume and lines[0].get("settings") == now) and _has_failed(lines):
             lines = []
         if lines:
             _check_settings(path, lines[0].get("settings", {}), now=now)
@@ -172,6 +173,18 @@ def finished(path: Path) -> dict[str, str]:
     return {line["source"]: line["sha256"] for line in done if line["status"] == "ok"}
 
 
+def has_begun(path: Path) -> bool:
+    """Tell whether there is a journal, and not all that was finished failed.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be read.
+    """
+    lines = _whole_lines(path)
+    return bool(lines) and not _has_failed(lines)
+
+
 def refuse_begun(path: Path) -> None:
     """Refuse a folder in which a run has begun, for one that is not to go on there.
 
@@ -180,8 +193,7 @@ def refuse_begun(path: Path) -> None:
     UsageError
         If there is a journal, and not all that was finished failed.
     """
-    lines = _whole_lines(path)
-    if lines and (_has_results(lines) or all(line["kind"] != "done" for line in lines)):
+    if has_begun(path):
         raise UsageError(f"{path.parent} already holds results; add --resume to go on or choose another folder")
 
 
@@ -233,8 +245,9 @@ def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
 
 
-def _has_results(lines: list[dict[str, Any]]) -> bool:
-    return any(line["kind"] == "done" and line["status"] == "ok" for line in lines)
+def _has_failed(lines: list[dict[str, Any]]) -> bool:
+    ends = [line["status"] for line in lines if line["kind"] == "done"]
+    return bool(ends) and "ok" not in ends
 
 
 def _check_settings(path: Path, before: dict[str, Any], *, now: dict[str, Any]) -> None:

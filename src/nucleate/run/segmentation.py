@@ -115,7 +115,7 @@ class Segmentation:
         with outputs.alone(output, wait=True):
             outputs.write_result(result := replace(self._result, name=stem), output, exports=wanted)
             outputs.join_tables(output, [], exports=wanted, new=stem)
-            if not {"labels", "measurements"}.isdisjoint(wanted):
+            if {"labels", "measurements"} <= set(wanted):  # one of them alone leaves the other as it was
                 outputs.correct_counts(output, result)
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
@@ -53,29 +54,28 @@ def test_a_screen_that_was_stopped_knows_its_plate(
     assert (well_counts(tmp_path), len(calls)) == ({"A01": "2", "A02": "1"}, 3)
 
 
-def test_a_screen_that_was_stopped_at_once_begins_anew_but_for_its_unit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_screen_that_was_stopped_at_once_knows_its_plate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, nuclei in (("A01_1", 2), ("A02_1", 1), ("A02_2", 1)):
-        draw_field(tmp_path / "p" / f"{name}.tif", nuclei)
+    for name in ("A01_1", "A02_1", "A02_2"):
+        draw_field(tmp_path / "p" / f"{name}.tif", 1)
     words = (*screen_call(tmp_path), "--threads", "1", "--quiet")
-    _stop_at(monkeypatch, 1, folder=tmp_path)
-    leave(*words, "--pattern", "{well}_{z}", "--unit", "nM", "--scale", "0.5", code=130)
-    calls = _stop_at(monkeypatch, 2, folder=tmp_path)
-    leave(*words, "--pattern", "{well}_{field}", "--resume", code=130)
+    calls = _stop_at(monkeypatch, 1, folder=tmp_path)
+    leave(*words, "--pattern", "{well}_{field}", "--unit", "nM", code=130)
+    leave(*words, "--pattern", "{well}_{z}", "--resume", code=2)
+    assert "made with --pattern {well}_{field}, got {well}_{z}" in capsys.readouterr().err
     leave(*words, "--pattern", "{well}_{field}", "--resume")
-    assert (well_counts(tmp_path), len(calls)) == ({"A01": "2", "A02": "2"}, 4)
+    assert (well_counts(tmp_path), len(calls)) == ({"A01": "1", "A02": "2"}, 4)
     assert read_record(tmp_path / "out" / RECORD_NAME).unit == "nM"
 
 
-def test_the_scale_of_a_run_that_finished_no_field_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_screen_in_which_all_failed_settles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_field(tmp_path / "p" / "A01_1_DAPI.tif", 2)
-    words = (*screen_call(tmp_path), "--threads", "1")
-    found = iter([0.25, 1.0])
-    monkeypatch.setattr("nucleate.screen.scale.plate_scale", lambda *args, **options: next(found))
-    _stop_at(monkeypatch, 1, folder=tmp_path)
-    leave(*words, code=130)
+    words = (*screen_call(tmp_path), "--threads", "1", "--quiet")
+    monkeypatch.setattr("nucleate.screen.scale.plate_scale", lambda *args, **options: 0.25)
+    with monkeypatch.context() as failing:
+        failing.delattr(OtsuSegmenter, "segment")
+        leave(*words, code=1)
+    monkeypatch.setattr("nucleate.screen.scale.plate_scale", lambda *args, **options: 1.0)
     leave(*words, "--resume")
-    assert next(found, None) is None
+    assert json.loads((tmp_path / "out" / "fields" / "run.json").read_text("utf-8"))["settings"]["scale"] == 1.0

@@ -184,9 +184,9 @@ def _taken_up(
 ) -> tuple[ScreenRecord, bool]:
     """Refuse a folder that holds other results; take over from an earlier run what is not said again.
 
-    Gives whether that run finished a field, too: one that did not settles nothing but its unit.
+    Gives whether that run settles anything, too: one in which all failed does not.
     """
-    from nucleate.run.journal import JOURNAL_NAME, finished, refuse_begun
+    from nucleate.run.journal import JOURNAL_NAME, finished, has_begun, refuse_begun
     from nucleate.screen.results import FIELDS_FOLDER, RECORD_NAME, read_record
     from nucleate.screen.resuming import refuse_another
 
@@ -194,12 +194,11 @@ def _taken_up(
     if not resume:
         refuse_begun(journal)
         return record, False
-    before = finished(journal)
-    earlier = read_record(output / RECORD_NAME) if (output / RECORD_NAME).exists() else record
-    if before:
-        earlier.check_same_plate(record)
-    refuse_another(output, sources, before=before)
-    return replace(record, unit=record.unit or earlier.unit), bool(before)
+    begun = has_begun(journal)
+    earlier = read_record(output / RECORD_NAME) if begun and (output / RECORD_NAME).exists() else record
+    earlier.check_same_plate(record)
+    refuse_another(output, sources, before=finished(journal))
+    return replace(record, unit=record.unit or earlier.unit), begun
 
 
 def _write(output: Path, record: ScreenRecord) -> None:
