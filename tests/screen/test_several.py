@@ -90,7 +90,7 @@ def test_one_acquisition_of_an_ome_zarr_plate_is_taken(tmp_path: Path) -> None:
 
     names = [f"{well}/{field}" for well in ("A/1", "A/2") for field in ("0", "1", "2", "3")]
     folder = write_plate(tmp_path / "p.zarr", {name: np.zeros((2, 4, 5), np.uint8) for name in names})
-    with pytest.raises(UsageError, match="no acquisition 1; it holds 0"):
+    with pytest.raises(UsageError, match="no acquisition 1; it holds none"):
         read_plate(folder, acquisition=1)
     images = [{"path": str(field), "acquisition": 1 + field // 2} for field in range(4)]
     for well in ("A/1", "A/2"):
@@ -100,6 +100,12 @@ def test_one_acquisition_of_an_ome_zarr_plate_is_taken(tmp_path: Path) -> None:
     plate = read_plate(folder, acquisition=2)
     assert [field.name for field in plate.fields] == ["A01_f02", "A01_f03", "A02_f02", "A02_f03"]
     assert plate.acquisition == 2
+    for second, taken in ((None, 1), (2, None)):
+        for well, of in (("A/1", 1), ("A/2", second)):
+            write_group(folder / well, {"well": {"images": [{"path": "0"} | ({"acquisition": of} if of else {})]}})
+        plate = read_plate(folder)
+        assert ([field.name for field in plate.fields], plate.acquisition) == (["A01_f00", "A02_f00"], taken)
+    assert [field.name for field in read_plate(folder, acquisition=2).fields] == ["A02_f00"]
     _write(tmp_path / "A01.ome.tif", 1)
     with pytest.raises(UsageError, match="holds no acquisitions as an OME-Zarr plate may"):
         read_plate(tmp_path, acquisition=1)

@@ -82,7 +82,7 @@ def pictures(folder: Path) -> list[str]:
 
 
 def acquisitions(folder: Path) -> dict[str, int | None]:
-    """Tell of which acquisition each of `pictures` is: 0 for a field of which the well does not say it.
+    """Tell of which acquisition each of `pictures` is; None where nothing says it.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def acquisitions(folder: Path) -> dict[str, int | None]:
         wells = [_inside(folder, well["path"]) for well in metadata["plate"]["wells"]]
         return {picture: of for well in wells for picture, of in _of_well(folder, well).items()}
     if "well" in metadata:
-        return dict(_fields(folder))
+        return _fields(folder)
     if "bioformats2raw.layout" in metadata:
         listed = _attributes(folder / "OME").get("series") if (folder / "OME").is_dir() else None
         numbers = sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal() and p.is_dir())
@@ -211,9 +211,9 @@ def _of_well(plate: Path, well: str) -> dict[str, int | None]:
         return {well: None}
 
 
-def _fields(well: Path) -> dict[str, int]:
-    images = _attributes(well)["well"]["images"]
-    return {_inside(well, image["path"]): int(image.get("acquisition") or 0) for image in images}
+def _fields(well: Path) -> dict[str, int | None]:
+    told = {_inside(well, image["path"]): image.get("acquisition") for image in _attributes(well)["well"]["images"]}
+    return {field: None if of is None else int(of) for field, of in told.items()}
 
 
 def _attributes(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from nucleate.core.text import listed
@@ -27,19 +27,22 @@ def places_in(folder: Path, acquisition: int | None) -> tuple[ZarrPlaces, list[s
     ----------
     folder : Path
     acquisition : int, optional
-        The one to take, where there are several.
+        The one to take, where there are several; one must be chosen where a well has fields of two.
 
     Returns
     -------
     (ZarrPlaces, list of str, int or None)
-        The fields, a line for each picture or well that is none, and the acquisition; None where none is told.
+        The fields, a line for each picture or well that is none, and the acquisition; None where none is told, or
+        those of several lie in different wells and all are taken.
 
     Raises
     ------
     UsageError
-        If there is no field in it, not this acquisition, or several of which none is chosen.
+        If there is no field in it, not this acquisition, or a well has several of which none is chosen.
     """
     found = acquisitions(folder)
+    if len(told := {of for of in found.values() if of is not None}) == 1:
+        found = dict.fromkeys(found, *told)  # a well that does not say it has no other
     chosen = _chosen(folder, found, wanted=acquisition)
     places: ZarrPlaces = {}
     problems = []
@@ -51,7 +54,7 @@ def places_in(folder: Path, acquisition: int | None) -> tuple[ZarrPlaces, list[s
             alone = "a single picture, no field of a well; use: nucleate segment"
             problems.append(f"{folder.name}/{name}: {what if len(parts) == 2 else alone}")
             continue
-        if of != chosen:
+        if chosen not in (None, of):
             continue
         try:
             well = well_name(parts[0] + parts[1])
@@ -66,10 +69,14 @@ def places_in(folder: Path, acquisition: int | None) -> tuple[ZarrPlaces, list[s
 
 
 def _chosen(folder: Path, found: Mapping[str, int | None], *, wanted: int | None) -> int | None:
-    """Choose an acquisition: fields of several are the same places, imaged again."""
-    there = sorted({of for of in found.values() if of is not None})
+    """Choose an acquisition, None for all: those of one well are the same places, imaged again."""
+    of_well: dict[str, set[int]] = defaultdict(set)
+    for name, of in found.items():
+        if of is not None:
+            of_well[name.rpartition("/")[0]].add(of)
+    there = sorted(set().union(*of_well.values()))
     if wanted is not None and wanted not in there:
         raise UsageError(f"{folder}: no acquisition {wanted}; it holds {listed(there) or 'none'}")
-    if wanted is None and len(there) > 1:
+    if wanted is None and any(len(several) > 1 for several in of_well.values()):
         raise UsageError(f"{folder}: holds the acquisitions {listed(there)}; choose one with --acquisition")
-    return wanted if wanted is not None else next(iter(there), None)
+    return there[0] if len(there) == 1 else wanted
