@@ -133,6 +133,14 @@ def test_other_words_for_roles_are_told(tmp_path: Path) -> None:
     assert found.remarks == ("role control is taken for negative", "role pos is taken for positive")
 
 
+def test_control_is_negative_without_a_dose_or_with_a_solvent_alone(tmp_path: Path) -> None:
+    text = "well,compound,dose,role\nA1,X,0,control\nA2,DMSO 0.1%,0,control\nA3,0.1% DMSO,,control\n"
+    assert {content.role for content in read_map(_map(tmp_path, text)).contents.values()} == {"negative"}
+    for compound in ("X in DMSO", "positive control", "17"):
+        with pytest.raises(UsageError, match=f"role control with {compound}: write negative or positive"):
+            read_map(_map(tmp_path, f"well,compound,dose,role\nA1,{compound},,control\nA2,,,negative\n"))
+
+
 def test_units_of_a_column_become_one(tmp_path: Path) -> None:
     path = _map(tmp_path, "well,compound,dose,unit,role\nA1,,0,,negative\nA2,x,100,nM,\nA3,x,1,uM,\nA4,x,3,nmol/l,\n")
     found = read_map(path)

@@ -302,8 +302,9 @@ def _content(cells: dict[str, str]) -> Content:
     if concentration < 0 or math.isinf(concentration):
         raise DataError(f"concentration {written} cannot be; use 0 or more")
     compound = cells.get("compound", "")
-    is_treated = concentration > 0 or compound.lower() not in {"", *_NOT_GIVEN}
-    if is_treated and cells.get("role", "").lower() == "control" and _role(compound) != "negative":
+    is_treated = concentration > 0 or (concentration != 0 and compound.lower() not in {"", *_NOT_GIVEN})
+    kinds = {_role(word) for word in re.findall(r"[^\W\d_]+", compound)}  # of "0.1% DMSO" that of DMSO
+    if is_treated and cells.get("role", "").lower() == "control" and kinds != {"negative"}:
         raise DataError(f"role control with {compound or f'dose {written}'}: write negative or positive, which it is")
     well = well_name(cells["well"])
     if any(place >= most for place, most in zip(well_place(well), PLATE_FORMATS[-1], strict=True)):
