@@ -109,3 +109,12 @@ def test_one_acquisition_of_an_ome_zarr_plate_is_taken(tmp_path: Path) -> None:
     _write(tmp_path / "A01.ome.tif", 1)
     with pytest.raises(UsageError, match="holds no acquisitions as an OME-Zarr plate may"):
         read_plate(tmp_path, acquisition=1)
+
+
+def test_names_that_tell_time_point_0_leave_none_to_choose_in_files(tmp_path: Path) -> None:
+    for time in (0, 1):
+        tifffile.imwrite(
+            tmp_path / f"A01_t{time}.tif", np.zeros((2, 4, 5), np.uint8), imagej=True, metadata={"axes": "TYX"}
+        )
+    (field,) = read_plate(tmp_path, time=0, pattern="{well}_t{time}").fields
+    assert [file.path.name for file in field.files] == ["A01_t0.tif"]

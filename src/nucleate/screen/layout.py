@@ -198,7 +198,8 @@ def read_plate(
         )
     fields, more = each_field(_at_time(fields, time, folder=folder), root=folder)
     plate = Plate(folder, naming.style, tuple(fields), tuple(sorted([*problems, *unlisted, *more])))
-    return _called(_at_point(plate, time), channels)
+    told = any(place.time for place in places.values())
+    return _called(plate if told else _at_point(plate, time), channels)
 
 
 def _called(plate: Plate, new: Mapping[str, str]) -> Plate:
@@ -376,8 +377,6 @@ def _at_time(fields: list[PlateField], time: int | None, *, folder: Path) -> lis
 
 def _at_point(plate: Plate, time: int | None) -> Plate:
     """Choose a time point in the files, where names tell none."""
-    if plate.time:
-        return plate
     where, count = one_line(str(plate.folder)), times_in(plate.fields)
     if count > 1 and time is None:
         raise UsageError(f"{where}: each field holds {count} time points; choose one with --time 1 to --time {count}")
