@@ -127,6 +127,11 @@ def test_remote_stores_are_not_read(address: str | bytes) -> None:
             read(address)
 
 
+def test_an_address_of_a_local_file_is_no_path() -> None:
+    with pytest.raises(InputError, match=r"^file:///tmp/a.tif: an address; give the path alone, without file://$"):
+        nucleate.read_image("file:///tmp/a.tif")
+
+
 def test_bytes_that_are_no_name(tmp_path: Path) -> None:
     Picture.fromarray(squares()).save(tmp_path / "squares.png")
     content = (tmp_path / "squares.png").read_bytes()

@@ -44,7 +44,10 @@ def as_path(given: AnyPath) -> Path:
         raise UsageError("no path: got an empty text; name a file, or . for this folder")
     name = os.fsdecode(given)
     if _ADDRESS.match(name):
-        raise InputError(f"{one_line(name)}: an address; remote stores are not read: copy it here and name the copy")
+        cure = "remote stores are not read: copy it here and name the copy"
+        if name.lower().startswith("file:"):
+            cure = "give the path alone, without file://"
+        raise InputError(f"{one_line(name)}: an address; {cure}")
     return Path(name)
 
 
