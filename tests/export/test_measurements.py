@@ -221,3 +221,10 @@ def test_perimeters_in_micrometres_are_of_pixels_that_need_not_be_square(
         (found,) = measure(ellipse, {}, pixel_size_um=size)["perimeter_um"]
         length = np.pi * (3 * 14 - np.sqrt((3 * 9 + 5) * (9 + 3 * 5)))  # Ramanujan
         assert low < found / length < high
+
+
+def test_perimeters_of_nuclei_two_pixels_thick_go_along_them() -> None:
+    labels = np.pad(np.ones((2, 30), np.int32), 1)
+    lying = measure(labels, {}, pixel_size_um=(2.0, 0.5))["perimeter_um"]
+    standing = measure(labels.T, {}, pixel_size_um=(0.5, 2.0))["perimeter_um"]
+    assert lying.tolist() == standing.tolist() == [2 * (2.0 + 29 * 0.5)]

@@ -240,6 +240,9 @@ def _borders(
     for step in (-width - 1, -width + 1, width - 1, width + 1):
         code += 10 * (border[place + step] == own)
     # A straight step goes the way in which the neighbours by an edge lie; at a corner half of it goes the other.
+    # It has another nucleus or none on one side: a neighbour across a thin nucleus is reached by no such step.
+    above, beside = ((padded[place - step] != own) | (padded[place + step] != own) for step in (width, 1))
+    across, down = across * above, down * beside
     sideways = np.divide(across, across + down, out=np.zeros(len(place)), where=across + down > 0)
     owner, perimeters = np.searchsorted(ids, own), []
     for height, breadth in ((1.0, 1.0), size):
