@@ -13,12 +13,13 @@ import pytest
 from PIL import Image as Pillow
 
 from nucleate.apps.web.nuclei import Nuclei
-from nucleate.apps.web.store import Store
-from nucleate.apps.web.views import FileLabels, Kept, Views, describe
+from nucleate.apps.web.store import Finished, Store
+from nucleate.apps.web.views import ChangedError, FileLabels, Kept, Views, describe
 from nucleate.core.image import Image
 from nucleate.core.lazy import lazy
 from nucleate.errors import InputError
-from nucleate.run.inputs import expand
+from nucleate.run.inputs import Source, expand
+from nucleate.run.journal import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,38 @@ def test_a_file_that_was_changed_is_opened_again(tmp_path: Path) -> None:
         assert entry is not None
         assert views.image(entry).shape_HW == (side, side)
         assert views.picture(entry, None, project=None, at=()).shape_HW == (side, side)
+    views.close()
+
+
+def test_the_files_of_an_ome_zarr_are_looked_at_once_in_two_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed (extra formats)")
+    from tests.io.zarr_files import write_image
+
+    now, looked, stamp = [4.5], list[Source](), Source.stamp
+
+    def counted(source: Source) -> tuple[tuple[int, int], ...]:
+        looked.append(source)
+        return stamp(source)
+
+    monkeypatch.setattr("nucleate.apps.web.views.monotonic", lambda: now[0])
+    monkeypatch.setattr(Source, "stamp", counted)
+    folder = write_image(tmp_path / "a.ome.zarr", np.ones((8, 9), np.uint8))
+    store, views = Store(), Views(tmp_path)
+    [number] = store.add(expand([str(folder)]), "a.ome.zarr")
+    entry = store.get(number)
+    assert entry is not None
+    outcome = Outcome("a", entry.source.key, "ok", sha256=entry.source.sha256())
+    finished = Finished(outcome, tmp_path, None)  # type: ignore[arg-type]  # what they were made with is not asked
+    for _ in range(3):
+        views.check(entry, finished)
+        assert views.image(entry).shape_HW == (8, 9)
+    assert len(looked) == 1
+    (folder / "more").write_bytes(b"1")
+    now[0] += 2
+    with pytest.raises(ChangedError):
+        views.check(entry, finished)
     views.close()
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import threading
 from collections import OrderedDict
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -31,10 +33,12 @@ if TYPE_CHECKING:
     from nucleate.apps.web.store import Entry, Finished
     from nucleate.core.lazy import LazyImage
     from nucleate.core.plane import Plane
+    from nucleate.run.inputs import Source
 
 __all__ = ["ChangedError", "FileLabels", "Kept", "Views", "describe"]
 
 _Value = TypeVar("_Value")
+_STAMP_SECONDS = 2
 
 
 class ChangedError(InputError):
@@ -206,6 +210,7 @@ class Views:
         self._labels: Kept[LabelLevels] = Kept(3)
         self._nuclei: Kept[Nuclei] = Kept(4)
         self._same: Kept[bool] = Kept(1024)
+        self._stamps: Kept[tuple[tuple[int, int], ...]] = Kept(8)
         self.first_looks = FirstLooks()
 
     def check(self, entry: Entry, finished: Finished) -> None:
@@ -219,7 +224,7 @@ class Views:
             If it cannot be read.
         """
         source, sha256 = entry.source, finished.outcome.sha256
-        key = source.key, source.stamp(), sha256  # a file of the same stamp is not hashed again
+        key = source.key, self._stamp(source), sha256  # a file of the same stamp is not hashed again
         if not self._same.get(key, lambda: source.sha256() == sha256):
             raise ChangedError(f"{source.shown}: the image has changed since its nuclei were found; find nuclei again")
 
@@ -295,11 +300,17 @@ class Views:
         self._stored.clear()
         self._opened.clear()
 
+    def _stamp(self, source: Source) -> tuple[tuple[int, int], ...]:
+        """Give the stamp of an image; of a folder, which may have very many files, one of the last two seconds."""
+        if not os.path.isdir(source.path):  # noqa: PTH112 - Path.is_dir() may raise
+            return source.stamp()
+        return self._stamps.get((source.key, monotonic() // _STAMP_SECONDS), source.stamp)
+
     def _open(self, entry: Entry) -> _Opened:
         if entry.source.problem:
             raise InputError(entry.source.problem)
         # With the stamp, since a file may be another by now.
-        key = entry.number, entry.source.stamp()
+        key = entry.number, self._stamp(entry.source)
         return self._opened.get(key, lambda: _Opened(entry, self._scratch, max_bytes=self._max_bytes))
 
 
