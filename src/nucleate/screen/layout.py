@@ -110,7 +110,7 @@ class Plate:
     names : tuple of (str, str)
         What the files call each channel, and what it is called in the tables; empty where there is one without a name.
     acquisition : int, optional
-        Of an OME-Zarr plate, the one that was taken.
+        Of an OME-Zarr plate, the one that was taken; None where none is told or all are taken.
     """
 
     folder: Path

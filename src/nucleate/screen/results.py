@@ -90,7 +90,7 @@ class ScreenRecord:
     channel_names : dict of str to str
         What the files call each channel, and what it is called here; empty in records of older versions.
     acquisition : int, optional
-        The one that was taken; None where none is told, and in records of older versions.
+        The one that was taken; None where none is told or all are taken, and in records of older versions.
     """
 
     plate: str
