@@ -54,12 +54,16 @@ def check_size(path: Path, shape: tuple[int, ...], *, itemsize: int, max_bytes: 
         If it would take more.
     """
     limit = machine_memory() if max_bytes is None else max_bytes
-    needed = math.prod(shape) * itemsize + beside
+    given = math.prod(shape) * itemsize
+    needed = given + beside
     if limit is not None and needed > limit:
-        size = " x ".join(str(n) for n in shape)
+        size = " x ".join(str(n) for n in shape) + " values"
+        what, cure = size, "cut the picture into parts"
+        if given <= limit:
+            what, cure = f"{size} and the chunks that hold them", "save it in chunks of one plane"
         raise TooLargeError(
-            f"{one_line(str(path))}: too large: {size} values need {needed / 1e9:.3g} GB, "
-            f"{limit / 1e9:.3g} GB are allowed; allow more memory, or cut the picture into parts"
+            f"{one_line(str(path))}: too large: {what} need {needed / 1e9:.3g} GB, "
+            f"{limit / 1e9:.3g} GB are allowed; allow more memory, or {cure}"
         )
 
 
