@@ -236,6 +236,9 @@ def test_label_images_of_ome_zarr(tmp_path: Path, version: str) -> None:
     assert list(read_labels_source(tmp_path / "out")) == ["a"]
     with pytest.raises(DataError, match="holds no label images"):
         read_labels_source(none)
+    named = put("labels/x.ome.zarr", "nuclei")
+    zeros = write_image(named, np.zeros_like(labels), version=version, overwrite=True)
+    assert equal(read_labels_source(zeros.parent)["x"], [[0, 2, 2], [1, 0, 2]])
     put("c.zarr", "cells", "spots")
     with pytest.raises(DataError, match=r"holds several label images: got labels/cells, labels/spots; name one"):
         read_labels_source(tmp_path / "out")

@@ -112,9 +112,11 @@ def label_images(image: Path) -> list[str]:
     InputError
         If metadata are damaged.
     """
-    if "image-label" in _attributes(image) or image.parent.name == "labels":
+    if "image-label" in _attributes(image):
         return [""]
     listed = _attributes(image / "labels").get("labels", []) if (image / "labels").is_dir() else []
+    if not listed and image.parent.name == "labels" and image.name in _attributes(image.parent).get("labels", []):
+        return [""]
     return [f"labels/{_inside(image, name)}" for name in listed]
 
 
