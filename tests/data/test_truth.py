@@ -15,7 +15,7 @@ from nucleate.core.rle import encode_labels
 from nucleate.data.pictures import open_pictures
 from nucleate.data.rle_table import labels_from_codes
 from nucleate.data.truth import read_labels_source, read_pair
-from nucleate.errors import DataError, UsageError
+from nucleate.errors import DataError, UnfitDataError, UsageError
 from nucleate.export.omezarr_labels import write_omezarr
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def test_label_images_of_ome_zarr(tmp_path: Path, version: str) -> None:
     zeros = write_image(named, np.zeros_like(labels), version=version, overwrite=True)
     assert equal(read_labels_source(zeros.parent)["x"], [[0, 2, 2], [1, 0, 2]])
     put("c.zarr", "cells", "spots")
-    with pytest.raises(DataError, match=r"holds several label images: got labels/cells, labels/spots; name one"):
+    with pytest.raises(UnfitDataError, match=r"holds several label images: got labels/cells, labels/spots; name one"):
         read_labels_source(tmp_path / "out")
 
 
@@ -258,6 +258,14 @@ def test_label_images_of_a_plate_and_alone_in_ome_zarr(tmp_path: Path) -> None:
     found = read_labels_source(plate)
     assert list(found) == ["p_B_2_0"]
     assert equal(found["p_B_2_0"], stack[0])
+    (plate / "A/1/.zattrs").write_text("{")
+    write_omezarr(tmp_path / "y.zarr", stack[0])
+    (tmp_path / "y.zarr/.zattrs").write_text("{")
+    beside = read_labels_source(tmp_path)
+    assert list(beside) == ["p_A_1", "p_B_2_0", "x", "y"]
+    for name, place in (("p_A_1", "A/1"), ("y", "y.zarr")):
+        with pytest.raises(DataError, match=f"cannot read .*{place}: .*; write it again"):
+            beside[name]
     array = next((plate / "B/2/0/labels/own").glob("*/.zarray"))
     array.write_text("{")
     with pytest.raises(DataError, match="own: damaged OME-Zarr file"):

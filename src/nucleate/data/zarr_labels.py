@@ -11,7 +11,7 @@ from nucleate.data import source as limits
 from nucleate.data.parsing import damage
 from nucleate.data.pixels import whole_numbers
 from nucleate.data.stacks import number_planes
-from nucleate.errors import DataError, InputError
+from nucleate.errors import DataError, InputError, UnfitDataError
 from nucleate.io.faults import check_size
 from nucleate.io.images import is_zarr, open_image
 from nucleate.io.omezarr import label_images, pictures
@@ -43,7 +43,9 @@ def find_zarr_labels(path: Path | str) -> dict[str, Callable[[], NDArray[np.int3
     Raises
     ------
     DataError
-        If metadata are damaged, or an image has several label images and none is `nuclei`.
+        If the metadata of the only folder are damaged. Other damage is told by the function of that label image.
+    UnfitDataError
+        If an image has several label images and none is `nuclei`.
     """
     top = Path(path)
     if not top.is_dir():
@@ -51,16 +53,37 @@ def find_zarr_labels(path: Path | str) -> dict[str, Callable[[], NDArray[np.int3
     found: dict[str, Callable[[], NDArray[np.int32]]] = {}
     for folder in [top] if is_zarr(top) else sorted(one for one in top.iterdir() if one.is_dir() and is_zarr(one)):
         stem = folder.name.removesuffix(".zarr").removesuffix(".ome")
-        with damage(f"read {folder}", cure="write it again"):
-            fields = {name: label_images(folder / name) for name in pictures(folder)}
-        for field, names in fields.items():
-            here = folder / field
-            if len(names) > 1 and _OURS not in names:
-                raise DataError(f"{here} holds several label images: got {', '.join(names)}; name one of these folders")
-            if names:
-                chosen = here / (_OURS if len(names) > 1 else names[0])
-                found[f"{stem}_{in_file_name(field)}" if field else stem] = partial(_read, chosen)
+        fields = _listed(pictures, folder)
+        if isinstance(fields, DataError):
+            if folder == top:
+                raise fields
+            found[stem] = partial(_fail, fields)
+            continue
+        for field in fields:
+            if read := _reader(folder / field):
+                found[f"{stem}_{in_file_name(field)}" if field else stem] = read
     return found
+
+
+def _reader(image: Path) -> Callable[[], NDArray[np.int32]] | None:
+    names = _listed(label_images, image)
+    if isinstance(names, DataError):
+        return partial(_fail, names)
+    if len(names) > 1 and _OURS not in names:
+        raise UnfitDataError(f"{image} holds several label images: got {', '.join(names)}; name one of these folders")
+    return partial(_read, image / (_OURS if len(names) > 1 else names[0])) if names else None
+
+
+def _listed(what: Callable[[Path], list[str]], folder: Path) -> list[str] | DataError:
+    try:
+        with damage(f"read {folder}", cure="write it again"):
+            return what(folder)
+    except DataError as error:
+        return error
+
+
+def _fail(error: DataError) -> NDArray[np.int32]:
+    raise error
 
 
 def _read(folder: Path) -> NDArray[np.int32]:
