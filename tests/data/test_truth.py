@@ -258,6 +258,8 @@ def test_label_images_of_a_plate_and_alone_in_ome_zarr(tmp_path: Path) -> None:
     found = read_labels_source(plate)
     assert list(found) == ["p_B_2_0"]
     assert equal(found["p_B_2_0"], stack[0])
+    for part in ("B/2", "B/2/0"):
+        assert list(read_labels_source(plate / part)) == ["p_B_2_0"]
     (plate / "A/1/.zattrs").write_text("{")
     write_omezarr(tmp_path / "y.zarr", stack[0])
     (tmp_path / "y.zarr/.zattrs").write_text("{")

@@ -134,7 +134,9 @@ def test_plates(tmp_path: Path, version: str) -> None:
             assert source.name == f"p.zarr/{name}"
         np.testing.assert_array_equal(read_image(path, picture=number).pixels, pixels)
         np.testing.assert_array_equal(read_image(path / name).pixels, pixels)
+        assert read_image(path / name).name == f"p.zarr/{name}"
     np.testing.assert_array_equal(read_image(path / "A/1", picture=1).pixels, fields["A/1/1"])
+    assert read_image(path / "A/1", picture=1).name == "p.zarr/A/1/1"
     with pytest.raises(InputError, match=r"p.zarr: no picture 3: it holds 3; give 0 to 2"):
         read_image(path, picture=3)
     with pytest.raises(InputError, match=r"p.zarr: holds 3 pictures; name one as p.zarr#0 to p.zarr#2"):

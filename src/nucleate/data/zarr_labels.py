@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nucleate.core.files import in_file_name
+from nucleate.core.files import absolute
 from nucleate.data import source as limits
 from nucleate.data.parsing import damage
 from nucleate.data.pixels import whole_numbers
@@ -14,7 +14,7 @@ from nucleate.data.stacks import number_planes
 from nucleate.errors import DataError, InputError, UnfitDataError
 from nucleate.io.faults import check_size
 from nucleate.io.images import is_zarr, open_image
-from nucleate.io.omezarr import label_images, pictures
+from nucleate.io.omezarr import label_images, name_in_collection, pictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ def find_zarr_labels(path: Path | str) -> dict[str, Callable[[], NDArray[np.int3
         return {}
     found: dict[str, Callable[[], NDArray[np.int32]]] = {}
     for folder in [top] if is_zarr(top) else sorted(one for one in top.iterdir() if one.is_dir() and is_zarr(one)):
-        stem = folder.name.removesuffix(".zarr").removesuffix(".ome")
+        stem = Path(absolute(folder)).name.removesuffix(".zarr").removesuffix(".ome")
         fields = _listed(pictures, folder)
         if isinstance(fields, DataError):
             if folder == top:
@@ -61,7 +61,7 @@ def find_zarr_labels(path: Path | str) -> dict[str, Callable[[], NDArray[np.int3
             continue
         for field in fields:
             if read := _reader(folder / field):
-                found[f"{stem}_{in_file_name(field)}" if field else stem] = read
+                found[name_in_collection(folder / field) or stem] = read
     return found
 
 

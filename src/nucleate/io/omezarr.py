@@ -10,12 +10,13 @@ import json
 import math
 import re
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.extras import library
+from nucleate.core.files import absolute, in_file_name
 from nucleate.core.image import COLOURS, Look
 from nucleate.errors import InputError
 from nucleate.io.deep_chunks import reading_of
@@ -24,13 +25,11 @@ from nucleate.io.units import micrometres, sane_place, sane_size, sane_step, sec
 from nucleate.io.windows import at_level, choose_level, choose_picture, windowed
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from nucleate.core.lazy import LazyImage
 
-__all__ = ["acquisitions", "collection_of", "label_images", "open_lazy", "pictures"]
+__all__ = ["acquisitions", "label_images", "name_in_collection", "open_lazy", "pictures"]
 
 _MOST_JSON_BYTES = 1 << 26
 _LARGE_CHUNK_BYTES = 1 << 28
@@ -120,13 +119,10 @@ def label_images(image: Path) -> list[str]:
     return [f"labels/{_inside(image, name)}" for name in listed]
 
 
-def collection_of(folder: Path) -> Path | None:
-    """Find the plate or the series in which an image or a well lies; None for one that stands alone."""
-    for above in [*folder.parents][:3]:  # a field lies in a well, that in a row
-        with contextlib.suppress(InputError, OSError, ValueError):
-            if {"plate", "bioformats2raw.layout"} & _attributes(above).keys():
-                return above
-    return None
+def name_in_collection(folder: Path) -> str:
+    """Name an image or well of a plate or series as where all is given: ``p_A_1_0``; empty for what stands alone."""
+    whole, _, part = _place(folder).partition("/")
+    return f"{PurePosixPath(whole).stem.removesuffix('.ome')}_{in_file_name(part)}" if part else ""
 
 
 def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
@@ -163,8 +159,17 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
         )
     number = choose_picture(path, names, wanted=picture)
     image = _open_image(path / names[number], level=level)
-    shown = f"{path.name}/{names[number]}".rstrip("/")
-    return replace(image, name=shown, pictures=tuple(names) if len(names) > 1 else ())
+    return replace(image, name=_place(path / names[number]), pictures=tuple(names) if len(names) > 1 else ())
+
+
+def _place(folder: Path) -> str:
+    """Give the path of an image from the plate or the series on in which it lies; of one that stands alone its name."""
+    folder = Path(absolute(folder))
+    for whole in [*folder.parents][:3]:  # a field lies in a well, that in a row
+        with contextlib.suppress(InputError, OSError, ValueError):
+            if {"plate", "bioformats2raw.layout"} & _attributes(whole).keys():
+                return folder.relative_to(whole.parent).as_posix()
+    return folder.name
 
 
 def _open_image(folder: Path, *, level: int) -> LazyImage:

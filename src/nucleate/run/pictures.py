@@ -19,7 +19,7 @@ from nucleate.core.files import absolute, in_file_name
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError
 from nucleate.io.images import FORMATS, layout_of, pictures_of
-from nucleate.io.omezarr import collection_of
+from nucleate.io.omezarr import name_in_collection
 from nucleate.io.tiff_head import is_ome
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def each_picture(source: Source, *, alone: bool = False) -> list[Source]:
     if source.member or source.problem or source.picture is not None:
         return [source]
     if folder := source.path.is_dir():
-        source = replace(source, name=_name_in_collection(Path(absolute(source.path))))
+        source = replace(source, name=name_in_collection(source.path))
     if not (folder or source.path.name.lower().endswith(_SEVERAL) or _is_ome_tiff(source.path)):
         return [source]
     try:
@@ -91,21 +91,11 @@ def each_picture(source: Source, *, alone: bool = False) -> list[Source]:
         return [source]
     if len(names) < 2 and (not folder or names in ([""], [])):
         return [source]
-    stems = [_part_name(source.stem, in_file_name(name) or str(number)) for number, name in enumerate(names)]
+    whole = source.stem.removesuffix(".ome")
+    stems = [f"{whole}_{in_file_name(name) or number}" for number, name in enumerate(names)]
     if folder:  # each has a folder of its own, so that a plate is not hashed once a field
         return [replace(source, path=source.path / name, name=stem) for name, stem in zip(names, stems, strict=True)]
     return [replace(source, picture=number, name=stem) for number, stem in enumerate(stems)]
-
-
-def _part_name(stem: str, part: str) -> str:
-    return f"{stem.removesuffix('.ome')}_{part}"
-
-
-def _name_in_collection(folder: Path) -> str:
-    """Name a picture of a plate or a series as it is named where all is given; what stands alone has no such name."""
-    if (whole := collection_of(folder)) is None:
-        return ""
-    return _part_name(whole.stem, in_file_name(folder.relative_to(whole).as_posix()))
 
 
 def split_part(word: str) -> tuple[str, str]:
