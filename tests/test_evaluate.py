@@ -44,7 +44,7 @@ def test_what_is_at_hand_is_paired_as_files_are(tmp_path: Path) -> None:
             nucleate.evaluate(LABELS, several)
     numbered: Any = {7: LABELS, 8: LABELS}
     assert nucleate.evaluate(numbered, numbered, groups=dict.fromkeys(numbered, "field")).kaggle == 1
-    for wrong in ([LABELS], b"seen.tif"):
+    for wrong in ([LABELS], b"seen.tif", np.int32(3)):
         with pytest.raises(UsageError, match="no label images: got"):
             nucleate.evaluate(wrong, LABELS)  # type: ignore[arg-type]
 
@@ -62,6 +62,14 @@ def test_what_has_labels_and_what_becomes_an_array_is_scored() -> None:
         scores = nucleate.evaluate(given, truth, resamples=0)
         assert (scores.kaggle, scores.nuclei_pred) == (1.0, 2)
         assert nucleate.evaluate(truth, given, resamples=0).kaggle == 1.0
+
+
+@pytest.mark.parametrize("labels", [LABELS, np.stack([LABELS] * 2)])
+def test_what_is_masked_out_is_not_taken_for_found(labels: NDArray[np.int32]) -> None:
+    masked = np.ma.masked_array(labels, labels == 1)
+    for pred in (masked, {"image": masked}):
+        with pytest.raises(DataError, match="prediction is no plain NumPy array: got MaskedArray; use"):
+            nucleate.evaluate(pred, {"image": labels})
 
 
 def test_tables_and_outlines_take_the_sizes_of_what_is_at_hand(tmp_path: Path) -> None:

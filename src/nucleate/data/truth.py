@@ -237,12 +237,14 @@ def _at_hand(given: _AtHand | Mapping[str, _AtHand]) -> dict[str, _Found]:
 def _as_array(given: _AtHand) -> NDArray[Any]:
     """Take the labels of what has some; what is none is told where it is used."""
     found: Any = getattr(given, "labels", given)
-    return np.asarray(found) if hasattr(found, "__array__") else found
+    is_other = hasattr(found, "__array__") and not isinstance(found, np.ndarray | np.generic)
+    return np.asarray(found) if is_other else found
 
 
 def _held(named: Mapping[str, _AtHand], image_id: str) -> NDArray[Any]:
     labels = _as_array(named[image_id])
-    if not isinstance(labels, np.ndarray) or labels.ndim < 3 or labels.dtype.kind not in "bui":
+    plain = isinstance(labels, np.ndarray) and not isinstance(labels, np.ma.MaskedArray)
+    if not plain or labels.ndim < 3 or labels.dtype.kind not in "bui":
         return labels  # what is no label image is told when it is compared
     planes = planes_of_array(labels, "the array")
     return number_planes(planes) if planes.min() >= 0 else planes
