@@ -90,6 +90,14 @@ def test_images_that_kaggle_ignores_count_on_neither_side(tmp_path: Path, caplog
     assert {record.getMessage() for record in caplog.records} == {"2 images marked Ignored in Usage left out"}
 
 
+def test_a_truth_of_which_all_is_ignored_has_nothing_to_compare(tmp_path: Path) -> None:
+    solution = table(tmp_path / "solution.csv", HEAD + "a,1 3,10,10,Ignored\n")
+    for rows in ("a,1 3\n", "a,1 3\nz,1 3\n", "z,1 3\n"):
+        submission = table(tmp_path / "submission.csv", "ImageId,EncodedPixels\n" + rows)
+        with pytest.raises(UsageError, match=r"^nothing to compare: all images of the truth are marked Ignored; give"):
+            read_pair(submission, solution)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

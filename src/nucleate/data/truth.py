@@ -88,7 +88,7 @@ def read_pair(pred: LabelsAt, truth: LabelsAt, *, images: Path | str | None = No
     Raises
     ------
     UsageError
-        If a side is none of `LabelsAt`, or nothing is there.
+        If a side is none of `LabelsAt`, or nothing is there, or no image of the truth counts.
     DataError
         As `read_labels_source`, or if a plane of a stack is missing.
     """
@@ -97,8 +97,10 @@ def read_pair(pred: LabelsAt, truth: LabelsAt, *, images: Path | str | None = No
     true, found = _stacked(true, like=found), _stacked(found, like=true)
     lone = len(found) == len(true) == 1 and _is_lone(pred) and _is_lone(truth)
     ids = [*true] if lone else _in_words_of(true, [*found])
-    predicted = dict(zip(ids, found.values(), strict=True))
-    return _label_map(predicted, images=images, other=true), _label_map(true, images=images, other=predicted)
+    predicted, counting = _counting(dict(zip(ids, found.values(), strict=True)), true)
+    if true and not counting:
+        raise UnfitDataError("nothing to compare: all images of the truth are marked Ignored; give some that count")
+    return _label_map(predicted, images=images, other=counting), _label_map(counting, images=images, other=predicted)
 
 
 def _is_lone(given: LabelsAt) -> bool:
@@ -155,7 +157,8 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None) ->
         If nothing of the kind is there, or the size of no image is known; on reading an entry: if the file is damaged,
         a code does not fit its image, or the size of the image is not known.
     """
-    return _label_map(_find(path), images=images, other={})
+    (found,) = _counting(_find(path))
+    return _label_map(found, images=images, other={})
 
 
 @dataclass(frozen=True)
@@ -250,10 +253,14 @@ def _held(named: Mapping[str, _AtHand], image_id: str) -> NDArray[Any]:
     return number_planes(planes) if planes.min() >= 0 else planes
 
 
+def _counting(*sides: Mapping[str, _Found]) -> list[dict[str, _Found]]:
+    """Leave out of each side what any of them marks as ignored."""
+    ignored = {image_id for side in sides for image_id, one in side.items() if one.is_ignored}
+    return [{image_id: one for image_id, one in side.items() if image_id not in ignored} for side in sides]
+
+
 def _label_map(found: Mapping[str, _Found], *, images: Path | str | None, other: Mapping[str, _Found]) -> LabelMap:
     """Give the label images of a side; sizes that it lacks are those of the images, else of the other side."""
-    ignored = {image_id for side in (found, other) for image_id, one in side.items() if one.is_ignored}
-    found = {image_id: one for image_id, one in found.items() if image_id not in ignored}
     unsized = [one for one in found.values() if one.unsized]
     if unsized and images is None and all(one.unsized for one in (*found.values(), *other.values())):
         raise _unknown(unsized[0])
