@@ -6,11 +6,13 @@ import itertools
 import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import tifffile
 
+from nucleate.core.bands import PlaneOf
 from nucleate.core.image import Image
 from nucleate.core.lazy import lazy
 from nucleate.core.normalize import Normalizer
@@ -157,6 +159,13 @@ def test_a_plane_is_read_in_parts_and_written_where_wanted(picture: NDArray[Any]
     next(iter(found.mapper().bands(plane)))
     assert plane.most == picture.size
     assert found.estimate_bytes((20_000, 20_000), max_bytes=0) < found.estimate_bytes((20_000, 20_000)) / 4
+
+
+def test_labels_of_a_stack_are_looked_through_once_before_and_once_to_number_on(picture: NDArray[Any]) -> None:
+    stack = lazy(Image(np.stack([picture[:100, :100]] * 3), "ZYX"))
+    with patch.object(PlaneOf, "__getitem__", autospec=True, side_effect=PlaneOf.__getitem__) as read:
+        segmenter().segment_stack(stack, np.zeros(stack.shape, np.int32))
+    assert read.call_count == 3 + 2
 
 
 @pytest.mark.parametrize("blend", [0, 8])

@@ -155,7 +155,7 @@ class Segmenter:
             raise UsageError(f"labels of a stack {source.stack_shape} of planes: got {labels.shape}; give one for each")
         for at in np.ndindex(*source.stack_shape):
             found = ClearedLabels.of(PlaneOf(labels, at), source.shape_HW)
-            confidence = self.segment_into(source.plane(at), found.store, max_bytes=max_bytes)
+            confidence = self._segment_into(readable(self, source.plane(at)), found, max_bytes=max_bytes)
             for rows in bands_of(source.shape_HW) if count else ():
                 part = found[rows, everything]
                 found[rows, everything] = np.where(part > 0, part + np.int32(count), np.int32(0))
@@ -212,7 +212,10 @@ class Segmenter:
             If its integers are too small for the number of nuclei, or for those cut in parts, which are a few more.
         """
         source = readable(self, plane)
-        labels_HW = ClearedLabels.of(labels_HW, source.shape[:2])
+        return self._segment_into(source, ClearedLabels.of(labels_HW, source.shape[:2]), max_bytes=max_bytes)
+
+    def _segment_into(self, source: Plane, labels_HW: LabelStore, *, max_bytes: int | None) -> NDArray[np.float32]:
+        """Do what `segment_into` does, with a plane that is `readable` and labels that are cleared."""
         known = look_at(self, source)
         if known.inside is not None:
             source, labels_HW = PartOfPlane(source, *known.inside), PartOfLabels(labels_HW, *known.inside)
