@@ -98,11 +98,13 @@ def test_a_stack_at_hand_is_compared_plane_by_plane_as_one_in_a_file_is(tmp_path
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])
-def test_colours_at_hand_or_in_a_file_are_no_stack(count: int, tmp_path: Path) -> None:
-    colours = np.stack([LABELS] * count, axis=-1)
+@pytest.mark.parametrize("beyond", [0, 300])
+def test_colours_at_hand_or_in_a_file_are_no_stack(count: int, beyond: int, tmp_path: Path) -> None:
+    grey = np.pad(LABELS, ((0, beyond), (0, 0)))
+    colours = np.stack([grey] * count, axis=-1)
     np.save(tmp_path / "a.npy", colours)
     for labels in (colours, tmp_path / "a.npy"):
-        assert nucleate.evaluate(labels, LABELS).kaggle == 1.0
+        assert nucleate.evaluate(labels, grey).kaggle == 1.0
 
 
 @pytest.mark.parametrize(
@@ -110,10 +112,9 @@ def test_colours_at_hand_or_in_a_file_are_no_stack(count: int, tmp_path: Path) -
     [
         (np.stack([LABELS, LABELS, LABELS.T], axis=-1), r"is coloured: got shape \(24, 24, 3\); a label"),
         (
-            np.stack([LABELS] * 5, axis=-1),
-            r"no label image: got shape \(24, 24, 5\), .*; give \(H, W\), or \(N, H, W\)",
+            np.stack([LABELS] * 4, axis=-1)[None],
+            r"no label image: got shape \(1, 24, 24, 4\), .*; give \(H, W\), or \(N, H, W\)",
         ),
-        (np.stack([LABELS] * 5, axis=-1)[None], r"no label image: got shape \(1, 24, 24, 5\)"),
         (np.zeros((0, 24, 24), np.int32), r"no label image: got shape \(0, 24, 24\)"),
     ],
 )
@@ -125,7 +126,15 @@ def test_channels_at_hand_or_in_a_file_are_refused(channels: NDArray[Any], said:
         nucleate.evaluate(LABELS, channels)
 
 
-@pytest.mark.parametrize("shape", [(6, 20, 4), (100, 20, 4), (500, 256, 32)])
+def test_more_channels_than_colours_have_are_planes(tmp_path: Path) -> None:
+    channels = np.stack([LABELS] * 5, axis=-1)
+    np.save(tmp_path / "image.npy", channels)
+    for labels in (channels, tmp_path / "image.npy"):
+        with pytest.raises(DataError, match="shapes differ: truth 24 x 24, prediction 24 x 24 x 5; compare"):
+            nucleate.evaluate(labels, LABELS)
+
+
+@pytest.mark.parametrize("shape", [(6, 20, 4), (100, 20, 4), (500, 256, 32), (20, 30, 7), (40, 40, 7)])
 def test_a_narrow_stack_at_hand_is_one(shape: tuple[int, ...], tmp_path: Path) -> None:
     stack = np.zeros(shape, np.int32)
     stack[:, 3:6, 1:3] = 1
