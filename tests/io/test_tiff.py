@@ -170,8 +170,9 @@ def test_labels_that_tell_nothing_are_no_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("unit", "um"),
-    [("micron", 0.5), ("\\u00B5m", 0.5), ("nm", 0.0005), ("mm", 500.0), ("pixel", None), ("furlong", None)],
-)
+    [("micron", 0.5), ("\\u00B5m", 0.5), ("nm", 0.0005), ("nanometers", 0.0005), ("mm", 500.0),
+     ("pixel", None), ("furlong", None)],
+)  # fmt: skip
 def test_units_of_imagej(tmp_path: Path, unit: str, um: float | None) -> None:
     path = _written(tmp_path, numbers(5, 6), imagej=True, resolution=(2.0, 2.0), metadata={"unit": unit})
     size = read_both_ways(path).pixel_size_um

@@ -174,7 +174,8 @@ def test_a_place_without_a_unit_or_beyond_all_measure(
     ("kind", "given", "seconds"),
     [("ome", {"TimeIncrement": 60.0}, 60.0), ("ome", {"TimeIncrement": 2, "TimeIncrementUnit": "min"}, 120.0),
      ("ome", {}, None), ("imagej", {"finterval": 60.0}, 60.0), ("imagej", {"finterval": 5, "tunit": "ms"}, 0.005),
-     ("imagej", {"finterval": 0.0}, None)],
+     ("imagej", {"finterval": 0.0}, None), ("imagej", {"finterval": 2, "tunit": "minutes"}, 120.0),
+     ("imagej", {"finterval": 1, "tunit": "Hours"}, 3600.0), ("imagej", {"finterval": 1, "tunit": "ds"}, None)],
 )  # fmt: skip
 def test_the_time_between_planes_goes_from_file_to_files(
     tmp_path: Path, kind: str, given: dict[str, object], seconds: float | None

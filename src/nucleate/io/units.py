@@ -8,14 +8,14 @@ __all__ = ["micrometres", "sane_place", "sane_size", "sane_step", "seconds"]
 
 _UM = {
     "pm": 1e-6, "picometer": 1e-6, "å": 1e-4, "angstrom": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "nanometre": 1e-3,
-    "um": 1.0, "µm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometers": 1.0, "micrometre": 1.0,
+    "um": 1.0, "µm": 1.0, "micron": 1.0, "micrometer": 1.0, "micrometre": 1.0,
     "mm": 1e3, "millimeter": 1e3, "millimetre": 1e3, "cm": 1e4, "centimeter": 1e4, "centimetre": 1e4,
     "m": 1e6, "meter": 1e6, "metre": 1e6, "inch": 25400.0, "in": 25400.0,
 }  # fmt: skip
 
 _S = {
     "ns": 1e-9, "nanosecond": 1e-9, "us": 1e-6, "µs": 1e-6, "microsecond": 1e-6, "ms": 1e-3, "msec": 1e-3,
-    "millisecond": 1e-3, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "min": 60.0, "minute": 60.0,
+    "millisecond": 1e-3, "s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0,
     "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0,
 }  # fmt: skip
 
@@ -32,13 +32,20 @@ def micrometres(unit: str) -> float | None:
 
 
 def seconds(unit: str) -> float | None:
-    """Tell how many seconds a unit is; None when the name is not known."""
+    """Tell how many seconds a unit is; None when the name is not known.
+
+    Examples
+    --------
+    >>> seconds("minutes")
+    60.0
+    """
     return _S.get(_plain(unit))
 
 
 def _plain(unit: str) -> str:
     # ImageJ writes the micro sign as an escape; there are also two characters that look like it.
-    return unit.strip().lower().replace("\\u00b5", "µ").replace("μ", "µ")
+    plain = unit.strip().lower().replace("\\u00b5", "µ").replace("μ", "µ")
+    return plain[:3] + plain[3:].removesuffix("s")  # of short names an s at the end is no plural
 
 
 def sane_place(place: tuple[float, float, float]) -> tuple[float, float, float] | None:
