@@ -285,3 +285,5 @@ def test_a_number_in_the_name_of_a_file_is_its_name(tmp_path: Path) -> None:
         open_image(tmp_path / "a.png#2")
     with pytest.raises(InputError, match=r"b.png#0: no such file"):
         read_image(tmp_path / "b.png#0")
+    with pytest.raises(InputError, match=r"#1: no such file"):
+        read_image(tmp_path / "#1")

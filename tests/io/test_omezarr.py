@@ -139,7 +139,7 @@ def test_plates(tmp_path: Path, version: str) -> None:
     assert read_image(path / "A/1", picture=1).name == "p.zarr/A/1/1"
     with pytest.raises(InputError, match=r"p.zarr: no picture 3: it holds 3; give 0 to 2"):
         read_image(path, picture=3)
-    with pytest.raises(InputError, match=r"p.zarr: holds 3 pictures; name one as p.zarr#0 to p.zarr#2"):
+    with pytest.raises(InputError, match=r"p.zarr: holds 3 pictures; name one as p.zarr/A/1/0 to p.zarr/B/12/0"):
         as_image(path)
 
 

@@ -60,8 +60,10 @@ def as_image(given: Given) -> Image:
 
 
 def _check_single(path: Path) -> None:
-    if path.exists() and (count := len(pictures_of(path))) > 1:
-        cure = f"name one as {path.name}#0 to {path.name}#{count - 1}, or read it with read_image(path, picture=0)"
+    if path.exists() and (count := len(names := pictures_of(path))) > 1:
+        first, last = (f"/{names[at]}" if path.is_dir() else f"#{at % count}" for at in (0, -1))
+        name = path.name or path
+        cure = f"name one as {name}{first} to {name}{last}, or read it with read_image(path, picture=0)"
         raise fault(path, f"holds {count} pictures", cure=cure)
 
 

@@ -333,7 +333,8 @@ def _split_number(given: AnyPath, picture: int | None) -> tuple[Path, int | None
     """Take ``mice.lif#3`` apart, unless there is a file of that name."""
     path = as_path(given)
     file, _, number = str(path).rpartition("#")
-    named = picture is None and number.isdecimal() and not os.path.lexists(path) and os.path.lexists(file)
+    there = os.path.lexists(file) and not file.endswith(os.sep)
+    named = picture is None and number.isdecimal() and there and not os.path.lexists(path)
     return (Path(file), int(number)) if named else (path, picture)
 
 
