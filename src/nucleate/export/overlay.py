@@ -147,8 +147,9 @@ def _is_noise(sample_HW: NDArray[Any], middle: float) -> bool:
     """Tell whether most values say nothing of those beside them."""
     values = sample_HW.astype(np.float64)
     with np.errstate(invalid="ignore"):  # of what is infinite
-        step = np.nanmedian(np.abs(values[:, 1:] - values[:, :-1])) if values.shape[1] > 1 else 0.0
-        return bool(step > _ROUGH * np.nanmedian(np.abs(values - middle)))
+        steps, away = np.abs(values[:, 1:] - values[:, :-1]), np.abs(values - middle)
+    steps, away = steps[np.isfinite(steps)], away[np.isfinite(away)]
+    return bool(steps.size and np.median(steps) > _ROUGH * np.median(away))
 
 
 def render_overlay(plane: NDArray[Any] | Plane, labels: Labels) -> NDArray[np.uint8]:
