@@ -30,7 +30,7 @@ test: .venv/.installed lint  ## every check: style, types, tests
 lint: .venv/.installed  ## style and types only
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy
+	.venv/bin/mypy -n $(WORKERS)
 
 test-base: .venv-base/.tested-with  ## the tests that need no torch, in the light install, but for long ones that are alike
 	OMP_NUM_THREADS=1 .venv-base/bin/python -m pytest -m 'base and not once' -n $(WORKERS)
