@@ -12,7 +12,7 @@ from typing import TypeAlias
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, UsageError
 
-__all__ = ["AnyPath", "as_path", "check_number", "is_number"]
+__all__ = ["AnyPath", "address_fault", "as_path", "check_number", "is_number"]
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 """What Python takes for the name of a file."""
@@ -43,12 +43,24 @@ def as_path(given: AnyPath) -> Path:
     if given in ("", b""):
         raise UsageError("no path: got an empty text; name a file, or . for this folder")
     name = os.fsdecode(given)
-    if _ADDRESS.match(name):
-        cure = "remote stores are not read: copy it here and name the copy"
-        if name.lower().startswith("file:"):
-            cure = "give the path alone, without file://"
-        raise InputError(f"{one_line(name)}: an address; {cure}")
+    if fault := address_fault(name):
+        raise InputError(f"{one_line(name)}: {fault}")
     return Path(name)
+
+
+def address_fault(name: str) -> str:
+    """Say why an address is no path, and what to do; empty for what is none.
+
+    Examples
+    --------
+    >>> address_fault("s3://bucket/plate.zarr")
+    'an address; remote stores are not read: copy it here and name the copy'
+    """
+    if not _ADDRESS.match(name):
+        return ""
+    if name.lower().startswith("file:"):
+        return "an address; give the path alone, without file://"
+    return "an address; remote stores are not read: copy it here and name the copy"
 
 
 def check_number(

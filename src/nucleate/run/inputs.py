@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from nucleate.core.checks import address_fault
 from nucleate.core.files import absolute
 from nucleate.core.folders import each_folder, matches_of, named_again
 from nucleate.core.text import one_line
@@ -246,7 +247,7 @@ class _Search:
             elif glob.has_magic(word):
                 yield from self._glob(word)
             else:
-                yield _unusable(word, "no such file or folder; check the path")
+                yield _unusable(word, address_fault(word) or "no such file or folder; check the path")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             yield _unusable(word, f"cannot be looked at: {reason}; check the path")
