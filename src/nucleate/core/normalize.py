@@ -50,7 +50,7 @@ _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
 _EDGE = 0.002  # of the pixels: where no light came through so many, they lie beyond the slide
 _EVEN = 2.0  # times as far from the middle as the darkest pixels: where the brightest are no farther, all is noise, ...
 _FAR = 3.0  # ... but for the few that are so many times as far from it, ...
-_NUCLEUS = 100  # ... as many as a nucleus has
+_NUCLEUS, _FEWEST = 100, 4  # ... as many as a nucleus has, and on a coarse grid at least
 _HALF = 0.5  # of what the dtype can hold: coloured planes that are lighter everywhere are of transmitted light
 _FAINT, _DIRT = 0.25, 0.015  # of the white, or density: what dims it less everywhere is glass, and dirt or noise on it
 _MAINLY = 0.5  # of what dims a pixel is a red dye: it has no say in what becomes 0 and 1
@@ -342,7 +342,7 @@ def _tissue_of(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None, float 
     return sample if kept_HW.all() else sample[kept_HW][:, None], unlit, None if ink_HW is None else ink
 
 
-def above_noise(shown_HW: NDArray[Any], *, ends: tuple[float, float, float], least: int = _NUCLEUS) -> float:
+def above_noise(shown_HW: NDArray[Any], *, ends: tuple[float, float, float], step: int = 1) -> float:
     """Choose what is white: the high end of a plane, or the brightness of its few things if all else is noise.
 
     Parameters
@@ -351,14 +351,15 @@ def above_noise(shown_HW: NDArray[Any], *, ends: tuple[float, float, float], lea
         The plane, or a sample of it on a grid.
     ends : (float, float, float)
         Its low end, its median and its high end.
-    least : int
-        Pixels of a thing; lone ones are none.
+    step : int
+        Of the grid: a thing has as many pixels less as it is coarse. Lone ones are none.
     """
     low, middle, high = ends
     if high - middle > _EVEN * (middle - low):
         return high
     rows = np.minimum(shown_HW[1:], shown_HW[:-1])
     square = _finite(np.minimum(rows[:, 1:], rows[:, :-1]))
+    least = max(_FEWEST, _NUCLEUS // step**2)
     top = float(np.partition(square, -least)[-least]) if square.size > least else -np.inf
     return top if top - middle > _FAR * (high - middle) else high
 

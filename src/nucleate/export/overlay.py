@@ -61,7 +61,6 @@ _GAMMA = 0.7  # brings up dim nuclei beside bright ones on dark ground
 _LOW, _HIGH = 0.5, 99.8  # percentiles shown as black and white
 _SAMPLE = 1_000_000  # pixels looked at for them
 _ROUGH = 0.5  # of how far values lie from their middle, by which neighbours differ in noise; in pictures by less
-_NUCLEUS = 100  # pixels of one: things as large are seen, however few, where all else is noise
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def stretch_of(plane: NDArray[Any], *, top: int = 255) -> Stretch:
         known = known.astype(np.float64)
     low, middle, high = map(float, np.percentile(known, [_LOW, 50, _HIGH])) if known.size else (0.0, 0.0, 1.0)
     if sample.ndim == 2 and known.size and _is_noise(sample, middle):
-        high = above_noise(sample, ends=(low, middle, high), least=max(4, _NUCLEUS // step**2))
+        high = above_noise(sample, ends=(low, middle, high), step=step)
     if high <= low and known.size:
         low, high = float(known.min()), float(known.max())
     found = Stretch(low, high - low if high > low else 1.0, top=top)

@@ -204,11 +204,16 @@ def _open_image(folder: Path, *, level: int) -> LazyImage:
     step = sane_step(size.get("Z"))
     if step and level:  # depth may have been made smaller, too
         step *= arrays[0].shape[letters.index("Z")] / chosen.shape[letters.index("Z")]
-    sized = replace(image, reading_bytes=needed, pixel_size_um=sane_size(size.get("Y"), size.get("X")), z_step_um=step)
-    origin, looks = _origin(multiscale, axes, level=level), tuple(map(_look, _channels(metadata)))
-    looks = looks if len(looks) == (image.shape[image.axes.index("C")] if "C" in image.axes else 1) else ()
-    sized = replace(sized, t_step_s=sane_step(size.get("T")), channel_looks=looks)
-    return replace(at_level(sized, levels, level=level), origin_um=origin)
+    looks = tuple(map(_look, _channels(metadata)))
+    sized = replace(
+        image,
+        reading_bytes=needed,
+        pixel_size_um=sane_size(size.get("Y"), size.get("X")),
+        z_step_um=step,
+        t_step_s=sane_step(size.get("T")),
+        channel_looks=looks if len(looks) == sizes.get("C", 1) else (),
+    )
+    return replace(at_level(sized, levels, level=level), origin_um=_origin(multiscale, axes, level=level))
 
 
 def _of_well(plate: Path, well: str) -> dict[str, int | None]:

@@ -124,8 +124,13 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0, alone: bool = 
         levels = tuple(_shape_HW(one) for one in sizes)
         count = dict(zip(image.axes, image.shape, strict=True)).get("C", 1)
         named = names_of_channels(told.channel_names, count) or image.channel_names
-        image = replace(image, pixel_size_um=told.pixel_size_um, z_step_um=told.z_step_um, channel_names=named)
-        image = replace(image, t_step_s=told.t_step_s)
+        image = replace(
+            image,
+            pixel_size_um=told.pixel_size_um,
+            z_step_um=told.z_step_um,
+            t_step_s=told.t_step_s,
+            channel_names=named,
+        )
         return at_level(image, levels, level=level), names
 
     return kept_open(path, contextlib.ExitStack(), make=made)

@@ -25,9 +25,8 @@ __all__ = [
     "PARTS_NAME",
     "Journal",
     "Outcome",
+    "begun",
     "correct",
-    "finished",
-    "has_begun",
     "refuse_begun",
     "refuse_unfinished",
     "sources_of",
@@ -161,20 +160,10 @@ def correct(path: Path, name: str, *, counts: Mapping[str, Any]) -> bool:
     return bool(known)
 
 
-def finished(path: Path) -> dict[str, str]:
-    """List inputs that a journal has as done: their hashes by their keys; none without a journal.
+def begun(path: Path) -> dict[str, str] | None:
+    """List inputs that a journal has as done: their hashes by their keys.
 
-    Raises
-    ------
-    OutputError
-        If it cannot be read.
-    """
-    done = (line for line in _whole_lines(path) if line.get("kind") == "done")
-    return {line["source"]: line["sha256"] for line in done if line["status"] == "ok"}
-
-
-def has_begun(path: Path) -> bool:
-    """Tell whether there is a journal, and not all that was finished failed.
+    None without a journal, and where all that was finished failed: nothing is there to go on with.
 
     Raises
     ------
@@ -182,7 +171,10 @@ def has_begun(path: Path) -> bool:
         If it cannot be read.
     """
     lines = _whole_lines(path)
-    return bool(lines) and not _has_failed(lines)
+    if not lines or _has_failed(lines):
+        return None
+    done = (line for line in lines if line.get("kind") == "done")
+    return {line["source"]: line["sha256"] for line in done if line["status"] == "ok"}
 
 
 def refuse_begun(path: Path) -> None:
@@ -193,7 +185,7 @@ def refuse_begun(path: Path) -> None:
     UsageError
         If there is a journal, and not all that was finished failed.
     """
-    if has_begun(path):
+    if begun(path) is not None:
         raise UsageError(f"{path.parent} already holds results; add --resume to go on or choose another folder")
 
 

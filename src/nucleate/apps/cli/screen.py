@@ -186,7 +186,7 @@ def _taken_up(
 
     Gives whether that run settles anything, too: one in which all failed does not.
     """
-    from nucleate.run.journal import JOURNAL_NAME, finished, has_begun, refuse_begun
+    from nucleate.run.journal import JOURNAL_NAME, begun, refuse_begun
     from nucleate.screen.results import FIELDS_FOLDER, RECORD_NAME, read_record
     from nucleate.screen.resuming import refuse_another
 
@@ -194,11 +194,12 @@ def _taken_up(
     if not resume:
         refuse_begun(journal)
         return record, False
-    begun = has_begun(journal)
-    earlier = read_record(output / RECORD_NAME) if begun and (output / RECORD_NAME).exists() else record
+    if (before := begun(journal)) is None:
+        return record, False
+    earlier = read_record(output / RECORD_NAME) if (output / RECORD_NAME).exists() else record
     earlier.check_same_plate(record)
-    refuse_another(output, sources, before=finished(journal))
-    return replace(record, unit=record.unit or earlier.unit), begun
+    refuse_another(output, sources, before=before)
+    return replace(record, unit=record.unit or earlier.unit), True
 
 
 def _write(output: Path, record: ScreenRecord) -> None:
