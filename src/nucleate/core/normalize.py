@@ -50,6 +50,7 @@ _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
 _EDGE = 0.002  # of the pixels: where no light came through so many, they lie beyond the slide
 _EVEN = 2.0  # times as far from the middle as the darkest pixels: where the brightest are no farther, all is noise, ...
 _FAR = 3.0  # ... but for the few that are so many times as far from it, ...
+_ROUGH = 0.5  # of how far values lie from their middle, by which neighbours differ in noise; in pictures by less
 _NUCLEUS, _FEWEST = 100, 4  # ... as many as a nucleus has, and on a coarse grid at least
 _HALF = 0.5  # of what the dtype can hold: coloured planes that are lighter everywhere are of transmitted light
 _FAINT, _DIRT = 0.25, 0.015  # of the white, or density: what dims it less everywhere is glass, and dirt or noise on it
@@ -361,7 +362,15 @@ def above_noise(shown_HW: NDArray[Any], *, ends: tuple[float, float, float], ste
     square = _finite(np.minimum(rows[:, 1:], rows[:, :-1]))
     least = max(_FEWEST, _NUCLEUS // step**2)
     top = float(np.partition(square, -least)[-least]) if square.size > least else -np.inf
-    return top if top - middle > _FAR * (high - middle) else high
+    return top if top - middle > _FAR * (high - middle) and _is_noise(shown_HW, middle) else high
+
+
+def _is_noise(shown_HW: NDArray[Any], middle: float) -> bool:
+    """Tell whether most values say nothing of those beside them."""
+    values = shown_HW.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # of what is infinite
+        steps, away = (_finite(np.abs(far)) for far in (values[:, 1:] - values[:, :-1], values - middle))
+    return bool(steps.size and np.median(steps) > _ROUGH * np.median(away))
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:

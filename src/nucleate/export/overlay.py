@@ -60,7 +60,6 @@ _GREYS = 256 - len(ON_DARK)  # a grey picture is drawn in numbers: so many greys
 _GAMMA = 0.7  # brings up dim nuclei beside bright ones on dark ground
 _LOW, _HIGH = 0.5, 99.8  # percentiles shown as black and white
 _SAMPLE = 1_000_000  # pixels looked at for them
-_ROUGH = 0.5  # of how far values lie from their middle, by which neighbours differ in noise; in pictures by less
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def stretch_of(plane: NDArray[Any], *, top: int = 255) -> Stretch:
     if known.dtype.kind == "b" or known.dtype.itemsize > 2:
         known = known.astype(np.float64)
     low, middle, high = map(float, np.percentile(known, [_LOW, 50, _HIGH])) if known.size else (0.0, 0.0, 1.0)
-    if sample.ndim == 2 and known.size and _is_noise(sample, middle):
+    if sample.ndim == 2 and known.size:
         high = above_noise(sample, ends=(low, middle, high), step=step)
     if high <= low and known.size:
         low, high = float(known.min()), float(known.max())
@@ -140,15 +139,6 @@ def stretch_of(plane: NDArray[Any], *, top: int = 255) -> Stretch:
     if plane.ndim == 2 and 2 * np.median(found.shown(sample)) < top:
         found = replace(found, gamma=_GAMMA)
     return replace(found, bright=bool(2 * np.median(found.shown(sample)) > top))
-
-
-def _is_noise(sample_HW: NDArray[Any], middle: float) -> bool:
-    """Tell whether most values say nothing of those beside them."""
-    values = sample_HW.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # of what is infinite
-        steps, away = np.abs(values[:, 1:] - values[:, :-1]), np.abs(values - middle)
-    steps, away = steps[np.isfinite(steps)], away[np.isfinite(away)]
-    return bool(steps.size and np.median(steps) > _ROUGH * np.median(away))
 
 
 def render_overlay(plane: NDArray[Any] | Plane, labels: Labels) -> NDArray[np.uint8]:
