@@ -115,6 +115,32 @@ def test_few_nuclei_on_noise_are_bright_on_dark_ground(side: int) -> None:
     assert 100 < np.median(stretch.shown(plane[40:70, 40:70])) < 250
 
 
+@pytest.mark.parametrize("kind", ["quiet, 8 bit", "smoothed", "uneven light", "stripes"])
+def test_few_nuclei_are_bright_whatever_the_noise_is_like(kind: str) -> None:
+    rng, (rows, cols) = np.random.default_rng(0), np.mgrid[:600, :600]
+    smooth = ndimage.gaussian_filter(rng.normal(0, 1, rows.shape), 1.5)
+    plane = {
+        "quiet, 8 bit": rng.normal(3, 0.5, rows.shape),
+        "smoothed": 500 + 10 * smooth / smooth.std(),
+        "uneven light": rng.normal(600, 10, rows.shape) - 250 * np.hypot(rows - 300, cols - 300) / 424,
+        "stripes": rng.normal(500, 10, (600, 1)) + rng.normal(0, 2, rows.shape),
+    }[kind]
+    nucleus = np.hypot(rows - 200, cols - 150) < 10
+    plane[nucleus] = 8 * plane.max() + plane[nucleus]
+    shown = stretch_of(plane.astype(np.uint16)).shown(plane)
+    assert np.median(shown) < 40
+    assert np.median(shown[nucleus]) > 200
+
+
+def test_a_bar_does_not_darken_a_large_field_whose_sample_is_coarse() -> None:
+    rng = np.random.default_rng(0)
+    nuclei = np.tile(ndimage.gaussian_filter(rng.normal(0, 1, (500, 500)), 8, mode="wrap"), (12, 12))
+    plane = (300 + 150 * nuclei / np.abs(nuclei).max()).astype(np.uint16)
+    before = stretch_of(plane).span
+    plane[-100:-60, 50:1200] = 65535
+    assert stretch_of(plane).span < 1.2 * before
+
+
 @pytest.mark.parametrize("ground", [300, 40_000])
 def test_a_bar_does_not_darken_a_field_full_of_nuclei_or_a_bright_one(ground: int) -> None:
     rng = np.random.default_rng(0)

@@ -7,6 +7,7 @@ so a tile is prepared exactly as the same pixels of the whole picture.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -28,16 +29,19 @@ from nucleate.core.dyes import (
     to_haematoxylin,
     unlit_below,
 )
-from nucleate.core.plane import as_plane, grid_sample, grid_step, in_float32
+from nucleate.core.noise import above_noise
+from nucleate.core.plane import as_plane, few_windows, grid_sample, grid_step, in_float32
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from numpy.typing import NDArray
 
     from nucleate.core.blanks import Blanks
     from nucleate.core.dyes import RedTissue
     from nucleate.core.plane import Plane
 
-__all__ = ["BLUE", "LUMA", "SAMPLE", "Normalizer", "Scaling", "above_noise", "sample_step", "to_grey"]
+__all__ = ["BLUE", "LUMA", "SAMPLE", "Normalizer", "Scaling", "sample_step", "to_grey"]
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
@@ -48,10 +52,6 @@ _ONE_DYE = 0.9  # share of the colours' spread along one line from which it may 
 _DARK = 0.125  # of the range: what lies higher is not the ground of a dark picture
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
 _EDGE = 0.002  # of the pixels: where no light came through so many, they lie beyond the slide
-_EVEN = 2.0  # times as far from the middle as the darkest pixels: where the brightest are no farther, all is noise, ...
-_FAR = 3.0  # ... but for the few that are so many times as far from it, ...
-_ROUGH = 0.5  # of how far values lie from their middle, by which neighbours differ in noise; in pictures by less
-_NUCLEUS, _FEWEST = 100, 4  # ... as many as a nucleus has, and on a coarse grid at least
 _HALF = 0.5  # of what the dtype can hold: coloured planes that are lighter everywhere are of transmitted light
 _FAINT, _DIRT = 0.25, 0.015  # of the white, or density: what dims it less everywhere is glass, and dirt or noise on it
 _MAINLY = 0.5  # of what dims a pixel is a red dye: it has no say in what becomes 0 and 1
@@ -199,15 +199,19 @@ class Normalizer:
 
     def measure(self, plane: NDArray[Any] | Plane) -> Scaling:
         """Find the scaling of a whole plane, (H, W) or (H, W, 3); pixels that are not finite are left out."""
-        sample = grid_sample(as_plane(plane), sample_step(plane.shape))
-        colours = [sample] if self.channels == 1 or sample.ndim == 2 else [sample[..., index] for index in range(3)]
-        shown = list(map(to_grey, colours))
+        plane = as_plane(plane)
+        sample = grid_sample(plane, sample_step(plane.shape))
+        colours = [None] if self.channels == 1 or sample.ndim == 2 else [0, 1, 2]
+        shown = [_colour(sample, colour) for colour in colours]
         bands = list(map(_finite, shown))
         if any(band.size == 0 for band in bands):
             return Scaling(0.0, 0.0, invert=False, channels=self.channels)
         with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32
             # The widest span of the three: a stain in one channel is neither cut off nor moved to another colour.
-            ends = [self._ends(band, plane.dtype, shown_HW=one) for band, one in zip(bands, shown, strict=True)]
+            ends = [
+                self._ends(band, plane.dtype, shown_HW=one, windows=partial(_windows, plane, colour))
+                for band, one, colour in zip(bands, shown, colours, strict=True)
+            ]
             del shown  # four bytes a pixel
             low, high = min(low for low, *_ in ends), max(high for _, high, _ in ends)
             wide = [index for index, (bottom, top, _) in enumerate(ends) if top - bottom >= _EMPTY * (high - low)]
@@ -233,7 +237,7 @@ class Normalizer:
             sample, plain = self._of_tissue(sample, plane.dtype, grey=plain)
         if self.stain == "grey" or self.channels == 3 or sample.ndim == 2:
             return plain
-        return self._of_nuclei(sample, plane.dtype, grey=plain)
+        return self._of_nuclei(sample, plane, grey=plain)
 
     def _light(self, few: NDArray[np.float32]) -> Light:
         return Light.of(few, percentiles=(self.low_percentile, self.high_percentile))
@@ -256,7 +260,7 @@ class Normalizer:
             low, high = (1 - _FAINT) * high, (1 - _DIRT) * high
         return tissue, replace(grey, low=low, high=high, unlit=unlit, ink=ink, red=red)
 
-    def _of_nuclei(self, sample: NDArray[Any], dtype: np.dtype[Any], *, grey: Scaling) -> Scaling:
+    def _of_nuclei(self, sample: NDArray[Any], plane: Plane, *, grey: Scaling) -> Scaling:
         """Change the scaling of a coloured plane, of which (h, w, 3) is known, to that of the dye of nuclei, if any."""
         few = few_pixels(sample)
         if not few.size:
@@ -276,11 +280,11 @@ class Normalizer:
             return replace(dye, otherwise=grey) if nuclear else dye
         if self.stain != "nuclear":
             return grey
-        dyes, one = self._dyes(few, dtype)
+        dyes, one = self._dyes(few, plane.dtype)
         if one or BLUE not in dyes:
             return grey
-        blue_HW = to_grey(sample[..., BLUE])
-        _, high, ground = self._ends(_finite(blue_HW), dtype, shown_HW=blue_HW)
+        blue_HW, windows = _colour(sample, BLUE), partial(_windows, plane, BLUE)
+        _, high, ground = self._ends(_finite(blue_HW), plane.dtype, shown_HW=blue_HW, windows=windows)
         return replace(grey, low=ground, high=high, only=BLUE)
 
     def dyes(self, pixels: NDArray[Any]) -> tuple[int, ...]:
@@ -303,11 +307,16 @@ class Normalizer:
         return shown, share >= _ONE_DYE and strongest != BLUE
 
     def _ends(
-        self, values: NDArray[np.float32], dtype: np.dtype[Any], *, shown_HW: NDArray[Any] | None = None
+        self,
+        values: NDArray[np.float32],
+        dtype: np.dtype[Any],
+        *,
+        shown_HW: NDArray[Any] | None = None,
+        windows: Callable[[], Iterable[NDArray[Any]]] = tuple,
     ) -> tuple[float, float, float]:
         """Give the values that become 0 and 1, and the one that becomes 0 if the ground is dark.
 
-        By where the values lie in the picture a few bright things among noise are known.
+        By where the values lie in the picture a few bright things among noise are known; see `above_noise`.
         """
         if self.scaling == "range":
             return 0.0, _range_top(values, dtype), 0.0
@@ -315,7 +324,7 @@ class Normalizer:
         lowest = self.low_percentile if self.ground is None or self.polarity == "keep" else self.ground
         low, high, ground, middle = (float(value) for value in np.percentile(values, [*ends, lowest, 50]))
         if shown_HW is not None:
-            high = above_noise(shown_HW, ends=(low, middle, high))
+            high = above_noise(shown_HW, ends=(low, middle, high), windows=windows)
         if high <= low:  # nearly empty picture: a few bright pixels on a constant ground
             return float(values.min()), float(values.max()), float(values.min())
         return low, high, ground if low < ground < low + _DARK * (high - low) else low
@@ -343,34 +352,12 @@ def _tissue_of(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None, float 
     return sample if kept_HW.all() else sample[kept_HW][:, None], unlit, None if ink_HW is None else ink
 
 
-def above_noise(shown_HW: NDArray[Any], *, ends: tuple[float, float, float], step: int = 1) -> float:
-    """Choose what is white: the high end of a plane, or the brightness of its few things if all else is noise.
-
-    Parameters
-    ----------
-    shown_HW : (H, W) real ndarray
-        The plane, or a sample of it on a grid.
-    ends : (float, float, float)
-        Its low end, its median and its high end.
-    step : int
-        Of the grid: a thing has as many pixels less as it is coarse. Lone ones are none.
-    """
-    low, middle, high = ends
-    if high - middle > _EVEN * (middle - low):
-        return high
-    rows = np.minimum(shown_HW[1:], shown_HW[:-1])
-    square = _finite(np.minimum(rows[:, 1:], rows[:, :-1]))
-    least = max(_FEWEST, _NUCLEUS // step**2)
-    top = float(np.partition(square, -least)[-least]) if square.size > least else -np.inf
-    return top if top - middle > _FAR * (high - middle) and _is_noise(shown_HW, middle) else high
+def _colour(pixels: NDArray[Any], colour: int | None) -> NDArray[np.float32]:
+    return to_grey(pixels if colour is None else pixels[..., colour])
 
 
-def _is_noise(shown_HW: NDArray[Any], middle: float) -> bool:
-    """Tell whether most values say nothing of those beside them."""
-    values = shown_HW.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # of what is infinite
-        steps, away = (_finite(np.abs(far)) for far in (values[:, 1:] - values[:, :-1], values - middle))
-    return bool(steps.size and np.median(steps) > _ROUGH * np.median(away))
+def _windows(plane: Plane, colour: int | None) -> Iterator[NDArray[np.float32]]:
+    return (_colour(pixels, colour) for pixels in few_windows(plane))
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -21,6 +21,7 @@ __all__ = [
     "SampledPlane",
     "as_grey",
     "as_plane",
+    "few_windows",
     "grid_sample",
     "grid_step",
     "in_float32",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 _PIECE = 16_000_000  # pixels read at once where the whole plane is gone through
-_WINDOW = 64  # pixels a side of a part in which colours are looked for first, ...
+_WINDOW = 64  # pixels a side of a part that is looked at for all, ...
 _WINDOWS = 3  # ... down and across
 _HIGHEST = 2.0**16  # times the range: above it float32 has fewer than 256 steps for it
 _ENDS = (1e-30, 1e30)  # of a range that float32 can square
@@ -189,10 +190,15 @@ def as_grey(plane: Plane, step: int) -> GreyPlane | None:
     """
     if len(plane.shape) == 2:
         return None
-    # Nearly every picture in colours shows one here, and need not be read as a whole.
+    # Nearly every picture in colours shows one in a few windows, and need not be read as a whole.
+    grey = all(map(_is_grey, few_windows(plane))) and _is_grey(grid_sample(plane, step))
+    return GreyPlane(plane) if grey else None
+
+
+def few_windows(plane: Plane) -> Iterator[NDArray[Any]]:
+    """Read nine windows of up to 64 pixels a side, corners and middle among them; of a smaller plane they overlap."""
     tops, lefts = (np.linspace(0, max(n - _WINDOW, 0), _WINDOWS, dtype=int).tolist() for n in plane.shape[:2])
-    few = (plane.read(slice(top, top + _WINDOW), slice(left, left + _WINDOW)) for top in tops for left in lefts)
-    return GreyPlane(plane) if all(map(_is_grey, few)) and _is_grey(grid_sample(plane, step)) else None
+    return (plane.read(slice(top, top + _WINDOW), slice(left, left + _WINDOW)) for top in tops for left in lefts)
 
 
 def _is_grey(pixels: NDArray[Any]) -> bool:
