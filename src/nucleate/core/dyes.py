@@ -66,6 +66,7 @@ _DYE = 0.3  # ... and from which on a pixel is dyed
 _BLUE = (0.2, 0.5)  # share that haematoxylin has: tissue has less, other blue dyes have more
 _SPOTS, _AS_DENSE = 0.01, 2.0  # share of both in a section, at least; density of red tissue, in that of nuclei, at most
 _LIFTED, _PALE = (0.1, 0.15), 0.6  # of the white, that the darkest let through under a veil; all is pale from there on
+_HARDLY = 0.1  # of the white
 _CLEAR = 0.05  # of the white, that they let through without it
 _TINT = 0.6  # of the strongest channel is the least that a lamp gives: what is darker is tissue that fills the plane
 
@@ -115,13 +116,15 @@ class Light:
         """Measure it on pixels (n, 3), one and more, between two percentiles.
 
         Dense nuclei let hardly anything through in one of the channels: if more comes through the darkest, it is no
-        light that dyes have dimmed. If nothing comes through in red, of which brown and pink let much through, and so
-        many pixels are alike, what was darker was cut off. In grey neither can be told.
+        light that dyes have dimmed. If nothing comes through in red, or in green and hardly anything in red, of which
+        brown and pink let much through, and so many pixels are alike, what was darker was cut off. In grey neither can
+        be told.
         """
         low, high = percentiles
         white = white_of(pixels, high)
         shares = pixels / np.array(white, np.float32)
-        if float(np.percentile(shares[:, 0], low)) <= _BLACK:
+        red, green, _ = shares.T
+        if float(np.percentile(np.minimum(red, np.maximum(green, red - _HARDLY)), low)) <= _BLACK:
             return cls(white, black=_CLIPPED)
         floor = float(np.percentile(darkest(shares), low))
         if not _LIFTED[0] < floor < _PALE or _is_grey(pixels):
