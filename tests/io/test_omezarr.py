@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import os
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +17,6 @@ from nucleate.io.images import open_image, pictures_of, read_image
 
 zarr = pytest.importorskip("zarr", reason="zarr is not installed (extra formats)")
 from tests.io.zarr_files import write_group, write_image, write_plate  # noqa: E402 - needs zarr
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 pytestmark = pytest.mark.base
 
@@ -141,6 +139,23 @@ def test_plates(tmp_path: Path, version: str) -> None:
         read_image(path, picture=3)
     with pytest.raises(InputError, match=r"p.zarr: holds 3 pictures; name one as p.zarr/A/1/0 to p.zarr/B/12/0"):
         as_image(path)
+
+
+def test_fields_read_what_a_plate_says_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = {path: numbers(2, 9, 8) for path in ("A/1/0", "A/1/1", "B/12/0")}
+    path = write_plate(tmp_path / "p.zarr", fields, version="0.4")
+    plain, read = Path.read_bytes, list[Path]()
+
+    def noted(file: Path) -> bytes:
+        read.append(file)
+        return plain(file)
+
+    monkeypatch.setattr(Path, "read_bytes", noted)
+    assert [read_image(path / name).name for name in fields] == [f"p.zarr/{name}" for name in fields]
+    assert read.count(path / ".zattrs") == 1
+    (path / ".zattrs").write_text("{}")
+    os.utime(path / ".zattrs", ns=(0, 0))
+    assert read_image(path / "B/12/0").name == "0"
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

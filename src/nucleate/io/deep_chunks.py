@@ -47,8 +47,9 @@ def reading_of(stored: Any, letters: Sequence[str], *, chunk: tuple[int, ...]) -
     few = max(math.isqrt(_AT_ONCE_BYTES // decoded), 1)  # small ones together: each call of zarr takes its time
     wide = (size * few if letter in "YX" else size for size, letter in zip(chunk, letters, strict=True))
     block = tuple(min(n, size) for n, size in zip(shape, wide, strict=True))
-    one, count = math.prod(block) * itemsize, math.prod(-(-n // size) for n, size in zip(shape, block, strict=True))
-    most = max(_KEPT_BYTES // one, 1)
+    block_bytes = math.prod(block) * itemsize
+    blocks = math.prod(-(-n // size) for n, size in zip(shape, block, strict=True))
+    most = max(_KEPT_BYTES // block_bytes, 1)
 
     @functools.lru_cache(maxsize=most)
     def kept(*corner: int) -> NDArray[Any]:
@@ -70,4 +71,4 @@ def reading_of(stored: Any, letters: Sequence[str], *, chunk: tuple[int, ...]) -
         return found[tuple(slice(None) if isinstance(at, slice) else 0 for at in index)]
 
     # One block more is there before the oldest goes; to decode one takes its chunks and the array that they go into.
-    return read, min(most + 1, count) * one + max(decoded, one)
+    return read, min(most + 1, blocks) * block_bytes + max(decoded, block_bytes)

@@ -6,6 +6,7 @@ Metadata: https://ngff.openmicroscopy.org/0.5/. Arrays whose codecs could run co
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import re
@@ -97,7 +98,7 @@ def acquisitions(folder: Path) -> dict[str, int | None]:
     if "well" in metadata:
         return _fields(folder)
     if "bioformats2raw.layout" in metadata:
-        listed = _attributes(folder / "OME").get("series") if (folder / "OME").is_dir() else None
+        listed = _attributes(folder / "OME").get("series")
         numbers = sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal() and p.is_dir())
         return {_inside(folder, name): None for name in (listed or map(str, numbers))}
     return {}
@@ -113,7 +114,7 @@ def label_images(image: Path) -> list[str]:
     """
     if "image-label" in _attributes(image):
         return [""]
-    listed = _attributes(image / "labels").get("labels", []) if (image / "labels").is_dir() else []
+    listed = _attributes(image / "labels").get("labels", [])
     if not listed and image.parent.name == "labels" and image.name in _attributes(image.parent).get("labels", []):
         return [""]
     return [f"labels/{_inside(image, name)}" for name in listed]
@@ -167,9 +168,19 @@ def _place(folder: Path) -> str:
     folder = Path(absolute(folder))
     for whole in [*folder.parents][:3]:  # a field lies in a well, that in a row
         with contextlib.suppress(InputError, OSError, ValueError):
-            if {"plate", "bioformats2raw.layout"} & _attributes(whole).keys():
+            if _is_collection(whole, *_last_changes(whole)):
                 return folder.relative_to(whole.parent).as_posix()
     return folder.name
+
+
+@functools.lru_cache(maxsize=256)
+def _is_collection(folder: Path, *_: int) -> bool:
+    """Tell whether a folder is a plate or a series: read once for all pictures in it, until its metadata change."""
+    return not {"plate", "bioformats2raw.layout"}.isdisjoint(_attributes(folder))
+
+
+def _last_changes(folder: Path) -> list[int]:
+    return [file.stat().st_mtime_ns for name in ("zarr.json", ".zattrs") if (file := folder / name).is_file()]
 
 
 def _open_image(folder: Path, *, level: int) -> LazyImage:
@@ -183,13 +194,14 @@ def _open_image(folder: Path, *, level: int) -> LazyImage:
     if len(letters) != len(chosen.shape) or len(set(letters)) != len(letters) or min(chosen.shape) < 1:
         raise fault(folder, f"axes {letters} do not fit the shape {chosen.shape}")
     _check_chunk(chosen)
-    names = _channel_names(metadata)
+    channels: list[dict[str, Any]] = metadata.get("omero", {}).get("channels", [])
+    names = tuple(str(channel.get("label", "")) for channel in channels)
     if tuple(name.lower() for name in names) == COLOURS and chosen.dtype.kind == "u":
         # The format has no place for colours but channels, and red alone is no picture of a section.
         letters = ["S" if letter == "C" else letter for letter in letters]
     sizes = dict(zip(letters, chosen.shape, strict=True))
-    order = [[letter for letter in letters if letter in "YXS"].index(axis) for axis in "YXS" if axis in letters]
-
+    stored = [letter for letter in letters if letter in "YXS"]
+    order = [stored.index(axis) for axis in "YXS" if axis in stored]
     reading, needed = reading_of(_opened(chosen), letters, chunk=chosen.chunk)
 
     def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
@@ -204,16 +216,17 @@ def _open_image(folder: Path, *, level: int) -> LazyImage:
     step = sane_step(size.get("Z"))
     if step and level:  # depth may have been made smaller, too
         step *= arrays[0].shape[letters.index("Z")] / chosen.shape[letters.index("Z")]
-    looks = tuple(map(_look, _channels(metadata)))
-    sized = replace(
+    looks = tuple(map(_look, channels))
+    image = replace(
         image,
         reading_bytes=needed,
         pixel_size_um=sane_size(size.get("Y"), size.get("X")),
         z_step_um=step,
         t_step_s=sane_step(size.get("T")),
         channel_looks=looks if len(looks) == sizes.get("C", 1) else (),
+        origin_um=_origin(multiscale, axes, level=level),
     )
-    return replace(at_level(sized, levels, level=level), origin_um=_origin(multiscale, axes, level=level))
+    return at_level(image, levels, level=level)
 
 
 def _of_well(plate: Path, well: str) -> dict[str, int | None]:
@@ -310,10 +323,15 @@ def _axes(multiscale: dict[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
+def _transformations(multiscale: dict[str, Any], *, level: int) -> list[dict[str, Any]]:
+    """List what leads from the pixels of a level to micrometres, in the order in which it is done."""
+    told = multiscale["datasets"][level], multiscale
+    return [step for one in told for step in one.get("coordinateTransformations", [])]
+
+
 def _sizes(multiscale: dict[str, Any], axes: list[tuple[str, str]]) -> dict[str, float]:
     """Give the step along each axis of which it is known, in micrometres or seconds, by its letter."""
-    steps = [*multiscale["datasets"][0].get("coordinateTransformations", [])]
-    steps += multiscale.get("coordinateTransformations", [])
+    steps = _transformations(multiscale, level=0)
     scales = [step["scale"] for step in steps if step.get("type") == "scale" and len(step["scale"]) == len(axes)]
     size = {}
     for number, (letter, unit) in enumerate(axes if scales else []):
@@ -326,10 +344,8 @@ def _origin(
     multiscale: dict[str, Any], axes: list[tuple[str, str]], *, level: int
 ) -> tuple[float, float, float] | None:
     """Find where the first pixel lies: in depth, down and across in micrometres; 0 along axes without a unit."""
-    steps = [*multiscale["datasets"][level].get("coordinateTransformations", [])]
-    steps += multiscale.get("coordinateTransformations", [])
     place = [0.0] * len(axes)
-    for step in steps:
+    for step in _transformations(multiscale, level=level):
         kind = step.get("type")
         given = step.get(kind, ()) if kind in {"scale", "translation"} else ()
         if len(given) == len(axes):
@@ -340,15 +356,6 @@ def _origin(
         if letter in found:
             found[letter] = one * (micrometres(unit) or 0.0)
     return sane_place((found["Z"], found["Y"], found["X"]))
-
-
-def _channel_names(metadata: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(str(channel.get("label", "")) for channel in _channels(metadata))
-
-
-def _channels(metadata: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = metadata.get("omero", {}).get("channels", [])
-    return found
 
 
 def _look(channel: dict[str, Any]) -> Look:
