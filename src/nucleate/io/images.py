@@ -63,6 +63,9 @@ class Format:
         Whether the ending decides, before the content of the file does.
     pyramids : bool
         Whether a file may hold a picture in several sizes; ``open_lazy`` then takes ``level`` too.
+    sets : bool
+        Whether the planes of a picture may lie in several files; ``open_lazy`` and ``pictures`` then take ``alone``
+        too, and ``layout(path, named)`` tells what `layout_of` does.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Format:
     several: bool = False
     by_name: bool = False
     pyramids: bool = False
+    sets: bool = False
 
     def reader(self) -> Any:  # noqa: ANN401 - a module
         """Import the reader."""
@@ -97,6 +101,7 @@ FORMATS = (
         windows=True,
         several=True,
         pyramids=True,
+        sets=True,
     ),
     Format("CZI", (".czi",), (b"ZISRAWFILE",), "czi", windows=True, several=True),
     Format("ND2", (".nd2",), (b"\xda\xce\xbe\x0a", _JP2), "nd2", windows=True),
@@ -267,7 +272,7 @@ def layout_of(
     """
     path = Path(path)
     known = format_of(path)
-    if known.name != "TIFF":
+    if not known.sets:
         return pictures_of(path), {}
     with _guarded(path, known):
         found: tuple[list[str], dict[Path, bool]] = known.reader().layout(path, named)
@@ -321,7 +326,7 @@ def _named(name: str) -> Format:
 
 
 def _alone(known: Format, *, wanted: bool) -> dict[str, bool]:
-    return {"alone": True} if wanted and known.name == "TIFF" else {}
+    return {"alone": True} if wanted and known.sets else {}
 
 
 def _part_name(names: tuple[str, ...], number: int) -> str:

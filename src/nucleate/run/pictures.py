@@ -49,7 +49,7 @@ _told: set[str] = set()
 """Archives of which this was said: each of their files would say it, each time that it is read."""
 
 _SEVERAL = (".czi", ".lif", ".lof")
-_OTHERS = tuple(suffix for one in FORMATS if one.name != "TIFF" for suffix in one.suffixes)
+_OTHERS = tuple(suffix for one in FORMATS if not one.sets for suffix in one.suffixes)
 """Endings of files that are not asked whether they are OME-TIFF files."""
 
 _Stamp = tuple[tuple[int, int], ...]
