@@ -166,40 +166,45 @@ def read_plate(
         If nothing in it can be used, or as of `nucleate.screen.channels.call_anew`.
     """
     folder = Path(folder)
+    where = one_line(str(folder))
     if not folder.is_dir():
-        raise UsageError(f"{one_line(str(folder))}: no such folder; name the folder of a plate")
+        raise UsageError(f"{where}: no such folder; name the folder of a plate")
     if is_image_folder(folder):
         return _called(_at_point(_read_zarr(folder, acquisition), time), channels)
     if acquisition is not None:
-        raise UsageError(f"{one_line(str(folder))}: holds no acquisitions as an OME-Zarr plate may; give no number")
-    unlisted: list[str] = []
-    if not (files := _pictures(folder, unlisted)):
+        raise UsageError(f"{where}: holds no acquisitions as an OME-Zarr plate may; give no number")
+    files, unlisted = _pictures(folder)
+    if not files:
         why = unlisted[0] if unlisted else "no picture in this folder"
-        raise UsageError(f"{one_line(str(folder))}: {why}; name the folder of a plate")
+        raise UsageError(f"{where}: {why}; name the folder of a plate")
     naming = choose_naming(files, pattern, root=folder)
     places, problems = _read_names(files, naming, root=folder)
     if not places:
         how = f"no name fits the pattern {pattern}" if pattern else "no name fits a plate"
         known = ", ".join([*(style for style in STYLES if style != "free"), FREE])
-        raise UsageError(f"{one_line(str(folder))}: {how} ({problems[0]}); known are {known}, or give --pattern")
+        raise UsageError(f"{where}: {how} ({problems[0]}); known are {known}, or give --pattern")
     _check_one_name(places, root=folder)
     _check_one_job(places, root=folder)
-    fields, seconds = _group(places)
-    others = {path: first for path, first in seconds.items() if not _is_copy(path, first)}
-    for path in others:
+    fields, doubles = _group(places)
+    for path in doubles:
         place = places[path]
         what = f"{place.well} field {place.field} channel {place.channel!r}"
-        problems.append(f"{one_line(str(path.relative_to(folder)))}: a second picture of {what}; remove one")
-    _check_one_plate(files, others, root=folder)
-    if 2 * len(others) > len(places):
+        problems.append(f"{_within(folder, path)}: a second picture of {what}; remove one")
+    _check_one_plate(files, doubles, root=folder)
+    if 2 * len(doubles) > len(places):
         raise UsageError(
-            f"{one_line(str(folder))}: names read as {naming.style} do not tell pictures apart ({problems[-1]}); "
+            f"{where}: names read as {naming.style} do not tell pictures apart ({problems[-1]}); "
             "say with --pattern where well, field and channel stand"
         )
     fields, more = each_field(_at_time(fields, time, folder=folder), root=folder)
     plate = Plate(folder, naming.style, tuple(fields), tuple(sorted([*problems, *unlisted, *more])))
     told = any(place.time for place in places.values())
     return _called(plate if told else _at_point(plate, time), channels)
+
+
+def _within(root: Path, path: Path) -> str:
+    """Give the path of a file from the plate's folder on, for a message."""
+    return one_line(str(path.relative_to(root)))
 
 
 def _called(plate: Plate, new: Mapping[str, str]) -> Plate:
@@ -216,55 +221,53 @@ def _called(plate: Plate, new: Mapping[str, str]) -> Plate:
 
 
 def _group(places: Mapping[Path, Place]) -> tuple[list[PlateField], dict[Path, Path]]:
-    """Put the files of one place in one well together, and tell those of which another has all the same, with that."""
+    """Put the files of one place in one well together, and tell second pictures of what another shows, with that."""
     fields: dict[tuple[str, int], dict[tuple[str, int, int], PlateFile]] = defaultdict(dict)
-    seconds: dict[Path, Path] = {}
+    doubles: dict[Path, Path] = {}
     steps = len({(place.z, place.time) for place in places.values()}) > 1
-    # Of a picture that was saved several times the TIFF is taken, and a JPEG last.
-    for path, place in sorted(places.items(), key=lambda item: (not _is_tiff(item[0]), _is_jpeg(item[0]))):
+    for path, place in sorted(places.items(), key=lambda item: _rank(item[0])):
         there, key = fields[place.well, place.field], (place.channel, place.z, place.time)
-        if key in there:
-            seconds[path] = there[key].path
-        else:
+        if key not in there:
             there[key] = PlateFile(*key, path, alone=steps or bool(place.channel))
-    ordered = sorted(fields, key=lambda key: (well_place(key[0]), key[1]))
-    return [PlateField(*key, tuple(sorted(fields[key].values()))) for key in ordered], seconds
+        elif not _is_copy(path, there[key].path):
+            doubles[path] = there[key].path
+    return _in_order(PlateField(*key, tuple(sorted(files.values()))) for key, files in fields.items()), doubles
+
+
+def _in_order(fields: Iterable[PlateField]) -> list[PlateField]:
+    return sorted(fields, key=lambda field: (well_place(field.well), field.number))
 
 
 def _is_copy(path: Path, first: Path) -> bool:
     """Tell whether a file is a TIFF beside it, saved as a picture of another kind."""
     alike = path.parent == first.parent and stem_of(path) == stem_of(first)
-    return alike and _is_tiff(first) and not _is_tiff(path)
+    return alike and _rank(first) == 0 < _rank(path)
 
 
-def _is_tiff(path: Path) -> bool:
-    return path.suffix.lower() in {".tif", ".tiff"}
-
-
-def _is_jpeg(path: Path) -> bool:
-    return path.suffix.lower() in {".jpg", ".jpeg"}
+def _rank(path: Path) -> int:
+    """Of a picture that was saved several times the TIFF is taken, and a JPEG last."""
+    return {".tif": 0, ".tiff": 0, ".jpg": 2, ".jpeg": 2}.get(path.suffix.lower(), 1)
 
 
 def _read_names(files: Sequence[Path], naming: Naming, *, root: Path) -> tuple[dict[Path, Place], list[str]]:
     """Give the places of those that have one, and a line for each other."""
     places: dict[Path, Place] = {}
     problems: list[str] = []
-    zeros = Counter[str]()
-    fits = False
+    no_wells: list[str] = []
     for path in files:
-        shown = one_line(str(path.relative_to(root)))
         try:
             place = naming.read(path, root=root)
         except DataError as error:
-            problems.append(f"{shown}: {error}")
-            zeros[str(error)] += "{row0}" in str(error)
-            fits = True
+            no_wells.append(str(error))
+            problems.append(f"{_within(root, path)}: {error}")
             continue
         if place is not None:
             places[path] = place
         elif "_thumb" not in path.name.lower():  # of a well or a plate, from several programs
-            problems.append(f"{shown}: its name does not fit {naming.told}; rename it, move it away or give --pattern")
-    if naming.pattern and sum(count > 0 for count in zeros.values()) > 1 and 50 * zeros.total() > len(files):
+            what = f"its name does not fit {naming.told}; rename it, move it away or give --pattern"
+            problems.append(f"{_within(root, path)}: {what}")
+    zeros = [told for told in no_wells if "{row0}" in told]
+    if naming.pattern and len(set(zeros)) > 1 and 50 * len(zeros) > len(files):
         raise UsageError(
             f"--pattern {naming.pattern}: rows or columns count from 0 in these names; write {{row0}} and {{column0}}"
         )
@@ -272,31 +275,29 @@ def _read_names(files: Sequence[Path], naming: Naming, *, root: Path) -> tuple[d
     if 2 * len(nameless) < len(places):
         for path in nameless:
             del places[path]
-            problems.append(f"{one_line(str(path.relative_to(root)))}: names no channel, others do; move it away")
-    if not places and not fits:
-        problems = [f"such as {one_line(str(files[0].relative_to(root)))}"]
+            problems.append(f"{_within(root, path)}: names no channel, others do; move it away")
+    if not places and not no_wells:
+        problems = [f"such as {_within(root, files[0])}"]
     return places, problems
 
 
 def _check_one_name(places: Mapping[Path, Place], *, root: Path) -> None:
     """Refuse a folder in which names begin with those of several plates."""
-    spelled: dict[str, Counter[str]] = defaultdict(Counter)
-    wells: dict[str, set[str]] = defaultdict(set)
-    of_picture: dict[Place, set[str]] = defaultdict(set)
+    plates: dict[str, list[Place]] = defaultdict(list)
     for place in places.values():
-        plate = place.plate.casefold()
-        spelled[plate][place.plate] += 1
-        wells[plate].add(place.well)
-        of_picture[replace(place, plate="")].add(plate)
-    several = {plate for plate, there in wells.items() if len(there) > 1}
+        plates[place.plate.casefold()].append(place)
     # One well beside a plate of many was imaged again, or is an overview.
-    small = set(wells) - several if several else set()
-    shared = {plate for plates in of_picture.values() if len(plates - small) > 1 for plate in plates}
-    if len(several) > 1 or shared:
-        plates = Counter({found.most_common(1)[0][0]: found.total() for found in spelled.values()})
-        listed = ", ".join(f"{one_line(name) or 'none'} ({count} files)" for name, count in plates.most_common(8))
+    many = [found for found in plates.values() if len({place.well for place in found}) > 1]
+    pictures = [{replace(place, plate="") for place in found} for found in plates.values()]
+    twice = len(set().union(*pictures)) < sum(map(len, pictures))
+    if len(many) > 1 or (twice and not many):
+        most = sorted(plates.values(), key=len, reverse=True)[:8]
+        names = (Counter(place.plate for place in found).most_common(1)[0][0] for found in most)
+        told = ", ".join(
+            f"{one_line(name) or 'none'} ({len(its)} files)" for name, its in zip(names, most, strict=True)
+        )
         raise UsageError(
-            f"{one_line(str(root))}: names begin with those of several plates: {listed}; give each plate a folder of "
+            f"{one_line(str(root))}: names begin with those of several plates: {told}; give each plate a folder of "
             'its own, or say with --pattern "{any}_{well}_..." that they are one'
         )
 
@@ -309,14 +310,14 @@ def _check_one_job(places: Mapping[Path, Place], *, root: Path) -> None:
     if len(jobs) < 2 or _are_apart(places.values()):
         return
     ordered = sorted(jobs, key=lambda job: (not job, -len(jobs[job]), job))
-    listed = ", ".join(f"{f'J{job}' if job else 'none'} ({len(jobs[job])} files)" for job in ordered)
+    told = ", ".join(f"{f'J{job}' if job else 'none'} ({len(jobs[job])} files)" for job in ordered)
     stem = stem_of(next(iter(jobs[ordered[0]])))
     cure = f'take one, --pattern "{job_pattern(stem)}"'
     alike = len({frozenset((place.well, place.field) for place in found.values()) for found in jobs.values()}) == 1
     # Names without a channel may stand for several.
     if alike and all(place.job and place.channel for place in places.values()):
         cure += f', or take the channels of all, --pattern "{job_pattern(stem, as_channel=True)}"'
-    raise UsageError(f"{one_line(str(root))}: pictures of several jobs: {listed}; {cure}, or move the others away")
+    raise UsageError(f"{one_line(str(root))}: pictures of several jobs: {told}; {cure}, or move the others away")
 
 
 def _are_apart(places: Iterable[Place]) -> bool:
@@ -330,32 +331,33 @@ def _are_apart(places: Iterable[Place]) -> bool:
     return together and all(len(one) == 1 for one in of_channel.values())
 
 
-def _check_one_plate(files: Sequence[Path], seconds: Mapping[Path, Path], *, root: Path) -> None:
+def _check_one_plate(files: Sequence[Path], doubles: Mapping[Path, Path], *, root: Path) -> None:
     """Refuse a folder of several plates: two folders in it have most of their wells in common."""
     sizes = Counter(path.parent for path in files)
-    shared = Counter((first.parent, second.parent) for second, first in seconds.items())
+    shared = Counter((first.parent, second.parent) for second, first in doubles.items())
     for (first, second), count in shared.items():
         if first != second and 2 * count > max(sizes[first], sizes[second]):
-            one, other = (one_line(str(folder.relative_to(root))) for folder in (first, second))
+            both = f"{_within(root, first)} and {_within(root, second)}"
             raise UsageError(
-                f"{one_line(str(root))}: holds two plates, or one twice: {one} and {other} have the same wells; "
+                f"{one_line(str(root))}: holds two plates, or one twice: {both} have the same wells; "
                 "name one of them, or move the other away"
             )
 
 
-def _pictures(top: Path, unlisted: list[str]) -> list[Path]:
-    """List the pictures in a folder, and say which folders in it cannot be looked into."""
+def _pictures(top: Path) -> tuple[list[Path], list[str]]:
+    """List the pictures in a folder, and a line for each folder in it that cannot be looked into."""
+    found: list[Path] = []
+    unlisted: list[str] = []
 
     def note(error: OSError) -> None:
         where = one_line(os.path.relpath(error.filename, top))
         unlisted.append(f"{where}: cannot be listed: {error.strerror}")
 
-    found = []
     for here, folders, files in each_folder(top, note):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != _FLAT_FOLDER)
         named = {name for name in files if _is_picture(name)}
         found += [here / name for name in sorted(named - thumbnails(named))]
-    return found
+    return found, unlisted
 
 
 def _is_picture(name: str) -> bool:
@@ -371,25 +373,26 @@ def _at_time(fields: list[PlateField], time: int | None, *, folder: Path) -> lis
     wanted = times[0] if time is None else time
     if wanted not in times:
         raise UsageError(f"{folder}: no time point {wanted}; it holds {', '.join(map(str, times))}")
-    kept = [PlateField(f.well, f.number, tuple(p for p in f.files if p.time == wanted)) for f in fields]
+    kept = [replace(f, files=tuple(p for p in f.files if p.time == wanted)) for f in fields]
     return [field for field in kept if field.files]
 
 
 def _at_point(plate: Plate, time: int | None) -> Plate:
     """Choose a time point in the files, where names tell none."""
     where, count = one_line(str(plate.folder)), times_in(plate.fields)
-    if count > 1 and time is None:
-        raise UsageError(f"{where}: each field holds {count} time points; choose one with --time 1 to --time {count}")
-    if time and count < 2:
+    if count < 2 and not time:
+        return plate
+    if count < 2:
         raise UsageError(f"{where}: no time point {time}; a field holds one; leave --time out")
-    if count > 1 and time not in range(1, count + 1):
+    if time is None:
+        raise UsageError(f"{where}: each field holds {count} time points; choose one with --time 1 to --time {count}")
+    if time not in range(1, count + 1):
         raise UsageError(f"{where}: no time point {time}; each field holds {count}: --time 1 to --time {count}")
-    chosen = [replace(f, files=tuple(replace(p, point=time or 0) for p in f.files)) for f in plate.fields]
+    chosen = [replace(f, files=tuple(replace(p, point=time) for p in f.files)) for f in plate.fields]
     return replace(plate, fields=tuple(chosen))
 
 
 def _read_zarr(folder: Path, acquisition: int | None) -> Plate:
     places, problems, chosen = places_in(folder, acquisition)
-    fields = [PlateField(*place, (PlateFile("", 0, 0, folder, name),)) for name, place in places.items()]
-    fields.sort(key=lambda field: (well_place(field.well), field.number))
-    return Plate(folder, "ome-zarr", tuple(fields), tuple(problems), acquisition=chosen)
+    fields = (PlateField(*place, (PlateFile("", 0, 0, folder, name),)) for name, place in places.items())
+    return Plate(folder, "ome-zarr", tuple(_in_order(fields)), tuple(problems), acquisition=chosen)

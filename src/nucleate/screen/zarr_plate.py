@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from nucleate.core.text import listed
@@ -11,7 +11,6 @@ from nucleate.errors import DataError, UsageError
 from nucleate.io.omezarr import acquisitions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["ZarrPlaces", "places_in"]
@@ -41,9 +40,13 @@ def places_in(folder: Path, acquisition: int | None) -> tuple[ZarrPlaces, list[s
         If there is no field in it, not this acquisition, or a well has several of which none is chosen.
     """
     found = acquisitions(folder)
-    if len(told := {of for of in found.values() if of is not None}) == 1:
-        found = dict.fromkeys(found, *told)  # a well that does not say it has no other
-    chosen = _chosen(folder, found, wanted=acquisition)
+    told = sorted({of for of in found.values() if of is not None})
+    if acquisition is not None and acquisition not in told:
+        raise UsageError(f"{folder}: no acquisition {acquisition}; it holds {listed(told) or 'none'}")
+    # Those of one well are the same places, imaged again.
+    of_wells = {(name.rpartition("/")[0], of) for name, of in found.items() if of is not None}
+    if acquisition is None and len({well for well, _ in of_wells}) < len(of_wells):
+        raise UsageError(f"{folder}: holds the acquisitions {listed(told)}; choose one with --acquisition")
     places: ZarrPlaces = {}
     problems = []
     numbers: Counter[str] = Counter()
@@ -54,7 +57,7 @@ def places_in(folder: Path, acquisition: int | None) -> tuple[ZarrPlaces, list[s
             alone = "a single picture, no field of a well; use: nucleate segment"
             problems.append(f"{folder.name}/{name}: {what if len(parts) == 2 else alone}")
             continue
-        if chosen not in (None, of):
+        if len(told) > 1 and acquisition not in (None, of):  # a well that does not say it has no other
             continue
         try:
             well = well_name(parts[0] + parts[1])
@@ -65,18 +68,4 @@ def places_in(folder: Path, acquisition: int | None) -> tuple[ZarrPlaces, list[s
         places[name] = (well, int(parts[2]) if parts[2].isdecimal() else numbers[well])
     if not places:
         raise UsageError(f"{folder}: {problems[0] if problems else 'no field in it'}; name an OME-Zarr plate")
-    return places, problems, chosen
-
-
-def _chosen(folder: Path, found: Mapping[str, int | None], *, wanted: int | None) -> int | None:
-    """Choose an acquisition, None for all: those of one well are the same places, imaged again."""
-    of_well: dict[str, set[int]] = defaultdict(set)
-    for name, of in found.items():
-        if of is not None:
-            of_well[name.rpartition("/")[0]].add(of)
-    there = sorted(set().union(*of_well.values()))
-    if wanted is not None and wanted not in there:
-        raise UsageError(f"{folder}: no acquisition {wanted}; it holds {listed(there) or 'none'}")
-    if wanted is None and any(len(several) > 1 for several in of_well.values()):
-        raise UsageError(f"{folder}: holds the acquisitions {listed(there)}; choose one with --acquisition")
-    return there[0] if len(there) == 1 else wanted
+    return places, problems, told[0] if len(told) == 1 else acquisition
