@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["alone", "stem_of", "without_ending", "without_extras"]
+__all__ = ["alone", "matcher", "stem_of", "without_ending", "without_extras"]
 
 _LABELS = re.compile(  # ours, Cellpose's, StarDist's, and what QuPath's scripts write
     r"(?<=.)(\.labels|(_cp)?_masks?|\.stardist|[-_]labels?|-labelled)(\.ome)?$", re.IGNORECASE
@@ -63,3 +63,17 @@ def alone(ids: Iterable[str], bare: Callable[[str], str]) -> dict[str, str]:
     for one in ids:
         grouped.setdefault(bare(one), []).append(one)
     return {left: same[0] for left, same in grouped.items() if len(same) == 1}
+
+
+def matcher(ids: Iterable[str]) -> Callable[[str], str | None]:
+    """Give a function that finds the id meant by a name: the same, or the only one alike but for ``.ome`` and ``_img``.
+
+    Examples
+    --------
+    >>> find = matcher(["a.ome", "b", "c", "c.ome"])
+    >>> find("a"), find("b_img"), find("c"), find("c_img")
+    ('a.ome', 'b', 'c', None)
+    """
+    known = {*ids}
+    longer = alone(known, without_extras)
+    return lambda name: name if name in known else longer.get(without_extras(name))

@@ -213,7 +213,7 @@ class _Checker:
         elif (image := self._image(image_id, entry.image)) is not None:
             if shape is not None and not self._fits(image_id, place, shape=shape, image=image):
                 return
-            shape = image.shape[0], image.shape[1]
+            shape = image.shape[:2]
         if entry.read is None:
             self.report.add("no annotation", image_id, place=str(entry.image))
             return

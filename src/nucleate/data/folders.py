@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from nucleate.core.endings import alone, without_ending, without_extras
+from nucleate.core.endings import matcher, without_ending
 from nucleate.core.names import FileName, is_ours, picture_id, tree_id
 from nucleate.core.text import listed
 from nucleate.data.pixels import PICTURE_SUFFIXES, decode_labels, read_picture
@@ -166,11 +166,10 @@ def _is_array(name: str) -> bool:
 
 def _by_image(labels: Mapping[str, str], images: Collection[str], *, source: Source) -> dict[str, str]:
     """Put label images under the ids of their images, which may be called ``a.ome`` or ``a_img`` beside ``a``."""
-    longer = alone(images, without_extras)
+    find = matcher(images)
     found: dict[str, str] = {}
     for label_id, name in labels.items():
-        image_id = label_id if label_id in images else longer.get(without_extras(label_id), label_id)
-        _add(found, image_id, name=name, source=source)
+        _add(found, find(label_id) or label_id, name=name, source=source)
     return found
 
 

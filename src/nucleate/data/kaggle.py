@@ -198,8 +198,7 @@ def read_labels(source: Source, entry: KaggleEntry, *, shape: tuple[int, int] | 
             "or give it an empty masks folder if it shows no nuclei"
         )
     if shape is None:
-        height, width = read_picture(source, entry.image).shape[:2]
-        shape = (height, width)
+        shape = read_picture(source, entry.image).shape[:2]
     whole = sole_labels(source, entry)
     if whole is not None:
         _check_size(f"{source}/{entry.masks[0]}", whole, shape=shape)

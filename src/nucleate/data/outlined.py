@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 
-from nucleate.core.endings import alone, stem_of, without_ending, without_extras
+from nucleate.core.endings import matcher, stem_of, without_ending, without_extras
 from nucleate.core.names import read_names
 from nucleate.data.annotations import READERS, begins_as_geojson, is_geojson
 from nucleate.data.coco import CocoPicture, coco_pictures, coco_regions, file_names
@@ -173,8 +173,8 @@ def find_outlined(source: Source, named: Mapping[str, FileName]) -> list[Outline
     if not files:
         return []
     images = _by_id(source, {name: stem_of(name) for name in pictures})
-    longer = alone(images, without_extras)
-    outlines = _by_id(source, {name: _picture_of(_outline_id(name), images, longer=longer) for name in files})
+    find = matcher(images)
+    outlines = _by_id(source, {name: _picture_of(_outline_id(name), find) for name in files})
     return [
         Outlined(
             image_id,
@@ -207,8 +207,7 @@ def samples_of(source: Source, named: Mapping[str, FileName]) -> list[Sample]:
         if entry.read is None:
             raise DataError(f"{source}: {entry.image_id} has no outlines; add them or take the picture out")
         image = read_picture(source, entry.image)
-        shape = (image.shape[0], image.shape[1])
-        samples.append(Sample(entry.image_id, image, entry.nuclei(shape, note=note), entry.image_id))
+        samples.append(Sample(entry.image_id, image, entry.nuclei(image.shape[:2], note=note), entry.image_id))
     return samples
 
 
@@ -302,13 +301,10 @@ def _outline_id(name: str) -> str:
     return _ENDINGS.sub("", stem_of(name))
 
 
-def _picture_of(outline_id: str, images: Collection[str], *, longer: Mapping[str, str]) -> str:
+def _picture_of(outline_id: str, find: Callable[[str], str | None]) -> str:
     """Give the id of a picture to its outlines: by all of their name, or without what either is called beyond it."""
-    for one in (outline_id, without_ending(outline_id)):
-        for image_id in (one, longer.get(without_extras(one), one)):
-            if image_id in images:
-                return image_id
-    return without_ending(outline_id)
+    bare = without_ending(outline_id)
+    return find(outline_id) or find(bare) or bare
 
 
 def _by_id(source: Source, ids: dict[str, str]) -> dict[str, str]:

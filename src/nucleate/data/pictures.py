@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nucleate.core.endings import alone, without_extras
+from nucleate.core.endings import matcher
 from nucleate.core.names import picture_id, tree_id
 from nucleate.data import kaggle
 from nucleate.data.outlined import names_in
@@ -66,11 +66,10 @@ def _each(path: Path | str, read: Callable[[Source, str], _Read]) -> Callable[[s
         for name in [*named.values()]:
             for image_id in (picture_id(name), tree_id(name)):
                 named.setdefault(image_id, name)
-
-    longer = alone(named, without_extras)
+    find = matcher(named)
 
     def read_named(image_id: str) -> _Read | None:
-        name = named.get(image_id) or named.get(longer.get(without_extras(image_id), ""))
-        return None if name is None else read(source, name)
+        found = find(image_id)
+        return None if found is None else read(source, named[found])
 
     return read_named

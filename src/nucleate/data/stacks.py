@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.endings import alone, without_extras
+from nucleate.core.endings import matcher
 from nucleate.core.labels import relabel
 from nucleate.errors import DataError
 
@@ -37,10 +37,10 @@ def planes_of_stacks(ids: Collection[str], *, like: Collection[str]) -> dict[str
     {'a': ['a/0', 'a/1']}
     """
     found: dict[str, dict[int, str]] = {}
-    bare = alone((one for one in like if isinstance(one, str)), without_extras)
+    find = matcher(one for one in like if isinstance(one, str))
     for one in ids:
         name, _, number = one.rpartition("/") if isinstance(one, str) else ("", "", "")
-        if number.isdecimal() and (name in like or without_extras(name) in bare) and name not in ids:
+        if number.isdecimal() and find(name) is not None and name not in ids:
             found.setdefault(name, {})[int(number)] = one
     for name, planes in found.items():
         lacking = next((number for number in range(max(planes)) if number not in planes), None)
