@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nucleate.core.endings import alone, without_ending, without_extras
 from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, drawn_on, find_outlined, first_logged, names_in
-from nucleate.data.parsing import quiet
+from nucleate.data.parsing import Shape, quiet
 from nucleate.data.pictures import open_sizes
 from nucleate.data.pixels import decode_label_planes, planes_of_array, read_picture
 from nucleate.data.rle_table import labels_from_codes, read_coded
@@ -44,7 +44,7 @@ LabelsAt: TypeAlias = Path | str | _AtHand | Mapping[str, _AtHand]
 """Where label images are: at a path (see `read_labels_source`), or at hand, one or several by id: int, (H, W) or, of a
 stack, (..., H, W). What NumPy makes an array of, as Dask's, is one."""
 
-_Painter: TypeAlias = Callable[[tuple[int, int] | None], NDArray[Any]]
+_Painter: TypeAlias = Callable[[Shape | None], NDArray[Any]]
 
 
 class LabelMap(Mapping[str, NDArray[Any]]):
@@ -107,9 +107,8 @@ def _is_lone(given: LabelsAt) -> bool:
     """Tell whether a side is one label image or the outlines of one, not a table or an archive, which name theirs."""
     if not isinstance(given, str | Path):
         return not isinstance(given, Mapping)
-    if is_zarr(Path(given)):
-        return True
-    return not _is_table(given) and Path(given).is_file() and isinstance(open_source(given), FolderSource)
+    no_table = Path(given).is_file() and not _is_table(given)
+    return is_zarr(Path(given)) or (no_table and isinstance(open_source(given), FolderSource))
 
 
 def _is_table(path: Path | str) -> bool:
@@ -201,15 +200,14 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
     if outlines := _outlines(source, named):
         note = first_logged(source)
         return {one.image_id: _outlined(source, one, predicted=predicted, note=note) for one in outlines}
-    names = folders.find_labels(source, named, like=like)
-    if not names and (stored := find_zarr_labels(path)):
+    if names := folders.find_labels(source, named, like=like):
+        return _sized({one: partial(_decoded, source, names[one]) for one in sorted(names)})
+    if stored := find_zarr_labels(path):
         return _sized(stored)
-    if not names:
-        raise UnfitDataError(
-            f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files, "
-            "OME-Zarr with labels, or outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
-        )
-    return _sized({one: partial(_decoded, source, names[one]) for one in sorted(names)})
+    raise UnfitDataError(
+        f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files, "
+        "OME-Zarr with labels, or outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
+    )
 
 
 def _stacked(side: Mapping[str, _Found], *, like: Collection[str]) -> dict[str, _Found]:
@@ -224,17 +222,16 @@ def _stacked(side: Mapping[str, _Found], *, like: Collection[str]) -> dict[str, 
     return found
 
 
-def _painted(planes: Sequence[_Found], shape: tuple[int, int] | None) -> NDArray[np.int32]:
+def _painted(planes: Sequence[_Found], shape: Shape | None) -> NDArray[np.int32]:
     return join_planes([one.paint(shape) for one in planes])
 
 
 def _at_hand(given: _AtHand | Mapping[str, _AtHand]) -> dict[str, _Found]:
-    named = given if isinstance(given, Mapping) else {"image": _as_array(given)}
-    if named is not given and not isinstance(named["image"], np.ndarray):
-        raise UsageError(
-            f"no label images: got {type(given).__name__}; give a path, an array, or a mapping of ids to them"
-        )
-    return _sized({one: partial(_held, named, one) for one in named})
+    if isinstance(given, Mapping):
+        return _sized({one: partial(_held, given, one) for one in given})
+    if isinstance(labels := _as_array(given), np.ndarray):
+        return _at_hand({"image": labels})
+    raise UsageError(f"no label images: got {type(given).__name__}; give a path, an array, or a mapping of ids to them")
 
 
 def _as_array(given: _AtHand) -> NDArray[Any]:
@@ -266,16 +263,13 @@ def _label_map(found: Mapping[str, _Found], *, images: Path | str | None, other:
         raise _unknown(unsized[0])
     sizes = open_sizes(images) if unsized and images is not None else None
 
-    def size(image_id: str, one: _Found) -> tuple[int, int]:
+    def size(image_id: str, one: _Found) -> Shape:
         if sizes is not None:
-            known = next((seen for key in (image_id, one.own_id) if (seen := sizes(key)) is not None), None)
-            if known is None:
-                raise DataError(f"no image {image_id} in {images}; give the folder with all images as --images")
-            return known
+            if known := sizes(image_id) or sizes(one.own_id):
+                return known
+            raise DataError(f"no image {image_id} in {images}; give the folder with all images as --images")
         same = other.get(image_id)
-        if same is None or same.unsized:
-            raise _unknown(one)
-        labels = same.paint(None)
+        labels = None if same is None or same.unsized else same.paint(None)
         if not isinstance(labels, np.ndarray) or labels.ndim < 2:  # anything may be in a mapping that a caller made
             raise _unknown(one)
         return labels.shape[-2], labels.shape[-1]
@@ -299,14 +293,15 @@ def _outlines(source: Source, named: Mapping[str, FileName]) -> list[Outlined]:
         return []
     found = [entry for entry in find_outlined(source, named) if entry.outlines is not None]
     matched = any(entry.image is not None or (entry.shape is not None and not labels) for entry in found)
-    if matched:
+    if matched or not named:
         folders.tell(source, labels, what="is a label image without a picture beside outlines")
-    elif named and (drawn := next(filter(_is_drawn, found), None)):
+        return found
+    if drawn := next(filter(_is_drawn, found), None):
         raise UnfitDataError(
             f"{source} holds outlines and pictures that do not go by their names: got {drawn.outlines} and "
             f"{min(named)}; give both one name, or label images and outlines apart"
         )
-    return found if matched or not named else []
+    return []
 
 
 def _is_drawn(entry: Outlined) -> bool:
@@ -317,12 +312,10 @@ def _is_drawn(entry: Outlined) -> bool:
 
 
 def _outlined(source: Source, entry: Outlined, *, predicted: bool, note: Callable[[str], None]) -> _Found:
-    def paint(shape: tuple[int, int] | None) -> NDArray[np.int32]:
-        shape = entry.shape or shape
-        if entry.image is not None:
-            height, width = read_picture(source, entry.image).shape[:2]
-            shape = height, width
-        return entry.nuclei(shape or (0, 0), predicted=predicted, note=note)
+    def paint(shape: Shape | None) -> NDArray[np.int32]:
+        told = entry.shape or shape or (0, 0)
+        size = told if entry.image is None else read_picture(source, entry.image).shape[:2]
+        return entry.nuclei(size, predicted=predicted, note=note)
 
     known = entry.image is not None or entry.shape is not None
     return _Found(entry.image_id, paint, unsized="" if known else f"{source}/{entry.outlines}")
@@ -335,7 +328,7 @@ def _decoded(source: Source, name: str) -> NDArray[np.int32]:
 def _in_table(path: Path) -> dict[str, _Found]:
     images = read_coded(path)
 
-    def paint(image_id: str, shape: tuple[int, int] | None) -> NDArray[np.int32]:
+    def paint(image_id: str, shape: Shape | None) -> NDArray[np.int32]:
         found = images[image_id]
         try:
             return labels_from_codes(found.codes, found.shape or shape or (0, 0))
@@ -350,8 +343,8 @@ def _in_table(path: Path) -> dict[str, _Found]:
 
 def _sized(readers: Mapping[str, Callable[[], NDArray[Any]]]) -> dict[str, _Found]:
     """Give label images by id that know their size without being told."""
+    return {image_id: _Found(image_id, partial(_read, read)) for image_id, read in readers.items()}
 
-    def painter(read: Callable[[], NDArray[Any]]) -> _Painter:
-        return lambda _: read()
 
-    return {image_id: _Found(image_id, painter(read)) for image_id, read in readers.items()}
+def _read(read: Callable[[], NDArray[Any]], _: Shape | None) -> NDArray[Any]:
+    return read()

@@ -53,11 +53,12 @@ def find_zarr_labels(path: Path | str) -> dict[str, Callable[[], NDArray[np.int3
     found: dict[str, Callable[[], NDArray[np.int32]]] = {}
     for folder in [top] if is_zarr(top) else sorted(one for one in top.iterdir() if one.is_dir() and is_zarr(one)):
         stem = Path(absolute(folder)).name.removesuffix(".zarr").removesuffix(".ome")
-        fields = _listed(pictures, folder)
-        if isinstance(fields, DataError):
+        try:
+            fields = _listed(pictures, folder)
+        except DataError as error:
             if folder == top:
-                raise fields
-            found[stem] = partial(_fail, fields)
+                raise
+            found[stem] = partial(_fail, error)
             continue
         for field in fields:
             if read := _reader(folder / field):
@@ -66,20 +67,18 @@ def find_zarr_labels(path: Path | str) -> dict[str, Callable[[], NDArray[np.int3
 
 
 def _reader(image: Path) -> Callable[[], NDArray[np.int32]] | None:
-    names = _listed(label_images, image)
-    if isinstance(names, DataError):
-        return partial(_fail, names)
+    try:
+        names = _listed(label_images, image)
+    except DataError as error:
+        return partial(_fail, error)
     if len(names) > 1 and _OURS not in names:
         raise UnfitDataError(f"{image} holds several label images: got {', '.join(names)}; name one of these folders")
     return partial(_read, image / (_OURS if len(names) > 1 else names[0])) if names else None
 
 
-def _listed(what: Callable[[Path], list[str]], folder: Path) -> list[str] | DataError:
-    try:
-        with damage(f"read {folder}", cure="write it again"):
-            return what(folder)
-    except DataError as error:
-        return error
+def _listed(what: Callable[[Path], list[str]], folder: Path) -> list[str]:
+    with damage(f"read {folder}", cure="write it again"):
+        return what(folder)
 
 
 def _fail(error: DataError) -> NDArray[np.int32]:
