@@ -186,6 +186,14 @@ def test_whole_numbers_behind_a_concentration_are_no_decimals(tmp_path: Path) ->
     assert half.remarks[1:] == ("line 3 of the map has concentration 0; if 0,5 is meant, put it in quotes",)
 
 
+@pytest.mark.parametrize("line", ["A2", "A2,", "A2,X", "A2,X,sample"])
+def test_a_line_may_end_before_the_concentration(tmp_path: Path, line: str) -> None:
+    found = read_map(_map(tmp_path, f"well,compound,role,concentration\nA1,,negative,\n{line}\nA3,X,sample,1\n"))
+    assert [*found.contents] == ["A01", "A02", "A03"]
+    assert math.isnan(found.contents["A02"].concentration)
+    assert not found.remarks
+
+
 def test_a_vehicle_has_a_unit_of_its_own(tmp_path: Path) -> None:
     text = "well,compound,dose,unit,role\nA1,DMSO,0.1,%,negative\nA2,x,100,nM,\nA3,y,7,Gy,empty\n"
     found = read_map(_map(tmp_path, text))

@@ -273,7 +273,7 @@ def _check_decimals(rows: Sequence[tuple[int, list[str]]], columns: dict[str, in
     at, most = columns["concentration"], len(rows[0][1])
     if at + 1 in columns.values():
         return []
-    parted = [(line, cells) for line, cells in rows[1:] if all(cell.isdecimal() for cell in [*cells, ""][at : at + 2])]
+    parted = [row for row in rows[1:] if len(row[1]) > at + 1 and all(map(str.isdecimal, row[1][at : at + 2]))]
     longer = [(line, cells) for line, cells in parted if len(cells) > most]
     if longer and any(len(cells) <= most for _, cells in rows[1:]):
         line, cells = longer[0]
