@@ -176,13 +176,8 @@ def find_outlined(source: Source, named: Mapping[str, FileName]) -> list[Outline
     find = matcher(images)
     outlines = _by_id(source, {name: _picture_of(_outline_id(name), find) for name in files})
     return [
-        Outlined(
-            image_id,
-            images.get(image_id),
-            outlines.get(image_id),
-            _reader(source, outlines[image_id]) if image_id in outlines else None,
-        )
-        for image_id in sorted(images.keys() | outlines.keys())
+        Outlined(one, images.get(one), outlines.get(one), _reader(source, outlines.get(one)))
+        for one in sorted(images.keys() | outlines.keys())
     ]
 
 
@@ -256,7 +251,9 @@ def _coco_reader(name: str, picture: CocoPicture) -> _Reader:
     return read
 
 
-def _reader(source: Source, name: str) -> _Reader:
+def _reader(source: Source, name: str | None) -> _Reader | None:
+    if name is None:
+        return None
     read = READERS[PurePosixPath(name).suffix.lower()]
     return lambda shape, note: read(source.read(name), f"{source}/{name}", shape=shape, note=note)
 
