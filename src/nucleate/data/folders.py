@@ -73,7 +73,7 @@ def find_pairs(source: Source, named: Mapping[str, FileName]) -> list[Pair]:
         side = labels_of if found.is_label else images_of
         _add(side.setdefault(found.root, {}), found.image_id, name=name, source=source)
     used = {name for labels in labels_of.values() for name in labels.values()}
-    tell(source, [name for name, found in named.items() if found.is_label and name not in used], what=_AGAIN)
+    tell(source, [name for name, found in named.items() if found.is_label], what=_AGAIN, but=used)
     if not labels_of:
         return []
     root = min(labels_of)
@@ -114,7 +114,7 @@ def find_labels(source: Source, named: Mapping[str, FileName], *, like: Collecti
     """
     if pictured(named):
         found = {pair.image_id: pair.labels for pair in find_pairs(source, named) if pair.labels is not None}
-        tell(source, [name for name in _pictures(source) if name not in named], what=_OTHER)
+        tell(source, _pictures(source), what=_OTHER, but=named)
         return found
     files = [*named, *(name for name in source.names if _is_array(name) and name not in named)]
     segmented = {name[: -len(_SEGMENTED)] for name in source.names if name.lower().endswith(_SEGMENTED)}
@@ -123,14 +123,12 @@ def find_labels(source: Source, named: Mapping[str, FileName], *, like: Collecti
             f"{source} has its nuclei in *{_SEGMENTED} only: got {len(segmented)}, which may hold programs and are not "
             "read; save them in Cellpose as PNG or TIFF"
         )
-    known = {*files}
-    tell(source, [name for name in _pictures(source) if name not in known], what=_OTHER)
+    tell(source, _pictures(source), what=_OTHER, but={*files})
     whole: dict[str, str] = {}
     for name in files:
         inside = named[name].folder if name in named else ""
         _add(whole, named[name].image_id if inside else tree_id(name), name=name, source=source)
-    used = {*whole.values()}
-    tell(source, [name for name in files if name not in used], what=_AGAIN)
+    tell(source, files, what=_AGAIN, but={*whole.values()})
     plain = {picture_id(name): name for name in whole.values()}
     if len(plain) < len(whole) or (plain.keys().isdisjoint(like) and not whole.keys().isdisjoint(like)):
         return whole
@@ -142,10 +140,10 @@ def _pictures(source: Source) -> list[str]:
     return [name for name in source.names if name.lower().endswith((*PICTURE_SUFFIXES, ".npy")) and not is_ours(name)]
 
 
-def tell(source: Source, names: Sequence[str], *, what: str) -> None:
-    """Warn of files that are passed over."""
-    if names:
-        _logger.warning("%s: passed over what %s (%d): %s", source, what, len(names), listed(names, 3))
+def tell(source: Source, names: Sequence[str], *, what: str, but: Collection[str] = ()) -> None:
+    """Warn of files that are passed over: of all of these but those that are used."""
+    if left := [name for name in names if name not in but]:
+        _logger.warning("%s: passed over what %s (%d): %s", source, what, len(left), listed(left, 3))
 
 
 def pictured(named: Mapping[str, FileName]) -> bool:
