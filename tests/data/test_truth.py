@@ -11,6 +11,7 @@ from hypothesis import given
 from tests.data.files import ONE, equal, pack, png, two_nuclei, write
 from tests.strategies import label_images
 
+import nucleate
 from nucleate.core.rle import encode_labels
 from nucleate.data.pictures import open_pictures
 from nucleate.data.rle_table import labels_from_codes
@@ -283,3 +284,35 @@ def test_label_images_of_a_plate_and_alone_in_ome_zarr(tmp_path: Path) -> None:
     (plate / ".zattrs").write_text("[")
     with pytest.raises(DataError, match=r"cannot read .*p.zarr: .*; write it again"):
         read_labels_source(plate)
+
+
+@pytest.mark.parametrize(("version", "metadata"), [("0.4", ".zattrs"), ("0.5", "zarr.json")])
+def test_a_damaged_well_or_plate_of_predictions_fails_each_of_its_fields(
+    tmp_path: Path, version: str, metadata: str
+) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    from tests.io.zarr_files import write_group, write_image, write_plate
+
+    labels = np.array([[0, 7, 7], [3, 0, 7]], np.uint16)
+    fields = dict.fromkeys(("A/1/0", "A/2/0", "A/2/1", "A/21/0"), np.zeros((2, 3), np.uint8))
+    plate = write_plate(tmp_path / "pred" / "p.zarr", fields, axes="yx", version=version)
+    for field in fields:
+        write_image(plate / field / "labels" / "nuclei", labels, version=version)
+        write_group(plate / field / "labels", {"labels": ["nuclei"]}, version=version)
+    truth = {f"p_{field.replace('/', '_')}": labels for field in (*fields, "A/3/0")}
+    lone = {"q": labels, "q_2": labels}
+    for one in lone:
+        write_image(plate.parent / f"{one}.zarr" / "labels" / "nuclei", labels, version=version)
+        write_group(plate.parent / f"{one}.zarr" / "labels", {"labels": ["nuclei"]}, version=version)
+        write_group(plate.parent / f"{one}.zarr", {"multiscales": []}, version=version)
+    (plate / "A" / "2" / metadata).write_text("{")
+    (plate.parent / "q.zarr" / metadata).write_text("{")
+    for pred, true, failed in (
+        (plate, truth, {"p_A_2_0", "p_A_2_1"}),
+        (plate.parent, truth | lone, {"p_A_2_0", "p_A_2_1", "q"}),
+    ):
+        scores = nucleate.evaluate(pred, true, resamples=0)
+        assert (set(scores.failed), scores.missing, scores.ignored) == (failed, ("p_A_3_0",), ())
+        assert all("cannot read" in reason for reason in scores.failed.values())
+    (plate / metadata).write_text("{")
+    assert set(nucleate.evaluate(plate.parent, truth | lone, resamples=0).failed) == {*truth, "q"}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from nucleate.core.folders import each_folder
 from nucleate.core.text import one_line
 from nucleate.errors import DataError, UsageError
+from nucleate.io.images import is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -97,7 +98,7 @@ class Source(ABC):
 
 
 class FolderSource(Source):
-    """A data set in a folder, or, of the files there, `only` one."""
+    """A data set in a folder, without what lies in folders of Zarr in it, or, of the files there, `only` one."""
 
     def __init__(self, path: Path, part: str = "", *, only: str | None = None) -> None:
         super().__init__(path, part)
@@ -106,6 +107,9 @@ class FolderSource(Source):
             return
         names: list[str] = []
         for here, folders, files in each_folder(path, self._note):
+            if here != path and is_zarr(here):  # its metadata are JSON, as outlines are
+                folders.clear()
+                continue
             folders[:] = [name for name in folders if not _hidden(name)]
             below = here.relative_to(path)
             names += [] if here == path else [f"{below.as_posix()}/"]

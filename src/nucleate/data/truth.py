@@ -183,12 +183,12 @@ class _Found:
 
 
 def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False) -> dict[str, _Found]:
-    """List the label images of one side by id; `like` are the ids of the other one, for the folders in them."""
+    """List the label images of one side by id; `like` are the ids of the other one."""
     if not isinstance(path, str | Path):
         return _at_hand(path)
     if _is_table(path):
         return _in_table(Path(path))
-    if is_zarr(Path(path)) and (stored := find_zarr_labels(path)):
+    if is_zarr(Path(path)) and (stored := find_zarr_labels(path, like=like)):
         return _sized(stored)
     source = open_source(path)
     if entries := kaggle.find_entries(source):
@@ -202,7 +202,7 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
         return {one.image_id: _outlined(source, one, predicted=predicted, note=note) for one in outlines}
     if names := folders.find_labels(source, named, like=like):
         return _sized({one: partial(_decoded, source, names[one]) for one in sorted(names)})
-    if stored := find_zarr_labels(path):
+    if stored := find_zarr_labels(path, like=like):
         return _sized(stored)
     raise UnfitDataError(
         f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files, "

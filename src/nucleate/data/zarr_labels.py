@@ -17,7 +17,7 @@ from nucleate.io.images import is_zarr, open_image
 from nucleate.io.omezarr import label_images, name_in_collection, pictures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     import numpy as np
     from numpy.typing import NDArray
@@ -27,12 +27,14 @@ __all__ = ["find_zarr_labels"]
 _OURS = "labels/nuclei"
 
 
-def find_zarr_labels(path: Path | str) -> dict[str, Callable[[], NDArray[np.int32]]]:
+def find_zarr_labels(path: Path | str, *, like: Collection[str] = ()) -> dict[str, Callable[[], NDArray[np.int32]]]:
     """List the label images of an OME-Zarr folder, or of those in a folder.
 
     Parameters
     ----------
     path : path-like
+    like : collection of str
+        Ids of the other side of a comparison: a damaged plate or well fails those that begin with its name.
 
     Returns
     -------
@@ -51,6 +53,7 @@ def find_zarr_labels(path: Path | str) -> dict[str, Callable[[], NDArray[np.int3
     if not top.is_dir():
         return {}
     found: dict[str, Callable[[], NDArray[np.int32]]] = {}
+    failed: dict[str, DataError] = {}
     for folder in [top] if is_zarr(top) else sorted(one for one in top.iterdir() if one.is_dir() and is_zarr(one)):
         stem = Path(absolute(folder)).name.removesuffix(".zarr").removesuffix(".ome")
         try:
@@ -58,19 +61,29 @@ def find_zarr_labels(path: Path | str) -> dict[str, Callable[[], NDArray[np.int3
         except DataError as error:
             if folder == top:
                 raise
-            found[stem] = partial(_fail, error)
+            failed[stem] = error
             continue
         for field in fields:
-            if read := _reader(folder / field):
-                found[name_in_collection(folder / field) or stem] = read
-    return found
+            name = name_in_collection(folder / field) or stem
+            try:
+                if read := _reader(folder / field):
+                    found[name] = read
+            except UnfitDataError:
+                raise
+            except DataError as error:
+                failed[name] = error
+    failing = {one: partial(_fail, error) for name, error in failed.items() for one in _ids_in(name, like)}
+    return dict(sorted((failing | found).items()))
+
+
+def _ids_in(name: str, like: Collection[str]) -> list[str]:
+    """List the ids of the fields of a plate or well, of a lone image its own; the given name where there is none."""
+    fields = [one for one in like if str(one).startswith(f"{name}_")]
+    return [name] if name in like or not fields else fields
 
 
 def _reader(image: Path) -> Callable[[], NDArray[np.int32]] | None:
-    try:
-        names = _listed(label_images, image)
-    except DataError as error:
-        return partial(_fail, error)
+    names = _listed(label_images, image)
     if len(names) > 1 and _OURS not in names:
         raise UnfitDataError(f"{image} holds several label images: got {', '.join(names)}; name one of these folders")
     return partial(_read, image / (_OURS if len(names) > 1 else names[0])) if names else None
