@@ -126,12 +126,16 @@ def test_channels_at_hand_or_in_a_file_are_refused(channels: NDArray[Any], said:
         nucleate.evaluate(LABELS, channels)
 
 
-def test_more_channels_than_colours_have_are_planes(tmp_path: Path) -> None:
+def test_more_channels_than_colours_have_are_refused_but_for_narrow_planes(tmp_path: Path) -> None:
     channels = np.stack([LABELS] * 5, axis=-1)
     np.save(tmp_path / "image.npy", channels)
     for labels in (channels, tmp_path / "image.npy"):
         with pytest.raises(DataError, match="shapes differ: truth 24 x 24, prediction 24 x 24 x 5; compare"):
             nucleate.evaluate(labels, LABELS)
+    for count in range(5, 9):
+        wide = np.stack([np.pad(LABELS, 20)] * count, axis=-1)
+        with pytest.raises(DataError, match=rf"got shape \(64, 64, {count}\), whose last axis looks like"):
+            nucleate.evaluate(wide, wide)
 
 
 @pytest.mark.parametrize("shape", [(6, 20, 4), (100, 20, 4), (500, 256, 32), (20, 30, 7), (40, 40, 7)])
