@@ -57,7 +57,8 @@ def test_what_has_labels_and_what_becomes_an_array_is_scored() -> None:
     labels = np.array([[0, 1, 1], [2, 0, 1]], np.int32)
     found = Segmentation(labels, np.ones(2, np.float32), Image(np.zeros((2, 3))))
     later: Any = Later()
-    for given in (found, later, {"a": found}, {"a": later}):
+    matrix, unmasked = labels.view(np.matrix), np.ma.masked_array(labels)
+    for given in (found, later, matrix, unmasked, {"a": found}, {"a": later}, {"a": matrix}, {"a": unmasked}):
         truth = {"a": labels} if isinstance(given, dict) else labels
         scores = nucleate.evaluate(given, truth, resamples=0)
         assert (scores.kaggle, scores.nuclei_pred) == (1.0, 2)
@@ -68,8 +69,10 @@ def test_what_has_labels_and_what_becomes_an_array_is_scored() -> None:
 def test_what_is_masked_out_is_not_taken_for_found(labels: NDArray[np.int32]) -> None:
     masked = np.ma.masked_array(labels, labels == 1)
     for pred in (masked, {"image": masked}):
-        with pytest.raises(DataError, match="prediction is no plain NumPy array: got MaskedArray; use"):
+        with pytest.raises(DataError, match=r"no plain NumPy array: got MaskedArray; use .* filled\(0\)$"):
             nucleate.evaluate(pred, {"image": labels})
+    without = np.where(labels == 1, 0, labels)
+    assert nucleate.evaluate(masked.filled(0), without, resamples=0).kaggle == 1.0
 
 
 def test_tables_and_outlines_take_the_sizes_of_what_is_at_hand(tmp_path: Path) -> None:

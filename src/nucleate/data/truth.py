@@ -237,8 +237,8 @@ def _at_hand(given: _AtHand | Mapping[str, _AtHand]) -> dict[str, _Found]:
 def _as_array(given: _AtHand) -> NDArray[Any]:
     """Take the labels of what has some; what is none is told where it is used."""
     found: Any = getattr(given, "labels", given)
-    is_other = hasattr(found, "__array__") and not isinstance(found, np.ndarray | np.generic)
-    return np.asarray(found) if is_other else found
+    is_whole = not isinstance(found, np.generic) and not np.ma.is_masked(found)
+    return np.asarray(found) if hasattr(found, "__array__") and is_whole else found
 
 
 def _held(named: Mapping[str, _AtHand], image_id: str) -> NDArray[Any]:

@@ -119,7 +119,8 @@ def match(true: NDArray[Any], pred: NDArray[Any]) -> Matching:
     """
     for name, labels in (("truth", true), ("prediction", pred)):
         if not isinstance(labels, np.ndarray) or isinstance(labels, np.ma.MaskedArray):
-            raise DataError(f"{name} is no plain NumPy array: got {type(labels).__name__}; use numpy.asarray or filled")
+            cure = "use numpy.asarray, of a masked array filled(0)"
+            raise DataError(f"{name} is no plain NumPy array: got {type(labels).__name__}; {cure}")
         if labels.dtype.kind not in "bui" or labels.min(initial=0) < 0 or int(labels.max(initial=0)) >= 2**63:
             cure = "give an integer dtype with 0 for background and ids from 1, below 2**63"
             got = f"dtype {labels.dtype}" + (f", {labels.min()} to {labels.max()}" if labels.size else "")
