@@ -93,10 +93,13 @@ def test_images_that_kaggle_ignores_count_on_neither_side(tmp_path: Path, caplog
 
 def test_a_truth_of_which_all_is_ignored_has_nothing_to_compare(tmp_path: Path) -> None:
     solution = table(tmp_path / "solution.csv", HEAD + "a,1 3,10,10,Ignored\n")
-    for rows in ("a,1 3\n", "a,1 3\nz,1 3\n", "z,1 3\n"):
+    said = r"^nothing to compare: all images of the truth are marked Ignored, there or in the prediction; give"
+    for rows in ("a,1 3\nz,1 3\n", "z,1 3\n", "a,1 3\n"):
         submission = table(tmp_path / "submission.csv", "ImageId,EncodedPixels\n" + rows)
-        with pytest.raises(UsageError, match=r"^nothing to compare: all images of the truth are marked Ignored; give"):
+        with pytest.raises(UsageError, match=said):
             read_pair(submission, solution)
+    with pytest.raises(UsageError, match=said):
+        read_pair(solution, submission)
 
 
 @pytest.mark.parametrize(

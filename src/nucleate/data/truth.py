@@ -99,7 +99,10 @@ def read_pair(pred: LabelsAt, truth: LabelsAt, *, images: Path | str | None = No
     ids = [*true] if lone else _in_words_of(true, [*found])
     predicted, counting = _counting(dict(zip(ids, found.values(), strict=True)), true)
     if true and not counting:
-        raise UnfitDataError("nothing to compare: all images of the truth are marked Ignored; give some that count")
+        raise UnfitDataError(
+            "nothing to compare: all images of the truth are marked Ignored, there or in the prediction; "
+            "give some that count"
+        )
     return _label_map(predicted, images=images, other=counting), _label_map(counting, images=images, other=predicted)
 
 
