@@ -23,6 +23,7 @@ __all__ = [
     "ink_below",
     "ink_in",
     "is_counterstained",
+    "is_cut_off",
     "is_dyed",
     "is_false_colour",
     "is_ink",
@@ -58,6 +59,7 @@ _PANE, _RIM = 9, 5  # pixels a side of the smallest piece of glass: lumens and g
 _GLASS = (0.02, 0.9)  # share of a section that glass covers
 _INK, _NEUTRAL = 0.25, 0.4  # of the white: ink is darker in all channels; share of that by which they differ; ...
 _STAIN, _SOFT = (0.002, 1.0), 2  # ... share of a section that it covers, and pixels in which it ends
+_CUT, _NEARLY, _WITH = 0.002, 6.0, 1.5  # share that is black; times as light; times as many, if the dark was cut off
 _DIM, _GREY = 0.1, 0.15  # darkness from which on pixels tell colour, and share of it by which those of grey differ
 _TISSUE = 0.6  # of the white is the least that tissue without nuclei lets through, where it does most
 _RED = (0.10, 0.14)  # share of a pixel's density in red light: red dyes and blood have less, nuclei more; ...
@@ -66,7 +68,6 @@ _DYE = 0.3  # ... and from which on a pixel is dyed
 _BLUE = (0.2, 0.5)  # share that haematoxylin has: tissue has less, other blue dyes have more
 _SPOTS, _AS_DENSE = 0.01, 2.0  # share of both in a section, at least; density of red tissue, in that of nuclei, at most
 _LIFTED, _PALE = (0.1, 0.15), 0.6  # of the white, that the darkest let through under a veil; all is pale from there on
-_HARDLY = 0.1  # of the white
 _CLEAR = 0.05  # of the white, that they let through without it
 _TINT = 0.6  # of the strongest channel is the least that a lamp gives: what is darker is tissue that fills the plane
 
@@ -116,15 +117,13 @@ class Light:
         """Measure it on pixels (n, 3), one and more, between two percentiles.
 
         Dense nuclei let hardly anything through in one of the channels: if more comes through the darkest, it is no
-        light that dyes have dimmed. If nothing comes through in red, or in green and hardly anything in red, of which
-        brown and pink let much through, and so many pixels are alike, what was darker was cut off. In grey neither can
-        be told.
+        light that dyes have dimmed. If nothing comes through in red, of which brown and pink let much through, and so
+        many pixels are alike, what was darker was cut off. In grey neither can be told.
         """
         low, high = percentiles
         white = white_of(pixels, high)
         shares = pixels / np.array(white, np.float32)
-        red, green, _ = shares.T
-        if float(np.percentile(np.minimum(red, np.maximum(green, red - _HARDLY)), low)) <= _BLACK:
+        if is_cut_off(pixels) or float(np.percentile(shares[:, 0], low)) <= _BLACK:
             return cls(white, black=_CLIPPED)
         floor = float(np.percentile(darkest(shares), low))
         if not _LIFTED[0] < floor < _PALE or _is_grey(pixels):
@@ -266,6 +265,13 @@ def is_dyed(pixels: NDArray[np.float32]) -> bool:
 def unlit_below(pixels: NDArray[Any]) -> float:
     """Give the value that some channel exceeds wherever any light came through, by pixels (n, 3)."""
     return _UNLIT * _light_of(pixels)
+
+
+def is_cut_off(pixels: NDArray[Any]) -> bool:
+    """Tell whether what was darker than black was cut off, by pixels (n, 3): more than a few are black, many nearly."""
+    most, unlit = brightest(pixels), unlit_below(pixels)
+    black = np.count_nonzero(most <= unlit)
+    return bool(black > _CUT * len(pixels) and np.count_nonzero(most <= _NEARLY * unlit) > _WITH * black)
 
 
 def ink_below(pixels: NDArray[Any]) -> float:

@@ -20,6 +20,7 @@ from nucleate.core.dyes import (
     ink_below,
     ink_in,
     is_counterstained,
+    is_cut_off,
     is_dyed,
     is_false_colour,
     is_ink,
@@ -51,7 +52,6 @@ BLUE = 2
 _ONE_DYE = 0.9  # share of the colours' spread along one line from which it may be one dye, if that is not blue
 _DARK = 0.125  # of the range: what lies higher is not the ground of a dark picture
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
-_NEARLY = (6.0, 1.5)  # times as light as what is black; times as many with it: then the dark was cut off
 _EDGE = 0.002  # of the pixels: where no light came through so many, they lie beyond the slide
 _HALF = 0.5  # of what the dtype can hold: coloured planes that are lighter everywhere are of transmitted light
 _FAINT, _DIRT = 0.25, 0.015  # of the white, or density: what dims it less everywhere is glass, and dirt or noise on it
@@ -338,18 +338,13 @@ class Normalizer:
 def _tissue_of(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None, float | None]:
     """Leave out glass, ink, and pixels of (h, w, 3) through which no light came, if there are such.
 
-    Gives the sample as it is, or (n, 1, 3) of it, and the limits of pixels without light and of ink. Where many
-    more are nearly black, what was darker was cut off: these are nuclei.
+    Gives the sample as it is, or (n, 1, 3) of it, and the limits of pixels without light and of ink.
     """
     few = few_pixels(sample)
+    cut_off = is_cut_off(few)  # the black are nuclei
     unlit: float | None = unlit_below(few)
-    most_HW = brightest(sample)
-    kept_HW = most_HW > unlit
-    black = kept_HW.size - np.count_nonzero(kept_HW)
-    if not unlit or not _EDGE * kept_HW.size <= black < kept_HW.size:
-        kept_HW, unlit = np.ones_like(kept_HW), None
-    cut_off = unlit is not None and np.count_nonzero(most_HW <= _NEARLY[0] * unlit) > _NEARLY[1] * black
-    if cut_off:
+    kept_HW = brightest(sample) > unlit
+    if cut_off or not unlit or not 0 < np.count_nonzero(kept_HW) <= (1 - _EDGE) * kept_HW.size:
         kept_HW, unlit = np.ones_like(kept_HW), None
     ink = ink_below(few)
     ink_HW = None if cut_off else ink_in(sample, ink)

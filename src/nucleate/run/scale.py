@@ -53,7 +53,7 @@ _BLIND = 2.0  # scale at which nuclei are sought where there are fewer
 _CLUMPED = 2.0  # times as large by area as by number: most nuclei are small, and some clumps look like large ones
 _FURTHER = 1.25  # times the scale that shows small nuclei, for a still larger one to be worth a look
 _FILLED = 0.05  # of a part, by fewer that are large, ...
-_MANY_TIMES = 16  # ... and so many times what is found at full size: an embryo is no nucleus
+_MANY_TIMES = 16  # ... and so many times what is found at full size (an embryo is no nucleus), or `_PIECES` if in doubt
 _SURE = 0.3  # confidence from which a nucleus counts
 _SAMPLE = 250_000  # pixels by which the busiest part is chosen
 _CELLS = 16  # places tried for it, along each side
@@ -136,7 +136,8 @@ def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule) -> float:
     far = _diameter(coarse)
     blind = not far and not _diameter(plain)
     enlarge = _rounded(min(_BLIND, rule.most) if blind else _enlarging(plain, rule=rule))
-    if not far and _share(coarse, wide) >= max(_FILLED, _MANY_TIMES * _share(plain, first)):
+    times = _PIECES if _is_doubtful(plain) else _MANY_TIMES
+    if not far and _share(coarse, wide) >= max(_FILLED, times * _share(plain, first)):
         far = _diameter(coarse, fewest=1)
     shrink = _rounded(max(rule.shrink_to / far, rule.least)) if far > rule.largest else None
     if enlarge == 1 and not shrink:
@@ -217,7 +218,7 @@ def _enlarging(plain: Sized, *, rule: ScaleRule) -> float:
         return rule.enlarging(near)
     if small < rule.smallest and near >= _CLUMPED * small:
         return rule.enlarging(small)
-    return min(_BLIND, rule.most) if plain[1].mean() < _DOUBTFUL else 1.0
+    return min(_BLIND, rule.most) if _is_doubtful(plain) else 1.0
 
 
 def _enlarged(
@@ -248,7 +249,7 @@ def _finds_more(new: Sized, old: Sized, *, smallest: float) -> bool:
     0.46, while that of small nuclei was 0.63 and more. Where too few were found before to say anything, these must be
     small nuclei, and no pieces of larger ones.
     """
-    if not len(new[1]) or float(new[1].mean()) < _DOUBTFUL:
+    if not len(new[1]) or _is_doubtful(new):
         return False
     if _diameter(old) == 0 and not (0 < _diameter(new) < smallest and covered(new) > covered(old)):
         return False
@@ -275,11 +276,13 @@ def _surer(new: Sized, old: Sized, *, huge: float) -> bool:
         return False
     enough = _ENOUGH if surer < _MUCH_SURER else _HALF
     certain = few or (
-        float(new[1].mean()) >= _CERTAIN
-        and float(old[1].mean()) < _DOUBTFUL
-        and expected(new) >= _NOT_FEWER * expected(old)
+        float(new[1].mean()) >= _CERTAIN and _is_doubtful(old) and expected(new) >= _NOT_FEWER * expected(old)
     )
     return enough * before <= cover and (certain or cover <= _PIECES * before)
+
+
+def _is_doubtful(seen: Sized) -> bool:
+    return len(seen[1]) > 0 and float(seen[1].mean()) < _DOUBTFUL
 
 
 def expected(seen: Sized) -> float:
