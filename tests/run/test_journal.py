@@ -62,6 +62,8 @@ def test_without_resume_results_are_not_touched(tmp_path: Path) -> None:
 def test_other_settings_are_named(tmp_path: Path) -> None:
     before = Journal(tmp_path / "journal", {"scale": 1, "model": "m"}, resume=False)
     before.begin({FIRST.source: FIRST.name})
+    assert Journal(tmp_path / "journal", {"scale": 2, "model": "m"}, resume=True).names == {}
+    before.add(FIRST)
     with pytest.raises(UsageError, match="scale was 1, is now 2; use those"):
         Journal(tmp_path / "journal", {"scale": 2, "model": "m"}, resume=True)
 

@@ -85,8 +85,8 @@ class Journal:
     settings : mapping
         Everything that decides the results, JSON types only.
     resume : bool
-        Whether an existing journal is taken up. One in which all that was finished failed is begun anew where it is
-        not, or was written with other settings: there are no results.
+        Whether an existing journal is taken up. One that was written with other settings is begun anew if nothing in
+        it went well, and so is one in which all that was finished failed if this is no resume: there are no results.
 
     Raises
     ------
@@ -102,7 +102,7 @@ class Journal:
         if not resume:
             refuse_begun(path)
         lines = _whole_lines(path)
-        if lines and not (resume and lines[0].get("settings") == now) and _has_failed(lines):
+        if lines and not (resume and lines[0].get("settings") == now) and not _finished(lines):
             lines = []
         if lines:
             _check_settings(path, lines[0].get("settings", {}), now=now)
@@ -171,10 +171,9 @@ def begun(path: Path) -> dict[str, str] | None:
         If it cannot be read.
     """
     lines = _whole_lines(path)
-    if not lines or _has_failed(lines):
-        return None
-    done = (line for line in lines if line.get("kind") == "done")
-    return {line["source"]: line["sha256"] for line in done if line["status"] == "ok"}
+    finished = _finished(lines)
+    has_failed = not finished and any(line["kind"] == "done" for line in lines)
+    return finished if lines and not has_failed else None
 
 
 def refuse_begun(path: Path) -> None:
@@ -237,9 +236,8 @@ def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
 
 
-def _has_failed(lines: list[dict[str, Any]]) -> bool:
-    ends = [line["status"] for line in lines if line["kind"] == "done"]
-    return bool(ends) and "ok" not in ends
+def _finished(lines: list[dict[str, Any]]) -> dict[str, str]:
+    return {line["source"]: line["sha256"] for line in lines if line["kind"] == "done" and line["status"] == "ok"}
 
 
 def _check_settings(path: Path, before: dict[str, Any], *, now: dict[str, Any]) -> None:
