@@ -69,13 +69,14 @@ def test_a_screen_that_was_stopped_at_once_knows_its_plate(
     assert read_record(tmp_path / "out" / RECORD_NAME).unit == "nM"
 
 
-def test_a_screen_in_which_all_failed_settles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_screen_in_which_all_failed_settles_its_unit_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_field(tmp_path / "p" / "A01_1_DAPI.tif", 2)
     words = (*screen_call(tmp_path), "--threads", "1", "--quiet")
     monkeypatch.setattr("nucleate.screen.scale.plate_scale", lambda *args, **options: 0.25)
     with monkeypatch.context() as failing:
         failing.delattr(OtsuSegmenter, "segment")
-        leave(*words, code=1)
+        leave(*words, "--unit", "nM", code=1)
     monkeypatch.setattr("nucleate.screen.scale.plate_scale", lambda *args, **options: 1.0)
     leave(*words, "--resume")
     assert json.loads((tmp_path / "out" / "fields" / "run.json").read_text("utf-8"))["settings"]["scale"] == 1.0
+    assert read_record(tmp_path / "out" / RECORD_NAME).unit == "nM"

@@ -184,7 +184,7 @@ def _taken_up(
 ) -> tuple[ScreenRecord, bool]:
     """Refuse a folder that holds other results; take over from an earlier run what is not said again.
 
-    Gives whether that run settles anything, too: one in which all failed does not.
+    Gives whether that run settles more than the unit, too: one in which all failed does not.
     """
     from nucleate.run.journal import JOURNAL_NAME, begun, refuse_begun
     from nucleate.screen.results import FIELDS_FOLDER, RECORD_NAME, read_record
@@ -194,12 +194,11 @@ def _taken_up(
     if not resume:
         refuse_begun(journal)
         return record, False
-    if (before := begun(journal)) is None:
-        return record, False
     earlier = read_record(output / RECORD_NAME) if (output / RECORD_NAME).exists() else record
-    earlier.check_same_plate(record)
-    refuse_another(output, sources, before=before)
-    return replace(record, unit=record.unit or earlier.unit), True
+    if (before := begun(journal)) is not None:
+        earlier.check_same_plate(record)
+        refuse_another(output, sources, before=before)
+    return replace(record, unit=record.unit or earlier.unit), before is not None
 
 
 def _write(output: Path, record: ScreenRecord) -> None:
