@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,6 +109,14 @@ def test_save_writes_what_the_command_writes(tmp_path: Path) -> None:
     rows = (tmp_path / "measurements.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 + 3
     assert {row.split(",")[0] for row in rows[1:]} == {"cells", "stack"}
+
+
+def test_a_picture_in_a_folder_is_saved_under_the_names_of_both(tmp_path: Path) -> None:
+    stems = {"a/b.png": "b", "p.ome.zarr/A/1/0": "p_A_1_0", "plate/AB/12/0": "plate_AB_12_0", "series/0": "series_0"}
+    for name in stems:
+        replace(single(), image=Image(PICTURE, name=name)).save(tmp_path, "coco")
+    shown = json.loads((tmp_path / "coco.json").read_text())["images"]
+    assert {one["file_name"]: one["name"] for one in shown} == stems
 
 
 @pytest.mark.parametrize("table_first", [True, False])

@@ -144,7 +144,7 @@ def _write_rois(result: Result, path: Path) -> None:
 
 def _write_coco(result: Result, path: Path) -> None:
     file, part = split_picture(result.image.name)
-    named = file if "/" not in part else result.image.name  # a picture in a folder has a path of its own
+    named = result.image.name if result.image.name.endswith(f"/{part}") else file  # one in a folder has its own path
     # A backslash is a letter like others but on Windows.
     file_name = result.file_name or named.replace(os.sep, "/").replace(".zip!", ".zip/", 1)
     confidence = result.confidence

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["split_picture", "unique_names"]
 
-_PART = re.compile(r"(.+\.(?:tiff?|btf|tf[28]|czi|lif|lof))#([^#/\\]+)|(.+\.zarr)/(.+)", re.IGNORECASE)
+_PART = re.compile(
+    r"(.+\.(?:tiff?|btf|tf[28]|czi|lif|lof))#([^#/\\]+)|(.+\.zarr)/(.+)|(.+?)/((?:[A-Z]+/\d+/)?\d+)", re.IGNORECASE
+)
 
 
 def unique_names(sources: Iterable[Source], taken: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -54,6 +56,8 @@ def split_picture(name: str) -> tuple[str, str]:
     --------
     >>> split_picture("mice.lif#Series_2"), split_picture("p.zarr/A/1/0"), split_picture("a#1.png")
     (('mice.lif', 'Series_2'), ('p.zarr', 'A/1/0'), ('a#1.png', ''))
+    >>> split_picture("plate/A/1/0"), split_picture("series/0"), split_picture("folder/a")
+    (('plate', 'A/1/0'), ('series', '0'), ('folder/a', ''))
     """
     if (found := _PART.fullmatch(name)) is None:
         return name, ""
