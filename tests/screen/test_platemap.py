@@ -57,8 +57,8 @@ def test_wells_alone_are_enough_with_roles(tmp_path: Path) -> None:
         ("well,role,concentration\nA1,negative,\nA2,,0,5\n", "line 3: more cells than the first line names"),
         ('well,role,concentration\nA1,negative,\nA2,,"1,000"\n', "line 3: concentration '1,000' can be two numbers"),
         ("well,role,concentration\nA1,negative,\nA2,,1_0\n", "line 3: concentration '1_0' is no number"),
-        ("well,role,compound\nA1,control,\nA2,Control,X\n", "line 3: role control with X: write negative or positive"),
-        ("well,role,dose\nA1,control,0\nA2,control,5\n", "line 3: role control with dose 5: write negative or"),
+        ("well,role,compound\nA1,control,\nA2,Control,X\n", "line 3: role control with X: write negative, positive or"),
+        ("well,role,dose\nA1,control,0\nA2,control,5\n", "line 3: role control with dose 5: write negative, "),
         ("well,role,concentration\nA1,negative,\nA2,,nan\n", "line 3: concentration 'nan' is no number"),
         ("well,role\nA1,negative\nZ99,\n", "line 3: no plate has a well Z99"),
         ("well,role,role\nA1,negative,\n", "column role is there twice"),
@@ -134,11 +134,12 @@ def test_other_words_for_roles_are_told(tmp_path: Path) -> None:
 
 
 def test_control_is_negative_without_a_dose_or_with_a_solvent_alone(tmp_path: Path) -> None:
-    text = "well,compound,dose,role\nA1,X,0,control\nA2,DMSO 0.1%,0,control\nA3,0.1% DMSO,,control\n"
+    text = "well,compound,dose,role\nA1,X,0,control\nA2,DMSO 0.1%,0,control\nA3,0.1% DMSO,,control\nA4,none,0,control\n"
     assert {content.role for content in read_map(_map(tmp_path, text)).contents.values()} == {"negative"}
-    for compound in ("X in DMSO", "positive control", "17"):
-        with pytest.raises(UsageError, match=f"role control with {compound}: write negative or positive"):
-            read_map(_map(tmp_path, f"well,compound,dose,role\nA1,{compound},,control\nA2,,,negative\n"))
+    wrong = [(one, "") for one in ("X in DMSO", "positive control", "17")] + [("Pos. control", "0"), ("blank", "0")]
+    for compound, dose in wrong:
+        with pytest.raises(UsageError, match=f"role control with {compound}: write negative, positive or empty"):
+            read_map(_map(tmp_path, f"well,compound,dose,role\nA1,{compound},{dose},control\nA2,,,negative\n"))
 
 
 def test_units_of_a_column_become_one(tmp_path: Path) -> None:

@@ -302,10 +302,13 @@ def _content(cells: dict[str, str]) -> Content:
     if concentration < 0 or math.isinf(concentration):
         raise DataError(f"concentration {written} cannot be; use 0 or more")
     compound = cells.get("compound", "")
-    is_treated = concentration > 0 or (concentration != 0 and compound.lower() not in {"", *_NOT_GIVEN})
-    kinds = {_role(word) for word in re.findall(r"[^\W\d_]+", compound)}  # of "0.1% DMSO" that of DMSO
-    if is_treated and cells.get("role", "").lower() == "control" and kinds != {"negative"}:
-        raise DataError(f"role control with {compound or f'dose {written}'}: write negative or positive, which it is")
+    named = "" if compound.lower() in _NOT_GIVEN else compound
+    kinds = {_role(word) for word in re.findall(r"[^\W\d_]+", named)}  # of "0.1% DMSO" that of DMSO
+    is_treated = concentration > 0 or (concentration != 0 and bool(named))
+    is_other = bool(kinds & {"positive", "empty"}) or (is_treated and kinds != {"negative"})
+    if is_other and cells.get("role", "").lower() == "control":
+        what = compound or f"dose {written}"
+        raise DataError(f"role control with {what}: write negative, positive or empty, which it is")
     well = well_name(cells["well"])
     if any(place >= most for place, most in zip(well_place(well), PLATE_FORMATS[-1], strict=True)):
         raise DataError(f"no plate has a well {well}; correct its name")
