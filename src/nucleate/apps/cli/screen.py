@@ -67,7 +67,7 @@ def screen(
     ] = None,
     time: Annotated[int | None, typer.Option(metavar="N", help="Time point to take, where there are several.")] = None,
     acquisition: Annotated[
-        int | None, typer.Option(metavar="N", help="Acquisition to take, where an OME-Zarr plate holds several.")
+        int | None, typer.Option(metavar="N", help="Acquisition to take, where a well in OME-Zarr holds several.")
     ] = None,
     wells: Annotated[
         int | None, typer.Option(metavar="N", help="Wells of the plate, 6 to 1536; needed under 96 if some are unused.")
