@@ -92,6 +92,7 @@ def test_one_acquisition_of_an_ome_zarr_plate_is_taken(tmp_path: Path) -> None:
     folder = write_plate(tmp_path / "p.zarr", {name: np.zeros((2, 4, 5), np.uint8) for name in names})
     with pytest.raises(UsageError, match="no acquisition 1; it holds none"):
         read_plate(folder, acquisition=1)
+    assert len(read_plate(folder, acquisition=0).fields) == len(names)
     images = [{"path": str(field), "acquisition": 1 + field // 2} for field in range(4)]
     for well in ("A/1", "A/2"):
         write_group(folder / well, {"well": {"images": images}})

@@ -26,7 +26,8 @@ def places_in(folder: Path, acquisition: int | None) -> tuple[ZarrPlaces, list[s
     ----------
     folder : Path
     acquisition : int, optional
-        The one to take, where there are several; one must be chosen where a well has fields of two.
+        The one to take, where there are several; one must be chosen where a well has fields of two. A plate that tells
+        none has 0, too.
 
     Returns
     -------
@@ -41,6 +42,8 @@ def places_in(folder: Path, acquisition: int | None) -> tuple[ZarrPlaces, list[s
     """
     found = acquisitions(folder)
     told = sorted({of for of in found.values() if of is not None})
+    if not told and acquisition == 0:
+        told = [0]
     if acquisition is not None and acquisition not in told:
         raise UsageError(f"{folder}: no acquisition {acquisition}; it holds {listed(told) or 'none'}")
     # Those of one well are the same places, imaged again.

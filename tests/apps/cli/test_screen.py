@@ -224,7 +224,7 @@ def test_one_stain_in_several_channels_is_told(tmp_path: Path, capsys: pytest.Ca
     assert "several channels are called dapi: z1_DAPI, z2_DAPI; if they are" in capsys.readouterr().err
 
 
-def test_an_ome_zarr_plate_from_end_to_end(tmp_path: Path) -> None:
+def test_an_ome_zarr_plate_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("zarr")
     from tests.io.zarr_files import write_plate as write_zarr
 
@@ -242,6 +242,12 @@ def test_an_ome_zarr_plate_from_end_to_end(tmp_path: Path) -> None:
     assert [row["mean_intensity_DAPI"] for row in nuclei] == ["3100", "3100", "3101", "3101"]
     assert json.loads((tmp_path / "out" / "screen.json").read_text(encoding="utf-8"))["channel"] == "DAPI"
     leave("screen", plate, "--map", tmp_path / "map.csv", "-o", tmp_path / "b", "--channel", "GFP", "--quiet", code=2)
+    record = tmp_path / "out" / "screen.json"
+    record.write_text(record.read_text("utf-8").replace('"acquisition": null', '"acquisition": 0'), "utf-8")
+    resume = ("screen", plate, "--map", tmp_path / "map.csv", "-o", tmp_path / "out", "--resume", "--quiet")
+    leave(*resume, code=2)
+    assert "made with --acquisition 0, got None; give that" in capsys.readouterr().err
+    leave(*resume, "--acquisition", "0")
 
 
 def test_a_plate_of_which_a_part_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
