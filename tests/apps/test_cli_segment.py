@@ -260,6 +260,7 @@ def test_a_name_that_is_no_text_is_written_as_escapes_in_tables(tmp_path: Path) 
             ["s3://b/a.zarr"],
             "nucleate: nothing to do: s3://b/a.zarr: an address; remote stores are not read: copy it here and",
         ),
+        (["https://b/*.tif"], "nucleate: nothing to do: https://b/*.tif: an address; remote stores are not read"),
         (["*.jpg"], "nucleate: nothing to do: *.jpg: no file matches; check the pattern"),
         (["empty"], "nucleate: nothing to do: empty: no image in this folder; looked for "),
         (

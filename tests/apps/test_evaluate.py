@@ -126,6 +126,7 @@ def test_a_path_that_is_not_there_is_a_wrong_call(tmp_path: Path, truth: Path) -
         result = _run(*words)
         assert isinstance(result.exception, UsageError)
         assert "no such file or folder" in str(result.exception)
+    assert "s3:/b/x: an address; remote stores are not read" in str(_run("s3://b/x", truth).exception)
 
 
 def test_files_that_cannot_do_what_is_asked_are_a_wrong_call(tmp_path: Path, truth: Path) -> None:

@@ -44,6 +44,9 @@ def test_a_part_can_be_chosen(tmp_path: Path, kind: str) -> None:
 def test_nothing_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nothing at .*none: no such file"):
         open_source(tmp_path / "none")
+    for place in ("s3://b/x", Path("s3://b/x")):
+        with pytest.raises(UsageError, match=rf"nothing at {place}: an address; remote stores are not read"):
+            open_source(place)
     (tmp_path / "text.zip").write_bytes(b"no zip")
     with pytest.raises(DataError, match="cannot open"):
         open_source(tmp_path / "text.zip")

@@ -277,6 +277,8 @@ def test_plates_that_cannot_be(tmp_path: Path, names: list[str], pattern: str | 
         read_plate(_touch(tmp_path, *names), pattern=pattern)
     with pytest.raises(UsageError, match="no such folder"):
         read_plate(tmp_path / "no")
+    with pytest.raises(UsageError, match=r"^s3:/b/p.zarr: an address; remote stores are not read"):
+        read_plate("s3://b/p.zarr")
 
 
 def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 """What Python takes for the name of a file."""
 
 _LONGEST_PATH = 4096
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def as_path(given: AnyPath) -> Path:
@@ -43,13 +43,13 @@ def as_path(given: AnyPath) -> Path:
     if given in ("", b""):
         raise UsageError("no path: got an empty text; name a file, or . for this folder")
     name = os.fsdecode(given)
-    if fault := address_fault(name):
+    if "://" in name and (fault := address_fault(name)):
         raise InputError(f"{one_line(name)}: {fault}")
     return Path(name)
 
 
 def address_fault(name: str) -> str:
-    """Say why an address is no path, and what to do; empty for what is none.
+    """Say why an address is no path, and what to do; empty for what is none. `Path` leaves one of its slashes.
 
     Examples
     --------

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from nucleate.core.checks import address_fault
 from nucleate.core.folders import each_folder
 from nucleate.core.text import one_line
 from nucleate.errors import DataError, UsageError
@@ -245,7 +246,8 @@ def open_source(path: Path | str) -> Source:
             if not zipped.names or not all(name.lower().endswith(_ROI) for name in zipped.names):
                 return zipped
         return FolderSource(place.parent, only=place.name)
-    raise UsageError(f"nothing at {place}: no such file or folder; give a path that is there")
+    why = address_fault(text) or "no such file or folder; give a path that is there"
+    raise UsageError(f"nothing at {text}: {why}")
 
 
 def _hidden(name: str) -> bool:

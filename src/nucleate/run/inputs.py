@@ -256,7 +256,7 @@ class _Search:
         # Brackets in the name of a folder that is there are its name's.
         there = next((str(one) for one in Path(word).parents if os.path.lexists(one)), "")
         if not (matches := matches_of(str(Path(word)).replace(there, glob.escape(there), 1) if there else word)):
-            yield _unusable(word, "no file matches; check the pattern")
+            yield _unusable(word, address_fault(word) or "no file matches; check the pattern")
         kept = {path: os.path.isdir(path) for path in matches if not is_own(path, self.output)}  # noqa: PTH112 - Path.is_dir() may raise
         listed = [one for path in kept for one in (self._folder(path) if kept[path] else self._file(path))]
         again = named_again(one.path.parent for one in listed) if "**" in word else ()

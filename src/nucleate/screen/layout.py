@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from nucleate.core.checks import address_fault
 from nucleate.core.folders import each_folder
 from nucleate.core.text import listed, one_line
 from nucleate.core.wells import well_place
@@ -168,7 +169,8 @@ def read_plate(
     folder = Path(folder)
     where = one_line(str(folder))
     if not folder.is_dir():
-        raise UsageError(f"{where}: no such folder; name the folder of a plate")
+        why = address_fault(str(folder)) or "no such folder; name the folder of a plate"
+        raise UsageError(f"{where}: {why}")
     if is_image_folder(folder):
         return _called(_at_point(_read_zarr(folder, acquisition), time), channels)
     if acquisition is not None:

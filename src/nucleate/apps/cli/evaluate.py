@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.apps.cli.console import Bar, QuietOption, check_outputs, is_there, say
+from nucleate.core.checks import address_fault
 from nucleate.core.text import counted, listed, one_line
 from nucleate.errors import UsageError
 
@@ -63,7 +64,7 @@ def evaluate(
 
     for path in (pred, truth, images, groups):
         if path is not None and not is_there(path):
-            raise UsageError(f"no such file or folder: {path}; check the name")
+            raise UsageError(f"{path}: {address_fault(str(path)) or 'no such file or folder; check the path'}")
     check_outputs({"--json": json, "--html": html, "--per-image": per_image}, (pred, truth, images, groups))
     of_group = None if groups is None else _groups(groups)
     predicted, true = read_pair(pred, truth, images=images)

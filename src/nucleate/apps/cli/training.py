@@ -10,6 +10,7 @@ import typer
 
 from nucleate.apps.cli.console import is_there, say
 from nucleate.apps.cli.ctrl_c import loading
+from nucleate.core.checks import address_fault
 from nucleate.core.extras import require
 from nucleate.errors import DataError, UsageError
 
@@ -45,7 +46,8 @@ __all__ = [
 def check_data(data: Path) -> Path:
     """Refuse annotated images of which nothing is there, before anything that takes time is loaded."""
     if not is_there(data):
-        raise UsageError(f"nothing at {data}: no such file or folder; give a path that is there")
+        why = address_fault(str(data)) or "no such file or folder; give a path that is there"
+        raise UsageError(f"nothing at {data}: {why}")
     return data
 
 
