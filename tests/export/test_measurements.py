@@ -223,6 +223,22 @@ def test_perimeters_in_micrometres_are_of_pixels_that_need_not_be_square(
         assert low < found / length < high
 
 
+@pytest.mark.parametrize("size", [(1.0, 0.5), (0.25, 0.5)])
+def test_shapes_on_pixels_that_are_not_square_are_those_in_micrometres(size: tuple[float, float]) -> None:
+    labels = _blobs(4)
+    ours, in_pixels = measure(labels, {}, pixel_size_um=size), measure(labels, {})
+    theirs: dict[str, NDArray[Any]] = _oracle(labels, spacing=size, properties=("eccentricity", "orientation"))
+    np.testing.assert_allclose(ours["eccentricity"], theirs["eccentricity"], rtol=1e-9)
+    np.testing.assert_allclose(np.cos(2 * (ours["orientation_rad"] - theirs["orientation"])), 1)
+    for name in ("major_axis_px", "minor_axis_px", "solidity", "extent"):
+        np.testing.assert_array_equal(ours[name], in_pixels[name])
+    rows, cols = (np.arange(-12, 12, step) for step in size)
+    disk = (rows[:, None] ** 2 + cols**2 <= 100).astype(np.int32)
+    assert measure(disk, {}, pixel_size_um=size)["eccentricity"][0] < 0.25
+    assert 0.8 < measure(disk, {}, pixel_size_um=size)["form_factor"][0] < 1.1
+    assert measure(disk, {})["eccentricity"][0] > 0.8
+
+
 def test_perimeters_of_nuclei_two_pixels_thick_go_along_them() -> None:
     labels = np.pad(np.ones((2, 30), np.int32), 1)
     lying = measure(labels, {}, pixel_size_um=(2.0, 0.5))["perimeter_um"]

@@ -86,7 +86,8 @@ def measure(
         estimate), ``perimeter_um``, ``equivalent_diameter_px``, ``equivalent_diameter_um``, ``major_axis_px``,
         ``minor_axis_px``, ``eccentricity``, ``orientation_rad`` (between the row axis and the major axis,
         counter-clockwise, -pi/2 to pi/2), ``solidity``, ``extent``, ``form_factor`` (4 pi area / perimeter squared;
-        NaN without a perimeter); for each plane ``mean_intensity``, ``min_intensity``, ``max_intensity``,
+        NaN without a perimeter; this and the two before are taken in micrometres where pixels are known not to be
+        square); for each plane ``mean_intensity``, ``min_intensity``, ``max_intensity``,
         ``std_intensity``, ``integrated_intensity``, ``mass_displacement_px`` (from the centroid to the centroid
         weighted with intensity) and those of `nucleate.export.texture.texture_columns`, with ``_`` and the channel's
         name behind; those of `nucleate.export.neighbours.neighbour_columns`; ``confidence``.
@@ -160,6 +161,9 @@ def _shape_columns(
     runs: _Runs, perimeters: NDArray[np.float64], *, size: tuple[float, float], shape_HW: tuple[int, int]
 ) -> dict[str, NDArray[Any]]:
     n, (perimeter, perimeter_um) = len(runs.ids), perimeters
+    is_uneven = bool(np.isfinite(size).all()) and size[0] != size[1]
+    height, breadth = pixel = size if is_uneven else (1.0, 1.0)
+    outline = perimeter_um if is_uneven else perimeter
     top, left = np.full((2, n), np.iinfo(np.int64).max)
     bottom, right = np.full((2, n), -1)
     np.minimum.at(top, runs.owner, runs.row)
@@ -196,28 +200,44 @@ def _shape_columns(
         "perimeter_um": perimeter_um,
         "equivalent_diameter_px": np.sqrt(4 * area / np.pi),
         "equivalent_diameter_um": np.sqrt(4 * area * (size[0] * size[1]) / np.pi),
-        **_axis_columns(rows_var, cols_var, shared=shared),
+        **_axis_columns(rows_var, cols_var, shared=shared, pixel=pixel),
         "solidity": area / convex_areas(runs.row, runs.start, end=runs.end, owner=runs.owner, count=n),
         "extent": area / ((bottom - top + 1) * (right - left + 1)),
-        "form_factor": np.divide(4 * np.pi * area, perimeter**2, out=np.full(n, np.nan), where=perimeter > 0),
+        "form_factor": np.divide(
+            4 * np.pi * area * height * breadth, outline**2, out=np.full(n, np.nan), where=outline > 0
+        ),
     }
 
 
 def _axis_columns(
-    rows_var: NDArray[np.float64], cols_var: NDArray[np.float64], *, shared: NDArray[np.float64]
+    rows_var: NDArray[np.float64],
+    cols_var: NDArray[np.float64],
+    *,
+    shared: NDArray[np.float64],
+    pixel: tuple[float, float],
 ) -> dict[str, NDArray[np.float64]]:
-    """Give the axes of the ellipse that has the variances and the covariance of each nucleus."""
+    """Give the axes of the ellipse of each nucleus in pixels, its form and direction with pixels of that size."""
+    height, breadth = pixel
+    major_px, minor_px, _ = _ellipses(rows_var, cols_var, shared=shared)
+    major, minor, angle = _ellipses(rows_var * height**2, cols_var * breadth**2, shared=shared * height * breadth)
+    return {
+        "major_axis_px": 4 * np.sqrt(major_px),
+        "minor_axis_px": 4 * np.sqrt(minor_px),
+        "eccentricity": np.sqrt(1 - np.divide(minor, major, out=np.ones(len(major)), where=major > 0)),
+        "orientation_rad": angle,
+    }
+
+
+def _ellipses(
+    rows_var: NDArray[np.float64], cols_var: NDArray[np.float64], *, shared: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Give the greater and the smaller variance of ellipses that have these along rows and columns, and the angle."""
     spread = np.hypot(rows_var - cols_var, 2 * shared)
     major = (rows_var + cols_var + spread) / 2
     minor = np.maximum((rows_var + cols_var - spread) / 2, 0)
     angle = 0.5 * np.arctan2(2 * shared, rows_var - cols_var)
-    return {
-        "major_axis_px": 4 * np.sqrt(major),
-        "minor_axis_px": 4 * np.sqrt(minor),
-        "eccentricity": np.sqrt(1 - np.divide(minor, major, out=np.ones(len(major)), where=major > 0)),
-        # Where rows and columns spread alike and nothing is shared, regionprops says -pi/4 too.
-        "orientation_rad": np.where((rows_var == cols_var) & (shared == 0), -np.pi / 4, angle),
-    }
+    # Where rows and columns spread alike and nothing is shared, regionprops says -pi/4 too.
+    return major, minor, np.where((rows_var == cols_var) & (shared == 0), -np.pi / 4, angle)
 
 
 def _borders(
