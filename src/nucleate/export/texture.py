@@ -124,5 +124,5 @@ def _features(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     correlation = np.where(flat, 1.0, (products - mean * mean) / np.where(flat, 1.0, variance))
     correlation[np.isnan(contrast)] = np.nan
     logarithm = np.log(share, out=np.zeros(share.shape), where=share > 0)
-    entropy = -(share * logarithm).sum(axis=1)
+    entropy = 0.0 - (share * logarithm).sum(axis=1)
     return np.stack([contrast, homogeneity, correlation, (share * share).sum(axis=1), entropy])
