@@ -239,6 +239,24 @@ def test_shapes_on_pixels_that_are_not_square_are_those_in_micrometres(size: tup
     assert measure(disk, {})["eccentricity"][0] > 0.8
 
 
+@pytest.mark.parametrize(
+    ("across", "excess", "form"), [(5, -0.13, 1.3), (9, -0.05, 1.1), (18, 0, 1), (32, 0.03, 0.95), (240, 0.05, 0.9)]
+)
+def test_outlines_of_small_disks_are_short_and_their_form_factor_is_over_1(
+    across: int, excess: float, form: float
+) -> None:
+    rng, radius, lengths, forms = np.random.default_rng(across), across / 2, [], []
+    place = np.arange(-across // 2 - 2, across // 2 + 3)
+    for _ in range(60):
+        row, col = rng.uniform(-0.5, 0.5, 2)
+        disk = ((place[:, None] - row) ** 2 + (place - col) ** 2 <= radius**2).astype(np.int32)
+        table = measure(disk, {})
+        lengths.append(table["perimeter_px"][0] / (np.pi * across))
+        forms.append(table["form_factor"][0])
+    assert np.mean(lengths) == pytest.approx(1 + excess, abs=0.015)
+    assert np.median(forms) == pytest.approx(form, abs=0.06)
+
+
 def test_perimeters_of_nuclei_two_pixels_thick_go_along_them() -> None:
     labels = np.pad(np.ones((2, 30), np.int32), 1)
     lying = measure(labels, {}, pixel_size_um=(2.0, 0.5))["perimeter_um"]
