@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import signal
 import subprocess
 import sys
@@ -150,6 +151,29 @@ def test_too_little_memory_is_said_before_anything_is_computed(tmp_path: Path) -
         assert word in summary.outcomes[0].error
         assert "603 x 517 pixels need about" in summary.outcomes[0].error
         assert f" MB even part by part, {limit / 1e6:.1f} MB are allowed; " in summary.outcomes[0].error
+
+
+@pytest.mark.parametrize("held", [(1 << 25, 1 << 28), (1 << 20, 1 << 28), (1 << 20, 1 << 21)])
+@pytest.mark.parametrize("exports", [("labels",), ("labels", "geojson")])
+def test_the_memory_that_a_picture_is_said_to_need_is_enough(
+    tmp_path: Path, exports: tuple[str, ...], held: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "_LEAST_HELD", held[0])
+    monkeypatch.setattr(large, "_MOST_HELD", held[1])
+    tifffile.imwrite(tmp_path / "a.tif", drawn((2048, 2048), 20), tile=(128, 128))
+    source = Source(tmp_path / "a.tif")
+
+    def plan(limit: float) -> None:
+        settings = BatchSettings(exports=exports, max_bytes=int(limit))
+        StripBench(segmenter(tile=256), settings, output=tmp_path, scratch=tmp_path).plan(source, "a", sha256="")
+
+    with pytest.raises(TooLargeError) as caught:
+        plan(10**8)
+    said = re.search(r"need about ([\d.]+) MB even part by part, 100.0 MB are", str(caught.value))
+    assert said
+    plan(float(said[1]) * 1e6)
+    with pytest.raises(TooLargeError):
+        plan(float(said[1]) * 1e6 - 3e5)
 
 
 def test_chunks_that_are_several_planes_deep_count_as_memory(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["counted", "listed", "number_text", "one_line", "size_text"]
 
@@ -43,15 +43,17 @@ def number_text(value: float) -> str:
     return format(value, ".6g" if abs(value) < 1e6 else ".9g")
 
 
-def size_text(count: float) -> str:
-    """Write a number of bytes.
+def size_text(count: float, *, rounding: Callable[[float], int] = round) -> str:
+    """Write a number of bytes, rounded to a tenth of the unit.
 
     Examples
     --------
-    >>> size_text(2.51e9), size_text(1e7)
-    ('2.5 GB', '10.0 MB')
+    >>> import math
+    >>> size_text(2.51e9), size_text(2.51e9, rounding=math.ceil), size_text(1e7)
+    ('2.5 GB', '2.6 GB', '10.0 MB')
     """
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+    unit, name = (1e9, "GB") if count >= 1e9 else (1e6, "MB")
+    return f"{rounding(count * 10 / unit) / 10:.1f} {name}"
 
 
 def one_line(text: str) -> str:

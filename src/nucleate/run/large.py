@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -147,7 +148,7 @@ class StripBench:
             if rows * columns < least_pixels:
                 return None
             spare = self._spare(stored)
-            self._check_room(shown, spare=spare, taken=self._taken(stored))
+            self._check_room(shown, spare=spare, beside=_beside(stored))
             planes = tuple(
                 cut_plane(self._segmenter, shown.plane(at), at=at, max_bytes=spare)
                 for at in np.ndindex(*shown.stack_shape)
@@ -217,11 +218,8 @@ class StripBench:
             image = projected(opened, settings.project) if settings.project else opened
             yield opened, image, image.channel(settings.channel)
 
-    def _taken(self, stored: LazyImage) -> int:
-        return self._held + stored.reading_bytes + (stored.nbytes if stored.in_memory else 0)
-
     def _spare(self, stored: LazyImage) -> int:
-        return max(self._limit - self._taken(stored), 0)
+        return max(self._limit - self._held - _beside(stored), 0)
 
     def _strips(
         self, opened: tuple[LazyImage, LazyImage, LazyImage], shares: Sequence[PlaneStrips], *, folder: Path
@@ -237,19 +235,27 @@ class StripBench:
                 held_bytes=self._held,
             )
 
-    def _check_room(self, shown: LazyImage, *, spare: int, taken: int) -> None:
+    def _check_room(self, shown: LazyImage, *, spare: int, beside: int) -> None:
         """Refuse what needs more memory than there is, before anything is computed."""
-        exports = self._settings.exports
         (rows, columns), colour = shown.shape_HW, "S" in shown.axes
         labels = 4 * rows * columns  # in the estimate, but on disk here
-        needed = self._segmenter.estimate_bytes((rows, columns), max_bytes=spare + labels) - labels
+        finding = self._segmenter.estimate_bytes((rows, columns), max_bytes=spare + labels) - labels
+        writing = {name: writing_bytes([name], rows * columns, colour=colour) for name in self._settings.exports}
+        needed = max([finding, *writing.values()])
+        if needed <= spare:
+            return
         cure = "raise --memory, cut the picture or, on the command line, take a smaller --tile"
-        heavy = [name for name in exports if writing_bytes([name], rows * columns, colour=colour) > spare]
-        if needed <= spare and heavy:
-            needed = writing_bytes(heavy, rows * columns, colour=colour)
-            cure = f"raise --memory or do without --export {','.join(heavy)}"
-        if needed > spare:
-            raise TooLargeError(
-                f"{shown.name}: {rows} x {columns} pixels need about {size_text(needed + taken)} "
-                f"even part by part, {size_text(self._limit)} are allowed; {cure}"
-            )
+        if finding <= spare:
+            heavy = ",".join(name for name, size in writing.items() if size > spare)
+            cure = f"raise --memory or do without --export {heavy}"
+        # The labels held in memory grow with the limit: a sixteenth of it, a fifteenth of the rest.
+        enough = needed + beside + min(max((needed + beside) // 15 + 1, _LEAST_HELD), _MOST_HELD)
+        raise TooLargeError(
+            f"{shown.name}: {rows} x {columns} pixels need about {size_text(enough, rounding=math.ceil)} "
+            f"even part by part, {size_text(self._limit, rounding=math.floor)} are allowed; {cure}"
+        )
+
+
+def _beside(stored: LazyImage) -> int:
+    """Give the bytes that an opened input takes by itself."""
+    return stored.reading_bytes + (stored.nbytes if stored.in_memory else 0)
