@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from nucleate.core.plane import grid_step
 
@@ -19,15 +18,15 @@ __all__ = [
     "brightest",
     "darkest",
     "few_pixels",
-    "glass_in",
-    "ink_below",
-    "ink_in",
     "is_counterstained",
     "is_cut_off",
     "is_dyed",
     "is_false_colour",
-    "is_ink",
+    "is_grey",
+    "is_hardly_coloured",
     "is_light_on_black",
+    "light_of",
+    "of_three",
     "one_hue",
     "red_tissue_in",
     "to_haematoxylin",
@@ -54,14 +53,8 @@ _TINGED = 0.02  # ... and they are so far apart
 _SHADES, _SEEN = 256, 16  # of brightness, and how many there must be: a drawing has few, ...
 _LEFT = 0.002  # ... and share of the colours' spread within a shade, if these are false: two dyes have noise, or ...
 _LEAP = 0.1  # ... leaps from one shade to the next: share of the way between the colours farthest apart
-_WHITE = (0.85, 0.93)  # of the strongest channel, that a neutral white has; of that white, where glass begins
-_PANE, _RIM = 9, 5  # pixels a side of the smallest piece of glass: lumens and gaps are smaller; tissue ends softly
-_GLASS = (0.02, 0.9)  # share of a section that glass covers
-_INK, _NEUTRAL = 0.25, 0.4  # of the white: ink is darker in all channels; share of that by which they differ; ...
-_STAIN, _SOFT = (0.002, 1.0), 2  # ... share of a section that it covers, and pixels in which it ends
 _CUT, _NEARLY, _WITH = 0.002, 6.0, 1.5  # share that is black; times as light; times as many, if the dark was cut off
 _DIM, _GREY = 0.1, 0.15  # darkness from which on pixels tell colour, and share of it by which those of grey differ
-_TISSUE = 0.6  # of the white is the least that tissue without nuclei lets through, where it does most
 _RED = (0.10, 0.14)  # share of a pixel's density in red light: red dyes and blood have less, nuclei more; ...
 _TOLD = (0.06, 0.12)  # ... density of all channels together from which on that can be told, ...
 _DYE = 0.3  # ... and from which on a pixel is dyed
@@ -74,15 +67,16 @@ _TINT = 0.6  # of the strongest channel is the least that a lamp gives: what is 
 
 def brightest(pixels: NDArray[Any]) -> NDArray[Any]:
     """Give the highest of the three channels (..., 3) of each pixel; twenty times as fast as numpy's own maximum."""
-    return _of_three(np.maximum, pixels)
+    return of_three(np.maximum, pixels)
 
 
 def darkest(pixels: NDArray[Any]) -> NDArray[Any]:
     """Give the lowest of the three channels (..., 3) of each pixel."""
-    return _of_three(np.minimum, pixels)
+    return of_three(np.minimum, pixels)
 
 
-def _of_three(join: np.ufunc, pixels: NDArray[Any]) -> NDArray[Any]:
+def of_three(join: np.ufunc, pixels: NDArray[Any]) -> NDArray[Any]:
+    """Join the three channels of pixels (..., 3) by a function of two."""
     joined: NDArray[Any] = join(join(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
     return joined
 
@@ -126,7 +120,7 @@ class Light:
         if is_cut_off(pixels) or float(np.percentile(shares[:, 0], low)) <= _BLACK:
             return cls(white, black=_CLIPPED)
         floor = float(np.percentile(darkest(shares), low))
-        if not _LIFTED[0] < floor < _PALE or _is_grey(pixels):
+        if not _LIFTED[0] < floor < _PALE or is_grey(pixels):
             return cls(white)
         share = (floor - _CLEAR) / (1 - _CLEAR) * float(_ramp(np.array(floor, np.float32), _LIFTED))
         return cls(white, veil=(share * white[0], share * white[1], share * white[2]))
@@ -149,8 +143,8 @@ def to_haematoxylin(plane: NDArray[Any], light: Light) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    plane : (H, W, 3) ndarray
-        Red, green and blue, of any real dtype.
+    plane : (H, W, 3) or (H, W) ndarray
+        Red, green and blue, or grey, of any real dtype.
     light : Light
         That falls through it.
 
@@ -164,7 +158,7 @@ def to_haematoxylin(plane: NDArray[Any], light: Light) -> NDArray[np.float32]:
     A. C. Ruifrok and D. A. Johnston, "Quantification of histochemical staining by color deconvolution", Analytical and
     Quantitative Cytology and Histology 23 (2001): the colours of the three dyes.
     """
-    return _haematoxylin_in(light.density(plane))
+    return _haematoxylin_in(light.density(_in_colours(plane)))
 
 
 def _haematoxylin_in(density: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -176,11 +170,16 @@ def _haematoxylin_in(density: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def few_pixels(sample: NDArray[Any]) -> NDArray[np.float32]:
-    """Give enough pixels (n, 3) of (h, w, 3) to know colours by; those that are not finite are left out."""
+    """Give enough pixels (n, 3) of (h, w[, 3]) to know colours by; those that are not finite are left out."""
     step = grid_step(sample.shape, _COLOURS)
-    pixels = sample[::step, ::step].reshape(-1, 3).astype(np.float32)
-    kept: NDArray[np.float32] = pixels[_of_three(np.logical_and, np.isfinite(pixels))]
+    with np.errstate(over="ignore"):  # float64 values beyond float32
+        pixels = _in_colours(sample[::step, ::step]).reshape(-1, 3).astype(np.float32)
+    kept: NDArray[np.float32] = pixels[of_three(np.logical_and, np.isfinite(pixels))]
     return kept
+
+
+def _in_colours(pixels: NDArray[Any]) -> NDArray[Any]:
+    return pixels if pixels.ndim == 3 else np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
 
 
 def is_counterstained(pixels: NDArray[np.float32], light: Light) -> bool | None:
@@ -189,7 +188,7 @@ def is_counterstained(pixels: NDArray[np.float32], light: Light) -> bool | None:
     amount = _haematoxylin_in(density)
     much = float(np.percentile(amount, 95))
     share = much / max(float(np.percentile(np.linalg.norm(density, axis=-1), 95)), 1e-12)
-    dyed = _of_three(np.logical_or, light.through(pixels) < _DENSE)
+    dyed = of_three(np.logical_or, light.through(pixels) < _DENSE)
     poor = np.count_nonzero(dyed & (amount < _POOR * much)) / max(int(np.count_nonzero(dyed)), 1)
     if _PRESENT[0] < share < _PRESENT[1] and poor > _MOSTLY:
         return True
@@ -256,15 +255,20 @@ def is_dyed(pixels: NDArray[np.float32]) -> bool:
     """Tell dyes in white light from dyes that shine: half of the pixels (n, 3) are light, and coloured."""
     if not pixels.size:
         return False
-    most, least = brightest(pixels).astype(np.float64), darkest(pixels).astype(np.float64)
-    white = np.percentile(most, 99.8)
-    lightness = (np.median(most) + np.median(least)) / 2
-    return bool(lightness > _DYED * white and np.median(most - least) > _COLOURED * white)
+    most, least = brightest(pixels), darkest(pixels)
+    lightness = (float(np.median(most)) + float(np.median(least))) / 2
+    return lightness > _DYED * light_of(pixels) and not is_hardly_coloured(pixels)
+
+
+def is_hardly_coloured(pixels: NDArray[np.float32]) -> bool:
+    """Tell planes in which half of the pixels (n, 3), and more, are grey or nearly so."""
+    apart = brightest(pixels).astype(np.float64) - darkest(pixels)
+    return not pixels.size or bool(np.median(apart) <= _COLOURED * light_of(pixels))
 
 
 def unlit_below(pixels: NDArray[Any]) -> float:
     """Give the value that some channel exceeds wherever any light came through, by pixels (n, 3)."""
-    return _UNLIT * _light_of(pixels)
+    return _UNLIT * light_of(pixels)
 
 
 def is_cut_off(pixels: NDArray[Any]) -> bool:
@@ -274,71 +278,12 @@ def is_cut_off(pixels: NDArray[Any]) -> bool:
     return bool(black > _CUT * len(pixels) and np.count_nonzero(most <= _NEARLY * unlit) > _WITH * black)
 
 
-def ink_below(pixels: NDArray[Any]) -> float:
-    """Give the value that some channel exceeds wherever there is no black ink, by pixels (n, 3)."""
-    return _INK * _light_of(pixels)
-
-
-def is_ink(pixels: NDArray[Any], below: float) -> NDArray[np.bool_]:
-    """Tell which pixels (..., 3) are black, as ink is, and not dyed: `ink_below` gives the limit."""
-    most = brightest(pixels)
-    black: NDArray[np.bool_] = (most < below) & (darkest(pixels) > most - np.float32(_NEUTRAL * below))
-    return black
-
-
-def _light_of(pixels: NDArray[Any]) -> float:
+def light_of(pixels: NDArray[Any]) -> float:
+    """Give how bright the brightest channel of pixels (n, 3) is where hardly any is brighter; 0 if there is none."""
     return float(np.percentile(brightest(pixels), 99.8)) if pixels.size else 0.0
 
 
-def glass_in(sample: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Find the glass beside the tissue of a section, with a rim of the tissue.
-
-    Parameters
-    ----------
-    sample : (h, w, 3) real ndarray
-        Red, green and blue, light where there is no dye.
-
-    Returns
-    -------
-    (h, w) bool ndarray or None
-        None where there is hardly any, or hardly anything else but nuclei. It is neutral white, in pieces larger than
-        lumens.
-    """
-    few = few_pixels(sample)
-    white = np.percentile(few, 99.8, axis=0) if few.size else np.zeros(3)
-    neutral, near = _WHITE
-    if white.max() <= 0 or white.min() < neutral * white.max():
-        return None
-    glass_HW = _in_pieces(_of_three(np.logical_and, sample >= near * white), share=_GLASS, rim=_RIM)
-    if glass_HW is None:
-        return None
-    tissue = few_pixels(sample[~glass_HW][:, None])
-    light = np.percentile(tissue, 99.8, axis=0).mean() if tissue.size else 0.0
-    return glass_HW if light >= _TISSUE * white.mean() else None
-
-
-def ink_in(sample: NDArray[Any], below: float) -> NDArray[np.bool_] | None:
-    """Find the black ink, dirt or pigment on a section, with the soft edge of it.
-
-    Parameters
-    ----------
-    sample : (h, w, 3) real ndarray
-        Red, green and blue, light where there is no dye.
-    below : float
-        From `ink_below`.
-
-    Returns
-    -------
-    (h, w) bool ndarray or None
-        None where there is hardly any. It lets next to nothing through in any channel, in pieces as large as those of
-        `glass_in`; the darkest nuclei let through some light of the colour that their dye has. In a grey picture
-        that is kept in three channels they do not, and nothing is known to be ink.
-    """
-    found_HW = _in_pieces(is_ink(sample, below), share=_STAIN, rim=_SOFT)
-    return None if found_HW is None or _is_grey(few_pixels(sample)) else found_HW
-
-
-def _is_grey(pixels: NDArray[np.float32]) -> bool:
+def is_grey(pixels: NDArray[np.float32]) -> bool:
     """Tell by pixels (n, 3) whether what lies on the white has its colour, however dark."""
     if not pixels.size:
         return True
@@ -347,17 +292,6 @@ def _is_grey(pixels: NDArray[np.float32]) -> bool:
     told = darkness > _DIM
     apart = (brightest(through) - darkest(through))[told]
     return not apart.size or bool(np.percentile(apart / darkness[told], 75) < _GREY)
-
-
-def _in_pieces(covered_HW: NDArray[np.bool_], *, share: tuple[float, float], rim: int) -> NDArray[np.bool_] | None:
-    """Give the pieces of what is covered that hold a square, with a rim; None where they cover too little or much."""
-    least, most = share
-    if covered_HW.mean() < least:
-        return None
-    pieces_HW = ndimage.minimum_filter(covered_HW.view(np.uint8), _PANE)
-    if not least <= ndimage.maximum_filter(pieces_HW, _PANE).mean() <= most:
-        return None
-    return ndimage.maximum_filter(pieces_HW, _PANE + 2 * rim).view(np.bool_)
 
 
 def is_light_on_black(pixels: NDArray[np.float32]) -> bool:
@@ -388,7 +322,7 @@ def is_false_colour(pixels: NDArray[np.float32], grey: NDArray[np.float32]) -> b
 def one_hue(pixels: NDArray[Any], lows: NDArray[np.float64]) -> tuple[float, int]:
     """Give how nearly all pixels (n, 3) are shades of one colour, 0..1, and their strongest channel."""
     above = pixels.astype(np.float64) - lows
-    above = above[_of_three(np.logical_and, np.isfinite(above))]
+    above = above[of_three(np.logical_and, np.isfinite(above))]
     spread = above.T @ above
     shares = np.linalg.eigvalsh(spread)
     return float(shares[-1] / max(shares.sum(), 1e-12)), int(np.argmax(np.diag(spread)))

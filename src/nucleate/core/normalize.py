@@ -16,14 +16,11 @@ from nucleate.core.dyes import (
     Light,
     brightest,
     few_pixels,
-    glass_in,
-    ink_below,
-    ink_in,
     is_counterstained,
     is_cut_off,
     is_dyed,
     is_false_colour,
-    is_ink,
+    is_hardly_coloured,
     is_light_on_black,
     one_hue,
     red_tissue_in,
@@ -32,6 +29,7 @@ from nucleate.core.dyes import (
 )
 from nucleate.core.noise import above_noise
 from nucleate.core.plane import as_plane, few_windows, grid_sample, grid_step, in_float32
+from nucleate.core.slide import glass_in, ink_below, ink_in, is_ink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -53,10 +51,12 @@ _ONE_DYE = 0.9  # share of the colours' spread along one line from which it may 
 _DARK = 0.125  # of the range: what lies higher is not the ground of a dark picture
 _ONE_HUE = 0.99  # share of the colours' spread that lies along one line
 _EDGE = 0.002  # of the pixels: where no light came through so many, they lie beyond the slide
+_DOUBT = 0.2  # of the range, by which the mean lies off its middle at most where it does not tell what the ground is
 _HALF = 0.5  # of what the dtype can hold: coloured planes that are lighter everywhere are of transmitted light
 _FAINT, _DIRT = 0.25, 0.015  # of the white, or density: what dims it less everywhere is glass, and dirt or noise on it
 _MAINLY = 0.5  # of what dims a pixel is a red dye: it has no say in what becomes 0 and 1
 _EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
+_NONE = np.empty((0, 3), np.float32)
 SAMPLE = 4_000_000
 """Pixels looked at for percentiles, at most about: larger planes are sampled on a regular grid."""
 
@@ -94,11 +94,12 @@ class Scaling:
     light : Light or None
         That by which haematoxylin is measured, if that is looked at; None looks at grey or colours.
     otherwise : Scaling or None
-        In grey, or as haematoxylin, where the colours do not decide it for certain: whoever can ask a network may.
+        In grey, or as haematoxylin, where the colours do not decide it for certain; inverted or not, where neither they
+        nor brightness do: whoever can ask a network may.
     unlit : float or None
         Pixels with no channel above are shown as ground: they lie beyond the slide, or are filled up with black.
     ink : float or None
-        Limit of black ink on a section (`nucleate.core.dyes.is_ink`), which is shown as ground too.
+        Limit of black ink on a section (`nucleate.core.slide.is_ink`), which is shown as ground too.
     red : RedTissue or None
         Blood and tissue in red dyes, which grey shows as other tissue.
     specks : float or None
@@ -223,6 +224,7 @@ class Normalizer:
                 low, high, _ = ends[only]
             mean = float(np.mean([np.clip(bands[index], low, high).mean() for index in used]))
             bright = high > low and mean > (low + high) / 2
+            in_doubt = abs(mean - (low + high) / 2) < _DOUBT * (high - low)
             if self.polarity == "transmitted" and sample.ndim == 3 and high > low and not bright:
                 few = few_pixels(sample)
                 bright = is_dyed(few) or is_light_on_black(few) or low > _HALF * _range_top(bands[0], plane.dtype)
@@ -231,14 +233,25 @@ class Normalizer:
                 only = strongest if share >= _ONE_HUE else None
         if only is not None:
             low, high, _ = ends[only]
-        if turned and not bright:
-            low = min(ends[index][2] for index in (used if only is None else [only]))
-        plain = Scaling(low, high, turned and bright, self.channels, only)
-        if self.polarity == "transmitted" and bright and sample.ndim == 3 and self.channels == 1:
-            sample, plain = self._of_tissue(sample, plane.dtype, grey=plain)
-        if self.stain == "grey" or self.channels == 3 or sample.ndim == 2:
+        ground = min(ends[index][2] for index in (used if only is None else [only])) if turned else low
+        dark, light = (
+            Scaling(low, high, invert, self.channels, only) for low, invert in ((ground, False), (low, True))
+        )
+        seen = self._seen(sample, plane, plain=light if turned and bright else dark)
+        asked = in_doubt and self.polarity == "transmitted" and self.stain == "nuclear" and seen.otherwise is None
+        few = few_pixels(sample) if asked else _NONE
+        if not (few.size and is_hardly_coloured(few)):
+            return seen
+        dense = self._as_density(sample, self._light(few), grey=light)
+        return replace(seen, otherwise=replace(dense, otherwise=dark) if seen.invert else dense)
+
+    def _seen(self, sample: NDArray[Any], plane: Plane, *, plain: Scaling) -> Scaling:
+        """Change the scaling of a coloured plane, of which (h, w, 3) is known, to that of tissue or nuclei alone."""
+        if self.channels == 3 or sample.ndim == 2:
             return plain
-        return self._of_nuclei(sample, plane, grey=plain)
+        if self.polarity == "transmitted" and plain.invert:
+            sample, plain = self._of_tissue(sample, plane.dtype, grey=plain)
+        return plain if self.stain == "grey" else self._of_nuclei(sample, plane, grey=plain)
 
     def _light(self, few: NDArray[np.float32]) -> Light:
         return Light.of(few, percentiles=(self.low_percentile, self.high_percentile))
@@ -272,10 +285,7 @@ class Normalizer:
             seen_alone = is_counterstained(few, light) if nuclear else True
             if seen_alone is False:
                 return grey
-            low, high, _ = self._ends(_finite(to_haematoxylin(sample, light)), np.dtype(np.float32))
-            if high - low < _FAINT:
-                low, high = low + _DIRT, low + _FAINT
-            dye = replace(grey, low=low, high=high, light=light)
+            dye = self._as_density(sample, light, grey=grey)
             if seen_alone is None:
                 return replace(grey, otherwise=dye)
             return replace(dye, otherwise=grey) if nuclear else dye
@@ -287,6 +297,13 @@ class Normalizer:
         blue_HW, windows = _colour(sample, BLUE), partial(_windows, plane, BLUE)
         _, high, ground = self._ends(_finite(blue_HW), plane.dtype, shown_HW=blue_HW, windows=windows)
         return replace(grey, low=ground, high=high, only=BLUE)
+
+    def _as_density(self, sample: NDArray[Any], light: Light, *, grey: Scaling) -> Scaling:
+        """Change the scaling of a light plane, of which (h, w[, 3]) is known, to that of what haematoxylin dims."""
+        low, high, _ = self._ends(_finite(to_haematoxylin(sample, light)), np.dtype(np.float32))
+        if high - low < _FAINT:
+            low, high = low + _DIRT, low + _FAINT
+        return replace(grey, low=low, high=high, light=light)
 
     def dyes(self, pixels: NDArray[Any]) -> tuple[int, ...]:
         """Name the channels of pixels (h, w, 3) on dark ground that may each show a dye of their own, blue first.

@@ -122,7 +122,7 @@ def _look(segmenter: Segmenter, plane: Plane, *, scaling: Scaling, rule: ScaleRu
     wide = wide_part(plane)
     near, pixels = near_part(wide), wide.read(slice(None), slice(None))
     scaling = _without_specks(plane, pixels, normalizer=card.normalizer, scaling=scaling)
-    glance = _of_haematoxylin_or_grey(_Glance(segmenter, plane, scaling=scaling), near)
+    glance = _of_what_is_surest(_Glance(segmenter, plane, scaling=scaling), near)
     glance = _of_best_dye(glance, near, pixels=pixels)
     glance = _with_contrast(glance, near, wide=wide, pixels=cleared(pixels, glance.scaling.specks))
     scale = find_scale(wide, glance, rule=rule) if wanted == "auto" else wanted
@@ -199,15 +199,18 @@ def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalize
     return scaling
 
 
-def _of_haematoxylin_or_grey(glance: _Glance, part: Plane) -> _Glance:
-    """Give the looks at what the colours speak for, or at the other, if the network is clearly surer of that.
+def _of_what_is_surest(glance: _Glance, part: Plane) -> _Glance:
+    """Give the looks at what colours and brightness speak for, or at another, if the network is clearly surer of that.
 
     Other dyes have colours like that of haematoxylin, as the green and blue ones of collagen; and it may be weak.
     """
-    if glance.scaling.otherwise is None:
-        return glance
-    other = _Glance(glance.segmenter, glance.plane, scaling=glance.scaling.otherwise)
-    return other if _sureness(other, part) > _sureness(glance, part) + _SURER else glance
+    others: list[_Glance] = []
+    scaling = glance.scaling.otherwise
+    while scaling is not None:
+        others.append(_Glance(glance.segmenter, glance.plane, scaling=scaling))
+        scaling = scaling.otherwise
+    surest = max(others, key=lambda look: _sureness(look, part), default=glance)
+    return surest if others and _sureness(surest, part) > _sureness(glance, part) + _SURER else glance
 
 
 def _sureness(look: _Glance, part: Plane) -> float:
