@@ -337,3 +337,27 @@ def test_a_plane_of_many_bytes_is_gone_through_once_too(model: Segmenter, drawn:
     few, many = (_Counted(np.tile(drawn[0], (5, 4)).astype(one)) for one in (np.uint16, of))
     assert model.survey(few).scale == model.survey(many).scale
     assert few.read_of == many.read_of
+
+
+@pytest.mark.parametrize("colours", ["grey", "three equal ones", "weak ones"])
+def test_a_dark_section_without_colours_is_not_taken_for_fluorescence(
+    model: Segmenter, apart: Drawn, colours: str
+) -> None:
+    labels = apart[1]
+    texture = ndimage.gaussian_filter(np.random.default_rng(4).normal(size=labels.shape), 6)
+    nuclei = ndimage.gaussian_filter((labels > 0).astype(float), 1)
+    through = 10 ** -(np.clip(0.35 + 0.1 * texture / texture.std(), 0, 1.2) + 0.35 * nuclei)
+    through[:40] = 1
+    section = np.rint(250 * through).astype(np.uint8)
+    if colours != "grey":
+        tint = (1.0, 0.95, 1.0) if colours == "weak ones" else (1.0, 1.0, 1.0)
+        section = np.rint(section[..., None] * np.array(tint)).astype(np.uint8)
+    assert not model.card.normalizer.measure(section).invert
+    assert model.survey(section).scaling.invert
+    assert score_image(labels, model.segment_plane(section)[0]).f1_50 > 0.7
+
+
+def test_a_field_full_of_bright_nuclei_is_not_taken_for_light(model: Segmenter) -> None:
+    plane, _ = draw(Scene(size=(96, 96), nuclei=60, touching=0.9), np.random.default_rng(0))
+    assert model.card.normalizer.measure(plane).invert
+    assert not model.survey(plane).scaling.invert

@@ -184,7 +184,8 @@ class Normalizer:
         What a network of one channel sees of coloured planes. ``grey``; ``haematoxylin``: its density, of planes that
         were inverted; ``nuclear``: that only where most of what is dyed holds little of it, as in sections full of
         tissue dyed by eosin (on white ground grey has less noise), and of planes on dark ground that show several
-        dyes the blue one, such as DAPI or Hoechst, but not if the colours are false (`nucleate.core.dyes`).
+        dyes the blue one, such as DAPI or Hoechst, but not if the colours are false (`nucleate.core.dyes`). Then planes
+        are measured ``otherwise``, too, where colours or brightness leave open what is on them.
     """
 
     channels: int = 1
