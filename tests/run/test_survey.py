@@ -361,3 +361,19 @@ def test_a_field_full_of_bright_nuclei_is_not_taken_for_light(model: Segmenter) 
     plane, _ = draw(Scene(size=(96, 96), nuclei=60, touching=0.9), np.random.default_rng(0))
     assert model.card.normalizer.measure(plane).invert
     assert not model.survey(plane).scaling.invert
+
+
+def test_a_field_full_of_small_nuclei_with_bright_debris_is_no_noise(model: Segmenter) -> None:
+    rng, (rows, cols) = np.random.default_rng(0), np.mgrid[:320, :320]
+    plane = np.zeros(rows.shape)
+    for at in np.ndindex(26, 26):
+        row, col = 12 * np.array(at) + 8 + rng.uniform(-1, 1, 2)
+        plane[np.hypot(rows - row, cols - col) < 5] = 150 * rng.uniform(0.7, 1.3)
+    plane = 300 + ndimage.gaussian_filter(plane, 1.2) + rng.normal(0, 3, rows.shape)
+    noise = ndimage.gaussian_filter(rng.normal(0, 1, rows.shape), 2)
+    noise = 500 + 10 * noise / noise.std()
+    for drawn, least, most in ((plane, 600, 680), (noise, 1, 1)):
+        drawn[200:212, 200:212] = 10_000
+        shown = drawn.astype(np.uint16)
+        assert model.card.normalizer.measure(shown).high > 5000
+        assert least <= len(model.segment_plane(shown)[1]) <= most

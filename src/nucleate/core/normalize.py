@@ -7,8 +7,7 @@ so a tile is prepared exactly as the same pixels of the whole picture.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -28,12 +27,10 @@ from nucleate.core.dyes import (
     unlit_below,
 )
 from nucleate.core.noise import above_noise
-from nucleate.core.plane import as_plane, few_windows, grid_sample, grid_step, in_float32
+from nucleate.core.plane import as_plane, grid_sample, grid_step, in_float32
 from nucleate.core.slide import glass_in, ink_below, ink_in, is_ink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from numpy.typing import NDArray
 
     from nucleate.core.blanks import Blanks
@@ -155,6 +152,15 @@ class Scaling:
         return np.ascontiguousarray(scaled, np.float32)
 
 
+class _Ends(NamedTuple):
+    """What becomes 0 and 1, and 0 if the ground is dark; whether what becomes 1 was `raised` above noise."""
+
+    low: float
+    high: float
+    ground: float
+    raised: bool = False
+
+
 @dataclass(frozen=True)
 class Normalizer:
     """How pictures are prepared for a network; stored in the model's card.
@@ -202,57 +208,66 @@ class Normalizer:
 
     def measure(self, plane: NDArray[Any] | Plane) -> Scaling:
         """Find the scaling of a whole plane, (H, W) or (H, W, 3); pixels that are not finite are left out."""
-        plane = as_plane(plane)
-        sample = grid_sample(plane, sample_step(plane.shape))
-        colours = [None] if self.channels == 1 or sample.ndim == 2 else [0, 1, 2]
-        shown = [_colour(sample, colour) for colour in colours]
+        sample = grid_sample(as_plane(plane), sample_step(plane.shape))
+        found, sparse = self._measured(sample, plane.dtype, sparse=True)
+        if not sparse or found.otherwise is not None or self.stain != "nuclear":
+            return found
+        full, _ = self._measured(sample, plane.dtype, sparse=False)
+        return replace(found, otherwise=replace(full, otherwise=None))
+
+    def _measured(self, sample: NDArray[Any], dtype: np.dtype[Any], *, sparse: bool) -> tuple[Scaling, bool]:
+        """Measure it by (h, w[, 3]) of its pixels; if it may be `sparse`, tell whether it is: a few things on noise."""
+        colours = [sample] if self.channels == 1 or sample.ndim == 2 else [sample[..., index] for index in range(3)]
+        shown = list(map(to_grey, colours))
         bands = list(map(_finite, shown))
         if any(band.size == 0 for band in bands):
-            return Scaling(0.0, 0.0, invert=False, channels=self.channels)
+            return Scaling(0.0, 0.0, invert=False, channels=self.channels), False
         with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32
             # The widest span of the three: a stain in one channel is neither cut off nor moved to another colour.
             ends = [
-                self._ends(band, plane.dtype, shown_HW=one, windows=partial(_windows, plane, colour))
-                for band, one, colour in zip(bands, shown, colours, strict=True)
+                self._ends(band, dtype, shown_HW=one if sparse else None)
+                for band, one in zip(bands, shown, strict=True)
             ]
             del shown  # four bytes a pixel
-            low, high = min(low for low, *_ in ends), max(high for _, high, _ in ends)
-            wide = [index for index, (bottom, top, _) in enumerate(ends) if top - bottom >= _EMPTY * (high - low)]
+            low, high = min(one.low for one in ends), max(one.high for one in ends)
+            wide = [index for index, one in enumerate(ends) if one.high - one.low >= _EMPTY * (high - low)]
             used = wide or list(range(len(ends)))
             turned = self.polarity != "keep"
             only = used[0] if turned and len(used) == 1 < len(ends) else None
             if only is not None:
-                low, high, _ = ends[only]
+                low, high, *_ = ends[only]
             mean = float(np.mean([np.clip(bands[index], low, high).mean() for index in used]))
             bright = high > low and mean > (low + high) / 2
             in_doubt = abs(mean - (low + high) / 2) < _DOUBT * (high - low)
             if self.polarity == "transmitted" and sample.ndim == 3 and high > low and not bright:
                 few = few_pixels(sample)
-                bright = is_dyed(few) or is_light_on_black(few) or low > _HALF * _range_top(bands[0], plane.dtype)
+                bright = is_dyed(few) or is_light_on_black(few) or low > _HALF * _range_top(bands[0], dtype)
             if len(used) > 1 and turned and not bright:
-                share, strongest = one_hue(sample.reshape(-1, 3), np.array([bottom for bottom, *_ in ends]))
+                share, strongest = one_hue(sample.reshape(-1, 3), np.array([one.low for one in ends]))
                 only = strongest if share >= _ONE_HUE else None
         if only is not None:
-            low, high, _ = ends[only]
-        ground = min(ends[index][2] for index in (used if only is None else [only])) if turned else low
+            low, high, *_ = ends[only]
+        used = used if only is None else [only]
+        sparse = any(ends[index].raised for index in used)
+        ground = min(ends[index].ground for index in used) if turned else low
         dark, light = (
             Scaling(low, high, invert, self.channels, only) for low, invert in ((ground, False), (low, True))
         )
-        seen = self._seen(sample, plane, plain=light if turned and bright else dark)
+        seen = self._seen(sample, dtype, plain=light if turned and bright else dark)
         asked = in_doubt and self.polarity == "transmitted" and self.stain == "nuclear" and seen.otherwise is None
         few = few_pixels(sample) if asked else _NONE
         if not (few.size and is_hardly_coloured(few)):
-            return seen
+            return seen, sparse
         dense = self._as_density(sample, self._light(few), grey=light)
-        return replace(seen, otherwise=replace(dense, otherwise=dark) if seen.invert else dense)
+        return replace(seen, otherwise=replace(dense, otherwise=dark) if seen.invert else dense), sparse
 
-    def _seen(self, sample: NDArray[Any], plane: Plane, *, plain: Scaling) -> Scaling:
+    def _seen(self, sample: NDArray[Any], dtype: np.dtype[Any], *, plain: Scaling) -> Scaling:
         """Change the scaling of a coloured plane, of which (h, w, 3) is known, to that of tissue or nuclei alone."""
         if self.channels == 3 or sample.ndim == 2:
             return plain
         if self.polarity == "transmitted" and plain.invert:
-            sample, plain = self._of_tissue(sample, plane.dtype, grey=plain)
-        return plain if self.stain == "grey" else self._of_nuclei(sample, plane, grey=plain)
+            sample, plain = self._of_tissue(sample, dtype, grey=plain)
+        return plain if self.stain == "grey" else self._of_nuclei(sample, dtype, grey=plain)
 
     def _light(self, few: NDArray[np.float32]) -> Light:
         return Light.of(few, percentiles=(self.low_percentile, self.high_percentile))
@@ -270,12 +285,12 @@ class Normalizer:
         if not measured.size:
             measured, red = tissue, None
         if measured is not sample and (values := _finite(to_grey(measured))).size:
-            low, high, _ = self._ends(values, dtype)
+            low, high, *_ = self._ends(values, dtype)
         if high - low < _FAINT * high:
             low, high = (1 - _FAINT) * high, (1 - _DIRT) * high
         return tissue, replace(grey, low=low, high=high, unlit=unlit, ink=ink, red=red)
 
-    def _of_nuclei(self, sample: NDArray[Any], plane: Plane, *, grey: Scaling) -> Scaling:
+    def _of_nuclei(self, sample: NDArray[Any], dtype: np.dtype[Any], *, grey: Scaling) -> Scaling:
         """Change the scaling of a coloured plane, of which (h, w, 3) is known, to that of the dye of nuclei, if any."""
         few = few_pixels(sample)
         if not few.size:
@@ -292,16 +307,16 @@ class Normalizer:
             return replace(dye, otherwise=grey) if nuclear else dye
         if self.stain != "nuclear":
             return grey
-        dyes, one = self._dyes(few, plane.dtype)
+        dyes, one = self._dyes(few, dtype)
         if one or BLUE not in dyes:
             return grey
-        blue_HW, windows = _colour(sample, BLUE), partial(_windows, plane, BLUE)
-        _, high, ground = self._ends(_finite(blue_HW), plane.dtype, shown_HW=blue_HW, windows=windows)
-        return replace(grey, low=ground, high=high, only=BLUE)
+        blue_HW = to_grey(sample[..., BLUE])
+        ends = self._ends(_finite(blue_HW), dtype, shown_HW=blue_HW)
+        return replace(grey, low=ends.ground, high=ends.high, only=BLUE)
 
     def _as_density(self, sample: NDArray[Any], light: Light, *, grey: Scaling) -> Scaling:
         """Change the scaling of a light plane, of which (h, w[, 3]) is known, to that of what haematoxylin dims."""
-        low, high, _ = self._ends(_finite(to_haematoxylin(sample, light)), np.dtype(np.float32))
+        low, high, *_ = self._ends(_finite(to_haematoxylin(sample, light)), np.dtype(np.float32))
         if high - low < _FAINT:
             low, high = low + _DIRT, low + _FAINT
         return replace(grey, low=low, high=high, light=light)
@@ -317,7 +332,7 @@ class Normalizer:
 
     def _dyes(self, few: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[tuple[int, ...], bool]:
         """Name them by pixels (n, 3), and tell whether it may yet be one dye that is not blue."""
-        ends = np.array([self._ends(few[:, index], dtype) for index in range(3)])
+        ends = np.array([self._ends(few[:, index], dtype)[:2] for index in range(3)])
         share, strongest = one_hue(few, ends[:, 0])
         if share >= _ONE_HUE or is_false_colour(few, to_grey(few[None])[0]):
             return (), True
@@ -326,27 +341,18 @@ class Normalizer:
         return shown, share >= _ONE_DYE and strongest != BLUE
 
     def _ends(
-        self,
-        values: NDArray[np.float32],
-        dtype: np.dtype[Any],
-        *,
-        shown_HW: NDArray[Any] | None = None,
-        windows: Callable[[], Iterable[NDArray[Any]]] = tuple,
-    ) -> tuple[float, float, float]:
-        """Give the values that become 0 and 1, and the one that becomes 0 if the ground is dark.
-
-        By where the values lie in the picture a few bright things among noise are known; see `above_noise`.
-        """
+        self, values: NDArray[np.float32], dtype: np.dtype[Any], *, shown_HW: NDArray[Any] | None = None
+    ) -> _Ends:
+        """Find them; by where the values lie in the picture a few bright things among noise are known."""
         if self.scaling == "range":
-            return 0.0, _range_top(values, dtype), 0.0
+            return _Ends(0.0, _range_top(values, dtype), 0.0)
         ends = [self.low_percentile, self.high_percentile]
         lowest = self.low_percentile if self.ground is None or self.polarity == "keep" else self.ground
         low, high, ground, middle = (float(value) for value in np.percentile(values, [*ends, lowest, 50]))
-        if shown_HW is not None:
-            high = above_noise(shown_HW, ends=(low, middle, high), windows=windows)
-        if high <= low:  # nearly empty picture: a few bright pixels on a constant ground
-            return float(values.min()), float(values.max()), float(values.min())
-        return low, high, ground if low < ground < low + _DARK * (high - low) else low
+        top = high if shown_HW is None else above_noise(shown_HW, ends=(low, middle, high))
+        if top <= low:  # nearly empty picture: a few bright pixels on a constant ground
+            return _Ends(float(values.min()), float(values.max()), float(values.min()))
+        return _Ends(low, top, ground if low < ground < low + _DARK * (top - low) else low, raised=top > high)
 
     def __call__(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Prepare a whole plane: float32 (channels, H, W) in 0..1."""
@@ -370,14 +376,6 @@ def _tissue_of(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None, float 
         if blank_HW is not None and (tissue_HW := kept_HW & ~blank_HW).any():
             kept_HW = tissue_HW
     return sample if kept_HW.all() else sample[kept_HW][:, None], unlit, None if ink_HW is None else ink
-
-
-def _colour(pixels: NDArray[Any], colour: int | None) -> NDArray[np.float32]:
-    return to_grey(pixels if colour is None else pixels[..., colour])
-
-
-def _windows(plane: Plane, colour: int | None) -> Iterator[NDArray[np.float32]]:
-    return (_colour(pixels, colour) for pixels in few_windows(plane))
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:

@@ -12,7 +12,7 @@ import PIL.Image
 from nucleate.core.bands import bands_of
 from nucleate.core.files import atomic_path
 from nucleate.core.labels import areas
-from nucleate.core.noise import above_noise
+from nucleate.core.noise import above_noise, is_noise
 from nucleate.core.plane import as_plane, few_windows, grid_step
 
 if TYPE_CHECKING:
@@ -132,7 +132,8 @@ def stretch_of(plane: NDArray[Any], *, top: int = 255) -> Stretch:
         known = known.astype(np.float64)
     low, middle, high = map(float, np.percentile(known, [_LOW, 50, _HIGH])) if known.size else (0.0, 0.0, 1.0)
     if sample.ndim == 2 and known.size:
-        high = above_noise(sample, ends=(low, middle, high), windows=lambda: few_windows(as_plane(plane)), step=step)
+        white = above_noise(sample, ends=(low, middle, high), step=step)
+        high = white if white > high and is_noise(few_windows(as_plane(plane))) else high
     if high <= low and known.size:
         low, high = float(known.min()), float(known.max())
     found = Stretch(low, high - low if high > low else 1.0, top=top)

@@ -45,6 +45,7 @@ _SPECK = 0.25  # of the range: height of a lone bright pixel, ...
 _SMALLER = 0.4  # times the size is the second look at a channel
 _FEW = 2.0  # nuclei, as far as it is sure of them, from which on the network can be called sure
 _SURER = 0.06  # by how much surer the network must be of something else than of what the colours speak for
+_CERTAIN = 0.6  # how sure of nuclei in what may be noise: of that it was 0.25 to 0.55, of nuclei 0.7 and more
 _LONE = 3e-4  # ... and share of the pixels that are many of them: three times as many as in any picture of the set
 
 
@@ -202,7 +203,8 @@ def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalize
 def _of_what_is_surest(glance: _Glance, part: Plane) -> _Glance:
     """Give the looks at what colours and brightness speak for, or at another, if the network is clearly surer of that.
 
-    Other dyes have colours like that of haematoxylin, as the green and blue ones of collagen; and it may be weak.
+    Other dyes have colours like that of haematoxylin, as the green and blue ones of collagen; and it may be weak. Of
+    what may be noise below a few bright things it must be certain.
     """
     others: list[_Glance] = []
     scaling = glance.scaling.otherwise
@@ -210,7 +212,9 @@ def _of_what_is_surest(glance: _Glance, part: Plane) -> _Glance:
         others.append(_Glance(glance.segmenter, glance.plane, scaling=scaling))
         scaling = scaling.otherwise
     surest = max(others, key=lambda look: _sureness(look, part), default=glance)
-    return surest if others and _sureness(surest, part) > _sureness(glance, part) + _SURER else glance
+    may_be_noise = surest.scaling.light is None and surest.scaling.high < glance.scaling.high
+    least = max(_sureness(glance, part) + _SURER, _CERTAIN if may_be_noise else 0.0)
+    return surest if others and _sureness(surest, part) > least else glance
 
 
 def _sureness(look: _Glance, part: Plane) -> float:
