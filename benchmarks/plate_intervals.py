@@ -16,6 +16,8 @@ import numpy as np
 from nucleate.core.labels import areas
 from nucleate.data.plates import DrawnPlate, place_field, plan_wells, whole_areas
 from nucleate.screen.dose import DoseFit, fit_dose
+from nucleate.screen.hits import robust_sd
+from nucleate.screen.scatter import Scatter
 
 
 def main() -> None:
@@ -44,20 +46,26 @@ def main() -> None:
 def fits(plate: DrawnPlate, seed: int, *, least: int) -> tuple[DoseFit, DoseFit]:
     """Fit counts and areas of the drawn masks of one plate, the same as `write_plate` draws."""
     wells = [well for well in plan_wells(plate) if well.role != "positive"]
-    counts, medians = [], []
+    doses = np.array([well.dose for well in wells])
+    counts, sizes = [], []
     for well in wells:
-        count, sizes = 0, [np.zeros(0, np.int64)]
+        count, seen = 0, [np.zeros(0, np.int64)]
         for number in range(plate.fields):
             rng = np.random.default_rng([seed, well.row, well.column, number])
             labels = place_field(plate, well.dose, rng=rng).labels
             count += int((areas(labels) >= least).sum())
-            sizes.append(whole_areas(labels))
-        whole = np.concatenate(sizes)
-        whole = whole[whole >= least]
-        counts.append(count / plate.fields)
-        medians.append(float(np.median(whole)) if whole.size else np.nan)
-    doses = [well.dose for well in wells]
-    return fit_dose(doses, counts), fit_dose(doses, medians)
+            seen.append(whole_areas(labels))
+        whole = np.concatenate(seen)
+        sizes.append(whole[whole >= least])
+        counts.append(count)
+    per_field = np.array(counts) / plate.fields
+    medians = np.array([np.median(size) if size.size else np.nan for size in sizes])
+    single = np.concatenate([size for size, dose in zip(sizes, doses, strict=True) if dose == 0])
+    known, controls = np.array([size.size for size in sizes]), (float(np.median(single)), robust_sd(single))
+    return (
+        fit_dose(doses, per_field, scatter=Scatter.of_counts(per_field, np.full(len(wells), plate.fields))),
+        fit_dose(doses, medians, scatter=Scatter.of_medians(medians, known, controls=controls)),
+    )
 
 
 if __name__ == "__main__":

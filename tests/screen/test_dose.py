@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import optimize, stats
+from tests.screen.plates import names_of, nuclei_of, tables_of
 
-from nucleate.screen.dose import fit_dose, logistic
+from nucleate.screen.analysis import Curve, analyse
+from nucleate.screen.dose import DoseFit, _Profile, fit_dose, logistic
+from nucleate.screen.platemap import Content
+from nucleate.screen.results import FIELDS_FOLDER, ScreenRecord, write_tables
+from nucleate.screen.scatter import Scatter
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 pytestmark = pytest.mark.base
 
 DOSES = np.repeat(10.0 ** np.arange(-2, 2.01, 0.5), 3)
+KILLING = np.concatenate([np.zeros(16), np.repeat(10.0 ** np.arange(-3, 1.1, 0.5), 2)])
 DOSES_AND_NONE = np.concatenate([np.zeros(6), DOSES])
 
 
@@ -106,3 +117,114 @@ def test_too_few_doses() -> None:
     assert fit_dose([0, 1, 1, 2, 2, 3, 3], [9, 7, 7, 5, 5, 1, 1]).status == "too few"
     assert fit_dose([], []).status == "too few"
     assert fit_dose([1, 2, 3, 4, 5, np.nan], [1, 2, 3, 4, 5, 6]).points == 5
+
+
+def _claimed(seed: int, *, weighted: bool) -> tuple[bool, bool]:
+    """Draw a measure that does not follow the dose while nuclei fall from 100 to 8; tell which have a curve."""
+    rng = np.random.default_rng(seed)
+    counts = np.maximum(8, np.round(100 / (1 + (KILLING / 0.1) ** 1.5))).astype(int)
+    shares, medians = rng.binomial(counts, 0.05) / counts, rng.normal(1000, 376 / np.sqrt(counts))
+    scatters = Scatter.of_shares(shares, counts), Scatter.of_medians(medians, counts, controls=(1000, 300))
+    share, median = (
+        fit_dose(KILLING, values, scatter=scatter if weighted else None)
+        for values, scatter in zip((shares, medians), scatters, strict=True)
+    )
+    return share.status != "no effect", median.status != "no effect"
+
+
+def test_wells_of_few_nuclei_make_no_curve() -> None:
+    alike = np.sum([_claimed(seed, weighted=False) for seed in range(100)], axis=0)
+    assert (alike > 10).all()
+    assert (np.sum([_claimed(seed, weighted=True) for seed in range(100)], axis=0) <= 3).all()
+
+
+def _drawn(kind: str, seed: int, *, ic50: float = 0.15) -> DoseFit:
+    rng = np.random.default_rng(seed)
+    many = np.full(len(KILLING), 100)
+    if kind == "share":
+        shares = rng.binomial(many, logistic(KILLING, ic50, hill=1.3, top=0.02, bottom=1)) / 100
+        return fit_dose(KILLING, shares, scatter=Scatter.of_shares(shares, many))
+    if kind == "count":
+        counts = rng.poisson(logistic(KILLING, ic50, hill=1.3, top=100, bottom=0)) / 2
+        return fit_dose(KILLING, counts, scatter=Scatter.of_counts(counts, np.full(len(KILLING), 2)))
+    medians = logistic(KILLING, ic50, hill=1.3, top=100, bottom=1000)
+    medians *= rng.normal(1, 0.05, len(medians)) if kind == "in proportion" else 1
+    medians += rng.normal(0, 30, len(medians)) if kind == "alike" else 0
+    return fit_dose(KILLING, medians, scatter=Scatter.of_medians(medians, many, controls=(100, 20)))
+
+
+@pytest.mark.parametrize("kind", ["share", "count", "in proportion", "alike"])
+def test_intervals_of_each_kind_of_measure_hold_the_truth(kind: str) -> None:
+    fits = [_drawn(kind, seed) for seed in range(60)]
+    # 95 % of 60; the binomial's 99.9 % range. Without the scatter of each kind shares had 70 %.
+    assert sum(fit.ic50_low <= 0.15 <= fit.ic50_high for fit in fits) >= 51
+
+
+def test_ends_are_not_beyond_what_can_be() -> None:
+    for seed in range(20):
+        share, count = (_drawn(kind, seed, ic50=3.0) for kind in ("share", "count"))
+        assert 0 <= share.top <= share.bottom <= 1
+        assert count.top > count.bottom >= 0
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=9, max_size=9), st.floats(-3, 4), st.floats(0.3, 8), st.integers(0, 2**32 - 1)
+)
+def test_ends_within_limits_are_the_best_ones(shares: list[float], log_ic50: float, hill: float, seed: int) -> None:
+    dose, response = 10.0 ** np.arange(-2, 2.01, 0.5), np.array(shares)
+    weights = np.random.default_rng(seed).uniform(0.2, 5, 9)
+    profile = _Profile(dose, response, weights=weights, limits=(0.0, 1.0))
+    left, _, _ = profile.curves(np.array([log_ic50]), np.array([hill]))
+    ends = profile.ends(log_ic50, hill)
+    rest = logistic(dose, math.exp(log_ic50), hill=hill, top=1, bottom=0)
+    design = np.sqrt(weights)[:, None] * np.stack([rest, 1 - rest], axis=1)
+    best = optimize.lsq_linear(design, np.sqrt(weights) * response, (0, 1), method="bvls")
+    assert -1e-12 <= min(ends) <= max(ends) <= 1 + 1e-12
+    assert left[0] == pytest.approx(2 * best.cost, rel=1e-4, abs=1e-6)
+    assert ((design @ ends - np.sqrt(weights) * response) ** 2).sum() == pytest.approx(left[0], rel=1e-4, abs=1e-6)
+
+
+def test_tables_tell_no_curve_whose_middle_was_not_tested(tmp_path: Path) -> None:
+    (tmp_path / FIELDS_FOLDER).mkdir()
+    (tmp_path / FIELDS_FOLDER / "measurements.csv").write_text("image\n", encoding="utf-8")
+    fits = [
+        DoseFit(status, 9.5, 7.5, math.inf, 8.0, 6.5, 4.0, 0.001, 0.6, 9, 30) for status in ("outside", "unbounded")
+    ]
+    curves = tuple(Curve("X", "nuclei_per_field", DOSES, DOSES, fit) for fit in fits)
+    screen = replace(analyse(tables_of(nuclei_of([]), ["A01"], contents={})), curves=curves)
+    write_tables(tmp_path, screen, record=ScreenRecord("", "", None, "nM", [], {}, []))
+    outside, unbounded = (tmp_path / "fits.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert outside == "X,nuclei_per_field,nM,outside,,7.5,inf,,,,0.001,0.6,9,30"
+    assert unbounded == "X,nuclei_per_field,nM,unbounded,9.5,7.5,inf,8,6.5,4,0.001,0.6,9,30"
+
+
+def test_the_spread_between_wells_is_what_chance_leaves() -> None:
+    # Squares of 3 and four degrees of freedom: 1 by chance, 2 between wells. Fewer than chance has: none between.
+    scatter = Scatter.even(np.zeros(4), np.ones(4))
+    assert scatter.variance(np.full(4, np.sqrt(3)), np.zeros(4), freedom=4) == pytest.approx([3, 3, 3, 3])
+    assert scatter.variance(np.full(4, 0.5), np.zeros(4), freedom=4) == pytest.approx([1, 1, 1, 1])
+    uneven = Scatter.even(np.zeros(4), np.array([1.0, 1.0, 3.0, 3.0]))
+    around = np.array([2.0, -2.0, 3.0, -4.0])
+    variance = uneven.variance(around, np.zeros(4), freedom=4)
+    assert np.diff(variance) == pytest.approx([0, 8, 0])
+    assert (around**2 / variance).sum() == pytest.approx(4)
+
+
+def test_compounds_that_only_kill_have_curves_of_counts_alone() -> None:
+    counts = {f"A{column:02d}": 60 for column in range(1, 17)}
+    contents = {well: Content(well, role="negative") for well in counts}
+    for row in "BCDEFGHIJKLM":
+        for column, dose in enumerate(10.0 ** np.arange(-3, 1, 0.5), 1):
+            well = f"{row}{column:02d}"
+            contents[well], counts[well] = Content(well, row, dose), round(9 + 51 / (1 + (dose / 0.1) ** 1.5))
+    names, rng = names_of(counts), np.random.default_rng(11)
+    drawn = {"area_px": rng.normal(150, 30, len(names)), "mean_intensity": rng.lognormal(7, 0.2, len(names))}
+    curves = analyse(tables_of(nuclei_of(names, **drawn), counts, contents=contents)).curves
+    found = {
+        feature: sum(c.fit.drawn for c in curves if c.feature == feature) for feature in {c.feature for c in curves}
+    }
+    assert found.pop("nuclei_per_field") == 12
+    assert sum(found.values()) == 0
+    # Were all wells equally sure, there would be some.
+    alike = [fit_dose(curve.doses, curve.responses) for curve in curves if curve.feature != "nuclei_per_field"]
+    assert sum(fit.drawn for fit in alike) >= 3

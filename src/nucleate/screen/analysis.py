@@ -22,10 +22,9 @@ from nucleate.screen.hits import (
     robust_z,
     separation,
     share_floor,
-    stabilised,
-    stabilised_counts,
 )
 from nucleate.screen.phenotypes import seen_whole
+from nucleate.screen.scatter import Scatter
 from nucleate.screen.tables import is_share
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Controls", "Curve", "DoseRow", "Screen", "analyse"]
 
 _ENOUGH = 3
-_MEDIAN_TO_MEAN = 1.2533
-"""Of normal values the median scatters this much more than the mean."""
 
 
 @dataclass(frozen=True)
@@ -198,28 +195,30 @@ def analyse(tables: Tables, *, wells_of_plate: int | None = None) -> Screen:
         edges={name: edge_effect(wells[name][judged], rim[judged]) for name in features},
         edge_of=edge_of,
         doses=tuple(_dose_rows(tables, features)),
-        curves=tuple(_curves(wells, features)),
+        curves=tuple(_curves(tables)),
     )
 
 
 def _scores(tables: Tables, name: str) -> NDArray[np.float64]:
     """Give the z-scores of all wells; no well is surer than its few nuclei allow."""
-    wells = tables.wells
-    negative = wells["role"] == "negative"
-    values, floors = np.asarray(wells[name], np.float64), np.zeros(len(negative))
-    summary = tables.summaries.get(name)
-    if summary and is_share(name):
-        values, floors = stabilised(values, wells[summary.over])
-    elif summary:
-        single = np.asarray(tables.nuclei[summary.of], np.float64)
-        judged = negative[tables.nuclei["well_index"]] & np.isfinite(single)
-        if summary.over == "whole_nuclei":
-            judged &= seen_whole(tables.nuclei)
-        spread = robust_sd(single[judged])
-        floors = _MEDIAN_TO_MEAN * spread / np.sqrt(np.maximum(wells[summary.over], 1))
-    else:
-        values, floors = stabilised_counts(values, wells["fields"])
-    return robust_z(values, values[negative], floors=floors)
+    scatter = _scatter(tables, name)
+    return robust_z(scatter.values, scatter.values[tables.wells["role"] == "negative"], floors=scatter.chance)
+
+
+def _scatter(tables: Tables, name: str) -> Scatter:
+    """Tell how much each well scatters by chance; single nuclei are those of the negative controls."""
+    wells, summary = tables.wells, tables.summaries.get(name)
+    if not summary:
+        return Scatter.of_counts(wells[name], wells["fields"])
+    if is_share(name):
+        return Scatter.of_shares(wells[name], wells[summary.over])
+    single = np.asarray(tables.nuclei[summary.of], np.float64)
+    judged = (wells["role"] == "negative")[tables.nuclei["well_index"]] & np.isfinite(single)
+    if summary.over == "whole_nuclei":
+        judged &= seen_whole(tables.nuclei)
+    single = single[judged]
+    ordinary = float(np.median(single)) if single.size else np.nan
+    return Scatter.of_medians(wells[name], wells[summary.over], controls=(ordinary, robust_sd(single)))
 
 
 def _separation(tables: Tables, name: str, *, chosen: NDArray[np.bool_]) -> Separation:
@@ -265,16 +264,21 @@ def _dose_rows(tables: Tables, features: tuple[str, ...]) -> list[DoseRow]:
     return rows
 
 
-def _curves(wells: dict[str, NDArray[Any]], features: tuple[str, ...]) -> list[Curve]:
+def _curves(tables: Tables) -> list[Curve]:
+    wells = tables.wells
     treated = np.isin(wells["role"], ["sample", "positive"]) & (wells["concentration"] > 0) & (wells["compound"] != "")
-    negative = wells["role"] == "negative"
+    negative = np.flatnonzero(wells["role"] == "negative")
+    scatters = {name: _scatter(tables, name) for name in tables.features}
     curves = []
     for compound in sorted(set(wells["compound"][treated])):
-        chosen = treated & (wells["compound"] == compound)
+        chosen = np.flatnonzero(treated & (wells["compound"] == compound))
         if len(set(wells["concentration"][chosen])) < 2:
             continue
-        for name in features:
-            doses = np.concatenate([np.zeros(int(negative.sum())), wells["concentration"][chosen]])
-            responses = np.concatenate([wells[name][negative], wells[name][chosen]]).astype(np.float64)
-            curves.append(Curve(compound, name, doses, responses, fit_dose(doses, responses)))
+        doses = np.concatenate([np.zeros(negative.size), wells["concentration"][chosen]])
+        judged = np.concatenate([negative, chosen])
+        for name, scatter in scatters.items():
+            responses = np.asarray(wells[name][judged], np.float64)
+            curves.append(
+                Curve(compound, name, doses, responses, fit_dose(doses, responses, scatter=scatter.of(judged)))
+            )
     return curves

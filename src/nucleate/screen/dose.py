@@ -7,19 +7,28 @@ The curve over the dose d >= 0 is
 so `top` is the response without the compound, `bottom` the one at unlimited dose (higher than `top` where the compound
 raises the response), and `ic50` the dose half-way between the two: the relative IC50 (Sebaugh 2011, Pharm. Stat.
 10:128, DOI 10.1002/pst.426). The model is that of Ritz et al. 2015, PLoS ONE 10:e0146021, DOI
-10.1371/journal.pone.0146021. The interval is the profile likelihood's: all doses at which the best remaining fit is
-not worse than F allows (Bates and Watts 1988, Nonlinear Regression Analysis, chapter 6, DOI 10.1002/9780470316757).
-Intervals from the curvature are too short for curves whose plateau is not reached; the profile's stay open there.
+10.1371/journal.pone.0146021.
+
+Wells weigh as sure as they are: least squares are repeated with the variances that follow from the curve before, which
+`Scatter` tells (Carroll and Ruppert 1988, Transformation and Weighting in Regression, DOI 10.1201/9780203735268).
+Whether there is an effect is tested where they do not hang on the curve: one that falls to nothing would else make its
+own wells sure. No spread is taken to be smaller than chance has it.
+
+The interval is the profile likelihood's: all doses at which the best remaining fit is not worse than F allows (Bates
+and Watts 1988, Nonlinear Regression Analysis, chapter 6, DOI 10.1002/9780470316757). Intervals from the curvature are
+too short for curves whose plateau is not reached; the profile's stay open there.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special  # scipy.stats has the same functions and takes a second to import
+
+from nucleate.screen.scatter import Scatter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +58,8 @@ class DoseFit:
     status : str
         ``ok``; ``outside``: the IC50 lies beyond the tested doses; ``unbounded``: the interval of the IC50 is open;
         ``no effect``: a constant explains the responses as well; ``too few``: under four doses or six wells;
-        ``failed``: no fit was found. Only for the first three are there parameters.
+        ``failed``: no fit was found. Only for the first three are there parameters; `told` has those of ``ok`` and
+        ``unbounded``.
     ic50, ic50_low, ic50_high : float
         In the unit of the doses, with the 95 % interval; an open end is 0 or infinite.
     hill, top, bottom : float
@@ -57,7 +67,7 @@ class DoseFit:
     p_effect : float
         Of the F test of the curve against a constant.
     r_squared : float
-        Share of the variance that the curve explains.
+        Share of the weighted variance that the curve of the test explains.
     doses, points : int
         Different doses over 0, and responses.
     """
@@ -78,6 +88,13 @@ class DoseFit:
     def drawn(self) -> bool:
         """Whether there is a curve to be shown."""
         return self.status in {"ok", "outside", "unbounded"}
+
+    @property
+    def told(self) -> DoseFit:
+        """The fit as tables give it: of ``outside`` no curve, for only its part within the tested doses is known."""
+        if self.status != "outside":
+            return self
+        return replace(self, ic50=math.nan, hill=math.nan, top=math.nan, bottom=math.nan)
 
     def response(self, dose: NDArray[Any] | Sequence[float]) -> NDArray[np.float64]:
         """Give the curve's response to doses."""
@@ -103,11 +120,14 @@ def logistic(
     >>> logistic([0.0, 2.0, 6.0], 2.0, hill=1.0, top=100.0, bottom=20.0).tolist()
     [100.0, 60.0, 40.0]
     """
-    reach = _share(np.asarray(dose, np.float64), math.log(ic50), hill=hill)
-    return bottom + (top - bottom) * reach
+    with np.errstate(divide="ignore"):
+        share = special.expit(hill * (math.log(ic50) - np.log(np.asarray(dose, np.float64))))
+    return np.asarray(bottom + (top - bottom) * share)
 
 
-def fit_dose(doses: NDArray[Any] | Sequence[float], responses: NDArray[Any] | Sequence[float]) -> DoseFit:
+def fit_dose(
+    doses: NDArray[Any] | Sequence[float], responses: NDArray[Any] | Sequence[float], *, scatter: Scatter | None = None
+) -> DoseFit:
     """Fit a curve to the wells of one compound.
 
     Parameters
@@ -116,6 +136,8 @@ def fit_dose(doses: NDArray[Any] | Sequence[float], responses: NDArray[Any] | Se
         0 or more; wells without the compound (dose 0) hold the top of the curve.
     responses : (n,) array-like
         One a well; wells where either is NaN are left out.
+    scatter : Scatter, optional
+        How sure each response is; all are alike when None.
 
     Returns
     -------
@@ -123,60 +145,101 @@ def fit_dose(doses: NDArray[Any] | Sequence[float], responses: NDArray[Any] | Se
     """
     dose, response = np.asarray(doses, np.float64), np.asarray(responses, np.float64)
     known = np.isfinite(dose) & np.isfinite(response) & (dose >= 0)
+    scatter = (scatter or Scatter.even(response)).of(known)
     dose, response = dose[known], response[known]
     tested = np.unique(dose[dose > 0])
     counts = {"doses": int(tested.size), "points": int(dose.size)}
     if tested.size < LEAST_DOSES or dose.size < LEAST_DOSES + 2:
         return DoseFit("too few", **counts)
-    total = float(((response - response.mean()) ** 2).sum())
-    if not total > 0:
+    if not np.ptp(response) > 0:
         return DoseFit("no effect", p_effect=1.0, **counts)
-    profile = _Profile(dose, response)
-    best = profile.best(tested)
-    if best is None:
+    test, (_, _, left) = _settle(dose, scatter.values, scatter=scatter.steady, rounds=2)
+    p, r_squared = _p_effect(test.total, left, freedom=dose.size - 4), 1 - left / test.total
+    if math.isnan(p):
         return DoseFit("failed", **counts)
-    log_ic50, hill, left = best
-    freedom = dose.size - 4
-    p = _p_effect(total, left, freedom=freedom)
     if p > _SIGNIFICANT:
-        return DoseFit("no effect", p_effect=p, r_squared=1 - left / total, **counts)
-    low, high = profile.interval(best, tested, freedom=freedom)
+        return DoseFit("no effect", p_effect=p, r_squared=r_squared, **counts)
+    profile, best = _settle(dose, response, scatter=scatter, rounds=4)
+    low, high = profile.interval(best, tested, freedom=dose.size - 4)
     status = "ok" if low > 0 and math.isfinite(high) else "unbounded"
-    ic50 = math.exp(log_ic50)
+    ic50, hill = math.exp(best[0]), best[1]
     if not tested[0] <= ic50 <= tested[-1]:
         status = "outside"
-    top, bottom = profile.ends(log_ic50, hill)
-    return DoseFit(status, ic50, low, high, hill, top, bottom, p, 1 - left / total, **counts)
+    return DoseFit(status, ic50, low, high, hill, *profile.ends(*best[:2]), p, r_squared, **counts)
+
+
+def _settle(
+    dose: NDArray[np.float64], response: NDArray[np.float64], *, scatter: Scatter, rounds: int
+) -> tuple[_Profile, tuple[float, float, float]]:
+    """Fit by least squares, weighted by what the fit before says of the scatter; before the first stands a constant."""
+    mean = np.full(len(response), response.mean())
+    for zooms in (*[_ZOOMS // 2] * (rounds - 1), _ZOOMS):
+        variance = scatter.variance(response - mean, mean, freedom=dose.size - 4)
+        weights = 1 / np.maximum(variance, 1e-12 * response.var())
+        profile = _Profile(dose, response, weights=weights, limits=scatter.limits)
+        log_ic50, hill, left = profile.best(dose[dose > 0], zooms)
+        top, bottom = profile.ends(log_ic50, hill)
+        mean = logistic(dose, math.exp(log_ic50), hill=hill, top=top, bottom=bottom)
+    return profile, (log_ic50, hill, left)
 
 
 class _Profile:
     """Sums of squares: for a given IC50 and hill the best ends of the curve follow by linear least squares."""
 
-    def __init__(self, dose: NDArray[np.float64], response: NDArray[np.float64]) -> None:
-        self.dose, self.response = dose, response
-        # Wells of one dose have one place on the curve: their number and their mean say all that a fit asks for.
-        levels, place, self.counts = np.unique(dose, return_inverse=True, return_counts=True)
-        around = response - response.mean()
+    def __init__(
+        self,
+        dose: NDArray[np.float64],
+        response: NDArray[np.float64],
+        *,
+        weights: NDArray[np.float64],
+        limits: tuple[float, float],
+    ) -> None:
+        # Wells of one dose have one place on the curve: their weight and their mean say all that a fit asks for.
+        levels, place = np.unique(dose, return_inverse=True)
         with np.errstate(divide="ignore"):
             self.logs = np.log(levels)
-        self.sums = np.bincount(place, around)
-        self.total = float(around @ around)
+        self.weight = float(weights.sum())
+        self.middle = float(weights @ response) / self.weight
+        around = response - self.middle
+        self.weights, self.sums = np.bincount(place, weights), np.bincount(place, weights * around)
+        self.total = float(weights @ around**2)
+        self.limits = limits[0] - self.middle, limits[1] - self.middle
 
     def ends(self, log_ic50: float, hill: float) -> tuple[float, float]:
         """Give top and bottom."""
-        share = _share(self.dose, log_ic50, hill=hill)
-        design = np.stack([share, 1 - share], axis=1)
-        solved = np.linalg.lstsq(design, self.response, rcond=None)[0]
-        return float(solved[0]), float(solved[1])
+        _, top, bottom = self.curves(np.array([log_ic50]), np.array([hill]))
+        return self.middle + float(top[0]), self.middle + float(bottom[0])
 
-    def left(self, log_ic50: NDArray[np.float64], hills: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the sums of squares that the best curve of each IC50 and hill leaves, of the shape of both."""
+    def curves(self, log_ic50: NDArray[np.float64], hills: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        """Give what the best curve of each IC50 and hill leaves, and its top and bottom, as far as the limits allow.
+
+        Of the shape of both; ends are less the middle of all responses.
+        """
         share = special.expit(hills[..., None] * (log_ic50[..., None] - self.logs))
-        share -= (share @ self.counts / len(self.dose))[..., None]
-        own, common = (share * share) @ self.counts, share @ self.sums
+        mean = share @ self.weights / self.weight
+        square, common, least = (share * share) @ self.weights, share @ self.sums, 1e-9 * self.weight
+        own = square - self.weight * mean**2
         # Where the curve is flat over the doses it explains nothing.
-        explained = np.where(own > 1e-12, common**2 / np.maximum(own, 1e-12), 0.0)
-        return np.maximum(self.total - explained, 0.0)
+        step = np.where(own > least, common / np.maximum(own, least), 0.0)
+        left, top, bottom = np.maximum(self.total - step * common, 0.0), step * (1 - mean), -step * mean
+        low, high = self.limits
+        beyond = (np.minimum(top, bottom) < low) | (np.maximum(top, bottom) > high)
+        if not beyond.any():
+            return left, top, bottom
+        # Then one of the ends that are beyond a limit lies on it, and the other one follows.
+        both = self.weight * mean - square
+        rest = self.weight - square - 2 * both
+        with_top = (-common - np.clip(top, low, high) * both) / np.maximum(rest, least)
+        with_bottom = (common - np.clip(bottom, low, high) * both) / np.maximum(square, least)
+        tops, bottoms = np.clip([top, with_bottom], low, high), np.clip([with_top, bottom], low, high)
+        sums = self.total - 2 * (tops - bottoms) * common + tops**2 * square + bottoms**2 * rest
+        sums = np.maximum(sums + 2 * tops * bottoms * both, 0.0)
+        first = sums[0] <= sums[1]
+        left, top, bottom = (
+            np.where(beyond, np.where(first, *ways), free)
+            for ways, free in ((sums, left), (tops, top), (bottoms, bottom))
+        )
+        return left, top, bottom
 
     def at(self, log_ic50: NDArray[np.float64], zooms: int = _ZOOMS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Give the sum of squares left at each IC50 with the best hill, and that hill.
@@ -187,22 +250,20 @@ class _Profile:
         # The sum may have two valleys in the hill: the first look takes in all of them.
         logs = np.broadcast_to(_LOG_HILLS, (len(log_ic50), len(_LOG_HILLS)))
         for _ in range(zooms):
-            sums = self.left(log_ic50[:, None], np.exp(logs))
+            sums, _, _ = self.curves(log_ic50[:, None], np.exp(logs))
             k = sums.argmin(axis=1)
             found, best = sums[every, k], np.exp(logs[every, k])
             low, high = logs[every, np.maximum(k - 1, 0)], logs[every, np.minimum(k + 1, logs.shape[1] - 1)]
             logs = low[:, None] + (high - low)[:, None] * _EIGHTHS
         return found, best
 
-    def best(self, tested: NDArray[np.float64]) -> tuple[float, float, float] | None:
+    def best(self, tested: NDArray[np.float64], rounds: int) -> tuple[float, float, float]:
         """Give log IC50, hill and the sum of squares left of the best fit, up to a decade beyond the tested doses."""
         decade = math.log(10)
-        places = np.linspace(math.log(tested[0]) - decade, math.log(tested[-1]) + decade, _STEPS)
-        for zoom in range(_ZOOMS):
-            sums, hills = self.at(places, 2 if zoom == 0 else _ZOOMS)
+        places = np.linspace(math.log(tested.min()) - decade, math.log(tested.max()) + decade, _STEPS)
+        for zoom in range(rounds):
+            sums, hills = self.at(places, 2 if zoom == 0 else rounds)
             k = int(np.argmin(sums))
-            if not math.isfinite(sums[k]):
-                return None
             found = float(places[k]), float(hills[k]), float(sums[k])
             places = np.linspace(places[max(k - 1, 0)], places[min(k + 1, len(places) - 1)], 9)
         return found
@@ -211,7 +272,7 @@ class _Profile:
         self, best: tuple[float, float, float], tested: NDArray[np.float64], *, freedom: int
     ) -> tuple[float, float]:
         """Give the doses between which the fit is not worse than F allows, 0 or infinite where it never is."""
-        allowed = best[2] * (1 + float(special.fdtri(1, freedom, 0.95)) / freedom)
+        allowed = best[2] + float(special.fdtri(1, freedom, 0.95)) * max(best[2] / freedom, 1.0)
         far = _REACH * math.log(10)
         bounds = []
         for end, open_end in ((math.log(tested[0]) - far, 0.0), (math.log(tested[-1]) + far, math.inf)):
@@ -228,16 +289,8 @@ class _Profile:
         return bounds[0], bounds[1]
 
 
-def _share(dose: NDArray[np.float64], log_ic50: float, *, hill: float) -> NDArray[np.float64]:
-    """Give what is left of the way from bottom to top: 1 without the compound, 0 at unlimited dose."""
-    with np.errstate(divide="ignore"):
-        exponent = hill * (np.log(dose) - log_ic50)
-    reach: NDArray[np.float64] = 1 / (1 + np.exp(np.clip(exponent, -700, 700)))
-    return reach
-
-
 def _p_effect(total: float, left: float, *, freedom: int) -> float:
     """Compute the F test of the curve's three parameters over a constant."""
     if left <= 1e-12 * total:
         return 0.0
-    return float(special.fdtrc(3, freedom, (total - left) / 3 / (left / freedom)))
+    return float(special.fdtrc(3, freedom, (total - left) / 3 / max(left / freedom, 1.0)))

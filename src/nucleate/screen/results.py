@@ -235,7 +235,7 @@ def write_tables(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
         for row in screen.doses
     ]
     _write_cells(output / "doses.csv", rows, header=heading)
-    fits = ([one.compound, one.feature, record.unit, *astuple(one.fit)] for one in screen.curves)
+    fits = ([one.compound, one.feature, record.unit, *astuple(one.fit.told)] for one in screen.curves)
     heading = ["compound", "feature", "unit", *(one.name for one in fields(DoseFit))]
     _write_cells(output / "fits.csv", fits, header=heading)
     write_text(output / "statistics.json", json.dumps(_plain(_statistics(screen)), indent=1) + "\n")

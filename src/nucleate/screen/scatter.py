@@ -1,0 +1,154 @@
+"""How much the wells of a measure scatter: by the chance of few nuclei, between wells, and with the measure's size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nucleate.screen.hits import stabilised, stabilised_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Spread = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+__all__ = ["Scatter"]
+
+_MEDIAN_TO_MEAN = 1.2533
+"""Of normal values the median scatters this much more than the mean."""
+_LEAST = 0.1
+"""Share of the typical median below which the spread of medians shrinks no further."""
+_HALVINGS = 40
+_TINY = 1e-300
+
+
+@dataclass(frozen=True, eq=False)
+class Scatter:
+    """Values of wells on a scale where chance spreads them by their nuclei or fields alone, and the way back.
+
+    Parameters
+    ----------
+    values : (n,) float64 ndarray
+        On that scale; those of medians are the medians themselves.
+    chance : (n,) float64 ndarray
+        The standard deviation there; 0 where it is not known.
+    spreads : tuple of callables
+        From the expected measures, not on that scale, and `chance`: their standard deviation by chance, and how that
+        between wells goes with their size. Of several, wells decide which holds.
+    limits : (float, float)
+        What the measure is at least and at most.
+    """
+
+    values: NDArray[np.float64]
+    chance: NDArray[np.float64]
+    spreads: tuple[Spread, ...]
+    limits: tuple[float, float] = (-math.inf, math.inf)
+
+    @classmethod
+    def even(cls, values: NDArray[Any], chance: NDArray[np.float64] | float = 0.0) -> Scatter:
+        """Take values whose spread does not go with their size.
+
+        Examples
+        --------
+        >>> Scatter.even(np.array([3.0, 5.0])).chance.tolist()
+        [0.0, 0.0]
+        """
+        array = np.asarray(values, np.float64)
+        return cls(array, np.broadcast_to(np.asarray(chance, np.float64), array.shape), (_even,))
+
+    @classmethod
+    def of_shares(cls, shares: NDArray[Any], counts: NDArray[Any]) -> Scatter:
+        """Take shares of so many nuclei each: binomial, and between wells as p (1 - p)."""
+        return cls(*stabilised(shares, counts), (_of_share,), (0.0, 1.0))
+
+    @classmethod
+    def of_counts(cls, per_field: NDArray[Any], fields: NDArray[Any]) -> Scatter:
+        """Take nuclei a field, in so many fields each: Poisson, and between wells as a part of the count."""
+        return cls(*stabilised_counts(per_field, fields), (_of_count,), (0.0, math.inf))
+
+    @classmethod
+    def of_medians(cls, medians: NDArray[Any], counts: NDArray[Any], *, controls: tuple[float, float]) -> Scatter:
+        """Take medians of so many nuclei each: normal; all alike or in proportion to their size.
+
+        `controls` are the median and the standard deviation of single nuclei of the negative controls.
+        """
+        array, (typical, single) = np.asarray(medians, np.float64), controls
+        chance = np.nan_to_num(_MEDIAN_TO_MEAN * single / np.sqrt(np.maximum(counts, 1)))
+        if not (typical > 0 and np.nanmin(array, initial=0.0) >= 0):
+            return cls.even(array, chance)
+        return cls(array, chance, (_even, partial(_of_size, typical=typical)), (0.0, math.inf))
+
+    @property
+    def steady(self) -> Scatter:
+        """That of `values` on their own scale, where it does not go with their size."""
+        return Scatter.even(self.values, self.chance)
+
+    def of(self, chosen: NDArray[Any]) -> Scatter:
+        """Give that of some wells."""
+        return replace(self, values=self.values[chosen], chance=self.chance[chosen])
+
+    def variance(self, around: NDArray[np.float64], mean: NDArray[np.float64], *, freedom: int) -> NDArray[np.float64]:
+        """Tell the variance of each well from what a curve leaves of it: by chance, and as much as it asks for between.
+
+        Parameters
+        ----------
+        around, mean : (n,) float64 ndarray
+            What is left, and the curve.
+        freedom : int
+            Degrees of freedom of what is left.
+
+        Returns
+        -------
+        (n,) float64 ndarray
+            Of the spreads the likelier one (normal).
+
+        Notes
+        -----
+        Of the variance between wells as much is taken as makes the weighted sum of squares its degrees of freedom, 0
+        where chance is enough: Paule and Mandel 1982, J. Res. Natl. Bur. Stand. 87:377, DOI 10.6028/jres.087.022.
+        """
+        found = []
+        for spread in self.spreads:
+            chance, size = (deviation**2 for deviation in spread(mean, self.chance))
+            low, high = 0.0, float((around**2 / size).sum()) / freedom
+            for _ in range(_HALVINGS):
+                middle = (low + high) / 2
+                more = (around**2 / np.maximum(chance + middle * size, _TINY)).sum() > freedom
+                low, high = (middle, high) if more else (low, middle)
+            variance = np.maximum(chance + high * size, _TINY)
+            found.append((float((np.log(variance) + around**2 / variance).sum()), variance))
+        return min(found, key=itemgetter(0))[1]
+
+
+def _even(mean: NDArray[np.float64], chance: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return chance, np.ones_like(mean)
+
+
+def _of_size(
+    mean: NDArray[np.float64], chance: NDArray[np.float64], *, typical: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    size = np.maximum(mean / typical, _LEAST)
+    return size * chance, size
+
+
+def _of_share(
+    mean: NDArray[np.float64], chance: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    # As in `stabilised`, no share is quite 0 or 1: 3 chance² is what three quarters of a nucleus are of the well's.
+    inner = mean + (0.5 - mean) * 3 * chance**2
+    slope = 2 * np.sqrt(inner * (1 - inner))
+    return slope * chance, slope
+
+
+def _of_count(
+    mean: NDArray[np.float64], chance: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    inner = mean + 0.375 * chance**2
+    return np.sqrt(inner) * chance, inner
