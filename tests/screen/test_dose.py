@@ -138,6 +138,19 @@ def test_wells_of_few_nuclei_make_no_curve() -> None:
     assert (np.sum([_claimed(seed, weighted=True) for seed in range(100)], axis=0) <= 3).all()
 
 
+def test_one_nucleus_of_ten_makes_no_curve() -> None:
+    shares = np.where(KILLING > 5, 0.1, 0.0)
+    assert fit_dose(KILLING, shares).status == "outside"
+    assert fit_dose(KILLING, shares, scatter=Scatter.of_shares(shares, np.full(34, 10))).status == "no effect"
+    many = np.where(KILLING > 5, 0.9, 0.0)
+    assert fit_dose(KILLING, many, scatter=Scatter.of_shares(many, np.full(34, 10))).drawn
+
+
+def test_large_responses_that_differ_by_rounding_have_no_effect() -> None:
+    responses = 1e9 + 1e-6 * np.random.default_rng(0).normal(size=len(KILLING))
+    assert fit_dose(KILLING, responses).status == "no effect"
+
+
 def _drawn(kind: str, seed: int, *, ic50: float = 0.15) -> DoseFit:
     rng = np.random.default_rng(seed)
     many = np.full(len(KILLING), 100)
@@ -179,7 +192,7 @@ def test_ends_within_limits_are_the_best_ones(shares: list[float], log_ic50: flo
     rest = logistic(dose, math.exp(log_ic50), hill=hill, top=1, bottom=0)
     design = np.sqrt(weights)[:, None] * np.stack([rest, 1 - rest], axis=1)
     best = optimize.lsq_linear(design, np.sqrt(weights) * response, (0, 1), method="bvls")
-    assert -1e-12 <= min(ends) <= max(ends) <= 1 + 1e-12
+    assert 0 <= min(ends) <= max(ends) <= 1
     assert left[0] == pytest.approx(2 * best.cost, rel=1e-4, abs=1e-6)
     assert ((design @ ends - np.sqrt(weights) * response) ** 2).sum() == pytest.approx(left[0], rel=1e-4, abs=1e-6)
 

@@ -199,16 +199,18 @@ class _Profile:
         with np.errstate(divide="ignore"):
             self.logs = np.log(levels)
         self.weight = float(weights.sum())
-        self.middle = float(weights @ response) / self.weight
-        around = response - self.middle
+        around = response - response.mean()
+        around -= weights @ around / self.weight  # in two steps: of large responses that differ little it is exact
+        self.middle = float(response[0] - around[0])
         self.weights, self.sums = np.bincount(place, weights), np.bincount(place, weights * around)
         self.total = float(weights @ around**2)
-        self.limits = limits[0] - self.middle, limits[1] - self.middle
+        self.limits = limits
 
     def ends(self, log_ic50: float, hill: float) -> tuple[float, float]:
         """Give top and bottom."""
         _, top, bottom = self.curves(np.array([log_ic50]), np.array([hill]))
-        return self.middle + float(top[0]), self.middle + float(bottom[0])
+        found = np.clip([self.middle + top[0], self.middle + bottom[0]], *self.limits)
+        return float(found[0]), float(found[1])
 
     def curves(self, log_ic50: NDArray[np.float64], hills: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
         """Give what the best curve of each IC50 and hill leaves, and its top and bottom, as far as the limits allow.
@@ -222,7 +224,7 @@ class _Profile:
         # Where the curve is flat over the doses it explains nothing.
         step = np.where(own > least, common / np.maximum(own, least), 0.0)
         left, top, bottom = np.maximum(self.total - step * common, 0.0), step * (1 - mean), -step * mean
-        low, high = self.limits
+        low, high = (limit - self.middle for limit in self.limits)
         beyond = (np.minimum(top, bottom) < low) | (np.maximum(top, bottom) > high)
         if not beyond.any():
             return left, top, bottom
@@ -291,6 +293,4 @@ class _Profile:
 
 def _p_effect(total: float, left: float, *, freedom: int) -> float:
     """Compute the F test of the curve's three parameters over a constant."""
-    if left <= 1e-12 * total:
-        return 0.0
     return float(special.fdtrc(3, freedom, (total - left) / 3 / max(left / freedom, 1.0)))
