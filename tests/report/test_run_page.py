@@ -153,6 +153,9 @@ def test_a_fit_is_told_in_words() -> None:
     open_end = DoseFit("unbounded", 3.0, 1.0, math.inf, 1.0, 10.0, 0.0)
     assert verdict(_curve(open_end), "nM") == "an effect; IC50 about 3 nM, its interval is open (1 to ∞ nM)"
     assert dose_plot(_curve(open_end), "nM").count("<circle") == 2
+    # Where the IC50 lies beyond the doses, its place is not drawn, even where there is room for it.
+    beyond = DoseFit("outside", 0.09, 0.0, 5.0, 1.0, 10.0, 0.0)
+    assert ["stroke-dasharray" in dose_plot(_curve(fit), "nM") for fit in (open_end, beyond)] == [True, False]
     assert "X &amp; Y" in dose_plot(_curve(DoseFit("no effect")), "<nM>")
 
 

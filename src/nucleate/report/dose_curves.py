@@ -149,7 +149,7 @@ def _band(curve: Curve, space: _Space, *, ends: tuple[float, float]) -> str:
     height = _HEIGHT - _BOTTOM - _TOP
     band = f'<rect x="{low:.1f}" y="{_TOP}" width="{max(high - low, 1):.1f}" height="{height}" fill="var(--accent)" '
     line = ""
-    if ends[0] <= math.log10(fit.ic50) <= ends[1]:
+    if fit.status != "outside":
         x = space.x(math.log10(fit.ic50))
         line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_TOP + height}" stroke="var(--accent)" '
         line += 'stroke-dasharray="4 3"/>'
