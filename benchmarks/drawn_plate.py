@@ -21,6 +21,7 @@ import numpy as np
 
 from nucleate.data.plates import DrawnPlate, write_plate
 from nucleate.screen.dose import fit_dose
+from nucleate.screen.scatter import Scatter
 
 
 def main() -> None:
@@ -59,9 +60,14 @@ def compare(results: Path, plate: DrawnPlate, truth: dict[str, dict[str, float]]
     drawn = {name: np.array([truth[row["well"]][name] for row in used]) for name in ("nuclei", "median_area_px")}
     drawn["median_area_px"][drawn["median_area_px"] == 0] = np.nan  # no nucleus
     exact = {"nuclei_per_field": drawn["nuclei"] / plate.fields, "median_area_px": drawn["median_area_px"]}
+    ordinary = float(np.median(drawn["median_area_px"][doses == 0]))
+    scatters = {
+        "nuclei_per_field": Scatter.of_counts(exact["nuclei_per_field"], np.full(len(used), plate.fields)),
+        "median_area_px": Scatter.of_medians(drawn["median_area_px"], drawn["nuclei"], controls=(ordinary, np.nan)),
+    }
     for feature, effect in (("nuclei_per_field", plate.loss), ("median_area_px", plate.shrinkage)):
-        fit, best = fits[feature], fit_dose(doses, exact[feature])
-        found = tuple(float(fit[name]) for name in ("ic50", "ic50_low", "ic50_high"))
+        fit, best = fits[feature], fit_dose(doses, exact[feature], scatter=scatters[feature])
+        found = tuple(float(fit[name] or "nan") for name in ("ic50", "ic50_low", "ic50_high"))
         print(f"{feature}: put in: IC50 {effect.ic50:g}, at most {effect.floor:g} left")
         for what, (ic50, low, high), left in (
             ("drawn masks", (best.ic50, best.ic50_low, best.ic50_high), best.bottom / best.top),
