@@ -69,6 +69,25 @@ def test_a_screen_that_was_stopped_at_once_knows_its_plate(
     assert read_record(tmp_path / "out" / RECORD_NAME).unit == "nM"
 
 
+def test_a_screen_that_was_stopped_at_once_may_take_another_channel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("A01_1_DAPI", "A01_1_GFP", "A02_1_DAPI", "A02_1_GFP"):
+        draw_field(tmp_path / "p" / f"{name}.tif", 1)
+    words = (*screen_call(tmp_path), "--threads", "1", "--quiet")
+    for number, scale, channel, more in ((1, 0.25, "DAPI", []), (2, 1.0, "GFP", ["--resume"])):
+        monkeypatch.setattr("nucleate.screen.scale.plate_scale", lambda *args, found=scale, **options: found)
+        with monkeypatch.context() as stopping:
+            _stop_at(stopping, number, folder=tmp_path)
+            leave(*words, "--channel", channel, *more, code=130)
+        assert read_record(tmp_path / "out" / RECORD_NAME).channel == channel
+        assert _scale(tmp_path) == scale
+
+
+def _scale(folder: Path) -> object:
+    return json.loads((folder / "out" / "fields" / "run.json").read_text("utf-8"))["settings"]["scale"]
+
+
 def test_a_screen_in_which_all_failed_settles_its_unit_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_field(tmp_path / "p" / "A01_1_DAPI.tif", 2)
     words = (*screen_call(tmp_path), "--threads", "1", "--quiet")
@@ -78,5 +97,22 @@ def test_a_screen_in_which_all_failed_settles_its_unit_alone(tmp_path: Path, mon
         leave(*words, "--unit", "nM", code=1)
     monkeypatch.setattr("nucleate.screen.scale.plate_scale", lambda *args, **options: 1.0)
     leave(*words, "--resume")
-    assert json.loads((tmp_path / "out" / "fields" / "run.json").read_text("utf-8"))["settings"]["scale"] == 1.0
+    assert _scale(tmp_path) == 1.0
     assert read_record(tmp_path / "out" / RECORD_NAME).unit == "nM"
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_another_plate_does_not_take_the_unit_of_one_in_which_all_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_broken: bool
+) -> None:
+    words = (*screen_call(tmp_path), "--threads", "1", "--quiet")
+    draw_field(tmp_path / "p" / "A01_1_DAPI.tif", 2)
+    with monkeypatch.context() as failing:
+        failing.delattr(OtsuSegmenter, "segment")
+        leave(*words, "--unit", "nM", code=1)
+    if is_broken:
+        (tmp_path / "out" / RECORD_NAME).write_text("{", "utf-8")
+    (tmp_path / "p").rename(tmp_path / "gone")
+    draw_field(tmp_path / "p" / "A01_2_DAPI.tif", 2)
+    leave(*words, "--resume")
+    assert read_record(tmp_path / "out" / RECORD_NAME).unit == ""

@@ -184,9 +184,9 @@ def _taken_up(
 ) -> tuple[ScreenRecord, bool]:
     """Refuse a folder that holds other results; take over from an earlier run what is not said again.
 
-    Gives whether that run settles more than the unit, too: one in which all failed does not.
+    Gives whether that run has finished a field, too: one that has not settles no more than the unit.
     """
-    from nucleate.run.journal import JOURNAL_NAME, begun, refuse_begun
+    from nucleate.run.journal import JOURNAL_NAME, begun, refuse_begun, sources_of
     from nucleate.screen.results import FIELDS_FOLDER, RECORD_NAME, read_record
     from nucleate.screen.resuming import refuse_another
 
@@ -194,11 +194,14 @@ def _taken_up(
     if not resume:
         refuse_begun(journal)
         return record, False
+    before, known = begun(journal), sources_of(journal)
+    if before is None and not any(source.key in known for source in sources):
+        return record, False  # what failed may have been another plate
     earlier = read_record(output / RECORD_NAME) if (output / RECORD_NAME).exists() else record
-    if (before := begun(journal)) is not None:
+    if before is not None:
         earlier.check_same_plate(record)
         refuse_another(output, sources, before=before)
-    return replace(record, unit=record.unit or earlier.unit), before is not None
+    return replace(record, unit=record.unit or earlier.unit), bool(before)
 
 
 def _write(output: Path, record: ScreenRecord) -> None:
