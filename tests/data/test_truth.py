@@ -319,3 +319,15 @@ def test_a_damaged_well_or_plate_of_predictions_fails_each_of_its_fields(
         assert all("cannot read" in reason for reason in scores.failed.values())
     (plate / metadata).write_text("{")
     assert set(nucleate.evaluate(plate.parent, truth | lone, resamples=0).failed) == {*truth, "q"}
+
+
+@pytest.mark.parametrize("ending", ["", ".ome", "_img", "_label"])
+def test_damage_of_one_prediction_costs_no_other_one_its_score(tmp_path: Path, ending: str) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    labels = np.array([[0, 7, 7], [3, 0, 7]], np.uint16)
+    for name in ("a", "a_2"):
+        write_omezarr(tmp_path / f"{name}.ome.zarr", labels)
+    (tmp_path / "a.ome.zarr" / ".zattrs").write_text("{")
+    truth = {f"{name}{ending}": labels for name in ("a", "a_2", "a_2_A_1_0")}
+    scores = nucleate.evaluate(tmp_path, truth, resamples=0)
+    assert (set(scores.failed), scores.missing, scores.ignored) == ({f"a{ending}"}, (f"a_2_A_1_0{ending}",), ())

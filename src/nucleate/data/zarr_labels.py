@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nucleate.core.endings import without_ending, without_extras
 from nucleate.core.files import absolute
 from nucleate.data import source as limits
 from nucleate.data.parsing import damage
@@ -17,7 +18,7 @@ from nucleate.io.images import is_zarr, open_image
 from nucleate.io.omezarr import label_images, name_in_collection, pictures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -34,7 +35,8 @@ def find_zarr_labels(path: Path | str, *, like: Collection[str] = ()) -> dict[st
     ----------
     path : path-like
     like : collection of str
-        Ids of the other side of a comparison: a damaged plate or well fails those that begin with its name.
+        Ids of the other side of a comparison: a damaged plate or well fails those that begin with its name and with
+        no longer one.
 
     Returns
     -------
@@ -54,8 +56,10 @@ def find_zarr_labels(path: Path | str, *, like: Collection[str] = ()) -> dict[st
         return {}
     found: dict[str, Callable[[], NDArray[np.int32]]] = {}
     failed: dict[str, DataError] = {}
-    for folder in [top] if is_zarr(top) else sorted(one for one in top.iterdir() if one.is_dir() and is_zarr(one)):
+    stems: set[str] = set()
+    for folder in [top] if is_zarr(top) else sorted(one for one in top.iterdir() if one.is_dir() and limits.is_stored(one)):
         stem = Path(absolute(folder)).name.removesuffix(".zarr").removesuffix(".ome")
+        stems.add(stem)
         try:
             fields = _listed(pictures, folder)
         except DataError as error:
@@ -72,14 +76,28 @@ def find_zarr_labels(path: Path | str, *, like: Collection[str] = ()) -> dict[st
                 raise
             except DataError as error:
                 failed[name] = error
-    failing = {one: partial(_fail, error) for name, error in failed.items() for one in _ids_in(name, like)}
+    names = stems | failed.keys() | found.keys()
+    owners = {one: _owner(one, names) for one in like}
+    failing = {one: partial(_fail, error) for name, error in failed.items() for one in _ids_in(name, owners)}
     return dict(sorted((failing | found).items()))
 
 
-def _ids_in(name: str, like: Collection[str]) -> list[str]:
+def _owner(image_id: str, names: Collection[str]) -> tuple[str, bool]:
+    """Find the longest name that an id begins with, of an image or of its plate or well; and whether it is all of it.
+
+    As in `read_pair`, what pictures and label images are called beyond it is no part of it.
+    """
+    whole = str(image_id)
+    left = whole = whole if whole in names else without_extras(without_ending(whole))
+    while left and left not in names:
+        left = left.rpartition("_")[0]
+    return left, left == whole
+
+
+def _ids_in(name: str, owners: Mapping[str, tuple[str, bool]]) -> list[str]:
     """List the ids of the fields of a plate or well, of a lone image its own; the given name where there is none."""
-    fields = [one for one in like if str(one).startswith(f"{name}_")]
-    return [name] if name in like or not fields else fields
+    fields = [one for one, (owner, _) in owners.items() if owner == name]
+    return [name] if (name, True) in owners.values() or not fields else fields
 
 
 def _reader(image: Path) -> Callable[[], NDArray[np.int32]] | None:
