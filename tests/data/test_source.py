@@ -19,7 +19,8 @@ pytestmark = pytest.mark.base
 PROGRAM = f"""import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from tests.powerless import give_up_powers; give_up_powers()
 from nucleate.data.source import open_source
-print(*open_source(sys.argv[1]).names)"""
+from nucleate.data.zarr_labels import find_zarr_labels
+print(*open_source(sys.argv[1]).names, *find_zarr_labels(sys.argv[1]))"""
 
 FILES = {"b/x.txt": b"X", "a/y.txt": b"Y" * 500, "b/.DS_Store": b"", "__MACOSX/b/x.txt": b"", ".hidden/z": b""}
 
@@ -121,15 +122,15 @@ def test_linked_folders_are_entered_once_and_links_that_lead_back_are_not(tmp_pa
 
 @pytest.mark.skipif(sys.platform != "linux", reason="powers of the administrator are given up on Linux")
 def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
-    folder = write(tmp_path / "set", FILES | {"shut/x.txt": b"", ".shut/x.txt": b""})
-    for name in ("shut", ".shut"):
-        (folder / name).chmod(0)
+    folder = write(tmp_path / "set", FILES | {"shut/x.txt": b"", ".shut/x.txt": b"", "seen/z.txt": b""})
+    for name, mode in (("shut", 0), (".shut", 0), ("seen", 0o444)):  # the last is listed, but not entered
+        (folder / name).chmod(mode)
     try:
         ended = subprocess.run([sys.executable, "-c", PROGRAM, str(folder)], capture_output=True, text=True, check=True)
     finally:
-        for name in ("shut", ".shut"):
+        for name in ("shut", ".shut", "seen"):
             (folder / name).chmod(0o755)
-    assert ended.stdout.split() == ["a/y.txt", "b/x.txt"]
+    assert ended.stdout.split() == ["a/y.txt", "b/x.txt", "seen/z.txt"]
     assert ended.stderr == f"{folder}: passed over the folder shut, which cannot be listed: Permission denied\n"
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from contextlib import AbstractContextManager
 
-__all__ = ["MAX_FILE_BYTES", "FolderSource", "Source", "ZipSource", "open_source"]
+__all__ = ["MAX_FILE_BYTES", "FolderSource", "Source", "ZipSource", "is_stored", "open_source"]
 
 MAX_FILE_BYTES = 2**30
 """The largest single file read from a data set, unpacked; anything larger is taken for a decompression bomb."""
@@ -108,7 +108,7 @@ class FolderSource(Source):
             return
         names: list[str] = []
         for here, folders, files in each_folder(path, self._note):
-            if here != path and is_zarr(here):  # its metadata are JSON, as outlines are
+            if here != path and is_stored(here):  # its metadata are JSON, as outlines are
                 folders.clear()
                 continue
             folders[:] = [name for name in folders if not _hidden(name)]
@@ -248,6 +248,13 @@ def open_source(path: Path | str) -> Source:
         return FolderSource(place.parent, only=place.name)
     why = address_fault(text) or "no such file or folder; give a path that is there"
     raise UsageError(f"nothing at {text}: {why}")
+
+
+def is_stored(folder: Path) -> bool:
+    """Tell whether a folder is one of Zarr, as far as it may be looked into: some may be listed, but not entered."""
+    with contextlib.suppress(OSError):
+        return is_zarr(folder)
+    return False
 
 
 def _hidden(name: str) -> bool:

@@ -57,7 +57,7 @@ def find_zarr_labels(path: Path | str, *, like: Collection[str] = ()) -> dict[st
     found: dict[str, Callable[[], NDArray[np.int32]]] = {}
     failed: dict[str, DataError] = {}
     stems: set[str] = set()
-    for folder in [top] if is_zarr(top) else sorted(one for one in top.iterdir() if one.is_dir() and limits.is_stored(one)):
+    for folder in [top] if is_zarr(top) else sorted(filter(limits.is_stored, top.iterdir())):
         stem = Path(absolute(folder)).name.removesuffix(".zarr").removesuffix(".ome")
         stems.add(stem)
         try:
