@@ -87,6 +87,22 @@ def test_a_refused_call_is_refused_in_the_same_words_again(tmp_path: Path) -> No
     assert go(cells, out=out).count("ok") == 1
 
 
+def test_a_run_that_was_killed_in_its_first_input_leaves_nothing_to_one_of_other_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells, out = save(tmp_path / "in" / "cells.png"), tmp_path / "out"
+    out.mkdir()
+    (out / "cells.geojson").write_text("mine")
+    with monkeypatch.context() as killing:
+        killing.setattr("nucleate.run.journal.Journal.add", lambda *_: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            go(cells, out=out, exports=("labels", "overlay", "measurements"))
+    assert {"cells.labels.tif", "cells.overlay.png"} < files(out)
+    go(cells, out=out, exports=("rle", "measurements"), channel=0, resume=True)
+    assert {one for one in files(out) if one.startswith("cells.")} == {"cells.geojson"}
+    assert (out / "measurements.csv").exists()
+
+
 def test_an_input_called_as_half_written_files_are_is_done(tmp_path: Path) -> None:
     names = (".writing-a.png", "a.png")
     summary = go(*(save(tmp_path / "in" / name) for name in names), out=tmp_path / "out")

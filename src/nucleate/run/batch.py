@@ -209,6 +209,9 @@ def _open_journal(
     sources: Sequence[Source], output: Path, *, settings: BatchSettings
 ) -> tuple[Journal, dict[str, str]]:
     journal = Journal(output / JOURNAL_NAME, settings.fingerprint(), resume=settings.resume)
+    begun, exports = journal.given_up
+    for name in begun:
+        outputs.remove_result(output, name, exports=exports & outputs.EXPORTS.keys())
     journal.rename(moved(sources, journal, keep=settings.keep_earlier))
     names = unique_names(sources, journal.names)
     new = [name for key, name in names.items() if key not in journal.names]

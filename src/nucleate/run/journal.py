@@ -101,8 +101,11 @@ class Journal:
         now: dict[str, Any] = json.loads(json.dumps(dict(settings)))  # as the file gives them back: tuples become lists
         if not resume:
             refuse_begun(path)
+        self.given_up: tuple[list[str], set[str]] = [], set()
+        """Names of results that were begun with other settings and not finished, and their exports."""
         lines = _whole_lines(path)
         if lines and not (resume and lines[0].get("settings") == now) and not _finished(lines):
+            self.given_up = _names_begun(lines), {*lines[0].get("settings", {}).get("export", "").split(",")}
             lines = []
         if lines:
             _check_settings(path, lines[0].get("settings", {}), now=now)
@@ -238,6 +241,13 @@ def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:
 
 def _finished(lines: list[dict[str, Any]]) -> dict[str, str]:
     return {line["source"]: line["sha256"] for line in lines if line["kind"] == "done" and line["status"] == "ok"}
+
+
+def _names_begun(lines: list[dict[str, Any]]) -> list[str]:
+    """List the names of which no end is known: what has them was written by the run that was broken off."""
+    ended = {line["name"] for line in lines if line["kind"] == "done"}
+    given = (name for line in lines if line["kind"] == "names" for name in line["names"].values())
+    return [name for name in given if name not in ended]
 
 
 def _check_settings(path: Path, before: dict[str, Any], *, now: dict[str, Any]) -> None:
