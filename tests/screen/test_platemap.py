@@ -135,6 +135,7 @@ def test_other_words_for_roles_are_told(tmp_path: Path) -> None:
 
 def test_control_is_negative_without_a_dose_or_with_a_solvent_alone(tmp_path: Path) -> None:
     text = "well,compound,dose,role\nA1,X,0,control\nA2,DMSO 0.1%,0,control\nA3,0.1% DMSO,,control\nA4,none,0,control\n"
+    text += "A5,empty vector,0,control\nA6,DMSO blank,0,control\n"
     assert {content.role for content in read_map(_map(tmp_path, text)).contents.values()} == {"negative"}
     wrong = [(one, "") for one in ("X in DMSO", "positive control", "17")] + [("Pos. control", "0"), ("blank", "0")]
     for compound, dose in wrong:

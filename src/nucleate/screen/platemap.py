@@ -305,7 +305,8 @@ def _content(cells: dict[str, str]) -> Content:
     named = "" if compound.lower() in _NOT_GIVEN else compound
     kinds = {_role(word) for word in re.findall(r"[^\W\d_]+", named)}  # of "0.1% DMSO" that of DMSO
     is_treated = concentration > 0 or (concentration != 0 and bool(named))
-    is_other = bool(kinds & {"positive", "empty"}) or (is_treated and kinds != {"negative"})
+    is_empty = _role(named) == "empty"  # an empty vector is something
+    is_other = is_empty or "positive" in kinds or (is_treated and kinds != {"negative"})
     if is_other and cells.get("role", "").lower() == "control":
         what = compound or f"dose {written}"
         raise DataError(f"role control with {what}: write negative, positive or empty, which it is")
