@@ -296,7 +296,6 @@ def test_planes_of_deep_chunks(
     tmp_path: Path, version: str, kept_bytes: int, few_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nucleate.io.deep_chunks._KEPT_BYTES", kept_bytes)
-    monkeypatch.setattr("nucleate.io.deep_chunks._BLOCK_BYTES", few_bytes)
     monkeypatch.setattr("nucleate.io.deep_chunks._AT_ONCE_BYTES", few_bytes)
     pixels = numbers(5, 2, 4, 20, 33)
     path = write_image(tmp_path / "a.zarr", pixels, axes="tczyx", version=version, chunks=(3, 1, 2, 8, 16))
@@ -325,21 +324,33 @@ def test_deep_chunks_under_a_window_are_decoded_once(tmp_path: Path, monkeypatch
     pixels = numbers(6, 32, 48)
     path = write_image(tmp_path / "a.zarr", pixels, axes="zyx", chunks=(3, 16, 16))
     monkeypatch.setattr("nucleate.io.deep_chunks._KEPT_BYTES", 2 * 3 * 16 * 16 * pixels.itemsize)
-    monkeypatch.setattr("nucleate.io.deep_chunks._BLOCK_BYTES", 1)
+    monkeypatch.setattr("nucleate.io.deep_chunks._AT_ONCE_BYTES", 1)
 
     def read() -> list[Any]:
         return [source.read(slice(3, 16), slice(17, 30), at=(at,)) for at in range(6)]
 
     with open_image(path) as source:
         first = read()
-        whole = source.read(slice(0, 32), slice(0, 48), at=(4,))  # of more chunks than are kept, none is
-        np.testing.assert_array_equal(whole, pixels[4])
         for chunk in (path / "0" / "c").glob("*/*/*"):
             chunk.write_bytes(b"nothing")  # who decodes one again notices
         np.testing.assert_array_equal(read(), pixels[:, 3:16, 17:30])
         np.testing.assert_array_equal(first, pixels[:, 3:16, 17:30])
         with pytest.raises(InputError, match="damaged"):
             source.read(slice(3, 17), slice(17, 30), at=(0,))
+
+
+def test_deep_chunks_that_two_windows_share_are_kept_of_a_window_over_more_than_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = numbers(6, 64, 32)
+    path = write_image(tmp_path / "a.zarr", pixels, axes="zyx", chunks=(6, 16, 16))
+    monkeypatch.setattr("nucleate.io.deep_chunks._KEPT_BYTES", 4 * 6 * 16 * 16 * pixels.itemsize)
+    monkeypatch.setattr("nucleate.io.deep_chunks._AT_ONCE_BYTES", 1)
+    with open_image(path) as source:
+        np.testing.assert_array_equal(source.read(slice(0, 48), slice(0, 32), at=(1,)), pixels[1, :48])
+        for chunk in (path / "0" / "c").glob("0/2/*"):
+            chunk.write_bytes(b"nothing")  # who decodes one again notices
+        np.testing.assert_array_equal(source.read(slice(32, 64), slice(0, 32), at=(1,)), pixels[1, 32:])
 
 
 def test_deep_chunks_count_as_memory(tmp_path: Path) -> None:

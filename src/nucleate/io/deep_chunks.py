@@ -20,8 +20,7 @@ Reading: TypeAlias = Callable[[tuple[int | slice, ...]], NDArray[Any]]
 """Gives a part of an array: an index for each axis but those of a plane, of which it takes slices."""
 
 _KEPT_BYTES = 1 << 27
-_BLOCK_BYTES = 1 << 20
-_AT_ONCE_BYTES = 1 << 24
+_AT_ONCE_BYTES = 1 << 20
 
 
 def reading_of(stored: Any, letters: Sequence[str], *, chunk: tuple[int, ...]) -> tuple[Reading, int]:  # noqa: ANN401 - zarr's own class
@@ -45,16 +44,11 @@ def reading_of(stored: Any, letters: Sequence[str], *, chunk: tuple[int, ...]) -
     if all(letter in "YXS" or min(n, size) == 1 for n, size, letter in zip(shape, chunk, letters, strict=True)):
         return stored.__getitem__, 0
     decoded = math.prod(chunk) * itemsize
-
-    def several(most: int) -> tuple[int, ...]:
-        few = max(math.isqrt(most // decoded), 1)  # each call of zarr takes its time
-        wide = (size * few if letter in "YX" else size for size, letter in zip(chunk, letters, strict=True))
-        return tuple(map(min, shape, wide))
-
-    block, passing = several(_BLOCK_BYTES), several(_AT_ONCE_BYTES)
-    block_bytes = math.prod(block) * itemsize
-    blocks = math.prod(-(-n // size) for n, size in zip(shape, block, strict=True))
-    most = max(_KEPT_BYTES // block_bytes, 1)
+    few = max(math.isqrt(_AT_ONCE_BYTES // decoded), 1)  # small ones together: each call of zarr takes its time
+    wide = (size * few if letter in "YX" else size for size, letter in zip(chunk, letters, strict=True))
+    block = tuple(min(n, size) for n, size in zip(shape, wide, strict=True))
+    one, count = math.prod(block) * itemsize, math.prod(-(-n // size) for n, size in zip(shape, block, strict=True))
+    most = max(_KEPT_BYTES // one, 1)
 
     @functools.lru_cache(maxsize=most)
     def kept(*corner: int) -> NDArray[Any]:
@@ -67,22 +61,13 @@ def reading_of(stored: Any, letters: Sequence[str], *, chunk: tuple[int, ...]) -
             for at, n in zip(index, shape, strict=True)
         ]
         found = np.empty([len(span) for span in spans], stored.dtype)
-        is_kept = math.prod(map(len, _grid(spans, block))) <= most  # more would be gone before they are asked for again
-        size = block if is_kept else passing
-        for corner in itertools.product(*_grid(spans, size)):
-            cut = [(max(at, s.start), min(at + n, s.stop)) for at, s, n in zip(corner, spans, size, strict=True)]
-            part = kept(*corner)[_slices(cut, corner)] if is_kept else stored[tuple(slice(*at) for at in cut)]
-            found[_slices(cut, [span.start for span in spans])] = part
+        corners = (range(span[0] // n * n, span.stop, n) for span, n in zip(spans, block, strict=True))
+        for corner in itertools.product(*corners):
+            each = list(zip(corner, spans, block, strict=True))
+            target = tuple(slice(max(at - span[0], 0), at + n - span[0]) for at, span, n in each)
+            inside = tuple(slice(max(span[0] - at, 0), span.stop - at) for at, span, _ in each)
+            found[target] = kept(*corner)[inside]
         return found[tuple(slice(None) if isinstance(at, slice) else 0 for at in index)]
 
-    # One block more is there before the oldest goes; to decode some takes them as they are stored and as they become.
-    at_once = math.prod(passing) * itemsize if blocks > most else block_bytes
-    return read, min(most + 1, blocks) * block_bytes + 2 * max(decoded, at_once)
-
-
-def _grid(spans: Sequence[range], size: Sequence[int]) -> list[range]:
-    return [range(span.start // n * n, span.stop, n) for span, n in zip(spans, size, strict=True)]
-
-
-def _slices(cut: Sequence[tuple[int, int]], origin: Sequence[int]) -> tuple[slice, ...]:
-    return tuple(slice(start - at, stop - at) for (start, stop), at in zip(cut, origin, strict=True))
+    # One block more is there before the oldest goes; to decode one takes it as it is stored and as it becomes.
+    return read, min(most + 1, count) * one + 2 * max(decoded, one)
