@@ -108,6 +108,8 @@ def test_colours_at_hand_or_in_a_file_are_no_stack(count: int, beyond: int, tmp_
     np.save(tmp_path / "a.npy", colours)
     for labels in (colours, tmp_path / "a.npy"):
         assert nucleate.evaluate(labels, grey).kaggle == 1.0
+    small = np.eye(max(2 * count, 6), dtype=np.int32)
+    assert nucleate.evaluate(np.stack([small] * count, axis=-1), small).kaggle == 1.0
 
 
 @pytest.mark.parametrize(
@@ -141,10 +143,10 @@ def test_more_channels_than_colours_have_are_refused_but_for_narrow_planes(tmp_p
             nucleate.evaluate(wide, wide)
 
 
-@pytest.mark.parametrize("shape", [(6, 20, 4), (100, 20, 4), (500, 256, 32), (20, 30, 7), (40, 40, 7)])
+@pytest.mark.parametrize("shape", [(6, 20, 4), (100, 20, 4), (500, 256, 32), (20, 30, 7), (40, 40, 7), (300, 64, 8)])
 def test_a_narrow_stack_at_hand_is_one(shape: tuple[int, ...], tmp_path: Path) -> None:
     stack = np.zeros(shape, np.int32)
-    stack[:, 3:6, 1:3] = 1
+    stack[:, 3:6, -3:-1] = 1
     tifffile.imwrite(tmp_path / "a.tif", stack.astype(np.uint16), photometric="minisblack", metadata={"axes": "ZYX"})
     np.save(tmp_path / "a.npy", stack)
     for truth in (stack, tmp_path / "a.tif", tmp_path / "a.npy"):

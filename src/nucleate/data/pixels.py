@@ -52,6 +52,7 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NPY = b"\x93NUMPY"
 _JPEG, _LOSSY_WEBP = b"\xff\xd8\xff", b"VP8 "
 _MOST_CHANNELS = 8
+_MOST_COLOURS = 4
 _PLAIN_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "RGB", "P"}
 
 
@@ -186,8 +187,9 @@ def planes_of_array(stored: NDArray[Any], name: str) -> NDArray[Any]:
     Parameters
     ----------
     stored : (H, W), (..., H, W) or (H, W, C) ndarray
-        A last axis of at most 8 is one of channels where both before it are at least as long as its square, and neither
-        is more than 4 times as long as the other or the channels are equal colours.
+        A last axis of at most 4 is one of channels where both before it are at least twice as long, and neither is more
+        than 4 times as long as the other or the channels are equal colours; one of 5 to 8 where both are at least as
+        long as its square, and neither is more than 4 times as long as the other.
     name : str
         What it is called in a message.
 
@@ -207,9 +209,11 @@ def planes_of_array(stored: NDArray[Any], name: str) -> NDArray[Any]:
     if len(shape) == 2:
         return stored
     short, long = sorted(shape[-3:-1])
-    if shape[-1] > min(_MOST_CHANNELS, math.isqrt(short)) or (long > 4 * short and not _is_grey(stored)):
+    is_few = shape[-1] <= _MOST_COLOURS
+    most = short // 2 if is_few else min(_MOST_CHANNELS, math.isqrt(short))
+    if shape[-1] > most or (long > 4 * short and not (is_few and _is_grey(stored))):
         return stored
-    if len(shape) > 3 or shape[-1] > 4:
+    if len(shape) > 3 or not is_few:
         raise DataError(
             f"{name} is no label image: got shape {shape}, whose last axis looks like one of channels; give (H, W), "
             "or (N, H, W) of a stack"
