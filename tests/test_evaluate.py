@@ -50,7 +50,9 @@ def test_what_is_at_hand_is_paired_as_files_are(tmp_path: Path) -> None:
 
 
 def test_what_has_labels_and_what_becomes_an_array_is_scored() -> None:
-    class Later:  # as Dask's arrays
+    class Later:  # as Dask's arrays; others have a mask that is none
+        _mask = None
+
         def __array__(self, dtype: object = None, copy: object = None) -> NDArray[np.int32]:
             return labels
 

@@ -240,7 +240,8 @@ def _at_hand(given: _AtHand | Mapping[str, _AtHand]) -> dict[str, _Found]:
 def _as_array(given: _AtHand) -> NDArray[Any]:
     """Take the labels of what has some; what is none is told where it is used."""
     found: Any = getattr(given, "labels", given)
-    is_whole = not isinstance(found, np.generic) and not np.ma.is_masked(found)
+    is_masked = isinstance(found, np.ma.MaskedArray) and np.ma.is_masked(found)
+    is_whole = not isinstance(found, np.generic) and not is_masked
     return np.asarray(found) if hasattr(found, "__array__") and is_whole else found
 
 
