@@ -120,10 +120,10 @@ def test_what_is_no_path_and_no_number_is_a_wrong_call(tmp_path: Path, read: Cal
             read(path, **option)
 
 
-@pytest.mark.parametrize("address", ["s3://b/a.zarr", "https://x.org/a.tif", b"gs://b/a.zarr"])
-def test_remote_stores_are_not_read(address: str | bytes) -> None:
+@pytest.mark.parametrize("address", ["s3://b/a.zarr", "https://x.org/a.tif", b"gs://b/a.zarr", Path("s3://b/a")])
+def test_remote_stores_are_not_read(address: str | bytes | Path) -> None:
     for read in (nucleate.segment, nucleate.read_image, nucleate.open_image):
-        with pytest.raises(InputError, match=r"://.*: an address; remote stores are not read: copy it here"):
+        with pytest.raises(InputError, match=r":/.*: an address; remote stores are not read: copy it here"):
             read(address)
 
 

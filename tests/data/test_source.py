@@ -53,6 +53,14 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
         open_source(tmp_path / "text.zip")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no names with colons on Windows")
+def test_a_folder_that_ends_in_a_colon_is_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write(tmp_path / "here", {"exp1:/x.txt": b"X"}))
+    assert open_source("exp1:/x.txt").names == ["x.txt"]
+    with pytest.raises(UsageError, match=r"nothing at exp1:/a: no such file"):
+        open_source("exp1:/a")
+
+
 @pytest.mark.parametrize("kind", ["zip", "folder"])
 def test_a_bomb_is_not_unpacked(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = open_source(pack(tmp_path / "s.zip", FILES) if kind == "zip" else write(tmp_path / "s", FILES))

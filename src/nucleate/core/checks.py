@@ -43,7 +43,7 @@ def as_path(given: AnyPath) -> Path:
     if given in ("", b""):
         raise UsageError("no path: got an empty text; name a file, or . for this folder")
     name = os.fsdecode(given)
-    if "://" in name and (fault := address_fault(name)):
+    if fault := address_fault(name):
         raise InputError(f"{one_line(name)}: {fault}")
     return Path(name)
 
@@ -51,12 +51,15 @@ def as_path(given: AnyPath) -> Path:
 def address_fault(name: str) -> str:
     """Say why an address is no path, and what to do; empty for what is none. `Path` leaves one of its slashes.
 
+    A file in a folder that is here and ends in a colon, ``exp1:/a.tif``, has no address.
+
     Examples
     --------
     >>> address_fault("s3://bucket/plate.zarr")
     'an address; remote stores are not read: copy it here and name the copy'
     """
-    if not _ADDRESS.match(name):
+    found = _ADDRESS.match(name)
+    if found is None or os.path.isdir(found.group()):  # noqa: PTH112 - Path.is_dir() may raise
         return ""
     if name.lower().startswith("file:"):
         return "an address; give the path alone, without file://"

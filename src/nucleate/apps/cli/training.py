@@ -54,7 +54,8 @@ def check_data(data: Path) -> Path:
 def check_config(config: Path | None) -> Path | None:
     """Refuse a file of settings that is not there, as `check_data` does."""
     if config is not None and not config.is_file():
-        raise UsageError(f"{config}: no such file; give a TOML file, or the config.json of a training")
+        why = address_fault(str(config)) or "no such file; give a TOML file, or the config.json of a training"
+        raise UsageError(f"{config}: {why}")
     return config
 
 
@@ -67,7 +68,7 @@ def check_val(val: str | None) -> str | None:
 
 def _check_table(table: Path | None) -> Path | None:
     if table is not None and not table.is_file():
-        raise UsageError(f"--table: no such file: {table}; check the name")
+        raise UsageError(f"--table {table}: {address_fault(str(table)) or 'no such file; check the name'}")
     return table
 
 
