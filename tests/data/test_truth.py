@@ -331,3 +331,6 @@ def test_damage_of_one_prediction_costs_no_other_one_its_score(tmp_path: Path, e
     truth = {f"{name}{ending}": labels for name in ("a", "a_2", "a_2_A_1_0")}
     scores = nucleate.evaluate(tmp_path, truth, resamples=0)
     assert (set(scores.failed), scores.missing, scores.ignored) == ({f"a{ending}"}, (f"a_2_A_1_0{ending}",), ())
+    del truth[f"a{ending}"]
+    scores = nucleate.evaluate(tmp_path, truth, resamples=0)
+    assert (scores.failed, scores.missing, scores.ignored) == ({}, (f"a_2_A_1_0{ending}",), ("a",))
