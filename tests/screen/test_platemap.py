@@ -56,6 +56,7 @@ def test_wells_alone_are_enough_with_roles(tmp_path: Path) -> None:
         ("well,role\nA1,sample\n", "no negative control"),
         ("well,role,concentration\nA1,negative,\nA2,,0,5\n", "line 3: more cells than the first line names"),
         ('well,role,concentration\nA1,negative,\nA2,,"1,000"\n', "line 3: concentration '1,000' can be two numbers"),
+        ("well;role;dose\nA1;negative;\nA2;;0,5\nA3;;1.500\n", "line 4: .* two numbers; write 1500 or 1,500"),
         ("well,role,concentration\nA1,negative,\nA2,,1_0\n", "line 3: concentration '1_0' is no number"),
         ("well,role,compound\nA1,control,\nA2,Control,X\n", "line 3: role control with X: write negative, positive or"),
         ("well,role,dose\nA1,control,0\nA2,control,5\n", "line 3: role control with dose 5: write negative, "),
@@ -103,6 +104,18 @@ def test_commas_that_can_only_be_decimal_signs(tmp_path: Path) -> None:
     assert quoted["A02"].concentration == 0.015
     parted = read_map(_map(tmp_path, "well;role;concentration\nA1;negative;\nA2;;1,250\n")).contents
     assert parted["A02"].concentration == 1.25
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "well;role;dose\nA1;negative;\nA2;;3.333\nA3;;0.370\n",
+        'well,role,dose\nA1,negative,\nA2,,"3,333"\nA3,,"0,370"\n',
+    ],
+)
+def test_another_number_tells_which_sign_stands_before_decimals(tmp_path: Path, text: str) -> None:
+    found = read_map(_map(tmp_path, text)).contents
+    assert [found[well].concentration for well in ("A02", "A03")] == [3.333, 0.37]
 
 
 @pytest.mark.parametrize("heading", ["Treatment", "Drug", "Cpd", "Compound Name", "compound_id"])

@@ -48,7 +48,7 @@ _UNIT = re.compile(r"^(.*?)\s*[(\[](.*)[)\]]\s*$")  # behind a heading
 _LOG = re.compile(r"\blog", re.IGNORECASE)
 _NOT_GIVEN = frozenset({"na", "n/a", "nan", "none", "-", "\N{EN DASH}", "\N{EM DASH}"})
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 
 
 @dataclass(frozen=True)
@@ -123,12 +123,14 @@ def read_map(path: Path | str, *, unit: str = "") -> PlateMap:
     first = rows[0][1] if rows else []
     columns, in_heading = _columns(first, shown=shown)
     over = [first[i] for i in range(len(first)) if first[i] and i not in columns.values()]
+    if "concentration" in columns and separator in ",;":
+        _check_thousands(rows[1:], columns["concentration"], mark="." if separator == ";" else ",", shown=shown)
     found: dict[str, Content] = {}
     units: dict[str, str] = {}
     roles: dict[str, str] = {}
     for line, cells in rows[1:]:
         try:
-            named = _named(cells, columns, separator=separator, most=len(first))
+            named = _named(cells, columns, most=len(first))
             content = _content(named)
         except DataError as error:
             raise UsageError(f"{shown}, line {line}: {error}") from error
@@ -258,14 +260,20 @@ def _check_wanted(wanted: str, said: str) -> None:
         raise DataError(f"the map says {said}, --unit {wanted}; leave --unit out, or correct one of them")
 
 
-def _named(cells: Sequence[str], columns: dict[str, int], *, separator: str, most: int) -> dict[str, str]:
-    """Give cells by column; refuse a number whose comma parted columns, or may part thousands."""
+def _named(cells: Sequence[str], columns: dict[str, int], *, most: int) -> dict[str, str]:
+    """Give cells by column; refuse a number whose comma parted columns."""
     if any(cells[most:]):
         raise DataError("more cells than the first line names; put numbers with a comma in quotes")
-    named = {name: cells[i] if i < len(cells) else "" for name, i in columns.items()}
-    if separator == "," and _THOUSANDS.fullmatch(written := named.get("concentration", "")):
-        raise DataError(f"concentration {written!r} can be two numbers; write it without a comma")
-    return named
+    return {name: cells[i] if i < len(cells) else "" for name, i in columns.items()}
+
+
+def _check_thousands(rows: Sequence[tuple[int, list[str]]], at: int, *, mark: str, shown: str) -> None:
+    """Refuse a number whose mark may part thousands, unless another number has it before decimals."""
+    marked = [(line, cells[at]) for line, cells in rows if at < len(cells) and mark in cells[at]]
+    if marked and all(_THOUSANDS.fullmatch(written) for _, written in marked):
+        line, written = marked[0]
+        both = f"{written.replace(mark, '')} or {written.replace(mark, ',' if mark == '.' else '.')}"
+        raise UsageError(f"{shown}, line {line}: concentration {written!r} can be two numbers; write {both}")
 
 
 def _check_decimals(rows: Sequence[tuple[int, list[str]]], columns: dict[str, int], *, shown: str) -> list[str]:
