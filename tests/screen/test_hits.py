@@ -23,6 +23,10 @@ def test_robust_z_by_hand() -> None:
     assert robust_sd([8, 9, 10, 11, 100]) == pytest.approx(one)
     assert robust_z([10, 10 + 3 * one, 10 - 2 * one], [8, 9, 10, 11, 100]) == pytest.approx([0, 3, -2])
     assert robust_z([10, 20], [8, 9, 10, 11, 100], floors=np.array([1.0, 5.0])) == pytest.approx([0, 2])
+    # Wells differ by the root of one^2 - 1^2, chance comes on top of it.
+    both = math.sqrt(one**2 - 1 + 5**2)
+    held = robust_z([10 + one, 10 + both], [8, 9, 10, 11, 100], floors=np.array([0.5, 5.0]), own=np.ones(5))
+    assert held == pytest.approx([1, 1])
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 8, 9, 12, 20])
@@ -64,6 +68,17 @@ def test_counts_without_an_effect_are_seldom_hits(nuclei: int, controls: int) ->
         z = robust_z(values, values[:controls], floors=floors)
         found += int((np.abs(z[controls:]) >= hit_limit(controls)).sum())
     assert found / (400 * 80) < 0.0038
+
+
+@pytest.mark.parametrize(("controls", "nuclei", "between"), [(64, 8, 0.4), (128, 8, 0.4), (128, 20, 0.2)])
+def test_wells_of_few_nuclei_are_hits_no_more_often_than_is_said(controls: int, nuclei: int, between: float) -> None:
+    rng = np.random.default_rng(controls)
+    own, floor, found = np.full(controls, 1.2533 / math.sqrt(100)), 1.2533 / math.sqrt(nuclei), 0
+    for _ in range(600):
+        of_controls = rng.normal(0, np.hypot(between, own))
+        z = robust_z(rng.normal(0, math.hypot(between, floor), 80), of_controls, floors=floor, own=own)
+        found += int((np.abs(z) >= hit_limit(controls)).sum())
+    assert found / (600 * 80) < 0.0027
 
 
 def test_robust_z_without_spread_or_controls_is_not_known() -> None:

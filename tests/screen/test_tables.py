@@ -9,7 +9,7 @@ import pytest
 from tests.screen.plates import names_of, nuclei_of, tables_of
 
 from nucleate.screen.analysis import analyse
-from nucleate.screen.hits import hit_limit
+from nucleate.screen.hits import hit_limit, robust_sd
 from nucleate.screen.phenotypes import Reference, classify, reference_of
 from nucleate.screen.platemap import Content
 from nucleate.screen.tables import FieldRow, build_tables, nuclear_columns, summaries
@@ -302,6 +302,20 @@ def test_a_median_is_as_sure_as_the_nuclei_that_it_is_over() -> None:
         scores.append(analyse(tables_of(table, wells, contents=contents)).z["median_intensity"][-1])
     assert summaries()["median_intensity"].over == "nuclei"
     assert scores[0] == pytest.approx(scores[1])
+
+
+def test_the_chance_of_few_nuclei_is_added_to_what_wells_differ_by() -> None:
+    rng = np.random.default_rng(8)
+    counts = dict.fromkeys(NEGATIVES, 100) | {"H01": 8}
+    names = names_of(counts)
+    bright = rng.normal(110, 5, len(names)) + np.repeat(rng.normal(0, 4, len(counts)), list(counts.values()))
+    contents = {well: Content(well, role="negative") for well in NEGATIVES} | {"H01": Content("H01", "x", 1.0)}
+    found = analyse(tables_of(nuclei_of(names, mean_intensity=bright), counts, contents=contents))
+    medians, one = found.tables.wells["median_intensity"], robust_sd(bright[:-8])
+    between = robust_sd(medians[:-1]) ** 2 - (1.2533 * one) ** 2 / 100
+    spread = np.sqrt(between + (1.2533 * one) ** 2 / 8)
+    expected = (medians[-1] - np.median(medians[:-1])) / spread
+    assert found.z["median_intensity"][-1] == pytest.approx(expected)
 
 
 def test_pieces_that_an_edge_leaves_do_not_widen_the_spread_of_areas() -> None:

@@ -201,8 +201,8 @@ def analyse(tables: Tables, *, wells_of_plate: int | None = None) -> Screen:
 
 def _scores(tables: Tables, name: str) -> NDArray[np.float64]:
     """Give the z-scores of all wells; no well is surer than its few nuclei allow."""
-    scatter = _scatter(tables, name)
-    return robust_z(scatter.values, scatter.values[tables.wells["role"] == "negative"], floors=scatter.chance)
+    scatter, negative = _scatter(tables, name), tables.wells["role"] == "negative"
+    return robust_z(scatter.values, scatter.values[negative], floors=scatter.chance, own=scatter.chance[negative])
 
 
 def _scatter(tables: Tables, name: str) -> Scatter:

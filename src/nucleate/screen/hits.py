@@ -226,6 +226,7 @@ def robust_z(
     negatives: NDArray[Any] | Sequence[float],
     *,
     floors: NDArray[Any] | float = 0.0,
+    own: NDArray[Any] | None = None,
 ) -> NDArray[np.float64]:
     """Count how many robust standard deviations of the negative controls values lie from the controls' median.
 
@@ -237,6 +238,9 @@ def robust_z(
         Of the negative controls; NaN is left out.
     floors : float or (n,) ndarray
         The least spread that a well can have, by chance alone.
+    own : (m,) ndarray, optional
+        The same of the negative controls. What their spread exceeds it by is how wells differ; that and its floor
+        together are the least spread of a well then.
 
     Returns
     -------
@@ -255,7 +259,10 @@ def robust_z(
     array, controls = np.asarray(values, np.float64), _finite(negatives)
     if controls.size < 2:
         return np.full(array.shape, np.nan)
-    spread = np.broadcast_to(np.fmax(robust_sd(controls), floors), array.shape)
+    whole = robust_sd(controls)
+    chance = whole if own is None else float(np.median(own[np.isfinite(negatives)]))
+    between = math.sqrt(max(whole**2 - chance**2, 0))
+    spread = np.broadcast_to(np.fmax(whole, np.hypot(between, floors)), array.shape)
     scores: NDArray[np.float64] = (array - np.median(controls)) / np.where(spread > 0, spread, np.nan)
     return scores
 
