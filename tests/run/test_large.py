@@ -139,7 +139,7 @@ def test_ome_zarr(tmp_path: Path) -> None:
 def test_too_little_memory_is_said_before_anything_is_computed(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", drawn((603, 517), 200), tile=(128, 128))
     sources = expand([str(tmp_path / "a.tif")])
-    for limit, word in ((10**6, "on the command line, take a smaller --tile"), (4 * 10**7, "--export geojson")):
+    for limit, word in ((10**6, "take a smaller --tile and do without --export"), (4 * 10**7, "--export geojson")):
         settings = BatchSettings(exports=("labels", "geojson"), max_bytes=limit)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(WorkBench, "_segment_whole", lambda *_, **__: None)

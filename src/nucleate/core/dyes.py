@@ -272,10 +272,13 @@ def unlit_below(pixels: NDArray[Any]) -> float:
 
 
 def is_cut_off(pixels: NDArray[Any]) -> bool:
-    """Tell whether what was darker than black was cut off, by pixels (n, 3): more than a few are black, many nearly."""
+    """Tell whether what was darker than black was cut off, by pixels (n, 3): a few are black, more and more less so.
+
+    Ink beside a black margin has one shade.
+    """
     most, unlit = brightest(pixels), unlit_below(pixels)
-    black = np.count_nonzero(most <= unlit)
-    return bool(black > _CUT * len(pixels) and np.count_nonzero(most <= _NEARLY * unlit) > _WITH * black)
+    black, dark, nearly = (np.count_nonzero(most <= times * unlit) for times in (1.0, (1 + _NEARLY) / 2, _NEARLY))
+    return bool(black > _CUT * len(pixels) and nearly > _WITH * black and nearly - dark > dark - black)
 
 
 def light_of(pixels: NDArray[Any]) -> float:

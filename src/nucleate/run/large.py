@@ -244,10 +244,11 @@ class StripBench:
         needed = max([finding, *writing.values()])
         if needed <= spare:
             return
-        cure = "raise --memory, cut the picture or, on the command line, take a smaller --tile"
-        if finding <= spare:
-            heavy = ",".join(name for name, size in writing.items() if size > spare)
-            cure = f"raise --memory or do without --export {heavy}"
+        cure, link = "raise --memory", "or"
+        if finding > spare:
+            cure, link = f"{cure}, cut the picture or, on the command line, take a smaller --tile", "and"
+        if heavy := ",".join(name for name, size in writing.items() if size > spare):
+            cure = f"{cure} {link} do without --export {heavy}"
         # The labels held in memory grow with the limit: a sixteenth of it, a fifteenth of the rest.
         enough = needed + beside + min(max((needed + beside) // 15 + 1, _LEAST_HELD), _MOST_HELD)
         raise TooLargeError(
