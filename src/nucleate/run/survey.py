@@ -211,10 +211,12 @@ def _of_what_is_surest(glance: _Glance, part: Plane) -> _Glance:
     while scaling is not None:
         others.append(_Glance(glance.segmenter, glance.plane, scaling=scaling))
         scaling = scaling.otherwise
-    surest = max(others, key=lambda look: _sureness(look, part), default=glance)
+    if not others:
+        return glance
+    surest = max(others, key=lambda look: _sureness(look, part))
     may_be_noise = surest.scaling.light is None and surest.scaling.high < glance.scaling.high
     least = max(_sureness(glance, part) + _SURER, _CERTAIN if may_be_noise else 0.0)
-    return surest if others and _sureness(surest, part) > least else glance
+    return surest if _sureness(surest, part) > least else glance
 
 
 def _sureness(look: _Glance, part: Plane) -> float:
