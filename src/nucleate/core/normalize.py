@@ -104,6 +104,8 @@ class Scaling:
         too (`nucleate.core.specks`): here pixels are looked at one by one. None where there are hardly any.
     blanks : Blanks or None
         What was drawn into the plane; its reader puts them `on` it, see `specks`.
+    sparse : bool
+        Whether `high` is that of a few bright things, and all else may be noise.
     """
 
     low: float
@@ -118,6 +120,7 @@ class Scaling:
     red: RedTissue | None = None
     specks: float | None = None
     blanks: Blanks | None = None
+    sparse: bool = False
 
     @property
     def ground(self) -> float | tuple[float, float, float]:
@@ -209,19 +212,18 @@ class Normalizer:
     def measure(self, plane: NDArray[Any] | Plane) -> Scaling:
         """Find the scaling of a whole plane, (H, W) or (H, W, 3); pixels that are not finite are left out."""
         sample = grid_sample(as_plane(plane), sample_step(plane.shape))
-        found, sparse = self._measured(sample, plane.dtype, sparse=True)
-        if not sparse or found.otherwise is not None or self.stain != "nuclear":
+        found = self._measured(sample, plane.dtype, sparse=True)
+        if not found.sparse or found.otherwise is not None or self.stain != "nuclear":
             return found
-        full, _ = self._measured(sample, plane.dtype, sparse=False)
-        return replace(found, otherwise=replace(full, otherwise=None))
+        return replace(found, otherwise=replace(self._measured(sample, plane.dtype, sparse=False), otherwise=None))
 
-    def _measured(self, sample: NDArray[Any], dtype: np.dtype[Any], *, sparse: bool) -> tuple[Scaling, bool]:
-        """Measure it by (h, w[, 3]) of its pixels; if it may be `sparse`, tell whether it is: a few things on noise."""
+    def _measured(self, sample: NDArray[Any], dtype: np.dtype[Any], *, sparse: bool) -> Scaling:
+        """Measure it by (h, w[, 3]) of its pixels, as a few things on noise if it may be `sparse`."""
         colours = [sample] if self.channels == 1 or sample.ndim == 2 else [sample[..., index] for index in range(3)]
         shown = list(map(to_grey, colours))
         bands = list(map(_finite, shown))
         if any(band.size == 0 for band in bands):
-            return Scaling(0.0, 0.0, invert=False, channels=self.channels), False
+            return Scaling(0.0, 0.0, invert=False, channels=self.channels)
         with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32
             # The widest span of the three: a stain in one channel is neither cut off nor moved to another colour.
             ends = [
@@ -248,26 +250,24 @@ class Normalizer:
         if only is not None:
             low, high, *_ = ends[only]
         used = used if only is None else [only]
-        sparse = any(ends[index].raised for index in used)
         ground = min(ends[index].ground for index in used) if turned else low
-        dark, light = (
-            Scaling(low, high, invert, self.channels, only) for low, invert in ((ground, False), (low, True))
-        )
-        seen = self._seen(sample, dtype, plain=light if turned and bright else dark)
+        dark = Scaling(ground, high, False, self.channels, only, sparse=any(ends[index].raised for index in used))
+        light = replace(dark, low=low, invert=True)
+        seen = self._seen(sample, dtype, plain=light if turned and bright else dark, sparse=sparse)
         asked = in_doubt and self.polarity == "transmitted" and self.stain == "nuclear" and seen.otherwise is None
         few = few_pixels(sample) if asked else _NONE
         if not (few.size and is_hardly_coloured(few)):
-            return seen, sparse
+            return seen
         dense = self._as_density(sample, self._light(few), grey=light)
-        return replace(seen, otherwise=replace(dense, otherwise=dark) if seen.invert else dense), sparse
+        return replace(seen, otherwise=replace(dense, otherwise=dark) if seen.invert else dense)
 
-    def _seen(self, sample: NDArray[Any], dtype: np.dtype[Any], *, plain: Scaling) -> Scaling:
+    def _seen(self, sample: NDArray[Any], dtype: np.dtype[Any], *, plain: Scaling, sparse: bool) -> Scaling:
         """Change the scaling of a coloured plane, of which (h, w, 3) is known, to that of tissue or nuclei alone."""
         if self.channels == 3 or sample.ndim == 2:
             return plain
         if self.polarity == "transmitted" and plain.invert:
             sample, plain = self._of_tissue(sample, dtype, grey=plain)
-        return plain if self.stain == "grey" else self._of_nuclei(sample, dtype, grey=plain)
+        return plain if self.stain == "grey" else self._of_nuclei(sample, dtype, grey=plain, sparse=sparse)
 
     def _light(self, few: NDArray[np.float32]) -> Light:
         return Light.of(few, percentiles=(self.low_percentile, self.high_percentile))
@@ -290,7 +290,7 @@ class Normalizer:
             low, high = (1 - _FAINT) * high, (1 - _DIRT) * high
         return tissue, replace(grey, low=low, high=high, unlit=unlit, ink=ink, red=red)
 
-    def _of_nuclei(self, sample: NDArray[Any], dtype: np.dtype[Any], *, grey: Scaling) -> Scaling:
+    def _of_nuclei(self, sample: NDArray[Any], dtype: np.dtype[Any], *, grey: Scaling, sparse: bool) -> Scaling:
         """Change the scaling of a coloured plane, of which (h, w, 3) is known, to that of the dye of nuclei, if any."""
         few = few_pixels(sample)
         if not few.size:
@@ -311,8 +311,8 @@ class Normalizer:
         if one or BLUE not in dyes:
             return grey
         blue_HW = to_grey(sample[..., BLUE])
-        ends = self._ends(_finite(blue_HW), dtype, shown_HW=blue_HW)
-        return replace(grey, low=ends.ground, high=ends.high, only=BLUE)
+        ends = self._ends(_finite(blue_HW), dtype, shown_HW=blue_HW if sparse else None)
+        return replace(grey, low=ends.ground, high=ends.high, only=BLUE, sparse=ends.raised)
 
     def _as_density(self, sample: NDArray[Any], light: Light, *, grey: Scaling) -> Scaling:
         """Change the scaling of a light plane, of which (h, w[, 3]) is known, to that of what haematoxylin dims."""

@@ -119,7 +119,7 @@ def _look(segmenter: Segmenter, plane: Plane, *, scaling: Scaling, rule: ScaleRu
     inside, scaling = _without_blanks(plane, normalizer=card.normalizer, scaling=scaling)
     plane = plane if inside is None else PartOfPlane(plane, *inside)
     if blanks := scaling.blanks:
-        plane, scaling = blanks.on(plane), replace(scaling, blanks=None)
+        plane, scaling = blanks.on(plane), _as_light(replace(scaling, blanks=None))
     wide = wide_part(plane)
     near, pixels = near_part(wide), wide.read(slice(None), slice(None))
     scaling = _without_specks(plane, pixels, normalizer=card.normalizer, scaling=scaling)
@@ -196,8 +196,22 @@ def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalize
         measured = normalizer.measure(Cleared(plane, height))
         if measured.invert:  # noise alone is left, or next to it: what it is ground of is known already
             break
-        scaling = replace(measured, specks=height)
+        scaling = _without(measured, height)
     return scaling
+
+
+def _without(scaling: Scaling, specks: float) -> Scaling:
+    """Leave out lone bright pixels of that height in all that a plane of dark ground may be looked at as."""
+    otherwise = None if scaling.otherwise is None else _without(scaling.otherwise, specks)
+    return replace(scaling, specks=None if scaling.invert else specks, otherwise=otherwise)
+
+
+def _as_light(scaling: Scaling) -> Scaling:
+    """Leave out what the plane may be if it were turned over: what is drawn in has the colour of its ground by now."""
+    other = scaling.otherwise
+    if other is None or other.invert != scaling.invert:
+        return replace(scaling, otherwise=None)
+    return replace(scaling, otherwise=_as_light(other))
 
 
 def _of_what_is_surest(glance: _Glance, part: Plane) -> _Glance:
@@ -214,8 +228,8 @@ def _of_what_is_surest(glance: _Glance, part: Plane) -> _Glance:
     if not others:
         return glance
     surest = max(others, key=lambda look: _sureness(look, part))
-    may_be_noise = surest.scaling.light is None and surest.scaling.high < glance.scaling.high
-    least = max(_sureness(glance, part) + _SURER, _CERTAIN if may_be_noise else 0.0)
+    may_be_noise = glance.scaling.sparse and not surest.scaling.sparse
+    least = _CERTAIN if may_be_noise else _sureness(glance, part) + _SURER
     return surest if _sureness(surest, part) > least else glance
 
 
