@@ -138,6 +138,16 @@ def test_wells_of_few_nuclei_make_no_curve() -> None:
     assert (np.sum([_claimed(seed, weighted=True) for seed in range(100)], axis=0) <= 3).all()
 
 
+@pytest.mark.parametrize(("share", "fewest"), [(0.001, 3), (0.003, 3), (0.005, 1)])
+def test_a_rare_kind_in_wells_of_few_nuclei_makes_no_curve(share: float, fewest: int) -> None:
+    rng = np.random.default_rng(7)
+    doses = np.r_[np.zeros(32), np.repeat(np.geomspace(0.01, 100, 8), 3)]
+    nuclei = np.maximum(np.rint(800 / (1 + (doses / 0.5) ** 2)), fewest).astype(int)
+    drawn = rng.binomial(nuclei, share, (25, nuclei.size)) / nuclei
+    fits = [fit_dose(doses, shares, scatter=Scatter.of_shares(shares, nuclei)) for shares in drawn]
+    assert sum(fit.status != "no effect" for fit in fits) <= 1
+
+
 def test_one_nucleus_of_ten_makes_no_curve() -> None:
     shares = np.where(KILLING > 5, 0.1, 0.0)
     assert fit_dose(KILLING, shares).status == "outside"

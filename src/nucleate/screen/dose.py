@@ -153,7 +153,10 @@ def fit_dose(
         return DoseFit("too few", **counts)
     if not np.ptp(response) > 0:
         return DoseFit("no effect", p_effect=1.0, **counts)
-    test, (_, _, left) = _settle(dose, scatter.values, scatter=scatter.steady, rounds=2)
+    steady = scatter.steady
+    test, (_, _, left) = _settle(dose, steady.values, scatter=steady, rounds=2)
+    if not test.total > 0:
+        return DoseFit("no effect", p_effect=1.0, **counts)
     p, r_squared = _p_effect(test.total, left, freedom=dose.size - 4), 1 - left / test.total
     if math.isnan(p):
         return DoseFit("failed", **counts)

@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import special
 
 from nucleate.screen.hits import stabilised, stabilised_counts
 
@@ -26,6 +27,8 @@ _MEDIAN_TO_MEAN = 1.2533
 _LEAST = 0.1
 """Share of the typical median below which the spread of medians shrinks no further."""
 _HALVINGS = 40
+_FEW = 50.0
+"""Nuclei of the rarer kind from which on the mean is that of the share."""
 _TINY = 1e-300
 
 
@@ -44,12 +47,15 @@ class Scatter:
         between wells goes with their size. Of several, wells decide which holds.
     limits : (float, float)
         What the measure is at least and at most.
+    usual : callable, optional
+        From `values` and `chance`: what is expected there of wells that are alike, where that hangs on their nuclei.
     """
 
     values: NDArray[np.float64]
     chance: NDArray[np.float64]
     spreads: tuple[Spread, ...]
     limits: tuple[float, float] = (-math.inf, math.inf)
+    usual: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]] | None = None
 
     @classmethod
     def even(cls, values: NDArray[Any], chance: NDArray[np.float64] | float = 0.0) -> Scatter:
@@ -66,7 +72,7 @@ class Scatter:
     @classmethod
     def of_shares(cls, shares: NDArray[Any], counts: NDArray[Any]) -> Scatter:
         """Take shares of so many nuclei each: binomial, and between wells as p (1 - p)."""
-        return cls(*stabilised(shares, counts), (_of_share,), (0.0, 1.0))
+        return cls(*stabilised(shares, counts), (_of_share,), (0.0, 1.0), _usual_share)
 
     @classmethod
     def of_counts(cls, per_field: NDArray[Any], fields: NDArray[Any]) -> Scatter:
@@ -87,8 +93,9 @@ class Scatter:
 
     @property
     def steady(self) -> Scatter:
-        """That of `values` on their own scale, where it does not go with their size."""
-        return Scatter.even(self.values, self.chance)
+        """That of `values` on their own scale, less what is `usual`, where it does not go with their size."""
+        usual = 0.0 if self.usual is None else self.usual(self.values, self.chance)
+        return Scatter.even(self.values - usual, self.chance)
 
     def of(self, chosen: NDArray[Any]) -> Scatter:
         """Give that of some wells."""
@@ -152,3 +159,25 @@ def _of_count(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     inner = mean + 0.375 * chance**2
     return np.sqrt(inner) * chance, inner
+
+
+def _usual_share(values: NDArray[np.float64], chance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the mean of `stabilised` over what chance makes of the share that all wells have together.
+
+    A well of few nuclei seldom has one of a rare kind, and the root of none is no small number.
+    """
+    counts = np.rint(0.25 / chance**2 - 0.5)
+    found = np.sin(values) ** 2 * (counts + 0.75) - 0.375
+    share = float(np.clip(found.sum() / counts.sum(), 0.0, 1.0))
+    usual = np.arcsin(np.sqrt((counts * share + 0.375) / (counts + 0.75)))
+    few = counts * min(share, 1 - share) < _FEW
+    for n in np.unique(counts[few]):
+        hits = np.arange(n + 1)
+        weights = np.exp(_log_binomial(n, hits, share=share))
+        usual[few & (counts == n)] = weights @ np.arcsin(np.sqrt((hits + 0.375) / (n + 0.75)))
+    return usual
+
+
+def _log_binomial(n: float, hits: NDArray[np.float64], *, share: float) -> NDArray[np.float64]:
+    choices = special.gammaln(n + 1) - special.gammaln(hits + 1) - special.gammaln(n - hits + 1)
+    return np.asarray(choices + special.xlogy(hits, share) + special.xlog1py(n - hits, -share))
