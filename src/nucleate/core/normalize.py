@@ -53,7 +53,6 @@ _HALF = 0.5  # of what the dtype can hold: coloured planes that are lighter ever
 _FAINT, _DIRT = 0.25, 0.015  # of the white, or density: what dims it less everywhere is glass, and dirt or noise on it
 _MAINLY = 0.5  # of what dims a pixel is a red dye: it has no say in what becomes 0 and 1
 _EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
-_NONE = np.empty((0, 3), np.float32)
 SAMPLE = 4_000_000
 """Pixels looked at for percentiles, at most about: larger planes are sampled on a regular grid."""
 
@@ -254,9 +253,10 @@ class Normalizer:
         dark = Scaling(ground, high, False, self.channels, only, sparse=any(ends[index].raised for index in used))
         light = replace(dark, low=low, invert=True)
         seen = self._seen(sample, dtype, plain=light if turned and bright else dark, sparse=sparse)
-        asked = in_doubt and self.polarity == "transmitted" and self.stain == "nuclear" and seen.otherwise is None
-        few = few_pixels(sample) if asked else _NONE
-        if not (few.size and is_hardly_coloured(few)):
+        if not in_doubt or self.polarity != "transmitted" or self.stain != "nuclear" or seen.otherwise is not None:
+            return seen
+        few = few_pixels(sample)
+        if not few.size or not is_hardly_coloured(few):
             return seen
         dense = self._as_density(sample, self._light(few), grey=light)
         return replace(seen, otherwise=replace(dense, otherwise=dark) if seen.invert else dense)

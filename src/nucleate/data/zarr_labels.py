@@ -11,6 +11,7 @@ from nucleate.core.files import absolute
 from nucleate.data import source as limits
 from nucleate.data.parsing import damage
 from nucleate.data.pixels import whole_numbers
+from nucleate.data.source import is_stored
 from nucleate.data.stacks import number_planes
 from nucleate.errors import DataError, InputError, UnfitDataError
 from nucleate.io.faults import check_size
@@ -57,7 +58,7 @@ def find_zarr_labels(path: Path | str, *, like: Collection[str] = ()) -> dict[st
     found: dict[str, Callable[[], NDArray[np.int32]]] = {}
     failed: dict[str, DataError] = {}
     stems: set[str] = set()
-    for folder in [top] if is_zarr(top) else sorted(filter(limits.is_stored, top.iterdir())):
+    for folder in [top] if is_zarr(top) else sorted(filter(is_stored, top.iterdir())):
         stem = Path(absolute(folder)).name.removesuffix(".zarr").removesuffix(".ome")
         stems.add(stem)
         try:

@@ -42,11 +42,11 @@ _STEPS = 2  # times that the contrast may be raised
 _CLOSE = 256  # pixels a side that tell whether grains or cells are looked at in place of nuclei
 _TIMES = 3  # times that lone bright pixels may be found and left out: the brightest hide the others
 _SPECK = 0.25  # of the range: height of a lone bright pixel, ...
+_LONE = 3e-4  # ... and share of the pixels that are many of them: three times as many as in any picture of the set
 _SMALLER = 0.4  # times the size is the second look at a channel
 _FEW = 2.0  # nuclei, as far as it is sure of them, from which on the network can be called sure
 _SURER = 0.06  # by how much surer the network must be of something else than of what the colours speak for
 _CERTAIN = 0.6  # how sure of nuclei in what may be noise: of that it was 0.25 to 0.55, of nuclei 0.7 and more
-_LONE = 3e-4  # ... and share of the pixels that are many of them: three times as many as in any picture of the set
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _look(segmenter: Segmenter, plane: Plane, *, scaling: Scaling, rule: ScaleRu
     inside, scaling = _without_blanks(plane, normalizer=card.normalizer, scaling=scaling)
     plane = plane if inside is None else PartOfPlane(plane, *inside)
     if blanks := scaling.blanks:
-        plane, scaling = blanks.on(plane), _as_light(replace(scaling, blanks=None))
+        plane, scaling = blanks.on(plane), _not_turned_over(replace(scaling, blanks=None))
     wide = wide_part(plane)
     near, pixels = near_part(wide), wide.read(slice(None), slice(None))
     scaling = _without_specks(plane, pixels, normalizer=card.normalizer, scaling=scaling)
@@ -196,22 +196,22 @@ def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalize
         measured = normalizer.measure(Cleared(plane, height))
         if measured.invert:  # noise alone is left, or next to it: what it is ground of is known already
             break
-        scaling = _without(measured, height)
+        scaling = _without_lone(measured, height)
     return scaling
 
 
-def _without(scaling: Scaling, specks: float) -> Scaling:
+def _without_lone(scaling: Scaling, specks: float) -> Scaling:
     """Leave out lone bright pixels of that height in all that a plane of dark ground may be looked at as."""
-    otherwise = None if scaling.otherwise is None else _without(scaling.otherwise, specks)
+    otherwise = None if scaling.otherwise is None else _without_lone(scaling.otherwise, specks)
     return replace(scaling, specks=None if scaling.invert else specks, otherwise=otherwise)
 
 
-def _as_light(scaling: Scaling) -> Scaling:
+def _not_turned_over(scaling: Scaling) -> Scaling:
     """Leave out what the plane may be if it were turned over: what is drawn in has the colour of its ground by now."""
     other = scaling.otherwise
     if other is None or other.invert != scaling.invert:
         return replace(scaling, otherwise=None)
-    return replace(scaling, otherwise=_as_light(other))
+    return replace(scaling, otherwise=_not_turned_over(other))
 
 
 def _of_what_is_surest(glance: _Glance, part: Plane) -> _Glance:
@@ -220,17 +220,17 @@ def _of_what_is_surest(glance: _Glance, part: Plane) -> _Glance:
     Other dyes have colours like that of haematoxylin, as the green and blue ones of collagen; and it may be weak. Of
     what may be noise below a few bright things it must be certain.
     """
-    others: list[_Glance] = []
-    scaling = glance.scaling.otherwise
-    while scaling is not None:
-        others.append(_Glance(glance.segmenter, glance.plane, scaling=scaling))
-        scaling = scaling.otherwise
-    if not others:
+    if (scaling := glance.scaling.otherwise) is None:
         return glance
-    surest = max(others, key=lambda look: _sureness(look, part))
+    surest, sure = glance, -1.0
+    while scaling is not None:
+        other = _Glance(glance.segmenter, glance.plane, scaling=scaling)
+        if (found := _sureness(other, part)) > sure:
+            surest, sure = other, found
+        scaling = scaling.otherwise
     may_be_noise = glance.scaling.sparse and not surest.scaling.sparse
     least = _CERTAIN if may_be_noise else _sureness(glance, part) + _SURER
-    return surest if _sureness(surest, part) > least else glance
+    return surest if sure > least else glance
 
 
 def _sureness(look: _Glance, part: Plane) -> float:

@@ -194,8 +194,8 @@ def _taken_up(
     if not resume:
         refuse_begun(journal)
         return record, False
-    before, known = begun(journal), sources_of(journal)
-    if before is None and not any(source.key in known for source in sources):
+    before = begun(journal)
+    if before is None and sources_of(journal).keys().isdisjoint(source.key for source in sources):
         return record, False  # what failed may have been another plate
     earlier = read_record(output / RECORD_NAME) if (output / RECORD_NAME).exists() else record
     if before is not None:
