@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from nucleate.errors import UsageError
 from nucleate.screen.platemap import Content, read_map
 from nucleate.screen.units import unit_name
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.base
 
@@ -97,6 +94,9 @@ def test_files_that_are_no_maps(tmp_path: Path) -> None:
     (tmp_path / "map.csv").write_bytes(b"\xff\xfe\x00well")
     with pytest.raises(UsageError, match="not text in UTF-8, UTF-16 or"):
         read_map(tmp_path / "map.csv")
+    for address in ("http://host/map.csv", Path("s3://bucket/map.csv")):
+        with pytest.raises(UsageError, match=r"map\.csv: an address; .*: copy it here and name the copy"):
+            read_map(address)
 
 
 def test_commas_that_can_only_be_decimal_signs(tmp_path: Path) -> None:

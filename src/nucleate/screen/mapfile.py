@@ -8,6 +8,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nucleate.core.checks import address_fault
 from nucleate.core.text import one_line
 from nucleate.errors import UsageError
 
@@ -42,6 +43,8 @@ def read_rows(path: Path | str) -> tuple[str, list[tuple[int, list[str]]]]:
     try:
         text = _decoded(Path(path).read_bytes())
     except (OSError, UnicodeError) as error:
+        if fault := address_fault(str(path)):
+            raise UsageError(f"{shown}: {fault}") from error
         reason = getattr(error, "strerror", None) or "not text in UTF-8, UTF-16 or Windows-1252"
         raise UsageError(f"{shown}: cannot be read: {reason}; give a CSV with columns well,compound,...") from error
     first = next((line for line in text.splitlines() if line.strip(_SEPARATORS + " ")), "")
