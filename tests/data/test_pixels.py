@@ -283,3 +283,9 @@ def test_each_file_of_a_set_counts_alone_as_it_does_in_a_zip(pointing: bool, tmp
     for place in ("set", "set.zip"):
         for channel, file in enumerate(files):
             assert equal(read_picture(open_source(tmp_path / place), file.name), ome_sets.plane(0, channel))
+
+
+def test_bytes_of_no_known_picture_are_told_by_the_name_of_their_file() -> None:
+    with pytest.raises(DataError, match=r"^cannot decode a\.png: not a picture .*b'nothing '\); restore") as told:
+        decode_labels(b"nothing known", "a.png")
+    assert "BytesIO" not in str(told.value)

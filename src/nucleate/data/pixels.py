@@ -297,9 +297,13 @@ def _by_format(data: bytes, name: str) -> NDArray[Any]:
         return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
     elif data.startswith(_JPEG) or data[12:16] == _LOSSY_WEBP:
         raise DataError(f"{name} is compressed with losses, which change the ids; save label images as PNG or TIFF")
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
-    with Image.open(io.BytesIO(data)) as picture:
+    try:
+        opened = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError as error:  # it would name the bytes, not the file
+        raise ValueError(f"not a picture of a kind that is known (begins with {data[:8]!r})") from error
+    with opened as picture:
         _check_size(name, picture.width * picture.height * 4)
         return np.asarray(picture if picture.mode in _PLAIN_MODES else picture.convert("RGB"))
 
