@@ -122,9 +122,9 @@ def test_series_of_an_ome_tiff(tmp_path: Path) -> None:
         assert image.name == f"{path}#{number}"
         assert (image.pixels == number).all()
         labels = np.zeros(image.shape_HW, np.int32)
-        EXPORTS["coco"].write(
-            Result(source.stem, lazy(image), lazy(image), labels, np.zeros(0, np.float32)), tmp_path / "coco.json"
-        )
+        none = np.zeros(0, np.float32)
+        result = Result(source.stem, lazy(image), lazy(image), labels, none, file_name=source.file_name)
+        EXPORTS["coco"].write(result, tmp_path / "coco.json")
         (listed,) = json.loads((tmp_path / "coco.json").read_text(encoding="utf-8"))["images"]
         assert PurePosixPath(listed["file_name"]).name == "two.ome.tif"
         assert listed["name"] == source.stem
@@ -163,6 +163,23 @@ def test_series_saved_from_python_are_called_as_by_the_command(tmp_path: Path, s
         Segmentation(labels, np.zeros(0, np.float32), image).save(tmp_path / "out", ["labels"])
     names = unique_names(expand([str(path)])).values()
     assert sorted(one.name for one in (tmp_path / "out").glob("*.tif")) == sorted(f"{n}.labels.tif" for n in names)
+
+
+@pytest.mark.parametrize("folder", ["plate", "exp.v2", "p.ome.zarr"])
+def test_fields_saved_from_python_are_called_as_by_the_command(tmp_path: Path, folder: str) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed (extra formats)")
+    from tests.io.zarr_files import write_plate
+
+    fields = dict.fromkeys(("A/1/f0", "B/2/f0", "B/2/f 1"), np.zeros((5, 6), np.uint8))
+    plate = write_plate(tmp_path / folder, fields, axes="yx", version="0.4")
+    names, out = unique_names(expand([str(plate)])).values(), tmp_path / "out"
+    for whole in (True, False):
+        for number, field in enumerate(fields):
+            image = read_image(plate, picture=number) if whole else read_image(plate / field)
+            Segmentation(np.zeros((5, 6), np.int32), np.zeros(0, np.float32), image).save(out, ["labels", "coco"])
+        assert sorted(one.name for one in out.glob("*.tif")) == sorted(f"{name}.labels.tif" for name in names)
+    listed = json.loads((out / "coco.json").read_text(encoding="utf-8"))["images"]
+    assert {one["file_name"] for one in listed} == {f"{folder}/{field}" for field in fields}
 
 
 def test_other_files_are_left_as_they_are(tmp_path: Path) -> None:

@@ -112,9 +112,10 @@ def test_save_writes_what_the_command_writes(tmp_path: Path) -> None:
 
 
 def test_a_picture_in_a_folder_is_saved_under_the_names_of_both(tmp_path: Path) -> None:
-    stems = {"a/b.png": "b", "p.ome.zarr/A/1/0": "p_A_1_0", "plate/AB/12/0": "plate_AB_12_0", "series/0": "series_0"}
+    stems = {"a/b.png": "b", "p.ome.zarr/A/1/0": "p_A_1_0", "plate/AB/12/f0": "plate_AB_12_f0", "series/0": "series_0"}
     for name in stems:
-        replace(single(), image=Image(PICTURE, name=name)).save(tmp_path, "coco")
+        part = "" if name == "a/b.png" else name.partition("/")[2]
+        replace(single(), image=Image(PICTURE, name=name, part=part)).save(tmp_path, "coco")
     shown = json.loads((tmp_path / "coco.json").read_text())["images"]
     assert {one["file_name"]: one["name"] for one in shown} == stems
 

@@ -222,6 +222,8 @@ class Image:
         From one plane of axis ``T`` to the next in seconds; None when unknown.
     channel_looks : tuple of Look
         One for each channel, or empty.
+    part : str
+        How `name` ends if this is one of several pictures: what it is called there; else empty.
 
     Raises
     ------
@@ -239,6 +241,7 @@ class Image:
     origin_um: tuple[float, float, float] | None = None
     t_step_s: float | None = None
     channel_looks: tuple[Look, ...] = ()
+    part: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.pixels, np.ndarray) or isinstance(self.pixels, np.ma.MaskedArray):

@@ -64,6 +64,8 @@ class LazyImage:
         One for each channel, or empty.
     reading_bytes : int
         Memory that reading takes beside what is read, where that is more than a little.
+    part : str
+        How `name` ends if this is one of several pictures: what it is called there; else empty.
 
     Raises
     ------
@@ -87,6 +89,7 @@ class LazyImage:
     t_step_s: float | None = None
     channel_looks: tuple[Look, ...] = ()
     reading_bytes: int = 0
+    part: str = ""
 
     def __post_init__(self) -> None:
         check_axes(self.axes, self.shape, dtype=self.dtype, name=self.name)
@@ -190,7 +193,9 @@ class LazyImage:
         for place in np.ndindex(*self.shape[: self.axes.index("Y")]):
             pixels[place] = self._window(place, everything, cols=everything)
         known = self.pixel_size_um, self.channel_names, self.name, self.z_step_um, self.origin_um
-        return Image(pixels, self.axes, *known, t_step_s=self.t_step_s, channel_looks=self.channel_looks)
+        return Image(
+            pixels, self.axes, *known, t_step_s=self.t_step_s, channel_looks=self.channel_looks, part=self.part
+        )
 
     def _window(self, place: tuple[int, ...], rows: slice, *, cols: slice) -> NDArray[Any]:
         (top, bottom, _), (left, right, _) = (
@@ -263,6 +268,7 @@ def lazy(image: Image) -> LazyImage:
         origin_um=image.origin_um,
         t_step_s=image.t_step_s,
         channel_looks=image.channel_looks,
+        part=image.part,
     )
 
 

@@ -215,8 +215,10 @@ def open_image(
     with _guarded(path, known):
         source: LazyImage = known.reader().open_lazy(path, picture, **chosen)
     named = picture is not None and source.pictures and not path.is_dir()  # a folder's name has the picture's path
-    name = f"{path.name}#{_part_name(source.pictures, picture or 0)}" if named else source.name
-    return replace(source, window=_guarded_window(path, known, inner=source.window), name=name)
+    if named:
+        part = _part_name(source.pictures, picture or 0)
+        source = replace(source, name=f"{path.name}#{part}", part=part)
+    return replace(source, window=_guarded_window(path, known, inner=source.window))
 
 
 def pictures_of(path: Path | str, *, alone: bool = False) -> list[str]:

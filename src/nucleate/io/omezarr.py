@@ -159,8 +159,9 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
             path, "a Zarr folder without OME-Zarr metadata (multiscales or plate)", cure="name an OME-Zarr image"
         )
     number = choose_picture(path, names, wanted=picture)
-    image = _open_image(path / names[number], level=level)
-    return replace(image, name=_place(path / names[number]), pictures=tuple(names) if len(names) > 1 else ())
+    image, name = _open_image(path / names[number], level=level), _place(path / names[number])
+    part = name.partition("/")[2]
+    return replace(image, name=name, part=part, pictures=tuple(names) if len(names) > 1 else ())
 
 
 def _place(folder: Path) -> str:

@@ -143,7 +143,7 @@ def _write_rois(result: Result, path: Path) -> None:
 
 
 def _write_coco(result: Result, path: Path) -> None:
-    file, part = split_picture(result.image.name)
+    file, part = split_picture(result.image)
     named = result.image.name if result.image.name.endswith(f"/{part}") else file  # one in a folder has its own path
     # A backslash is a letter like others but on Windows.
     file_name = result.file_name or named.replace(os.sep, "/").replace(".zip!", ".zip/", 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from nucleate.core.files import distinct_names, plain_name, short_name
@@ -10,13 +9,11 @@ from nucleate.core.files import distinct_names, plain_name, short_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from nucleate.core.image import Image
+    from nucleate.core.lazy import LazyImage
     from nucleate.run.inputs import Source
 
 __all__ = ["split_picture", "unique_names"]
-
-_PART = re.compile(
-    r"(.+\.(?:tiff?|btf|tf[28]|czi|lif|lof))#([^#/\\]+)|(.+\.zarr)/(.+)|(.+?)/((?:[A-Z]+/\d+/)?\d+)", re.IGNORECASE
-)
 
 
 def unique_names(sources: Iterable[Source], taken: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -40,12 +37,13 @@ def unique_names(sources: Iterable[Source], taken: Mapping[str, str] | None = No
     return names | dict(zip(stems, distinct_names(stems.values(), names.values()), strict=True))
 
 
-def split_picture(name: str) -> tuple[str, str]:
-    """Take the name of an image apart, as `nucleate.io.images.read_image` gives it.
+def split_picture(image: Image | LazyImage) -> tuple[str, str]:
+    """Take the name of an image apart.
 
     Parameters
     ----------
-    name : str
+    image : Image or LazyImage
+        As `nucleate.io.images` gives it, whatever became of its name since.
 
     Returns
     -------
@@ -54,12 +52,13 @@ def split_picture(name: str) -> tuple[str, str]:
 
     Examples
     --------
-    >>> split_picture("mice.lif#Series_2"), split_picture("p.zarr/A/1/0"), split_picture("a#1.png")
-    (('mice.lif', 'Series_2'), ('p.zarr', 'A/1/0'), ('a#1.png', ''))
-    >>> split_picture("plate/A/1/0"), split_picture("series/0"), split_picture("folder/a")
-    (('plate', 'A/1/0'), ('series', '0'), ('folder/a', ''))
+    >>> import numpy as np
+    >>> from nucleate.core.image import Image
+    >>> split_picture(Image(np.zeros((2, 3)), name="plate/A/1/f0", part="A/1/f0"))
+    ('plate', 'A/1/f0')
+    >>> split_picture(Image(np.zeros((2, 3)), name="folder/a"))
+    ('folder/a', '')
     """
-    if (found := _PART.fullmatch(name)) is None:
-        return name, ""
-    file, part = filter(None, found.groups())
-    return file, part
+    if image.part and image.name.endswith((f"#{image.part}", f"/{image.part}")):
+        return image.name[: -len(image.part) - 1], image.part
+    return image.name, ""

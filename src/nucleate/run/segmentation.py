@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.checks import as_path
-from nucleate.core.files import plain_name, short_name
+from nucleate.core.files import in_file_name, plain_name, short_name
 from nucleate.core.lazy import lazy
 from nucleate.core.outlines import trace
 from nucleate.errors import UsageError
@@ -109,7 +109,7 @@ class Segmentation:
         if not isinstance(exports, Iterable):
             raise UsageError(f"exports = {exports!r}; name some of {', '.join(outputs.EXPORTS)}")
         wanted = outputs.check_exports(exports if isinstance(exports, str) else ",".join(map(str, exports)))
-        stem = name or _stem(self.image.name)
+        stem = name or _stem(self.image)
         outputs.check_name(stem)
         outputs.prepare_folder(output)
         with outputs.alone(output, wait=True):
@@ -124,8 +124,8 @@ class Segmentation:
         return outputs.Result("image", image, image.channel(self.channel), self.labels, self.confidence)
 
 
-def _stem(name: str) -> str:
-    file, part = split_picture(name)
+def _stem(image: Image) -> str:
+    file, part = split_picture(image)
     stem = PurePath(file).stem
-    whole = f"{stem.removesuffix('.ome')}_{part.replace('/', '_')}" if part else stem
+    whole = f"{stem.removesuffix('.ome')}_{in_file_name(part)}" if part else stem
     return plain_name(short_name(whole or "image"))
