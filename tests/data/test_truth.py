@@ -334,3 +334,13 @@ def test_damage_of_one_prediction_costs_no_other_one_its_score(tmp_path: Path, e
     del truth[f"a{ending}"]
     scores = nucleate.evaluate(tmp_path, truth, resamples=0)
     assert (scores.failed, scores.missing, scores.ignored) == ({}, (f"a_2_A_1_0{ending}",), ("a",))
+
+
+def test_a_damaged_plate_whose_folder_has_a_dot_fails_its_fields_as_results_call_them(tmp_path: Path) -> None:
+    zarr: Any = pytest.importorskip("zarr", reason="zarr is not installed")
+    for name in ("exp.v2", "one.v2"):
+        zarr.open_group(tmp_path / name, mode="a", zarr_format=2)
+        (tmp_path / name / ".zattrs").write_text("{")
+    truth = dict.fromkeys(("exp_A_1_0", "exp_B_2_0", "one.v2", "whole"), np.array([[0, 7, 7], [3, 0, 7]]))
+    write_omezarr(tmp_path / "whole.zarr", truth["whole"])
+    assert set(nucleate.evaluate(tmp_path, truth, resamples=0).failed) == {*truth} - {"whole"}

@@ -16,7 +16,7 @@ from nucleate.data.stacks import number_planes
 from nucleate.errors import DataError, InputError, UnfitDataError
 from nucleate.io.faults import check_size
 from nucleate.io.images import is_zarr, open_image
-from nucleate.io.omezarr import label_images, name_in_collection, pictures
+from nucleate.io.omezarr import label_images, name_in_collection, pictures, stem_in_collection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -66,7 +66,8 @@ def find_zarr_labels(path: Path | str, *, like: Collection[str] = ()) -> dict[st
         except DataError as error:
             if folder == top:
                 raise
-            failed[stem] = error
+            plate = stem_in_collection(folder.name)  # only the other side tells whether it is one
+            failed[plate if any(str(one).startswith(f"{plate}_") for one in like) else stem] = error
             continue
         for field in fields:
             name = name_in_collection(folder / field) or stem

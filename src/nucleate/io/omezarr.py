@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from nucleate.core.lazy import LazyImage
 
-__all__ = ["acquisitions", "label_images", "name_in_collection", "open_lazy", "pictures"]
+__all__ = ["acquisitions", "label_images", "name_in_collection", "open_lazy", "pictures", "stem_in_collection"]
 
 _MOST_JSON_BYTES = 1 << 26
 _LARGE_CHUNK_BYTES = 1 << 28
@@ -123,7 +123,18 @@ def label_images(image: Path) -> list[str]:
 def name_in_collection(folder: Path) -> str:
     """Name an image or well of a plate or series as where all is given: ``p_A_1_0``; empty for what stands alone."""
     whole, _, part = _place(folder).partition("/")
-    return f"{PurePosixPath(whole).stem.removesuffix('.ome')}_{in_file_name(part)}" if part else ""
+    return f"{stem_in_collection(whole)}_{in_file_name(part)}" if part else ""
+
+
+def stem_in_collection(name: str) -> str:
+    """Give what the names of all pictures of a plate or series begin with, by that of its folder.
+
+    Examples
+    --------
+    >>> stem_in_collection("p.ome.zarr"), stem_in_collection("exp.v2")
+    ('p', 'exp')
+    """
+    return PurePosixPath(name).stem.removesuffix(".ome")
 
 
 def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
