@@ -11,7 +11,9 @@ import tifffile
 from PIL import Image
 from tests.calls import call
 
+from nucleate.apps.napari.reader import read_layers
 from nucleate.io.describe import describe
+from nucleate.io.omezarr import pictures
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,8 +87,30 @@ def test_a_damaged_field_of_a_plate_is_told_and_the_others_shown(
     assert call("info", str(plate)) == 1
     shown = capsys.readouterr()
     assert "  picture 1: A/2/0" in shown.out.splitlines()
-    assert shown.err.startswith(f"nucleate: {plate}, A/1: damaged OME-Zarr file")
+    assert shown.err.startswith(f"nucleate: {plate / 'A/1'}: damaged OME-Zarr file")
     assert shown.err.count("\n") == 1
+
+
+def test_the_metadata_of_a_plate_are_read_once_for_all_its_fields(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed (extra formats)")
+    from tests.io.zarr_files import write_plate
+
+    fields = [f"A/{column}/0" for column in range(1, 6)]
+    plate = write_plate(tmp_path / "plate", dict.fromkeys(fields, np.zeros((2, 9, 8), np.uint8)))
+    listed: list[Path] = []
+
+    def noted(folder: Path) -> list[str]:
+        listed.append(folder)
+        return pictures(folder)
+
+    monkeypatch.setattr("nucleate.io.omezarr.pictures", noted)
+    assert [one["name"] for one in describe(plate)["pictures"]] == fields
+    assert listed == [plate, *(plate / field for field in fields)]
+    listed.clear()  # the reader of napari does the same
+    assert [meta["name"] for _, meta, _ in read_layers(str(plate))][::2] == [f"plate {field} DAPI" for field in fields]
+    assert listed == [plate, *(plate / field for field in fields)]
 
 
 def test_nothing_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

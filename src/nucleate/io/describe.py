@@ -53,8 +53,10 @@ def describe(path: Path | str) -> dict[str, Any]:
 def _one_of(path: Path, number: int, *, name: str) -> dict[str, Any]:
     if number >= _MOST_PICTURES:
         return {"name": name}
+    # By number each field of a plate would read the metadata of all wells.
+    place, picture = (path / name, None) if path.is_dir() else (path, number)
     try:
-        with open_image(path, picture=number) as image:
+        with open_image(place, picture=picture) as image:
             return _picture(image, name)
     except InputError as error:
         return {"name": name, "error": str(error)}
