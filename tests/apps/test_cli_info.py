@@ -62,6 +62,21 @@ def test_channels_of_which_none_is_known_to_show_nuclei(
     assert line in capsys.readouterr().out.splitlines()
 
 
+def test_colours_and_the_time_step_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    channels = {"Name": ["GFP", "DAPI"], "Color": [16711935, -1]}
+    metadata = {"axes": "TCYX", "Channel": channels, "TimeIncrement": 2, "TimeIncrementUnit": "min"}
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((3, 2, 9, 8), np.uint16), ome=True, metadata=metadata)
+    assert call("info", str(tmp_path / "a.ome.tif")) == 0
+    assert capsys.readouterr().out.splitlines()[4:] == [
+        "  channels    GFP, DAPI (nuclear stain)",
+        "  colours     00FF00, unknown",
+        "  pixel size  unknown",
+        "  time step   120 s",
+    ]
+    (told,) = describe(tmp_path / "a.ome.tif")["pictures"]
+    assert (told["channel_colours"], told["t_step_s"]) == (["00FF00", ""], 120.0)
+
+
 def test_json_of_a_folder_with_a_bad_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("info", str(folder), "--json") == 1
     shown = capsys.readouterr()
@@ -70,7 +85,8 @@ def test_json_of_a_folder_with_a_bad_file(folder: Path, capsys: pytest.CaptureFi
     assert second == {
         "path": str(folder / "b.png"), "format": "PNG", "bytes": (folder / "b.png").stat().st_size,
         "pictures": [{"name": "", "axes": "YXS", "shape": [5, 6, 3], "dtype": "uint8", "channels": [],
-                      "nuclear_channel": None, "pixel_size_um": None, "z_step_um": None, "levels": [[5, 6]]}],
+                      "channel_colours": [], "nuclear_channel": None, "pixel_size_um": None, "z_step_um": None,
+                      "t_step_s": None, "levels": [[5, 6]]}],
     }  # fmt: skip
     assert shown.err.startswith(f"nucleate: {folder / 'c.tif'}: ")
     assert shown.err.count("\n") == 1

@@ -19,7 +19,7 @@ DIMENSIONS = {"X": 1, "Y": 2, "Z": 3, "T": 4, "M": 10}
 
 @dataclass(frozen=True)
 class Series:
-    """One picture: axes of X, Y, Z, T, M (a mosaic's tiles), C in any order, and S for colours, last."""
+    """One picture: axes of X, Y, Z, T (20 s apart), M (a mosaic's tiles), C in any order, and S for colours, last."""
 
     name: str
     pixels: NDArray[Any]
@@ -52,7 +52,8 @@ def _element(series: Series, number: int) -> str:
     itemsize = series.pixels.dtype.itemsize
     dimensions = "".join(
         f'<DimensionDescription DimID="{DIMENSIONS[letter]}" NumberOfElements="{lengths[letter]}" Origin="0" '
-        f'Length="{series.step_um * 1e-6 * (lengths[letter] - 1)!r}" Unit="m" BitInc="0" BytesInc="{strides[letter]}"/>'
+        f'Length="{(20.0 if letter == "T" else series.step_um * 1e-6) * (lengths[letter] - 1)!r}" '
+        f'Unit="{"s" if letter == "T" else "m"}" BitInc="0" BytesInc="{strides[letter]}"/>'
         for letter in series.axes
         if letter in DIMENSIONS
     )

@@ -13,7 +13,7 @@ import tifffile
 from tests.io.ome_sets import plane, write_set
 from tests.io.reading import numbers, read_both_ways
 
-from nucleate.io.images import pictures_of, read_image
+from nucleate.io.images import open_image, pictures_of, read_image
 from nucleate.run.content import content_hash
 from nucleate.run.inputs import expand
 from nucleate.run.pictures import files_of_set
@@ -173,3 +173,22 @@ def test_a_channel_without_a_name_is_called_by_its_number(tmp_path: Path) -> Non
     (path,) = write_set(tmp_path, [["a.ome.tif"] * 2])
     path.write_bytes(path.read_bytes().replace(b'Name="DAPI"', b'Room="DAPI"'))
     assert read_both_ways(path).channel_names == ("0", "GFP")
+
+
+@pytest.mark.parametrize(
+    ("given", "colours"),
+    [
+        ([16711935, -16776961], ("00FF00", "FF0000")),
+        ([-1, 65535], ("", "0000FF")),
+        ([-1, -1], ()),
+        (["red", "1e3"], ()),
+    ],
+)
+def test_colours_of_channels(tmp_path: Path, given: list[object], colours: tuple[str, ...]) -> None:
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, numbers(2, 5, 6), ome=True, metadata={"axes": "CYX", "Channel": {"Color": given}})
+    looks = read_image(path).channel_looks
+    assert tuple(look.colour for look in looks) == colours
+    with open_image(path) as source:
+        assert source.channel_looks == looks
+        assert source.channel(1).channel_looks == looks[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import tifffile
 
 from nucleate.core.image import Image
 from nucleate.errors import InputError
+from nucleate.io import czi, nd2
 from nucleate.io.images import open_image, read_image
 from nucleate.run.segmentation import Segmentation
 
@@ -94,6 +96,28 @@ def test_lif_tells_it(tmp_path: Path) -> None:
     from tests.io.lif_files import Series, write_lif
 
     assert _both(write_lif(tmp_path / "a.lif", [Series("one", STACK, "ZYX", 0.25)])) == pytest.approx(0.25)
+
+
+def test_czi_tells_the_time_between_planes() -> None:
+    told = {"T": {"Positions": {"Interval": {"Start": "0", "Increment": "30"}}}}
+    file = SimpleNamespace(metadata={"ImageDocument": {"Metadata": {"Information": {"Image": {"Dimensions": told}}}}})
+    assert czi._metadata(file) == ((), {"T": 30.0})
+
+
+@pytest.mark.parametrize(("period", "seconds"), [(2500.0, 2.5), (0.0, 0.5)])
+def test_nd2_tells_the_time_between_planes(period: float, seconds: float) -> None:
+    parameters = SimpleNamespace(periodMs=period, periodDiff=SimpleNamespace(avg=500.0))
+    loops = [SimpleNamespace(type="XYPosLoop"), SimpleNamespace(type="TimeLoop", parameters=parameters)]
+    assert nd2._steps(SimpleNamespace(experiment=loops, metadata=None)) == {"T": seconds}
+
+
+def test_lif_tells_the_time_between_planes(tmp_path: Path) -> None:
+    pytest.importorskip("liffile", reason="liffile is not installed (extra formats)")
+    from tests.io.lif_files import Series, write_lif
+
+    image = read_image(write_lif(tmp_path / "a.lif", [Series("one", STACK, "TYX", 0.25)]))
+    assert image.t_step_s == pytest.approx(20.0)
+    assert image.z_step_um is None
 
 
 def test_nd2_tells_it(tmp_path: Path) -> None:

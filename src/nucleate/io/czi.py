@@ -127,22 +127,29 @@ def _opened(path: Path, file: Any, *, scene: int | None) -> LazyImage:  # noqa: 
             parts.append(part[..., ::-1] if colours else part[..., 0])
         return np.concatenate(parts)
 
-    names, lengths = _metadata(file)
+    names, steps = _metadata(file)
     image = windowed(sizes | ({"S": 3} if colours else {}), np.dtype(dtype), read=read, names=names)
-    size_um = sane_size(lengths.get("Y"), lengths.get("X"))
-    return replace(image, pixel_size_um=size_um, z_step_um=sane_step(lengths.get("Z")))
+    size_um, z_step_um, t_step_s = sane_size(steps.get("Y"), steps.get("X")), *map(sane_step, map(steps.get, "ZT"))
+    return replace(image, pixel_size_um=size_um, z_step_um=z_step_um, t_step_s=t_step_s)
 
 
 def _metadata(file: Any) -> tuple[tuple[str, ...], dict[str, float]]:  # noqa: ANN401 - the library's own class
-    """Find the names of the channels, and the step along each axis in micrometres; CZI gives it in metres."""
+    """Find the names of the channels, and the step along X, Y and Z in micrometres, along T in seconds.
+
+    CZI gives lengths in metres.
+    """
     metadata = _inner(file.metadata, "ImageDocument", "Metadata")
-    channels = _listed(_inner(metadata, "Information", "Image", "Dimensions", "Channels").get("Channel"))
+    dimensions = _inner(metadata, "Information", "Image", "Dimensions")
+    channels = _listed(_inner(dimensions, "Channels").get("Channel"))
     names = tuple(str(one.get("@Name") or one.get("Fluor") or "") for one in channels)
-    lengths = {}
-    for one in _listed(_inner(metadata, "Scaling", "Items").get("Distance")):
+    distances = _listed(_inner(metadata, "Scaling", "Items").get("Distance"))
+    told = [(str(one.get("@Id")), one.get("Value"), 1e6) for one in distances]
+    told.append(("T", _inner(dimensions, "T", "Positions", "Interval").get("Increment"), 1.0))
+    steps = {}
+    for axis, value, factor in told:
         with contextlib.suppress(ValueError):
-            lengths[str(one.get("@Id"))] = float(str(one.get("Value"))) * 1e6
-    return names, lengths
+            steps[axis] = float(str(value)) * factor
+    return names, steps
 
 
 def _inner(table: Any, *path: str) -> dict[str, Any]:  # noqa: ANN401 - XML turned into tables and lists

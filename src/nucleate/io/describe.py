@@ -30,10 +30,11 @@ def describe(path: Path | str) -> dict[str, Any]:
     -------
     dict
         ``path``, ``format``, ``bytes``, and ``pictures``: of each ``name``, ``axes``, ``shape``, ``dtype``,
-        ``channels``, ``nuclear_channel`` (index of the channel whose name marks a nuclear stain, or None),
-        ``pixel_size_um`` (height and width, or None), ``z_step_um`` (distance of planes in depth, or None) and
-        ``levels`` (rows and columns of each level of a pyramid); of one of several that cannot be opened ``name`` and
-        ``error``. All of it can be written as JSON.
+        ``channels``, ``channel_colours`` (red, green and blue in two hexadecimal digits each, or an empty text),
+        ``nuclear_channel`` (index of the channel whose name marks a nuclear stain, or None), ``pixel_size_um`` (height
+        and width, or None), ``z_step_um`` (distance of planes in depth, or None), ``t_step_s`` (time between planes, or
+        None) and ``levels`` (rows and columns of each level of a pyramid); of one of several that cannot be opened
+        ``name`` and ``error``. All of it can be written as JSON.
 
     Raises
     ------
@@ -73,9 +74,11 @@ def _picture(image: LazyImage, name: str) -> dict[str, Any]:
         "shape": list(image.shape),
         "dtype": str(image.dtype),
         "channels": list(names),
+        "channel_colours": [look.colour for look in image.channel_looks],
         "nuclear_channel": chosen if known else None,
         "pixel_size_um": None if image.pixel_size_um is None else list(image.pixel_size_um),
         "z_step_um": image.z_step_um if "Z" in image.axes else None,
+        "t_step_s": image.t_step_s if "T" in image.axes else None,
         "levels": [list(level) for level in image.levels or (image.shape_HW,)],
     }
 

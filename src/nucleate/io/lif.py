@@ -12,7 +12,7 @@ import numpy as np
 from nucleate.core.extras import library
 from nucleate.core.image import AXES
 from nucleate.io.faults import fault
-from nucleate.io.units import micrometres, sane_size, sane_step
+from nucleate.io.units import micrometres, sane_size, sane_step, seconds
 from nucleate.io.windows import choose_picture, kept_open, windowed
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def _opened(path: Path, series: Any) -> LazyImage:  # noqa: ANN401 - the library
 
     image = windowed(sizes, np.dtype(series.dtype).newbyteorder("="), read=read, names=_channel_names(series))
     steps = _steps(series)
-    return replace(image, pixel_size_um=sane_size(steps.get("2"), steps.get("1")), z_step_um=sane_step(steps.get("3")))
+    size_um, z_step_um, t_step_s = sane_size(steps.get("2"), steps.get("1")), *map(sane_step, map(steps.get, "34"))
+    return replace(image, pixel_size_um=size_um, z_step_um=z_step_um, t_step_s=t_step_s)
 
 
 def _channel_names(series: Any) -> tuple[str, ...]:  # noqa: ANN401 - the library's own class
@@ -126,10 +127,11 @@ def _channel_names(series: Any) -> tuple[str, ...]:  # noqa: ANN401 - the librar
 
 
 def _steps(series: Any) -> dict[str, float]:  # noqa: ANN401 - the library's own class
-    """Give the step along each axis of which it is known, in micrometres; X, Y and Z are 1, 2 and 3."""
+    """Give the step along each axis of which it is known; X, Y and Z are 1, 2 and 3, in micrometres, T is 4."""
     steps = {}
     for one in series.xml_element.findall(f"{_DESCRIPTION}/Dimensions/DimensionDescription"):
-        count, unit = int(one.get("NumberOfElements", 0)), micrometres(one.get("Unit", ""))
+        axis, name = str(one.get("DimID")), one.get("Unit", "")
+        count, unit = int(one.get("NumberOfElements", 0)), seconds(name) if axis == "4" else micrometres(name)
         if count > 1 and unit is not None:  # the length is that from the first to the last element
-            steps[str(one.get("DimID"))] = math.fabs(float(one.get("Length", 0))) / (count - 1) * unit
+            steps[axis] = math.fabs(float(one.get("Length", 0))) / (count - 1) * unit
     return steps

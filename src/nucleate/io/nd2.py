@@ -89,14 +89,19 @@ def _opened(path: Path, file: Any) -> LazyImage:  # noqa: ANN401 - the library's
     names = tuple(str(one.channel.name) for one in channels)
     image = windowed(sizes, np.dtype(file.dtype), read=read, names=names)
     steps = _steps(file)
-    return replace(image, pixel_size_um=sane_size(steps.get("Y"), steps.get("X")), z_step_um=sane_step(steps.get("Z")))
+    size_um, z_step_um, t_step_s = sane_size(steps.get("Y"), steps.get("X")), *map(sane_step, map(steps.get, "ZT"))
+    return replace(image, pixel_size_um=size_um, z_step_um=z_step_um, t_step_s=t_step_s)
 
 
 def _steps(file: Any) -> dict[str, float]:  # noqa: ANN401 - the library's own class
-    """Give the step along X, Y and Z in micrometres, of those axes of which it is known."""
+    """Give the step along X, Y and Z in micrometres, along T in seconds, of those axes of which it is known."""
+    steps = {}
+    for loop in file.experiment:
+        if loop.type == "TimeLoop":  # frames as fast as they can follow have no period but the measured one
+            steps["T"] = (loop.parameters.periodMs or loop.parameters.periodDiff.avg) / 1e3
     channels = getattr(file.metadata, "channels", None) or []
     if not channels:
-        return {}
+        return steps
     volume = channels[0].volume
     found = zip("XYZ", volume.axesCalibration, volume.axesCalibrated, strict=False)
-    return {axis: float(step) for axis, step, known in found if known}
+    return steps | {axis: float(step) for axis, step, known in found if known}

@@ -130,6 +130,7 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0, alone: bool = 
             z_step_um=told.z_step_um,
             t_step_s=told.t_step_s,
             channel_names=named,
+            channel_looks=told.channel_looks if len(told.channel_looks) == count else (),
         )
         return at_level(image, levels, level=level), names
 
@@ -295,7 +296,9 @@ def _read(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSerie
     pixels, axes = _in_order(pixels, axes)
     told, count = told_of(tiff, series), pixels.shape[axes.index("C")] if "C" in axes else 1
     names = names_of_channels(told.channel_names, count)
-    return Image(pixels, axes, told.pixel_size_um, names, path.name, told.z_step_um, t_step_s=told.t_step_s)
+    looks = told.channel_looks if len(told.channel_looks) == count else ()
+    image = Image(pixels, axes, told.pixel_size_um, names, path.name, told.z_step_um, channel_looks=looks)
+    return replace(image, t_step_s=told.t_step_s)
 
 
 def _check_complete(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tifffile import RESUNIT
 
+from nucleate.core.image import Look
 from nucleate.io.tiff_ome import ome_picture
 from nucleate.io.units import micrometres, sane_size, sane_step, seconds
 
@@ -37,18 +38,32 @@ class Told:
     channel_names : tuple of str
         In order; empty where they are not told. OME: the name, else the dye, of each channel; empty ones where neither
         is told. ImageJ: the labels of the first planes, if they differ. Micro-Manager: the names in its summary.
+    channel_looks : tuple of Look
+        In order; empty where OME metadata do not tell of a colour.
     """
 
     pixel_size_um: tuple[float, float] | None
     z_step_um: float | None
     t_step_s: float | None
     channel_names: tuple[str, ...]
+    channel_looks: tuple[Look, ...]
 
 
 def told_of(tiff: TiffFile, series: TiffPageSeries) -> Told:
     """Find out what an open file tells of the picture that was chosen in it."""
     steps = sane_step(_z_step_um(tiff, series)), sane_step(_t_step_s(tiff, series))
-    return Told(_pixel_size_um(tiff, series), *steps, _channel_names(tiff, series))
+    looks = tuple(map(_look, ome_picture(tiff, series).colours)) if series.kind == "ome" else ()
+    looks = looks if any(look.colour for look in looks) else ()
+    return Told(_pixel_size_um(tiff, series), *steps, _channel_names(tiff, series), looks)
+
+
+def _look(colour: str) -> Look:
+    """Read red, green, blue and opacity in one number of 32 bits; -1 is what stands where none was chosen."""
+    try:
+        number = int(colour)
+    except ValueError:
+        number = -1
+    return Look(f"{number >> 8 & 0xFFFFFF:06X}" if number != -1 and -(1 << 31) <= number < 1 << 32 else "")
 
 
 def _pixel_size_um(tiff: TiffFile, series: TiffPageSeries) -> tuple[float, float] | None:

@@ -48,6 +48,8 @@ class OmePicture(NamedTuple):
         Attributes: sizes and their units.
     channels : tuple of str
         The name, else the dye, of each; empty ones where neither is told.
+    colours : tuple of str
+        Of each, as they stand there: a number, or nothing.
     files : frozenset of Path
         In which its planes lie.
     """
@@ -55,6 +57,7 @@ class OmePicture(NamedTuple):
     name: str = ""
     pixels: dict[str, str] = {}  # noqa: RUF012 - of a tuple, and nobody writes into it
     channels: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()
     files: frozenset[Path] = frozenset()
 
 
@@ -385,5 +388,7 @@ def _picture(image: ElementTree.Element, files: Iterable[Path]) -> OmePicture:
     pixels = image.find("{*}Pixels")
     if pixels is None:
         return OmePicture(image.get("Name", ""))
-    channels = (one.get("Name") or one.get("Fluor") or "" for one in pixels.findall("{*}Channel"))
-    return OmePicture(image.get("Name", ""), dict(pixels.attrib), tuple(channels), frozenset(files))
+    channels = pixels.findall("{*}Channel")
+    names = tuple(one.get("Name") or one.get("Fluor") or "" for one in channels)
+    colours = tuple(one.get("Color", "") for one in channels)
+    return OmePicture(image.get("Name", ""), dict(pixels.attrib), names, colours, frozenset(files))

@@ -27,7 +27,7 @@ def info(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Write a JSON list, one entry a file.")] = False,
 ) -> None:
-    r"""Tell what image files hold: format, axes, shape, dtype, channels, pixel size and z step, levels of a pyramid.
+    r"""Tell what image files hold: format, axes, shape, dtype, channels, pixel size, steps in depth and time, levels.
 
     Exit code 1 when some of them cannot be read; the others are shown.
 
@@ -106,8 +106,12 @@ def _picture_lines(picture: dict[str, Any]) -> list[str]:
         f"channels    {shown}",
         f"pixel size  {'unknown' if size is None else f'{size[0]:.4g} x {size[1]:.4g} µm'}",
     ]
+    if any(picture["channel_colours"]):
+        lines.insert(4, f"colours     {', '.join(colour or 'unknown' for colour in picture['channel_colours'])}")
     if picture["z_step_um"] is not None:
         lines.append(f"z step      {picture['z_step_um']:.4g} µm")
+    if picture["t_step_s"] is not None:
+        lines.append(f"time step   {picture['t_step_s']:.4g} s")
     if len(picture["levels"]) > 1:
         lines.append(f"levels      {', '.join(f'{rows} x {cols}' for rows, cols in picture['levels'])}")
     return lines
