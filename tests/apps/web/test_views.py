@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image as Pillow
 
 from nucleate.apps.web.nuclei import Nuclei
@@ -24,6 +25,8 @@ from nucleate.run.journal import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 pytestmark = pytest.mark.base
 
@@ -95,6 +98,29 @@ def test_the_files_of_an_ome_zarr_are_looked_at_once_in_two_seconds(
     now[0] += 2
     with pytest.raises(ChangedError):
         views.check(entry, finished)
+    views.close()
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "TYX", "TZYX"])
+def test_planes_of_a_stack_in_depth_are_shown_alike(tmp_path: Path, axes: str) -> None:
+    noise = np.random.default_rng(0).normal(100, 3, (2, 12, 80, 90)).round()
+    noise[1, 6, 20:40, 20:40] = 900.0
+    stack = noise if axes == "TZYX" else noise[1]
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack.astype(np.uint16), imagej=True, metadata={"axes": axes})
+    store, views = Store(), Views(tmp_path)
+    [number] = store.add(expand([str(path)]), "a.tif")
+    entry = store.get(number)
+    assert entry is not None
+
+    def shown(*at: int) -> NDArray[np.uint8]:
+        return views.picture(entry, None, project=None, at=at).tile(1, (0, 0))
+
+    time = (1,) if axes == "TZYX" else ()
+    assert shown(*time, 6).max() == 255
+    assert (np.median(shown(*time, 0)) < 20) == ("Z" in axes)
+    if axes == "TZYX":  # light may fade with time
+        assert np.median(shown(0, 0)) > 60
     views.close()
 
 

@@ -70,6 +70,8 @@ class PictureLevels(_Levels):
         See `Ladder`.
     watch : Watch
         See `Ladder`.
+    beside : Stretch, optional
+        Of planes beside it, which are shown alike: taken where it is the wider one.
     """
 
     def __init__(
@@ -79,12 +81,14 @@ class PictureLevels(_Levels):
         smaller: Sequence[Plane] = (),
         scratch: Path | None = None,
         watch: Watch = lambda _: None,
+        beside: Stretch | None = None,
     ) -> None:
         source = as_plane(plane)
         levels = [(one.read, (one.shape[0], one.shape[1])) for one in smaller]
         shape_HW = (source.shape[0], source.shape[1])
         super().__init__(source.read, shape_HW, shrink=averaged, levels=levels, scratch=scratch, watch=watch)
-        self.stretch: Stretch = stretch_of(self.sample())
+        own = stretch_of(self.sample())
+        self.stretch: Stretch = own if beside is None or own.span > beside.span else beside
 
     def tile(self, factor: int, place: tuple[int, int]) -> NDArray[np.uint8]:
         """Give a tile (row, col) of a level as it is shown, (h, w) or (h, w, 3) of at most `TILE` a side."""

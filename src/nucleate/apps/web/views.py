@@ -33,12 +33,15 @@ if TYPE_CHECKING:
     from nucleate.apps.web.store import Entry, Finished
     from nucleate.core.lazy import LazyImage
     from nucleate.core.plane import Plane
+    from nucleate.export.overlay import Stretch
     from nucleate.run.inputs import Source
 
 __all__ = ["ChangedError", "FileLabels", "Kept", "Views", "describe"]
 
 _Value = TypeVar("_Value")
 _STAMP_SECONDS = 2
+_LOOKED_AT = 5
+"""Planes of a stack in depth that tell how all of them are shown."""
 
 
 class ChangedError(InputError):
@@ -108,6 +111,7 @@ class _Opened:
     def __init__(self, entry: Entry, scratch: Path, *, max_bytes: int | None) -> None:
         self._files = contextlib.ExitStack()
         self.lock = threading.Lock()
+        self.stretches: Kept[Stretch | None] = Kept(64)
         opened = entry.source.open_levels(scratch, max_bytes=max_bytes, above=ladder.IN_MEMORY)
         sizes = self._files.enter_context(opened)
         self.image: LazyImage = sizes[0]
@@ -120,6 +124,16 @@ class _Opened:
             image = projected(size, project) if project else size
             found.append(_Locked(image.channel(channel).plane(at), self.lock))
         return found
+
+    def places_in_depth(self, project: str | None, *, at: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """List planes of the stack in depth in which one lies; none where each would have to be gone through."""
+        image, (rows, cols) = self.image, self.image.shape_HW
+        axes = "".join(letter for letter in image.axes if letter in "TZI")
+        if project or "Z" not in axes or len(at) != len(axes) or (rows * cols > ladder.IN_MEMORY and not self._smaller):
+            return ()
+        depth = axes.index("Z")
+        seen = {(2 * i + 1) * image.stack_shape[depth] // (2 * _LOOKED_AT) for i in range(_LOOKED_AT)}
+        return tuple((*at[:depth], z, *at[depth + 1 :]) for z in sorted(seen))
 
     def close(self) -> None:
         with self.lock:
@@ -253,9 +267,20 @@ class Views:
         # The opened file is part of the key: levels of one that was closed meanwhile cannot be read any more.
         key = (opened, channel, project, at)
 
+        def levels(place: tuple[int, ...], beside: Stretch | None = None) -> PictureLevels:
+            full, *smaller = opened.planes(channel, project, at=place)
+            return PictureLevels(full, smaller=smaller, scratch=self._scratch, watch=watch, beside=beside)
+
+        def widest(places: tuple[tuple[int, ...], ...]) -> Stretch | None:
+            found = []
+            for place in places:
+                with contextlib.suppress(InputError):  # a plane that is damaged is told when it is looked at
+                    found.append(levels(place).stretch)
+            return max(found, key=lambda one: one.span, default=None)
+
         def make() -> PictureLevels:
-            full, *smaller = opened.planes(channel, project, at=at)
-            return PictureLevels(full, smaller=smaller, scratch=self._scratch, watch=watch)
+            places = opened.places_in_depth(project, at=at)
+            return levels(at, opened.stretches.get((channel, places), lambda: widest(places)))
 
         with self.first_looks.at(entry.number) as watch:
             return self._pictures.get(key, make)
