@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import struct
 import warnings
 import zlib
@@ -13,6 +14,8 @@ import PIL.Image
 import pytest
 import tifffile
 
+from nucleate.core.lazy import stacked
+from nucleate.core.project import projected
 from nucleate.errors import InputError, TooLargeError
 from nucleate.io.images import IMAGE_SUFFIXES, open_image, read_image
 
@@ -287,3 +290,28 @@ def test_a_number_in_the_name_of_a_file_is_its_name(tmp_path: Path) -> None:
         read_image(tmp_path / "b.png#0")
     with pytest.raises(InputError, match=r"#1: no such file"):
         read_image(tmp_path / "#1")
+
+
+def test_what_is_open_is_opened_again_where_it_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    stack = np.arange(2 * 3 * 6 * 8, dtype=np.uint16).reshape(2, 3, 6, 8)
+    with tifffile.TiffWriter("two.ome.tif", ome=True) as writer:
+        writer.write(np.zeros((50, 60), np.uint8), metadata={"axes": "YX", "Name": "overview"})
+        writer.write(stack, metadata={"axes": "ZCYX", "Name": "cells", "Channel": {"Name": ["GFP", "DAPI", "actin"]}})
+    _saved(tmp_path, "c.png", PIL.Image.fromarray(COLOURS))
+    with open_image("two.ome.tif", picture=1) as source, open_image("c.png") as colours:
+        one = source.channel().plane((1,))
+        made = (source, one, projected(source, "max"), stacked([one, one]))
+        sent = pickle.dumps((made, colours.channel("green")))
+        monkeypatch.chdir("/")
+        (whole, plane, together, twice), green = pickle.loads(sent)
+    assert (whole.name, whole.part, whole.channel_names) == ("two.ome.tif#cells", "cells", ("GFP", "DAPI", "actin"))
+    np.testing.assert_array_equal(whole.load().pixels, stack)
+    np.testing.assert_array_equal(plane.read(slice(2, 5), slice(0, 9)), stack[1, 1, 2:5])
+    np.testing.assert_array_equal(together.load().pixels, stack.max(axis=0))
+    np.testing.assert_array_equal(twice.load().pixels, stack[[1, 1], 1])
+    np.testing.assert_array_equal(green.load().pixels, COLOURS[..., 1])
+    whole.close()
+    (tmp_path / "two.ome.tif").unlink()
+    with pytest.raises(InputError, match=r"two.ome.tif: no such file; check the name"):
+        pickle.loads(sent)

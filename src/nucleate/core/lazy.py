@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -29,6 +30,9 @@ def _nothing() -> None:
 @dataclass(frozen=True)
 class LazyImage:
     """A picture or stack in a file that is read when asked. Use it as a context manager, or `close` it.
+
+    One of `nucleate.io.images.open_image` can be pickled: where it is taken up, as in another process, its file is
+    opened again.
 
     Parameters
     ----------
@@ -213,19 +217,12 @@ class LazyImage:
         return pixels.astype(self.dtype, copy=False)
 
     def _of_colour(self, index: int) -> LazyImage:
-        inner = self.window
-
-        def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
-            return inner(place, rows, cols)[..., index]
-
+        window = partial(_colour_of, inner=self.window, index=index)
         return replace(self, window=window, shape=self.shape[:-1], axes=self.axes.replace("S", ""))
 
     def _fixed(self, letter: str, index: int) -> LazyImage:
-        axis, inner = self.axes.index(letter), self.window
-
-        def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
-            return inner((*place[:axis], index, *place[axis:]), rows, cols)
-
+        axis = self.axes.index(letter)
+        window = partial(_plane_of, inner=self.window, axis=axis, index=index)
         shape = self.shape[:axis] + self.shape[axis + 1 :]
         return replace(self, window=window, shape=shape, axes=self.axes.replace(letter, ""))
 
@@ -248,17 +245,11 @@ def lazy(image: Image) -> LazyImage:
     array([[ 6,  7],
            [10, 11]])
     """
-
-    def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
-        index: tuple[Any, ...] = (*place, rows, cols)
-        part: NDArray[Any] = image.pixels[index]
-        return part
-
     pixels = image.pixels
     return LazyImage(
         pixels.shape,
         pixels.dtype,
-        window,
+        partial(_part_of, pixels=pixels),
         image.axes,
         image.pixel_size_um,
         image.channel_names,
@@ -291,10 +282,27 @@ def stacked(planes: Sequence[LazyImage]) -> LazyImage:
     >>> stacked([bright, dark]).read(slice(0, 1), slice(0, 2), at=(1,))
     array([[1, 1]], dtype=uint8)
     """
-
-    def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
-        return planes[place[0]].window((), rows, cols)
-
-    first = planes[0]
+    first, window = planes[0], partial(_picture_of, planes=planes)
     dtype = np.result_type(*(plane.dtype for plane in planes))
     return replace(first, shape=(len(planes), *first.shape), dtype=dtype, window=window, axes="I" + first.axes)
+
+
+# What windows are made of can be pickled, as functions inside of others cannot.
+
+
+def _part_of(place: tuple[int, ...], *window: slice, pixels: NDArray[Any]) -> NDArray[Any]:
+    index: tuple[Any, ...] = (*place, *window)
+    part: NDArray[Any] = pixels[index]
+    return part
+
+
+def _colour_of(place: tuple[int, ...], *window: slice, inner: Window, index: int) -> NDArray[Any]:
+    return inner(place, *window)[..., index]
+
+
+def _plane_of(place: tuple[int, ...], *window: slice, inner: Window, axis: int, index: int) -> NDArray[Any]:
+    return inner((*place[:axis], index, *place[axis:]), *window)
+
+
+def _picture_of(place: tuple[int, ...], *window: slice, planes: Sequence[LazyImage]) -> NDArray[Any]:
+    return planes[place[0]].window((), *window)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nucleate.core.image import Image
-    from nucleate.core.lazy import LazyImage
+    from nucleate.core.lazy import LazyImage, Window
 
 __all__ = ["PROJECTIONS", "Projection", "project", "projected"]
 
@@ -67,12 +68,8 @@ def projected(image: LazyImage, how: str) -> LazyImage:
     _check(how)
     if (letter := _depth(image.axes)) is None:
         return image
-    axis, inner = image.axes.index(letter), image.window
-
-    def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
-        planes = [inner((*place[:axis], z, *place[axis:]), rows, cols) for z in range(image.shape[axis])]
-        return _together(np.stack(planes), 0, how=how)
-
+    axis = image.axes.index(letter)
+    window = partial(_planes_together, inner=image.window, axis=axis, count=image.shape[axis], how=how)
     shape = image.shape[:axis] + image.shape[axis + 1 :]
     return replace(image, window=window, shape=shape, axes=image.axes.replace(letter, ""))
 
@@ -84,6 +81,13 @@ def _depth(axes: str) -> str | None:
 def _check(how: str) -> None:
     if how not in PROJECTIONS:
         raise UsageError(f"no projection {how!r}; use {', '.join(PROJECTIONS)}")
+
+
+def _planes_together(
+    place: tuple[int, ...], *window: slice, inner: Window, axis: int, count: int, how: str
+) -> NDArray[Any]:
+    planes = [inner((*place[:axis], z, *place[axis:]), *window) for z in range(count)]
+    return _together(np.stack(planes), 0, how=how)
 
 
 def _together(pixels: NDArray[Any], axis: int, *, how: str) -> NDArray[Any]:

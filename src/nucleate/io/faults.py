@@ -11,13 +11,13 @@ import warnings
 from typing import TYPE_CHECKING
 
 from nucleate.core.text import one_line
-from nucleate.errors import InputError, TooLargeError
+from nucleate.errors import InputError, NucleateError, TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["check_size", "fault", "machine_memory", "quiet"]
+__all__ = ["check_size", "fault", "guarded", "machine_memory", "quiet"]
 
 # warnings.catch_warnings changes the whole process: two readers at once would undo each other.
 _LOCK = threading.RLock()
@@ -80,6 +80,30 @@ def quiet() -> Iterator[None]:
         finally:
             for logger in loggers:
                 logger.removeFilter(_refuse)
+
+
+@contextlib.contextmanager
+def guarded(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever the reader of a kind of file raises into an error of ours, and keep the libraries quiet.
+
+    Raises
+    ------
+    InputError
+        In the place of any error but ours.
+    """
+    try:
+        with quiet():
+            yield
+    except NucleateError:
+        raise
+    except MemoryError as error:
+        raise fault(
+            path, "memory ran out while reading it", cure="free memory or cut the picture into parts"
+        ) from error
+    except OSError as error:
+        raise fault(path, f"damaged {kind} file ({error.strerror or error or 'cannot be read'})") from error
+    except Exception as error:  # a damaged file makes the decoders raise anything, struct.error and KeyError included
+        raise fault(path, f"damaged {kind} file ({type(error).__name__}: {error})") from error
 
 
 def _refuse(_: logging.LogRecord) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import stat
@@ -11,19 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucleate.core.checks import as_path, check_number
-from nucleate.core.files import distinct_names, in_file_name
+from nucleate.core.files import absolute, distinct_names, in_file_name
 from nucleate.core.lazy import LazyImage, lazy
-from nucleate.errors import NucleateError
-from nucleate.io.faults import check_size, fault, quiet
+from nucleate.io.faults import check_size, fault, guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
     from nucleate.core.checks import AnyPath
     from nucleate.core.image import Image
-    from nucleate.core.lazy import Window
 
 __all__ = [
     "FORMATS",
@@ -166,10 +163,10 @@ def read_image(path: AnyPath, *, max_bytes: int | None = None, picture: int | No
         with open_image(path, picture=picture) as source:
             itemsize, beside = source.dtype.itemsize, source.reading_bytes
             check_size(path, source.shape, itemsize=itemsize, max_bytes=max_bytes, beside=beside)
-            with _guarded(path, known):
+            with guarded(path, known.name):
                 return source.load()
     _check_only(path, picture)
-    with _guarded(path, known):
+    with guarded(path, known.name):
         image: Image = known.reader().read(path, max_bytes)
         return image
 
@@ -211,14 +208,12 @@ def open_image(
         raise fault(path, f"no level {level}: it holds one size", cure="leave the number out")
     if not known.windows:
         return lazy(read_image(path, max_bytes=max_bytes, picture=picture))
-    chosen: dict[str, Any] = ({"level": level} if level else {}) | _alone(known, wanted=alone)
-    with _guarded(path, known):
-        source: LazyImage = known.reader().open_lazy(path, picture, **chosen)
-    named = picture is not None and source.pictures and not path.is_dir()  # a folder's name has the picture's path
-    if named:
+    opened = _opened(path, known, picture=picture, level=level, alone=alone)
+    source = replace(opened.source, window=opened.window, release=opened.release)
+    if picture is not None and source.pictures and not path.is_dir():  # a folder's name has the picture's path
         part = _part_name(source.pictures, picture or 0)
-        source = replace(source, name=f"{path.name}#{part}", part=part)
-    return replace(source, window=_guarded_window(path, known, inner=source.window))
+        return replace(source, name=f"{path.name}#{part}", part=part)
+    return source
 
 
 def pictures_of(path: Path | str, *, alone: bool = False) -> list[str]:
@@ -245,7 +240,7 @@ def pictures_of(path: Path | str, *, alone: bool = False) -> list[str]:
     known = format_of(path)
     if not known.several:
         return [""]
-    with _guarded(path, known):
+    with guarded(path, known.name):
         names: list[str] = known.reader().pictures(path, **_alone(known, wanted=alone))
         return names
 
@@ -276,7 +271,7 @@ def layout_of(
     known = format_of(path)
     if not known.sets:
         return pictures_of(path), {}
-    with _guarded(path, known):
+    with guarded(path, known.name):
         found: tuple[list[str], dict[Path, bool]] = known.reader().layout(path, named)
         return found
 
@@ -356,27 +351,31 @@ def _check_only(path: Path, picture: int | None) -> None:
         raise fault(path, f"no picture {picture}: it holds one", cure="leave the number out")
 
 
-@contextlib.contextmanager
-def _guarded(path: Path, known: Format) -> Iterator[None]:
-    """Turn whatever a reader raises into an error of ours, and keep the libraries quiet."""
-    try:
-        with quiet():
-            yield
-    except NucleateError:
-        raise
-    except MemoryError as error:
-        raise fault(
-            path, "memory ran out while reading it", cure="free memory or cut the picture into parts"
-        ) from error
-    except OSError as error:
-        raise fault(path, f"damaged {known.name} file ({error.strerror or error or 'cannot be read'})") from error
-    except Exception as error:  # a damaged file makes the decoders raise anything, struct.error and KeyError included
-        raise fault(path, f"damaged {known.name} file ({type(error).__name__}: {error})") from error
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """A file that is open; where it is unpickled, it is opened again."""
+
+    source: LazyImage
+    path: Path
+    known: Format
+    chosen: dict[str, Any]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened_again, (Path(absolute(self.path)), self.chosen)
+
+    def window(self, place: tuple[int, ...], *window: slice) -> NDArray[Any]:
+        with guarded(self.path, self.known.name):
+            return self.source.window(place, *window)
+
+    def release(self) -> None:
+        self.source.release()
 
 
-def _guarded_window(path: Path, known: Format, *, inner: Window) -> Window:
-    def window(place: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
-        with _guarded(path, known):
-            return inner(place, rows, cols)
+def _opened(path: Path, known: Format, **chosen: Any) -> _Opened:  # noqa: ANN401 - see `open_image`
+    options = {name: chosen[name] for name, is_taken in (("level", known.pyramids), ("alone", known.sets)) if is_taken}
+    with guarded(path, known.name):
+        return _Opened(known.reader().open_lazy(path, chosen["picture"], **options), path, known, chosen)
 
-    return window
+
+def _opened_again(path: Path, chosen: dict[str, Any]) -> _Opened:
+    return _opened(path, format_of(path), **chosen)
