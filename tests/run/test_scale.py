@@ -103,6 +103,34 @@ def test_small_and_large_nuclei_are_brought_to_a_known_size(diameter: float, see
     assert sixteenths == pytest.approx(round(sixteenths), abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("diameter", "light", "seen"), [(45, False, 45), (45, True, 25), (59, True, 25), (36, True, 36), (100, True, 30)]
+)
+def test_large_nuclei_on_a_light_ground_are_brought_to_the_size_of_the_best_outlines(
+    diameter: float, light: bool, seen: float
+) -> None:
+    scale = find_scale(_wide(), Network(diameter), rule=RULE, light=light)
+    assert scale * diameter == pytest.approx(seen, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("count", "area", "sure", "taken"),
+    [
+        (20, 1800, 0.6, True),
+        (16, 1800, 0.75, True),
+        (20, 1400, 0.7, False),
+        (20, 1800, 0.5, False),
+        (14, 2400, 0.7, False),
+    ],
+)
+def test_a_smaller_look_on_a_light_ground_keeps_nuclei_and_area(
+    count: int, area: int, sure: float, taken: bool
+) -> None:
+    looks = {1.0: (20, 1800, 0.7), 0.25: (0, 0, 0.0)}
+    network = Alike(lambda scale: looks.get(scale, (count, area, sure)))
+    assert (find_scale(_wide(), network, rule=RULE, light=True) < 1) == taken
+
+
 def test_limits_hold() -> None:
     rule = ScaleRule(most=1.5, least=0.5)
     assert find_scale(_wide(), Network(9), rule=rule) == pytest.approx(1.5, rel=0.03)

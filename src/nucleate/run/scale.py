@@ -8,9 +8,11 @@ need not be computed again. Then
 1. larger scales are tried, where nuclei are small, doubtful or not seen at all (`_enlarging`), and taken as long as
    they find more (`_finds_more`) and do not get less sure;
 2. a smaller one is tried, where the nuclei of the wide look are larger than the network knows, and taken if they are
-   surer when looked at closely and cover enough (`_surer`).
+   surer when looked at closely and cover enough (`_surer`);
+3. on a light ground, where outlines are best at one size, what is still larger is brought to it, if that finds about as
+   much (`_is_kept`): how sure the network is tells little there.
 
-Both may be asked for at once: specks in a nucleus that is too large look like small nuclei.
+The first two may be asked for at once: specks in a nucleus that is too large look like small nuclei.
 """
 
 from __future__ import annotations
@@ -70,6 +72,8 @@ _CERTAIN = 0.75  # mean confidence from which that does not count, ...
 _DOUBTFUL = 0.5  # ... where it was below this at full size: nuclei of tissue are surer than pieces of a nucleus, and
 # small nuclei, enlarged, than specks of noise; ...
 _NOT_FEWER = 0.25  # ... if so many of the nuclei found at full size are left: blotches of tissue cover dozens
+_MOST = 0.8  # of the area of nuclei on light ground, ...
+_NEARLY = 0.75  # ... and of their number as far as they are sure: where less is left at a smaller scale, scores fell
 _STEPS = 16  # scales are rounded to so many to an octave, so that planes of one kind get the same
 
 
@@ -83,6 +87,8 @@ class ScaleRule:
         Planes whose median nucleus lies between are taken as they are.
     enlarge_to, shrink_to : float
         Diameter to which smaller and larger nuclei are brought.
+    largest_on_light : float
+        On a light ground larger ones are brought to `enlarge_to`, as small ones are.
     most, least : float
         Limits of the scale.
     """
@@ -91,6 +97,7 @@ class ScaleRule:
     largest: float = 60.0
     enlarge_to: float = 25.0
     shrink_to: float = 30.0
+    largest_on_light: float = 38.0
     most: float = 4.0
     least: float = 0.1
 
@@ -115,7 +122,7 @@ class Probe(Protocol):
         """
 
 
-def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule) -> float:
+def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule, light: bool = False) -> float:
     """Choose the scale for a plane.
 
     Parameters
@@ -125,6 +132,8 @@ def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule) -> float:
     probe : Probe
         Called twice, and again for each scale that is thought of.
     rule : ScaleRule
+    light : bool
+        Whether the ground is light.
 
     Returns
     -------
@@ -133,6 +142,14 @@ def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule) -> float:
     """
     first = near_part(wide, _NARROW)
     plain, coarse = probe(first, 1.0), probe(wide, _COARSE, rough=True)
+    scale = _of_known_size(wide, probe, plain=plain, coarse=coarse, rule=rule)
+    large = max(_diameter(plain), _diameter(coarse)) > rule.largest_on_light
+    return _on_light(near_part(wide), probe, scale, rule=rule) if light and large else scale
+
+
+def _of_known_size(wide: PartOfPlane, probe: Probe, *, plain: Sized, coarse: Sized, rule: ScaleRule) -> float:
+    """Give the scale at which nuclei are of a size that the network knows, by the two first looks and by more."""
+    first = near_part(wide, _NARROW)
     far = _diameter(coarse)
     blind = not far and not _diameter(plain)
     enlarge = _rounded(min(_BLIND, rule.most) if blind else _enlarging(plain, rule=rule))
@@ -147,6 +164,16 @@ def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule) -> float:
     hidden = _diameter(plain) >= rule.smallest
     scale, found = _enlarged(lambda at: probe(judged, at), found, first=enlarge, hidden=hidden, rule=rule)
     return shrink if shrink and _surer(probe(judged, shrink), found, huge=_HUGE * rule.largest) else scale
+
+
+def _on_light(part: Plane, probe: Probe, scale: float, *, rule: ScaleRule) -> float:
+    """Give the scale that brings large nuclei to the size at which outlines are best, or the scale as it is."""
+    seen = probe(part, scale)
+    median = _diameter(seen, by_area=False)
+    if median * scale <= rule.largest_on_light:
+        return scale
+    smaller = _rounded(max(rule.enlarge_to / median, rule.least))
+    return smaller if smaller < scale and _is_kept(probe(part, smaller), seen) else scale
 
 
 def sampled(plane: Plane) -> SampledPlane:
@@ -279,6 +306,12 @@ def _surer(new: Sized, old: Sized, *, huge: float) -> bool:
         float(new[1].mean()) >= _CERTAIN and _is_doubtful(old) and expected(new) >= _NOT_FEWER * expected(old)
     )
     return enough * before <= cover and (certain or cover <= _PIECES * before)
+
+
+def _is_kept(new: Sized, old: Sized) -> bool:
+    """Tell whether a smaller look finds most of the area, and not far fewer nuclei: pieces may grow together."""
+    areas = [float(found[sure >= _SURE].sum()) for found, sure in (new, old)]
+    return areas[0] >= _MOST * areas[1] and expected(new) >= _NEARLY * expected(old)
 
 
 def _is_doubtful(seen: Sized) -> bool:

@@ -126,7 +126,8 @@ def _look(segmenter: Segmenter, plane: Plane, *, scaling: Scaling, rule: ScaleRu
     glance = _of_what_is_surest(_Glance(segmenter, plane, scaling=scaling), near)
     glance = _of_best_dye(glance, near, pixels=pixels)
     glance = _with_contrast(glance, near, wide=wide, pixels=cleared(pixels, glance.scaling.specks))
-    scale = find_scale(wide, glance, rule=rule) if wanted == "auto" else wanted
+    light = glance.scaling.invert
+    scale = find_scale(wide, glance, rule=rule, light=light) if wanted == "auto" else wanted
     # Looks do without the turns of tta, which the nuclei themselves are to have.
     seen = glance.seen if scale == glance.scale and not segmenter.settings.tta else None
     return Survey(scale, replace(glance.scaling, blanks=blanks), seen, inside)
