@@ -36,33 +36,49 @@ __all__ = [
 
 _STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
 _HAEMATOXYLIN = np.linalg.inv(_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True))[:, 0].astype(np.float32)
-_BLACK = 1 / 255  # share of the white below which no density is told apart, ...
-_CLIPPED = 0.06  # ... and below which none is where what was darker was cut off
-_DYED = 1 / 3  # median lightness, as a share of the white, from which colours are those of dyes in white light, ...
-_COLOURED = 0.1  # ... if the channels are so far apart
-_COLOURS = 250_000  # pixels by which colours are known, at most about
-_DENSE = 0.7  # share of the white below which the darkest channel of a dyed pixel lies
-_POOR = 0.5  # share of the haematoxylin of the bluest nuclei that is little
-_MOSTLY, _OFTEN = 0.55, 0.4  # of the dyed pixels, for certain and perhaps
-_PRESENT = (0.2, 1.15)  # its share of all density: other dyes give less, or far more than there can be; ...
-_PERHAPS = (0.1, 1.4)  # ... as far as it can be told: it may be weak, or bluer
-_UNLIT = 0.04  # of the brightest: where no channel is brighter, no light came through
-_DARKEST = 0.3  # of the brightest: hardly anything in a section on black is darker, ...
-_THROUGH = 0.2  # ... all channels let so much through in most of it, ...
-_TINGED = 0.02  # ... and they are so far apart
-_SHADES, _SEEN = 256, 16  # of brightness, and how many there must be: a drawing has few, ...
-_LEFT = 0.002  # ... and share of the colours' spread within a shade, if these are false: two dyes have noise, or ...
-_LEAP = 0.1  # ... leaps from one shade to the next: share of the way between the colours farthest apart
-_CUT, _NEARLY, _WITH = 0.002, 6.0, 1.5  # share that is black; times as light; times as many, if the dark was cut off
-_DIM, _GREY = 0.1, 0.15  # darkness from which on pixels tell colour, and share of it by which those of grey differ
-_RED = (0.10, 0.14)  # share of a pixel's density in red light: red dyes and blood have less, nuclei more; ...
-_TOLD = (0.06, 0.12)  # ... density of all channels together from which on that can be told, ...
-_DYE = 0.3  # ... and from which on a pixel is dyed
-_BLUE = (0.2, 0.5)  # share that haematoxylin has: tissue has less, other blue dyes have more
-_SPOTS, _AS_DENSE = 0.01, 2.0  # share of both in a section, at least; density of red tissue, in that of nuclei, at most
-_LIFTED, _PALE = (0.1, 0.15), 0.6  # of the white, that the darkest let through under a veil; all is pale from there on
-_CLEAR = 0.05  # of the white, that they let through without it
-_TINT = 0.6  # of the strongest channel is the least that a lamp gives: what is darker is tissue that fills the plane
+_BLACK = 1 / 255  # of the white: no density is told apart below this
+_CLIPPED = 0.06  # of the white: the same limit for planes in which everything darker than black was cut off
+_DYED = 1 / 3  # of the white: a coloured plane whose median lightness is above this shows dyes in white light
+_COLOURED = 0.1  # of the white: a plane is coloured if in half of its pixels the channels lie further apart than this
+_COLOURS = 250_000  # pixels by which the colours of a plane are measured, at most about
+_DENSE = 0.7  # of the white: a pixel is dyed if any of its channels is darker than this
+_POOR = 0.5  # of the haematoxylin in the bluest nuclei: a pixel that has less than this has little of it
+# Of the dyed pixels: a section is counterstained, or perhaps so, if more hold little haematoxylin.
+_MOSTLY, _OFTEN = 0.55, 0.4
+# Limits of the share that haematoxylin has of all density: other dyes give less, or far more than is possible.
+_PRESENT = (0.2, 1.15)
+_PERHAPS = (0.1, 1.4)  # the same limits where haematoxylin may be weak, or bluer than usual
+_UNLIT = 0.04  # of the brightest: where all channels are darker than this, no light came through
+_DARKEST = 0.3  # of the brightest: hardly any lit pixel of a section on black is darker than this
+_THROUGH = 0.2  # of the brightest: in most of a section on black, all channels are lighter than this
+_TINGED = 0.02  # of the brightest: in most of a section on black, the channels lie further apart than this
+# Steps of brightness, and how many of them must be filled for false colours: a drawing fills few.
+_SHADES, _SEEN = 256, 16
+# Of the colours' spread: false colours spread less than this within one shade, two dyes more, because of their noise.
+_LEFT = 0.002
+_LEAP = 0.1  # of the way between the colours farthest apart: false colours change by less than this from shade to shade
+# The dark values were cut off if more than the first share of the pixels is black, and if the pixels up to the second
+# number times as light as black are more than the third number times as many.
+_CUT, _NEARLY, _WITH = 0.002, 6.0, 1.5
+# Pixels darker than the first number tell their colour. The plane is grey if the channels of most of them lie less than
+# the second number apart, as a share of that darkness.
+_DIM, _GREY = 0.1, 0.15
+# Share of a pixel's density in red light: red dyes and blood lie below the first, nuclei above the second.
+_RED = (0.10, 0.14)
+# Density of all channels together: red cannot be told below the first, and counts in full from the second on.
+_TOLD = (0.06, 0.12)
+_DYE = 0.3  # density of all channels together from which on a pixel is dyed
+# Share of the density of haematoxylin in red light: other tissue has less, other blue dyes have more.
+_BLUE = (0.2, 0.5)
+# Share of a section that red tissue and nuclei must each exceed, and how many times as dense as the nuclei red tissue
+# may be.
+_SPOTS, _AS_DENSE = 0.01, 2.0
+# Share of the white in the darkest pixels: a veil lies over the plane from the first number on, in full from the second
+# on; from the third on the plane is merely pale.
+_LIFTED, _PALE = (0.1, 0.15), 0.6
+_CLEAR = 0.05  # share of the white that the darkest pixels let through without a veil
+# Of the strongest channel: no lamp gives less in another one; what is darker is tissue that fills the plane.
+_TINT = 0.6
 
 
 def brightest(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -82,7 +98,7 @@ def of_three(join: np.ufunc, pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def white_of(pixels: NDArray[np.float32], percentile: float) -> tuple[float, float, float]:
-    """Give the colour of light that passed no dye, by pixels (n, 3): lamps tint it; 1 if all is dark."""
+    """Give the colour of light that passed no dye, by pixels (n, 3), since lamps tint it; 1 if all is dark."""
     found = np.percentile(pixels, percentile, axis=0)
     red, green, blue = np.maximum(found, _TINT * found.max()).tolist() if found.max() > 0 else (1.0, 1.0, 1.0)
     return red, green, blue
@@ -97,7 +113,7 @@ class Light:
     white : (float, float, float)
         Red, green and blue where no dye is, above 0.
     veil : (float, float, float)
-        What lies over all of it and below `white`: stray light, or a black that was raised.
+        Light, below `white`, that is added to every pixel: stray light, or a black that was raised.
     black : float
         Share of the white below which no density is told apart.
     """
@@ -108,11 +124,11 @@ class Light:
 
     @classmethod
     def of(cls, pixels: NDArray[np.float32], *, percentiles: tuple[float, float]) -> Light:
-        """Measure it on pixels (n, 3), one and more, between two percentiles.
+        """Measure the light on pixels (n, 3), one and more, between two percentiles.
 
-        Dense nuclei let hardly anything through in one of the channels: if more comes through the darkest, it is no
-        light that dyes have dimmed. If nothing comes through in red, of which brown and pink let much through, and so
-        many pixels are alike, what was darker was cut off. In grey neither can be told.
+        Dense nuclei let hardly anything through in one of the channels: if more comes through the darkest pixels, that
+        is a veil, and not light that dyes have dimmed. Brown and pink dyes let much red through: if many pixels have
+        no red at all, everything darker was cut off. In grey pixels, neither can be told.
         """
         low, high = percentiles
         white = white_of(pixels, high)
@@ -146,7 +162,7 @@ def to_haematoxylin(plane: NDArray[Any], light: Light) -> NDArray[np.float32]:
     plane : (H, W, 3) or (H, W) ndarray
         Red, green and blue, or grey, of any real dtype.
     light : Light
-        That falls through it.
+        The light that falls through the section.
 
     Returns
     -------
@@ -183,7 +199,7 @@ def _in_colours(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def is_counterstained(pixels: NDArray[np.float32], light: Light) -> bool | None:
-    """Tell whether there is haematoxylin, and most of the dyed pixels (n, 3) hold little of it; None if perhaps so."""
+    """Tell whether a section has haematoxylin, but little in most of its dyed pixels (n, 3); None if perhaps so."""
     density = light.density(pixels)
     amount = _haematoxylin_in(density)
     much = float(np.percentile(amount, 95))
@@ -204,20 +220,20 @@ class RedTissue:
     light : Light
         That falls through the section.
     shade : float
-        Grey value that it is to have at least, as other tissue has.
+        Grey value of other tissue; red tissue is to be no darker.
     """
 
     light: Light
     shade: float
 
     def share(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
-        """Tell how surely each of the pixels (..., 3) is some, 0..1."""
+        """Tell how surely each of the pixels (..., 3) is red tissue, 0..1."""
         whole, share = _red_share(self.light.density(pixels))
         red: NDArray[np.float32] = (1 - _ramp(share, _RED)) * _ramp(whole, _TOLD)
         return red
 
     def lighten(self, grey: NDArray[np.float32], pixels: NDArray[Any]) -> NDArray[np.float32]:
-        """Show it in the grey values (...) of pixels (..., 3) as light as other tissue."""
+        """Make red tissue as light as other tissue in the grey values (...) of pixels (..., 3)."""
         with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32, beyond it, or infinite
             lighter: NDArray[np.float32] = grey + self.share(pixels) * np.maximum(np.float32(self.shade) - grey, 0)
         return lighter
@@ -245,14 +261,14 @@ def _red_share(density: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArr
 
 
 def _ramp(values: NDArray[np.float32], ends: tuple[float, float]) -> NDArray[np.float32]:
-    """Give 0 up to the first end, 1 from the second on, and what lies between them evenly."""
+    """Give 0 up to the first end and 1 from the second on, rising evenly between them."""
     low, high = ends
     ramp: NDArray[np.float32] = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
     return ramp
 
 
 def is_dyed(pixels: NDArray[np.float32]) -> bool:
-    """Tell dyes in white light from dyes that shine: half of the pixels (n, 3) are light, and coloured."""
+    """Tell dyes in white light from dyes that shine: in white light half the pixels (n, 3) are light and coloured."""
     if not pixels.size:
         return False
     most, least = brightest(pixels), darkest(pixels)
@@ -261,7 +277,7 @@ def is_dyed(pixels: NDArray[np.float32]) -> bool:
 
 
 def is_hardly_coloured(pixels: NDArray[np.float32]) -> bool:
-    """Tell planes in which half of the pixels (n, 3), and more, are grey or nearly so."""
+    """Tell whether half of the pixels (n, 3) of a plane, or more, are grey or nearly so."""
     apart = brightest(pixels).astype(np.float64) - darkest(pixels)
     return not pixels.size or bool(np.median(apart) <= _COLOURED * light_of(pixels))
 
@@ -272,9 +288,10 @@ def unlit_below(pixels: NDArray[Any]) -> float:
 
 
 def is_cut_off(pixels: NDArray[Any]) -> bool:
-    """Tell whether what was darker than black was cut off, by pixels (n, 3): a few are black, more and more less so.
+    """Tell by pixels (n, 3) whether everything darker than black was cut off.
 
-    Ink beside a black margin has one shade.
+    Then a few pixels are black, and there are more and more of them the lighter they are. Ink beside a black margin has
+    one shade only.
     """
     most, unlit = brightest(pixels), unlit_below(pixels)
     black, dark, nearly = (np.count_nonzero(most <= times * unlit) for times in (1.0, (1 + _NEARLY) / 2, _NEARLY))
@@ -282,12 +299,12 @@ def is_cut_off(pixels: NDArray[Any]) -> bool:
 
 
 def light_of(pixels: NDArray[Any]) -> float:
-    """Give how bright the brightest channel of pixels (n, 3) is where hardly any is brighter; 0 if there is none."""
+    """Give the value that the brightest channel of hardly any pixel (n, 3) exceeds; 0 if there are no pixels."""
     return float(np.percentile(brightest(pixels), 99.8)) if pixels.size else 0.0
 
 
 def is_grey(pixels: NDArray[np.float32]) -> bool:
-    """Tell by pixels (n, 3) whether what lies on the white has its colour, however dark."""
+    """Tell by pixels (n, 3) whether everything on the white has the colour of the white, however dark it is."""
     if not pixels.size:
         return True
     through = pixels / np.maximum(white_of(pixels, 99.8), 1e-12)
@@ -298,7 +315,7 @@ def is_grey(pixels: NDArray[np.float32]) -> bool:
 
 
 def is_light_on_black(pixels: NDArray[np.float32]) -> bool:
-    """Tell a section on black, coloured and all of it light, from what shines and has dim rims, by pixels (n, 3)."""
+    """Tell by pixels (n, 3) a section on black, coloured and light, from things that shine and have dim rims."""
     lit = pixels[brightest(pixels) > unlit_below(pixels)]
     if not 0 < len(lit) < len(pixels):
         return False
@@ -309,7 +326,7 @@ def is_light_on_black(pixels: NDArray[np.float32]) -> bool:
 
 
 def is_false_colour(pixels: NDArray[np.float32], grey: NDArray[np.float32]) -> bool:
-    """Tell a grey picture shown in a table of colours, as inferno or viridis: grey (n,) decides the colour (n, 3)."""
+    """Tell whether each grey value (n,) has one colour (n, 3), as in tables of colours such as inferno or viridis."""
     low, top = float(grey.min()), float(grey.max())
     shade = ((grey - low) * np.float32((_SHADES - 1) / max(top - low, 1e-12))).astype(np.intp)
     number = np.bincount(shade, minlength=_SHADES)
@@ -323,7 +340,7 @@ def is_false_colour(pixels: NDArray[np.float32], grey: NDArray[np.float32]) -> b
 
 
 def one_hue(pixels: NDArray[Any], lows: NDArray[np.float64]) -> tuple[float, int]:
-    """Give how nearly all pixels (n, 3) are shades of one colour, 0..1, and their strongest channel."""
+    """Give how nearly pixels (n, 3) are all shades of one colour, 0..1, and the strongest channel of that colour."""
     above = pixels.astype(np.float64) - lows
     above = above[of_three(np.logical_and, np.isfinite(above))]
     spread = above.T @ above

@@ -44,15 +44,16 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 BLUE = 2
 """The channel of the dyes of nuclei, such as DAPI or Hoechst."""
 
-_ONE_DYE = 0.9  # share of the colours' spread along one line from which it may be one dye, if that is not blue
-_DARK = 0.125  # of the range: what lies higher is not the ground of a dark picture
-_ONE_HUE = 0.99  # share of the colours' spread that lies along one line
-_EDGE = 0.002  # of the pixels: where no light came through so many, they lie beyond the slide
-_DOUBT = 0.2  # of the range, by which the mean lies off its middle at most where it does not tell what the ground is
-_HALF = 0.5  # of what the dtype can hold: coloured planes that are lighter everywhere are of transmitted light
-_FAINT, _DIRT = 0.25, 0.015  # of the white, or density: what dims it less everywhere is glass, and dirt or noise on it
-_MAINLY = 0.5  # of what dims a pixel is a red dye: it has no say in what becomes 0 and 1
-_EMPTY = 0.1  # channels of a smaller share of the whole span show nothing
+_ONE_DYE = 0.9  # of the colours' spread lies along one line: there may be one dye only, unless that is blue
+_DARK = 0.125  # of the range: the ground of a dark picture does not lie higher than this
+_ONE_HUE = 0.99  # of the colours' spread lies along one line: there is one hue only
+_EDGE = 0.002  # of the pixels: if no light came through more than this, they lie beyond the slide
+_DOUBT = 0.2  # of the range: a mean closer than this to the middle does not tell whether the ground is dark or light
+_HALF = 0.5  # of what the dtype can hold: coloured planes that are lighter than this everywhere show transmitted light
+# Of the white, or density: a plane dimmed less than the first is glass; the second is dirt or noise.
+_FAINT, _DIRT = 0.25, 0.015
+_MAINLY = 0.5  # how surely a pixel is red tissue from which on it has no say in what becomes 0 and 1
+_EMPTY = 0.1  # of the whole span: channels that span less than this show nothing
 SAMPLE = 4_000_000
 """Pixels looked at for percentiles, at most about: larger planes are sampled on a regular grid."""
 
@@ -88,23 +89,23 @@ class Scaling:
     only : int or None
         The one channel of a colour plane that is used and repeated; None uses all.
     light : Light or None
-        That by which haematoxylin is measured, if that is looked at; None looks at grey or colours.
+        The light by which the density of haematoxylin is measured; None where grey or colours are looked at.
     otherwise : Scaling or None
-        In grey, or as haematoxylin, where the colours do not decide it for certain; inverted or not, where neither they
-        nor brightness do: whoever can ask a network may.
+        A second scaling, for callers that can ask a network which of the two shows nuclei better: grey instead of
+        haematoxylin, or the reverse, where colours leave that open; inverted or not, where brightness does too.
     unlit : float or None
-        Pixels with no channel above are shown as ground: they lie beyond the slide, or are filled up with black.
+        Pixels of which no channel is above this are shown as ground: they lie beyond the slide, or in a margin.
     ink : float or None
         Limit of black ink on a section (`nucleate.core.slide.is_ink`), which is shown as ground too.
     red : RedTissue or None
-        Blood and tissue in red dyes, which grey shows as other tissue.
+        Blood and tissue in red dyes, which grey shows as light as other tissue.
     specks : float or None
-        Height of lone bright pixels that were left out of the measurement, and that whoever reads the plane leaves out
-        too (`nucleate.core.specks`): here pixels are looked at one by one. None where there are hardly any.
+        Height of lone bright pixels (`nucleate.core.specks`) that were left out of the measurement. The reader of the
+        plane takes them out too, since `apply` sees each pixel without its neighbours. None where there are hardly any.
     blanks : Blanks or None
-        What was drawn into the plane; its reader puts them `on` it, see `specks`.
+        What was drawn into the plane, such as scale bars; the reader of the plane blanks it (`Blanks.on`).
     sparse : bool
-        Whether `high` is that of a few bright things, and all else may be noise.
+        Whether `high` is the value of a few bright things, while all else may be noise.
     """
 
     low: float
@@ -155,7 +156,7 @@ class Scaling:
 
 
 class _Ends(NamedTuple):
-    """What becomes 0 and 1, and 0 if the ground is dark; whether what becomes 1 was `raised` above noise."""
+    """Values that become 0 and 1, the one that becomes 0 on dark ground, and whether 1 was `raised` above noise."""
 
     low: float
     high: float
@@ -180,8 +181,8 @@ class Normalizer:
         Used by ``percentile``.
     ground : float or None
         Percentile that becomes 0 in place of `low_percentile` where the ground is dark, unless ``keep`` or ``range``:
-        noise and uneven light of the ground below it are gone. Where more than an eighth of the range lies below it,
-        it is no ground, and stays, as it does with None.
+        noise and uneven light of the ground below it are gone. Where more than an eighth of the range lies below this
+        percentile, it is not the ground, and `low_percentile` is used, as it is with None.
     polarity : {"keep", "dark-background", "transmitted"}
         ``dark-background`` inverts planes whose mean lies above the middle of the range (the paper's rule); empty
         channels of a colour plane do not count. ``transmitted`` does too, and inverts coloured planes whose colours
@@ -190,10 +191,10 @@ class Normalizer:
         glass beside a section has a say in what becomes 0 and 1.
     stain : {"grey", "haematoxylin", "nuclear"}
         What a network of one channel sees of coloured planes. ``grey``; ``haematoxylin``: its density, of planes that
-        were inverted; ``nuclear``: that only where most of what is dyed holds little of it, as in sections full of
-        tissue dyed by eosin (on white ground grey has less noise), and of planes on dark ground that show several
-        dyes the blue one, such as DAPI or Hoechst, but not if the colours are false (`nucleate.core.dyes`). Then planes
-        are measured ``otherwise``, too, where colours or brightness leave open what is on them.
+        were inverted; ``nuclear``: its density only where most dyed tissue holds little of it, as in sections full of
+        eosin (on white ground grey has less noise), and the blue channel, such as DAPI or Hoechst, of planes on dark
+        ground that show several dyes in colours that are not false (`nucleate.core.dyes`). With ``nuclear``, planes are
+        measured ``otherwise``, too, where colours or brightness leave open what is on them.
     """
 
     channels: int = 1
@@ -217,14 +218,14 @@ class Normalizer:
         return replace(found, otherwise=replace(self._measured(sample, plane.dtype, sparse=False), otherwise=None))
 
     def _measured(self, sample: NDArray[Any], dtype: np.dtype[Any], *, sparse: bool) -> Scaling:
-        """Measure it by (h, w[, 3]) of its pixels, as a few things on noise if it may be `sparse`."""
+        """Measure a plane by a sample (h, w[, 3]) of it, which may be a few things on noise if it may be `sparse`."""
         colours = [sample] if self.channels == 1 or sample.ndim == 2 else [sample[..., index] for index in range(3)]
         shown = list(map(to_grey, colours))
         bands = list(map(_finite, shown))
         if any(band.size == 0 for band in bands):
             return Scaling(0.0, 0.0, invert=False, channels=self.channels)
         with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32
-            # The widest span of the three: a stain in one channel is neither cut off nor moved to another colour.
+            # All channels share the widest span, so that no stain is cut off or changes its colour.
             ends = [
                 self._ends(band, dtype, shown_HW=one if sparse else None)
                 for band, one in zip(bands, shown, strict=True)
@@ -262,7 +263,7 @@ class Normalizer:
         return replace(seen, otherwise=replace(dense, otherwise=dark) if seen.invert else dense)
 
     def _seen(self, sample: NDArray[Any], dtype: np.dtype[Any], *, plain: Scaling, sparse: bool) -> Scaling:
-        """Change the scaling of a coloured plane, of which (h, w, 3) is known, to that of tissue or nuclei alone."""
+        """Change the scaling of a coloured plane, sampled as (h, w, 3), to the scaling of tissue or nuclei alone."""
         if self.channels == 3 or sample.ndim == 2:
             return plain
         if self.polarity == "transmitted" and plain.invert:
@@ -273,13 +274,13 @@ class Normalizer:
         return Light.of(few, percentiles=(self.low_percentile, self.high_percentile))
 
     def _of_tissue(self, sample: NDArray[Any], dtype: np.dtype[Any], *, grey: Scaling) -> tuple[NDArray[Any], Scaling]:
-        """Measure the tissue of a light plane alone, of which (h, w, 3) is known; give the pixels of it, too."""
+        """Measure only the tissue of a light plane, sampled as (h, w, 3); give the pixels of the tissue, too."""
         low, high = grey.low, grey.high
         tissue, unlit, ink = _tissue_of(sample)
         few, red = few_pixels(tissue), None
         if few.size:
             light = self._light(few)
-            few = few_pixels(sample)  # with the glass: without it all that is left may be nuclei
+            few = few_pixels(sample)  # glass included: without it, nuclei may be all that is left
             red = red_tissue_in(few, to_grey(few[None])[0], light=light)
         measured = tissue if red is None else tissue[red.share(tissue) < _MAINLY][:, None]
         if not measured.size:
@@ -291,7 +292,7 @@ class Normalizer:
         return tissue, replace(grey, low=low, high=high, unlit=unlit, ink=ink, red=red)
 
     def _of_nuclei(self, sample: NDArray[Any], dtype: np.dtype[Any], *, grey: Scaling, sparse: bool) -> Scaling:
-        """Change the scaling of a coloured plane, of which (h, w, 3) is known, to that of the dye of nuclei, if any."""
+        """Change the scaling of a coloured plane, sampled as (h, w, 3), to the scaling of a dye of nuclei, if any."""
         few = few_pixels(sample)
         if not few.size:
             return grey
@@ -315,7 +316,7 @@ class Normalizer:
         return replace(grey, low=ends.ground, high=ends.high, only=BLUE, sparse=ends.raised)
 
     def _as_density(self, sample: NDArray[Any], light: Light, *, grey: Scaling) -> Scaling:
-        """Change the scaling of a light plane, of which (h, w[, 3]) is known, to that of what haematoxylin dims."""
+        """Change the scaling of a light plane, sampled as (h, w[, 3]), to the density of haematoxylin."""
         low, high, *_ = self._ends(_finite(to_haematoxylin(sample, light)), np.dtype(np.float32))
         if high - low < _FAINT:
             low, high = low + _DIRT, low + _FAINT
@@ -331,7 +332,7 @@ class Normalizer:
         return self._dyes(few, pixels.dtype)[0] if asked else ()
 
     def _dyes(self, few: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[tuple[int, ...], bool]:
-        """Name them by pixels (n, 3), and tell whether it may yet be one dye that is not blue."""
+        """Name the channels by pixels (n, 3), and tell whether there may still be one dye only, and not a blue one."""
         ends = np.array([self._ends(few[:, index], dtype)[:2] for index in range(3)])
         share, strongest = one_hue(few, ends[:, 0])
         if share >= _ONE_HUE or is_false_colour(few, to_grey(few[None])[0]):
@@ -343,7 +344,7 @@ class Normalizer:
     def _ends(
         self, values: NDArray[np.float32], dtype: np.dtype[Any], *, shown_HW: NDArray[Any] | None = None
     ) -> _Ends:
-        """Find them; by where the values lie in the picture a few bright things among noise are known."""
+        """Find what becomes 0 and 1; the picture `shown_HW`, if given, tells a few bright things from noise."""
         if self.scaling == "range":
             return _Ends(0.0, _range_top(values, dtype), 0.0)
         ends = [self.low_percentile, self.high_percentile]
@@ -360,12 +361,12 @@ class Normalizer:
 
 
 def _tissue_of(sample: NDArray[Any]) -> tuple[NDArray[Any], float | None, float | None]:
-    """Leave out glass, ink, and pixels of (h, w, 3) through which no light came, if there are such.
+    """Leave out of a sample (h, w, 3) the glass, the ink, and pixels through which no light came, if there are any.
 
-    Gives the sample as it is, or (n, 1, 3) of it, and the limits of pixels without light and of ink.
+    Gives the sample itself, or the pixels (n, 1, 3) that are left, and the limits of pixels without light and of ink.
     """
     few = few_pixels(sample)
-    cut_off = is_cut_off(few)  # the black are nuclei
+    cut_off = is_cut_off(few)  # then black pixels are nuclei
     unlit: float | None = unlit_below(few)
     kept_HW = brightest(sample) > unlit
     if cut_off or not unlit or not 0 < np.count_nonzero(kept_HW) <= (1 - _EDGE) * kept_HW.size:

@@ -2,15 +2,15 @@
 
 A network knows nuclei of the sizes it was trained on. Two looks tell how large those of a plane are: one at full size
 over a small part, one at a quarter of the size over a wide part, where large nuclei show and small ones vanish. A plane
-of about a megapixel or less is looked at as a whole: what was seen at full size is then mostly what was wanted, and
-need not be computed again. Then
+of about a megapixel or less is looked at as a whole, so that the look at full size is mostly the wanted result already
+and need not be computed again. Then
 
 1. larger scales are tried, where nuclei are small, doubtful or not seen at all (`_enlarging`), and taken as long as
    they find more (`_finds_more`) and do not get less sure;
-2. a smaller one is tried, where the nuclei of the wide look are larger than the network knows, and taken if they are
-   surer when looked at closely and cover enough (`_surer`);
-3. on a light ground, where outlines are best at one size, what is still larger is brought to it, if that finds about as
-   much (`_is_kept`): how sure the network is tells little there.
+2. a smaller scale is tried, where the nuclei of the wide look are larger than the network knows, and taken if these
+   nuclei are surer in a close look and cover enough (`_surer`);
+3. on a light ground, where outlines are best at one size, nuclei that are still larger are brought to that size if about
+   as much is found there (`_is_kept`): how sure the network is tells little there.
 
 The first two may be asked for at once: specks in a nucleus that is too large look like small nuclei.
 """
@@ -49,37 +49,53 @@ __all__ = [
 
 _WIDE, _MIDDLE, _NARROW = 1536, 768, 256  # sides of the parts that are looked at, pixels of the plane
 _SMALL = 1 << 20  # pixels of a plane that is looked at as a whole
-_COARSE = 0.25
-_FEWEST = 3  # nuclei that say anything about their kind
-_BLIND = 2.0  # scale at which nuclei are sought where there are fewer
-_CLUMPED = 2.0  # times as large by area as by number: most nuclei are small, and some clumps look like large ones
-_FURTHER = 1.25  # times the scale that shows small nuclei, for a still larger one to be worth a look
-_FILLED = 0.05  # of a part, by fewer that are large, ...
-_MANY_TIMES = 16  # ... and so many times what is found at full size (an embryo is no nucleus), or `_PIECES` if in doubt
+_COARSE = 0.25  # scale of the look at the wide part
+_FEWEST = 3  # fewer nuclei than this say nothing about their kind
+_BLIND = 2.0  # scale at which nuclei are sought where too few, or only doubtful ones, were found
+# If the median nucleus is this many times as large by area as by number, most nuclei are small and some clumps look
+# like large ones.
+_CLUMPED = 2.0
+_FURTHER = 1.25  # a still larger scale is worth a look only if it is at least this many times the one that was taken
+_FILLED = 0.05  # share of the wide part that fewer than `_FEWEST` large nuclei must cover to be believed
+# The share that such nuclei cover must also be this many times the share found at full size, or `_PIECES` times if that
+# is doubtful: an embryo is no nucleus.
+_MANY_TIMES = 16
 _SURE = 0.3  # confidence from which a nucleus counts
-_SAMPLE = 250_000  # pixels by which the busiest part is chosen
-_CELLS = 16  # places tried for it, along each side
-_SURER = 0.02  # by which the mean confidence must rise, ...
-_MORE = 1.05  # ... or the area found, where it falls by less and nuclei do not become fewer than ...
-_ENOUGH = 0.9  # of those found at full size; of the area found there
-_HUGE = 4 / 3  # times what is large: where both looks agree that the median nucleus is larger, it is, ...
-_HARDLY_LESS = 0.05  # ... and a smaller look sees its outline best, unless the mean confidence falls by more
-_MUCH_SURER = 0.1  # rise from which ...
-_HALF = 0.5  # ... half of that area is enough: to pieces of a large nucleus what lies around it is added
-_FEWER = 0.1  # of the nuclei found at full size: a large one falls into some pieces, not into dozens; a clump may
-_PIECES = 4  # times what is found at full size: pieces of a large nucleus cover much of it, nuclei in a gland little
-_CERTAIN = 0.75  # mean confidence from which that does not count, ...
-_DOUBTFUL = 0.5  # ... where it was below this at full size: nuclei of tissue are surer than pieces of a nucleus, and
-# small nuclei, enlarged, than specks of noise; ...
-_NOT_FEWER = 0.25  # ... if so many of the nuclei found at full size are left: blotches of tissue cover dozens
-_MOST = 0.8  # of the area of nuclei on light ground, ...
-_NEARLY = 0.75  # ... and of their number as far as they are sure: where less is left at a smaller scale, scores fell
-_STEPS = 16  # scales are rounded to so many to an octave, so that planes of one kind get the same
+_SAMPLE = 250_000  # pixels by which the busiest part is chosen, at most about
+_CELLS = 16  # places tried for the busiest part, along each side
+_SURER = 0.02  # a smaller look is taken if the mean confidence rises by this
+# Nuclei are missed or cut off at full size if a smaller look covers this many times the area, hardly fewer nuclei are
+# found, and the mean confidence falls by less than `_SURER`.
+_MORE = 1.05
+_ENOUGH = 0.9  # of the nuclei, or of the area, found at full size: a smaller look must find this much
+_HUGE = 4 / 3  # times the `largest` of a rule: nuclei are huge where in both looks the median one is larger than this
+# The mean confidence of huge nuclei may fall by less than this, since a smaller look sees their outline best.
+_HARDLY_LESS = 0.05
+_MUCH_SURER = 0.1  # rise of the mean confidence from which on `_HALF` of the area is enough
+_HALF = 0.5  # of the area found at full size: pieces of a large nucleus take in some of what lies around it
+# Share of the nuclei found at full size that a smaller look must find: a large nucleus falls into some pieces, not into
+# dozens; a clump may.
+_FEWER = 0.1
+# A smaller look may cover at most this many times the area found at full size: pieces of a large nucleus cover much of
+# it, nuclei in a gland little.
+_PIECES = 4
+# Mean confidence from which a smaller look may cover more than `_PIECES` allows, if the look at full size was doubtful.
+_CERTAIN = 0.75
+# A look is doubtful below this mean confidence: nuclei of tissue are surer than pieces of a nucleus, and enlarged small
+# nuclei are surer than specks of noise.
+_DOUBTFUL = 0.5
+# Share of the nuclei found at full size that must be left for `_CERTAIN` to hold: blotches of tissue cover dozens.
+_NOT_FEWER = 0.25
+# A smaller look at large nuclei on light ground must find these shares of their area, and of their number as far as it is
+# sure of them; where less was left, scores fell.
+_MOST = 0.8
+_NEARLY = 0.75
+_STEPS = 16  # scales are rounded to this many steps an octave, so that planes of one kind get the same scale
 
 
 @dataclass(frozen=True)
 class ScaleRule:
-    """Between which diameters a network is at its best, pixels of its own grid.
+    """Between which diameters of nuclei a network is at its best, in pixels of the network's grid.
 
     Parameters
     ----------
@@ -130,7 +146,7 @@ def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule, light: bool 
     wide : PartOfPlane
         See `wide_part`.
     probe : Probe
-        Called twice, and again for each scale that is thought of.
+        Called twice, and once more for each scale that is tried.
     rule : ScaleRule
     light : bool
         Whether the ground is light.
@@ -138,7 +154,7 @@ def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule, light: bool 
     Returns
     -------
     float
-        1 where nothing speaks for another.
+        1 where nothing speaks for another scale.
     """
     first = near_part(wide, _NARROW)
     plain, coarse = probe(first, 1.0), probe(wide, _COARSE, rough=True)
@@ -177,17 +193,17 @@ def _on_light(part: Plane, probe: Probe, scale: float, *, rule: ScaleRule) -> fl
 
 
 def sampled(plane: Plane) -> SampledPlane:
-    """Give a plane of which measuring it and finding its `wide_part` take one pass together."""
+    """Wrap a plane so that one pass is enough both to measure it and to find its `wide_part`."""
     return SampledPlane(plane, (sample_step(plane.shape), grid_step(plane.shape, _SAMPLE)))
 
 
 def wide_part(plane: Plane) -> PartOfPlane:
-    """Give the part by which a plane is known: all of a small one; of a larger it takes a pass over the plane."""
+    """Give the part by which a plane is known: all of a small plane; in a larger one, finding it takes a pass."""
     return _whole(plane) if _is_small(plane) else busiest_part(plane, _WIDE)
 
 
 def near_part(wide: PartOfPlane, side: int = _MIDDLE) -> PartOfPlane:
-    """Give what is looked at closely: `side` pixels of a wide part, or all of a small plane."""
+    """Give the part for a close look: `side` x `side` pixels of a wide part, or all of a small plane."""
     return wide if _is_small(wide.whole) else busiest_part(wide, side)
 
 
@@ -207,7 +223,7 @@ def busiest_part(plane: Plane, side: int) -> PartOfPlane:
     step = grid_step((height, width), _SAMPLE)
     grey = to_grey(grid_sample(plane, step)).astype(np.float64)
     grey = np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
-    # A few burnt-out pixels are not what the plane is about.
+    # A few burnt-out pixels must not decide.
     grey = np.clip(grey, *np.percentile(grey, [0.1, 99.9])) if grey.size else grey
     tops, lefts = (
         {round(at) for at in np.linspace(0, n - s, _CELLS)} for n, s in zip((height, width), size, strict=True)
@@ -251,10 +267,10 @@ def _enlarging(plain: Sized, *, rule: ScaleRule) -> float:
 def _enlarged(
     look: Callable[[float], Sized], found: Sized, *, first: float, hidden: bool, rule: ScaleRule
 ) -> tuple[float, Sized]:
-    """Enlarge what was found at full size, to the `first` scale and further, as long as more is found.
+    """Look at larger scales than full size, from the `first` one on, as long as more nuclei are found.
 
-    Small nuclei that are said to be `hidden` among large things must show. What is enlarged already is enlarged further
-    only where its nuclei get surer by it, not where specks come up.
+    If small nuclei are said to be `hidden` among large things, a larger scale must show them. After the first larger
+    scale, the next is taken only if the nuclei get surer by it: else it is specks that come up.
     """
     scale, wanted = 1.0, first
     while wanted > scale:
@@ -272,9 +288,9 @@ def _enlarged(
 def _finds_more(new: Sized, old: Sized, *, smallest: float) -> bool:
     """Tell whether an enlarged look finds more nuclei, each counted as far as it is sure.
 
-    They must not be doubtful: noise that is not white shows specks as soon as it is enlarged, of a confidence of 0.2 to
-    0.46, while that of small nuclei was 0.63 and more. Where too few were found before to say anything, these must be
-    small nuclei, and no pieces of larger ones.
+    The nuclei must not be doubtful: noise that is not white shows specks as soon as it is enlarged, of a confidence of
+    0.2 to 0.46, while that of small nuclei was 0.63 and more. Where too few nuclei were found before to say anything,
+    the new ones must be small nuclei, and no pieces of larger ones.
     """
     if not len(new[1]) or _is_doubtful(new):
         return False
@@ -284,13 +300,13 @@ def _finds_more(new: Sized, old: Sized, *, smallest: float) -> bool:
 
 
 def _surer(new: Sized, old: Sized, *, huge: float) -> bool:
-    """Tell whether the nuclei of a smaller look are surer, not far fewer, and cover enough; if more, are certain.
+    """Tell whether the nuclei of a smaller look are surer, not far fewer, and cover neither too little nor too much.
 
-    Enough is as much as before, or half if they are much surer. A multiple is no large nucleus, unless they are certain
-    and what was seen before was doubtful and of about their number: it is nuclei crowded in a gland, or an embryo, of
-    whose nuclei hardly one in ten is left. Where about as many are about as sure and cover more, nuclei are missed or
-    cut off at full size. Where in both looks they are more than `huge` pixels across and cover as much, they may be a
-    little less sure.
+    Enough is about as much as at full size, or half of it if the nuclei are much surer. Several times as much is no
+    large nucleus, but nuclei crowded in a gland, or an embryo, of whose nuclei hardly one in ten is left; unless the
+    nuclei are certain, and those at full size were doubtful and not many times as many. Where about as many nuclei are
+    about as sure and cover more, nuclei were missed or cut off at full size. Where nuclei are more than `huge` pixels
+    across in both looks and cover about as much, they may be a little less sure.
     """
     surer = rise(new, old) if len(new[1]) else 0.0
     cover, before = covered(new), covered(old)
@@ -319,12 +335,12 @@ def _is_doubtful(seen: Sized) -> bool:
 
 
 def expected(seen: Sized) -> float:
-    """Add up the expected IoU of the nuclei found: how many of them there are, as far as they are sure."""
+    """Add up the expected IoU of the nuclei found, so that each counts as far as it is sure."""
     return float(seen[1][seen[1] >= _SURE].sum())
 
 
 def rise(new: Sized, old: Sized) -> float:
-    """Give by how much the mean confidence is higher; of no nuclei it is 0."""
+    """Give by how much the mean confidence is higher; without nuclei, it counts as 0."""
     return float(new[1].mean()) - (float(old[1].mean()) if len(old[1]) else 0.0)
 
 
@@ -335,12 +351,12 @@ def covered(seen: Sized) -> float:
 
 
 def _share(seen: Sized, part: Plane) -> float:
-    """Give how much of a part nuclei cover."""
+    """Give which share of a part nuclei cover."""
     return covered(seen) / max(part.shape[0] * part.shape[1], 1)
 
 
 def _diameter(seen: Sized, *, fewest: int = _FEWEST, by_area: bool = True) -> float:
-    """Give the diameter of a median nucleus, each counted by its area as far as it is sure; 0 where there are few."""
+    """Give the diameter of the median nucleus, each weighted by area and confidence; 0 where there are too few."""
     areas, confidence = seen
     sure = confidence >= _SURE
     if np.count_nonzero(sure) < fewest:
