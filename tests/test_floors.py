@@ -168,7 +168,7 @@ def test_doors_do_not_see_each_other() -> None:
         ("nucleate.api", "import torch"),
         ("nucleate.apps.cli.segment", "from nucleate.nets import build"),
         ("nucleate.nets.unet", "from nucleate.errors import ModelError"),
-        ("nucleate.report.html", "from nucleate.study import paper"),
+        ("nucleate.report.score_page", "from nucleate.study import paper"),
         ("nucleate.data.synth", "import nucleate"),
     ],
 )

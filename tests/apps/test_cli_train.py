@@ -15,7 +15,7 @@ from tests.calls import call
 from tests.tables import rows_of
 from tests.train.drawn import disks
 
-from nucleate.apps.cli.training import load_data, split_data
+from nucleate.apps.cli.training_options import load_data, split_data
 from nucleate.data.samples import load_samples
 from nucleate.data.write import write_sample
 from nucleate.errors import DataError

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from nucleate.core.dyes import Light, few_pixels, red_tissue_in, to_haematoxylin
+from nucleate.core.glass_and_ink import glass_in, ink_below, ink_in
 from nucleate.core.normalize import Normalizer, to_grey
-from nucleate.core.slide import glass_in, ink_below, ink_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

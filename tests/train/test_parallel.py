@@ -14,7 +14,7 @@ from tests.tables import rows_of
 from tests.train.drawn import disks
 
 import nucleate
-from nucleate.apps.cli.training import import_training
+from nucleate.apps.cli.training_options import import_training
 from nucleate.errors import UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.train import parallel

@@ -13,7 +13,7 @@ from tests.train.drawn import disks
 from nucleate.errors import DataError, OutputError, UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.train.config import TrainConfig, load_config
-from nucleate.train.journal import open_study
+from nucleate.train.optuna_storage import open_study
 from nucleate.train.sweep import SPACE, Sweep, run_sweep, varied
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from nucleate.core.dyes import (
     to_haematoxylin,
     unlit_below,
 )
+from nucleate.core.glass_and_ink import glass_in, ink_below, ink_in, is_ink
 from nucleate.core.noise import above_noise
 from nucleate.core.plane import as_plane, grid_sample, grid_step, in_float32
-from nucleate.core.slide import glass_in, ink_below, ink_in, is_ink
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,7 +96,7 @@ class Scaling:
     unlit : float or None
         Pixels of which no channel is above this are shown as ground: they lie beyond the slide, or in a margin.
     ink : float or None
-        Limit of black ink on a section (`nucleate.core.slide.is_ink`), which is shown as ground too.
+        Limit of black ink on a section (`nucleate.core.glass_and_ink.is_ink`), which is shown as ground too.
     red : RedTissue or None
         Blood and tissue in red dyes, which grey shows as light as other tissue.
     specks : float or None

@@ -11,7 +11,7 @@ import numpy as np
 
 from nucleate.core.text import counted, one_line
 from nucleate.errors import UsageError
-from nucleate.export.columns import read_columns
+from nucleate.export.read_table import read_columns
 from nucleate.report.histograms import histogram
 from nucleate.report.page import document, figure, jpeg_data, table
 from nucleate.report.plate_maps import shown

@@ -16,8 +16,8 @@ from nucleate import __version__
 from nucleate.core.files import cannot_write
 from nucleate.run import outputs
 from nucleate.run.journal import JOURNAL_NAME, Journal, Outcome
+from nucleate.run.moved_inputs import moved, tell_of_twice
 from nucleate.run.naming import unique_names
-from nucleate.run.resuming import moved, tell_of_twice
 from nucleate.run.single import BatchSettings, Done, Progress, SegmenterLike, Task, WorkBench
 from nucleate.run.threads import ThreadCrew
 

@@ -19,7 +19,7 @@ import numpy as np
 from nucleate.core.files import write_rows, write_text
 from nucleate.core.text import number_text
 from nucleate.errors import UsageError
-from nucleate.export.columns import column_names, read_columns
+from nucleate.export.read_table import column_names, read_columns
 from nucleate.export.tables import extend_anndata, extend_parquet, write_anndata, write_parquet
 from nucleate.run.journal import refuse_unfinished
 from nucleate.run.outputs import files_of

@@ -11,7 +11,7 @@ import numpy as np
 from nucleate.core.files import make_folder, write_text
 from nucleate.report.tables import markdown_table, with_interval, write_records
 from nucleate.score.bootstrap import mean_interval
-from nucleate.score.student import half_width
+from nucleate.score.t_interval import half_width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

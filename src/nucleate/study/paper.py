@@ -144,8 +144,8 @@ def train_networks(
     """
     from nucleate.train.batches import prepare
     from nucleate.train.checkpoint import load_network, save_network
-    from nucleate.train.journal import open_study, record_draw
     from nucleate.train.loop import BEST, fit
+    from nucleate.train.optuna_storage import open_study, record_draw
     from nucleate.train.validation import mask_iou
 
     plan.claim([*split.train, *split.dev, *split.test], resume=resume)

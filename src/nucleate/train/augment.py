@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from nucleate.train.colours import change_colours
-from nucleate.train.damage import damage
+from nucleate.train.compression import damage
 from nucleate.train.draws import draw, draw_log, grain, onto
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from nucleate.core.toml import toml_text
 from nucleate.errors import DataError, UsageError
 from nucleate.train.checkpoint import load_network
 from nucleate.train.finish import starting_recipe, train_network
-from nucleate.train.journal import open_study
 from nucleate.train.loop import FINAL
+from nucleate.train.optuna_storage import open_study
 from nucleate.train.pictures import check_nuclei, digest_of, digest_of_kinds
 from nucleate.train.shipping import segmenter_of
 from nucleate.train.tuning import parts_of

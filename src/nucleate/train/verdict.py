@@ -12,7 +12,7 @@ from nucleate.run.engine import OnnxEngine
 from nucleate.run.segmenter import Segmenter
 from nucleate.run.weights import find_model
 from nucleate.score.images import score_image
-from nucleate.score.student import half_width
+from nucleate.score.t_interval import half_width
 from nucleate.train.shipping import write_own_card
 from nucleate.train.tuning import no_tick, told
 
@@ -85,7 +85,7 @@ def compare(before: Sequence[float], after: Sequence[float], *, groups: Sequence
     before, after : sequence of n float
         Kaggle scores in one order.
     groups : sequence of n str
-        Pictures that belong together count as one: see `nucleate.score.student.half_width`.
+        Pictures that belong together count as one: see `nucleate.score.t_interval.half_width`.
     start : str
         Name of the model before.
     """

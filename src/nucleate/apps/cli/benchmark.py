@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.apps.cli.console import DeviceOption, QuietOption, ThreadsOption, say_step
-from nucleate.apps.cli.training import (
+from nucleate.apps.cli.training_options import (
     TableOption,
     check_config,
     check_data,

@@ -15,7 +15,7 @@ from nucleate.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from nucleate.report.html import Case
+    from nucleate.report.score_page import Case
     from nucleate.score.scores import Scores
     from nucleate.score.sources import LabelsById
 
@@ -58,7 +58,7 @@ def evaluate(
     """
     from nucleate.core.files import write_text
     from nucleate.data.truth import read_pair
-    from nucleate.report.html import score_page
+    from nucleate.report.score_page import score_page
     from nucleate.report.tables import write_per_image, write_scores
     from nucleate.score.sources import evaluate_sources
 
@@ -151,7 +151,7 @@ def _cases(scores: Scores, images: Path, *, predicted: LabelsById, true: LabelsB
 
     from nucleate.data.pictures import open_pictures
     from nucleate.errors import NucleateError
-    from nucleate.report.html import Case, worst_first
+    from nucleate.report.score_page import Case, worst_first
 
     read = open_pictures(images)
     shown = 0

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nucleate.apps.cli.training import import_training
+from nucleate.apps.cli.training_options import import_training
 
 __all__ = ["export"]
 

@@ -104,7 +104,7 @@ def screen(
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
     from nucleate.screen.results import FIELDS_FOLDER, FILES, RECORD_NAME, write_record
-    from nucleate.screen.resuming import left_over
+    from nucleate.screen.same_plate import left_over
     from nucleate.screen.sources import field_sources, nuclear_channel
 
     check_folder(output)
@@ -188,7 +188,7 @@ def _taken_up(
     """
     from nucleate.run.journal import JOURNAL_NAME, begun, refuse_begun, sources_of
     from nucleate.screen.results import FIELDS_FOLDER, RECORD_NAME, read_record
-    from nucleate.screen.resuming import refuse_another
+    from nucleate.screen.same_plate import refuse_another
 
     journal = output / FIELDS_FOLDER / JOURNAL_NAME
     if not resume:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nucleate.apps.cli.console import Bar, DeviceOption, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import (
+from nucleate.apps.cli.training_options import (
     DataArgument,
     TableOption,
     check_config,

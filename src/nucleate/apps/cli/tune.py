@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nucleate.apps.cli.console import Bar, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training import TableOption, check_val, import_training, unseen
+from nucleate.apps.cli.training_options import TableOption, check_val, import_training, unseen
 from nucleate.errors import UsageError
 
 __all__ = ["tune"]

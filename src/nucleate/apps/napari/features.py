@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.export.columns import read_columns
+from nucleate.export.read_table import read_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.export.columns import read_columns
+from nucleate.export.read_table import read_columns
 from nucleate.report.histograms import histogram
 
 if TYPE_CHECKING:

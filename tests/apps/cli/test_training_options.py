@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nucleate.apps.cli.training import repeated, table_beside
+from nucleate.apps.cli.training_options import repeated, table_beside
 
 pytestmark = pytest.mark.base
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from nucleate.report.contours import PRED_COLOUR, TRUE_COLOUR
 from nucleate.report.curves import ap_curve
-from nucleate.report.html import Case, score_page, worst_first
+from nucleate.report.score_page import Case, score_page, worst_first
 from nucleate.score.scores import evaluate_pairs
 
 pytestmark = pytest.mark.base

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nucleate.score.student import half_width
+from nucleate.score.t_interval import half_width
 
 pytestmark = pytest.mark.base
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from nucleate.train.augment import seeded
 from nucleate.train.augment_config import AugmentConfig
-from nucleate.train.damage import damage, jpeg
+from nucleate.train.compression import damage, jpeg
 
 
 def _smooth(side: int = 32) -> torch.Tensor:

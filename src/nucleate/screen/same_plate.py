@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from nucleate.errors import UsageError
 from nucleate.run.exports import EXPORTS
 from nucleate.run.journal import JOURNAL_NAME, sources_of
+from nucleate.run.moved_inputs import are_there
 from nucleate.run.outputs import files_of
-from nucleate.run.resuming import are_there
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

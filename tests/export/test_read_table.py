@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nucleate.errors import InputError
-from nucleate.export.columns import column_names, read_columns
+from nucleate.export.read_table import column_names, read_columns
 
 if TYPE_CHECKING:
     from pathlib import Path

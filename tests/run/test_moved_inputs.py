@@ -19,7 +19,7 @@ from tests.tables import rows_of
 from nucleate.core.image import Image
 from nucleate.run.inputs import Source
 from nucleate.run.journal import Journal, Outcome
-from nucleate.run.resuming import moved
+from nucleate.run.moved_inputs import moved
 from nucleate.run.segmentation import Segmentation
 
 if TYPE_CHECKING:
