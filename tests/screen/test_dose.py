@@ -224,11 +224,11 @@ def test_tables_tell_no_curve_whose_middle_was_not_tested(tmp_path: Path) -> Non
 def test_the_spread_between_wells_is_what_chance_leaves() -> None:
     # Squares of 3 and four degrees of freedom: 1 by chance, 2 between wells. Fewer than chance has: none between.
     scatter = Scatter.even(np.zeros(4), np.ones(4))
-    assert scatter.variance(np.full(4, np.sqrt(3)), np.zeros(4), freedom=4) == pytest.approx([3, 3, 3, 3])
-    assert scatter.variance(np.full(4, 0.5), np.zeros(4), freedom=4) == pytest.approx([1, 1, 1, 1])
+    assert scatter.variance(np.full(4, np.sqrt(3)), np.zeros(4), dof=4) == pytest.approx([3, 3, 3, 3])
+    assert scatter.variance(np.full(4, 0.5), np.zeros(4), dof=4) == pytest.approx([1, 1, 1, 1])
     uneven = Scatter.even(np.zeros(4), np.array([1.0, 1.0, 3.0, 3.0]))
     around = np.array([2.0, -2.0, 3.0, -4.0])
-    variance = uneven.variance(around, np.zeros(4), freedom=4)
+    variance = uneven.variance(around, np.zeros(4), dof=4)
     assert np.diff(variance) == pytest.approx([0, 8, 0])
     assert (around**2 / variance).sum() == pytest.approx(4)
 

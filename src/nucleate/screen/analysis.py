@@ -17,11 +17,11 @@ from nucleate.screen.hits import (
     Edge,
     Separation,
     edge_effect,
+    fraction_floor,
     hit_limit,
     robust_sd,
     robust_z,
     separation,
-    share_floor,
 )
 from nucleate.screen.phenotypes import seen_whole
 from nucleate.screen.scatter import Scatter
@@ -229,7 +229,7 @@ def _separation(tables: Tables, name: str, *, chosen: NDArray[np.bool_]) -> Sepa
     floors = [0.0, 0.0]
     if is_share(name):
         count = wells[tables.summaries[name].over]
-        floors = [share_floor(wells[name][group], count[group]) for group in groups]
+        floors = [fraction_floor(wells[name][group], count[group]) for group in groups]
     return separation(*values, floors=(floors[0], floors[1]))
 
 

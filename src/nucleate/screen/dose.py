@@ -154,16 +154,16 @@ def fit_dose(
     if not np.ptp(response) > 0:
         return DoseFit("no effect", p_effect=1.0, **counts)
     steady = scatter.steady
-    test, (_, _, left) = _settle(dose, steady.values, scatter=steady, rounds=2)
+    test, (_, _, rss) = _settle(dose, steady.values, scatter=steady, rounds=2)
     if not test.total > 0:
         return DoseFit("no effect", p_effect=1.0, **counts)
-    p, r_squared = _p_effect(test.total, left, freedom=dose.size - 4), 1 - left / test.total
+    p, r_squared = _p_effect(test.total, rss, dof=dose.size - 4), 1 - rss / test.total
     if math.isnan(p):
         return DoseFit("failed", **counts)
     if p > _SIGNIFICANT:
         return DoseFit("no effect", p_effect=p, r_squared=r_squared, **counts)
     profile, best = _settle(dose, response, scatter=scatter, rounds=4)
-    low, high = profile.interval(best, tested, freedom=dose.size - 4)
+    low, high = profile.interval(best, tested, dof=dose.size - 4)
     status = "ok" if low > 0 and math.isfinite(high) else "unbounded"
     ic50, hill = math.exp(best[0]), best[1]
     if not tested[0] <= ic50 <= tested[-1]:
@@ -177,13 +177,13 @@ def _settle(
     """Fit by least squares, weighted by what the fit before says of the scatter; before the first stands a constant."""
     mean = np.full(len(response), response.mean())
     for zooms in (*[_ZOOMS // 2] * (rounds - 1), _ZOOMS):
-        variance = scatter.variance(response - mean, mean, freedom=dose.size - 4)
+        variance = scatter.variance(response - mean, mean, dof=dose.size - 4)
         weights = 1 / np.maximum(variance, 1e-12 * response.var())
         profile = _Profile(dose, response, weights=weights, limits=scatter.limits)
-        log_ic50, hill, left = profile.best(dose[dose > 0], zooms)
+        log_ic50, hill, rss = profile.best(dose[dose > 0], zooms)
         top, bottom = profile.ends(log_ic50, hill)
         mean = logistic(dose, math.exp(log_ic50), hill=hill, top=top, bottom=bottom)
-    return profile, (log_ic50, hill, left)
+    return profile, (log_ic50, hill, rss)
 
 
 class _Profile:
@@ -216,9 +216,9 @@ class _Profile:
         return float(found[0]), float(found[1])
 
     def curves(self, log_ic50: NDArray[np.float64], hills: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-        """Give what the best curve of each IC50 and hill leaves, and its top and bottom, as far as the limits allow.
+        """Give the residual sum of squares, top and bottom of the best curve, within the limits, of each IC50 and hill.
 
-        Of the shape of both; ends are less the middle of all responses.
+        Arrays have the shape of both arguments; top and bottom are less the middle of all responses.
         """
         share = special.expit(hills[..., None] * (log_ic50[..., None] - self.logs))
         mean = share @ self.weights / self.weight
@@ -226,11 +226,11 @@ class _Profile:
         own = square - self.weight * mean**2
         # Where the curve is flat over the doses it explains nothing.
         step = np.where(own > least, common / np.maximum(own, least), 0.0)
-        left, top, bottom = np.maximum(self.total - step * common, 0.0), step * (1 - mean), -step * mean
+        rss, top, bottom = np.maximum(self.total - step * common, 0.0), step * (1 - mean), -step * mean
         low, high = (limit - self.middle for limit in self.limits)
         beyond = (np.minimum(top, bottom) < low) | (np.maximum(top, bottom) > high)
         if not beyond.any():
-            return left, top, bottom
+            return rss, top, bottom
         # Then one of the ends that are beyond a limit lies on it, and the other one follows.
         both = self.weight * mean - square
         rest = self.weight - square - 2 * both
@@ -240,16 +240,16 @@ class _Profile:
         sums = self.total - 2 * (tops - bottoms) * common + tops**2 * square + bottoms**2 * rest
         sums = np.maximum(sums + 2 * tops * bottoms * both, 0.0)
         first = sums[0] <= sums[1]
-        left, top, bottom = (
+        rss, top, bottom = (
             np.where(beyond, np.where(first, *ways), free)
-            for ways, free in ((sums, left), (tops, top), (bottoms, bottom))
+            for ways, free in ((sums, rss), (tops, top), (bottoms, bottom))
         )
-        return left, top, bottom
+        return rss, top, bottom
 
     def at(self, log_ic50: NDArray[np.float64], zooms: int = _ZOOMS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Give the sum of squares left at each IC50 with the best hill, and that hill.
+        """Give the residual sum of squares at each IC50 with the best hill, and that hill.
 
-        Each look after the first goes closer: from the hill below the best one of the last look to the one above it.
+        Each round after the first looks closer: from the hill below the best one of the last round to that above it.
         """
         every = np.arange(len(log_ic50))
         # The sum may have two valleys in the hill: the first look takes in all of them.
@@ -263,7 +263,7 @@ class _Profile:
         return found, best
 
     def best(self, tested: NDArray[np.float64], rounds: int) -> tuple[float, float, float]:
-        """Give log IC50, hill and the sum of squares left of the best fit, up to a decade beyond the tested doses."""
+        """Give log IC50, hill and residual sum of squares of the best fit, up to a decade beyond the tested doses."""
         decade = math.log(10)
         places = np.linspace(math.log(tested.min()) - decade, math.log(tested.max()) + decade, _STEPS)
         for zoom in range(rounds):
@@ -274,10 +274,10 @@ class _Profile:
         return found
 
     def interval(
-        self, best: tuple[float, float, float], tested: NDArray[np.float64], *, freedom: int
+        self, best: tuple[float, float, float], tested: NDArray[np.float64], *, dof: int
     ) -> tuple[float, float]:
         """Give the doses between which the fit is not worse than F allows, 0 or infinite where it never is."""
-        allowed = best[2] + float(special.fdtri(1, freedom, 0.95)) * max(best[2] / freedom, 1.0)
+        allowed = best[2] + float(special.fdtri(1, dof, 0.95)) * max(best[2] / dof, 1.0)
         far = _REACH * math.log(10)
         bounds = []
         for end, open_end in ((math.log(tested[0]) - far, 0.0), (math.log(tested[-1]) + far, math.inf)):
@@ -294,6 +294,6 @@ class _Profile:
         return bounds[0], bounds[1]
 
 
-def _p_effect(total: float, left: float, *, freedom: int) -> float:
+def _p_effect(total: float, rss: float, *, dof: int) -> float:
     """Compute the F test of the curve's three parameters over a constant."""
-    return float(special.fdtrc(3, freedom, (total - left) / 3 / max(left / freedom, 1.0)))
+    return float(special.fdtrc(3, dof, (total - rss) / 3 / max(rss / dof, 1.0)))

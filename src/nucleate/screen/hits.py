@@ -23,11 +23,11 @@ __all__ = [
     "Edge",
     "Separation",
     "edge_effect",
+    "fraction_floor",
     "hit_limit",
     "robust_sd",
     "robust_z",
     "separation",
-    "share_floor",
     "stabilised",
     "stabilised_counts",
 ]
@@ -200,7 +200,7 @@ def stabilised_counts(per_field: NDArray[Any], fields: NDArray[Any]) -> tuple[ND
     return 2 * np.sqrt(np.asarray(per_field, np.float64) + 0.375 / known), 1 / np.sqrt(known)
 
 
-def share_floor(shares: NDArray[Any], counts: NDArray[Any]) -> float:
+def fraction_floor(shares: NDArray[Any], counts: NDArray[Any]) -> float:
     """Give the standard deviation that chance alone gives the shares of some wells: sqrt(p (1 - p) / n).
 
     Parameters

@@ -101,33 +101,33 @@ class Scatter:
         """Give that of some wells."""
         return replace(self, values=self.values[chosen], chance=self.chance[chosen])
 
-    def variance(self, around: NDArray[np.float64], mean: NDArray[np.float64], *, freedom: int) -> NDArray[np.float64]:
-        """Tell the variance of each well from what a curve leaves of it: by chance, and as much as it asks for between.
+    def variance(self, around: NDArray[np.float64], mean: NDArray[np.float64], *, dof: int) -> NDArray[np.float64]:
+        """Tell the variance of each well, given the residuals of a curve: by chance, and as much between wells as fits.
 
         Parameters
         ----------
         around, mean : (n,) float64 ndarray
-            What is left, and the curve.
-        freedom : int
-            Degrees of freedom of what is left.
+            The residuals of the curve, and the curve.
+        dof : int
+            Degrees of freedom of the residuals.
 
         Returns
         -------
         (n,) float64 ndarray
-            Of the spreads the likelier one (normal).
+            By the one of `spreads` under which normal residuals are likelier.
 
         Notes
         -----
-        Of the variance between wells as much is taken as makes the weighted sum of squares its degrees of freedom, 0
+        The variance between wells is the one for which the weighted sum of squares equals its degrees of freedom, or 0
         where chance is enough: Paule and Mandel 1982, J. Res. Natl. Bur. Stand. 87:377, DOI 10.6028/jres.087.022.
         """
         found = []
         for spread in self.spreads:
             chance, size = (deviation**2 for deviation in spread(mean, self.chance))
-            low, high = 0.0, float((around**2 / size).sum()) / freedom
+            low, high = 0.0, float((around**2 / size).sum()) / dof
             for _ in range(_HALVINGS):
                 middle = (low + high) / 2
-                more = (around**2 / np.maximum(chance + middle * size, _TINY)).sum() > freedom
+                more = (around**2 / np.maximum(chance + middle * size, _TINY)).sum() > dof
                 low, high = (middle, high) if more else (low, middle)
             variance = np.maximum(chance + high * size, _TINY)
             found.append((float((np.log(variance) + around**2 / variance).sum()), variance))

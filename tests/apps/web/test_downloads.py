@@ -16,8 +16,8 @@ from PIL import Image
 from tests.fakes import FakeSegmenter, dressed
 
 from nucleate.apps.web.choices import Choices, Machine
-from nucleate.apps.web.desk import Desk
 from nucleate.apps.web.downloads import Download
+from nucleate.apps.web.session import Session
 from nucleate.errors import OutputError
 from nucleate.io.images import read_image
 from nucleate.run.segmentation import Segmentation
@@ -34,10 +34,10 @@ def _fake(choices: Choices, _: Machine) -> Any:  # noqa: ANN401 - for a Segmente
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
-    made = Desk(Machine(tmp_path / "out"), load=_fake)
+    made = Session(Machine(tmp_path / "out"), load=_fake)
     for number in range(2):
         picture = np.full((40, 50), 10, np.uint8)
         picture[5:15, 5:20] = 200
@@ -48,8 +48,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     made.close()
 
 
-def _run(desk: Desk, *numbers: int, **chosen: Any) -> None:  # noqa: ANN401 - of `Choices`
-    job = desk.run(numbers or None, Choices(**chosen))
+def _run(session: Session, *numbers: int, **chosen: Any) -> None:  # noqa: ANN401 - of `Choices`
+    job = session.run(numbers or None, Choices(**chosen))
     while job.state not in {"done", "failed"}:
         time.sleep(0.01)
     assert job.state == "done"
@@ -59,15 +59,15 @@ def _written(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def test_files_that_are_there_are_sent_from_where_they_lie(desk: Desk, tmp_path: Path) -> None:
+def test_files_that_are_there_are_sent_from_where_they_lie(session: Session, tmp_path: Path) -> None:
     before = _written(tmp_path / "scratch")
-    _, found = desk.prepare(None, ["labels", "overlay"])
+    _, found = session.prepare(None, ["labels", "overlay"])
     assert {name: path.read_bytes() for name, path in found.files.items()} == {
         name: (tmp_path / "out" / name).read_bytes()
         for name in ("f0.labels.tif", "f0.overlay.png", "f1.labels.tif", "f1.overlay.png", "run.json", "summary.csv")
     }
     assert _written(tmp_path / "scratch") == before
-    _, one = desk.prepare([1], ["labels"])
+    _, one = session.prepare([1], ["labels"])
     assert one.alone is not None
     assert one.alone.samefile(tmp_path / "out" / "f0.labels.tif")
 
@@ -86,21 +86,21 @@ def test_an_archive_comes_in_pieces_and_holds_all(tmp_path: Path) -> None:
         assert archive.getinfo("a.tif").date_time[0] > 2000
 
 
-def test_what_was_removed_meanwhile_is_seen(desk: Desk, tmp_path: Path) -> None:
-    _, found = desk.prepare(None, ["labels"])
+def test_what_was_removed_meanwhile_is_seen(session: Session, tmp_path: Path) -> None:
+    _, found = session.prepare(None, ["labels"])
     assert found.is_there()
     (tmp_path / "out" / "f1.labels.tif").unlink()
     assert not found.is_there()
 
 
-def test_what_is_being_packed_stays_until_it_is(desk: Desk, tmp_path: Path) -> None:
-    _, found = desk.prepare(None, ["geojson"])
+def test_what_is_being_packed_stays_until_it_is(session: Session, tmp_path: Path) -> None:
+    _, found = session.prepare(None, ["geojson"])
     expected = {name: path.read_bytes() for name, path in found.files.items()}
     pieces = found.packed()
     first = next(pieces)
     del found
     for _ in range(3):
-        desk.prepare(None, ["geojson"])
+        session.prepare(None, ["geojson"])
     assert len(list(_scratch(tmp_path))) == 4
     with zipfile.ZipFile(io.BytesIO(first + b"".join(pieces))) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == expected
@@ -108,35 +108,35 @@ def test_what_is_being_packed_stays_until_it_is(desk: Desk, tmp_path: Path) -> N
     assert len(list(_scratch(tmp_path))) == 3
 
 
-def test_regions_lie_in_their_frame_after_depth_is_gone(desk: Desk, tmp_path: Path) -> None:
+def test_regions_lie_in_their_frame_after_depth_is_gone(session: Session, tmp_path: Path) -> None:
     pixels = np.zeros((2, 3, 40, 50), np.uint8)
     pixels[1, 2, 10:18, 5:13] = 200
     tifffile.imwrite(tmp_path / "tz.tif", pixels, imagej=True, metadata={"axes": "TZYX"})
-    (number,) = desk.open(str(tmp_path / "tz.tif"))
-    _run(desk, number, project="max")
-    _, one = desk.prepare([number], ["imagej"])
+    (number,) = session.open(str(tmp_path / "tz.tif"))
+    _run(session, number, project="max")
+    _, one = session.prepare([number], ["imagej"])
     assert one.alone is not None
     rois: Any = roifile.roiread(one.alone)
     (roi,) = rois
     assert (roi.position, roi.t_position, roi.z_position) == (0, 2, 0)
 
 
-def test_nuclei_that_were_corrected_by_hand_are_those_of_the_page(desk: Desk, tmp_path: Path) -> None:
-    [entry] = desk.store.entries([1])
+def test_nuclei_that_were_corrected_by_hand_are_those_of_the_page(session: Session, tmp_path: Path) -> None:
+    [entry] = session.store.entries([1])
     assert entry.finished is not None
-    assert desk.views.labels(entry, entry.finished, at=()).at(6, 6) == 1
-    assert len(desk.views.nuclei(entry.finished)) == 1
+    assert session.views.labels(entry, entry.finished, at=()).at(6, 6) == 1
+    assert len(session.views.nuclei(entry.finished)) == 1
     labels = np.zeros((40, 50), np.int32)
     labels[20:24, :5], labels[30:33, :5] = 1, 2
     confidence = np.full(2, np.nan, np.float32)
     Segmentation(labels, confidence, read_image(tmp_path / "f0.png")).save(tmp_path / "out", ["labels", "measurements"])
-    assert desk.views.labels(entry, entry.finished, at=()).at(6, 6) == 0
-    assert desk.views.nuclei(entry.finished).counts == {"nuclei": 2, "median_area_px": 17.5}
-    _, one = desk.prepare([1], ["geojson"])
+    assert session.views.labels(entry, entry.finished, at=()).at(6, 6) == 0
+    assert session.views.nuclei(entry.finished).counts == {"nuclei": 2, "median_area_px": 17.5}
+    _, one = session.prepare([1], ["geojson"])
     assert one.alone is not None
     assert len(json.loads(one.alone.read_text())["features"]) == 2
-    _run(desk)
-    assert [entry.shown()["nuclei"] for entry in desk.store.entries()] == [2, 1]
+    _run(session)
+    assert [entry.shown()["nuclei"] for entry in session.store.entries()] == [2, 1]
 
 
 def _scratch(folder: Path) -> Iterator[Path]:
@@ -144,14 +144,14 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("export", ["geojson", "measurements", "ome-tiff"])
-def test_a_full_disk_is_one_line_and_leaves_nothing(export: str, desk: Desk, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_and_leaves_nothing(export: str, session: Session, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     before = list((tmp_path / "scratch").rglob("*"))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50, hard))
     try:
         with pytest.raises(OutputError, match="cannot write"):
-            desk.prepare(None, [export])
+            session.prepare(None, [export])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list((tmp_path / "scratch").rglob("*")) == before

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from tests.fakes import FakeSegmentation, FakeSegmenter, breaks_off, dressed
 
 from nucleate.apps.web.choices import Choices, Machine, command
-from nucleate.apps.web.desk import Desk
 from nucleate.apps.web.jobs import Job, Worker, results_folder
+from nucleate.apps.web.session import Session
 from nucleate.apps.web.store import Store
 from nucleate.run.batch import Progress
 from nucleate.run.inputs import expand
@@ -285,11 +285,11 @@ def test_a_run_that_cannot_end_leaves_nothing(
             go_on.wait(30)
             return super().segment(image, max_bytes=max_bytes)
 
-    desk = Desk(Machine(tmp_path / "out"), load=lambda *_: dressed(Slow()))
-    desk.open(images[0])
-    job = desk.run(None, Choices())
+    session = Session(Machine(tmp_path / "out"), load=lambda *_: dressed(Slow()))
+    session.open(images[0])
+    job = session.run(None, Choices())
     assert begun.wait(30)
-    desk.close(0.1)
+    session.close(0.1)
     assert list((tmp_path / "scratch").iterdir()) == []
     go_on.set()
     end = time.monotonic() + 30

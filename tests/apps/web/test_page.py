@@ -32,8 +32,8 @@ pytest.importorskip("fastapi")
 
 from nucleate.apps.web import app  # noqa: E402
 from nucleate.apps.web.app import make_app  # noqa: E402
-from nucleate.apps.web.desk import Desk  # noqa: E402
 from nucleate.apps.web.downloads import Download  # noqa: E402
+from nucleate.apps.web.session import Session  # noqa: E402
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # newer ones want a successor of httpx
@@ -64,22 +64,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def desk(folder: Path, shipped_model: Path) -> Iterator[Desk]:
+def session(folder: Path, shipped_model: Path) -> Iterator[Session]:
     assert shipped_model.is_file()
-    made = Desk(Machine(folder / "out", threads=1))
+    made = Session(Machine(folder / "out", threads=1))
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def page(desk: Desk) -> TestClient:
-    client = _client(desk)
+def page(session: Session) -> TestClient:
+    client = _client(session)
     assert client.get("/?secret=right").status_code == 200
     return client
 
 
-def _client(desk: Desk) -> TestClient:
-    return TestClient(make_app(desk, Guard(80, "right")), base_url="http://localhost", raise_server_exceptions=False)
+def _client(session: Session) -> TestClient:
+    return TestClient(make_app(session, Guard(80, "right")), base_url="http://localhost", raise_server_exceptions=False)
 
 
 def _finish(page: TestClient) -> dict[str, Any]:
@@ -120,8 +120,8 @@ def test_labels_are_those_of_the_command_line(done: dict[str, Any], folder: Path
     assert all(image["nuclei"] > 5 for image in done.values())
 
 
-def test_nothing_is_told_without_the_secret(desk: Desk, done: dict[str, Any]) -> None:
-    stranger = _client(desk)
+def test_nothing_is_told_without_the_secret(session: Session, done: dict[str, Any]) -> None:
+    stranger = _client(session)
     number = done["cells"]["id"]
     for path in ("/", "/api/state", "/static/main.js", f"/api/images/{number}/tile/9/0/0", "/?secret=wrong"):
         answer = stranger.get(path)
@@ -341,11 +341,11 @@ def test_a_projection_is_segmented_and_shown(page: TestClient, done: dict[str, A
     assert len(features) == next(one for one in state["images"] if one["id"] == number)["nuclei"]
 
 
-def test_what_is_sent_is_opened(page: TestClient, desk: Desk, folder: Path) -> None:
+def test_what_is_sent_is_opened(page: TestClient, session: Session, folder: Path) -> None:
     content = (folder / "in" / "cells.png").read_bytes()
     sent = page.put("/api/upload", params={"name": "sent.png"}, content=content).json()["images"]
     assert page.get(f"/api/images/{sent[0]}").json()["cols"] == SIZE[1]
-    assert (desk.images / "sent.png").read_bytes() == content
+    assert (session.images / "sent.png").read_bytes() == content
     assert page.put("/api/upload", params={"name": "../sent.png"}, content=content).status_code == 400
     rubbish = page.put("/api/upload", params={"name": "bad.png"}, content=b"\x89PNG\r\n\x1a\nno").json()["images"]
     answer = page.get(f"/api/images/{rubbish[0]}")

@@ -12,27 +12,27 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from nucleate.apps.web.guard import guarded
-from nucleate.apps.web.looking import looking
+from nucleate.apps.web.image_routes import image_routes
 from nucleate.apps.web.routes import routes
 from nucleate.apps.web.views import ChangedError
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError, OutputError
 
 if TYPE_CHECKING:
-    from nucleate.apps.web.desk import Desk
     from nucleate.apps.web.guard import Application, Guard
+    from nucleate.apps.web.session import Session
 
 __all__ = ["make_app"]
 
 _STATIC = Path(__file__).parent / "static"
 
 
-def make_app(desk: Desk, guard: Guard) -> Application:
+def make_app(session: Session, guard: Guard) -> Application:
     """Make the application.
 
     Parameters
     ----------
-    desk : Desk
+    session : Session
         What it works with.
     guard : Guard
         Whom it lets in.
@@ -42,9 +42,9 @@ def make_app(desk: Desk, guard: Guard) -> Application:
     ASGI application
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.desk = desk
+    app.state.session = session
     app.include_router(routes)
-    app.include_router(looking)
+    app.include_router(image_routes)
     app.add_exception_handler(NucleateError, _one_line)
     app.add_exception_handler(RequestValidationError, _wrong_request)
     app.add_exception_handler(HTTPException, _refused)

@@ -11,7 +11,7 @@ from nucleate.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nucleate.apps.web.ladder import Watch
+    from nucleate.apps.web.pyramid import Watch
 
 __all__ = ["FirstLooks"]
 
@@ -38,7 +38,7 @@ class FirstLooks:
 
     @contextlib.contextmanager
     def at(self, number: int) -> Iterator[Watch]:
-        """Look at an image for as long as the block runs; gives whom a `Ladder` tells how far it is."""
+        """Look at an image for as long as the block runs; gives the `Watch` that a `Pyramid` reports to."""
         look = _Look(number)
         self._looks.append(look)
         try:

@@ -1,4 +1,4 @@
-"""What the page may ask for. Annotations are read when this module is loaded, so they are not put off."""
+"""What the page may ask for. FastAPI reads annotations when this module is loaded, so they are not put off."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -9,8 +9,8 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
 from nucleate.apps.web.choices import Choices, command
-from nucleate.apps.web.desk import Desk
 from nucleate.apps.web.downloads import available
+from nucleate.apps.web.session import Session
 from nucleate.apps.web.uploads import receive
 from nucleate.core.files import absolute
 from nucleate.run.weights import DEFAULT_MODEL, find_model, list_models
@@ -18,7 +18,7 @@ from nucleate.run.weights import DEFAULT_MODEL, find_model, list_models
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["desk_of", "routes"]
+__all__ = ["routes", "session_of"]
 
 routes = APIRouter()
 """Opening, running, downloading."""
@@ -26,13 +26,13 @@ routes = APIRouter()
 _GONE = "this download is no longer there; prepare it again"
 
 
-def desk_of(request: Request) -> Desk:
-    """Give the desk of the application that answers."""
-    desk: Desk = request.app.state.desk
-    return desk
+def session_of(request: Request) -> Session:
+    """Give the session of the application that got the request."""
+    session: Session = request.app.state.session
+    return session
 
 
-_Desk = Annotated[Desk, Depends(desk_of)]
+_Session = Annotated[Session, Depends(session_of)]
 
 
 class _Path(BaseModel):
@@ -50,75 +50,75 @@ class _Wanted(BaseModel):
 
 
 @routes.get("/api/options")
-def _options(desk: _Desk) -> dict[str, Any]:
+def _options(session: _Session) -> dict[str, Any]:
     """Tell what can be chosen."""
     models = [{"name": model.card.name, "what": model.card.description} for model in list_models()]
-    given = desk.machine.model
+    given = session.machine.model
     if given is not None and given not in {model["name"] for model in models}:
         models.append({"name": given, "what": find_model(given).card.description})
     return {
         "models": models,
         "model": given or DEFAULT_MODEL,
         "exports": available(),
-        "output": absolute(desk.machine.output),
+        "output": absolute(session.machine.output),
     }
 
 
 @routes.get("/api/state")
-def _state(desk: _Desk, *, since: int = -1) -> dict[str, Any]:
+def _state(session: _Session, *, since: int = -1) -> dict[str, Any]:
     """Tell what changed since a revision, and how far the run is."""
-    job = desk.worker.job
-    return desk.store.since(since) | {
-        "job": None if job is None else job.shown(desk.machine),
-        "waiting": desk.worker.waiting,
+    job = session.worker.job
+    return session.store.since(since) | {
+        "job": None if job is None else job.shown(session.machine),
+        "waiting": session.worker.waiting,
     }
 
 
 @routes.post("/api/open")
-def _open(desk: _Desk, wanted: _Path) -> dict[str, Any]:
-    return {"images": desk.open(wanted.path)}
+def _open(session: _Session, wanted: _Path) -> dict[str, Any]:
+    return {"images": session.open(wanted.path)}
 
 
 @routes.post("/api/samples")
-def _samples(desk: _Desk) -> dict[str, Any]:
-    return {"images": desk.open_samples()}
+def _samples(session: _Session) -> dict[str, Any]:
+    return {"images": session.open_samples()}
 
 
 @routes.put("/api/upload")
-async def _upload(desk: _Desk, request: Request, *, name: str) -> dict[str, Any]:
+async def _upload(session: _Session, request: Request, *, name: str) -> dict[str, Any]:
     length = request.headers.get("content-length", "")
     pieces: AsyncIterator[bytes] = request.stream()
-    path = await receive(pieces, desk.images, name=name, said=int(length) if length.isdecimal() else None)
-    return {"images": await run_in_threadpool(desk.open, str(path))}
+    path = await receive(pieces, session.images, name=name, said=int(length) if length.isdecimal() else None)
+    return {"images": await run_in_threadpool(session.open, str(path))}
 
 
 @routes.post("/api/close")
-def _close(desk: _Desk) -> dict[str, Any]:
-    desk.worker.stop()
-    desk.store.clear()
-    desk.views.first_looks.stop()
+def _close(session: _Session) -> dict[str, Any]:
+    session.worker.stop()
+    session.store.clear()
+    session.views.first_looks.stop()
     return {}
 
 
 @routes.post("/api/run")
-def _run(desk: _Desk, wanted: _Run) -> dict[str, Any]:
-    return desk.run(wanted.images, wanted.choices).shown(desk.machine)
+def _run(session: _Session, wanted: _Run) -> dict[str, Any]:
+    return session.run(wanted.images, wanted.choices).shown(session.machine)
 
 
 @routes.post("/api/stop")
-def _stop(desk: _Desk) -> dict[str, Any]:
-    desk.worker.stop()
+def _stop(session: _Session) -> dict[str, Any]:
+    session.worker.stop()
     return {}
 
 
 @routes.post("/api/command")
-def _command(desk: _Desk, choices: Choices) -> dict[str, str]:
-    return {"command": command(desk.store.words() or ["IMAGES"], choices, machine=desk.machine)}
+def _command(session: _Session, choices: Choices) -> dict[str, str]:
+    return {"command": command(session.store.words() or ["IMAGES"], choices, machine=session.machine)}
 
 
 @routes.post("/api/downloads")
-def _prepare(desk: _Desk, wanted: _Wanted) -> dict[str, Any]:
-    number, found = desk.prepare(wanted.images, wanted.exports)
+def _prepare(session: _Session, wanted: _Wanted) -> dict[str, Any]:
+    number, found = session.prepare(wanted.images, wanted.exports)
     try:
         nbytes = found.nbytes
     except FileNotFoundError as error:
@@ -127,8 +127,8 @@ def _prepare(desk: _Desk, wanted: _Wanted) -> dict[str, Any]:
 
 
 @routes.get("/api/downloads/{number}")
-def _download(desk: _Desk, number: int) -> Response:
-    found = desk.downloads.get(number)
+def _download(session: _Session, number: int) -> Response:
+    found = session.downloads.get(number)
     if found is None or not found.is_there():
         raise HTTPException(404, _GONE)
     if found.alone is not None:

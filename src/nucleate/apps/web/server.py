@@ -96,15 +96,15 @@ def serve(
     import uvicorn
 
     from nucleate.apps.web.app import make_app
-    from nucleate.apps.web.desk import Desk
     from nucleate.apps.web.guard import Guard
+    from nucleate.apps.web.session import Session
 
     with listen(port) as opened, _ended_like_ctrl_c(), contextlib.ExitStack() as closing:
         guard = Guard(opened.getsockname()[1])
-        desk = Desk(machine, ready=ready)
-        closing.callback(desk.close)
+        session = Session(machine, ready=ready)
+        closing.callback(session.close)
         config = uvicorn.Config(
-            make_app(desk, guard),
+            make_app(session, guard),
             log_level="critical",
             access_log=False,
             lifespan="off",
@@ -119,7 +119,7 @@ def serve(
 
         class Server(uvicorn.Server):
             def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-                desk.views.first_looks.stop()  # an answer that waits for one would hold up the end
+                session.views.first_looks.stop()  # an answer that waits for one would hold up the end
                 super().handle_exit(sig, frame)
 
         Server(config).run(sockets=[opened])

@@ -1,7 +1,7 @@
 """Square tiles of pictures and of outlines at every zoom, cut from planes that need not fit the memory.
 
-A level is a power of two by which rows and columns are fewer: its *factor*. Level numbers are those of OpenSeadragon:
-the highest is the full size, each below has half the rows and columns, rounded up.
+A level of the viewer is a power of two by which rows and columns are fewer: its *factor*. Level numbers are those of
+OpenSeadragon: the highest is the full size, each below has half the rows and columns, rounded up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import PIL.Image
 
-from nucleate.apps.web.ladder import Ladder, averaged, picked
+from nucleate.apps.web.pyramid import Pyramid, averaged, picked
 from nucleate.core.plane import as_plane
 from nucleate.export.overlay import CASING, Stretch, grown, outline_pixels, stretch_of
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nucleate.apps.web.ladder import Watch
+    from nucleate.apps.web.pyramid import Watch
     from nucleate.core.bands import Labels
     from nucleate.core.plane import Plane
 
@@ -46,8 +46,8 @@ def factor_of(level: int, shape_HW: tuple[int, int]) -> int:
     return int(2 ** max((max(shape_HW) - 1).bit_length() - level, 0))
 
 
-class _Levels(Ladder):
-    """A ladder from which tiles are cut."""
+class _Levels(Pyramid):
+    """A pyramid from which tiles are cut."""
 
     def cut_tile(self, factor: int, place: tuple[int, int], *, margin: int = 0) -> tuple[NDArray[Any], tuple[int, int]]:
         """Give a tile (row, col) of a level with a margin, and how much of it lies above and to the left."""
@@ -67,9 +67,9 @@ class PictureLevels(_Levels):
     smaller : sequence of Plane
         The same in smaller sizes, where the file holds them.
     scratch : Path, optional
-        See `Ladder`.
+        See `Pyramid`.
     watch : Watch
-        See `Ladder`.
+        See `Pyramid`.
     beside : Stretch, optional
         Of planes beside it, which are shown alike: taken where it is the wider one.
     """
@@ -103,9 +103,9 @@ class LabelLevels(_Levels):
     labels : (H, W) Labels
         Above 32 megapixels read window by window, and once as a whole.
     scratch : Path, optional
-        See `Ladder`.
+        See `Pyramid`.
     watch : Watch
-        See `Ladder`.
+        See `Pyramid`.
     """
 
     def __init__(self, labels: Labels, *, scratch: Path | None = None, watch: Watch = lambda _: None) -> None:

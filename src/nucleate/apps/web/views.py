@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from nucleate.apps.web import ladder
+from nucleate.apps.web import pyramid
 from nucleate.apps.web.first_look import FirstLooks
 from nucleate.apps.web.nuclei import Nuclei
 from nucleate.apps.web.tiles import LabelLevels, PictureLevels
@@ -112,7 +112,7 @@ class _Opened:
         self._files = contextlib.ExitStack()
         self.lock = threading.Lock()
         self.stretches: Kept[Stretch | None] = Kept(64)
-        opened = entry.source.open_levels(scratch, max_bytes=max_bytes, above=ladder.IN_MEMORY)
+        opened = entry.source.open_levels(scratch, max_bytes=max_bytes, above=pyramid.IN_MEMORY)
         sizes = self._files.enter_context(opened)
         self.image: LazyImage = sizes[0]
         self._smaller = [one for one in sizes[1:] if _is_smaller(one, self.image)]
@@ -129,7 +129,7 @@ class _Opened:
         """List planes of the stack in depth in which one lies; none where each would have to be gone through."""
         image, (rows, cols) = self.image, self.image.shape_HW
         axes = "".join(letter for letter in image.axes if letter in "TZI")
-        if project or "Z" not in axes or len(at) != len(axes) or (rows * cols > ladder.IN_MEMORY and not self._smaller):
+        if project or "Z" not in axes or len(at) != len(axes) or (rows * cols > pyramid.IN_MEMORY and not self._smaller):
             return ()
         depth = axes.index("Z")
         seen = {(2 * i + 1) * image.stack_shape[depth] // (2 * _LOOKED_AT) for i in range(_LOOKED_AT)}

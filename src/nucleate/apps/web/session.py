@@ -1,4 +1,4 @@
-"""All that one run of the server holds: opened images, the worker, what is looked at, downloads."""
+"""Everything that one run of the server holds: opened images, the worker, views of images, downloads."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from nucleate.apps.web.jobs import Job
     from nucleate.run.segmenter import Segmenter
 
-__all__ = ["Desk"]
+__all__ = ["Session"]
 
 _DOWNLOADS = 3
 """Prepared files that are kept."""
 
 
-class Desk:
-    """What the routes work with.
+class Session:
+    """Everything that the routes work with, for as long as the server runs.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Desk:
     load : callable
         Makes a segmenter of choices; a test may give its own.
     ready : Segmenter, optional
-        That of no choices, where it was made before.
+        The segmenter of the default choices, if it was made before.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Desk:
 
     @property
     def images(self) -> Path:
-        """Where files from the browser are put: they are what the results were made of."""
+        """Folder for files from the browser; they are kept, since results were made of them."""
         return self.machine.output / "images"
 
     def open(self, word: str) -> list[int]:
@@ -87,7 +87,7 @@ class Desk:
         return numbers
 
     def _check(self, number: int) -> None:
-        """Say at once what is no image; files of a folder were chosen by their names."""
+        """Say at once if a file is no image; files of a folder were chosen by their names."""
         entry = self.store.get(number)
         if entry is None or entry.status != "new" or entry.source.member:
             return
@@ -110,7 +110,7 @@ class Desk:
             If there is no image.
         """
         if numbers is None:
-            # Files of an OME-TIFF set come from the browser one by one: all together they tell what is part of what.
+            # Files of an OME-TIFF set come from the browser one by one; together they tell which are parts of others.
             self.store.drop(parts := brought_along(entry.source for entry in self.store.entries()))
             entries = [entry for entry in self.store.entries() if entry.source not in parts]
         else:
@@ -121,7 +121,7 @@ class Desk:
         return self.worker.submit(entries, chosen, inputs=words)
 
     def prepare(self, numbers: Sequence[int] | None, exports: Sequence[str]) -> tuple[int, Download]:
-        """Gather files of some images, all when None; give the number and what was gathered.
+        """Gather files of some images, all when None; give the number of the download and what was gathered.
 
         Raises
         ------
@@ -143,14 +143,14 @@ class Desk:
         return number, found
 
     def close(self, patience: float = 1.0) -> None:
-        """Stop the worker, close all files and remove what was needed for a moment."""
+        """Stop the worker, close all files and remove temporary ones."""
         self.worker.close(patience)
         self.views.close()
         self._scratch.cleanup()
 
 
 def _as_meant(word: str) -> str:
-    """Give a path as it was typed, if there is something of that name, else without what was copied along with it."""
+    """Give a path as it was typed if it exists, else without the blanks and quotes that were copied along with it."""
     bare = word.strip()
     quoted = len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'"  # as file managers copy a path
     spelt = [word, bare, bare[1:-1] if quoted else bare]

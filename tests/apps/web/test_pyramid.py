@@ -11,8 +11,8 @@ import pytest
 import tifffile
 from tests.apps.web.smaller import mean, middle
 
-from nucleate.apps.web import ladder
-from nucleate.apps.web.ladder import Ladder, averaged, picked, steps_of
+from nucleate.apps.web import pyramid
+from nucleate.apps.web.pyramid import Pyramid, averaged, picked, steps_of
 from nucleate.apps.web.store import Store
 from nucleate.apps.web.tiles import TILE, LabelLevels, PictureLevels
 from nucleate.apps.web.views import Views
@@ -48,7 +48,7 @@ class _File:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make planes of a megapixel too large for the memory."""
     for name, value in {"IN_MEMORY": 1000, "_OVERVIEW": 5000, "_PIECE": 100_000, "_SPOTS": 3, "_SPOT": 20}.items():
-        monkeypatch.setattr(ladder, name, value)
+        monkeypatch.setattr(pyramid, name, value)
 
 
 def _averaged(pixels: NDArray[Any], factor: int) -> NDArray[Any]:
@@ -165,7 +165,7 @@ def test_labels_are_picked_near_their_middle_and_never_mixed(tmp_path: Path) -> 
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     full_disk = pytest.importorskip("tests.full_disk", reason="no limits on this system").full_disk
     with full_disk(1000), pytest.raises(OutputError, match="no room to look at a plane this large"):
-        Ladder(_File(PICTURE).read, (1103, 701), shrink=picked, scratch=tmp_path)
+        Pyramid(_File(PICTURE).read, (1103, 701), shrink=picked, scratch=tmp_path)
 
 
 @pytest.mark.usefixtures("small")

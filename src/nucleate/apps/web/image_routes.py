@@ -1,4 +1,4 @@
-"""What the page looks at: tiles, nuclei, tables. Annotations are read when it is loaded, so they are not put off."""
+"""What the page asks about one image: tiles, nuclei, tables. FastAPI reads annotations, so they are not put off."""
 
 from dataclasses import replace
 from typing import Annotated, Any
@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 
-from nucleate.apps.web.desk import Desk
-from nucleate.apps.web.routes import desk_of
+from nucleate.apps.web.routes import session_of
+from nucleate.apps.web.session import Session
 from nucleate.apps.web.store import Entry, Finished
 from nucleate.apps.web.tiles import LabelLevels, factor_of, inks_of, outline_png, png
 from nucleate.apps.web.views import ChangedError, describe
@@ -17,17 +17,17 @@ from nucleate.core.project import Projection
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError
 
-__all__ = ["looking"]
+__all__ = ["image_routes"]
 
-looking = APIRouter(prefix="/api/images/{number}")
+image_routes = APIRouter(prefix="/api/images/{number}")
 """Everything about one image."""
 
-_Desk = Annotated[Desk, Depends(desk_of)]
+_Session = Annotated[Session, Depends(session_of)]
 _At = Annotated[str, Query(pattern=r"^(\d{1,9}(,\d{1,9})*)?$")]
 
 
-def _entry_of(desk: _Desk, number: int) -> Entry:
-    entry = desk.store.get(number)
+def _entry_of(session: _Session, number: int) -> Entry:
+    entry = session.store.get(number)
     if entry is None:
         raise HTTPException(404, "this image is not open any more")
     return entry
@@ -36,10 +36,10 @@ def _entry_of(desk: _Desk, number: int) -> Entry:
 _Entry = Annotated[Entry, Depends(_entry_of)]
 
 
-def _finished_of(desk: _Desk, entry: _Entry) -> Finished:
+def _finished_of(session: _Session, entry: _Entry) -> Finished:
     if entry.finished is None:
         raise HTTPException(404, "nuclei were not found in this image yet")
-    desk.views.check(entry, entry.finished)
+    session.views.check(entry, entry.finished)
     return entry.finished
 
 
@@ -76,23 +76,23 @@ def _place(at: str) -> tuple[int, ...]:
     return tuple(map(int, at.split(","))) if at else ()
 
 
-@looking.get("")
-def _image(desk: _Desk, entry: _Entry, *, project: Projection | None = None) -> dict[str, Any]:
+@image_routes.get("")
+def _image(session: _Session, entry: _Entry, *, project: Projection | None = None) -> dict[str, Any]:
     """Tell size, channels and planes of an image, and what its results were made with."""
     made, fault = None, ""
     try:
         if entry.finished is not None:
-            desk.views.check(entry, entry.finished)
+            session.views.check(entry, entry.finished)
             made = entry.finished.choices
     except ChangedError as error:  # it is shown as one without nuclei
         fault = str(error)
     how = project if made is None else made.project
     try:
-        shown = desk.views.image(entry, how)
+        shown = session.views.image(entry, how)
         found = describe(shown)
     except NucleateError as error:
         if entry.status == "new":
-            desk.store.change(entry.number, status="failed", error=one_line(str(error)))
+            session.store.change(entry.number, status="failed", error=one_line(str(error)))
         raise
     chosen = None if made is None else made.channel
     if chosen and "C" in shown.axes:
@@ -103,30 +103,30 @@ def _image(desk: _Desk, entry: _Entry, *, project: Projection | None = None) -> 
     return found | {"project": how, "made_with": made, "fault": fault, "version": entry.revision}
 
 
-@looking.get("/first-look")
-def _first_look(desk: _Desk, entry: _Entry) -> dict[str, float | None]:
+@image_routes.get("/first-look")
+def _first_look(session: _Session, entry: _Entry) -> dict[str, float | None]:
     """Tell how far a large plane of an image is gone through."""
-    return {"share": desk.views.first_looks.share(entry.number)}
+    return {"share": session.views.first_looks.share(entry.number)}
 
 
-@looking.post("/first-look/stop")
-def _stop_first_look(desk: _Desk, entry: _Entry) -> dict[str, Any]:
-    desk.views.first_looks.stop(entry.number)
+@image_routes.post("/first-look/stop")
+def _stop_first_look(session: _Session, entry: _Entry) -> dict[str, Any]:
+    session.views.first_looks.stop(entry.number)
     return {}
 
 
-@looking.get("/tile/{level}/{col}/{row}")
-def _tile(desk: _Desk, view: Annotated[_View, Depends()], *, level: int, col: int, row: int) -> Response:
-    levels = desk.views.picture(view.entry, view.channel, project=view.project, at=view.at)
+@image_routes.get("/tile/{level}/{col}/{row}")
+def _tile(session: _Session, view: Annotated[_View, Depends()], *, level: int, col: int, row: int) -> Response:
+    levels = session.views.picture(view.entry, view.channel, project=view.project, at=view.at)
     pixels = levels.tile(factor_of(level, levels.shape_HW), (row, col))
     if not pixels.size:
         raise HTTPException(404, "there is no such tile")
     return Response(png(pixels), media_type="image/png")
 
 
-@looking.get("/outlines/{level}/{col}/{row}")
+@image_routes.get("/outlines/{level}/{col}/{row}")
 def _outlines(
-    desk: _Desk,
+    session: _Session,
     view: Annotated[_View, Depends()],
     *,
     finished: _Finished,
@@ -135,18 +135,18 @@ def _outlines(
     col: int,
     row: int,
 ) -> Response:
-    labels = desk.views.labels(view.entry, finished, at=view.at)
-    inks = inks_of(desk.views.nuclei(finished).confidence, least=seen.least, hide=seen.hide)
+    labels = session.views.labels(view.entry, finished, at=view.at)
+    inks = inks_of(session.views.nuclei(finished).confidence, least=seen.least, hide=seen.hide)
     numbers = labels.outlines(factor_of(level, labels.shape_HW), (row, col), inks=inks)
     if not numbers.size:
         raise HTTPException(404, "there is no such tile")
-    picture = desk.views.picture(view.entry, view.channel, project=view.project, at=view.at)
+    picture = session.views.picture(view.entry, view.channel, project=view.project, at=view.at)
     return Response(outline_png(numbers, picture.stretch.palette), media_type="image/png")
 
 
-@looking.get("/nucleus")
+@image_routes.get("/nucleus")
 def _nucleus(
-    desk: _Desk,
+    session: _Session,
     entry: _Entry,
     *,
     finished: _Finished,
@@ -158,16 +158,16 @@ def _nucleus(
     """Tell all that is known of the nucleus of a number, or of one that is seen at a place; ``shape`` adds polygons."""
     place, hidden = spot.at, seen.hide and label is None
     if label is None:
-        label = desk.views.labels(entry, finished, at=place).at(spot.row, spot.col)
-    found = desk.views.nuclei(finished).row(label)
+        label = session.views.labels(entry, finished, at=place).at(spot.row, spot.col)
+    found = session.views.nuclei(finished).row(label)
     if found is None or (hidden and found.get("confidence", 1.0) < seen.least):
         return {"label": 0}
     if "plane" in found:
-        stack = desk.views.image(entry, finished.choices.project).channel(finished.choices.channel).stack_shape
+        stack = session.views.image(entry, finished.choices.project).channel(finished.choices.channel).stack_shape
         place = tuple(map(int, np.unravel_index(found["plane"], stack)))
     answer = {"label": label, "at": list(place), "measured": found}
     if shape:
-        answer["outlines"] = _polygons(desk.views.labels(entry, finished, at=place), label, found=found)
+        answer["outlines"] = _polygons(session.views.labels(entry, finished, at=place), label, found=found)
     return answer
 
 
@@ -179,9 +179,9 @@ def _polygons(labels: LabelLevels, label: int, *, found: dict[str, Any]) -> list
     return [(outline.points + corner).tolist() for outline in trace((cut == label).astype(np.int32))]
 
 
-@looking.get("/table")
+@image_routes.get("/table")
 def _table(
-    desk: _Desk,
+    session: _Session,
     entry: _Entry,
     *,
     finished: _Finished,
@@ -191,14 +191,14 @@ def _table(
     first: Annotated[int, Query(ge=0)] = 0,
     count: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> dict[str, Any]:
-    nuclei = desk.views.nuclei(finished)
+    nuclei = session.views.nuclei(finished)
     outcome = replace(finished.outcome, **nuclei.counts)
-    if outcome != finished.outcome and desk.store.get(entry.number) is entry:  # they were corrected by hand
-        desk.store.change(entry.number, finished=replace(finished, outcome=outcome))
+    if outcome != finished.outcome and session.store.get(entry.number) is entry:  # they were corrected by hand
+        session.store.change(entry.number, finished=replace(finished, outcome=outcome))
     return nuclei.page(sort, down=down, least=least, first=first, count=count)
 
 
-@looking.get("/histograms")
-def _histograms(desk: _Desk, finished: _Finished, *, least: float = 0.0) -> dict[str, Any]:
-    nuclei = desk.views.nuclei(finished)
+@image_routes.get("/histograms")
+def _histograms(session: _Session, finished: _Finished, *, least: float = 0.0) -> dict[str, Any]:
+    nuclei = session.views.nuclei(finished)
     return {"svg": nuclei.histograms(least), "count": nuclei.count(least), "total": len(nuclei)}

@@ -1,7 +1,7 @@
 """A plane in several sizes, so that a tile of any zoom is made of few pixels.
 
-The sizes are *rungs*: the full one, those that the file holds, and where these end or lie far apart smaller ones that
-are made by going once through the rung before. The last rung is small and in memory.
+The sizes are *levels*: the full size, the sizes that the file holds, and where these end or lie far apart, smaller ones
+that are made by going once through the level before. The last level is small and in memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IN_MEMORY",
-    "Ladder",
+    "Pyramid",
     "Read",
     "Shrink",
     "Steps",
@@ -37,42 +37,42 @@ Read: TypeAlias = Callable[[slice, slice], NDArray[Any]]
 """Gives rows and columns of a plane."""
 
 _OVERVIEW = 4_000_000
-"""Pixels of the last rung at most; it is in memory, and so is any made rung that is no larger."""
+"""Pixels of the last level at most; it is in memory, and so is any made level that is no larger."""
 
 IN_MEMORY = 32_000_000
 """Pixels of a plane that is read once and kept."""
 
 _PIECE = 16_000_000
-"""Pixels read at once where a whole rung is gone through."""
+"""Pixels read at once where a whole level is gone through."""
 
 _NEAR, _FAR = 1.5, 8.0
-"""How much smaller a rung of the file is than the one before."""
+"""How much smaller a level of the file is than the level before, at least and at most."""
 
 _MADE = 4
-"""How much smaller one that is made is."""
+"""How much smaller a level that is made is than the level before."""
 
 _SPOTS, _SPOT = 10, 100
-"""Windows down and across, and their pixels a side, in which a plane is looked at in full size."""
+"""Windows down and across that are looked at in full size, and the pixels along each side of a window."""
 
 _TURN = 100
-"""Pixels that have to be added at once for this to be quicker than one by one."""
+"""Pixels that have to be added at once for adding rows to be quicker than `np.add.reduceat`."""
 
 _SLACK = 1.01
-"""A rung may be that much smaller than what is asked for: files round their sizes."""
+"""How many times smaller than what is asked for a level may be, since files round their sizes."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Along one axis, which pixels of a rung make those of a level.
+    """Along one axis, which pixels of a level make the pixels of a view that is smaller.
 
     Parameters
     ----------
     part : slice
-        What has to be read.
+        The pixels of the level that have to be read.
     starts, middles : (n,) int64 ndarray
-        Where each begins, and the one in its middle, within that part.
+        For each pixel of the view, its first and its middle pixel within that part.
     end : float
-        How much the last pixel of the part counts, where it stands for fewer of the full size.
+        How much the last pixel of the part counts; less than 1 where it stands for fewer pixels of the full size.
     """
 
     part: slice
@@ -82,7 +82,7 @@ class Steps:
 
     @property
     def plain(self) -> bool:
-        """Whether each pixel is one of the rung."""
+        """Whether each pixel of the view is one pixel of the level."""
         return bool(len(self.starts) == self.part.stop - self.part.start)
 
 
@@ -94,7 +94,7 @@ Watch: TypeAlias = Callable[[float], None]
 
 
 def steps_of(wanted: slice, ratio: float, *, length: int, end: float = 1.0) -> Steps:
-    """Tell which pixels of a rung of some length make the wanted ones of a level that is smaller by `ratio`.
+    """Tell which pixels of a level of some length make the wanted pixels of a view that is smaller by `ratio`.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def steps_of(wanted: slice, ratio: float, *, length: int, end: float = 1.0) -> S
     if len(edges) == 1:
         nothing = np.zeros(0, np.int64)
         return Steps(slice(length, length), nothing, nothing)
-    starts = np.minimum(edges[:-1], length - 1)  # a rung that was rounded down may lack the last one
+    starts = np.minimum(edges[:-1], length - 1)  # a level that was rounded down may lack the last one
     part = slice(int(starts[0]), max(int(edges[-1]), int(starts[-1]) + 1))
     middles = np.minimum(np.floor((places[:-1] + 0.5) * ratio).astype(np.int64), part.stop - 1)
     return Steps(part, starts - part.start, middles - part.start, end if part.stop == length else 1.0)
@@ -155,7 +155,7 @@ def picked(labels: NDArray[Any], steps: tuple[Steps, Steps]) -> NDArray[Any]:
 
 
 @dataclass(frozen=True)
-class _Rung:
+class _Level:
     """One size of a plane of `full_HW`; `scales` are the pixels of the full size for one of it, down and across."""
 
     read: Read
@@ -172,7 +172,7 @@ class _Rung:
         return max(self.scales)
 
     def steps(self, axis: int, wanted: slice, *, factor: float) -> Steps:
-        """Tell which pixels make those wanted of the level that is smaller than the full size by `factor`."""
+        """Tell which pixels make the wanted pixels of a view that is smaller than the full size by `factor`."""
         length, scale = self.shape_HW[axis], self.scales[axis]
         end = min(self.full_HW[axis] / scale - (length - 1), 1.0)  # the last pixel may stand for fewer
         return steps_of(wanted, factor / scale, length=length, end=end)
@@ -180,13 +180,13 @@ class _Rung:
     def whole(self) -> NDArray[Any]:
         return self.read(slice(0, self.shape_HW[0]), slice(0, self.shape_HW[1]))
 
-    def held(self) -> _Rung:
-        """Give the same in memory."""
+    def held(self) -> _Level:
+        """Give the same level in memory."""
         pixels = self.whole()
         return replace(self, read=lambda rows, cols: pixels[rows, cols])
 
 
-class Ladder:
+class Pyramid:
     """A plane in all its sizes.
 
     Parameters
@@ -199,9 +199,9 @@ class Ladder:
     levels : sequence of (Read, (int, int))
         Smaller sizes that the file holds, with their rows and columns.
     scratch : Path, optional
-        Folder for rungs that are made and do not fit the memory; they vanish with the ladder.
+        Folder for levels that are made and do not fit the memory; they vanish with the pyramid.
     watch : Watch
-        Told how far it is after each piece, unless no rung has to be made.
+        Told how far it is after each piece, unless no level has to be made.
 
     Raises
     ------
@@ -221,25 +221,26 @@ class Ladder:
     ) -> None:
         self.shape_HW, self._shrink, self._scratch = shape_HW, shrink, scratch
         self._watch, self._gone, self._all = watch, 0.0, 0.0
-        rungs = [_Rung(full, shape_HW, shape_HW)]
-        if rungs[0].size <= IN_MEMORY:
-            rungs = [rungs[0].held()]
-        of_file = sorted((_level(read, shape, full=shape_HW) for read, shape in levels), key=lambda one: one.scale)
-        while rungs[-1].size > _OVERVIEW:
-            last = rungs[-1]
+        used = [_Level(full, shape_HW, shape_HW)]
+        if used[0].size <= IN_MEMORY:
+            used = [used[0].held()]
+        of_file = [_stored_level(read, shape, full=shape_HW) for read, shape in levels]
+        of_file.sort(key=lambda one: one.scale)
+        while used[-1].size > _OVERVIEW:
+            last = used[-1]
             near = (one for one in of_file if _NEAR <= one.scale / last.scale <= _FAR)
             found = next(near, None) or self._made(last)
-            rungs.append(found.held() if found.size <= _OVERVIEW else found)
-        self._rungs = rungs
-        self.overview: NDArray[Any] = rungs[-1].whole()
+            used.append(found.held() if found.size <= _OVERVIEW else found)
+        self._levels = used
+        self.overview: NDArray[Any] = used[-1].whole()
 
     def sample(self) -> NDArray[Any]:
-        """Give pixels that tell the contrast: all, or the last rung and some of the full size, as (n, 1) or (n, 1, 3).
+        """Give pixels that tell the contrast: all, or the last level and some of the full size, as (n, 1) or (n, 1, 3).
 
-        Means alone would not do: what is small and bright is far brighter from near.
+        The last level alone would not do: small bright things are far brighter in full size than in its means.
         """
-        if self._rungs[0].size <= IN_MEMORY:
-            return self._rungs[0].whole()
+        if self._levels[0].size <= IN_MEMORY:
+            return self._levels[0].whole()
         tops, lefts = (np.linspace(0, max(n - _SPOT, 0), _SPOTS, dtype=int).tolist() for n in self.shape_HW)
         spots = [self.read(slice(top, top + _SPOT), slice(left, left + _SPOT)) for top in tops for left in lefts]
         seen = [self.overview, *spots]
@@ -247,22 +248,22 @@ class Ladder:
 
     def read(self, rows: slice, cols: slice) -> NDArray[Any]:
         """Give a part at full size."""
-        return self._rungs[0].read(rows, cols)
+        return self._levels[0].read(rows, cols)
 
     def window(self, factor: int, rows: slice, *, cols: slice) -> NDArray[Any]:
-        """Give rows and columns of the level that is smaller by `factor`; empty beyond it.
+        """Give rows and columns of the view that is smaller than the full size by `factor`; empty beyond its end.
 
-        It is as it comes, not necessarily of the dtype of the plane: means are not rounded.
+        Means are not rounded, so the dtype is not necessarily that of the plane.
         """
-        rung = next(one for one in reversed(self._rungs) if one.scale <= factor * _SLACK)
+        level = next(one for one in reversed(self._levels) if one.scale <= factor * _SLACK)
         down, across = (
-            rung.steps(axis, slice(part.start, min(part.stop, -(-n // factor))), factor=factor)
+            level.steps(axis, slice(part.start, min(part.stop, -(-n // factor))), factor=factor)
             for axis, (part, n) in enumerate(zip((rows, cols), self.shape_HW, strict=True))
         )
-        return self._shrink(rung.read(down.part, across.part), (down, across))
+        return self._shrink(level.read(down.part, across.part), (down, across))
 
-    def _made(self, last: _Rung) -> _Rung:
-        """Go through a rung once, in bands of rows, and make a smaller one."""
+    def _made(self, last: _Level) -> _Level:
+        """Go through a level once, in bands of rows, and make a smaller one."""
         by = 2 if last.size <= 4 * _OVERVIEW else _MADE
         height, width = last.shape_HW
         across = last.steps(1, slice(0, -(-width // by)), factor=by * last.scales[1])
@@ -273,16 +274,16 @@ class Ladder:
         shape = (-(-height // by), -(-width // by))
         pixels = np.concatenate(list(bands)) if shape[0] * shape[1] <= _OVERVIEW else self._stored(bands, last)
         scales = (by * last.scales[0], by * last.scales[1])
-        return _Rung(lambda rows, cols: pixels[rows, cols], shape, self.shape_HW, scales)
+        return _Level(lambda rows, cols: pixels[rows, cols], shape, self.shape_HW, scales)
 
-    def _bands(self, last: _Rung, down: Sequence[Steps], *, across: Steps) -> Iterator[NDArray[Any]]:
+    def _bands(self, last: _Level, down: Sequence[Steps], *, across: Steps) -> Iterator[NDArray[Any]]:
         self._all = self._all or last.size * _MADE**2 / (_MADE**2 - 1)  # with the smaller ones that come after
         for rows in down:
             self._watch(min(self._gone / self._all, 1.0))
             yield self._shrink(last.read(rows.part, across.part), (rows, across))
             self._gone += last.size / len(down)
 
-    def _stored(self, bands: Iterable[NDArray[Any]], last: _Rung) -> NDArray[Any]:
+    def _stored(self, bands: Iterable[NDArray[Any]], last: _Level) -> NDArray[Any]:
         """Write bands into a nameless file, whole numbers rounded, and give them as one array."""
         whole = last.read(slice(0, 1), slice(0, 1)).dtype
         height, samples, dtype = 0, (0,), whole
@@ -304,10 +305,10 @@ class Ladder:
             return np.memmap(stream, dtype, "r", shape=(height, *samples))
 
 
-def _level(read: Read, shape_HW: tuple[int, int], *, full: tuple[int, int]) -> _Rung:
-    """Tell the scales of a size that a file holds: whole numbers where it was rounded up from those."""
+def _stored_level(read: Read, shape_HW: tuple[int, int], *, full: tuple[int, int]) -> _Level:
+    """Tell the scales of a level that a file holds: whole numbers where its size was rounded up from these."""
     scales = []
     for whole, length in zip(full, shape_HW, strict=True):
         near = max(round(whole / length), 1)
         scales.append(float(near) if -(-whole // near) == length else whole / length)
-    return _Rung(read, shape_HW, full, (scales[0], scales[1]))
+    return _Level(read, shape_HW, full, (scales[0], scales[1]))
