@@ -38,7 +38,7 @@ BAND_PIXELS = 1 << 24
 
 
 class Labels(Protocol):
-    """A label image (H, W) or a stack (..., H, W) whose parts can be read: numpy's and Zarr's arrays are such."""
+    """A label image (H, W) or a stack (..., H, W) whose parts can be read, such as an array of numpy or Zarr."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -80,7 +80,7 @@ class PlaneOf:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the stack, where it tells."""
+        """The dtype of the stack, or int32 if the stack does not tell."""
         return np.dtype(getattr(self.stack, "dtype", np.int32))
 
     def __getitem__(self, key: tuple[slice, slice], /) -> NDArray[Any]:
@@ -119,14 +119,14 @@ class PartOfLabels:
 
 @dataclass(frozen=True)
 class ClearedLabels:
-    """The labels of a plane, all 0 at first, which take no number that they have no room for.
+    """The labels of a plane, all 0 at first, which refuse numbers too high for their dtype.
 
     Parameters
     ----------
     store : LabelStore
         From `of`.
     most : int
-        The highest number it has room for.
+        The highest number that its dtype holds.
     """
 
     store: LabelStore
@@ -139,7 +139,7 @@ class ClearedLabels:
         Raises
         ------
         UsageError
-            If it has another shape, or holds no whole numbers.
+            If the store has another shape, or holds no whole numbers.
         """
         shape, dtype = getattr(store, "shape", ()), np.dtype(getattr(store, "dtype", np.int32))
         if tuple(shape) != tuple(shape_HW) or dtype.kind not in "iu":
@@ -177,9 +177,9 @@ class Band:
     rows : slice
         Of the plane.
     labels : (h, W) int ndarray
-        All that lies there.
+        All labels in these rows.
     ids : (k,) int64 ndarray
-        The nuclei that belong to this band, ascending; they lie in it whole.
+        The nuclei that belong to this band, ascending; each lies in it as a whole.
     """
 
     rows: slice
@@ -274,7 +274,7 @@ def nuclei_in_bands(labels: Labels, *, beside: int = 0) -> Iterator[Band]:
 
 
 def _row_spans(labels: Labels) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find the first row of each id and the one past its last; an id without pixel begins beyond the plane."""
+    """Find the first row of each id and the row past its last; an id without pixels begins beyond the plane."""
     height, width = labels.shape
     tops, bottoms = np.zeros((2, 0), np.int64)
     for rows in bands_of((height, width)):

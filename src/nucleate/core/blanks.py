@@ -27,30 +27,32 @@ __all__ = ["Blanks", "Box", "content", "drawn_in"]
 Box = tuple[int, int, int, int]
 """Top, left, bottom and right; the last two are the first pixels beyond."""
 
-_ALIKE = 0.02  # of the range: pixels of one colour differ by no more, as JPEG leaves them
-_COMMON = (0.1, 99.9)  # percentiles between which that range lies: hot pixels would make all else of one colour
-_FEW = 256  # pixels a side by which it is known, at most about
-_MOSTLY = 0.5  # of the line where a picture begins
-_INK = 0.06  # of the range: what is drawn, blurred by JPEG where it is thin
-_LEAST, _MOST = 40, 0.1  # pixels of a bar, and share of the picture that bar and letters cover
-_LONG, _SLIM = 20, 4  # pixels along a bar, and how many times as long as high it is
-_FILLED = 0.98  # of the box around it: nuclei have round ends
-_SHARP = 0.25  # of the range, on average, between bar or letter and what lies two pixels away, in some channel
-_NEAR = 0.6  # of a bar's length: how far above and below it letters are looked for
-_STROKES = 64  # of letters on one side of a bar, at most
-_APART = (0.15, 0.4)  # of a bar's length, down and along: how far from each other strokes of one line are
-_DENSER = 3  # times as many strokes as elsewhere are in a line of letters: else they are specks
-_OBLONG = 1.5  # times as long as high a line of letters is, at least
-_THIN, _PEN = 3, 3  # pixels across a stroke, or how many times as high as thick a letter is: nuclei are filled
-_LEAST_HIGH = 2  # pixels of a bar, or of a line of letters
-_RIM = 2  # pixels around them that are blanked too
-_BARS = 16  # of one colour: where more look like one, the picture is striped
+_ALIKE = 0.02  # of the range: pixels of one colour differ by no more than this, even after JPEG
+# Percentiles between which the range is measured: hot pixels would make all else look like one colour.
+_COMMON = (0.1, 99.9)
+_FEW = 256  # rows and columns of a picture by which its range is measured, at most about
+_MOSTLY = 0.5  # of a line: a picture begins where this much of a line differs from the margin
+_INK = 0.06  # of the range: drawn pixels lie this close to the lightest or darkest value, since JPEG blurs thin lines
+_LEAST, _MOST = 40, 0.1  # fewest pixels of a bar, and share of the picture that bars and letters cover at most
+_LONG, _SLIM = 20, 4  # pixels along the shortest bar, and how many times as long as high a bar is at least
+_FILLED = 0.98  # share of the box around a bar that the bar fills at least: nuclei have round ends
+_SHARP = 0.25  # of the range: average step, in some channel, from a bar or letter to what lies two pixels away
+_NEAR = 0.6  # of the length of a bar: letters are looked for this far above and below it
+_STROKES = 64  # strokes of letters on one side of a bar that are looked at, at most
+_APART = (0.15, 0.4)  # of the length of a bar: how far apart strokes of one line of letters are at most, down and along
+# A line of letters holds this many times as many strokes an area as the rest of the picture: else they are specks.
+_DENSER = 3
+_OBLONG = 1.5  # a line of letters is at least this many times as long as high
+_THIN, _PEN = 3, 3  # a stroke is at most 3 pixels thick, or a third of its height: nuclei are filled
+_LEAST_HIGH = 2  # pixels that a bar, or a line of letters, is high at least
+_RIM = 2  # pixels around bars and letters that are blanked too
+_BARS = 16  # bars of one colour at most: where more things look like bars, the picture is striped
 
 
 def content(pixels: NDArray[Any]) -> tuple[slice, slice]:
-    """Give rows and columns without the margins that are of one colour, that of a corner.
+    """Give rows and columns without margins, which have one colour, that of a corner of the picture.
 
-    A margin ends where a picture begins, along most of a line: ground of one colour around a few things is none.
+    A margin ends where most of a line differs from it, so ground of one colour around a few things is no margin.
 
     Parameters
     ----------
@@ -70,7 +72,7 @@ def content(pixels: NDArray[Any]) -> tuple[slice, slice]:
 
 
 def drawn_in(pixels: NDArray[Any]) -> tuple[Box, ...]:
-    """Find scale bars that lie level, of the lightest or darkest colour there is, and letters of the same colour.
+    """Find horizontal scale bars in the lightest or darkest colour of a picture, and letters of the same colour.
 
     Parameters
     ----------
@@ -130,7 +132,7 @@ def _drawn(pixels: NDArray[Any], ink: NDArray[np.bool_], *, span: float) -> list
 
 @dataclass(frozen=True)
 class _Things:
-    """What hangs together in a mask, however much that is: box (n, 4) and pixels of each, whose label is one more."""
+    """The connected things of a mask, numbered from 0: box (n, 4) and pixels of each; its label is its number + 1."""
 
     labels_HW: NDArray[np.signedinteger]
     boxes: NDArray[np.int64]
@@ -151,27 +153,27 @@ class _Things:
         return cls(labels_HW, boxes, np.bincount(numbers, stops - starts, minlength=count).astype(np.int64))
 
     def slim(self) -> NDArray[np.int64]:
-        """Give the numbers of those with the shape of a bar."""
+        """Give the numbers of the things that have the shape of a bar."""
         high, long = (self.boxes[:, 2:] - self.boxes[:, :2]).T
         return np.flatnonzero((long >= np.maximum(_LONG, _SLIM * high)) & (self.sizes >= _FILLED * long * high))
 
     def inside(self, zone: Box) -> NDArray[np.int64]:
-        """Give the numbers of those that lie within a box, of the largest if there are more than letters have."""
+        """Give the numbers of the things within a box; only of the largest if there are more than letters have."""
         within = (self.boxes[:, :2] >= zone[:2]).all(axis=1) & (self.boxes[:, 2:] <= zone[2:]).all(axis=1)
         numbers = np.flatnonzero(within)
         return numbers[np.argsort(-self.sizes[numbers], kind="stable")[:_STROKES]]
 
     def is_thin(self, number: int) -> bool:
-        """Tell whether only a small square fits in, as in a letter."""
+        """Tell whether only a small square fits into a thing, as into a letter."""
         box = self.boxes[number]
         thing = np.pad(self.labels_HW[_part(box)] == number + 1, 1)
         square = 2 * ndimage.distance_transform_cdt(thing, "chessboard").max() - 1
         return bool(square <= max(_THIN, (box[2] - box[0]) / _PEN))
 
     def lines(self, strokes: NDArray[np.int64], apart: NDArray[np.float64]) -> list[NDArray[np.int64]]:
-        """Give the boxes (4,) around lines of numbered strokes, so far apart, down and along, at most.
+        """Give the boxes (4,) around lines of numbered strokes that are at most so far `apart`, down and along.
 
-        Of thin letters only some pixels have the full colour, so all between them is taken.
+        In thin letters, only some pixels have the full colour, so a box takes in all that lies between.
         """
         from scipy.sparse import csgraph  # slow to import: only where it is needed
 
@@ -188,7 +190,7 @@ class _Things:
         return found
 
     def _denser(self, strokes: NDArray[np.int64], area: int) -> bool:
-        """Tell whether there are far more things of their size than elsewhere in the picture."""
+        """Tell whether an area holds far more things of the strokes' size than the rest of the picture."""
         size = np.median(self.sizes[strokes])
         alike = (self.sizes >= size / 2) & (self.sizes <= size * 2)
         here = np.count_nonzero(alike[strokes])
@@ -213,7 +215,7 @@ def _part(box: Box | NDArray[np.int64]) -> tuple[slice, slice]:
 
 
 def _range(pixels: NDArray[Any], percentiles: tuple[float, float] = (0, 100)) -> tuple[float, float]:
-    """Give two percentiles of the values that are finite; 0 and 0 where there is none."""
+    """Give two percentiles of the finite values; 0 and 0 if there are none."""
     finite = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
     finite = finite.view(np.uint8) if finite.dtype.kind == "b" else finite
     if not finite.size:
@@ -223,7 +225,7 @@ def _range(pixels: NDArray[Any], percentiles: tuple[float, float] = (0, 100)) ->
 
 
 def _between(lines: NDArray[Any], near: float) -> slice:
-    """Give the lines (n, m) or (n, m, 3) between those at both ends that are of one colour; all where none is left."""
+    """Give the lines (n, m) or (n, m, 3) between the margins at both ends; all of them if none would be left."""
     count, first, last = len(lines), _alike(lines, near), _alike(lines[::-1], near)
     if first + last < count:
         return slice(first, count - last)
@@ -234,7 +236,7 @@ def _between(lines: NDArray[Any], near: float) -> slice:
 
 
 def _begun(lines: NDArray[Any], inside: slice, *, near: float) -> slice:
-    """Give the lines that lie inside, and margins beside whose colour most of the first line inside has."""
+    """Give the lines inside, with the margins whose colour most of the line beside them has, too."""
 
     def ends(edge: int, margin: int) -> bool:
         unlike = np.abs(lines[edge].astype(np.float64) - lines[margin, 0].astype(np.float64)) > near
@@ -247,7 +249,7 @@ def _begun(lines: NDArray[Any], inside: slice, *, near: float) -> slice:
 
 
 def _alike(lines: NDArray[Any], near: float) -> int:
-    """Count the lines (n, m) or (n, m, 3) of the first pixel's colour before the first that is not; NaN is none."""
+    """Count the lines (n, m) or (n, m, 3) at the start that have the first pixel's colour; NaN is no colour."""
     colour = lines[0, 0].astype(np.float64)
     if np.isnan(colour).any():
         return 0
@@ -259,7 +261,7 @@ def _alike(lines: NDArray[Any], near: float) -> int:
 
 
 def _has_run(ink: NDArray[np.bool_], length: int) -> bool:
-    """Tell whether so many pixels of some row are set beside each other."""
+    """Tell whether some row has a run of `length` set pixels."""
     reached, done = ink, 1
     while done < length and reached.size:
         step = min(done, length - done)
@@ -269,7 +271,7 @@ def _has_run(ink: NDArray[np.bool_], length: int) -> bool:
 
 @dataclass(frozen=True)
 class Blanks:
-    """What was drawn into a plane, and the colour in which it is shown.
+    """What was drawn into a plane, and the colour that is put in its place.
 
     Parameters
     ----------
@@ -282,7 +284,7 @@ class Blanks:
     colour: float | tuple[float, ...]
 
     def on(self, plane: Plane) -> Plane:
-        """Give the plane with its blanks."""
+        """Give the plane with its boxes filled with the colour."""
         return _Blanked(plane, self)
 
 
@@ -292,7 +294,7 @@ class _Blanked(ChangedPlane):
     blanks: Blanks
 
     def read(self, rows: slice, cols: slice) -> NDArray[Any]:
-        """Give a part, with what of the boxes lies in it."""
+        """Give a part, in which the boxes are filled."""
         (first, _, _), (before, _, _) = rows.indices(self.shape[0]), cols.indices(self.shape[1])
         part = np.array(self.plane.read(rows, cols))
         colour = np.asarray(self.blanks.colour)

@@ -1,4 +1,4 @@
-"""What a caller gave: whether it is a number that can be, or a path."""
+"""Checks of what a caller gave: numbers within bounds, and paths."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from nucleate.errors import InputError, UsageError
 __all__ = ["AnyPath", "address_fault", "as_path", "check_number", "is_number"]
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-"""What Python takes for the name of a file."""
+"""What Python takes as the name of a file."""
 
 _LONGEST_PATH = 4096
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def as_path(given: AnyPath) -> Path:
-    """Give the path that is meant.
+    """Give the path that a caller means.
 
     Raises
     ------
     UsageError
-        If it is none, or empty: that would be the folder one is in.
+        If it is no path, or empty: an empty one would be the current folder.
     InputError
         If it is the content of a file, or an address.
 
@@ -49,9 +49,10 @@ def as_path(given: AnyPath) -> Path:
 
 
 def address_fault(name: str) -> str:
-    """Say why an address is no path, and what to do; empty for what is none. `Path` leaves one of its slashes.
+    """Say why an address is no path, and what to do; empty if the name is no address.
 
-    A file in a folder that is here and ends in a colon, ``exp1:/a.tif``, has no address.
+    One slash is enough, since `Path` leaves one of two. A file such as ``exp1:/a.tif`` has no address if its folder,
+    which ends in a colon, is there.
 
     Examples
     --------
@@ -75,12 +76,12 @@ def check_number(
     whole: bool = False,
     optional: bool = False,
 ) -> None:
-    """Refuse what `is_number` says is none; None too if it is not `optional`.
+    """Refuse a value that `is_number` refuses; None too, unless the value is `optional`.
 
     Raises
     ------
     UsageError
-        If it is none; `name` is what the caller calls it.
+        If the value is refused; `name` is what the caller calls it.
     """
     if not (optional and value is None) and not is_number(value, least=least, most=most, whole=whole):
         bounds = f", {least} or more" if most == math.inf else f" from {least} to {most}"
@@ -88,7 +89,7 @@ def check_number(
 
 
 def is_number(value: object, *, least: float, most: float = math.inf, whole: bool = False) -> bool:
-    """Tell whether a value is a number, Python's or NumPy's, within bounds; True and False are none.
+    """Tell whether a value is a number, Python's or NumPy's, within bounds; True and False are no numbers.
 
     Examples
     --------

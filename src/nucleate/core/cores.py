@@ -8,16 +8,16 @@ from pathlib import Path
 __all__ = ["MOST_THREADS", "cores", "processor"]
 
 MOST_THREADS = 1024
-"""More threads than any machine has cores for take minutes to begin."""
+"""Most threads that may be asked for: starting far more than there are cores takes minutes."""
 
 
 def cores() -> int:
-    """Count them; ``taskset`` may allow fewer than the machine has."""
+    """Count the cores that this process may use; ``taskset`` may allow fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> tuple[str, frozenset[str]]:
-    """Give its name and the instructions it has beyond the usual, such as ``avx2``, as far as the system tells."""
+    """Give the name of the processor and its extra instructions, such as ``avx2``, as far as the system tells."""
     import platform
 
     name, features = platform.processor() or platform.machine(), ""

@@ -1,4 +1,4 @@
-"""The endings that names of label images have beyond those of their pictures, and pictures beyond theirs."""
+"""Endings in the names of label images that their pictures lack, and in those of pictures that label images lack."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EXTRAS = re.compile(r"(?<=.)(\.ome|_img)$", re.IGNORECASE)
 
 
 def stem_of(name: str) -> str:
-    """Give a file's name without folder and suffix, accents composed (NFC), with all that looks like an ending.
+    """Give a file's name without folder and suffix, accents composed (NFC); endings such as ``.labels`` stay.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def stem_of(name: str) -> str:
 
 
 def without_ending(stem: str) -> str:
-    """Take off what a label image is called beyond its picture.
+    """Take off the ending that the name of a label image has and the name of its picture lacks.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def without_ending(stem: str) -> str:
 
 
 def without_extras(image_id: str) -> str:
-    """Take off what pictures are often called beyond the names of their label images.
+    """Take off the endings that names of pictures often have and names of their label images lack.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def without_extras(image_id: str) -> str:
 
 
 def alone(ids: Iterable[str], bare: Callable[[str], str]) -> dict[str, str]:
-    """Give each id by what is left of it, but for those of which as much is left.
+    """Map the `bare` form of each id to the id, leaving out bare forms that several ids share.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def alone(ids: Iterable[str], bare: Callable[[str], str]) -> dict[str, str]:
 
 
 def matcher(ids: Iterable[str]) -> Callable[[str], str | None]:
-    """Give a function that finds the id meant by a name: the same, or the only one alike but for ``.ome`` and ``_img``.
+    """Give a function that finds the id for a name: the same one, or the only one alike without ``.ome`` and ``_img``.
 
     Examples
     --------

@@ -13,7 +13,7 @@ __all__ = ["library", "require"]
 
 
 def library(module: str, extra: str, *, package: str = "") -> Any:  # noqa: ANN401 - a module
-    """Import a library of an extra, or a part of it; `package` is what pip calls it, where its name is another.
+    """Import a library of an extra, or a part of it; `package` is the name for pip, if that is another.
 
     Raises
     ------

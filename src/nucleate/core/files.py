@@ -70,8 +70,9 @@ def absolute(path: Path | str) -> str:
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it is flushed to disk and takes the final name.
 
-    The temporary name keeps the suffix, since writers look at it. On any error, Ctrl-C included, it is removed and
-    the old file, if there was one, stays as it was. A link stays one: what it leads to is written, if need be anew.
+    The temporary name keeps the suffix, since writers look at it. On any error, Ctrl-C included, the temporary file is
+    removed and the old file, if there was one, stays as it was. A link stays a link: the file it leads to is written,
+    even if that was not there.
 
     Raises
     ------
@@ -85,7 +86,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        # After the writing: a writer may have put a private file of its own in the place.
+        # After the writing, since a writer may have put a private file of its own there.
         temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
@@ -103,8 +104,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 def atomic_text(path: Path | str) -> Iterator[TextIO]:
     r"""Give a stream of text in UTF-8 for a temporary file that takes the final name as `atomic_path` does.
 
-    Line ends stay as they are written. Bytes of a file name that are no text stand as escapes, ``\udcff``, since UTF-8
-    cannot take them.
+    Line ends stay as they are written. Bytes of a file name that are no text are written as escapes, ``\udcff``, since
+    UTF-8 cannot hold them.
 
     Raises
     ------
@@ -138,7 +139,7 @@ def write_rows(path: Path | str, rows: Iterable[Iterable[object]], *, header: Se
     path : Path or str
         Where to; an existing file is replaced.
     rows : iterable of iterable
-        Taken one by one, so that they need not be in memory together; None is an empty cell.
+        Rows are taken one by one, so that they need not be in memory together; None is an empty cell.
     header : sequence of str
         The first line.
 
@@ -157,13 +158,13 @@ def write_rows(path: Path | str, rows: Iterable[Iterable[object]], *, header: Se
 def atomic_folder(path: Path | str) -> Iterator[Path]:
     """Give an empty temporary folder beside `path`; on success it is flushed to disk and takes the final name.
 
-    On any error, Ctrl-C included, it is removed and the old folder, if there was one, stays as it was. Where there was
-    one, a kill in the instant of the exchange leaves none: a folder cannot be put over another.
+    On any error, Ctrl-C included, the temporary folder is removed and the old folder, if there was one, stays as it
+    was. A folder cannot be put over another, so a kill in the instant of the exchange leaves neither.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the folder cannot be written.
     """
     path = Path(path)
     temporary = old = None
@@ -191,7 +192,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
 
 def plain_name(name: str) -> str:
-    """Give the nearest name whose files lie in their folder, are not hidden and not taken for half-written ones.
+    """Give the nearest name under which files lie in their folder, are not hidden, and do not look half-written.
 
     Examples
     --------
@@ -214,14 +215,14 @@ def in_file_name(text: str) -> str:
 
 
 def short_name(name: str) -> str:
-    """Cut a name so that it leaves room for a number and an ending; what is cut off is told apart by its hash.
+    """Cut a name so that it leaves room for a number and an ending; a hash keeps names apart that are cut.
 
     Examples
     --------
     >>> short_name("cells"), len(short_name(300 * "x"))
     ('cells', 220)
     """
-    # File systems take 255 bytes.
+    # File systems take names of up to 255 bytes.
     if len(os.fsencode(name)) <= _LONGEST_NAME:
         return name
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
@@ -229,7 +230,7 @@ def short_name(name: str) -> str:
 
 
 def distinct_names(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
-    """Add ``-2``, ``-3``, ... to names that are taken, or only differ in case or in how an accent is written.
+    """Add ``-2``, ``-3``, ... to names that are taken, or differ from a taken one only in case or writing of accents.
 
     Examples
     --------
@@ -251,12 +252,12 @@ def distinct_names(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]
 
 
 def check_folder(path: Path | str) -> None:
-    """Refuse a file, or a link to nothing, where a folder is wanted, or above it.
+    """Refuse a path where a folder is wanted if it, or a part above it, is a file or a link to nothing.
 
     Raises
     ------
     UsageError
-        If there is one.
+        If so.
     """
     there = next((place for place in (Path(path), *Path(path).parents) if os.path.lexists(place)), None)
     if there is not None and not os.path.isdir(there):  # noqa: PTH112 - in pathlib both raise without rights
@@ -327,7 +328,7 @@ def _folded(name: str) -> str:
 
 
 def _umask() -> int:
-    # The mask can only be read by setting it; files made by tempfile are private otherwise.
+    # Files made by tempfile are private, so the mask is needed; it can only be read by setting it.
     mask = os.umask(0)
     os.umask(mask)
     return mask

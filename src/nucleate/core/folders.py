@@ -1,4 +1,4 @@
-"""Going through folders: links are followed, no folder is met twice, and what cannot be listed is told."""
+"""Going through folders: links are followed, no folder is met twice, and folders that cannot be listed are reported."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def each_folder(top: Path, note: Callable[[OSError], None]) -> Iterator[tuple[Pa
     Yields
     ------
     (Path, list of str, list of str)
-        A folder, the names of the folders in it, of which those that are taken out are passed over, and of its files.
-        Links to what holds `top` are passed over too: the user did not name all that lies there.
+        A folder, the names of the folders in it, and the names of its files. Folders whose names are taken out of the
+        list are passed over; so are links to folders that hold `top`, since the user did not name all that lies there.
     """
     waiting, seen = [top], set[tuple[int, int]]()
     for start in waiting:  # grows meanwhile
@@ -45,7 +45,7 @@ def each_folder(top: Path, note: Callable[[OSError], None]) -> Iterator[tuple[Pa
 
 
 def matches_of(pattern: str) -> list[Path]:
-    """List what matches a pattern, sorted, as `glob.glob` does; ``**`` goes through folders as `each_folder` does."""
+    """List the paths that match a pattern, as `glob.glob` does, sorted; ``**`` follows `each_folder`."""
     parts = Path(pattern).parts
     if "**" not in parts:
         return sorted(map(Path, glob.glob(pattern)))  # noqa: PTH207 - Path.glob takes no absolute patterns
@@ -60,11 +60,11 @@ def matches_of(pattern: str) -> list[Path]:
 
 
 def named_again(folders: Iterable[Path]) -> set[Path]:
-    """Find the folders that are the same as others of them, by way of links."""
+    """Find the folders that are, by way of links, the same as another one among them."""
     seen: set[tuple[int, int]] = set()
     again: set[Path] = set()
     for folder in sorted(set(folders), key=lambda one: (one.absolute() != one.resolve(), one)):
-        with contextlib.suppress(OSError):  # what is not there is told by itself
+        with contextlib.suppress(OSError):  # a folder that is not there is reported elsewhere
             place = folder.stat()
             identity = place.st_dev, place.st_ino
             again.update({folder} if identity in seen else ())
@@ -73,5 +73,5 @@ def named_again(folders: Iterable[Path]) -> set[Path]:
 
 
 def _holds(path: Path, top: Path) -> bool:
-    """Tell whether a path is a link to a folder that holds another, or to that itself."""
+    """Tell whether a path is a link to `top`, or to a folder that holds `top`."""
     return os.path.islink(path) and top.resolve().is_relative_to(os.path.realpath(path))  # noqa: PTH114 - Path.is_symlink() may raise

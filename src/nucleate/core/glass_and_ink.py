@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
 __all__ = ["glass_in", "ink_below", "ink_in", "is_ink"]
 
-_WHITE = (0.85, 0.93)  # of the strongest channel, that a neutral white has; of that white, where glass begins
-_PANE, _RIM = 9, 5  # pixels a side of the smallest piece of glass: lumens and gaps are smaller; tissue ends softly
-_GLASS = (0.02, 0.9)  # share of a section that glass covers
-_INK, _NEUTRAL = 0.25, 0.4  # of the white: ink is darker in all channels; share of that by which they differ; ...
-_STAIN, _SOFT = (0.002, 1.0), 2  # ... share of a section that it covers, and pixels in which it ends
-_TISSUE = 0.6  # of the white is the least that tissue without nuclei lets through, where it does most
+# A white is neutral if its weakest channel has this share of its strongest; glass is as light as this share of the
+# white.
+_WHITE = (0.85, 0.93)
+# Pixels a side of the smallest piece of glass, since lumens and gaps are smaller; rim of tissue, which ends softly.
+_PANE, _RIM = 9, 5
+_GLASS = (0.02, 0.9)  # share of a section that glass covers, at least and at most
+# Ink is darker than this share of the white; its channels differ by less than this share of that limit.
+_INK, _NEUTRAL = 0.25, 0.4
+# Share of a section that ink covers, at least and at most; pixels of the soft edge of ink.
+_STAIN, _SOFT = (0.002, 1.0), 2
+_TISSUE = 0.6  # of the white: tissue without nuclei lets at least this much through where it lets most through
 
 
 def ink_below(pixels: NDArray[Any]) -> float:
@@ -28,7 +33,7 @@ def ink_below(pixels: NDArray[Any]) -> float:
 
 
 def is_ink(pixels: NDArray[Any], below: float) -> NDArray[np.bool_]:
-    """Tell which pixels (..., 3) are black, as ink is, and not dyed: `ink_below` gives the limit."""
+    """Tell which pixels (..., 3) are black, as ink is, and not dyed; `ink_below` gives the limit."""
     most = brightest(pixels)
     black: NDArray[np.bool_] = (most < below) & (darkest(pixels) > most - np.float32(_NEUTRAL * below))
     return black
@@ -45,8 +50,8 @@ def glass_in(sample: NDArray[Any]) -> NDArray[np.bool_] | None:
     Returns
     -------
     (h, w) bool ndarray or None
-        None where there is hardly any, or hardly anything else but nuclei. It is neutral white, in pieces larger than
-        lumens.
+        Neutral white, in pieces larger than lumens. None where there is hardly any glass, or hardly anything else but
+        nuclei.
     """
     few = few_pixels(sample)
     white = np.percentile(few, 99.8, axis=0) if few.size else np.zeros(3)
@@ -62,7 +67,7 @@ def glass_in(sample: NDArray[Any]) -> NDArray[np.bool_] | None:
 
 
 def ink_in(sample: NDArray[Any], below: float) -> NDArray[np.bool_] | None:
-    """Find the black ink, dirt or pigment on a section, with the soft edge of it.
+    """Find black ink, dirt or pigment on a section, with its soft edge.
 
     Parameters
     ----------
@@ -74,16 +79,16 @@ def ink_in(sample: NDArray[Any], below: float) -> NDArray[np.bool_] | None:
     Returns
     -------
     (h, w) bool ndarray or None
-        None where there is hardly any. It lets next to nothing through in any channel, in pieces as large as those of
-        `glass_in`; the darkest nuclei let through some light of the colour that their dye has. In a grey picture
-        that is kept in three channels they do not, and nothing is known to be ink.
+        Pieces as large as those of `glass_in` that let next to nothing through in any channel, while the darkest nuclei
+        let through some light of the colour of their dye. None where there is hardly any ink, and in a grey picture in
+        three channels, in which nuclei have no colour and cannot be told from ink.
     """
     found_HW = _in_pieces(is_ink(sample, below), share=_STAIN, rim=_SOFT)
     return None if found_HW is None or is_grey(few_pixels(sample)) else found_HW
 
 
 def _in_pieces(covered_HW: NDArray[np.bool_], *, share: tuple[float, float], rim: int) -> NDArray[np.bool_] | None:
-    """Give the pieces of what is covered that hold a square, with a rim; None where they cover too little or much."""
+    """Give the covered pieces that a square fits in, with a rim; None if they cover too little or too much."""
     least, most = share
     if covered_HW.mean() < least:
         return None

@@ -55,23 +55,23 @@ DNA_NAMES = ("dapi", "hoechst", "dna", "draq5", "nuclei", "nucleus", "h2b", "nuc
 """Parts of channel names that mark a nuclear stain, the surest first."""
 
 LENGTHS_UM = (1e-9, 1e9)
-"""The least and the most that a side of a pixel or a step can be, in micrometres, and how far off a place.
+"""The least and the most that a side of a pixel or a step can be, in micrometres; places lie no farther off.
 
 TIFF files can hold these: pixels a micrometre, as a fraction of two numbers of 32 bits."""
 
 
 def find_channel(wanted: str | int | None, names: tuple[str, ...], *, count: int, name: str, axes: str = "") -> int:
-    """Tell which of several channels is meant.
+    """Tell which of several channels a caller means.
 
     Parameters
     ----------
     wanted : str, int or None
-        A name (case does not matter), an index from 0, or None for the nuclear stain: the first by the order of
-        `DNA_NAMES`, else the first of all.
+        A name (case does not matter), an index from 0, or None for the nuclear stain: the first channel in the order of
+        `DNA_NAMES`, or the first channel if none has such a name.
     names : tuple of str
         What the channels are called; may be empty.
     count : int
-        How many there are.
+        How many channels there are.
     name : str
         Of the image, for the message.
     axes : str
@@ -80,7 +80,7 @@ def find_channel(wanted: str | int | None, names: tuple[str, ...], *, count: int
     Returns
     -------
     int
-        Its index.
+        The index of the channel.
 
     Raises
     ------
@@ -104,14 +104,14 @@ def find_channel(wanted: str | int | None, names: tuple[str, ...], *, count: int
 
 
 def find_colour(wanted: str | int | None, axes: str) -> int | None:
-    """Give the index of the colour that is named, where an image has colours and no channels; else None."""
+    """Give the index of a colour by its name, if the image has colours and no channels; else None."""
     if "S" not in axes or "C" in axes or not isinstance(wanted, str) or wanted.lower() not in COLOURS:
         return None
     return COLOURS.index(wanted.lower())
 
 
 def check_place(axes: str, stack_shape: tuple[int, ...], *, at: tuple[int, ...], name: str) -> None:
-    """Check that one plane is meant: no channels left, and an index inside each axis of the stack.
+    """Check that a place names one plane: no channels are left, and each index lies inside its axis of the stack.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def check_place(axes: str, stack_shape: tuple[int, ...], *, at: tuple[int, ...],
 
 
 def check_window(rows: slice, cols: slice, *, name: str) -> None:
-    """Check that a part of a plane is meant: two slices, from whole number to whole number, without steps.
+    """Check that rows and columns are slices from whole number to whole number, without steps.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def check_window(rows: slice, cols: slice, *, name: str) -> None:
 
 
 def check_axes(axes: str, shape: tuple[int, ...], *, dtype: np.dtype[Any], name: str, what: str = "") -> None:
-    """Check that axes fit what has this shape, that there is a pixel, and that pixels are real numbers.
+    """Check that axes fit a shape, that there is at least one pixel, and that pixels are real numbers.
 
     Parameters
     ----------
@@ -275,8 +275,8 @@ class Image:
     def channel(self, wanted: str | int | None = None) -> Image:
         """Keep one channel: by index, by name (case does not matter), or the nuclear stain when None.
 
-        Images without axis ``C`` come back as they are when `wanted` is None or 0; of coloured ones ``red``, ``green``
-        or ``blue`` can be kept.
+        Images without axis ``C`` come back as they are when `wanted` is None or 0; if they are coloured, ``red``,
+        ``green`` or ``blue`` can be kept.
 
         Raises
         ------

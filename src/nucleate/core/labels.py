@@ -40,7 +40,7 @@ def areas(labels: NDArray[Any]) -> NDArray[np.int64]:
     counts = np.zeros(int(flat.max(initial=0)) + 1, np.int64)
     for start in range(0, flat.size, _SLICE):  # counting takes a copy of eight bytes a pixel
         part = flat[start : start + _SLICE]
-        found = np.bincount(part[part > 0])  # to count the background, most of a picture, would take most of the time
+        found = np.bincount(part[part > 0])  # counting the background, most of a picture, would take most of the time
         counts[: len(found)] += found
     return counts[1:]
 
@@ -115,7 +115,7 @@ def first_pixels(labels: NDArray[Any]) -> NDArray[np.int64]:
     """
     flat = labels.ravel()
     found = np.full(int(flat.max(initial=0)) + 1, flat.size, np.int64)
-    # A nucleus' first pixel is never right of a pixel of its own.
+    # The first pixel of a nucleus never has a pixel of the same nucleus on its left.
     starts = np.flatnonzero((flat > 0) & (np.diff(flat, prepend=flat.dtype.type(0)) != 0))
     np.minimum.at(found, flat[starts], starts)
     return found[1:]
@@ -152,7 +152,7 @@ def overlap_table(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[np
     counts : (k,) int64 ndarray
         Pixels shared.
     """
-    if max(int(first.max(initial=0)), int(second.max(initial=0))) >= 2**31:  # two such ids make no key of 64 bits
+    if max(int(first.max(initial=0)), int(second.max(initial=0))) >= 2**31:  # two such ids do not fit in 64 bits
         (ids, small), (ids_second, small_second) = (np.unique(ids, return_inverse=True) for ids in (first, second))
         pairs, counts = overlap_table(small, small_second)
         return np.stack([ids[pairs[:, 0]], ids_second[pairs[:, 1]]], axis=1).astype(np.int64), counts

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["LazyImage", "Window", "lazy", "stacked"]
 
 Window: TypeAlias = Callable[[tuple[int, ...], slice, slice], NDArray[Any]]
-"""How a reader gives pixels: from one index for each axis before ``Y``, rows and columns, both whole and inside, to
-(h, w), or (h, w, 3) with colours."""
+"""How a reader gives pixels: takes one index for each axis before ``Y``, rows and columns, both with ends inside the
+plane, and gives (h, w), or (h, w, 3) with colours."""
 
 
 def _nothing() -> None:
@@ -51,13 +51,13 @@ class LazyImage:
     name : str
         Where it came from, for messages.
     levels : tuple of (int, int)
-        Rows and columns of the levels of a pyramid, the full size first; only that one is read.
+        Rows and columns of the levels of a pyramid, the full size first; only the full size is read.
     pictures : tuple of str
-        Names of all pictures in the file, where it holds several; this is one of them.
+        Names of all pictures in the file, this one included, if it holds several.
     release : callable
         Closes the file.
     in_memory : bool
-        Whether the pixels are there already, all of them.
+        Whether all pixels are in memory already.
     z_step_um : float, optional
         From one plane of axis ``Z`` to the next in micrometres; None when unknown.
     origin_um : (float, float, float), optional
@@ -67,7 +67,7 @@ class LazyImage:
     channel_looks : tuple of Look
         One for each channel, or empty.
     reading_bytes : int
-        Memory that reading takes beside what is read, where that is more than a little.
+        Memory that reading takes in addition to the pixels, if that is more than a little.
     part : str
         How `name` ends if this is one of several pictures: what it is called there; else empty.
 
@@ -128,7 +128,7 @@ class LazyImage:
     def channel(self, wanted: str | int | None = None) -> LazyImage:
         """Keep one channel: by index, by name (case does not matter), or the nuclear stain when None.
 
-        Of coloured images without axis ``C`` ``red``, ``green`` or ``blue`` can be kept.
+        If the image is coloured and has no axis ``C``, ``red``, ``green`` or ``blue`` can be kept.
 
         Raises
         ------
@@ -166,7 +166,7 @@ class LazyImage:
         return kept
 
     def at_time(self, index: int) -> LazyImage:
-        """Keep one time point, from 0: axis T, which it must have, goes."""
+        """Keep one time point, counted from 0; axis T, which there must be, goes."""
         return self._fixed("T", range(self.shape[self.axes.index("T")])[index])
 
     def read(self, rows: slice, cols: slice, *, at: tuple[int, ...] = ()) -> NDArray[Any]:
@@ -191,7 +191,7 @@ class LazyImage:
         return self._window(at, rows, cols=cols)
 
     def load(self) -> Image:
-        """Read all of it into memory; compare `nbytes` with what there is before."""
+        """Read the whole image into memory; compare `nbytes` with the free memory first."""
         pixels = np.empty(self.shape, self.dtype)
         everything = slice(None)
         for place in np.ndindex(*self.shape[: self.axes.index("Y")]):
@@ -228,7 +228,7 @@ class LazyImage:
 
 
 def lazy(image: Image) -> LazyImage:
-    """Give an image that is in memory the face of one that is not.
+    """Wrap an image that is in memory as one that is read when asked.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def locked(path: Path | str, *, wait: bool = True) -> Iterator[bool]:
     Parameters
     ----------
     path : path-like
-        The file, made where there is none and left behind: it says nothing by itself.
+        The file, made if it is not there, and left behind, since its presence alone means nothing.
     wait : bool
         Wait for another holder to end; otherwise give False at once, and the block runs without the lock.
 
@@ -36,7 +36,7 @@ def locked(path: Path | str, *, wait: bool = True) -> Iterator[bool]:
     ------
     bool
         Whether the lock is held. It is let go at the end of the block, and by the system if the process is killed.
-        Where the file system has no locks everyone is let in.
+        On file systems without locks, every caller is let in.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """What the names of picture files say: data set, image, and whether it is the picture or a label image.
 
-The one rule for that, `read_names`, holds for training, scoring and segmenting: `nucleate.data.outlined.names_in` asks
-it with the outlines that lie in a data set, `nucleate.run.layouts` for what is not to be segmented.
+The one rule for that, `read_names`, holds for training, scoring and segmenting: `nucleate.data.outlined.names_in` calls
+it with the outlines that lie in a data set, `nucleate.run.layouts` to find files that are not to be segmented.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ __all__ = ["Drawn", "FileName", "is_ours", "picture_id", "read_names", "tree_id"
 
 _LABELS = {"labels", "masks"}
 _FOLDERS = {"images", *_LABELS}
-_OURS = (".overlay", ".probability")  # what else we write of an image, and, below, what Cellpose does
-_BESIDE = re.compile(
+_OURS = (".overlay", ".probability")  # what we write beside an image besides its nuclei
+_BESIDE = re.compile(  # the same, and what Cellpose writes beside an image
     r"(?<=.)(\.overlay|\.probability|_flows((_cp)?_masks?)?|_cp_output|(_cp)?_outlines|_dP|_cellprob)$",
     re.IGNORECASE,
 )
-_APART = {"outlines", "flows"}  # where Cellpose puts them beside its folder "masks"
-_ARRAY = ".npy"  # a label image only: where its folder or its ending says so
+_APART = {"outlines", "flows"}  # folders of Cellpose for such files, beside its folder "masks"
+_ARRAY = ".npy"  # counts as a label image only, and only if its folder or its ending says so
 
 Drawn: TypeAlias = "Callable[[Collection[str]], Set[str]]"
-"""Files -> those of them that outlines go by all of the name of."""
+"""Takes file names, and gives those of which the whole name, ending included, is also the name of outlines."""
 
 
 class FileName(NamedTuple):
@@ -80,24 +80,24 @@ def tree_id(name: str) -> str:
 
 
 def is_ours(name: str) -> bool:
-    """Tell whether a file's name is that of what we write of an image beside its nuclei: overlay, probability."""
+    """Tell whether a file has the name of an overlay or a probability map, which we write beside an image."""
     return stem_of(name).lower().endswith(_OURS)
 
 
 def read_names(
     names: Iterable[str], *, suffixes: Collection[str] | None = None, drawn: Drawn = lambda _: frozenset()
 ) -> dict[str, FileName]:
-    """Tell what each file of a data set is; those that are no picture of it are left out.
+    """Tell what each file of a data set is; files that are neither pictures nor label images are left out.
 
     Folders and endings may be in capitals.
 
-    - In a folder ``labels`` or ``masks`` all are label images; arrays are, anywhere.
-    - In ``images`` all are pictures if such a folder lies beside it or within it.
-    - Elsewhere what ends as a label image, as ``a_mask``, is one of the picture ``a``. It is a picture if it has label
-      images or outlines of its own, that go by all of its name, and ``a``, if it is there, has others too. An array
-      of the same name beside it is the same label image again.
-    - What programs write of an image beside it (overlays, outlines, flows) is passed over, but not a picture of such a
-      name with a label image in such a folder.
+    - In a folder ``labels`` or ``masks`` all files are label images; arrays are label images anywhere.
+    - In ``images`` all files are pictures if a folder ``labels`` or ``masks`` lies beside it or within it.
+    - Elsewhere a file that ends as a label image, as ``a_mask``, is a label image of the picture ``a``. It is a picture
+      itself if label images or outlines go by all of its name, and the picture ``a``, if there is one, has others too.
+      An array of the same name beside it is the same label image again.
+    - Files that programs write beside an image (overlays, outlines, flows) are left out; but not a picture of such a
+      name that has a label image in a folder ``labels`` or ``masks``.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def read_names(
     suffixes : collection of str, optional
         Endings of the files that count as pictures, in lower case; all do by default.
     drawn : callable
-        Asked, where endings alone do not tell, for those of some files that outlines go by all of the name of.
+        Called, where endings alone do not tell, with the doubtful files; see `Drawn`.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def read_names(
 
 
 class _Seen(NamedTuple):
-    """What a file's own place and name say: its id with what looks like the ending of a label image, and without."""
+    """What a file's own place and name say; `whole` and `bare` are its id with and without a label image's ending."""
 
     root: str
     folder: str
@@ -177,7 +177,7 @@ def _by_itself(name: str, suffixes: Collection[str] | None) -> _Seen | None:
 
 
 def _beside_images(one: _Seen) -> _Seen:
-    """Give the folder of a label image, which lies within ``images``, a place beside it."""
+    """Treat a folder of label images that lies within ``images`` as if it lay beside ``images``."""
     root = one.root.split("/") if one.folder in _LABELS else []
     images = max((at for at, folder in enumerate(root) if folder.lower() == "images"), default=None)
     if images is None:
@@ -187,7 +187,7 @@ def _beside_images(one: _Seen) -> _Seen:
 
 
 def _without_beside(seen: Mapping[str, _Seen], apart: Set[str]) -> dict[str, _Seen]:
-    """Leave out what programs write of an image beside it."""
+    """Leave out the files that programs write beside an image."""
     bases = {name: _BESIDE.sub("", one.stem) for name, one in seen.items()}
     there = {
         (folder, base)
@@ -211,7 +211,7 @@ def _without_beside(seen: Mapping[str, _Seen], apart: Set[str]) -> dict[str, _Se
 
 
 def _pictures(seen: Mapping[str, _Seen], apart: Set[str], *, drawn: Drawn) -> set[str]:
-    """Name the pictures; what ends as a label image is one if it has its own, see `read_names`."""
+    """Name the pictures; a file that ends as a label image may be a picture, see `read_names`."""
     plain: dict[tuple[str, str], list[str]] = {}
     labels: dict[tuple[str, str], set[str]] = {}
     for name, one in seen.items():
@@ -237,6 +237,6 @@ def _pictures(seen: Mapping[str, _Seen], apart: Set[str], *, drawn: Drawn) -> se
 
 
 def _folders_of(parent: str, apart: Set[str]) -> tuple[str, ...]:
-    """Give the folder of a file, and the one above where it is one of those that hold one kind of file each."""
+    """Give the folder of a file, and the folder above if it is one of those `apart` that hold one kind of file."""
     above, _, last = parent.rpartition("/")
     return (parent, above) if last.lower() in apart else (parent,)

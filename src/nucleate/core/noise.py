@@ -1,4 +1,4 @@
-"""Planes in which hardly anything but noise is: what is white there."""
+"""Planes that hold hardly anything but noise: which brightness counts as white there."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ if TYPE_CHECKING:
 
 __all__ = ["above_noise", "is_noise"]
 
-_EVEN = 2.0  # times as far from the middle as the darkest pixels: where the brightest are no farther, all is noise, ...
-_FAR = 3.0  # ... but for the few that are so many times as far from it, ...
-_NUCLEUS, _FEWEST = 100, 4  # ... as many as a nucleus has, and on a coarse grid at least
-_LAG = 2  # pixels apart that differ in noise, smoothed a little, too, ...
-_ROUGH = 0.7  # ... by this many times as much as a pixel lies off the slope of its surroundings; in nuclei by less
-_FULL = 0.9  # of a window, that must hold something
+# A plane may be all noise if its brightest pixels are no more than this many times as far from the median as its
+# darkest.
+_EVEN = 2.0
+# Things are told from noise if they are more than this many times as far from the median as the high end.
+_FAR = 3.0
+_NUCLEUS, _FEWEST = 100, 4  # pixels that such things have at least, as many as a nucleus, and the same on a coarse grid
+_LAG = 2  # noise that was smoothed a little still differs between pixels this far apart
+# A part is noise if pixels differ by this many times as much as a pixel lies off the slope of its surroundings; in
+# nuclei they differ by less.
+_ROUGH = 0.7
+_FULL = 0.9  # share of a part that must hold something for the part to count
 
 
 def above_noise(sample_HW: NDArray[Any], *, ends: tuple[float, float, float], step: int = 1) -> float:
-    """Choose what is white: the high end of a plane, or the brightness of its few things if all else may be noise.
+    """Choose the brightness of white: the high end of a plane, or that of a few things if all else may be noise.
 
     Parameters
     ----------
@@ -31,7 +36,7 @@ def above_noise(sample_HW: NDArray[Any], *, ends: tuple[float, float, float], st
     ends : (float, float, float)
         Its low end, its median and its high end.
     step : int
-        Of the grid: a thing has as many pixels less as it is coarse. Lone ones are none.
+        Of the grid: the coarser it is, the fewer pixels a thing has. Lone pixels are no things.
     """
     low, middle, high = ends
     if high - middle > _EVEN * (middle - low):
@@ -45,10 +50,10 @@ def above_noise(sample_HW: NDArray[Any], *, ends: tuple[float, float, float], st
 
 
 def is_noise(windows: Iterable[NDArray[Any]]) -> bool:
-    """Tell noise from nuclei by some whole parts (h, w) of a plane, as far as pixels alone can tell it.
+    """Tell noise from nuclei by some whole parts (h, w) of a plane, as far as pixels alone can tell.
 
-    Parts that hold nothing but a constant, or have an edge of it, say nothing; where none is left, what there is lies
-    on nothing.
+    Parts that are constant, or partly filled with a constant, say nothing. Where no other part is left, the answer is
+    True.
     """
     found = [_roughness(window.astype(np.float64)) for window in windows]
     told = [one for one in found if one is not None]
@@ -56,7 +61,7 @@ def is_noise(windows: Iterable[NDArray[Any]]) -> bool:
 
 
 def _roughness(window_HW: NDArray[np.float64]) -> float | None:
-    """Tell how much pixels that are near each other differ, by how far they lie off a plane through all of them."""
+    """Tell how much near pixels differ, divided by how far pixels lie off a plane through all of their values."""
     known = np.isfinite(window_HW)
     if known.any():
         low = window_HW[known].min()
@@ -70,6 +75,6 @@ def _roughness(window_HW: NDArray[np.float64]) -> float | None:
     flat_HW = np.full(window_HW.shape, np.nan)
     flat_HW[known] = values - slope @ np.linalg.lstsq(slope, values, rcond=None)[0]
     away = float(np.nanmean(np.abs(flat_HW)))
-    steps = (np.abs(lines[_LAG:] - lines[:-_LAG]) for lines in (flat_HW, flat_HW.T))  # of stripes one is small
+    steps = (np.abs(lines[_LAG:] - lines[:-_LAG]) for lines in (flat_HW, flat_HW.T))  # along stripes one is small
     means = [float(np.nanmean(one)) for one in steps if np.isfinite(one).any()]
     return max(means, default=0.0) / away if away > 0 else None

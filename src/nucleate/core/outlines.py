@@ -59,7 +59,7 @@ def trace(labels: NDArray[Any]) -> list[Outline]:
     Returns
     -------
     list of Outline
-        By label; of one label in reading order of the first edge.
+        Sorted by label; polygons of one label in reading order of their first edges.
 
     Examples
     --------

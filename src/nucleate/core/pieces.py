@@ -1,4 +1,4 @@
-"""Pieces of a nucleus that do not touch: many of one id say that it stands for all nuclei."""
+"""Pieces of one id that do not touch: many of them show that ids do not stand for single nuclei."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["EIGHT", "Ids", "count_pieces", "look_at_ids", "unnumbered", "unnumbered_set"]
 
 EIGHT = np.ones((3, 3), dtype=bool)
-"""Neighbours of a pixel by which nuclei hang together: those at its corners too."""
+"""Neighbours by which the pixels of a nucleus hang together: those at the corners count too."""
 
-_LOOKED_AT = 100  # ids of a picture; a photograph has thousands, each all over it
+_LOOKED_AT = 100  # ids of a picture that are looked at, at most: a photograph has thousands, each all over it
 
 
-_FEW, _MANY = 3, 8  # ids of an image, as of classes, and images of a set, from which on that is told
-_OFTEN = 1 / 3  # of the images: nuclei that are cut in pieces are rarer
+# Most ids of an image that may be a map of classes, and fewest images of a set by which that can be told.
+_FEW, _MANY = 3, 8
+# Share of the images with ids in pieces from which on a set holds maps of classes: nuclei in pieces are rarer.
+_OFTEN = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,11 @@ class Ids:
     Parameters
     ----------
     count : int
-        Ids.
+        How many ids there are.
     parted : bool
         Whether more pieces were seen than ids.
     reason : str
-        Why they cannot be those of its nuclei, see `unnumbered`; "" where they can.
+        Why ids cannot stand for single nuclei, see `unnumbered`; "" where they can.
     """
 
     count: int
@@ -52,11 +54,11 @@ def count_pieces(mask: NDArray[np.bool_]) -> int:
 
 
 def unnumbered(labels: NDArray[Any]) -> str:
-    """Tell why the ids of a label image cannot be those of its nuclei.
+    """Tell why the ids of a label image cannot stand for single nuclei.
 
-    So it is where ids have more than two pieces each on average, or a sole one has several, as in masks of all nuclei,
-    sharp or soft, in maps of classes, and in photographs; and where a sole id is most of the border and has several
-    holes, as in a mask turned over. Specks beside a piece that is nine tenths of its id do not count.
+    They cannot if ids have more than two pieces each on average, or a sole id has several, as in masks of all nuclei,
+    sharp or soft, in maps of classes, and in photographs; nor if a sole id covers most of the border and has several
+    holes, as in an inverted mask. Specks beside a piece that is nine tenths of its id do not count.
 
     Parameters
     ----------
@@ -66,7 +68,7 @@ def unnumbered(labels: NDArray[Any]) -> str:
     Returns
     -------
     str
-        What was seen; "" where they can.
+        What was seen; "" where ids can stand for single nuclei.
 
     Examples
     --------
@@ -77,10 +79,10 @@ def unnumbered(labels: NDArray[Any]) -> str:
 
 
 def unnumbered_set(images: Sequence[Ids]) -> list[str]:
-    """Tell of each label image of a set why its ids cannot be those of its nuclei; all "" where the set is fit for use.
+    """Tell of each label image of a set why its ids cannot stand for single nuclei; all "" if the set is fit for use.
 
-    A set is not where most of its images are `unnumbered`, nor where it has 8 images or more, all with three ids at
-    most, and more than a third of them have ids in pieces: so it is with maps of classes of sparse nuclei.
+    A set is not fit if most of its images are `unnumbered`. Neither is a set of 8 images or more, all with three ids at
+    most, of which more than a third have ids in pieces, as maps of classes of sparse nuclei have.
 
     Parameters
     ----------
@@ -127,7 +129,7 @@ def look_at_ids(labels: NDArray[Any]) -> Ids:
     pieces = 0
     for seen, at in enumerate(looked, 1):
         pieces += _count_large(numbered[boxes[at]] == at + 1)
-        if pieces > most:  # as it will be whatever the others are
+        if pieces > most:  # the other ids cannot change that any more
             told = "a sole id in several pieces" if count == 1 else f"{seen} of {count} ids in {pieces} pieces"
             return Ids(count, parted=True, reason=told)
     parted = pieces > len(looked)
@@ -139,7 +141,7 @@ def look_at_ids(labels: NDArray[Any]) -> Ids:
 
 
 def _count_large(mask: NDArray[np.bool_]) -> int:
-    """Count the pieces of an id: one where the others are specks beside the largest."""
+    """Count the pieces of an id; if the others are mere specks beside the largest, they do not count."""
     parted, pieces = ndimage.label(mask, np.ones((3,) * mask.ndim, bool))
     sizes = np.bincount(parted.ravel())[1:]
     return 1 if 10 * sizes.max() >= 9 * sizes.sum() else int(pieces)

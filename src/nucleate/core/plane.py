@@ -29,10 +29,10 @@ __all__ = [
 ]
 
 _PIECE = 16_000_000  # pixels read at once where the whole plane is gone through
-_WINDOW = 64  # pixels a side of a part that is looked at for all, ...
-_WINDOWS = 3  # ... down and across
-_HIGHEST = 2.0**16  # times the range: above it float32 has fewer than 256 steps for it
-_ENDS = (1e-30, 1e30)  # of a range that float32 can square
+_WINDOW = 64  # pixels a side of each window that `few_windows` reads
+_WINDOWS = 3  # number of these windows, down and across
+_HIGHEST = 2.0**16  # times the range: float32 has fewer than 256 steps for a range that lies higher than this
+_ENDS = (1e-30, 1e30)  # the smallest and the largest range that float32 can square
 
 
 class Plane(Protocol):
@@ -108,7 +108,7 @@ class PartOfPlane:
 
 
 class ChangedPlane:
-    """What planes that show another `plane` with changed pixels have in common."""
+    """A base for planes that show another `plane` with changed pixels."""
 
     plane: Plane
 
@@ -139,7 +139,7 @@ class GreyPlane(ChangedPlane):
     ----------
     plane : Plane
     channel : int
-        0..2, red, green or blue; of a plane whose colours are all grey the first is as good as any.
+        0..2 for red, green or blue; if all colours of the plane are grey, the channels are equal.
     """
 
     plane: Plane
@@ -160,13 +160,13 @@ class GreyPlane(ChangedPlane):
 
 
 class SampledPlane(ChangedPlane):
-    """A plane that is gone through once for the samples that are wanted of it; these are kept.
+    """A plane that one pass takes all wanted samples from; the samples are kept.
 
     Parameters
     ----------
     plane : Plane
     steps : iterable of int
-        Of the samples that will be wanted.
+        Steps of the samples that will be wanted.
     """
 
     def __init__(self, plane: Plane, steps: Iterable[int]) -> None:
@@ -181,7 +181,9 @@ class SampledPlane(ChangedPlane):
 
 
 def as_grey(plane: Plane, step: int) -> GreyPlane | None:
-    """Give a colour plane as the grey one that it is; None if it has a colour in every `step`-th pixel, or is grey.
+    """Give a colour plane without colours as a grey plane; None if a colour is seen, or if it is a grey plane already.
+
+    Windows, and then every `step`-th pixel, are searched for colours.
 
     Examples
     --------
@@ -196,7 +198,7 @@ def as_grey(plane: Plane, step: int) -> GreyPlane | None:
 
 
 def few_windows(plane: Plane) -> Iterator[NDArray[Any]]:
-    """Read nine windows of up to 64 pixels a side, corners and middle among them; of a smaller plane they overlap."""
+    """Read nine windows of up to 64 pixels a side, corners and middle among them; in small planes they overlap."""
     tops, lefts = (np.linspace(0, max(n - _WINDOW, 0), _WINDOWS, dtype=int).tolist() for n in plane.shape[:2])
     return (plane.read(slice(top, top + _WINDOW), slice(left, left + _WINDOW)) for top in tops for left in lefts)
 
@@ -230,9 +232,9 @@ class _SpreadPlane(ChangedPlane):
 
 
 def in_float32(plane: NDArray[Any] | Plane, step: int) -> Plane:
-    """Give a plane in float32, or of fewer bytes, that tells its values apart: spread over 0 to 1 where they lie close.
+    """Give a plane in float32 or fewer bytes that keeps values apart: values that lie close are spread over 0 to 1.
 
-    What is close its every `step`-th pixel says.
+    Every `step`-th pixel is looked at to see whether values lie close.
 
     Examples
     --------
@@ -250,7 +252,7 @@ def in_float32(plane: NDArray[Any] | Plane, step: int) -> Plane:
     low, high = float(sample.min()), float(sample.max())
     span = high - low
     fits = _ENDS[0] < span < _ENDS[1] and max(abs(low), abs(high)) <= _HIGHEST * span
-    # In float32 in either case: a part of it, of less span, is not spread anew.
+    # Float32 in either case, so that a part of the plane, which has less span, is not spread anew.
     return _SpreadPlane(plane, 0.0, 1.0) if fits or not 0 < span < np.inf else _SpreadPlane(plane, low, span)
 
 
@@ -267,12 +269,12 @@ def in_whole(window: slice, part: slice) -> slice:
 
 
 def as_plane(plane: NDArray[Any] | Plane) -> Plane:
-    """Give an array the face of a plane; a plane comes back as it is."""
+    """Wrap an array as a plane; a plane comes back as it is."""
     return ArrayPlane(plane) if isinstance(plane, np.ndarray) else plane
 
 
 def grid_step(shape_HW: tuple[int, ...], most: int) -> int:
-    """Tell how far apart rows and columns are of which about `most` pixels are left at most.
+    """Tell how far apart the rows and columns of a grid must be so that it has about `most` pixels at most.
 
     Examples
     --------
@@ -297,12 +299,12 @@ def grid_sample(plane: Plane, step: int) -> NDArray[Any]:
 def _samples(plane: Plane, steps: Iterable[int]) -> dict[int, NDArray[Any]]:
     """Go through a plane once for samples of several steps."""
     height, width = plane.shape[:2]
-    # Files are kept in tiles of as many rows, or half or a quarter: each is read once.
+    # The rows of a strip are a power of two, as those of the tiles of a file mostly are: then each tile is read once.
     strip = 1 << (max(_PIECE // max(width, 1), 1).bit_length() - 1)
     parts: dict[int, list[NDArray[Any]]] = {step: [] for step in steps}
     for top in range(0, max(height, 1), strip):
         pixels = plane.read(slice(top, min(top + strip, height)), slice(0, width))
         for step, found in parts.items():
             part = pixels[-top % step :: step, ::step]
-            found.append(part if step == 1 else part.copy())  # of a view all would be held
+            found.append(part if step == 1 else part.copy())  # a view would hold all pixels
     return {step: found[0] if len(found) == 1 else np.concatenate(found) for step, found in parts.items()}

@@ -1,4 +1,4 @@
-"""A stack in depth to one plane."""
+"""Projection of a stack in depth to one plane."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["PROJECTIONS", "Projection", "project", "projected"]
 Projection = Literal["max", "mean", "min"]
 
 PROJECTIONS: tuple[str, ...] = get_args(Projection)
-"""How planes may be put together: the brightest value for nuclei that glow, the darkest for stained ones on white."""
+"""How planes may be put together: the brightest value suits nuclei that glow, the darkest stained nuclei on white."""
 
 
 def project(image: Image, how: str) -> Image:
-    """Put the planes of axis ``Z`` together, or where there is none those of ``I``; channels and times stay apart.
+    """Put the planes of axis ``Z`` together, or of axis ``I`` if there is no ``Z``; channels and times stay apart.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def project(image: Image, how: str) -> Image:
     Returns
     -------
     Image
-        Of the same dtype, without that axis; itself, if it has neither.
+        Of the same dtype, without that axis; the image itself if it has neither axis.
 
     Raises
     ------

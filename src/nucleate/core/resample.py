@@ -19,8 +19,8 @@ __all__ = ["Resampler", "resample", "resample_labels"]
 def resample(maps_CHW: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Bring every map to another size; the outer edges of the picture stay where they are.
 
-    A triangle filter as wide as one pixel of the coarser of the two grids: bilinear when made larger, averaged against
-    aliasing when made smaller. The same values as Pillow's BILINEAR.
+    The filter is a triangle as wide as one pixel of the coarser grid: bilinear when made larger, and an average against
+    aliasing when made smaller. Values are the same as those of Pillow's BILINEAR.
 
     Parameters
     ----------

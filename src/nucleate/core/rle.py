@@ -45,7 +45,7 @@ def encode_each(labels: Labels) -> Iterator[tuple[int, str]]:
     height = labels.shape[0]
     for band in nuclei_in_bands(labels):
         part = relabel(band.own())
-        if len(part) < height:  # what goes on in the next column of the band does not in the picture's
+        if len(part) < height:  # so that no run goes on in the next column, as it would in the band
             part = np.pad(part, ((0, 1), (0, 0)))
         yield from zip(band.ids.tolist(), encode_labels(part, place=(band.rows.start, height)), strict=True)
 
@@ -58,7 +58,7 @@ def encode_labels(labels: NDArray[Any], *, place: tuple[int, int] | None = None)
     labels : (H, W) int ndarray
         0 is background, nuclei are 1..n.
     place : (int, int), optional
-        Where `labels` are some rows of a larger picture: which one of its rows their first is, and how many it has.
+        If `labels` are some rows of a larger picture: the number of their first row in it, and how many rows it has.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Lone bright pixels: hot pixels of a camera, cosmic rays, noise that turns single pixels white.
 
-They are no part of what is shown, but where there are more than a few in a thousand the brightest pixels of a plane are
-theirs, and the nuclei are left a small part of the range.
+They are no part of the picture, but if more than a few pixels in a thousand are specks, these are the brightest of the
+plane, and only a small part of the range is left for the nuclei.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def specks(pixels: NDArray[Any], height: float) -> tuple[NDArray[np.intp], ...]:
         return tuple(np.zeros(0, np.intp) for _ in pixels.shape)
     inner = pixels[1:-1, 1:-1].astype(np.float32)
     with np.errstate(invalid="ignore"):  # infinite values
-        # Few are left to be looked at: of the two beside, and of the two above and below, one must be darker.
+        # A quick look leaves few pixels: of the two beside a speck, and of the two above and below, one must be darker.
         likely = inner - np.minimum(pixels[1:-1, :-2], pixels[1:-1, 2:]) > height
         likely &= inner - np.minimum(pixels[:-2, 1:-1], pixels[2:, 1:-1]) > height
-        rows, cols, *rest = np.unravel_index(np.flatnonzero(likely), likely.shape)  # as nonzero, faster
+        rows, cols, *rest = np.unravel_index(np.flatnonzero(likely), likely.shape)  # a faster np.nonzero
         at = rows + 1, cols + 1, *rest
         alone = pixels[at].astype(np.float32) - _neighbours(pixels, at)[-2] > height
     return tuple(axis[alone] for axis in at)
@@ -73,7 +73,7 @@ def cleared(pixels: NDArray[Any], height: float | None) -> NDArray[Any]:
 
 
 def _neighbours(pixels: NDArray[Any], at: tuple[NDArray[np.intp], ...]) -> NDArray[np.float32]:
-    """Give the eight neighbours of some pixels inside, (8, n), ascending."""
+    """Give the eight neighbours, (8, n), in ascending order, of some pixels that do not lie at the edge."""
     rows, cols, *rest = at
     around = np.stack([pixels[(rows + down, cols + across, *rest)] for down, across in _AROUND]).astype(np.float32)
     around.sort(axis=0)
@@ -82,7 +82,7 @@ def _neighbours(pixels: NDArray[Any], at: tuple[NDArray[np.intp], ...]) -> NDArr
 
 @dataclass(frozen=True)
 class Cleared(ChangedPlane):
-    """A plane without its specks; what is read of it does not depend on where a part begins.
+    """A plane without its specks; a pixel has the same value in every part that holds it.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ __all__ = ["counted", "listed", "number_text", "one_line", "size_text"]
 
 
 def counted(count: int, one: str, *, many: str = "") -> str:
-    """Write how many there are of what one is called so, and several `many`, or with an s.
+    """Write a count with its noun: `one` for 1, else `many`, which is `one` with an s by default.
 
     Examples
     --------

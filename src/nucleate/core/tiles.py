@@ -4,7 +4,7 @@ Each span has three ranges, one inside the other::
 
     read   what the network sees
     write  the part whose answer is used: `margin` away from the ends of read that lie inside the picture
-    own    the part that is this span's alone when no blending is wished; the own ranges share out the axis
+    own    the part that belongs to this span alone when nothing is blended; the own ranges share out the axis
 
 Neighbours' write ranges overlap by the blend; there the weights go linearly from one to the other.
 """
@@ -50,12 +50,12 @@ def chain(length: int, tile: int, *, margin: int, blend: int = 0, multiple: int 
     length : int
         Pixels of the axis.
     tile : int
-        Pixels read at most by a span. A `length` up to `tile` gives one span; else there are as few as it takes, and
-        all read the same number, as small as it may be.
+        Pixels that a span reads at most. A `length` up to `tile` gives one span. A longer axis gets as few spans as
+        possible, which all read the same number of pixels, as few as possible.
     margin : int
         Pixels at an inner end of the read range whose answer is not used.
     blend : int
-        Pixels over which two neighbours are mixed at most.
+        Most pixels over which two neighbours are mixed.
     multiple : int
         Every read range starts at a multiple of this, so that a network with strides sees the same grid in each
         tile; `length` (when longer than `tile`) and `tile` must be multiples too.
@@ -152,8 +152,8 @@ def joined(parts: Iterable[tuple[Span, NDArray[np.float32]]], *, axis: int) -> I
     Yields
     ------
     float32 ndarray
-        Pieces that lie side by side along `axis`, without gap or overlap: of each part, as it comes, all that the next
-        one does not write too.
+        Pieces that lie side by side along `axis`, without gap or overlap: of each part, as it comes, all pixels that
+        the next part does not write, too.
     """
     held: NDArray[np.float32] | None = None
     before: slice | None = None
@@ -163,16 +163,16 @@ def joined(parts: Iterable[tuple[Span, NDArray[np.float32]]], *, axis: int) -> I
             shape = [1] * part.ndim
             shape[axis] = done
             yield held + rise.reshape(shape) * (_part(part, slice(0, done), axis=axis) - held)
-        # Given at once: whoever needs no more than these rows does not wait for the part below.
+        # Given at once, so that a caller who needs only these rows does not wait for the part below.
         settled = part.shape[axis] - 2 * (span.write.stop - span.own.stop)
         yield _part(part, slice(done, settled), axis=axis)
-        # A copy, and no name for the rest: a part that was given must not be in memory when the next is computed.
+        # A copy, and the part is deleted: a part that was given must not be in memory when the next is computed.
         held, before = _part(part, slice(settled, None), axis=axis).copy(), span.write
         del part
 
 
 class Rows:
-    """Rows of maps that come from top to bottom and are forgotten again: rows `start` to `stop` are there.
+    """Rows of maps that come from top to bottom and are forgotten again; rows `start` to `stop` are held.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ class Rows:
             self.start = before
 
     def window(self, rows: slice, cols: slice) -> NDArray[np.float32]:
-        """Give a part of what is there, (C, h, w); perhaps a view."""
+        """Give a part (C, h, w) of the rows that are held; perhaps a view."""
         found, top = [], self.start
         for piece in self._pieces:
             bottom = top + piece.shape[1]

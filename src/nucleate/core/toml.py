@@ -1,4 +1,4 @@
-"""Writing TOML: plain values in tables, enough for cards and settings; the standard library only reads it."""
+"""Writing TOML, which the standard library only reads: plain values in tables, enough for cards and settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of wells: rows A..Z, AA..AF and so on, columns from 1; ``A01`` is the way they are written here."""
+"""Names of wells: rows A..Z, AA..AF and so on, columns from 1; they are written as ``A01`` here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["PLATE_FORMATS", "plate_shape", "well_at", "well_name", "well_place"]
 PLATE_FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
 """Rows and columns of plates with 6 to 1,536 wells (ANSI SLAS 4-2004 gives 96, 384 and 1,536)."""
 
-_USUAL = 4  # from there on plates are taken for what they are though some of their wells are missing
+_USUAL = 4  # `PLATE_FORMATS` from here on are assumed for plates that some wells are missing from
 _WELL = re.compile(r"([A-Za-z]{1,2})[-_ ]?0*([1-9]\d{0,2})")
 
 
@@ -30,7 +30,7 @@ def well_place(name: str) -> tuple[int, int]:
     Raises
     ------
     DataError
-        If it is no well.
+        If the name is no well.
 
     Examples
     --------
@@ -70,19 +70,19 @@ def well_name(name: str) -> str:
 
 
 def plate_shape(wells: list[str], count: int | None = None) -> tuple[int, int]:
-    """Give rows and columns of the smallest usual plate that has all these wells; under 96, of one that they fill.
+    """Give rows and columns of the smallest usual plate that has all these wells; under 96 wells, they must fill it.
 
     Parameters
     ----------
     wells : list of str
-        Names; for none it is a plate of 96.
+        Names; without any, the plate has 96 wells.
     count : int, optional
         How many wells the plate has, where that is known.
 
     Raises
     ------
     UsageError
-        If no plate has so many wells, or it lacks one of these.
+        If no plate has so many wells, or the plate lacks one of `wells`.
 
     Examples
     --------
