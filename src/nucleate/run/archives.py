@@ -47,7 +47,7 @@ def entries_of(path: Path) -> dict[str, Entry]:
     Returns
     -------
     dict of str to Entry
-        The entry of each file, by its name in plain form: ``a/b.png``. Not to be changed: others get it too.
+        The entry of each file, by its name in plain form: ``a/b.png``. It must not be changed, since others get it too.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def entries_of(path: Path) -> dict[str, Entry]:
     return _entries(path, stamp_of(path))
 
 
-@functools.lru_cache(maxsize=4)  # of one that was written anew all members are asked for one by one
+@functools.lru_cache(maxsize=4)  # members of an archive that was written anew are asked for one by one
 def _entries(path: Path, stamp: tuple[tuple[int, int], ...]) -> dict[str, Entry]:
     with zipfile.ZipFile(path) as archive:
         found = [one for one in archive.infolist() if not one.is_dir()]
@@ -73,7 +73,7 @@ def entry_of(path: Path, member: str, *, known: Entry | None = None) -> Entry:
     member : str
         Its name in plain form.
     known : Entry, optional
-        As it was found before; it holds as long as the archive is not changed.
+        The entry as it was found before; it is used as long as the archive has not changed.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def entry_of(path: Path, member: str, *, known: Entry | None = None) -> Entry:
 
 @contextlib.contextmanager
 def open_entry(path: Path, entry: Entry) -> Iterator[BinaryIO]:
-    """Open a member to read it, without a look into the directory: one of 30,000 members takes a third of a second.
+    """Open a member without reading the directory again, which takes a third of a second for 30,000 members.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def open_entry(path: Path, entry: Entry) -> Iterator[BinaryIO]:
     Raises
     ------
     zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError
-        If it is not there, encrypted or packed in an unknown way; while it is read, as `zipfile` does.
+        If the member is not there, encrypted or packed in an unknown way; while it is read, as `zipfile` raises.
     """
     info = entry.info
     if info.flag_bits & _ENCRYPTED:

@@ -60,11 +60,11 @@ class BatchSummary:
     Parameters
     ----------
     outcomes : list of Outcome
-        One an input, in order. What was not reached again but is finished from an earlier run is finished.
+        One an input, in order. An input that an earlier run finished counts as finished, even if it was not reached.
     earlier : list of Outcome
-        Of inputs that only earlier runs into the folder had, those that went well.
+        Those that went well, of inputs that only earlier runs into the folder had.
     interrupted : bool
-        Whether Ctrl-C stopped it.
+        Whether Ctrl-C stopped the batch.
     """
 
     outcomes: list[Outcome]
@@ -72,25 +72,25 @@ class BatchSummary:
     interrupted: bool = False
 
     def count(self, status: str) -> int:
-        """Count the inputs that ended so."""
+        """Count the inputs that ended with a status."""
         return sum(outcome.status == status for outcome in self.outcomes)
 
 
 class Crew(Protocol):
-    """Whoever does the tasks of a batch."""
+    """What does the tasks of a batch: threads, or the workers of a cluster."""
 
     def run(self, tasks: Sequence[Task], watch: Callable[[Progress], None], /) -> Iterator[Done]:
-        """Do them all and tell of each when its files are written, in any order; of large ones meanwhile, too."""
+        """Do all tasks, in any order; give each when its files are written, and tell `watch` of parts of large ones."""
 
     def stop(self, *, wait: bool) -> None:
-        """Start no further task; what is being done is given up. Called at the end, whatever it was.
+        """Start no further task and give up those under way. Called at the end, however the batch ended.
 
-        Engines must not be pulled down while they compute, so whoever has time waits for them.
+        Engines must not be pulled down while they compute; with `wait` this waits for them.
         """
 
 
 def decided_by(segmenter: Segmenter) -> dict[str, Any]:
-    """Give what of a segmenter decides the results: `BatchSettings.deciding` of a batch that it does."""
+    """Give the properties of a segmenter that decide the results, for `BatchSettings.deciding`."""
     model = {"model": segmenter.card.name, "model_sha256": segmenter.card.sha256}
     return model | asdict(segmenter.settings) | {"min_confidence": segmenter.min_confidence}
 
@@ -198,9 +198,10 @@ def _prepare(output: Path) -> None:
 
 
 def _is_past(before: Outcome | None, failed: Outcome) -> bool:
-    """Tell whether what lies there of an input that failed is of another content, or was begun just now.
+    """Tell whether the files that lie there of a failed input are to go: of other content, or begun just now.
 
-    What cannot be read for the moment keeps its results; after a failure what has its names is not ours.
+    An input that cannot be read for the moment keeps its results. If it failed before, too, files that have its names
+    are not ours.
     """
     return before is None or (before.status == "ok" and failed.sha256 not in {"", before.sha256})
 

@@ -1,24 +1,25 @@
 """Nuclei of a plane of any size, in bounded memory, the same as on the whole plane.
 
-The idea: the unit is the *region*, a connected piece of the recipe's base mask. What the recipe makes of a region
-depends on the maps around it and on nothing else (`PostRecipe.reach`). So
+The idea: the unit is the *region*, a connected piece of the recipe's base mask. The nuclei that the recipe finds in a
+region depend on the maps around it and on nothing else (`PostRecipe.reach`). So
 
 1. maps come in bands of rows from the top (`run/maps.py`; each tile is computed once);
 2. regions are followed from band to band: pieces that meet at a seam are joined, boxes grow;
 3. a region that did not reach the last row has ended. As soon as the rows around it are there, the recipe is applied to
-   a window with it in the middle, and its nuclei, no others, are written. Regions of one band and one column of blocks
-   share a window; one larger than a block has its own;
+   a window around it, and its nuclei, no others, are written. Regions of one band and one column of blocks share a
+   window; a region larger than a block has its own;
 4. rows that no unfinished region needs are forgotten;
 5. at the end the nuclei are numbered in the order of their first pixels, as the recipe does on a whole plane.
 
 So each nucleus belongs to the one window of its region, and the result does not depend on the size of the blocks. It
-equals the whole plane's to the pixel, with one exception: a region larger than `Blocks` allows is cut, since it would
-not fit the memory. There a nucleus belongs to the upper part if it ends some rows above the cut (256, fewer where
-memory is short), else to the lower part, which begins as many rows higher still: nuclei are the whole plane's as far as
-a watershed is decided by what is nearer than that. A single nucleus of more than a third of the rows is left out.
+equals the result on the whole plane to the pixel, with one exception: a region larger than `Blocks` allows is cut,
+since it would not fit the memory. There a nucleus belongs to the upper part if it ends some rows above the cut (256,
+fewer where memory is short), else to the lower part, which begins as many rows higher still: nuclei are the same as on
+the whole plane if the watershed depends only on pixels nearer than that. A single nucleus of more than a third of the
+rows is left out.
 
-Confidences are the whole plane's too, but for the rare nucleus beside one of another region that the window cuts: what
-is next to it counts, and may end otherwise there.
+Confidences are the same, too, but for the rare nucleus beside one of another region that the window cuts: neighbours
+count, and the cut one may have another shape.
 """
 
 from __future__ import annotations
@@ -60,13 +61,13 @@ if TYPE_CHECKING:
 __all__ = ["Blocks", "Rate", "Reading", "context", "label_in_blocks", "label_strip"]
 
 _HALO = 256
-"""Rows beside a cut in which nuclei are not sure, at most."""
+"""Most rows beside a cut in which nuclei are not reliable."""
 
-_NEIGHBOURS = 16  # pixels around a region where nuclei beside it are seen when its own are rated
+_NEIGHBOURS = 16  # pixels around a region in which neighbours count when its nuclei are rated
 
 
 class Rate(Protocol):
-    """What tells the confidence of nuclei."""
+    """Tells the confidence of nuclei."""
 
     def __call__(
         self, labels: NDArray[np.int32], maps_CHW: NDArray[np.float32], /, *, origin: tuple[int, int] = (0, 0)
@@ -81,11 +82,11 @@ class Blocks:
     Parameters
     ----------
     block : int
-        Side of the windows, apart from what their regions need more.
+        Side of the windows, which are larger if their regions need it.
     most_rows : int
-        Rows that are kept at most; a region of more rows is cut.
+        Most rows that are kept; a region of more rows is cut.
     most_pixels : int
-        Of the box of a region; a larger one is cut.
+        Most pixels in the box of a region; a larger region is cut.
     """
 
     block: int = 1024
@@ -171,8 +172,8 @@ def label_strip(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Find the nuclei that belong to one strip of a plane: those of the regions that begin in its own rows.
 
-    What all strips of a plane find together is what `label_in_blocks` finds, but for the ids. Bands are taken below the
-    strip as long as a region of its own goes on.
+    All strips of a plane together find what `label_in_blocks` finds, but for the ids. Bands below the strip are taken
+    as long as one of its regions goes on.
 
     Parameters
     ----------
@@ -245,7 +246,7 @@ class _Walk:
         return self.rows.stop >= self.strip.own.stop and not len(self.ended) and not self._own(self.open).any()
 
     def _kept(self, regions: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Mark regions that can become the strip's own: all but those that come from above it."""
+        """Mark regions that can belong to the strip: all but those that begin above it."""
         return np.asarray(regions[:, FIRST] >= self.strip.own.start, np.bool_)
 
     def _own(self, regions: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -256,7 +257,7 @@ class _Walk:
 
     def found(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Give the first pixel and the confidence of each nucleus, in the order in which they were found."""
-        # What lies above a cut keeps its pixels, so a nucleus below may begin later than it was found.
+        # Nuclei above a cut keep their pixels, so a nucleus below may begin later than where it was found.
         first = self._first_written() if self.was_cut else np.concatenate(self.first)
         return first, np.concatenate(self.confidence)
 
@@ -310,10 +311,10 @@ class _Walk:
         self.ended = np.concatenate([self.ended, np.delete(table, reached, axis=0)])
 
     def _settle(self, regions: NDArray[np.int64], *, until: int | None = None) -> int:
-        """Find and write the nuclei of some regions; of those only that end before row `until` where it is given.
+        """Find and write the nuclei of some regions; if `until` is given, only nuclei that end before that row.
 
-        Returns the first row of the nuclei that were left for later; `until` where there are none. Regions that belong
-        to another strip are left to it.
+        Returns the first row of the nuclei that were left for later; `until` if there are none. Regions that belong to
+        another strip are left to that strip.
         """
         if not self._own(regions).all():
             return until or 0
@@ -322,7 +323,7 @@ class _Walk:
         found = self.recipe.apply(maps_CHW, self.reading.names)
         size = cols.stop - cols.start
         first = first_pixels(found)
-        # A nucleus' first pixel is one of the mask: filled holes lie below their rim.
+        # The first pixel of a nucleus lies in the mask, since filled holes lie below their rim.
         home = self._owners(regions, (rows, cols), mask_map=maps_CHW[self.mask])[first]
         begin = rows.start + first // size
         mine = (home > 0) & (begin >= np.append(0, regions[:, OWN])[home])
@@ -334,7 +335,7 @@ class _Walk:
         confidence = self.reading.rate(found, maps_CHW, origin=(rows.start, cols.start))
         mine &= confidence >= np.float32(self.reading.min_confidence)
         before = np.asarray(self.labels[rows, cols])
-        # Where a region was cut, nuclei above the cut come up again below it.
+        # If a region was cut, nuclei above the cut are found again below it.
         taken = np.bincount(found[before > 0], minlength=len(first) + 1)[1:]
         mine &= 2 * taken <= areas(found)
         ids = np.zeros(len(first) + 1, np.int32)
@@ -355,10 +356,10 @@ class _Walk:
     def _owners(
         self, regions: NDArray[np.int64], window: tuple[slice, slice], *, mask_map: NDArray[np.float32]
     ) -> NDArray[np.int64]:
-        """Tell for each pixel of a window, flat, whose of some regions it is: 1 + the place among them, or 0."""
+        """Give for each pixel of a window, flat, the region it belongs to: 1 + its place among `regions`, or 0."""
         rows, cols = window
         mask = self.recipe.base_mask(mask_map)
-        # Above its cut a region may hang together with others that were cut off there too.
+        # Above its cut a region may be connected to others that were cut off there, too.
         mask[: max(int(regions[:, TOP].min()) - rows.start, 0)] = False
         pieces, count = ndimage.label(mask, structure(self.recipe.connectivity))
         at = regions[:, LAST] // self.shape_HW[1] - rows.start, regions[:, LAST] % self.shape_HW[1] - cols.start
@@ -368,7 +369,7 @@ class _Walk:
         return flat
 
     def _cut(self, index: int) -> None:
-        """Finish the upper part of an open region that has too many rows; the rest goes on as regions of their own."""
+        """Finish the upper part of an open region that has too many rows; the rest goes on as new regions."""
         self.was_cut = True
         region, stop = self.open[index : index + 1], self.rows.stop
         allowed = int(self.blocks.rows_of(region)[0])

@@ -1,4 +1,4 @@
-"""Work that another thread can break off, as Ctrl-C breaks off that of the main thread."""
+"""Work that another thread can break off, as Ctrl-C breaks off the work of the main thread."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _births = threading.Lock()
 
 
 def start(thread: threading.Thread) -> None:
-    """Start a thread in the midst of a call that can be broken off.
+    """Start a thread from within a call that can be broken off.
 
-    Before Python 3.12 a newborn thread bears the number of the one that starts it: it would be broken off in its place,
-    and never say that it has begun, for which the other one waits without end.
+    Before Python 3.12 a new thread has, at first, the number of the thread that starts it. It would be broken off in
+    place of that thread, and would never report that it has begun, for which that thread waits without end.
 
     Raises
     ------
     RuntimeError
-        If it cannot be started.
+        If the thread cannot be started.
     """
     with _births:
         thread.start()
@@ -34,8 +34,8 @@ def start(thread: threading.Thread) -> None:
 class Breakable:
     """A call that raises KeyboardInterrupt when another thread says so.
 
-    It ends as soon as Python has its say, between two calls of compiled code, and needs to be prepared for it no more
-    than for Ctrl-C. What comes after the call is not touched.
+    It ends as soon as Python code runs again, between two calls of compiled code, and needs no more preparation than
+    for Ctrl-C. Code that comes after the call is not interrupted.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Breakable:
         self._thread: int | None = None
 
     def run(self, work: Callable[[], _Found]) -> _Found:
-        """Do it in this thread and give what it gives.
+        """Do the work in this thread and give its result.
 
         Raises
         ------
@@ -53,11 +53,11 @@ class Breakable:
         try:
             return self._run(work)
         except KeyboardInterrupt:
-            self._leave()  # where it came in the midst of leaving
+            self._leave()  # in case the interrupt came while leaving
             raise
 
     def interrupt(self) -> None:
-        """Break it off, from another thread; of no effect before and after."""
+        """Break the work off, from another thread; without effect before it begins and after it ends."""
         with self._lock, _births:
             if self._thread is not None:
                 _send(self._thread, KeyboardInterrupt)
@@ -73,7 +73,7 @@ class Breakable:
     def _leave(self) -> None:
         with self._lock:
             if self._thread is not None:
-                _send(self._thread, None)  # what was sent and has not arrived would hit what comes after
+                _send(self._thread, None)  # an interrupt that has not arrived yet would hit later code
             self._thread = None
 
 

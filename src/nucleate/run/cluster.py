@@ -33,23 +33,23 @@ __all__ = ["Cluster", "ClusterSettings", "open_cluster"]
 
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://.+:\d+/?")
 _JOBS = 8
-"""SLURM jobs at most, when the user does not say."""
+"""Most SLURM jobs if the user does not say."""
 
 _JOB_BYTES = 7_000_000_000
 _PROGRAM_BYTES = 1_000_000_000
-"""What a worker takes before its first task, and a little air."""
+"""Memory that a worker takes before its first task, and a little more."""
 
 _PATIENCE_SECONDS = 10.0
 _FRESH_SECONDS = 2.0
 _STARTING_SECONDS = 0.5
 
 _CONFIG = {
-    # A task that was under way when its worker died is tried once more among the others; after a second death
+    # A task whose worker died is tried once more among the others; after a second death,
     # `nucleate.run.cluster_batch` tries it alone.
     "distributed.scheduler.allowed-failures": 1,
     "distributed.comm.timeouts.connect": "10s",
-    # Dask would write results of tasks to disk or stop giving work to a process whose memory is well used: here a
-    # task keeps to a limit of its own and gives next to nothing back.
+    # Dask would write results of tasks to disk, or give no more work to a process that uses much memory. Here a task
+    # keeps to a limit of its own and gives next to nothing back, so neither is needed.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
@@ -66,18 +66,18 @@ class ClusterSettings:
         ``local``, ``slurm`` (settings as partition and account come from dask-jobqueue's own configuration), or the
         address of a scheduler such as ``tcp://host:8786``.
     workers : int, optional
-        Most workers; so many as there are cores (``local``) or 8 (``slurm``) when None. They come and go with the
-        work. Of no effect with an address.
+        Most workers; when None, as many as there are cores (``local``) or 8 (``slurm``). They come and go with the
+        work. Without effect with an address.
     threads : int
         Cores for each worker.
     memory_bytes : int, optional
-        Memory that a task may take. When None, what is free now shared out among the workers (``local``), 7 GB
-        (``slurm``, whose jobs ask for 1 GB more), or what a worker has free when its task begins (an address).
+        Memory that a task may take. When None, an equal share of what is free now (``local``), 7 GB (``slurm``, whose
+        jobs ask for 1 GB more), or what a worker has free when it loads the model (an address).
 
     Raises
     ------
     UsageError
-        If a value cannot be.
+        If a value is not possible.
     """
 
     where: str
@@ -93,7 +93,7 @@ class ClusterSettings:
 
     @property
     def most(self) -> int | None:
-        """Most workers; None for a cluster that is not ours."""
+        """Most workers; None for a cluster that was not started for this run."""
         if self.where == "local":
             return self.workers or max(cores() // self.threads, 1)
         return (self.workers or _JOBS) if self.where == "slurm" else None
@@ -105,7 +105,7 @@ class ClusterSettings:
 
     @property
     def task_bytes(self) -> int | None:
-        """Memory that a task may take; None where its worker is to say."""
+        """Memory that a task may take; None if its worker is to decide."""
         if self.memory_bytes is not None or self.most is None:
             return self.memory_bytes
         if self.where == "slurm":
@@ -121,9 +121,9 @@ class Cluster:
     ----------
     client : distributed.Client
     cluster : distributed.deploy.Cluster, optional
-        The workers, where they are ours.
+        The workers, if they were started for this run.
     most : int, optional
-        Most workers it may have; None where they are not ours.
+        Most workers it may have; None if they were not started for this run.
     """
 
     def __init__(self, client: Any, cluster: Any = None, *, most: int | None = None) -> None:  # noqa: ANN401 - Dask's own classes
@@ -141,7 +141,7 @@ class Cluster:
         return self._cluster is not None
 
     def room(self) -> int:
-        """Tell how many tasks may be waiting or running: two for each worker, so that none waits and few are lost."""
+        """Tell how many tasks may be given out: two for each worker, so that no worker waits and few tasks are lost."""
         if self._most is not None:
             return 2 * self._most
         if time.monotonic() - self._asked > _FRESH_SECONDS:
@@ -149,19 +149,19 @@ class Cluster:
         return max(2 * self._threads, 2)
 
     def kill(self) -> None:
-        """End workers on this machine at once, whatever they do; those of others are left alone."""
+        """End the workers of this run at once, whatever they do; workers that run for others are left alone."""
         if self._cluster is None or self._killed:
             return
         self._killed = True
-        # Dask would show what it thinks of workers that end before they have begun.
+        # Dask would show errors about workers that end before they have begun.
         self._cluster.loop.asyncio_loop.set_exception_handler(lambda _loop, _what: None)
         adaptive = getattr(self._cluster, "_adaptive", None)
         if adaptive is not None:
             adaptive.stop()
         for worker in list(self._cluster.workers.values()):
-            if hasattr(worker, "close_gracefully"):  # here, not a job: another would be started for one that ends
+            if hasattr(worker, "close_gracefully"):  # a process here, not a job: Dask would replace one that ends
                 worker.close_gracefully()
-        # Dask's own list leaves out those that are still starting; the last may just be about to.
+        # Dask's own list leaves out workers that are still starting, and some may start only now.
         killed, until = set(), time.monotonic() + _STARTING_SECONDS
         while True:
             for process in multiprocessing.active_children():
@@ -173,9 +173,9 @@ class Cluster:
             time.sleep(0.01)
 
     def close(self) -> None:
-        """Leave; workers that were started for this run end."""
+        """Disconnect, and end workers that were started for this run."""
         if self._killed:
-            return  # Dask would wait for answers of the dead
+            return  # Dask would wait for answers of workers that were killed
         with contextlib.suppress(TimeoutError):
             self.client.close(timeout=_PATIENCE_SECONDS)
             if self._cluster is not None:
@@ -184,7 +184,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def open_cluster(settings: ClusterSettings) -> Iterator[Cluster]:
-    """Start workers, or connect to them; they are closed again at the end if they are ours.
+    """Start workers, or connect to them; workers that were started here are closed at the end.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def open_cluster(settings: ClusterSettings) -> Iterator[Cluster]:
         If there is no SLURM here, or nothing answers at the address.
     """
     dask, distributed = library("dask", "cluster"), library("distributed", "cluster")
-    # Workers here that are killed cannot clear up what they unpacked.
+    # Workers that are killed cannot remove what they unpacked, so it lies in a folder that is removed here.
     with (
         tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True) as scratch,
         dask.config.set(_CONFIG),
@@ -235,16 +235,16 @@ def _connected(settings: ClusterSettings, distributed: Any, *, cluster: Any) -> 
 
 @contextlib.contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """Keep Ctrl-C from the workers that are started: it is for this process, which ends them.
+    """Keep Ctrl-C from the workers that are started: this process takes it, and ends them.
 
-    A terminal sends it to all of them, and Python shows a traceback where it has only just begun. What a thread holds
-    back, the threads and programs that it starts hold back too; here it comes when the workers are started.
+    A terminal sends Ctrl-C to all of them, and a Python that has only just begun shows a traceback. Threads and
+    programs inherit a signal that the starting thread blocks; this process gets it once the workers are started.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    # Begun here, since the thread that begins it lets Ctrl-C through again. It clears up locks that a stop leaves, and
-    # that it has to is no news for the user.
+    # Started before the block, since starting it lets Ctrl-C through again in this thread. It removes locks that a stop
+    # leaves, and its warning about them would not help the user.
     sys.warnoptions.append("ignore:resource_tracker")
     try:
         resource_tracker.ensure_running()
@@ -269,12 +269,12 @@ def _start(settings: ClusterSettings, distributed: Any, *, scratch: str) -> Any:
             local_directory=scratch,
             env={"TMPDIR": scratch},
         )
-        cluster.scale(settings.most)  # all at once; those that find nothing to do leave again
+        cluster.scale(settings.most)  # all at once; workers without work leave again
     elif settings.where == "slurm":
         cluster = _slurm(settings)
     else:
         return None
-    # Dask thinks of tasks of milliseconds and would rather not start a worker for a few of ours.
+    # Dask expects tasks of milliseconds, so by default it would not start workers for a few of ours.
     cluster.adapt(minimum=0, maximum=settings.most, target_duration="10ms", interval="500ms", wait_count=20)
     return cluster
 

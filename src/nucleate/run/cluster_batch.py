@@ -1,9 +1,9 @@
 """The tasks of a batch on the workers of a cluster: one task an input, a bounded number under way.
 
-A worker that dies takes its task with it; Dask gives the task to another one. An input that kills its worker again and
-again must not take the innocent along that wait for the same worker: what was under way at two deaths is put aside and
-done at the end, alone. What then kills two workers more has failed, and the others are done. Inputs that are large come
-back unfinished and are shared by all workers.
+If a worker dies, Dask gives its task to another worker. An input that kills its worker again and again must not fail
+the tasks that wait for the same worker, so tasks that were under way at two deaths are put aside and done at the end,
+one at a time. An input that then kills two more workers has failed. Inputs that are large come back unfinished and are
+shared by all workers.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class ClusterCrew:
         Raises
         ------
         NucleateError
-            If no other input could be done either.
+            If a fault would stop every other input, too.
         """
         shared: list[Work] = []
         for task, (alive, ended) in self._sturdy(do_task, tasks):
@@ -68,13 +68,13 @@ class ClusterCrew:
             yield self._share(work, watch)
 
     def stop(self, *, wait: bool) -> None:
-        """Give up what is under way."""
+        """Give up the tasks that are under way."""
         del wait  # engines are in processes of their own
         if self._pending:
             self._cluster.kill()
             self._drop()
         elif not self._cluster.own:
-            with contextlib.suppress(OSError, TimeoutError):  # one that has just left has forgotten, too
+            with contextlib.suppress(OSError, TimeoutError):  # a worker that has just left has let go of the model, too
                 self._cluster.client.run(forget, on_error="ignore")
 
     def _drop(self) -> None:
@@ -99,7 +99,7 @@ class ClusterCrew:
     def _sturdy(
         self, do: Callable[..., Any], items: Sequence[_Item], **more: object
     ) -> Iterator[tuple[_Item, tuple[bool, Any]]]:
-        """Give every item with its end: whether a worker outlived it, and what it gave."""
+        """Give every item with whether its worker survived, and the result."""
         suspects: list[_Item] = []
         for item, (alive, ended) in self._flow(do, items, room=self._cluster.room, **more):
             if alive:
@@ -125,7 +125,7 @@ class ClusterCrew:
 
 @contextlib.contextmanager
 def _watched(plan: Plan, tell: Callable[[int, int], None]) -> Iterator[None]:
-    """Tell how many strips there are, at first and whenever workers have made some."""
+    """Tell how many strips are finished, at first and whenever workers have finished more."""
     ended = threading.Event()
 
     def look() -> None:
@@ -147,7 +147,7 @@ def _watched(plan: Plan, tell: Callable[[int, int], None]) -> Iterator[None]:
 
 def _end(future: Any) -> tuple[bool, Any]:  # noqa: ANN401 - Dask's own class
     try:
-        # Waits again where a worker died with what it had made before it was fetched: then that is made anew.
+        # If a worker died before its result was fetched, this waits until the result is made anew.
         return True, future.result()
     except NucleateError:
         raise

@@ -1,8 +1,8 @@
 """What a worker of a cluster does: an input from file to files, or its share of a large one.
 
 A large input is done in three steps. One worker looks at it and says how it is cut, many find the nuclei of its strips
-(`nucleate.run.strips`), one puts them together and writes the files. What is wrong with an input is given back; a
-`NucleateError` is raised where no other input could be done either.
+(`nucleate.run.strips`), one puts them together and writes the files. A fault of one input is given back; a
+`NucleateError` is raised for faults that would stop every other input, too.
 """
 
 from __future__ import annotations
@@ -41,15 +41,16 @@ class Job:
     Parameters
     ----------
     load : callable
-        Loads the model; called once a worker. It travels by its name: a function of a module with plain arguments.
+        Loads the model; called once by each worker. It is sent by name, so it must be a function of a module with plain
+        arguments.
     sha256 : str
-        Of the model, as this process knows it.
+        Hash of the model that this process has.
     settings : BatchSettings
-        Its `max_bytes` holds for each worker; None is what the worker has free.
+        `max_bytes` holds for each worker; None allows what the worker has free.
     output : Path
-        Folder for the results, the same for all.
+        Folder for the results, the same for all workers.
     workers : int
-        How many share a large input, about.
+        About how many workers share a large input.
     version : str
         Of nucleate.
     key : str
@@ -78,7 +79,7 @@ def do_task(job: Job, task: Task) -> Done | Work:
 
 
 def do_share(job: Job, strips: PlaneStrips, *, work: Work) -> Exception | None:
-    """Find the nuclei of some strips and store them; gives what is wrong with the input, if anything.
+    """Find the nuclei of some strips and store them; gives the fault of the input, if it has one.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def finish(job: Job, work: Work) -> Done:
 
 
 def forget() -> None:
-    """Let go of the model; for a worker that others go on using."""
+    """Let go of the model, on a worker that goes on running for others."""
     _load.cache_clear()
 
 
@@ -114,7 +115,7 @@ def _bench(job: Job) -> WorkBench:
 
 @functools.lru_cache(maxsize=1)
 def _load(job: Job) -> tuple[WorkBench, tempfile.TemporaryDirectory[str]]:
-    """Load the model and make a folder, which goes when both are let go of."""
+    """Load the model and make a folder, which is removed when both are let go of."""
     if job.version != __version__:
         raise ClusterError(f"a worker has nucleate {__version__}, here is {job.version}; install the same on both")
     segmenter = job.load()
@@ -131,7 +132,7 @@ def _load(job: Job) -> tuple[WorkBench, tempfile.TemporaryDirectory[str]]:
 
 
 def _portable(error: Exception) -> Exception:
-    """Make an error that can travel, with the traceback that it has here."""
+    """Make an error that can be pickled, with the traceback that it has here."""
     carried = error if isinstance(error, NucleateError) else Exception(f"{type(error).__name__}: {error}")
     carried.add_note("On the worker:\n" + "".join(traceback.format_exception(error)))
     return carried

@@ -35,11 +35,11 @@ def content_hash(source: Source, each: dict[str, str] | None = None, *, alone: b
     Parameters
     ----------
     source : Source
-        If it lies in a set of files, the hash is that of the lines of their hashes.
+        If it is a set of files, the hash is that of a text with the hash of each, line by line.
     each : dict of str to str, optional
         Gets the place of each file of a set, and its hash.
     alone : bool
-        Whether its own file alone counts.
+        Whether only its own file counts.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def content_hash(source: Source, each: dict[str, str] | None = None, *, alone: b
 
 @contextlib.contextmanager
 def local_file(source: Source, folder: Path, *, max_bytes: int | None = None) -> Iterator[Path]:
-    """Give the path of an input as a plain file; a zip's member is unpacked into `folder` for the while.
+    """Give the path of an input as a plain file; the member of a zip is unpacked into `folder` for this time.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def local_file(source: Source, folder: Path, *, max_bytes: int | None = None) ->
     if not source.member:
         yield source.path
         return
-    # A folder for each: members of one name may be unpacked at once.
+    # Each gets a folder, since members of one name may be unpacked at the same time.
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as own:
         target = Path(own) / PurePosixPath(source.member).name
         _check_regular(source)
@@ -101,7 +101,7 @@ def _feed(update: Callable[[bytes], None], stream: BinaryIO) -> None:
 
 
 def _hash_once(source: Source, path: Path) -> str:
-    """Hash a file as long as it does not change: each of its pictures asks for it, and so does whoever looks for it."""
+    """Hash a file once as long as it does not change, since each of its pictures needs the hash, and so do searches."""
     return _hash_at(replace(source, path=path, picture=None, name=""), stamp_of(path))
 
 

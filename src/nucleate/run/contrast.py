@@ -27,26 +27,29 @@ if TYPE_CHECKING:
 
 __all__ = ["above_cells", "dimmer", "flatter", "halved", "is_doubtful", "is_surer", "shows_better", "shows_more"]
 
-_DARK = 0.04  # of the range: what is not brighter is ground, ...
-_CLEAR = 7.0  # ... nor is what rises by less than so many standard deviations of the noise above the dark end of it
-_SMALLEST = 5  # blocks of 2 x 2 pixels of a thing that counts
-_FEWEST = 3  # things that say anything
-_BRIGHT = 0.5  # of the range: where most things are brighter, they can be seen
-_REACHED = 0.9  # of the new range, by the median thing
-_GRAINED = 2.5  # times as bright as its middle value is the brightest of the median thing, if it has grains
-_BODY = 0.95  # of the new range, by the middle value of the median thing
+_DARK = 0.04  # of the range: everything that is not brighter than this is ground
+_CLEAR = 7.0  # standard deviations of the noise: everything that rises less above the dark end is ground, too
+_SMALLEST = 5  # blocks of 2 x 2 pixels that a thing has at least to count
+_FEWEST = 3  # fewer things than this say nothing
+_BRIGHT = 0.5  # of the range: things can be seen well if most of them are brighter than this
+_REACHED = 0.9  # of the new range: brightness that the median thing is given
+_GRAINED = 2.5  # a thing has grains if its brightest value is more than this many times its middle value
+_BODY = 0.95  # of the new range: brightness that the middle value of the median thing is given
 _DOUBTFUL = 0.66  # mean confidence from which nuclei are seen well enough
-_BETTER, _CLEARLY_MORE = 0.08, 1.12  # how much higher it must be, and how many times as many nuclei, or ...
-_SURER, _COVER = 0.15, 0.75  # ... where they need not be more, and what share of the area is found again
-_LIT = 0.6  # of the plane may be brighter than the ground, or it is uneven ground
-_ALIKE = 1e-3  # of their brightness, by which things differ that are as bright as each other
-_MORE, _AT_LEAST = 1.1, 4  # times as many nuclei, as far as they are sure, and so many more
-_CERTAIN = 0.6  # their mean confidence, ...
-_LESS = 0.2  # ... and how much lower than before it may be: few sure nuclei are not given up for many doubtful ones
+# Rise of the mean confidence, and times as many nuclei, from which another contrast is better.
+_BETTER, _CLEARLY_MORE = 0.08, 1.12
+# Rise of it from which fewer nuclei are enough, if they cover this share of the area found before.
+_SURER, _COVER = 0.15, 0.75
+_LIT = 0.6  # of the plane: if more is brighter than the ground, the ground is uneven
+_ALIKE = 1e-3  # things are equally bright if their brightness differs by less than this share
+# Times as many nuclei, as far as they are sure, and how many more, that a raised contrast must find.
+_MORE, _AT_LEAST = 1.1, 4
+_CERTAIN = 0.6  # mean confidence that such nuclei must have
+_LESS = 0.2  # how much lower than before it may be: few sure nuclei are not given up for many doubtful ones
 
 
 def halved(pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """Average blocks of 2 x 2 pixels of a part of a plane, (h, w) or (h, w, 3): its noise is less."""
+    """Average blocks of 2 x 2 pixels of a part of a plane, (h, w) or (h, w, 3), so that it has less noise."""
     rows, cols = (length // 2 * 2 for length in pixels.shape[:2])
     with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float32, beyond it, or infinite
         even = pixels[:rows, :cols].astype(np.float32)
@@ -67,7 +70,7 @@ def dimmer(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
     Returns
     -------
     Scaling or None
-        With a lower `high`; None where most things are bright already, there are hardly any, or the ground is light.
+        With a lower `high`; None if most things are bright already, if there are hardly any, or if the ground is light.
     """
     found = _things(pixels, scaling)
     if found is None:
@@ -87,8 +90,8 @@ def flatter(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
     Returns
     -------
     Scaling or None
-        With a lower `high`; None where the brightest pixels of most things are not far brighter than these, or there
-        are hardly any.
+        With a lower `high`; None if the brightest pixels of most things are not far brighter than their bodies, or if
+        there are hardly any things.
     """
     found = _things(pixels, scaling)
     if found is None:
@@ -100,7 +103,7 @@ def flatter(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
 
 
 def above_cells(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
-    """Propose a scaling in which the dimmer part of all that is brighter than the dark ground of a plane is ground.
+    """Propose a scaling that turns dim things on the dark ground of a plane into ground, too, such as cells.
 
     Parameters
     ----------
@@ -110,8 +113,8 @@ def above_cells(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
     Returns
     -------
     Scaling or None
-        With a higher `low`: Otsu's threshold of the logarithm. None where there is hardly anything, or hardly any
-        ground, or all is equally bright, as in drawn pictures.
+        With a higher `low`: Otsu's threshold of the logarithm of all that is brighter than the ground. None if there is
+        hardly anything, or hardly any ground, or if all is equally bright, as in drawn pictures.
     """
     lit = _lit(pixels, scaling)
     if lit is None or not _FEWEST * _SMALLEST <= np.count_nonzero(lit[1]) <= _LIT * lit[1].size:
@@ -125,17 +128,17 @@ def above_cells(pixels: NDArray[Any], scaling: Scaling) -> Scaling | None:
 
 
 def _lit(pixels: NDArray[Any], scaling: Scaling) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
-    """Give a part, 0..1, and what is brighter there than the ground; None where that is light."""
+    """Give a part, 0..1, and a mask of what is brighter than the ground; None if the ground is light."""
     if scaling.invert or min(pixels.shape[:2]) < 2:
         return None
     seen_HW = scaling.apply(pixels)[0]
-    # Of white noise half of the differences between neighbours are under 0.95 standard deviations.
+    # In white noise, half of the differences between neighbours are under 0.95 standard deviations.
     noise = float(np.median(np.abs(np.diff(seen_HW, axis=1)))) / 0.95
     return seen_HW, seen_HW > max(_DARK, _CLEAR * noise)
 
 
 def _things(pixels: NDArray[Any], scaling: Scaling) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """Give the middle value and the highest of each thing on dark ground, 0..1; None where there are hardly any."""
+    """Give the middle and the highest value of each thing on dark ground, 0..1; None if there are hardly any things."""
     lit = _lit(pixels, scaling)
     if lit is None:
         return None
@@ -154,12 +157,12 @@ def _things(pixels: NDArray[Any], scaling: Scaling) -> tuple[NDArray[np.float32]
 
 
 def _up_to(scaling: Scaling, level: float) -> Scaling:
-    """Give the scaling in which a level of its range, 0..1, becomes 1."""
+    """Give a scaling in which a level, 0..1 of the present range, becomes 1."""
     return replace(scaling, high=scaling.low + (scaling.high - scaling.low) * min(level, 1.0))
 
 
 def shows_more(new: Sized, old: Sized) -> bool:
-    """Tell whether a look finds clearly more nuclei, each as far as it is sure, and about as sure."""
+    """Tell whether a look finds clearly more nuclei, each counted as far as it is sure, and about as sure ones."""
     before, sure = expected(old), _is_certain(new) and rise(new, old) >= -_LESS
     return sure and expected(new) >= max(_MORE * before, before + _AT_LEAST)
 
@@ -170,12 +173,12 @@ def is_doubtful(seen: Sized) -> bool:
 
 
 def is_surer(new: Sized, old: Sized) -> bool:
-    """Tell whether a look is clearly surer of its nuclei than another one, and finds most of what that covers."""
+    """Tell whether a look is clearly surer of its nuclei than another look, and covers most of the area of that."""
     return _is_certain(new) and rise(new, old) >= _SURER and covered(new) >= _COVER * covered(old)
 
 
 def shows_better(new: Sized, old: Sized) -> bool:
-    """Tell whether a look is surer of its nuclei and finds clearly more, each as far as it is sure."""
+    """Tell whether a look is surer of its nuclei and finds clearly more, each counted as far as it is sure."""
     return _is_certain(new) and rise(new, old) >= _BETTER and expected(new) >= _CLEARLY_MORE * expected(old)
 
 

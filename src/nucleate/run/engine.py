@@ -1,4 +1,4 @@
-"""Engines: what computes the maps of a batch. ONNX Runtime here; torch's has the same face and lives in nets/.
+"""Engines compute the maps of a batch: ONNX Runtime here; the torch engine has the same interface and lives in nets/.
 
 `WithinMemory` keeps a run alive on a card whose memory is full: smaller batches first, then the processor.
 """
@@ -26,7 +26,7 @@ __all__ = ["Engine", "OnnxEngine", "WithinMemory", "load_onnxruntime"]
 _logger = logging.getLogger(__name__)
 
 _LISTEN = 0.2
-"""Seconds after which a thread that waits for its maps hears what it was told."""
+"""Seconds after which a thread that waits for its maps notices an interrupt."""
 
 
 class Engine(Protocol):
@@ -67,7 +67,7 @@ class OnnxEngine:
 
     @property
     def name(self) -> str:
-        """The file, or words for bytes, for messages."""
+        """The file, or a description of bytes, for messages."""
         return "ONNX model" if isinstance(self._model, bytes) else str(self._model)
 
     def __call__(self, batch_NCHW: NDArray[np.float32], /) -> NDArray[np.float32]:
@@ -92,14 +92,14 @@ class OnnxEngine:
         return _check(np.asarray(maps), batch_NCHW, name=self.name)
 
     def warm_up(self) -> None:
-        """Make the session, a seventh of a second in which other threads run on; raises as a call does."""
+        """Make the session, which takes a seventh of a second while other threads run on; raises as a call does."""
         self._opened()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_model": self._model, "_threads": self._threads}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # A session and a lock stay in the process that made them.
+        # A session and a lock cannot leave the process that made them.
         vars(self).update(state, _lock=threading.Lock(), _session=None)
 
     def _opened(self) -> Any:  # noqa: ANN401 - ONNX Runtime ships no types
@@ -110,9 +110,9 @@ class OnnxEngine:
 
 
 class WithinMemory:
-    """An engine that goes on when its memory is full: with half the tiles at once, then on another engine.
+    """An engine that goes on when its memory is full: with half as many tiles at once, then on another engine.
 
-    What was learnt holds for the batches after, and each step is said once, in the log.
+    Each step holds for all later batches, and is logged once.
 
     Parameters
     ----------
@@ -157,10 +157,10 @@ def _memory_is_full(error: Exception) -> bool:
 
 
 def load_onnxruntime() -> Any:  # noqa: ANN401 - as above
-    """Import ONNX Runtime, a third of a second, so that it sends nothing anywhere.
+    """Import ONNX Runtime, which takes a third of a second, so that it sends nothing anywhere.
 
-    Releases from 1.29 on report to their makers from the import on, and keep files in the user's cache folder for that,
-    unless this variable says no.
+    Releases from 1.29 on send reports to their makers as soon as they are imported, and keep files in the user's cache
+    folder for that, unless an environment variable forbids it.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
@@ -171,10 +171,10 @@ def load_onnxruntime() -> Any:  # noqa: ANN401 - as above
 def _session(model: bytes | Path, threads: int | None, *, name: str) -> Any:  # noqa: ANN401 - as above
     onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # faults come back as exceptions; its own lines on stderr would double them
+    options.log_severity_level = 4  # faults are raised as exceptions, so its lines on stderr would repeat them
     # Waiting threads that spin keep a processor busy between tiles, while other work could use it.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # A plan of the memory made for each size of tile takes half as much again, and gains no time.
+    # Planning the memory for each size of tile takes half as much memory again, and saves no time.
     options.enable_mem_pattern = False
     if threads is not None:
         options.intra_op_num_threads = threads
@@ -188,7 +188,7 @@ def _session(model: bytes | Path, threads: int | None, *, name: str) -> Any:  # 
 
 
 def _computed(session: Any, feed: dict[str, NDArray[np.float32]]) -> Any:  # noqa: ANN401 - as above
-    """Compute maps in a thread of their own: what breaks off this one need not wait for a whole tile."""
+    """Compute maps in a thread of their own, so that an interrupt of this one need not wait for a whole tile."""
     options, ended, done = load_onnxruntime().RunOptions(), [], threading.Event()
 
     def compute() -> None:
@@ -201,11 +201,11 @@ def _computed(session: Any, feed: dict[str, NDArray[np.float32]]) -> Any:  # noq
     thread = threading.Thread(target=compute, name="nucleate-engine", daemon=True)
     try:
         _start(thread)
-        # Not Thread.join: before Python 3.13 one that is broken off takes the thread for ended.
+        # Not Thread.join: before Python 3.13, a join that is broken off marks the thread as ended.
         while not done.wait(_LISTEN):
             pass
     except BaseException:
-        options.terminate = True  # it ends at the next layer, or before the first
+        options.terminate = True  # the call ends at the next layer, or before the first
         while thread.is_alive() and not done.wait(_LISTEN):
             pass
         raise

@@ -1,4 +1,4 @@
-"""What is made of a segmented input: one entry for each kind of file."""
+"""The kinds of file that are written for a segmented input, one entry each."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ class Export:
     Parameters
     ----------
     file : str
-        Ending of the file or folder of each input; of a file of the whole run, its name.
+        Ending of the file or folder of each input; the name, for a file of the whole run.
     write : callable
-        Takes a result and the path of its file, or of its part of a file of the whole run.
+        Takes a result and the path of its file, or the path of its part of a file of the whole run.
     join : callable, optional
-        Takes the path of a file of the whole run and those of its parts.
+        Takes the path of a file of the whole run and the paths of its parts.
     part : str
         Ending of these parts.
     needs : (str, str), optional
-        Library without which it cannot be written, and the extra that brings it.
+        Library that writing needs, and the extra that brings it.
     band_bytes : int
-        For each pixel of a band while it is written; those where all is measured or drawn at once take the default.
+        Memory for each pixel of a band while it is written; the default is for kinds that measure or draw all at once.
     measures : bool
         Whether it holds measurements, for which colours are turned into grey.
     """
@@ -76,17 +76,17 @@ class Export:
 def writing_bytes(exports: Iterable[str], pixels: int, *, colour: bool) -> int:
     """Estimate the memory for writing the results of one plane, beyond the plane and its labels.
 
-    It does not grow with planes beyond `nucleate.core.bands.BAND_PIXELS`. Tables take about half a kilobyte a nucleus
-    more.
+    It does not grow further for planes larger than `nucleate.core.bands.BAND_PIXELS`. Tables take about half a kilobyte
+    a nucleus more.
 
     Parameters
     ----------
     exports : iterable of str
-        What is written.
+        The kinds of file that are written.
     pixels : int
         Of the plane.
     colour : bool
-        Whether it has colours.
+        Whether the plane has colours.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def _write_ome_labels(result: Result, path: Path) -> None:
 
 
 def _write_overlay(result: Result, path: Path) -> None:
-    # One picture stands for a stack: the plane with the most nuclei says most about the result.
+    # One picture stands for a stack: the plane with the most nuclei tells most about the result.
     planes = [labels for _, labels in result.planes]
     index = max(range(len(planes)), key=lambda i: len(result.sizes[i][0])) if len(planes) > 1 else 0
     write_overlay(path, result.shown.plane(planes[index].at), labels=planes[index])
@@ -126,7 +126,7 @@ def _write_part(result: Result, path: Path) -> None:
 
 
 def _write_rle(result: Result, path: Path) -> None:
-    # No name has a slash, so no plane is called as another input is.
+    # No name of an input has a slash, so no plane is called like another input.
     name = result.text
     write_submission(path, ((name if n is None else f"{name}/{n}", labels) for n, labels in result.planes))
 
@@ -145,7 +145,7 @@ def _write_rois(result: Result, path: Path) -> None:
 def _write_coco(result: Result, path: Path) -> None:
     file, part = split_picture(result.image)
     named = result.image.name if result.image.name.endswith(f"/{part}") else file  # one in a folder has its own path
-    # A backslash is a letter like others but on Windows.
+    # A backslash is a letter like any other, except on Windows.
     file_name = result.file_name or named.replace(os.sep, "/").replace(".zip!", ".zip/", 1)
     confidence = result.confidence
     write_coco(path, (Picture(file_name, labels, confidence, name=result.text, plane=n) for n, labels in result.planes))
@@ -191,4 +191,4 @@ EXPORTS = {
         "measurements.h5ad", _write_part, write_anndata, ".npz", needs=("anndata", "tables"), measures=True
     ),
 }
-"""What can be written, by the name it is asked for."""
+"""The kinds of file that can be written, by the names that users ask for."""

@@ -1,6 +1,6 @@
 """From what the user named to a list of pictures: files, folders, globs, zip archives, Kaggle's layout.
 
-Nothing is decoded here. What cannot be used stays in the list with its reason, so that no input is lost silently.
+Nothing is decoded here. Inputs that cannot be used stay in the list with the reason, so that none is lost silently.
 """
 
 from __future__ import annotations
@@ -62,13 +62,14 @@ class Source:
     member : str
         Its name inside the archive; empty for a plain file.
     problem : str
-        Why it cannot be used, where that is known before reading; empty otherwise.
+        Why it cannot be used, if that is known before reading; empty otherwise.
     picture : int, optional
-        Which one, where the file holds several.
+        The number of the picture, if the file holds several.
     name : str
-        Of its results, where the file's name does not tell it from others.
+        Name of its results, if the file's name does not tell it from others.
     entry : Entry, optional
-        Where the member lies in the archive, as `expand` found it; the archive is asked again when None, or changed.
+        Where the member lies in the archive, as `expand` found it; when None, or when the archive has changed, it is
+        looked up again.
     """
 
     path: Path
@@ -80,7 +81,7 @@ class Source:
 
     @property
     def key(self) -> str:
-        """Tell this input from every other: its absolute path, then the member of an archive or the picture."""
+        """A key that no other input has: the absolute path, then the member of an archive or the picture."""
         return absolute(self.path) + self._part
 
     @property
@@ -90,7 +91,7 @@ class Source:
 
     @property
     def file_name(self) -> str:
-        """What it is called among files: its absolute path with slashes, in which an archive counts as a folder."""
+        """Its name among files: its absolute path with slashes, in which an archive counts as a folder."""
         return Path(absolute(self.path)).as_posix() + (f"/{self.member}" if self.member else "")
 
     @property
@@ -100,7 +101,7 @@ class Source:
 
     @property
     def word(self) -> str:
-        """What names it, and nothing else, for `expand`."""
+        """The word for `expand` that names this input and no other."""
         return str(self.path) + self._part
 
     @property
@@ -110,16 +111,16 @@ class Source:
         return "" if self.picture is None else f"#{self.picture}"
 
     def sha256(self, each: dict[str, str] | None = None) -> str:
-        """Compute the hash of its content; see `content_hash`."""
+        """Compute the hash of the content; see `content_hash`."""
         return content_hash(self, each)
 
     def stamp(self) -> tuple[tuple[int, int], ...]:
-        """Give size and time of the last change of each of its files, to see whether it is left alone meanwhile."""
+        """Give size and time of the last change of each of its files, to see whether they change meanwhile."""
         return tuple(one for path in (self.path, *files_of_set(self)) for one in stamp_of(path))
 
     @contextlib.contextmanager
     def open(self, scratch: Path, *, max_bytes: int | None = None) -> Iterator[LazyImage]:
-        """Open it, to read it window by window while the context lasts; takes what `read` does."""
+        """Open the input, to read it window by window while the context lasts; parameters as for `read`."""
         with (
             local_file(self, scratch, max_bytes=max_bytes) as path,
             self._named(path),
@@ -129,9 +130,9 @@ class Source:
 
     @contextlib.contextmanager
     def open_levels(self, scratch: Path, *, max_bytes: int | None = None, above: int = 0) -> Iterator[list[LazyImage]]:
-        """Open it in each size that its file holds, the full one first; those that cannot be opened are left out.
+        """Open the input in each size that its file holds, the full size first, without those that cannot be opened.
 
-        Takes what `read` does; of a picture with no more than `above` pixels in a plane only the full size is opened.
+        Parameters as for `read`; if a plane has no more than `above` pixels, only the full size is opened.
         """
         with (
             local_file(self, scratch, max_bytes=max_bytes) as path,
@@ -146,7 +147,7 @@ class Source:
             yield [replace(one, name=self.shown) for one in found]
 
     def read(self, scratch: Path, *, max_bytes: int | None = None) -> Image:
-        """Decode it.
+        """Decode the input.
 
         Parameters
         ----------
@@ -169,7 +170,7 @@ class Source:
         try:
             yield
         except InputError as error:
-            # The user knows the archive, not the place where its member was unpacked for a moment.
+            # The user knows the archive, not the place where its member was unpacked.
             raise type(error)(str(error).replace(one_line(str(path)), self.shown)) from error
 
 
@@ -186,18 +187,18 @@ def expand(
         ``<id>/masks`` beside ``<id>/images/<id>.png``, ``labels`` or ``masks`` beside ``images``, ``a_mask.png`` or the
         like beside ``a.png``, and what programs write beside it, as `nucleate.run.layouts.truth_among` tells.
     output : Path, optional
-        Where results go: pictures that we wrote there, or into another folder of results, are left out of folders
-        and globs.
+        Where results go: in folders and globs, pictures that we wrote there, or into another folder of results, are
+        left out.
     apart : bool
         Whether each field of a plate, scene and series is an input of its own.
     left : list of str, optional
-        Gets the places of the truth that is left out, as `Source.key` has them.
+        Gets the places of the truth that is left out, in the form of `Source.key`.
 
     Returns
     -------
     list of Source
-        Each picture once, in the order of the words, sorted inside a folder: plates, scenes and series are taken
-        apart, sets of OME-TIFF files put together. A word that names nothing stays in the list with its problem.
+        Each picture once, in the order of the words, sorted inside a folder. Plates, scenes and series are taken apart,
+        sets of OME-TIFF files are put together. A word that names nothing stays in the list with its problem.
 
     Raises
     ------
@@ -208,7 +209,7 @@ def expand(
     parts = [split_part(word) for word in words]
     search = _Search(output, [] if left is None else left)
     named = [list(search.word(whole)) for whole, _ in parts]
-    # Before files are taken apart: each file of a set would open all others.
+    # Done before files are taken apart, since each file of a set would open all others.
     brought = brought_along(itertools.chain.from_iterable(named))
     found: dict[str, Source] = {}
     for (_, part), listed in zip(parts, named, strict=True):
@@ -231,7 +232,7 @@ def _unusable(name: str, why: str) -> Source:
 
 @dataclass(frozen=True)
 class _Search:
-    """Lists what the user's words name; `output` and `left` are those of `expand`."""
+    """Lists the pictures that the user's words name; `output` and `left` are those of `expand`."""
 
     output: Path | None
     left: list[str]
@@ -253,7 +254,7 @@ class _Search:
             yield _unusable(word, f"cannot be looked at: {reason}; check the path")
 
     def _glob(self, word: str) -> Iterator[Source]:
-        # Brackets in the name of a folder that is there are its name's.
+        # Brackets in the name of a folder that exists belong to the name, and are no pattern.
         there = next((str(one) for one in Path(word).parents if os.path.lexists(one)), "")
         if not (matches := matches_of(str(Path(word)).replace(there, glob.escape(there), 1) if there else word)):
             yield _unusable(word, address_fault(word) or "no file matches; check the pattern")
@@ -267,7 +268,7 @@ class _Search:
             regular = stat.S_ISREG(path.stat().st_mode)
         except FileNotFoundError:
             yield _unusable(str(path), "a link to nothing; name an image")
-        except OSError as error:  # of a link, for one, into a folder that may not be entered
+        except OSError as error:  # such as a link into a folder that may not be entered
             yield _unusable(str(path), f"cannot be looked at: {error.strerror}; check the path")
         else:
             if not regular:

@@ -1,4 +1,4 @@
-"""What is finished, line by line, so that a run that was stopped goes on where it was.
+"""The list of finished inputs, line by line, so that a run that was stopped can go on where it was.
 
 The file holds one JSON object a line: first the settings, then the names given to inputs, then one line an input that
 is finished. Each line is on disk before the next input starts; a line cut off by a crash is dropped. A journal that
@@ -35,7 +35,7 @@ __all__ = [
 JOURNAL_NAME = ".nucleate-journal.jsonl"
 
 PARTS_NAME = ".nucleate-parts"
-"""The folder of what goes into the common tables; it lies wherever results were written."""
+"""The folder of the parts of the common tables; it lies wherever results were written."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class Outcome:
     source : str
         Where it came from (`Source.key`).
     status : {"ok", "failed", "not done"}
-        ``not done`` after a stop.
+        ``not done`` if the run was stopped before.
     sha256 : str
         Hash of its content; empty when it could not be read.
     nuclei : int, optional
-        How many were found.
+        How many nuclei were found.
     median_area_px : float, optional
         None without nuclei.
     seconds : float
@@ -61,7 +61,7 @@ class Outcome:
     error : str
         One line; empty when all went well.
     files : dict of str to str
-        Of an input of several files the place of each, and its hash.
+        For an input of several files: the place of each, and its hash.
     """
 
     name: str
@@ -85,8 +85,8 @@ class Journal:
     settings : mapping
         Everything that decides the results, JSON types only.
     resume : bool
-        Whether an existing journal is taken up. One that was written with other settings is begun anew if nothing in
-        it went well, and so is one in which all that was finished failed if this is no resume: there are no results.
+        Whether an existing journal is taken up. A journal without results is begun anew: if nothing in it went well
+        and it has other settings, or if all that was finished failed and this is no resume.
 
     Raises
     ------
@@ -98,11 +98,11 @@ class Journal:
 
     def __init__(self, path: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
         self.path = path
-        now: dict[str, Any] = json.loads(json.dumps(dict(settings)))  # as the file gives them back: tuples become lists
+        now: dict[str, Any] = json.loads(json.dumps(dict(settings)))  # as the file gives them: tuples become lists
         if not resume:
             refuse_begun(path)
         self.given_up: tuple[list[str], set[str]] = [], set()
-        """Names of results that were begun with other settings and not finished, and their exports."""
+        """Names of results that were begun with other settings and never finished, and their exports."""
         lines = _whole_lines(path)
         if lines and not (resume and lines[0].get("settings") == now) and not _finished(lines):
             self.given_up = _names_begun(lines), {*lines[0].get("settings", {}).get("export", "").split(",")}
@@ -113,7 +113,7 @@ class Journal:
         self._read()
 
     def rename(self, keys: Mapping[str, str]) -> None:
-        """Take inputs for those that they were, new keys by old ones; `begin` writes it down."""
+        """Give inputs that were moved their new keys, by the old ones; `begin` writes it down."""
         for line in self._lines:
             if line["kind"] == "names":
                 line["names"] = {keys.get(key, key): name for key, name in line["names"].items()}
@@ -147,7 +147,7 @@ class Journal:
 
 
 def correct(path: Path, name: str, *, counts: Mapping[str, Any]) -> bool:
-    """Write down what was counted anew in the results called `name`; tell whether an input of that name is finished.
+    """Write down new counts for the results called `name`; tell whether an input of that name is finished.
 
     Raises
     ------
@@ -164,9 +164,9 @@ def correct(path: Path, name: str, *, counts: Mapping[str, Any]) -> bool:
 
 
 def begun(path: Path) -> dict[str, str] | None:
-    """List inputs that a journal has as done: their hashes by their keys.
+    """List the inputs that a journal has as done: hashes by keys.
 
-    None without a journal, and where all that was finished failed: nothing is there to go on with.
+    None without a journal, and if all that was finished failed, since there is nothing to go on with.
 
     Raises
     ------
@@ -180,24 +180,24 @@ def begun(path: Path) -> dict[str, str] | None:
 
 
 def refuse_begun(path: Path) -> None:
-    """Refuse a folder in which a run has begun, for one that is not to go on there.
+    """Refuse a folder in which another run has begun, for a run that is not to resume it.
 
     Raises
     ------
     UsageError
-        If there is a journal, and not all that was finished failed.
+        If there is a journal, unless all that was finished in it failed.
     """
     if begun(path) is not None:
         raise UsageError(f"{path.parent} already holds results; add --resume to go on or choose another folder")
 
 
 def refuse_unfinished(folder: Path) -> None:
-    """Refuse the results of a run that goes on, or was broken off before it could sum up.
+    """Refuse the results of a run that still goes on, or was broken off before it wrote its summary.
 
     Raises
     ------
     UsageError
-        If it is one.
+        If they are of such a run.
     """
     if (folder / JOURNAL_NAME).exists() and not (folder / "summary.csv").exists():
         raise UsageError(f"{one_line(str(folder))}: the run is not finished; wait for it, or go on with --resume")
@@ -244,7 +244,7 @@ def _finished(lines: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _names_begun(lines: list[dict[str, Any]]) -> list[str]:
-    """List the names of which no end is known: what has them was written by the run that was broken off."""
+    """List the names of inputs that were begun and not finished; a run that was broken off may have used them."""
     ended = {line["name"] for line in lines if line["kind"] == "done"}
     given = (name for line in lines if line["kind"] == "names" for name in line["names"].values())
     return [name for name in given if name not in ended]

@@ -1,8 +1,8 @@
 """Inputs that are large, or do not fit the memory: read, segmented and kept strip by strip.
 
-Pixels stay in their file and are read window by window. Labels go to disk, in a folder beside the results that is
-removed when they are written; a run that was stopped takes up the strips that it finds there. The nuclei are those of
-the whole picture (`nucleate.run.strips`).
+Pixels stay in their file and are read window by window. Labels go to disk, in a folder beside the results, which is
+removed when these are written; a resumed run takes up the strips that it finds there. The nuclei are the same as those
+of the whole picture (`nucleate.run.strips`).
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
 __all__ = ["LARGE_PIXELS", "Plan", "StripBench"]
 
 LARGE_PIXELS = 50_000_000
-"""A plane of so many is done strip by strip even where it fits the memory, so that little is lost by a stop."""
+"""Pixels of a plane from which on it is done strip by strip even if it fits the memory: a stop then loses little."""
 
 _MOST_HELD, _LEAST_HELD = 1 << 28, 1 << 25
-"""Bytes of labels in memory."""
+"""Bytes of labels that are held in memory."""
 
 _UNKNOWN_MEMORY = 2_000_000_000
-"""Bytes to work with where the system does not tell what is free."""
+"""Bytes to work with if the system does not tell how many are free."""
 
 _LONG = 16
-"""Strips of a share that is one of several for a worker: little is computed twice, and a slow worker holds up less."""
+"""Strips in a share if each worker gets several shares: little is computed twice, and a slow worker delays less."""
 
 _DENSE = 16
-"""Pixels to a byte of a file: one of fewer bytes is not looked at to see whether it is large."""
+"""Most pixels for each byte of a file: files with too few bytes to be large are not opened to see whether they are."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Plan:
     planes : tuple of PlaneStrips
         In the order of the stack.
     folder : Path
-        Where its strips are kept. Its name tells the content, the settings and the cuts from all others.
+        Where its strips are kept. Its name differs for any other content, settings or cuts.
     """
 
     planes: tuple[PlaneStrips, ...]
@@ -71,13 +71,13 @@ class Plan:
         return sum(len(plane.strips) for plane in self.planes)
 
     def there(self) -> int:
-        """Count those that are finished."""
+        """Count the strips that are finished."""
         return sum(plane.folder(self.folder, strip).exists() for plane in self.planes for strip in plane.strips)
 
     def shares(self, workers: int) -> list[PlaneStrips]:
-        """Part the strips among workers, neighbours together: a share each, up to three where there are many.
+        """Divide the strips among workers, neighbours together: one share each, or up to three if there are many.
 
-        Each share but the last computes a row of tiles twice: there it does not know what the next one knows.
+        Each share but the last computes a row of tiles that the next share computes, too.
         """
         count = workers * min(max(len(self) // (workers * _LONG), 1), 3) if workers > 1 else 1
         size = max(-(-len(self) // count), 1)
@@ -91,7 +91,7 @@ class Plan:
 class StripBench:
     """Does large inputs strip by strip.
 
-    An `InputError` is raised where an input is damaged, an `OutputError` where strips cannot be stored.
+    An `InputError` is raised if an input is damaged, an `OutputError` if strips cannot be stored.
 
     Parameters
     ----------
@@ -112,8 +112,8 @@ class StripBench:
 
     def may_be_large(self, source: Source) -> bool:
         """Tell whether an input may be large, without opening it."""
-        # A field of a plate is another kind of source: several files, none of them large. An archive's size stands
-        # for its member's.
+        # A field of a plate is another kind of source: several files, none of them large. For the member of an archive,
+        # the size of the archive is taken.
         return type(source) is Source and (
             source.path.is_dir() or source.path.stat().st_size * _DENSE >= self._settings.large_pixels
         )
@@ -160,14 +160,14 @@ class StripBench:
         return Plan(planes, folder)
 
     def write(self, source: Source, plan: Plan, *, share: PlaneStrips) -> None:
-        """Find the nuclei of some strips and store them, unless they are there.
+        """Find the nuclei of some strips and store them, unless they are stored already.
 
         Raises
         ------
         InputError
             If the input is damaged.
         OutputError
-            If they cannot be stored.
+            If the strips cannot be stored.
         """
         with self._opened(source) as opened:
             for _ in self._strips(opened, [share], folder=plan.folder):
@@ -176,7 +176,7 @@ class StripBench:
     def segment(
         self, source: Source, plan: Plan, *, name: str, watch: Callable[[int], None] = lambda _: None
     ) -> outputs.Result:
-        """Find what is not there yet, and put all strips together.
+        """Do the strips that are not stored yet, and put all strips together.
 
         Parameters
         ----------
@@ -185,7 +185,7 @@ class StripBench:
         name : str
             Of the results.
         watch : callable
-            Told the number of strips that are there, at first and after each.
+            Told the number of strips that are stored, at first and after each.
 
         Returns
         -------
@@ -212,7 +212,7 @@ class StripBench:
 
     @contextlib.contextmanager
     def _opened(self, source: Source) -> Iterator[tuple[LazyImage, LazyImage, LazyImage]]:
-        """Open an input: as stored, as it is to be measured, the channel to be segmented."""
+        """Open an input: the whole as stored, the image to be measured, and the channel to be segmented."""
         settings = self._settings
         with source.open(self._scratch, max_bytes=self._limit) as opened:
             image = projected(opened, settings.project) if settings.project else opened
@@ -236,7 +236,7 @@ class StripBench:
             )
 
     def _check_room(self, shown: LazyImage, *, spare: int, beside: int) -> None:
-        """Refuse what needs more memory than there is, before anything is computed."""
+        """Refuse an input that needs more memory than there is, before anything is computed."""
         (rows, columns), colour = shown.shape_HW, "S" in shown.axes
         labels = 4 * rows * columns  # in the estimate, but on disk here
         finding = self._segmenter.estimate_bytes((rows, columns), max_bytes=spare + labels) - labels
@@ -249,7 +249,7 @@ class StripBench:
             cure, link = f"{cure}, cut the picture or, on the command line, take a smaller --tile", "and"
         if heavy := ",".join(name for name, size in writing.items() if size > spare):
             cure = f"{cure} {link} do without --export {heavy}"
-        # The labels held in memory grow with the limit: a sixteenth of it, a fifteenth of the rest.
+        # Labels may take a sixteenth of the limit, which is a fifteenth of the rest.
         enough = needed + beside + min(max((needed + beside) // 15 + 1, _LEAST_HELD), _MOST_HELD)
         raise TooLargeError(
             f"{shown.name}: {rows} x {columns} pixels need about {size_text(enough, rounding=math.ceil)} "

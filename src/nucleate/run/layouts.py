@@ -1,4 +1,4 @@
-"""What in a folder or an archive is a picture to segment, and what is the truth that lies beside it."""
+"""Which files of a folder or an archive are pictures to segment, and which are the truth that lies beside them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ __all__ = [
 ]
 
 OWN_SUFFIXES = (".labels.tif", ".labels.ome.tif", ".overlay.png", ".rois.zip")
-"""Endings of the pictures that we write; they are not taken as inputs again when they lie in a folder of results."""
+"""Endings of the pictures that we write; in a folder of results they are not taken as inputs."""
 
-_RECORDS = ("run.json", "summary.csv")  # in a folder of results, beside what is hidden
+_RECORDS = ("run.json", "summary.csv")  # in a folder of results, beside hidden files
 
 _IDENTITY = re.compile(r"[0-9a-f]{8}-[0-9a-f-]+$", re.IGNORECASE)
 
-_EITHER = re.compile(r"[-_]label(led)?(\.ome)?$", re.IGNORECASE)  # a picture of labelled cells, too
+_EITHER = re.compile(r"[-_]label(led)?(\.ome)?$", re.IGNORECASE)  # pictures of labelled cells end so, too
 
 _logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ _Path = TypeVar("_Path", bound=PurePath)
 
 
 def looks_like_image(name: str) -> bool:
-    """Tell by its name whether a file is a picture; resource forks and thumbnails of file managers are hidden."""
+    """Tell by its name whether a file is a picture; hidden files (resource forks, thumbnails) are not."""
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
@@ -59,28 +59,29 @@ def is_image_folder(path: Path) -> bool:
 
 
 def is_own(path: Path, output: Path | None) -> bool:
-    """Tell whether we wrote a picture: results are not taken for inputs, of this run or of another."""
+    """Tell whether we wrote a picture, in this run or another one: results are not taken as inputs."""
     same = output is not None and absolute(path.parent) == absolute(output)
-    with contextlib.suppress(OSError):  # what may not be looked at is told when its turn comes
+    with contextlib.suppress(OSError):  # a folder without access is reported when its turn comes
         ours = path.name.endswith(OWN_SUFFIXES) or (path.suffix == ".zarr" and (path / "labels" / "nuclei").is_dir())
         return ours and (same or _has_results(path.parent, Path.exists))
     return False
 
 
 def _has_results(folder: _Path, exists: Callable[[_Path], bool]) -> bool:
-    """Tell whether a folder is one of results; its hidden files get lost where it is copied or downloaded."""
+    """Tell whether a folder holds results, even if its hidden files got lost when it was copied or downloaded."""
     hidden = any(exists(folder / mark) for mark in (JOURNAL_NAME, PARTS_NAME))
     return hidden or all(exists(folder / name) for name in _RECORDS)
 
 
 def truth_among(names: Iterable[str], *, top: str = "") -> dict[str, str]:
-    """Find the truth among the pictures of a folder or an archive, and what programs write of a picture beside it.
+    """Find the truth among the pictures of a folder or an archive, and files that programs write beside pictures.
 
-    What `nucleate.core.names.read_names` takes for a label image is truth, unless it may be a picture to segment:
+    A file that `nucleate.core.names.read_names` takes as a label image is truth, unless it may be a picture to segment:
 
-    - beside pictures, where it has none of its own, or is called as pictures of labelled cells are, too (``_label``);
-    - in a folder ``labels`` or ``masks`` in which one has no picture: there its name alone tells, as if the folder were
-      all there is. In Kaggle's layout all masks are truth.
+    - beside pictures, if it has no picture of its own, or if its name ends in ``_label``, as pictures of labelled cells
+      do, too;
+    - in a folder ``labels`` or ``masks`` in which some file has no picture: there the names alone decide, as if the
+      folder were all there is. In Kaggle's layout all masks are truth.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ def truth_among(names: Iterable[str], *, top: str = "") -> dict[str, str]:
     Returns
     -------
     dict
-        Name -> what to say is left out: the folder that is truth as a whole, or the name.
+        Name -> what a message names as left out: the folder, if all of it is truth, or the name.
 
     Examples
     --------
@@ -140,7 +141,7 @@ def thumbnails(names: Iterable[str]) -> set[str]:
 
 
 def _is_lone_result(name: str, beside: AbstractSet[tuple[PurePosixPath, str]]) -> bool:
-    """Tell what is called as pictures are that we write of one where nothing of that one lies beside it."""
+    """Tell whether a file has the name of a picture that we write beside another one, while that one is not there."""
     return is_ours(name) and (PurePosixPath(name).parent, stem_of(name).rpartition(".")[0]) not in beside
 
 
@@ -152,7 +153,7 @@ def _folder_called(folder: str, name: str) -> str:
 def members_to_segment(names: Iterable[str]) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
     """Choose the pictures among the members of an archive, and name the truth beside them: label images and folders.
 
-    Results of ours are neither.
+    Results that we wrote are neither.
     """
     there = dict.fromkeys(map(PurePosixPath, names))
     members = [

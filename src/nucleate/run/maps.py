@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 __all__ = ["BAND", "LARGER", "Mapper", "Working", "working_size"]
 
 BAND = 256
-"""Rows of maps given at once."""
+"""Rows of maps that are given at once."""
 
 LARGER = 1.5
-"""How many times as large a tile is seen the second time."""
+"""How many times as large the second look of `tta` sees a tile."""
 
 _THIN = 32
 
-_PIECE = 16_000_000  # pixels of the plane read at once, where a tile is made from a much larger part of it
+_PIECE = 16_000_000  # pixels of the plane read at once, if a tile is made from a much larger part of it
 
 
 def working_size(shape_HW: tuple[int, int], card: ModelCard, *, scale: float) -> tuple[int, int]:
@@ -55,7 +55,7 @@ def working_size(shape_HW: tuple[int, int], card: ModelCard, *, scale: float) ->
     shape_HW : (int, int)
         Of the plane.
     card : ModelCard
-        Its `input_size` goes before `scale`.
+        If it has an `input_size`, `scale` is not used.
     scale : float
     """
     if card.input_size is not None:
@@ -92,7 +92,7 @@ class Mapper:
         tiles_at_once: int = 1,
     ) -> None:
         self.engine, self.card, self.scale, self.tta = engine, card, scale, tta
-        # Tiles begin where the network's steps do, and enlarged by half they still do.
+        # Tiles begin at steps of the network, even when they are enlarged by half.
         self.multiple = 2 * card.multiple if tta else card.multiple
         used = max((tile or card.tile) // self.multiple, 1)
         unsure = -(-(2 * card.margin + card.blend) // self.multiple)
@@ -100,7 +100,7 @@ class Mapper:
         self.tiles_at_once = tiles_at_once
 
     def working(self, plane: Plane, scaling: Scaling | None = None) -> Working:
-        """Make a plane ready for `bands`, once for several calls: its last row of tiles is not computed again.
+        """Make a plane ready for several calls of `bands`, which then do not compute the last row of tiles again.
 
         Parameters
         ----------
@@ -118,9 +118,9 @@ class Mapper:
         ----------
         plane : Plane or Working
         start : int
-            The first row; the bands end at multiples of `BAND` whatever it is. Tiles above it are not computed.
+            The first row; bands end at multiples of `BAND` in any case. Tiles above this row are not computed.
         end : int, optional
-            From this row on bands are thin: the caller is about to stop, and rows of tiles are computed as needed.
+            From this row on bands are thin, since the caller is about to stop and rows of tiles are computed as needed.
 
         Yields
         ------
@@ -147,7 +147,7 @@ class Mapper:
             rows.forget(source[0].start)
             while rows.stop < source[0].stop:
                 rows.add(next(pieces))
-            # A copy: a view would keep the whole strip of tiles in memory.
+            # A copy, since a view would keep the whole strip of tiles in memory.
             yield np.array(back.apply(rows.window(*source), part))
 
     def on_own_grid(self, plane: Plane, scaling: Scaling) -> NDArray[np.float32]:
@@ -164,7 +164,7 @@ class Mapper:
         return np.concatenate(list(pieces), axis=1)[:, : working.size[0], : working.size[1]]
 
     def starts(self, shape_HW: tuple[int, int]) -> list[int]:
-        """List the rows from which maps can be had without the row of tiles above: the first of each row of tiles."""
+        """List the first row of each row of tiles, from which maps can be computed without the row of tiles above."""
         size = working_size(shape_HW, self.card, scale=self.scale)
         back, across = Resampler(size, shape_HW), slice(0, 1)
         found = [0]
@@ -186,9 +186,9 @@ class Mapper:
         return joined(((row, self._strip(working, row, across=across)) for row in down), axis=1)
 
     def _strip(self, working: Working, row: Span, *, across: Sequence[Span]) -> NDArray[np.float32]:
-        """Compute one row of tiles, blended from left to right, unless it was the last one."""
+        """Compute one row of tiles, blended from left to right, unless it is the row that was computed last."""
         if working.last is None or working.last[0] != row:
-            working.last = None  # not two at a time in memory
+            working.last = None  # so that two are never in memory
             height = row.write.stop - row.write.start
             strip_CHW = np.empty((len(self.card.maps), height, working.padded_HW[1]), np.float32)
             mix(strip_CHW, self._tiles(working, row, across=across), axis=2)
@@ -211,7 +211,7 @@ class Mapper:
             return maps_NCHW
         rows, cols = batch_NCHW.shape[2:]
         larger_HW = (round(LARGER * rows), round(LARGER * cols))
-        # One tile at a time: enlarged it takes the memory of several.
+        # One tile at a time, since an enlarged tile takes the memory of several.
         larger = [resample(self._maps(resample(seen_CHW, larger_HW)[None])[0], (rows, cols)) for seen_CHW in batch_NCHW]
         mean_NCHW = maps_NCHW + np.stack(larger)
         mean_NCHW /= 2
@@ -226,7 +226,7 @@ class Mapper:
 
 
 class Working:
-    """A plane as the network sees it, computed where it is asked for: scaled, resized, reflected at the ends.
+    """A plane as the network sees it, scaled, resized and reflected at the ends; parts are computed when asked for.
 
     Parameters
     ----------
@@ -235,9 +235,9 @@ class Working:
     size : (int, int)
         Rows and columns of the working grid.
     multiple : int
-        What rows and columns are padded to a multiple of.
+        Rows and columns are padded to a multiple of this.
     scaling : Scaling, optional
-        Of this plane, where it was measured before.
+        Of this plane, if it was measured before.
     """
 
     def __init__(
@@ -249,7 +249,7 @@ class Working:
         self.size = size
         self.last: tuple[Span, NDArray[np.float32]] | None = None  # row of tiles, with its maps
         self._resampler = Resampler((plane.shape[0], plane.shape[1]), size)
-        # For each row and column of the padded grid the one of the working grid that is shown there.
+        # For each row and column of the padded grid, the row or column of the working grid that is shown there.
         self._shown = [np.pad(np.arange(n), (0, -n % multiple), "reflect") for n in size]
 
     @property

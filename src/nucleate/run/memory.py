@@ -31,9 +31,9 @@ def available_bytes(system: Path = Path("/")) -> int | None:
 
 
 def bytes_beyond_labels(shape_HW: tuple[int, int], max_bytes: int | None) -> int | None:
-    """Tell what is left of so much memory, or of what is free, for a plane whose labels were made a moment ago.
+    """Tell how much of `max_bytes`, or of the free memory, is left beside the labels of a plane.
 
-    They do not show in what is free before they are written.
+    Labels that were made a moment ago still count as free memory, since they are not written yet.
     """
     limit = available_bytes() if max_bytes is None else max_bytes
     return None if limit is None else max(limit - 4 * shape_HW[0] * shape_HW[1], 0)
@@ -50,9 +50,9 @@ def _machine(system: Path) -> int | None:
 
 
 def _group(system: Path) -> int | None:
-    """Give the least that the process's control group and those above it leave; None where none has a limit."""
+    """Give the least memory that the process's control group and those above leave; None if none has a limit."""
     top = system / "sys/fs/cgroup"
-    folders = [(top, _NEW), (top / "memory", _OLD)]  # in a container its own group is the uppermost
+    folders = [(top, _NEW), (top / "memory", _OLD)]  # in a container, the uppermost group is its own
     with contextlib.suppress(OSError, ValueError):
         for line in (system / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
             _, kinds, inside = line.split(":", 2)
@@ -65,7 +65,7 @@ def _group(system: Path) -> int | None:
 
 
 def _left(folder: Path, names: tuple[str, str, str]) -> int | None:
-    """Give what one group leaves: files that were read and can be read again count as free."""
+    """Give the memory that one group leaves; cached files, which can be read again, count as free."""
     limit, used, kept = names
     try:
         allowed, taken = (int((folder / name).read_text(encoding="ascii")) for name in (limit, used))
@@ -83,7 +83,7 @@ def keep_freed_memory_together() -> bool:
     Returns
     -------
     bool
-        Whether it was done; other C libraries have no such pools, or no such switch.
+        Whether that was possible; other C libraries have no such pools, or no such switch.
     """
     import ctypes
 

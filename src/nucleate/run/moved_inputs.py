@@ -1,4 +1,4 @@
-"""What became of the inputs of an earlier run: they lie elsewhere, or other inputs have their planes now."""
+"""What became of the inputs of an earlier run: some lie elsewhere now, some have planes that other inputs have, too."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _PICTURE = re.compile(r"(.*?)(#\d+)?", re.DOTALL)
 
 
 def moved(sources: Sequence[Source], journal: Journal, *, keep: bool) -> dict[str, str]:
-    """Find inputs that lie elsewhere now: those of the same name and content, and what moved along with them.
+    """Find inputs that were moved: those of the same name and content, and those that moved along with them.
 
     Parameters
     ----------
     sources : sequence of Source
-        Those of today.
+        The inputs of this run.
     journal : Journal
-        Those of earlier runs.
+        Names the inputs of earlier runs.
     keep : bool
-        Whether results of other inputs are kept beside those of today: then an input of which the file is still there
-        is another one, and what is finished moves by itself only.
+        Whether results of other inputs are kept beside those of this run. Then an input whose file is still there has
+        not moved, and a finished input is found by name and content only.
 
     Returns
     -------
     dict of str to str
-        The keys of today by those of then.
+        The new keys by the old ones.
     """
     here = {source.key for source in sources}
     new = [source for source in sources if source.key not in journal.names]
@@ -64,25 +64,25 @@ def moved(sources: Sequence[Source], journal: Journal, *, keep: bool) -> dict[st
 
 
 def are_there(sources: Iterable[Source], finished: Mapping[str, str]) -> bool:
-    """Tell whether any input of today is one that was finished, there or elsewhere, given hashes by keys."""
+    """Tell whether any input of this run was finished before, there or elsewhere, given hashes by keys."""
     return any(True for _ in _again(sources, finished))
 
 
 def tell_of_twice(outcomes: Iterable[Outcome], earlier: Iterable[Outcome]) -> None:
-    """Say which results of earlier runs have planes of inputs of today; they are kept, as all results are.
+    """Warn of results of earlier runs that have the same planes as inputs of this run; they are kept, as all results.
 
-    They are of files that a set brings along now, of a file of which several pictures are taken now, of a set of which
-    the first file is gone and others are taken by themselves, of a file that has another name now, of a copy.
+    Such results are of files that a set brings along now, of a file of which several pictures are taken now, of a set
+    whose first file is gone so that others are taken by themselves, of a file that was renamed, or of a copy.
 
     Parameters
     ----------
     outcomes : iterable of Outcome
-        Of today.
+        Of the inputs of this run.
     earlier : iterable of Outcome
-        Of inputs that are none of today and went well.
+        Of inputs that went well in earlier runs and are not in this one.
     """
     now = {mark for one in outcomes for mark in _marks(one) if one.status == "ok"}
-    now |= {(what, "") for what, _ in now}  # of a file all pictures, too
+    now |= {(what, "") for what, _ in now}  # a whole file stands for all of its pictures, too
     again = [one for one in earlier if one.nuclei and not now.isdisjoint(_marks(one))]
     if again:
         _logger.warning(
@@ -93,34 +93,34 @@ def tell_of_twice(outcomes: Iterable[Outcome], earlier: Iterable[Outcome]) -> No
 
 
 def _again(sources: Iterable[Source], finished: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Pair keys of then with those of today, by name and content."""
+    """Pair old keys with new ones, by name and content."""
     known: dict[tuple[str, str], deque[str]] = defaultdict(deque)
     for key, sha256 in finished.items():
         known[_name(key), sha256].append(key)
     names = {name for name, _ in known}
     for source in sources:
         name = _name(source.key)
-        # Only what may be one of them is read.
+        # Only inputs of the same name are read.
         if name in names and (olds := known.get((name, _hash(source)))):
             yield olds.popleft(), source.key
 
 
 def _name(key: str) -> str:
-    """Give the name of an input without its place: of a file, be it with a picture in it, of a member or a field."""
+    """Give the name of an input without its place: of a file, a picture in a file, a member or a field."""
     name = re.split(r"[/\\!]", key)[-1]
     field = name.rpartition("#")[2]
     return name if field.isdecimal() else field
 
 
 def _apart(old: str, key: str) -> tuple[str, str]:
-    """Take off what two keys have in common at their ends: of ``a/w1/x.tif`` and ``b/w1/x.tif`` a was moved to b."""
+    """Take off the end that two keys have in common: for ``a/w1/x.tif`` and ``b/w1/x.tif``, a was moved to b."""
     pairs = zip(reversed(old), reversed(key), strict=False)
     same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
     return old[: len(old) - same], key[: len(key) - same]
 
 
 def _marks(outcome: Outcome) -> set[tuple[str, str]]:
-    """Give what tells the files of an input, their places and hashes, each with the picture that was taken."""
+    """Give marks of the files of an input, their places and hashes, each with the picture that was taken."""
     found = _PICTURE.fullmatch(outcome.source)
     assert found is not None
     file, picture = found.groups("")

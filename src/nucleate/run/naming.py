@@ -1,4 +1,4 @@
-"""Names of results, none of which any file system takes for another."""
+"""Names of results, which no file system mixes up."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def unique_names(sources: Iterable[Source], taken: Mapping[str, str] | None = No
     Parameters
     ----------
     sources : iterable of Source
-        The inputs in order; the first of one stem keeps it.
+        The inputs in order; the first input of one stem keeps the stem.
     taken : mapping, optional
-        Names given in an earlier run, by key; they stay, whatever joins the list later.
+        Names given in an earlier run, by key; they stay, whatever inputs are added later.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def split_picture(image: Image | LazyImage) -> tuple[str, str]:
     Returns
     -------
     (str, str)
-        Of the file, and of one picture of several in it; empty for other images.
+        The name of the file, and the name of one of several pictures in it, which is empty for other images.
 
     Examples
     --------

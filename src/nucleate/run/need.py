@@ -22,11 +22,11 @@ _POST = 80
 """Bytes for each pixel while the recipe works: distances, heights, regions and the queue of the watershed."""
 
 _SAMPLING = 48
-"""Bytes for each pixel that is looked at for the scaling, of stained colours; grey takes a fifth."""
+"""Bytes for each pixel that is sampled for the scaling, if colours are stained; grey takes a fifth of that."""
 
 _LEAST_ROWS = 3 * BAND
 _WIDEST = 1 << 14
-"""Columns of a region that hangs together; memory for wider ones is not laid by."""
+"""Most columns of a connected region that memory is planned for."""
 
 _LEAST_BLOCK, _MOST_BLOCK = 256, 1024
 
@@ -64,28 +64,28 @@ class Need:
 
     @property
     def pixels(self) -> int:
-        """Of the plane."""
+        """Pixels of the plane."""
         return self.shape_HW[0] * self.shape_HW[1]
 
     @property
     def whole(self) -> int:
-        """All at once: maps of the whole plane, then the recipe when the network is done."""
+        """Bytes for the plane all at once: maps of the whole plane, then the recipe when the network is done."""
         return self.pixels * self.maps + max(self.network, self.pixels * _POST)
 
     @property
     def least(self) -> int:
-        """In the smallest blocks."""
+        """Bytes for the plane in the smallest blocks."""
         rows = min(self.shape_HW[0], _LEAST_ROWS)
         return self.network + rows * self.shape_HW[1] * self.maps + self._least_pixels * (self.maps + _POST)
 
     @property
     def smallest(self) -> int:
-        """In whichever way takes less."""
+        """Bytes for the plane in whichever way takes less."""
         return min(self.whole, self.least)
 
     @property
     def _least_pixels(self) -> int:
-        # A region may be cut in every band, where memory is so short, but not within one.
+        # If memory is this short, a region may be cut in every band, but not within one.
         return min(self.pixels, max(5 * BAND // 4 * min(self.shape_HW[1], _WIDEST), 4 * _LEAST_BLOCK**2))
 
     def bytes_within(self, max_bytes: int | None = None) -> int:

@@ -1,6 +1,6 @@
 """Files that hold several pictures, and pictures that lie in several files: one input a picture.
 
-Plates, series and scenes are told apart by what their metadata say; nothing is decoded. A file whose metadata cannot be
+Plates, series and scenes are found by their metadata; nothing is decoded. A file whose metadata cannot be
 read stays one input, so that its fault is reported when its turn comes.
 """
 
@@ -46,7 +46,7 @@ _MORE = (
     "with its own planes: unpack the archive to have them all"
 )
 _told: set[str] = set()
-"""Archives of which this was said: each of their files would say it, each time that it is read."""
+"""Archives of which this warning was given; each of their files would give it, each time that it is read."""
 
 _SEVERAL = (".czi", ".lif", ".lof")
 _OTHERS = tuple(suffix for one in FORMATS if not one.sets for suffix in one.suffixes)
@@ -72,12 +72,12 @@ def each_picture(source: Source, *, alone: bool = False) -> list[Source]:
     ----------
     source : Source
     alone : bool
-        Whether it is to be opened so, as for `nucleate.io.images.open_image`.
+        As for `nucleate.io.images.open_image`.
 
     Returns
     -------
     list of Source
-        Itself, alone, if it holds one picture.
+        Only the source itself if it holds one picture.
     """
     if source.member or source.problem or source.picture is not None:
         return [source]
@@ -93,23 +93,23 @@ def each_picture(source: Source, *, alone: bool = False) -> list[Source]:
         return [source]
     whole = source.stem.removesuffix(".ome")
     stems = [f"{whole}_{in_file_name(name) or number}" for number, name in enumerate(names)]
-    if folder:  # each has a folder of its own, so that a plate is not hashed once a field
+    if folder:  # each has its own folder, so that a plate is not hashed once for each field
         return [replace(source, path=source.path / name, name=stem) for name, stem in zip(names, stems, strict=True)]
     return [replace(source, picture=number, name=stem) for number, stem in enumerate(stems)]
 
 
 def split_part(word: str) -> tuple[str, str]:
-    """Take a word that names one picture of a file apart: ``plate.zip!a.png`` of an archive, ``mice.lif#3`` of others.
+    """Split a word that names one picture of a file: ``plate.zip!a.png`` of an archive, ``mice.lif#3`` of other files.
 
     Parameters
     ----------
     word : str
-        The name of a file or folder that is there goes first, whatever is in it, and so does a glob that matches.
+        If it is the name of a file or folder that is there, or a glob that matches, it is not split.
 
     Returns
     -------
     (str, str)
-        The file, and the rest from ``!`` or ``#`` on; empty where it names no part.
+        The file, and the rest from ``!`` or ``#`` on, which is empty if the word names no part.
     """
     for place, letter in enumerate(word):
         if letter in "!#" and is_there(word[:place]) and not _names_files(word):
@@ -126,7 +126,7 @@ def is_there(path: str | Path) -> bool:
 
 
 def only_part(pictures: list[Source], part: str) -> list[Source]:
-    """Keep the picture that was named, of those of one file; one with a problem if it is not there.
+    """Keep the named one of the pictures of a file; if it is not there, give one with a problem.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def only_part(pictures: list[Source], part: str) -> list[Source]:
 
 
 def brought_along(sources: Iterable[Source]) -> set[Source]:
-    """Find the files that others of their OME-TIFF set bring along: no picture of their own begins in them.
+    """Find the files of OME-TIFF sets in which no picture begins, since other files of the set bring them along.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def brought_along(sources: Iterable[Source]) -> set[Source]:
     Returns
     -------
     set of Source
-        Of these; what has been brought along is not opened.
+        Some of the sources; a file that is known to be brought along is not opened.
     """
     each = list(dict.fromkeys(sources))
     brought: set[str] = set()
@@ -167,7 +167,7 @@ def brought_along(sources: Iterable[Source]) -> set[Source]:
 
 
 def files_of_set(source: Source) -> list[Path]:
-    """List the other files in which planes of an input lie, if it is one of an OME-TIFF set.
+    """List the other files in which planes of an input lie, if its file belongs to an OME-TIFF set.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def _is_ome(path: Path, *_: object) -> bool:
 
 
 def _layout(path: Path) -> _Layout:
-    """Tell what lies in a file, as long as neither it nor others of which that depends change; it is often asked."""
+    """Tell what lies in a file; the answer is kept until the file, or one that it depends on, changes."""
     known = _LAYOUTS.get(path)
     if known is None or any(stamp_of(file) != then for file, then in known.stamps.items()):
         stamps = {path: stamp_of(path)}
@@ -212,7 +212,7 @@ def _layout(path: Path) -> _Layout:
 
 
 def tell_of_more(archive: Path, member: str, *, unpacked: Path) -> None:
-    """Warn, once for an archive, of what is not read in it: other pictures of a file, other files of a set.
+    """Warn, once for each archive, that other pictures of its files, or other files of their sets, are not read.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def tell_of_more(archive: Path, member: str, *, unpacked: Path) -> None:
     place = absolute(archive)
     if place in _told:
         return
-    with contextlib.suppress(NucleateError):  # what cannot be read is reported when it is
+    with contextlib.suppress(NucleateError):  # a fault is reported when the file is read
         is_several = _is_ome_tiff(unpacked) or member.lower().endswith(_SEVERAL)
         named: list[Path] = []
         if is_several and (len(layout_of(unpacked, named.extend)[0]) > 1 or named):
@@ -242,7 +242,7 @@ def stamp_of(path: Path) -> _Stamp:
 
 
 def why_no_picture(members: Iterable[str]) -> str:
-    """Say what is wrong with an archive of these members, none of which is a picture."""
+    """Say what is wrong with an archive that has these members, none of which is a picture."""
     if any(name.rsplit("/", 1)[-1] in {"zarr.json", ".zattrs", ".zgroup"} for name in members):
         return "an OME-Zarr in an archive; unpack it and name its folder"
     return "no image in this archive; check that it is the right one"
@@ -251,5 +251,5 @@ def why_no_picture(members: Iterable[str]) -> str:
 def _names_files(word: str) -> bool:
     try:
         return os.path.lexists(word) or (glob.has_magic(word) and any(glob.iglob(word, recursive=True)))  # noqa: PTH207 - Path.glob takes no absolute patterns
-    except ValueError:  # what no name can have
+    except ValueError:  # characters that no name can have
         return False

@@ -56,7 +56,7 @@ class Strip:
     Parameters
     ----------
     start : int
-        First row that is looked at; enough above `own` that regions which come from there are seen, and what is around
+        First row that is looked at, so far above `own` that regions which begin there are seen, and the surroundings of
         the others (`nucleate.run.blocks.context`).
     own : slice
         Rows: regions that begin in them belong to the strip.
@@ -67,12 +67,12 @@ class Strip:
 
     @classmethod
     def whole(cls, shape_HW: tuple[int, int]) -> Strip:
-        """Make the one strip that is the plane."""
+        """Make the strip that is the whole plane."""
         return cls(0, slice(0, shape_HW[0]))
 
 
 def windows(regions: NDArray[np.int64], block: int) -> Iterator[NDArray[np.int64]]:
-    """Group regions that share a window: by columns of blocks; the large and the cut ones stand alone."""
+    """Group regions that share a window, by columns of blocks; large regions and cut ones stand alone."""
     size = regions[:, [BOTTOM, RIGHT]] - regions[:, [TOP, LEFT]]
     alone = (size > block).any(axis=1) | (regions[:, OWN] > regions[:, TOP])
     for index in np.flatnonzero(alone):
@@ -109,7 +109,7 @@ def meetings(above: NDArray[np.int64], below: NDArray[np.int64], *, corners: boo
 
 
 def groups(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Give each of `count` things the number of its group, where some are joined in pairs."""
+    """Give each of `count` things the number of its group; pairs tell which things are joined."""
     if count == 0:
         return np.zeros(0, np.int64)
     from scipy.sparse import csgraph  # slow to import: only where it is needed

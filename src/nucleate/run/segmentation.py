@@ -34,14 +34,14 @@ class Segmentation:
     Parameters
     ----------
     labels : (..., H, W) int32 ndarray
-        Label image on the image's own pixel grid, or a stack of them as the image's axes T, Z, I say; ids 1..n without
-        gaps, each in one plane only.
+        Label image on the image's own pixel grid, or a stack of label images along the image's axes T, Z, I; ids 1..n
+        without gaps, each in one plane only.
     confidence : (n,) float32 ndarray
         Entry ``i`` belongs to nucleus ``i + 1``; 0..1, see `nucleate.post.confidence`.
     image : Image
         As given, with all its channels.
     channel : str or int, optional
-        Of `image`, the one that was segmented; None is the nuclear stain.
+        The channel of `image` that was segmented; None is the nuclear stain.
     """
 
     labels: NDArray[np.int32]
@@ -57,7 +57,7 @@ class Segmentation:
     def table(self) -> dict[str, NDArray[Any]]:
         """Measurements by column, one entry a nucleus in the order of the ids (see `nucleate.export.measurements`).
 
-        A stack has the column ``plane`` more, counted from 0, one in time and depth ``time`` and ``z`` too.
+        A stack also has the column ``plane``, counted from 0; a stack in time and depth has ``time`` and ``z``, too.
         """
         return self._result.table
 
@@ -68,7 +68,7 @@ class Segmentation:
         -------
         list of (k, 2) float64 ndarray
             Entry ``i`` belongs to nucleus ``i + 1``: corners (row, col) along pixel edges, the centre of the first
-            pixel is (0, 0). Of a nucleus in several pieces the largest. Holes are told by
+            pixel is (0, 0). If a nucleus has several pieces, the largest is taken. For holes, see
             `nucleate.core.outlines.trace`.
         """
         found = [np.empty((0, 2))] * len(self)
@@ -99,7 +99,7 @@ class Segmentation:
         Raises
         ------
         UsageError
-            If there is no such export, the name is none for files, or the folder no path.
+            If there is no such export, `name` cannot be the name of a file, or `folder` is no path.
         MissingExtraError
             If an export needs a library that is not installed.
         OutputError
@@ -115,7 +115,7 @@ class Segmentation:
         with outputs.alone(output, wait=True):
             outputs.write_result(result := replace(self._result, name=stem), output, exports=wanted)
             outputs.join_tables(output, [], exports=wanted, new=stem)
-            if {"labels", "measurements"} <= set(wanted):  # one of them alone leaves the other as it was
+            if {"labels", "measurements"} <= set(wanted):  # if only one is written, the other stays as it was
                 outputs.correct_counts(output, result)
 
     @cached_property

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scale", "SegmentSettings", "Segmenter"]
 
-_LEAST_TILE = 256  # smaller ones are mostly margin
+_LEAST_TILE = 256  # smaller tiles are mostly margin
 
 
 class Segmenter:
@@ -78,7 +78,7 @@ class Segmenter:
         self.settings = settings or SegmentSettings()
 
     def warm_up(self) -> None:
-        """Load what the first plane would wait for, while another thread reads it.
+        """Load the model that the first plane would wait for, while another thread reads that plane.
 
         Raises
         ------
@@ -107,7 +107,7 @@ class Segmenter:
         Raises
         ------
         InputError
-            If the image cannot be read, is none, or has no such channel.
+            If the image cannot be read, is no image, or has no such channel.
         ModelError
             If the model does not fit its card.
         """
@@ -197,7 +197,7 @@ class Segmenter:
             An array, a memory map, a Zarr array: (H, W), integers. Gets the label image, whatever was there before.
         max_bytes : int, optional
             Memory to be used beyond the plane and the labels; what is free when None. A plane that needs more is done
-            part by part, with the same result (`nucleate.run.blocks` says in full).
+            part by part, with the same result (exceptions: `nucleate.run.blocks`).
 
         Returns
         -------
@@ -209,7 +209,7 @@ class Segmenter:
         UsageError
             If `labels_HW` is no array of this shape and of integers.
         OutputError
-            If its integers are too small for the number of nuclei, or for those cut in parts, which are a few more.
+            If its integers are too small for the number of nuclei, a few more of which are counted in parts.
         """
         source = readable(self, plane)
         return self._segment_into(source, ClearedLabels.of(labels_HW, source.shape[:2]), max_bytes=max_bytes)
@@ -246,7 +246,7 @@ class Segmenter:
         return confidence[keep]
 
     def survey(self, plane: NDArray[Any] | Plane) -> Survey:
-        """Measure the intensities of a plane, and choose contrast and, where it is ``auto``, scale by first looks.
+        """Measure the intensities of a plane, and choose contrast and, if it is ``auto``, the scale by first looks.
 
         Parameters
         ----------
@@ -255,13 +255,13 @@ class Segmenter:
         return look_at(self, readable(self, plane))
 
     def at_scale(self, scale: float, *, tile: int | None = None) -> Segmenter:
-        """Give the segmenter with another `scale` in its settings, and another `tile` where one is given."""
+        """Give the segmenter with another `scale` in its settings, and another `tile` if one is given."""
         return self.with_settings(replace(self.settings, scale=scale, tile=tile or self.settings.tile))
 
     def within(self, shape_HW: tuple[int, int], max_bytes: int | None) -> Segmenter:
-        """Give the segmenter with smaller tiles where a plane does not fit the memory with the card's.
+        """Give the segmenter with smaller tiles if a plane does not fit the memory with the card's tiles.
 
-        Where tiles end, sums are rounded otherwise: at most one pixel in 100,000 differs.
+        Sums are rounded differently at the ends of tiles, so that at most one pixel in 100,000 differs.
 
         Parameters
         ----------
@@ -289,7 +289,7 @@ class Segmenter:
         ----------
         plane : (H, W) or (H, W, 3) real ndarray, or Plane
         known : Survey, optional
-            What `survey` found; surveyed here where it is None.
+            The result of `survey`; when None, the plane is surveyed here.
 
         Returns
         -------
@@ -332,7 +332,7 @@ class Segmenter:
         shape_HW : (int, int)
             Rows and columns of the plane.
         max_bytes : int, optional
-            Where all at once would take more, the plane is done part by part, in smaller tiles, and needs less.
+            If the whole plane at once would take more, it is done part by part, in smaller tiles, and needs less.
         """
         spare = None if max_bytes is None else max(max_bytes - 4 * shape_HW[0] * shape_HW[1], 0)
         return self.within(shape_HW, spare).need(shape_HW).bytes_within(max_bytes)
@@ -344,7 +344,7 @@ class Segmenter:
 
     @property
     def _scale(self) -> float:
-        """Of the network's grid to the plane's; 1 as long as it is not known."""
+        """Scale of the network's grid to the plane's; 1 as long as it is not known."""
         wanted = self.settings.scale
         return 1.0 if wanted == "auto" or self.card.input_size else float(wanted)
 
@@ -355,7 +355,7 @@ class Segmenter:
         return self.card.min_confidence if wanted is None else wanted
 
     def reading(self, *, light: bool = False) -> Reading:
-        """Say how the maps of planes with a light or a dark background are read."""
+        """Give the `Reading` for the maps of planes with a light or a dark background."""
         rated = partial(rate, names=self.card.maps, model=self.card.confidence, scale=self._scale)
         return Reading(self._recipe(light=light), self.card.maps, rated, self.min_confidence)
 

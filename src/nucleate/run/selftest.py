@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["compare", "measure", "picture", "read_stored", "stored_path", "write_stored"]
 
 _TOLERANCE = 2e-3
-"""Of the maps' means: other processors add up in another order; damage is far larger."""
+"""How far the means of maps may differ: other processors add up in another order; damage makes far more."""
 
 _TOLERANCE_COARSE = 2e-2
-"""The same where a network computes in integers or in half precision."""
+"""The same for networks that compute in integers or in half precision."""
 
 
 def picture() -> NDArray[np.uint8]:
@@ -54,9 +54,9 @@ def measure(segmenter: Segmenter) -> dict[str, Any]:
 
 
 def compare(stored: dict[str, Any], got: dict[str, Any], *, coarse: bool = False) -> str:
-    """Say how two results of `measure` differ; empty when they agree within what processors may differ.
+    """Say how two results of `measure` differ; empty if they differ no more than processors may.
 
-    `coarse` allows for what integers and half precision round.
+    `coarse` allows for the rounding of integers and half precision.
     """
     tolerance = _TOLERANCE_COARSE if coarse else _TOLERANCE
     if stored["maps"].keys() != got["maps"].keys():
@@ -77,7 +77,7 @@ def stored_path(onnx: Path) -> Path:
 
 
 def read_stored(onnx: Path) -> dict[str, Any] | None:
-    """Read the results stored with a model; None where there are none.
+    """Read the results stored with a model; None if there are none.
 
     Raises
     ------

@@ -25,7 +25,7 @@ _SIDE = 512
 
 
 class StoredLabels:
-    """A stack of label images in compressed blocks on disk, of which the last used ones are in memory.
+    """A stack of label images in compressed blocks on disk; blocks used last are held in memory.
 
     It is read and written as an array is: ``labels[t, rows, cols]``, with an index for each axis before the last two.
     A block that was never written is background and takes no room.
@@ -33,11 +33,12 @@ class StoredLabels:
     Parameters
     ----------
     folder : Path
-        Where the blocks go; made where it is missing. What `flush` left there is taken up; nothing else may be in it.
+        Where the blocks go; made if it is missing. Blocks that `flush` left there are taken up; nothing else may be in
+        it.
     shape : tuple of int
         (..., H, W).
     held_bytes : int
-        Memory for blocks, beside the one in use.
+        Memory for blocks, in addition to the block in use.
 
     Raises
     ------
@@ -83,11 +84,11 @@ class StoredLabels:
 
     @property
     def stop(self) -> int:
-        """Rows from this one on are background, on disk, in every plane."""
+        """The row from which on everything on disk, in every plane, is background."""
         return min(max((key[-2] + 1 for key in self._stored), default=0) * _SIDE, self.shape[-2])
 
     def flush(self) -> None:
-        """Write what is in memory only."""
+        """Write the blocks that are in memory only."""
         for key in sorted(self._changed):
             self._save(key, self._held[key])
 
@@ -106,7 +107,7 @@ class StoredLabels:
         return found
 
     def _make_room(self) -> None:
-        """Let go of what was not used for longest."""
+        """Let go of the blocks that have not been used for longest."""
         while len(self._held) > self._most:
             oldest, pixels = self._held.popitem(last=False)
             if oldest in self._changed:
@@ -129,7 +130,7 @@ class StoredLabels:
 
 
 def _blocks(rows: slice, cols: slice) -> Iterator[tuple[tuple[int, int], tuple[slice, slice], tuple[slice, slice]]]:
-    """List the blocks that a part touches: their place, what of them is meant, and where it lies in the part."""
+    """List the blocks that a part touches: the place of each, which part of it, and where that lies in the part."""
     for i in range(rows.start // _SIDE, -(-rows.stop // _SIDE) if rows.stop > rows.start else 0):
         inside, there = _cut(rows, i)
         for j in range(cols.start // _SIDE, -(-cols.stop // _SIDE) if cols.stop > cols.start else 0):

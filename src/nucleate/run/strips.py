@@ -2,9 +2,9 @@
 
 Each row of tiles makes a strip, whoever does it. A nucleus belongs to the strip in which its region of the mask begins
 (`nucleate.run.blocks.label_strip`), however far it goes on below, so none is found twice and none is cut. Each finished
-strip is a folder of its own, with the labels and what is known of each nucleus; it appears under its name when it is
-complete, so a run that was stopped takes it as it is. Nobody writes where another one does, and a strip that was lost
-is simply done again. Who does neighbours one after the other computes no tile twice.
+strip is a folder of its own, with the labels and the data of each nucleus; it gets its name when it is complete, so a
+resumed run can use it. No two workers write the same folder, and a strip that was lost is simply done again. A worker
+that does neighbours one after the other computes no tile twice.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _LABELS, _NUCLEI = "labels", "nuclei.npz"
 
 @dataclass(frozen=True)
 class PlaneStrips:
-    """A plane of a stack, with how it is cut.
+    """A plane of a stack, and how it is cut into strips.
 
     Parameters
     ----------
     at : tuple of int
-        Which plane; empty for a single picture.
+        The indices of the plane; empty for a single picture.
     scaling : Scaling
         Measured on the whole plane.
     scale : float
@@ -77,14 +77,15 @@ def cut_plane(
     segmenter : SegmenterLike
     plane : (H, W) or (H, W, 3) real ndarray, or Plane
     at : tuple of int
-        Which one of a stack.
+        The indices of the plane in a stack.
     max_bytes : int, optional
-        Memory to be used beyond plane and labels: tiles are smaller where there is little.
+        Memory to be used beyond plane and labels; if it is short, tiles are smaller.
 
     Returns
     -------
     PlaneStrips
-        Of one strip where it cannot be cut: Otsu's level is that of the whole plane, one with margins is never large.
+        With one strip if the plane cannot be cut: Otsu's level needs the whole plane, and planes with margins are never
+        large.
     """
     shape = plane.shape[0], plane.shape[1]
     known = segmenter.survey(plane)
@@ -102,29 +103,29 @@ def cut_plane(
 def write_strips(
     segmenter: SegmenterLike, plane: Plane, *, cut: PlaneStrips, folder: Path, max_bytes: int, held_bytes: int
 ) -> Iterator[Strip]:
-    """Find the nuclei of each strip and store them, unless they are there.
+    """Find the nuclei of each strip and store them, unless they are stored already.
 
     Parameters
     ----------
     segmenter : SegmenterLike
     plane : Plane
-        The whole one; only what the strips need is read.
+        The whole plane; only what the strips need is read.
     cut : PlaneStrips
         From `cut_plane`, perhaps with fewer strips.
     folder : Path
         Gets a folder for each strip.
     max_bytes, held_bytes : int
-        Memory to be used beyond the plane, and for labels besides.
+        Memory to be used beyond the plane, and additional memory for labels.
 
     Yields
     ------
     Strip
-        Each one that was not there, when it is.
+        Each strip that was not stored yet, as soon as it is.
 
     Raises
     ------
     OutputError
-        If they cannot be written.
+        If the strips cannot be written.
     """
     found = segmenter.at_scale(cut.scale, tile=cut.tile)
     working, mapper, reading = None, found.mapper(), found.reading(light=cut.scaling.invert)
@@ -154,7 +155,7 @@ def write_strips(
 
 
 class JoinedLabels:
-    """The label image of all strips, numbered as on the whole plane, put together where it is read.
+    """The label image of all strips, numbered as on the whole plane, put together when it is read.
 
     Parameters
     ----------
@@ -202,7 +203,7 @@ class JoinedLabels:
             start, stop = max(top, begin), min(bottom, labels.stop)
             if start < stop and left < right:
                 there = found[start - top : stop - top]
-                # Where two regions were too large for the memory and met, the upper one's nuclei stay.
+                # If two regions that were too large for the memory meet, the nuclei of the upper one stay.
                 np.copyto(there, ids[labels[start:stop, left:right]], where=there == 0)
         return found
 

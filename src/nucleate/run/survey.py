@@ -1,6 +1,6 @@
-"""What is known of a plane before its nuclei are sought: its intensities, and the scale at which it is looked at.
+"""What is known of a plane before its nuclei are sought: how intensities are scaled, and the scale of the network.
 
-The network has its say in both: it takes first looks at parts of the plane. What it saw of a whole plane is kept.
+Both depend on the network, too, which takes first looks at parts of the plane. If it saw the whole plane, that is kept.
 """
 
 from __future__ import annotations
@@ -37,16 +37,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "Survey", "look_at", "readable"]
 
-_PICTURE = 1 << 24  # pixels of a plane that may have been drawn in or filled up; what is larger was never a figure
-_STEPS = 2  # times that the contrast may be raised
-_CLOSE = 256  # pixels a side that tell whether grains or cells are looked at in place of nuclei
-_TIMES = 3  # times that lone bright pixels may be found and left out: the brightest hide the others
-_SPECK = 0.25  # of the range: height of a lone bright pixel, ...
-_LONE = 3e-4  # ... and share of the pixels that are many of them: three times as many as in any picture of the set
-_SMALLER = 0.4  # times the size is the second look at a channel
-_FEW = 2.0  # nuclei, as far as it is sure of them, from which on the network can be called sure
-_SURER = 0.06  # by how much surer the network must be of something else than of what the colours speak for
-_CERTAIN = 0.6  # how sure of nuclei in what may be noise: of that it was 0.25 to 0.55, of nuclei 0.7 and more
+# Pixels of a plane that may have been drawn in or filled up, at most: a larger one was never a figure.
+_PICTURE = 1 << 24
+_STEPS = 2  # how often the contrast may be raised
+_CLOSE = 256  # pixels a side of the part that tells whether grains or cells are looked at in place of nuclei
+_TIMES = 3  # how often lone bright pixels may be found and left out, since the brightest hide the others
+_SPECK = 0.25  # of the range: how much brighter than its neighbours a lone bright pixel is
+# Share of pixels from which on lone bright ones are many: three times as many as in any picture of the set.
+_LONE = 3e-4
+_SMALLER = 0.4  # scale of the second look at a channel
+_FEW = 2.0  # nuclei, each counted as far as it is sure, from which on the network may be called sure
+_SURER = 0.06  # how much surer the network must be of another scaling than of the one that colours speak for
+# How sure the network must be of nuclei in what may be noise: of noise it was 0.25 to 0.55, of nuclei 0.7 and more.
+_CERTAIN = 0.6
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,9 @@ class Survey:
     scaling : Scaling
         Of the intensities.
     seen : Found, optional
-        What the choice of the scale brought along, where it looked at all that lies `inside` at this scale.
+        What the network found while the scale was chosen, if it looked at all that lies `inside` at this scale.
     inside : (slice, slice), optional
-        Rows and columns of the plane between its margins: all else here is of these alone. None where it has none.
+        Rows and columns of the plane between its margins, which all else here is about. None if it has no margins.
     """
 
     scale: float
@@ -88,7 +91,7 @@ class Survey:
 
 
 def readable(segmenter: Segmenter, plane: NDArray[Any] | Plane) -> Plane:
-    """Give a plane as it is to be looked at; what is measured of it as a whole then takes one pass."""
+    """Give a plane as it is to be looked at, wrapped so that one pass is enough for all that is measured on it."""
     return segmenter.card.normalizer.readable(sampled(as_plane(plane)))
 
 
@@ -98,17 +101,17 @@ def look_at(segmenter: Segmenter, plane: Plane) -> Survey:
     Parameters
     ----------
     segmenter : Segmenter
-        Its scale holds unless it is ``auto``; a card without a rule of scales is not asked for looks.
+        Its scale is used unless that is ``auto``; if its card has no rule of scales, it takes no looks.
     plane : Plane
         From `readable`.
     """
     wanted, card = segmenter.settings.scale, segmenter.card
     if card.scale_rule is None or card.input_size is not None or 0 in plane.shape:
         return Survey(1.0 if wanted == "auto" else wanted, card.normalizer.measure(plane))
-    # Grey pictures are often kept in three equal colours: one is looked at, in half of the time.
+    # Grey pictures are often kept in three equal channels: looking at one of them takes half of the time.
     if grey := as_grey(plane, sample_step(plane.shape)):
         scaling = card.normalizer.measure(grey)
-        if not scaling.invert:  # else what is black may lie beyond a slide, which colours tell
+        if not scaling.invert:  # else black pixels may lie beyond a slide, which only a colour plane can tell
             known = _look(segmenter, grey, scaling=scaling, rule=card.scale_rule)
             return replace(known, scaling=replace(known.scaling, only=0))
     return _look(segmenter, plane, scaling=card.normalizer.measure(plane), rule=card.scale_rule)
@@ -128,13 +131,13 @@ def _look(segmenter: Segmenter, plane: Plane, *, scaling: Scaling, rule: ScaleRu
     glance = _with_contrast(glance, near, wide=wide, pixels=cleared(pixels, glance.scaling.specks))
     light = glance.scaling.invert
     scale = find_scale(wide, glance, rule=rule, light=light) if wanted == "auto" else wanted
-    # Looks do without the turns of tta, which the nuclei themselves are to have.
+    # Looks do without the turns of tta, so with tta they cannot stand for the result.
     seen = glance.seen if scale == glance.scale and not segmenter.settings.tta else None
     return Survey(scale, replace(glance.scaling, blanks=blanks), seen, inside)
 
 
 class _Glance:
-    """Looks at parts of a plane with one scaling; keeps what it saw of the whole at the scale that is likeliest."""
+    """Looks at parts of a plane with one scaling; keeps what it saw of the whole plane at the likeliest scale."""
 
     def __init__(self, segmenter: Segmenter, plane: Plane, *, scaling: Scaling) -> None:
         self.segmenter, self.plane, self.scaling = segmenter, plane, scaling
@@ -143,13 +146,13 @@ class _Glance:
         self.seen: Found | None = None
 
     def __call__(self, part: Plane, scale: float, *, rough: bool = False) -> Sized:
-        """Give sizes and confidence, see `nucleate.run.scale.Probe`."""
+        """Give sizes and confidence of nuclei, see `nucleate.run.scale.Probe`."""
         whole = scale == self.scale and not rough and part.shape == self.plane.shape
         if whole and self.seen is not None:
             return areas(self.seen.labels_HW), self.seen.confidence
         settings = replace(self.segmenter.settings, scale=scale, tta=False, min_area=None)
         looking = self.segmenter.with_settings(settings)
-        # Sizes can be told on the network's grid, where there are fewer pixels.
+        # Sizes can be measured on the network's grid, which has fewer pixels.
         maps_CHW = (
             looking.mapper().on_own_grid(part, self.scaling)
             if rough
@@ -167,7 +170,7 @@ class _Glance:
 def _without_blanks(
     plane: Plane, *, normalizer: Normalizer, scaling: Scaling
 ) -> tuple[tuple[slice, slice] | None, Scaling]:
-    """Tell what lies between the margins of a plane, if it has any; measure that anew, without what is drawn in."""
+    """Find what lies between the margins of a plane, if it has any, and measure that anew, without what is drawn in."""
     height, width = plane.shape[:2]
     if height * width > _PICTURE:
         return None, scaling
@@ -176,7 +179,7 @@ def _without_blanks(
     pixels = whole[inside]
     drawn, cut = drawn_in(pixels), pixels.shape != whole.shape
     if drawn:
-        # As a first guess what is drawn hides what is most common.
+        # The first guess of the ground, on which it is measured, is the most common colour.
         hidden = Blanks(drawn, np.median(pixels, axis=(0, 1))).on(ArrayPlane(pixels))
         scaling = normalizer.measure(hidden)
         scaling = replace(scaling, blanks=Blanks(drawn, scaling.ground))
@@ -186,7 +189,7 @@ def _without_blanks(
 
 
 def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalizer, scaling: Scaling) -> Scaling:
-    """Measure a dark plane anew without its lone bright pixels where there are many in the part that is looked at."""
+    """Measure a dark plane anew without its lone bright pixels, if there are many among the `pixels` of a part."""
     for _ in range(_TIMES):
         height = _SPECK * (scaling.high - scaling.low)
         if scaling.invert or height <= 0:
@@ -195,20 +198,20 @@ def _without_specks(plane: Plane, pixels: NDArray[Any], *, normalizer: Normalize
         if lone <= _LONE * pixels.size:
             break
         measured = normalizer.measure(Cleared(plane, height))
-        if measured.invert:  # noise alone is left, or next to it: what it is ground of is known already
+        if measured.invert:  # hardly more than noise is left, and the ground is known to be dark already
             break
         scaling = _without_lone(measured, height)
     return scaling
 
 
 def _without_lone(scaling: Scaling, specks: float) -> Scaling:
-    """Leave out lone bright pixels of that height in all that a plane of dark ground may be looked at as."""
+    """Set the height of lone bright pixels in a scaling and in those `otherwise`, if their ground is dark."""
     otherwise = None if scaling.otherwise is None else _without_lone(scaling.otherwise, specks)
     return replace(scaling, specks=None if scaling.invert else specks, otherwise=otherwise)
 
 
 def _not_turned_over(scaling: Scaling) -> Scaling:
-    """Leave out what the plane may be if it were turned over: what is drawn in has the colour of its ground by now."""
+    """Drop scalings of the opposite polarity: blanks were already filled with the colour of this one's ground."""
     other = scaling.otherwise
     if other is None or other.invert != scaling.invert:
         return replace(scaling, otherwise=None)
@@ -216,10 +219,10 @@ def _not_turned_over(scaling: Scaling) -> Scaling:
 
 
 def _of_what_is_surest(glance: _Glance, part: Plane) -> _Glance:
-    """Give the looks at what colours and brightness speak for, or at another, if the network is clearly surer of that.
+    """Keep the scaling that colours and brightness speak for, unless the network is clearly surer of another one.
 
-    Other dyes have colours like that of haematoxylin, as the green and blue ones of collagen; and it may be weak. Of
-    what may be noise below a few bright things it must be certain.
+    Other dyes have colours like that of haematoxylin, as the green and blue ones of collagen, and haematoxylin may be
+    weak. If all below a few bright things may be noise, the network must be certain that it is not.
     """
     if (scaling := glance.scaling.otherwise) is None:
         return glance
@@ -236,15 +239,15 @@ def _of_what_is_surest(glance: _Glance, part: Plane) -> _Glance:
 
 def _sureness(look: _Glance, part: Plane) -> float:
     """Tell how sure the network is of the nuclei in a part, 0..1; 0 where it finds next to nothing."""
-    found = [look(part, 1.0)[1], look(part, _SMALLER, rough=True)[1]]  # of large nuclei it is surer in the second
+    found = [look(part, 1.0)[1], look(part, _SMALLER, rough=True)[1]]  # the second look is surer of large nuclei
     return max(float(one.mean()) if one.sum() >= _FEW else 0.0 for one in found)
 
 
 def _of_best_dye(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glance:
-    """Give the looks at the channel in which the network is surest, where dyes of several colours shine.
+    """Look at the channel in which the network is surest of its nuclei, if dyes of several colours shine.
 
-    By (h, w, 3) pixels the dyes are known. Blue is that of the nuclei unless another is clearly surer: cells that are
-    dyed all over look much like nuclei, while grains, of which there are more, do not.
+    Pixels (h, w, 3) tell which dyes there are. Blue is taken as the dye of nuclei unless the network is clearly surer
+    of another one: cells that are dyed all over look much like nuclei, while grains, of which there are more, do not.
     """
     segmenter, normalizer = glance.segmenter, glance.segmenter.card.normalizer
     dyes = () if pixels.ndim == 2 or glance.scaling.invert else normalizer.dyes(pixels)
@@ -264,14 +267,14 @@ def _of_best_dye(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glan
     )
     if best is glance or best.scaling.only is None:
         return glance
-    whole = of_channel(best.scaling.only, GreyPlane(glance.plane, best.scaling.only))  # the only one to be read as such
+    whole = of_channel(best.scaling.only, GreyPlane(glance.plane, best.scaling.only))  # only this one is read whole
     return best if whole.scaling == best.scaling else whole
 
 
 def _with_contrast(glance: _Glance, near: Plane, *, wide: PartOfPlane, pixels: NDArray[Any]) -> _Glance:
-    """Give the looks with the contrast in which the network finds most in a part, or is clearly surer.
+    """Look with the contrast in which the network finds most nuclei in a part, or is clearly surer of them.
 
-    (h, w[, 3]) pixels of the wide part propose it.
+    Contrasts are proposed by pixels (h, w[, 3]) of the wide part.
     """
     if glance.scaling.invert:
         return glance

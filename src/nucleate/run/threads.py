@@ -1,6 +1,6 @@
 """The tasks of a batch in threads of this process: small inputs beside each other, a large one alone.
 
-Much of an input is work for one core: it is read, split and written while the network waits. So two at once take
+Much of the work on an input is for one core: it is read, split and written while the network waits. So two at once take
 three quarters of the time on two cores (benchmarks/speed.md). The main thread only writes, so that Ctrl-C acts at once
 even while an engine computes.
 """
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["WORKER_NAME", "ThreadCrew"]
 
 WORKER_NAME = "nucleate-worker"
-"""Of the threads that compute; after Ctrl-C they may be alive until their engine comes back."""
+"""Name of the threads that compute; after Ctrl-C they may live on until their engine returns."""
 
 _Found = TypeVar("_Found")
 
 _AGAIN = 5.0
-"""Seconds after which a thread that was told to end is told again: what it was told may have been lost."""
+"""Seconds after which a thread that was told to end is told again, since the first time may have been lost."""
 
 
 class ThreadCrew:
@@ -37,7 +37,7 @@ class ThreadCrew:
     ----------
     bench : WorkBench
     at_once : int
-        Inputs in memory, those whose results are being written included.
+        Most inputs in memory, including those whose results are being written.
     """
 
     def __init__(self, bench: WorkBench, *, at_once: int) -> None:
@@ -49,9 +49,9 @@ class ThreadCrew:
         self._ready: queue.Queue[tuple[Work, int] | BaseException] = queue.Queue()
 
     def stop(self, *, wait: bool) -> None:
-        """Start no further task; wait for those that are being done, or leave them to their end.
+        """Start no further task; wait for the tasks under way, or let them end by themselves.
 
-        After `interrupt` the program goes on, so they are broken off and waited for.
+        After `interrupt` the program goes on, so tasks are broken off and waited for.
         """
         self._room.close()
         for worker in self._workers if wait or self._stopped.is_set() else ():
@@ -61,7 +61,7 @@ class ThreadCrew:
                     self._break_off()
 
     def interrupt(self) -> None:
-        """Make `run` raise KeyboardInterrupt, as on Ctrl-C; for other threads, at any time."""
+        """Make `run` raise KeyboardInterrupt, as on Ctrl-C; other threads may call this at any time."""
         self._stopped.set()
         self._break_off()
 
@@ -75,7 +75,7 @@ class ThreadCrew:
         for task in [*tasks, *[None] * self._at_once]:
             waiting.put(task)
         for _ in range(self._at_once):
-            # Daemons: after Ctrl-C the program does not wait for an engine that is still computing.
+            # Daemons, so that after Ctrl-C the program does not wait for an engine that is still computing.
             worker = threading.Thread(target=self._work, args=(waiting, watch), name=WORKER_NAME, daemon=True)
             worker.start()
             self._workers.append(worker)
@@ -133,7 +133,7 @@ class ThreadCrew:
 
 
 class _Room:
-    """Places for what is in memory. Whoever needs them all waits until the others have left; nobody enters before."""
+    """Places for inputs in memory. An input that needs all of them waits until the others leave; none enters before."""
 
     def __init__(self, places: int) -> None:
         self._places, self._taken, self._queue = places, 0, 0
@@ -146,14 +146,14 @@ class _Room:
             self._changed.notify_all()
 
     def enter(self) -> bool:
-        """Wait for a place; False if there is none any more."""
+        """Wait for a place; False if places are no longer given out."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or (self._taken < self._places and not self._queue))
             self._taken += 1
             return not self._closed
 
     def take_all(self) -> bool:
-        """Give back one place and wait for all of them; False if there are none any more."""
+        """Give back one place and wait for all of them; False if places are no longer given out."""
         with self._changed:
             self._taken -= 1
             self._queue += 1

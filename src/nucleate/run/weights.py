@@ -63,7 +63,7 @@ def _recipe(value: object) -> object:
 
 
 class ModelCard(BaseModel):
-    """What a model is and how it is to be used: everything about it but the numbers of the network.
+    """What a model is and how it is to be used: everything but the weights of the network.
 
     Parameters
     ----------
@@ -80,21 +80,21 @@ class ModelCard(BaseModel):
     recipe : PostRecipe
         From maps to nuclei.
     confidence : ConfidenceModel, optional
-        Predicts the IoU of each nucleus; the mean probability of its mask takes its place where there is none.
+        Predicts the IoU of each nucleus; without it, the mean probability of the mask is used.
     min_confidence : float
         Nuclei with a lower confidence are left out unless the user chooses another limit, 0..1.
     diameter_px : float, optional
         Median diameter of the nuclei it was trained on, pixels.
     scale_rule : ScaleRule, optional
-        How planes with much smaller or larger nuclei are resized; they never are where there is none.
+        How planes with much smaller or larger nuclei are resized; without it, they are not.
     multiple : int
         Height and width given to the network are multiples of this.
     input_size : int, optional
-        Pictures are resized to a square of so many pixels, and the maps back to the picture (the paper's way); None
-        works on the picture's own grid.
+        Side, in pixels, of the square to which pictures are resized, and maps back (the paper's way); None works on the
+        picture's own grid.
     tile, margin, blend : int
-        Larger pictures are cut into tiles of `tile` px and as much around them as the network needs: answers nearer
-        than `margin` px to a cut are not used; neighbours are mixed over `blend` px. With a margin as wide as the
+        Larger pictures are cut into tiles of `tile` px, and as much around them as the network needs: values nearer
+        than `margin` px to a cut are not used; neighbours are mixed over `blend` px. If the margin is as wide as the
         network sees, tiles give exactly what the whole picture gives.
     bytes_per_pixel : int
         Memory the network takes for each pixel of a tile.
@@ -103,15 +103,15 @@ class ModelCard(BaseModel):
     scores : dict
         Scores by name.
     trained_on : tuple of str, optional
-        Of each picture that it was trained on a hash (see `nucleate.train.pictures.hashes_of`); None does not tell.
+        A hash of each picture that it was trained on (see `nucleate.train.pictures.hashes_of`); None if not known.
     trained_on_more : bool, optional
-        True if it was trained on other pictures too, of which nothing is known.
+        True if it was also trained on other pictures, of which nothing is known.
     sha256 : str
         Of the ONNX file, 64 hexadecimal digits.
     sha256_int8 : str, optional
-        Of ``<name>.int8.onnx``, the same network in eight-bit integers for processors, where there is such a file.
+        Of ``<name>.int8.onnx``, the same network in eight-bit integers for processors, if there is such a file.
     sha256_card : str, optional
-        Of the numbers as training wrote them: it does not write over others (see `nucleate.train.shipping`).
+        Of the card's numbers as training wrote them; training overwrites no others (see `nucleate.train.shipping`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -157,7 +157,7 @@ class ModelCard(BaseModel):
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model that was found: its card is read and checked, its weights are not yet.
+    """A model that was found: its card has been read and checked, its weights have not.
 
     Parameters
     ----------
@@ -181,11 +181,11 @@ class ModelFiles:
 
     @property
     def int8(self) -> Path:
-        """Where the same network in integers lies, if the card has its hash."""
+        """Path of the same network in integers, which is there only if the card has its hash."""
         return self.onnx.with_suffix(_INT8)
 
     def read_int8(self) -> bytes | None:
-        """Read the network in integers and check its hash; None where the model has none.
+        """Read the network in integers and check its hash; None if the model has no such network.
 
         Raises
         ------
@@ -198,12 +198,12 @@ class ModelFiles:
 
 
 def check_name(name: str) -> None:
-    """Check the name of a model to be made: files are called so.
+    """Check the name of a model to be made, since its files are called by it.
 
     Raises
     ------
     UsageError
-        If it is no such name.
+        If it cannot be the name of a model.
     """
     if not re.fullmatch(_NAME, name) or len(name) > _LONGEST:
         raise UsageError(
@@ -213,12 +213,12 @@ def check_name(name: str) -> None:
 
 
 def check_free(folder: Path, card: ModelCard) -> None:
-    """Refuse to write a model into a folder where another one has its name; its own card may be written anew.
+    """Refuse to write a model into a folder where another model has its name; its own card may be replaced.
 
     Raises
     ------
     UsageError
-        If there is one.
+        If there is another model.
     """
     onnx = folder / f"{card.name}.onnx"
     if onnx.exists():
@@ -247,7 +247,7 @@ def find_model(name: str | Path | None = None) -> ModelFiles:
     """
     text = str(name) if name is not None else DEFAULT_MODEL
     path = Path(text).expanduser()
-    # An empty name would be the folder one is in.
+    # An empty name would be the current folder.
     if text and (path.suffix in {".onnx", ".toml"} or len(path.parts) > 1 or isinstance(name, Path) or path.is_dir()):
         return _open(_onnx_at(path))
     shipped = _shipped()
@@ -335,7 +335,7 @@ def _onnx_at(path: Path) -> Path:
 
 def _open(onnx: Path) -> ModelFiles:
     card = read_card(onnx.with_suffix(".toml"))
-    # A model whose files were renamed is called as they are: what is made of it must not take another's name.
+    # A model whose files were renamed is called like its files, so that its results do not bear another model's name.
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", onnx.stem).strip("._-")
     return ModelFiles(onnx, card.model_copy(update={"name": name or card.name}))
 
