@@ -39,7 +39,7 @@ _ENOUGH = 3
 
 @dataclass(frozen=True)
 class Controls:
-    """One positive control at one concentration against the negative ones.
+    """One positive control at one concentration, compared with the negative controls.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Screen:
-    """What a plate says.
+    """All statistics of a plate.
 
     Parameters
     ----------
@@ -108,16 +108,16 @@ class Screen:
     z : dict of str to (n,) ndarray
         Robust z-scores of the wells, by feature.
     limits : dict of str to float
-        From which z-score on a well is a hit, by feature; infinite with too few negative controls.
+        The z-score from which on a well is a hit, by feature; infinite with too few negative controls.
     controls : tuple of Controls
-        Each positive control against the negative ones.
+        Each positive control, compared with the negative controls.
     edges : dict of str to Edge
-        The rim against the inside, by feature.
+        The rim compared with the inside, by feature.
     edge_of : str
         Role of the wells that `edges` compares.
     doses : tuple of DoseRow
     curves : tuple of Curve
-        One a compound of several doses and feature.
+        One for each feature of each compound with several doses.
     """
 
     tables: Tables
@@ -138,14 +138,14 @@ class Screen:
 
     @property
     def expected_by_chance(self) -> float:
-        """How many hits a plate without any effect would have, each measure of a well counted."""
+        """How many hits a plate without any effect would have, if each measure of a well is counted."""
         samples = self.tables.wells["role"] == "sample"
         judged = [np.isfinite(z[samples]).sum() for name, z in self.z.items() if np.isfinite(self.limits[name])]
         return NOMINAL * float(sum(judged))
 
     @property
     def warning(self) -> str:
-        """Say in one line which measures have few negative controls; empty where all have enough."""
+        """Say in one line which measures have few negative controls; empty if all have enough."""
         wells = self.tables.wells
         negative = wells["role"] == "negative"
         measures: dict[int, list[str]] = {}
@@ -171,7 +171,7 @@ def analyse(tables: Tables, *, wells_of_plate: int | None = None) -> Screen:
     ----------
     tables : Tables
     wells_of_plate : int, optional
-        How many it has; told by the wells that occur when None.
+        How many wells the plate has; inferred from the wells that occur when None.
 
     Returns
     -------
@@ -200,13 +200,13 @@ def analyse(tables: Tables, *, wells_of_plate: int | None = None) -> Screen:
 
 
 def _scores(tables: Tables, name: str) -> NDArray[np.float64]:
-    """Give the z-scores of all wells; no well is surer than its few nuclei allow."""
+    """Give the z-scores of all wells; the spread of a well is at least that which chance gives its few nuclei."""
     scatter, negative = _scatter(tables, name), tables.wells["role"] == "negative"
     return robust_z(scatter.values, scatter.values[negative], floors=scatter.chance, own=scatter.chance[negative])
 
 
 def _scatter(tables: Tables, name: str) -> Scatter:
-    """Tell how much each well scatters by chance; single nuclei are those of the negative controls."""
+    """Tell how much each well scatters by chance; the spread of single nuclei is taken from the negative controls."""
     wells, summary = tables.wells, tables.summaries.get(name)
     if not summary:
         return Scatter.of_counts(wells[name], wells["fields"])
@@ -222,7 +222,7 @@ def _scatter(tables: Tables, name: str) -> Scatter:
 
 
 def _separation(tables: Tables, name: str, *, chosen: NDArray[np.bool_]) -> Separation:
-    """Hold some wells to the negative controls; shares scatter at least as chance has it."""
+    """Compare some wells with the negative controls; the spread of shares is at least that of chance."""
     wells = tables.wells
     groups = chosen, wells["role"] == "negative"
     values = [np.asarray(wells[name][group], np.float64) for group in groups]
@@ -234,7 +234,7 @@ def _separation(tables: Tables, name: str, *, chosen: NDArray[np.bool_]) -> Sepa
 
 
 def _treatments(wells: dict[str, NDArray[Any]], among: NDArray[np.bool_]) -> list[tuple[str, float, NDArray[np.bool_]]]:
-    """List compounds and concentrations with their wells; those without a concentration stand together, at the end."""
+    """List compounds and concentrations with their wells; wells without a concentration form one entry, at the end."""
     compounds, doses = wells["compound"], np.nan_to_num(wells["concentration"], nan=np.inf)
     return [
         (compound, np.nan if np.isinf(dose) else dose, among & (compounds == compound) & (doses == dose))

@@ -1,4 +1,4 @@
-"""What the channels of a plate are called: by their files, by the user, and in the tables."""
+"""The names of the channels of a plate: in its files, from the user, and in the tables."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["call_anew", "channel_of"]
 
 
 def channel_of(wanted: str | None, names: Sequence[str], *, where: str) -> str:
-    """Tell which channel of a plate is meant.
+    """Tell which channel of a plate a user means.
 
     Parameters
     ----------
     wanted : str, optional
-        A name, the number by which the files call it, or an index from 0; the nuclear stain, or the first, when None.
+        A name, the number that files give it, or an index from 0; when None, the nuclear stain, or the first channel.
     names : sequence of str
         Of all channels, one or more.
     where : str
@@ -52,25 +52,25 @@ def channel_of(wanted: str | None, names: Sequence[str], *, where: str) -> str:
 
 
 def call_anew(names: Sequence[str], new: Mapping[str, str]) -> dict[str, str]:
-    """Give channels other names than the files do.
+    """Give channels other names than they have in the files.
 
     Parameters
     ----------
     names : sequence of str
-        Of all channels, as the files call or number them.
+        Names or numbers of all channels, as in the files.
     new : mapping
-        New names by these; case does not matter, nor do leading zeros of numbers. Not by an index, which looks like
-        the numbers of files.
+        New names by these; case does not matter, nor do leading zeros of numbers. An index is not taken, since it looks
+        like the numbers in files.
 
     Returns
     -------
     dict of str to str
-        What each is called now.
+        The name that each has now.
 
     Raises
     ------
     UsageError
-        If there is no such channel, or none that has a name or number, one would have two names, or two would have one.
+        If there is no such channel, no channel has a name or number, one would get two names, or two the same.
 
     Examples
     --------
@@ -96,5 +96,5 @@ def call_anew(names: Sequence[str], new: Mapping[str, str]) -> dict[str, str]:
 
 
 def _plain(name: str) -> str:
-    """Give what the ways to write a name have in common."""
+    """Give the form that all ways to write a name have in common."""
     return str(int(name)) if name.isdecimal() else name.lower()

@@ -1,7 +1,8 @@
-"""Whether the smallest nuclei of a treatment are missing: the least area that is kept cuts into them.
+"""Whether the smallest nuclei of a treatment are missing, since they are smaller than the least area that is kept.
 
-Where it does not, hardly any nucleus is about as small as the smallest of the plate, and these get fewer down to it.
-Where it does, many are, up to the cut: counts are too low, median areas too high, and curves through them are shifted.
+If none are missing, hardly any nucleus is about as small as the smallest of the plate, and the smaller, the rarer they
+are. If some are missing, many nuclei are as small as that: counts are too low, median areas too high, and curves
+through them are shifted.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ _CHANCE = 0.01
 
 @dataclass(frozen=True)
 class Cut:
-    """A treatment of which nuclei seem to be missing.
+    """A treatment some of whose nuclei seem to be missing.
 
     Parameters
     ----------
     treatment : str
         Compound and concentration.
     share : float
-        Of its nuclei that are at most a quarter larger than the smallest nucleus of the plate, 0..1.
+        Share of its nuclei that are at most a quarter larger than the smallest nucleus of the plate, 0..1.
     least : float
-        The area of that one in pixels.
+        The area of the smallest nucleus, in pixels.
     """
 
     treatment: str
@@ -56,8 +57,8 @@ def cut_off(tables: Tables) -> list[Cut]:
     Returns
     -------
     list of Cut
-        The most affected first; it takes five such nuclei. None where sizes run out as they do without a cut. Wells
-        that are left out have no say.
+        The most affected first, with five such nuclei at least. Empty if sizes get rarer as they do without a cut.
+        Wells that are left out of the screen do not count.
     """
     wells = tables.wells
     known = wells["role"][tables.nuclei["well_index"]] != "empty"
@@ -78,17 +79,17 @@ def cut_off(tables: Tables) -> list[Cut]:
 
 
 def _ends_abruptly(near: NDArray[np.float64]) -> bool:
-    """Tell whether sizes end at the smallest too abruptly for a tail that runs out.
+    """Tell whether sizes end more abruptly at the smallest nucleus than a tail would.
 
-    Uncut ones get rarer about exponentially. That none of n lies farther out than f times their mean has then a chance
-    of about (1 - exp(-f))^n, however steep they fall.
+    Without a cut, small sizes get rarer about exponentially. The chance that none of n lies farther out than f times
+    their mean is then about (1 - exp(-f))^n, however steep the tail is.
     """
     out = np.log(_NEAR * near.min() / near)
     return bool((1 - np.exp(-out.max() / out.mean())) ** len(near) < _CHANCE)
 
 
 def cut_warning(tables: Tables) -> str:
-    """Say in one line what `cut_off` found and what to do; empty where it found nothing."""
+    """Say in one line what `cut_off` found and what to do; empty if it found nothing."""
     found = cut_off(tables)
     if not found:
         return ""

@@ -1,4 +1,4 @@
-"""Dose-response curves: four-parameter logistic fits, the IC50 with its interval, and a plain word where there is none.
+"""Dose-response curves: four-parameter logistic fits, the IC50 with its interval, and a plain word if there is no fit.
 
 The curve over the dose d >= 0 is
 
@@ -9,14 +9,14 @@ raises the response), and `ic50` the dose half-way between the two: the relative
 10:128, DOI 10.1002/pst.426). The model is that of Ritz et al. 2015, PLoS ONE 10:e0146021, DOI
 10.1371/journal.pone.0146021.
 
-Wells weigh as sure as they are: least squares are repeated with the variances that follow from the curve before, which
-`Scatter` tells (Carroll and Ruppert 1988, Transformation and Weighting in Regression, DOI 10.1201/9780203735268).
-Whether there is an effect is tested where they do not hang on the curve: one that falls to nothing would else make its
-own wells sure. No spread is taken to be smaller than chance has it.
+Wells are weighted by how sure they are: least squares are repeated with the variances that `Scatter` derives from the
+curve before (Carroll and Ruppert 1988, Transformation and Weighting in Regression, DOI 10.1201/9780203735268). Whether
+there is an effect is tested on a scale where variances do not depend on the curve, since a curve that falls to zero
+would make its own wells sure. No spread is taken to be smaller than that of chance.
 
-The interval is the profile likelihood's: all doses at which the best remaining fit is not worse than F allows (Bates
-and Watts 1988, Nonlinear Regression Analysis, chapter 6, DOI 10.1002/9780470316757). Intervals from the curvature are
-too short for curves whose plateau is not reached; the profile's stay open there.
+The interval is that of the profile likelihood: all doses at which the best remaining fit is not worse than F allows
+(Bates and Watts 1988, Nonlinear Regression Analysis, chapter 6, DOI 10.1002/9780470316757). Intervals from the
+curvature are too short for curves whose plateau is not reached; intervals of the profile stay open there.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _HILLS = (0.2, 8.0)
 _LOG_HILLS = np.log(np.geomspace(*_HILLS, 13))
 _EIGHTHS = np.linspace(0, 1, 9)
 LEAST_DOSES = 4
-"""Different ones under which no curve is fitted; with the controls it takes two wells more."""
+"""Different doses below which no curve is fitted; controls included, two more wells than that are needed."""
 _SIGNIFICANT = 0.01
-_REACH = 3.0  # decades beyond the tested doses that the interval is followed
+_REACH = 3.0  # decades beyond the tested doses to which the ends of the interval are sought
 _STEPS = 49
 _ZOOMS = 7
 """Rounds of looking closer; each leaves a quarter of the range."""
@@ -58,8 +58,7 @@ class DoseFit:
     status : str
         ``ok``; ``outside``: the IC50 lies beyond the tested doses; ``unbounded``: the interval of the IC50 is open;
         ``no effect``: a constant explains the responses as well; ``too few``: under four doses or six wells;
-        ``failed``: no fit was found. Only for the first three are there parameters; `told` has those of ``ok`` and
-        ``unbounded``.
+        ``failed``: no fit was found. Only the first three have parameters, and in `told` only ``ok`` and ``unbounded``.
     ic50, ic50_low, ic50_high : float
         In the unit of the doses, with the 95 % interval; an open end is 0 or infinite.
     hill, top, bottom : float
@@ -91,7 +90,7 @@ class DoseFit:
 
     @property
     def told(self) -> DoseFit:
-        """The fit as tables give it: of ``outside`` no curve, for only its part within the tested doses is known."""
+        """The fit as tables give it: no curve if ``outside``, since only a part of it lies within the tested doses."""
         if self.status != "outside":
             return self
         return replace(self, ic50=math.nan, hill=math.nan, top=math.nan, bottom=math.nan)
@@ -137,7 +136,7 @@ def fit_dose(
     responses : (n,) array-like
         One a well; wells where either is NaN are left out.
     scatter : Scatter, optional
-        How sure each response is; all are alike when None.
+        How much each response scatters; all alike when None.
 
     Returns
     -------
@@ -174,7 +173,7 @@ def fit_dose(
 def _settle(
     dose: NDArray[np.float64], response: NDArray[np.float64], *, scatter: Scatter, rounds: int
 ) -> tuple[_Profile, tuple[float, float, float]]:
-    """Fit by least squares, weighted by what the fit before says of the scatter; before the first stands a constant."""
+    """Fit by least squares, weighted by the scatter that follows from the fit before; a constant comes first."""
     mean = np.full(len(response), response.mean())
     for zooms in (*[_ZOOMS // 2] * (rounds - 1), _ZOOMS):
         variance = scatter.variance(response - mean, mean, dof=dose.size - 4)
@@ -187,7 +186,7 @@ def _settle(
 
 
 class _Profile:
-    """Sums of squares: for a given IC50 and hill the best ends of the curve follow by linear least squares."""
+    """Sums of squares by IC50 and hill; for each pair, linear least squares give the best ends of the curve."""
 
     def __init__(
         self,
@@ -197,13 +196,13 @@ class _Profile:
         weights: NDArray[np.float64],
         limits: tuple[float, float],
     ) -> None:
-        # Wells of one dose have one place on the curve: their weight and their mean say all that a fit asks for.
+        # Wells of one dose have one place on the curve, so their weight and their mean are all that a fit needs.
         levels, place = np.unique(dose, return_inverse=True)
         with np.errstate(divide="ignore"):
             self.logs = np.log(levels)
         self.weight = float(weights.sum())
         around = response - response.mean()
-        around -= weights @ around / self.weight  # in two steps: of large responses that differ little it is exact
+        around -= weights @ around / self.weight  # two steps are exact for large responses that differ little
         self.middle = float(response[0] - around[0])
         self.weights, self.sums = np.bincount(place, weights), np.bincount(place, weights * around)
         self.total = float(weights @ around**2)
@@ -224,14 +223,14 @@ class _Profile:
         mean = share @ self.weights / self.weight
         square, common, least = (share * share) @ self.weights, share @ self.sums, 1e-9 * self.weight
         own = square - self.weight * mean**2
-        # Where the curve is flat over the doses it explains nothing.
+        # A curve that is flat over the doses explains nothing.
         step = np.where(own > least, common / np.maximum(own, least), 0.0)
         rss, top, bottom = np.maximum(self.total - step * common, 0.0), step * (1 - mean), -step * mean
         low, high = (limit - self.middle for limit in self.limits)
         beyond = (np.minimum(top, bottom) < low) | (np.maximum(top, bottom) > high)
         if not beyond.any():
             return rss, top, bottom
-        # Then one of the ends that are beyond a limit lies on it, and the other one follows.
+        # Then one of the ends beyond a limit is set to the limit, and the other end follows.
         both = self.weight * mean - square
         rest = self.weight - square - 2 * both
         with_top = (-common - np.clip(top, low, high) * both) / np.maximum(rest, least)
@@ -252,7 +251,7 @@ class _Profile:
         Each round after the first looks closer: from the hill below the best one of the last round to that above it.
         """
         every = np.arange(len(log_ic50))
-        # The sum may have two valleys in the hill: the first look takes in all of them.
+        # The sum may have two minima along the hill: the first round looks at the whole range.
         logs = np.broadcast_to(_LOG_HILLS, (len(log_ic50), len(_LOG_HILLS)))
         for _ in range(zooms):
             sums, _, _ = self.curves(log_ic50[:, None], np.exp(logs))
@@ -276,7 +275,7 @@ class _Profile:
     def interval(
         self, best: tuple[float, float, float], tested: NDArray[np.float64], *, dof: int
     ) -> tuple[float, float]:
-        """Give the doses between which the fit is not worse than F allows, 0 or infinite where it never is."""
+        """Give the doses between which the fit is not worse than F allows; 0 or infinite if it never gets worse."""
         allowed = best[2] + float(special.fdtri(1, dof, 0.95)) * max(best[2] / dof, 1.0)
         far = _REACH * math.log(10)
         bounds = []

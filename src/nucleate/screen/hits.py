@@ -33,16 +33,16 @@ __all__ = [
 ]
 
 NOMINAL = 0.0027
-"""Share of wells without an effect that are called hits by one measure: that of normal values beyond 3 deviations."""
+"""Share of wells without an effect that one measure calls hits: as many as normal values lie beyond 3 deviations."""
 FEWEST_CONTROLS = 6
 """Negative controls below which no well is called a hit."""
 FEW_CONTROLS = 16
-"""Negative controls below which a plate is warned about."""
+"""Negative controls below which there is a warning about the plate."""
 _LIMITS = {
     6: 10.88, 8: 7.72, 10: 6.38, 12: 5.57, 14: 5.07, 16: 4.73, 20: 4.3, 24: 4.04, 32: 3.74, 48: 3.47,
     64: 3.35, 128: 3.17,
 }  # fmt: skip
-"""By negative controls, what `NOMINAL` of normal values exceed; benchmarks/hit_limits.py draws them."""
+"""z-scores that a share `NOMINAL` of normal values exceeds, by negative controls; from benchmarks/hit_limits.py."""
 _SMALL = {2: 1.196, 3: 1.495, 4: 1.363, 5: 1.206, 6: 1.200, 7: 1.140, 8: 1.129, 9: 1.107}
 
 _MAD_TO_SD = 1.4826
@@ -61,8 +61,8 @@ class Separation:
     ssmd, robust_ssmd : float
         0 is none; beyond 3 or -3 is a very strong effect.
     positives, negatives : int
-        Wells that went in. All numbers are NaN with fewer than two on a side; those of one form where neither side has
-        any spread.
+        Wells that were used. All numbers are NaN with fewer than two on a side; those of one form (plain or robust) are
+        NaN if neither side has any spread.
     """
 
     z_prime: float
@@ -82,11 +82,11 @@ class Edge:
     difference : float
         Median of the rim less the median inside.
     relative : float
-        The same as a share of the median inside.
+        The difference as a share of the median inside.
     p : float
         Two-sided, of the Mann-Whitney test.
     rim, inside : int
-        Wells that went in. The numbers are NaN with fewer than three on a side.
+        Wells that were used. The numbers are NaN with fewer than three on a side.
     """
 
     difference: float
@@ -106,13 +106,13 @@ def robust_sd(values: NDArray[Any] | Sequence[float]) -> float:
     Returns
     -------
     float
-        NaN for none.
+        NaN without values.
 
     Notes
     -----
-    Rousseeuw and Croux 1993, J. Am. Stat. Assoc. 88:1273, DOI 10.1080/01621459.1993.10476408. Of few values it would be
-    too small: the factors by their number are those of Croux and Rousseeuw 1992, Computational Statistics 1:411, DOI
-    10.1007/978-3-662-26811-7_58; n / (n - 0.8) from ten values on.
+    Rousseeuw and Croux 1993, J. Am. Stat. Assoc. 88:1273, DOI 10.1080/01621459.1993.10476408. For few values the
+    estimate would be too small, hence the factors of Croux and Rousseeuw 1992, Computational Statistics 1:411, DOI
+    10.1007/978-3-662-26811-7_58; from ten values on the factor is n / (n - 0.8).
 
     Examples
     --------
@@ -127,7 +127,7 @@ def robust_sd(values: NDArray[Any] | Sequence[float]) -> float:
 
 
 def hit_limit(controls: int) -> float:
-    """Tell from which z-score on a well is a hit; the fewer the controls, the less is known of their spread.
+    """Tell from which z-score on a well is a hit; it is higher for fewer controls, whose spread is less well known.
 
     Parameters
     ----------
@@ -147,22 +147,22 @@ def hit_limit(controls: int) -> float:
     if controls < FEWEST_CONTROLS:
         return math.inf
     known = sorted((1 / count, limit) for count, limit in _LIMITS.items())
-    # An odd number is no better than the even one below it.
+    # An odd number is no better than the even number below it.
     return float(np.interp(1 / (controls - controls % 2), [0, *(x for x, _ in known)], [3, *(y for _, y in known)]))
 
 
 def stabilised(shares: NDArray[Any], counts: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bring shares to a scale on which their spread hangs on the counts alone.
+    """Bring shares to a scale on which their spread depends on the counts alone.
 
     Parameters
     ----------
     shares, counts : (n,) ndarray
-        One a well: a share, and of how many nuclei it is.
+        One a well: a share, and the number of nuclei that it is a share of.
 
     Returns
     -------
     values, spreads : (n,) float64 ndarray
-        Arcsine of the root, and the standard deviation that chance alone gives it.
+        Arcsine of the square root, and the standard deviation that chance alone gives it.
 
     Notes
     -----
@@ -174,7 +174,7 @@ def stabilised(shares: NDArray[Any], counts: NDArray[Any]) -> tuple[NDArray[np.f
 
 
 def stabilised_counts(per_field: NDArray[Any], fields: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bring counts of nuclei to a scale on which their spread hangs on the fields alone.
+    """Bring counts of nuclei to a scale on which their spread depends on the number of fields alone.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def stabilised_counts(per_field: NDArray[Any], fields: NDArray[Any]) -> tuple[ND
     Returns
     -------
     values, spreads : (n,) float64 ndarray
-        Twice the root, and the standard deviation that chance alone (Poisson) gives it.
+        Twice the square root, and the standard deviation that chance alone (Poisson) gives it.
 
     Notes
     -----
@@ -211,7 +211,7 @@ def fraction_floor(shares: NDArray[Any], counts: NDArray[Any]) -> float:
     Returns
     -------
     float
-        With p over all their nuclei, which is kept off 0 and 1, and n of the well in the middle; 0 without wells.
+        With p over all nuclei of the wells, kept off 0 and 1, and n the median of the counts; 0 without wells.
     """
     known = np.isfinite(shares) & (np.asarray(counts) > 0)
     if not known.any():
@@ -239,13 +239,13 @@ def robust_z(
     floors : float or (n,) ndarray
         The least spread that a well can have, by chance alone.
     own : (m,) ndarray, optional
-        The same of the negative controls. What their spread exceeds it by is how wells differ; that and its floor
-        together are the least spread of a well then.
+        The same for the negative controls. What their spread has in addition is how wells differ; the least spread of a
+        well is then made of that and of its own floor.
 
     Returns
     -------
     (n,) float64 ndarray
-        NaN where the controls have no spread or are fewer than two.
+        NaN if the controls have no spread or are fewer than two.
 
     Notes
     -----
@@ -280,7 +280,7 @@ def separation(
     positives, negatives : (n,), (m,) array-like
         One value a well; NaN is left out.
     floors : (float, float)
-        The least spread of either, by chance alone.
+        The least spread of each group, by chance alone.
 
     Returns
     -------
@@ -290,8 +290,8 @@ def separation(
     -----
     Z' = 1 - 3 (s_p + s_n) / |m_p - m_n|: Zhang, Chung and Oldenburg 1999, J. Biomol. Screen. 4:67, DOI
     10.1177/108705719900400206. SSMD = (m_p - m_n) / sqrt(s_p^2 + s_n^2), the moment estimate for independent groups:
-    Zhang 2007, Genomics 89:552, DOI 10.1016/j.ygeno.2006.12.014. The robust forms put the median and `robust_sd` for
-    mean and standard deviation (Birmingham et al. 2009, DOI 10.1038/nmeth.1351).
+    Zhang 2007, Genomics 89:552, DOI 10.1016/j.ygeno.2006.12.014. The robust forms use the median and `robust_sd` in
+    place of mean and standard deviation (Birmingham et al. 2009, DOI 10.1038/nmeth.1351).
 
     Examples
     --------
@@ -316,7 +316,7 @@ def edge_effect(values: NDArray[Any] | Sequence[float], rim: NDArray[np.bool_] |
     values : (n,) array-like
         One a well, of wells that should be alike: negative controls, or a plate of one treatment. NaN is left out.
     rim : (n,) array-like of bool
-        Which lie in the first or last row or column of the plate.
+        Which wells lie in the first or last row or column of the plate.
 
     Returns
     -------
@@ -327,7 +327,7 @@ def edge_effect(values: NDArray[Any] | Sequence[float], rim: NDArray[np.bool_] |
     Mann and Whitney 1947, Ann. Math. Stat. 18:50, DOI 10.1214/aoms/1177730491; edge effects as the commonest spatial
     bias of plates: Malo et al. 2006, Nat. Biotechnol. 24:167, DOI 10.1038/nbt1186.
     """
-    from scipy import stats  # slow to import, and needed here alone
+    from scipy import stats  # slow to import, and needed only here
 
     array, where = np.asarray(values, np.float64), np.asarray(rim, bool)
     outer, inner = _finite(array[where]), _finite(array[~where])

@@ -1,6 +1,6 @@
 """Which file of a plate folder is which well, field and channel.
 
-`nucleate.screen.names` has the names that are known; an OME-Zarr plate says it in its metadata.
+`nucleate.screen.names` has the styles of names that are known; an OME-Zarr plate has it in its metadata.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Plate", "PlateField", "PlateFile", "read_plate"]
 
 _FLAT = re.compile(r"DC_.*CAM\d+.*|SC_.*_M\d+_CH\d+.*", re.IGNORECASE)
-"""Pictures by which Yokogawa's microscopes are calibrated; they lie among those of the wells."""
+"""Pictures for the calibration of Yokogawa's microscopes, which lie among the pictures of wells."""
 _FLAT_FOLDER = "FFC_Profile"
-"""The same of Harmony."""
+"""The same for Harmony."""
 
 
 @dataclass(frozen=True, order=True)
@@ -45,19 +45,19 @@ class PlateFile:
     Parameters
     ----------
     channel : str
-        As its name says; ``""`` for files that hold all channels.
+        As in its name; ``""`` for files that hold all channels.
     z, time : int
-        Plane and time point as numbered in the name; 0 where there are none.
+        Plane and time point as numbered in the name; 0 if the name has none.
     path : Path
         The file.
     inner : str
         Path of the picture inside an OME-Zarr plate; empty for a file.
     picture : int, optional
-        Which one, where the file holds several fields.
+        The number of the picture, if the file holds several fields.
     alone : bool
-        Whether its name tells a channel, plane or time: planes in other files of its OME set are none of it.
+        Whether its name tells a channel, plane or time: then planes in other files of its OME set are not part of it.
     point : int
-        Which of the time points in it was chosen, from 1; 0 where it holds one.
+        The chosen one of several time points in the file, from 1; 0 if it holds one.
     """
 
     channel: str
@@ -79,7 +79,7 @@ class PlateField:
     well : str
         Like ``A01``.
     number : int
-        Of the field, as its name says.
+        The number of the field in the names.
     files : tuple of PlateFile
         Sorted by channel, plane.
     """
@@ -90,13 +90,13 @@ class PlateField:
 
     @property
     def name(self) -> str:
-        """Of its results: well and number, as ``A01_f02``."""
+        """The name of its results: well and number, as ``A01_f02``."""
         return f"{self.well}_f{self.number:02d}"
 
 
 @dataclass(frozen=True)
 class Plate:
-    """What a plate folder holds.
+    """The contents of a plate folder.
 
     Parameters
     ----------
@@ -109,9 +109,9 @@ class Plate:
     problems : tuple of str
         One line for each picture that could not be placed.
     names : tuple of (str, str)
-        What the files call each channel, and what it is called in the tables; empty where there is one without a name.
+        The name of each channel in the files and in the tables; empty if there is only one channel, without a name.
     acquisition : int, optional
-        Of an OME-Zarr plate, the one that was taken; None where none is told or all are taken.
+        The acquisition taken from an OME-Zarr plate; None if the plate tells none or all are taken.
     """
 
     folder: Path
@@ -128,7 +128,7 @@ class Plate:
 
     @property
     def time(self) -> int:
-        """The time point of all files, as their names number it, or in each of them from 1; 0 where they tell none."""
+        """The time point of all files, as numbered in their names, or within each file from 1; 0 if there is none."""
         first = self.fields[0].files[0]
         return first.time or first.point
 
@@ -150,21 +150,21 @@ def read_plate(
     pattern : str, optional
         See `nucleate.screen.names.choose_naming`.
     time : int, optional
-        The time point to take where there are several: of files that hold them the number, from 1.
+        The time point to take if there are several; within files, they are numbered from 1.
     acquisition : int, optional
-        The acquisition to take where an OME-Zarr plate holds several.
+        The acquisition to take if an OME-Zarr plate holds several.
     channels : mapping
         New names, as for `nucleate.screen.channels.call_anew`.
 
     Returns
     -------
     Plate
-        Pictures whose names do not fit stand in `Plate.problems`.
+        Pictures whose names do not fit are listed in `Plate.problems`.
 
     Raises
     ------
     UsageError
-        If nothing in it can be used, or as of `nucleate.screen.channels.call_anew`.
+        If nothing in the folder can be used, or from `nucleate.screen.channels.call_anew`.
     """
     folder = Path(folder)
     where = one_line(str(folder))
@@ -205,12 +205,12 @@ def read_plate(
 
 
 def _within(root: Path, path: Path) -> str:
-    """Give the path of a file from the plate's folder on, for a message."""
+    """Give the path of a file relative to the plate's folder, for a message."""
     return one_line(str(path.relative_to(root)))
 
 
 def _called(plate: Plate, new: Mapping[str, str]) -> Plate:
-    """Look up what the files call the channels, and call them anew."""
+    """Look up the names of channels in the files, and give them their new names."""
     own = sorted({file.channel for field in plate.fields for file in field.files} - {""})
     names = call_anew(own or channels_in(plate.fields), new)
     if not own:
@@ -223,7 +223,7 @@ def _called(plate: Plate, new: Mapping[str, str]) -> Plate:
 
 
 def _group(places: Mapping[Path, Place]) -> tuple[list[PlateField], dict[Path, Path]]:
-    """Put the files of one place in one well together, and tell second pictures of what another shows, with that."""
+    """Group the files by well and field; also give second pictures of the same place, with the first ones."""
     fields: dict[tuple[str, int], dict[tuple[str, int, int], PlateFile]] = defaultdict(dict)
     doubles: dict[Path, Path] = {}
     steps = len({(place.z, place.time) for place in places.values()}) > 1
@@ -241,18 +241,18 @@ def _in_order(fields: Iterable[PlateField]) -> list[PlateField]:
 
 
 def _is_copy(path: Path, first: Path) -> bool:
-    """Tell whether a file is a TIFF beside it, saved as a picture of another kind."""
+    """Tell whether two files are the same picture in two formats: same folder and name, another ending."""
     alike = path.parent == first.parent and stem_of(path) == stem_of(first)
     return alike and _rank(first) == 0 < _rank(path)
 
 
 def _rank(path: Path) -> int:
-    """Of a picture that was saved several times the TIFF is taken, and a JPEG last."""
+    """Rank the formats of a picture that was saved several times: a TIFF is taken first, a JPEG last."""
     return {".tif": 0, ".tiff": 0, ".jpg": 2, ".jpeg": 2}.get(path.suffix.lower(), 1)
 
 
 def _read_names(files: Sequence[Path], naming: Naming, *, root: Path) -> tuple[dict[Path, Place], list[str]]:
-    """Give the places of those that have one, and a line for each other."""
+    """Give the places of the files that have one, and a line for each of the others."""
     places: dict[Path, Place] = {}
     problems: list[str] = []
     no_wells: list[str] = []
@@ -265,7 +265,7 @@ def _read_names(files: Sequence[Path], naming: Naming, *, root: Path) -> tuple[d
             continue
         if place is not None:
             places[path] = place
-        elif "_thumb" not in path.name.lower():  # of a well or a plate, from several programs
+        elif "_thumb" not in path.name.lower():  # several programs write them for a well or a plate
             what = f"its name does not fit {naming.told}; rename it, move it away or give --pattern"
             problems.append(f"{_within(root, path)}: {what}")
     zeros = [told for told in no_wells if "{row0}" in told]
@@ -284,11 +284,11 @@ def _read_names(files: Sequence[Path], naming: Naming, *, root: Path) -> tuple[d
 
 
 def _check_one_name(places: Mapping[Path, Place], *, root: Path) -> None:
-    """Refuse a folder in which names begin with those of several plates."""
+    """Refuse a folder in which names begin with the names of several plates."""
     plates: dict[str, list[Place]] = defaultdict(list)
     for place in places.values():
         plates[place.plate.casefold()].append(place)
-    # One well beside a plate of many was imaged again, or is an overview.
+    # One well beside a plate of many was imaged a second time, or is an overview.
     many = [found for found in plates.values() if len({place.well for place in found}) > 1]
     pictures = [{replace(place, plate="") for place in found} for found in plates.values()]
     twice = len(set().union(*pictures)) < sum(map(len, pictures))
@@ -305,7 +305,7 @@ def _check_one_name(places: Mapping[Path, Place], *, root: Path) -> None:
 
 
 def _check_one_job(places: Mapping[Path, Place], *, root: Path) -> None:
-    """Refuse a folder of several passes of a microscope of Leica's: their pictures make no field together."""
+    """Refuse a folder of several passes of a Leica microscope, whose pictures do not form fields together."""
     jobs: dict[str, dict[Path, Place]] = defaultdict(dict)
     for path, place in places.items():
         jobs[place.job][path] = place
@@ -316,14 +316,14 @@ def _check_one_job(places: Mapping[Path, Place], *, root: Path) -> None:
     stem = stem_of(next(iter(jobs[ordered[0]])))
     cure = f'take one, --pattern "{job_pattern(stem)}"'
     alike = len({frozenset((place.well, place.field) for place in found.values()) for found in jobs.values()}) == 1
-    # Names without a channel may stand for several.
+    # A name without a channel may stand for several channels.
     if alike and all(place.job and place.channel for place in places.values()):
         cure += f', or take the channels of all, --pattern "{job_pattern(stem, as_channel=True)}"'
     raise UsageError(f"{one_line(str(root))}: pictures of several jobs: {told}; {cure}, or move the others away")
 
 
 def _are_apart(places: Iterable[Place]) -> bool:
-    """Tell whether each channel of a field is of one job, and some field of a well, which may lack some, of all."""
+    """Tell whether each channel of a field is of one job, and each well has a field with all jobs of the well."""
     jobs: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     of_channel: dict[tuple[str, int, str], set[str]] = defaultdict(set)
     for place in places:
@@ -334,7 +334,7 @@ def _are_apart(places: Iterable[Place]) -> bool:
 
 
 def _check_one_plate(files: Sequence[Path], doubles: Mapping[Path, Path], *, root: Path) -> None:
-    """Refuse a folder of several plates: two folders in it have most of their wells in common."""
+    """Refuse a folder of several plates, in which two folders have most of their wells in common."""
     sizes = Counter(path.parent for path in files)
     shared = Counter((first.parent, second.parent) for second, first in doubles.items())
     for (first, second), count in shared.items():
@@ -347,7 +347,7 @@ def _check_one_plate(files: Sequence[Path], doubles: Mapping[Path, Path], *, roo
 
 
 def _pictures(top: Path) -> tuple[list[Path], list[str]]:
-    """List the pictures in a folder, and a line for each folder in it that cannot be looked into."""
+    """List the pictures in a folder, and a line for each folder in it that cannot be read."""
     found: list[Path] = []
     unlisted: list[str] = []
 
@@ -370,7 +370,7 @@ def _at_time(fields: list[PlateField], time: int | None, *, folder: Path) -> lis
     times = sorted({file.time for field in fields for file in field.files})
     if time is None and len(times) > 1:
         raise UsageError(f"{folder}: holds the time points {listed(times)}; choose one with --time")
-    if times == [0]:  # names tell none, or the first
+    if times == [0]:  # names have no time points, or only the first
         return fields
     wanted = times[0] if time is None else time
     if wanted not in times:
@@ -380,7 +380,7 @@ def _at_time(fields: list[PlateField], time: int | None, *, folder: Path) -> lis
 
 
 def _at_point(plate: Plate, time: int | None) -> Plate:
-    """Choose a time point in the files, where names tell none."""
+    """Choose a time point within the files if names tell none."""
     where, count = one_line(str(plate.folder)), times_in(plate.fields)
     if count < 2 and not time:
         return plate

@@ -1,4 +1,4 @@
-"""A table as spreadsheets write it, to rows of cells: encodings, separators, blank lines, line breaks in quotes."""
+"""Reads a table written by a spreadsheet into rows of cells: encodings, separators, blank lines, breaks in quotes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_rows(path: Path | str) -> tuple[str, list[tuple[int, list[str]]]]:
     -------
     separator : str
     rows : list of (int, list of str)
-        Number of the line and cells, each with single spaces and none around; rows of empty cells are left out.
+        Number of the line, and cells, with single spaces inside and none around; rows of empty cells are left out.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def read_rows(path: Path | str) -> tuple[str, list[tuple[int, list[str]]]]:
         except csv.Error as error:
             if "expected after" not in str(error):
                 raise
-            rows = list(_rows(text, separator, strict=False))  # "X" salt: quotes that belong to the text
+            rows = list(_rows(text, separator, strict=False))  # quotes that belong to the text, as in "X" salt
     except csv.Error as error:
         raise UsageError(f"{shown}: no table: {error}; check its quotes") from error
     return separator, rows[1:] if told else rows
@@ -79,7 +79,7 @@ def _rows(text: str, separator: str, *, strict: bool = True) -> Iterator[tuple[i
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict)
     for row in reader:
         if not strict and any("\n" in cell for cell in row):
-            raise csv.Error(f"a quote is open up to line {reader.line_num}")  # would swallow wells
+            raise csv.Error(f"a quote is open up to line {reader.line_num}")  # it would swallow wells
         cells = [" ".join(cell.split()) for cell in row]
         if any(cells):
             yield reader.line_num, cells

@@ -1,4 +1,4 @@
-"""Names of files of a plate: the table of styles that are known, patterns of the user's, and what a name says.
+"""Names of files of a plate: the table of known styles, patterns from the user, and what a name says.
 
 ====================  =====================================================================================
 style                 a name, and where it comes from
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 FREE = "{well}_{field}_{channel}"
-"""The free form of names, when the user gives no other."""
+"""The pattern of ``free``, which holds if the user gives no other."""
 
 _WELL = r"(?P<well>[A-Za-z]{1,2}\d{1,3})"
 _PLATE = r"(?:(?P<plate>.*)_)?"
@@ -53,9 +53,9 @@ STYLES = {
         r"(?:fk\d+)?(?:fl\d+)?"
     ),
     "imagexpress": (
-        # As little in front as possible: "s3" would be a well, too.
+        # The name of the plate in front is as short as possible, since "s3" would be a well, too.
         rf"(?:(?P<plate>.*?)_)??{_WELL}"
-        # A number alone is the field where a plate stands in front and a channel behind: exp_B02_1_w1.
+        # A number alone is the field if a plate stands in front and a channel behind: exp_B02_1_w1.
         r"(?:_(?:s|(?(plate)(?=\d+_w\d)|(?!)))(?P<field>\d+)|_w(?P<channel>\d)[0-9A-Fa-f-]*|_z(?P<z>\d+)|_t(?P<time>\d+))*"
     ),
     "gen5": (rf"{_WELL}_-?\d+_\d+_(?P<field>\d+)(?:Z(?P<z>\d+))?_(?P<channel>[^_/]+)_(?P<time>\d+)"),
@@ -68,7 +68,7 @@ STYLES = {
         r"(?:--J(?P<job>\d+)|--X(?P<x>\d+)|--Y(?P<y>\d+)|--T(?P<time>\d+)|--Z(?P<z>\d+)|--C(?P<channel>\d+)"
         r"|--[ABD-IK-SUVW]\d+)*"
     ),
-    # A channel with "_" in it may be a plane and a channel, or any other microscope's name: who has one says so.
+    # No channel with "_" in it: that may be a plane and a channel, or a name of some other microscope.
     "free": rf"{_WELL}_[A-Za-z]{{0,5}}?(?P<field>\d+)_(?P<channel>(?![zt]\d+$)[^_/]+)",
 }
 """Names without their ending, as regular expressions, in the order in which they are tried."""
@@ -89,7 +89,7 @@ _PLACES = {
 }
 _LEICA = {"U": "column0", "V": "row0", "X": "x", "Y": "y", "Z": "z", "T": "time", "C": "channel"}
 _MOST_ROWS, _MOST_COLUMNS = 26 + 26 * 26, 999
-"""As far as names of wells go: ZZ999."""
+"""Rows and columns that names of wells can have, up to ZZ999."""
 _STEPS = re.compile(r"^(TimePoint|ZStep)_(\d+)$")
 _LIKE_WELL = re.compile(r"[A-Za-z]{1,2}\d{1,3}")
 _STEP = re.compile(r"[swztf]\d+", re.IGNORECASE)
@@ -106,13 +106,13 @@ class Place:
         Like ``A01``.
     field : int
     channel : str
-        Empty where the name tells none.
+        Empty if the name tells none.
     z, time : int
-        0 where there are none.
+        0 if the name has none.
     plate : str
-        What stands in front, of styles that put the plate's name there.
+        The front of the name, in styles that put the plate's name there.
     job : str
-        Number of one of several passes over the plate, of Leica's names.
+        Number of the pass over the plate, in Leica's names.
     """
 
     well: str
@@ -126,7 +126,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Naming:
-    """How names are read.
+    """A way to read names.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class Naming:
     pattern : str
         The user's own; empty for a style.
     front : str
-        What stands before the well in all names, where that looks like a well itself; of several plates all that do.
+        The text before the well in all names, if it looks like a well itself; for several plates, all such texts.
     """
 
     style: str
@@ -147,11 +147,11 @@ class Naming:
 
     @property
     def told(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
         return f"the pattern {self.pattern}" if self.pattern else f"the style {self.style} of the others"
 
     def match(self, path: Path, *, root: Path) -> dict[str, str] | None:
-        """Take a name apart; None where it does not fit."""
+        """Take a name apart; None if it does not fit."""
         within = path.relative_to(root).with_name(stem_of(path)).as_posix()
         match = self.expression.fullmatch(within if "/" in self.pattern else stem_of(path))
         if match is None or (self.style == "imagexpress" and not self.front and _doubtful(match)):
@@ -170,7 +170,7 @@ class Naming:
         Returns
         -------
         Place or None
-            None where the name does not fit.
+            None if the name does not fit.
 
         Raises
         ------
@@ -188,7 +188,7 @@ class Naming:
 
 
 def stem_of(path: Path) -> str:
-    """Give a file's name without its ending; ``.ome`` belongs to that."""
+    """Give a file's name without its ending, to which ``.ome`` belongs."""
     return path.stem.removesuffix(".ome")
 
 
@@ -199,7 +199,7 @@ def choose_naming(files: list[Path], pattern: str | None, *, root: Path) -> Nami
     ----------
     files : list of Path
     pattern : str, optional
-        One of `STYLES`, or a pattern for `compile_pattern`; the style that tells most files apart when None.
+        One of `STYLES`, or a pattern for `compile_pattern`; when None, the style that tells most files apart.
     root : Path
         Folder of the plate.
 
@@ -212,14 +212,14 @@ def choose_naming(files: list[Path], pattern: str | None, *, root: Path) -> Nami
         return _naming_for(pattern, files)
     if pattern is not None:
         return Naming("free", compile_pattern(pattern), pattern)
-    # Names may fit several styles; under the wrong one many say the same.
+    # Names may fit several styles; in a wrong style, many names say the same.
     return max(
         (_naming_for(style, files) for style in STYLES), key=lambda naming: _told_apart(files, naming, root=root)
     )
 
 
 def _naming_for(style: str, files: list[Path]) -> Naming:
-    """Give a style; what all names have in front is no well, be it the same or numbers of plates: P1_A01, P2_A01."""
+    """Give a style; a front that all names have is no well, be it the same or numbers of plates: P1_A01, P2_A01."""
     naming = Naming(style, re.compile(STYLES[style], re.IGNORECASE))
     if style != "imagexpress":
         return naming
@@ -238,10 +238,10 @@ def _naming_for(style: str, files: list[Path]) -> Naming:
 
 
 def _is_plate(front: str, behind: set[str]) -> bool:
-    """Tell whether what stands in front of all names is that of a plate, and not the well, by what stands behind it."""
+    """Tell whether the front of all names is the name of a plate, and not the well, by the wells read behind it."""
     if all(map(_STEP.fullmatch, behind)):
         return False
-    # A01_1_C01 and A01_1_C02 are two channels of one field: the letter stays, and a number stands before it.
+    # A01_1_C01 and A01_1_C02 are two channels of one field: the letter is the same, and a number stands before it.
     several_rows = len({one.rstrip("0123456789").upper() for one in behind}) > 1
     last = front.rpartition("_")[2]
     two_digits = not last.isdecimal() and all(one[-2].isdecimal() for one in behind)
@@ -249,7 +249,7 @@ def _is_plate(front: str, behind: set[str]) -> bool:
 
 
 def _is_numbered(front: str) -> bool:
-    """Tell whether it ends in the number of a plate: P01 is a well, too, whose channels are hardly called A1 and A2."""
+    """Tell whether a front ends in a plate's number, as P01; that is a well, too, but channels are hardly called A1."""
     before, _, last = front.rpartition("_")
     return _PLATE_NUMBER.fullmatch(last) is not None and not _has_well(before)
 
@@ -260,15 +260,15 @@ def _told_apart(files: list[Path], naming: Naming, *, root: Path) -> int:
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Turn a pattern of the user's into a regular expression for names without their ending.
+    """Turn a pattern from the user into a regular expression for names without their ending.
 
     Parameters
     ----------
     pattern : str
-        Text with ``{well}`` or both ``{row}`` and ``{column}`` (``{row0}`` and ``{column0}`` where they count from 0),
-        and any of ``{field}`` (or ``{x}`` and ``{y}``, its place in the well), ``{channel}`` (may stand in two
-        places), ``{z}``, ``{time}`` and ``{any}`` (may occur several times); with ``/`` it counts from the plate's
-        folder on.
+        Text with ``{well}`` or both ``{row}`` and ``{column}`` (``{row0}`` and ``{column0}`` if they count from 0), and
+        any of ``{field}`` (or ``{x}`` and ``{y}``, its place in the well), ``{channel}`` (may stand in two places),
+        ``{z}``, ``{time}`` and ``{any}`` (may occur several times). A pattern with ``/`` is for paths relative to the
+        plate's folder.
 
     Raises
     ------
@@ -301,7 +301,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def job_pattern(stem: str, *, as_channel: bool = False) -> str:
-    """Give the pattern for names of Leica's of the job of this one, or that in which jobs have channels of their own.
+    """Give the pattern for Leica's names of the same job as `stem`, or the one that takes each job as a channel.
 
     Examples
     --------
@@ -321,13 +321,13 @@ def job_pattern(stem: str, *, as_channel: bool = False) -> str:
 
 
 def _doubtful(match: re.Match[str]) -> bool:
-    """Tell whether something else in a name may be the well: A01_1_C1 is channel C1 of A01, not well C01."""
+    """Tell whether another part of a name may be the well: A01_1_C1 is channel C1 of A01, not well C01."""
     at_end = match.end("well") == match.end() or _STEP.fullmatch(match["well"]) is not None
     return at_end and _has_well(match["plate"] or "")
 
 
 def _has_well(front: str) -> bool:
-    """Tell whether a part of it can be a well of some plate: A549 and HT29 cannot."""
+    """Tell whether a part of the front can be a well of some plate, which A549 and HT29 cannot."""
     parts = (part for part in front.split("_") if _LIKE_WELL.fullmatch(part))
     return any(_on_a_plate(part) for part in parts)
 
@@ -341,7 +341,7 @@ def _on_a_plate(written: str) -> bool:
 
 
 def _field(found: Mapping[str, str]) -> int:
-    """Give the number of a field; of places in a well from row and column: X03 and Y02 are field 2003."""
+    """Give the number of a field; a place in a well makes one of row and column: X03 and Y02 are field 2003."""
     if "x" in found or "y" in found:
         return 1000 * int(found.get("y", 0)) + int(found.get("x", 0))
     return int(found.get("field", 1))

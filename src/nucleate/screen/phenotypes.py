@@ -15,16 +15,16 @@ percentile of the lowest pixel of the control nuclei.
                        smoothly around the chromosomes)
 =====================  =====================================================================================
 
-A nucleus that the edge of the field cuts is neither: area and outline are those of a piece.
+A nucleus that the edge of the field cuts is neither, since its area and outline are those of a piece.
 
 Texture is the standard deviation of the intensity over the brightness. Small and irregular nuclei are told apart by
 area and shape in the manner of nuclear morphometric analysis (Filippi-Chiela et al. 2012, PLoS ONE 7:e42522, DOI
 10.1371/journal.pone.0042522); that condensed nuclei are small and bright is the usual rule for apoptosis in image-based
 screens. The thresholds are ours, set with an eye on one pair of real fields (control and PLK1 inhibition). They find
-candidates, which is what "looking" means: a fraction well over the controls' calls for a look at the pictures.
+candidates, hence "looking": a fraction well over that of the controls calls for a look at the pictures.
 
-In each other channel a nucleus is positive whose mean intensity is over the 95th percentile of the nuclei of the
-negative controls: of these, one in twenty.
+In each other channel a nucleus is positive if its mean intensity is over the 95th percentile of the nuclei of the
+negative controls, of which one in twenty is positive.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ __all__ = [
 ]
 
 POSITIVE_PERCENTILE = 95
-"""Of the negative controls' nuclei, over which a nucleus is positive in a channel."""
+"""Percentile of the negative controls' nuclei over which a nucleus is positive in a channel."""
 LEAST_NUCLEI = 20
-"""Of the negative controls, under which no nucleus is called positive or not."""
+"""Nuclei of the negative controls below which no nucleus is called positive or negative."""
 
 
 @dataclass(frozen=True)
@@ -66,23 +66,23 @@ class Rules:
     Parameters
     ----------
     condensed_area : float
-        Largest area of a condensed nucleus, of the controls' median.
+        Largest area of a condensed nucleus, in units of the controls' median, as are the areas below.
     bright : float
-        Least brightness of a condensed nucleus or a metaphase plate, of the controls' median.
+        Least brightness of a condensed nucleus or a metaphase plate, in units of the controls' median.
     plate_area : float
         Largest area of a metaphase plate.
     plate_eccentricity : float
-        Its least eccentricity.
+        Least eccentricity of a metaphase plate.
     cluster_area : float
         Least area of a cluster of chromosomes; smaller things are debris.
     cluster_texture : float
-        How many spreads over the controls' median its texture lies.
+        Least texture of a cluster, in spreads over the controls' median.
     cluster_solidity : float
-        Its greatest solidity.
+        Greatest solidity of a cluster.
     grains_area : float
         Least area of a cluster of any outline.
     grains_texture : float
-        Its least texture, of the controls' median.
+        Least texture of such a cluster, in units of the controls' median.
     """
 
     condensed_area: float = 0.6
@@ -98,14 +98,14 @@ class Rules:
 
 @dataclass(frozen=True)
 class Reference:
-    """What an ordinary nucleus is on a plate: medians over the whole nuclei of the negative controls.
+    """An ordinary nucleus of a plate: medians over the uncut nuclei of the negative controls.
 
     Parameters
     ----------
     nuclei : int
-        How many there were.
+        How many nuclei there were.
     ground : float
-        Intensity taken for the ground.
+        Intensity that is taken as the ground.
     area_px, brightness, texture, texture_sd : float
         Medians, and the robust standard deviation of the texture.
     """
@@ -124,7 +124,7 @@ def seen_whole(table: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
     Parameters
     ----------
     table : mapping of str to (n,) ndarray
-        ``area_px``; ``touches_border``, 1 for those that it cuts, where that is known.
+        ``area_px``; ``touches_border``, 1 for nuclei that the edge cuts, if that is known.
 
     Returns
     -------
@@ -135,17 +135,17 @@ def seen_whole(table: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
 
 
 def reference_of(table: Mapping[str, NDArray[Any]]) -> Reference:
-    """Describe the nuclei of the negative controls that are whole.
+    """Describe the uncut nuclei of the negative controls.
 
     Parameters
     ----------
     table : mapping of str to (n,) ndarray
-        ``area_px``, ``mean_intensity``, ``std_intensity``, ``min_intensity``; ``touches_border`` where it is known.
+        ``area_px``, ``mean_intensity``, ``std_intensity``, ``min_intensity``; ``touches_border`` if it is known.
 
     Returns
     -------
     Reference
-        All NaN without nuclei; then no nucleus has a phenotype.
+        All NaN without nuclei, so that no nucleus has a phenotype.
     """
     known = np.isfinite(table["mean_intensity"]) & seen_whole(table)
     table = {name: table[name][known] for name in ("area_px", "mean_intensity", "std_intensity", "min_intensity")}
@@ -169,7 +169,7 @@ def classify(table: Mapping[str, NDArray[Any]], reference: Reference) -> dict[st
     Parameters
     ----------
     table : mapping of str to (n,) ndarray
-        As for `reference_of`, with ``eccentricity`` and ``solidity``; ``touches_border`` where it is known.
+        As for `reference_of`, with ``eccentricity`` and ``solidity``.
     reference : Reference
         From the controls of the same plate.
 
@@ -194,7 +194,7 @@ def classify(table: Mapping[str, NDArray[Any]], reference: Reference) -> dict[st
 
 
 def positive_threshold(intensities: NDArray[np.float64]) -> float:
-    """Tell over which mean intensity a nucleus is positive in a channel.
+    """Give the mean intensity over which a nucleus is positive in a channel.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def positive_threshold(intensities: NDArray[np.float64]) -> float:
     Returns
     -------
     float
-        Their 95th percentile; NaN of under 20, of which not one has to lie over it.
+        Their 95th percentile; NaN if there are fewer than 20, none of which need lie over it.
 
     Examples
     --------

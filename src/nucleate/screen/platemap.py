@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ROLES", "Content", "PlateMap", "read_map"]
 
 ROLES = ("sample", "negative", "positive", "empty")
-"""What a well is for: a compound to be judged; untreated or vehicle only; the known effect; nothing in it."""
+"""What a well is for: a compound to be judged; no treatment, or vehicle only; a known effect; nothing in it."""
 
 _SAME = {
     "": "sample", "compound": "sample", "test": "sample", "treatment": "sample", "treated": "sample",
@@ -42,7 +42,7 @@ _HEADINGS = {
     "role": ("roles", "well role", "well type", "control type"),
     "unit": ("units", "conc unit", "concentration unit", "dose unit", "unit of concentration"),
 }  # fmt: skip
-"""Names of columns, each with what it may be called instead."""
+"""Names of columns, each with the other names it may have."""
 
 _UNIT = re.compile(r"^(.*?)\s*[(\[](.*)[)\]]\s*$")  # behind a heading
 _LOG = re.compile(r"\blog", re.IGNORECASE)
@@ -62,7 +62,7 @@ class Content:
     compound : str
         Empty for controls without a name.
     concentration : float
-        In the unit of the map, one for all; NaN where it is not given.
+        In the unit of the map, which is the same for all wells; NaN if it is not given.
     role : str
         One of `ROLES`.
     """
@@ -75,16 +75,16 @@ class Content:
 
 @dataclass(frozen=True)
 class PlateMap:
-    """What a map says.
+    """The contents of a map.
 
     Parameters
     ----------
     contents : dict of str to Content
         By well.
     unit : str
-        Of all concentrations; empty where nobody says it.
+        Of all concentrations; empty if neither the map nor the user tells it.
     remarks : tuple of str
-        A line for each thing that was passed over or is odd.
+        A line for each thing that was ignored or is odd.
     """
 
     contents: dict[str, Content]
@@ -101,14 +101,14 @@ def read_map(path: Path | str, *, unit: str = "") -> PlateMap:
         CSV with a heading: ``well`` and any of ``compound``, ``concentration``, ``role``, ``unit``, or usual
         other words for them; commas, semicolons or tabs. A unit may stand behind the heading of the concentrations.
     unit : str
-        Of the concentrations, where the map says none; where its column ``unit`` has several, that to which all are
+        Unit of the concentrations if the map tells none; if its column ``unit`` has several, the unit to which all are
         converted.
 
     Raises
     ------
     UsageError
-        If it cannot be read, a column or the negative controls are missing, `unit` is another than the map's, or a line
-        is wrong: its number is told.
+        If it cannot be read, a column or the negative controls are missing, `unit` differs from the map's, or a line is
+        wrong, whose number is told.
 
     Examples
     --------
@@ -157,7 +157,7 @@ def read_map(path: Path | str, *, unit: str = "") -> PlateMap:
 
 
 def _columns(first: Sequence[str], *, shown: str) -> tuple[dict[str, int], str]:
-    """Tell where each column stands, and the unit in the heading of the concentrations."""
+    """Give the place of each column, and the unit in the heading of the concentrations."""
     read = [_heading(written) for written in first]
     names = [name for name, _ in read]
     columns: dict[str, int] = {}
@@ -193,7 +193,7 @@ def _heading(written: str) -> tuple[str, str]:
 
 
 def _known_unit(heading: str) -> str:
-    """Give the unit among the words behind a heading; all of them where none is known."""
+    """Give the unit among the words behind a heading; all of the words if none is a known unit."""
     return heading if _LOG.search(heading) else next(filter(unit_name, re.split(r"[\s,;]+", heading)), heading)
 
 
@@ -219,10 +219,10 @@ def _remarks(contents: dict[str, Content], columns: dict[str, int], *, over: Seq
 def _in_one_unit(
     contents: dict[str, Content], units: dict[str, str], *, heading: str, wanted: str
 ) -> tuple[dict[str, Content], str]:
-    """Bring all concentrations to one unit, and give that."""
+    """Bring all concentrations to one unit, and give that unit."""
     if _LOG.search(heading):
         raise DataError(f"concentrations are logarithms ({heading}); give the numbers themselves")
-    # Of other wells no concentration is used: DMSO at 0.1 % need not become anything.
+    # Concentrations of other wells are not used: DMSO at 0.1 % need not be converted.
     dosed = [
         well
         for well, content in contents.items()
@@ -255,20 +255,20 @@ def _in_one_unit(
 
 
 def _check_wanted(wanted: str, said: str) -> None:
-    """Refuse a unit asked for that is another than the one of the map."""
+    """Refuse a unit from the user that differs from the unit of the map."""
     if wanted and convert(1.0, said, wanted=wanted) != 1:
         raise DataError(f"the map says {said}, --unit {wanted}; leave --unit out, or correct one of them")
 
 
 def _named(cells: Sequence[str], columns: dict[str, int], *, most: int) -> dict[str, str]:
-    """Give cells by column; refuse a number whose comma parted columns."""
+    """Give cells by column; refuse a line that a comma in a number made longer than the first."""
     if any(cells[most:]):
         raise DataError("more cells than the first line names; put numbers with a comma in quotes")
     return {name: cells[i] if i < len(cells) else "" for name, i in columns.items()}
 
 
 def _check_thousands(rows: Sequence[tuple[int, list[str]]], at: int, *, mark: str, shown: str) -> None:
-    """Refuse a number whose mark may part thousands, unless another number has it before decimals."""
+    """Refuse a number whose mark may separate thousands, unless in another number it clearly precedes decimals."""
     marked = [(line, cells[at]) for line, cells in rows if at < len(cells) and mark in cells[at]]
     if marked and all(_THOUSANDS.fullmatch(written) for _, written in marked):
         line, written = marked[0]
@@ -277,7 +277,7 @@ def _check_thousands(rows: Sequence[tuple[int, list[str]]], at: int, *, mark: st
 
 
 def _check_decimals(rows: Sequence[tuple[int, list[str]]], columns: dict[str, int], *, shown: str) -> list[str]:
-    """Refuse 0,5 without quotes that made its line longer than the first; give a remark where that cannot be told."""
+    """Refuse 0,5 without quotes, which makes its line longer than the first; give a remark if that is uncertain."""
     at, most = columns["concentration"], len(rows[0][1])
     if at + 1 in columns.values():
         return []
@@ -303,7 +303,7 @@ def _content(cells: dict[str, str]) -> Content:
     written = cells.get("concentration", "")
     if role != "sample" and written.lower() in _NOT_GIVEN:
         written = ""
-    plain = written.replace(",", ".")  # a comma is the decimal sign in files of half of Europe
+    plain = written.replace(",", ".")  # half of Europe writes decimals with a comma
     if written and not _NUMBER.fullmatch(plain):
         raise DataError(f"concentration {written!r} is no number; give it in one unit for the whole plate")
     concentration = float(plain) if written else math.nan
@@ -311,9 +311,9 @@ def _content(cells: dict[str, str]) -> Content:
         raise DataError(f"concentration {written} cannot be; use 0 or more")
     compound = cells.get("compound", "")
     named = "" if compound.lower() in _NOT_GIVEN else compound
-    kinds = {_role(word) for word in re.findall(r"[^\W\d_]+", named)}  # of "0.1% DMSO" that of DMSO
+    kinds = {_role(word) for word in re.findall(r"[^\W\d_]+", named)}  # "0.1% DMSO" has the role of DMSO
     is_treated = concentration > 0 or (concentration != 0 and bool(named))
-    is_empty = _role(named) == "empty"  # an empty vector is something
+    is_empty = _role(named) == "empty"  # an empty vector is a control, and not nothing
     is_other = is_empty or "positive" in kinds or (is_treated and kinds != {"negative"})
     if is_other and cells.get("role", "").lower() == "control":
         what = compound or f"dose {written}"
@@ -325,6 +325,6 @@ def _content(cells: dict[str, str]) -> Content:
 
 
 def _role(written: str) -> str:
-    """Give the role that a word stands for; the word in small letters where it stands for none."""
+    """Give the role that a word stands for; the word in small letters if it stands for none."""
     word = written.lower().replace(" ", "_").replace("-", "_")
     return _SAME.get(word, word)

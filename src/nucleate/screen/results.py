@@ -1,4 +1,4 @@
-"""The files of a screen: what was screened, and the tables and statistics made of it.
+"""The files of a screen: the record of what was screened, and the tables and statistics made of it.
 
 ``screen.json`` says which field is which well and what is in it, so that everything else can be made again from the
 folder alone.
@@ -48,7 +48,7 @@ __all__ = [
 
 RECORD_NAME = "screen.json"
 FIELDS_FOLDER = "fields"
-"""Where label images, overlays and measurements of the fields go."""
+"""The folder of label images, overlays and measurements of the fields."""
 FILES = (
     *(f"{name}.csv" for name in ("nuclei", "fields", "wells", "doses", "fits")), "nuclei.parquet", "nuclei.h5ad",
     "statistics.json", "plate.html", "report.html",
@@ -61,36 +61,36 @@ _COPIES = (("parquet", ".parquet", write_parquet, extend_parquet), ("anndata", "
 
 @dataclass(frozen=True)
 class ScreenRecord:
-    """What was screened.
+    """The record of what was screened.
 
     Parameters
     ----------
     plate : str
-        Its folder.
+        Folder of the plate.
     style : str
         How names were read.
     channel : str or None
-        The one with the nuclei.
+        The channel with the nuclei.
     unit : str
         Of the concentrations.
     fields : list of FieldRow
-        In order; their status is looked up in the results.
+        In order; the status of each is looked up in the results.
     contents : dict of str to Content
         The plate map.
     problems : list of str
         Pictures that were left out, a line each.
     wells : int, optional
-        How many the plate has, where the user said so.
+        How many wells the plate has, if the user said so.
     time : int, optional
         The time point that was taken; None in records of older versions.
     pattern : str, optional
-        By which names were read: a style or a pattern; None in records of older versions.
+        The style or the pattern by which names were read; None in records of older versions.
     remarks : list of str
-        What is odd about the map, a line each.
+        Odd things about the map, a line each.
     channel_names : dict of str to str
-        What the files call each channel, and what it is called here; empty in records of older versions.
+        The name of each channel in the files, and here; empty in records of older versions.
     acquisition : int, optional
-        The one that was taken; None where none is told or all are taken, and in records of older versions.
+        The acquisition taken; None if the plate tells none, if all are taken, and in records of older versions.
     """
 
     plate: str
@@ -113,7 +113,7 @@ class ScreenRecord:
         Raises
         ------
         UsageError
-            If `other` has another time point or acquisition, reads names in another way or calls channels otherwise.
+            If `other` has another time point or acquisition, another way to read names, or other names of channels.
         """
         for option in ("time", "acquisition", "pattern"):
             had, has = getattr(self, option), getattr(other, option)
@@ -122,7 +122,7 @@ class ScreenRecord:
                     f"--resume: the folder was made with --{option} {had}, got {has}; "
                     "give that, or choose another output folder"
                 )
-        # Channels may join a plate, or go.
+        # Channels may be added to a plate, or be removed.
         before, now = self.channel_names.items(), other.channel_names.items()
         if not (before <= now or now <= before):
             had, has = (",".join(map("=".join, sorted(names))) for names in (before, now))
@@ -206,7 +206,7 @@ def load_screen(output: Path, record: ScreenRecord) -> Screen:
 
 
 def _markers(columns: Sequence[str], nuclear: str | None) -> list[str]:
-    """List the channels beside that of the nuclei that were measured."""
+    """List the channels that were measured, besides the channel of the nuclei."""
     start = f"{INTENSITIES[0]}_"
     names = [name.removeprefix(start) for name in columns if name.startswith(start)]
     return [] if nuclear is None else [name for name in names if name != nuclear]
@@ -249,7 +249,7 @@ def _statistics(screen: Screen) -> dict[str, Any]:
             for one in screen.controls
         ],
         "edge": {"wells": screen.edge_of, **{name: asdict(found) for name, found in screen.edges.items()}},
-        # None where no well could be judged.
+        # None if no well could be judged.
         "hits": {name: int(found.sum()) if _judged(screen, name) else None for name, found in screen.hits.items()},
         "hit_threshold": screen.limits,
         "hits_expected_by_chance": screen.expected_by_chance,
@@ -265,7 +265,7 @@ def _judged(screen: Screen, name: str) -> bool:
 
 
 def _write_nuclei(output: Path, screen: Screen, *, record: ScreenRecord) -> None:
-    """Copy the measurements with well and phenotype beside them; as Parquet and AnnData too where they are there."""
+    """Copy the measurements, with well and phenotype; also as Parquet and AnnData if the fields have those files."""
     table, wells, done = screen.tables.nuclei, screen.tables.wells, screen.tables.fields
     place: dict[str, NDArray[Any]] = {"well": wells["well"][table["well_index"]]}
     place["field"] = done["field"][table["field_index"]]
@@ -276,7 +276,7 @@ def _write_nuclei(output: Path, screen: Screen, *, record: ScreenRecord) -> None
     finished = set(zip(done["well"], done["field"], strict=True))
     names = dict.fromkeys([*table["image"], *(f.name for f in record.fields if (f.well, f.number) in finished)])
     with (folder / "measurements.csv").open(encoding="utf-8", newline="") as stream:
-        # Row by row: they may be millions.
+        # Row by row, since there may be millions.
         reader = csv.reader(stream)
         header = next(reader)
         image = header.index("image")
@@ -313,7 +313,7 @@ def _cell(value: object) -> str:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON is of any type
-    """Make numbers that JSON does not know None or text."""
+    """Turn numbers that JSON does not know into None or text."""
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Whether a plate is the one whose results a folder holds, be it under another path."""
+"""Whether a plate is the one whose results a folder holds, even if it was moved."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["left_over", "refuse_another"]
 
 
 def refuse_another(output: Path, sources: Sequence[Source], *, before: Mapping[str, str]) -> None:
-    """Refuse a plate of which no field is one of those whose results are there, be it elsewhere by now.
+    """Refuse a plate if none of its fields, even under another path, is among those whose results are there.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def refuse_another(output: Path, sources: Sequence[Source], *, before: Mapping[s
 
 
 def left_over(fields: Path, sources: Sequence[Source]) -> list[Path]:
-    """List the files of fields that are no longer in the plate; nothing is done to them.
+    """List the result files of fields that are no longer in the plate; the files are not changed.
 
     Parameters
     ----------

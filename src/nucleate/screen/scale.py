@@ -1,7 +1,7 @@
 """One scale for a plate: its wells are compared, so the model has to look at all of them in the same way.
 
-Where each field had its own, nuclei that shrink with the dose would be looked at more closely from some dose on, and
-the small bias of each scale would become a step in the curve.
+If each field had its own scale, nuclei that shrink with the dose would be enlarged from some dose on, and the small
+bias of each scale would become a step in the curve.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ def plate_scale(sources: Sequence[Source], segmenter: Segmenter, *, channel: str
     Parameters
     ----------
     sources : sequence of Source
-        The fields. Of a stack the plane in the middle is looked at; what cannot be read has no say.
+        The fields. The middle plane of a stack is looked at; fields that cannot be read do not count.
     segmenter : Segmenter
         Its own scale is the answer unless that is ``auto``.
     channel : str, optional
-        With the nuclei.
+        The channel with the nuclei.
 
     Returns
     -------
     float
-        The median of what those want that do not want 1, if they are a fifth or more of those asked; else 1.
+        The median of the scales other than 1 that fields ask for, if a fifth or more of the fields do so; else 1.
     """
     if segmenter.settings.scale != "auto":
         return float(segmenter.settings.scale)
@@ -54,14 +54,14 @@ def plate_scale(sources: Sequence[Source], segmenter: Segmenter, *, channel: str
                 shown = image.channel(channel)
                 plane = shown.plane(tuple(n // 2 for n in shown.stack_shape))
                 wanted.append(segmenter.survey(plane).scale)
-        except NucleateError:  # it is told where the field is segmented
+        except NucleateError:  # reported when the field is segmented
             continue
     other = [scale for scale in wanted if scale != 1]
     return statistics.median_low(other) if other and len(other) >= _SHARE * len(wanted) else 1.0
 
 
 def earlier_scale(fields: Path) -> float | None:
-    """Look up the scale at which fields were segmented before, so that those that join them get the same one.
+    """Look up the scale at which fields were segmented before, so that fields that are added get the same scale.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def earlier_scale(fields: Path) -> float | None:
     Returns
     -------
     float or None
-        None where no run has ended there.
+        None if no run has ended there.
     """
     try:
         scale = json.loads((fields / "run.json").read_text(encoding="utf-8"))["settings"]["scale"]

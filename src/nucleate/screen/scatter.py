@@ -23,32 +23,33 @@ if TYPE_CHECKING:
 __all__ = ["Scatter"]
 
 _MEDIAN_TO_MEAN = 1.2533
-"""Of normal values the median scatters this much more than the mean."""
+"""For normal values, the median scatters this many times as much as the mean."""
 _LEAST = 0.1
 """Share of the typical median below which the spread of medians shrinks no further."""
 _HALVINGS = 40
 _FEW = 50.0
-"""Nuclei of the rarer kind from which on the mean is that of the share."""
+"""Expected nuclei of the rarer kind in a well from which on the mean of its scaled share is the scaled mean share."""
 _TINY = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
 class Scatter:
-    """Values of wells on a scale where chance spreads them by their nuclei or fields alone, and the way back.
+    """Values of wells, on a scale where chance spreads them by their nuclei or fields alone, and how they scatter.
 
     Parameters
     ----------
     values : (n,) float64 ndarray
-        On that scale; those of medians are the medians themselves.
+        On that scale; medians are kept as they are.
     chance : (n,) float64 ndarray
-        The standard deviation there; 0 where it is not known.
+        The standard deviation by chance on that scale; 0 where it is not known.
     spreads : tuple of callables
-        From the expected measures, not on that scale, and `chance`: their standard deviation by chance, and how that
-        between wells goes with their size. Of several, wells decide which holds.
+        Each takes the expected measures, not on that scale, and `chance`. It gives their standard deviation by chance,
+        and relative sizes of the standard deviation between wells. If there are several, the data decide which is used.
     limits : (float, float)
-        What the measure is at least and at most.
+        The least and the most that the measure can be.
     usual : callable, optional
-        From `values` and `chance`: what is expected there of wells that are alike, where that hangs on their nuclei.
+        Takes `values` and `chance`, and gives the values expected of wells that are alike, if that depends on their
+        number of nuclei.
     """
 
     values: NDArray[np.float64]
@@ -59,7 +60,7 @@ class Scatter:
 
     @classmethod
     def even(cls, values: NDArray[Any], chance: NDArray[np.float64] | float = 0.0) -> Scatter:
-        """Take values whose spread does not go with their size.
+        """Take values whose spread does not depend on their size.
 
         Examples
         --------
@@ -71,17 +72,17 @@ class Scatter:
 
     @classmethod
     def of_shares(cls, shares: NDArray[Any], counts: NDArray[Any]) -> Scatter:
-        """Take shares of so many nuclei each: binomial, and between wells as p (1 - p)."""
+        """Take shares, each of so many nuclei: chance is binomial, and variance between wells goes as p (1 - p)."""
         return cls(*stabilised(shares, counts), (_of_share,), (0.0, 1.0), _usual_share)
 
     @classmethod
     def of_counts(cls, per_field: NDArray[Any], fields: NDArray[Any]) -> Scatter:
-        """Take nuclei a field, in so many fields each: Poisson, and between wells as a part of the count."""
+        """Take nuclei a field, over so many fields: chance is Poisson, and spread between wells goes as the count."""
         return cls(*stabilised_counts(per_field, fields), (_of_count,), (0.0, math.inf))
 
     @classmethod
     def of_medians(cls, medians: NDArray[Any], counts: NDArray[Any], *, controls: tuple[float, float]) -> Scatter:
-        """Take medians of so many nuclei each: normal; all alike or in proportion to their size.
+        """Take medians, each of so many nuclei: chance is normal, spread is the same for all or goes as the median.
 
         `controls` are the median and the standard deviation of single nuclei of the negative controls.
         """
@@ -93,12 +94,12 @@ class Scatter:
 
     @property
     def steady(self) -> Scatter:
-        """That of `values` on their own scale, less what is `usual`, where it does not go with their size."""
+        """The scatter of `values` less `usual` ones, on their own scale, where it does not depend on their size."""
         usual = 0.0 if self.usual is None else self.usual(self.values, self.chance)
         return Scatter.even(self.values - usual, self.chance)
 
     def of(self, chosen: NDArray[Any]) -> Scatter:
-        """Give that of some wells."""
+        """Give the scatter of some wells."""
         return replace(self, values=self.values[chosen], chance=self.chance[chosen])
 
     def variance(self, around: NDArray[np.float64], mean: NDArray[np.float64], *, dof: int) -> NDArray[np.float64]:
@@ -148,7 +149,7 @@ def _of_size(
 def _of_share(
     mean: NDArray[np.float64], chance: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    # As in `stabilised`, no share is quite 0 or 1: 3 chance² is what three quarters of a nucleus are of the well's.
+    # As in `stabilised`, shares are kept off 0 and 1: 3 chance² is three quarters of a nucleus, as a share of the well.
     inner = mean + (0.5 - mean) * 3 * chance**2
     slope = 2 * np.sqrt(inner * (1 - inner))
     return slope * chance, slope
@@ -162,9 +163,10 @@ def _of_count(
 
 
 def _usual_share(values: NDArray[np.float64], chance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the mean of `stabilised` over what chance makes of the share that all wells have together.
+    """Give the expected value of `stabilised` for each well if all wells have one share and differ by chance alone.
 
-    A well of few nuclei seldom has one of a rare kind, and the root of none is no small number.
+    It depends on the number of nuclei: a well with few seldom has one of a rare kind, and without any, the value on
+    that scale is not small.
     """
     counts = np.rint(0.25 / chance**2 - 0.5)
     found = np.sin(values) ** 2 * (counts + 0.75) - 0.375

@@ -24,15 +24,15 @@ def each_field(fields: Sequence[PlateField], *, root: Path) -> tuple[list[PlateF
     Parameters
     ----------
     fields : sequence of PlateField
-        As names tell them.
+        The fields that names tell.
     root : Path
         Folder of the plate.
 
     Returns
     -------
     (list of PlateField, list of str)
-        All fields, and a line for each file of which pictures are left out; where names tell the fields, only those of
-        the first are looked into: a plate may have a hundred thousand files.
+        All fields, and a line for each file some of whose pictures are left out. If names tell the fields, only files
+        of the first field are opened, since a plate may have a hundred thousand files.
     """
     are_told = len({field.number for field in fields}) > 1
     looked = fields[:1] if are_told else fields

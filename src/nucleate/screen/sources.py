@@ -45,9 +45,9 @@ class FieldSource(Source):
     field : PlateField
         Which field.
     names : tuple of (str, str)
-        What each channel of the plate is called in a file that holds them all, and what it is to be called.
+        The name of each channel of the plate in a file that holds them all, and the name that it is to have.
     nuclear : str, optional
-        The one with the nuclei, which no other stands for.
+        The channel with the nuclei, in place of which no other is taken.
     """
 
     _: KW_ONLY
@@ -57,7 +57,7 @@ class FieldSource(Source):
 
     @property
     def key(self) -> str:
-        """Tell this field from every other of the run."""
+        """A key that no other field of the run has."""
         return f"{super().key}#{self.stem}"
 
     @property
@@ -71,7 +71,7 @@ class FieldSource(Source):
         return f"{self.stem} ({_name_of(self.field.files[0])})"
 
     def sha256(self, each: dict[str, str] | None = None) -> str:
-        """Compute one hash of all its files; `each` gets theirs where there are several."""
+        """Compute one hash of all its files; `each` gets the hash of each file if there are several."""
         digest = hashlib.sha256()
         found: dict[str, str] = {}
         for file in self.field.files:
@@ -90,7 +90,7 @@ class FieldSource(Source):
 
     @contextlib.contextmanager
     def open(self, scratch: Path, *, max_bytes: int | None = None) -> Iterator[LazyImage]:
-        """Open it, to read it window by window; files that make one image together are read at once."""
+        """Open the field, to read it window by window; if several files make up the image, they are read at once."""
         file = self.field.files[0]
         if file.channel or len(self.field.files) > 1:
             yield lazy(self.read(scratch, max_bytes=max_bytes))
@@ -99,7 +99,7 @@ class FieldSource(Source):
             yield replace(_in_one_plane(image, projected), name=self.shown, channel_names=self._names(image))
 
     def read(self, scratch: Path, *, max_bytes: int | None = None) -> Image:
-        """Read its files and put channels side by side; several planes in z become their brightest values.
+        """Read its files and put channels side by side; several planes in z are projected to their brightest values.
 
         Parameters
         ----------
@@ -133,9 +133,9 @@ class FieldSource(Source):
         first = next(iter(channels.values()))
         if "" in channels:
             return replace(first, name=self.shown, channel_names=self._names(lazy(first)))
-        if self.nuclear not in {None, *channels}:  # to a reader 1 would be the second of 2 and 3
+        if self.nuclear not in {None, *channels}:  # a reader would take 1 as the index of the second of 2 and 3
             raise InputError(f"{self.shown}: no channel {self.nuclear!r}; it has {', '.join(channels)}; add its file")
-        # A channel that stands alone keeps its name too: others may join the plate, or be lacking in this field.
+        # A single channel keeps its name, too: others may be added to the plate, or be missing in this field only.
         stacked = np.stack([image.pixels for image in channels.values()])
         return Image(stacked, "CYX", first.pixel_size_um, tuple(channels), self.shown)
 
@@ -170,7 +170,7 @@ def field_sources(plate: Plate, nuclear: str | None = None) -> list[FieldSource]
 
 
 def channels_in(fields: Iterable[PlateField]) -> tuple[str, ...]:
-    """List the channels of files that hold them all, by name or number: those of the first that can be opened.
+    """List the channels, by name or number, of the first file that can be opened of those that hold all channels.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def channels_in(fields: Iterable[PlateField]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Empty where there is one channel only, and where none can be opened: why is said of each when its turn comes.
+        Empty if there is one channel only, or if no file can be opened, the reason for which is reported later.
     """
     return _of_first(fields, _numbered) or ()
 
@@ -194,15 +194,15 @@ def times_in(fields: Iterable[PlateField]) -> int:
     Returns
     -------
     int
-        1 where none can be opened.
+        1 if no file can be opened.
     """
     return _of_first(fields, _times) or 1
 
 
 def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
-    """Tell which channel of a plate shows nuclei, as the columns of its measurements call it.
+    """Tell which channel of a plate shows nuclei, by its name in the columns of the measurements.
 
-    It is told once for all fields: in a field that lacks it no other must be taken.
+    It is chosen once for all fields, so that no other channel is taken in a field that lacks it.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def nuclear_channel(plate: Plate, wanted: str | None) -> str | None:
     Returns
     -------
     str or None
-        What is wanted where there is one channel only: a colour may be.
+        If there is one channel only, `wanted` as it is, since that may be a colour.
 
     Raises
     ------
@@ -235,7 +235,7 @@ def _times(image: LazyImage) -> int:
 
 
 def _numbered(image: LazyImage) -> tuple[str, ...]:
-    """Name the channels of a file as the tables do: channels without names are numbered."""
+    """Name the channels of a file as in the tables; channels without names are numbered."""
     count = image.shape[image.axes.index("C")] if "C" in image.axes else 0
     if len(image.channel_names) == count:
         return told_apart(image.channel_names)
@@ -254,11 +254,11 @@ def _in_one_plane(image: _Picture, together: Callable[[_Picture, str], _Picture]
             f"{image.name}: holds {image.stack_shape[-1]} stage positions, a screen takes one a file; "
             "write each to a file of its own"
         )
-    return together(together(image, "max"), "max")  # depth first, then what is left
+    return together(together(image, "max"), "max")  # depth first, then pages
 
 
 def _grey(image: Image) -> Image:
-    """Make one plane of a file that holds one channel, of colours as grey as they are measured elsewhere."""
+    """Make one plane of a file that holds one channel; colours are turned into grey as for measurements."""
     if "C" in image.axes:
         raise InputError(
             f"{image.name}: holds several channels, its name tells one; leave {{channel}} out of --pattern"
@@ -296,5 +296,5 @@ def _name_of(file: PlateFile) -> str:
 
 
 def _own_path(file: PlateFile) -> Path:
-    """Give the file, or a field's own folder: of the plate all metadata would be read, and all files hashed."""
+    """Give the file, or a field's own folder; for a whole plate, all metadata would be read, and all files hashed."""
     return file.path / file.inner

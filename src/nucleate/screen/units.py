@@ -1,4 +1,4 @@
-"""Units of concentrations: which are known, and from one to another."""
+"""Units of concentrations: which ones are known, and conversions between them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SPELLED = {name.lower(): name for name in _KNOWN}
 
 
 def unit_name(written: str) -> str | None:
-    """Give the one way in which a known unit is written here; None for others.
+    """Give the way in which a known unit is written here; None for other units.
 
     Examples
     --------
@@ -37,7 +37,7 @@ def unit_name(written: str) -> str | None:
 
 
 def convert(value: float, unit: str, *, wanted: str) -> float | None:
-    """Give a concentration in another unit; None where one cannot become the other.
+    """Give a concentration in another unit; None if one cannot be converted to the other.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which picture of an OME-Zarr plate is which well and field: its metadata say it."""
+"""Which picture of an OME-Zarr plate is which well and field, by its metadata."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def places_in(folder: Path, acquisition: int | None) -> tuple[ZarrPlaces, list[s
     ----------
     folder : Path
     acquisition : int, optional
-        The one to take, where there are several; one must be chosen where a well has fields of two. A plate that tells
-        none has 0, too.
+        The acquisition to take if there are several; one must be chosen if a well has fields of two. A plate that tells
+        none has the acquisition 0.
 
     Returns
     -------
     (ZarrPlaces, list of str, int or None)
-        The fields, a line for each picture or well that is none, and the acquisition; None where none is told, or
-        those of several lie in different wells and all are taken.
+        The fields, a line for each entry that is no picture or well, and the acquisition, which is None if none is
+        told, or if several lie in different wells and all are taken.
 
     Raises
     ------
     UsageError
-        If there is no field in it, not this acquisition, or a well has several of which none is chosen.
+        If there is no field, not this acquisition, or a well has several acquisitions of which none is chosen.
     """
     found = acquisitions(folder)
     told = sorted({of for of in found.values() if of is not None})
@@ -46,7 +46,7 @@ def places_in(folder: Path, acquisition: int | None) -> tuple[ZarrPlaces, list[s
         told = [0]
     if acquisition is not None and acquisition not in told:
         raise UsageError(f"{folder}: no acquisition {acquisition}; it holds {listed(told) or 'none'}")
-    # Those of one well are the same places, imaged again.
+    # Several acquisitions of one well are the same places, imaged again.
     of_wells = {(name.rpartition("/")[0], of) for name, of in found.items() if of is not None}
     if acquisition is None and len({well for well, _ in of_wells}) < len(of_wells):
         raise UsageError(f"{folder}: holds the acquisitions {listed(told)}; choose one with --acquisition")
@@ -60,7 +60,7 @@ def places_in(folder: Path, acquisition: int | None) -> tuple[ZarrPlaces, list[s
             alone = "a single picture, no field of a well; use: nucleate segment"
             problems.append(f"{folder.name}/{name}: {what if len(parts) == 2 else alone}")
             continue
-        if len(told) > 1 and acquisition not in (None, of):  # a well that does not say it has no other
+        if len(told) > 1 and acquisition not in (None, of):  # a well that tells no acquisition has only one
             continue
         try:
             well = well_name(parts[0] + parts[1])

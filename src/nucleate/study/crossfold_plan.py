@@ -23,7 +23,7 @@ __all__ = ["ALL", "CrossPlan", "check_place", "folds_of", "network_name", "sides
 ALL = "all"
 """Name of the network trained on all folds, and of the ending fitted to all."""
 
-_LENGTH = ("epochs", "restarts", "calm")  # of how long a training takes: `fit` knows with which it goes on
+_LENGTH = ("epochs", "restarts", "calm")  # settings of the length of a training, with which `fit` can go on
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class CrossPlan(StudyPlan):
     jobs : int
         Threads for what follows the network.
     train : bool
-        Whether folds that are not trained to the end are trained; else their last weights are taken.
+        Whether folds whose training is not complete are trained on; else their last weights are taken.
     """
 
     _: KW_ONLY
@@ -53,22 +53,22 @@ class CrossPlan(StudyPlan):
 
     @property
     def part(self) -> str:
-        """What the names of results have at their end where only some folds were asked for: others stay."""
+        """The end of the names of results if only some folds were asked for, so that results of all folds stay."""
         return "-part" if self.folds else ""
 
     @property
     def looks(self) -> int:
-        """Pictures that a network looks at beside each other: a graphics card may have room for one."""
+        """Pictures that a network looks at at the same time; a graphics card may have room for one only."""
         return 1 if self.device == "cuda" else self.jobs
 
 
 def network_name(fold: int | None) -> str:
-    """Name the network that did not see a fold, after which its folder is called; `ALL` without a fold."""
+    """Name the network that did not see a fold, which is also the name of its folder; `ALL` without a fold."""
     return ALL if fold is None else f"fold-{fold}"
 
 
 def to_train(plan: CrossPlan, samples: Sequence[Sample], *, fold: int | None) -> bool:
-    """Tell whether a network has yet to be trained; refuse one that cannot be, or was otherwise than the plan's.
+    """Tell whether a network has yet to be trained; refuse one that cannot be, or that was trained by another plan.
 
     Parameters
     ----------
@@ -76,15 +76,15 @@ def to_train(plan: CrossPlan, samples: Sequence[Sample], *, fold: int | None) ->
     samples : sequence of Sample
         All pictures, with folds.
     fold : int, optional
-        Held out of its training; None where all pictures are trained on.
+        The fold held out of its training; None if it is trained on all pictures.
 
     Raises
     ------
     UsageError
-        If it was trained with other settings or on other pictures, has no weights and `plan.train` is off, or all
+        If it was trained with other settings or on other pictures, has no weights while `plan.train` is off, or all
         pictures are in its fold.
     DataError
-        If there is no nucleus to train on. Pictures without nuclei may well be all of a fold.
+        If there is no nucleus to train on; the held-out fold may well have none.
     """
     folder = plan.out / network_name(fold)
     done = (folder / FINAL).is_file() and (not plan.train or _epochs(folder) >= plan.config.epochs)
@@ -107,7 +107,7 @@ def folds_of(plan: CrossPlan, samples: Sequence[Sample]) -> tuple[int, ...]:
 
 
 def sides_of(samples: Sequence[Sample], fold: int | None) -> tuple[list[Sample], list[Sample]]:
-    """Give the pictures that a network is trained on and those it is looked at by: all and all without a fold."""
+    """Give the pictures that a network is trained on and those it is evaluated on; without a fold, all for both."""
     taught = [sample for sample in samples if sample.fold != fold]
     return taught, [sample for sample in samples if fold is None or sample.fold == fold]
 
@@ -126,7 +126,7 @@ def check_place(plan: CrossPlan, name: str, *, samples: Sequence[Sample]) -> Non
     Raises
     ------
     UsageError
-        If there is one. What an earlier call of the study wrote may be written anew.
+        If there is such a model. A model that an earlier call of the study wrote may be replaced.
     """
     onnx = plan.out / f"{name}.onnx"
     there = [path for path in (onnx, onnx.with_suffix(".toml")) if path.exists()]
@@ -135,8 +135,8 @@ def check_place(plan: CrossPlan, name: str, *, samples: Sequence[Sample]) -> Non
 
 
 def _is_own(plan: CrossPlan, onnx: Path, *, samples: Sequence[Sample]) -> bool:
-    """Tell by its card whether a model is one of the study's networks: as it is built, and what it was trained on."""
-    if (plan.out / STATE).is_file():  # the folder of a single run too, whose model may be such a one
+    """Tell by its card whether a model is one of the study's networks: same network, trained on the same pictures."""
+    if (plan.out / STATE).is_file():  # the folder is that of a single run, too, whose model may look the same
         return False
     try:
         card = find_model(onnx).card
@@ -148,7 +148,7 @@ def _is_own(plan: CrossPlan, onnx: Path, *, samples: Sequence[Sample]) -> bool:
 
 
 def _check_settings(config: TrainConfig, folder: Path, *, whole: bool) -> None:
-    """Refuse a network of other settings: what follows the training may differ, its length where it is not whole."""
+    """Refuse a network of other settings, except for steps after the training, and the length of an unfinished one."""
     path = folder / "config.json"
     if not path.is_file():
         return
