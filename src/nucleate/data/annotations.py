@@ -39,12 +39,12 @@ _REGION = re.compile(r"region|roi|tissue|area|field|annotation", re.IGNORECASE)
 
 
 def geojson_regions(data: bytes, name: str, *, shape: Shape, note: Note = quiet) -> list[Region]:
-    """Read the polygons of a GeoJSON file, a feature a nucleus; points and lines are passed over.
+    """Read the polygons of a GeoJSON file, one nucleus a feature; points and lines are left out.
 
-    Of QuPath's cells, which have an outline of their nucleus too (``nucleusGeometry``), that one is taken. Where there
-    are cells or detections, annotations are no nuclei but the regions in which these were sought. Nor are objects of a
-    class that QuPath ignores (``Ignore*``, ``Region*``), or an annotation round most of the others that has no class
-    or one called a region.
+    QuPath's cells also have an outline of their nucleus (``nucleusGeometry``), which is taken. If there are cells or
+    detections, annotations are no nuclei, but the regions in which these were sought. Objects of a class that QuPath
+    ignores (``Ignore*``, ``Region*``) are no nuclei either, nor is an annotation around most of the others that has no
+    class or one called a region.
 
     Parameters
     ----------
@@ -55,13 +55,13 @@ def geojson_regions(data: bytes, name: str, *, shape: Shape, note: Note = quiet)
     shape : (int, int)
         Rows and columns of the picture.
     note : callable
-        Told what is passed over.
+        Told what is left out.
 
     Raises
     ------
     DataError
-        If it is no GeoJSON, a polygon is damaged, they lie on several planes of a stack, or all objects are of classes
-        that are ignored: the picture would count as without nuclei.
+        If it is no GeoJSON, a polygon is damaged, polygons lie on several planes of a stack, or all objects are of
+        classes that are ignored, so that the picture would seem to have no nuclei.
     """
     parsed = read_json(data, name)
     with outline_damage(name):
@@ -89,7 +89,7 @@ def geojson_regions(data: bytes, name: str, *, shape: Shape, note: Note = quiet)
 
 
 def begins_as_geojson(data: bytes) -> bool:
-    """Whether a JSON file begins with a type of GeoJSON, as most of its writers do; it is not parsed for that.
+    """Whether a JSON file begins with a type of GeoJSON, as most writers put it first; the file is not parsed.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def begins_as_geojson(data: bytes) -> bool:
 
 
 def is_geojson(data: bytes, name: str) -> bool:
-    """Whether a JSON file holds GeoJSON, not something else.
+    """Whether a JSON file holds GeoJSON.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def is_geojson(data: bytes, name: str) -> bool:
 
 
 def roi_regions(data: bytes, name: str, *, shape: Shape, note: Note = quiet) -> list[Region]:
-    """Read the areas of an ImageJ ROI zip or of a single ``.roi``; points and lines are passed over.
+    """Read the areas of an ImageJ ROI zip or of a single ``.roi``; points and lines are left out.
 
     Raises
     ------
@@ -184,7 +184,7 @@ READERS: dict[str, Callable[..., list[Region]]] = {
     ".roi": roi_regions,
     ".xml": xml_regions,
 }
-"""Ending of an annotation file -> its reader; COCO files (`nucleate.data.coco`) are told apart by their content."""
+"""Ending of an annotation file -> its reader; COCO files (`nucleate.data.coco`) are known by their content."""
 
 
 def _check_one_plane(name: str, places: set[tuple[Any, ...]]) -> None:
@@ -193,7 +193,7 @@ def _check_one_plane(name: str, places: set[tuple[Any, ...]]) -> None:
 
 
 def _features(parsed: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401 - as the file has it
-    """List the features of GeoJSON; None if it is none."""
+    """List the features of GeoJSON; None if it is no GeoJSON."""
     whole = isinstance(parsed, dict) and parsed.get("type") == "FeatureCollection"
     features: Any = parsed.get("features") if whole else parsed if isinstance(parsed, list) else [parsed]
     sound = isinstance(features, list) and all(isinstance(one, dict) and one.get("type") in _TYPES for one in features)
@@ -201,20 +201,20 @@ def _features(parsed: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401 - as 
 
 
 def _geometry(feature: dict[str, Any]) -> dict[str, Any]:
-    """Give the geometry of a feature, or of the nucleus of a QuPath cell; a lone geometry is its own."""
+    """Give the geometry of a feature, or of the nucleus of a QuPath cell; a lone geometry is given as it is."""
     found: dict[str, Any] = feature.get("nucleusGeometry") or feature.get("geometry", feature) or {}
     return found
 
 
 def _rings(geometry: dict[str, Any]) -> list[NDArray[np.float64]]:
-    """List the rings of all polygons; none of points and lines."""
+    """List the rings of all polygons; points and lines have none."""
     corners = geometry.get("coordinates")
     pieces: list[Any] = {"Polygon": [corners], "MultiPolygon": corners}.get(str(geometry.get("type"))) or []
     return [ring(one) for piece in pieces for one in piece]
 
 
 def _wanted(features: list[dict[str, Any]], note: Note) -> list[dict[str, Any]]:
-    """Leave out objects that are no nuclei by what QuPath says of them."""
+    """Leave out objects that are no nuclei, by their type and class in QuPath."""
     detected = [feature for feature in features if _is_detected(feature)]
     if detected and len(detected) < len(features):
         note(f"{len(features) - len(detected)} of {len(features)} objects: neither cells nor detections")
@@ -227,13 +227,13 @@ def _wanted(features: list[dict[str, Any]], note: Note) -> list[dict[str, Any]]:
 
 
 def _is_region(feature: dict[str, Any]) -> bool:
-    """Whether what lies round most of the others may be passed over: if it is not said to be a nucleus."""
+    """Whether an object around most of the others may be left out, since nothing says that it is a nucleus."""
     named = _class_of(feature)
     return not _is_detected(feature) and (not named or _REGION.search(named) is not None)
 
 
 def _class_of(feature: dict[str, Any]) -> str:
-    """Give the class of a QuPath object, in the spelling of any version; "" where it has none."""
+    """Give the class of a QuPath object, in the spelling of any version; "" if it has none."""
     said = (feature.get("properties") or {}).get("classification") or ""
     if isinstance(said, dict):
         said = said.get("name") or ": ".join(map(str, said.get("names") or ()))
@@ -241,7 +241,7 @@ def _class_of(feature: dict[str, Any]) -> str:
 
 
 def _is_detected(feature: dict[str, Any]) -> bool:
-    """Whether QuPath says that an object is a nucleus that was found, in the spelling of any version."""
+    """Whether QuPath marks an object as a detected nucleus, in the spelling of any version."""
     said = feature.get("properties") or {}
     return str(said.get("objectType") or said.get("object_type") or "") in {"cell", "detection"}
 

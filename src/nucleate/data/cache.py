@@ -1,8 +1,8 @@
 """Decoded samples kept on disk, so that the second start of a training run takes seconds.
 
 A cache file is a zip of NumPy arrays and one JSON index: nothing in it can run code, and every entry carries a CRC32.
-A file that is damaged, cut short or of another format is made again. There is one file a data set: what was kept of it
-before it changed goes when it is stored anew, and so does every file of the names used before.
+A file that is damaged, cut short or of another format is made again. There is one file a data set: when a changed data
+set is stored, its old file is removed, and so is every file that has a name of older versions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["cache_folder", "load", "store"]
 
 _FORMAT = 5
 _INDEX = "index.json"
-_OLD_NAME = re.compile(r"samples-[0-9a-f]{32}\.zip")  # of no place, so that no data set would ever replace it
+_OLD_NAME = re.compile(r"samples-[0-9a-f]{32}\.zip")  # of older versions, which nothing would replace
 _logger = logging.getLogger(__name__)
 
 
@@ -45,14 +45,14 @@ def cache_folder() -> Path:
 
 
 def store(folder: Path, key: str, *, samples: list[Sample]) -> None:
-    """Write samples under a key; a folder that cannot be written costs only the time saved, so it is logged.
+    """Write samples under a key; if the folder cannot be written, only time is lost, so that is merely logged.
 
     Parameters
     ----------
     folder : Path
-        The cache folder, made if need be.
+        The cache folder, made if it is missing.
     key : str
-        Hash of the place of the data set, a dash, and one of the content they were read from.
+        A hash of the place of the data set, a dash, and a hash of its content.
     samples : list of Sample
         Folds, kinds and groups are not stored.
     """
@@ -67,7 +67,7 @@ def store(folder: Path, key: str, *, samples: list[Sample]) -> None:
             }
             archive.writestr(_INDEX, json.dumps(index))
             for number, sample in enumerate(samples):
-                # Photographs hardly shrink; label images shrink a hundredfold even at the fastest level.
+                # Photographs hardly compress; label images shrink a hundredfold even at the fastest level.
                 _add(archive, f"{number}.image.npy", array=sample.image, method=zipfile.ZIP_STORED)
                 _add(archive, f"{number}.labels.npy", array=_narrow(sample.labels), method=zipfile.ZIP_DEFLATED)
     except (OutputError, UsageError) as error:
@@ -104,7 +104,7 @@ def load(folder: Path, key: str) -> list[Sample] | None:
     except FileNotFoundError:
         return None
     except Exception as error:
-        # A damaged zip, index or array raises in many ways; all of them mean "make it again".
+        # A damaged zip, index or array raises many kinds of errors; all of them mean "make it again".
         _logger.warning("the cache file %s is damaged (%s); it is made again", path, error)
         return None
 

@@ -1,4 +1,4 @@
-"""What is odd in an annotated data set: listed with its place, never mended."""
+"""Oddities in an annotated data set: listed with their place, never mended."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ FATAL = frozenset({
     "unreadable file", "another size", "no annotation", "no image", "outside the picture", "region", "binary mask",
     "nothing annotated",
 })  # fmt: skip
-"""Kinds with which the sample cannot be used."""
+"""Kinds of findings that make a sample unusable."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Finding:
     place : str
         The file, or the id in a label image.
     detail : str
-        Numbers to it.
+        Numbers that describe it.
     """
 
     kind: str
@@ -108,7 +108,7 @@ class Report:
         return not any(finding.kind in FATAL for finding in self.findings)
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """Count findings, and images with at least one, for every kind, also where there is none."""
+        """Count findings, and images with at least one, for every kind, including kinds without any."""
         all_of = Counter(finding.kind for finding in self.findings)
         images = Counter(kind for kind, _ in {(finding.kind, finding.image_id) for finding in self.findings})
         return {kind: (all_of[kind], images[kind]) for kind in KINDS}
@@ -130,12 +130,12 @@ class Report:
 
 
 def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Report:
-    """Look through every image and every nucleus of a data set.
+    """Check every image and every nucleus of a data set.
 
     Parameters
     ----------
     path : path-like
-        What `nucleate.data.samples.load_samples` takes.
+        As for `nucleate.data.samples.load_samples`.
     progress : callable, optional
         Called with (images done, images in all).
 
@@ -185,7 +185,7 @@ class _Checker:
         self._images: dict[bytes, str] = {}
 
     def check_entry(self, entry: kaggle.KaggleEntry) -> None:
-        """Check an image with a mask a nucleus."""
+        """Check an image that has one mask for each nucleus."""
         image_id = entry.image_id
         if entry.masks and kaggle.sole_labels(self.source, entry) is not None:
             self.check_pair(folders.Pair(image_id, entry.image, entry.masks[0]))
@@ -217,7 +217,7 @@ class _Checker:
         if entry.read is None:
             self.report.add("no annotation", image_id, place=str(entry.image))
             return
-        if shape is None:  # nothing says how large the picture is
+        if shape is None:  # the size of the picture is not known
             return
 
         def note(what: str) -> None:
@@ -232,7 +232,7 @@ class _Checker:
             self.report.add(kind, image_id, place=place, detail=seen)
         painted = np.zeros(shape, np.int32)
         masks = _Masks(image_id, self.report, painted)
-        # The smaller keep what they share with larger ones, so they come first here.
+        # Smaller nuclei keep the pixels that they share with larger ones, so they come first here.
         for index in reversed(painting_order(regions)):
             region = regions[index]
             masks.check(f"{place}, outline {index + 1}", region.mask, corner=(region.top, region.left))
@@ -279,7 +279,7 @@ class _Checker:
             return None
 
     def _fits(self, image_id: str, name: str, *, shape: tuple[int, ...], image: NDArray[Any] | None) -> bool:
-        """Tell whether what is annotated is as large as its image, if that could be read."""
+        """Tell whether the annotation has the size of its image, if that could be read."""
         if image is None or shape == image.shape[:2]:
             return True
         self.report.add("another size", image_id, place=name, detail=f"{shape}, image {image.shape[:2]}")
@@ -294,7 +294,7 @@ def _check_nucleus(crop: NDArray[np.bool_], image_id: str, *, place: str, report
     pieces = count_pieces(crop)
     if pieces > 1:
         report.add("several pieces", image_id, place=place, detail=f"{pieces} pieces")
-    # Background joins by edges where nuclei join by corners; the border of the padded crop is all one outside.
+    # Nuclei connect by corners, so background connects by edges; padding makes all background outside one piece.
     outside, count = ndimage.label(np.pad(~crop, 1, constant_values=True))
     if count > 1:
         pixels = int((outside > 1).sum())
@@ -303,7 +303,7 @@ def _check_nucleus(crop: NDArray[np.bool_], image_id: str, *, place: str, report
 
 @dataclass
 class _Masks:
-    """The masks of one image, one after the other; a pixel belongs to the first that claims it."""
+    """The masks of one image, one after the other; a pixel belongs to the first mask that claims it."""
 
     image_id: str
     report: Report

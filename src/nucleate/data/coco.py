@@ -32,18 +32,18 @@ _NO_NUCLEI = _CELLS | {
 
 @dataclass(frozen=True)
 class CocoPicture:
-    """What a COCO file says of one picture.
+    """One picture in a COCO file.
 
     Parameters
     ----------
     file_name : str
         Its path as the file gives it, with forward slashes.
     shape : (int, int), optional
-        Rows and columns, where the file gives them.
+        Rows and columns, if the file gives them.
     annotations : list of dict
         Its nuclei, as in the file.
     left_out : str
-        How many of its outlines are no nuclei by their category, and of which; "" where there are none.
+        How many of its outlines are no nuclei by their category, and which categories; "" if there are none.
     """
 
     file_name: str
@@ -58,16 +58,16 @@ def coco_pictures(data: bytes, name: str) -> dict[str, CocoPicture] | None:
     Returns
     -------
     dict
-        Id -> picture. The id is the file's name without folders and ending; in files of ours
-        (`nucleate.export.coco`) the name of the results, of a plane of a stack with its number: ``stack/0``. Where
-        annotations are of several categories, those whose names are not of nuclei (cell, cytoplasm, membrane,
+        Id -> picture. The id is the file's name without folders and ending; in files that we wrote
+        (`nucleate.export.coco`), it is the name of the results, with its number for a plane of a stack: ``stack/0``.
+        If annotations are of several categories, those with names other than of nuclei (cell, cytoplasm, membrane,
         nucleolus, micronucleus, tissue, background, artefact, debris, region, ROI, ignore) are left out; cells are
         taken if there is nothing else.
 
     Raises
     ------
     DataError
-        If it is damaged, or an id stands for several pictures, as in other programs' files for the planes of a stack.
+        If it is damaged, or an id stands for several pictures, as other programs write the planes of a stack.
     """
     parsed = read_json(data, name)
     if not isinstance(parsed, dict) or not {"images", "annotations"} <= parsed.keys():
@@ -95,7 +95,7 @@ def coco_pictures(data: bytes, name: str) -> dict[str, CocoPicture] | None:
 
 
 def file_names(data: bytes) -> set[str]:
-    """Give the names of files in a JSON file that may be of COCO, which is not parsed for that.
+    """Give the names of picture files in a JSON file that may be a COCO file; it is not parsed.
 
     Examples
     --------
@@ -110,13 +110,13 @@ def file_names(data: bytes) -> set[str]:
 def coco_regions(annotations: list[dict[str, Any]], name: str, *, shape: Shape, note: Note = quiet) -> list[Region]:
     """Read the nuclei of one picture of a COCO file: polygons, or run-length codes plain or compressed.
 
-    Some programs call all that they write as run-length codes crowds (``iscrowd``). So one in one piece is a nucleus,
-    and one in several pieces, which is several nuclei outlined as one, is passed over.
+    Some programs mark all run-length codes as crowds (``iscrowd``). So a crowd in one piece is taken as a nucleus, and
+    a crowd in several pieces, which is several nuclei outlined as one, is left out.
 
     Raises
     ------
     DataError
-        If one is damaged, has a box and no outline, or all are crowds: the picture would count as without nuclei.
+        If one is damaged, has a box and no outline, or all are crowds, so that the picture would seem to have none.
     """
     found: list[Region] = []
     with outline_damage(name):
@@ -125,7 +125,7 @@ def coco_regions(annotations: list[dict[str, Any]], name: str, *, shape: Shape, 
             if not code:
                 raise DataError(f"{name} has boxes and no outlines: a segmentation is empty; export outlines or masks")
             if isinstance(code, list):
-                # Parts of one object; each is filled by itself.
+                # Polygons are parts of one object, and each is filled separately.
                 parts = [region_of_rings([ring(np.reshape(part, (-1, 2)))], shape) for part in code]
                 found.append(union(parts))
             else:
@@ -148,12 +148,12 @@ def coco_regions(annotations: list[dict[str, Any]], name: str, *, shape: Shape, 
 
 
 def _id(value: object) -> str:
-    """Give an id as text: some programs write numbers as text, others as fractions (1.0)."""
+    """Give an id as text, since some programs write numbers as text, and others as fractions (1.0)."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _no_nuclei(parsed: dict[str, Any]) -> dict[str, str]:
-    """Name the categories, by id, that are passed over; none if all that is outlined is of one."""
+    """Name the categories, by id, that are left out; none if all outlines are of one category."""
     names = {_id(one["id"]): str(one.get("name", "")) for one in parsed.get("categories") or ()}
     used = {_id(one["category_id"]) for one in parsed["annotations"] if "category_id" in one}
     words = {one: re.findall(r"[^\W\d_]+", names.get(one, "").lower()) for one in used}
@@ -164,7 +164,7 @@ def _no_nuclei(parsed: dict[str, Any]) -> dict[str, str]:
 
 
 def _sorted_out(annotations: list[dict[str, Any]], dropped: dict[str, str]) -> tuple[list[dict[str, Any]], str]:
-    """Take out the annotations of categories that are dropped, and say how many they are; "" if there are none."""
+    """Remove the annotations of categories that are left out, and say how many there were; "" if there were none."""
     kept = [one for one in annotations if _id(one.get("category_id")) not in dropped]
     if len(kept) == len(annotations):
         return kept, ""

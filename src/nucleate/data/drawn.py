@@ -1,4 +1,4 @@
-"""Drawn pictures as training samples: more data where there is no more."""
+"""Drawn pictures as training samples, for when real data are few."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def drawn_samples(count: int, *, seed: int) -> list[Sample]:
     Parameters
     ----------
     count : int
-        How many; the first ones are the same however many are drawn.
+        How many pictures; the first ones are the same for any count.
     seed : int
-        Everything random follows from it.
+        Decides everything random.
 
     Returns
     -------

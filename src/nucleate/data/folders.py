@@ -1,4 +1,4 @@
-"""Label images with their images: in ``labels/`` or ``masks/`` beside ``images/``, or beside them by their endings."""
+"""Label images and their images: in ``labels/`` or ``masks/`` beside ``images/``, or side by side, told by endings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Pair", "find_labels", "find_pairs", "pictured", "samples_of", "tell"
 _logger = logging.getLogger(__name__)
 
 _SEGMENTED = "_seg.npy"
-"""What Cellpose keeps for itself: pickled."""
+"""Files that Cellpose keeps for itself; they are pickled."""
 _OTHER, _AGAIN = "is no label image", "other files hold too"
 
 
@@ -55,7 +55,7 @@ def find_pairs(source: Source, named: Mapping[str, FileName]) -> list[Pair]:
     source : Source
         A data set.
     named : mapping of str to FileName
-        What its files are (`nucleate.data.outlined.names_in`).
+        From `nucleate.data.outlined.names_in`.
 
     Returns
     -------
@@ -87,25 +87,25 @@ def find_pairs(source: Source, named: Mapping[str, FileName]) -> list[Pair]:
 
 
 def find_labels(source: Source, named: Mapping[str, FileName], *, like: Collection[str] = ()) -> dict[str, str]:
-    """List the label images of a source that may hold nothing else, whatever they are called.
+    """List the label images of a source that may hold nothing else, whatever their names.
 
-    Where pictures lie there too (a folder ``images`` beside label images, or a picture beside its label image), those
-    are label images that their folder or ending says are. Elsewhere all files are.
+    If pictures lie there, too (a folder ``images`` beside label images, or a picture beside its label image), label
+    images are known by their folder or ending. Otherwise all files are label images.
 
     Parameters
     ----------
     source : Source
         One side of a comparison.
     named : mapping of str to FileName
-        What its files are (`nucleate.data.outlined.names_in`).
+        From `nucleate.data.outlined.names_in`.
     like : collection of str
         Ids of the other side.
 
     Returns
     -------
     dict
-        Id -> file name. Where names occur in several folders, the id has them too: ``p1-a`` of ``p1/a.tif``; likewise
-        where the ids of the other side do, for results of ours by what ``run.json`` says of their inputs.
+        Id -> file name. If names occur in several folders, the id includes the folders: ``p1-a`` for ``p1/a.tif``; also
+        if the ids of the other side include them. For results that we wrote, ``run.json`` tells the folders.
 
     Raises
     ------
@@ -136,18 +136,18 @@ def find_labels(source: Source, named: Mapping[str, FileName], *, like: Collecti
 
 
 def _pictures(source: Source) -> list[str]:
-    """Name what looks like a picture, but for what we write of one."""
+    """Name the files that look like pictures, but for those that we write beside a picture."""
     return [name for name in source.names if name.lower().endswith((*PICTURE_SUFFIXES, ".npy")) and not is_ours(name)]
 
 
 def tell(source: Source, names: Sequence[str], *, what: str, but: Collection[str] = ()) -> None:
-    """Warn of files that are passed over: of all of these but those that are used."""
+    """Warn of the files among these that are not used."""
     if left := [name for name in names if name not in but]:
         _logger.warning("%s: passed over what %s (%d): %s", source, what, len(left), listed(left, 3))
 
 
 def pictured(named: Mapping[str, FileName]) -> bool:
-    """Tell whether pictures lie among label images: in a folder of their own, or as one of two with the same name."""
+    """Tell whether pictures lie among label images: in their own folder, or as one of two files with the same name."""
     if any(one.folder == "images" for one in named.values()) and any(
         one.is_label and one.folder != "images" for one in named.values()
     ):
@@ -163,7 +163,7 @@ def _is_array(name: str) -> bool:
 
 
 def _by_image(labels: Mapping[str, str], images: Collection[str], *, source: Source) -> dict[str, str]:
-    """Put label images under the ids of their images, which may be called ``a.ome`` or ``a_img`` beside ``a``."""
+    """Give label images the ids of their images, which may be ``a.ome`` or ``a_img`` for a label image ``a``."""
     find = matcher(images)
     found: dict[str, str] = {}
     for label_id, name in labels.items():
@@ -172,7 +172,7 @@ def _by_image(labels: Mapping[str, str], images: Collection[str], *, source: Sou
 
 
 def _add(side: dict[str, str], image_id: str, *, name: str, source: Source) -> None:
-    """Note a file; the same label image again, as an array or with OME metadata, gives way to the plain one."""
+    """Note a file; if a label image is there twice, as an array or with OME metadata, the plain file is taken."""
     before = side.get(image_id)
     if before is not None and (_bare(before) != _bare(name) or _rank(before) == _rank(name)):
         raise DataError(f"{source}: id {image_id} occurs twice: got {before} and {name}; rename one")
@@ -181,19 +181,19 @@ def _add(side: dict[str, str], image_id: str, *, name: str, source: Source) -> N
 
 
 def _bare(name: str) -> str:
-    """Give what files of one label image have in common: all but the kind of file."""
+    """Give the part of a name that all files of one label image share: everything but the kind of file."""
     bare = name.removesuffix(PurePosixPath(name).suffix)
     return bare.removesuffix(".ome") if _has_ome(bare) else bare
 
 
 def _rank(name: str) -> int:
     place = PurePosixPath(name)
-    again = _has_ome(place.stem) or name.lower().endswith("_cp_masks.png")  # of Cellpose's TIFF
+    again = _has_ome(place.stem) or name.lower().endswith("_cp_masks.png")  # the same as Cellpose's TIFF
     return 2 if place.suffix.lower() == ".npy" else int(again)
 
 
 def _has_ome(stem: str) -> bool:
-    """Tell whether a name ends as that of a label image and then as one with OME metadata."""
+    """Tell whether a name ends as that of a label image, followed by the ending of OME metadata."""
     return stem.endswith(".ome") and without_ending(stem) != stem
 
 
@@ -208,7 +208,7 @@ def samples_of(source: Source, named: Mapping[str, FileName]) -> list[Sample]:
     Raises
     ------
     DataError
-        If an image has no label image or the other way round, sizes differ, or a file is damaged.
+        If an image has no label image or the reverse, sizes differ, or a file is damaged.
     """
     samples = []
     for pair in find_pairs(source, named):

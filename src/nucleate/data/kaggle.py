@@ -1,7 +1,7 @@
 """The layout of the 2018 Data Science Bowl: ``<id>/images/<id>.png`` and one PNG a nucleus in ``<id>/masks/``.
 
-Read in place from a folder or a zip, at any depth, and never written to. Where two masks share a pixel it belongs to
-the first of them in the order of their file names. A sole mask may be a label image.
+Data sets are read in place from a folder or a zip, at any depth, and never written to. A pixel that two masks share
+belongs to the first of them in the order of file names. A sole mask may be a label image.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class KaggleEntry:
     image : str
         File name within the source.
     masks : tuple of str, optional
-        File names of the masks, sorted; arrays (``.npy``) where there are no pictures; None where there is no masks
-        folder (a test image).
+        File names of the masks, sorted; arrays (``.npy``) if there are no pictures; None if there is no masks folder (a
+        test image).
     """
 
     image_id: str
@@ -80,9 +80,9 @@ def find_entries(source: Source) -> list[KaggleEntry]:
     entries: dict[str, KaggleEntry] = {}
     crowded = ""
     for folder, names in pictures.items():
-        # A single sample's own folder may be given as the whole source.
+        # The folder of a single sample may be given as the whole source.
         image_id, found = PurePosixPath(folder).name or source.path.name, masks.get(folder, [])
-        if folder in labels and not found:  # a set of one picture, in a folder of its name
+        if folder in labels and not found:  # a set of one picture, in a folder named after it
             continue
         named = any(image_id in {picture_id(name), PurePosixPath(name).stem} for name in names)
         if len(names) > 1:
@@ -171,7 +171,7 @@ def samples_of(source: Source) -> list[Sample]:
 
 
 def read_labels(source: Source, entry: KaggleEntry, *, shape: tuple[int, int] | None = None) -> NDArray[np.int32]:
-    """Merge the masks of one image, or take its sole mask as it is where that is a label image (`sole_labels`).
+    """Merge the masks of one image, or take its sole mask as it is if that is a label image (`sole_labels`).
 
     Parameters
     ----------
@@ -210,13 +210,14 @@ def read_labels(source: Source, entry: KaggleEntry, *, shape: tuple[int, int] | 
 def sole_labels(source: Source, entry: KaggleEntry) -> NDArray[np.int32] | None:
     """Read the sole mask of an image as a label image, if it is one.
 
-    It is one if its values above 0 are several whole numbers, most of them have four pixels or more, hardly any lies
-    in pieces, and not all are the soft edges of the largest. Of several masks each is one nucleus, whatever its values.
+    It is a label image if its values above 0 are several whole numbers, most of which have four pixels or more, hardly
+    any of which lies in pieces, and which are not just the soft edges of the largest. If there are several masks, each
+    is one nucleus, whatever its values.
 
     Returns
     -------
     (H, W) int32 ndarray, optional
-        Nuclei 1..n; None for masks of one nucleus each.
+        Nuclei 1..n; None if it is the mask of one nucleus.
 
     Raises
     ------
@@ -228,7 +229,7 @@ def sole_labels(source: Source, entry: KaggleEntry) -> NDArray[np.int32] | None:
     data = source.read(entry.masks[0])
     try:
         labels = relabel(stored_labels(data, entry.masks[0]))
-    except DataError:  # colours or fractions, which a mask may have; of damage the reader of masks tells
+    except DataError:  # a mask may have colours or fractions; damage is reported by the reader of masks
         return None
     count = int(labels.max())
     if count < 2 or np.median(areas(labels)) < 4:
@@ -266,7 +267,7 @@ def merge_masks(masks: Iterable[tuple[str, NDArray[Any]]], shape: tuple[int, int
     following = 1
     for name, mask in masks:
         _check_size(name, mask, shape=shape)
-        # Nuclei are small in large images: only the rows that a mask reaches are touched.
+        # Nuclei are small in large images, so only the rows that a mask reaches are touched.
         rows = np.flatnonzero(mask.max(axis=1))
         if rows.size == 0:
             continue

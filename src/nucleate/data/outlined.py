@@ -40,21 +40,21 @@ _ENDINGS = re.compile(r"^RoiSet[-_. ]?(?=.)|(?<=.)([-_. ]RoiSet|[-._]rois|\.labe
 
 @dataclass(frozen=True)
 class Outlined:
-    """Where a picture and its outlines are; one of them may be missing.
+    """The places of a picture and of its outlines; one of them may be missing.
 
     Parameters
     ----------
     image_id : str
         Their common name.
     image : str, optional
-        File name of the picture within the source; for a COCO file that names one that is not there, None.
+        File name of the picture within the source; None if it is missing, as when a COCO file names one.
     outlines : str, optional
         File name of the outlines.
     read : callable, optional
-        Rows and columns of the picture, and what to call with what is passed over -> its nuclei. Raises DataError if
-        they are damaged.
+        Takes rows and columns of the picture, and a function that is told what is left out; gives its nuclei. Raises
+        DataError if they are damaged.
     shape : (int, int), optional
-        Rows and columns that the outlines are said to be drawn on.
+        Rows and columns of the picture according to the outlines.
     """
 
     image_id: str
@@ -64,7 +64,7 @@ class Outlined:
     shape: Shape | None = None
 
     def regions(self, shape: Shape, *, note: Note = quiet) -> list[Region]:
-        """Read the nuclei of a picture of that many rows and columns; `note` is told what is passed over.
+        """Read the nuclei of a picture of that many rows and columns; `note` is told what is left out.
 
         Raises
         ------
@@ -85,14 +85,14 @@ class Outlined:
         shape : (int, int)
             Rows and columns.
         predicted : bool
-            Whether somebody's findings are to be judged: they are painted as they are.
+            Whether these are predictions to be judged, which are painted as they are.
         note : callable
-            Told what is passed over, and in which picture.
+            Told what is left out, and in which picture.
 
         Raises
         ------
         DataError
-            As `regions`, and, unless predicted, if outlines lie beyond the picture or one holds most of the others.
+            As `regions`; also, unless predicted, if outlines lie beyond the picture, or one holds most of the others.
         """
         found = self.regions(shape, note=lambda text: note(f"{text}, in {self.image_id}"))
         for kind, seen in [] if predicted else faults(found, shape):
@@ -102,7 +102,7 @@ class Outlined:
 
 
 def first_logged(source: Source) -> Note:
-    """Give a function that warns, once for a source, of what is passed over in it."""
+    """Give a function that warns, once for each source, of what is left out."""
     told: list[str] = []
 
     def note(text: str) -> None:
@@ -114,7 +114,7 @@ def first_logged(source: Source) -> Note:
 
 
 def names_in(source: Source) -> dict[str, FileName]:
-    """Tell what each file of a source is (`nucleate.core.names.read_names`), by the outlines there too.
+    """Tell what each file of a source is (`nucleate.core.names.read_names`), also by the outlines there.
 
     Raises
     ------
@@ -125,12 +125,12 @@ def names_in(source: Source) -> dict[str, FileName]:
 
 
 def drawn_on(source: Source, names: Collection[str]) -> set[str]:
-    """Tell on which of some files outlines are drawn: those whose whole name they have, but for ``.ome`` and ``_img``.
+    """Tell which files have outlines with their whole name, but for ``.ome`` and ``_img``.
 
     Raises
     ------
     DataError
-        If a JSON file that names one of them is damaged, or one of its name cannot be read; no other is parsed.
+        If a JSON file that names one of them is damaged, or one with its name cannot be read; no other is parsed.
     """
     if not names:
         return set()
@@ -143,18 +143,18 @@ def drawn_on(source: Source, names: Collection[str]) -> set[str]:
 def find_outlined(source: Source, named: Mapping[str, FileName]) -> list[Outlined]:
     """List the outlined pictures of a source by id.
 
-    Known are ``<id>.geojson``, ``<id>.json``, ``<id>.zip`` (also ``.rois.zip``, ``RoiSet_<id>.zip``,
-    ``<id>_RoiSet.zip``), ``<id>.roi`` and ``<id>.xml`` beside
-    or in another folder than ``<id>.png`` (``.tif``, ...), and COCO files that name their pictures: by the path from
-    the COCO file, by the path in the source, or by a name that one picture has. JSON of another kind is passed over.
-    A picture may be called ``a.ome`` or ``a_img`` beside outlines of ``a``.
+    Outlines may be ``<id>.geojson``, ``<id>.json``, ``<id>.zip`` (also ``.rois.zip``, ``RoiSet_<id>.zip``,
+    ``<id>_RoiSet.zip``), ``<id>.roi`` and ``<id>.xml``, in the folder of ``<id>.png`` (``.tif``, ...) or another one,
+    or COCO files that name their pictures: by the path from the COCO file, by the path in the source, or by a name that
+    only one picture has. JSON of another kind is ignored. A picture may be called ``a.ome`` or ``a_img`` with outlines
+    called ``a``.
 
     Parameters
     ----------
     source : Source
         A data set.
     named : mapping of str to FileName
-        What its files are (`names_in`).
+        From `names_in`.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def find_outlined(source: Source, named: Mapping[str, FileName]) -> list[Outline
     Raises
     ------
     DataError
-        If an id occurs twice, a COCO file names a picture of which there are several, or a JSON file is damaged.
+        If an id occurs twice, a COCO file names a picture that occurs several times, or a JSON file is damaged.
     """
     pictures = [name for name, one in named.items() if not one.is_label]
     files, of_coco = _annotations(source)
@@ -187,7 +187,7 @@ def samples_of(source: Source, named: Mapping[str, FileName]) -> list[Sample]:
     Returns
     -------
     list of Sample
-        Sorted by id, each its own group; empty if there are no annotation files.
+        Sorted by id, each in its own group; empty if there are no annotation files.
 
     Raises
     ------
@@ -207,7 +207,7 @@ def samples_of(source: Source, named: Mapping[str, FileName]) -> list[Sample]:
 
 
 def _listed_by_coco(source: Source, pictures: list[str], *, files: _Coco) -> list[Outlined]:
-    """List the pictures that COCO files name, and those that none of them does."""
+    """List the pictures that COCO files name, and the pictures that none of them names."""
     named: dict[str, list[str]] = {}
     for path in pictures:
         named.setdefault(PurePosixPath(path).name, []).append(path)
@@ -259,7 +259,7 @@ def _reader(source: Source, name: str | None) -> _Reader | None:
 
 
 def _annotations(source: Source, *, of: Collection[str] | None = None) -> tuple[list[str], _Coco]:
-    """List the files of outlines, and what COCO files list; with `of`, no JSON is parsed that names none of these."""
+    """List the files of outlines, and the COCO files; with `of`, only JSON that names one of these is parsed."""
     stems = {*map(_bare, of or ())}
     files: list[str] = []
     of_coco: _Coco = []
@@ -282,7 +282,7 @@ def _annotations(source: Source, *, of: Collection[str] | None = None) -> tuple[
 
 
 def _read_if_whole(source: Source, name: str) -> bytes:
-    """Read a file that need not be of outlines; nothing where it cannot be read, as a link to nothing."""
+    """Read a file that need not hold outlines; empty if it cannot be read, such as a link to nothing."""
     try:
         return source.read(name)
     except DataError:
@@ -294,12 +294,12 @@ def _bare(name: str) -> str:
 
 
 def _outline_id(name: str) -> str:
-    """Give the name of the picture in that of its outlines."""
+    """Give the name of the picture that is part of the name of its outlines."""
     return _ENDINGS.sub("", stem_of(name))
 
 
 def _picture_of(outline_id: str, find: Callable[[str], str | None]) -> str:
-    """Give the id of a picture to its outlines: by all of their name, or without what either is called beyond it."""
+    """Give outlines the id of their picture, by their whole name, or by both names without their usual endings."""
     bare = without_ending(outline_id)
     return find(outline_id) or find(bare) or bare
 

@@ -1,4 +1,4 @@
-"""One small zip of a data set, to take along to another machine: the same pixels, the same labels, far fewer bytes."""
+"""One small zip of a data set, to move it to another machine: the same pixels, the same labels, far fewer bytes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pack"]
 
-_EFFORT = {"quality": 75, "method": 4}  # of the search for the smallest file; the pixels are exact whatever it is
+_EFFORT = {"quality": 75, "method": 4}  # for the search for the smallest file; the pixels are exact in any case
 
 
 def pack(samples: Sequence[Sample], path: Path) -> None:
@@ -42,7 +42,7 @@ def pack(samples: Sequence[Sample], path: Path) -> None:
     Raises
     ------
     DataError
-        If a name is no text, or would be read as another one.
+        If a name is no text, or would be read back as another name.
     OutputError
         If it cannot be written.
     """

@@ -43,7 +43,7 @@ def paint(scene: Scene, field: Field, *, rng: np.random.Generator) -> NDArray[An
 
 
 class _Painter:
-    """One picture being painted; every method draws on the same generator, so their order matters."""
+    """One picture being painted; all methods draw from the same generator, so their order matters."""
 
     def __init__(self, scene: Scene, *, field: Field, rng: np.random.Generator) -> None:
         self.scene = scene
@@ -51,7 +51,7 @@ class _Painter:
         self.rng = rng
 
     def signal(self) -> NDArray[Any]:
-        """Brightness, 1 where the picture is full."""
+        """Brightness, 1 where the picture is brightest."""
         painters = {"fluorescence": self._fluorescence, "brightfield": self._brightfield}
         return painters.get(self.scene.style, self._histology)()
 
@@ -108,7 +108,7 @@ class _Painter:
         return np.stack(channels, axis=-1)
 
     def _clouds(self, diameters: float) -> NDArray[Any]:
-        """Smooth noise with features of so many diameters, mean 0, deviation about 1."""
+        """Smooth noise with features of that many diameters, mean 0, deviation about 1."""
         scale = max(0.7, diameters * self.scene.diameter)
         step = max(1, int(scale / 2))
         # Smooth noise needs few samples: it is made small and enlarged.

@@ -1,4 +1,4 @@
-"""What the readers of a data set share: whatever damage raises as one line, JSON, corners."""
+"""Functions that the readers of a data set share: errors of damaged files as one line, JSON, corners."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Shape: TypeAlias = tuple[int, int]
 """Rows and columns of a picture."""
 
 Note: TypeAlias = "Callable[[str], None]"
-"""Told what is passed over."""
+"""A function that is told what is left out."""
 
 
 def quiet(_: str) -> None:
@@ -31,19 +31,19 @@ def quiet(_: str) -> None:
 
 @contextlib.contextmanager
 def damage(what: str, *, cure: str) -> Iterator[None]:
-    """Turn whatever a damaged file makes parsers and decoders raise into one line: their errors have no common root.
+    """Turn any error that a damaged file causes in parsers and decoders into one line; they have no common class.
 
     Parameters
     ----------
     what : str
         What cannot be done if the file is damaged, such as ``decode a.png``.
     cure : str
-        What the user is to do.
+        What the user should do.
 
     Raises
     ------
     DataError
-        In the place of any other error but want of memory, for which the file is not to blame.
+        In place of any other error, except lack of memory, which is not the fault of the file.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def damage(what: str, *, cure: str) -> Iterator[None]:
 
 
 def outline_damage(name: str) -> AbstractContextManager[None]:
-    """Turn whatever a damaged file of outlines raises into one line, as `damage`."""
+    """Do what `damage` does, for a file of outlines."""
     return damage(f"read the outlines in {name}", cure="export them again")
 
 
@@ -85,7 +85,7 @@ def ring(corners: Any) -> NDArray[np.float64]:  # noqa: ANN401 - as the file has
     Raises
     ------
     ValueError
-        If they are none, or infinite.
+        If they are no corners, or infinite.
     """
     found = np.asarray(corners, np.float64)
     if found.ndim != 2 or found.shape[1] < 2 or not np.isfinite(found).all():

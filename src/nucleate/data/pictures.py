@@ -30,14 +30,14 @@ def open_pictures(path: Path | str) -> Callable[[str], NDArray[Any] | None]:
     Parameters
     ----------
     path : path-like
-        A Kaggle layout ``<id>/images/<name>.png``, or files ``<id>.png`` anywhere; label images and overlays are
-        passed over (`nucleate.core.names`).
+        A Kaggle layout ``<id>/images/<name>.png``, or files ``<id>.png`` anywhere; label images and overlays are left
+        out (`nucleate.core.names`).
 
     Returns
     -------
     callable
-        Image id -> (H, W) or (H, W, 3) array in the file's dtype, or None when there is no such picture; ``a`` is
-        also ``a.ome`` or ``a_img`` where there is one of these alone. Raises DataError when the file is damaged.
+        Image id -> (H, W) or (H, W, 3) array in the file's dtype, or None if there is no such picture; ``a`` also finds
+        ``a.ome`` or ``a_img`` if there is only one of these. Raises DataError if the file is damaged.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def open_pictures(path: Path | str) -> Callable[[str], NDArray[Any] | None]:
 
 
 def open_sizes(path: Path | str) -> Callable[[str], tuple[int, int] | None]:
-    """List pictures as `open_pictures`, for their rows and columns alone: stacks have them too.
+    """List pictures as `open_pictures` does, but read only their rows and columns, also those of stacks.
 
     Raises
     ------

@@ -59,13 +59,13 @@ _PLAIN_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "RGB", "P"}
 def read_picture(source: Source, name: str) -> NDArray[Any]:
     """Read a picture for training or scoring as `nucleate.io.images` reads it for segmentation.
 
-    Colour channels that are all equal become one. Of a set of OME-TIFF files each counts alone.
+    Colour channels that are all equal become one. In a set of OME-TIFF files, each file counts by itself.
 
     Parameters
     ----------
     source : Source
     name : str
-        Of the file in it.
+        Of the file in the source.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def read_picture(source: Source, name: str) -> NDArray[Any]:
     Raises
     ------
     DataError
-        If it is no picture, damaged, a stack, of several channels, one of several in the file, or too large.
+        If it is no picture, damaged, a stack, too large, has several channels, or is one of several in the file.
     """
     with _opened(source, name) as opened:
         _check_single(opened, f"{source}/{name}")
@@ -87,7 +87,7 @@ def read_picture(source: Source, name: str) -> NDArray[Any]:
 
 
 def read_size(source: Source, name: str) -> tuple[int, int]:
-    """Read how many rows and columns a picture has, be it a stack or of several channels.
+    """Read how many rows and columns a picture has, which may be a stack or have several channels.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def read_mask(source: Source, name: str) -> NDArray[Any]:
         pixels = _decode(data, f"{source}/{name}")
     else:
         pixels = read_picture(source, name)
-    # The maximum, not any(): a quarter of the time, and it keeps the dtype.
+    # The maximum takes a quarter of the time of any(), and keeps the dtype.
     return pixels if pixels.ndim == 2 else np.asarray(pixels[..., : 3 if pixels.shape[-1] >= 3 else 1].max(axis=-1))
 
 
@@ -149,12 +149,12 @@ def decode_label_planes(data: bytes, name: str) -> NDArray[np.int32]:
     Returns
     -------
     (H, W) or (N, H, W) int32 ndarray
-        Ids 1..n without gaps; no two planes share one, also where they do in the file.
+        Ids 1..n without gaps; no two planes share an id, even if they do in the file.
 
     Raises
     ------
     DataError
-        As `stored_labels`, but for stacks along depth or time.
+        As `stored_labels`, except that stacks along depth or time are read.
     """
     with _decoding(name):
         planes = _planes(data, name)
@@ -164,7 +164,7 @@ def decode_label_planes(data: bytes, name: str) -> NDArray[np.int32]:
 
 
 def stored_labels(data: bytes, name: str) -> NDArray[Any]:
-    """Decode a label image, its ids as they are in the file.
+    """Decode a label image, with the ids as they are in the file.
 
     In a PNG with a palette the index is the id. Equal colour channels count as one.
 
@@ -175,7 +175,7 @@ def stored_labels(data: bytes, name: str) -> NDArray[Any]:
     Raises
     ------
     DataError
-        If it is no picture, damaged, a stack, or too large, and if ids are negative, not whole, coded as colours, or
+        If it is no picture, damaged, a stack, or too large, or if ids are negative, not whole, coded as colours, or
         changed by lossy compression.
     """
     return whole_numbers(_of_equal_colours(_decode(data, name), name), name)
@@ -187,21 +187,21 @@ def planes_of_array(stored: NDArray[Any], name: str) -> NDArray[Any]:
     Parameters
     ----------
     stored : (H, W), (..., H, W) or (H, W, C) ndarray
-        A last axis of at most 4 is one of channels where both before it are at least twice as long, and neither is more
-        than 4 times as long as the other or the channels are equal colours; one of 5 to 8 where both are at least as
-        long as its square, and neither is more than 4 times as long as the other.
+        A last axis of at most 4 holds channels if both axes before it are at least twice as long, and if the channels
+        are equal colours or neither axis is more than 4 times as long as the other. A last axis of 5 to 8 holds
+        channels if both are at least as long as its square, and neither is more than 4 times as long as the other.
     name : str
-        What it is called in a message.
+        Its name in a message.
 
     Returns
     -------
     (H, W) or (..., H, W) ndarray
-        Equal colours count as one.
+        Equal colours become one.
 
     Raises
     ------
     DataError
-        If it is empty, of fewer axes, or of channels that are no equal colours.
+        If it is empty, has fewer axes, or has channels that are no equal colours.
     """
     shape = stored.shape
     if len(shape) < 2 or not stored.size:
@@ -227,7 +227,7 @@ def digest_of_pixels(pixels: NDArray[Any]) -> bytes:
 
 
 def is_flat(pixels: NDArray[Any]) -> bool:
-    """Tell whether a picture has one value all over; two such pictures need not be of one place."""
+    """Tell whether a picture has one value all over; two such pictures need not show the same place."""
     return bool((pixels == pixels.flat[0]).all())
 
 
@@ -265,7 +265,7 @@ def whole_numbers(pixels: NDArray[Any], name: str) -> NDArray[Any]:
 
 @contextlib.contextmanager
 def _decoding(name: str) -> Iterator[None]:
-    # Decoders warn about harmless oddities of files (tags, chunks); damage raises.
+    # Decoders warn about harmless oddities of files (tags, chunks); for damage, they raise.
     with damage(f"decode {name}", cure="restore the file or remove it"), quiet():
         yield
 
@@ -283,7 +283,7 @@ def _decode(data: bytes, name: str) -> NDArray[Any]:
 
 
 def _by_format(data: bytes, name: str) -> NDArray[Any]:
-    """Decode numbers as they are stored: colours of a palette are not looked up."""
+    """Decode numbers as they are stored; with a palette, these are indices, not colours."""
     if data.startswith(_PNG):
         width, height, depth = struct.unpack_from(">IIB", data, 16)
         _check_size(name, width * height * 4 * max(1, depth // 8))
@@ -309,12 +309,12 @@ def _by_format(data: bytes, name: str) -> NDArray[Any]:
 
 
 def _is_plain_png(data: bytes) -> bool:
-    """Tell whether a file is a PNG without a palette, which its colour type says, the 26th byte."""
+    """Tell whether a file is a PNG without a palette, by its colour type, the 26th byte."""
     return data.startswith(_PNG) and data[25:26] != b"\x03"
 
 
 def _opened_tiff(data: bytes) -> TiffFile:
-    """Open a TIFF file with its own planes alone: those that lie elsewhere would be filled with zeros."""
+    """Open a TIFF file with its own planes only, since planes in other files would be filled with zeros."""
     import tifffile
 
     tiff = tifffile.TiffFile(io.BytesIO(data))
@@ -329,7 +329,7 @@ def _tiff(data: bytes, name: str) -> NDArray[Any]:
         if alike > 1:
             raise DataError(f"{name} is no single picture: got {alike} pages; give one picture a file")
         _check_size(name, series.nbytes)
-        # Squeezed are axes of length 1, but for rows and columns.
+        # Axes of length 1 are squeezed, but for rows and columns.
         pixels, axes = np.asarray(series.asarray(squeeze=True)), series.get_axes(squeeze=True)
         if "S" in axes:
             pixels = np.moveaxis(pixels, axes.index("S"), -1)
@@ -342,7 +342,7 @@ def _tiff(data: bytes, name: str) -> NDArray[Any]:
 
 
 def _planes(data: bytes, name: str) -> NDArray[Any] | None:
-    """Decode a stack along depth, time or files, (..., H, W); None if it is none. Of an array also a single plane."""
+    """Decode a stack along depth, time or files, (..., H, W), or a plane of an array; None if it is neither."""
     if data.startswith(_NPY):
         return planes_of_array(_by_format(data, name), name)
     if not data.startswith(_TIFF):

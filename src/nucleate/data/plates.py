@@ -1,7 +1,7 @@
 """A drawn plate whose compound has a known effect: cells are lost and nuclei shrink with the dose.
 
 Every well has the same light, so that intensities can be compared; a nucleus that shrinks keeps its DNA and becomes
-brighter. Used to prove that a screen finds the effect that was put in.
+brighter. Such plates prove that a screen finds the effect that was put in.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Effect:
     hill : float
         Steepness.
     floor : float
-        What is left at unlimited dose, 0..1.
+        Share of the quantity that is left at unlimited dose, 0..1.
     """
 
     ic50: float
@@ -47,7 +47,7 @@ class Effect:
     floor: float = 0.2
 
     def left(self, dose: float) -> float:
-        """Give what is left of the quantity at a dose.
+        """Give the share of the quantity that is left at a dose.
 
         Examples
         --------
@@ -74,11 +74,11 @@ class DrawnPlate:
     diameter : float
         Median diameter of untreated nuclei in pixels.
     loss : Effect
-        On the count.
+        Effect on the count.
     shrinkage : Effect
-        On the area of a nucleus.
+        Effect on the area of a nucleus.
     doses : int
-        How many, around the geometric mean of the two IC50; half a decade apart, closer where there are over nine.
+        How many doses, around the geometric mean of the two IC50; half a decade apart, closer if there are over nine.
 
     Raises
     ------
@@ -104,7 +104,7 @@ class DrawnPlate:
 
 @dataclass(frozen=True)
 class WellPlan:
-    """What is in one well of a drawn plate.
+    """The content of one well of a drawn plate.
 
     Parameters
     ----------
@@ -123,12 +123,12 @@ class WellPlan:
 
     @property
     def name(self) -> str:
-        """Like ``A01``, from row 27 on like ``AA01``."""
+        """Name of the well like ``A01``, from row 27 on like ``AA01``."""
         return well_at(self.row, self.column)
 
 
 def plan_wells(plate: DrawnPlate) -> list[WellPlan]:
-    """Lay out a plate: the first column and the last are controls, half of each kind in turn; doses lie along rows.
+    """Lay out a plate: the first and the last column are controls, half of each kind, alternating; doses lie in rows.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def plan_wells(plate: DrawnPlate) -> list[WellPlan]:
         for column in range(plate.columns):
             outer = column in {0, plate.columns - 1}
             if 1 <= column <= plate.doses:
-                # Every other row runs the other way, so that a slope over the plate is no dose effect.
+                # Every second row runs the other way, so that a slope over the plate does not look like a dose effect.
                 step = column - 1 if row % 2 == 0 else plate.doses - column
                 wells.append(WellPlan(row, column, "drug", float(steps[step]), "sample"))
             elif outer and (row + column) % 2:
@@ -225,12 +225,12 @@ def write_plate(folder: Path | str, plate: DrawnPlate, *, seed: int = 0) -> dict
         Made where it is missing.
     plate : DrawnPlate
     seed : int
-        Same seed, same plate; every field has a stream of its own.
+        The same seed gives the same plate; every field has its own random stream.
 
     Returns
     -------
     dict
-        By well: ``nuclei`` in truth, and the ``median_area_px`` of those that no edge cuts; 0 where there are none.
+        By well: ``nuclei`` in truth, and the ``median_area_px`` of the nuclei that no edge cuts; 0 if there are none.
 
     Raises
     ------

@@ -42,7 +42,7 @@ class Region:
     mask : (h, w) bool ndarray
         May be empty.
     outside : bool
-        Whether its outline lies wholly beyond the picture.
+        Whether its outline lies entirely beyond the picture.
     """
 
     top: int
@@ -52,7 +52,7 @@ class Region:
 
 
 def region_of_rings(rings: Sequence[NDArray[np.floating]], shape: tuple[int, int]) -> Region:
-    """Find the pixels whose centres lie within an odd number of rings: outer ones, holes and islands alike.
+    """Find the pixels whose centres lie within an odd number of rings, which may be outer rings, holes and islands.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def region_of_rings(rings: Sequence[NDArray[np.floating]], shape: tuple[int, int
 
 
 def region_of_runs(counts: Sequence[int] | NDArray[np.integer], shape: tuple[int, int]) -> Region:
-    """Read lengths of runs, down the columns, beginning with background: COCO's run-length code.
+    """Read COCO's run-length code: lengths of runs, down the columns, beginning with background.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def region_of_runs(counts: Sequence[int] | NDArray[np.integer], shape: tuple[int
     set_from, set_to = (ends - lengths)[1::2][lengths[1::2] > 0], ends[1::2][lengths[1::2] > 0]
     if not len(set_from):
         return Region(0, 0, np.zeros((0, 0), bool))
-    # Only the columns that are reached are unpacked: a picture may hold tens of thousands of nuclei.
+    # Only columns that the nucleus reaches are unpacked, since a picture may hold tens of thousands of nuclei.
     left, right = int(set_from[0]) // shape[0], (int(set_to[-1]) - 1) // shape[0] + 1
     flat = np.zeros((right - left) * shape[0], bool)
     for start, stop in zip(set_from - left * shape[0], set_to - left * shape[0], strict=True):
@@ -154,7 +154,7 @@ def union(parts: Sequence[Region]) -> Region:
 
 
 def enclosing(regions: Sequence[Region]) -> list[int]:
-    """Find the outlines that hold most of the others, and two at least: regions in which somebody sought nuclei.
+    """Find the outlines that hold most of the others, and two at least: these are regions in which nuclei were sought.
 
     Examples
     --------
@@ -168,7 +168,7 @@ def enclosing(regions: Sequence[Region]) -> list[int]:
     corners = np.array([(regions[at].top, regions[at].left) for at in there])
     ends = corners + [regions[at].mask.shape for at in there]
     areas = np.array([regions[at].mask.sum() for at in there])
-    # A pixel of each nucleus, the first of its middle row that has one: the box of a region is larger than the region.
+    # One pixel of each nucleus, the first in its middle row, is tested, since boxes are larger than regions.
     points = np.array([_point(regions[at]) for at in there])
     found = []
     for place in np.argsort(-areas, kind="stable")[:16]:  # only the largest can hold most
@@ -182,9 +182,9 @@ def enclosing(regions: Sequence[Region]) -> list[int]:
 
 
 def faults(regions: Sequence[Region], shape: tuple[int, int]) -> list[tuple[str, str]]:
-    """List why the outlines of a picture cannot be its nuclei, as kinds of `nucleate.data.check` and what was seen.
+    """List why the outlines of a picture cannot be its nuclei: kinds of `nucleate.data.check`, and what was seen.
 
-    One outline in twenty, or a sole one of several, may lie beyond the picture.
+    One outline in twenty, or a single one of several, may lie beyond the picture.
     """
     beyond = sum(region.outside for region in regions)
     found = []
@@ -195,7 +195,7 @@ def faults(regions: Sequence[Region], shape: tuple[int, int]) -> list[tuple[str,
 
 
 def painting_order(regions: Sequence[Region]) -> list[int]:
-    """Give the indices of nuclei from the largest to the smallest: what is painted later keeps shared pixels."""
+    """Give the indices of nuclei from the largest to the smallest, since nuclei painted later keep shared pixels."""
     return sorted(range(len(regions)), key=lambda i: -int(regions[i].mask.sum()))
 
 
@@ -217,7 +217,7 @@ def paint_regions(regions: Sequence[Region], shape: tuple[int, int]) -> NDArray[
 
 def _beyond(corners: NDArray[np.floating], shape: tuple[int, int]) -> bool:
     (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
-    # What lies on the border line itself is the sliver that is left of a nucleus cut off there.
+    # A region on the border line itself is the sliver that is left of a nucleus that the border cuts off.
     return bool(right < 0 or bottom < 0 or left > shape[1] or top > shape[0])
 
 

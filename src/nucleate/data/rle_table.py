@@ -32,11 +32,11 @@ class CodedImage:
     Parameters
     ----------
     codes : list of str
-        One a nucleus; a sole empty one says that there are none.
+        One for each nucleus; a single empty code means that there are none.
     shape : (int, int), optional
-        Rows and columns, where the table gives them.
+        Rows and columns, if the table gives them.
     is_ignored : bool
-        Whether it does not count, as Kaggle marks it in the column Usage.
+        Whether the image does not count, according to Kaggle's column Usage.
     """
 
     codes: list[str] = field(default_factory=list)
@@ -51,7 +51,7 @@ def read_coded(path: Path) -> dict[str, CodedImage]:
     ----------
     path : Path
         CSV with columns ImageId and EncodedPixels and, if possible, Height and Width. Images with ``Ignored`` in a
-        column Usage are said to be left out.
+        column Usage are marked as not counting.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def read_coded(path: Path) -> dict[str, CodedImage]:
     Raises
     ------
     DataError
-        If the file cannot be read, lacks a column or has no row, or if a size is none, too large or one of two.
+        If the file cannot be read, lacks a column or has no row, or if a size is no size, too large or one of two.
     """
     images: dict[str, CodedImage] = {}
     with open_table(path) as reader:
@@ -92,7 +92,7 @@ def labels_from_codes(codes: list[str], shape: tuple[int, int]) -> NDArray[np.in
     Parameters
     ----------
     codes : list of str
-        One code a nucleus; empty ones are passed over.
+        One code a nucleus; empty codes are ignored.
     shape : (int, int)
         Rows and columns of the image.
 

@@ -1,4 +1,4 @@
-"""Which input each result of `nucleate segment` is of, where inputs in several folders have one name."""
+"""Which input each result of `nucleate segment` belongs to, if inputs in several folders have the same name."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def by_inputs(source: Source, files: dict[str, str], *, like: Collection[str]) -
     files : dict
         Id -> file name.
     like : collection of str
-        Ids of the other side; those that are there are kept.
+        Ids of the other side; an id that is among them is kept.
 
     Returns
     -------
     dict
-        Id -> file name; as given where nothing is known.
+        Id -> file name; unchanged if nothing is known.
     """
     if all(image_id in like for image_id in files) or _RUN not in source.names:
         return files
@@ -52,7 +52,7 @@ def _paths(data: bytes) -> dict[str, str]:
 
 
 def _known(path: str, like: Collection[str]) -> str:
-    """Find the id of a path on the other side, of as few folders as are enough; "" if there is none."""
+    """Find the id that the other side has for a path, with as few folders as possible; "" if it has none."""
     place = PurePosixPath(path.replace("\\", "/").replace("::", "/"))
     folders, image_id = place.parent.parts, picture_id(place.name)
     spellings = (image_id, without_extras(image_id))

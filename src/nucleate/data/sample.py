@@ -21,19 +21,19 @@ class Sample:
     Parameters
     ----------
     image_id : str
-        Its name in the data set, unique there.
+        Its name, unique in the data set.
     image : (H, W) or (H, W, 3) ndarray
         Pixels as stored, usually uint8 or uint16; one channel when the colours are equal.
     labels : (H, W) int32 ndarray
         0 background, nuclei 1..n without gaps.
     group : str
-        Images of one group show the same specimen and never fall on both sides of a split; the id where unknown.
+        Images of one group show the same specimen and never fall on both sides of a split; the id if not known.
     kind : str
-        Type of image, "" where unknown.
+        Type of image; "" if not known.
     fold : int, optional
         Cross-validation fold, None before folds are given.
     binary : bool
-        Whether the labels look like a mask of all nuclei, as far as that was asked.
+        Whether the labels look like one mask of all nuclei, as far as that was checked.
 
     Raises
     ------

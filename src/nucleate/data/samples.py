@@ -39,13 +39,13 @@ __all__ = [
 ]
 
 FOLDS = 4
-"""How many are dealt where no table gives them."""
+"""How many folds are made if no table gives them."""
 
 _USED = {*PICTURE_SUFFIXES, *READERS, ".npy"}  # endings of the files that some layout is read from
 
 
 def load_samples(path: Path | str, *, cache: Path | None = None) -> list[Sample]:
-    """Load a training set, from the cache where it was read before.
+    """Load a training set, from the cache if it was read before.
 
     Parameters
     ----------
@@ -55,13 +55,13 @@ def load_samples(path: Path | str, *, cache: Path | None = None) -> list[Sample]
     cache : Path, optional
         Folder for the cache file; ``$NUCLEATE_CACHE`` or the user's cache folder when None.
         The file's name is a hash of the place, of the pictures and annotations there and of the version of nucleate,
-        so a changed data set is read anew, and so is one that an older version read; what was kept of it goes.
+        so a data set that has changed, or that an older version read, is read anew, and its old file is removed.
 
     Returns
     -------
     list of Sample
-        Sorted by id; those of equal pixels are one group, unless they are of one value all over; without kind and fold
-        (see `attach_table`).
+        Sorted by id; samples with equal pixels are one group, unless they have one value all over; without kind and
+        fold (see `attach_table`).
 
     Raises
     ------
@@ -93,13 +93,13 @@ def attach_table(samples: Sequence[Sample], table: Path | str) -> list[Sample]:
         Samples as loaded.
     table : path-like
         CSV with columns ``image_id``, ``mosaic`` or ``group``, ``fold`` and ``image_type``; rows of other images are
-        passed over.
+        ignored.
 
     Returns
     -------
     list of Sample
-        In the order given, pixels shared with the input. A sample without a field of view keeps its group, and fields
-        of view that share a group, as equal pixels do, are one.
+        In the order given, sharing pixels with the input. A sample without a field of view keeps its group; fields of
+        view that share a group, as those of equal pictures do, are joined.
 
     Raises
     ------
@@ -144,14 +144,14 @@ def table_rows(samples: Sequence[Sample], table: Path | str) -> dict[str, dict[s
 
 
 def without_numbers(samples: Sequence[Sample]) -> list[str]:
-    """Name the loaded samples whose label image looks like a binary mask, where others have several nuclei."""
+    """Name the loaded samples whose label image looks like a binary mask, if others have several nuclei."""
     if max((int(one.labels.max(initial=0)) for one in samples), default=0) < 2:
         return []
     return [one.image_id for one in samples if one.binary]
 
 
 def split(samples: Sequence[Sample], fold: int) -> tuple[list[Sample], list[Sample]]:
-    """Part samples into those to train on and those of one fold, held out.
+    """Divide samples into those to train on and those of one fold, which are held out.
 
     Returns
     -------
@@ -184,7 +184,7 @@ def grouped_folds(samples: Sequence[Sample], n: int, *, seed: int) -> list[Sampl
     n : int
         Number of folds, at least 2.
     seed : int
-        Which of the possible deals; the result depends on nothing else.
+        Chooses one of the possible deals; the result depends on nothing else.
 
     Returns
     -------
@@ -206,7 +206,7 @@ def grouped_folds(samples: Sequence[Sample], n: int, *, seed: int) -> list[Sampl
 
 
 def deal(sizes: Mapping[str, int], n: int) -> dict[str, int]:
-    """Deal groups to `n` folds of about equal size; groups of one size are dealt in their order.
+    """Deal groups to `n` folds of about equal size; groups of equal size are dealt in their order.
 
     Examples
     --------
@@ -223,7 +223,7 @@ def deal(sizes: Mapping[str, int], n: int) -> dict[str, int]:
 
 
 def hold_out(samples: Sequence[Sample], share: float, *, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Part samples into those to train on and about a share of them, in whole groups, held out.
+    """Divide samples into those to train on and about a share of them, in whole groups, which is held out.
 
     Parameters
     ----------
@@ -232,17 +232,17 @@ def hold_out(samples: Sequence[Sample], share: float, *, seed: int) -> tuple[lis
     share : float
         Between 0 and 1.
     seed : int
-        Which of the possible draws.
+        Chooses one of the possible draws.
 
     Returns
     -------
     train, held_out : list of Sample
-        Both in the order given, neither empty. Of a share up to a half, at most half of the samples are held out.
+        Both in the order given, neither empty. For a share up to a half, at most half of the samples are held out.
 
     Raises
     ------
     DataError
-        If there are fewer than two groups, or `share` is none.
+        If there are fewer than two groups, or `share` is no share.
     """
     sizes = Counter(sample.group for sample in samples)
     if not 0 < share < 1 or len(sizes) < 2:
@@ -254,11 +254,11 @@ def hold_out(samples: Sequence[Sample], share: float, *, seed: int) -> tuple[lis
     taken: set[str] = set()
     held = 0
     for group, size in groups.items():
-        # Taken if that comes nearer to the share than to leave it.
+        # A group is taken if that comes nearer to the share than leaving it out.
         if held + size / 2 <= share * len(samples) and held + size <= most:
             taken.add(group)
             held += size
-    if not taken:  # each is too large
+    if not taken:  # each group is too large
         taken.add(min(groups, key=groups.__getitem__))
     return [s for s in samples if s.group not in taken], [s for s in samples if s.group in taken]
 
@@ -270,10 +270,10 @@ def _shuffled(sizes: Mapping[str, int], seed: int) -> dict[str, int]:
 
 
 def _key(source: Source) -> str:
-    """Name the content of a source for the cache: a hash of where it lies, a dash, and one of what counts in it."""
+    """Give the key of a source in the cache: a hash of its place, a dash, and a hash of the content that counts."""
     place = hashlib.sha256(os.fsencode(f"{source.path.resolve()}::{source.part}")).hexdigest()
     used = {name for name in source.names if PurePosixPath(name).suffix.lower() in _USED}
-    # Without a file in it a folder of masks says that its picture shows no nucleus.
+    # Folders count, too: an empty folder of masks means that its picture shows no nucleus.
     used |= {name for name in source.folders if PurePosixPath(name).name.lower() == "masks"}
     content = hashlib.sha256(f"{__version__}::{source.fingerprint(used)}::{source.part}".encode()).hexdigest()
     return f"{place[:12]}-{content[:32]}"
@@ -295,7 +295,7 @@ def _read(source: Source) -> list[Sample]:
 
 
 def _numbered(source: Source, samples: Sequence[Sample]) -> list[Sample]:
-    """Mark masks of all nuclei in the place of label images, which teach that all nuclei are one; refuse many."""
+    """Mark masks of all nuclei in place of label images, which would teach that all nuclei are one; refuse many."""
     seen = [look_at_ids(one.labels) for one in samples]
     told = unnumbered_set(seen)
     if any(told):
@@ -309,7 +309,7 @@ def _numbered(source: Source, samples: Sequence[Sample]) -> list[Sample]:
 
 
 def _joined(samples: Sequence[Sample], rows: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Give each sample the field of view of its row, or else its group; what shares a group goes by one name."""
+    """Give each sample the field of view of its row, or else its group; samples that share a group get one name."""
     names = [rows[sample.image_id]["mosaic"] or sample.group for sample in samples]
     another: dict[str, str] = {}
 

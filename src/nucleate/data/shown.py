@@ -1,4 +1,4 @@
-"""Sample pictures for a first look, made from what comes with the install: nothing is fetched from a network."""
+"""Sample pictures for a first look, made from installed packages: nothing is fetched from a network."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def tissue() -> NDArray[np.uint8]:
 
 
 def write_pictures(folder: Path) -> tuple[list[Path], dict[str, NDArray[Any]]]:
-    """Write `tissue`, and a drawn picture of each style; those that are there already stay as they are.
+    """Write `tissue`, and a drawn picture of each style; pictures that are there already stay as they are.
 
     Parameters
     ----------
@@ -45,12 +45,12 @@ def write_pictures(folder: Path) -> tuple[list[Path], dict[str, NDArray[Any]]]:
     Returns
     -------
     (list of Path, dict of str to (H, W) int ndarray)
-        The PNG files in the order of `PICTURES`, and the truth of the drawn ones by name.
+        The PNG files in the order of `PICTURES`, and the truth of the drawn pictures by name.
 
     Raises
     ------
     UsageError
-        If another picture has the name of one; nothing is written then.
+        If another picture has one of these names; nothing is written then.
     OutputError
         If they cannot be written.
     """

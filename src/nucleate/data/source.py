@@ -1,4 +1,4 @@
-"""A data set's files, whether they lie in a folder or in a zip: listed, read in place, never written to."""
+"""The files of a data set, in a folder or in a zip: listed, read in place, never written to."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_FILE_BYTES", "FolderSource", "Source", "ZipSource", "is_stored", "open_source"]
 
 MAX_FILE_BYTES = 2**30
-"""The largest single file read from a data set, unpacked; anything larger is taken for a decompression bomb."""
+"""The largest single file read from a data set, unpacked; anything larger is treated as a decompression bomb."""
 
 _PART = "::"
 _ROI = ".roi"
@@ -50,9 +50,9 @@ class Source(ABC):
         self.path = path
         self.part = part.strip("/")
         self.names: list[str] = []
-        """Every file, sorted; hidden files and macOS resource folders left out."""
+        """Every file, sorted, without hidden files and macOS resource folders."""
         self.folders: set[str] = set()
-        """Every folder known, also empty ones."""
+        """Every known folder, including empty ones."""
 
     def __str__(self) -> str:
         return f"{self.path}{_PART}{self.part}" if self.part else str(self.path)
@@ -69,7 +69,7 @@ class Source(ABC):
 
     @abstractmethod
     def file(self, name: str) -> AbstractContextManager[Path]:
-        """Give the path of a file while a ``with`` block lasts: of a copy, if it lies in a zip.
+        """Give the path of a file while a ``with`` block lasts; for a file in a zip, the path of a copy.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Source(ABC):
 
 
 class FolderSource(Source):
-    """A data set in a folder, without what lies in folders of Zarr in it, or, of the files there, `only` one."""
+    """A data set in a folder, without the contents of Zarr folders in it; or `only` one of the files there."""
 
     def __init__(self, path: Path, part: str = "", *, only: str | None = None) -> None:
         super().__init__(path, part)
@@ -108,7 +108,7 @@ class FolderSource(Source):
             return
         names: list[str] = []
         for here, folders, files in each_folder(path, self._note):
-            if here != path and is_stored(here):  # its metadata are JSON, as outlines are
+            if here != path and is_stored(here):  # its metadata are JSON, like outlines
                 folders.clear()
                 continue
             folders[:] = [name for name in folders if not _hidden(name)]
@@ -142,7 +142,7 @@ class FolderSource(Source):
         yield path
 
     def fingerprint(self, used: Collection[str] | None = None) -> str:
-        """Hash names and bytes of files, however large: a file beside the pictures may be a whole slide."""
+        """Hash names and bytes of files of any size, since a file beside the pictures may be a whole slide."""
         digest = hashlib.sha256(b"folder")
         for name in self.names:
             if used is not None and name not in used:
@@ -194,7 +194,7 @@ class ZipSource(Source):
 
     @contextlib.contextmanager
     def file(self, name: str) -> Iterator[Path]:
-        """Unpack one entry for the while (see `Source.file`)."""
+        """Unpack one entry for as long as the block lasts (see `Source.file`)."""
         data = self.read(name)
         with tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True) as folder:
             path = Path(folder, "picture").with_suffix(PurePosixPath(name).suffix)
@@ -225,12 +225,12 @@ def open_source(path: Path | str) -> Source:
     ----------
     path : path-like
         A folder, a zip, or either with a folder inside it behind two colons: ``subset.zip::train``. A file of another
-        kind is a data set of one file, and so is a zip of ImageJ's regions only: they are those of one picture.
+        kind is a data set of one file, and so is a zip of only ImageJ regions, which belong to one picture.
 
     Raises
     ------
     UsageError
-        If nothing is there.
+        If the path does not exist.
     DataError
         If it is a damaged zip.
     """
@@ -251,7 +251,7 @@ def open_source(path: Path | str) -> Source:
 
 
 def is_stored(folder: Path) -> bool:
-    """Tell whether a folder is one of Zarr, as far as it may be looked into: some may be listed, but not entered."""
+    """Tell whether a folder holds Zarr, as far as rights allow: some folders may be listed, but not entered."""
     with contextlib.suppress(OSError):
         return is_zarr(folder)
     return False

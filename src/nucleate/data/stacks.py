@@ -1,4 +1,4 @@
-"""Stacks whose planes stand one by one in a table or a COCO file, as ours do: ``NAME/0``, ``NAME/1``, ..."""
+"""Stacks whose planes are separate images in a table or a COCO file, as in those we write: ``NAME/0``, ``NAME/1``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["join_planes", "number_planes", "planes_of_stacks"]
 
 
 def planes_of_stacks(ids: Collection[str], *, like: Collection[str]) -> dict[str, list[str]]:
-    """List the planes of those stacks that another collection of ids names as a whole, be it with ``.ome`` or ``_img``.
+    """List the planes of the stacks that another collection of ids names as a whole, perhaps with ``.ome`` or ``_img``.
 
     Returns
     -------
@@ -59,12 +59,12 @@ def join_planes(planes: Sequence[NDArray[Any]]) -> NDArray[np.int32]:
     Returns
     -------
     (N, H, W) int32 ndarray
-        (H, W) of one plane, as a label image of one is read.
+        (H, W) if there is only one plane.
 
     Raises
     ------
     DataError
-        If they are not of one size.
+        If their sizes differ.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def join_planes(planes: Sequence[NDArray[Any]]) -> NDArray[np.int32]:
 
 
 def number_planes(stack: NDArray[Any]) -> NDArray[np.int32]:
-    """Renumber the nuclei of a stack, each plane for itself: an id that two planes share is of two nuclei.
+    """Renumber the nuclei of a stack, plane by plane, since an id that two planes share stands for two nuclei.
 
     Parameters
     ----------

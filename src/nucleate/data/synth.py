@@ -1,8 +1,8 @@
 """Drawn fields of nuclei with exact truth, for tests, demonstrations and load.
 
-A nucleus is a smoothly perturbed ellipse. Nuclei are laid down one after the other; where a later one would cover an
-earlier one it is cut, so each pixel belongs to the nucleus with the lower number. What is left of the later one is its
-largest piece (joined by edges), so every nucleus is one connected piece, and the numbers are 1..n without gaps.
+A nucleus is a smoothly perturbed ellipse. Nuclei are laid down one after the other; a later one is cut where it would
+cover an earlier one, so each pixel belongs to the nucleus with the lower number. Only the largest piece (joined by
+edges) of a cut nucleus is kept, so every nucleus is one connected piece, and the numbers are 1..n without gaps.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["STYLES", "Field", "Scene", "draw", "place"]
 
 STYLES = ("fluorescence", "brightfield", "histology")
-"""Bright nuclei on dark; dark nuclei on light, both grey; haematoxylin and eosin in colour."""
+"""Bright nuclei on dark, and dark nuclei on light, both in grey; haematoxylin and eosin in colour."""
 
 _FREE_TRIES = 40
 _TOUCH_TRIES = 12
 _SMALLEST_SHARE = 0.6
-# Spread of the logarithm of length over width, halved: sections of tissue show spindles, cultured cells hardly do.
+# Half the spread of the logarithm of length over width: tissue sections show spindles, cultured cells hardly any.
 _STRETCH = {"fluorescence": 0.14, "brightfield": 0.14, "histology": 0.28}
 
 
@@ -40,7 +40,7 @@ class Scene:
     size : (int, int)
         Rows and columns.
     nuclei : int
-        How many to lay down; fewer come out where the picture is full.
+        How many to lay down; there are fewer if the picture is full.
     style : str
         One of `STYLES`.
     bits : int
@@ -48,7 +48,7 @@ class Scene:
     diameter : float
         Median diameter of a nucleus in pixels.
     touching : float
-        Share of nuclei laid against one that is there already, 0..1; the others keep clear by a pixel at least.
+        Share of nuclei that are laid against an earlier one, 0..1; the others keep a distance of a pixel at least.
     dim : float
         Share of nuclei that are faint, 0..1.
     noise : float
@@ -60,7 +60,7 @@ class Scene:
     texture : float
         Depth of the texture inside nuclei, 0..1.
     debris : float
-        Specks and smudges that are no nuclei, a nucleus.
+        Specks and smudges that are no nuclei, for each nucleus.
 
     Raises
     ------
@@ -98,7 +98,7 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """Nuclei laid down, before anything is painted.
+    """Nuclei that are laid down, before anything is painted.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def draw(scene: Scene, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[
 
 
 def place(scene: Scene, rng: np.random.Generator) -> Field:
-    """Lay the nuclei of a scene down without painting them.
+    """Lay down the nuclei of a scene without painting them.
 
     Returns
     -------
@@ -183,7 +183,7 @@ class _Shape:
         direction = np.arctan2(across, along)
         outline = np.ones_like(direction)
         for waves in (2, 3, 4, 5):
-            # Fewer waves are deeper: bean and egg shapes rather than stars.
+            # The fewer the waves, the deeper, which gives bean and egg shapes rather than stars.
             amplitude = np.clip(rng.normal(0, 0.12 / waves), -0.2 / waves, 0.2 / waves)
             outline += amplitude * np.cos(waves * direction + rng.uniform(0, 2 * np.pi))
         depth = np.clip(1 - np.hypot(along, across) / outline, 0, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""CSV tables: opened in one way, and those of images, which say what field of view each shows, its fold and kind."""
+"""CSV tables: one way to open them, and tables of images with the field of view, the fold and the kind of each."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["open_table", "read_table"]
 
 @contextlib.contextmanager
 def open_table(path: Path) -> Iterator[csv.DictReader[str]]:
-    """Open a CSV with a heading for a ``with`` block, its cells however long.
+    """Open a CSV with a heading for a ``with`` block; its cells may be of any length.
 
     Raises
     ------
     DataError
-        If the file cannot be read, also later in the block.
+        If the file cannot be read, even later in the block.
     """
-    # The code of one nucleus in a large image is longer than the csv module's limit, which is one for the process.
+    # The code of one nucleus in a large image exceeds the limit of the csv module, which holds for the whole process.
     before = csv.field_size_limit(2**31 - 1)
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -43,12 +43,12 @@ def read_table(path: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]:
     path : Path
         CSV with a column ``image_id``.
     columns : sequence of str
-        Which to read beside it; ``group`` stands for ``mosaic`` where that lacks.
+        The columns to read besides; ``group`` is read if ``mosaic`` is missing.
 
     Returns
     -------
     dict
-        Id -> column -> text, "" where there is none.
+        Id -> column -> text, "" if there is none.
 
     Raises
     ------

@@ -32,7 +32,7 @@ __all__ = ["LabelMap", "LabelsAt", "read_labels_source", "read_pair"]
 
 
 class _HasLabels(Protocol):
-    """What has a label image, as a `Segmentation` has."""
+    """Anything that has a label image, such as a `Segmentation`."""
 
     @property
     def labels(self) -> NDArray[Any]:
@@ -41,19 +41,19 @@ class _HasLabels(Protocol):
 
 _AtHand: TypeAlias = NDArray[Any] | _HasLabels
 LabelsAt: TypeAlias = Path | str | _AtHand | Mapping[str, _AtHand]
-"""Where label images are: at a path (see `read_labels_source`), or at hand, one or several by id: int, (H, W) or, of a
-stack, (..., H, W). What NumPy makes an array of, as Dask's, is one."""
+"""Where label images are: at a path (see `read_labels_source`), or in memory, one or several by id: int, (H, W), or
+(..., H, W) for a stack. Anything that NumPy turns into an array, such as Dask's, is accepted."""
 
 _Painter: TypeAlias = Callable[[Shape | None], NDArray[Any]]
 
 
 class LabelMap(Mapping[str, NDArray[Any]]):
-    """Image id -> label image, read when asked for and not kept.
+    """Image id -> label image, which is read when asked for and not kept.
 
     Parameters
     ----------
     readers : mapping of str to callable
-        A function a label image, in the order of iteration.
+        One function for each label image, in the order of iteration.
     """
 
     def __init__(self, readers: Mapping[str, Callable[[], NDArray[Any]]]) -> None:
@@ -63,7 +63,7 @@ class LabelMap(Mapping[str, NDArray[Any]]):
         return self._readers[image_id]()
 
     def __contains__(self, image_id: object) -> bool:
-        # The default of Mapping would read the pixels.
+        # The method of Mapping would read the pixels.
         return image_id in self._readers
 
     def __iter__(self) -> Iterator[str]:
@@ -76,10 +76,10 @@ class LabelMap(Mapping[str, NDArray[Any]]):
 def read_pair(pred: LabelsAt, truth: LabelsAt, *, images: Path | str | None = None) -> tuple[LabelMap, LabelMap]:
     """Find both sides of a comparison; see `read_labels_source`.
 
-    A run-length table or outlines that do not say how large their images are take the sizes of the other side where no
-    `images` are given: a submission is scored against a solution as they are. Two files of one label image each, or
-    arrays, are a pair whatever they are called, and ``a_label`` is ``a`` where each is the only one that the other side
-    lacks. Planes ``a/0``, ``a/1``, ... are the stack ``a`` where the other side has that.
+    A run-length table, or outlines, that do not tell the sizes of their images take the sizes of the other side if no
+    `images` are given, so that a submission can be scored against a solution. Two files of one label image each, or
+    arrays, are a pair whatever their names, and ``a_label`` is ``a`` if each is the only one that the other side lacks.
+    Planes ``a/0``, ``a/1``, ... are the stack ``a`` if the other side has that.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def read_pair(pred: LabelsAt, truth: LabelsAt, *, images: Path | str | None = No
     Raises
     ------
     UsageError
-        If a side is none of `LabelsAt`, or nothing is there, or no image of the truth counts.
+        If a side is none of `LabelsAt`, or does not exist, or no image of the truth counts.
     DataError
         As `read_labels_source`, or if a plane of a stack is missing.
     """
@@ -107,7 +107,7 @@ def read_pair(pred: LabelsAt, truth: LabelsAt, *, images: Path | str | None = No
 
 
 def _is_lone(given: LabelsAt) -> bool:
-    """Tell whether a side is one label image or the outlines of one, not a table or an archive, which name theirs."""
+    """Tell whether a side is one label image, or the outlines of one; tables and archives are not, they hold names."""
     if not isinstance(given, str | Path):
         return not isinstance(given, Mapping)
     no_table = Path(given).is_file() and not _is_table(given)
@@ -119,10 +119,10 @@ def _is_table(path: Path | str) -> bool:
 
 
 def _in_words_of(true: Collection[str], ids: Sequence[str]) -> list[str]:
-    """Give predictions the ids of the truth where only what pictures or label images are called beyond it differs."""
+    """Give predictions the ids of the truth if their names differ only by usual endings of pictures or label images."""
     known = {one: one for one in ids if one in true}
     for bare in (without_extras, lambda one: without_extras(without_ending(one))):
-        # Anything may be a key of a caller's mapping; what is no text has no ending.
+        # Keys of a caller's mapping may be anything; only text has an ending.
         ours = alone((one for one in ids if isinstance(one, str) and one not in known), bare)
         free = {*true}.difference(known.values())
         theirs = alone((one for one in free if isinstance(one, str)), bare)
@@ -136,28 +136,28 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None) ->
     Parameters
     ----------
     path : path-like
-        A folder or zip of label images, or one alone (``<id>.tif``, ``<id>.labels.tif``, ``.png``, and of folders
-        ``<id>.ome.zarr`` with its labels), one in Kaggle's
-        layout with masks, one with ``labels/``, one with outlines (`nucleate.data.outlined`), or a CSV with columns
-        ImageId, EncodedPixels and, if possible, Height and Width. A row with empty EncodedPixels is an image without
-        nuclei; an image with ``Ignored`` in a column Usage is left out.
+        A folder or zip of label images, a single label image (``<id>.tif``, ``<id>.labels.tif``, ``.png``, or a folder
+        ``<id>.ome.zarr`` with its labels), a folder or zip in Kaggle's layout with masks, with ``labels/``, or with
+        outlines (`nucleate.data.outlined`), or a CSV with columns ImageId, EncodedPixels and, if possible, Height and
+        Width. A row with empty EncodedPixels is an image without nuclei; an image with ``Ignored`` in a column Usage is
+        left out.
     images : path-like, optional
-        Folder or zip of the images, for their sizes where a CSV lacks Height and Width or outlines lack pictures.
+        Folder or zip of the images, for their sizes if a CSV lacks Height and Width, or if outlines lack pictures.
 
     Returns
     -------
     LabelMap
-        Sorted by id. Labels are (H, W) int32, 1..n without gaps; (N, H, W) of a file with N planes, in which no two
+        Sorted by id. Labels are (H, W) int32, 1..n without gaps; (N, H, W) for a file with N planes, in which no two
         planes share an id. A pixel claimed by two masks or codes belongs to the first: masks in the order of their
-        names, codes in the order of their rows; one claimed by two outlines to the smaller nucleus.
+        names, codes in the order of their rows. A pixel claimed by two outlines belongs to the smaller nucleus.
 
     Raises
     ------
     UsageError
-        If nothing is there.
+        If the path does not exist.
     DataError
-        If nothing of the kind is there, or the size of no image is known; on reading an entry: if the file is damaged,
-        a code does not fit its image, or the size of the image is not known.
+        If there are no label images, or no size of an image is known; on reading an entry: if the file is damaged, a
+        code does not fit its image, or the size of the image is not known.
     """
     (found,) = _counting(_find(path))
     return _label_map(found, images=images, other={})
@@ -165,16 +165,16 @@ def read_labels_source(path: Path | str, *, images: Path | str | None = None) ->
 
 @dataclass(frozen=True)
 class _Found:
-    """A label image as one side of a comparison has it.
+    """A label image on one side of a comparison.
 
     Parameters
     ----------
     own_id : str
-        Its id there.
+        Its id on that side.
     paint : callable
-        Rows and columns of the image, which count where `unsized` -> its label image.
+        Takes rows and columns of the image, which matter only if `unsized`; gives its label image.
     unsized : str
-        The file that does not say how large the image is; "" where that is known without.
+        The file that does not tell the size of the image; "" if the size is known.
     is_ignored : bool
         Whether it counts on neither side.
     """
@@ -186,7 +186,7 @@ class _Found:
 
 
 def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False) -> dict[str, _Found]:
-    """List the label images of one side by id; `like` are the ids of the other one."""
+    """List the label images of one side by id; `like` are the ids of the other side."""
     if not isinstance(path, str | Path):
         return _at_hand(path)
     if _is_table(path):
@@ -214,7 +214,7 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
 
 
 def _stacked(side: Mapping[str, _Found], *, like: Collection[str]) -> dict[str, _Found]:
-    """Join the planes of each stack that the other side has as one."""
+    """Join the planes of each stack that is one label image on the other side."""
     stacks = planes_of_stacks(side, like=like)
     joined = {one for ids in stacks.values() for one in ids}
     found = {name: one for name, one in side.items() if name not in joined}
@@ -238,7 +238,7 @@ def _at_hand(given: _AtHand | Mapping[str, _AtHand]) -> dict[str, _Found]:
 
 
 def _as_array(given: _AtHand) -> NDArray[Any]:
-    """Take the labels of what has some; what is none is told where it is used."""
+    """Give the labels of an object that has some, else the object; if it is no label image, later checks report it."""
     found: Any = getattr(given, "labels", given)
     is_masked = isinstance(found, np.ma.MaskedArray) and np.ma.is_masked(found)
     is_whole = not isinstance(found, np.generic) and not is_masked
@@ -249,19 +249,19 @@ def _held(named: Mapping[str, _AtHand], image_id: str) -> NDArray[Any]:
     labels = _as_array(named[image_id])
     plain = isinstance(labels, np.ndarray) and not isinstance(labels, np.ma.MaskedArray)
     if not plain or labels.ndim < 3 or labels.dtype.kind not in "bui":
-        return labels  # what is no label image is told when it is compared
+        return labels  # if this is no label image, the comparison reports it
     planes = planes_of_array(labels, "the array")
     return number_planes(planes) if planes.min() >= 0 else planes
 
 
 def _counting(*sides: Mapping[str, _Found]) -> list[dict[str, _Found]]:
-    """Leave out of each side what any of them marks as ignored."""
+    """Leave out of both sides the images that either of them marks as ignored."""
     ignored = {image_id for side in sides for image_id, one in side.items() if one.is_ignored}
     return [{image_id: one for image_id, one in side.items() if image_id not in ignored} for side in sides]
 
 
 def _label_map(found: Mapping[str, _Found], *, images: Path | str | None, other: Mapping[str, _Found]) -> LabelMap:
-    """Give the label images of a side; sizes that it lacks are those of the images, else of the other side."""
+    """Give the label images of a side; missing sizes are taken from the images, else from the other side."""
     unsized = [one for one in found.values() if one.unsized]
     if unsized and images is None and all(one.unsized for one in (*found.values(), *other.values())):
         raise _unknown(unsized[0])
@@ -274,7 +274,7 @@ def _label_map(found: Mapping[str, _Found], *, images: Path | str | None, other:
             raise DataError(f"no image {image_id} in {images}; give the folder with all images as --images")
         same = other.get(image_id)
         labels = None if same is None or same.unsized else same.paint(None)
-        if not isinstance(labels, np.ndarray) or labels.ndim < 2:  # anything may be in a mapping that a caller made
+        if not isinstance(labels, np.ndarray) or labels.ndim < 2:  # a caller's mapping may hold anything
             raise _unknown(one)
         return labels.shape[-2], labels.shape[-1]
 
@@ -291,7 +291,7 @@ def _unknown(one: _Found) -> DataError:
 
 
 def _outlines(source: Source, named: Mapping[str, FileName]) -> list[Outlined]:
-    """List the outlined images; none where the pictures are label images and files of another kind lie beside them."""
+    """List the outlined images; none if the pictures are label images that files of another kind lie beside."""
     labels = [name for name, one in named.items() if one.is_label]
     if folders.pictured(named) or (labels and not drawn_on(source, named.keys() - {*labels})):
         return []
@@ -309,7 +309,7 @@ def _outlines(source: Source, named: Mapping[str, FileName]) -> list[Outlined]:
 
 
 def _is_drawn(entry: Outlined) -> bool:
-    """Tell whether a file holds outlines: XML and archives may be anything."""
+    """Tell whether a file holds outlines, since XML and archives may hold anything."""
     with contextlib.suppress(DataError):
         return entry.read is not None and bool(entry.read((1, 1), quiet))
     return False
@@ -346,7 +346,7 @@ def _in_table(path: Path) -> dict[str, _Found]:
 
 
 def _sized(readers: Mapping[str, Callable[[], NDArray[Any]]]) -> dict[str, _Found]:
-    """Give label images by id that know their size without being told."""
+    """Give label images by id, for readers that know the sizes of their images."""
     return {image_id: _Found(image_id, partial(_read, read)) for image_id, read in readers.items()}
 
 

@@ -20,7 +20,7 @@ __all__ = ["labels_tiff", "picture_file", "tiff", "write_sample"]
 
 
 def picture_file(folder: Path | str, image_id: str, *, layout: str) -> Path:
-    """Name the file of a sample's picture; where it is there, so is all that `write_sample` writes of the sample."""
+    """Name the file of a sample's picture; if it exists, so does everything else that `write_sample` writes of it."""
     top = Path(folder) / image_id if layout == "kaggle" else Path(folder)
     return top / "images" / f"{image_id}.png"
 
@@ -31,12 +31,12 @@ def write_sample(folder: Path | str, sample: Sample, *, layout: str) -> None:
     Parameters
     ----------
     folder : path-like
-        The data set; made if need be.
+        The data set; made if it is missing.
     sample : Sample
         Image of uint8 or uint16, and its labels.
     layout : {"kaggle", "labels"}
-        ``<id>/images`` + ``<id>/masks`` with a PNG a nucleus, called ``<id>-00001.png`` and so on in the order of the
-        ids; or ``images/`` + ``labels/`` with a label image an image.
+        ``<id>/images`` + ``<id>/masks`` with one PNG a nucleus, called ``<id>-00001.png`` and so on in the order of the
+        ids; or ``images/`` + ``labels/`` with one label image an image.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def write_sample(folder: Path | str, sample: Sample, *, layout: str) -> None:
         return
     image = picture_file(folder, sample.image_id, layout=layout)
     labels = folder / "labels" / f"{sample.image_id}.tif"
-    if image.exists():  # labels without it are of a call that was stopped in between
+    if image.exists():  # labels without the picture are left by a call that was stopped
         raise OutputError(f"{image} is there already; choose an empty output folder")
     for path in (image, labels):
         make_folder(path.parent)
@@ -74,7 +74,7 @@ def _png(pixels: NDArray[Any]) -> bytes:
 
 
 def labels_tiff(labels_HW: NDArray[np.int32]) -> bytes:
-    """Give a label image (H, W) as a TIFF file, in 16 bits where its ids allow."""
+    """Give a label image (H, W) as a TIFF file, in 16 bits if its ids allow."""
     return tiff(labels_HW.astype(np.uint16 if labels_HW.max(initial=0) < 2**16 else np.uint32))
 
 

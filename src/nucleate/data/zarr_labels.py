@@ -30,25 +30,25 @@ _OURS = "labels/nuclei"
 
 
 def find_zarr_labels(path: Path | str, *, like: Collection[str] = ()) -> dict[str, Callable[[], NDArray[np.int32]]]:
-    """List the label images of an OME-Zarr folder, or of those in a folder.
+    """List the label images of an OME-Zarr folder, or of the OME-Zarr folders in a folder.
 
     Parameters
     ----------
     path : path-like
     like : collection of str
-        Ids of the other side of a comparison: a damaged plate or well fails those that begin with its name and with
-        no longer one.
+        Ids of the other side of a comparison: a damaged plate or well fails the ids that begin with its name, unless
+        they begin with a longer known name.
 
     Returns
     -------
     dict of str to callable
-        A function a label image, by the name of its folder without ``.ome.zarr``; fields of a plate are called as
-        results are. Empty where there is none.
+        One function for each label image, by the name of its folder without ``.ome.zarr``; fields of a plate are named
+        like results. Empty if there are none.
 
     Raises
     ------
     DataError
-        If the metadata of the only folder are damaged. Other damage is told by the function of that label image.
+        If the metadata of the only folder are damaged. Other damage is raised by the function of that label image.
     UnfitDataError
         If an image has several label images and none is `nuclei`.
     """
@@ -85,9 +85,9 @@ def find_zarr_labels(path: Path | str, *, like: Collection[str] = ()) -> dict[st
 
 
 def _owner(image_id: str, names: Collection[str]) -> tuple[str, bool]:
-    """Find the longest name that an id begins with, of an image or of its plate or well; and whether it is all of it.
+    """Find the longest name, of an image, plate or well, that an id begins with; and whether it is the whole id.
 
-    As in `read_pair`, what pictures and label images are called beyond it is no part of it.
+    As in `read_pair`, usual endings of pictures and label images do not count.
     """
     whole = str(image_id)
     left = whole = whole if whole in names else without_extras(without_ending(whole))
@@ -97,7 +97,7 @@ def _owner(image_id: str, names: Collection[str]) -> tuple[str, bool]:
 
 
 def _ids_in(name: str, owners: Mapping[str, tuple[str, bool]]) -> list[str]:
-    """List the ids of the fields of a plate or well, of a lone image its own; the given name where there is none."""
+    """List the ids that belong to a plate, a well or an image; the given name if there are none, or it is one."""
     fields = [one for one, (owner, _) in owners.items() if owner == name]
     return [name] if (name, True) in owners.values() or not fields else fields
 
