@@ -71,7 +71,7 @@ def read_json(data: bytes, name: str) -> Any:  # noqa: ANN401 - whatever the fil
     Raises
     ------
     DataError
-        If it is none.
+        If it is no JSON.
     """
     try:
         return json.loads(data)

@@ -1,5 +1,5 @@
-"""Results to files that other programs open: one writer a file.
+"""Writers of results to files that other programs open, one writer for each kind of file.
 
-A writer takes the path of its file first. What is there is replaced when the new file is complete; `OutputError` is
-raised if it cannot be written, `MissingExtraError` where a library that it needs is not installed.
+A writer takes the path of its file first. An existing file is replaced when the new one is complete; `OutputError` is
+raised if it cannot be written, `MissingExtraError` if a library that it needs is not installed.
 """

@@ -1,7 +1,7 @@
 """Nuclei as COCO annotations, the format most training code for instance segmentation reads.
 
-Masks are run-length codes, which hold every pixel. COCO's polygons do not: they have no holes, and what they cover
-depends on the program that paints them.
+Masks are run-length codes, which hold every pixel. COCO's polygons do not: they have no holes, and the pixels they
+cover depend on the program that paints them.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Picture", "join_coco", "write_coco"]
 
-_IDS = re.compile(r'\{"id": \d+, "image_id": (\d+)')  # what a line with an annotation begins with
+_IDS = re.compile(r'\{"id": \d+, "image_id": (\d+)')  # the beginning of a line with an annotation
 
 _Entry: TypeAlias = "dict[str, Any] | tuple[int, str]"
-"""A picture, or an annotation: the number of its picture, and its line from behind the ids on."""
+"""A picture, or an annotation: the number of its picture, and its line without the ids."""
 
 _CATEGORIES = [{"id": 1, "name": "nucleus", "supercategory": "cell"}]
 
@@ -44,14 +44,14 @@ class Picture:
     Parameters
     ----------
     file_name : str
-        What its file is called, with its folders where they are known: `join_coco` leaves out what all have in common,
-        and the folders too where no two files are called the same.
+        The name of its file, with folders if they are known: `join_coco` leaves out folders that all have in common,
+        and all folders if no two files have the same name.
     labels : (H, W) Labels
         Its nuclei; ids may have gaps.
     confidence : (n,) ndarray, optional
-        That of nucleus ``i`` stands at ``i - 1``, NaN where it is not known; of ids that do not occur none is read.
+        Entry ``i - 1`` belongs to nucleus ``i``, NaN if it is not known; entries of ids that do not occur are not read.
     name : str, optional
-        Of its results, which no other input has.
+        Name of its results, which no other input has.
     plane : int, optional
         Its number in its stack, from 0; None for a file of one picture.
     """
@@ -113,9 +113,9 @@ def _numbered(pictures: Iterable[Picture]) -> Iterator[_Entry]:
 
 
 def _numbered_on(parts: Sequence[Path]) -> Iterator[_Entry]:
-    """Give what is in files of ours, line by line; pictures count on from file to file.
+    """Give the contents of files of `write_coco`, line by line; pictures are numbered on from file to file.
 
-    Annotations are many: they are not taken apart, only their numbers are others.
+    There are many annotations, so they are not parsed; only their numbers are replaced.
     """
     before = 0
     for part in parts:
@@ -133,7 +133,7 @@ def _numbered_on(parts: Sequence[Path]) -> Iterator[_Entry]:
 
 
 def _write(stream: TextIO, entries: Iterable[_Entry], *, shorten: bool = False) -> None:
-    # Annotations are many and written as they come, one a line; the pictures are few and stand behind them.
+    # There are many annotations, so they are written as they come, one a line; the few pictures follow behind.
     stream.write(f'{{"info": {{"description": "nucleate"}}, "licenses": [], "categories": {json.dumps(_CATEGORIES)}')
     stream.write(', "annotations": [')
     pictures: list[dict[str, Any]] = []
@@ -153,9 +153,9 @@ def _write(stream: TextIO, entries: Iterable[_Entry], *, shorten: bool = False) 
 
 
 def _shortened(paths: list[str]) -> dict[str, str]:
-    """Give every path the name of its file alone, or, where two share one, what follows the folders of all.
+    """Shorten every path to the name of its file, or, if two files share a name, to what follows the common folders.
 
-    Pictures saved one by one have no folder: theirs are left as they are, and the others tell one folder more.
+    Pictures that were saved one by one have no folder: they are left as they are, and the others keep one folder more.
     """
     each = {path: PurePosixPath(path) for path in paths}
     if len({path.name for path in each.values()}) == len(each):
@@ -166,13 +166,13 @@ def _shortened(paths: list[str]) -> dict[str, str]:
     common = sum(1 for _ in alike)
     while True:
         names = {text: str(PurePosixPath(*placed[text][common:])) if text in placed else text for text in each}
-        if len(set(names.values())) == len(each) or common < 2:  # the root never stands before a name
+        if len(set(names.values())) == len(each) or common < 2:  # the root never precedes a name
             return names
         common -= 1
 
 
 def _annotation(code: str, *, height: int, width: int) -> dict[str, Any]:
-    """Give what an annotation says of a nucleus by its run-length code (`nucleate.core.rle`)."""
+    """Make the entries of an annotation from the run-length code of a nucleus (`nucleate.core.rle`)."""
     numbers = np.array(code.split(), np.int64)
     starts, lengths = numbers[::2] - 1, numbers[1::2]
     ends = starts + lengths
@@ -180,7 +180,7 @@ def _annotation(code: str, *, height: int, width: int) -> dict[str, Any]:
     if ends[-1] < height * width:
         counts.append(height * width - int(ends[-1]))
     first, last = starts // height, (ends - 1) // height
-    # A run that goes on in the next column covers the foot of one and the head of the other.
+    # A run that goes on in the next column covers the bottom of one column and the top of the other.
     whole = bool((first != last).any())
     top, bottom = (0, height - 1) if whole else (int((starts % height).min()), int(((ends - 1) % height).max()))
     left, right = int(first[0]), int(last[-1])

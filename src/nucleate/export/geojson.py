@@ -29,18 +29,18 @@ def write_geojson(
 ) -> None:
     """Write every nucleus as a feature with the geometry of its mask.
 
-    Corners are (x, y) in pixels from the outer corner of the first one, as QuPath counts. A nucleus in several pieces
-    is a MultiPolygon. Features are what QuPath calls detections: it takes many of them, and they are not edited by
-    hand. ``name`` is the id. A region of QuPath lies in one depth, and in the first where none is named: there stands
-    what was found in a projection.
+    Corners are (x, y) in pixels from the outer corner of the first pixel, as in QuPath. A nucleus in several pieces is
+    a MultiPolygon. Features are detections in QuPath, which takes many of them, and does not let users edit them.
+    ``name`` is the id. A region in QuPath lies in one depth, the first one if none is given: nuclei that were found in
+    a projection are put there.
 
     Parameters
     ----------
     path : Path or str
         Where to; an existing file is replaced.
     planes : iterable of (Position or None, (H, W) Labels, mapping of str to (n,) ndarray)
-        Where a plane stands in its stack (None for a single picture), its label image, and its measurements as
-        `nucleate.export.measurements.measure` gives them; values that are not known (NaN) are left out.
+        The place of a plane in its stack (None for a single picture), its label image, and its measurements as
+        `nucleate.export.measurements.measure` gives them; unknown values (NaN) are left out.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def _feature(shape: Shape, place: Position | None, *, values: dict[str, Any]) ->
     }
     if place is not None:
         geometry["plane"] = {"c": place.c, "z": place.z, "t": place.t}
-    # As in measurements.csv: a file of full float64 would be twice as long.
+    # Digits as in measurements.csv; with all digits of float64, the file would be twice as long.
     short = {name: value if isinstance(value, int) else float(number_text(value)) for name, value in values.items()}
     known = {name: value for name, value in short.items() if math.isfinite(value)}
     properties = {"objectType": "detection", "name": str(shape.label), "measurements": known}

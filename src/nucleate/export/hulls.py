@@ -18,15 +18,15 @@ def convex_areas(
 ) -> NDArray[np.int64]:
     """Count the pixels whose centres lie in the convex hull of each nucleus, border included.
 
-    As in scikit-image's ``convex_hull_image`` the hull is that of the middles of the pixels' four edges. In units of
-    half a pixel all corners are whole numbers, so the count is exact.
+    As in scikit-image's ``convex_hull_image``, the hull is spanned by the middles of the pixels' four edges. In units
+    of half a pixel all corners are whole numbers, so the count is exact.
 
     Parameters
     ----------
     row, start, end : (k,) int64 ndarray
         Horizontal runs: row, first and last column.
     owner : (k,) int64 ndarray
-        Which nucleus, 0 to `count` - 1; each has a run.
+        The nucleus of each run, 0 to `count` - 1; every nucleus has a run.
     count : int
         Number of nuclei.
 
@@ -44,14 +44,14 @@ def convex_areas(
     row, owner = row[new], owner[new]
     asked_row, asked_owner = _rows_between(row, owner, count=count)
     side = partial(_hull_side, row, owner=owner, asked_row=asked_row, asked_owner=asked_owner)
-    first, last = side(low), -side(-high)  # the right side is the left one, seen in a mirror
+    first, last = side(low), -side(-high)  # the right side is the left side of the mirror image
     return np.bincount(asked_owner, last - first + 1, count).astype(np.int64)
 
 
 def _rows_between(
     row: NDArray[np.int64], owner: NDArray[np.int64], *, count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give every row from a nucleus' first to its last, those that it has no pixel in included."""
+    """Give every row from a nucleus' first to its last, including rows in which it has no pixel."""
     begin = np.searchsorted(owner, np.arange(count))
     top, bottom = row[begin], row[np.append(begin[1:], len(row)) - 1]
     lengths = bottom - top + 1
@@ -68,7 +68,7 @@ def _hull_side(
     asked_row: NDArray[np.int64],
     asked_owner: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Find the first column within the hull in the rows asked for, from the first pixel of each row of a nucleus."""
+    """Find the first column within the hull in the given rows, by the first pixel of each row of a nucleus."""
     y = (2 * row[:, None] + np.array([-1, 0, 1])).ravel()
     x = (2 * col[:, None] - np.array([0, 1, 0])).ravel()
     which = np.repeat(owner, 3)
@@ -79,7 +79,7 @@ def _hull_side(
     span = int(y.max()) + 3
     place = np.searchsorted(which * span + y, asked_owner * span + 2 * asked_row, side="right") - 1
     height, width = y[place + 1] - y[place], x[place + 1] - x[place]
-    # The side's x where it crosses the row is a fraction; the first whole column at or behind it is wanted.
+    # The side crosses the row at a fraction of a column; the first whole column at or behind it is wanted.
     crossing = x[place] * height + width * (2 * asked_row - y[place])
     side: NDArray[np.int64] = -(-crossing // (2 * height))
     return side
@@ -88,10 +88,10 @@ def _hull_side(
 def _lower_hulls(
     y: NDArray[np.int64], x: NDArray[np.int64], *, owner: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Keep the corners of the lower convex hull of x over y, for all owners side by side.
+    """Keep the corners of the lower convex hull of x over y, for all owners at the same time.
 
-    A point on or above the line between two others is no corner, whichever others go with it: all such points are
-    taken away at once, until none is left.
+    A point on or above the line between two others is no corner, even if one of these is none either. So all such
+    points are removed at once, until none is left.
     """
     while len(y) > 2:
         within = (owner[:-2] == owner[1:-1]) & (owner[2:] == owner[1:-1])

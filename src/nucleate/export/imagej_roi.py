@@ -1,7 +1,7 @@
 """Nuclei as ImageJ's regions of interest: a zip that the ROI Manager of ImageJ and Fiji opens.
 
-ImageJ counts from the outer corner of the first pixel and takes a pixel where its centre lies within, so polygons with
-whole-numbered corners give back the mask exactly.
+ImageJ counts from the outer corner of the first pixel, and a region holds the pixels whose centres lie within, so
+polygons with whole-numbered corners give back the mask exactly.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["write_rois"]
 
-_MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0  # the words of a path in ImageJ's files
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # a date of its own would make every run's file another
+_MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0  # commands of a path in ImageJ's files
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # with the real date, each run would make a different file
 
 
 def write_rois(
@@ -42,7 +42,7 @@ def write_rois(
     """Write every nucleus as a region of interest.
 
     A nucleus in one piece without holes becomes a polygon, any other a composite region. Its name is its id, with
-    zeros in front so that names sort as numbers; its property ``confidence`` is what it says.
+    zeros in front so that names sort as numbers; its property ``confidence`` is the confidence.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ def write_rois(
     labels : (..., H, W) Labels
         Label image, or a stack in which an id belongs to one plane; read part by part.
     axes : str
-        Letters of the stack's axes, of ``TZI``; pages when empty and `labels` is a stack.
+        Letters of the stack's axes, of ``TZI``; pages if empty while `labels` is a stack.
     more_axes : bool
         Whether the image has axes that the labels have not: channels, or depth that was projected away. ImageJ shows a
-        stack with several axes as a hyperstack, in which a region has a channel, a slice and a frame, 0 for all where
-        the labels have no such axis, or one plane along it; otherwise it has the number of its plane.
+        stack with several axes as a hyperstack, in which a region has a channel, a slice and a frame, each 0 (all) if
+        the labels have no such axis, or one plane along it. In other stacks it has the number of its plane.
     confidence : (n,) ndarray, optional
-        Entry ``i`` belongs to nucleus ``i + 1``; one that is not known (NaN) is left out.
+        Entry ``i`` belongs to nucleus ``i + 1``; an unknown one (NaN) is left out.
 
     Raises
     ------

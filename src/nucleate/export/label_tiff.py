@@ -25,7 +25,7 @@ __all__ = ["label_type", "pages", "parts_of", "write_labels"]
 _STRIP_BYTES = 1 << 18
 _TILE = 512
 _CLASSIC_BYTES = (1 << 32) - (1 << 25)
-"""More does not surely fit a file with offsets of 32 bits."""
+"""Most bytes that surely fit a file with offsets of 32 bits."""
 
 
 def write_labels(
@@ -39,7 +39,7 @@ def write_labels(
 ) -> None:
     """Write a label image or stack: uint16, or uint32 when an id is above 65535; zlib-compressed, without loss.
 
-    What would take more than 4 GB without compression is a BigTIFF in tiles, everything else a plain TIFF in strips.
+    Labels of more than 4 GB without compression become a BigTIFF in tiles, all others a plain TIFF in strips.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ def write_labels(
     pixel_size_um : (float, float), optional
         Height and width of a pixel; stored as ImageJ does.
     axes : str, optional
-        Letters of the axes, as in `nucleate.core.image.Image`; pages (``I``) when None. ImageJ knows pages as time.
+        Letters of the axes, as in `nucleate.core.image.Image`; pages (``I``) when None, which ImageJ shows as time.
     z_step_um : float, optional
-        From one plane in depth to the next; left out where `pixel_size_um` is, since ImageJ has one unit for both.
+        From one plane in depth to the next; left out if `pixel_size_um` is, since ImageJ has one unit for both.
     t_step_s : float, optional
         From one plane in time to the next.
 
@@ -73,7 +73,7 @@ def write_labels(
         lines.append("unit=micron")
         options |= {"resolution": (1 / pixel_size_um[1], 1 / pixel_size_um[0]), "resolutionunit": "NONE"}
     lines += [f"finterval={t_step_s}", "tunit=sec"] if t_step_s is not None and "T" in axes else []
-    lines += ["min=0.0", f"max={float(max(highest, 1))}"]  # the display range: dim ids would look black otherwise
+    lines += ["min=0.0", f"max={float(max(highest, 1))}"]  # the display range: without it, low ids would look black
     with atomic_path(path) as temporary:
         tifffile.imwrite(temporary, description="\n".join(lines) + "\n", metadata=None, **options)
 
@@ -115,7 +115,7 @@ def parts_of(plane: PlaneOf) -> Iterator[NDArray[Any]]:
 
 def _strips(labels: Labels, dtype: np.dtype[Any], *, rows: int) -> Iterator[bytes]:
     for at in places_of(labels):
-        # Bands need not end where strips do.
+        # Bands need not end at the ends of strips.
         rest = np.empty((0, labels.shape[-1]), dtype)
         for part in parts_of(PlaneOf(labels, at)):
             rest = np.concatenate([rest, part.astype(dtype)])
@@ -138,7 +138,7 @@ def _tiles(labels: Labels, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
 
 
 def _imagej_counts(axes: str, lengths: tuple[int, ...]) -> dict[str, int]:
-    # ImageJ knows time, depth and channels, in this order: pages beside one of the others have to be channels.
+    # ImageJ knows time, depth and channels, in this order, so pages beside time or depth have to be channels.
     pages = "frames" if set(axes) == {"I"} else "channels"
     names = {"T": "frames", "Z": "slices", "C": "channels", "I": pages}
     counts: dict[str, int] = {}

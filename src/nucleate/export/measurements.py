@@ -1,7 +1,7 @@
 """Size, shape and brightness of every nucleus, and the CSV of them.
 
-The values are those of scikit-image's ``regionprops`` (the tests hold them equal), got without a loop over nuclei: a
-label image is cut into its horizontal runs, and every sum over a nucleus is a sum over its runs.
+The values are those of scikit-image's ``regionprops`` (tests hold them equal), computed without a loop over nuclei: a
+label image is cut into horizontal runs, and every sum over a nucleus is a sum over its runs.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ _STRAIGHT[[13, 23]] = _SLANTED[[13, 23]] = 0.5
 
 @dataclass(frozen=True)
 class _Runs:
-    """Horizontal stretches of one nucleus each, in reading order; columns `start` to `end`, both within."""
+    """Horizontal runs of pixels of one nucleus, in reading order; columns `start` to `end`, both included."""
 
     row: NDArray[np.int64]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
-    owner: NDArray[np.int64]  # place of the nucleus in the table
+    owner: NDArray[np.int64]  # row of the nucleus in the table
     ids: NDArray[np.int64]  # the nuclei that occur, ascending
 
     def total(self, weights: NDArray[Any]) -> NDArray[np.float64]:
-        """Sum a value a run over the runs of each nucleus."""
-        return np.bincount(self.owner, weights, len(self.ids)).astype(np.float64)  # of nothing it gives integers
+        """Sum the values of the runs of each nucleus."""
+        return np.bincount(self.owner, weights, len(self.ids)).astype(np.float64)  # without runs it gives integers
 
 
 def measure(
@@ -67,10 +67,10 @@ def measure(
     Parameters
     ----------
     labels : (H, W) Labels
-        0 background; ids may have gaps. Large ones are read band by band, with the same result.
+        0 background; ids may have gaps. Large label images are read band by band, with the same result.
     planes : mapping of str to (H, W) or (H, W, 3) real ndarray or Plane
-        Pictures to take intensities from, by channel name; the name ``""`` gives columns without a suffix. Of colours
-        the grey is taken (`nucleate.core.normalize.to_grey`). Pixels that are not finite are left out.
+        Pictures to take intensities from, by channel name; the name ``""`` gives columns without a suffix. Colours are
+        turned into grey (`nucleate.core.normalize.to_grey`). Pixels that are not finite are left out.
     pixel_size_um : (float, float), optional
         Height and width of a pixel. The columns in micrometres are NaN when None.
     confidence : (n,) ndarray, optional
@@ -82,15 +82,15 @@ def measure(
         Columns, ids ascending: ``label``, ``area_px``, ``area_um2``, ``centroid_row``, ``centroid_col``,
         ``centroid_row_um``, ``centroid_col_um`` (from the centre of the first pixel), ``bbox_row_min``,
         ``bbox_col_min``, ``bbox_row_max``, ``bbox_col_max`` (the maxima are one past the last pixel),
-        ``touches_border`` (1 where it meets the edge of the picture), ``perimeter_px`` (Benkrid and Crookes'
+        ``touches_border`` (1 if it meets the edge of the picture), ``perimeter_px`` (Benkrid and Crookes'
         estimate), ``perimeter_um``, ``equivalent_diameter_px``, ``equivalent_diameter_um``, ``major_axis_px``,
         ``minor_axis_px``, ``eccentricity``, ``orientation_rad`` (between the row axis and the major axis,
         counter-clockwise, -pi/2 to pi/2), ``solidity``, ``extent``, ``form_factor`` (4 pi area / perimeter squared;
-        NaN without a perimeter; this and the two before are taken in micrometres where pixels are known not to be
+        NaN without a perimeter; this and the two before are computed in micrometres if pixels are known not to be
         square); for each plane ``mean_intensity``, ``min_intensity``, ``max_intensity``,
         ``std_intensity``, ``integrated_intensity``, ``mass_displacement_px`` (from the centroid to the centroid
-        weighted with intensity) and those of `nucleate.export.texture.texture_columns`, with ``_`` and the channel's
-        name behind; those of `nucleate.export.neighbours.neighbour_columns`; ``confidence``.
+        weighted with intensity) and those of `nucleate.export.texture.texture_columns`, followed by ``_`` and the
+        channel's name; those of `nucleate.export.neighbours.neighbour_columns`; ``confidence``.
 
     Examples
     --------
@@ -102,13 +102,13 @@ def measure(
     everything = slice(0, labels.shape[1])
     sources = {name: as_plane(plane) for name, plane in planes.items()}
     parts = []
-    for band in nuclei_in_bands(labels, beside=1):  # one row more on each side, for the nuclei that touch
+    for band in nuclei_in_bands(labels, beside=1):  # one more row on each side shows nuclei that touch
         pictures = {name: source.read(band.rows, everything) for name, source in sources.items()}
         part = _measure_pixels(band.labels, pictures, size=size, top=band.rows.start, height=labels.shape[0])
         keep = np.isin(part["label"], band.ids)
         parts.append({column: values[keep] for column, values in part.items()})
     order = np.argsort(np.concatenate([part["label"] for part in parts]))
-    # Each column of the parts goes when it is joined: of millions of nuclei two tables would be too much.
+    # Each column of the parts is deleted once it is joined: two tables of millions of nuclei would be too much.
     table = {column: np.concatenate([part.pop(column) for part in parts])[order] for column in list(parts[0])}
     centres = np.stack([table["centroid_row"], table["centroid_col"]], axis=1)
     touches = table.pop("neighbors_touching")
@@ -120,7 +120,7 @@ def measure(
 def _measure_pixels(
     labels: NDArray[Any], planes: Mapping[str, NDArray[Any]], *, size: tuple[float, float], top: int, height: int
 ) -> dict[str, NDArray[Any]]:
-    """Measure all that is told by the pixels of each nucleus and those next to them.
+    """Measure everything that depends on the pixels of each nucleus and their neighbours.
 
     `labels` are the rows from `top` on of a picture that has `height` rows.
     """
@@ -143,7 +143,7 @@ def _measure_pixels(
 
 def _runs_of(labels: NDArray[Any], top: int) -> _Runs:
     height, width = labels.shape
-    # A column of background at the end of each row parts the runs of neighbouring rows.
+    # A column of background at the end of each row separates the runs of neighbouring rows.
     padded = np.zeros((height, width + 1), labels.dtype)
     padded[:, :width] = labels
     flat = padded.ravel()
@@ -170,7 +170,7 @@ def _shape_columns(
     np.maximum.at(bottom, runs.owner, runs.row)
     np.minimum.at(left, runs.owner, runs.start)
     np.maximum.at(right, runs.owner, runs.end)
-    # From the corner of the bounding box the sums are small whole numbers: exact in float64.
+    # Counted from the corner of the bounding box, the sums are small whole numbers, which float64 holds exactly.
     r = (runs.row - top[runs.owner]).astype(np.float64)
     a = (runs.start - left[runs.owner]).astype(np.float64)
     b = (runs.end - left[runs.owner]).astype(np.float64)
@@ -216,7 +216,7 @@ def _axis_columns(
     shared: NDArray[np.float64],
     pixel: tuple[float, float],
 ) -> dict[str, NDArray[np.float64]]:
-    """Give the axes of the ellipse of each nucleus in pixels, its form and direction with pixels of that size."""
+    """Give the axes, in pixels, of the ellipse of each nucleus, and its form and direction for pixels of that size."""
     height, breadth = pixel
     major_px, minor_px, _ = _ellipses(rows_var, cols_var, shared=shared)
     major, minor, angle = _ellipses(rows_var * height**2, cols_var * breadth**2, shared=shared * height * breadth)
@@ -231,12 +231,12 @@ def _axis_columns(
 def _ellipses(
     rows_var: NDArray[np.float64], cols_var: NDArray[np.float64], *, shared: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Give the greater and the smaller variance of ellipses that have these along rows and columns, and the angle."""
+    """Give the larger and the smaller variance of ellipses, and their angle, from variances along rows and columns."""
     spread = np.hypot(rows_var - cols_var, 2 * shared)
     major = (rows_var + cols_var + spread) / 2
     minor = np.maximum((rows_var + cols_var - spread) / 2, 0)
     angle = 0.5 * np.arctan2(2 * shared, rows_var - cols_var)
-    # Where rows and columns spread alike and nothing is shared, regionprops says -pi/4 too.
+    # If rows and columns have the same variance and no covariance, regionprops gives -pi/4, too.
     return major, minor, np.where((rows_var == cols_var) & (shared == 0), -np.pi / 4, angle)
 
 
@@ -259,8 +259,8 @@ def _borders(
     code = 1 + 2 * (across + down)
     for step in (-width - 1, -width + 1, width - 1, width + 1):
         code += 10 * (border[place + step] == own)
-    # A straight step goes the way in which the neighbours by an edge lie; at a corner half of it goes the other.
-    # It has another nucleus or none on one side: a neighbour across a thin nucleus is reached by no such step.
+    # A straight step goes in the direction of the neighbours by an edge; at a corner, half of it goes in the other.
+    # It has another nucleus or background on one side, so it never leads to a neighbour across a thin nucleus.
     above, beside = ((padded[place - step] != own) | (padded[place + step] != own) for step in (width, 1))
     across, down = across * above, down * beside
     sideways = np.divide(across, across + down, out=np.zeros(len(place)), where=across + down > 0)
@@ -294,7 +294,7 @@ def _intensity_columns(
     np.maximum.at(high, runs.owner, np.maximum.reduceat(np.where(finite, values, -np.inf), first))
     low[none] = high[none] = total[none] = np.nan
     apart = np.where(finite, known - np.repeat(mean[runs.owner], length), 0)
-    # From the centroid, so that the sums stay small beside the values.
+    # Counted from the centroid, so that the sums stay small compared with the values.
     sums = np.add.reduceat(known, first)
     along = np.add.reduceat(known * (np.arange(len(known)) - np.repeat(first, length)), first)
     down = runs.total(sums * (runs.row - centres[runs.owner, 0]))
@@ -319,8 +319,8 @@ def write_measurements(path: Path | str, tables: Iterable[tuple[str, Mapping[str
         Where to; an existing file is replaced.
     tables : iterable of (str, mapping of str to (n,) ndarray)
         Image name and its table as `measure` gives it; more columns, such as ``plane``, may stand anywhere in it.
-        Images may have different channels: a column that one lacks is left empty in its rows. Values that are not
-        known (NaN) are empty.
+        Images may have different channels: a column that one lacks is left empty in its rows. Unknown values (NaN) are
+        empty.
 
     Raises
     ------
@@ -344,7 +344,7 @@ def _rows(name: str, table: Mapping[str, NDArray[Any]], *, columns: Sequence[str
 
 
 def _merged(lists: Iterable[list[str]]) -> list[str]:
-    """Join lists of columns: a new one comes behind the one it stands behind in its own list."""
+    """Join lists of columns: a new column is put behind the column that precedes it in its own list."""
     merged: list[str] = []
     for columns in lists:
         place = 0

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 __all__ = ["NEIGHBOUR_COLUMNS", "neighbour_columns", "touching"]
 
-_NEAR = 3.0  # how far away a neighbour may be, in diameters of the nucleus itself
+_NEAR = 3.0  # how far away a neighbour may be, in diameters of the nucleus
 
 NEIGHBOUR_COLUMNS = ("neighbors_touching", "neighbors_near", "nearest_neighbor_px", "nearest_neighbor_um")
-"""What `neighbour_columns` measures: it depends on which other nuclei there are."""
+"""The columns of `neighbour_columns`, which depend on the other nuclei."""
 
 
 def neighbour_columns(
@@ -25,7 +25,7 @@ def neighbour_columns(
     touches: NDArray[np.int64],
     size: tuple[float, float],
 ) -> dict[str, NDArray[Any]]:
-    """Measure how crowded it is around each nucleus.
+    """Measure how crowded the surroundings of each nucleus are.
 
     Parameters
     ----------
@@ -34,16 +34,16 @@ def neighbour_columns(
     diameters : (n,) float64 ndarray
         Equivalent diameters, pixels.
     touches : (n,) int64 ndarray
-        How many others each touches (see `touching`).
+        How many other nuclei each one touches (see `touching`).
     size : (float, float)
         Height and width of a pixel, micrometres; NaN when unknown.
 
     Returns
     -------
     dict of str to (n,) ndarray
-        ``neighbors_touching``; ``neighbors_near``, others whose centroid lies within three diameters of the nucleus
-        itself; ``nearest_neighbor_px`` and ``nearest_neighbor_um``, from centroid to the nearest centroid, NaN where
-        there is no other.
+        ``neighbors_touching``; ``neighbors_near``, other nuclei whose centroid lies within three diameters of the
+        nucleus; ``nearest_neighbor_px`` and ``nearest_neighbor_um``, from centroid to the nearest centroid, NaN if
+        there is no other nucleus.
     """
     from scipy.spatial import KDTree
 
@@ -61,14 +61,14 @@ def neighbour_columns(
 def touching(
     padded: NDArray[Any], place: NDArray[np.int64], *, width: int, ids: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Count for each nucleus the others that it touches, by an edge or a corner of a pixel.
+    """Count for each nucleus the other nuclei that it touches, by an edge or a corner of a pixel.
 
     Parameters
     ----------
     padded : (k,) int ndarray
         Label image with a margin of background, flat.
     place : (m,) int64 ndarray
-        Where its border pixels are: those with an edge to another value.
+        Places of its border pixels, which have an edge to another value.
     width : int
         Of a row of `padded`.
     ids : (n,) int64 ndarray

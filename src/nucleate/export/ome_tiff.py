@@ -41,7 +41,7 @@ def write_ome_labels(
         0 background, ids from 1; read part by part.
     axes : str, optional
         Letters of the axes, as in `nucleate.core.image.Image`; pages (``I``) when None. OME has no pages: they become
-        time, or channels where they stand beside time or depth.
+        time, or channels if there is time or depth, too.
     pixel_size_um : (float, float), optional
         Height and width of a pixel.
     name : str
@@ -60,7 +60,7 @@ def write_ome_labels(
     unknown = "C" if set(axes) & set("TZ") else "T"
     letters = "".join(unknown if axis == "I" else axis for axis in axes)
     dtype, _ = label_type(labels)
-    # A file's identity by its content: drawn by chance, as is usual, the same labels would give another file each time.
+    # The file's identifier follows from its content: a random one, as is usual, would make each file different.
     identity = uuid.uuid5(uuid.NAMESPACE_OID, f"{name} {letters} {tuple(labels.shape)} {_hash(labels, dtype)}")
     metadata: dict[str, Any] = {"axes": letters, "Name": name, "UUID": str(identity), "Creator": "nucleate"}
     if pixel_size_um is not None:

@@ -1,4 +1,4 @@
-"""Labels as OME-Zarr (NGFF 0.4), with the picture beside them or alone; each at several sizes.
+"""Labels as OME-Zarr (NGFF 0.4), with the picture or without it; both at several sizes.
 
 Written as the specification says, so that napari, Fiji, QuPath, ome-zarr and others open it: https://ngff.openmicroscopy.org
 """
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 __all__ = ["write_omezarr"]
 
-_SMALLEST = 256  # a level whose sides are no longer than this has none below it
+_SMALLEST = 256  # the smallest level has sides of this length at most
 _CHUNK = 1024
 _NAME = "nuclei"
 _VERSION = "0.4"
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 _COLOURS = ("FF0000", "00FF00", "0000FF")
-_STAINS = ("0000FF", "00FF00", "FF0000", "FF00FF", "00FFFF", "FFFF00")  # told apart where they lie over each other
+_STAINS = ("0000FF", "00FF00", "FF0000", "FF00FF", "00FFFF", "FFFF00")  # colours that differ even when channels overlap
 
 
 @dataclass(frozen=True)
 class _Pixels:
-    """What is to be written, in the order of NGFF, t c z y x; `read` gives some rows of one plane of it."""
+    """An array to be written, in the order of NGFF, t c z y x; `read` gives some rows of one of its planes."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -53,7 +53,7 @@ class _Pixels:
 
     @property
     def units(self) -> dict[str, str]:
-        """Of the axes along which the step is known."""
+        """Units of the axes along which the step is known."""
         lengths = ("z" if self.step else "") + ("yx" if self.size else "")
         return dict.fromkeys(lengths, "micrometer") | ({"t": "second"} if self.seconds else {})
 
@@ -68,24 +68,25 @@ def write_omezarr(
 ) -> None:
     """Write a label image or stack as a folder ``.ome.zarr``.
 
-    With `image`, the folder is that picture, all channels, and the labels lie in it under ``labels/nuclei``. Without,
-    the folder is the label image itself. Each is stored at full size, half, a quarter and so on: the picture averaged,
-    the labels by taking every second pixel, so that ids stay ids. Both are read part by part.
+    With `image`, the folder is that picture with all channels, and the labels lie in it under ``labels/nuclei``.
+    Without it, the folder is the label image itself. Both are stored at full size, half, a quarter and so on: the
+    picture is averaged, while every second pixel of the labels is taken, so that ids stay ids. Both are read part by
+    part.
 
     Parameters
     ----------
     path : Path or str
         Where to; an existing folder is replaced when the new one is complete.
     labels : (..., H, W) Labels
-        0 background; uint16 in the file, uint32 where an id is above 65535.
+        0 background; uint16 in the file, uint32 if an id is above 65535.
     axes : str, optional
         Letters of the axes of `labels`, as in `nucleate.core.image.Image`; pages (``I``) when None. NGFF has no pages:
         they become time, or channels where they stand beside time or depth.
     image : Image or LazyImage, optional
-        The picture that was segmented, with the same rows and columns. The size of a pixel, the distance of planes in
-        depth and time, the place of the first pixel and how channels are shown are its own.
+        The picture that was segmented, with the same rows and columns. It gives the size of a pixel, the distance of
+        planes in depth and time, the place of the first pixel and how channels are shown.
     confidence : (n,) ndarray, optional
-        Entry ``i`` belongs to nucleus ``i + 1``; stored with the labels as a property of each where it is not NaN.
+        Entry ``i`` belongs to nucleus ``i + 1``; stored with the labels as a property of each nucleus unless NaN.
 
     Raises
     ------
@@ -131,7 +132,7 @@ def _of_labels(labels: Labels, axes: str) -> _Pixels:
 
 
 def _of_image(image: LazyImage) -> _Pixels:
-    # By its name: of two types of one size Zarr may know but one, and of floats none wider than eight bytes.
+    # By its name, since Zarr may know only one of two types of equal size, and no floats wider than eight bytes.
     named = np.dtype(f"{image.dtype.kind}{min(image.dtype.itemsize, 8)}")
     dtype = np.dtype(np.uint8) if image.dtype == np.bool_ else named
 
@@ -156,12 +157,12 @@ def _in_order(
     dtype: np.dtype[Any],
     read: Callable[[tuple[int, ...], slice], NDArray[Any]],
 ) -> _Pixels:
-    """Bring the axes of the house into the order of NGFF; `read` takes an index for each axis but Y and X."""
+    """Bring the axes of `nucleate.core.image` into NGFF's order; `read` takes an index for each axis but Y and X."""
     counted = [(axis, length) for axis, length in zip(axes, shape, strict=True) if axis not in "YX"]
     names = {"I": "c" if set(axes) & set("TZ") else "t", "S": "c"}
     letters = [names.get(axis, axis.lower()) for axis, _ in counted]
     lengths = [length for _, length in counted]
-    # Letters that occur twice (pages and channels, channels and colours) become one axis, the first one slowest.
+    # Axes with the same letter (pages and channels, channels and colours) become one axis, the first one slowest.
     kept = sorted(set(letters), key="tcz".index)
     merged = [math.prod(n for n, one in zip(lengths, letters, strict=True) if one == letter) for letter in kept]
     order = sorted(range(len(letters)), key=lambda i: "tcz".index(letters[i]))
@@ -181,7 +182,7 @@ def _write_levels(group: Any, pixels: _Pixels, *, more: dict[str, Any]) -> None:
     while max(array.shape[-2:]) > _SMALLEST:
         level, factor = str(len(levels)), 2 ** len(levels)
         array = _write_array(group, level, pixels=_half(pixels, array, labels=labels))
-        # The middle of a mean of pixels lies between them; every second pixel stays where it is.
+        # A mean of pixels lies in the middle between them; every second pixel stays in its place.
         moves = _transformations(pixels, factor, shift=0.0 if labels else (factor - 1) / 2)
         levels.append({"path": level, "coordinateTransformations": moves})
     axes = [
@@ -193,9 +194,9 @@ def _write_levels(group: Any, pixels: _Pixels, *, more: dict[str, Any]) -> None:
 
 
 def _transformations(pixels: _Pixels, factor: int, *, shift: float) -> list[dict[str, Any]]:
-    """Say of a level whose pixels are `factor` large how large that is in micrometres, and where its first one lies.
+    """Describe a level with pixels `factor` times as large: their size in micrometres, and where the first one lies.
 
-    `shift` is how far that lies from the first of full size, in pixels of those.
+    `shift` is the distance of the first pixel from the first pixel of full size, in pixels of full size.
     """
     size, steps = pixels.size or (1.0, 1.0), {"z": pixels.step or 1.0, "t": pixels.seconds or 1.0}
     depth, top, left = (pixels.origin if pixels.size else None) or (0.0, 0.0, 0.0)
@@ -217,13 +218,13 @@ def _write_array(group: Any, name: str, *, pixels: _Pixels) -> Any:  # noqa: ANN
 
 
 def _half(pixels: _Pixels, level: Any, *, labels: bool) -> _Pixels:  # noqa: ANN401 - zarr has no types
-    """Give the next smaller level, made from the one that was written last."""
+    """Give the next smaller level, made from the level that was written last."""
     rows_above, cols_above = level.shape[-2:]
 
     def read(place: tuple[int, ...], rows: slice) -> NDArray[Any]:
         half = np.empty((rows.stop - rows.start, (cols_above + 1) // 2), pixels.dtype)
         down = slice(2 * rows.start, min(2 * rows.stop, rows_above))
-        for cols in _steps(half.shape[1]):  # means are wide for a moment
+        for cols in _steps(half.shape[1]):  # means take more bytes for a moment
             part = np.asarray(level[(*place, down, slice(2 * cols.start, min(2 * cols.stop, cols_above)))])
             half[:, cols] = part[::2, ::2] if labels else _halved(part)
         return half
@@ -247,13 +248,13 @@ def _halved(part: NDArray[Any]) -> NDArray[Any]:
 
 
 def _omero(image: LazyImage) -> dict[str, Any]:
-    """Name the channels, with a range to show each in: viewers go by it."""
+    """Name the channels, with the range in which viewers show each."""
     axis = "S" if "S" in image.axes else "C"
     names = COLOURS if axis == "S" else image.channel_names
     if axis not in image.axes or not names:
         return {}
     if ("I" in image.axes and set(image.axes) & set("TZ")) or ("S" in image.axes and "C" in image.axes):
-        return {}  # pages or colours are counted among the channels: these names would be too few
+        return {}  # pages or colours count as channels, too, so there would be too few names
     colours = _COLOURS if "S" in image.axes else [_STAINS[i % len(_STAINS)] for i in range(len(names))]
     channels = []
     looks = image.channel_looks if len(image.channel_looks) == len(names) else [Look()] * len(names)

@@ -1,4 +1,4 @@
-"""The picture with an outline around each nucleus, for looking at: dark or bright ground, any dtype."""
+"""The picture with an outline around each nucleus, for people to look at: dark or bright ground, any dtype."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 MOST_PIXELS = 4096**2
-"""Larger planes are made smaller, to this many pixels; of what is long and narrow more of the length is left."""
+"""Larger planes are shrunk to this many pixels; long and narrow ones keep more of their length."""
 
 _LONGEST_SIDE = 30_000  # some viewers take no more than 32,767
 
@@ -51,31 +51,31 @@ ON_BRIGHT: NDArray[np.uint8] = np.array(
     [(255, 235, 0), (0, 240, 255), (110, 255, 0), (255, 255, 255), (255, 170, 255), (170, 200, 255), (0, 255, 170)],
     np.uint8,
 )
-"""Colours of outlines on bright ground, (7, 3) uint8; tissue is brown, pink and violet: no reds among them."""
+"""Colours of outlines on bright ground, (7, 3) uint8, without reds, since tissue is brown, pink and violet."""
 
 CASING = 0.35
-"""How much of its light a pixel just outside of an outline keeps."""
+"""Share of its light that a pixel just outside of an outline keeps."""
 
-_GREYS = 256 - len(ON_DARK)  # a grey picture is drawn in numbers: so many greys, then the colours of the outlines
+_GREYS = 256 - len(ON_DARK)  # a grey picture has a palette: this many greys, then the colours of outlines
 _GAMMA = 0.7  # brings up dim nuclei beside bright ones on dark ground
 _LOW, _HIGH = 0.5, 99.8  # percentiles shown as black and white
-_SAMPLE = 1_000_000  # pixels looked at for them
+_SAMPLE = 1_000_000  # pixels looked at for these percentiles
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """How the values of a plane are shown: what lies between two of them is spread over 0..top.
+    """How the values of a plane are shown: the range between two of them is spread over 0..top.
 
     Parameters
     ----------
     low, span : float
-        The value shown as 0, and how far above it that of `top` lies.
+        The value shown as 0, and how far above it the value shown as `top` lies.
     gamma : float
         Below 1 brings up dim nuclei beside bright ones.
     top : int
         At most 255.
     bright : bool
-        Whether most of the plane is, so that outlines need other colours.
+        Whether most of the plane is bright, so that outlines need other colours.
     """
 
     low: float = 0.0
@@ -90,7 +90,7 @@ class Stretch:
         return ON_BRIGHT if self.bright else ON_DARK
 
     def shown(self, values: NDArray[Any]) -> NDArray[np.uint8]:
-        """Bring values to 0..top; what is not finite is 0 or, above, `top`."""
+        """Bring values to 0..top; values that are not finite become 0, positive infinity `top`."""
         if values.dtype.kind != "u" or values.dtype.itemsize > 2:
             return self._computed(values)
         table = self._computed(np.arange(np.iinfo(values.dtype).max + 1, dtype=values.dtype))
@@ -108,7 +108,7 @@ class Stretch:
 def stretch_of(plane: NDArray[Any], *, top: int = 255) -> Stretch:
     """Choose how a plane is shown: from about a million of its pixels, between two percentiles.
 
-    Where hardly anything but noise is in a grey one, the few things in it are white.
+    If a grey plane holds hardly anything but noise, the few things in it are shown white.
 
     Parameters
     ----------
@@ -155,14 +155,14 @@ def render_overlay(plane: NDArray[Any] | Plane, labels: Labels) -> NDArray[np.ui
     Returns
     -------
     (h, w, 3) uint8 ndarray
-        As large as the plane, or smaller when it has over `MOST_PIXELS` or 30,000 a side.
+        As large as the plane, or smaller if that has over `MOST_PIXELS`, or over 30,000 on a side.
     """
     picture, palette = _drawn(plane, labels)
     return picture if palette is None else palette[picture]
 
 
 def write_overlay(path: Path | str, plane: NDArray[Any] | Plane, *, labels: Labels) -> None:
-    """Write `render_overlay` as PNG, with a palette where the plane is grey.
+    """Write the picture of `render_overlay` as PNG, with a palette if the plane is grey.
 
     Parameters
     ----------
@@ -187,14 +187,14 @@ def write_overlay(path: Path | str, plane: NDArray[Any] | Plane, *, labels: Labe
 
 
 def _drawn(plane: NDArray[Any] | Plane, labels: Labels) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Draw on colours, (h, w, 3), or on a grey plane in numbers of a palette, (h, w) and (256, 3)."""
+    """Draw on colours, giving (h, w, 3), or on a grey plane, giving indices (h, w) and their palette (256, 3)."""
     pixels, nuclei = _smaller(plane, labels)
     grey = pixels.ndim == 2
     stretch = stretch_of(pixels, top=_GREYS - 1 if grey else 255)
     picture, palette = stretch.shown(pixels), stretch.palette
     thickness = _thickness(nuclei)
     outline = outline_pixels(nuclei, thickness)
-    # Light lines stand out from dark ground and from stained nuclei; the dark rim around them parts them from white.
+    # Light lines stand out from dark ground and from stained nuclei; a dark rim separates them from white.
     rim = grown(outline, (thickness + 1) // 2) & (nuclei == 0)
     picture[rim] = np.rint(picture[rim] * CASING).astype(np.uint8)
     inks = np.arange(_GREYS, 256, dtype=np.uint8) if grey else palette
@@ -224,7 +224,7 @@ def _smaller(plane: NDArray[Any] | Plane, labels: Labels) -> tuple[NDArray[Any],
 
 
 def _thickness(labels: NDArray[Any]) -> int:
-    """Choose a line that is seen when the whole picture is, and that leaves most of a middling nucleus free."""
+    """Choose lines that are seen in a view of the whole picture, but leave most of a median nucleus free."""
     sizes = areas(labels)
     sizes = sizes[sizes > 0]
     diameter = float(np.sqrt(4 * np.median(sizes) / np.pi)) if sizes.size else 0.0
@@ -240,7 +240,7 @@ def outline_pixels(labels: NDArray[Any], thickness: int = 1) -> NDArray[np.bool_
     labels : (H, W) int ndarray
         0 is background.
     thickness : int
-        Pixels from there inwards that are marked.
+        How many pixels inwards from the border are marked.
 
     Returns
     -------
@@ -257,7 +257,7 @@ def outline_pixels(labels: NDArray[Any], thickness: int = 1) -> NDArray[np.bool_
 
 
 def grown(mask: NDArray[np.bool_], steps: int = 1) -> NDArray[np.bool_]:
-    """Add the pixels beside a mask (4 neighbours), so many times.
+    """Add the pixels beside a mask (4 neighbours), `steps` times.
 
     Parameters
     ----------
@@ -279,14 +279,14 @@ def grown(mask: NDArray[np.bool_], steps: int = 1) -> NDArray[np.bool_]:
 
 
 def _colours(labels: NDArray[Any], outline: NDArray[np.bool_], *, count: int, reach: int) -> NDArray[np.int64]:
-    """Give each pixel of the outlines one of so many colours, another one than the nuclei beside have."""
+    """Give each pixel of the outlines one of that many colours, which differs from those of nuclei nearby."""
     highest = int(labels.max(initial=0))
     neighbours = _neighbours(labels, outline, reach=reach)
     starts = np.searchsorted(neighbours[:, 0], np.arange(highest + 2)).tolist()
     others, chosen = neighbours[:, 1].tolist(), [0] * (highest + 1)
     for one in range(1, highest + 1):
         taken = {chosen[other] for other in others[starts[one] : starts[one + 1]]}
-        # Beginning at a different colour each time spreads the colours over the picture.
+        # Each nucleus begins at another colour, which spreads the colours over the picture.
         chosen[one] = next((k for i in range(count) if (k := (one + i) % count) not in taken), one % count)
     colours: NDArray[np.int64] = np.array(chosen)[labels[outline]]
     return colours

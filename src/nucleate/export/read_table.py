@@ -1,4 +1,4 @@
-"""Reading back columns of the tables that are written here."""
+"""Reading back columns of the tables that we write."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def column_names(path: Path) -> list[str]:
     Returns
     -------
     list of str
-        Without any for an empty file.
+        Names of the columns; empty for an empty file.
 
     Raises
     ------
@@ -54,13 +54,13 @@ def read_columns(
     Parameters
     ----------
     path : Path
-        With a heading, UTF-8; spreadsheet programs put a mark before it.
+        With a heading, in UTF-8, perhaps with the byte order mark that spreadsheet programs write.
     numbers : collection of str, optional
-        Columns of numbers, those that the file has; all that are not in `texts` when None. What is empty is NaN.
+        Columns of numbers to read if the file has them; when None, all that are not in `texts`. Empty cells are NaN.
     texts : collection of str
         Columns of words.
     needed : collection of str
-        Columns of numbers that the file has to have, as it has to have all of `texts`.
+        Columns of numbers that the file must have; it must have all of `texts`, too.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def read_columns(
     Raises
     ------
     InputError
-        If it cannot be read, lacks a column, or a number is none.
+        If it cannot be read, lacks a column, or has text in place of a number.
     """
     shown = one_line(str(path))
     with _rows_of(path) as rows:

@@ -1,7 +1,7 @@
-"""Nuclei as polygons for other programs: whole-numbered corners, holes and separate pieces told apart.
+"""Nuclei as polygons for other programs: whole-numbered corners, with holes and separate pieces told apart.
 
-Most programs put (0, 0) at the outer corner of the first pixel, and x before y. There the corners of a polygon along
-pixel edges are whole numbers, so nothing is lost in writing them.
+Most programs put (0, 0) at the outer corner of the first pixel, and x before y. The corners of a polygon along pixel
+edges are then whole numbers, so nothing is lost in writing them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ __all__ = ["Position", "Shape", "positions", "shapes"]
 
 @dataclass(frozen=True)
 class Position:
-    """Where a plane stands in a stack, each counted from 0.
+    """The place of a plane in a stack, counted from 0.
 
     Parameters
     ----------
     t, z : int
-        Time and depth; 0 where there is no such axis.
+        Time and depth; 0 if there is no such axis.
     c : int
         Channel; -1 means all of them.
     """
@@ -50,9 +50,9 @@ class Shape:
     label : int
         Its id.
     pieces : list of list of (k, 2) int64 ndarray
-        The parts that hang together by pixel edges, in reading order. The first ring of each bounds it, clockwise on
-        the screen; the others bound its holes, the other way. Corners are (x, y), the first is not repeated. No ring
-        meets itself; rings touch in single points at most, so that every piece is a valid polygon.
+        The parts that are connected by pixel edges, in reading order. The first ring of each bounds it, clockwise on
+        the screen; the other rings bound its holes, counter-clockwise. Corners are (x, y), the first is not repeated.
+        No ring meets itself; rings touch in single points at most, so that every piece is a valid polygon.
     """
 
     label: int
@@ -70,7 +70,7 @@ def shapes(labels: Labels) -> Iterator[Shape]:
     Yields
     ------
     Shape
-        By id; band by band where the picture is large (`nucleate.core.bands.nuclei_in_bands`).
+        Sorted by id; in large pictures, within each band (`nucleate.core.bands.nuclei_in_bands`).
 
     Examples
     --------
@@ -90,17 +90,17 @@ def _shapes(labels: NDArray[Any], top: int) -> list[Shape]:
     owner = np.zeros(count + 1, np.int64)
     owner[pieces] = labels
     found: dict[int, dict[int, list[NDArray[np.int64]]]] = {int(n): {} for n in np.unique(owner[1:])}
-    for outline in trace(pieces):  # of one piece the ring around it comes first: it holds the topmost edge
+    for outline in trace(pieces):  # the ring around a piece comes first, since it holds the topmost edge
         rings = found[int(owner[outline.label])].setdefault(outline.label, [])
         rings.append(np.round(outline.points[:, ::-1] + np.array([0.5, 0.5 + top])).astype(np.int64))
     return [Shape(number, list(parts.values())) for number, parts in found.items()]
 
 
 def positions(axes: str, lengths: tuple[int, ...]) -> list[Position]:
-    """Tell where each plane of a stack stands, the last axis fastest.
+    """Give the place of each plane of a stack, the last axis fastest.
 
-    Pages of unknown meaning count as time, or as channels where they stand beside time or depth: as in the label
-    image (`nucleate.export.label_tiff`).
+    Pages of unknown meaning count as time, or as channels if there is time or depth, too, as in the label image
+    (`nucleate.export.label_tiff`).
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ __all__ = ["extend_anndata", "extend_parquet", "write_anndata", "write_parquet",
 
 _NAME = "image"
 _PLACE = ("plane", "time", "z")
-_KEYS = ("image", *_PLACE, "label")  # what a row is; everything else is measured
+_KEYS = ("image", *_PLACE, "label")  # columns that identify a row; everything else is measured
 
 
 def write_part(path: Path | str, name: str, *, table: Mapping[str, NDArray[Any]]) -> None:
@@ -42,16 +42,16 @@ def write_part(path: Path | str, name: str, *, table: Mapping[str, NDArray[Any]]
     OutputError
         If it cannot be written.
     """
-    # Columns are stored by number: a channel's name may hold what no name in an archive can.
+    # Columns are stored by number, since a channel's name may hold characters that names in an archive cannot.
     columns = {f"c{number}": values for number, values in enumerate(table.values())}
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, name=np.array(name), names=np.array(list(table), np.str_), **columns)
 
 
 def write_parquet(path: Path | str, parts: Sequence[Path]) -> None:
-    """Join parts into one Parquet file: a row a nucleus, columns as in measurements.csv, a row group an image.
+    """Join parts into one Parquet file: one row a nucleus, columns as in measurements.csv, one row group an image.
 
-    Whole numbers are int64, others float64; what is not known is null.
+    Whole numbers are int64, others float64; unknown values are null.
 
     Parameters
     ----------
@@ -85,9 +85,9 @@ def write_parquet(path: Path | str, parts: Sequence[Path]) -> None:
 def write_anndata(path: Path | str, parts: Sequence[Path]) -> None:
     """Join parts into one AnnData file: an observation a nucleus, a variable a measurement.
 
-    ``obs`` has ``image``, ``plane``, ``time`` and ``z`` where there are, and ``label``, and is named ``image:label``;
-    ``X`` is float64 with NaN for what is not known; ``obsm["spatial"]`` has the centres as (x, y) in pixels, as squidpy
-    and napari take them.
+    ``obs`` has ``image``, ``label``, and ``plane``, ``time`` and ``z`` if there are such; it is named ``image:label``.
+    ``X`` is float64 with NaN for unknown values; ``obsm["spatial"]`` has the centres as (x, y) in pixels, the form for
+    squidpy and napari.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def write_anndata(path: Path | str, parts: Sequence[Path]) -> None:
 
 
 def extend_parquet(source: Path, path: Path | str, *, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Copy a Parquet file with more columns in front, row group by row group.
+    """Copy a Parquet file, row group by row group, and put more columns in front.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def extend_parquet(source: Path, path: Path | str, *, columns: Mapping[str, NDAr
 
 
 def extend_anndata(source: Path, path: Path | str, *, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Copy an AnnData file with more columns in ``obs``; text becomes categories.
+    """Copy an AnnData file and add columns to ``obs``; text becomes categories.
 
     Parameters
     ----------
@@ -189,13 +189,13 @@ def extend_anndata(source: Path, path: Path | str, *, columns: Mapping[str, NDAr
 
 
 def _type(kind: str) -> Any:  # noqa: ANN401 - the library has no types
-    """Give the Parquet type for a kind of NumPy's."""
+    """Give the Parquet type for a kind of NumPy dtype."""
     arrow = library("pyarrow", "tables")
     return {"O": arrow.string(), "b": arrow.bool_(), "f": arrow.float64()}.get(kind, arrow.int64())
 
 
 def _cells(values: NDArray[Any], kind: str) -> Any:  # noqa: ANN401 - as above
-    """Make a column; floats that are no numbers become null."""
+    """Make a column; NaN becomes null."""
     mask = ~np.isfinite(values) if values.dtype.kind == "f" else None
     return library("pyarrow", "tables").array(values, _type(kind), mask=mask, safe=False)
 
@@ -214,7 +214,7 @@ def _observed(values: NDArray[Any]) -> Any:  # noqa: ANN401 - as above
         return values
     pandas = library("pandas", "tables")
     each, codes = np.unique(values, return_inverse=True)
-    # Strings as objects: anndata does not yet write the strings that pandas 3 makes by itself.
+    # Strings are stored as objects, since anndata does not yet write the strings that pandas 3 makes by default.
     return pandas.Categorical.from_codes(codes, pandas.Index(each, dtype=object))
 
 

@@ -1,8 +1,8 @@
 """Texture of every nucleus: Haralick's features of grey-level co-occurrence.
 
 Haralick, Shanmugam and Dinstein, Textural features for image classification (1973), doi:10.1109/TSMC.1973.4309314. The
-numbers are those of scikit-image's ``graycomatrix`` and ``graycoprops`` (the tests hold them equal); CellProfiler has
-them under ``Texture_``.
+numbers are those of scikit-image's ``graycomatrix`` and ``graycoprops`` (tests hold them equal); CellProfiler names
+them ``Texture_``.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ LEVELS = 16
 """Grey levels between the darkest and the brightest pixel of a nucleus."""
 
 DISTANCE = 3
-"""Pixels between the two of a pair, as in CellProfiler."""
+"""Distance of the two pixels of a pair, as in CellProfiler."""
 
 _STEPS = ((0, DISTANCE), (2, 2), (DISTANCE, 0), (2, -2))  # 0, 45, 90 and 135 degrees, rounded as scikit-image does
-_FARTHEST = 1 << 26  # pixels from one of a pair to the other in a flat picture, at most: rows of 22 million pixels
+_FARTHEST = 1 << 26  # most pixels between a pair in a flat picture: rows may have 22 million pixels
 _TOGETHER = 1 << 14  # nuclei whose matrices are in memory at once: 32 megabytes
 
 
@@ -36,22 +36,22 @@ def texture_columns(
     owner: NDArray[np.int64],
     span: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> dict[str, NDArray[np.float64]]:
-    """Measure how grey values lie beside each other within each nucleus.
+    """Measure which grey values lie beside each other within each nucleus.
 
     Grey levels go from the darkest to the brightest pixel of each nucleus, so that the features do not change with
     exposure, and pairs lie within the nucleus, so that its surroundings do not matter. Pairs in four directions are
-    counted together, both ways round.
+    counted together, each in both orders.
 
     Parameters
     ----------
     inside : (H, W) bool ndarray
         True in any nucleus.
     values : (k,) float64 ndarray
-        Of the picture where `inside`, in reading order; what is not finite is left out.
+        Of the picture where `inside`, in reading order; values that are not finite are left out.
     owner : (k,) int64 ndarray
-        Which nucleus, 0 to n - 1.
+        The nucleus of each pixel, 0 to n - 1.
     span : pair of (n,) float64 ndarray
-        Lowest and highest finite value of each nucleus, NaN where there is none.
+        Lowest and highest finite value of each nucleus, NaN if there is none.
 
     Returns
     -------
@@ -77,25 +77,25 @@ def texture_columns(
 
 
 def _background(shape: tuple[int, int]) -> NDArray[np.int32]:
-    """Give pixels numbers below 0 as if each were a nucleus of its own: a pair of them needs no test then."""
+    """Give pixels numbers below 0, as if each were its own nucleus, so that pairs of them need no test."""
     places = np.arange(shape[0] * shape[1], dtype=np.uint32) & np.uint32(_FARTHEST - 1)
     numbers: NDArray[np.int32] = -LEVELS * (places.view(np.int32) + 1)
     return numbers.reshape(shape)
 
 
 def _pairs(codes: NDArray[np.int32], *, row: int, col: int) -> NDArray[np.int32]:
-    """Give each pair of pixels of one nucleus a step apart a number of nucleus, first and second grey level."""
-    flat = codes.ravel()  # the margins keep a step from leaving one row and entering another
+    """Give pairs of pixels of one nucleus, a step apart, a number made of nucleus, first and second grey level."""
+    flat = codes.ravel()  # margins keep a step from leaving one row and entering another
     step = row * codes.shape[1] + col
     first, second = flat[:-step], flat[step:]
-    # Numbers of one nucleus differ in the grey level's bits alone.
+    # Numbers of one nucleus differ only in the bits of the grey level.
     same = np.flatnonzero((first ^ second).view(np.uint32) < LEVELS)
     pairs: NDArray[np.int32] = first[same] * LEVELS + (second[same] & (LEVELS - 1))
     return pairs
 
 
 def _matrices(codes: NDArray[np.int32], count: int) -> Iterator[NDArray[np.int64]]:
-    """Count the pairs of some nuclei at a time, (n, LEVELS * LEVELS)."""
+    """Count the pairs of each nucleus, (n, LEVELS * LEVELS), some nuclei at a time."""
     cells = LEVELS * LEVELS
     for start in range(0, count, _TOGETHER):
         stop = min(start + _TOGETHER, count)
@@ -113,7 +113,7 @@ def _features(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     first, second = np.divmod(np.arange(LEVELS * LEVELS), LEVELS)
     levels = np.arange(LEVELS)
     weights = np.stack([first, first * first, first * second], axis=1), abs(first - second)[:, None] == levels
-    # A matrix product is rounded otherwise for each number of rows, but sums of whole numbers are exact.
+    # A matrix product is rounded differently for each number of rows, but sums of whole numbers are exact.
     sums = both.astype(np.float64) @ np.concatenate(weights, axis=1)
     means = np.divide(sums, total, out=np.full(sums.shape, np.nan), where=known)
     mean, squares, products = means[:, :3].T
