@@ -72,9 +72,9 @@ def describe(
     maps_CHW : (C, H, W) float ndarray
         Maps of the network, 0..1.
     names : sequence of str
-        One for each map; ``mask`` must be there, without ``border`` or ``distance`` their numbers are 0.
+        One for each map; ``mask`` must be there; without ``border`` or ``distance``, the numbers made of these are 0.
     count : int, optional
-        n, where the last ids may not occur.
+        n, if the last ids may not occur.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def describe(
     count = int(labels.max(initial=0)) if count is None else count
     if count == 0:
         return np.zeros((0, len(FEATURES)))
-    # Most of a picture is background: everything but the ring is counted over the nuclei's own pixels.
+    # Most of a picture is background, so everything but the ring is counted over the nuclei's own pixels.
     at = np.flatnonzero(labels)
     ids = labels.ravel()[at]
     mask, border, distance = (
@@ -128,7 +128,7 @@ def rate(
 ) -> NDArray[np.float32]:
     """Give each nucleus its confidence: the model's predicted IoU, or without a model the `mean_probability`.
 
-    The model knows nuclei as the network sees them, so a plane that the network saw smaller is looked at in steps.
+    The model knows nuclei as the network sees them, so if the network saw a smaller plane, every few pixels are used.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def describe_at(
     scale: float,
     origin: tuple[int, int] = (0, 0),
 ) -> NDArray[np.float64]:
-    """Describe each nucleus as `describe` does, as the network saw it; the parameters are those of `rate`."""
+    """Describe each nucleus as `describe` does, on the grid of the network; the parameters are those of `rate`."""
     step = max(round(1 / scale), 1)
     rows, cols = (slice(-start % step, None, step) for start in origin)
     seen_CHW = maps_CHW[:, rows, cols]
@@ -202,14 +202,15 @@ class ConfidenceModel:
     def terms(
         described: NDArray[np.float64], *, mean: NDArray[np.float64], spread: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Bring numbers (n, k) to unit spread, no further than four spreads out, and add their squares: (n, 2 k)."""
+        """Bring numbers (n, k) to unit spread, limited to four spreads, and add their squares: (n, 2 k)."""
         z = np.clip((described - mean) / spread, -4.0, 4.0)
         return np.concatenate([z, z**2], axis=1)
 
     def predict(self, described: NDArray[np.float64]) -> NDArray[np.float32]:
         """Give the IoU to expect for each row of `describe`, (n,) float32 in 0..1."""
         terms = self.terms(described, mean=np.array(self.mean), spread=np.array(self.spread))
-        logits: NDArray[np.float64] = (terms * self.weights).sum(axis=1) + self.bias  # each row by itself: no product
+        # Row by row, since a matrix product rounds differently for each number of rows.
+        logits: NDArray[np.float64] = (terms * self.weights).sum(axis=1) + self.bias
         predicted: NDArray[np.float32] = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
         return predicted
 
@@ -223,7 +224,7 @@ def _mean(ids: NDArray[Any], values: NDArray[Any], *, count: int | None = None) 
 
 def _highest(ids: NDArray[np.int32], values: NDArray[Any], *, count: int) -> NDArray[np.float64]:
     """Give the highest value of each id; no value lies below 0."""
-    highest = np.zeros(count + 1, values.dtype)  # of another type it would take thirty times as long
+    highest = np.zeros(count + 1, values.dtype)  # another dtype would take thirty times as long
     np.maximum.at(highest, ids, values)
     return highest[1:]
 
@@ -233,10 +234,10 @@ def _rims(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int32]]:
     """Find the outermost pixels of nuclei, those of them beside another nucleus, and the background next to nuclei.
 
-    The first two for the nuclei's pixels `at`, the third flat for all: the id of the nucleus whose ring a background
-    pixel is in, 0 elsewhere; where two are as near, the larger id.
+    The first two are for the nuclei's pixels `at`. The third is flat, for all pixels: the id of the nucleus whose ring
+    a background pixel is in, the larger id if two are as near, and 0 elsewhere.
     """
-    # The picture's own pixels go on beyond its edge, where nothing differs and nothing touches.
+    # Pixels are repeated beyond the edge of the picture, so that nothing differs and nothing touches there.
     framed = np.pad(labels, 1, mode="edge")
     flat, width = framed.ravel(), framed.shape[1]
     row, col = np.divmod(at, labels.shape[1])
@@ -248,7 +249,7 @@ def _rims(
         differs = beside != own
         edge |= differs
         contact |= differs & (beside > 0)
-    # Background by the corner of a nucleus lies beside another of its pixels too, so its outermost pixels reach all.
+    # Background at the corner of a nucleus lies beside another of its pixels, too, so its outermost pixels reach all.
     around = np.array([-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1])
     outside = np.zeros_like(flat)
     np.maximum.at(outside, (here[edge] + around[:, None]).ravel(), np.tile(own[edge], len(around)))

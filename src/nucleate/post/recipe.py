@@ -46,8 +46,8 @@ class PostRecipe:
     3. Holes of each nucleus are filled (`fill_holes`), small nuclei removed (`min_area`), ids made 1..n in the order
        of their first pixels, row by row from the top.
 
-    A connected region of the mask is worked on by itself: what becomes of it depends on the maps within `reach` pixels
-    of its box and on nothing else, once Otsu's level is known. So a picture can be done part by part (`run/blocks.py`).
+    Each connected region of the mask is processed by itself: once Otsu's level is known, its nuclei depend on the maps
+    within `reach` pixels of its box and on nothing else. So a picture can be done part by part (`run/blocks.py`).
 
     Parameters
     ----------
@@ -59,13 +59,13 @@ class PostRecipe:
     light_level : float, optional
         `level` for planes with a light background, such as stained sections (see `on`); the same when None.
     split : {"components", "distance", "markers"}
-        ``components``: connected regions. ``distance``: watershed on the distance to the mask's edge, one nucleus a
+        ``components``: connected regions. ``distance``: watershed on the distance to the mask's edge, one nucleus for a
         peak (`smoothing`, `min_distance`). ``markers``: watershed on the learned map ``distance`` from the regions
         where ``distance * (1 - border)`` lies above `marker_level`; a network without ``border`` uses ``distance``
         alone, one without ``distance`` uses ``mask * (1 - border)``. A network of three classes uses its map
         ``inside``.
     connectivity : {1, 2}
-        Pixels hang together by edges (1) or by corners too (2).
+        Pixels are connected by edges (1), or by corners, too (2).
     smoothing : float
         Gaussian sigma, in pixels, on the map whose peaks are sought.
     min_distance : int
@@ -77,14 +77,14 @@ class PostRecipe:
     keep_unmarked : bool
         Whether a region of the mask without a marker is a nucleus (``markers`` only).
     fill_holes : bool
-        Fill background regions that lie wholly inside one nucleus.
+        Fill background regions that lie entirely inside one nucleus.
     min_area : int
         Smaller nuclei are removed, pixels.
 
     Raises
     ------
     UsageError
-        If a field has a value that cannot be; one line.
+        If a field has an impossible value; one line.
     """
 
     threshold: Threshold = "fixed"
@@ -144,14 +144,14 @@ class PostRecipe:
     def on(self, *, light: bool) -> PostRecipe:
         """Give the recipe for planes with a light or a dark background.
 
-        Nuclei of stained sections have pale rims that the truth counts as nucleus; a network is less sure of these.
+        Nuclei of stained sections have pale rims, which belong to the true nucleus; networks are less sure of these.
         """
         if self.light_level is None:
             return self
         return replace(self, level=self.light_level if light else self.level, light_level=None)
 
     def at_scale(self, factor: float) -> PostRecipe:
-        """Give the recipe for a grid on which everything is `factor` times as large as on the recipe's own."""
+        """Give the recipe for a grid on which everything is `factor` times as large as on the recipe's own grid."""
         if factor == 1:
             return self
         least, most = _RANGES["min_distance"]
@@ -199,9 +199,9 @@ class PostRecipe:
 
     @property
     def reach(self) -> int:
-        """Pixels around the box of a region of the mask within which maps have a say in it.
+        """Pixels around the box of a region of the mask in which maps have an influence on its nuclei.
 
-        For ``split = "distance"`` this holds where the regions around are nowhere more than 64 pixels deep.
+        For ``split = "distance"`` this holds if the regions nearby are nowhere more than 64 pixels deep.
         """
         blurred = int(split.BLUR_REACH * self.smoothing + 0.5)
         if self.split == "components":
@@ -211,7 +211,7 @@ class PostRecipe:
         return max(1, blurred)
 
     def base_mask(self, mask_map: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-        """Mark the pixels whose connected regions are the units of the recipe; Otsu's level must have been put in.
+        """Mark the pixels whose connected regions are the units of the recipe; Otsu's level must be known.
 
         Parameters
         ----------
@@ -221,12 +221,12 @@ class PostRecipe:
         Returns
         -------
         (H, W) bool ndarray
-            All that can become nucleus, holes aside.
+            All pixels that can become nucleus, except for holes.
         """
         return threshold.above(_finite(mask_map), self.low if self.threshold == "hysteresis" else self.level)
 
     def with_level_of(self, mask_maps: Callable[[], Iterable[NDArray[np.floating[Any]]]]) -> PostRecipe:
-        """Put in the level that ``otsu`` finds on a map that comes in pieces; other recipes stay as they are.
+        """Give the recipe with the level that ``otsu`` finds on a map that comes in pieces; others stay as they are.
 
         Parameters
         ----------
@@ -278,7 +278,7 @@ class PostRecipe:
 
 
 def _finite(maps: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    # A watershed has no order for NaN.
+    # A watershed cannot order NaN.
     return maps if np.isfinite(maps).all() else np.nan_to_num(maps, nan=0.0, posinf=1.0, neginf=0.0)
 
 

@@ -90,7 +90,7 @@ def level_markers(
 
 
 def load_watershed() -> None:
-    """Import what `grow_markers` needs, a fifth of a second: for whoever waits for the first maps anyway."""
+    """Import what `grow_markers` needs, which takes a fifth of a second, while the first maps are waited for anyway."""
     from skimage.segmentation import watershed  # noqa: F401 - stays imported
 
 
@@ -104,7 +104,7 @@ def grow_markers(
 ) -> NDArray[np.int32]:
     """Grow markers downhill inside the mask until they meet (watershed on ``-height``).
 
-    Only regions with two markers or more are flooded; a region with one marker is that nucleus.
+    Only regions with two markers or more are flooded; a region with one marker is one nucleus.
 
     Parameters
     ----------
@@ -161,8 +161,8 @@ def _flood(
 ) -> NDArray[np.int32]:
     """Flood the crowded regions from their markers; give the ids of their pixels `at`.
 
-    They are moved together onto a small picture first: most of the plane has nothing to flood. Inside a region all
-    stays in its order, so the flood is the same.
+    They are moved together onto a small picture first, since most of the plane has nothing to flood. Inside a region
+    the order of pixels stays the same, so the flood does, too.
     """
     from skimage.segmentation import watershed  # slow to import, see load_watershed
 
@@ -191,7 +191,7 @@ def _packed(regions: NDArray[np.int32], wanted: NDArray[np.intp]) -> tuple[NDArr
     found = ndimage.find_objects(regions)
     boxes = np.array([[side.start, side.stop] for one in wanted for side in found[one - 1]]).reshape(-1, 2, 2)
     size = boxes[:, :, 1] - boxes[:, :, 0] + 1
-    order = np.argsort(-size[:, 0], kind="stable")  # boxes of a row are about as high
+    order = np.argsort(-size[:, 0], kind="stable")  # boxes of one row have about the same height
     width = max(int(np.sqrt(size.prod(axis=1).sum())), int(size[:, 1].max()))
     shift = np.zeros((len(found) + 1, 2), np.int64)
     top = left = bottom = 0
@@ -208,8 +208,8 @@ def _packed(regions: NDArray[np.int32], wanted: NDArray[np.intp]) -> tuple[NDArr
 def _without_ties(depth: NDArray[np.floating[Any]], seeds: NDArray[np.int32]) -> NDArray[np.float64]:
     """Put seeds of equal depth in reading order, each still above all that is deeper.
 
-    Among equal seeds the watershed begins with any, which one depends on all the others in the picture: the same
-    region would come out differently in a part of the picture.
+    With which of equal seeds a watershed begins depends on all other seeds in the picture, so a region could come out
+    differently in a part of the picture.
     """
     plain = depth.astype(np.float32)
     result = plain.astype(np.float64)

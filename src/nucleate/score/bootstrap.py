@@ -1,4 +1,4 @@
-"""Bootstrap over images: how far a score could move with another draw of the same kind of images."""
+"""Bootstrap over images: how far a score could move with another sample of the same kind of images."""
 
 from __future__ import annotations
 

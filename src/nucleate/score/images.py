@@ -23,7 +23,7 @@ THRESHOLDS = (0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 
 @dataclass(frozen=True)
 class ImageScore:
-    """What was found in one image. Wherever there is nothing to find and nothing was found, a score is 1.
+    """The score of one image. If there was nothing to find and nothing was found, a score is 1.
 
     Parameters
     ----------
@@ -112,8 +112,8 @@ def ap_of_iou(iou: NDArray[np.float64], nuclei_true: int, *, thresholds: tuple[f
     Parameters
     ----------
     iou : (n,) float ndarray
-        Of each predicted nucleus with the true one it shares most with, 0 where it meets none. Above 0.5 no true
-        nucleus is shared most with twice, so nothing needs choosing.
+        Of each predicted nucleus with the true nucleus it shares most pixels with; 0 if it meets none. Above 0.5, no
+        two predicted nuclei have the same true nucleus, so none need be chosen.
     nuclei_true : int
         True nuclei.
     thresholds : tuple of float
@@ -134,10 +134,11 @@ def ap_of_iou(iou: NDArray[np.float64], nuclei_true: int, *, thresholds: tuple[f
 def aji(matching: Matching) -> float:
     """Give the aggregated Jaccard index of an image.
 
-    Each true nucleus takes the predicted one of greatest IoU (of equal ones the smallest id); their intersections
-    are summed above the line, their unions below it, where the areas of true nuclei that meet none and of predicted
-    nuclei that none took are added. As in the paper's algorithm a predicted nucleus may be taken more than once (the
-    program that its authors published later takes each once, in the order of ids). 1 for two images without nuclei.
+    Each true nucleus takes the predicted one of greatest IoU (of equal ones, that with the smallest id). The numerator
+    is the sum of their intersections, the denominator the sum of their unions, plus the areas of true nuclei that meet
+    no predicted one and of predicted nuclei that no true one took. As in the paper's algorithm, a predicted nucleus may
+    be taken more than once (the program that its authors published later takes each once, in the order of ids). 1 for
+    two images without nuclei.
 
     References
     ----------

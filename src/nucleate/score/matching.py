@@ -1,4 +1,4 @@
-"""The only matching of nuclei in the house: shared pixels -> IoU of all pairs that meet -> pairs at a threshold."""
+"""The only matching of nuclei in this package: shared pixels -> IoU of all pairs that meet -> pairs at a threshold."""
 
 from __future__ import annotations
 

@@ -70,8 +70,8 @@ class Scores:
         Images of which one side, the true or the predicted, looks like a binary mask: its numbers do not
         tell its nuclei apart (see `nucleate.core.pieces.unnumbered`).
     failed : mapping
-        Image id to the reason why it could not be compared: one whose prediction is at fault counts as empty and is in
-        `per_image`, one whose truth is at fault is left out.
+        Image id to the reason why it could not be compared: an image whose prediction is at fault counts as empty and
+        is in `per_image`, an image whose truth is at fault is left out.
     """
 
     kaggle: float
@@ -134,7 +134,7 @@ def evaluate_pairs(
     groups: Mapping[str, str] | None = None,
     resamples: int = 1000,
 ) -> Scores:
-    """Score predicted label images; each pair is looked at once and let go.
+    """Score predicted label images; each pair is used once and not kept.
 
     Parameters
     ----------

@@ -49,11 +49,11 @@ def evaluate_sources(
     Returns
     -------
     Scores
-        Of every image of the truth: one without prediction counts as an image in which nothing was found and is named
-        in `Scores.missing`. A prediction that cannot be read or is of another shape than the truth counts as empty too,
-        lest a failure raise the score; an image whose truth cannot be read is left out; both are in `Scores.failed`.
-        Predictions without truth do not count (`Scores.ignored`). What looks like a binary mask is scored as it
-        is, a nucleus for each of its numbers, and named (`Scores.binary`).
+        Of every image of the truth. An image without prediction counts as one in which nothing was found, and is named
+        in `Scores.missing`. A prediction that cannot be read or has another shape than the truth counts as empty, too,
+        so that no failure raises the score; an image whose truth cannot be read is left out; both are in
+        `Scores.failed`. Predictions without truth do not count (`Scores.ignored`). A label image that looks like a
+        binary mask is scored as it is, with a nucleus for each of its numbers, and named (`Scores.binary`).
 
     Raises
     ------
@@ -94,7 +94,7 @@ def evaluate_sources(
 
 
 def _unnumbered(seen: Mapping[str, tuple[Ids, Ids]]) -> tuple[str, ...]:
-    """Name the images whose ids, true or predicted, cannot be those of nuclei, by themselves or beside the others."""
+    """Name the images whose ids, true or predicted, cannot stand for nuclei, judged alone or among the others."""
     told = [unnumbered_set([ids[side] for ids in seen.values()]) for side in (0, 1)]
     return tuple(
         image_id
@@ -104,7 +104,7 @@ def _unnumbered(seen: Mapping[str, tuple[Ids, Ids]]) -> tuple[str, ...]:
 
 
 def _as_empty(true: LabelsById, image_id: str) -> list[ImageScore]:
-    """Score an image as one in which nothing was found; not at all where its truth is at fault."""
+    """Score an image as one in which nothing was found; give nothing if its truth is at fault."""
     try:
         labels = true[image_id]
         return [score_image(labels, np.zeros_like(labels), image_id=image_id)]

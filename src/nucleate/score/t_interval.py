@@ -1,4 +1,4 @@
-"""Student's t: how far a mean could be from the true one where there are few groups, which bootstrap puts too low."""
+"""Intervals of means by Student's t, for few groups, for which those of a bootstrap would be too short."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UPPER = 0.975  # 95 % lie within both ends
 
 
 def half_width(values: Sequence[float], units: Sequence[object]) -> float | None:
-    """Give half of the 95 % interval of the mean of values, by what the means of their units differ.
+    """Give half of the 95 % interval of the mean of values, from the spread of the means of their units.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ def half_width(values: Sequence[float], units: Sequence[object]) -> float | None
     Returns
     -------
     float or None
-        The interval is the mean less and more this; units of more values count for more, as in the mean. It is exact
-        where units are of one size, or values of a unit alike; else it is wider than need be. None with fewer than
-        three units: an interval would say nothing.
+        The interval is the mean plus and minus this; units with more values count for more, as in the mean. It is exact
+        if all units have one size, or if the values of a unit are equal; else it is wider than necessary. None with
+        fewer than three units, for which an interval would say nothing.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Results as one file to be saved: what is there is sent from where it lies, several files packed on the way.
+"""Results as one file to be saved: existing files are sent from where they lie, and several are packed on the way.
 
-Other kinds are written by the same writers on demand.
+Other kinds of files are written by the same writers on demand.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ KINDS = {
 """What can be downloaded, of `outputs.EXPORTS`, with a word of what it is."""
 
 _RUN_FILES = ("summary.csv", "run.json")
-_PACKED = {".png", ".zip", ".tif", ".parquet", ".h5ad"}  # to compress them again would take time for nothing
+_PACKED = {".png", ".zip", ".tif", ".parquet", ".h5ad"}  # compressed already
 _LEVEL = 3
 _PIECE = 1 << 20
 
@@ -54,9 +54,9 @@ class Download:
     Parameters
     ----------
     name : str
-        Under which the browser saves it.
+        Name under which the browser saves it.
     files : dict of str to Path
-        Where each lies, by its name in the archive.
+        The path of each file, by its name in the archive.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Download:
 
     @property
     def alone(self) -> Path | None:
-        """The file itself, where it is only one."""
+        """The file itself, if there is only one."""
         return next(iter(self.files.values())) if len(self.files) == 1 else None
 
     @property
@@ -73,11 +73,11 @@ class Download:
         return sum(path.stat().st_size for path in self.files.values())
 
     def is_there(self) -> bool:
-        """Tell whether nobody has removed any of them meanwhile."""
+        """Tell whether all files are still there."""
         return all(path.is_file() for path in self.files.values())
 
     def packed(self) -> Iterator[bytes]:
-        """Give a zip archive piece by piece; it is nowhere as a whole."""
+        """Give a zip archive piece by piece; the whole is never stored."""
         sink = _Sink()
         with zipfile.ZipFile(sink, "w") as archive:
             for name, path in self.files.items():
@@ -103,7 +103,7 @@ class _Sink:
         return len(piece)
 
     def flush(self) -> None:
-        """There is nothing behind it."""
+        """Do nothing, since there is no file to flush."""
 
     close = flush
 
@@ -114,7 +114,7 @@ class _Sink:
 
 
 def available() -> list[dict[str, str]]:
-    """List what can be downloaded: name, what it is, and what it needs where that is missing or cannot be loaded."""
+    """List what can be downloaded: name, description, and the library it needs if that is missing or fails to load."""
     found = []
     for name, what in KINDS.items():
         needs = ""
@@ -138,7 +138,7 @@ def prepare(entries: Sequence[Entry], exports: Sequence[str], *, views: Views, f
     views : Views
         Opens the images.
     folder : Path
-        An empty one, for what has to be written.
+        An empty folder, for files that have to be written.
 
     Returns
     -------
@@ -150,9 +150,9 @@ def prepare(entries: Sequence[Entry], exports: Sequence[str], *, views: Views, f
     UsageError
         If none of the images has results, or there is no such export.
     ChangedError
-        If something has to be written of an image that has changed since.
+        If a file has to be written for an image that has changed since.
     NucleateError
-        If something cannot be read or written.
+        If a file cannot be read or written.
     """
     if not exports:
         raise UsageError("no kind of file is ticked; tick at least one")
@@ -213,7 +213,7 @@ def _all_in(path: Path, *, top: Path) -> dict[str, Path]:
 
 
 def _lend(part: Path, place: Path) -> None:
-    """Let a part of a table appear in another folder, copied only where the system knows no links."""
+    """Let a part of a table appear in another folder; it is copied only if the system knows no links."""
     try:
         try:
             place.symlink_to(part.absolute())
@@ -224,7 +224,7 @@ def _lend(part: Path, place: Path) -> None:
 
 
 def _write(entry: Entry, finished: Finished, *, exports: Sequence[str], views: Views, place: Path) -> None:
-    """Write kinds of files that are not there, from the label image that is."""
+    """Write the kinds of files that are missing, from the label image that is there."""
     choices = finished.choices
     views.check(entry, finished)
     with entry.source.open(place / outputs.PARTS_NAME) as opened:

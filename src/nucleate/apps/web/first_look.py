@@ -1,4 +1,4 @@
-"""Large planes that are gone through when they are first looked at: how far that is, and an end to it."""
+"""First looks at large planes, which are gone through once: how far that is, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["FirstLooks"]
 
 @dataclass(eq=False)
 class _Look:
-    """One who wants to look at an image, and goes through a plane of it or waits for another one who does."""
+    """A request to look at an image, which goes through a plane of it, or waits for another request that does."""
 
     number: int
     share: float | None = None
@@ -31,7 +31,7 @@ class _Look:
 
 
 class FirstLooks:
-    """Those that are taken now. Any thread may use it, and a signal handler too: nothing is locked."""
+    """The first looks that are under way. Any thread may use it, and a signal handler, too, since nothing is locked."""
 
     def __init__(self) -> None:
         self._looks: list[_Look] = []
@@ -47,11 +47,11 @@ class FirstLooks:
             self._looks.remove(look)
 
     def share(self, number: int) -> float | None:
-        """Tell which share of the plane of an image is gone through, 0..1; None if none is."""
+        """Tell which share of the plane of an image is gone through, 0..1; None if no look is under way."""
         shares = [look.share for look in tuple(self._looks) if look.number == number and look.share is not None]
         return max(shares, default=None)
 
     def stop(self, number: int | None = None) -> None:
-        """End those at an image, all when None, those that wait for their turn too."""
+        """End the looks at an image, including those that wait for their turn; all looks when None."""
         for look in tuple(self._looks):
             look.stopped |= number in (None, look.number)

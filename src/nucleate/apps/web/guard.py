@@ -1,7 +1,7 @@
 """Who may talk to the page: a browser on this machine that was given the secret of this run.
 
-A page of another site cannot read or change anything: it does not know the secret, its requests bear its own origin,
-and a name that it has made to point to this machine is not one of ours.
+A page of another site cannot read or change anything: it does not know the secret, its requests carry its own origin,
+and a name that it has made to point to this machine is not among the allowed ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Guard", "guarded", "refusal"]
 _NAMES = ("127.0.0.1", "localhost")
 _UNSAID = 80  # the port that browsers leave out
 _HARMLESS = {"GET", "HEAD"}
-_VIEWER_STYLE = "'sha256-9xTiqzfwFaL2SGb1rmr8gysEwVVjIvqWAgmZgqFqpEE='"  # the one line that OpenSeadragon 6.1.1 adds
+_VIEWER_STYLE = "'sha256-9xTiqzfwFaL2SGb1rmr8gysEwVVjIvqWAgmZgqFqpEE='"  # the only style that OpenSeadragon 6.1.1 adds
 _POLICY = (
     f"default-src 'none'; script-src 'self'; style-src 'self' {_VIEWER_STYLE}; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -44,14 +44,14 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Guard:
-    """What a request must bring.
+    """The port and the secret that a request must match.
 
     Parameters
     ----------
     port : int
-        Where the page is served.
+        Port at which the page is served.
     secret : str
-        Of this run.
+        Secret of this run.
     """
 
     port: int
@@ -59,12 +59,12 @@ class Guard:
 
     @property
     def address(self) -> str:
-        """Where a browser finds the page, with the secret."""
+        """The address of the page, with the secret."""
         return f"http://127.0.0.1:{self.port}/?secret={self.secret}"
 
     @property
     def cookie(self) -> str:
-        """Name of the cookie that holds the secret; cookies are not told apart by port, so its name is."""
+        """Name of the cookie that holds the secret; it has the port in it, since cookies are shared by all ports."""
         return f"nucleate-{self.port}"
 
 
@@ -79,7 +79,7 @@ def refusal(guard: Guard, method: str, *, headers: dict[str, str], query: str) -
     headers : dict
         With names in lower case.
     query : str
-        What stands behind the question mark; the page itself may be asked for with ``secret=``.
+        The part of the address behind the question mark; the page itself may be asked for with ``secret=``.
 
     Returns
     -------
@@ -105,14 +105,14 @@ def refusal(guard: Guard, method: str, *, headers: dict[str, str], query: str) -
         given += parse_qs(query).get("secret", [])
     elif "origin" in headers and headers["origin"].lower() not in {f"http://{place}" for place in known}:
         return 403, f"this was asked for by another page: got {one_line(headers['origin'])}; open {places[0]}"
-    # Compared in a time that does not depend on how much of it is right.
+    # The time of the comparison does not depend on how much of the secret is right.
     if not any(secrets.compare_digest(one.encode(), guard.secret.encode()) for one in given):
         return 403, "open the whole address that nucleate serve has printed: the secret of this run is missing here"
     return None
 
 
 def _cookie(header: str, name: str) -> str:
-    # Not the library's parser: it gives up at the first odd cookie, and those of all ports of this machine come along.
+    # Not the library's parser, which gives up at the first odd cookie: browsers send those of all ports of the machine.
     pairs = (one.strip().partition("=") for one in header.split(";"))
     return next((value for key, _, value in pairs if key == name), "")
 
@@ -150,7 +150,7 @@ def guarded(app: Application, guard: Guard) -> Application:
             return
         status, line = refused
         kind, body = "text/plain; charset=utf-8", f"nucleate: {line}\n"
-        if scope["path"].startswith("/api/"):  # asked for by a page, which an earlier run may have given
+        if scope["path"].startswith("/api/"):  # asked for by a page, perhaps one of an earlier run
             kind, body = "application/json", json.dumps({"error": line})
         await answer({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind.encode())]})
         await answer({"type": "http.response.body", "body": body.encode()})

@@ -47,12 +47,12 @@ _Finished = Annotated[Finished, Depends(_finished_of)]
 
 
 class _View:
-    """What of an image is looked at: channel, projection, plane."""
+    """The part of an image that is looked at: channel, projection, plane."""
 
     def __init__(
         self, entry: _Entry, *, channel: str | None = None, project: Projection | None = None, at: _At = ""
     ) -> None:
-        # The page names channels by their numbers, since names may be numbers too; colours by their names.
+        # The page gives channels by number, since names may be numbers, too, and colours by name.
         self.channel = int(channel) if channel and channel.isdecimal() else channel or None
         self.entry, self.project = entry, project
         self.at = _place(at)
@@ -66,7 +66,7 @@ class _Spot:
 
 
 class _Seen:
-    """Which nuclei are seen as they are: those that are so sure; the others are grey, or hidden."""
+    """Which nuclei are shown in colour: those that are at least so sure; the others are grey, or hidden."""
 
     def __init__(self, *, least: float = 0.0, hide: bool = False) -> None:
         self.least, self.hide = least, hide
@@ -78,13 +78,13 @@ def _place(at: str) -> tuple[int, ...]:
 
 @image_routes.get("")
 def _image(session: _Session, entry: _Entry, *, project: Projection | None = None) -> dict[str, Any]:
-    """Tell size, channels and planes of an image, and what its results were made with."""
+    """Tell size, channels and planes of an image, and the choices that its results were made with."""
     made, fault = None, ""
     try:
         if entry.finished is not None:
             session.views.check(entry, entry.finished)
             made = entry.finished.choices
-    except ChangedError as error:  # it is shown as one without nuclei
+    except ChangedError as error:  # the image is shown without nuclei
         fault = str(error)
     how = project if made is None else made.project
     try:
@@ -155,7 +155,7 @@ def _nucleus(
     label: int | None = None,
     shape: bool = False,
 ) -> dict[str, Any]:
-    """Tell all that is known of the nucleus of a number, or of one that is seen at a place; ``shape`` adds polygons."""
+    """Tell all that is known of a nucleus, given by number or by a place on it; ``shape`` adds polygons."""
     place, hidden = spot.at, seen.hide and label is None
     if label is None:
         label = session.views.labels(entry, finished, at=place).at(spot.row, spot.col)
@@ -193,7 +193,7 @@ def _table(
 ) -> dict[str, Any]:
     nuclei = session.views.nuclei(finished)
     outcome = replace(finished.outcome, **nuclei.counts)
-    if outcome != finished.outcome and session.store.get(entry.number) is entry:  # they were corrected by hand
+    if outcome != finished.outcome and session.store.get(entry.number) is entry:  # nuclei were corrected by hand
         session.store.change(entry.number, finished=replace(finished, outcome=outcome))
     return nuclei.page(sort, down=down, least=least, first=first, count=count)
 

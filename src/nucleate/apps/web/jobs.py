@@ -1,4 +1,4 @@
-"""Runs that were asked for, done one after the other in one thread, so that the page stays responsive."""
+"""Runs that users ask for, done one after the other in one thread, so that the page stays responsive."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ENDED = {"done", "stopped", "failed"}
 def results_folder(output: Path, settings: Mapping[str, Any]) -> Path:
     """Choose where results go: the first of OUT, OUT-2, OUT-3, ... that is free or holds results of the same settings.
 
-    So nothing is overwritten, and what was finished before is not done again.
+    So nothing is overwritten, and images that were finished before are not done again.
 
     Parameters
     ----------
@@ -66,24 +66,24 @@ class Job:
         The images.
     choices : Choices
     inputs : list of str
-        What stands for them on the command line.
+        The words for them on the command line.
     state : {"waiting", "loading", "running", "done", "stopped", "failed"}
     folder : Path, optional
-        Where its results go, once that is known.
+        Folder of its results, once that is known.
     done, failed : int
-        Images finished, and those of them that could not be done.
+        Images finished, and how many of them failed.
     fresh : int
-        Those of them that had to be computed.
+        How many of the finished images had to be computed.
     part : Progress, optional
-        How far a large image is, or was when it was stopped.
+        Progress of a large image, also after it was stopped.
     started, part_started : float
         By the monotonic clock.
     part_first : int
-        Strips that were there when it began.
+        Strips of the large image that were there when it began.
     error : str
-        Why it failed.
+        Why the run failed.
     stopping : bool
-        Whether it was told to end.
+        Whether the run was told to end.
     """
 
     entries: list[Entry]
@@ -102,7 +102,7 @@ class Job:
     stopping: bool = False
 
     def shown(self, machine: Machine) -> dict[str, Any]:
-        """Give what the page shows of it."""
+        """Give what the page shows of the run."""
         part = self.part
         return {
             "state": self.state,
@@ -124,21 +124,21 @@ class Job:
         return command(self.inputs, self.choices, machine=machine, folder=self.folder)
 
     def note_part(self, part: Progress) -> None:
-        """Take down how far a large image is."""
+        """Note how far a large image is."""
         if self.part is None or self.part.name != part.name:
             self.part_started, self.part_first = time.monotonic(), part.done
         self.part = part
 
     def _seconds_left(self) -> float | None:
         left = len(self.entries) - self.done
-        if self.part is not None:  # how long those after a large one take, nobody knows
+        if self.part is not None:  # how long the images after a large one take is not known
             return self._part_left(self.part) if left == 1 else None
         if not self.fresh:
             return None
         return round((time.monotonic() - self.started) / self.fresh * left, 1)
 
     def _part_left(self, part: Progress) -> float | None:
-        """Tell how long a large image will take still."""
+        """Estimate how much longer a large image will take."""
         if part.done <= self.part_first:
             return None
         each = (time.monotonic() - self.part_started) / (part.done - self.part_first)
@@ -156,10 +156,10 @@ class Worker:
     load : callable
         Makes a segmenter of choices.
     ready : Segmenter, optional
-        That of no choices, where it was made before.
+        The segmenter of the default choices, if it was made before.
     scratch : Path, optional
-        Folder for what a run needs for a moment, and leaves there if it is still computing when all ends; that for
-        temporary files when None.
+        Folder for temporary files of a run, which stay there if the program ends while the run computes; the system's
+        folder when None.
     """
 
     def __init__(
@@ -176,13 +176,13 @@ class Worker:
         self._jobs: list[Job] = []
         self._crew: ThreadCrew | None = None
         self._loaded = None if ready is None else (Choices().of_segmenter(machine), ready)
-        # A daemon with this name: after Ctrl-C nobody waits for an engine that is still computing.
+        # A daemon, so that after Ctrl-C the program does not wait for an engine that is still computing.
         self._thread = threading.Thread(target=self._work, name=WORKER_NAME, daemon=True)
         self._thread.start()
 
     @property
     def job(self) -> Job | None:
-        """The run that is being done, else the one that was done last."""
+        """The run under way, else the last one."""
         active = [job for job in self._jobs if job.state in {"loading", "running"}]
         ended = [job for job in self._jobs if job.state != "waiting"]
         return active[0] if active else ended[-1] if ended else None
@@ -203,11 +203,11 @@ class Worker:
         return job
 
     def stop(self) -> None:
-        """End the run that is being done, and those that wait.
+        """End the run under way, and those that wait.
 
-        What is being computed is broken off; finished images, and finished parts of large ones, are kept.
+        The computation is broken off; finished images, and finished parts of large ones, are kept.
         """
-        # Those that never began come before the one that is stopped, of which the page tells.
+        # Waiting runs are ended before the one under way, since the page shows the last one.
         self._jobs = sorted(self._jobs, key=lambda job: job.state in {"loading", "running"})
         for job in self._jobs:
             job.stopping = True
@@ -217,7 +217,7 @@ class Worker:
             crew.interrupt()
 
     def close(self, patience: float) -> None:
-        """Stop, and give what is being done some seconds to write its tables."""
+        """Stop, and give the run under way some seconds to write its tables."""
         self.stop()
         self._waiting.put(None)
         self._thread.join(patience)
@@ -260,7 +260,7 @@ class Worker:
         with tempfile.TemporaryDirectory(prefix="nucleate-", dir=self._scratch, ignore_cleanup_errors=True) as scratch:
             bench = WorkBench(segmenter, settings, output=folder, scratch=Path(scratch))
             self._crew = crew = ThreadCrew(bench, at_once=min(settings.at_once, len(job.entries)))
-            if job.stopping:  # before there was anyone to be told
+            if job.stopping:  # it was told before there was a crew to stop
                 crew.interrupt()
             try:
                 summary = run_batch(
@@ -273,11 +273,11 @@ class Worker:
                     crew=crew,
                 )
             finally:
-                self._crew = None  # it holds the segmenter, of which two would be in memory when another one is made
+                self._crew = None  # it holds the segmenter, which would stay in memory beside a new one
         return summary.interrupted
 
     def _begin(self, job: Job, at_once: int) -> None:
-        """Mark those that are being done: they are begun in order."""
+        """Mark the images under way, which are begun in order."""
         for entry in job.entries[job.done : job.done + at_once]:
             now = self._store.get(entry.number)
             if now is not None and now.status == "waiting":
@@ -286,7 +286,7 @@ class Worker:
     def _segmenter(self, choices: Choices) -> Segmenter:
         wanted = choices.of_segmenter(self._machine)
         if self._loaded is None or self._loaded[0] != wanted:
-            self._loaded = None  # the old one goes first: two would be in memory
+            self._loaded = None  # the old one goes first, so that two are never in memory
             self._loaded = wanted, self._load(wanted, self._machine)
         return self._loaded[1]
 

@@ -28,7 +28,7 @@ _SHORT = (
     "eccentricity",
     "solidity",
 )
-"""Columns of the table on the page; of several channels each mean intensity."""
+"""Columns of the table on the page; with several channels, the mean intensity of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Nuclei:
     Parameters
     ----------
     columns : dict of str to (n,) float ndarray
-        As in measurements.csv, ``label`` among them; what is not known is NaN.
+        As in measurements.csv, including ``label``; unknown values are NaN.
     """
 
     columns: dict[str, NDArray[np.float64]]
@@ -57,12 +57,12 @@ class Nuclei:
         return cls(found)
 
     def __len__(self) -> int:
-        """Count them."""
+        """Count the nuclei."""
         return len(self.columns["label"])
 
     @property
     def confidence(self) -> NDArray[np.float64]:
-        """Of each nucleus by its number, (highest + 1,); NaN where there is none."""
+        """Confidence of each nucleus by its number, (highest + 1,); NaN for numbers without nucleus."""
         labels = self.columns["label"].astype(np.int64)
         found = np.full(int(labels.max(initial=0)) + 1, np.nan)
         found[labels] = self.columns["confidence"]
@@ -70,7 +70,7 @@ class Nuclei:
 
     @property
     def short(self) -> list[str]:
-        """Columns that the page shows: those that are known for some nucleus."""
+        """Columns that the page shows, which are known for some nucleus."""
         kept = [
             name
             for name in self.columns
@@ -86,7 +86,7 @@ class Nuclei:
         return {"nuclei": len(self), "median_area_px": float(np.median(areas)) if areas.size else None}
 
     def count(self, least: float) -> int:
-        """Count those that are at least so sure."""
+        """Count the nuclei that are at least so sure."""
         return int(self._sure(least).sum())
 
     def page(self, sort: str, *, down: bool, least: float, first: int, count: int) -> dict[str, Any]:
@@ -95,9 +95,9 @@ class Nuclei:
         Parameters
         ----------
         sort : str
-            A column; the number of the nucleus where there is none of that name.
+            A column; the number of the nucleus if there is no column of that name.
         down : bool
-            The largest first; what is not known comes last in either case.
+            The largest first; unknown values come last in either case.
         least : float
             Nuclei that are less sure are left out.
         first, count : int
@@ -125,7 +125,7 @@ class Nuclei:
         return {name: value for name, value in known.items() if value is not None}
 
     def histograms(self, least: float) -> list[str]:
-        """Draw area, brightness and confidence of those that are at least so sure, as SVG."""
+        """Draw area, brightness and confidence of the nuclei that are at least so sure, as SVG."""
         kept = self._sure(least)
         um = self.columns.get("area_um2", np.zeros(0))
         area, unit = (um, "µm²") if np.isfinite(um).any() else (self.columns["area_px"], "px")
@@ -145,7 +145,7 @@ class Nuclei:
 
 
 def _plain(value: float) -> float | int | None:
-    """Make a number fit for JSON: whole ones whole, what is not finite none."""
+    """Make a number fit for JSON: whole numbers become integers, numbers that are not finite None."""
     if not math.isfinite(value):
         return None
     return int(value) if value == int(value) and abs(value) < 2**53 else float(f"{value:.6g}")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["FIRST_PORT", "listen", "serve"]
 
 FIRST_PORT = 8765
-"""Where the page is served unless that port is taken."""
+"""The port at which the page is served unless it is taken."""
 
 _TRIED = 50
 _GRACE_SECONDS = 1
@@ -50,11 +50,11 @@ def listen(port: int | None = None) -> socket.socket:
     Raises
     ------
     UsageError
-        If the port cannot be had, or all that were tried are taken.
+        If the port cannot be used, or all ports that were tried are taken.
     """
     for one in [port] if port is not None else range(FIRST_PORT, FIRST_PORT + _TRIED):
         opened = socket.socket()
-        if sys.platform != "win32":  # a port that was let go a moment ago is free; on Windows this would steal it
+        if sys.platform != "win32":  # takes a port that was just closed; on Windows it would steal one in use
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             opened.bind(("127.0.0.1", one))
@@ -84,7 +84,7 @@ def serve(
     tell : callable
         Told the address when the page can be opened.
     ready : Segmenter, optional
-        The model of the machine, where it was loaded before.
+        The model of the machine, if it was loaded before.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def serve(
 
         class Server(uvicorn.Server):
             def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-                session.views.first_looks.stop()  # an answer that waits for one would hold up the end
+                session.views.first_looks.stop()  # a request that waits for one would delay the end
                 super().handle_exit(sig, frame)
 
         Server(config).run(sockets=[opened])
@@ -127,11 +127,11 @@ def serve(
 
 @contextlib.contextmanager
 def _way_to(address: str) -> Iterator[str]:
-    """Give a page of the user's own that leads to an address: what a browser is started with others can see."""
-    if sys.platform == "win32":  # there they cannot
+    """Give a private page that leads to an address, since other users can see the arguments of a browser."""
+    if sys.platform == "win32":  # where they cannot
         yield address
         return
-    # Browsers in a snap see no temporary folders.
+    # Browsers installed as snaps cannot see temporary folders.
     place = Path.home() if any(snap.exists() for snap in _SNAPS) and os.access(Path.home(), os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="nucleate-page-", dir=place, ignore_cleanup_errors=True) as private:
         page = Path(private) / "open.html"
@@ -145,16 +145,16 @@ def _way_to(address: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _ended_like_ctrl_c() -> Iterator[None]:
-    """Take SIGTERM, and the closing of the terminal, for Ctrl-C: by themselves they would leave all as it is."""
+    """Treat SIGTERM, and the closing of the terminal, as Ctrl-C, since otherwise nothing would be cleaned up."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     def hang_up(number: int, frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGTERM)  # which the server knows how to end by
+        signal.raise_signal(signal.SIGTERM)  # a signal that ends the server
 
     wanted = {signal.SIGTERM: end}
-    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # nohup says it is to go on
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # under nohup, it goes on
         wanted[signal.SIGHUP] = hang_up
     before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:

@@ -1,4 +1,4 @@
-"""The list of opened images and how each stands; it lives in the server, so that a page loaded anew shows it again."""
+"""The list of opened images and their status; it lives in the server, so that a page loaded anew shows it again."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Finished:
     ----------
     outcome : Outcome
     folder : Path
-        Where its files are.
+        Folder of its files.
     choices : Choices
-        What they were made with.
+        The choices that they were made with.
     """
 
     outcome: Outcome
@@ -46,13 +46,13 @@ class Entry:
     Parameters
     ----------
     number : int
-        Tells it from all others of this run of the server.
+        A number that no other image of this run of the server has.
     source : Source
     word : str
         What the user named to open it: a path, a folder, a pattern.
     status : {"new", "waiting", "running", "ok", "failed"}
     error : str
-        One line; empty when all is well.
+        One line; empty if all went well.
     finished : Finished, optional
         Its latest results.
     revision : int
@@ -68,7 +68,7 @@ class Entry:
     revision: int = 0
 
     def shown(self) -> dict[str, Any]:
-        """Give what the page lists."""
+        """Give the image as the page lists it."""
         outcome = None if self.finished is None else self.finished.outcome
         return {
             "id": self.number,
@@ -94,7 +94,7 @@ class Store:
         self._last = self._cleared = self._revision = 0
 
     def add(self, sources: Iterable[Source], word: str) -> list[int]:
-        """Open images, those that are open already once and as they are now, and give their numbers."""
+        """Open images and give their numbers; images that are open already stay open once, with the new source."""
         with self._lock:
             numbers = []
             for source in sources:
@@ -122,7 +122,7 @@ class Store:
     def drop(self, sources: Iterable[Source]) -> None:
         """Close images that turned out to be part of others, which are listed anew.
 
-        Those that are waited for stay, and so do those with results, which say it.
+        Images that wait to be done stay, and so do those with results, which get a note.
         """
         with self._lock:
             found = [self._entries[self._numbers[one.key]] for one in sources if one.key in self._numbers]
@@ -151,7 +151,7 @@ class Store:
             return [self._entries[number] for number in numbers if number in self._entries]
 
     def words(self) -> list[str]:
-        """List what was named to open the images, each once."""
+        """List the words that opened the images, each once."""
         return list(dict.fromkeys(entry.word for entry in self.entries()))
 
     def change(self, number: int, **values: Any) -> None:  # noqa: ANN401 - fields of an Entry
@@ -161,7 +161,7 @@ class Store:
                 self._put(replace(self._entries[number], **values))
 
     def since(self, revision: int) -> dict[str, Any]:
-        """Give what changed since a revision: images, and whether those known before are gone."""
+        """Give the changes since a revision: images, and whether images known before are gone."""
         with self._lock:
             anew = revision < self._cleared or revision > self._revision
             changed = [e.shown() for e in self._entries.values() if anew or e.revision > revision]

@@ -63,9 +63,9 @@ class PictureLevels(_Levels):
     Parameters
     ----------
     plane : (H, W) or (H, W, 3) real ndarray or Plane
-        Above 32 megapixels it is read window by window, and where `smaller` does not reach far once as a whole.
+        Above 32 megapixels it is read window by window, and, if `smaller` sizes do not reach far, once as a whole.
     smaller : sequence of Plane
-        The same in smaller sizes, where the file holds them.
+        The same plane in smaller sizes, if the file holds them.
     scratch : Path, optional
         See `Pyramid`.
     watch : Watch
@@ -149,11 +149,11 @@ def inks_of(confidence: NDArray[np.float64], *, least: float = 0.0, hide: bool =
     Parameters
     ----------
     confidence : (n + 1,) float ndarray
-        Entry ``i`` belongs to nucleus ``i``; the first says nothing, and one of NaN is sure.
+        Entry ``i`` belongs to nucleus ``i``; the first is not used, and NaN counts as sure.
     least : float
         Nuclei that are less sure are grey.
     hide : bool
-        They are not drawn at all.
+        Whether these are not drawn at all.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Files that come from the browser, piece by piece to the disk; never in memory as a whole."""
+"""Files from the browser, which go to the disk piece by piece and are never in memory as a whole."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _SPARE = 200_000_000
 """Bytes of the disk that are left free."""
 
 _ASKED = 64_000_000
-"""Bytes after which the disk is asked again: others write there too."""
+"""Bytes after which the free space is checked again, since others write to the disk, too."""
 
 _naming = threading.Lock()
 
 
 async def receive(pieces: AsyncIterator[bytes], folder: Path, *, name: str, said: int | None = None) -> Path:
-    """Write what comes into a folder.
+    """Write a file that is being sent into a folder.
 
     Parameters
     ----------
@@ -41,10 +41,10 @@ async def receive(pieces: AsyncIterator[bytes], folder: Path, *, name: str, said
     folder : Path
         Made where it is missing.
     name : str
-        Of the file, without folders. Where another content has it, ``-2``, ``-3``, ... is added; an OME-TIFF file
-        keeps it, in a folder ``2``, ``3``, ... with the rest of its set, which looks for it by that name.
+        Of the file, without folders. If a file of other content has it, ``-2``, ``-3``, ... is added; an OME-TIFF file
+        keeps its name, in a folder ``2``, ``3``, ... with the rest of its set, which refers to it by that name.
     said : int, optional
-        How many bytes are to come.
+        How many bytes were announced.
 
     Returns
     -------
@@ -54,7 +54,7 @@ async def receive(pieces: AsyncIterator[bytes], folder: Path, *, name: str, said
     Raises
     ------
     UsageError
-        If the name is none for a file, or not as many bytes came as were said.
+        If it cannot be the name of a file, or another number of bytes came than was announced.
     OutputError
         If the disk has no room for it, or cannot be written.
     """
@@ -95,7 +95,7 @@ def _check_room(folder: Path, name: str, *, wanted: int) -> None:
 
 
 def _settle(temporary: Path, wanted: Path) -> Path:
-    """Give a complete file the name that is wanted, or the nearest that is free."""
+    """Give a complete file the wanted name, or the nearest free one."""
     with _naming:
         number, path, may_be_of_set = 1, wanted, is_ome(temporary)
         while path.exists() or (may_be_of_set and not fits_at(temporary, path)):

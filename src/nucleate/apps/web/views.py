@@ -1,4 +1,4 @@
-"""What is looked at: images that are open, their planes and label images at every zoom, the tables of their nuclei."""
+"""Views that the page shows: open images, their planes and label images at every zoom, the tables of their nuclei."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ _LOOKED_AT = 5
 
 
 class ChangedError(InputError):
-    """An image is another by now than the one in which its nuclei were found."""
+    """An image has changed since its nuclei were found."""
 
 
 class Kept(Generic[_Value]):
-    """The values that were used last. Each is made once, however many threads ask for it.
+    """The values that were used last. Each is made only once, even if several threads ask for it.
 
     Parameters
     ----------
     most : int
-        How many.
+        How many values are kept.
     release : callable, optional
-        Called with a value that goes.
+        Called with a value that is no longer kept.
     """
 
     def __init__(self, most: int, release: Callable[[_Value], None] = lambda _: None) -> None:
@@ -66,7 +66,7 @@ class Kept(Generic[_Value]):
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], _Value]) -> _Value:
-        """Give the value of a key, made where it is not there."""
+        """Give the value of a key, which is made if it is not kept."""
         with self._lock:
             if key in self._values:
                 return self._used(key)
@@ -90,14 +90,14 @@ class Kept(Generic[_Value]):
         return self._values[key]
 
     def _keep(self, key: Hashable, value: _Value) -> list[_Value]:
-        """Keep a value, and give those that go."""
+        """Keep a value, and give the values that are no longer kept."""
         with self._lock:
             gone = [self._values.pop(key)] if key in self._values else []
             self._values[key] = value
             return gone + [self._values.popitem(last=False)[1] for _ in range(len(self._values) - self._most)]
 
     def clear(self) -> None:
-        """Let go of all."""
+        """Let go of all values."""
         with self._lock:
             gone = list(self._values.values())
             self._values.clear()
@@ -118,7 +118,7 @@ class _Opened:
         self._smaller = [one for one in sizes[1:] if _is_smaller(one, self.image)]
 
     def planes(self, channel: str | int | None, project: str | None, *, at: tuple[int, ...]) -> list[Plane]:
-        """Give one plane in all sizes, the full one first."""
+        """Give one plane in all sizes, the full size first."""
         found: list[Plane] = []
         for size in (self.image, *self._smaller):
             image = projected(size, project) if project else size
@@ -141,16 +141,16 @@ class _Opened:
 
 
 def _is_smaller(level: LazyImage, full: LazyImage) -> bool:
-    """Tell whether a level shows the same as the full size, as one that was cut or belongs elsewhere does not."""
+    """Tell whether a level shows the same as the full size; a cropped level, or one of another image, does not."""
     down, across = (whole / length for whole, length in zip(full.shape_HW, level.shape_HW, strict=True))
-    # Rounding takes up to a pixel of the level.
+    # Rounding makes a difference of up to a pixel of the level.
     room = 0.01 + 1 / min(level.shape_HW)
     same = level.axes == full.axes and level.shape[: level.axes.index("Y")] == full.shape[: full.axes.index("Y")]
     return same and min(down, across) > 1 and abs(down / across - 1) <= room
 
 
 class _Locked:
-    """A plane of a file that only one thread reads at a time: readers keep a place in their file."""
+    """A plane of a file, read by one thread at a time, since readers keep a position in their file."""
 
     def __init__(self, plane: LazyImage, lock: threading.Lock) -> None:
         self._plane, self._lock = plane, lock
@@ -169,7 +169,7 @@ class FileLabels:
     image : LazyImage
         The opened file.
     shape : tuple of int
-        Of the image that was segmented, (..., H, W): in the file axes of length one, and their letters, may be lost.
+        Of the image that was segmented, (..., H, W); in the file, axes of length one, and their letters, may be lost.
     """
 
     def __init__(self, image: LazyImage, shape: tuple[int, ...]) -> None:
@@ -206,7 +206,7 @@ class FileLabels:
 
 
 class Views:
-    """What the page looks at, opened when it is asked for and closed when other things are.
+    """The views of the page, opened when they are asked for and closed when others are.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ class Views:
         self.first_looks = FirstLooks()
 
     def check(self, entry: Entry, finished: Finished) -> None:
-        """See that an image is still the one in which its nuclei were found.
+        """Check that an image has not changed since its nuclei were found.
 
         Raises
         ------
@@ -238,12 +238,12 @@ class Views:
             If it cannot be read.
         """
         source, sha256 = entry.source, finished.outcome.sha256
-        key = source.key, self._stamp(source), sha256  # a file of the same stamp is not hashed again
+        key = source.key, self._stamp(source), sha256  # a file with the same stamp is not hashed again
         if not self._same.get(key, lambda: source.sha256() == sha256):
             raise ChangedError(f"{source.shown}: the image has changed since its nuclei were found; find nuclei again")
 
     def image(self, entry: Entry, project: str | None = None) -> LazyImage:
-        """Open an image, planes in depth put together where that is asked for; its pixels are not for reading.
+        """Open an image, with planes in depth projected if that is asked for; its pixels must not be read from it.
 
         Raises
         ------
@@ -264,7 +264,7 @@ class Views:
             If it cannot be read, there is no such plane or channel, or reading it was stopped.
         """
         opened = self._open(entry)
-        # The opened file is part of the key: levels of one that was closed meanwhile cannot be read any more.
+        # The opened file is part of the key, since levels of a file that was closed can no longer be read.
         key = (opened, channel, project, at)
 
         def levels(place: tuple[int, ...], beside: Stretch | None = None) -> PictureLevels:
