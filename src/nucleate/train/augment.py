@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["change_intensity", "crop_grid", "seeded"]
 
-_PATCHES, _CLUMPS = 8, 64  # points a side of the fields that say where nuclei are clear, and where chromatin is left
+_PATCHES, _CLUMPS = 8, 64  # points a side of the random fields for where nuclei are cleared, and where chromatin stays
 _RIM_EDGE = 0.2  # of the way to the middle, over which a rim ends
 _ROUGH = (6, 24, 96)  # points a side of the fields that tissue is made of
 _GAPS, _STEEP = 8, 30.0  # points a side of the field that leaves gaps, and how sharp these are
@@ -74,7 +74,7 @@ def crop_grid(
     flips_N2 = 1 - 2 * (torch.rand(count, 2, generator=generator) < 0.5 * config.flips).float()
     cos, sin = angle.cos() * step, angle.sin() * step
     turn_N22 = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1) * flips_N2[:, None, :]
-    # The window as large as the unturned crop stays inside where the picture is large enough.
+    # A window of the size of the unturned crop stays inside the picture if that is large enough.
     room_N2 = (sizes_N2 - torch.tensor(shape) * step[:, None]).clamp(min=0)
     centre_N2 = (sizes_N2 - 1) / 2 + room_N2 * (torch.rand(count, 2, generator=generator) - 0.5)
     sides = [torch.arange(length, device=place) - (length - 1) / 2 for length in shape]
@@ -122,7 +122,7 @@ def _changed(
     labels_NHW: Tensor | None,
     distance_NHW: Tensor | None,
 ) -> Tensor:
-    """Change every crop, one kind of change after the other: the order decides which random numbers each gets."""
+    """Change every crop, one kind of change after the other, in an order that decides the random numbers of each."""
     count, channels = batch_NCHW.shape[:2]
     device = batch_NCHW.device
 
@@ -159,14 +159,14 @@ def _changed(
 
 
 def _unequal(batch_NCHW: Tensor, most: float, *, labels_NHW: Tensor, generator: Generator) -> Tensor:
-    """Let nuclei stand out less from the ground around them, each by its own share, as where some hold less dye."""
+    """Let nuclei stand out less from the ground around them, each by its own share, as if some held less dye."""
     count, place = len(batch_NCHW), batch_NCHW.device
     depth_N = most * torch.rand(count, 1, generator=generator).sqrt()
     shares_NK = depth_N * torch.rand(count, _SHARES, generator=generator)
     nuclei_N1HW = (labels_NHW[:, None] > 0).float()
     which_NHW = (labels_NHW.long() % _SHARES).flatten(1)
     lost_N1HW = onto(shares_NK, place).gather(1, which_NHW).view_as(nuclei_N1HW) * nuclei_N1HW
-    # What shines beyond the outline of a nucleus is its own, too.
+    # The light beyond the outline of a nucleus belongs to the nucleus, too.
     near_N1HW, weight_N1HW = (_spread(of_N1HW, 4) for of_N1HW in (lost_N1HW, nuclei_N1HW))
     lost_N1HW = torch.where(nuclei_N1HW > 0, lost_N1HW, near_N1HW / (weight_N1HW + 1e-3))
     bare_N1HW = 1 - functional.max_pool2d(nuclei_N1HW, 5, stride=1, padding=2)
@@ -184,7 +184,7 @@ def _spread(values_NCHW: Tensor, cell: int) -> Tensor:
 
 
 def _hollow(batch_NCHW: Tensor, most: float, *, distance_NHW: Tensor, generator: Generator) -> Tensor:
-    """Clear the middles of nuclei, here more and there less, but for a rim and clumps, as where chromatin is loose."""
+    """Clear the middles of nuclei, unevenly, but for a rim and clumps, as if chromatin were loose."""
     count = len(batch_NCHW)
     place = batch_NCHW.device
     depth_N = onto(most * torch.rand(count, 1, 1, 1, generator=generator), place)
@@ -197,10 +197,9 @@ def _hollow(batch_NCHW: Tensor, most: float, *, distance_NHW: Tensor, generator:
 
 
 def _tissue(batch_NCHW: Tensor, most: float, *, generator: Generator) -> Tensor:
-    """Lay a batch into tissue that is dyed or shines too: rough, and with gaps.
+    """Lay a batch into rough tissue with gaps, which is dyed or shines, too.
 
-    What is seen through two things lets through the product of what each does, so brightness on dark ground adds up to
-    at most 1.
+    Two layers let through the product of what each lets through, so brightness on dark ground adds up to at most 1.
     """
     count, place = len(batch_NCHW), batch_NCHW.device
     shares = torch.rand(len(_ROUGH), count, 1, 1, 1, generator=generator)
@@ -231,13 +230,13 @@ def _smooth(points_N1KK: Tensor, batch_NCHW: Tensor, *, mode: str = "bilinear") 
 
 
 def _lamp(batch_NCHW: Tensor, most: float, *, generator: Generator) -> Tensor:
-    """Take away light across a batch and from single colours: of what shines, or of what lets light through."""
+    """Take away light across a batch and from single colours, of things that shine or that let light through."""
     count, channels = batch_NCHW.shape[:2]
     lost_N = most * torch.rand(2, count, 1, 1, 1, generator=generator) ** 3  # mostly little
     field_N1HW = _smooth(lost_N[0] * torch.rand(count, 1, 3, 3, generator=generator), batch_NCHW)
     colours_NC11 = onto(lost_N[1] * torch.rand(count, channels, 1, 1, generator=generator), batch_NCHW.device)
     light_NCHW = (1 - field_N1HW) * (1 - colours_NC11)
-    # Nuclei are bright here, whatever they were: where light passed through them, 1 is the dark.
+    # Nuclei are always bright here; in transmitted light, 1 means dark.
     passed = onto((torch.rand(count, 1, 1, 1, generator=generator) < 0.5).float(), batch_NCHW.device)
     return batch_NCHW * light_NCHW + passed * (1 - light_NCHW)
 

@@ -54,7 +54,7 @@ class AugmentConfig(FrozenConfig):
     tint : float
         Chance that a grey picture is shown in one colour, as fluorescence often is.
     unequal : float
-        Largest share, 0..1, of what sets it off from its ground that a nucleus loses, each another.
+        Largest share, 0..1, of its contrast with the ground that a nucleus loses; each nucleus loses another share.
     hollow : float
         Largest share, 0..1, of their dye that the middles of nuclei on light ground lose, but for a rim and clumps.
     tissue : float
@@ -66,10 +66,10 @@ class AugmentConfig(FrozenConfig):
     coarse : float
         Chance that few grey levels (4 to 64) are left, as in pictures that use little of their range.
     jpeg, jpeg_quality : float and (float, float)
-        Chance of the block noise of a JPEG compression, and its quality, 1 (worst) to 100: dim pictures suffer as
-        bright ones of a lower quality do. What lies beyond the last whole block of 8 pixels stays as it is.
+        Chance of the block noise of a JPEG compression, and its quality, 1 (worst) to 100: dim pictures suffer like
+        bright ones of a lower quality. Pixels beyond the last whole block of 8 stay as they are.
     plain : float
-        Chance that a crop's intensities are left as they are; it is moved all the same.
+        Chance that a crop's intensities are left as they are, while the crop is still moved.
     """
 
     flips: bool = True
@@ -109,14 +109,14 @@ class AugmentConfig(FrozenConfig):
 
 
 class CalmConfig(FrozenConfig):
-    """What is different in the last epochs, in which a network learns outlines from crops that are changed less.
+    """Settings of the last epochs, in which a network learns outlines from crops that are changed less.
 
-    Whatever else is given stands in place of what `AugmentConfig` has under that name.
+    Further fields replace those of `AugmentConfig` with the same name.
 
     Parameters
     ----------
     epochs : int
-        How many they are; all, in a run of fewer.
+        How many epochs; all epochs in a run of fewer.
     lr : float or None
         Learning rate of the run from there on, with which ``cosine`` begins anew; None leaves it.
     """

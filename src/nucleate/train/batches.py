@@ -1,6 +1,6 @@
 """Samples to batches: the whole set in one flat store on the training device, batches as a function of seed and step.
 
-Legend in `nucleate.nets.unet`; P counts the pixels of the whole set, K what is kept of each.
+Legend in `nucleate.nets.unet`; P counts the pixels of the whole set, K the numbers kept for each pixel.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _WORDS = {2: torch.int16, 4: torch.int32}  # as wide as the texels of grey and o
 
 @dataclass(frozen=True)
 class Batch:
-    """What the loop takes: pictures, targets (0..1; ``labels``: ids), and pixel weights where the loss uses them."""
+    """The input of the loop: pictures, targets (0..1; ``labels``: ids), and pixel weights if the loss uses them."""
 
     batch_NCHW: Tensor
     targets_NCHW: Tensor
@@ -51,12 +51,12 @@ class Atlas:
     Parameters
     ----------
     texels_PK : Tensor
-        uint8, the channels of the normalised pictures and then `normalised_distance`, times 255. What belongs to one
-        pixel lies together, since reading memory here and there is what sampling costs.
+        uint8, the channels of the normalised pictures and then `normalised_distance`, times 255. The numbers of a pixel
+        lie together, since scattered reads of memory are the cost of sampling.
     labels_P : Tensor
         int32 label images.
     offsets_N, sizes_N2 : Tensor
-        Where each picture begins, int32 where that is enough (half the memory to move), and its rows and columns.
+        Where each picture begins, in int32 if that is enough (half the memory to move), and its rows and columns.
     kinds : tuple of str
         Kind of each picture, "" where unknown.
     light_N : Tensor
@@ -106,7 +106,7 @@ class Atlas:
 
     def _read(self, at_NHW: Tensor) -> tuple[Tensor, ...]:
         """Give the channels and the distance of pixels by their flat index, float in 0..255."""
-        flat = self.texels_PK.view(_WORDS[self.texels_PK.shape[1]])[:, 0]  # all of a pixel in one piece
+        flat = self.texels_PK.view(_WORDS[self.texels_PK.shape[1]])[:, 0]  # a pixel is one number
         texels = _take(flat, at_NHW).view(torch.uint8).view(*at_NHW.shape, -1)
         return tuple(plane.float() for plane in texels.unbind(-1))
 
@@ -122,7 +122,7 @@ class Atlas:
     def _places(self, which_N: Tensor, grid_NHW2: Tensor) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
         """Give where the picture of each crop begins, its number of columns, and how it is read along rows and columns.
 
-        The last are two pairs: the coordinates, folded back into the picture, and the last one there is.
+        The latter are two pairs: the coordinates, folded back into the picture, and the last coordinate of the picture.
         """
         device = self.texels_PK.device
         # A copy that does not wait lets the card go on with what it has.
@@ -221,7 +221,7 @@ def _looks(
 ) -> Iterator[tuple[Sample, NDArray[np.float32], bool]]:
     """Give what the network sees of each sample, (channels, h, w) in 0..1, and whether its ground is light.
 
-    With `stains`, samples on light ground come twice where that differs: in grey, and as their haematoxylin.
+    With `stains`, samples on light ground come twice, in grey and as their haematoxylin, if these differ.
     """
     both = [replace(normalizer, stain=stain) for stain in ("grey", "haematoxylin")]
     for sample in samples:
@@ -252,7 +252,7 @@ def _pick(atlas: Atlas, config: TrainConfig, *, step: int) -> Tensor:
     chances = _chances(atlas.kinds, config.balance)
     generator = seeded(config.seed, 2, step)
     if config.frame == "size-groups":
-        # The first picture decides the size, so that every picture has its chance as before.
+        # The first picture decides the size, so that every picture keeps its chance.
         first = torch.multinomial(chances, 1, generator=generator)
         chances = chances * (atlas.sizes_N2 == atlas.sizes_N2[first]).all(1)
     return torch.multinomial(chances, config.batch, replacement=True, generator=generator)
@@ -294,7 +294,7 @@ def _make_shard(atlas: Atlas, config: TrainConfig, *, which: Tensor, step: int, 
     device = atlas.labels_P.device
     grid = crop_grid(atlas.sizes_N2[which], shape, config=config.augment, generator=generator, device=device)
     batch_NCHW, labels_NHW, distance_NHW = atlas.sample(which, grid)
-    # What shines has no clear middle.
+    # Nuclei that shine have no clear middle.
     clearable_NHW = distance_NHW * onto(atlas.light_N[which], device)[:, None, None]
     batch_NCHW = change_intensity(
         batch_NCHW, config.augment, generator=generator, labels_NHW=labels_NHW, distance_NHW=clearable_NHW

@@ -19,7 +19,7 @@ __all__ = ["board"]
 
 
 def board(folder: Path) -> Callable[[Run], None]:
-    """Give what writes each epoch's numbers into an event file; it raises `OutputError` where that cannot be written.
+    """Give a function that writes each epoch's numbers into an event file; it raises `OutputError` if it cannot.
 
     Parameters
     ----------
@@ -36,13 +36,13 @@ def board(folder: Path) -> Callable[[Run], None]:
     shown = 0
 
     def report(run: Run) -> None:
-        # Not by SummaryWriter: its own thread writes, where a full disk is a traceback and no error of the run.
+        # Not SummaryWriter, whose own thread writes: there, a full disk is a traceback, and no error of the run.
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         nonlocal shown
-        # What an earlier run wrote from the first epoch on is shown no more.
+        # TensorBoard no longer shows what an earlier run wrote from the first epoch on.
         head = {"file_version": "brain.Event:2"}, {"step": 1, "session_log": SessionLog(status=SessionLog.START)}
         told = [] if shown else [*head]
         for entry in run.history[shown:]:

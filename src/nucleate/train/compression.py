@@ -1,4 +1,4 @@
-"""What storing does to pictures: few grey levels, and JPEG. Legend in `nucleate.nets.unet`."""
+"""Damage by storage: few grey levels, and JPEG compression. Legend in `nucleate.nets.unet`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def damage(batch_NCHW: Tensor, config: AugmentConfig, *, generator: Generator) -
     if config.coarse:
         chosen_N = torch.rand(count, generator=generator) < config.coarse
         levels_N = draw_log((4.0, 64.0), count, generator=generator)
-        # A million levels change nothing that a float keeps.
+        # The other crops get a million levels, too many to change what a float keeps.
         levels_N = onto(torch.where(chosen_N, levels_N, 1e6), batch_NCHW.device)
         levels_N111 = levels_N[:, None, None, None]
         batch_NCHW = (batch_NCHW * levels_N111).round() / levels_N111

@@ -20,7 +20,7 @@ __all__ = ["FEWEST", "Nuclei", "calibration_error", "fit_confidence", "true_iou"
 FEWEST = 50
 """Nuclei that a fit needs at least."""
 
-_RIDGE = 1e-4  # keeps weights of numbers that say the same from growing against each other
+_RIDGE = 1e-4  # keeps the weights of correlated numbers from growing against each other
 _DIGITS = 6  # of the numbers in the card
 _BINS = 10  # of equal width, in which predicted and true IoU are compared
 

@@ -1,7 +1,7 @@
-"""What stands after the network, chosen and scored without letting any picture judge itself.
+"""The steps after the network, chosen and scored without letting any picture judge itself.
 
-After the network come the recipe, the predicted IoU of each nucleus and the limit under which nuclei are left out: an
-`Ending`. It is fitted to some held-out pictures and scored on others (`cross_fit`); the model that is shipped gets one
+These are the recipe, the predicted IoU of each nucleus, and the limit under which nuclei are left out: an `Ending`. It
+is fitted to some held-out pictures and scored on others (`cross_fit`); the model that is shipped gets an ending that is
 fitted to all of them.
 """
 
@@ -138,7 +138,7 @@ class EndingFitter:
     spare : float
         Score that a tuned recipe may give up for smoother maps and lower levels, see `tune`.
     known : Ending, optional
-        Its confidence and limit are taken where there are too few nuclei to fit them: those of another model still
+        Its confidence and limit are taken if there are too few nuclei to fit them, since even those of another model
         tell sure from unsure.
     """
 
@@ -181,8 +181,8 @@ class EndingFitter:
     def limits(self, recipe: PostRecipe, model: ConfidenceModel, *, among: Sequence[int]) -> dict[float, float]:
         """Give the mean average precision at IoU 0.5 on some pictures for each of `LIMITS`.
 
-        A limit decides what is a nucleus, not how well it is outlined. By the mean over strict thresholds more would be
-        left out, and that is paid for where nuclei look unlike those trained on, and none is very sure.
+        A limit decides what is a nucleus, not how well it is outlined. By the mean over strict thresholds, more nuclei
+        would be left out; too many, if they look unlike those trained on and none is very sure.
         """
         nuclei = self.nuclei(recipe)
         rated = {place: model.predict(nuclei[place].described) for place in among}
@@ -195,10 +195,10 @@ class EndingFitter:
 
 
 def best_limit(limits: Mapping[float, float]) -> float:
-    """Choose a limit by what was reached with each, in ascending order.
+    """Choose a limit by the score that was reached with each, in ascending order.
 
-    Where few nuclei are doubtful the curve is flat and its peak is chance, so each counts with its neighbours; of those
-    that are as good, to a ten-thousandth, the highest is taken.
+    If few nuclei are doubtful, the curve is flat and its peak is chance, so each limit is averaged with its neighbours;
+    among limits that are equally good, to a ten-thousandth, the highest is taken.
     """
     reached = np.array(list(limits.values()))
     near = [round(float(reached[max(i - 1, 0) : i + 2].mean()), 4) for i in range(len(reached))]
@@ -207,7 +207,7 @@ def best_limit(limits: Mapping[float, float]) -> float:
 
 @dataclass(frozen=True, eq=False)
 class CrossFit:
-    """What is known of pictures that had no say in how they are scored.
+    """The results for pictures, each scored with an ending that was not fitted to it.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ class CrossFit:
     def nuclei(self) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
         """Give predicted IoU, true IoU and place of the picture of every found nucleus, (n,) each.
 
-        None is left out for its confidence; parts whose ending has no model of it are.
+        No nucleus is left out for its confidence, but parts whose ending has no model of confidence are.
         """
         rated = {i for ending, part in zip(self.endings, self.parts, strict=True) if ending.confidence for i in part}
         some = [(place, one) for place, one in enumerate(self.judged) if place in rated]
@@ -282,7 +282,7 @@ def at_own_scale(
     opened: Callable[[Ending, int | None], Segmenter],
     jobs: int | None = None,
 ) -> tuple[list[StoredMaps], CrossFit]:
-    """Let the rule of scales choose for each picture; where the scale is not 1, make its maps and judge it again.
+    """Let the rule of scales choose for each picture; if the scale is not 1, make its maps and judge it again.
 
     Parameters
     ----------
@@ -300,7 +300,7 @@ def at_own_scale(
     Returns
     -------
     stored, found : list of StoredMaps, CrossFit
-        As a user gets them.
+        Maps and results, as a user gets them.
     """
     stored, judged = list(trials.stored), list(found.judged)
     looks = itertools.count(1)

@@ -1,6 +1,6 @@
 """Random numbers for augmentation, from a generator on the CPU, so that every device gets the same crops.
 
-Only the grain of noise, a number a pixel, is drawn on the card itself: to bring it there would take too long.
+Only the grain of noise, one number a pixel, is drawn on the card itself, since copying it there would take too long.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def onto(values: Tensor, device: torch.device) -> Tensor:
 
 
 def grain(shape: tuple[int, ...], device: torch.device, *, generator: Generator) -> Tensor:
-    """Draw normal noise: on the CPU from `generator` itself, on a card from one that follows from it."""
+    """Draw normal noise: on the CPU from `generator` itself, on a card from a generator seeded by it."""
     if device.type == "cpu":
         return torch.randn(shape, generator=generator)
     there = torch.Generator(device).manual_seed(int(torch.randint(2**62, (1,), generator=generator)))

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["export_model"]
 
 _DEVELOPERS = "The nucleate developers"
-_EPS = 1e-6  # the format's own, which need not be written: in YAML 1.1 this spelling is a text
+_EPS = 1e-6  # the default of the format, which is not written, since in YAML 1.1 this spelling is text
 _CLIP = {"id": "clip", "kwargs": {"min": 0.0, "max": 1.0}}
 _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")  # https://spdx.org/licenses
 
@@ -88,10 +88,10 @@ def _torchscript(files: ModelFiles, folder: Path) -> Path:
         # torch advises against its own format, which other programs still ask for.
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(wrapped, torch.from_numpy(batch_NCHW))  # type: ignore[no-untyped-call]
-        content = io.BytesIO()  # torch ends the whole process where a disk is full
+        content = io.BytesIO()  # torch would end the whole process if a disk is full
         torch.jit.save(traced, content)
         again = torch.jit.load(io.BytesIO(content.getvalue()))  # type: ignore[no-untyped-call]
-        # Another size than the traced one.
+        # Compared at another size than the traced one.
         larger_NCHW = np.tile(batch_NCHW, (1, 1, 2, 1))
         gap = np.abs(again(torch.from_numpy(larger_NCHW)).numpy() - OnnxEngine(files.read())(larger_NCHW)).max()
         if not gap <= PARITY:
@@ -147,7 +147,7 @@ def _licensed(files: ModelFiles, licence: str) -> ModelFiles:
 
 
 def _makers(card: ModelCard, authors: Sequence[str]) -> Sequence[str]:
-    """Give who made a model; refuse one of which that or the licence is not known: nobody else may choose them."""
+    """Give who made a model; refuse a model without authors or licence, which nobody else may choose."""
     ships = card.sha256 in {shipped.card.sha256 for shipped in list_models()}
     lacking = [] if authors or ships else ["--author NAME"]
     lacking += [] if card.licence else ["--licence NAME, such as CC-BY-4.0"]

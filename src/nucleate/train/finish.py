@@ -160,16 +160,16 @@ def finish(
 
 
 def starting_recipe(config: TrainConfig) -> PostRecipe:
-    """Give the recipe that tuning begins with: markers where the network learns them, else the mask's own distance.
+    """Give the recipe that tuning begins with: markers if the network learns them, else the mask's own distance.
 
-    Where the settings have a recipe it is that one, and nothing is tuned.
+    If the settings have a recipe, that one is given, and nothing is tuned.
     """
     learns_markers = {"distance", "border", "inside"} & set(config.maps)
     return config.recipe or (START if learns_markers else PostRecipe(split="distance", min_area=10))
 
 
 def card_scores(found: CrossFit, stored: Sequence[StoredMaps]) -> dict[str, Any]:
-    """Give the scores for a card: nuclei under the limit are left out, no picture had a say in its own score."""
+    """Give the scores for a card: nuclei under the limit are left out, and no picture took part in its own score."""
     groups = {one.image_id: one.group for one in stored}
     whole = summarise(found.kept, groups=groups)
     low, high = whole.interval.get("kaggle", (whole.kaggle, whole.kaggle))
@@ -186,13 +186,13 @@ def card_scores(found: CrossFit, stored: Sequence[StoredMaps]) -> dict[str, Any]
     by_kind: dict[str, list[float]] = {}
     for one, score in zip(stored, found.kept, strict=True):
         by_kind.setdefault(one.kind, []).append(score.kaggle)
-    # A table of its own: a kind may be called as a score is.
+    # A table of its own, since a kind may have the name of a score.
     means = {kind: round(float(np.mean(kaggle)), 4) for kind, kaggle in sorted(by_kind.items()) if kind}
     return {**scores, "kaggle_by_type": means} if means else scores
 
 
 def _write_rows(path: Path, found: CrossFit, *, stored: Sequence[StoredMaps]) -> None:
-    """Write the scores with all their digits: a verdict compares them with others that are not rounded."""
+    """Write the scores with all their digits, since a verdict compares them with scores that are not rounded."""
     scored = sorted(zip(stored, found.kept, strict=True), key=lambda pair: pair[1].kaggle)
     rows = ([one.image_id, one.kind, score.kaggle, score.nuclei_true, score.nuclei_pred] for one, score in scored)
     write_rows(path, rows, header=["image", "kind", "kaggle", "nuclei_true", "nuclei_pred"])

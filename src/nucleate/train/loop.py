@@ -38,7 +38,7 @@ __all__ = ["BEST", "FINAL", "Run", "fit", "learning_rate"]
 BEST = "best.safetensors"
 FINAL = "final.safetensors"
 
-_LATER = (*AFTER, "epochs", "restarts")  # settings that may differ where a run goes on
+_LATER = (*AFTER, "epochs", "restarts")  # settings that may differ when a run goes on
 _CALMER = "try a lower lr, or precision = 'float32'"
 
 _logger = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ def fit(
             optimiser.step()
             if average is not None:
                 _follow(average, module, decay=config.ema, step=step)
-            total += loss.detach()  # read once an epoch: to read it now would make a graphics card wait
+            total += loss.detach()  # read once an epoch, since reading it here would make a graphics card wait
             tick(step + 1, config.epochs * per_epoch)
         run.step += per_epoch
         loss_mean = _mean(total, per_epoch, epoch=run.step // per_epoch)
@@ -216,14 +216,14 @@ def _follow(average: nn.Module, module: nn.Module, *, decay: float, step: int) -
     ours, theirs = average.state_dict(), module.state_dict()
     moving = [name for name, value in theirs.items() if value.is_floating_point()]
     with torch.no_grad():
-        # One call for all: on a graphics card hundreds of small ones would take longer than the network.
+        # One call for all, since hundreds of small calls would take longer than the network on a graphics card.
         torch._foreach_lerp_([ours[name] for name in moving], [theirs[name] for name in moving], 1 - decay)
         for name in theirs.keys() - set(moving):
             ours[name].copy_(theirs[name])
 
 
 def _begun(config: TrainConfig, folder: Path, *, resume: bool) -> Run | None:
-    """Give the run that the folder holds, if this one goes on with it; None where there is none."""
+    """Give the run that the folder holds, if this run goes on with it; None if there is none."""
     state = make_folder(folder) / STATE
     known = state.is_file()
     meet()  # before the first process writes what the others look for
@@ -247,7 +247,7 @@ def _begun(config: TrainConfig, folder: Path, *, resume: bool) -> Run | None:
 
 
 def _start(config: TrainConfig, folder: Path, *, begun: Run | None, parts: Parts) -> Run:
-    """Load the state of the run that is gone on with, or begin one; write the settings beside it."""
+    """Load the state of the run to go on with, or begin a new run; write the settings beside it."""
     if begun is not None:
         load_state(folder / STATE, parts)
     settings, path = config.model_dump_json(indent=1), folder / "config.json"
@@ -264,7 +264,7 @@ def _differences(begun: TrainConfig, config: TrainConfig) -> str:
 
 
 def _goes_on(begun: TrainConfig, config: TrainConfig) -> bool:
-    """Tell whether all that a run of `begun` does, a run of `config` does too; what follows the training may differ."""
+    """Tell whether a run of `config` does all that a run of `begun` does; steps after the training may differ."""
     if config.falls[: len(begun.falls)] != begun.falls:
         return False
     later = {name: getattr(config, name) for name in _LATER} | {"calm": None}
@@ -283,5 +283,5 @@ def _keep(config: TrainConfig, folder: Path, *, run: Run, kept: nn.Module, parts
     write_rows(folder / "history.csv", ([row[name] for name in names] for row in run.history), header=names)
     best = run.best if math.isfinite(run.best) else None
     facts = {"config": config.model_dump(mode="json"), "step": run.step, "history": run.history, "best": best}
-    # Written last: whatever is found beside it is at least as new.
+    # Written last, so that the files beside it are at least as new.
     save_state(folder / STATE, parts, facts=facts)

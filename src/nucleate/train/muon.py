@@ -1,7 +1,7 @@
-"""Muon: an optimiser that moves every filter bank as far in all directions, not only in those of the largest gradients.
+"""Muon: an optimiser that moves every filter bank equally far in all directions, not only along the largest gradients.
 
-The momentum of each weight tensor is read as a matrix, one row an entry of its first axis, and replaced by the nearest
-matrix with orthonormal rows or columns, found by five Newton-Schulz steps, which are matrix products alone.
+The momentum of each weight tensor is read as a matrix, with one row for each entry of its first axis, and replaced by
+the nearest matrix with orthonormal rows or columns, found by five Newton-Schulz steps, which only need matrix products.
 
 K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024),
 https://kellerjordan.github.io/posts/muon; the size of a step as in J. Liu et al., "Muon is Scalable for LLM Training",

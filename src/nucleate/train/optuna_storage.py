@@ -20,7 +20,7 @@ __all__ = ["open_study", "record_draw"]
 
 
 def open_study(path: Path, name: str) -> optuna.Study:
-    """Open a study kept in one journal file, made where it is not there yet; larger values are better.
+    """Open a study kept in one journal file, which is made if it is not there yet; larger values are better.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def open_study(path: Path, name: str) -> optuna.Study:
     Raises
     ------
     DataError
-        If it is damaged otherwise.
+        If it is damaged in another way.
     OutputError
         If it cannot be written.
     """
@@ -61,7 +61,7 @@ class _Journal(JournalFileBackend):
 
 
 def _mend(path: Path) -> None:
-    """Take lines out of a journal that are not whole: Optuna would write on behind the last, and read none after it."""
+    """Remove incomplete lines from a journal: Optuna would append to the last one, and read no line after it."""
     lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
     whole = [line for line in lines if _is_whole(line)]
     if len(whole) < len(lines) and (whole or len(lines) == 1):
@@ -80,7 +80,7 @@ def _is_whole(line: bytes) -> bool:
 def record_draw(
     study: optuna.Study, draw: int, *, lr: float, bounds: tuple[float, float], scores: Mapping[str, float]
 ) -> None:
-    """Add a finished draw once; its value is the best network's score, the others stand in its attributes.
+    """Add a finished draw once; its value is the score of the best network, and its attributes have all scores.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """One run on several graphics cards, a process each, started by torchrun. Legend in `nucleate.nets.unet`.
 
-Several processes compute what one would on the same batch, but for rounding: each takes its parts of the batch (see
-`TrainConfig.shards`), and whatever looks at the whole batch, normalisation and the Dice loss, adds up over all of them.
+Several processes compute what one would compute on the same batch, but for rounding: each takes its parts of the batch
+(see `TrainConfig.shards`), and functions of the whole batch, normalisation and the Dice loss, add up over all of them.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ def joined(device: str) -> Iterator[str]:
     if device != "cpu":
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
-    # Imported while there is no group: functions there keep the one they find, and its threads, as a default argument,
-    # and a thread that outlives the group may abort the process as Python ends.
+    # Imported while there is no group: functions in it keep a group, with its threads, as a default argument, and a
+    # thread that outlives the group may abort the process as Python ends.
     importlib.import_module("torch.distributed.nn")
     distributed.init_process_group("gloo" if device == "cpu" else "nccl")
     try:
         yield device
     finally:
         distributed.destroy_process_group()
-        gc.collect()  # a shared network, in a circle of references, keeps the group too
+        gc.collect()  # a shared network, in a circle of references, keeps the group alive, too
 
 
 def launched() -> int:
@@ -58,7 +58,7 @@ def launched() -> int:
     Raises
     ------
     UsageError
-        If the environment tells of several and not all that they need to find each other.
+        If the environment names several processes, but not all that they need to find each other.
     """
     told = os.environ.get("WORLD_SIZE", "1")
     if told.strip() == "1":
@@ -109,7 +109,7 @@ class _Sum(torch.autograd.Function):
 
 
 def share(module: nn.Module, *, shards: int) -> nn.Module:
-    """Give what to call in place of a network so that its gradients are the means over all processes.
+    """Wrap a network so that its gradients are the means over all processes.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def share(module: nn.Module, *, shards: int) -> nn.Module:
         if type(part) is nn.BatchNorm2d:
             part.__class__ = _SharedNorm
     together = nn.parallel.DistributedDataParallel
-    # Every process computes the same buffers. Newer releases have another name for what keeps them as they are.
+    # Every process computes the same buffers. Newer releases have another name for the option that keeps them.
     new = "forward_sync_buffers" in inspect.signature(together).parameters
     kept: dict[str, Any] = {"forward_sync_buffers" if new else "broadcast_buffers": False}
     return together(module, **kept)

@@ -79,7 +79,7 @@ def taught_facts(samples: Sequence[Sample], *, init: str | None) -> dict[str, An
     samples : sequence of Sample
         Pictures that its network was trained on.
     init : str, optional
-        The model it started from: what that was trained on counts too.
+        The model it started from; pictures that this was trained on count, too.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def taught_facts(samples: Sequence[Sample], *, init: str | None) -> dict[str, An
 
 
 def part_known(samples: Sequence[Sample], hashes: Sequence[str]) -> tuple[list[Sample], list[Sample]]:
-    """Part pictures into those that a model was not trained on, and those that it was, by the hashes in its card."""
+    """Divide pictures into those that a model was not trained on and those that it was, by the hashes in its card."""
     known = set(hashes)
     unseen: list[Sample] = []
     seen: list[Sample] = []
@@ -105,7 +105,7 @@ def part_known(samples: Sequence[Sample], hashes: Sequence[str]) -> tuple[list[S
 
 
 def check_nuclei(samples: Sequence[Sample], where: str = "") -> None:
-    """Refuse pictures in which no nucleus is outlined: nothing can be learnt from them alone, or chosen by them.
+    """Refuse pictures in which no nucleus is outlined, since nothing can be learnt from them alone, or chosen by them.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def check_same(
     kinds: bool = False,
     give: str = "DATA, --table and --val",
 ) -> None:
-    """Refuse to go on with a run on other pictures than it was begun with; a run that does not tell them goes on.
+    """Refuse to go on with a run on other pictures than those it began with; a run without a record of them goes on.
 
     Parameters
     ----------
@@ -140,16 +140,16 @@ def check_same(
     samples : sequence of Sample
         To train on.
     held : sequence of Sample, optional
-        By which its epochs are judged; not looked at when None.
+        By which its epochs are judged; not checked when None.
     kinds : bool
-        Whether the kinds of those to train on have to be the same: batches are drawn by them where they are balanced.
+        Whether the kinds of the pictures to train on must be the same, since balanced batches are drawn by kind.
     give : str
-        What decides which pictures they are, for the message.
+        The options that decide which pictures they are, for the message.
 
     Raises
     ------
     UsageError
-        If they are others: what is held out now may have been trained on.
+        If the pictures differ, since those that are held out now may have been trained on.
     """
     path = run / _FILE
     if not path.is_file():
@@ -163,7 +163,7 @@ def check_same(
 
 
 def keep(run: Path, samples: Sequence[Sample], *, held: Sequence[Sample]) -> None:
-    """Write down what a run is trained on and judged by, for `check_same`.
+    """Write down the pictures that a run is trained on and judged by, for `check_same`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Ready-made settings, inside the package; and how a run's settings are put together."""
+"""Ready-made settings inside the package, and how the settings of a run are put together."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def changed(values: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
     values : dict
         Left as it is.
     changes : iterable of str
-        ``key=value``, with dots for what stands in a table: ``network.width=24``. A value that is no TOML is text.
+        ``key=value``, with dots for keys in tables: ``network.width=24``. A value that is no TOML is text.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def settings_from(
     changes : iterable of str
         See `changed`.
     preset : str, optional
-        In place of a file. Without either: ``finetune`` where there is a model to start from, else ``fast``.
+        In place of a file. Without either: ``finetune`` if there is a model to start from, else ``fast``.
     init : str, optional
         Model to start from, by name or file.
 
@@ -106,7 +106,7 @@ def settings_from(
         values = read_values(config)
     else:
         values = read_preset(preset or ("finetune" if init is not None else "fast"))
-        own = values.keys() - {"card"}  # a preset says all of what it speaks of, but for the tiles of the network
+        own = values.keys() - {"card"}  # a preset decides its tables itself, but not the tiles of the network
     if init is not None:
         values["init"] = init
     return parse_config(with_start(changed(values, changes), own=own), str(config or "settings"))
@@ -115,7 +115,7 @@ def settings_from(
 def for_machine(
     settings: TrainConfig, device: str, *, config: Path | None = None, begun: Path | None = None
 ) -> TrainConfig:
-    """Give the settings of a preset with a precision: that asked for, else the one that the machine is made for.
+    """Give the settings of a preset with a precision: the one asked for, else the one that the machine is made for.
 
     Parameters
     ----------
@@ -124,9 +124,9 @@ def for_machine(
     device : str
         ``cpu`` or ``cuda``.
     config : Path, optional
-        The file that the settings are from: it says itself what it wants, and nothing is changed.
+        The file that the settings are from, which decides for itself, so nothing is changed.
     begun : Path, optional
-        Folder of a run that goes on with these: where none is asked for it keeps its precision, on any machine.
+        Folder of a run that goes on with these: if no precision is asked for, it keeps its own, on any machine.
     """
     from nucleate.train.device import best_precision
 

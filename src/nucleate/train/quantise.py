@@ -1,8 +1,8 @@
 """The same network in integers: two to six times as fast on processors, and smaller.
 
-Activations in 8 bits, weights in 7, one scale a channel. With 7 bits no processor overflows when it adds two products
-in 16 bits, as those without VNNI do, so the integer sums are the same everywhere. The last convolution and what follows
-stay in float32: the maps keep fine steps.
+Activations have 8 bits, weights 7, with one scale a channel. With 7 bits, no processor overflows when it adds two
+products in 16 bits, as those without VNNI do, so the integer sums are the same everywhere. The last convolution and the
+steps after it stay in float32, so that the maps keep fine steps.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ __all__ = ["LOST", "add_int8", "calibration_crops", "quantise", "write_int8"]
 LOST = 0.005
 """Most Kaggle score that a network may lose when it computes in integers."""
 
-_CROPS, _SIDE = 24, 256  # of the crops by which activations are measured: how many, and their pixels a side
-_JUDGED = 16  # pictures by which that is known, at most
+_CROPS, _SIDE = 24, 256  # number and side, in pixels, of the crops by which activations are measured
+_JUDGED = 16  # most pictures by which that loss is measured
 
 
 def write_int8(
@@ -60,16 +60,16 @@ def write_int8(
     model : Path
         The model's .onnx file, with its card beside it.
     batches_NCHW : iterable of (N, C, H, W) float32 ndarray
-        What the network typically sees (`calibration_crops`).
+        Typical inputs of the network (`calibration_crops`).
     judged_by : sequence of Sample
-        Held-out pictures. Where the mean score of some of them falls by more than `LOST`, integers are not written.
+        Held-out pictures. If the mean score of some of them falls by more than `LOST`, integers are not written.
     tick : callable
         Told of each picture that is scored.
 
     Returns
     -------
     ModelCard
-        As it stands beside the model.
+        The card as it is written beside the model.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def write_int8(
         with atomic_path(files.int8) as temporary:
             temporary.write_bytes(content)
     else:
-        files.int8.unlink(missing_ok=True)  # of an earlier run
+        files.int8.unlink(missing_ok=True)  # from an earlier run
     card = files.card.model_copy(update={"sha256_int8": sha256(content).hexdigest() if good else None})
     write_card(files.onnx.with_suffix(".toml"), card)
     return card
@@ -107,7 +107,7 @@ def add_int8(
     config : TrainConfig
         How it was trained.
     samples : sequence of Sample
-        Pictures that it was trained on; where all are too small to measure activations on, nothing is written.
+        Pictures that it was trained on; if all are too small to measure activations on, nothing is written.
     judged_by : sequence of Sample
         As in `write_int8`.
     tick : callable
@@ -120,7 +120,7 @@ def add_int8(
 
 
 def _loss(files: ModelFiles, content: bytes, *, seen: Sequence[Sample], tick: Tick) -> float:
-    """Give the mean score of a network less that of the same one in integers."""
+    """Give the mean score of a network less that of the same network in integers."""
     means = []
     for number, network in enumerate((files.read(), content)):
         segmenter = Segmenter(OnnxEngine(network), files.card, settings=SegmentSettings(scale=1.0))
@@ -164,9 +164,9 @@ def quantise(content: bytes, batches_NCHW: Iterable[NDArray[np.float32]]) -> byt
     Parameters
     ----------
     content : bytes
-        ONNX file of a network that ends in a convolution and what has no weights.
+        ONNX file of a network that ends in a convolution, followed only by steps without weights.
     batches_NCHW : iterable of (N, C, H, W) float32 ndarray
-        What the network typically sees: the range of each activation is taken from them.
+        Typical inputs of the network, from which the range of each activation is taken.
 
     Returns
     -------
@@ -226,7 +226,7 @@ def _no_room(error: Exception) -> OutputError:
 
 
 class _Reader:
-    """Batches as the quantiser asks for them."""
+    """Batches in the form that the quantiser asks for."""
 
     def __init__(self, name: str, batches_NCHW: Iterator[NDArray[np.float32]]) -> None:
         self._inputs = ({name: batch_NCHW} for batch_NCHW in batches_NCHW)
@@ -236,7 +236,7 @@ class _Reader:
 
 
 def _melted(content: bytes) -> Any:  # noqa: ANN401 - onnx ships no types
-    """Melt normalisations into the convolutions before them, as a runtime does when it loads a file."""
+    """Merge normalisations into the convolutions before them, as a runtime does when it loads a file."""
     onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -245,18 +245,18 @@ def _melted(content: bytes) -> Any:  # noqa: ANN401 - onnx ships no types
         options.optimized_model_filepath = str(folder / "melted.onnx")
         try:
             onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the runtime's own kinds have nothing in common; the network itself has run before
+        except Exception as error:  # the runtime's errors have no common class; the network itself has run before
             raise _no_room(error) from error
         model = onnx.load(options.optimized_model_filepath)
-    # What the quantiser looks for before it warns that this step was left out.
+    # Without this entry, the quantiser warns that this step was left out.
     model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
     return model
 
 
 def _spread_upsampling(graph: Any) -> None:  # noqa: ANN401 - onnx ships no types
-    """Write a transposed convolution that doubles the size as what it is: four 1 x 1 convolutions, laid side by side.
+    """Replace a transposed convolution that doubles the size by the equal four 1 x 1 convolutions, laid side by side.
 
-    Runtimes have no integer kernel for the first.
+    Runtimes have no integer kernel for transposed convolutions.
     """
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     nodes = []
@@ -267,21 +267,21 @@ def _spread_upsampling(graph: Any) -> None:  # noqa: ANN401 - onnx ships no type
         if not doubles or any(given.get("pads", ())) or any(given.get("output_padding", ())):
             nodes.append(node)
             continue
-        # Channels go (row, column, channel), so that what is laid side by side lies together in memory already.
+        # Channels are ordered (row, column, channel), so that pixels laid side by side already lie together in memory.
         flat = weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0], 1, 1)
         tensors[node.input[1]].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(flat), node.input[1]))
         if len(node.input) > 2:
             bias = np.tile(numpy_helper.to_array(tensors[node.input[2]]), 4)
             tensors[node.input[2]].CopyFrom(numpy_helper.from_array(bias, node.input[2]))
         nodes += _side_by_side(graph, list(node.input), out=node.output[0], channels=weight.shape[1])
-    del graph.node[:], graph.value_info[:]  # the shapes noted for the old nodes are not those of the new
+    del graph.node[:], graph.value_info[:]  # noted shapes are those of the old nodes
     graph.node.extend(nodes)
 
 
 def _side_by_side(graph: Any, inputs: list[str], *, out: str, channels: int) -> list[Any]:  # noqa: ANN401 - as above
-    """Write a convolution whose (row, column, channel) become pixels, with channels last, as integer kernels have them.
+    """Write a convolution whose (row, column, channel) become pixels, with channels last, as in integer kernels.
 
-    ``DepthToSpace`` would have them first, and the runtime turn them there and back.
+    ``DepthToSpace`` wants channels first, so the runtime would transpose there and back.
     """
     steps = (
         ("Transpose", [0, 2, 3, 1]),

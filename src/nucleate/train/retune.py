@@ -1,4 +1,4 @@
-"""The numbers after the network of a finished model, chosen anew by score on pictures it was not trained on."""
+"""The numbers of the steps after a model's network, chosen anew by score on pictures it was not trained on."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def retune(
     Returns
     -------
     card, verdict : ModelCard, Verdict
-        The card with the new numbers, and their worth: every picture is scored with numbers it had no say in. Where
-        that is no gain, the card is the old one.
+        The card with the new numbers, and what they are worth: every picture is scored with numbers that were not
+        fitted to it. If there is no gain, the card is the old one.
 
     Raises
     ------
@@ -79,11 +79,11 @@ def write_model(folder: Path | None, files: ModelFiles, *, card: ModelCard) -> P
     Parameters
     ----------
     folder : Path or None
-        Made if it is not there; where the model lies already, and when None, only the card is written.
+        Made if it is not there. If the model lies there already, or when None, only the card is written.
     files : ModelFiles
         The weights.
     card : ModelCard
-        Its name is that of files in `folder`; those of a model that stays in its place keep theirs.
+        Its name is that of the files in `folder`; files of a model that stays in its place keep their names.
 
     Raises
     ------

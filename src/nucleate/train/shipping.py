@@ -1,7 +1,7 @@
 """From a trained network to a model that runs: its card, its segmenter on torch; ONNX, written once parity is proved.
 
-A card holds a hash of its numbers as they were written here. Where they are others by now, as ``nucleate tune`` stores
-them, they are not written over; texts that were written into the card stay in it.
+A card holds a hash of its numbers as they were written here. If they have changed since, as by ``nucleate tune``, they
+are not overwritten; texts that were written into the card stay in it.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ _UNCOUNTED = {*_TEXTS, "name", "command", "sha256_int8", "sha256_card"}  # no nu
 
 
 def check_unchanged(path: Path) -> None:
-    """Refuse to write over a card whose numbers are others than were written by `write_own_card`.
+    """Refuse to overwrite a card whose numbers differ from those that `write_own_card` wrote.
 
     Parameters
     ----------
     path : Path
-        The card; it may be missing. One without a hash, which may be older, is let pass.
+        The card; it may be missing. A card without a hash, which may be older, is accepted.
 
     Raises
     ------
     UsageError
-        If they are.
+        If they differ.
     ModelError
         If it cannot be read.
     """
@@ -69,7 +69,7 @@ def write_own_card(path: Path, card: ModelCard) -> None:
 
 
 def _hash(text: str) -> str:
-    """Hash what stands in a card as it stands there: numbers that a later version adds make no difference."""
+    """Hash the text of a card as it is, so that numbers that a later version adds make no difference."""
     numbers = {name: value for name, value in tomllib.loads(text).items() if name not in _UNCOUNTED}
     return hashlib.sha256(json.dumps(numbers, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -92,8 +92,8 @@ def card_of(config: TrainConfig, recipe: PostRecipe, *, weights: bytes, **facts:
     texts, normalizer = config.card.model_dump(exclude_none=True, exclude={"ground"}), config.normalizer
     if config.card.ground is not None:
         normalizer = replace(normalizer, ground=config.card.ground)
-    # Two 3 x 3 convolutions at each size on the way down and on the way up: so far does a pixel see, and tiles with
-    # such a margin give exactly what the whole picture gives. The plain U-Nets' up-sampling sees a pixel more each.
+    # A pixel sees as far as two 3 x 3 convolutions at each size on the way down and up reach; tiles with such a margin
+    # give exactly what the whole picture gives. Each up-sampling of the plain U-Nets sees one pixel more.
     tiling = {"margin": (6 if config.network.name == "flagship" else 7) * multiple, "blend": 0}
     return ModelCard(
         **{"name": config.network.name, **tiling, **texts, **facts},
@@ -130,7 +130,7 @@ def ship(
     name: str,
     **facts: Any,  # noqa: ANN401 - fields of the card
 ) -> float:
-    """Write ``<name>.onnx`` and ``<name>.toml``; a card that is there keeps its texts where the settings have none.
+    """Write ``<name>.onnx`` and ``<name>.toml``; a card that is there keeps texts that the settings do not have.
 
     Parameters
     ----------

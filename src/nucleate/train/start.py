@@ -37,7 +37,7 @@ def network_of(files: ModelFiles) -> nn.Module:
 
 
 def first_network(config: TrainConfig) -> nn.Module:
-    """Give the network as training begins with it: of the model ``config.init``, or drawn by torch's generator.
+    """Give the network that training begins with: that of the model ``config.init``, or drawn by torch's generator.
 
     Raises
     ------
@@ -59,11 +59,11 @@ def with_start(values: Mapping[str, Any], *, own: Collection[str] = ()) -> dict[
     Parameters
     ----------
     values : mapping
-        Plain settings; what stands there is left as it is, table by table. An empty table counts as not given, and so
+        Plain settings; given ones are left as they are, table by table. An empty table counts as not given, and so
         does null in a ``config.json``; within a table an empty one counts as given, such as ``card.scale_rule = {}``,
         the rule of the shipped model.
     own : collection of str
-        Names of settings that the model has no part in, where they are tables that leave numbers out on purpose.
+        Names of tables that leave numbers out on purpose, and are not filled in from the model.
     """
     if values.get("init") is None:
         return dict(values)
@@ -73,7 +73,7 @@ def with_start(values: Mapping[str, Any], *, own: Collection[str] = ()) -> dict[
     of_model = {**decided, "resize": card.input_size, "card": facts}
     of_model = {name: value for name, value in of_model.items() if name not in own}
     said = dict(values)
-    if isinstance(said.get("card"), dict):  # of the other tables null is a part of what they say
+    if isinstance(said.get("card"), dict):  # in other tables null has a meaning
         said["card"] = {name: value for name, value in said["card"].items() if value is not None}
     said = {name: value for name, value in said.items() if name not in of_model or value not in (None, {})}
     return merged(of_model, said)

@@ -43,8 +43,8 @@ SPACE: dict[str, optuna.distributions.BaseDistribution] = {
     "noise": optuna.distributions.FloatDistribution(0.0, 0.2),
     "blur": optuna.distributions.FloatDistribution(0.0, 2.0),
 }
-"""What is drawn: the settings of these names; ``zoom`` is the largest change of size either way, ``light`` how far
-gamma and gain go from 1."""
+"""The settings that are drawn, by name; ``zoom`` is the largest change of size either way, ``light`` how far gamma and
+gain go from 1."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Sweep:
     folder : Path
         Gets ``study.journal``, a folder for each trial, ``trials.csv`` and ``best.toml``.
     settings : TrainConfig
-        What all trials share.
+        Settings that all trials share.
     samples, held : sequence of Sample
         To train on, and to score.
     trials : int
@@ -100,11 +100,11 @@ def run_sweep(
     Raises
     ------
     UsageError
-        If `folder` holds a study and `resume` is off, or one with other settings or images, or if another program is
-        at it.
+        If `folder` holds a study and `resume` is off, or a study with other settings or images, or if another program
+        works on it.
     DataError
-        If the held-out pictures are of one field of view, in them or in those to train on there is no nucleus, or no
-        trial came to an end.
+        If the held-out pictures are of one field of view, if they or those to train on hold no nucleus, or if no trial
+        came to an end.
     """
     parts_of(sweep.held)
     for pictures in (sweep.samples, sweep.held):
@@ -126,7 +126,7 @@ def _run(sweep: Sweep, *, resume: bool, report: Callable[[int, Run], None], say:
                 folder, config, samples=sweep.samples, held=sweep.held, resume=True, device=sweep.device,
                 report=functools.partial(report, number),
             )  # fmt: skip
-        except DataError as error:  # the loss ran away: a finding, not a fault
+        except DataError as error:  # the loss diverged, which is a finding, not a fault
             study.tell(number, state=optuna.trial.TrialState.FAIL)
             say(f"trial {number}: {error}")
             continue
@@ -139,7 +139,7 @@ def _run(sweep: Sweep, *, resume: bool, report: Callable[[int, Run], None], say:
 
 
 def varied(settings: TrainConfig, drawn: dict[str, Any]) -> TrainConfig:
-    """Give settings with what was drawn for a trial, see `SPACE`."""
+    """Give settings with the values that were drawn for a trial, see `SPACE`."""
     zoom, light = drawn["zoom"], drawn["light"]
     augment = {
         "zoom": (1 / zoom, zoom),
@@ -183,14 +183,14 @@ def _next(study: optuna.Study, trials: int) -> tuple[int, dict[str, Any]] | None
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # stopped while it was drawn: does not count
     if len(known) >= trials:
         return None
-    # A sampler of its own for every trial: the draws of a study that was stopped are those of an unbroken one.
+    # Every trial has its own sampler, so that a study that was stopped draws the same values as an unbroken one.
     study.sampler = optuna.samplers.TPESampler(seed=len(known), n_startup_trials=8)
     asked = study.ask(SPACE)
     return asked.number, asked.params
 
 
 def _drawn(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Give the trials of which all values are known: one may have been stopped meanwhile, or its lines damaged."""
+    """Give the trials with all values, since some may have been stopped, or their lines damaged."""
     return [trial for trial in study.trials if trial.params.keys() == SPACE.keys()]
 
 

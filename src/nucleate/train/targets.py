@@ -30,14 +30,14 @@ def normalised_distance(labels: NDArray[Any]) -> NDArray[np.float32]:
     Returns
     -------
     (H, W) float32 ndarray
-        0..1. A nucleus cut by the edge of the picture is not taken to end there.
+        0..1. A nucleus that the edge of the picture cuts is not treated as ending there.
     """
     out = np.zeros(labels.shape, np.float32)
     for index, box in enumerate(ndimage.find_objects(np.asarray(labels)), start=1):
         if box is None:  # an id that does not occur
             continue  # type: ignore[unreachable]  # the stubs do not know None
         inside = labels[box] == index
-        # One pixel of background on the sides that lie within the picture; none where the picture ends.
+        # One pixel of background is added on sides within the picture, and none where the picture ends.
         sides = [(int(part.start > 0), int(part.stop < size)) for part, size in zip(box, labels.shape, strict=True)]
         padded = np.pad(inside, sides)
         if padded.all():
@@ -60,7 +60,7 @@ def touching(labels_NHW: Tensor, reach: int = _BORDER_REACH) -> Tensor:
 
 def _highest_around(values_N1HW: Tensor, reach: int) -> Tensor:
     """Take the maximum of the square window, first along rows, then along columns."""
-    # Pooling layers are an order slower than whole pictures shifted against each other.
+    # Pooling layers are ten times slower than whole pictures shifted against each other.
     padded_N1HW = functional.pad(values_N1HW, (reach, reach, reach, reach), value=-math.inf)
     return _highest_along(_highest_along(padded_N1HW, 2 * reach + 1, dim=3), 2 * reach + 1, dim=2)
 

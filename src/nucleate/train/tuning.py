@@ -53,13 +53,13 @@ class StoredMaps:
     image_id, group, kind : str
         As in `nucleate.data.sample.Sample`.
     maps_CHW : (C, H, W) float16 ndarray
-        Halves the memory; far finer than the levels tried. May be a file mapped into memory.
+        float16 halves the memory and is far finer than the levels tried. May be a file mapped into memory.
     labels : (H, W) int32 ndarray
         Truth.
     fold : int, optional
-        The fold it was held out in; None where there is only one.
+        The fold it was held out in; None if there is only one.
     scale : float
-        Of the network's grid to the picture's, when the maps were made: recipes are taken to the picture's grid by it.
+        Of the network's grid to the picture's when the maps were made; it brings recipes to the picture's grid.
     light : bool
         Whether its background is light.
     """
@@ -78,12 +78,12 @@ class StoredMaps:
         return self.own(recipe).apply(self.maps_CHW.astype(np.float32), names)
 
     def own(self, recipe: PostRecipe) -> PostRecipe:
-        """Give a recipe as it is for this picture."""
+        """Give a recipe in the form for this picture."""
         return recipe.on(light=self.light).at_scale(1 / self.scale)
 
 
 class Tick(Protocol):
-    """Takes what is being done, how many are done, and of how many where that is known; any thread may call it."""
+    """Takes the name of a step, how many items are done, and of how many if known; any thread may call it."""
 
     def __call__(self, what: str, done: int, *, total: int | None) -> None:
         """Take it."""
@@ -120,7 +120,7 @@ def each(work: Callable[[_In], _Out], items: Sequence[_In], *, jobs: int = 1) ->
 
 
 class Trials:
-    """Scores of recipes on stored pictures, each computed once, for all who ask.
+    """Scores of recipes on stored pictures, each computed only once.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ class Trials:
     jobs : int
         Threads.
     tick : callable
-        Told of each picture that a recipe was tried on, and by others of what else is done with the pictures.
+        Told of each picture that a recipe was tried on; callers report further steps to it, too.
 
     Raises
     ------
@@ -146,7 +146,7 @@ class Trials:
             raise UnfitDataError("no held-out pictures to tune on; give a fold or a folder")
         self.names, self.stored, self.jobs, self.tick = tuple(names), list(stored), jobs, tick
         self._looks = itertools.count(1)
-        # Small nuclei are removed last, so that one run of a recipe serves for every `min_area`.
+        # Small nuclei are removed last, so that one run of a recipe is enough for every `min_area`.
         self._found: dict[tuple[int, PostRecipe], tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
         self._asked: dict[PostRecipe, set[int]] = {}
         self.true_counts = [int(np.count_nonzero(areas(one.labels))) for one in stored]
@@ -188,9 +188,9 @@ def tune(
 ) -> tuple[PostRecipe, float]:
     """Improve a recipe one number at a time until no value of the grid is better.
 
-    Where there are many pictures the way is found on a few of them, and ended on all. In the end maps are smoothed and
-    levels lowered as far as that costs no more than `spare`: of what looks unlike the pictures it was trained on a
-    network is less sure, so that by the numbers that are best on its own it cuts nuclei up and outlines them closely.
+    If there are many pictures, the search begins on a few of them, and ends on all. In the end, maps are smoothed and
+    levels lowered as far as that costs no more than `spare`: a network is less sure of pictures unlike those it was
+    trained on, where the numbers that are best on its own pictures cut nuclei up and outline them too closely.
 
     Parameters
     ----------
@@ -208,11 +208,11 @@ def tune(
     Returns
     -------
     recipe, score : PostRecipe, float
-        The one found, with its mean Kaggle score on these pictures (optimistic: it was chosen there).
+        The best recipe, with its mean Kaggle score on these pictures (optimistic, since it was chosen by them).
     """
     among = range(len(trials.stored)) if among is None else among
     if "light_level" in grid and recipe.light_level is None and any(trials.stored[place].light for place in among):
-        recipe = replace(recipe, light_level=recipe.level)  # else the one level could not move without the other
+        recipe = replace(recipe, light_level=recipe.level)  # else one level could not move without the other
 
     def score(tried: PostRecipe, places: Sequence[int] = among) -> float:
         return float(trials.kaggle(tried, places).mean())
@@ -231,7 +231,7 @@ def _descend(
     while True:
         before = best
         for field, values in grid.items():
-            # A tie keeps the value that stands, so that a number that does not matter is not moved.
+            # A tie keeps the present value, so that a number that does not matter is not moved.
             best = max([best, *(replace(best, **{field: value}) for value in values)], key=score)
         if best == before:
             return best
@@ -252,9 +252,9 @@ def _loosen(
 
 
 def parts_of(stored: Sequence[StoredMaps] | Sequence[Sample]) -> list[tuple[list[int], list[int]]]:
-    """Part pictures for cross-fitting: the places of each part, with those of all others beside it.
+    """Divide pictures for cross-fitting: the places of each part, and the places of all others.
 
-    Parts are the folds, or where there is only one, two halves of whole groups and about equal size. No group is on
+    Parts are the folds, or if there is only one, two halves of about equal size, made of whole groups. No group is on
     both sides.
 
     Raises

@@ -1,4 +1,4 @@
-"""What is measured after each epoch on held-out pictures."""
+"""Measures taken on held-out pictures after each epoch."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ __all__ = ["mask_iou"]
 def mask_iou(atlas: Atlas, config: TrainConfig, *, device: str = "cpu") -> Callable[[nn.Module], dict[str, float]]:
     """Make the validation of `nucleate.train.loop.fit`: pixel IoU of the first map's mask.
 
-    One fixed crop of each picture is looked at, the whole picture where it was resized to the crop's size. The mask
-    is where the probability is above 0.5, its IoU with the truth is TP / (TP + FP + FN), and the ``score`` the mean
-    over pictures (1 for a picture without nuclei in which none is found).
+    One fixed crop of each picture is used, or the whole picture if it was resized to the crop's size. The mask is where
+    the probability is above 0.5, its IoU with the truth is TP / (TP + FP + FN), and the ``score`` is the mean over
+    pictures (1 for a picture without nuclei in which none is found).
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ class Verdict:
 
     @property
     def gain(self) -> float:
-        """What the model after scores more."""
+        """By how much the score of the model after is higher."""
         return self.after - self.before
 
     @property
@@ -66,7 +66,7 @@ class Verdict:
         return {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(self).items()}
 
     def line(self) -> str:
-        """Say it in one line."""
+        """Put the verdict into one line."""
         bounds = "too few groups for an interval"
         if self.gain_low is not None and self.gain_high is not None:
             bounds = f"95 % interval {self.gain_low:+z.3f} to {self.gain_high:+z.3f}"
