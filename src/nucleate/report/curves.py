@@ -16,7 +16,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 12, 40
 
 
 def ap_curve(scores: Scores) -> str:
-    """Draw average precision over the IoU threshold, with the bootstrap interval as a band where there is one.
+    """Draw average precision over the IoU threshold, with the bootstrap interval as a band if there is one.
 
     Returns
     -------

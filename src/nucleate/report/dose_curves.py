@@ -26,7 +26,7 @@ _CLEARANCE = 28
 
 
 def verdict(curve: Curve, unit: str) -> str:
-    """Say in words what the fit says.
+    """Describe the fit in words.
 
     Parameters
     ----------
@@ -96,13 +96,13 @@ def dose_plot(curve: Curve, unit: str) -> str:
 
 
 class _Space:
-    """From log dose and response to places in the picture."""
+    """Maps log dose and response to places in the picture."""
 
     def __init__(self, left: float, right: float, *, responses: NDArray[np.float64], most: float) -> None:
         self.left, self.right, self.most = left, right, most
         low, high = float(responses.min()), float(responses.max())
         pad = 0.06 * (high - low) or max(abs(high) * 0.1, 0.5)
-        # Counts and shares begin at nothing; a picture that cuts them off makes small effects large.
+        # Counts and shares begin at 0, since a cut-off axis would make small effects look large.
         self.low = 0.0 if low >= 0 and low <= 0.6 * high else low - pad
         self.high = high + pad
 
@@ -157,5 +157,5 @@ def _band(curve: Curve, space: _Space, *, ends: tuple[float, float]) -> str:
 
 
 def _jitter(i: int) -> float:
-    """Spread points that stand over one dose, the same way each time: -1..1."""
+    """Spread points that stand over one dose, always in the same way: -1..1."""
     return 2 * ((i * 0.618034) % 1) - 1

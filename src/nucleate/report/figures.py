@@ -59,7 +59,7 @@ def draw_gains(
     title: str,
     parts: Mapping[str, Sequence[float]],
 ) -> None:
-    """Draw what each change is worth, the best on top.
+    """Draw the gain of each change, the best on top.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def draw_gains(
     title : str
         Above the figure.
     parts : mapping
-        Name -> the gain on each part of the data, drawn as small bars; a gain is coloured as sure where its interval
-        and all parts lie on one side of zero.
+        Name -> the gain on each part of the data, drawn as small bars; a gain is coloured as sure if its interval and
+        all parts lie on one side of zero.
     """
     ordered = sorted(gains, key=lambda row: row[1])
     figure = Figure((7.5, 1.2 + 0.28 * len(ordered)), layout="constrained")
@@ -91,7 +91,7 @@ def draw_gains(
 
 
 def draw_reliability(path: Path, predicted: NDArray[Any], *, true: NDArray[Any], title: str) -> None:
-    """Draw what a prediction says against what came true, over bins of equal width, and how many are in each.
+    """Draw predicted against true values over bins of equal width, and the number of values in each bin.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def draw_panels(path: Path, rows: Sequence[Sequence[tuple[str, NDArray[Any]]]]) 
 
 
 def draw_errors(path: Path, cases: Sequence[tuple[str, NDArray[Any], NDArray[Any], NDArray[Any]]]) -> None:
-    """Circle what went wrong: missed or badly outlined nuclei in red, invented ones in yellow.
+    """Circle errors: missed or badly outlined nuclei in red, invented ones in yellow.
 
     Parameters
     ----------

@@ -32,13 +32,13 @@ def histogram(
     Parameters
     ----------
     values : (n,) ndarray
-        What is not finite is left out.
+        Values that are not finite are left out.
     label : str
         Of the axis, with its unit.
     bounds : (float, float), optional
-        Ends of the axis; the lowest value and the 99.5th percentile when None: what lies beyond is in the last bar.
+        Ends of the axis; when None, the lowest value and the 99.5th percentile. Values beyond are in the last bar.
     whole : bool
-        Whether they are counts, so that a bar takes whole numbers.
+        Whether values are counts, so that a bar takes whole numbers.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def histogram(
 
 
 def _edges(low: float, high: float, *, whole: bool) -> NDArray[np.float64]:
-    """Give the edges of the bars; of counts each lies between two whole numbers."""
+    """Give the edges of the bars; for counts, each edge lies between two whole numbers."""
     if not whole:
         return np.linspace(low, high if high > low else low + 1, _BARS + 1)
     width = max(1, math.ceil((high - low + 1) / _BARS))

@@ -1,4 +1,4 @@
-"""The pieces of a page that needs no other file and no network: its frame, its look, its pictures."""
+"""The parts of a page that needs no other file and no network: its frame, its style, its pictures."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def figure(name: str, data: str, *, told: str = "") -> str:
     Parameters
     ----------
     name : str
-        What stands under it; plain text, escaped here.
+        The text under it; plain text, escaped here.
     data : str
         From `png_data` or `jpeg_data`.
     told : str

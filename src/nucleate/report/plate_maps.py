@@ -1,4 +1,4 @@
-"""Plates as heat maps: inline SVG, one cell a well, with what is in it when the pointer rests there."""
+"""Plates as heat maps: inline SVG, one cell a well, which shows its content when the pointer rests there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _AROUND = ((33, 102, 172), (146, 197, 222), (247, 247, 247), (253, 184, 99), (17
 
 @dataclass(frozen=True, eq=False)
 class WellMap:
-    """What a heat map shows.
+    """The content of a heat map.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class WellMap:
     values : (n,) ndarray
         One a well; NaN is left grey.
     notes : sequence of str
-        What is in each well, for the pointer.
+        The content of each well, shown at the pointer.
     roles : sequence of str
         Controls get a mark.
     around_zero : bool
@@ -112,7 +112,7 @@ def colour(share: float, around: bool) -> tuple[int, int, int]:
 
 
 def shown(value: float) -> str:
-    """Write a number as short as one reads it; a dash for what is not known."""
+    """Write a number in a short form; a dash if it is not known."""
     if not math.isfinite(value):
         return "\N{EN DASH}" if math.isnan(value) else ("∞" if value > 0 else "-∞")
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"

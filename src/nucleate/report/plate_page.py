@@ -36,7 +36,7 @@ def plate_page(screen: Screen, *, title: str, unit: str = "", notes: Sequence[st
     unit : str
         Of the concentrations.
     notes : sequence of str
-        Lines under the heading, such as what was left out.
+        Lines under the heading, such as pictures that were left out.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def _controls(screen: Screen, unit: str) -> str:
 def _edges(screen: Screen) -> str:
     rows = []
     for name, found in screen.edges.items():
-        # A share of a share says little where the inside has next to none, and nothing where it has none.
+        # A share of a share says little if the inside has next to none, and nothing if it has none.
         plain = is_share(name) or not np.isfinite(found.relative)
         difference = f"{found.difference:+.3f}" if plain else f"{found.relative:+.1%}"
         known = difference if np.isfinite(found.difference) else shown(np.nan)

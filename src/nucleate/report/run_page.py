@@ -33,7 +33,7 @@ _SIDE = 560
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a run left in its folder.
+    """The results of a run, as read from its folder.
 
     Parameters
     ----------
@@ -41,11 +41,11 @@ class Run:
     images : dict
         The columns of summary.csv, with ``confidence``, the mean over the nuclei of each.
     area, confidence : (n,) ndarray
-        Of every nucleus; empty where no measurements were written.
+        Of every nucleus; empty if no measurements were written.
     area_unit : str
         ``px`` or ``µm²``.
     record : dict
-        What run.json says.
+        The content of run.json.
     """
 
     folder: Path
@@ -143,7 +143,7 @@ def choose_images(run: Run) -> dict[str, list[str]]:
 def _distances(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Tell how far values lie from their median, in units of the median distance.
 
-    One that is not known lies as far as the furthest: an image without nuclei has no area.
+    An unknown value, such as the area of an image without nuclei, counts as far as the furthest.
     """
     known = np.isfinite(values)
     if not known.any():

@@ -32,7 +32,7 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[
 
 
 def with_interval(value: float, bounds: Sequence[float] | None, *, sign: bool = False) -> str:
-    """Give a score with its interval, where there is one, as a cell of a table.
+    """Give a score, with its interval if there is one, as a cell of a table.
 
     Examples
     --------
@@ -77,8 +77,8 @@ def write_per_image(path: Path | str, scores: Scores) -> None:
     """Write one row an image as CSV.
 
     Columns: image, nuclei_true, nuclei_pred, kaggle, ap_50 ... ap_95, f1_50, pq, aji, pixel_accuracy,
-    pixel_precision, pixel_iou, error. Where the prediction could not be compared the scores are those of an empty one,
-    with the reason; images that are not scored at all come last, with the reason alone.
+    pixel_precision, pixel_iou, error. If a prediction could not be compared, the scores are those of an empty one, with
+    the reason; images that are not scored at all come last, with the reason alone.
 
     Raises
     ------

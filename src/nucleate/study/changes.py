@@ -58,7 +58,7 @@ def rescaled(image: NDArray[Any], zoom: float) -> NDArray[Any]:
 
 
 def whole_numbered(image: NDArray[Any]) -> NDArray[Any]:
-    """Give a picture in 8 or 16 bits as it is, any other spread over 16 from its least number to its largest.
+    """Give a picture in 8 or 16 bits as it is; the range of any other picture is spread over 16 bits.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def _uneven(image: NDArray[Any], _: np.random.Generator, *, dark: float) -> NDAr
 
 
 def _burnt(image: NDArray[Any], rng: np.random.Generator, *, times: float) -> NDArray[Any]:
-    """Lay a disk of half a per cent of a dark picture over it, so many times as bright as its brightest, in 16 bits."""
+    """Lay a disk over half a per cent of a dark picture, `times` as bright as its brightest pixel, in 16 bits."""
     low, high = _range(image)
     if np.median(image) > (low + high) / 2:
         return image
@@ -134,7 +134,7 @@ def _burnt(image: NDArray[Any], rng: np.random.Generator, *, times: float) -> ND
 def _mixed(image: NDArray[Any], _: np.random.Generator, *, matrix: NDArray[np.float64]) -> NDArray[Any]:
     coloured = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
     mixed = _stored(coloured.astype(np.float64) @ matrix.T, image)
-    return image if np.array_equal(mixed, coloured) else mixed  # grey stays grey, whatever the hue
+    return image if np.array_equal(mixed, coloured) else mixed  # grey stays grey for any hue
 
 
 def _turned(degrees: float) -> NDArray[np.float64]:

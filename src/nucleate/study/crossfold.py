@@ -7,9 +7,8 @@
     OUT/endings.json      recipe, confidence and limit: for each fold fitted to the other folds, and to all
     OUT/results/          the tables and figures (see study/crossfold_table.py)
 
-Where folds are named, the last two are ``endings-part.json`` and ``results-part``: those of all folds stay.
-
-A fold that is trained is taken as it is, maps that belong to its weights are not computed again.
+If only some folds are asked for, the last two are ``endings-part.json`` and ``results-part``, so that those of all
+folds stay. A fold that is trained is taken as it is, and maps that belong to its weights are not computed again.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class CrossResult:
-    """What came out.
+    """The results of a cross-validation.
 
     Parameters
     ----------
@@ -118,7 +117,7 @@ def run_crossfold(
     UsageError
         If there is no such fold, a fold was trained with other settings, or it has no weights and `plan.train` is off.
     DataError
-        If the pictures are too few to fit and score on, or no nucleus is in them. All this before anything is trained.
+        If there are too few pictures to fit and score on, or no nuclei in them. This is checked before any training.
     """
     held, fitter, unscaled = fit_crossfold(plan, resume=resume, report=report, say=say, tick=tick)
     say("scales")
@@ -173,7 +172,7 @@ def fit_crossfold(
 
 
 def _check_fitting(held: Sequence[Sample]) -> None:
-    """Refuse held-out pictures of which some part would be scored by an ending fitted to pictures without nuclei."""
+    """Refuse held-out pictures if some part would be scored by an ending fitted to pictures without nuclei."""
     parts = parts_of(held)
     check_nuclei(held)
     if len({one.fold for one in held}) == 1:
@@ -189,12 +188,12 @@ def load_fold(plan: CrossPlan, fold: str, *, ending: Ending, settings: SegmentSe
 
 
 def read_endings(out: Path) -> dict[str, Ending]:
-    """Read the endings of a study by name: ``fold-0`` and so on, and `ALL`; of some folds where it has no others.
+    """Read the endings of a study by name: ``fold-0`` and so on, and `ALL`; those of some folds if it has no others.
 
     Raises
     ------
     DataError
-        If there are none.
+        If there are no endings.
     """
     path, part = out / "endings.json", out / "endings-part.json"
     if part.is_file() and not path.exists():
@@ -207,13 +206,13 @@ def read_endings(out: Path) -> dict[str, Ending]:
 
 
 def check_shipped(plan: CrossPlan, *, network: str, name: str) -> None:
-    """Refuse before the training what `ship_model` could not write after it; the parameters are the same.
+    """Refuse before the training a model that `ship_model` could not write after it; the parameters are the same.
 
     Raises
     ------
     UsageError
-        If it is no name for a model, or that of another one in OUT or of one whose card was changed, the study has no
-        such network, or the model that it starts from is not there.
+        If it is no name for a model, or the name of another model in OUT or of one whose card was changed, the study
+        has no such network, or the model that it starts from is not there.
     """
     check_name(name)
     if plan.config.init is not None:
@@ -230,7 +229,7 @@ def check_shipped(plan: CrossPlan, *, network: str, name: str) -> None:
 
 
 def _check_numbers(out: Path, name: str) -> None:
-    """Refuse to write over numbers that are not the study's, as those that ``nucleate tune`` stores."""
+    """Refuse to overwrite numbers that are not from the study, such as those that ``nucleate tune`` stores."""
     path = out / f"{name}.toml"
     check_unchanged(path)
     if not (path.is_file() and (out / "endings.json").is_file()):
@@ -297,7 +296,7 @@ def ship_model(
 
 
 def train_on_all(plan: CrossPlan, *, resume: bool, report: Callable[[str, Run], None], tick: Tick = no_tick) -> None:
-    """Train the network of `ALL` folds, where it is not trained yet; what it is shown after each epoch it has seen."""
+    """Train the network of `ALL` folds if it is not trained yet; it was also trained on the pictures that watch it."""
     _train(plan, plan.pictures(plan.folds), fold=None, resume=resume, report=report, tick=tick)
 
 
@@ -328,7 +327,7 @@ def _train(
 
 
 def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample], tick: Tick) -> list[StoredMaps]:
-    """Make the maps of a fold where they are not there yet, and open them without reading."""
+    """Make the maps of a fold if they are not there yet, and open them without reading."""
     folder = _maps_folder(plan, network_name(fold))
     paths = [folder / f"{digest_of([sample])[:24]}.npy" for sample in samples]
     missing = [(sample, path) for sample, path in zip(samples, paths, strict=True) if not path.is_file()]
@@ -342,7 +341,7 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample], tick: Tick)
                 np.save(temporary, segmenter.maps(item[0].image).astype(np.float16))
             tick(f"images of fold {fold}", next(made), total=len(missing))
 
-        choose_device(plan.device, 1)  # a picture a thread is faster than a picture over all threads
+        choose_device(plan.device, 1)  # one picture for each thread is faster than one over all threads
         each(make, missing, jobs=plan.looks)
     return [
         StoredMaps(
@@ -359,7 +358,7 @@ def _store(plan: CrossPlan, fold: int, *, samples: Sequence[Sample], tick: Tick)
 
 
 def _maps_folder(plan: CrossPlan, network: str) -> Path:
-    """Give the folder of a network's maps, emptied where they were made by other weights or settings."""
+    """Give the folder of a network's maps, emptied if they were made by other weights or settings."""
     folder = make_folder(plan.out / "maps" / network)
     bare = plan.config.replace(card=CardConfig(ground=plan.config.card.ground), recipe=None)  # these change no map
     card = card_of(bare, starting_recipe(bare), weights=(plan.out / network / FINAL).read_bytes())

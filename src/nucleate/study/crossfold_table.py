@@ -1,4 +1,4 @@
-"""Cross-validation, told: scores by type with intervals, recipes tried, calibration, the worst pictures."""
+"""The report of a cross-validation: scores by type with intervals, recipes tried, calibration, the worst pictures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SHOWN_AP = ("0.50", "0.75", "0.90")
 
 
 def write_results(plan: CrossPlan, result: CrossResult, *, command: str, took: str) -> str:
-    """Write everything under ``OUT/results``, or ``OUT/results-part`` where the plan names folds.
+    """Write everything under ``OUT/results``, or ``OUT/results-part`` if the plan names folds.
 
     ``table.md``, ``scores.json``, ``per-image.csv``, ``recipes.csv``, ``reliability.png`` and ``worst.jpg``.
 

@@ -1,4 +1,4 @@
-"""What changes are worth against a baseline: picture by picture, over all and by type of image; table and figure."""
+"""What changes gain over a baseline, picture by picture, over all and by type of image: table and figure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 BASELINE = "baseline"
-"""Name of what all others are compared with."""
+"""Name of the idea that all others are compared with."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def row_of(idea: Idea, outcomes: Sequence[Outcome], *, baseline: Sequence[Outcom
 
 
 def kind_gains(outcomes: Mapping[str, Sequence[Outcome]], *, kinds: Mapping[str, str]) -> list[KindGain]:
-    """Part the gain of each idea by type of image; empty where no types are known.
+    """Divide the gain of each idea by type of image; empty if no types are known.
 
     Parameters
     ----------

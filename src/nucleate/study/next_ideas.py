@@ -41,10 +41,10 @@ FLAGSHIP = "flagship"
 """The first network we shipped, with its own targets, loss, augmentation and recipe."""
 
 CHANCE = "another-seed"
-"""No idea at all: the baseline trained anew, for what chance alone is worth."""
+"""No idea at all: the baseline trained anew, to show what chance alone is worth."""
 
 TYPES = "leave-one-type-out"
-"""Not one change but one question: what is lost on a type of image never seen."""
+"""Not a change, but a question: how much is lost on a type of image that was never seen."""
 
 _FIRST_SHIPPED = Path(__file__).with_name("next_flagship.toml")
 
@@ -85,7 +85,7 @@ def changed(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
 
 
 def combine(names: Sequence[str], plan: NextPlan) -> Idea:
-    """Put ideas together; of ideas that touch the same part the one named first is taken.
+    """Combine ideas; of those that touch the same part, the first one is taken.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ def choose_shown(samples: Sequence[Sample], folds: Sequence[int]) -> list[Sample
 
 @dataclass(frozen=True)
 class _Story:
-    """What is known of a study, told: it reads the rows that are done and never trains."""
+    """The report of a study, made from the rows that are done; it never trains."""
 
     study: Study
     samples: Sequence[Sample]
@@ -58,19 +58,19 @@ class _Story:
         return fold_parts(self.study.plan, self.samples)
 
     def outcomes(self, idea: Idea) -> list[Outcome]:
-        """Give the outcomes of an idea on all folds; none if one is missing."""
+        """Give the outcomes of an idea on all folds; empty if one is missing."""
         found = [self.study.known(idea, part.name) for part in self.folds]
         return [one for one in found if one is not None] if None not in found else []
 
     def listed(self) -> dict[str, Idea]:
-        """List the ideas by name, and all that helped together where any did."""
+        """List the ideas by name, and the combination of all that helped if any did."""
         known = ideas(self.study.plan)
         helped = sorted((row for row in self.rows(known) if row.verdict == "helped"), key=lambda row: -row.gain)
         best = combine([row.idea for row in helped], self.study.plan)
         return {**known, BEST: best} if best.changes else known
 
     def rows(self, listed: Mapping[str, Idea]) -> list[Row]:
-        """Sum up every idea that is done; none if the baseline is not."""
+        """Sum up every idea that is done; empty if the baseline is not."""
         baseline = self.outcomes(listed[BASELINE])
         if not baseline:
             return []
@@ -137,7 +137,7 @@ def run_study(
     report: Callable[[str, str, Run], None] = lambda idea, part, run: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Run the rows asked for and write everything that is known into the plan's folder.
+    """Run the rows asked for and write all tables and figures into the plan's folder.
 
     Parameters
     ----------
@@ -147,8 +147,8 @@ def run_study(
     command : str
         The call, for the notes.
     resume : bool
-        Go on in a folder that holds this study; rows that are done are not done again. Several processes may go on in
-        one folder at a time: they share the rows out.
+        Go on in a folder that holds this study; rows that are done are not done again. Several processes may work in
+        one folder at the same time, and share the rows.
     device : str
         ``cpu`` or ``cuda``.
     report : callable
@@ -179,7 +179,7 @@ def run_study(
                 say(f"{idea.name}: not run: {reason}")
             else:
                 tasks += [(idea, part) for part in parts]
-        # First what no other process is at; then what is left.
+        # First the rows that no other process works on, then those that are left.
         busy = [(idea, part) for idea, part in tasks if _do(story, idea, part=part, wait=False) is None]
         for idea, part in busy:
             say(f"{idea.name}  {part.name}  waits for another process")
@@ -197,7 +197,7 @@ def run_study(
 
 
 def _do(story: _Story, idea: Idea, *, part: Part, wait: bool) -> Outcome | None:
-    """Run one row; once an idea is whole, tell it, so that a broken study has its table too."""
+    """Run one row; once an idea is complete, write the tables, so that a broken study has them, too."""
     out = story.study.plan.out
     before = story.study.known(idea, part.name)
     outcome = before or story.study.outcome(idea, part, wait=wait)

@@ -78,8 +78,8 @@ class Outcome:
     scores : dict
         Image id -> Kaggle score.
     seconds : float
-        Training, all of it, also what was done before a break: seconds of processor time, so that it does not matter
-        who else uses the machine; with ``cuda`` seconds of the clock.
+        All of the training, including that before a break: seconds of processor time, so that it does not matter who
+        else uses the machine; with ``cuda``, seconds of the clock.
     predict_seconds : float
         From pictures to nuclei, the whole part; maps that were stored are not computed again.
     megabytes : float
@@ -124,7 +124,7 @@ def type_parts(samples: Sequence[Sample]) -> list[Part]:
 
 
 def _folder_names(kinds: Sequence[str]) -> dict[str, str]:
-    """Give each type a name for files: in small letters, with a mark of its own where another would have the same."""
+    """Give each type a name for files: in small letters, with a mark if another type would have the same name."""
     plain = {kind: plain_name("-".join(kind.lower().split())) for kind in kinds}
     taken = Counter(plain.values())
     marks = {kind: f"-{hashlib.sha256(kind.encode()).hexdigest()[:6]}" for kind in kinds}
@@ -170,7 +170,7 @@ class Study:
         idea : Idea
         part : Part
         wait : bool
-            Wait for another process that is at the same network; otherwise None is given at once.
+            Wait for another process that works on the same network; otherwise None is given at once.
 
         Raises
         ------
@@ -231,7 +231,7 @@ class Study:
         return self.plan.out / "rows" / f"{idea}-{part}.json"
 
     def _folder(self, config: TrainConfig, part: Part) -> Path:
-        # Only what differs from the defaults: a setting that a later version adds leaves runs where they are.
+        # Only settings that differ from the defaults, so that one that a later version adds leaves runs where they are.
         settings = _network_alone(config).model_dump_json(exclude_defaults=True)
         return self.plan.out / "runs" / f"{hashlib.sha256(settings.encode()).hexdigest()[:12]}-{part.name}"
 
@@ -239,7 +239,7 @@ class Study:
         return time.perf_counter() if self.device == "cuda" else time.process_time()
 
     def _train(self, idea: Idea, part: Part, *, folder: Path) -> float:
-        """Train, or go on, or find it done; give the seconds that it took in all."""
+        """Train, or go on, or find that all is done; give the seconds that it took in all."""
         config = _network_alone(self.config(idea))
         watched = prepare(part.held[:: max(1, len(part.held) // _WATCHED)], config.normalizer, resize=config.resize)
         atlas = atlas_for(config, part.train)
@@ -284,12 +284,12 @@ class Study:
 
 
 def _network_alone(config: TrainConfig) -> TrainConfig:
-    """Leave out what is done after the network: it is no part of its training."""
+    """Leave out settings of steps after the network, which are no part of its training."""
     return config.replace(recipe=None, full_size=False)
 
 
 def _same(kept: dict[str, Any], config: TrainConfig) -> bool:
-    """Whether stored settings are these; settings that a later version added stand at their defaults."""
+    """Whether stored settings equal these; settings that a later version added count as their defaults."""
     try:
         return TrainConfig.model_validate(kept) == config
     except ValidationError:

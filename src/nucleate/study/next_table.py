@@ -1,4 +1,4 @@
-"""The next steps, told: table, figure of gains, overlay strips, and the types of image left out."""
+"""The report of the next steps: table, figure of gains, overlay strips, and the types of image left out."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SHOWN_SIDE, _STEP = 256, 32  # pixels, of the window of a large picture, and be
 
 @dataclass(frozen=True)
 class TypeRow:
-    """What a system loses on a type of image that it never saw.
+    """How much a system loses on a type of image that it never saw.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def write_table(
     kinds : sequence of KindGain
         Of the same ideas.
     left : mapping
-        Idea without a row -> why, "" where it was not asked for yet.
+        Idea without a row -> the reason, "" if it was not asked for yet.
     command : str
         The call that made it.
     """
@@ -128,9 +128,9 @@ def write_types(out: Path, rows: Sequence[TypeRow], *, command: str) -> None:
 
 
 def strip(path: Path, shown: Sequence[Sample], *, found: Mapping[str, Any], scores: Mapping[str, float]) -> None:
-    """Draw the outlines found in the pictures shown, side by side; pictures that were not held out stay away.
+    """Draw the outlines found in the pictures shown, side by side; pictures that were not held out are left out.
 
-    Of a large picture the window with the most nuclei is shown; the score in the caption is that of the whole.
+    For a large picture, the window with the most nuclei is shown; the score in the caption is that of the whole.
     """
     panels = []
     for sample in shown:

@@ -91,7 +91,7 @@ class Split:
 
 
 def load_split(plan: PaperPlan) -> Split:
-    """Load the data and part it by fold; no mosaic is on two sides."""
+    """Load the data and divide it by fold; no mosaic is on two sides."""
     held = (plan.dev_fold, plan.test_fold)
     samples = plan.pictures(held, seed=plan.seed)
     return Split(
@@ -140,7 +140,7 @@ def train_networks(
     Raises
     ------
     UsageError
-        If the folder holds another study or one of other pictures, or one and `resume` is off.
+        If the folder holds another study or one of other pictures, or this study while `resume` is off.
     """
     from nucleate.train.batches import prepare
     from nucleate.train.checkpoint import load_network, save_network

@@ -123,7 +123,7 @@ def _segmenter(plan: PaperPlan, path: Path) -> Segmenter:
 
 
 def _finder(plan: PaperPlan, path: Path | None) -> Find:
-    """Give what finds the nuclei of a plane: a network, or the paper's chain with the grey picture for a map."""
+    """Give a function that finds the nuclei of a plane: by a network, or by the paper's steps with grey as the map."""
     if path is None:
         return lambda plane: PAPER_RECIPE.apply(NORMALIZER(plane), ("mask",))
     segmenter = _segmenter(plan, path)
@@ -179,7 +179,7 @@ def write_table(
             rows.append([name, key, scores["images"], *numbers, *bounds])
     header = ["system", "set", "images", *COLUMNS, "kaggle_low", "kaggle_high"]
     write_rows(plan.out / "table.csv", rows, header=header)
-    # The paper's test score is that of Kaggle's set: it stands there where that is scored too.
+    # The paper's test score is that of Kaggle's set, so it is put there if that set is scored, too.
     known = {"dev": PUBLISHED["dev"], sets[-1]: PUBLISHED["test"]}
     published = [cell for key in sets for cell in ("-", "-", "-", f"{known[key]:.3f}" if key in known else "-")]
     cells = [["the paper, as published", "-", *published]]

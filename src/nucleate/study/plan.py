@@ -1,4 +1,4 @@
-"""What the plans of studies share: annotated pictures parted by fold, and a folder that holds one study."""
+"""What the plans of studies share: annotated pictures divided by fold, and a folder that holds one study."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FEWEST_FOLDS = 3
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What is studied, and where.
+    """The data of a study, and its folder.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ class StudyPlan:
     table : Path, optional
         CSV with folds and types; without one, four folds are dealt by picture.
     loaded : sequence of Sample, optional
-        What is in `data`, where it is at hand, with the folds of a table or none; else it is loaded whenever it is
-        asked for.
+        The pictures of `data`, if they are loaded already, with the folds of a table or none; else they are loaded
+        whenever they are asked for.
     """
 
     data: Path
@@ -53,7 +53,7 @@ class StudyPlan:
         Parameters
         ----------
         folds : sequence of int
-            Those that have to be there.
+            Folds that must have pictures.
         seed : int
             Of the dealing.
 
@@ -96,7 +96,7 @@ class NetworkPlan(StudyPlan):
     seed: int = 0
 
     may_change: ClassVar[frozenset[str]] = frozenset()
-    """Names of what may be different when a study goes on."""
+    """Names of fields that may differ when a study goes on."""
 
     def settings(self) -> dict[str, object]:
         """Give what decides the results, for comparison on resume."""
@@ -109,8 +109,8 @@ class NetworkPlan(StudyPlan):
         Parameters
         ----------
         samples : sequence of Sample
-            All pictures, with folds, groups and types. Those of a study that an older version began are not known: it
-            goes on with any.
+            All pictures, with folds, groups and types. A study that an older version began has no record of its
+            pictures, and goes on with any.
         resume : bool
             Go on with the study that is there.
         new : bool
@@ -119,7 +119,8 @@ class NetworkPlan(StudyPlan):
         Raises
         ------
         UsageError
-            If it holds another study or one of other pictures, one and `resume` is off, or none and `new` is off.
+            If it holds another study or one of other pictures, this study while `resume` is off, or no study while
+            `new` is off.
         """
         path, ours = self.out / "plan.json", self.settings()
         if path.is_file():
@@ -183,6 +184,6 @@ class NextPlan(NetworkPlan):
 
 
 def _digest(samples: Sequence[Sample]) -> str:
-    """Hash pictures and how they are parted, whatever their order."""
+    """Hash pictures and how they are divided, in any order."""
     places = sorted((one.image_id, one.group, one.kind, str(one.fold)) for one in samples)
     return hashlib.sha256(json.dumps([digest_of(samples), places]).encode()).hexdigest()

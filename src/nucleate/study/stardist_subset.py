@@ -110,13 +110,13 @@ def run_subset(
     device: str = "cpu",
     report: Callable[[TrainConfig, Run], None] = lambda config, run: None,
 ) -> dict[str, Scores]:
-    """Train on the subset's training images and score its test images, once as they are and once seen enlarged too.
+    """Train on the subset's training images and score its test images, once as they are and once also seen enlarged.
 
-    One part of the training images is kept from the network, to fit recipe, confidence and limit. With `then` the
-    network goes on from there with all training images, and what was fitted stays.
+    One part of the training images is kept from the network, to fit recipe, confidence and limit. With `then`, the
+    network goes on from there with all training images, and the fitted numbers stay.
 
-    Images that it was trained on are scored as well: how much better they come out says whether the network has learnt
-    its images by heart or could have learnt more.
+    Images that it was trained on are scored as well: how much better their scores are tells whether the network has
+    learnt its images by heart or could have learnt more.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def run_subset(
     table : Path, optional
         See `load_parts`.
     resume : bool
-        Go on with the run in `out`; where it is done, its weights are taken as they are.
+        Go on with the run in `out`; if it is done, its weights are taken as they are.
     device : str
         ``cpu`` or ``cuda``, for training.
     report : callable

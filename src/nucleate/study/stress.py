@@ -1,4 +1,4 @@
-"""How much is lost when held-out pictures are changed as they differ between laboratories.
+"""How much is lost when held-out pictures are changed in the ways in which laboratories differ.
 
 Each picture is segmented by one model, or by the network of its own fold with an ending fitted to other pictures (the
 other folds, or the other half of the only one), through the one prediction path with ``scale = "auto"``: what a user
@@ -54,10 +54,10 @@ __all__ = [
 ]
 
 SIDE = 512
-"""Larger pictures are cut to their middle of so many pixels a side."""
+"""Larger pictures are cut to their middle, with this many pixels a side."""
 
 LEAST = 20
-"""Nuclei of fewer pixels in the changed picture are left out of the judgement."""
+"""Nuclei of fewer pixels in the changed picture are not scored."""
 
 HOW_STUDY = (
     "Each was segmented by the network of its own fold with an ending fitted to other pictures (the other folds, "
@@ -70,7 +70,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class StressRow:
-    """What one change costs.
+    """How much score one change costs.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class StressRow:
     before, after : float
         Mean Kaggle score of the pictures unchanged and changed, judged by the same nuclei.
     found_before, found_after : float
-        Mean F1 at IoU 0.5 of the same: what part of the loss are nuclei, what part outlines.
+        Mean F1 at IoU 0.5 of the same pictures, which tells how much of the loss is nuclei, and how much outlines.
     low, high : float
         95 % interval of ``after - before``, bootstrap over fields of view; nan where there are fewer than two.
     by_kind : mapping
@@ -104,10 +104,10 @@ class StressRow:
 
 
 def balanced(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """Take at most `count` pictures of each type, the first by id, cut to `SIDE`; pictures without nuclei stay away.
+    """Take at most `count` pictures of each type, the first by id, cut to `SIDE`; those without nuclei are left out.
 
-    Pictures of which no type is told count as one.
-    What is neither in 8 nor in 16 bits is brought to 16 (`nucleate.study.changes.whole_numbered`).
+    Pictures without a type count as one type. Pictures that have neither 8 nor 16 bits are brought to 16
+    (`nucleate.study.changes.whole_numbered`).
     """
     by_kind: dict[str, list[Sample]] = {}
     for sample in sorted(samples, key=lambda sample: sample.image_id):
@@ -232,7 +232,7 @@ def run_changes(
 
 
 def _open(plan: CrossPlan, pictures: Sequence[Sample], *, held: Sequence[Sample]) -> dict[str, Segmenter]:
-    """Open for each picture, by its id, the network of its fold with an ending that it had no say in."""
+    """Open for each picture, by its id, the network of its fold with an ending that was not fitted to it."""
     endings = read_endings(plan.out)
     halves = _halves(held) if "half-0" in endings else {}
     opened: dict[tuple[str, str], Segmenter] = {}
@@ -248,7 +248,7 @@ def _open(plan: CrossPlan, pictures: Sequence[Sample], *, held: Sequence[Sample]
 
 
 def _halves(held: Sequence[Sample]) -> dict[str, str]:
-    """Name the half of its fold that each picture is in, by its id: of a study of one fold each half has an ending."""
+    """Name the half of its fold that each picture is in, by its id: in a study of one fold, halves have endings."""
     halves: dict[str, str] = {}
     for fold in {one.fold for one in held}:
         own = [one for one in held if one.fold == fold]
@@ -273,11 +273,11 @@ def _row(
         if change.apply is not None:
             image = change.apply(image, np.random.default_rng((_SEED, place)))
             if image is one.image:
-                return None, None  # this change is none for such a picture
+                return None, None  # such a picture is not changed
         if change.zoom != 1:
             image = rescaled(image, change.zoom)
             truth = resample_labels(truth, (image.shape[0], image.shape[1]))
-        # Nothing is left out where nothing got smaller.
+        # Nothing is left out if nothing got smaller.
         least = LEAST if change.zoom < 1 else 0
         sizes = np.zeros(int(one.labels.max()), np.int64)
         sizes[: int(truth.max(initial=0))] = areas(truth)
