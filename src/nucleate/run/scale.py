@@ -9,8 +9,8 @@ and need not be computed again. Then
    they find more (`_finds_more`) and do not get less sure;
 2. a smaller scale is tried, where the nuclei of the wide look are larger than the network knows, and taken if these
    nuclei are surer in a close look and cover enough (`_surer`);
-3. on a light ground, where outlines are best at one size, nuclei that are still larger are brought to that size if about
-   as much is found there (`_is_kept`): how sure the network is tells little there.
+3. on a light ground, where outlines are best at one size, nuclei that are still larger are brought to that size if
+   about as much is found there (`_is_kept`): how sure the network is tells little there.
 
 The first two may be asked for at once: specks in a nucleus that is too large look like small nuclei.
 """
@@ -86,8 +86,8 @@ _CERTAIN = 0.75
 _DOUBTFUL = 0.5
 # Share of the nuclei found at full size that must be left for `_CERTAIN` to hold: blotches of tissue cover dozens.
 _NOT_FEWER = 0.25
-# A smaller look at large nuclei on light ground must find these shares of their area, and of their number as far as it is
-# sure of them; where less was left, scores fell.
+# A smaller look at large nuclei on light ground must find these shares of their area, and of their number as far as it
+# is sure of them; where less was left, scores fell.
 _MOST = 0.8
 _NEARLY = 0.75
 _STEPS = 16  # scales are rounded to this many steps an octave, so that planes of one kind get the same scale
@@ -160,7 +160,7 @@ def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule, light: bool 
     plain, coarse = probe(first, 1.0), probe(wide, _COARSE, rough=True)
     scale = _of_known_size(wide, probe, plain=plain, coarse=coarse, rule=rule)
     large = max(_diameter(plain), _diameter(coarse)) > rule.largest_on_light
-    return _on_light(near_part(wide), probe, scale, rule=rule) if light and large else scale
+    return _on_light(near_part(wide), probe, scale=scale, rule=rule) if light and large else scale
 
 
 def _of_known_size(wide: PartOfPlane, probe: Probe, *, plain: Sized, coarse: Sized, rule: ScaleRule) -> float:
@@ -182,7 +182,7 @@ def _of_known_size(wide: PartOfPlane, probe: Probe, *, plain: Sized, coarse: Siz
     return shrink if shrink and _surer(probe(judged, shrink), found, huge=_HUGE * rule.largest) else scale
 
 
-def _on_light(part: Plane, probe: Probe, scale: float, *, rule: ScaleRule) -> float:
+def _on_light(part: Plane, probe: Probe, *, scale: float, rule: ScaleRule) -> float:
     """Give the scale that brings large nuclei to the size at which outlines are best, or the scale as it is."""
     seen = probe(part, scale)
     median = _diameter(seen, by_area=False)

@@ -129,7 +129,8 @@ class _Opened:
         """List planes of the stack in depth in which one lies; none where each would have to be gone through."""
         image, (rows, cols) = self.image, self.image.shape_HW
         axes = "".join(letter for letter in image.axes if letter in "TZI")
-        if project or "Z" not in axes or len(at) != len(axes) or (rows * cols > pyramid.IN_MEMORY and not self._smaller):
+        is_costly = rows * cols > pyramid.IN_MEMORY and not self._smaller
+        if project or "Z" not in axes or len(at) != len(axes) or is_costly:
             return ()
         depth = axes.index("Z")
         seen = {(2 * i + 1) * image.stack_shape[depth] // (2 * _LOOKED_AT) for i in range(_LOOKED_AT)}
