@@ -14,7 +14,7 @@ import tifffile
 from tests.io.ome_sets import write_set
 
 from nucleate.core.lazy import lazy
-from nucleate.io.images import layout_of, open_image, read_image
+from nucleate.io.images import FORMATS, layout_of, open_image, read_image
 from nucleate.run.content import content_hash
 from nucleate.run.exports import EXPORTS
 from nucleate.run.inputs import Source, expand
@@ -188,6 +188,17 @@ def test_other_files_are_left_as_they_are(tmp_path: Path) -> None:
         assert each_picture(Source(tmp_path / name)) == [Source(tmp_path / name)]
     problem = Source(tmp_path / "d.czi", problem="gone")
     assert each_picture(problem) == [problem]
+
+
+@pytest.mark.parametrize("suffix", [suffix for one in FORMATS if one.several for suffix in one.suffixes])
+def test_each_format_of_several_pictures_is_asked_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    monkeypatch.setattr("nucleate.run.pictures.layout_of", lambda *_: (["one", "two"], {}))
+    monkeypatch.setattr("nucleate.run.pictures.is_ome", lambda _: True)
+    path = tmp_path / f"mice{suffix.upper()}"
+    path.write_bytes(b"content")
+    assert [source.stem for source in each_picture(Source(path))] == ["mice_one", "mice_two"]
 
 
 def test_scenes_of_a_real_file(shared_data: Path) -> None:

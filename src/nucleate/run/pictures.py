@@ -48,7 +48,8 @@ _MORE = (
 _told: set[str] = set()
 """Archives of which this warning was given; each of their files would give it, each time that it is read."""
 
-_SEVERAL = (".czi", ".lif", ".lof")
+_SEVERAL = tuple(suffix for one in FORMATS if one.several and not one.sets for suffix in one.suffixes)
+"""Endings of files that are asked for their pictures; TIFF files only if they are OME-TIFF files."""
 _OTHERS = tuple(suffix for one in FORMATS if not one.sets for suffix in one.suffixes)
 """Endings of files that are not asked whether they are OME-TIFF files."""
 
