@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from tests.calls import call
 from nucleate import __version__
 from nucleate.apps.cli import main as door
 from nucleate.errors import MissingExtraError, ModelError, NucleateError, UsageError
+from nucleate.run.exports import EXPORTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +41,12 @@ def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFi
     assert "Example" in said
     assert f"nucleate {verb}" in said.split("Example", 1)[1]
     assert "\\b" not in said
+
+
+def test_the_help_of_segment_names_every_export(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("segment", "--help") == 0
+    listed = capsys.readouterr().out.split("--export NAME", 1)[1].split("[default", 1)[0]
+    assert set(EXPORTS) - set(re.findall(r"[a-z]+(?:-[a-z]+)?", listed)) == set()
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,12 @@ from tests.tables import rows_of
 from nucleate.apps.web.downloads import available
 from nucleate.core.image import Image
 from nucleate.errors import MissingExtraError, UsageError
+from nucleate.io.images import IMAGE_SUFFIXES
 from nucleate.run import outputs
 from nucleate.run.batch import BatchSettings, BatchSummary, run_batch
+from nucleate.run.exports import EXPORTS
 from nucleate.run.inputs import expand
+from nucleate.run.layouts import OWN_SUFFIXES
 from nucleate.run.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -221,6 +224,12 @@ def test_own_results_are_not_inputs(folder: Path) -> None:
     assert [outcome.name for outcome in again.outcomes] == ["flat", "stack", "void"]
     with pytest.raises(UsageError, match="no image in "):
         expand([str(folder / "*.zip"), str(folder / "*.zarr")], output=folder)
+
+
+def test_pictures_and_archives_that_are_written_are_known_as_our_own() -> None:
+    files = [kind.file for kind in EXPORTS.values() if not kind.join]
+    looked_into = (*IMAGE_SUFFIXES - {".zarr"}, ".zip")  # of a Zarr folder what is in it tells
+    assert sorted(OWN_SUFFIXES) == sorted(file for file in files if file.endswith(looked_into))
 
 
 def test_a_missing_library_is_told_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,8 @@ class Export:
 
     Parameters
     ----------
+    what : str
+        A word of what it is.
     file : str
         Ending of the file or folder of each input; the name, for a file of the whole run.
     write : callable
@@ -59,6 +61,7 @@ class Export:
         Whether it holds measurements, for which colours are turned into grey.
     """
 
+    what: str
     file: str
     write: Callable[[Result, Path], None]
     join: Callable[[Path, Sequence[Path]], None] | None = None
@@ -175,20 +178,41 @@ def _join_rows(path: Path, parts: Sequence[Path]) -> None:
 
 
 EXPORTS = {
-    "labels": Export(".labels.tif", _write_labels, band_bytes=12),
-    "overlay": Export(".overlay.png", _write_overlay),
-    "measurements": Export("measurements.csv", _write_measurements, _join_rows, ".csv", measures=True),
-    "rle": Export("submission.csv", _write_rle, _join_rows, ".csv", band_bytes=32),
-    "geojson": Export(".geojson", _write_geojson, band_bytes=96, measures=True),
-    "imagej": Export(".rois.zip", _write_rois, band_bytes=72),
-    "coco": Export("coco.json", _write_coco, join_coco, ".json", band_bytes=72),
-    "zarr": Export(".ome.zarr", _write_omezarr, needs=("zarr", "formats"), band_bytes=24),
-    "ome-tiff": Export(".labels.ome.tif", _write_ome_labels, band_bytes=12),
+    "labels": Export("label images (TIFF)", ".labels.tif", write=_write_labels, band_bytes=12),
+    "overlay": Export("pictures with outlines (PNG)", ".overlay.png", write=_write_overlay),
+    "measurements": Export(
+        "table of measurements (CSV)",
+        "measurements.csv",
+        write=_write_measurements,
+        join=_join_rows,
+        part=".csv",
+        measures=True,
+    ),
+    "rle": Export(
+        "run lengths (Kaggle CSV)", "submission.csv", write=_write_rle, join=_join_rows, part=".csv", band_bytes=32
+    ),
+    "geojson": Export("detections for QuPath", ".geojson", write=_write_geojson, band_bytes=96, measures=True),
+    "imagej": Export("regions for ImageJ and Fiji", ".rois.zip", write=_write_rois, band_bytes=72),
+    "coco": Export("COCO JSON", "coco.json", write=_write_coco, join=join_coco, part=".json", band_bytes=72),
+    "zarr": Export("OME-Zarr with labels", ".ome.zarr", write=_write_omezarr, needs=("zarr", "formats"), band_bytes=24),
+    "ome-tiff": Export("label images as OME-TIFF", ".labels.ome.tif", write=_write_ome_labels, band_bytes=12),
     "parquet": Export(
-        "measurements.parquet", _write_part, write_parquet, ".npz", needs=("pyarrow.parquet", "tables"), measures=True
+        "table as Parquet",
+        "measurements.parquet",
+        write=_write_part,
+        join=write_parquet,
+        part=".npz",
+        needs=("pyarrow.parquet", "tables"),
+        measures=True,
     ),
     "anndata": Export(
-        "measurements.h5ad", _write_part, write_anndata, ".npz", needs=("anndata", "tables"), measures=True
+        "table as AnnData",
+        "measurements.h5ad",
+        write=_write_part,
+        join=write_anndata,
+        part=".npz",
+        needs=("anndata", "tables"),
+        measures=True,
     ),
 }
 """The kinds of file that can be written, by the names that users ask for."""

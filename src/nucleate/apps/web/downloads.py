@@ -16,6 +16,7 @@ from nucleate.core.files import cannot_write
 from nucleate.core.project import projected
 from nucleate.errors import MissingExtraError, UsageError
 from nucleate.run import outputs
+from nucleate.run.exports import EXPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,22 +25,7 @@ if TYPE_CHECKING:
     from nucleate.apps.web.store import Entry, Finished
     from nucleate.apps.web.views import Views
 
-__all__ = ["KINDS", "Download", "available", "prepare"]
-
-KINDS = {
-    "labels": "label images (TIFF)",
-    "overlay": "pictures with outlines (PNG)",
-    "measurements": "table of measurements (CSV)",
-    "imagej": "regions for ImageJ and Fiji",
-    "geojson": "detections for QuPath",
-    "rle": "run lengths (Kaggle CSV)",
-    "coco": "COCO JSON",
-    "zarr": "OME-Zarr with labels",
-    "ome-tiff": "label images as OME-TIFF",
-    "parquet": "table as Parquet",
-    "anndata": "table as AnnData",
-}
-"""What can be downloaded, of `outputs.EXPORTS`, with a word of what it is."""
+__all__ = ["Download", "available", "prepare"]
 
 _RUN_FILES = ("summary.csv", "run.json")
 _PACKED = {".png", ".zip", ".tif", ".parquet", ".h5ad"}  # compressed already
@@ -116,13 +102,13 @@ class _Sink:
 def available() -> list[dict[str, str]]:
     """List what can be downloaded: name, description, and the library it needs if that is missing or fails to load."""
     found = []
-    for name, what in KINDS.items():
+    for name, kind in EXPORTS.items():
         needs = ""
         try:
             outputs.check_exports(name)
         except MissingExtraError as error:
             needs = str(error)
-        found.append({"name": name, "what": what, "needs": needs})
+        found.append({"name": name, "what": kind.what, "needs": needs})
     return found
 
 
@@ -134,7 +120,7 @@ def prepare(entries: Sequence[Entry], exports: Sequence[str], *, views: Views, f
     entries : sequence of Entry
         The images; those without results are left out.
     exports : sequence of str
-        Of `outputs.EXPORTS`.
+        Of `nucleate.run.exports.EXPORTS`.
     views : Views
         Opens the images.
     folder : Path
