@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from nucleate.core.labels import in_reading_order
 from nucleate.post.confidence import FEATURES, ConfidenceModel, rate
-from nucleate.post.recipe import PostRecipe
+from nucleate.post.recipe import PostRecipe, Split
 from nucleate.run.blocks import Blocks, Reading, label_in_blocks
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ recipes = st.builds(
     level=st.floats(0.2, 0.8),
     low=st.floats(0.1, 0.5),
     high=st.floats(0.5, 0.9),
-    split=st.sampled_from(["components", "markers", "distance"]),
+    split=st.sampled_from(get_args(Split)),
     connectivity=st.sampled_from([1, 2]),
     smoothing=st.sampled_from([0.0, 0.7, 1.5]),
     min_distance=st.integers(1, 4),

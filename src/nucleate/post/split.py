@@ -1,4 +1,8 @@
-"""From the mask of all nuclei to one label a nucleus, and the filling of holes."""
+"""From the mask of all nuclei to one label a nucleus, and the filling of holes.
+
+A new way to split needs a branch in `PostRecipe.reach` too: how far beyond a region it looks. Where that is too short,
+planes that are done part by part come out otherwise than as a whole, for which `tests/run/test_blocks.py` looks.
+"""
 
 from __future__ import annotations
 
