@@ -12,9 +12,12 @@ from nucleate.screen.analysis import analyse
 from nucleate.screen.hits import hit_limit, robust_sd
 from nucleate.screen.phenotypes import Reference, classify, reference_of
 from nucleate.screen.platemap import Content
-from nucleate.screen.tables import FieldRow, build_tables, nuclear_columns, summaries
+from nucleate.screen.results import ScreenRecord, load_screen
+from nucleate.screen.tables import FieldRow, Summary, build_tables, nuclear_columns, summaries
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nucleate.screen.analysis import Screen
 
 pytestmark = pytest.mark.base
@@ -79,6 +82,22 @@ def test_the_nuclear_channel_is_taken() -> None:
     # Some fields with one channel, others with several.
     mixed = {"mean_intensity": np.array([1.0, np.nan]), "mean_intensity_DAPI": np.array([np.nan, 2.0])}
     assert nuclear_columns(mixed, "DAPI")["mean_intensity"].tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("behind", ["", "_DAPI"])
+def test_a_summary_over_another_column_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behind: str) -> None:
+    more = {"median_max_intensity": Summary("max_intensity", "nuclei"), "median_hull": Summary("hull_px", "nuclei")}
+    monkeypatch.setattr("nucleate.screen.tables._SUMMARIES", summaries() | more)
+    record = ScreenRecord("plate", "free", "DAPI", "", [FieldRow("a", "A01", 1)], {"A01": Content("A01")}, [])
+    nuclei = nuclei_of(["a"] * 8, max_intensity=range(8), hull_px=range(8, 16))
+    named = {f"{name}{behind}" if "intensity" in name else name: values for name, values in nuclei.items()}
+    rows = ["image,status\na,ok\n", ",".join(named) + "\n"]
+    rows += [",".join(map(str, row)) + "\n" for row in zip(*named.values(), strict=True)]
+    (tmp_path / "fields").mkdir()
+    (tmp_path / "fields" / "summary.csv").write_text(rows[0])
+    (tmp_path / "fields" / "measurements.csv").write_text("".join(rows[1:]))
+    wells = load_screen(tmp_path, record).tables.wells
+    assert (wells["median_max_intensity"].tolist(), wells["median_hull"].tolist()) == ([3.5], [11.5])
 
 
 def test_the_ordinary_nucleus_by_hand() -> None:

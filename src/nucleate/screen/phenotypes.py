@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEAST_NUCLEI",
+    "LOOKED_AT",
     "POSITIVE_PERCENTILE",
     "Reference",
     "Rules",
@@ -53,6 +54,10 @@ __all__ = [
     "seen_whole",
 ]
 
+LOOKED_AT = (
+    "area_px", "touches_border", "eccentricity", "solidity", "mean_intensity", "min_intensity", "std_intensity"
+)  # fmt: skip
+"""Measurements of the nuclei that the rules ask for."""
 POSITIVE_PERCENTILE = 95
 """Percentile of the negative controls' nuclei over which a nucleus is positive in a channel."""
 LEAST_NUCLEI = 20

@@ -27,7 +27,7 @@ from nucleate.screen.analysis import Screen, analyse
 from nucleate.screen.dose import DoseFit
 from nucleate.screen.phenotypes import Rules
 from nucleate.screen.platemap import Content
-from nucleate.screen.tables import INTENSITIES, FieldRow, build_tables, nuclear_columns
+from nucleate.screen.tables import FieldRow, build_tables, measured_columns, nuclear_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,7 +55,6 @@ FILES = (
 )  # fmt: skip
 """What a screen writes beside `RECORD_NAME` and the folder of fields."""
 
-_NUMBERS = ("area_px", "area_um2", "touches_border", "eccentricity", "solidity", "confidence")
 _COPIES = (("parquet", ".parquet", write_parquet, extend_parquet), ("anndata", ".h5ad", write_anndata, extend_anndata))
 
 
@@ -196,9 +195,7 @@ def load_screen(output: Path, record: ScreenRecord) -> Screen:
         raise UsageError(f"{output}: no field is finished, nothing can be said; see {folder / 'summary.csv'}")
     path = folder / "measurements.csv"
     markers = _markers(column_names(path), record.channel)
-    channels = [record.channel, *markers]
-    wanted = [*_NUMBERS, *INTENSITIES, *(f"{name}_{channel}" for name in INTENSITIES for channel in channels)]
-    measured = read_columns(path, wanted, texts=["image"])
+    measured = read_columns(path, measured_columns(record.channel, markers), texts=["image"])
     own = np.array([name in done for name in measured["image"]], bool)
     nuclei = nuclear_columns({name: values[own] for name, values in measured.items()}, record.channel)
     tables = build_tables(nuclei, rows, contents=record.contents, markers=markers)
@@ -207,7 +204,7 @@ def load_screen(output: Path, record: ScreenRecord) -> Screen:
 
 def _markers(columns: Sequence[str], nuclear: str | None) -> list[str]:
     """List the channels that were measured, besides the channel of the nuclei."""
-    start = f"{INTENSITIES[0]}_"
+    start = "mean_intensity_"
     names = [name.removeprefix(start) for name in columns if name.startswith(start)]
     return [] if nuclear is None else [name for name in names if name != nuclear]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.wells import well_place
-from nucleate.screen.phenotypes import Reference, classify, positive_threshold, reference_of, seen_whole
+from nucleate.screen.phenotypes import LOOKED_AT, Reference, classify, positive_threshold, reference_of, seen_whole
 from nucleate.screen.platemap import Content
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "INTENSITIES",
     "LEAST",
     "FieldRow",
     "Summary",
     "Tables",
     "build_tables",
     "is_share",
+    "measured_columns",
     "nuclear_columns",
     "spoken",
     "summaries",
@@ -43,9 +43,6 @@ _FEATURES = {
 _MARKER_FEATURES = {"median_intensity": "Median intensity of {}", "positive_fraction": "Nuclei positive for {} (share)"}
 """The same of each other channel, whose name stands behind them."""
 _SHARES = ("condensed_fraction", "mitotic_fraction", "positive_fraction")
-
-INTENSITIES = ("mean_intensity", "min_intensity", "std_intensity", "integrated_intensity")
-"""Measurements that have the name of the channel behind theirs where it has one."""
 
 LEAST = 6
 """Nuclei under which a well has no median and no share that is over these (see `Summary`): of fewer, the smallest and
@@ -195,6 +192,25 @@ def summaries(markers: Iterable[str] = ()) -> dict[str, Summary]:
     return found
 
 
+def measured_columns(channel: str | None, markers: Iterable[str] = ()) -> list[str]:
+    """Name the measurements of nuclei of which the tables are made, as `nucleate.export.measurements` may call them.
+
+    Parameters
+    ----------
+    channel : str, optional
+        That of the nuclei: each intensity there may have its name behind its own, or not.
+    markers : iterable of str
+        The other channels.
+
+    Returns
+    -------
+    list of str
+        With some that are not measured but found here, such as ``condensed``.
+    """
+    plain = _plain_columns()
+    return [*plain, *(f"{name}_{channel}" for name in plain), *(one.of for one in summaries(markers).values())]
+
+
 def nuclear_columns(columns: Mapping[str, NDArray[Any]], channel: str | None) -> dict[str, NDArray[Any]]:
     """Give the intensities of the nuclear channel plain names.
 
@@ -211,13 +227,17 @@ def nuclear_columns(columns: Mapping[str, NDArray[Any]], channel: str | None) ->
         The same columns, with ``mean_intensity`` and so on.
     """
     found = dict(columns)
-    for name in INTENSITIES:
+    for name in _plain_columns():
         suffixed = f"{name}_{channel}"
         if suffixed in found:
             # Files that tell no channel have columns without a suffix.
             plain = found.get(name, found[suffixed])
             found[name] = np.where(np.isnan(plain), found[suffixed], plain)
     return found
+
+
+def _plain_columns() -> list[str]:
+    return [*dict.fromkeys([*LOOKED_AT, *(summary.of for summary in _SUMMARIES.values())])]
 
 
 def build_tables(
