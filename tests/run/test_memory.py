@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nucleate.run.memory import available_bytes, keep_freed_memory_together
+from nucleate.run.settings import BatchSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,3 +64,11 @@ def test_the_machine_s_own_memory_is_told() -> None:
 
 def test_glibc_keeps_one_pool_when_asked() -> None:
     assert keep_freed_memory_together() == (platform.libc_ver()[0] == "glibc")
+
+
+def test_what_was_allowed_is_what_is_recorded() -> None:
+    settings = BatchSettings(channel="DAPI").told("nucleate", device="cpu", threads=2, memory_gb=1.5)
+    assert (settings.channel, settings.max_bytes) == ("DAPI", 1_500_000_000)
+    assert settings.record == {"command": "nucleate", "device": "cpu", "threads": 2, "memory_gb": 1.5}
+    free = BatchSettings().told("", device="auto", threads=None, memory_gb=None).max_bytes
+    assert free == pytest.approx(available_bytes(), rel=0.5)

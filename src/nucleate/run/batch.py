@@ -18,7 +18,8 @@ from nucleate.run import outputs
 from nucleate.run.journal import JOURNAL_NAME, Journal, Outcome
 from nucleate.run.moved_inputs import moved, tell_of_twice
 from nucleate.run.naming import unique_names
-from nucleate.run.single import BatchSettings, Done, Progress, SegmenterLike, Task, WorkBench
+from nucleate.run.settings import BatchSettings
+from nucleate.run.single import Done, Progress, SegmenterLike, Task, WorkBench
 from nucleate.run.threads import ThreadCrew
 
 if TYPE_CHECKING:

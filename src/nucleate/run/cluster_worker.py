@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nucleate.run.segmenter import Segmenter
-    from nucleate.run.single import BatchSettings, Task
+    from nucleate.run.settings import BatchSettings
+    from nucleate.run.single import Task
     from nucleate.run.strips import PlaneStrips
 
 __all__ = ["Job", "do_share", "do_task", "finish", "forget"]

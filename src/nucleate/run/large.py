@@ -31,12 +31,10 @@ if TYPE_CHECKING:
 
     from nucleate.core.lazy import LazyImage
     from nucleate.run.regions import Strip
-    from nucleate.run.single import BatchSettings, SegmenterLike
+    from nucleate.run.settings import BatchSettings
+    from nucleate.run.single import SegmenterLike
 
-__all__ = ["LARGE_PIXELS", "Plan", "StripBench"]
-
-LARGE_PIXELS = 50_000_000
-"""Pixels of a plane from which on it is done strip by strip even if it fits the memory: a stop then loses little."""
+__all__ = ["Plan", "StripBench"]
 
 _MOST_HELD, _LEAST_HELD = 1 << 28, 1 << 25
 """Bytes of labels that are held in memory."""

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from nucleate.io.faults import machine_memory
 
-__all__ = ["available_bytes", "bytes_beyond_labels", "keep_freed_memory_together"]
+__all__ = ["allowed_bytes", "available_bytes", "bytes_beyond_labels", "keep_freed_memory_together"]
 
 _NEW = ("memory.max", "memory.current", "inactive_file")
 _OLD = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
@@ -28,6 +28,11 @@ def available_bytes(system: Path = Path("/")) -> int | None:
     """
     known = [n for n in (_machine(system), _group(system)) if n is not None]
     return min(known) if known else None
+
+
+def allowed_bytes(gigabytes: float | None) -> int | None:
+    """Tell how many bytes so many gigabytes are, or how many are free where nothing was said."""
+    return available_bytes() if gigabytes is None else int(gigabytes * 1e9)
 
 
 def bytes_beyond_labels(shape_HW: tuple[int, int], max_bytes: int | None) -> int | None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from nucleate import __version__
 from nucleate.core.lazy import lazy
 from nucleate.core.project import project
 from nucleate.core.text import one_line
@@ -17,7 +16,7 @@ from nucleate.errors import InputError, MissingExtraError, NucleateError, Output
 from nucleate.run import outputs
 from nucleate.run.exports import writing_bytes
 from nucleate.run.journal import Outcome
-from nucleate.run.large import LARGE_PIXELS, Plan, StripBench
+from nucleate.run.large import Plan, StripBench
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,11 +28,11 @@ if TYPE_CHECKING:
     from nucleate.core.plane import Plane
     from nucleate.run.inputs import Source
     from nucleate.run.segmenter import Segmenter
+    from nucleate.run.settings import BatchSettings
     from nucleate.run.strips import PlaneStrips
     from nucleate.run.survey import Survey
 
 __all__ = [
-    "BatchSettings",
     "Done",
     "Progress",
     "SegmentationLike",
@@ -77,56 +76,6 @@ class SegmenterLike(Protocol):
 
     def warm_up(self) -> None:
         """Load what the first plane would wait for."""
-
-
-@dataclass(frozen=True)
-class BatchSettings:
-    """How a batch runs.
-
-    Parameters
-    ----------
-    exports : tuple of str
-        What is written, from `outputs.EXPORTS`.
-    channel : str, optional
-        Name or index of the channel to segment; None takes the nuclear stain.
-    project : str, optional
-        How planes in depth are put together, of `nucleate.core.project.PROJECTIONS`; None takes plane by plane.
-    resume, keep_earlier, fail_fast : bool
-        Leave out inputs that are finished with the same content; keep in the common files what only earlier runs had;
-        stop at the first input that fails.
-    max_bytes : int, optional
-        Memory that may be used; None is no limit.
-    at_once : int
-        Inputs done beside each other, if each gets along with its share of the memory.
-    large_pixels : int
-        Planes of so many are done strip by strip, each of which is kept for a run that goes on.
-    deciding : dict
-        Everything else that decides the results (model, hash, scale, ...): resuming asks for the same.
-    record : dict
-        More for run.json that does not decide the results (threads, device, the command, ...).
-    """
-
-    exports: tuple[str, ...] = outputs.DEFAULT_EXPORTS
-    channel: str | None = None
-    project: str | None = None
-    resume: bool = False
-    keep_earlier: bool = True
-    fail_fast: bool = False
-    max_bytes: int | None = None
-    at_once: int = 1
-    large_pixels: int = LARGE_PIXELS
-    deciding: dict[str, Any] = field(default_factory=dict)
-    record: dict[str, Any] = field(default_factory=dict)
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Give what must be the same for results to be the same."""
-        return {
-            "version": __version__,
-            "export": ",".join(sorted(self.exports)),
-            "channel": self.channel,
-            **({"project": self.project} if self.project else {}),
-            **self.deciding,
-        }
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ def demo(
     from nucleate.apps.cli import segment
     from nucleate.core.files import check_folder
     from nucleate.data.shown import write_pictures
-    from nucleate.run.batch import BatchSettings
     from nucleate.run.inputs import expand
+    from nucleate.run.settings import BatchSettings
 
     check_folder(output)
     _refuse_others(output)

@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nucleate.api import Device
-    from nucleate.run.batch import BatchSettings, BatchSummary, Report
+    from nucleate.run.batch import BatchSummary, Report
     from nucleate.run.cluster import ClusterSettings
     from nucleate.run.inputs import Source
     from nucleate.run.segmenter import Segmenter
+    from nucleate.run.settings import BatchSettings
 
 __all__ = [
     "close",
@@ -147,17 +148,11 @@ def settings_of(
         If there is no such export.
     """
     from nucleate.core.cores import cores
-    from nucleate.run.batch import BatchSettings
-    from nucleate.run.memory import available_bytes
     from nucleate.run.outputs import check_exports
+    from nucleate.run.settings import BatchSettings
 
-    return BatchSettings(
-        exports=check_exports(export),
-        max_bytes=available_bytes() if memory is None else int(memory * 1e9),
-        at_once=min(threads or cores(), _MOST_AT_ONCE),
-        record={"command": command_line(), "device": device, "threads": threads, "memory_gb": memory},
-        **batch,
-    )
+    settings = BatchSettings(exports=check_exports(export), at_once=min(threads or cores(), _MOST_AT_ONCE), **batch)
+    return settings.told(command_line(), device=device, threads=threads, memory_gb=memory)
 
 
 @loading()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nucleate.run.batch import Crew
     from nucleate.run.cluster import ClusterSettings
     from nucleate.run.segmenter import Segmenter
-    from nucleate.run.single import BatchSettings
+    from nucleate.run.settings import BatchSettings
 
 __all__ = ["ClusterOption", "Sharing", "WorkersOption", "choose_cluster", "hired"]
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from nucleate.core.project import Projection  # noqa: TC001 - pydantic reads the annotations
-from nucleate.run.batch import BatchSettings, decided_by
-from nucleate.run.memory import available_bytes
-from nucleate.run.segmenter import SegmentSettings
+from nucleate.run.batch import decided_by
+from nucleate.run.memory import allowed_bytes
+from nucleate.run.settings import BatchSettings, SegmentSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ class Machine:
     @property
     def max_bytes(self) -> int | None:
         """Memory that may be used; None is no limit."""
-        return available_bytes() if self.memory is None else int(self.memory * 1e9)
+        return allowed_bytes(self.memory)
 
 
 class Choices(BaseModel):
@@ -139,12 +139,11 @@ def load(choices: Choices, machine: Machine) -> Segmenter:
 
 def batch_settings(choices: Choices, machine: Machine, *, segmenter: Segmenter, told: str) -> BatchSettings:
     """Gather what a batch is told; `told` is the command line that does the same, for run.json."""
-    return BatchSettings(
+    settings = BatchSettings(
         channel=choices.channel,
         project=choices.project,
         resume=True,
-        max_bytes=machine.max_bytes,
         at_once=_AT_ONCE if machine.threads is None or machine.threads > 1 else 1,
         deciding=decided_by(segmenter),
-        record={"command": told, "device": machine.device, "threads": machine.threads, "memory_gb": machine.memory},
     )
+    return settings.told(told, device=machine.device, threads=machine.threads, memory_gb=machine.memory)
