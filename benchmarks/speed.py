@@ -56,7 +56,7 @@ def ours(images: list[Path], out: Path, *, exports: str, model: str | None, thre
     """Segment the pictures as `nucleate segment` does; one at a time where `exports` ends in a 1."""
     started = time.perf_counter()
     from nucleate.api import load_segmenter
-    from nucleate.apps.cli.segment import settings_of
+    from nucleate.apps.cli.batches import settings_of
     from nucleate.run.batch import run_batch
     from nucleate.run.inputs import expand
 

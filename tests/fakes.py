@@ -81,11 +81,11 @@ def run(words: list[str], *, delay: float = 0.0) -> None:
 
 def run_with(fake: object, words: list[str], *, name: str) -> None:
     """Do so with any fake, which is called so unless a model is named."""
-    from nucleate.apps.cli import main, segment
+    from nucleate.apps.cli import batches, main
 
     def load(model: str | None, *, device: str, threads: int | None, chosen: dict[str, Any]) -> Any:  # noqa: ANN401
         del device, threads
         return dressed(fake, model or name, **chosen)
 
-    with mock.patch.object(segment, "load", load):
+    with mock.patch.object(batches, "load", load):
         main.main(words)

@@ -244,7 +244,7 @@ def test_choices_are_checked() -> None:
 
 
 def test_the_command_line_says_the_same() -> None:
-    from nucleate.apps.cli import segment
+    from nucleate.apps.cli.console import parse_scale
 
     chosen = Choices(channel="DAPI 1", scale=0.25, tta=True, min_area=7, min_confidence=0.5, project="max")
     words = shlex.split(command(["a b.tif"], chosen, machine=Machine(Path("out"), threads=2, memory=1.5)))
@@ -256,7 +256,7 @@ def test_the_command_line_says_the_same() -> None:
     assert "--model n" in command(["a"], Choices(model="n"), machine=Machine(model="m.onnx"))
     exact = command(["-a.png"], Choices(scale=0.12345678), machine=Machine(memory=12.3456789))
     assert exact == "nucleate segment ./-a.png -o nucleate-results --scale 0.12345678 --memory 12.3456789 --resume"
-    assert (given["--channel"], segment.parse_scale(given["--scale"])) == ("DAPI 1", 0.25)
+    assert (given["--channel"], parse_scale(given["--scale"])) == ("DAPI 1", 0.25)
 
 
 def test_the_page_is_told_what_changed(make: _Make, tmp_path: Path, images: list[str]) -> None:

@@ -37,6 +37,7 @@ __all__ = [
     "check_outputs",
     "command_line",
     "is_there",
+    "parse_scale",
     "say",
     "say_step",
 ]
@@ -93,6 +94,22 @@ def command_line(words: list[str] | None = None, *, extra: str = "") -> str:
     if extra and extra not in options:
         words.insert(len(options), extra)
     return shlex.join(words)
+
+
+def parse_scale(text: str) -> float | str:
+    """Read the value of ``--scale``.
+
+    Raises
+    ------
+    UsageError
+        If it is neither ``auto`` nor a number.
+    """
+    if text.strip().lower() == "auto":
+        return "auto"
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--scale {text}: not a number; use auto or a factor such as 0.5") from None
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from nucleate.apps.cli import batches
 from nucleate.apps.cli.console import OutputOption, QuietOption, command_line, say
 from nucleate.errors import UsageError
 
@@ -34,7 +35,6 @@ def demo(
     Example:
       nucleate demo -o demo
     """
-    from nucleate.apps.cli import segment
     from nucleate.core.files import check_folder
     from nucleate.data.shown import write_pictures
     from nucleate.run.inputs import expand
@@ -42,19 +42,19 @@ def demo(
 
     check_folder(output)
     _refuse_others(output)
-    segmenter = segment.load(None, device="auto", threads=None, chosen={})
+    segmenter = batches.load(None, device="auto", threads=None, chosen={})
     pictures, truth = write_pictures(output / _IMAGES)
     # A second call shows the same results instead of refusing to overwrite them.
     settings = BatchSettings(resume=True, record={"command": command_line()})
     sources = expand(str(path) for path in pictures)
-    summary = segment.run(sources, output, segmenter=segmenter, settings=settings, quiet=quiet)
+    summary = batches.run(sources, output, segmenter=segmenter, settings=settings, quiet=quiet)
     scores = _score(output, truth)
     if scores is not None:
         typer.echo(f"drawn images: Kaggle score {scores.kaggle:.3f}, AP at IoU 0.50 {scores.ap['0.50']:.3f}")
     typer.echo(f"look at {output / '*.overlay.png'} and {output / 'measurements.csv'}")
     if not quiet:
         say("your own images: nucleate segment IMAGES -o RESULTS")
-    segment.close(summary, output, quiet=quiet, again="")
+    batches.close(summary, output, quiet=quiet, again="")
 
 
 def _refuse_others(output: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli import segment as segmenting
+from nucleate.apps.cli import batches
 from nucleate.apps.cli.console import (
     ChannelOption,
     DeviceOption,
@@ -22,6 +22,7 @@ from nucleate.apps.cli.console import (
     QuietOption,
     ScaleOption,
     ThreadsOption,
+    parse_scale,
     say,
 )
 from nucleate.apps.cli.workers import ClusterOption, WorkersOption, choose_cluster
@@ -126,23 +127,23 @@ def screen(
         say(f"nucleate: {line}")
     if (more := len(found.problems) - _LISTED_PROBLEMS) > 0:
         say(f"nucleate: {more} more pictures do not fit; see {output / 'screen.json'}")
-    chosen = {"scale": segmenting.parse_scale(scale), "min_area": min_area, "min_confidence": min_confidence}
-    segmenter = segmenting.load(model, device=device, threads=threads, chosen=chosen)
+    chosen = {"scale": parse_scale(scale), "min_area": min_area, "min_confidence": min_confidence}
+    segmenter = batches.load(model, device=device, threads=threads, chosen=chosen)
     segmenter = _scaled(segmenter, sources, channel=nuclear, earlier=fields if begun else None, quiet=quiet)
     chosen["scale"] = segmenter.settings.scale
     batch = {"channel": nuclear, "resume": resume, "keep_earlier": False}
     export += ",measurements"
-    settings = segmenting.settings_of(batch, export=export, memory=memory, device=device, threads=threads)
+    settings = batches.settings_of(batch, export=export, memory=memory, device=device, threads=threads)
     if not begun:
         write_record(make_folder(output) / RECORD_NAME, record)  # a screen that is stopped goes on with this plate
-    summary = segmenting.run(
+    summary = batches.run(
         list(sources),
         fields,
         segmenter=segmenter,
         settings=settings,
         quiet=quiet,
         debug=context.obj,
-        sharing=segmenting.share(shared, model, device=device, chosen=chosen),
+        sharing=batches.share(shared, model, device=device, chosen=chosen),
     )
     if not summary.interrupted and summary.count("ok"):
         # A field whose files have other names than in an earlier run has got a name of its own there.
@@ -155,7 +156,7 @@ def screen(
             done = [row for row, one in zip(named, summary.outcomes, strict=True) if one.status == "ok"]
             seen = f"{counted(len(done), 'field')} of {counted(len({row.well for row in done}), 'well')}"
             say(f"{seen}: {output / 'plate.html'}")
-    segmenting.close(summary, fields, quiet=quiet)
+    batches.close(summary, fields, quiet=quiet)
     if found.problems:
         raise typer.Exit(1)
 

@@ -1,0 +1,150 @@
+"""A batch of images from the command line: its model, its settings, how it runs and how it ends."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from nucleate.apps.cli.console import Bar, command_line, say
+from nucleate.apps.cli.ctrl_c import EXIT_CODE, loading
+from nucleate.apps.cli.workers import Sharing, hired
+from nucleate.core.text import counted
+from nucleate.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nucleate.api import Device
+    from nucleate.run.batch import BatchSummary, Report
+    from nucleate.run.cluster import ClusterSettings
+    from nucleate.run.inputs import Source
+    from nucleate.run.segmenter import Segmenter
+    from nucleate.run.settings import BatchSettings
+
+__all__ = ["close", "load", "run", "settings_of", "share"]
+
+_MOST_AT_ONCE = 4
+"""Inputs done beside each other, each of which takes memory; measured with two on two cores (benchmarks/speed.md)."""
+
+
+def settings_of(
+    batch: dict[str, Any], *, export: str, memory: float | None, device: Device, threads: int | None
+) -> BatchSettings:
+    """Gather what a batch is told: some fields of `BatchSettings`, and what the options say.
+
+    Raises
+    ------
+    UsageError
+        If there is no such export.
+    """
+    from nucleate.core.cores import cores
+    from nucleate.run.outputs import check_exports
+    from nucleate.run.settings import BatchSettings
+
+    settings = BatchSettings(exports=check_exports(export), at_once=min(threads or cores(), _MOST_AT_ONCE), **batch)
+    return settings.told(command_line(), device=device, threads=threads, memory_gb=memory)
+
+
+@loading()
+def load(model: str | None, *, device: Device, threads: int | None, chosen: dict[str, Any]) -> Segmenter:
+    """Load a model with what the user chose (the fields of `SegmentSettings`).
+
+    Raises
+    ------
+    UsageError
+        If there is no such model, or an option cannot be.
+    ModelError
+        If the model's files are damaged.
+    """
+    from nucleate.api import load_segmenter
+    from nucleate.run.segmenter import SegmentSettings
+    from nucleate.run.weights import find_model
+
+    settings = SegmentSettings(**chosen)
+    try:
+        found = find_model(model)
+    except ModelError as error:  # a name that is not there is a wrong call; damaged weights are not
+        raise UsageError(str(error)) from error
+    return load_segmenter(found.onnx, device=device, threads=threads, settings=settings)
+
+
+def share(
+    cluster: ClusterSettings | None, model: str | None, *, device: Device, chosen: dict[str, Any]
+) -> Sharing | None:
+    """Say how the workers of a cluster load the model that `load` loads here; None where there is no cluster."""
+    if cluster is None:
+        return None
+    from nucleate.api import load_segmenter
+    from nucleate.run.segmenter import SegmentSettings
+    from nucleate.run.weights import find_model, list_models
+
+    found = find_model(model).onnx
+    # A model of the package is the worker's own; its hash is compared.
+    name = found.stem if found in [own.onnx for own in list_models()] else found.absolute()
+    settings = SegmentSettings(**chosen)
+    return Sharing(cluster, partial(load_segmenter, name, device=device, threads=cluster.threads, settings=settings))
+
+
+def run(
+    sources: list[Source],
+    output: Path,
+    *,
+    segmenter: Segmenter,
+    settings: BatchSettings,
+    quiet: bool,
+    debug: bool = False,
+    sharing: Sharing | None = None,
+) -> BatchSummary:
+    """Run a batch with a progress bar, unless `quiet`, and a line for each failure, with its traceback if `debug`."""
+    from nucleate.run.batch import decided_by, run_batch
+
+    settings = replace(settings, deciding=decided_by(segmenter))
+    tell: Callable[[str], None] = (lambda _: None) if quiet else say
+    with (
+        hired(sharing, output, sha256=segmenter.card.sha256, settings=settings, say=tell) as crew,
+        Bar("images", len(sources), quiet=quiet) as bar,
+    ):
+
+        def notify(report: Report) -> None:
+            if report.outcome.status == "failed":
+                bar.say(f"nucleate: {report.outcome.error}")
+                if debug and report.exception is not None:
+                    bar.say("".join(traceback.format_exception(report.exception)).rstrip())
+            bar.show(report.done)
+
+        return run_batch(
+            sources,
+            output,
+            segmenter=segmenter,
+            settings=settings,
+            notify=notify,
+            watch=lambda part: bar.show_part(f"strips of {part.name}", part.done, total=part.total),
+            crew=crew,
+        )
+
+
+def close(summary: BatchSummary, output: Path, *, quiet: bool, again: str = "--resume") -> None:
+    """Say how it went, and leave with the exit code that says the same; a call that goes on has `again` added."""
+    from nucleate.run.outputs import kept_strips
+
+    ok, failed, left = (summary.count(status) for status in ("ok", "failed", "not done"))
+    nuclei = sum(outcome.nuclei or 0 for outcome in summary.outcomes)
+    if summary.interrupted:
+        strips = kept_strips(output)
+        kept = f", {strips} strips of a large one are kept" if strips else ""
+        told = f"stopped; {ok} of {ok + failed + left} inputs are finished and written to {output}{kept}"
+        say(f"nucleate: {told}; go on with:")
+        say(f"  {command_line(extra=again)}")
+        raise SystemExit(EXIT_CODE)
+    if ok and not quiet:
+        beside = f", beside {counted(len(summary.earlier), 'image')} of earlier runs" if summary.earlier else ""
+        say(f"{counted(ok, 'image')}, {counted(nuclei, 'nucleus', many='nuclei')}, written to {output}{beside}")
+    if failed:
+        rest = f", {left} not started" if left else ""
+        say(f"nucleate: {failed} of {ok + failed + left} inputs failed{rest}; see {output / 'summary.csv'}")
+        raise typer.Exit(1)
