@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.calls import call
@@ -14,9 +15,6 @@ from nucleate import __version__
 from nucleate.apps.cli import main as door
 from nucleate.errors import MissingExtraError, ModelError, NucleateError, UsageError
 from nucleate.run.exports import EXPORTS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.base
 
@@ -41,6 +39,19 @@ def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFi
     assert "Example" in said
     assert f"nucleate {verb}" in said.split("Example", 1)[1]
     assert "\\b" not in said
+
+
+def test_verbs_share_modules_and_not_each_other() -> None:
+    folder = Path(door.__file__).parent
+    found = [
+        f"{verb}: {other}"
+        for verb in door.VERBS
+        for other in re.findall(
+            r"nucleate\.apps\.cli(?:\.| import )(\w+)", (folder / f"{verb}.py").read_text(encoding="utf-8")
+        )
+        if other in door.VERBS
+    ]
+    assert found == []
 
 
 def test_the_help_of_segment_names_every_export(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,28 +1,68 @@
-"""A plate as one page: how good it is, what each well did, the dose curves, the rules."""
+"""A plate as one page: how good it is, what each well did, the dose curves, the rules; and the files of a screen."""
 
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nucleate.core.files import write_text
 from nucleate.report.dose_curves import dose_plot, verdict
 from nucleate.report.page import document, table
 from nucleate.report.plate_maps import WellMap, heat_map, shown
+from nucleate.report.run_page import read_run, run_page
+from nucleate.screen.cut import cut_warning
 from nucleate.screen.hits import FEWEST_CONTROLS
 from nucleate.screen.phenotypes import LEAST_NUCLEI, POSITIVE_PERCENTILE, Rules
+from nucleate.screen.results import FIELDS_FOLDER, write_tables
 from nucleate.screen.tables import LEAST, is_share, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nucleate.screen.analysis import Screen
+    from nucleate.screen.results import ScreenRecord
 
-__all__ = ["plate_page"]
+__all__ = ["plate_page", "write_pages"]
 
 _SHOWN_HITS = 200
 _OPEN_COMPOUNDS = 24
+_LISTED_PROBLEMS = 10
+
+
+def write_pages(output: Path, screen: Screen, *, record: ScreenRecord) -> list[str]:
+    """Write the tables of a screen, plate.html and report.html.
+
+    Parameters
+    ----------
+    output : Path
+        Folder of the screen.
+    screen : Screen
+    record : ScreenRecord
+
+    Returns
+    -------
+    list of str
+        What to be warned of, a line each; the page of the plate says it too.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    write_tables(output, screen, record=record)
+    name = Path(record.plate).name
+    warnings = [*filter(None, (screen.warning, cut_warning(screen.tables)))]
+    notes = [f"Left out: {line}" for line in record.problems[:_LISTED_PROBLEMS]]
+    notes += [line[0].upper() + line[1:] for line in record.remarks]
+    page = plate_page(screen, title=f"Plate {name}", unit=record.unit, notes=notes + warnings)
+    write_text(output / "plate.html", page)
+    link = ['What the wells say is on <a href="plate.html">the page of the plate</a>.']
+    page = run_page(read_run(output / FIELDS_FOLDER), title=f"Fields of plate {name}", notes=link)
+    write_text(output / "report.html", page)
+    return warnings
 
 
 def plate_page(screen: Screen, *, title: str, unit: str = "", notes: Sequence[str] = ()) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 
 from nucleate.core.files import write_rows, write_text
 from nucleate.core.text import number_text
+from nucleate.core.wells import plate_shape
 from nucleate.errors import UsageError
 from nucleate.export.read_table import column_names, read_columns
 from nucleate.export.tables import extend_anndata, extend_parquet, write_anndata, write_parquet
@@ -25,6 +26,7 @@ from nucleate.run.journal import refuse_unfinished
 from nucleate.run.outputs import files_of
 from nucleate.screen.analysis import Screen, analyse
 from nucleate.screen.dose import DoseFit
+from nucleate.screen.names import FREE
 from nucleate.screen.phenotypes import Rules
 from nucleate.screen.platemap import Content
 from nucleate.screen.tables import FieldRow, build_tables, measured_columns, nuclear_columns
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nucleate.screen.layout import Plate
+    from nucleate.screen.platemap import PlateMap
 
 __all__ = [
     "FIELDS_FOLDER",
@@ -42,6 +46,7 @@ __all__ = [
     "ScreenRecord",
     "load_screen",
     "read_record",
+    "record_of",
     "write_record",
     "write_tables",
 ]
@@ -129,6 +134,55 @@ class ScreenRecord:
                 f"--resume: the folder was made with --channels {had}, got {has}; "
                 "give that, or choose another output folder"
             )
+
+
+def record_of(
+    plate: Plate, content: PlateMap, *, channel: str | None, wells: int | None = None, pattern: str | None = None
+) -> ScreenRecord:
+    """Say what is to be screened.
+
+    Parameters
+    ----------
+    plate : Plate
+    content : PlateMap
+    channel : str, optional
+        The one with the nuclei.
+    wells : int, optional
+        How many the plate has, where the user said so.
+    pattern : str, optional
+        By which names were to be read, where the user said so.
+
+    Returns
+    -------
+    ScreenRecord
+
+    Raises
+    ------
+    UsageError
+        If a well lies outside a plate of so many.
+    """
+    plate_shape([*content.contents, *(field.well for field in plate.fields)], wells)  # refuses what does not fit
+    fields = [FieldRow(field.name, field.well, field.number) for field in plate.fields]
+    if plate.style != "free":
+        pattern = plate.style
+    elif pattern in {None, "free"}:
+        pattern = FREE
+    return ScreenRecord(
+        # "." is no name of a plate.
+        str(plate.folder if plate.folder.name not in {"", ".."} else plate.folder.resolve()),
+        plate.style,
+        channel,
+        content.unit,
+        fields,
+        content.contents,
+        list(plate.problems),
+        wells,
+        time=plate.time,
+        pattern=pattern,
+        remarks=list(content.remarks),
+        channel_names=dict(plate.names),
+        acquisition=plate.acquisition,
+    )
 
 
 def write_record(path: Path, record: ScreenRecord) -> None:

@@ -2,39 +2,72 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nucleate.errors import UsageError
 from nucleate.run.exports import EXPORTS
-from nucleate.run.journal import JOURNAL_NAME, sources_of
+from nucleate.run.journal import JOURNAL_NAME, begun, refuse_begun, sources_of
 from nucleate.run.moved_inputs import are_there
 from nucleate.run.outputs import files_of
+from nucleate.screen.results import FIELDS_FOLDER, RECORD_NAME, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from nucleate.run.inputs import Source
+    from nucleate.screen.results import ScreenRecord
 
-__all__ = ["left_over", "refuse_another"]
+__all__ = ["left_over", "taken_up"]
 
 
-def refuse_another(output: Path, sources: Sequence[Source], *, before: Mapping[str, str]) -> None:
-    """Refuse a plate if none of its fields, even under another path, is among those whose results are there.
+def taken_up(
+    output: Path, record: ScreenRecord, *, sources: Sequence[Source], resume: bool
+) -> tuple[ScreenRecord, bool]:
+    """Refuse a folder that holds other results; take over from an earlier run what is not said again.
 
     Parameters
     ----------
     output : Path
         Folder of the screen.
+    record : ScreenRecord
+        What is to be screened.
     sources : sequence of Source
         The fields of the plate now.
-    before : mapping of str to str
-        The hashes of fields that were finished, by their keys.
+    resume : bool
+        Whether an earlier run is to go on.
+
+    Returns
+    -------
+    (ScreenRecord, bool)
+        Whether that run has finished a field, too: one that has not settles no more than the unit.
 
     Raises
     ------
     UsageError
-        If none of them was finished before, though others were.
+        If the folder holds results and this is no resume, or they are of another plate.
+    OutputError
+        If the journal cannot be read.
+    """
+    journal = output / FIELDS_FOLDER / JOURNAL_NAME
+    if not resume:
+        refuse_begun(journal)
+        return record, False
+    before = begun(journal)
+    if before is None and sources_of(journal).keys().isdisjoint(source.key for source in sources):
+        return record, False  # what failed may have been another plate
+    earlier = read_record(output / RECORD_NAME) if (output / RECORD_NAME).exists() else record
+    if before is not None:
+        earlier.check_same_plate(record)
+        _refuse_another(output, sources, before=before)
+    return replace(record, unit=record.unit or earlier.unit), bool(before)
+
+
+def _refuse_another(output: Path, sources: Sequence[Source], *, before: Mapping[str, str]) -> None:
+    """Refuse a plate of which no field is one of those whose results are there, be it elsewhere by now.
+
+    `before` has the hashes of fields that were finished, by their keys.
     """
     if before and not are_there(sources, before):
         raise UsageError(

@@ -23,15 +23,18 @@ def report(
 
     Example: nucleate report results
     """
-    from nucleate.apps.cli.screen import make_pages
     from nucleate.core.files import write_text
+    from nucleate.report.plate_page import write_pages
     from nucleate.report.run_page import read_run, run_page
-    from nucleate.screen.results import RECORD_NAME
+    from nucleate.screen.results import RECORD_NAME, load_screen, read_record
 
+    pages = [output / "report.html"]
     if (output / RECORD_NAME).is_file():
-        pages = make_pages(output)
+        pages.insert(0, output / "plate.html")
+        record = read_record(output / RECORD_NAME)
+        for warning in write_pages(output, load_screen(output, record), record=record):
+            say(f"nucleate: {warning}")
     else:
-        pages = [output / "report.html"]
         write_text(pages[0], run_page(read_run(output)))
     if not quiet:
         say(f"written: {', '.join(str(page) for page in pages)}")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,12 +32,9 @@ if TYPE_CHECKING:
 
     from nucleate.run.inputs import Source
     from nucleate.run.segmenter import Segmenter
-    from nucleate.screen.analysis import Screen
-    from nucleate.screen.layout import Plate
-    from nucleate.screen.platemap import Content, PlateMap
     from nucleate.screen.results import ScreenRecord
 
-__all__ = ["make_pages", "screen"]
+__all__ = ["screen"]
 
 _LISTED_PROBLEMS = 10
 
@@ -102,10 +97,11 @@ def screen(
     """
     from nucleate.core.files import check_folder, make_folder
     from nucleate.run.outputs import refuse_existing
+    from nucleate.screen.agreement import surprises
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
-    from nucleate.screen.results import FIELDS_FOLDER, FILES, RECORD_NAME, write_record
-    from nucleate.screen.same_plate import left_over
+    from nucleate.screen.results import FIELDS_FOLDER, FILES, RECORD_NAME, record_of, write_record
+    from nucleate.screen.same_plate import left_over, taken_up
     from nucleate.screen.sources import field_sources, nuclear_channel
 
     check_folder(output)
@@ -120,10 +116,10 @@ def screen(
     found = read_plate(folder, pattern=pattern, time=time, acquisition=acquisition, channels=called)
     nuclear = nuclear_channel(found, channel)
     sources = field_sources(found, nuclear)
-    record = _record(found, content, channel=nuclear, wells=wells, pattern=pattern)
-    record, begun = _taken_up(output, record, sources=sources, resume=resume)
+    record = record_of(found, content, channel=nuclear, wells=wells, pattern=pattern)
+    record, begun = taken_up(output, record, sources=sources, resume=resume)
     fields = output / FIELDS_FOLDER
-    for line in [*found.problems[:_LISTED_PROBLEMS], *record.remarks, *_surprises(found, content.contents)]:
+    for line in [*found.problems[:_LISTED_PROBLEMS], *record.remarks, *surprises(found, content.contents)]:
         say(f"nucleate: {line}")
     if (more := len(found.problems) - _LISTED_PROBLEMS) > 0:
         say(f"nucleate: {more} more pictures do not fit; see {output / 'screen.json'}")
@@ -161,77 +157,14 @@ def screen(
         raise typer.Exit(1)
 
 
-def make_pages(output: Path) -> list[Path]:
-    """Compute a screen anew from its folder, and write its tables and pages.
-
-    Returns
-    -------
-    list of Path
-        The pages.
-
-    Raises
-    ------
-    UsageError
-        If the folder holds no screen.
-    """
-    from nucleate.screen.results import RECORD_NAME, load_screen, read_record
-
-    record = read_record(output / RECORD_NAME)
-    return _write_pages(output, load_screen(output, record), record=record)
-
-
-def _taken_up(
-    output: Path, record: ScreenRecord, *, sources: Sequence[Source], resume: bool
-) -> tuple[ScreenRecord, bool]:
-    """Refuse a folder that holds other results; take over from an earlier run what is not said again.
-
-    Gives whether that run has finished a field, too: one that has not settles no more than the unit.
-    """
-    from nucleate.run.journal import JOURNAL_NAME, begun, refuse_begun, sources_of
-    from nucleate.screen.results import FIELDS_FOLDER, RECORD_NAME, read_record
-    from nucleate.screen.same_plate import refuse_another
-
-    journal = output / FIELDS_FOLDER / JOURNAL_NAME
-    if not resume:
-        refuse_begun(journal)
-        return record, False
-    before = begun(journal)
-    if before is None and sources_of(journal).keys().isdisjoint(source.key for source in sources):
-        return record, False  # what failed may have been another plate
-    earlier = read_record(output / RECORD_NAME) if (output / RECORD_NAME).exists() else record
-    if before is not None:
-        earlier.check_same_plate(record)
-        refuse_another(output, sources, before=before)
-    return replace(record, unit=record.unit or earlier.unit), bool(before)
-
-
 def _write(output: Path, record: ScreenRecord) -> None:
+    from nucleate.report.plate_page import write_pages
     from nucleate.screen.results import RECORD_NAME, load_screen, write_record
 
     found = load_screen(output, record)  # what is refused here leaves the folder as it was
     write_record(output / RECORD_NAME, record)
-    _write_pages(output, found, record=record)
-
-
-def _write_pages(output: Path, found: Screen, *, record: ScreenRecord) -> list[Path]:
-    from nucleate.core.files import write_text
-    from nucleate.report.plate_page import plate_page
-    from nucleate.report.run_page import read_run, run_page
-    from nucleate.screen.cut import cut_warning
-    from nucleate.screen.results import FIELDS_FOLDER, write_tables
-
-    write_tables(output, found, record=record)
-    name = Path(record.plate).name
-    pages = [output / "plate.html", output / "report.html"]
-    notes = [f"Left out: {line}" for line in record.problems[:_LISTED_PROBLEMS]]
-    notes += [line[0].upper() + line[1:] for line in record.remarks]
-    for warning in filter(None, (found.warning, cut_warning(found.tables))):
+    for warning in write_pages(output, found, record=record):
         say(f"nucleate: {warning}")
-        notes.append(warning)
-    write_text(pages[0], plate_page(found, title=f"Plate {name}", unit=record.unit, notes=notes))
-    link = ['What the wells say is on <a href="plate.html">the page of the plate</a>.']
-    write_text(pages[1], run_page(read_run(output / FIELDS_FOLDER), title=f"Fields of plate {name}", notes=link))
-    return pages
 
 
 def _scaled(
@@ -249,43 +182,6 @@ def _scaled(
     return segmenter
 
 
-def _record(
-    plate: Plate,
-    content: PlateMap,
-    *,
-    channel: str | None,
-    wells: int | None,
-    pattern: str | None,
-) -> ScreenRecord:
-    from nucleate.core.wells import plate_shape
-    from nucleate.screen.names import FREE
-    from nucleate.screen.results import ScreenRecord
-    from nucleate.screen.tables import FieldRow
-
-    plate_shape([*content.contents, *(field.well for field in plate.fields)], wells)  # refuses what does not fit
-    fields = [FieldRow(field.name, field.well, field.number) for field in plate.fields]
-    if plate.style != "free":
-        pattern = plate.style
-    elif pattern in {None, "free"}:
-        pattern = FREE
-    return ScreenRecord(
-        # "." is no name of a plate.
-        str(plate.folder if plate.folder.name not in {"", ".."} else plate.folder.resolve()),
-        plate.style,
-        channel,
-        content.unit,
-        fields,
-        content.contents,
-        list(plate.problems),
-        wells,
-        time=plate.time,
-        pattern=pattern,
-        remarks=list(content.remarks),
-        channel_names=dict(plate.names),
-        acquisition=plate.acquisition,
-    )
-
-
 def _new_names(text: str | None) -> dict[str, str]:
     pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
     if any(not equals or not new.strip() for _, equals, new in pairs):
@@ -294,32 +190,3 @@ def _new_names(text: str | None) -> dict[str, str]:
     if len(names) < len(pairs):
         raise UsageError(f"--channels {text}: names a channel twice; give each one name")
     return names
-
-
-def _surprises(plate: Plate, contents: dict[str, Content]) -> Sequence[str]:
-    """Say where plate and map differ, which fields lack a channel, and what is odd about names; none is an error."""
-    from nucleate.core.image import DNA_NAMES
-
-    pictured = {field.well for field in plate.fields}
-    meant = {well for well, content in contents.items() if content.role != "empty"}
-    if not any(contents[well].role == "negative" for well in pictured & set(contents)):
-        raise UsageError("no well of the negative controls has a picture; check that the map belongs to this plate")
-    told = []
-    channels = sorted({file.channel for field in plate.fields for file in field.files} - {""})
-    stains = Counter(part for name in channels for part in {*re.split(r"[^a-z0-9]+", name.lower())})
-    if twice := sorted(stain for stain, count in stains.items() if count > 1 and stain in DNA_NAMES):
-        alike = ", ".join(name for name in channels if twice[0] in name.lower())
-        told.append(f"several channels are called {twice[0]}: {alike}; if they are fields or planes, give --pattern")
-    lacking = {field.name: set(channels) - {file.channel for file in field.files} for field in plate.fields}
-    for kind, what, places in (
-        ("well", "in the map without a picture", sorted(meant - pictured)),
-        ("well", "not in the map", sorted(pictured - set(contents))),
-        (
-            "field",
-            "without all channels",
-            [f"{name} (no {', '.join(sorted(no))})" for name, no in lacking.items() if no],
-        ),
-    ):
-        if places:
-            told.append(f"{counted(len(places), kind)} {what}: {listed(places)}")
-    return told
