@@ -29,8 +29,9 @@ from tests.apps.stopped import Tally, contents, survive
 from nucleate.data.plates import DrawnPlate, write_plate
 from nucleate.data.synth import Scene, draw
 from nucleate.errors import MissingExtraError
+from nucleate.run.exports import EXPORTS
 from nucleate.run.journal import JOURNAL_NAME
-from nucleate.run.outputs import EXPORTS, check_exports
+from nucleate.run.outputs import check_exports
 
 FEW = 5.0
 """Pictures that are done before a late kill, at most."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from nucleate.io.given import Given
     from nucleate.run.segmentation import Segmentation
-    from nucleate.run.segmenter import Scale
+    from nucleate.run.settings import Scale
 
 __all__ = ["Device", "Precision", "load_segmenter", "open_image", "read_image", "segment"]
 

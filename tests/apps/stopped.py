@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nucleate.run.outputs import PARTS_NAME
+from nucleate.run.journal import PARTS_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -109,7 +109,7 @@ def test_by_hand() -> None:
     labels[1:3, 2:6] = 1
     plane = np.zeros((5, 8))
     plane[1, 2:6], plane[2, 2:6] = [1, 2, 3, 4], [5, 6, 7, 8]
-    table = measure(labels, {"DAPI": plane}, pixel_size_um=(0.5, 0.5), confidence=np.array([0.9]))
+    table = measure(labels, {"DAPI": plane}, pixel_size_um=(0.5, 0.5))
     assert {name: values.tolist()[0] for name, values in table.items()} == pytest.approx({
         "label": 1, "area_px": 8, "area_um2": 2.0, "centroid_row": 1.5, "centroid_col": 3.5,
         "centroid_row_um": 0.75, "centroid_col_um": 1.75, "touches_border": 0,
@@ -120,7 +120,7 @@ def test_by_hand() -> None:
         "orientation_rad": math.pi / 2, "solidity": 1.0, "mean_intensity_DAPI": 4.5, "min_intensity_DAPI": 1,
         "max_intensity_DAPI": 8, "std_intensity_DAPI": math.sqrt(5.25), "integrated_intensity_DAPI": 36,
         "mass_displacement_px_DAPI": math.hypot(8, 10) / 36, "neighbors_touching": 0, "neighbors_near": 0,
-        **BY_HAND_TEXTURE, "nearest_neighbor_px": math.nan, "nearest_neighbor_um": math.nan, "confidence": 0.9,
+        **BY_HAND_TEXTURE, "nearest_neighbor_px": math.nan, "nearest_neighbor_um": math.nan, "confidence": math.nan,
     }, nan_ok=True)  # fmt: skip
 
 
@@ -195,10 +195,9 @@ def test_bands_measure_what_the_whole_does(pixels: int, monkeypatch: pytest.Monk
     labels[labels == 5] = 0
     rng = np.random.default_rng(0)
     planes = {"": rng.integers(0, 255, labels.shape), "b": rng.random(labels.shape)}
-    sure = np.linspace(0, 1, len(np.unique(labels)) - 1)
-    whole = measure(labels, planes, pixel_size_um=(0.5, 0.4), confidence=sure)
+    whole = measure(labels, planes, pixel_size_um=(0.5, 0.4))
     monkeypatch.setattr("nucleate.core.bands.BAND_PIXELS", pixels)
-    bands = measure(labels, planes, pixel_size_um=(0.5, 0.4), confidence=sure)
+    bands = measure(labels, planes, pixel_size_um=(0.5, 0.4))
     assert list(bands) == list(whole)
     for column, values in whole.items():
         assert bands[column].dtype == values.dtype

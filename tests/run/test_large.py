@@ -25,6 +25,7 @@ from nucleate.errors import TooLargeError
 from nucleate.export import overlay
 from nucleate.run import large, outputs
 from nucleate.run.batch import BatchSettings, BatchSummary, Progress, run_batch
+from nucleate.run.exports import EXPORTS
 from nucleate.run.inputs import Source, expand
 from nucleate.run.large import StripBench
 from nucleate.run.single import WorkBench
@@ -87,11 +88,11 @@ def check(path: Path, out: Path, *, exports: tuple[str, ...], **more: Any) -> di
 def small_overlays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overlay, "MOST_PIXELS", 300**2)
     for name in ("parquet", "anndata"):  # the parts are compared; their libraries may be missing
-        monkeypatch.setitem(outputs.EXPORTS, name, replace(outputs.EXPORTS[name], join=lambda *_: None))
+        monkeypatch.setitem(EXPORTS, name, replace(EXPORTS[name], join=lambda *_: None))
 
 
 def test_every_export_of_a_pyramid(tmp_path: Path) -> None:
-    exports = tuple(name for name in outputs.EXPORTS if name != "zarr")
+    exports = tuple(name for name in EXPORTS if name != "zarr")
     picture = drawn((603, 517), 200)
     channels = np.stack([picture // 3, picture])
     metadata = {"axes": "CYX", "Channel": {"Name": ["actin", "DAPI"]}, "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.4}

@@ -164,7 +164,7 @@ def test_a_plane_is_read_in_parts_and_written_where_wanted(picture: NDArray[Any]
 def test_labels_of_a_stack_are_looked_through_once_before_and_once_to_number_on(picture: NDArray[Any]) -> None:
     stack = lazy(Image(np.stack([picture[:100, :100]] * 3), "ZYX"))
     with patch.object(PlaneOf, "__getitem__", autospec=True, side_effect=PlaneOf.__getitem__) as read:
-        segmenter().segment_stack(stack, np.zeros(stack.shape, np.int32))
+        assert len(list(segmenter().each_plane(stack, np.zeros(stack.shape, np.int32)))) == 3
     assert read.call_count == 3 + 2
 
 

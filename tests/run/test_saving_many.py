@@ -15,6 +15,7 @@ from nucleate.core.image import Image
 from nucleate.run import exports, outputs
 from nucleate.run.batch import BatchSettings, run_batch
 from nucleate.run.inputs import expand
+from nucleate.run.journal import PARTS_NAME
 from nucleate.run.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def test_rows_of_a_batch_in_any_order_stay_whole(tmp_path: Path, order: str) -> 
 def test_a_table_that_is_not_what_it_should_be_is_joined_anew(tmp_path: Path, harm: str) -> None:
     for name in ("a", "b"):
         _found(2).save(tmp_path, TABLES, name=name)
-    table, part = tmp_path / "measurements.csv", tmp_path / outputs.PARTS_NAME / "a.measurements.csv"
+    table, part = tmp_path / "measurements.csv", tmp_path / PARTS_NAME / "a.measurements.csv"
     if harm == "table":
         table.unlink()
     elif harm == "part":  # of the same length, as a save that was killed before the tables leaves it

@@ -386,4 +386,4 @@ def test_labels_of_a_stack_have_a_plane_for_each_and_room_for_the_numbers_of_all
     stack = lazy(Image(np.stack([discs()] * 50), "TYX"))
     for planes, dtype, told in ((51, np.int32, "give one for each"), (50, np.int8, "room for numbers to 127: got 129")):
         with pytest.raises((UsageError, OutputError), match=told):
-            Segmenter(SameEngine(), card()).segment_stack(stack, np.zeros((planes, 60, 80), dtype))
+            list(Segmenter(SameEngine(), card()).each_plane(stack, np.zeros((planes, 60, 80), dtype)))

@@ -60,7 +60,6 @@ def measure(
     planes: Mapping[str, NDArray[Any] | Plane],
     *,
     pixel_size_um: tuple[float, float] | None = None,
-    confidence: NDArray[Any] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Measure every nucleus of a label image.
 
@@ -73,8 +72,6 @@ def measure(
         turned into grey (`nucleate.core.normalize.to_grey`). Pixels that are not finite are left out.
     pixel_size_um : (float, float), optional
         Height and width of a pixel. The columns in micrometres are NaN when None.
-    confidence : (n,) ndarray, optional
-        One value a nucleus, in the order of the ids; NaN when None.
 
     Returns
     -------
@@ -90,7 +87,8 @@ def measure(
         square); for each plane ``mean_intensity``, ``min_intensity``, ``max_intensity``,
         ``std_intensity``, ``integrated_intensity``, ``mass_displacement_px`` (from the centroid to the centroid
         weighted with intensity) and those of `nucleate.export.texture.texture_columns`, followed by ``_`` and the
-        channel's name; those of `nucleate.export.neighbours.neighbour_columns`; ``confidence``.
+        channel's name; those of `nucleate.export.neighbours.neighbour_columns`; ``confidence``, NaN until it is filled
+        in by the caller.
 
     Examples
     --------
@@ -113,7 +111,7 @@ def measure(
     centres = np.stack([table["centroid_row"], table["centroid_col"]], axis=1)
     touches = table.pop("neighbors_touching")
     table |= neighbour_columns(centres, table["equivalent_diameter_px"], touches=touches, size=size)
-    table["confidence"] = np.full(len(order), np.nan) if confidence is None else np.asarray(confidence, np.float64)
+    table["confidence"] = np.full(len(order), np.nan)
     return table
 
 

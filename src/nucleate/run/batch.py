@@ -15,6 +15,7 @@ import numpy as np
 from nucleate import __version__
 from nucleate.core.files import cannot_write
 from nucleate.run import outputs
+from nucleate.run.exports import EXPORTS
 from nucleate.run.journal import JOURNAL_NAME, Journal, Outcome
 from nucleate.run.moved_inputs import moved, tell_of_twice
 from nucleate.run.naming import unique_names
@@ -213,7 +214,7 @@ def _open_journal(
     journal = Journal(output / JOURNAL_NAME, settings.fingerprint(), resume=settings.resume)
     begun, exports = journal.given_up
     for name in begun:
-        outputs.remove_result(output, name, exports=exports & outputs.EXPORTS.keys())
+        outputs.remove_result(output, name, exports=exports & EXPORTS.keys())
     journal.rename(moved(sources, journal, keep=settings.keep_earlier))
     names = unique_names(sources, journal.names)
     new = [name for key, name in names.items() if key not in journal.names]

@@ -23,6 +23,7 @@ from nucleate.run import outputs
 from nucleate.run.exports import writing_bytes
 from nucleate.run.inputs import Source
 from nucleate.run.memory import keep_freed_memory_together
+from nucleate.run.results import Result
 from nucleate.run.strips import JoinedLabels, PlaneStrips, cut_plane, write_strips
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class StripBench:
 
     def segment(
         self, source: Source, plan: Plan, *, name: str, watch: Callable[[int], None] = lambda _: None
-    ) -> outputs.Result:
+    ) -> Result:
         """Do the strips that are not stored yet, and put all strips together.
 
         Parameters
@@ -206,7 +207,7 @@ class StripBench:
             labels = JoinedLabels(plan.folder, (*shown.stack_shape, *shown.shape_HW), planes=plan.planes)
             close = kept.pop_all().close
         together = image is not stored
-        return outputs.Result(name, image, shown, labels, labels.confidence, close, is_projected=together)
+        return Result(name, image, shown, labels, labels.confidence, close, is_projected=together)
 
     @contextlib.contextmanager
     def _opened(self, source: Source) -> Iterator[tuple[LazyImage, LazyImage, LazyImage]]:

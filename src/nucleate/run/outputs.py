@@ -28,20 +28,17 @@ from nucleate.core.text import one_line
 from nucleate.errors import OutputError, UsageError
 from nucleate.run.exports import EXPORTS
 from nucleate.run.journal import JOURNAL_NAME, PARTS_NAME, correct
-from nucleate.run.results import Result
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from nucleate.run.journal import Outcome
+    from nucleate.run.results import Result
 
 __all__ = [
     "COMMON_FILES",
     "DEFAULT_EXPORTS",
-    "EXPORTS",
-    "PARTS_NAME",
-    "Result",
     "alone",
     "check_exports",
     "check_name",

@@ -16,7 +16,9 @@ from nucleate.core.lazy import lazy
 from nucleate.core.outlines import trace
 from nucleate.errors import UsageError
 from nucleate.run import outputs
+from nucleate.run.exports import EXPORTS
 from nucleate.run.naming import split_picture
+from nucleate.run.results import Result
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,7 +92,7 @@ class Segmentation:
             Made where it is missing. Several images may be saved into one folder under different names; the common
             tables then hold all of them.
         exports : str or iterable of str
-            Of `nucleate.run.outputs.EXPORTS`, with commas between in one text.
+            Of `nucleate.run.exports.EXPORTS`, with commas between in one text.
         name : str, optional
             Of the files; when None the image's name without its suffix, as ``mice_Series_2`` for one picture of a file
             that holds several. Files of that name are replaced; if ``nucleate segment`` wrote them, its summary.csv
@@ -107,7 +109,7 @@ class Segmentation:
         """
         output = as_path(folder)
         if not isinstance(exports, Iterable):
-            raise UsageError(f"exports = {exports!r}; name some of {', '.join(outputs.EXPORTS)}")
+            raise UsageError(f"exports = {exports!r}; name some of {', '.join(EXPORTS)}")
         wanted = outputs.check_exports(exports if isinstance(exports, str) else ",".join(map(str, exports)))
         stem = name or _stem(self.image)
         outputs.check_name(stem)
@@ -119,9 +121,9 @@ class Segmentation:
                 outputs.correct_counts(output, result)
 
     @cached_property
-    def _result(self) -> outputs.Result:
+    def _result(self) -> Result:
         image = lazy(self.image)
-        return outputs.Result("image", image, image.channel(self.channel), self.labels, self.confidence)
+        return Result("image", image, image.channel(self.channel), self.labels, self.confidence)
 
 
 def _stem(image: Image) -> str:

@@ -33,7 +33,7 @@ from nucleate.run.maps import Mapper
 from nucleate.run.memory import available_bytes, bytes_beyond_labels
 from nucleate.run.need import Need
 from nucleate.run.segmentation import Segmentation
-from nucleate.run.settings import Scale, SegmentSettings
+from nucleate.run.settings import SegmentSettings
 from nucleate.run.survey import Survey, look_at, readable
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from nucleate.run.engine import Engine
     from nucleate.run.weights import ModelCard
 
-__all__ = ["Scale", "SegmentSettings", "Segmenter"]
+__all__ = ["SegmentSettings", "Segmenter"]
 
 _LEAST_TILE = 256  # smaller tiles are mostly margin
 
@@ -115,9 +115,12 @@ class Segmenter:
         shown = image.channel(channel)
         labels = np.zeros((*shown.stack_shape, *shown.shape_HW), np.int32)
         spare = bytes_beyond_labels(shown.shape_HW, max_bytes)
-        return Segmentation(labels, self.segment_stack(lazy(shown), labels, max_bytes=spare), image, channel)
+        confidence = [np.zeros(0, np.float32), *self.each_plane(lazy(shown), labels, max_bytes=spare)]
+        return Segmentation(labels, np.concatenate(confidence), image, channel)
 
-    def segment_stack(self, source: LazyImage, labels: Labels, *, max_bytes: int | None = None) -> NDArray[np.float32]:
+    def each_plane(
+        self, source: LazyImage, labels: Labels, *, max_bytes: int | None = None
+    ) -> Iterator[NDArray[np.float32]]:
         """Find the nuclei of a picture or of each plane of a stack and write them where the caller wants them.
 
         Parameters
@@ -130,10 +133,11 @@ class Segmenter:
         max_bytes : int, optional
             As for `segment_into`, for each plane.
 
-        Returns
-        -------
-        (n,) float32 ndarray
-            Confidence: entry ``i`` belongs to nucleus ``i + 1``.
+        Yields
+        ------
+        (k,) float32 ndarray
+            Confidence of the nuclei of each plane, as soon as they are found; those of all planes together belong to
+            nuclei 1..n.
 
         Raises
         ------
@@ -144,12 +148,6 @@ class Segmenter:
         UsageError, OutputError
             As `segment_into`.
         """
-        return np.concatenate([np.zeros(0, np.float32), *self.each_plane(source, labels, max_bytes=max_bytes)])
-
-    def each_plane(
-        self, source: LazyImage, labels: Labels, *, max_bytes: int | None = None
-    ) -> Iterator[NDArray[np.float32]]:
-        """Do what `segment_stack` does, and give the confidence of each plane's nuclei as soon as they are found."""
         count, everything = 0, slice(0, source.shape_HW[1])
         if labels.shape[:-2] != source.stack_shape:
             raise UsageError(f"labels of a stack {source.stack_shape} of planes: got {labels.shape}; give one for each")

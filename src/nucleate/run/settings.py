@@ -66,7 +66,7 @@ class BatchSettings:
     Parameters
     ----------
     exports : tuple of str
-        What is written, from `outputs.EXPORTS`.
+        What is written, from `nucleate.run.exports.EXPORTS`.
     channel : str, optional
         Name or index of the channel to segment; None takes the nuclear stain.
     project : str, optional

@@ -17,6 +17,7 @@ from nucleate.run import outputs
 from nucleate.run.exports import writing_bytes
 from nucleate.run.journal import Outcome
 from nucleate.run.large import Plan, StripBench
+from nucleate.run.results import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,7 +161,7 @@ class Work:
     seconds: float = 0.0
     stamp: tuple[tuple[int, int], ...] = ()
     plan: Plan | None = None
-    result: outputs.Result | None = None
+    result: Result | None = None
     resumed: bool = False
     error: Exception | None = None
 
@@ -280,7 +281,7 @@ class WorkBench:
             raise InputError(f"{source.shown}: was changed while it was read; do it again with --resume")
         return replace(work, result=replace(result, file_name=source.file_name))
 
-    def _segment_whole(self, source: Source, name: str, *, beside: int) -> outputs.Result | None:
+    def _segment_whole(self, source: Source, name: str, *, beside: int) -> Result | None:
         """Segment an input in memory; None where it does not fit."""
         limit = None if self._settings.max_bytes is None else self._settings.max_bytes // beside
         try:
@@ -301,7 +302,7 @@ class WorkBench:
             return None
         found = self._segmenter.segment(shown, max_bytes=spare)
         sure, together = np.asarray(found.confidence), image is not stored
-        return outputs.Result(name, lazy(image), lazy(shown), found.labels, sure, is_projected=together)
+        return Result(name, lazy(image), lazy(shown), found.labels, sure, is_projected=together)
 
 
 def _through(work: Work, *steps: Callable[[Work], Work]) -> Work:

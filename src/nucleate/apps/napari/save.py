@@ -10,6 +10,7 @@ from nucleate.core.files import plain_name
 from nucleate.core.labels import relabel
 from nucleate.errors import UsageError
 from nucleate.run import outputs
+from nucleate.run.exports import EXPORTS
 from nucleate.run.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def save_nuclei(
     name : str
         Of the files. What cannot stand in a file name is replaced.
     exports : iterable of str
-        Of `nucleate.run.outputs.EXPORTS`.
+        Of `nucleate.run.exports.EXPORTS`.
     found : Found, optional
         What the confidence is looked up in; of nuclei that were changed by hand it is not known.
     channel : int, optional
@@ -117,7 +118,7 @@ def save_nuclei(
 
 def _refuse_stale(folder: Path, stem: str, *, wanted: Iterable[str]) -> None:
     """Refuse to leave files of earlier nuclei beside new ones, which have other numbers."""
-    others = [export for export in outputs.EXPORTS if export not in set(wanted)]
+    others = [export for export in EXPORTS if export not in set(wanted)]
     stale = [export for export in others if outputs.files_of(folder, stem, exports=[export])[0].exists()]
     if stale:
         there = ", ".join(stale)

@@ -17,6 +17,8 @@ from nucleate.core.project import projected
 from nucleate.errors import MissingExtraError, UsageError
 from nucleate.run import outputs
 from nucleate.run.exports import EXPORTS
+from nucleate.run.journal import PARTS_NAME
+from nucleate.run.results import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -188,7 +190,7 @@ def _gather(entries: Sequence[Entry], exports: Sequence[str], *, views: Views, p
         if missing:
             _write(entry, finished, exports=missing, views=views, place=place)
     outputs.join_tables(place, names, exports=exports)
-    shutil.rmtree(place / outputs.PARTS_NAME)
+    shutil.rmtree(place / PARTS_NAME)
     return found | _all_in(place, top=place)
 
 
@@ -213,11 +215,11 @@ def _write(entry: Entry, finished: Finished, *, exports: Sequence[str], views: V
     """Write the kinds of files that are missing, from the label image that is there."""
     choices = finished.choices
     views.check(entry, finished)
-    with entry.source.open(place / outputs.PARTS_NAME) as opened:
+    with entry.source.open(place / PARTS_NAME) as opened:
         image = projected(opened, choices.project) if choices.project else opened
         shown = image.channel(choices.channel)
         with contextlib.closing(FileLabels.of(finished, shown)) as labels:
-            result = outputs.Result(
+            result = Result(
                 finished.outcome.name,
                 image,
                 shown,
