@@ -20,6 +20,7 @@ from nucleate.report.run_page import choose_images, read_run, run_page
 from nucleate.run.journal import JOURNAL_NAME
 from nucleate.screen.analysis import Curve
 from nucleate.screen.dose import DoseFit, fit_dose, logistic
+from nucleate.screen.scale import earlier_scale
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +76,13 @@ def test_a_run_without_pictures_or_nuclei(tmp_path: Path) -> None:
     page = run_page(read_run(tmp_path))
     assert "0 images, 0 nuclei, 1 failed" in page
     assert "No pictures" in page
+
+
+@pytest.mark.parametrize("text", ["", "[", "[]", '{"settings": [1]}', "[" * 100_000])
+def test_a_record_of_another_program_is_none(tmp_path: Path, text: str) -> None:
+    (_run_folder(tmp_path) / "run.json").write_text(text, encoding="utf-8")
+    assert "Settings</h2>" not in run_page(read_run(tmp_path))
+    assert earlier_scale(tmp_path) is None
 
 
 def test_folders_that_hold_no_run(tmp_path: Path) -> None:

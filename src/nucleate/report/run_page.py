@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from nucleate.report.histograms import histogram
 from nucleate.report.page import document, figure, jpeg_data, table
 from nucleate.report.plate_maps import shown
 from nucleate.run.journal import refuse_unfinished
+from nucleate.run.outputs import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,11 +99,7 @@ def read_run(folder: Path) -> Run:
     count = np.bincount(owner[known], minlength=len(place))
     total = np.bincount(owner[known], confidence[known], len(place))
     images["confidence"] = total / np.where(count, count, np.nan)
-    try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        record = {}
-    return Run(folder, images, area, confidence, unit, record if isinstance(record, dict) else {})
+    return Run(folder, images, area, confidence, unit, read_record(folder / "run.json"))
 
 
 def choose_images(run: Run) -> dict[str, list[str]]:

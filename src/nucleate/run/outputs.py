@@ -48,6 +48,7 @@ __all__ = [
     "join_tables",
     "kept_strips",
     "prepare_folder",
+    "read_record",
     "refuse_existing",
     "remove_result",
     "replaced_files",
@@ -270,6 +271,15 @@ def correct_counts(output: Path, result: Result) -> None:
     own = [result.text, "ok"]
     new = [[*own, *_told(**counts), *row[4:]] if row[:2] == own else row for row in rows]
     write_rows(path, new, header=header)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read run.json; nothing is known where it is missing, damaged or of another program."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("settings", {}), dict) else {}
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ bias of each scale would become a step in the curve.
 
 from __future__ import annotations
 
-import json
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate.errors import NucleateError
+from nucleate.run.outputs import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,8 +73,5 @@ def earlier_scale(fields: Path) -> float | None:
     float or None
         None if no run has ended there.
     """
-    try:
-        scale = json.loads((fields / "run.json").read_text(encoding="utf-8"))["settings"]["scale"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    scale = read_record(fields / "run.json").get("settings", {}).get("scale")
     return float(scale) if isinstance(scale, int | float) else None
