@@ -128,6 +128,21 @@ def test_the_page_shows_the_table_in_force() -> None:
     assert {room: set(re.findall(r"`([\w.]+)`", seen)) for room, seen in rows} == FLOORS
 
 
+def test_what_the_page_says_to_open_is_there() -> None:
+    page = (PACKAGE.parents[1] / "docs" / "design" / "house.md").read_text(encoding="utf-8")
+    rows = page.split("| to change | open |\n", 1)[1].split("\n\n", 1)[0].splitlines()[1:]
+    lacking = []
+    for row in rows:
+        file = PACKAGE
+        for word in re.findall(r"`([^`]+)`", row.split("|")[2]):
+            if "/" in word:
+                file = PACKAGE / word
+                lacking += [] if file.exists() else [word]
+            elif not re.search(rf"\b{word}\b", file.read_text(encoding="utf-8")):
+                lacking.append(f"{word} in {file.name}")
+    assert (len(rows) >= 16, lacking) == (True, [])
+
+
 def test_floors_have_no_circle() -> None:
     below: set[str] = set()
     waiting = dict(FLOORS)
