@@ -299,3 +299,33 @@ def test_whether_a_field_with_bright_debris_is_noise_or_full_of_nuclei_is_left_o
     assert seen.high == 10_000
     assert seen.otherwise is not None
     assert seen.otherwise.high < 500
+
+
+def looks(scaling: Scaling | None) -> list[tuple[bool, bool]]:
+    """Tell of all that a plane may be looked at as whether it is inverted, and whether it is sparse."""
+    return [] if scaling is None else [(scaling.invert, scaling.sparse), *looks(scaling.otherwise)]
+
+
+@pytest.mark.parametrize("stain", ["grey", "haematoxylin", "nuclear"])
+def test_a_bright_thing_does_not_turn_a_light_plane_over(stain: Any) -> None:  # noqa: ANN401 - a literal
+    rng = np.random.default_rng(0)
+    light = (
+        1400
+        - 700 * ndimage.gaussian_filter(_dots() / 255.0, 1)
+        + 30 * ndimage.gaussian_filter(rng.normal(0, 1, (40, 40)), 1)
+    )
+    plane = np.kron(light, np.ones((8, 8)))
+    rule = Normalizer(polarity="transmitted", stain=stain, ground=25.0)
+    plain = rule.measure(plane.astype(np.uint16))
+    plane[100:112, 100:112] = 4500
+    seen = rule.measure(plane.astype(np.uint16))
+    assert looks(plain) == looks(seen) == [(True, False)]
+    assert seen.high == pytest.approx(plain.high, rel=0.02)
+
+
+def test_what_may_be_noise_or_light_is_looked_at_as_all_of_these() -> None:
+    noise = ndimage.gaussian_filter(np.random.default_rng(2).normal(0, 1, (320, 320)), 2)
+    plane = 1500 + 60 * -np.expm1(-0.35 * noise / noise.std()) / 0.35  # its darkest pixels lie far from the middle
+    plane[200:214, 200:214] = 2000
+    seen = Normalizer(polarity="transmitted", stain="nuclear", ground=25.0).measure(plane.astype(np.uint16))
+    assert looks(seen) == [(False, True), (True, False), (True, False), (False, False)]

@@ -213,9 +213,12 @@ class Normalizer:
         """Find the scaling of a whole plane, (H, W) or (H, W, 3); pixels that are not finite are left out."""
         sample = grid_sample(as_plane(plane), sample_step(plane.shape))
         found = self._measured(sample, plane.dtype, sparse=True)
-        if not found.sparse or found.otherwise is not None or self.stain != "nuclear":
+        if not found.sparse:
             return found
-        return replace(found, otherwise=replace(self._measured(sample, plane.dtype, sparse=False), otherwise=None))
+        plain = self._measured(sample, plane.dtype, sparse=False)
+        if found.invert or (plain.invert and plain.otherwise is None):  # of a light plane bright things are no nuclei
+            return plain
+        return replace(found, otherwise=plain) if self.stain == "nuclear" else found
 
     def _measured(self, sample: NDArray[Any], dtype: np.dtype[Any], *, sparse: bool) -> Scaling:
         """Measure a plane by a sample (h, w[, 3]) of it, which may be a few things on noise if it may be `sparse`."""
