@@ -138,14 +138,33 @@ def test_wells_of_few_nuclei_make_no_curve() -> None:
     assert (np.sum([_claimed(seed, weighted=True) for seed in range(100)], axis=0) <= 3).all()
 
 
-@pytest.mark.parametrize(("share", "fewest"), [(0.001, 3), (0.003, 3), (0.005, 1)])
-def test_a_rare_kind_in_wells_of_few_nuclei_makes_no_curve(share: float, fewest: int) -> None:
+def _drawn_shares(most: int, fewest: int, *, top: float, bottom: float) -> int:
+    """Draw shares of 60 compounds that kill; tell how many have a curve."""
     rng = np.random.default_rng(7)
     doses = np.r_[np.zeros(32), np.repeat(np.geomspace(0.01, 100, 8), 3)]
-    nuclei = np.maximum(np.rint(800 / (1 + (doses / 0.5) ** 2)), fewest).astype(int)
-    drawn = rng.binomial(nuclei, share, (25, nuclei.size)) / nuclei
+    nuclei = np.maximum(np.rint(most / (1 + (doses / 0.5) ** 2)), fewest).astype(int)
+    drawn = rng.binomial(nuclei, logistic(doses, 0.5, hill=2, top=top, bottom=bottom), (60, nuclei.size)) / nuclei
     fits = [fit_dose(doses, shares, scatter=Scatter.of_shares(shares, nuclei)) for shares in drawn]
-    assert sum(fit.status != "no effect" for fit in fits) <= 1
+    return sum(fit.status != "no effect" for fit in fits)
+
+
+def test_a_rare_kind_in_wells_of_few_nuclei_makes_no_curve() -> None:
+    assert _drawn_shares(800, 6, top=0.001, bottom=0.001) <= 2
+
+
+def test_a_rare_kind_that_rises_where_nuclei_die_makes_a_curve() -> None:
+    assert _drawn_shares(200, 8, top=0.005, bottom=0.05) >= 42
+
+
+@pytest.mark.parametrize(("n", "hits"), [(20, 1), (20, 19), (200, 3), (1000, 49), (1000, 51), (1000, 949), (10**8, 2)])
+def test_shares_are_told_from_what_chance_makes_of_them(n: int, hits: int) -> None:
+    drawn = np.arange(n + 1) if n < 10**8 else np.arange(100)
+    weights, on_scale = stats.binom.pmf(drawn, n, hits / n), np.arcsin(np.sqrt((drawn + 0.375) / (n + 0.75)))
+    mean = weights @ on_scale
+    deviation = np.sqrt(weights @ (on_scale - mean) ** 2)
+    steady = Scatter.of_shares(np.full(3, hits / n), np.full(3, n)).steady
+    assert steady.values == pytest.approx(on_scale[drawn == hits].repeat(3) - mean, abs=1e-4 * deviation)
+    assert steady.chance == pytest.approx(deviation, rel=1e-4)
 
 
 def test_one_nucleus_of_ten_makes_no_curve() -> None:

@@ -28,7 +28,11 @@ _LEAST = 0.1
 """Share of the typical median below which the spread of medians shrinks no further."""
 _HALVINGS = 40
 _FEW = 50.0
-"""Expected nuclei of the rarer kind in a well from which on the mean of its scaled share is the scaled mean share."""
+"""Nuclei of the rarer kind expected in a well from which on the mean on that scale is nearly that of the share."""
+_MOST = 200
+"""Nuclei of the rarer kind that are never found in a well where fewer than `_FEW` are expected."""
+_LEAST_HITS = 0.2
+"""Nuclei of the rarer kind by which the deviation of a well is told at least: a lone one says little."""
 _TINY = 1e-300
 
 
@@ -48,15 +52,15 @@ class Scatter:
     limits : (float, float)
         The least and the most that the measure can be.
     usual : callable, optional
-        Takes `values` and `chance`, and gives the values expected of wells that are alike, if that depends on their
-        number of nuclei.
+        Takes `values` and `chance`, and gives the mean and the standard deviation expected of wells that are alike, if
+        these depend on their number of nuclei.
     """
 
     values: NDArray[np.float64]
     chance: NDArray[np.float64]
     spreads: tuple[Spread, ...]
     limits: tuple[float, float] = (-math.inf, math.inf)
-    usual: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]] | None = None
+    usual: Spread | None = None
 
     @classmethod
     def even(cls, values: NDArray[Any], chance: NDArray[np.float64] | float = 0.0) -> Scatter:
@@ -95,8 +99,10 @@ class Scatter:
     @property
     def steady(self) -> Scatter:
         """The scatter of `values` less `usual` ones, on their own scale, where it does not depend on their size."""
-        usual = 0.0 if self.usual is None else self.usual(self.values, self.chance)
-        return Scatter.even(self.values - usual, self.chance)
+        if self.usual is None:
+            return Scatter.even(self.values, self.chance)
+        mean, chance = self.usual(self.values, self.chance)
+        return Scatter.even(self.values - mean, chance)
 
     def of(self, chosen: NDArray[Any]) -> Scatter:
         """Give the scatter of some wells."""
@@ -162,8 +168,10 @@ def _of_count(
     return np.sqrt(inner) * chance, inner
 
 
-def _usual_share(values: NDArray[np.float64], chance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the expected value of `stabilised` for each well if all wells have one share and differ by chance alone.
+def _usual_share(
+    values: NDArray[np.float64], chance: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give mean and deviation of `stabilised` for each well if all have one share and differ by chance alone.
 
     It depends on the number of nuclei: a well with few seldom has one of a rare kind, and without any, the value on
     that scale is not small.
@@ -171,15 +179,20 @@ def _usual_share(values: NDArray[np.float64], chance: NDArray[np.float64]) -> ND
     counts = np.rint(0.25 / chance**2 - 0.5)
     found = np.sin(values) ** 2 * (counts + 0.75) - 0.375
     share = float(np.clip(found.sum() / counts.sum(), 0.0, 1.0))
-    usual = np.arcsin(np.sqrt((counts * share + 0.375) / (counts + 0.75)))
-    few = counts * min(share, 1 - share) < _FEW
-    for n in np.unique(counts[few]):
-        hits = np.arange(n + 1)
-        weights = np.exp(_log_binomial(n, hits, share=share))
-        usual[few & (counts == n)] = weights @ np.arcsin(np.sqrt((hits + 0.375) / (n + 0.75)))
-    return usual
+    rarer = min(share, 1 - share)
+    mean, deviation = np.arcsin(np.sqrt((counts * rarer + 0.125) / (counts + 0.25))), chance.copy()
+    few = counts * rarer < _FEW
+    n, hits = counts[few][:, None], np.arange(_MOST + 1)
+    on_scale = np.arcsin(np.sqrt(np.minimum((hits + 0.375) / (n + 0.75), 1.0)))
+    mean[few] = (_binomial(n, hits, share=rarer) * on_scale).sum(axis=1)
+    weights = _binomial(n, hits, share=np.maximum(rarer, _LEAST_HITS / n))
+    middle = (weights * on_scale).sum(axis=1, keepdims=True)
+    deviation[few] = np.sqrt((weights * (on_scale - middle) ** 2).sum(axis=1))
+    return mean if share == rarer else np.pi / 2 - mean, deviation
 
 
-def _log_binomial(n: float, hits: NDArray[np.float64], *, share: float) -> NDArray[np.float64]:
+def _binomial(
+    n: NDArray[np.float64], hits: NDArray[np.int64], *, share: NDArray[np.float64] | float
+) -> NDArray[np.float64]:
     choices = special.gammaln(n + 1) - special.gammaln(hits + 1) - special.gammaln(n - hits + 1)
-    return np.asarray(choices + special.xlogy(hits, share) + special.xlog1py(n - hits, -share))
+    return np.asarray(np.exp(choices + special.xlogy(hits, share) + special.xlog1py(n - hits, -share)))
