@@ -1,6 +1,7 @@
 """Draw wells whose truth is known and count what dose curves make of them; no pictures, seconds to minutes.
 
     python benchmarks/dose_fits.py nulls [--draws 1000]        # curves where only the number of nuclei follows the dose
+    python benchmarks/dose_fits.py power [--draws 200]         # curves of rare kinds that do follow it in such wells
     python benchmarks/dose_fits.py intervals [--draws 300]     # how often intervals of the IC50 hold the truth
     python benchmarks/dose_fits.py plateaus [--draws 200]      # ends of curves whose plateau the doses hardly reach
 
@@ -104,6 +105,28 @@ def nulls(draws: int, *, alike: bool) -> None:
         )
 
 
+def power(draws: int, *, alike: bool) -> None:
+    """Print how many per cent of compounds that kill and raise the share of a rare kind get a curve for it."""
+    designs = ((16, 1), (16, 2), (32, 3))
+    print("share of         nuclei     " + "".join(f"  {c} controls, {r} replicates" for c, r in designs))
+    for low, high, most, least in (
+        (0.001, 0.001, 800, 6),
+        (0.003, 0.003, 800, 6),
+        (0.005, 0.05, 200, 8),
+        (0.01, 0.1, 100, 8),
+        (0.01, 0.03, 400, 10),
+        (0.02, 0.05, 800, 20),
+        (0.005, 0.05, 100, 100),
+    ):
+        print(f"{low:5.1%} to {high:5.1%}  {most:3} to {least:3}", end="")
+        for controls, replicates in designs:
+            wells = Wells(np.random.default_rng(15), controls=controls, replicates=replicates, alike=alike)
+            mean, n = wells.curve(low, high, ic50=0.1), wells.counts(most, least, ic50=0.1)
+            found = sum(wells.share(mean, n).status != "no effect" for _ in range(draws))
+            print(f"  {100 * found / draws:25.1f}", end="", flush=True)
+        print()
+
+
 def measures(*, alike: bool) -> Iterator[tuple[str, Callable[[], DoseFit]]]:
     """List measures that follow the dose, each with a way to draw it."""
     rng = np.random.default_rng(12)
@@ -182,7 +205,7 @@ def plateaus(draws: int, *, alike: bool) -> None:
 def main() -> None:
     """Draw, fit, count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = {"nulls": (nulls, 1000), "intervals": (intervals, 300), "plateaus": (plateaus, 200)}
+    parts = {"nulls": (nulls, 1000), "power": (power, 200), "intervals": (intervals, 300), "plateaus": (plateaus, 200)}
     parser.add_argument("part", choices=parts)
     parser.add_argument("--draws", type=int)
     parser.add_argument("--alike", action="store_true")
