@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.base
 
 
-def _features(path: Path, labels: NDArray[np.int32], place: Position | None = None, **more: Any) -> list[Any]:  # noqa: ANN401
-    table = measure(labels, {"": np.ones(labels.shape)}, **more)
+def _features(
+    path: Path, labels: NDArray[np.int32], place: Position | None = None, *, confidence: NDArray[Any] | None = None
+) -> list[Any]:
+    table = measure(labels, {"": np.ones(labels.shape)})
+    if confidence is not None:
+        table["confidence"] = confidence
     write_geojson(path, [(place, labels, table)])
     whole = json.loads(path.read_text(encoding="utf-8"))
     assert whole["type"] == "FeatureCollection"

@@ -377,3 +377,12 @@ def test_a_field_full_of_small_nuclei_with_bright_debris_is_no_noise(model: Segm
         shown = drawn.astype(np.uint16)
         assert model.card.normalizer.measure(shown).high > 5000
         assert least <= len(model.segment_plane(shown)[1]) <= most
+
+
+def test_a_bar_beside_bright_debris_leaves_open_whether_a_plane_is_light(model: Segmenter) -> None:
+    plane, truth = draw(Scene(size=(256, 320), nuclei=40, touching=0.2), np.random.default_rng(0))
+    shown = ((9000 - plane * 32.0) * np.linspace(0.3, 1, 320)).clip(300).astype(np.uint16)
+    shown[100:112, 100:112] = 30_000
+    shown[-20:-16, -90:-10] = 0
+    assert model.survey(shown).scaling.invert
+    assert score_image(truth, model.segment_plane(shown)[0]).kaggle > 0.7

@@ -179,10 +179,10 @@ def _without_blanks(
     pixels = whole[inside]
     drawn, cut = drawn_in(pixels), pixels.shape != whole.shape
     if drawn:
-        # The first guess of the ground, on which it is measured, is the most common colour.
-        hidden = Blanks(drawn, np.median(pixels, axis=(0, 1))).on(ArrayPlane(pixels))
-        scaling = normalizer.measure(hidden)
-        scaling = replace(scaling, blanks=Blanks(drawn, scaling.ground))
+        # The first guess of the ground is the most common colour; beside a few bright things it is kept.
+        guess = Blanks(drawn, np.median(pixels, axis=(0, 1)).tolist())
+        scaling = normalizer.measure(guess.on(ArrayPlane(pixels)))
+        scaling = replace(scaling, blanks=guess if scaling.sparse else Blanks(drawn, scaling.ground))
     elif cut:
         scaling = normalizer.measure(pixels)
     return inside if cut else None, scaling
@@ -212,6 +212,8 @@ def _without_lone(scaling: Scaling, specks: float) -> Scaling:
 
 def _not_turned_over(scaling: Scaling) -> Scaling:
     """Drop scalings of the opposite polarity: blanks were already filled with the colour of this one's ground."""
+    if scaling.sparse:  # its blanks have the most common colour, whichever polarity
+        return scaling
     other = scaling.otherwise
     if other is None or other.invert != scaling.invert:
         return replace(scaling, otherwise=None)
