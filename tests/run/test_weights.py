@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,10 +14,7 @@ from nucleate.core.normalize import Normalizer
 from nucleate.errors import ModelError
 from nucleate.post.recipe import PostRecipe
 from nucleate.run import weights
-from nucleate.run.weights import ModelCard, find_model, list_models, read_card, write_card
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from nucleate.run.weights import DEFAULT_MODEL, ModelCard, find_model, list_models, read_card, write_card
 
 pytestmark = pytest.mark.base
 
@@ -121,6 +121,32 @@ def test_shipped_models_are_listed_and_found_by_name(tmp_path: Path, monkeypatch
     monkeypatch.setattr(weights, "_shipped", lambda: {"tiny": tmp_path / "tiny.onnx"})
     assert [files.card.name for files in list_models()] == ["tiny"]
     assert find_model("tiny").onnx == tmp_path / "tiny.onnx"
+
+
+def test_a_shipped_name_is_no_folder_and_a_folder_of_that_name_is_found_with_a_separator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (DEFAULT_MODEL, "mine"):
+        (tmp_path / name).mkdir()
+        put(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert find_model().onnx == find_model(DEFAULT_MODEL).onnx
+    assert find_model().card.name == DEFAULT_MODEL
+    for folder in (f"./{DEFAULT_MODEL}/", f"../{tmp_path.name}/{DEFAULT_MODEL}", Path(DEFAULT_MODEL), "mine"):
+        assert find_model(folder).read() == CONTENT
+
+
+def test_a_working_folder_that_may_not_be_entered_holds_no_models(tmp_path: Path) -> None:
+    ask = (
+        "import os, sys; from tests.powerless import give_up_powers; from nucleate.run.weights import find_model\n"
+        "os.chdir(sys.argv[1]); os.chmod('.', 0); give_up_powers(); print(find_model().card.name)\n"
+        "for name in ('mine', 'mine.onnx'):\n"
+        "    try: find_model(name)\n"
+        "    except Exception as error: print(type(error).__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", ask, str(tmp_path)], capture_output=True, text=True, check=False)
+    tmp_path.chmod(0o700)
+    assert done.stdout.split() == [DEFAULT_MODEL, "UnknownModelError", "UnknownModelError"], done.stderr
 
 
 def test_every_shipped_model_is_the_one_its_card_describes() -> None:

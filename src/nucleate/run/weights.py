@@ -7,6 +7,7 @@ ONNX file is used only if its SHA-256 is the one in the card.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import tomllib
 from dataclasses import asdict, dataclass, fields
@@ -236,7 +237,8 @@ def find_model(name: str | Path | None = None) -> ModelFiles:
     Parameters
     ----------
     name : str or Path, optional
-        None is `DEFAULT_MODEL`. Anything with a path separator or a known suffix is a path.
+        None is `DEFAULT_MODEL`, and the name of a shipped model is that model. Anything else with a path separator or a
+        known suffix, or that is a folder, is a path.
 
     Raises
     ------
@@ -245,12 +247,11 @@ def find_model(name: str | Path | None = None) -> ModelFiles:
     ModelError
         If its card is wrong.
     """
-    text = str(name) if name is not None else DEFAULT_MODEL
+    text, shipped = DEFAULT_MODEL if name is None else str(name), _shipped()
     path = Path(text).expanduser()
     # An empty name would be the current folder.
-    if text and (path.suffix in {".onnx", ".toml"} or len(path.parts) > 1 or isinstance(name, Path) or path.is_dir()):
+    if isinstance(name, Path) or (name and name not in shipped and _is_path(path)):
         return _open(_onnx_at(path))
-    shipped = _shipped()
     if text not in shipped:
         have = ", ".join(shipped) or "none is installed"
         raise UnknownModelError(
@@ -321,14 +322,18 @@ def _networks(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("*.onnx")) if not path.name.endswith(_INT8)]
 
 
+def _is_path(path: Path) -> bool:
+    return path.suffix in {".onnx", ".toml"} or len(path.parts) > 1 or os.path.isdir(path)  # noqa: PTH112 - as below
+
+
 def _onnx_at(path: Path) -> Path:
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir() may raise, and so may is_file()
         found = _networks(path)
         if len(found) != 1:
             raise UnknownModelError(f"{path} holds {len(found)} .onnx files; name the one to use")
         return found[0]
     onnx = path.with_suffix(".onnx") if path.suffix == ".toml" else path
-    if not onnx.is_file():
+    if not os.path.isfile(onnx):  # noqa: PTH113
         raise UnknownModelError(f"no model file {onnx}; give an .onnx file with its .toml card, or a name")
     return onnx
 
