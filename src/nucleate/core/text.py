@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["counted", "listed", "number_text", "one_line", "size_text"]
+__all__ = ["counted", "encodable", "listed", "number_text", "one_line", "size_text"]
 
 
 def counted(count: int, one: str, *, many: str = "") -> str:
@@ -19,6 +19,17 @@ def counted(count: int, one: str, *, many: str = "") -> str:
     ('1 image', '0 images', '1,200 nuclei')
     """
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def encodable(text: str) -> str:
+    r"""Make a text fit for UTF-8: bytes of a file's name that are no text become escapes.
+
+    Examples
+    --------
+    >>> encodable("Z\udce4hl.png")
+    'Z\\udce4hl.png'
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def listed(names: Sequence[object], most: int = 8) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -18,6 +19,7 @@ import PIL.Image
 import pytest
 import tifffile
 from tests.calls import call
+from tests.fakes import FakeSegmenter, dressed
 
 from nucleate.apps.web.choices import Machine
 from nucleate.apps.web.guard import Guard
@@ -379,3 +381,19 @@ def test_how_far_a_first_look_is_can_be_asked(page: TestClient, done: dict[str, 
     assert page.get(f"/api/images/{done['cells']['id']}/tile/9/0/0").status_code == 200, (
         "it ended none, and forbids none"
     )
+
+
+def test_a_name_that_is_no_text_is_shown_and_downloaded_with_escapes(tmp_path: Path) -> None:
+    session = Session(Machine(tmp_path / "out\udcff"), load=lambda *_: dressed(FakeSegmenter()))
+    with contextlib.closing(session):
+        page = _client(session)
+        page.get("/?secret=right")
+        PIL.Image.fromarray(np.eye(30, dtype=np.uint8)).save(tmp_path / "Z\udce4.png")
+        assert session.open(str(tmp_path)) == [1]
+        assert "out\\udcff'" in page.post("/api/run", json={"images": [1]}).json()["command"]
+        assert _finish(page)["images"][0]["name"] == "Z\\udce4"
+        for exports in (["labels"], ["labels", "coco"]):
+            told = page.post("/api/downloads", json={"images": [1], "exports": exports}).json()
+            answer = page.get(f"/api/downloads/{told['id']}")
+            assert (told["name"][:7], answer.status_code) == ("Z\\udce4", 200)
+        assert zipfile.ZipFile(io.BytesIO(answer.content)).namelist() == ["Z\\udce4.labels.tif", "coco.json"]

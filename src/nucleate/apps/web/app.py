@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from nucleate.apps.web.answers import Answer
 from nucleate.apps.web.guard import guarded
 from nucleate.apps.web.image_routes import image_routes
 from nucleate.apps.web.routes import routes
@@ -58,21 +59,21 @@ def _page() -> FileResponse:
     return FileResponse(_STATIC / "index.html")
 
 
-def _one_line(_: Request, error: Exception) -> JSONResponse:
+def _one_line(_: Request, error: Exception) -> Answer:
     status = 507 if isinstance(error, OutputError) else 409 if isinstance(error, ChangedError) else 400
-    return JSONResponse({"error": one_line(str(error))}, status)
+    return Answer({"error": one_line(str(error))}, status)
 
 
-def _unexpected(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": f"unexpected {type(error).__name__}: {one_line(str(error))}"}, 500)
+def _unexpected(_: Request, error: Exception) -> Answer:
+    return Answer({"error": f"unexpected {type(error).__name__}: {one_line(str(error))}"}, 500)
 
 
-def _wrong_request(_: Request, error: Exception) -> JSONResponse:
+def _wrong_request(_: Request, error: Exception) -> Answer:
     assert isinstance(error, RequestValidationError)
     told = [f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors()]
-    return JSONResponse({"error": one_line("; ".join(told))}, 422)
+    return Answer({"error": one_line("; ".join(told))}, 422)
 
 
-def _refused(_: Request, error: Exception) -> JSONResponse:
+def _refused(_: Request, error: Exception) -> Answer:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code)
+    return Answer({"error": error.detail}, error.status_code)

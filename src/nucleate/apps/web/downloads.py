@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from nucleate.apps.web.views import FileLabels
 from nucleate.core.files import cannot_write
 from nucleate.core.project import projected
+from nucleate.core.text import encodable
 from nucleate.errors import MissingExtraError, UsageError
 from nucleate.run import outputs
 from nucleate.run.exports import EXPORTS
@@ -156,8 +157,8 @@ def prepare(entries: Sequence[Entry], exports: Sequence[str], *, views: Views, f
         under = f"{results.name}/" if len(groups) > 1 else ""
         found = _gather(members, wanted, views=views, place=folder / str(number))
         found |= {name: results / name for name in (_RUN_FILES if len(entries) > 1 else ())}
-        files |= {under + name: path for name, path in found.items() if path.is_file()}
-    return Download(_archive_name(entries, files), dict(sorted(files.items())))
+        files |= {encodable(under + name): path for name, path in found.items() if path.is_file()}
+    return Download(encodable(_archive_name(entries, files)), dict(sorted(files.items())))
 
 
 def _archive_name(entries: Sequence[Entry], files: dict[str, Path]) -> str:

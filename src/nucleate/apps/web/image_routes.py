@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 
+from nucleate.apps.web.answers import Answer
 from nucleate.apps.web.routes import session_of
 from nucleate.apps.web.session import Session
 from nucleate.apps.web.store import Entry, Finished
@@ -77,7 +78,7 @@ def _place(at: str) -> tuple[int, ...]:
 
 
 @image_routes.get("")
-def _image(session: _Session, entry: _Entry, *, project: Projection | None = None) -> dict[str, Any]:
+def _image(session: _Session, entry: _Entry, *, project: Projection | None = None) -> Answer:
     """Tell size, channels and planes of an image, and the choices that its results were made with."""
     made, fault = None, ""
     try:
@@ -100,19 +101,20 @@ def _image(session: _Session, entry: _Entry, *, project: Projection | None = Non
         found["channel"] = str(find_channel(chosen, shown.channel_names, count=count, name=shown.name))
     elif chosen and found["channels"]:  # a colour
         found["channel"] = chosen
-    return found | {"project": how, "made_with": made, "fault": fault, "version": entry.revision}
+    with_what = None if made is None else made.model_dump()
+    return Answer(found | {"project": how, "made_with": with_what, "fault": fault, "version": entry.revision})
 
 
 @image_routes.get("/first-look")
-def _first_look(session: _Session, entry: _Entry) -> dict[str, float | None]:
+def _first_look(session: _Session, entry: _Entry) -> Answer:
     """Tell how far a large plane of an image is gone through."""
-    return {"share": session.views.first_looks.share(entry.number)}
+    return Answer({"share": session.views.first_looks.share(entry.number)})
 
 
 @image_routes.post("/first-look/stop")
-def _stop_first_look(session: _Session, entry: _Entry) -> dict[str, Any]:
+def _stop_first_look(session: _Session, entry: _Entry) -> Answer:
     session.views.first_looks.stop(entry.number)
-    return {}
+    return Answer({})
 
 
 @image_routes.get("/tile/{level}/{col}/{row}")
@@ -154,21 +156,21 @@ def _nucleus(
     seen: Annotated[_Seen, Depends()],
     label: int | None = None,
     shape: bool = False,
-) -> dict[str, Any]:
+) -> Answer:
     """Tell all that is known of a nucleus, given by number or by a place on it; ``shape`` adds polygons."""
     place, hidden = spot.at, seen.hide and label is None
     if label is None:
         label = session.views.labels(entry, finished, at=place).at(spot.row, spot.col)
     found = session.views.nuclei(finished).row(label)
     if found is None or (hidden and found.get("confidence", 1.0) < seen.least):
-        return {"label": 0}
+        return Answer({"label": 0})
     if "plane" in found:
         stack = session.views.image(entry, finished.choices.project).channel(finished.choices.channel).stack_shape
         place = tuple(map(int, np.unravel_index(found["plane"], stack)))
     answer = {"label": label, "at": list(place), "measured": found}
     if shape:
         answer["outlines"] = _polygons(session.views.labels(entry, finished, at=place), label, found=found)
-    return answer
+    return Answer(answer)
 
 
 def _polygons(labels: LabelLevels, label: int, *, found: dict[str, Any]) -> list[list[list[float]]]:
@@ -190,15 +192,15 @@ def _table(
     least: float = 0.0,
     first: Annotated[int, Query(ge=0)] = 0,
     count: Annotated[int, Query(ge=1, le=500)] = 50,
-) -> dict[str, Any]:
+) -> Answer:
     nuclei = session.views.nuclei(finished)
     outcome = replace(finished.outcome, **nuclei.counts)
     if outcome != finished.outcome and session.store.get(entry.number) is entry:  # nuclei were corrected by hand
         session.store.change(entry.number, finished=replace(finished, outcome=outcome))
-    return nuclei.page(sort, down=down, least=least, first=first, count=count)
+    return Answer(nuclei.page(sort, down=down, least=least, first=first, count=count))
 
 
 @image_routes.get("/histograms")
-def _histograms(session: _Session, finished: _Finished, *, least: float = 0.0) -> dict[str, Any]:
+def _histograms(session: _Session, finished: _Finished, *, least: float = 0.0) -> Answer:
     nuclei = session.views.nuclei(finished)
-    return {"svg": nuclei.histograms(least), "count": nuclei.count(least), "total": len(nuclei)}
+    return Answer({"svg": nuclei.histograms(least), "count": nuclei.count(least), "total": len(nuclei)})
