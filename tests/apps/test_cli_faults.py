@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests import fakes, powerless"
 
 
-def run(*words: str | Path, act: str = "powerless.give_up_powers()") -> tuple[int, list[str]]:
+def run(*words: str | Path, act: str = "powerless.give_up_powers()", **env: str) -> tuple[int, list[str]]:
     """Run the command line with the fake segmenter, without the powers of an administrator; give code and lines."""
     code = f"{PROGRAM}; {act}; fakes.run(sys.argv[1:])"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False, timeout=120
-    )
+    words = (sys.executable, "-c", code, *words)
+    done = subprocess.run(words, env=os.environ | env, capture_output=True, text=True, check=False, timeout=120)
     return done.returncode, done.stderr.splitlines()
 
 
@@ -50,6 +50,21 @@ def test_what_may_not_be_read_is_named_and_the_rest_done(folder: Path, tmp_path:
     assert "hidden: cannot be listed: Permission denied" in said[1]
     assert "2 of 4 inputs failed" in said[2]
     assert sorted(path.name for path in (tmp_path / "out").glob("*.tif")) == ["f0.labels.tif", "f2.labels.tif"]
+
+
+def test_names_of_any_letters_where_the_system_knows_ascii_only(folder: Path, tmp_path: Path) -> None:
+    odd, long = "\u00e9.tif", f"{110 * chr(0xE9)}ab.tif"
+    with zipfile.ZipFile(tmp_path / "in" / "a.zip", "w") as archive:
+        for name in (odd, long):
+            archive.write(folder / "f1.tif", name)
+    (folder / "f2.tif").rename(folder / long)
+    for _ in range(2):
+        words = ("segment", folder, folder / "a.zip", "-o", tmp_path / "out", "--resume", "--quiet")
+        assert run(*words, LC_ALL="C", PYTHONUTF8="0") == (0, [])
+        names = sorted(path.name.removesuffix(".labels.tif") for path in (tmp_path / "out").glob("*.labels.tif"))
+        assert [names[0], *names[2:4]] == ["\\xe9", "f0", "f1"]
+        assert names[1].startswith("\\xe9\\xe9")
+        assert len(names) == 5
 
 
 @pytest.mark.parametrize("mode", [0o555, 0o000])

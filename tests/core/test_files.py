@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nucleate.core.files import atomic_folder, atomic_path, check_place, make_folder, write_rows, write_text
+from nucleate.core.files import atomic_folder, atomic_path, check_place, make_folder, short_name, write_rows, write_text
 from nucleate.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -193,3 +193,11 @@ def test_a_writer_that_makes_a_private_file_does_not_keep_it_private(tmp_path: P
     umask = os.umask(0o022)
     os.umask(umask)
     assert (tmp_path / "weights.bin").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_a_long_name_is_cut_between_letters() -> None:
+    cut = short_name(300 * "\u00e9")
+    assert cut.startswith(105 * "\u00e9" + "-")
+    assert len(os.fsencode(cut)) == 219
+    assert short_name(300 * "\udcff").startswith(211 * "\udcff" + "-")
+    assert short_name("\ud800") == "\\ud800"

@@ -215,18 +215,27 @@ def in_file_name(text: str) -> str:
 
 
 def short_name(name: str) -> str:
-    """Cut a name so that it leaves room for a number and an ending; a hash keeps names apart that are cut.
+    r"""Cut a name so that it leaves room for a number and an ending; a hash keeps names apart that are cut.
+
+    Letters that names of files cannot have where these are ASCII become escapes, ``\xe9``.
 
     Examples
     --------
     >>> short_name("cells"), len(short_name(300 * "x"))
     ('cells', 220)
     """
+    try:
+        whole = os.fsencode(name)
+    except UnicodeEncodeError:  # as where names of files are ASCII
+        name = name.encode("ascii", "backslashreplace").decode("ascii")
+        whole = os.fsencode(name)
     # File systems take names of up to 255 bytes.
-    if len(os.fsencode(name)) <= _LONGEST_NAME:
+    if len(whole) <= _LONGEST_NAME:
         return name
-    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
-    return f"{os.fsencode(name)[: _LONGEST_NAME - 9].decode('utf-8', 'ignore')}-{digest}"
+    cut = name[:_LONGEST_NAME]
+    while len(os.fsencode(cut)) > _LONGEST_NAME - 9:
+        cut = cut[:-1]
+    return f"{cut}-{hashlib.sha256(whole).hexdigest()[:8]}"
 
 
 def distinct_names(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
-from nucleate.core.files import absolute
+from nucleate.core.files import absolute, short_name
 from nucleate.errors import InputError, TooLargeError
 from nucleate.run.archives import entry_of, open_entry
 from nucleate.run.pictures import files_of_set, stamp_of, tell_of_more
@@ -82,7 +82,8 @@ def local_file(source: Source, folder: Path, *, max_bytes: int | None = None) ->
         return
     # Each gets a folder, since members of one name may be unpacked at the same time.
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as own:
-        target = Path(own) / PurePosixPath(source.member).name
+        name = PurePosixPath(source.member)
+        target = Path(own) / f"{short_name(name.stem)}{name.suffix}"
         _check_regular(source)
         with _opened(source) as stream, target.open("wb") as copy:
             written = 0
