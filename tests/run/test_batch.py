@@ -235,6 +235,17 @@ def test_resume_does_what_is_new_changed_lost_or_failed_and_nothing_else(folder:
     assert len(rows_of(out / "measurements.csv")) == 11
 
 
+@pytest.mark.parametrize("emptied", ["f2.labels.tif", f"{outputs.PARTS_NAME}/f2.measurements.csv"])
+def test_resume_does_again_what_left_an_empty_file(folder: Path, tmp_path: Path, emptied: str) -> None:
+    out, counting = tmp_path / "out", Counting()
+    go(folder, out)
+    before = contents(out)
+    (out / emptied).write_bytes(b"")
+    go(folder, out, segmenter=counting, resume=True)
+    assert counting.__dict__["seen"] == ["f2.png"]
+    assert contents(out) == before
+
+
 def test_one_bad_file_does_not_stop_the_others(folder: Path, tmp_path: Path) -> None:
     (folder / "f1x.png").write_bytes(b"no picture")
     summary = go(folder, tmp_path / "out")

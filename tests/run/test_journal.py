@@ -44,6 +44,30 @@ def test_a_line_cut_off_is_dropped_and_does_not_spoil_the_next(tmp_path: Path, l
     assert Journal(path, {}, resume=True).done == {"/x/a.png": FIRST, "/x/b.png": SECOND}
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        '{"kind": "done"}',
+        '{"kind": "done", "name": "b", "source": "/x/b.png", "status": "ok", "sha256": "", "mass": 1}',
+        '{"kind": "names"}',
+        '{"kind": "names", "names": {"/x/b.png": 1}}',
+        "[]",
+        "{}",
+    ],
+)
+def test_a_line_without_what_it_should_have_is_dropped_like_one_cut_off(tmp_path: Path, damaged: str) -> None:
+    path = tmp_path / "journal"
+    journal = Journal(path, {}, resume=False)
+    journal.begin({})
+    journal.add(FIRST)
+    path.write_text(f"{path.read_text()}{damaged}\n")
+    again = Journal(path, {}, resume=True)
+    assert again.done == {"/x/a.png": FIRST}
+    again.begin({})
+    again.add(SECOND)
+    assert Journal(path, {}, resume=True).done == {"/x/a.png": FIRST, "/x/b.png": SECOND}
+
+
 def test_the_last_word_counts(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal", {}, resume=False)
     journal.begin({})

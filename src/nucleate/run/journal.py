@@ -1,8 +1,8 @@
 """The list of finished inputs, line by line, so that a run that was stopped can go on where it was.
 
 The file holds one JSON object a line: first the settings, then the names given to inputs, then one line an input that
-is finished. Each line is on disk before the next input starts; a line cut off by a crash is dropped. A journal that
-cannot be read or written is an `OutputError`.
+is finished. Each line is on disk before the next input starts; one that is cut off or damaged is dropped, with all that
+follow. A journal that cannot be read or written is an `OutputError`.
 """
 
 from __future__ import annotations
@@ -105,10 +105,10 @@ class Journal:
         """Names of results that were begun with other settings and never finished, and their exports."""
         lines = _whole_lines(path)
         if lines and not (resume and lines[0].get("settings") == now) and not _finished(lines):
-            self.given_up = _names_begun(lines), {*lines[0].get("settings", {}).get("export", "").split(",")}
+            self.given_up = _names_begun(lines), {*lines[0]["settings"].get("export", "").split(",")}
             lines = []
         if lines:
-            _check_settings(path, lines[0].get("settings", {}), now=now)
+            _check_settings(path, lines[0]["settings"], now=now)
         self._lines = lines or [{"kind": "settings", "settings": now}]
         self._read()
 
@@ -211,7 +211,7 @@ def sources_of(path: Path) -> dict[str, str]:
     OutputError
         If it cannot be read.
     """
-    lines = [line for line in _whole_lines(path) if line.get("kind") == "names"]
+    lines = [line for line in _whole_lines(path) if line["kind"] == "names"]
     return {key: name for line in lines for key, name in line["names"].items()}
 
 
@@ -228,10 +228,23 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
             line = json.loads(row)
         except json.JSONDecodeError:
             break
+        if not _is_line(line):
+            break
         lines.append(line)
-    if text and not (lines and isinstance(lines[0], dict) and lines[0].get("kind") == "settings"):
+    if text and not (lines and lines[0]["kind"] == "settings"):
         raise OutputError(f"{path} is not a journal of this program; choose another output folder")
     return lines
+
+
+def _is_line(line: object) -> bool:
+    match line:
+        case {"kind": "settings", "settings": dict()}:
+            return True
+        case {"kind": "names", "names": dict(names)}:
+            return all(isinstance(name, str) for name in names.values())
+        case {"kind": "done", "name": str(), "source": str(), "status": str(), "sha256": str(), **others}:
+            return others.keys() <= Outcome.__dataclass_fields__.keys()
+    return False
 
 
 def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:

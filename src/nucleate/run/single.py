@@ -253,7 +253,7 @@ class WorkBench:
 
     def _is_finished(self, before: Outcome, sha256: str) -> bool:
         files = outputs.files_of(self._output, before.name, exports=self._settings.exports)
-        return before.status == "ok" and before.sha256 == sha256 and all(file.exists() for file in files)
+        return before.status == "ok" and before.sha256 == sha256 and all(map(_is_written, files))
 
     def _hash(self, work: Work) -> Work:
         task, files = work.task, dict[str, str]()
@@ -303,6 +303,11 @@ class WorkBench:
         found = self._segmenter.segment(shown, max_bytes=spare)
         sure, together = np.asarray(found.confidence), image is not stored
         return Result(name, lazy(image), lazy(shown), found.labels, sure, is_projected=together)
+
+
+def _is_written(path: Path) -> bool:
+    # A file may be empty after a crash of the machine.
+    return path.is_dir() or (path.is_file() and path.stat().st_size > 0)
 
 
 def _through(work: Work, *steps: Callable[[Work], Work]) -> Work:
