@@ -19,7 +19,7 @@ from nucleate.run.weights import find_model, read_card, write_card
 from nucleate.train import shipping
 from nucleate.train.batches import prepare
 from nucleate.train.config import CardConfig, TrainConfig
-from nucleate.train.finish import finish, starting_recipe
+from nucleate.train.finish import finish, starting_recipe, train_network
 from nucleate.train.loop import fit
 from nucleate.train.pictures import part_known
 from nucleate.train.shipping import segmenter_of
@@ -27,10 +27,33 @@ from nucleate.train.shipping import segmenter_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nucleate.train.loop import Run
+
 CONFIG = TrainConfig(
     network=NetConfig("flagship", channels_out=3, width=4, depth=2), maps=("mask", "border", "distance"),
     loss="compound", crop=32, batch=4, epochs=2, lr=1e-2, card=CardConfig(scale_rule=ScaleRule(smallest=7.0)),
 )  # fmt: skip
+
+
+def test_a_folder_in_which_a_run_trains_is_left_to_it(tmp_path: Path) -> None:
+    config = CONFIG.replace(epochs=1, steps_per_epoch=1)
+    refused = []
+
+    def train_again(_: Run) -> None:
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        for samples, resume in ((disks(), True), (disks(seed=2), False)):
+            with pytest.raises(UsageError, match="another run is writing there; wait for it or choose another output"):
+                train_network(
+                    tmp_path, config, samples=samples, held=disks(2, seed=1), resume=resume, device="cpu",
+                    report=lambda _: None,
+                )  # fmt: skip
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+        refused.append(True)
+
+    train_network(
+        tmp_path, config, samples=disks(), held=disks(2, seed=1), resume=False, device="cpu", report=train_again
+    )
+    assert refused == [True]
 
 
 def test_a_run_ends_in_a_model_that_segments(tmp_path: Path) -> None:

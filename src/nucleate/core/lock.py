@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from nucleate.errors import OutputError
+from nucleate.errors import OutputError, UsageError
 
 if sys.platform == "win32":
     import msvcrt
@@ -18,7 +18,32 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["locked"]
+__all__ = ["locked", "locked_folder"]
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path, lock: str, *, wait: bool = False) -> Iterator[None]:
+    """Keep other runs out of a folder while the block runs.
+
+    Parameters
+    ----------
+    folder : Path
+    lock : str
+        Name of the lock file in it.
+    wait : bool
+        Wait for another run that is there to end.
+
+    Raises
+    ------
+    UsageError
+        If another one is there.
+    OutputError
+        If the lock file cannot be made.
+    """
+    with locked(folder / lock, wait=wait) as ours:
+        if not ours:
+            raise UsageError(f"{folder}: another run is writing there; wait for it or choose another output folder")
+        yield
 
 
 @contextlib.contextmanager

@@ -23,14 +23,15 @@ from nucleate.core.files import (
     write_rows,
     write_text,
 )
-from nucleate.core.lock import locked
+from nucleate.core.lock import locked_folder
 from nucleate.core.text import one_line
 from nucleate.errors import OutputError, UsageError
 from nucleate.run.exports import EXPORTS
 from nucleate.run.journal import JOURNAL_NAME, PARTS_NAME, correct
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from nucleate.run.journal import Outcome
@@ -108,8 +109,7 @@ def check_name(name: str) -> None:
         raise UsageError(f"name = {name!r}; give a plain one, without folders, that does not begin with a dot")
 
 
-@contextlib.contextmanager
-def alone(output: Path, *, wait: bool = False) -> Iterator[None]:
+def alone(output: Path, *, wait: bool = False) -> AbstractContextManager[None]:
     """Keep other runs out of a prepared folder while the block runs; `wait` for one that is there to end.
 
     Raises
@@ -119,10 +119,7 @@ def alone(output: Path, *, wait: bool = False) -> Iterator[None]:
     OutputError
         If nothing can be written.
     """
-    with locked(output / PARTS_NAME / "lock", wait=wait) as ours:
-        if not ours:
-            raise UsageError(f"{output}: another run is writing there; wait for it or choose another output folder")
-        yield
+    return locked_folder(output, f"{PARTS_NAME}/lock", wait=wait)
 
 
 def refuse_existing(output: Path, files: Iterable[Path]) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.files import make_folder
+from nucleate.core.lock import locked_folder
 from nucleate.core.normalize import Normalizer
 from nucleate.nets.build import NetConfig
 from nucleate.study.plan import NetworkPlan
@@ -163,7 +164,8 @@ def train_networks(
             validate = mask_iou(dev, config, device=device)
             # A draw's own folder goes on where it stopped; the study as a whole was claimed above.
             say = functools.partial(report, draw, name)
-            run = fit(config, atlas, folder=folder, validate=validate, resume=True, device=device, report=say)
+            with locked_folder(make_folder(folder), "run.lock"):
+                run = fit(config, atlas, folder=folder, validate=validate, resume=True, device=device, report=say)
             scores[name] = run.best
             if name not in best or run.best > best[name][0]:
                 best[name] = (run.best, folder, lr)

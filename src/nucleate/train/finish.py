@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.files import make_folder, write_rows
 from nucleate.core.labels import areas
+from nucleate.core.lock import locked_folder
 from nucleate.nets.to_onnx import halve
 from nucleate.post.recipe import PostRecipe
 from nucleate.run.segmenter import SegmentSettings
@@ -71,17 +73,19 @@ def train_network(
     DataError
         If there is no nucleus in the pictures to train on.
     UsageError
-        If the folder holds a run on other pictures, or of other kinds where these are balanced.
+        If the folder holds a run on other pictures, or of other kinds where these are balanced, or if another program
+        trains in it.
     """
     check_nuclei(samples)
-    if (run / STATE).is_file():
-        check_same(run, samples, held=held, kinds=config.balance > 0)
-    elif rank() == 0:
-        keep(make_folder(run), samples, held=held)
-    watched = prepare(held[:: max(1, len(held) // _WATCHED)], config.normalizer, resize=config.resize)
-    validate = mask_iou(watched, config, device=device)
-    atlas = atlas_for(config, samples)
-    fit(config, atlas, folder=run, validate=validate, resume=resume, device=device, report=report, tick=tick)
+    with locked_folder(make_folder(run), "run.lock") if rank() == 0 else contextlib.nullcontext():
+        if (run / STATE).is_file():
+            check_same(run, samples, held=held, kinds=config.balance > 0)
+        elif rank() == 0:
+            keep(run, samples, held=held)
+        watched = prepare(held[:: max(1, len(held) // _WATCHED)], config.normalizer, resize=config.resize)
+        validate = mask_iou(watched, config, device=device)
+        atlas = atlas_for(config, samples)
+        fit(config, atlas, folder=run, validate=validate, resume=resume, device=device, report=report, tick=tick)
 
 
 def final_network(run: Path) -> nn.Module:
