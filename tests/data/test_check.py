@@ -75,6 +75,18 @@ def test_one_odd_mask(tmp_path: Path, second: NDArray[np.uint8], finding: tuple[
     assert report.counts()[finding[0]] == (1, 1)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    others = {"y/images/y.png": png(IMAGE[::-1]), "y/masks/0.png": png(mask((0, 0, 3, 3)))}
+    write(tmp_path, {"x/images/x.png": png(IMAGE), **others})
+    (tmp_path / "x" / "masks").mkdir()
+    os.mkfifo(tmp_path / "x" / "masks" / "0.png")
+    report = check_dataset(tmp_path)
+    assert [(found.kind, found.place) for found in report.findings] == [("unreadable file", "x/masks/0.png")]
+    assert "not a regular file" in report.findings[0].detail
+    assert report.nuclei == 1
+
+
 def test_a_double_is_hidden_too(tmp_path: Path) -> None:
     report = check_masks(tmp_path, mask((0, 0, 3, 3)), mask((0, 0, 3, 3)), mask((3, 0, 6, 3)))
     assert [f.kind for f in report.findings] == ["hidden mask", "duplicate mask"]

@@ -190,6 +190,9 @@ def test_a_bad_table_is_refused(data: Path, tmp_path: Path, table: str, said: st
 def test_a_missing_table_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot read the table"):
         attach_table([], tmp_path / "none.csv")
+    (tmp_path / "endless.csv").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=r"cannot read the table .*endless\.csv: not a regular file; give a CSV"):
+        attach_table([], tmp_path / "endless.csv")
 
 
 def test_a_leaking_or_empty_split_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,21 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
     (tmp_path / "text.zip").write_bytes(b"no zip")
     with pytest.raises(DataError, match="cannot open"):
         open_source(tmp_path / "text.zip")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipes_and_devices_are_not_read(tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", {"b/x.txt": b"X"})
+    os.mkfifo(folder / "pipe.png")
+    (folder / "link.png").symlink_to("/dev/zero")
+    opened = open_source(folder)
+    for name in ("pipe.png", "link.png"):
+        with pytest.raises(DataError, match=rf"cannot read .*{name}: not a regular file"):
+            opened.read(name)
+        with pytest.raises(DataError, match=rf"cannot read .*{name}: not a regular file"):
+            opened.fingerprint({name})
+        with pytest.raises(UsageError, match=rf"{name}: not a regular file; give a file or folder"):
+            open_source(folder / name)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no names with colons on Windows")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,3 +40,9 @@ def test_of_what_is_cut_short_or_no_tiff_there_is_none(tmp_path: Path) -> None:
     assert first_description(path) == ""
     assert first_description(tmp_path / "gone.tif") == ""
     assert first_description(tmp_path) == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tif")
+    assert first_description(tmp_path / "a.tif") == ""

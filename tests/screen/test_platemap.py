@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,18 @@ def test_files_that_are_no_maps(tmp_path: Path) -> None:
     for address in ("http://host/map.csv", Path("s3://bucket/map.csv")):
         with pytest.raises(UsageError, match=r"map\.csv: an address; .*: copy it here and name the copy"):
             read_map(address)
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="shells give no pipes here")
+def test_a_pipe_of_the_shell_is_read_and_one_in_a_folder_is_not(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "map.csv")
+    with pytest.raises(UsageError, match="cannot be read: not a regular file; give a CSV"):
+        read_map(tmp_path / "map.csv")
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream:
+        stream.write("well,compound,role\nA01,DMSO,negative\n")
+    assert list(read_map(f"/dev/fd/{reading}").contents) == ["A01"]
+    os.close(reading)
 
 
 def test_commas_that_can_only_be_decimal_signs(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
+import stat
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TypeAlias
@@ -12,7 +14,7 @@ from typing import TypeAlias
 from nucleate.core.text import one_line
 from nucleate.errors import InputError, UsageError
 
-__all__ = ["AnyPath", "address_fault", "as_path", "check_number", "is_number"]
+__all__ = ["AnyPath", "address_fault", "as_path", "check_number", "is_number", "is_regular", "regular"]
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 """What Python takes as the name of a file."""
@@ -65,6 +67,40 @@ def address_fault(name: str) -> str:
     if name.lower().startswith("file:"):
         return "an address; give the path alone, without file://"
     return "an address; remote stores are not read: copy it here and name the copy"
+
+
+def is_regular(path: Path, *, piped: bool = False) -> bool:
+    """Tell whether reading a file comes to an end: of a pipe it may wait for ever, of a device it may go on for ever.
+
+    Parameters
+    ----------
+    path : Path
+    piped : bool
+        Whether a pipe that the shell holds open counts too, such as ``<(...)``; one that lies in a folder never does,
+        since it cannot be told whether somebody will write to it.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it may not be looked at.
+    """
+    mode = path.stat().st_mode
+    if piped and stat.S_ISFIFO(mode):
+        return os.path.realpath(path).startswith(("/dev/", "/proc/"))
+    return stat.S_ISREG(mode)
+
+
+def regular(path: Path, *, piped: bool = False) -> Path:
+    """Give a path back that is to be read.
+
+    Raises
+    ------
+    OSError
+        If `is_regular` says no, or raises it.
+    """
+    if not is_regular(path, piped=piped):
+        raise OSError(errno.EINVAL, "not a regular file")
+    return path
 
 
 def check_number(

@@ -217,18 +217,12 @@ def sole_labels(source: Source, entry: KaggleEntry) -> NDArray[np.int32] | None:
     Returns
     -------
     (H, W) int32 ndarray, optional
-        Nuclei 1..n; None if it is the mask of one nucleus.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read.
+        Nuclei 1..n; None if it is the mask of one nucleus, or cannot be read.
     """
     if not entry.masks or len(entry.masks) > 1:
         return None
-    data = source.read(entry.masks[0])
     try:
-        labels = relabel(stored_labels(data, entry.masks[0]))
+        labels = relabel(stored_labels(source.read(entry.masks[0]), entry.masks[0]))
     except DataError:  # a mask may have colours or fractions; damage is reported by the reader of masks
         return None
     count = int(labels.max())

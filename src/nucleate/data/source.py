@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from nucleate.core.checks import address_fault
+from nucleate.core.checks import address_fault, regular
 from nucleate.core.folders import each_folder
 from nucleate.core.text import one_line
 from nucleate.errors import DataError, UsageError
@@ -134,7 +134,7 @@ class FolderSource(Source):
         """Give the path of a file (see `Source.file`)."""
         path = self.path / name
         try:
-            size = path.stat().st_size
+            size = regular(path).stat().st_size
         except OSError as error:
             raise DataError(_unreadable(path, error)) from error
         if size > MAX_FILE_BYTES:
@@ -149,7 +149,7 @@ class FolderSource(Source):
                 continue
             path = self.path / name
             try:
-                with path.open("rb") as stream:
+                with regular(path).open("rb") as stream:
                     digest.update(os.fsencode(f"{name}\n{os.fstat(stream.fileno()).st_size}\n"))
                     while block := stream.read(_BLOCK):
                         digest.update(block)
@@ -246,6 +246,8 @@ def open_source(path: Path | str) -> Source:
             if not zipped.names or not all(name.lower().endswith(_ROI) for name in zipped.names):
                 return zipped
         return FolderSource(place.parent, only=place.name)
+    if place.exists():
+        raise UsageError(f"{text}: not a regular file; give a file or folder")
     why = address_fault(text) or "no such file or folder; give a path that is there"
     raise UsageError(f"nothing at {text}: {why}")
 

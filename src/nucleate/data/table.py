@@ -6,6 +6,7 @@ import contextlib
 import csv
 from typing import TYPE_CHECKING
 
+from nucleate.core.checks import regular
 from nucleate.errors import UnfitDataError
 
 if TYPE_CHECKING:
@@ -22,15 +23,17 @@ def open_table(path: Path) -> Iterator[csv.DictReader[str]]:
     Raises
     ------
     DataError
-        If the file cannot be read, even later in the block.
+        If the file cannot be read, even later in the block; a pipe only if the shell made it, see
+        `nucleate.core.checks.is_regular`.
     """
     # The code of one nucleus in a large image exceeds the limit of the csv module, which holds for the whole process.
     before = csv.field_size_limit(2**31 - 1)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
+        with regular(path, piped=True).open(newline="", encoding="utf-8-sig") as stream:
             yield csv.DictReader(stream)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UnfitDataError(f"cannot read the table {path}: {error}; give a CSV file") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UnfitDataError(f"cannot read the table {path}: {reason}; give a CSV file") from error
     finally:
         csv.field_size_limit(before)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucleate.core.checks import as_path, check_number
+from nucleate.core.checks import as_path, check_number, is_regular
 from nucleate.core.files import absolute, distinct_names, in_file_name
 from nucleate.core.lazy import LazyImage, lazy
 from nucleate.io.faults import check_size, fault, guarded
@@ -291,12 +291,11 @@ def format_of(path: Path) -> Format:
     """
     ending = path.suffix.lower()
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
+        if stat.S_ISDIR(path.stat().st_mode):
             if is_zarr(path):
                 return _named("OME-Zarr")
             raise fault(path, "a folder, not a file, with no metadata of Zarr", cure="give a file in it")
-        if not stat.S_ISREG(mode):  # reading from a pipe would wait for ever
+        if not is_regular(path):
             raise fault(path, "not a regular file", cure="give an image file")
         with path.open("rb") as stream:
             head = stream.read(16)

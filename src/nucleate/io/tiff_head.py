@@ -6,6 +6,8 @@ import re
 import struct
 from typing import TYPE_CHECKING
 
+from nucleate.core.checks import regular
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -24,15 +26,15 @@ def first_description(path: Path) -> str:
     Parameters
     ----------
     path : Path
-        A file of any kind; not a pipe or a device, of which reading would wait for ever.
+        A file of any kind.
 
     Returns
     -------
     str
-        The first 4 kB; empty where there is none, or the file is damaged, gone or no TIFF file.
+        The first 4 kB; empty where there is none, or the file is damaged, gone, no TIFF file or no regular one.
     """
     try:
-        with path.open("rb", buffering=0) as file:
+        with regular(path).open("rb", buffering=0) as file:
             head = file.read(16)
             order = {b"II": "<", b"MM": ">"}[head[:2]]
             start, count, entry = {42: ("4xI", "H", "HHI4s"), 43: ("8xQ", "Q", "HHQ8s")}[_first(order + "2xH", head)]

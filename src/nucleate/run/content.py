@@ -6,7 +6,6 @@ import contextlib
 import functools
 import hashlib
 import os
-import stat
 import tempfile
 import zipfile
 import zlib
@@ -14,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
+from nucleate.core.checks import is_regular
 from nucleate.core.files import absolute, short_name
 from nucleate.errors import InputError, TooLargeError
 from nucleate.run.archives import entry_of, open_entry
@@ -122,7 +122,7 @@ def _hash_at(source: Source, _stamp: object) -> str:
 
 
 def _check_regular(source: Source) -> None:
-    if not stat.S_ISREG(source.path.stat().st_mode):  # reading from a pipe would wait for ever
+    if not is_regular(source.path):
         raise InputError(f"{source.shown}: not a regular file; name an image")
 
 

@@ -9,13 +9,12 @@ import contextlib
 import glob
 import itertools
 import os
-import stat
 import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from nucleate.core.checks import address_fault
+from nucleate.core.checks import address_fault, is_regular
 from nucleate.core.files import absolute
 from nucleate.core.folders import each_folder, matches_of, named_again
 from nucleate.core.text import one_line
@@ -265,7 +264,7 @@ class _Search:
 
     def _file(self, path: Path) -> Iterator[Source]:
         try:
-            regular = stat.S_ISREG(path.stat().st_mode)
+            regular = is_regular(path)
         except FileNotFoundError:
             yield _unusable(str(path), "a link to nothing; name an image")
         except OSError as error:  # such as a link into a folder that may not be entered

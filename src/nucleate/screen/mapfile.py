@@ -8,7 +8,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nucleate.core.checks import address_fault
+from nucleate.core.checks import address_fault, regular
 from nucleate.core.text import one_line
 from nucleate.errors import UsageError
 
@@ -41,7 +41,7 @@ def read_rows(path: Path | str) -> tuple[str, list[tuple[int, list[str]]]]:
     """
     shown = one_line(str(path))
     try:
-        text = _decoded(Path(path).read_bytes())
+        text = _decoded(regular(Path(path), piped=True).read_bytes())
     except (OSError, UnicodeError) as error:
         if fault := address_fault(str(path)):
             raise UsageError(f"{shown}: {fault}") from error
