@@ -201,6 +201,11 @@ def test_one_nucleus_that_fills_a_picture_is_no_few_doubtful_pieces(sure: float,
     assert scale == (1.0 if seen is None else pytest.approx(seen / np.sqrt(33_000 * 4 / np.pi), rel=0.03))
 
 
+def test_one_thing_that_fills_a_section_is_tissue() -> None:
+    looking = Alike(lambda scale: (5, 1700, 0.42) if scale >= 1 else (1, 33_000, 0.9))
+    assert find_scale(wide_part(_plane(256)), looking, rule=RULE, light=True) == 1.0
+
+
 @pytest.mark.parametrize(("sure", "seen"), [(0.4, 30), (0.95, None)])
 def test_specks_in_a_large_nucleus_are_not_taken_for_small_nuclei(sure: float, seen: float | None) -> None:
     class Speckled(Network):

@@ -8,7 +8,7 @@ and need not be computed again. Then
 1. larger scales are tried, where nuclei are small, doubtful or not seen at all (`_enlarging`), and taken as long as
    they find more (`_finds_more`) and do not get less sure;
 2. a smaller scale is tried, where the nuclei of the wide look are larger than the network knows, and taken if these
-   nuclei are surer in a close look and cover enough (`_surer`);
+   nuclei are surer in a close look and cover enough (`shows_large`);
 3. on a light ground, where outlines are best at one size, nuclei that are still larger are brought to that size if
    about as much is found there (`_is_kept`): how sure the network is tells little there.
 
@@ -44,6 +44,7 @@ __all__ = [
     "near_part",
     "rise",
     "sampled",
+    "shows_large",
     "wide_part",
 ]
 
@@ -84,6 +85,7 @@ _CERTAIN = 0.75
 # A look is doubtful below this mean confidence: nuclei of tissue are surer than pieces of a nucleus, and enlarged small
 # nuclei are surer than specks of noise.
 _DOUBTFUL = 0.5
+_BLOTCH = 3  # the same of fewer than `_FEWEST` nuclei on a light ground: a blotch of tissue covers more
 # Share of the nuclei found at full size that must be left for `_CERTAIN` to hold: blotches of tissue cover dozens.
 _NOT_FEWER = 0.25
 # A smaller look at large nuclei on light ground must find these shares of their area, and of their number as far as it
@@ -158,12 +160,14 @@ def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule, light: bool 
     """
     first = near_part(wide, _NARROW)
     plain, coarse = probe(first, 1.0), probe(wide, _COARSE, rough=True)
-    scale = _of_known_size(wide, probe, plain=plain, coarse=coarse, rule=rule)
+    scale = _of_known_size(wide, probe, plain=plain, coarse=coarse, rule=rule, light=light)
     large = max(_diameter(plain), _diameter(coarse)) > rule.largest_on_light
     return _on_light(near_part(wide), probe, scale=scale, rule=rule) if light and large else scale
 
 
-def _of_known_size(wide: PartOfPlane, probe: Probe, *, plain: Sized, coarse: Sized, rule: ScaleRule) -> float:
+def _of_known_size(
+    wide: PartOfPlane, probe: Probe, *, plain: Sized, coarse: Sized, rule: ScaleRule, light: bool
+) -> float:
     """Give the scale at which nuclei are of a size that the network knows, by the two first looks and by more."""
     first = near_part(wide, _NARROW)
     far = _diameter(coarse)
@@ -179,7 +183,7 @@ def _of_known_size(wide: PartOfPlane, probe: Probe, *, plain: Sized, coarse: Siz
     found = plain if judged.shape == first.shape else probe(judged, 1.0)
     hidden = _diameter(plain) >= rule.smallest
     scale, found = _enlarged(lambda at: probe(judged, at), found, first=enlarge, hidden=hidden, rule=rule)
-    return shrink if shrink and _surer(probe(judged, shrink), found, huge=_HUGE * rule.largest) else scale
+    return shrink if shrink and shows_large(probe(judged, shrink), found, rule=rule, light=light) else scale
 
 
 def _on_light(part: Plane, probe: Probe, *, scale: float, rule: ScaleRule) -> float:
@@ -299,29 +303,31 @@ def _finds_more(new: Sized, old: Sized, *, smallest: float) -> bool:
     return expected(new) > expected(old)
 
 
-def _surer(new: Sized, old: Sized, *, huge: float) -> bool:
-    """Tell whether the nuclei of a smaller look are surer, not far fewer, and cover neither too little nor too much.
+def shows_large(new: Sized, old: Sized, *, rule: ScaleRule, light: bool) -> bool:
+    """Tell whether a smaller look shows nuclei that are too large for the network at full size.
 
-    Enough is about as much as at full size, or half of it if the nuclei are much surer. Several times as much is no
-    large nucleus, but nuclei crowded in a gland, or an embryo, of whose nuclei hardly one in ten is left; unless the
-    nuclei are certain, and those at full size were doubtful and not many times as many. Where about as many nuclei are
-    about as sure and cover more, nuclei were missed or cut off at full size. Where nuclei are more than `huge` pixels
-    across in both looks and cover about as much, they may be a little less sure.
+    They are surer there, not far fewer, and cover neither too little nor too much. Enough is about as much as at full
+    size, or half of it if the nuclei are much surer. Several times as much is no large nucleus, but nuclei crowded in a
+    gland, or an embryo, of whose nuclei hardly one in ten is left; unless the nuclei are certain, and those at full
+    size were doubtful and not many times as many. On a `light` ground one or two may be tissue, however certain. Where
+    about as many nuclei are about as sure and cover more, nuclei were missed or cut off at full size. Where nuclei are
+    far larger than the `rule` knows in both looks and cover about as much, they may be a little less sure.
     """
     surer = rise(new, old) if len(new[1]) else 0.0
     cover, before = covered(new), covered(old)
     missed = surer > -_SURER and expected(new) >= _ENOUGH * expected(old) and cover >= _MORE * before > 0
-    alike = min(_diameter(new), _diameter(old)) > huge and surer > -_HARDLY_LESS and cover >= _ENOUGH * before
+    huge = min(_diameter(new), _diameter(old)) > _HUGE * rule.largest
+    alike = huge and surer > -_HARDLY_LESS and cover >= _ENOUGH * before
     if surer < _SURER and not missed and not alike:
         return False
-    few = int(np.count_nonzero(old[1] >= _SURE)) < _FEWEST
+    few, alone = (int(np.count_nonzero(sure >= _SURE)) < _FEWEST for sure in (old[1], new[1]))
+    blotch = light and alone
     if not few and expected(new) < _FEWER * expected(old):
         return False
     enough = _ENOUGH if surer < _MUCH_SURER else _HALF
-    certain = few or (
-        float(new[1].mean()) >= _CERTAIN and _is_doubtful(old) and expected(new) >= _NOT_FEWER * expected(old)
-    )
-    return enough * before <= cover and (certain or cover <= _PIECES * before)
+    is_certain = float(new[1].mean()) >= _CERTAIN and not blotch
+    certain = few or (is_certain and _is_doubtful(old) and expected(new) >= _NOT_FEWER * expected(old))
+    return enough * before <= cover and (certain or cover <= (_BLOTCH if blotch else _PIECES) * before)
 
 
 def _is_kept(new: Sized, old: Sized) -> bool:

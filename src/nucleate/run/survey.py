@@ -25,14 +25,14 @@ from nucleate.run.contrast import (
     shows_better,
     shows_more,
 )
-from nucleate.run.scale import find_scale, near_part, sampled, wide_part
+from nucleate.run.scale import ScaleRule, find_scale, near_part, sampled, shows_large, wide_part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nucleate.core.normalize import Normalizer, Scaling
     from nucleate.core.plane import Plane
-    from nucleate.run.scale import ScaleRule, Sized
+    from nucleate.run.scale import Sized
     from nucleate.run.segmenter import Segmenter
 
 __all__ = ["Found", "Survey", "look_at", "readable"]
@@ -240,9 +240,14 @@ def _of_what_is_surest(glance: _Glance, part: Plane) -> _Glance:
 
 
 def _sureness(look: _Glance, part: Plane) -> float:
-    """Tell how sure the network is of the nuclei in a part, 0..1; 0 where it finds next to nothing."""
-    found = [look(part, 1.0)[1], look(part, _SMALLER, rough=True)[1]]  # the second look is surer of large nuclei
-    return max(float(one.mean()) if one.sum() >= _FEW else 0.0 for one in found)
+    """Tell how sure the network is of the nuclei in a part, 0..1; 0 where it finds next to nothing.
+
+    Of large nuclei it is surer in a smaller look, of tissue around small ones too.
+    """
+    plain, small = look(part, 1.0), look(part, _SMALLER, rough=True)
+    rule = look.segmenter.card.scale_rule or ScaleRule()
+    found = [plain, small] if shows_large(small, plain, rule=rule, light=look.scaling.invert) else [plain]
+    return max(float(sure.mean()) if sure.sum() >= _FEW else 0.0 for _, sure in found)
 
 
 def _of_best_dye(glance: _Glance, part: Plane, *, pixels: NDArray[Any]) -> _Glance:
