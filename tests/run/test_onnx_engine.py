@@ -16,7 +16,7 @@ import pytest
 
 from nucleate.errors import InputError, ModelError
 from nucleate.run.breaking import Breakable
-from nucleate.run.engine import OnnxEngine
+from nucleate.run.engine import OnnxEngine, load_onnxruntime
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +128,19 @@ def test_a_damaged_model_is_one_line(content: bytes, capfd: pytest.CaptureFixtur
     with pytest.raises(ModelError, match="cannot read ONNX model") as caught:
         OnnxEngine(content)(np.ones((1, 1, 4, 4), np.float32))
     assert "\n" not in str(caught.value)
-    assert capfd.readouterr().err == ""
+    assert capfd.readouterr() == ("", "")
+
+
+def test_threads_that_the_runtime_cannot_start_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("env.cc:327 PosixThread pthread_create failed, error code: 11")
+
+    monkeypatch.setattr(load_onnxruntime().InferenceSession, "_create_inference_session", refuse)
+    with pytest.raises(InputError, match="no thread can be started; use fewer with --threads"):
+        OnnxEngine(network()).warm_up()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import ctypes
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
+from nucleate.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Breakable", "start"]
+__all__ = ["Breakable", "no_thread", "start"]
 
 _Found = TypeVar("_Found")
 
@@ -24,11 +26,20 @@ def start(thread: threading.Thread) -> None:
 
     Raises
     ------
-    RuntimeError
-        If the thread cannot be started.
+    InputError
+        If the system starts no more threads.
     """
-    with _births:
-        thread.start()
+    try:
+        with _births:
+            thread.start()
+    except RuntimeError as error:
+        raise no_thread() from error
+
+
+def no_thread() -> InputError:
+    """Say that no thread can be started, and what helps."""
+    cure = "use fewer with --threads, close other programs or raise the limit of processes"
+    return InputError(f"no thread can be started; {cure}")
 
 
 class Breakable:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from nucleate.errors import InputError, ModelError, TooLargeError
-from nucleate.run.breaking import start
+from nucleate.run.breaking import no_thread, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,8 +182,11 @@ def _session(model: bytes | Path, threads: int | None, *, name: str) -> Any:  # 
         raise ModelError(f"no model file {name}; give a name from 'nucleate models' or an .onnx file")
     source = model if isinstance(model, bytes) else str(model)
     try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        # There is nothing to fall back to, which it would say on the standard output.
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # see above
+        if "pthread_create" in str(error):
+            raise no_thread() from error
         raise ModelError(f"cannot read {name}: {_first_line(error)}; fetch or export the model again") from error
 
 
@@ -200,7 +203,7 @@ def _computed(session: Any, feed: dict[str, NDArray[np.float32]]) -> Any:  # noq
 
     thread = threading.Thread(target=compute, name="nucleate-engine", daemon=True)
     try:
-        _start(thread)
+        start(thread)
         # Not Thread.join: before Python 3.13, a join that is broken off marks the thread as ended.
         while not done.wait(_LISTEN):
             pass
@@ -212,13 +215,6 @@ def _computed(session: Any, feed: dict[str, NDArray[np.float32]]) -> Any:  # noq
     if isinstance(ended[0], Exception):
         raise ended[0]
     return ended[0]
-
-
-def _start(thread: threading.Thread) -> None:
-    try:
-        start(thread)
-    except RuntimeError as error:
-        raise InputError("no thread can be started; close other programs or raise the limit of processes") from error
 
 
 def _check(maps: NDArray[Any], batch_NCHW: NDArray[np.float32], *, name: str) -> NDArray[np.float32]:

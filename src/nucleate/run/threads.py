@@ -12,7 +12,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from nucleate.run.breaking import Breakable
+from nucleate.run.breaking import Breakable, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -77,7 +77,7 @@ class ThreadCrew:
         for _ in range(self._at_once):
             # Daemons, so that after Ctrl-C the program does not wait for an engine that is still computing.
             worker = threading.Thread(target=self._work, args=(waiting, watch), name=WORKER_NAME, daemon=True)
-            worker.start()
+            start(worker)
             self._workers.append(worker)
         if tasks:
             self._bench.warm_up()
