@@ -171,4 +171,4 @@ def test_without_a_place_for_the_cache_loading_goes_on(
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     assert_as_written(load_samples(data, cache=tmp_path / "file"))
-    assert "not cached" in caplog.text
+    assert f"{tmp_path / 'file'} is a file; set NUCLEATE_CACHE to another folder" in caplog.text

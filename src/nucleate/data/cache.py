@@ -71,7 +71,8 @@ def store(folder: Path, key: str, *, samples: list[Sample]) -> None:
                 _add(archive, f"{number}.image.npy", array=sample.image, method=zipfile.ZIP_STORED)
                 _add(archive, f"{number}.labels.npy", array=_narrow(sample.labels), method=zipfile.ZIP_DEFLATED)
     except (OutputError, UsageError) as error:
-        _logger.warning("the samples are not cached: %s", error)
+        reason, _, _ = str(error).rpartition(";")  # what helps is another
+        _logger.warning("the samples are not cached: %s; set NUCLEATE_CACHE to another folder", reason)
         return
     _drop_older(folder, key)
 
