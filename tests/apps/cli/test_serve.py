@@ -194,6 +194,18 @@ def test_a_library_that_cannot_be_loaded_is_told(
     assert "uvicorn cannot be loaded: no libfoo.so.1; run: pip install" in capsys.readouterr().err
 
 
+@_needed
+def test_a_folder_that_may_not_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, _: path != tmp_path)
+    monkeypatch.setattr("nucleate.apps.web.server.serve", lambda *_, **__: None)
+    assert call("serve", "--output", tmp_path / "new" / "out", "--no-browser") == 0
+    assert f"{tmp_path} may not be written, so no results can be; name another folder" in capsys.readouterr().err
+    assert call("serve", "--output", Path(__file__).parent, "--no-browser") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_file_is_no_folder_for_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out").write_text("")
     assert call("serve", "--no-browser", "-o", tmp_path / "out") == 2

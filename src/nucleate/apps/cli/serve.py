@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,9 @@ def serve(
     from nucleate.core.files import check_folder
 
     check_folder(output)
+    there = next(place for place in (output, *output.parents) if os.path.lexists(place))
+    if not os.access(there, os.W_OK | os.X_OK):
+        say(f"nucleate: {there} may not be written, so no results can be; name another folder with -o")
     for module in ("fastapi", "uvicorn"):
         library(module, "web")
     from nucleate.apps.web.server import listen
