@@ -47,7 +47,7 @@ def test_what_may_not_be_read_is_named_and_the_rest_done(folder: Path, tmp_path:
     assert code == 1
     assert len(said) == 3
     assert "f1.tif: cannot be read: Permission denied; check that it is there and may be read" in said[0]
-    assert "hidden: cannot be listed: Permission denied" in said[1]
+    assert "hidden: cannot be listed: Permission denied; check that it may be read" in said[1]
     assert "2 of 4 inputs failed" in said[2]
     assert sorted(path.name for path in (tmp_path / "out").glob("*.tif")) == ["f0.labels.tif", "f2.labels.tif"]
 
@@ -83,6 +83,14 @@ def test_an_output_folder_without_the_right_to_write(folder: Path, tmp_path: Pat
     assert contents(out) == contents(whole)
 
 
+def test_a_folder_that_was_removed_under_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    gone = "nucleate: the folder that this was called in is no longer there; change to another one"
+    assert run("segment", "x.png", "-o", "out") == (2, [gone])
+
+
 def test_a_closed_folder_is_told_before_the_scores_are_computed(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o555)
     (folder / "f1.tif").write_bytes(b"damaged")  # is told only where it is read
@@ -104,6 +112,7 @@ def test_a_right_to_write_that_is_lost_on_the_way(folder: Path, tmp_path: Path) 
     assert code == 1
     assert len(said) == 1
     assert "Permission denied; get the right to write there or choose another output folder" in said[0]
+    assert said[0].endswith("; what is finished is kept, go on with --resume")
     assert len(list(out.glob("*.labels.tif"))) == 1
     assert run("segment", folder, "-o", out, "--resume")[0] == 0
     assert contents(out) == contents(whole)
@@ -187,5 +196,6 @@ def test_a_disk_that_is_full(folder: Path, tmp_path: Path) -> None:
     assert (said / "code").read_text() == "1\n"
     assert len(lines) == 1
     assert "No space left on device; free space or choose another output folder" in lines[0]
+    assert lines[0].endswith("; what is finished is kept, go on with --resume")
     assert "writing" not in (said / "left").read_text()
     assert contents(said / "out") == contents(whole)

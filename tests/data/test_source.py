@@ -155,7 +155,8 @@ def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
         for name in ("shut", ".shut", "seen"):
             (folder / name).chmod(0o755)
     assert ended.stdout.split() == ["a/y.txt", "b/x.txt", "seen/z.txt"]
-    assert ended.stderr == f"{folder}: passed over the folder shut, which cannot be listed: Permission denied\n"
+    why = "cannot be listed: Permission denied; check that it may be read"
+    assert ended.stderr == f"{folder}: passed over the folder shut, which {why}\n"
 
 
 def test_entries_of_a_zip_may_begin_with_a_dot(tmp_path: Path) -> None:

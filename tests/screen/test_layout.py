@@ -301,9 +301,9 @@ def test_folders_that_cannot_be_listed_are_told(tmp_path: Path, monkeypatch: pyt
         return plain(path)
 
     monkeypatch.setattr(os, "scandir", closed)
-    assert read_plate(tmp_path).problems == ("shut: cannot be listed: Permission denied",)
+    assert read_plate(tmp_path).problems == ("shut: cannot be listed: Permission denied; check that it may be read",)
     (tmp_path / "A01_1_DAPI.tif").unlink()
-    with pytest.raises(UsageError, match="shut: cannot be listed: Permission denied; name the folder"):
+    with pytest.raises(UsageError, match="shut: cannot be listed: Permission denied; check that it may be read"):
         read_plate(tmp_path)
 
 

@@ -119,7 +119,8 @@ class FolderSource(Source):
 
     def _note(self, error: OSError) -> None:
         where = one_line(os.path.relpath(error.filename, self.path))
-        _logger.warning("%s: passed over the folder %s, which cannot be listed: %s", self, where, error.strerror)
+        why = f"cannot be listed: {error.strerror}; check that it may be read"
+        _logger.warning("%s: passed over the folder %s, which %s", self, where, why)
 
     def read(self, name: str) -> bytes:
         """Read one file (see `Source.read`)."""

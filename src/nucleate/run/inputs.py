@@ -285,7 +285,8 @@ class _Search:
         found: dict[Path, bool] = {}  # whether it is a folder that is one picture
 
         def note(error: OSError) -> None:
-            problems.append(_unusable(str(Path(error.filename)), f"cannot be listed: {error.strerror}"))
+            why = f"cannot be listed: {error.strerror}; check that it may be read"
+            problems.append(_unusable(str(Path(error.filename)), why))
 
         for here, folders, files in each_folder(top, note):
             whole = {here / name for name in folders if is_image_folder(here / name)}

@@ -177,8 +177,7 @@ def read_plate(
         raise UsageError(f"{where}: holds no acquisitions as an OME-Zarr plate may; give no number")
     files, unlisted = _pictures(folder)
     if not files:
-        why = unlisted[0] if unlisted else "no picture in this folder"
-        raise UsageError(f"{where}: {why}; name the folder of a plate")
+        raise UsageError(f"{where}: {[*unlisted, 'no picture in this folder; name the folder of a plate'][0]}")
     naming = choose_naming(files, pattern, root=folder)
     places, problems = _read_names(files, naming, root=folder)
     if not places:
@@ -353,7 +352,7 @@ def _pictures(top: Path) -> tuple[list[Path], list[str]]:
 
     def note(error: OSError) -> None:
         where = one_line(os.path.relpath(error.filename, top))
-        unlisted.append(f"{where}: cannot be listed: {error.strerror}")
+        unlisted.append(f"{where}: cannot be listed: {error.strerror}; check that it may be read")
 
     for here, folders, files in each_folder(top, note):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != _FLAT_FOLDER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,7 @@ from nucleate.apps.cli.console import Bar, command_line, say
 from nucleate.apps.cli.ctrl_c import EXIT_CODE, loading
 from nucleate.apps.cli.workers import Sharing, hired
 from nucleate.core.text import counted
-from nucleate.errors import ModelError, UsageError
+from nucleate.errors import ModelError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +103,7 @@ def run(
 ) -> BatchSummary:
     """Run a batch with a progress bar, unless `quiet`, and a line for each failure, with its traceback if `debug`."""
     from nucleate.run.batch import decided_by, run_batch
+    from nucleate.run.journal import JOURNAL_NAME
 
     settings = replace(settings, deciding=decided_by(segmenter))
     tell: Callable[[str], None] = (lambda _: None) if quiet else say
@@ -117,15 +119,20 @@ def run(
                     bar.say("".join(traceback.format_exception(report.exception)).rstrip())
             bar.show(report.done)
 
-        return run_batch(
-            sources,
-            output,
-            segmenter=segmenter,
-            settings=settings,
-            notify=notify,
-            watch=lambda part: bar.show_part(f"strips of {part.name}", part.done, total=part.total),
-            crew=crew,
-        )
+        try:
+            return run_batch(
+                sources,
+                output,
+                segmenter=segmenter,
+                settings=settings,
+                notify=notify,
+                watch=lambda part: bar.show_part(f"strips of {part.name}", part.done, total=part.total),
+                crew=crew,
+            )
+        except OutputError as error:
+            if not os.path.lexists(output / JOURNAL_NAME):
+                raise
+            raise OutputError(f"{error}; what is finished is kept, go on with --resume") from error
 
 
 def close(summary: BatchSummary, output: Path, *, quiet: bool, again: str = "--resume") -> None:

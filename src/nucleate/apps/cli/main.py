@@ -188,6 +188,8 @@ def _explain(error: BaseException) -> tuple[str, int]:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # what typer says about a wrong call
         command = getattr(getattr(error, "ctx", None), "command_path", "nucleate")
         return f"{_what_typer_says(error)}. Try: {command} --help", int(error.exit_code)
+    if isinstance(error, FileNotFoundError) and error.errno and error.filename is None:  # as os.getcwd() raises
+        return "the folder that this was called in is no longer there; change to another one", UsageError.exit_code
     return f"unexpected {type(error).__name__}: {one_line(str(error))}; add --debug for the traceback", 1
 
 
