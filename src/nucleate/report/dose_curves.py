@@ -10,7 +10,7 @@ import numpy as np
 
 from nucleate.report.plate_maps import shown
 from nucleate.screen.dose import LEAST_DOSES
-from nucleate.screen.tables import is_share
+from nucleate.screen.tables import is_fraction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +74,7 @@ def dose_plot(curve: Curve, unit: str) -> str:
     if not tested.size:
         return ""
     left, right = math.log10(tested.min()), math.log10(tested.max())
-    most = 1.0 if is_share(curve.feature) else math.inf
+    most = 1.0 if is_fraction(curve.feature) else math.inf
     space = _Space(left - 0.9, right + 0.15, responses=responses, most=most)
     dots = "".join(
         f'<circle cx="{space.x(math.log10(d) if d > 0 else left - 0.7 + 0.12 * _jitter(i)):.1f}" '

@@ -17,7 +17,7 @@ from nucleate.screen.cut import cut_warning
 from nucleate.screen.hits import FEWEST_CONTROLS
 from nucleate.screen.phenotypes import LEAST_NUCLEI, POSITIVE_PERCENTILE, Rules
 from nucleate.screen.results import FIELDS_FOLDER, write_tables
-from nucleate.screen.tables import LEAST, is_share, spoken
+from nucleate.screen.tables import LEAST, is_fraction, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +133,7 @@ def _edges(screen: Screen) -> str:
     rows = []
     for name, found in screen.edges.items():
         # A share of a share says little if the inside has next to none, and nothing if it has none.
-        plain = is_share(name) or not np.isfinite(found.relative)
+        plain = is_fraction(name) or not np.isfinite(found.relative)
         difference = f"{found.difference:+.3f}" if plain else f"{found.relative:+.1%}"
         known = difference if np.isfinite(found.difference) else shown(np.nan)
         rows.append([screen.tables.headings[name], known, shown(found.p), f"{found.rim} / {found.inside}"])

@@ -25,7 +25,7 @@ from nucleate.screen.hits import (
 )
 from nucleate.screen.phenotypes import seen_whole
 from nucleate.screen.scatter import Scatter
-from nucleate.screen.tables import is_share
+from nucleate.screen.tables import is_fraction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -210,7 +210,7 @@ def _scatter(tables: Tables, name: str) -> Scatter:
     wells, summary = tables.wells, tables.summaries.get(name)
     if not summary:
         return Scatter.of_counts(wells[name], wells["fields"])
-    if is_share(name):
+    if is_fraction(name):
         return Scatter.of_shares(wells[name], wells[summary.over])
     single = np.asarray(tables.nuclei[summary.of], np.float64)
     judged = (wells["role"] == "negative")[tables.nuclei["well_index"]] & np.isfinite(single)
@@ -227,7 +227,7 @@ def _separation(tables: Tables, name: str, *, chosen: NDArray[np.bool_]) -> Sepa
     groups = chosen, wells["role"] == "negative"
     values = [np.asarray(wells[name][group], np.float64) for group in groups]
     floors = [0.0, 0.0]
-    if is_share(name):
+    if is_fraction(name):
         count = wells[tables.summaries[name].over]
         floors = [fraction_floor(wells[name][group], count[group]) for group in groups]
     return separation(*values, floors=(floors[0], floors[1]))

@@ -23,7 +23,7 @@ __all__ = [
     "Summary",
     "Tables",
     "build_tables",
-    "is_share",
+    "is_fraction",
     "measured_columns",
     "nuclear_columns",
     "spoken",
@@ -159,12 +159,12 @@ def spoken(channel: str) -> str:
     return f"channel {channel}" if channel.replace("-", "").isdecimal() else channel
 
 
-def is_share(name: str) -> bool:
-    """Tell whether a column of a well is a share of its nuclei.
+def is_fraction(name: str) -> bool:
+    """Tell whether a column of a well is a fraction of its nuclei.
 
     Examples
     --------
-    >>> is_share("positive_fraction_p53"), is_share("median_intensity_p53")
+    >>> is_fraction("positive_fraction_p53"), is_fraction("median_intensity_p53")
     (True, False)
     """
     return name.startswith(_SHARES)
@@ -352,7 +352,7 @@ def summarise(
         values = np.asarray(table.get(summary.of, np.full(len(order), np.nan)), np.float64)
         if summary.over == "whole_nuclei":
             values = np.where(whole, values, np.nan)
-        middle = np.mean if is_share(name) or name.startswith("mean") else np.median
+        middle = np.mean if is_fraction(name) or name.startswith("mean") else np.median
         finite = [group[np.isfinite(group)] for group in np.split(values[order], ends)]
         found[name] = np.array([middle(g) if len(g) >= max(least, 1) else np.nan for g in finite], np.float64)
     found["whole_nuclei"] = np.bincount(owner[whole], minlength=count)
