@@ -1,1 +1,1 @@
-"""Files to images: one small reader a format behind one registry."""
+"""Reads files as images: each format has one small reader, and one registry lists them all."""

@@ -28,28 +28,28 @@ _DTYPES = {
     "Bgr24": (np.uint8, True), "Bgr48": (np.uint16, True), "Bgr96Float": (np.float32, True),
 }  # fmt: skip
 _PAGE_AXES = "VHIRB"
-"""Views, phases, illuminations, rotations, blocks: pages without a meaning of their own here."""
+"""Views, phases, illuminations, rotations, blocks: pages that have no meaning of their own in an image."""
 
-_LEAST_BYTES_A_PLANE = 32  # its entry in the file's directory
+_LEAST_BYTES_A_PLANE = 32  # the entry of a plane in the file's directory
 
 _MOST_PIXELS_A_READ = 1 << 26
 _KEPT_BYTES = 1 << 26
 
 
 def open_lazy(path: Path, picture: int | None) -> LazyImage:
-    """Open a scene, or the whole of a file without scenes.
+    """Open a scene, or the whole file if it has no scenes.
 
     Parameters
     ----------
     path : Path
         A CZI file.
     picture : int, optional
-        Which scene, in their order.
+        The number of the scene, in the order of the file.
 
     Returns
     -------
     LazyImage
-        Axes T, Z, C; views, phases and illuminations are ``I``. What the microscope did not cover is 0.
+        Axes T, Z, C; views, phases and illuminations are ``I``. Pixels that the microscope did not cover are 0.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
 
 
 def pictures(path: Path) -> list[str]:
-    """List the scenes; one without a name for a file without scenes.
+    """List the names of the scenes; a file without scenes has one picture without a name.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def pictures(path: Path) -> list[str]:
 
 
 def _file(path: Path) -> Any:  # noqa: ANN401 - as above
-    """Open a file that keeps the tiles decoded last, since windows that overlap ask for the same ones again."""
+    """Open a file so that the last decoded tiles are kept, since windows that overlap ask for the same tiles again."""
     czi = library("pylibCZIrw.czi", "formats")
     return czi.open_czi(str(path), cache_options=czi.CacheOptions(max_memory_usage=_KEPT_BYTES))
 
@@ -134,7 +134,7 @@ def _opened(path: Path, file: Any, *, scene: int | None) -> LazyImage:  # noqa: 
 
 
 def _metadata(file: Any) -> tuple[tuple[str, ...], dict[str, float]]:  # noqa: ANN401 - the library's own class
-    """Find the names of the channels, and the step along X, Y and Z in micrometres, along T in seconds.
+    """Find the names of the channels, and the steps along X, Y and Z in micrometres and along T in seconds.
 
     CZI gives lengths in metres.
     """

@@ -1,4 +1,4 @@
-"""Arrays whose chunks are several planes deep: a chunk is decoded as a whole, so what was decoded last is kept."""
+"""Arrays whose chunks are several planes deep: a chunk is decoded as a whole, so the last decoded chunks are kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Reading", "reading_of"]
 
 Reading: TypeAlias = Callable[[tuple[int | slice, ...]], NDArray[Any]]
-"""Gives a part of an array: an index for each axis but those of a plane, of which it takes slices."""
+"""Gives a part of an array, from an index for each axis of the stack and a slice for each axis of a plane."""
 
 _KEPT_BYTES = 1 << 27
 _AT_ONCE_BYTES = 1 << 20
@@ -30,21 +30,22 @@ def reading_of(stored: Any, letters: Sequence[str], *, chunk: tuple[int, ...]) -
     ----------
     stored : zarr.Array
     letters : sequence of str
-        Its axes.
+        The letter of each of its axes.
     chunk : tuple of int
-        What is decoded at once, along each.
+        How much is decoded at once along each axis.
 
     Returns
     -------
     (Reading, int)
-        And the bytes that it takes beside what it gives: 0 for chunks of one plane, which need about nothing more.
+        How to read, and the bytes that reading takes in addition to its result: 0 for chunks of one plane, which need
+        almost nothing more.
     """
     shape: tuple[int, ...] = stored.shape
     itemsize: int = stored.dtype.itemsize
     if all(letter in "YXS" or min(n, size) == 1 for n, size, letter in zip(shape, chunk, letters, strict=True)):
         return stored.__getitem__, 0
     decoded = math.prod(chunk) * itemsize
-    few = max(math.isqrt(_AT_ONCE_BYTES // decoded), 1)  # small ones together: each call of zarr takes its time
+    few = max(math.isqrt(_AT_ONCE_BYTES // decoded), 1)  # small chunks together, as each call of zarr takes time
     wide = (size * few if letter in "YX" else size for size, letter in zip(chunk, letters, strict=True))
     block = tuple(min(n, size) for n, size in zip(shape, wide, strict=True))
     one, count = math.prod(block) * itemsize, math.prod(-(-n // size) for n, size in zip(shape, block, strict=True))
@@ -69,5 +70,6 @@ def reading_of(stored: Any, letters: Sequence[str], *, chunk: tuple[int, ...]) -
             found[target] = kept(*corner)[inside]
         return found[tuple(slice(None) if isinstance(at, slice) else 0 for at in index)]
 
-    # One block more is there before the oldest goes; to decode one takes it as it is stored and as it becomes.
+    # One more block is in memory before the oldest is dropped. While a block is decoded, its stored and its
+    # decoded form are both in memory.
     return read, min(most + 1, count) * one + 2 * max(decoded, one)

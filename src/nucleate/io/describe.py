@@ -1,4 +1,4 @@
-"""What a file holds, told without decoding its pixels where the format allows it."""
+"""Describes what a file holds, without decoding its pixels if the format allows that."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["describe"]
 
 _MOST_PICTURES = 100
-"""Pictures of one file that are opened; of more only the names are told."""
+"""Most pictures of one file that are opened; of further pictures only the names are given."""
 
 
 def describe(path: Path | str) -> dict[str, Any]:
@@ -29,12 +29,12 @@ def describe(path: Path | str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``path``, ``format``, ``bytes``, and ``pictures``: of each ``name``, ``axes``, ``shape``, ``dtype``,
+        ``path``, ``format``, ``bytes``, and ``pictures``: for each ``name``, ``axes``, ``shape``, ``dtype``,
         ``channels``, ``channel_colours`` (red, green and blue in two hexadecimal digits each, or an empty text),
         ``nuclear_channel`` (index of the channel whose name marks a nuclear stain, or None), ``pixel_size_um`` (height
         and width, or None), ``z_step_um`` (distance of planes in depth, or None), ``t_step_s`` (time between planes, or
-        None) and ``levels`` (rows and columns of each level of a pyramid); of one of several that cannot be opened
-        ``name`` and ``error``. All of it can be written as JSON.
+        None) and ``levels`` (rows and columns of each level of a pyramid); if one of several pictures cannot be opened,
+        its entry has ``name`` and ``error``. All values can be written as JSON.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def describe(path: Path | str) -> dict[str, Any]:
 def _one_of(path: Path, number: int, *, name: str) -> dict[str, Any]:
     if number >= _MOST_PICTURES:
         return {"name": name}
-    # By number each field of a plate would read the metadata of all wells.
+    # If fields of a plate were opened by number, each would read the metadata of all wells.
     place, picture = (path / name, None) if path.is_dir() else (path, number)
     try:
         with open_image(place, picture=picture) as image:

@@ -1,4 +1,4 @@
-"""What every reader needs when a file is not as it should be: one-line errors, silence, the memory limit."""
+"""Shared by all readers for files that are not as they should be: one-line errors, silence, the memory limit."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ if TYPE_CHECKING:
 
 __all__ = ["check_size", "fault", "guarded", "machine_memory", "quiet"]
 
-# warnings.catch_warnings changes the whole process: two readers at once would undo each other.
+# warnings.catch_warnings changes the whole process, so two readers at once would undo each other's changes.
 _LOCK = threading.RLock()
 _LONGEST = 160
 _LOUD = ("imagecodecs", "liffile", "nd2", "tifffile", "zarr")
 
 
 def fault(path: Path, what: object, *, cure: str = "save it again from the program it came from") -> InputError:
-    """Make the error for a file: which file, what is wrong with it, what to do."""
+    """Make the error for a file, which says which file it is, what is wrong with it and what to do."""
     reason = one_line(" ".join(str(what).split()))
     reason = reason if len(reason) <= _LONGEST else reason[: _LONGEST - 3] + "..."
     return InputError(f"{one_line(str(path))}: {reason}; {cure}")
 
 
 def check_size(path: Path, shape: tuple[int, ...], *, itemsize: int, max_bytes: int | None, beside: int = 0) -> None:
-    """Compare what a file's header promises with the limit, before anything is decoded.
+    """Compare the size that a file's header announces with the memory limit, before anything is decoded.
 
     Parameters
     ----------
     path : Path
-        For the message.
+        The file, named in the message.
     shape : tuple of int
-        Everything that would be decoded.
+        Shape of all that would be decoded.
     itemsize : int
         Bytes of one value.
     max_bytes : int, optional
         The limit; None stands for the memory of this machine.
     beside : int
-        Bytes that decoding takes beside that.
+        Bytes that decoding takes in addition.
 
     Raises
     ------
     TooLargeError
-        If it would take more.
+        If decoding would take more than the limit.
     """
     limit = machine_memory() if max_bytes is None else max_bytes
     given = math.prod(shape) * itemsize
@@ -69,7 +69,7 @@ def check_size(path: Path, shape: tuple[int, ...], *, itemsize: int, max_bytes: 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the libraries' warnings and log lines to themselves: what matters is raised as an error instead."""
+    """Hide the warnings and log lines of libraries, since whatever matters is raised as an error."""
     loggers = [logging.getLogger(name) for name in _LOUD]
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -84,12 +84,12 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def guarded(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever the reader of a kind of file raises into an error of ours, and keep the libraries quiet.
+    """Turn any error that the reader of a kind of file raises into one of ours, and hide what libraries say.
 
     Raises
     ------
     InputError
-        In the place of any error but ours.
+        In place of any error that is not one of ours.
     """
     try:
         with quiet():
@@ -102,7 +102,7 @@ def guarded(path: Path, kind: str) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise fault(path, f"damaged {kind} file ({error.strerror or error or 'cannot be read'})") from error
-    except Exception as error:  # a damaged file makes the decoders raise anything, struct.error and KeyError included
+    except Exception as error:  # decoders raise anything for a damaged file, struct.error and KeyError included
         raise fault(path, f"damaged {kind} file ({type(error).__name__}: {error})") from error
 
 
@@ -111,7 +111,7 @@ def _refuse(_: logging.LogRecord) -> bool:
 
 
 def machine_memory() -> int | None:
-    """Tell how many bytes of memory this machine has; None where the system does not tell."""
+    """Give the bytes of memory of this machine; None if the system does not say."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""A picture from whatever a caller has: an array, an `Image`, what is open, the path of a file."""
+"""Makes an `Image` of whatever a caller has: an array, an `Image`, an open image, the path of a file."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from nucleate.io.images import pictures_of, read_image
 __all__ = ["Given", "as_image"]
 
 Given: TypeAlias = NDArray[Any] | Image | LazyImage | AnyPath
-"""A picture (H, W) or (H, W, 3) of any real dtype, an `Image`, what `open_image` gives, or a file."""
+"""An array (H, W) or (H, W, 3) of any real dtype, an `Image`, a `LazyImage` from `open_image`, or a file."""
 
 
 def as_image(given: Given) -> Image:
-    """Give the picture as an `Image`; what is a file, or open, is read as a whole.
+    """Give the picture as an `Image`; a file or an open image is read as a whole.
 
-    Of a masked array what is masked out counts as not measured, as NaN does.
+    Masked values of a masked array count as not measured, as NaN does.
 
     Raises
     ------
     InputError
-        If it cannot be read or is none, and if it is a file of several pictures of which none is named.
+        If it cannot be read, is no picture, or is a file of several pictures of which none is named.
 
     Examples
     --------
@@ -68,11 +68,11 @@ def _check_single(path: Path) -> None:
 
 
 def _pixels(given: Any) -> NDArray[Any]:  # noqa: ANN401 - checked here
-    if isinstance(given, np.ma.MaskedArray):  # what is masked out is as good as not measured
+    if isinstance(given, np.ma.MaskedArray):  # masked values count as not measured
         return np.ma.filled(given.astype(np.result_type(given.dtype, np.float32)), np.nan)
-    if getattr(given, "mode", None) in {"P", "PA"}:  # of Pillow: numbers of colours
+    if getattr(given, "mode", None) in {"P", "PA"}:  # a Pillow image whose pixels are numbers of colours
         given = given.convert("RGB")
     try:
         return np.asarray(given)
-    except Exception as error:  # whatever another library's object raises
+    except Exception as error:  # an object of another library may raise anything
         raise InputError(f"no picture can be made of {type(given).__name__}: {error}; give a NumPy array") from error

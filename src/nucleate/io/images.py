@@ -1,4 +1,4 @@
-"""Any supported file to an `Image`: the content of a file says which reader takes it, its name seldom does."""
+"""Reads any supported file as an `Image`: its content decides which reader takes it, its name only seldom."""
 
 from __future__ import annotations
 
@@ -42,27 +42,28 @@ class Format:
     Parameters
     ----------
     name : str
-        For messages.
+        Its name in messages.
     suffixes : tuple of str
         Lower-case endings, with the dot.
     signatures : tuple of bytes
-        What such a file begins with; empty where only its name tells.
+        Bytes with which such a file begins; empty if only its name tells the format.
     module : str
-        Of this package, imported when a file of this kind is met, so that ``nucleate --help`` stays quick. It has
-        ``read(path, max_bytes)`` to an `Image`, or ``open_lazy(path, picture)`` to a `LazyImage`, or both. They take
-        what `read_image` takes, and may raise anything: here it becomes an `InputError`.
+        Its module in this package, imported when a file of this kind is met, so that ``nucleate --help`` stays quick.
+        The module has ``read(path, max_bytes)``, which gives an `Image`, or ``open_lazy(path, picture)``, which gives a
+        `LazyImage`, or both. Their parameters are as for `read_image`, and any error they raise becomes an
+        `InputError` here.
     whole, windows : bool
-        Which of the two it has.
+        Whether the module has ``read``, and whether it has ``open_lazy``.
     several : bool
-        Whether a file may hold several pictures; it then has ``pictures(path)`` to their names, of which
-        `picture` is the number.
+        Whether a file may hold several pictures; the module then has ``pictures(path)``, which lists their names, and
+        `picture` is a number in that list.
     by_name : bool
-        Whether the ending decides, before the content of the file does.
+        Whether the ending of the name decides, before the content of the file is looked at.
     pyramids : bool
         Whether a file may hold a picture in several sizes; ``open_lazy`` then takes ``level`` too.
     sets : bool
         Whether the planes of a picture may lie in several files; ``open_lazy`` and ``pictures`` then take ``alone``
-        too, and ``layout(path, named)`` tells what `layout_of` does.
+        too, and the module has ``layout(path, named)`` for `layout_of`.
     """
 
     name: str
@@ -77,7 +78,7 @@ class Format:
     sets: bool = False
 
     def reader(self) -> Any:  # noqa: ANN401 - a module
-        """Import the reader."""
+        """Import the module of the reader."""
         return importlib.import_module(f"nucleate.io.{self.module}")
 
 
@@ -109,7 +110,7 @@ FORMATS = (
 """The registry: a new format is one more line and one more small module."""
 
 IMAGE_SUFFIXES = frozenset(suffix for known in FORMATS for suffix in known.suffixes)
-"""Lower-case endings of what `read_image` takes; for looking through folders."""
+"""Lower-case endings of all files that `read_image` takes, by which folders are searched."""
 
 _ZARR_MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 
@@ -124,19 +125,20 @@ def read_image(path: AnyPath, *, max_bytes: int | None = None, picture: int | No
     Parameters
     ----------
     path : path-like
-        The file; for OME-Zarr the folder. One picture of several as the command line names it, too: ``mice.lif#3``.
+        The file; for OME-Zarr the folder. A path such as ``mice.lif#3``, as on the command line, names one of several
+        pictures.
     max_bytes : int, optional
         Most bytes the decoded picture may take, compared with the header before decoding; the memory of the
         machine when None.
     picture : int, optional
-        Which one, from 0, where a file holds several (scenes of a CZI, series of a LIF or an OME-TIFF, fields of a
-        plate; see `LazyImage.pictures`); when None the first, of a TIFF the largest.
+        Number of the picture, from 0, if a file holds several (scenes of a CZI, series of a LIF or an OME-TIFF, fields
+        of a plate; see `LazyImage.pictures`); None takes the first picture, or the largest one of a TIFF file.
 
     Returns
     -------
     Image
-        Pixels, axes, pixel size and channel names where the file tells them; `name` is the file's name, with that of
-        the `picture` if it was named: ``mice.lif#Series_2``.
+        Pixels, axes, and pixel size and channel names if the file has them; `name` is the file's name, followed by that
+        of the picture if `picture` was given: ``mice.lif#Series_2``.
 
     Raises
     ------
@@ -183,18 +185,18 @@ def open_image(
     path : path-like
         The file; for OME-Zarr the folder.
     max_bytes : int, optional
-        As for `read_image`, where the file is decoded as a whole.
+        As for `read_image`, if the file is decoded as a whole.
     picture : int, optional
         As for `read_image`.
     level : int
-        Of a pyramid, which of `LazyImage.levels`: 0 is the full size.
+        Number of the level of a pyramid in `LazyImage.levels`: 0 is the full size.
     alone : bool
-        Whether to take of a set of OME-TIFF files only the planes that lie in this one.
+        Whether only the planes in this file are taken if it belongs to a set of OME-TIFF files.
 
     Returns
     -------
     LazyImage
-        Close it, or use it in a ``with`` statement. Reading from it raises `InputError` where the file is damaged.
+        Close it, or use it in a ``with`` statement. Reading from it raises `InputError` if the file is damaged.
 
     Raises
     ------
@@ -210,7 +212,7 @@ def open_image(
         return lazy(read_image(path, max_bytes=max_bytes, picture=picture))
     opened = _opened(path, known, picture=picture, level=level, alone=alone)
     source = replace(opened.source, window=opened.window, release=opened.release)
-    if picture is not None and source.pictures and not path.is_dir():  # a folder's name has the picture's path
+    if picture is not None and source.pictures and not path.is_dir():  # a folder's name has the path of the picture
         part = _part_name(source.pictures, picture or 0)
         return replace(source, name=f"{path.name}#{part}", part=part)
     return source
@@ -224,12 +226,12 @@ def pictures_of(path: Path | str, *, alone: bool = False) -> list[str]:
     path : Path or str
         The file; for OME-Zarr the folder.
     alone : bool
-        Whether it is to be opened so, as for `open_image`.
+        As for `open_image`.
 
     Returns
     -------
     list of str
-        One name, mostly the empty one, for a file of one picture. Of a plate the paths of its fields.
+        One name, mostly an empty one, for a file with one picture. For a plate, the paths of its fields.
 
     Raises
     ------
@@ -248,19 +250,19 @@ def pictures_of(path: Path | str, *, alone: bool = False) -> list[str]:
 def layout_of(
     path: Path | str, named: Callable[[set[Path]], None] = lambda _: None
 ) -> tuple[list[str], dict[Path, bool]]:
-    """List `pictures_of` a file, and the other files in which their planes lie, of a set of OME-TIFF files.
+    """List `pictures_of` a file, and the other files in which planes of theirs lie if it is one of an OME-TIFF set.
 
     Parameters
     ----------
     path : Path or str
     named : callable
-        Is told all other files on which the answer depends, there or not, before they are looked into.
+        Called with all other files on which the answer depends, whether they exist or not, before they are opened.
 
     Returns
     -------
     (list of str, dict of Path to bool)
-        The other files while all of them are there, and whether pictures of its own begin in each: else it is brought
-        along by others. Links are followed.
+        The names, and the other files as long as all of them exist, each with whether pictures begin in it; a file in
+        which none begins is read as a part of others. Links are followed.
 
     Raises
     ------
@@ -282,7 +284,7 @@ def is_zarr(folder: Path) -> bool:
 
 
 def format_of(path: Path) -> Format:
-    """Tell the format of a file by its first bytes, of a folder by what is in it.
+    """Tell the format of a file by its first bytes, and that of a folder by its content.
 
     Raises
     ------
@@ -303,7 +305,7 @@ def format_of(path: Path) -> Format:
         raise fault(path, "no such file", cure="check the name") from error
     except PermissionError as error:
         raise fault(path, "not allowed to read it", cure="change its permissions") from error
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+    except (OSError, ValueError) as error:  # ValueError if the name has a zero byte
         raise fault(path, f"cannot be opened ({error})", cure="check the name and the disk") from error
     if not head:
         raise fault(path, "empty, 0 bytes", cure="copy or export it again")
@@ -326,12 +328,12 @@ def _alone(known: Format, *, wanted: bool) -> dict[str, bool]:
 
 
 def _part_name(names: tuple[str, ...], number: int) -> str:
-    """Name one of several pictures as its results are named, and no two alike."""
+    """Name one of several pictures as its results are named; no two get the same name."""
     return distinct_names(in_file_name(name) or str(at) for at, name in enumerate(names))[number]
 
 
 def _split_number(given: AnyPath, picture: int | None) -> tuple[Path, int | None]:
-    """Take ``mice.lif#3`` apart, unless there is a file of that name."""
+    """Split ``mice.lif#3`` into path and number, unless there is a file of that name."""
     path = as_path(given)
     file, _, number = str(path).rpartition("#")
     there = os.path.lexists(file) and not file.endswith(os.sep)
@@ -352,7 +354,7 @@ def _check_only(path: Path, picture: int | None) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Opened:
-    """A file that is open; where it is unpickled, it is opened again."""
+    """An open file, which is opened again when it is unpickled."""
 
     source: LazyImage
     path: Path

@@ -1,4 +1,4 @@
-"""Leica LIF and LOF with liffile: series are pictures, pixels are mapped into memory, colours read by the frame."""
+"""Leica LIF and LOF with liffile: series are pictures, pixels are mapped into memory, colours read frame by frame."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
     path : Path
         A LIF or LOF file.
     picture : int, optional
-        Which of `pictures`.
+        Number of the series in `pictures`.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def _file(path: Path) -> Any:  # noqa: ANN401 - as above
 
 
 def _series(file: Any) -> list[Any]:  # noqa: ANN401 - the library's own class
-    # A lifetime recording holds photons; the pictures made of them are series of their own.
+    # A lifetime recording holds photons; the pictures made from the photons are separate series.
     return [image for image in file.images if not image.is_flim]
 
 
@@ -92,9 +92,9 @@ def _opened(path: Path, series: Any) -> LazyImage:  # noqa: ANN401 - the library
     for label, n in stored.items():
         sizes[letters[label]] = sizes.get(letters[label], 1) * n
     pages = {label: n for label, n in stored.items() if letters[label] == "I"}
-    # Blue, green and red are put in order by the library, frame by frame; the rest is looked at where it lies.
+    # The library puts blue, green and red in order frame by frame; other pixels are read where they are mapped.
     mapped = series.asarray(out="memmap") if "S" not in stored else None
-    frame = lru_cache(maxsize=1)(series.frame)  # windows of one frame follow each other
+    frame = lru_cache(maxsize=1)(series.frame)  # successive windows are mostly of one frame
 
     def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
         index = {label: at[label] for label in stored if letters[label] not in "YXSI"}
@@ -113,7 +113,7 @@ def _opened(path: Path, series: Any) -> LazyImage:  # noqa: ANN401 - the library
 
 
 def _channel_names(series: Any) -> tuple[str, ...]:  # noqa: ANN401 - the library's own class
-    """Find the dyes, else the colours in which the channels are shown, if those differ."""
+    """Find the dyes of the channels; without dyes, the colours in which channels are shown, if the colours differ."""
     channels = series.xml_element.findall(f"{_DESCRIPTION}/Channels/ChannelDescription")
     channels.sort(key=lambda one: int(one.get("BytesInc", 0)))
     dyes = [
@@ -127,11 +127,11 @@ def _channel_names(series: Any) -> tuple[str, ...]:  # noqa: ANN401 - the librar
 
 
 def _steps(series: Any) -> dict[str, float]:  # noqa: ANN401 - the library's own class
-    """Give the step along each axis of which it is known; X, Y and Z are 1, 2 and 3, in micrometres, T is 4."""
+    """Give the known steps by axis: X, Y and Z are 1, 2 and 3, in micrometres, T is 4."""
     steps = {}
     for one in series.xml_element.findall(f"{_DESCRIPTION}/Dimensions/DimensionDescription"):
         axis, name = str(one.get("DimID")), one.get("Unit", "")
         count, unit = int(one.get("NumberOfElements", 0)), seconds(name) if axis == "4" else micrometres(name)
-        if count > 1 and unit is not None:  # the length is that from the first to the last element
+        if count > 1 and unit is not None:  # the stored length reaches from the first to the last element
             steps[axis] = math.fabs(float(one.get("Length", 0))) / (count - 1) * unit
     return steps

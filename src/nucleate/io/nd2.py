@@ -1,4 +1,4 @@
-"""Nikon ND2 with nd2: plain frames are mapped into memory, compressed ones decoded as a whole, one at a time."""
+"""Nikon ND2 with nd2: plain frames are mapped into memory, compressed frames are decoded as a whole, one at a time."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def open_lazy(path: Path, picture: int | None) -> LazyImage:
     path : Path
         An ND2 file.
     picture : int, optional
-        0; there is one.
+        Must be 0 or None, since there is one picture.
 
     Returns
     -------
     LazyImage
-        Axes T, Z, C, and ``I`` for positions. Of a recording that was stopped, the frames that are there, as ``I``.
+        Axes T, Z, C, and ``I`` for positions. If a recording was stopped, the frames that exist, as ``I``.
 
     Raises
     ------
@@ -64,10 +64,10 @@ def _opened(path: Path, file: Any) -> LazyImage:  # noqa: ANN401 - the library's
         raise fault(path, f"no picture in it: {recorded} frames of {height} x {width}")
     colours = samples == 3
     loops = {letter: int(n) for letter, n in file.sizes.items() if letter not in "CYXS"}
-    if math.prod(loops.values()) > recorded:  # stopped early: the planes that are not there would be read as black
+    if math.prod(loops.values()) > recorded:  # stopped early: planes that do not exist would be read as black
         loops = {"I": recorded}
     lengths = tuple(loops.values())
-    places = {letter: letter if letter in AXES else "I" for letter in loops}  # P: stage positions
+    places = {letter: letter if letter in AXES else "I" for letter in loops}  # P stands for stage positions
     if len(set(places.values())) < len(places):
         loops, lengths, places = {"I": math.prod(lengths)}, (math.prod(lengths),), {"I": "I"}
     sizes = {places[letter]: n for letter, n in loops.items()}
@@ -76,12 +76,12 @@ def _opened(path: Path, file: Any) -> LazyImage:  # noqa: ANN401 - the library's
     frame = file.read_frame
     if file.is_legacy or attributes.compressionType is not None:
         check_size(path, (groups, height, width, samples), itemsize=file.dtype.itemsize, max_bytes=None)
-        frame = lru_cache(maxsize=1)(frame)  # windows of one frame follow each other
+        frame = lru_cache(maxsize=1)(frame)  # successive windows are mostly of one frame
 
     def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
         index = int(np.ravel_multi_index(tuple(at[places[letter]] for letter in loops), lengths)) if loops else 0
         part = frame(index).reshape(groups, height, width, samples)[:, rows, cols]
-        if colours:  # stored as blue, green, red
+        if colours:  # colours are stored as blue, green, red
             return np.array(part[at["C"], ..., ::-1])
         return np.array(part[at["C"] // samples, ..., at["C"] % samples])
 
@@ -94,10 +94,10 @@ def _opened(path: Path, file: Any) -> LazyImage:  # noqa: ANN401 - the library's
 
 
 def _steps(file: Any) -> dict[str, float]:  # noqa: ANN401 - the library's own class
-    """Give the step along X, Y and Z in micrometres, along T in seconds, of those axes of which it is known."""
+    """Give the known steps along X, Y and Z in micrometres and along T in seconds."""
     steps = {}
     for loop in file.experiment:
-        if loop.type == "TimeLoop":  # frames as fast as they can follow have no period but the measured one
+        if loop.type == "TimeLoop":  # for frames taken as fast as possible there is only a measured period
             steps["T"] = (loop.parameters.periodMs or loop.parameters.periodDiff.avg) / 1e3
     channels = getattr(file.metadata, "channels", None) or []
     if not channels:

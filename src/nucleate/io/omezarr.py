@@ -35,13 +35,13 @@ __all__ = ["acquisitions", "label_images", "name_in_collection", "open_lazy", "p
 _MOST_JSON_BYTES = 1 << 26
 _LARGE_CHUNK_BYTES = 1 << 28
 _OLD_AXES = ["t", "c", "z", "y", "x"]
-"""Of versions 0.1 and 0.2, which do not name them."""
+"""Axes of versions 0.1 and 0.2, which do not name them."""
 
 _CODECS = {
     "bytes", "endian", "transpose", "sharding_indexed", "blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma", "crc32c",
     "crc32", "adler32", "fletcher32", "shuffle", "delta", "fixedscaleoffset", "packbits", "quantize", "bitround",
 }  # fmt: skip
-"""Codecs that turn bytes into numbers and nothing else."""
+"""Codecs that only turn bytes into numbers."""
 
 _DTYPES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"} | {
     f"float{bits}" for bits in (16, 32, 64)
@@ -50,7 +50,7 @@ _DTYPES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32
 
 @dataclass(frozen=True)
 class _Array:
-    """What the metadata of an array say, before it is opened."""
+    """The metadata of an array, read before it is opened."""
 
     folder: Path
     shape: tuple[int, ...]
@@ -60,7 +60,7 @@ class _Array:
 
 
 def pictures(folder: Path) -> list[str]:
-    """List the images in an OME-Zarr folder: relative paths; the empty one for a folder that is an image itself.
+    """List the images in an OME-Zarr folder by relative path, which is empty for a folder that is an image itself.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def pictures(folder: Path) -> list[str]:
     Returns
     -------
     list of str
-        Of a plate ``ROW/COLUMN/FIELD``, in the order of its wells; a well whose metadata are damaged or lacking stands
-        there as ``ROW/COLUMN``, and fails when it is opened. Empty when there is nothing known in it.
+        For a plate ``ROW/COLUMN/FIELD``, in the order of its wells; a well whose metadata are damaged or missing is
+        listed as ``ROW/COLUMN``, and fails when it is opened. Empty if the folder holds nothing of a known kind.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def pictures(folder: Path) -> list[str]:
 
 
 def acquisitions(folder: Path) -> dict[str, int | None]:
-    """Tell of which acquisition each of `pictures` is; None where nothing says it.
+    """Give the acquisition of each of `pictures`; None if the metadata do not say it.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def acquisitions(folder: Path) -> dict[str, int | None]:
 
 
 def label_images(image: Path) -> list[str]:
-    """List the label images of an image: their paths in it; the empty one for a folder that is one itself.
+    """List the label images of an image by their paths in it; the path is empty for a folder that is one itself.
 
     Raises
     ------
@@ -121,13 +121,13 @@ def label_images(image: Path) -> list[str]:
 
 
 def name_in_collection(folder: Path) -> str:
-    """Name an image or well of a plate or series as where all is given: ``p_A_1_0``; empty for what stands alone."""
+    """Name an image or well as where the whole plate or series is given, ``p_A_1_0``; empty if it belongs to none."""
     whole, _, part = _place(folder).partition("/")
     return f"{stem_in_collection(whole)}_{in_file_name(part)}" if part else ""
 
 
 def stem_in_collection(name: str) -> str:
-    """Give what the names of all pictures of a plate or series begin with, by that of its folder.
+    """Give the beginning of the names of all pictures of a plate or series, from the name of its folder.
 
     Examples
     --------
@@ -145,24 +145,24 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
     path : Path
         The folder.
     picture : int, optional
-        Which of `pictures`.
+        Number of the image in `pictures`.
     level : int
-        Of the pyramid, from 0 for the full size.
+        Number of the level in the pyramid; 0 is the full size.
 
     Returns
     -------
     LazyImage
-        Axes T, C and Z as the metadata name them, others are ``I``. Three channels that are called
-        red, green and blue are the colours of one picture, axis S.
+        Axes T, C and Z as the metadata name them; other axes are ``I``. Three channels that are called red, green and
+        blue are the colours of one picture, axis S.
 
     Raises
     ------
     InputError
-        If there is no image or level in it, or its metadata are damaged.
+        If the folder has no such image or level, or its metadata are damaged.
     MissingExtraError
         If zarr is not installed.
     KeyError, ValueError, ...
-        As they come for damaged metadata.
+        As they arise from damaged metadata.
     """
     names = pictures(path)
     if not names:
@@ -176,9 +176,9 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
 
 
 def _place(folder: Path) -> str:
-    """Give the path of an image from the plate or the series on in which it lies; of one that stands alone its name."""
+    """Give the path of an image, beginning with its plate or series; only its own name if it belongs to none."""
     folder = Path(absolute(folder))
-    for whole in [*folder.parents][:3]:  # a field lies in a well, that in a row
+    for whole in [*folder.parents][:3]:  # a field lies in a well, and a well in a row
         with contextlib.suppress(InputError, OSError, ValueError):
             if _is_collection(whole, *_last_changes(whole)):
                 return folder.relative_to(whole.parent).as_posix()
@@ -187,7 +187,7 @@ def _place(folder: Path) -> str:
 
 @functools.lru_cache(maxsize=256)
 def _is_collection(folder: Path, *_: int) -> bool:
-    """Tell whether a folder is a plate or a series: read once for all pictures in it, until its metadata change."""
+    """Tell whether a folder is a plate or a series; asked once for all its pictures until its metadata change."""
     return not {"plate", "bioformats2raw.layout"}.isdisjoint(_attributes(folder))
 
 
@@ -209,7 +209,7 @@ def _open_image(folder: Path, *, level: int) -> LazyImage:
     channels: list[dict[str, Any]] = metadata.get("omero", {}).get("channels", [])
     names = tuple(str(channel.get("label", "")) for channel in channels)
     if tuple(name.lower() for name in names) == COLOURS and chosen.dtype.kind == "u":
-        # The format has no place for colours but channels, and red alone is no picture of a section.
+        # The format stores colours as channels only, and the red channel alone does not show a stained section.
         letters = ["S" if letter == "C" else letter for letter in letters]
     sizes = dict(zip(letters, chosen.shape, strict=True))
     stored = [letter for letter in letters if letter in "YXS"]
@@ -226,7 +226,7 @@ def _open_image(folder: Path, *, level: int) -> LazyImage:
     levels = tuple((array.shape[row], array.shape[col]) for array in arrays)
     size = _sizes(multiscale, axes)
     step = sane_step(size.get("Z"))
-    if step and level:  # depth may have been made smaller, too
+    if step and level:  # a level may be smaller in depth, too
         step *= arrays[0].shape[letters.index("Z")] / chosen.shape[letters.index("Z")]
     looks = tuple(map(_look, channels))
     image = replace(
@@ -254,7 +254,7 @@ def _fields(well: Path) -> dict[str, int | None]:
 
 
 def _attributes(folder: Path) -> dict[str, Any]:
-    """Read what a group says about itself, of Zarr 2 or 3."""
+    """Read the attributes of a group of Zarr 2 or 3."""
     if (folder / "zarr.json").is_file():
         attributes = _json(folder / "zarr.json").get("attributes", {})
         found = attributes.get("ome", attributes)
@@ -283,12 +283,12 @@ def _inside(folder: Path, name: object) -> str:
 
 
 def _array(folder: Path) -> _Array:
-    """Read what an array says about itself and refuse what is not plain numbers."""
+    """Read the metadata of an array, and refuse an array whose values are not plain numbers."""
     if (folder / "zarr.json").is_file():
         metadata, version = _json(folder / "zarr.json"), 3
         kind, codecs = metadata["data_type"], list(metadata["codecs"])
         chunk = metadata["chunk_grid"]["configuration"]["chunk_shape"]
-        for codec in codecs:  # a shard is read in parts; its own chunks are what is decoded at once
+        for codec in codecs:  # a shard is read in parts: its inner chunks are decoded one at a time
             if codec["name"] == "sharding_indexed":
                 chunk = codec["configuration"]["chunk_shape"]
                 codecs = [*codecs, *codec["configuration"]["codecs"], *codec["configuration"].get("index_codecs", [])]
@@ -309,7 +309,8 @@ def _array(folder: Path) -> _Array:
 
 
 def _check_chunk(array: _Array) -> None:
-    # A chunk is decoded as a whole, however small the window; one far larger than its array is a damaged number.
+    # A chunk is decoded as a whole, however small the window. If a chunk is far larger than its array, the number is
+    # damaged.
     size = math.prod(array.chunk) * array.dtype.itemsize
     if min(array.chunk, default=0) < 1 or len(array.chunk) != len(array.shape):
         raise fault(array.folder, f"chunks {array.chunk} do not fit the shape {array.shape}")
@@ -325,7 +326,7 @@ def _opened(array: _Array) -> Any:  # noqa: ANN401 - zarr's own class
 
 
 def _axes(multiscale: dict[str, Any]) -> list[tuple[str, str]]:
-    """List letter and unit of each axis."""
+    """List the letter and the unit of each axis."""
     found = []
     for axis in multiscale.get("axes", _OLD_AXES):
         axis = {"name": axis} if isinstance(axis, str) else axis
@@ -336,13 +337,13 @@ def _axes(multiscale: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _transformations(multiscale: dict[str, Any], *, level: int) -> list[dict[str, Any]]:
-    """List what leads from the pixels of a level to micrometres, in the order in which it is done."""
+    """List the transformations from pixels of a level to micrometres, in the order in which they are applied."""
     told = multiscale["datasets"][level], multiscale
     return [step for one in told for step in one.get("coordinateTransformations", [])]
 
 
 def _sizes(multiscale: dict[str, Any], axes: list[tuple[str, str]]) -> dict[str, float]:
-    """Give the step along each axis of which it is known, in micrometres or seconds, by its letter."""
+    """Give the known steps in micrometres or seconds, by the letter of the axis."""
     steps = _transformations(multiscale, level=0)
     scales = [step["scale"] for step in steps if step.get("type") == "scale" and len(step["scale"]) == len(axes)]
     size = {}
@@ -355,7 +356,7 @@ def _sizes(multiscale: dict[str, Any], axes: list[tuple[str, str]]) -> dict[str,
 def _origin(
     multiscale: dict[str, Any], axes: list[tuple[str, str]], *, level: int
 ) -> tuple[float, float, float] | None:
-    """Find where the first pixel lies: in depth, down and across in micrometres; 0 along axes without a unit."""
+    """Find the place of the first pixel in depth, down and across, in micrometres; 0 along axes without a unit."""
     place = [0.0] * len(axes)
     for step in _transformations(multiscale, level=level):
         kind = step.get("type")

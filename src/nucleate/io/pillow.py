@@ -1,4 +1,4 @@
-"""PNG, JPEG, GIF, BMP and WebP with Pillow; colour PNG with imagecodecs: Pillow is slower and cuts to 8 bits."""
+"""PNG, JPEG, GIF, BMP and WebP with Pillow; colour PNG with imagecodecs, as Pillow is slower and cuts to 8 bits."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["read"]
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "WEBP")
-_DEPTH, _COLOUR_TYPE = 24, 25  # places of bit depth and colour type in a PNG file (header chunk, always the first)
+_DEPTH, _COLOUR_TYPE = (
+    24,
+    25,
+)  # places of bit depth and colour type in the header of a PNG file
 
 
 def read(path: Path, max_bytes: int | None) -> Image:
-    """Read a file; animations give axis ``I``.
+    """Read a file; the frames of an animation are axis ``I``.
 
     Parameters
     ----------
@@ -35,8 +38,8 @@ def read(path: Path, max_bytes: int | None) -> Image:
     Returns
     -------
     Image
-        bool for 1-bit pictures, uint16 or uint8 otherwise; ``YX`` for grey, ``YXS`` for colours. Palettes are looked
-        up; if all colours are grey, the picture is.
+        bool for 1-bit pictures, uint16 or uint8 otherwise; ``YX`` for grey, ``YXS`` for colours. Palette entries become
+        colours; if all of them are grey, the picture is grey.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def read(path: Path, max_bytes: int | None) -> Image:
         As Pillow raises them for damaged files.
     """
     with path.open("rb") as stream, _open(stream) as picture:
-        # A JPEG of several pictures holds a photograph and its previews: the first one is meant.
+        # A JPEG file with several pictures holds a photograph, which comes first, and its previews.
         frames = 1 if picture.format in {"JPEG", "MPO"} else getattr(picture, "n_frames", 1)
         samples, deep = _samples(stream) if picture.format == "PNG" else (0, False)
         _check(path, picture, frames=frames, deep=samples if deep else 0, max_bytes=max_bytes)
@@ -65,7 +68,7 @@ def read(path: Path, max_bytes: int | None) -> Image:
 
 
 def _open(stream: BinaryIO) -> PIL.Image.Image:
-    # Pillow's own guard against huge pictures warns or raises by a fixed number of pixels; ours is the memory limit.
+    # Pillow warns or raises from a fixed number of pixels on; here the memory limit decides instead.
     guard, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
     try:
         return PIL.Image.open(stream, formats=_FORMATS)
@@ -74,7 +77,7 @@ def _open(stream: BinaryIO) -> PIL.Image.Image:
 
 
 def _samples(stream: BinaryIO) -> tuple[int, bool]:
-    """Tell how many a pixel of a PNG has, 0 of plain grey and palettes, and whether they have 16 bits."""
+    """Give the samples in a pixel of a PNG, 0 for plain grey and palettes, and whether samples have 16 bits."""
     place = stream.tell()
     stream.seek(0)
     header = stream.read(_COLOUR_TYPE + 1)
@@ -98,7 +101,7 @@ def _frame(picture: PIL.Image.Image) -> NDArray[Any]:
     mode = picture.mode
     if mode in {"1", "L"}:
         return np.array(picture)
-    if mode.startswith("I"):  # 16-bit grey: mode "I;16", or "I" in older releases of Pillow
+    if mode.startswith("I"):  # 16-bit grey has the mode "I;16", or "I" in older releases of Pillow
         return np.array(picture).astype(np.uint16)
     if mode in {"P", "PA"}:
         return _grey_if_grey(np.array(picture.convert("RGB")))

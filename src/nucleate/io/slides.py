@@ -1,4 +1,4 @@
-"""Slides that are no TIFF, or whose tiles overlap, with OpenSlide: MIRAX, Hamamatsu VMS, Ventana."""
+"""Slides that are no TIFF files, or whose tiles overlap, with OpenSlide: MIRAX, Hamamatsu VMS, Ventana."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _MOST_PIXELS_A_READ = 1 << 24
 
 
 def open_lazy(path: Path, picture: int | None, *, level: int = 0) -> LazyImage:
-    """Open a slide, in red, green and blue; what was not scanned is white.
+    """Open a slide in red, green and blue; regions that were not scanned are white.
 
     Parameters
     ----------
     path : Path
-        The file that OpenSlide wants, beside the others of the slide.
+        The file that OpenSlide opens; the other files of the slide lie beside it.
     picture : int, optional
-        0; there is one.
+        Must be 0 or None, since there is one picture.
     level : int
-        Of the pyramid, from 0 for the full size.
+        Number of the level in the pyramid; 0 is the full size.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def _opened(path: Path, slide: Any, *, level: int) -> LazyImage:  # noqa: ANN401
         parts = []
         for top in range(rows.start, rows.stop, step):
             size = (across, min(step, rows.stop - top))
-            # Whatever the level, the corner is told in pixels of the full size.
+            # For every level, the corner is given in pixels of the full size.
             corner = round(cols.start * step_across), round(top * step_down)
             part = np.asarray(slide.read_region(corner, level, size))
             parts.append(np.where(part[..., 3:] > 0, part[..., :3], np.uint8(255)))

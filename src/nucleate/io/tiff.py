@@ -1,4 +1,4 @@
-"""TIFF with tifffile: ImageJ, OME, Aperio and plain files, pyramids, sets of files; axes from metadata where known."""
+"""TIFF with tifffile: ImageJ, OME, Aperio and plain files, pyramids, sets of files; axes from metadata if known."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ __all__ = ["layout", "open_lazy", "pictures", "read"]
 _SIDE_PICTURES = re.compile(
     r"(?<![a-z])(label|macro|thumb(nail)?|overview|barcode)(image|mask|photo)?(?![a-z])", re.IGNORECASE
 )
-"""In the names of pictures that slide scanners and converters store beside the one that counts, far smaller."""
+"""Parts of the names of far smaller pictures that slide scanners and converters store beside the slide itself."""
 
 
 def read(path: Path, max_bytes: int | None) -> Image:
     """Read the largest picture or stack of a TIFF file; the first of them if several are as large.
 
-    Smaller ones in the same file, such as thumbnails and the levels of a pyramid, are passed over. Plain pages of its
-    size and colours that are stored otherwise (other numbers, compression or strips) are planes beside it. The first
-    file of an OME set gives the whole set, if all its files are there; each other one gives its own planes. The last
-    time of a recording of Micro-Manager that was stopped is left out, if planes of it are missing.
+    Smaller pictures in the same file, such as thumbnails and the levels of a pyramid, are passed over. Plain pages of
+    the same size and colours that are stored in another way (other numbers, compression or strips) are further planes.
+    The first file of an OME set gives the whole set, if all files of the set exist; every other file gives its own
+    planes. If planes are missing at the last time of a Micro-Manager recording that was stopped, that time is left
+    out.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def read(path: Path, max_bytes: int | None) -> Image:
     Raises
     ------
     InputError
-        If there is no picture in it, it is cut short, or the pixels are not real numbers.
+        If the file has no picture, is cut short, or its pixels are not real numbers.
     TooLargeError
         If it needs more than `max_bytes`.
     OSError, ValueError, ...
@@ -75,23 +76,23 @@ def read(path: Path, max_bytes: int | None) -> Image:
 
 
 def open_lazy(path: Path, picture: int | None, *, level: int = 0, alone: bool = False) -> LazyImage:
-    """Open the picture that `read` reads, or one of `pictures`, window by window.
+    """Open the picture that `read` reads, or one of `pictures`, to read it window by window.
 
     Parameters
     ----------
     path : Path
         A TIFF or BigTIFF file.
     picture : int, optional
-        Which of `pictures`.
+        Number of the picture in `pictures`.
     level : int
-        Of a pyramid, from 0 for the full size.
+        Number of the level of a pyramid; 0 is the full size.
     alone : bool
         Whether to leave out planes that lie in other files of a set.
 
     Returns
     -------
     LazyImage
-        Rare layouts (volumes in tiles) are read as a whole at once.
+        Its pixels are read window by window, but in rare layouts (volumes in tiles) as a whole at once.
 
     Raises
     ------
@@ -108,8 +109,8 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0, alone: bool = 
         number = None if picture is None else choose_picture(path, names, wanted=picture)
         series = _largest(path, tiff, alone=alone) if number is None else found[number][1]
         told = told_of(tiff, series)
-        # OME metadata of a recording that was stopped, or of a set of files: planes that are not there would be read
-        # as black, and each file of a set would give the whole set. The file's own pages are read as they stand.
+        # OME metadata of a recording that was stopped, or of a set of files: planes that do not exist would be read as
+        # black, and each file of a set would give the whole set. So only the file's own pages are read.
         if not _is_whole(tiff, series) or (alone and not all(_lies_in(tiff, page) for page in series.pages)):
             here = _planes_here(tiff, series)
             if here is not None and (len(found) > 1 or (alone and not here.axes.startswith("I"))):
@@ -148,9 +149,9 @@ def _lazy_one(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageS
 def _with_pages_beside(
     path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries, image: LazyImage
 ) -> LazyImage:
-    """Put plain pages of one size that are stored in several ways together, in the order in which they lie.
+    """Join plain pages of one size that are stored in several ways, in the order in which they lie in the file.
 
-    Grey ones beside coloured ones, or the other way round, are passed over: one is a preview of the other.
+    Grey pages beside a coloured picture, or the other way round, are passed over: one is a preview of the other.
     """
     planes = []
     for one in _stored_otherwise(tiff, series):
@@ -163,7 +164,7 @@ def _with_pages_beside(
 
 
 def _stored_otherwise(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> list[tifffile.TiffPageSeries]:
-    """List the series of plain pages as large as this one, itself among them; none where it is the only one."""
+    """List the series of plain pages that are as large as this one, which is included; empty if there is no other."""
     plain = [
         one
         for one in tiff.series
@@ -176,10 +177,10 @@ def _stored_otherwise(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) 
 
 
 def pictures(path: Path, *, alone: bool = False) -> list[str]:
-    """List the pictures of an OME-TIFF file by name; one without a name for any other TIFF file.
+    """List the pictures of an OME-TIFF file by name; any other TIFF file has one picture without a name.
 
-    Of a set of files those whose planes begin in this file; one that lacks planes is in each file that has others. If
-    the file counts `alone`, all that have planes in it.
+    In a set of files, these are the pictures whose first plane lies in this file; a picture with missing planes is
+    listed for each file that has some of the others. If the file is taken `alone`, all pictures with planes in it.
 
     Raises
     ------
@@ -191,7 +192,7 @@ def pictures(path: Path, *, alone: bool = False) -> list[str]:
 
 
 def layout(path: Path, named: Callable[[set[Path]], None]) -> tuple[list[str], dict[Path, bool]]:
-    """List `pictures`, and the other files in which planes of them lie; tell which have pictures of their own.
+    """List `pictures`, and the other files in which their planes lie, each with whether it has pictures of its own.
 
     Raises
     ------
@@ -211,24 +212,24 @@ def layout(path: Path, named: Callable[[set[Path]], None]) -> tuple[list[str], d
 def _opened(path: Path, named: Callable[[set[Path]], None] = lambda _: None) -> tifffile.TiffFile:
     tiff = open_tiff(path)
     named(files_named(tiff) - {Path(tiff.filehandle.path)})
-    with contextlib.suppress(Exception):  # whatever is wrong with the pages shows when they are read
-        len(tiff.pages)  # finds chains of pages that lead back into themselves, along which series would go for ever
+    with contextlib.suppress(Exception):  # faults of the pages are found when they are read
+        len(tiff.pages)  # finds chains of pages that lead back into themselves, which would keep series busy for ever
         sizes = [_shape_HW(one) for one in tiff.series if {"Y", "X"} <= set(one.axes)]
         if tiff.is_shaped and len(set(sizes)) < len(sizes):
-            # Written page by page, each page is a series of its own: they are one stack.
+            # In a file written page by page, each page is a separate series; together they are one stack.
             tiff.close()
             return tifffile.TiffFile(path, is_shaped=False)
     return tiff
 
 
 def _is_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> bool:
-    """Tell whether every plane is there, in this file or in a set that begins with it."""
+    """Tell whether every plane exists, in this file or in a set of which this file is the first."""
     pages = list(series.pages)
     return None not in pages and _lies_in(tiff, pages[0])
 
 
 def _is_of(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, *, alone: bool = False) -> bool:
-    """Tell whether a picture counts as one of this file: it begins there; if planes are missing, others lie there."""
+    """Tell whether a picture counts as one of this file: it begins there, or it lacks planes and has some there."""
     pages = list(series.pages) if series.kind == "ome" else []
     return not pages or any(_lies_in(tiff, page) for page in (pages if alone or None in pages else pages[:1]))
 
@@ -238,7 +239,7 @@ def _lies_in(tiff: tifffile.TiffFile, page: tifffile.TiffPage | tifffile.TiffFra
 
 
 def _planes_here(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> tifffile.TiffPageSeries | None:
-    """Cut the planes that lie in this file out of a picture; if they are not a part along its axes, as axis ``I``."""
+    """Take the planes of a picture that lie in this file; along axis ``I`` if they are no block along its axes."""
     pages = list(series.pages)
     own = [i for i, page in enumerate(pages) if _lies_in(tiff, page)]
     if not own:
@@ -302,7 +303,7 @@ def _read(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSerie
 
 
 def _check_complete(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSeries) -> None:
-    # tifffile fills what is missing with zeros or leaves pages out; a black picture without nuclei would come of it.
+    # tifffile fills missing pixels with zeros or leaves pages out, which would give a black picture without nuclei.
     size = tiff.filehandle.size
     ends = [(0, size, path)]
     if series.dataoffset is not None:
@@ -331,7 +332,7 @@ def _check_complete(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.Tif
 
 
 def _checked_alike(page: tifffile.TiffPage | tifffile.TiffFrame, series: tifffile.TiffPageSeries) -> Path:
-    """Give the file of a set in which a page lies, once its pixels are found to be as the metadata tell of all."""
+    """Give the file of a set in which a page lies, after a check that its pixels are as the metadata say of all."""
     path, wanted = Path(page.parent.filehandle.path), series.keyframe
     if (page.shape, page.dtype) != (wanted.shape, wanted.dtype):
         what = f"pixels of {page.shape} {page.dtype} in a set of {wanted.shape} {wanted.dtype}"
@@ -340,7 +341,7 @@ def _checked_alike(page: tifffile.TiffPage | tifffile.TiffFrame, series: tifffil
 
 
 def _in_order(pixels: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:
-    """Bring axes into the house's order; letters it does not know, and repeated ones, are joined into one axis."""
+    """Bring axes into the order of `Image`; unknown and repeated letters are joined into one axis."""
     letters = [letter if letter in AXES else "I" for letter in axes]
     order = sorted(range(len(letters)), key=lambda i: (AXES.index(letters[i]), i))
     pixels = pixels.transpose(order)

@@ -1,4 +1,4 @@
-"""What the samples of a TIFF pixel mean: colours, channels, alpha, palette entries."""
+"""Turns the samples of TIFF pixels into what they mean: colours, channels, alpha, palette entries."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def colours_of(page: TiffPage, pixels: NDArray[Any], *, axes: str, display_only:
     Parameters
     ----------
     page : TiffPage
-        The first page of the series: its tags say how samples are to be understood.
+        The first page of the series, whose tags say what the samples mean.
     pixels : ndarray
-        As stored.
+        Samples as stored.
     axes : str
-        tifffile's letters, one an axis.
+        A letter of tifffile for each axis.
     display_only : bool
         Whether a palette is only for display, as in ImageJ and OME files, so that the stored numbers count.
 
     Returns
     -------
     pixels : ndarray
-        With alpha dropped; CMYK, YCbCr and L*a*b* turned into red, green and blue; white-is-zero turned over.
+        Pixels without alpha; CMYK, YCbCr and L*a*b* become red, green and blue; white-is-zero is inverted.
     axes : str
-        The letters that fit.
+        The letters of the axes of `pixels`.
     """
     photometric = page.photometric
     if photometric == PHOTOMETRIC.PALETTE and page.colormap is not None and "S" not in axes and not display_only:
@@ -68,14 +68,14 @@ def _look_up(palette: NDArray[np.uint16], pixels: NDArray[Any], *, axes: str) ->
 
 
 def _from_cmyk(pixels: NDArray[Any]) -> NDArray[Any]:
-    # The plain formula without colour profiles, as Pillow's.
+    # This is the plain formula without colour profiles, as in Pillow.
     top = float(np.iinfo(pixels.dtype).max)
     light = 1.0 - pixels[..., :4] / top
     return np.rint(top * light[..., :3] * light[..., 3:]).astype(pixels.dtype)
 
 
 def _from_ycbcr(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    # Full-range ITU-R BT.601, as in JPEG (JFIF 1.02).
+    # This is full-range ITU-R BT.601, as in JPEG (JFIF 1.02).
     luma, blue, red = (pixels[..., i].astype(np.float32) for i in range(3))
     blue, red = blue - 128, red - 128
     mixed = np.stack([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue], axis=-1)

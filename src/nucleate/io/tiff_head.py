@@ -1,4 +1,4 @@
-"""How a TIFF file begins, in three short reads: enough to tell what wrote it, for thousands of files at once."""
+"""Reads the beginning of a TIFF file in three short reads, which tell what wrote it, for thousands of files."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _OME = re.compile(r"<(?:\w+:)?OME\b")
 
 _DESCRIPTION = 270
 _MOST = 4096
-"""Bytes that are read of a directory and of a description: both can be long."""
+"""Most bytes that are read of a directory and of a description, since both can be long."""
 
 
 def first_description(path: Path) -> str:
-    """Read how the description of the first page of a TIFF or BigTIFF file begins.
+    """Read the beginning of the description of the first page of a TIFF or BigTIFF file.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def first_description(path: Path) -> str:
     Returns
     -------
     str
-        The first 4 kB; empty where there is none, or the file is damaged, gone, no TIFF file or no regular one.
+        The first 4 kB; empty if there is no description, or the file is damaged, gone, no TIFF file or no regular one.
     """
     try:
         with regular(path).open("rb", buffering=0) as file:
@@ -55,7 +55,7 @@ def first_description(path: Path) -> str:
 
 
 def is_ome(path: Path) -> bool:
-    """Tell whether a file is a TIFF file with OME metadata, as `first_description` finds them."""
+    """Tell whether a file is a TIFF file with OME metadata in its `first_description`."""
     return _OME.search(first_description(path)) is not None
 
 

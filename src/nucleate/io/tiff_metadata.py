@@ -18,28 +18,29 @@ if TYPE_CHECKING:
 __all__ = ["Told", "told_of"]
 
 _FINEST_UM, _COARSEST_UM = 0.005, 20.0
-"""Resolution tags outside of this are print or screen settings (72 or 300 dots an inch), not a microscope's."""
+"""Pixel sizes outside of this come from print or screen settings (72 or 300 dots an inch), not from a microscope."""
 
 _PLANE_PREFIX = re.compile(r"^(?:[cztCZT]:\d+/\d+\s*)+-\s*")
 
 
 @dataclass(frozen=True)
 class Told:
-    """What the metadata of a picture tell.
+    """The pixel size, steps and channels in the metadata of a picture.
 
     Parameters
     ----------
     pixel_size_um : (float, float), optional
-        Height and width of a pixel; None where it is not told.
+        Height and width of a pixel; None if the metadata do not tell.
     z_step_um : float, optional
-        The distance of two planes in depth; None where OME or ImageJ metadata do not tell.
+        The distance of two planes in depth; None if OME or ImageJ metadata do not tell.
     t_step_s : float, optional
-        The time from one plane to the next; None where OME or ImageJ metadata do not tell.
+        The time from one plane to the next; None if OME or ImageJ metadata do not tell.
     channel_names : tuple of str
-        In order; empty where they are not told. OME: the name, else the dye, of each channel; empty ones where neither
-        is told. ImageJ: the labels of the first planes, if they differ. Micro-Manager: the names in its summary.
+        In order; empty if the metadata have none. In OME metadata, the name of each channel, else its dye, else an
+        empty text. In ImageJ metadata, the labels of the first planes, if they differ. In Micro-Manager metadata, the
+        names in the summary.
     channel_looks : tuple of Look
-        In order; empty where OME metadata do not tell of a colour.
+        In order; empty if OME metadata have no colours.
     """
 
     pixel_size_um: tuple[float, float] | None
@@ -50,7 +51,7 @@ class Told:
 
 
 def told_of(tiff: TiffFile, series: TiffPageSeries) -> Told:
-    """Find out what an open file tells of the picture that was chosen in it."""
+    """Read the metadata that an open file has of the chosen picture in it."""
     steps = sane_step(_z_step_um(tiff, series)), sane_step(_t_step_s(tiff, series))
     looks = tuple(map(_look, ome_picture(tiff, series).colours)) if series.kind == "ome" else ()
     looks = looks if any(look.colour for look in looks) else ()
@@ -58,7 +59,7 @@ def told_of(tiff: TiffFile, series: TiffPageSeries) -> Told:
 
 
 def _look(colour: str) -> Look:
-    """Read red, green, blue and opacity in one number of 32 bits; -1 is what stands where none was chosen."""
+    """Read red, green, blue and opacity from one number of 32 bits; it is -1 if no colour was chosen."""
     try:
         number = int(colour)
     except ValueError:
@@ -136,13 +137,13 @@ def _measure(value: str | None, factor: float | None) -> float | None:
 
 
 def _from_imagej(metadata: dict[str, Any], page: TiffPage) -> tuple[float, float] | None:
-    if "unit" not in metadata:  # the tags have one of their own then
+    if "unit" not in metadata:  # then the resolution tags have a unit of their own
         return _from_tags(page)
     factor, spacing = micrometres(str(metadata["unit"])), _spacing(page)
     if factor is None or spacing is None:
         return None
     size = spacing[0] * factor, spacing[1] * factor
-    # Inches are what the resolution for a printer becomes when a picture is saved again.
+    # A unit of inches stems from a printer's resolution, which is written when a picture is saved again.
     return size if factor != micrometres("inch") or _is_of_a_microscope(size) else None
 
 

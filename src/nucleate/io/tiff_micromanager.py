@@ -11,11 +11,11 @@ from tifffile import TiffFile, TiffPageSeries
 __all__ = ["planes_indexed"]
 
 _COLUMNS = {"T": 2, "R": 3, "Z": 1, "C": 0}
-"""Where the index has each axis; the place of the plane in the file follows them."""
+"""The column of each axis in the index; the place of the plane in the file follows them."""
 
 
 def planes_indexed(tiff: TiffFile) -> TiffPageSeries | None:
-    """Put the planes of a file into the order that its index tells, whatever other files its set has.
+    """Put the planes of a file into the order of its index, whatever other files its set has.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ def planes_indexed(tiff: TiffFile) -> TiffPageSeries | None:
     Returns
     -------
     TiffPageSeries or None
-        Without the last time, if planes of it are missing: there the recording was stopped. One plane after the other
-        where others are missing; None where there is no index, or it does not tell the place of each plane.
+        The last time is left out if planes of it are missing, since the recording was stopped there. If other
+        planes are missing, all planes form one axis ``I``. None if there is no index, or it lacks the place of a plane.
     """
     index = (tiff.micromanager_metadata or {}).get("IndexMap")
     if index is None or len(index) < 2:

@@ -1,4 +1,4 @@
-"""OME metadata of TIFF files: what they tell of the pictures that lie in a file, however many its set has."""
+"""Reads from the OME metadata of TIFF files what concerns the pictures in one file, however large its set is."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ __all__ = ["OmePicture", "files_named", "fits_at", "ome_picture", "open_tiff"]
 
 _UUID = re.compile(r"""<(?:\w+:)?OME\b[^>]*?(\sUUID\s*=\s*["']([^"'<>]*)["'])""")
 _LONG_ROOT = 1 << 14
-"""Letters in which the identity of a file is looked for: it stands in the first element of its metadata."""
+"""Letters of the metadata in which the identity of a file is looked for; it stands in their first element."""
 
 _MOST_KEPT = 1 << 22
-"""Letters of metadata up to which what is read of them is kept: some ten times as many bytes."""
+"""Longest metadata, in letters, that are kept once they are parsed, which takes some ten times as many bytes."""
 
 _NOWHERE = "/"
-"""A folder, as which no file can be opened."""
+"""The path of a folder, which cannot be opened as a file."""
 
 _Plane = tuple[str | None, str]
 
 
 class OmePicture(NamedTuple):
-    """What is wanted of a picture's metadata, which can be long.
+    """The needed part of a picture's metadata, which can be long.
 
     Parameters
     ----------
     name : str
     pixels : dict of str to str
-        Attributes: sizes and their units.
+        Its attributes: sizes and their units.
     channels : tuple of str
-        The name, else the dye, of each; empty ones where neither is told.
+        The name of each channel, else its dye, else an empty text.
     colours : tuple of str
-        Of each, as they stand there: a number, or nothing.
+        The colour of each channel as it is written: a number, or nothing.
     files : frozenset of Path
-        In which its planes lie.
+        The files in which its planes lie.
     """
 
     name: str = ""
@@ -62,27 +62,27 @@ class OmePicture(NamedTuple):
 
 
 class _Set(NamedTuple):
-    """Metadata as they lie in a file, with those of the planes of each picture: their file's identity and name."""
+    """The metadata in a file, with the identity and the name of the file of each plane of each picture."""
 
     root: ElementTree.Element
     images: list[tuple[ElementTree.Element, frozenset[_Plane | None]]]
-    files: dict[_Plane | None, list[int]]  # the numbers of the pictures
+    files: dict[_Plane | None, list[int]]  # the numbers of the pictures with planes there
     by_uuid: dict[str | None, list[_Plane]]
-    by_name: dict[str, list[_Plane]]  # in lower case
+    by_name: dict[str, list[_Plane]]  # by file name in lower case
 
 
 class _Here(NamedTuple):
-    """What tells whether planes lie in a file: its identity, if the metadata know it, else its name."""
+    """Tells whether planes lie in a file: by its identity if the metadata have it, else by its name."""
 
     name: str
     uuid: str | None
     is_known: bool
-    is_own: bool  # whether the metadata are those of the file, in which names are enough
-    bare: str  # where planes lie of which no file is told
-    is_copy: bool  # then planes in other files are not its own
+    is_own: bool  # whether the metadata are the file's own; then names are enough
+    bare: str  # where planes lie for which no file is named
+    is_copy: bool  # if so, planes in other files are not its own
 
     def file_of(self, plane: _Plane | None) -> str:
-        """Name the file in which a plane lies; nothing if it seems to be of this one, but is not."""
+        """Name the file in which a plane lies; empty if the plane seems to lie in this file, but does not."""
         if plane is None:
             return self.bare
         uuid, name = plane
@@ -93,7 +93,7 @@ class _Here(NamedTuple):
 
 
 _MOST_BYTES = 1 << 28
-"""Of a text of metadata; those of a plate with a hundred thousand planes have a fifth of that."""
+"""Most bytes of a text of metadata; a plate with a hundred thousand planes has a fifth of that."""
 
 _KNOWN: weakref.WeakKeyDictionary[TiffFile, list[OmePicture]] = weakref.WeakKeyDictionary()
 _POINTED: weakref.WeakKeyDictionary[TiffFile, Path] = weakref.WeakKeyDictionary()
@@ -101,19 +101,19 @@ _SETS: dict[str, _Set] = {}
 
 
 def open_tiff(path: Path, *, ome: bool = True) -> TiffFile:
-    """Open a TIFF file, of a set with the metadata of the pictures that have planes in it, or in a file they share.
+    """Open a TIFF file; in a set, with the metadata of those pictures that have planes in it or in a file they share.
 
-    Where another file has the metadata of the set, they are taken from there. Those that point outside of their folder
-    are not followed, and files that are not the ones told, by their identities, count as missing. Beside the file that
-    is told, one of its identity under another name is a copy, to which planes of others do not belong. The files that
-    Micro-Manager writes are taken as their metadata have them, not all as one stack.
+    If another file has the metadata of the set, they are taken from that file. References that point outside of their
+    folder are not followed, and files whose identities are not the expected ones count as missing. A file beside the
+    one that the metadata name, with its identity but another name, is a copy, and planes in other files do not belong
+    to it. Files from Micro-Manager are opened as their metadata describe them, not all as one stack.
 
     Parameters
     ----------
     path : Path
-        The others of its set are looked for beside it, or beside the file to which it is a link.
+        The file; the others of its set are looked for beside it, or, if it is a link, beside the file it leads to.
     ome : bool
-        If not, all its pages are taken as they stand, whatever OME metadata tell.
+        Whether OME metadata are used; if not, all pages are taken as they stand.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def open_tiff(path: Path, *, ome: bool = True) -> TiffFile:
     Raises
     ------
     InputError
-        If the metadata hold entities, or lie in a text of over 256 MiB.
+        If the metadata hold entities, or are a text of over 256 MiB.
     OSError, ValueError, ...
         As tifffile raises them for damaged files.
     """
@@ -135,7 +135,7 @@ def open_tiff(path: Path, *, ome: bool = True) -> TiffFile:
 
 
 def _with_metadata(path: Path, tiff: TiffFile) -> TiffFile:
-    """Give a file as its metadata want it opened."""
+    """Open a file again as its metadata ask for, or give it as it is."""
     own, uuid = _told(path, tiff.ome_metadata)
     if own is None:
         return tiff
@@ -171,19 +171,19 @@ def _with_metadata(path: Path, tiff: TiffFile) -> TiffFile:
 
 
 def ome_picture(tiff: TiffFile, series: TiffPageSeries) -> OmePicture:
-    """Tell what OME metadata say of a picture.
+    """Read what OME metadata say of a picture.
 
     Parameters
     ----------
     tiff : TiffFile
         From `open_tiff`.
     series : TiffPageSeries
-        One of its series of the kind ``ome``, or a level of one.
+        One of the file's series of the kind ``ome``, or a level of one.
 
     Returns
     -------
     OmePicture
-        An empty one where nothing is told.
+        Without content if the metadata say nothing of the picture.
     """
     pictures = _KNOWN.get(tiff, [])
     if len(pictures) < 2:
@@ -194,7 +194,7 @@ def ome_picture(tiff: TiffFile, series: TiffPageSeries) -> OmePicture:
 
 
 def files_named(tiff: TiffFile) -> set[Path]:
-    """List the files in which planes lie of the pictures of which a file has planes, and the one with their metadata.
+    """List all files that hold planes of pictures with planes in this file, and the file that has their metadata.
 
     Parameters
     ----------
@@ -204,14 +204,14 @@ def files_named(tiff: TiffFile) -> set[Path]:
     Returns
     -------
     set of Path
-        Itself among them; empty where OME metadata do not tell. Some may be missing.
+        The file itself is included; empty if OME metadata name no files. Some of them may not exist.
     """
     pointed = {_POINTED[tiff]} if tiff in _POINTED else set[Path]()
     return pointed.union(*(one.files for one in _KNOWN.get(tiff, [])))
 
 
 def fits_at(path: Path, place: Path) -> bool:
-    """Tell whether a file may be put at a place: files there that have names of its set are those of its set.
+    """Tell whether a file may be put at a place, where files with names of its set must be files of its set.
 
     Parameters
     ----------
@@ -223,10 +223,10 @@ def fits_at(path: Path, place: Path) -> bool:
     Returns
     -------
     bool
-        True also if it has no OME metadata, or they tell no identities.
+        Also True if the file has no OME metadata, or these have no identities.
     """
     own = None
-    with contextlib.suppress(Exception), TiffFile(path, is_mmstack=False) as tiff:  # what is wrong shows on reading
+    with contextlib.suppress(Exception), TiffFile(path, is_mmstack=False) as tiff:  # faults are found when it is read
         own, _ = _told(path, tiff.ome_metadata)
     if own is None:
         return True
@@ -237,7 +237,7 @@ def fits_at(path: Path, place: Path) -> bool:
 
 
 def _told(path: Path, text: str | None) -> tuple[_Set | None, str | None]:
-    """Read metadata; give the file's identity beside them: the files of a set differ in that alone."""
+    """Read metadata, and give with them the identity of the file, the only part in which files of a set differ."""
     text = text or ""
     found = _UUID.search(text, 0, _LONG_ROOT)
     if found is not None:
@@ -246,18 +246,18 @@ def _told(path: Path, text: str | None) -> tuple[_Set | None, str | None]:
     if told is not None and len(text) <= _MOST_KEPT and len(told.images) > 1 < len(told.files):
         if text not in _SETS:
             _SETS.clear()
-        _SETS[text] = told  # the next file of the set will ask for it
+        _SETS[text] = told  # the next file of the set has the same text
     return told, None if found is None else found[2]
 
 
 def _set(path: Path, text: str | bytes) -> _Set | None:
-    # Of the encodings that the parser takes UTF-16 alone has other bytes for these letters: a zero beside each.
+    # Among the encodings that the parser takes, only UTF-16 has other bytes for these letters: a zero beside each.
     plain = text if isinstance(text, str) else text.replace(b"\0", b"").decode("latin-1")
     if "<!ENTITY" in plain:
         raise fault(path, "its OME metadata hold entities, which could grow without end")
     try:
         root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, LookupError):  # the latter of encodings
+    except (ElementTree.ParseError, ValueError, LookupError):  # LookupError for an unknown encoding
         return None
     images = []
     for image in root.findall("{*}Image"):
@@ -275,7 +275,7 @@ def _set(path: Path, text: str | bytes) -> _Set | None:
 
 
 def _beside(path: Path, real: Path, *, name: str) -> Path | None:
-    """Find a file beside another or beside the link to it, if only where it will be; None if it may not be read."""
+    """Find a file beside another or beside the link to it, even if it does not exist; None if it may not be read."""
     if not name or re.search(r"[/\\\0]", name):
         return None
     found = next((one for one in (real.parent / name, path.parent / name) if one.exists()), None)
@@ -284,19 +284,19 @@ def _beside(path: Path, real: Path, *, name: str) -> Path | None:
 
 
 def _set_of(path: Path) -> tuple[_Set | None, bool]:
-    """Take the metadata of a set from the file that has them; tell whether it is a text, not one of the set."""
+    """Take the metadata of a set from the file that has them, and tell whether it is a text that is not in the set."""
     with contextlib.suppress(OSError):
         found = path.stat()
         return _read_set(path, found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns)
     return None, True
 
 
-@functools.lru_cache(maxsize=4)  # each file of a set points to the same metadata, which grow with their number
+@functools.lru_cache(maxsize=4)  # all files of a set point to one file, whose metadata grow with the set
 def _read_set(path: Path, size: int, *_: int) -> tuple[_Set | None, bool]:
-    """Read metadata, of a TIFF file or as text; what follows the path changes with the file."""
+    """Read metadata from a TIFF file or a text; the values after the path are others once the file has changed."""
     text: str | bytes | None = None
     is_text = False
-    with contextlib.suppress(Exception):  # what is neither tells nothing
+    with contextlib.suppress(Exception):  # a file of another kind tells nothing
         with path.open("rb") as file:
             is_text = file.read(64).lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"<")
         if not is_text:
@@ -311,7 +311,7 @@ def _read_set(path: Path, size: int, *_: int) -> tuple[_Set | None, bool]:
 
 
 def _kept(told: _Set, here: _Here) -> dict[ElementTree.Element, set[str]]:
-    """Keep the pictures that have planes in a file, or in a file they share, each with the names of its files."""
+    """Select the pictures with planes in a file, or in a file they share, each with the names of its files."""
 
     def within(names: Collection[str]) -> set[_Plane | None]:
         named = (plane for name in names for plane in told.by_name.get(name.lower(), ()))
@@ -323,14 +323,14 @@ def _kept(told: _Set, here: _Here) -> dict[ElementTree.Element, set[str]]:
 
     mine = within({here.name})
     shared = {here.file_of(plane) for number in pictures_of(mine) for plane in told.images[number][1]} - {""}
-    # The only picture of a file that got another name is still its own; of several, and of other files' nobody knows.
+    # A file that was renamed still holds its picture if that is the only one; if there are several, nobody knows.
     is_only = not mine and here.is_own and len(told.images) == 1
     kept = (told.images[number] for number in ([0] if is_only else pictures_of(within(shared))))
     return {image: {here.file_of(plane) for plane in planes} - {""} for image, planes in kept}
 
 
 def _moved(here: Path, plane: _Plane, *, file: Path | None) -> str | None:
-    """Tell the place of a plane that lies in another folder; nowhere, if the file is another than the one told."""
+    """Give the path of a plane in another folder, or that of no file if the file is not the one named."""
     if file is None:
         return _NOWHERE
     if file != here and not _is_told(file, plane):
@@ -339,22 +339,22 @@ def _moved(here: Path, plane: _Plane, *, file: Path | None) -> str | None:
 
 
 def _is_copy(path: Path, real: Path, *, planes: Iterable[_Plane]) -> bool:
-    """Tell whether the file that is told to hold the planes of this one is another, which lies beside it."""
+    """Tell whether the file that the metadata name for the planes of this one is another file beside it."""
     beside = {plane: _beside(path, real, name=plane[1]) for plane in planes if plane[1].lower() != real.name.lower()}
     there = ((plane, file) for plane, file in beside.items() if file is not None and file.exists())
     return any(not file.samefile(real) and _is_told(file, plane) for plane, file in there)
 
 
 def _is_told(file: Path, plane: _Plane) -> bool:
-    """Tell whether a file is the one told, by its identity, where both are known."""
+    """Tell whether a file is the one that the metadata name, by identity if both identities are known."""
     found = _UUID.search(first_description(file))
     return not plane[0] or found is None or found[2] == plane[0]
 
 
 def _only(told: _Set, kept: list[ElementTree.Element], *, uuid: str | None, moved: dict[_Plane, str]) -> str:
-    """Write the metadata of a file without the pictures that are not kept, with the places of planes that were moved.
+    """Write the metadata of a file with the pictures that are kept only, and with the places of planes that were moved.
 
-    tifffile opens every file that is named, and leaves out pictures without planes: their numbers, as names, tell them.
+    tifffile opens every named file, and leaves out pictures without planes, so names are replaced by their numbers.
     """
     numbers = {one: number for number, one in enumerate(kept)}
     images = {one for one, _ in told.images}
@@ -373,12 +373,12 @@ def _only(told: _Set, kept: list[ElementTree.Element], *, uuid: str | None, move
 
 
 def _are_in_order(tiff: TiffFile, told: _Set, *, files: dict[ElementTree.Element, set[str]]) -> bool:
-    """Tell whether the metadata can be taken as they are: one picture, or all of them lie in this file."""
+    """Tell whether the metadata can be used as they are: there is one picture, or all pictures lie in this file."""
     if len(told.images) < 2:
         return len(files) == len(told.images)
     if len(files) < len(told.images) or any(names != {tiff.filename} for names in files.values()):
         return False
-    with contextlib.suppress(Exception):  # whatever is wrong with the pages shows when they are read
+    with contextlib.suppress(Exception):  # faults of the pages are found when they are read
         len(tiff.pages)  # finds chains of pages that lead back into themselves
         return sum(one.kind == "ome" for one in tiff.series) == len(files)
     return False

@@ -1,4 +1,4 @@
-"""Parts of TIFF pages: only the tiles or strips that a window touches are read and decoded."""
+"""Reads parts of TIFF pages: only the tiles or strips that a window touches are read and decoded."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 __all__ = ["lazy_series"]
 
 _JPEG = {6, 7, 33007, 34892}
-"""Codes of compression whose tables may stand outside of the tile."""
+"""Codes of compressions whose tables may be stored outside of the tiles."""
 
 
 _KEPT_BYTES = 1 << 26
 
 
 def lazy_series(path: Path, series: TiffPageSeries, *, display_only: bool, names: tuple[str, ...]) -> LazyImage | None:
-    """Make the lazy image of a series of pages; None where its layout asks for reading it as a whole.
+    """Make the lazy image of a series of pages; None if its layout has to be read as a whole.
 
     Parameters
     ----------
     path : Path
-        For messages, and for mapping plain pixels into memory.
+        The file, for messages and for mapping plain pixels into memory.
     series : TiffPageSeries
-        Its file stays open.
+        The series, whose file stays open.
     display_only : bool
         As for `nucleate.io.tiff_colours.colours_of`.
     names : tuple of str
-        Of the channels.
+        Names of the channels.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def lazy_series(path: Path, series: TiffPageSeries, *, display_only: bool, names
 
 
 def _mapped(path: Path, series: TiffPageSeries, *, stack: tuple[int, ...]) -> Window:
-    """Windows of pixels that lie in the file as they are, one plane after the other."""
+    """Give windows of pixels that are stored uncompressed, one plane after the other."""
     parent: Any = series.parent
     start = series.dataoffset or 0
     size, needed = path.stat().st_size, start + series.nbytes
@@ -98,7 +98,7 @@ def _mapped(path: Path, series: TiffPageSeries, *, stack: tuple[int, ...]) -> Wi
 
 
 def _paged(path: Path, series: TiffPageSeries, *, stack: tuple[int, ...]) -> Window:
-    """Windows of pages that are stored apart, in tiles or strips."""
+    """Give windows of pages that are stored separately, in tiles or strips."""
     keyframe = series.keyframe
     _, _, height, width, samples = keyframe.shaped
     down = min(keyframe.tilelength if keyframe.is_tiled else keyframe.rowsperstrip, height)
@@ -119,7 +119,7 @@ def _paged(path: Path, series: TiffPageSeries, *, stack: tuple[int, ...]) -> Win
 
 
 class _Decoded:
-    """Tiles and strips that were decoded last, since windows that overlap ask for the same ones again."""
+    """Keeps the last decoded tiles and strips, since windows that overlap ask for the same ones again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -127,8 +127,8 @@ class _Decoded:
         self._bytes = 0
 
     def get(self, page: TiffPage, number: int) -> NDArray[Any] | None:
-        """Give a tile, (h, w, samples), or None where nothing was recorded."""
-        key = (id(page.parent), int(page.offset), number)  # the pages of a set lie in several files
+        """Give a tile, (h, w, samples), or None if nothing was recorded in it."""
+        key = (id(page.parent), int(page.offset), number)  # the file counts, since pages of a set lie in several
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
@@ -142,7 +142,7 @@ class _Decoded:
 
 
 def _window_of(page: TiffPage, kept: _Decoded, *, window: tuple[slice, slice], tile: tuple[int, int]) -> NDArray[Any]:
-    """Read (h, w, samples) from one page, planar or not."""
+    """Read a window (h, w, samples) of one page, whether its samples are planar or not."""
     keyframe: Any = page.keyframe
     rows, cols = window
     planes, _, height, width, samples = keyframe.shaped
@@ -152,7 +152,7 @@ def _window_of(page: TiffPage, kept: _Decoded, *, window: tuple[slice, slice], t
         for i in range(rows.start // tile[0], -(-rows.stop // tile[0])):
             for j in range(cols.start // tile[1], -(-cols.stop // tile[1])):
                 decoded = kept.get(page, (plane * grid[0] + i) * grid[1] + j)
-                if decoded is None:  # nothing was recorded here: slides leave empty tiles out
+                if decoded is None:  # nothing was recorded here, since slides leave out empty tiles
                     continue
                 top, left = i * tile[0], j * tile[1]
                 inside = min(tile[0], height - top), min(tile[1], width - left), samples
@@ -180,7 +180,7 @@ def _decoded(path: Path, page: TiffPage, *, number: int) -> NDArray[Any] | None:
             f"cut short: {offset + count} bytes are needed, the file has {file.size}",
             cure="copy or export it again",
         )
-    was_closed = file.closed  # the other files of an OME set are opened for the moment only
+    was_closed = file.closed  # the other files of an OME set are opened only for a moment
     if was_closed:
         file.open()
     try:

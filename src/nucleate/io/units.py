@@ -43,18 +43,18 @@ def seconds(unit: str) -> float | None:
 
 
 def _plain(unit: str) -> str:
-    # ImageJ writes the micro sign as an escape; there are also two characters that look like it.
+    # ImageJ writes the micro sign as an escape, and there are two characters that look like it.
     plain = unit.strip().lower().replace("\\u00b5", "µ").replace("μ", "µ")
-    return plain[:3] + plain[3:].removesuffix("s")  # of short names an s at the end is no plural
+    return plain[:3] + plain[3:].removesuffix("s")  # in short names, a final s is no plural
 
 
 def sane_place(place: tuple[float, float, float]) -> tuple[float, float, float] | None:
-    """Give where the first pixel lies if that is a place other than 0, no farther off than `LENGTHS_UM` goes."""
+    """Give the place of the first pixel unless it is 0 or farther away than the longest of `LENGTHS_UM`."""
     return place if any(place) and all(abs(one) <= LENGTHS_UM[1] for one in place) else None
 
 
 def sane_size(down: float | None, across: float | None) -> tuple[float, float] | None:
-    """Give height and width of a pixel if both are lengths: over zero, and within `LENGTHS_UM`."""
+    """Give height and width of a pixel if both can be lengths: over zero, and within `LENGTHS_UM`."""
     if down is None or across is None:
         return None
     least, most = LENGTHS_UM
@@ -62,6 +62,6 @@ def sane_size(down: float | None, across: float | None) -> tuple[float, float] |
 
 
 def sane_step(length: float | None) -> float | None:
-    """Give the distance of two planes, in depth or time, if `sane_size` takes it; a stack may go downwards."""
+    """Give the distance of two planes in depth or time if `sane_size` accepts it; it may be negative."""
     least, most = LENGTHS_UM
     return abs(length) if length is not None and least <= abs(length) <= most else None

@@ -1,4 +1,4 @@
-"""What the readers of large files share: from the sizes a file tells to a `LazyImage`."""
+"""Shared by the readers of large files: makes a `LazyImage` from the sizes that a file tells."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ Sizes = dict[str, int]
 
 
 PlaneReader: TypeAlias = Callable[[Sizes, slice, slice], NDArray[Any]]
-"""How a small reader gives pixels: from an index for each axis of the file but Y, X and S, rows and columns, to (h, w),
-or (h, w, 3) with colours."""
+"""Reads pixels (h, w), or (h, w, 3) for colours, from an index for each axis of the file except Y, X and S, and from rows
+and columns."""
 
 
 def windowed(sizes: Sizes, dtype: np.dtype[Any], *, read: PlaneReader, names: tuple[str, ...] = ()) -> LazyImage:
@@ -48,16 +48,16 @@ def windowed(sizes: Sizes, dtype: np.dtype[Any], *, read: PlaneReader, names: tu
     sizes : dict
         Length of each axis.
     dtype : dtype
-        Of the pixels.
+        Type of the pixels.
     read : PlaneReader
         Reads a part of a plane.
     names : tuple of str
-        Of the channels; dropped where their number does not fit.
+        Names of the channels; dropped if their number does not fit.
 
     Returns
     -------
     LazyImage
-        Without the name and the size of pixels.
+        The image, still without its name and the size of pixels.
     """
     axes = "".join(letter for letter in AXES if letter in "YX" or sizes.get(letter, 1) > 1)
     counted = axes[: axes.index("Y")]
@@ -71,7 +71,7 @@ def windowed(sizes: Sizes, dtype: np.dtype[Any], *, read: PlaneReader, names: tu
 
 
 def names_of_channels(names: Sequence[str], count: int) -> tuple[str, ...]:
-    """Give names to channels, where there is one for each; a channel whose name is empty is called by its number.
+    """Name channels if there is a name for each; a channel whose name is empty gets its number as a name.
 
     Examples
     --------
@@ -90,15 +90,15 @@ def kept_open(
     *,
     make: Callable[[Any], tuple[LazyImage, list[str]]],
 ) -> LazyImage:
-    """Make the image of an open file, which is closed with the image, or at once where that fails.
+    """Make the image of an open file, which is closed with the image, or at once if the image cannot be made.
 
     Parameters
     ----------
     path : Path
-        Gives the image its name.
+        Path of the file, from which the image gets its name.
     file : context manager
     make : callable
-        From the open file to the image and the names of all pictures in the file.
+        Gives, from the open file, the image and the names of all pictures in the file.
     """
     with contextlib.ExitStack() as open_files:
         image, names = make(open_files.enter_context(file))
@@ -107,12 +107,12 @@ def kept_open(
 
 
 def choose_picture(path: Path, names: list[str], *, wanted: int | None) -> int:
-    """Tell which of the pictures of a file is meant: the first when None.
+    """Give the number of the wanted picture of a file; the first when None.
 
     Raises
     ------
     InputError
-        If there is none, or not this one.
+        If the file has no picture, or not this one.
     """
     if not names:
         raise fault(path, "no picture in it", cure="check it in the program it came from")
@@ -122,7 +122,7 @@ def choose_picture(path: Path, names: list[str], *, wanted: int | None) -> int:
 
 
 def choose_level(path: Path, count: int, *, wanted: int) -> int:
-    """Check that a pyramid of so many levels has the one that is meant.
+    """Check that a pyramid with `count` levels has the wanted one.
 
     Raises
     ------
@@ -135,14 +135,14 @@ def choose_level(path: Path, count: int, *, wanted: int) -> int:
 
 
 def at_level(image: LazyImage, levels: tuple[tuple[int, int], ...], *, level: int) -> LazyImage:
-    """Give the image of one level the sizes of all, and from the full size's pixels its own.
+    """Add to the image of one level the sizes of all levels, and its pixel size, which follows from the full size.
 
     Parameters
     ----------
     image : LazyImage
-        Of this level; `pixel_size_um` is that of the full size.
+        The image of this level; its `pixel_size_um` is that of the full size.
     levels : tuple of (int, int)
-        Rows and columns, the full size first.
+        Rows and columns of each level, the full size first.
     level : int
     """
     size = image.pixel_size_um

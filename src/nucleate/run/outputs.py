@@ -1,6 +1,6 @@
-"""What a batch writes: files of each input, parts of the common tables, and the tables joined at the end.
+"""Writes the files of a batch: those of each input, the parts of common tables, and the tables joined at the end.
 
-Every file appears under its name only when it is complete. The parts stay in a hidden folder of the output, so that
+A file gets its name only when it is complete. The parts stay in a hidden folder of the output, so that
 a later run with ``--resume`` can join them again.
 """
 
@@ -64,11 +64,11 @@ DEFAULT_EXPORTS = ("labels", "overlay", "measurements")
 _SUMMARY = ("image", "status", "nuclei", "median_area_px", "seconds", "error")
 
 COMMON_FILES = ("summary.csv", "run.json", *(export.file for export in EXPORTS.values() if export.join))
-"""What a run writes once."""
+"""Files that a run writes once."""
 
 
 def check_exports(wanted: str) -> tuple[str, ...]:
-    """Read a list like ``labels,overlay``.
+    """Read a list of exports such as ``labels,overlay``.
 
     Raises
     ------
@@ -98,12 +98,12 @@ def prepare_folder(output: Path) -> None:
 
 
 def check_name(name: str) -> None:
-    """Check that results called so lie in their folder, are not hidden and not taken for half-written ones.
+    """Check that results of this name lie in their folder, are not hidden and do not look half-written.
 
     Raises
     ------
     UsageError
-        If not.
+        If the name is not fit for that.
     """
     if not isinstance(name, str) or name != plain_name(name) or re.search(r"[\x00-\x1f]", name):
         raise UsageError(f"name = {name!r}; give a plain one, without folders, that does not begin with a dot")
@@ -115,7 +115,7 @@ def alone(output: Path, *, wait: bool = False) -> AbstractContextManager[None]:
     Raises
     ------
     UsageError
-        If another one is there.
+        If another run is there.
     OutputError
         If nothing can be written.
     """
@@ -139,11 +139,11 @@ def refuse_existing(output: Path, files: Iterable[Path]) -> None:
 
 
 def clear_half_written(output: Path) -> None:
-    """Remove what was begun and never finished, as far as it can be."""
+    """Remove files that were begun and never finished, as far as possible."""
     parts = output / PARTS_NAME
     for folder in (output, parts, *parts.glob("*.strips/*")):
         for stale in folder.glob(f"{HALF_WRITTEN}*"):
-            with contextlib.suppress(OutputError):  # threads that were not waited for may be writing still
+            with contextlib.suppress(OutputError):  # threads that nobody waited for may still be writing
                 _remove(stale)
 
 
@@ -158,15 +158,15 @@ def kept_strips(output: Path) -> int:
 
 
 def files_of(output: Path, name: str, *, exports: Iterable[str]) -> list[Path]:
-    """Name the files that are there once the input called `name` is finished, parts of tables included."""
+    """Name all files of the input called `name` once it is finished, parts of tables included."""
     parts_last = sorted(exports, key=lambda export: EXPORTS[export].join is not None)
     return [_file(output, name, export=export) for export in parts_last]
 
 
 def replaced_files(output: Path, name: str, *, exports: Sequence[str]) -> list[Path]:
-    """Name the files that are replaced, where they are there, when an input called `name` is added to a folder.
+    """Name the files that are replaced, if they exist, when an input called `name` is added to a folder.
 
-    Tables of a folder into which results were written before are none of them: they are joined again.
+    In a folder that already holds results, tables are not among them, since they are joined again.
     """
     joined = (output / PARTS_NAME).is_dir()
     tables = [] if joined else [output / EXPORTS[e].file for e in exports if EXPORTS[e].join]
@@ -174,7 +174,7 @@ def replaced_files(output: Path, name: str, *, exports: Sequence[str]) -> list[P
 
 
 def write_result(result: Result, output: Path, *, exports: Sequence[str]) -> None:
-    """Write everything asked for of one input.
+    """Write all wanted exports of one input.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def write_result(result: Result, output: Path, *, exports: Sequence[str]) -> Non
 
 
 def remove_result(output: Path, name: str, *, exports: Iterable[str]) -> None:
-    """Remove what was written of the input called `name`, parts of tables included.
+    """Remove the files of the input called `name`, parts of tables included.
 
     Raises
     ------
@@ -202,9 +202,9 @@ def join_tables(
 ) -> None:
     """Join the parts of the finished inputs `names`, in this order, into the files of the whole run.
 
-    What else was written to the folder, as by `nucleate.run.segmentation.Segmentation.save`, comes after, but for
-    the inputs `but`. Where nothing is left to be joined, no file is. The parts of `new` were written just now: tables
-    that hold those of all others get its rows, and the others are not read again.
+    Parts that others wrote into the folder, such as `nucleate.run.segmentation.Segmentation.save`, follow, except those
+    of the inputs `but`. If there are no parts, there is no table. The parts of `new` were written just now: a table
+    that holds the parts of all other inputs gets its rows, and the other parts are not read again.
 
     Raises
     ------
@@ -227,7 +227,7 @@ def join_tables(
 
 
 def write_summary(path: Path, outcomes: Iterable[Outcome]) -> None:
-    """Write summary.csv, one row an input.
+    """Write summary.csv, with a row for each input.
 
     Raises
     ------
@@ -248,7 +248,7 @@ def write_summary(path: Path, outcomes: Iterable[Outcome]) -> None:
 
 
 def correct_counts(output: Path, result: Result) -> None:
-    """Let summary.csv, and the journal from which a run goes on, tell of a result that was written over an earlier one.
+    """Correct summary.csv, and the journal from which a run goes on, after a result replaced an earlier one.
 
     Raises
     ------
@@ -261,7 +261,7 @@ def correct_counts(output: Path, result: Result) -> None:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             header, *rows = csv.reader(stream)
-    except FileNotFoundError:  # the run goes on, and writes it then
+    except FileNotFoundError:  # the run that goes on writes the summary later
         return
     except (OSError, ValueError, csv.Error) as error:
         raise OutputError(f"cannot read {path}: {one_line(str(error))}; move it away") from error
@@ -271,7 +271,7 @@ def correct_counts(output: Path, result: Result) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read run.json; nothing is known where it is missing, damaged or of another program."""
+    """Read run.json; empty if it is missing, damaged or of another program."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -305,13 +305,13 @@ def _remove(path: Path) -> None:
 
 
 def _file(output: Path, name: str, *, export: str) -> Path:
-    """Name the file that an input gives, or its part of a table."""
+    """Name the file of an input for one export, or its part of a table."""
     kind = EXPORTS[export]
     return output / PARTS_NAME / f"{name}.{export}{kind.part}" if kind.join else output / f"{name}{kind.file}"
 
 
 def _inserted(path: Path, parts: Sequence[Path], *, at: int) -> bool:
-    """Put the rows of one part into the table of all others, which are not read; tell whether it could be done."""
+    """Insert the rows of one part into the table of all others without reading these; tell whether it was possible."""
     place = _place(path, parts, at=at)
     if place is None:
         return False
@@ -327,10 +327,10 @@ def _inserted(path: Path, parts: Sequence[Path], *, at: int) -> bool:
 
 
 def _place(path: Path, parts: Sequence[Path], *, at: int) -> int | None:
-    """Find the byte at which the rows of one part belong into the table of all others; None if it is not just that.
+    """Find the byte of the table of all other parts at which the rows of one part belong; None if it is no such table.
 
-    It is where no other part is younger, all lengths add up (with a part of other columns they would not), and the part
-    before ends there: a batch joins its inputs in an order of its own.
+    It is such a table if no other part is younger, all lengths add up (they would not if a part had other columns), and
+    the part before ends at that byte, since a batch joins its inputs in an order of its own.
     """
     try:
         others = [part.stat() for part in (*parts[:at], *parts[at + 1 :])]
@@ -351,7 +351,7 @@ def _place(path: Path, parts: Sequence[Path], *, at: int) -> int | None:
 
 
 def _tail(path: Path, end: int, *, most: int) -> bytes:
-    """Read what stands before a byte of a file, 64 KiB of it if there is so much."""
+    """Read the bytes before a place in a file, 64 KiB if there are so many."""
     start = max(end - min(most, 1 << 16), 0)
     with path.open("rb") as stream:
         stream.seek(start)

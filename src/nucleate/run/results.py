@@ -38,15 +38,15 @@ class Result:
     labels : (..., H, W) Labels
         Label image, or a stack of them, ids 1..n over the whole stack.
     confidence : (n,) float ndarray
-        Of each nucleus, 0..1.
+        Confidence of each nucleus, 0..1.
     release : callable, optional
-        Closes and removes what the result stands on.
+        Closes and removes the files that the result is read from.
     file_name : str
-        Of the input, with its folders and slashes between them; the name of `image` when empty.
+        Path of the input with slashes between its folders; the name of `image` when empty.
     is_projected : bool
-        Whether planes of the input were put together.
+        Whether planes of the input were projected.
     measured : list
-        Gets `tables` when they are computed, for the same under another name too.
+        Takes up `tables` once they are computed, and is shared with copies of the result under other names.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Result:
 
     @property
     def text(self) -> str:
-        """Its name for files of text: a file name may hold bytes that are none, and UTF-8 cannot take them."""
+        """Its name in text files: bytes of a file name that are no text become escapes, as UTF-8 cannot hold them."""
         return self.name.encode("utf-8", "backslashreplace").decode("utf-8")
 
     @property
@@ -83,7 +83,7 @@ class Result:
 
     @property
     def areas(self) -> NDArray[np.int64]:
-        """Of all nuclei, pixels."""
+        """Areas of all nuclei, pixels."""
         return np.concatenate([areas for _, areas in self.sizes])
 
     @property
@@ -94,14 +94,14 @@ class Result:
 
     @property
     def tables(self) -> list[dict[str, NDArray[Any]]]:
-        """Measurements of each plane; computed once however many files want them."""
+        """Measurements of each plane, which are computed once for all files."""
         if not self.measured:
             self.measured.extend([self._table(number, labels) for number, labels in self.planes])
         return self.measured
 
     @property
     def channels(self) -> int:
-        """How many the image has."""
+        """Number of channels of the image."""
         return self.image.shape[self.image.axes.index("C")] if "C" in self.image.axes else 1
 
     @property
@@ -111,7 +111,7 @@ class Result:
         return {column: np.concatenate([one[column] for one in tables]) for column in tables[0]}
 
     def close(self) -> None:
-        """Let go of files."""
+        """Close the files of the result."""
         if self.release is not None:
             self.release()
 
@@ -125,9 +125,9 @@ class Result:
         return {column: np.full(len(table["label"]), where) for column, where in place.items()} | table
 
     def _pictures(self, at: tuple[int, ...]) -> dict[str, LazyImage]:
-        """Give the picture of every channel in one plane, by the name of the channel."""
+        """Give the pictures of all channels in one plane, by the name of the channel."""
         image, count = self.image, self.channels
-        # Of several channels a field of a plate may have one alone, which keeps its name.
+        # A field of a plate with several channels may have only one of them, which keeps its name.
         named = "C" in image.axes and bool(image.channel_names)
         if count == 1 and not named:
             return {"": image.channel(0).plane(at)}
@@ -136,7 +136,7 @@ class Result:
 
 
 def told_apart(names: Sequence[str]) -> tuple[str, ...]:
-    """Give channels of one name, as two detectors of a dye, names of their own.
+    """Give channels with equal names, such as two detectors of one dye, different names.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a caller may choose: for one run of a model, and for a batch of files."""
+"""The settings that a caller may choose, for one run of a model and for a batch of files."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ Scale = float | Literal["auto"]
 
 @dataclass(frozen=True)
 class SegmentSettings:
-    """What the user may choose for one run; everything else is in the model's card.
+    """The settings of one run; everything else is in the model's card.
 
     Parameters
     ----------
     scale : float or "auto"
-        The plane is resized by this factor before the network and the maps back after; ``auto`` finds it by the
-        card's `scale_rule` (see `nucleate.run.scale`), and is 1 without. Of no effect with a model whose card has an
-        `input_size`.
+        Planes are resized by this factor before the network, and maps are resized back after it. ``auto`` finds the
+        factor by the `scale_rule` of the card (see `nucleate.run.scale`), and is 1 if the card has none. It has no
+        effect on a model whose card has an `input_size`.
     tta : bool
-        Average the maps of the picture as it is and half as large again: better outlines for over three times the work
-        of the network (results/flagship).
+        Average the maps of the picture in its own size and half as large again, which gives better outlines for over
+        three times the work of the network (results/flagship).
     tile : int, optional
-        Side of the tiles in pixels, margins left out, rounded down to the card's multiple; when None the card's, or
-        smaller where memory is short.
+        Side of the tiles in pixels without margins, rounded down to the `multiple` of the card; None takes the `tile`
+        of the card, or less if memory is short.
     min_area : int, optional
-        Smaller nuclei are left out, pixels of the image; the recipe's when None.
+        Nuclei with a smaller area, in pixels of the image, are left out; None takes the `min_area` of the recipe.
     min_confidence : float, optional
-        Nuclei with a lower confidence are left out, 0..1; the card's when None.
+        Nuclei with a lower confidence are left out, 0..1; None takes the `min_confidence` of the card.
 
     Raises
     ------
@@ -61,30 +61,30 @@ class SegmentSettings:
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """How a batch runs.
+    """The settings of a batch.
 
     Parameters
     ----------
     exports : tuple of str
-        What is written, from `nucleate.run.exports.EXPORTS`.
+        The kinds of files that are written, from `nucleate.run.exports.EXPORTS`.
     channel : str, optional
         Name or index of the channel to segment; None takes the nuclear stain.
     project : str, optional
-        How planes in depth are put together, of `nucleate.core.project.PROJECTIONS`; None takes plane by plane.
+        How planes in depth are projected, from `nucleate.core.project.PROJECTIONS`; None segments each plane.
     resume, keep_earlier, fail_fast : bool
-        Leave out inputs that are finished with the same content; keep in the common files what only earlier runs had;
-        stop at the first input that fails.
+        Whether inputs that were finished with the same content are left out; whether the common files keep results that
+        only earlier runs had; whether the batch stops at the first input that fails.
     max_bytes : int, optional
-        Memory that may be used; None is no limit.
+        Memory that may be used; None sets no limit.
     at_once : int
-        Inputs done beside each other, if each gets along with its share of the memory.
+        Number of inputs that are done at once, if its share of the memory is enough for each.
     large_pixels : int
-        Planes of so many are done strip by strip even where they fit the memory: each strip is kept for a run that goes
-        on, so that a stop loses little.
+        Planes with at least so many pixels are done strip by strip even if they fit the memory: finished strips are
+        kept for a later run, so that little is lost when a run is stopped.
     deciding : dict
-        Everything else that decides the results (model, hash, scale, ...): resuming asks for the same.
+        All other values that decide the results (model, hash, scale and more); a resumed run needs the same values.
     record : dict
-        More for run.json that does not decide the results (threads, device, the command, ...).
+        Further values for run.json that do not decide the results (threads, device, the command and more).
     """
 
     exports: tuple[str, ...] = outputs.DEFAULT_EXPORTS
@@ -100,7 +100,7 @@ class BatchSettings:
     record: dict[str, Any] = field(default_factory=dict)
 
     def told(self, command: str, *, device: str, threads: int | None, memory_gb: float | None) -> BatchSettings:
-        """Give them with the memory that was allowed, and the record of what a door was told, which run.json holds.
+        """Give the settings with the allowed memory, and with the record of the call for run.json.
 
         Parameters
         ----------
@@ -109,13 +109,13 @@ class BatchSettings:
         device : str
         threads : int, optional
         memory_gb : float, optional
-            What is free when None.
+            Allowed memory in gigabytes; the free memory when None.
         """
         record = {"command": command, "device": device, "threads": threads, "memory_gb": memory_gb}
         return replace(self, max_bytes=allowed_bytes(memory_gb), record=record)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Give what must be the same for results to be the same."""
+        """Give all values that must be equal for results to be equal."""
         return {
             "version": __version__,
             "export": ",".join(sorted(self.exports)),

@@ -1,4 +1,4 @@
-"""One input, from its file to its results: read, segmented, written. Here in a thread, or on a worker of a cluster."""
+"""Reads, segments and writes one input, in a thread of this process or on a worker of a cluster."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ __all__ = [
 
 
 class SegmentationLike(Protocol):
-    """What a segmenter gives back for one image."""
+    """The result of a segmenter for one image."""
 
     @property
     def labels(self) -> NDArray[np.int32]:
@@ -54,14 +54,14 @@ class SegmentationLike(Protocol):
 
     @property
     def confidence(self) -> NDArray[np.float32]:
-        """One number a nucleus, 0..1."""
+        """Confidence of each nucleus, 0..1."""
 
 
 class SegmenterLike(Protocol):
     """Anything that finds nuclei in an image of one channel."""
 
     def segment(self, image: Image, /, *, max_bytes: int | None = None) -> SegmentationLike:
-        """Give the nuclei of a picture or of each plane of a stack, each with at most so much memory if it can be."""
+        """Give the nuclei of a picture or of each plane of a stack; a plane takes at most `max_bytes` if possible."""
 
     def estimate_bytes(self, shape_HW: tuple[int, int], /, *, max_bytes: int | None = None) -> int:
         """Estimate the memory for one plane of this shape beyond the image itself, labels included.
@@ -73,10 +73,10 @@ class SegmenterLike(Protocol):
         """Measure what strips of a plane must share: intensities and scale."""
 
     def at_scale(self, scale: float, /, *, tile: int | None = None) -> Segmenter:
-        """Give what does a plane strip by strip."""
+        """Give the segmenter that segments a plane strip by strip."""
 
     def warm_up(self) -> None:
-        """Load what the first plane would wait for."""
+        """Load what is needed, so that the first plane does not wait for it."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ class Task:
     ----------
     source : Source
     name : str
-        Of its results.
+        Name of its results.
     before : Outcome, optional
-        How it ended in an earlier run.
+        Its outcome in an earlier run.
     """
 
     source: Source
@@ -105,9 +105,9 @@ class Done:
     ----------
     outcome : Outcome
     resumed : bool
-        Whether it was finished in an earlier run.
+        Whether the task was finished in an earlier run.
     error : Exception, optional
-        What went wrong, for ``--debug``.
+        The error that ended it, for ``--debug``.
     """
 
     outcome: Outcome
@@ -117,14 +117,14 @@ class Done:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a large input is.
+    """The progress of a large input.
 
     Parameters
     ----------
     name : str
-        Of its results.
+        Name of its results.
     done, total : int
-        Strips.
+        Finished strips and all strips.
     """
 
     name: str
@@ -134,25 +134,25 @@ class Progress:
 
 @dataclass(frozen=True)
 class Work:
-    """What is known of a task, from one step to the next.
+    """The state of a task, which is passed from one step to the next.
 
     Parameters
     ----------
     task : Task
     sha256, files : str, dict of str to str
-        Of its content, and of each of its files if they are several.
+        Hash of its content, and of each of its files if there are several.
     seconds : float
-        Spent so far.
+        Time spent so far.
     stamp : tuple
-        `Source.stamp` when it was looked at.
+        Value of `Source.stamp` when the input was hashed.
     plan : Plan, optional
-        How it is cut, if it is large.
+        How the input is cut into strips, if it is large.
     result : Result, optional
-        What was found.
+        The nuclei, once they are found.
     resumed : bool
-        Whether it was finished in an earlier run.
+        Whether the task was finished in an earlier run.
     error : Exception, optional
-        Why nothing was found.
+        The reason for which no nuclei were looked for or found.
     """
 
     task: Task
@@ -167,14 +167,14 @@ class Work:
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing left to be found."""
+        """Whether the search for nuclei is over."""
         return self.resumed or self.result is not None or self.error is not None
 
 
 class WorkBench:
-    """Does tasks, each by `look`, `find`, `write`; some workers may `share` what is to be found.
+    """Does tasks, each by `look`, `find` and `write`; several workers may `share` the strips of one input.
 
-    What is wrong with an input ends its work; a `NucleateError` is raised where no other input could be done either.
+    A fault of an input ends its work only; a `NucleateError` is raised if no other input could be done either.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ class WorkBench:
     output : Path
         Folder for the results.
     scratch : Path
-        Folder for what is needed for a moment.
+        Folder for temporary files.
     """
 
     def __init__(self, segmenter: SegmenterLike, settings: BatchSettings, *, output: Path, scratch: Path) -> None:
@@ -191,29 +191,29 @@ class WorkBench:
         self._large = StripBench(segmenter, settings, output=output, scratch=scratch)
 
     def warm_up(self) -> None:
-        """Load what the first input would wait for; `ModelError` if the model cannot be read."""
+        """Load the model, so that the first input does not wait for it; `ModelError` if it cannot be read."""
         self._segmenter.warm_up()
 
     def look(self, task: Task) -> Work:
-        """Hash an input, see whether it is finished, and how it is to be cut if it is large."""
+        """Hash an input, find out whether it was finished before, and plan how it is cut if it is large."""
         return _through(Work(task), self._hash, self._plan)
 
     def find(self, work: Work, *, beside: int = 1, watch: Callable[[Progress], None] = lambda _: None) -> Work:
-        """Read and segment an input, unless it has ended; of a large one what is not there yet.
+        """Read and segment an input, unless its work has ended; of a large input, the strips that are not finished.
 
         Parameters
         ----------
         work : Work
         beside : int
-            Inputs that are done at once. Where they are several, one that is large or needs more than its share of the
-            memory comes back as it is, to be done alone.
+            Number of inputs that are done at once. If there are several, an input that is large or needs more than its
+            share of the memory is given back without result, to be done alone later.
         watch : callable
-            Told when a strip of a large one is done.
+            Called when a strip of a large input is done.
         """
         return _through(work, lambda work: self._find(work, beside=beside, watch=watch))
 
     def share(self, work: Work, strips: PlaneStrips) -> Work:
-        """Find the nuclei of some strips of a large input, for whoever calls `find` in the end."""
+        """Find the nuclei of some strips of a large input; a later call of `find` takes them up."""
 
         def some(work: Work) -> Work:
             assert work.plan is not None
@@ -223,7 +223,7 @@ class WorkBench:
         return _through(work, some)
 
     def write(self, work: Work) -> Done:
-        """Write what was found.
+        """Write the results of an input.
 
         Raises
         ------
@@ -244,7 +244,7 @@ class WorkBench:
             counts = work.result.counts
         except OutputError:
             raise
-        except Exception as error:  # what is odd about one result must not stop the others
+        except Exception as error:  # a fault in one result must not stop the other inputs
             return Done(replace(base, error=explain(error, source)), error=error)
         finally:
             work.result.close()
@@ -282,7 +282,7 @@ class WorkBench:
         return replace(work, result=replace(result, file_name=source.file_name))
 
     def _segment_whole(self, source: Source, name: str, *, beside: int) -> Result | None:
-        """Segment an input in memory; None where it does not fit."""
+        """Segment an input in memory; None if it does not fit."""
         limit = None if self._settings.max_bytes is None else self._settings.max_bytes // beside
         try:
             stored = source.read(self._scratch, max_bytes=None if limit is None else limit // 2)
@@ -291,11 +291,11 @@ class WorkBench:
         image = project(stored, self._settings.project) if self._settings.project else stored
         shown = image.channel(self._settings.channel)
         rows, columns = shown.shape_HW
-        # The labels of one plane are in the segmenter's own count.
+        # The estimate of the segmenter includes the labels of one plane.
         held = 2 * image.pixels.nbytes + 4 * rows * columns * (math.prod(shown.stack_shape) - 1)
         spare = None if limit is None else max(limit - held, 0)
         writing = writing_bytes(self._settings.exports, rows * columns, colour="S" in shown.axes)
-        # Beside others nothing is done part by part: how many they are would have a say in how it is done.
+        # Beside others no plane is cut, since results must not depend on how many inputs are done at once.
         finding = self._segmenter.estimate_bytes((rows, columns), max_bytes=spare if beside == 1 else None)
         needed = held + max(finding, 4 * rows * columns + writing)
         if limit is not None and needed > limit:
@@ -311,7 +311,7 @@ def _is_written(path: Path) -> bool:
 
 
 def _through(work: Work, *steps: Callable[[Work], Work]) -> Work:
-    """Take steps until it has ended; what is wrong with the input ends it."""
+    """Take steps until the work has ended; a fault of the input ends it."""
     for step in steps:
         if work.ended:
             break

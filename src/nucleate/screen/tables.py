@@ -1,4 +1,4 @@
-"""From nuclei to fields to wells: counts, medians and fractions."""
+"""Sums up nuclei by field and by well: counts, medians and fractions."""
 
 from __future__ import annotations
 
@@ -39,27 +39,27 @@ _FEATURES = {
     "condensed_fraction": "Condensed nuclei (share)",
     "mitotic_fraction": "Mitotic-looking nuclei (share)",
 }
-"""Columns of a well that are judged, with their headings; the area in pixels where micrometres are not known."""
+"""Columns of a well that are judged, with their headings; the area is in pixels if micrometres are not known."""
 _MARKER_FEATURES = {"median_intensity": "Median intensity of {}", "positive_fraction": "Nuclei positive for {} (share)"}
-"""The same of each other channel, whose name stands behind them."""
+"""The columns and headings for each other channel, whose name is added at the end."""
 _SHARES = ("condensed_fraction", "mitotic_fraction", "positive_fraction")
 
 LEAST = 6
-"""Nuclei under which a well has no median and no share that is over these (see `Summary`): of fewer, the smallest and
-the largest value do not even hold the median between them in 95 of 100 cases (1 - 2 / 2^n)."""
+"""Least number of nuclei with which a well has a median or a fraction (see `Summary`): with fewer, the median does not
+even lie between the smallest and the largest value in 95 of 100 cases (1 - 2 / 2^n)."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """How a column of a well comes from its nuclei: the median of their values; of confidences and marks the mean.
+    """How a column of a well follows from its nuclei: by the median of values, by the mean of confidences and marks.
 
     Parameters
     ----------
     of : str
-        Column of the nuclei; what is NaN there is left out.
+        Column of the nuclei; NaN values are left out.
     over : str
-        Column of the well that counts the nuclei: all, ``whole_nuclei`` where a part of one would be wrong, or those
-        with a value in a channel.
+        Column of the well that counts the nuclei: all of them, ``whole_nuclei`` if nuclei that are cut would have wrong
+        values, or those with a value in a channel.
     """
 
     of: str
@@ -85,11 +85,11 @@ class FieldRow:
     Parameters
     ----------
     name : str
-        Of its results.
+        Name of its results.
     well : str
-        Like ``A01``.
+        Name of the well, such as ``A01``.
     number : int
-        Of the field in the well.
+        Number of the field in the well.
     status : str
         ``ok``, ``failed`` or ``not done``; only the first counts.
     """
@@ -102,21 +102,21 @@ class FieldRow:
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """The three tables of a plate, each by column.
+    """The three tables of a plate, each a dict of columns.
 
     Parameters
     ----------
     nuclei : dict
-        One entry a nucleus: what was measured, ``well_index``, ``field_index``, ``condensed``, ``mitotic``, and for
-        each other channel ``positive_`` and its name: 1, 0, or NaN where that is not known.
+        Columns with an entry for each nucleus: its measurements, ``well_index``, ``field_index``, ``condensed``,
+        ``mitotic``, and for each other channel ``positive_`` and its name: 1, 0, or NaN if it is not known.
     fields : dict
-        One entry a field.
+        Columns with an entry for each field.
     wells : dict
-        One entry a well that has a finished field or is in the map, in the order of the plate.
+        Columns with an entry for each well that has a finished field or is in the map, in the order of the plate.
     reference : Reference
         The ordinary nucleus of the negative controls.
     thresholds : dict of str to float
-        By channel other than that of the nuclei, over which mean intensity a nucleus is positive.
+        For each channel other than that of the nuclei, the mean intensity above which a nucleus is positive.
     """
 
     nuclei: dict[str, NDArray[Any]]
@@ -149,7 +149,7 @@ class Tables:
 
 
 def spoken(channel: str) -> str:
-    """Call a channel in a sentence what it is called; of one that has numbers only, say that it is a channel.
+    """Name a channel in a sentence; if its name is only a number, the word channel is added.
 
     Examples
     --------
@@ -193,19 +193,19 @@ def summaries(markers: Iterable[str] = ()) -> dict[str, Summary]:
 
 
 def measured_columns(channel: str | None, markers: Iterable[str] = ()) -> list[str]:
-    """Name the measurements of nuclei of which the tables are made, as `nucleate.export.measurements` may call them.
+    """Name the measurements that the tables are made of, with all names that `nucleate.export.measurements` may give.
 
     Parameters
     ----------
     channel : str, optional
-        That of the nuclei: each intensity there may have its name behind its own, or not.
+        The channel of the nuclei; the columns of its intensities may or may not end in its name.
     markers : iterable of str
         The other channels.
 
     Returns
     -------
     list of str
-        With some that are not measured but found here, such as ``condensed``.
+        The names, some of which are not measured but computed here, such as ``condensed``.
     """
     plain = _plain_columns()
     return [*plain, *(f"{name}_{channel}" for name in plain), *(one.of for one in summaries(markers).values())]
@@ -217,9 +217,9 @@ def nuclear_columns(columns: Mapping[str, NDArray[Any]], channel: str | None) ->
     Parameters
     ----------
     columns : mapping
-        As `nucleate.export.measurements` names them.
+        Columns with the names that `nucleate.export.measurements` gives.
     channel : str, optional
-        Suffix of the nuclear channel; None or absent where it has no name.
+        Suffix of the nuclear channel; None, or not found in the columns, if it has no name.
 
     Returns
     -------
@@ -230,7 +230,7 @@ def nuclear_columns(columns: Mapping[str, NDArray[Any]], channel: str | None) ->
     for name in _plain_columns():
         suffixed = f"{name}_{channel}"
         if suffixed in found:
-            # Files that tell no channel have columns without a suffix.
+            # Files without channel names have columns without a suffix.
             plain = found.get(name, found[suffixed])
             found[name] = np.where(np.isnan(plain), found[suffixed], plain)
     return found
@@ -255,13 +255,13 @@ def build_tables(
     nuclei : mapping of str to (n,) ndarray
         Measurements with ``image``, the name of the field.
     fields : sequence of FieldRow
-        All of them: one without a nucleus counts as 0, one that failed does not count.
+        All fields: a field without nuclei counts as 0, and a field that failed does not count.
     contents : mapping of str to Content
         The plate map.
     markers : sequence of str
-        Channels other than that of the nuclei, whose names stand behind those of the measurements.
+        Channels other than that of the nuclei, whose names end those of their measurements.
     least : int
-        Nuclei under which a well has no median and no share that is over these.
+        Least number of nuclei with which a well has a median or a fraction.
 
     Returns
     -------
@@ -306,7 +306,7 @@ def _means(table: Mapping[str, NDArray[Any]], channel: str) -> NDArray[np.float6
 
 
 def _positive(table: Mapping[str, NDArray[Any]], thresholds: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
-    """Tell which nuclei are positive in each channel: 1, 0, or NaN where that is not known."""
+    """Tell which nuclei are positive in each channel: 1, 0, or NaN if it is not known."""
     found = {}
     for channel, threshold in thresholds.items():
         values = _means(table, channel)
@@ -336,14 +336,14 @@ def summarise(
     markers : sequence of str
         Channels other than that of the nuclei.
     least : int
-        Nuclei under which a group has no median and no share that is over these.
+        Least number of nuclei with which a group has a median or a fraction.
 
     Returns
     -------
     dict of str to (count,) ndarray
-        ``nuclei``, the `summaries`, NaN for a group without nuclei, ``whole_nuclei``, which the edge of the field does
-        not cut, and for each marker the nuclei that have a value in it. Sizes, shapes and phenotypes are those of whole
-        nuclei.
+        ``nuclei``; the `summaries`, which are NaN for a group without nuclei; ``whole_nuclei``, which the edge of the
+        field does not cut; and for each marker the number of nuclei that have a value in it. Sizes, shapes and
+        phenotypes are those of whole nuclei.
     """
     whole = seen_whole(table)
     found: dict[str, NDArray[Any]] = {"nuclei": np.bincount(owner, minlength=count)}
