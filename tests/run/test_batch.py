@@ -292,7 +292,7 @@ def test_a_fault_of_the_program_is_one_input_s_failure(folder: Path, tmp_path: P
     assert summary.count("failed") == 4
     assert summary.outcomes[0].error.endswith("f0.png: unexpected ZeroDivisionError: by\\nzero; see --debug")
     summary = go(folder, tmp_path / "memory", segmenter=FakeSegmenter(error=MemoryError()))
-    assert "not enough memory" in summary.outcomes[0].error
+    assert "f0.png: not enough memory; give a lower --memory" in summary.outcomes[0].error
 
 
 def test_a_broken_model_stops_everything(folder: Path, tmp_path: Path) -> None:

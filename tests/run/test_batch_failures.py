@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from tests.fakes import FakeSegmenter
 
 from nucleate.core.image import Image
-from nucleate.errors import UsageError
+from nucleate.errors import TooLargeError, UsageError
 from nucleate.run.batch import BatchSettings, BatchSummary, run_batch
 from nucleate.run.inputs import expand
 from nucleate.run.segmentation import Segmentation
@@ -118,3 +118,9 @@ def test_an_input_that_is_gone_keeps_its_results(tmp_path: Path) -> None:
     cells.unlink()
     assert go(cells, others, out=tmp_path / "out", resume=True).count("failed") == 1
     assert before <= files(tmp_path / "out")
+
+
+def test_memory_that_runs_out_in_the_engine_is_told_of_the_image(tmp_path: Path) -> None:
+    sources, fails = expand([str(save(tmp_path / "cells.png"))]), FakeSegmenter(error=TooLargeError("no memory"))
+    summary = run_batch(sources, tmp_path / "out", segmenter=fails, settings=BatchSettings())
+    assert summary.outcomes[0].error == f"{tmp_path / 'cells.png'}: no memory"

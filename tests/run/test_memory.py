@@ -56,6 +56,15 @@ def test_the_tighter_limit_counts(tmp_path: Path, files: dict[str, str], free: i
     assert available_bytes(_system(tmp_path, MEMINFO | files)) == free
 
 
+def test_a_limit_of_the_process_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource", reason="no limits on this system")
+    page = resource.getpagesize()
+    system = _system(tmp_path, MEMINFO | {"proc/self/statm": "100 50 10 1 0 40 0\n"})
+    for limit, free in ((110 * page, 10 * page), (90 * page, 0), (resource.RLIM_INFINITY, 4000 * 1024)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, resource.RLIM_INFINITY))
+        assert available_bytes(system) == free
+
+
 def test_the_machine_s_own_memory_is_told() -> None:
     free = available_bytes()
     assert free is not None

@@ -83,7 +83,7 @@ class OnnxEngine:
             if "alloc" in reason.lower():
                 raise TooLargeError(
                     f"not enough memory for a tile of {batch_NCHW.shape[2]} x {batch_NCHW.shape[3]} px; "
-                    "use a smaller --tile or close other programs"
+                    "give a lower --memory or a smaller --tile, or close other programs"
                 ) from error
             raise ModelError(
                 f"{self.name} does not take a batch of shape {batch_NCHW.shape}: {reason}; "

@@ -14,7 +14,7 @@ _OLD = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def available_bytes(system: Path = Path("/")) -> int | None:
-    """Tell how much memory is free for this process: the machine's, or less where its control group allows less.
+    """Tell how much memory is free for this process: the machine's, or less where its group or ``ulimit`` allows less.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def available_bytes(system: Path = Path("/")) -> int | None:
     int or None
         Bytes; None where the system does not tell.
     """
-    known = [n for n in (_machine(system), _group(system)) if n is not None]
+    known = [n for n in (_machine(system), _group(system), _own(system)) if n is not None]
     return min(known) if known else None
 
 
@@ -52,6 +52,18 @@ def _machine(system: Path) -> int | None:
     except (OSError, ValueError, IndexError):
         pass
     return machine_memory()
+
+
+def _own(system: Path) -> int | None:
+    """Give what the process may still map, as ``ulimit -v`` counts it; None if it has no limit."""
+    try:
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        mapped = int((system / "proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError):
+        return None
+    return None if limit == resource.RLIM_INFINITY else max(limit - mapped, 0)
 
 
 def _group(system: Path) -> int | None:

@@ -333,7 +333,9 @@ def explain(error: Exception, source: Source) -> str:
     if isinstance(error, MissingExtraError):
         return f"{source.shown}: {one_line(str(error))}"
     if isinstance(error, NucleateError):
-        return one_line(str(error))
+        line = one_line(str(error))
+        # The engine, which runs out of memory, does not know what the tile is of.
+        return f"{source.shown}: {line}" if isinstance(error, TooLargeError) and source.shown not in line else line
     if isinstance(error, MemoryError):
-        return f"{source.shown}: not enough memory; close other programs or crop the image"
+        return f"{source.shown}: not enough memory; give a lower --memory, close other programs or crop the image"
     return f"{source.shown}: unexpected {type(error).__name__}: {one_line(str(error))}; see --debug"
