@@ -207,6 +207,17 @@ def test_a_name_with_a_line_break_stays_on_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_too_short_for_its_size_is_not_decoded(tmp_path: Path, mode: str) -> None:
+    for options in ({}, {"progressive": True, "optimize": True, "quality": 1}, {"optimize": True, "subsampling": 2}):
+        flat = _saved(tmp_path, "flat.jpg", PIL.Image.new(mode, (1200, 900)), **options)
+        assert len(np.unique(read_image(flat).pixels)) == 1
+    small = _saved(tmp_path, "small.jpg", PIL.Image.new(mode, (16, 16))).read_bytes()
+    place = small.index(b"\xff\xc0") + 5
+    (tmp_path / "bomb.jpg").write_bytes(small[:place] + struct.pack(">HH", 65500, 65500) + small[place + 4 :])
+    assert "bytes cannot hold 65500 x 65500 pixels" in _message(tmp_path / "bomb.jpg")
+
+
 def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "pipe.png"
     os.mkfifo(path)

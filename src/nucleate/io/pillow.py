@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["read"]
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "WEBP")
-_DEPTH, _COLOUR_TYPE = (
-    24,
-    25,
-)  # places of bit depth and colour type in the header of a PNG file
+_MOST_OF_A_BYTE = 8 * 8 * 8
+"""Pixels for which a byte of a JPEG may stand."""
+_DEPTH, _COLOUR_TYPE = 24, 25  # places of bit depth and colour type in the header of a PNG file
 
 
 def read(path: Path, max_bytes: int | None) -> Image:
@@ -49,6 +48,7 @@ def read(path: Path, max_bytes: int | None) -> Image:
         As Pillow raises them for damaged files.
     """
     with path.open("rb") as stream, _open(stream) as picture:
+        _check_jpeg(path, picture)
         # A JPEG file with several pictures holds a photograph, which comes first, and its previews.
         frames = 1 if picture.format in {"JPEG", "MPO"} else getattr(picture, "n_frames", 1)
         samples, deep = _samples(stream) if picture.format == "PNG" else (0, False)
@@ -84,6 +84,14 @@ def _samples(stream: BinaryIO) -> tuple[int, bool]:
     stream.seek(place)
     samples = {2: 3, 4: 2, 6: 4}.get(header[_COLOUR_TYPE], 0)
     return samples, samples > 0 and header[_DEPTH] == 16
+
+
+def _check_jpeg(path: Path, picture: PIL.Image.Image) -> None:
+    """Refuse a JPEG that is too short for its size: it would be decoded for minutes, to grey."""
+    width, height = picture.size
+    # Each block of 8 x 8 pixels has at least one bit, of its mean; with arithmetic coding, which nobody uses, less.
+    if picture.format in {"JPEG", "MPO"} and width * height > _MOST_OF_A_BYTE * path.stat().st_size:
+        raise fault(path, f"damaged JPEG file: {path.stat().st_size:,} bytes cannot hold {width} x {height} pixels")
 
 
 def _check(path: Path, picture: PIL.Image.Image, *, frames: int, deep: int, max_bytes: int | None) -> None:
