@@ -127,6 +127,25 @@ def test_ctrl_c_stops_within_two_seconds_and_says_how_to_go_on(
     assert contents(out) == unbroken
 
 
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_what_else_ends_a_run_does_it_like_ctrl_c(
+    name: str, code: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, scratch, wanted = tmp_path / "out", tmp_path / "scratch", getattr(signal, name)
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    usual = f"import signal; signal.signal(signal.{name}, signal.SIG_DFL); "  # nohup may run the tests
+    before = f"{usual}from nucleate.apps.cli import ctrl_c; ctrl_c.remember(); "
+    running = start(["segment", str(folder), "-o", str(out)], delay=1.0, before=before)
+    _wait_for(out, 2)
+    running.send_signal(wanted)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == code
+    assert said.decode().splitlines()[0].endswith("go on with:")
+    assert b"not done" in (out / "summary.csv").read_bytes()
+    assert list(scratch.iterdir()) == []
+
+
 def test_ctrl_c_while_one_long_picture_is_computed(folder: Path, tmp_path: Path) -> None:
     running = start(["segment", str(folder / "f1.png"), "-o", str(tmp_path / "out")], delay=30.0)
     while not (tmp_path / "out" / ".nucleate-journal.jsonl").exists():

@@ -200,10 +200,11 @@ def test_the_command_starts_there_too() -> None:
     assert project["scripts"] == {"nucleate": f"{start.__module__}:{start.__name__}"}
 
 
-def test_ctrl_c_that_is_ignored_stays_ignored() -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_what_is_ignored_stays_ignored(name: str) -> None:
     code = (
-        "import signal; from nucleate.apps.cli import ctrl_c; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-        "ctrl_c.remember(); signal.raise_signal(signal.SIGINT); print(ctrl_c.was_pressed())"
+        f"import signal; from nucleate.apps.cli import ctrl_c; signal.signal(signal.{name}, signal.SIG_IGN); "
+        f"ctrl_c.remember(); signal.raise_signal(signal.{name}); print(ctrl_c.was_pressed())"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "False\n"

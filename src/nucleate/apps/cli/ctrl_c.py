@@ -1,4 +1,7 @@
-"""Ctrl-C that is not lost: compiled modules that load swallow it, and compiled code turns it into errors of its own."""
+"""Ctrl-C that is not lost: compiled modules that load swallow it, and compiled code turns it into errors of its own.
+
+SIGTERM, as from a cluster when the time is over, and SIGHUP, as a terminal closes, end the program in the same way.
+"""
 
 from __future__ import annotations
 
@@ -18,28 +21,40 @@ if TYPE_CHECKING:
 
     UnraisableHook = Callable[[sys.UnraisableHookArgs], object]
 
-__all__ = ["EXIT_CODE", "leave", "loading", "option_words", "raise_again", "remember", "was_pressed"]
+__all__ = ["EXIT_CODE", "exit_code", "leave", "loading", "option_words", "raise_again", "remember", "was_pressed"]
 
 EXIT_CODE = 130
-"""After Ctrl-C, as shells count it."""
+"""Of whatever was stopped; the program leaves with `exit_code`."""
 
 _AGAIN_SECONDS = 0.05
 
 _pressed = threading.Event()
+_by = [signal.SIGINT]
+"""The signal that came last."""
 _lost = threading.Event()
 _loads = threading.Event()
 
 
 def remember() -> None:
-    """Keep from now on that Ctrl-C was pressed; of no effect where it is ignored or another program takes it."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _press)
+    """Keep from now on that Ctrl-C was pressed, or that a signal came like it; each that is ignored stays ignored."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    if sys.platform != "win32":
+        usual[signal.SIGHUP] = signal.SIG_DFL
+    ours = [number for number, handler in usual.items() if signal.getsignal(number) == handler]
+    for number in ours:
+        signal.signal(number, _press)
+    if ours:
         sys.unraisablehook = _pressing_again(sys.unraisablehook)
 
 
 def was_pressed() -> bool:
     """Tell whether it was, since `remember`."""
     return _pressed.is_set()
+
+
+def exit_code() -> int:
+    """Give the code with which a program that was stopped leaves, as shells count it: 130 after Ctrl-C."""
+    return 128 + _by[0]
 
 
 def raise_again() -> None:
@@ -74,14 +89,14 @@ def option_words(words: list[str]) -> list[str]:
 
 
 def leave() -> NoReturn:
-    """End the program with `EXIT_CODE`, without waiting for threads or for torch to be taken down."""
+    """End the program with `exit_code`, without waiting for threads or for torch to be taken down."""
     # Locks shared with workers are not left to the system.
     if "multiprocessing.util" in sys.modules:
         sys.modules["multiprocessing.util"]._run_finalizers(0)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
-    os._exit(EXIT_CODE)
+    os._exit(exit_code())
 
 
 def _farewell() -> str:
@@ -93,12 +108,13 @@ def _farewell() -> str:
 
 
 def _press(number: int, frame: FrameType | None) -> None:
+    _by[0] = signal.Signals(number)
     _pressed.set()
     _lost.clear()
     if _loads.is_set():
         with contextlib.suppress(OSError):
             os.write(2, _farewell().encode("utf-8", "backslashreplace"))  # sys.stderr may be at work itself
-        os._exit(EXIT_CODE)
+        os._exit(exit_code())
     signal.default_int_handler(number, frame)
 
 
@@ -111,9 +127,9 @@ def _pressing_again(others: UnraisableHook) -> UnraisableHook:
         if not _lost.is_set():  # raised by now
             return
         if sys.platform == "win32":
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(_by[0])
         else:  # so that what the main thread waits for is broken off
-            signal.pthread_kill(main, signal.SIGINT)
+            signal.pthread_kill(main, _by[0])
 
     def show(thrown: sys.UnraisableHookArgs) -> None:
         if not issubclass(thrown.exc_type, KeyboardInterrupt):

@@ -105,16 +105,19 @@ def main(words: list[str] | None = None) -> None:
     Raises
     ------
     SystemExit
-        Always: 0 all done, 1 some inputs failed, 2 a wrong call, 130 after Ctrl-C. A reader of the standard output that
-        leaves early changes none of them; what cannot be written there for another reason is 1.
+        Always: 0 all done, 1 some inputs failed, 2 a wrong call, 130 after Ctrl-C, 143 after SIGTERM, 129 after
+        SIGHUP. A reader of the standard output that leaves early changes none of them; what cannot be written there for
+        another reason is 1.
     """
     gc.set_threshold(_OBJECTS)
     ours = words is None  # the whole program, and not a part of another
     words = sys.argv[1:] if words is None else words
     code = _finish_output(_run(words))
     busy = any(thread.name in _LINGERING for thread in threading.enumerate())
-    if code == ctrl_c.EXIT_CODE and (busy or ours):
-        ctrl_c.leave()
+    if code == ctrl_c.EXIT_CODE:
+        if busy or ours:
+            ctrl_c.leave()
+        code = ctrl_c.exit_code()
     sys.exit(code)
 
 

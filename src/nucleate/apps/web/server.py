@@ -154,7 +154,7 @@ def _ended_like_ctrl_c() -> Iterator[None]:
         signal.raise_signal(signal.SIGTERM)  # a signal that ends the server
 
     wanted = {signal.SIGTERM: end}
-    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # under nohup, it goes on
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # under nohup, it goes on
         wanted[signal.SIGHUP] = hang_up
     before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
