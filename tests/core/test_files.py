@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nucleate.core.files import atomic_folder, atomic_path, check_place, make_folder, short_name, write_rows, write_text
+from nucleate.core.files import (
+    atomic_folder,
+    atomic_path,
+    check_place,
+    make_folder,
+    short_name,
+    temporary_folder,
+    write_rows,
+    write_text,
+)
 from nucleate.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -193,6 +202,15 @@ def test_a_writer_that_makes_a_private_file_does_not_keep_it_private(tmp_path: P
     umask = os.umask(0o022)
     os.umask(umask)
     assert (tmp_path / "weights.bin").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_where_nothing_temporary_can_be_written_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_none() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", find_none)
+    with pytest.raises(OutputError, match="no temporary folder can be written; set TMPDIR to a folder that can"):
+        temporary_folder()
 
 
 def test_a_long_name_is_cut_between_letters() -> None:

@@ -131,3 +131,16 @@ def test_what_is_not_read_in_an_archive_is_said_once(
     warned = [record.getMessage() for record in caplog.records]
     assert len(warned) == told
     assert all("in it holds several pictures or is one of a set" in line for line in warned)
+
+
+def test_a_temporary_folder_without_room_is_told_of_the_member_and_of_no_plain_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"plain")
+    archive = _archive(tmp_path / "a.zip")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with local_file(Source(tmp_path / "a.png")) as path:
+        assert path == tmp_path / "a.png"
+    said = r"a\.zip!p/0\.png: cannot be unpacked: No such file.*; make room in .*gone, or let TMPDIR name"
+    with pytest.raises(InputError, match=said), local_file(expand([str(archive)])[0]):
+        pass

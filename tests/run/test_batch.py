@@ -24,6 +24,7 @@ from nucleate.errors import ModelError, OutputError, UsageError
 from nucleate.run import outputs
 from nucleate.run.batch import BatchSettings, BatchSummary, Report, run_batch
 from nucleate.run.inputs import expand
+from nucleate.run.journal import PARTS_NAME
 from nucleate.run.threads import WORKER_NAME
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def test_resume_does_what_is_new_changed_lost_or_failed_and_nothing_else(folder:
     assert len(rows_of(out / "measurements.csv")) == 11
 
 
-@pytest.mark.parametrize("emptied", ["f2.labels.tif", f"{outputs.PARTS_NAME}/f2.measurements.csv"])
+@pytest.mark.parametrize("emptied", ["f2.labels.tif", f"{PARTS_NAME}/f2.measurements.csv"])
 def test_resume_does_again_what_left_an_empty_file(folder: Path, tmp_path: Path, emptied: str) -> None:
     out, counting = tmp_path / "out", Counting()
     go(folder, out)

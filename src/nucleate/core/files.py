@@ -34,6 +34,7 @@ __all__ = [
     "make_folder",
     "plain_name",
     "short_name",
+    "temporary_folder",
     "write_rows",
     "write_text",
 ]
@@ -314,6 +315,20 @@ def check_place(path: Path | str) -> None:
             pass
     except OSError as error:
         raise cannot_write(_behind_link(path), error) from error
+
+
+def temporary_folder() -> str:
+    """Name the system's folder for temporary files.
+
+    Raises
+    ------
+    OutputError
+        If there is none that can be written.
+    """
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise OutputError("no temporary folder can be written; set TMPDIR to a folder that can") from error
 
 
 def cannot_write(path: Path | str, error: OSError) -> OutputError:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from nucleate.core.checks import address_fault, regular
+from nucleate.core.files import temporary_folder
 from nucleate.core.folders import each_folder
 from nucleate.core.text import one_line
 from nucleate.errors import DataError, UsageError
@@ -196,8 +197,8 @@ class ZipSource(Source):
     @contextlib.contextmanager
     def file(self, name: str) -> Iterator[Path]:
         """Unpack one entry for as long as the block lasts (see `Source.file`)."""
-        data = self.read(name)
-        with tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True) as folder:
+        data, place = self.read(name), temporary_folder()
+        with tempfile.TemporaryDirectory(prefix="nucleate-", dir=place, ignore_cleanup_errors=True) as folder:
             path = Path(folder, "picture").with_suffix(PurePosixPath(name).suffix)
             try:
                 path.write_bytes(data)

@@ -36,8 +36,8 @@ Sizes = dict[str, int]
 
 
 PlaneReader: TypeAlias = Callable[[Sizes, slice, slice], NDArray[Any]]
-"""Reads pixels (h, w), or (h, w, 3) for colours, from an index for each axis of the file except Y, X and S, and from rows
-and columns."""
+"""Reads pixels (h, w), or (h, w, 3) for colours, from an index for each axis of the file except Y, X and S, and from
+rows and columns."""
 
 
 def windowed(sizes: Sizes, dtype: np.dtype[Any], *, read: PlaneReader, names: tuple[str, ...] = ()) -> LazyImage:

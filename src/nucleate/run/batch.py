@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import platform
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -25,6 +22,7 @@ from nucleate.run.threads import ThreadCrew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from nucleate.run.inputs import Source
     from nucleate.run.segmenter import Segmenter
@@ -140,10 +138,9 @@ def run_batch(
         If results cannot be written; a later run with ``resume`` goes on from there.
     """
     _prepare(output)
-    with outputs.alone(output), contextlib.ExitStack() as closing:
+    with outputs.alone(output):
         if crew is None:
-            scratch = closing.enter_context(tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True))
-            bench = WorkBench(segmenter, settings, output=output, scratch=Path(scratch))
+            bench = WorkBench(segmenter, settings, output=output)
             crew = ThreadCrew(bench, at_once=min(settings.at_once, len(sources)))
         return _run(sources, output, settings=settings, notify=notify, watch=watch, crew=crew)
 

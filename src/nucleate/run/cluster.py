@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from nucleate.core.cores import cores
 from nucleate.core.extras import library
+from nucleate.core.files import temporary_folder
 from nucleate.errors import ClusterError, UsageError
 from nucleate.run.memory import available_bytes
 
@@ -200,7 +201,7 @@ def open_cluster(settings: ClusterSettings) -> Iterator[Cluster]:
     dask, distributed = library("dask", "cluster"), library("distributed", "cluster")
     # Workers that are killed cannot remove what they unpacked, so it lies in a folder that is removed here.
     with (
-        tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True) as scratch,
+        tempfile.TemporaryDirectory(prefix="nucleate-", dir=temporary_folder(), ignore_cleanup_errors=True) as scratch,
         dask.config.set(_CONFIG),
     ):
         cluster = None

@@ -67,33 +67,51 @@ def content_hash(source: Source, each: dict[str, str] | None = None, *, alone: b
 
 
 @contextlib.contextmanager
-def local_file(source: Source, folder: Path, *, max_bytes: int | None = None) -> Iterator[Path]:
-    """Give the path of an input as a plain file; the member of a zip is unpacked into `folder` for this time.
+def local_file(source: Source, folder: Path | None = None, *, max_bytes: int | None = None) -> Iterator[Path]:
+    """Give the path of an input as a plain file; the member of a zip is unpacked for this time.
+
+    Parameters
+    ----------
+    source : Source
+    folder : Path, optional
+        Where to; the system's folder for temporary files when None.
+    max_bytes : int, optional
+        Most that a member may take.
 
     Raises
     ------
     InputError
-        If the archive or its member is damaged or encrypted.
+        If the archive or its member is damaged or encrypted, or there is no room for it.
     TooLargeError
         If the member unpacks to more than `max_bytes`.
     """
     if not source.member:
         yield source.path
         return
-    # Each gets a folder, since members of one name may be unpacked at the same time.
-    with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as own:
-        name = PurePosixPath(source.member)
-        target = Path(own) / f"{short_name(name.stem)}{name.suffix}"
-        _check_regular(source)
-        with _opened(source) as stream, target.open("wb") as copy:
-            written = 0
-            while block := stream.read(_BLOCK):
-                written += len(block)
-                if max_bytes is not None and written > max_bytes:
-                    raise TooLargeError(f"{source.shown}: unpacks to over {max_bytes:,} bytes; raise --memory")
-                copy.write(block)
+    with contextlib.ExitStack() as closing:
+        try:
+            # Each gets a folder, since members of one name may be unpacked at the same time.
+            own = tempfile.TemporaryDirectory(prefix="nucleate-", dir=folder, ignore_cleanup_errors=True)
+            name = PurePosixPath(source.member)
+            target = Path(closing.enter_context(own)) / f"{short_name(name.stem)}{name.suffix}"
+            _unpack(source, target, max_bytes=max_bytes)
+        except OSError as error:
+            place = folder or tempfile.tempdir or "the temporary folder"
+            cure = f"make room in {place}, or let TMPDIR name another folder"
+            raise InputError(f"{source.shown}: cannot be unpacked: {error.strerror or error}; {cure}") from error
         tell_of_more(source.path, source.member, unpacked=target)
         yield target
+
+
+def _unpack(source: Source, target: Path, *, max_bytes: int | None) -> None:
+    _check_regular(source)
+    with _opened(source) as stream, target.open("wb") as copy:
+        written = 0
+        while block := stream.read(_BLOCK):
+            written += len(block)
+            if max_bytes is not None and written > max_bytes:
+                raise TooLargeError(f"{source.shown}: unpacks to over {max_bytes:,} bytes; raise --memory")
+            copy.write(block)
 
 
 def _feed(update: Callable[[bytes], None], stream: BinaryIO) -> None:

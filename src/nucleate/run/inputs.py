@@ -118,7 +118,7 @@ class Source:
         return tuple(one for path in (self.path, *files_of_set(self)) for one in stamp_of(path))
 
     @contextlib.contextmanager
-    def open(self, scratch: Path, *, max_bytes: int | None = None) -> Iterator[LazyImage]:
+    def open(self, scratch: Path | None, *, max_bytes: int | None = None) -> Iterator[LazyImage]:
         """Open the input, to read it window by window while the context lasts; parameters as for `read`."""
         with (
             local_file(self, scratch, max_bytes=max_bytes) as path,
@@ -128,7 +128,9 @@ class Source:
             yield replace(source, name=self.shown)
 
     @contextlib.contextmanager
-    def open_levels(self, scratch: Path, *, max_bytes: int | None = None, above: int = 0) -> Iterator[list[LazyImage]]:
+    def open_levels(
+        self, scratch: Path | None, *, max_bytes: int | None = None, above: int = 0
+    ) -> Iterator[list[LazyImage]]:
         """Open the input in each size that its file holds, the full size first, without those that cannot be opened.
 
         Parameters as for `read`; if a plane has no more than `above` pixels, only the full size is opened.
@@ -145,13 +147,13 @@ class Source:
                     found.append(opened.enter_context(open_image(path, picture=self.picture, level=level)))
             yield [replace(one, name=self.shown) for one in found]
 
-    def read(self, scratch: Path, *, max_bytes: int | None = None) -> Image:
+    def read(self, scratch: Path | None, *, max_bytes: int | None = None) -> Image:
         """Decode the input.
 
         Parameters
         ----------
-        scratch : Path
-            Folder where a member of an archive may be unpacked for a moment.
+        scratch : Path, optional
+            Folder where a member of an archive may be unpacked for a moment; that of the system when None.
         max_bytes : int, optional
             See `nucleate.io.images.read_image`.
 

@@ -99,11 +99,13 @@ class StripBench:
         Channel, projection, exports and memory.
     output : Path
         Folder for the results; strips are kept in it.
-    scratch : Path
-        Folder where a member of an archive may be unpacked for a while.
+    scratch : Path, optional
+        Folder where a member of an archive may be unpacked for a while; that of the system when None.
     """
 
-    def __init__(self, segmenter: SegmenterLike, settings: BatchSettings, *, output: Path, scratch: Path) -> None:
+    def __init__(
+        self, segmenter: SegmenterLike, settings: BatchSettings, *, output: Path, scratch: Path | None = None
+    ) -> None:
         self._segmenter, self._settings, self._output, self._scratch = segmenter, settings, output, scratch
         keep_freed_memory_together()
         self._limit = _UNKNOWN_MEMORY if settings.max_bytes is None else settings.max_bytes

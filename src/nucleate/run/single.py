@@ -182,11 +182,13 @@ class WorkBench:
     settings : BatchSettings
     output : Path
         Folder for the results.
-    scratch : Path
-        Folder for temporary files.
+    scratch : Path, optional
+        Folder where a member of an archive may be unpacked for a while; that of the system when None.
     """
 
-    def __init__(self, segmenter: SegmenterLike, settings: BatchSettings, *, output: Path, scratch: Path) -> None:
+    def __init__(
+        self, segmenter: SegmenterLike, settings: BatchSettings, *, output: Path, scratch: Path | None = None
+    ) -> None:
         self._segmenter, self._settings, self._output, self._scratch = segmenter, settings, output, scratch
         self._large = StripBench(segmenter, settings, output=output, scratch=scratch)
 

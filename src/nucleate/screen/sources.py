@@ -89,7 +89,7 @@ class FieldSource(Source):
         return tuple(one for stamp in stamps for one in stamp)
 
     @contextlib.contextmanager
-    def open(self, scratch: Path, *, max_bytes: int | None = None) -> Iterator[LazyImage]:
+    def open(self, scratch: Path | None, *, max_bytes: int | None = None) -> Iterator[LazyImage]:
         """Open the field, to read it window by window; if several files make up the image, they are read at once."""
         file = self.field.files[0]
         if file.channel or len(self.field.files) > 1:
@@ -98,12 +98,12 @@ class FieldSource(Source):
         with _opened(file, max_bytes=max_bytes) as image:
             yield replace(_in_one_plane(image, projected), name=self.shown, channel_names=self._names(image))
 
-    def read(self, scratch: Path, *, max_bytes: int | None = None) -> Image:
+    def read(self, scratch: Path | None, *, max_bytes: int | None = None) -> Image:
         """Read its files and put channels side by side; several planes in z are projected to their brightest values.
 
         Parameters
         ----------
-        scratch : Path
+        scratch : Path, optional
             Not needed.
         max_bytes : int, optional
             Most bytes a file may take.

@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from nucleate.core.files import atomic_path
+from nucleate.core.files import atomic_path, temporary_folder
 from nucleate.core.text import one_line
 from nucleate.errors import ModelError, OutputError
 from nucleate.run.engine import OnnxEngine, load_onnxruntime
@@ -212,14 +212,14 @@ def quantise(content: bytes, batches_NCHW: Iterable[NDArray[np.float32]]) -> byt
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=temporary_folder()) as folder:
             yield Path(folder)
     except OSError as error:
         raise _no_room(error) from error
 
 
 def _no_room(error: Exception) -> OutputError:
-    place = tempfile.gettempdir()
+    place = temporary_folder()
     return OutputError(
         f"cannot write into {place}: {one_line(str(error))}; free space, or set TMPDIR to another folder"
     )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,37 +37,36 @@ def info(
     from nucleate.run.inputs import expand
 
     found, failed = [], 0
-    with tempfile.TemporaryDirectory(prefix="nucleate-") as scratch:
-        for source in expand(files, apart=False):
-            try:
-                found.append(_described(source, Path(scratch)))
-            except (InputError, MissingExtraError) as error:
-                if context.obj:
-                    raise
-                line = str(error)
-                say(f"nucleate: {line if source.shown in line else f'{source.shown}: {line}'}")
+    for source in expand(files, apart=False):
+        try:
+            found.append(_described(source))
+        except (InputError, MissingExtraError) as error:
+            if context.obj:
+                raise
+            line = str(error)
+            say(f"nucleate: {line if source.shown in line else f'{source.shown}: {line}'}")
+            failed += 1
+            continue
+        for picture in found[-1]["pictures"]:
+            if line := picture.get("error", ""):
+                name, reason = picture["name"], line.removeprefix(f"{source.shown}: ")
+                say(f"nucleate: {line if name in line else f'{source.shown}, {name}: {reason}'}")
                 failed += 1
-                continue
-            for picture in found[-1]["pictures"]:
-                if line := picture.get("error", ""):
-                    name, reason = picture["name"], line.removeprefix(f"{source.shown}: ")
-                    say(f"nucleate: {line if name in line else f'{source.shown}, {name}: {reason}'}")
-                    failed += 1
-            if not as_json:
-                typer.echo("\n".join(_lines(found[-1])))
+        if not as_json:
+            typer.echo("\n".join(_lines(found[-1])))
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     if failed:
         raise typer.Exit(1)
 
 
-def _described(source: Source, scratch: Path) -> dict[str, Any]:
+def _described(source: Source) -> dict[str, Any]:
     from nucleate.io.describe import describe
     from nucleate.run.content import local_file
 
     if source.problem:
         raise InputError(source.problem)
-    with local_file(source, scratch) as path:
+    with local_file(source) as path:
         try:
             return describe(path) | {"path": source.shown}
         except InputError as error:

@@ -15,7 +15,7 @@ from nucleate.apps.web import choices, downloads
 from nucleate.apps.web.jobs import Worker
 from nucleate.apps.web.store import Store
 from nucleate.apps.web.views import Views
-from nucleate.core.files import make_folder
+from nucleate.core.files import make_folder, temporary_folder
 from nucleate.core.text import one_line
 from nucleate.data.shown import write_pictures
 from nucleate.errors import NucleateError, UsageError
@@ -57,7 +57,8 @@ class Session:
         ready: Segmenter | None = None,
     ) -> None:
         self.machine = machine
-        self._scratch = tempfile.TemporaryDirectory(prefix="nucleate-serve-", ignore_cleanup_errors=True)
+        place = temporary_folder()
+        self._scratch = tempfile.TemporaryDirectory(prefix="nucleate-serve-", dir=place, ignore_cleanup_errors=True)
         self.store = Store()
         scratch = Path(self._scratch.name)
         self.worker = Worker(self.store, machine, load=load, ready=ready, scratch=scratch)
