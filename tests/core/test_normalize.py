@@ -306,8 +306,7 @@ def looks(scaling: Scaling | None) -> list[tuple[bool, bool]]:
     return [] if scaling is None else [(scaling.invert, scaling.sparse), *looks(scaling.otherwise)]
 
 
-@pytest.mark.parametrize("stain", ["grey", "haematoxylin", "nuclear"])
-def test_a_bright_thing_does_not_turn_a_light_plane_over(stain: Any) -> None:  # noqa: ANN401 - a literal
+def test_a_light_plane_with_a_bright_thing_is_looked_at_as_light_too() -> None:
     rng = np.random.default_rng(0)
     light = (
         1400
@@ -315,12 +314,23 @@ def test_a_bright_thing_does_not_turn_a_light_plane_over(stain: Any) -> None:  #
         + 30 * ndimage.gaussian_filter(rng.normal(0, 1, (40, 40)), 1)
     )
     plane = np.kron(light, np.ones((8, 8)))
-    rule = Normalizer(polarity="transmitted", stain=stain, ground=25.0)
+    rule = Normalizer(polarity="transmitted", stain="nuclear", ground=25.0)
     plain = rule.measure(plane.astype(np.uint16))
     plane[100:112, 100:112] = 4500
     seen = rule.measure(plane.astype(np.uint16))
-    assert looks(plain) == looks(seen) == [(True, False)]
-    assert seen.high == pytest.approx(plain.high, rel=0.02)
+    assert looks(plain) == [(True, False)]
+    assert looks(seen) == [(False, True), (True, False)]
+    assert seen.otherwise is not None
+    assert seen.otherwise.high == pytest.approx(plain.high, rel=0.02)
+
+
+@pytest.mark.parametrize("stain", ["grey", "nuclear"])
+def test_a_nucleus_in_a_field_that_grows_dark_at_its_corners_is_bright(stain: Any) -> None:  # noqa: ANN401 - a literal
+    rows, cols = np.mgrid[-1:1:320j, -1:1:320j]
+    plane = 1500 * (1 - 0.1 * (rows**2 + cols**2)) + np.random.default_rng(3).normal(0, 12, rows.shape)
+    plane[200:214, 200:214] = 3000
+    seen = Normalizer(polarity="transmitted", stain=stain, ground=25.0).measure(plane.astype(np.uint16))
+    assert looks(seen)[0] == (False, True)
 
 
 def test_what_may_be_noise_or_light_is_looked_at_as_all_of_these() -> None:

@@ -359,7 +359,9 @@ def test_planes_smaller_than_the_part_are_taken_whole() -> None:
     assert isinstance(busiest_part(plane, 100), PartOfPlane)
 
 
-@pytest.mark.parametrize("wrong", [{"smallest": 0.0}, {"enlarge_to": 60.0}, {"least": 2.0}, {"most": 0.5}])
+@pytest.mark.parametrize(
+    "wrong", [{"smallest": 0.0}, {"enlarge_to": 60.0}, {"least": 2.0}, {"most": 0.5}, {"largest_on_light": 24.0}]
+)
 def test_rules_check_themselves(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="scale rule"):
         ScaleRule(**wrong)

@@ -216,7 +216,7 @@ class Normalizer:
         if not found.sparse:
             return found
         plain = self._measured(sample, plane.dtype, sparse=False)
-        if found.invert or (plain.invert and plain.otherwise is None):  # of a light plane bright things are no nuclei
+        if found.invert:  # of a light plane bright things are no nuclei
             return plain
         return replace(found, otherwise=plain) if self.stain == "nuclear" else found
 

@@ -102,11 +102,12 @@ class ScaleRule:
     Parameters
     ----------
     smallest, largest : float
-        Planes whose median nucleus lies between are taken as they are.
+        Planes whose median nucleus lies between are taken as they are, but for large ones on a light ground.
     enlarge_to, shrink_to : float
         Diameter to which smaller and larger nuclei are brought.
     largest_on_light : float
-        On a light ground larger ones are brought to `enlarge_to`, as small ones are.
+        On a light ground, planes whose median nucleus is larger than this are brought to `enlarge_to`, as those of
+        small nuclei are. At least `enlarge_to`.
     most, least : float
         Limits of the scale.
     """
@@ -122,6 +123,8 @@ class ScaleRule:
     def __post_init__(self) -> None:
         if not 0 < self.smallest <= self.enlarge_to <= self.shrink_to <= self.largest:
             raise ValueError("scale rule: need 0 < smallest <= enlarge_to <= shrink_to <= largest")
+        if not self.enlarge_to <= self.largest_on_light < np.inf:
+            raise ValueError("scale rule: need enlarge_to <= largest_on_light")
         if not 0 < self.least <= 1 <= self.most:
             raise ValueError("scale rule: need 0 < least <= 1 <= most")
 
@@ -161,8 +164,9 @@ def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule, light: bool 
     first = near_part(wide, _NARROW)
     plain, coarse = probe(first, 1.0), probe(wide, _COARSE, rough=True)
     scale = _of_known_size(wide, probe, plain=plain, coarse=coarse, rule=rule, light=light)
-    large = max(_diameter(plain), _diameter(coarse)) > rule.largest_on_light
-    return _on_light(near_part(wide), probe, scale=scale, rule=rule) if light and large else scale
+    if scale != 1 or not light or max(_diameter(plain), _diameter(coarse)) <= rule.largest_on_light:
+        return scale
+    return _on_light(near_part(wide), probe, rule=rule)
 
 
 def _of_known_size(
@@ -186,14 +190,14 @@ def _of_known_size(
     return shrink if shrink and shows_large(probe(judged, shrink), found, rule=rule, light=light) else scale
 
 
-def _on_light(part: Plane, probe: Probe, *, scale: float, rule: ScaleRule) -> float:
-    """Give the scale that brings large nuclei to the size at which outlines are best, or the scale as it is."""
-    seen = probe(part, scale)
+def _on_light(part: Plane, probe: Probe, *, rule: ScaleRule) -> float:
+    """Give the scale that brings large nuclei to the size at which outlines are best, or 1."""
+    seen = probe(part, 1.0)
     median = _diameter(seen, by_area=False)
-    if median * scale <= rule.largest_on_light:
-        return scale
+    if median <= rule.largest_on_light:
+        return 1.0
     smaller = _rounded(max(rule.enlarge_to / median, rule.least))
-    return smaller if smaller < scale and _is_kept(probe(part, smaller), seen) else scale
+    return smaller if _is_kept(probe(part, smaller), seen) else 1.0
 
 
 def sampled(plane: Plane) -> SampledPlane:
@@ -362,7 +366,7 @@ def _share(seen: Sized, part: Plane) -> float:
 
 
 def _diameter(seen: Sized, *, fewest: int = _FEWEST, by_area: bool = True) -> float:
-    """Give the diameter of the median nucleus, each weighted by area and confidence; 0 where there are too few."""
+    """Give the diameter of the median nucleus, each weighted by confidence, and area; 0 where there are too few."""
     areas, confidence = seen
     sure = confidence >= _SURE
     if np.count_nonzero(sure) < fewest:
