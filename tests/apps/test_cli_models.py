@@ -53,6 +53,20 @@ def test_segment_with_a_model_of_one_s_own(model: Path, tmp_path: Path) -> None:
         assert all(0.5 < float(row["confidence"]) <= 1 for row in rows_of(out / "measurements.csv"))
 
 
+def test_a_model_whose_card_was_changed_goes_on_with_no_earlier_results(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(selftest.picture()).save(tmp_path / "spots.png")
+    words = ["segment", tmp_path / "spots.png", "-o", tmp_path / "out", "--model", model]
+    assert call(*words) == call(*words, "--resume") == 0
+    card = model.with_suffix(".toml")
+    changed = card.read_text().replace("min_area = ", "min_area = 1")
+    assert changed != card.read_text()
+    card.write_text(changed)
+    assert call(*words, "--resume") == 2
+    assert "holds results of other settings: card_sha256 was" in capsys.readouterr().err
+
+
 def test_an_unknown_model_is_a_wrong_call_and_a_damaged_one_is_not(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import shutil
 from dataclasses import asdict, dataclass
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from nucleate.run.segmenter import Segmenter
 
 __all__ = ["BatchSettings", "BatchSummary", "Crew", "Progress", "Report", "decided_by", "run_batch"]
+
+_NUMBERS = {"normalizer", "maps", "recipe", "confidence", "scale_rule", "multiple", "input_size", "margin", "blend"}
+"""What a card says that decides the results, beyond what `SegmentSettings` take from it."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,9 @@ class Crew(Protocol):
 
 def decided_by(segmenter: Segmenter) -> dict[str, Any]:
     """Give the properties of a segmenter that decide the results, for `BatchSettings.deciding`."""
-    model = {"model": segmenter.card.name, "model_sha256": segmenter.card.sha256}
+    card = segmenter.card
+    numbers = card.model_dump_json(include=_NUMBERS).encode()
+    model = {"model": card.name, "model_sha256": card.sha256, "card_sha256": hashlib.sha256(numbers).hexdigest()}
     return model | asdict(segmenter.settings) | {"min_confidence": segmenter.min_confidence}
 
 
