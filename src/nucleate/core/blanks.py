@@ -33,7 +33,7 @@ _COMMON = (0.1, 99.9)
 _FEW = 256  # rows and columns of a picture by which its range is measured, at most about
 _MOSTLY = 0.5  # of a line: a picture begins where this much of a line differs from the margin
 _INK = 0.06  # of the range: drawn pixels lie this close to the lightest or darkest value, since JPEG blurs thin lines
-_LEAST, _MOST = 40, 0.1  # fewest pixels of a bar, and share of the picture that bars and letters cover at most
+_LEAST, _MOST = 40, 0.1  # fewest pixels of a colour that may be that of a bar, and most, as a share of the picture
 _LONG, _SLIM = 20, 4  # pixels along the shortest bar, and how many times as long as high a bar is at least
 _FILLED = 0.98  # share of the box around a bar that the bar fills at least: nuclei have round ends
 _SHARP = 0.25  # of the range: average step, in some channel, from a bar or letter to what lies two pixels away
@@ -72,7 +72,7 @@ def content(pixels: NDArray[Any]) -> tuple[slice, slice]:
 
 
 def drawn_in(pixels: NDArray[Any]) -> tuple[Box, ...]:
-    """Find horizontal scale bars in the lightest or darkest colour of a picture, and letters of the same colour.
+    """Find horizontal scale bars in which each channel is as light or as dark as it gets, and letters of that colour.
 
     Parameters
     ----------

@@ -128,7 +128,7 @@ class Light:
 
         Dense nuclei let hardly anything through in one of the channels: if more comes through the darkest pixels, that
         is a veil, and not light that dyes have dimmed. Brown and pink dyes let much red through: if many pixels have
-        no red at all, everything darker was cut off. In grey pixels, neither can be told.
+        no red at all, everything darker was cut off. In grey pixels, no veil can be told.
         """
         low, high = percentiles
         white = white_of(pixels, high)

@@ -185,7 +185,7 @@ def _usual_share(
     n, hits = counts[few][:, None], np.arange(_MOST + 1)
     on_scale = np.arcsin(np.sqrt(np.minimum((hits + 0.375) / (n + 0.75), 1.0)))
     mean[few] = (_binomial(n, hits, share=rarer) * on_scale).sum(axis=1)
-    weights = _binomial(n, hits, share=np.maximum(rarer, _LEAST_HITS / n))
+    weights = _binomial(n, hits, share=np.maximum(rarer, _LEAST_HITS / np.maximum(n, 1)))
     middle = (weights * on_scale).sum(axis=1, keepdims=True)
     deviation[few] = np.sqrt((weights * (on_scale - middle) ** 2).sum(axis=1))
     return mean if share == rarer else np.pi / 2 - mean, deviation
