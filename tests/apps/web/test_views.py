@@ -6,27 +6,33 @@ import gc
 import threading
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image as Pillow
 
+from nucleate.apps.web import pyramid
 from nucleate.apps.web.nuclei import Nuclei
 from nucleate.apps.web.store import Finished, Store
 from nucleate.apps.web.views import ChangedError, FileLabels, Kept, Views, describe
 from nucleate.core.image import Image
 from nucleate.core.lazy import lazy
 from nucleate.errors import InputError
+from nucleate.export.overlay import Stretch, stretch_of
 from nucleate.run.inputs import Source, expand
 from nucleate.run.journal import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from nucleate.apps.web.store import Entry
+
+    _Stack: TypeAlias = Callable[..., tuple[Views, Entry]]
 
 pytestmark = pytest.mark.base
 
@@ -101,17 +107,28 @@ def test_the_files_of_an_ome_zarr_are_looked_at_once_in_two_seconds(
     views.close()
 
 
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[_Stack]:
+    """Gives views of a stack that is written to a file."""
+    views = Views(tmp_path)
+
+    def written(planes: NDArray[Any], axes: str = "ZYX") -> tuple[Views, Entry]:
+        path, store = tmp_path / "a.tif", Store()
+        tifffile.imwrite(path, planes.astype(np.uint16), imagej=True, metadata={"axes": axes})
+        [number] = store.add(expand([str(path)]), "a.tif")
+        entry = store.get(number)
+        assert entry is not None
+        return views, entry
+
+    yield written
+    views.close()
+
+
 @pytest.mark.parametrize("axes", ["ZYX", "TYX", "TZYX"])
-def test_planes_of_a_stack_in_depth_are_shown_alike(tmp_path: Path, axes: str) -> None:
+def test_planes_of_a_stack_in_depth_are_shown_alike(stack: _Stack, axes: str) -> None:
     noise = np.random.default_rng(0).normal(100, 3, (2, 12, 80, 90)).round()
     noise[1, 6, 20:40, 20:40] = 900.0
-    stack = noise if axes == "TZYX" else noise[1]
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(path, stack.astype(np.uint16), imagej=True, metadata={"axes": axes})
-    store, views = Store(), Views(tmp_path)
-    [number] = store.add(expand([str(path)]), "a.tif")
-    entry = store.get(number)
-    assert entry is not None
+    views, entry = stack(noise if axes == "TZYX" else noise[1], axes)
 
     def shown(*at: int) -> NDArray[np.uint8]:
         return views.picture(entry, None, project=None, at=at).tile(1, (0, 0))
@@ -121,7 +138,59 @@ def test_planes_of_a_stack_in_depth_are_shown_alike(tmp_path: Path, axes: str) -
     assert (np.median(shown(*time, 0)) < 20) == ("Z" in axes)
     if axes == "TZYX":  # light may fade with time
         assert np.median(shown(0, 0)) > 60
-    views.close()
+
+
+@pytest.mark.parametrize("bright", [False, True])
+def test_a_ground_that_drifts_with_depth_hides_nothing(stack: _Stack, bright: bool) -> None:
+    planes = np.random.default_rng(0).normal(100, 3, (7, 80, 90)).round()
+    for z, plane in enumerate(planes):
+        plane[20:40, 20:40] = 900 - 30 * z
+    planes[6, 20:40, 20:40] = planes[6, 50:70, 20:40]
+    drifting = (1200 - planes if bright else planes) + 700 * np.arange(7)[:, None, None]
+    views, entry = stack(drifting)
+    for z in range(7):
+        shown = views.picture(entry, None, project=None, at=(z,)).tile(1, (0, 0))
+        ground, thing = np.median(shown), np.median(shown[20:40, 20:40])
+        assert ground > 200 if bright else ground < 40
+        assert thing == pytest.approx(ground, abs=10) if z == 6 else abs(thing - ground) > 150
+        assert np.mean((shown == 0) | (shown == 255)) < 0.1
+
+
+def test_a_look_at_a_stack_that_is_stopped_leaves_nothing_behind(
+    stack: _Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).normal(100, 3, (5, 80, 90)).round()
+    noise[2, 20:40, 20:40] = 900.0
+    views, entry = stack(noise)
+
+    def stopped(plane: NDArray[Any]) -> Stretch:
+        views.first_looks.stop()
+        return stretch_of(plane)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nucleate.apps.web.tiles.stretch_of", stopped)
+        with pytest.raises(InputError, match="was stopped"):
+            views.picture(entry, None, project=None, at=(0,))
+    shown = views.picture(entry, None, project=None, at=(0,)).tile(1, (0, 0))
+    assert np.median(shown) < 20
+
+
+@pytest.mark.parametrize("limit", [80 * 90, 80 * 90 - 1])
+def test_planes_that_have_to_be_gone_through_are_looked_at_alone(
+    stack: _Stack, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(pyramid, "_OVERVIEW", 2000)
+    monkeypatch.setattr(pyramid, "IN_MEMORY", limit)
+    looked: list[NDArray[Any]] = []
+
+    def noted(plane: NDArray[Any]) -> Stretch:
+        looked.append(plane)
+        return stretch_of(plane)
+
+    monkeypatch.setattr("nucleate.apps.web.tiles.stretch_of", noted)
+    views, entry = stack(np.zeros((5, 80, 90)))
+    views.picture(entry, None, project=None, at=(2,))
+    assert len(looked) == (5 if limit == 80 * 90 else 1)
 
 
 def test_what_many_ask_for_is_made_once() -> None:

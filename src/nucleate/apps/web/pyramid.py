@@ -246,6 +246,11 @@ class Pyramid:
         seen = [self.overview, *spots]
         return np.concatenate([one.reshape(-1, 1, *one.shape[2:]) for one in seen])
 
+    @property
+    def is_costly(self) -> bool:
+        """Whether it was made by going through more than would have been kept in memory."""
+        return self._gone > IN_MEMORY
+
     def read(self, rows: slice, cols: slice) -> NDArray[Any]:
         """Give a part at full size."""
         return self._levels[0].read(rows, cols)

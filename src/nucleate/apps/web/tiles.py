@@ -7,6 +7,7 @@ OpenSeadragon: the highest is the full size, each below has half the rows and co
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,8 +71,6 @@ class PictureLevels(_Levels):
         See `Pyramid`.
     watch : Watch
         See `Pyramid`.
-    beside : Stretch, optional
-        Of planes beside it, which are shown alike: taken where it is the wider one.
     """
 
     def __init__(
@@ -81,14 +80,22 @@ class PictureLevels(_Levels):
         smaller: Sequence[Plane] = (),
         scratch: Path | None = None,
         watch: Watch = lambda _: None,
-        beside: Stretch | None = None,
     ) -> None:
         source = as_plane(plane)
         levels = [(one.read, (one.shape[0], one.shape[1])) for one in smaller]
         shape_HW = (source.shape[0], source.shape[1])
         super().__init__(source.read, shape_HW, shrink=averaged, levels=levels, scratch=scratch, watch=watch)
-        own = stretch_of(self.sample())
-        self.stretch: Stretch = own if beside is None or own.span > beside.span else beside
+        self.stretch: Stretch = stretch_of(self.sample())
+
+    def show_as(self, beside: Stretch) -> None:
+        """Spread as wide a range as a plane beside it does, if that is wider, moved so that it holds the plane's own.
+
+        On dark ground both begin at the same value; bright ground stays as bright as it is beside.
+        """
+        own = self.stretch
+        if own.span < beside.span:
+            low = beside.low if beside.bright else own.low
+            self.stretch = replace(beside, low=min(max(low, own.low + own.span - beside.span), own.low))
 
     def tile(self, factor: int, place: tuple[int, int]) -> NDArray[np.uint8]:
         """Give a tile (row, col) of a level as it is shown, (h, w) or (h, w, 3) of at most `TILE` a side."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nucleate.apps.web.pyramid import Watch
     from nucleate.apps.web.store import Entry, Finished
     from nucleate.core.lazy import LazyImage
     from nucleate.core.plane import Plane
@@ -111,7 +112,7 @@ class _Opened:
     def __init__(self, entry: Entry, scratch: Path, *, max_bytes: int | None) -> None:
         self._files = contextlib.ExitStack()
         self.lock = threading.Lock()
-        self.stretches: Kept[Stretch | None] = Kept(64)
+        self.stretches: Kept[Stretch] = Kept(64)
         opened = entry.source.open_levels(scratch, max_bytes=max_bytes, above=pyramid.IN_MEMORY)
         sizes = self._files.enter_context(opened)
         self.image: LazyImage = sizes[0]
@@ -126,14 +127,12 @@ class _Opened:
         return found
 
     def places_in_depth(self, project: str | None, *, at: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-        """List planes of the stack in depth in which one lies; none where each would have to be gone through."""
-        image, (rows, cols) = self.image, self.image.shape_HW
-        axes = "".join(letter for letter in image.axes if letter in "TZI")
-        is_costly = rows * cols > pyramid.IN_MEMORY and not self._smaller
-        if project or "Z" not in axes or len(at) != len(axes) or is_costly:
+        """List planes of the stack in depth in which one lies."""
+        axes = "".join(letter for letter in self.image.axes if letter in "TZI")
+        if project or "Z" not in axes:
             return ()
         depth = axes.index("Z")
-        seen = {(2 * i + 1) * image.stack_shape[depth] // (2 * _LOOKED_AT) for i in range(_LOOKED_AT)}
+        seen = {(2 * i + 1) * self.image.stack_shape[depth] // (2 * _LOOKED_AT) for i in range(_LOOKED_AT)}
         return tuple((*at[:depth], z, *at[depth + 1 :]) for z in sorted(seen))
 
     def close(self) -> None:
@@ -268,20 +267,24 @@ class Views:
         # The opened file is part of the key, since levels of a file that was closed can no longer be read.
         key = (opened, channel, project, at)
 
-        def levels(place: tuple[int, ...], beside: Stretch | None = None) -> PictureLevels:
+        def levels(place: tuple[int, ...], watch: Watch = lambda _: None) -> PictureLevels:
             full, *smaller = opened.planes(channel, project, at=place)
-            return PictureLevels(full, smaller=smaller, scratch=self._scratch, watch=watch, beside=beside)
+            return PictureLevels(full, smaller=smaller, scratch=self._scratch, watch=watch)
 
-        def widest(places: tuple[tuple[int, ...], ...]) -> Stretch | None:
-            found = []
-            for place in places:
+        def widest(own: Stretch, places: tuple[tuple[int, ...], ...]) -> Stretch:
+            found = [own] if at in places else []
+            for done, place in enumerate(places, 1):
+                watch(done / (len(places) + 1))
                 with contextlib.suppress(InputError):  # a plane that is damaged is told when it is looked at
-                    found.append(levels(place).stretch)
-            return max(found, key=lambda one: one.span, default=None)
+                    found += [levels(place).stretch] if place != at else []
+            return max(found, key=lambda one: one.span, default=own)
 
         def make() -> PictureLevels:
-            places = opened.places_in_depth(project, at=at)
-            return levels(at, opened.stretches.get((channel, places), lambda: widest(places)))
+            shown, places = levels(at, watch), opened.places_in_depth(project, at=at)
+            if places and not shown.is_costly:
+                own = shown.stretch
+                shown.show_as(opened.stretches.get((channel, places), lambda: widest(own, places)))
+            return shown
 
         with self.first_looks.at(entry.number) as watch:
             return self._pictures.get(key, make)
