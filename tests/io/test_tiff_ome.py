@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from tests.io.ome_sets import plane, write_set
-from tests.io.reading import numbers, read_both_ways
+from tests.io.reading import numbers, read_both_ways, read_lazily
 
 from nucleate.io.images import open_image, pictures_of, read_image
 from nucleate.run.content import content_hash
@@ -181,6 +181,7 @@ def test_a_channel_without_a_name_is_called_by_its_number(tmp_path: Path) -> Non
         ([16711935, -16776961], ("00FF00", "FF0000")),
         ([-1, 65535], ("", "0000FF")),
         ([-1, -1], ()),
+        ([4294967295, 65535], ("", "0000FF")),
         (["red", "1e3"], ()),
     ],
 )
@@ -192,3 +193,10 @@ def test_colours_of_channels(tmp_path: Path, given: list[object], colours: tuple
     with open_image(path) as source:
         assert source.channel_looks == looks
         assert source.channel(1).channel_looks == looks[1:]
+
+
+def test_a_picture_in_colour_has_no_colour_of_a_channel(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    metadata = {"axes": "YXS", "Channel": {"Color": 16711935}}
+    tifffile.imwrite(path, np.zeros((5, 6, 3), np.uint8), photometric="rgb", ome=True, metadata=metadata)
+    assert read_image(path).channel_looks == read_lazily(path).channel_looks == ()

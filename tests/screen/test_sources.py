@@ -369,3 +369,9 @@ def test_the_scale_of_an_earlier_run_is_looked_up(tmp_path: Path, text: str, sca
     assert earlier_scale(tmp_path) is None
     (tmp_path / "run.json").write_text(text, encoding="utf-8")
     assert earlier_scale(tmp_path) == scale
+
+
+@pytest.mark.parametrize("scale", ["1" + "0" * 400, "NaN", "Infinity", "-1", "0", "true", "1e300"])
+def test_a_scale_that_no_run_has_is_none(tmp_path: Path, scale: str) -> None:
+    (tmp_path / "run.json").write_text(f'{{"settings": {{"scale": {scale}}}}}', encoding="utf-8")
+    assert earlier_scale(tmp_path) is None

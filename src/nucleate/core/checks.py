@@ -134,6 +134,5 @@ def is_number(value: object, *, least: float, most: float = math.inf, whole: boo
     >>> is_number(1.5, least=0, whole=True)
     False
     """
-    return (
-        not isinstance(value, bool) and isinstance(value, Integral if whole else Real) and least <= float(value) <= most
-    )
+    kind = Integral if whole else Real
+    return not isinstance(value, bool) and isinstance(value, kind) and not value < least and value <= most

@@ -131,7 +131,7 @@ def open_lazy(path: Path, picture: int | None, *, level: int = 0, alone: bool = 
             z_step_um=told.z_step_um,
             t_step_s=told.t_step_s,
             channel_names=named,
-            channel_looks=told.channel_looks if len(told.channel_looks) == count else (),
+            channel_looks=told.looks(count, image.axes),
         )
         return at_level(image, levels, level=level), names
 
@@ -297,7 +297,7 @@ def _read(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.TiffPageSerie
     pixels, axes = _in_order(pixels, axes)
     told, count = told_of(tiff, series), pixels.shape[axes.index("C")] if "C" in axes else 1
     names = names_of_channels(told.channel_names, count)
-    looks = told.channel_looks if len(told.channel_looks) == count else ()
+    looks = told.looks(count, axes)
     image = Image(pixels, axes, told.pixel_size_um, names, path.name, told.z_step_um, channel_looks=looks)
     return replace(image, t_step_s=told.t_step_s)
 

@@ -49,6 +49,10 @@ class Told:
     channel_names: tuple[str, ...]
     channel_looks: tuple[Look, ...]
 
+    def looks(self, count: int, axes: str) -> tuple[Look, ...]:
+        """Give the looks of so many channels; none for a picture in colour, which has its own."""
+        return self.channel_looks if len(self.channel_looks) == count and "S" not in axes else ()
+
 
 def told_of(tiff: TiffFile, series: TiffPageSeries) -> Told:
     """Read the metadata that an open file has of the chosen picture in it."""
@@ -59,12 +63,13 @@ def told_of(tiff: TiffFile, series: TiffPageSeries) -> Told:
 
 
 def _look(colour: str) -> Look:
-    """Read red, green, blue and opacity from one number of 32 bits; it is -1 if no colour was chosen."""
+    """Read red, green, blue and opacity from one number of 32 bits, all of which are set if no colour was chosen."""
     try:
         number = int(colour)
     except ValueError:
         number = -1
-    return Look(f"{number >> 8 & 0xFFFFFF:06X}" if number != -1 and -(1 << 31) <= number < 1 << 32 else "")
+    known = number != -1 and -(1 << 31) <= number < (1 << 32) - 1
+    return Look(f"{number >> 8 & 0xFFFFFF:06X}" if known else "")
 
 
 def _pixel_size_um(tiff: TiffFile, series: TiffPageSeries) -> tuple[float, float] | None:
