@@ -120,6 +120,13 @@ def test_a_picture_in_a_folder_is_saved_under_the_names_of_both(tmp_path: Path) 
     assert {one["file_name"]: one["name"] for one in shown} == stems
 
 
+def test_a_picture_that_was_made_in_python_is_saved_under_both_names_as_far_as_its_own_tells(tmp_path: Path) -> None:
+    stems = {"p.zarr/A/1/0": "p_A_1_0", "plate/A/1/0": "plate_A_1_0", "mice.lif#S_2": "mice_S_2", "a#1.png": "a#1"}
+    for name in stems:
+        replace(single(), image=Image(PICTURE, name=name)).save(tmp_path, "labels")
+    assert {one.name for one in tmp_path.glob("*.tif")} == {f"{stem}.labels.tif" for stem in stems.values()}
+
+
 @pytest.mark.parametrize("table_first", [True, False])
 def test_table_and_files_are_measured_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, table_first: bool

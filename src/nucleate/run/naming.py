@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from nucleate.core.files import distinct_names, plain_name, short_name
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from nucleate.run.inputs import Source
 
 __all__ = ["split_picture", "unique_names"]
+
+_PART = re.compile(
+    r"(.+\.(?:tiff?|btf|tf[28]|czi|lif|lof))#([^#/\\]+)|(.+\.zarr)/(.+)|(.+?)/((?:[A-Z]+/\d+/)?\d+)", re.IGNORECASE
+)
 
 
 def unique_names(sources: Iterable[Source], taken: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -43,7 +48,7 @@ def split_picture(image: Image | LazyImage) -> tuple[str, str]:
     Parameters
     ----------
     image : Image or LazyImage
-        As `nucleate.io.images` gives it, whatever became of its name since.
+        Where it has no `part`, as one that was made in Python, its name tells as far as names do.
 
     Returns
     -------
@@ -56,9 +61,11 @@ def split_picture(image: Image | LazyImage) -> tuple[str, str]:
     >>> from nucleate.core.image import Image
     >>> split_picture(Image(np.zeros((2, 3)), name="plate/A/1/f0", part="A/1/f0"))
     ('plate', 'A/1/f0')
-    >>> split_picture(Image(np.zeros((2, 3)), name="folder/a"))
-    ('folder/a', '')
+    >>> [split_picture(Image(np.zeros((2, 3)), name=name)) for name in ("mice.lif#S_2", "p.zarr/A/1/0", "folder/a")]
+    [('mice.lif', 'S_2'), ('p.zarr', 'A/1/0'), ('folder/a', '')]
     """
     if image.part and image.name.endswith((f"#{image.part}", f"/{image.part}")):
         return image.name[: -len(image.part) - 1], image.part
-    return image.name, ""
+    found = None if image.part else _PART.fullmatch(image.name)
+    file, part = filter(None, found.groups()) if found else (image.name, "")
+    return file, part
