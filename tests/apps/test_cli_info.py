@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from tests.calls import call
 
 from nucleate.apps.napari.reader import read_layers
+from nucleate.errors import InputError
 from nucleate.io.describe import describe
 from nucleate.io.omezarr import pictures
 
@@ -105,6 +107,18 @@ def test_a_damaged_field_of_a_plate_is_told_and_the_others_shown(
     assert "  picture 1: A/2/0" in shown.out.splitlines()
     assert shown.err.startswith(f"nucleate: {plate / 'A/1'}: damaged OME-Zarr file")
     assert shown.err.count("\n") == 1
+
+
+def test_a_field_whose_folder_is_missing_is_told_as_one(tmp_path: Path) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed (extra formats)")
+    from tests.io.zarr_files import write_plate
+
+    plate = write_plate(tmp_path / "plate", dict.fromkeys(("A/1/0", "A/1/1"), np.zeros((2, 9, 8), np.uint8)))
+    shutil.rmtree(plate / "A/1/1")
+    told = f"{plate / 'A/1/1'}: no metadata of an image (multiscales) in it; copy it again"
+    assert describe(plate)["pictures"][1] == {"name": "A/1/1", "error": told}
+    with pytest.raises(InputError, match="no metadata of an image"):
+        read_layers(str(plate))
 
 
 def test_the_metadata_of_a_plate_are_read_once_for_all_its_fields(

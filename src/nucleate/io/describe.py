@@ -55,7 +55,7 @@ def _one_of(path: Path, number: int, *, name: str) -> dict[str, Any]:
     if number >= _MOST_PICTURES:
         return {"name": name}
     # If fields of a plate were opened by number, each would read the metadata of all wells.
-    place, picture = (path / name, None) if path.is_dir() else (path, number)
+    place, picture = (path / name, None) if (path / name).is_dir() else (path, number)
     try:
         with open_image(place, picture=picture) as image:
             return _picture(image, name)

@@ -97,7 +97,7 @@ def _layers_of(path: Path, *, read: _Read) -> list[LayerData]:
     for number, name in enumerate(names[:_MOST_PICTURES]):
         title = " ".join(filter(None, [_stem(path), name if len(names) > 1 else ""]))
         # By number each field of a plate would read the metadata of all wells.
-        place, picture = (path / name, None) if path.is_dir() else (path, number if len(names) > 1 else None)
+        place, picture = (path / name, None) if (path / name).is_dir() else (path, number if len(names) > 1 else None)
         opened = partial(_opened, place, picture=picture)
         layers += _image_layers(opened, title, visible=number == 0)
     return layers + _labels_inside(path, read=read)
