@@ -28,7 +28,8 @@ def _section() -> NDArray[np.uint8]:
     places = ndimage.grey_dilation(random.random((200, 200)) > 0.999, size=(11, 11)).astype(float)
     nuclei, tissue = ndimage.gaussian_filter(places, 1), np.clip(0.6 + 0.3 * texture / texture.std(), 0, 1.2)
     dyes = 0.1 * nuclei[..., None] * (0.65, 0.7, 0.29) + 0.8 * tissue[..., None] * (0.07, 0.99, 0.1)
-    return np.rint(255 * 10**-dyes).astype(np.uint8)
+    section: NDArray[np.uint8] = np.rint(255 * 10**-dyes).astype(np.uint8)
+    return section
 
 
 @pytest.mark.parametrize(("count", "area", "is_taken"), [(3, 6000, False), (12, 250, True)])
