@@ -32,7 +32,7 @@ class LazyImage:
     """A picture or stack in a file that is read when asked. Use it as a context manager, or `close` it.
 
     One of `nucleate.io.images.open_image` can be pickled: where it is taken up, as in another process, its file is
-    opened again.
+    opened again; one `in_memory`, of a format that is decoded as a whole (PNG), takes its pixels along.
 
     Parameters
     ----------
