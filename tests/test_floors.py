@@ -230,6 +230,11 @@ def test_import_loads_nothing_heavy() -> None:
     assert _fresh(f"import sys, nucleate; print(sorted({heavy} & set(sys.modules)))") == "[]"
 
 
+def test_settings_load_no_writer() -> None:
+    code = "import sys, nucleate.run.settings; print([name for name in sys.modules if name.startswith({!r})])"
+    assert _fresh(code.format("nucleate.export")) == _fresh(code.format("scipy")) == "[]"
+
+
 def test_import_is_fast() -> None:
     # Processor time of the import alone: the clock on the wall measures who else uses the machine.
     code = "import time; t = time.process_time(); import nucleate; print(time.process_time() - t)"

@@ -16,7 +16,7 @@ from nucleate.report.run_page import read_run, run_page
 from nucleate.screen.cut import cut_warning
 from nucleate.screen.hits import FEWEST_CONTROLS
 from nucleate.screen.phenotypes import LEAST_NUCLEI, POSITIVE_PERCENTILE, Rules
-from nucleate.screen.results import FIELDS_FOLDER, write_tables
+from nucleate.screen.results import FIELDS_FOLDER, LISTED_PROBLEMS, write_tables
 from nucleate.screen.tables import LEAST, is_fraction, spoken
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ __all__ = ["plate_page", "write_pages"]
 
 _SHOWN_HITS = 200
 _OPEN_COMPOUNDS = 24
-_LISTED_PROBLEMS = 10
 
 
 def write_pages(output: Path, screen: Screen, *, record: ScreenRecord) -> list[str]:
@@ -55,7 +54,7 @@ def write_pages(output: Path, screen: Screen, *, record: ScreenRecord) -> list[s
     write_tables(output, screen, record=record)
     name = Path(record.plate).name
     warnings = [*filter(None, (screen.warning, cut_warning(screen.tables)))]
-    notes = [f"Left out: {line}" for line in record.problems[:_LISTED_PROBLEMS]]
+    notes = [f"Left out: {line}" for line in record.problems[:LISTED_PROBLEMS]]
     notes += [line[0].upper() + line[1:] for line in record.remarks]
     page = plate_page(screen, title=f"Plate {name}", unit=record.unit, notes=notes + warnings)
     write_text(output / "plate.html", page)

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMMON_FILES",
-    "DEFAULT_EXPORTS",
     "alone",
     "check_exports",
     "check_name",
@@ -58,8 +57,6 @@ __all__ = [
     "write_result",
     "write_summary",
 ]
-
-DEFAULT_EXPORTS = ("labels", "overlay", "measurements")
 
 _SUMMARY = ("image", "status", "nuclei", "median_area_px", "seconds", "error")
 

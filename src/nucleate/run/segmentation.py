@@ -19,6 +19,7 @@ from nucleate.run import outputs
 from nucleate.run.exports import EXPORTS
 from nucleate.run.naming import split_picture
 from nucleate.run.results import Result
+from nucleate.run.settings import DEFAULT_EXPORTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,9 +82,7 @@ class Segmentation:
                     found[outline.label - 1], largest[outline.label - 1] = outline.points, outline.area
         return found
 
-    def save(
-        self, folder: AnyPath, exports: Iterable[str] = outputs.DEFAULT_EXPORTS, *, name: str | None = None
-    ) -> None:
+    def save(self, folder: AnyPath, exports: Iterable[str] = DEFAULT_EXPORTS, *, name: str | None = None) -> None:
         """Write results into a folder, as ``nucleate segment`` does.
 
         Parameters

@@ -8,12 +8,13 @@ from typing import Any, Literal
 from nucleate import __version__
 from nucleate.core.checks import check_number, is_number
 from nucleate.errors import UsageError
-from nucleate.run import outputs
 from nucleate.run.memory import allowed_bytes
 
-__all__ = ["BatchSettings", "Scale", "SegmentSettings"]
+__all__ = ["DEFAULT_EXPORTS", "BatchSettings", "Scale", "SegmentSettings"]
 
 Scale = float | Literal["auto"]
+
+DEFAULT_EXPORTS = ("labels", "overlay", "measurements")
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class BatchSettings:
         Further values for run.json that do not decide the results (threads, device, the command and more).
     """
 
-    exports: tuple[str, ...] = outputs.DEFAULT_EXPORTS
+    exports: tuple[str, ...] = DEFAULT_EXPORTS
     channel: str | None = None
     project: str | None = None
     resume: bool = False

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FIELDS_FOLDER",
     "FILES",
+    "LISTED_PROBLEMS",
     "RECORD_NAME",
     "ScreenRecord",
     "load_screen",
@@ -54,6 +55,8 @@ __all__ = [
 RECORD_NAME = "screen.json"
 FIELDS_FOLDER = "fields"
 """The folder of label images, overlays and measurements of the fields."""
+LISTED_PROBLEMS = 10
+"""Problems of a plate that are told one by one, by the command and on the page; the record holds all."""
 FILES = (
     *(f"{name}.csv" for name in ("nuclei", "fields", "wells", "doses", "fits")), "nuclei.parquet", "nuclei.h5ad",
     "statistics.json", "plate.html", "report.html",

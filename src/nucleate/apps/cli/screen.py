@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["screen"]
 
-_LISTED_PROBLEMS = 10
-
 
 def screen(
     plate: Annotated[Path, typer.Argument(metavar="PLATE", help="Folder of a plate's images, or an OME-Zarr plate.")],
@@ -100,7 +98,7 @@ def screen(
     from nucleate.screen.agreement import surprises
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
-    from nucleate.screen.results import FIELDS_FOLDER, FILES, RECORD_NAME, record_of, write_record
+    from nucleate.screen.results import FIELDS_FOLDER, FILES, LISTED_PROBLEMS, RECORD_NAME, record_of, write_record
     from nucleate.screen.same_plate import left_over, taken_up
     from nucleate.screen.sources import field_sources, nuclear_channel
 
@@ -119,9 +117,9 @@ def screen(
     record = record_of(found, content, channel=nuclear, wells=wells, pattern=pattern)
     record, begun = taken_up(output, record, sources=sources, resume=resume)
     fields = output / FIELDS_FOLDER
-    for line in [*found.problems[:_LISTED_PROBLEMS], *record.remarks, *surprises(found, content.contents)]:
+    for line in [*found.problems[:LISTED_PROBLEMS], *record.remarks, *surprises(found, content.contents)]:
         say(f"nucleate: {line}")
-    if (more := len(found.problems) - _LISTED_PROBLEMS) > 0:
+    if (more := len(found.problems) - LISTED_PROBLEMS) > 0:
         say(f"nucleate: {more} more pictures do not fit; see {output / 'screen.json'}")
     chosen = {"scale": parse_scale(scale), "min_area": min_area, "min_confidence": min_confidence}
     segmenter = batches.load(model, device=device, threads=threads, chosen=chosen)

@@ -12,6 +12,7 @@ from nucleate.errors import UsageError
 from nucleate.run import outputs
 from nucleate.run.exports import EXPORTS
 from nucleate.run.segmentation import Segmentation
+from nucleate.run.settings import DEFAULT_EXPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +65,7 @@ def save_nuclei(
     *,
     folder: Path,
     name: str,
-    exports: Iterable[str] = outputs.DEFAULT_EXPORTS,
+    exports: Iterable[str] = DEFAULT_EXPORTS,
     found: Found | None = None,
     channel: int | None = None,
     replace: bool = False,

@@ -16,7 +16,7 @@ from nucleate.apps.napari.pictures import WHOLE, together
 from nucleate.apps.napari.save import save_nuclei
 from nucleate.errors import NucleateError, UsageError
 from nucleate.run.exports import EXPORTS
-from nucleate.run.outputs import DEFAULT_EXPORTS
+from nucleate.run.settings import DEFAULT_EXPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Generator
