@@ -6,10 +6,10 @@ import os
 import signal
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from nucleate.run.segmenter import SegmentSettings
+from nucleate.run.weights import ModelCard
 from tests.fakes import FakeSegmentation, FakeSegmenter
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Worker(FakeSegmenter):
 
     def __init__(self, delay: float = 0.0) -> None:
         super().__init__(delay)
-        self.card: Any = SimpleNamespace(name="fake", sha256=SHA256)
+        self.card = ModelCard(name="fake", sha256=SHA256)
         self.settings = SegmentSettings()
 
     def segment(self, image: Image, *, max_bytes: int | None = None) -> FakeSegmentation:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -69,8 +68,9 @@ class FakeSegmenter:
 def dressed(fake: Any, name: str = "fake", **chosen: Any) -> Any:  # noqa: ANN401 - stands for a Segmenter
     """Give a fake the card and the settings that a Segmenter has."""
     from nucleate.run.segmenter import SegmentSettings
+    from nucleate.run.weights import ModelCard
 
-    fake.card, fake.settings = SimpleNamespace(name=name, sha256="0" * 64), SegmentSettings(**chosen)
+    fake.card, fake.settings = ModelCard(name=name, sha256="0" * 64), SegmentSettings(**chosen)
     return fake
 
 

@@ -104,7 +104,7 @@ def test_small_and_large_nuclei_are_brought_to_a_known_size(diameter: float, see
 
 
 @pytest.mark.parametrize(
-    ("diameter", "light", "seen"), [(45, False, 45), (45, True, 25), (59, True, 25), (36, True, 36), (100, True, 30)]
+    ("diameter", "light", "seen"), [(48, False, 48), (48, True, 25), (59, True, 25), (44, True, 44), (100, True, 30)]
 )
 def test_large_nuclei_on_a_light_ground_are_brought_to_the_size_of_the_best_outlines(
     diameter: float, light: bool, seen: float

@@ -116,7 +116,7 @@ class ScaleRule:
     largest: float = 60.0
     enlarge_to: float = 25.0
     shrink_to: float = 30.0
-    largest_on_light: float = 38.0
+    largest_on_light: float = 45.0
     most: float = 4.0
     least: float = 0.1
 
