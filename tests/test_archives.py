@@ -18,8 +18,9 @@ import nucleate
 from nucleate.data.annotations import roi_regions
 from nucleate.errors import DataError, InputError
 from nucleate.io.images import read_image
-from nucleate.run.batch import BatchSettings, run_batch
+from nucleate.run.batch import run_batch
 from nucleate.run.inputs import expand
+from nucleate.run.settings import BatchSettings
 from tests.data.files import read_samples
 from tests.fakes import FakeSegmenter
 

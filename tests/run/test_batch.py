@@ -22,9 +22,10 @@ from tests.tables import rows_of
 from nucleate.apps.cli import main as door
 from nucleate.errors import ModelError, OutputError, UsageError
 from nucleate.run import outputs
-from nucleate.run.batch import BatchSettings, BatchSummary, Report, run_batch
+from nucleate.run.batch import BatchSummary, Report, run_batch
 from nucleate.run.inputs import expand
 from nucleate.run.journal import PARTS_NAME
+from nucleate.run.settings import BatchSettings
 from nucleate.run.threads import WORKER_NAME
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ def save(path: Path, pixels: NDArray[Any]) -> Path:
 
 
 def go(top: Path, out: Path, *, segmenter: Any = None, notify: Any = lambda _: None, **settings: Any) -> BatchSummary:  # noqa: ANN401
-    sources = expand([str(top)], output=out)
-    chosen = BatchSettings(**settings)
+    sources, chosen = expand([str(top)], output=out), BatchSettings(**settings)
     return run_batch(sources, out, segmenter=segmenter or FakeSegmenter(), settings=chosen, notify=notify)
 
 

@@ -12,9 +12,10 @@ from tests.fakes import FakeSegmenter
 
 from nucleate.core.image import Image
 from nucleate.errors import TooLargeError, UsageError
-from nucleate.run.batch import BatchSettings, BatchSummary, run_batch
+from nucleate.run.batch import BatchSummary, run_batch
 from nucleate.run.inputs import expand
 from nucleate.run.segmentation import Segmentation
+from nucleate.run.settings import BatchSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,9 @@ from tests.fakes import FakeSegmenter, run
 from nucleate.core.project import project
 from nucleate.errors import UsageError
 from nucleate.io.images import read_image
-from nucleate.run.batch import BatchSettings, run_batch
+from nucleate.run.batch import run_batch
 from nucleate.run.inputs import expand
+from nucleate.run.settings import BatchSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,12 +21,13 @@ from tests.run.test_large_planes import drawn, segmenter
 from tests.tables import rows_of
 
 from nucleate.errors import ClusterError, ModelError, UsageError
-from nucleate.run.batch import BatchSettings, BatchSummary, Progress, Report, run_batch
+from nucleate.run.batch import BatchSummary, Progress, Report, run_batch
 from nucleate.run.cluster import Cluster, ClusterSettings, open_cluster
 from nucleate.run.cluster_batch import ClusterCrew
 from nucleate.run.cluster_worker import Job, do_share
 from nucleate.run.inputs import expand
 from nucleate.run.outputs import kept_strips
+from nucleate.run.settings import BatchSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -26,11 +26,12 @@ from nucleate.core.image import Image
 from nucleate.errors import MissingExtraError, UsageError
 from nucleate.io.images import IMAGE_SUFFIXES
 from nucleate.run import outputs
-from nucleate.run.batch import BatchSettings, BatchSummary, run_batch
+from nucleate.run.batch import BatchSummary, run_batch
 from nucleate.run.exports import EXPORTS
 from nucleate.run.inputs import expand
 from nucleate.run.layouts import OWN_SUFFIXES
 from nucleate.run.segmentation import Segmentation
+from nucleate.run.settings import BatchSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,9 @@ from tests.fakes import FakeSegmenter
 
 from nucleate.errors import OutputError
 from nucleate.run import inputs
-from nucleate.run.batch import BatchSettings, BatchSummary, Report, run_batch
+from nucleate.run.batch import BatchSummary, Report, run_batch
 from nucleate.run.inputs import expand
+from nucleate.run.settings import BatchSettings
 from nucleate.screen import sources
 from nucleate.screen.layout import read_plate
 

@@ -24,10 +24,11 @@ from nucleate.core.files import HALF_WRITTEN
 from nucleate.errors import TooLargeError
 from nucleate.export import overlay
 from nucleate.run import large, outputs
-from nucleate.run.batch import BatchSettings, BatchSummary, Progress, run_batch
+from nucleate.run.batch import BatchSummary, Progress, run_batch
 from nucleate.run.exports import EXPORTS
 from nucleate.run.inputs import Source, expand
 from nucleate.run.large import StripBench
+from nucleate.run.settings import BatchSettings
 from nucleate.run.single import WorkBench
 
 if TYPE_CHECKING:

@@ -20,10 +20,11 @@ from nucleate.core.plane import ArrayPlane
 from nucleate.data.synth import Scene, draw
 from nucleate.errors import OutputError, UsageError
 from nucleate.post.recipe import PAPER_RECIPE, PostRecipe
-from nucleate.run.batch import BatchSettings, run_batch
+from nucleate.run.batch import run_batch
 from nucleate.run.inputs import expand
 from nucleate.run.maps import BAND
 from nucleate.run.segmenter import Segmenter, SegmentSettings
+from nucleate.run.settings import BatchSettings
 from nucleate.run.weights import ModelCard
 
 if TYPE_CHECKING:

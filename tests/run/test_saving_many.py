@@ -13,10 +13,11 @@ from tests.tables import rows_of
 
 from nucleate.core.image import Image
 from nucleate.run import exports, outputs
-from nucleate.run.batch import BatchSettings, run_batch
+from nucleate.run.batch import run_batch
 from nucleate.run.inputs import expand
 from nucleate.run.journal import PARTS_NAME
 from nucleate.run.segmentation import Segmentation
+from nucleate.run.settings import BatchSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

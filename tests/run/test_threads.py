@@ -16,9 +16,10 @@ from PIL import Image as Pillow
 from tests.fakes import FakeSegmenter, breaks_off
 
 from nucleate.errors import NucleateError
-from nucleate.run.batch import BatchSettings, BatchSummary, Report, run_batch
+from nucleate.run.batch import BatchSummary, Report, run_batch
 from nucleate.run.inputs import expand
 from nucleate.run.journal import JOURNAL_NAME
+from nucleate.run.settings import BatchSettings
 from nucleate.run.single import WorkBench
 from nucleate.run.threads import WORKER_NAME, ThreadCrew, _Room
 

@@ -17,7 +17,6 @@ from nucleate.run.exports import EXPORTS
 from nucleate.run.journal import JOURNAL_NAME, Journal, Outcome
 from nucleate.run.moved_inputs import moved, tell_of_twice
 from nucleate.run.naming import unique_names
-from nucleate.run.settings import BatchSettings
 from nucleate.run.single import Done, Progress, SegmenterLike, Task, WorkBench
 from nucleate.run.threads import ThreadCrew
 
@@ -27,8 +26,9 @@ if TYPE_CHECKING:
 
     from nucleate.run.inputs import Source
     from nucleate.run.segmenter import Segmenter
+    from nucleate.run.settings import BatchSettings
 
-__all__ = ["BatchSettings", "BatchSummary", "Crew", "Progress", "Report", "decided_by", "run_batch"]
+__all__ = ["BatchSummary", "Crew", "Progress", "Report", "decided_by", "run_batch"]
 
 _NUMBERS = {"normalizer", "maps", "recipe", "confidence", "scale_rule", "multiple", "input_size", "margin", "blend"}
 """What a card says that decides the results, beyond what `SegmentSettings` take from it."""

@@ -8,12 +8,10 @@ A large input is done in three steps. One worker looks at it and says how it is 
 from __future__ import annotations
 
 import functools
-import tempfile
 import threading
 import traceback
 import uuid
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucleate import __version__
@@ -24,6 +22,7 @@ from nucleate.run.single import Done, Work, WorkBench
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from nucleate.run.segmenter import Segmenter
     from nucleate.run.settings import BatchSettings
@@ -111,12 +110,11 @@ def forget() -> None:
 
 def _bench(job: Job) -> WorkBench:
     with _LOADING:  # a worker may have several threads
-        return _load(job)[0]
+        return _load(job)
 
 
 @functools.lru_cache(maxsize=1)
-def _load(job: Job) -> tuple[WorkBench, tempfile.TemporaryDirectory[str]]:
-    """Load the model and make a folder, which is removed when both are let go of."""
+def _load(job: Job) -> WorkBench:
     if job.version != __version__:
         raise ClusterError(f"a worker has nucleate {__version__}, here is {job.version}; install the same on both")
     segmenter = job.load()
@@ -128,8 +126,7 @@ def _load(job: Job) -> tuple[WorkBench, tempfile.TemporaryDirectory[str]]:
     settings = job.settings
     if settings.max_bytes is None and (free := available_bytes()) is not None:
         settings = replace(settings, max_bytes=free // library("distributed", "cluster").get_worker().state.nthreads)
-    scratch = tempfile.TemporaryDirectory(prefix="nucleate-", ignore_cleanup_errors=True)
-    return WorkBench(segmenter, settings, output=job.output, scratch=Path(scratch.name)), scratch
+    return WorkBench(segmenter, settings, output=job.output)
 
 
 def _portable(error: Exception) -> Exception:

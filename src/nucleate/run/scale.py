@@ -163,17 +163,16 @@ def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule, light: bool 
     """
     first = near_part(wide, _NARROW)
     plain, coarse = probe(first, 1.0), probe(wide, _COARSE, rough=True)
-    scale = _of_known_size(wide, probe, plain=plain, coarse=coarse, rule=rule, light=light)
+    scale = _of_known_size(wide, probe, first=first, plain=plain, coarse=coarse, rule=rule, light=light)
     if scale != 1 or not light or max(_diameter(plain), _diameter(coarse)) <= rule.largest_on_light:
         return scale
     return _on_light(near_part(wide), probe, rule=rule)
 
 
 def _of_known_size(
-    wide: PartOfPlane, probe: Probe, *, plain: Sized, coarse: Sized, rule: ScaleRule, light: bool
+    wide: PartOfPlane, probe: Probe, *, first: PartOfPlane, plain: Sized, coarse: Sized, rule: ScaleRule, light: bool
 ) -> float:
     """Give the scale at which nuclei are of a size that the network knows, by the two first looks and by more."""
-    first = near_part(wide, _NARROW)
     far = _diameter(coarse)
     blind = not far and not _diameter(plain)
     enlarge = _rounded(min(_BLIND, rule.most) if blind else _enlarging(plain, rule=rule))

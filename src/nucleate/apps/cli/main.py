@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from inspect import cleandoc
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -182,6 +183,14 @@ def _say_stopped(words: list[str], command: Any) -> None:  # noqa: ANN401 - type
     say(f"  {command_line(words, extra='--resume')}")
 
 
+def _is_folder_gone() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
 def _explain(error: BaseException) -> tuple[str, int]:
     """Give the one line and the exit code of an error."""
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":  # older typer raises Abort
@@ -191,7 +200,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # what typer says about a wrong call
         command = getattr(getattr(error, "ctx", None), "command_path", "nucleate")
         return f"{_what_typer_says(error)}. Try: {command} --help", int(error.exit_code)
-    if isinstance(error, FileNotFoundError) and error.errno and error.filename is None:  # as os.getcwd() raises
+    if isinstance(error, FileNotFoundError) and _is_folder_gone():
         return "the folder that this was called in is no longer there; change to another one", UsageError.exit_code
     return f"unexpected {type(error).__name__}: {one_line(str(error))}; add --debug for the traceback", 1
 
