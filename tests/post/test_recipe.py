@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import tomllib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
+from tests.joins import join_model
 
 from nucleate.errors import ModelError, UsageError
 from nucleate.post import split
@@ -29,6 +32,8 @@ RECIPES = [
         ("fixed", "otsu", "hysteresis"), ("components", "distance", "markers"), (1, 2), (False, True)
     )
 ]
+JOINED = PostRecipe(split="joined", marker_level=0.2, min_distance=3, join=join_model(passage=20.0, bias=-8.0))
+RECIPES += [JOINED, replace(JOINED, connectivity=2, fill_holes=False)]
 
 
 def two_discs(gap: float = 16.0) -> NDArray[np.float32]:
@@ -44,6 +49,7 @@ def two_discs(gap: float = 16.0) -> NDArray[np.float32]:
 def test_dictionary_round_trip_is_exact() -> None:
     recipe = PostRecipe(threshold="hysteresis", low=0.2, high=0.7, split="markers", min_area=12, fill_holes=False)
     assert PostRecipe.from_dict(recipe.to_dict()) == recipe
+    assert PostRecipe.from_dict(json.loads(json.dumps(JOINED.to_dict()))) == JOINED
 
 
 def test_toml_values_are_taken() -> None:
@@ -56,7 +62,9 @@ def test_toml_values_are_taken() -> None:
     ("values", "message"),
     [
         ({"threshold": "mean"}, "use one of fixed, otsu, hysteresis"),
-        ({"split": None}, "use one of components, distance, markers"),
+        ({"split": None}, "use one of components, distance, markers, joined"),
+        ({"split": "joined"}, "needs the model join"),
+        ({"split": "joined", "join": {"mean": [1.0]}}, "recipe: join"),
         ({"level": 1.5}, "a number from 0.0 to 1.0"),
         ({"level": float("nan")}, "a number from"),
         ({"level": True}, "a number from"),
@@ -194,3 +202,13 @@ def test_no_mask_pixel_is_lost_and_no_region_joined(maps: NDArray[np.float32], r
     regions = ndimage.label(mask, ndimage.generate_binary_structure(2, recipe.connectivity))[0]
     for nucleus in range(1, int(labels.max()) + 1):
         assert len(np.unique(regions[(labels == nucleus) & mask])) == 1
+
+
+def test_pieces_are_joined_where_the_pass_between_their_peaks_is_high() -> None:
+    for gap, nuclei in ((17.0, 2), (8.0, 1)):
+        maps = two_discs(gap)[:2]
+        labels, pieces = JOINED.pieces(maps, NAMES[:2])
+        assert labels.max() == 2
+        assert len(pieces.pairs) == 1
+        assert JOINED.apply(maps, NAMES[:2]).max() == nuclei
+        assert replace(JOINED, split="markers").apply(maps, NAMES[:2]).max() == 1  # at this level both hang together

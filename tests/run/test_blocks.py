@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from tests.joins import join_model
 
 from nucleate.core.labels import in_reading_order
 from nucleate.post.confidence import FEATURES, ConfidenceModel, rate
@@ -75,6 +76,8 @@ recipes = st.builds(
     keep_unmarked=st.booleans(),
     fill_holes=st.booleans(),
     min_area=st.integers(0, 12),
+    join_level=st.floats(0.1, 0.9),
+    join=st.just(join_model(passage=4.0, depth=-3.0, ellipse_gain=2.0, log_apart=-1.0, log_contact=0.5)),
 )
 
 

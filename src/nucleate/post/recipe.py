@@ -9,7 +9,8 @@ import numpy as np
 
 from nucleate.core.labels import drop_small, in_reading_order
 from nucleate.errors import ModelError, UsageError
-from nucleate.post import split, threshold
+from nucleate.post import joining, split, threshold
+from nucleate.post.joining import JoinModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["PAPER_RECIPE", "PostRecipe", "Split", "Threshold"]
 
 Threshold = Literal["fixed", "otsu", "hysteresis"]
-Split = Literal["components", "distance", "markers"]
+Split = Literal["components", "distance", "markers", "joined"]
 
 _RANGES: dict[str, tuple[float, float]] = {
     "level": (0.0, 1.0),
@@ -27,12 +28,14 @@ _RANGES: dict[str, tuple[float, float]] = {
     "low": (0.0, 1.0),
     "high": (0.0, 1.0),
     "marker_level": (0.0, 1.0),
+    "join_level": (0.0, 1.0),
     "smoothing": (0.0, 50.0),
     "min_distance": (1, 1000),
     "min_marker_area": (0, 10**6),
     "min_area": (0, 10**9),
     "connectivity": (1, 2),
 }
+_ENERGY_STEPS = 512  # of a map 0..1, in which its values are compared: rounding noise on a flat ridge makes no peaks
 _DEEPEST = 64  # pixels from the edge of a region to its middle, at most, for `reach`
 _WHOLE = ("min_distance", "min_marker_area", "min_area", "connectivity")
 
@@ -58,28 +61,33 @@ class PostRecipe:
         Probabilities 0..1.
     light_level : float, optional
         `level` for planes with a light background, such as stained sections (see `on`); the same when None.
-    split : {"components", "distance", "markers"}
+    split : {"components", "distance", "markers", "joined"}
         ``components``: connected regions. ``distance``: watershed on the distance to the mask's edge, one nucleus for a
         peak (`smoothing`, `min_distance`). ``markers``: watershed on the learned map ``distance`` from the regions
         where ``distance * (1 - border)`` lies above `marker_level`; a network without ``border`` uses ``distance``
         alone, one without ``distance`` uses ``mask * (1 - border)``. A network of three classes uses its map
-        ``inside``.
+        ``inside``. ``joined``: the same from every peak above `marker_level`, then pieces are joined which `join` says
+        are of one nucleus with a chance above `join_level` (`nucleate.post.joining`).
     connectivity : {1, 2}
         Pixels are connected by edges (1), or by corners, too (2).
     smoothing : float
         Gaussian sigma, in pixels, on the map whose peaks are sought.
     min_distance : int
-        Pixels between two peaks of ``distance``.
+        Pixels between two peaks of ``distance`` and ``joined``.
     marker_level : float
-        Level of ``markers``, 0..1.
+        Level of ``markers`` and ``joined``, 0..1.
     min_marker_area : int
         Smaller markers are left out, pixels.
     keep_unmarked : bool
-        Whether a region of the mask without a marker is a nucleus (``markers`` only).
+        Whether a region of the mask without a marker is a nucleus (``markers`` and ``joined`` only).
     fill_holes : bool
         Fill background regions that lie entirely inside one nucleus.
     min_area : int
         Smaller nuclei are removed, pixels.
+    join_level : float
+        Chance above which two pieces are of one nucleus, 0..1 (``joined`` only).
+    join : JoinModel, optional
+        Gives that chance; ``joined`` needs it.
 
     Raises
     ------
@@ -101,6 +109,8 @@ class PostRecipe:
     keep_unmarked: bool = True
     fill_holes: bool = True
     min_area: int = 0
+    join_level: float = 0.5
+    join: JoinModel | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in (("threshold", get_args(Threshold)), ("split", get_args(Split))):
@@ -119,6 +129,8 @@ class PostRecipe:
                 raise UsageError(f"recipe: {name} = {value!r}; use {kind} from {least} to {most}")
             # TOML and hyper-parameter searches bring 1 for 1.0 and numpy scalars.
             object.__setattr__(self, name, int(value) if name in _WHOLE else float(value))
+        if self.split == "joined" and self.join is None:
+            raise UsageError("recipe: split = 'joined' needs the model join; use nucleate tune, or split = 'markers'")
         if self.low > self.high:
             raise UsageError(f"recipe: low = {self.low} lies above high = {self.high}; exchange them")
 
@@ -139,7 +151,8 @@ class PostRecipe:
         for name in values:
             if name not in known:
                 raise UsageError(f"recipe: no field {name!r}; it has {', '.join(known)}")
-        return cls(**values)
+        join = values.get("join")
+        return cls(**{**values, "join": None if join is None else JoinModel.from_dict(join)})
 
     def on(self, *, light: bool) -> PostRecipe:
         """Give the recipe for planes with a light or a dark background.
@@ -161,6 +174,7 @@ class PostRecipe:
             min_distance=round(min(max(self.min_distance * factor, least), most)),
             min_marker_area=round(min(self.min_marker_area * factor**2, _RANGES["min_marker_area"][1])),
             min_area=round(min(self.min_area * factor**2, _RANGES["min_area"][1])),
+            join=self.join and self.join.at_scale(factor),
         )
 
     def apply(self, maps_CHW: NDArray[np.floating[Any]], names: Sequence[str]) -> NDArray[np.int32]:
@@ -197,6 +211,28 @@ class PostRecipe:
             labels = kept
         return in_reading_order(labels)
 
+    def pieces(
+        self, maps_CHW: NDArray[np.floating[Any]], names: Sequence[str]
+    ) -> tuple[NDArray[np.int32], joining.Pieces]:
+        """Cut the maps of one plane at every peak, as ``joined`` does before it joins anything.
+
+        Parameters
+        ----------
+        maps_CHW, names
+            As for `apply`.
+
+        Returns
+        -------
+        labels_HW : (H, W) int32 ndarray
+            Pieces, some ids may be missing.
+        pieces : Pieces
+            Those that touch others.
+        """
+        maps = self._by_name(maps_CHW, names)
+        energy, height = self._energy(maps)
+        labels = self._pieces(self._mask(maps["mask"]), energy, height=height)
+        return labels, joining.Pieces.of(labels, energy, mask_map=maps["mask"])
+
     @property
     def reach(self) -> int:
         """Pixels around the box of a region of the mask in which maps have an influence on its nuclei.
@@ -208,6 +244,8 @@ class PostRecipe:
             return 1
         if self.split == "distance":
             return blurred + 2 * self.min_distance + _DEEPEST
+        if self.split == "joined":
+            return blurred + 2 * self.min_distance + 1
         return max(1, blurred)
 
     def base_mask(self, mask_map: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
@@ -247,7 +285,7 @@ class PostRecipe:
         maps = {name: np.asarray(values, np.float32) for name, values in zip(names, maps_CHW, strict=True)}
         if "mask" not in maps:
             raise ModelError(f"no map 'mask' among {list(names)}; the recipe needs it")
-        if self.split == "markers" and not {"distance", "border", "inside"} & maps.keys():
+        if self.split in {"markers", "joined"} and not {"distance", "border", "inside"} & maps.keys():
             raise ModelError(
                 f"no map 'distance', 'border' or 'inside' among {list(names)}; use split = 'distance' or 'components'"
             )
@@ -266,15 +304,36 @@ class PostRecipe:
             height = split.mask_distance(mask, self.smoothing)
             markers = split.distance_markers(mask, height, min_distance=self.min_distance)
             return split.grow_markers(mask, markers, height=height, connectivity=joined)
+        energy, height = self._energy(maps)
+        if self.split == "joined":
+            pieces = self._pieces(mask, energy, height=height)
+            assert self.join is not None
+            return joining.join(pieces, energy, mask_map=maps["mask"], model=self.join, level=self.join_level)
+        markers = split.level_markers(
+            mask, energy, level=self.marker_level, min_area=self.min_marker_area, connectivity=joined
+        )
+        return split.grow_markers(mask, markers, height=height, connectivity=joined, keep_unmarked=self.keep_unmarked)
+
+    def _energy(self, maps: Mapping[str, NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Give the map whose peaks are nuclei, smoothed, and the one that is flooded."""
         energy = maps.get("inside", maps.get("distance", maps["mask"]))
         if "border" in maps:
             energy = energy * (1.0 - maps["border"])
         energy = split.smooth(energy, self.smoothing)
-        markers = split.level_markers(
-            mask, energy, level=self.marker_level, min_area=self.min_marker_area, connectivity=joined
+        return energy, maps.get("distance", energy)
+
+    def _pieces(
+        self, mask: NDArray[np.bool_], energy: NDArray[np.float32], *, height: NDArray[np.float32]
+    ) -> NDArray[np.int32]:
+        markers = split.distance_markers(
+            mask & (energy > np.float32(self.marker_level)),
+            energy,
+            min_distance=self.min_distance,
+            steps=_ENERGY_STEPS,
         )
-        height = maps.get("distance", energy)
-        return split.grow_markers(mask, markers, height=height, connectivity=joined, keep_unmarked=self.keep_unmarked)
+        return split.grow_markers(
+            mask, markers, height=height, connectivity=self.connectivity, keep_unmarked=self.keep_unmarked
+        )
 
 
 def _finite(maps: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

@@ -32,7 +32,7 @@ __all__ = [
 BLUR_REACH = 4.0
 """Sigmas after which a Gaussian is cut off."""
 
-_STEP = 64  # distances are compared in steps of 1/64 pixel: rounding noise on a flat ridge makes no peaks
+_STEPS = 64  # distances are compared in steps of 1/64 pixel: rounding noise on a flat ridge makes no peaks
 
 
 def components(mask: NDArray[np.bool_], *, connectivity: int = 1) -> NDArray[np.int32]:
@@ -59,11 +59,23 @@ def smooth(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     return np.asarray(ndimage.gaussian_filter(values, sigma, mode="nearest", truncate=BLUR_REACH), np.float32)
 
 
-def distance_markers(mask: NDArray[np.bool_], distance: NDArray[np.float32], *, min_distance: int) -> NDArray[np.int32]:
+def distance_markers(
+    mask: NDArray[np.bool_], distance: NDArray[np.float32], *, min_distance: int, steps: int = _STEPS
+) -> NDArray[np.int32]:
     """Put one marker pixel on every peak of a distance map.
 
     A peak is the highest mask pixel of its square of ``2 * min_distance + 1`` pixels a side. Of equal pixels the last
     in reading order counts, and a flat ridge gives one marker only.
+
+    Parameters
+    ----------
+    mask : (H, W) bool ndarray
+    distance : (H, W) float32 ndarray
+        0 or more.
+    min_distance : int
+        Pixels.
+    steps : int
+        Steps to a unit of distance in which it is compared.
 
     Returns
     -------
@@ -71,8 +83,8 @@ def distance_markers(mask: NDArray[np.bool_], distance: NDArray[np.float32], *, 
         Single pixels 1..n in reading order, 0 elsewhere.
     """
     size = 2 * min_distance + 1
-    steps = np.where(mask, np.rint(distance * _STEP), -1).astype(np.int32)
-    peaks = np.flatnonzero((steps == ndimage.maximum_filter(steps, size, mode="nearest")) & mask)
+    height = np.where(mask, np.rint(distance * steps), -1).astype(np.int32)
+    peaks = np.flatnonzero((height == ndimage.maximum_filter(height, size, mode="nearest")) & mask)
     rank = np.zeros(mask.size, np.int32)
     rank[peaks] = np.arange(1, len(peaks) + 1)
     last = np.asarray(ndimage.maximum_filter(rank.reshape(mask.shape), size, mode="nearest")).ravel()

@@ -155,11 +155,12 @@ def _ending_lines(result: CrossResult, *, started: float) -> list[str]:
         gain = "{:+.4f} [{:+.4f}, {:+.4f}]".format(*gain_of(now, before, groups=result.groups)) if before else "-"
         gains.append([name, f"{np.mean(list(now.values())):.4f}", gain])
         before = now
-    heads = ["level", "light_level", "marker_level", "smoothing", "keep_unmarked", "min_marker_area", "min_area"]
+    heads = ["split", "level", "light_level", "marker_level", "join_level", "smoothing", "keep_unmarked"]
+    heads += ["min_marker_area", "min_area"]
     rows = []
     for name, ending in [("all (for the model)", result.ending), *_named_endings(result)]:
         chosen = [getattr(ending.recipe, field) for field in heads]
-        cells = ["-" if value is None else f"{value:g}" for value in chosen]
+        cells = ["-" if value is None else value if isinstance(value, str) else f"{value:g}" for value in chosen]
         rows.append([name, *cells, f"{ending.min_confidence:g}"])
     lines = [
         "## After the network",

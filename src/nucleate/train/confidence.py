@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import optimize
 
 from nucleate.errors import DataError
 from nucleate.post.confidence import ConfidenceModel
 from nucleate.score.matching import match
+from nucleate.train.logistic import fit_logistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +20,7 @@ __all__ = ["FEWEST", "Nuclei", "calibration_error", "fit_confidence", "true_iou"
 FEWEST = 50
 """Nuclei that a fit needs at least."""
 
-_RIDGE = 1e-4  # keeps the weights of correlated numbers from growing against each other
+_RIDGE = 1e-4
 _DIGITS = 6  # of the numbers in the card
 _BINS = 10  # of equal width, in which predicted and true IoU are compared
 
@@ -79,18 +79,9 @@ def fit_confidence(nuclei: Nuclei) -> ConfidenceModel:
     mean = described.mean(0)
     spread = np.maximum(described.std(0), 1e-6)
     terms = ConfidenceModel.terms(described, mean=mean, spread=spread)
-    terms = np.concatenate([terms, np.ones((len(terms), 1))], axis=1)
-
-    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        logits = terms @ weights
-        entropy = np.logaddexp(0.0, logits) - iou * logits
-        slope = terms.T @ (1 / (1 + np.exp(-logits)) - iou) / len(iou)
-        return float(entropy.mean() + 0.5 * _RIDGE * weights @ weights), slope + _RIDGE * weights
-
-    found = optimize.minimize(loss, np.zeros(terms.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 2000})
-    weights = found.x.round(_DIGITS).tolist()
+    weights, bias = fit_logistic(terms, iou, ridge=_RIDGE)
     return ConfidenceModel(
-        tuple(mean.round(_DIGITS).tolist()), tuple(spread.round(_DIGITS + 2).tolist()), tuple(weights[:-1]), weights[-1]
+        tuple(mean.round(_DIGITS).tolist()), tuple(spread.round(_DIGITS + 2).tolist()), weights, bias
     )
 
 

@@ -18,6 +18,7 @@ from nucleate.post.confidence import ConfidenceModel, describe_at, rate
 from nucleate.post.recipe import PostRecipe
 from nucleate.score.images import ap_of_iou, score_image
 from nucleate.train.confidence import FEWEST, Nuclei, calibration_error, fit_confidence, true_iou
+from nucleate.train.joining import with_joining, without_joining
 from nucleate.train.tuning import each, parts_of, tune
 
 if TYPE_CHECKING:
@@ -135,6 +136,9 @@ class EndingFitter:
         Where tuning begins.
     tuned : bool
         Whether the recipe is tuned; else `start` is taken.
+    joined : bool, optional
+        Whether nuclei are joined of pieces where that scores more (`nucleate.train.joining.with_joining`); as `tuned`
+        when None.
     spare : float
         Score that a tuned recipe may give up for smoother maps and lower levels, see `tune`.
     known : Ending, optional
@@ -148,10 +152,13 @@ class EndingFitter:
         start: PostRecipe,
         *,
         tuned: bool = True,
+        joined: bool | None = None,
         spare: float = 0.0,
         known: Ending | None = None,
     ) -> None:
-        self.trials, self.start, self.tuned, self.spare, self.known = trials, start, tuned, spare, known
+        self.trials, self.tuned, self.spare, self.known = trials, tuned, spare, known
+        self.joined = tuned if joined is None else joined
+        self.start = without_joining(start) if self.joined else start
         self._nuclei: dict[PostRecipe, list[Nuclei]] = {}
 
     def nuclei(self, recipe: PostRecipe) -> list[Nuclei]:
@@ -170,6 +177,8 @@ class EndingFitter:
     def fit(self, among: Sequence[int]) -> Ending:
         """Choose recipe, confidence and limit by some of the pictures, named by their places."""
         recipe = tune(self.start, self.trials, among=among, spare=self.spare)[0] if self.tuned else self.start
+        if self.joined:
+            recipe = with_joining(recipe, self.trials, among=among, spare=self.spare)
         nuclei = self.nuclei(recipe)
         some = [nuclei[place] for place in among]
         pooled = Nuclei(np.concatenate([one.described for one in some]), np.concatenate([one.iou for one in some]))

@@ -28,7 +28,13 @@ __all__ = ["retune", "write_model"]
 
 
 def retune(
-    files: ModelFiles, samples: Sequence[Sample], *, jobs: int = 1, tick: Tick = no_tick
+    files: ModelFiles,
+    samples: Sequence[Sample],
+    *,
+    keep_recipe: bool = False,
+    spare: float = 0.0,
+    jobs: int = 1,
+    tick: Tick = no_tick,
 ) -> tuple[ModelCard, Verdict]:
     """Choose recipe, confidence and limit of a model by score.
 
@@ -38,6 +44,11 @@ def retune(
         The model; its own recipe is where the search begins.
     samples : sequence of Sample
         Pictures that the network was not trained on (see `nucleate.train.pictures.part_known`).
+    keep_recipe : bool
+        Keep the numbers of the recipe but for those that join pieces of nuclei.
+    spare : float
+        Score that the recipe may give up so that it is less bound to these pictures, see
+        `nucleate.train.crossfit.EndingFitter`.
     jobs : int
         Threads.
     tick : callable
@@ -47,7 +58,7 @@ def retune(
     -------
     card, verdict : ModelCard, Verdict
         The card with the new numbers, and what they are worth: every picture is scored with numbers that were not
-        fitted to it. If there is no gain, the card is the old one.
+        fitted to it. If there is no gain, or more than `spare` is lost, the card is the old one.
 
     Raises
     ------
@@ -58,7 +69,14 @@ def retune(
     card = files.card
     stored = store_maps(Segmenter(OnnxEngine(files.read(), jobs), card), samples, tick=tick)
     asis = Ending.of_card(card)
-    fitter = EndingFitter(Trials(card.maps, stored, jobs=jobs, tick=tick), card.recipe, known=asis)
+    fitter = EndingFitter(
+        Trials(card.maps, stored, jobs=jobs, tick=tick),
+        card.recipe,
+        tuned=not keep_recipe,
+        joined=True,
+        spare=spare,
+        known=asis,
+    )
     found = cross_fit(fitter)
     verdict = compare(
         each(lambda one: score_image(one.labels, asis.nuclei(one, names=card.maps)[1]).kaggle, stored, jobs=jobs),
@@ -66,7 +84,7 @@ def retune(
         groups=[one.group for one in stored],
         start=card.name,
     )
-    if verdict.gain <= 0:
+    if verdict.gain <= -spare:
         return card, verdict
     ending = fitter.fit(range(len(stored)))
     scores = {**card_scores(found, stored), "verdict": verdict.rounded()}

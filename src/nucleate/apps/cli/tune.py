@@ -31,14 +31,25 @@ def tune(
         ),
     ] = None,
     table: TableOption = None,
+    keep_recipe: Annotated[
+        bool,
+        typer.Option("--keep-recipe", help="Keep levels, smoothing and sizes; fit what joins pieces, and the rest."),
+    ] = False,
+    spare: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Score to give up for numbers that are less bound to these images (smoother, lower)."
+        ),
+    ] = 0.0,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
 ) -> None:
     r"""Choose the numbers after the network by score, and store them in the model's card.
 
-    Thresholds, smoothing, the least size, the predicted IoU of each nucleus and the limit under which nuclei are left
-    out. The score that is told is cross-fitted: no image is scored with numbers that it had a say in. Images that the
-    model was trained on, as far as its card tells, are left out. Without a gain the card stays as it is.
+    Thresholds, smoothing, the least size, what joins pieces of nuclei, the predicted IoU of each nucleus and the limit
+    under which nuclei are left out. The score that is told is cross-fitted: no image is scored with numbers that it had
+    a say in. Images that the model was trained on, as far as its card tells, are left out. Without a gain the card
+    stays as it is.
 
     \b
     Examples:
@@ -57,7 +68,9 @@ def tune(
         check_free(output, files.card)
     samples = unseen(files.card, data, val=val, table=table, quiet=quiet)
     with Bar("images", None, quiet=quiet) as bar:
-        card, verdict = retune(files, samples, jobs=threads or cores(), tick=bar.stage)
+        card, verdict = retune(
+            files, samples, keep_recipe=keep_recipe, spare=spare, jobs=threads or cores(), tick=bar.stage
+        )
     target = write_model(output, files, card=card)
     typer.echo(f"{target}: {verdict.line()}")
     if card is files.card and not quiet:
