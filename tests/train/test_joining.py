@@ -11,7 +11,7 @@ from tests.joins import join_model
 
 from nucleate.post.recipe import PostRecipe
 from nucleate.train import joining
-from nucleate.train.crossfit import EndingFitter
+from nucleate.train.crossfit import Ending, EndingFitter
 from nucleate.train.joining import seams_of, with_joining, without_joining
 from nucleate.train.tuning import StoredMaps, Trials
 
@@ -120,7 +120,8 @@ def test_an_ending_is_fitted_from_markers_whatever_the_card_has() -> None:
     assert without_joining(joined).split == "markers"
     assert without_joining(MARKERS) == MARKERS
     trials = _trials()
-    ending = EndingFitter(trials, joined, tuned=False, joined=True).fit(range(6))
-    assert ending.recipe == with_joining(without_joining(joined), trials, among=range(6))
-    kept = EndingFitter(trials, joined, tuned=False).fit(range(6))
-    assert kept.recipe == joined
+    known = Ending(joined, None, 0.25)
+    ending = EndingFitter(trials, joined, known=known, only_joining=True).fit(range(6))
+    assert ending == replace(known, recipe=with_joining(without_joining(joined), trials, among=range(6)))
+    assert EndingFitter(trials, joined).fit(range(6)).recipe.split == "joined"
+    assert EndingFitter(trials, joined, tuned=False).fit(range(6)).recipe == joined

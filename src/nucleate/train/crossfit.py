@@ -135,15 +135,15 @@ class EndingFitter:
     start : PostRecipe
         Where tuning begins.
     tuned : bool
-        Whether the recipe is tuned; else `start` is taken.
-    joined : bool, optional
-        Whether nuclei are joined of pieces where that scores more (`nucleate.train.joining.with_joining`); as `tuned`
-        when None.
+        Whether the recipe is tuned, and nuclei joined of pieces where that scores more
+        (`nucleate.train.joining.with_joining`); else `start` is taken.
     spare : float
         Score that a tuned recipe may give up for smoother maps and lower levels, see `tune`.
     known : Ending, optional
         Its confidence and limit are taken if there are too few nuclei to fit them, since even those of another model
         tell sure from unsure.
+    only_joining : bool
+        Whether all of `known` stays but for what joins pieces of nuclei.
     """
 
     def __init__(
@@ -152,13 +152,13 @@ class EndingFitter:
         start: PostRecipe,
         *,
         tuned: bool = True,
-        joined: bool | None = None,
         spare: float = 0.0,
         known: Ending | None = None,
+        only_joining: bool = False,
     ) -> None:
         self.trials, self.tuned, self.spare, self.known = trials, tuned, spare, known
-        self.joined = tuned if joined is None else joined
-        self.start = without_joining(start) if self.joined else start
+        self.start = without_joining(start) if tuned else start
+        self.only_joining = only_joining
         self._nuclei: dict[PostRecipe, list[Nuclei]] = {}
 
     def nuclei(self, recipe: PostRecipe) -> list[Nuclei]:
@@ -176,9 +176,9 @@ class EndingFitter:
 
     def fit(self, among: Sequence[int]) -> Ending:
         """Choose recipe, confidence and limit by some of the pictures, named by their places."""
-        recipe = tune(self.start, self.trials, among=among, spare=self.spare)[0] if self.tuned else self.start
-        if self.joined:
-            recipe = with_joining(recipe, self.trials, among=among, spare=self.spare)
+        recipe = self._recipe(among)
+        if self.only_joining and self.known is not None:
+            return replace(self.known, recipe=recipe)
         nuclei = self.nuclei(recipe)
         some = [nuclei[place] for place in among]
         pooled = Nuclei(np.concatenate([one.described for one in some]), np.concatenate([one.iou for one in some]))
@@ -186,6 +186,14 @@ class EndingFitter:
             return Ending(recipe) if self.known is None else replace(self.known, recipe=recipe)
         model = fit_confidence(pooled)
         return Ending(recipe, model, best_limit(self.limits(recipe, model, among=among)))
+
+    def _recipe(self, among: Sequence[int]) -> PostRecipe:
+        if not self.tuned:
+            return self.start
+        start = self.start
+        if not self.only_joining:
+            start = tune(start, self.trials, among=among, spare=self.spare)[0]
+        return with_joining(start, self.trials, among=among, spare=self.spare)
 
     def limits(self, recipe: PostRecipe, model: ConfidenceModel, *, among: Sequence[int]) -> dict[float, float]:
         """Give the mean average precision at IoU 0.5 on some pictures for each of `LIMITS`.

@@ -31,7 +31,7 @@ def retune(
     files: ModelFiles,
     samples: Sequence[Sample],
     *,
-    keep_recipe: bool = False,
+    only_joining: bool = False,
     spare: float = 0.0,
     jobs: int = 1,
     tick: Tick = no_tick,
@@ -44,8 +44,8 @@ def retune(
         The model; its own recipe is where the search begins.
     samples : sequence of Sample
         Pictures that the network was not trained on (see `nucleate.train.pictures.part_known`).
-    keep_recipe : bool
-        Keep the numbers of the recipe but for those that join pieces of nuclei.
+    only_joining : bool
+        Keep all numbers but for those that join pieces of nuclei.
     spare : float
         Score that the recipe may give up so that it is less bound to these pictures, see
         `nucleate.train.crossfit.EndingFitter`.
@@ -72,10 +72,9 @@ def retune(
     fitter = EndingFitter(
         Trials(card.maps, stored, jobs=jobs, tick=tick),
         card.recipe,
-        tuned=not keep_recipe,
-        joined=True,
         spare=spare,
         known=asis,
+        only_joining=only_joining,
     )
     found = cross_fit(fitter)
     verdict = compare(

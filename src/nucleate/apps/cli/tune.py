@@ -31,9 +31,9 @@ def tune(
         ),
     ] = None,
     table: TableOption = None,
-    keep_recipe: Annotated[
+    only_joining: Annotated[
         bool,
-        typer.Option("--keep-recipe", help="Keep levels, smoothing and sizes; fit what joins pieces, and the rest."),
+        typer.Option("--only-joining", help="Keep all numbers but for those that join pieces of nuclei."),
     ] = False,
     spare: Annotated[
         float,
@@ -69,7 +69,7 @@ def tune(
     samples = unseen(files.card, data, val=val, table=table, quiet=quiet)
     with Bar("images", None, quiet=quiet) as bar:
         card, verdict = retune(
-            files, samples, keep_recipe=keep_recipe, spare=spare, jobs=threads or cores(), tick=bar.stage
+            files, samples, only_joining=only_joining, spare=spare, jobs=threads or cores(), tick=bar.stage
         )
     target = write_model(output, files, card=card)
     typer.echo(f"{target}: {verdict.line()}")
