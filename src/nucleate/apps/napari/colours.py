@@ -15,10 +15,11 @@ _KNOWN = {
     "cyan": ("cyan", "cfp"),
     "yellow": ("yellow",),
 }
-"""Colormap -> parts of the names of channels that have it; the first that fits counts: "far red" is not red, and
-"brightfield" not what it may stand beside."""
+"""Colormap -> parts of channel names that call for it. The first match counts, so the order matters: "far red" is not
+red, and "brightfield cyan" is grey, not cyan."""
 
 _FREE = ("green", "magenta", "cyan", "yellow", "red", "blue")
+"""Handed out in this order to channels whose names tell no colour, those that are taken left out."""
 
 
 def colormaps_of(names: tuple[str, ...], count: int) -> list[str]:
@@ -27,14 +28,14 @@ def colormaps_of(names: tuple[str, ...], count: int) -> list[str]:
     Parameters
     ----------
     names : tuple of str
-        Of the channels; may be empty.
+        Names of the channels; may be empty, or fewer than `count`.
     count : int
-        How many there are. A single one without a plain name is grey.
+        How many channels there are. A single one whose name tells no colour is grey.
 
     Returns
     -------
     list of str
-        Names of napari's colormaps. Channels without a plain name get those that are left.
+        Names of napari's colormaps. Channels whose names tell no colour get those that are left, then grey.
 
     Examples
     --------

@@ -26,12 +26,12 @@ def features_of(table: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     Parameters
     ----------
     table : mapping of str to (n,) ndarray
-        With a column ``label``.
+        Measurements by column, one entry a nucleus; ``label`` is among the columns.
 
     Returns
     -------
     dict of str to (n,) ndarray
-        The column ``label`` is called ``index``: by it napari knows which nucleus a row belongs to.
+        The same, with ``label`` renamed ``index``: by that column napari finds the row of the nucleus under the mouse.
     """
     index = np.asarray(table["label"]).astype(np.int64)
     return {"index": index, **{name: values for name, values in table.items() if name != "label"}}
@@ -70,12 +70,12 @@ def features_beside(
     name : str
         What the image is called in the table.
     read : callable
-        `read_table`, or one that keeps what it has read.
+        `read_table`, or a cached one where several label images share a table.
 
     Returns
     -------
     dict of str to (n,) ndarray, or None
-        None where there is no table, or no row of this image in it.
+        Features, as `features_of` gives them; None where there is no table, or no row of this image in it.
 
     Raises
     ------

@@ -24,30 +24,31 @@ if TYPE_CHECKING:
 
 __all__ = ["finding"]
 
-_BYTES_A_PIXEL = 3 * 4  # of the labels: the layer's, those that stay as found, and one more while they are made
+_BYTES_A_PIXEL = 3 * 4  # three int32 label images: the layer's, the copy in `Found`, and one more while they are made
 
 
 def finding(
     picture: Picture, segmenter: Segmenter, *, view: View, source: Hashable = None
 ) -> Generator[tuple[int, int], None, LayerData]:
-    """Find the nuclei of an image layer, step by step: after each plane give how many are done, and of how many.
+    """Find the nuclei of an image layer plane by plane; yield after each how many planes are done, and of how many.
 
     Parameters
     ----------
     picture : Picture
         The layer.
     segmenter : Segmenter
-        With the settings that are wanted; nuclei under its `min_confidence` are not found at all.
+        Its settings hold. Nuclei under its `min_confidence` are dropped for good: no slider could bring them back.
     view : View
-        What of the layer is looked at.
+        The part of the layer in which nuclei are looked for.
     source : hashable, optional
-        ``unique_id`` of the image layer.
+        ``unique_id`` of the image layer, kept with the result.
 
     Returns
     -------
     LayerData
-        Of a Labels layer that lies on the image. All nuclei are in it; those under the confidence that the model's card
-        asks for are hidden, and the features are the measurements of the others. Its metadata has a `Found`.
+        A Labels layer that lies on the image, returned by the generator. Its pixels hold all nuclei; those under the
+        confidence that the model's card asks for are to be hidden, and the features are the measurements of the others.
+        Its metadata holds a `Found`.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def finding(
 
 
 def _place(view: View, picture: Picture) -> dict[str, tuple[Any, ...]]:
-    """Give scale and more of the Labels layer; its axes of length 1 are stretched over those of the image."""
+    """Give scale, place, units and axes of the Labels layer; an axis of length 1 is stretched over the image's."""
     count = len(picture.leading) + 2
     scale, translate = list(picture.scale or [1.0] * count), list(picture.translate or [0.0] * count)
     for axis in view.spread(picture):

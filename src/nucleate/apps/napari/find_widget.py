@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["FindNuclei"]
 
 _OWN_MODEL = "a file..."
-_WIDTH = 320
+_WIDTH = 320  # pixels, at least
 _HEARD = ("paint", "labels_update", "data", "set_data", "colormap")
+"""Events of a Labels layer after which its ids are counted, or hidden, anew."""
 
 
 class FindNuclei(widgets.Container[widgets.Widget]):
@@ -51,8 +52,9 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         self._viewer = viewer
         self._worker: Any = None
         self._loaded: dict[str, Segmenter] = {}
-        self._history: weakref.WeakKeyDictionary[Any, tuple[int, int]] = weakref.WeakKeyDictionary()  # when counted
-        self._late: weakref.WeakSet[Any] = weakref.WeakSet()  # those in which pixels may change after all was told
+        # Layer -> how much could be undone and redone when its ids were last counted.
+        self._history: weakref.WeakKeyDictionary[Any, tuple[int, int]] = weakref.WeakKeyDictionary()
+        self._late: weakref.WeakSet[Any] = weakref.WeakSet()  # told of paint, after which pixels may still change
         self._ids = np.zeros(0, np.int64)
         self._told: tuple[str, bool, bool] | None = None
         models = [one.card.name for one in list_models()]
@@ -123,7 +125,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
 
     def _start_or_stop(self) -> None:
         if self._worker is not None:
-            self._button.enabled = False  # until the plane that is begun is done
+            self._button.enabled = False  # until the plane at work is done, which cannot be broken off
             self._worker.quit()
             return
         try:
@@ -153,7 +155,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         )
 
     def _settings(self) -> SegmentSettings:
-        """Give what was chosen; all nuclei are found, since the slider may ask for them later."""
+        """Give what was chosen; no limit of confidence is set, since the slider may ask for unsure nuclei later."""
         scale = "auto" if self._auto.value else float(self._scale.value)
         area = int(self._area.value) or None
         return SegmentSettings(scale=scale, tta=bool(self._twice.value), min_area=area, min_confidence=0.0)  # type: ignore[arg-type]
@@ -183,16 +185,16 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         self._button.enabled = self._image.value is not None
 
     def _follow(self) -> None:
-        """Hear of what is painted, undone and coloured anew in every layer of nuclei."""
+        """Listen to painting, undoing and new colours in every layer of nuclei."""
         for _, layer in self._results():
             for name in _HEARD:
-                layer.events[name].connect(self._hear)  # once, however often it is asked for
+                layer.events[name].connect(self._hear)  # napari connects the same callback only once
 
     def _hear(self, event: Any) -> None:  # noqa: ANN401 - napari's
-        """Keep hidden what is hidden and count anew."""
+        """Hide again what a change of colours or pixels has shown, and count anew."""
         layer: napari.layers.Labels = event.source
         found = viewing.found_of(layer)
-        # Some tools tell of paint before the pixels change, and undoing tells only that the layer is drawn anew.
+        # Some tools emit `paint` before they change pixels, and undoing emits `set_data` alone, as each redraw does.
         history = len(layer._undo_history), len(layer._redo_history)
         undone = event.type == "set_data" and self._history.get(layer, (0, 0)) != history
         drawn = event.type in {"set_data", "labels_update"}
@@ -209,7 +211,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
             self._tell(layer, standing)
 
     def _look_up(self) -> None:
-        """Show the limit of the nuclei that were chosen, and how many there are."""
+        """Show the limit of confidence of the chosen nuclei, and how many they are."""
         layer: napari.layers.Labels = self._nuclei.value
         if found := viewing.found_of(layer):
             self._tell(layer, found.count(np.asarray(layer.data))[0])
@@ -225,14 +227,13 @@ class FindNuclei(widgets.Container[widgets.Widget]):
         self._tell_count()
 
     def _hide(self, least: float) -> None:
-        """Hide the nuclei that are less sure."""
         layer: napari.layers.Labels = self._nuclei.value
         if found := viewing.found_of(layer):
             with layer.events.set_data.blocker(self._hear), layer.events.colormap.blocker(self._hear):
                 self._tell(layer, viewing.show(layer, found.at_least(least)))
 
     def _drop(self) -> None:
-        """Take the hidden nuclei out of the pixels."""
+        """Set the pixels of hidden nuclei to 0, in one step of the layer's undo history."""
         layer: napari.layers.Labels | None = self._nuclei.value
         if layer is not None:
             pixels = np.asarray(layer.data)
@@ -250,7 +251,7 @@ class FindNuclei(widgets.Container[widgets.Widget]):
             count, hidden = len(self._ids), len(np.intersect1d(self._ids, hidden_by(layer.colormap)))
             told = f"{count - hidden:,} of {count:,}, {told}"
         state = (told, hidden > 0, layer is not None)
-        if state != self._told:  # it is asked for with each stroke, and Qt takes its time
+        if state != self._told:  # called at every stroke of the brush, and Qt is slow
             self._told = state
             self._count.value, self._erase.enabled, self._save.enabled = state
             self._note.visible = hidden > 0

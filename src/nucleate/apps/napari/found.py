@@ -48,13 +48,13 @@ class Found:
     least: float = 0.0
 
     def at_least(self, least: float) -> Found:
-        """Give the same with another limit."""
+        """Give the same nuclei with another limit of confidence."""
         found = replace(self, least=least)
-        vars(found).update(_areas=self._areas)  # they are the same, and take a while
+        vars(found).update(_areas=self._areas)  # independent of the limit, and slow to count
         return found
 
     def hidden(self, now: NDArray[Any]) -> NDArray[np.int64]:
-        """List the ids that are hidden: those under the limit, but for what was painted.
+        """List the ids that are hidden: those under the limit, except those that were painted on.
 
         Parameters
         ----------
@@ -71,7 +71,7 @@ class Found:
     def count(self, now: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """List the ids that stand in the layer, and those of them and of the erased ones that are `hidden`.
 
-        Only what was changed since they were found is looked at.
+        Only pixels that changed since the nuclei were found are counted, which keeps painting quick.
 
         Parameters
         ----------
@@ -103,14 +103,14 @@ class Found:
     def features_without(self, hidden: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Give the features of the nuclei that are not hidden.
 
-        Columns about neighbours are left out while some are, since these were counted.
+        While any are hidden, the columns about neighbours are left out: they were measured among all nuclei.
         """
         keep = ~np.isin(self.features["index"], hidden)
         left_out = () if keep.all() else NEIGHBOUR_COLUMNS
         return {name: values[keep] for name, values in self.features.items() if name not in left_out}
 
     def confidence_of(self, labels: NDArray[Any]) -> NDArray[np.float32]:
-        """Look up how sure nuclei are of which some may have been corrected by hand.
+        """Look up the confidence of nuclei, some of which may have been corrected by hand.
 
         Parameters
         ----------
@@ -133,7 +133,7 @@ class Found:
 
 
 def _totals(ids: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give for each pair the area of one of its two nuclei."""
+    """Give for each overlapping pair the area of its nucleus in `ids`: the sum over all pairs of that id."""
     _, place = np.unique(ids, return_inverse=True)
     totals: NDArray[np.int64] = np.bincount(place, counts).astype(np.int64)[place]
     return totals

@@ -1,4 +1,4 @@
-"""Colours of a Labels layer in which some nuclei are not seen; their pixels stay as they are."""
+"""Colormaps of a Labels layer that leave some nuclei unseen, whose pixels stay as they are."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["can_hide", "hidden_by", "hiding"]
 
-_DRAWN_BY = (
-    "_data_to_texture"  # napari has no public way to change how single ids look and leave the others as they are
-)
+_DRAWN_BY = "_data_to_texture"
+"""Private to napari, which has no public way to change the look of single ids and leave the others as they are."""
 
 
 def can_hide(colormap: Any) -> bool:  # noqa: ANN401 - napari's colormaps
@@ -23,14 +22,14 @@ def can_hide(colormap: Any) -> bool:  # noqa: ANN401 - napari's colormaps
 
 
 def hiding(colormap: Any, hidden: NDArray[Any]) -> Any:  # noqa: ANN401 - as above
-    """Give the same colours, in which some ids look like the background.
+    """Give a colormap of the same colours in which some ids look like the background.
 
     Parameters
     ----------
     colormap : napari.utils.colormaps.CyclicLabelColormap or DirectLabelColormap
-        Of a Labels layer; also one that this function gave.
+        That of a Labels layer; also one that this function gave.
     hidden : (k,) int ndarray
-        The ids. Those that another call hid are seen again.
+        The ids to hide. Those that an earlier call hid are shown again.
 
     Returns
     -------
@@ -38,19 +37,19 @@ def hiding(colormap: Any, hidden: NDArray[Any]) -> Any:  # noqa: ANN401 - as abo
         Of the same kind.
     """
     kind: Any = type(colormap)
-    names = kind.model_fields if hasattr(kind, "model_fields") else kind.__fields__  # of pydantic 1, in older napari
+    names = kind.model_fields if hasattr(kind, "model_fields") else kind.__fields__  # older napari: pydantic 1
     fields = {name: getattr(colormap, name) for name in names if name != "hidden"}
     return _kind(getattr(kind, "plain", kind))(**fields, hidden=hidden)
 
 
 def hidden_by(colormap: Any) -> NDArray[Any]:  # noqa: ANN401 - as above
-    """List the ids that a colormap hides; none for one that is not of `hiding`."""
+    """List the ids that a colormap hides; none unless `hiding` gave it."""
     return np.asarray(getattr(colormap, "hidden", ()), np.int64)
 
 
 @cache
 def _kind(base: Any) -> Any:  # noqa: ANN401 - as above
-    """Derive a kind of colormap that hides, for which napari must be there."""
+    """Derive a colormap that hides ids from one of napari's, which this module does not import."""
 
     class Hiding(base):  # type: ignore[misc]  # known when it is called
         hidden: Any = ()
@@ -62,10 +61,10 @@ def _kind(base: Any) -> Any:  # noqa: ANN401 - as above
             return colours
 
         def _data_to_texture(self, values: Any) -> Any:  # noqa: ANN401 - as above
-            if not isinstance(values, np.ndarray):  # one id, for what is chosen to be painted
+            if not isinstance(values, np.ndarray):  # a single id: the swatch of the brush
                 return super()._data_to_texture(values)
             top = int(values.max(initial=0))
-            if top < values.size and values.min(initial=0) >= 0:  # it is quicker to look up each id once
+            if top < values.size and values.min(initial=0) >= 0:  # each id once, then a look-up: quicker
                 return self._of_ids(np.arange(top + 1, dtype=values.dtype))[values]
             return self._of_ids(values)
 

@@ -1,4 +1,4 @@
-"""From the image layers of a viewer to pictures with named axes, and back from label images to layers."""
+"""Image layers of a viewer as pictures with named axes, and label images back in the axes of their layer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Picture:
     Parameters
     ----------
     data : array-like
-        (..., H, W), or with colours (..., H, W, 3 or 4); of a pyramid the full size. Read by windows.
+        (..., H, W), or with colours (..., H, W, 3 or 4); of a pyramid the full size. Only windows are read.
     name : str
         Of the layer.
     rgb : bool
@@ -45,10 +45,10 @@ class Picture:
         What the axes are called, colours left out; the letters ``z`` and ``t`` mean depth and time. Without names the
         last axis before the rows is depth, unless its unit is one of time.
     scale, translate : tuple of float
-        Of each axis, as the layer has them; 1 and 0 when empty.
+        One for each axis without colours, as the layer has them; 1 and 0 when empty.
     units : tuple of str
-        Of each axis. A scale without a unit, or in pixels, is taken to be in micrometres, unless it is 1 or that of
-        planes of which the pixel size is not known.
+        One for each axis without colours. A scale without a unit, or in pixels, is taken to be in micrometres, unless
+        it is 1, or the spacing of planes whose pixel size is not known.
     """
 
     data: Any
@@ -74,16 +74,16 @@ class Picture:
         return sane_size(self._step_um(-2), self._step_um(-1))
 
     def z_step_um(self, depth: int) -> float | None:
-        """Give the distance of two planes along an axis before the rows in micrometres, or None."""
+        """Give the spacing of planes along an axis before the rows in micrometres, or None where it is not known."""
         return sane_step(self._step_um(self._from_end(depth)))
 
     def origin_um(self, depth: int | None) -> tuple[float, float, float] | None:
-        """Give where the first pixel lies: along an axis before the rows, down and across; None where not moved."""
+        """Give the place of the first pixel in micrometres (depth, row, column); None where the layer is not moved."""
         deep = 0.0 if depth is None else self._place_um(self._from_end(depth))
         return sane_place((deep, self._place_um(-2), self._place_um(-1)))
 
     def _from_end(self, axis: int) -> int:
-        """Count an axis before the rows from the end, as scale and units may be told of the last axes only."""
+        """Count an axis before the rows from the end, since scale and units may cover the last axes only."""
         return axis - len(self.leading) - 2
 
     def _step_um(self, axis: int) -> float | None:
@@ -95,7 +95,7 @@ class Picture:
         return 0.0 if factor is None or len(self.translate) < -axis else self.translate[axis] * factor
 
     def _um(self, axis: int) -> float | None:
-        """Tell how many micrometres the unit along an axis is, the last being -1; None where it is no length."""
+        """Tell how many micrometres a unit along an axis is, -1 being the last axis; None where it is no length."""
         if len(self.scale) < -axis:
             return None
         unit = self._unit(axis)
@@ -105,7 +105,7 @@ class Picture:
         return 1.0 if known else None
 
     def _unit(self, axis: int) -> str:
-        """Give the unit along an axis, in small letters, the last axis being -1; empty where there is none."""
+        """Give the unit along an axis in small letters, -1 being the last axis; empty where there is none."""
         return self.units[axis].strip().lower() if len(self.units) >= -axis else ""
 
     def is_time(self, axis: int) -> bool:
@@ -114,7 +114,7 @@ class Picture:
         return name in _TIMES or (not name and self._unit(self._from_end(axis)) in _DURATIONS)
 
     def name_of(self, axis: int) -> str:
-        """Give what an axis is called, in small letters; empty where it has no name, or a number as napari gives it."""
+        """Give an axis's name in small letters; empty where it has none, or the number that napari gives by default."""
         name = self.axes[axis].strip().lower() if len(self.axes) >= len(self.leading) + 2 else ""
         return "" if name.lstrip("-").isdigit() else name
 
@@ -132,7 +132,7 @@ class View:
     colour : {"red", "green", "blue"}, optional
         Of a layer with colours, the one that is taken; all when None.
     part : str
-        What the channel that was chosen is called; empty for all of the layer.
+        Name of the chosen channel, for titles; empty for all of the layer.
     """
 
     fixed: tuple[tuple[int, int], ...] = ()
@@ -141,12 +141,12 @@ class View:
     part: str = ""
 
     def of(self, picture: Picture) -> LazyImage:
-        """Give a layer's picture with the axes of this house: T and Z, rows, columns, colours.
+        """Give a layer's picture with the axes of `nucleate.core.image`: T and Z, rows, columns, colours.
 
         Raises
         ------
         InputError
-            If there is no such plane, or it is no picture.
+            If there is no such plane, or the layer holds no picture.
         """
         leading, fixed = picture.leading, dict(self.fixed)
         if not all(0 <= axis < len(leading) and 0 <= i < leading[axis] for axis, i in self.fixed):
@@ -182,18 +182,18 @@ class View:
     def kept(self, picture: Picture) -> list[int]:
         """List the axes of the layer that its labels have, rows and columns included.
 
-        napari aligns layers by their last axes: so behind the first one that is kept all stay.
+        napari aligns layers by their last axes, so all axes after the first that is kept are kept too.
         """
         first = min(self._order(picture), default=len(picture.leading))
         return list(range(first, len(picture.leading) + 2))
 
     def spread(self, picture: Picture) -> list[int]:
-        """List those of `kept` along which labels have a length of 1: one index was looked at, or all together."""
+        """List those of `kept` along which labels have length 1: a single index was taken, or all were projected."""
         order = self._order(picture)
         return [axis for axis in self.kept(picture)[:-2] if axis not in order]
 
     def to_layer(self, labels: NDArray[Any], picture: Picture) -> NDArray[Any]:
-        """Give labels on the picture of `of` the axes that their layer has."""
+        """Give labels found on the picture of `of` the axes of their Labels layer."""
         order = self._order(picture)
         stack = labels.reshape(*(picture.leading[axis] for axis in order), *labels.shape[-2:])
         front = np.moveaxis(stack, np.argsort(order), range(len(order)))
@@ -217,17 +217,17 @@ class View:
         return np.ascontiguousarray(stack).reshape(*image.stack_shape, *image.shape_HW)
 
     def _order(self, picture: Picture) -> list[int]:
-        """List the axes of the layer that labels have, in the order in which those of `of` have them."""
+        """List the axes of the layer along which labels have planes, in the order of the picture of `of`: T, then Z."""
         others, depth = self._split(picture)
         return others if self.project is not None else [*others, *depth]
 
     def _lengths(self, picture: Picture) -> list[int]:
-        """Give the lengths that labels have along the axes before the rows."""
+        """Give the lengths of the Labels layer along its axes before the rows."""
         spread = self.spread(picture)
         return [1 if axis in spread else picture.leading[axis] for axis in self.kept(picture)[:-2]]
 
     def _split(self, picture: Picture) -> tuple[list[int], list[int]]:
-        """Tell the axes that are counted as times from the one that is depth."""
+        """Split the free axes before the rows into those that count as time and the one that is depth, if any."""
         free = [axis for axis in range(len(picture.leading)) if axis not in dict(self.fixed)]
         named = [axis for axis in free if picture.name_of(axis) in _DEPTHS]
         unnamed = [axis for axis in free if picture.name_of(axis) not in _CHANNELS and not picture.is_time(axis)]
@@ -240,12 +240,12 @@ WHOLE = View()
 
 
 def together(images: Sequence[LazyImage]) -> LazyImage:
-    """Put pictures of one size together as the channels of one, by their names.
+    """Put pictures of one size together as the channels of one; their names become those of the channels.
 
     Parameters
     ----------
     images : sequence of LazyImage
-        At least one; several must be grey, of one shape and alike in axes.
+        At least one; several must be grey, with the same shape and axes.
 
     Returns
     -------
@@ -255,7 +255,7 @@ def together(images: Sequence[LazyImage]) -> LazyImage:
     Raises
     ------
     UsageError
-        If they do not fit.
+        If they differ in shape or axes, or have colours.
     """
     first = images[0]
     if len(images) == 1:

@@ -1,4 +1,4 @@
-"""Pictures in files as napari takes them: arrays of which only what is shown is read."""
+"""Pictures in files as arrays for napari's layers, of which only the part that is shown is read."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 __all__ = ["LayerData", "LazyPixels", "pixels_of", "pyramid_of"]
 
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
-"""What napari makes a layer of: data, keyword arguments of the layer, its kind."""
+"""napari's tuple for a layer: data, keyword arguments of the layer's class, its kind (``image``, ``labels``)."""
 
-_LOADED_BYTES = 1 << 28  # smaller pictures are read whole: every view of them is quick
-_CHUNK = 1024
+_LOADED_BYTES = 1 << 28  # 256 MB; pictures up to this are read whole, so that every view of them is quick
+_CHUNK = 1024  # rows and columns of a chunk
 
 
 class LazyPixels:
-    """The face of an array for a picture of one channel that stays in its file.
+    """A picture of one channel that stays in its file, with the interface of an array.
 
     Parameters
     ----------
     image : LazyImage
-        Axes T, Z, I, Y, X and S, no C.
+        With any of the axes T, Z, I, Y, X and S; C must be taken out before.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class LazyPixels:
         self.nbytes = image.nbytes
 
     def __getitem__(self, key: Any, /) -> NDArray[Any]:  # noqa: ANN401 - whatever slices an array
-        """Give a part, by whole numbers, slices and an ellipsis."""
+        """Read a part, given by whole numbers, slices and an ellipsis; steps may be negative."""
         picked = [range(n)[one] for one, n in zip(_full(key, self.ndim), self.shape, strict=True)]
         ranges = [one if isinstance(one, range) else range(one, one + 1) for one in picked]
         depth = len(self.image.stack_shape)
@@ -63,7 +63,7 @@ class LazyPixels:
         for place in np.ndindex(*map(len, stack)):
             at = tuple(one[i] for one, i in zip(stack, place, strict=True))
             pixels[place] = self.image.read(_span(rows), _span(cols), at=at)[steps]
-        # An axis of which a single number was asked for is gone, as in an array.
+        # As numpy does, drop each axis that was indexed by a single number.
         return np.asarray(pixels[tuple(slice(None) if isinstance(one, range) else 0 for one in picked)])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: ANN401 - as numpy asks
@@ -73,14 +73,14 @@ class LazyPixels:
 
 
 def pixels_of(image: LazyImage, *, now: bool = True) -> Any:  # noqa: ANN401 - an array of one kind or another
-    """Give a picture as an array for a layer: in memory if it is small, else a dask array or `LazyPixels`.
+    """Give a picture as an array for a layer: in memory up to 256 MB, else a dask array, or `LazyPixels` without dask.
 
     Parameters
     ----------
     image : LazyImage
         Of one channel.
     now : bool
-        Whether it is seen at once; what waits is read when it is looked at.
+        Whether the layer is shown at once; one that is hidden at first is read when it is looked at, whatever its size.
 
     Returns
     -------
@@ -100,14 +100,15 @@ def pyramid_of(levels: Sequence[LazyImage]) -> list[Any]:
 def _by_windows(image: LazyImage) -> Any:  # noqa: ANN401 - as above
     pixels = LazyPixels(image)
     try:
-        # Dask keeps the frames of whoever imports it first where jinja2 is missing, and so would keep a file open.
+        # Where jinja2 is missing, dask keeps the stack of its first import alive, and with it an open file: so it is
+        # imported on the empty stack of another thread.
         with ThreadPoolExecutor(1) as pool:
             dask: Any = pool.submit(import_module, "dask.array").result()
     except ImportError:
         return pixels
     lengths = dict.fromkeys("TZI", 1) | {"Y": _CHUNK, "X": _CHUNK, "S": 3}
     chunks = tuple(min(lengths[letter], n) for letter, n in zip(image.axes, image.shape, strict=True))
-    # The libraries below read one window after the other from a file.
+    # The lock is for the readers of files, which cannot read two windows at a time.
     return dask.from_array(pixels, chunks=chunks, lock=True, asarray=True, name=False)
 
 
@@ -129,5 +130,5 @@ def _slice(picked: range) -> slice:
 
 
 def _span(picked: range) -> slice:
-    """Give the stretch that holds what was picked of an axis."""
+    """Give the shortest slice of step 1 that holds what was picked of an axis."""
     return slice(min(picked), max(picked) + 1) if picked else slice(0, 0)

@@ -1,4 +1,4 @@
-"""The reader: every file that nucleate reads, as layers."""
+"""The reader: files of every format that nucleate reads, as layers."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["get_reader", "placed", "read_layers"]
 
 _LABELS = tuple(ending for ending in OWN_SUFFIXES if ".labels." in ending)
-_MOST_PICTURES = 24  # of one file; a plate has thousands
-_PYRAMID_PIXELS = 1 << 24  # a side picture of fewer pixels needs no smaller sizes
+_MOST_PICTURES = 24  # pictures of one file that are opened; a plate has thousands
+_PYRAMID_PIXELS = 1 << 24  # rows x columns; a plane of up to 16 megapixels is shown quickly without smaller sizes
 _LETTERS = {"T": "t", "Z": "z", "I": "page", "Y": "y", "X": "x"}
 
 
@@ -49,7 +49,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], lis
     Returns
     -------
     callable or None
-        `read_layers`; None where the name is none of a format that is known.
+        `read_layers`; None, which leaves a path to other plugins, unless all are of formats that are known here.
     """
     paths = [Path(one) for one in ([path] if isinstance(path, str | Path) else path)]
     known = all(is_zarr(one) if one.is_dir() else one.suffix.lower() in IMAGE_SUFFIXES for one in paths)
@@ -79,7 +79,7 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
         If the library for its format is not installed.
     """
     paths = [Path(one) for one in ([path] if isinstance(path, str | Path) else path)]
-    read = cache(read_table)  # label images of a folder share one
+    read = cache(read_table)  # label images of one folder share a table
     return [layer for one in paths for layer in _layers_of(one, read=read)]
 
 
@@ -96,7 +96,7 @@ def _layers_of(path: Path, *, read: _Read) -> list[LayerData]:
     layers: list[LayerData] = []
     for number, name in enumerate(names[:_MOST_PICTURES]):
         title = " ".join(filter(None, [_stem(path), name if len(names) > 1 else ""]))
-        # By number each field of a plate would read the metadata of all wells.
+        # A field of a plate is opened as a folder: opened by number, each would read the metadata of all wells.
         place, picture = (path / name, None) if (path / name).is_dir() else (path, number if len(names) > 1 else None)
         opened = partial(_opened, place, picture=picture)
         layers += _image_layers(opened, title, visible=number == 0)
@@ -104,7 +104,7 @@ def _layers_of(path: Path, *, read: _Read) -> list[LayerData]:
 
 
 def _opened(path: Path, *, picture: int | None = None, level: int = 0) -> LazyImage:
-    """Open a picture, whose file is closed as soon as no layer reads from it any more."""
+    """Open a picture; its file is closed as soon as no layer refers to it."""
     image = open_image(path, picture=picture, level=level)
     weakref.finalize(image.window, image.release)
     return image
@@ -139,7 +139,7 @@ def _image_layers(opened: Callable[..., LazyImage], title: str, *, visible: bool
 
 
 def placed(image: LazyImage) -> dict[str, Any]:
-    """Give the layer's scale, units and names of axes.
+    """Give the arguments of a layer that tell its axes: scale, units and names.
 
     Parameters
     ----------
@@ -149,8 +149,8 @@ def placed(image: LazyImage) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``scale`` is the size of pixels and the distance of planes in depth, in micrometres; 1 along axes of which it
-        is not known. Where the file lies is left out: label images do not tell it, and would not lie on it.
+        ``scale`` holds the size of pixels and the spacing of planes, in micrometres, and 1 along axes where they are
+        not known. The origin that a file may tell is left out: its label images do not tell it, and would be shifted.
     """
     letters = image.axes.replace("S", "")
     meta: dict[str, Any] = {"axis_labels": tuple(_LETTERS[letter] for letter in letters)}
@@ -163,7 +163,7 @@ def placed(image: LazyImage) -> dict[str, Any]:
 
 
 def _labels_layer(path: Path, title: str, *, image: str, read: _Read) -> LayerData:
-    """Give a label image as a layer, with the features that the table beside it has of an image."""
+    """Give a label image as a layer, with the rows of the table beside it that are of `image` as its features."""
     labels = _opened(path).channel(0)
     if labels.dtype.kind not in "bui" or "S" in labels.axes:
         got = f"{labels.dtype}, axes {labels.axes}"
@@ -171,12 +171,12 @@ def _labels_layer(path: Path, title: str, *, image: str, read: _Read) -> LayerDa
     meta = {"name": title} | placed(labels)
     try:
         features = features_beside(path, image.encode("utf-8", "backslashreplace").decode("utf-8"), read=read)
-    except InputError as error:  # the labels can be looked at without
+    except InputError as error:  # the labels can be shown without
         warnings.warn(str(error), stacklevel=2)
         features = None
     pixels = pixels_of(labels)
     if isinstance(pixels, np.ndarray) and pixels.dtype.itemsize < 4:
-        pixels = pixels.astype(np.int32)  # so that more nuclei can be painted than 255
+        pixels = pixels.astype(np.int32)  # few ids would be left for painting new nuclei
     if features is not None and not _belong(features, pixels):
         warnings.warn(f"{one_line(path.name)}: {TABLE_NAME} beside it is of other nuclei; left out", stacklevel=2)
         features = None
@@ -192,7 +192,7 @@ def _labels_layer(path: Path, title: str, *, image: str, read: _Read) -> LayerDa
 
 
 def _belong(features: Mapping[str, NDArray[Any]], pixels: Any) -> bool:  # noqa: ANN401 - an array of one kind or another
-    """Tell whether measurements are of these nuclei, by their ids and areas; not looked at where they stay on disk."""
+    """Tell whether measurements are of these nuclei, by ids and areas; taken for granted where pixels stay on disk."""
     if not isinstance(pixels, np.ndarray):
         return True
     ids, areas = ids_and_areas(pixels)
@@ -202,14 +202,14 @@ def _belong(features: Mapping[str, NDArray[Any]], pixels: Any) -> bool:  # noqa:
 
 
 def _labels_inside(path: Path, *, read: _Read) -> list[LayerData]:
-    """Give the label images that an OME-Zarr picture holds."""
+    """Give the label images in the ``labels`` folder of an OME-Zarr picture as layers."""
     folder = path / "labels"
     inside = sorted(one for one in folder.iterdir() if one.is_dir() and is_zarr(one)) if folder.is_dir() else []
     return [_labels_layer(one, f"{_stem(path)} {one.name}", image=_stem(path), read=read) for one in inside]
 
 
 def _stem(path: Path) -> str:
-    """Give a file's name without what only tells its format."""
+    """Give a file's name without the endings of its format, such as ``.ome.tif``."""
     stem = path.name
     while Path(stem).suffix.lower() in IMAGE_SUFFIXES | {".ome"}:
         stem = Path(stem).stem

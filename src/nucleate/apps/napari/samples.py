@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["drawn", "tissue"]
 
-_SEED = 20
+_SEED = 20  # any will do; a fixed one draws the same picture each time
 
 
 def tissue() -> list[LayerData]:

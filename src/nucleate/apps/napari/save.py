@@ -1,4 +1,4 @@
-"""Saving the nuclei of a layer, also those corrected by hand, with the files that ``nucleate segment`` writes."""
+"""Saving the nuclei of a layer, corrected by hand or not, as the files that ``nucleate segment`` writes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ __all__ = ["numbered", "save_nuclei"]
 
 
 def numbered(labels: NDArray[Any]) -> NDArray[np.int32]:
-    """Give the nuclei the numbers 1..n without gaps, from plane to plane, keeping their order in each.
+    """Give nuclei the numbers 1..n without gaps, plane after plane, keeping the order of ids in each.
 
     Parameters
     ----------
     labels : (..., H, W) int ndarray
-        0 background. What has one id in several planes becomes a nucleus in each.
+        0 is background. An id that stands in several planes becomes a nucleus of its own in each.
 
     Returns
     -------
@@ -75,21 +75,21 @@ def save_nuclei(
     Parameters
     ----------
     labels : (..., H, W) int ndarray
-        As the layer is now, with the stack axes of `image`; hidden nuclei are not in it.
+        The layer as it is now, with the stack axes of `image`, hidden nuclei taken out.
     image : LazyImage
-        What is measured; several channels give columns for each.
+        The picture in which they are measured; of several channels each gives columns of its own.
     folder : Path
         Made where it is missing.
     name : str
-        Of the files. What cannot stand in a file name is replaced.
+        What the files are called after. Characters that cannot stand in a file name are replaced.
     exports : iterable of str
-        Of `nucleate.run.exports.EXPORTS`.
+        Keys of `nucleate.run.exports.EXPORTS`.
     found : Found, optional
-        What the confidence is looked up in; of nuclei that were changed by hand it is not known.
+        Where the confidence is looked up; that of nuclei changed by hand is NaN, and of all when None.
     channel : int, optional
-        The one shown in the overlay, where the image has several.
+        Index of the channel shown in the overlay, where the image has several.
     replace : bool
-        Files that are there may be replaced.
+        Whether files that are there may be replaced.
 
     Returns
     -------
@@ -99,7 +99,8 @@ def save_nuclei(
     Raises
     ------
     UsageError
-        If a file is there and may not be replaced, or there is no such export.
+        If a file is there and may not be replaced, other exports of earlier nuclei would be left beside the new ones,
+        there is no such export, or the labels are refused by `numbered`.
     MissingExtraError
         If an export needs a library that is not installed.
     OutputError

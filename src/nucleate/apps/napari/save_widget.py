@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SaveNuclei"]
 
-_HEIGHT = 200  # of the list, so that every kind of file is seen
+_HEIGHT = 200  # pixels of the list, in which every kind of file is seen without scrolling
 
 
 class SaveNuclei(widgets.Container[widgets.Widget]):
@@ -74,7 +74,7 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
             self._match()
 
     def choose(self, layer: napari.layers.Labels) -> None:
-        """Choose which nuclei are saved."""
+        """Choose a layer of nuclei as if picked in the list, after offering the layers that are there now."""
         self.reset_choices()
         self._nuclei.value = layer
 
@@ -105,7 +105,7 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
         viewing.run(steps, total=0, what="saving nuclei", returned=self._say, finished=self._end)
 
     def _steps(self) -> Any:  # noqa: ANN401 - a generator function
-        """Gather what is to be saved while nobody paints on it."""
+        """Copy what is to be saved, here in the thread of the viewer, so that painting goes on meanwhile."""
         layer: napari.layers.Labels = self._nuclei.value
         chosen: napari.layers.Image = self._image.value
         found = viewing.found_of(layer)
@@ -139,12 +139,12 @@ class SaveNuclei(widgets.Container[widgets.Widget]):
         return steps
 
     def _images(self, chosen: napari.layers.Image, view: View) -> list[LazyImage]:
-        """List what is measured, the chosen image first."""
+        """List the pictures to measure in, the chosen image first, then others of its size if they are wanted."""
         own = viewing.picture_of(chosen)
         first = view.of(own)
         if not self._all.value or "S" in first.axes:
             return [first]
-        # Scenes of a file, of which the first is shown, are no channels of it.
+        # Only layers that are shown: further scenes of a file, hidden when opened, are no channels of the first.
         layers = [one for _, one in viewing.image_layers(self._viewer) if one.visible and one is not chosen]
         pictures = [viewing.picture_of(layer) for layer in layers]
         like = [one for one in pictures if not one.rgb and one.data.shape == own.data.shape]

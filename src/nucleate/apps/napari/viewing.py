@@ -1,4 +1,4 @@
-"""What the widgets ask of a viewer: its layers as pictures, what of them can be chosen, and telling the user."""
+"""All that the widgets ask of a viewer: layers as pictures, what the user can choose, work in threads, messages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 SHOWN_PLANE = "shown"
-"""The choice of one plane: the one that the viewer shows."""
+"""The value of `PLANES` for the one plane that the viewer shows."""
 
 PLANES = [
     ("plane by plane", None),
@@ -47,10 +47,10 @@ PLANES = [
     ("mean of all planes", "mean"),
     ("darkest of all planes", "min"),
 ]
-"""What can be done with a stack, and what it is called."""
+"""What can be done with a stack: its name in the widget, and its value, of which the others are projections."""
 
-_MOST_CHANNELS = 6  # an axis of more is no axis of channels
-_LOOK = (  # what a user may have set of a layer that is replaced
+_MOST_CHANNELS = 6  # indices of a longer axis, depth or time, are not offered one by one
+_LOOK = (  # what a user may have set on a layer, and its replacement takes over
     "name",
     "visible",
     "opacity",
@@ -63,7 +63,7 @@ _LOOK = (  # what a user may have set of a layer that is replaced
 
 
 def image_layers(viewer: napari.viewer.Viewer) -> list[tuple[str, napari.layers.Image]]:
-    """List the image layers of a viewer that hold a picture, the top one first, with their names."""
+    """List the image layers of a viewer that are not empty, the top one first, with their names."""
     from napari.layers import Image
 
     images = [layer for layer in reversed(viewer.layers) if isinstance(layer, Image)]
@@ -78,7 +78,7 @@ def label_layers(viewer: napari.viewer.Viewer) -> list[tuple[str, napari.layers.
 
 
 def picture_of(layer: napari.layers.Layer) -> Picture:
-    """Give an image layer as a picture."""
+    """Give an image layer as a picture; a multiscale layer by its full size."""
     return Picture(
         layer.data[0] if layer.multiscale else layer.data,
         layer.name,
@@ -91,7 +91,7 @@ def picture_of(layer: napari.layers.Layer) -> Picture:
 
 
 def parts_of(picture: Picture) -> list[tuple[str, Any]]:
-    """List what can be chosen of a picture beside all of it: a colour, or an index of a short axis as (axis, index)."""
+    """List what can be chosen of a picture, with names: all (None), a colour, or (axis, index) of a short axis."""
     if picture.rgb:
         return [("all colours", None), *((colour, colour) for colour in COLOURS)]
     short = [(axis, n) for axis, n in enumerate(picture.leading) if 1 < n <= _MOST_CHANNELS]
@@ -100,7 +100,7 @@ def parts_of(picture: Picture) -> list[tuple[str, Any]]:
 
 
 def view_of(layer: napari.layers.Image, *, part: Any, planes: str | None, at: Iterable[float]) -> View:  # noqa: ANN401
-    """Say what is taken of an image layer.
+    """Turn the user's choices for an image layer into a `View`.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def view_of(layer: napari.layers.Image, *, part: Any, planes: str | None, at: It
     planes : str or None
         One of the values of `PLANES`.
     at : iterable of float
-        Where the viewer is, in its own coordinates.
+        Where the viewer's sliders are, in world coordinates; its last entries belong to the layer's axes.
     """
     picture = picture_of(layer)
     leading = picture.leading
@@ -125,7 +125,7 @@ def view_of(layer: napari.layers.Image, *, part: Any, planes: str | None, at: It
 
 
 def found_of(layer: napari.layers.Labels | None) -> Found | None:
-    """Give what is known of the nuclei of a layer, if they were found here or opened with their measurements."""
+    """Give the `Found` of a layer's metadata; None where there is none, or its shape is not that of the layer."""
     if layer is None:
         return None
     found = layer.metadata.get(FOUND)
@@ -134,20 +134,20 @@ def found_of(layer: napari.layers.Labels | None) -> Found | None:
 
 
 def show(layer: napari.layers.Labels, found: Found) -> NDArray[np.int64]:
-    """Hide the nuclei of a layer that are less sure than `found` says, and no others; no pixel is changed.
+    """Hide the nuclei of a layer that are less sure than `found.least`, and no others; no pixel is changed.
 
-    In a napari that cannot hide them none are, which is told.
+    Where this version of napari cannot hide them, none are hidden and the user is told.
 
     Parameters
     ----------
     layer : napari.layers.Labels
-        That `found` belongs to; its metadata keeps it from now on.
+        The layer that `found` belongs to; its metadata hold `found` afterwards.
     found : Found
 
     Returns
     -------
     (n,) int64 ndarray
-        The ids that stand in the layer, the hidden ones too.
+        The ids that stand in the layer's pixels, hidden ones too.
     """
     standing, hidden = found.count(np.asarray(layer.data))
     if len(hidden) and not can_hide(layer.colormap):
@@ -162,9 +162,9 @@ def show(layer: napari.layers.Labels, found: Found) -> NDArray[np.int64]:
 
 
 def put(viewer: napari.viewer.Viewer, data: LayerData, *, like: napari.layers.Image) -> napari.layers.Labels:
-    """Show nuclei that were found: in place of an earlier result of the same channel, if there is one.
+    """Show nuclei that were found, in place of an earlier result of the same channel, if there is one.
 
-    A layer that was corrected by hand since is left alone.
+    An earlier result that was corrected by hand stays, and the new layer is added.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def put(viewer: napari.viewer.Viewer, data: LayerData, *, like: napari.layers.Im
     data : LayerData
         From `nucleate.apps.napari.find.finding`.
     like : napari.layers.Image
-        The image; the nuclei are turned and moved as it is.
+        The image they were found in; its rotation, shear and affine are taken over.
 
     Returns
     -------
@@ -191,7 +191,7 @@ def put(viewer: napari.viewer.Viewer, data: LayerData, *, like: napari.layers.Im
                 layer.colormap = hiding(old.colormap, np.zeros(0, np.int64))
             for name in _LOOK:
                 setattr(layer, name, getattr(old, name))
-            viewer.layers.remove(old)  # its history of corrections, too: it has nothing to do with the new nuclei
+            viewer.layers.remove(old)  # with its undo history, which does not fit the new nuclei
             viewer.layers.insert(place, layer)
             break
     else:
@@ -201,7 +201,7 @@ def put(viewer: napari.viewer.Viewer, data: LayerData, *, like: napari.layers.Im
 
 
 def _is_earlier(layer: napari.layers.Labels, new: Found) -> bool:
-    """Tell whether a layer holds an earlier result, as it was found."""
+    """Tell whether a layer holds an earlier result for the same image and channel, uncorrected."""
     old = found_of(layer)
     if old is None or new.source is None or (old.source, old.view.part) != (new.source, new.view.part):
         return False
@@ -209,7 +209,7 @@ def _is_earlier(layer: napari.layers.Labels, new: Found) -> bool:
 
 
 def _turn(layer: napari.layers.Labels, like: napari.layers.Image) -> None:
-    """Turn nuclei as the image is; those of one plane of a stack have fewer axes and stay as they are."""
+    """Take over the image's rotation and shear; not for one plane of a stack, whose layer has fewer axes."""
     if layer.ndim == like.ndim:
         layer.rotate, layer.shear, layer.affine = like.rotate, like.shear, like.affine
 
@@ -217,18 +217,18 @@ def _turn(layer: napari.layers.Labels, like: napari.layers.Image) -> None:
 def run(
     steps: Callable[..., Any], *, total: int, what: str, returned: Callable[[Any], None], finished: Callable[[], None]
 ) -> Any:  # noqa: ANN401 - napari's worker
-    """Do work in a thread, with a progress bar; what goes wrong is told in one line.
+    """Do work in a thread, with a progress bar; errors of ours are shown to the user by `tell`.
 
     Parameters
     ----------
     steps : generator function
-        Gives something after each step.
+        Yields after each step; its return value is the result.
     total : int
-        How many steps; 0 where that does not say how far it is.
+        How many steps; 0 for a bar that only shows that the work goes on.
     what : str
-        Beside the bar.
+        The text beside the bar.
     returned, finished : callable
-        Called with the result, and at the end however it ended.
+        Called in the thread of the viewer: with the result, and at the end however it ended.
 
     Returns
     -------
@@ -242,7 +242,7 @@ def run(
 
 
 def tell(error: Exception) -> None:
-    """Show an error of ours as a notification of one line; others are for whoever mends them."""
+    """Show an error of ours as a notification of one line; raise any other, which is a bug."""
     if not isinstance(error, NucleateError):
         raise error
     from napari.utils.notifications import show_error

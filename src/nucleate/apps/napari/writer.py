@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["write_label_image", "write_outlines", "write_regions"]
 
-_HIGHEST = 2**32 - 1
+_HIGHEST = 2**32 - 1  # of uint32, the widest type of a label TIFF
 
 
 def write_label_image(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:  # noqa: ANN401 - a layer's data
-    """Write a Labels layer as a label image, ids as they are.
+    """Write a Labels layer as a label image; ids are kept.
 
     Parameters
     ----------
@@ -39,17 +39,17 @@ def write_label_image(path: str, data: Any, meta: Mapping[str, Any]) -> list[str
     data : array-like
         (..., H, W), whole numbers; of a pyramid the full size.
     meta : mapping
-        Of the layer, as napari gives it.
+        The layer's attributes, as napari hands them to writers.
 
     Returns
     -------
     list of str
-        The path.
+        The path, as napari asks.
 
     Raises
     ------
     UsageError
-        If there are ids that such a file cannot hold.
+        If there are ids below 0 or above 2**32 - 1.
     OutputError
         If it cannot be written.
     """
@@ -62,7 +62,7 @@ def write_label_image(path: str, data: Any, meta: Mapping[str, Any]) -> list[str
 
 
 def write_outlines(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:  # noqa: ANN401 - a layer's data
-    """Write a Labels layer as GeoJSON, nuclei numbered 1..n, with their measurements but those of brightness.
+    """Write a Labels layer as GeoJSON, nuclei numbered 1..n, with measurements of shape, since there is no picture.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def write_outlines(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]: 
 
 
 def write_regions(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:  # noqa: ANN401 - a layer's data
-    """Write a Labels layer as ImageJ's regions of interest, nuclei numbered 1..n.
+    """Write a Labels layer as a zip of ImageJ ROIs, nuclei numbered 1..n.
 
     Parameters
     ----------
@@ -126,14 +126,14 @@ def _nuclei_of(
     data: Any,  # noqa: ANN401 - a layer's data
     meta: Mapping[str, Any],
 ) -> tuple[LazyImage, NDArray[np.int32], NDArray[np.float32] | None]:
-    """Give a layer's nuclei as a stack, numbered 1..n, and how sure they are, where that is known."""
+    """Give a layer's shown nuclei as a stack, numbered 1..n, and their confidence where it is known."""
     image, labels, found = _stack_of(data, meta)
     labels = numbered(labels)
     return image, labels, None if found is None else found.confidence_of(labels)
 
 
 def _stack_of(data: Any, meta: Mapping[str, Any]) -> tuple[LazyImage, NDArray[Any], Found | None]:  # noqa: ANN401 - as above
-    """Give a layer's nuclei but the hidden ones as a stack with axes T and Z, and what is known of them as such too."""
+    """Give a layer's shown nuclei as a stack with axes T and Z, and its `Found` with labels on the same stack."""
     labels = np.asarray(data[0] if meta.get("multiscale") else data)
     picture = Picture(
         labels,
