@@ -21,11 +21,10 @@ NETWORKS = {
     "unet-three-class": ("variants", "UNetThreeClass"),
     "flagship": ("flagship", "Flagship"),
 }
-"""Networks that give maps: module and class, loaded with torch when one is built."""
-
+"""Networks that give maps: name -> (module, class), imported, and torch with it, when one is built."""
 
 DETECTORS = {"mask-rcnn": ("maskrcnn", "MaskRCNN")}
-"""Networks that give nuclei, not maps, in the same form; they learn from the map ``labels``."""
+"""Networks that give nuclei, not maps, as `NETWORKS`; they learn from the map ``labels``."""
 
 _WIDEST, _DEEPEST = 1024, 8  # beyond these a mistyped number fills the memory
 
@@ -43,12 +42,12 @@ class NetConfig:
     width : int
         Channels at full size.
     depth : int
-        How often the picture is halved.
+        How often the picture is halved in height and width.
 
     Raises
     ------
     ValueError
-        For an unknown name or a size below 1.
+        For an unknown name, a number below 1, a width above 1024 or a depth above 8.
     """
 
     name: str = "unet"
@@ -71,7 +70,7 @@ class NetConfig:
 
 
 def build(config: NetConfig) -> nn.Module:
-    """Make the network, weights drawn from torch's current default generator."""
+    """Make the network; its weights are drawn from torch's default generator as it stands."""
     module, name = (NETWORKS | DETECTORS)[config.name]
     make = getattr(import_module(f"nucleate.nets.{module}"), name)
     network: nn.Module = make(config.channels_in, config.channels_out, width=config.width, depth=config.depth)

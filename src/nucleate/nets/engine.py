@@ -37,7 +37,7 @@ class TorchEngine:
         try:
             return self._maps(batch_NCHW)
         except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()  # a smaller batch needs what the larger one has left behind
+            torch.cuda.empty_cache()  # gives back the rest of this batch, so that a smaller one fits
             raise
 
     def _maps(self, batch_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from nucleate.nets.unet import UShape
 
 __all__ = ["Flagship"]
 
-_GROWTH = (3, 6, 10, 14, 16)  # channels of each level, in thirds of the width; the last goes on
+_GROWTH = (3, 6, 10, 14, 16)  # channels of each level, in thirds of the width; deeper levels have the last
 
 
 class _Block(nn.Module):

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["load_onnx"]
 
-_PREFIX = "module."
-_COUNTER = "num_batches_tracked"  # of a normalisation; nothing that is computed depends on it
+_PREFIX = "module."  # of the weights: the network is the attribute `module` of `nucleate.nets.to_onnx.Maps`
+_COUNTER = "num_batches_tracked"  # batches that a normalisation has seen; not in the file, as no output depends on it
 
 
 def load_onnx(content: bytes, network: Mapping[str, Any]) -> nn.Module:
-    """Build a network from the file that `export_onnx` wrote; evaluation mode, on the CPU.
+    """Build a network from a file that `export_onnx` wrote, in evaluation mode, on the CPU.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def load_onnx(content: bytes, network: Mapping[str, Any]) -> nn.Module:
     Raises
     ------
     ValueError
-        One line: it is no ONNX file, there is no such network, or the weights are those of another.
+        With one line, if it is no ONNX file, there is no such network, or the weights are those of another.
     """
     try:
         module = build(NetConfig(**network))

@@ -21,13 +21,13 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 __all__ = ["MaskRCNN", "paste", "targets_of"]
 
 _SIDES = (8, 16, 32, 64, 128)
-"""Sides of the anchors, pixels, one a level of the feature pyramid: nuclei are smaller than people and cars."""
+"""Sides of the anchors in pixels, one for each level of the feature pyramid: a quarter of torchvision's, for nuclei."""
 
 _SURE = 0.5  # score from which a nucleus counts
-_MOST = 400  # nuclei found in one picture
+_MOST = 400  # nuclei in one picture, at most
 _CLASSES = 2  # background and nucleus
-_BOX_SIDE = 7  # pixels a side of what the box head looks at
-_FEWEST_PIXELS = 4  # of a nucleus worth learning: cut ones leave slivers at the edges of crops
+_BOX_SIDE = 7  # rows and columns of the features that the box head gets of a box, torchvision's default
+_FEWEST_PIXELS = 4  # of a nucleus to learn from: nuclei cut by the edge of a crop leave slivers
 
 
 class MaskRCNN(nn.Module):
@@ -92,7 +92,7 @@ class MaskRCNN(nn.Module):
 
 
 def _pyramid(channels: int, *, deep: bool) -> nn.Module:
-    """Build a ResNet that learns from the start and the feature pyramid on its four stages."""
+    """Build a ResNet whose weights are all drawn and learned, and the feature pyramid on its four stages."""
     backbone = resnet50(norm_layer=nn.BatchNorm2d) if deep else resnet18(norm_layer=nn.BatchNorm2d)
     last = backbone.fc.in_features
     stages = {f"layer{number}": str(number - 1) for number in (1, 2, 3, 4)}
@@ -104,7 +104,7 @@ class _SameSize(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision 
     """torchvision's preparation of pictures without its resizing."""
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
-        """Leave a picture and what is true of it as they are."""
+        """Leave a picture and its targets as they are."""
         return image, target
 
 
@@ -115,7 +115,7 @@ def targets_of(labels_HW: Tensor) -> dict[str, Tensor]:
     -------
     dict
         ``boxes`` (K, 4) float, x0 y0 x1 y1, the corners of the pixels; ``labels`` (K,) int64, all 1; ``masks``
-        (K, H, W) uint8. Slivers of fewer than four pixels are left out.
+        (K, H, W) uint8. Nuclei of fewer than four pixels are left out.
     """
     whole_HW = labels_HW.round().long()
     ids, counts = torch.unique(whole_HW, return_counts=True)

@@ -1,9 +1,9 @@
 """A network to ONNX: one file with the weights for every engine, read back by `nucleate.nets.from_onnx`.
 
-The sigmoid goes inside, so that every engine gives maps in 0..1. Normalisation is left as it is, under the names that
-torch uses: runtimes melt it into the convolutions when they load the file, and torch gets its own weights back from it,
-to the last bit. Large weights are stored in half precision, which halves the file; `halve` rounds them in the network
-first, so that every engine computes with the same numbers, in float32.
+The sigmoid is part of the file, so every engine gives maps in 0..1. Batch normalisation is not folded into the
+convolutions, and weights keep their names in torch: runtimes fold it when they load the file, and torch gets its own
+weights back, to the last bit. Large weights are stored in half precision, which halves the file; `halve` rounds them in
+the network first, so that every engine computes with the same numbers, in float32.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 __all__ = ["OPSET", "Maps", "export_onnx", "halve"]
 
 OPSET = 18
+"""ONNX operator set: the one that torch's exporter writes without converting."""
 
-_LARGE = 1024  # numbers from which a tensor is worth storing in half precision
+_LARGE = 1024  # numbers in a tensor from which on halving it makes the file notably smaller
 
 
 class Maps(nn.Module):
-    """A network that gives logits, as one that gives maps, 0..1: what other programs run."""
+    """A network of ours, which gives logits, with the sigmoid that other programs need to get maps, 0..1."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -66,7 +67,7 @@ def export_onnx(module: nn.Module, path: Path, *, channels_in: int, multiple: in
     cols = multiple * torch.export.Dim("cols", min=1, max=4096)
     shapes = {"batch_NCHW": {0: torch.export.Dim("images", min=1, max=1024), 2: rows, 3: cols}}
     with warnings.catch_warnings(), _hushed("torch.onnx"):
-        # The exporter warns about its own internals; parity is proved by running the file.
+        # The exporter warns about its own internals; whoever calls this compares the file's maps with torch's.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             wrapped,
@@ -76,10 +77,10 @@ def export_onnx(module: nn.Module, path: Path, *, channels_in: int, multiple: in
             input_names=["batch"],
             output_names=["maps"],
             dynamic_shapes=shapes,
-            optimize=False,  # it would melt the normalisation away
+            optimize=False,  # it would fold the normalisation away
             verbose=False,
         )
-        assert program is not None  # it is when no file is given
+        assert program is not None  # for the types: the dynamo exporter always gives one
         optimizer.fold_constants(program.model)
     RemoveUnusedNodesPass()(program.model)
     # The exporter notes the source lines of every operation, with the folders of this machine.
@@ -91,7 +92,7 @@ def export_onnx(module: nn.Module, path: Path, *, channels_in: int, multiple: in
 
 @contextlib.contextmanager
 def _hushed(name: str) -> Iterator[None]:
-    """Let a logger say errors only."""
+    """Silence a logger below errors while the context lasts."""
     logger = logging.getLogger(name)
     before = logger.level
     logger.setLevel(logging.ERROR)

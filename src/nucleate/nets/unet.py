@@ -18,7 +18,7 @@ __all__ = ["UNet", "UShape", "UpConv", "double_conv", "he_init", "pad_to"]
 
 
 def double_conv(channels_in: int, channels_out: int, *, side: int = 3) -> nn.Sequential:
-    """Two convolutions that keep H and W, their filters of an odd `side`, each followed by ReLU."""
+    """Two convolutions with filters of an odd `side`, padded to keep H and W, each followed by ReLU."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, side, padding=side // 2),
         nn.ReLU(inplace=True),
@@ -52,15 +52,15 @@ class UpConv(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Double H and W."""
         up_NCHW = functional.interpolate(x_NCHW, scale_factor=2, mode="nearest")
-        # A 2 x 2 kernel needs one more row and column to keep the size.
+        # One more row and column, which a 2 x 2 filter uses up.
         return self.conv(functional.pad(up_NCHW, (0, 1, 0, 1)))  # type: ignore[no-any-return]
 
 
 class UShape(nn.Module):
-    """The way through every network of this kind: down, up again, joined with what was on the way down.
+    """The forward pass of every U-Net here: down, then up, at each level joined with the maps from the way down.
 
-    Parts to be set: `down`, one block a level; `up` and `merge`, one a level but the deepest, from deep to shallow;
-    `head`, from the last maps to the logits.
+    Subclasses set `down`, one block a level; `up` and `merge`, one for each level but the deepest, from deep to
+    shallow; and `head`, from the last maps to the logits.
     """
 
     down: nn.ModuleList

@@ -19,8 +19,8 @@ __all__ = [
     "UNetThreeClass",
 ]
 
-_COLOURED = 0.5 / 255  # largest difference between the channels of a grey picture, below one step of 8 bits
-_LARGE = 5  # pixels a side of the large filters
+_COLOURED = 0.5 / 255  # half a step of 8 bits: channels that differ by more anywhere make a picture coloured
+_LARGE = 5  # rows and columns of the large filters
 
 
 class UNetPlusOne(UNet):
@@ -68,7 +68,7 @@ class UNetLearnedUpSampling(UNet):
 class UNetColourStem(UNet):
     """A first convolution of its own for pictures with colours; all other layers are shared with grey pictures.
 
-    A picture counts as coloured where its three channels differ anywhere. The idea is the student paper's.
+    A picture is coloured if its channels differ in any pixel. The student paper proposes it.
     """
 
     def __init__(self, channels_in: int = 3, channels_out: int = 1, *, width: int = 64, depth: int = 4) -> None:
