@@ -70,7 +70,7 @@ def ablate(
         seed=seed,
     )  # fmt: skip
     asked = [name.strip() for name in only.split(",") if name.strip()]
-    wanted_of(plan, asked)  # refused before torch is loaded
+    wanted_of(plan, asked)  # refuses wrong names before torch is loaded
     place = import_training(device, threads)
     from nucleate.study.next_run import publish_study, run_study
 

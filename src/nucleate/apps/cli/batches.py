@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 __all__ = ["close", "load", "run", "settings_of", "share"]
 
 _MOST_AT_ONCE = 4
-"""Inputs done beside each other, each of which takes memory; measured with two on two cores (benchmarks/speed.md)."""
+"""Inputs at a time, since each takes memory; the gain was measured with two on two cores (benchmarks/speed.md)."""
 
 
 def settings_of(
     batch: dict[str, Any], *, export: str, memory: float | None, device: Device, threads: int | None
 ) -> BatchSettings:
-    """Gather what a batch is told: some fields of `BatchSettings`, and what the options say.
+    """Make the settings of a batch from some fields of `BatchSettings` and the options that need a second look.
 
     Raises
     ------
     UsageError
-        If there is no such export.
+        If `export` names one that does not exist.
     """
     from nucleate.core.cores import cores
     from nucleate.run.outputs import check_exports
@@ -58,7 +58,7 @@ def load(model: str | None, *, device: Device, threads: int | None, chosen: dict
     Raises
     ------
     UsageError
-        If there is no such model, or an option cannot be.
+        If there is no such model, or a field of `chosen` has a value that it cannot have.
     ModelError
         If the model's files are damaged.
     """
@@ -77,7 +77,7 @@ def load(model: str | None, *, device: Device, threads: int | None, chosen: dict
 def share(
     cluster: ClusterSettings | None, model: str | None, *, device: Device, chosen: dict[str, Any]
 ) -> Sharing | None:
-    """Say how the workers of a cluster load the model that `load` loads here; None where there is no cluster."""
+    """Tell how workers of a cluster load the model that `load` loads here; None where no cluster is wanted."""
     if cluster is None:
         return None
     from nucleate.api import load_segmenter
@@ -85,7 +85,7 @@ def share(
     from nucleate.run.weights import find_model, list_models
 
     found = find_model(model).onnx
-    # A model of the package is the worker's own; its hash is compared.
+    # The name of a shipped model is enough: each worker has the package, and the hashes are compared.
     name = found.stem if found in [own.onnx for own in list_models()] else found.absolute()
     settings = SegmentSettings(**chosen)
     return Sharing(cluster, partial(load_segmenter, name, device=device, threads=cluster.threads, settings=settings))
@@ -136,7 +136,7 @@ def run(
 
 
 def close(summary: BatchSummary, output: Path, *, quiet: bool, again: str = "--resume") -> None:
-    """Say how it went, and leave with the exit code that says the same; a call that goes on has `again` added."""
+    """Say how a batch went, and leave with the exit code for it; `again` is what a stopped call goes on with."""
     from nucleate.run.outputs import kept_strips
 
     ok, failed, left = (summary.count(status) for status in ("ok", "failed", "not done"))

@@ -69,7 +69,7 @@ def benchmark(
     def report(stage: TrainConfig, run: Run) -> None:
         say_step(epoch_line(run.history, stage.epochs), quiet=quiet)
 
-    beside = table_beside(data)  # no folds are asked of it, and it may lack images
+    beside = table_beside(data)  # `load_data` would ask it for folds and for every image
     fields = table or (beside if beside.is_file() else None)
     found = run_subset(
         data, output, config=settings, then=later, table=fields, resume=resume, device=place, report=report,

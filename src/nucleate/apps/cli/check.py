@@ -10,7 +10,7 @@ from nucleate.core.text import counted
 
 __all__ = ["check"]
 
-_UNWRAPPED = 10_000  # characters: names in files and pipes are not cut
+_UNWRAPPED = 10_000  # characters a line in files and pipes, so that names are not wrapped
 
 
 def check(
@@ -67,7 +67,7 @@ def check(
         console = Console()
         if not console.is_terminal:
             console.width = _UNWRAPPED
-        # What was found is told even where it cannot be written.
+        # Findings are shown even where a file of them cannot be written.
         console.print(table if report.findings else f"{title}, nothing odd")
     if not report.usable:
         if pack is not None:

@@ -42,7 +42,7 @@ __all__ = [
     "say_step",
 ]
 
-_MOST_GIGABYTES = 1e6
+_MOST_GIGABYTES = 1e6  # GB; more is a slip, such as bytes
 
 
 def _gigabytes(memory: float | None) -> float | None:
@@ -81,10 +81,11 @@ MinConfidenceOption = Annotated[
 ]
 
 _ENDINGS = {"--json": ".json", "--html": ".html", "--per-image": ".csv", "--csv": ".csv", "--pack": ".zip"}
+"""Option -> ending of the file it writes, which may stand in a folder that is read and be replaced there."""
 
-_PATIENCE_SECONDS = 1.0
+_PATIENCE_SECONDS = 1.0  # work that is done by then shows no bar
 _SPEED_SECONDS = 3600.0
-"""What happened longer ago tells nothing about the time left; steps that take longer give none."""
+"""The time left is estimated from the steps of the last hour; a step that takes longer gives no estimate."""
 
 
 def command_line(words: list[str] | None = None, *, extra: str = "") -> str:
@@ -118,17 +119,17 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | No
     Parameters
     ----------
     outputs : mapping of str to Path
-        Option -> the file it is to write; None where it is not given. A file in a folder that is read may be replaced
-        only where its ending is that of the option's own, as of an earlier call.
+        Option -> the file it is to write; None where it is not given. In a folder that is read, a file that is there
+        may be replaced only if it has the ending of the option, as the output of an earlier call has.
     inputs : iterable of Path
         Files and folders that are read.
 
     Raises
     ------
     UsageError
-        If there is one.
+        If an output is also an input, or two outputs are one file.
     OutputError
-        If one cannot be written where it is to be.
+        If an output cannot be written in its place.
     """
     from nucleate.core.files import check_place
 
@@ -148,14 +149,14 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | No
 
 
 def is_there(path: Path | str) -> bool:
-    """Tell whether a file or folder is there; a part of a zip or folder is named after two colons."""
+    """Tell whether a file or folder is there; of ``ZIP::FOLDER`` only the part before the colons is looked for."""
     return Path(path).exists() or Path(str(path).partition("::")[0]).exists()
 
 
 def say(line: str) -> None:
-    """Write a line to stderr, so that stdout holds results only; what a terminal cannot show becomes escapes.
+    """Write a line to stderr, as stdout holds results only; characters outside the encoding are written as escapes.
 
-    Where it cannot be written, there is nobody to tell, and the work goes on.
+    A stderr that cannot be written is ignored: nobody reads it, and the work goes on.
     """
     stream = sys.stderr
     encoding = stream.encoding or "utf-8"
@@ -165,7 +166,7 @@ def say(line: str) -> None:
 
 
 def say_step(line: str, *, quiet: bool = False) -> None:
-    """Say how far the work is, unless `quiet`; raise KeyboardInterrupt if Ctrl-C was pressed and got lost."""
+    """Say how far the work is, unless `quiet`; first raise KeyboardInterrupt if Ctrl-C was pressed and got lost."""
     raise_again()
     if not quiet:
         say(line)
@@ -210,7 +211,7 @@ class Bar:
                 self._progress = None
 
     def show(self, done: int, total: int | None = None) -> None:
-        """Say how many are done, and of how many where that has come out since; the line for a part goes."""
+        """Say how many are done, of how many if that is known only now, and end the line of `show_part`."""
         raise_again()
         with self._lock:
             self._all.done = done
@@ -221,7 +222,7 @@ class Bar:
             self._draw()
 
     def stage(self, what: str, done: int, *, total: int | None) -> None:
-        """Say how many of something are done; another thing begins a line of its own, in the place of the last."""
+        """Say how many of something are done; a new `what` takes the place of the last, in a line with its own rate."""
         raise_again()
         with self._lock:
             if self._all.what != what:
@@ -232,7 +233,7 @@ class Bar:
             self._draw()
 
     def show_part(self, what: str, done: int, *, total: int) -> None:
-        """Say in a second line how much of one is done; any thread may."""
+        """Say in a second line how much of one input is done; may be called from any thread."""
         with self._lock:
             if self._part is None or self._part.what != what:
                 self._part = _Line(what, total, first=done)
@@ -245,7 +246,7 @@ class Bar:
             if self._progress is None:
                 say(line)
             else:
-                # The line may hold names with brackets, which are not meant as markup.
+                # Names of files may hold brackets, which rich would take for markup.
                 self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _start(self) -> None:
@@ -267,7 +268,7 @@ class Bar:
 
 
 class _Line:
-    """One line of a bar: what was done before it began does not count for its rate."""
+    """One line of a bar; what was done before it began (`first`) does not count for its rate."""
 
     def __init__(self, what: str, total: int | None, *, first: int = 0) -> None:
         self.what, self.total, self.first, self.done = what, total, first, first

@@ -1,6 +1,6 @@
-"""Ctrl-C that is not lost: compiled modules that load swallow it, and compiled code turns it into errors of its own.
+"""Ctrl-C that is not lost: compiled modules swallow it while they load, and compiled code turns it into other errors.
 
-SIGTERM, as from a cluster when the time is over, and SIGHUP, as a terminal closes, end the program in the same way.
+SIGTERM, which a cluster sends when the time is over, and SIGHUP, sent when a terminal closes, end the program alike.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ if TYPE_CHECKING:
 __all__ = ["EXIT_CODE", "exit_code", "leave", "loading", "option_words", "raise_again", "remember", "was_pressed"]
 
 EXIT_CODE = 130
-"""Of whatever was stopped; the program leaves with `exit_code`."""
+"""By which this code knows that a call was stopped, whatever the signal; the program leaves with `exit_code`."""
 
-_AGAIN_SECONDS = 0.05
+_AGAIN_SECONDS = 0.05  # until a Ctrl-C that got lost is sent again: the finaliser that lost it has ended by then
 
 _pressed = threading.Event()
 _by = [signal.SIGINT]
 """The signal that came last."""
 _lost = threading.Event()
+"""Set while a KeyboardInterrupt that a finaliser swallowed has not been raised again."""
 _loads = threading.Event()
+"""Set within `loading`."""
 
 
 def remember() -> None:
-    """Keep from now on that Ctrl-C was pressed, or that a signal came like it; each that is ignored stays ignored."""
+    """Note from now on that Ctrl-C, SIGTERM or SIGHUP came; those that a caller ignores or handles stay as they are."""
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     if sys.platform != "win32":
         usual[signal.SIGHUP] = signal.SIG_DFL
@@ -48,22 +50,22 @@ def remember() -> None:
 
 
 def was_pressed() -> bool:
-    """Tell whether it was, since `remember`."""
+    """Tell whether Ctrl-C was pressed, or one of the other signals came, since `remember`."""
     return _pressed.is_set()
 
 
 def exit_code() -> int:
-    """Give the code with which a program that was stopped leaves, as shells count it: 130 after Ctrl-C."""
+    """Give the exit code of a program that was stopped: 128 + the number of the signal, 130 after Ctrl-C."""
     return 128 + _by[0]
 
 
 def raise_again() -> None:
-    """Raise it once more where it was pressed and has not ended the work; in other threads than the main one never.
+    """Raise a KeyboardInterrupt that got lost again: work that goes on calls this now and then.
 
     Raises
     ------
     KeyboardInterrupt
-        If it was.
+        If Ctrl-C was pressed since `remember` and this is the main thread.
     """
     if _pressed.is_set() and threading.current_thread() is threading.main_thread():
         _lost.clear()
@@ -72,9 +74,9 @@ def raise_again() -> None:
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-    """Let Ctrl-C end the program at once while the context lasts: before any work, there is nothing to put in order.
+    """Let Ctrl-C end the program at once within this context, which must be before any work that needs cleaning up.
 
-    A module whose import was broken off may leave others half made, which took seconds to fail, or ended in a crash.
+    A KeyboardInterrupt raised in an import may leave other modules half made, which then fail late or crash.
     """
     _loads.set()
     try:
@@ -84,13 +86,13 @@ def loading() -> Iterator[None]:
 
 
 def option_words(words: list[str]) -> list[str]:
-    """Give the words of a call among which options are looked for: what follows ``--`` names inputs."""
+    """Give the words of a call that may be options: those before ``--``, after which all are inputs."""
     return words[: words.index("--")] if "--" in words else words
 
 
 def leave() -> NoReturn:
     """End the program with `exit_code`, without waiting for threads or for torch to be taken down."""
-    # Locks shared with workers are not left to the system.
+    # `os._exit` skips what multiprocessing does at exit: semaphores shared with workers would be left behind.
     if "multiprocessing.util" in sys.modules:
         sys.modules["multiprocessing.util"]._run_finalizers(0)
     for stream in (sys.stdout, sys.stderr):
@@ -100,7 +102,7 @@ def leave() -> NoReturn:
 
 
 def _farewell() -> str:
-    """Say how to go on where an earlier call was to be gone on with: this one has begun nothing."""
+    """Give the last line of a call that has begun nothing, with the call itself where it was to resume another."""
     words = sys.argv[1:]
     if "--resume" not in option_words(words):
         return "nucleate: stopped\n"
@@ -113,29 +115,29 @@ def _press(number: int, frame: FrameType | None) -> None:
     _lost.clear()
     if _loads.is_set():
         with contextlib.suppress(OSError):
-            os.write(2, _farewell().encode("utf-8", "backslashreplace"))  # sys.stderr may be at work itself
+            os.write(2, _farewell().encode("utf-8", "backslashreplace"))  # sys.stderr may be in the midst of a write
         os._exit(exit_code())
     signal.default_int_handler(number, frame)
 
 
 def _pressing_again(others: UnraisableHook) -> UnraisableHook:
-    """Press once more where it came in the midst of a finaliser, whose errors Python only shows."""
+    """Give an unraisable hook that sends Ctrl-C again where it was raised in a finaliser, whose errors Python drops."""
     main = threading.get_ident()
 
     def press_again() -> None:
         time.sleep(_AGAIN_SECONDS)
-        if not _lost.is_set():  # raised by now
+        if not _lost.is_set():  # raised in the meantime
             return
         if sys.platform == "win32":
             signal.raise_signal(_by[0])
-        else:  # so that what the main thread waits for is broken off
+        else:  # to the main thread, so that a system call in which it waits returns
             signal.pthread_kill(main, _by[0])
 
     def show(thrown: sys.UnraisableHookArgs) -> None:
         if not issubclass(thrown.exc_type, KeyboardInterrupt):
             others(thrown)
-        elif threading.get_ident() == main:  # other threads are broken off by whoever stops them, and told again
+        elif threading.get_ident() == main:  # other threads: whoever stops them raises it there again
             _lost.set()
-            _thread.start_new_thread(press_again, ())  # a Thread takes locks that the work may hold at this moment
+            _thread.start_new_thread(press_again, ())  # threading.Thread takes locks that the main thread may hold
 
     return show

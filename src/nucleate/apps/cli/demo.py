@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 _IMAGES = "images"
-_OF_SYSTEMS = {"thumbs.db", "desktop.ini"}  # what file managers leave
+_OF_SYSTEMS = {"thumbs.db", "desktop.ini"}  # left in folders by the file managers of Windows
 
 
 def demo(
@@ -44,7 +44,7 @@ def demo(
     _refuse_others(output)
     segmenter = batches.load(None, device="auto", threads=None, chosen={})
     pictures, truth = write_pictures(output / _IMAGES)
-    # A second call shows the same results instead of refusing to overwrite them.
+    # As a run that is resumed, a second call shows the same results instead of refusing to overwrite them.
     settings = BatchSettings(resume=True, record={"command": command_line()})
     sources = expand(str(path) for path in pictures)
     summary = batches.run(sources, output, segmenter=segmenter, settings=settings, quiet=quiet)
@@ -58,12 +58,12 @@ def demo(
 
 
 def _refuse_others(output: Path) -> None:
-    """Refuse a folder in which something else is or would be overwritten, before anything is written."""
+    """Refuse a folder that holds anything but an earlier demo, before anything is written."""
     from nucleate.data.shown import PICTURES
     from nucleate.run.journal import JOURNAL_NAME, sources_of
 
     journal = output / JOURNAL_NAME
-    # By their names, since the folder may have been moved; what is in them is looked at when they are written.
+    # By the ends of their paths, since the folder may have been moved; `write_pictures` compares the pixels.
     own = {(_IMAGES, f"{name}.png") for name in PICTURES}
     if any(PurePath(key).parts[-2:] not in own for key in sources_of(journal)):
         raise UsageError(f"{output} holds results of other images; choose another output folder")

@@ -22,6 +22,7 @@ __all__ = ["doctor"]
 _LIBRARIES = ("numpy", "scipy", "scikit-image", "onnxruntime", "tifffile", "imagecodecs", "pillow")
 _EXTRAS = ("torch", "zarr", "dask")
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "amx_bf16", "asimd")
+"""Instruction sets on which the speed of networks depends, by their names in /proc/cpuinfo."""
 
 
 def doctor(
@@ -66,7 +67,7 @@ def doctor(
 def _test(
     files: ModelFiles, device: Device, *, threads: int | None, quiet: bool, store: bool = False, fast: bool = False
 ) -> bool:
-    """Run the self-test of one model, in float32 or as `fast` as it goes, write its line, and tell if it is well."""
+    """Run the self-test of one model, in float32, or in 8-bit integers if `fast`; write its line, tell if it passed."""
     from nucleate.api import load_segmenter
     from nucleate.core.text import one_line
     from nucleate.errors import NucleateError

@@ -22,11 +22,11 @@ def start() -> None:
     Raises
     ------
     SystemExit
-        Always, see `nucleate.apps.cli.main.main`; after Ctrl-C while that is loaded, too.
+        Always, with the codes of `nucleate.apps.cli.main.main`.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this, as `2>&-` does
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for good
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - stays open
     stream = sys.stdout
     if stream is sys.__stdout__ and isinstance(stream, io.TextIOWrapper) and not stream.isatty():
         sys.stdout = _to_a_reader(stream)
@@ -38,18 +38,18 @@ def start() -> None:
 
 
 class _Output(io.FileIO):
-    """Standard output whose reader may leave early (``| head``): the work goes on, and the rest goes nowhere.
+    """Standard output whose reader may leave early (``| head``): the work goes on, and later output is dropped.
 
-    What cannot be written for another reason, as on a full disk, is an error, once.
+    Any other failure to write, such as a full disk, raises OutputError the first time, and is dropped after that.
     """
 
     def write(self, data: ReadableBuffer) -> int:
-        if not memoryview(data).nbytes:  # typer asks in this way whether bytes can be written
+        if not memoryview(data).nbytes:  # typer probes by an empty write whether the stream takes bytes
             return 0
         try:
             return super().write(data)
         except OSError as error:
-            # Python would try once more to write what is left when it ends.
+            # Python flushes once more at exit; to the null device that cannot fail.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
             if not isinstance(error, BrokenPipeError):
                 reason = error.strerror
@@ -62,7 +62,7 @@ class _Output(io.FileIO):
 def _to_a_reader(stream: io.TextIOWrapper) -> io.TextIOWrapper:
     raw = _Output(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
-        raw if stream.write_through else io.BufferedWriter(raw),  # as Python does it
+        raw if stream.write_through else io.BufferedWriter(raw),  # as Python builds sys.stdout, unbuffered after -u
         encoding=stream.encoding,
         errors=stream.errors,
         line_buffering=stream.line_buffering,

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-_SHOWN = 12  # worst images on the page
-_SHOWN_AP = {"0.50", "0.75", "0.90"}
+_SHOWN = 12  # worst images drawn on the page
+_SHOWN_AP = {"0.50", "0.75", "0.90"}  # IoU thresholds in the printed table; the files have all
 
 
 def evaluate(
@@ -94,7 +94,7 @@ def evaluate(
             title = f"{pred.name or pred} against {truth.name or truth}"
             write_text(html, score_page(scores, title, cases=cases, notes=notes))
     finally:
-        # Last, and in any case: neither the files nor what is shown are lost where the other cannot be written.
+        # Printed even where a file cannot be written, and last, so that a closed stdout costs no file.
         _show(scores)
     if scores.failed:
         raise typer.Exit(1)
@@ -146,7 +146,7 @@ def _groups(path: Path) -> dict[str, str]:
 
 
 def _cases(scores: Scores, images: Path, *, predicted: LabelsById, true: LabelsById) -> Iterator[Case]:
-    """Give the worst images of which there is a picture on the grid of the labels."""
+    """Give the worst images with their pictures; one whose picture is missing or of another size is passed over."""
     import numpy as np
 
     from nucleate.data.pictures import open_pictures

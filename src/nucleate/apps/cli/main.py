@@ -1,4 +1,4 @@
-"""The command ``nucleate``: one verb a file; here they are registered, and errors become one line and an exit code."""
+"""The command ``nucleate``: registers the verbs, one a file, and turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["VERBS", "main", "make_app"]
 
 _OBJECTS = 50_000
-"""That are made before Python looks for unused ones: while libraries load it would look for a tenth of the time."""
+"""Threshold of the garbage collector: with Python's own, collecting takes a tenth of the time that libraries load."""
 
 _LINGERING = {"nucleate-worker", "IO loop", "AnyIO worker thread"}
-"""Threads that may be busy after Ctrl-C: `nucleate.run.threads.WORKER_NAME`, whose module is too slow to import for
-``--help``, Dask's, which would wait for answers of workers that are dead, and those that answer the page's requests."""
+"""Names of threads that may still be at work after Ctrl-C: `nucleate.run.threads.WORKER_NAME`, written out since
+importing it would slow ``--help``; Dask's, which waits for answers of dead workers; and those that serve the page."""
 
 VERBS = (
     "segment",
@@ -54,7 +54,7 @@ VERBS = (
     "doctor",
     "serve",
 )
-"""In the order of ``--help``; each is the function of that name in the module of that name beside this one."""
+"""In the order of ``--help``; each names a module beside this one, and the function in it."""
 
 
 def make_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
@@ -63,7 +63,7 @@ def make_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
     Parameters
     ----------
     verbs : iterable of str
-        Those that are built; all of them take a sixth of a second.
+        Those to build: one alone starts faster, as all of them take a sixth of a second.
     """
     app = typer.Typer(
         name="nucleate",
@@ -77,7 +77,7 @@ def make_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
     app.callback(invoke_without_command=True)(_top)
     for name in verbs:
         verb = getattr(importlib.import_module(f"nucleate.apps.cli.{name}"), name)
-        # A line of its own with \b keeps typer from joining the lines of the examples.
+        # A line that holds \b alone keeps typer from joining the lines of the examples.
         text = cleandoc(verb.__doc__ or "").replace("\\b\n", "\b\n")
         app.command(name, help=text, epilog="--debug shows the traceback of errors.")(verb)
     return app
@@ -107,11 +107,11 @@ def main(words: list[str] | None = None) -> None:
     ------
     SystemExit
         Always: 0 all done, 1 some inputs failed, 2 a wrong call, 130 after Ctrl-C, 143 after SIGTERM, 129 after
-        SIGHUP. A reader of the standard output that leaves early changes none of them; what cannot be written there for
-        another reason is 1.
+        SIGHUP. A reader of the standard output that leaves early changes none of them; any other failure to write there
+        turns 0 into 1.
     """
     gc.set_threshold(_OBJECTS)
-    ours = words is None  # the whole program, and not a part of another
+    ours = words is None  # the whole program, not a call from another one
     words = sys.argv[1:] if words is None else words
     code = _finish_output(_run(words))
     busy = any(thread.name in _LINGERING for thread in threading.enumerate())
@@ -123,13 +123,13 @@ def main(words: list[str] | None = None) -> None:
 
 
 def _without_debug(words: list[str]) -> list[str]:
-    """Take ``--debug`` out, which stands everywhere among the options."""
+    """Take ``--debug`` out of the options, among which it may stand anywhere."""
     options = ctrl_c.option_words(words)
     return [word for word in options if word != "--debug"] + words[len(options) :]
 
 
 def _refuse_empty(words: list[str]) -> None:
-    # As a path it would be the folder one is in.
+    # Path("") is the current folder.
     if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in words):
         raise UsageError("an argument is empty, as where a shell variable is not set; give one, or . for this folder")
 
@@ -154,7 +154,7 @@ def _run(words: list[str]) -> int:
             return code
         returned = ctrl_c.EXIT_CODE
     code = returned if isinstance(returned, int) else 0
-    if code == ctrl_c.EXIT_CODE or (code and ctrl_c.was_pressed()):  # newer typer turns Ctrl-C into this code by itself
+    if code == ctrl_c.EXIT_CODE or (code and ctrl_c.was_pressed()):  # newer typer returns the code after Ctrl-C
         _say_stopped(words, commands.get(first))
         return ctrl_c.EXIT_CODE
     return code
@@ -170,7 +170,7 @@ def _finish_output(code: int) -> int:
     try:
         sys.stderr.flush()
     except OSError:
-        # Python would try once more to write what is left when it ends.
+        # Python flushes once more at exit; to the null device that cannot fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     return code
 
@@ -205,7 +205,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
     return f"unexpected {type(error).__name__}: {one_line(str(error))}; add --debug for the traceback", 1
 
 
-def _what_typer_says(error: Any) -> str:  # noqa: ANN401 - of one of its versions
+def _what_typer_says(error: Any) -> str:  # noqa: ANN401 - of several versions of typer
     said = one_line(error.format_message().replace("\n\t", " ")).replace("Value error, ", "").rstrip(".")
     # Newer typer has numbers checked by pydantic, whose words leave out what was got.
     got = [str(found["input"]) for found in error.__cause__.errors()] if hasattr(error.__cause__, "errors") else []

@@ -129,7 +129,7 @@ def screen(
     export += ",measurements"
     settings = batches.settings_of(batch, export=export, memory=memory, device=device, threads=threads)
     if not begun:
-        write_record(make_folder(output) / RECORD_NAME, record)  # a screen that is stopped goes on with this plate
+        write_record(make_folder(output) / RECORD_NAME, record)  # so that --resume can tell this plate from another
     summary = batches.run(
         list(sources),
         fields,
@@ -140,7 +140,7 @@ def screen(
         sharing=batches.share(shared, model, device=device, chosen=chosen),
     )
     if not summary.interrupted and summary.count("ok"):
-        # A field whose files have other names than in an earlier run has got a name of its own there.
+        # A field whose images were renamed since an earlier run is another input, and gets a name of its own.
         named = [replace(row, name=one.name) for row, one in zip(record.fields, summary.outcomes, strict=True)]
         _write(output, replace(record, fields=named))
         if left := left_over(fields, sources):
@@ -159,7 +159,7 @@ def _write(output: Path, record: ScreenRecord) -> None:
     from nucleate.report.plate_page import write_pages
     from nucleate.screen.results import RECORD_NAME, load_screen, write_record
 
-    found = load_screen(output, record)  # what is refused here leaves the folder as it was
+    found = load_screen(output, record)  # raises before anything is written
     write_record(output / RECORD_NAME, record)
     for warning in write_pages(output, found, record=record):
         say(f"nucleate: {warning}")

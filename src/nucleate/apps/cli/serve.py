@@ -59,11 +59,11 @@ def serve(
     from nucleate.apps.web.server import serve as serve_page
 
     if port is not None:
-        listen(port).close()  # one that is taken is said before anything large is loaded
+        listen(port).close()  # a port that is taken is told before libraries load
     from nucleate.apps.web.choices import Choices, Machine, load
 
     machine = Machine(output, model=model, device=device, threads=threads, memory=memory)
-    # A wrong name is said now, not in the browser.
+    # A wrong model or device is told here, not in the browser.
     ready = load(Choices(), machine) if model is not None or device != "auto" else None
 
     def tell(address: str) -> None:

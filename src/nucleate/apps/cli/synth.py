@@ -56,7 +56,7 @@ def synth(
 
     def drawn(number: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
         scene = Scene(size=(size, size), nuclei=nuclei, diameter=diameter, style=styles[number], bits=bits)
-        # A stream of its own for every image: image 7 is the same however many are drawn.
+        # Each image has a stream of its own, so image 7 is the same however many are drawn.
         return draw(scene, np.random.default_rng([seed, number]))
 
     check_folder(out)
@@ -81,9 +81,9 @@ def synth(
 
 
 def _check_place(out: Path, files: Sequence[Path], *, pattern: str, expected: Callable[[], NDArray[Any]]) -> None:
-    """Refuse a folder with anything else in it than images of the same options, of which the first is looked at.
+    """Refuse a folder that holds anything but images of the same options; of the images the first is compared.
 
-    Leftovers of another run or layout would mix with the new truth.
+    Files of another run or layout would mix with the new truth.
     """
     import numpy as np
 
@@ -93,7 +93,7 @@ def _check_place(out: Path, files: Sequence[Path], *, pattern: str, expected: Ca
     there = {path for path in out.glob(pattern) if HALF_WRITTEN not in str(path)}
     others = (path for path in out.rglob("[!.]*") if path.is_file() and HALF_WRITTEN not in str(path))
     if not there and all(path.parent.name == "labels" for path in others):
-        return  # stopped before the first picture
+        return  # an earlier call was stopped before its first picture
     first = files[0]
     known = first in there and there.issubset(files)
     if not known or not np.array_equal(read_image(first).pixels, expected()):

@@ -102,7 +102,7 @@ def train(
         settings = parse_config({**settings.model_dump(), "shards": launched()})
     shown = board(output / "tensorboard") if tensorboard else None
     samples, held = split_data(data, val, table=table, quiet=quiet)
-    parts_of(held)  # refused before the training, since the run could not be finished
+    parts_of(held)  # refuses here what could not be tuned on after the training
     check_nuclei(held)
     if settings.init is not None:
         _warn_of_known(settings.init, held)

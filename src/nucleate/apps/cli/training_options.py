@@ -1,4 +1,4 @@
-"""What the training verbs share: their options, the device, and where the folds stand."""
+"""What the training verbs share: options, the choice of a device, loading data, and the call that is told."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ __all__ = [
 
 
 def check_data(data: Path) -> Path:
-    """Refuse annotated images of which nothing is there, before anything that takes time is loaded."""
+    """Refuse a path to annotated images where nothing is, before anything slow is imported."""
     if not is_there(data):
         why = address_fault(str(data)) or "no such file or folder; give a path that is there"
         raise UsageError(f"nothing at {data}: {why}")
@@ -52,7 +52,7 @@ def check_data(data: Path) -> Path:
 
 
 def check_config(config: Path | None) -> Path | None:
-    """Refuse a file of settings that is not there, as `check_data` does."""
+    """Refuse a settings file that is not there; early, as `check_data` does."""
     if config is not None and not config.is_file():
         why = address_fault(str(config)) or "no such file; give a TOML file, or the config.json of a training"
         raise UsageError(f"{config}: {why}")
@@ -60,7 +60,7 @@ def check_config(config: Path | None) -> Path | None:
 
 
 def check_val(val: str | None) -> str | None:
-    """Refuse ``--val`` that is neither a number nor there, as `check_data` does."""
+    """Refuse a ``--val`` that is neither a number nor a path that is there; early, as `check_data` does."""
     if val is not None and _number(val) is None and not is_there(val):
         raise UsageError(f"--val {val!r}; give the number of a fold, a share such as 0.2, or other annotated images")
     return val
@@ -97,9 +97,10 @@ def import_training(device: str, threads: int | None, *, shared: bool = False) -
     Parameters
     ----------
     device, threads
-        As asked for.
+        The values of the options.
     shared : bool
-        Whether the verb can share its work with the other processes of torchrun; if not, each would do all of it.
+        Whether the verb shares its work with the other processes of torchrun. Others are refused there, since each
+        process would do all of it.
     """
     require("train", "torch", "optuna", "safetensors", "onnx", "onnxscript", "matplotlib")
     from nucleate.train.device import choose_device
@@ -111,13 +112,13 @@ def import_training(device: str, threads: int | None, *, shared: bool = False) -
 
 
 def refuse_detector(settings: TrainConfig) -> None:
-    """Refuse a network that gives nuclei one by one and no maps, of which no model is made."""
+    """Refuse a detector, which gives nuclei one by one: a model is made of networks that give maps."""
     if settings.detector:
         raise UsageError(f"{settings.network.name} gives no maps for a model; use nucleate ablate --only mask-rcnn")
 
 
 def epoch_line(history: Sequence[Mapping[str, float]], epochs: int, *, more: str = "") -> str:
-    """Say how far a run is after an epoch, with more that is known of it, and how long the others will take."""
+    """Say how far a run is after an epoch, with `more` inserted, and how long the rest takes at the last one's pace."""
     last = history[-1]
     line = f"epoch {len(history)}/{epochs}  loss {last['loss']:.4f}{more}"
     minutes = (epochs - len(history)) * last["seconds"] / 60
@@ -135,10 +136,10 @@ def repeated(verb: str, data: Path, *, output: Path | str, **options: object) ->
     data : Path
         The annotated images.
     output : Path or str
-        The folder of the study, or what stands for it.
+        The folder of the study, or a placeholder such as ``RUN``.
     **options
-        Values by the names of their options, in the order of the call; ``set`` may be several. What is None or empty
-        was not given. Of paths the name is told, and ``configs`` before it where they lie in a folder of that name.
+        Values by the names of their options, in the order of the call; a list repeats its option. None and empty text
+        are left out. Paths are cut to their last part, and to two parts in a folder called ``configs``.
     """
     words = ["nucleate", verb, _named(data).name, "-o", _told(output)]
     for name, given in options.items():
@@ -156,12 +157,12 @@ def _told(value: object) -> str:
 
 
 def _named(path: Path) -> Path:
-    """Give a path that ends in a name: the folder one is in has one too."""
+    """Give a path that ends in a name, as ``.`` and ``..`` do not."""
     return path if path.name not in {"", ".."} else path.resolve()
 
 
 def fold_numbers(text: str) -> tuple[int, ...]:
-    """Read ``--folds``: numbers with commas between; none of an empty text."""
+    """Read ``--folds``, numbers with commas between; an empty text gives none, which means all."""
     words = [word.strip() for word in text.split(",")] if text.strip() else []
     if not all(word.isdigit() for word in words):
         raise UsageError(f"--folds {text!r}; give whole numbers with commas, such as 0,1,2")
@@ -169,12 +170,12 @@ def fold_numbers(text: str) -> tuple[int, ...]:
 
 
 def table_beside(data: Path) -> Path:
-    """Say where the table of annotated images is looked for that none is given for."""
+    """Give the place where a table is looked for if ``--table`` is not given."""
     return _named(data).parent / "images.csv"
 
 
 def load_data(data: Path, table: Path | None, *, quiet: bool = False) -> list[Sample]:
-    """Load annotated images, with folds, groups and kinds of the table asked for, or of one beside them if it fits."""
+    """Load annotated images with folds, groups and types from `table`, or from one beside them if that fits."""
     from nucleate.data.samples import attach_table
 
     samples, beside = _look(data), table_beside(data)
@@ -193,7 +194,7 @@ def load_data(data: Path, table: Path | None, *, quiet: bool = False) -> list[Sa
 
 
 def _look(data: Path) -> list[Sample]:
-    """Load annotated images, and warn of those that teach something wrong."""
+    """Load annotated images, and warn of binary masks, which teach touching nuclei as one."""
     from nucleate.data.samples import load_samples, without_numbers
 
     samples = load_samples(data)
@@ -206,7 +207,7 @@ def _look(data: Path) -> list[Sample]:
 
 
 def split_data(data: Path, val: str, *, table: Path | None, quiet: bool = False) -> tuple[list[Sample], list[Sample]]:
-    """Load annotated images and part them into those to train on and those held out.
+    """Load annotated images and split them into those to train on and those held out.
 
     Parameters
     ----------
@@ -216,10 +217,10 @@ def split_data(data: Path, val: str, *, table: Path | None, quiet: bool = False)
         Number of a fold, share of the images between 0 and 1, or other annotated images, none of which may be among
         `data`.
     table : Path, optional
-        Folds, groups and kinds; ``images.csv`` beside `data` when None, if it fits. Other held-out images take theirs
-        from one beside them.
+        Folds, groups and types; ``images.csv`` beside `data` when None, if it fits. Held-out images that `val` names
+        take theirs from a table beside them.
     quiet : bool
-        Do not say which table is taken.
+        Do not say which table beside the images is taken, or why it is not.
     """
     from nucleate.data.samples import FOLDS, grouped_folds, hold_out, split
     from nucleate.train.pictures import check_apart
@@ -236,7 +237,7 @@ def split_data(data: Path, val: str, *, table: Path | None, quiet: bool = False)
 
 
 def _other(data: Path, *, quiet: bool) -> list[Sample]:
-    """Load held-out images, with groups and types of a table beside them, unless that is of other images."""
+    """Load held-out images with groups and types from a table beside them, unless it is of other images."""
     from nucleate.data.samples import attach_table, table_rows
 
     samples, beside = _look(data), table_beside(data)
@@ -261,7 +262,7 @@ def _number(text: str) -> float | None:
 
 
 def unseen(card: ModelCard, data: Path, *, val: str | None = None, table: Path | None, quiet: bool) -> list[Sample]:
-    """Load the images that a model is judged by: none that it was trained on, as far as its card tells."""
+    """Load images to judge a model by, without those that it was trained on, as far as its card tells."""
     from nucleate.train.pictures import part_known
 
     chosen = load_data(data, table, quiet=quiet) if val is None else split_data(data, val, table=table, quiet=quiet)[1]

@@ -1,4 +1,4 @@
-"""``--cluster`` and ``--workers``, which the verbs that segment share."""
+"""``--cluster`` and ``--workers`` of the verbs that segment, and the cluster that they open."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ WorkersOption = Annotated[
 
 @dataclass(frozen=True)
 class Sharing:
-    """How the work is shared.
+    """How the work is shared among workers.
 
     Parameters
     ----------
     cluster : ClusterSettings
     load : callable
-        Loads the model on a worker.
+        Called on each worker, so it must pickle; gives the model with the settings that were chosen.
     """
 
     cluster: ClusterSettings
@@ -48,12 +48,12 @@ class Sharing:
 def choose_cluster(
     cluster: str | None, workers: int | None, *, threads: int | None, memory: float | None
 ) -> ClusterSettings | None:
-    """Read the options; None where no cluster is wanted.
+    """Read the two options; None where no cluster is wanted.
 
     Raises
     ------
     UsageError
-        If a value cannot be, or there are workers without a cluster.
+        If a value is not possible, or ``--workers`` stands without ``--cluster``.
     MissingExtraError
         If Dask is not installed.
     """
