@@ -13,6 +13,7 @@ from nucleate.core.files import (
     atomic_path,
     check_place,
     make_folder,
+    scratch_folder,
     short_name,
     temporary_folder,
     write_rows,
@@ -211,6 +212,32 @@ def test_where_nothing_temporary_can_be_written_is_one_line(monkeypatch: pytest.
     monkeypatch.setattr("tempfile.gettempdir", find_none)
     with pytest.raises(OutputError, match="no temporary folder can be written; set TMPDIR to a folder that can"):
         temporary_folder()
+    with pytest.raises(OutputError, match="no temporary folder can be written"), scratch_folder():
+        pass
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_a_scratch_folder_is_private_and_goes_with_what_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, within: bool
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path if within else place))
+    with scratch_folder(place if within else None) as first, scratch_folder(place) as second:
+        assert first != second
+        assert (first.parent, first.name.startswith("nucleate-"), first.stat().st_mode & 0o777) == (place, True, 0o700)
+        (first / "a").mkdir()
+        (first / "a" / "b.txt").write_text("b", encoding="utf-8")
+    assert list(tmp_path.iterdir()) == [place]
+    assert not list(place.iterdir())
+
+
+def test_a_scratch_folder_goes_after_an_error_and_a_place_that_is_not_there_is_one(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), scratch_folder(tmp_path):
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError), scratch_folder(tmp_path / "none"):
+        pass
 
 
 def test_a_long_name_is_cut_between_letters() -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "in_file_name",
     "make_folder",
     "plain_name",
+    "scratch_folder",
     "short_name",
     "temporary_folder",
     "write_rows",
@@ -329,6 +330,32 @@ def temporary_folder() -> str:
         return tempfile.gettempdir()
     except FileNotFoundError as error:
         raise OutputError("no temporary folder can be written; set TMPDIR to a folder that can") from error
+
+
+@contextlib.contextmanager
+def scratch_folder(within: Path | str | None = None) -> Iterator[Path]:
+    """Make a private folder that is removed with all that is in it when the block ends.
+
+    Parameters
+    ----------
+    within : path-like, optional
+        Folder in which it is made; the system's folder for temporary files when None.
+
+    Yields
+    ------
+    Path
+        The folder, called ``nucleate-...``. What cannot be removed, as a file that is open on Windows, is left behind.
+
+    Raises
+    ------
+    OutputError
+        If no temporary folder can be written.
+    OSError
+        If the folder cannot be made.
+    """
+    place = temporary_folder() if within is None else within
+    with tempfile.TemporaryDirectory(prefix="nucleate-", dir=place, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def cannot_write(path: Path | str, error: OSError) -> OutputError:

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import tempfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -14,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from nucleate.core.checks import address_fault, regular
-from nucleate.core.files import temporary_folder
+from nucleate.core.files import scratch_folder
 from nucleate.core.folders import each_folder
 from nucleate.core.text import one_line
 from nucleate.errors import DataError, UsageError
@@ -197,9 +196,9 @@ class ZipSource(Source):
     @contextlib.contextmanager
     def file(self, name: str) -> Iterator[Path]:
         """Unpack one entry for as long as the block lasts (see `Source.file`)."""
-        data, place = self.read(name), temporary_folder()
-        with tempfile.TemporaryDirectory(prefix="nucleate-", dir=place, ignore_cleanup_errors=True) as folder:
-            path = Path(folder, "picture").with_suffix(PurePosixPath(name).suffix)
+        data = self.read(name)
+        with scratch_folder() as folder:
+            path = (folder / "picture").with_suffix(PurePosixPath(name).suffix)
             try:
                 path.write_bytes(data)
             except OSError as error:

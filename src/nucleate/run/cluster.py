@@ -14,7 +14,6 @@ import re
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -23,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from nucleate.core.cores import cores
 from nucleate.core.extras import library
-from nucleate.core.files import temporary_folder
+from nucleate.core.files import scratch_folder
 from nucleate.errors import ClusterError, UsageError
 from nucleate.run.memory import available_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["Cluster", "ClusterSettings", "open_cluster"]
 
@@ -200,10 +200,7 @@ def open_cluster(settings: ClusterSettings) -> Iterator[Cluster]:
     """
     dask, distributed = library("dask", "cluster"), library("distributed", "cluster")
     # Workers that are killed cannot remove what they unpacked, so it lies in a folder that is removed here.
-    with (
-        tempfile.TemporaryDirectory(prefix="nucleate-", dir=temporary_folder(), ignore_cleanup_errors=True) as scratch,
-        dask.config.set(_CONFIG),
-    ):
+    with scratch_folder() as scratch, dask.config.set(_CONFIG):
         cluster = None
         try:
             with _without_ctrl_c():
@@ -258,7 +255,7 @@ def _without_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start(settings: ClusterSettings, distributed: Any, *, scratch: str) -> Any:  # noqa: ANN401 - Dask's own classes
+def _start(settings: ClusterSettings, distributed: Any, *, scratch: Path) -> Any:  # noqa: ANN401 - Dask's own classes
     if settings.where == "local":
         cluster = distributed.LocalCluster(
             n_workers=0,
@@ -267,8 +264,8 @@ def _start(settings: ClusterSettings, distributed: Any, *, scratch: str) -> Any:
             memory_limit=None,
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
-            local_directory=scratch,
-            env={"TMPDIR": scratch},
+            local_directory=str(scratch),
+            env={"TMPDIR": str(scratch)},
         )
         cluster.scale(settings.most)  # all at once; workers without work leave again
     elif settings.where == "slurm":

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from nucleate.core.checks import is_regular
-from nucleate.core.files import absolute, short_name
+from nucleate.core.files import absolute, scratch_folder, short_name
 from nucleate.errors import InputError, TooLargeError
 from nucleate.run.archives import entry_of, open_entry
 from nucleate.run.pictures import files_of_set, stamp_of, tell_of_more
@@ -91,9 +91,9 @@ def local_file(source: Source, folder: Path | None = None, *, max_bytes: int | N
     with contextlib.ExitStack() as closing:
         try:
             # Each gets a folder, since members of one name may be unpacked at the same time.
-            own = tempfile.TemporaryDirectory(prefix="nucleate-", dir=folder, ignore_cleanup_errors=True)
+            own = closing.enter_context(scratch_folder(folder or tempfile.gettempdir()))
             name = PurePosixPath(source.member)
-            target = Path(closing.enter_context(own)) / f"{short_name(name.stem)}{name.suffix}"
+            target = own / f"{short_name(name.stem)}{name.suffix}"
             _unpack(source, target, max_bytes=max_bytes)
         except OSError as error:
             place = folder or tempfile.tempdir or "the temporary folder"

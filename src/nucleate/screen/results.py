@@ -9,14 +9,12 @@ from __future__ import annotations
 import csv
 import json
 import math
-import tempfile
 from dataclasses import asdict, astuple, dataclass, field, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nucleate.core.files import write_rows, write_text
+from nucleate.core.files import scratch_folder, write_rows, write_text
 from nucleate.core.text import number_text
 from nucleate.core.wells import plate_shape
 from nucleate.errors import UsageError
@@ -33,6 +31,7 @@ from nucleate.screen.tables import FieldRow, build_tables, measured_columns, nuc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -344,9 +343,9 @@ def _write_nuclei(output: Path, screen: Screen, *, record: ScreenRecord) -> None
         source = folder / f"measurements{ending}"
         if not source.exists():
             continue
-        with tempfile.TemporaryDirectory() as scratch:
+        with scratch_folder() as scratch:
             if has_more:
-                source = Path(scratch) / source.name
+                source = scratch / source.name
                 parts = [part for name in names for part in files_of(folder, name, exports=[export])]
                 write(source, parts)
             extend(source, output / f"nuclei{ending}", columns=place | flags)

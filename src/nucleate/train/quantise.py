@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import tempfile
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from nucleate.core.files import atomic_path, temporary_folder
+from nucleate.core.files import atomic_path, scratch_folder, temporary_folder
 from nucleate.core.text import one_line
 from nucleate.errors import ModelError, OutputError
 from nucleate.run.engine import OnnxEngine, load_onnxruntime
@@ -29,6 +27,7 @@ from nucleate.train.verdict import kaggle_scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -212,8 +211,8 @@ def quantise(content: bytes, batches_NCHW: Iterable[NDArray[np.float32]]) -> byt
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
     try:
-        with tempfile.TemporaryDirectory(dir=temporary_folder()) as folder:
-            yield Path(folder)
+        with scratch_folder() as folder:
+            yield folder
     except OSError as error:
         raise _no_room(error) from error
 

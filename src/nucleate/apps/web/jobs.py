@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import queue
-import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucleate.apps.web.choices import Choices, Machine, batch_settings, command
 from nucleate.apps.web.store import Entry, Finished, Store
+from nucleate.core.files import scratch_folder
 from nucleate.core.text import one_line
 from nucleate.errors import NucleateError, OutputError, UsageError
 from nucleate.run import outputs
@@ -23,6 +22,7 @@ from nucleate.run.threads import WORKER_NAME, ThreadCrew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from nucleate.run.segmenter import Segmenter
 
@@ -257,8 +257,8 @@ class Worker:
 
         self._begin(job, settings.at_once)
 
-        with tempfile.TemporaryDirectory(prefix="nucleate-", dir=self._scratch, ignore_cleanup_errors=True) as scratch:
-            bench = WorkBench(segmenter, settings, output=folder, scratch=Path(scratch))
+        with scratch_folder(self._scratch) as scratch:
+            bench = WorkBench(segmenter, settings, output=folder, scratch=scratch)
             self._crew = crew = ThreadCrew(bench, at_once=min(settings.at_once, len(job.entries)))
             if job.stopping:  # it was told before there was a crew to stop
                 crew.interrupt()

@@ -8,12 +8,12 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nucleate.core.files import scratch_folder
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ def _way_to(address: str) -> Iterator[str]:
         return
     # Browsers installed as snaps cannot see temporary folders.
     place = Path.home() if any(snap.exists() for snap in _SNAPS) and os.access(Path.home(), os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="nucleate-page-", dir=place, ignore_cleanup_errors=True) as private:
-        page = Path(private) / "open.html"
+    with scratch_folder(place) as private:
+        page = private / "open.html"
         page.write_text(
             f'<!doctype html><meta charset="utf-8"><title>nucleate</title>'
             f'<meta http-equiv="refresh" content="0; url={address}"><p><a href="{address}">Open the page</a></p>',

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
-import tempfile
 import weakref
 from collections import OrderedDict
 from pathlib import Path
@@ -15,7 +15,7 @@ from nucleate.apps.web import choices, downloads
 from nucleate.apps.web.jobs import Worker
 from nucleate.apps.web.store import Store
 from nucleate.apps.web.views import Views
-from nucleate.core.files import make_folder, temporary_folder
+from nucleate.core.files import make_folder, scratch_folder
 from nucleate.core.text import one_line
 from nucleate.data.shown import write_pictures
 from nucleate.errors import NucleateError, UsageError
@@ -57,12 +57,11 @@ class Session:
         ready: Segmenter | None = None,
     ) -> None:
         self.machine = machine
-        place = temporary_folder()
-        self._scratch = tempfile.TemporaryDirectory(prefix="nucleate-serve-", dir=place, ignore_cleanup_errors=True)
+        self._closing = contextlib.ExitStack()
+        self._scratch = self._closing.enter_context(scratch_folder())
         self.store = Store()
-        scratch = Path(self._scratch.name)
-        self.worker = Worker(self.store, machine, load=load, ready=ready, scratch=scratch)
-        self.views = Views(scratch, max_bytes=machine.max_bytes)
+        self.worker = Worker(self.store, machine, load=load, ready=ready, scratch=self._scratch)
+        self.views = Views(self._scratch, max_bytes=machine.max_bytes)
         self.downloads: OrderedDict[int, Download] = OrderedDict()
         self._numbers = itertools.count(1)
 
@@ -130,7 +129,7 @@ class Session:
             As `downloads.prepare`.
         """
         number = next(self._numbers)
-        folder = Path(self._scratch.name) / f"download-{number}"
+        folder = self._scratch / f"download-{number}"
         make_folder(folder)
         try:
             found = downloads.prepare(self.store.entries(numbers), exports, views=self.views, folder=folder)
@@ -147,7 +146,7 @@ class Session:
         """Stop the worker, close all files and remove temporary ones."""
         self.worker.close(patience)
         self.views.close()
-        self._scratch.cleanup()
+        self._closing.close()
 
 
 def _as_meant(word: str) -> str:
