@@ -10,11 +10,24 @@ from nucleate.core.checks import check_number, is_number
 from nucleate.errors import UsageError
 from nucleate.run.memory import allowed_bytes
 
-__all__ = ["DEFAULT_EXPORTS", "BatchSettings", "Scale", "SegmentSettings"]
+__all__ = ["DEFAULT_EXPORTS", "BatchSettings", "Scale", "SegmentSettings", "is_scale"]
 
 Scale = float | Literal["auto"]
 
+_SMALLEST, _LARGEST = 0.01, 100  # of a scale; far beyond any use, so that what lies outside is a slip
+
 DEFAULT_EXPORTS = ("labels", "overlay", "measurements")
+
+
+def is_scale(value: object) -> bool:
+    """Tell whether a value is a factor by which planes can be resized: a number from 0.01 to 100.
+
+    Examples
+    --------
+    >>> [is_scale(value) for value in (0.01, 100, 0.009, 101, "auto", True)]
+    [True, True, False, False, False, False]
+    """
+    return is_number(value, least=_SMALLEST, most=_LARGEST)
 
 
 @dataclass(frozen=True)
@@ -51,8 +64,8 @@ class SegmentSettings:
     min_confidence: float | None = None
 
     def __post_init__(self) -> None:
-        if self.scale != "auto" and not is_number(self.scale, least=0.01, most=100):
-            raise UsageError(f"scale = {self.scale!r}; use 'auto' or a number from 0.01 to 100")
+        if self.scale != "auto" and not is_scale(self.scale):
+            raise UsageError(f"scale = {self.scale!r}; use 'auto' or a number from {_SMALLEST} to {_LARGEST}")
         if self.tta not in (True, False):
             raise UsageError(f"tta = {self.tta!r}; use True or False")
         for name, value, least in (("tile", self.tile, 1), ("min_area", self.min_area, 0)):

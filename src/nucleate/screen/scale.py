@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nucleate.core.checks import is_number
 from nucleate.errors import NucleateError
 from nucleate.run.outputs import read_record
+from nucleate.run.settings import is_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,4 +75,4 @@ def earlier_scale(fields: Path) -> float | None:
         None if no run has ended there.
     """
     scale = read_record(fields / "run.json").get("settings", {}).get("scale")
-    return float(scale) if is_number(scale, least=0.01, most=100) else None
+    return float(scale) if is_scale(scale) else None
