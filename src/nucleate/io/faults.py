@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["check_size", "fault", "guarded", "machine_memory", "quiet"]
+__all__ = ["check_size", "cut_short", "fault", "guarded", "machine_memory", "quiet"]
 
 # warnings.catch_warnings changes the whole process, so two readers at once would undo each other's changes.
 _LOCK = threading.RLock()
@@ -30,6 +30,11 @@ def fault(path: Path, what: object, *, cure: str = "save it again from the progr
     reason = one_line(" ".join(str(what).split()))
     reason = reason if len(reason) <= _LONGEST else reason[: _LONGEST - 3] + "..."
     return InputError(f"{one_line(str(path))}: {reason}; {cure}")
+
+
+def cut_short(path: Path, needed: int, *, size: int) -> InputError:
+    """Make the error for a file that ends before byte `needed`, to which its header says it reaches."""
+    return fault(path, f"cut short: {needed} bytes are needed, the file has {size}", cure="copy or export it again")
 
 
 def check_size(path: Path, shape: tuple[int, ...], *, itemsize: int, max_bytes: int | None, beside: int = 0) -> None:

@@ -14,7 +14,7 @@ import tifffile
 
 from nucleate.core.image import AXES, Image
 from nucleate.core.lazy import LazyImage, lazy, stacked
-from nucleate.io.faults import check_size, fault
+from nucleate.io.faults import check_size, cut_short, fault
 from nucleate.io.tiff_colours import colours_of
 from nucleate.io.tiff_metadata import told_of
 from nucleate.io.tiff_micromanager import planes_indexed
@@ -318,7 +318,7 @@ def _check_complete(path: Path, tiff: tifffile.TiffFile, *, series: tifffile.Tif
                 )
     needed, room, file = max(ends, key=lambda end: end[0] - end[1])
     if needed > room:
-        raise fault(file, f"cut short: {needed} bytes are needed, the file has {room}", cure="copy or export it again")
+        raise cut_short(file, needed, size=room)
     place = tiff.pages.next_page_offset
     if place is None:
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.core.image import AXES
-from nucleate.io.faults import check_size, fault
+from nucleate.io.faults import check_size, cut_short, fault
 from nucleate.io.tiff_colours import colours_of
 from nucleate.io.windows import windowed
 
@@ -85,7 +85,7 @@ def _mapped(path: Path, series: TiffPageSeries, *, stack: tuple[int, ...]) -> Wi
     start = series.dataoffset or 0
     size, needed = path.stat().st_size, start + series.nbytes
     if needed > size:
-        raise fault(path, f"cut short: {needed} bytes are needed, the file has {size}", cure="copy or export it again")
+        raise cut_short(path, needed, size=size)
     dtype: np.dtype[Any] = series.dtype.newbyteorder(parent.byteorder)
     pixels = np.memmap(path, dtype, "r", offset=start, shape=tuple(series.shape))
     samples = series.keyframe.axes.find("S")
@@ -175,11 +175,7 @@ def _decoded(path: Path, page: TiffPage, *, number: int) -> NDArray[Any] | None:
     if not count:
         return None
     if offset + count > file.size:
-        raise fault(
-            path,
-            f"cut short: {offset + count} bytes are needed, the file has {file.size}",
-            cure="copy or export it again",
-        )
+        raise cut_short(path, offset + count, size=file.size)
     was_closed = file.closed  # the other files of an OME set are opened only for a moment
     if was_closed:
         file.open()
