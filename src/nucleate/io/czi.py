@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nucleate.core.extras import library
 from nucleate.io.faults import fault
-from nucleate.io.units import sane_size, sane_step
-from nucleate.io.windows import choose_picture, kept_open, windowed
+from nucleate.io.windows import choose_picture, kept_open, place_in_pages, windowed, with_steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,9 +113,7 @@ def _opened(path: Path, file: Any, *, scene: int | None) -> LazyImage:  # noqa: 
         raise fault(path, f"a scene of {area.h} x {area.w} pixels")
 
     def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
-        plane = {letter: at[letter] for letter in "TZC"}
-        if pages:
-            plane |= dict(zip(pages, map(int, np.unravel_index(at["I"], tuple(pages.values()))), strict=True))
+        plane = {letter: at[letter] for letter in "TZC"} | place_in_pages(at, pages)
         width = cols.stop - cols.start
         step = max(_MOST_PIXELS_A_READ // width, 1)
         parts = []
@@ -129,8 +125,7 @@ def _opened(path: Path, file: Any, *, scene: int | None) -> LazyImage:  # noqa: 
 
     names, steps = _metadata(file)
     image = windowed(sizes | ({"S": 3} if colours else {}), np.dtype(dtype), read=read, names=names)
-    size_um, z_step_um, t_step_s = sane_size(steps.get("Y"), steps.get("X")), *map(sane_step, map(steps.get, "ZT"))
-    return replace(image, pixel_size_um=size_um, z_step_um=z_step_um, t_step_s=t_step_s)
+    return with_steps(image, steps)
 
 
 def _metadata(file: Any) -> tuple[tuple[str, ...], dict[str, float]]:  # noqa: ANN401 - the library's own class

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,8 @@ import numpy as np
 from nucleate.core.extras import library
 from nucleate.core.image import AXES
 from nucleate.io.faults import fault
-from nucleate.io.units import micrometres, sane_size, sane_step, seconds
-from nucleate.io.windows import choose_picture, kept_open, windowed
+from nucleate.io.units import micrometres, seconds
+from nucleate.io.windows import choose_picture, kept_open, place_in_pages, windowed, with_steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["open_lazy", "pictures"]
 
 _DESCRIPTION = "./Data/Image/ImageDescription"
+_DIMENSIONS = {"1": "X", "2": "Y", "3": "Z", "4": "T"}
+"""Axes by the numbers that Leica gives them; others, such as 10 for the tiles of a mosaic, have no steps."""
 
 
 def open_lazy(path: Path, picture: int | None) -> LazyImage:
@@ -97,9 +98,7 @@ def _opened(path: Path, series: Any) -> LazyImage:  # noqa: ANN401 - the library
     frame = lru_cache(maxsize=1)(series.frame)  # successive windows are mostly of one frame
 
     def read(at: dict[str, int], rows: slice, cols: slice) -> NDArray[Any]:
-        index = {label: at[label] for label in stored if letters[label] not in "YXSI"}
-        if pages:
-            index |= dict(zip(pages, map(int, np.unravel_index(at["I"], tuple(pages.values()))), strict=True))
+        index = {label: at[label] for label in stored if letters[label] not in "YXSI"} | place_in_pages(at, pages)
         if mapped is not None:
             place: tuple[Any, ...] = tuple({"Y": rows, "X": cols}.get(label) or index[label] for label in stored)
             part = np.array(mapped[place])
@@ -107,9 +106,7 @@ def _opened(path: Path, series: Any) -> LazyImage:  # noqa: ANN401 - the library
         return np.array(frame(**index)[rows, cols])
 
     image = windowed(sizes, np.dtype(series.dtype).newbyteorder("="), read=read, names=_channel_names(series))
-    steps = _steps(series)
-    size_um, z_step_um, t_step_s = sane_size(steps.get("2"), steps.get("1")), *map(sane_step, map(steps.get, "34"))
-    return replace(image, pixel_size_um=size_um, z_step_um=z_step_um, t_step_s=t_step_s)
+    return with_steps(image, _steps(series))
 
 
 def _channel_names(series: Any) -> tuple[str, ...]:  # noqa: ANN401 - the library's own class
@@ -127,11 +124,11 @@ def _channel_names(series: Any) -> tuple[str, ...]:  # noqa: ANN401 - the librar
 
 
 def _steps(series: Any) -> dict[str, float]:  # noqa: ANN401 - the library's own class
-    """Give the known steps by axis: X, Y and Z are 1, 2 and 3, in micrometres, T is 4."""
+    """Give the known steps along X, Y and Z in micrometres and along T in seconds."""
     steps = {}
     for one in series.xml_element.findall(f"{_DESCRIPTION}/Dimensions/DimensionDescription"):
-        axis, name = str(one.get("DimID")), one.get("Unit", "")
-        count, unit = int(one.get("NumberOfElements", 0)), seconds(name) if axis == "4" else micrometres(name)
+        axis, name = _DIMENSIONS.get(str(one.get("DimID")), ""), one.get("Unit", "")
+        count, unit = int(one.get("NumberOfElements", 0)), seconds(name) if axis == "T" else micrometres(name)
         if count > 1 and unit is not None:  # the stored length reaches from the first to the last element
             steps[axis] = math.fabs(float(one.get("Length", 0))) / (count - 1) * unit
     return steps

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,7 @@ import numpy as np
 from nucleate.core.extras import library
 from nucleate.core.image import AXES
 from nucleate.io.faults import check_size, fault
-from nucleate.io.units import sane_size, sane_step
-from nucleate.io.windows import choose_picture, kept_open, windowed
+from nucleate.io.windows import choose_picture, kept_open, windowed, with_steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,9 +86,7 @@ def _opened(path: Path, file: Any) -> LazyImage:  # noqa: ANN401 - the library's
     channels = getattr(file.metadata, "channels", None) or []
     names = tuple(str(one.channel.name) for one in channels)
     image = windowed(sizes, np.dtype(file.dtype), read=read, names=names)
-    steps = _steps(file)
-    size_um, z_step_um, t_step_s = sane_size(steps.get("Y"), steps.get("X")), *map(sane_step, map(steps.get, "ZT"))
-    return replace(image, pixel_size_um=size_um, z_step_um=z_step_um, t_step_s=t_step_s)
+    return with_steps(image, _steps(file))
 
 
 def _steps(file: Any) -> dict[str, float]:  # noqa: ANN401 - the library's own class

@@ -7,18 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from nucleate.core.image import AXES
 from nucleate.core.lazy import LazyImage
 from nucleate.io.faults import fault
-from nucleate.io.units import sane_size
+from nucleate.io.units import sane_size, sane_step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    import numpy as np
 
 __all__ = [
     "PlaneReader",
@@ -28,7 +27,9 @@ __all__ = [
     "choose_picture",
     "kept_open",
     "names_of_channels",
+    "place_in_pages",
     "windowed",
+    "with_steps",
 ]
 
 Sizes = dict[str, int]
@@ -104,6 +105,37 @@ def kept_open(
         image, names = make(open_files.enter_context(file))
         close = open_files.pop_all().close
     return replace(image, name=path.name, pictures=tuple(names) if len(names) > 1 else (), release=close)
+
+
+def with_steps(image: LazyImage, steps: Mapping[str, float]) -> LazyImage:
+    """Add the size of pixels and the distances of planes, where they are known and sane.
+
+    Parameters
+    ----------
+    image : LazyImage
+    steps : mapping of str to float
+        From X, Y and Z to micrometres, from T to seconds; other keys are passed over.
+    """
+    return replace(
+        image,
+        pixel_size_um=sane_size(steps.get("Y"), steps.get("X")),
+        z_step_um=sane_step(steps.get("Z")),
+        t_step_s=sane_step(steps.get("T")),
+    )
+
+
+def place_in_pages(at: Sizes, pages: Sizes) -> Sizes:
+    """Take the index along ``I`` apart, into one for each of the axes that were joined in it.
+
+    Examples
+    --------
+    >>> place_in_pages({"Z": 1, "I": 4}, {"V": 2, "H": 3})
+    {'V': 1, 'H': 1}
+    >>> place_in_pages({"Z": 1}, {})
+    {}
+    """
+    index = np.unravel_index(at["I"], tuple(pages.values())) if pages else ()
+    return dict(zip(pages, map(int, index), strict=True))
 
 
 def choose_picture(path: Path, names: list[str], *, wanted: int | None) -> int:
