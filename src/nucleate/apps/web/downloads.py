@@ -180,7 +180,7 @@ def _gather(entries: Sequence[Entry], exports: Sequence[str], *, views: Views, p
         names.append(name)
         missing = []
         for export in exports:
-            [there] = outputs.files_of(finished.folder, name, exports=[export])
+            there = finished.file(export)
             [wanted] = outputs.files_of(place, name, exports=[export])
             if not there.exists():
                 missing.append(export)

@@ -165,7 +165,7 @@ def _nucleus(
     if found is None or (hidden and found.get("confidence", 1.0) < seen.least):
         return Answer({"label": 0})
     if "plane" in found:
-        stack = session.views.image(entry, finished.choices.project).channel(finished.choices.channel).stack_shape
+        stack = session.views.segmented(entry, finished).stack_shape
         place = tuple(map(int, np.unravel_index(found["plane"], stack)))
     answer = {"label": label, "at": list(place), "measured": found}
     if shape:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nucleate.core.text import one_line
+from nucleate.run.outputs import files_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +38,11 @@ class Finished:
     outcome: Outcome
     folder: Path
     choices: Choices
+
+    def file(self, export: str) -> Path:
+        """Give the place of one kind of file, from `nucleate.run.exports.EXPORTS`, whether it exists or not."""
+        [path] = files_of(self.folder, self.outcome.name, exports=[export])
+        return path
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from nucleate.core.image import COLOURS, check_place, find_channel
 from nucleate.core.project import projected
 from nucleate.errors import InputError
 from nucleate.io.images import open_image
-from nucleate.run import outputs
 from nucleate.run.pictures import stamp_of
 
 if TYPE_CHECKING:
@@ -188,8 +187,7 @@ class FileLabels:
         InputError
             If it was changed or removed meanwhile.
         """
-        [path] = outputs.files_of(finished.folder, finished.outcome.name, exports=["labels"])
-        return cls(open_image(path), (*shown.stack_shape, *shown.shape_HW))
+        return cls(open_image(finished.file("labels")), (*shown.stack_shape, *shown.shape_HW))
 
     def __getitem__(self, key: tuple[Any, ...], /) -> NDArray[np.int32]:
         """Give a part of one plane."""
@@ -253,6 +251,10 @@ class Views:
         image = self._open(entry).image
         return projected(image, project) if project else image
 
+    def segmented(self, entry: Entry, finished: Finished) -> LazyImage:
+        """Open what nuclei were found in: the image with the projection and the channel of that run; see `image`."""
+        return self.image(entry, finished.choices.project).channel(finished.choices.channel)
+
     def picture(
         self, entry: Entry, channel: str | int | None, *, project: str | None, at: tuple[int, ...]
     ) -> PictureLevels:
@@ -297,12 +299,9 @@ class Views:
         InputError
             If its file was changed or removed meanwhile, there is no such plane, or reading it was stopped.
         """
-
-        def make() -> FileLabels:
-            shown = self.image(entry, finished.choices.project).channel(finished.choices.channel)
-            return FileLabels.of(finished, shown)
-
-        stored = self._stored.get(_key(finished, "labels"), make)
+        stored = self._stored.get(
+            _key(finished, "labels"), lambda: FileLabels.of(finished, self.segmented(entry, finished))
+        )
         check_place("YX", stored.shape[:-2], at=at, name=entry.source.shown)
         with self.first_looks.at(entry.number) as watch:
             return self._labels.get(
@@ -317,8 +316,7 @@ class Views:
         InputError
             If their file was changed or removed meanwhile.
         """
-        [path] = outputs.files_of(finished.folder, finished.outcome.name, exports=["measurements"])
-        return self._nuclei.get(_key(finished, "measurements"), lambda: Nuclei.read(path))
+        return self._nuclei.get(_key(finished, "measurements"), lambda: Nuclei.read(finished.file("measurements")))
 
     def close(self) -> None:
         """Close all files."""
@@ -344,7 +342,7 @@ class Views:
 
 
 def _key(finished: Finished, export: str) -> Hashable:
-    [path] = outputs.files_of(finished.folder, finished.outcome.name, exports=[export])
+    path = finished.file(export)
     return path, stamp_of(path)  # with the stamp, since it may have been corrected by hand
 
 
