@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "Worker", "results_folder"]
 
-_ENDED = {"done", "stopped", "failed"}
+_ACTIVE, _ENDED = {"loading", "running"}, {"done", "stopped", "failed"}
+"""States of a run; before these it is waiting."""
 
 
 def results_folder(output: Path, settings: Mapping[str, Any]) -> Path:
@@ -183,7 +184,7 @@ class Worker:
     @property
     def job(self) -> Job | None:
         """The run under way, else the last one."""
-        active = [job for job in self._jobs if job.state in {"loading", "running"}]
+        active = [job for job in self._jobs if job.state in _ACTIVE]
         ended = [job for job in self._jobs if job.state != "waiting"]
         return active[0] if active else ended[-1] if ended else None
 
@@ -208,7 +209,7 @@ class Worker:
         The computation is broken off; finished images, and finished parts of large ones, are kept.
         """
         # Waiting runs are ended before the one under way, since the page shows the last one.
-        self._jobs = sorted(self._jobs, key=lambda job: job.state in {"loading", "running"})
+        self._jobs = sorted(self._jobs, key=lambda job: job.state in _ACTIVE)
         for job in self._jobs:
             job.stopping = True
             if job.state == "waiting":

@@ -270,16 +270,15 @@ class Pyramid:
     def _made(self, last: _Level) -> _Level:
         """Go through a level once, in bands of rows, and make a smaller one."""
         by = 2 if last.size <= 4 * _OVERVIEW else _MADE
-        height, width = last.shape_HW
-        across = last.steps(1, slice(0, -(-width // by)), factor=by * last.scales[1])
-        strip = max(_PIECE // width // by, 1)
-        wanted = [slice(top, min(top + strip, -(-height // by))) for top in range(0, -(-height // by), strip)]
-        down = [last.steps(0, rows, factor=by * last.scales[0]) for rows in wanted]
-        bands = self._bands(last, down, across=across)
-        shape = (-(-height // by), -(-width // by))
-        pixels = np.concatenate(list(bands)) if shape[0] * shape[1] <= _OVERVIEW else self._stored(bands, last)
+        height, width = (-(-n // by) for n in last.shape_HW)
         scales = (by * last.scales[0], by * last.scales[1])
-        return _Level(lambda rows, cols: pixels[rows, cols], shape, self.shape_HW, scales)
+        across = last.steps(1, slice(0, width), factor=scales[1])
+        strip = max(_PIECE // last.shape_HW[1] // by, 1)
+        wanted = [slice(top, min(top + strip, height)) for top in range(0, height, strip)]
+        down = [last.steps(0, rows, factor=scales[0]) for rows in wanted]
+        bands = self._bands(last, down, across=across)
+        pixels = np.concatenate(list(bands)) if height * width <= _OVERVIEW else self._stored(bands, last)
+        return _Level(lambda rows, cols: pixels[rows, cols], (height, width), self.shape_HW, scales)
 
     def _bands(self, last: _Level, down: Sequence[Steps], *, across: Steps) -> Iterator[NDArray[Any]]:
         self._all = self._all or last.size * _MADE**2 / (_MADE**2 - 1)  # with the smaller ones that come after
