@@ -125,6 +125,11 @@ class LazyImage:
         """Bytes that all of it takes when read."""
         return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
 
+    @property
+    def channel_count(self) -> int:
+        """Length of axis ``C``; 1 without it."""
+        return self.shape[self.axes.index("C")] if "C" in self.axes else 1
+
     def channel(self, wanted: str | int | None = None) -> LazyImage:
         """Keep one channel: by index, by name (case does not matter), or the nuclear stain when None.
 
@@ -138,8 +143,7 @@ class LazyImage:
         colour = find_colour(wanted, self.axes)
         if colour is not None:
             return self._of_colour(colour)
-        count = self.shape[self.axes.index("C")] if "C" in self.axes else 1
-        index = find_channel(wanted, self.channel_names, count=count, name=self.name, axes=self.axes)
+        index = find_channel(wanted, self.channel_names, count=self.channel_count, name=self.name, axes=self.axes)
         if "C" not in self.axes:
             return self
         one = slice(index, index + 1)

@@ -65,8 +65,7 @@ def _one_of(path: Path, number: int, *, name: str) -> dict[str, Any]:
 
 def _picture(image: LazyImage, name: str) -> dict[str, Any]:
     names = image.channel_names
-    count = image.shape[image.axes.index("C")] if "C" in image.axes else 1
-    chosen = find_channel(None, names, count=count, name=image.name)
+    chosen = find_channel(None, names, count=image.channel_count, name=image.name)
     known = bool(names) and any(dna in names[chosen].lower() for dna in DNA_NAMES)
     return {
         "name": name,

@@ -117,7 +117,7 @@ def _image_layers(opened: Callable[..., LazyImage], title: str, *, visible: bool
     if len(image.levels) > 1 and image.shape_HW[0] * image.shape_HW[1] > _PYRAMID_PIXELS:
         smaller = [opened(level=level) for level in range(1, len(image.levels))]
         sizes += [one for one in smaller if one.axes == image.axes and one.stack_shape == image.stack_shape]
-    count = image.shape[image.axes.index("C")] if "C" in image.axes else 1
+    count = image.channel_count
     colormaps = colormaps_of(image.channel_names, count)
     layers: list[LayerData] = []
     for channel in range(count):

@@ -97,8 +97,8 @@ def _image(session: _Session, entry: _Entry, *, project: Projection | None = Non
         raise
     chosen = None if made is None else made.channel
     if chosen and "C" in shown.axes:
-        count = shown.shape[shown.axes.index("C")]
-        found["channel"] = str(find_channel(chosen, shown.channel_names, count=count, name=shown.name))
+        number = find_channel(chosen, shown.channel_names, count=shown.channel_count, name=shown.name)
+        found["channel"] = str(number)
     elif chosen and found["channels"]:  # a colour
         found["channel"] = chosen
     with_what = None if made is None else made.model_dump()

@@ -361,7 +361,7 @@ def describe(image: LazyImage) -> dict[str, Any]:
         the value of the one that is looked at first, ``colour``, whether they are those of one picture in colour,
         ``pixel_size_um``, ``dtype``.
     """
-    count = image.shape[image.axes.index("C")] if "C" in image.axes else 1
+    count = image.channel_count
     first: str | None = None
     channels: list[dict[str, str]] = []
     if count > 1:
