@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nucleate import __version__
 from nucleate.apps.cli import main as door
 from nucleate.errors import MissingExtraError, ModelError, NucleateError, UsageError
 from nucleate.run.exports import EXPORTS
+from nucleate.run.threads import WORKER_NAME
 
 pytestmark = pytest.mark.base
 
@@ -102,6 +104,32 @@ def test_errors_are_one_line_and_a_code(
     assert said.endswith(line)
     assert said.count("\n") == 1
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+def test_only_a_thread_of_the_call_that_is_still_busy_ends_the_program(
+    monkeypatch: pytest.MonkeyPatch, *, is_own: bool
+) -> None:
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait, name=WORKER_NAME, daemon=True)
+
+    def stop() -> None:
+        if is_own:
+            thread.start()
+        raise KeyboardInterrupt
+
+    def leave() -> None:
+        raise SystemExit("left")
+
+    monkeypatch.setattr("nucleate.run.weights.list_models", stop)
+    monkeypatch.setattr("nucleate.apps.cli.ctrl_c.leave", leave)
+    if not is_own:
+        thread.start()
+    with pytest.raises(SystemExit) as ended:
+        door.main(["models"])
+    done.set()
+    thread.join()
+    assert ended.value.code == ("left" if is_own else 130)
 
 
 def test_what_is_stopped_says_how_to_go_on(

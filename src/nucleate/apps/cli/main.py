@@ -113,8 +113,9 @@ def main(words: list[str] | None = None) -> None:
     gc.set_threshold(_OBJECTS)
     ours = words is None  # the whole program, not a call from another one
     words = sys.argv[1:] if words is None else words
+    earlier = set(threading.enumerate())  # those of a caller are its own business
     code = _finish_output(_run(words))
-    busy = any(thread.name in _LINGERING for thread in threading.enumerate())
+    busy = any(thread.name in _LINGERING for thread in threading.enumerate() if thread not in earlier)
     if code == ctrl_c.EXIT_CODE:
         if busy or ours:
             ctrl_c.leave()
