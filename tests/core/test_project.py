@@ -28,9 +28,12 @@ def test_depth_goes_and_nothing_else(how: str, dtype: str) -> None:
         assert got == pytest.approx(expected if dtype == "f4" else round(expected), rel=1e-6)
 
 
-def test_a_picture_without_depth_stays() -> None:
-    image = Image(np.zeros((2, 4, 5)), "TYX")
+def test_a_picture_without_depth_or_without_a_projection_stays() -> None:
+    image, stack = Image(np.zeros((2, 4, 5)), "TYX"), Image(np.zeros((2, 4, 5)), "ZYX")
     assert project(image, "max") is image
+    assert project(stack, None) is stack
+    opened = lazy(stack)
+    assert projected(opened, None) is opened
 
 
 def test_pages_of_unknown_meaning_are_depth_where_nothing_else_is() -> None:

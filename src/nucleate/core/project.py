@@ -24,19 +24,19 @@ PROJECTIONS: tuple[str, ...] = get_args(Projection)
 """How planes may be put together: the brightest value suits nuclei that glow, the darkest stained nuclei on white."""
 
 
-def project(image: Image, how: str) -> Image:
+def project(image: Image, how: str | None) -> Image:
     """Put the planes of axis ``Z`` together, or of axis ``I`` if there is no ``Z``; channels and times stay apart.
 
     Parameters
     ----------
     image : Image
-    how : {"max", "mean", "min"}
-        The largest value at each place, the mean (rounded for whole numbers), or the smallest.
+    how : {"max", "mean", "min"}, optional
+        The largest value at each place, the mean (rounded for whole numbers), or the smallest; None for no projection.
 
     Returns
     -------
     Image
-        Of the same dtype, without that axis; the image itself if it has neither axis.
+        Of the same dtype, without that axis; the image itself if it has neither axis, or `how` is None.
 
     Raises
     ------
@@ -50,14 +50,13 @@ def project(image: Image, how: str) -> Image:
     >>> project(stack, "max").pixels
     array([[4, 5]])
     """
-    _check(how)
-    if (letter := _depth(image.axes)) is None:
+    if how is None or (letter := _depth(image.axes, how)) is None:
         return image
     pixels = _together(image.pixels, image.axes.index(letter), how=how)
     return replace(image, pixels=pixels, axes=image.axes.replace(letter, ""))
 
 
-def projected(image: LazyImage, how: str) -> LazyImage:
+def projected(image: LazyImage, how: str | None) -> LazyImage:
     """Do what `project` does to a picture that stays in its file: planes are put together window by window.
 
     Raises
@@ -65,8 +64,7 @@ def projected(image: LazyImage, how: str) -> LazyImage:
     UsageError
         If there is no such projection.
     """
-    _check(how)
-    if (letter := _depth(image.axes)) is None:
+    if how is None or (letter := _depth(image.axes, how)) is None:
         return image
     axis = image.axes.index(letter)
     window = partial(_planes_together, inner=image.window, axis=axis, count=image.shape[axis], how=how)
@@ -74,13 +72,11 @@ def projected(image: LazyImage, how: str) -> LazyImage:
     return replace(image, window=window, shape=shape, axes=image.axes.replace(letter, ""))
 
 
-def _depth(axes: str) -> str | None:
-    return next((letter for letter in "ZI" if letter in axes), None)
-
-
-def _check(how: str) -> None:
+def _depth(axes: str, how: str) -> str | None:
+    """Choose the axis that a projection takes away, after a check that there is such a projection."""
     if how not in PROJECTIONS:
         raise UsageError(f"no projection {how!r}; use {', '.join(PROJECTIONS)}")
+    return next((letter for letter in "ZI" if letter in axes), None)
 
 
 def _planes_together(

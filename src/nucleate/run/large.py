@@ -216,7 +216,7 @@ class StripBench:
         """Open an input: the whole as stored, the image to be measured, and the channel to be segmented."""
         settings = self._settings
         with source.open(self._scratch, max_bytes=self._limit) as opened:
-            image = projected(opened, settings.project) if settings.project else opened
+            image = projected(opened, settings.project)
             yield opened, image, image.channel(settings.channel)
 
     def _spare(self, stored: LazyImage) -> int:

@@ -290,7 +290,7 @@ class WorkBench:
             stored = source.read(self._scratch, max_bytes=None if limit is None else limit // 2)
         except TooLargeError:
             return None
-        image = project(stored, self._settings.project) if self._settings.project else stored
+        image = project(stored, self._settings.project)
         shown = image.channel(self._settings.channel)
         rows, columns = shown.shape_HW
         # The estimate of the segmenter includes the labels of one plane.

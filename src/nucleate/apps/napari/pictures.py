@@ -177,7 +177,7 @@ class View:
             origin_um=picture.origin_um(depth[0] if depth else None),
         )
         image = image if self.colour is None else image.channel(self.colour)
-        return image if self.project is None else projected(image, self.project)
+        return projected(image, self.project)
 
     def kept(self, picture: Picture) -> list[int]:
         """List the axes of the layer that its labels have, rows and columns included.

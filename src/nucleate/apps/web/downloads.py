@@ -217,7 +217,7 @@ def _write(entry: Entry, finished: Finished, *, exports: Sequence[str], views: V
     choices = finished.choices
     views.check(entry, finished)
     with entry.source.open(place / PARTS_NAME) as opened:
-        image = projected(opened, choices.project) if choices.project else opened
+        image = projected(opened, choices.project)
         shown = image.channel(choices.channel)
         with contextlib.closing(FileLabels.of(finished, shown)) as labels:
             result = Result(

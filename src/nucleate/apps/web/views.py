@@ -119,11 +119,8 @@ class _Opened:
 
     def planes(self, channel: str | int | None, project: str | None, *, at: tuple[int, ...]) -> list[Plane]:
         """Give one plane in all sizes, the full size first."""
-        found: list[Plane] = []
-        for size in (self.image, *self._smaller):
-            image = projected(size, project) if project else size
-            found.append(_Locked(image.channel(channel).plane(at), self.lock))
-        return found
+        sizes = (projected(size, project).channel(channel) for size in (self.image, *self._smaller))
+        return [_Locked(size.plane(at), self.lock) for size in sizes]
 
     def places_in_depth(self, project: str | None, *, at: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """List planes of the stack in depth in which one lies."""
@@ -248,8 +245,7 @@ class Views:
         InputError
             If it cannot be read.
         """
-        image = self._open(entry).image
-        return projected(image, project) if project else image
+        return projected(self._open(entry).image, project)
 
     def segmented(self, entry: Entry, finished: Finished) -> LazyImage:
         """Open what nuclei were found in: the image with the projection and the channel of that run; see `image`."""
