@@ -141,7 +141,7 @@ def _write_geojson(result: Result, path: Path) -> None:
 
 
 def _write_rois(result: Result, path: Path) -> None:
-    more = result.channels > 1 or result.is_projected
+    more = result.image.channel_count > 1 or result.is_projected
     write_rois(path, result.labels, axes=result.axes[:-2], more_axes=more, confidence=result.confidence)
 
 

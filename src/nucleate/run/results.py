@@ -100,11 +100,6 @@ class Result:
         return self.measured
 
     @property
-    def channels(self) -> int:
-        """Number of channels of the image."""
-        return self.image.shape[self.image.axes.index("C")] if "C" in self.image.axes else 1
-
-    @property
     def table(self) -> dict[str, NDArray[Any]]:
         """Measurements of all planes together."""
         tables = self.tables
@@ -126,7 +121,7 @@ class Result:
 
     def _pictures(self, at: tuple[int, ...]) -> dict[str, LazyImage]:
         """Give the pictures of all channels in one plane, by the name of the channel."""
-        image, count = self.image, self.channels
+        image, count = self.image, self.image.channel_count
         # A field of a plate with several channels may have only one of them, which keeps its name.
         named = "C" in image.axes and bool(image.channel_names)
         if count == 1 and not named:
