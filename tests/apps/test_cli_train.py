@@ -219,6 +219,16 @@ def test_from_a_model_to_a_verdict_to_tuned_numbers_to_another_program(
     assert "6 of 8 images are left out: model was trained on them" in said.err
     assert "model on 2 held-out images: " in said.out
     assert find_model(tmp_path / "tuned").read() == find_model(second / "model.onnx").read()
+    again = ("--model", second / "model.onnx", "-o", tmp_path / "joined", "--only-joining", "--spare", "0.5")
+    assert call("tune", data, *again, "--threads", "1", "--quiet") == 0
+    joined = read_card(tmp_path / "joined" / "model.toml")
+    told = f"nucleate tune {data.name} -o TUNED --model model.onnx --spare 0.5 --only-joining"
+    assert joined.command == f"{card.command}; {told}"
+    assert joined.scores["kaggle"] == card.scores["kaggle"]
+    assert joined.scores["verdict"]["images"] == 2
+    same = {"command", "scores"}
+    assert joined.model_dump(exclude=same) == card.model_dump(exclude=same)  # too few seams to learn from
+    capsys.readouterr()
     assert call("tune", data, "--model", "nucleate") == 2
     assert "give a folder" in capsys.readouterr().err
     for sample in split_data(data, "0", table=None)[0]:

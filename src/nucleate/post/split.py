@@ -15,6 +15,8 @@ from nucleate.core.labels import drop_small
 from nucleate.post.threshold import structure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 __all__ = [
@@ -82,16 +84,32 @@ def distance_markers(
     (H, W) int32 ndarray
         Single pixels 1..n in reading order, 0 elsewhere.
     """
-    size = 2 * min_distance + 1
-    height = np.where(mask, np.rint(distance * steps), -1).astype(np.int32)
-    peaks = np.flatnonzero((height == ndimage.maximum_filter(height, size, mode="nearest")) & mask)
-    rank = np.zeros(mask.size, np.int32)
-    rank[peaks] = np.arange(1, len(peaks) + 1)
-    last = np.asarray(ndimage.maximum_filter(rank.reshape(mask.shape), size, mode="nearest")).ravel()
-    kept = peaks[last[peaks] == rank[peaks]]
-    markers = np.zeros(mask.size, np.int32)
-    markers[kept] = np.arange(1, len(kept) + 1)
-    return markers.reshape(mask.shape)
+    inner = slice(min_distance, -min_distance)
+    height = np.full(
+        [side + 2 * min_distance for side in mask.shape], -1, np.int32
+    )  # with a frame, so no step leaves it
+    height[inner, inner][mask] = np.rint(distance[mask] * steps)
+    width = height.shape[1]
+    sides = range(-min_distance, min_distance + 1)
+    square = [down * width + right for down in sides for right in sides]
+    # Nearly all pixels have a higher one right beside them, so the square around is looked at for few.
+    peaks = _highest(height, np.flatnonzero(height >= 0), beside=(1, -1, width, -width))
+    peaks = _highest(height, peaks, beside=square)
+    rank = np.zeros(height.shape, np.int32)
+    rank.ravel()[peaks] = np.arange(1, len(peaks) + 1)
+    kept = _highest(rank, peaks, beside=square)
+    markers = np.zeros(mask.shape, np.int32)
+    row, col = np.divmod(kept, width)
+    markers[row - min_distance, col - min_distance] = np.arange(1, len(kept) + 1)
+    return markers
+
+
+def _highest(values: NDArray[np.int32], at: NDArray[np.intp], *, beside: Sequence[int]) -> NDArray[np.intp]:
+    """Keep those of some pixels, as flat indices, which no pixel exceeds that lies one of some steps away."""
+    flat = values.ravel()
+    for step in beside:
+        at = at[flat[at] >= flat[at + step]]
+    return at
 
 
 def level_markers(

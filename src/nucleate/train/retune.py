@@ -45,7 +45,7 @@ def retune(
     samples : sequence of Sample
         Pictures that the network was not trained on (see `nucleate.train.pictures.part_known`).
     only_joining : bool
-        Keep all numbers but for those that join pieces of nuclei.
+        Keep all numbers but for those that join pieces of nuclei, and the card's scores beside the verdict.
     spare : float
         Score that the recipe may give up so that it is less bound to these pictures, see
         `nucleate.train.crossfit.EndingFitter`.
@@ -86,7 +86,8 @@ def retune(
     if verdict.gain <= -spare:
         return card, verdict
     ending = fitter.fit(range(len(stored)))
-    scores = {**card_scores(found, stored), "verdict": verdict.rounded()}
+    known = card.scores if only_joining else card_scores(found, stored)
+    scores = {**known, "verdict": verdict.rounded()}
     return card.model_copy(update={**ending.facts(), "scores": scores}), verdict
 
 

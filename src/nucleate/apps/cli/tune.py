@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nucleate.apps.cli.console import Bar, QuietOption, ThreadsOption, say
-from nucleate.apps.cli.training_options import TableOption, check_val, import_training, unseen
+from nucleate.apps.cli.training_options import TableOption, check_val, import_training, repeated, unseen
 from nucleate.errors import UsageError
 
 __all__ = ["tune"]
@@ -71,6 +71,10 @@ def tune(
         card, verdict = retune(
             files, samples, only_joining=only_joining, spare=spare, jobs=threads or cores(), tick=bar.stage
         )
+    if card is not files.card:
+        told = repeated("tune", data, model=Path(model), output="TUNED", val=val, table=table, spare=spare or None)
+        told += " --only-joining" if only_joining else ""
+        card = card.model_copy(update={"command": "; ".join(filter(None, (card.command, told)))})
     target = write_model(output, files, card=card)
     typer.echo(f"{target}: {verdict.line()}")
     if card is files.card and not quiet:
