@@ -110,6 +110,19 @@ def test_markers_stay_where_nothing_is_gained_or_little_can_be_learnt(monkeypatc
     assert with_joining(MARKERS, same, among=range(2)) == MARKERS
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_what_another_model_learnt_stands_in_where_too_little_can_be_learnt(
+    monkeypatch: pytest.MonkeyPatch, *, taken: bool
+) -> None:
+    monkeypatch.setattr(joining, "_FEWEST", 1000)
+    stored = [_picture(seed) for seed in range(2)]
+    trials = Trials(NAMES, stored if taken else [replace(one, labels=_apart(one)) for one in stored])
+    other = replace(MARKERS, split="joined", join=join_model(bias=-30.0), join_level=0.3)  # which joins nothing
+    found = with_joining(MARKERS, trials, among=range(2), known=other)
+    assert found == (replace(other, min_distance=3, marker_level=0.3) if taken else MARKERS)
+    assert with_joining(MARKERS, trials, among=range(2), known=MARKERS) == MARKERS
+
+
 def _apart(one: StoredMaps) -> NDArray[np.int32]:
     """Give as truth what the markers find."""
     return one.nuclei(MARKERS, NAMES)

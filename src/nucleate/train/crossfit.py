@@ -141,7 +141,7 @@ class EndingFitter:
         Score that a tuned recipe may give up for smoother maps and lower levels, see `tune`.
     known : Ending, optional
         Its confidence and limit are taken if there are too few nuclei to fit them, since even those of another model
-        tell sure from unsure.
+        tell sure from unsure; and so is what joins pieces.
     only_joining : bool
         Whether all of `known` stays but for what joins pieces of nuclei.
     """
@@ -193,7 +193,8 @@ class EndingFitter:
         start = self.start
         if not self.only_joining:
             start = tune(start, self.trials, among=among, spare=self.spare)[0]
-        return with_joining(start, self.trials, among=among, spare=self.spare)
+        known = None if self.known is None else self.known.recipe
+        return with_joining(start, self.trials, among=among, spare=self.spare, known=known)
 
     def limits(self, recipe: PostRecipe, model: ConfidenceModel, *, among: Sequence[int]) -> dict[float, float]:
         """Give the mean average precision at IoU 0.5 on some pictures for each of `LIMITS`.

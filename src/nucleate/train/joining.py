@@ -70,7 +70,14 @@ def without_joining(recipe: PostRecipe) -> PostRecipe:
     return replace(recipe, split="markers", join=None) if recipe.split == "joined" else recipe
 
 
-def with_joining(recipe: PostRecipe, trials: Trials, *, among: Sequence[int], spare: float = 0.0) -> PostRecipe:
+def with_joining(
+    recipe: PostRecipe,
+    trials: Trials,
+    *,
+    among: Sequence[int],
+    spare: float = 0.0,
+    known: PostRecipe | None = None,
+) -> PostRecipe:
     """Cut at every peak and join what is of one nucleus, if that scores more than the markers of a recipe.
 
     Parameters
@@ -84,23 +91,25 @@ def with_joining(recipe: PostRecipe, trials: Trials, *, among: Sequence[int], sp
     spare : float
         Score to give up, but for no less than the markers have, so that more is joined: what is learnt of one
         laboratory's pictures cuts nuclei of others up.
-
-    Returns
-    -------
-    PostRecipe
-        Also as it is where there are too few seams to learn from.
+    known : PostRecipe, optional
+        How another network's pieces are joined, which is taken where there are too few seams to learn from and that
+        scores no less than the markers.
     """
     if recipe.split != "markers":
         return recipe
     every = replace(recipe, min_distance=_APART, marker_level=min(recipe.marker_level, _FLOOR))
     found = each(lambda place: seams_of(trials.stored[place], every, names=trials.names), among, jobs=trials.jobs)
     described, same = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    if min(same.sum(), (~same).sum()) < _FEWEST:
-        return recipe
-    joined = replace(every, split="joined", join=_fit(described, same))
 
     def score(tried: PostRecipe) -> float:
         return float(trials.kaggle(tried, among).mean())
+
+    if min(same.sum(), (~same).sum()) < _FEWEST:
+        if known is None or known.split != "joined":
+            return recipe
+        joined = replace(every, split="joined", join=known.join, join_level=known.join_level)
+        return joined if score(joined) >= score(recipe) else recipe
+    joined = replace(every, split="joined", join=_fit(described, same))
 
     reached = np.array([score(replace(joined, join_level=level)) for level in LEVELS])
     near = [float(reached[max(i - 1, 0) : i + 2].mean()) for i in range(len(LEVELS))]  # one peak may be chance
