@@ -297,22 +297,22 @@ class PostRecipe:
         return threshold.above(values, self.level if self.threshold == "fixed" else threshold.otsu_level(values))
 
     def _nuclei(self, mask: NDArray[np.bool_], maps: Mapping[str, NDArray[np.float32]]) -> NDArray[np.int32]:
-        joined = self.connectivity
+        beside = self.connectivity
         if self.split == "components":
-            return split.components(mask, connectivity=joined)
+            return split.components(mask, connectivity=beside)
         if self.split == "distance":
             height = split.mask_distance(mask, self.smoothing)
             markers = split.distance_markers(mask, height, min_distance=self.min_distance)
-            return split.grow_markers(mask, markers, height=height, connectivity=joined)
+            return split.grow_markers(mask, markers, height=height, connectivity=beside)
         energy, height = self._energy(maps)
         if self.split == "joined":
-            pieces = self._pieces(mask, energy, height=height)
             assert self.join is not None
+            pieces = self._pieces(mask, energy, height=height)
             return joining.join(pieces, energy, mask_map=maps["mask"], model=self.join, level=self.join_level)
         markers = split.level_markers(
-            mask, energy, level=self.marker_level, min_area=self.min_marker_area, connectivity=joined
+            mask, energy, level=self.marker_level, min_area=self.min_marker_area, connectivity=beside
         )
-        return split.grow_markers(mask, markers, height=height, connectivity=joined, keep_unmarked=self.keep_unmarked)
+        return split.grow_markers(mask, markers, height=height, connectivity=beside, keep_unmarked=self.keep_unmarked)
 
     def _energy(self, maps: Mapping[str, NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Give the map whose peaks are nuclei, smoothed, and the one that is flooded."""
