@@ -11,8 +11,9 @@ import pytest
 from tests.data.files import pack, png, read_samples, snapshot, two_nuclei, write
 
 from nucleate.data.check import FATAL, KINDS, Report, check_dataset
+from nucleate.data.samples import load_samples
 from nucleate.data.source import open_source
-from nucleate.errors import DataError
+from nucleate.errors import DataError, UnfitDataError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +47,17 @@ RING[1, 1] = 0
 DIAGONAL = mask((0, 0, 1, 1), (1, 1, 2, 2))
 # Corner to corner around one pixel: joined by corners, and the pixel inside is cut off from outside by edges.
 DIAMOND = mask((0, 1, 1, 2), (1, 0, 2, 1), (1, 2, 2, 3), (2, 1, 3, 2))
+
+
+def test_a_file_of_no_known_layout_is_named_with_the_layouts_there_are(tmp_path: Path) -> None:
+    write(tmp_path, {"bad.tif": png(IMAGE), "other.tif": png(IMAGE)})
+    said = []
+    for read in (check_dataset, load_samples):
+        with pytest.raises(UnfitDataError) as refused:
+            read(tmp_path / "bad.tif")
+        said.append(str(refused.value))
+    assert said[0] == said[1]
+    assert said[0].startswith(f"{tmp_path / 'bad.tif'} has no known layout: got 1 file; give <id>/images + <id>/masks")
 
 
 def test_nothing_is_found_in_a_sound_set(tmp_path: Path) -> None:

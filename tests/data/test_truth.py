@@ -153,6 +153,8 @@ def test_a_folder_of_label_images(tmp_path: Path) -> None:
     assert {k: v.tolist() for k, v in read_labels_source(pairs).items()} == {"a": [[0, 1]]}
     with pytest.raises(DataError, match="holds no label images"):
         read_labels_source(write(tmp_path / "none", {"a.txt": b""}))
+    with pytest.raises(DataError, match=r"none.a\.txt holds no label images: got 1 file;"):
+        read_labels_source(tmp_path / "none" / "a.txt")
     with pytest.raises(DataError, match="id a occurs twice"):
         read_labels_source(write(flat, {"a.png": png([[1]])}))
 

@@ -19,8 +19,8 @@ from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, find_outlined, names_in
 from nucleate.data.pixels import PICTURE_SUFFIXES, digest_of_pixels, read_mask, read_picture, stored_labels
 from nucleate.data.regions import faults, painting_order
-from nucleate.data.source import Source, open_source
-from nucleate.errors import DataError, UnfitDataError
+from nucleate.data.source import Source, no_layout, open_source
+from nucleate.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,7 +145,7 @@ def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | No
         If the data set cannot be opened or its layout is not known.
     """
     source = open_source(path)
-    report = Report(str(source))
+    report = Report(source.given)
     entries = kaggle.find_entries(source)
     named = {} if entries else names_in(source)
     pairs = folders.find_pairs(source, named)
@@ -157,9 +157,7 @@ def check_dataset(path: Path | str, *, progress: Callable[[int, int], None] | No
         *(partial(checker.check_outlined, one) for one in outlined),
     ]
     if not checks:
-        raise UnfitDataError(
-            f"{source} has no known layout: got {len(source.names)} files; see `nucleate check --help`"
-        )
+        raise no_layout(source)
     for number, check in enumerate(checks, 1):
         check()
         if progress:

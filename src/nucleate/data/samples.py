@@ -17,7 +17,7 @@ from nucleate.data import cache as store
 from nucleate.data import folders, kaggle, outlined
 from nucleate.data.annotations import READERS
 from nucleate.data.pixels import PICTURE_SUFFIXES, digest_of_pixels, is_flat
-from nucleate.data.source import Source, open_source
+from nucleate.data.source import Source, no_layout, open_source
 from nucleate.data.table import read_table
 from nucleate.errors import DataError, UnfitDataError, UsageError
 
@@ -286,11 +286,7 @@ def _read(source: Source) -> list[Sample]:
         named = outlined.names_in(source)
         samples = folders.samples_of(source, named) or outlined.samples_of(source, named)
     if not samples:
-        raise UnfitDataError(
-            f"{source} has no known layout: got {len(source.names)} files; give <id>/images + <id>/masks, "
-            "images/ + labels/ with equal names, a.tif + a_masks.tif, or pictures with outlines (GeoJSON, ImageJ ROIs, "
-            "XML, COCO)"
-        )
+        raise no_layout(source)
     return samples
 
 

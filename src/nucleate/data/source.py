@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 from nucleate.core.checks import address_fault, regular
 from nucleate.core.files import scratch_folder
 from nucleate.core.folders import each_folder
-from nucleate.core.text import one_line
-from nucleate.errors import DataError, UsageError
+from nucleate.core.text import counted, one_line
+from nucleate.errors import DataError, UnfitDataError, UsageError
 from nucleate.io.images import is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from contextlib import AbstractContextManager
 
-__all__ = ["MAX_FILE_BYTES", "FolderSource", "Source", "ZipSource", "is_stored", "open_source"]
+__all__ = ["MAX_FILE_BYTES", "FolderSource", "Source", "ZipSource", "is_stored", "no_layout", "open_source"]
 
 MAX_FILE_BYTES = 2**30
 """The largest single file read from a data set, unpacked; anything larger is treated as a decompression bomb."""
@@ -56,6 +56,11 @@ class Source(ABC):
 
     def __str__(self) -> str:
         return f"{self.path}{_PART}{self.part}" if self.part else str(self.path)
+
+    @property
+    def given(self) -> str:
+        """The path that was given for all of it: as ``str`` says, or that of a single file."""
+        return str(self)
 
     @abstractmethod
     def read(self, name: str) -> bytes:
@@ -103,6 +108,7 @@ class FolderSource(Source):
 
     def __init__(self, path: Path, part: str = "", *, only: str | None = None) -> None:
         super().__init__(path, part)
+        self._only = only
         if only is not None:
             self._fill([only])
             return
@@ -116,6 +122,11 @@ class FolderSource(Source):
             names += [] if here == path else [f"{below.as_posix()}/"]
             names += [(below / name).as_posix() for name in files]
         self._fill(names)
+
+    @property
+    def given(self) -> str:
+        """The folder, or its only file (see `Source.given`)."""
+        return str(self) if self._only is None else str(self.path / self._only)
 
     def _note(self, error: OSError) -> None:
         where = one_line(os.path.relpath(error.filename, self.path))
@@ -251,6 +262,15 @@ def open_source(path: Path | str) -> Source:
         raise UsageError(f"{text}: not a regular file; give a file or folder")
     why = address_fault(text) or "no such file or folder; give a path that is there"
     raise UsageError(f"nothing at {text}: {why}")
+
+
+def no_layout(source: Source) -> UnfitDataError:
+    """Give the error for files that are annotated in no way that is known; it lists the ways that are."""
+    return UnfitDataError(
+        f"{source.given} has no known layout: got {counted(len(source.names), 'file')}; give <id>/images + <id>/masks, "
+        "images/ + labels/ with equal names, a.tif + a_masks.tif, or pictures with outlines (GeoJSON, ImageJ ROIs, "
+        "XML, COCO)"
+    )
 
 
 def is_stored(folder: Path) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleate.core.endings import alone, without_ending, without_extras
+from nucleate.core.text import counted
 from nucleate.data import folders, kaggle
 from nucleate.data.outlined import Outlined, drawn_on, find_outlined, first_logged, names_in
 from nucleate.data.parsing import Shape, quiet
@@ -208,8 +209,8 @@ def _find(path: LabelsAt, *, like: Collection[str] = (), predicted: bool = False
     if stored := find_zarr_labels(path, like=like):
         return _sized(stored)
     raise UnfitDataError(
-        f"{source} holds no label images: got {len(source.names)} files; give <id>.tif or <id>.png files, "
-        "OME-Zarr with labels, or outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
+        f"{source.given} holds no label images: got {counted(len(source.names), 'file')}; give <id>.tif or <id>.png "
+        "files, OME-Zarr with labels, or outlines (GeoJSON, ImageJ ROIs, XML, COCO)"
     )
 
 
