@@ -162,7 +162,7 @@ def test_debug_shows_the_traceback_and_keeps_the_code(
 
 def test_a_file_may_be_called_debug(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("report", "--", "--debug") == 2
-    assert capsys.readouterr().err.startswith("nucleate: --debug: no summary.csv in it")
+    assert capsys.readouterr().err.startswith("nucleate: --debug: no such file or folder")
 
 
 @pytest.mark.parametrize("words", [["frobnicate"], ["--frob"], ["models", "extra"]])

@@ -82,7 +82,8 @@ def read_run(folder: Path) -> Run:
     """
     refuse_unfinished(folder)
     if not (folder / "summary.csv").is_file():
-        raise UsageError(f"{one_line(str(folder))}: no summary.csv in it; name a folder that nucleate segment wrote")
+        where = one_line(str(folder))
+        raise UsageError(f"{where}: no summary.csv in it; name a folder that nucleate segment or screen wrote")
     images = read_columns(folder / "summary.csv", texts=["image", "status", "error"], needed=_SHOWN_COLUMNS)
     measured: dict[str, NDArray[Any]] = {}
     if (folder / "measurements.csv").is_file():

@@ -295,4 +295,6 @@ def test_the_map_of_another_plate(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_report_of_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     leave("report", tmp_path, code=2)
-    assert "no summary.csv in it" in capsys.readouterr().err
+    assert "no summary.csv in it; name a folder that nucleate segment or screen wrote" in capsys.readouterr().err
+    leave("report", tmp_path / "gone", code=2)
+    assert f"{tmp_path / 'gone'}: no such file or folder; check the path" in capsys.readouterr().err

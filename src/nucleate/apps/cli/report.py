@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from nucleate.apps.cli.console import QuietOption, say
+from nucleate.core.checks import address_fault
+from nucleate.errors import UsageError
 
 __all__ = ["report"]
 
@@ -28,6 +30,8 @@ def report(
     from nucleate.report.run_page import read_run, run_page
     from nucleate.screen.results import RECORD_NAME, load_screen, read_record
 
+    if not output.exists():
+        raise UsageError(f"{output}: {address_fault(str(output)) or 'no such file or folder; check the path'}")
     pages = [output / "report.html"]
     if (output / RECORD_NAME).is_file():
         pages.insert(0, output / "plate.html")
