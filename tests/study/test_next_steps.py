@@ -105,6 +105,9 @@ def test_the_verb_writes_rows_gains_and_strips(data: Path, tmp_path: Path, capsy
 def test_rows_are_added_and_none_is_done_twice(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert call("ablate", data, "-o", out, "--only", "clean", *SMALL) == 0
+    told = (out / "table.md").read_text()
+    assert "not run" not in told  # nobody asked for the others
+    assert BEST in told.partition("Without a row yet: ")[2].partition(".")[0]
     before = {path: path.stat().st_mtime_ns for path in [*(out / "runs").rglob("*"), *(out / "rows").iterdir()]}
     assert len(list((out / "runs").iterdir())) == 3  # cleaning shares the baseline's networks
     assert call("ablate", data, "-o", out, "--only", "hysteresis", *SMALL) == 2
@@ -250,6 +253,9 @@ def test_publishing_trains_nothing(data: Path, tmp_path: Path, capsys: pytest.Ca
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
     written = {"plan.json", "rows", "table.csv", "table.md", "kinds.csv", "gains.png", "strips"}
     assert {path.name for path in told.iterdir()} == written
+    assert f"{BEST}: not run." in (told / "table.md").read_text()
+    assert call("ablate", data, "-o", out, "--only", "clean", *SMALL, "--publish", told) == 0
+    assert "not run" not in (told / "table.md").read_text()
     assert (told / "table.csv").read_text() == (out / "table.csv").read_text()
     assert {path.stem for path in (told / "strips").iterdir()} == {"truth", BASELINE, "clean"}
     plan = json.loads((told / "plan.json").read_text())

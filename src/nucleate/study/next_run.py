@@ -12,7 +12,7 @@ from nucleate.study.next_steps import Study, fold_parts, type_parts
 from nucleate.study.next_table import strip, type_row, write_table, write_types
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -51,6 +51,8 @@ class _Story:
     samples: Sequence[Sample]
     shown: Sequence[Sample]
     command: str
+    wanted: Collection[str]
+    """Names of the rows that were asked for; of the others nobody needs to know why they cannot be run."""
 
     @property
     def folds(self) -> list[Part]:
@@ -89,6 +91,7 @@ class _Story:
         gains = kind_gains({row.idea: outcomes[row.idea] for row in rows}, kinds=kinds)
         left = {name: self.study.obstacle(idea) for name, idea in listed.items() if not outcomes[name]}
         left |= {} if BEST in listed else {BEST: _NO_BEST}
+        left = {name: reason if name in self.wanted else "" for name, reason in left.items()}
         write_table(out, self.study.plan, rows=rows, kinds=gains, left=left, command=self.command)
         self._tell_types(out)
 
@@ -169,7 +172,7 @@ def run_study(
     plan.claim(samples, resume=resume)
     shown = choose_shown(samples, plan.folds)
     study = Study(plan, shown=shown, device=device, report=report)
-    story = _Story(study, samples, shown, command)
+    story = _Story(study, samples, shown, command, wanted)
     story.draw_truth(plan.out)
 
     def run(listed: Iterable[Idea], parts: Sequence[Part]) -> None:
@@ -208,7 +211,7 @@ def _do(story: _Story, idea: Idea, *, part: Part, wait: bool) -> Outcome | None:
     return outcome
 
 
-def publish_study(plan: NextPlan, out: Path, *, command: str) -> None:
+def publish_study(plan: NextPlan, out: Path, *, only: Sequence[str] = (), command: str) -> None:
     """Write tables, figure and strips of all rows that are done into another folder, and the rows; nothing is trained.
 
     Parameters
@@ -217,19 +220,22 @@ def publish_study(plan: NextPlan, out: Path, *, command: str) -> None:
         Of the study, which stands in the plan's folder.
     out : Path
         Gets what `run_study` writes, without weights and maps: a study that can be gone on with.
+    only : sequence of str
+        Rows of which it is told why they were not run, as for `wanted_of`; what is done is written whatever they are.
     command : str
         The call that made the study, for the notes.
 
     Raises
     ------
     UsageError
-        If the plan's folder holds no study, or another one, or nothing in it is done yet, or `out` holds another one.
+        If a name is unknown, or the plan's folder holds no study, or another one, or nothing in it is done yet, or
+        `out` holds another one.
     """
     samples = plan.pictures(plan.folds, seed=plan.seed)
     plan.claim(samples, resume=True, new=False)
     shown = choose_shown(samples, plan.folds)
     study = Study(plan, shown=shown)
-    story = _Story(study, samples, shown, command)
+    story = _Story(study, samples, shown, command, wanted_of(plan, only))
     listed = story.listed()
     rows = story.rows(listed)
     if not rows:

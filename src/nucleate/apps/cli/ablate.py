@@ -86,7 +86,7 @@ def ablate(
         say_step(line, quiet=quiet)
 
     if publish is not None:
-        publish_study(plan, publish, command=command)
+        publish_study(plan, publish, only=asked, command=command)
     else:
         run_study(plan, only=asked, command=command, resume=resume, device=place, report=report, say=say_step)
     told = publish or output
