@@ -182,12 +182,18 @@ def test_demo(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], t
         assert call("demo", "-o", out) == 0
     said = capsys.readouterr()
     assert "drawn images: Kaggle score 0." in said.out
-    assert f"look at {out}" in said.out
+    assert f"look at {out}" in said.err
+    assert said.out.count("\n") == 1 + twice
     names = sorted(path.name for path in out.glob("*.overlay.png"))
     assert names == [
         f"{n}.overlay.png" for n in ("drawn-brightfield", "drawn-fluorescence", "drawn-histology", "tissue")
     ]
     assert len(json.loads((out / "run.json").read_text())["inputs"]) == 4
+    assert call("demo", "-o", out, "--quiet") == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("drawn images: Kaggle score 0.")
+    assert said.out.count("\n") == 1
+    assert said.err == ""
 
 
 @pytest.mark.parametrize("there", ["images/tissue.png", "images/mine.png", "tissue.labels.tif", "my cells.png"])

@@ -295,10 +295,14 @@ def test_settings_are_searched(data: Path, tmp_path: Path, capsys: pytest.Captur
     assert call("search", data, "-o", study, "--trials", "2", *words, "--device", "cpu", "--threads", "1") == 0
     said = capsys.readouterr()
     assert "Best of 2 trials" in said.out
-    assert f"train with: nucleate train {data} -o RUN --config '{study / 'best.toml'}' --val 0\n" in said.out
+    assert f"train with: nucleate train {data} -o RUN --config '{study / 'best.toml'}' --val 0\n" in said.err
+    assert "train with" not in said.out
     assert "trial 1: Kaggle score" in said.err
     assert (study / "best.toml").is_file()
-    assert call("search", data, "-o", study, *words, "--device", "cpu") == 2
+    words += ["--device", "cpu", "--threads", "1"]
+    assert call("search", data, "-o", study, "--trials", "2", *words, "--resume", "--quiet") == 0
+    assert "train with" not in "".join(capsys.readouterr())
+    assert call("search", data, "-o", study, *words) == 2
     assert "--resume" in capsys.readouterr().err
 
 

@@ -51,8 +51,8 @@ def demo(
     scores = _score(output, truth)
     if scores is not None:
         typer.echo(f"drawn images: Kaggle score {scores.kaggle:.3f}, AP at IoU 0.50 {scores.ap['0.50']:.3f}")
-    typer.echo(f"look at {output / '*.overlay.png'} and {output / 'measurements.csv'}")
     if not quiet:
+        say(f"look at {output / '*.overlay.png'} and {output / 'measurements.csv'}")
         say("your own images: nucleate segment IMAGES -o RESULTS")
     batches.close(summary, output, quiet=quiet, again="")
 

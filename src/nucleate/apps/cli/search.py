@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DeviceOption, QuietOption, ThreadsOption, command_line, say_step
+from nucleate.apps.cli.console import DeviceOption, QuietOption, ThreadsOption, command_line, say, say_step
 from nucleate.apps.cli.training_options import (
     DataArgument,
     TableOption,
@@ -81,4 +81,5 @@ def search(
     typer.echo(best.read_text(encoding="utf-8").splitlines()[0].removeprefix("# "))
     words = ["train", str(data), "-o", "RUN", "--config", str(best), "--val", val]
     words += ["--table", str(table)] if table else []
-    typer.echo(f"train with: {command_line(words)}")
+    if not quiet:
+        say(f"train with: {command_line(words)}")
