@@ -106,9 +106,9 @@ def main(words: list[str] | None = None) -> None:
     Raises
     ------
     SystemExit
-        Always: 0 all done, 1 some inputs failed, 2 a wrong call, 130 after Ctrl-C, 143 after SIGTERM, 129 after
-        SIGHUP. A reader of the standard output that leaves early changes none of them; any other failure to write there
-        turns 0 into 1.
+        Always: 0 all done, 1 some inputs failed or results cannot be written, 2 a wrong call, 130 after Ctrl-C, 143
+        after SIGTERM, 129 after SIGHUP. A reader of the standard output that leaves early changes none of them; any
+        other failure to write there turns 0 into 1.
     """
     gc.set_threshold(_OBJECTS)
     ours = words is None  # the whole program, not a call from another one
