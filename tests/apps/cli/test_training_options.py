@@ -38,6 +38,18 @@ def test_a_call_can_be_repeated_and_tells_no_folders_of_the_machine() -> None:
     )
 
 
+def test_a_call_tells_relative_paths_as_they_were_typed() -> None:
+    told = repeated(
+        "tune", Path("sets/my set.zip::train"), model=Path("run/mine.onnx"), output="TUNED", val=Path("0.2"),
+        config=Path("mine/configs/long.toml"), init=Path("./a/../b.onnx"), then=Path("../configs/long.toml"),
+        table=Path("sets/../../me/fields.csv"),
+    )  # fmt: skip
+    assert told == (
+        "nucleate tune 'sets/my set.zip::train' -o TUNED --model run/mine.onnx --val 0.2 "
+        "--config mine/configs/long.toml --init a/../b.onnx --then configs/long.toml --table fields.csv"
+    )
+
+
 def test_the_folder_one_is_in_has_a_name_and_a_table_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "set" / "images").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "set")

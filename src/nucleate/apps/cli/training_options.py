@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -139,9 +140,12 @@ def repeated(verb: str, data: Path, *, output: Path | str, **options: object) ->
         The folder of the study, or a placeholder such as ``RUN``.
     **options
         Values by the names of their options, in the order of the call; a list repeats its option. None and empty text
-        are left out. Paths are cut to their last part, and to two parts in a folder called ``configs``.
+        are left out.
+
+    Relative paths are told as they were typed, so that the call runs again in the same folder. Absolute ones, and those
+    that lead out of that folder by ``..``, are cut to their last part, and to two parts in a folder called ``configs``.
     """
-    words = ["nucleate", verb, _named(data).name, "-o", _told(output)]
+    words = ["nucleate", verb, _told(data), "-o", _told(output)]
     for name, given in options.items():
         for value in given if isinstance(given, list) else [given]:
             if value not in (None, ""):
@@ -150,10 +154,12 @@ def repeated(verb: str, data: Path, *, output: Path | str, **options: object) ->
 
 
 def _told(value: object) -> str:
-    if isinstance(value, Path):
-        path = _named(value)
-        return f"configs/{path.name}" if path.parent.name == "configs" else path.name
-    return str(value)
+    if not isinstance(value, Path):
+        return str(value)
+    path = _named(value)
+    if not path.anchor and Path(os.path.normpath(path)).parts[0] != "..":
+        return path.as_posix()
+    return f"configs/{path.name}" if path.parent.name == "configs" else path.name
 
 
 def _named(path: Path) -> Path:

@@ -72,7 +72,9 @@ def tune(
             files, samples, only_joining=only_joining, spare=spare, jobs=threads or cores(), tick=bar.stage
         )
     if card is not files.card:
-        told = repeated("tune", data, model=Path(model), output="TUNED", val=val, table=table, spare=spare or None)
+        told = repeated(
+            "tune", data, model=Path(model), output="TUNED", val=val and Path(val), table=table, spare=spare or None
+        )
         told += " --only-joining" if only_joining else ""
         card = card.model_copy(update={"command": "; ".join(filter(None, (card.command, told)))})
     target = write_model(output, files, card=card)
