@@ -168,6 +168,43 @@ def test_test_and_solution_belong_together(data: Path, tmp_path: Path, capsys: p
     assert "--solution" in capsys.readouterr().err
 
 
+def test_a_test_set_that_cannot_be_scored_is_refused_before_the_training(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test, damaged, odd, gone = (tmp_path / name for name in ("test", "damaged", "odd", "gone"))
+    for folder in (test, damaged):
+        write_sample(folder, disks(1, side=40)[0], layout="kaggle")
+    next(damaged.rglob("images/*.png")).write_bytes(b"no picture")
+    odd.mkdir()
+    solution = tmp_path / "solution.csv"
+    write_submission(solution, [(one.image_id, one.labels) for one in disks(1, side=40)])
+    texts = {
+        "other": "ImageId,EncodedPixels\nstranger,1 2\n",
+        "columns": "image,code\ndisks-0,1 2\n",
+        "empty": "ImageId,EncodedPixels\n",
+        "large": "ImageId,EncodedPixels,Height,Width\ndisks-0,1 2,50,60\n",
+        "code": "ImageId,EncodedPixels\ndisks-0,1601 2\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    for images, truth, reason in (
+        (gone, solution, f"--test {gone}: no such file or folder; check the name"),
+        (test, gone, f"--solution {gone}: no such file or folder; check the name"),
+        (odd, solution, "is not in Kaggle's layout"),
+        (damaged, solution, "disks-0.png"),
+        (test, tmp_path / "other.csv", "other.csv knows no picture of"),
+        (test, tmp_path / "columns.csv", "columns.csv lacks columns EncodedPixels, ImageId"),
+        (test, tmp_path / "empty.csv", "empty.csv has no rows"),
+        (test, tmp_path / "large.csv", "gives image disks-0 another size than"),
+        (test, tmp_path / "code.csv", "code.csv, image disks-0: "),
+    ):
+        assert call("paper", data, "-o", tmp_path / "out", *SMALL, "--test", images, "--solution", truth) == 2
+        said = capsys.readouterr().err
+        assert reason in said
+        assert said.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+
+
 def test_a_killed_study_goes_on_to_the_same_networks(data: Path, tmp_path: Path) -> None:
     def study_in(folder: Path, *, stop_after: int | None = None, resume: bool = False) -> dict[str, list[object]]:
         seen = 0

@@ -13,7 +13,7 @@ from nucleate.core.files import make_folder, write_rows, write_text
 from nucleate.data.kaggle import list_images
 from nucleate.data.source import open_source
 from nucleate.data.truth import read_labels_source
-from nucleate.errors import UsageError
+from nucleate.errors import DataError, InputError, UnfitDataError
 from nucleate.export.rle_csv import write_submission
 from nucleate.post.recipe import PAPER_RECIPE
 from nucleate.post.threshold import otsu_level
@@ -28,7 +28,7 @@ from nucleate.train.pictures import digest_of
 from nucleate.train.shipping import segmenter_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
     from typing import TypeAlias
 
@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nucleate.data.sample import Sample
+    from nucleate.data.truth import LabelMap
     from nucleate.run.segmenter import Segmenter
 
     Find: TypeAlias = Callable[[NDArray[Any]], NDArray[np.int32]]
 
-__all__ = ["COLUMNS", "OTSU", "PUBLISHED", "KaggleTest", "score_all", "write_figures", "write_table"]
+__all__ = ["COLUMNS", "OTSU", "PUBLISHED", "KaggleTest", "check_kaggle", "score_all", "write_figures", "write_table"]
 
 PUBLISHED = {"dev": 0.342, "test": 0.277}
 """The paper's scores on its own development set and on Kaggle's stage 1 test set."""
@@ -61,6 +62,28 @@ class KaggleTest:
 
     images: Path
     solution: Path
+
+
+def check_kaggle(kaggle: KaggleTest) -> None:
+    """Refuse a test set that could not be scored: looked at here, it does not end a study after all its training.
+
+    Raises
+    ------
+    UsageError
+        If the images or the solution are not there or cannot be read, or do not fit together.
+    """
+    try:
+        pictures = list_images(kaggle.images)
+        truth = _solution(kaggle, [image_id for image_id, _ in pictures])
+        for image_id, read in pictures:
+            shape = next(read().planes()).shape[:2]
+            if image_id in truth and (known := truth[image_id].shape) != shape:
+                raise UnfitDataError(
+                    f"{kaggle.solution} gives image {image_id} another size than {kaggle.images}: "
+                    f"got {known}, the image has {shape}; give the solution of that set"
+                )
+    except (DataError, InputError) as error:
+        raise UnfitDataError(str(error)) from error
 
 
 def score_all(
@@ -139,12 +162,17 @@ def _unknown(find: Find, kaggle: KaggleTest, *, submission: Path) -> Iterator[tu
     """Segment the test set, write the submission, and give the pictures that the solution knows."""
     found = {image_id: find(next(read().planes())) for image_id, read in list_images(kaggle.images)}
     write_submission(submission, found.items())
+    truth = _solution(kaggle, found)
+    for image_id in found:
+        if image_id in truth:
+            yield image_id, truth[image_id], found[image_id]
+
+
+def _solution(kaggle: KaggleTest, pictures: Collection[str]) -> LabelMap:
     truth = read_labels_source(kaggle.solution, images=kaggle.images)
-    common = [image_id for image_id in found if image_id in truth]
-    if not common:
-        raise UsageError(f"{kaggle.solution} knows no picture of {kaggle.images}; give the solution of that set")
-    for image_id in common:
-        yield image_id, truth[image_id], found[image_id]
+    if not any(image_id in truth for image_id in pictures):
+        raise UnfitDataError(f"{kaggle.solution} knows no picture of {kaggle.images}; give the solution of that set")
+    return truth
 
 
 def write_table(

@@ -90,6 +90,8 @@ def test_what_the_words_alone_tell_is_refused_before_torch_is_loaded(tmp_path: P
         "no model 'x'": [["train", data, "--init", "x"]],
         "no idea 'x'; choose of": [["ablate", data, "--only", "clean,x"]],
         f"--table {gone}: no such file": [["paper", data, "--table", gone]],
+        f"--test {gone}: no such file": [["paper", data, "--test", gone, "--solution", data]],
+        f"--solution {gone}: no such file": [["paper", data, "--test", data, "--solution", gone]],
         "b/c: an address": [["paper", data, "--table", "s3://b/c"], ["train", data, "--config", "s3://b/c"]],
         f"nothing at {gone}": [
             [verb, gone, *with_config] for verb in ("train", "search", "crossval", "stress", "benchmark")

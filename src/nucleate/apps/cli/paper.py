@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nucleate.apps.cli.console import DeviceOption, QuietOption, ThreadsOption, say_step
+from nucleate.apps.cli.console import DeviceOption, QuietOption, ThreadsOption, is_there, say_step
 from nucleate.apps.cli.training_options import (
     DataArgument,
     PrecisionOption,
@@ -19,6 +19,7 @@ from nucleate.apps.cli.training_options import (
     load_data,
     repeated,
 )
+from nucleate.core.checks import address_fault
 from nucleate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,10 +57,16 @@ def paper(
     """
     if (test is None) != (solution is None):
         raise UsageError("--test and --solution belong together; give both or none")
+    for option, path in {"--test": test, "--solution": solution}.items():
+        if path is not None and not is_there(path):
+            raise UsageError(f"{option} {path}: {address_fault(str(path)) or 'no such file or folder; check the name'}")
     place = import_training(device, threads)
     from nucleate.study.paper import PaperPlan, load_split, train_networks
-    from nucleate.study.paper_table import KaggleTest, score_all, write_figures, write_table
+    from nucleate.study.paper_table import KaggleTest, check_kaggle, score_all, write_figures, write_table
 
+    kaggle = KaggleTest(test, solution) if test is not None and solution is not None else None
+    if kaggle is not None:
+        check_kaggle(kaggle)
     plan = PaperPlan(
         data, output, loaded=load_data(data, table, quiet=quiet), width=width, epochs=epochs, trials=trials,
         precision=precision, seed=seed,
@@ -72,7 +79,6 @@ def paper(
         say_step(line, quiet=quiet)
 
     networks = train_networks(plan, split, resume=resume, device=place, report=report)
-    kaggle = KaggleTest(test, solution) if test is not None and solution is not None else None
     results = score_all(plan, split, networks=networks, kaggle=kaggle)
     command = repeated(
         "paper", data, output=output, table=table, width=width, epochs=epochs, trials=trials, precision=precision,
