@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +14,7 @@ import pytest
 
 from nucleate import api
 from nucleate.core.normalize import Normalizer
-from nucleate.errors import ModelError, UsageError
+from nucleate.errors import MissingExtraError, ModelError, UsageError
 from nucleate.run.engine import OnnxEngine, WithinMemory
 from nucleate.run.weights import ModelCard, write_card
 
@@ -94,6 +97,51 @@ def test_without_a_driver_torch_is_not_even_asked(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setitem(sys.modules, "nucleate.nets.engine", None)
     assert isinstance(api.load_segmenter(model).engine, OnnxEngine)
+
+
+_CALLS = """
+import json, sys
+from nucleate.apps.cli.main import main
+
+for words in json.loads(sys.argv[1]):
+    try:
+        main(words)
+    except SystemExit as end:
+        sys.stderr.write(f"{end.code}\\n")
+"""
+
+
+def test_a_torch_that_cannot_be_loaded_is_told_by_every_verb_that_needs_it(tmp_path: Path) -> None:
+    model, broken, out = str(put_model(tmp_path)), tmp_path / "broken", str(tmp_path / "out")
+    (broken / "torch").mkdir(parents=True)
+    reason = "libcudart.so.12: cannot open shared object file"
+    (broken / "torch" / "__init__.py").write_text(f"raise ImportError({reason!r})")
+    (tmp_path / "net.toml").touch()
+    picture, config = tmp_path / "cells.npy", ["--config", str(tmp_path / "net.toml")]
+    np.save(picture, np.eye(40, dtype=np.uint8))
+    more = {"tune": ["--model", model], "stress": ["--model", model], "crossval": config, "benchmark": config}
+    trained = ("train", "paper", "search", "ablate", *more)
+    calls = [[verb, str(tmp_path), "-o", out, *more.get(verb, [])] for verb in trained]
+    calls += [["export", model, "-o", out, "--to", "onnx"]]
+    calls += [["segment", str(picture), "-o", out, "--model", model, "--device", "cuda"]]
+    ended = subprocess.run(
+        [sys.executable, "-c", _CALLS, json.dumps(calls)], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(broken), *filter(None, sys.path)])},
+    )  # fmt: skip
+    told = f"nucleate: torch cannot be loaded: {reason}; run: pip install --force-reinstall torch"
+    assert ended.stderr.splitlines() == [told, "2"] * len(calls)
+
+
+def test_auto_goes_without_a_torch_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str, extra: str) -> None:
+        raise MissingExtraError(name, extra, reason="libcudart.so.12")
+
+    model = put_model(tmp_path)
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    monkeypatch.setattr(api, "library", broken)
+    assert isinstance(api.load_segmenter(model).engine, OnnxEngine)
+    with pytest.raises(MissingExtraError, match=r"torch cannot be loaded: libcudart\.so\.12; run: pip install"):
+        api.load_segmenter(model, device="cuda")
 
 
 def test_weights_of_another_network_run_on_onnx_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

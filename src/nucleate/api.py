@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nucleate.core.checks import check_number
 from nucleate.core.cores import MOST_THREADS
+from nucleate.core.extras import library
 from nucleate.errors import MissingExtraError, ModelError, UsageError
 from nucleate.io.given import as_image
 from nucleate.io.images import open_image, read_image
@@ -138,12 +139,15 @@ def _torch_engine(files: ModelFiles, *, wanted: bool, half: bool) -> Engine | No
     if not wanted and shutil.which("nvidia-smi") is None:
         return None  # to import torch only to hear that there is no card would take a second
     try:
-        from nucleate.nets.engine import TorchEngine
-        from nucleate.nets.from_onnx import load_onnx
-    except ImportError as error:
+        for name in ("torch", "onnx"):
+            library(name, "train")
+    except MissingExtraError:
         if wanted:
-            raise MissingExtraError(error.name or "torch", "train") from error
+            raise
         return None
+    from nucleate.nets.engine import TorchEngine
+    from nucleate.nets.from_onnx import load_onnx
+
     content = files.read()
     try:
         return TorchEngine(load_onnx(content, files.card.network), "cuda", half=half)

@@ -12,7 +12,7 @@ import typer
 from nucleate.apps.cli.console import is_there, say
 from nucleate.apps.cli.ctrl_c import loading
 from nucleate.core.checks import address_fault
-from nucleate.core.extras import require
+from nucleate.core.extras import library, require
 from nucleate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def import_training(device: str, threads: int | None, *, shared: bool = False) -
         process would do all of it.
     """
     require("train", "torch", "optuna", "safetensors", "onnx", "onnxscript", "matplotlib")
+    library("torch", "train")  # of all, it is the one that may be there without the libraries of the machine it needs
     from nucleate.train.device import choose_device
     from nucleate.train.parallel import launched
 
