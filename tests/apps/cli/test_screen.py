@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
@@ -283,6 +284,29 @@ def test_channels_by_number_get_names(tmp_path: Path) -> None:
 def test_wrong_calls(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
     _small(tmp_path, "A01_1_DAPI.tif")
     leave("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", *words, code=2)
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("export", "said"),
+    [
+        ("labels,foo", "--export: no export foo; available: labels, "),
+        ("parquet", "pyarrow is not installed; run: pip install 'nucleate[tables]'"),
+    ],
+)
+def test_exports_are_looked_at_before_the_plate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], export: str, said: str
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise AssertionError("the plate was looked at")
+
+    _small(tmp_path, "A01_1_DAPI.tif")
+    monkeypatch.setattr("nucleate.screen.layout.read_plate", stop)
+    monkeypatch.setattr("nucleate.screen.scale.plate_scale", stop)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    words = ("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", "--export", export)
+    leave(*words, code=2)
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

@@ -94,7 +94,7 @@ def screen(
       nucleate screen plate1/ --map map.csv -o results --pattern "{any}_{well}-{field}_{channel}"
     """
     from nucleate.core.files import check_folder, make_folder
-    from nucleate.run.outputs import refuse_existing
+    from nucleate.run.outputs import check_exports, refuse_existing
     from nucleate.screen.agreement import surprises
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
@@ -107,11 +107,12 @@ def screen(
         refuse_existing(output, [output / name for name in FILES])
     if plate_map.resolve() in {(output / name).resolve() for name in FILES}:
         raise UsageError(f"--map {plate_map} would be overwritten by the results; choose another output folder")
+    export += ",measurements"
+    check_exports(export)  # before the plate is looked at: the search for its scale takes minutes
     content = read_map(plate_map, unit=unit)
     shared = choose_cluster(cluster, workers, threads=threads, memory=memory)
     folder = plate.absolute() if shared and shared.elsewhere else plate
-    called = _new_names(channels)
-    found = read_plate(folder, pattern=pattern, time=time, acquisition=acquisition, channels=called)
+    found = read_plate(folder, pattern=pattern, time=time, acquisition=acquisition, channels=_new_names(channels))
     nuclear = nuclear_channel(found, channel)
     sources = field_sources(found, nuclear)
     record = record_of(found, content, channel=nuclear, wells=wells, pattern=pattern)
@@ -126,7 +127,6 @@ def screen(
     segmenter = _scaled(segmenter, sources, channel=nuclear, earlier=fields if begun else None, quiet=quiet)
     chosen["scale"] = segmenter.settings.scale
     batch = {"channel": nuclear, "resume": resume, "keep_earlier": False}
-    export += ",measurements"
     settings = batches.settings_of(batch, export=export, memory=memory, device=device, threads=threads)
     if not begun:
         write_record(make_folder(output) / RECORD_NAME, record)  # so that --resume can tell this plate from another
