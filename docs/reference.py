@@ -66,6 +66,8 @@ def _members(annotation: Any) -> list[Enum]:
 
 def _meaning(parameter: Any) -> str:
     default = parameter.default
+    if isinstance(default, list):
+        default = ",".join(default)
     given = default is not None and default is not False and not callable(default) and default not in ("", ())
     shown = given and parameter.param_type_name == "option"
     return f"{parameter.help or ''}" + (f" Default: `{getattr(default, 'value', default)}`." if shown else "")

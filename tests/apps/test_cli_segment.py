@@ -88,6 +88,14 @@ def test_quiet_says_nothing(good: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr() == ("", "")
 
 
+def test_an_option_that_is_given_twice_adds_exports(good: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert call("segment", good, "-o", out, "--export", "labels, rle", "--export", "geojson,rle", "--quiet") == 0
+    assert {path.name for path in out.iterdir() if path.name.startswith(("good.", "sub", "meas"))} == {
+        "good.labels.tif", "good.geojson", "submission.csv",
+    }  # fmt: skip
+
+
 # --- bad inputs: each makes its own line and never stops the good one ------------------------------------------------
 
 
@@ -267,6 +275,7 @@ def test_a_name_that_is_no_text_is_written_as_escapes_in_tables(tmp_path: Path) 
             ["good.png", "--export", "labels,svg"],
             "no export svg; available: labels, overlay, measurements, rle",
         ),
+        (["good.png", "--export", "svg", "--export", "labels"], "no export svg; available: labels, overlay"),
         (["good.png", "--scale", "big"], "nucleate: --scale big: not a number; use auto or a factor"),
         (["good.png", "--scale", "-1"], "scale"),
         (["good.png", "--min-area", "-1"], "--min-area"),

@@ -311,6 +311,15 @@ def test_exports_are_looked_at_before_the_plate(
     assert not (tmp_path / "out").exists()
 
 
+def test_exports_of_an_option_that_is_given_twice_add_up(tmp_path: Path) -> None:
+    _small(tmp_path, "A01_1_DAPI.tif")
+    words = ("--export", "labels", "--export", "rle", "--quiet")
+    leave("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", *words)
+    names = {path.name for path in (tmp_path / "out" / "fields").iterdir()}
+    assert {"measurements.csv", "submission.csv"} <= names
+    assert [any(name.endswith(ending) for name in names) for ending in (".labels.tif", ".overlay.png")] == [True, False]
+
+
 def test_the_map_of_another_plate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _small(tmp_path, "H12_1_DAPI.tif")
     leave("screen", tmp_path / "p", "--map", tmp_path / "map.csv", "-o", tmp_path / "out", code=2)

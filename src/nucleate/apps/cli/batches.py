@@ -17,7 +17,7 @@ from nucleate.core.text import counted
 from nucleate.errors import ModelError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from nucleate.api import Device
@@ -27,27 +27,31 @@ if TYPE_CHECKING:
     from nucleate.run.segmenter import Segmenter
     from nucleate.run.settings import BatchSettings
 
-__all__ = ["close", "load", "run", "settings_of", "share"]
+__all__ = ["DEFAULT_EXPORT", "close", "load", "run", "settings_of", "share"]
+
+DEFAULT_EXPORT = ["labels,overlay,measurements"]
+"""The values of ``--export`` where none is given."""
 
 _MOST_AT_ONCE = 4
 """Inputs at a time, since each takes memory; the gain was measured with two on two cores (benchmarks/speed.md)."""
 
 
 def settings_of(
-    batch: dict[str, Any], *, export: str, memory: float | None, device: Device, threads: int | None
+    batch: dict[str, Any], *, export: Sequence[str], memory: float | None, device: Device, threads: int | None
 ) -> BatchSettings:
     """Make the settings of a batch from some fields of `BatchSettings` and the options that need a second look.
 
     Raises
     ------
     UsageError
-        If `export` names one that does not exist.
+        If `export`, names with commas between in each of its texts, has one that does not exist.
     """
     from nucleate.core.cores import cores
     from nucleate.run.outputs import check_exports
     from nucleate.run.settings import BatchSettings
 
-    settings = BatchSettings(exports=check_exports(export), at_once=min(threads or cores(), _MOST_AT_ONCE), **batch)
+    batch = {"at_once": min(threads or cores(), _MOST_AT_ONCE), **batch}
+    settings = BatchSettings(exports=check_exports(",".join(export)), **batch)
     return settings.told(command_line(), device=device, threads=threads, memory_gb=memory)
 
 

@@ -74,9 +74,9 @@ def screen(
     memory: MemoryOption = None,
     min_area: MinAreaOption = None,
     min_confidence: MinConfidenceOption = None,
-    export: Annotated[str, typer.Option(metavar="NAME,...", help="As for segment; always with measurements.")] = (
-        "labels,overlay,measurements"
-    ),
+    export: Annotated[
+        list[str], typer.Option(metavar="NAME,...", help="As for segment; always with measurements.")
+    ] = batches.DEFAULT_EXPORT,
     resume: Annotated[bool, typer.Option("--resume", help="Go on in OUT; finished fields are left out.")] = False,
     cluster: ClusterOption = None,
     workers: WorkersOption = None,
@@ -107,8 +107,8 @@ def screen(
         refuse_existing(output, [output / name for name in FILES])
     if plate_map.resolve() in {(output / name).resolve() for name in FILES}:
         raise UsageError(f"--map {plate_map} would be overwritten by the results; choose another output folder")
-    export += ",measurements"
-    check_exports(export)  # before the plate is looked at: the search for its scale takes minutes
+    export = [*export, "measurements"]
+    check_exports(",".join(export))  # before the plate is looked at: the search for its scale takes minutes
     content = read_map(plate_map, unit=unit)
     shared = choose_cluster(cluster, workers, threads=threads, memory=memory)
     folder = plate.absolute() if shared and shared.elsewhere else plate

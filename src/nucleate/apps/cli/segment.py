@@ -52,7 +52,7 @@ def segment(
     memory: MemoryOption = None,
     min_area: MinAreaOption = None,
     min_confidence: MinConfidenceOption = None,
-    export: Annotated[str, typer.Option(metavar="NAME,...", help=_EXPORT_HELP)] = "labels,overlay,measurements",
+    export: Annotated[list[str], typer.Option(metavar="NAME,...", help=_EXPORT_HELP)] = batches.DEFAULT_EXPORT,
     resume: Annotated[bool, typer.Option("--resume", help="Go on in OUT; finished inputs are left out.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first input that fails.")] = False,
     cluster: ClusterOption = None,
