@@ -17,6 +17,7 @@ from nucleate.core.normalize import Normalizer
 from nucleate.errors import MissingExtraError, ModelError, UsageError
 from nucleate.run.engine import OnnxEngine, WithinMemory
 from nucleate.run.weights import ModelCard, write_card
+from tests.calls import CALLS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,18 +100,6 @@ def test_without_a_driver_torch_is_not_even_asked(tmp_path: Path, monkeypatch: p
     assert isinstance(api.load_segmenter(model).engine, OnnxEngine)
 
 
-_CALLS = """
-import json, sys
-from nucleate.apps.cli.main import main
-
-for words in json.loads(sys.argv[1]):
-    try:
-        main(words)
-    except SystemExit as end:
-        sys.stderr.write(f"{end.code}\\n")
-"""
-
-
 def test_a_torch_that_cannot_be_loaded_is_told_by_every_verb_that_needs_it(tmp_path: Path) -> None:
     model, broken, out = str(put_model(tmp_path)), tmp_path / "broken", str(tmp_path / "out")
     (broken / "torch").mkdir(parents=True)
@@ -125,7 +114,7 @@ def test_a_torch_that_cannot_be_loaded_is_told_by_every_verb_that_needs_it(tmp_p
     calls += [["export", model, "-o", out, "--to", "onnx"]]
     calls += [["segment", str(picture), "-o", out, "--model", model, "--device", "cuda"]]
     ended = subprocess.run(
-        [sys.executable, "-c", _CALLS, json.dumps(calls)], capture_output=True, text=True, check=False,
+        [sys.executable, "-c", CALLS, json.dumps(calls)], capture_output=True, text=True, check=False,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(broken), *filter(None, sys.path)])},
     )  # fmt: skip
     told = f"nucleate: torch cannot be loaded: {reason}; run: pip install --force-reinstall torch"

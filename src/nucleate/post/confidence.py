@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.post.logistic import curve, in_spreads
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -203,16 +205,13 @@ class ConfidenceModel:
         described: NDArray[np.float64], *, mean: NDArray[np.float64], spread: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Bring numbers (n, k) to unit spread, limited to four spreads, and add their squares: (n, 2 k)."""
-        z = np.clip((described - mean) / spread, -4.0, 4.0)
+        z = in_spreads(described, mean=mean, spread=spread)
         return np.concatenate([z, z**2], axis=1)
 
     def predict(self, described: NDArray[np.float64]) -> NDArray[np.float32]:
         """Give the IoU to expect for each row of `describe`, (n,) float32 in 0..1."""
         terms = self.terms(described, mean=np.array(self.mean), spread=np.array(self.spread))
-        # Row by row, since a matrix product rounds differently for each number of rows.
-        logits: NDArray[np.float64] = (terms * self.weights).sum(axis=1) + self.bias
-        predicted: NDArray[np.float32] = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
-        return predicted
+        return curve(terms, self.weights, bias=self.bias).astype(np.float32)
 
 
 def _mean(ids: NDArray[Any], values: NDArray[Any], *, count: int | None = None) -> NDArray[np.float64]:

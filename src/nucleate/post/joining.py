@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nucleate.errors import UsageError
+from nucleate.post.logistic import curve, in_spreads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +47,6 @@ moments (1 if they are one), ``gain`` and ``ratio`` that of both together, less 
 two. ``contact`` is the length of the seam, ``apart`` the distance between both centres.
 """
 
-_LIMIT = 4.0  # spreads from the mean at which a number is cut off
 _CLOSEST = 0.1  # pixels between two centres, at least, since the logarithm is taken
 
 
@@ -106,19 +106,10 @@ class JoinModel:
         """Give the model for a grid on which everything is `factor` times as large."""
         return replace(self, grid=self.grid * factor)
 
-    @staticmethod
-    def terms(
-        described: NDArray[np.float64], *, mean: NDArray[np.float64], spread: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Bring numbers (n, k) to unit spread, limited to four spreads."""
-        return np.clip((described - mean) / spread, -_LIMIT, _LIMIT)
-
     def predict(self, described: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the chance that both pieces are of one nucleus for each row of `Pieces.described`, (n,) in 0..1."""
-        terms = self.terms(described, mean=np.array(self.mean), spread=np.array(self.spread))
-        # Row by row, since a matrix product rounds differently for each number of rows.
-        logits: NDArray[np.float64] = (terms * self.weights).sum(axis=1) + self.bias
-        return 1.0 / (1.0 + np.exp(-logits))
+        terms = in_spreads(described, mean=self.mean, spread=self.spread)
+        return curve(terms, self.weights, bias=self.bias)
 
 
 @dataclass(frozen=True, eq=False)

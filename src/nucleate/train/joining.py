@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nucleate.post.joining import JoinModel
+from nucleate.post.logistic import in_spreads
 from nucleate.train.logistic import fit_logistic
 from nucleate.train.tuning import each
 
@@ -122,6 +123,6 @@ def with_joining(
 
 def _fit(described: NDArray[np.float64], same: NDArray[np.bool_]) -> JoinModel:
     mean, spread = described.mean(0).round(6), np.maximum(described.std(0), 1e-6).round(8)
-    terms = JoinModel.terms(described, mean=mean, spread=spread)
+    terms = in_spreads(described, mean=mean, spread=spread)
     weights, bias = fit_logistic(terms, same.astype(np.float64), ridge=_RIDGE)
     return JoinModel(tuple(mean.tolist()), tuple(spread.tolist()), weights, bias)

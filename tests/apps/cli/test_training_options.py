@@ -8,22 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.calls import CALLS
 
 from nucleate.apps.cli.training_options import repeated, table_beside
 
 pytestmark = pytest.mark.base
 
-_CALLS = """
-import json, sys
-from nucleate.apps.cli.main import main
-
-for words in json.loads(sys.argv[1]):
-    try:
-        main(words)
-    except SystemExit as end:
-        sys.stderr.write(f"{end.code}\\n")
-sys.exit("torch" in sys.modules)
-"""
+_CALLS = CALLS + 'sys.exit("torch" in sys.modules)'
 
 
 def test_a_call_can_be_repeated_and_tells_no_folders_of_the_machine() -> None:
