@@ -16,6 +16,7 @@ __all__ = [
     "ids_and_areas",
     "in_reading_order",
     "overlap_table",
+    "recoded",
     "relabel",
     "sum_by_key",
 ]
@@ -40,7 +41,9 @@ def areas(labels: NDArray[Any]) -> NDArray[np.int64]:
     counts = np.zeros(int(flat.max(initial=0)) + 1, np.int64)
     for start in range(0, flat.size, _SLICE):  # counting takes a copy of eight bytes a pixel
         part = flat[start : start + _SLICE]
-        found = np.bincount(part[part > 0])  # counting the background, most of a picture, would take most of the time
+        begins = _runs(part)
+        ids, lengths = part[begins], np.diff(begins, append=len(part))
+        found = np.bincount(ids[ids > 0], lengths[ids > 0]).astype(np.int64)
         counts[: len(found)] += found
     return counts[1:]
 
@@ -90,8 +93,36 @@ def drop_small(labels: NDArray[Any], min_area: int) -> NDArray[np.int32]:
     """Remove the nuclei of fewer than `min_area` pixels and close the gaps in the ids."""
     keep = np.append(False, areas(labels) >= max(min_area, 1))
     order: NDArray[np.int32] = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
-    renumbered: NDArray[np.int32] = order[labels]
-    return renumbered
+    return recoded(labels, order)
+
+
+def recoded(labels: NDArray[Any], table: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Give ``table[labels]``, in half the time, since neighbours in a row mostly have the same id.
+
+    Parameters
+    ----------
+    labels : (...) int ndarray
+        Label image or stack.
+    table : (n + 1,) int32 ndarray
+        For each id, the background first, the one that takes its place.
+
+    Examples
+    --------
+    >>> recoded(np.array([[0, 2, 2, 1]]), np.array([0, 5, 7], np.int32))
+    array([[0, 7, 7, 5]], dtype=int32)
+    """
+    flat, found = labels.ravel(), np.empty(labels.shape, np.int32)
+    result = found.ravel()
+    for start in range(0, flat.size, _SLICE):
+        part = flat[start : start + _SLICE]
+        begins = _runs(part)
+        result[start : start + _SLICE] = np.repeat(table[part[begins]], np.diff(begins, append=len(part)))
+    return found
+
+
+def _runs(flat: NDArray[Any]) -> NDArray[np.intp]:
+    """Find where runs of one id begin in a flat stretch, which is not empty."""
+    return np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
 
 
 def first_pixels(labels: NDArray[Any]) -> NDArray[np.int64]:
@@ -116,8 +147,10 @@ def first_pixels(labels: NDArray[Any]) -> NDArray[np.int64]:
     flat = labels.ravel()
     found = np.full(int(flat.max(initial=0)) + 1, flat.size, np.int64)
     # The first pixel of a nucleus never has a pixel of the same nucleus on its left.
-    starts = np.flatnonzero((flat > 0) & (np.diff(flat, prepend=flat.dtype.type(0)) != 0))
-    np.minimum.at(found, flat[starts], starts)
+    starts = _runs(flat) if flat.size else np.zeros(0, np.intp)
+    ids = flat[starts]
+    starts, ids = starts[ids > 0], ids[ids > 0]
+    np.minimum.at(found, ids, starts)
     return found[1:]
 
 
@@ -133,8 +166,7 @@ def in_reading_order(labels: NDArray[Any]) -> NDArray[np.int32]:
     order = np.argsort(first)[: np.count_nonzero(first < labels.size)]
     new = np.zeros(len(first) + 1, np.int32)
     new[order + 1] = np.arange(1, len(order) + 1)
-    renumbered: NDArray[np.int32] = new[labels]
-    return renumbered
+    return recoded(labels, new)
 
 
 def overlap_table(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nucleate.core.labels import recoded
 from nucleate.errors import UsageError
 from nucleate.post.logistic import curve, in_spreads
 
@@ -278,7 +279,7 @@ def join(
         return labels
     renamed = np.arange(int(labels.max(initial=0)) + 1, dtype=np.int32)
     renamed[began] = pieces.ids[place]
-    return renamed[labels]
+    return recoded(labels, renamed)
 
 
 def _likeliest(pairs: NDArray[np.int64], chance: NDArray[np.float64], *, level: float) -> NDArray[np.intp]:
