@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from nucleate.core.labels import drop_small
+from nucleate.core.labels import drop_small, recoded
 from nucleate.post.threshold import structure
 
 if TYPE_CHECKING:
@@ -84,16 +84,18 @@ def distance_markers(
     (H, W) int32 ndarray
         Single pixels 1..n in reading order, 0 elsewhere.
     """
-    inner = slice(min_distance, -min_distance)
     height = np.full(
         [side + 2 * min_distance for side in mask.shape], -1, np.int32
     )  # with a frame, so no step leaves it
-    height[inner, inner][mask] = np.rint(distance[mask] * steps)
     width = height.shape[1]
+    at = np.flatnonzero(mask)
+    row, col = np.divmod(at, mask.shape[1])
+    among = (row + min_distance) * width + col + min_distance
+    height.ravel()[among] = np.rint(distance.ravel()[at] * steps)
     sides = range(-min_distance, min_distance + 1)
     square = [down * width + right for down in sides for right in sides]
     # Nearly all pixels have a higher one right beside them, so the square around is looked at for few.
-    peaks = _highest(height, np.flatnonzero(height >= 0), beside=(1, -1, width, -width))
+    peaks = _highest(height, among, beside=(1, -1, width, -width))
     peaks = _highest(height, peaks, beside=square)
     rank = np.zeros(height.shape, np.int32)
     rank.ravel()[peaks] = np.arange(1, len(peaks) + 1)
@@ -163,7 +165,7 @@ def grow_markers(
     """
     regions = components(mask, connectivity=connectivity)
     count = int(markers.max(initial=0))
-    at = np.flatnonzero(markers)
+    at = np.flatnonzero(markers > 0)
     home = np.zeros(count + 1, np.int64)
     home[markers.ravel()[at]] = regions.ravel()[at]
     crowd = np.bincount(home[1:], minlength=int(regions.max(initial=0)) + 1)
@@ -176,9 +178,10 @@ def grow_markers(
     if keep_unmarked:
         bare = np.flatnonzero(crowd == 0)[1:]
         ids[bare] = np.arange(count + 1, count + 1 + len(bare))
-    labels = ids[regions]
+    labels = recoded(regions, ids)
     if crowded.any():
-        at = np.flatnonzero(crowded[regions])
+        at = np.flatnonzero(mask)
+        at = at[crowded[regions.ravel()[at]]]
         flood = _flood(regions, crowded, at=at, markers=markers, height=height, connectivity=connectivity)
         labels.ravel()[at] = flood
     return labels
@@ -202,7 +205,7 @@ def _flood(
 
     row, col = np.divmod(at, regions.shape[1])
     home = regions.ravel()[at]
-    shift, shape = _packed(regions, np.flatnonzero(crowded))
+    shift, shape = _packed(row, col, home=home, crowded=crowded)
     place = (row + shift[home, 0]) * shape[1] + col + shift[home, 1]
     inside, seeds, depth = np.zeros(shape, bool), np.zeros(shape, np.int32), np.zeros(shape, np.float32)
     inside.ravel()[place] = True
@@ -212,8 +215,10 @@ def _flood(
     return np.asarray(flooded.ravel()[place], np.int32)
 
 
-def _packed(regions: NDArray[np.int32], wanted: NDArray[np.intp]) -> tuple[NDArray[np.int64], tuple[int, int]]:
-    """Lay the boxes of some regions side by side in rows, a pixel apart.
+def _packed(
+    row: NDArray[np.intp], col: NDArray[np.intp], *, home: NDArray[np.int32], crowded: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], tuple[int, int]]:
+    """Lay the boxes of the crowded regions, whose pixels are given, side by side in rows, a pixel apart.
 
     Returns
     -------
@@ -222,19 +227,22 @@ def _packed(regions: NDArray[np.int32], wanted: NDArray[np.intp]) -> tuple[NDArr
     shape : (int, int)
         Of the picture that holds them.
     """
-    found = ndimage.find_objects(regions)
-    boxes = np.array([[side.start, side.stop] for one in wanted for side in found[one - 1]]).reshape(-1, 2, 2)
-    size = boxes[:, :, 1] - boxes[:, :, 0] + 1
+    wanted = np.flatnonzero(crowded)
+    first, last = (np.full((len(crowded), 2), start) for start in (np.iinfo(np.int64).max, 0))
+    for side, values in enumerate((row, col)):
+        np.minimum.at(first[:, side], home, values)
+        np.maximum.at(last[:, side], home, values)
+    size = last[wanted] - first[wanted] + 2
     order = np.argsort(-size[:, 0], kind="stable")  # boxes of one row have about the same height
     width = max(int(np.sqrt(size.prod(axis=1).sum())), int(size[:, 1].max()))
-    shift = np.zeros((len(found) + 1, 2), np.int64)
+    shift = np.zeros((len(crowded), 2), np.int64)
     top = left = bottom = 0
     for index in order.tolist():
         rows, cols = size[index].tolist()
         if left + cols > width:
             top, left = bottom, 0
         bottom = max(bottom, top + rows)
-        shift[wanted[index]] = (top, left) - boxes[index, :, 0]
+        shift[wanted[index]] = (top, left) - first[wanted[index]]
         left += cols
     return shift, (bottom, width)
 
@@ -274,7 +282,9 @@ def fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:
         inside[side] = False
     if not inside.any():
         return labels
-    at = np.flatnonzero(inside[gaps])  # none lies at the picture's edge, so each has four neighbours
+    # The first gap mostly is the background around everything, nearly all of the picture.
+    at = np.flatnonzero(gaps > (0 if inside[1] else 1))
+    at = at[inside[gaps.ravel()[at]]]  # none lies at the picture's edge, so each has four neighbours
     flat, gap = labels.ravel(), gaps.ravel()[at]
     lowest = np.full(count + 1, np.iinfo(np.int32).max, np.int32)
     highest = np.zeros(count + 1, np.int32)
