@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.strategies import label_images
 
-from nucleate.core.labels import areas, drop_small, first_pixels, ids_and_areas, in_reading_order, relabel
+from nucleate.core.labels import (
+    areas,
+    drop_small,
+    first_pixels,
+    ids_and_areas,
+    in_reading_order,
+    recoded,
+    relabel,
+)
 
 if TYPE_CHECKING:
     from random import Random
@@ -80,6 +88,13 @@ def test_areas_of_a_large_image_are_counted_piece_by_piece(monkeypatch: pytest.M
     whole = areas(picture)
     monkeypatch.setattr("nucleate.core.labels._SLICE", 7)
     assert areas(picture).tolist() == whole.tolist() == np.bincount(picture.ravel())[1:].tolist()
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (1, 1), (4, 6), (2, 3, 5)])
+def test_ids_are_replaced_piece_by_piece(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]) -> None:
+    labels, table = np.random.default_rng(0).integers(0, 3, shape), np.array([4, 9, 0], np.int32)
+    monkeypatch.setattr("nucleate.core.labels._SLICE", 7)
+    np.testing.assert_array_equal(recoded(labels, table), table[labels])
 
 
 def test_a_mask_of_one_bit_is_one_nucleus() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ __all__ = ["label_type", "pages", "parts_of", "write_labels"]
 
 _STRIP_BYTES = 1 << 18
 _TILE = 512
+_WORD = (1 << 32) - 1
 _CLASSIC_BYTES = (1 << 32) - (1 << 25)
 """Most bytes that surely fit a file with offsets of 32 bits."""
 
@@ -71,11 +73,17 @@ def write_labels(
     if pixel_size_um is not None:
         lines += [f"spacing={z_step_um}"] if z_step_um is not None and "Z" in axes else []
         lines.append("unit=micron")
-        options |= {"resolution": (1 / pixel_size_um[1], 1 / pixel_size_um[0]), "resolutionunit": "NONE"}
+        options |= {"resolution": tuple(_per_micron(size) for size in pixel_size_um[::-1]), "resolutionunit": "NONE"}
     lines += [f"finterval={t_step_s}", "tunit=sec"] if t_step_s is not None and "T" in axes else []
     lines += ["min=0.0", f"max={float(max(highest, 1))}"]  # the display range: without it, low ids would look black
     with atomic_path(path) as temporary:
         tifffile.imwrite(temporary, description="\n".join(lines) + "\n", metadata=None, **options)
+
+
+def _per_micron(size_um: float) -> tuple[int, int]:
+    """Give one over a size as the closest fraction of two numbers of 32 bits, as TIFF keeps it."""
+    value = 1 / Fraction(float(size_um))
+    return value.limit_denominator(min(_WORD, int(_WORD / value))).as_integer_ratio()
 
 
 def label_type(labels: Labels) -> tuple[np.dtype[Any], int]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Need"]
 
-_POST = 80
-"""Bytes for each pixel while the recipe works: distances, heights, regions and the queue of the watershed."""
+_POST = 100
+"""Bytes for each pixel while the recipe works: distances, heights, regions, pieces and the queue of the watershed."""
 
 _SAMPLING = 48
 """Bytes for each pixel that is sampled for the scaling, if colours are stained; grey takes a fifth of that."""
