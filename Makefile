@@ -8,7 +8,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-base docs reference lock clean
+.PHONY: help demo test lint test-base test-lowest docs reference lock clean
 
 # The first Python on the path that is new enough; `make PYTHON=/path/to/python test` chooses another.
 CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
@@ -35,6 +35,9 @@ lint: .venv/.installed  ## style and types only
 test-base: .venv-base/.tested-with  ## the tests that need no torch, in the light install, but for long ones that are alike
 	OMP_NUM_THREADS=1 .venv-base/bin/python -m pytest -m 'base and not once' -n $(WORKERS)
 
+test-lowest: .venv-lowest/.installed  ## the same with the oldest versions that pyproject.toml allows
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -m 'base and not once' -W default -n $(WORKERS)
+
 docs: .venv/.docs-installed  ## the pages as HTML in docs/_build
 	.venv/bin/sphinx-build -W --keep-going -q docs docs/_build
 
@@ -45,7 +48,7 @@ lock: .venv/.docs-installed  ## print the versions in use, for constraints.txt
 	.venv/bin/python -m pip freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//'
 
 clean:  ## remove the environments and everything that was built
-	rm -rf .venv .venv-base build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-base .venv-lowest build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # --- environments: a stamp file is newer than what it was made from, so nothing is installed twice -----------------
 
@@ -76,4 +79,11 @@ endef
 
 .venv-base/.tested-with: .venv-base/.installed
 	.venv-base/bin/python $(PIP) pytest pytest-xdist hypothesis
+	@touch $@
+
+LOWEST := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")
+.venv-lowest/.installed: pyproject.toml
+	$(call new_environment,.venv-lowest)
+	.venv-lowest/bin/python -c '$(LOWEST)' | sed 's/>=/==/' > .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-lowest/lowest.txt -e . pytest pytest-xdist hypothesis
 	@touch $@
