@@ -119,6 +119,7 @@ def test_a_torch_that_cannot_be_loaded_is_told_by_every_verb_that_needs_it(tmp_p
     )  # fmt: skip
     told = f"nucleate: torch cannot be loaded: {reason}; run: pip install --force-reinstall torch"
     assert ended.stderr.splitlines() == [told, "2"] * len(calls)
+    assert not (tmp_path / "out").exists()
 
 
 def test_auto_goes_without_a_torch_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,9 +142,10 @@ def test_files_that_cannot_do_what_is_asked_are_a_wrong_call(tmp_path: Path, tru
         "holds no label images": (tmp_path / "empty", truth),
     }
     for said, words in wrong.items():
-        result = _run(*words)
+        result = _run(*words, "--json", tmp_path / "new" / "s.json")
         assert isinstance(result.exception, UsageError)
         assert said in str(result.exception)
+    assert not (tmp_path / "new").exists()
 
 
 def test_folders_of_the_written_files_are_made(tmp_path: Path, truth: Path) -> None:
@@ -158,7 +159,7 @@ def test_an_output_that_cannot_be_written_is_told_before_the_work(tmp_path: Path
     assert isinstance(result.exception, UsageError)
     assert "there.html is a folder; name a file" in str(result.exception)
     assert result.stdout == ""
-    assert not any((tmp_path / "new").iterdir())
+    assert not (tmp_path / "new").exists()
     device = tmp_path / "device"
     device.symlink_to("/dev/zero")
     if device.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -94,6 +95,25 @@ def test_what_a_link_leads_to_is_written(tmp_path: Path) -> None:
     for write in (check_place, lambda path: write_text(path, "new")):
         with pytest.raises(OutputError, match=r"gone/lost\.csv: No such file.*its folder is not there: make it"):
             write(small / "lost.csv")
+
+
+def test_a_place_is_looked_at_and_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in (tmp_path / "a" / "b" / "s.json", "a/b/s.json", "s.json"):
+        check_place(place)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file is a file; name a folder"):
+        check_place(tmp_path / "file" / "a" / "s.json")
+    with pytest.raises(OutputError, match="File name too long"):
+        check_place(tmp_path / ("x" * 300) / "s.json")
+    monkeypatch.setattr("tempfile.TemporaryFile", _refused)
+    with pytest.raises(OutputError, match=r"cannot write .*s\.json: Permission denied; get the right to write there"):
+        check_place(tmp_path / "a" / "s.json")
+
+
+def _refused(**_: object) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied")
 
 
 def test_permissions_are_those_of_an_ordinary_new_file(tmp_path: Path) -> None:

@@ -115,6 +115,11 @@ def test_a_model_is_looked_at_without_what_it_was_trained_on(
     write_card(tmp_path / "mine.toml", files.card.model_copy(update=known))
     words = ["stress", str(tmp_path / "data"), "-o", str(tmp_path / "out"), "--threads", "1"]
     by_model = [*words, "--model", str(tmp_path / "mine.onnx")]
+    assert call(*words, "--model", "nobody") == 2
+    (tmp_path / "none").mkdir()
+    assert call("stress", tmp_path / "none", *by_model[2:]) == 2
+    assert not (tmp_path / "out").exists()
+    capsys.readouterr()
     assert call(*by_model, "--only", "inverted") == 0
     said = capsys.readouterr()
     assert "4 of 6 images are left out: mine was trained on them" in said.err

@@ -296,7 +296,9 @@ def make_folder(path: Path | str) -> Path:
 
 
 def check_place(path: Path | str) -> None:
-    """Make the folder of a file that is to be written later, and see that a file can be written there.
+    """See that a file that is to be written later can be; nothing is made.
+
+    Its folder may be missing: then the next folder above it is looked at, in which `make_folder` makes it later.
 
     Raises
     ------
@@ -306,13 +308,15 @@ def check_place(path: Path | str) -> None:
         If the folder cannot be made or written.
     """
     path = Path(path)
-    make_folder(path.parent)
+    check_folder(path.parent)
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name a file")
         if path.exists() and not path.is_file():
             raise UsageError(f"{path} is no file, and would be replaced by one; name a file")
-        with tempfile.TemporaryFile(dir=_behind_link(path).parent, prefix=HALF_WRITTEN):
+        place = next((one for one in path.parents if one.exists()), path.parent)
+        place = _behind_link(path).parent if place == path.parent else place
+        with tempfile.TemporaryFile(dir=place, prefix=HALF_WRITTEN):
             pass
     except OSError as error:
         raise cannot_write(_behind_link(path), error) from error

@@ -160,6 +160,17 @@ def test_check_does_not_write_over_what_it_reads(tmp_path: Path) -> None:
     assert data.read_bytes() == before
 
 
+def test_check_makes_folders_only_for_what_it_writes(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    done = run("check", str(tmp_path / "none"), "--csv", str(tmp_path / "new" / "f.csv"))
+    assert isinstance(done.exception, UsageError)
+    assert not (tmp_path / "new").exists()
+    data = str(pack(tmp_path / "s.zip", two_nuclei()))
+    wanted = {"--csv": tmp_path / "new" / "f.csv", "--pack": tmp_path / "small" / "s.zip"}
+    run("check", data, *(str(word) for pair in wanted.items() for word in pair))
+    assert all(path.is_file() for path in wanted.values())
+
+
 @pytest.mark.parametrize(("layout", "files"), [("kaggle", 4), ("labels", 1)])
 def test_a_sample_is_written_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, files: int

@@ -37,6 +37,7 @@ def check(
     from rich.markup import escape
     from rich.table import Table
 
+    from nucleate.core.files import make_folder
     from nucleate.data.check import FATAL, KINDS, check_dataset
     from nucleate.data.pack import pack as write_pack
     from nucleate.data.samples import load_samples
@@ -60,8 +61,10 @@ def check(
         table.add_row(f"{mark}{kind}", str(counts[kind][0]), str(counts[kind][1]), meaning, first)
     try:
         if csv is not None:
+            make_folder(csv.parent)
             report.write_csv(csv)
         if pack is not None and report.usable:
+            make_folder(pack.parent)
             write_pack(load_samples(data), pack)
     finally:
         console = Console()

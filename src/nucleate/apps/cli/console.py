@@ -114,7 +114,7 @@ def parse_scale(text: str) -> float | str:
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
-    """Refuse a call whose outputs would overwrite its inputs or each other, or cannot be written; make their folders.
+    """Refuse a call whose outputs would overwrite its inputs or each other, or cannot be written; nothing is made.
 
     Parameters
     ----------

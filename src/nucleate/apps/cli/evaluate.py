@@ -56,7 +56,7 @@ def evaluate(
 
     Example: nucleate evaluate results/ truth/ --json scores.json --html scores.html --images pictures/
     """
-    from nucleate.core.files import write_text
+    from nucleate.core.files import make_folder, write_text
     from nucleate.data.truth import read_pair
     from nucleate.report.score_page import score_page
     from nucleate.report.tables import write_per_image, write_scores
@@ -85,6 +85,9 @@ def evaluate(
     for image_id, reason in scores.failed.items():
         say(f"nucleate: {one_line(f'{image_id}: {reason}')}")
     try:
+        for path in (json, per_image, html):
+            if path is not None:
+                make_folder(path.parent)
         if json is not None:
             write_scores(json, scores)
         if per_image is not None:
