@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.calls import call
 from tests.train.drawn import disks
 
 from nucleate.data.write import write_sample
+from nucleate.errors import UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.run.weights import find_model
 from nucleate.study.stardist_subset import PUBLISHED, SHOWN, load_parts, run_subset, write_subset
@@ -74,3 +76,12 @@ def test_it_goes_on_over_all_training_images(data: Path, tmp_path: Path) -> None
     assert "without the images" in write_subset(
         out, found, config=CONFIG, command="nucleate benchmark data", device="cpu"
     )
+
+
+def test_what_cannot_go_on_is_refused_before_the_training(data: Path, tmp_path: Path) -> None:
+    another = CONFIG.replace(network=NetConfig("unet", channels_out=3, width=6, depth=2).to_dict())
+    with pytest.raises(UsageError, match="another network or other maps"):
+        run_subset(data, tmp_path / "run", config=CONFIG, then=another)
+    (tmp_path / "net.toml").write_text("maps = ['labels']\nnetwork = {name = 'mask-rcnn'}\n")
+    assert call("benchmark", data, "-o", tmp_path / "run", "--config", tmp_path / "net.toml", "--threads", "1") == 2
+    assert not (tmp_path / "run").exists()

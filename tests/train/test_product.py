@@ -21,19 +21,20 @@ from nucleate.nets.engine import TorchEngine
 from nucleate.run.engine import OnnxEngine
 from nucleate.run.scale import ScaleRule
 from nucleate.run.segmenter import Segmenter
-from nucleate.run.weights import find_model, read_card
+from nucleate.run.weights import check_free, find_model, read_card
 from nucleate.train import quantise
 from nucleate.train.batches import prepare, steps_per_epoch
 from nucleate.train.checkpoint import load_network
 from nucleate.train.config import TrainConfig
 from nucleate.train.exporting import export_model
-from nucleate.train.finish import finish
+from nucleate.train.finish import finish, train_network
 from nucleate.train.loop import BEST, FINAL, fit
 from nucleate.train.presets import settings_from
 from nucleate.train.quantise import add_int8, calibration_crops, write_int8
 from nucleate.train.retune import retune, write_model
 from nucleate.train.shipping import check_unchanged, write_own_card
 from nucleate.train.start import first_network, network_of, with_start
+from nucleate.train.sweep import Sweep, run_sweep
 from nucleate.train.validation import mask_iou
 from nucleate.train.verdict import conclude
 
@@ -167,6 +168,24 @@ def test_another_network_or_a_foreign_model_is_refused(files: ModelFiles, tmp_pa
     foreign = find_model(write_model(tmp_path, files, card=card))
     with pytest.raises(ModelError, match="cannot be had in torch"):
         network_of(foreign)
+    with pytest.raises(ModelError, match="cannot be had in torch"):
+        export_model(foreign, tmp_path / "out", to="torchscript")
+    foreign.onnx.write_bytes(b"damaged")
+    with pytest.raises(ModelError, match="is not the file its card describes"):
+        export_model(foreign, tmp_path / "out", to="onnx")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match="is a file; name a folder"):
+        check_free(foreign.onnx, foreign.card)
+
+
+def test_a_start_of_another_network_is_refused_before_anything_is_written(files: ModelFiles, tmp_path: Path) -> None:
+    config = CONFIG.replace(init=str(files.onnx), network=NetConfig("unet", 1, 3, width=4).to_dict())
+    samples, held = disks(), disks(2, seed=1)
+    with pytest.raises(UsageError, match="use the same"):
+        train_network(tmp_path / "run", config, samples=samples, held=held, resume=False, device="cpu", report=print)
+    with pytest.raises(UsageError, match="use the same"):
+        run_sweep(Sweep(tmp_path / "study", config, samples, held, trials=1))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_ends_with_a_verdict_in_its_card(files: ModelFiles, tmp_path: Path) -> None:

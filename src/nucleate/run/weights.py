@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_serializer, model_validator
 
-from nucleate.core.files import write_text
+from nucleate.core.files import check_folder, write_text
 from nucleate.core.normalize import Normalizer
 from nucleate.core.toml import toml_text
 from nucleate.errors import ModelError, NucleateError, UnknownModelError, UsageError
@@ -219,8 +219,9 @@ def check_free(folder: Path, card: ModelCard) -> None:
     Raises
     ------
     UsageError
-        If there is another model.
+        If there is another model, or a file in the place of the folder.
     """
+    check_folder(folder)
     onnx = folder / f"{card.name}.onnx"
     if onnx.exists():
         own = onnx.is_file() and hashlib.sha256(onnx.read_bytes()).hexdigest() == card.sha256

@@ -21,6 +21,7 @@ from nucleate import __version__
 from nucleate.core.files import make_folder, write_text
 from nucleate.data.samples import grouped_folds, load_samples, split
 from nucleate.data.table import read_table
+from nucleate.errors import UsageError
 from nucleate.nets.build import build, count_parameters
 from nucleate.report.tables import markdown_table, with_interval, write_per_image, write_scores
 from nucleate.run.engine import OnnxEngine
@@ -143,10 +144,19 @@ def run_subset(
         ``plain`` and ``twice`` (as by ``--tta``): scores of the test images. Of the network before it went on:
         ``first``, scores of the test images, ``seen`` and ``kept``, of some of the images that it was trained on, and
         of those of the training images that were kept from it.
+
+    Raises
+    ------
+    UsageError
+        If `then` has another network or other maps than `config`, or as by `nucleate.train.finish.train_network`.
+    DataError
+        If the images kept from the network are of one field of view, or hold no nucleus.
     """
     trained, held, test = load_parts(data, table=table)
     parts_of(held)  # refused before the training, since the run could not be finished
     check_nuclei(held)
+    if then is not None and (then.network, then.maps) != (config.network, config.maps):
+        raise UsageError("the settings with which the network goes on have another network or other maps; use the same")
     learn = partial(train_network, held=held, resume=resume, device=device)
     learn(out, config, samples=trained, report=partial(report, config))
     finish(out, config, samples=trained, held=held, name=NAME, data=f"{data.name}: {len(trained)} training images")

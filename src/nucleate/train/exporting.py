@@ -80,7 +80,7 @@ def export_model(files: ModelFiles, folder: Path, *, to: str, authors: Sequence[
 
 
 def _torchscript(files: ModelFiles, folder: Path) -> Path:
-    card, target = files.card, make_folder(folder) / f"{files.card.name}.pt"
+    card = files.card
     check_free(folder, card)
     wrapped = Maps(network_of(files)).eval().requires_grad_(requires_grad=False)
     batch_NCHW = _batch(card)
@@ -96,6 +96,7 @@ def _torchscript(files: ModelFiles, folder: Path) -> Path:
         gap = np.abs(again(torch.from_numpy(larger_NCHW)).numpy() - OnnxEngine(files.read())(larger_NCHW)).max()
         if not gap <= PARITY:
             raise ModelError(f"{card.name}: TorchScript and ONNX differ by {gap:.2g}; nothing is written")
+    target = make_folder(folder) / f"{card.name}.pt"
     with atomic_path(target) as temporary:
         temporary.write_bytes(content.getvalue())
     write_card(target.with_suffix(".toml"), card)

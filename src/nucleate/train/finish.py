@@ -24,6 +24,7 @@ from nucleate.train.parallel import rank
 from nucleate.train.pictures import check_nuclei, check_same, keep, taught_facts
 from nucleate.train.quantise import add_int8
 from nucleate.train.shipping import segmenter_of, ship
+from nucleate.train.start import check_start
 from nucleate.train.tuning import Trials, no_tick, store_maps
 from nucleate.train.validation import mask_iou
 
@@ -73,10 +74,11 @@ def train_network(
     DataError
         If there is no nucleus in the pictures to train on.
     UsageError
-        If the folder holds a run on other pictures, or of other kinds where these are balanced, or if another program
-        trains in it.
+        If the folder holds a run on other pictures, or of other kinds where these are balanced, if another program
+        trains in it, or if the model to start from has another network. That is looked at before the folder is made.
     """
     check_nuclei(samples)
+    check_start(config)
     with locked_folder(make_folder(run), "run.lock") if rank() == 0 else contextlib.nullcontext():
         if (run / STATE).is_file():
             check_same(run, samples, held=held, kinds=config.balance > 0)

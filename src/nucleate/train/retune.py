@@ -106,17 +106,22 @@ def write_model(folder: Path | None, files: ModelFiles, *, card: ModelCard) -> P
     Raises
     ------
     UsageError
-        If another model of that name is there.
+        If another model of that name is there, or `folder` is a file.
+    ModelError
+        If the weights are damaged; `folder` is not made then.
     """
     if folder is None:
         write_card(files.onnx.with_suffix(".toml"), card)
         return files.onnx
     check_free(folder, files.card)
-    target = make_folder(folder) / f"{card.name}.onnx"
+    target = folder / f"{card.name}.onnx"
+    kept: dict[Path, bytes | None] = {}
     if target.resolve() != files.onnx.resolve():
-        for path, content in ((target, files.read()), (target.with_name(files.int8.name), files.read_int8())):
-            if content is not None:
-                with atomic_path(path) as temporary:
-                    temporary.write_bytes(content)
+        kept = {target: files.read(), target.with_name(files.int8.name): files.read_int8()}
+    make_folder(folder)  # once nothing can be refused any more
+    for path, content in kept.items():
+        if content is not None:
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(content)
     write_card(target.with_suffix(".toml"), card)
     return target

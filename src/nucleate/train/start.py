@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nucleate.run.weights import ModelFiles
     from nucleate.train.config import TrainConfig
 
-__all__ = ["first_network", "network_of", "with_start"]
+__all__ = ["check_start", "first_network", "network_of", "with_start"]
 
 
 def network_of(files: ModelFiles) -> nn.Module:
@@ -51,6 +51,20 @@ def first_network(config: TrainConfig) -> nn.Module:
     if theirs != (config.network.to_dict(), config.maps):
         raise UsageError(f"init = {config.init}: it is {theirs[0]} with maps {', '.join(theirs[1])}; use the same")
     return network_of(files)
+
+
+def check_start(config: TrainConfig) -> None:
+    """Refuse before anything is written what `first_network` would refuse.
+
+    Raises
+    ------
+    UsageError
+        If the model ``config.init`` is not there, or has another network or other maps than the settings.
+    ModelError
+        If its files are damaged, or its network cannot be had in torch.
+    """
+    if config.init is not None:
+        first_network(config)
 
 
 def with_start(values: Mapping[str, Any], *, own: Collection[str] = ()) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from nucleate.train.loop import FINAL
 from nucleate.train.optuna_storage import open_study
 from nucleate.train.pictures import check_nuclei, digest_of, digest_of_kinds
 from nucleate.train.shipping import segmenter_of
+from nucleate.train.start import check_start
 from nucleate.train.tuning import parts_of
 from nucleate.train.verdict import kaggle_scores
 
@@ -100,8 +101,8 @@ def run_sweep(
     Raises
     ------
     UsageError
-        If `folder` holds a study and `resume` is off, or a study with other settings or images, or if another program
-        works on it.
+        If `folder` holds a study and `resume` is off, or a study with other settings or images, if another program
+        works on it, or if the model to start from has another network.
     DataError
         If the held-out pictures are of one field of view, if they or those to train on hold no nucleus, or if no trial
         came to an end.
@@ -109,6 +110,7 @@ def run_sweep(
     parts_of(sweep.held)
     for pictures in (sweep.samples, sweep.held):
         check_nuclei(pictures)
+    check_start(sweep.settings)
     with locked(make_folder(sweep.folder) / "study.lock", wait=False) as ours:
         if not ours:
             raise UsageError(f"{sweep.folder}: another search is at this study; wait for it or give another folder")

@@ -14,6 +14,7 @@ from nucleate.apps.cli.training_options import (
     check_data,
     epoch_line,
     import_training,
+    refuse_detector,
     repeated,
     table_beside,
 )
@@ -64,6 +65,7 @@ def benchmark(
     from nucleate.train.config import load_config, parse_config, read_values
 
     settings = load_config(config)
+    refuse_detector(settings)
     later = parse_config({**settings.model_dump(), **read_values(then)}, str(then)) if then else None
 
     def report(stage: TrainConfig, run: Run) -> None:
