@@ -100,24 +100,35 @@ def test_without_a_driver_torch_is_not_even_asked(tmp_path: Path, monkeypatch: p
     assert isinstance(api.load_segmenter(model).engine, OnnxEngine)
 
 
-def test_a_torch_that_cannot_be_loaded_is_told_by_every_verb_that_needs_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("library", "verbs"),
+    [
+        *((name, ()) for name in ("torch", "onnx", "onnxscript", "safetensors")),
+        ("optuna", ("search", "paper")),
+        ("matplotlib", ("crossval", "paper", "ablate")),
+    ],
+)
+def test_a_library_that_cannot_be_loaded_is_told_by_every_verb_that_needs_it(
+    tmp_path: Path, library: str, verbs: tuple[str, ...]
+) -> None:
     model, broken, out = str(put_model(tmp_path)), tmp_path / "broken", str(tmp_path / "out")
-    (broken / "torch").mkdir(parents=True)
+    (broken / library).mkdir(parents=True)
     reason = "libcudart.so.12: cannot open shared object file"
-    (broken / "torch" / "__init__.py").write_text(f"raise ImportError({reason!r})")
+    (broken / library / "__init__.py").write_text(f"raise ImportError({reason!r})")
     (tmp_path / "net.toml").touch()
     picture, config = tmp_path / "cells.npy", ["--config", str(tmp_path / "net.toml")]
     np.save(picture, np.eye(40, dtype=np.uint8))
     more = {"tune": ["--model", model], "stress": ["--model", model], "crossval": config, "benchmark": config}
-    trained = ("train", "paper", "search", "ablate", *more)
+    trained = verbs or ("train", "paper", "search", "ablate", *more)
     calls = [[verb, str(tmp_path), "-o", out, *more.get(verb, [])] for verb in trained]
-    calls += [["export", model, "-o", out, "--to", "onnx"]]
-    calls += [["segment", str(picture), "-o", out, "--model", model, "--device", "cuda"]]
+    calls += [] if verbs else [["export", model, "-o", out, "--to", "onnx"]]
+    if library in ("torch", "onnx"):
+        calls += [["segment", str(picture), "-o", out, "--model", model, "--device", "cuda"]]
     ended = subprocess.run(
         [sys.executable, "-c", CALLS, json.dumps(calls)], capture_output=True, text=True, check=False,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(broken), *filter(None, sys.path)])},
     )  # fmt: skip
-    told = f"nucleate: torch cannot be loaded: {reason}; run: pip install --force-reinstall torch"
+    told = f"nucleate: {library} cannot be loaded: {reason}; run: pip install --force-reinstall {library}"
     assert ended.stderr.splitlines() == [told, "2"] * len(calls)
     assert not (tmp_path / "out").exists()
 

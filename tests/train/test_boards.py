@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nucleate.errors import OutputError
+from nucleate.errors import MissingExtraError, OutputError
 from nucleate.train.boards import board
 
 if TYPE_CHECKING:
@@ -46,3 +47,9 @@ def test_a_full_disk_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[st
     with full_disk(900), pytest.raises(OutputError, match=r"cannot write .*tfevents.*: File too large"):
         report(_run(*range(1, 60)))
     assert capfd.readouterr().err == ""
+
+
+def test_what_cannot_be_loaded_is_told_before_the_first_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.record_writer", None)
+    with pytest.raises(MissingExtraError, match=r"^tensorboard cannot be loaded: .*; run: pip"):
+        board(tmp_path / "b")

@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from nucleate.core.extras import require
+from nucleate.core.extras import library
 from nucleate.core.files import cannot_write
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from nucleate.train.loop import Run
 
 __all__ = ["board"]
+
+_MODULES = ("compat.proto.event_pb2", "compat.proto.summary_pb2", "summary.writer.record_writer")
 
 
 def board(folder: Path) -> Callable[[Run], None]:
@@ -29,30 +31,31 @@ def board(folder: Path) -> Callable[[Run], None]:
     Raises
     ------
     MissingExtraError
-        If TensorBoard is not installed.
+        If TensorBoard is not installed, or cannot be loaded.
     """
-    require("train", "tensorboard")
+    # Not SummaryWriter, whose own thread writes: there, a full disk is a traceback, and no error of the run.
+    event, summary, writer = (library(f"tensorboard.{module}", "train") for module in _MODULES)
     path = folder / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
     shown = 0
 
     def report(run: Run) -> None:
-        # Not SummaryWriter, whose own thread writes: there, a full disk is a traceback, and no error of the run.
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
         nonlocal shown
         # TensorBoard no longer shows what an earlier run wrote from the first epoch on.
-        head = {"file_version": "brain.Event:2"}, {"step": 1, "session_log": SessionLog(status=SessionLog.START)}
+        head = (
+            {"file_version": "brain.Event:2"},
+            {"step": 1, "session_log": event.SessionLog(status=event.SessionLog.START)},
+        )
         told = [] if shown else [*head]
         for entry in run.history[shown:]:
-            values = [Summary.Value(tag=name, simple_value=value) for name, value in entry.items() if name != "epoch"]
-            told.append({"step": int(entry["epoch"]), "summary": Summary(value=values)})
+            values = [
+                summary.Summary.Value(tag=name, simple_value=value) for name, value in entry.items() if name != "epoch"
+            ]
+            told.append({"step": int(entry["epoch"]), "summary": summary.Summary(value=values)})
         try:
             folder.mkdir(parents=True, exist_ok=True)  # at the first epoch: a run that is refused leaves no file
             with path.open("ab") as stream:
                 for one in told:
-                    RecordWriter(stream).write(Event(wall_time=time.time(), **one).SerializeToString())
+                    writer.RecordWriter(stream).write(event.Event(wall_time=time.time(), **one).SerializeToString())
         except OSError as error:
             raise cannot_write(path, error) from error
         shown = len(run.history)

@@ -71,7 +71,7 @@ def ablate(
     )  # fmt: skip
     asked = [name.strip() for name in only.split(",") if name.strip()]
     wanted_of(plan, asked)  # refuses wrong names before torch is loaded
-    place = import_training(device, threads)
+    place = import_training(device, threads, also=("matplotlib.figure",))
     from nucleate.study.next_run import publish_study, run_study
 
     plan = replace(plan, loaded=load_data(data, table, quiet=quiet))

@@ -67,7 +67,7 @@ def crossval(
     if network != "all" and not network.isdigit():
         raise UsageError(f"--network {network!r}; give the number of a fold or all")
     held_out = fold_numbers(folds)
-    place = import_training(device, threads)
+    place = import_training(device, threads, also=("matplotlib.figure",))
     from nucleate.core.cores import cores
     from nucleate.study.crossfold import check_shipped, run_crossfold, ship_model, train_on_all
     from nucleate.study.crossfold_plan import ALL, CrossPlan

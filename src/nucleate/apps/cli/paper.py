@@ -60,7 +60,7 @@ def paper(
     for option, path in {"--test": test, "--solution": solution}.items():
         if path is not None and not is_there(path):
             raise UsageError(f"{option} {path}: {address_fault(str(path)) or 'no such file or folder; check the name'}")
-    place = import_training(device, threads)
+    place = import_training(device, threads, also=("optuna.storages.journal", "matplotlib.figure"))
     from nucleate.study.paper import PaperPlan, load_split, train_networks
     from nucleate.study.paper_table import KaggleTest, check_kaggle, score_all, write_figures, write_table
 

@@ -66,7 +66,7 @@ def search(
 
     settings = settings_from(config, change or [], preset=preset)
     refuse_detector(settings)
-    place = import_training(device, threads)
+    place = import_training(device, threads, also=("optuna.storages.journal",))
     from nucleate.train.sweep import Sweep, run_sweep
 
     settings = for_machine(settings, place, config=config, begun=output / "trials" / "000" if resume else None)

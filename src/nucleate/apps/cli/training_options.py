@@ -91,8 +91,11 @@ PrecisionOption = Annotated[Literal["float32", "bfloat16"], typer.Option(help="A
 SeedOption = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
 
 
+_LOADED = ("torch", "onnx", "onnxscript.optimizer", "safetensors.torch")  # by every verb that trains, tunes or exports
+
+
 @loading()
-def import_training(device: str, threads: int | None, *, shared: bool = False) -> str:
+def import_training(device: str, threads: int | None, *, shared: bool = False, also: Sequence[str] = ()) -> str:
     """Check that training is possible, set the threads, and choose between ``cpu`` and ``cuda``.
 
     Parameters
@@ -102,9 +105,19 @@ def import_training(device: str, threads: int | None, *, shared: bool = False) -
     shared : bool
         Whether the verb shares its work with the other processes of torchrun. Others are refused there, since each
         process would do all of it.
+    also : sequence of str
+        Modules of the extra that the verb loads beside those that all of them load.
+
+    Raises
+    ------
+    MissingExtraError
+        If a library of the extra is not installed, or one that the verb loads cannot be loaded.
+    UsageError
+        If the device cannot be used, or torchrun started a verb that does not share its work.
     """
     require("train", "torch", "optuna", "safetensors", "onnx", "onnxscript", "matplotlib")
-    library("torch", "train")  # of all, it is the one that may be there without the libraries of the machine it needs
+    for module in (*_LOADED, *also):  # one that is there may be broken, or lack a library of the machine that it needs
+        library(module, "train")
     from nucleate.train.device import choose_device
     from nucleate.train.parallel import launched
 
