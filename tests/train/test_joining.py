@@ -133,6 +133,12 @@ def test_an_ending_is_fitted_from_markers_whatever_the_card_has() -> None:
     assert without_joining(joined).split == "markers"
     assert without_joining(MARKERS) == MARKERS
     trials = _trials()
+    for level, back in ((0.2, 0.2), (0.3, 0.3), (0.4, 0.3)):  # a higher level is told nowhere in a card
+        before = replace(MARKERS, marker_level=level)
+        fitted = with_joining(before, trials, among=range(6))
+        same = replace(before, min_distance=3, join_level=fitted.join_level)
+        assert fitted.split == "joined"
+        assert without_joining(fitted) == replace(same, marker_level=back)
     known = Ending(joined, None, 0.25)
     ending = EndingFitter(trials, joined, known=known, only_joining=True).fit(range(6))
     assert ending == replace(known, recipe=with_joining(without_joining(joined), trials, among=range(6)))

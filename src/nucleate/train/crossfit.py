@@ -143,7 +143,9 @@ class EndingFitter:
         Its confidence and limit are taken if there are too few nuclei to fit them, since even those of another model
         tell sure from unsure; and so is what joins pieces.
     only_joining : bool
-        Whether all of `known` stays but for what joins pieces of nuclei.
+        Whether all of `known` stays but for what joins pieces of nuclei. Where `start` joins pieces already, joining
+        has to beat markers from the level at which those pieces begin: the level before that is not known
+        (`nucleate.train.joining.without_joining`).
     """
 
     def __init__(

@@ -67,7 +67,11 @@ def _owners(pieces: NDArray[np.int32], truth: NDArray[np.int32]) -> NDArray[np.i
 
 
 def without_joining(recipe: PostRecipe) -> PostRecipe:
-    """Give a recipe with markers in place of pieces that are joined."""
+    """Give a recipe with markers in place of pieces that are joined.
+
+    The markers begin at the level at which the pieces begin. That is the level that the markers had before pieces were
+    joined if it was at most 0.3; a higher one was lowered to 0.3 by `with_joining` and is told nowhere in a card.
+    """
     return replace(recipe, split="markers", join=None) if recipe.split == "joined" else recipe
 
 
@@ -84,7 +88,8 @@ def with_joining(
     Parameters
     ----------
     recipe : PostRecipe
-        Others than those with markers stay as they are.
+        Its markers are what joining has to beat. If it comes from `without_joining`, they begin at the level of the
+        pieces, 0.3 at most, which may be lower than suits them. Recipes without markers stay as they are.
     trials : Trials
         Keeps the scores.
     among : sequence of int

@@ -45,7 +45,10 @@ def retune(
     samples : sequence of Sample
         Pictures that the network was not trained on (see `nucleate.train.pictures.part_known`).
     only_joining : bool
-        Keep all numbers but for those that join pieces of nuclei, and the card's scores beside the verdict.
+        Keep all numbers but for those that join pieces of nuclei, and the card's scores beside the verdict. Joining is
+        taken if it beats markers. Those of a card that joins pieces already begin where its pieces begin, at 0.3 or
+        lower, since the card does not tell a higher level that they had before. The verdict compares with the card as
+        it is.
     spare : float
         Score that the recipe may give up so that it is less bound to these pictures, see
         `nucleate.train.crossfit.EndingFitter`.
