@@ -253,3 +253,13 @@ def test_the_papers_settings_are_the_default(tmp_path: Path, monkeypatch: pytest
     config = paper_config(PaperPlan(tmp_path, tmp_path), "base", lr=1e-3)
     assert (config.network.width, config.epochs, config.resize, config.loss) == (64, 20, 256, "bce")
     assert config.augment.displace == (0.01, 0.04)
+
+
+def test_two_folds_are_refused_before_a_folder_is_made(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{one.image_id},{place % 2},m{place},drawn" for place, one in enumerate(disks(8))]
+    (tmp_path / "two.csv").write_text("\n".join(["image_id,fold,mosaic,image_type", *rows]))
+    assert call("paper", data, "-o", tmp_path / "out", "--table", tmp_path / "two.csv", *SMALL) == 2
+    assert "all 8 images are in folds 0 and 1, which are held out" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

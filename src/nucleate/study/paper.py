@@ -17,6 +17,7 @@ import numpy as np
 from nucleate.core.files import make_folder
 from nucleate.core.lock import locked_folder
 from nucleate.core.normalize import Normalizer
+from nucleate.errors import UsageError
 from nucleate.nets.build import NetConfig
 from nucleate.study.plan import NetworkPlan
 from nucleate.train.augment_config import AugmentConfig
@@ -92,9 +93,20 @@ class Split:
 
 
 def load_split(plan: PaperPlan) -> Split:
-    """Load the data and divide it by fold; no mosaic is on two sides."""
+    """Load the data and divide it by fold; no mosaic is on two sides.
+
+    Raises
+    ------
+    UsageError
+        If one of the two folds that are held out has no picture, or there is none beside them.
+    """
     held = (plan.dev_fold, plan.test_fold)
     samples = plan.pictures(held, seed=plan.seed)
+    if all(sample.fold in held for sample in samples):
+        raise UsageError(
+            f"all {len(samples)} images are in folds {held[0]} and {held[1]}, which are held out; "
+            "give a --table with a third one"
+        )
     return Split(
         [s for s in samples if s.fold not in held],
         [s for s in samples if s.fold == plan.dev_fold],
