@@ -206,6 +206,23 @@ def test_one_thing_that_fills_a_section_is_tissue() -> None:
     assert find_scale(wide_part(_plane(256)), looking, rule=RULE, light=True) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("light", "pieces", "nuclei", "sure", "taken"),
+    [
+        pytest.param(True, 0.3, 9, 0.65, True, id="texture at full size"),
+        pytest.param(False, 0.3, 9, 0.65, False, id="on a dark ground"),
+        pytest.param(True, 0.48, 9, 0.65, False, id="surer than texture"),
+        pytest.param(True, 0.3, 9, 0.45, False, id="doubtful"),
+        pytest.param(True, 0.3, 2, 0.9, False, id="two blotches of tissue"),
+    ],
+)
+def test_huge_nuclei_of_a_section_are_believed_however_much_they_cover(
+    light: bool, pieces: float, nuclei: int, sure: float, taken: bool
+) -> None:
+    huge = Alike(lambda scale: (nuclei, 24_000, sure) if scale < 1 else (60, 250, pieces))
+    assert (find_scale(_wide(), huge, rule=RULE, light=light) < 1) is taken
+
+
 @pytest.mark.parametrize(("sure", "seen"), [(0.4, 30), (0.95, None)])
 def test_specks_in_a_large_nucleus_are_not_taken_for_small_nuclei(sure: float, seen: float | None) -> None:
     class Speckled(Network):

@@ -82,6 +82,9 @@ _FEWER = 0.1
 _PIECES = 4
 # Mean confidence from which a smaller look may cover more than `_PIECES` allows, if the look at full size was doubtful.
 _CERTAIN = 0.75
+# Mean confidence below which what is found at full size on a light ground is texture, of chromatin and tissue, which
+# covers little: there, nuclei that are not doubtful are believed however much they cover.
+_TEXTURE = 0.4
 # A look is doubtful below this mean confidence: nuclei of tissue are surer than pieces of a nucleus, and enlarged small
 # nuclei are surer than specks of noise.
 _DOUBTFUL = 0.5
@@ -312,9 +315,10 @@ def shows_large(new: Sized, old: Sized, *, rule: ScaleRule, light: bool) -> bool
     They are surer there, not far fewer, and cover neither too little nor too much. Enough is about as much as at full
     size, or half of it if the nuclei are much surer. Several times as much is no large nucleus, but nuclei crowded in a
     gland, or an embryo, of whose nuclei hardly one in ten is left; unless the nuclei are certain, and those at full
-    size were doubtful and not many times as many. On a `light` ground one or two may be tissue, however certain. Where
-    about as many nuclei are about as sure and cover more, nuclei were missed or cut off at full size. Where nuclei are
-    far larger than the `rule` knows in both looks and cover about as much, they may be a little less sure.
+    size were doubtful and not many times as many. On a `light` ground one or two may be tissue, however certain; more
+    are nuclei, however much they cover, where what is found at full size is mere texture. Where about as many nuclei
+    are about as sure and cover more, nuclei were missed or cut off at full size. Where nuclei are far larger than the
+    `rule` knows in both looks and cover about as much, they may be a little less sure.
     """
     surer = rise(new, old) if len(new[1]) else 0.0
     cover, before = covered(new), covered(old)
@@ -329,7 +333,8 @@ def shows_large(new: Sized, old: Sized, *, rule: ScaleRule, light: bool) -> bool
         return False
     enough = _ENOUGH if surer < _MUCH_SURER else _HALF
     is_certain = float(new[1].mean()) >= _CERTAIN and not blotch
-    certain = few or (is_certain and _is_doubtful(old) and expected(new) >= _NOT_FEWER * expected(old))
+    texture = light and not few and not alone and float(old[1].mean()) < _TEXTURE and not _is_doubtful(new)
+    certain = few or texture or (is_certain and _is_doubtful(old) and expected(new) >= _NOT_FEWER * expected(old))
     return enough * before <= cover and (certain or cover <= (_BLOTCH if blotch else _PIECES) * before)
 
 
