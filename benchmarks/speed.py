@@ -62,7 +62,7 @@ def ours(images: list[Path], out: Path, *, exports: str, model: str | None, thre
 
     segmenter = load_segmenter(model, device="cpu", threads=threads)
     single = exports.endswith("1")
-    settings = settings_of({}, export=exports.removesuffix("1"), memory=None, device="cpu", threads=threads)
+    settings = settings_of({}, export=[exports.removesuffix("1")], memory=None, device="cpu", threads=threads)
     settings = replace(settings, at_once=1) if single else settings
     run_batch(expand([str(images[0])]), out / "first", segmenter=segmenter, settings=settings)
     ready, busy = time.perf_counter(), time.process_time()
