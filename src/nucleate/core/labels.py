@@ -39,10 +39,8 @@ def areas(labels: NDArray[Any]) -> NDArray[np.int64]:
     """
     flat = labels.ravel()
     counts = np.zeros(int(flat.max(initial=0)) + 1, np.int64)
-    for start in range(0, flat.size, _SLICE):  # counting takes a copy of eight bytes a pixel
-        part = flat[start : start + _SLICE]
-        begins = _runs(part)
-        ids, lengths = part[begins], np.diff(begins, append=len(part))
+    for start in range(0, flat.size, _SLICE):  # each run takes some copies of eight bytes
+        _, ids, lengths = _runs(flat[start : start + _SLICE])
         found = np.bincount(ids[ids > 0], lengths[ids > 0]).astype(np.int64)
         counts[: len(found)] += found
     return counts[1:]
@@ -114,15 +112,15 @@ def recoded(labels: NDArray[Any], table: NDArray[np.int32]) -> NDArray[np.int32]
     flat, found = labels.ravel(), np.empty(labels.shape, np.int32)
     result = found.ravel()
     for start in range(0, flat.size, _SLICE):
-        part = flat[start : start + _SLICE]
-        begins = _runs(part)
-        result[start : start + _SLICE] = np.repeat(table[part[begins]], np.diff(begins, append=len(part)))
+        _, ids, lengths = _runs(flat[start : start + _SLICE])
+        result[start : start + _SLICE] = np.repeat(table[ids], lengths)
     return found
 
 
-def _runs(flat: NDArray[Any]) -> NDArray[np.intp]:
-    """Find where runs of one id begin in a flat stretch, which is not empty."""
-    return np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+def _runs(flat: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[Any], NDArray[np.intp]]:
+    """Find where runs of one id begin in a flat stretch, their ids and their lengths."""
+    starts = np.concatenate([np.arange(min(flat.size, 1)), np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    return starts, flat[starts], np.diff(starts, append=flat.size)
 
 
 def first_pixels(labels: NDArray[Any]) -> NDArray[np.int64]:
@@ -147,10 +145,8 @@ def first_pixels(labels: NDArray[Any]) -> NDArray[np.int64]:
     flat = labels.ravel()
     found = np.full(int(flat.max(initial=0)) + 1, flat.size, np.int64)
     # The first pixel of a nucleus never has a pixel of the same nucleus on its left.
-    starts = _runs(flat) if flat.size else np.zeros(0, np.intp)
-    ids = flat[starts]
-    starts, ids = starts[ids > 0], ids[ids > 0]
-    np.minimum.at(found, ids, starts)
+    starts, ids, _ = _runs(flat)
+    np.minimum.at(found, ids[ids > 0], starts[ids > 0])
     return found[1:]
 
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from scipy import ndimage
 
-from nucleate.core.labels import areas, first_pixels
+from nucleate.core.labels import areas, first_pixels, recoded
 from nucleate.core.tiles import Rows
 from nucleate.post.threshold import structure
 from nucleate.run.regions import (
@@ -268,7 +268,7 @@ class _Walk:
         final = np.zeros(len(order) + 1, np.int32)
         final[order + 1] = np.arange(1, len(order) + 1)
         for part in self._parts():
-            self.labels[part] = final[np.asarray(self.labels[part])]
+            self.labels[part] = recoded(np.asarray(self.labels[part]), final)
         return confidence[order]
 
     def _parts(self) -> Iterator[tuple[slice, slice]]:
