@@ -14,6 +14,7 @@ from scipy import ndimage
 from tests.data.files import read_samples
 
 from nucleate.core.labels import areas, overlap_table
+from nucleate.data import synth
 from nucleate.data.sample import Sample
 from nucleate.data.synth import STYLES, Scene, draw, place
 from nucleate.data.write import write_sample
@@ -114,6 +115,20 @@ def test_two_thousand_nuclei_take_seconds() -> None:
     _, labels = draw(Scene(size=(2048, 2048), nuclei=2000), np.random.default_rng(0))
     assert time.process_time() - start < 15
     assert labels.max() == 2000
+
+
+def test_no_more_nuclei_are_tried_once_the_picture_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[float] = []
+    whole = synth._Shape.random
+
+    def counted(diameter: float, rng: np.random.Generator, *, spread: float) -> synth._Shape:
+        tried.append(diameter)
+        return whole(diameter, rng, spread=spread)
+
+    monkeypatch.setattr(synth._Shape, "random", counted)
+    _, labels = draw(Scene(size=(8, 8), diameter=200.0), np.random.default_rng(0))
+    assert labels.min() == 1
+    assert len(tried) == labels.max() < 5
 
 
 @pytest.mark.parametrize(

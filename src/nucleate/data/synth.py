@@ -154,6 +154,8 @@ def place(scene: Scene, rng: np.random.Generator) -> Field:
     """
     canvas = _Canvas(scene.size)
     for _ in range(scene.nuclei):
+        if not canvas.free:
+            break
         shape = _Shape.random(scene.diameter, rng, spread=_STRETCH[scene.style])
         against = rng.random() < scene.touching and bool(canvas.radii)
         if not (against and canvas.lay_against(shape, rng)):
@@ -200,6 +202,7 @@ class _Canvas:
         self.depth = np.zeros(size, dtype=np.float32)
         self.centres: list[tuple[float, float]] = []
         self.radii: list[float] = []
+        self.free = self.labels.size  # pixels
 
     def lay_free(self, shape: _Shape, rng: np.random.Generator) -> None:
         height, width = self.labels.shape
@@ -249,6 +252,7 @@ class _Canvas:
         self.centres.append((float(centre[0]), float(centre[1])))
         self.radii.append(shape.radius)
         self.labels[window][mask] = len(self.radii)
+        self.free -= int(mask.sum())
         self.depth[window][mask] = shape.depth[patch][mask]
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from nucleate.core.extras import library
 from nucleate.core.labels import relabel
 from nucleate.core.resample import resample
+from nucleate.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,11 +26,9 @@ __all__ = ["find_nuclei", "why_no_detector"]
 def why_no_detector() -> str:
     """Say in one line why Mask R-CNN cannot run here; empty if it can."""
     try:
-        importlib.import_module("torchvision.models.detection")
-    except ImportError:
-        return "torchvision is not installed; pip install 'nucleate[maskrcnn]'"
-    except RuntimeError as error:  # operators of another build of torch
-        return f"torchvision does not fit this build of torch ({str(error).splitlines()[0]})"
+        library("torchvision.models.detection", "maskrcnn")
+    except MissingExtraError as error:  # with operators of another build of torch, too
+        return str(error)
     return ""
 
 

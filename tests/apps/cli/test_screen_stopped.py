@@ -10,6 +10,9 @@ import pytest
 from tests.apps.cli.plates import draw_field, moved_plate, screen_call, well_counts
 from tests.screen.otsu import OtsuSegmenter, leave
 
+from nucleate.core.files import make_folder
+from nucleate.run.journal import PARTS_NAME
+from nucleate.run.outputs import alone
 from nucleate.screen.results import RECORD_NAME, read_record
 
 if TYPE_CHECKING:
@@ -67,6 +70,18 @@ def test_a_screen_that_was_stopped_at_once_knows_its_plate(
     leave(*words, "--pattern", "{well}_{field}", "--resume")
     assert (well_counts(tmp_path), len(calls)) == ({"A01": "1", "A02": "2"}, 4)
     assert read_record(tmp_path / "out" / RECORD_NAME).unit == "nM"
+
+
+def test_a_screen_that_is_refused_before_its_first_field_leaves_no_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_field(tmp_path / "p" / "A01_1_DAPI.tif", 1)
+    fields = tmp_path / "out" / "fields"
+    make_folder(fields / PARTS_NAME)
+    with alone(fields):
+        leave(*screen_call(tmp_path), "--quiet", code=2)
+    assert "another run is writing" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == [fields]
 
 
 def test_a_screen_that_was_stopped_at_once_may_take_another_channel(

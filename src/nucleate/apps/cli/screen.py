@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when the verb is registered
 from typing import TYPE_CHECKING, Annotated
@@ -25,10 +26,10 @@ from nucleate.apps.cli.console import (
 )
 from nucleate.apps.cli.workers import ClusterOption, WorkersOption, choose_cluster
 from nucleate.core.text import counted, listed
-from nucleate.errors import UsageError
+from nucleate.errors import NucleateError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from nucleate.run.inputs import Source
     from nucleate.run.segmenter import Segmenter
@@ -93,12 +94,12 @@ def screen(
       nucleate screen plate1/ --map map.csv -o results --channels 1=DAPI,2=actin --channel DAPI
       nucleate screen plate1/ --map map.csv -o results --pattern "{any}_{well}-{field}_{channel}"
     """
-    from nucleate.core.files import check_folder, make_folder
+    from nucleate.core.files import check_folder
     from nucleate.run.outputs import check_exports, refuse_existing
     from nucleate.screen.agreement import surprises
     from nucleate.screen.layout import read_plate
     from nucleate.screen.platemap import read_map
-    from nucleate.screen.results import FIELDS_FOLDER, FILES, LISTED_PROBLEMS, RECORD_NAME, record_of, write_record
+    from nucleate.screen.results import FIELDS_FOLDER, FILES, LISTED_PROBLEMS, RECORD_NAME, record_of
     from nucleate.screen.same_plate import left_over, taken_up
     from nucleate.screen.sources import field_sources, nuclear_channel
 
@@ -128,17 +129,16 @@ def screen(
     chosen["scale"] = segmenter.settings.scale
     batch = {"channel": nuclear, "resume": resume, "keep_earlier": False}
     settings = batches.settings_of(batch, export=export, memory=memory, device=device, threads=threads)
-    if not begun:
-        write_record(make_folder(output) / RECORD_NAME, record)  # so that --resume can tell this plate from another
-    summary = batches.run(
-        list(sources),
-        fields,
-        segmenter=segmenter,
-        settings=settings,
-        quiet=quiet,
-        debug=context.obj,
-        sharing=batches.share(shared, model, device=device, chosen=chosen),
-    )
+    with nullcontext() if begun else _recorded(output, record):
+        summary = batches.run(
+            list(sources),
+            fields,
+            segmenter=segmenter,
+            settings=settings,
+            quiet=quiet,
+            debug=context.obj,
+            sharing=batches.share(shared, model, device=device, chosen=chosen),
+        )
     if not summary.interrupted and summary.count("ok"):
         # A field whose images were renamed since an earlier run is another input, and gets a name of its own.
         named = [replace(row, name=one.name) for row, one in zip(record.fields, summary.outcomes, strict=True)]
@@ -153,6 +153,22 @@ def screen(
     batches.close(summary, fields, quiet=quiet)
     if found.problems:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _recorded(output: Path, record: ScreenRecord) -> Iterator[None]:
+    """Write the record, so that --resume can tell this plate from another; none stays where no field was begun."""
+    from nucleate.core.files import make_folder
+    from nucleate.run.journal import JOURNAL_NAME
+    from nucleate.screen.results import FIELDS_FOLDER, RECORD_NAME, write_record
+
+    write_record(make_folder(output) / RECORD_NAME, record)
+    try:
+        yield
+    except NucleateError:
+        if not (output / FIELDS_FOLDER / JOURNAL_NAME).exists():
+            (output / RECORD_NAME).unlink(missing_ok=True)
+        raise
 
 
 def _write(output: Path, record: ScreenRecord) -> None:
