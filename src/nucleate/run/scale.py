@@ -17,7 +17,7 @@ The first two may be asked for at once: specks in a nucleus that is too large lo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -85,9 +85,9 @@ _CERTAIN = 0.75
 # Mean confidence below which what is found at full size on a light ground is texture, of chromatin and tissue, which
 # covers little: there, nuclei that are not doubtful are believed however much they cover.
 _TEXTURE = 0.4
-# A look is doubtful below this mean confidence: nuclei of tissue are surer than pieces of a nucleus, and enlarged small
-# nuclei are surer than specks of noise.
+# A look is doubtful below this mean confidence: nuclei of tissue are surer than pieces of a nucleus.
 _DOUBTFUL = 0.5
+_NO_NOISE = 0.55  # the same of an enlarged look: small nuclei are surer than specks of noise
 _BLOTCH = 3  # the same of fewer than `_FEWEST` nuclei on a light ground: a blotch of tissue covers more
 # Share of the nuclei found at full size that must be left for `_CERTAIN` to hold: blotches of tissue cover dozens.
 _NOT_FEWER = 0.25
@@ -108,26 +108,26 @@ class ScaleRule:
         Planes whose median nucleus lies between are taken as they are, but for large ones on a light ground.
     enlarge_to, shrink_to : float
         Diameter to which smaller and larger nuclei are brought.
-    largest_on_light : float
-        On a light ground, planes whose median nucleus is larger than this are brought to `enlarge_to`, as those of
-        small nuclei are. At least `enlarge_to`.
+    largest_on_light, best_on_light : float
+        On a light ground, small nuclei, and those larger than the first, are brought to the second.
     most, least : float
         Limits of the scale.
     """
 
     smallest: float = 15.0
     largest: float = 60.0
-    enlarge_to: float = 25.0
+    enlarge_to: float = 30.0
     shrink_to: float = 30.0
     largest_on_light: float = 45.0
+    best_on_light: float = 25.0
     most: float = 4.0
     least: float = 0.1
 
     def __post_init__(self) -> None:
         if not 0 < self.smallest <= self.enlarge_to <= self.shrink_to <= self.largest:
             raise ValueError("scale rule: need 0 < smallest <= enlarge_to <= shrink_to <= largest")
-        if not self.enlarge_to <= self.largest_on_light < np.inf:
-            raise ValueError("scale rule: need enlarge_to <= largest_on_light")
+        if not self.smallest <= self.best_on_light <= min(self.shrink_to, self.largest_on_light) < np.inf:
+            raise ValueError("scale rule: need smallest <= best_on_light <= shrink_to and largest_on_light")
         if not 0 < self.least <= 1 <= self.most:
             raise ValueError("scale rule: need 0 < least <= 1 <= most")
 
@@ -164,6 +164,7 @@ def find_scale(wide: PartOfPlane, probe: Probe, *, rule: ScaleRule, light: bool 
     float
         1 where nothing speaks for another scale.
     """
+    rule = replace(rule, enlarge_to=rule.best_on_light) if light else rule
     first = near_part(wide, _NARROW)
     plain, coarse = probe(first, 1.0), probe(wide, _COARSE, rough=True)
     scale = _of_known_size(wide, probe, first=first, plain=plain, coarse=coarse, rule=rule, light=light)
@@ -198,7 +199,7 @@ def _on_light(part: Plane, probe: Probe, *, rule: ScaleRule) -> float:
     median = _diameter(seen, by_area=False)
     if median <= rule.largest_on_light:
         return 1.0
-    smaller = _rounded(max(rule.enlarge_to / median, rule.least))
+    smaller = _rounded(max(rule.best_on_light / median, rule.least))
     return smaller if _is_kept(probe(part, smaller), seen) else 1.0
 
 
@@ -299,10 +300,10 @@ def _finds_more(new: Sized, old: Sized, *, smallest: float) -> bool:
     """Tell whether an enlarged look finds more nuclei, each counted as far as it is sure.
 
     The nuclei must not be doubtful: noise that is not white shows specks as soon as it is enlarged, of a confidence of
-    0.2 to 0.46, while that of small nuclei was 0.63 and more. Where too few nuclei were found before to say anything,
+    0.2 to 0.53, while that of small nuclei was 0.63 and more. Where too few nuclei were found before to say anything,
     the new ones must be small nuclei, and no pieces of larger ones.
     """
-    if not len(new[1]) or _is_doubtful(new):
+    if not len(new[1]) or float(new[1].mean()) < _NO_NOISE:
         return False
     if _diameter(old) == 0 and not (0 < _diameter(new) < smallest and covered(new) > covered(old)):
         return False
