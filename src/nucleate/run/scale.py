@@ -300,7 +300,7 @@ def _finds_more(new: Sized, old: Sized, *, smallest: float) -> bool:
     """Tell whether an enlarged look finds more nuclei, each counted as far as it is sure.
 
     The nuclei must not be doubtful: noise that is not white shows specks as soon as it is enlarged, of a confidence of
-    0.2 to 0.53, while that of small nuclei was 0.63 and more. Where too few nuclei were found before to say anything,
+    0.2 to 0.52, while that of small nuclei was 0.63 and more. Where too few nuclei were found before to say anything,
     the new ones must be small nuclei, and no pieces of larger ones.
     """
     if not len(new[1]) or float(new[1].mean()) < _NO_NOISE:
