@@ -53,10 +53,21 @@ def test_a_feature_has_all_that_is_known(tmp_path: Path) -> None:
     values = first["properties"]["measurements"]
     assert (values["area_px"], values["confidence"], values["mean_intensity"]) == (14, 0.5, 1.0)
     assert "area_um2" not in values  # not known
+    assert "label" not in values  # it is the name
+    assert type(values["area_px"]) is int
+    assert values["equivalent_diameter_px"] == 4.22201  # of 4.2220089...
     assert all(isinstance(value, int | float) for value in values.values())
     assert [feature["geometry"]["type"] for feature in features] == [
         "Polygon", "MultiPolygon", "MultiPolygon", "Polygon", "Polygon", "Polygon",
     ]  # fmt: skip
+
+
+def test_measurements_in_another_order_go_with_their_nuclei(tmp_path: Path) -> None:
+    labels = np.array([[1, 2, 2, 0, 9, 9, 9]], np.int32)
+    table = {name: values[[1, 2, 0]] for name, values in measure(labels, {}).items()}
+    write_geojson(tmp_path / "a.geojson", [(None, labels, table)])
+    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    assert [f["properties"]["measurements"]["area_px"] for f in features] == [1, 2, 3]
 
 
 def test_planes_are_named_as_qupath_names_them(tmp_path: Path) -> None:

@@ -49,6 +49,9 @@ def test_equal_to_the_pixel(tmp_path: Path) -> None:
     kinds = [roifile.ROI_TYPE.POLYGON if len(_rings(roi)) == 1 else roifile.ROI_TYPE.RECT for roi in rois]
     assert [roi.roitype for roi in rois] == kinds
     assert kinds.count(roifile.ROI_TYPE.POLYGON) == 2
+    for roi in (roi for roi in rois if roi.composite):
+        rows, cols = np.nonzero(np.isin(HOLED, int(roi.name)))
+        assert (roi.left, roi.top, roi.right, roi.bottom) == (cols.min(), rows.min(), cols.max() + 1, rows.max() + 1)
     assert [roi.props.strip() for roi in rois][:2] == ["confidence: 0.4000", "confidence: 0.5000"]
     assert {(roi.position, roi.c_position, roi.z_position, roi.t_position) for roi in rois} == {(0, 0, 0, 0)}
 

@@ -124,6 +124,30 @@ def test_by_hand() -> None:
     }, nan_ok=True)  # fmt: skip
 
 
+def test_places_and_areas_on_pixels_that_are_not_square() -> None:
+    labels = np.zeros((7, 9), np.int32)
+    labels[2:4, 3:6] = 1  # the centre lies at row 2.5, column 4
+    table = measure(labels, {}, pixel_size_um=(2.0, 0.5))
+    assert (table["centroid_row_um"][0], table["centroid_col_um"][0]) == (5.0, 2.0)
+    assert (table["area_px"][0], table["area_um2"][0]) == (6, 6.0)
+    assert table["equivalent_diameter_um"][0] == pytest.approx(math.sqrt(4 * 6 / math.pi))
+    wide = measure(labels, {}, pixel_size_um=(2.0, 1.0))
+    assert (wide["area_um2"][0], wide["area_px"][0]) == (12.0, 6)
+    assert wide["equivalent_diameter_um"][0] == pytest.approx(math.sqrt(4 * 12 / math.pi))
+
+
+def test_each_edge_of_the_picture_is_touched() -> None:
+    labels = np.zeros((7, 9), np.int32)
+    labels[0, 4], labels[3, 0], labels[6, 4], labels[3, 8], labels[3, 4] = 1, 2, 3, 4, 5
+    assert measure(labels, {})["touches_border"].tolist() == [1, 1, 1, 1, 0]
+
+
+def test_what_is_as_long_as_wide_points_where_regionprops_says() -> None:
+    square = np.ones((4, 4), np.int32)
+    theirs = _oracle(square, properties=("orientation",))["orientation"][0]
+    assert measure(square, {})["orientation_rad"][0] == theirs == -math.pi / 4
+
+
 def test_one_pixel_and_none() -> None:
     table = measure(np.array([[0, 0], [0, 4]]), {"": np.array([[1, 2], [3, 4]])})
     assert table["label"].tolist() == [4]

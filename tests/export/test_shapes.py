@@ -44,12 +44,20 @@ def test_painted_again_they_are_the_labels(labels: NDArray[np.int32]) -> None:
     _assert_same(labels)
 
 
+def test_bands_of_a_large_picture_are_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.kron(np.arange(1, 13, dtype=np.int32).reshape(6, 2), np.pad(np.ones((5, 6), np.int32), 1))
+    monkeypatch.setattr("nucleate.core.bands.BAND_PIXELS", 160)
+    _assert_same(labels)
+    last = list(shapes(labels))[-1]
+    assert (last.label, last.pieces[0][0].tolist()) == (12, [[9, 36], [15, 36], [15, 41], [9, 41]])
+
+
 def test_no_nucleus() -> None:
     assert list(shapes(np.zeros((4, 5), np.int32))) == []
 
 
 def test_positions_of_planes() -> None:
-    assert positions("", ()) == [Position()]
+    assert positions("", ()) == [Position()] == [Position(t=0, z=0, c=-1)]
     assert positions("Z", (2,)) == [Position(z=0), Position(z=1)]
     assert positions("I", (2,)) == [Position(t=0), Position(t=1)]
     assert positions("TI", (2, 2))[-1] == Position(t=1, c=1)

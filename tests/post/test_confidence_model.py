@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray  # noqa: TC002 - hypothesis reads the annotations
+from scipy import ndimage
 from tests.strategies import label_images
 
 from nucleate.post.confidence import FEATURES, ConfidenceModel, describe, mean_probability, rate
@@ -38,6 +39,25 @@ def test_two_nuclei_side_by_side_by_hand() -> None:
     assert _column(found, "border_inside") == pytest.approx([0, 0.25])
     assert _column(found, "distance_mean") == pytest.approx([0.3, 0.6])
     assert _column(found, "distance_top") == pytest.approx([0.3, 0.6])
+
+
+@given(label_images(), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_rims_and_rings_are_those_of_dilation_and_erosion(labels: NDArray[np.int32], seed: int) -> None:
+    mask = np.random.default_rng(seed).random(labels.shape)
+    found = describe(labels, mask[None], names=("mask",))
+    around = ndimage.grey_dilation(labels, size=(3, 3), mode="constant")  # of two ids as near the larger
+    for number, row in enumerate(found, start=1):
+        own, ring = labels == number, (labels == 0) & (around == number)
+        edge = own & ~ndimage.binary_erosion(own, border_value=1)
+        beside = edge & ndimage.binary_dilation((labels > 0) & ~own)
+        expected = {
+            "compactness": min(4 * np.pi * own.sum() / max(edge.sum(), 1) ** 2, 2),
+            "mask_at_edge": mask[edge].mean() if edge.any() else 0,
+            "mask_outside": mask[ring].mean() if ring.any() else 0,
+            "contact": beside.sum() / max(edge.sum(), 1),
+        }
+        assert {name: row[FEATURES.index(name)] for name in expected} == pytest.approx(expected)
 
 
 def test_nuclei_at_the_edge_of_the_picture_are_known() -> None:

@@ -64,6 +64,28 @@ def test_halves_of_a_disc_gain_and_discs_side_by_side_lose() -> None:
     assert column(one, "ellipse_ratio") > 1 > column(apart, "ellipse_ratio")
 
 
+def test_ellipses_are_those_of_the_covariance_of_squares() -> None:
+    labels, energy = tiles()
+    pieces = Pieces.of(labels, energy, mask_map=energy)
+    filled = []
+    for number in pieces.ids:
+        place = np.argwhere(labels == number)
+        spread = np.cov(place.T, bias=True) + np.eye(2) / 12  # a pixel is a square of its own
+        filled.append(len(place) / (4 * np.pi * np.sqrt(np.linalg.det(spread))))
+    sides = np.array(filled)[pieces.pairs]
+    sizes = np.bincount(labels.ravel())[pieces.ids][pieces.pairs]
+    larger = np.where(sizes[:, 0] < sizes[:, 1], sides[:, 1], sides[:, 0])
+    np.testing.assert_allclose(column(pieces, "ellipse_larger"), larger, rtol=1e-9)
+    np.testing.assert_allclose(column(pieces, "ellipse_smaller"), sides.sum(axis=1) - larger, rtol=1e-9)
+
+
+def test_the_same_on_a_finer_grid_is_described_alike() -> None:
+    labels, energy = tiles()
+    finer = energy.repeat(3, axis=0).repeat(3, axis=1)
+    fine = Pieces.of(labels.repeat(3, axis=0).repeat(3, axis=1), finer, mask_map=finer).described(grid=3.0)
+    np.testing.assert_allclose(fine, Pieces.of(labels, energy, mask_map=energy).described(), rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_where_a_piece_lies_makes_no_difference_to_the_last_bit(seed: int) -> None:
     labels, energy = tiles(seed=seed)

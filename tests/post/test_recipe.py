@@ -110,6 +110,8 @@ def test_touching_discs_are_split_down_the_middle(split: Literal["distance", "ma
     cols = np.mgrid[:40, :60][1]
     assert set(np.unique(labels[(cols < 26) & (labels > 0)])) == {1}
     assert set(np.unique(labels[(cols > 30) & (labels > 0)])) == {2}
+    upright = PostRecipe(split=split, marker_level=0.3).apply(maps.transpose(0, 2, 1), NAMES)
+    np.testing.assert_array_equal((upright == 2)[:, 10:30], (labels == 2).T[:, 10:30])
 
 
 def test_markers_work_without_border_and_without_distance() -> None:

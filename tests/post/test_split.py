@@ -67,6 +67,38 @@ def test_peaks_keep_their_distance() -> None:
     assert (np.diff(found) > 4).all()
 
 
+@settings(deadline=None, max_examples=60)
+@given(hnp.arrays(np.int32, SHAPES, elements=st.integers(-1, 4)), st.integers(1, 3))
+def test_peaks_are_those_of_looking_at_every_square(levels: NDArray[np.int32], reach: int) -> None:
+    def highest(values: NDArray[np.int32], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        found = np.zeros_like(among)
+        for row, col in np.argwhere(among):
+            square = slice(max(row - reach, 0), row + reach + 1), slice(max(col - reach, 0), col + reach + 1)
+            found[row, col] = values[row, col] == values[square].max()
+        return found
+
+    mask = levels >= 0
+    peaks = highest(levels, mask)
+    rank = np.where(peaks, np.arange(levels.size, dtype=np.int32).reshape(levels.shape), -1)
+    expected = ndimage.label(highest(rank, peaks), np.zeros((3, 3)) + np.diag([0, 1, 0]))[0]
+    height = levels.clip(0).astype(np.float32)
+    np.testing.assert_array_equal(split.distance_markers(mask, height, min_distance=reach), expected)
+
+
+def test_distance_is_measured_to_background_and_not_to_the_edge_of_the_picture() -> None:
+    mask = np.array([[1, 1, 1, 0, 1, 1, 1, 1, 0]], bool)
+    assert split.mask_distance(mask, 0).tolist() == [[3, 2, 1, 0, 1, 2, 2, 1, 0]]
+
+
+def test_a_blur_is_a_gaussian_cut_off_at_four_sigmas_that_repeats_the_edge() -> None:
+    values = np.random.default_rng(0).random(30).astype(np.float32)
+    kernel = np.exp(-(np.arange(-6, 7) ** 2) / (2 * 1.5**2))
+    expected = np.convolve(np.pad(values, 6, mode="edge"), kernel / kernel.sum(), mode="valid")
+    assert split.BLUR_REACH * 1.5 == 6
+    np.testing.assert_allclose(split.smooth(values[None], 1.5)[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(split.smooth(values[:, None], 1.5)[:, 0], expected, rtol=1e-6)
+
+
 def test_a_mask_without_background_has_no_distance() -> None:
     assert not split.mask_distance(np.ones((3, 4), bool), 1.0).any()
 
@@ -95,6 +127,18 @@ def test_growing_equals_one_watershed_over_everything(
         np.testing.assert_array_equal(got[~marked], bare[~marked])
     else:
         assert not got[~marked].any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_regions_are_flooded_as_each_would_be_where_it_lies(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    noise = ndimage.gaussian_filter(rng.normal(size=(90, 110)), 2)
+    mask, height = noise > 0.5 * noise.std(), rng.random(noise.shape).astype(np.float32)
+    markers = split.level_markers(mask, height, level=0.95)
+    first = np.unique(markers, return_index=True)[1][1:]
+    assert (np.bincount(split.components(mask).ravel()[first]) > 1).sum() > 10
+    got = split.grow_markers(mask, markers, height=height, keep_unmarked=False)
+    np.testing.assert_array_equal(got, watershed(-height, markers, mask=mask))  # type: ignore[no-untyped-call]
 
 
 def test_regions_alike_are_split_alike() -> None:

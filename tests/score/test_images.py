@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.score import brute
 from tests.strategies import label_images, label_pairs
 
-from nucleate.score.images import THRESHOLDS, score_image
+from nucleate.score.images import THRESHOLDS, ap_of_iou, score_image
 
 if TYPE_CHECKING:
     from random import Random
@@ -39,6 +39,18 @@ def test_every_score_is_that_of_brute_force(pair: Pair) -> None:
         assert score.pixel_precision == np.mean(true[pred > 0] > 0)
     if pred.any() or true.any():
         assert score.pixel_iou == np.sum((true > 0) & (pred > 0)) / np.sum((true > 0) | (pred > 0))
+
+
+@settings(max_examples=30)
+@given(label_pairs())
+def test_scores_of_counts_and_of_ious_are_those_of_brute_force(pair: Pair) -> None:
+    score, table, trues, preds = score_image(*pair), brute.iou(*pair), brute.ids(pair[0]), brute.ids(pair[1])
+    if trues or preds:
+        halves = (len(trues) + len(preds)) / 2
+        assert score.f1_50 == pytest.approx(brute.true_positives(*pair, 50) / halves, abs=1e-12)
+        assert score.pq == pytest.approx(brute.iou_sum(*pair) / halves, abs=1e-12)
+    best = [max((float(table[i, j]) for i in trues), default=0.0) for j in preds]
+    assert ap_of_iou(np.array(best), len(trues)) == pytest.approx(brute.kaggle(*pair), abs=1e-12)
 
 
 def test_thresholds_are_written_as_decimals() -> None:
@@ -123,6 +135,12 @@ def test_two_nuclei_merged_into_one() -> None:
     assert score.pq == pytest.approx(0.6 / 1.5)
     assert score.aji == pytest.approx(10 / 20)  # both take it: 6 + 4 shared of 10 + 10
     assert (score.pixel_accuracy, score.pixel_precision, score.pixel_iou) == (1.0, 1.0, 1.0)
+
+
+def test_found_at_one_half_only() -> None:
+    score = score_image(np.ones((1, 100), int), np.arange(100)[None] < 52)
+    assert score.found == (1, *[0] * 9)
+    assert (score.f1_50, score.pq, score.kaggle) == (1.0, 0.52, 0.1)
 
 
 def test_one_nucleus_split_in_two() -> None:

@@ -122,6 +122,22 @@ def test_more_pairs_go_before_one_good_pair() -> None:
     assert len(found.pairs(0.43)) == 2 - (7 / 16 <= 0.43) - (4 / 13 <= 0.43)
 
 
+def test_two_poor_pairs_go_before_one_that_is_nearly_whole() -> None:
+    true = np.array([[1] * 18 + [2] * 2])
+    pred = np.array([[1] * 16 + [2] * 2 + [1] * 2])
+    found = match(true, pred)
+    assert found.iou.tolist() == [16 / 20, 2 / 18, 2 / 18]
+    assert found.pairs(0.1).tolist() == [1, 2]
+    assert found.pairs(0.12).tolist() == [0]
+
+
+@pytest.mark.parametrize("lengths", [(6, 3), (3, 6)])
+def test_of_as_many_pairs_those_of_greater_iou_are_chosen(lengths: tuple[int, int]) -> None:
+    pred = np.repeat([1, 2, 0], [*lengths, 1])[None]
+    found = match(np.ones_like(pred), pred)
+    assert found.iou[found.pairs(0.2)].tolist() == [0.6]
+
+
 def test_a_long_chain_of_neighbours_is_solved() -> None:
     # Each true nucleus overlaps two predicted ones by half: a single component of 6,000 nuclei.
     true = np.repeat(np.arange(1, 3001), 4)[None]
@@ -164,6 +180,10 @@ def test_ids_may_be_large(dtype: type[np.integer[Any]], factor: int) -> None:
         (np.zeros((3, 4), int), np.zeros((4, 3), int), "shapes differ: truth 3 x 4, prediction 4 x 3"),
         (np.zeros((2, 2)), np.zeros((2, 2), int), "truth is not a label image: got dtype float64"),
         (np.zeros((2, 2), int), np.full((2, 2), -1), "prediction is not a label image: got dtype int64, -1 to -1"),
+        (np.zeros((0, 2)), np.zeros((0, 2), int), "truth is not a label image: got dtype float64; give"),
+        (np.full((1, 1), 2**63, np.uint64), np.zeros((1, 1), int), "truth is not a label image: .* uint64, 9223"),
+        ([[1, 0]], np.zeros((1, 2), int), "truth is no plain NumPy array: got list"),
+        (np.zeros((1, 2), int), np.ma.masked_array([[1, 0]], [[True, False]]), "prediction is no plain NumPy array"),
     ],
 )
 def test_what_cannot_be_compared_says_why(true: NDArray[Any], pred: NDArray[Any], words: str) -> None:

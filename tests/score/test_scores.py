@@ -13,7 +13,7 @@ from tests.score import brute
 from tests.strategies import label_pairs
 
 from nucleate.errors import DataError
-from nucleate.score.bootstrap import draw_weights, interval
+from nucleate.score.bootstrap import draw_weights, interval, mean_interval
 from nucleate.score.images import score_image
 from nucleate.score.scores import AP_KEYS, SCORE_NAMES, evaluate_pairs, summarise
 
@@ -72,6 +72,9 @@ def test_pooling_weighs_nuclei_and_means_weigh_images() -> None:
     assert scores.pq == pytest.approx(4 / 4.5)
     assert (scores.aji, scores.pixel_iou, scores.pixel_precision) == (0.5, 0.5, 0.5)
     assert scores.pixel_accuracy == pytest.approx((1 + 35 / 40) / 2)
+    assert [image.image_id for image in scores.per_image] == ["a", "b"]
+    third = evaluate_pairs([("a", _row(5), _row(5)), ("b", _row(5), _row()), ("c", _row(5), _row())])
+    assert third.ap_by_image["0.50"] == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +150,18 @@ def test_the_interval_of_a_mean_is_as_wide_as_theory_says() -> None:
     np.testing.assert_allclose([found[0][0], found[1][0]], values.mean() + np.array([-half, half]), atol=0.01)
 
 
+def test_the_interval_of_a_mean_weighs_values_and_draws_units() -> None:
+    values = np.random.default_rng(0).normal(3, 1, 400)
+    single = mean_interval(values, range(400))
+    half = 1.96 * values.std() / 20
+    assert single == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
+    # Four copies of each value are no more knowledge than one, and of one unit nothing is known.
+    copies = mean_interval(np.tile(values[:100], 4), list(range(100)) * 4)
+    half = 1.96 * values[:100].std() / 10
+    assert copies == pytest.approx((values[:100].mean() - half, values[:100].mean() + half), abs=0.03)
+    assert mean_interval(values, ["all"] * 400) is None
+
+
 def test_whole_groups_are_drawn() -> None:
     units = ["a", "a", "b", "c", "c", "c"]
     weights = np.concatenate(list(draw_weights(units, 200, seed=0)))
@@ -162,6 +177,8 @@ def test_groups_widen_the_interval_and_one_group_has_none() -> None:
     single = summarise(per_image).interval["kaggle"]
     grouped = summarise(per_image, groups={str(n): str(n // 8) for n in range(40)}).interval["kaggle"]
     assert grouped[1] - grouped[0] > 2 * (single[1] - single[0])
+    named = [(str(n), *pair) for n, pair in enumerate(pairs)]
+    assert evaluate_pairs(named, groups={str(n): str(n // 8) for n in range(40)}).interval["kaggle"] == grouped
     assert summarise(per_image, groups={str(n): "all" for n in range(40)}).interval == {}
 
 
