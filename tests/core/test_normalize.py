@@ -206,6 +206,23 @@ def test_a_dye_of_one_hue_is_seen_as_grey(hue: tuple[float, float, float]) -> No
     np.testing.assert_array_equal(normalizer(shown), normalizer(_dots()))
 
 
+def test_a_dye_of_one_hue_has_the_ends_of_its_own_channel() -> None:
+    shown = np.stack([210 + _dots() // 6, _dots() // 2, 30 + _dots()], axis=-1)
+    scaling = Normalizer(channels=3, low_percentile=0, high_percentile=100).measure(shown)
+    assert (scaling.only, scaling.low, scaling.high) == (2, 30, 230)
+
+
+def test_each_channel_that_shows_something_is_a_dye_and_blue_is_the_first() -> None:
+    rule = Normalizer(polarity="transmitted", stain="nuclear", low_percentile=0, high_percentile=100)
+    shown = np.stack([_dots().T, _dots()[::-1] // 2, _dots()], axis=-1)
+    assert rule.dyes(shown) == (2, 0, 1)
+    assert rule.dyes(shown * np.array([1, 0, 1], np.uint8)) == (2, 0)
+    assert rule.dyes(shown * np.array([0, 1, 1], np.uint8)) == (2, 1)
+    assert rule.dyes(shown[:0]) == ()
+    for other in (replace(rule, stain="grey"), replace(rule, stain="haematoxylin"), replace(rule, channels=3)):
+        assert other.dyes(shown) == ()
+
+
 def test_two_hues_stay_two() -> None:
     shown = np.stack([np.zeros((40, 40), np.uint8), _dots()[::-1] // 2, _dots()], axis=-1)
     scaled = Normalizer(channels=3, low_percentile=0, high_percentile=100)(shown)
@@ -331,6 +348,7 @@ def test_a_nucleus_in_a_field_that_grows_dark_at_its_corners_is_bright(stain: An
     plane[200:214, 200:214] = 3000
     seen = Normalizer(polarity="transmitted", stain=stain, ground=25.0).measure(plane.astype(np.uint16))
     assert looks(seen)[0] == (False, True)
+    assert (len(looks(seen)) > 1) == (stain == "nuclear")  # grey is not looked at otherwise
 
 
 def test_what_may_be_noise_or_light_is_looked_at_as_all_of_these() -> None:

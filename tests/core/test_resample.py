@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nucleate.core.resample import resample
+from nucleate.core.resample import resample, resample_labels
 
 pytestmark = pytest.mark.base
 
@@ -27,6 +27,13 @@ def test_same_values_as_pillow(sizes: tuple[int, int, int, int], seed: int) -> N
 @pytest.mark.parametrize("size", [(1, 1), (3, 50), (50, 3), (64, 64)])
 def test_constant_stays_constant(size: tuple[int, int]) -> None:
     np.testing.assert_allclose(resample(np.full((1, 20, 30), 0.7, np.float32), size), 0.7, rtol=1e-6)
+
+
+def test_labels_take_the_nearest_pixel() -> None:
+    labels = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.int32)
+    assert resample_labels(labels, (2, 3)).tolist() == [[1, 3, 4], [5, 7, 8]]  # centres at 0.67, 2 and 3.33
+    assert resample_labels(labels, (1, 2)).tolist() == [[6, 8]]
+    np.testing.assert_array_equal(resample_labels(labels, (6, 8)), labels.repeat(3, axis=0).repeat(2, axis=1))
 
 
 def test_same_size_is_the_same_array() -> None:

@@ -40,7 +40,8 @@ def test_short_axis_is_one_span() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "tile", "multiple", "message"), [(100, 16, 1, "too small"), (100, 40, 16, "multiples of 16")]
+    ("length", "tile", "multiple", "message"),
+    [(100, 16, 1, "too small .* use 17 px or more"), (100, 40, 16, "multiples of 16")],
 )
 def test_impossible_tiles_are_refused(length: int, tile: int, multiple: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
@@ -140,6 +141,8 @@ def test_pieces_that_come_one_by_one_are_the_same(drawn: tuple[int, int, int, in
         rows.add(piece)
     assert (rows.start, rows.stop) == (0, length)
     np.testing.assert_array_equal(rows.window(slice(0, length), slice(1, 3)), out[:, :, 1:])
+    top, bottom = length // 3, max(2 * length // 3, length // 3 + 1)
+    np.testing.assert_array_equal(rows.window(slice(top, bottom), slice(0, 2)), out[:, top:bottom, :2])
     middle = length // 2
     rows.forget(middle)
     assert rows.start <= middle

@@ -58,6 +58,14 @@ def test_plates_are_of_the_usual_sizes() -> None:
     assert plate_shape(of_24[1:]) == (8, 12)
     assert plate_shape(of_24[1:], 24) == (4, 6)
     assert plate_shape([], 6) == (2, 3)
+    assert plate_shape([]) == (8, 12)
+    made = {12: (3, 4), 24: (4, 6), 48: (6, 8), 96: (8, 12), 384: (16, 24), 1536: (32, 48)}
+    assert {count: plate_shape(["C04"], count) for count in made} == made
+    with pytest.raises(UsageError, match="choose one of 6, 12, 24, 48, 96, 384, 1536"):
+        plate_shape(["A01"], 100)
+    for well in ("D04", "C05"):
+        with pytest.raises(UsageError, match=f"has no well {well}"):
+            plate_shape([well], 12)
 
 
 @pytest.mark.parametrize(
