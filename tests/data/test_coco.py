@@ -48,6 +48,7 @@ def test_of_several_categories_those_of_no_nuclei_are_passed_over(tmp_path: Path
     assert [(f.kind, f.detail) for f in check_dataset(tmp_path / "two").findings] == [("passed over", told)]
     assert read(tmp_path / "one", coco(NUCLEUS, DEBRIS, of_right=1)) == 2
     assert read(tmp_path / "alone", coco({"id": 1, "name": "cell"}, of_right=1)) == 2
+    assert read(tmp_path / "debris", coco({"id": 1, "name": "artefact"}, of_right=1)) == 2
     assert read(tmp_path / "cells", coco({"id": 1, "name": "Cell"}, DEBRIS)) == 1
     for name in ("non-nuclear", "Nucleoli", "micronucleus", "Nuclear membrane", "cell", "Tissue region 1", "Ignore*"):
         assert read(tmp_path / name, coco(NUCLEUS, {"id": 2, "name": name})) == 1
@@ -82,8 +83,17 @@ def test_other_programs_write_ids_paths_and_sizes_otherwise(tmp_path: Path) -> N
     assert read(tmp_path / "float", coco(NUCLEUS, {"id": 2.0, "name": "cell"}, id=1.0)) == 1
     assert read(tmp_path / "path", coco(of_right=1, file_name="C:\\data\\a.png")) == 2
     assert read(tmp_path / "size", coco(of_right=1, height=None)) == 2
+    assert list(coco_pictures(coco(of_right=1, name="b", plane=3), "x.json") or ()) == ["a"]
     with pytest.raises(DataError, match=r"outlines image 1, which it does not list"):
         coco_pictures(coco(of_right=1, id=7), "x.json")
+
+
+def test_a_crowd_in_two_pieces_is_no_nucleus() -> None:
+    crowds = [{"segmentation": code, "iscrowd": 1} for code in (LEFT, [*LEFT, *RIGHT])]
+    said: list[str] = []
+    (one,) = coco_regions(crowds, "x", shape=(6, 8), note=said.append)
+    assert one.mask.sum() == 6
+    assert said == ["1 of 2 outlines: crowds (iscrowd) in several pieces"]
 
 
 def test_parts_of_one_nucleus_take_the_memory_of_their_box() -> None:

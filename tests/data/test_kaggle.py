@@ -175,11 +175,50 @@ def test_one_pair_with_our_ending_is_a_pair(tmp_path: Path) -> None:
     assert equal(sample.labels, THREE)
 
 
-@pytest.mark.parametrize("names", ["two/images/two_small.png", "set/images/p.png set/images/q.png set/masks/m.png"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        "two/images/two_small.png",
+        "dup/images/dup.png dup/images/other.png",
+        "set/images/p.png set/images/q.png set/masks/m.png",
+    ],
+)
 def test_no_image_is_dropped_for_a_second_picture_in_its_folder(tmp_path: Path, names: str) -> None:
     path = write(tmp_path, {**two_nuclei(), **dict.fromkeys(names.split(), png([[1]]))})
     with pytest.raises(DataError, match=rf"several pictures in {names[:3]}/images; leave the one"):
         read_samples(path)
+
+
+def test_a_picture_called_otherwise_than_its_folder_has_the_masks_beside_it(tmp_path: Path) -> None:
+    masks = [np.equal(THREE, number).astype(np.uint8) for number in (1, 2, 3)]
+    files = {f"x/masks/{at}.png": png(mask) for at, mask in enumerate(masks)}
+    (sample,) = read_samples(write(tmp_path, {"x/images/picture.png": png(THREE.astype(np.uint8) + 7), **files}))
+    assert sample.image_id == "x"
+    assert equal(sample.labels, THREE)
+
+
+def test_pictures_and_masks_in_two_folders_are_another_layout(tmp_path: Path) -> None:
+    names = [f"set/{kind}/{name}.png" for kind in ("images", "masks") for name in "ab"]
+    assert kaggle.find_entries(open_source(write(tmp_path, dict.fromkeys(names, png([[1]]))))) == []
+
+
+def test_a_coloured_picture_has_the_size_of_its_masks(tmp_path: Path) -> None:
+    colours = THREE.astype(np.uint8)[..., None] * np.array([10, 20, 30], np.uint8)
+    files = per_image(png((THREE == 1).astype(np.uint8)), png((THREE == 2).astype(np.uint8)))
+    source = open_source(write(tmp_path, {**files, "x/images/x.png": png(colours)}))
+    (entry,) = kaggle.find_entries(source)
+    (sample,) = read_samples(tmp_path)
+    for labels in (kaggle.read_labels(source, entry), sample.labels):
+        assert equal(labels > 0, (THREE == 1) | (THREE == 2))
+
+
+def test_a_sole_mask_of_specks_is_no_label_image(tmp_path: Path) -> None:
+    specks = np.zeros((40, 40), np.uint8)
+    specks[::8, ::8] = np.arange(1, 26).reshape(5, 5)
+    for size, is_labels in ((1, False), (2, True)):
+        shown = ndimage.grey_dilation(specks, size=(size, size))
+        source = open_source(write(tmp_path / str(size), per_image(png(shown))))
+        assert (kaggle.sole_labels(source, *kaggle.find_entries(source)) is not None) == is_labels
 
 
 @pytest.mark.parametrize("top", ["", "a/"])
@@ -239,7 +278,7 @@ def test_masks_may_be_arrays(tmp_path: Path) -> None:
         "y/masks/1.png": png([[0, 9, 0]]),
         "y/masks/all.npy": npy([[1, 1, 1]]),
     }
-    write(tmp_path, {**first, **second, "y/masks/y_seg.npy": b"no"})
+    write(tmp_path, {**first, **second, "y/masks/y_seg.npy": b"no", "z/other.npy": b"no"})
     assert [sample.labels.tolist() for sample in read_samples(tmp_path)] == [[[1, 0, 2]], [[0, 1, 0]]]
     assert [found.kind for found in check_dataset(tmp_path).findings] == []
     set_of_one = {"x/images/x.png": png([[5, 6, 7]]), "x/labels/x.npy": npy([[1, 0, 2]])}

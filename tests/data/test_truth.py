@@ -56,8 +56,10 @@ def test_a_table_with_sizes(tmp_path: Path) -> None:
 
 def test_a_table_without_sizes_needs_the_images(tmp_path: Path) -> None:
     path = table(tmp_path / "labels.csv", "ImageId,EncodedPixels\none,1 2\none,3 1\ntwo,\n")
-    with pytest.raises(DataError, match="how large image one is; give the images with --images DIR"):
-        read_labels_source(path)
+    half = [table(tmp_path / f"{size}.csv", f"{HEAD}one,1 2,{size},x\n") for size in ("2,", ",2")]
+    for unsized in (path, *half):
+        with pytest.raises(DataError, match="how large image one is; give the images with --images DIR"):
+            read_labels_source(unsized)
     kaggle = pack(tmp_path / "s.zip", two_nuclei())
     flat = write(tmp_path / "flat", {"one.png": png([[1, 1, 1], [1, 1, 1]]), "two.tif": png([[1, 1]])})
     for images in (kaggle, flat):

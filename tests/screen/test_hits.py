@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from nucleate.screen.hits import edge_effect, hit_limit, robust_sd, robust_z, separation, stabilised, stabilised_counts
+from nucleate.screen.hits import (
+    edge_effect,
+    fraction_floor,
+    hit_limit,
+    robust_sd,
+    robust_z,
+    separation,
+    stabilised,
+    stabilised_counts,
+)
 
 pytestmark = pytest.mark.base
 
@@ -27,6 +36,20 @@ def test_robust_z_by_hand() -> None:
     both = math.sqrt(one**2 - 1 + 5**2)
     held = robust_z([10 + one, 10 + both], [8, 9, 10, 11, 100], floors=np.array([0.5, 5.0]), own=np.ones(5))
     assert held == pytest.approx([1, 1])
+    # Controls that differ by less than chance: wells do not differ at all.
+    alike = robust_z([10 + 3 * one, 25], [8, 9, 10, 11, 100], floors=np.array([0.5, 5.0]), own=np.full(5, 99.0))
+    assert alike == pytest.approx([3, 3])
+
+
+def test_shares_by_hand() -> None:
+    values, spreads = stabilised(np.array([0.25, 0.0]), np.array([8, 3]))
+    assert values.tolist() == pytest.approx([math.asin(math.sqrt(2.375 / 8.75)), math.asin(math.sqrt(0.375 / 3.75))])
+    assert spreads.tolist() == pytest.approx([0.5 / math.sqrt(8.5), 0.5 / math.sqrt(3.5)])
+    # Ten of forty nuclei; the wells have ten and thirty.
+    p = 10.375 / 40.75
+    floor = fraction_floor(np.array([0.1, np.nan, 0.3, 0.9]), np.array([10, 50, 30, 0]))
+    assert floor == pytest.approx(math.sqrt(p * (1 - p) / 20))
+    assert fraction_floor(np.array([np.nan]), np.array([0])) == 0
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 8, 9, 12, 20])
@@ -147,3 +170,11 @@ def test_edge_effect_needs_three_wells_on_each_side() -> None:
     found = edge_effect([1, 2, 3, np.nan, 5], [True, True, False, True, False])
     assert (found.rim, found.inside) == (2, 2)
     assert math.isnan(found.p)
+    for outside in (2, 4):
+        assert math.isnan(edge_effect(range(6), [True] * outside + [False] * (6 - outside)).difference)
+
+
+def test_an_edge_effect_on_nothing_has_no_share() -> None:
+    found = edge_effect([3, 3, 3, 0, 0, 0], [True] * 3 + [False] * 3)
+    assert found.difference == 3
+    assert math.isnan(found.relative)
