@@ -96,7 +96,8 @@ def test_no_effect_gives_no_number() -> None:
     fit = next(fit for fit in fits if fit.status == "no effect")
     assert math.isnan(fit.ic50)
     assert not fit.drawn
-    assert fit_dose(DOSES, np.full(len(DOSES), 3.0)).status == "no effect"
+    constant = fit_dose(DOSES, np.full(len(DOSES), 3.0))
+    assert (constant.status, constant.p_effect, constant.points) == ("no effect", 1.0, len(DOSES))
 
 
 def test_an_effect_that_only_begins_has_an_open_interval() -> None:
@@ -117,6 +118,13 @@ def test_too_few_doses() -> None:
     assert fit_dose([0, 1, 1, 2, 2, 3, 3], [9, 7, 7, 5, 5, 1, 1]).status == "too few"
     assert fit_dose([], []).status == "too few"
     assert fit_dose([1, 2, 3, 4, 5, np.nan], [1, 2, 3, 4, 5, 6]).points == 5
+    assert fit_dose([1, 2, 3, 4, 4], [9, 7, 3, 1, 1]).status == "too few"
+
+
+def test_wells_without_a_response_are_left_out() -> None:
+    responses = _noisy(0)
+    spoiled = np.append(responses, [np.nan, 50.0])
+    assert fit_dose(np.append(DOSES_AND_NONE, [1.0, np.nan]), spoiled) == fit_dose(DOSES_AND_NONE, responses)
 
 
 def _claimed(seed: int, *, weighted: bool) -> tuple[bool, bool]:
