@@ -58,6 +58,10 @@ def test_runs_in_any_order_are_read() -> None:
     assert rle.decode_positions("4 1 1 2", (2, 2)).tolist() == [0, 1, 3]
 
 
+def test_runs_that_touch_are_read() -> None:
+    assert rle.decode_positions("1 2 3 1", (2, 2)).tolist() == [0, 1, 2]
+
+
 @given(hnp.arrays(np.bool_, SHAPES))
 def test_codes_are_read_back(mask: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> None:
     positions = rle.decode_positions(slow_code(mask), mask.shape)
@@ -80,6 +84,7 @@ def test_labels_code_as_their_masks_do(labels: np.ndarray[tuple[int, int], np.dt
         ("0 1", "leaves the image"),
         ("5 1", "leaves the image"),
         ("4 2", "leaves the image"),
+        ("1 1 4 2", "leaves the image"),
         ("1 0", "leaves the image"),
         ("2 -1", "leaves the image"),
         ("9223372036854775807 9223372036854775807", "leaves the image"),
