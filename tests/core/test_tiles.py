@@ -41,7 +41,11 @@ def test_short_axis_is_one_span() -> None:
 
 @pytest.mark.parametrize(
     ("length", "tile", "multiple", "message"),
-    [(100, 16, 1, "too small .* use 17 px or more"), (100, 40, 16, "multiples of 16")],
+    [
+        (100, 16, 1, "too small .* use 17 px or more"),
+        (100, 15, 5, "too small .* use 25 px or more"),
+        (100, 40, 16, "multiples of 16"),
+    ],
 )
 def test_impossible_tiles_are_refused(length: int, tile: int, multiple: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):

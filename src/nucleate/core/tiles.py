@@ -83,7 +83,7 @@ def chain(length: int, tile: int, *, margin: int, blend: int = 0, multiple: int 
     shared = -(-(2 * margin + blend) // multiple)  # by two neighbours, in multiples
     step = tile // multiple - shared
     if step < 1:
-        least = 2 * margin + blend + multiple
+        least = (shared + 1) * multiple
         raise UsageError(f"tile of {tile} px is too small for margins of {margin} px; use {least} px or more")
     count = 1 + -(-(length - tile) // (multiple * step))
     tile = multiple * -(-(length // multiple + (count - 1) * shared) // count)

@@ -174,7 +174,7 @@ def _sorted_out(annotations: list[dict[str, Any]], dropped: dict[str, str]) -> t
 
 
 def _decompress(text: str) -> list[int]:
-    """Read COCO's compressed run lengths: five bits a character, low ones first; from the third on, differences."""
+    """Read COCO's compressed run lengths: five bits a character, low ones first; from the fourth on, differences."""
     runs: list[int] = []
     value = shift = 0
     for character in text.encode():
