@@ -82,11 +82,10 @@ _FEWER = 0.1
 _PIECES = 4
 # Mean confidence from which a smaller look may cover more than `_PIECES` allows, if the look at full size was doubtful.
 _CERTAIN = 0.75
-# What is found at full size on a light ground is texture, of chromatin and tissue, which covers little, below the first
-# mean confidence, and where nuclei are much surer in a smaller look and this many times as many are expected of it:
-# there, nuclei that are not doubtful are believed however much they cover.
+# Mean confidence below which what is found at full size on a light ground is texture, of chromatin and tissue, which
+# covers little: there, nuclei that are not doubtful are believed however much they cover.
 _TEXTURE = 0.4
-_MANY_MORE = 1.5
+_MANY_MORE = 1.5  # the same where a much surer look expects this many times as many nuclei
 # A look is doubtful below this mean confidence: nuclei of tissue are surer than pieces of a nucleus.
 _DOUBTFUL = 0.5
 _NO_NOISE = 0.55  # the same of an enlarged look: small nuclei are surer than specks of noise
@@ -336,11 +335,16 @@ def shows_large(new: Sized, old: Sized, *, rule: ScaleRule, light: bool) -> bool
         return False
     enough = _ENOUGH if surer < _MUCH_SURER else _HALF
     is_certain = float(new[1].mean()) >= _CERTAIN and not blotch
-    many_more = surer >= _MUCH_SURER and expected(new) >= _MANY_MORE * expected(old)
-    texture = not few and (float(old[1].mean()) < _TEXTURE or many_more)
-    certain = few or (light and texture and not alone and not _is_doubtful(new))
-    certain = certain or (is_certain and _is_doubtful(old) and expected(new) >= _NOT_FEWER * expected(old))
+    texture = light and not few and not alone and not _is_doubtful(new) and _shows_texture(new, old)
+    certain = few or texture or (is_certain and _is_doubtful(old) and expected(new) >= _NOT_FEWER * expected(old))
     return enough * before <= cover and (certain or cover <= (_BLOTCH if blotch else _PIECES) * before)
+
+
+def _shows_texture(new: Sized, old: Sized) -> bool:
+    """Tell whether what full size shows on a light ground is texture, of chromatin and tissue, by a smaller look."""
+    if float(old[1].mean()) < _TEXTURE:
+        return True
+    return rise(new, old) >= _MUCH_SURER and expected(new) >= _MANY_MORE * expected(old)
 
 
 def _is_kept(new: Sized, old: Sized) -> bool:
